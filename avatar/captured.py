@@ -1,0 +1,172 @@
+"""Capture: tracked frames on disk, written by the `capture` package, read by training and evaluation.
+
+Layout of the folder: `capture.json` (facts and conventions), `track.npz` (numbers per frame), `frames/NNNNN.png` and
+`mattes/NNNNN.png` by source frame number. `capture.json` is written last: without it the folder is unfinished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from avatar.errors import HeadsplatError
+from avatar.records import Camera, HeadParams
+
+MAGIC = "headsplat-capture"
+VERSION = 1
+FACTS_FILE, TRACK_FILE, FRAMES_DIR, MATTES_DIR = "capture.json", "track.npz", "frames", "mattes"
+#: Arrays of track.npz and the axes they must have (T frames, S identity, E expressions).
+TRACK_ARRAYS = {
+    "frame_number": "T",  # int, in the source
+    "time": "T",  # seconds from the source's own timestamps
+    "is_test": "T",  # bool
+    "identity": "S",
+    "expression": "TE",
+    "joint_rot": "TJ3",  # axis-angle radians; the skull's rotation sits on the root
+    "translation": "T3",  # metres
+    "landmarks": "TL3",  # stored-frame pixels, z in the same scale
+    "landmark_spread": "TL",  # pixels, standard deviation over jittered passes
+    "confidence": "T",  # 0..1
+    "reprojection": "T",  # mean landmark distance, fraction of the inter-ocular distance
+}
+
+
+def frame_name(number: int) -> str:
+    """File name of source frame `number` in frames/ and mattes/."""
+    return f"{number:05d}.png"
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A tracked clip of one person: T frames of one camera."""
+
+    root: Path
+    facts: Mapping[str, Any]  # capture.json as read
+    track: Mapping[str, np.ndarray]  # TRACK_ARRAYS
+
+    @staticmethod
+    def load(root: str | Path) -> Capture:
+        """Read a finished capture folder; raises HeadsplatError that says what is wrong and what to do."""
+        root = Path(root)
+        facts = _read_facts(root)
+        path = root / TRACK_FILE
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                track = {name: stored[name] for name in TRACK_ARRAYS}
+        except (OSError, KeyError, ValueError, EOFError) as error:
+            raise HeadsplatError(
+                f"{path}: the track is damaged or incomplete ({error}); run `headsplat capture` on the video again"
+            ) from error
+        frames = len(track["frame_number"])
+        for name, axes in TRACK_ARRAYS.items():
+            if track[name].ndim != len(axes) or (axes[0] == "T" and len(track[name]) != frames):
+                raise HeadsplatError(
+                    f"{path}: `{name}` has shape {list(track[name].shape)}, expected [{','.join(axes)}] with T={frames}; "
+                    "run `headsplat capture` on the video again"
+                )
+        return Capture(root, facts, track)
+
+    def __len__(self) -> int:
+        return len(self.track["frame_number"])
+
+    @property
+    def train_indices(self) -> np.ndarray:
+        """Indices [n] of the frames training may see."""
+        return np.flatnonzero(~self.track["is_test"])
+
+    @property
+    def test_indices(self) -> np.ndarray:
+        """Indices [n] of the held-out frames."""
+        return np.flatnonzero(self.track["is_test"])
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """Names of the columns of track['expression']."""
+        return tuple(self.facts["head"]["expression_names"])
+
+    def size_at(self, size: int) -> tuple[int, int]:
+        """(width, height) of the frames when the longer side is `size` pixels; never enlarged."""
+        width, height = self.facts["width"], self.facts["height"]
+        scale = min(1.0, size / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def camera(self, size: int) -> Camera:
+        """The camera [1] for frames whose longer side is `size` pixels."""
+        facts = self.facts
+        camera = Camera(
+            torch.tensor(facts["camera"]["K"], dtype=torch.float32)[None],
+            torch.tensor(facts["camera"]["world_to_cam"], dtype=torch.float32)[None],
+            facts["width"],
+            facts["height"],
+        )
+        return camera.resized(*self.size_at(size))
+
+    def params(self, indices: Sequence[int] | np.ndarray) -> HeadParams:
+        """Tracked head parameters of the frames `indices`."""
+        rows = np.asarray(indices, dtype=np.int64)
+
+        def tensor(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(self.track[name][rows], dtype=np.float32))
+
+        identity = torch.from_numpy(np.asarray(self.track["identity"], dtype=np.float32))
+        return HeadParams(identity, tensor("expression"), tensor("joint_rot"), tensor("translation"))
+
+    def images(self, indices: Sequence[int] | np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames [n,H,W,3] uint8 sRGB and mattes [n,H,W] uint8, area-averaged to a longer side of `size`."""
+        target = self.size_at(size)
+
+        def one(index: int) -> tuple[np.ndarray, np.ndarray]:
+            name = frame_name(int(self.track["frame_number"][index]))
+            picture = _read_picture(self.root / FRAMES_DIR / name, cv2.IMREAD_COLOR)
+            matte = _read_picture(self.root / MATTES_DIR / name, cv2.IMREAD_GRAYSCALE)
+            return _shrink(picture[..., ::-1], target), _shrink(matte, target)
+
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            pairs = list(pool.map(one, indices))
+        width, height = target
+        rgb = np.stack([pair[0] for pair in pairs]) if pairs else np.zeros((0, height, width, 3), np.uint8)
+        alpha = np.stack([pair[1] for pair in pairs]) if pairs else np.zeros((0, height, width), np.uint8)
+        return rgb, alpha
+
+
+def _read_facts(root: Path) -> dict[str, Any]:
+    path = root / FACTS_FILE
+    if not root.is_dir():
+        raise HeadsplatError(f"{root}: no such capture folder; make one with `headsplat capture VIDEO -o {root}`")
+    if not path.is_file():
+        raise HeadsplatError(
+            f"{root}: not a finished capture ({FACTS_FILE} is missing); run `headsplat capture VIDEO -o {root}` to finish it"
+        )
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeadsplatError(f"{path}: damaged ({error}); run `headsplat capture` on the video again") from error
+    if not isinstance(facts, dict) or facts.get("magic") != MAGIC:
+        raise HeadsplatError(f"{path}: not a headsplat capture; point at a folder made by `headsplat capture`")
+    if facts.get("version") != VERSION:
+        raise HeadsplatError(
+            f"{path}: capture version {facts.get('version')}, this headsplat reads version {VERSION}; "
+            "capture the video again with this headsplat"
+        )
+    return facts
+
+
+def _read_picture(path: Path, mode: int) -> np.ndarray:
+    picture = cv2.imread(str(path), mode)
+    if picture is None:
+        raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
+    return picture
+
+
+def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if (picture.shape[1], picture.shape[0]) == size:
+        return np.ascontiguousarray(picture)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,56 @@
+"""Driving: the track of any capture in, pictures of the avatar out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from avatar.captured import Capture
+from avatar.geometry import matrix_to_axis_angle
+from avatar.head.model import HeadModel
+from avatar.initialise import resting_expression
+from avatar.model import Avatar
+from avatar.records import NECK, ROOT, Camera, HeadParams
+from avatar.render import WHITE, render, to_uint8
+
+#: Share of the driver's travel (metres) that the avatar makes: two people rarely sit the same way.
+TRAVEL_SHARE = 0.5
+
+
+def render_track(
+    avatar: Avatar, params: HeadParams, camera: Camera, background: Sequence[float] = WHITE
+) -> Iterator[np.ndarray]:
+    """Pictures [H,W,3] uint8 of `avatar`, one for each frame of `params`, over `background` (0..1)."""
+    with torch.no_grad():
+        for frame in range(len(params)):
+            yield to_uint8(render(avatar(params[frame]), camera, background).rgb[0]).numpy()
+
+
+def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> HeadParams:
+    """The motion of another person's capture, retold for `avatar`.
+
+    Expressions are taken relative to the driver's resting face and added to the avatar person's; head turns relative
+    to the driver's mean pose and set about the pose the avatar was filmed at. Jaw and gaze are kept.
+
+    Args:
+        driver: the other person's capture.
+        driver_head: the head model `driver` was tracked with (not baked).
+
+    Returns:
+        Parameters of every frame, for `avatar`.
+    """
+    params = driver.params(np.arange(len(driver)))
+    expression = (params.expression - resting_expression(params.expression) + avatar.neutral).clamp(0, 1)
+    rotation, translation = driver_head.skull_pose(params)
+    left, _, right = torch.linalg.svd(rotation.mean(0))
+    torso = avatar.rig.torso
+    turned = rotation @ (left @ right).T @ torso.mean_rotation
+    moved = torso.mean_translation + TRAVEL_SHARE * (translation - translation.mean(0))
+    joint_rot = params.joint_rot.clone()
+    joint_rot[:, ROOT] = matrix_to_axis_angle(turned)
+    joint_rot[:, NECK] = 0
+    own = avatar.with_identity(replace(params, expression=expression, joint_rot=joint_rot))
+    return replace(own, translation=avatar.head.root_translation(own.identity, turned, moved))

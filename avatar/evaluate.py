@@ -1,0 +1,284 @@
+"""The evaluation protocol: self-reenactment of held-out frames, with the baselines in the same harness."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar import metrics
+from avatar.baselines import TexturedMesh
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from avatar.frames import TrainingFrames, load_frames
+from avatar.initialise import torso_share
+from avatar.model import Avatar
+from avatar.render import render
+
+#: Training frames that are scored beside the held-out ones, and that the baselines learn from, at most.
+TRAIN_SAMPLE = 40
+REGIONS = ("mouth", "eyes", "hair")
+
+#: Renders the frame `index` of some frames: [H,W,3] in 0..1 over white, and its alpha [H,W].
+Picture = tuple[np.ndarray, np.ndarray]
+Renderer = Callable[[TrainingFrames, int], Picture]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `headsplat eval` prints and writes."""
+
+    rows: dict[str, dict[str, float]]  # "test", "train" and a row for each baseline
+    facts: dict[str, Any]
+
+    def to_json(self) -> str:
+        """All rows and facts as one JSON object."""
+        return json.dumps({**self.rows, **self.facts}, indent=2)
+
+    def to_markdown(self) -> str:
+        """The table, and one line of facts."""
+        columns = list(dict.fromkeys(name for row in self.rows.values() for name in row))
+        lines = ["| row | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        for name, row in self.rows.items():
+            cells = [_cell(row.get(column)) for column in columns]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        facts = self.facts
+        lines.append("")
+        lines.append(
+            f"{facts['test_frames']} held-out frames, {facts['width']}x{facts['height']}, matted over white; "
+            f"{facts['gaussians']} Gaussians, {facts['bytes'] / 1e6:.1f} MB, {facts['frames_per_second']:.0f} frames/s "
+            f"from coefficients to pixels, tracker reprojection {100 * facts['reprojection']:.2f} % of the inter-ocular "
+            f"distance, peak memory {facts['peak_memory_mb']:.0f} MB."
+        )
+        return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
+
+
+def evaluate(
+    avatar: Avatar,
+    capture: Capture,
+    *,
+    size: int,
+    lpips: Path | None = None,
+    save_images: Path | None = None,
+    asset_bytes: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Score `avatar` on the held-out frames of `capture`; poses and expressions are the tracker's, nothing is fitted.
+
+    Args:
+        avatar: trained on the training frames of this capture.
+        capture: must hold held-out frames (`--test-fraction` or `--test-every` at capture).
+        size: longer side of the pictures, pixels.
+        lpips: two-input ONNX network; without it the LPIPS columns are left out.
+        save_images: folder that receives `tracked/{pred,truth,matte}_NNNNN.png` for each held-out frame.
+        asset_bytes: size of the avatar file, for the report.
+        progress: called with (row, done, total).
+
+    Raises:
+        HeadsplatError: the capture holds no held-out frames, or was tracked with another head.
+    """
+    indices = capture.test_indices
+    if len(indices) == 0:
+        raise HeadsplatError(
+            f"{capture.root}: no held-out frames; capture again with --test-fraction 0.2 or --test-every 5"
+        )
+    if capture.expression_names != avatar.head.expression_names:
+        raise HeadsplatError(f"{capture.root}: its expressions are not those of the avatar's head; capture again")
+    started = time.perf_counter()
+    network = metrics.load_lpips(lpips) if lpips else None
+    train_indices = capture.train_indices
+    sample = train_indices[np.linspace(0, len(train_indices) - 1, min(TRAIN_SAMPLE, len(train_indices))).astype(int)]
+    test, train = (load_frames(capture, rows, size, avatar.head) for rows in (indices, sample))
+    scorer = _Scorer(avatar, capture, network, progress)
+    still = _mean_expression(avatar, capture)
+    mesh = TexturedMesh(avatar.head, train)
+    rows = {
+        "test": scorer.score("test", lambda f, i: avatar_picture(avatar, f, i), test, indices, save_images),
+        "train": scorer.score("train", lambda f, i: avatar_picture(avatar, f, i), train, sample),
+        "blendshapes off": scorer.score(
+            "blendshapes off", lambda f, i: avatar_picture(avatar, f, i, blend=False), test, indices
+        ),
+        "static head": scorer.score("static head", lambda f, i: avatar_picture(avatar, f, i, still), test, indices),
+        "textured mesh": scorer.score(
+            "textured mesh",
+            lambda f, i: mesh.render(f.vertices[i], f.rotation[i], f.translation[i], f.camera),
+            test,
+            indices,
+        ),
+    }
+    facts = {
+        "test_frames": len(indices),
+        "width": test.camera.width,
+        "height": test.camera.height,
+        "background": "white",
+        "poses": "tracked",
+        "split": capture.facts.get("split", {}),
+        "gaussians": len(avatar),
+        "bytes": asset_bytes,
+        "frames_per_second": _speed(avatar, capture, size),
+        "reprojection": float(np.median(capture.track["reprojection"][indices])),
+        "seconds": {
+            "capture": capture.facts.get("seconds", {}),
+            "training": avatar.summary.get("seconds_training"),
+            "evaluation": round(time.perf_counter() - started, 2),
+        },
+        "peak_memory_mb": _peak_memory_mb(),
+        "lpips_network": network[0] if network else None,
+    }
+    return Report(rows, facts)
+
+
+def avatar_picture(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    index: int,
+    still: tuple[Tensor, Tensor] | None = None,
+    *,
+    blend: bool = True,
+) -> Picture:
+    """The avatar [H,W,3] in 0..1 over white, and its alpha [H,W], at frame `index`.
+
+    `still` replaces the frame's (vertices [V,3], features [F]): a head that never changes its expression.
+    """
+    vertices, features = still if still is not None else (frames.vertices[index], frames.features[index])
+    with torch.no_grad():
+        weights = avatar.blendshapes.weights(features[None])
+        if not blend:
+            weights = torch.zeros_like(weights)
+        gaussians = avatar.assemble(vertices[None], weights, frames.rotation[index][None], frames.translation[index][None])
+        out = render(gaussians, frames.camera)
+        return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
+
+
+def _mean_expression(avatar: Avatar, capture: Capture) -> tuple[Tensor, Tensor]:
+    """Skull-frame vertices [V,3] and features [F] of the mean training expression."""
+    params = avatar.with_identity(capture.params(capture.train_indices))
+    mean = params[0]
+    mean.expression[:] = params.expression.mean(0)
+    mean.joint_rot[:] = params.joint_rot.mean(0)
+    features = torch.cat([mean.expression, mean.joint_rot[:, 2:].flatten(1)], -1)
+    return avatar.head.skull_vertices(mean)[0], features[0]
+
+
+class _Scorer:
+    """Means of per-frame metrics, row by row."""
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        capture: Capture,
+        network: tuple[str, metrics.Lpips] | None,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> None:
+        self.capture, self.network, self.progress = capture, network, progress
+        self.head_vertices = torch.from_numpy(torso_share(avatar.head) < 0.1)
+
+    def score(
+        self,
+        row: str,
+        renderer: Renderer,
+        frames: TrainingFrames,
+        indices: np.ndarray,
+        save_images: Path | None = None,
+    ) -> dict[str, float]:
+        columns: dict[str, list[float]] = {}
+        predictions: list[np.ndarray] = []
+        truths: list[np.ndarray] = []
+        for index, source in enumerate(indices):
+            matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
+            picture = frames.rgb[index].numpy().astype(np.float32) / 255
+            truth = picture * matte + 1 - matte
+            predicted, alpha = renderer(frames, index)
+            values = self._frame(predicted, truth, frames, index, int(source))
+            dark = predicted - (1 - alpha)[..., None]
+            values["psnr_black"] = metrics.psnr(dark, truth - (1 - matte))
+            for name, value in values.items():
+                columns.setdefault(name, []).append(value)
+            predictions.append(predicted)
+            truths.append(truth)
+            if save_images is not None:
+                number = int(self.capture.track["frame_number"][source])
+                save_row(save_images / "tracked", number, predicted, truth, matte)
+            if self.progress:
+                self.progress(row, index + 1, len(indices))
+        result = {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
+        steps = np.diff(self.capture.track["frame_number"][indices])
+        if len(steps) and (steps == steps[0]).all() and steps[0] <= 2:
+            result["flicker"] = metrics.flicker(predictions, truths)
+        return result
+
+    def _frame(
+        self,
+        predicted: np.ndarray,
+        truth: np.ndarray,
+        frames: TrainingFrames,
+        index: int,
+        source: int,
+    ) -> dict[str, float]:
+        camera = frames.camera
+        matte = frames.alpha[index].numpy().astype(np.float32) / 255
+        rows, cols = metrics.head_box(self._project(frames, index), camera.width, camera.height)
+        values = {
+            "psnr": metrics.psnr(predicted, truth),
+            "psnr_head": metrics.psnr(predicted[rows, cols], truth[rows, cols]),
+            "ssim": metrics.ssim(predicted, truth),
+        }
+        if self.network:
+            values[f"lpips_{self.network[0]}"] = self.network[1](predicted, truth)
+        scale = camera.width / self.capture.facts["width"]
+        landmarks = self.capture.track["landmarks"][source] * scale
+        masks = metrics.region_masks(landmarks, matte)
+        return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
+
+    def _project(self, frames: TrainingFrames, index: int) -> np.ndarray:
+        camera, view = frames.camera, frames.camera.world_to_cam[0]
+        world = frames.vertices[index][self.head_vertices] @ frames.rotation[index].T + frames.translation[index]
+        seen = (world @ view[:3, :3].T + view[:3, 3]) @ camera.K[0].T
+        return (seen[:, :2] / seen[:, 2:]).numpy()
+
+
+def save_row(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray, matte: np.ndarray) -> None:
+    """Write pred_, truth_ (both over white) and matte_NNNNN.png of source frame `number`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in (("pred", predicted[..., ::-1]), ("truth", truth[..., ::-1]), ("matte", matte)):
+        values = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+        if not cv2.imwrite(str(folder / f"{name}_{number:05d}.png"), values):
+            raise HeadsplatError(f"{folder}: cannot write pictures there; choose another folder or free some space")
+
+
+def _speed(avatar: Avatar, capture: Capture, size: int, frames: int = 30) -> float:
+    """Frames per second from coefficients to pixels (median), one frame at a time."""
+    camera = capture.camera(size)
+    params = capture.params(np.resize(capture.test_indices, frames))
+    seconds = []
+    with torch.no_grad():
+        for index in range(frames):
+            start = time.perf_counter()
+            render(avatar(params[index]), camera)
+            seconds.append(time.perf_counter() - start)
+    return float(1 / np.median(seconds))
+
+
+def _peak_memory_mb() -> float:
+    """Peak resident memory of this process in MB; nan where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

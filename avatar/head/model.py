@@ -1,0 +1,145 @@
+"""HeadModel: the interface of FLAME, whatever head is behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from avatar.geometry import axis_angle_to_matrix
+from avatar.records import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
+
+
+@dataclass(frozen=True, eq=False)
+class HeadModel:
+    """A linear-blend-skinned head with identity and expression bases (the equations of SMPL/FLAME).
+
+    Vertices are metres, y up, facing +z, the origin between the eyeballs. Joints are in the order of JOINT_NAMES.
+    """
+
+    name: str
+    licence: str
+    v_template: Tensor  # [V,3]
+    faces: Tensor  # [F,3] int64, counter-clockwise seen from outside
+    shapedirs: Tensor  # [V,3,S] metres for one standard deviation
+    exprdirs: Tensor  # [V,3,E] metres for a weight of 1
+    posedirs: Tensor  # [V,3,P] metres; P = 9*(J-1), or 0 where the model has none
+    J_regressor: Tensor  # [J,V]
+    parents: tuple[int, ...]  # [J], -1 for the root
+    lbs_weights: Tensor  # [V,J], rows sum to 1
+    expression_names: tuple[str, ...]  # [E]
+    landmark_faces: Tensor  # [478] int64, MediaPipe's order, irises last
+    landmark_bary: Tensor  # [478,3]
+    uv: Tensor  # [U,2] 0..1
+    uv_faces: Tensor  # [F,3] int64
+    regions: Mapping[str, Tensor]  # name -> bool [V]
+    colors: Tensor  # [V,3] sRGB 0..1, what each region plausibly looks like
+    capabilities: frozenset[str]  # of "eyelids", "teeth", "tongue", "mouth_interior", "arkit"
+
+    def __post_init__(self) -> None:
+        check_shape("HeadModel.v_template", self.v_template, ("V", 3))
+        count, joints = len(self.v_template), len(JOINT_NAMES)
+        check_shape("HeadModel.faces", self.faces, ("F", 3))
+        check_shape("HeadModel.shapedirs", self.shapedirs, (count, 3, "S"))
+        check_shape("HeadModel.exprdirs", self.exprdirs, (count, 3, len(self.expression_names)))
+        check_shape("HeadModel.posedirs", self.posedirs, (count, 3, "P"))
+        check_shape("HeadModel.J_regressor", self.J_regressor, (joints, count))
+        check_shape("HeadModel.lbs_weights", self.lbs_weights, (count, joints))
+        check_shape("HeadModel.landmark_bary", self.landmark_bary, (len(self.landmark_faces), 3))
+        check_shape("HeadModel.colors", self.colors, (count, 3))
+
+    @cached_property
+    def model_id(self) -> str:
+        """First 16 hex digits of a SHA-256 over the geometry: tells one head from another."""
+        digest = hashlib.sha256()
+        for tensor in (self.v_template, self.faces, self.shapedirs, self.exprdirs, self.lbs_weights):
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def neutral_params(self, batch: int = 1) -> HeadParams:
+        """The mean person at the origin with a neutral face, `batch` frames."""
+        like = self.v_template
+        return HeadParams(
+            identity=like.new_zeros(self.shapedirs.shape[2]),
+            expression=like.new_zeros(batch, len(self.expression_names)),
+            joint_rot=like.new_zeros(batch, len(JOINT_NAMES), 3),
+            translation=like.new_zeros(batch, 3),
+        )
+
+    def identity_vertices(self, identity: Tensor) -> Tensor:
+        """Neutral vertices [V,3] of the person with the coefficients `identity` [S]."""
+        return self.v_template + self.shapedirs @ identity
+
+    def joint_locations(self, identity: Tensor) -> Tensor:
+        """Joint positions [J,3] in the rest pose of the person with the coefficients `identity` [S]."""
+        return self.J_regressor @ self.identity_vertices(identity)
+
+    def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E]; no joint is turned."""
+        basis = self.exprdirs.reshape(-1, self.exprdirs.shape[2])
+        moved = (expression @ basis.T).reshape(len(expression), -1, 3)
+        return self.identity_vertices(identity) + moved
+
+    def joint_transforms(self, params: HeadParams) -> tuple[Tensor, Tensor]:
+        """Rest pose -> world of each joint: rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`."""
+        rest = self.joint_locations(params.identity)
+        local = axis_angle_to_matrix(params.joint_rot)
+        rotations: list[Tensor] = []
+        offsets: list[Tensor] = []
+        for joint, parent in enumerate(self.parents):
+            turn = local[:, joint]
+            shift = rest[joint] - turn @ rest[joint]
+            if parent < 0:
+                rotations.append(turn)
+                offsets.append(shift + params.translation)
+            else:
+                rotations.append(rotations[parent] @ turn)
+                offsets.append((rotations[parent] @ shift[..., None]).squeeze(-1) + offsets[parent])
+        return torch.stack(rotations, 1), torch.stack(offsets, 1)
+
+    def vertices(self, params: HeadParams) -> Tensor:
+        """Posed vertices [B,V,3] in the world: identity, expression, pose correctives, linear blend skinning."""
+        rest = self.canonical_vertices(params.identity, params.expression)
+        if self.posedirs.shape[2]:
+            eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
+            feature = (axis_angle_to_matrix(params.joint_rot[:, 1:]) - eye).flatten(1)
+            rest = rest + torch.einsum("vcp,bp->bvc", self.posedirs, feature)
+        rotations, offsets = self.joint_transforms(params)
+        blended = torch.einsum("vj,bjrc->bvrc", self.lbs_weights, rotations)
+        shift = torch.einsum("vj,bjc->bvc", self.lbs_weights, offsets)
+        return (blended @ rest[..., None]).squeeze(-1) + shift
+
+    def skull_vertices(self, params: HeadParams) -> Tensor:
+        """Vertices [B,V,3] in the skull's own frame: jaw and eyes turned, root and neck left at rest."""
+        joint_rot = params.joint_rot.clone()
+        joint_rot[:, [ROOT, NECK]] = 0
+        still = HeadParams(params.identity, params.expression, joint_rot, torch.zeros_like(params.translation))
+        return self.vertices(still)
+
+    def skull_pose(self, params: HeadParams) -> tuple[Tensor, Tensor]:
+        """The rigid motion skull frame -> world, rotations [B,3,3] and translations [B,3]."""
+        rotations, offsets = self.joint_transforms(params)
+        return rotations[:, NECK], offsets[:, NECK]
+
+    def root_translation(self, identity: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
+        """HeadParams.translation [B,3] that makes the root joint act as `x -> rotation x + offset`."""
+        root = self.joint_locations(identity)[ROOT]
+        return offset - root + (rotation @ root)
+
+    def landmarks(self, vertices: Tensor) -> Tensor:
+        """MediaPipe's 478 landmarks [B,478,3] on vertices [B,V,3]."""
+        corners = vertices[:, self.faces[self.landmark_faces]]
+        return (corners * self.landmark_bary[:, :, None]).sum(2)
+
+    def expression_index(self, name: str) -> int:
+        """Row of the expression `name`; raises KeyError that lists the nearest names."""
+        if name not in self.expression_names:
+            near = [known for known in self.expression_names if known.lower().startswith(name[:4].lower())]
+            raise KeyError(f"{self.name} has no expression {name!r}; near: {', '.join(near) or 'none'}")
+        return self.expression_names.index(name)
+
+

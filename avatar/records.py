@@ -1,0 +1,166 @@
+"""Records that travel between the parts of headsplat, and the axes they are written in.
+
+World: metres, right-handed, y up, the face looks along +z.
+Camera: OpenCV axes, x right, y down, z forward; pixel centres at +0.5.
+Colours are display sRGB in 0..1 (float) or 0..255 (uint8).
+Letters in shapes: B batch, T frames, N Gaussians, V vertices, S identity, E expressions, J joints, D SH bases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
+ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
+
+#: world_to_cam of a camera at the world's origin that looks along -z, y up: the monocular default.
+FACING_CAMERA = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+
+
+def check_shape(name: str, value: Tensor, expected: tuple[int | str, ...]) -> None:
+    """Raise ValueError unless `value` has the `expected` shape; letters stand for any size.
+
+    Args:
+        name: what to call the argument in the message.
+        value: any tensor.
+        expected: sizes as ints, free sizes as letters, e.g. ``("B", "N", 3)``.
+    """
+    fits = value.ndim == len(expected) and all(
+        isinstance(want, str) or want == found for want, found in zip(expected, value.shape, strict=False)
+    )
+    if not fits:
+        wanted = ",".join(str(size) for size in expected)
+        found = ",".join(str(size) for size in value.shape)
+        raise ValueError(f"{name}: expected [{wanted}], got [{found}]")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One pinhole camera a batch item: intrinsics in pixels, extrinsics world -> camera (OpenCV axes)."""
+
+    K: Tensor  # [B,3,3] pixels
+    world_to_cam: Tensor  # [B,4,4]
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        check_shape("Camera.K", self.K, ("B", 3, 3))
+        check_shape("Camera.world_to_cam", self.world_to_cam, ("B", 4, 4))
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"Camera: expected a size of at least 1x1, got {self.width}x{self.height}")
+
+    @staticmethod
+    def facing(focal: float, width: int, height: int) -> Camera:
+        """Camera [1] at the origin looking along -z with its principal point in the middle; focal in pixels."""
+        K = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+        return Camera(K[None], FACING_CAMERA[None].clone(), width, height)
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The same view on a raster of another size (pixel edges coincide)."""
+        scale = torch.tensor([width / self.width, height / self.height, 1.0], dtype=self.K.dtype)
+        return replace(self, K=self.K * scale.to(self.K.device)[:, None], width=width, height=height)
+
+
+@dataclass(frozen=True)
+class HeadParams:
+    """Parameters of the head model for B frames of one person.
+
+    `joint_rot` is axis-angle in radians in the order of JOINT_NAMES. A tracker that knows only the skull puts
+    its rotation on the root and leaves the neck at zero.
+    """
+
+    identity: Tensor  # [S]
+    expression: Tensor  # [B,E]
+    joint_rot: Tensor  # [B,J,3] radians
+    translation: Tensor  # [B,3] metres
+
+    def __post_init__(self) -> None:
+        check_shape("HeadParams.identity", self.identity, ("S",))
+        check_shape("HeadParams.expression", self.expression, ("B", "E"))
+        check_shape("HeadParams.joint_rot", self.joint_rot, ("B", len(JOINT_NAMES), 3))
+        check_shape("HeadParams.translation", self.translation, ("B", 3))
+
+    def __getitem__(self, index: int | slice | Tensor) -> HeadParams:
+        """The frames `index` picks, always with a batch axis."""
+        pick = [index] if isinstance(index, int) else index
+        return replace(
+            self,
+            expression=self.expression[pick],
+            joint_rot=self.joint_rot[pick],
+            translation=self.translation[pick],
+        )
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """Activated splats in the world frame, ready to be rendered."""
+
+    means: Tensor  # [B,N,3] metres
+    quats: Tensor  # [B,N,4] unit, wxyz
+    scales: Tensor  # [B,N,3] metres
+    opacities: Tensor  # [B,N] 0..1
+    sh: Tensor  # [B,N,D,3]; D=1 holds the colour offset from mid-grey over the DC basis value
+
+    def __post_init__(self) -> None:
+        check_shape("Gaussians.means", self.means, ("B", "N", 3))
+        batch, count = self.means.shape[:2]
+        check_shape("Gaussians.quats", self.quats, (batch, count, 4))
+        check_shape("Gaussians.scales", self.scales, (batch, count, 3))
+        check_shape("Gaussians.opacities", self.opacities, (batch, count))
+        check_shape("Gaussians.sh", self.sh, (batch, count, "D", 3))
+
+    def __len__(self) -> int:
+        return self.means.shape[1]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where each Gaussian sits on the mesh."""
+
+    face: Tensor  # [N] int64, row of HeadModel.faces
+    bary: Tensor  # [N,3], sums to 1
+
+    def __post_init__(self) -> None:
+        check_shape("Binding.face", self.face, ("N",))
+        check_shape("Binding.bary", self.bary, (len(self.face), 3))
+
+    def __len__(self) -> int:
+        return len(self.face)
+
+
+@dataclass(frozen=True)
+class RenderOutput:
+    """Pictures of B views."""
+
+    rgb: Tensor  # [B,H,W,3] 0..1, over the background
+    alpha: Tensor  # [B,H,W]
+    depth: Tensor  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
+
+
+@dataclass(frozen=True)
+class Motion:
+    """T frames of named expression weights and poses, whatever file, wire or tracker they came from."""
+
+    time: Tensor  # [T] seconds, increasing
+    names: tuple[str, ...]  # of the expression weights
+    weights: Tensor  # [T,E]
+    space: str  # "arkit52", "flame", ...
+    joint_rot: Tensor  # [T,J,3] axis-angle radians
+    translation: Tensor  # [T,3] metres
+    confidence: Tensor | None = field(default=None)  # [T] 0..1
+
+    def __post_init__(self) -> None:
+        check_shape("Motion.time", self.time, ("T",))
+        frames = len(self.time)
+        check_shape("Motion.weights", self.weights, (frames, len(self.names)))
+        check_shape("Motion.joint_rot", self.joint_rot, (frames, len(JOINT_NAMES), 3))
+        check_shape("Motion.translation", self.translation, (frames, 3))
+
+    def __len__(self) -> int:
+        return len(self.time)

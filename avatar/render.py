@@ -1,0 +1,30 @@
+"""Gaussians + Camera -> pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.geometry import SH_C0
+from avatar.records import Camera, Gaussians, RenderOutput
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+def render(gaussians: Gaussians, camera: Camera, background: Sequence[float] | Tensor = WHITE) -> RenderOutput:
+    """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
+
+    Only the constant SH term is used: avatars of this version carry no view-dependent colour.
+    """
+    colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0.0)
+    out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
+    behind = torch.as_tensor(background, dtype=out.rgb.dtype, device=out.rgb.device)
+    return RenderOutput(out.rgb + (1 - out.alpha)[..., None] * behind, out.alpha, out.depth)
+
+
+def to_uint8(rgb: Tensor) -> Tensor:
+    """Pictures [...,3] in 0..1 as uint8 with rounding."""
+    return (rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8)

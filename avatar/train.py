@@ -1,0 +1,328 @@
+"""Training: tracked frames in, avatar out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avatar import ops
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from avatar.frames import TrainingFrames, load_frames
+from avatar.geometry import axis_angle_to_matrix
+from avatar.head.model import HeadModel
+from avatar.initialise import build_avatar
+from avatar.loss import photometric
+from avatar.model import Avatar, baked
+from avatar.render import render, to_uint8
+from avatar.train_config import TrainConfig
+
+WARM_UP = 20
+PREVIEW_SECONDS = 3.0
+MIN_FRAMES = 8
+COLOR_FRAMES = 12
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a running training stands."""
+
+    step: int
+    seconds: float
+    fraction: float  # 0..1 of the schedule
+    loss: float
+    psnr: float  # dB, running mean over training pictures
+    eta_seconds: float
+    preview: np.ndarray | None  # uint8 [H,W,3], truth beside prediction, every few seconds
+
+
+class Trainer:
+    """One step at a time over resident frames."""
+
+    def __init__(self, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
+        self.avatar = avatar
+        self.config = config
+        self.full = frames
+        self.coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
+        self.rng = np.random.default_rng(config.seed + 1)
+        self.queue: list[int] = []
+        self.steps_done = 0
+        self.pose = nn.Parameter(torch.zeros(len(frames), 6))
+        self.optimizer = torch.optim.Adam(self._groups(), betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self.start_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.mean_square = 0.05
+
+    def _groups(self) -> list[dict[str, Any]]:
+        rates, avatar = self.config.rates, self.avatar
+        groups: list[dict[str, Any]] = [
+            {"params": [avatar.offsets], "lr": rates.position},
+            {"params": [avatar.log_scales], "lr": rates.log_scale},
+            {"params": [avatar.quats], "lr": rates.rotation},
+            {"params": [avatar.logit_opacities], "lr": rates.opacity},
+            {"params": [avatar.colors], "lr": rates.color},
+            {"params": [avatar.rig.torso.weight], "lr": rates.torso},
+        ]
+        if avatar.blendshapes.mix.numel():
+            groups.append({"params": [avatar.blendshapes.mix], "lr": rates.mix})
+        if avatar.blendshapes.basis.numel():
+            groups.append({"params": [avatar.blendshapes.basis], "lr": rates.basis})
+        if rates.pose:
+            groups.append({"params": [self.pose], "lr": rates.pose})
+        return groups
+
+    def _next_frame(self) -> int:
+        if not self.queue:
+            self.queue = self.rng.permutation(len(self.full)).tolist()
+        return self.queue.pop()
+
+    def is_coarse(self, fraction: float) -> bool:
+        """Whether the run is still in its half-size part."""
+        return self.coarse is not None and fraction < self.config.coarse_share
+
+    def _set_rates(self, fraction: float) -> None:
+        factor = self.config.rates.final**fraction * min(1.0, (self.steps_done + 1) / WARM_UP)
+        if self.coarse is not None and not self.is_coarse(fraction):
+            factor *= self.config.fine_rate
+        for group, start in zip(self.optimizer.param_groups, self.start_rates, strict=True):
+            group["lr"] = start * factor
+
+    def predict(self, frames: TrainingFrames, index: int) -> Tensor:
+        """Gaussians of frame `index`, through the same path as driving, from the cached head vertices."""
+        rotation, translation = frames.rotation[index][None], frames.translation[index][None]
+        if self.config.rates.pose:
+            turn = self.pose[index][None]
+            rotation = axis_angle_to_matrix(turn[:, :3]) @ rotation
+            translation = translation + turn[:, 3:] * 0.1
+        weights = self.avatar.blendshapes.weights(frames.features[index][None])
+        return self.avatar.assemble(frames.vertices[index][None], weights, rotation, translation)
+
+    def step(self, fraction: float) -> float:
+        """One optimisation step at `fraction` (0..1) of the schedule; returns the loss."""
+        self._set_rates(fraction)
+        frames = self.coarse if self.coarse is not None and self.is_coarse(fraction) else self.full
+        index = self._next_frame()
+        background = torch.from_numpy(self.rng.random(3).astype(np.float32))
+        matte = frames.alpha[index][None].float() / 255
+        truth = frames.rgb[index][None].float() / 255
+        truth = background + (truth - background) * matte[..., None]
+        out = render(self.predict(frames, index), frames.camera, background)
+        loss = photometric(out.rgb, out.alpha, truth, matte, self.config.ssim, self.config.mask)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.steps_done += 1
+        error = (out.rgb.detach() - truth).square().mean().item()
+        self.mean_square += (error - self.mean_square) * max(0.02, 1 / self.steps_done)
+        return loss.item()
+
+    def set_colors(self) -> None:
+        """Give every Gaussian the mean colour of the pixels it covers in a few frames, weighted by blend weight.
+
+        What those frames hardly show (inside of the mouth, back of the head) keeps the head model's colour; Gaussians
+        that cover background start fainter.
+        """
+        count = len(self.avatar)
+        shade, inside, seen = torch.zeros(count, 3), torch.zeros(count), torch.zeros(count)
+        frames = self.coarse or self.full
+        for index in np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int):
+            gaussians = self.predict(frames, int(index))
+            colors = torch.zeros(1, count, 3, requires_grad=True)
+            args = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities)
+            out = ops.splat(*(value.detach() for value in args), colors, frames.camera)
+            matte = frames.alpha[index][None].float() / 255
+            picture = frames.rgb[index][None].float() / 255 * matte[..., None]
+            flags = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)
+            (first,) = torch.autograd.grad(out.rgb, colors, picture, retain_graph=True)
+            (second,) = torch.autograd.grad(out.rgb, colors, flags)
+            shade += first[0]
+            inside += second[0, :, 0]
+            seen += second[0, :, 1]
+        share = inside / seen.clamp_min(1e-6)
+        good = seen > 0.05
+        with torch.no_grad():
+            mean = shade / inside.clamp_min(1e-4)[:, None]
+            self.avatar.colors.copy_(torch.where((good & (share > 0.05))[:, None], mean, self.avatar.colors))
+            drop = ((share + 0.05) / (1.05 - share)).log()
+            faded = (self.avatar.logit_opacities + drop).clamp(-3, 3)
+            self.avatar.logit_opacities.copy_(torch.where(good, faded, self.avatar.logit_opacities))
+
+    def preview(self) -> np.ndarray:
+        """Truth beside prediction for a frame in the middle of the clip, uint8 [H,2W,3]."""
+        index = len(self.full) // 2
+        with torch.no_grad():
+            out = render(self.predict(self.full, index), self.full.camera)
+        matte = self.full.alpha[index].float()[..., None] / 255
+        truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
+        return to_uint8(torch.cat([truth, out.rgb[0]], 1)).numpy()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs to give the same result."""
+        return {
+            "avatar": self.avatar.state_dict(),
+            "pose": self.pose.data,
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "queue": list(self.queue),
+            "steps_done": self.steps_done,
+            "mean_square": self.mean_square,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.avatar.load_state_dict(state["avatar"])
+        self.pose.data.copy_(state["pose"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = state["rng"]
+        self.queue = list(state["queue"])
+        self.steps_done = state["steps_done"]
+        self.mean_square = state["mean_square"]
+
+
+def fit(
+    capture: Capture,
+    head: HeadModel,
+    config: TrainConfig,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    stop: Event | None = None,
+) -> Avatar:
+    """Train an avatar on the training frames of `capture`.
+
+    Args:
+        capture: a finished capture.
+        head: the head model the capture was tracked with.
+        config: what to train.
+        progress: called several times a second.
+        checkpoint: file that receives the state every half minute and when `stop` is set.
+        resume: go on from `checkpoint` if it exists; a run of steps then ends in the same bits as an unbroken one.
+        stop: when set, training ends after the current step and returns what it has.
+
+    Raises:
+        HeadsplatError: too few training frames, a capture of another head, or a checkpoint of another run.
+    """
+    started = time.perf_counter()
+    torch.manual_seed(config.seed)
+    trainer = _prepare(capture, head, config)
+    spent = 0.0
+    if resume and checkpoint is not None and checkpoint.exists():
+        spent = _restore(trainer, checkpoint, capture)
+    elif trainer.steps_done == 0:
+        trainer.set_colors()
+    prepared = time.perf_counter()
+    clock = _Clock(config, prepared, spent)
+    reporter = _Reporter(trainer, clock, progress)
+    saved = prepared
+    while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
+        loss = trainer.step(fraction)
+        if not math.isfinite(loss):
+            raise HeadsplatError(
+                f"training diverged at step {trainer.steps_done}; try again with a lower learning rate or another --seed"
+            )
+        reporter.report(loss, fraction)
+        if checkpoint is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+            _save(trainer, checkpoint, capture, clock.spent())
+            saved = time.perf_counter()
+    if checkpoint is not None and stop is not None and stop.is_set():
+        _save(trainer, checkpoint, capture, clock.spent())
+    avatar = trainer.avatar
+    avatar.summary = {
+        "steps": trainer.steps_done,
+        "seconds_preparing": round(prepared - started, 2),
+        "seconds_training": round(clock.spent(), 2),
+        "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
+        "finished": clock.fraction(trainer.steps_done) >= 1,
+    }
+    return avatar
+
+
+class _Clock:
+    """How far a run is along its schedule, by steps or by the wall clock."""
+
+    def __init__(self, config: TrainConfig, started: float, spent: float) -> None:
+        self.config, self.started, self.before = config, started, spent
+
+    def spent(self) -> float:
+        return self.before + time.perf_counter() - self.started
+
+    def fraction(self, steps: int) -> float:
+        if self.config.max_seconds is not None:
+            return min(1.0, self.spent() / self.config.max_seconds)
+        return min(1.0, steps / self.config.steps)
+
+    def eta(self, fraction: float) -> float:
+        return self.spent() * (1 - fraction) / max(fraction, 1e-3)
+
+
+class _Reporter:
+    """Progress a few times a second, a preview every few seconds."""
+
+    def __init__(
+        self, trainer: Trainer, clock: _Clock, progress: Callable[[TrainProgress], None] | None
+    ) -> None:
+        self.trainer, self.clock, self.progress = trainer, clock, progress
+        self.last = self.last_preview = time.perf_counter() - PREVIEW_SECONDS
+
+    def report(self, loss: float, fraction: float) -> None:
+        now = time.perf_counter()
+        if self.progress is None or now - self.last < 0.2:
+            return
+        self.last = now
+        preview = None
+        if now - self.last_preview >= PREVIEW_SECONDS:
+            preview, self.last_preview = self.trainer.preview(), now
+        psnr = -10 * math.log10(max(self.trainer.mean_square, 1e-10))
+        seconds = self.clock.spent()
+        self.progress(
+            TrainProgress(self.trainer.steps_done, seconds, fraction, loss, psnr, self.clock.eta(fraction), preview)
+        )
+
+
+def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
+    indices = capture.train_indices
+    if len(indices) < MIN_FRAMES:
+        raise HeadsplatError(
+            f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer video"
+        )
+    if capture.facts["head"]["model_id"] != head.model_id:
+        raise HeadsplatError(
+            f"{capture.root}: tracked with another head model ({capture.facts['head']['name']}); "
+            "capture the video again with this one"
+        )
+    person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    frames = load_frames(capture, indices, config.size, person)
+    return Trainer(build_avatar(person, frames, config), frames, config)
+
+
+def _fingerprint(trainer: Trainer, capture: Capture) -> str:
+    return f"{capture.facts['source'].get('sha256', '')}:{len(trainer.full)}:{trainer.config!r}"
+
+
+def _save(trainer: Trainer, path: Path, capture: Capture, spent: float) -> None:
+    part = path.with_name(path.name + ".part")
+    torch.save({"run": _fingerprint(trainer, capture), "spent": spent, "state": trainer.state()}, part)
+    part.replace(path)
+
+
+def _restore(trainer: Trainer, path: Path, capture: Capture) -> float:
+    try:
+        stored = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise HeadsplatError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it to start anew") from error
+    if stored.get("run") != _fingerprint(trainer, capture):
+        raise HeadsplatError(
+            f"{path}: checkpoint of another run (capture or options differ); use the same ones or delete it"
+        )
+    trainer.restore(stored["state"])
+    return float(stored["spent"])

@@ -1,0 +1,41 @@
+"""What a training run can be told; light, so that the command line starts fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Adam's rates at the start; they decay exponentially to `final` of that."""
+
+    position: float = 6e-4  # metres
+    log_scale: float = 0.05
+    rotation: float = 0.03
+    opacity: float = 0.1
+    color: float = 0.03
+    basis: float = 3e-3  # of avatar.blendshapes.UNITS
+    mix: float = 2e-3
+    torso: float = 3e-4
+    pose: float = 0.0  # radians and decimetres a step; 0 keeps the tracked poses
+    final: float = 0.05
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The same config and seed give the same bits on one machine, unless `max_seconds` ends it."""
+
+    size: int = 256  # longer side of the pictures, pixels
+    steps: int = 4000
+    max_seconds: float | None = None  # wall clock; the schedule then follows the clock, so results vary a little
+    seed: int = 0
+    gaussians: int = 15000
+    extra_share: float = 0.3  # of the Gaussians, for hair, glasses and clothes off the mesh
+    mode: Literal["reduced", "expression"] = "reduced"
+    bases: int = 10  # K of the reduced mode
+    ssim: float = 0.2  # weight of 1 - SSIM against L1
+    mask: float = 0.02  # weight of the matte term
+    coarse_share: float = 0.4  # of the run spent at half size when `size` is above 256
+    fine_rate: float = 0.35  # learning-rate factor after the coarse part
+    rates: LearningRates = field(default_factory=LearningRates)

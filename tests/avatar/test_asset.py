@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from avatar.asset import MAGIC, VERSION, load_avatar, read_header, save_avatar
+from avatar.captured import Capture
+from avatar.drive import cross_drive, render_track
+from avatar.errors import HeadsplatError
+from avatar.head import load_head
+from avatar.model import Avatar
+from tests.support.tiny import tiny_capture
+
+
+def test_a_stored_avatar_renders_the_same_picture(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar, {"capture": "tiny"})
+    loaded = load_avatar(path)
+    params, camera = tiny.params([2, 7]), tiny.camera(64)
+    first = list(render_track(tiny_avatar, params, camera))
+    second = list(render_track(loaded, params, camera))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_header_says_what_the_file_is(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    header = read_header(path)
+    assert header["magic"] == MAGIC and header["version"] == VERSION
+    assert {"axes", "units", "consent", "expression_names", "head", "training"} <= set(header)
+    assert header["head"]["licence"] and "agreed" in header["consent"]
+
+
+def test_saving_twice_gives_the_same_bytes(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_avatar(tmp_path / f"{name}.avatar", tiny_avatar)
+    assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
+
+
+def test_a_file_cut_short_is_one_sentence(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(HeadsplatError, match="not an avatar file, or a damaged one"):
+        load_avatar(path)
+
+
+def test_other_files_are_told_apart(tmp_path: Path) -> None:
+    foreign = tmp_path / "x.avatar"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(HeadsplatError, match="but not a headsplat avatar"):
+        load_avatar(foreign)
+    with pytest.raises(HeadsplatError, match="no such avatar file"):
+        load_avatar(tmp_path / "none.avatar")
+
+
+def test_an_avatar_of_a_newer_version_asks_for_an_update(tmp_path: Path) -> None:
+    path = tmp_path / "new.avatar"
+    header = json.dumps({"magic": MAGIC, "version": VERSION + 1})
+    save_file({"a": torch.zeros(1)}, path, metadata={"headsplat": header})
+    with pytest.raises(HeadsplatError, match=f"avatar version {VERSION + 1}, this headsplat reads up to {VERSION}"):
+        load_avatar(path)
+
+
+def test_a_missing_tensor_is_damage(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    header = read_header(path)
+    save_file({"avatar.offsets": torch.zeros(3, 3)}, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match="damaged avatar file"):
+        load_avatar(path)
+
+
+def test_cross_driving_keeps_the_person_in_place_and_bounded(
+    tiny_avatar: Avatar, tiny: Capture, tmp_path: Path
+) -> None:
+    driver = tiny_capture(tmp_path / "driver", frames=8, seed=3)
+    params = cross_drive(tiny_avatar, driver, load_head())
+    with torch.no_grad():
+        gaussians = tiny_avatar(params)
+    centre = gaussians.means.mean(1)
+    home = tiny_avatar(tiny.params(tiny.train_indices[:1])).means.mean(1)
+    assert (centre - home).norm(dim=-1).max() < 0.05
+    assert torch.isfinite(gaussians.means).all() and gaussians.scales.max() < 0.1
+    frame = next(iter(render_track(tiny_avatar, params[0], tiny.camera(64))))
+    assert frame.shape == (64, 64, 3) and (frame < 250).any()

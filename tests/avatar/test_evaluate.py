@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from avatar import metrics
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from avatar.evaluate import evaluate
+from avatar.model import Avatar
+from tests.support.tiny import tiny_capture
+
+
+def test_psnr_of_a_known_error() -> None:
+    picture = np.full((8, 8, 3), 0.5)
+    assert metrics.psnr(picture, picture + 0.1) == pytest.approx(20.0)
+    assert metrics.psnr(picture, picture) == 100.0
+
+
+def test_ssim_is_one_for_equal_pictures_and_falls_with_noise() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.random((40, 40, 3))
+    assert metrics.ssim(picture, picture) == pytest.approx(1.0, abs=1e-5)
+    assert metrics.ssim(picture, rng.random((40, 40, 3))) < 0.2
+
+
+def test_flicker_sees_what_changes_against_the_truth_only() -> None:
+    truth = [np.full((4, 4, 3), value) for value in (0.1, 0.5, 0.3, 0.9)]
+    assert metrics.flicker([picture + 0.2 for picture in truth], truth) == pytest.approx(0.0, abs=1e-4)
+    assert metrics.flicker([picture + 0.1 * (i % 2) for i, picture in enumerate(truth)], truth) > 20
+
+
+def test_report_holds_every_row_and_figure_of_the_protocol(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+    report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path, asset_bytes=1234)
+    data = json.loads(report.to_json())
+    for row in ("test", "train", "blendshapes off", "static head", "textured mesh"):
+        assert {"psnr", "psnr_head", "ssim", "psnr_mouth", "psnr_eyes"} <= set(data[row]), row
+    assert data["gaussians"] == len(tiny_avatar) and data["bytes"] == 1234
+    assert "seconds" in data and "| test |" in report.to_markdown()
+
+
+def test_saved_pictures_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+    report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path)
+    numbers = tiny.track["frame_number"][tiny.test_indices]
+    assert sorted(path.name for path in (tmp_path / "tracked").iterdir()) == sorted(
+        f"{kind}_{number:05d}.png" for kind in ("pred", "truth", "matte") for number in numbers
+    )
+
+    def read(kind: str, number: int) -> np.ndarray:
+        return cv2.imread(str(tmp_path / "tracked" / f"{kind}_{number:05d}.png")) / 255.0
+
+    scores = [metrics.psnr(read("pred", n), read("truth", n)) for n in numbers]
+    assert np.mean(scores) == pytest.approx(report.rows["test"]["psnr"], abs=0.05)
+
+
+def test_a_capture_without_held_out_frames_says_what_to_do(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    capture = tiny_capture(tmp_path / "all", frames=8, test_every=0)
+    with pytest.raises(HeadsplatError, match="no held-out frames; capture again with --test-fraction"):
+        evaluate(tiny_avatar, capture, size=64)
+
+
+def test_lpips_network_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "lpips_x.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(HeadsplatError, match="not a readable ONNX network"):
+        metrics.load_lpips(path)

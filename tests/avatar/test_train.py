@@ -1,0 +1,109 @@
+"""Training on the tiny capture: it learns, it repeats itself, it resumes, it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+import torch
+
+from avatar.captured import FACTS_FILE, Capture
+from avatar.errors import HeadsplatError
+from avatar.evaluate import evaluate
+from avatar.head import load_head
+from avatar.model import Avatar
+from avatar.train import TrainProgress, fit
+from avatar.train_config import TrainConfig
+from tests.support.tiny import tiny_capture
+
+CONFIG = TrainConfig(size=64, steps=16, gaussians=500)
+
+
+def same(a: Avatar, b: Avatar) -> bool:
+    left, right = a.state_dict(), b.state_dict()
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_training_beats_its_own_start_and_the_textured_mesh(tiny: Capture, tiny_avatar: Avatar) -> None:
+    report = evaluate(tiny_avatar, tiny, size=64)
+    rows = report.rows
+    assert rows["test"]["psnr"] > rows["static head"]["psnr"]
+    assert rows["test"]["psnr"] > rows["textured mesh"]["psnr"]
+    assert rows["test"]["psnr"] > 24
+
+
+def test_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny: Capture) -> None:
+    first, second = (fit(tiny, load_head(), CONFIG) for _ in range(2))
+    assert same(first, second)
+    assert not same(first, fit(tiny, load_head(), replace(CONFIG, seed=1)))
+
+
+def test_a_resumed_run_ends_in_the_same_bits(tiny: Capture, tmp_path: Path) -> None:
+    whole = fit(tiny, load_head(), CONFIG)
+    checkpoint, stop = tmp_path / "run.ckpt", Event()
+
+    class StopAfter:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def is_set(self) -> bool:
+            self.calls += 1
+            return self.calls > 7
+
+    half = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, stop=StopAfter())  # type: ignore[arg-type]
+    assert not half.summary["finished"]
+    rest = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, resume=True, stop=stop)
+    assert rest.summary["finished"]
+    assert same(whole, rest)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tiny: Capture, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.ckpt"
+    stop = Event()
+    stop.set()
+    fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, stop=stop)
+    with pytest.raises(HeadsplatError, match="checkpoint of another run"):
+        fit(tiny, load_head(), replace(CONFIG, seed=5), checkpoint=checkpoint, resume=True)
+    checkpoint.write_bytes(b"nonsense")
+    with pytest.raises(HeadsplatError, match="damaged checkpoint"):
+        fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, resume=True)
+
+
+def test_progress_reports_psnr_eta_and_a_preview(tiny: Capture) -> None:
+    seen: list[TrainProgress] = []
+    fit(tiny, load_head(), CONFIG, progress=seen.append)
+    assert seen and math.isfinite(seen[0].psnr) and seen[0].eta_seconds >= 0
+    assert seen[0].preview is not None and seen[0].preview.shape == (64, 128, 3)
+
+
+def test_a_second_of_wall_clock_ends_the_run(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), replace(CONFIG, max_seconds=0.5, steps=10**6))
+    assert 0.4 < avatar.summary["seconds_training"] < 5  # type: ignore[operator]
+
+
+def test_too_few_frames_is_one_sentence(tmp_path: Path) -> None:
+    capture = tiny_capture(tmp_path / "few", frames=6, test_every=0)
+    with pytest.raises(HeadsplatError, match="6 training frames, at least 8 are needed; capture a longer video"):
+        fit(capture, load_head(), CONFIG)
+
+
+def test_a_capture_of_another_head_is_refused(tmp_path: Path) -> None:
+    capture = tiny_capture(tmp_path / "other", frames=10)
+    path = capture.root / FACTS_FILE
+    facts = json.loads(path.read_text())
+    facts["head"]["model_id"] = "0" * 16
+    path.write_text(json.dumps(facts))
+    with pytest.raises(HeadsplatError, match="tracked with another head model"):
+        fit(Capture.load(capture.root), load_head(), CONFIG)
+
+
+def test_what_the_video_never_shows_keeps_the_heads_colours(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), replace(CONFIG, steps=1, gaussians=1500))
+    teeth = avatar.head.regions["teeth_lower"][avatar.rig.triangles[:, 0]]
+    assert teeth.any()
+    color = avatar.colors[teeth].mean(0)
+    assert color.min() > 0.3  # teeth and gums, not the grey or black of an untouched start

@@ -1,0 +1,36 @@
+"""Fixtures shared by the whole suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avatar.captured import Capture
+from avatar.model import Avatar
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """A capture of 24 frames at 64 pixels with exact tracking, every fifth frame held out. Read only."""
+    return tiny_capture(tmp_path_factory.mktemp("tiny") / "capture")
+
+
+@pytest.fixture(scope="session")
+def tiny_avatar(tiny: Capture) -> Avatar:
+    """An avatar trained on `tiny` for a moment. Read only."""
+    from avatar.head import load_head
+    from avatar.train import fit
+    from avatar.train_config import TrainConfig
+
+    return fit(tiny, load_head(), TrainConfig(size=64, steps=80, gaussians=1500)).requires_grad_(False)
+
+
+@pytest.fixture
+def clips() -> Path:
+    """The folder of local clips beside the checkout; the test is skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the local clips (../shared/data/clips) are not on this machine")
+    return folder
