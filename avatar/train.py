@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -212,23 +213,32 @@ def fit(
     Raises:
         HeadsplatError: too few training frames, a capture of another head, or a checkpoint of another run.
     """
-    started = time.perf_counter()
-    torch.manual_seed(config.seed)
-    trainer = _prepare(capture, head, config)
+    with _one_thread():
+        return _run(_prepare(capture, head, config), capture, progress, checkpoint, resume, stop)
+
+
+def _run(
+    trainer: Trainer,
+    capture: Capture,
+    progress: Callable[[TrainProgress], None] | None,
+    checkpoint: Path | None,
+    resume: bool,
+    stop: Event | None,
+) -> Avatar:
+    config = trainer.config
     spent = 0.0
     if resume and checkpoint is not None and checkpoint.exists():
         spent = _restore(trainer, checkpoint, capture)
     elif trainer.steps_done == 0:
         trainer.set_colors()
-    prepared = time.perf_counter()
-    clock = _Clock(config, prepared, spent)
+    clock = _Clock(config, time.perf_counter(), spent)
     reporter = _Reporter(trainer, clock, progress)
-    saved = prepared
+    saved = time.perf_counter()
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
         loss = trainer.step(fraction)
         if not math.isfinite(loss):
             raise HeadsplatError(
-                f"training diverged at step {trainer.steps_done}; try again with a lower learning rate or another --seed"
+                f"training diverged at step {trainer.steps_done}; try a lower learning rate or another --seed"
             )
         reporter.report(loss, fraction)
         if checkpoint is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
@@ -239,12 +249,22 @@ def fit(
     avatar = trainer.avatar
     avatar.summary = {
         "steps": trainer.steps_done,
-        "seconds_preparing": round(prepared - started, 2),
         "seconds_training": round(clock.spent(), 2),
         "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
         "finished": clock.fraction(trainer.steps_done) >= 1,
     }
     return avatar
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread: its tensors here are small, and its idle threads would steal time from the kernels'."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Clock:
