@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ class Capture:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 track = {name: stored[name] for name in TRACK_ARRAYS}
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise HeadsplatError(
                 f"{path}: the track is damaged or incomplete ({error}); run `headsplat capture` on the video again"
             ) from error
