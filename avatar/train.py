@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from avatar import ops
 from avatar.captured import Capture
@@ -24,6 +24,7 @@ from avatar.head.model import HeadModel
 from avatar.initialise import build_avatar
 from avatar.loss import photometric
 from avatar.model import Avatar, baked
+from avatar.records import Gaussians
 from avatar.render import render, to_uint8
 from avatar.train_config import TrainConfig
 
@@ -97,7 +98,7 @@ class Trainer:
         for group, start in zip(self.optimizer.param_groups, self.start_rates, strict=True):
             group["lr"] = start * factor
 
-    def predict(self, frames: TrainingFrames, index: int) -> Tensor:
+    def predict(self, frames: TrainingFrames, index: int) -> Gaussians:
         """Gaussians of frame `index`, through the same path as driving, from the cached head vertices."""
         rotation, translation = frames.rotation[index][None], frames.translation[index][None]
         if self.config.rates.pose:
@@ -136,10 +137,10 @@ class Trainer:
         shade, inside, seen = torch.zeros(count, 3), torch.zeros(count), torch.zeros(count)
         frames = self.coarse or self.full
         for index in np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int):
-            gaussians = self.predict(frames, int(index))
+            with torch.no_grad():
+                still = self.predict(frames, int(index))
             colors = torch.zeros(1, count, 3, requires_grad=True)
-            args = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities)
-            out = ops.splat(*(value.detach() for value in args), colors, frames.camera)
+            out = ops.splat(still.means, still.quats, still.scales, still.opacities, colors, frames.camera)
             matte = frames.alpha[index][None].float() / 255
             picture = frames.rgb[index][None].float() / 255 * matte[..., None]
             flags = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)

@@ -141,5 +141,3 @@ class HeadModel:
             near = [known for known in self.expression_names if known.lower().startswith(name[:4].lower())]
             raise KeyError(f"{self.name} has no expression {name!r}; near: {', '.join(near) or 'none'}")
         return self.expression_names.index(name)
-
-

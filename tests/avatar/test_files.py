@@ -29,6 +29,14 @@ def test_finished_file_is_in_place_and_nothing_else_is(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "a.txt").read_text() == "whole"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_file_gets_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.chmod(0o600)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()])
 def test_failure_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"

@@ -1,0 +1,65 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+# Both create .venv and install headsplat into it once; after that they start at once and need no network.
+
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PY := $(BIN)/python
+STAMP := $(VENV)/.installed
+DEMO_DIR ?= demo
+
+# Plain `pip install torch` takes the index's newest build; pin it, and without an NVIDIA driver prefer the small CPU build.
+TORCH ?= torch==2.13.0
+ifeq ($(OS)$(shell uname -s)$(shell command -v nvidia-smi),Linux)
+TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
+endif
+
+# Only what is compiled or declared triggers a new install; the Python code is installed in place.
+SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
+	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name CMakeLists.txt \) -print 2>/dev/null)
+
+.PHONY: help demo test lint format clean
+help:
+	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
+	@echo "make test    set up if needed, then lint, type-check and test"
+	@echo "make lint    ruff and mypy only"
+	@echo "make format  rewrite the code with ruff"
+	@echo "make clean   remove the environment, build folders and caches"
+
+demo: $(STAMP)
+	$(BIN)/headsplat demo -o $(DEMO_DIR) --overwrite
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: lint
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+format: $(STAMP)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "headsplat needs Python 3.10 or newer, and \`$(PYTHON)\` is not; run \`make PYTHON=/path/to/python3.11 ...\`" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || \
+	  { echo "could not create $(VENV); on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(STAMP): $(VENV)/.created $(SOURCES)
+	@echo "installing what headsplat needs and compiling its kernels into $(VENV): a few minutes, once"
+	$(PY) -m pip install --quiet --no-deps $(TORCH_INDEX) "$(TORCH)"
+	$(PY) -m pip install --quiet "scikit-build-core>=0.10" "nanobind>=2.4" "cmake>=3.20" ninja
+	$(PY) -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find avatar capture viewer cuda_ext tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find cuda_ext -name '*.so' -delete

@@ -1,0 +1,107 @@
+"""The `headsplat` command: subcommands over frozen dataclasses, one file each; only this package prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+import tyro
+
+from avatar import __version__
+from avatar.cli.capture import CaptureCommand
+from avatar.cli.demo import DemoCommand
+from avatar.cli.doctor import DoctorCommand
+from avatar.cli.evaluate import EvalCommand
+from avatar.cli.info import InfoCommand
+from avatar.cli.render import RenderCommand
+from avatar.cli.train import TrainCommand
+from avatar.errors import HeadsplatError
+from avatar.files import os_error_sentence
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_COMMANDS = {
+    "demo": DemoCommand,
+    "capture": CaptureCommand,
+    "train": TrainCommand,
+    "eval": EvalCommand,
+    "render": RenderCommand,
+    "info": InfoCommand,
+    "doctor": DoctorCommand,
+}
+_DESCRIPTION = (
+    "Real-time 3D Gaussian-splatting head avatars from a phone video, on any machine. "
+    "`headsplat demo` shows the whole path; `headsplat COMMAND --help` explains one command. "
+    "Everywhere: --debug shows the traceback of a failure, --version the version."
+)
+
+
+class Command(Protocol):
+    """One parsed subcommand."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own) and return the exit code.
+
+    0 done, 1 failed with one sentence on stderr, 130 interrupted; usage errors leave through SystemExit(2).
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments == ["--version"]:
+        print(f"headsplat {__version__}")
+        return DONE
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(message)s")
+    try:
+        return _parse(arguments).run()
+    except KeyboardInterrupt:
+        return _fail("stopped by Ctrl-C; outputs that were not finished were removed", debug, INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`headsplat ... | head`): nothing may be flushed into the pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        return _fail(_sentence(error), debug, FAILED)
+
+
+def _parse(arguments: list[str]) -> Command:
+    subcommands = tuple(
+        Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]  # type: ignore[valid-type]
+        for name, command in _COMMANDS.items()
+    )
+    union = subcommands[0]
+    for subcommand in subcommands[1:]:
+        union = union | subcommand  # type: ignore[assignment]
+    return tyro.cli(  # type: ignore[call-overload, no-any-return]
+        union,
+        prog="headsplat",
+        description=_DESCRIPTION,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, HeadsplatError):
+        return str(error)
+    if isinstance(error, OSError):
+        return os_error_sentence(error)
+    text = str(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
+        return "out of memory; use a smaller --size, fewer frames, or close other programs"
+    return f"internal error ({type(error).__name__}: {text}); run again with --debug and report the traceback"
+
+
+def _fail(sentence: str, debug: bool, code: int) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"headsplat: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,7 @@
+"""`python -m avatar.cli` is the `headsplat` command."""
+
+import sys
+
+from avatar.cli import main
+
+sys.exit(main())

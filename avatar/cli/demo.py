@@ -1,0 +1,143 @@
+"""`headsplat demo`: the whole path on a synthetic clip, ending with an avatar, videos and a report to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from avatar.cli.arguments import OptionalFloat
+from avatar.cli.progress import stage
+from avatar.config import load_preset
+from avatar.errors import HeadsplatError
+from avatar.files import check_output
+from avatar.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from avatar.captured import Capture
+    from avatar.cli.report import DemoReport
+
+TEST_FRACTION = 0.2
+MIN_FRAMES = 40
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class DemoCommand:
+    """See the whole path: synthetic video, capture, training, evaluation, rendering, report."""
+
+    out: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("demo")
+    """folder for everything the demo makes"""
+    frames: int = 240
+    """length of the synthetic video"""
+    size: int = 256
+    """longer side of the training pictures in pixels"""
+    seconds: OptionalFloat = None
+    """end the training after this wall-clock time; default: a fixed number of steps"""
+    seed: int = 0
+    """another training (the video stays the same)"""
+    overwrite: bool = False
+    """replace an earlier demo"""
+
+    def run(self) -> int:
+        """Run every stage; returns the exit code."""
+        if self.frames < MIN_FRAMES:
+            raise HeadsplatError(f"--frames: expected at least {MIN_FRAMES}, got {self.frames}")
+        if self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir())):
+            check_output(self.out, self.overwrite)
+        check_output(self.out / REPORT, overwrite=True)
+        from avatar.cli.report import write_report
+
+        report = Demo(self).report()
+        write_report(report, self.out)
+        print(report.headline)
+        print(f"Open {self.out / REPORT}")
+        return 0
+
+
+class Demo:
+    """The stages of one demo and the seconds each of them took."""
+
+    def __init__(self, command: DemoCommand) -> None:
+        self.command = command
+        self.out = command.out
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+    def report(self) -> DemoReport:
+        """Run all stages and gather what they found."""
+        from avatar.asset import load_avatar
+        from avatar.cli.evaluate import evaluate_file, write_text
+        from avatar.cli.report import DemoReport
+        from avatar.cli.showcase import SHEET_SIZE, comparison_sheet, puppet_sheet
+
+        video = self._video()
+        capture = self._capture(video)
+        path = self._train(capture)
+        with self._timed("evaluation"):
+            evaluation = evaluate_file(path, capture)
+        write_text(self.out / "evaluation.json", evaluation.to_json() + "\n")
+        avatar = load_avatar(path)
+        self._render(path, capture)
+        return DemoReport(
+            evaluation=evaluation,
+            seconds=dict(self.seconds),
+            frames=len(capture),
+            held_out=len(capture.test_indices),
+            comparison=comparison_sheet(avatar, capture),
+            puppet=puppet_sheet(avatar, capture.camera(SHEET_SIZE)),
+            files=sorted(entry.name for entry in self.out.iterdir() if not entry.name.startswith(".")),
+        )
+
+    def _video(self) -> Path:
+        from capture.synthetic.options import SyntheticOptions
+        from capture.synthetic.video import make_video
+
+        path = self.out / "phone.mp4"
+        options = SyntheticOptions(frames=self.command.frames)
+        with self._timed("synthetic video"), stage("synthetic video") as update:
+            make_video(path, options, lambda done, total: update(done / total, f"frame {done} of {total}"))
+        return path
+
+    def _capture(self, video: Path) -> Capture:
+        from avatar.cli.capture import CaptureRequest, make_capture
+
+        with self._timed("capture"):
+            request = CaptureRequest(video, self.out / "capture", TEST_FRACTION, consent="a synthetic person")
+            return make_capture(request, self.command.overwrite)
+
+    def _train(self, capture: Capture) -> Path:
+        from avatar.cli.train import Outputs, train_capture
+
+        settings = dataclasses.replace(
+            load_preset("default", TrainConfig()),
+            size=self.command.size,
+            seed=self.command.seed,
+            max_seconds=self.command.seconds,
+        )
+        outputs = Outputs.beside(self.out / "demo.avatar")
+        with self._timed("training"):
+            if train_capture(capture, settings, outputs, resume=False):
+                raise KeyboardInterrupt
+        return outputs.avatar
+
+    def _render(self, path: Path, capture: Capture) -> None:
+        from avatar.cli.render import prepare_shot, write_shot
+        from avatar.cli.showcase import puppet_shot
+        from avatar.render import WHITE
+
+        with self._timed("rendering"), stage("rendering") as update:
+            own = prepare_shot(path, capture, range(len(capture)))
+            write_shot(self.out / "own_motion.mp4", own, WHITE, update)
+            write_shot(self.out / "puppet.mp4", puppet_shot(own.avatar, own.camera), WHITE, update)

@@ -1,0 +1,152 @@
+"""`headsplat doctor`: what this machine has, what is missing and the command that installs it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from avatar import __version__
+from avatar.cli.info import as_text
+
+#: import name -> distribution, command that installs it, what it is for.
+OPTIONAL_PACKAGES = {
+    "onnxruntime": ("onnxruntime", "pip install onnxruntime", "LPIPS in `headsplat eval`"),
+    "smplx": ("smplx", "pip install smplx", "parity of our skinning with SMPL-X (non-commercial licence)"),
+    "gsplat": ("gsplat", "pip install gsplat", "a second CUDA renderer"),
+    "nvdiffrast": (
+        "nvdiffrast",
+        "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",
+        "mesh rasterizer on CUDA",
+    ),
+    "tinycudann": (
+        "tinycudann",
+        "pip install --no-build-isolation git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch",
+        "hash grids on CUDA",
+    ),
+}
+CORE_PACKAGES = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "cv2": "opencv-python-headless",
+    "av": "av",
+    "ai_edge_litert": "ai-edge-litert",
+    "flatbuffers": "flatbuffers",
+    "safetensors": "safetensors",
+    "tyro": "tyro",
+    "rich": "rich",
+}
+CODECS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg")
+ENCODERS = ("libx264", "libx265", "prores_ks", "libvpx-vp9")
+
+
+@dataclass(frozen=True)
+class DoctorCommand:
+    """Check this machine: what works, what is missing and how to get it."""
+
+    json: bool = False
+    """as JSON, for programs"""
+
+    def run(self) -> int:
+        """Print the findings; the exit code is 1 when something the base install needs is missing."""
+        facts = examine()
+        print(json.dumps(facts, indent=2) if self.json else as_text(facts))
+        return 0 if facts["ready"] else 1
+
+
+def examine() -> dict[str, Any]:
+    """Everything doctor reports; JSON types. No single failing part stops the others."""
+    core = {
+        name: _package(name, distribution, f"pip install {distribution}")
+        for name, distribution in CORE_PACKAGES.items()
+    }
+    facts: dict[str, Any] = {
+        "headsplat": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": _usable_cores(),
+        "native_kernels": _attempt(_native),
+        "cuda": _attempt(_cuda),
+        "packages": core,
+        "optional": {name: _package(name, found, how, use) for name, (found, how, use) in OPTIONAL_PACKAGES.items()},
+        "models": _attempt(_models),
+        "video": _attempt(_video),
+    }
+    whole = all("missing" not in text for text in core.values())
+    facts["ready"] = whole and facts["native_kernels"].startswith("yes") and sys.version_info >= (3, 10)
+    return facts
+
+
+def _attempt(part: Callable[[], Any]) -> Any:
+    try:
+        return part()
+    except Exception as error:
+        return f"failed: {type(error).__name__}: {error}"
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _package(name: str, distribution: str, command: str, use: str = "") -> str:
+    if importlib.util.find_spec(name) is None:
+        return f"missing{f' ({use})' if use else ''}; `{command}`"
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "present"
+
+
+def _native() -> str:
+    import cuda_ext
+
+    return f"{'yes' if cuda_ext.available('cpu') else 'no'}: {cuda_ext.reason('cpu')}"
+
+
+def _cuda() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"yes: {torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}"
+    if torch.version.cuda is None:
+        return f"no: torch {torch.__version__} is a CPU build; everything runs on the CPU"
+    return f"no: torch {torch.__version__} has CUDA {torch.version.cuda} but finds no usable GPU or driver"
+
+
+def _models() -> dict[str, str]:
+    from capture.models import WHEEL_MEMBERS, cache_dir
+
+    own = os.environ.get("HEADSPLAT_MODELS")
+    if own:
+        return {"folder": f"{own} (HEADSPLAT_MODELS), then {cache_dir()}"}
+    missing = f"not here yet: the first `headsplat capture` fetches it (35 MB); or put your own into {cache_dir()}"
+    return {
+        name: str(path) if (path := cache_dir() / f"{name}.tflite").is_file() else missing for name in WHEEL_MEMBERS
+    }
+
+
+def _video() -> dict[str, Any]:
+    import av
+
+    return {
+        "pyav": av.__version__,
+        "decoders": [name for name in CODECS if _has_codec(name, "r")],
+        "encoders": [name for name in ENCODERS if _has_codec(name, "w")],
+    }
+
+
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
+    import av
+
+    try:
+        av.codec.Codec(name, mode)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""`headsplat eval`: how well an avatar shows the held-out frames of a capture."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from avatar.cli.arguments import OptionalInt, OptionalPath
+from avatar.cli.progress import stage
+from avatar.errors import HeadsplatError
+from avatar.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
+
+if TYPE_CHECKING:
+    from avatar.captured import Capture
+    from avatar.evaluate import Report
+
+PICTURE_FOLDERS = ("tracked", "refined")
+DEFAULT_SIZE = 256  # pixels, for avatars whose header does not say
+
+
+@dataclass(frozen=True)
+class EvalCommand:
+    """Compare an avatar with the held-out frames of a capture, beside baselines; prints a Markdown table."""
+
+    avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
+    """an .avatar file"""
+    capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
+    """the capture folder it was trained on"""
+    json: OptionalPath = None
+    """write all figures here"""
+    markdown: OptionalPath = None
+    """write the table here too"""
+    save_images: OptionalPath = None
+    """folder for predicted and true pictures and mattes of every test frame"""
+    size: OptionalInt = None
+    """longer side of the compared pictures in pixels; default: that of the training"""
+    lpips: OptionalPath = None
+    """an LPIPS network as two-input ONNX file, named in the table"""
+    overwrite: bool = False
+    """replace outputs that exist"""
+
+    def run(self) -> int:
+        """Evaluate and report; returns the exit code."""
+        for path in (self.json, self.markdown, self.save_images):
+            if path is not None:
+                check_output(path, self.overwrite)
+        if self.save_images is not None and self.save_images.exists():
+            check_replaceable_folder(self.save_images, PICTURE_FOLDERS)
+        if self.lpips is not None and not self.lpips.is_file():
+            raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
+        from avatar.captured import Capture
+
+        report = evaluate_file(
+            self.avatar, Capture.load(self.capture), size=self.size, lpips=self.lpips, save_images=self.save_images
+        )
+        if self.json is not None:
+            write_text(self.json, report.to_json() + "\n")
+        if self.markdown is not None:
+            write_text(self.markdown, report.to_markdown() + "\n")
+        print(report.to_markdown())
+        return 0
+
+
+def evaluate_file(
+    path: Path,
+    capture: Capture,
+    *,
+    size: int | None = None,
+    lpips: Path | None = None,
+    save_images: Path | None = None,
+) -> Report:
+    """The report of the avatar file `path` on `capture`, with progress on stderr; `size` defaults to the training's."""
+    from avatar.asset import load_avatar, read_header
+    from avatar.evaluate import evaluate
+
+    trained_size = read_header(path).get("settings", {}).get("size", DEFAULT_SIZE)
+    pictures = nullcontext() if save_images is None else atomic_folder(save_images)
+    with stage("evaluation") as update, pictures as folder:
+        return evaluate(
+            load_avatar(path),
+            capture,
+            size=size or trained_size,
+            lpips=lpips,
+            save_images=folder,
+            asset_bytes=path.stat().st_size,
+            progress=lambda row, done, total: update(done / total, row),
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,110 @@
+"""What to render: an avatar, its parameters frame by frame, their times and the camera."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.model import Avatar
+from avatar.records import Camera, HeadParams
+
+
+@dataclass(frozen=True)
+class Shot:
+    """An avatar along T frames of parameters."""
+
+    avatar: Avatar
+    params: HeadParams  # T frames
+    times: np.ndarray  # [T] seconds, increasing
+    camera: Camera  # [1]
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @property
+    def rate(self) -> float:
+        """Mean frames per second."""
+        return (len(self) - 1) / float(self.times[-1] - self.times[0]) if len(self) > 1 else 30.0
+
+
+def provenance(capture: Capture) -> dict[str, Any]:
+    """What an avatar's header keeps of the capture it was trained on: a fingerprint and the camera."""
+    facts = capture.facts
+    return {
+        "name": capture.root.name,
+        "fingerprint": fingerprint(capture),
+        "width": facts["width"],
+        "height": facts["height"],
+        "camera": facts["camera"],
+    }
+
+
+def fingerprint(capture: Capture) -> str:
+    """16 hex digits that tell one track from another, wherever its folder lies."""
+    digest = hashlib.sha256()
+    for name in ("frame_number", "identity", "translation"):
+        digest.update(np.ascontiguousarray(capture.track[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def is_own(header: Mapping[str, Any], capture: Capture) -> bool:
+    """Whether the avatar with this header was trained on `capture`."""
+    return bool(header.get("capture", {}).get("fingerprint") == fingerprint(capture))
+
+
+def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:
+    """The camera [1] the avatar's person was filmed with; that of `capture` where the header names none."""
+    source = header.get("capture") or capture.facts
+    K, world_to_cam = (torch.tensor(source["camera"][name], dtype=torch.float32) for name in ("K", "world_to_cam"))
+    return Camera(K[None], world_to_cam[None], source["width"], source["height"])
+
+
+def fit_camera(camera: Camera, width: int, height: int) -> Camera:
+    """The view of `camera` on another raster: scaled to fit inside, centred, more to see where the shapes differ."""
+    scale = min(width / camera.width, height / camera.height)
+    K = camera.K.clone()
+    K[:, :2] *= scale
+    K[:, 0, 2] += (width - camera.width * scale) / 2
+    K[:, 1, 2] += (height - camera.height * scale) / 2
+    return replace(camera, K=K, width=width, height=height)
+
+
+def rows(params: HeadParams, frames: range) -> HeadParams:
+    """The frames of `params` at the positions `frames`."""
+    return params[frames.start : frames.stop]
+
+
+def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadParams, np.ndarray]:
+    """`params` at constant intervals: T frames at `times` [T] seconds become n frames, `rate` a second.
+
+    Expressions and translations run linearly between two frames, rotations along the shortest arc.
+
+    Returns:
+        The parameters and their times [n], from the first time on and never past the last.
+    """
+    if len(times) < 2:
+        return params, times
+    if not (np.diff(times) > 0).all():
+        raise HeadsplatError("--fps: the track's times do not increase; capture the video again")
+    wanted = times[0] + np.arange(int((times[-1] - times[0]) * rate + 1e-6) + 1) / rate
+    after = np.searchsorted(times, wanted, side="right").clip(1, len(times) - 1)
+    before = after - 1
+    share = torch.from_numpy(((wanted - times[before]) / (times[after] - times[before])).clip(0, 1))
+    share = share.to(params.expression.dtype)[:, None]
+    rotation = axis_angle_to_matrix(params.joint_rot)
+    step = matrix_to_axis_angle(rotation[before].mT @ rotation[after])
+    mixed = replace(
+        params,
+        expression=torch.lerp(params.expression[before], params.expression[after], share),
+        joint_rot=matrix_to_axis_angle(rotation[before] @ axis_angle_to_matrix(step * share[:, None])),
+        translation=torch.lerp(params.translation[before], params.translation[after], share),
+    )
+    return mixed, wanted

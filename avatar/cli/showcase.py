@@ -1,0 +1,94 @@
+"""Pictures that show what an avatar can do: beside its video, and as a puppet in poses nobody recorded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import torch
+
+from avatar.captured import Capture
+from avatar.cli.pictures import labelled_grid
+from avatar.cli.shots import Shot
+from avatar.drive import render_track
+from avatar.evaluate import avatar_picture
+from avatar.frames import load_frames
+from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.model import Avatar
+from avatar.records import ROOT, Camera, HeadParams
+
+SHEET_SIZE = 224  # pixels, longer side of one picture on a sheet
+SHEET_COLUMNS = 6
+PUPPET_RATE = 30.0  # frames per second
+#: Label and expression weights of the puppet's poses, set by hand.
+PUPPET: tuple[tuple[str, dict[str, float]], ...] = (
+    ("neutral", {}),
+    ("smile", {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4}),
+    ("open mouth", {"jawOpen": 0.6}),
+    ("blink", {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}),
+    ("pucker", {"mouthPucker": 0.8}),
+    ("raised brows", {"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8}),
+)
+HOLD, MOVE = 12, 18  # frames the puppet rests in a pose, and takes to the next
+PUPPET_YAW = 0.25  # radians, peak of its slow turn
+
+
+def comparison_sheet(avatar: Avatar, capture: Capture) -> np.ndarray:
+    """Held-out frames uint8 [H,W,3]: the video, the avatar, and the avatar with its blendshapes off."""
+    held_out = capture.test_indices
+    chosen = held_out[np.linspace(0, len(held_out) - 1, min(SHEET_COLUMNS, len(held_out))).astype(int)]
+    frames = load_frames(capture, chosen, SHEET_SIZE, avatar.head)
+    matte = frames.alpha.numpy()[..., None] / 255
+    truth = frames.rgb.numpy() / 255 * matte + 1 - matte
+    shown = [avatar_picture(avatar, frames, index)[0] for index in range(len(chosen))]
+    plain = [avatar_picture(avatar, frames, index, blend=False)[0] for index in range(len(chosen))]
+    rows = [("video", list(truth)), ("avatar", shown), ("blendshapes off", plain)]
+    columns = [f"frame {number}" for number in capture.track["frame_number"][chosen]]
+    return labelled_grid([(label, [_eight_bit(picture) for picture in row]) for label, row in rows], columns)
+
+
+def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
+    """The puppet's poses from the front and turned to both sides, as `camera` [1] sees them: uint8 [H,W,3]."""
+    weights = torch.stack([_weights(avatar, pose) for _, pose in PUPPET])
+    sheet = []
+    for label, yaw in (("front", 0.0), ("turned", PUPPET_YAW), ("other side", -PUPPET_YAW)):
+        params = _posed(avatar, weights, torch.full((len(weights),), yaw))
+        sheet.append((label, list(render_track(avatar, params, camera))))
+    return labelled_grid(sheet, [label for label, _ in PUPPET])
+
+
+def puppet_shot(avatar: Avatar, camera: Camera) -> Shot:
+    """The puppet going through its poses while it slowly turns."""
+    keys = [_weights(avatar, pose) for _, pose in (*PUPPET, PUPPET[0])]
+    eased = (1 - torch.cos(torch.linspace(0, math.pi, MOVE)))[:, None] / 2
+    parts = []
+    for before, after in itertools.pairwise(keys):
+        parts += [before.expand(HOLD, -1), torch.lerp(before, after, eased)]
+    weights = torch.cat(parts)
+    yaw = PUPPET_YAW * torch.sin(torch.linspace(0, 4 * math.pi, len(weights)))
+    return Shot(avatar, _posed(avatar, weights, yaw), np.arange(len(weights)) / PUPPET_RATE, camera)
+
+
+def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:
+    """Expression weights [E]: the person's resting face and `pose` on top."""
+    weights = avatar.neutral.clone()
+    for name, value in pose.items():
+        weights[avatar.head.expression_index(name)] += value
+    return weights.clamp(0, 1)
+
+
+def _posed(avatar: Avatar, weights: torch.Tensor, yaw: torch.Tensor) -> HeadParams:
+    """Expressions [T,E] at the pose the person was filmed at, turned about the vertical by `yaw` [T] radians."""
+    torso = avatar.rig.torso
+    turn = torch.stack([torch.zeros_like(yaw), yaw, torch.zeros_like(yaw)], -1)
+    rotation = axis_angle_to_matrix(turn) @ torso.mean_rotation
+    params = avatar.head.neutral_params(len(weights))
+    params.expression[:] = weights
+    params.joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
+    params.translation[:] = avatar.head.root_translation(params.identity, rotation, torso.mean_translation)
+    return params
+
+
+def _eight_bit(picture: np.ndarray) -> np.ndarray:
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,184 @@
+"""`headsplat train`: a video or a capture in, an avatar out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from avatar import __version__
+from avatar.cli.arguments import OptionalFloat, OptionalInt, OptionalPath, Out, Source
+from avatar.cli.progress import Update, say, stage
+from avatar.config import load_config, load_preset, save_config
+from avatar.errors import HeadsplatError
+from avatar.files import check_output
+from avatar.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from avatar.captured import Capture
+    from avatar.train import TrainProgress
+
+CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train an avatar from a phone video or a capture."""
+
+    source: Source
+    """a video (captured first, beside the output) or a folder made by `headsplat capture`"""
+    out: Out
+    """the avatar to write, such as me.avatar"""
+    preset: Literal["fast", "default", "quality"] = "default"
+    """how much time to spend"""
+    config: OptionalPath = None
+    """a TOML file with settings over the preset's; the resolved one is written beside every avatar"""
+    size: OptionalInt = None
+    """longer side of the training pictures in pixels"""
+    seed: OptionalInt = None
+    """random seed: the same one gives the same avatar on one machine"""
+    max_seconds: OptionalFloat = None
+    """end the training after this wall-clock time"""
+    mode: Literal["reduced", "expression"] | None = None
+    """blendshapes: a few learned ones, or one for each expression"""
+    test_fraction: OptionalFloat = None
+    """hold out this last part of a video for `headsplat eval` (captures carry their own split)"""
+    test_every: OptionalInt = None
+    """hold out every Nth frame of a video instead"""
+    resume: bool = False
+    """go on where an interrupted training stopped"""
+    overwrite: bool = False
+    """replace an avatar that exists"""
+
+    def run(self) -> int:
+        """Capture if needed, train, save; returns the exit code."""
+        settings = self.resolved()
+        beside = Outputs.beside(self.out)
+        beside.check(self.resume, self.overwrite)
+        say(CONSENT)
+        capture = self._capture()
+        return train_capture(capture, settings, beside, resume=self.resume)
+
+    def resolved(self) -> TrainConfig:
+        """Defaults, then the preset, then --config, then the flags."""
+        settings = load_preset(self.preset, TrainConfig())
+        if self.config is not None:
+            settings = load_config(self.config, settings)
+        flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode")}
+        settings = dataclasses.replace(settings, **{name: flag for name, flag in flags.items() if flag is not None})
+        if settings.size < 32:
+            raise HeadsplatError(f"--size: {settings.size} pixels are too few; give at least 32")
+        if settings.max_seconds is not None and settings.max_seconds <= 0:
+            raise HeadsplatError(f"--max-seconds: expected more than 0, got {settings.max_seconds:g}")
+        return settings
+
+    def _capture(self) -> Capture:
+        from avatar.captured import Capture
+        from avatar.cli.capture import CaptureRequest, reuse_or_capture
+
+        if self.source.is_dir():
+            if self.test_fraction is not None or self.test_every is not None:
+                raise HeadsplatError(
+                    f"{self.source}: a capture carries its own split; give --test-fraction or --test-every to "
+                    "`headsplat capture` instead"
+                )
+            return Capture.load(self.source)
+        folder = self.out.with_name(f"{self.out.stem}.capture")
+        request = CaptureRequest(self.source, folder, self.test_fraction, self.test_every)
+        return reuse_or_capture(request, self.overwrite)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files a training writes."""
+
+    avatar: Path
+    config: Path
+    preview: Path
+    checkpoint: Path
+
+    @staticmethod
+    def beside(out: Path) -> Outputs:
+        """The avatar `out` and the files that go beside it."""
+        if out.suffix != ".avatar":
+            raise HeadsplatError(f"{out}: an avatar's name ends in .avatar; write -o {out.with_suffix('.avatar')}")
+        names = (f"{out.stem}{suffix}" for suffix in (".toml", ".preview.png", ".checkpoint"))
+        return Outputs(out, *(out.with_name(name) for name in names))
+
+    def check(self, resume: bool, overwrite: bool) -> None:
+        """Raise HeadsplatError if something would be overwritten unasked or there is nothing to resume."""
+        if resume and not self.checkpoint.exists():
+            raise HeadsplatError(f"{self.checkpoint}: nothing to resume here; leave --resume out to start afresh")
+        for path in (self.avatar, self.config):
+            check_output(path, overwrite or resume)
+
+
+def train_capture(capture: Capture, settings: TrainConfig, outputs: Outputs, *, resume: bool) -> int:
+    """Train on `capture` with progress and preview, write `outputs`; Ctrl-C saves what there is.
+
+    Returns the exit code: 0 for a finished training, 130 for an interrupted one.
+    """
+    from avatar.asset import save_avatar
+    from avatar.cli.shots import provenance
+    from avatar.head import load_head
+    from avatar.train import fit
+
+    with stopped_by_interrupt() as stop, stage("training") as update:
+        trained = fit(
+            capture,
+            load_head(),
+            settings,
+            progress=lambda state: _show(state, update, outputs.preview),
+            checkpoint=outputs.checkpoint,
+            resume=resume,
+            stop=stop,
+        )
+    extras = {"settings": dataclasses.asdict(settings), "capture": provenance(capture)}
+    if capture.facts.get("consent"):
+        extras["consent"] = capture.facts["consent"]
+    save_avatar(outputs.avatar, trained, extras)
+    save_config(outputs.config, settings, f"headsplat {__version__}: the resolved settings of {outputs.avatar.name}")
+    summary = trained.summary
+    print(
+        f"{outputs.avatar}: {len(trained)} Gaussians, {summary['steps']} steps, {summary['train_psnr']} dB in training"
+    )
+    if stop.is_set():
+        say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
+        return 130
+    outputs.checkpoint.unlink(missing_ok=True)
+    return 0
+
+
+@contextlib.contextmanager
+def stopped_by_interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second one raises KeyboardInterrupt."""
+    stop = threading.Event()
+
+    def interrupted(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        say("stopping after this step; Ctrl-C once more gives up without saving")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(state: TrainProgress, update: Update, preview: Path) -> None:
+    from avatar.cli.pictures import write_picture
+
+    left = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
+    update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {left}")
+    if state.preview is not None:
+        write_picture(preview, state.preview)

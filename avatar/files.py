@@ -1,0 +1,109 @@
+"""Outputs that appear whole or not at all, and the sentences for what a disk can refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from avatar.errors import HeadsplatError
+
+_DENIED = "permission denied; choose a place you may write to with -o"
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or write somewhere else with -o",
+    errno.EDQUOT: "the disk quota is used up; free some space or write somewhere else with -o",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: "the file system is read-only; choose another place with -o",
+}
+
+
+def os_error_sentence(error: OSError) -> str:
+    """One sentence for an OSError: which file, what the system refused, what to do."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    name = error.filename2 or error.filename
+    return f"{os.fspath(name) if isinstance(name, (str, os.PathLike)) else 'writing failed'}: {reason}"
+
+
+def check_output(path: str | Path, overwrite: bool) -> Path:
+    """`path` as a Path once it may be written; its folder is made where it is missing.
+
+    Raises:
+        HeadsplatError: it exists and `overwrite` is off, or its folder cannot be made.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise HeadsplatError(f"{path}: exists already; give --overwrite to replace it or choose another name with -o")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise HeadsplatError(f"{path.parent}: is a file, not a folder; choose another place with -o") from error
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error)) from error
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, moved over it when the block ends well and removed when not.
+
+    Raises:
+        HeadsplatError: the disk is full, read-only or refuses the folder.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # some writers (safetensors) make private files
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _REASONS:
+            raise HeadsplatError(f"{path}: {_REASONS[error.errno]}") from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, moved in its place when the block ends well and removed when not.
+
+    What stood at `path` is replaced as a whole; ask check_output and check_replaceable_folder first.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error)) from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _REASONS:
+            raise HeadsplatError(f"{path}: {_REASONS[error.errno]}") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable_folder(path: Path, patterns: tuple[str, ...]) -> None:
+    """Raise HeadsplatError if the folder `path` holds anything but files matching `patterns`: not ours to replace."""
+    if path.is_file():
+        raise HeadsplatError(f"{path}: is a file, and the output is a folder; choose another name with -o")
+    foreign = sorted(entry.name for entry in path.iterdir() if not any(map(entry.match, patterns)))
+    if foreign:
+        raise HeadsplatError(
+            f"{path}: holds other things too ({foreign[0]}), so it is not replaced; choose another folder with -o"
+        )

@@ -1,0 +1,145 @@
+"""Texture coordinates: the skin as one disc with the face enlarged, everything else on islands (stage S12)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.sparse.linalg import spsolve
+
+from .cage import Cage
+from .indices import FACE_POINTS, OVAL
+from .lids import LOOP
+from .lips import contact_loop
+from .mesh import Floats, Ints, clipped_cotangents
+
+_FACE_RADIUS = 0.62  # of the disc
+_FACE_WIDTH = 0.88  # of its height
+_ISLAND_HEIGHT = 0.16  # strip at the bottom that the islands share
+_MARGIN = 0.004
+
+
+def _square(direction: Floats) -> Floats:
+    """Points [N,2] of the unit circle pushed out towards a rounded square."""
+    return direction / ((direction**4).sum(1, keepdims=True) ** 0.25)
+
+
+def _skin_disc(cage: Cage, skin_faces: Ints) -> Floats:
+    """Coordinates [C,2] within -1..1 of the skin without mouth and lid bags; the rest stays NaN.
+
+    Rings lie radially; the face is a harmonic map with positive weights into its convex outline, its holes closed by
+    one virtual vertex each (Tutte 1963, Floater 1997), so no triangle can flip.
+    """
+    angle = np.pi / 2 - np.arange(len(OVAL)) * 2 * np.pi / len(OVAL)
+    circle = np.stack([np.cos(angle), np.sin(angle)], -1)
+    outline, border = circle * _FACE_RADIUS * [_FACE_WIDTH, 1], _square(circle)
+    flat = np.full((len(cage.vertices), 2), np.nan)
+    flat[list(OVAL)] = outline
+    for number, ring in enumerate(cage.rings, 1):
+        part = number / len(cage.rings)
+        flat[ring] = outline * (1 - part) + border * part
+    holes = [list(LOOP), cage.mirrored(LOOP), contact_loop(cage.mirror)]
+    inner = [index for index in range(FACE_POINTS) if index not in OVAL]
+    solved = _harmonic(cage.vertices, skin_faces, holes, inner, flat)
+    flat[inner] = solved
+    return flat
+
+
+def _harmonic(vertices: Floats, faces: Ints, holes: Sequence[list[int]], inner: list[int], flat: Floats) -> Floats:
+    """Coordinates [I,2] of `inner` vertices: each the weighted mean of its neighbours, holes closed."""
+    count = len(vertices)
+    weights = clipped_cotangents(vertices, faces).tolil()
+    weights.resize((count + len(holes), count + len(holes)))
+    for number, hole in enumerate(holes):
+        for index in hole:
+            weights[index, count + number] = weights[count + number, index] = 1.0
+    matrix = weights.tocsr()
+    free = np.array([*inner, *range(count, count + len(holes))])
+    fixed = np.array(OVAL)
+    system = sparse.diags(np.asarray(matrix.sum(1)).ravel()) - matrix
+    solution = spsolve(system[free][:, free].tocsc(), matrix[free][:, fixed] @ flat[fixed])
+    return solution[: len(inner)]
+
+
+def _disc_of_rings(loop: Sequence[int], rings: dict[int, list[int]], inner_radius: float) -> dict[int, Floats]:
+    """Flat places of a loop and the rings sewn to it, going inwards from radius 1."""
+    places: dict[int, Floats] = {}
+    for number, vertex in enumerate(loop):
+        angle = -2 * np.pi * number / len(loop)
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        chain = [vertex, *rings[vertex]]
+        for depth, index in enumerate(chain):
+            places[index] = direction * (1 - (1 - inner_radius) * depth / (len(chain) - 1))
+    return places
+
+
+def cage_atlas(cage: Cage) -> tuple[Floats, Ints, Ints]:
+    """Texture coordinates of the cage: flat [U,2] in -1..1, faces [F,3] into it, the island of each vertex [U].
+
+    Island 0 is the skin, 1 the mouth's inside, 2 and 3 the right and left lid bags.
+    """
+    discs = [
+        _disc_of_rings(contact_loop(cage.mirror), cage.sock, 0.2) | {cage.sock_cap: np.zeros(2)},
+        _disc_of_rings(LOOP, cage.bags, 0.4),
+        _disc_of_rings(cage.mirrored(LOOP), cage.bags, 0.4),
+    ]
+    hidden = np.zeros((3, len(cage.vertices)), bool)
+    for island, (disc, loop) in enumerate(
+        zip(discs, (contact_loop(cage.mirror), LOOP, cage.mirrored(LOOP)), strict=True)
+    ):
+        hidden[island, [index for index in disc if index not in loop]] = True
+    owner = np.zeros(len(cage.faces), int)
+    for island in range(3):
+        owner[hidden[island][cage.faces].any(1)] = island + 1
+    flats: list[Floats] = []
+    uv_faces = np.zeros_like(cage.faces)
+    islands: list[Ints] = []
+    for island in range(4):
+        chosen = owner == island
+        ids, local = np.unique(cage.faces[chosen], return_inverse=True)
+        uv_faces[chosen] = local.reshape(-1, 3) + sum(len(flat) for flat in flats)
+        if island == 0:
+            flats.append(_skin_disc(cage, cage.faces[chosen])[ids])
+        else:
+            flats.append(np.array([discs[island - 1][int(index)] for index in ids]))
+        islands.append(np.full(len(ids), island))
+    return np.vstack(flats), uv_faces, np.concatenate(islands)
+
+
+def signed_areas(flat: Floats, faces: Ints) -> Floats:
+    """Signed areas [F] of flat triangles."""
+    a, b, c = (flat[faces[:, corner]] for corner in range(3))
+    return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+
+
+def pack(skin: tuple[Floats, Ints, Ints], parts: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, list[Floats]]:
+    """Coordinates in 0..1: the skin's disc above, all islands side by side below.
+
+    Args:
+        skin: what `cage_atlas` returns.
+        parts: flat coordinates [P,2] and faces of each separate mesh.
+
+    Returns:
+        The skin's coordinates [U,2] and each part's; islands are flipped where needed so that areas are positive.
+    """
+    flat, faces, island = skin
+    packed = flat.copy()
+    top = island == 0
+    height = 1 - _ISLAND_HEIGHT
+    packed[top] = (flat[top] * 0.5 + 0.5) * [1, height - _MARGIN] + [0, _ISLAND_HEIGHT + _MARGIN]
+    cells = 3 + len(parts)
+    for number in range(1, 4):
+        own = (island[faces] == number).all(1)
+        packed[island == number] = _into_cell(flat, faces[own], number - 1, cells)[island == number]
+    return packed, [_into_cell(part, tris, 3 + number, cells) for number, (part, tris) in enumerate(parts)]
+
+
+def _into_cell(flat: Floats, faces: Ints, cell: int, cells: int) -> Floats:
+    """Flat coordinates stretched into one of the bottom strip's cells, mirrored if they wind the wrong way."""
+    if signed_areas(flat, faces).sum() < 0:
+        flat = flat * [-1, 1]
+    used = flat[np.unique(faces)]
+    low, high = used.min(0), used.max(0)
+    size = np.array([1 / cells - 2 * _MARGIN, _ISLAND_HEIGHT - 2 * _MARGIN])
+    return (flat - low) / (high - low) * size + [cell / cells + _MARGIN, _MARGIN]

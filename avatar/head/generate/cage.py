@@ -1,0 +1,94 @@
+"""The cage: every stage from the mean face to a closed head, before subdivision (stages S2 to S5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .base import Base
+from .cranium import add_cranium, fair
+from .indices import FACE_POINTS, LID_LOWER, LID_UPPER
+from .lids import (
+    EYE_RADIUS,
+    FISSURE,
+    LID_CLEARANCE,
+    LID_REACH,
+    LOOP,
+    LidTravel,
+    add_bags,
+    fit_eye,
+    lid_motion,
+    push_out,
+)
+from .lips import add_sock, close_lips
+from .mesh import MIRROR, Floats, Ints, MeshBuilder, face_normals, mirror_map, orient, vertex_normals
+from .spread import Spreader
+from .topology import symmetric_triangles
+
+
+@dataclass(frozen=True)
+class Cage:
+    """A symmetric control mesh whose first 468 vertices are where the subdivided landmarks shall be."""
+
+    vertices: Floats  # [C,3] cm
+    faces: Ints  # [F,3]
+    mirror: Ints  # [C]
+    eye_centre: Floats  # [3] of the right eye
+    bags: dict[int, list[int]]  # lid-edge vertex -> its three ring vertices behind the lid
+    sock: dict[int, list[int]]  # contact vertex -> its five ring vertices inside the mouth
+    sock_cap: int
+    rings: list[list[int]]  # skull, neck, shoulders
+
+    @cached_property
+    def spreader(self) -> Spreader:
+        """Displacement filling on this cage."""
+        return Spreader(self.vertices, self.faces)
+
+    @cached_property
+    def normals(self) -> Floats:
+        """Unit normals [C,3]."""
+        return vertex_normals(self.vertices, self.faces)
+
+    def mirrored(self, ids: tuple[int, ...] | list[int]) -> list[int]:
+        """The other side's vertices."""
+        return [int(self.mirror[index]) for index in ids]
+
+
+def _assemble(base: Base) -> Cage:
+    """The cage with the lids as wide open as the network drew them."""
+    eye_centre = fit_eye(base.points)
+    points = close_lips(base.points, base.mirror)
+    for centre, loop in ((eye_centre, list(LOOP)), (eye_centre * MIRROR, [int(base.mirror[i]) for i in LOOP])):
+        points[loop] = push_out(points[loop], centre, EYE_RADIUS + LID_CLEARANCE)
+    triangles = symmetric_triangles(base)
+    builder = MeshBuilder(points[:FACE_POINTS], triangles)
+    bags = add_bags(builder, base.mirror, eye_centre)
+    sock, sock_cap = add_sock(builder, base.mirror)
+    rings = add_cranium(builder)
+    vertices, faces = builder.arrays()
+    faces = orient(faces)
+    vertices = fair(vertices, faces, rings)
+    mirror = mirror_map(vertices)
+    vertices = (vertices + (vertices * MIRROR)[mirror]) / 2
+    assert face_normals(vertices, faces)[0] @ face_normals(points, triangles[:1])[0] > 0
+    return Cage(vertices, faces, mirror, eye_centre, bags, sock, sock_cap, rings)
+
+
+def _relax_lids(cage: Cage) -> Cage:
+    """The cage with its lids lowered until the fissure is as high as a calm person's."""
+    upper, lower = LID_UPPER[len(LID_UPPER) // 2], LID_LOWER[len(LID_LOWER) // 2]
+    low, high = 0.0, 0.6
+    for _ in range(30):
+        part = (low + high) / 2
+        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, LidTravel(part, part))
+        opening = cage.vertices[upper] + handles[upper] - cage.vertices[lower] - handles[lower]
+        low, high = (part, high) if np.linalg.norm(opening) > FISSURE else (low, part)
+    moved = cage.spreader.fill(handles, LID_REACH)
+    return replace(cage, vertices=cage.vertices + moved + (moved * MIRROR)[cage.mirror])
+
+
+def build_cage(base: Base) -> Cage:
+    """The whole cage from the mean face."""
+    return _relax_lids(_assemble(base))

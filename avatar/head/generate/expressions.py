@@ -1,0 +1,67 @@
+"""All 54 expressions of skin and parts, with their gains (stage S9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import jaw, shapes_brow, shapes_eyes, shapes_lips, shapes_mouth
+from .cage import Cage
+from .mesh import MIRROR, Floats
+from .parts import Part
+
+_SIDED = ("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")
+#: ARKit's 52 names in the order of Live Link Face's packets, then the two lids alone
+NAMES: tuple[str, ...] = (
+    *(f"{name}Left" for name in _SIDED), *(f"{name}Right" for name in _SIDED),
+    "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft",
+    "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft",
+    "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft",
+    "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp",
+    "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft",
+    "noseSneerRight", "tongueOut", "eyelidLeft", "eyelidRight",
+)  # fmt: skip
+
+#: amplitude of a weight of 1 relative to the authored handles; from fits on clips and the blendshape network
+GAINS = {
+    "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthShrugLower": 1.5, "mouthUpperUp": 1.3,
+    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.8, "cheekPuff": 1.1, "mouthPress": 1.5,
+    "mouthDimple": 1.3, "jawForward": 1.3, "mouthRollUpper": 1.15, "mouthRollLower": 1.2, "mouthShrugUpper": 1.2,
+    "jawOpen": 1.1, "mouthClose": 1.1,
+}  # fmt: skip
+assert GAINS["jawOpen"] == GAINS["mouthClose"], "an open jaw with closed lips must stay closed"
+
+
+def _gain(name: str) -> float:
+    unsided = name.removesuffix("Left").removesuffix("Right")
+    return GAINS.get(name, GAINS.get(unsided, 1.0))
+
+
+def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
+    """Displacements [54,C,3] of the cage in the order of NAMES, gains applied, left the mirror image of right."""
+    shapes = jaw.shapes(cage.vertices, jaw_shares)
+    shapes["mouthClose"] = shapes_lips.close_over(cage, shapes["jawOpen"])
+    shapes.update(shapes_lips.both_sides(cage))
+    shapes.update(shapes_brow.both_sides(cage))
+    for module in (shapes_eyes, shapes_brow, shapes_mouth):
+        for name, field in module.right_side(cage).items():
+            shapes[f"{name}Right"] = field
+    for name in [name for name in shapes if name.endswith("Right")]:
+        shapes[name.replace("Right", "Left")] = (shapes[name] * MIRROR)[cage.mirror]
+    unsided = [name for name in shapes if not name.endswith(("Left", "Right"))]
+    for name in unsided:
+        shapes[name] = (shapes[name] + (shapes[name] * MIRROR)[cage.mirror]) / 2
+    return np.stack([shapes[name] * _gain(name) for name in NAMES])
+
+
+def part_shapes(parts: Sequence[Part]) -> Floats:
+    """Displacements [54,P,3] of all parts' vertices; the jaw carries lower teeth and tongue with its own gain."""
+    stacked = []
+    for part in parts:
+        moves = jaw.shapes(part.vertices, part.jaw_shares) if part.jaw_shares.any() else {}
+        moves = {name: move * _gain(name) for name, move in moves.items()} | part.shapes
+        still = np.zeros_like(part.vertices)
+        stacked.append(np.stack([moves.get(name, still) for name in NAMES]))
+    return np.concatenate(stacked, 1)

@@ -1,0 +1,66 @@
+"""How much each part of the skin belongs to the jaw, and the shapes that move the jaw (stages S9 and S10)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cage import Cage
+from .indices import LIP_LOWER, LIP_UPPER, OVAL
+from .mesh import Floats, rotation_x, rotation_y, smoothstep
+
+HINGE = np.array([0, -1.3, -6.3])
+JAW_OPEN_DEGREES = 19.0
+
+_RIGID = (
+    152, 148, 176, 149, 175, 199, 200, 18, 17, 16, 15, 14, 84, 83, 201, 208, 171, 140, 32, 194, 204, 85, 86, 87, 181,
+    182, 180, 178, 179,
+)  # fmt: skip
+_CHEEK_LINE = {150: 0.97, 136: 0.88, 172: 0.72, 58: 0.5, 132: 0.25, 93: 0.06, 57: 0.33}
+_STILL = (
+    2, 1, 4, 5, 195, 6, 168, 8, 9, 10, 127, 234, 33, 133, 64, 98, 97, 326, 164, 167, 50, 118, 36, 101, 117, 123,
+)  # fmt: skip
+_LOWER_LIP_SHARES = (0.38, 0.72, 0.92)  # from the corner
+_UPPER_LIP_SHARES = (0.14, 0.06, 0.03, 0.02, 0.02)  # from next to the corner
+_SOCK_CAP_SHARE = 0.3
+
+#: name, turn of the jaw, shift in cm
+_MOTIONS = (
+    ("jawOpen", rotation_x(JAW_OPEN_DEGREES), (0, -0.15, 0.35)),
+    ("jawForward", np.eye(3), (0, -0.05, 0.65)),
+    ("jawLeft", rotation_y(3.5), (0.45, -0.05, 0)),
+    ("jawRight", rotation_y(-3.5), (-0.45, -0.05, 0)),
+)
+
+
+def _behind_the_chin(points: Floats) -> Floats:
+    """Share [N] of skin points [N,3] outside the face: under the chin, fading to cheek, ear and throat."""
+    y, z = points[:, 1], points[:, 2]
+    return smoothstep(-7.6, -2.6, z) * smoothstep(-1.5, -7.5, y) * smoothstep(-14.6, -12.0, y)
+
+
+def skin_shares(cage: Cage) -> Floats:
+    """How much of the jaw's motion each cage vertex follows, [C] 0..1, symmetric."""
+    shares: dict[int, float] = dict.fromkeys(_RIGID, 1.0)
+    shares.update(_CHEEK_LINE)
+    for rows, parts, first in ((LIP_LOWER, _LOWER_LIP_SHARES, 0), (LIP_UPPER, _UPPER_LIP_SHARES, 1)):
+        for row in rows:
+            shares.update(zip(row[first:], parts, strict=False))
+    shares.update(dict.fromkeys(_STILL, 0.0))
+    shares.update({int(cage.mirror[vertex]): share for vertex, share in list(shares.items())})
+    for vertex, rings in cage.sock.items():
+        shares.update(dict.fromkeys(rings, shares[vertex]))
+    shares[cage.sock_cap] = _SOCK_CAP_SHARE
+    outer = [index for index in OVAL if cage.vertices[index, 1] < -1] + [index for ring in cage.rings for index in ring]
+    shares.update(zip(outer, _behind_the_chin(cage.vertices[outer]), strict=True))
+    smooth = np.clip(cage.spreader.interpolate(shares), 0, 1)
+    return (smooth + smooth[cage.mirror]) / 2
+
+
+def move(points: Floats, shares: Floats, turn: Floats, shift: Floats) -> Floats:
+    """Displacements [N,3] of points that follow the jaw by `shares` [N]."""
+    return shares[:, None] * ((points - HINGE) @ turn.T + HINGE + shift - points)
+
+
+def shapes(points: Floats, shares: Floats) -> dict[str, Floats]:
+    """Displacements [N,3] of jawOpen, jawForward, jawLeft, jawRight for skin, teeth or tongue."""
+    return {name: move(points, shares, turn, np.array(shift)) for name, turn, shift in _MOTIONS}

@@ -1,0 +1,128 @@
+"""Eyeballs fitted behind the lids, and the skin that turns in behind each lid edge (stage S3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .indices import (
+    CREASE_LOWER,
+    CREASE_LOWER_FAR,
+    CREASE_UPPER,
+    CREASE_UPPER_FAR,
+    IRIS_RIGHT,
+    LID_LOWER,
+    LID_UPPER,
+    MIDDLE_LIDS,
+)
+from .mesh import MIRROR, Floats, Ints, MeshBuilder
+from .spread import Handles
+
+EYE_RADIUS = 1.20  # cm
+LID_CLEARANCE = 0.16  # of the lid edge over the eyeball
+CLOSED_CLEARANCE = 0.15  # of the closure line
+BAG_CLEARANCE = 0.12
+BAG_SPREAD = (0.0, 0.28, 0.62)  # radians that the bag's rings go back behind the lid edge
+LID_REACH = 1.6  # cm, how far around the lids skin follows them
+FISSURE = 1.0  # cm, height of the neutral opening
+
+#: the right lid edge as a loop: upper from the outer to the inner corner, back along the lower
+LOOP = LID_UPPER + LID_LOWER[1:-1][::-1]
+
+
+def fit_eye(points: Floats) -> Floats:
+    """Centre [3] of the right eyeball: behind the iris, so deep that the middles of the lids clear it just enough."""
+    lids = points[list(MIDDLE_LIDS)]
+    centre = points[IRIS_RIGHT] - [0, 0, 0.9]
+    for _ in range(50):
+        offset = lids - centre
+        distance = np.linalg.norm(offset, axis=1)
+        centre[2] += np.mean((distance - EYE_RADIUS - LID_CLEARANCE) * offset[:, 2] / distance)
+    return centre
+
+
+def push_out(points: Floats, centre: Floats, radius: float) -> Floats:
+    """Points [N,3] moved radially until none is nearer to `centre` than `radius`."""
+    offset = points - centre
+    distance = np.linalg.norm(offset, axis=-1, keepdims=True)
+    return centre + offset * np.maximum(radius / distance, 1)
+
+
+def slerp(start: Floats, end: Floats, centre: Floats, part: float) -> Floats:
+    """The point a `part` of the way from `start` to `end` on the arc about `centre`; beyond 0..1 it goes on."""
+    first, last = start - centre, end - centre
+    near, far = np.linalg.norm(first), np.linalg.norm(last)
+    first, last = first / near, last / far
+    angle = np.arccos(np.clip(first @ last, -1, 1))
+    if angle < 1e-6:
+        return start + (end - start) * part
+    direction = (np.sin((1 - part) * angle) * first + np.sin(part * angle) * last) / np.sin(angle)
+    return centre + direction * (near + (far - near) * np.clip(part, 0, 1))
+
+
+def _bag_ring(edge: Floats, centre: Floats, spread: float) -> Floats:
+    """A ring [N,3] on the sphere behind the lid edge, `spread` radians farther from the opening's middle."""
+    axis = edge.mean(0) - centre
+    axis /= np.linalg.norm(axis)
+    direction = (edge - centre) / np.linalg.norm(edge - centre, axis=1, keepdims=True)
+    away = direction - (direction @ axis)[:, None] * axis
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    angle = (np.arccos(np.clip(direction @ axis, -1, 1)) + spread)[:, None]
+    return centre + (EYE_RADIUS + BAG_CLEARANCE) * (np.cos(angle) * axis + np.sin(angle) * away)
+
+
+def add_bags(builder: MeshBuilder, mirror: Ints, eye_centre: Floats) -> dict[int, list[int]]:
+    """Sew three rings behind each lid edge; returns the ring vertices of each edge vertex, both eyes."""
+    bags: dict[int, list[int]] = {}
+    loops = {-1: list(LOOP), 1: [int(mirror[index]) for index in LOOP]}
+    for side, loop in loops.items():
+        centre = eye_centre if side < 0 else eye_centre * MIRROR
+        edge = builder.points(loop)
+        rings: list[list[int]] = []
+        for spread in BAG_SPREAD:
+            rings.append(builder.ring(rings[-1] if rings else loop, _bag_ring(edge, centre, spread)))
+        bags.update({vertex: [ring[place] for ring in rings] for place, vertex in enumerate(loop)})
+    return bags
+
+
+@dataclass(frozen=True)
+class LidTravel:
+    """How far lids go towards the closure line (1 arrives), and how much of that the skin near them follows."""
+
+    upper: float
+    lower: float
+    upper_rows: tuple[float, float] = (0.5, 0.12)
+    lower_rows: tuple[float, float] = (0.5, 0.2)
+
+
+def follow_bags(
+    handles: Handles, vertices: Floats, bags: Mapping[int, list[int]], centre: Floats, edge: Iterable[int]
+) -> None:
+    """Let the rings behind the lid-edge vertices `edge` follow their handles, kept off the eyeball."""
+    for vertex in edge:
+        for ring, share in zip(bags[vertex], (1, 0.55, 0.05), strict=True):
+            moved = vertices[ring] + handles[vertex] * share
+            handles[ring] = push_out(moved, centre, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
+
+
+def lid_motion(vertices: Floats, bags: Mapping[int, list[int]], centre: Floats, travel: LidTravel) -> Handles:
+    """Handles that close the right eye's lids by `travel` on arcs about the eyeball's centre.
+
+    The lids meet on a line a fifth of the way up from the lower one.
+    """
+    handles: Handles = {LID_UPPER[0]: np.zeros(3), LID_UPPER[-1]: np.zeros(3)}
+    for place, (upper, lower) in enumerate(zip(LID_UPPER[1:-1], LID_LOWER[1:-1], strict=True)):
+        line = 0.8 * vertices[lower] + 0.2 * vertices[upper]
+        line = push_out(line, centre, EYE_RADIUS + CLOSED_CLEARANCE)
+        up = slerp(vertices[upper], line, centre, travel.upper) - vertices[upper]
+        down = slerp(vertices[lower], line, centre, travel.lower) - vertices[lower]
+        fold = np.array([0, 0, 0.05 * max(travel.upper, 0)])
+        handles[upper], handles[lower] = up, down
+        handles[CREASE_UPPER[place]] = up * travel.upper_rows[0] + fold
+        handles[CREASE_UPPER_FAR[place]] = up * travel.upper_rows[1]
+        handles[CREASE_LOWER[place]] = down * travel.lower_rows[0]
+        handles[CREASE_LOWER_FAR[place]] = down * travel.lower_rows[1]
+    follow_bags(handles, vertices, bags, centre, LOOP)
+    return handles

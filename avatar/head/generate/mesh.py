@@ -1,0 +1,182 @@
+"""Meshes under construction: growing rings, keeping left and right exact mirrors, Laplacians."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from avatar.head.subdivision import unique_edges
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+def smoothstep(start: float, end: float, value: Floats | float) -> Floats:
+    """0 before `start`, 1 after `end` (which may be the smaller), a cubic with level ends between."""
+    part = np.clip((np.asarray(value, float) - start) / (end - start), 0, 1)
+    return part * part * (3 - 2 * part)
+
+
+def rotation_x(degrees: float) -> Floats:
+    """Matrix [3,3] that turns about +x, from y towards z."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+
+
+def rotation_y(degrees: float) -> Floats:
+    """Matrix [3,3] that turns about +y, from z towards x."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+
+
+def face_normals(vertices: Floats, faces: Ints) -> Floats:
+    """Normals [F,3] of faces [F,3], twice the area long."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    return np.cross(b - a, c - a)
+
+
+def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
+    """Unit normals [V,3], faces weighted by area."""
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], face_normals(vertices, faces))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def uniform_laplacian(faces: Ints, count: int) -> sparse.csr_matrix:
+    """Matrix [count,count], degree on the diagonal and -1 for each neighbour (doubled on inner edges)."""
+    sides = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
+    both = np.vstack([sides, sides[:, ::-1]])
+    adjacency = sparse.coo_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), (count, count)).tocsr()
+    return sparse.diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency
+
+
+def bilaplacian(faces: Ints, count: int) -> sparse.csr_matrix:
+    """The squared, degree-normalised uniform Laplacian [count,count]: what thin-plate fairing minimises."""
+    laplacian = uniform_laplacian(faces, count)
+    normalised = sparse.diags(1 / laplacian.diagonal()) @ laplacian
+    return (normalised.T @ normalised).tocsr()
+
+
+def clipped_cotangents(vertices: Floats, faces: Ints) -> sparse.csr_matrix:
+    """Positive edge weights [V,V]: cotangents clipped to 0.05..5 (Pinkall and Polthier 1993)."""
+    count = len(vertices)
+    weights = sparse.csr_matrix((count, count))
+    for corner in range(3):
+        a, b, c = faces[:, corner], faces[:, (corner + 1) % 3], faces[:, (corner + 2) % 3]
+        to_a, to_b = vertices[a] - vertices[c], vertices[b] - vertices[c]
+        area = np.maximum(np.linalg.norm(np.cross(to_a, to_b), axis=1), 1e-9)
+        cotangent = np.clip(0.5 * (to_a * to_b).sum(1) / area, 0.05, 5)
+        weights = weights + sparse.coo_matrix((cotangent, (a, b)), (count, count))
+    return (weights + weights.T).tocsr()
+
+
+def mirror_map(vertices: Floats) -> Ints:
+    """Index [V] of each vertex's mirror image in the plane x = 0; it must be an involution."""
+    distance, mirror = cKDTree(vertices).query(vertices * MIRROR)
+    assert distance.max() < 1e-6 and (mirror[mirror] == np.arange(len(vertices))).all(), "the mesh is not symmetric"
+    return mirror.astype(np.int64)
+
+
+def symmetrised(field: Floats, mirror: Ints, sign: float = 1.0) -> Floats:
+    """The even (sign 1) or odd (sign -1) part of a vector field [V,3] under the mirror."""
+    return (field + sign * (field * MIRROR)[mirror]) / 2
+
+
+def orient(faces: Ints, first: int = 0) -> Ints:
+    """Faces [F,3] with one winding throughout, that of face `first`; the mesh must be connected and orientable."""
+    faces = faces.copy()
+    around = defaultdict(list)
+    for index, face in enumerate(faces):
+        for corner in range(3):
+            around[frozenset((face[corner], face[corner - 1]))].append(index)
+    seen = np.zeros(len(faces), bool)
+    seen[first] = True
+    queue = deque([first])
+    while queue:
+        face = faces[queue.popleft()]
+        for corner in range(3):
+            start, end = face[corner], face[(corner + 1) % 3]
+            for other in around[frozenset((start, end))]:
+                if seen[other]:
+                    continue
+                position = list(faces[other]).index(start)
+                if faces[other][(position + 1) % 3] == end:
+                    faces[other] = faces[other][::-1]
+                seen[other] = True
+                queue.append(other)
+    assert seen.all(), "the mesh is not connected"
+    return faces
+
+
+def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
+    """Two triangles a cell of a grid of vertices, row by row; `closed` joins the last column to the first."""
+    across = columns if closed else columns - 1
+    row, column = np.mgrid[: rows - 1, :across]
+    a, b = row * columns + column, row * columns + (column + 1) % columns
+    cells = [np.stack([a, a + columns, b], -1), np.stack([b, a + columns, b + columns], -1)]
+    return np.stack(cells, 2).reshape(-1, 3)
+
+
+def outward(vertices: Floats, faces: Ints) -> Ints:
+    """Faces with the winding that makes the enclosed volume positive (for closed or nearly closed parts)."""
+    centred = vertices - vertices.mean(0)
+    volume = np.einsum("fc,fc->", face_normals(vertices, faces), centred[faces].mean(1))
+    return faces if volume > 0 else faces[:, ::-1].copy()
+
+
+class MeshBuilder:
+    """Vertices and triangles that grow ring by ring from a first patch."""
+
+    def __init__(self, vertices: Floats, faces: Iterable[Sequence[int]]) -> None:
+        self._vertices = [*np.asarray(vertices, float)]
+        self._faces = [tuple(int(corner) for corner in face) for face in faces]
+
+    def points(self, ids: Sequence[int]) -> Floats:
+        """Positions [N,3] of the vertices `ids`."""
+        return np.array([self._vertices[index] for index in ids])
+
+    def add(self, points: Floats) -> list[int]:
+        """Append vertices [N,3]; returns their ids."""
+        first = len(self._vertices)
+        self._vertices.extend(np.asarray(points, float))
+        return list(range(first, first + len(points)))
+
+    def bridge(self, inner: Sequence[int], outer: Sequence[int]) -> None:
+        """Join two closed loops of equal length; each diagonal leans by |x|, so that both sides mirror."""
+        size = len(inner)
+        for here in range(size):
+            a, b, c, d = inner[here], inner[(here + 1) % size], outer[here], outer[(here + 1) % size]
+            if abs(self._vertices[a][0]) < abs(self._vertices[b][0]) - 1e-9:
+                self._faces += [(a, b, c), (b, d, c)]
+            else:
+                self._faces += [(a, b, d), (a, d, c)]
+
+    def ring(self, inner: Sequence[int], points: Floats) -> list[int]:
+        """Append a loop of vertices [N,3] bridged to the loop `inner`; returns its ids."""
+        ids = self.add(points)
+        self.bridge(inner, ids)
+        return ids
+
+    def cap(self, loop: Sequence[int], point: Floats) -> int:
+        """Close a loop with a fan around a new vertex; returns its id."""
+        (centre,) = self.add(point[None])
+        size = len(loop)
+        self._faces += [(loop[here], loop[(here + 1) % size], centre) for here in range(size)]
+        return centre
+
+    def arrays(self) -> tuple[Floats, Ints]:
+        """Vertices [V,3] and faces [F,3], as wound when added."""
+        return np.array(self._vertices), np.array(self._faces, np.int64)
+
+
+def unique_edges_lengths(vertices: Floats, faces: Ints) -> tuple[Ints, Floats]:
+    """Undirected edges [E,2] and their lengths [E]."""
+    edges, _ = unique_edges(faces)
+    return edges, np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)

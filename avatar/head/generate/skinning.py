@@ -1,0 +1,63 @@
+"""Joints, skin weights and the regressor that places the joints (stage S10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from avatar.records import JAW, JOINT_NAMES, NECK, ROOT
+
+from .jaw import HINGE
+from .mesh import MIRROR, Floats, smoothstep
+from .parts import Part
+
+ROOT_AT = np.array([0, -22.0, -10.0])
+NECK_AT = np.array([0, -16.0, -9.6])
+
+
+def joint_positions(right_eye: Floats) -> Floats:
+    """Rest positions [5,3] cm in the order of JOINT_NAMES."""
+    return np.stack([ROOT_AT, NECK_AT, HINGE, right_eye * MIRROR, right_eye])
+
+
+def weights(points: Floats, jaw_shares: Floats) -> Floats:
+    """Weights [N,5] of points that may follow the jaw; at most three of them are not zero."""
+    neck = smoothstep(-18.5, -12.2, points[:, 1])
+    table = np.zeros((len(points), len(JOINT_NAMES)))
+    table[:, JAW] = jaw_shares
+    table[:, NECK] = (1 - jaw_shares) * neck
+    table[:, ROOT] = (1 - jaw_shares) * (1 - neck)
+    return table
+
+
+def part_weights(parts: Sequence[Part]) -> Floats:
+    """Weights [P,5] of all parts' vertices."""
+    tables = []
+    for part in parts:
+        table = weights(part.vertices, part.jaw_shares)
+        if part.joint is not None:
+            table = np.zeros_like(table)
+            table[:, part.joint] = 1
+        tables.append(table)
+    return np.vstack(tables)
+
+
+def regressor_rows(vertices: Floats, joints: Floats, groups: Sequence[np.ndarray]) -> list[Floats]:
+    """For each joint the smallest weights over its group of vertices that sum to 1 and give its position."""
+    rows = []
+    for joint, group in zip(joints, groups, strict=True):
+        equations = np.vstack([vertices[group].T, np.ones(len(group))])
+        rows.append(equations.T @ np.linalg.solve(equations @ equations.T, np.append(joint, 1.0)))
+    return rows
+
+
+def regressor_groups(skin: Floats, eyes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Vertices that place root, neck, jaw and the eyes: slices of the skin [N,3] at their heights, the eyeballs."""
+    y, z = skin[:, 1], skin[:, 2]
+    return [
+        np.flatnonzero(np.abs(y - ROOT_AT[1]) < 2),
+        np.flatnonzero(np.abs(y - NECK_AT[1]) < 1.2),
+        np.flatnonzero((np.abs(y - HINGE[1]) < 2) & (z > -16)),
+        *eyes,
+    ]

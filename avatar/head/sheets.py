@@ -1,0 +1,202 @@
+"""Contact sheets of a head for eyes to judge: `python -m avatar.head.sheets -o DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avatar import ops
+from avatar.geometry import axis_angle_to_matrix
+from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE
+
+from . import load_head
+from .model import HeadModel
+
+Picture = NDArray[np.uint8]  # [H,W,3] RGB
+
+_BACKGROUND = (0.25, 0.27, 0.30)
+_LIGHT = (0.35, 0.45, 0.80)
+_OVERSAMPLE = 2
+_DISTANCE = 0.9  # metres from the camera to the view's centre
+
+_COMBINATIONS: Mapping[str, Mapping[str, float]] = {
+    "jawOpen + mouthClose": {"jawOpen": 1, "mouthClose": 1},
+    "smile, jaw 0.3": {"mouthSmileLeft": 1, "mouthSmileRight": 1, "jawOpen": 0.3},
+    "blink 0.25": {"eyeBlinkLeft": 0.25, "eyeBlinkRight": 0.25},
+    "blink 0.5": {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5},
+    "blink 0.75": {"eyeBlinkLeft": 0.75, "eyeBlinkRight": 0.75},
+    "blink": {"eyeBlinkLeft": 1, "eyeBlinkRight": 1},
+    "surprise": {
+        "browInnerUp": 1, "browOuterUpLeft": 1, "browOuterUpRight": 1, "eyeWideLeft": 1, "eyeWideRight": 1,
+        "jawOpen": 0.6,
+    },
+    "anger": {
+        "browDownLeft": 1, "browDownRight": 1, "noseSneerLeft": 0.7, "noseSneerRight": 0.7, "mouthPressLeft": 1,
+        "mouthPressRight": 1, "eyeSquintLeft": 0.6, "eyeSquintRight": 0.6,
+    },
+    "pucker + funnel": {"mouthPucker": 0.5, "mouthFunnel": 0.5},
+    "tongue": {"jawOpen": 0.6, "tongueOut": 1},
+}  # fmt: skip
+_POSES: Mapping[str, Mapping[int, tuple[float, float, float]]] = {
+    "neck yaw 40": {NECK: (0, 40, 0)},
+    "neck down 25": {NECK: (25, 0, 0)},
+    "neck up 25": {NECK: (-25, 0, 0)},
+    "neck roll 20": {NECK: (0, 0, 20)},
+    "jaw 20": {JAW: (20, 0, 0)},
+    "eyes left": {LEFT_EYE: (0, 25, 0), RIGHT_EYE: (0, 25, 0)},
+    "eyes up": {LEFT_EYE: (-18, 0, 0), RIGHT_EYE: (-18, 0, 0)},
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a picture is taken from: turns in degrees, what it is centred on and how wide it is, in metres."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    centre: tuple[float, float, float] = (0.0, -0.02, -0.04)
+    extent: float = 0.34
+    size: int = 300
+
+
+def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
+    """A lit picture [size,size,3] of vertices [V,3] in metres."""
+    size = view.size * _OVERSAMPLE
+    focal = size * _DISTANCE / view.extent
+    angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
+    turns = axis_angle_to_matrix(angles)
+    turned = (vertices - torch.tensor(view.centre)) @ (turns[0] @ turns[1]).T
+    camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
+    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
+    face, bary, _ = ops.mesh(camera[None].contiguous(), head.faces, K, size, size)
+    corners = head.faces[face[0].clamp(min=0).long()]
+    shares = bary[0][..., None]
+    normals = (_vertex_normals(turned, head.faces)[corners] * shares).sum(2)
+    colors = (head.colors[corners] * shares).sum(2)
+    shaded = _shade(colors, torch.nn.functional.normalize(normals, dim=-1))
+    picture = torch.where(face[0][..., None] >= 0, shaded, torch.tensor(_BACKGROUND))
+    small = cv2.resize(picture.clamp(0, 1).numpy(), (view.size, view.size), interpolation=cv2.INTER_AREA)
+    return (small * 255).astype(np.uint8)
+
+
+def _vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    a, b, c = vertices[faces].unbind(1)
+    normals = torch.zeros_like(vertices)
+    across = torch.linalg.cross(b - a, c - a)
+    for corner in range(3):
+        normals.index_add_(0, faces[:, corner], across)
+    return torch.nn.functional.normalize(normals, dim=-1)
+
+
+def _shade(colors: Tensor, normals: Tensor) -> Tensor:
+    """A key light, a fill from the other side, a soft highlight."""
+    light = torch.nn.functional.normalize(torch.tensor(_LIGHT), dim=0)
+    half = torch.nn.functional.normalize(light + torch.tensor([0.0, 0.0, 1.0]), dim=0)
+    key = (normals @ light).clamp(0, 1) * 0.75
+    fill = (normals @ torch.tensor([-0.7, 0.2, 0.5])).clamp(0, 1) * 0.25
+    gloss = (normals @ half).clamp(0, 1) ** 30 * 0.10
+    return colors * (0.35 + key + fill)[..., None] + gloss[..., None]
+
+
+def labelled(picture: Picture, text: str) -> Picture:
+    """The picture with `text` in its corner."""
+    marked = picture.copy()
+    cv2.putText(marked, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return marked
+
+
+def tiled(pictures: Sequence[Picture], columns: int) -> Picture:
+    """Pictures of one size row by row; the last row is filled up with black."""
+    filled = [*pictures, *[np.zeros_like(pictures[0])] * (-len(pictures) % columns)]
+    rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
+    return np.vstack(rows)
+
+
+def posed(head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Sequence[float]] | None = None) -> Tensor:
+    """Vertices [V,3] of the mean person with named expression weights and joint turns in degrees (axis-angle)."""
+    params = head.neutral_params()
+    for name, weight in weights.items():
+        params.expression[0, head.expression_index(name)] = weight
+    for joint, degrees in (joints or {}).items():
+        params.joint_rot[0, joint] = torch.tensor(degrees, dtype=torch.float32).deg2rad()
+    return head.vertices(params)[0]
+
+
+def neutral_sheet(head: HeadModel) -> Picture:
+    """The mean person from the front, the sides and behind, and close-ups of eyes, mouth, ear."""
+    whole = View(centre=(0, -0.04, -0.06), extent=0.42, size=420)
+    views = {
+        **{f"yaw {yaw}": replace(whole, yaw=yaw) for yaw in (0, -35, -90, -140)},
+        "eye": View(centre=(-0.02, 0, 0), extent=0.11, size=420),
+        "eye 60": View(yaw=50, centre=(-0.032, 0, 0), extent=0.07, size=420),
+        "mouth": View(centre=(0, -0.075, 0), extent=0.10, size=420),
+        "ear": View(yaw=-70, centre=(0.075, -0.02, -0.08), extent=0.12, size=420),
+    }
+    return tiled([labelled(render(head, head.v_template, view), name) for name, view in views.items()], 4)
+
+
+def expression_sheet(head: HeadModel) -> Picture:
+    """The neutral face and each expression at weight 1."""
+    view = View(centre=(0, -0.035, -0.02), extent=0.24, size=230)
+    pictures = [labelled(render(head, head.v_template, view), "neutral")]
+    for name in head.expression_names:
+        turned = replace(view, yaw=-30.0) if name == "jawForward" else view
+        pictures.append(labelled(render(head, posed(head, {name: 1.0}), turned), name))
+    return tiled(pictures, 11)
+
+
+def pose_sheet(head: HeadModel) -> Picture:
+    """Combinations of expressions, then joints turned one by one."""
+    view = View(centre=(0, -0.035, -0.02), extent=0.26, size=300)
+    wide = View(centre=(0, -0.05, -0.05), extent=0.42, size=300)
+    pictures = [labelled(render(head, posed(head, mix), view), name) for name, mix in _COMBINATIONS.items()]
+    pictures += [labelled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
+    open_jaw = posed(head, {"jawOpen": 1.0})
+    pictures += [labelled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
+    return tiled(pictures, 7)
+
+
+def identity_sheet(head: HeadModel, count: int = 18, seed: int = 0) -> Picture:
+    """Random people: every identity coefficient drawn with a standard deviation of 0.6."""
+    view = View(yaw=-20, centre=(0, -0.03, -0.03), extent=0.30, size=260)
+    random = torch.Generator().manual_seed(seed)
+    draws = 0.6 * torch.randn(count, head.shapedirs.shape[2], generator=random)
+    return tiled([render(head, head.identity_vertices(draw), view) for draw in draws], 6)
+
+
+def write_sheets(head: HeadModel, folder: Path) -> list[Path]:
+    """Write all sheets as PNG files into `folder`; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sheets = {
+        "neutral": neutral_sheet(head),
+        "expressions": expression_sheet(head),
+        "poses": pose_sheet(head),
+        "identities": identity_sheet(head),
+    }
+    paths = []
+    for name, picture in sheets.items():
+        paths.append(folder / f"{name}.png")
+        cv2.imwrite(str(paths[-1]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return paths
+
+
+def main(arguments: list[str]) -> None:
+    """Parse the command line and write the sheets."""
+    parser = argparse.ArgumentParser(prog="python -m avatar.head.sheets", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--head", default="embedded", help="which head")
+    options = parser.parse_args(arguments)
+    write_sheets(load_head(options.head), options.output)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

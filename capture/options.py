@@ -1,0 +1,86 @@
+"""What a user may ask of a capture, and the models it needs, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avatar.errors import HeadsplatError
+from capture.split import Split
+
+#: `progress(stage, done, total)`; stages are "landmarks", "mattes" and "track".
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CaptureOptions:
+    """How to capture a video; everything that decides the result is in here."""
+
+    test_fraction: float | None = None  # hold out the last part of the clip, 0..0.9
+    test_every: int | None = None  # hold out every Nth frame
+    max_frames: int = 600  # training frames at most, spread evenly over the clip
+    max_size: int = 768  # longer side of stored frames, pixels
+    passes: int = 5  # jittered landmark passes averaged per frame
+    seed: int = 0  # of the jitter
+    focal: float | None = None  # pixels of the source frame; None: metadata or a guess
+    mattes: Path | None = None  # folder of NNNNN.png by frame number, or a video of mattes
+    consent: str = ""  # who agreed to what; copied into every avatar made from this capture
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_frames < 16:
+            raise HeadsplatError(f"--max-frames: expected 16 or more, got {self.max_frames}")
+        if not 64 <= self.max_size <= 4096:
+            raise HeadsplatError(f"--max-size: expected 64 to 4096 pixels, got {self.max_size}")
+        if not 1 <= self.passes <= 64:
+            raise HeadsplatError(f"--passes: expected 1 to 64, got {self.passes}")
+        if self.focal is not None and not self.focal > 0:
+            raise HeadsplatError(f"--focal: expected a focal length in pixels above 0, got {self.focal}")
+        _ = self.split
+
+    @property
+    def split(self) -> Split:
+        """How frames are held out."""
+        return Split(self.test_fraction, self.test_every)
+
+    def key(self) -> dict[str, Any]:
+        """What must agree for an unfinished capture to be continued."""
+        return {
+            "test_fraction": self.test_fraction,
+            "test_every": self.test_every,
+            "max_frames": self.max_frames,
+            "max_size": self.max_size,
+            "passes": self.passes,
+            "seed": self.seed,
+            "focal": self.focal,
+            "mattes": None if self.mattes is None else str(self.mattes),
+        }
+
+
+def _detector() -> Any:
+    from capture.detector import FaceDetector
+
+    return FaceDetector()
+
+
+def _landmarks() -> Any:
+    from capture.landmarks import LandmarkTracker
+
+    return LandmarkTracker()
+
+
+def _matter() -> Any:
+    from capture.matte import Matter
+
+    return Matter()
+
+
+@dataclass(frozen=True)
+class FaceModels:
+    """Makers of the three networks; called once per thread. Tests put their own in."""
+
+    detector: Callable[[], Any] = field(default=_detector)  # -> FaceDetector
+    landmarks: Callable[[], Any] = field(default=_landmarks)  # -> LandmarkTracker
+    matter: Callable[[], Any] = field(default=_matter)  # -> Matter

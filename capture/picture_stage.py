@@ -1,0 +1,192 @@
+"""Second pass over the video: stored frames and mattes of all frames, and the landmarks of held-out ones.
+
+Held-out frames start from what the training frames left; nothing of theirs flows back. In particular a training
+frame's matte is smoothed in time with neighbouring training frames only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avatar.captured import FRAMES_DIR, MATTES_DIR, frame_name
+from capture.crop import Crop
+from capture.landmark_stage import FaceFollower, LandmarkTable, table_row
+from capture.options import FaceModels, Progress
+from capture.split import FramePlan
+from capture.user_matte import MatteFolder, MatteVideo
+from capture.workers import PerThread, Pool, ahead
+from capture.workspace import Workspace
+
+PARTIAL = "held_out.npz"
+_SAVE_STEP = 200
+#: Frames that are read again when a run is continued.
+_REREAD = 12
+#: Frames farther apart than this (seconds) are no neighbours for the matte.
+_NEIGHBOUR_SECONDS = 0.15
+
+
+@dataclass
+class _Row:
+    """One frame on its way through the stage."""
+
+    number: int
+    time: float
+    rgb: np.ndarray  # stored
+    points: np.ndarray  # [478,3] stored pixels
+    is_test: bool
+    raw: Future[np.ndarray]
+    written: bool = False
+
+
+class PictureStage:
+    """Writes frames and mattes in the plan's order; at most a handful of frames are in memory."""
+
+    def __init__(
+        self,
+        plan: FramePlan,
+        training: LandmarkTable,
+        crop: Crop,
+        follower: FaceFollower,
+        models: FaceModels,
+        workspace: Workspace,
+        mattes: MatteFolder | MatteVideo | None,
+    ) -> None:
+        """
+        Args:
+            plan: all frames.
+            training: landmarks of the training frames that count, source pixels.
+            crop: what is stored of a frame.
+            follower: finds the face in held-out frames.
+            models: for mattes.
+            workspace: where everything goes.
+            mattes: the user's own, instead of the network's.
+        """
+        self._plan, self._crop, self._follower, self._workspace = plan, crop, follower, workspace
+        self._matter = PerThread(models.matter)
+        self._mattes = mattes
+        self._training = {number: row for row, number in enumerate(training.number)}
+        self._table = training
+        self.held_out = LandmarkTable()
+        self._pending: list[_Row] = []
+        self._first_new = 0
+        self._waiting: list[tuple[int, Future[Any]]] = []
+
+    def run(self, frames: Iterable[Any], progress: Progress | None) -> LandmarkTable:
+        """Go through the source's `frames`; returns the landmarks of held-out frames in source pixels."""
+        numbers = self._plan.numbers
+        done = self._resume()
+        order = {int(number): row for row, number in enumerate(numbers)}
+        self._first_new = int(numbers[done]) if done < len(numbers) else int(numbers[-1]) + 1
+        with Pool() as pool:
+            for frame in ahead(frame for frame in frames if order.get(frame.number, -1) >= max(done - _REREAD, 0)):
+                row = order[frame.number]
+                self._take(pool, frame, bool(self._plan.is_test[row]))
+                self._write_ready(pool, frame.time)
+                if progress:
+                    progress("mattes", row + 1, len(numbers))
+                if row >= done and (row + 1) % _SAVE_STEP == 0:
+                    self._save(
+                        pool, min([row + 1, *(order[item.number] for item in self._pending if not item.written)])
+                    )
+                if row + 1 == len(numbers):
+                    break
+            self._write_ready(pool, np.inf)
+            self._save(pool, len(numbers))
+        return self.held_out
+
+    def _resume(self) -> int:
+        """Load what an earlier run did; returns the row of the plan from which on pictures are missing."""
+        stored = self._workspace.load_partial(PARTIAL)
+        if not stored:
+            return 0
+        table = LandmarkTable.from_arrays(stored)
+        done = table.seen
+        if done < len(self._plan):
+            # The frames just before are followed again: their mattes are neighbours of the first missing ones.
+            table = table.keep(np.flatnonzero(np.array(table.number) < self._plan.numbers[max(done - _REREAD, 0)]))
+        self.held_out = table
+        return done
+
+    def _take(self, pool: Pool, frame: Any, is_test: bool) -> None:
+        """Find the frame's landmarks and start its rough matte; frames without the face are left out."""
+        if is_test:
+            points = self._follow(pool, frame)
+        else:
+            row = self._training.get(frame.number)
+            points = None if row is None else self._table.points[row]
+        if points is None:
+            return
+        rgb = self._crop.apply(frame.rgb)
+        points = self._crop.points(points)
+        pool.submit(self._workspace.write_picture, FRAMES_DIR, frame_name(frame.number), rgb)
+        if self._mattes is not None:
+            if frame.number >= self._first_new:
+                own = self._own_matte(frame)
+                pool.submit(self._workspace.write_picture, MATTES_DIR, frame_name(frame.number), own)
+            return
+        raw = pool.submit(self._raw, rgb, points)
+        self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
+
+    def _own_matte(self, frame: Any) -> np.ndarray:
+        assert self._mattes is not None
+        return self._crop.apply(self._mattes.matte(frame.number, (frame.rgb.shape[1], frame.rgb.shape[0])))
+
+    def _raw(self, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+        face = points[:468, :2]
+        return self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+
+    def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
+        """Landmarks of a held-out frame, from the frame nearest in time that shows the face."""
+        both = [(abs(time - frame.time), roi) for time, roi in zip(self._table.time, self._table.roi, strict=True)]
+        both += [(abs(time - frame.time), roi) for time, roi in zip(self.held_out.time, self.held_out.roi, strict=True)]
+        start = min(both, key=lambda pair: pair[0])[1]
+        found = self._follower.follow(frame.rgb, start, start)
+        if found is None:
+            return None
+        table_row(self.held_out, frame, found, start)
+        job = pool.submit(self._follower.average, frame.rgb, found.points, frame.number)
+        self._waiting.append((len(self.held_out) - 1, job))
+        return found.points
+
+    def _write_ready(self, pool: Pool, now: float) -> None:
+        """Refine mattes whose next neighbours are known by the time `now`; forget frames nobody needs any more."""
+        for position, row in enumerate(self._pending):
+            after = self._neighbour(self._pending[position + 1 :], row)
+            if row.written or (after is None and now - row.time <= _NEIGHBOUR_SECONDS):
+                continue
+            before = self._neighbour(self._pending[:position][::-1], row)
+            if row.number >= self._first_new:
+                window = [(before or row).raw.result(), row.raw.result(), (after or row).raw.result()]
+                pool.submit(self._refine, row, window)
+            row.written = True
+        self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOUR_SECONDS]
+
+    @staticmethod
+    def _neighbour(rows: list[_Row], row: _Row) -> _Row | None:
+        """The next of `rows` near in time that may tell `row` something: training frames hear training frames only."""
+        for other in rows:
+            if abs(other.time - row.time) > _NEIGHBOUR_SECONDS:
+                return None
+            if row.is_test or not other.is_test:
+                return other
+        return None
+
+    def _refine(self, row: _Row, window: list[np.ndarray]) -> None:
+        from capture.matte import refine, smooth_in_time
+
+        matte = refine(row.rgb, smooth_in_time(window), row.points)
+        self._workspace.write_picture(MATTES_DIR, frame_name(row.number), matte)
+
+    def _save(self, pool: Pool, seen: int) -> None:
+        pool.drain()
+        for row, future in self._waiting:
+            points, spread, presence = future.result()
+            self.held_out.points[row], self.held_out.spread[row], self.held_out.presence[row] = points, spread, presence
+        self._waiting.clear()
+        self.held_out.seen = seen
+        self._workspace.save_partial(PARTIAL, self.held_out.arrays())

@@ -1,0 +1,279 @@
+"""From a video to a Capture on disk: landmarks, then frames and mattes, then the track; resumable, split-safe.
+
+Order is what keeps the split honest: everything training frames decide (the face, the crop, the identity, the camera,
+their own smoothing) is decided before a held-out frame's pixels are looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+import avatar
+from avatar.captured import MAGIC, VERSION, Capture
+from avatar.errors import HeadsplatError
+from avatar.head import load_head
+from avatar.head.model import HeadModel
+from avatar.records import FACING_CAMERA
+from capture.crop import Crop, choose_crop
+from capture.landmark_stage import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
+from capture.options import CaptureOptions, FaceModels, Progress
+from capture.picture_stage import PictureStage
+from capture.sources import open_video
+from capture.split import FramePlan, plan_frames
+from capture.tracker.camera import focal_prior
+from capture.tracker.clip import (
+    ClipTrack,
+    Observations,
+    Person,
+    fit_person,
+    track_held_out,
+    track_training,
+)
+from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.output import quality, track_arrays
+from capture.user_matte import open_mattes
+from capture.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def run_capture(
+    source: str | Path,
+    out: str | Path,
+    options: CaptureOptions | None = None,
+    progress: Progress | None = None,
+    models: FaceModels | None = None,
+) -> Capture:
+    """Capture a video of one person into a folder.
+
+    Args:
+        source: a video file.
+        out: the folder to make; a run that was interrupted is continued.
+        options: see CaptureOptions.
+        progress: called as `progress(stage, done, total)` with stages "landmarks", "mattes", "track".
+        models: makers of the networks (tests bring their own).
+
+    Returns:
+        The finished capture.
+
+    Raises:
+        HeadsplatError: one sentence on what is wrong with the video or the folder.
+    """
+    source, out = Path(source), Path(out)
+    video = open_video(source)
+    digest = file_digest(source)
+    facts = {"name": source.name, "sha256": digest}
+    return capture_frames(video, count_frames(source, video.frame_count), facts, out, options, progress, models)
+
+
+def capture_frames(
+    video: Any,
+    frame_count: int,
+    source_facts: dict[str, Any],
+    out: Path,
+    options: CaptureOptions | None = None,
+    progress: Progress | None = None,
+    models: FaceModels | None = None,
+) -> Capture:
+    """Capture frames that are already open.
+
+    Args:
+        video: iterable of SourceFrame, again and again, with a VideoSource's attributes.
+        frame_count: how many frames it has.
+        source_facts: name and hash of the source.
+        out: the folder to make.
+        options: see CaptureOptions.
+        progress: see run_capture.
+        models: see run_capture.
+    """
+    options = options or CaptureOptions()
+    plan = plan_frames(frame_count, video.fps, options.split, options.max_frames)
+    if np.count_nonzero(~plan.is_test) < 16:
+        raise HeadsplatError(
+            f"{source_facts['name']}: {np.count_nonzero(~plan.is_test)} training frames, at least 16 are needed; "
+            "give a longer clip or hold out less"
+        )
+    workspace = Workspace(out)
+    workspace.open({"source": source_facts["sha256"], "version": VERSION, **options.key()}, options.overwrite)
+    run = _Run(video, plan, source_facts, workspace, options, progress, models or FaceModels())
+    run.all_stages()
+    return Capture.load(out)
+
+
+@dataclass
+class _Run:
+    """One capture under way."""
+
+    video: Any
+    plan: FramePlan
+    source_facts: dict[str, Any]
+    workspace: Workspace
+    options: CaptureOptions
+    progress: Progress | None
+    models: FaceModels
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def all_stages(self) -> None:
+        """Landmarks, pictures, track, files."""
+        head = load_head()
+        follower = FaceFollower(self.models, self.options.passes, self.options.seed)
+        training = self._timed("landmarks", lambda: self._landmarks(follower))
+        crop = choose_crop(np.stack(training.points), self.video.width, self.video.height, self.options.max_size)
+        held_out = self._timed("mattes", lambda: self._pictures(training, crop, follower))
+        person, tracks = self._timed("track", lambda: self._track(head, training, held_out, crop))
+        self._finish(head, crop, person, tracks)
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+        log.debug("%s: %.1f s", stage, self.seconds[stage])
+        return result
+
+    def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
+        wanted = self.plan.numbers[~self.plan.is_test]
+        table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
+        kept, warnings = choose_person(table, self.source_facts["name"], len(wanted))
+        self.warnings += warnings
+        return kept
+
+    def _pictures(self, training: LandmarkTable, crop: Crop, follower: FaceFollower) -> LandmarkTable:
+        mattes = open_mattes(self.options.mattes) if self.options.mattes else None
+        stage = PictureStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
+        held_out = stage.run(self.video, self.progress)
+        wanted = int(np.count_nonzero(self.plan.is_test))
+        if len(held_out) < wanted:
+            self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
+        self.warnings += [text for text in self.video.warnings if text not in self.warnings]
+        return held_out
+
+    def _track(
+        self, head: HeadModel, training: LandmarkTable, held_out: LandmarkTable, crop: Crop
+    ) -> tuple[Person, list[tuple[LandmarkTable, Observations, ClipTrack, bool]]]:
+        video = self.video
+        model = LandmarkModel.from_head(head)
+        prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(crop.scale)
+        seen = _observations(training, crop)
+        total = len(training) + len(held_out)
+
+        def told(done: int) -> None:
+            if self.progress:
+                self.progress("track", done, total)
+
+        person = fit_person(model, seen, prior, crop.principal_point(video.width, video.height))
+        track = track_training(person, seen, lambda done, _: told(done))
+        tracks = [(training, seen, track, False)]
+        if len(held_out):
+            unseen = _observations(held_out, crop)
+            tracks.append((held_out, unseen, track_held_out(person, seen, track, unseen), True))
+        told(total)
+        return person, tracks
+
+    def _finish(
+        self,
+        head: HeadModel,
+        crop: Crop,
+        person: Person,
+        tracks: list[tuple[LandmarkTable, Observations, ClipTrack, bool]],
+    ) -> None:
+        parts = [
+            track_arrays(head, person, np.array(table.number), seen, track, is_test)
+            for table, seen, track, is_test in tracks
+        ]
+        numbers = np.concatenate([part["frame_number"] for part in parts])
+        order = np.argsort(numbers, kind="stable")
+        arrays = {
+            name: parts[0][name] if name == "identity" else np.concatenate([part[name] for part in parts])[order]
+            for name in parts[0]
+        }
+        facts = self._facts(head, crop, person, arrays)
+        facts["quality"] = quality(person, tracks[0][1], tracks[0][2])
+        self.workspace.finish(arrays, facts)
+
+    def _facts(self, head: HeadModel, crop: Crop, person: Person, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        width, height = crop.stored_size
+        video, split = self.video, self.options.split
+        training = int(np.count_nonzero(~arrays["is_test"]))
+        return {
+            "magic": MAGIC,
+            "version": VERSION,
+            "headsplat": avatar.__version__,
+            "source": {
+                **self.source_facts,
+                "fps": float(video.fps),
+                "frames": len(self.plan),
+                "width": video.width,
+                "height": video.height,
+                "rotation": video.rotation,
+            },
+            "crop": {"x": crop.x, "y": crop.y, "width": crop.width, "height": crop.height, "scale": crop.scale},
+            "width": width,
+            "height": height,
+            "camera": camera_facts(person),
+            "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
+            "head": {
+                "name": head.name,
+                "model_id": head.model_id,
+                "licence": head.licence,
+                "expression_names": list(head.expression_names),
+            },
+            "split": {
+                "mode": split.mode,
+                "value": split.value,
+                "train": training,
+                "test": len(arrays["is_test"]) - training,
+            },
+            "warnings": self.warnings,
+            "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
+            "options": self.options.key(),
+            "consent": self.options.consent,
+        }
+
+
+def camera_facts(person: Person) -> dict[str, Any]:
+    """The camera as capture.json states it."""
+    camera = person.camera
+    return {
+        "K": [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]],
+        "world_to_cam": FACING_CAMERA.tolist(),
+        "axes": "world: metres, y up, face looks along +z; camera: OpenCV, x right, y down, z forward, "
+        "pixel centres at +0.5",
+        "focal_px": camera.focal,
+        "focal_sigma": camera.focal * person.focal_log_sigma,
+        "focal_estimated": person.focal_released,
+    }
+
+
+def _observations(table: LandmarkTable, crop: Crop) -> Observations:
+    spread = np.stack(table.spread).astype(np.float64) * crop.scale
+    return Observations(crop.points(np.stack(table.points)), spread, np.array(table.presence), np.array(table.time))
+
+
+def count_frames(path: Path, estimate: int) -> int:
+    """Number of pictures in a video file by counting packets, which needs no decoding; `estimate` where that fails."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.best("video")
+            count = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
+    except (av.error.FFmpegError, OSError, ValueError):
+        count = 0
+    return count or estimate
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

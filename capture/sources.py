@@ -1,0 +1,296 @@
+"""Video files as streams of upright sRGB frames with the times the file itself gives them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from avatar.errors import HeadsplatError
+
+log = logging.getLogger(__name__)
+
+#: Container metadata (QuickTime `mdta` and friends) that states the 35 mm equivalent focal length.
+_FOCAL_SUFFIXES = ("focal_length.35mm_equivalent", "focallengthin35mmfilm", "focal-length-35mm")
+#: Transfer characteristics of HDR video (ITU-T H.273): 16 is PQ (SMPTE ST 2084), 18 is HLG (ARIB STD-B67).
+_PQ, _HLG = 16, 18
+#: Matrix coefficients (H.273).
+_BT709, _UNSPECIFIED, _BT601_PAL, _BT601, _BT2020 = 1, 2, 5, 6, 9
+#: swscale's names for them.
+_SWS_BT709, _SWS_BT601, _SWS_BT2020 = 1, 5, 9
+#: Timestamps must increase: a frame that does not is put this long (s) after the one before.
+_SMALLEST_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """One upright frame of a video."""
+
+    number: int  # counted from 0 among the frames that could be decoded
+    time: float  # seconds since the stream's start, from its own timestamps
+    rgb: np.ndarray  # [H,W,3] uint8 sRGB
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video file says about itself."""
+
+    width: int  # pixels, upright
+    height: int
+    fps: float  # average frames a second
+    frame_count: int  # estimate
+    duration: float  # seconds, estimate
+    rotation: int  # degrees counter-clockwise that were applied to make it upright: 0, 90, 180 or 270
+    focal_35mm: float | None  # millimetres on 36 mm wide film, when the file says
+    transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
+
+    @property
+    def hdr(self) -> bool:
+        """Whether frames are converted from HDR (PQ or HLG)."""
+        return self.transfer in (_PQ, _HLG)
+
+
+class VideoSource:
+    """A video file; iterating decodes it from the start, one frame in memory at a time.
+
+    The facts of `VideoFacts` are attributes. `warnings` holds sentences about damaged parts met while iterating.
+    """
+
+    def __init__(self, path: Path, facts: VideoFacts) -> None:
+        self.path = path
+        self.name = path.name
+        self.facts = facts
+        self.width, self.height = facts.width, facts.height
+        self.fps, self.frame_count, self.duration = facts.fps, facts.frame_count, facts.duration
+        self.rotation, self.focal_35mm, self.hdr = facts.rotation, facts.focal_35mm, facts.hdr
+        self.warnings: list[str] = []
+
+    def __len__(self) -> int:
+        """Estimated number of frames."""
+        return self.frame_count
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """Frames in order; raises HeadsplatError when none can be decoded."""
+        self.warnings.clear()
+        with _open_container(self.path) as container:
+            stream = _video_stream(container, self.path)
+            stream.thread_type = "AUTO"
+            offset = (stream.start_time or 0) * float(stream.time_base or 0)
+            last = -math.inf
+            number = 0
+            for picture in self._pictures(container, stream):
+                time = picture.time - offset if picture.time is not None else number / self.fps
+                time = max(time, last + _SMALLEST_STEP)
+                rgb = _upright(picture, self.facts)
+                yield SourceFrame(number, float(time), rgb)
+                last, number = time, number + 1
+        if number == 0:
+            raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
+        if number < 0.9 * self.frame_count - 1:
+            self.warnings.append(
+                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
+            )
+
+    def _pictures(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
+        """Decoded pictures; damaged packets are skipped and counted in a warning."""
+        damaged = 0
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+                yield from packet.decode()
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                log.debug("%s: %s", self.path, error)
+                damaged += 1
+                if damaged > 10 * max(self.frame_count, 100):
+                    break
+        if damaged:
+            self.warnings.append(f"{self.name}: {damaged} damaged parts of the video were skipped")
+
+
+def open_video(path: str | Path) -> VideoSource:
+    """Open a video file and decode its first frame to learn its facts.
+
+    Args:
+        path: any file FFmpeg can read.
+
+    Returns:
+        A VideoSource, upright by the file's rotation metadata.
+
+    Raises:
+        HeadsplatError: the file is missing, no video, without a video stream or entirely damaged.
+    """
+    path = Path(path)
+    with _open_container(path) as container:
+        stream = _video_stream(container, path)
+        first = _first_picture(container, stream, path)
+        fps = float(stream.average_rate or stream.guessed_rate or 30)
+        duration = _duration(container, stream)
+        count = stream.frames or max(1, round(duration * fps))
+        rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
+        height, width = _upright_size(first, stream, rotation)
+        facts = VideoFacts(
+            width=width,
+            height=height,
+            fps=fps,
+            frame_count=int(count),
+            duration=duration or count / fps,
+            rotation=rotation,
+            focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
+            transfer=int(stream.codec_context.color_trc or 0),
+        )
+    return VideoSource(path, facts)
+
+
+def _open_container(path: Path) -> Any:
+    if not path.exists():
+        raise HeadsplatError(f"{path}: no such file; check the path of the video")
+    if path.is_dir():
+        raise HeadsplatError(f"{path}: a folder, not a video file; name the video inside it")
+    if path.stat().st_size == 0:
+        raise HeadsplatError(f"{path} is not a video: the file is empty; copy it from the phone again")
+    try:
+        return av.open(str(path))
+    except PermissionError as error:
+        raise HeadsplatError(f"{path}: no permission to read it; change the file's permissions") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise HeadsplatError(
+            f"{path} is not a video headsplat can read (FFmpeg: {_reason(error)}); give an mp4, mov, mkv or webm file"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).strip().rstrip(".")
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
+    moving = [stream for stream in pictures if not _is_cover(stream)]
+    if not moving:
+        found = "only sound" if container.streams.audio else "no pictures"
+        raise HeadsplatError(f"{path}: there is no video stream in it ({found}); give a file with moving pictures")
+    return max(moving, key=lambda stream: (stream.codec_context.width or 0) * (stream.codec_context.height or 0))
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether the stream is the cover picture of a sound file."""
+    disposition = getattr(stream, "disposition", None)
+    return bool(disposition is not None and "attached_pic" in str(disposition).lower())
+
+
+def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
+    reason = "it ends before the first frame"
+    try:
+        for packet in container.demux(stream):
+            try:
+                for picture in packet.decode():
+                    return picture
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                reason = _reason(error)
+    except av.error.FFmpegError as error:
+        reason = _reason(error)
+    raise HeadsplatError(f"{path}: no frame could be decoded ({reason}); record or download the video again")
+
+
+def _duration(container: Any, stream: Any) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / av.time_base
+
+
+def _focal_35mm(metadata: dict[str, str]) -> float | None:
+    for key, value in metadata.items():
+        if key.lower().endswith(_FOCAL_SUFFIXES):
+            try:
+                focal = float(str(value).split()[0])
+            except (ValueError, IndexError):
+                continue
+            if 5.0 <= focal <= 1000.0:
+                return focal
+    return None
+
+
+def _upright_size(picture: av.VideoFrame, stream: Any, rotation: int) -> tuple[int, int]:
+    """(height, width) with square pixels and the rotation applied."""
+    aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+    width, height = round(picture.width * aspect), picture.height
+    return (width, height) if rotation % 180 else (height, width)
+
+
+def _upright(picture: av.VideoFrame, facts: VideoFacts) -> np.ndarray:
+    """The picture [H,W,3] uint8 sRGB, upright and with square pixels."""
+    turned = facts.rotation % 180 != 0
+    width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
+    rgb = picture.reformat(
+        width=width, height=height, format="rgb24", src_colorspace=_matrix(picture), interpolation="BICUBIC"
+    ).to_ndarray()
+    if facts.hdr:
+        rgb = _hdr_to_srgb(rgb, facts.transfer)
+    return np.ascontiguousarray(np.rot90(rgb, facts.rotation // 90)) if facts.rotation else rgb
+
+
+def _matrix(picture: av.VideoFrame) -> int:
+    """swscale's name of the colour matrix; high definition without a tag is BT.709, as players assume."""
+    stated = int(picture.colorspace or 0)
+    if stated in (_BT2020, _BT2020 + 1):
+        return _SWS_BT2020
+    if stated == _BT709:
+        return _SWS_BT709
+    if stated in (_BT601_PAL, _BT601):
+        return _SWS_BT601
+    return _SWS_BT709 if max(picture.width, picture.height) >= 1280 else _SWS_BT601
+
+
+def _hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
+    """BT.2020 HDR code values [H,W,3] uint8 to sRGB uint8: linearise, change primaries, roll off highlights.
+
+    HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
+    """
+    linear = _hdr_curve(transfer)[rgb] @ _BT2020_TO_BT709.T
+    compressed = np.clip(linear, 0, None)
+    knee = 0.7
+    over = compressed > knee
+    compressed[over] = knee + (1 - knee) * np.tanh((compressed[over] - knee) / (1 - knee))
+    index = np.rint(compressed * (len(_SRGB_TABLE) - 1)).astype(np.uint16)
+    return _SRGB_TABLE[index]
+
+
+#: Linear light, BT.2020 primaries to BT.709 (ITU-R BT.2087).
+_BT2020_TO_BT709 = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
+)
+
+
+def _srgb_table() -> np.ndarray:
+    linear = np.linspace(0, 1, 4096)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255).astype(np.uint8)
+
+
+_SRGB_TABLE = _srgb_table()
+
+
+def _hdr_curve(transfer: int) -> np.ndarray:
+    """Linear light [256] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
+    code = np.linspace(0, 1, 256)
+    if transfer == _HLG:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
+        nits = 1000 * scene**1.2
+    else:
+        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+        root = code ** (1 / m2)
+        nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
+    return (nits / 203 * 0.8).astype(np.float32)

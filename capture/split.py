@@ -1,0 +1,88 @@
+"""Which frames of a video are used, and which of them are held out: decided once, before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.errors import HeadsplatError
+
+#: Held-out frames at most (the INSTA convention for clips of more than 1750 frames).
+MAX_TEST = 350
+#: Videos faster than this are thinned by a whole factor: 60 fps shows nothing an avatar needs that 30 fps does not.
+_FAST, _TARGET = 45.0, 30.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """How frames are held out: the last `fraction`, or the last of every `every` frames, or none."""
+
+    fraction: float | None = None  # 0..0.9
+    every: int | None = None  # 2 or more
+
+    def __post_init__(self) -> None:
+        if self.fraction is not None and self.every is not None:
+            raise HeadsplatError(
+                "--test-fraction and --test-every: both given; hold out either the end of the clip or every Nth frame"
+            )
+        if self.fraction is not None and not 0.0 <= self.fraction <= 0.9:
+            raise HeadsplatError(
+                f"--test-fraction: expected 0 to 0.9, got {self.fraction}; 0.2 holds out the last fifth"
+            )
+        if self.every is not None and self.every < 2:
+            raise HeadsplatError(f"--test-every: expected 2 or more, got {self.every}; 5 holds out every fifth frame")
+
+    @property
+    def mode(self) -> str:
+        """ "fraction", "every" or "none"."""
+        if self.fraction:
+            return "fraction"
+        return "every" if self.every else "none"
+
+    @property
+    def value(self) -> float | int | None:
+        """The number that belongs to the mode."""
+        return self.fraction or self.every
+
+    def held_out(self, count: int) -> np.ndarray:
+        """Mask [count] of held-out frames."""
+        mask = np.zeros(count, dtype=bool)
+        if self.fraction:
+            mask[count - min(round(self.fraction * count), MAX_TEST) :] = True
+        elif self.every:
+            mask[self.every - 1 :: self.every] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """The frames a capture uses, in the source's order."""
+
+    numbers: np.ndarray  # [n] int64, source frame numbers, increasing
+    is_test: np.ndarray  # [n] bool
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def plan_frames(count: int, fps: float, split: Split, max_frames: int) -> FramePlan:
+    """Choose frames of a video of `count` frames.
+
+    Fast videos are halved (or thinned by a larger whole number), the split is made on what remains, and then training
+    and held-out frames are each thinned evenly to at most `max_frames` and 350.
+    """
+    step = round(fps / _TARGET) if fps > _FAST else 1
+    numbers = np.arange(0, count, max(1, step))
+    mask = split.held_out(len(numbers))
+    training, held_out = _thin(numbers[~mask], max_frames), _thin(numbers[mask], MAX_TEST)
+    chosen = np.concatenate([training, held_out])
+    order = np.argsort(chosen)
+    is_test = np.concatenate([np.zeros(len(training), bool), np.ones(len(held_out), bool)])
+    return FramePlan(chosen[order].astype(np.int64), is_test[order])
+
+
+def _thin(numbers: np.ndarray, most: int) -> np.ndarray:
+    if len(numbers) <= most:
+        return numbers
+    return numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)]

@@ -1,0 +1,115 @@
+"""A knitted crew-neck sweater: a lofted surface over the shoulders, folds and rib pattern included."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from capture.synthetic.looks import Look
+from capture.synthetic.noise import NoiseField, smoothstep
+from capture.synthetic.person import Person
+from capture.synthetic.skin import Texels
+from capture.synthetic.texels import TexelGrid
+
+Array = NDArray[np.float32]
+
+_AROUND = 124
+
+# Rings from inside the collar down to the chest, cm in the rest pose:
+# position along the loft, half width, y at the side, z and y in front, z and y behind.
+_RINGS = np.array(
+    [
+        (0.0, 5.9, -17.2, -4.6, -20.0, -15.6, -15.8),
+        (0.5, 6.3, -16.0, -4.0, -18.9, -16.2, -14.4),
+        (0.8, 6.7, -15.6, -3.5, -18.6, -16.7, -14.0),
+        (1.1, 7.2, -15.8, -3.0, -18.8, -17.2, -14.1),
+        (1.6, 7.9, -16.8, -2.5, -20.1, -17.9, -15.3),
+        (2.0, 8.8, -17.6, -2.1, -21.2, -18.5, -16.4),
+        (3.0, 13.5, -19.5, -0.8, -25.0, -20.2, -19.5),
+        (4.0, 18.6, -22.4, 0.6, -29.5, -21.6, -24.5),
+        (5.0, 21.6, -27.5, 1.6, -35.0, -22.4, -31.0),
+        (6.0, 23.0, -36.0, 2.0, -42.0, -22.6, -40.0),
+        (7.0, 23.6, -58.0, 2.0, -60.0, -22.4, -58.0),
+    ]
+)
+_ROWS = np.concatenate([np.linspace(0, 2, 16, endpoint=False), np.linspace(2, 7, 36)])
+_COLLAR_END = 1.75  # loft position of the seam under the collar
+
+
+class Garment:
+    """Geometry [V,3] and paint of the sweater; it moves rigidly with the torso."""
+
+    def __init__(self, look: Look, person: Person, seed: int) -> None:
+        self._noise = NoiseField(seed)
+        self._color = np.array(look.cloth, np.float32)
+        loft, angle = np.meshgrid(_ROWS, np.arange(_AROUND) * (2 * np.pi / _AROUND), indexing="ij")
+        self._loft, self._angle = loft.ravel().astype(np.float32), angle.ravel().astype(np.float32)
+        smooth = self._surface()
+        self.faces = _grid_faces(len(_ROWS), _AROUND)
+        self.rest = self._folded(smooth)  # [V,3] cm
+
+    def posed(self, rotation: Array, offset: Array) -> Array:
+        """Vertices [V,3] metres, world, for the torso's `x -> rotation x + offset` (metres)."""
+        return (self.rest * np.float32(0.01)) @ rotation.T + offset
+
+    def covers(self, points: Array) -> NDArray[np.bool_]:
+        """Which `points` [N,3] cm of the body are well under the cloth and need not be drawn."""
+        front = np.clip((points[:, 2] + 10) / 7, -1, 1)
+        collar = np.where(front > 0, -16.0 - 3.0 * front**2, -16.0 + 1.6 * front**2)
+        return points[:, 1] < collar - 1.2
+
+    def paint(self, grid: TexelGrid) -> Texels:
+        """Texels of the knit: rows of stitches on the body, ribs on the collar, a little lint."""
+        points = grid.spread(self.rest)
+        loft, cosine, sine = grid.spread(np.stack([self._loft, np.cos(self._angle), np.sin(self._angle)], 1)).T
+        angle = np.arctan2(sine, cosine)
+        collar = smoothstep(_COLLAR_END + 0.03, _COLLAR_END - 0.03, loft)
+        ribs = np.sin(angle * 62) * collar
+        around = np.hypot(points[:, 0], points[:, 2] + 10) * angle
+        knit = np.sin(around * (2 * np.pi / 0.42)) * np.sin(
+            points[:, 1] * (2 * np.pi / 0.36) + np.abs(np.sin(around * 7.5))
+        )
+        knit *= 1 - collar
+        tone = 1 + 0.16 * ribs + 0.10 * knit + 0.06 * self._noise(points, 0.1) + 0.10 * self._noise.octaves(points, 3.0)
+        seam = np.exp(-(((loft - _COLLAR_END) / 0.035) ** 2))
+        tone *= 1 - 0.45 * seam
+        albedo = self._color * np.clip(tone, 0.2, 2)[:, None]
+        bump = np.stack([self._noise(points + shift, 0.16) for shift in (0.0, 9.0, 17.0)], 1) * np.float32(0.16)
+        nothing = np.zeros(len(points), np.float32)
+        return Texels(albedo.astype(np.float32), nothing, nothing, bump, nothing, nothing)
+
+    def _surface(self) -> Array:
+        width, side_y, front_z, front_y, back_z, back_y = CubicSpline(_RINGS[:, 0], _RINGS[:, 1:])(self._loft).T
+        sine, cosine = np.sin(self._angle), np.cos(self._angle)
+        middle = (front_z + back_z) / 2
+        depth = np.where(sine > 0, front_z - middle, middle - back_z)
+        squared = sine * sine
+        height = side_y + np.where(sine > 0, front_y - side_y, back_y - side_y) * squared
+        # Far from the neck the outline is a rounded box rather than an ellipse.
+        box = 1 - 0.28 * np.clip((self._loft - 2) / 2, 0, 1)
+        x = width * np.sign(cosine) * np.abs(cosine) ** box
+        z = middle + depth * np.sign(sine) * np.abs(sine) ** box
+        return np.stack([x, height, z], 1).astype(np.float32)
+
+    def _folded(self, smooth: Array) -> Array:
+        """Push the cloth in and out: wide drapes over the chest, puckers under the collar."""
+        body = smoothstep(_COLLAR_END, 3.2, self._loft)
+        drape = self._noise.octaves(smooth * np.array([1.0, 0.45, 1.0], np.float32), 4.5, 2)
+        outward = smooth - np.array([0.0, -30.0, -10.0], np.float32)
+        outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+        fold = np.abs(self._noise(smooth * np.array([0.8, 0.35, 0.8], np.float32) + 40, 3.2))
+        collar = smoothstep(_COLLAR_END, 1.2, self._loft) * 0.10 * np.sin(self._angle * 62)
+        puff = 0.35 * np.exp(-(((self._loft - 1.1) / 0.45) ** 2))
+        push = 0.55 * body * drape - 0.75 * body * np.exp(-((fold / 0.22) ** 2)) + 0.25 * collar + puff
+        return (smooth + outward * push[:, None]).astype(np.float32)
+
+
+def _grid_faces(rows: int, columns: int) -> NDArray[np.int64]:
+    """Triangles [F,3] of a tube of `rows` rings with `columns` vertices each, outside counter-clockwise."""
+    row, column = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
+    right = (column + 1) % columns
+    corner = [row * columns + column, row * columns + right, (row + 1) * columns + right, (row + 1) * columns + column]
+    first = np.stack([corner[0], corner[1], corner[2]], -1)
+    second = np.stack([corner[0], corner[2], corner[3]], -1)
+    return np.concatenate([first.reshape(-1, 3), second.reshape(-1, 3)]).astype(np.int64)

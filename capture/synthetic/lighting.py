@@ -1,0 +1,173 @@
+"""Light of a room: area lights as a few soft-shadowed directions, and the highlights they leave."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avatar import ops
+
+Array = NDArray[np.float32]
+
+_MAP_SIZE = 160  # pixels of a depth map
+_MAP_SPAN = 0.62  # metres it covers
+_FAR = 4.0  # metres from the light's camera to the middle of the scene
+_BIAS = 0.004  # metres a surface may lie behind the map before it is in shadow
+_SOFT = 0.012  # metres over which a shadow gets full
+_TABLE = 512
+
+# Direction towards the light, linear colour of its irradiance, spread, samples:
+# window, room, lamp behind, window behind, sky, table.
+_LIGHTS: tuple[tuple[tuple[float, float, float], tuple[float, float, float], float, int], ...] = (
+    ((-0.66, 0.46, 0.66), (1.62, 1.50, 1.36), 0.22, 5),
+    ((0.80, 0.18, 0.60), (0.24, 0.26, 0.31), 0.35, 2),
+    ((0.62, 0.55, -0.60), (0.95, 0.80, 0.62), 0.10, 1),
+    ((-0.80, 0.30, -0.50), (0.30, 0.33, 0.38), 0.10, 1),
+    ((0.0, 0.80, 0.45), (0.36, 0.36, 0.38), 0.75, 5),
+    ((0.0, -0.70, 0.70), (0.16, 0.14, 0.12), 0.45, 2),
+)
+
+#: Red light travels further under skin than blue: how far the terminator is softened, per channel.
+_WRAP = np.array([0.34, 0.20, 0.14], np.float32)
+
+
+def _fan(direction: tuple[float, float, float], spread: float, count: int) -> Array:
+    """`count` unit directions [count,3] spread over a disc about `direction` (sunflower pattern)."""
+    axis = np.array(direction, np.float32)
+    axis /= np.linalg.norm(axis)
+    right = np.cross(np.array([0.0, 1.0, 0.0]), axis)
+    right /= np.linalg.norm(right)
+    up = np.cross(axis, right)
+    index = np.arange(count) + 0.5
+    radius, angle = spread * np.sqrt(index / count), index * 2.399963
+    fan = axis + right * (radius * np.cos(angle))[:, None] + up * (radius * np.sin(angle))[:, None]
+    return (fan / np.linalg.norm(fan, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Shadows:
+    """What one frame's occluders hide from every light."""
+
+    def __init__(self, frames: Array, center: Array, focal: float) -> None:
+        self.maps = np.zeros((len(frames), _MAP_SIZE, _MAP_SIZE), np.float32)
+        self._frames, self._center, self._focal = frames, center, focal
+
+    def to_light(self, points: Array, pick: slice = slice(None)) -> Array:
+        """Points [N,3] in the axes of the lights' cameras [L,N,3] metres."""
+        seen = (points - self._center) @ self._frames[pick].transpose(0, 2, 1)
+        seen[..., 2] += _FAR
+        return np.ascontiguousarray(seen, dtype=np.float32)
+
+    def depth_behind(self, points: Array, light: int) -> Array:
+        """How far [N] metres `points` [N,3] lie behind the first occluder towards `light`; negative in the open."""
+        seen = self.to_light(points, slice(light, light + 1))[0]
+        return self._behind(seen, self.maps[light], (0.5, 0.5))
+
+    def visibility(self, points: Array) -> Array:
+        """Share [L,N] of each light that reaches `points` [N,3] metres world."""
+        share = np.empty((len(self.maps), len(points)), np.float32)
+        taps = ((-0.7, -0.3), (0.3, -0.7), (0.7, 0.3), (-0.3, 0.7))
+        seen = self.to_light(points)
+        for light in range(len(share)):
+            lit = [
+                1 - np.clip((self._behind(seen[light], self.maps[light], tap) - _BIAS) / _SOFT, 0, 1) for tap in taps
+            ]
+            share[light] = sum(lit) / len(taps)
+        return share
+
+    def _behind(self, seen: Array, depth_map: Array, tap: tuple[float, float]) -> Array:
+        scale = self._focal / seen[:, 2]
+        column = np.clip(seen[:, 0] * scale + (_MAP_SIZE / 2 + tap[0]), 0, _MAP_SIZE - 1).astype(np.int64)
+        row = np.clip(seen[:, 1] * scale + (_MAP_SIZE / 2 + tap[1]), 0, _MAP_SIZE - 1).astype(np.int64)
+        return seen[:, 2] - depth_map.reshape(-1)[row * _MAP_SIZE + column]
+
+
+class Lighting:
+    """Lights fixed to the room; `cast` gives the shadows of a frame's occluders."""
+
+    def __init__(self) -> None:
+        fans = [_fan(direction, spread, count) for direction, _, spread, count in _LIGHTS]
+        self.directions = np.concatenate(fans)  # [L,3] towards the light
+        self.colors = np.concatenate(
+            [np.tile(np.array(color, np.float32) / count, (count, 1)) for _, color, _, count in _LIGHTS]
+        )  # [L,3]
+        self.key = fans[0].mean(0) / np.linalg.norm(fans[0].mean(0))
+        starts = np.cumsum([0] + [count for _, _, _, count in _LIGHTS])
+        #: The middle of each light that models form, as (row of `directions`, colour [3]), for strands.
+        self.groups = [(int(starts[k]), np.array(_LIGHTS[k][1], np.float32)) for k in range(4)]
+        self._frames = np.stack([_look_along(-direction) for direction in self.directions])  # [L,3,3] world -> light
+        focal = _MAP_SIZE * _FAR / _MAP_SPAN
+        middle = _MAP_SIZE / 2
+        self._K = torch.tensor([[focal, 0, middle], [0, focal, middle], [0, 0, 1]]).repeat(len(self.directions), 1, 1)
+        self._focal = focal
+        self.skin_table, self.wet_table = _highlight_table(28.0, 0.30), _window_table()
+
+    def cast(self, vertices: Array, faces: NDArray[np.int64], center: Array) -> Shadows:
+        """Depth maps of the occluders `vertices` [V,3] metres world, seen from every light, about `center` [3]."""
+        shadows = Shadows(self._frames, center.astype(np.float32), self._focal)
+        _, _, depth = ops.mesh(
+            torch.from_numpy(shadows.to_light(vertices)), torch.from_numpy(faces), self._K, _MAP_SIZE, _MAP_SIZE, 0.1
+        )
+        maps = depth.numpy()
+        shadows.maps = np.where(maps > 0, maps, np.float32(1e3))
+        return shadows
+
+    def ambient(self, normals: Array) -> Array:
+        """Light [N,3] of the sky and the table alone, unshadowed."""
+        up = normals[:, 1:2] * np.float32(0.5) + np.float32(0.5)
+        return up * np.array(_LIGHTS[4][1], np.float32) + (1 - up) * np.array(_LIGHTS[5][1], np.float32)
+
+    def irradiance(self, normals: Array, visible: Array, wrap: Array = _WRAP) -> Array:
+        """Light [N,3] that surfaces with `normals` [N,3] receive, the terminator softened by `wrap` [3]."""
+        cosine = normals @ self.directions.T
+        total = np.empty_like(normals)
+        for channel in range(3):
+            soft = np.clip((cosine + wrap[channel]) / (1 + wrap[channel]), 0, None)
+            soft *= visible.T
+            total[:, channel] = soft @ self.colors[:, channel]
+        return total
+
+
+def _look_along(forward: Array) -> Array:
+    """World -> camera rotation [3,3] (OpenCV axes) of a camera that looks along `forward`."""
+    right = np.cross(forward, np.array([0.0, 1.0, 0.0]))
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward]).astype(np.float32)
+
+
+def _table_normals() -> tuple[Array, Array]:
+    grid = np.linspace(-1, 1, _TABLE, dtype=np.float32)
+    x, y = np.meshgrid(grid, grid)
+    z = np.sqrt(np.clip(1 - x * x - y * y, 0.0, 1))
+    return np.stack([x, y, z], -1), z
+
+
+def _highlight_table(power: float, broad: float) -> Array:
+    """Blinn-Phong highlights [S,S,3] over the normal's x and y for a viewer along +z, with Schlick's rim."""
+    normals, facing = _table_normals()
+    total = np.zeros_like(normals)
+    for direction, color, _, _ in _LIGHTS[:4]:
+        half = np.array(direction) / np.linalg.norm(direction) + np.array([0.0, 0.0, 1.0])
+        half /= np.linalg.norm(half)
+        shine = np.clip(normals @ half, 0, 1)
+        lobe = shine**power + broad * shine ** (power / 4)
+        fresnel = 0.04 + 0.96 * (1 - max(float(half[2]), 0.0)) ** 5
+        total += lobe[..., None] * np.array(color, np.float32) * (fresnel * 4.0)
+    rim = (1 - facing) ** 4
+    total += rim[..., None] * np.array([0.10, 0.10, 0.11], np.float32)
+    return total.astype(np.float32)
+
+
+def _window_table() -> Array:
+    """What a wet ball mirrors [S,S,3]: a window with a cross bar, a dim room, over the normal's x and y."""
+    normals, facing = _table_normals()
+    mirrored = 2 * facing[..., None] * normals - np.array([0.0, 0.0, 1.0], np.float32)
+    total = np.zeros_like(normals)
+    for (direction, color, _, _), half_width, strength in ((_LIGHTS[0], 0.13, 2.6), (_LIGHTS[1], 0.14, 0.15)):
+        frame = _look_along(-np.array(direction, np.float32) / np.linalg.norm(direction))
+        local = mirrored @ frame.T
+        across, along = np.abs(local[..., 0]), np.abs(local[..., 1])
+        pane = (across < half_width) & (along < half_width * 1.25) & (local[..., 2] < 0) & (across > 0.018)
+        total += pane[..., None] * np.array(color, np.float32) * strength
+    room = 0.004 + 0.10 * (1 - facing) ** 4
+    return (total + room[..., None]).astype(np.float32)

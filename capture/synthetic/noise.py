@@ -1,0 +1,44 @@
+"""Smooth random fields in space: the raw material of skin, cloth and walls."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+_LATTICE = 32
+
+
+class NoiseField:
+    """Periodic value noise in 3D, the same for the same seed on every machine."""
+
+    def __init__(self, seed: int) -> None:
+        lattice = np.random.default_rng(seed).standard_normal((_LATTICE,) * 3).astype(np.float32)
+        padded = np.pad(lattice, (0, 1), mode="wrap")
+        self._lattice = torch.from_numpy(padded)[None, None]
+
+    def __call__(self, points: Array, size: float) -> Array:
+        """Values [N] of about unit variance at `points` [N,3]; `size` is the grain in the points' unit."""
+        unit = torch.from_numpy(np.ascontiguousarray(points, np.float32)).div(size).remainder_(_LATTICE)
+        # A smoothstep inside each cell hides the creases of linear interpolation (Perlin 1985).
+        inside = unit.frac()
+        unit.sub_(inside).addcmul_(inside * inside, 3 - 2 * inside)
+        grid = unit.mul_(2 / _LATTICE).sub_(1)[None, None, None]
+        sampled = torch.nn.functional.grid_sample(self._lattice, grid, align_corners=True)
+        return sampled.reshape(-1).numpy() * np.float32(1.6)
+
+    def octaves(self, points: Array, size: float, count: int = 3) -> Array:
+        """Sum [N] of `count` grains, each half as large and half as strong as the one before."""
+        total = np.zeros(len(points), np.float32)
+        for octave in range(count):
+            shift = np.float32(7.3 * octave * size)
+            total += self(points + shift, size * 0.5**octave) * np.float32(0.5**octave)
+        return total / np.float32(1.2)
+
+
+def smoothstep(low: float, high: float, value: Array) -> Array:
+    """0 below `low`, 1 above `high`, an S-curve between; `low` may exceed `high`."""
+    unit = np.clip((value - low) / (high - low), 0, 1)
+    return (unit * unit * (3 - 2 * unit)).astype(np.float32)

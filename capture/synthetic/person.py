@@ -1,0 +1,130 @@
+"""The shape of the procedural person: the head model, plus what the head model cannot express."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avatar.head import load_head
+from avatar.head.model import HeadModel
+from avatar.records import HeadParams
+from capture.synthetic.looks import Look
+
+Array = NDArray[np.float32]
+
+#: MediaPipe's landmarks of a face's right half and their mirror twins, for bumps given on the left.
+_EXPRESSION_BUMPS: tuple[tuple[str, int, int, float, tuple[float, float, float]], ...] = (
+    # expression, landmark on the left, landmark on the right, radius cm, push cm for a weight of 1
+    ("mouthSmile", 425, 205, 2.0, (0.16, 0.14, 0.20)),
+    ("mouthSmile", 347, 118, 1.3, (0.00, 0.08, 0.12)),
+    ("cheekSquint", 347, 118, 1.2, (0.00, 0.05, 0.12)),
+    ("mouthPucker", 416, 192, 1.6, (-0.12, 0.00, 0.06)),
+    ("jawOpen", 427, 207, 2.2, (-0.14, 0.00, -0.06)),
+)
+
+
+_LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
+_CORNERS = ("mouthSmileLeft", "mouthSmileRight")
+
+
+class Person:
+    """Geometry of one procedural person on the embedded head."""
+
+    def __init__(self, look: Look, head: HeadModel | None = None) -> None:
+        """`look` chooses the identity and the bumps outside the model's basis."""
+        self.head = load_head() if head is None else head
+        count = self.head.shapedirs.shape[2]
+        draw = np.random.default_rng(look.identity_seed).standard_normal(count)
+        # Semantic controls come first; the fine modes after them are kept small so that no face is a caricature.
+        self.identity = torch.from_numpy((draw * np.where(np.arange(count) < 41, 0.45, 0.35)).astype(np.float32))
+        base = self.head.identity_vertices(self.identity).numpy() * np.float32(100)
+        self.landmarks = self._landmarks(base)  # [478,3] cm
+        self._still = self._mask("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue")
+        offset = self._fixed_offset(base, look) + self._habits(look)
+        self.rest = base + offset  # [V,3] cm
+        # One basis [V*3,E] for the model's expressions and what they do beyond it; rest shape in metres.
+        extra = self._expression_offsets(base) * np.float32(0.01)
+        extra += self.head.exprdirs.numpy().reshape(extra.shape)
+        for name in _LIDS:  # lids that hang at rest have less way to go to close
+            extra[:, self.head.expression_index(name)] *= 1 - look.lid_rest
+        self._basis = extra
+        self._rest_metres = self.rest * np.float32(0.01)
+        self._weights = self.head.lbs_weights.numpy()
+        self.faces = self.head.faces.numpy()
+
+    def region(self, *names: str) -> NDArray[np.bool_]:
+        """Vertices [V] in any of the head model's regions `names`."""
+        return self._mask(*names)
+
+    def transforms(self, params: HeadParams) -> tuple[Array, Array]:
+        """Rest pose -> world of every joint of B frames: rotations [B,J,3,3], translations [B,J,3] metres."""
+        rotations, offsets = self.head.joint_transforms(params)
+        return rotations.numpy(), offsets.numpy()
+
+    def vertices(self, expression: Array, rotations: Array, offsets: Array) -> Array:
+        """Posed vertices [V,3] in metres, world.
+
+        Args:
+            expression: [E] weights of one frame.
+            rotations: [J,3,3] of the frame, from `transforms`.
+            offsets: [J,3] metres.
+        """
+        rest = self._rest_metres + (self._basis @ expression).reshape(-1, 3)
+        posed = np.zeros_like(rest)
+        for joint, weight in enumerate(self._weights.T):
+            moved = np.flatnonzero(weight)
+            posed[moved] += weight[moved, None] * (rest[moved] @ rotations[joint].T + offsets[joint])
+        return posed
+
+    def _mask(self, *names: str) -> NDArray[np.bool_]:
+        return np.any([self.head.regions[name].numpy() for name in names], axis=0)
+
+    def _landmarks(self, vertices: Array) -> Array:
+        return self.head.landmarks(torch.from_numpy(vertices)[None])[0].numpy()
+
+    def _bump(self, points: Array, center: Array, radius: float) -> Array:
+        weight = np.exp(-((points - center) ** 2).sum(1) / (2 * (radius / 1.6) ** 2)).astype(np.float32)
+        weight[self._still] = 0
+        return weight[:, None]
+
+    def _fixed_offset(self, points: Array, look: Look) -> Array:
+        offset = np.zeros_like(points)
+        for landmark, radius, *push in look.shape:
+            center = self.landmarks[landmark]
+            for side in (1.0, -1.0) if abs(center[0]) > 0.3 else (1.0,):
+                mirror = np.array([side, 1.0, 1.0], np.float32)
+                offset += self._bump(points, center * mirror, radius) * (np.array(push, np.float32) * mirror)
+        height = points[:, 1]
+        in_neck = np.clip((height + 21) / 3, 0, 1) * np.clip((-9.5 - height) / 4, 0, 1) * self._mask("neck", "torso")
+        axis = np.array([0.0, 0.0, -10.0], np.float32)
+        across = (points - axis) * np.array([1.0, 0.0, 0.6], np.float32)
+        return (offset + across * ((look.neck_scale - 1) * in_neck)[:, None]).astype(np.float32)
+
+    def _habits(self, look: Look) -> Array:
+        """The resting face's own ways, cm: lids that hang, corners of the mouth that rise, upper teeth that show."""
+        offset = np.zeros((len(self.head.v_template), 3), np.float32)
+        for names, weight in ((_LIDS, look.lid_rest), (_CORNERS, look.smile_rest)):
+            for name in names:
+                direction = self.head.exprdirs[:, :, self.head.expression_index(name)].numpy()
+                offset += direction * np.float32(100 * weight)
+        offset[self._mask("teeth_upper")] += np.array([0.0, -look.teeth_show, 0.0], np.float32)
+        return offset.astype(np.float32)
+
+    def _expression_offsets(self, points: Array) -> Array:
+        offsets = np.zeros((*points.shape, len(self.head.expression_names)), np.float32)
+        for stem, left, right, radius, push in _EXPRESSION_BUMPS:
+            for landmark, side, suffix in ((left, 1.0, "Left"), (right, -1.0, "Right")):
+                name = stem + suffix if stem + suffix in self.head.expression_names else stem
+                index = self.head.expression_index(name)
+                vector = np.array([push[0] * side, push[1], push[2]], np.float32)
+                offsets[:, :, index] += self._bump(points, self.landmarks[landmark], radius) * vector
+        return offsets.reshape(-1, offsets.shape[2])
+
+
+def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
+    """Unit normals [V,3], the area-weighted mean of the faces around each vertex."""
+    first, second, third = (vertices[faces[:, corner]] for corner in range(3))
+    normal = np.cross(second - first, third - first)
+    total = np.stack([np.bincount(faces.ravel(), np.repeat(normal[:, axis], 3), len(vertices)) for axis in range(3)], 1)
+    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)).astype(np.float32)

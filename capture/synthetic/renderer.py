@@ -1,0 +1,207 @@
+"""One frame of the procedural person: z-buffer, light, shading, all in linear light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avatar import ops
+from avatar.records import NECK, ROOT
+from capture.synthetic.clothes import Garment
+from capture.synthetic.hair import HairSystem, Ribbons
+from capture.synthetic.lighting import Lighting, Shadows
+from capture.synthetic.looks import Look
+from capture.synthetic.person import Person, vertex_normals
+from capture.synthetic.skin import SkinPainter, Texels
+from capture.synthetic.texels import TexelGrid
+
+Array = NDArray[np.float32]
+Index = NDArray[np.int64]
+
+_SUPERSAMPLE = 2
+_TEXELS = 10  # along an edge of a triangle, for a picture of the usual size
+_MIDDLE = np.array([0, -0.06, -0.05], np.float32)  # metres, of head and shoulders in the skull's frame
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered frame before the phone's camera gets it."""
+
+    rgb: Array  # [H,W,3] linear light, premultiplied by alpha
+    alpha: Array  # [H,W]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """What a frame needs of the person's motion."""
+
+    expression: Array  # [E]
+    rotations: Array  # [J,3,3] rest pose -> world
+    offsets: Array  # [J,3] metres
+
+
+class Renderer:
+    """Draws a person frame by frame; everything that does not change is painted once."""
+
+    def __init__(self, look: Look, person: Person, seed: int, detail: float = 1.0) -> None:
+        """`detail` is the picture's size over the usual one; textures and hair are made as fine as that needs."""
+        self.person = person
+        self._lighting = Lighting()
+        self._garment = Garment(look, person, seed + 1)
+        self._hair = HairSystem(look, person, seed + 2, detail)
+        hidden = self._garment.covers(person.rest)
+        skin_faces = person.faces[~hidden[person.faces].any(1)]
+        self._faces = np.concatenate([skin_faces, self._garment.faces + len(person.rest)])
+        self._first_cloth = len(skin_faces)
+        resolution = int(np.clip(round(_TEXELS * detail), 3, 20))
+        self._grid = TexelGrid(self._faces, resolution)
+        painter = SkinPainter(person, look, TexelGrid(skin_faces, resolution), seed)
+        skin, cloth = painter.paint(), self._garment.paint(TexelGrid(self._garment.faces, resolution))
+        self._table = np.concatenate([_packed(skin), _packed(cloth)])
+        self._lines = [
+            np.concatenate([skin.brow_lines, cloth.brow_lines]),
+            np.concatenate([skin.smile_lines, cloth.smile_lines]),
+        ]
+        # Light that bounces about in the mouth; without it teeth and tongue would be black.
+        mouth = person.region("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
+        self._inside = mouth[:, None] * np.array([0.34, 0.27, 0.24], np.float32)
+        names = person.head.expression_names
+        raised = [0.5 * name.startswith(("browInner", "browOuter")) for name in names]
+        smiling = [0.5 * name.startswith("mouthSmile") for name in names]
+        self._closing = np.array([0.5 * name.startswith("eyeBlink") for name in names], np.float32)
+        self._line_weights = np.array([raised, smiling], np.float32)
+
+    def draw(self, pose: Pose, K: Array, width: int, height: int) -> Picture:
+        """One frame seen by a camera at the origin (FACING_CAMERA) with intrinsics `K` [3,3] pixels."""
+        head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
+        rotations, offsets = pose.rotations, pose.offsets
+        skull = rotations[NECK], offsets[NECK]
+        surface = np.concatenate([head, self._garment.posed(rotations[ROOT], offsets[ROOT])])
+        hull = self._hair.hull(skull)
+        caster_faces = np.concatenate([self._faces, self._hair.hull_faces + len(surface)])
+        middle = skull[1] + skull[0] @ _MIDDLE
+        shadows = self._lighting.cast(np.concatenate([surface, hull]), caster_faces, middle)
+        strands = self._hair.posed(head, skull, float(pose.expression @ self._closing), self._lighting, shadows)
+        vertices = np.concatenate([surface, strands.vertices])
+        faces = np.concatenate([self._faces, strands.faces + len(surface)])
+        face, bary = self._raster(vertices, faces, K, width, height)
+        shaded = self._shade(pose, surface, shadows, strands, face, bary, width * _SUPERSAMPLE)
+        return _averaged(shaded, face >= 0, width, height)
+
+    @staticmethod
+    def _raster(vertices: Array, faces: Array, K: Array, width: int, height: int) -> tuple[Array, Array]:
+        """Face [P] and barycentrics [P,3] of every supersampled pixel."""
+        seen = np.ascontiguousarray(vertices * np.array([1, -1, -1], np.float32))
+        fine = K * np.array([_SUPERSAMPLE, _SUPERSAMPLE, 1], np.float32)[:, None]
+        face, bary, _ = ops.mesh(
+            torch.from_numpy(seen)[None],
+            torch.from_numpy(faces),
+            torch.from_numpy(fine)[None],
+            width * _SUPERSAMPLE,
+            height * _SUPERSAMPLE,
+            0.05,
+        )
+        return face[0].numpy().reshape(-1), bary[0].numpy().reshape(-1, 3)
+
+    def _shade(
+        self,
+        pose: Pose,
+        surface: Array,
+        shadows: Shadows,
+        strands: Ribbons,
+        face: NDArray[np.int32],
+        bary: Array,
+        row_length: int,
+    ) -> Array:
+        rgb = np.zeros((len(face), 3), np.float32)
+        count = len(self._faces)
+        rows, copies, sources = _shading_rows(face, self._first_cloth, count, row_length)
+        rgb[rows] = self._shade_surface(pose, surface, shadows, face[rows], bary[rows])
+        rgb[copies] = rgb[sources]
+        rows = np.flatnonzero(face >= count)
+        rgb[rows] = _interpolated(strands.colors, strands.faces[face[rows] - count], bary[rows])
+        return rgb
+
+    def _shade_surface(self, pose: Pose, surface: Array, shadows: Shadows, face: Array, bary: Array) -> Array:
+        normals = vertex_normals(surface, self._faces)
+        visible = shadows.visibility(surface + normals * np.float32(0.002))
+        light = self._lighting.irradiance(normals, visible)
+        light[: len(self._inside)] = np.maximum(light[: len(self._inside)], self._inside)
+        key = visible[:5].mean(0)[:, None]
+        pixels = _interpolated(np.concatenate([light, normals, key], 1), self._faces[face], bary)
+        rows = self._grid.rows(face, bary)
+        texel = self._table[rows]
+        bump = texel[:, 5:8] @ pose.rotations[NECK].T
+        normal = pixels[:, 3:6] + bump
+        shade = 1 + bump @ self._lighting.key
+        for weights, lines in zip(self._line_weights, self._lines, strict=True):
+            strength = float(pose.expression @ weights)
+            if strength > 0.02:
+                shade *= 1 - strength * lines[rows]
+        rgb = texel[:, :3] * pixels[:, :3] * shade[:, None]
+        shadow = 0.12 + 0.88 * pixels[:, 6]
+        for column, table in ((3, self._lighting.skin_table), (4, self._lighting.wet_table)):
+            strength = texel[:, column] * shadow
+            lit = np.flatnonzero(strength > 0.01)
+            rgb[lit] += _looked_up(table, normal[lit]) * strength[lit, None]
+        return rgb
+
+
+def _packed(texels: Texels) -> Array:
+    """Columns: albedo 3, gloss, wet, bump 3."""
+    columns = [texels.albedo, texels.gloss[:, None], texels.wet[:, None], texels.bump]
+    return np.ascontiguousarray(np.concatenate(columns, 1), dtype=np.float32)
+
+
+def _shading_rows(face: NDArray[np.int32], cloth: int, count: int, row_length: int) -> tuple[Index, Index, Index]:
+    """Which surface pixels to shade; then which others copy, and from where.
+
+    In a 2x2 block that is all surface the diagonal is shaded and copied sideways, on cloth (faces from `cloth` to
+    `count`) one corner serves the block; elsewhere every pixel is shaded.
+    """
+    fine = face.reshape(-1, row_length)
+    corners = fine[::2, ::2], fine[1::2, ::2], fine[::2, 1::2], fine[1::2, 1::2]
+    lowest, highest = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    whole = (lowest >= 0) & (highest < count)
+    wanted = (face >= 0) & (face < count)
+    skipped, sources = [], []
+    right, down = 1, row_length
+    for chosen, copies in (
+        (whole & (lowest < cloth), ((right, 0), (down, right + down))),
+        (whole & (lowest >= cloth), ((right, 0), (down, 0), (right + down, 0))),
+    ):
+        block = np.flatnonzero(chosen)
+        corner = (block // whole.shape[1]) * (2 * row_length) + 2 * (block % whole.shape[1])
+        for target, source in copies:
+            skipped.append(corner + target)
+            sources.append(corner + source)
+    to, source = np.concatenate(skipped), np.concatenate(sources)
+    wanted[to] = False
+    return np.flatnonzero(wanted), to, source
+
+
+def _interpolated(values: Array, corners: Array, bary: Array) -> Array:
+    """Vertex `values` [V,C] at pixels [P,C] of triangles `corners` [P,3]."""
+    total = values[corners[:, 0]] * bary[:, :1]
+    total += values[corners[:, 1]] * bary[:, 1:2]
+    total += values[corners[:, 2]] * bary[:, 2:3]
+    return total
+
+
+def _looked_up(table: Array, normals: Array) -> Array:
+    size = len(table)
+    length = np.sqrt((normals * normals).sum(1))
+    cell = ((normals[:, :2] / length[:, None]) * (size / 2 - 1) + size / 2).astype(np.int64)
+    np.clip(cell, 0, size - 1, out=cell)
+    return table.reshape(-1, 3)[cell[:, 1] * size + cell[:, 0]]
+
+
+def _averaged(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Picture:
+    fine = (height * _SUPERSAMPLE, width * _SUPERSAMPLE)
+    color = cv2.resize(rgb.reshape(*fine, 3), (width, height), interpolation=cv2.INTER_AREA)
+    alpha = cv2.resize(inside.reshape(fine).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return Picture(color, alpha)

@@ -1,0 +1,49 @@
+"""What is known of the focal length before and after the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Diagonal of 35 mm film in millimetres: EXIF's equivalent focal length refers to the diagonal.
+FILM_DIAGONAL = 43.27
+#: Aspect ratios cameras record; any other frame shape was cropped by somebody.
+RECORDED_ASPECTS = (16 / 9, 3 / 2, 4 / 3, 2.0, 19.5 / 9, 18 / 9, 21 / 9)
+#: Yaw the training frames must span before the focal length may move: less cannot tell it from the depth of the face.
+RELEASE_YAW_SPAN = np.radians(40.0)
+
+
+@dataclass(frozen=True)
+class FocalPrior:
+    """A log-normal belief about the focal length in pixels of the source frame."""
+
+    focal: float
+    log_sigma: float
+    origin: str  # "given", "metadata", "typical camera", "cropped picture"
+
+    def scaled(self, scale: float) -> FocalPrior:
+        """The same belief for frames resized by `scale`."""
+        return FocalPrior(self.focal * scale, self.log_sigma, self.origin)
+
+
+def focal_prior(width: int, height: int, focal_35mm: float | None = None, given: float | None = None) -> FocalPrior:
+    """Belief about the focal length of a `width` x `height` pixel source frame.
+
+    A given focal (pixels) is taken as it is, a 35 mm equivalent from the file's metadata nearly so. Otherwise phones
+    and webcams lie near 1.4 x the shorter side; a frame of no recorded aspect ratio is a crop, and crops of
+    heads come from farther away: 3 x the longer side.
+    """
+    if given is not None:
+        return FocalPrior(float(given), 0.01, "given")
+    if focal_35mm:
+        return FocalPrior(float(np.hypot(width, height)) * focal_35mm / FILM_DIAGONAL, 0.05, "metadata")
+    aspect = max(width, height) / min(width, height)
+    if min(abs(aspect / known - 1) for known in RECORDED_ASPECTS) < 0.03:
+        return FocalPrior(1.4 * min(width, height), 0.35, "typical camera")
+    return FocalPrior(3.0 * max(width, height), 0.35, "cropped picture")
+
+
+def may_release_focal(yaw: np.ndarray) -> bool:
+    """Whether training frames with `yaw` [T] radians turn far enough to see it (2nd to 98th percentile)."""
+    return bool(np.ptp(np.percentile(yaw, [2, 98])) >= RELEASE_YAW_SPAN)

@@ -1,0 +1,233 @@
+"""A clip from landmarks to head parameters, training frames first and on their own.
+
+`fit_person` and `track_training` see training frames only; `track_held_out` takes what they found as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from capture.tracker.camera import FocalPrior, may_release_focal
+from capture.tracker.frame import frame_error, initial_state, solve_frame
+from capture.tracker.gaze import eye_angles, smooth_angles
+from capture.tracker.identity import IdentityOptions, KeyFrame, choose_key_frames, fit_identity
+from capture.tracker.indices import FACE_COUNT, RIGID, inter_ocular
+from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
+from capture.tracker.rotation import rigid_fit, rotation_between, yaw_pitch
+from capture.tracker.smooth import SmoothOptions, smooth_clip
+
+#: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is thrown away.
+_LOST = 0.06
+_FIRST_ITERATIONS, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT = 30, 3, 2.0
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Landmarks of T frames, in pixels of the stored frames."""
+
+    points: np.ndarray  # [T,478,3], z in the scale of x
+    spread: np.ndarray  # [T,478] standard deviation over jittered passes
+    presence: np.ndarray  # [T] 0..1
+    time: np.ndarray  # [T] seconds
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def __getitem__(self, rows: np.ndarray) -> Observations:
+        return Observations(self.points[rows], self.spread[rows], self.presence[rows], self.time[rows])
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What the fits aim at, [T,468,2] pixels."""
+        return np.ascontiguousarray(self.points[:, :FACE_COUNT, :2], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """Weights of every stage."""
+
+    fit: FitOptions = field(default_factory=FitOptions)
+    identity: IdentityOptions = field(default_factory=IdentityOptions)
+    smooth: SmoothOptions = field(default_factory=SmoothOptions)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What the training frames settle once and for all."""
+
+    model: LandmarkModel
+    identity: np.ndarray  # [S]
+    camera: Pinhole
+    focal_log_sigma: float
+    focal_released: bool
+    inter_ocular: float  # pixels, typical of the training frames
+    key_frames: np.ndarray  # indices into the training frames
+    attitude_offset: np.ndarray  # [3,3], what turns the landmark network's own rotation into the head model's
+    options: TrackerOptions
+
+    def attitudes(self, observations: Observations) -> np.ndarray:
+        """Rotations [T,3,3] of the skull by the landmarks' own depth."""
+        return network_rotations(self.model, observations, self.camera) @ self.attitude_offset
+
+    def problem(self) -> FrameProblem:
+        """The per-frame problem with identity and camera frozen."""
+        return FrameProblem.create(self.model, self.identity, self.camera, self.inter_ocular, self.options.fit)
+
+
+@dataclass(frozen=True)
+class ClipTrack:
+    """Tracked frames."""
+
+    states: tuple[State, ...]  # [T]
+    raw_gaze: np.ndarray  # [T,2] yaw, pitch before smoothing
+    gaze: np.ndarray  # [T,2] radians
+    reprojection: np.ndarray  # [T,468] fraction of the inter-ocular distance
+    frame_states: tuple[State, ...]  # [T] before smoothing
+
+    def openness(self, model: LandmarkModel) -> np.ndarray:
+        """How far the eyes are open [T], 0..1, from the blinks."""
+        return _openness(model, self.states)
+
+
+def network_rotations(model: LandmarkModel, observations: Observations, camera: Pinhole) -> np.ndarray:
+    """Rotation [T,3,3] of the skull from the landmark network's own depth, turned into the ray of the head's centre."""
+    template = model.base[RIGID]
+    rotations = np.empty((len(observations), 3, 3))
+    for index, points in enumerate(observations.points):
+        chosen = points[RIGID].astype(np.float64)
+        weak, _ = rigid_fit(template, chosen * np.array([1.0, -1.0, -1.0]))
+        center = chosen[:, :2].mean(0)
+        ray = np.array([center[0] - camera.cx, camera.cy - center[1], -camera.focal])
+        rotations[index] = rotation_between(np.array([0.0, 0.0, -1.0]), ray / np.linalg.norm(ray)) @ weak
+    return rotations
+
+
+def fit_person(
+    model: LandmarkModel,
+    training: Observations,
+    prior: FocalPrior,
+    principal_point: tuple[float, float],
+    options: TrackerOptions | None = None,
+) -> Person:
+    """Identity and camera from training frames.
+
+    Args:
+        model: landmark model of the head.
+        training: landmarks of training frames only.
+        prior: belief about the focal, pixels of the same frames.
+        principal_point: (x, y) pixels.
+        options: weights.
+    """
+    options = options or TrackerOptions()
+    camera = Pinhole(prior.focal, *principal_point)
+    typical = float(np.median(inter_ocular(training.points)))
+    rotations = network_rotations(model, training, camera)
+    angles = yaw_pitch(rotations)
+    keys = choose_key_frames(training.points, angles)
+    problem = FrameProblem.create(model, np.zeros(model.identity_size), camera, typical, options.fit)
+    targets = training.targets
+    frames = [KeyFrame(targets[k], problem.weights(training.spread[k]), rotations[k]) for k in keys]
+    release = prior.origin != "given" and may_release_focal(angles[:, 0])
+    fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
+    offset = mean_rotation(
+        [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
+    )
+    # The first fit says how the network's frame lies in the head's; the second fits the person to those rotations.
+    frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
+    fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
+    camera = Pinhole(fit.focal, *principal_point)
+    return Person(model, fit.identity, camera, fit.focal_log_sigma, release, typical, keys, offset, options)
+
+
+def mean_rotation(rotations: Sequence[np.ndarray]) -> np.ndarray:
+    """Chordal mean [3,3] of rotations."""
+    left, _, right = np.linalg.svd(np.mean(rotations, axis=0))
+    return left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+
+
+def track_training(
+    person: Person, training: Observations, progress: Callable[[int, int], None] | None = None
+) -> ClipTrack:
+    """Pose, expression and gaze of the training frames, smoothed among themselves."""
+    problem, targets = person.problem(), training.targets
+    weights = np.stack([problem.weights(spread) for spread in training.spread])
+    states: list[State] = []
+    attitudes = person.attitudes(training)
+    for index, target in enumerate(targets):
+        previous = states[-1] if states else None
+        states.append(_next_state(problem, previous, target, weights[index], attitudes[index]))
+        if progress:
+            progress(index + 1, len(targets))
+    smoothed = smooth_clip(problem, states, targets, weights, training.time, None, person.options.smooth, attitudes)
+    raw = eye_angles(person.model, person.identity, person.camera, smoothed, training.points)
+    gaze = smooth_angles(raw, _openness(person.model, smoothed), training.time)
+    return _finish(problem, targets, smoothed, states, raw, gaze)
+
+
+def track_held_out(person: Person, training: Observations, track: ClipTrack, held_out: Observations) -> ClipTrack:
+    """Pose, expression and gaze of held-out frames; the person and the training frames' track stay as they are.
+
+    Each frame starts at the solved frame nearest in time; smoothing ties held-out frames to one another and to the
+    frozen training frames.
+    """
+    problem, targets = person.problem(), held_out.targets
+    weights = np.stack([problem.weights(spread) for spread in held_out.spread])
+    times, solved = list(training.time), list(track.states)
+    attitudes = person.attitudes(held_out)
+    states: list[State] = []
+    for index, target in enumerate(targets):
+        nearest = int(np.argmin(np.abs(np.asarray(times) - held_out.time[index])))
+        states.append(_next_state(problem, solved[nearest], target, weights[index], attitudes[index]))
+        times.append(held_out.time[index])
+        solved.append(states[-1])
+    order = np.argsort(np.concatenate([training.time, held_out.time]), kind="stable")
+    fixed = order < len(training)
+    time = np.concatenate([training.time, held_out.time])[order]
+    everything = [*track.states, *states]
+    all_weights = np.concatenate([np.zeros((len(training), FACE_COUNT)), weights])[order]
+    all_targets = np.concatenate([training.targets, targets])[order]
+    all_attitudes = np.concatenate([person.attitudes(training), attitudes])[order]
+    start = [everything[k] for k in order]
+    smoothed = smooth_clip(problem, start, all_targets, all_weights, time, fixed, person.options.smooth, all_attitudes)
+    smoothed = [smoothed[position] for position in np.flatnonzero(~fixed)]
+    raw = eye_angles(person.model, person.identity, person.camera, smoothed, held_out.points)
+    gaze = smooth_angles(
+        np.concatenate([track.raw_gaze, raw]),
+        np.concatenate([track.openness(person.model), _openness(person.model, smoothed)]),
+        np.concatenate([training.time, held_out.time]),
+    )[len(training) :]
+    return _finish(problem, targets, smoothed, states, raw, gaze)
+
+
+def _next_state(
+    problem: FrameProblem, previous: State | None, target: np.ndarray, weights: np.ndarray, attitude: np.ndarray
+) -> State:
+    """Solve one frame from the one before, or from scratch where there is none or it leads nowhere."""
+    if previous is not None:
+        state = solve_frame(problem, previous, target, weights, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT, attitude)
+        if frame_error(problem, state, target).mean() < _LOST:
+            return state
+    return solve_frame(problem, initial_state(problem, target), target, weights, _FIRST_ITERATIONS, attitude=attitude)
+
+
+def _openness(model: LandmarkModel, states: list[State] | tuple[State, ...]) -> np.ndarray:
+    blinks = [model.names.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight") if name in model.names]
+    if not blinks:
+        return np.ones(len(states))
+    return np.array([1.0 - state.expression[blinks].mean() for state in states])
+
+
+def _finish(
+    problem: FrameProblem,
+    targets: np.ndarray,
+    states: list[State],
+    frame_states: list[State],
+    raw_gaze: np.ndarray,
+    gaze: np.ndarray,
+) -> ClipTrack:
+    errors = np.stack([frame_error(problem, state, target) for state, target in zip(states, targets, strict=True)])
+    return ClipTrack(tuple(states), raw_gaze, gaze, errors, tuple(frame_states))

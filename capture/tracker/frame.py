@@ -1,0 +1,78 @@
+"""One frame at a time: first pose by PnP, then a warm-started, box-constrained Gauss-Newton."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from capture.tracker.indices import FACE_COUNT
+from capture.tracker.problem import (
+    POSE,
+    FrameProblem,
+    State,
+    add_attitude_prior,
+    add_expression_prior,
+    box_step,
+    linearise,
+)
+
+#: World (y up, -z ahead) <-> OpenCV camera axes (y down, z ahead): its own inverse.
+_FLIP = np.diag([1.0, -1.0, -1.0])
+
+
+def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
+    """A neutral face in the pose that best explains landmarks `target` [468,2] pixels (SQPnP)."""
+    camera = problem.camera
+    K = np.array([[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]])
+    found, rotvec, offset = cv2.solvePnP(
+        np.ascontiguousarray(problem.neutral[:, None]),
+        np.ascontiguousarray(target[:FACE_COUNT, None, :2], dtype=np.float64),
+        K,
+        None,
+        flags=cv2.SOLVEPNP_SQPNP,
+    )
+    rotation = cv2.Rodrigues(rotvec)[0] if found else _FLIP
+    offset = offset.ravel() if found else np.array([0.0, 0.0, camera.focal * 9e-4 / problem.unit])
+    return State(_FLIP @ rotation, _FLIP @ offset, np.zeros(len(problem.model.names)))
+
+
+def solve_frame(
+    problem: FrameProblem,
+    start: State,
+    target: np.ndarray,
+    weights: np.ndarray,
+    iterations: int = 3,
+    previous_weight: float = 0.0,
+    attitude: np.ndarray | None = None,
+) -> State:
+    """Fit pose and expression of one frame.
+
+    Args:
+        problem: identity, camera and weights of the terms.
+        start: where to begin; the frame before, or `initial_state`.
+        target: landmarks [468,2] pixels.
+        weights: weight [468] of each landmark (`FrameProblem.weights`).
+        iterations: Gauss-Newton steps at most; ends earlier when the step is negligible.
+        previous_weight: pull of the expressions towards those of `start`.
+        attitude: measured rotation [3,3] to stay near.
+    """
+    state = start
+    diagonal = np.arange(POSE, POSE + len(start.expression))
+    for _ in range(iterations):
+        matrix, gradient = linearise(problem, state, target, weights).normal()
+        add_expression_prior(problem, state.expression, matrix, gradient)
+        if attitude is not None:
+            add_attitude_prior(problem, state.rotation, attitude, matrix, gradient)
+        if previous_weight:
+            matrix[diagonal, diagonal] += previous_weight
+            gradient[POSE:] += previous_weight * (state.expression - start.expression)
+        step = box_step(matrix, gradient, state.expression)
+        state = state.moved(step)
+        if np.abs(step[:POSE]).max() < 1e-5 and np.abs(step[POSE:]).max() < 1e-3:
+            break
+    return state
+
+
+def frame_error(problem: FrameProblem, state: State, target: np.ndarray) -> np.ndarray:
+    """Distance [468] of each landmark from `target` [468,2], as a fraction of the clip's inter-ocular distance."""
+    return np.linalg.norm(problem.reproject(state) - target, axis=1) / (100 * problem.unit)

@@ -1,0 +1,66 @@
+"""Where the eyes look: the iris landmarks on the model's own eyeballs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from capture.tracker.indices import LEFT_IRIS, RIGHT_IRIS
+from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.problem import Pinhole, State
+
+LIMIT = 0.6  # radians an eye can turn either way
+_SMOOTH_SECONDS = 0.027  # standard deviation of the kernel; a saccade lasts about 0.05 s
+
+
+def eye_angles(
+    model: LandmarkModel, identity: np.ndarray, camera: Pinhole, states: Sequence[State], points: np.ndarray
+) -> np.ndarray:
+    """Yaw (to the subject's left) and pitch (up) [T,2] radians of both eyes' mean turn from straight ahead.
+
+    The ray through each iris centre meets the eyeball; where it misses, its nearest point to the eye's centre counts.
+
+    Args:
+        model: landmark model of the head.
+        identity: [S].
+        camera: of the landmarks.
+        states: [T] poses.
+        points: landmarks [T,478,3] pixels.
+    """
+    centers, irises = model.eyes(identity)
+    angles = np.zeros((len(states), 2, 2))
+    for eye, landmark in enumerate((LEFT_IRIS, RIGHT_IRIS)):
+        rest = irises[eye] - centers[eye]
+        radius = np.linalg.norm(rest)
+        for frame, state in enumerate(states):
+            pixel = points[frame, landmark, :2]
+            ray = np.array([pixel[0] - camera.cx, camera.cy - pixel[1], -camera.focal])
+            ray /= np.linalg.norm(ray)
+            center = state.rotation @ centers[eye] + state.translation
+            along = ray @ center
+            inside = max(along * along - (center @ center - radius * radius), 0.0)
+            direction = state.rotation.T @ (ray * (along - np.sqrt(inside)) - center)
+            angles[frame, eye] = _angles(direction) - _angles(rest)
+    return np.clip(angles.mean(1), -LIMIT, LIMIT)
+
+
+def smooth_angles(angles: np.ndarray, openness: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Angles [T,2] averaged over neighbours in `time` [T]; frames with closed eyes (openness [T] 0..1) count little."""
+    lag = (time[:, None] - time[None]) / _SMOOTH_SECONDS
+    kernel = np.exp(-0.5 * lag * lag) * (openness**2 + 1e-3)
+    return (kernel @ angles) / kernel.sum(1, keepdims=True)
+
+
+def eye_rotations(angles: np.ndarray) -> np.ndarray:
+    """Axis-angle [T,3] that turns +z to yaw and pitch `angles` [T,2] without torsion (Listing's law)."""
+    yaw, pitch = angles[:, 0], angles[:, 1]
+    toward = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], axis=1)
+    axis = np.cross(np.array([0.0, 0.0, 1.0]), toward)
+    sine = np.linalg.norm(axis, axis=1, keepdims=True)
+    angle = np.arctan2(sine, toward[:, 2:])
+    return axis * np.where(sine < 1e-9, 1.0, angle / np.maximum(sine, 1e-12))
+
+
+def _angles(direction: np.ndarray) -> np.ndarray:
+    return np.array([np.arctan2(direction[0], direction[2]), np.arcsin(direction[1] / np.linalg.norm(direction))])

@@ -1,0 +1,194 @@
+"""Who it is: identity (and, where the clip shows it, focal length) from a few key frames at once.
+
+A joint Gauss-Newton over the key frames; pose and expression of each frame are eliminated by Schur complement, so the
+normal equations only ever have the size of the identity (Triggs et al. 2000, "Bundle adjustment", section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from capture.tracker.camera import FocalPrior
+from capture.tracker.frame import initial_state
+from capture.tracker.indices import (
+    FACE_COUNT,
+    LEFT_LIDS,
+    LIP_GAP,
+    MOUTH_CORNERS,
+    RIGHT_LIDS,
+    inter_ocular,
+)
+from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.linalg import gram, pull
+from capture.tracker.problem import (
+    POSE,
+    FitOptions,
+    FrameProblem,
+    Linearised,
+    Pinhole,
+    State,
+    add_attitude_prior,
+    add_expression_prior,
+    linearise,
+    outward,
+)
+from capture.tracker.rotation import log_rotation
+
+KEY_FRAMES = 16
+#: Changes that count as one unit apart when key frames are chosen: yaw, pitch (rad), lip gap, mouth width, lid gap.
+_FEATURE_UNITS = np.array([0.12, 0.10, 0.12, 0.12, 0.06])
+
+
+@dataclass(frozen=True)
+class IdentityOptions:
+    """Strength of the priors of the joint fit; landmark errors are smooth over the face, hence far from independent."""
+
+    identity_prior: float = 80.0  # a weak one trades identity against pitch (15 degrees of error at 8)
+    pitch_sigma: float = 0.10  # radians, of the landmarks' own depth as a measurement of pitch
+    iterations: int = 14
+
+
+@dataclass(frozen=True)
+class IdentityFit:
+    """Result of the joint fit."""
+
+    identity: np.ndarray  # [S]
+    focal: float  # pixels
+    focal_log_sigma: float
+    states: tuple[State, ...]  # of the key frames
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """What one key frame contributes."""
+
+    target: np.ndarray  # [468,2] pixels
+    weights: np.ndarray  # [468]
+    rotation_prior: np.ndarray  # [3,3] the landmarks' own three-dimensional pose
+    attitude: np.ndarray | None = None  # [3,3] the same in the head model's frame, once that is known
+
+
+def choose_key_frames(points: np.ndarray, yaw_pitch: np.ndarray, count: int = KEY_FRAMES) -> np.ndarray:
+    """Indices of `count` frames far apart in yaw, pitch, mouth and eyes, the most ordinary frame first.
+
+    Args:
+        points: landmarks [T,478,3] pixels.
+        yaw_pitch: [T,2] radians.
+        count: how many; all frames when there are fewer.
+    """
+    iod = inter_ocular(points)
+
+    def gap(pair: tuple[int, int]) -> np.ndarray:
+        return np.linalg.norm(points[:, pair[0], :2] - points[:, pair[1], :2], axis=1) / iod
+
+    lids = np.minimum(gap(RIGHT_LIDS), gap(LEFT_LIDS))
+    features = np.column_stack([yaw_pitch, gap(LIP_GAP), gap(MOUTH_CORNERS), lids]) / _FEATURE_UNITS
+    start = int(np.argmin(np.linalg.norm(features - np.median(features, axis=0), axis=1)))
+    chosen = [start]
+    distance = np.linalg.norm(features - features[start], axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.linalg.norm(features - features[chosen[-1]], axis=1))
+    return np.array(chosen)
+
+
+def fit_identity(
+    model: LandmarkModel,
+    frames: Sequence[KeyFrame],
+    camera: Pinhole,
+    prior: FocalPrior,
+    release_focal: bool,
+    inter_ocular_px: float,
+    fit_options: FitOptions,
+    options: IdentityOptions,
+) -> IdentityFit:
+    """Identity [S] and focal from key frames (see the module's text).
+
+    Args:
+        model: landmark model of the head.
+        frames: the key frames.
+        camera: pinhole with the prior's focal.
+        prior: belief about the focal in the same pixels.
+        release_focal: whether the focal may move away from the prior's value.
+        inter_ocular_px: typical inter-ocular distance of the clip.
+        fit_options: weights of the per-frame terms.
+        options: weights of the joint fit.
+    """
+    identity = np.zeros(model.identity_size)
+    problem = FrameProblem.create(model, identity, camera, inter_ocular_px, fit_options)
+    states = [initial_state(problem, frame.target) for frame in frames]
+    focal_weight = options.identity_prior / prior.log_sigma**2
+    for _ in range(options.iterations):
+        blocks = [_eliminate(problem, state, frame, options) for state, frame in zip(states, frames, strict=True)]
+        matrix = sum(block.matrix for block in blocks)
+        gradient = sum(block.gradient for block in blocks)
+        diagonal = np.arange(len(identity))
+        matrix[diagonal, diagonal] += options.identity_prior
+        gradient[:-1] += options.identity_prior * identity
+        matrix[-1, -1] += focal_weight
+        gradient[-1] += focal_weight * np.log(problem.camera.focal / prior.focal)
+        log_sigma = _marginal_sigma(matrix, options.identity_prior)
+        if not release_focal:
+            matrix[-1, -1] += 1e12
+        step = -np.linalg.solve(matrix, gradient)
+        step[-1] = np.clip(step[-1], -0.15, 0.15)
+        identity = identity + step[:-1]
+        states = [state.moved(block.back_substitute(step)) for state, block in zip(states, blocks, strict=True)]
+        focal = float(np.clip(problem.camera.focal * np.exp(step[-1]), 0.5 * prior.focal, 2.0 * prior.focal))
+        camera = replace(camera, focal=focal)
+        problem = FrameProblem.create(model, identity, camera, inter_ocular_px, fit_options)
+        if np.abs(step).max() < 1e-3:
+            break
+    return IdentityFit(identity, problem.camera.focal, log_sigma if release_focal else prior.log_sigma, tuple(states))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One frame's share of the reduced normal equations, and what its own step follows from."""
+
+    matrix: np.ndarray  # [S+1,S+1]
+    gradient: np.ndarray  # [S+1]
+    local: np.ndarray  # [6+E] step at the shared optimum's linearisation point
+    coupling: np.ndarray  # [6+E,S+1]
+
+    def back_substitute(self, shared_step: np.ndarray) -> np.ndarray:
+        return self.local - self.coupling @ shared_step
+
+
+def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: IdentityOptions) -> _Block:
+    lin = linearise(problem, state, frame.target, frame.weights)
+    matrix, gradient = lin.normal()
+    add_expression_prior(problem, state.expression, matrix, gradient)
+    held = np.flatnonzero(outward(state.expression, gradient[POSE:])) + POSE
+    matrix[held, held] += 1e9
+    pitch_weight = options.identity_prior / (KEY_FRAMES * options.pitch_sigma**2)
+    gradient[0] += pitch_weight * log_rotation(state.rotation @ frame.rotation_prior.T)[0]
+    matrix[0, 0] += pitch_weight
+    if frame.attitude is not None:
+        add_attitude_prior(problem, state.rotation, frame.attitude, matrix, gradient)
+    matrix[:POSE, :POSE] += 1e-6 * np.eye(POSE)
+    shared = _shared_jacobian(problem, lin)
+    cross = gram(lin.jacobian, shared)
+    inverse = np.linalg.inv(matrix)
+    coupling, local = np.einsum("ij,jk->ik", inverse, cross), -inverse @ gradient
+    reduced = gram(shared, shared) - np.einsum("ij,ik->jk", cross, coupling)
+    return _Block(reduced, pull(shared, lin.residual) + cross.T @ local, local, coupling)
+
+
+def _shared_jacobian(problem: FrameProblem, lin: Linearised) -> np.ndarray:
+    """Jacobian [936,S+1] with respect to identity and the logarithm of the focal."""
+    basis = problem.model.identity_basis.reshape(FACE_COUNT, 3, -1)
+    shapes = np.matmul(lin.rest_jacobian, basis).reshape(2 * FACE_COUNT, -1)
+    depth = -lin.points[:, 2:]
+    focal = lin.points[:, :2] * np.array([1.0, -1.0]) / depth * (problem.camera.focal / problem.unit)
+    return np.column_stack([shapes, focal.ravel()]) * lin.row_weight[:, None]
+
+
+def _marginal_sigma(matrix: np.ndarray, variance: float) -> float:
+    """Standard deviation of the last unknown, all others free, when a residual's variance is `variance`."""
+    unit = np.zeros(len(matrix))
+    unit[-1] = 1.0
+    return float(np.sqrt(variance * np.linalg.solve(matrix, unit)[-1]))

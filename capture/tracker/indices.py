@@ -1,0 +1,51 @@
+"""Groups of MediaPipe's 478 face landmarks that the tracker treats differently (canonical face mesh numbering)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Landmarks of the face surface; 468..472 are the right iris, 473..477 the left one, centres first.
+FACE_COUNT = 468
+RIGHT_IRIS, LEFT_IRIS = 468, 473
+#: Outer eye corners: their distance is the inter-ocular distance all errors are measured against.
+RIGHT_CORNER, LEFT_CORNER = 33, 263
+#: Inner lip middle (upper, lower) and mouth corners; lid middles (upper, lower) of each eye.
+LIP_GAP, MOUTH_CORNERS = (13, 14), (61, 291)
+RIGHT_LIDS, LEFT_LIDS = (159, 145), (386, 374)
+
+OVAL = np.array(
+    [
+        10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+        152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+    ]
+)  # fmt: skip
+LIPS = np.array(
+    [
+        61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
+        78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
+    ]
+)  # fmt: skip
+EYES = np.array(
+    [
+        33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173,
+        263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
+    ]
+)  # fmt: skip
+#: Points that expressions hardly move: nose bridge and wings, inner and outer eye corners, temples, forehead.
+RIGID = np.array(
+    [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 8, 109, 338, 67, 297, 103, 332, 127, 356]
+)
+
+
+def inter_ocular(points: np.ndarray) -> np.ndarray:
+    """Distance [...] in the picture between the outer eye corners of landmarks [...,L,2 or 3]."""
+    return np.linalg.norm(points[..., RIGHT_CORNER, :2] - points[..., LEFT_CORNER, :2], axis=-1)
+
+
+def point_weights() -> np.ndarray:
+    """Weight [468] of each landmark in every fit: lips and eyes up, the oval (which slides along the outline) down."""
+    weights = np.ones(FACE_COUNT)
+    weights[LIPS] = 2.5
+    weights[EYES] = 2.5
+    weights[OVAL] = 0.15
+    return weights

@@ -1,0 +1,91 @@
+"""The head model as its 478 landmarks see it: linear in identity and expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.head.model import HeadModel
+from avatar.records import LEFT_EYE, RIGHT_EYE
+from capture.tracker.indices import FACE_COUNT, LEFT_IRIS, RIGHT_IRIS
+
+#: Expressions no landmark can measure: gaze goes to the eye joints, lids go through eyeBlink, the tongue is unseen.
+UNTRACKED_PREFIXES = ("eyeLook", "eyelid", "tongueOut")
+#: Expressions that pull the same points opposite ways; each makes the other dearer.
+EXCLUSIVE_PAIRS = (
+    ("eyeBlinkLeft", "eyeWideLeft"),
+    ("eyeBlinkRight", "eyeWideRight"),
+    ("jawLeft", "jawRight"),
+    ("mouthLeft", "mouthRight"),
+    ("mouthSmileLeft", "mouthFrownLeft"),
+    ("mouthSmileRight", "mouthFrownRight"),
+    ("browDownLeft", "browOuterUpLeft"),
+    ("browDownRight", "browOuterUpRight"),
+    ("mouthPucker", "mouthStretchLeft"),
+    ("mouthPucker", "mouthStretchRight"),
+    ("mouthFunnel", "mouthRollLower"),
+    ("mouthFunnel", "mouthRollUpper"),
+    ("jawForward", "mouthRollLower"),
+)
+
+
+@dataclass(frozen=True)
+class LandmarkModel:
+    """Landmarks of the skull at rest: `base + identity_basis @ s + expression_basis @ e`, metres, skull frame."""
+
+    base: np.ndarray  # [468,3]
+    identity_basis: np.ndarray  # [1404,S]
+    expression_basis: np.ndarray  # [1404,E] of the tracked expressions
+    names: tuple[str, ...]  # [E] tracked expressions
+    columns: np.ndarray  # [E] int, where they stand in the head model's expressions
+    exclusive: np.ndarray  # [P,2] int, pairs of tracked expressions
+    eye_centers: np.ndarray  # [2,3] left, right
+    eye_basis: np.ndarray  # [6,S]
+    iris: np.ndarray  # [2,3] rest position of the iris centres, left, right
+    iris_basis: np.ndarray  # [6,S]
+
+    @staticmethod
+    def from_head(head: HeadModel) -> LandmarkModel:
+        """Project the head's bases onto its landmark embedding (float64)."""
+        faces = head.faces[head.landmark_faces].numpy()
+        bary = head.landmark_bary.numpy().astype(np.float64)
+
+        def embed(field: np.ndarray) -> np.ndarray:
+            return np.einsum("lk,lkcn->lcn", bary, field[faces].astype(np.float64))
+
+        template = embed(head.v_template.numpy()[..., None])[..., 0]
+        shapes = embed(head.shapedirs.numpy())
+        tracked = [i for i, name in enumerate(head.expression_names) if not name.startswith(UNTRACKED_PREFIXES)]
+        names = tuple(head.expression_names[i] for i in tracked)
+        exprs = embed(head.exprdirs.numpy()[..., tracked])[:FACE_COUNT]
+        pairs = [(names.index(a), names.index(b)) for a, b in EXCLUSIVE_PAIRS if a in names and b in names]
+        joints = head.J_regressor.numpy().astype(np.float64)[[LEFT_EYE, RIGHT_EYE]]
+        irises = [LEFT_IRIS, RIGHT_IRIS]
+        eye_shapes = np.einsum("jv,vcs->jcs", joints, head.shapedirs.numpy().astype(np.float64))
+        return LandmarkModel(
+            base=template[:FACE_COUNT],
+            identity_basis=shapes[:FACE_COUNT].reshape(3 * FACE_COUNT, -1),
+            expression_basis=np.ascontiguousarray(exprs.reshape(3 * FACE_COUNT, -1)),
+            names=names,
+            columns=np.array(tracked, dtype=np.int64),
+            exclusive=np.array(pairs, dtype=np.int64).reshape(-1, 2),
+            eye_centers=joints @ head.v_template.numpy().astype(np.float64),
+            eye_basis=eye_shapes.reshape(6, -1),
+            iris=template[irises],
+            iris_basis=shapes[irises].reshape(6, -1),
+        )
+
+    @property
+    def identity_size(self) -> int:
+        """Number of identity coefficients S."""
+        return self.identity_basis.shape[1]
+
+    def neutral(self, identity: np.ndarray) -> np.ndarray:
+        """Neutral landmarks [468,3] of the person with coefficients `identity` [S]."""
+        return self.base + (self.identity_basis @ identity).reshape(-1, 3)
+
+    def eyes(self, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation centres [2,3] of the left and right eye and their iris centres [2,3] when looking straight ahead."""
+        centers = self.eye_centers + (self.eye_basis @ identity).reshape(2, 3)
+        return centers, self.iris + (self.iris_basis @ identity).reshape(2, 3)

@@ -1,0 +1,80 @@
+"""Tracked frames in the head model's own parameters, and how good the track is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatar.geometry import matrix_to_axis_angle
+from avatar.head.model import HeadModel
+from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
+from capture.tracker.clip import ClipTrack, Observations, Person
+from capture.tracker.gaze import eye_rotations
+from capture.tracker.indices import EYES, LIPS, OVAL
+from capture.tracker.problem import State
+from capture.tracker.smooth import accelerations, difference_weights
+
+
+def track_arrays(
+    head: HeadModel, person: Person, numbers: np.ndarray, seen: Observations, track: ClipTrack, is_test: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of track.npz (avatar.captured.TRACK_ARRAYS) for the frames `numbers` [T]."""
+    count = len(seen)
+    rotation = torch.from_numpy(np.stack([state.rotation for state in track.states]))
+    offset = torch.from_numpy(np.stack([state.translation for state in track.states]))
+    identity = torch.from_numpy(person.identity).to(head.v_template.dtype)
+    expression = np.zeros((count, len(head.expression_names)))
+    expression[:, person.model.columns] = np.stack([state.expression for state in track.states])
+    joint_rot = np.zeros((count, len(JOINT_NAMES), 3))
+    joint_rot[:, ROOT] = matrix_to_axis_angle(rotation).numpy()
+    joint_rot[:, LEFT_EYE] = joint_rot[:, RIGHT_EYE] = eye_rotations(track.gaze)
+    root = head.joint_locations(identity)[ROOT].double()
+    error = track.reprojection.mean(1)
+    return {
+        "frame_number": np.asarray(numbers, dtype=np.int64),
+        "time": seen.time,
+        "is_test": np.full(count, is_test),
+        "identity": person.identity,
+        "expression": expression,
+        "joint_rot": joint_rot,
+        "translation": (offset - root + rotation @ root).numpy(),
+        "landmarks": seen.points.astype(np.float32),
+        "landmark_spread": seen.spread.astype(np.float32),
+        "confidence": seen.presence / (1 + (error / 0.06) ** 2),
+        "reprojection": error,
+    }
+
+
+def quality(person: Person, seen: Observations, track: ClipTrack) -> dict[str, Any]:
+    """Reprojection (percent of the inter-ocular distance) and jitter of training frames, before and after smoothing."""
+    error = 100 * track.reprojection
+    return {
+        "reprojection_percent_iod": {
+            "median": float(np.median(error.mean(1))),
+            "all": float(error.mean()),
+            "lips": float(error[:, LIPS].mean()),
+            "eyes": float(error[:, EYES].mean()),
+            "oval": float(error[:, OVAL].mean()),
+        },
+        "inter_ocular_px": person.inter_ocular,
+        "jitter_per_frame": jitter(track.frame_states, seen.time),
+        "jitter": jitter(track.states, seen.time),
+        "key_frames": [int(row) for row in person.key_frames],
+    }
+
+
+def jitter(states: Sequence[State], time: np.ndarray) -> dict[str, float]:
+    """Root mean square distance of each frame from the middle of its neighbours, at 30 frames/s."""
+    if len(states) < 3:
+        return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0, "expression": 0.0}
+    half = accelerations(states, difference_weights(time)[0]) / 2
+    rms = np.sqrt((half * half).mean(0))
+    return {
+        "rotation_deg": float(np.degrees(rms[:3].mean())),
+        "sideways_cm": float(100 * rms[3:5].mean()),
+        "depth_cm": float(100 * rms[5]),
+        "expression": float(rms[6:].mean()),
+    }

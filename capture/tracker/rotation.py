@@ -1,0 +1,65 @@
+"""Rotations in NumPy float64, one at a time or stacked, for the solvers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def exp_rotation(rotvec: np.ndarray) -> np.ndarray:
+    """Rotation matrices [...,3,3] of axis-angle vectors [...,3] in radians (Rodrigues)."""
+    squared = np.sum(rotvec * rotvec, axis=-1)[..., None, None]
+    small = squared < 1e-12
+    safe = np.where(small, 1.0, squared)
+    angle = np.sqrt(safe)
+    sine = np.where(small, 1 - squared / 6, np.sin(angle) / angle)
+    cosine = np.where(small, 0.5 - squared / 24, (1 - np.cos(angle)) / safe)
+    cross = cross_matrix(rotvec)
+    return np.eye(3) + sine * cross + cosine * (cross @ cross)
+
+
+def log_rotation(matrix: np.ndarray) -> np.ndarray:
+    """Axis-angle vectors [...,3] of rotation matrices [...,3,3]; meant for steps well below pi.
+
+    Uses angle = atan2(|skew part|, (trace-1)/2), exact below pi; at pi itself the axis is undefined here.
+    """
+    sine_axis = 0.5 * np.stack(
+        [
+            matrix[..., 2, 1] - matrix[..., 1, 2],
+            matrix[..., 0, 2] - matrix[..., 2, 0],
+            matrix[..., 1, 0] - matrix[..., 0, 1],
+        ],
+        axis=-1,
+    )
+    sine = np.linalg.norm(sine_axis, axis=-1, keepdims=True)
+    cosine = 0.5 * (np.trace(matrix, axis1=-2, axis2=-1)[..., None] - 1)
+    angle = np.arctan2(sine, cosine)
+    return sine_axis * np.where(sine < 1e-9, 1.0, angle / np.maximum(sine, 1e-12))
+
+
+def cross_matrix(vectors: np.ndarray) -> np.ndarray:
+    """Matrices [...,3,3] with cross_matrix(a) @ b = a x b for vectors a [...,3]."""
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    zero = np.zeros_like(x)
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vectors.shape[:-1], 3, 3)
+
+
+def yaw_pitch(matrix: np.ndarray) -> np.ndarray:
+    """Yaw (to the subject's left) and pitch (up) [...,2] in radians of where the face's +z axis points."""
+    forward = matrix[..., :, 2]
+    return np.stack([np.arctan2(forward[..., 0], forward[..., 2]), np.arcsin(np.clip(forward[..., 1], -1, 1))], axis=-1)
+
+
+def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Smallest rotation [3,3] that takes the unit vector `start` [3] to the unit vector `end` [3]."""
+    axis = np.cross(start, end)
+    sine = np.linalg.norm(axis)
+    angle = np.arctan2(sine, start @ end)
+    return exp_rotation(axis * (angle / sine if sine > 1e-12 else 1.0))
+
+
+def rigid_fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """Rotation [3,3] and scale of the similarity that takes points `source` [N,3] to `target` [N,3] (Umeyama 1991)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, sigma, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    return (u * sign) @ vt, float((sigma * sign).sum() / (a * a).sum())

@@ -1,0 +1,165 @@
+"""A whole clip at once: every frame's landmarks, tied together by a white-noise prior on acceleration.
+
+Each Gauss-Newton step solves one block-banded system. Rotations only ever appear as small steps in the tangent space of
+neighbouring frames: a rotation vector of the absolute pose would be curved and, near pi, jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from capture.tracker.blocks import Chain
+from capture.tracker.problem import (
+    POSE,
+    FrameProblem,
+    State,
+    add_attitude_prior,
+    add_expression_prior,
+    linearise,
+    outward,
+)
+from capture.tracker.rotation import log_rotation
+
+#: Time step the sigmas below refer to, seconds.
+REFERENCE_STEP = 1.0 / 30.0
+#: Expressions that really are as fast as they look.
+_FAST = {"eyeBlinkLeft": 0.25, "eyeBlinkRight": 0.25, "jawOpen": 0.10, "mouthClose": 0.10}
+
+
+@dataclass(frozen=True)
+class SmoothOptions:
+    """Standard deviations of the second difference at 30 frames/s."""
+
+    rotation: float = np.radians(0.15)
+    sideways: float = 0.00018  # metres
+    depth: float = 0.0006  # metres
+    expression: float = 0.04
+    iterations: int = 3
+
+
+def smooth_clip(
+    problem: FrameProblem,
+    states: Sequence[State],
+    targets: np.ndarray,
+    weights: np.ndarray,
+    time: np.ndarray,
+    fixed: np.ndarray | None = None,
+    options: SmoothOptions | None = None,
+    attitudes: np.ndarray | None = None,
+) -> list[State]:
+    """Refit all frames together.
+
+    Args:
+        problem: identity, camera and per-frame terms.
+        states: [T] where each frame starts.
+        targets: landmarks [T,468,2] pixels.
+        weights: [T,468].
+        time: [T] seconds, increasing; steps may differ.
+        fixed: mask [T] of frames that only serve as neighbours and come back untouched.
+        options: how smooth.
+        attitudes: measured rotations [T,3,3] to stay near.
+    """
+    options = options or SmoothOptions()
+    states = list(states)
+    if len(states) < 3:
+        return states
+    free = np.ones(len(states), dtype=bool) if fixed is None else ~fixed
+    precision = _precision(problem, options)
+    for _ in range(options.iterations):
+        steps = _step(problem, states, targets, weights, np.asarray(time, dtype=np.float64), free, precision, attitudes)
+        states = [state.moved(step) if move else state for state, step, move in zip(states, steps, free, strict=True)]
+        if np.abs(steps[:, :3]).max() < 1e-5:
+            break
+    return states
+
+
+def _precision(problem: FrameProblem, options: SmoothOptions) -> np.ndarray:
+    """Inverse variances [6+E] of the second difference."""
+    expression = [_FAST.get(name, options.expression) for name in problem.model.names]
+    sigma = [*[options.rotation] * 3, options.sideways, options.sideways, options.depth, *expression]
+    return 1.0 / np.square(sigma)
+
+
+def _step(
+    problem: FrameProblem,
+    states: Sequence[State],
+    targets: np.ndarray,
+    weights: np.ndarray,
+    time: np.ndarray,
+    free: np.ndarray,
+    precision: np.ndarray,
+    attitudes: np.ndarray | None,
+) -> np.ndarray:
+    """Joint Gauss-Newton step [T,6+E]; zero for frames that are not free."""
+    count, size = len(states), len(precision)
+    chain = Chain.zeros(count, size)
+    gradient = np.zeros((count, size))
+    for index in np.flatnonzero(free):
+        matrix, slope = linearise(problem, states[index], targets[index], weights[index]).normal()
+        add_expression_prior(problem, states[index].expression, matrix, slope)
+        if attitudes is not None:
+            add_attitude_prior(problem, states[index].rotation, attitudes[index], matrix, slope)
+        held = np.flatnonzero(outward(states[index].expression, slope[POSE:])) + POSE
+        matrix[held, held] += 1e9
+        gradient[index] = slope
+        chain.diagonal[index] = matrix
+    _add_acceleration(chain, gradient, states, time, precision)
+    _hold(chain, gradient, ~free)
+    return -chain.solve(gradient)
+
+
+def difference_weights(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Second differences for uneven steps.
+
+    Args:
+        time: [T] seconds.
+
+    Returns:
+        Coefficients [T-2,3] of three neighbours, equal to (1,-2,1) at even steps of REFERENCE_STEP, and the weight
+        [T-2] of each difference, so that the sum approximates one integral over time whatever the steps are.
+    """
+    steps = np.maximum(np.diff(time) / REFERENCE_STEP, 1e-3)
+    before, after = steps[:-1], steps[1:]
+    mean = 0.5 * (before + after)
+    left, right = 1 / (before * mean), 1 / (after * mean)
+    return np.stack([left, -(left + right), right], axis=1), mean
+
+
+def accelerations(states: Sequence[State], coefficients: np.ndarray) -> np.ndarray:
+    """Second differences [T-2,6+E] of states; rotations as tangent vectors at the middle frame."""
+    rotations = np.stack([state.rotation for state in states])
+    middle = np.swapaxes(rotations[1:-1], 1, 2)
+    turn = coefficients[:, :1] * log_rotation(rotations[:-2] @ middle)
+    turn = turn + coefficients[:, 2:] * log_rotation(rotations[2:] @ middle)
+    rest = np.stack([np.concatenate([state.translation, state.expression]) for state in states])
+    moved = sum(coefficients[:, k : k + 1] * rest[k : k + len(coefficients)] for k in range(3))
+    return np.concatenate([turn, moved], axis=1)
+
+
+def _add_acceleration(
+    chain: Chain, gradient: np.ndarray, states: Sequence[State], time: np.ndarray, precision: np.ndarray
+) -> None:
+    """Add the prior to the `chain` and to `gradient` [T,D]."""
+    coefficients, share = difference_weights(time)
+    weight = share[:, None] * precision
+    residual = accelerations(states, coefficients) * weight
+    count = len(coefficients)
+    index = np.arange(len(precision))
+    for row in range(3):
+        gradient[row : row + count] += coefficients[:, row : row + 1] * residual
+        chain.diagonal[row : row + count, index, index] += coefficients[:, row : row + 1] ** 2 * weight
+    chain.next[:count] += (coefficients[:, 0] * coefficients[:, 1])[:, None] * weight
+    chain.next[1 : count + 1] += (coefficients[:, 1] * coefficients[:, 2])[:, None] * weight
+    chain.second[:count] += (coefficients[:, 0] * coefficients[:, 2])[:, None] * weight
+
+
+def _hold(chain: Chain, gradient: np.ndarray, held: np.ndarray) -> None:
+    """Make the step of `held` frames zero and take it out of their neighbours' equations."""
+    gradient[held] = 0
+    chain.diagonal[held] = np.eye(gradient.shape[1])
+    for reach, band in ((1, chain.next), (2, chain.second)):
+        band[held] = 0
+        band[:-reach][held[reach:]] = 0

@@ -1,0 +1,81 @@
+"""Native kernels of headsplat: one compiled module `_C`, absent or present, and what it can do here.
+
+Importing this package always succeeds; `available(device)` says whether kernels for the device can run and
+`reason(device)` why not. The kernels take contiguous arrays and check sizes only; call them through `avatar.ops`.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from types import ModuleType
+
+__all__ = ["available", "native", "reason", "set_simd_level", "set_threads", "simd_level", "threads"]
+
+_C: ModuleType | None = None
+_failure = ""
+try:
+    _C = import_module("._C", __name__)
+except ImportError as error:
+    _failure = str(error)
+
+
+def available(device: str = "cpu") -> bool:
+    """Whether native kernels for "cpu" or "cuda" can run in this process."""
+    return device == "cpu" and _C is not None
+
+
+def reason(device: str = "cpu") -> str:
+    """One sentence: what kernels for `device` run on, or why there are none."""
+    if _C is None:
+        return f"The native module is not built ({_failure}); install headsplat with a C++ compiler at hand."
+    if device == "cpu":
+        return f"CPU kernels at level {simd_level()} on {threads()} threads."
+    if device == "cuda":
+        return "This build has no CUDA kernels; the CPU kernels and PyTorch are used."
+    return f"No native kernels exist for device '{device}'; use 'cpu' or 'cuda'."
+
+
+def native() -> ModuleType:
+    """The compiled module.
+
+    Raises:
+        ImportError: it is not built.
+    """
+    if _C is None:
+        raise ImportError(reason("cpu"))
+    return _C
+
+
+def simd_level() -> str:
+    """Instruction set in use: "v4" (AVX-512), "v3" (AVX2), "v2" (SSE4.2), "portable", or "none" without the module.
+
+    The environment variable HEADSPLAT_SIMD, read once, asks for a level the processor has.
+    """
+    return str(_C.simd_level()) if _C is not None else "none"
+
+
+def set_simd_level(name: str) -> None:
+    """Use another level from the next call on.
+
+    Raises:
+        ValueError: the name is unknown or the processor lacks the level.
+    """
+    if not native().set_simd_level(name):
+        raise ValueError(f"name: expected v4, v3, v2 or portable and a processor that has it, got {name!r}")
+
+
+def threads() -> int:
+    """Threads a native call uses; at first as many as the process may run on."""
+    return int(_C.threads()) if _C is not None else (os.cpu_count() or 1)
+
+
+def set_threads(count: int) -> None:
+    """Use `count` threads from the next call on; results do not depend on it.
+
+    Raises:
+        ValueError: `count` is less than 1.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected 1 or more, got {count}")
+    native().set_threads(count)

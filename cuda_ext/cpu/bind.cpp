@@ -1,0 +1,90 @@
+// Gaussians bound to triangles, carried into the world by two bones, and the way back.
+#include "kernels.h"
+#include "rows.h"
+#include "threads.h"
+
+namespace headsplat {
+namespace HEADSPLAT_LEVEL {
+namespace {
+
+void load_corners(const float* vertices, const int64_t* triangles, int first, int end, Vec corner[3][3]) {
+  float lanes[9][kWidth];
+  for (int lane = 0; lane < kWidth; ++lane) {
+    const int row = first + lane < end ? first + lane : end - 1;
+    for (int k = 0; k < 3; ++k) {
+      const float* vertex = vertices + 3 * triangles[3 * static_cast<size_t>(row) + k];
+      for (int axis = 0; axis < 3; ++axis) lanes[3 * k + axis][lane] = vertex[axis];
+    }
+  }
+  for (int k = 0; k < 9; ++k) corner[k / 3][k % 3] = load(lanes[k]);
+}
+
+Bound<Vec> load_bound(const BindInputs& in, int first, int end) {
+  Bound<Vec> bound;
+  load_corners(in.vertices, in.triangles, first, end, bound.corner);
+  load_rows<3>(in.bary, first, end, bound.bary);
+  load_rows<3>(in.offsets, first, end, bound.offset);
+  load_rows<4>(in.quats, first, end, bound.quat);
+  load_rows<1>(in.skin, first, end, &bound.skin);
+  return bound;
+}
+
+// Adds the lanes that stand for Gaussians of their own (not for a repeated last one) to the bones' gradient.
+void add_bones(const RigGrad<Vec>& grad, Mask used, float* total) {
+  for (int bone = 0; bone < 2; ++bone) {
+    float* out = total + bone * (kBoneGrad / 2);
+    for (int k = 0; k < 9; ++k) out[k] += sum(keep(used, grad.rotation[bone][k]));
+    for (int k = 0; k < 3; ++k) out[9 + k] += sum(keep(used, grad.translation[bone][k]));
+    for (int k = 0; k < 4; ++k) out[12 + k] += sum(keep(used, grad.bone_quat[bone][k]));
+  }
+}
+
+Mask used_lanes(int first, int end) {
+  float lanes[kWidth];
+  for (int lane = 0; lane < kWidth; ++lane) lanes[lane] = first + lane < end ? 1.0f : 0.0f;
+  return load(lanes) > Vec(0.0f);
+}
+
+template <int stride>
+void load_or_zero(const float* source, int first, int end, Vec* out) {
+  if (source) return load_rows<stride>(source, first, end, out);
+  for (int k = 0; k < stride; ++k) out[k] = Vec(0.0f);
+}
+
+}  // namespace
+
+void bind_image(const Bones& bones, const BindInputs& in, int count, float* means, float* quats) {
+  parallel_ranges(count, kBindChunk, [&](int begin, int end) {
+    for (int first = begin; first < end; first += kWidth) {
+      Rigged<Vec> rigged;
+      Vec mean[3], quat[4];
+      rig(bones, load_bound(in, first, end), rigged, mean, quat);
+      store_rows<3>(means, first, end, mean);
+      store_rows<4>(quats, first, end, quat);
+    }
+  });
+}
+
+void bind_image_backward(const Bones& bones, const BindInputs& in, int count, const BindGradients& grads) {
+  parallel_ranges(count, kBindChunk, [&](int begin, int end) {
+    float* total = grads.bones + static_cast<size_t>(begin / kBindChunk) * kBoneGrad;
+    std::memset(total, 0, sizeof(float) * kBoneGrad);
+    for (int first = begin; first < end; first += kWidth) {
+      const Bound<Vec> bound = load_bound(in, first, end);
+      Rigged<Vec> rigged;
+      Vec mean[3], quat[4];
+      rig(bones, bound, rigged, mean, quat);
+      load_or_zero<3>(grads.means, first, end, mean);
+      load_or_zero<4>(grads.world_quats, first, end, quat);
+      RigGrad<Vec> grad;
+      rig_backward(bones, bound, rigged, mean, quat, grad);
+      store_rows<3>(grads.offsets, first, end, grad.offset);
+      store_rows<4>(grads.quats, first, end, grad.quat);
+      if (grads.corners) store_rows<9>(grads.corners, first, end, grad.corner[0]);
+      add_bones(grad, used_lanes(first, end), total);
+    }
+  });
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

@@ -1,0 +1,182 @@
+// The kernels every instruction-set level provides, as a table of functions over plain pointers.
+//
+// Files that include this and are compiled once a level must not use inline functions of the standard library that
+// could end up shared between levels; what allocates lives in files compiled once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../rig.h"
+
+namespace headsplat {
+
+constexpr int kTile = 16;     // pixels; a tile is kTile x kTile
+constexpr int kMoments = 16;  // floats from one (splat, tile) pair's gradients to the next
+constexpr int kMomentsUsed = 10;
+constexpr int kStopEvery = 8;                      // splats between two looks at whether a strip is opaque
+constexpr int kMaxChunks = 64;                     // runs of splats that are tiled side by side
+constexpr size_t kMaxInstances = size_t(1) << 25;  // (splat, tile) pairs of one image
+constexpr uint32_t kHidden = 0xffffffffu;
+
+// One projected splat, a cache line: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)).
+struct alignas(64) Splat {
+  float x, y;     // pixels
+  float a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
+  float log2_opacity;
+  float red, green, blue, depth;
+  float edge_x, edge_y;      // d(dx)/d(dy) of the ellipse's extreme along a row, d(dy)/d(dx) along a column
+  float reach;               // exponent at which alpha meets the cutoff
+  float extent_x, extent_y;  // half the ellipse's bounding box at the cutoff, pixels
+  float opacity;
+};
+
+// Grow-only memory aligned for any vector; contents are not kept when it grows.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer();
+  // Memory for at least `bytes`; with `keep`, what was there stays. Throws std::bad_alloc.
+  void* reserve(size_t bytes, bool keep = false);
+  template <class T>
+  T* get(size_t count) {
+    return static_cast<T*>(reserve(count * sizeof(T)));
+  }
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(memory_);
+  }
+  size_t capacity() const { return capacity_; }
+
+ private:
+  void* memory_ = nullptr;
+  size_t capacity_ = 0;
+};
+
+// Everything kept of one image between projection, rasterization and their backward passes.
+struct Frame {
+  View view;
+  int count = 0;    // Gaussians
+  int visible = 0;  // of them on screen
+  int tiles_x = 0, tiles_y = 0;
+  size_t instances = 0;  // (splat, tile) pairs
+  Buffer splats;         // Splat [count]
+  Buffer keys;           // uint32 [count], depth as bits, kHidden where not drawn
+  Buffer order;          // uint32 [visible], Gaussians front to back
+  Buffer tile_start;     // uint32 [tiles + 1], into `members`
+  Buffer tile_end;       // uint32 [tiles], one past the last member the forward pass blended
+  Buffer members;        // uint32 [instances], Gaussians of each tile front to back
+  Buffer masks;          // uint32 [instances], strips of the tile the forward pass touched
+  Buffer slot_start;     // uint32 [count], into `slots`
+  Buffer slot_count;     // uint32 [count]
+  Buffer slots;          // uint32 [instances], where each Gaussian stands in `members`
+};
+
+// Memory a call needs only while it runs.
+struct Scratch {
+  Buffer sort[4];            // uint32 [count]
+  Buffer histogram;          // uint32 [chunks][tiles]
+  Buffer pairs[kMaxChunks];  // tile numbers in the order they are found
+  int chunks = 0;
+  Buffer moments;  // float [instances][kMoments]
+  Buffer weights;  // float [instances]
+};
+
+struct GaussianInputs {
+  const float *means, *quats, *scales, *opacities, *colors;  // [count,3] [count,4] [count,3] [count] [count,3]
+};
+
+struct GaussianGradients {
+  float *means, *quats, *scales, *opacities, *colors;
+};
+
+struct Pictures {
+  float *rgb, *alpha, *depth;  // [H,W,3] [H,W] [H,W]
+  float* weights;              // [instances] or null
+};
+
+struct PictureGradients {
+  const float *rgb, *alpha, *depth;                 // outputs of the forward pass
+  const float *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
+};
+
+constexpr int kSsimMargin = 32;  // floats of zeros on both sides of a row buffer
+constexpr int kSsimPlanes = 5;   // row buffers a thread needs
+
+// One image pair, [height][3 width] floats each.
+struct SsimImage {
+  const float *a, *b;
+  const float* zeros;  // [3 width]
+  int height, width;
+  float* row_sums;  // [height]
+  float* partials;  // [height][3][3 width] derivatives by blurred a, a^2 and ab, or null
+  float* grad;      // [height][3 width] of the mean by a
+  float scale;      // one over the number of values
+};
+
+constexpr int kBindChunk = 1024;  // Gaussians whose part in the bones' gradient is summed together
+constexpr int kBoneGrad = 32;     // floats of it: for each bone rotation 9, translation 3, quaternion 4
+
+// One image's Gaussians on their triangles; arrays as in avatar.ops.bind.
+struct BindInputs {
+  const float* vertices;                       // [V,3]
+  const int64_t* triangles;                    // [N,3]
+  const float *bary, *offsets, *quats, *skin;  // [N,3] [N,3] [N,4] [N]
+};
+
+struct BindGradients {
+  const float *means, *world_quats;  // [N,3] [N,4] given, either may be null
+  float *offsets, *quats;            // [N,3] [N,4]
+  float* corners;                    // [N,3,3] or null
+  float* bones;                      // [ceil(N / kBindChunk), kBoneGrad]
+};
+
+// Rows of parameters that may have rates of their own.
+struct AdamStep {
+  float *param, *m, *v;
+  const float* grad;
+  const float* row_rates;  // [size / columns], or null for `rate`
+  size_t size, columns;
+  float rate, beta1, beta2, eps;
+  float inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
+};
+
+struct Kernels {
+  const char* name;
+  void (*project)(Frame&, const GaussianInputs&);
+  void (*project_backward)(const Frame&, const GaussianInputs&, const float* moments, const GaussianGradients&);
+  void (*assign_tiles)(Frame&, Scratch&);
+  void (*rasterize)(Frame&, const Pictures&);
+  void (*rasterize_backward)(const Frame&, const PictureGradients&, float* moments);
+  void (*bind_image)(const Bones&, const BindInputs&, int count, float* means, float* quats);
+  void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
+  void (*ssim_rows)(const SsimImage&, int begin, int end, float* buffer);
+  void (*ssim_rows_backward)(const SsimImage&, int begin, int end, float* buffer);
+  void (*adam)(const AdamStep&, size_t begin, size_t end);
+};
+
+namespace HEADSPLAT_LEVEL {
+void project_frame(Frame&, const GaussianInputs&);
+void project_frame_backward(const Frame&, const GaussianInputs&, const float* moments, const GaussianGradients&);
+void assign_tiles(Frame&, Scratch&);
+void rasterize(Frame&, const Pictures&);
+void rasterize_backward(const Frame&, const PictureGradients&, float* moments);
+void bind_image(const Bones&, const BindInputs&, int count, float* means, float* quats);
+void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
+void ssim_rows(const SsimImage&, int begin, int end, float* buffer);
+void ssim_rows_backward(const SsimImage&, int begin, int end, float* buffer);
+void adam(const AdamStep&, size_t begin, size_t end);
+}  // namespace HEADSPLAT_LEVEL
+
+// Makes room for `frame.instances` pairs; what was there is lost.
+void reserve_instances(Frame& frame);
+
+// The table in use: the best the processor has, or what HEADSPLAT_SIMD or set_level named.
+const Kernels& kernels();
+
+// False when the processor lacks it or the name is unknown.
+bool set_level(const char* name);
+
+}  // namespace headsplat

@@ -1,0 +1,26 @@
+// The table of one instruction-set level.
+#include "kernels.h"
+
+#define HEADSPLAT_TEXT_(name) #name
+#define HEADSPLAT_TEXT(name) HEADSPLAT_TEXT_(name)
+
+namespace headsplat {
+namespace HEADSPLAT_LEVEL {
+
+extern const Kernels table;
+const Kernels table = {
+    HEADSPLAT_TEXT(HEADSPLAT_LEVEL),
+    project_frame,
+    project_frame_backward,
+    assign_tiles,
+    rasterize,
+    rasterize_backward,
+    bind_image,
+    bind_image_backward,
+    ssim_rows,
+    ssim_rows_backward,
+    adam,
+};
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

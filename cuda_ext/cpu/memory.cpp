@@ -1,0 +1,46 @@
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "kernels.h"
+
+namespace headsplat {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+void* allocate(size_t bytes) {
+#if defined(_WIN32)
+  void* memory = _aligned_malloc(bytes, kAlignment);
+#else
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kAlignment, bytes) != 0) memory = nullptr;
+#endif
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+void release(void* memory) {
+#if defined(_WIN32)
+  _aligned_free(memory);
+#else
+  std::free(memory);
+#endif
+}
+
+}  // namespace
+
+Buffer::~Buffer() { release(memory_); }
+
+void* Buffer::reserve(size_t bytes, bool keep) {
+  if (bytes <= capacity_ && memory_) return memory_;
+  const size_t wanted = bytes + bytes / 8 + kAlignment;
+  void* memory = allocate(wanted);
+  if (keep && memory_) std::memcpy(memory, memory_, capacity_);
+  release(memory_);
+  memory_ = memory;
+  capacity_ = wanted;
+  return memory_;
+}
+
+}  // namespace headsplat

@@ -1,0 +1,23 @@
+// Z-buffer of a triangle mesh at the pixel centres.
+#pragma once
+
+#include <cstdint>
+
+namespace headsplat {
+
+struct MeshView {
+  int batch, vertices, faces, width, height;
+  float near_z;
+};
+
+struct MeshPictures {
+  int32_t* face;  // [B,H,W], -1 where nothing
+  float* bary;    // [B,H,W,3]
+  float* depth;   // [B,H,W] metres, 0 where nothing
+};
+
+// `vertices` [B,V,3] camera axes, `faces` [F,3] valid, `intrinsics` [B,3,3] pixels.
+void draw_mesh(const MeshView& view, const float* vertices, const int64_t* faces, const float* intrinsics,
+               const MeshPictures& out);
+
+}  // namespace headsplat

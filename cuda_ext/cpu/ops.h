@@ -1,0 +1,29 @@
+// The smaller operations over whole batches: what they do is in avatar/ops.py.
+#pragma once
+
+#include "kernels.h"
+
+namespace headsplat {
+
+struct BindShape {
+  int batch, vertices, count;
+};
+
+// Arrays of the whole batch; `bary`, `skin` and `triangles` of `inputs` are shared by its images.
+void bind(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
+          float* means, float* quats);
+
+// Gradients of the whole batch; `vertices` [B,V,3] may be null.
+struct BindOutputs {
+  float *vertices, *offsets, *quats, *rotations, *translations;
+};
+
+void bind_backward(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
+                   const float* grad_means, const float* grad_quats, const BindOutputs& out);
+
+// Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient by `a` into `grad`, which may be null.
+void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad);
+
+void adam_step(const AdamStep& step);
+
+}  // namespace headsplat

@@ -1,0 +1,168 @@
+// World Gaussians -> image-plane splats, kWidth Gaussians at a time, and the way back.
+#include "kernels.h"
+#include "rows.h"
+#include "threads.h"
+
+namespace headsplat {
+namespace HEADSPLAT_LEVEL {
+namespace {
+
+constexpr int kGrain = 512;
+constexpr int kAhead = 16;  // Gaussians whose moments are fetched early
+
+Gaussian3<Vec> load_gaussians(const GaussianInputs& in, int first, int count) {
+  Gaussian3<Vec> g;
+  load_rows<3>(in.means, first, count, g.mean);
+  load_rows<4>(in.quats, first, count, g.quat);
+  load_rows<3>(in.scales, first, count, g.scale);
+  load_rows<1>(in.opacities, first, count, &g.opacity);
+  return g;
+}
+
+// The numbers of kWidth splats in the order of struct Splat, and which of them are drawn.
+struct SplatLanes {
+  float field[16][kWidth];
+  uint32_t drawable;
+};
+
+void fill_lanes(const View& view, const GaussianInputs& in, int first, int count, SplatLanes& out) {
+  Gaussian3<Vec> g = load_gaussians(in, first, count);
+  Projection<Vec> p;
+  Mask drawable = project_gaussian(view, g, p);
+  Vec color[3];
+  load_rows<3>(in.colors, first, count, color);
+  const Vec zero(0.0f), inverse = Vec(1.0f) / p.det;
+  drawable = drawable & ((color[0] + color[1] + color[2]) * zero == zero);
+  const Vec opacity = g.opacity * p.compensation;
+  store(out.field[0], p.x);
+  store(out.field[1], p.y);
+  store(out.field[2], Vec(0.5f * kLog2E) * p.yy * inverse);
+  store(out.field[3], zero - Vec(kLog2E) * p.xy * inverse);
+  store(out.field[4], Vec(0.5f * kLog2E) * p.xx * inverse);
+  for (int k = 0; k < 3; ++k) store(out.field[6 + k], color[k]);
+  store(out.field[9], p.depth);
+  store(out.field[10], p.xy / p.yy);
+  store(out.field[11], p.xy / p.xx);
+  store(out.field[15], opacity);
+  float half_width[kWidth], half_height[kWidth];
+  store(half_width, root(p.xx));
+  store(half_height, root(p.yy));
+  out.drawable = bits(drawable);
+  for (int lane = 0; lane < kWidth; ++lane) {
+    const float log2_opacity = std::log2(out.field[15][lane]);
+    const float reach = view.cutoff ? log2_opacity + kLog2Of255 + kReachSlack : 1e30f;
+    if (!(reach > 0.0f)) out.drawable &= ~(1u << lane);
+    const float sigmas = std::sqrt(2.0f * kLn2 * (reach > 0.0f ? reach : 0.0f));
+    out.field[5][lane] = log2_opacity;
+    out.field[12][lane] = reach;
+    out.field[13][lane] = sigmas * half_width[lane];
+    out.field[14][lane] = sigmas * half_height[lane];
+  }
+}
+
+bool on_screen(const View& view, const Splat& s) {
+  return s.x + s.extent_x > 0.0f && s.y + s.extent_y > 0.0f && s.x - s.extent_x < static_cast<float>(view.width) &&
+         s.y - s.extent_y < static_cast<float>(view.height);
+}
+
+}  // namespace
+
+void project_frame(Frame& frame, const GaussianInputs& in) {
+  Splat* splats = frame.splats.data<Splat>();
+  uint32_t* keys = frame.keys.data<uint32_t>();
+  const View view = frame.view;
+  const int count = frame.count;
+  parallel_ranges(count, kGrain, [=](int begin, int end) {
+    for (int first = begin; first < end; first += kWidth) {
+      SplatLanes lanes;
+      fill_lanes(view, in, first, count, lanes);
+      const int used = end - first < kWidth ? end - first : kWidth;
+      for (int lane = 0; lane < used; ++lane) {
+        float row[16];
+        for (int k = 0; k < 16; ++k) row[k] = lanes.field[k][lane];
+        Splat* splat = splats + first + lane;
+        std::memcpy(static_cast<void*>(splat), row, sizeof row);
+        uint32_t key;
+        std::memcpy(&key, &splat->depth, sizeof key);
+        const bool drawn = (lanes.drawable >> lane & 1u) && on_screen(view, *splat);
+        keys[first + lane] = drawn ? key : kHidden;
+      }
+    }
+  });
+}
+
+namespace {
+
+// Sum of a Gaussian's moments over the tiles it touches, always in the same order.
+void add_moments(const Frame& frame, const float* moments, int gaussian, float* total) {
+  for (int k = 0; k < kMomentsUsed; ++k) total[k] = 0.0f;
+  const uint32_t* slot = frame.slots.data<uint32_t>() + frame.slot_start.data<uint32_t>()[gaussian];
+  const uint32_t tiles = frame.slot_count.data<uint32_t>()[gaussian];
+  for (uint32_t t = 0; t < tiles; ++t) {
+    const float* one = moments + static_cast<size_t>(slot[t]) * kMoments;
+    for (int k = 0; k < kMomentsUsed; ++k) total[k] += one[k];
+  }
+}
+
+// Starts fetching the moments of a Gaussian that comes a little later.
+void fetch_moments(const Frame& frame, const float* moments, int gaussian) {
+  const uint32_t* slot = frame.slots.data<uint32_t>() + frame.slot_start.data<uint32_t>()[gaussian];
+  const uint32_t tiles = frame.slot_count.data<uint32_t>()[gaussian];
+  for (uint32_t t = 0; t < tiles; ++t) prefetch(moments + static_cast<size_t>(slot[t]) * kMoments);
+}
+
+// Moments: 0 d(alpha) alpha, 1 2 times dx, dy, 3 4 5 times dx^2, dx dy, dy^2; 6 7 8 colour; 9 depth.
+SplatGrad<Vec> splat_gradient(const Projection<Vec>& p, Vec opacity, const Vec* moment) {
+  const Vec inverse = Vec(1.0f) / p.det, zero(0.0f);
+  const Vec a = p.yy * inverse, b = zero - p.xy * inverse, c = p.xx * inverse;
+  SplatGrad<Vec> d;
+  d.x = a * moment[1] + b * moment[2];
+  d.y = b * moment[1] + c * moment[2];
+  d.conic_xx = Vec(-0.5f) * moment[3];
+  d.conic_xy = zero - moment[4];
+  d.conic_yy = Vec(-0.5f) * moment[5];
+  d.opacity = select(opacity > zero, moment[0] / opacity, zero);
+  d.depth = moment[9];
+  return d;
+}
+
+template <int stride>
+void store_kept(float* target, int first, int count, Mask visible, Vec* values) {
+  for (int k = 0; k < stride; ++k) values[k] = keep(visible, values[k]);
+  store_rows<stride>(target, first, count, values);
+}
+
+}  // namespace
+
+void project_frame_backward(const Frame& frame, const GaussianInputs& in, const float* moments,
+                            const GaussianGradients& out) {
+  const View view = frame.view;
+  const int count = frame.count;
+  const uint32_t* tiles = frame.slot_count.data<uint32_t>();
+  parallel_ranges(count, kGrain, [&, view, count](int begin, int end) {
+    for (int first = begin; first < end; first += kWidth) {
+      float rows[kWidth * kMomentsUsed], touched[kWidth];
+      for (int lane = 0; lane < kWidth; ++lane) {
+        const int gaussian = first + lane < end ? first + lane : end - 1;
+        if (gaussian + kAhead < end) fetch_moments(frame, moments, gaussian + kAhead);
+        add_moments(frame, moments, gaussian, rows + lane * kMomentsUsed);
+        touched[lane] = tiles[gaussian] ? 1.0f : 0.0f;
+      }
+      Vec moment[kMomentsUsed];
+      load_rows<kMomentsUsed>(rows, 0, kWidth, moment);
+      Gaussian3<Vec> g = load_gaussians(in, first, end);
+      Projection<Vec> p;
+      const Mask visible = project_gaussian(view, g, p) & (load(touched) > Vec(0.0f));
+      GaussianGrad<Vec> grad;
+      project_backward(view, g, p, splat_gradient(p, g.opacity * p.compensation, moment), grad);
+      store_kept<3>(out.means, first, end, visible, grad.mean);
+      store_kept<4>(out.quats, first, end, visible, grad.quat);
+      store_kept<3>(out.scales, first, end, visible, grad.scale);
+      store_kept<1>(out.opacities, first, end, visible, &grad.opacity);
+      store_kept<3>(out.colors, first, end, visible, moment + 6);
+    }
+  });
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

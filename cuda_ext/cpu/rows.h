@@ -1,0 +1,31 @@
+// Arrays of small rows <-> vectors with one row a lane.
+#pragma once
+
+#include "simd.h"
+
+namespace headsplat {
+namespace HEADSPLAT_LEVEL {
+
+// kWidth rows of `stride` floats from `first` on, turned into `stride` vectors; missing rows repeat the last one.
+template <int stride>
+inline void load_rows(const float* source, int first, int count, Vec* out) {
+  float lanes[stride][kWidth];
+  for (int lane = 0; lane < kWidth; ++lane) {
+    const int row = first + lane < count ? first + lane : count - 1;
+    for (int k = 0; k < stride; ++k) lanes[k][lane] = source[static_cast<size_t>(row) * stride + k];
+  }
+  for (int k = 0; k < stride; ++k) out[k] = load(lanes[k]);
+}
+
+// The way back; lanes beyond `count` are dropped.
+template <int stride>
+inline void store_rows(float* target, int first, int count, const Vec* values) {
+  float lanes[stride][kWidth];
+  for (int k = 0; k < stride; ++k) store(lanes[k], values[k]);
+  const int rows = count - first < kWidth ? count - first : kWidth;
+  for (int lane = 0; lane < rows; ++lane)
+    for (int k = 0; k < stride; ++k) target[static_cast<size_t>(first + lane) * stride + k] = lanes[k][lane];
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

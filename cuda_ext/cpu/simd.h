@@ -1,0 +1,256 @@
+// One vector-of-floats type a level: AVX-512 (v4), AVX2 (v3), SSE4.2 (v2), plain loops (anything else).
+//
+// All have kWidth lanes, the arithmetic operators, and the functions below. Masks come from comparisons, combine
+// with &, and choose in select(); a comparison with NaN is false.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "../math.h"
+
+#if defined(HEADSPLAT_USE_AVX512) || defined(HEADSPLAT_USE_AVX2) || defined(HEADSPLAT_USE_SSE)
+#include <immintrin.h>
+#endif
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+
+namespace headsplat {
+namespace HEADSPLAT_LEVEL {
+
+#if defined(HEADSPLAT_USE_AVX512)
+
+constexpr int kWidth = 16;
+struct Mask {
+  __mmask16 m;
+};
+struct Vec {
+  __m512 v;
+  Vec() = default;
+  Vec(__m512 value) : v(value) {}
+  explicit Vec(float value) : v(_mm512_set1_ps(value)) {}
+};
+inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+inline Vec operator+(Vec a, Vec b) { return _mm512_add_ps(a.v, b.v); }
+inline Vec operator-(Vec a, Vec b) { return _mm512_sub_ps(a.v, b.v); }
+inline Vec operator*(Vec a, Vec b) { return _mm512_mul_ps(a.v, b.v); }
+inline Vec operator/(Vec a, Vec b) { return _mm512_div_ps(a.v, b.v); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+inline Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a.v, b.v, c.v); }
+inline Vec smaller(Vec a, Vec b) { return _mm512_min_ps(a.v, b.v); }
+inline Vec larger(Vec a, Vec b) { return _mm512_max_ps(a.v, b.v); }
+inline Vec root(Vec a) { return _mm512_sqrt_ps(a.v); }
+inline Mask operator>(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+inline Mask operator>=(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)}; }
+inline Mask operator<=(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ)}; }
+inline Mask operator==(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
+inline Mask operator&(Mask a, Mask b) { return {static_cast<__mmask16>(a.m & b.m)}; }
+inline Vec select(Mask m, Vec yes, Vec no) { return _mm512_mask_blend_ps(m.m, no.v, yes.v); }
+inline Vec keep(Mask m, Vec a) { return _mm512_maskz_mov_ps(m.m, a.v); }
+inline uint32_t bits(Mask m) { return m.m; }
+inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
+inline Vec scale_by_power_of_two(Vec a, Vec whole) { return _mm512_scalef_ps(a.v, whole.v); }
+inline Vec nearest(Vec a) { return _mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+inline __m256 halves(Vec a) { return _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1)); }
+
+#elif defined(HEADSPLAT_USE_AVX2)
+
+constexpr int kWidth = 8;
+struct Mask {
+  __m256 m;
+};
+struct Vec {
+  __m256 v;
+  Vec() = default;
+  Vec(__m256 value) : v(value) {}
+  explicit Vec(float value) : v(_mm256_set1_ps(value)) {}
+};
+inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+inline Vec operator+(Vec a, Vec b) { return _mm256_add_ps(a.v, b.v); }
+inline Vec operator-(Vec a, Vec b) { return _mm256_sub_ps(a.v, b.v); }
+inline Vec operator*(Vec a, Vec b) { return _mm256_mul_ps(a.v, b.v); }
+inline Vec operator/(Vec a, Vec b) { return _mm256_div_ps(a.v, b.v); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+inline Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a.v, b.v, c.v); }
+inline Vec smaller(Vec a, Vec b) { return _mm256_min_ps(a.v, b.v); }
+inline Vec larger(Vec a, Vec b) { return _mm256_max_ps(a.v, b.v); }
+inline Vec root(Vec a) { return _mm256_sqrt_ps(a.v); }
+inline Mask operator>(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+inline Mask operator>=(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)}; }
+inline Mask operator<=(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)}; }
+inline Mask operator==(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
+inline Mask operator&(Mask a, Mask b) { return {_mm256_and_ps(a.m, b.m)}; }
+inline Vec select(Mask m, Vec yes, Vec no) { return _mm256_blendv_ps(no.v, yes.v, m.m); }
+inline Vec keep(Mask m, Vec a) { return _mm256_and_ps(m.m, a.v); }
+inline uint32_t bits(Mask m) { return static_cast<uint32_t>(_mm256_movemask_ps(m.m)); }
+inline float sum(Vec a) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+inline Vec scale_by_power_of_two(Vec a, Vec whole) {
+  const __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(whole.v), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), power));
+}
+inline Vec nearest(Vec a) { return _mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+inline __m256 halves(Vec a) { return a.v; }
+
+#elif defined(HEADSPLAT_USE_SSE)
+
+constexpr int kWidth = 4;
+struct Mask {
+  __m128 m;
+};
+struct Vec {
+  __m128 v;
+  Vec() = default;
+  Vec(__m128 value) : v(value) {}
+  explicit Vec(float value) : v(_mm_set1_ps(value)) {}
+};
+inline Vec load(const float* p) { return _mm_loadu_ps(p); }
+inline void store(float* p, Vec a) { _mm_storeu_ps(p, a.v); }
+inline Vec operator+(Vec a, Vec b) { return _mm_add_ps(a.v, b.v); }
+inline Vec operator-(Vec a, Vec b) { return _mm_sub_ps(a.v, b.v); }
+inline Vec operator*(Vec a, Vec b) { return _mm_mul_ps(a.v, b.v); }
+inline Vec operator/(Vec a, Vec b) { return _mm_div_ps(a.v, b.v); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm_add_ps(_mm_mul_ps(a.v, b.v), c.v); }
+inline Vec fnma(Vec a, Vec b, Vec c) { return _mm_sub_ps(c.v, _mm_mul_ps(a.v, b.v)); }
+inline Vec smaller(Vec a, Vec b) { return _mm_min_ps(a.v, b.v); }
+inline Vec larger(Vec a, Vec b) { return _mm_max_ps(a.v, b.v); }
+inline Vec root(Vec a) { return _mm_sqrt_ps(a.v); }
+inline Mask operator>(Vec a, Vec b) { return {_mm_cmpgt_ps(a.v, b.v)}; }
+inline Mask operator>=(Vec a, Vec b) { return {_mm_cmpge_ps(a.v, b.v)}; }
+inline Mask operator<=(Vec a, Vec b) { return {_mm_cmple_ps(a.v, b.v)}; }
+inline Mask operator==(Vec a, Vec b) { return {_mm_cmpeq_ps(a.v, b.v)}; }
+inline Mask operator&(Mask a, Mask b) { return {_mm_and_ps(a.m, b.m)}; }
+inline Vec select(Mask m, Vec yes, Vec no) { return _mm_blendv_ps(no.v, yes.v, m.m); }
+inline Vec keep(Mask m, Vec a) { return _mm_and_ps(m.m, a.v); }
+inline uint32_t bits(Mask m) { return static_cast<uint32_t>(_mm_movemask_ps(m.m)); }
+inline float sum(Vec a) {
+  const __m128 half = _mm_add_ps(a.v, _mm_movehl_ps(a.v, a.v));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+inline Vec scale_by_power_of_two(Vec a, Vec whole) {
+  const __m128i power = _mm_slli_epi32(_mm_cvtps_epi32(whole.v), 23);
+  return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a.v), power));
+}
+inline Vec nearest(Vec a) { return _mm_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+#else
+
+constexpr int kWidth = 4;
+struct Mask {
+  bool m[kWidth];
+};
+struct Vec {
+  float v[kWidth];
+  Vec() = default;
+  explicit Vec(float value) {
+    for (float& lane : v) lane = value;
+  }
+};
+#define HEADSPLAT_LANES for (int i = 0; i < kWidth; ++i)
+inline Vec load(const float* p) {
+  Vec r;
+  HEADSPLAT_LANES r.v[i] = p[i];
+  return r;
+}
+inline void store(float* p, Vec a) { HEADSPLAT_LANES p[i] = a.v[i]; }
+#define HEADSPLAT_LANEWISE(signature, Result, expression) \
+  inline Result signature {                               \
+    Result r;                                             \
+    HEADSPLAT_LANES expression;                           \
+    return r;                                             \
+  }
+HEADSPLAT_LANEWISE(operator+(Vec a, Vec b), Vec, r.v[i] = a.v[i] + b.v[i])
+HEADSPLAT_LANEWISE(operator-(Vec a, Vec b), Vec, r.v[i] = a.v[i] - b.v[i])
+HEADSPLAT_LANEWISE(operator*(Vec a, Vec b), Vec, r.v[i] = a.v[i] * b.v[i])
+HEADSPLAT_LANEWISE(operator/(Vec a, Vec b), Vec, r.v[i] = a.v[i] / b.v[i])
+HEADSPLAT_LANEWISE(fma(Vec a, Vec b, Vec c), Vec, r.v[i] = a.v[i] * b.v[i] + c.v[i])
+HEADSPLAT_LANEWISE(fnma(Vec a, Vec b, Vec c), Vec, r.v[i] = c.v[i] - a.v[i] * b.v[i])
+HEADSPLAT_LANEWISE(smaller(Vec a, Vec b), Vec, r.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i])
+HEADSPLAT_LANEWISE(larger(Vec a, Vec b), Vec, r.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i])
+HEADSPLAT_LANEWISE(root(Vec a), Vec, r.v[i] = std::sqrt(a.v[i]))
+HEADSPLAT_LANEWISE(nearest(Vec a), Vec, r.v[i] = std::nearbyint(a.v[i]))
+HEADSPLAT_LANEWISE(operator>(Vec a, Vec b), Mask, r.m[i] = a.v[i] > b.v[i])
+HEADSPLAT_LANEWISE(operator>=(Vec a, Vec b), Mask, r.m[i] = a.v[i] >= b.v[i])
+HEADSPLAT_LANEWISE(operator<=(Vec a, Vec b), Mask, r.m[i] = a.v[i] <= b.v[i])
+HEADSPLAT_LANEWISE(operator==(Vec a, Vec b), Mask, r.m[i] = a.v[i] == b.v[i])
+HEADSPLAT_LANEWISE(operator&(Mask a, Mask b), Mask, r.m[i] = a.m[i] && b.m[i])
+HEADSPLAT_LANEWISE(select(Mask m, Vec yes, Vec no), Vec, r.v[i] = m.m[i] ? yes.v[i] : no.v[i])
+HEADSPLAT_LANEWISE(keep(Mask m, Vec a), Vec, r.v[i] = m.m[i] ? a.v[i] : 0.0f)
+inline uint32_t bits(Mask m) {
+  uint32_t r = 0;
+  HEADSPLAT_LANES r |= static_cast<uint32_t>(m.m[i]) << i;
+  return r;
+}
+inline float sum(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+inline Vec scale_by_power_of_two(Vec a, Vec whole) {
+  Vec r;
+  HEADSPLAT_LANES {
+    int32_t word;
+    std::memcpy(&word, &a.v[i], 4);
+    word += static_cast<int32_t>(whole.v[i]) * (1 << 23);
+    std::memcpy(&r.v[i], &word, 4);
+  }
+  return r;
+}
+#undef HEADSPLAT_LANEWISE
+#undef HEADSPLAT_LANES
+
+#endif
+
+// out[k] = sum of the lanes of a[k], k in 0..7.
+#if defined(HEADSPLAT_USE_AVX512) || defined(HEADSPLAT_USE_AVX2)
+inline void store_sums(float* out, const Vec* a) {
+  const __m256 pair0 = _mm256_hadd_ps(halves(a[0]), halves(a[1])), pair1 = _mm256_hadd_ps(halves(a[2]), halves(a[3]));
+  const __m256 pair2 = _mm256_hadd_ps(halves(a[4]), halves(a[5])), pair3 = _mm256_hadd_ps(halves(a[6]), halves(a[7]));
+  const __m256 low = _mm256_hadd_ps(pair0, pair1), high = _mm256_hadd_ps(pair2, pair3);
+  _mm256_storeu_ps(out,
+                   _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)));
+}
+#else
+inline void store_sums(float* out, const Vec* a) {
+  for (int k = 0; k < 8; ++k) out[k] = sum(a[k]);
+}
+#endif
+
+// 2^x for x in [-126, 126], relative error under 3e-6; smaller x gives 2^-126. Degree-4 minimax, exact at whole x.
+inline Vec exp2(Vec x) {
+  x = larger(x, Vec(-126.0f));
+  const Vec whole = nearest(x);
+  const Vec part = x - whole;
+  Vec p = fma(Vec(0.00958283f), part, Vec(0.05590637f));
+  p = fma(p, part, Vec(0.24024099f));
+  p = fma(p, part, Vec(0.6931242f));
+  p = fma(p, part, Vec(1.0f));
+  return scale_by_power_of_two(p, whole);
+}
+
+// Index of the lowest set bit of a number that is not zero.
+inline int lowest_bit(uint32_t value) {
+#if defined(_MSC_VER)
+  unsigned long index;
+  _BitScanForward(&index, value);
+  return static_cast<int>(index);
+#else
+  return __builtin_ctz(value);
+#endif
+}
+
+inline void prefetch(const void* address) {
+#if defined(_MSC_VER)
+  (void)address;
+#else
+  __builtin_prefetch(address);
+#endif
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

@@ -1,0 +1,36 @@
+// A persistent pool of as many threads as the process may use. Results never depend on their number: a task writes
+// only what belongs to it, and sums over tasks are taken in the order of the tasks.
+#pragma once
+
+namespace headsplat {
+
+// Threads used by a call, the caller included.
+int thread_count();
+
+// At least 1; more than the affinity mask allows is permitted.
+void set_thread_count(int count);
+
+// Runs body(context, task) for every task in 0..tasks-1 and returns when all are done. Tasks must not throw.
+// Called while another thread uses the pool, it runs everything on the calling thread.
+void run_tasks(int tasks, void (*body)(void*, int), void* context);
+
+template <class Body>
+inline void parallel(int tasks, Body body) {
+  if (tasks == 1) {
+    body(0);
+    return;
+  }
+  run_tasks(tasks, [](void* context, int task) { (*static_cast<Body*>(context))(task); }, &body);
+}
+
+// Splits 0..count-1 into runs of `grain` and calls body(begin, end) for each.
+template <class Body>
+inline void parallel_ranges(int count, int grain, Body body) {
+  const int tasks = (count + grain - 1) / grain;
+  parallel(tasks, [=](int task) {
+    const int begin = task * grain;
+    body(begin, begin + grain < count ? begin + grain : count);
+  });
+}
+
+}  // namespace headsplat

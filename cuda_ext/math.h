@@ -1,0 +1,279 @@
+// Splat mathematics shared by every kernel, host or device. `Real` is float, double or a SIMD vector of floats;
+// conditions are written with select(), so one text serves all three.
+//
+// Conventions: quaternions wxyz; camera axes x right, y down, z forward; pixel centres at +0.5.
+// The constants and the order of operations follow avatar/reference.py, which is the specification.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define HEADSPLAT_FN __host__ __device__ inline
+#else
+#define HEADSPLAT_FN inline
+#endif
+
+// Each instruction-set level compiles its own copy under its own name, so that the linker never mixes them.
+#ifndef HEADSPLAT_LEVEL
+#define HEADSPLAT_LEVEL shared
+#endif
+
+namespace headsplat {
+
+// Pinhole camera: x_cam = rotation * x_world + translation (row-major), pixels = focal * x/z + centre.
+struct View {
+  float rotation[9];
+  float translation[3];
+  float focal_x, focal_y, centre_x, centre_y;
+  float near_z, dilation;
+  int width, height;
+  bool antialias, cutoff;
+};
+
+namespace HEADSPLAT_LEVEL {
+
+constexpr float kAlphaMin = 1.0f / 255.0f;
+constexpr float kAlphaMax = 0.999f;
+constexpr float kTransmittanceMin = 1e-4f;
+constexpr float kDepthAlphaMin = 1e-3f;
+constexpr float kSlopeMax = 2.0f;
+constexpr float kQuatNorm2Min = 1e-24f;
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.69314718f;
+constexpr float kLog2Of255 = 7.99435344f;
+// Blocks are kept when they miss an ellipse by less than this (in log2 of alpha): the pixels decide, not rounding.
+constexpr float kReachSlack = 1e-3f;
+
+HEADSPLAT_FN float select(bool condition, float yes, float no) { return condition ? yes : no; }
+HEADSPLAT_FN double select(bool condition, double yes, double no) { return condition ? yes : no; }
+HEADSPLAT_FN float smaller(float a, float b) { return a < b ? a : b; }
+HEADSPLAT_FN float larger(float a, float b) { return a > b ? a : b; }
+HEADSPLAT_FN double smaller(double a, double b) { return a < b ? a : b; }
+HEADSPLAT_FN double larger(double a, double b) { return a > b ? a : b; }
+HEADSPLAT_FN float root(float a) { return std::sqrt(a); }
+HEADSPLAT_FN double root(double a) { return std::sqrt(a); }
+
+template <class Real>
+struct Gaussian3 {
+  Real mean[3], quat[4], scale[3], opacity;
+};
+
+// What projection keeps of one Gaussian: the image-plane splat and what the backward pass needs again.
+template <class Real>
+struct Projection {
+  Real x, y, depth;           // pixels, pixels, metres
+  Real xx, xy, yy;            // covariance with dilation, pixels^2
+  Real sharp, det;            // determinant before and after dilation
+  Real inverse_norm;          // 1 / |quat|
+  Real turned[9];             // camera <- local rotation
+  Real u[3], v[3];            // rows of the projected square-root covariance
+  Real slope_x, slope_y;      // x/z, y/z
+  Real magnify_x, magnify_y;  // focal / z
+  Real compensation;          // opacity factor of the antialias option
+};
+
+// True where every number of the Gaussian is finite: zero times anything else is not zero.
+template <class Real>
+HEADSPLAT_FN auto all_finite(const Gaussian3<Real>& g) {
+  const Real zero(0.0f);
+  Real sum = g.opacity * zero;
+  for (int k = 0; k < 3; ++k) sum = sum + g.mean[k] * zero + g.scale[k] * zero;
+  for (int k = 0; k < 4; ++k) sum = sum + g.quat[k] * zero;
+  return sum == zero;
+}
+
+// Row-major rotation matrix of a unit quaternion.
+template <class Real>
+HEADSPLAT_FN void quat_to_matrix(const Real q[4], Real m[9]) {
+  const Real one(1.0f), two(2.0f);
+  const Real w = q[0], x = q[1], y = q[2], z = q[3];
+  m[0] = one - two * (y * y + z * z);
+  m[1] = two * (x * y - w * z);
+  m[2] = two * (x * z + w * y);
+  m[3] = two * (x * y + w * z);
+  m[4] = one - two * (x * x + z * z);
+  m[5] = two * (y * z - w * x);
+  m[6] = two * (x * z - w * y);
+  m[7] = two * (y * z + w * x);
+  m[8] = one - two * (x * x + y * y);
+}
+
+// Gradient with respect to a unit quaternion, given that with respect to its matrix.
+template <class Real>
+HEADSPLAT_FN void quat_to_matrix_backward(const Real q[4], const Real d[9], Real grad[4]) {
+  const Real two(2.0f);
+  const Real w = q[0], x = q[1], y = q[2], z = q[3];
+  grad[0] = two * (x * (d[7] - d[5]) + y * (d[2] - d[6]) + z * (d[3] - d[1]));
+  grad[1] = two * (y * (d[1] + d[3]) + z * (d[2] + d[6]) + w * (d[7] - d[5]) - two * x * (d[4] + d[8]));
+  grad[2] = two * (x * (d[1] + d[3]) + z * (d[5] + d[7]) + w * (d[2] - d[6]) - two * y * (d[0] + d[8]));
+  grad[3] = two * (x * (d[2] + d[6]) + y * (d[5] + d[7]) + w * (d[3] - d[1]) - two * z * (d[0] + d[4]));
+}
+
+// Gradient through unit = raw / |raw|.
+template <class Real>
+HEADSPLAT_FN void normalize4_backward(const Real unit[4], Real inverse_norm, const Real grad_unit[4], Real grad[4]) {
+  Real along = grad_unit[0] * unit[0];
+  for (int k = 1; k < 4; ++k) along = along + grad_unit[k] * unit[k];
+  for (int k = 0; k < 4; ++k) grad[k] = (grad_unit[k] - along * unit[k]) * inverse_norm;
+}
+
+// Hamilton product: the rotation that applies `b` first, then `a`.
+template <class Real>
+HEADSPLAT_FN void quat_multiply(const Real a[4], const Real b[4], Real out[4]) {
+  out[0] = a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3];
+  out[1] = a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2];
+  out[2] = a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1];
+  out[3] = a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0];
+}
+
+template <class Real>
+HEADSPLAT_FN Real quat_norm2(const Real q[4]) {
+  return q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3];
+}
+
+// Position and quaternion of a Gaussian that will be culled are replaced by harmless ones, so that no NaN spreads.
+template <class Real>
+HEADSPLAT_FN auto make_safe(const View& view, Gaussian3<Real>& g, Real centre[3]) {
+  const Real zero(0.0f), one(1.0f);
+  auto usable = all_finite(g) & (quat_norm2(g.quat) > Real(kQuatNorm2Min)) & (g.opacity > zero);
+  for (int r = 0; r < 3; ++r) {
+    const float* row = view.rotation + 3 * r;
+    centre[r] =
+        Real(row[0]) * g.mean[0] + Real(row[1]) * g.mean[1] + Real(row[2]) * g.mean[2] + Real(view.translation[r]);
+  }
+  auto visible = usable & (centre[2] > Real(view.near_z));
+  for (int k = 0; k < 3; ++k) {
+    centre[k] = select(visible, centre[k], k == 2 ? one : zero);
+    g.scale[k] = select(visible, g.scale[k], zero);
+  }
+  for (int k = 0; k < 4; ++k) g.quat[k] = select(visible, g.quat[k], k == 0 ? one : zero);
+  g.opacity = select(visible, g.opacity, zero);
+  return visible;
+}
+
+// EWA projection (Zwicker et al. 2001). Normalises g.quat; returns where the splat can be drawn.
+template <class Real>
+HEADSPLAT_FN auto project_gaussian(const View& view, Gaussian3<Real>& g, Projection<Real>& p) {
+  const Real zero(0.0f), one(1.0f), dilation(view.dilation);
+  Real centre[3];
+  auto visible = make_safe(view, g, centre);
+  p.inverse_norm = one / root(quat_norm2(g.quat));
+  for (int k = 0; k < 4; ++k) g.quat[k] = g.quat[k] * p.inverse_norm;
+  Real local[9];
+  quat_to_matrix(g.quat, local);
+  for (int r = 0; r < 3; ++r)
+    for (int c = 0; c < 3; ++c)
+      p.turned[3 * r + c] = Real(view.rotation[3 * r]) * local[c] + Real(view.rotation[3 * r + 1]) * local[3 + c] +
+                            Real(view.rotation[3 * r + 2]) * local[6 + c];
+  const Real inverse_z = one / centre[2];
+  p.depth = centre[2];
+  p.slope_x = centre[0] * inverse_z;
+  p.slope_y = centre[1] * inverse_z;
+  p.magnify_x = Real(view.focal_x) * inverse_z;
+  p.magnify_y = Real(view.focal_y) * inverse_z;
+  const Real limit(kSlopeMax);
+  const Real frozen_x = smaller(larger(p.slope_x, zero - limit), limit);
+  const Real frozen_y = smaller(larger(p.slope_y, zero - limit), limit);
+  for (int c = 0; c < 3; ++c) {
+    p.u[c] = p.magnify_x * (p.turned[c] - frozen_x * p.turned[6 + c]) * g.scale[c];
+    p.v[c] = p.magnify_y * (p.turned[3 + c] - frozen_y * p.turned[6 + c]) * g.scale[c];
+  }
+  const Real xx = p.u[0] * p.u[0] + p.u[1] * p.u[1] + p.u[2] * p.u[2];
+  const Real yy = p.v[0] * p.v[0] + p.v[1] * p.v[1] + p.v[2] * p.v[2];
+  p.xy = p.u[0] * p.v[0] + p.u[1] * p.v[1] + p.u[2] * p.v[2];
+  const Real n0 = p.u[1] * p.v[2] - p.u[2] * p.v[1];
+  const Real n1 = p.u[2] * p.v[0] - p.u[0] * p.v[2];
+  const Real n2 = p.u[0] * p.v[1] - p.u[1] * p.v[0];
+  p.sharp = n0 * n0 + n1 * n1 + n2 * n2;  // |u x v|^2: the determinant without cancellation
+  p.det = p.sharp + dilation * (xx + yy) + dilation * dilation;
+  p.xx = xx + dilation;
+  p.yy = yy + dilation;
+  p.x = Real(view.focal_x) * p.slope_x + Real(view.centre_x);
+  p.y = Real(view.focal_y) * p.slope_y + Real(view.centre_y);
+  const Real reach = (p.det + p.x + p.y) * zero;
+  auto drawable = visible & (reach == zero) & (p.det > zero);
+  p.det = select(drawable, p.det, one);
+  p.compensation = view.antialias ? root(larger(p.sharp, zero) / p.det) : one;
+  return drawable;
+}
+
+// What the rasterizer's backward pass says about one splat.
+template <class Real>
+struct SplatGrad {
+  Real x, y;                          // pixels
+  Real conic_xx, conic_xy, conic_yy;  // of exp(-(xx dx^2)/2 - xy dx dy - (yy dy^2)/2)
+  Real opacity;                       // of the opacity drawn, compensation included
+  Real depth;
+};
+
+template <class Real>
+struct GaussianGrad {
+  Real mean[3], quat[4], scale[3], opacity;
+};
+
+// Gradient with respect to the covariance [xx, xy, yy], the off-diagonal entry counted once a side.
+template <class Real>
+HEADSPLAT_FN void covariance_backward(const View& view, const Projection<Real>& p, Real opacity,
+                                      const SplatGrad<Real>& d, Real cov[3]) {
+  const Real half(0.5f), zero(0.0f), one(1.0f), dilation(view.dilation);
+  const Real inverse = one / p.det;
+  const Real a = p.yy * inverse, b = zero - p.xy * inverse, c = p.xx * inverse;
+  const Real off = half * d.conic_xy;
+  const Real t00 = d.conic_xx * a + off * b, t01 = d.conic_xx * b + off * c;
+  const Real t10 = off * a + d.conic_yy * b, t11 = off * b + d.conic_yy * c;
+  cov[0] = zero - (a * t00 + b * t10);
+  cov[1] = zero - (a * t01 + b * t11);
+  cov[2] = zero - (b * t01 + c * t11);
+  if (view.antialias) {
+    const Real solid = select(p.compensation > zero, p.compensation, one);
+    const Real ratio = d.opacity * opacity * half / solid * inverse * inverse;
+    const Real through_sharp = ratio * (p.det - p.sharp), through_trace = ratio * p.sharp * dilation;
+    cov[0] = cov[0] + (p.yy - dilation) * through_sharp - through_trace;
+    cov[1] = cov[1] - p.xy * through_sharp;
+    cov[2] = cov[2] + (p.xx - dilation) * through_sharp - through_trace;
+  }
+}
+
+// Chain rule of project_gaussian. `g` as that left it (unit quaternion, safe values).
+template <class Real>
+HEADSPLAT_FN void project_backward(const View& view, const Gaussian3<Real>& g, const Projection<Real>& p,
+                                   const SplatGrad<Real>& d, GaussianGrad<Real>& out) {
+  const Real two(2.0f), zero(0.0f), one(1.0f), limit(kSlopeMax);
+  Real cov[3];
+  covariance_backward(view, p, g.opacity, d, cov);
+  const Real frozen_x = smaller(larger(p.slope_x, zero - limit), limit);
+  const Real frozen_y = smaller(larger(p.slope_y, zero - limit), limit);
+  Real turned[9], slope_x = zero, slope_y = zero, stretch = zero;
+  for (int c = 0; c < 3; ++c) {
+    const Real du = two * (cov[0] * p.u[c] + cov[1] * p.v[c]);
+    const Real dv = two * (cov[1] * p.u[c] + cov[2] * p.v[c]);
+    stretch = stretch + du * p.u[c] + dv * p.v[c];
+    const Real along_u = du * p.magnify_x, along_v = dv * p.magnify_y;
+    const Real across = zero - along_u * frozen_x - along_v * frozen_y;
+    slope_x = slope_x - along_u * p.turned[6 + c] * g.scale[c];
+    slope_y = slope_y - along_v * p.turned[6 + c] * g.scale[c];
+    out.scale[c] = along_u * p.turned[c] + along_v * p.turned[3 + c] + across * p.turned[6 + c];
+    turned[c] = along_u * g.scale[c];
+    turned[3 + c] = along_v * g.scale[c];
+    turned[6 + c] = across * g.scale[c];
+  }
+  slope_x = select(p.slope_x == frozen_x, slope_x, zero) + d.x * Real(view.focal_x);
+  slope_y = select(p.slope_y == frozen_y, slope_y, zero) + d.y * Real(view.focal_y);
+  const Real inverse_z = one / p.depth;
+  Real centre[3] = {slope_x * inverse_z, slope_y * inverse_z, zero};
+  centre[2] = d.depth - (slope_x * p.slope_x + slope_y * p.slope_y + stretch) * inverse_z;
+  Real local[9];
+  for (int r = 0; r < 3; ++r) {
+    const Real r0(view.rotation[r]), r1(view.rotation[3 + r]), r2(view.rotation[6 + r]);
+    out.mean[r] = r0 * centre[0] + r1 * centre[1] + r2 * centre[2];
+    for (int c = 0; c < 3; ++c) local[3 * r + c] = r0 * turned[c] + r1 * turned[3 + c] + r2 * turned[6 + c];
+  }
+  Real unit[4];
+  quat_to_matrix_backward(g.quat, local, unit);
+  normalize4_backward(g.quat, p.inverse_norm, unit, out.quat);
+  out.opacity = d.opacity * p.compensation;
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

@@ -1,0 +1,219 @@
+// Mathematics of a Gaussian bound to a triangle and carried by two bones, shared by host and device kernels.
+// Written like math.h: `Real` is float, double or a SIMD vector; avatar/reference.py is the specification.
+#pragma once
+
+#include "math.h"
+
+namespace headsplat {
+
+// Two bones of one image, x -> rotation x + translation, skull then torso.
+struct Bones {
+  float quat[2][4];
+  float rotation[2][9];
+  float translation[2][3];
+  float sign;  // -1 when the torso's quaternion has to be negated to lie on the skull's side
+};
+
+namespace HEADSPLAT_LEVEL {
+
+constexpr float kNormMin = 1e-12f;
+
+template <class Real>
+HEADSPLAT_FN void cross3(const Real a[3], const Real b[3], Real out[3]) {
+  out[0] = a[1] * b[2] - a[2] * b[1];
+  out[1] = a[2] * b[0] - a[0] * b[2];
+  out[2] = a[0] * b[1] - a[1] * b[0];
+}
+
+template <class Real>
+HEADSPLAT_FN Real dot3(const Real a[3], const Real b[3]) {
+  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+template <class Real>
+HEADSPLAT_FN void conjugate(const Real q[4], Real out[4]) {
+  out[0] = q[0];
+  for (int k = 1; k < 4; ++k) out[k] = Real(0.0f) - q[k];
+}
+
+// v / max(|v|, kNormMin); returns the factor.
+template <int size, class Real>
+HEADSPLAT_FN Real normalize(const Real* v, Real* out) {
+  Real norm2 = v[0] * v[0];
+  for (int k = 1; k < size; ++k) norm2 = norm2 + v[k] * v[k];
+  const Real factor = Real(1.0f) / larger(root(norm2), Real(kNormMin));
+  for (int k = 0; k < size; ++k) out[k] = v[k] * factor;
+  return factor;
+}
+
+// Gradient through normalize; zero where the vector had no length.
+template <int size, class Real>
+HEADSPLAT_FN void normalize_backward(const Real* unit, Real factor, const Real* grad_unit, Real* grad) {
+  Real along = grad_unit[0] * unit[0];
+  for (int k = 1; k < size; ++k) along = along + grad_unit[k] * unit[k];
+  const Real safe = select(Real(0.5f / kNormMin) > factor, factor, Real(0.0f));
+  for (int k = 0; k < size; ++k) grad[k] = (grad_unit[k] - along * unit[k]) * safe;
+}
+
+// Unit quaternion of a rotation given by its columns, by the largest of the four components.
+template <class Real>
+HEADSPLAT_FN void columns_to_quat(const Real c0[3], const Real c1[3], const Real c2[3], Real out[4]) {
+  const Real one(1.0f);
+  const Real trace = c0[0] + c1[1] + c2[2];
+  const Real size[4] = {one + trace, one + c0[0] - c1[1] - c2[2], one - c0[0] + c1[1] - c2[2],
+                        one - c0[0] - c1[1] + c2[2]};
+  const Real zy = c1[2] - c2[1], xz = c2[0] - c0[2], yx = c0[1] - c1[0];
+  const Real xy = c0[1] + c1[0], zx = c0[2] + c2[0], yz = c1[2] + c2[1];
+  const Real candidate[4][4] = {
+      {size[0], zy, xz, yx}, {zy, size[1], xy, zx}, {xz, xy, size[2], yz}, {yx, zx, yz, size[3]}};
+  Real best = size[0], chosen[4];
+  for (int k = 0; k < 4; ++k) chosen[k] = candidate[0][k];
+  for (int row = 1; row < 4; ++row) {
+    auto more = size[row] > best;
+    best = select(more, size[row], best);
+    for (int k = 0; k < 4; ++k) chosen[k] = select(more, candidate[row][k], chosen[k]);
+  }
+  normalize<4>(chosen, out);
+}
+
+// One Gaussian on its triangle.
+template <class Real>
+struct Bound {
+  Real corner[3][3];
+  Real bary[3], offset[3], quat[4], skin;
+};
+
+// What the forward pass computes and the backward pass needs.
+template <class Real>
+struct Rigged {
+  Real first[3], second[3];             // edges from corner 0 to 1 and to 2
+  Real edge[3], tangent[3], normal[3];  // the triangle's frame
+  Real edge_factor, normal_factor;
+  Real local[3];  // position in the skull's frame
+  Real frame_quat[4], unit[4], quat_factor;
+  Real bone_quat[4], bone_factor;
+  Real inner[4];  // frame_quat * unit
+};
+
+template <class Real>
+HEADSPLAT_FN void rig(const Bones& bones, const Bound<Real>& in, Rigged<Real>& r, Real mean[3], Real quat[4]) {
+  const Real stay = Real(1.0f) - in.skin;
+  Real area[3];
+  for (int k = 0; k < 3; ++k) {
+    r.first[k] = in.corner[1][k] - in.corner[0][k];
+    r.second[k] = in.corner[2][k] - in.corner[0][k];
+  }
+  cross3(r.first, r.second, area);
+  r.normal_factor = normalize<3>(area, r.normal);
+  r.edge_factor = normalize<3>(r.first, r.edge);
+  cross3(r.normal, r.edge, r.tangent);
+  for (int k = 0; k < 3; ++k)
+    r.local[k] = in.bary[0] * in.corner[0][k] + in.bary[1] * in.corner[1][k] + in.bary[2] * in.corner[2][k] +
+                 r.edge[k] * in.offset[0] + r.tangent[k] * in.offset[1] + r.normal[k] * in.offset[2];
+  for (int k = 0; k < 3; ++k) {
+    Real moved[2];
+    for (int bone = 0; bone < 2; ++bone) {
+      const float* row = bones.rotation[bone] + 3 * k;
+      moved[bone] = Real(row[0]) * r.local[0] + Real(row[1]) * r.local[1] + Real(row[2]) * r.local[2] +
+                    Real(bones.translation[bone][k]);
+    }
+    mean[k] = stay * moved[0] + in.skin * moved[1];
+  }
+  Real mixed[4];
+  for (int k = 0; k < 4; ++k) mixed[k] = stay * Real(bones.quat[0][k]) + in.skin * Real(bones.sign * bones.quat[1][k]);
+  r.bone_factor = normalize<4>(mixed, r.bone_quat);
+  columns_to_quat(r.edge, r.tangent, r.normal, r.frame_quat);
+  r.quat_factor = normalize<4>(in.quat, r.unit);
+  quat_multiply(r.frame_quat, r.unit, r.inner);
+  quat_multiply(r.bone_quat, r.inner, quat);
+}
+
+// Gradients of one Gaussian: its own parameters, its corners, and what it adds to the bones.
+template <class Real>
+struct RigGrad {
+  Real corner[3][3], offset[3], quat[4];
+  Real rotation[2][9], translation[2][3], bone_quat[2][4];
+};
+
+// From the gradient of the frame's quaternion to those of its first and last column. A turn w changes the edge by
+// w x edge and the normal by w x normal; in the frame's axes w = (-dn.t, -de.n, de.t).
+template <class Real>
+HEADSPLAT_FN void frame_quat_backward(const Rigged<Real>& r, const Real grad[4], Real edge[3], Real normal[3]) {
+  Real back[4], turn[4];
+  conjugate(r.frame_quat, back);
+  quat_multiply(grad, back, turn);
+  const Real half(0.5f);
+  const Real about_edge = half * dot3(turn + 1, r.edge), about_tangent = half * dot3(turn + 1, r.tangent);
+  const Real about_normal = half * dot3(turn + 1, r.normal);
+  for (int k = 0; k < 3; ++k) {
+    edge[k] = edge[k] + about_normal * r.tangent[k] - about_tangent * r.normal[k];
+    normal[k] = normal[k] - about_edge * r.tangent[k];
+  }
+}
+
+template <class Real>
+HEADSPLAT_FN void quats_backward(const Bones& bones, const Bound<Real>& in, const Rigged<Real>& r, const Real grad[4],
+                                 RigGrad<Real>& out, Real frame[4]) {
+  Real back[4], inner[4], unit[4], bone[4], mixed[4];
+  conjugate(r.inner, back);
+  quat_multiply(grad, back, bone);
+  normalize_backward<4>(r.bone_quat, r.bone_factor, bone, mixed);
+  for (int k = 0; k < 4; ++k) {
+    out.bone_quat[0][k] = (Real(1.0f) - in.skin) * mixed[k];
+    out.bone_quat[1][k] = in.skin * Real(bones.sign) * mixed[k];
+  }
+  conjugate(r.bone_quat, back);
+  quat_multiply(back, grad, inner);
+  conjugate(r.frame_quat, back);
+  quat_multiply(back, inner, unit);
+  normalize_backward<4>(r.unit, r.quat_factor, unit, out.quat);
+  conjugate(r.unit, back);
+  quat_multiply(inner, back, frame);
+}
+
+template <class Real>
+HEADSPLAT_FN void rig_backward(const Bones& bones, const Bound<Real>& in, const Rigged<Real>& r, const Real mean[3],
+                               const Real quat[4], RigGrad<Real>& out) {
+  const Real share[2] = {Real(1.0f) - in.skin, in.skin};
+  Real local[3] = {Real(0.0f), Real(0.0f), Real(0.0f)};
+  for (int bone = 0; bone < 2; ++bone)
+    for (int row = 0; row < 3; ++row) {
+      const Real pull = share[bone] * mean[row];
+      out.translation[bone][row] = pull;
+      for (int k = 0; k < 3; ++k) {
+        out.rotation[bone][3 * row + k] = pull * r.local[k];
+        local[k] = local[k] + pull * Real(bones.rotation[bone][3 * row + k]);
+      }
+    }
+  Real edge[3], tangent[3], normal[3], frame[4], one[3], two[3];
+  for (int k = 0; k < 3; ++k) {
+    edge[k] = local[k] * in.offset[0];
+    tangent[k] = local[k] * in.offset[1];
+    normal[k] = local[k] * in.offset[2];
+  }
+  out.offset[0] = dot3(local, r.edge);
+  out.offset[1] = dot3(local, r.tangent);
+  out.offset[2] = dot3(local, r.normal);
+  cross3(r.edge, tangent, one);
+  cross3(tangent, r.normal, two);
+  for (int k = 0; k < 3; ++k) {
+    normal[k] = normal[k] + one[k];
+    edge[k] = edge[k] + two[k];
+  }
+  quats_backward(bones, in, r, quat, out, frame);
+  frame_quat_backward(r, frame, edge, normal);
+  Real first[3], second[3], area[3];
+  normalize_backward<3>(r.edge, r.edge_factor, edge, first);
+  normalize_backward<3>(r.normal, r.normal_factor, normal, area);
+  cross3(r.second, area, one);
+  cross3(area, r.first, second);
+  for (int k = 0; k < 3; ++k) {
+    first[k] = first[k] + one[k];
+    out.corner[0][k] = in.bary[0] * local[k] - first[k] - second[k];
+    out.corner[1][k] = in.bary[1] * local[k] + first[k];
+    out.corner[2][k] = in.bary[2] * local[k] + second[k];
+  }
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

@@ -1,0 +1,48 @@
+"""What the head's tests measure, in centimetres."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from avatar.head import HeadModel
+
+Floats = NDArray[np.float64]
+MIRROR = np.array([-1.0, 1.0, 1.0])
+
+
+def template(head: HeadModel) -> Floats:
+    """Neutral vertices [V,3] cm."""
+    return head.v_template.double().numpy() * 100
+
+
+def expression(head: HeadModel, name: str) -> Floats:
+    """Displacements [V,3] cm of an expression at weight 1."""
+    return head.exprdirs[:, :, head.expression_index(name)].double().numpy() * 100
+
+
+def region(head: HeadModel, name: str) -> NDArray[np.bool_]:
+    """A region's mask [V]."""
+    return head.regions[name].numpy()
+
+
+def normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
+    """Face normals [F,3], twice the area long."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    return np.cross(b - a, c - a)
+
+
+def mirror_of(vertices: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Distance to and index of the vertex at each vertex's mirror image."""
+    distance, index = cKDTree(vertices).query(vertices * MIRROR)
+    return distance, index
+
+
+def outer_faces(head: HeadModel) -> NDArray[np.bool_]:
+    """Faces [F] that can be seen: skin without the mouth's inside, the lids' inside and the ears."""
+    faces = head.faces.numpy()
+    hidden = np.zeros(len(head.v_template), bool)
+    for name in ("mouth_interior", "lid_interior", "left_ear", "right_ear"):
+        hidden |= region(head, name)
+    return region(head, "skin")[faces].all(1) & ~hidden[faces].any(1)

@@ -1,0 +1,145 @@
+"""The embedded head's neutral shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.head import HeadModel, load_head
+from avatar.head.generate import base
+from avatar.head.generate.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
+from avatar.head.sheets import View
+from avatar.ops import mesh as rasterise
+
+from .measures import mirror_of, normals, region, template
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    return load_head()
+
+
+def _skin_faces(head: HeadModel) -> np.ndarray:
+    """Faces of the one connected skin, without ears and other parts."""
+    faces = head.faces.numpy()
+    own = (
+        (region(head, "skin") | region(head, "mouth_interior")) & ~region(head, "left_ear") & ~region(head, "right_ear")
+    )
+    return faces[own[faces].all(1)]
+
+
+def _edge_counts(faces: np.ndarray) -> Counter:
+    sides = np.sort(np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2), 1)
+    return Counter(map(tuple, sides.tolist()))
+
+
+def test_the_template_is_its_own_mirror_image(head: HeadModel) -> None:
+    distance, mirror = mirror_of(template(head))
+    assert distance.max() < 1e-4  # 1e-6 m
+    assert (mirror[mirror] == np.arange(len(mirror))).all()
+
+
+def test_no_edge_has_more_than_two_faces(head: HeadModel) -> None:
+    assert max(_edge_counts(head.faces.numpy()).values()) == 2
+
+
+def test_every_inner_edge_is_wound_both_ways(head: HeadModel) -> None:
+    faces = head.faces.numpy()
+    directed = Counter(map(tuple, np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2).tolist()))
+    assert max(directed.values()) == 1
+
+
+def test_the_skin_is_open_only_behind_the_lids_and_at_the_collar(head: HeadModel) -> None:
+    border = [edge for edge, uses in _edge_counts(_skin_faces(head)).items() if uses == 1]
+    neighbours: dict[int, list[int]] = {}
+    for a, b in border:
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
+    loops, left = [], set(neighbours)
+    while left:
+        stack, loop = [left.pop()], set()
+        while stack:
+            vertex = stack.pop()
+            loop.add(vertex)
+            stack += [other for other in neighbours[vertex] if other not in loop]
+        left -= loop
+        loops.append(len(loop))
+    assert sorted(loops) == [32, 32, 72]
+
+
+def test_no_triangle_is_degenerate(head: HeadModel) -> None:
+    area = np.linalg.norm(normals(template(head), head.faces.numpy()), axis=1) / 2
+    assert area.min() > 1e-5  # cm^2
+
+
+def test_texture_areas_are_positive(head: HeadModel) -> None:
+    corners = head.uv[head.uv_faces]
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    assert (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).min() > 0
+    assert head.uv.min() >= 0 and head.uv.max() <= 1
+
+
+def test_the_skull_has_a_humans_size(head: HeadModel) -> None:
+    vertices = template(head)[region(head, "skin") & ~region(head, "left_ear") & ~region(head, "right_ear")]
+    skull = vertices[vertices[:, 1] > -3]
+    assert abs(skull[:, 1].max() - 12) <= 0.5
+    assert 14.8 <= np.ptp(skull[:, 0]) <= 16.0
+    assert abs(skull[:, 2].min() + 17.8) <= 0.3
+
+
+def test_landmarks_lie_where_the_mean_face_has_them(head: HeadModel) -> None:
+    """Within 0.02 cm; the lids are relaxed and the irises have a human size, so they are left out."""
+    expected = base.load()
+    found = head.landmarks(head.v_template[None])[0].double().numpy() * 100
+    error = np.linalg.norm(found - expected.points, axis=1)
+    lids = {*base_lids(), *(int(expected.mirror[index]) for index in base_lids())}
+    others = [index for index in range(468) if index not in lids and index not in (13, 14)]
+    assert error[others].max() < 0.02
+    assert error[[13, 14]].max() < 0.04  # the lips were closed
+
+
+def base_lids() -> tuple[int, ...]:
+    """Landmarks of the right eye that relaxing the lids moves."""
+    edges = (33, 246, 161, 160, 159, 158, 157, 173, 133, 7, 163, 144, 145, 153, 154, 155)
+    return (*edges, *CREASE_UPPER, *CREASE_UPPER_FAR, 25, 110, 24, 23, 22, 26, 112)
+
+
+def test_neutral_lips_touch(head: HeadModel) -> None:
+    vertices = template(head)
+    gap = vertices[list(LIP_UPPER[3][1:])] - vertices[list(LIP_LOWER[3][1:])]
+    assert np.linalg.norm(gap, axis=1).max() <= 0.02
+
+
+def test_the_eye_opening_of_a_calm_person_is_a_centimetre(head: HeadModel) -> None:
+    vertices = template(head)
+    assert abs(np.linalg.norm(vertices[159] - vertices[145]) - 1.0) < 0.05
+
+
+@pytest.mark.parametrize("pitch", [-20.0, 0.0, 20.0])
+def test_no_tooth_shows_through_closed_lips(head: HeadModel, pitch: float) -> None:
+    seen = _visible_faces(head, pitch)
+    for name in ("teeth_upper", "teeth_lower", "tongue", "mouth_interior"):
+        assert not head.regions[name][seen].all(1).any(), name
+
+
+def test_eyeballs_are_seen_between_the_lids(head: HeadModel) -> None:
+    seen = _visible_faces(head, 0.0)
+    for name in ("left_eyeball", "right_eyeball"):
+        assert head.regions[name][seen].all(1).any()
+
+
+def _visible_faces(head: HeadModel, pitch: float) -> torch.Tensor:
+    """Corners [N,3] of the faces that own a pixel in a 400-pixel picture of the neutral face."""
+    view = View(centre=(0.0, -0.04, 0.0), extent=0.16, size=400)
+    angle = torch.tensor(pitch).deg2rad()
+    cosine, sine = angle.cos(), angle.sin()
+    turn = torch.tensor([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    placed = (head.v_template - torch.tensor(view.centre)) @ turn.T
+    camera = placed * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, 0.9])
+    focal = view.size * 0.9 / view.extent
+    K = torch.tensor([[focal, 0, view.size / 2], [0, focal, view.size / 2], [0, 0, 1]])
+    face, _, _ = rasterise(camera[None].contiguous(), head.faces, K[None], view.size, view.size)
+    return head.faces[face[face >= 0].long().unique()]

@@ -1,0 +1,112 @@
+"""The embedded head keeps HeadModel's contract."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from avatar.errors import HeadsplatError
+from avatar.head import HeadModel, load_head
+from avatar.head.generate.expressions import NAMES
+from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+
+REGIONS = (
+    "face", "forehead", "nose", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_ear", "right_ear",
+    "scalp", "neck", "torso", "left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue",
+    "mouth_interior", "skin",
+)  # fmt: skip
+JOINTS_AT = ((0, -0.22, -0.10), (0, -0.16, -0.096), (0, -0.013, -0.063))  # metres: root, neck, jaw
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    return load_head()
+
+
+def test_the_same_source_gives_the_same_object() -> None:
+    assert load_head("embedded") is load_head("embedded")
+
+
+def test_an_unknown_source_is_refused_with_what_to_do() -> None:
+    with pytest.raises(HeadsplatError, match=r"only 'embedded' is supported.*--head embedded"):
+        load_head("flame2023.pkl")
+
+
+def test_expressions_are_arkit_in_live_link_order_and_two_lids(head: HeadModel) -> None:
+    assert head.expression_names == NAMES and len(NAMES) == 54
+    assert NAMES[0] == "eyeBlinkLeft" and NAMES[51:] == ("tongueOut", "eyelidLeft", "eyelidRight")
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_every_required_region_has_vertices(head: HeadModel, name: str) -> None:
+    assert head.regions[name].dtype == torch.bool
+    assert head.regions[name].any() and not head.regions[name].all()
+
+
+def test_sides_are_the_subjects_own(head: HeadModel) -> None:
+    for part in ("eyeball", "ear", "eye_region"):
+        assert head.v_template[head.regions[f"left_{part}"], 0].mean() > 0.02
+        assert head.v_template[head.regions[f"right_{part}"], 0].mean() < -0.02
+
+
+def test_joints_lie_where_the_specification_puts_them(head: HeadModel) -> None:
+    joints = head.joint_locations(torch.zeros(head.shapedirs.shape[2]))
+    assert torch.allclose(joints[:3], torch.tensor(JOINTS_AT), atol=1e-4)
+    for joint, name in ((LEFT_EYE, "left_eyeball"), (RIGHT_EYE, "right_eyeball")):
+        distance = (head.v_template[head.regions[name]] - joints[joint]).norm(dim=1)
+        assert distance.min() > 0.0119 and distance.max() < 0.0126
+
+
+def test_eye_joints_follow_the_eyeballs_of_another_person(head: HeadModel) -> None:
+    identity = torch.randn(head.shapedirs.shape[2], generator=torch.Generator().manual_seed(0))
+    vertices, joints = head.identity_vertices(identity), head.joint_locations(identity)
+    for joint, name in ((LEFT_EYE, "left_eyeball"), (RIGHT_EYE, "right_eyeball")):
+        distance = (vertices[head.regions[name]] - joints[joint]).norm(dim=1)
+        assert distance.min() > 0.0118 and distance.max() < 0.0127
+
+
+def test_skin_weights_sum_to_one_with_at_most_three_joints(head: HeadModel) -> None:
+    assert (head.lbs_weights.sum(1) - 1).abs().max() < 1e-6
+    assert head.lbs_weights.min() >= 0
+    assert (head.lbs_weights > 1e-4).sum(1).max() <= 3
+    assert head.lbs_weights.shape[1] == len(JOINT_NAMES)
+
+
+def test_neutral_parameters_give_the_template(head: HeadModel) -> None:
+    vertices = head.vertices(head.neutral_params(2))
+    assert torch.allclose(vertices, head.v_template.expand(2, -1, -1), atol=1e-6)
+
+
+def test_opening_the_jaw_joint_lowers_the_chin_and_holds_the_upper_teeth(head: HeadModel) -> None:
+    params = head.neutral_params()
+    params.joint_rot[0, 2, 0] = 0.3
+    moved = (head.vertices(params)[0] - head.v_template).norm(dim=1)
+    assert moved[head.regions["teeth_lower"]].min() > 0.01
+    assert moved[head.regions["teeth_upper"]].max() < 1e-6
+
+
+def test_irises_lie_on_their_eyeballs_right_first(head: HeadModel) -> None:
+    irises = head.landmarks(head.v_template[None])[0, 468:].reshape(2, 5, 3)
+    assert irises[0, 0, 0] < 0 < irises[1, 0, 0]
+    for iris in irises:
+        assert ((iris[1:, :2] - iris[0, :2]).norm(dim=1) - 0.0059).abs().max() < 2e-4
+    assert torch.allclose(irises[0, 1, :2] - irises[0, 0, :2], torch.tensor([0.0059, 0.0]), atol=2e-4)
+    assert torch.allclose(irises[1, 1, :2] - irises[1, 0, :2], torch.tensor([0.0059, 0.0]), atol=2e-4)
+
+
+def test_identity_moves_the_face_but_not_the_collar(head: HeadModel) -> None:
+    size = head.shapedirs.norm(dim=1).amax(0)
+    assert head.shapedirs.shape[2] >= 100 and size.min() > 3e-4 and size.max() < 0.012
+    collar = head.v_template[:, 1] < -0.21
+    assert head.shapedirs[collar].abs().max() < 1e-4
+
+
+def test_identity_modes_hold_no_rigid_motion_or_scaling_of_the_face(head: HeadModel) -> None:
+    face = torch.arange(468)
+    offset = head.v_template[face] - head.v_template[face].mean(0)
+    axes = torch.eye(3)
+    motions = [axis.expand(468, 3) for axis in axes]
+    motions += [torch.linalg.cross(axis.expand(468, 3), offset) for axis in axes] + [offset]
+    basis = torch.stack([motion / motion.norm() for motion in motions]).reshape(7, -1)
+    modes = head.shapedirs[face].reshape(-1, head.shapedirs.shape[2])
+    assert ((basis @ modes).abs() <= 0.02 * modes.norm(dim=0) + 1e-6).all()

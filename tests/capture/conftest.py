@@ -1,0 +1,28 @@
+"""Fixtures of the capture tests: the real models, and a real face where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avatar.errors import HeadsplatError
+from capture.models import WHEEL_MEMBERS, model_path
+
+
+@pytest.fixture(scope="session")
+def face_models() -> None:
+    """The real models are in the cache (fetched if need be); the test is skipped where they cannot be had."""
+    try:
+        for name in WHEEL_MEMBERS:
+            model_path(name)
+    except HeadsplatError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder and no models of the user's own; the folder the models would go to."""
+    monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HEADSPLAT_MODELS", raising=False)
+    return tmp_path / "cache" / "models"

@@ -1,0 +1,81 @@
+"""A made-up landmark model and clips of it, for tests of the tracker that need no head and no network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from capture.tracker.clip import Observations
+from capture.tracker.indices import LEFT_CORNER, LEFT_IRIS, RIGHT_CORNER, RIGHT_IRIS
+from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.problem import Pinhole, State
+from capture.tracker.rotation import exp_rotation
+
+CAMERA = Pinhole(900.0, 256.0, 256.0)
+
+
+def make_model(seed: int = 0, identities: int = 12, expressions: int = 10) -> LandmarkModel:
+    """A face-like cloud of 468 landmarks with smooth random bases."""
+    rng = np.random.default_rng(seed)
+    flat = rng.uniform(-1, 1, (468, 2)) * [0.07, 0.09]
+    depth = 0.03 - 6.0 * (flat**2).sum(1) + 0.03 * np.exp(-600 * (flat**2).sum(1))
+    base = np.column_stack([flat, depth])
+    base[RIGHT_CORNER], base[LEFT_CORNER] = (-0.045, 0.03, 0.0), (0.045, 0.03, 0.0)
+
+    def bumps(count: int, size: float, width: float) -> np.ndarray:
+        centers = base[rng.integers(0, 468, count)]
+        falloff = np.exp(-((base[:, None] - centers) ** 2).sum(-1) / (2 * width**2))
+        return (falloff[:, None, :] * rng.normal(size=(1, 3, count)) * size).reshape(1404, count)
+
+    names = ("eyeBlinkLeft", "eyeBlinkRight", "jawOpen", *(f"shape{k}" for k in range(expressions - 3)))
+    eyes = np.array([[0.032, 0.03, -0.012], [-0.032, 0.03, -0.012]])
+    return LandmarkModel(
+        base=base,
+        identity_basis=bumps(identities, 0.002, 0.04),
+        expression_basis=bumps(expressions, 0.008, 0.03),
+        names=names,
+        columns=np.arange(expressions),
+        exclusive=np.zeros((0, 2), dtype=np.int64),
+        eye_centers=eyes,
+        eye_basis=np.zeros((6, identities)),
+        iris=eyes + np.array([0.0, 0.0, 0.0125]),
+        iris_basis=np.zeros((6, identities)),
+    )
+
+
+def make_states(count: int, expressions: int = 10, turn: float = 0.5, roll: float = 0.0) -> list[State]:
+    """A head that turns `turn` radians either way, nods and talks, `roll` radians about the camera's axis."""
+    upright = exp_rotation(np.array([0.0, 0.0, roll]))
+    states = []
+    for k in range(count):
+        yaw, pitch = turn * np.sin(k / 13), 0.15 * np.sin(k / 9)
+        rotation = upright @ exp_rotation(np.array([0, yaw, 0.0])) @ exp_rotation(np.array([-pitch, 0, 0.0]))
+        place = np.array([0.01 * np.sin(k / 20), 0.01 * np.cos(k / 17), -0.8 + 0.03 * np.sin(k / 25)])
+        weights = np.clip(np.sin(k / 8 + 2.0 * np.arange(expressions)) - 0.6, 0, 1)
+        states.append(State(rotation, place, weights))
+    return states
+
+
+def observe(
+    model: LandmarkModel,
+    identity: np.ndarray,
+    states: list[State],
+    time: np.ndarray,
+    noise: float = 0.0,
+    gaze: tuple[float, float] = (0.0, 0.0),
+    seed: int = 1,
+) -> Observations:
+    """Landmarks of `states` at `time` seconds, `noise` pixels of error, eyes turned by `gaze` (yaw, pitch)."""
+    rng = np.random.default_rng(seed)
+    centers, irises = model.eyes(identity)
+    turn = exp_rotation(np.array([0.0, gaze[0], 0.0])) @ exp_rotation(np.array([-gaze[1], 0.0, 0.0]))
+    points = np.zeros((len(states), 478, 3))
+    for k, state in enumerate(states):
+        rest = model.neutral(identity) + (model.expression_basis @ state.expression).reshape(-1, 3)
+        world = rest @ state.rotation.T + state.translation
+        points[k, :468, :2] = CAMERA.project(world)
+        points[k, :468, 2] = -(world[:, 2] - state.translation[2]) * CAMERA.focal / -state.translation[2]
+        for eye, start in enumerate((LEFT_IRIS, RIGHT_IRIS)):
+            iris = centers[eye] + turn @ (irises[eye] - centers[eye])
+            points[k, start : start + 5, :2] = CAMERA.project(state.rotation @ iris + state.translation)
+    points[..., :2] += rng.normal(0, noise, points[..., :2].shape) if noise else 0.0
+    return Observations(points, np.zeros((len(states), 478)), np.ones(len(states)), np.asarray(time, dtype=np.float64))

@@ -1,0 +1,110 @@
+"""`headsplat capture`, and the capture `headsplat train` makes of a video, with the pipeline itself replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import capture.pipeline
+from avatar import cli
+from avatar.captured import FACTS_FILE, Capture
+from avatar.cli.capture import CaptureRequest, reuse_or_capture
+from avatar.errors import HeadsplatError
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Options of every run of a pipeline that writes a tiny capture and one warning."""
+    runs: list[Any] = []
+
+    def run_capture(source: Path, out: Path, options: Any, progress: Callable[[str, int, int], None]) -> Capture:
+        runs.append(options)
+        for name in ("landmarks", "mattes", "track"):
+            progress(name, 1, 2)
+            progress(name, 2, 2)
+        tiny_capture(out, frames=10)
+        facts = json.loads((out / FACTS_FILE).read_text())
+        facts["source"]["sha256"] = capture.pipeline.file_digest(source)
+        facts["split"] = {"mode": options.split.mode, "value": options.split.value}
+        facts["warnings"] = ["the picture is dark"]
+        facts["consent"] = options.consent
+        (out / FACTS_FILE).write_text(json.dumps(facts))
+        return Capture.load(out)
+
+    monkeypatch.setattr(capture.pipeline, "run_capture", run_capture)
+    return runs
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "selfie.mp4"
+    path.write_bytes(b"any bytes: the pipeline is replaced")
+    return path
+
+
+def test_capture_shows_its_stages_warnings_and_result(
+    pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--test-every", "5", "--max-frames", "50", "--consent", "it is me"]
+    assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), *flags]) == 0
+    printed = capsys.readouterr()
+    assert [line.split(":")[0] for line in printed.err.splitlines() if "done in" in line] == [
+        "landmarks",
+        "mattes",
+        "track",
+    ]
+    assert "warning: the picture is dark" in printed.err
+    assert "10 frames of 64x64, 2 held out" in printed.out
+    (options,) = pipeline
+    assert (options.test_every, options.max_frames, options.consent) == (5, 50, "it is me")
+
+
+def test_train_captures_a_video_once_and_uses_that_again(
+    pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.toml").write_text("steps = 5\ngaussians = 100\n")
+    arguments = ["train", str(video), "-o", str(tmp_path / "me.avatar"), "--config", str(tmp_path / "fast.toml")]
+    assert cli.main(arguments) == 0
+    assert "capturing selfie.mp4 into" in capsys.readouterr().err
+    assert (tmp_path / "me.capture" / FACTS_FILE).exists()
+    assert cli.main([*arguments, "--overwrite"]) == 0
+    assert "using the finished capture" in capsys.readouterr().err
+    assert len(pipeline) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "every", "sentence"),
+    [
+        (b"another video", None, "a capture of another video is there"),
+        (None, 5, "a capture with another split is there"),
+    ],
+)
+def test_capture_of_something_else_is_not_mistaken_for_this_one(
+    pipeline: list[Any], video: Path, tmp_path: Path, content: bytes | None, every: int | None, sentence: str
+) -> None:
+    folder = tmp_path / "me.capture"
+    reuse_or_capture(CaptureRequest(video, folder), overwrite=False)
+    if content is not None:
+        video.write_bytes(content)
+    with pytest.raises(HeadsplatError, match=f"{sentence}; give --overwrite to capture again"):
+        reuse_or_capture(CaptureRequest(video, folder, test_every=every), overwrite=False)
+    assert len(pipeline) == 1
+
+
+def test_interrupted_pipeline_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: Any) -> Capture:
+        arguments[3]("landmarks", 1, 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(capture.pipeline, "run_capture", interrupted)
+    assert cli.main(["capture", str(video), "-o", str(tmp_path / "c")]) == 130
+    printed = capsys.readouterr().err
+    assert "stopped by Ctrl-C" in printed.splitlines()[-1]
+    assert "done in" not in printed

@@ -1,0 +1,71 @@
+"""`headsplat demo` on a tiny capture in place of the synthetic video: what it leaves and what its report says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import avatar.cli.capture
+import capture.synthetic.video
+from avatar import cli
+from avatar.captured import Capture
+from avatar.video import write_video
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished demo."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+
+    def make_video(path: Path, options: Any, progress: Any) -> None:
+        write_video(path, np.zeros((4, 64, 64, 3), np.uint8), 30.0)
+
+    def make_capture(request: Any, overwrite: bool) -> Capture:
+        return tiny_capture(request.out, frames=24)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capture.synthetic.video, "make_video", make_video)
+        patch.setattr(avatar.cli.capture, "make_capture", make_capture)
+        assert cli.main(["demo", "-o", str(folder), "--seconds", "1", "--size", "64"]) == 0
+    return folder
+
+
+def test_demo_leaves_an_avatar_videos_figures_and_a_report(demo: Path) -> None:
+    expected = {"demo.avatar", "demo.toml", "phone.mp4", "own_motion.mp4", "puppet.mp4", "evaluation.json"}
+    expected |= {"comparison.png", "puppet.png", "report.md", "report.html", "capture", "demo.preview.png"}
+    assert {path.name for path in demo.iterdir()} == expected
+
+
+def test_report_page_stands_alone(demo: Path) -> None:
+    page = (demo / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert len(sources) == 5
+    assert all(source.startswith("data:") for source in sources)
+
+
+def test_report_names_the_baselines_and_calls_the_person_synthetic(demo: Path) -> None:
+    for name in ("report.md", "report.html"):
+        text = (demo / name).read_text(encoding="utf-8")
+        assert "a face that never moves" in text
+        assert "they say nothing about accuracy on people" in text
+
+
+def test_markdown_report_shows_pictures_that_are_there(demo: Path) -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (demo / "report.md").read_text(encoding="utf-8"))
+    assert pictures
+    assert all((demo / name).is_file() for name in pictures)
+
+
+def test_demo_does_not_replace_an_earlier_one_unasked(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "-o", str(demo)]) == 1
+    assert "exists already; give --overwrite" in capsys.readouterr().err
+
+
+def test_demo_wants_enough_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "-o", str(tmp_path / "d"), "--frames", "10"]) == 1
+    assert "--frames: expected at least 40, got 10" in capsys.readouterr().err

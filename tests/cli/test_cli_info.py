@@ -1,0 +1,111 @@
+"""`headsplat info` and `headsplat doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatar import cli
+from avatar.cli import doctor
+from avatar.video import write_video
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    write_video(path, [np.full((64, 96, 3), level, np.uint8) for level in (0, 80, 160)], 25.0)
+    return path
+
+
+def failure(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    assert cli.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return printed.err
+
+
+def test_info_of_a_video_as_json(capsys: pytest.CaptureFixture[str], video: Path) -> None:
+    assert cli.main(["info", str(video), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["kind"], facts["width"], facts["height"]) == ("video", 96, 64)
+    assert facts["fps"] == pytest.approx(25)
+
+
+def test_info_of_a_video_as_text(capsys: pytest.CaptureFixture[str], video: Path) -> None:
+    assert cli.main(["info", str(video)]) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["kind"] == "video"
+    assert lines["width"] == "96"
+
+
+def test_info_of_nothing_says_what_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "none.mp4: no such file or folder; give" in failure(capsys, ["info", str(tmp_path / "none.mp4")])
+
+
+def test_info_of_a_text_file_says_it_is_no_video(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello\n")
+    assert "notes.txt is not a video" in failure(capsys, ["info", str(path)])
+
+
+def test_info_of_a_folder_without_capture_says_how_to_make_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert "not a finished capture (capture.json is missing)" in failure(capsys, ["info", str(tmp_path)])
+
+
+def test_info_of_a_capture_of_another_version_names_both(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "capture.json").write_text('{"magic": "headsplat-capture", "version": 99}')
+    text = failure(capsys, ["info", str(tmp_path)])
+    assert "capture version 99, this headsplat reads version 1; capture the video again" in text
+
+
+def test_info_of_a_damaged_avatar_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}")
+    assert "me.avatar: not an avatar file, or a damaged one" in failure(capsys, ["info", str(path)])
+
+
+def test_info_of_an_avatar_of_a_newer_version_says_update(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    header = {"magic": "headsplat-avatar", "version": 99}
+    save_file({"x": torch.zeros(1)}, tmp_path / "new.avatar", metadata={"headsplat": json.dumps(header)})
+    text = failure(capsys, ["info", str(tmp_path / "new.avatar")])
+    assert "avatar version 99, this headsplat reads up to 1; update headsplat" in text
+
+
+def test_doctor_reports_every_part_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert {"python", "platform", "cores", "native_kernels", "cuda", "packages", "optional", "models", "video"} <= set(
+        facts
+    )
+    assert facts["ready"] is True
+    assert "h264" in facts["video"]["decoders"]
+    assert facts["cuda"].startswith(("yes: ", "no: "))
+
+
+def test_doctor_names_the_command_for_a_missing_optional_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor.OPTIONAL_PACKAGES, "no_such_package", ("nsp", "pip install nsp", "magic"))
+    assert doctor.examine()["optional"]["no_such_package"] == "missing (magic); `pip install nsp`"
+
+
+def test_doctor_fails_when_a_needed_package_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(doctor.CORE_PACKAGES, "no_such_package", "nsp")
+    assert cli.main(["doctor"]) == 1
+    assert "missing; `pip install nsp`" in capsys.readouterr().out
+
+
+def test_doctor_survives_a_part_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> str:
+        raise RuntimeError("no driver")
+
+    monkeypatch.setattr(doctor, "_cuda", broken)
+    assert doctor.examine()["cuda"] == "failed: RuntimeError: no driver"

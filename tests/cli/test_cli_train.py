@@ -1,0 +1,323 @@
+"""`headsplat train`, `capture`, `eval` and `render` on a tiny capture, and every sentence they may end with."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import pytest
+
+from avatar import cli
+from avatar.captured import Capture
+from avatar.config import load_config
+from avatar.train_config import TrainConfig
+from tests.support.tiny import tiny_capture
+
+FAST = "steps = 30\ngaussians = 300\nbases = 3\n"
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return tiny_capture(tmp_path_factory.mktemp("cli") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def trained(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny avatar with everything `headsplat train` writes beside it."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "fast.toml").write_text(FAST)
+    out = folder / "tiny.avatar"
+    assert (
+        cli.main(["train", str(capture.root), "-o", str(out), "--config", str(folder / "fast.toml"), "--size", "48"])
+        == 0
+    )
+    return out
+
+
+def failure(capsys: pytest.CaptureFixture[str], arguments: list[Any], code: int = 1) -> str:
+    capsys.readouterr()
+    assert cli.main([str(argument) for argument in arguments]) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    return lines[-1]
+
+
+def test_train_writes_avatar_preview_and_resolved_settings(trained: Path) -> None:
+    names = {path.name for path in trained.parent.iterdir()}
+    assert names == {"fast.toml", "tiny.avatar", "tiny.preview.png", "tiny.toml"}
+    settings = load_config(trained.with_name("tiny.toml"), TrainConfig())
+    assert (settings.steps, settings.gaussians, settings.size) == (30, 300, 48)
+
+
+def test_train_says_that_avatars_are_of_people(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.toml").write_text(FAST)
+    arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml"]
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert "train only on someone who has agreed" in capsys.readouterr().err
+
+
+def test_train_does_not_replace_an_avatar_unasked(
+    capture: Capture, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = trained.read_bytes()
+    text = failure(capsys, ["train", capture.root, "-o", trained])
+    assert "tiny.avatar: exists already; give --overwrite to replace it" in text
+    assert trained.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--size", "8"], "--size: 8 pixels are too few; give at least 32"),
+        (["--max-seconds", "0"], "--max-seconds: expected more than 0, got 0"),
+        (["--test-every", "5"], "a capture carries its own split"),
+        (["--resume"], "nothing to resume here; leave --resume out"),
+        (["--config", "none.toml"], "none.toml: no such configuration file"),
+    ],
+)
+def test_train_refuses_flags_with_a_sentence(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], sentence: str
+) -> None:
+    assert sentence in failure(capsys, ["train", capture.root, "-o", tmp_path / "a.avatar", *flags])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_names_the_nearest_key_for_an_unknown_one(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my.toml").write_text("gausians = 3\n")
+    arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "my.toml"]
+    assert "unknown key `gausians`; did you mean `gaussians`?" in failure(capsys, arguments)
+
+
+def test_train_wants_the_name_to_end_in_avatar(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.ply"])
+    assert "an avatar's name ends in .avatar; write -o" in text
+
+
+@pytest.mark.parametrize("command", ["train", "capture"])
+def test_missing_video_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    text = failure(capsys, [command, tmp_path / "none.mp4", "-o", tmp_path / "out.avatar"])
+    assert "none.mp4: no such file; give a video" in text
+
+
+@pytest.mark.parametrize("command", ["train", "capture"])
+def test_file_that_is_no_video_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    (tmp_path / "notes.mp4").write_text("hello\n")
+    text = failure(capsys, [command, tmp_path / "notes.mp4", "-o", tmp_path / "out.avatar"])
+    assert "notes.mp4 is not a video headsplat can read" in text
+
+
+def test_two_splits_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clip.mp4").write_text("x")
+    flags = ["--test-fraction", "0.2", "--test-every", "5"]
+    text = failure(capsys, ["capture", tmp_path / "clip.mp4", "-o", tmp_path / "c", *flags])
+    assert "--test-fraction and --test-every: both given" in text
+
+
+def test_capture_does_not_replace_a_capture_unasked(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clip.mp4").write_text("x")
+    text = failure(capsys, ["capture", tmp_path / "clip.mp4", "-o", capture.root])
+    assert "exists already; give --overwrite" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EACCES, "permission denied; choose a place you may write to"),
+    ],
+)
+def test_train_on_a_refusing_disk_leaves_nothing_half_written(
+    capture: Capture,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    sentence: str,
+) -> None:
+    def refuse(source: Any, target: Any) -> None:
+        raise OSError(code, os.strerror(code), str(target))
+
+    (tmp_path / "fast.toml").write_text(FAST)
+    monkeypatch.setattr(os, "replace", refuse)
+    arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml"]
+    assert sentence in failure(capsys, arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
+
+
+def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatar.train import Trainer
+
+    step = Trainer.step
+
+    def interrupted_step(trainer: Trainer, fraction: float) -> float:
+        if trainer.steps_done == 10:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer, fraction)
+
+    (tmp_path / "fast.toml").write_text(FAST)
+    arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml"]
+    monkeypatch.setattr(Trainer, "step", interrupted_step)
+    text = failure(capsys, arguments, code=130)
+    assert "stopped by Ctrl-C" in text and "--resume goes on from there" in text
+    assert (tmp_path / "a.avatar").exists() and (tmp_path / "a.checkpoint").exists()
+
+    monkeypatch.setattr(Trainer, "step", step)
+    assert cli.main([*map(str, arguments), "--resume"]) == 0
+    assert not (tmp_path / "a.checkpoint").exists()
+    capsys.readouterr()
+    assert cli.main(["info", str(tmp_path / "a.avatar"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"]["steps"] == 30
+
+
+def test_interrupt_handler_is_put_back(trained: Path) -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_info_of_an_avatar_tells_its_training(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(trained), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["kind"], facts["gaussians"], facts["settings"]["size"]) == ("avatar", 300, 48)
+    assert facts["capture"]["name"] == "tiny"
+
+
+def test_info_of_a_capture_counts_its_frames(capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(capture.root), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["kind"], facts["frames"], facts["test_frames"]) == ("capture", 24, 4)
+
+
+def test_eval_writes_table_figures_and_pictures(
+    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = ["--json", tmp_path / "e.json", "--markdown", tmp_path / "e.md", "--save-images", tmp_path / "pictures"]
+    assert cli.main([str(argument) for argument in ["eval", trained, capture.root, *outputs]]) == 0
+    printed = capsys.readouterr().out
+    assert "| test |" in printed and "| static head |" in printed
+    figures = json.loads((tmp_path / "e.json").read_text())
+    assert figures["width"] == 48
+    assert figures["test"]["psnr"] > 10
+    assert (tmp_path / "e.md").read_text().startswith("| row |")
+    assert len(list((tmp_path / "pictures" / "tracked").glob("pred_*.png"))) == 4
+
+
+def test_eval_does_not_replace_figures_unasked(
+    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e.json").write_text("{}")
+    assert "exists already" in failure(capsys, ["eval", trained, capture.root, "--json", tmp_path / "e.json"])
+
+
+def test_eval_wants_an_lpips_file_that_exists(
+    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = failure(capsys, ["eval", trained, capture.root, "--lpips", tmp_path / "none.onnx"])
+    assert "none.onnx: no such file; give an LPIPS network in ONNX format" in text
+
+
+def test_render_of_the_own_track_has_every_frame_at_its_time(capture: Capture, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.mp4"
+    assert cli.main(["render", str(trained), "--motion", str(capture.root), "-o", str(out)]) == 0
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        times = [float(frame.pts * stream.time_base) for frame in container.decode(stream)]
+    assert times == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
+
+
+def test_render_to_pictures_with_size_range_and_background(capture: Capture, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    flags = ["--size", "80x60", "--frames", "2:5", "--background", "#0000ff"]
+    assert cli.main(["render", str(trained), "--motion", str(capture.root), "-o", str(out), *flags]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    picture = cv2.imread(str(out / "00000.png"))
+    assert picture.shape == (60, 80, 3)
+    assert picture[0, 0].tolist() == [255, 0, 0]
+
+
+def test_render_at_a_constant_rate_covers_the_same_time(capture: Capture, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    arguments = ["render", str(trained), "--motion", str(capture.root), "-o", str(out), "--fps", "60"]
+    assert cli.main(arguments) == 0
+    assert len(list(out.iterdir())) == 47
+
+
+def test_render_with_another_persons_motion_says_that_it_is_retold(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_capture(tmp_path / "other", frames=10, seed=5)
+    out = tmp_path / "frames"
+    assert cli.main(["render", str(trained), "--motion", str(other.root), "-o", str(out)]) == 0
+    assert "its motion is retold for the avatar's person" in capsys.readouterr().err
+    assert len(list(out.iterdir())) == 10
+
+
+def test_render_replaces_a_folder_of_pictures_only_when_asked_and_only_pictures(
+    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "frames"
+    out.mkdir()
+    arguments = ["render", trained, "--motion", capture.root, "-o", out, "--frames", ":2"]
+    assert "exists already; give --overwrite" in failure(capsys, arguments)
+    (out / "thesis.doc").touch()
+    assert "holds other things too (thesis.doc)" in failure(capsys, [*arguments, "--overwrite"])
+    (out / "thesis.doc").unlink()
+    assert cli.main([str(argument) for argument in [*arguments, "--overwrite"]]) == 0
+    assert len(list(out.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4 or a folder"),
+        (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
+        (["-o", "take.mp4", "--size", "big"], "--size: 'big' is no size"),
+        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
+        (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
+    ],
+)
+def test_render_refuses_flags_with_a_sentence(
+    capture: Capture,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in failure(capsys, ["render", trained, "--motion", capture.root, *flags])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_render_takes_capture_folders_only_so_far(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "take.csv").touch()
+    text = failure(capsys, ["render", trained, "--motion", tmp_path / "take.csv", "-o", tmp_path / "x.mp4"])
+    assert "only capture folders can drive an avatar so far" in text
+
+
+def test_render_of_a_truncated_avatar_is_a_sentence(
+    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.avatar"
+    shutil.copy(trained, short)
+    os.truncate(short, short.stat().st_size // 2)
+    text = failure(capsys, ["render", short, "--motion", capture.root, "-o", tmp_path / "x.mp4"])
+    assert "short.avatar: not an avatar file, or a damaged one; train or copy it again" in text

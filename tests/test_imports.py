@@ -1,0 +1,138 @@
+"""Who may import whom (the layers of the project), checked on the syntax tree, lazy and relative imports included."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("avatar", "capture", "viewer", "cuda_ext")
+#: Optional packages that no module may need at import time.
+OPTIONAL = (
+    "smplx",
+    "gsplat",
+    "nvdiffrast",
+    "tinycudann",
+    "lpips",
+    "onnxruntime",
+    "imgui_bundle",
+    "moderngl",
+    "pyvirtualcam",
+)
+
+
+def imports_of(path: Path, root: Path = ROOT) -> Iterator[tuple[str, int, bool]]:
+    """(absolute module, line, whether it runs only inside a function) of every import in the file."""
+    package = path.relative_to(root).parts[:-1]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lazy = {
+        id(inner)
+        for outer in ast.walk(tree)
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for inner in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno, id(node) in lazy
+        elif isinstance(node, ast.ImportFrom):
+            above = list(package[: len(package) - node.level + 1]) if node.level else []
+            base = ".".join(above + ([node.module] if node.module else []))
+            for alias in node.names:
+                yield f"{base}.{alias.name}", node.lineno, id(node) in lazy
+        elif isinstance(node, ast.Call) and _is_import_call(node):
+            argument = node.args[0] if node.args else None
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                yield argument.value, node.lineno, id(node) in lazy
+
+
+def _is_import_call(node: ast.Call) -> bool:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return name in ("import_module", "__import__")
+
+
+def violation(module: str, imported: str, lazy: bool) -> str | None:
+    """Why `module` may not import `imported`, or None; both dotted, `module` with its package."""
+    layer, target = module.split(".")[0], imported.split(".")[0]
+    if target not in OURS or target == layer:
+        return None
+    if layer == "cuda_ext":
+        return "cuda_ext imports nothing of ours"
+    if module.startswith("avatar.cli"):
+        return None if lazy or target == "avatar" else "avatar.cli imports the other packages inside functions only"
+    if layer == "avatar":
+        return (
+            None
+            if (module, target) == ("avatar.ops", "cuda_ext")
+            else "avatar reaches cuda_ext only, through avatar/ops.py"
+        )
+    return None if target == "avatar" else f"{layer} imports avatar only"
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_imports_only_what_its_layer_may(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    broken = [
+        f"line {line}: {imported}: {reason}"
+        for imported, line, lazy in imports_of(path)
+        if (reason := violation(module, imported, lazy))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_optional_packages_are_imported_inside_functions_only(path: Path) -> None:
+    eager = [
+        f"line {line}: {name}" for name, line, lazy in imports_of(path) if not lazy and name.split(".")[0] in OPTIONAL
+    ]
+    assert not eager, "\n".join(eager)
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "broken"),
+    [
+        ("avatar/rig.py", "import cuda_ext", True),
+        ("avatar/rig.py", "def f():\n    from cuda_ext import kernels", True),
+        ("avatar/head/model.py", "from ...capture import sources", True),
+        ("avatar/rig.py", "import importlib\nimportlib.import_module('viewer.window')", True),
+        ("avatar/ops.py", "import cuda_ext", False),
+        ("avatar/ops.py", "import capture", True),
+        ("capture/live.py", "from viewer import window", True),
+        ("viewer/window.py", "import capture.sources", True),
+        ("capture/live.py", "import cuda_ext", True),
+        ("capture/live.py", "from avatar import ops", False),
+        ("cuda_ext/__init__.py", "import avatar", True),
+        ("avatar/cli/live.py", "import capture.live", True),
+        ("avatar/cli/live.py", "def run():\n    import capture.live", False),
+    ],
+)
+def test_rules_catch_the_imports_they_name(tmp_path: Path, file: str, code: str, broken: bool) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(code)
+    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    found = any(violation(module, imported, lazy) for imported, _, lazy in imports_of(path, tmp_path))
+    assert found == broken
+
+
+def test_importing_avatar_loads_neither_torch_nor_anything_optional() -> None:
+    code = f"import sys, avatar; print(sorted(set(sys.modules) & {{'torch', 'cv2', 'av', 'cuda_ext', *{OPTIONAL!r}}}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_public_name_of_avatar_resolves() -> None:
+    import avatar
+
+    assert sorted(avatar.__all__) == avatar.__all__
+    for name in avatar.__all__:
+        assert getattr(avatar, name) is not None
