@@ -57,7 +57,9 @@ class TexturedMesh:
         corners = self.head.uv[self.head.uv_faces[face[0].clamp_min(0).to(torch.int64)]]
         return (corners * bary[0][..., None]).sum(-2), covered, face[0]
 
-    def render(self, vertices: Tensor, rotation: Tensor, translation: Tensor, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    def render(
+        self, vertices: Tensor, rotation: Tensor, translation: Tensor, camera: Camera
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The mesh [H,W,3] in 0..1 over white, and where it is [H,W]."""
         uv, covered, _ = self._rasterize(vertices, rotation, translation, camera)
         picture = F.grid_sample(self.texture, uv[None] * 2 - 1, align_corners=True, padding_mode="border")

@@ -70,8 +70,8 @@ class Capture:
         for name, axes in TRACK_ARRAYS.items():
             if track[name].ndim != len(axes) or (axes[0] == "T" and len(track[name]) != frames):
                 raise HeadsplatError(
-                    f"{path}: `{name}` has shape {list(track[name].shape)}, expected [{','.join(axes)}] with T={frames}; "
-                    "run `headsplat capture` on the video again"
+                    f"{path}: `{name}` has shape {list(track[name].shape)}, "
+                    f"expected [{','.join(axes)}] with T={frames}; run `headsplat capture` on the video again"
                 )
         return Capture(root, facts, track)
 
@@ -144,7 +144,8 @@ def _read_facts(root: Path) -> dict[str, Any]:
         raise HeadsplatError(f"{root}: no such capture folder; make one with `headsplat capture VIDEO -o {root}`")
     if not path.is_file():
         raise HeadsplatError(
-            f"{root}: not a finished capture ({FACTS_FILE} is missing); run `headsplat capture VIDEO -o {root}` to finish it"
+            f"{root}: not a finished capture ({FACTS_FILE} is missing); "
+            f"run `headsplat capture VIDEO -o {root}` to finish it"
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

@@ -56,8 +56,8 @@ class Report:
         lines.append(
             f"{facts['test_frames']} held-out frames, {facts['width']}x{facts['height']}, matted over white; "
             f"{facts['gaussians']} Gaussians, {facts['bytes'] / 1e6:.1f} MB, {facts['frames_per_second']:.0f} frames/s "
-            f"from coefficients to pixels, tracker reprojection {100 * facts['reprojection']:.2f} % of the inter-ocular "
-            f"distance, peak memory {facts['peak_memory_mb']:.0f} MB."
+            f"from coefficients to pixels, tracker reprojection {100 * facts['reprojection']:.2f} % of the "
+            f"inter-ocular distance, peak memory {facts['peak_memory_mb']:.0f} MB."
         )
         return "\n".join(lines)
 
@@ -160,7 +160,9 @@ def avatar_picture(
         weights = avatar.blendshapes.weights(features[None])
         if not blend:
             weights = torch.zeros_like(weights)
-        gaussians = avatar.assemble(vertices[None], weights, frames.rotation[index][None], frames.translation[index][None])
+        gaussians = avatar.assemble(
+            vertices[None], weights, frames.rotation[index][None], frames.translation[index][None]
+        )
         out = render(gaussians, frames.camera)
         return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
 

@@ -36,6 +36,7 @@ EXPRESSIVE = (
 INSIDE = ("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 SIZE_OF_SPACING = 0.6
 NORMAL_AXIS = 0.35
+HEAD_CENTRE = np.array([0.0, 0.0, -0.08])  # metres, skull frame
 HAIR_LIFT = 0.003  # metres off the scalp
 NEUTRAL_QUANTILE = 0.2
 MOVES = 0.0015  # metres of expression motion above which a face is no anchor for hair
@@ -141,56 +142,59 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.
     return np.stack([xs + 0.5, ys + 0.5], 1)
 
 
-def sample_matte(
-    head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-    """Points for what the mesh does not carry: hair, glasses, clothes.
+@dataclass
+class FreePoints:
+    """Points off the mesh, in the skull's frame (torso points: in the skull's frame at its mean pose)."""
 
-    Matte pixels off the mesh in a few extreme frames are unprojected to the depth of the middle of the head.
+    position: np.ndarray  # [n,3] metres
+    torso: np.ndarray  # [n] bool
+    spacing: float  # metres between neighbours
+    axes: np.ndarray  # [3,3], columns right, up and towards the camera of the picture plane
 
-    Returns:
-        positions [n,3] in the skull frame (of the mean pose for the torso), whether each is torso [n], spacing in
-        metres, and the axes [3,3] (columns right, up, towards the camera) of the picture plane in the skull frame.
+
+def unproject(frames: TrainingFrames, spots: np.ndarray, depth: float) -> np.ndarray:
+    """World points [n,3] of picture positions `spots` [n,2] at camera `depth` metres."""
+    view = frames.camera.world_to_cam[0].numpy().astype(np.float64)
+    K = frames.camera.K[0].numpy().astype(np.float64)
+    rays = np.column_stack([spots, np.ones(len(spots))]) @ np.linalg.inv(K).T
+    return (rays * depth - view[:3, 3]) @ view[:3, :3]
+
+
+def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator) -> FreePoints:
+    """At most `count` points for what the mesh does not carry: hair, glasses, clothes.
+
+    Matte pixels off the mesh in a few extreme frames are unprojected to the depth of the middle of the head; a later
+    frame adds only what the earlier ones left uncovered.
     """
     mean_rotation, mean_translation = mean_pose(frames)
     view = frames.camera.world_to_cam[0].numpy().astype(np.float64)
-    K = frames.camera.K[0].numpy().astype(np.float64)
     chin = head.v_template[:, 1][head.faces[head.landmark_faces[152]]].mean().item() - 0.005
-    found: list[np.ndarray] = []
-    low_parts: list[np.ndarray] = []
+    points, torso = np.zeros((0, 3)), np.zeros(0, bool)
     pixel = 0.0
     for frame in extreme_frames(frames, mean_rotation):
         rotation, translation = frames.rotation[frame].numpy(), frames.translation[frame].numpy()
-        centre = view[:3, :3] @ (rotation @ np.array([0, 0, -0.08]) + translation) + view[:3, 3]
-        pixel = centre[2] / K[0, 0]
+        depth = float((view[:3, :3] @ (rotation @ HEAD_CENTRE + translation) + view[:3, 3])[2])
+        pixel = depth / frames.camera.K[0, 0, 0].item()
         spots = uncovered_pixels(head, frames, frame)
-        spots = spots + rng.uniform(-0.5, 0.5, spots.shape)
-        camera_points = np.stack(
-            [(spots[:, 0] - K[0, 2]) * pixel, (spots[:, 1] - K[1, 2]) * pixel * K[0, 0] / K[1, 1], 0 * spots[:, 0]], 1
-        ) + [0, 0, centre[2]]
-        world = (camera_points - view[:3, 3]) @ view[:3, :3]
+        world = unproject(frames, spots + rng.uniform(-0.5, 0.5, spots.shape), depth)
         local = (world - translation) @ rotation
         low = local[:, 1] < chin
         local[low] = (world[low] - mean_translation) @ mean_rotation
-        if found:
-            near = cKDTree(np.concatenate(found)[:, :2]).query(local[:, :2])[0]
-            local, low = local[near > 1.2 * pixel], low[near > 1.2 * pixel]
-        if len(local):
-            found.append(local)
-            low_parts.append(low)
+        if len(points):
+            new = cKDTree(points[:, :2]).query(local[:, :2])[0] > 1.2 * pixel
+            local, low = local[new], low[new]
+        points, torso = np.concatenate([points, local]), np.concatenate([torso, low])
     axes = mean_rotation.T @ view[:3, :3].T @ np.diag([1.0, -1.0, -1.0])
-    if not found:
-        return np.zeros((0, 3)), np.zeros(0, bool), pixel, axes
-    points, low = np.concatenate(found), np.concatenate(low_parts)
-    picks = rng.choice(len(points), count, replace=len(points) < count)
-    return points[picks], low[picks], float(np.sqrt(len(points) / count) * pixel), axes
+    picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
+    return FreePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
 
 
-def anchor(head: HeadModel, points: np.ndarray, torso: np.ndarray, spacing: float, axes: np.ndarray) -> Points:
-    """Bind free points [n,3] (skull frame) to the nearest face that expressions leave alone.
+def anchor(head: HeadModel, free: FreePoints) -> Points:
+    """Bind free points to the nearest face that expressions leave alone.
 
     Points of the torso go to faces of the torso, the others to faces of the skull.
     """
+    points, torso = free.position, free.torso
     faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
     motion = head.exprdirs.norm(dim=1).amax(1).numpy()[faces].max(1)
     share = torso_share(head)[faces].mean(1)
@@ -205,8 +209,8 @@ def anchor(head: HeadModel, points: np.ndarray, torso: np.ndarray, spacing: floa
     frame = triangle_frames(torch.from_numpy(corners[face])).numpy()
     bary = np.full((len(points), 3), 1 / 3)
     offset = np.einsum("nij,ni->nj", frame, points - centres[face])
-    quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, axes))).numpy()
-    return Points(face, bary, offset, quat, np.full(len(points), spacing), torso.astype(np.float64))
+    quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, free.axes))).numpy()
+    return Points(face, bary, offset, quat, np.full(len(points), free.spacing), torso.astype(np.float64))
 
 
 def resting_expression(expression: Tensor) -> Tensor:
@@ -240,12 +244,12 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
     points = sample_mesh(head, config.gaussians - extras, rng)
-    free, low, spacing, axes = sample_matte(head, frames, extras, rng)
+    free = sample_matte(head, frames, extras, rng)
     expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[points.face, 0]] & (points.torso < 0.5)
     points = points.take(np.argsort(~expressive, kind="stable"))
     count = int(expressive.sum())
-    if len(free):
-        points = points + anchor(head, free, low, spacing, axes)
+    if len(free.position):
+        points = points + anchor(head, free)
     mean_rotation, mean_translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
     neck = head.joint_locations(head.v_template.new_zeros(0))[1]
     torso = TorsoMap(mean_rotation, mean_translation, neck)

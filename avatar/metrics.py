@@ -105,7 +105,5 @@ def flicker(predictions: list[np.ndarray], truths: list[np.ndarray]) -> float:
     residual = [p.astype(np.float32) - t for p, t in zip(predictions, truths, strict=True)]
     if len(residual) < 3:
         return float("nan")
-    squares = [
-        np.square(a - 2 * b + c).mean() for a, b, c in zip(residual, residual[1:], residual[2:], strict=False)
-    ]
+    squares = [np.square(a - 2 * b + c).mean() for a, b, c in zip(residual, residual[1:], residual[2:], strict=False)]
     return float(255 * np.sqrt(np.mean(squares)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from avatar import ops
 from avatar.captured import Capture
@@ -21,7 +21,7 @@ from avatar.errors import HeadsplatError
 from avatar.frames import TrainingFrames, load_frames
 from avatar.geometry import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.initialise import build_avatar
+from avatar.initialise import build_avatar, vertex_mask
 from avatar.loss import photometric
 from avatar.model import Avatar, baked
 from avatar.records import Gaussians
@@ -32,6 +32,12 @@ WARM_UP = 20
 PREVIEW_SECONDS = 3.0
 MIN_FRAMES = 8
 COLOR_FRAMES = 12
+#: Regions a video may hardly show, and how strongly their Gaussians are held to where they started: gradient of the
+#: loss per unit of each parameter. Well below the gradient of a Gaussian that is seen, well above the noise that Adam
+#: would otherwise blow up to full steps.
+HIDDEN = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+HOLD = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opacities": 3e-6, "colors": 1e-5}
+HOLD_BASIS = 1e-5
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -63,6 +69,9 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self._groups(), betas=(0.9, 0.99), eps=1e-15, fused=True)
         self.start_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.mean_square = 0.05
+        hidden = torch.from_numpy(vertex_mask(avatar.head, HIDDEN))[avatar.rig.triangles[:, 0]]
+        self.hidden = torch.nonzero(hidden)[:, 0]
+        self.start: dict[str, Tensor] = {}
 
     def _groups(self) -> list[dict[str, Any]]:
         rates, avatar = self.config.rates, self.avatar
@@ -121,11 +130,25 @@ class Trainer:
         loss = photometric(out.rgb, out.alpha, truth, matte, self.config.ssim, self.config.mask)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self._hold_hidden()
         self.optimizer.step()
         self.steps_done += 1
         error = (out.rgb.detach() - truth).square().mean().item()
         self.mean_square += (error - self.mean_square) * max(0.02, 1 / self.steps_done)
         return loss.item()
+
+    def mark_start(self) -> None:
+        """Take the present values of hardly seen Gaussians for the ones they are held to."""
+        self.start = {name: getattr(self.avatar, name).detach()[self.hidden].clone() for name in HOLD}
+
+    def _hold_hidden(self) -> None:
+        for name, pull in HOLD.items():
+            values = getattr(self.avatar, name)
+            values.grad[self.hidden] += pull * (values.detach()[self.hidden] - self.start[name])
+        basis = self.avatar.blendshapes.basis
+        if basis.grad is not None:
+            rows = self.hidden[self.hidden < basis.shape[1]]
+            basis.grad[:, rows] += HOLD_BASIS * basis.detach()[:, rows]
 
     def set_colors(self) -> None:
         """Give every Gaussian the mean colour of the pixels it covers in a few frames, weighted by blend weight.
@@ -172,6 +195,7 @@ class Trainer:
         return {
             "avatar": self.avatar.state_dict(),
             "pose": self.pose.data,
+            "start": self.start,
             "optimizer": self.optimizer.state_dict(),
             "rng": self.rng.bit_generator.state,
             "queue": list(self.queue),
@@ -183,6 +207,7 @@ class Trainer:
         """Go on from `state()`."""
         self.avatar.load_state_dict(state["avatar"])
         self.pose.data.copy_(state["pose"])
+        self.start = state["start"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.rng.bit_generator.state = state["rng"]
         self.queue = list(state["queue"])
@@ -230,8 +255,9 @@ def _run(
     spent = 0.0
     if resume and checkpoint is not None and checkpoint.exists():
         spent = _restore(trainer, checkpoint, capture)
-    elif trainer.steps_done == 0:
+    else:
         trainer.set_colors()
+        trainer.mark_start()
     clock = _Clock(config, time.perf_counter(), spent)
     reporter = _Reporter(trainer, clock, progress)
     saved = time.perf_counter()
@@ -289,9 +315,7 @@ class _Clock:
 class _Reporter:
     """Progress a few times a second, a preview every few seconds."""
 
-    def __init__(
-        self, trainer: Trainer, clock: _Clock, progress: Callable[[TrainProgress], None] | None
-    ) -> None:
+    def __init__(self, trainer: Trainer, clock: _Clock, progress: Callable[[TrainProgress], None] | None) -> None:
         self.trainer, self.clock, self.progress = trainer, clock, progress
         self.last = self.last_preview = time.perf_counter() - PREVIEW_SECONDS
 

@@ -3,6 +3,7 @@
 // edges.
 #include "mesh.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -14,7 +15,7 @@
 namespace headsplat {
 namespace {
 
-constexpr int kBandRows = 8;
+constexpr int kLeastBandRows = 8, kBands = 12;  // every band reads the whole triangle list: few, but enough to share out
 
 struct Triangle {
   double share[3][3];  // barycentric over depth of each corner: [0] x + [1] y + [2]
@@ -154,7 +155,8 @@ void draw_mesh(const MeshView& view, const float* vertices, const int64_t* faces
       for (int f = begin; f < end; ++f) triangles[f] = set_up(view, points, faces + 3 * f, K, inverse);
     });
     const Canvas canvas{view, triangles, out.face + b * pixels, out.bary + 3 * b * pixels, out.depth + b * pixels};
-    parallel_ranges(view.height, kBandRows, [&](int first, int last) { draw_band(canvas, first, last); });
+    const int rows = std::max(kLeastBandRows, (view.height + kBands - 1) / kBands);
+    parallel_ranges(view.height, rows, [&](int first, int last) { draw_band(canvas, first, last); });
   }
 }
 

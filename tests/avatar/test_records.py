@@ -11,7 +11,9 @@ def test_check_shape_names_argument_expected_and_found() -> None:
 
 def test_gaussians_refuse_fields_of_another_count() -> None:
     with pytest.raises(ValueError, match=r"Gaussians.quats: expected \[1,5,4\], got \[1,4,4\]"):
-        Gaussians(torch.zeros(1, 5, 3), torch.zeros(1, 4, 4), torch.zeros(1, 5, 3), torch.zeros(1, 5), torch.zeros(1, 5, 1, 3))
+        Gaussians(
+            torch.zeros(1, 5, 3), torch.zeros(1, 4, 4), torch.zeros(1, 5, 3), torch.zeros(1, 5), torch.zeros(1, 5, 1, 3)
+        )
 
 
 def test_resized_camera_sees_the_same_rays() -> None:
