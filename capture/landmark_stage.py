@@ -96,7 +96,7 @@ class FaceFollower:
                 return found
         return None
 
-    def average(self, rgb: np.ndarray, points: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, float]:
+    def average(self, rgb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Averaged points [478,3], spread [478] and presence; every frame gets the same jitter: tracks stay still."""
         rng = np.random.default_rng(self._seed)
         return self._tracker.get().locate_averaged(rgb, Roi.from_landmarks(points), self._passes, rng)
@@ -157,7 +157,7 @@ def find_training_landmarks(
             lost = found is None
             if found is not None:
                 table_row(table, frame, found, last)
-                waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, found.points, frame.number)))
+                waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, found.points)))
                 last = table.roi[-1]
                 if order[frame.number] % _SURVEY_STEP == 0:
                     table.survey.append(np.array([frame.number, *follower.other_heights(frame.rgb, found.points)]))

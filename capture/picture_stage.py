@@ -149,7 +149,7 @@ class PictureStage:
         if found is None:
             return None
         table_row(self.held_out, frame, found, start)
-        job = pool.submit(self._follower.average, frame.rgb, found.points, frame.number)
+        job = pool.submit(self._follower.average, frame.rgb, found.points)
         self._waiting.append((len(self.held_out) - 1, job))
         return found.points
 

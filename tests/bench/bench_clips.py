@@ -1,0 +1,95 @@
+"""Quality and time on real clips: capture, train with several seeds and modes, evaluate, one Markdown table.
+
+    python -m tests.bench.bench_clips CLIP.mp4 --test-fraction 0.2 --seconds 60 --seeds 3 --lpips lpips_sq.onnx
+
+A row gives the median over the seeds. The clip is captured once into the work folder and reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from avatar.captured import FACTS_FILE, Capture
+from avatar.evaluate import evaluate
+from avatar.head import load_head
+from avatar.train import fit
+from avatar.train_config import TrainConfig
+from capture import CaptureOptions, run_capture
+
+MODES = {"reduced": {"mode": "reduced"}, "expression": {"mode": "expression"}, "none": {"bases": 0}}
+BASELINES = ("static head", "textured mesh")
+
+
+def captured(clip: Path, work: Path, options: CaptureOptions) -> Capture:
+    """The capture of `clip` under `work`, made if it is not there."""
+    split = f"f{options.test_fraction}" if options.test_fraction else f"e{options.test_every}"
+    folder = work / f"{clip.stem}_{split}"
+    return Capture.load(folder) if (folder / FACTS_FILE).exists() else run_capture(clip, folder, options)
+
+
+def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, dict[str, float]]:
+    """Rows of one evaluation, with training facts in the row `test`."""
+    started = time.perf_counter()
+    avatar = fit(capture, load_head(), config)
+    seconds = time.perf_counter() - started
+    report = evaluate(avatar, capture, size=config.size, lpips=lpips)
+    report.rows["test"] |= {
+        "train_psnr": report.rows["train"]["psnr"],
+        "steps": float(avatar.summary["steps"]),  # type: ignore[arg-type]
+        "seconds": seconds,
+        "fps": report.facts["frames_per_second"],
+        "basis_mb": avatar.blendshapes.basis.numel() * 4 / 1e6,
+    }
+    return report.rows
+
+
+def row(name: str, runs: list[dict[str, float]]) -> str:
+    """One table row: medians over `runs` of the columns they share."""
+    columns = (
+        "psnr",
+        "psnr_head",
+        "ssim",
+        "lpips_sq",
+        "psnr_mouth",
+        "train_psnr",
+        "steps",
+        "seconds",
+        "fps",
+        "basis_mb",
+    )
+    cells = [f"{statistics.median(r[c] for r in runs):.4g}" if c in runs[0] else "-" for c in columns]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("bench"))
+    parser.add_argument("--test-fraction", type=float)
+    parser.add_argument("--test-every", type=int)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--gaussians", type=int, default=TrainConfig.gaussians)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), default=["reduced"])
+    parser.add_argument("--lpips", type=Path)
+    args = parser.parse_args()
+    options = CaptureOptions(test_fraction=args.test_fraction, test_every=args.test_every)
+    print("| clip, mode | PSNR | head | SSIM | LPIPS | mouth | train | steps | s | frames/s | basis MB |")
+    print("|---" * 11 + "|")
+    for clip in args.clips:
+        capture = captured(clip, args.work, options)
+        for mode in args.modes:
+            base = TrainConfig(size=args.size, max_seconds=args.seconds, gaussians=args.gaussians, **MODES[mode])
+            runs = [run(capture, replace(base, seed=seed), args.lpips) for seed in range(args.seeds)]
+            print(row(f"{clip.stem}, {mode}", [rows["test"] for rows in runs]), flush=True)
+        for name in BASELINES:
+            print(row(f"{clip.stem}, {name}", [rows[name] for rows in runs]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
