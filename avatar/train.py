@@ -295,7 +295,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Clock:
-    """How far a run is along its schedule, by steps or by the wall clock."""
+    """How far a run is along its schedule: by steps, or by the wall clock where that is further."""
 
     def __init__(self, config: TrainConfig, started: float, spent: float) -> None:
         self.config, self.started, self.before = config, started, spent
@@ -304,9 +304,9 @@ class _Clock:
         return self.before + time.perf_counter() - self.started
 
     def fraction(self, steps: int) -> float:
-        if self.config.max_seconds is not None:
-            return min(1.0, self.spent() / self.config.max_seconds)
-        return min(1.0, steps / self.config.steps)
+        by_steps = steps / self.config.steps
+        by_clock = self.spent() / self.config.max_seconds if self.config.max_seconds else 0.0
+        return min(1.0, max(by_steps, by_clock))
 
     def eta(self, fraction: float) -> float:
         return self.spent() * (1 - fraction) / max(fraction, 1e-3)

@@ -24,11 +24,11 @@ class LearningRates:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. The same config and seed give the same bits on one machine, unless `max_seconds` ends it."""
+    """A training run. The same config and seed give the same bits on one machine, unless `max_seconds` cuts it short."""
 
     size: int = 256  # longer side of the pictures, pixels
     steps: int = 4000
-    max_seconds: float | None = None  # wall clock; the schedule then follows the clock, so results vary a little
+    max_seconds: float | None = None  # wall clock at most; a slower machine goes through the schedule in fewer steps
     seed: int = 0
     gaussians: int = 15000
     extra_share: float = 0.3  # of the Gaussians, for hair, glasses and clothes off the mesh

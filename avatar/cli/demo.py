@@ -38,8 +38,8 @@ class DemoCommand:
     """length of the synthetic video"""
     size: int = 256
     """longer side of the training pictures in pixels"""
-    seconds: OptionalFloat = None
-    """end the training after this wall-clock time; default: a fixed number of steps"""
+    seconds: OptionalFloat = 150.0
+    """end the training after this wall-clock time at the latest"""
     seed: int = 0
     """another training (the video stays the same)"""
     overwrite: bool = False
