@@ -24,7 +24,7 @@ class LearningRates:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. The same config and seed give the same bits on one machine, unless `max_seconds` cuts it short."""
+    """A training run. The same config and seed give the same bits on one machine, unless the clock cuts it short."""
 
     size: int = 256  # longer side of the pictures, pixels
     steps: int = 4000
