@@ -1,0 +1,71 @@
+"""The main job on a small scale: the demo's synthetic video through the real networks to an avatar and a video.
+
+The person in it is drawn; what is measured here says that the path holds together, not how well it does on people.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from avatar import cli
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from capture.models import WHEEL_MEMBERS, model_path
+from capture.synthetic import SyntheticOptions, SyntheticTruth, make_video
+
+VIDEO = SyntheticOptions(width=270, height=360, frames=48, fps=6.0)
+EVERY = 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole path was run through the command line."""
+    try:
+        for name in WHEEL_MEMBERS:
+            model_path(name)
+    except HeadsplatError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("whole")
+    make_video(folder / "phone.mp4", VIDEO, save_truth=True)
+    train = ["train", str(folder / "phone.mp4"), "-o", str(folder / "me.avatar"), "--test-every", str(EVERY)]
+    assert cli.main([*train, "--size", "128", "--max-seconds", "12"]) == 0
+    avatar, capture = str(folder / "me.avatar"), str(folder / "me.capture")
+    assert cli.main(["eval", avatar, capture, "--json", str(folder / "eval.json")]) == 0
+    assert cli.main(["render", avatar, "--motion", capture, "-o", str(folder / "me.mp4")]) == 0
+    return folder
+
+
+def test_the_tracker_follows_the_true_head(folder: Path) -> None:
+    capture = Capture.load(folder / "me.capture")
+    truth = SyntheticTruth.load(folder / "phone.mp4.truth.npz")
+    numbers = capture.track["frame_number"]
+    assert len(numbers) >= 0.95 * VIDEO.frames
+    assert np.median(capture.track["reprojection"]) < 0.03
+    found = axis_angle_to_matrix(torch.from_numpy(capture.track["joint_rot"][:, 0]).double())
+    true = torch.from_numpy(np.asarray(truth.skull_rotation)[numbers]).double()
+    # Only changes of pose can be compared: where "straight ahead" is differs between two people's heads.
+    left, _, right = torch.linalg.svd((true.transpose(1, 2) @ found).mean(0))
+    error = torch.rad2deg(matrix_to_axis_angle(found @ (left @ right).T @ true.transpose(1, 2)).norm(dim=-1))
+    spread = torch.rad2deg(matrix_to_axis_angle(true @ true[0].T).norm(dim=-1))
+    assert error.median() < 5 and error.median() < 0.3 * spread.max()
+
+
+def test_the_avatar_beats_the_baselines_on_frames_it_never_saw(folder: Path) -> None:
+    rows = json.loads((folder / "eval.json").read_text())
+    assert rows["test"]["psnr"] > 20
+    for baseline in ("blendshapes off", "static head", "textured mesh"):
+        assert rows["test"]["psnr_head"] > rows[baseline]["psnr_head"], baseline
+
+
+def test_the_rendered_video_has_every_frame_of_the_track(folder: Path) -> None:
+    with av.open(str(folder / "me.mp4")) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) == len(Capture.load(folder / "me.capture"))
+    assert all((frame < 200).any(-1).mean() > 0.1 for frame in frames)
