@@ -97,7 +97,7 @@ def load_avatar(path: str | Path) -> Avatar:
     try:
         stored = {name: _unpack(name, value) for name, value in load_file(path).items()}
         return _assemble(header, stored)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise HeadsplatError(f"{path}: damaged avatar file ({error}); train or copy it again") from error
 
 

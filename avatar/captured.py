@@ -6,6 +6,7 @@ Layout of the folder: `capture.json` (facts and conventions), `track.npz` (numbe
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
+from avatar.pictures import read_picture
 from avatar.records import Camera, HeadParams
 
 MAGIC = "headsplat-capture"
@@ -89,6 +91,14 @@ class Capture:
         return np.flatnonzero(self.track["is_test"])
 
     @property
+    def fingerprint(self) -> str:
+        """16 hex digits that tell one track and its split from another, wherever the folder lies."""
+        digest = hashlib.sha256()
+        for name in ("frame_number", "is_test", "identity", "translation"):
+            digest.update(np.ascontiguousarray(self.track[name]).tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
     def expression_names(self) -> tuple[str, ...]:
         """Names of the columns of track['expression']."""
         return tuple(self.facts["head"]["expression_names"])
@@ -126,8 +136,8 @@ class Capture:
 
         def one(index: int) -> tuple[np.ndarray, np.ndarray]:
             name = frame_name(int(self.track["frame_number"][index]))
-            picture = _read_picture(self.root / FRAMES_DIR / name, cv2.IMREAD_COLOR)
-            matte = _read_picture(self.root / MATTES_DIR / name, cv2.IMREAD_GRAYSCALE)
+            picture = _stored_picture(self.root / FRAMES_DIR / name, cv2.IMREAD_COLOR)
+            matte = _stored_picture(self.root / MATTES_DIR / name, cv2.IMREAD_GRAYSCALE)
             return _shrink(picture[..., ::-1], target), _shrink(matte, target)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -161,8 +171,8 @@ def _read_facts(root: Path) -> dict[str, Any]:
     return facts
 
 
-def _read_picture(path: Path, mode: int) -> np.ndarray:
-    picture = cv2.imread(str(path), mode)
+def _stored_picture(path: Path, mode: int) -> np.ndarray:
+    picture = read_picture(path, mode)
     if picture is None:
         raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
     return picture

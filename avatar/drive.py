@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from avatar.captured import Capture
-from avatar.geometry import matrix_to_axis_angle
+from avatar.geometry import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
@@ -45,9 +45,8 @@ def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> Head
     params = driver.params(np.arange(len(driver)))
     expression = (params.expression - resting_expression(params.expression) + avatar.neutral).clamp(0, 1)
     rotation, translation = driver_head.skull_pose(params)
-    left, _, right = torch.linalg.svd(rotation.mean(0))
     torso = avatar.rig.torso
-    turned = rotation @ (left @ right).T @ torso.mean_rotation
+    turned = rotation @ mean_rotation(rotation).T @ torso.mean_rotation
     moved = torso.mean_translation + TRAVEL_SHARE * (translation - translation.mean(0))
     joint_rot = params.joint_rot.clone()
     joint_rot[:, ROOT] = matrix_to_axis_angle(turned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -10,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatar import metrics
 from avatar.baselines import TexturedMesh
+from avatar.blendshapes import expression_features
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
 from avatar.frames import TrainingFrames, load_frames
 from avatar.initialise import torso_share
 from avatar.model import Avatar
+from avatar.pictures import write_picture
 from avatar.render import render
 
 #: Training frames that are scored beside the held-out ones, and that the baselines learn from, at most.
@@ -41,8 +43,8 @@ class Report:
     facts: dict[str, Any]
 
     def to_json(self) -> str:
-        """All rows and facts as one JSON object."""
-        return json.dumps({**self.rows, **self.facts}, indent=2)
+        """All rows and facts as one JSON object; what could not be measured is null."""
+        return json.dumps(_finite({**self.rows, **self.facts}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
         """The table, and one line of facts."""
@@ -60,6 +62,15 @@ class Report:
             f"inter-ocular distance, peak memory {facts['peak_memory_mb']:.0f} MB."
         )
         return "\n".join(lines)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every number that is not finite replaced by None."""
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _cell(value: float | None) -> str:
@@ -90,12 +101,13 @@ def evaluate(
         progress: called with (row, done, total).
 
     Raises:
-        HeadsplatError: the capture holds no held-out frames, or was tracked with another head.
+        HeadsplatError: the capture holds no held-out frames, or its expressions are not those of the avatar's head.
     """
     indices = capture.test_indices
     if len(indices) == 0:
         raise HeadsplatError(
-            f"{capture.root}: no held-out frames; capture again with --test-fraction 0.2 or --test-every 5"
+            f"{capture.root}: no held-out frames; capture again with --test-fraction 0.2 or --test-every 5, "
+            "then train on that"
         )
     if capture.expression_names != avatar.head.expression_names:
         raise HeadsplatError(f"{capture.root}: its expressions are not those of the avatar's head; capture again")
@@ -173,8 +185,7 @@ def _mean_expression(avatar: Avatar, capture: Capture) -> tuple[Tensor, Tensor]:
     mean = params[0]
     mean.expression[:] = params.expression.mean(0)
     mean.joint_rot[:] = params.joint_rot.mean(0)
-    features = torch.cat([mean.expression, mean.joint_rot[:, 2:].flatten(1)], -1)
-    return avatar.head.skull_vertices(mean)[0], features[0]
+    return avatar.head.skull_vertices(mean)[0], expression_features(mean)[0]
 
 
 class _Scorer:
@@ -199,8 +210,7 @@ class _Scorer:
         save_images: Path | None = None,
     ) -> dict[str, float]:
         columns: dict[str, list[float]] = {}
-        predictions: list[np.ndarray] = []
-        truths: list[np.ndarray] = []
+        flicker = metrics.Flicker()
         for index, source in enumerate(indices):
             matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
             picture = frames.rgb[index].numpy().astype(np.float32) / 255
@@ -211,8 +221,7 @@ class _Scorer:
             values["psnr_black"] = metrics.psnr(dark, truth - (1 - matte))
             for name, value in values.items():
                 columns.setdefault(name, []).append(value)
-            predictions.append(predicted)
-            truths.append(truth)
+            flicker.add(predicted, truth)
             if save_images is not None:
                 number = int(self.capture.track["frame_number"][source])
                 save_row(save_images / "tracked", number, predicted, truth, matte)
@@ -221,7 +230,7 @@ class _Scorer:
         result = {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
         steps = np.diff(self.capture.track["frame_number"][indices])
         if len(steps) and (steps == steps[0]).all() and steps[0] <= 2:
-            result["flicker"] = metrics.flicker(predictions, truths)
+            result["flicker"] = flicker.value
         return result
 
     def _frame(
@@ -258,9 +267,7 @@ def save_row(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray
     """Write pred_, truth_ (both over white) and matte_NNNNN.png of source frame `number`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in (("pred", predicted[..., ::-1]), ("truth", truth[..., ::-1]), ("matte", matte)):
-        values = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-        if not cv2.imwrite(str(folder / f"{name}_{number:05d}.png"), values):
-            raise HeadsplatError(f"{folder}: cannot write pictures there; choose another folder or free some space")
+        write_picture(folder / f"{name}_{number:05d}.png", (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def _speed(avatar: Avatar, capture: Capture, size: int, frames: int = 30) -> float:

@@ -29,13 +29,21 @@ def os_error_sentence(error: OSError) -> str:
     return f"{os.fspath(name) if isinstance(name, (str, os.PathLike)) else 'writing failed'}: {reason}"
 
 
-def check_output(path: str | Path, overwrite: bool) -> Path:
-    """`path` as a Path once it may be written; its folder is made where it is missing.
+def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> Path:
+    """`path` as a Path once it may be written; the folder it lies in is made where it is missing.
+
+    Args:
+        path: what will be written: a file where it has a suffix, unless `folder` says otherwise.
+        overwrite: whether what exists may be replaced; a folder never gives way to a file.
+        folder: the output is a folder, whatever its name.
 
     Raises:
-        HeadsplatError: it exists and `overwrite` is off, or its folder cannot be made.
+        HeadsplatError: it exists and `overwrite` is off, it is a folder in the place of a file, or the folder it lies
+            in cannot be made.
     """
     path = Path(path)
+    if path.suffix and not folder and path.is_dir():
+        raise HeadsplatError(f"{path}: is a folder, and the output is a file; choose another name with -o")
     if path.exists() and not overwrite:
         raise HeadsplatError(f"{path}: exists already; give --overwrite to replace it or choose another name with -o")
     try:
@@ -87,15 +95,28 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)  # mkdtemp makes it private
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        _put_in_place(temporary, path)
     except OSError as error:
         if error.errno in _REASONS:
             raise HeadsplatError(f"{path}: {_REASONS[error.errno]}") from error
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Rename the folder `new` to `path`; what stood there is deleted after that, or put back if it fails."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    old = new.with_suffix(".old")
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_replaceable_folder(path: Path, patterns: tuple[str, ...]) -> None:

@@ -86,6 +86,14 @@ def quat_multiply(left: Tensor, right: Tensor) -> Tensor:
     )
 
 
+def mean_rotation(matrices: Tensor) -> Tensor:
+    """Chordal mean [3,3] of rotation matrices [n,3,3]: the rotation nearest their average."""
+    left, _, right = torch.linalg.svd(matrices.double().mean(0))
+    sign = torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)
+    sign[2] = torch.det(left @ right).sign()
+    return (left * sign @ right).to(matrices.dtype)
+
+
 def triangle_frames(corners: Tensor) -> Tensor:
     """Orthonormal frames [...,3,3] of triangles [...,3 corners,3]: columns first edge, normal x edge, normal."""
     first = corners[..., 1, :] - corners[..., 0, :]

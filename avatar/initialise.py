@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.blendshapes import Blendshapes
 from avatar.frames import TrainingFrames
-from avatar.geometry import matrix_to_quat, triangle_frames
+from avatar.geometry import matrix_to_quat, mean_rotation, triangle_frames
 from avatar.head.model import HeadModel
 from avatar.model import Avatar
 from avatar.records import ROOT
@@ -220,8 +220,7 @@ def resting_expression(expression: Tensor) -> Tensor:
 
 def mean_pose(frames: TrainingFrames) -> tuple[np.ndarray, np.ndarray]:
     """Mean skull pose [3,3], [3] of the training frames (chordal mean of the rotations)."""
-    left, _, right = np.linalg.svd(frames.rotation.numpy().astype(np.float64).mean(0))
-    rotation = left @ np.diag([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
+    rotation = mean_rotation(frames.rotation.double()).numpy()
     return rotation, frames.translation.numpy().astype(np.float64).mean(0)
 
 

@@ -25,9 +25,16 @@ Lpips = Callable[[np.ndarray, np.ndarray], float]
 
 
 def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio in dB of pictures [H,W,3] in 0..1, over `mask` [H,W] where given; at most 100."""
+    """Peak signal-to-noise ratio in dB of pictures [H,W,3] in 0..1, over `mask` [H,W] where given; at most 100.
+
+    An empty mask gives nan; pictures that are not finite raise ValueError.
+    """
     error = np.square(a.astype(np.float64) - b).mean(-1)
-    mean = error.mean() if mask is None else error[mask].mean() if mask.any() else float("nan")
+    if mask is not None and not mask.any():
+        return float("nan")
+    mean = error.mean() if mask is None else error[mask].mean()
+    if not np.isfinite(mean):
+        raise ValueError("psnr: the pictures hold values that are not finite")
     return float(min(100.0, -10 * np.log10(max(mean, 1e-12))))
 
 
@@ -100,10 +107,21 @@ def head_box(pixels: np.ndarray, width: int, height: int) -> tuple[slice, slice]
     return slice(min(top, bottom - 1), bottom), slice(min(left, right - 1), right)
 
 
-def flicker(predictions: list[np.ndarray], truths: list[np.ndarray]) -> float:
-    """Temporal flicker: root mean square of the second difference of the residual (x 255), consecutive frames."""
-    residual = [p.astype(np.float32) - t for p, t in zip(predictions, truths, strict=True)]
-    if len(residual) < 3:
-        return float("nan")
-    squares = [np.square(a - 2 * b + c).mean() for a, b, c in zip(residual, residual[1:], residual[2:], strict=False)]
-    return float(255 * np.sqrt(np.mean(squares)))
+class Flicker:
+    """Temporal flicker of consecutive frames: root mean square of the second difference of the residual, x 255."""
+
+    def __init__(self) -> None:
+        self._last: list[np.ndarray] = []
+        self._squares: list[float] = []
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
+        """Take the next frame [H,W,3] in 0..1 and its truth."""
+        self._last = [*self._last[-2:], predicted.astype(np.float32) - truth]
+        if len(self._last) == 3:
+            a, b, c = self._last
+            self._squares.append(float(np.square(a - 2 * b + c).mean()))
+
+    @property
+    def value(self) -> float:
+        """The flicker so far; nan before the third frame."""
+        return float(255 * np.sqrt(np.mean(self._squares))) if self._squares else float("nan")

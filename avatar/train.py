@@ -32,13 +32,15 @@ WARM_UP = 20
 PREVIEW_SECONDS = 3.0
 MIN_FRAMES = 8
 COLOR_FRAMES = 12
-#: Regions a video may hardly show, and how strongly their Gaussians are held to where they started: gradient of the
-#: loss per unit of each parameter. Well below the gradient of a Gaussian that is seen, well above the noise that Adam
-#: would otherwise blow up to full steps.
+#: What a video may hardly show: these regions, and Gaussians that cover less than HARDLY_SEEN pixels in the frames that
+#: give the colours. They are held to where they started by a pull, in gradient of the loss per unit of each parameter:
+#: well below the gradient of a Gaussian that is seen, well above the noise that Adam would blow up to full steps.
+HARDLY_SEEN = 0.5
 HIDDEN = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 HOLD = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opacities": 3e-6, "colors": 1e-5}
 HOLD_BASIS = 1e-5
 CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self._groups(), betas=(0.9, 0.99), eps=1e-15, fused=True)
         self.start_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.mean_square = 0.05
-        hidden = torch.from_numpy(vertex_mask(avatar.head, HIDDEN))[avatar.rig.triangles[:, 0]]
-        self.hidden = torch.nonzero(hidden)[:, 0]
+        self.hidden = torch.zeros(0, dtype=torch.int64)
         self.start: dict[str, Tensor] = {}
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -137,11 +138,15 @@ class Trainer:
         self.mean_square += (error - self.mean_square) * max(0.02, 1 / self.steps_done)
         return loss.item()
 
-    def mark_start(self) -> None:
-        """Take the present values of hardly seen Gaussians for the ones they are held to."""
+    def hold(self, seen: Tensor) -> None:
+        """From now on hold the Gaussians that the video hardly shows (`seen [N]`, pixels) to their present values."""
+        region = torch.from_numpy(vertex_mask(self.avatar.head, HIDDEN))[self.avatar.rig.triangles[:, 0]]
+        self.hidden = torch.nonzero(region | (seen < HARDLY_SEEN))[:, 0]
         self.start = {name: getattr(self.avatar, name).detach()[self.hidden].clone() for name in HOLD}
 
     def _hold_hidden(self) -> None:
+        if not len(self.hidden):
+            return
         for name, pull in HOLD.items():
             values = getattr(self.avatar, name)
             values.grad[self.hidden] += pull * (values.detach()[self.hidden] - self.start[name])
@@ -150,11 +155,11 @@ class Trainer:
             rows = self.hidden[self.hidden < basis.shape[1]]
             basis.grad[:, rows] += HOLD_BASIS * basis.detach()[:, rows]
 
-    def set_colors(self) -> None:
+    def set_colors(self) -> Tensor:
         """Give every Gaussian the mean colour of the pixels it covers in a few frames, weighted by blend weight.
 
         What those frames hardly show (inside of the mouth, back of the head) keeps the head model's colour; Gaussians
-        that cover background start fainter.
+        that cover background start fainter. Returns how many pixels each Gaussian covered, [N].
         """
         count = len(self.avatar)
         shade, inside, seen = torch.zeros(count, 3), torch.zeros(count), torch.zeros(count)
@@ -180,6 +185,7 @@ class Trainer:
             drop = ((share + 0.05) / (1.05 - share)).log()
             faded = (self.avatar.logit_opacities + drop).clamp(-3, 3)
             self.avatar.logit_opacities.copy_(torch.where(good, faded, self.avatar.logit_opacities))
+        return seen
 
     def preview(self) -> np.ndarray:
         """Truth beside prediction for a frame in the middle of the clip, uint8 [H,2W,3]."""
@@ -195,6 +201,7 @@ class Trainer:
         return {
             "avatar": self.avatar.state_dict(),
             "pose": self.pose.data,
+            "hidden": self.hidden,
             "start": self.start,
             "optimizer": self.optimizer.state_dict(),
             "rng": self.rng.bit_generator.state,
@@ -207,7 +214,7 @@ class Trainer:
         """Go on from `state()`."""
         self.avatar.load_state_dict(state["avatar"])
         self.pose.data.copy_(state["pose"])
-        self.start = state["start"]
+        self.hidden, self.start = state["hidden"], state["start"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.rng.bit_generator.state = state["rng"]
         self.queue = list(state["queue"])
@@ -256,8 +263,7 @@ def _run(
     if resume and checkpoint is not None and checkpoint.exists():
         spent = _restore(trainer, checkpoint, capture)
     else:
-        trainer.set_colors()
-        trainer.mark_start()
+        trainer.hold(trainer.set_colors())
     clock = _Clock(config, time.perf_counter(), spent)
     reporter = _Reporter(trainer, clock, progress)
     saved = time.perf_counter()
@@ -351,7 +357,7 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
 
 
 def _fingerprint(trainer: Trainer, capture: Capture) -> str:
-    return f"{capture.facts['source'].get('sha256', '')}:{len(trainer.full)}:{trainer.config!r}"
+    return f"{CHECKPOINT_VERSION}:{capture.fingerprint}:{trainer.config!r}"
 
 
 def _save(trainer: Trainer, path: Path, capture: Capture, spent: float) -> None:
@@ -363,11 +369,13 @@ def _save(trainer: Trainer, path: Path, capture: Capture, spent: float) -> None:
 def _restore(trainer: Trainer, path: Path, capture: Capture) -> float:
     try:
         stored = torch.load(path, weights_only=True)
+        own = stored["run"] == _fingerprint(trainer, capture)
+        if own:
+            trainer.restore(stored["state"])
     except Exception as error:
         raise HeadsplatError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it to start anew") from error
-    if stored.get("run") != _fingerprint(trainer, capture):
+    if not own:
         raise HeadsplatError(
             f"{path}: checkpoint of another run (capture or options differ); use the same ones or delete it"
         )
-    trainer.restore(stored["state"])
     return float(stored["spent"])

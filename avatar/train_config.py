@@ -22,6 +22,18 @@ class LearningRates:
     final: float = 0.05
 
 
+#: Least and greatest value of a setting.
+RANGES = (
+    ("steps", 1, 10**8),
+    ("seed", 0, 2**32 - 1),
+    ("gaussians", 100, 10**7),
+    ("extra_share", 0, 0.9),
+    ("bases", 0, 256),
+    ("ssim", 0, 1),
+    ("coarse_share", 0, 1),
+)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """A training run. The same config and seed give the same bits on one machine, unless the clock cuts it short."""
@@ -39,3 +51,13 @@ class TrainConfig:
     coarse_share: float = 0.4  # of the run spent at half size when `size` is above 256
     fine_rate: float = 0.35  # learning-rate factor after the coarse part
     rates: LearningRates = field(default_factory=LearningRates)
+
+    def __post_init__(self) -> None:
+        if self.size < 32:
+            raise ValueError(f"size: {self.size} pixels are too few; give at least 32")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds: expected more than 0, got {self.max_seconds:g}")
+        for name, low, high in RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}: expected {low} to {high}, got {value:g}")

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.pictures import read_picture
 from capture.sources import SourceFrame, open_video
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
@@ -37,7 +38,7 @@ class MatteFolder:
                 f"{self.path}: no matte for frame {number} (there are {len(self._files)}, up to frame "
                 f"{max(self._files)}); make one matte per frame of the video"
             )
-        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        picture = read_picture(file, cv2.IMREAD_UNCHANGED)
         if picture is None:
             raise HeadsplatError(f"{file}: cannot be read as a picture; export the matte again")
         if picture.dtype == np.uint16:

@@ -10,16 +10,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 
 from avatar.captured import FACTS_FILE, FRAMES_DIR, MATTES_DIR, TRACK_FILE
 from avatar.errors import HeadsplatError
+from avatar.pictures import encode_png
 
 _PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
 #: PNG effort: level 1 is four times as fast as the default and 5 % larger.
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+_PNG_LEVEL = 1
 
 
 class Workspace:
@@ -34,15 +35,16 @@ class Workspace:
 
         Args:
             key: what decides the result: the source and the options.
-            overwrite: start afresh whatever is there, provided it is a capture.
+            overwrite: start afresh whatever capture is there, but continue an unfinished one of the same key.
         """
         key = json.loads(json.dumps(key))
         with explained(self.root):
             if self.root.exists() and not self.root.is_dir():
                 raise HeadsplatError(f"{self.root}: a file is in the way; give -o a folder")
-            if overwrite and self._is_capture():
+            finished = (self.root / FACTS_FILE).exists()
+            if overwrite and self._is_capture() and (finished or self._read_key() != key):
                 self._clear()
-            if (self.root / FACTS_FILE).exists():
+            elif finished:
                 raise HeadsplatError(f"{self.root}: a finished capture is there; add --overwrite to make it again")
             begun = self._read_key()
             if begun is None and self.root.is_dir() and any(self.root.iterdir()):
@@ -78,7 +80,7 @@ class Workspace:
         try:
             with np.load(self._partial / name, allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
-        except (OSError, ValueError, EOFError, KeyError):
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
             return None
 
     def save_partial(self, name: str, arrays: dict[str, np.ndarray]) -> None:
@@ -88,9 +90,9 @@ class Workspace:
 
     def write_picture(self, folder: str, name: str, picture: np.ndarray) -> None:
         """Store RGB [H,W,3] or grey [H,W] uint8 as PNG in frames/ or mattes/."""
-        encoded = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture, _PNG)[1]
+        encoded = encode_png(picture[..., ::-1] if picture.ndim == 3 else picture, _PNG_LEVEL)
         with explained(self.root):
-            (self.root / folder / name).write_bytes(encoded.tobytes())
+            (self.root / folder / name).write_bytes(encoded)
 
     def finish(self, track: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         """Write the track, then the facts, then drop partial results and pictures of frames that are not in it."""

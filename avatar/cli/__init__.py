@@ -38,6 +38,10 @@ _DESCRIPTION = (
     "`headsplat demo` shows the whole path; `headsplat COMMAND --help` explains one command. "
     "Everywhere: --debug shows the traceback of a failure, --version the version."
 )
+_STOPPED = (
+    "stopped by Ctrl-C; half-written outputs were removed, an unfinished capture is kept: "
+    "repeat its command to resume it"
+)
 
 
 class Command(Protocol):
@@ -63,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _parse(arguments).run()
     except KeyboardInterrupt:
-        return _fail("stopped by Ctrl-C; outputs that were not finished were removed", debug, INTERRUPTED)
+        return _fail(_STOPPED, debug, INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`headsplat ... | head`): nothing may be flushed into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

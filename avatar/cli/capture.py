@@ -44,7 +44,7 @@ class CaptureCommand:
             self.source, self.out, self.test_fraction, self.test_every, self.max_frames, self.consent
         )
         if (self.out / "capture.json").exists():
-            check_output(self.out, self.overwrite)
+            check_output(self.out, self.overwrite, folder=True)
         print(summary(make_capture(request, self.overwrite)))
         return 0
 

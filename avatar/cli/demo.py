@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +49,7 @@ class DemoCommand:
         if self.frames < MIN_FRAMES:
             raise HeadsplatError(f"--frames: expected at least {MIN_FRAMES}, got {self.frames}")
         if self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir())):
-            check_output(self.out, self.overwrite)
+            check_output(self.out, self.overwrite, folder=True)
         check_output(self.out / REPORT, overwrite=True)
         from avatar.cli.report import write_report
 
@@ -118,14 +117,10 @@ class Demo:
             return make_capture(request, self.command.overwrite)
 
     def _train(self, capture: Capture) -> Path:
-        from avatar.cli.train import Outputs, train_capture
+        from avatar.cli.train import Outputs, train_capture, with_flags
 
-        settings = dataclasses.replace(
-            load_preset("default", TrainConfig()),
-            size=self.command.size,
-            seed=self.command.seed,
-            max_seconds=self.command.seconds,
-        )
+        flags = {"size": self.command.size, "seed": self.command.seed, "max_seconds": self.command.seconds}
+        settings = with_flags(load_preset("default", TrainConfig()), flags)
         outputs = Outputs.beside(self.out / "demo.avatar")
         with self._timed("training"):
             if train_capture(capture, settings, outputs, resume=False):

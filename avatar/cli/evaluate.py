@@ -50,6 +50,8 @@ class EvalCommand:
                 check_output(path, self.overwrite)
         if self.save_images is not None and self.save_images.exists():
             check_replaceable_folder(self.save_images, PICTURE_FOLDERS)
+        if self.size is not None and self.size < 32:
+            raise HeadsplatError(f"--size: {self.size} pixels are too few; give at least 32")
         if self.lpips is not None and not self.lpips.is_file():
             raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
         from avatar.captured import Capture
@@ -75,9 +77,16 @@ def evaluate_file(
 ) -> Report:
     """The report of the avatar file `path` on `capture`, with progress on stderr; `size` defaults to the training's."""
     from avatar.asset import load_avatar, read_header
+    from avatar.cli.shots import is_own
     from avatar.evaluate import evaluate
 
-    trained_size = read_header(path).get("settings", {}).get("size", DEFAULT_SIZE)
+    header = read_header(path)
+    if not is_own(header, capture):
+        raise HeadsplatError(
+            f"{capture.root}: not the capture {path.name} was trained on, so training may have seen its held-out "
+            "frames; train on this capture or give the other one"
+        )
+    trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
     pictures = nullcontext() if save_images is None else atomic_folder(save_images)
     with stage("evaluation") as update, pictures as folder:
         return evaluate(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from avatar.files import atomic_path
+from avatar.pictures import encode_png
 
 LABEL_HEIGHT = 22  # pixels above each picture of a grid
 GAP = 6
@@ -17,9 +18,7 @@ GAP = 6
 
 def png_bytes(picture: np.ndarray) -> bytes:
     """The picture uint8 [H,W,3] sRGB as a PNG file."""
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
-    assert done
-    return encoded.tobytes()
+    return encode_png(picture[..., ::-1])
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

@@ -83,7 +83,7 @@ def prepare_shot(
         fps: constant frame rate; None: the capture's timestamps.
     """
     from avatar.asset import load_avatar, read_header
-    from avatar.cli.shots import Shot, filmed_by, fit_camera, is_own, resample, rows
+    from avatar.cli.shots import Shot, check_head, filmed_by, fit_camera, is_own, resample, rows
     from avatar.drive import cross_drive
     from avatar.head import load_head
 
@@ -91,8 +91,10 @@ def prepare_shot(
     if is_own(header, capture):
         params = capture.params(frames)
     else:
+        head = load_head()
+        check_head(capture, head)
         say(f"{capture.root}: not the capture of this avatar; its motion is retold for the avatar's person")
-        params = rows(cross_drive(avatar, capture, load_head()), frames)
+        params = rows(cross_drive(avatar, capture, head), frames)
     times = capture.track["time"][frames.start : frames.stop]
     if fps is not None:
         params, times = resample(params, times, fps)

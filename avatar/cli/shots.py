@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.head.model import HeadModel
 from avatar.model import Avatar
 from avatar.records import Camera, HeadParams
 
@@ -40,24 +40,22 @@ def provenance(capture: Capture) -> dict[str, Any]:
     facts = capture.facts
     return {
         "name": capture.root.name,
-        "fingerprint": fingerprint(capture),
+        "fingerprint": capture.fingerprint,
         "width": facts["width"],
         "height": facts["height"],
         "camera": facts["camera"],
     }
 
 
-def fingerprint(capture: Capture) -> str:
-    """16 hex digits that tell one track from another, wherever its folder lies."""
-    digest = hashlib.sha256()
-    for name in ("frame_number", "identity", "translation"):
-        digest.update(np.ascontiguousarray(capture.track[name]).tobytes())
-    return digest.hexdigest()[:16]
-
-
 def is_own(header: Mapping[str, Any], capture: Capture) -> bool:
     """Whether the avatar with this header was trained on `capture`."""
-    return bool(header.get("capture", {}).get("fingerprint") == fingerprint(capture))
+    return bool(header.get("capture", {}).get("fingerprint") == capture.fingerprint)
+
+
+def check_head(capture: Capture, head: HeadModel) -> None:
+    """Raise HeadsplatError if `capture` was tracked with another head model than `head`."""
+    if capture.facts["head"].get("model_id") != head.model_id:
+        raise HeadsplatError(f"{capture.root}: tracked with another head model; capture the video again")
 
 
 def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:

@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from avatar import __version__
 from avatar.cli.arguments import OptionalFloat, OptionalInt, OptionalPath, Out, Source
@@ -70,12 +70,7 @@ class TrainCommand:
         if self.config is not None:
             settings = load_config(self.config, settings)
         flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode")}
-        settings = dataclasses.replace(settings, **{name: flag for name, flag in flags.items() if flag is not None})
-        if settings.size < 32:
-            raise HeadsplatError(f"--size: {settings.size} pixels are too few; give at least 32")
-        if settings.max_seconds is not None and settings.max_seconds <= 0:
-            raise HeadsplatError(f"--max-seconds: expected more than 0, got {settings.max_seconds:g}")
-        return settings
+        return with_flags(settings, flags)
 
     def _capture(self) -> Capture:
         from avatar.captured import Capture
@@ -91,6 +86,15 @@ class TrainCommand:
         folder = self.out.with_name(f"{self.out.stem}.capture")
         request = CaptureRequest(self.source, folder, self.test_fraction, self.test_every)
         return reuse_or_capture(request, self.overwrite)
+
+
+def with_flags(settings: TrainConfig, flags: Mapping[str, Any]) -> TrainConfig:
+    """`settings` with those `flags` that were given; a value out of range is named as the flag it came by."""
+    try:
+        return dataclasses.replace(settings, **{name: flag for name, flag in flags.items() if flag is not None})
+    except ValueError as error:
+        name, rest = str(error).split(":", 1)
+        raise HeadsplatError(f"--{name.replace('_', '-')}:{rest}") from error
 
 
 @dataclass(frozen=True)

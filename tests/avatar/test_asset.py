@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from avatar.asset import MAGIC, VERSION, load_avatar, read_header, save_avatar
 from avatar.captured import Capture
@@ -72,6 +72,24 @@ def test_a_missing_tensor_is_damage(tiny_avatar: Avatar, tmp_path: Path) -> None
     save_avatar(path, tiny_avatar)
     header = read_header(path)
     save_file({"avatar.offsets": torch.zeros(3, 3)}, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match="damaged avatar file"):
+        load_avatar(path)
+
+
+def test_a_missing_head_tensor_is_damage(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    header, tensors = read_header(path), load_file(path)
+    del tensors["head.faces"]
+    save_file(tensors, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match="damaged avatar file"):
+        load_avatar(path)
+
+
+@pytest.mark.parametrize("changed", [{"head": None}, {"blendshapes": []}, {"training": 3}])
+def test_a_malformed_header_is_damage(tiny_avatar: Avatar, tmp_path: Path, changed: dict[str, object]) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar, changed)
     with pytest.raises(HeadsplatError, match="damaged avatar file"):
         load_avatar(path)
 

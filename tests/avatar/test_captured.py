@@ -10,6 +10,7 @@ import torch
 
 from avatar.captured import FACTS_FILE, FRAMES_DIR, TRACK_FILE, VERSION, Capture, frame_name
 from avatar.errors import HeadsplatError
+from tests.support.tiny import tiny_capture
 
 
 @pytest.fixture
@@ -25,6 +26,11 @@ def edit(root: Path, **facts: object) -> None:
 def test_splits_are_disjoint_and_complete(tiny: Capture) -> None:
     both = np.concatenate([tiny.train_indices, tiny.test_indices])
     assert sorted(both) == list(range(len(tiny))) and len(tiny.test_indices) == 4
+
+
+def test_the_fingerprint_tells_splits_apart(tiny: Capture, tmp_path: Path) -> None:
+    same, other = (tiny_capture(tmp_path / str(every), test_every=every) for every in (5, 4))
+    assert same.fingerprint == tiny.fingerprint != other.fingerprint
 
 
 def test_pictures_shrink_together_with_the_camera(tiny: Capture) -> None:

@@ -29,9 +29,21 @@ def test_ssim_is_one_for_equal_pictures_and_falls_with_noise() -> None:
 
 
 def test_flicker_sees_what_changes_against_the_truth_only() -> None:
-    truth = [np.full((4, 4, 3), value) for value in (0.1, 0.5, 0.3, 0.9)]
-    assert metrics.flicker([picture + 0.2 for picture in truth], truth) == pytest.approx(0.0, abs=1e-4)
-    assert metrics.flicker([picture + 0.1 * (i % 2) for i, picture in enumerate(truth)], truth) > 20
+    steady, flickering = metrics.Flicker(), metrics.Flicker()
+    for index, value in enumerate((0.1, 0.5, 0.3, 0.9)):
+        truth = np.full((4, 4, 3), value)
+        steady.add(truth + 0.2, truth)
+        flickering.add(truth + 0.1 * (index % 2), truth)
+    assert steady.value == pytest.approx(0.0, abs=1e-4)
+    assert flickering.value > 20
+    assert np.isnan(metrics.Flicker().value)
+
+
+def test_an_empty_region_scores_nothing_and_broken_pictures_are_refused() -> None:
+    picture = np.full((8, 8, 3), 0.5)
+    assert np.isnan(metrics.psnr(picture, picture, np.zeros((8, 8), bool)))
+    with pytest.raises(ValueError, match="not finite"):
+        metrics.psnr(picture * np.nan, picture)
 
 
 def test_report_holds_every_row_and_figure_of_the_protocol(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -59,7 +71,9 @@ def test_saved_pictures_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avata
 
 def test_a_capture_without_held_out_frames_says_what_to_do(tiny_avatar: Avatar, tmp_path: Path) -> None:
     capture = tiny_capture(tmp_path / "all", frames=8, test_every=0)
-    with pytest.raises(HeadsplatError, match="no held-out frames; capture again with --test-fraction"):
+    with pytest.raises(
+        HeadsplatError, match=r"no held-out frames; capture again with --test-fraction .* then train on that"
+    ):
         evaluate(tiny_avatar, capture, size=64)
 
 

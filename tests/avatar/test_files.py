@@ -95,12 +95,42 @@ def test_full_disk_leaves_the_old_folder(tmp_path: Path) -> None:
     assert (path / "old.png").read_text() == "old"
 
 
+def test_a_failing_swap_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "frames"
+    path.mkdir()
+    (path / "old.png").write_text("old")
+    replace = os.replace
+
+    def refuse_new(source: Path, target: Path) -> None:
+        if source.suffix == ".partial":
+            raise OSError(errno.EACCES, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse_new)
+    with pytest.raises(HeadsplatError, match="frames: permission denied"), atomic_folder(path) as folder:
+        (folder / "new.png").write_text("new")
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["frames", "old.png"]
+
+
 def test_existing_output_needs_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "a.avatar"
     path.touch()
     with pytest.raises(HeadsplatError, match=r"a\.avatar: exists already; give --overwrite to replace it"):
         check_output(path, overwrite=False)
     assert check_output(path, overwrite=True) == path
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_never_gives_way_to_a_file(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "me.avatar").mkdir()
+    with pytest.raises(HeadsplatError, match=r"me\.avatar: is a folder, and the output is a file; choose another name"):
+        check_output(tmp_path / "me.avatar", overwrite)
+
+
+def test_a_folder_output_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "take.2"
+    path.mkdir()
+    assert check_output(path, overwrite=True, folder=True) == path
 
 
 def test_output_below_a_file_is_refused(tmp_path: Path) -> None:

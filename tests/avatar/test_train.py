@@ -106,3 +106,18 @@ def test_what_the_video_never_shows_keeps_the_heads_colours(tiny: Capture) -> No
     assert teeth.any()
     color = avatar.colors[teeth].mean(0)
     assert color.min() > 0.3  # teeth and gums, not the grey or black of an untouched start
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"steps": 0}, "steps: expected 1 to"),
+        ({"extra_share": 1.0}, "extra_share: expected 0 to 0.9, got 1"),
+        ({"seed": -1}, "seed: expected 0 to"),
+        ({"size": 8}, "size: 8 pixels are too few"),
+        ({"max_seconds": 0.0}, "max_seconds: expected more than 0, got 0"),
+    ],
+)
+def test_settings_out_of_range_name_the_setting(setting: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(CONFIG, **setting)

@@ -267,6 +267,16 @@ def test_render_with_another_persons_motion_says_that_it_is_retold(
     assert len(list(out.iterdir())) == 10
 
 
+def test_render_refuses_motion_tracked_with_another_head_model(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_capture(tmp_path / "other", frames=10, seed=5)
+    facts = dict(other.facts) | {"head": other.facts["head"] | {"model_id": "0" * 16}}
+    (other.root / "capture.json").write_text(json.dumps(facts))
+    text = failure(capsys, ["render", trained, "--motion", other.root, "-o", tmp_path / "frames"])
+    assert "other: tracked with another head model; capture the video again" in text
+
+
 def test_render_replaces_a_folder_of_pictures_only_when_asked_and_only_pictures(
     capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
