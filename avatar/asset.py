@@ -84,7 +84,9 @@ def read_header(path: str | Path) -> dict[str, Any]:
         raise HeadsplatError(f"{path}: not an avatar file, or a damaged one; train or copy it again") from error
     if not isinstance(header, dict) or header.get("magic") != MAGIC:
         raise HeadsplatError(f"{path}: a safetensors file, but not a headsplat avatar; give an .avatar file")
-    if header.get("version", 0) > VERSION:
+    if not isinstance(header.get("version"), int):
+        raise HeadsplatError(f"{path}: damaged avatar file (its version is missing); train or copy it again")
+    if header["version"] > VERSION:
         raise HeadsplatError(
             f"{path}: avatar version {header['version']}, this headsplat reads up to {VERSION}; update headsplat"
         )

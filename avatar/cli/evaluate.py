@@ -47,7 +47,7 @@ class EvalCommand:
         """Evaluate and report; returns the exit code."""
         for path in (self.json, self.markdown, self.save_images):
             if path is not None:
-                check_output(path, self.overwrite)
+                check_output(path, self.overwrite, folder=path is self.save_images)
         if self.save_images is not None and self.save_images.exists():
             check_replaceable_folder(self.save_images, PICTURE_FOLDERS)
         if self.size is not None and self.size < 32:
