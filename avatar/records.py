@@ -120,21 +120,6 @@ class Gaussians:
 
 
 @dataclass(frozen=True)
-class Binding:
-    """Where each Gaussian sits on the mesh."""
-
-    face: Tensor  # [N] int64, row of HeadModel.faces
-    bary: Tensor  # [N,3], sums to 1
-
-    def __post_init__(self) -> None:
-        check_shape("Binding.face", self.face, ("N",))
-        check_shape("Binding.bary", self.bary, (len(self.face), 3))
-
-    def __len__(self) -> int:
-        return len(self.face)
-
-
-@dataclass(frozen=True)
 class RenderOutput:
     """Pictures of B views."""
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
+from avatar.geometry import mean_rotation
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
@@ -133,20 +135,13 @@ def fit_person(
     frames = [KeyFrame(targets[k], problem.weights(training.spread[k]), rotations[k]) for k in keys]
     release = prior.origin != "given" and may_release_focal(angles[:, 0])
     fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
-    offset = mean_rotation(
-        [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
-    )
+    relative = [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
+    offset = mean_rotation(torch.from_numpy(np.stack(relative))).numpy()
     # The first fit says how the network's frame lies in the head's; the second fits the person to those rotations.
     frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
     fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
     camera = Pinhole(fit.focal, *principal_point)
     return Person(model, fit.identity, camera, fit.focal_log_sigma, release, typical, keys, offset, options)
-
-
-def mean_rotation(rotations: Sequence[np.ndarray]) -> np.ndarray:
-    """Chordal mean [3,3] of rotations."""
-    left, _, right = np.linalg.svd(np.mean(rotations, axis=0))
-    return left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
 
 
 def track_training(

@@ -7,7 +7,7 @@ Unknowns of a frame, in this order: rotation step [3] (left, `R <- exp(w) R`), t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -80,10 +80,6 @@ class FrameProblem:
     ) -> FrameProblem:
         """The problem for the person `identity` [S] seen by `camera`; `inter_ocular` is typical, in pixels."""
         return FrameProblem(model, model.neutral(identity), camera, inter_ocular / 100.0, options)
-
-    def with_camera(self, camera: Pinhole) -> FrameProblem:
-        """The same problem seen by another camera."""
-        return replace(self, camera=camera)
 
     def weights(self, spread: np.ndarray | None) -> np.ndarray:
         """Weight [468] of each landmark given its `spread` [478 or 468] in pixels over jittered passes."""
