@@ -1,5 +1,5 @@
 // Every native signature on one screen: raw pointers out of contiguous CPU arrays, the GIL released. Shapes, dtypes and
-// gradients are the business of avatar/ops.py; what is checked here only keeps memory safe.
+// gradients are the business of avatar/ops; what is checked here only keeps memory safe.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>

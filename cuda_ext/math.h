@@ -2,7 +2,7 @@
 // conditions are written with select(), so one text serves all three.
 //
 // Conventions: quaternions wxyz; camera axes x right, y down, z forward; pixel centres at +0.5.
-// The constants and the order of operations follow avatar/reference.py, which is the specification.
+// The constants and the order of operations follow avatar/reference, which is the specification.
 #pragma once
 
 #include <cmath>

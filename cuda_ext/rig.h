@@ -1,5 +1,5 @@
 // Mathematics of a Gaussian bound to a triangle and carried by two bones, shared by host and device kernels.
-// Written like math.h: `Real` is float, double or a SIMD vector; avatar/reference.py is the specification.
+// Written like math.h: `Real` is float, double or a SIMD vector; avatar/reference is the specification.
 #pragma once
 
 #include "math.h"

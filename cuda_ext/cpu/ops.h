@@ -1,4 +1,4 @@
-// The smaller operations over whole batches: what they do is in avatar/ops.py.
+// The smaller operations over whole batches: what they do is in avatar/ops.
 #pragma once
 
 #include "kernels.h"

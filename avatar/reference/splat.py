@@ -1,8 +1,4 @@
-"""The native operations in plain PyTorch, any float dtype, dense: their specification and the tests' oracle.
-
-Every function has the signature of its namesake in `avatar.ops`. Nothing here is meant to be fast.
-Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels.
-"""
+"""Specification of splatting."""
 
 from __future__ import annotations
 
@@ -11,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .geometry import matrix_to_quat, quat_multiply, quat_to_matrix, triangle_frames
-from .records import Camera
+from avatar.geometry import quat_to_matrix
+from avatar.records import Camera
 
 #: Splats weaker than this at a pixel are skipped there (half a step of an 8-bit colour).
 ALPHA_MIN = 1 / 255
@@ -26,11 +22,6 @@ DEPTH_ALPHA_MIN = 1e-3
 SLOPE_MAX = 2.0
 #: Quaternions with a smaller squared norm have no direction; their splats are culled.
 QUAT_NORM2_MIN = 1e-24
-
-SSIM_WINDOW = 11
-SSIM_SIGMA = 1.5
-SSIM_C1 = 0.01**2
-SSIM_C2 = 0.03**2
 
 
 @dataclass(frozen=True)
@@ -210,105 +201,3 @@ def splat(
 def splat_features(prepared: Projected, colors: Tensor) -> Tensor:
     """Specification of `avatar.ops.splat_features`."""
     return rasterize(prepared, colors).rgb.detach()
-
-
-def mesh(
-    vertices_cam: Tensor, faces: Tensor, K: Tensor, width: int, height: int, near: float = 0.01
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Specification of `avatar.ops.mesh`: rays against planes, nearest face by depth, then by index.
-
-    The barycentrics of the hit of ray r with triangle (a, b, c) are M^-1 r / sum(M^-1 r), M = [a b c]
-    (Olano and Greer 1997): no clipping, perspective-correct as they stand.
-    """
-    batch = vertices_cam.shape[0]
-    like = vertices_cam
-    rows = torch.arange(height, dtype=like.dtype, device=like.device) + 0.5
-    columns = torch.arange(width, dtype=like.dtype, device=like.device) + 0.5
-    y, x = (axis.reshape(-1) for axis in torch.meshgrid(rows, columns, indexing="ij"))
-    pixels = torch.stack([x, y, torch.ones_like(x)], 0)
-    rays = torch.linalg.inv(K.to(like)) @ pixels  # [B,3,P], z = 1
-    best_depth = like.new_full((batch, height * width), torch.inf)
-    best_face = torch.full((batch, height * width), -1, dtype=torch.int32, device=like.device)
-    best_bary = like.new_zeros(batch, height * width, 3)
-    for face, corners in enumerate(faces.tolist()):
-        a, b, c = vertices_cam[:, corners].unbind(1)
-        edges = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 1)
-        volume = (a * edges[:, 0]).sum(-1)[:, None]
-        flat = volume == 0
-        shares = (edges @ rays) / torch.where(flat, torch.ones_like(volume), volume)[..., None]
-        total = shares.sum(1)
-        depth = torch.where(total > 0, 1 / total, torch.inf)
-        hit = ~flat & (shares >= 0).all(1) & (total > 0) & (depth > near) & (depth < best_depth)
-        best_depth = torch.where(hit, depth, best_depth)
-        best_face = torch.where(hit, face, best_face)
-        best_bary = torch.where(hit[..., None], (shares * depth[:, None]).transpose(1, 2), best_bary)
-    best_depth = torch.where(best_face >= 0, best_depth, torch.zeros_like(best_depth))
-    shape = (batch, height, width)
-    return best_face.reshape(shape).int(), best_bary.reshape(*shape, 3), best_depth.reshape(shape)
-
-
-def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Specification of `avatar.ops.ssim` (Wang et al. 2004, 11x11 Gaussian window, zero padding)."""
-    offsets = torch.arange(SSIM_WINDOW, dtype=a.dtype, device=a.device) - SSIM_WINDOW // 2
-    line = torch.exp(-offsets * offsets / (2 * SSIM_SIGMA**2))
-    line = line / line.sum()
-    window = torch.outer(line, line).expand(3, 1, -1, -1)
-
-    def blur(image: Tensor) -> Tensor:
-        return torch.nn.functional.conv2d(image, window, padding=SSIM_WINDOW // 2, groups=3)
-
-    x, y = a.permute(0, 3, 1, 2), b.permute(0, 3, 1, 2).to(a)
-    mean_x, mean_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mean_x * mean_x, blur(y * y) - mean_y * mean_y
-    covariance = blur(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x * mean_x + mean_y * mean_y + SSIM_C1)
-    structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
-    return (luminance * structure).mean((1, 2, 3))
-
-
-def bind(
-    vertices: Tensor,
-    triangles: Tensor,
-    bary: Tensor,
-    offsets: Tensor,
-    quats: Tensor,
-    skin: Tensor,
-    rotations: Tensor,
-    translations: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Specification of `avatar.ops.bind`."""
-    corners = vertices[:, triangles]  # [B,N,3 corners,3]
-    frames = triangle_frames(corners)
-    local = torch.einsum("nk,bnkc->bnc", bary.to(vertices), corners) + (frames @ offsets[..., None]).squeeze(-1)
-    share = skin.to(vertices)[None, :, None]
-    moved = local[:, None] @ quat_to_matrix(rotations).transpose(-1, -2) + translations[:, :, None]
-    means = (1 - share) * moved[:, 0] + share * moved[:, 1]
-    skull, torso = rotations[:, 0, None], rotations[:, 1, None]
-    sign = torch.where((skull * torso).sum(-1, keepdim=True) < 0, -1.0, 1.0).to(vertices)
-    rig = torch.nn.functional.normalize((1 - share) * skull + share * sign * torso, dim=-1)
-    unit = torch.nn.functional.normalize(quats, dim=-1)
-    return means, quat_multiply(rig, quat_multiply(matrix_to_quat(frames), unit))
-
-
-def blend(base: Tensor, basis: Tensor, weights: Tensor) -> Tensor:
-    """Specification of `avatar.ops.blend`."""
-    return base + torch.einsum("bk,knc->bnc", weights, basis)
-
-
-def adam_step(
-    param: Tensor,
-    grad: Tensor,
-    m: Tensor,
-    v: Tensor,
-    lr: float | Tensor,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int,
-) -> None:
-    """Specification of `avatar.ops.adam_step` (Kingma and Ba 2015, algorithm 1)."""
-    m.mul_(beta1).add_(grad, alpha=1 - beta1)
-    v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    rate = lr.reshape(-1, *[1] * (param.ndim - 1)) if isinstance(lr, Tensor) else lr
-    update = (m / (1 - beta1**step)) / ((v / (1 - beta2**step)).sqrt() + eps)
-    param.sub_(rate * update)

@@ -1,0 +1,27 @@
+"""Argument checks shared by the operations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_floats(like: Tensor, **tensors: Tensor) -> None:
+    """Raise ValueError unless all have the float dtype and the device of `like`."""
+    if not like.dtype.is_floating_point:
+        raise ValueError(f"expected floating-point tensors, got {like.dtype}")
+    for name, tensor in tensors.items():
+        if tensor.dtype != like.dtype:
+            raise ValueError(f"{name}: expected {like.dtype} like the first argument, got {tensor.dtype}")
+        if tensor.device != like.device:
+            raise ValueError(f"{name}: expected device {like.device} like the first argument, got {tensor.device}")
+
+
+def check_integers(name: str, tensor: Tensor) -> None:
+    if tensor.dtype != torch.int64:
+        raise ValueError(f"{name}: expected int64, got {tensor.dtype}")
+
+
+def check_indices(name: str, indices: Tensor, size: int) -> None:
+    if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):
+        raise ValueError(f"{name}: expected indices in 0..{size - 1}, got {int(indices.min())}..{int(indices.max())}")

@@ -1,0 +1,45 @@
+"""Z-buffer of a triangle mesh."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatar import reference
+from avatar.records import check_shape
+
+from .backend import native_for
+from .checks import check_floats, check_indices, check_integers
+
+
+def mesh(
+    vertices_cam: Tensor, faces: Tensor, K: Tensor, width: int, height: int, near: float = 0.01
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Z-buffer a triangle mesh at the pixel centres, both sides of every face; no gradient.
+
+    Args:
+        vertices_cam: [B,V,3] metres, camera axes (x right, y down, z forward).
+        faces: [F,3] int64.
+        K: [B,3,3] pixels.
+        width, height: pixels.
+        near: metres; nearer surfaces are not seen.
+
+    Returns:
+        face_id [B,H,W] int32 (-1 where nothing), perspective-correct barycentrics [B,H,W,3], depth [B,H,W] metres (0
+        where nothing). Of faces at the same depth the first wins.
+    """
+    check_shape("vertices_cam", vertices_cam, ("B", "V", 3))
+    check_shape("faces", faces, ("F", 3))
+    check_shape("K", K, (vertices_cam.shape[0], 3, 3))
+    check_integers("faces", faces)
+    check_indices("faces", faces, vertices_cam.shape[1])
+    check_floats(vertices_cam, K=K)
+    native = native_for(vertices_cam)
+    if native is None:
+        return reference.mesh(vertices_cam.detach(), faces, K, width, height, near)
+    shape = (vertices_cam.shape[0], height, width)
+    face_id = torch.empty(shape, dtype=torch.int32)
+    bary, depth = torch.empty(*shape, 3), torch.empty(shape)
+    points = vertices_cam.detach().contiguous()
+    native.mesh(points, faces.contiguous(), K.detach().contiguous(), width, height, near, face_id, bary, depth)
+    return face_id, bary, depth

@@ -1,0 +1,156 @@
+"""Splatting: projection, sorting, tiling and blending, forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avatar import reference
+from avatar.records import Camera, check_shape
+from avatar.reference import SplatOutput
+
+from .backend import native_for
+from .checks import check_floats
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Splats projected, sorted and tiled by the native kernels, for `splat_features`."""
+
+    handle: Any
+    batch: int
+    count: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _SplatCall:
+    """What `splat` hands to autograd besides tensors that have gradients."""
+
+    intrinsics: Tensor
+    world_to_cam: Tensor
+    width: int
+    height: int
+    near: float
+    dilation: float
+    flags: int  # 1 antialias, 2 cutoff
+    with_weights: bool
+
+
+class _Splat(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _SplatCall, keep: list[Any], *inputs: Tensor) -> tuple[Tensor | None, ...]:
+        native = native_for(inputs[0])
+        inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
+        batch, count = inputs[3].shape
+        ctx.handle = native.prepare(
+            *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
+        )
+        rgb = torch.empty(batch, call.height, call.width, 3)
+        alpha = torch.empty(batch, call.height, call.width)
+        depth = torch.empty_like(alpha)
+        weights = torch.empty(batch, count) if call.with_weights else None
+        native.rasterize(ctx.handle, rgb, alpha, depth, weights)
+        keep.append(ctx.handle)
+        ctx.save_for_backward(*inputs, rgb, alpha, depth)
+        ctx.set_materialize_grads(False)
+        if weights is not None:
+            ctx.mark_non_differentiable(weights)
+        return rgb, alpha, depth, weights
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        *inputs, rgb, alpha, depth = ctx.saved_tensors
+        out = tuple(torch.empty_like(tensor) for tensor in inputs)
+        given = (None if grad is None else grad.contiguous() for grad in grads[:3])
+        native_for(rgb).splat_backward(ctx.handle, tuple(inputs), (rgb, alpha, depth), *given, out)
+        return None, None, *out
+
+
+def _native_splat(call: _SplatCall, *inputs: Tensor) -> SplatOutput:
+    keep: list[Any] = []
+    rgb, alpha, depth, weights = _Splat.apply(call, keep, *inputs)
+    batch, count = inputs[3].shape
+    return SplatOutput(rgb, alpha, depth, weights, Prepared(keep[0], batch, count, call.width, call.height))
+
+
+def splat(
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    camera: Camera,
+    *,
+    near: float = 0.01,
+    dilation: float = 0.3,
+    antialias: bool = False,
+    with_weights: bool = False,
+    cutoff: bool = True,
+) -> SplatOutput:
+    """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centres.
+
+    Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with any number that is not
+    finite, no direction in its quaternion, or its centre not beyond `near` is culled and gets zero gradients.
+
+    Args:
+        means: [B,N,3] metres, world.
+        quats: [B,N,4] wxyz, normalised here.
+        scales: [B,N,3] metres, standard deviations.
+        opacities: [B,N] 0..1.
+        colors: [B,N,3].
+        camera: B pinhole cameras.
+        near: metres along the camera axis; what is not beyond is culled.
+        dilation: pixels^2 added to the projected covariance's diagonal.
+        antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
+        with_weights: also sum each Gaussian's blend weight over the pixels.
+        cutoff: False keeps alphas under 1/255 and pixels that are nearly opaque, for finite differences; slow.
+
+    Raises:
+        ValueError: an argument's shape, dtype or device does not fit; the text names it.
+    """
+    check_shape("means", means, ("B", "N", 3))
+    batch, count = means.shape[:2]
+    check_shape("quats", quats, (batch, count, 4))
+    check_shape("scales", scales, (batch, count, 3))
+    check_shape("opacities", opacities, (batch, count))
+    check_shape("colors", colors, (batch, count, 3))
+    check_shape("camera.K", camera.K, (batch, 3, 3))
+    check_shape("camera.world_to_cam", camera.world_to_cam, (batch, 4, 4))
+    check_floats(means, quats=quats, scales=scales, opacities=opacities, colors=colors)
+    if native_for(means) is not None:
+        call = _SplatCall(
+            camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
+            near, dilation, int(antialias) + 2 * int(cutoff), with_weights,
+        )  # fmt: skip
+        return _native_splat(call, means, quats, scales, opacities, colors)
+    return reference.splat(
+        means, quats, scales, opacities, colors, camera,
+        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, cutoff=cutoff,
+    )  # fmt: skip
+
+
+def splat_features(prepared: object, colors: Tensor) -> Tensor:
+    """Blend other per-Gaussian 3-vectors with the projection, order and tiles of an earlier `splat`; no gradient.
+
+    Args:
+        prepared: `SplatOutput.prepared`.
+        colors: [B,N,3], numbers that are not finite count as zero.
+
+    Returns:
+        [B,H,W,3] over zero.
+    """
+    if isinstance(prepared, Prepared):
+        check_shape("colors", colors, (prepared.batch, prepared.count, 3))
+        rgb = torch.empty(prepared.batch, prepared.height, prepared.width, 3)
+        native_for(rgb).rasterize_colors(prepared.handle, colors.detach().float().contiguous(), rgb)
+        return rgb
+    if isinstance(prepared, reference.Projected):
+        batch, count = prepared.depths.shape
+        check_shape("colors", colors, (batch, count, 3))
+        return reference.splat_features(prepared, colors)
+    raise ValueError(f"prepared: expected SplatOutput.prepared, got {type(prepared).__name__}")

@@ -1,0 +1,26 @@
+"""The native operations in plain PyTorch, any float dtype, dense: their specification and the tests' oracle.
+
+Every function has the signature of its namesake in `avatar.ops`. Nothing here is meant to be fast.
+Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels.
+"""
+
+from .bind import bind
+from .blend import blend
+from .images import ssim
+from .mesh import mesh
+from .optimize import adam_step
+from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
+
+__all__ = [
+    "Projected",
+    "SplatOutput",
+    "adam_step",
+    "bind",
+    "blend",
+    "mesh",
+    "project",
+    "rasterize",
+    "splat",
+    "splat_features",
+    "ssim",
+]

@@ -1,0 +1,30 @@
+"""Specification of the comparison of pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+SSIM_C1 = 0.01**2
+SSIM_C2 = 0.03**2
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Specification of `avatar.ops.ssim` (Wang et al. 2004, 11x11 Gaussian window, zero padding)."""
+    offsets = torch.arange(SSIM_WINDOW, dtype=a.dtype, device=a.device) - SSIM_WINDOW // 2
+    line = torch.exp(-offsets * offsets / (2 * SSIM_SIGMA**2))
+    line = line / line.sum()
+    window = torch.outer(line, line).expand(3, 1, -1, -1)
+
+    def blur(image: Tensor) -> Tensor:
+        return torch.nn.functional.conv2d(image, window, padding=SSIM_WINDOW // 2, groups=3)
+
+    x, y = a.permute(0, 3, 1, 2), b.permute(0, 3, 1, 2).to(a)
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y = blur(x * x) - mean_x * mean_x, blur(y * y) - mean_y * mean_y
+    covariance = blur(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x * mean_x + mean_y * mean_y + SSIM_C1)
+    structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
+    return (luminance * structure).mean((1, 2, 3))
