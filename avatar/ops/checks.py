@@ -25,3 +25,22 @@ def check_integers(name: str, tensor: Tensor) -> None:
 def check_indices(name: str, indices: Tensor, size: int) -> None:
     if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):
         raise ValueError(f"{name}: expected indices in 0..{size - 1}, got {int(indices.min())}..{int(indices.max())}")
+
+
+def check_bytes(like: Tensor, **tensors: Tensor) -> None:
+    """Raise ValueError unless all are uint8 on the device of `like`."""
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.uint8:
+            raise ValueError(f"{name}: expected uint8, got {tensor.dtype}")
+        if tensor.device != like.device:
+            raise ValueError(f"{name}: expected device {like.device} like the first argument, got {tensor.device}")
+
+
+def check_flags(name: str, flags: Tensor | None, count: int) -> None:
+    """Raise ValueError unless `flags` is None or bool [count]."""
+    if flags is None:
+        return
+    if flags.dtype != torch.bool:
+        raise ValueError(f"{name}: expected bool, got {flags.dtype}")
+    if tuple(flags.shape) != (count,):
+        raise ValueError(f"{name}: expected [{count}], got {list(flags.shape)}")

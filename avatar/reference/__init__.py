@@ -5,19 +5,22 @@ Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C chan
 """
 
 from .bind import bind
-from .blend import blend
-from .images import ssim
+from .blend import blend, deform
+from .images import photometric, ssim
 from .mesh import mesh
-from .optimize import adam_step
+from .optimize import adam_outer_step, adam_step
 from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
 
 __all__ = [
     "Projected",
     "SplatOutput",
+    "adam_outer_step",
     "adam_step",
     "bind",
     "blend",
+    "deform",
     "mesh",
+    "photometric",
     "project",
     "rasterize",
     "splat",
