@@ -48,14 +48,14 @@ void store_basis(const View& view, int terms, const Vec mean[3], float (*out)[kW
   });
 }
 
-// Colour of the Gaussian in one lane from its coefficients; false when it is not finite.
-bool add_color(const SplatLanes& lanes, int lane, const GaussianInputs& in, int gaussian, Splat& splat) {
-  const float* sh = in.colors + in.color_size() * gaussian;
-  float color[3] = {0.5f, 0.5f, 0.5f};
-  for (int d = 0; d < in.sh_terms; ++d) {
-    const float basis = lanes.basis[d][lane];
-    for (int k = 0; k < 3; ++k) color[k] += basis * sh[3 * d + k];
-  }
+// Colour of the Gaussian in one lane from its coefficients; false when it is not finite. Four at a time, the fourth
+// being the next term's first: the compiler makes that one vector.
+template <int terms>
+bool add_color(const SplatLanes& lanes, int lane, const float* sh, Splat& splat) {
+  float color[4] = {0.5f, 0.5f, 0.5f, 0.0f};
+  for (int d = 0; d < terms - 1; ++d)
+    for (int k = 0; k < 4; ++k) color[k] += lanes.basis[d][lane] * sh[3 * d + k];
+  for (int k = 0; k < 3; ++k) color[k] += lanes.basis[terms - 1][lane] * sh[3 * terms - 3 + k];
   splat.red = larger(color[0], 0.0f);
   splat.green = larger(color[1], 0.0f);
   splat.blue = larger(color[2], 0.0f);
@@ -123,7 +123,10 @@ void project_frame(Frame& frame, const GaussianInputs& in) {
         uint32_t key;
         std::memcpy(&key, &splat->depth, sizeof key);
         bool drawn = (lanes.drawable >> lane & 1u) && on_screen(view, *splat);
-        if (drawn && in.sh_terms) drawn = add_color(lanes, lane, in, first + lane, *splat);
+        if (drawn && in.sh_terms) {
+          const float* sh = in.colors + in.color_size() * (first + lane);
+          with_sh_terms(in.sh_terms, [&](auto known) { drawn = add_color<known.value>(lanes, lane, sh, *splat); });
+        }
         keys[first + lane] = drawn ? key : kHidden;
       }
     }
