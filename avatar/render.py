@@ -17,9 +17,10 @@ WHITE = (1.0, 1.0, 1.0)
 def render(gaussians: Gaussians, camera: Camera, background: Sequence[float] | Tensor = WHITE) -> RenderOutput:
     """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
 
-    Only the constant SH term is used: avatars of this version carry no view-dependent colour.
+    One SH term is a colour that is the same from everywhere; more are evaluated for the camera's place.
     """
-    colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0.0)
+    sh = gaussians.sh
+    colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0) if sh.shape[2] == 1 else sh
     out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
     behind = torch.as_tensor(background, dtype=out.rgb.dtype, device=out.rgb.device)
     return RenderOutput(out.rgb + (1 - out.alpha)[..., None] * behind, out.alpha, out.depth)

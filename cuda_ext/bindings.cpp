@@ -84,10 +84,21 @@ SplatShape shape_of(const In& means, int width, int height) {
   return {static_cast<int>(means.shape(0)), static_cast<int>(means.shape(1)), width, height};
 }
 
+// 0 for plain colours [B,N,3], the number of terms for coefficients [B,N,D,3].
+int sh_terms_of(const In& colors) {
+  if (colors.ndim() != 4) return 0;
+  const size_t terms = colors.shape(2);
+  if (terms != 1 && terms != 4 && terms != 9 && terms != 16)
+    throw std::invalid_argument("native kernel: spherical harmonics must have 1, 4, 9 or 16 terms");
+  return static_cast<int>(terms);
+}
+
 GaussianInputs inputs_of(const SplatShape& shape, const In& means, const In& quats, const In& scales,
                          const In& opacities, const In& colors) {
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
-  return {sized(means, 3 * n), sized(quats, 4 * n), sized(scales, 3 * n), sized(opacities, n), sized(colors, 3 * n)};
+  const int terms = sh_terms_of(colors);
+  return {sized(means, 3 * n),  sized(quats, 4 * n), sized(scales, 3 * n),
+          sized(opacities, n), sized(colors, 3 * n * (terms ? terms : 1)), terms};
 }
 
 std::unique_ptr<Prepared> prepare(const In& means, const In& quats, const In& scales, const In& opacities,
@@ -128,11 +139,12 @@ void splat_backward(Prepared& prepared, const std::tuple<In, In, In, In, In>& in
   const auto& [means, quats, scales, opacities, colors] = inputs;
   const auto& [rgb, alpha, depth] = pictures;
   const auto& [d_means, d_quats, d_scales, d_opacities, d_colors] = gradients;
-  prepared.batch->backward(inputs_of(shape, means, quats, scales, opacities, colors),
+  const GaussianInputs given = inputs_of(shape, means, quats, scales, opacities, colors);
+  prepared.batch->backward(given,
                            {sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels),
                             sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels), sized(grad_depth, pixels)},
                            {sized(d_means, 3 * n), sized(d_quats, 4 * n), sized(d_scales, 3 * n), sized(d_opacities, n),
-                            sized(d_colors, 3 * n)});
+                            sized(d_colors, given.color_size() * n)});
 }
 
 void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, float near_z,
@@ -187,6 +199,29 @@ void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out
   const size_t batch = a.shape(0);
   headsplat::ssim(static_cast<int>(batch), static_cast<int>(a.shape(1)), static_cast<int>(a.shape(2)), a.data(),
                   sized(b, a.size()), sized(mean, batch), sized(grad, a.size()));
+}
+
+ShRotation rotation_of(const In& sh, const In& quats) {
+  if (sh.ndim() != 4 || sh.shape(3) != 3) throw std::invalid_argument("native kernel: coefficients must be [B,N,D,3]");
+  ShRotation rotation{};
+  rotation.terms = sh_terms_of(sh);
+  rotation.sh = sh.data();
+  rotation.quats = sized(quats, 4 * sh.shape(0) * sh.shape(1));
+  return rotation;
+}
+
+void run_rotate_sh(const In& sh, const In& quats, const Out& out) {
+  ShRotation rotation = rotation_of(sh, quats);
+  rotation.out = sized(out, sh.size());
+  headsplat::rotate_sh(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
+}
+
+void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const Out& grad_sh, const Out& grad_quats) {
+  ShRotation rotation = rotation_of(sh, quats);
+  rotation.grad = sized(grad, sh.size());
+  rotation.grad_sh = sized(grad_sh, sh.size());
+  rotation.grad_quats = sized(grad_quats, quats.size());
+  headsplat::rotate_sh_backward(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
 }
 
 using Betas = std::tuple<float, float, float, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
@@ -297,6 +332,8 @@ NB_MODULE(_C, m) {
   m.def("mesh", &run_mesh, Released());
   m.def("bind", &run_bind, Released());
   m.def("bind_backward", &run_bind_backward, Released());
+  m.def("rotate_sh", &run_rotate_sh, Released());
+  m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("ssim", &run_ssim, Released());
   m.def("adam_step", &run_adam_step, Released());
   m.def("adam_outer_step", &run_adam_outer_step, Released());

@@ -1,7 +1,7 @@
 """The only door to the native kernels: argument checks, autograd, and the plain-PyTorch way where no kernel fits.
 
 float32 tensors go to `cuda_ext`; anything else goes to `avatar.reference`, which is dense and meant for small inputs.
-Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels.
+Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
 from avatar.reference import SplatOutput
@@ -12,6 +12,7 @@ from .deform import deform
 from .images import photometric, ssim
 from .mesh import mesh
 from .optimize import adam_outer_step, adam_step
+from .sh import rotate_sh
 from .splat import splat, splat_features
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "deform",
     "mesh",
     "photometric",
+    "rotate_sh",
     "splat",
     "splat_features",
     "ssim",

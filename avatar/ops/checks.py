@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avatar.reference import SH_TERMS
+
 
 def check_floats(like: Tensor, **tensors: Tensor) -> None:
     """Raise ValueError unless all have the float dtype and the device of `like`."""
@@ -44,3 +46,9 @@ def check_flags(name: str, flags: Tensor | None, count: int) -> None:
         raise ValueError(f"{name}: expected bool, got {flags.dtype}")
     if tuple(flags.shape) != (count,):
         raise ValueError(f"{name}: expected [{count}], got {list(flags.shape)}")
+
+
+def check_sh_terms(name: str, sh: Tensor) -> None:
+    """Raise ValueError unless axis 2 holds all terms of a degree from 0 to 3."""
+    if sh.shape[2] not in SH_TERMS:
+        raise ValueError(f"{name}: expected 1, 4, 9 or 16 spherical-harmonic terms (axis 2), got {sh.shape[2]}")

@@ -13,7 +13,7 @@ from avatar.records import Camera, check_shape
 from avatar.reference import SplatOutput
 
 from .backend import native_for
-from .checks import check_floats
+from .checks import check_floats, check_sh_terms
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def splat(
         quats: [B,N,4] wxyz, normalised here.
         scales: [B,N,3] metres, standard deviations.
         opacities: [B,N] 0..1.
-        colors: [B,N,3].
+        colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients, D = 1, 4, 9 or 16. Those make the colour
+            max(0, 0.5 + sum of Y_d sh_d) along the direction from the camera's centre to the mean, in world axes, with
+            the order and signs of 3D Gaussian splatting (Kerbl et al. 2023).
         camera: B pinhole cameras.
         near: metres along the camera axis; what is not beyond is culled.
         dilation: pixels^2 added to the projected covariance's diagonal.
@@ -121,7 +123,11 @@ def splat(
     check_shape("quats", quats, (batch, count, 4))
     check_shape("scales", scales, (batch, count, 3))
     check_shape("opacities", opacities, (batch, count))
-    check_shape("colors", colors, (batch, count, 3))
+    if colors.ndim == 4:
+        check_shape("colors", colors, (batch, count, "D", 3))
+        check_sh_terms("colors", colors)
+    else:
+        check_shape("colors", colors, (batch, count, 3))
     check_shape("camera.K", camera.K, (batch, 3, 3))
     check_shape("camera.world_to_cam", camera.world_to_cam, (batch, 4, 4))
     check_floats(means, quats=quats, scales=scales, opacities=opacities, colors=colors)

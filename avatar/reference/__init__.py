@@ -1,7 +1,7 @@
 """The native operations in plain PyTorch, any float dtype, dense: their specification and the tests' oracle.
 
 Every function has the signature of its namesake in `avatar.ops`. Nothing here is meant to be fast.
-Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels.
+Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
 from .bind import bind
@@ -9,9 +9,11 @@ from .blend import blend, deform
 from .images import photometric, ssim
 from .mesh import mesh
 from .optimize import adam_outer_step, adam_step
+from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
 
 __all__ = [
+    "SH_TERMS",
     "Projected",
     "SplatOutput",
     "adam_outer_step",
@@ -23,6 +25,9 @@ __all__ = [
     "photometric",
     "project",
     "rasterize",
+    "rotate_sh",
+    "sh_basis",
+    "sh_colors",
     "splat",
     "splat_features",
     "ssim",

@@ -10,6 +10,8 @@ from torch import Tensor
 from avatar.geometry import quat_to_matrix
 from avatar.records import Camera
 
+from .sh import sh_colors
+
 #: Splats weaker than this at a pixel are skipped there (half a step of an 8-bit colour).
 ALPHA_MIN = 1 / 255
 #: One splat never hides all that is behind it, which keeps 1 - alpha away from zero.
@@ -196,6 +198,10 @@ def splat(
         means, quats, scales, opacities, camera,
         near=near, dilation=dilation, antialias=antialias, cutoff=cutoff,
     )  # fmt: skip
+    if colors.ndim == 4:
+        usable = projected.visible & colors.isfinite().all(-1).all(-1)
+        projected = replace(projected, visible=usable)
+        colors = sh_colors(_keep(colors, usable), _keep(means, usable), camera)
     out = rasterize(projected, colors, with_weights)
     return out if with_depth else replace(out, depth=None)
 

@@ -85,7 +85,11 @@ struct Scratch {
 };
 
 struct GaussianInputs {
-  const float *means, *quats, *scales, *opacities, *colors;  // [count,3] [count,4] [count,3] [count] [count,3]
+  const float *means, *quats, *scales, *opacities;  // [count,3] [count,4] [count,3] [count]
+  const float* colors;                              // [count,3], or coefficients [count,sh_terms,3]
+  int sh_terms;                                     // 0 for plain colours, else 1, 4, 9 or 16
+  // Numbers of one Gaussian in `colors`.
+  size_t color_size() const { return 3 * static_cast<size_t>(sh_terms ? sh_terms : 1); }
 };
 
 struct GaussianGradients {
@@ -131,6 +135,15 @@ struct BindGradients {
   float *offsets, *quats;            // [N,3] [N,4]
   float* corners;                    // [N,3,3] or null
   float* bones;                      // [ceil(N / kBindChunk), kBoneGrad]
+};
+
+// Coefficients [count,terms,3] and the rotations [count,4] that carry them along.
+struct ShRotation {
+  int terms;
+  const float *sh, *quats;
+  float* out;             // forward
+  const float* grad;      // backward: given, by `out`
+  float *grad_sh, *grad_quats;
 };
 
 struct AdamRule {
@@ -222,6 +235,8 @@ struct Kernels {
   void (*rasterize_backward)(const Frame&, const PictureGradients&, float* moments);
   void (*bind_image)(const Bones&, const BindInputs&, int count, float* means, float* quats);
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
+  void (*rotate_sh)(const ShRotation&, int begin, int end);
+  void (*rotate_sh_backward)(const ShRotation&, int begin, int end);
   void (*ssim_rows)(const SsimImage&, int begin, int end, float* buffer);
   void (*ssim_rows_backward)(const SsimImage&, int begin, int end, float* buffer);
   void (*adam)(const AdamStep&, size_t begin, size_t end);
@@ -243,6 +258,8 @@ void rasterize(Frame&, const Pictures&);
 void rasterize_backward(const Frame&, const PictureGradients&, float* moments);
 void bind_image(const Bones&, const BindInputs&, int count, float* means, float* quats);
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
+void rotate_sh(const ShRotation&, int begin, int end);
+void rotate_sh_backward(const ShRotation&, int begin, int end);
 void ssim_rows(const SsimImage&, int begin, int end, float* buffer);
 void ssim_rows_backward(const SsimImage&, int begin, int end, float* buffer);
 void adam(const AdamStep&, size_t begin, size_t end);

@@ -17,6 +17,8 @@ const Kernels table = {
     rasterize_backward,
     bind_image,
     bind_image_backward,
+    rotate_sh,
+    rotate_sh_backward,
     ssim_rows,
     ssim_rows_backward,
     adam,

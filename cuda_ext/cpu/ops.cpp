@@ -9,6 +9,7 @@ namespace headsplat {
 namespace {
 
 constexpr int kSsimRows = 16;       // rows one task works on
+constexpr int kRotateRun = 1024;     // Gaussians one task works on
 constexpr size_t kAdamRun = 16384;  // parameters one task works on
 constexpr size_t kOuterRun = 2048;  // the same for each basis of an outer step
 constexpr size_t kBlendRun = 4096;  // numbers of every basis one task blends: they stay in the L1 cache
@@ -104,6 +105,14 @@ void bind_backward(const BindShape& shape, const BindInputs& inputs, const float
     if (corners)
       scatter_corners(shape, inputs.triangles, corners, out.vertices + static_cast<size_t>(b) * shape.vertices * 3);
   }
+}
+
+void rotate_sh(const ShRotation& rotation, int count) {
+  parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh(rotation, begin, end); });
+}
+
+void rotate_sh_backward(const ShRotation& rotation, int count) {
+  parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh_backward(rotation, begin, end); });
 }
 
 void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad) {

@@ -21,6 +21,10 @@ struct BindOutputs {
 void bind_backward(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
                    const float* grad_means, const float* grad_quats, const BindOutputs& out);
 
+// Coefficients of `count` Gaussians carried along by their rotations, and the gradients of both.
+void rotate_sh(const ShRotation& rotation, int count);
+void rotate_sh_backward(const ShRotation& rotation, int count);
+
 // Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient by `a` into `grad`, which may be null.
 void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad);
 
