@@ -244,13 +244,13 @@ void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v,
 }
 
 void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, float rate,
-                         const Betas& betas, const std::optional<Flags>& touched) {
+                         const Betas& betas, const std::optional<Flags>& touched, const std::optional<In>& pull) {
   if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
   const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), size = rows * columns;
   const size_t batch = bases ? weights.size() / bases : 0;
   if (!size || !bases) return;
   headsplat::adam_outer_step({rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size),
-                              sized(weights, batch * bases), sized(grad, batch * size), flags_of(touched, rows),
+                              sized(weights, batch * bases), sized(grad, batch * size), flags_of(touched, rows), sized(pull, rows),
                               static_cast<int>(batch), static_cast<int>(bases), size, columns, rate});
 }
 
@@ -344,6 +344,7 @@ NB_MODULE(_C, m) {
   m.def("photometric", &run_photometric, Released());
   m.def("simd_level", [] { return std::string(kernels().name); });
   m.def("set_simd_level", [](const std::string& name) { return set_level(name.c_str()); });
+  m.def("keep_freed_memory", &keep_freed_memory);
   m.def("threads", &thread_count);
   m.def("set_threads", &set_thread_count);
 }

@@ -15,3 +15,12 @@ def native_for(tensor: Tensor) -> Any:
     if tensor.dtype == torch.float32 and tensor.device.type == "cpu" and cuda_ext.available("cpu"):
         return cuda_ext.native()
     return None
+
+
+def keep_memory() -> None:
+    """Keep freed CPU memory in this process: a loop over frames otherwise spends more time on fresh pages than on work.
+
+    Changes the C library's settings for the whole process and does nothing where they do not exist.
+    """
+    if cuda_ext.available("cpu"):
+        cuda_ext.native().keep_freed_memory()

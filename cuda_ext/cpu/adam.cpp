@@ -79,34 +79,35 @@ void adam(const AdamStep& step, size_t begin, size_t end) {
 
 void adam_outer(const AdamOuter& step, size_t begin, size_t end, float* buffer) {
   const Rule rule(step.rule, step.rate);
-  const size_t size = step.size, count = end - begin;
-  float *moves = buffer, *grad = buffer + count + kWidth;  // the latter [batch], each padded to whole vectors
-  const size_t room = count + kWidth;
-  std::memset(buffer, 0, sizeof(float) * room * (step.batch + 1));
-  for (size_t i = 0; i < count; ++i)
-    moves[i] = !step.touched || step.touched[(begin + i) / step.columns] ? 1.0f : 0.0f;
+  const size_t size = step.size, count = end - begin, room = count + kWidth;
+  float *moves = buffer, *pull = buffer + room, *grad = buffer + 2 * room;  // the last [batch][room]
+  std::memset(buffer, 0, sizeof(float) * room * (step.batch + 2));
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = (begin + i) / step.columns;
+    moves[i] = !step.touched || step.touched[at] ? 1.0f : 0.0f;
+    pull[i] = step.pull ? step.pull[at] : 0.0f;
+  }
   for (int b = 0; b < step.batch; ++b)
     std::memcpy(grad + b * room, step.grad + b * size + begin, sizeof(float) * count);
   for (int k = 0; k < step.bases; ++k) {
     const size_t row = k * size + begin;
-    const auto outer = [&](size_t i) {
-      Vec total(0.0f);
+    const auto move = [&](size_t i, float* param, float* m, float* v) {
+      const Mask moving = load(moves + i) > Vec(0.0f);
+      if (!bits(moving)) return;
+      Vec total = load(pull + i) * load(param);
       for (int b = 0; b < step.batch; ++b)
         total = fma(Vec(step.weights[b * step.bases + k]), load(grad + b * room + i), total);
-      return total;
+      rule.step(total, moving, param, m, v);
     };
     size_t i = 0;
-    for (; i + kWidth <= count; i += kWidth) {
-      const Mask moving = load(moves + i) > Vec(0.0f);
-      if (bits(moving)) rule.step(outer(i), moving, step.param + row + i, step.m + row + i, step.v + row + i);
-    }
+    for (; i + kWidth <= count; i += kWidth) move(i, step.param + row + i, step.m + row + i, step.v + row + i);
     if (i == count) continue;
     Rest rest;
     const size_t bytes = sizeof(float) * (count - i);
     std::memcpy(rest.param, step.param + row + i, bytes);
     std::memcpy(rest.m, step.m + row + i, bytes);
     std::memcpy(rest.v, step.v + row + i, bytes);
-    rule.step(outer(i), load(moves + i) > Vec(0.0f), rest.param, rest.m, rest.v);
+    move(i, rest.param, rest.m, rest.v);
     std::memcpy(step.param + row + i, rest.param, bytes);
     std::memcpy(step.m + row + i, rest.m, bytes);
     std::memcpy(step.v + row + i, rest.v, bytes);

@@ -109,11 +109,18 @@ struct PictureGradients {
 constexpr int kSsimMargin = 32;  // floats of zeros on both sides of a row buffer
 constexpr int kSsimPlanes = 5;   // row buffers a thread needs
 
-// One image pair, [height][3 width] floats each.
+// Floats begin..end of a row; none when end <= begin.
+struct RowSpan {
+  int begin, end;
+};
+
+// One image pair, [height][3 width] floats each. Windows in which the images are the same have an SSIM of one and no
+// gradient; `spans` says of each row what may differ, first of the images, then of the windows.
 struct SsimImage {
   const float *a, *b;
   const float* zeros;  // [3 width]
   int height, width;
+  RowSpan *differing, *spans;  // [height]
   float* row_sums;  // [height]
   float* partials;  // [height][3][3 width] derivatives by blurred a, a^2 and ab, or null
   float* grad;      // [height][3 width] of the mean by a
@@ -168,6 +175,7 @@ struct AdamOuter {
   float *param, *m, *v;
   const float *weights, *grad;
   const uint8_t* touched;  // [size / columns], or null for all
+  const float* pull;       // [size / columns], times the parameter part of its gradient; or null for none
   int batch, bases;
   size_t size, columns;
   float rate;
@@ -237,6 +245,7 @@ struct Kernels {
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
   void (*rotate_sh)(const ShRotation&, int begin, int end);
   void (*rotate_sh_backward)(const ShRotation&, int begin, int end);
+  void (*ssim_differing)(const SsimImage&, int begin, int end);
   void (*ssim_rows)(const SsimImage&, int begin, int end, float* buffer);
   void (*ssim_rows_backward)(const SsimImage&, int begin, int end, float* buffer);
   void (*adam)(const AdamStep&, size_t begin, size_t end);
@@ -260,6 +269,7 @@ void bind_image(const Bones&, const BindInputs&, int count, float* means, float*
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
 void rotate_sh(const ShRotation&, int begin, int end);
 void rotate_sh_backward(const ShRotation&, int begin, int end);
+void ssim_differing(const SsimImage&, int begin, int end);
 void ssim_rows(const SsimImage&, int begin, int end, float* buffer);
 void ssim_rows_backward(const SsimImage&, int begin, int end, float* buffer);
 void adam(const AdamStep&, size_t begin, size_t end);
@@ -272,6 +282,10 @@ void deform_range_backward(const DeformShape&, const DeformForward&, const Defor
 void compose_rows(const LossImage&, int begin, int end, float* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
 }  // namespace HEADSPLAT_LEVEL
+
+// Asks the C library to hand freed memory out again instead of returning it to the system: fresh pages are cleared by
+// the kernel, which takes longer than what is computed in them. Only glibc needs to be asked.
+void keep_freed_memory();
 
 // Makes room for `frame.instances` pairs; what was there is lost.
 void reserve_instances(Frame& frame);

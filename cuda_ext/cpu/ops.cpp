@@ -118,6 +118,7 @@ void rotate_sh_backward(const ShRotation& rotation, int count) {
 void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad) {
   const size_t length = static_cast<size_t>(width) * 3, values = length * height;
   float* memory = thread_memory(1).get<float>(length + height);
+  RowSpan* spans = thread_memory(5).get<RowSpan>(2 * static_cast<size_t>(height));
   std::memset(memory, 0, sizeof(float) * length);
   float* partials = grad ? thread_memory(2).get<float>(3 * values) : nullptr;
   for (int k = 0; k < batch; ++k) {
@@ -126,10 +127,13 @@ void ssim(int batch, int height, int width, const float* a, const float* b, floa
                           memory,
                           height,
                           width,
+                          spans,
+                          spans + height,
                           memory + length,
                           partials,
                           grad ? grad + k * values : nullptr,
                           1.0f / static_cast<float>(values)};
+    parallel_ranges(height, kSsimRows, [&](int begin, int end) { kernels().ssim_differing(image, begin, end); });
     parallel_ranges(height, kSsimRows,
                     [&](int begin, int end) { kernels().ssim_rows(image, begin, end, row_buffer(width)); });
     double total = 0.0;
@@ -200,7 +204,7 @@ void adam_outer_step(const AdamOuter& step) {
   const int tasks = static_cast<int>((step.size + kOuterRun - 1) / kOuterRun);
   parallel(tasks, [&](int task) {
     const size_t begin = task * kOuterRun, end = begin + kOuterRun < step.size ? begin + kOuterRun : step.size;
-    float* buffer = thread_memory(0).get<float>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 1));
+    float* buffer = thread_memory(0).get<float>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 2));
     kernels().adam_outer(step, begin, end, buffer);
   });
 }
