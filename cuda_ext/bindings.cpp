@@ -94,8 +94,12 @@ GaussianInputs inputs_of(const SplatShape& shape, const In& means, const In& qua
                          const In& opacities, const In& colors) {
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
   const int terms = sh_terms_of(colors);
-  return {sized(means, 3 * n),  sized(quats, 4 * n), sized(scales, 3 * n),
-          sized(opacities, n), sized(colors, 3 * n * (terms ? terms : 1)), terms};
+  return {sized(means, 3 * n),
+          sized(quats, 4 * n),
+          sized(scales, 3 * n),
+          sized(opacities, n),
+          sized(colors, 3 * n * (terms ? terms : 1)),
+          terms};
 }
 
 std::unique_ptr<Prepared> prepare(const In& means, const In& quats, const In& scales, const In& opacities,

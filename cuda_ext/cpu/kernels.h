@@ -141,8 +141,8 @@ struct BindGradients {
 struct ShRotation {
   int terms;
   const float *sh, *quats;
-  float* out;             // forward
-  const float* grad;      // backward: given, by `out`
+  float* out;         // forward
+  const float* grad;  // backward: given, by `out`
   float *grad_sh, *grad_quats;
 };
 

@@ -9,7 +9,7 @@ namespace headsplat {
 namespace {
 
 constexpr int kSsimRows = 16;       // rows one task works on
-constexpr int kRotateRun = 1024;     // Gaussians one task works on
+constexpr int kRotateRun = 1024;    // Gaussians one task works on
 constexpr size_t kAdamRun = 16384;  // parameters one task works on
 
 Bones bones_of(const float* rotations, const float* translations) {

@@ -62,8 +62,12 @@ void sort_by_depth(Frame& frame, Scratch& scratch) {
 }
 
 GaussianInputs inputs_of(const GaussianInputs& all, size_t first) {
-  return {all.means + 3 * first, all.quats + 4 * first, all.scales + 3 * first, all.opacities + first,
-          all.colors + all.color_size() * first, all.sh_terms};
+  return {all.means + 3 * first,
+          all.quats + 4 * first,
+          all.scales + 3 * first,
+          all.opacities + first,
+          all.colors + all.color_size() * first,
+          all.sh_terms};
 }
 
 void reserve_frame(Frame& frame, Scratch& scratch) {
