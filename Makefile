@@ -22,12 +22,14 @@ endif
 SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name CMakeLists.txt \) -print 2>/dev/null)
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint sanitize gpu-check format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and test"
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  rewrite the code with ruff"
+	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC or Clang)"
+	@echo "make gpu-check  everything that needs a CUDA device, one report: gpu-report.md"
 	@echo "make clean   remove the environment, build folders and caches"
 
 demo: $(STAMP)
@@ -40,6 +42,12 @@ lint: $(STAMP)
 
 test: lint
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+sanitize: $(STAMP)
+	$(PY) -m tests.support.sanitize $(PYTEST_ARGS)
+
+gpu-check: $(STAMP)
+	$(PY) -m tests.bench.gpu_check $(GPU_CHECK_ARGS)
 
 format: $(STAMP)
 	$(PY) -m ruff check --fix .

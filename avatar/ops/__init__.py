@@ -8,10 +8,24 @@ from avatar.reference import SplatOutput
 
 from .bind import bind
 from .blend import blend
-from .images import ssim
+from .deform import deform
+from .images import photometric, ssim
 from .mesh import mesh
-from .optimize import adam_step
+from .optimize import adam_outer_step, adam_step
 from .sh import rotate_sh
 from .splat import splat, splat_features
 
-__all__ = ["SplatOutput", "adam_step", "bind", "blend", "mesh", "rotate_sh", "splat", "splat_features", "ssim"]
+__all__ = [
+    "SplatOutput",
+    "adam_outer_step",
+    "adam_step",
+    "bind",
+    "blend",
+    "deform",
+    "mesh",
+    "photometric",
+    "rotate_sh",
+    "splat",
+    "splat_features",
+    "ssim",
+]

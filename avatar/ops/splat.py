@@ -39,6 +39,7 @@ class _SplatCall:
     dilation: float
     flags: int  # 1 antialias, 2 cutoff
     with_weights: bool
+    with_depth: bool
 
 
 class _Splat(torch.autograd.Function):
@@ -50,10 +51,10 @@ class _Splat(torch.autograd.Function):
         ctx.handle = native.prepare(
             *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
         )
-        rgb = torch.empty(batch, call.height, call.width, 3)
-        alpha = torch.empty(batch, call.height, call.width)
-        depth = torch.empty_like(alpha)
-        weights = torch.empty(batch, count) if call.with_weights else None
+        rgb = inputs[3].new_empty(batch, call.height, call.width, 3)
+        alpha = inputs[3].new_empty(batch, call.height, call.width)
+        depth = torch.empty_like(alpha) if call.with_depth else None
+        weights = inputs[3].new_empty(batch, count) if call.with_weights else None
         native.rasterize(ctx.handle, rgb, alpha, depth, weights)
         keep.append(ctx.handle)
         ctx.save_for_backward(*inputs, rgb, alpha, depth)
@@ -90,6 +91,7 @@ def splat(
     dilation: float = 0.3,
     antialias: bool = False,
     with_weights: bool = False,
+    with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
     """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centres.
@@ -110,6 +112,7 @@ def splat(
         dilation: pixels^2 added to the projected covariance's diagonal.
         antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
         with_weights: also sum each Gaussian's blend weight over the pixels.
+        with_depth: False leaves the depth out and saves its time.
         cutoff: False keeps alphas under 1/255 and pixels that are nearly opaque, for finite differences; slow.
 
     Raises:
@@ -131,12 +134,13 @@ def splat(
     if native_for(means) is not None:
         call = _SplatCall(
             camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
-            near, dilation, int(antialias) + 2 * int(cutoff), with_weights,
+            near, dilation, int(antialias) + 2 * int(cutoff), with_weights, with_depth,
         )  # fmt: skip
         return _native_splat(call, means, quats, scales, opacities, colors)
     return reference.splat(
         means, quats, scales, opacities, colors, camera,
-        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, cutoff=cutoff,
+        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, with_depth=with_depth,
+        cutoff=cutoff,
     )  # fmt: skip
 
 

@@ -5,10 +5,10 @@ Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C chan
 """
 
 from .bind import bind
-from .blend import blend
-from .images import ssim
+from .blend import blend, deform
+from .images import photometric, ssim
 from .mesh import mesh
-from .optimize import adam_step
+from .optimize import adam_outer_step, adam_step
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
 
@@ -16,10 +16,13 @@ __all__ = [
     "SH_TERMS",
     "Projected",
     "SplatOutput",
+    "adam_outer_step",
     "adam_step",
     "bind",
     "blend",
+    "deform",
     "mesh",
+    "photometric",
     "project",
     "rasterize",
     "rotate_sh",

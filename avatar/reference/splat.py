@@ -32,7 +32,7 @@ class SplatOutput:
 
     rgb: Tensor  # [B,H,W,3] premultiplied
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
     weights: Tensor | None  # [B,N] blend weight summed over pixels, no gradient
     prepared: object  # handle for `splat_features`
 
@@ -190,6 +190,7 @@ def splat(
     dilation: float = 0.3,
     antialias: bool = False,
     with_weights: bool = False,
+    with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
     """Specification of `avatar.ops.splat`."""
@@ -201,7 +202,8 @@ def splat(
         usable = projected.visible & colors.isfinite().all(-1).all(-1)
         projected = replace(projected, visible=usable)
         colors = sh_colors(_keep(colors, usable), _keep(means, usable), camera)
-    return rasterize(projected, colors, with_weights)
+    out = rasterize(projected, colors, with_weights)
+    return out if with_depth else replace(out, depth=None)
 
 
 def splat_features(prepared: Projected, colors: Tensor) -> Tensor:

@@ -22,6 +22,13 @@ const Kernels table = {
     ssim_rows,
     ssim_rows_backward,
     adam,
+    adam_outer,
+    blend_range,
+    blend_dots,
+    deform_range,
+    deform_range_backward,
+    compose_rows,
+    loss_rows_backward,
 };
 
 }  // namespace HEADSPLAT_LEVEL

@@ -30,4 +30,28 @@ void ssim(int batch, int height, int width, const float* a, const float* b, floa
 
 void adam_step(const AdamStep& step);
 
+void adam_outer_step(const AdamOuter& step);
+
+// Blended offsets into `out` [batch][size].
+void blend(const BlendInputs& inputs, float* out);
+
+// Gradient of the weights [batch][bases], given that of the blended offsets [batch][size].
+void blend_backward_weights(const BlendInputs& inputs, const float* grad, float* weights);
+
+void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out);
+
+void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& grads,
+                     const DeformSums& out);
+
+// Arrays of the whole batch as in avatar.ops.photometric; the gradients may both be null.
+struct PhotometricInputs {
+  int batch, height, width;
+  const float *rgb, *alpha;
+  const uint8_t *truth, *matte;
+  const float* background;  // [batch,3]
+  float ssim_weight, mask_weight;
+};
+
+void photometric(const PhotometricInputs& inputs, float* loss, float* mse, float* grad_rgb, float* grad_alpha);
+
 }  // namespace headsplat

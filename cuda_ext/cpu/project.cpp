@@ -80,21 +80,25 @@ void fill_lanes(const View& view, const GaussianInputs& in, int first, int count
   store(out.field[4], Vec(0.5f * kLog2E) * p.xx * inverse);
   store(out.field[9], p.depth);
   store(out.field[10], p.xy / p.yy);
-  store(out.field[11], p.xy / p.xx);
-  store(out.field[15], opacity);
-  float half_width[kWidth], half_height[kWidth];
-  store(half_width, root(p.xx));
-  store(half_height, root(p.yy));
+  float drawn[kWidth], half_width[kWidth], half_height[kWidth], half_row[kWidth], turn[kWidth];
+  const Vec width = root(p.xx), height = root(p.yy);
+  store(drawn, opacity);
+  store(half_width, width);
+  store(half_height, height);
+  store(half_row, root(p.det / p.yy));
+  store(turn, p.xy / width);
   out.drawable = bits(drawable);
   for (int lane = 0; lane < kWidth; ++lane) {
-    const float log2_opacity = std::log2(out.field[15][lane]);
-    const float reach = view.cutoff ? log2_opacity + kLog2Of255 + kReachSlack : 1e30f;
+    const float log2_opacity = std::log2(drawn[lane]);
+    const float reach = log2_opacity + (view.cutoff ? kLog2Of255 + kReachSlack : kLog2Range);
     if (!(reach > 0.0f)) out.drawable &= ~(1u << lane);
     const float sigmas = std::sqrt(2.0f * kLn2 * (reach > 0.0f ? reach : 0.0f));
     out.field[5][lane] = log2_opacity;
-    out.field[12][lane] = reach;
-    out.field[13][lane] = sigmas * half_width[lane];
-    out.field[14][lane] = sigmas * half_height[lane];
+    out.field[11][lane] = sigmas * half_row[lane];
+    out.field[12][lane] = sigmas * turn[lane];
+    out.field[13][lane] = 1.0f / (sigmas * half_height[lane]);
+    out.field[14][lane] = sigmas * half_width[lane];
+    out.field[15][lane] = sigmas * half_height[lane];
   }
 }
 
