@@ -11,13 +11,14 @@ namespace {
 constexpr int kReach = 5;
 constexpr int kChannels = 3;
 constexpr int kMargin = kSsimMargin;  // zeros on both sides of a row buffer
-constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
+constexpr Scalar kC1 = Scalar(0.01 * 0.01), kC2 = Scalar(0.03 * 0.03);
 // exp(-d^2 / (2 1.5^2)) over its sum, from the edge to the centre.
-constexpr float kTap[kReach + 1] = {0.00102838008f, 0.00759875814f, 0.0360007721f,
-                                    0.10936069f,    0.213005538f,   0.266011725f};
+constexpr Scalar kTap[kReach + 1] = {Scalar(0.0010283800844791101), Scalar(0.007598758135239185),
+                                     Scalar(0.036000772128430829),  Scalar(0.10936068950970002),
+                                     Scalar(0.21300553771125369),   Scalar(0.26601172486179436)};
 
 // The rows y-5..y+5 of an image, `zeros` where there are none.
-void find_rows(const float* image, const float* zeros, int y, int height, size_t length, const float** rows) {
+void find_rows(const Scalar* image, const Scalar* zeros, int y, int height, size_t length, const Scalar** rows) {
   for (int k = 0; k <= 2 * kReach; ++k) {
     const int at = y - kReach + k;
     rows[k] = at >= 0 && at < height ? image + at * length : zeros;
@@ -25,22 +26,22 @@ void find_rows(const float* image, const float* zeros, int y, int height, size_t
 }
 
 // Loads kWidth floats at `at` of a row of `length`, zeros beyond its end.
-inline Vec load_part(const float* row, size_t at, size_t length) {
+inline Vec load_part(const Scalar* row, size_t at, size_t length) {
   if (at + kWidth <= length) return load(row + at);
-  float lanes[kWidth] = {};
-  std::memcpy(lanes, row + at, sizeof(float) * (length - at));
+  Scalar lanes[kWidth] = {};
+  std::memcpy(lanes, row + at, sizeof(Scalar) * (length - at));
   return load(lanes);
 }
 
-inline void store_part(float* row, size_t at, size_t length, Vec value) {
+inline void store_part(Scalar* row, size_t at, size_t length, Vec value) {
   if (at + kWidth <= length) return store(row + at, value);
-  float lanes[kWidth];
+  Scalar lanes[kWidth];
   store(lanes, value);
-  std::memcpy(row + at, lanes, sizeof(float) * (length - at));
+  std::memcpy(row + at, lanes, sizeof(Scalar) * (length - at));
 }
 
 // Blurred down the column: a, b, a^2, b^2, ab.
-inline void blur_moments(const float* const* a, const float* const* b, size_t at, size_t length, Vec out[5]) {
+inline void blur_moments(const Scalar* const* a, const Scalar* const* b, size_t at, size_t length, Vec out[5]) {
   const Vec x = load_part(a[kReach], at, length), y = load_part(b[kReach], at, length), centre(kTap[kReach]);
   out[0] = centre * x;
   out[1] = centre * y;
@@ -59,7 +60,7 @@ inline void blur_moments(const float* const* a, const float* const* b, size_t at
   }
 }
 
-inline Vec blur_along(const float* centre) {
+inline Vec blur_along(const Scalar* centre) {
   Vec total = Vec(kTap[kReach]) * load(centre);
   for (int k = 0; k < kReach; ++k) {
     const int away = kChannels * (kReach - k);
@@ -89,11 +90,11 @@ inline SsimPart ssim_of(const Vec m[5]) {
 
 }  // namespace
 
-void ssim_rows(const SsimImage& image, int begin, int end, float* buffer) {
+void ssim_rows(const SsimImage& image, int begin, int end, Scalar* buffer) {
   const size_t length = static_cast<size_t>(image.width) * kChannels, padded = length + 2 * kMargin;
-  const float* zeros = image.zeros;
+  const Scalar* zeros = image.zeros;
   for (int y = begin; y < end; ++y) {
-    const float *a[2 * kReach + 1], *b[2 * kReach + 1];
+    const Scalar *a[2 * kReach + 1], *b[2 * kReach + 1];
     find_rows(image.a, zeros, y, image.height, length, a);
     find_rows(image.b, zeros, y, image.height, length, b);
     for (size_t at = 0; at < length; at += kWidth) {
@@ -102,12 +103,12 @@ void ssim_rows(const SsimImage& image, int begin, int end, float* buffer) {
       for (int k = 0; k < 5; ++k) store(buffer + k * padded + kMargin + at, moment[k]);
     }
     Vec total(0.0f);
-    float* out = image.partials ? image.partials + 3 * static_cast<size_t>(y) * length : nullptr;
+    Scalar* out = image.partials ? image.partials + 3 * static_cast<size_t>(y) * length : nullptr;
     for (size_t at = 0; at < length; at += kWidth) {
       Vec moment[5];
       for (int k = 0; k < 5; ++k) moment[k] = blur_along(buffer + k * padded + kMargin + at);
       const SsimPart part = ssim_of(moment);
-      total = total + keep(Vec(static_cast<float>(length - at)) > load(kLane), part.value);
+      total = total + keep(Vec(static_cast<Scalar>(length - at)) > load(kLane), part.value);
       if (!out) continue;
       store_part(out, at, length, part.by_mean);
       store_part(out + length, at, length, part.by_square);
@@ -117,11 +118,11 @@ void ssim_rows(const SsimImage& image, int begin, int end, float* buffer) {
   }
 }
 
-void ssim_rows_backward(const SsimImage& image, int begin, int end, float* buffer) {
+void ssim_rows_backward(const SsimImage& image, int begin, int end, Scalar* buffer) {
   const size_t length = static_cast<size_t>(image.width) * kChannels, padded = length + 2 * kMargin;
   for (int y = begin; y < end; ++y) {
     for (int part = 0; part < 3; ++part) {
-      const float* rows[2 * kReach + 1];
+      const Scalar* rows[2 * kReach + 1];
       for (int k = 0; k <= 2 * kReach; ++k) {
         const int at = y - kReach + k;
         rows[k] =
@@ -138,7 +139,7 @@ void ssim_rows_backward(const SsimImage& image, int begin, int end, float* buffe
     }
     const size_t row = static_cast<size_t>(y) * length;
     for (size_t at = 0; at < length; at += kWidth) {
-      const float* centre = buffer + kMargin + at;
+      const Scalar* centre = buffer + kMargin + at;
       const Vec a = load_part(image.a + row, at, length), b = load_part(image.b + row, at, length);
       Vec grad = fma(b, blur_along(centre + 2 * padded), blur_along(centre));
       grad = fma(a + a, blur_along(centre + padded), grad);
