@@ -7,15 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
-from torch import Tensor
-
-from avatar import ops, reference
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,9 +22,12 @@ def _run(*command: str) -> None:
         pytest.fail(f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}", pytrace=False)
 
 
-@pytest.fixture(scope="session")
-def double_module() -> ModuleType:
-    """`_C` with 64-bit numbers, built into build/ (half a minute the first time) and loaded beside the ordinary one."""
+@cache
+def load_double() -> ModuleType:
+    """`_C` with 64-bit numbers, built into build/ (half a minute the first time) and loaded beside the ordinary one.
+
+    Skips the test where there is nothing to build it with; sources that do not compile fail it.
+    """
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("cl")
     if shutil.which("cmake") is None or compiler is None:
         pytest.skip("building the kernels for double needs cmake and a C++ compiler")
@@ -46,24 +45,3 @@ def double_module() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def double_kernels(double_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Sends the float64 tensors of `avatar.ops` to `double_module`; falling back on the reference is an error."""
-
-    def native_for(tensor: Tensor) -> ModuleType | None:
-        return double_module if tensor.dtype == torch.float64 and tensor.device.type == "cpu" else None
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the operation went to the reference, not to the native kernel")
-
-    for name, module in list(sys.modules.items()):
-        if name.startswith("avatar.ops.") and hasattr(module, "native_for"):
-            monkeypatch.setattr(module, "native_for", native_for)
-    for name in ops.__all__:
-        if hasattr(reference, name) and name.islower():
-            monkeypatch.setattr(reference, name, refuse)
-    torch.set_default_dtype(torch.float64)
-    yield double_module
-    torch.set_default_dtype(torch.float32)
