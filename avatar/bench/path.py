@@ -1,0 +1,69 @@
+"""The two things an avatar does all day: from weights to pixels, and one step of training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.bench.scene import Scene
+from avatar.geometry import SH_C0
+
+SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
+BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # so small a rate that the scene stays what it is
+
+
+def gaussians(scene: Scene, blended: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """means, quats, scales, opacities and colors of `ops.splat` from blended attributes [B,N,10]."""
+    means, quats = ops.bind(
+        scene.vertices, scene.triangles, scene.bary, blended[..., :3], blended[..., 3:7], scene.skin,
+        scene.rotations, scene.translations,
+    )  # fmt: skip
+    batch = scene.batch
+    scales = leaves["log_scales"].exp().expand(batch, -1, -1)
+    opacities = torch.sigmoid(leaves["logit_opacities"]).expand(batch, -1)
+    colors = blended[..., 7:]
+    if "sh_rest" in leaves:
+        constant = ((colors - 0.5) / SH_C0)[:, :, None]
+        rest = leaves["sh_rest"].expand(batch, -1, -1, -1)
+        colors = ops.rotate_sh(torch.cat([constant, rest], 2), quats)
+    return means, quats, scales, opacities, colors
+
+
+def parameters(scene: Scene) -> dict[str, Tensor]:
+    """What training learns of a scene, besides the basis and the weights."""
+    learned = {"base": scene.base, "log_scales": scene.log_scales, "logit_opacities": scene.logit_opacities}
+    return learned if scene.sh_rest is None else learned | {"sh_rest": scene.sh_rest}
+
+
+def pictures(scene: Scene) -> ops.SplatOutput:
+    """Weights -> pixels, without gradients."""
+    with torch.no_grad():
+        blended = ops.blend(scene.base, scene.basis, scene.weights)
+        return ops.splat(*gaussians(scene, blended, parameters(scene)), scene.camera, with_depth=False)
+
+
+class TrainingStep:
+    """blend, bind, splat, loss, backward and Adam over everything; the same pictures every time."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.leaves = {name: value.clone().requires_grad_() for name, value in parameters(scene).items()}
+        self.weights = scene.weights.clone().requires_grad_()
+        self.basis = scene.basis.clone()
+        self.moments = {name: (torch.zeros_like(leaf), torch.zeros_like(leaf)) for name, leaf in self.leaves.items()}
+        self.basis_moments = torch.zeros_like(self.basis), torch.zeros_like(self.basis)
+        out = pictures(scene)
+        self.truth = (out.rgb.flip(2).clamp(0, 1) * 255).to(torch.uint8)
+        self.matte = (out.alpha.flip(2) * 255).to(torch.uint8)
+        self.background = torch.full((scene.batch, 3), 0.5, device=scene.base.device)
+
+    def __call__(self) -> None:
+        blended = ops.blend(self.leaves["base"], self.basis, self.weights)
+        out = ops.splat(*gaussians(self.scene, blended, self.leaves), self.scene.camera, with_depth=False)
+        loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
+        wanted = [*self.leaves.values(), self.weights, blended]
+        *gradients, _, outer = torch.autograd.grad(loss.mean(), wanted)
+        for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
+            ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1)
+        ops.adam_outer_step(self.basis, self.weights.detach(), outer, *self.basis_moments, RATE, *BETAS, EPS, 1)
