@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from avatar.records import Camera, Gaussians
@@ -26,16 +27,21 @@ NEAR, DILATION = 0.01, 0.3  # metres, pixels^2: those of `ops.splat`
 def check_rasterizer(rasterizer: Rasterizer) -> None:
     """Raise HeadsplatError where `rasterizer` cannot run here; the sentence says what to do."""
     if rasterizer == "gsplat":
+        _cuda_device()
         _load_gsplat()
 
 
-def _load_gsplat() -> Any:
+def _cuda_device() -> torch.device:
     import torch
 
     if not torch.cuda.is_available():
         raise HeadsplatError(
             "gsplat needs a CUDA device and torch finds none; leave --rasterizer out, or see `headsplat doctor`"
         )
+    return torch.device("cuda")
+
+
+def _load_gsplat() -> Any:
     try:
         import gsplat
     except ImportError as error:
@@ -46,18 +52,16 @@ def _load_gsplat() -> Any:
     return gsplat
 
 
-def gsplat_pictures(
-    gaussians: Gaussians, camera: Camera, *, with_depth: bool = True
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def gsplat_pictures(gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """Splat with gsplat on the CUDA device, image by image: there a batch of cameras shares one set of Gaussians.
 
     Args:
         gaussians: [B,N] on any device.
         camera: [B].
-        with_depth: False leaves the depth out.
+        with_depth: False leaves the depth out: it is empty then, [0].
 
     Returns:
-        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] metres (alpha-weighted mean, 0 where nothing is) or None,
+        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] metres (alpha-weighted mean, 0 where nothing is),
         on the device of `gaussians`; differentiable in all of `gaussians`.
 
     Raises:
@@ -65,9 +69,9 @@ def gsplat_pictures(
     """
     import torch
 
-    gsplat = _load_gsplat()
     home = gaussians.means.device
-    device = home if home.type == "cuda" else torch.device("cuda")
+    device = home if home.type == "cuda" else _cuda_device()
+    gsplat = _load_gsplat()
     degree = round(gaussians.sh.shape[2] ** 0.5) - 1
     pictures, alphas = [], []
     for b in range(len(gaussians.means)):
@@ -87,4 +91,4 @@ def gsplat_pictures(
         pictures.append(picture)
         alphas.append(alpha)
     picture, alpha = torch.cat(pictures).to(home), torch.cat(alphas).to(home)
-    return picture[..., :3], alpha[..., 0], picture[..., 3] if with_depth else None
+    return picture[..., :3], alpha[..., 0], picture[..., 3] if with_depth else picture.new_zeros(0)

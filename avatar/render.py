@@ -9,20 +9,34 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.geometry import SH_C0
+from avatar.rasterizer import Rasterizer, gsplat_pictures
 from avatar.records import Camera, Gaussians, RenderOutput
 
 WHITE = (1.0, 1.0, 1.0)
 
 
-def render(gaussians: Gaussians, camera: Camera, background: Sequence[float] | Tensor = WHITE) -> RenderOutput:
+def render(
+    gaussians: Gaussians,
+    camera: Camera,
+    background: Sequence[float] | Tensor = WHITE,
+    rasterizer: Rasterizer = "native",
+) -> RenderOutput:
     """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
 
-    Only the constant SH term is used: avatars of this version carry no view-dependent colour.
+    Only the constant SH term is used: avatars of this version carry no view-dependent colour. `rasterizer` is our own
+    kernels or gsplat (`avatar.rasterizer`).
+
+    Raises:
+        HeadsplatError: gsplat is asked for and cannot run here.
     """
-    colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0.0)
-    out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
-    behind = torch.as_tensor(background, dtype=out.rgb.dtype, device=out.rgb.device)
-    return RenderOutput(out.rgb + (1 - out.alpha)[..., None] * behind, out.alpha, out.depth)
+    if rasterizer == "gsplat":
+        rgb, alpha, depth = gsplat_pictures(gaussians, camera)
+    else:
+        colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0.0)
+        out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
+        rgb, alpha, depth = out.rgb, out.alpha, out.depth
+    behind = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
+    return RenderOutput(rgb + (1 - alpha)[..., None] * behind, alpha, depth)
 
 
 def to_uint8(rgb: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from avatar.head.model import HeadModel
 from avatar.initialise import build_avatar, vertex_mask
 from avatar.loss import photometric
 from avatar.model import Avatar, baked
+from avatar.rasterizer import check_rasterizer
 from avatar.records import Gaussians
 from avatar.render import render, to_uint8
 from avatar.train_config import TrainConfig
@@ -127,7 +128,7 @@ class Trainer:
         matte = frames.alpha[index][None].float() / 255
         truth = frames.rgb[index][None].float() / 255
         truth = background + (truth - background) * matte[..., None]
-        out = render(self.predict(frames, index), frames.camera, background)
+        out = render(self.predict(frames, index), frames.camera, background, self.config.rasterizer)
         loss = photometric(out.rgb, out.alpha, truth, matte, self.config.ssim, self.config.mask)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -191,7 +192,7 @@ class Trainer:
         """Truth beside prediction for a frame in the middle of the clip, uint8 [H,2W,3]."""
         index = len(self.full) // 2
         with torch.no_grad():
-            out = render(self.predict(self.full, index), self.full.camera)
+            out = render(self.predict(self.full, index), self.full.camera, rasterizer=self.config.rasterizer)
         matte = self.full.alpha[index].float()[..., None] / 255
         truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
         return to_uint8(torch.cat([truth, out.rgb[0]], 1)).numpy()
@@ -244,8 +245,10 @@ def fit(
         stop: when set, training ends after the current step and returns what it has.
 
     Raises:
-        HeadsplatError: too few training frames, a capture of another head, or a checkpoint of another run.
+        HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
+            that cannot run here.
     """
+    check_rasterizer(config.rasterizer)
     with _one_thread():
         return _run(_prepare(capture, head, config), capture, progress, checkpoint, resume, stop)
 
