@@ -125,7 +125,7 @@ class RenderOutput:
 
     rgb: Tensor  # [B,H,W,3] 0..1, over the background
     alpha: Tensor  # [B,H,W]
-    depth: Tensor  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
 
 
 @dataclass(frozen=True)

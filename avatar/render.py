@@ -23,8 +23,8 @@ def render(
 ) -> RenderOutput:
     """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
 
-    Only the constant SH term is used: avatars of this version carry no view-dependent colour. `rasterizer` is our own
-    kernels or gsplat (`avatar.rasterizer`).
+    One SH term is a colour that is the same from everywhere; more are evaluated for the camera's place. `rasterizer` is
+    our own kernels or gsplat (`avatar.rasterizer`).
 
     Raises:
         HeadsplatError: gsplat is asked for and cannot run here.
@@ -32,11 +32,16 @@ def render(
     if rasterizer == "gsplat":
         rgb, alpha, depth = gsplat_pictures(gaussians, camera)
     else:
-        colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0.0)
-        out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
-        rgb, alpha, depth = out.rgb, out.alpha, out.depth
+        rgb, alpha, depth = _native_pictures(gaussians, camera)
     behind = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
     return RenderOutput(rgb + (1 - alpha)[..., None] * behind, alpha, depth)
+
+
+def _native_pictures(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+    sh = gaussians.sh
+    colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0) if sh.shape[2] == 1 else sh
+    out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
+    return out.rgb, out.alpha, out.depth
 
 
 def to_uint8(rgb: Tensor) -> Tensor:

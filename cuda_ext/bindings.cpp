@@ -28,6 +28,9 @@ using In = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::c_contig, nb::device::cpu>;
 using Labels = nb::ndarray<int32_t, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
+using Flags = nb::ndarray<const bool, nb::c_contig, nb::device::cpu>;
+using Basis = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;  // float32 or float16
 using Released = nb::call_guard<nb::gil_scoped_release>;
 
 template <class Array>
@@ -81,10 +84,21 @@ SplatShape shape_of(const In& means, int width, int height) {
   return {static_cast<int>(means.shape(0)), static_cast<int>(means.shape(1)), width, height};
 }
 
+// 0 for plain colours [B,N,3], the number of terms for coefficients [B,N,D,3].
+int sh_terms_of(const In& colors) {
+  if (colors.ndim() != 4) return 0;
+  const size_t terms = colors.shape(2);
+  if (terms != 1 && terms != 4 && terms != 9 && terms != 16)
+    throw std::invalid_argument("native kernel: spherical harmonics must have 1, 4, 9 or 16 terms");
+  return static_cast<int>(terms);
+}
+
 GaussianInputs inputs_of(const SplatShape& shape, const In& means, const In& quats, const In& scales,
                          const In& opacities, const In& colors) {
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
-  return {sized(means, 3 * n), sized(quats, 4 * n), sized(scales, 3 * n), sized(opacities, n), sized(colors, 3 * n)};
+  const int terms = sh_terms_of(colors);
+  return {sized(means, 3 * n),  sized(quats, 4 * n), sized(scales, 3 * n),
+          sized(opacities, n), sized(colors, 3 * n * (terms ? terms : 1)), terms};
 }
 
 std::unique_ptr<Prepared> prepare(const In& means, const In& quats, const In& scales, const In& opacities,
@@ -103,7 +117,7 @@ size_t pixels_of(const Prepared& prepared) {
   return static_cast<size_t>(shape.batch) * shape.width * shape.height;
 }
 
-void rasterize(Prepared& prepared, const Out& rgb, const Out& alpha, const Out& depth,
+void rasterize(Prepared& prepared, const Out& rgb, const Out& alpha, const std::optional<Out>& depth,
                const std::optional<Out>& weights) {
   const size_t pixels = pixels_of(prepared);
   const size_t n = static_cast<size_t>(prepared.batch->shape.batch) * prepared.batch->shape.count;
@@ -116,7 +130,7 @@ void rasterize_colors(Prepared& prepared, const In& colors, const Out& rgb) {
 }
 
 void splat_backward(Prepared& prepared, const std::tuple<In, In, In, In, In>& inputs,
-                    const std::tuple<In, In, In>& pictures, const std::optional<In>& grad_rgb,
+                    const std::tuple<In, In, std::optional<In>>& pictures, const std::optional<In>& grad_rgb,
                     const std::optional<In>& grad_alpha, const std::optional<In>& grad_depth,
                     const std::tuple<Out, Out, Out, Out, Out>& gradients) {
   const size_t pixels = pixels_of(prepared);
@@ -125,11 +139,12 @@ void splat_backward(Prepared& prepared, const std::tuple<In, In, In, In, In>& in
   const auto& [means, quats, scales, opacities, colors] = inputs;
   const auto& [rgb, alpha, depth] = pictures;
   const auto& [d_means, d_quats, d_scales, d_opacities, d_colors] = gradients;
-  prepared.batch->backward(inputs_of(shape, means, quats, scales, opacities, colors),
+  const GaussianInputs given = inputs_of(shape, means, quats, scales, opacities, colors);
+  prepared.batch->backward(given,
                            {sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels),
                             sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels), sized(grad_depth, pixels)},
                            {sized(d_means, 3 * n), sized(d_quats, 4 * n), sized(d_scales, 3 * n), sized(d_opacities, n),
-                            sized(d_colors, 3 * n)});
+                            sized(d_colors, given.color_size() * n)});
 }
 
 void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, float near_z,
@@ -186,13 +201,123 @@ void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out
                   sized(b, a.size()), sized(mean, batch), sized(grad, a.size()));
 }
 
+ShRotation rotation_of(const In& sh, const In& quats) {
+  if (sh.ndim() != 4 || sh.shape(3) != 3) throw std::invalid_argument("native kernel: coefficients must be [B,N,D,3]");
+  ShRotation rotation{};
+  rotation.terms = sh_terms_of(sh);
+  rotation.sh = sh.data();
+  rotation.quats = sized(quats, 4 * sh.shape(0) * sh.shape(1));
+  return rotation;
+}
+
+void run_rotate_sh(const In& sh, const In& quats, const Out& out) {
+  ShRotation rotation = rotation_of(sh, quats);
+  rotation.out = sized(out, sh.size());
+  headsplat::rotate_sh(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
+}
+
+void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const Out& grad_sh, const Out& grad_quats) {
+  ShRotation rotation = rotation_of(sh, quats);
+  rotation.grad = sized(grad, sh.size());
+  rotation.grad_sh = sized(grad_sh, sh.size());
+  rotation.grad_quats = sized(grad_quats, quats.size());
+  headsplat::rotate_sh_backward(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
+}
+
+using Betas = std::tuple<float, float, float, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
+
+AdamRule rule_of(const Betas& betas) {
+  const auto& [beta1, beta2, eps, bias1, bias2] = betas;
+  return {beta1, beta2, eps, static_cast<float>(1.0 / bias1), static_cast<float>(1.0 / bias2)};
+}
+
+const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
+  return reinterpret_cast<const uint8_t*>(sized(touched, rows));
+}
+
 void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
-                   float rate, float beta1, float beta2, float eps, double bias1, double bias2) {
-  const size_t size = param.size(), rows = row_rates ? row_rates->size() : 1;
+                   float rate, const Betas& betas, const std::optional<Flags>& touched) {
+  const size_t size = param.size(), rows = param.ndim() ? param.shape(0) : 1;
   if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
-  headsplat::adam_step({param.data(), sized(m, size), sized(v, size), sized(grad, size), sized(row_rates, rows), size,
-                        size / rows, rate, beta1, beta2, eps, static_cast<float>(1.0 / bias1),
-                        static_cast<float>(1.0 / bias2)});
+  headsplat::adam_step({rule_of(betas), param.data(), sized(m, size), sized(v, size), sized(grad, size),
+                        sized(row_rates, rows), flags_of(touched, rows), size, size / rows, rate});
+}
+
+void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, float rate,
+                         const Betas& betas, const std::optional<Flags>& touched) {
+  if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
+  const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), size = rows * columns;
+  const size_t batch = bases ? weights.size() / bases : 0;
+  if (!size || !bases) return;
+  headsplat::adam_outer_step({rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size),
+                              sized(weights, batch * bases), sized(grad, batch * size), flags_of(touched, rows),
+                              static_cast<int>(batch), static_cast<int>(bases), size, columns, rate});
+}
+
+BlendInputs blend_inputs_of(const std::optional<In>& base, const Basis& basis, const float* weights, size_t batch) {
+  const bool half = basis.dtype() == nb::dlpack::dtype{static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
+  if (!half && basis.dtype() != nb::dtype<float>()) throw std::invalid_argument("native kernel: unknown basis format");
+  const size_t bases = basis.shape(0), size = bases ? basis.size() / bases : 0;
+  return {sized(base, size), basis.data(), weights, static_cast<int>(batch), static_cast<int>(bases), size, half};
+}
+
+void run_blend(const std::optional<In>& base, const Basis& basis, const In& weights, const Out& out) {
+  const BlendInputs inputs = blend_inputs_of(base, basis, weights.data(), weights.shape(0));
+  sized(weights, static_cast<size_t>(inputs.batch) * inputs.bases);
+  sized(out, static_cast<size_t>(inputs.batch) * inputs.size);
+  headsplat::blend(inputs, out.data());
+}
+
+void run_blend_backward_weights(const In& grad, const Basis& basis, const Out& weights) {
+  const BlendInputs inputs = blend_inputs_of(std::nullopt, basis, nullptr, weights.shape(0));
+  sized(weights, static_cast<size_t>(inputs.batch) * inputs.bases);
+  headsplat::blend_backward_weights(inputs, sized(grad, static_cast<size_t>(inputs.batch) * inputs.size),
+                                    weights.data());
+}
+
+DeformShape deform_shape_of(const In& units, const In& extra, size_t count) {
+  DeformShape shape{static_cast<int>(extra.shape(0)), static_cast<int>(count), static_cast<int>(extra.shape(1)), {}};
+  const float* values = sized(units, kDeformChannels);
+  for (int k = 0; k < kDeformChannels; ++k) shape.units[k] = values[k];
+  sized(extra, static_cast<size_t>(shape.batch) * shape.moved * kDeformChannels);
+  if (extra.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
+  return shape;
+}
+
+void run_deform(const std::tuple<In, In, In, In, In>& local, const In& extra, const In& units,
+                const std::tuple<Out, Out, Out, Out, Out>& out) {
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const auto& [o_offsets, o_quats, o_scales, o_opacities, o_sh] = out;
+  const size_t count = logits.size(), n = extra.shape(0) * count;
+  headsplat::deform(deform_shape_of(units, extra, count),
+                    {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+                     sized(colors, 3 * count), extra.data()},
+                    {sized(o_offsets, 3 * n), sized(o_quats, 4 * n), sized(o_scales, 3 * n), sized(o_opacities, n),
+                     sized(o_sh, 3 * n)});
+}
+
+void run_deform_backward(const In& scales, const In& opacities, const std::tuple<In, In, In, In, In>& grads,
+                         const In& units, const std::tuple<Out, Out, Out, Out, Out>& local, const Out& extra) {
+  const auto& [g_offsets, g_quats, g_scales, g_opacities, g_sh] = grads;
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const size_t count = logits.size(), n = extra.shape(0) * count;
+  headsplat::deform_backward(deform_shape_of(units, In(extra), count), {sized(scales, 3 * n), sized(opacities, n)},
+                             {sized(g_offsets, 3 * n), sized(g_quats, 4 * n), sized(g_scales, 3 * n),
+                              sized(g_opacities, n), sized(g_sh, 3 * n)},
+                             {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count),
+                              logits.data(), sized(colors, 3 * count), extra.data()});
+}
+
+void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
+                     float ssim_weight, float mask_weight, const Out& loss, const Out& mse,
+                     const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha) {
+  if (alpha.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  const size_t batch = alpha.shape(0), pixels = alpha.size();
+  headsplat::photometric(
+      {static_cast<int>(batch), static_cast<int>(alpha.shape(1)), static_cast<int>(alpha.shape(2)),
+       sized(rgb, 3 * pixels), alpha.data(), sized(truth, 3 * pixels), sized(matte, pixels),
+       sized(background, 3 * batch), ssim_weight, mask_weight},
+      sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
 }
 
 }  // namespace
@@ -207,8 +332,16 @@ NB_MODULE(_C, m) {
   m.def("mesh", &run_mesh, Released());
   m.def("bind", &run_bind, Released());
   m.def("bind_backward", &run_bind_backward, Released());
+  m.def("rotate_sh", &run_rotate_sh, Released());
+  m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("ssim", &run_ssim, Released());
   m.def("adam_step", &run_adam_step, Released());
+  m.def("adam_outer_step", &run_adam_outer_step, Released());
+  m.def("blend", &run_blend, Released());
+  m.def("blend_backward_weights", &run_blend_backward_weights, Released());
+  m.def("deform", &run_deform, Released());
+  m.def("deform_backward", &run_deform_backward, Released());
+  m.def("photometric", &run_photometric, Released());
   m.def("simd_level", [] { return std::string(kernels().name); });
   m.def("set_simd_level", [](const std::string& name) { return set_level(name.c_str()); });
   m.def("threads", &thread_count);

@@ -42,6 +42,8 @@ constexpr float kQuatNorm2Min = 1e-24f;
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.69314718f;
 constexpr float kLog2Of255 = 7.99435344f;
+// Without the cutoff alphas count down to 2^-kLog2Range, the least that a float keeps in full.
+constexpr float kLog2Range = 126.0f;
 // Blocks are kept when they miss an ellipse by less than this (in log2 of alpha): the pixels decide, not rounding.
 constexpr float kReachSlack = 1e-3f;
 

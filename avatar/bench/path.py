@@ -6,45 +6,43 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.bench.scene import Scene
+from avatar.bench.scene import LOCAL, Scene
 from avatar.geometry import SH_C0
 
 SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
 BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # so small a rate that the scene stays what it is
 
 
-def gaussians(scene: Scene, blended: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, ...]:
-    """means, quats, scales, opacities and colors of `ops.splat` from blended attributes [B,N,10]."""
+def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """means, quats, scales, opacities and colors of `ops.splat` from what the blendshapes add, `extra` [B,M,11]."""
+    offsets, local_quats, scales, opacities, sh = ops.deform(*(leaves[name] for name in LOCAL), extra, scene.units)
     means, quats = ops.bind(
-        scene.vertices, scene.triangles, scene.bary, blended[..., :3], blended[..., 3:7], scene.skin,
-        scene.rotations, scene.translations,
+        scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
+        scene.translations,
     )  # fmt: skip
-    batch = scene.batch
-    scales = leaves["log_scales"].exp().expand(batch, -1, -1)
-    opacities = torch.sigmoid(leaves["logit_opacities"]).expand(batch, -1)
-    colors = blended[..., 7:]
     if "sh_rest" in leaves:
-        constant = ((colors - 0.5) / SH_C0)[:, :, None]
-        rest = leaves["sh_rest"].expand(batch, -1, -1, -1)
-        colors = ops.rotate_sh(torch.cat([constant, rest], 2), quats)
+        rest = leaves["sh_rest"].expand(scene.batch, -1, -1, -1)
+        colors = ops.rotate_sh(torch.cat([sh, rest], 2), quats)
+    else:
+        colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0)
     return means, quats, scales, opacities, colors
 
 
 def parameters(scene: Scene) -> dict[str, Tensor]:
     """What training learns of a scene, besides the basis and the weights."""
-    learned = {"base": scene.base, "log_scales": scene.log_scales, "logit_opacities": scene.logit_opacities}
+    learned = {name: getattr(scene, name) for name in LOCAL}
     return learned if scene.sh_rest is None else learned | {"sh_rest": scene.sh_rest}
 
 
 def pictures(scene: Scene) -> ops.SplatOutput:
     """Weights -> pixels, without gradients."""
     with torch.no_grad():
-        blended = ops.blend(scene.base, scene.basis, scene.weights)
-        return ops.splat(*gaussians(scene, blended, parameters(scene)), scene.camera, with_depth=False)
+        extra = ops.blend(None, scene.basis, scene.weights)
+        return ops.splat(*gaussians(scene, extra, parameters(scene)), scene.camera, with_depth=False)  # type: ignore[arg-type]
 
 
 class TrainingStep:
-    """blend, bind, splat, loss, backward and Adam over everything; the same pictures every time."""
+    """blend, deform, bind, splat, loss, backward and Adam over everything; the same pictures every time."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -56,13 +54,13 @@ class TrainingStep:
         out = pictures(scene)
         self.truth = (out.rgb.flip(2).clamp(0, 1) * 255).to(torch.uint8)
         self.matte = (out.alpha.flip(2) * 255).to(torch.uint8)
-        self.background = torch.full((scene.batch, 3), 0.5, device=scene.base.device)
+        self.background = torch.full((scene.batch, 3), 0.5, device=scene.offsets.device)
 
     def __call__(self) -> None:
-        blended = ops.blend(self.leaves["base"], self.basis, self.weights)
-        out = ops.splat(*gaussians(self.scene, blended, self.leaves), self.scene.camera, with_depth=False)
+        extra = ops.blend(None, self.basis, self.weights)
+        out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)  # type: ignore[arg-type]
         loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
-        wanted = [*self.leaves.values(), self.weights, blended]
+        wanted = [*self.leaves.values(), self.weights, extra]
         *gradients, _, outer = torch.autograd.grad(loss.mean(), wanted)
         for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
             ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1)

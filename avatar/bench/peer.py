@@ -37,12 +37,12 @@ def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
             report.notes.append(note)
         return
     with torch.no_grad():
-        blended = ops.blend(scene.base, scene.basis, scene.weights)
-        inputs = gaussians(scene, blended, parameters(scene))
-    leaves = tuple(value.detach().contiguous().requires_grad_() for value in inputs)
+        inputs = gaussians(scene, ops.blend(None, scene.basis, scene.weights), parameters(scene))
+    leaves = [value.contiguous().requires_grad_() for value in inputs]
 
     def ours() -> Tensor:
-        return ops.splat(*leaves, scene.camera, with_depth=False).rgb
+        means, quats, scales, opacities, colors = leaves
+        return ops.splat(means, quats, scales, opacities, colors, scene.camera, with_depth=False).rgb
 
     def theirs() -> Tensor:
         means, quats, scales, opacities, colors = leaves

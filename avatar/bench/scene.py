@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avatar.blendshapes import CHANNELS, UNITS
 from avatar.geometry import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
 from avatar.model import Avatar
 from avatar.records import JOINT_NAMES, Camera, HeadParams
@@ -17,9 +18,9 @@ RADII = torch.tensor([0.078, 0.115, 0.098])  # metres, of the ellipsoid
 DISTANCE = 1.0  # metres from the camera to its centre
 FOCAL = 3.4  # picture sizes: the shell then covers 36 % of the picture
 RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model has
-CHANNELS = 10  # of a basis: local position 3, local rotation 4, colour 3
-SPREAD = (0.001, 0.02, 0.03)  # of the bases: metres, quaternion, sRGB
+SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, colour and opacity, in `blendshapes.UNITS`
 TURN = 0.35  # radians between the first and the last camera of a batch
+LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # in the order of `ops.deform`
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class Scene:
     skin: Tensor  # [N] 0..1
     rotations: Tensor  # [B,2,4] wxyz
     translations: Tensor  # [B,2,3] metres
-    base: Tensor  # [N,10] local offset (metres), local quaternion, colour
-    basis: Tensor  # [K,N,10]
-    weights: Tensor  # [B,K]
+    offsets: Tensor  # [N,3] metres, in the triangle's frame
+    quats: Tensor  # [N,4] wxyz, in the triangle's frame
     log_scales: Tensor  # [N,3] of metres
     logit_opacities: Tensor  # [N]
+    colors: Tensor  # [N,3]
+    basis: Tensor  # [K,N,11] of `units`
+    units: Tensor  # [11]
+    weights: Tensor  # [B,K]
     sh_rest: Tensor | None  # [N,D-1,3] view-dependent part; None: plain colours
     camera: Camera  # [B]
 
@@ -46,7 +50,7 @@ class Scene:
 
     @property
     def count(self) -> int:
-        return len(self.base)
+        return len(self.offsets)
 
     def repeated(self, batch: int) -> Scene:
         """The first image `batch` times, with cameras and weights of their own."""
@@ -57,7 +61,7 @@ class Scene:
         turned = torch.eye(4).repeat(batch, 1, 1)
         turned[:, :3, :3] = axis_angle_to_matrix(turns)
         turned[:, :3, 3] = pivot - (turned[:, :3, :3] @ pivot)
-        device = self.base.device
+        device = self.offsets.device
         camera = replace(self.camera, K=self.camera.K[:1].repeat(batch, 1, 1), world_to_cam=(turned @ pose).to(device))
         return replace(
             self,
@@ -100,8 +104,7 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
     offsets = (frames.transpose(1, 2) @ (means - corners.mean(1))[..., None])[..., 0]
     turn = matrix_to_quat(frames) * torch.tensor([1.0, -1.0, -1.0, -1.0])
     source = torch.Generator().manual_seed(2)
-    colors = torch.rand(count, 3, generator=source)
-    spread = torch.tensor(SPREAD).repeat_interleave(torch.tensor([3, 4, 3]))
+    spread = torch.tensor(SPREAD).repeat_interleave(torch.tensor([3, 4, 3, 1]))
     terms = (sh_degree + 1) ** 2
     return Scene(
         vertices=vertices[None],
@@ -110,11 +113,14 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
         skin=torch.zeros(count),
         rotations=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(1, 2, 1),
         translations=torch.tensor([0.0, 0.0, -DISTANCE]).repeat(1, 2, 1),
-        base=torch.cat([offsets, quat_multiply(turn, F.normalize(quats, dim=-1)), colors], 1),
-        basis=torch.randn(bases, count, CHANNELS, generator=source) * spread,
-        weights=torch.randn(1, bases, generator=source) / math.sqrt(bases),
+        offsets=offsets,
+        quats=quat_multiply(turn, F.normalize(quats, dim=-1)),
         log_scales=scales.log(),
         logit_opacities=torch.logit(opacities),
+        colors=torch.rand(count, 3, generator=source),
+        basis=torch.randn(bases, count, CHANNELS, generator=source) * spread,
+        units=torch.tensor(UNITS),
+        weights=torch.randn(1, bases, generator=source) / math.sqrt(bases),
         sh_rest=0.1 * torch.randn(count, terms - 1, 3, generator=source) if sh_degree else None,
         camera=Camera.facing(FOCAL * size, size, size),
     )
@@ -138,13 +144,10 @@ def _ellipsoid(outward: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
-    """One image of a trained avatar at the mean pose of its video, as `camera` [1] sees it.
-
-    Its blendshapes' opacity channel is left out: the measured path carries position, rotation and colour.
-    """
+    """One image of a trained avatar at the mean pose of its video, as `camera` [1] sees it."""
     torso, shapes = avatar.rig.torso, avatar.blendshapes
     rotation = matrix_to_quat(torso.mean_rotation)
-    offsets = (shapes.basis * shapes.mask[..., None] * shapes.units).detach()[..., :CHANNELS]
+    basis = (shapes.basis * shapes.mask[..., None]).detach()
     rest = HeadParams(
         torch.zeros(0), torch.zeros(1, len(avatar.neutral)), torch.zeros(1, len(JOINT_NAMES), 3), torch.zeros(1, 3)
     )
@@ -155,11 +158,10 @@ def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
         skin=avatar.rig.skin,
         rotations=rotation.repeat(1, 2, 1),
         translations=torso.mean_translation.repeat(1, 2, 1),
-        base=torch.cat([avatar.offsets, avatar.quats, avatar.colors], 1).detach(),
-        basis=F.pad(offsets, (0, 0, 0, len(avatar) - shapes.count)),
-        weights=torch.randn(1, len(offsets), generator=torch.Generator().manual_seed(3)),
-        log_scales=avatar.log_scales.detach(),
-        logit_opacities=avatar.logit_opacities.detach(),
+        **{name: getattr(avatar, name).detach() for name in LOCAL},
+        basis=basis,
+        units=shapes.units,
+        weights=torch.randn(1, len(basis), generator=torch.Generator().manual_seed(3)),
         sh_rest=None,
         camera=camera,
     )

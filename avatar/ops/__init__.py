@@ -1,16 +1,31 @@
 """The only door to the native kernels: argument checks, autograd, and the plain-PyTorch way where no kernel fits.
 
 float32 tensors go to `cuda_ext`; anything else goes to `avatar.reference`, which is dense and meant for small inputs.
-Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels.
+Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
 from avatar.reference import SplatOutput
 
 from .bind import bind
 from .blend import blend
-from .images import ssim
+from .deform import deform
+from .images import photometric, ssim
 from .mesh import mesh
-from .optimize import adam_step
+from .optimize import adam_outer_step, adam_step
+from .sh import rotate_sh
 from .splat import splat, splat_features
 
-__all__ = ["SplatOutput", "adam_step", "bind", "blend", "mesh", "splat", "splat_features", "ssim"]
+__all__ = [
+    "SplatOutput",
+    "adam_outer_step",
+    "adam_step",
+    "bind",
+    "blend",
+    "deform",
+    "mesh",
+    "photometric",
+    "rotate_sh",
+    "splat",
+    "splat_features",
+    "ssim",
+]

@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from avatar import reference
 from avatar.records import check_shape
 
+from .backend import native_for
 from .checks import check_floats
 
 
-def blend(base: Tensor, basis: Tensor, weights: Tensor) -> Tensor:
-    """Linear blendshapes: base [N,C] + weights [B,K] x basis [K,N,C] -> [B,N,C], differentiable in all."""
-    check_shape("base", base, ("N", "C"))
-    check_shape("basis", basis, ("K", *base.shape))
+class _Blend(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
+        base = None if base is None else base.detach().contiguous()
+        basis, weights = basis.detach().contiguous(), weights.detach().contiguous()
+        out = weights.new_empty(len(weights), *basis.shape[1:])
+        native_for(weights).blend(base, basis, weights, out)
+        ctx.save_for_backward(basis, weights)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        basis, weights = ctx.saved_tensors
+        (grad,) = grads
+        grad = grad.contiguous()
+        by_base, by_basis, by_weights = ctx.needs_input_grad
+        grad_weights = None
+        if by_weights:
+            grad_weights = torch.empty_like(weights)
+            native_for(weights).blend_backward_weights(grad, basis, grad_weights)
+        grad_basis = (weights.T @ grad.flatten(1)).reshape(basis.shape) if by_basis else None
+        return grad.sum(0) if by_base else None, grad_basis, grad_weights
+
+
+def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
+    """Linear blendshapes: base + the sum over k of weights[:, k] basis[k], differentiable in all.
+
+    Args:
+        base: [N,C], or None for zero.
+        basis: [K,N,C]; may be float16, to halve what a frame reads, and then takes no gradient.
+        weights: [B,K].
+
+    Returns:
+        [B,N,C].
+    """
+    check_shape("basis", basis, ("K", "N", "C"))
     check_shape("weights", weights, ("B", basis.shape[0]))
-    check_floats(base, basis=basis, weights=weights)
-    return torch.addmm(base.reshape(-1), weights, basis.reshape(basis.shape[0], -1)).reshape(-1, *base.shape)
+    if base is not None:
+        check_shape("base", base, tuple(basis.shape[1:]))
+        check_floats(weights, base=base)
+    if basis.dtype != torch.float16:
+        check_floats(weights, basis=basis)
+    elif basis.requires_grad:
+        raise ValueError("basis: float16 takes no gradient; train in float32")
+    if native_for(weights) is None or not basis.numel():
+        return reference.blend(base, basis, weights)
+    return _Blend.apply(base, basis, weights)

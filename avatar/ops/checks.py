@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avatar.reference import SH_TERMS
+
 
 def check_floats(like: Tensor, **tensors: Tensor) -> None:
     """Raise ValueError unless all have the float dtype and the device of `like`."""
@@ -25,3 +27,28 @@ def check_integers(name: str, tensor: Tensor) -> None:
 def check_indices(name: str, indices: Tensor, size: int) -> None:
     if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):
         raise ValueError(f"{name}: expected indices in 0..{size - 1}, got {int(indices.min())}..{int(indices.max())}")
+
+
+def check_bytes(like: Tensor, **tensors: Tensor) -> None:
+    """Raise ValueError unless all are uint8 on the device of `like`."""
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.uint8:
+            raise ValueError(f"{name}: expected uint8, got {tensor.dtype}")
+        if tensor.device != like.device:
+            raise ValueError(f"{name}: expected device {like.device} like the first argument, got {tensor.device}")
+
+
+def check_flags(name: str, flags: Tensor | None, count: int) -> None:
+    """Raise ValueError unless `flags` is None or bool [count]."""
+    if flags is None:
+        return
+    if flags.dtype != torch.bool:
+        raise ValueError(f"{name}: expected bool, got {flags.dtype}")
+    if tuple(flags.shape) != (count,):
+        raise ValueError(f"{name}: expected [{count}], got {list(flags.shape)}")
+
+
+def check_sh_terms(name: str, sh: Tensor) -> None:
+    """Raise ValueError unless axis 2 holds all terms of a degree from 0 to 3."""
+    if sh.shape[2] not in SH_TERMS:
+        raise ValueError(f"{name}: expected 1, 4, 9 or 16 spherical-harmonic terms (axis 2), got {sh.shape[2]}")

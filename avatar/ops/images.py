@@ -1,4 +1,4 @@
-"""Comparison of pictures."""
+"""Comparison of pictures: SSIM and the photometric loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatar import reference
 from avatar.records import check_shape
 
 from .backend import native_for
-from .checks import check_floats
+from .checks import check_bytes, check_floats
 
 
 class _Ssim(torch.autograd.Function):
@@ -19,8 +19,8 @@ class _Ssim(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        mean = torch.empty(a.shape[0])
-        grad = torch.empty(a.shape) if ctx.needs_input_grad[0] else None
+        mean = a.new_empty(len(a))
+        grad = a.new_empty(a.shape) if ctx.needs_input_grad[0] else None
         native_for(a).ssim(a.detach().contiguous(), b.detach().contiguous(), mean, grad)
         ctx.grad = grad
         return mean
@@ -39,3 +39,70 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     check_shape("b", b, tuple(a.shape))
     check_floats(a, b=b)
     return _Ssim.apply(a, b) if native_for(a) is not None else reference.ssim(a, b.detach())
+
+
+class _Photometric(torch.autograd.Function):
+    """The gradients are made with the value, while the composed pictures are at hand; backward scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rgb: Tensor,
+        alpha: Tensor,
+        truth: Tensor,
+        matte: Tensor,
+        background: Tensor,
+        weights: tuple[float, float],
+    ) -> tuple[Tensor, Tensor]:
+        rgb, alpha = rgb.detach().contiguous(), alpha.detach().contiguous()
+        loss, mse = rgb.new_empty(len(rgb)), rgb.new_empty(len(rgb))
+        grads = (torch.empty_like(rgb), torch.empty_like(alpha)) if any(ctx.needs_input_grad[:2]) else (None, None)
+        native_for(rgb).photometric(
+            rgb, alpha, truth.contiguous(), matte.contiguous(), background.contiguous(), *weights, loss, mse, *grads
+        )
+        ctx.grads = grads
+        ctx.mark_non_differentiable(mse)
+        return loss, mse
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        by_rgb, by_alpha = ctx.grads
+        scale = grads[0][:, None, None]
+        return by_rgb * scale[..., None], by_alpha * scale, None, None, None, None
+
+
+def photometric(
+    rgb: Tensor,
+    alpha: Tensor,
+    truth: Tensor,
+    matte: Tensor,
+    background: Tensor,
+    ssim_weight: float,
+    mask_weight: float,
+) -> tuple[Tensor, Tensor]:
+    """Compare rendered pictures with frames over a background: L1, SSIM and the matte in one pass.
+
+    loss = (1 - ssim_weight) mean|p - t| + ssim_weight (1 - ssim(p, t)) + mask_weight mean|alpha - matte|, where
+    p = rgb + (1 - alpha) background and t = background + (truth - background) matte.
+
+    Args:
+        rgb: [B,H,W,3] premultiplied, as `splat` gives it.
+        alpha: [B,H,W] 0..1.
+        truth: [B,H,W,3] uint8 sRGB.
+        matte: [B,H,W] uint8, 255 for the person.
+        background: [B,3] 0..1.
+        ssim_weight, mask_weight: 0..1.
+
+    Returns:
+        loss [B], differentiable in `rgb` and `alpha` only; mean of (p - t)^2 [B], no gradient.
+    """
+    check_shape("rgb", rgb, ("B", "H", "W", 3))
+    check_shape("alpha", alpha, tuple(rgb.shape[:3]))
+    check_shape("truth", truth, tuple(rgb.shape))
+    check_shape("matte", matte, tuple(rgb.shape[:3]))
+    check_shape("background", background, (rgb.shape[0], 3))
+    check_floats(rgb, alpha=alpha, background=background)
+    check_bytes(rgb, truth=truth, matte=matte)
+    if native_for(rgb) is None:
+        return reference.photometric(rgb, alpha, truth, matte, background, ssim_weight, mask_weight)
+    return _Photometric.apply(rgb, alpha, truth, matte, background.detach(), (ssim_weight, mask_weight))

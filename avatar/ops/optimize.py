@@ -9,7 +9,19 @@ from avatar import reference
 from avatar.records import check_shape
 
 from .backend import native_for
-from .checks import check_floats
+from .checks import check_flags, check_floats
+
+
+def _check_step(param: Tensor, m: Tensor, v: Tensor, step: int) -> None:
+    for name, tensor in (("m", m), ("v", v)):
+        check_shape(name, tensor, tuple(param.shape))
+    check_floats(param, m=m, v=v)
+    if step < 1:
+        raise ValueError(f"step: expected 1 or more, got {step}")
+
+
+def _is_flat(*tensors: Tensor) -> bool:
+    return all(tensor.is_contiguous() and tensor.numel() for tensor in tensors)
 
 
 @torch.no_grad()
@@ -23,26 +35,66 @@ def adam_step(
     beta2: float,
     eps: float,
     step: int,
+    touched: Tensor | None = None,
 ) -> None:
     """One step of Adam in place on `param`, `m` and `v`, all of one shape.
 
     Args:
         lr: one rate, or one for each row [R] of `param` [R,...].
         step: 1 for the first step.
+        touched: bool [R], the rows to step; the others keep `param`, `m` and `v` whatever their gradient is.
     """
-    for name, tensor in (("grad", grad), ("m", m), ("v", v)):
-        check_shape(name, tensor, tuple(param.shape))
-    check_floats(param, grad=grad, m=m, v=v)
+    check_shape("grad", grad, tuple(param.shape))
+    check_floats(param, grad=grad)
+    _check_step(param, m, v, step)
+    rows = param.shape[0] if param.ndim else 1
     if isinstance(lr, Tensor):
-        check_shape("lr", lr, (param.shape[0],))
-    if step < 1:
-        raise ValueError(f"step: expected 1 or more, got {step}")
+        check_shape("lr", lr, (rows,))
+    check_flags("touched", touched, rows)
     native = native_for(param)
-    if native is None or not param.numel() or not all(tensor.is_contiguous() for tensor in (param, m, v)):
-        reference.adam_step(param, grad, m, v, lr, beta1, beta2, eps, step)
+    if native is None or not _is_flat(param, m, v):
+        reference.adam_step(param, grad, m, v, lr, beta1, beta2, eps, step, touched)
         return
     rates = lr.to(param).contiguous() if isinstance(lr, Tensor) else None
-    native.adam_step(
-        param.detach(), grad.contiguous(), m, v, rates, 0.0 if isinstance(lr, Tensor) else lr, beta1, beta2, eps,
-        1 - beta1**step, 1 - beta2**step,
-    )  # fmt: skip
+    betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
+    rate = 0.0 if isinstance(lr, Tensor) else lr
+    native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched)
+
+
+@torch.no_grad()
+def adam_outer_step(
+    param: Tensor,
+    weights: Tensor,
+    grad: Tensor,
+    m: Tensor,
+    v: Tensor,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    touched: Tensor | None = None,
+) -> None:
+    """One step of Adam in place on a basis whose gradient is an outer product that is never stored.
+
+    The gradient of `param` [K,N,C] is the sum over b of weights[b,k] grad[b,n,c]: what `blend` would hand back.
+
+    Args:
+        param, m, v: [K,N,C].
+        weights: [B,K].
+        grad: [B,N,C].
+        step: 1 for the first step.
+        touched: bool [N], the rows to step; the others keep `param`, `m` and `v`.
+    """
+    check_shape("param", param, ("K", "N", "C"))
+    check_shape("weights", weights, ("B", param.shape[0]))
+    check_shape("grad", grad, (weights.shape[0], *param.shape[1:]))
+    check_floats(param, weights=weights, grad=grad)
+    _check_step(param, m, v, step)
+    check_flags("touched", touched, param.shape[1])
+    native = native_for(param)
+    if native is None or not _is_flat(param, m, v):
+        reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched)
+        return
+    betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
+    native.adam_outer_step(param.detach(), weights.contiguous(), grad.contiguous(), m, v, lr, betas, touched)

@@ -13,7 +13,7 @@ from avatar.records import Camera, check_shape
 from avatar.reference import SplatOutput
 
 from .backend import native_for
-from .checks import check_floats
+from .checks import check_floats, check_sh_terms
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class _SplatCall:
     dilation: float
     flags: int  # 1 antialias, 2 cutoff
     with_weights: bool
+    with_depth: bool
 
 
 class _Splat(torch.autograd.Function):
@@ -50,10 +51,10 @@ class _Splat(torch.autograd.Function):
         ctx.handle = native.prepare(
             *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
         )
-        rgb = torch.empty(batch, call.height, call.width, 3)
-        alpha = torch.empty(batch, call.height, call.width)
-        depth = torch.empty_like(alpha)
-        weights = torch.empty(batch, count) if call.with_weights else None
+        rgb = inputs[3].new_empty(batch, call.height, call.width, 3)
+        alpha = inputs[3].new_empty(batch, call.height, call.width)
+        depth = torch.empty_like(alpha) if call.with_depth else None
+        weights = inputs[3].new_empty(batch, count) if call.with_weights else None
         native.rasterize(ctx.handle, rgb, alpha, depth, weights)
         keep.append(ctx.handle)
         ctx.save_for_backward(*inputs, rgb, alpha, depth)
@@ -90,6 +91,7 @@ def splat(
     dilation: float = 0.3,
     antialias: bool = False,
     with_weights: bool = False,
+    with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
     """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centres.
@@ -102,12 +104,15 @@ def splat(
         quats: [B,N,4] wxyz, normalised here.
         scales: [B,N,3] metres, standard deviations.
         opacities: [B,N] 0..1.
-        colors: [B,N,3].
+        colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients, D = 1, 4, 9 or 16. Those make the colour
+            max(0, 0.5 + sum of Y_d sh_d) along the direction from the camera's centre to the mean, in world axes, with
+            the order and signs of 3D Gaussian splatting (Kerbl et al. 2023).
         camera: B pinhole cameras.
         near: metres along the camera axis; what is not beyond is culled.
         dilation: pixels^2 added to the projected covariance's diagonal.
         antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
         with_weights: also sum each Gaussian's blend weight over the pixels.
+        with_depth: False leaves the depth out and saves its time.
         cutoff: False keeps alphas under 1/255 and pixels that are nearly opaque, for finite differences; slow.
 
     Raises:
@@ -118,19 +123,24 @@ def splat(
     check_shape("quats", quats, (batch, count, 4))
     check_shape("scales", scales, (batch, count, 3))
     check_shape("opacities", opacities, (batch, count))
-    check_shape("colors", colors, (batch, count, 3))
+    if colors.ndim == 4:
+        check_shape("colors", colors, (batch, count, "D", 3))
+        check_sh_terms("colors", colors)
+    else:
+        check_shape("colors", colors, (batch, count, 3))
     check_shape("camera.K", camera.K, (batch, 3, 3))
     check_shape("camera.world_to_cam", camera.world_to_cam, (batch, 4, 4))
     check_floats(means, quats=quats, scales=scales, opacities=opacities, colors=colors)
     if native_for(means) is not None:
         call = _SplatCall(
             camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
-            near, dilation, int(antialias) + 2 * int(cutoff), with_weights,
+            near, dilation, int(antialias) + 2 * int(cutoff), with_weights, with_depth,
         )  # fmt: skip
         return _native_splat(call, means, quats, scales, opacities, colors)
     return reference.splat(
         means, quats, scales, opacities, colors, camera,
-        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, cutoff=cutoff,
+        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, with_depth=with_depth,
+        cutoff=cutoff,
     )  # fmt: skip
 
 

@@ -1,25 +1,33 @@
 """The native operations in plain PyTorch, any float dtype, dense: their specification and the tests' oracle.
 
 Every function has the signature of its namesake in `avatar.ops`. Nothing here is meant to be fast.
-Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels.
+Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
 from .bind import bind
-from .blend import blend
-from .images import ssim
+from .blend import blend, deform
+from .images import photometric, ssim
 from .mesh import mesh
-from .optimize import adam_step
+from .optimize import adam_outer_step, adam_step
+from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
 
 __all__ = [
+    "SH_TERMS",
     "Projected",
     "SplatOutput",
+    "adam_outer_step",
     "adam_step",
     "bind",
     "blend",
+    "deform",
     "mesh",
+    "photometric",
     "project",
     "rasterize",
+    "rotate_sh",
+    "sh_basis",
+    "sh_colors",
     "splat",
     "splat_features",
     "ssim",

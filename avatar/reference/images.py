@@ -28,3 +28,24 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x * mean_x + mean_y * mean_y + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
     return (luminance * structure).mean((1, 2, 3))
+
+
+def photometric(
+    rgb: Tensor,
+    alpha: Tensor,
+    truth: Tensor,
+    matte: Tensor,
+    background: Tensor,
+    ssim_weight: float,
+    mask_weight: float,
+) -> tuple[Tensor, Tensor]:
+    """Specification of `avatar.ops.photometric`."""
+    behind = background.detach()[:, None, None]
+    share = matte.to(rgb) / 255
+    picture = rgb + (1 - alpha)[..., None] * behind
+    target = behind + (truth.to(rgb) / 255 - behind) * share[..., None]
+    difference = picture - target
+    loss = (1 - ssim_weight) * difference.abs().mean((1, 2, 3)) + mask_weight * (alpha - share).abs().mean((1, 2))
+    if ssim_weight:
+        loss = loss + ssim_weight * (1 - ssim(picture, target))
+    return loss, difference.detach().square().mean((1, 2, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -15,10 +16,34 @@ def adam_step(
     beta2: float,
     eps: float,
     step: int,
+    touched: Tensor | None = None,
 ) -> None:
     """Specification of `avatar.ops.adam_step` (Kingma and Ba 2015, algorithm 1)."""
-    m.mul_(beta1).add_(grad, alpha=1 - beta1)
-    v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    rate = lr.reshape(-1, *[1] * (param.ndim - 1)) if isinstance(lr, Tensor) else lr
-    update = (m / (1 - beta1**step)) / ((v / (1 - beta2**step)).sqrt() + eps)
-    param.sub_(rate * update)
+    tail = [1] * (param.ndim - 1)
+    moves = torch.ones_like(param, dtype=torch.bool) if touched is None else touched.reshape(-1, *tail)
+    first = beta1 * m + (1 - beta1) * grad
+    second = beta2 * v + (1 - beta2) * grad * grad
+    rate = lr.reshape(-1, *tail) if isinstance(lr, Tensor) else lr
+    update = rate * (first / (1 - beta1**step)) / ((second / (1 - beta2**step)).sqrt() + eps)
+    m.copy_(torch.where(moves, first, m))
+    v.copy_(torch.where(moves, second, v))
+    param.copy_(torch.where(moves, param - update, param))
+
+
+def adam_outer_step(
+    param: Tensor,
+    weights: Tensor,
+    grad: Tensor,
+    m: Tensor,
+    v: Tensor,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    touched: Tensor | None = None,
+) -> None:
+    """Specification of `avatar.ops.adam_outer_step`."""
+    outer = torch.einsum("bk,bnc->nkc", weights, grad)
+    turned = [tensor.transpose(0, 1) for tensor in (param, m, v)]
+    adam_step(turned[0], outer, turned[1], turned[2], lr, beta1, beta2, eps, step, touched)

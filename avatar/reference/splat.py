@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from avatar.geometry import quat_to_matrix
 from avatar.records import Camera
+
+from .sh import sh_colors
 
 #: Splats weaker than this at a pixel are skipped there (half a step of an 8-bit colour).
 ALPHA_MIN = 1 / 255
@@ -30,7 +32,7 @@ class SplatOutput:
 
     rgb: Tensor  # [B,H,W,3] premultiplied
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
     weights: Tensor | None  # [B,N] blend weight summed over pixels, no gradient
     prepared: object  # handle for `splat_features`
 
@@ -188,6 +190,7 @@ def splat(
     dilation: float = 0.3,
     antialias: bool = False,
     with_weights: bool = False,
+    with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
     """Specification of `avatar.ops.splat`."""
@@ -195,7 +198,12 @@ def splat(
         means, quats, scales, opacities, camera,
         near=near, dilation=dilation, antialias=antialias, cutoff=cutoff,
     )  # fmt: skip
-    return rasterize(projected, colors, with_weights)
+    if colors.ndim == 4:
+        usable = projected.visible & colors.isfinite().all(-1).all(-1)
+        projected = replace(projected, visible=usable)
+        colors = sh_colors(_keep(colors, usable), _keep(means, usable), camera)
+    out = rasterize(projected, colors, with_weights)
+    return out if with_depth else replace(out, depth=None)
 
 
 def splat_features(prepared: Projected, colors: Tensor) -> Tensor:

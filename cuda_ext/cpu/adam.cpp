@@ -1,4 +1,4 @@
-// One step of Adam (Kingma and Ba 2015, algorithm 1) over a flat range.
+// One step of Adam (Kingma and Ba 2015, algorithm 1) over a flat range, with its gradient given or as an outer product.
 #include "kernels.h"
 #include "simd.h"
 
@@ -6,36 +6,110 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
+// The numbers of a step that are the same for all parameters.
+struct Rule {
+  Vec keep1, take1, keep2, take2, scale, bias2, eps;
+
+  explicit Rule(const AdamRule& rule, float rate)
+      : keep1(rule.beta1),
+        take1(1.0f - rule.beta1),
+        keep2(rule.beta2),
+        take2(1.0f - rule.beta2),
+        scale(rate * rule.inverse_bias1),
+        bias2(rule.inverse_bias2),
+        eps(rule.eps) {}
+
+  void step(Vec grad, float* param, float* m, float* v) const {
+    const Vec first = fma(keep1, load(m), take1 * grad), second = fma(keep2, load(v), take2 * grad * grad);
+    store(m, first);
+    store(v, second);
+    store(param, load(param) - scale * first / (root(second * bias2) + eps));
+  }
+
+  // Only the lanes of `moves`; the others keep what they have, whatever their gradient is.
+  void step(Vec grad, Mask moves, float* param, float* m, float* v) const {
+    const Vec m0 = load(m), v0 = load(v), p0 = load(param);
+    const Vec first = fma(keep1, m0, take1 * grad), second = fma(keep2, v0, take2 * grad * grad);
+    store(m, select(moves, first, m0));
+    store(v, select(moves, second, v0));
+    store(param, select(moves, p0 - scale * first / (root(second * bias2) + eps), p0));
+  }
+};
+
+// Less than a vector of parameters, in lanes of its own.
+struct Rest {
+  float grad[kWidth] = {}, param[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {};
+};
+
+void step_rest(const Rule& rule, const float* grad, size_t count, float* param, float* m, float* v) {
+  Rest rest;
+  const size_t bytes = sizeof(float) * count;
+  std::memcpy(rest.grad, grad, bytes);
+  std::memcpy(rest.param, param, bytes);
+  std::memcpy(rest.m, m, bytes);
+  std::memcpy(rest.v, v, bytes);
+  rule.step(load(rest.grad), rest.param, rest.m, rest.v);
+  std::memcpy(param, rest.param, bytes);
+  std::memcpy(m, rest.m, bytes);
+  std::memcpy(v, rest.v, bytes);
+}
+
 // Elements begin..end share one rate.
 void step_range(const AdamStep& step, float rate, size_t begin, size_t end) {
-  const float keep1 = step.beta1, keep2 = step.beta2, take1 = 1.0f - keep1, take2 = 1.0f - keep2;
-  const Vec scale(rate * step.inverse_bias1), bias2(step.inverse_bias2), eps(step.eps);
+  const Rule rule(step.rule, rate);
   size_t i = begin;
-  for (; i + kWidth <= end; i += kWidth) {
-    const Vec grad = load(step.grad + i);
-    const Vec m = fma(Vec(keep1), load(step.m + i), Vec(take1) * grad);
-    const Vec v = fma(Vec(keep2), load(step.v + i), Vec(take2) * grad * grad);
-    store(step.m + i, m);
-    store(step.v + i, v);
-    store(step.param + i, load(step.param + i) - scale * m / (root(v * bias2) + eps));
-  }
-  for (; i < end; ++i) {
-    const float grad = step.grad[i];
-    const float m = step.m[i] = keep1 * step.m[i] + take1 * grad;
-    const float v = step.v[i] = keep2 * step.v[i] + take2 * grad * grad;
-    step.param[i] -= rate * step.inverse_bias1 * m / (root(v * step.inverse_bias2) + step.eps);
-  }
+  for (; i + kWidth <= end; i += kWidth) rule.step(load(step.grad + i), step.param + i, step.m + i, step.v + i);
+  if (i < end) step_rest(rule, step.grad + i, end - i, step.param + i, step.m + i, step.v + i);
 }
 
 }  // namespace
 
 void adam(const AdamStep& step, size_t begin, size_t end) {
-  if (!step.row_rates) return step_range(step, step.rate, begin, end);
+  if (!step.row_rates && !step.touched) return step_range(step, step.rate, begin, end);
   while (begin < end) {
-    const size_t row = begin / step.columns, next = (row + 1) * step.columns;
-    const size_t stop = next < end ? next : end;
-    step_range(step, step.row_rates[row], begin, stop);
+    const size_t row = begin / step.columns;
+    size_t next = row + 1;
+    if (!step.row_rates)
+      while (next * step.columns < end && (step.touched[next] != 0) == (step.touched[row] != 0)) ++next;
+    const size_t stop = next * step.columns < end ? next * step.columns : end;
+    if (!step.touched || step.touched[row]) step_range(step, step.row_rates ? step.row_rates[row] : step.rate, begin, stop);
     begin = stop;
+  }
+}
+
+void adam_outer(const AdamOuter& step, size_t begin, size_t end, float* buffer) {
+  const Rule rule(step.rule, step.rate);
+  const size_t size = step.size, count = end - begin;
+  float *moves = buffer, *grad = buffer + count + kWidth;  // the latter [batch], each padded to whole vectors
+  const size_t room = count + kWidth;
+  std::memset(buffer, 0, sizeof(float) * room * (step.batch + 1));
+  for (size_t i = 0; i < count; ++i)
+    moves[i] = !step.touched || step.touched[(begin + i) / step.columns] ? 1.0f : 0.0f;
+  for (int b = 0; b < step.batch; ++b)
+    std::memcpy(grad + b * room, step.grad + b * size + begin, sizeof(float) * count);
+  for (int k = 0; k < step.bases; ++k) {
+    const size_t row = k * size + begin;
+    const auto outer = [&](size_t i) {
+      Vec total(0.0f);
+      for (int b = 0; b < step.batch; ++b)
+        total = fma(Vec(step.weights[b * step.bases + k]), load(grad + b * room + i), total);
+      return total;
+    };
+    size_t i = 0;
+    for (; i + kWidth <= count; i += kWidth) {
+      const Mask moving = load(moves + i) > Vec(0.0f);
+      if (bits(moving)) rule.step(outer(i), moving, step.param + row + i, step.m + row + i, step.v + row + i);
+    }
+    if (i == count) continue;
+    Rest rest;
+    const size_t bytes = sizeof(float) * (count - i);
+    std::memcpy(rest.param, step.param + row + i, bytes);
+    std::memcpy(rest.m, step.m + row + i, bytes);
+    std::memcpy(rest.v, step.v + row + i, bytes);
+    rule.step(outer(i), load(moves + i) > Vec(0.0f), rest.param, rest.m, rest.v);
+    std::memcpy(step.param + row + i, rest.param, bytes);
+    std::memcpy(step.m + row + i, rest.m, bytes);
+    std::memcpy(step.v + row + i, rest.v, bytes);
   }
 }
 

@@ -7,30 +7,46 @@
 namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 
-// Column and row of rectangle k in a grid four wide; also of pixel k in a strip.
-constexpr float kColumn[32] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
-                               0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
-constexpr float kRow[32] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3,
-                            4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7};
+// A splat's ellipse, spread over vectors that hold one band of rows a lane.
+struct Ellipse {
+  Vec lean, half_row, turn_y, inverse_extent_y, extent_y;
 
-// Bit k is set when rectangle k of a grid four wide, each width x height pixels, with the grid's corner at (left, top),
-// may hold a pixel centre inside the ellipse. The least exponent over a rectangle lies on the edges nearest the centre.
-template <int count, int width, int height>
-inline uint32_t touched_rectangles(const Splat& s, float left, float top) {
-  const Vec zero(0.0f), step_x(static_cast<float>(width)), step_y(static_cast<float>(height));
-  const Vec span_x(static_cast<float>(width - 1)), span_y(static_cast<float>(height - 1));
-  const Vec first_x(left + 0.5f - s.x), first_y(top + 0.5f - s.y);
-  const Vec a(s.a), b(s.b), c(s.c);
+  explicit Ellipse(const Splat& s)
+      : lean(s.lean),
+        half_row(s.half_row),
+        turn_y(s.turn_y),
+        inverse_extent_y(s.inverse_extent_y),
+        extent_y(s.extent_y) {}
+
+  // From where to where the ellipse reaches in the bands y0..y1 (all relative to its centre), where it meets them at
+  // all. In a band the rightmost point is the ellipse's own or lies on the band's edge that is nearer to it.
+  Mask span(Vec y0, Vec y1, Vec& left, Vec& right) const {
+    const Vec zero(0.0f), one(1.0f);
+    const Vec right_y = smaller(larger(turn_y, y0), y1), left_y = smaller(larger(zero - turn_y, y0), y1);
+    const Vec right_part = right_y * inverse_extent_y, left_part = left_y * inverse_extent_y;
+    right = fma(half_row, root(larger(fnma(right_part, right_part, one), zero)), lean * right_y);
+    left = fnma(half_row, root(larger(fnma(left_part, left_part, one), zero)), lean * left_y);
+    return (extent_y >= y0) & (y1 >= zero - extent_y);
+  }
+};
+
+// Bit column * rows + row is set when that rectangle of a grid four wide, each 4 x height pixels, with the grid's corner
+// at (left, top), may hold a pixel centre inside the ellipse.
+template <int rows, int height>
+inline uint32_t touched_strips(const Splat& s, float left, float top) {
+  const Ellipse ellipse(s);
+  const float first_x = left + 0.5f - s.x, first_y = top + 0.5f - s.y;
+  constexpr uint32_t lanes = rows < kWidth ? (1u << rows) - 1u : ~0u;
   uint32_t mask = 0;
-  for (int part = 0; part < count; part += kWidth) {
-    const Vec x0 = fma(load(kColumn + part), step_x, first_x), y0 = fma(load(kRow + part), step_y, first_y);
-    const Vec x1 = x0 + span_x, y1 = y0 + span_y;
-    const Vec near_x = smaller(larger(zero, x0), x1), near_y = smaller(larger(zero, y0), y1);
-    const Vec y = smaller(larger(Vec(s.edge_y) * near_x, y0), y1);
-    const Vec on_column = fma(fma(a, near_x, b * y), near_x, c * y * y);
-    const Vec x = smaller(larger(Vec(s.edge_x) * near_y, x0), x1);
-    const Vec on_row = fma(fma(a, x, b * near_y), x, c * near_y * near_y);
-    mask |= bits(smaller(on_column, on_row) <= Vec(s.reach)) << part;
+  for (int part = 0; part < rows; part += kWidth) {
+    const Vec y0 = fma(load(kLane + part), Vec(static_cast<float>(height)), Vec(first_y));
+    Vec from, to;
+    const Mask meets = ellipse.span(y0, y0 + Vec(static_cast<float>(height - 1)), from, to);
+    for (int column = 0; column < 4; ++column) {
+      const float x0 = first_x + static_cast<float>(4 * column);
+      const Mask touches = meets & (to >= Vec(x0)) & (Vec(x0 + 3.0f) >= from);
+      mask |= (bits(touches) & lanes) << (column * rows + part);
+    }
   }
   return mask;
 }

@@ -14,21 +14,21 @@ namespace headsplat {
 constexpr int kTile = 16;     // pixels; a tile is kTile x kTile
 constexpr int kMoments = 16;  // floats from one (splat, tile) pair's gradients to the next
 constexpr int kMomentsUsed = 10;
-constexpr int kStopEvery = 8;                      // splats between two looks at whether a strip is opaque
+constexpr uint32_t kStopEvery = 8;                      // splats between two looks at whether a strip is opaque
 constexpr int kMaxChunks = 64;                     // runs of splats that are tiled side by side
 constexpr size_t kMaxInstances = size_t(1) << 25;  // (splat, tile) pairs of one image
 constexpr uint32_t kHidden = 0xffffffffu;
 
-// One projected splat, a cache line: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)).
+// One projected splat, a cache line: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)). The ellipse is where
+// alpha meets the cutoff; on the row dy its middle is lean * dy and its half width
+// half_row * sqrt(1 - (dy inverse_extent_y)^2), and its rightmost point lies on the row turn_y.
 struct alignas(64) Splat {
   float x, y;     // pixels
   float a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
   float log2_opacity;
   float red, green, blue, depth;
-  float edge_x, edge_y;      // d(dx)/d(dy) of the ellipse's extreme along a row, d(dy)/d(dx) along a column
-  float reach;               // exponent at which alpha meets the cutoff
-  float extent_x, extent_y;  // half the ellipse's bounding box at the cutoff, pixels
-  float opacity;
+  float lean, half_row, turn_y, inverse_extent_y;  // 1, pixels, pixels, 1/pixels
+  float extent_x, extent_y;                        // half the ellipse's bounding box, pixels
 };
 
 // Grow-only memory aligned for any vector; contents are not kept when it grows.
@@ -68,7 +68,7 @@ struct Frame {
   Buffer tile_start;     // uint32 [tiles + 1], into `members`
   Buffer tile_end;       // uint32 [tiles], one past the last member the forward pass blended
   Buffer members;        // uint32 [instances], Gaussians of each tile front to back
-  Buffer masks;          // uint32 [instances], strips of the tile the forward pass touched
+  Buffer masks;          // uint32 [instances], strips of the tile the forward pass visited
   Buffer slot_start;     // uint32 [count], into `slots`
   Buffer slot_count;     // uint32 [count]
   Buffer slots;          // uint32 [instances], where each Gaussian stands in `members`
@@ -85,7 +85,11 @@ struct Scratch {
 };
 
 struct GaussianInputs {
-  const float *means, *quats, *scales, *opacities, *colors;  // [count,3] [count,4] [count,3] [count] [count,3]
+  const float *means, *quats, *scales, *opacities;  // [count,3] [count,4] [count,3] [count]
+  const float* colors;                              // [count,3], or coefficients [count,sh_terms,3]
+  int sh_terms;                                     // 0 for plain colours, else 1, 4, 9 or 16
+  // Numbers of one Gaussian in `colors`.
+  size_t color_size() const { return 3 * static_cast<size_t>(sh_terms ? sh_terms : 1); }
 };
 
 struct GaussianGradients {
@@ -93,12 +97,12 @@ struct GaussianGradients {
 };
 
 struct Pictures {
-  float *rgb, *alpha, *depth;  // [H,W,3] [H,W] [H,W]
+  float *rgb, *alpha, *depth;  // [H,W,3] [H,W] [H,W]; depth may be null
   float* weights;              // [instances] or null
 };
 
 struct PictureGradients {
-  const float *rgb, *alpha, *depth;                 // outputs of the forward pass
+  const float *rgb, *alpha, *depth;                 // outputs of the forward pass; depth only beside grad_depth
   const float *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
 };
 
@@ -133,15 +137,94 @@ struct BindGradients {
   float* bones;                      // [ceil(N / kBindChunk), kBoneGrad]
 };
 
-// Rows of parameters that may have rates of their own.
+// Coefficients [count,terms,3] and the rotations [count,4] that carry them along.
+struct ShRotation {
+  int terms;
+  const float *sh, *quats;
+  float* out;             // forward
+  const float* grad;      // backward: given, by `out`
+  float *grad_sh, *grad_quats;
+};
+
+struct AdamRule {
+  float beta1, beta2, eps;
+  float inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
+};
+
+// Rows of parameters that may have rates of their own, and rows that stay as they are.
 struct AdamStep {
+  AdamRule rule;
   float *param, *m, *v;
   const float* grad;
   const float* row_rates;  // [size / columns], or null for `rate`
+  const uint8_t* touched;  // [size / columns], or null for all
   size_t size, columns;
-  float rate, beta1, beta2, eps;
-  float inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
+  float rate;
 };
+
+// A basis [bases][size] whose gradient is the sum over images of weights [batch][bases] times grad [batch][size].
+struct AdamOuter {
+  AdamRule rule;
+  float *param, *m, *v;
+  const float *weights, *grad;
+  const uint8_t* touched;  // [size / columns], or null for all
+  int batch, bases;
+  size_t size, columns;
+  float rate;
+};
+
+// out [batch][size] = base + weights [batch][bases] times basis [bases][size], which holds floats or halves.
+struct BlendInputs {
+  const float* base;  // [size], or null for zero
+  const void* basis;
+  const float* weights;
+  int batch, bases;
+  size_t size;
+  bool half;
+};
+
+constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacity logit 1
+
+// `moved` of the `count` Gaussians carry offsets, in units of `units`.
+struct DeformShape {
+  int batch, count, moved;
+  float units[kDeformChannels];
+};
+
+struct DeformInputs {
+  const float *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
+  const float* extra;                                                    // [B,moved,kDeformChannels]
+};
+
+struct DeformOutputs {
+  float *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
+};
+
+struct DeformForward {
+  const float *scales, *opacities;  // outputs of the forward pass
+};
+
+struct DeformGradients {
+  const float *offsets, *quats, *scales, *opacities, *sh;
+};
+
+struct DeformSums {
+  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
+};
+
+// One image of the photometric loss; pictures are interleaved, [height][3 width].
+struct LossImage {
+  const float *rgb, *alpha;
+  const uint8_t *truth, *matte;
+  const float* background;  // [3]
+  int height, width;
+  float ssim_weight, mask_weight;
+  float *picture, *target;  // composed here
+  float* row_sums;          // [height][3]: absolute and squared differences, absolute difference of the alphas
+  float *grad_rgb, *grad_alpha;
+};
+
+constexpr int kLossPlanes = 7;  // padded rows of 3 width floats a thread needs
 
 struct Kernels {
   const char* name;
@@ -152,9 +235,19 @@ struct Kernels {
   void (*rasterize_backward)(const Frame&, const PictureGradients&, float* moments);
   void (*bind_image)(const Bones&, const BindInputs&, int count, float* means, float* quats);
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
+  void (*rotate_sh)(const ShRotation&, int begin, int end);
+  void (*rotate_sh_backward)(const ShRotation&, int begin, int end);
   void (*ssim_rows)(const SsimImage&, int begin, int end, float* buffer);
   void (*ssim_rows_backward)(const SsimImage&, int begin, int end, float* buffer);
   void (*adam)(const AdamStep&, size_t begin, size_t end);
+  void (*adam_outer)(const AdamOuter&, size_t begin, size_t end, float* buffer);
+  void (*blend_range)(const BlendInputs&, size_t begin, size_t end, float* out);
+  void (*blend_dots)(const BlendInputs&, const float* grad, size_t begin, size_t end, float* sums);
+  void (*deform_range)(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
+  void (*deform_range_backward)(const DeformShape&, const DeformForward&, const DeformGradients&, int begin, int end,
+                                const DeformSums&);
+  void (*compose_rows)(const LossImage&, int begin, int end, float* buffer);
+  void (*loss_rows_backward)(const LossImage&, int begin, int end);
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -165,9 +258,19 @@ void rasterize(Frame&, const Pictures&);
 void rasterize_backward(const Frame&, const PictureGradients&, float* moments);
 void bind_image(const Bones&, const BindInputs&, int count, float* means, float* quats);
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
+void rotate_sh(const ShRotation&, int begin, int end);
+void rotate_sh_backward(const ShRotation&, int begin, int end);
 void ssim_rows(const SsimImage&, int begin, int end, float* buffer);
 void ssim_rows_backward(const SsimImage&, int begin, int end, float* buffer);
 void adam(const AdamStep&, size_t begin, size_t end);
+void adam_outer(const AdamOuter&, size_t begin, size_t end, float* buffer);
+void blend_range(const BlendInputs&, size_t begin, size_t end, float* out);
+void blend_dots(const BlendInputs&, const float* grad, size_t begin, size_t end, float* sums);
+void deform_range(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
+void deform_range_backward(const DeformShape&, const DeformForward&, const DeformGradients&, int begin, int end,
+                           const DeformSums&);
+void compose_rows(const LossImage&, int begin, int end, float* buffer);
+void loss_rows_backward(const LossImage&, int begin, int end);
 }  // namespace HEADSPLAT_LEVEL
 
 // Makes room for `frame.instances` pairs; what was there is lost.

@@ -17,9 +17,18 @@ const Kernels table = {
     rasterize_backward,
     bind_image,
     bind_image_backward,
+    rotate_sh,
+    rotate_sh_backward,
     ssim_rows,
     ssim_rows_backward,
     adam,
+    adam_outer,
+    blend_range,
+    blend_dots,
+    deform_range,
+    deform_range_backward,
+    compose_rows,
+    loss_rows_backward,
 };
 
 }  // namespace HEADSPLAT_LEVEL

@@ -9,7 +9,11 @@ namespace headsplat {
 namespace {
 
 constexpr int kSsimRows = 16;       // rows one task works on
+constexpr int kRotateRun = 1024;     // Gaussians one task works on
 constexpr size_t kAdamRun = 16384;  // parameters one task works on
+constexpr size_t kOuterRun = 2048;  // the same for each basis of an outer step
+constexpr size_t kBlendRun = 4096;  // numbers of every basis one task blends: they stay in the L1 cache
+constexpr int kDeformRun = 1024;    // Gaussians one task works on
 
 Bones bones_of(const float* rotations, const float* translations) {
   Bones bones;
@@ -60,7 +64,7 @@ void scatter_corners(const BindShape& shape, const int64_t* triangles, const flo
 
 // Memory of the calling thread, kept from call to call.
 Buffer& thread_memory(int index) {
-  thread_local Buffer buffers[4];
+  thread_local Buffer buffers[6];
   return buffers[index];
 }
 
@@ -103,6 +107,14 @@ void bind_backward(const BindShape& shape, const BindInputs& inputs, const float
   }
 }
 
+void rotate_sh(const ShRotation& rotation, int count) {
+  parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh(rotation, begin, end); });
+}
+
+void rotate_sh_backward(const ShRotation& rotation, int count) {
+  parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh_backward(rotation, begin, end); });
+}
+
 void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad) {
   const size_t length = static_cast<size_t>(width) * 3, values = length * height;
   float* memory = thread_memory(1).get<float>(length + height);
@@ -129,12 +141,102 @@ void ssim(int batch, int height, int width, const float* a, const float* b, floa
   }
 }
 
+namespace {
+
+LossImage image_of(const PhotometricInputs& all, int b, float* memory, float* grad_rgb, float* grad_alpha) {
+  const size_t pixels = static_cast<size_t>(all.height) * all.width, first = b * pixels;
+  return {all.rgb + 3 * first,
+          all.alpha + first,
+          all.truth + 3 * first,
+          all.matte + first,
+          all.background + 3 * b,
+          all.height,
+          all.width,
+          all.ssim_weight,
+          all.mask_weight,
+          memory,
+          memory + 3 * pixels,
+          memory + 6 * pixels,
+          grad_rgb ? grad_rgb + 3 * first : nullptr,
+          grad_alpha ? grad_alpha + first : nullptr};
+}
+
+}  // namespace
+
+void photometric(const PhotometricInputs& inputs, float* loss, float* mse, float* grad_rgb, float* grad_alpha) {
+  const double pixels = static_cast<double>(inputs.height) * inputs.width;
+  float* memory = thread_memory(3).get<float>(6 * static_cast<size_t>(pixels) + 3 * static_cast<size_t>(inputs.height));
+  const size_t room = kLossPlanes * (3 * static_cast<size_t>(inputs.width) + 16);
+  for (int b = 0; b < inputs.batch; ++b) {
+    const LossImage image = image_of(inputs, b, memory, grad_rgb, grad_alpha);
+    parallel_ranges(inputs.height, kSsimRows, [&](int begin, int end) {
+      kernels().compose_rows(image, begin, end, thread_memory(4).get<float>(room));
+    });
+    double sums[3] = {};
+    for (int y = 0; y < inputs.height; ++y)
+      for (int k = 0; k < 3; ++k) sums[k] += image.row_sums[3 * static_cast<size_t>(y) + k];
+    float similarity = 1.0f;
+    if (inputs.ssim_weight != 0.0f)
+      ssim(1, inputs.height, inputs.width, image.picture, image.target, &similarity, image.grad_rgb);
+    mse[b] = static_cast<float>(sums[1] / (3.0 * pixels));
+    loss[b] = static_cast<float>((1.0 - inputs.ssim_weight) * sums[0] / (3.0 * pixels) +
+                                 inputs.mask_weight * sums[2] / pixels +
+                                 inputs.ssim_weight * (1.0 - static_cast<double>(similarity)));
+    if (!grad_rgb) continue;
+    parallel_ranges(inputs.height, kSsimRows,
+                    [&](int begin, int end) { kernels().loss_rows_backward(image, begin, end); });
+  }
+}
+
 void adam_step(const AdamStep& step) {
   const int tasks = static_cast<int>((step.size + kAdamRun - 1) / kAdamRun);
   parallel(tasks, [&](int task) {
     const size_t begin = task * kAdamRun, end = begin + kAdamRun;
     kernels().adam(step, begin, end < step.size ? end : step.size);
   });
+}
+
+void adam_outer_step(const AdamOuter& step) {
+  const int tasks = static_cast<int>((step.size + kOuterRun - 1) / kOuterRun);
+  parallel(tasks, [&](int task) {
+    const size_t begin = task * kOuterRun, end = begin + kOuterRun < step.size ? begin + kOuterRun : step.size;
+    float* buffer = thread_memory(0).get<float>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 1));
+    kernels().adam_outer(step, begin, end, buffer);
+  });
+}
+
+void blend(const BlendInputs& inputs, float* out) {
+  const int tasks = static_cast<int>((inputs.size + kBlendRun - 1) / kBlendRun);
+  parallel(tasks, [&](int task) {
+    const size_t begin = task * kBlendRun, end = begin + kBlendRun;
+    kernels().blend_range(inputs, begin, end < inputs.size ? end : inputs.size, out);
+  });
+}
+
+void blend_backward_weights(const BlendInputs& inputs, const float* grad, float* weights) {
+  const size_t sums = static_cast<size_t>(inputs.batch) * inputs.bases;
+  const int tasks = static_cast<int>((inputs.size + kBlendRun - 1) / kBlendRun);
+  float* parts = thread_memory(1).get<float>(sums * tasks);
+  parallel(tasks, [&](int task) {
+    const size_t begin = task * kBlendRun, end = begin + kBlendRun;
+    kernels().blend_dots(inputs, grad, begin, end < inputs.size ? end : inputs.size, parts + sums * task);
+  });
+  for (size_t k = 0; k < sums; ++k) {
+    double total = 0.0;
+    for (int task = 0; task < tasks; ++task) total += parts[sums * task + k];
+    weights[k] = static_cast<float>(total);
+  }
+}
+
+void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out) {
+  parallel_ranges(shape.count, kDeformRun,
+                  [&](int begin, int end) { kernels().deform_range(shape, inputs, begin, end, out); });
+}
+
+void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& grads,
+                     const DeformSums& out) {
+  parallel_ranges(shape.count, kDeformRun,
+                  [&](int begin, int end) { kernels().deform_range_backward(shape, values, grads, begin, end, out); });
 }
 
 }  // namespace headsplat

@@ -21,9 +21,37 @@ struct BindOutputs {
 void bind_backward(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
                    const float* grad_means, const float* grad_quats, const BindOutputs& out);
 
+// Coefficients of `count` Gaussians carried along by their rotations, and the gradients of both.
+void rotate_sh(const ShRotation& rotation, int count);
+void rotate_sh_backward(const ShRotation& rotation, int count);
+
 // Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient by `a` into `grad`, which may be null.
 void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad);
 
 void adam_step(const AdamStep& step);
+
+void adam_outer_step(const AdamOuter& step);
+
+// Blended offsets into `out` [batch][size].
+void blend(const BlendInputs& inputs, float* out);
+
+// Gradient of the weights [batch][bases], given that of the blended offsets [batch][size].
+void blend_backward_weights(const BlendInputs& inputs, const float* grad, float* weights);
+
+void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out);
+
+void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& grads,
+                     const DeformSums& out);
+
+// Arrays of the whole batch as in avatar.ops.photometric; the gradients may both be null.
+struct PhotometricInputs {
+  int batch, height, width;
+  const float *rgb, *alpha;
+  const uint8_t *truth, *matte;
+  const float* background;  // [batch,3]
+  float ssim_weight, mask_weight;
+};
+
+void photometric(const PhotometricInputs& inputs, float* loss, float* mse, float* grad_rgb, float* grad_alpha);
 
 }  // namespace headsplat

@@ -1,8 +1,7 @@
 // Tiles of splats -> pictures, and the raw moments of the pictures' gradient for every (splat, tile) pair.
 //
 // Splat outer, strip inner: a tile's state stays in L1. A strip is four pixels wide and as high as makes one vector
-// (two of the narrow ones); strip k stands at column k % 4 and row k / 4 of the tile, its pixels follow one another by
-// rows.
+// (two of the narrow ones); strips follow one another down the columns of a tile, a strip's pixels by rows.
 #include "blocks.h"
 #include "kernels.h"
 #include "threads.h"
@@ -14,9 +13,10 @@ namespace {
 constexpr int kPixels = kTile * kTile;
 constexpr int kStrip = kWidth > 8 ? kWidth : 8;  // pixels; a tile has 32 strips at most, a mask bit for each
 constexpr int kStripRows = kStrip / 4;
+constexpr int kBands = kTile / kStripRows;  // strips in a column
 constexpr int kStrips = kPixels / kStrip;
 constexpr uint32_t kAllStrips = kStrips == 32 ? 0xffffffffu : (1u << kStrips % 32) - 1u;
-constexpr int kAhead = 8;  // members whose splats are fetched early
+constexpr uint32_t kAhead = 8;  // members whose splats are fetched early
 
 struct TileSpan {
   int x, y, width, height;  // pixels; width and height are less than kTile at the right and lower edge
@@ -31,53 +31,69 @@ TileSpan tile_span(const Frame& frame, int tile) {
   return span;
 }
 
-inline int lane_of(int x, int y) { return (y / kStripRows * 4 + x / 4) * kStrip + y % kStripRows * 4 + x % 4; }
+inline int strip_of(int x, int y) { return x / 4 * kBands + y / kStripRows; }
+inline int lane_of(int x, int y) { return y % kStripRows * 4 + x % 4; }
+
+// Pixel centres of every strip, relative to the tile's first one.
+struct alignas(64) Centres {
+  float x[kStrips][kStrip], y[kStrips][kStrip];
+  constexpr Centres() : x(), y() {
+    for (int strip = 0; strip < kStrips; ++strip)
+      for (int lane = 0; lane < kStrip; ++lane) {
+        x[strip][lane] = static_cast<float>(strip / kBands * 4 + lane % 4);
+        y[strip][lane] = static_cast<float>(strip % kBands * kStripRows + lane / 4);
+      }
+  }
+};
+constexpr Centres kCentres;
 
 // A splat as seen from one tile, spread over vectors.
 struct TileSplat {
-  Vec minus_a, minus_b, minus_c, log2_opacity;
-  float x, y;  // centre relative to the tile's first pixel centre
+  Vec x, y, minus_a, minus_b, minus_c, log2_opacity;
 
   TileSplat(const Splat& s, const TileSpan& span)
-      : minus_a(-s.a),
+      : x(s.x - static_cast<float>(span.x) - 0.5f),
+        y(s.y - static_cast<float>(span.y) - 0.5f),
+        minus_a(-s.a),
         minus_b(-s.b),
         minus_c(-s.c),
-        log2_opacity(s.log2_opacity),
-        x(s.x - static_cast<float>(span.x) - 0.5f),
-        y(s.y - static_cast<float>(span.y) - 0.5f) {}
+        log2_opacity(s.log2_opacity) {}
 
-  // The first pixel centre of a strip relative to the splat's.
-  float corner_x(int strip) const { return static_cast<float>(strip % 4 * 4) - x; }
-  float corner_y(int strip) const { return static_cast<float>(strip / 4 * kStripRows) - y; }
-
-  // Alpha before clamp and cutoff at the offsets (dx, dy) from the centre.
-  Vec alpha(Vec dx, Vec dy) const {
+  // log2 of alpha before clamp and cutoff at the offsets (dx, dy) from the centre.
+  Vec exponent(Vec dx, Vec dy) const {
     const Vec slope = fma(minus_a, dx, minus_b * dy);
-    return exp2(fma(slope, dx, fma(minus_c * dy, dy, log2_opacity)));
+    return fma(slope, dx, fma(minus_c * dy, dy, log2_opacity));
   }
 };
 
 struct Limits {
-  Vec weakest, least;  // alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
+  Vec weakest, least;  // log2 of alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
   explicit Limits(const View& view)
-      : weakest(view.cutoff ? kAlphaMin : -1.0f), least(view.cutoff ? kTransmittanceMin : -1.0f) {}
+      : weakest(view.cutoff ? -kLog2Of255 : -kLog2Range), least(view.cutoff ? kTransmittanceMin : -1.0f) {}
 };
 
-struct alignas(64) TileState {
-  float red[kPixels], green[kPixels], blue[kPixels], depth[kPixels], left[kPixels];
+// Sums of one strip's pixels over the splats so far, and their transmittance.
+struct alignas(64) Strip {
+  float left[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
 };
 
+struct TileState {
+  Strip strips[kStrips];
+};
+
+template <bool with_depth>
 void write_pictures(const Frame& frame, const TileSpan& span, const TileState& state, const Pictures& out) {
   for (int y = 0; y < span.height; ++y) {
     const size_t row = static_cast<size_t>(span.y + y) * frame.view.width + span.x;
     for (int x = 0; x < span.width; ++x) {
+      const Strip& strip = state.strips[strip_of(x, y)];
       const int lane = lane_of(x, y);
-      const float alpha = 1.0f - state.left[lane];
-      out.rgb[3 * (row + x)] = state.red[lane];
-      out.rgb[3 * (row + x) + 1] = state.green[lane];
-      out.rgb[3 * (row + x) + 2] = state.blue[lane];
+      const float alpha = 1.0f - strip.left[lane];
+      out.rgb[3 * (row + x)] = strip.red[lane];
+      out.rgb[3 * (row + x) + 1] = strip.green[lane];
+      out.rgb[3 * (row + x) + 2] = strip.blue[lane];
       out.alpha[row + x] = alpha;
-      out.depth[row + x] = alpha > kDepthAlphaMin ? state.depth[lane] / alpha : 0.0f;
+      if (with_depth) out.depth[row + x] = alpha > kDepthAlphaMin ? strip.depth[lane] / alpha : 0.0f;
     }
   }
 }
@@ -87,7 +103,7 @@ void write_nothing(const Frame& frame, const TileSpan& span, const Pictures& out
     const size_t row = static_cast<size_t>(span.y + y) * frame.view.width + span.x;
     std::memset(out.rgb + 3 * row, 0, sizeof(float) * 3 * span.width);
     std::memset(out.alpha + row, 0, sizeof(float) * span.width);
-    std::memset(out.depth + row, 0, sizeof(float) * span.width);
+    if (out.depth) std::memset(out.depth + row, 0, sizeof(float) * span.width);
   }
 }
 
@@ -95,37 +111,33 @@ void write_nothing(const Frame& frame, const TileSpan& span, const Pictures& out
 void start_tile(const TileSpan& span, TileState& state) {
   std::memset(&state, 0, sizeof state);
   for (int y = 0; y < span.height; ++y)
-    for (int x = 0; x < span.width; ++x) state.left[lane_of(x, y)] = 1.0f;
+    for (int x = 0; x < span.width; ++x) state.strips[strip_of(x, y)].left[lane_of(x, y)] = 1.0f;
 }
 
-// Blends one splat into one strip; returns whether it touched a pixel. `open` says, when asked for, whether a pixel
-// still takes light.
-template <bool with_weights>
-inline bool blend_strip(TileState& state, int strip, const TileSplat& splat, const Splat& s, const Limits& limits,
-                        bool check, Vec& weight, bool& open) {
-  const Vec corner_x(splat.corner_x(strip)), corner_y(splat.corner_y(strip));
-  uint32_t touched = 0, unfinished = 0;
+// Blends one splat into one strip. With `check` it returns whether a pixel still takes light, otherwise true.
+template <bool with_depth, bool with_weights>
+inline bool blend_strip(Strip& strip, int index, const TileSplat& splat, const Splat& s, const Limits& limits,
+                        bool check, Vec& weight) {
+  uint32_t unfinished = 0;
   for (int part = 0; part < kStrip; part += kWidth) {
-    const int at = strip * kStrip + part;
-    const Vec alpha = splat.alpha(load(kColumn + part) + corner_x, load(kRow + part) + corner_y);
-    Vec left = load(state.left + at);
-    const Mask takes = (alpha >= limits.weakest) & (left > limits.least);
-    touched |= bits(takes);
-    const Vec share = keep(takes, left * smaller(alpha, Vec(kAlphaMax)));
-    store(state.red + at, fma(share, Vec(s.red), load(state.red + at)));
-    store(state.green + at, fma(share, Vec(s.green), load(state.green + at)));
-    store(state.blue + at, fma(share, Vec(s.blue), load(state.blue + at)));
-    store(state.depth + at, fma(share, Vec(s.depth), load(state.depth + at)));
+    const Vec dx = load(kCentres.x[index] + part) - splat.x, dy = load(kCentres.y[index] + part) - splat.y;
+    const Vec exponent = splat.exponent(dx, dy);
+    Vec left = load(strip.left + part);
+    const Mask takes = (exponent >= limits.weakest) & (left > limits.least);
+    const Vec share = keep(takes, left * smaller(exp2(exponent), Vec(kAlphaMax)));
     left = left - share;
-    store(state.left + at, left);
+    store(strip.red + part, fma(share, Vec(s.red), load(strip.red + part)));
+    store(strip.green + part, fma(share, Vec(s.green), load(strip.green + part)));
+    store(strip.blue + part, fma(share, Vec(s.blue), load(strip.blue + part)));
+    if (with_depth) store(strip.depth + part, fma(share, Vec(s.depth), load(strip.depth + part)));
+    store(strip.left + part, left);
     if (with_weights) weight = weight + share;
     if (check) unfinished |= bits(left > limits.least);
   }
-  open = unfinished != 0;
-  return touched != 0;
+  return !check || unfinished != 0;
 }
 
-template <bool with_weights>
+template <bool with_depth, bool with_weights>
 void blend_tile(const Frame& frame, int tile, const Pictures& out) {
   const TileSpan span = tile_span(frame, tile);
   const uint32_t begin = frame.tile_start.data<uint32_t>()[tile], end = frame.tile_start.data<uint32_t>()[tile + 1];
@@ -138,50 +150,53 @@ void blend_tile(const Frame& frame, int tile, const Pictures& out) {
   const float left = static_cast<float>(span.x), top = static_cast<float>(span.y);
   TileState state;
   start_tile(span, state);
-  uint32_t alive = kAllStrips;
-  for (uint32_t j = begin; j < end; ++j) {
-    prefetch(splats + members[j + kAhead]);
-    const Splat& s = splats[members[j]];
-    const uint32_t mask = touched_rectangles<kStrips, 4, kStripRows>(s, left, top) & alive;
-    const bool check = (j - begin) % kStopEvery == kStopEvery - 1;
-    const TileSplat splat(s, span);
-    Vec weight(0.0f);
-    uint32_t touched = 0;
-    for (uint32_t rest = mask; rest; rest &= rest - 1u) {
-      const int strip = lowest_bit(rest);
-      bool open;
-      const bool hit = blend_strip<with_weights>(state, strip, splat, s, limits, check, weight, open);
-      touched |= static_cast<uint32_t>(hit) << strip;
-      if (check && !open) alive &= ~(1u << strip);
+  uint32_t alive = kAllStrips, stop = end;
+  for (uint32_t first = begin; first < stop; first += kStopEvery) {
+    const uint32_t last = end - first < kStopEvery ? end : first + kStopEvery;
+    // Masks first: what to visit is then known when the processor guesses how often the inner loop turns.
+    for (uint32_t j = first; j < last; ++j) {
+      prefetch(splats + members[j + kStopEvery]);
+      masks[j] = touched_strips<kBands, kStripRows>(splats[members[j]], left, top) & alive;
     }
-    masks[j] = touched;
-    if (with_weights) out.weights[j] = sum(weight);
-    if (!alive) {
-      frame.tile_end.data<uint32_t>()[tile] = j + 1;
-      break;
+    for (uint32_t j = first; j < last; ++j) {
+      const Splat& s = splats[members[j]];
+      const bool check = j - first == kStopEvery - 1;
+      const TileSplat splat(s, span);
+      Vec weight(0.0f);
+      for (uint32_t rest = masks[j]; rest; rest &= rest - 1u) {
+        const int strip = lowest_bit(rest);
+        if (!blend_strip<with_depth, with_weights>(state.strips[strip], strip, splat, s, limits, check, weight))
+          alive &= ~(1u << strip);
+      }
+      if (with_weights) out.weights[j] = sum(weight);
     }
+    if (!alive) stop = last;
   }
-  write_pictures(frame, span, state, out);
+  frame.tile_end.data<uint32_t>()[tile] = stop;
+  write_pictures<with_depth>(frame, span, state, out);
   if (with_weights)
-    for (uint32_t j = frame.tile_end.data<uint32_t>()[tile]; j < end; ++j) out.weights[j] = 0.0f;
+    for (uint32_t j = stop; j < end; ++j) out.weights[j] = 0.0f;
 }
 
 }  // namespace
 
 void rasterize(Frame& frame, const Pictures& out) {
   const int tiles = frame.tiles_x * frame.tiles_y;
-  if (out.weights) {
-    parallel(tiles, [&](int tile) { blend_tile<true>(frame, tile, out); });
-  } else {
-    parallel(tiles, [&](int tile) { blend_tile<false>(frame, tile, out); });
-  }
+  const auto run = out.weights ? (out.depth ? blend_tile<true, true> : blend_tile<false, true>)
+                               : (out.depth ? blend_tile<true, false> : blend_tile<false, false>);
+  parallel(tiles, [&](int tile) { run(frame, tile, out); });
 }
 
 namespace {
 
-// Per pixel: gradients of the four sums, what lies behind (gradient times light still to come), transmittance.
-struct alignas(64) TileGradient {
-  float red[kPixels], green[kPixels], blue[kPixels], depth[kPixels], behind[kPixels], left[kPixels];
+// Per pixel of a strip: gradients of the four sums, what lies behind (gradient times light still to come),
+// transmittance.
+struct alignas(64) StripGradient {
+  float left[kStrip], behind[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
+};
+
+struct TileGradient {
+  StripGradient strips[kStrips];
 };
 
 inline float at_or_zero(const float* values, size_t index) { return values ? values[index] : 0.0f; }
@@ -192,6 +207,7 @@ void read_gradients(const Frame& frame, const TileSpan& span, const PictureGradi
     const size_t row = static_cast<size_t>(span.y + y) * frame.view.width + span.x;
     for (int x = 0; x < span.width; ++x) {
       const size_t pixel = row + x;
+      StripGradient& strip = out.strips[strip_of(x, y)];
       const int lane = lane_of(x, y);
       const float red = at_or_zero(in.grad_rgb, 3 * pixel), green = at_or_zero(in.grad_rgb, 3 * pixel + 1);
       const float blue = at_or_zero(in.grad_rgb, 3 * pixel + 2), alpha = in.alpha[pixel];
@@ -199,15 +215,15 @@ void read_gradients(const Frame& frame, const TileSpan& span, const PictureGradi
       float opaque = at_or_zero(in.grad_alpha, pixel);
       if (in.grad_depth && alpha > kDepthAlphaMin) {
         const float through = in.grad_depth[pixel] / alpha;
-        out.depth[lane] = through;
+        strip.depth[lane] = through;
         light += through * in.depth[pixel] * alpha;
         opaque -= through * in.depth[pixel];
       }
-      out.red[lane] = red;
-      out.green[lane] = green;
-      out.blue[lane] = blue;
-      out.behind[lane] = light - opaque * (1.0f - alpha);
-      out.left[lane] = 1.0f;
+      strip.red[lane] = red;
+      strip.green[lane] = green;
+      strip.blue[lane] = blue;
+      strip.behind[lane] = light - opaque * (1.0f - alpha);
+      strip.left[lane] = 1.0f;
     }
   }
 }
@@ -218,32 +234,29 @@ struct Moments {
 };
 
 template <bool with_depth>
-inline void gather_strip(TileGradient& state, int strip, const TileSplat& splat, const Splat& s, const Limits& limits,
+inline void gather_strip(StripGradient& strip, int index, const TileSplat& splat, const Splat& s, const Limits& limits,
                          Moments& sums) {
-  const Vec corner_x(splat.corner_x(strip)), corner_y(splat.corner_y(strip));
   const Vec ceiling(kAlphaMax), one(1.0f);
   for (int part = 0; part < kStrip; part += kWidth) {
-    const int at = strip * kStrip + part;
-    const Vec dx = load(kColumn + part) + corner_x, dy = load(kRow + part) + corner_y;
-    const Vec raw = splat.alpha(dx, dy);
-    const Vec left = load(state.left + at);
-    const Mask takes = (raw >= limits.weakest) & (left > limits.least);
-    const Vec alpha = keep(takes, smaller(raw, ceiling));
+    const Vec dx = load(kCentres.x[index] + part) - splat.x, dy = load(kCentres.y[index] + part) - splat.y;
+    const Vec exponent = splat.exponent(dx, dy), left = load(strip.left + part);
+    const Mask takes = (exponent >= limits.weakest) & (left > limits.least);
+    const Vec raw = keep(takes, exp2(exponent)), alpha = smaller(raw, ceiling);
     const Vec share = left * alpha, ratio = alpha / (one - alpha);
-    const Vec red = load(state.red + at), green = load(state.green + at), blue = load(state.blue + at);
+    const Vec red = load(strip.red + part), green = load(strip.green + part), blue = load(strip.blue + part);
     Vec value = fma(red, Vec(s.red), fma(green, Vec(s.green), blue * Vec(s.blue)));
     sums.red = fma(share, red, sums.red);
     sums.green = fma(share, green, sums.green);
     sums.blue = fma(share, blue, sums.blue);
     if (with_depth) {
-      const Vec depth = load(state.depth + at);
+      const Vec depth = load(strip.depth + part);
       value = fma(depth, Vec(s.depth), value);
       sums.depth = fma(share, depth, sums.depth);
     }
     const Vec light = share * value;
-    const Vec behind = load(state.behind + at) - light;
-    store(state.behind + at, behind);
-    store(state.left + at, left - share);
+    const Vec behind = load(strip.behind + part) - light;
+    store(strip.behind + part, behind);
+    store(strip.left + part, left - share);
     const Vec pull = keep(raw <= ceiling, fnma(behind, ratio, light));
     const Vec pull_x = pull * dx, pull_y = pull * dy;
     sums.total = sums.total + pull;
@@ -273,8 +286,10 @@ void gather_tile(const Frame& frame, int tile, const PictureGradients& in, float
     const Splat& s = splats[members[j]];
     const TileSplat splat(s, span);
     Moments sums{zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
-    for (uint32_t rest = masks[j]; rest; rest &= rest - 1u)
-      gather_strip<with_depth>(state, lowest_bit(rest), splat, s, limits, sums);
+    for (uint32_t rest = masks[j]; rest; rest &= rest - 1u) {
+      const int strip = lowest_bit(rest);
+      gather_strip<with_depth>(state.strips[strip], strip, splat, s, limits, sums);
+    }
     const Vec first[8] = {sums.total, sums.x, sums.y, sums.xx, sums.xy, sums.yy, sums.red, sums.green};
     float* out = moments + static_cast<size_t>(j) * kMoments;
     store_sums(out, first);
@@ -287,12 +302,8 @@ void gather_tile(const Frame& frame, int tile, const PictureGradients& in, float
 }  // namespace
 
 void rasterize_backward(const Frame& frame, const PictureGradients& in, float* moments) {
-  const int tiles = frame.tiles_x * frame.tiles_y;
-  if (in.grad_depth) {
-    parallel(tiles, [&](int tile) { gather_tile<true>(frame, tile, in, moments); });
-  } else {
-    parallel(tiles, [&](int tile) { gather_tile<false>(frame, tile, in, moments); });
-  }
+  const auto run = in.grad_depth ? gather_tile<true> : gather_tile<false>;
+  parallel(frame.tiles_x * frame.tiles_y, [&](int tile) { run(frame, tile, in, moments); });
 }
 
 }  // namespace HEADSPLAT_LEVEL

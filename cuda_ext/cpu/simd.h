@@ -93,11 +93,11 @@ inline float sum(Vec a) {
   half = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
-inline Vec scale_by_power_of_two(Vec a, Vec whole) {
-  const __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(whole.v), 23);
+// `shifted` is a whole number plus 1.5 * 2^23.
+inline Vec scale_by_power_of_two(Vec a, Vec shifted) {
+  const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(shifted.v), 23);
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), power));
 }
-inline Vec nearest(Vec a) { return _mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 inline __m256 halves(Vec a) { return a.v; }
 
@@ -136,11 +136,11 @@ inline float sum(Vec a) {
   const __m128 half = _mm_add_ps(a.v, _mm_movehl_ps(a.v, a.v));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
-inline Vec scale_by_power_of_two(Vec a, Vec whole) {
-  const __m128i power = _mm_slli_epi32(_mm_cvtps_epi32(whole.v), 23);
+// `shifted` is a whole number plus 1.5 * 2^23.
+inline Vec scale_by_power_of_two(Vec a, Vec shifted) {
+  const __m128i power = _mm_slli_epi32(_mm_castps_si128(shifted.v), 23);
   return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a.v), power));
 }
-inline Vec nearest(Vec a) { return _mm_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 #else
 
@@ -221,16 +221,50 @@ inline void store_sums(float* out, const Vec* a) {
 }
 #endif
 
-// 2^x for x in [-126, 126], relative error under 3e-6; smaller x gives 2^-126. Degree-4 minimax, exact at whole x.
+// 2^x for x in [-126, 126], relative error under 3e-6; any other x, NaN included, gives some number. Degree-4 minimax,
+// exact at whole x.
 inline Vec exp2(Vec x) {
+#if defined(HEADSPLAT_USE_AVX2) || defined(HEADSPLAT_USE_SSE)
+  // Adding 1.5 * 2^23 leaves the nearest whole number in the lowest bits.
+  const Vec shifted = x + Vec(12582912.0f);
+  const Vec part = x - (shifted - Vec(12582912.0f));
+#else
   x = larger(x, Vec(-126.0f));
-  const Vec whole = nearest(x);
-  const Vec part = x - whole;
+  const Vec shifted = nearest(x), part = x - shifted;
+#endif
   Vec p = fma(Vec(0.00958283f), part, Vec(0.05590637f));
   p = fma(p, part, Vec(0.24024099f));
   p = fma(p, part, Vec(0.6931242f));
   p = fma(p, part, Vec(1.0f));
-  return scale_by_power_of_two(p, whole);
+  return scale_by_power_of_two(p, shifted);
+}
+
+constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+// The float a half-precision number stands for (IEEE 754 binary16).
+inline float half_to_float(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16, exponent = half >> 10 & 31u, part = half & 1023u;
+  if (exponent == 0) {
+    const float small = static_cast<float>(part) * 5.9604644775390625e-8f;  // 2^-24
+    return sign ? -small : small;
+  }
+  const uint32_t word = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112u) << 23) | part << 13;
+  float value;
+  std::memcpy(&value, &word, sizeof value);
+  return value;
+}
+
+// kWidth half-precision numbers.
+inline Vec load_halves(const uint16_t* p) {
+#if defined(HEADSPLAT_USE_AVX512)
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(HEADSPLAT_USE_AVX2)
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  float lanes[kWidth];
+  for (int lane = 0; lane < kWidth; ++lane) lanes[lane] = half_to_float(p[lane]);
+  return load(lanes);
+#endif
 }
 
 // Index of the lowest set bit of a number that is not zero.

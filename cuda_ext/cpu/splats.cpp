@@ -63,7 +63,7 @@ void sort_by_depth(Frame& frame, Scratch& scratch) {
 
 GaussianInputs inputs_of(const GaussianInputs& all, size_t first) {
   return {all.means + 3 * first, all.quats + 4 * first, all.scales + 3 * first, all.opacities + first,
-          all.colors + 3 * first};
+          all.colors + all.color_size() * first, all.sh_terms};
 }
 
 void reserve_frame(Frame& frame, Scratch& scratch) {
@@ -173,7 +173,7 @@ void SplatBatch::backward(const GaussianInputs& inputs, const PictureGradients& 
     kernels().rasterize_backward(frame, one, moments);
     kernels().project_backward(frame, inputs_of(inputs, first), moments,
                                {gradients.means + 3 * first, gradients.quats + 4 * first, gradients.scales + 3 * first,
-                                gradients.opacities + first, gradients.colors + 3 * first});
+                                gradients.opacities + first, gradients.colors + inputs.color_size() * first});
   }
 }
 

@@ -12,7 +12,6 @@ constexpr int kReach = 5;
 constexpr int kChannels = 3;
 constexpr int kMargin = kSsimMargin;  // zeros on both sides of a row buffer
 constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
-constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 // exp(-d^2 / (2 1.5^2)) over its sum, from the edge to the centre.
 constexpr float kTap[kReach + 1] = {0.00102838008f, 0.00759875814f, 0.0360007721f,
                                     0.10936069f,    0.213005538f,   0.266011725f};

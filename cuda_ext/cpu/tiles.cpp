@@ -37,18 +37,20 @@ void visit_tiles(const Frame& frame, const Splat& s, Visit visit) {
     visit(box.y0 * frame.tiles_x + box.x0);
     return;
   }
-  for (int y = box.y0; y <= box.y1; y += 4) {
-    const int high = box.y1 - y < 3 ? box.y1 - y + 1 : 4;
-    for (int x = box.x0; x <= box.x1; x += 4) {
-      const int wide = box.x1 - x < 3 ? box.x1 - x + 1 : 4;
-      uint32_t mask =
-          touched_rectangles<16, kTile, kTile>(s, static_cast<float>(x * kTile), static_cast<float>(y * kTile));
-      mask &= ((1u << wide) - 1u) * 0x1111u;
-      mask &= (1u << (4 * high)) - 1u;
-      for (; mask; mask &= mask - 1u) {
-        const int k = lowest_bit(mask);
-        visit((y + (k >> 2)) * frame.tiles_x + x + (k & 3));
-      }
+  const Ellipse ellipse(s);
+  for (int y = box.y0; y <= box.y1; y += kWidth) {
+    const Vec y0 = fma(load(kLane), Vec(float(kTile)), Vec(static_cast<float>(y * kTile) + 0.5f - s.y));
+    Vec left, right;
+    const uint32_t meets = bits(ellipse.span(y0, y0 + Vec(float(kTile - 1)), left, right));
+    float from[kWidth], to[kWidth];
+    store(from, left + Vec(s.x));
+    store(to, right + Vec(s.x));
+    const int rows = box.y1 - y < kWidth ? box.y1 - y + 1 : kWidth;
+    for (int row = 0; row < rows; ++row) {
+      if (!(meets >> row & 1u)) continue;
+      const int last = tile_of(to[row] - 0.499f, box.x0 - 1, box.x1);
+      for (int x = tile_of(from[row] + 0.499f, box.x0, box.x1 + 1); x <= last; ++x)
+        visit((y + row) * frame.tiles_x + x);
     }
   }
 }

@@ -26,6 +26,17 @@ def scene(batch: int = 1, count: int = 40, seed: int = 0, dtype: torch.dtype = t
     return tuple(value.to(dtype) for value in inputs)  # type: ignore[return-value]
 
 
+def sh_scene(
+    batch: int = 1, count: int = 40, terms: int = 16, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> Inputs:
+    """`scene` with spherical-harmonic coefficients for colours; about one channel in ten is clamped at black."""
+    *geometry, colors = scene(batch, count, seed, dtype)
+    source = torch.Generator().manual_seed(seed + 1)
+    sh = 0.3 * torch.randn(batch, count, terms, 3, generator=source, dtype=torch.float64)
+    sh[:, :, 0] = 3 * (colors - 0.4)
+    return (*geometry, sh.to(dtype))  # type: ignore[return-value]
+
+
 def camera(batch: int = 1, width: int = 49, height: int = 37, focal: float = 60.0) -> Camera:
     """The same frontal camera for every image."""
     one = Camera.facing(focal, width, height)

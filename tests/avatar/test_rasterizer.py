@@ -23,22 +23,24 @@ from tests.avatar.splat_scenes import camera, scene
 BACKGROUND = (0.2, 0.7, 0.4)
 
 
-def cloud(batch: int = 2, count: int = 60) -> Gaussians:
+def cloud(batch: int = 2, count: int = 60, terms: int = 1) -> Gaussians:
     means, quats, scales, opacities, colors = scene(batch, count)
     quats = torch.nn.functional.normalize(quats, dim=-1)
-    return Gaussians(means, quats, scales, opacities, ((colors - 0.5) / SH_C0)[:, :, None])
+    rest = 0.3 * torch.randn(batch, count, terms - 1, 3, generator=torch.Generator().manual_seed(5))
+    return Gaussians(means, quats, scales, opacities, torch.cat([((colors - 0.5) / SH_C0)[:, :, None], rest], 2))
 
 
 def rasterization(
     means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
-    width: int, height: int, near_plane: float, eps2d: float, sh_degree: int, packed: bool, render_mode: str,
+    width: int, height: int, **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
     """gsplat's function of that name, done by our kernels: one set of Gaussians, one camera."""
-    assert (sh_degree, packed, len(viewmats)) == (0, False, 1)
-    plain = (0.5 + SH_C0 * colors[:, 0]).clamp_min(0)
-    inputs = (value[None] for value in (means, quats, scales, opacities, plain))
-    out = ops.splat(*inputs, Camera(Ks, viewmats, width, height), near=near_plane, dilation=eps2d)
-    picture = torch.cat([out.rgb, out.depth[..., None]], -1) if render_mode == "RGB+ED" else out.rgb
+    assert not options["packed"] and len(viewmats) == 1
+    assert colors.shape[1] == (options["sh_degree"] + 1) ** 2
+    inputs = [value[None] for value in (means, quats, scales, opacities, colors)]
+    view = Camera(Ks, viewmats, width, height)
+    out = ops.splat(*inputs, view, near=options["near_plane"], dilation=options["eps2d"])  # type: ignore[arg-type]
+    picture = torch.cat([out.rgb, out.depth[..., None]], -1) if options["render_mode"] == "RGB+ED" else out.rgb
     return picture, out.alpha[..., None], {}
 
 
@@ -53,8 +55,9 @@ def fake_gsplat(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.mark.usefixtures("fake_gsplat")
-def test_gsplat_is_asked_for_each_image_and_its_answer_goes_over_the_background() -> None:
-    ours, theirs = (render(cloud(), camera(2), BACKGROUND, name) for name in ("native", "gsplat"))
+@pytest.mark.parametrize("terms", [1, 16])
+def test_gsplat_is_asked_for_each_image_and_its_answer_goes_over_the_background(terms: int) -> None:
+    ours, theirs = (render(cloud(terms=terms), camera(2), BACKGROUND, name) for name in ("native", "gsplat"))
     for name in ("rgb", "alpha", "depth"):
         torch.testing.assert_close(getattr(theirs, name), getattr(ours, name))
 
@@ -110,10 +113,11 @@ def test_the_rasterizer_of_a_training_comes_from_its_configuration_file(tmp_path
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.skipif(importlib.util.find_spec("gsplat") is None, reason="needs gsplat (pip install gsplat)")
-def test_gsplat_on_the_gpu_agrees_with_our_kernels_in_picture_and_gradient() -> None:
+@pytest.mark.parametrize("terms", [1, 16])
+def test_gsplat_on_the_gpu_agrees_with_our_kernels_in_picture_and_gradient(terms: int) -> None:
     results = []
     for name in ("native", "gsplat"):
-        leaves = [value.clone().requires_grad_() for value in vars(cloud(count=400)).values()]
+        leaves = [value.clone().requires_grad_() for value in vars(cloud(count=400, terms=terms)).values()]
         out = render(Gaussians(*leaves), camera(2, 160, 120, focal=190.0), BACKGROUND, name)  # type: ignore[arg-type]
         results.append((out, torch.autograd.grad(out.rgb.square().sum(), leaves)))
     (ours, our_gradients), (theirs, their_gradients) = results

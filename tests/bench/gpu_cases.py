@@ -23,8 +23,8 @@ def run(device: torch.device) -> None:
         assert pictures(scene).rgb.isfinite().all()
         TrainingStep(scene)()
     scene = small_scene(device, 0)
-    blended = ops.blend(scene.base, scene.basis, scene.weights)
-    leaves = [value.detach().requires_grad_() for value in gaussians(scene, blended, parameters(scene))]
+    extra = ops.blend(None, scene.basis, scene.weights)
+    leaves = [value.detach().requires_grad_() for value in gaussians(scene, extra, parameters(scene))]
     out = ops.splat(*leaves, scene.camera, with_weights=True, antialias=True)
     ops.splat_features(out.prepared, torch.rand_like(leaves[0]))
     torch.autograd.grad(out.rgb.sum() + out.alpha.sum() + out.depth.sum(), leaves)

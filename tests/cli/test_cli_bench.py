@@ -52,7 +52,7 @@ def test_bench_prints_json_alone_where_a_program_reads(capsys: pytest.CaptureFix
     assert run(*TINY, "--json") == 0
     facts: dict[str, Any] = json.loads(capsys.readouterr().out)
     parts = {row["name"] for row in facts["rows"] if row["part"] == "split"}
-    assert {"bind", "raster forward", "adam_step"} <= parts
+    assert {"blend", "bind", "raster forward", "photometric", "adam_step", "adam_outer_step"} <= parts
 
 
 @needs_native
