@@ -13,6 +13,7 @@ from avatar.geometry import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
+from avatar.rasterizer import Rasterizer
 from avatar.records import NECK, ROOT, Camera, HeadParams
 from avatar.render import WHITE, render, to_uint8
 
@@ -21,12 +22,16 @@ TRAVEL_SHARE = 0.5
 
 
 def render_track(
-    avatar: Avatar, params: HeadParams, camera: Camera, background: Sequence[float] = WHITE
+    avatar: Avatar,
+    params: HeadParams,
+    camera: Camera,
+    background: Sequence[float] = WHITE,
+    rasterizer: Rasterizer = "native",
 ) -> Iterator[np.ndarray]:
     """Pictures [H,W,3] uint8 of `avatar`, one for each frame of `params`, over `background` (0..1)."""
     with torch.no_grad():
         for frame in range(len(params)):
-            yield to_uint8(render(avatar(params[frame]), camera, background).rgb[0]).numpy()
+            yield to_uint8(render(avatar(params[frame]), camera, background, rasterizer).rgb[0]).numpy()
 
 
 def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> HeadParams:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from avatar.frames import TrainingFrames, load_frames
 from avatar.initialise import torso_share
 from avatar.model import Avatar
 from avatar.pictures import write_picture
+from avatar.rasterizer import Rasterizer, check_rasterizer
 from avatar.render import render
 
 #: Training frames that are scored beside the held-out ones, and that the baselines learn from, at most.
@@ -87,6 +89,7 @@ def evaluate(
     lpips: Path | None = None,
     save_images: Path | None = None,
     asset_bytes: int = 0,
+    rasterizer: Rasterizer = "native",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Score `avatar` on the held-out frames of `capture`; poses and expressions are the tracker's, nothing is fitted.
@@ -98,11 +101,14 @@ def evaluate(
         lpips: two-input ONNX network; without it the LPIPS columns are left out.
         save_images: folder that receives `tracked/{pred,truth,matte}_NNNNN.png` for each held-out frame.
         asset_bytes: size of the avatar file, for the report.
+        rasterizer: what splats the avatar.
         progress: called with (row, done, total).
 
     Raises:
-        HeadsplatError: the capture holds no held-out frames, or its expressions are not those of the avatar's head.
+        HeadsplatError: the capture holds no held-out frames, or its expressions are not those of the avatar's head, or
+            `rasterizer` cannot run here.
     """
+    check_rasterizer(rasterizer)
     indices = capture.test_indices
     if len(indices) == 0:
         raise HeadsplatError(
@@ -119,13 +125,12 @@ def evaluate(
     scorer = _Scorer(avatar, capture, network, progress)
     still = _mean_expression(avatar, capture)
     mesh = TexturedMesh(avatar.head, train)
+    picture = partial(avatar_picture, avatar, rasterizer=rasterizer)
     rows = {
-        "test": scorer.score("test", lambda f, i: avatar_picture(avatar, f, i), test, indices, save_images),
-        "train": scorer.score("train", lambda f, i: avatar_picture(avatar, f, i), train, sample),
-        "blendshapes off": scorer.score(
-            "blendshapes off", lambda f, i: avatar_picture(avatar, f, i, blend=False), test, indices
-        ),
-        "static head": scorer.score("static head", lambda f, i: avatar_picture(avatar, f, i, still), test, indices),
+        "test": scorer.score("test", picture, test, indices, save_images),
+        "train": scorer.score("train", picture, train, sample),
+        "blendshapes off": scorer.score("blendshapes off", partial(picture, blend=False), test, indices),
+        "static head": scorer.score("static head", partial(picture, still=still), test, indices),
         "textured mesh": scorer.score(
             "textured mesh",
             lambda f, i: mesh.render(f.vertices[i], f.rotation[i], f.translation[i], f.camera),
@@ -138,11 +143,12 @@ def evaluate(
         "width": test.camera.width,
         "height": test.camera.height,
         "background": "white",
+        "rasterizer": rasterizer,
         "poses": "tracked",
         "split": capture.facts.get("split", {}),
         "gaussians": len(avatar),
         "bytes": asset_bytes,
-        "frames_per_second": _speed(avatar, capture, size),
+        "frames_per_second": _speed(avatar, capture, size, rasterizer),
         "reprojection": float(np.median(capture.track["reprojection"][indices])),
         "seconds": {
             "capture": capture.facts.get("seconds", {}),
@@ -162,6 +168,7 @@ def avatar_picture(
     still: tuple[Tensor, Tensor] | None = None,
     *,
     blend: bool = True,
+    rasterizer: Rasterizer = "native",
 ) -> Picture:
     """The avatar [H,W,3] in 0..1 over white, and its alpha [H,W], at frame `index`.
 
@@ -175,7 +182,7 @@ def avatar_picture(
         gaussians = avatar.assemble(
             vertices[None], weights, frames.rotation[index][None], frames.translation[index][None]
         )
-        out = render(gaussians, frames.camera)
+        out = render(gaussians, frames.camera, rasterizer=rasterizer)
         return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
 
 
@@ -270,7 +277,7 @@ def save_row(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray
         write_picture(folder / f"{name}_{number:05d}.png", (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def _speed(avatar: Avatar, capture: Capture, size: int, frames: int = 30) -> float:
+def _speed(avatar: Avatar, capture: Capture, size: int, rasterizer: Rasterizer, frames: int = 30) -> float:
     """Frames per second from coefficients to pixels (median), one frame at a time."""
     camera = capture.camera(size)
     params = capture.params(np.resize(capture.test_indices, frames))
@@ -278,7 +285,7 @@ def _speed(avatar: Avatar, capture: Capture, size: int, frames: int = 30) -> flo
     with torch.no_grad():
         for index in range(frames):
             start = time.perf_counter()
-            render(avatar(params[index]), camera)
+            render(avatar(params[index]), camera, rasterizer=rasterizer)
             seconds.append(time.perf_counter() - start)
     return float(1 / np.median(seconds))
 

@@ -8,31 +8,45 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.ops import SplatOutput
+from avatar.rasterizer import Rasterizer, gsplat_pictures
 from avatar.records import Camera, Gaussians, RenderOutput
 
 WHITE = (1.0, 1.0, 1.0)
 
 
 def render(
-    gaussians: Gaussians, camera: Camera, background: Sequence[float] | Tensor = WHITE, *, with_depth: bool = True
+    gaussians: Gaussians,
+    camera: Camera,
+    background: Sequence[float] | Tensor = WHITE,
+    rasterizer: Rasterizer = "native",
+    *,
+    with_depth: bool = True,
 ) -> RenderOutput:
     """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
 
-    One SH term is a colour that is the same from everywhere; more are evaluated for the camera's place. Without
-    `with_depth` the depth is None, and some time is saved.
+    One SH term is a colour that is the same from everywhere; more are evaluated for the camera's place. `rasterizer` is
+    our own kernels or gsplat (`avatar.rasterizer`). Without `with_depth` the depth is None, and some time is saved.
+
+    Raises:
+        HeadsplatError: gsplat is asked for and cannot run here.
     """
-    out = splat(gaussians, camera, with_depth=with_depth)
-    behind = torch.as_tensor(background, dtype=out.rgb.dtype, device=out.rgb.device)
-    return RenderOutput(out.rgb + (1 - out.alpha)[..., None] * behind, out.alpha, out.depth)
+    rgb, alpha, depth = splat(gaussians, camera, rasterizer, with_depth=with_depth)
+    behind = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
+    return RenderOutput(rgb + (1 - alpha)[..., None] * behind, alpha, depth)
 
 
-def splat(gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> SplatOutput:
-    """Premultiplied pictures of `gaussians` [B,N] as `camera` [B] sees them."""
-    return ops.splat(
+def splat(
+    gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer = "native", *, with_depth: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Premultiplied rgb [B,H,W,3], alpha [B,H,W] and depth [B,H,W] of `gaussians` [B,N] as `camera` [B] sees them."""
+    if rasterizer == "gsplat":
+        rgb, alpha, depth = gsplat_pictures(gaussians, camera, with_depth=with_depth)
+        return rgb, alpha, depth if with_depth else None
+    out = ops.splat(
         gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, camera,
         with_depth=with_depth,
     )  # fmt: skip
+    return out.rgb, out.alpha, out.depth
 
 
 def to_uint8(rgb: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from avatar.head.model import HeadModel
 from avatar.initialise import build_avatar, vertex_mask
 from avatar.model import Avatar, baked
 from avatar.optimizer import Group, Optimizer
+from avatar.rasterizer import check_rasterizer
 from avatar.records import Gaussians
 from avatar.render import render, splat, to_uint8
 from avatar.train_config import TrainConfig
@@ -136,10 +137,11 @@ class Trainer:
         extra = self.avatar.blendshapes(weights)
         if self.outer:
             extra.retain_grad()
-        out = splat(self.predict(frames, indices, extra), frames.camera.repeated(len(indices)), with_depth=False)
+        still, camera = self.predict(frames, indices, extra), frames.camera.repeated(len(indices))
+        rgb, alpha, _ = splat(still, camera, self.config.rasterizer, with_depth=False)
         losses, squares = ops.photometric(
-            out.rgb,
-            out.alpha,
+            rgb,
+            alpha,
             pick(frames.rgb, indices),
             pick(frames.alpha, indices),
             background,
@@ -215,7 +217,8 @@ class Trainer:
         """Truth beside prediction for a frame in the middle of the clip, uint8 [H,2W,3]."""
         index = len(self.full) // 2
         with torch.no_grad():
-            out = render(self.predict(self.full, torch.tensor([index])), self.full.camera, with_depth=False)
+            still = self.predict(self.full, torch.tensor([index]))
+            out = render(still, self.full.camera, rasterizer=self.config.rasterizer, with_depth=False)
         matte = self.full.alpha[index].float()[..., None] / 255
         truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
         return to_uint8(torch.cat([truth, out.rgb[0]], 1)).numpy()
@@ -274,8 +277,10 @@ def fit(
         stop: when set, training ends after the current step and returns what it has.
 
     Raises:
-        HeadsplatError: too few training frames, a capture of another head, or a checkpoint of another run.
+        HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
+            that cannot run here.
     """
+    check_rasterizer(config.rasterizer)
     ops.keep_memory()
     with _one_thread():
         return _run(_prepare(capture, head, config), capture, progress, checkpoint, resume, stop)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from avatar.rasterizer import Rasterizer
+
 
 @dataclass(frozen=True)
 class LearningRates:
@@ -52,6 +54,7 @@ class TrainConfig:
     mask: float = 0.02  # weight of the matte term
     coarse_share: float = 0.4  # of the run spent at half size when `size` is above 256
     fine_rate: float = 0.35  # learning-rate factor after the coarse part
+    rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Protocol
 import tyro
 
 from avatar import __version__
+from avatar.cli.bench import BenchCommand
 from avatar.cli.capture import CaptureCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
@@ -32,6 +33,7 @@ _COMMANDS = {
     "render": RenderCommand,
     "info": InfoCommand,
     "doctor": DoctorCommand,
+    "bench": BenchCommand,
 }
 _DESCRIPTION = (
     "Real-time 3D Gaussian-splatting head avatars from a phone video, on any machine. "

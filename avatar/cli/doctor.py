@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from avatar import __version__
 from avatar.cli.info import as_text
+from avatar.rasterizer import INSTALL as INSTALL_GSPLAT
 
 #: import name -> distribution, command that installs it, what it is for.
 OPTIONAL_PACKAGES = {
     "onnxruntime": ("onnxruntime", "pip install onnxruntime", "LPIPS in `headsplat eval`"),
     "smplx": ("smplx", "pip install smplx", "parity of our skinning with SMPL-X (non-commercial licence)"),
-    "gsplat": ("gsplat", "pip install gsplat", "a second CUDA renderer"),
+    "gsplat": ("gsplat", INSTALL_GSPLAT, "a second rasterizer on CUDA"),
     "nvdiffrast": (
         "nvdiffrast",
         "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",

@@ -13,6 +13,7 @@ from avatar.cli.arguments import OptionalInt, OptionalPath
 from avatar.cli.progress import stage
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
+from avatar.rasterizer import Rasterizer, check_rasterizer
 
 if TYPE_CHECKING:
     from avatar.captured import Capture
@@ -40,6 +41,8 @@ class EvalCommand:
     """longer side of the compared pictures in pixels; default: that of the training"""
     lpips: OptionalPath = None
     """an LPIPS network as two-input ONNX file, named in the table"""
+    rasterizer: Rasterizer = "native"
+    """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
     overwrite: bool = False
     """replace outputs that exist"""
 
@@ -54,10 +57,16 @@ class EvalCommand:
             raise HeadsplatError(f"--size: {self.size} pixels are too few; give at least 32")
         if self.lpips is not None and not self.lpips.is_file():
             raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
+        check_rasterizer(self.rasterizer)
         from avatar.captured import Capture
 
         report = evaluate_file(
-            self.avatar, Capture.load(self.capture), size=self.size, lpips=self.lpips, save_images=self.save_images
+            self.avatar,
+            Capture.load(self.capture),
+            size=self.size,
+            lpips=self.lpips,
+            save_images=self.save_images,
+            rasterizer=self.rasterizer,
         )
         if self.json is not None:
             write_text(self.json, report.to_json() + "\n")
@@ -74,6 +83,7 @@ def evaluate_file(
     size: int | None = None,
     lpips: Path | None = None,
     save_images: Path | None = None,
+    rasterizer: Rasterizer = "native",
 ) -> Report:
     """The report of the avatar file `path` on `capture`, with progress on stderr; `size` defaults to the training's."""
     from avatar.asset import load_avatar, read_header
@@ -96,6 +106,7 @@ def evaluate_file(
             lpips=lpips,
             save_images=folder,
             asset_bytes=path.stat().st_size,
+            rasterizer=rasterizer,
             progress=lambda row, done, total: update(done / total, row),
         )
 

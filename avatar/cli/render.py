@@ -13,6 +13,7 @@ from avatar.cli.arguments import OptionalFloat, Out, parse_colour, parse_frames,
 from avatar.cli.progress import Update, say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_folder, check_output, check_replaceable_folder
+from avatar.rasterizer import Rasterizer, check_rasterizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,8 @@ class RenderCommand:
     """white, black or #rrggbb"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """only these frames of the track, the end left out"""
+    rasterizer: Rasterizer = "native"
+    """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -55,7 +58,7 @@ class RenderCommand:
         chosen = parse_frames(self.frames or ":", len(capture))
         with stage("rendering") as update:
             shot = prepare_shot(self.avatar, capture, chosen, size, self.fps)
-            count = write_shot(self.out, shot, background, update)
+            count = write_shot(self.out, shot, background, update, self.rasterizer)
         print(f"{self.out}: {count} frames of {shot.camera.width}x{shot.camera.height}")
         return 0
 
@@ -68,6 +71,7 @@ class RenderCommand:
             raise HeadsplatError(
                 f"{self.motion}: only capture folders can drive an avatar so far; run `headsplat capture` on a video"
             )
+        check_rasterizer(self.rasterizer)
         check_output(self.out, self.overwrite)
         if not self.out.suffix and self.out.exists():
             check_replaceable_folder(self.out, PICTURES)
@@ -102,13 +106,20 @@ def prepare_shot(
     return Shot(avatar, params, times, fit_camera(camera, *(size or (camera.width, camera.height))))
 
 
-def write_shot(out: Path, shot: Shot, background: tuple[float, float, float], update: Update) -> int:
+def write_shot(
+    out: Path,
+    shot: Shot,
+    background: tuple[float, float, float],
+    update: Update,
+    rasterizer: Rasterizer = "native",
+) -> int:
     """Render to the mp4 or the folder `out`; returns the number of frames."""
     from avatar.cli.pictures import png_bytes
     from avatar.drive import render_track
     from avatar.video import VideoWriter
 
-    pictures = _reporting(render_track(shot.avatar, shot.params, shot.camera, background), len(shot), update)
+    track = render_track(shot.avatar, shot.params, shot.camera, background, rasterizer)
+    pictures = _reporting(track, len(shot), update)
     if out.suffix == ".mp4":
         with VideoWriter(out, shot.rate) as writer:
             for picture, time in zip(pictures, shot.times - shot.times[0], strict=True):

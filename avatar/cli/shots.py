@@ -60,9 +60,13 @@ def check_head(capture: Capture, head: HeadModel) -> None:
 
 def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:
     """The camera [1] the avatar's person was filmed with; that of `capture` where the header names none."""
-    source = header.get("capture") or capture.facts
-    K, world_to_cam = (torch.tensor(source["camera"][name], dtype=torch.float32) for name in ("K", "world_to_cam"))
-    return Camera(K[None], world_to_cam[None], source["width"], source["height"])
+    return stored_camera(header.get("capture") or capture.facts)
+
+
+def stored_camera(facts: Mapping[str, Any]) -> Camera:
+    """The camera [1] in the facts of a capture, or in what an avatar's header keeps of them (`provenance`)."""
+    K, world_to_cam = (torch.tensor(facts["camera"][name], dtype=torch.float32) for name in ("K", "world_to_cam"))
+    return Camera(K[None], world_to_cam[None], facts["width"], facts["height"])
 
 
 def fit_camera(camera: Camera, width: int, height: int) -> Camera:

@@ -17,6 +17,7 @@ from avatar.cli.progress import Update, say, stage
 from avatar.config import load_config, load_preset, save_config
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
+from avatar.rasterizer import Rasterizer, check_rasterizer
 from avatar.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class TrainCommand:
     """end the training after this wall-clock time"""
     mode: Literal["reduced", "expression"] | None = None
     """blendshapes: a few learned ones, or one for each expression"""
+    rasterizer: Rasterizer | None = None
+    """what splats: our own kernels (native), or gsplat (CUDA; pip install gsplat)"""
     test_fraction: OptionalFloat = None
     """hold out this last part of a video for `headsplat eval` (captures carry their own split)"""
     test_every: OptionalInt = None
@@ -58,6 +61,7 @@ class TrainCommand:
     def run(self) -> int:
         """Capture if needed, train, save; returns the exit code."""
         settings = self.resolved()
+        check_rasterizer(settings.rasterizer)
         beside = Outputs.beside(self.out)
         beside.check(self.resume, self.overwrite)
         say(CONSENT)
@@ -69,7 +73,7 @@ class TrainCommand:
         settings = load_preset(self.preset, TrainConfig())
         if self.config is not None:
             settings = load_config(self.config, settings)
-        flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode")}
+        flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode", "rasterizer")}
         return with_flags(settings, flags)
 
     def _capture(self) -> Capture:

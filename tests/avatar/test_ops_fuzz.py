@@ -22,7 +22,7 @@ from tests.avatar.splat_scenes import PICTURES, camera, scene, splat_and_gradien
 
 FRESH = os.environ.get("HEADSPLAT_FUZZ")
 fuzzed = settings(
-    max_examples=int(FRESH or 200),
+    max_examples=int(FRESH or 100),
     derandomize=FRESH is None,
     deadline=None,
     database=None,
@@ -141,6 +141,19 @@ def test_splat_gives_finite_pictures_of_anything(setting: Setting, given_doses: 
     for name in (*PICTURES, "weights"):
         assert getattr(out, name).isfinite().all(), name
     assert (out.alpha >= 0).all() and (out.alpha <= 1).all()
+
+
+@fuzzed
+@given(splat_settings, st.sampled_from((1, 4, 9, 16)), doses(5, ANYTHING))
+def test_splat_gives_finite_pictures_of_any_spherical_harmonics(
+    setting: Setting, terms: int, given_doses: list[Dose]
+) -> None:
+    cuda_ext.set_simd_level(setting.level)
+    *inputs, colors = scene(setting.batch, setting.count, setting.seed)
+    sh = colors[:, :, None].repeat(1, 1, terms, 1)
+    out = ops.splat(*poison([*inputs, sh], given_doses), setting.view(), **setting.options())  # type: ignore[arg-type]
+    for name in (*PICTURES, "weights"):
+        assert getattr(out, name).isfinite().all(), name
 
 
 @fuzzed
@@ -287,3 +300,68 @@ def test_blend_keeps_poison_within_its_channel_and_image(
     found = ops.blend(*leaves)
     torch.autograd.grad(found.sum(), leaves)
     torch.testing.assert_close(found[same], ops.blend(*clean)[same])
+
+
+@fuzzed
+@given(st.sampled_from(levels()), st.integers(1, 30), st.integers(1, 30), st.integers(0, 1000), doses(3, ANYTHING))
+def test_photometric_keeps_poison_within_its_image(
+    level: str, height: int, width: int, seed: int, given_doses: list[Dose]
+) -> None:
+    cuda_ext.set_simd_level(level)
+    source = torch.Generator().manual_seed(seed)
+    clean = [torch.rand(shape, generator=source) for shape in ((2, height, width, 3), (2, height, width), (2, 3))]
+    truth, matte = (torch.randint(0, 256, (2, height, width, *rest), generator=source).byte() for rest in ((3,), ()))
+    poisoned = [torch.cat([part[:1], bad[1:]]) for part, bad in zip(clean, poison(clean, given_doses), strict=True)]
+    results = []
+    for rgb, alpha, background in (clean, poisoned):
+        leaves = rgb.clone().requires_grad_(), alpha.clone().requires_grad_()
+        loss, mse = ops.photometric(*leaves, truth, matte, background, 0.2, 0.02)
+        gradients = torch.autograd.grad(loss.sum(), leaves)
+        results.append((loss[0].detach(), mse[0], gradients[0][0], gradients[1][0]))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@fuzzed
+@given(
+    st.sampled_from(levels()),
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.integers(1, 40),
+    st.booleans(),
+    doses(5, ANYTHING),
+)
+def test_adam_outer_step_keeps_poison_within_what_it_feeds(
+    level: str, batch: int, bases: int, count: int, some_rows: bool, given_doses: list[Dose]
+) -> None:
+    cuda_ext.set_simd_level(level)
+    source = torch.Generator().manual_seed(count)
+    touched = torch.rand(count, generator=source) < 0.5 if some_rows else None
+    shape = (bases, count, 10)
+    clean = [torch.rand(size, generator=source) for size in (shape, shape, shape, (batch, bases), (batch, count, 10))]
+    poisoned = poison(clean, given_doses)
+    param, m, v, weights, grad = (a == b for a, b in zip(clean, poisoned, strict=True))
+    same = param & m & v & weights.all(0)[:, None, None] & grad.all(0)
+    for values in (clean, poisoned):
+        param, m, v, weights, grad = values
+        ops.adam_outer_step(param, weights, grad, m, v, 0.1, 0.9, 0.99, 1e-8, 3, touched)
+    for k in range(3):
+        assert torch.equal(clean[k][same], poisoned[k][same])
+
+
+@fuzzed
+@given(st.integers(1, 3), st.integers(1, 33), st.sampled_from((1, 4, 9, 16)), doses(2, ANYTHING))
+def test_rotating_spherical_harmonics_keeps_poison_within_its_gaussian(
+    batch: int, count: int, terms: int, given_doses: list[Dose]
+) -> None:
+    source = torch.Generator().manual_seed(count)
+    sh = torch.rand(batch, count, terms, 3, generator=source)
+    quats = torch.nn.functional.normalize(torch.rand(batch, count, 4, generator=source) - 0.5, dim=-1)
+    clean, results = [sh, quats], []
+    poisoned = poison(clean, given_doses)
+    same = (clean[0] == poisoned[0]).all((2, 3)) & (clean[1] == poisoned[1]).all(-1)
+    for values in (clean, poisoned):
+        leaves = [value.clone().requires_grad_() for value in values]
+        turned = ops.rotate_sh(*leaves)
+        results.append((turned.detach(), *torch.autograd.grad(turned.square().sum(), leaves, allow_unused=terms == 1)))
+    for before, after in zip(*results, strict=True):
+        assert before is None or torch.equal(before[same], after[same])

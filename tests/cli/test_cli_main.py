@@ -91,7 +91,7 @@ def test_help_lists_the_commands_without_loading_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    for name in ("demo", "capture", "train", "eval", "render", "info", "doctor"):
+    for name in ("demo", "capture", "train", "eval", "render", "info", "doctor", "bench"):
         assert name in done.stdout
 
 

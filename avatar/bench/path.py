@@ -1,0 +1,72 @@
+"""The two things an avatar does all day: from weights to pixels, and one step of training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.bench.scene import LOCAL, Scene
+
+SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
+BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # so small a rate that the scene stays what it is
+
+
+def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """means, quats, scales, opacities and colors of `ops.splat` from what the blendshapes add, `extra` [B,M,11]."""
+    offsets, local_quats, scales, opacities, sh = _deform(leaves, extra, scene.units)
+    means, quats = ops.bind(
+        scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
+        scene.translations,
+    )  # fmt: skip
+    if "sh_rest" in leaves:
+        rest = leaves["sh_rest"].expand(scene.batch, -1, -1, -1)
+        sh = ops.rotate_sh(torch.cat([sh, rest], 2), quats)
+    return means, quats, scales, opacities, sh
+
+
+def _deform(leaves: dict[str, Tensor], extra: Tensor, units: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    offsets, quats, log_scales, logit_opacities, colors = (leaves[name] for name in LOCAL)
+    return ops.deform(offsets, quats, log_scales, logit_opacities, colors, extra, units)
+
+
+def parameters(scene: Scene) -> dict[str, Tensor]:
+    """What training learns of a scene, besides the basis and the weights."""
+    learned = {name: getattr(scene, name) for name in LOCAL}
+    return learned if scene.sh_rest is None else learned | {"sh_rest": scene.sh_rest}
+
+
+def pictures(scene: Scene) -> ops.SplatOutput:
+    """Weights -> pixels, without gradients."""
+    with torch.no_grad():
+        extra = ops.blend(None, scene.basis, scene.weights)
+        return ops.splat(*gaussians(scene, extra, parameters(scene)), scene.camera, with_depth=False)
+
+
+class TrainingStep:
+    """blend, deform, bind, splat, loss, backward and Adam over everything; the same pictures every time."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.leaves = {name: value.clone().requires_grad_() for name, value in parameters(scene).items()}
+        self.weights = scene.weights.clone().requires_grad_()
+        self.basis = scene.basis.clone()
+        self.moments = {name: (torch.zeros_like(leaf), torch.zeros_like(leaf)) for name, leaf in self.leaves.items()}
+        self.basis_moments = torch.zeros_like(self.basis), torch.zeros_like(self.basis)
+        out = pictures(scene)
+        self.truth = (out.rgb.flip(2).clamp(0, 1) * 255).to(torch.uint8)
+        self.matte = (out.alpha.flip(2) * 255).to(torch.uint8)
+        self.background = torch.full((scene.batch, 3), 0.5, device=scene.offsets.device)
+
+    def __call__(self) -> None:
+        extra = ops.blend(None, self.basis, self.weights)
+        out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)
+        loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
+        wanted = [*self.leaves.values(), self.weights, extra]
+        *gradients, _, outer = torch.autograd.grad(loss.sum(), wanted)
+        touched = gradients[LOCAL.index("logit_opacities")] != 0
+        for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
+            ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1, touched)
+        ops.adam_outer_step(
+            self.basis, self.weights.detach(), outer, *self.basis_moments, RATE, *BETAS, EPS, 1, touched
+        )

@@ -1,0 +1,167 @@
+"""What the benchmark renders: a head of N Gaussians on a mesh with K blendshapes, seen by B cameras."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from avatar.blendshapes import CHANNELS, UNITS
+from avatar.geometry import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
+from avatar.model import Avatar
+from avatar.records import JOINT_NAMES, Camera, HeadParams
+
+RADII = torch.tensor([0.078, 0.115, 0.098])  # metres, of the ellipsoid
+DISTANCE = 1.0  # metres from the camera to its centre
+FOCAL = 3.4  # picture sizes: the shell then covers 36 % of the picture
+RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model has
+SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, colour and opacity, in `blendshapes.UNITS`
+TURN = 0.35  # radians between the first and the last camera of a batch
+LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # in the order of `ops.deform`
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The inputs of everything that is measured; leading B where images differ."""
+
+    vertices: Tensor  # [B,V,3] metres
+    triangles: Tensor  # [N,3]
+    bary: Tensor  # [N,3]
+    skin: Tensor  # [N] 0..1
+    rotations: Tensor  # [B,2,4] wxyz
+    translations: Tensor  # [B,2,3] metres
+    offsets: Tensor  # [N,3] metres, in the triangle's frame
+    quats: Tensor  # [N,4] wxyz, in the triangle's frame
+    log_scales: Tensor  # [N,3] of metres
+    logit_opacities: Tensor  # [N]
+    colors: Tensor  # [N,3]
+    basis: Tensor  # [K,N,11] of `units`
+    units: Tensor  # [11]
+    weights: Tensor  # [B,K]
+    sh_rest: Tensor | None  # [N,D-1,3] view-dependent part; None: plain colours
+    camera: Camera  # [B]
+
+    @property
+    def batch(self) -> int:
+        return len(self.weights)
+
+    @property
+    def count(self) -> int:
+        return len(self.offsets)
+
+    def repeated(self, batch: int) -> Scene:
+        """The first image `batch` times, with cameras and weights of their own."""
+        turns = torch.zeros(batch, 3)
+        turns[:, 1] = torch.linspace(0, TURN, batch)
+        pose = self.camera.world_to_cam[:1].cpu()
+        pivot = pose[0, :3, :3] @ self.translations[0, 0].cpu() + pose[0, :3, 3]
+        turned = torch.eye(4).repeat(batch, 1, 1)
+        turned[:, :3, :3] = axis_angle_to_matrix(turns)
+        turned[:, :3, 3] = pivot - (turned[:, :3, :3] @ pivot)
+        device = self.offsets.device
+        camera = replace(self.camera, K=self.camera.K[:1].repeat(batch, 1, 1), world_to_cam=(turned @ pose).to(device))
+        return replace(
+            self,
+            **{name: getattr(self, name)[:1].repeat(batch, 1, 1) for name in ("vertices", "rotations", "translations")},
+            weights=torch.stack([self.weights[0].roll(k) for k in range(batch)]),
+            camera=camera,
+        )
+
+    def to(self, device: torch.device) -> Scene:
+        """The same scene on another device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        camera = replace(self.camera, K=self.camera.K.to(device), world_to_cam=self.camera.world_to_cam.to(device))
+        return replace(self, **moved, camera=camera)
+
+
+def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Flat splats over a bumpy ellipsoid at the origin, about as wide as their spacing.
+
+    Returns directions [N,3], means [N,3] metres, quats [N,4] (not unit), scales [N,3] metres, opacities [N].
+    """
+    source = torch.Generator().manual_seed(1)
+    outward = F.normalize(torch.randn(count, 3, generator=source), dim=-1)
+    bump = 1 + 0.06 * (9 * outward[:, :1]).sin() * (11 * outward[:, 1:2]).sin()
+    spacing = math.sqrt(4 * math.pi * float(RADII.prod()) ** (2 / 3) / count)
+    size = 0.6 * spacing * torch.exp(0.45 * torch.randn(count, 1, generator=source))
+    stretch = torch.exp(0.35 * torch.randn(count, 2, generator=source))
+    scales = size * torch.cat([stretch, torch.full((count, 1), 0.25)], 1)
+    axis = F.normalize(outward / RADII, dim=-1)
+    quats = torch.stack([1 + axis[:, 2], -axis[:, 1], axis[:, 0], torch.zeros(count)], -1)
+    opacities = 0.05 + 0.94 * torch.rand(count, generator=source)
+    return outward, outward * RADII * bump, quats, scales, opacities
+
+
+def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
+    """One image of the head shell: `count` Gaussians, `size` x `size` pixels, `bases` blendshapes."""
+    outward, means, quats, scales, opacities = head_shell(count)
+    vertices, triangles = _ellipsoid(outward)
+    corners = vertices[triangles]
+    frames = triangle_frames(corners)
+    offsets = (frames.transpose(1, 2) @ (means - corners.mean(1))[..., None])[..., 0]
+    turn = matrix_to_quat(frames) * torch.tensor([1.0, -1.0, -1.0, -1.0])
+    source = torch.Generator().manual_seed(2)
+    spread = torch.tensor(SPREAD).repeat_interleave(torch.tensor([3, 4, 3, 1]))
+    terms = (sh_degree + 1) ** 2
+    return Scene(
+        vertices=vertices[None],
+        triangles=triangles,
+        bary=torch.full((count, 3), 1 / 3),
+        skin=torch.zeros(count),
+        rotations=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(1, 2, 1),
+        translations=torch.tensor([0.0, 0.0, -DISTANCE]).repeat(1, 2, 1),
+        offsets=offsets,
+        quats=quat_multiply(turn, F.normalize(quats, dim=-1)),
+        log_scales=scales.log(),
+        logit_opacities=torch.logit(opacities),
+        colors=torch.rand(count, 3, generator=source),
+        basis=torch.randn(bases, count, CHANNELS, generator=source) * spread,
+        units=torch.tensor(UNITS),
+        weights=torch.randn(1, bases, generator=source) / math.sqrt(bases),
+        sh_rest=0.1 * torch.randn(count, terms - 1, 3, generator=source) if sh_degree else None,
+        camera=Camera.facing(FOCAL * size, size, size),
+    )
+
+
+def _ellipsoid(outward: Tensor) -> tuple[Tensor, Tensor]:
+    """Vertices [V,3] of a mesh of the ellipsoid, and the corners [N,3] of the triangle in each direction [N,3]."""
+    polar = torch.linspace(0, math.pi, RINGS + 1).clamp(1e-3, math.pi - 1e-3)  # no triangle without area at the poles
+    around = torch.linspace(0, 2 * math.pi, SECTORS + 1)
+    ring, sector = torch.meshgrid(polar, around, indexing="ij")
+    unit = torch.stack([ring.sin() * sector.cos(), ring.cos(), ring.sin() * sector.sin()], -1)
+    row = (torch.acos(outward[:, 1].clamp(-1, 1)) / math.pi * RINGS).long().clamp(0, RINGS - 1)
+    angle = torch.atan2(outward[:, 2], outward[:, 0]) % (2 * math.pi)
+    column = (angle / (2 * math.pi) * SECTORS).long().clamp(0, SECTORS - 1)
+    first = row * (SECTORS + 1) + column
+    below = first + SECTORS + 1
+    upper = torch.stack([first, first + 1, below], -1)
+    lower = torch.stack([first + 1, below + 1, below], -1)
+    odd = torch.arange(len(outward)) % 2 == 1
+    return (unit * RADII).reshape(-1, 3), torch.where(odd[:, None], lower, upper)
+
+
+def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
+    """One image of a trained avatar at the mean pose of its video, as `camera` [1] sees it."""
+    torso, shapes = avatar.rig.torso, avatar.blendshapes
+    rotation = matrix_to_quat(torso.mean_rotation)
+    basis = (shapes.basis * shapes.mask[..., None]).detach()
+    rest = HeadParams(
+        torch.zeros(0), torch.zeros(1, len(avatar.neutral)), torch.zeros(1, len(JOINT_NAMES), 3), torch.zeros(1, 3)
+    )
+    return Scene(
+        vertices=avatar.head.skull_vertices(rest),
+        triangles=avatar.rig.triangles,
+        bary=avatar.rig.bary,
+        skin=avatar.rig.skin,
+        rotations=rotation.repeat(1, 2, 1),
+        translations=torso.mean_translation.repeat(1, 2, 1),
+        **{name: getattr(avatar, name).detach() for name in LOCAL},
+        basis=basis,
+        units=shapes.units,
+        weights=torch.randn(1, len(basis), generator=torch.Generator().manual_seed(3)),
+        sh_rest=None,
+        camera=camera,
+    )

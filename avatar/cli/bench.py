@@ -1,0 +1,134 @@
+"""`headsplat bench`: how fast this machine goes from weights to pixels and through a training step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
+
+from avatar.cli.arguments import OptionalInt, OptionalPath
+from avatar.cli.evaluate import write_text
+from avatar.cli.progress import stage
+from avatar.errors import HeadsplatError
+from avatar.files import check_output
+
+if TYPE_CHECKING:
+    import torch
+
+    from avatar.bench import Grid
+    from avatar.model import Avatar
+    from avatar.records import Camera
+
+WRITERS = {".json": "to_json", ".md": "to_markdown"}
+CPU_BATCHES = (1, 8)
+Numbers = Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]")]
+
+
+@dataclass(frozen=True)
+class BenchCommand:
+    """Time the kernels on a synthetic head, along one axis at a time; prints a Markdown table."""
+
+    full: bool = False
+    """every combination of the values instead of one axis at a time: hours on a CPU"""
+    avatar: OptionalPath = None
+    """time this .avatar file too"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where; auto takes a GPU that has kernels"""
+    threads: OptionalInt = None
+    """threads of the CPU kernels; default: as many as this process may use"""
+    seconds: float = 0.7
+    """how long each number is measured on the CPU"""
+    counts: Numbers = None
+    """numbers of Gaussians; default: 20000 50000 100000 200000"""
+    sizes: Numbers = None
+    """picture sizes in pixels; default: 512 1024"""
+    batches: Numbers = None
+    """images at once; default: 1 8, with --full and on a GPU 64 too"""
+    sh: Numbers = None
+    """degrees of the spherical harmonics; default: 0 3"""
+    bases: Numbers = None
+    """numbers of blendshapes; default: 20 50"""
+    out: Annotated[tuple[Path, ...], arg(aliases=["-o"], metavar="PATH [PATH ...]")] = ()
+    """files to write: .md for the tables, .json for all numbers"""
+    json: bool = False
+    """print JSON instead of tables"""
+    overwrite: bool = False
+    """replace files that exist"""
+
+    def run(self) -> int:
+        """Measure, print and write; returns the exit code: 1 when a comparison that must hold did not."""
+        self._check()
+        import torch
+
+        import cuda_ext
+        from avatar.bench import run_bench
+        from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT
+
+        device = torch.device(chosen_device(self.device))
+        effort = CUDA_EFFORT if device.type == "cuda" else dataclasses.replace(CPU_EFFORT, seconds=self.seconds)
+        subject = None if self.avatar is None else load_subject(self.avatar)
+        before = cuda_ext.threads()
+        if self.threads is not None:
+            cuda_ext.set_threads(self.threads)
+        try:
+            with stage("benchmark") as update:
+                report = run_bench(
+                    self._grid(device), full=self.full, device=device, avatar=subject, effort=effort, progress=update
+                )
+        finally:
+            if self.threads is not None:
+                cuda_ext.set_threads(before)
+        for path in self.out:
+            write_text(path, getattr(report, WRITERS[path.suffix])() + "\n")
+        print(report.to_json() if self.json else report.to_markdown())
+        return 1 if report.failed else 0
+
+    def _check(self) -> None:
+        for path in self.out:
+            if path.suffix not in WRITERS:
+                raise HeadsplatError(f"{path}: cannot write {path.suffix or 'this'}; give names in .md or .json to -o")
+            check_output(path, self.overwrite)
+        if self.threads is not None and self.threads < 1:
+            raise HeadsplatError(f"--threads: expected 1 or more, got {self.threads}")
+        if not 0 <= self.seconds <= 3600:
+            raise HeadsplatError(f"--seconds: expected 0 to 3600, got {self.seconds:g}")
+
+    def _grid(self, device: torch.device) -> Grid:
+        from avatar.bench import Grid
+
+        given: dict[str, Any] = {name: getattr(self, name) for name in ("counts", "sizes", "batches", "sh", "bases")}
+        if self.batches is None and device.type == "cpu" and not self.full:
+            given["batches"] = CPU_BATCHES
+        try:
+            return Grid(**{name: values for name, values in given.items() if values is not None})
+        except ValueError as error:
+            raise HeadsplatError(f"--{error}") from error
+
+
+def chosen_device(name: str) -> str:
+    """The device of --device: "cpu" or "cuda"; HeadsplatError where "cuda" is asked for and there is none."""
+    import torch
+
+    import cuda_ext
+
+    usable = torch.cuda.is_available() and cuda_ext.available("cuda")
+    if name == "cuda" and not usable:
+        reason = cuda_ext.reason("cuda") if torch.cuda.is_available() else "torch finds no CUDA device."
+        raise HeadsplatError(f"--device cuda: {reason}")
+    return "cuda" if name != "cpu" and usable else "cpu"
+
+
+def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:
+    """Name and avatar of a file, and its own camera for a picture size."""
+    from avatar.asset import load_avatar, read_header
+    from avatar.cli.shots import fit_camera, stored_camera
+
+    header = read_header(path)
+    if "capture" not in header:
+        raise HeadsplatError(f"{path}: does not say which camera filmed it; train it again with this headsplat")
+    camera = stored_camera(header["capture"])
+    return path.name, load_avatar(path), lambda size: fit_camera(camera, size, size)

@@ -1,0 +1,63 @@
+"""`make gpu-check`: its one sentence without a GPU, and a report that goes on after a failure."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import cuda_ext
+from tests.bench import gpu_cases, gpu_check
+from tests.bench.gpu_check import Check
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_without_a_gpu_it_says_so_in_one_sentence_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gpu_check.main(["--report", str(tmp_path / "r.md")]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", gpu_check.NO_GPU + "\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_goes_on_after_a_failure_and_reports_every_part(tmp_path: Path) -> None:
+    parts = (
+        lambda check: check.run("first", (sys.executable, "-c", "print('broken'); raise SystemExit(3)")),
+        lambda check: check.run("second", (str(tmp_path / "no-such-tool"),)),
+        lambda check: check.leave_out("third", "no tool"),
+        lambda check: check.run("fourth", (sys.executable, "-c", "print('fine')")),
+    )
+    assert gpu_check.main(["--report", str(tmp_path / "r.md")], parts) == 1
+    report = (tmp_path / "r.md").read_text()
+    for line in ("| first | failed: exit code 3 |", "| second | failed: ", "| third | left out: no tool |"):
+        assert line in report
+    assert "| fourth | passed |" in report
+    assert "broken" in report and "fine" in report
+
+
+def test_it_passes_when_every_part_passes_or_is_left_out(tmp_path: Path) -> None:
+    parts = (lambda check: check.run("one", (sys.executable, "-c", "")), lambda check: check.leave_out("two", "why"))
+    assert gpu_check.main(["--report", str(tmp_path / "r.md")], parts) == 0
+
+
+def test_commands_after_a_failed_one_of_the_same_part_are_not_run(tmp_path: Path) -> None:
+    check = Check(tmp_path / "r.md")
+    fail, touch = "raise SystemExit(1)", f"open({str(tmp_path / 'made')!r}, 'w')"
+    assert not check.run("both", (sys.executable, "-c", fail), (sys.executable, "-c", touch))
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_part_that_never_ends_fails_and_keeps_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check, "PART_SECONDS", 1)
+    check = Check(tmp_path / "r.md")
+    assert not check.run("slow", (sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(60)"))
+    assert "| slow | failed: not done after 1 s |" in (tmp_path / "r.md").read_text()
+    assert "begun" in (tmp_path / "r.md").read_text()
+
+
+@pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
+def test_the_small_cases_for_the_sanitizers_run_on_any_device() -> None:
+    gpu_cases.run(torch.device("cpu"))
