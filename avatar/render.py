@@ -37,7 +37,7 @@ def render(
     return RenderOutput(rgb + (1 - alpha)[..., None] * behind, alpha, depth)
 
 
-def _native_pictures(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+def _native_pictures(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor, Tensor | None]:
     sh = gaussians.sh
     colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0) if sh.shape[2] == 1 else sh
     out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)

@@ -9,13 +9,15 @@ from avatar import ops
 from avatar.bench.scene import LOCAL, Scene
 from avatar.geometry import SH_C0
 
+SplatInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
 BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # so small a rate that the scene stays what it is
 
 
-def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> SplatInputs:
     """means, quats, scales, opacities and colors of `ops.splat` from what the blendshapes add, `extra` [B,M,11]."""
-    offsets, local_quats, scales, opacities, sh = ops.deform(*(leaves[name] for name in LOCAL), extra, scene.units)
+    local = {name: leaves[name] for name in LOCAL}
+    offsets, local_quats, scales, opacities, sh = ops.deform(**local, extra=extra, units=scene.units)
     means, quats = ops.bind(
         scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
         scene.translations,
@@ -38,7 +40,7 @@ def pictures(scene: Scene) -> ops.SplatOutput:
     """Weights -> pixels, without gradients."""
     with torch.no_grad():
         extra = ops.blend(None, scene.basis, scene.weights)
-        return ops.splat(*gaussians(scene, extra, parameters(scene)), scene.camera, with_depth=False)  # type: ignore[arg-type]
+        return ops.splat(*gaussians(scene, extra, parameters(scene)), scene.camera, with_depth=False)
 
 
 class TrainingStep:
@@ -58,7 +60,7 @@ class TrainingStep:
 
     def __call__(self) -> None:
         extra = ops.blend(None, self.basis, self.weights)
-        out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)  # type: ignore[arg-type]
+        out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)
         loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
         wanted = [*self.leaves.values(), self.weights, extra]
         *gradients, _, outer = torch.autograd.grad(loss.mean(), wanted)
