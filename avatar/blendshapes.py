@@ -17,13 +17,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from avatar import ops
 from avatar.records import HeadParams
 
 Mode = Literal["reduced", "expression"]
 
 #: Channels of a basis: local position 3, local rotation 4, colour 3, opacity logit 1, and the unit each is kept in
 #: (metres, quaternion, sRGB, logit), chosen so that one learning rate suits them all.
-CHANNELS = 11
+CHANNELS = ops.DEFORM_CHANNELS
 UNITS = (0.01, 0.01, 0.01, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0)
 CLAMP = 1.5
 
@@ -98,6 +99,6 @@ class Blendshapes(nn.Module):
         return torch.minimum(torch.maximum(features, self.low - room), self.high + room)
 
     def forward(self, weights: Tensor) -> Tensor:
-        """Offsets [B,count,CHANNELS] for blend weights [B,K]."""
+        """Offsets [B,count,CHANNELS] in `units` for blend weights [B,K]."""
         basis = self.basis * self.mask[:, :, None] if self.mode == "expression" else self.basis
-        return (weights @ basis.flatten(1)).reshape(len(weights), self.count, CHANNELS) * self.units
+        return ops.blend(None, basis, weights)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avatar import ops
 from avatar.blendshapes import Blendshapes, expression_features
-from avatar.geometry import SH_C0
 from avatar.head.model import HeadModel
 from avatar.records import Gaussians, HeadParams
 from avatar.rig import Rig
@@ -72,12 +71,12 @@ class Avatar(nn.Module):
 
     def assemble(self, vertices: Tensor, weights: Tensor, rotation: Tensor, translation: Tensor) -> Gaussians:
         """Gaussians [B,N] from skull-frame vertices [B,V,3], blend weights [B,K] and skull poses [B,3,3], [B,3]."""
-        batch, count = len(vertices), len(self)
-        extra = F.pad(self.blendshapes(weights), (0, 0, 0, count - self.blendshapes.count))
-        offsets = self.offsets + extra[..., :3]
-        quats = self.quats + extra[..., 3:7]
+        return self.place(self.blendshapes(weights), vertices, rotation, translation)
+
+    def place(self, extra: Tensor, vertices: Tensor, rotation: Tensor, translation: Tensor) -> Gaussians:
+        """Gaussians [B,N] from blended offsets `extra` [B,M,CHANNELS]; the rest as for `assemble`."""
+        offsets, quats, scales, opacities, sh = ops.deform(
+            self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
+        )
         means, world_quats = self.rig.place(vertices, offsets, quats, rotation, translation)
-        colors = self.colors + extra[..., 7:10]
-        opacities = torch.sigmoid(self.logit_opacities + extra[..., 10])
-        scales = self.log_scales.exp().expand(batch, -1, -1)
-        return Gaussians(means, world_quats, scales, opacities, ((colors - 0.5) / SH_C0)[:, :, None])
+        return Gaussians(means, world_quats, scales, opacities, sh)

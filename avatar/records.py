@@ -58,6 +58,10 @@ class Camera:
         K = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
         return Camera(K[None], FACING_CAMERA[None].clone(), width, height)
 
+    def repeated(self, batch: int) -> Camera:
+        """This one camera, `batch` times."""
+        return replace(self, K=self.K.expand(batch, -1, -1), world_to_cam=self.world_to_cam.expand(batch, -1, -1))
+
     def resized(self, width: int, height: int) -> Camera:
         """The same view on a raster of another size (pixel edges coincide)."""
         scale = torch.tensor([width / self.width, height / self.height, 1.0], dtype=self.K.dtype)

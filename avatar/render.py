@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.geometry import SH_C0
 from avatar.rasterizer import Rasterizer, gsplat_pictures
 from avatar.records import Camera, Gaussians, RenderOutput
 
@@ -20,27 +19,32 @@ def render(
     camera: Camera,
     background: Sequence[float] | Tensor = WHITE,
     rasterizer: Rasterizer = "native",
+    *,
+    with_depth: bool = True,
 ) -> RenderOutput:
     """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
 
     One SH term is a colour that is the same from everywhere; more are evaluated for the camera's place. `rasterizer` is
-    our own kernels or gsplat (`avatar.rasterizer`).
+    our own kernels or gsplat (`avatar.rasterizer`). Without `with_depth` the depth is None, and some time is saved.
 
     Raises:
         HeadsplatError: gsplat is asked for and cannot run here.
     """
-    if rasterizer == "gsplat":
-        rgb, alpha, depth = gsplat_pictures(gaussians, camera)
-    else:
-        rgb, alpha, depth = _native_pictures(gaussians, camera)
+    rgb, alpha, depth = splat(gaussians, camera, rasterizer, with_depth=with_depth)
     behind = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
     return RenderOutput(rgb + (1 - alpha)[..., None] * behind, alpha, depth)
 
 
-def _native_pictures(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor, Tensor | None]:
-    sh = gaussians.sh
-    colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0) if sh.shape[2] == 1 else sh
-    out = ops.splat(gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, camera)
+def splat(
+    gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer = "native", *, with_depth: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Premultiplied rgb [B,H,W,3], alpha [B,H,W] and depth [B,H,W] of `gaussians` [B,N] as `camera` [B] sees them."""
+    if rasterizer == "gsplat":
+        return gsplat_pictures(gaussians, camera, with_depth=with_depth)
+    out = ops.splat(
+        gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, camera,
+        with_depth=with_depth,
+    )  # fmt: skip
     return out.rgb, out.alpha, out.depth
 
 

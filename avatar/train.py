@@ -22,11 +22,11 @@ from avatar.frames import TrainingFrames, load_frames
 from avatar.geometry import axis_angle_to_matrix
 from avatar.head.model import HeadModel
 from avatar.initialise import build_avatar, vertex_mask
-from avatar.loss import photometric
 from avatar.model import Avatar, baked
+from avatar.optimizer import Group, Optimizer
 from avatar.rasterizer import check_rasterizer
 from avatar.records import Gaussians
-from avatar.render import render, to_uint8
+from avatar.render import render, splat, to_uint8
 from avatar.train_config import TrainConfig
 
 WARM_UP = 20
@@ -41,7 +41,7 @@ HIDDEN = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 HOLD = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opacities": 3e-6, "colors": 1e-5}
 HOLD_BASIS = 1e-5
 CHECKPOINT_SECONDS = 30.0
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -69,92 +69,117 @@ class Trainer:
         self.queue: list[int] = []
         self.steps_done = 0
         self.pose = nn.Parameter(torch.zeros(len(frames), 6))
-        self.optimizer = torch.optim.Adam(self._groups(), betas=(0.9, 0.99), eps=1e-15, fused=True)
-        self.start_rates = [group["lr"] for group in self.optimizer.param_groups]
+        # A reduced basis is by far the largest tensor: its gradient is never stored, see `Optimizer`.
+        self.outer = avatar.blendshapes.mode == "reduced" and avatar.blendshapes.basis.numel() > 0
+        avatar.blendshapes.basis.requires_grad_(not self.outer)
+        self.optimizer = Optimizer(self._groups())
         self.mean_square = 0.05
         self.hidden = torch.zeros(0, dtype=torch.int64)
         self.start: dict[str, Tensor] = {}
+        self.pull = torch.zeros(avatar.blendshapes.count)  # of each Gaussian's offsets to none, in an outer basis
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _groups(self) -> list[Group]:
         rates, avatar = self.config.rates, self.avatar
-        groups: list[dict[str, Any]] = [
-            {"params": [avatar.offsets], "lr": rates.position},
-            {"params": [avatar.log_scales], "lr": rates.log_scale},
-            {"params": [avatar.quats], "lr": rates.rotation},
-            {"params": [avatar.logit_opacities], "lr": rates.opacity},
-            {"params": [avatar.colors], "lr": rates.color},
-            {"params": [avatar.rig.torso.weight], "lr": rates.torso},
+        groups = [
+            Group("offsets", avatar.offsets, rates.position, per_gaussian=True),
+            Group("log_scales", avatar.log_scales, rates.log_scale, per_gaussian=True),
+            Group("quats", avatar.quats, rates.rotation, per_gaussian=True),
+            Group("logit_opacities", avatar.logit_opacities, rates.opacity, per_gaussian=True),
+            Group("colors", avatar.colors, rates.color, per_gaussian=True),
+            Group("torso", avatar.rig.torso.weight, rates.torso),
         ]
         if avatar.blendshapes.mix.numel():
-            groups.append({"params": [avatar.blendshapes.mix], "lr": rates.mix})
+            groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
         if avatar.blendshapes.basis.numel():
-            groups.append({"params": [avatar.blendshapes.basis], "lr": rates.basis})
+            groups.append(Group("basis", avatar.blendshapes.basis, rates.basis, outer=self.outer))
         if rates.pose:
-            groups.append({"params": [self.pose], "lr": rates.pose})
+            groups.append(Group("pose", self.pose, rates.pose))
         return groups
 
-    def _next_frame(self) -> int:
-        if not self.queue:
-            self.queue = self.rng.permutation(len(self.full)).tolist()
-        return self.queue.pop()
+    def _next_frames(self) -> Tensor:
+        """Indices of the next batch; every frame once before any comes again."""
+        chosen = []
+        for _ in range(min(self.config.batch, len(self.full))):
+            if not self.queue:
+                self.queue = self.rng.permutation(len(self.full)).tolist()
+            chosen.append(self.queue.pop())
+        return torch.tensor(chosen)
 
     def is_coarse(self, fraction: float) -> bool:
         """Whether the run is still in its half-size part."""
         return self.coarse is not None and fraction < self.config.coarse_share
 
-    def _set_rates(self, fraction: float) -> None:
+    def _rate(self, fraction: float) -> float:
         factor = self.config.rates.final**fraction * min(1.0, (self.steps_done + 1) / WARM_UP)
-        if self.coarse is not None and not self.is_coarse(fraction):
-            factor *= self.config.fine_rate
-        for group, start in zip(self.optimizer.param_groups, self.start_rates, strict=True):
-            group["lr"] = start * factor
+        fine = self.coarse is not None and not self.is_coarse(fraction)
+        return factor * self.config.fine_rate if fine else factor
 
-    def predict(self, frames: TrainingFrames, index: int) -> Gaussians:
-        """Gaussians of frame `index`, through the same path as driving, from the cached head vertices."""
-        rotation, translation = frames.rotation[index][None], frames.translation[index][None]
+    def predict(self, frames: TrainingFrames, indices: Tensor, extra: Tensor | None = None) -> Gaussians:
+        """Gaussians of frames `indices [B]`, through the same path as driving, from the cached head vertices.
+
+        `extra` are the blended offsets, where the caller has them already.
+        """
+        rotation, translation = pick(frames.rotation, indices), pick(frames.translation, indices)
         if self.config.rates.pose:
-            turn = self.pose[index][None]
+            turn = pick(self.pose, indices)
             rotation = axis_angle_to_matrix(turn[:, :3]) @ rotation
             translation = translation + turn[:, 3:] * 0.1
-        weights = self.avatar.blendshapes.weights(frames.features[index][None])
-        return self.avatar.assemble(frames.vertices[index][None], weights, rotation, translation)
+        if extra is None:
+            extra = self.avatar.blendshapes(self.avatar.blendshapes.weights(pick(frames.features, indices)))
+        return self.avatar.place(extra, pick(frames.vertices, indices), rotation, translation)
 
     def step(self, fraction: float) -> float:
         """One optimisation step at `fraction` (0..1) of the schedule; returns the loss."""
-        self._set_rates(fraction)
         frames = self.coarse if self.coarse is not None and self.is_coarse(fraction) else self.full
-        index = self._next_frame()
-        background = torch.from_numpy(self.rng.random(3).astype(np.float32))
-        matte = frames.alpha[index][None].float() / 255
-        truth = frames.rgb[index][None].float() / 255
-        truth = background + (truth - background) * matte[..., None]
-        out = render(self.predict(frames, index), frames.camera, background, self.config.rasterizer)
-        loss = photometric(out.rgb, out.alpha, truth, matte, self.config.ssim, self.config.mask)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        indices = self._next_frames()
+        background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
+        weights = self.avatar.blendshapes.weights(pick(frames.features, indices))
+        extra = self.avatar.blendshapes(weights)
+        if self.outer:
+            extra.retain_grad()
+        still, camera = self.predict(frames, indices, extra), frames.camera.repeated(len(indices))
+        rgb, alpha, _ = splat(still, camera, self.config.rasterizer, with_depth=False)
+        losses, squares = ops.photometric(
+            rgb,
+            alpha,
+            pick(frames.rgb, indices),
+            pick(frames.alpha, indices),
+            background,
+            self.config.ssim,
+            self.config.mask,
+        )
+        losses.sum().backward()
+        by_opacity = self.avatar.logit_opacities.grad
+        assert by_opacity is not None
         self._hold_hidden()
-        self.optimizer.step()
+        outer = (weights.detach(), extra.grad, self.pull) if self.outer else None
+        self.optimizer.step(self._rate(fraction), by_opacity != 0, outer)
         self.steps_done += 1
-        error = (out.rgb.detach() - truth).square().mean().item()
-        self.mean_square += (error - self.mean_square) * max(0.02, 1 / self.steps_done)
-        return loss.item()
+        self.mean_square += (squares.mean().item() - self.mean_square) * max(0.02, 1 / self.steps_done)
+        return losses.mean().item()
 
     def hold(self, seen: Tensor) -> None:
         """From now on hold the Gaussians that the video hardly shows (`seen [N]`, pixels) to their present values."""
         region = torch.from_numpy(vertex_mask(self.avatar.head, HIDDEN))[self.avatar.rig.triangles[:, 0]]
         self.hidden = torch.nonzero(region | (seen < HARDLY_SEEN))[:, 0]
         self.start = {name: getattr(self.avatar, name).detach()[self.hidden].clone() for name in HOLD}
+        self._pull_hidden()
+
+    def _pull_hidden(self) -> None:
+        self.pull.zero_()
+        self.pull[self.hidden[self.hidden < len(self.pull)]] = self.config.batch * HOLD_BASIS
 
     def _hold_hidden(self) -> None:
+        """Add the pull of the held Gaussians to the gradients; that of an outer basis is the optimiser's business."""
         if not len(self.hidden):
             return
         for name, pull in HOLD.items():
             values = getattr(self.avatar, name)
-            values.grad[self.hidden] += pull * (values.detach()[self.hidden] - self.start[name])
+            values.grad[self.hidden] += self.config.batch * pull * (values.detach()[self.hidden] - self.start[name])
         basis = self.avatar.blendshapes.basis
         if basis.grad is not None:
             rows = self.hidden[self.hidden < basis.shape[1]]
-            basis.grad[:, rows] += HOLD_BASIS * basis.detach()[:, rows]
+            basis.grad[:, rows] += self.config.batch * HOLD_BASIS * basis.detach()[:, rows]
 
     def set_colors(self) -> Tensor:
         """Give every Gaussian the mean colour of the pixels it covers in a few frames, weighted by blend weight.
@@ -167,7 +192,7 @@ class Trainer:
         frames = self.coarse or self.full
         for index in np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int):
             with torch.no_grad():
-                still = self.predict(frames, int(index))
+                still = self.predict(frames, torch.tensor([index]))
             colors = torch.zeros(1, count, 3, requires_grad=True)
             out = ops.splat(still.means, still.quats, still.scales, still.opacities, colors, frames.camera)
             matte = frames.alpha[index][None].float() / 255
@@ -192,7 +217,8 @@ class Trainer:
         """Truth beside prediction for a frame in the middle of the clip, uint8 [H,2W,3]."""
         index = len(self.full) // 2
         with torch.no_grad():
-            out = render(self.predict(self.full, index), self.full.camera, rasterizer=self.config.rasterizer)
+            still = self.predict(self.full, torch.tensor([index]))
+            out = render(still, self.full.camera, rasterizer=self.config.rasterizer, with_depth=False)
         matte = self.full.alpha[index].float()[..., None] / 255
         truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
         return to_uint8(torch.cat([truth, out.rgb[0]], 1)).numpy()
@@ -204,7 +230,7 @@ class Trainer:
             "pose": self.pose.data,
             "hidden": self.hidden,
             "start": self.start,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "rng": self.rng.bit_generator.state,
             "queue": list(self.queue),
             "steps_done": self.steps_done,
@@ -216,11 +242,17 @@ class Trainer:
         self.avatar.load_state_dict(state["avatar"])
         self.pose.data.copy_(state["pose"])
         self.hidden, self.start = state["hidden"], state["start"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._pull_hidden()
+        self.optimizer.restore(state["optimizer"])
         self.rng.bit_generator.state = state["rng"]
         self.queue = list(state["queue"])
         self.steps_done = state["steps_done"]
         self.mean_square = state["mean_square"]
+
+
+def pick(values: Tensor, indices: Tensor) -> Tensor:
+    """`values[indices]` along the first axis, without a copy where one row is wanted."""
+    return values[int(indices)][None] if len(indices) == 1 else values[indices]
 
 
 def fit(
@@ -249,6 +281,7 @@ def fit(
             that cannot run here.
     """
     check_rasterizer(config.rasterizer)
+    ops.keep_memory()
     with _one_thread():
         return _run(_prepare(capture, head, config), capture, progress, checkpoint, resume, stop)
 
@@ -282,7 +315,7 @@ def _run(
             saved = time.perf_counter()
     if checkpoint is not None and stop is not None and stop.is_set():
         _save(trainer, checkpoint, capture, clock.spent())
-    avatar = trainer.avatar
+    avatar = trainer.avatar.requires_grad_(True)
     avatar.summary = {
         "steps": trainer.steps_done,
         "seconds_training": round(clock.spent(), 2),

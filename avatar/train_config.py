@@ -28,6 +28,7 @@ class LearningRates:
 RANGES = (
     ("steps", 1, 10**8),
     ("seed", 0, 2**32 - 1),
+    ("batch", 1, 1024),
     ("gaussians", 100, 10**7),
     ("extra_share", 0, 0.9),
     ("bases", 0, 256),
@@ -44,6 +45,7 @@ class TrainConfig:
     steps: int = 4000
     max_seconds: float | None = None  # wall clock at most; a slower machine goes through the schedule in fewer steps
     seed: int = 0
+    batch: int = 1  # pictures a step
     gaussians: int = 15000
     extra_share: float = 0.3  # of the Gaussians, for hair, glasses and clothes off the mesh
     mode: Literal["reduced", "expression"] = "reduced"

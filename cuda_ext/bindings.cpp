@@ -24,8 +24,8 @@ using namespace headsplat;
 
 namespace {
 
-using In = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
-using Out = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+using In = nb::ndarray<const Scalar, nb::c_contig, nb::device::cpu>;
+using Out = nb::ndarray<Scalar, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::c_contig, nb::device::cpu>;
 using Labels = nb::ndarray<int32_t, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
@@ -49,14 +49,14 @@ struct Prepared {
 };
 
 struct Options {
-  float near_z, dilation;
+  Scalar near_z, dilation;
   bool antialias, cutoff;
 };
 
 std::vector<View> views_of(const In& intrinsics, const In& world_to_cam, const SplatShape& shape,
                            const Options& options) {
-  const float* K = sized(intrinsics, 9 * static_cast<size_t>(shape.batch));
-  const float* pose = sized(world_to_cam, 16 * static_cast<size_t>(shape.batch));
+  const Scalar* K = sized(intrinsics, 9 * static_cast<size_t>(shape.batch));
+  const Scalar* pose = sized(world_to_cam, 16 * static_cast<size_t>(shape.batch));
   std::vector<View> views(shape.batch);
   for (View& view : views) {
     for (int r = 0; r < 3; ++r) {
@@ -97,13 +97,17 @@ GaussianInputs inputs_of(const SplatShape& shape, const In& means, const In& qua
                          const In& opacities, const In& colors) {
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
   const int terms = sh_terms_of(colors);
-  return {sized(means, 3 * n),  sized(quats, 4 * n), sized(scales, 3 * n),
-          sized(opacities, n), sized(colors, 3 * n * (terms ? terms : 1)), terms};
+  return {sized(means, 3 * n),
+          sized(quats, 4 * n),
+          sized(scales, 3 * n),
+          sized(opacities, n),
+          sized(colors, 3 * n * (terms ? terms : 1)),
+          terms};
 }
 
 std::unique_ptr<Prepared> prepare(const In& means, const In& quats, const In& scales, const In& opacities,
                                   const In& colors, const In& intrinsics, const In& world_to_cam, int width, int height,
-                                  float near_z, float dilation, int flags) {
+                                  Scalar near_z, Scalar dilation, int flags) {
   const SplatShape shape = shape_of(means, width, height);
   const Options options{near_z, dilation, (flags & 1) != 0, (flags & 2) != 0};
   const auto views = views_of(intrinsics, world_to_cam, shape, options);
@@ -147,7 +151,7 @@ void splat_backward(Prepared& prepared, const std::tuple<In, In, In, In, In>& in
                             sized(d_colors, given.color_size() * n)});
 }
 
-void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, float near_z,
+void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, Scalar near_z,
               const Labels& face, const Out& bary, const Out& depth) {
   const MeshView view{static_cast<int>(vertices.shape(0)),
                       static_cast<int>(vertices.shape(1)),
@@ -224,11 +228,11 @@ void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const
   headsplat::rotate_sh_backward(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
 }
 
-using Betas = std::tuple<float, float, float, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
+using Betas = std::tuple<Scalar, Scalar, Scalar, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
 
 AdamRule rule_of(const Betas& betas) {
   const auto& [beta1, beta2, eps, bias1, bias2] = betas;
-  return {beta1, beta2, eps, static_cast<float>(1.0 / bias1), static_cast<float>(1.0 / bias2)};
+  return {beta1, beta2, eps, static_cast<Scalar>(1.0 / bias1), static_cast<Scalar>(1.0 / bias2)};
 }
 
 const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
@@ -236,27 +240,28 @@ const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
 }
 
 void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
-                   float rate, const Betas& betas, const std::optional<Flags>& touched) {
+                   Scalar rate, const Betas& betas, const std::optional<Flags>& touched) {
   const size_t size = param.size(), rows = param.ndim() ? param.shape(0) : 1;
   if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
   headsplat::adam_step({rule_of(betas), param.data(), sized(m, size), sized(v, size), sized(grad, size),
                         sized(row_rates, rows), flags_of(touched, rows), size, size / rows, rate});
 }
 
-void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, float rate,
-                         const Betas& betas, const std::optional<Flags>& touched) {
+void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, Scalar rate,
+                         const Betas& betas, const std::optional<Flags>& touched, const std::optional<In>& pull) {
   if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
   const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), size = rows * columns;
   const size_t batch = bases ? weights.size() / bases : 0;
   if (!size || !bases) return;
   headsplat::adam_outer_step({rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size),
                               sized(weights, batch * bases), sized(grad, batch * size), flags_of(touched, rows),
-                              static_cast<int>(batch), static_cast<int>(bases), size, columns, rate});
+                              sized(pull, rows), static_cast<int>(batch), static_cast<int>(bases), size, columns,
+                              rate});
 }
 
-BlendInputs blend_inputs_of(const std::optional<In>& base, const Basis& basis, const float* weights, size_t batch) {
+BlendInputs blend_inputs_of(const std::optional<In>& base, const Basis& basis, const Scalar* weights, size_t batch) {
   const bool half = basis.dtype() == nb::dlpack::dtype{static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
-  if (!half && basis.dtype() != nb::dtype<float>()) throw std::invalid_argument("native kernel: unknown basis format");
+  if (!half && basis.dtype() != nb::dtype<Scalar>()) throw std::invalid_argument("native kernel: unknown basis format");
   const size_t bases = basis.shape(0), size = bases ? basis.size() / bases : 0;
   return {sized(base, size), basis.data(), weights, static_cast<int>(batch), static_cast<int>(bases), size, half};
 }
@@ -277,7 +282,7 @@ void run_blend_backward_weights(const In& grad, const Basis& basis, const Out& w
 
 DeformShape deform_shape_of(const In& units, const In& extra, size_t count) {
   DeformShape shape{static_cast<int>(extra.shape(0)), static_cast<int>(count), static_cast<int>(extra.shape(1)), {}};
-  const float* values = sized(units, kDeformChannels);
+  const Scalar* values = sized(units, kDeformChannels);
   for (int k = 0; k < kDeformChannels; ++k) shape.units[k] = values[k];
   sized(extra, static_cast<size_t>(shape.batch) * shape.moved * kDeformChannels);
   if (extra.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
@@ -309,15 +314,14 @@ void run_deform_backward(const In& scales, const In& opacities, const std::tuple
 }
 
 void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
-                     float ssim_weight, float mask_weight, const Out& loss, const Out& mse,
+                     Scalar ssim_weight, Scalar mask_weight, const Out& loss, const Out& mse,
                      const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha) {
   if (alpha.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
   const size_t batch = alpha.shape(0), pixels = alpha.size();
-  headsplat::photometric(
-      {static_cast<int>(batch), static_cast<int>(alpha.shape(1)), static_cast<int>(alpha.shape(2)),
-       sized(rgb, 3 * pixels), alpha.data(), sized(truth, 3 * pixels), sized(matte, pixels),
-       sized(background, 3 * batch), ssim_weight, mask_weight},
-      sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
+  headsplat::photometric({static_cast<int>(batch), static_cast<int>(alpha.shape(1)), static_cast<int>(alpha.shape(2)),
+                          sized(rgb, 3 * pixels), alpha.data(), sized(truth, 3 * pixels), sized(matte, pixels),
+                          sized(background, 3 * batch), ssim_weight, mask_weight},
+                         sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
 }
 
 }  // namespace
@@ -344,6 +348,7 @@ NB_MODULE(_C, m) {
   m.def("photometric", &run_photometric, Released());
   m.def("simd_level", [] { return std::string(kernels().name); });
   m.def("set_simd_level", [](const std::string& name) { return set_level(name.c_str()); });
+  m.def("keep_freed_memory", &keep_freed_memory);
   m.def("threads", &thread_count);
   m.def("set_threads", &set_thread_count);
 }

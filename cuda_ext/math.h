@@ -1,4 +1,4 @@
-// Splat mathematics shared by every kernel, host or device. `Real` is float, double or a SIMD vector of floats;
+// Splat mathematics shared by every kernel, host or device. `Real` is float, double or a SIMD vector;
 // conditions are written with select(), so one text serves all three.
 //
 // Conventions: quaternions wxyz; camera axes x right, y down, z forward; pixel centres at +0.5.
@@ -21,31 +21,38 @@
 
 namespace headsplat {
 
+// What a number in memory is: float, or double in the build that compares gradients with finite differences.
+#if defined(HEADSPLAT_DOUBLE)
+using Scalar = double;
+#else
+using Scalar = float;
+#endif
+
 // Pinhole camera: x_cam = rotation * x_world + translation (row-major), pixels = focal * x/z + centre.
 struct View {
-  float rotation[9];
-  float translation[3];
-  float focal_x, focal_y, centre_x, centre_y;
-  float near_z, dilation;
+  Scalar rotation[9];
+  Scalar translation[3];
+  Scalar focal_x, focal_y, centre_x, centre_y;
+  Scalar near_z, dilation;
   int width, height;
   bool antialias, cutoff;
 };
 
 namespace HEADSPLAT_LEVEL {
 
-constexpr float kAlphaMin = 1.0f / 255.0f;
-constexpr float kAlphaMax = 0.999f;
-constexpr float kTransmittanceMin = 1e-4f;
-constexpr float kDepthAlphaMin = 1e-3f;
-constexpr float kSlopeMax = 2.0f;
-constexpr float kQuatNorm2Min = 1e-24f;
-constexpr float kLog2E = 1.44269504f;
-constexpr float kLn2 = 0.69314718f;
-constexpr float kLog2Of255 = 7.99435344f;
+constexpr Scalar kAlphaMin = Scalar(1.0 / 255.0);
+constexpr Scalar kAlphaMax = Scalar(0.999);
+constexpr Scalar kTransmittanceMin = Scalar(1e-4);
+constexpr Scalar kDepthAlphaMin = Scalar(1e-3);
+constexpr Scalar kSlopeMax = 2.0f;
+constexpr Scalar kQuatNorm2Min = 1e-24f;
+constexpr Scalar kLog2E = Scalar(1.4426950408889634);
+constexpr Scalar kLn2 = Scalar(0.69314718055994531);
+constexpr Scalar kLog2Of255 = Scalar(7.9943534368588579);
 // Without the cutoff alphas count down to 2^-kLog2Range, the least that a float keeps in full.
-constexpr float kLog2Range = 126.0f;
+constexpr Scalar kLog2Range = 126.0f;
 // Blocks are kept when they miss an ellipse by less than this (in log2 of alpha): the pixels decide, not rounding.
-constexpr float kReachSlack = 1e-3f;
+constexpr Scalar kReachSlack = 1e-3f;
 
 HEADSPLAT_FN float select(bool condition, float yes, float no) { return condition ? yes : no; }
 HEADSPLAT_FN double select(bool condition, double yes, double no) { return condition ? yes : no; }
@@ -140,7 +147,7 @@ HEADSPLAT_FN auto make_safe(const View& view, Gaussian3<Real>& g, Real centre[3]
   const Real zero(0.0f), one(1.0f);
   auto usable = all_finite(g) & (quat_norm2(g.quat) > Real(kQuatNorm2Min)) & (g.opacity > zero);
   for (int r = 0; r < 3; ++r) {
-    const float* row = view.rotation + 3 * r;
+    const Scalar* row = view.rotation + 3 * r;
     centre[r] =
         Real(row[0]) * g.mean[0] + Real(row[1]) * g.mean[1] + Real(row[2]) * g.mean[2] + Real(view.translation[r]);
   }

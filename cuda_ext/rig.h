@@ -8,15 +8,15 @@ namespace headsplat {
 
 // Two bones of one image, x -> rotation x + translation, skull then torso.
 struct Bones {
-  float quat[2][4];
-  float rotation[2][9];
-  float translation[2][3];
-  float sign;  // -1 when the torso's quaternion has to be negated to lie on the skull's side
+  Scalar quat[2][4];
+  Scalar rotation[2][9];
+  Scalar translation[2][3];
+  Scalar sign;  // -1 when the torso's quaternion has to be negated to lie on the skull's side
 };
 
 namespace HEADSPLAT_LEVEL {
 
-constexpr float kNormMin = 1e-12f;
+constexpr Scalar kNormMin = 1e-12f;
 
 template <class Real>
 HEADSPLAT_FN void cross3(const Real a[3], const Real b[3], Real out[3]) {
@@ -113,7 +113,7 @@ HEADSPLAT_FN void rig(const Bones& bones, const Bound<Real>& in, Rigged<Real>& r
   for (int k = 0; k < 3; ++k) {
     Real moved[2];
     for (int bone = 0; bone < 2; ++bone) {
-      const float* row = bones.rotation[bone] + 3 * k;
+      const Scalar* row = bones.rotation[bone] + 3 * k;
       moved[bone] = Real(row[0]) * r.local[0] + Real(row[1]) * r.local[1] + Real(row[2]) * r.local[2] +
                     Real(bones.translation[bone][k]);
     }

@@ -114,7 +114,7 @@ inline void with_sh_terms(int terms, Body body) {
 }
 
 // World position of a camera.
-HEADSPLAT_FN void camera_centre(const View& view, float out[3]) {
+HEADSPLAT_FN void camera_centre(const View& view, Scalar out[3]) {
   for (int k = 0; k < 3; ++k)
     out[k] = -(view.rotation[k] * view.translation[0] + view.rotation[3 + k] * view.translation[1] +
                view.rotation[6 + k] * view.translation[2]);
@@ -122,7 +122,7 @@ HEADSPLAT_FN void camera_centre(const View& view, float out[3]) {
 
 // Unit direction from the camera's centre to a Gaussian, zero where they coincide; returns the factor that made it so.
 template <class Real>
-HEADSPLAT_FN Real sight_line(const float centre[3], const Real mean[3], Real direction[3]) {
+HEADSPLAT_FN Real sight_line(const Scalar centre[3], const Real mean[3], Real direction[3]) {
   Real away[3];
   for (int k = 0; k < 3; ++k) away[k] = mean[k] - Real(centre[k]);
   return normalize<3>(away, direction);

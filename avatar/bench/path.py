@@ -7,27 +7,27 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.bench.scene import LOCAL, Scene
-from avatar.geometry import SH_C0
 
-SplatInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
 BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # so small a rate that the scene stays what it is
 
 
-def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> SplatInputs:
+def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """means, quats, scales, opacities and colors of `ops.splat` from what the blendshapes add, `extra` [B,M,11]."""
-    local = {name: leaves[name] for name in LOCAL}
-    offsets, local_quats, scales, opacities, sh = ops.deform(**local, extra=extra, units=scene.units)
+    offsets, local_quats, scales, opacities, sh = _deform(leaves, extra, scene.units)
     means, quats = ops.bind(
         scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
         scene.translations,
     )  # fmt: skip
     if "sh_rest" in leaves:
         rest = leaves["sh_rest"].expand(scene.batch, -1, -1, -1)
-        colors = ops.rotate_sh(torch.cat([sh, rest], 2), quats)
-    else:
-        colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0)
-    return means, quats, scales, opacities, colors
+        sh = ops.rotate_sh(torch.cat([sh, rest], 2), quats)
+    return means, quats, scales, opacities, sh
+
+
+def _deform(leaves: dict[str, Tensor], extra: Tensor, units: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    offsets, quats, log_scales, logit_opacities, colors = (leaves[name] for name in LOCAL)
+    return ops.deform(offsets, quats, log_scales, logit_opacities, colors, extra, units)
 
 
 def parameters(scene: Scene) -> dict[str, Tensor]:
@@ -63,7 +63,10 @@ class TrainingStep:
         out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)
         loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
         wanted = [*self.leaves.values(), self.weights, extra]
-        *gradients, _, outer = torch.autograd.grad(loss.mean(), wanted)
+        *gradients, _, outer = torch.autograd.grad(loss.sum(), wanted)
+        touched = gradients[LOCAL.index("logit_opacities")] != 0
         for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
-            ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1)
-        ops.adam_outer_step(self.basis, self.weights.detach(), outer, *self.basis_moments, RATE, *BETAS, EPS, 1)
+            ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1, touched)
+        ops.adam_outer_step(
+            self.basis, self.weights.detach(), outer, *self.basis_moments, RATE, *BETAS, EPS, 1, touched
+        )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from avatar import ops
 from avatar.bench.path import TrainingStep, pictures
 from avatar.bench.peer import beside_gsplat
 from avatar.bench.report import Part, Report, Row, describe_machine
@@ -185,6 +186,7 @@ def _measure_case(bench: _Bench, case: Case, scene: Scene, *, usual: bool) -> No
 def _one_thread() -> Iterator[None]:
     """PyTorch on one thread: its idle threads would spin beside the kernels'."""
     before = torch.get_num_threads()
+    ops.keep_memory()
     torch.set_num_threads(1)
     try:
         yield

@@ -6,9 +6,10 @@ Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bas
 
 from avatar.reference import SplatOutput
 
+from .backend import keep_memory
 from .bind import bind
 from .blend import blend
-from .deform import deform
+from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim
 from .mesh import mesh
 from .optimize import adam_outer_step, adam_step
@@ -16,12 +17,14 @@ from .sh import rotate_sh
 from .splat import splat, splat_features
 
 __all__ = [
+    "DEFORM_CHANNELS",
     "SplatOutput",
     "adam_outer_step",
     "adam_step",
     "bind",
     "blend",
     "deform",
+    "keep_memory",
     "mesh",
     "photometric",
     "rotate_sh",

@@ -67,6 +67,8 @@ class _Photometric(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         by_rgb, by_alpha = ctx.grads
+        if by_rgb.device.type == "cpu" and bool((grads[0] == 1).all()):  # the losses' sum: nothing to scale
+            return by_rgb, by_alpha, None, None, None, None
         scale = grads[0][:, None, None]
         return by_rgb * scale[..., None], by_alpha * scale, None, None, None, None
 

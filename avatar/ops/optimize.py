@@ -74,6 +74,7 @@ def adam_outer_step(
     eps: float,
     step: int,
     touched: Tensor | None = None,
+    pull: Tensor | None = None,
 ) -> None:
     """One step of Adam in place on a basis whose gradient is an outer product that is never stored.
 
@@ -85,6 +86,7 @@ def adam_outer_step(
         grad: [B,N,C].
         step: 1 for the first step.
         touched: bool [N], the rows to step; the others keep `param`, `m` and `v`.
+        pull: [N], added to the gradient times `param`: what holds a row near zero.
     """
     check_shape("param", param, ("K", "N", "C"))
     check_shape("weights", weights, ("B", param.shape[0]))
@@ -92,9 +94,12 @@ def adam_outer_step(
     check_floats(param, weights=weights, grad=grad)
     _check_step(param, m, v, step)
     check_flags("touched", touched, param.shape[1])
+    if pull is not None:
+        check_shape("pull", pull, (param.shape[1],))
+        check_floats(param, pull=pull)
     native = native_for(param)
     if native is None or not _is_flat(param, m, v):
-        reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched)
+        reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, pull)
         return
     betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
-    native.adam_outer_step(param.detach(), weights.contiguous(), grad.contiguous(), m, v, lr, betas, touched)
+    native.adam_outer_step(param.detach(), weights.contiguous(), grad.contiguous(), m, v, lr, betas, touched, pull)

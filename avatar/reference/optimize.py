@@ -42,8 +42,11 @@ def adam_outer_step(
     eps: float,
     step: int,
     touched: Tensor | None = None,
+    pull: Tensor | None = None,
 ) -> None:
     """Specification of `avatar.ops.adam_outer_step`."""
     outer = torch.einsum("bk,bnc->nkc", weights, grad)
+    if pull is not None:
+        outer = outer + pull[:, None, None] * param.transpose(0, 1)
     turned = [tensor.transpose(0, 1) for tensor in (param, m, v)]
     adam_step(turned[0], outer, turned[1], turned[2], lr, beta1, beta2, eps, step, touched)

@@ -10,7 +10,7 @@ namespace {
 struct Rule {
   Vec keep1, take1, keep2, take2, scale, bias2, eps;
 
-  explicit Rule(const AdamRule& rule, float rate)
+  explicit Rule(const AdamRule& rule, Scalar rate)
       : keep1(rule.beta1),
         take1(1.0f - rule.beta1),
         keep2(rule.beta2),
@@ -19,7 +19,7 @@ struct Rule {
         bias2(rule.inverse_bias2),
         eps(rule.eps) {}
 
-  void step(Vec grad, float* param, float* m, float* v) const {
+  void step(Vec grad, Scalar* param, Scalar* m, Scalar* v) const {
     const Vec first = fma(keep1, load(m), take1 * grad), second = fma(keep2, load(v), take2 * grad * grad);
     store(m, first);
     store(v, second);
@@ -27,7 +27,7 @@ struct Rule {
   }
 
   // Only the lanes of `moves`; the others keep what they have, whatever their gradient is.
-  void step(Vec grad, Mask moves, float* param, float* m, float* v) const {
+  void step(Vec grad, Mask moves, Scalar* param, Scalar* m, Scalar* v) const {
     const Vec m0 = load(m), v0 = load(v), p0 = load(param);
     const Vec first = fma(keep1, m0, take1 * grad), second = fma(keep2, v0, take2 * grad * grad);
     store(m, select(moves, first, m0));
@@ -38,12 +38,12 @@ struct Rule {
 
 // Less than a vector of parameters, in lanes of its own.
 struct Rest {
-  float grad[kWidth] = {}, param[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {};
+  Scalar grad[kWidth] = {}, param[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {};
 };
 
-void step_rest(const Rule& rule, const float* grad, size_t count, float* param, float* m, float* v) {
+void step_rest(const Rule& rule, const Scalar* grad, size_t count, Scalar* param, Scalar* m, Scalar* v) {
   Rest rest;
-  const size_t bytes = sizeof(float) * count;
+  const size_t bytes = sizeof(Scalar) * count;
   std::memcpy(rest.grad, grad, bytes);
   std::memcpy(rest.param, param, bytes);
   std::memcpy(rest.m, m, bytes);
@@ -55,7 +55,7 @@ void step_rest(const Rule& rule, const float* grad, size_t count, float* param, 
 }
 
 // Elements begin..end share one rate.
-void step_range(const AdamStep& step, float rate, size_t begin, size_t end) {
+void step_range(const AdamStep& step, Scalar rate, size_t begin, size_t end) {
   const Rule rule(step.rule, rate);
   size_t i = begin;
   for (; i + kWidth <= end; i += kWidth) rule.step(load(step.grad + i), step.param + i, step.m + i, step.v + i);
@@ -72,41 +72,43 @@ void adam(const AdamStep& step, size_t begin, size_t end) {
     if (!step.row_rates)
       while (next * step.columns < end && (step.touched[next] != 0) == (step.touched[row] != 0)) ++next;
     const size_t stop = next * step.columns < end ? next * step.columns : end;
-    if (!step.touched || step.touched[row]) step_range(step, step.row_rates ? step.row_rates[row] : step.rate, begin, stop);
+    if (!step.touched || step.touched[row])
+      step_range(step, step.row_rates ? step.row_rates[row] : step.rate, begin, stop);
     begin = stop;
   }
 }
 
-void adam_outer(const AdamOuter& step, size_t begin, size_t end, float* buffer) {
+void adam_outer(const AdamOuter& step, size_t begin, size_t end, Scalar* buffer) {
   const Rule rule(step.rule, step.rate);
-  const size_t size = step.size, count = end - begin;
-  float *moves = buffer, *grad = buffer + count + kWidth;  // the latter [batch], each padded to whole vectors
-  const size_t room = count + kWidth;
-  std::memset(buffer, 0, sizeof(float) * room * (step.batch + 1));
-  for (size_t i = 0; i < count; ++i)
-    moves[i] = !step.touched || step.touched[(begin + i) / step.columns] ? 1.0f : 0.0f;
+  const size_t size = step.size, count = end - begin, room = count + kWidth;
+  Scalar *moves = buffer, *pull = buffer + room, *grad = buffer + 2 * room;  // the last [batch][room]
+  std::memset(buffer, 0, sizeof(Scalar) * room * (step.batch + 2));
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = (begin + i) / step.columns;
+    moves[i] = !step.touched || step.touched[at] ? 1.0f : 0.0f;
+    pull[i] = step.pull ? step.pull[at] : 0.0f;
+  }
   for (int b = 0; b < step.batch; ++b)
-    std::memcpy(grad + b * room, step.grad + b * size + begin, sizeof(float) * count);
+    std::memcpy(grad + b * room, step.grad + b * size + begin, sizeof(Scalar) * count);
   for (int k = 0; k < step.bases; ++k) {
     const size_t row = k * size + begin;
-    const auto outer = [&](size_t i) {
-      Vec total(0.0f);
+    const auto move = [&](size_t i, Scalar* param, Scalar* m, Scalar* v) {
+      const Mask moving = load(moves + i) > Vec(0.0f);
+      if (!bits(moving)) return;
+      Vec total = load(pull + i) * load(param);
       for (int b = 0; b < step.batch; ++b)
         total = fma(Vec(step.weights[b * step.bases + k]), load(grad + b * room + i), total);
-      return total;
+      rule.step(total, moving, param, m, v);
     };
     size_t i = 0;
-    for (; i + kWidth <= count; i += kWidth) {
-      const Mask moving = load(moves + i) > Vec(0.0f);
-      if (bits(moving)) rule.step(outer(i), moving, step.param + row + i, step.m + row + i, step.v + row + i);
-    }
+    for (; i + kWidth <= count; i += kWidth) move(i, step.param + row + i, step.m + row + i, step.v + row + i);
     if (i == count) continue;
     Rest rest;
-    const size_t bytes = sizeof(float) * (count - i);
+    const size_t bytes = sizeof(Scalar) * (count - i);
     std::memcpy(rest.param, step.param + row + i, bytes);
     std::memcpy(rest.m, step.m + row + i, bytes);
     std::memcpy(rest.v, step.v + row + i, bytes);
-    rule.step(outer(i), load(moves + i) > Vec(0.0f), rest.param, rest.m, rest.v);
+    move(i, rest.param, rest.m, rest.v);
     std::memcpy(step.param + row + i, rest.param, bytes);
     std::memcpy(step.m + row + i, rest.m, bytes);
     std::memcpy(step.v + row + i, rest.v, bytes);

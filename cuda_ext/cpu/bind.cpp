@@ -7,12 +7,12 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-void load_corners(const float* vertices, const int64_t* triangles, int first, int end, Vec corner[3][3]) {
-  float lanes[9][kWidth];
+void load_corners(const Scalar* vertices, const int64_t* triangles, int first, int end, Vec corner[3][3]) {
+  Scalar lanes[9][kWidth];
   for (int lane = 0; lane < kWidth; ++lane) {
     const int row = first + lane < end ? first + lane : end - 1;
     for (int k = 0; k < 3; ++k) {
-      const float* vertex = vertices + 3 * triangles[3 * static_cast<size_t>(row) + k];
+      const Scalar* vertex = vertices + 3 * triangles[3 * static_cast<size_t>(row) + k];
       for (int axis = 0; axis < 3; ++axis) lanes[3 * k + axis][lane] = vertex[axis];
     }
   }
@@ -30,9 +30,9 @@ Bound<Vec> load_bound(const BindInputs& in, int first, int end) {
 }
 
 // Adds the lanes that stand for Gaussians of their own (not for a repeated last one) to the bones' gradient.
-void add_bones(const RigGrad<Vec>& grad, Mask used, float* total) {
+void add_bones(const RigGrad<Vec>& grad, Mask used, Scalar* total) {
   for (int bone = 0; bone < 2; ++bone) {
-    float* out = total + bone * (kBoneGrad / 2);
+    Scalar* out = total + bone * (kBoneGrad / 2);
     for (int k = 0; k < 9; ++k) out[k] += sum(keep(used, grad.rotation[bone][k]));
     for (int k = 0; k < 3; ++k) out[9 + k] += sum(keep(used, grad.translation[bone][k]));
     for (int k = 0; k < 4; ++k) out[12 + k] += sum(keep(used, grad.bone_quat[bone][k]));
@@ -40,20 +40,20 @@ void add_bones(const RigGrad<Vec>& grad, Mask used, float* total) {
 }
 
 Mask used_lanes(int first, int end) {
-  float lanes[kWidth];
+  Scalar lanes[kWidth];
   for (int lane = 0; lane < kWidth; ++lane) lanes[lane] = first + lane < end ? 1.0f : 0.0f;
   return load(lanes) > Vec(0.0f);
 }
 
 template <int stride>
-void load_or_zero(const float* source, int first, int end, Vec* out) {
+void load_or_zero(const Scalar* source, int first, int end, Vec* out) {
   if (source) return load_rows<stride>(source, first, end, out);
   for (int k = 0; k < stride; ++k) out[k] = Vec(0.0f);
 }
 
 }  // namespace
 
-void bind_image(const Bones& bones, const BindInputs& in, int count, float* means, float* quats) {
+void bind_image(const Bones& bones, const BindInputs& in, int count, Scalar* means, Scalar* quats) {
   parallel_ranges(count, kBindChunk, [&](int begin, int end) {
     for (int first = begin; first < end; first += kWidth) {
       Rigged<Vec> rigged;
@@ -67,8 +67,8 @@ void bind_image(const Bones& bones, const BindInputs& in, int count, float* mean
 
 void bind_image_backward(const Bones& bones, const BindInputs& in, int count, const BindGradients& grads) {
   parallel_ranges(count, kBindChunk, [&](int begin, int end) {
-    float* total = grads.bones + static_cast<size_t>(begin / kBindChunk) * kBoneGrad;
-    std::memset(total, 0, sizeof(float) * kBoneGrad);
+    Scalar* total = grads.bones + static_cast<size_t>(begin / kBindChunk) * kBoneGrad;
+    std::memset(total, 0, sizeof(Scalar) * kBoneGrad);
     for (int first = begin; first < end; first += kWidth) {
       const Bound<Vec> bound = load_bound(in, first, end);
       Rigged<Vec> rigged;

@@ -7,9 +7,9 @@ namespace HEADSPLAT_LEVEL {
 namespace {
 
 struct Single {
-  using Number = float;
-  static Vec read(const float* p) { return load(p); }
-  static float one(float value) { return value; }
+  using Number = Scalar;
+  static Vec read(const Scalar* p) { return load(p); }
+  static Scalar one(Scalar value) { return value; }
 };
 
 struct Half {
@@ -19,7 +19,7 @@ struct Half {
 };
 
 template <class Format>
-void add_scaled(const typename Format::Number* source, float weight, size_t count, float* out) {
+void add_scaled(const typename Format::Number* source, Scalar weight, size_t count, Scalar* out) {
   const Vec factor(weight);
   size_t i = 0;
   for (; i + kWidth <= count; i += kWidth) store(out + i, fma(factor, Format::read(source + i), load(out + i)));
@@ -27,7 +27,7 @@ void add_scaled(const typename Format::Number* source, float weight, size_t coun
 }
 
 template <class Format>
-float dot(const typename Format::Number* basis, const float* grad, size_t count) {
+Scalar dot(const typename Format::Number* basis, const Scalar* grad, size_t count) {
   Vec sums[4] = {Vec(0.0f), Vec(0.0f), Vec(0.0f), Vec(0.0f)};
   size_t i = 0;
   for (; i + 4 * kWidth <= count; i += 4 * kWidth)
@@ -35,31 +35,32 @@ float dot(const typename Format::Number* basis, const float* grad, size_t count)
       const size_t at = i + part * kWidth;
       sums[part] = fma(Format::read(basis + at), load(grad + at), sums[part]);
     }
-  float total = sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  Scalar total = sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (; i < count; ++i) total += Format::one(basis[i]) * grad[i];
   return total;
 }
 
 template <class Format>
-void blend_as(const BlendInputs& in, size_t begin, size_t end, float* out) {
+void blend_as(const BlendInputs& in, size_t begin, size_t end, Scalar* out) {
   const auto* basis = static_cast<const typename Format::Number*>(in.basis);
   for (int b = 0; b < in.batch; ++b) {
-    float* target = out + b * in.size + begin;
+    Scalar* target = out + b * in.size + begin;
     if (in.base) {
-      std::memcpy(target, in.base + begin, sizeof(float) * (end - begin));
+      std::memcpy(target, in.base + begin, sizeof(Scalar) * (end - begin));
     } else {
-      std::memset(target, 0, sizeof(float) * (end - begin));
+      std::memset(target, 0, sizeof(Scalar) * (end - begin));
     }
   }
   for (int k = 0; k < in.bases; ++k)
     for (int b = 0; b < in.batch; ++b) {
-      const float weight = in.weights[b * in.bases + k];
-      if (weight != 0.0f) add_scaled<Format>(basis + k * in.size + begin, weight, end - begin, out + b * in.size + begin);
+      const Scalar weight = in.weights[b * in.bases + k];
+      if (weight != 0.0f)
+        add_scaled<Format>(basis + k * in.size + begin, weight, end - begin, out + b * in.size + begin);
     }
 }
 
 template <class Format>
-void dots_as(const BlendInputs& in, const float* grad, size_t begin, size_t end, float* sums) {
+void dots_as(const BlendInputs& in, const Scalar* grad, size_t begin, size_t end, Scalar* sums) {
   const auto* basis = static_cast<const typename Format::Number*>(in.basis);
   for (int k = 0; k < in.bases; ++k)
     for (int b = 0; b < in.batch; ++b)
@@ -68,11 +69,11 @@ void dots_as(const BlendInputs& in, const float* grad, size_t begin, size_t end,
 
 }  // namespace
 
-void blend_range(const BlendInputs& in, size_t begin, size_t end, float* out) {
+void blend_range(const BlendInputs& in, size_t begin, size_t end, Scalar* out) {
   in.half ? blend_as<Half>(in, begin, end, out) : blend_as<Single>(in, begin, end, out);
 }
 
-void blend_dots(const BlendInputs& in, const float* grad, size_t begin, size_t end, float* sums) {
+void blend_dots(const BlendInputs& in, const Scalar* grad, size_t begin, size_t end, Scalar* sums) {
   in.half ? dots_as<Half>(in, grad, begin, end, sums) : dots_as<Single>(in, grad, begin, end, sums);
 }
 

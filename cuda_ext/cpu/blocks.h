@@ -30,20 +30,20 @@ struct Ellipse {
   }
 };
 
-// Bit column * rows + row is set when that rectangle of a grid four wide, each 4 x height pixels, with the grid's corner
-// at (left, top), may hold a pixel centre inside the ellipse.
+// Bit column * rows + row is set when that rectangle of a grid four wide, each 4 x height pixels, with the grid's
+// corner at (left, top), may hold a pixel centre inside the ellipse.
 template <int rows, int height>
-inline uint32_t touched_strips(const Splat& s, float left, float top) {
+inline uint32_t touched_strips(const Splat& s, Scalar left, Scalar top) {
   const Ellipse ellipse(s);
-  const float first_x = left + 0.5f - s.x, first_y = top + 0.5f - s.y;
+  const Scalar first_x = left + 0.5f - s.x, first_y = top + 0.5f - s.y;
   constexpr uint32_t lanes = rows < kWidth ? (1u << rows) - 1u : ~0u;
   uint32_t mask = 0;
   for (int part = 0; part < rows; part += kWidth) {
-    const Vec y0 = fma(load(kLane + part), Vec(static_cast<float>(height)), Vec(first_y));
+    const Vec y0 = fma(load(kLane + part), Vec(static_cast<Scalar>(height)), Vec(first_y));
     Vec from, to;
-    const Mask meets = ellipse.span(y0, y0 + Vec(static_cast<float>(height - 1)), from, to);
+    const Mask meets = ellipse.span(y0, y0 + Vec(static_cast<Scalar>(height - 1)), from, to);
     for (int column = 0; column < 4; ++column) {
-      const float x0 = first_x + static_cast<float>(4 * column);
+      const Scalar x0 = first_x + static_cast<Scalar>(4 * column);
       const Mask touches = meets & (to >= Vec(x0)) & (Vec(x0 + 3.0f) >= from);
       mask |= (bits(touches) & lanes) << (column * rows + part);
     }

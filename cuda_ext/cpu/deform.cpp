@@ -6,17 +6,17 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-constexpr float kShConstant = 0.28209479177387814f;  // Y_0
+constexpr Scalar kShConstant = Scalar(0.28209479177387814);  // Y_0
 
 // e^x, limited to the range of floats.
 inline Vec exp_of(Vec x) { return exp2(smaller(larger(x * Vec(kLog2E), Vec(-126.0f)), Vec(126.0f))); }
 
 inline Vec sigmoid_of(Vec x) { return Vec(1.0f) / (Vec(1.0f) + exp_of(Vec(0.0f) - x)); }
 
-inline Mask lanes_below(int first, int end) { return Vec(static_cast<float>(end - first)) > load(kLane); }
+inline Mask lanes_below(int first, int end) { return Vec(static_cast<Scalar>(end - first)) > load(kLane); }
 
 // Offsets of kWidth Gaussians from `first` on in real units; zero beyond those that carry any.
-void load_extra(const DeformShape& shape, const float* extra, int first, Vec* out) {
+void load_extra(const DeformShape& shape, const Scalar* extra, int first, Vec* out) {
   for (int k = 0; k < kDeformChannels; ++k) out[k] = Vec(0.0f);
   if (first >= shape.moved) return;
   load_rows<kDeformChannels>(extra, first, shape.moved, out);

@@ -14,7 +14,7 @@ namespace headsplat {
 constexpr int kTile = 16;     // pixels; a tile is kTile x kTile
 constexpr int kMoments = 16;  // floats from one (splat, tile) pair's gradients to the next
 constexpr int kMomentsUsed = 10;
-constexpr uint32_t kStopEvery = 8;                      // splats between two looks at whether a strip is opaque
+constexpr uint32_t kStopEvery = 8;                 // splats between two looks at whether a strip is opaque
 constexpr int kMaxChunks = 64;                     // runs of splats that are tiled side by side
 constexpr size_t kMaxInstances = size_t(1) << 25;  // (splat, tile) pairs of one image
 constexpr uint32_t kHidden = 0xffffffffu;
@@ -23,12 +23,12 @@ constexpr uint32_t kHidden = 0xffffffffu;
 // alpha meets the cutoff; on the row dy its middle is lean * dy and its half width
 // half_row * sqrt(1 - (dy inverse_extent_y)^2), and its rightmost point lies on the row turn_y.
 struct alignas(64) Splat {
-  float x, y;     // pixels
-  float a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
-  float log2_opacity;
-  float red, green, blue, depth;
-  float lean, half_row, turn_y, inverse_extent_y;  // 1, pixels, pixels, 1/pixels
-  float extent_x, extent_y;                        // half the ellipse's bounding box, pixels
+  Scalar x, y;     // pixels
+  Scalar a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
+  Scalar log2_opacity;
+  Scalar red, green, blue, depth;
+  Scalar lean, half_row, turn_y, inverse_extent_y;  // 1, pixels, pixels, 1/pixels
+  Scalar extent_x, extent_y;                        // half the ellipse's bounding box, pixels
 };
 
 // Grow-only memory aligned for any vector; contents are not kept when it grows.
@@ -80,44 +80,51 @@ struct Scratch {
   Buffer histogram;          // uint32 [chunks][tiles]
   Buffer pairs[kMaxChunks];  // tile numbers in the order they are found
   int chunks = 0;
-  Buffer moments;  // float [instances][kMoments]
-  Buffer weights;  // float [instances]
+  Buffer moments;  // Scalar [instances][kMoments]
+  Buffer weights;  // Scalar [instances]
 };
 
 struct GaussianInputs {
-  const float *means, *quats, *scales, *opacities;  // [count,3] [count,4] [count,3] [count]
-  const float* colors;                              // [count,3], or coefficients [count,sh_terms,3]
-  int sh_terms;                                     // 0 for plain colours, else 1, 4, 9 or 16
+  const Scalar *means, *quats, *scales, *opacities;  // [count,3] [count,4] [count,3] [count]
+  const Scalar* colors;                              // [count,3], or coefficients [count,sh_terms,3]
+  int sh_terms;                                      // 0 for plain colours, else 1, 4, 9 or 16
   // Numbers of one Gaussian in `colors`.
   size_t color_size() const { return 3 * static_cast<size_t>(sh_terms ? sh_terms : 1); }
 };
 
 struct GaussianGradients {
-  float *means, *quats, *scales, *opacities, *colors;
+  Scalar *means, *quats, *scales, *opacities, *colors;
 };
 
 struct Pictures {
-  float *rgb, *alpha, *depth;  // [H,W,3] [H,W] [H,W]; depth may be null
-  float* weights;              // [instances] or null
+  Scalar *rgb, *alpha, *depth;  // [H,W,3] [H,W] [H,W]; depth may be null
+  Scalar* weights;              // [instances] or null
 };
 
 struct PictureGradients {
-  const float *rgb, *alpha, *depth;                 // outputs of the forward pass; depth only beside grad_depth
-  const float *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
+  const Scalar *rgb, *alpha, *depth;                 // outputs of the forward pass; depth only beside grad_depth
+  const Scalar *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
 };
 
 constexpr int kSsimMargin = 32;  // floats of zeros on both sides of a row buffer
 constexpr int kSsimPlanes = 5;   // row buffers a thread needs
 
-// One image pair, [height][3 width] floats each.
+// Floats begin..end of a row; none when end <= begin.
+struct RowSpan {
+  int begin, end;
+};
+
+// One image pair, [height][3 width] floats each. Windows in which the images are the same have an SSIM of one and no
+// gradient; `spans` says of each row what may differ, first of the images, then of the windows.
 struct SsimImage {
-  const float *a, *b;
-  const float* zeros;  // [3 width]
+  const Scalar *a, *b;
+  const Scalar* zeros;  // [3 width]
   int height, width;
-  float* row_sums;  // [height]
-  float* partials;  // [height][3][3 width] derivatives by blurred a, a^2 and ab, or null
-  float* grad;      // [height][3 width] of the mean by a
-  float scale;      // one over the number of values
+  RowSpan *differing, *spans;  // [height]
+  Scalar* row_sums;            // [height]
+  Scalar* partials;            // [height][3][3 width] derivatives by blurred a, a^2 and ab, or null
+  Scalar* grad;                // [height][3 width] of the mean by a
+  Scalar scale;                // one over the number of values
 };
 
 constexpr int kBindChunk = 1024;  // Gaussians whose part in the bones' gradient is summed together
@@ -125,59 +132,60 @@ constexpr int kBoneGrad = 32;     // floats of it: for each bone rotation 9, tra
 
 // One image's Gaussians on their triangles; arrays as in avatar.ops.bind.
 struct BindInputs {
-  const float* vertices;                       // [V,3]
-  const int64_t* triangles;                    // [N,3]
-  const float *bary, *offsets, *quats, *skin;  // [N,3] [N,3] [N,4] [N]
+  const Scalar* vertices;                       // [V,3]
+  const int64_t* triangles;                     // [N,3]
+  const Scalar *bary, *offsets, *quats, *skin;  // [N,3] [N,3] [N,4] [N]
 };
 
 struct BindGradients {
-  const float *means, *world_quats;  // [N,3] [N,4] given, either may be null
-  float *offsets, *quats;            // [N,3] [N,4]
-  float* corners;                    // [N,3,3] or null
-  float* bones;                      // [ceil(N / kBindChunk), kBoneGrad]
+  const Scalar *means, *world_quats;  // [N,3] [N,4] given, either may be null
+  Scalar *offsets, *quats;            // [N,3] [N,4]
+  Scalar* corners;                    // [N,3,3] or null
+  Scalar* bones;                      // [ceil(N / kBindChunk), kBoneGrad]
 };
 
 // Coefficients [count,terms,3] and the rotations [count,4] that carry them along.
 struct ShRotation {
   int terms;
-  const float *sh, *quats;
-  float* out;             // forward
-  const float* grad;      // backward: given, by `out`
-  float *grad_sh, *grad_quats;
+  const Scalar *sh, *quats;
+  Scalar* out;         // forward
+  const Scalar* grad;  // backward: given, by `out`
+  Scalar *grad_sh, *grad_quats;
 };
 
 struct AdamRule {
-  float beta1, beta2, eps;
-  float inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
+  Scalar beta1, beta2, eps;
+  Scalar inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
 };
 
 // Rows of parameters that may have rates of their own, and rows that stay as they are.
 struct AdamStep {
   AdamRule rule;
-  float *param, *m, *v;
-  const float* grad;
-  const float* row_rates;  // [size / columns], or null for `rate`
-  const uint8_t* touched;  // [size / columns], or null for all
+  Scalar *param, *m, *v;
+  const Scalar* grad;
+  const Scalar* row_rates;  // [size / columns], or null for `rate`
+  const uint8_t* touched;   // [size / columns], or null for all
   size_t size, columns;
-  float rate;
+  Scalar rate;
 };
 
 // A basis [bases][size] whose gradient is the sum over images of weights [batch][bases] times grad [batch][size].
 struct AdamOuter {
   AdamRule rule;
-  float *param, *m, *v;
-  const float *weights, *grad;
+  Scalar *param, *m, *v;
+  const Scalar *weights, *grad;
   const uint8_t* touched;  // [size / columns], or null for all
+  const Scalar* pull;      // [size / columns], times the parameter part of its gradient; or null for none
   int batch, bases;
   size_t size, columns;
-  float rate;
+  Scalar rate;
 };
 
 // out [batch][size] = base + weights [batch][bases] times basis [bases][size], which holds floats or halves.
 struct BlendInputs {
-  const float* base;  // [size], or null for zero
+  const Scalar* base;  // [size], or null for zero
   const void* basis;
-  const float* weights;
+  const Scalar* weights;
   int batch, bases;
   size_t size;
   bool half;
@@ -188,40 +196,40 @@ constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacit
 // `moved` of the `count` Gaussians carry offsets, in units of `units`.
 struct DeformShape {
   int batch, count, moved;
-  float units[kDeformChannels];
+  Scalar units[kDeformChannels];
 };
 
 struct DeformInputs {
-  const float *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
-  const float* extra;                                                    // [B,moved,kDeformChannels]
+  const Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
+  const Scalar* extra;                                                    // [B,moved,kDeformChannels]
 };
 
 struct DeformOutputs {
-  float *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
+  Scalar *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
 };
 
 struct DeformForward {
-  const float *scales, *opacities;  // outputs of the forward pass
+  const Scalar *scales, *opacities;  // outputs of the forward pass
 };
 
 struct DeformGradients {
-  const float *offsets, *quats, *scales, *opacities, *sh;
+  const Scalar *offsets, *quats, *scales, *opacities, *sh;
 };
 
 struct DeformSums {
-  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
+  Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
 };
 
 // One image of the photometric loss; pictures are interleaved, [height][3 width].
 struct LossImage {
-  const float *rgb, *alpha;
+  const Scalar *rgb, *alpha;
   const uint8_t *truth, *matte;
-  const float* background;  // [3]
+  const Scalar* background;  // [3]
   int height, width;
-  float ssim_weight, mask_weight;
-  float *picture, *target;  // composed here
-  float* row_sums;          // [height][3]: absolute and squared differences, absolute difference of the alphas
-  float *grad_rgb, *grad_alpha;
+  Scalar ssim_weight, mask_weight;
+  Scalar *picture, *target;  // composed here
+  Scalar* row_sums;          // [height][3]: absolute and squared differences, absolute difference of the alphas
+  Scalar *grad_rgb, *grad_alpha;
 };
 
 constexpr int kLossPlanes = 7;  // padded rows of 3 width floats a thread needs
@@ -229,49 +237,55 @@ constexpr int kLossPlanes = 7;  // padded rows of 3 width floats a thread needs
 struct Kernels {
   const char* name;
   void (*project)(Frame&, const GaussianInputs&);
-  void (*project_backward)(const Frame&, const GaussianInputs&, const float* moments, const GaussianGradients&);
+  void (*project_backward)(const Frame&, const GaussianInputs&, const Scalar* moments, const GaussianGradients&);
   void (*assign_tiles)(Frame&, Scratch&);
   void (*rasterize)(Frame&, const Pictures&);
-  void (*rasterize_backward)(const Frame&, const PictureGradients&, float* moments);
-  void (*bind_image)(const Bones&, const BindInputs&, int count, float* means, float* quats);
+  void (*rasterize_backward)(const Frame&, const PictureGradients&, Scalar* moments);
+  void (*bind_image)(const Bones&, const BindInputs&, int count, Scalar* means, Scalar* quats);
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
   void (*rotate_sh)(const ShRotation&, int begin, int end);
   void (*rotate_sh_backward)(const ShRotation&, int begin, int end);
-  void (*ssim_rows)(const SsimImage&, int begin, int end, float* buffer);
-  void (*ssim_rows_backward)(const SsimImage&, int begin, int end, float* buffer);
+  void (*ssim_differing)(const SsimImage&, int begin, int end);
+  void (*ssim_rows)(const SsimImage&, int begin, int end, Scalar* buffer);
+  void (*ssim_rows_backward)(const SsimImage&, int begin, int end, Scalar* buffer);
   void (*adam)(const AdamStep&, size_t begin, size_t end);
-  void (*adam_outer)(const AdamOuter&, size_t begin, size_t end, float* buffer);
-  void (*blend_range)(const BlendInputs&, size_t begin, size_t end, float* out);
-  void (*blend_dots)(const BlendInputs&, const float* grad, size_t begin, size_t end, float* sums);
+  void (*adam_outer)(const AdamOuter&, size_t begin, size_t end, Scalar* buffer);
+  void (*blend_range)(const BlendInputs&, size_t begin, size_t end, Scalar* out);
+  void (*blend_dots)(const BlendInputs&, const Scalar* grad, size_t begin, size_t end, Scalar* sums);
   void (*deform_range)(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
   void (*deform_range_backward)(const DeformShape&, const DeformForward&, const DeformGradients&, int begin, int end,
                                 const DeformSums&);
-  void (*compose_rows)(const LossImage&, int begin, int end, float* buffer);
+  void (*compose_rows)(const LossImage&, int begin, int end, Scalar* buffer);
   void (*loss_rows_backward)(const LossImage&, int begin, int end);
 };
 
 namespace HEADSPLAT_LEVEL {
 void project_frame(Frame&, const GaussianInputs&);
-void project_frame_backward(const Frame&, const GaussianInputs&, const float* moments, const GaussianGradients&);
+void project_frame_backward(const Frame&, const GaussianInputs&, const Scalar* moments, const GaussianGradients&);
 void assign_tiles(Frame&, Scratch&);
 void rasterize(Frame&, const Pictures&);
-void rasterize_backward(const Frame&, const PictureGradients&, float* moments);
-void bind_image(const Bones&, const BindInputs&, int count, float* means, float* quats);
+void rasterize_backward(const Frame&, const PictureGradients&, Scalar* moments);
+void bind_image(const Bones&, const BindInputs&, int count, Scalar* means, Scalar* quats);
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
 void rotate_sh(const ShRotation&, int begin, int end);
 void rotate_sh_backward(const ShRotation&, int begin, int end);
-void ssim_rows(const SsimImage&, int begin, int end, float* buffer);
-void ssim_rows_backward(const SsimImage&, int begin, int end, float* buffer);
+void ssim_differing(const SsimImage&, int begin, int end);
+void ssim_rows(const SsimImage&, int begin, int end, Scalar* buffer);
+void ssim_rows_backward(const SsimImage&, int begin, int end, Scalar* buffer);
 void adam(const AdamStep&, size_t begin, size_t end);
-void adam_outer(const AdamOuter&, size_t begin, size_t end, float* buffer);
-void blend_range(const BlendInputs&, size_t begin, size_t end, float* out);
-void blend_dots(const BlendInputs&, const float* grad, size_t begin, size_t end, float* sums);
+void adam_outer(const AdamOuter&, size_t begin, size_t end, Scalar* buffer);
+void blend_range(const BlendInputs&, size_t begin, size_t end, Scalar* out);
+void blend_dots(const BlendInputs&, const Scalar* grad, size_t begin, size_t end, Scalar* sums);
 void deform_range(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
 void deform_range_backward(const DeformShape&, const DeformForward&, const DeformGradients&, int begin, int end,
                            const DeformSums&);
-void compose_rows(const LossImage&, int begin, int end, float* buffer);
+void compose_rows(const LossImage&, int begin, int end, Scalar* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
 }  // namespace HEADSPLAT_LEVEL
+
+// Asks the C library to hand freed memory out again instead of returning it to the system: fresh pages are cleared by
+// the kernel, which takes longer than what is computed in them. Only glibc needs to be asked.
+void keep_freed_memory();
 
 // Makes room for `frame.instances` pairs; what was there is lost.
 void reserve_instances(Frame& frame);

@@ -19,6 +19,7 @@ const Kernels table = {
     bind_image_backward,
     rotate_sh,
     rotate_sh_backward,
+    ssim_differing,
     ssim_rows,
     ssim_rows_backward,
     adam,

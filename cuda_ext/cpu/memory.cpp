@@ -2,6 +2,10 @@
 #include <cstring>
 #include <new>
 
+#if defined(__linux__)
+#include <malloc.h>
+#endif
+
 #include "kernels.h"
 
 namespace headsplat {
@@ -41,6 +45,13 @@ void* Buffer::reserve(size_t bytes, bool keep) {
   memory_ = memory;
   capacity_ = wanted;
   return memory_;
+}
+
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
 }
 
 }  // namespace headsplat

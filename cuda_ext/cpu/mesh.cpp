@@ -29,7 +29,7 @@ void cross(const double* a, const double* b, double* out) {
 }
 
 // Inverse of a 3x3 matrix, row-major; not finite when it has none.
-void invert(const float* m, double* out) {
+void invert(const Scalar* m, double* out) {
   double row[3][3], columns[3][3];
   for (int k = 0; k < 9; ++k) row[k / 3][k % 3] = m[k];
   for (int k = 0; k < 3; ++k) cross(row[(k + 1) % 3], row[(k + 2) % 3], columns[k]);
@@ -44,7 +44,7 @@ int limited(double value, int lowest, int highest) {
 }
 
 // Pixels whose centres may see the triangle; all of them when it reaches behind the near plane.
-void bound(const MeshView& view, const float* K, const double corner[3][3], Triangle& t) {
+void bound(const MeshView& view, const Scalar* K, const double corner[3][3], Triangle& t) {
   constexpr double kSlack = 1e-3;
   double low[2], high[2];
   int before = 0;
@@ -70,7 +70,7 @@ void bound(const MeshView& view, const float* K, const double corner[3][3], Tria
   t.y1 = limited(std::ceil(high[1] - 0.5 + kSlack), -1, view.height - 1);
 }
 
-Triangle set_up(const MeshView& view, const float* vertices, const int64_t* face, const float* K,
+Triangle set_up(const MeshView& view, const Scalar* vertices, const int64_t* face, const Scalar* K,
                 const double* inverse) {
   Triangle t{};
   t.x1 = -1;
@@ -93,8 +93,8 @@ struct Canvas {
   const MeshView& view;
   const std::vector<Triangle>& triangles;
   int32_t* face;
-  float* bary;
-  float* depth;
+  Scalar* bary;
+  Scalar* depth;
 };
 
 void draw_row(const Canvas& canvas, int index, int y, double* nearest) {
@@ -112,11 +112,11 @@ void draw_row(const Canvas& canvas, int index, int y, double* nearest) {
     if (!(depth > canvas.view.near_z && depth < nearest[x])) continue;
     nearest[x] = depth;
     canvas.face[row + x] = index;
-    canvas.depth[row + x] = static_cast<float>(depth);
-    float* bary = canvas.bary + 3 * (row + x);
-    bary[0] = static_cast<float>(a * depth);
-    bary[1] = static_cast<float>(b * depth);
-    bary[2] = static_cast<float>(c * depth);
+    canvas.depth[row + x] = static_cast<Scalar>(depth);
+    Scalar* bary = canvas.bary + 3 * (row + x);
+    bary[0] = static_cast<Scalar>(a * depth);
+    bary[1] = static_cast<Scalar>(b * depth);
+    bary[2] = static_cast<Scalar>(c * depth);
   }
 }
 
@@ -142,13 +142,13 @@ void draw_band(const Canvas& canvas, int first, int last) {
 
 }  // namespace
 
-void draw_mesh(const MeshView& view, const float* vertices, const int64_t* faces, const float* intrinsics,
+void draw_mesh(const MeshView& view, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
                const MeshPictures& out) {
   std::vector<Triangle> triangles(view.faces);
   const size_t pixels = static_cast<size_t>(view.width) * view.height;
   for (int b = 0; b < view.batch; ++b) {
-    const float* K = intrinsics + 9 * b;
-    const float* points = vertices + static_cast<size_t>(b) * view.vertices * 3;
+    const Scalar* K = intrinsics + 9 * b;
+    const Scalar* points = vertices + static_cast<size_t>(b) * view.vertices * 3;
     double inverse[9];
     invert(K, inverse);
     parallel_ranges(view.faces, 1024, [&](int begin, int end) {

@@ -9,15 +9,15 @@ namespace headsplat {
 namespace {
 
 constexpr int kSsimRows = 16;       // rows one task works on
-constexpr int kRotateRun = 1024;     // Gaussians one task works on
+constexpr int kRotateRun = 1024;    // Gaussians one task works on
 constexpr size_t kAdamRun = 16384;  // parameters one task works on
 constexpr size_t kOuterRun = 2048;  // the same for each basis of an outer step
 constexpr size_t kBlendRun = 4096;  // numbers of every basis one task blends: they stay in the L1 cache
 constexpr int kDeformRun = 1024;    // Gaussians one task works on
 
-Bones bones_of(const float* rotations, const float* translations) {
+Bones bones_of(const Scalar* rotations, const Scalar* translations) {
   Bones bones;
-  float side = 0.0f;
+  Scalar side = 0.0f;
   for (int bone = 0; bone < 2; ++bone) {
     for (int k = 0; k < 4; ++k) bones.quat[bone][k] = rotations[4 * bone + k];
     for (int k = 0; k < 3; ++k) bones.translation[bone][k] = translations[3 * bone + k];
@@ -39,7 +39,7 @@ BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
 }
 
 // Sums the chunks' parts in their order and takes the rotation matrices' gradients to the quaternions.
-void finish_bones(const Bones& bones, const float* parts, int chunks, float* rotations, float* translations) {
+void finish_bones(const Bones& bones, const Scalar* parts, int chunks, Scalar* rotations, Scalar* translations) {
   double total[kBoneGrad] = {};
   for (int chunk = 0; chunk < chunks; ++chunk)
     for (int k = 0; k < kBoneGrad; ++k) total[k] += parts[chunk * kBoneGrad + k];
@@ -48,16 +48,16 @@ void finish_bones(const Bones& bones, const float* parts, int chunks, float* rot
     double quat[4], grad[4];
     for (int k = 0; k < 4; ++k) quat[k] = bones.quat[bone][k];
     shared::quat_to_matrix_backward(quat, sums, grad);
-    for (int k = 0; k < 4; ++k) rotations[4 * bone + k] = static_cast<float>(grad[k] + sums[12 + k]);
-    for (int k = 0; k < 3; ++k) translations[3 * bone + k] = static_cast<float>(sums[9 + k]);
+    for (int k = 0; k < 4; ++k) rotations[4 * bone + k] = static_cast<Scalar>(grad[k] + sums[12 + k]);
+    for (int k = 0; k < 3; ++k) translations[3 * bone + k] = static_cast<Scalar>(sums[9 + k]);
   }
 }
 
 // Corner gradients onto the vertices they belong to, in the Gaussians' order.
-void scatter_corners(const BindShape& shape, const int64_t* triangles, const float* corners, float* vertices) {
-  std::memset(vertices, 0, sizeof(float) * 3 * shape.vertices);
+void scatter_corners(const BindShape& shape, const int64_t* triangles, const Scalar* corners, Scalar* vertices) {
+  std::memset(vertices, 0, sizeof(Scalar) * 3 * shape.vertices);
   for (size_t k = 0; k < 3 * static_cast<size_t>(shape.count); ++k) {
-    float* vertex = vertices + 3 * triangles[k];
+    Scalar* vertex = vertices + 3 * triangles[k];
     for (int axis = 0; axis < 3; ++axis) vertex[axis] += corners[3 * k + axis];
   }
 }
@@ -68,20 +68,20 @@ Buffer& thread_memory(int index) {
   return buffers[index];
 }
 
-float* row_buffer(int width) {
+Scalar* row_buffer(int width) {
   const size_t padded = static_cast<size_t>(width) * 3 + 2 * kSsimMargin;
-  float* buffer = thread_memory(0).get<float>(kSsimPlanes * padded);
+  Scalar* buffer = thread_memory(0).get<Scalar>(kSsimPlanes * padded);
   for (int plane = 0; plane < kSsimPlanes; ++plane) {
-    std::memset(buffer + plane * padded, 0, sizeof(float) * kSsimMargin);
-    std::memset(buffer + (plane + 1) * padded - kSsimMargin, 0, sizeof(float) * kSsimMargin);
+    std::memset(buffer + plane * padded, 0, sizeof(Scalar) * kSsimMargin);
+    std::memset(buffer + (plane + 1) * padded - kSsimMargin, 0, sizeof(Scalar) * kSsimMargin);
   }
   return buffer;
 }
 
 }  // namespace
 
-void bind(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
-          float* means, float* quats) {
+void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations, const Scalar* translations,
+          Scalar* means, Scalar* quats) {
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
     kernels().bind_image(bones_of(rotations + 8 * b, translations + 6 * b), image_of(shape, inputs, b), shape.count,
@@ -89,11 +89,12 @@ void bind(const BindShape& shape, const BindInputs& inputs, const float* rotatio
   }
 }
 
-void bind_backward(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
-                   const float* grad_means, const float* grad_quats, const BindOutputs& out) {
+void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations,
+                   const Scalar* translations, const Scalar* grad_means, const Scalar* grad_quats,
+                   const BindOutputs& out) {
   const int chunks = (shape.count + kBindChunk - 1) / kBindChunk;
-  float* parts = thread_memory(1).get<float>(static_cast<size_t>(chunks) * kBoneGrad);
-  float* corners = out.vertices ? thread_memory(2).get<float>(static_cast<size_t>(shape.count) * 9) : nullptr;
+  Scalar* parts = thread_memory(1).get<Scalar>(static_cast<size_t>(chunks) * kBoneGrad);
+  Scalar* corners = out.vertices ? thread_memory(2).get<Scalar>(static_cast<size_t>(shape.count) * 9) : nullptr;
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
     const Bones bones = bones_of(rotations + 8 * b, translations + 6 * b);
@@ -115,26 +116,30 @@ void rotate_sh_backward(const ShRotation& rotation, int count) {
   parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh_backward(rotation, begin, end); });
 }
 
-void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad) {
+void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad) {
   const size_t length = static_cast<size_t>(width) * 3, values = length * height;
-  float* memory = thread_memory(1).get<float>(length + height);
-  std::memset(memory, 0, sizeof(float) * length);
-  float* partials = grad ? thread_memory(2).get<float>(3 * values) : nullptr;
+  Scalar* memory = thread_memory(1).get<Scalar>(length + height);
+  RowSpan* spans = thread_memory(5).get<RowSpan>(2 * static_cast<size_t>(height));
+  std::memset(memory, 0, sizeof(Scalar) * length);
+  Scalar* partials = grad ? thread_memory(2).get<Scalar>(3 * values) : nullptr;
   for (int k = 0; k < batch; ++k) {
     const SsimImage image{a + k * values,
                           b + k * values,
                           memory,
                           height,
                           width,
+                          spans,
+                          spans + height,
                           memory + length,
                           partials,
                           grad ? grad + k * values : nullptr,
-                          1.0f / static_cast<float>(values)};
+                          1.0f / static_cast<Scalar>(values)};
+    parallel_ranges(height, kSsimRows, [&](int begin, int end) { kernels().ssim_differing(image, begin, end); });
     parallel_ranges(height, kSsimRows,
                     [&](int begin, int end) { kernels().ssim_rows(image, begin, end, row_buffer(width)); });
     double total = 0.0;
     for (int y = 0; y < height; ++y) total += image.row_sums[y];
-    mean[k] = static_cast<float>(total / static_cast<double>(values));
+    mean[k] = static_cast<Scalar>(total / static_cast<double>(values));
     if (!grad) continue;
     parallel_ranges(height, kSsimRows,
                     [&](int begin, int end) { kernels().ssim_rows_backward(image, begin, end, row_buffer(width)); });
@@ -143,7 +148,7 @@ void ssim(int batch, int height, int width, const float* a, const float* b, floa
 
 namespace {
 
-LossImage image_of(const PhotometricInputs& all, int b, float* memory, float* grad_rgb, float* grad_alpha) {
+LossImage image_of(const PhotometricInputs& all, int b, Scalar* memory, Scalar* grad_rgb, Scalar* grad_alpha) {
   const size_t pixels = static_cast<size_t>(all.height) * all.width, first = b * pixels;
   return {all.rgb + 3 * first,
           all.alpha + first,
@@ -163,25 +168,26 @@ LossImage image_of(const PhotometricInputs& all, int b, float* memory, float* gr
 
 }  // namespace
 
-void photometric(const PhotometricInputs& inputs, float* loss, float* mse, float* grad_rgb, float* grad_alpha) {
+void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha) {
   const double pixels = static_cast<double>(inputs.height) * inputs.width;
-  float* memory = thread_memory(3).get<float>(6 * static_cast<size_t>(pixels) + 3 * static_cast<size_t>(inputs.height));
+  Scalar* memory =
+      thread_memory(3).get<Scalar>(6 * static_cast<size_t>(pixels) + 3 * static_cast<size_t>(inputs.height));
   const size_t room = kLossPlanes * (3 * static_cast<size_t>(inputs.width) + 16);
   for (int b = 0; b < inputs.batch; ++b) {
     const LossImage image = image_of(inputs, b, memory, grad_rgb, grad_alpha);
     parallel_ranges(inputs.height, kSsimRows, [&](int begin, int end) {
-      kernels().compose_rows(image, begin, end, thread_memory(4).get<float>(room));
+      kernels().compose_rows(image, begin, end, thread_memory(4).get<Scalar>(room));
     });
     double sums[3] = {};
     for (int y = 0; y < inputs.height; ++y)
       for (int k = 0; k < 3; ++k) sums[k] += image.row_sums[3 * static_cast<size_t>(y) + k];
-    float similarity = 1.0f;
+    Scalar similarity = 1.0f;
     if (inputs.ssim_weight != 0.0f)
       ssim(1, inputs.height, inputs.width, image.picture, image.target, &similarity, image.grad_rgb);
-    mse[b] = static_cast<float>(sums[1] / (3.0 * pixels));
-    loss[b] = static_cast<float>((1.0 - inputs.ssim_weight) * sums[0] / (3.0 * pixels) +
-                                 inputs.mask_weight * sums[2] / pixels +
-                                 inputs.ssim_weight * (1.0 - static_cast<double>(similarity)));
+    mse[b] = static_cast<Scalar>(sums[1] / (3.0 * pixels));
+    loss[b] = static_cast<Scalar>((1.0 - inputs.ssim_weight) * sums[0] / (3.0 * pixels) +
+                                  inputs.mask_weight * sums[2] / pixels +
+                                  inputs.ssim_weight * (1.0 - static_cast<double>(similarity)));
     if (!grad_rgb) continue;
     parallel_ranges(inputs.height, kSsimRows,
                     [&](int begin, int end) { kernels().loss_rows_backward(image, begin, end); });
@@ -200,12 +206,12 @@ void adam_outer_step(const AdamOuter& step) {
   const int tasks = static_cast<int>((step.size + kOuterRun - 1) / kOuterRun);
   parallel(tasks, [&](int task) {
     const size_t begin = task * kOuterRun, end = begin + kOuterRun < step.size ? begin + kOuterRun : step.size;
-    float* buffer = thread_memory(0).get<float>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 1));
+    Scalar* buffer = thread_memory(0).get<Scalar>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 2));
     kernels().adam_outer(step, begin, end, buffer);
   });
 }
 
-void blend(const BlendInputs& inputs, float* out) {
+void blend(const BlendInputs& inputs, Scalar* out) {
   const int tasks = static_cast<int>((inputs.size + kBlendRun - 1) / kBlendRun);
   parallel(tasks, [&](int task) {
     const size_t begin = task * kBlendRun, end = begin + kBlendRun;
@@ -213,10 +219,10 @@ void blend(const BlendInputs& inputs, float* out) {
   });
 }
 
-void blend_backward_weights(const BlendInputs& inputs, const float* grad, float* weights) {
+void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scalar* weights) {
   const size_t sums = static_cast<size_t>(inputs.batch) * inputs.bases;
   const int tasks = static_cast<int>((inputs.size + kBlendRun - 1) / kBlendRun);
-  float* parts = thread_memory(1).get<float>(sums * tasks);
+  Scalar* parts = thread_memory(1).get<Scalar>(sums * tasks);
   parallel(tasks, [&](int task) {
     const size_t begin = task * kBlendRun, end = begin + kBlendRun;
     kernels().blend_dots(inputs, grad, begin, end < inputs.size ? end : inputs.size, parts + sums * task);
@@ -224,7 +230,7 @@ void blend_backward_weights(const BlendInputs& inputs, const float* grad, float*
   for (size_t k = 0; k < sums; ++k) {
     double total = 0.0;
     for (int task = 0; task < tasks; ++task) total += parts[sums * task + k];
-    weights[k] = static_cast<float>(total);
+    weights[k] = static_cast<Scalar>(total);
   }
 }
 

@@ -10,33 +10,34 @@ struct BindShape {
 };
 
 // Arrays of the whole batch; `bary`, `skin` and `triangles` of `inputs` are shared by its images.
-void bind(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
-          float* means, float* quats);
+void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations, const Scalar* translations,
+          Scalar* means, Scalar* quats);
 
 // Gradients of the whole batch; `vertices` [B,V,3] may be null.
 struct BindOutputs {
-  float *vertices, *offsets, *quats, *rotations, *translations;
+  Scalar *vertices, *offsets, *quats, *rotations, *translations;
 };
 
-void bind_backward(const BindShape& shape, const BindInputs& inputs, const float* rotations, const float* translations,
-                   const float* grad_means, const float* grad_quats, const BindOutputs& out);
+void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations,
+                   const Scalar* translations, const Scalar* grad_means, const Scalar* grad_quats,
+                   const BindOutputs& out);
 
 // Coefficients of `count` Gaussians carried along by their rotations, and the gradients of both.
 void rotate_sh(const ShRotation& rotation, int count);
 void rotate_sh_backward(const ShRotation& rotation, int count);
 
 // Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient by `a` into `grad`, which may be null.
-void ssim(int batch, int height, int width, const float* a, const float* b, float* mean, float* grad);
+void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad);
 
 void adam_step(const AdamStep& step);
 
 void adam_outer_step(const AdamOuter& step);
 
 // Blended offsets into `out` [batch][size].
-void blend(const BlendInputs& inputs, float* out);
+void blend(const BlendInputs& inputs, Scalar* out);
 
 // Gradient of the weights [batch][bases], given that of the blended offsets [batch][size].
-void blend_backward_weights(const BlendInputs& inputs, const float* grad, float* weights);
+void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scalar* weights);
 
 void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out);
 
@@ -46,12 +47,12 @@ void deform_backward(const DeformShape& shape, const DeformForward& values, cons
 // Arrays of the whole batch as in avatar.ops.photometric; the gradients may both be null.
 struct PhotometricInputs {
   int batch, height, width;
-  const float *rgb, *alpha;
+  const Scalar *rgb, *alpha;
   const uint8_t *truth, *matte;
-  const float* background;  // [batch,3]
-  float ssim_weight, mask_weight;
+  const Scalar* background;  // [batch,3]
+  Scalar ssim_weight, mask_weight;
 };
 
-void photometric(const PhotometricInputs& inputs, float* loss, float* mse, float* grad_rgb, float* grad_alpha);
+void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);
 
 }  // namespace headsplat

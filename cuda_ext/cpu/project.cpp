@@ -23,8 +23,8 @@ Gaussian3<Vec> load_gaussians(const GaussianInputs& in, int first, int count) {
 // The numbers of kWidth splats in the order of struct Splat, and which of them are drawn. With spherical harmonics the
 // colours are left to add_color.
 struct SplatLanes {
-  float field[16][kWidth];
-  float basis[kShTermsMax][kWidth];
+  Scalar field[16][kWidth];
+  Scalar basis[kShTermsMax][kWidth];
   uint32_t drawable;
 };
 
@@ -36,8 +36,8 @@ Mask load_colors(const GaussianInputs& in, int first, int count, SplatLanes& out
   return (color[0] + color[1] + color[2]) * zero == zero;
 }
 
-void store_basis(const View& view, int terms, const Vec mean[3], float (*out)[kWidth]) {
-  float centre[3];
+void store_basis(const View& view, int terms, const Vec mean[3], Scalar (*out)[kWidth]) {
+  Scalar centre[3];
   Vec direction[3];
   camera_centre(view, centre);
   sight_line(centre, mean, direction);
@@ -51,14 +51,14 @@ void store_basis(const View& view, int terms, const Vec mean[3], float (*out)[kW
 // Colour of the Gaussian in one lane from its coefficients; false when it is not finite. Four at a time, the fourth
 // being the next term's first: the compiler makes that one vector.
 template <int terms>
-bool add_color(const SplatLanes& lanes, int lane, const float* sh, Splat& splat) {
-  float color[4] = {0.5f, 0.5f, 0.5f, 0.0f};
+bool add_color(const SplatLanes& lanes, int lane, const Scalar* sh, Splat& splat) {
+  Scalar color[4] = {0.5f, 0.5f, 0.5f, 0.0f};
   for (int d = 0; d < terms - 1; ++d)
     for (int k = 0; k < 4; ++k) color[k] += lanes.basis[d][lane] * sh[3 * d + k];
   for (int k = 0; k < 3; ++k) color[k] += lanes.basis[terms - 1][lane] * sh[3 * terms - 3 + k];
-  splat.red = larger(color[0], 0.0f);
-  splat.green = larger(color[1], 0.0f);
-  splat.blue = larger(color[2], 0.0f);
+  splat.red = larger(color[0], Scalar(0));
+  splat.green = larger(color[1], Scalar(0));
+  splat.blue = larger(color[2], Scalar(0));
   return (color[0] + color[1] + color[2]) * 0.0f == 0.0f;
 }
 
@@ -80,7 +80,7 @@ void fill_lanes(const View& view, const GaussianInputs& in, int first, int count
   store(out.field[4], Vec(0.5f * kLog2E) * p.xx * inverse);
   store(out.field[9], p.depth);
   store(out.field[10], p.xy / p.yy);
-  float drawn[kWidth], half_width[kWidth], half_height[kWidth], half_row[kWidth], turn[kWidth];
+  Scalar drawn[kWidth], half_width[kWidth], half_height[kWidth], half_row[kWidth], turn[kWidth];
   const Vec width = root(p.xx), height = root(p.yy);
   store(drawn, opacity);
   store(half_width, width);
@@ -89,10 +89,10 @@ void fill_lanes(const View& view, const GaussianInputs& in, int first, int count
   store(turn, p.xy / width);
   out.drawable = bits(drawable);
   for (int lane = 0; lane < kWidth; ++lane) {
-    const float log2_opacity = std::log2(drawn[lane]);
-    const float reach = log2_opacity + (view.cutoff ? kLog2Of255 + kReachSlack : kLog2Range);
+    const Scalar log2_opacity = std::log2(drawn[lane]);
+    const Scalar reach = log2_opacity + (view.cutoff ? kLog2Of255 + kReachSlack : kLog2Range);
     if (!(reach > 0.0f)) out.drawable &= ~(1u << lane);
-    const float sigmas = std::sqrt(2.0f * kLn2 * (reach > 0.0f ? reach : 0.0f));
+    const Scalar sigmas = std::sqrt(2.0f * kLn2 * (reach > 0.0f ? reach : 0.0f));
     out.field[5][lane] = log2_opacity;
     out.field[11][lane] = sigmas * half_row[lane];
     out.field[12][lane] = sigmas * turn[lane];
@@ -103,8 +103,8 @@ void fill_lanes(const View& view, const GaussianInputs& in, int first, int count
 }
 
 bool on_screen(const View& view, const Splat& s) {
-  return s.x + s.extent_x > 0.0f && s.y + s.extent_y > 0.0f && s.x - s.extent_x < static_cast<float>(view.width) &&
-         s.y - s.extent_y < static_cast<float>(view.height);
+  return s.x + s.extent_x > 0.0f && s.y + s.extent_y > 0.0f && s.x - s.extent_x < static_cast<Scalar>(view.width) &&
+         s.y - s.extent_y < static_cast<Scalar>(view.height);
 }
 
 }  // namespace
@@ -120,15 +120,16 @@ void project_frame(Frame& frame, const GaussianInputs& in) {
       fill_lanes(view, in, first, count, lanes);
       const int used = end - first < kWidth ? end - first : kWidth;
       for (int lane = 0; lane < used; ++lane) {
-        float row[16];
+        Scalar row[16];
         for (int k = 0; k < 16; ++k) row[k] = lanes.field[k][lane];
         Splat* splat = splats + first + lane;
         std::memcpy(static_cast<void*>(splat), row, sizeof row);
+        const float depth = static_cast<float>(splat->depth);  // whose bits sort like the number
         uint32_t key;
-        std::memcpy(&key, &splat->depth, sizeof key);
+        std::memcpy(&key, &depth, sizeof key);
         bool drawn = (lanes.drawable >> lane & 1u) && on_screen(view, *splat);
         if (drawn && in.sh_terms) {
-          const float* sh = in.colors + in.color_size() * (first + lane);
+          const Scalar* sh = in.colors + in.color_size() * (first + lane);
           with_sh_terms(in.sh_terms, [&](auto known) { drawn = add_color<known.value>(lanes, lane, sh, *splat); });
         }
         keys[first + lane] = drawn ? key : kHidden;
@@ -140,18 +141,18 @@ void project_frame(Frame& frame, const GaussianInputs& in) {
 namespace {
 
 // Sum of a Gaussian's moments over the tiles it touches, always in the same order.
-void add_moments(const Frame& frame, const float* moments, int gaussian, float* total) {
+void add_moments(const Frame& frame, const Scalar* moments, int gaussian, Scalar* total) {
   for (int k = 0; k < kMomentsUsed; ++k) total[k] = 0.0f;
   const uint32_t* slot = frame.slots.data<uint32_t>() + frame.slot_start.data<uint32_t>()[gaussian];
   const uint32_t tiles = frame.slot_count.data<uint32_t>()[gaussian];
   for (uint32_t t = 0; t < tiles; ++t) {
-    const float* one = moments + static_cast<size_t>(slot[t]) * kMoments;
+    const Scalar* one = moments + static_cast<size_t>(slot[t]) * kMoments;
     for (int k = 0; k < kMomentsUsed; ++k) total[k] += one[k];
   }
 }
 
 // Starts fetching the moments of a Gaussian that comes a little later.
-void fetch_moments(const Frame& frame, const float* moments, int gaussian) {
+void fetch_moments(const Frame& frame, const Scalar* moments, int gaussian) {
   const uint32_t* slot = frame.slots.data<uint32_t>() + frame.slot_start.data<uint32_t>()[gaussian];
   const uint32_t tiles = frame.slot_count.data<uint32_t>()[gaussian];
   for (uint32_t t = 0; t < tiles; ++t) prefetch(moments + static_cast<size_t>(slot[t]) * kMoments);
@@ -173,29 +174,29 @@ SplatGrad<Vec> splat_gradient(const Projection<Vec>& p, Vec opacity, const Vec* 
 }
 
 template <int stride>
-void store_kept(float* target, int first, int count, Mask visible, Vec* values) {
+void store_kept(Scalar* target, int first, int count, Mask visible, Vec* values) {
   for (int k = 0; k < stride; ++k) values[k] = keep(visible, values[k]);
   store_rows<stride>(target, first, count, values);
 }
 
 // From the gradient of the colours to that of the coefficients and, along the line of sight, of the means.
 void colors_backward(const Frame& frame, const GaussianInputs& in, int first, int end, uint32_t visible,
-                     const Vec* color, const Vec mean[3], float* grad_sh, Vec grad_mean[3]) {
-  float centre[3], basis[kShTermsMax][kWidth], pull[kShTermsMax][kWidth] = {}, given[3][kWidth];
+                     const Vec* color, const Vec mean[3], Scalar* grad_sh, Vec grad_mean[3]) {
+  Scalar centre[3], basis[kShTermsMax][kWidth], pull[kShTermsMax][kWidth] = {}, given[3][kWidth];
   for (int k = 0; k < 3; ++k) store(given[k], color[k]);
   store_basis(frame.view, in.sh_terms, mean, basis);
   const int lanes = end - first < kWidth ? end - first : kWidth;
   for (int lane = 0; lane < lanes; ++lane) {
     const size_t at = in.color_size() * (first + lane);
     if (!(visible >> lane & 1u)) {
-      std::memset(grad_sh + at, 0, sizeof(float) * in.color_size());
+      std::memset(grad_sh + at, 0, sizeof(Scalar) * in.color_size());
       continue;
     }
     const Splat& splat = frame.splats.data<Splat>()[first + lane];
-    const float red = splat.red > 0.0f ? given[0][lane] : 0.0f, green = splat.green > 0.0f ? given[1][lane] : 0.0f;
-    const float blue = splat.blue > 0.0f ? given[2][lane] : 0.0f;
+    const Scalar red = splat.red > 0.0f ? given[0][lane] : 0.0f, green = splat.green > 0.0f ? given[1][lane] : 0.0f;
+    const Scalar blue = splat.blue > 0.0f ? given[2][lane] : 0.0f;
     for (int d = 0; d < in.sh_terms; ++d) {
-      const float* sh = in.colors + at + 3 * d;
+      const Scalar* sh = in.colors + at + 3 * d;
       pull[d][lane] = red * sh[0] + green * sh[1] + blue * sh[2];
       grad_sh[at + 3 * d] = basis[d][lane] * red;
       grad_sh[at + 3 * d + 1] = basis[d][lane] * green;
@@ -217,14 +218,14 @@ void colors_backward(const Frame& frame, const GaussianInputs& in, int first, in
 
 }  // namespace
 
-void project_frame_backward(const Frame& frame, const GaussianInputs& in, const float* moments,
+void project_frame_backward(const Frame& frame, const GaussianInputs& in, const Scalar* moments,
                             const GaussianGradients& out) {
   const View view = frame.view;
   const int count = frame.count;
   const uint32_t* tiles = frame.slot_count.data<uint32_t>();
   parallel_ranges(count, kGrain, [&, view, count](int begin, int end) {
     for (int first = begin; first < end; first += kWidth) {
-      float rows[kWidth * kMomentsUsed], touched[kWidth];
+      Scalar rows[kWidth * kMomentsUsed], touched[kWidth];
       for (int lane = 0; lane < kWidth; ++lane) {
         const int gaussian = first + lane < end ? first + lane : end - 1;
         if (gaussian + kAhead < end) fetch_moments(frame, moments, gaussian + kAhead);

@@ -36,12 +36,12 @@ inline int lane_of(int x, int y) { return y % kStripRows * 4 + x % 4; }
 
 // Pixel centres of every strip, relative to the tile's first one.
 struct alignas(64) Centres {
-  float x[kStrips][kStrip], y[kStrips][kStrip];
+  Scalar x[kStrips][kStrip], y[kStrips][kStrip];
   constexpr Centres() : x(), y() {
     for (int strip = 0; strip < kStrips; ++strip)
       for (int lane = 0; lane < kStrip; ++lane) {
-        x[strip][lane] = static_cast<float>(strip / kBands * 4 + lane % 4);
-        y[strip][lane] = static_cast<float>(strip % kBands * kStripRows + lane / 4);
+        x[strip][lane] = static_cast<Scalar>(strip / kBands * 4 + lane % 4);
+        y[strip][lane] = static_cast<Scalar>(strip % kBands * kStripRows + lane / 4);
       }
   }
 };
@@ -52,8 +52,8 @@ struct TileSplat {
   Vec x, y, minus_a, minus_b, minus_c, log2_opacity;
 
   TileSplat(const Splat& s, const TileSpan& span)
-      : x(s.x - static_cast<float>(span.x) - 0.5f),
-        y(s.y - static_cast<float>(span.y) - 0.5f),
+      : x(s.x - static_cast<Scalar>(span.x) - 0.5f),
+        y(s.y - static_cast<Scalar>(span.y) - 0.5f),
         minus_a(-s.a),
         minus_b(-s.b),
         minus_c(-s.c),
@@ -67,14 +67,15 @@ struct TileSplat {
 };
 
 struct Limits {
-  Vec weakest, least;  // log2 of alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
+  Vec weakest,
+      least;  // log2 of alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
   explicit Limits(const View& view)
       : weakest(view.cutoff ? -kLog2Of255 : -kLog2Range), least(view.cutoff ? kTransmittanceMin : -1.0f) {}
 };
 
 // Sums of one strip's pixels over the splats so far, and their transmittance.
 struct alignas(64) Strip {
-  float left[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
+  Scalar left[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
 };
 
 struct TileState {
@@ -88,7 +89,7 @@ void write_pictures(const Frame& frame, const TileSpan& span, const TileState& s
     for (int x = 0; x < span.width; ++x) {
       const Strip& strip = state.strips[strip_of(x, y)];
       const int lane = lane_of(x, y);
-      const float alpha = 1.0f - strip.left[lane];
+      const Scalar alpha = 1.0f - strip.left[lane];
       out.rgb[3 * (row + x)] = strip.red[lane];
       out.rgb[3 * (row + x) + 1] = strip.green[lane];
       out.rgb[3 * (row + x) + 2] = strip.blue[lane];
@@ -101,9 +102,9 @@ void write_pictures(const Frame& frame, const TileSpan& span, const TileState& s
 void write_nothing(const Frame& frame, const TileSpan& span, const Pictures& out) {
   for (int y = 0; y < span.height; ++y) {
     const size_t row = static_cast<size_t>(span.y + y) * frame.view.width + span.x;
-    std::memset(out.rgb + 3 * row, 0, sizeof(float) * 3 * span.width);
-    std::memset(out.alpha + row, 0, sizeof(float) * span.width);
-    if (out.depth) std::memset(out.depth + row, 0, sizeof(float) * span.width);
+    std::memset(out.rgb + 3 * row, 0, sizeof(Scalar) * 3 * span.width);
+    std::memset(out.alpha + row, 0, sizeof(Scalar) * span.width);
+    if (out.depth) std::memset(out.depth + row, 0, sizeof(Scalar) * span.width);
   }
 }
 
@@ -147,7 +148,7 @@ void blend_tile(const Frame& frame, int tile, const Pictures& out) {
   frame.tile_end.data<uint32_t>()[tile] = end;
   if (begin == end) return write_nothing(frame, span, out);
   const Limits limits(frame.view);
-  const float left = static_cast<float>(span.x), top = static_cast<float>(span.y);
+  const Scalar left = static_cast<Scalar>(span.x), top = static_cast<Scalar>(span.y);
   TileState state;
   start_tile(span, state);
   uint32_t alive = kAllStrips, stop = end;
@@ -192,14 +193,14 @@ namespace {
 // Per pixel of a strip: gradients of the four sums, what lies behind (gradient times light still to come),
 // transmittance.
 struct alignas(64) StripGradient {
-  float left[kStrip], behind[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
+  Scalar left[kStrip], behind[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
 };
 
 struct TileGradient {
   StripGradient strips[kStrips];
 };
 
-inline float at_or_zero(const float* values, size_t index) { return values ? values[index] : 0.0f; }
+inline Scalar at_or_zero(const Scalar* values, size_t index) { return values ? values[index] : 0.0f; }
 
 void read_gradients(const Frame& frame, const TileSpan& span, const PictureGradients& in, TileGradient& out) {
   std::memset(&out, 0, sizeof out);
@@ -209,12 +210,12 @@ void read_gradients(const Frame& frame, const TileSpan& span, const PictureGradi
       const size_t pixel = row + x;
       StripGradient& strip = out.strips[strip_of(x, y)];
       const int lane = lane_of(x, y);
-      const float red = at_or_zero(in.grad_rgb, 3 * pixel), green = at_or_zero(in.grad_rgb, 3 * pixel + 1);
-      const float blue = at_or_zero(in.grad_rgb, 3 * pixel + 2), alpha = in.alpha[pixel];
-      float light = red * in.rgb[3 * pixel] + green * in.rgb[3 * pixel + 1] + blue * in.rgb[3 * pixel + 2];
-      float opaque = at_or_zero(in.grad_alpha, pixel);
+      const Scalar red = at_or_zero(in.grad_rgb, 3 * pixel), green = at_or_zero(in.grad_rgb, 3 * pixel + 1);
+      const Scalar blue = at_or_zero(in.grad_rgb, 3 * pixel + 2), alpha = in.alpha[pixel];
+      Scalar light = red * in.rgb[3 * pixel] + green * in.rgb[3 * pixel + 1] + blue * in.rgb[3 * pixel + 2];
+      Scalar opaque = at_or_zero(in.grad_alpha, pixel);
       if (in.grad_depth && alpha > kDepthAlphaMin) {
-        const float through = in.grad_depth[pixel] / alpha;
+        const Scalar through = in.grad_depth[pixel] / alpha;
         strip.depth[lane] = through;
         light += through * in.depth[pixel] * alpha;
         opaque -= through * in.depth[pixel];
@@ -269,7 +270,7 @@ inline void gather_strip(StripGradient& strip, int index, const TileSplat& splat
 }
 
 template <bool with_depth>
-void gather_tile(const Frame& frame, int tile, const PictureGradients& in, float* moments) {
+void gather_tile(const Frame& frame, int tile, const PictureGradients& in, Scalar* moments) {
   const TileSpan span = tile_span(frame, tile);
   const uint32_t begin = frame.tile_start.data<uint32_t>()[tile], end = frame.tile_start.data<uint32_t>()[tile + 1];
   const uint32_t stop = frame.tile_end.data<uint32_t>()[tile];
@@ -291,17 +292,17 @@ void gather_tile(const Frame& frame, int tile, const PictureGradients& in, float
       gather_strip<with_depth>(state.strips[strip], strip, splat, s, limits, sums);
     }
     const Vec first[8] = {sums.total, sums.x, sums.y, sums.xx, sums.xy, sums.yy, sums.red, sums.green};
-    float* out = moments + static_cast<size_t>(j) * kMoments;
+    Scalar* out = moments + static_cast<size_t>(j) * kMoments;
     store_sums(out, first);
     out[8] = sum(sums.blue);
     out[9] = with_depth ? sum(sums.depth) : 0.0f;
   }
-  std::memset(moments + static_cast<size_t>(stop) * kMoments, 0, sizeof(float) * kMoments * (end - stop));
+  std::memset(moments + static_cast<size_t>(stop) * kMoments, 0, sizeof(Scalar) * kMoments * (end - stop));
 }
 
 }  // namespace
 
-void rasterize_backward(const Frame& frame, const PictureGradients& in, float* moments) {
+void rasterize_backward(const Frame& frame, const PictureGradients& in, Scalar* moments) {
   const auto run = in.grad_depth ? gather_tile<true> : gather_tile<false>;
   parallel(frame.tiles_x * frame.tiles_y, [&](int tile) { run(frame, tile, in, moments); });
 }

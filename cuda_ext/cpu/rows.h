@@ -8,8 +8,8 @@ namespace HEADSPLAT_LEVEL {
 
 // kWidth rows of `stride` floats from `first` on, turned into `stride` vectors; missing rows repeat the last one.
 template <int stride>
-inline void load_rows(const float* source, int first, int count, Vec* out) {
-  float lanes[stride][kWidth];
+inline void load_rows(const Scalar* source, int first, int count, Vec* out) {
+  Scalar lanes[stride][kWidth];
   for (int lane = 0; lane < kWidth; ++lane) {
     const int row = first + lane < count ? first + lane : count - 1;
     for (int k = 0; k < stride; ++k) lanes[k][lane] = source[static_cast<size_t>(row) * stride + k];
@@ -19,8 +19,8 @@ inline void load_rows(const float* source, int first, int count, Vec* out) {
 
 // The way back; lanes beyond `count` are dropped.
 template <int stride>
-inline void store_rows(float* target, int first, int count, const Vec* values) {
-  float lanes[stride][kWidth];
+inline void store_rows(Scalar* target, int first, int count, const Vec* values) {
+  Scalar lanes[stride][kWidth];
   for (int k = 0; k < stride; ++k) store(lanes[k], values[k]);
   const int rows = count - first < kWidth ? count - first : kWidth;
   for (int lane = 0; lane < rows; ++lane)

@@ -1,4 +1,5 @@
-// One vector-of-floats type a level: AVX-512 (v4), AVX2 (v3), SSE4.2 (v2), plain loops (anything else).
+// One vector type a level, of floats (of Scalar in the portable one): AVX-512 (v4), AVX2 (v3), SSE4.2 (v2), plain loops
+// (anything else).
 //
 // All have kWidth lanes, the arithmetic operators, and the functions below. Masks come from comparisons, combine
 // with &, and choose in select(); a comparison with NaN is false.
@@ -149,19 +150,19 @@ struct Mask {
   bool m[kWidth];
 };
 struct Vec {
-  float v[kWidth];
+  Scalar v[kWidth];
   Vec() = default;
-  explicit Vec(float value) {
-    for (float& lane : v) lane = value;
+  explicit Vec(Scalar value) {
+    for (Scalar& lane : v) lane = value;
   }
 };
 #define HEADSPLAT_LANES for (int i = 0; i < kWidth; ++i)
-inline Vec load(const float* p) {
+inline Vec load(const Scalar* p) {
   Vec r;
   HEADSPLAT_LANES r.v[i] = p[i];
   return r;
 }
-inline void store(float* p, Vec a) { HEADSPLAT_LANES p[i] = a.v[i]; }
+inline void store(Scalar* p, Vec a) { HEADSPLAT_LANES p[i] = a.v[i]; }
 #define HEADSPLAT_LANEWISE(signature, Result, expression) \
   inline Result signature {                               \
     Result r;                                             \
@@ -190,7 +191,10 @@ inline uint32_t bits(Mask m) {
   HEADSPLAT_LANES r |= static_cast<uint32_t>(m.m[i]) << i;
   return r;
 }
-inline float sum(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+inline Scalar sum(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+#if defined(HEADSPLAT_DOUBLE)
+HEADSPLAT_LANEWISE(exp2(Vec x), Vec, r.v[i] = std::exp2(x.v[i]))
+#else
 inline Vec scale_by_power_of_two(Vec a, Vec whole) {
   Vec r;
   HEADSPLAT_LANES {
@@ -201,6 +205,7 @@ inline Vec scale_by_power_of_two(Vec a, Vec whole) {
   }
   return r;
 }
+#endif
 #undef HEADSPLAT_LANEWISE
 #undef HEADSPLAT_LANES
 
@@ -208,7 +213,7 @@ inline Vec scale_by_power_of_two(Vec a, Vec whole) {
 
 // out[k] = sum of the lanes of a[k], k in 0..7.
 #if defined(HEADSPLAT_USE_AVX512) || defined(HEADSPLAT_USE_AVX2)
-inline void store_sums(float* out, const Vec* a) {
+inline void store_sums(Scalar* out, const Vec* a) {
   const __m256 pair0 = _mm256_hadd_ps(halves(a[0]), halves(a[1])), pair1 = _mm256_hadd_ps(halves(a[2]), halves(a[3]));
   const __m256 pair2 = _mm256_hadd_ps(halves(a[4]), halves(a[5])), pair3 = _mm256_hadd_ps(halves(a[6]), halves(a[7]));
   const __m256 low = _mm256_hadd_ps(pair0, pair1), high = _mm256_hadd_ps(pair2, pair3);
@@ -216,11 +221,12 @@ inline void store_sums(float* out, const Vec* a) {
                    _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)));
 }
 #else
-inline void store_sums(float* out, const Vec* a) {
+inline void store_sums(Scalar* out, const Vec* a) {
   for (int k = 0; k < 8; ++k) out[k] = sum(a[k]);
 }
 #endif
 
+#if !defined(HEADSPLAT_DOUBLE)
 // 2^x for x in [-126, 126], relative error under 3e-6; any other x, NaN included, gives some number. Degree-4 minimax,
 // exact at whole x.
 inline Vec exp2(Vec x) {
@@ -238,8 +244,9 @@ inline Vec exp2(Vec x) {
   p = fma(p, part, Vec(1.0f));
   return scale_by_power_of_two(p, shifted);
 }
+#endif  // HEADSPLAT_DOUBLE
 
-constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+constexpr Scalar kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 // The float a half-precision number stands for (IEEE 754 binary16).
 inline float half_to_float(uint16_t half) {
@@ -261,7 +268,7 @@ inline Vec load_halves(const uint16_t* p) {
 #elif defined(HEADSPLAT_USE_AVX2)
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
-  float lanes[kWidth];
+  Scalar lanes[kWidth];
   for (int lane = 0; lane < kWidth; ++lane) lanes[lane] = half_to_float(p[lane]);
   return load(lanes);
 #endif

@@ -62,8 +62,12 @@ void sort_by_depth(Frame& frame, Scratch& scratch) {
 }
 
 GaussianInputs inputs_of(const GaussianInputs& all, size_t first) {
-  return {all.means + 3 * first, all.quats + 4 * first, all.scales + 3 * first, all.opacities + first,
-          all.colors + all.color_size() * first, all.sh_terms};
+  return {all.means + 3 * first,
+          all.quats + 4 * first,
+          all.scales + 3 * first,
+          all.opacities + first,
+          all.colors + all.color_size() * first,
+          all.sh_terms};
 }
 
 void reserve_frame(Frame& frame, Scratch& scratch) {
@@ -113,13 +117,13 @@ void SplatBatch::prepare(const SplatShape& wanted, const View* views, const Gaus
   }
 }
 
-void SplatBatch::sum_weights(const Frame& frame, float* weights) const {
-  const float* pairs = scratch.weights.data<float>();
+void SplatBatch::sum_weights(const Frame& frame, Scalar* weights) const {
+  const Scalar* pairs = scratch.weights.data<Scalar>();
   const uint32_t* slots = frame.slots.data<uint32_t>();
   parallel_ranges(frame.count, 4096, [&](int begin, int end) {
     for (int i = begin; i < end; ++i) {
       const uint32_t first = frame.slot_start.data<uint32_t>()[i], tiles = frame.slot_count.data<uint32_t>()[i];
-      float total = 0.0f;
+      Scalar total = 0.0f;
       for (uint32_t t = 0; t < tiles; ++t) total += pairs[slots[first + t]];
       weights[i] = total;
     }
@@ -130,24 +134,24 @@ void SplatBatch::rasterize(const Pictures& pictures) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
   for (int b = 0; b < shape.batch; ++b) {
     Frame& frame = *frames[b];
-    float* pairs = pictures.weights ? scratch.weights.get<float>(frame.instances) : nullptr;
+    Scalar* pairs = pictures.weights ? scratch.weights.get<Scalar>(frame.instances) : nullptr;
     const size_t first = b * pixels;
     kernels().rasterize(frame, {pictures.rgb + 3 * first, pictures.alpha + first, pictures.depth + first, pairs});
     if (pictures.weights) sum_weights(frame, pictures.weights + static_cast<size_t>(b) * shape.count);
   }
 }
 
-void SplatBatch::rasterize_colors(const float* colors, float* rgb) {
+void SplatBatch::rasterize_colors(const Scalar* colors, Scalar* rgb) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
-  Pictures pictures{nullptr, unused_alpha_.get<float>(pixels), unused_depth_.get<float>(pixels), nullptr};
+  Pictures pictures{nullptr, unused_alpha_.get<Scalar>(pixels), unused_depth_.get<Scalar>(pixels), nullptr};
   for (int b = 0; b < shape.batch; ++b) {
     Frame& frame = *frames[b];
-    const float* source = colors + static_cast<size_t>(b) * shape.count * 3;
+    const Scalar* source = colors + static_cast<size_t>(b) * shape.count * 3;
     Splat* splats = frame.splats.data<Splat>();
     Splat* kept = recolored_.get<Splat>(shape.count);
     std::memcpy(static_cast<void*>(kept), splats, sizeof(Splat) * shape.count);
     for (int i = 0; i < shape.count; ++i) {
-      float color[3];
+      Scalar color[3];
       for (int k = 0; k < 3; ++k) color[k] = source[3 * i + k] - source[3 * i + k] == 0.0f ? source[3 * i + k] : 0.0f;
       splats[i].red = color[0];
       splats[i].green = color[1];
@@ -162,14 +166,14 @@ void SplatBatch::rasterize_colors(const float* colors, float* rgb) {
 void SplatBatch::backward(const GaussianInputs& inputs, const PictureGradients& pictures,
                           const GaussianGradients& gradients) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
-  const auto from = [](const float* values, size_t offset) { return values ? values + offset : nullptr; };
+  const auto from = [](const Scalar* values, size_t offset) { return values ? values + offset : nullptr; };
   for (int b = 0; b < shape.batch; ++b) {
     const Frame& frame = *frames[b];
     const size_t pixel = b * pixels, first = static_cast<size_t>(b) * shape.count;
     const PictureGradients one{pictures.rgb + 3 * pixel,         pictures.alpha + pixel,
                                pictures.depth + pixel,           from(pictures.grad_rgb, 3 * pixel),
                                from(pictures.grad_alpha, pixel), from(pictures.grad_depth, pixel)};
-    float* moments = scratch.moments.get<float>((frame.instances + 1) * kMoments);
+    Scalar* moments = scratch.moments.get<Scalar>((frame.instances + 1) * kMoments);
     kernels().rasterize_backward(frame, one, moments);
     kernels().project_backward(frame, inputs_of(inputs, first), moments,
                                {gradients.means + 3 * first, gradients.quats + 4 * first, gradients.scales + 3 * first,

@@ -27,13 +27,13 @@ class SplatBatch {
   void rasterize(const Pictures& pictures);
 
   // Blends `colors` [batch,count,3] instead of the prepared ones into `rgb` [batch,height,width,3].
-  void rasterize_colors(const float* colors, float* rgb);
+  void rasterize_colors(const Scalar* colors, Scalar* rgb);
 
   void backward(const GaussianInputs& inputs, const PictureGradients& pictures, const GaussianGradients& gradients);
 
  private:
   Buffer recolored_, unused_alpha_, unused_depth_;
-  void sum_weights(const Frame& frame, float* weights) const;
+  void sum_weights(const Frame& frame, Scalar* weights) const;
 };
 
 // A SplatBatch from the store of idle ones, returned there when the handle goes.

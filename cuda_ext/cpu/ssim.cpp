@@ -11,13 +11,14 @@ namespace {
 constexpr int kReach = 5;
 constexpr int kChannels = 3;
 constexpr int kMargin = kSsimMargin;  // zeros on both sides of a row buffer
-constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
+constexpr Scalar kC1 = Scalar(0.01 * 0.01), kC2 = Scalar(0.03 * 0.03);
 // exp(-d^2 / (2 1.5^2)) over its sum, from the edge to the centre.
-constexpr float kTap[kReach + 1] = {0.00102838008f, 0.00759875814f, 0.0360007721f,
-                                    0.10936069f,    0.213005538f,   0.266011725f};
+constexpr Scalar kTap[kReach + 1] = {Scalar(0.0010283800844791101), Scalar(0.007598758135239185),
+                                     Scalar(0.036000772128430829),  Scalar(0.10936068950970002),
+                                     Scalar(0.21300553771125369),   Scalar(0.26601172486179436)};
 
 // The rows y-5..y+5 of an image, `zeros` where there are none.
-void find_rows(const float* image, const float* zeros, int y, int height, size_t length, const float** rows) {
+void find_rows(const Scalar* image, const Scalar* zeros, int y, int height, size_t length, const Scalar** rows) {
   for (int k = 0; k <= 2 * kReach; ++k) {
     const int at = y - kReach + k;
     rows[k] = at >= 0 && at < height ? image + at * length : zeros;
@@ -25,22 +26,22 @@ void find_rows(const float* image, const float* zeros, int y, int height, size_t
 }
 
 // Loads kWidth floats at `at` of a row of `length`, zeros beyond its end.
-inline Vec load_part(const float* row, size_t at, size_t length) {
+inline Vec load_part(const Scalar* row, size_t at, size_t length) {
   if (at + kWidth <= length) return load(row + at);
-  float lanes[kWidth] = {};
-  std::memcpy(lanes, row + at, sizeof(float) * (length - at));
+  Scalar lanes[kWidth] = {};
+  std::memcpy(lanes, row + at, sizeof(Scalar) * (length - at));
   return load(lanes);
 }
 
-inline void store_part(float* row, size_t at, size_t length, Vec value) {
+inline void store_part(Scalar* row, size_t at, size_t length, Vec value) {
   if (at + kWidth <= length) return store(row + at, value);
-  float lanes[kWidth];
+  Scalar lanes[kWidth];
   store(lanes, value);
-  std::memcpy(row + at, lanes, sizeof(float) * (length - at));
+  std::memcpy(row + at, lanes, sizeof(Scalar) * (length - at));
 }
 
 // Blurred down the column: a, b, a^2, b^2, ab.
-inline void blur_moments(const float* const* a, const float* const* b, size_t at, size_t length, Vec out[5]) {
+inline void blur_moments(const Scalar* const* a, const Scalar* const* b, size_t at, size_t length, Vec out[5]) {
   const Vec x = load_part(a[kReach], at, length), y = load_part(b[kReach], at, length), centre(kTap[kReach]);
   out[0] = centre * x;
   out[1] = centre * y;
@@ -59,7 +60,7 @@ inline void blur_moments(const float* const* a, const float* const* b, size_t at
   }
 }
 
-inline Vec blur_along(const float* centre) {
+inline Vec blur_along(const Scalar* centre) {
   Vec total = Vec(kTap[kReach]) * load(centre);
   for (int k = 0; k < kReach; ++k) {
     const int away = kChannels * (kReach - k);
@@ -87,62 +88,124 @@ inline SsimPart ssim_of(const Vec m[5]) {
   return part;
 }
 
-}  // namespace
+// Where windows whose rows are y-kReach..y+kReach may hold a difference, widened to the pixels that such windows touch.
+RowSpan reach_of(const SsimImage& image, const RowSpan* spans, int y) {
+  const int length = image.width * kChannels, first = y - kReach, last = y + kReach;
+  RowSpan all{length, 0};
+  for (int row = first < 0 ? 0 : first; row <= last && row < image.height; ++row) {
+    if (spans[row].end <= spans[row].begin) continue;
+    all.begin = spans[row].begin < all.begin ? spans[row].begin : all.begin;
+    all.end = spans[row].end > all.end ? spans[row].end : all.end;
+  }
+  if (all.end <= all.begin) return {0, 0};
+  const int wide = kReach * kChannels;
+  return {all.begin > wide ? all.begin - wide : 0, all.end + wide < length ? all.end + wide : length};
+}
 
-void ssim_rows(const SsimImage& image, int begin, int end, float* buffer) {
-  const size_t length = static_cast<size_t>(image.width) * kChannels, padded = length + 2 * kMargin;
-  const float* zeros = image.zeros;
-  for (int y = begin; y < end; ++y) {
-    const float *a[2 * kReach + 1], *b[2 * kReach + 1];
-    find_rows(image.a, zeros, y, image.height, length, a);
-    find_rows(image.b, zeros, y, image.height, length, b);
-    for (size_t at = 0; at < length; at += kWidth) {
-      Vec moment[5];
-      blur_moments(a, b, at, length, moment);
-      for (int k = 0; k < 5; ++k) store(buffer + k * padded + kMargin + at, moment[k]);
-    }
-    Vec total(0.0f);
-    float* out = image.partials ? image.partials + 3 * static_cast<size_t>(y) * length : nullptr;
-    for (size_t at = 0; at < length; at += kWidth) {
-      Vec moment[5];
-      for (int k = 0; k < 5; ++k) moment[k] = blur_along(buffer + k * padded + kMargin + at);
-      const SsimPart part = ssim_of(moment);
-      total = total + keep(Vec(static_cast<float>(length - at)) > load(kLane), part.value);
-      if (!out) continue;
-      store_part(out, at, length, part.by_mean);
-      store_part(out + length, at, length, part.by_square);
-      store_part(out + 2 * length, at, length, part.by_product);
-    }
-    image.row_sums[y] = sum(total);
+// The columns whose blur a window in `span` needs.
+RowSpan widened(RowSpan span, int length) {
+  const int wide = kReach * kChannels;
+  return {span.begin > wide ? span.begin - wide : 0, span.end + wide < length ? span.end + wide : length};
+}
+
+// Zeros in three rows of partial derivatives outside `span`.
+void clear_outside(RowSpan span, int length, Scalar* rows) {
+  for (int part = 0; part < 3; ++part, rows += length) {
+    std::memset(rows, 0, sizeof(Scalar) * span.begin);
+    std::memset(rows + span.end, 0, sizeof(Scalar) * (length - span.end));
   }
 }
 
-void ssim_rows_backward(const SsimImage& image, int begin, int end, float* buffer) {
-  const size_t length = static_cast<size_t>(image.width) * kChannels, padded = length + 2 * kMargin;
+}  // namespace
+
+void ssim_differing(const SsimImage& image, int begin, int end) {
+  const size_t length = static_cast<size_t>(image.width) * kChannels;
   for (int y = begin; y < end; ++y) {
-    for (int part = 0; part < 3; ++part) {
-      const float* rows[2 * kReach + 1];
-      for (int k = 0; k <= 2 * kReach; ++k) {
-        const int at = y - kReach + k;
-        rows[k] =
-            at >= 0 && at < image.height ? image.partials + (3 * static_cast<size_t>(at) + part) * length : image.zeros;
-      }
-      for (size_t at = 0; at < length; at += kWidth) {
-        Vec total = Vec(kTap[kReach]) * load_part(rows[kReach], at, length);
-        for (int k = 0; k < kReach; ++k) {
-          const Vec pair = load_part(rows[k], at, length) + load_part(rows[2 * kReach - k], at, length);
-          total = fma(Vec(kTap[k]), pair, total);
-        }
-        store(buffer + part * padded + kMargin + at, total);
-      }
+    const Scalar *a = image.a + y * length, *b = image.b + y * length;
+    size_t first = 0, last = length;
+    while (first < length && a[first] == b[first]) ++first;
+    while (last > first && a[last - 1] == b[last - 1]) --last;
+    image.differing[y] = {static_cast<int>(first), static_cast<int>(last)};
+  }
+}
+
+void ssim_rows(const SsimImage& image, int begin, int end, Scalar* buffer) {
+  const int length = image.width * kChannels;
+  const size_t padded = static_cast<size_t>(length) + 2 * kMargin, row = length;
+  for (int y = begin; y < end; ++y) {
+    const RowSpan span = image.spans[y] = reach_of(image, image.differing, y), wide = widened(span, length);
+    Scalar* out = image.partials ? image.partials + 3 * y * row : nullptr;
+    image.row_sums[y] = static_cast<Scalar>(length - (span.end - span.begin));
+    if (span.end <= span.begin) continue;
+    const Scalar *a[2 * kReach + 1], *b[2 * kReach + 1];
+    find_rows(image.a, image.zeros, y, image.height, row, a);
+    find_rows(image.b, image.zeros, y, image.height, row, b);
+    for (int k = 0; k < 5; ++k) {
+      std::memset(buffer + k * padded + wide.begin, 0, sizeof(Scalar) * kMargin);
+      std::memset(buffer + k * padded + kMargin + wide.end, 0, sizeof(Scalar) * kMargin);
     }
-    const size_t row = static_cast<size_t>(y) * length;
-    for (size_t at = 0; at < length; at += kWidth) {
-      const float* centre = buffer + kMargin + at;
-      const Vec a = load_part(image.a + row, at, length), b = load_part(image.b + row, at, length);
-      Vec grad = fma(b, blur_along(centre + 2 * padded), blur_along(centre));
-      grad = fma(a + a, blur_along(centre + padded), grad);
-      store_part(image.grad + row, at, length, grad * Vec(image.scale));
+    for (int at = wide.begin; at < wide.end; at += kWidth) {
+      Vec moment[5];
+      blur_moments(a, b, at, row, moment);
+      for (int k = 0; k < 5; ++k) store(buffer + k * padded + kMargin + at, moment[k]);
+    }
+    Vec total(0.0f);
+    for (int at = span.begin; at < span.end; at += kWidth) {
+      Vec moment[5];
+      for (int k = 0; k < 5; ++k) moment[k] = blur_along(buffer + k * padded + kMargin + at);
+      const SsimPart part = ssim_of(moment);
+      total = total + keep(Vec(static_cast<Scalar>(span.end - at)) > load(kLane), part.value);
+      if (!out) continue;
+      store_part(out, at, span.end, part.by_mean);
+      store_part(out + row, at, span.end, part.by_square);
+      store_part(out + 2 * row, at, span.end, part.by_product);
+    }
+    if (out) clear_outside(span, length, out);
+    image.row_sums[y] += sum(total);
+  }
+}
+
+namespace {
+
+// Blurs one of the partial derivatives down the columns `span`.
+void blur_partials(const SsimImage& image, int part, int y, RowSpan span, Scalar* out) {
+  const size_t length = static_cast<size_t>(image.width) * kChannels;
+  const Scalar* rows[2 * kReach + 1];
+  for (int k = 0; k <= 2 * kReach; ++k) {
+    const int at = y - kReach + k;
+    const bool any = at >= 0 && at < image.height && image.spans[at].end > image.spans[at].begin;
+    rows[k] = any ? image.partials + (3 * static_cast<size_t>(at) + part) * length : image.zeros;
+  }
+  std::memset(out + span.begin - kMargin, 0, sizeof(Scalar) * kMargin);
+  std::memset(out + span.end, 0, sizeof(Scalar) * kMargin);
+  for (size_t at = span.begin; at < static_cast<size_t>(span.end); at += kWidth) {
+    Vec total = Vec(kTap[kReach]) * load_part(rows[kReach], at, length);
+    for (int k = 0; k < kReach; ++k) {
+      const Vec pair = load_part(rows[k], at, length) + load_part(rows[2 * kReach - k], at, length);
+      total = fma(Vec(kTap[k]), pair, total);
+    }
+    store(out + at, total);
+  }
+}
+
+}  // namespace
+
+void ssim_rows_backward(const SsimImage& image, int begin, int end, Scalar* buffer) {
+  const int length = image.width * kChannels;
+  const size_t padded = static_cast<size_t>(length) + 2 * kMargin, row = length;
+  for (int y = begin; y < end; ++y) {
+    const RowSpan span = reach_of(image, image.spans, y);
+    const Scalar *a = image.a + y * row, *b = image.b + y * row;
+    Scalar* grad = image.grad + y * row;
+    std::memset(grad, 0, sizeof(Scalar) * row);
+    if (span.end <= span.begin) continue;
+    for (int part = 0; part < 3; ++part) blur_partials(image, part, y, span, buffer + part * padded + kMargin);
+    for (int at = span.begin; at < span.end; at += kWidth) {
+      const Scalar* centre = buffer + kMargin + at;
+      const Vec p = load_part(a, at, row), q = load_part(b, at, row);
+      Vec sum = fma(q, blur_along(centre + 2 * padded), blur_along(centre));
+      sum = fma(p + p, blur_along(centre + padded), sum);
+      store_part(grad, at, span.end, sum * Vec(image.scale));
     }
   }
 }

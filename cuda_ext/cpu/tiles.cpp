@@ -12,10 +12,10 @@ struct TileBox {
 };
 
 // floor(value / kTile) limited to lowest..highest, for any finite or infinite value.
-int tile_of(float value, int lowest, int highest) {
-  const float tile = std::floor(value * (1.0f / kTile));
-  if (!(tile > static_cast<float>(lowest))) return lowest;
-  return tile < static_cast<float>(highest) ? static_cast<int>(tile) : highest;
+int tile_of(Scalar value, int lowest, int highest) {
+  const Scalar tile = std::floor(value * (1.0f / kTile));
+  if (!(tile > static_cast<Scalar>(lowest))) return lowest;
+  return tile < static_cast<Scalar>(highest) ? static_cast<int>(tile) : highest;
 }
 
 // Tiles that hold a pixel centre inside the ellipse's bounding box.
@@ -39,10 +39,10 @@ void visit_tiles(const Frame& frame, const Splat& s, Visit visit) {
   }
   const Ellipse ellipse(s);
   for (int y = box.y0; y <= box.y1; y += kWidth) {
-    const Vec y0 = fma(load(kLane), Vec(float(kTile)), Vec(static_cast<float>(y * kTile) + 0.5f - s.y));
+    const Vec y0 = fma(load(kLane), Vec(Scalar(kTile)), Vec(static_cast<Scalar>(y * kTile) + 0.5f - s.y));
     Vec left, right;
-    const uint32_t meets = bits(ellipse.span(y0, y0 + Vec(float(kTile - 1)), left, right));
-    float from[kWidth], to[kWidth];
+    const uint32_t meets = bits(ellipse.span(y0, y0 + Vec(Scalar(kTile - 1)), left, right));
+    Scalar from[kWidth], to[kWidth];
     store(from, left + Vec(s.x));
     store(to, right + Vec(s.x));
     const int rows = box.y1 - y < kWidth ? box.y1 - y + 1 : kWidth;

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.testing import assert_close
 
-from avatar.blendshapes import Blendshapes, expression_features
+from avatar.blendshapes import CHANNELS, Blendshapes, expression_features
 from avatar.captured import Capture
 from avatar.geometry import axis_angle_to_matrix, quat_to_matrix
 from avatar.head import load_head
@@ -33,7 +34,10 @@ def test_zero_weights_give_the_neutral_bit_for_bit(tiny_avatar: Avatar, tiny: Ca
     )
     assert torch.equal(still.means, means)
     assert torch.equal(still.quats, quats)
-    assert torch.equal(still.opacities[0], torch.sigmoid(tiny_avatar.logit_opacities))
+    bare = tiny_avatar.place(torch.zeros(1, 0, CHANNELS), vertices, rotation, translation)
+    assert torch.equal(still.opacities, bare.opacities)
+    assert torch.equal(still.sh, bare.sh)
+    assert_close(still.opacities[0], torch.sigmoid(tiny_avatar.logit_opacities), rtol=1e-5, atol=1e-6)
     assert torch.equal(tiny_avatar(params, blend=False).means, still.means)
 
 

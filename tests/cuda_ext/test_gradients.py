@@ -1,0 +1,163 @@
+"""The native kernels in double: each operation alone against finite differences, and against its specification.
+
+In double nothing hides behind rounding: a formula that is wrong by one part in a million fails here.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from avatar import ops, reference
+from tests.avatar.splat_scenes import PICTURES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
+from tests.avatar.test_ops_small import LEARNED, bind_and_gradients, image_pair, random, rigged
+from tests.avatar.test_ops_splat import OPTIONS
+from tests.support.double import load_double
+
+pytestmark = pytest.mark.usefixtures("double_kernels")
+
+EXACT = 1e-9  # double against double, sums in another order
+NAMES = ("bind", "blend", "deform", "photometric", "rotate_sh", "splat", "ssim")
+SPECIFICATION = {name: getattr(reference, name) for name in NAMES}
+
+
+@pytest.fixture
+def double_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends the float64 tensors of `avatar.ops` to the kernels for double; falling back is an error."""
+    double = load_double()
+
+    def native_for(tensor: Tensor) -> object:
+        return double if tensor.dtype == torch.float64 and tensor.device.type == "cpu" else None
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the operation went to the reference, not to the native kernel")
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("avatar.ops.") and hasattr(module, "native_for"):
+            monkeypatch.setattr(module, "native_for", native_for)
+    for name in NAMES:
+        monkeypatch.setattr(reference, name, refuse)
+
+
+def leaves_of(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(value.double().clone().requires_grad_() for value in inputs)
+
+
+@pytest.mark.parametrize("antialias", [False, True], ids=["dilated", "antialiased"])
+@pytest.mark.parametrize("terms", [0, 1, 4, 9, 16])
+def test_splat_gradients_match_finite_differences(terms: int, antialias: bool) -> None:
+    view = camera(1, 9, 7, focal=15.0)
+    inputs = sh_scene(1, 5, terms, 3, torch.float64) if terms else scene(1, 5, 3, torch.float64)
+
+    def pictures(*values: Tensor) -> tuple[Tensor, ...]:
+        out = ops.splat(*values, view, antialias=antialias, cutoff=False)
+        return out.rgb, out.alpha, out.depth
+
+    assert torch.autograd.gradcheck(pictures, leaves_of(inputs), eps=1e-6, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("inputs", [scene(2, 60), sh_scene(2, 60)], ids=["plain", "harmonics"])
+def test_splat_in_double_equals_its_specification(inputs: Inputs, options: dict[str, object]) -> None:
+    doubles = leaves_of(inputs)
+    found, gradients = splat_and_gradients(ops.splat, doubles, camera(2), **options)  # type: ignore[arg-type]
+    expected, true_gradients = splat_and_gradients(SPECIFICATION["splat"], doubles, camera(2), **options)  # type: ignore[arg-type]
+    for name in PICTURES:
+        assert largest(getattr(found, name), getattr(expected, name)) < EXACT
+    for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
+        assert largest(gradient, true_gradient) < EXACT
+
+
+def test_bind_gradients_match_finite_differences() -> None:
+    values = list(rigged(count=6, vertices=9))
+
+    def bound(*learned: Tensor) -> tuple[Tensor, Tensor]:
+        given = list(values)
+        for k, value in zip(LEARNED, learned, strict=True):
+            given[k] = value
+        return ops.bind(*given)
+
+    assert torch.autograd.gradcheck(bound, leaves_of(tuple(values[k] for k in LEARNED)))
+
+
+def test_bind_in_double_equals_its_specification() -> None:
+    found = bind_and_gradients(ops.bind, torch.float64)
+    expected = bind_and_gradients(SPECIFICATION["bind"], torch.float64)
+    for value, true_value in zip(found, expected, strict=True):
+        assert largest(value, true_value) < EXACT
+
+
+def test_ssim_gradients_match_finite_differences() -> None:
+    first, second = image_pair(8, 7)
+    assert torch.autograd.gradcheck(lambda a: ops.ssim(a, second), leaves_of((first,)))
+
+
+def test_ssim_in_double_equals_its_specification() -> None:
+    first, second = image_pair(33, 29)
+    (leaf,) = leaves_of((first,))
+    found, expected = ops.ssim(leaf, second), SPECIFICATION["ssim"](leaf, second)
+    assert largest(found, expected) < EXACT
+    by_native, by_reference = (torch.autograd.grad(value.sum(), leaf)[0] for value in (found, expected))
+    assert largest(by_native, by_reference) < EXACT
+
+
+def test_blend_gradients_match_finite_differences() -> None:
+    given = random(5, 4), random(3, 5, 4, seed=1), random(2, 3, seed=2)
+    assert torch.autograd.gradcheck(ops.blend, leaves_of(given))
+
+
+def test_blend_in_double_equals_its_specification() -> None:
+    given = random(50, 11), random(7, 50, 11, seed=1), random(3, 7, seed=2)
+    assert largest(ops.blend(*given), SPECIFICATION["blend"](*given)) < EXACT
+
+
+def local_gaussians(count: int, moved: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Arguments of deform that are learned, and the units."""
+    shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 3), (2, moved, 11))
+    return tuple(random(*shape, seed=k) - 0.5 for k, shape in enumerate(shapes)), 0.1 + random(11, seed=9)
+
+
+def test_deform_gradients_match_finite_differences() -> None:
+    learned, units = local_gaussians(6, 4)
+    assert torch.autograd.gradcheck(lambda *values: ops.deform(*values, units), leaves_of(learned))
+
+
+def test_deform_in_double_equals_its_specification() -> None:
+    learned, units = local_gaussians(50, 33)
+    for found, expected in zip(ops.deform(*learned, units), SPECIFICATION["deform"](*learned, units), strict=True):
+        assert largest(found, expected) < EXACT
+
+
+def compared_pictures(height: int, width: int) -> tuple[Tensor, ...]:
+    """Arguments of photometric up to the weights."""
+    truth, matte = ((255 * random(2, height, width, *tail, seed=3)).byte() for tail in ((3,), ()))
+    alpha = random(2, height, width, seed=1)
+    return alpha[..., None] * random(2, height, width, 3), alpha, truth, matte, random(2, 3, seed=2)
+
+
+@pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
+def test_photometric_gradients_match_finite_differences(ssim_weight: float) -> None:
+    rgb, alpha, *fixed = compared_pictures(8, 7)
+    learned = leaves_of((rgb, alpha))
+    assert torch.autograd.gradcheck(lambda *values: ops.photometric(*values, *fixed, ssim_weight, 0.3)[0], learned)
+
+
+def test_photometric_in_double_equals_its_specification() -> None:
+    given = compared_pictures(33, 29)
+    found, expected = (call(*given, 0.2, 0.3) for call in (ops.photometric, SPECIFICATION["photometric"]))
+    for value, true_value in zip(found, expected, strict=True):
+        assert largest(value, true_value) < EXACT
+
+
+@pytest.mark.parametrize("terms", [1, 4, 9, 16])
+def test_rotate_sh_gradients_match_finite_differences(terms: int) -> None:
+    given = random(1, 5, terms, 3) - 0.5, random(1, 5, 4, seed=1) - 0.5
+    assert torch.autograd.gradcheck(ops.rotate_sh, leaves_of(given))
+
+
+def test_rotate_sh_in_double_equals_its_specification() -> None:
+    given = random(2, 30, 16, 3) - 0.5, random(2, 30, 4, seed=1) - 0.5
+    assert largest(ops.rotate_sh(*given), SPECIFICATION["rotate_sh"](*given)) < EXACT
