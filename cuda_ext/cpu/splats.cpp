@@ -136,14 +136,15 @@ void SplatBatch::rasterize(const Pictures& pictures) {
     Frame& frame = *frames[b];
     Scalar* pairs = pictures.weights ? scratch.weights.get<Scalar>(frame.instances) : nullptr;
     const size_t first = b * pixels;
-    kernels().rasterize(frame, {pictures.rgb + 3 * first, pictures.alpha + first, pictures.depth + first, pairs});
+    Scalar* depth = pictures.depth ? pictures.depth + first : nullptr;
+    kernels().rasterize(frame, {pictures.rgb + 3 * first, pictures.alpha + first, depth, pairs});
     if (pictures.weights) sum_weights(frame, pictures.weights + static_cast<size_t>(b) * shape.count);
   }
 }
 
 void SplatBatch::rasterize_colors(const Scalar* colors, Scalar* rgb) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
-  Pictures pictures{nullptr, unused_alpha_.get<Scalar>(pixels), unused_depth_.get<Scalar>(pixels), nullptr};
+  Pictures pictures{nullptr, unused_alpha_.get<Scalar>(pixels), nullptr, nullptr};
   for (int b = 0; b < shape.batch; ++b) {
     Frame& frame = *frames[b];
     const Scalar* source = colors + static_cast<size_t>(b) * shape.count * 3;
@@ -171,7 +172,7 @@ void SplatBatch::backward(const GaussianInputs& inputs, const PictureGradients& 
     const Frame& frame = *frames[b];
     const size_t pixel = b * pixels, first = static_cast<size_t>(b) * shape.count;
     const PictureGradients one{pictures.rgb + 3 * pixel,         pictures.alpha + pixel,
-                               pictures.depth + pixel,           from(pictures.grad_rgb, 3 * pixel),
+                               from(pictures.depth, pixel),      from(pictures.grad_rgb, 3 * pixel),
                                from(pictures.grad_alpha, pixel), from(pictures.grad_depth, pixel)};
     Scalar* moments = scratch.moments.get<Scalar>((frame.instances + 1) * kMoments);
     kernels().rasterize_backward(frame, one, moments);

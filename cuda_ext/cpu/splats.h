@@ -32,7 +32,7 @@ class SplatBatch {
   void backward(const GaussianInputs& inputs, const PictureGradients& pictures, const GaussianGradients& gradients);
 
  private:
-  Buffer recolored_, unused_alpha_, unused_depth_;
+  Buffer recolored_, unused_alpha_;
   void sum_weights(const Frame& frame, Scalar* weights) const;
 };
 

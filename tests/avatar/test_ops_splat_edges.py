@@ -162,3 +162,14 @@ def test_the_background_enters_the_alpha_gradient_once() -> None:
         strict=True,
     ):
         assert largest(found, expected) < 1e-4
+
+
+def test_without_depth_a_batch_gives_the_same_pictures_and_gradients() -> None:
+    inputs, _ = scene(2, 60)
+    twice = [torch.cat([value, value.flip(1)]).requires_grad_() for value in inputs]
+    view = camera(2, 40, 24)
+    full, lean = ops.splat(*twice, view), ops.splat(*twice, view, with_depth=False)
+    assert lean.depth is None
+    assert torch.equal(full.rgb, lean.rgb) and torch.equal(full.alpha, lean.alpha)
+    grads = [torch.autograd.grad(out.rgb.square().sum() + out.alpha.sum(), twice) for out in (full, lean)]
+    assert all(torch.equal(first, second) for first, second in zip(*grads, strict=True))
