@@ -52,16 +52,18 @@ def _load_gsplat() -> Any:
     return gsplat
 
 
-def gsplat_pictures(gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+def gsplat_pictures(
+    gaussians: Gaussians, camera: Camera, *, with_depth: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Splat with gsplat on the CUDA device, image by image: there a batch of cameras shares one set of Gaussians.
 
     Args:
         gaussians: [B,N] on any device.
         camera: [B].
-        with_depth: False leaves the depth out: it is empty then, [0].
+        with_depth: False leaves the depth out.
 
     Returns:
-        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] metres (alpha-weighted mean, 0 where nothing is),
+        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] metres (alpha-weighted mean, 0 where nothing is) or None,
         on the device of `gaussians`; differentiable in all of `gaussians`.
 
     Raises:
@@ -91,4 +93,4 @@ def gsplat_pictures(gaussians: Gaussians, camera: Camera, *, with_depth: bool = 
         pictures.append(picture)
         alphas.append(alpha)
     picture, alpha = torch.cat(pictures).to(home), torch.cat(alphas).to(home)
-    return picture[..., :3], alpha[..., 0], picture[..., 3] if with_depth else picture.new_zeros(0)
+    return picture[..., :3], alpha[..., 0], picture[..., 3] if with_depth else None

@@ -40,8 +40,7 @@ def splat(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Premultiplied rgb [B,H,W,3], alpha [B,H,W] and depth [B,H,W] of `gaussians` [B,N] as `camera` [B] sees them."""
     if rasterizer == "gsplat":
-        rgb, alpha, depth = gsplat_pictures(gaussians, camera, with_depth=with_depth)
-        return rgb, alpha, depth if with_depth else None
+        return gsplat_pictures(gaussians, camera, with_depth=with_depth)
     out = ops.splat(
         gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, camera,
         with_depth=with_depth,

@@ -68,4 +68,5 @@ class TrainingStep:
         touched = gradients[LOCAL.index("logit_opacities")] != 0
         for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
             ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1, touched)
-        ops.adam_outer_step(self.basis, self.weights, outer, *self.basis_moments, RATE, *BETAS, EPS, 1, touched)
+        shaped = touched[: self.basis.shape[1]]  # the first Gaussians carry blendshapes
+        ops.adam_outer_step(self.basis, self.weights, outer, *self.basis_moments, RATE, *BETAS, EPS, 1, shaped)

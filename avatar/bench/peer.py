@@ -13,7 +13,6 @@ from avatar.bench.path import gaussians, parameters
 from avatar.bench.report import Part, Report
 from avatar.bench.scene import Scene
 from avatar.errors import HeadsplatError
-from avatar.geometry import SH_C0
 from avatar.rasterizer import check_rasterizer, gsplat_pictures
 from avatar.records import Gaussians
 
@@ -45,8 +44,7 @@ def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
         return ops.splat(means, quats, scales, opacities, colors, scene.camera, with_depth=False).rgb
 
     def theirs() -> Tensor:
-        means, quats, scales, opacities, colors = leaves
-        sh = colors if colors.ndim == 4 else ((colors - 0.5) / SH_C0)[:, :, None]
+        means, quats, scales, opacities, sh = leaves
         return gsplat_pictures(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False)[0]
 
     decibels = agreement(theirs().detach(), ours().detach())

@@ -20,7 +20,7 @@ FOCAL = 3.4  # picture sizes: the shell then covers 36 % of the picture
 RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model has
 SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, colour and opacity, in `blendshapes.UNITS`
 TURN = 0.35  # radians between the first and the last camera of a batch
-LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # in the order of `ops.deform`
+LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # what `ops.deform` takes
 
 
 @dataclass(frozen=True)

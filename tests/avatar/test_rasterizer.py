@@ -65,7 +65,7 @@ def test_gsplat_is_asked_for_each_image_and_its_answer_goes_over_the_background(
 @pytest.mark.usefixtures("fake_gsplat")
 def test_pictures_without_depth_ask_gsplat_for_colours_only() -> None:
     rgb, alpha, depth = rasterizer.gsplat_pictures(cloud(), camera(2), with_depth=False)
-    assert (rgb.shape, alpha.shape, depth.numel()) == ((2, 37, 49, 3), (2, 37, 49), 0)
+    assert (rgb.shape, alpha.shape, depth) == ((2, 37, 49, 3), (2, 37, 49), None)
 
 
 @pytest.mark.parametrize(("found", "fits"), [("1.4.0", False), ("1.5.0rc1", True), ("1.10.2", True), ("2.0", True)])
