@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,67 +14,50 @@ from avatar.reference import SplatOutput
 
 from .backend import native_for
 from .checks import check_floats
+from .frames import Frame, Pictures, SplatCall, draw
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Splats projected, sorted and tiled by the native kernels, for `splat_features`."""
 
-    handle: Any
+    frame: Frame
     batch: int
     count: int
     width: int
     height: int
 
 
-@dataclass(frozen=True)
-class _SplatCall:
-    """What `splat` hands to autograd besides tensors that have gradients."""
-
-    intrinsics: Tensor
-    world_to_cam: Tensor
-    width: int
-    height: int
-    near: float
-    dilation: float
-    flags: int  # 1 antialias, 2 cutoff
-    with_weights: bool
-
-
 class _Splat(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, call: _SplatCall, keep: list[Any], *inputs: Tensor) -> tuple[Tensor | None, ...]:
-        native = native_for(inputs[0])
+    def forward(
+        ctx: Any, call: SplatCall, wanted: Pictures, keep: list[Frame], *inputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
-        batch, count = inputs[3].shape
-        ctx.handle = native.prepare(
-            *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
-        )
-        rgb = torch.empty(batch, call.height, call.width, 3)
-        alpha = torch.empty(batch, call.height, call.width)
-        depth = torch.empty_like(alpha)
-        weights = torch.empty(batch, count) if call.with_weights else None
-        native.rasterize(ctx.handle, rgb, alpha, depth, weights)
-        keep.append(ctx.handle)
-        ctx.save_for_backward(*inputs, rgb, alpha, depth)
+        ctx.frame = draw(call, inputs, wanted)
+        keep.append(ctx.frame)
+        ctx.save_for_backward(*inputs, wanted.rgb, wanted.alpha, wanted.depth)
         ctx.set_materialize_grads(False)
-        if weights is not None:
-            ctx.mark_non_differentiable(weights)
-        return rgb, alpha, depth, weights
+        if wanted.weights is not None:
+            ctx.mark_non_differentiable(wanted.weights)
+        return wanted.rgb, wanted.alpha, wanted.depth, wanted.weights
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, rgb, alpha, depth = ctx.saved_tensors
         out = tuple(torch.empty_like(tensor) for tensor in inputs)
-        given = (None if grad is None else grad.contiguous() for grad in grads[:3])
-        native_for(rgb).splat_backward(ctx.handle, tuple(inputs), (rgb, alpha, depth), *given, out)
-        return None, None, *out
+        given = tuple(None if grad is None else grad.contiguous() for grad in grads[:3])
+        ctx.frame.backward(tuple(inputs), Pictures(rgb, alpha, depth, None), given, out)
+        return None, None, None, *out
 
 
-def _native_splat(call: _SplatCall, *inputs: Tensor) -> SplatOutput:
-    keep: list[Any] = []
-    rgb, alpha, depth, weights = _Splat.apply(call, keep, *inputs)
+def _native_splat(call: SplatCall, with_depth: bool, with_weights: bool, *inputs: Tensor) -> SplatOutput:
     batch, count = inputs[3].shape
+    wanted = Pictures.empty(
+        batch, count, call.width, call.height, depth=with_depth, weights=with_weights, like=inputs[0].detach()
+    )
+    keep: list[Frame] = []
+    rgb, alpha, depth, weights = _Splat.apply(call, wanted, keep, *inputs)
     return SplatOutput(rgb, alpha, depth, weights, Prepared(keep[0], batch, count, call.width, call.height))
 
 
@@ -90,6 +73,7 @@ def splat(
     dilation: float = 0.3,
     antialias: bool = False,
     with_weights: bool = False,
+    with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
     """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centres.
@@ -108,11 +92,30 @@ def splat(
         dilation: pixels^2 added to the projected covariance's diagonal.
         antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
         with_weights: also sum each Gaussian's blend weight over the pixels.
+        with_depth: False leaves the depth picture out (None).
         cutoff: False keeps alphas under 1/255 and pixels that are nearly opaque, for finite differences; slow.
 
     Raises:
         ValueError: an argument's shape, dtype or device does not fit; the text names it.
     """
+    check_splat(means, quats, scales, opacities, colors, camera)
+    if native_for(means) is not None:
+        call = SplatCall(
+            camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
+            near, dilation, int(antialias) + 2 * int(cutoff),
+        )  # fmt: skip
+        return _native_splat(call, with_depth, with_weights, means, quats, scales, opacities, colors)
+    out = reference.splat(
+        means, quats, scales, opacities, colors, camera,
+        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, cutoff=cutoff,
+    )  # fmt: skip
+    return out if with_depth else replace(out, depth=None)
+
+
+def check_splat(
+    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, camera: Camera
+) -> None:
+    """Raise ValueError unless shapes, dtypes and devices of a splat's arguments fit together."""
     check_shape("means", means, ("B", "N", 3))
     batch, count = means.shape[:2]
     check_shape("quats", quats, (batch, count, 4))
@@ -122,16 +125,6 @@ def splat(
     check_shape("camera.K", camera.K, (batch, 3, 3))
     check_shape("camera.world_to_cam", camera.world_to_cam, (batch, 4, 4))
     check_floats(means, quats=quats, scales=scales, opacities=opacities, colors=colors)
-    if native_for(means) is not None:
-        call = _SplatCall(
-            camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
-            near, dilation, int(antialias) + 2 * int(cutoff), with_weights,
-        )  # fmt: skip
-        return _native_splat(call, means, quats, scales, opacities, colors)
-    return reference.splat(
-        means, quats, scales, opacities, colors, camera,
-        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, cutoff=cutoff,
-    )  # fmt: skip
 
 
 def splat_features(prepared: object, colors: Tensor) -> Tensor:
@@ -146,8 +139,9 @@ def splat_features(prepared: object, colors: Tensor) -> Tensor:
     """
     if isinstance(prepared, Prepared):
         check_shape("colors", colors, (prepared.batch, prepared.count, 3))
-        rgb = torch.empty(prepared.batch, prepared.height, prepared.width, 3)
-        native_for(rgb).rasterize_colors(prepared.handle, colors.detach().float().contiguous(), rgb)
+        colors = colors.detach().float().contiguous()
+        rgb = colors.new_empty(prepared.batch, prepared.height, prepared.width, 3)
+        prepared.frame.draw_colors(colors, rgb)
         return rgb
     if isinstance(prepared, reference.Projected):
         batch, count = prepared.depths.shape
