@@ -8,9 +8,22 @@ from avatar.reference import SplatOutput
 
 from .bind import bind
 from .blend import blend
+from .buffers import SplatBuffers, splat_buffers, splat_into
 from .images import ssim
 from .mesh import mesh
 from .optimize import adam_step
 from .splat import splat, splat_features
 
-__all__ = ["SplatOutput", "adam_step", "bind", "blend", "mesh", "splat", "splat_features", "ssim"]
+__all__ = [
+    "SplatBuffers",
+    "SplatOutput",
+    "adam_step",
+    "bind",
+    "blend",
+    "mesh",
+    "splat",
+    "splat_buffers",
+    "splat_features",
+    "splat_into",
+    "ssim",
+]

@@ -99,14 +99,13 @@ __device__ void scatter_sums(float values[kMomentsUsed]) {
 
 // Which of the ten sums a lane ends with, or -1 for lanes that end with nothing of their own.
 __device__ int sum_of_lane(int lane) {
-  int first = 0, held = kMomentsUsed;
+  int first = 0, held = kMomentsUsed, kept = kMomentsUsed;
   for (int bit = 16; bit > 1; bit /= 2) {
-    const int kept = (held + 1) / 2;
+    kept = (kept + 1) / 2;
     first += lane & bit ? kept : 0;
-    held = lane & bit ? held - kept : kept;
-    if (held == 0) return -1;
+    held = lane & bit ? held - kept : (held < kept ? held : kept);
   }
-  return lane & 1 ? -1 : first;
+  return lane & 1 || held <= 0 ? -1 : first;
 }
 
 // Sums of a batch's pairs before they are added over the warps.
