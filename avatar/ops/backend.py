@@ -9,9 +9,18 @@ from torch import Tensor
 
 import cuda_ext
 
+from .cuda import CudaKernels
+
 
 def native_for(tensor: Tensor) -> Any:
-    """The native functions for tensors like this one, or None where only `avatar.reference` fits."""
-    if tensor.dtype == torch.float32 and tensor.device.type == "cpu" and cuda_ext.available("cpu"):
+    """The native functions for tensors like this one, or None where only `avatar.reference` fits.
+
+    They have the same names and arguments for every device; those of a CUDA tensor run on its current stream.
+    """
+    if tensor.dtype != torch.float32:
+        return None
+    if tensor.device.type == "cpu" and cuda_ext.available("cpu"):
         return cuda_ext.native()
+    if tensor.device.type == "cuda" and cuda_ext.available("cuda"):
+        return CudaKernels(cuda_ext.native().cuda, torch.cuda.current_stream(tensor.device).cuda_stream)
     return None

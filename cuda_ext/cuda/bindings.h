@@ -10,5 +10,8 @@ namespace cuda {
 
 void register_functions(nanobind::module_& m);
 
+// device_state(): what the driver says about this machine; see cuda_ext/__init__.py.
+void register_device(nanobind::module_& m);
+
 }  // namespace cuda
 }  // namespace headsplat
