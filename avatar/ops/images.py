@@ -19,8 +19,8 @@ class _Ssim(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        mean = torch.empty(a.shape[0])
-        grad = torch.empty(a.shape) if ctx.needs_input_grad[0] else None
+        mean = a.new_empty(len(a))
+        grad = a.new_empty(a.shape) if ctx.needs_input_grad[0] else None
         native_for(a).ssim(a.detach().contiguous(), b.detach().contiguous(), mean, grad)
         ctx.grad = grad
         return mean
