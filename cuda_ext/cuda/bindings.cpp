@@ -132,6 +132,59 @@ size_t blend_backward_weights_scratch_bytes(int batch, int bases, size_t values)
   return blend_weights_scratch({batch, bases, values});
 }
 
+DeformShape deform_shape_of(const In& extra, size_t count) {
+  const DeformShape shape{static_cast<int>(extra.shape(0)), static_cast<int>(count), static_cast<int>(extra.shape(1))};
+  sized(extra, static_cast<size_t>(shape.batch) * shape.moved * kDeformChannels);
+  if (extra.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
+  return shape;
+}
+
+void run_deform(const std::tuple<In, In, In, In, In>& local, const In& extra, const In& units,
+                const std::tuple<Out, Out, Out, Out, Out>& out, uintptr_t stream) {
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const auto& [o_offsets, o_quats, o_scales, o_opacities, o_sh] = out;
+  const size_t count = logits.size(), n = extra.shape(0) * count;
+  deform(deform_shape_of(extra, count),
+         {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+          sized(colors, 3 * count), extra.data(), sized(units, kDeformChannels)},
+         {sized(o_offsets, 3 * n), sized(o_quats, 4 * n), sized(o_scales, 3 * n), sized(o_opacities, n),
+          sized(o_sh, 3 * n)},
+         stream_of(stream));
+}
+
+void run_deform_backward(const In& scales, const In& opacities, const std::tuple<In, In, In, In, In>& grads,
+                         const In& units, const std::tuple<Out, Out, Out, Out, Out>& local, const Out& extra,
+                         uintptr_t stream) {
+  const auto& [g_offsets, g_quats, g_scales, g_opacities, g_sh] = grads;
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const size_t count = logits.size(), n = extra.shape(0) * count;
+  deform_backward(deform_shape_of(In(extra), count), {sized(scales, 3 * n), sized(opacities, n)},
+                  {sized(g_offsets, 3 * n), sized(g_quats, 4 * n), sized(g_scales, 3 * n), sized(g_opacities, n),
+                   sized(g_sh, 3 * n)},
+                  sized(units, kDeformChannels),
+                  {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+                   sized(colors, 3 * count), extra.data()},
+                  stream_of(stream));
+}
+
+ShRotation rotation_of(const In& sh, const In& quats) {
+  if (sh.ndim() != 4 || sh.shape(3) != 3) throw std::invalid_argument("native kernel: coefficients must be [B,N,D,3]");
+  const size_t terms = sh.shape(2), count = sh.shape(0) * sh.shape(1);
+  if (terms != 1 && terms != 4 && terms != 9 && terms != 16)
+    throw std::invalid_argument("native kernel: spherical harmonics must have 1, 4, 9 or 16 terms");
+  return {static_cast<int>(terms), count, sh.data(), sized(quats, 4 * count)};
+}
+
+void run_rotate_sh(const In& sh, const In& quats, const Out& out, uintptr_t stream) {
+  rotate_sh(rotation_of(sh, quats), sized(out, sh.size()), stream_of(stream));
+}
+
+void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const Out& grad_sh, const Out& grad_quats,
+                            uintptr_t stream) {
+  rotate_sh_backward(rotation_of(sh, quats), sized(grad, sh.size()), sized(grad_sh, sh.size()),
+                     sized(grad_quats, quats.size()), stream_of(stream));
+}
+
 using Betas = std::tuple<float, float, float, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
 
 AdamRates rates_of(float rate, const Betas& betas) {
@@ -178,6 +231,10 @@ void register_functions(nb::module_& m) {
   m.def("blend", &run_blend, Released());
   m.def("blend_backward_weights", &run_blend_backward_weights, Released());
   m.def("blend_backward_weights_scratch", &blend_backward_weights_scratch_bytes);
+  m.def("deform", &run_deform, Released());
+  m.def("deform_backward", &run_deform_backward, Released());
+  m.def("rotate_sh", &run_rotate_sh, Released());
+  m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("adam_step", &run_adam_step, Released());
   m.def("adam_outer_step", &run_adam_outer_step, Released());
 #if defined(HEADSPLAT_HAS_SPLAT)

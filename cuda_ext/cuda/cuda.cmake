@@ -56,7 +56,7 @@ file(GLOB cuda_kernels CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cu"
 file(GLOB cuda_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cpp")
 add_library(kernels_cuda OBJECT ${cuda_kernels})
 # Never --use_fast_math: NaN and infinity are inputs these kernels must survive.
-target_compile_options(kernels_cuda PRIVATE -O3 --expt-relaxed-constexpr -lineinfo)
+target_compile_options(kernels_cuda PRIVATE -O3 --expt-relaxed-constexpr)
 set_target_properties(kernels_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
 if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/cuda/splat_bindings.cpp")
   set_source_files_properties(cuda/bindings.cpp PROPERTIES COMPILE_DEFINITIONS HEADSPLAT_HAS_SPLAT)

@@ -46,6 +46,51 @@ size_t blend_weights_scratch(const BlendShape& shape);
 void blend_backward_weights(const BlendShape& shape, const float* grad_out, const void* basis, bool half_basis,
                             float* grad_weights, void* scratch, Stream stream);
 
+// --- deform.cu ---
+
+constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacity logit 1
+
+// The first `moved` of the `count` Gaussians carry offsets.
+struct DeformShape {
+  int batch, count, moved;
+};
+
+struct DeformInputs {
+  const float *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
+  const float *extra, *units;                                            // [B,moved,kDeformChannels] [kDeformChannels]
+};
+
+struct DeformOutputs {
+  float *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
+};
+
+struct DeformForward {
+  const float *scales, *opacities;  // outputs of the forward pass
+};
+
+struct DeformGradients {
+  const float *offsets, *quats, *scales, *opacities, *sh;
+};
+
+struct DeformSums {
+  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
+};
+
+void deform(const DeformShape& shape, const DeformInputs& in, const DeformOutputs& out, Stream stream);
+void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& in,
+                     const float* units, const DeformSums& out, Stream stream);
+
+// --- sh.cu ---
+
+struct ShRotation {
+  int terms;
+  size_t count;              // Gaussians of the whole batch
+  const float *sh, *quats;   // [count,terms,3] [count,4]
+};
+
+void rotate_sh(const ShRotation& in, float* out, Stream stream);
+void rotate_sh_backward(const ShRotation& in, const float* grad, float* grad_sh, float* grad_quats, Stream stream);
+
 // --- adam.cu ---
 
 struct AdamRates {

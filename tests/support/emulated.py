@@ -68,7 +68,7 @@ def _build() -> Path:
     base = hashlib.sha256("\0".join([compiler, *flags]).encode())
     library = _object(nanobind / "src" / "nb_combined.cpp", base, [])
     kernels = [path for path in (*KERNELS.glob("*.cu"), *KERNELS.glob("*.cpp")) if path.name != DRIVER]
-    sources = sorted([*EMULATOR.glob("*.cpp"), *kernels])
+    sources = sorted([*EMULATOR.glob("*.cpp"), *EMULATOR.glob("*.cu"), *kernels])
     if (KERNELS / "splat_bindings.cpp") in sources:
         flags.append("-DHEADSPLAT_HAS_SPLAT")
         base.update(b"splat")
