@@ -30,7 +30,7 @@ class SplatOutput:
 
     rgb: Tensor  # [B,H,W,3] premultiplied
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is; on request
+    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
     weights: Tensor | None  # [B,N] blend weight summed over pixels, no gradient
     prepared: object  # handle for `splat_features`
 

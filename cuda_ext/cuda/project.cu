@@ -44,6 +44,8 @@ __device__ bool make_record(const View& view, const GaussianInputs& in, size_t a
 template <int terms>
 __global__ void __launch_bounds__(kThreads)
     project_kernel(SplatSize size, Cameras cameras, GaussianInputs in, Workspace work) {
+  __shared__ unsigned long long block_pairs;  // whole numbers: their sum does not depend on the order
+  if (threadIdx.x == 0) block_pairs = 0;
   const int image = blockIdx.y, index = blockIdx.x * kThreads + threadIdx.x;
   const bool present = index < size.count;
   const size_t at = static_cast<size_t>(image) * size.count + (present ? index : 0);
@@ -58,8 +60,11 @@ __global__ void __launch_bounds__(kThreads)
     work.depth_order[at] = static_cast<uint32_t>(at);
     work.tile_counts[at] = tiles;
   }
+  __syncthreads();
   const uint32_t pairs = __reduce_add_sync(kAllLanes, tiles);
-  if (lane_index() == 0 && pairs) atomicAdd(work.pairs, static_cast<unsigned long long>(pairs));
+  if (lane_index() == 0 && pairs) atomicAdd(&block_pairs, static_cast<unsigned long long>(pairs));
+  __syncthreads();
+  if (threadIdx.x == 0 && block_pairs) atomicAdd(work.pairs, block_pairs);
 }
 
 }  // namespace

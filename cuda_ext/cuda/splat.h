@@ -67,9 +67,10 @@ struct Workspace {
   HEADSPLAT_FN float* pair_weights() const { return reinterpret_cast<float*>(slots_in); }
 };
 
-// Bytes of a workspace; any memory aligned to 16 bytes will do.
+// Bytes of a workspace; any memory aligned to 16 bytes will do. place_workspace throws std::invalid_argument where
+// `bytes` are too few or lie badly.
 size_t workspace_bytes(const SplatSize& size);
-Workspace place_workspace(void* memory, const SplatSize& size);
+Workspace place_workspace(void* memory, size_t bytes, const SplatSize& size);
 
 struct Cameras {
   const float *intrinsics, *world_to_cam;  // [B,3,3] [B,4,4]

@@ -35,9 +35,7 @@ SplatSize size_of(const In& means, size_t width, size_t height, size_t capacity)
 }
 
 Workspace workspace_of(const Scratch& memory, const SplatSize& size) {
-  if (reinterpret_cast<uintptr_t>(memory.data()) % 16 != 0)
-    throw std::invalid_argument("native kernel: the workspace must be aligned to 16 bytes");
-  return place_workspace(at_least(memory, workspace_bytes(size)), size);
+  return place_workspace(memory.data(), memory.size(), size);
 }
 
 template <class Colors>

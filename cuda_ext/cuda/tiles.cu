@@ -102,9 +102,13 @@ size_t workspace_bytes(const SplatSize& size) {
   return carver.used;
 }
 
-Workspace place_workspace(void* memory, const SplatSize& size) {
+Workspace place_workspace(void* memory, size_t bytes, const SplatSize& size) {
   Carver carver{reinterpret_cast<uintptr_t>(memory)};
-  return carve(carver, size);
+  const Workspace work = carve(carver, size);
+  if (carver.used > bytes) throw std::invalid_argument("native kernel: the workspace is too small");
+  if (carver.memory % alignof(float4) != 0)
+    throw std::invalid_argument("native kernel: the workspace must be aligned to 16 bytes");
+  return work;
 }
 
 void assign_tiles(const SplatSize& size, const Workspace& work, Stream stream) {

@@ -66,7 +66,8 @@ __device__ inline Ellipse ellipse_of(const Record& s) {
 }
 
 __device__ inline bool touches_tile(const Ellipse& e, int tile_x, int tile_y) {
-  const float x0 = static_cast<float>(tile_x * kTile) + 0.5f - e.x, y0 = static_cast<float>(tile_y * kTile) + 0.5f - e.y;
+  const float x0 = static_cast<float>(tile_x * kTile) + 0.5f - e.x;
+  const float y0 = static_cast<float>(tile_y * kTile) + 0.5f - e.y;
   return least_exponent(e.a, e.b, e.c, e.edge_x, e.edge_y, x0, x0 + (kTile - 1), y0, y0 + (kTile - 1)) <= e.reach;
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -118,7 +120,7 @@ def test_splat_into_refuses_what_it_would_have_to_copy(device: torch.device) -> 
     inputs, view = there(scene(1, 30), device), there_camera(device)
     buffers = ops.splat_buffers(1, 30, 49, 37, device=device)
     strided = inputs[0].transpose(1, 2).contiguous().transpose(1, 2)
-    with pytest.raises(ValueError, match="means: expected contiguous torch.float32 on .*, got strided torch.float32"):
+    with pytest.raises(ValueError, match=r"means: expected contiguous torch.float32 on .*, got strided torch.float32"):
         ops.splat_into(buffers, strided, *inputs[1:], view)
 
 
@@ -128,6 +130,17 @@ def test_buffers_of_another_shape_are_refused(device: torch.device) -> None:
         ops.splat_into(ops.splat_buffers(1, 31, 49, 37, device=device), *inputs, view)
     with pytest.raises(ValueError, match=r"buffers.rgb: expected \[1,37,49,3\], got \[1,37,48,3\]"):
         ops.splat_into(ops.splat_buffers(1, 30, 48, 37, device=device), *inputs, view)
+
+
+def test_native_calls_refuse_a_workspace_that_is_too_small_for_its_capacity(device: torch.device) -> None:
+    inputs, view = there(scene(1, 30), device), there_camera(device)
+    buffers = ops.splat_buffers(1, 30, 49, 37, device=device, capacity=100)
+    assert buffers.workspace is not None
+    with pytest.raises(ValueError, match="native kernel: the workspace is too small"):
+        ops.splat_into(replace(buffers, workspace=buffers.workspace[:-256]), *inputs, view)
+    with pytest.raises(ValueError, match="native kernel: the workspace must be aligned to 16 bytes"):
+        longer = torch.cat([buffers.workspace, buffers.workspace[:8]])
+        ops.splat_into(replace(buffers, workspace=longer[8:]), *inputs, view)
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch", 0), ("count", -1), ("width", 0), ("capacity", 0)])
