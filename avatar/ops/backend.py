@@ -22,5 +22,6 @@ def native_for(tensor: Tensor) -> Any:
     if tensor.device.type == "cpu" and cuda_ext.available("cpu"):
         return cuda_ext.native()
     if tensor.device.type == "cuda" and cuda_ext.available("cuda"):
-        return CudaKernels(cuda_ext.native().cuda, torch.cuda.current_stream(tensor.device).cuda_stream)
+        stream = torch.cuda.current_stream(tensor.device).cuda_stream
+        return CudaKernels(cuda_ext.native().cuda, stream, tensor.device)
     return None

@@ -21,10 +21,8 @@ def values_and_gradients(run: str, where: object, inputs: list[Tensor], learned:
     leaves = [value.clone().requires_grad_(k < learned) for k, value in enumerate(inputs)]
     found = getattr(where, run)(*leaves)
     values = (found,) if isinstance(found, Tensor) else found
-    total = sum(
-        (value * (random(*value.shape, seed=30 + k) - 0.5).to(value)).sum() for k, value in enumerate(values)
-    )
-    return *(value.detach() for value in values), *torch.autograd.grad(total, leaves[:learned])
+    total = sum((value * (random(*value.shape, seed=30 + k) - 0.5).to(value)).sum() for k, value in enumerate(values))
+    return *(value.detach() for value in values), *torch.autograd.grad(total, leaves[:learned], materialize_grads=True)
 
 
 def assert_matches(device: torch.device, run: str, inputs: list[Tensor], learned: int) -> None:

@@ -156,9 +156,7 @@ def test_halves_of_every_kind_are_read_exactly(device: torch.device) -> None:
 
 def test_blend_and_its_weight_gradient_are_bit_identical_in_any_order_of_threads(device: torch.device) -> None:
     basis, weights, grad = there(device, random(7, 2100, 4), random(3, 7, seed=1), random(3, 2100, 4, seed=2))
-    assert_same_bits(
-        device, lambda: (blended(device, None, basis, weights), weights_gradient(device, grad, basis, 3))
-    )
+    assert_same_bits(device, lambda: (blended(device, None, basis, weights), weights_gradient(device, grad, basis, 3)))
 
 
 # --- pictures ---

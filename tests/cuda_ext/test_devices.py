@@ -1,4 +1,4 @@
-"""`cuda_ext.available("cuda")` and `reason("cuda")`: every way CUDA can be missing has a sentence that says what to do."""
+"""`cuda_ext.reason("cuda")`: every way CUDA can be missing has a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def test_a_build_without_cuda_code_says_how_to_get_it() -> None:
     ("state", "words"),
     [
         (DeviceState(13000, 0, [], "insufficient driver"), "No NVIDIA driver is on this machine; install one"),
-        (DeviceState(13000, 12040, [], "insufficient driver"), "runs CUDA up to 12.4 and the kernels need 13.0; update"),
+        (
+            DeviceState(13000, 12040, [], "insufficient driver"),
+            "runs CUDA up to 12.4 and the kernels need 13.0; update",
+        ),
         (DeviceState(13000, 13000, [], "no device"), "finds no usable device (no device); check `nvidia-smi`"),
         (DeviceState(13000, 13000, [(7, 5)], ""), "No device here (compute capability 7.5) runs the compiled"),
     ],
@@ -47,7 +50,9 @@ def test_one_device_that_fits_is_enough() -> None:
         ("native", (8, 6), True),
     ],
 )
-def test_compiled_code_runs_where_cuda_says_it_does(architectures: str, capability: tuple[int, int], fits: bool) -> None:
+def test_compiled_code_runs_where_cuda_says_it_does(
+    architectures: str, capability: tuple[int, int], fits: bool
+) -> None:
     assert runs_on(architectures, capability) is fits
 
 
