@@ -10,7 +10,7 @@ namespace HEADSPLAT_LEVEL {
 
 HEADSPLAT_FN float fma(float a, float b, float c) { return fmaf(a, b, c); }
 
-// The least of a dx^2 + b dx dy + c dy^2 (in log2 of alpha) over the pixel centres between x0 and x1, y0 and y1 relative
+// The least of a dx^2 + b dx dy + c dy^2 (log2 of alpha) over the pixel centres between x0 and x1, y0 and y1 relative
 // to the splat's centre. It lies on the two edges nearest the centre; edge_x is d(dx)/d(dy) of the ellipse's extreme
 // along a row, edge_y d(dy)/d(dx) of that along a column.
 template <class Real>

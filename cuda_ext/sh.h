@@ -69,7 +69,8 @@ HEADSPLAT_FN void sh_band_backward(const Real v[3], const Real* d, Real grad[3])
     const Real two(2.0), three(3.0), eight(8.0), xx = x * x, yy = y * y, zz = z * z, xy = x * y;
     const Real left = Real(3.0 * kSh3Outer) * d[0], right = Real(3.0 * kSh3Outer) * d[6];
     const Real volume = Real(kSh3Inner) * d[1], plane = Real(0.5 * kSh3Inner) * d[5];
-    const Real along_y = Real(kSh3Middle) * d[2], along_x = Real(kSh3Middle) * d[4], zonal = Real(3.0 * kSh3Zonal) * d[3];
+    const Real along_y = Real(kSh3Middle) * d[2], along_x = Real(kSh3Middle) * d[4];
+    const Real zonal = Real(3.0 * kSh3Zonal) * d[3];
     const Real ring = Real(4.0) * zz - xx - yy;
     grad[0] = grad[0] - two * left * xy - right * (xx - yy) + volume * y * z + two * plane * x * z +
               two * along_y * xy - along_x * (ring - two * xx) - two * zonal * x * z;
@@ -119,7 +120,7 @@ HEADSPLAT_FN void camera_centre(const View& view, float out[3]) {
                view.rotation[6 + k] * view.translation[2]);
 }
 
-// Unit direction from the camera's centre to a Gaussian; zero where they coincide. Returns the factor that made it unit.
+// Unit direction from the camera's centre to a Gaussian, zero where they coincide; returns the factor that made it so.
 template <class Real>
 HEADSPLAT_FN Real sight_line(const float centre[3], const Real mean[3], Real direction[3]) {
   Real away[3];
@@ -127,8 +128,8 @@ HEADSPLAT_FN Real sight_line(const float centre[3], const Real mean[3], Real dir
   return normalize<3>(away, direction);
 }
 
-// Vectors whose values fix a function of one band: the first 3 for band 1, 5 for band 2, 7 for band 3. Of the triples of
-// -1, 0 and 1 these give the three systems their least condition (below 2.8 for vectors made unit).
+// Vectors whose values fix a function of one band: the first 3 for band 1, 5 for band 2, 7 for band 3. Chosen among the
+// triples of -1, 0 and 1 for the least condition of the three systems: below 2.8 when the vectors are made unit.
 struct ShProbes {
   int at[7][3] = {{0, 0, 1}, {0, 1, 0}, {1, -1, 0}, {0, 1, -1}, {1, 0, -1}, {1, -1, -1}, {1, 0, 0}};
 };
