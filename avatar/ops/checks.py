@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
-
-#: Index tensors that passed, with their version and the size then: to look at one on a device would wait for it.
-_passed: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def check_floats(like: Tensor, **tensors: Tensor) -> None:
@@ -24,6 +20,10 @@ def check_floats(like: Tensor, **tensors: Tensor) -> None:
 def check_integers(name: str, tensor: Tensor) -> None:
     if tensor.dtype != torch.int64:
         raise ValueError(f"{name}: expected int64, got {tensor.dtype}")
+
+
+#: Index tensors that passed, with their version and the size then: to look at one on a device would wait for it.
+_passed = torch.utils.weak.WeakIdKeyDictionary()
 
 
 def check_indices(name: str, indices: Tensor, size: int) -> None:
