@@ -38,7 +38,7 @@ template <bool with_depth>
 __device__ float blend(const Members<kBatch>& members, int at, float x, float y, const Limits& limits, Pixel& pixel) {
   const float4 shape = members.shape[at], light = members.light[at];
   const float2 rest = members.rest[at];
-  const float alpha = exp2f(exponent(shape.z, shape.w, light.x, light.y, x - shape.x, y - shape.y));
+  const float alpha = power_of_two(exponent(shape.z, shape.w, light.x, light.y, x - shape.x, y - shape.y));
   if (!(alpha >= limits.weakest && pixel.left > limits.least)) return 0.0f;
   const float share = rounded_product(pixel.left, smaller(alpha, kAlphaMax));
   pixel.red = fmaf(share, light.z, pixel.red);

@@ -52,7 +52,7 @@ __device__ bool pull(const Members<kBatch>& members, int at, float x, float y, c
   const float4 shape = members.shape[at], light = members.light[at];
   const float2 rest = members.rest[at];
   const float dx = x - shape.x, dy = y - shape.y;
-  const float raw = exp2f(exponent(shape.z, shape.w, light.x, light.y, dx, dy));
+  const float raw = power_of_two(exponent(shape.z, shape.w, light.x, light.y, dx, dy));
   const bool takes = raw >= limits.weakest && pixel.left > limits.least;
   const float alpha = takes ? smaller(raw, kAlphaMax) : 0.0f;
   const float share = rounded_product(pixel.left, alpha);

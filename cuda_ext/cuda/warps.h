@@ -20,6 +20,17 @@ __device__ inline float rounded_product(float a, float b) {
 #endif
 }
 
+// 2^a to 2 units in the last place; what has no normal float becomes zero.
+__device__ inline float power_of_two(float a) {
+#if defined(__CUDA_ARCH__)
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a));
+  return power;
+#else
+  return exp2f(a);
+#endif
+}
+
 __device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % kWarp; }
 
 // `value` of another lane; called by all lanes of the warp.
