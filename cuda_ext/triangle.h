@@ -24,7 +24,8 @@ HEADSPLAT_FN void cross_double(const double* a, const double* b, double* out) {
 }
 
 // Inverse of a 3x3 matrix, row-major; not finite when it has none.
-HEADSPLAT_FN void invert(const float* m, double* out) {
+template <class Real>
+HEADSPLAT_FN void invert(const Real* m, double* out) {
   double row[3][3], columns[3][3];
   for (int k = 0; k < 9; ++k) row[k / 3][k % 3] = m[k];
   for (int k = 0; k < 3; ++k) cross_double(row[(k + 1) % 3], row[(k + 2) % 3], columns[k]);
@@ -39,7 +40,8 @@ HEADSPLAT_FN int limited(double value, int lowest, int highest) {
 }
 
 // Pixels whose centres may see the triangle; all of them when it reaches behind the near plane.
-HEADSPLAT_FN void bound_triangle(int width, int height, float near_z, const float* K, const double corner[3][3],
+template <class Real>
+HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real* K, const double corner[3][3],
                                  ScreenTriangle& t) {
   constexpr double kSlack = 1e-3, kFar = 1e300;
   double low[2] = {kFar, kFar}, high[2] = {-kFar, -kFar};
@@ -66,8 +68,9 @@ HEADSPLAT_FN void bound_triangle(int width, int height, float near_z, const floa
 }
 
 // `inverse` is that of the intrinsics `K`.
-HEADSPLAT_FN ScreenTriangle set_up_triangle(int width, int height, float near_z, const float* vertices,
-                                            const int64_t* face, const float* K, const double* inverse) {
+template <class Real>
+HEADSPLAT_FN ScreenTriangle set_up_triangle(int width, int height, Real near_z, const Real* vertices,
+                                            const int64_t* face, const Real* K, const double* inverse) {
   ScreenTriangle t{};
   t.x1 = -1;
   double corner[3][3], edge[3][3];
