@@ -237,9 +237,7 @@ void register_functions(nb::module_& m) {
   m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("adam_step", &run_adam_step, Released());
   m.def("adam_outer_step", &run_adam_outer_step, Released());
-#if defined(HEADSPLAT_HAS_SPLAT)
   register_splat(m);
-#endif
 }
 
 }  // namespace cuda

@@ -2,25 +2,24 @@
 # HEADSPLAT_WITH_CUDA. Without nvcc the module is built for the processor alone; that is never an error unless
 # HEADSPLAT_CUDA=ON asked for it.
 set(HEADSPLAT_WITH_CUDA OFF)
-if(NOT DEFINED HEADSPLAT_CUDA AND DEFINED ENV{HEADSPLAT_CUDA})
-  set(HEADSPLAT_CUDA "$ENV{HEADSPLAT_CUDA}")  # pip passes no options
-endif()
-set(HEADSPLAT_CUDA "${HEADSPLAT_CUDA}" CACHE STRING "CUDA kernels: AUTO when nvcc is found, ON or OFF")
-if(HEADSPLAT_CUDA STREQUAL "")
-  set(HEADSPLAT_CUDA AUTO)
+if(NOT DEFINED HEADSPLAT_CUDA)
+  set(HEADSPLAT_CUDA AUTO CACHE STRING "CUDA kernels: AUTO when nvcc is found, ON or OFF")
 endif()
 string(TOUPPER "${HEADSPLAT_CUDA}" wanted)
+if(wanted STREQUAL "AUTO" AND NOT "$ENV{HEADSPLAT_CUDA}" STREQUAL "")
+  string(TOUPPER "$ENV{HEADSPLAT_CUDA}" wanted)  # a pip install passes no options; not kept for the next one
+endif()
 
 function(without_cuda why)
   if(wanted STREQUAL "AUTO")
     message(STATUS "headsplat: no CUDA kernels (${why}); the CPU kernels are built")
   else()
-    message(FATAL_ERROR "headsplat: HEADSPLAT_CUDA=${HEADSPLAT_CUDA} asked for CUDA kernels, but ${why}")
+    message(FATAL_ERROR "headsplat: HEADSPLAT_CUDA=${wanted} asked for CUDA kernels, but ${why}")
   endif()
 endfunction()
 
 if(wanted MATCHES "^(OFF|0|FALSE|NO)$")
-  message(STATUS "headsplat: CUDA kernels are switched off (HEADSPLAT_CUDA=${HEADSPLAT_CUDA})")
+  message(STATUS "headsplat: CUDA kernels are switched off (HEADSPLAT_CUDA=${wanted})")
   return()
 endif()
 
@@ -30,6 +29,9 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   if(HEADSPLAT_NVCC)
     set(ENV{CUDACXX} "${HEADSPLAT_NVCC}")
   endif()
+endif()
+if(NOT CMAKE_CUDA_COMPILER)
+  unset(CMAKE_CUDA_COMPILER CACHE)  # a toolkit may have come since the last time
 endif()
 include(CheckLanguage)
 check_language(CUDA)
@@ -58,7 +60,4 @@ add_library(kernels_cuda OBJECT ${cuda_kernels})
 # Never --use_fast_math: NaN and infinity are inputs these kernels must survive.
 target_compile_options(kernels_cuda PRIVATE -O3 --expt-relaxed-constexpr)
 set_target_properties(kernels_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
-if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/cuda/splat_bindings.cpp")
-  set_source_files_properties(cuda/bindings.cpp PROPERTIES COMPILE_DEFINITIONS HEADSPLAT_HAS_SPLAT)
-endif()
 message(STATUS "headsplat: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by nvcc ${CMAKE_CUDA_COMPILER_VERSION}")

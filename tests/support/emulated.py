@@ -69,9 +69,6 @@ def _build() -> Path:
     library = _object(nanobind / "src" / "nb_combined.cpp", base, [])
     kernels = [path for path in (*KERNELS.glob("*.cu"), *KERNELS.glob("*.cpp")) if path.name != DRIVER]
     sources = sorted([*EMULATOR.glob("*.cpp"), *EMULATOR.glob("*.cu"), *kernels])
-    if (KERNELS / "splat_bindings.cpp") in sources:
-        flags.append("-DHEADSPLAT_HAS_SPLAT")
-        base.update(b"splat")
     objects = {source: _object(source, base, headers) for source in sources}
     FOLDER.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as workers:
