@@ -142,7 +142,7 @@ _KEPT = 256  # shapes whose capacity is remembered
 def draw(call: SplatCall, inputs: Inputs, pictures: Pictures) -> Frame:
     """Draw contiguous float32 `inputs` into `pictures`, with a workspace that is grown until the pairs fit.
 
-    On a CUDA device this waits for the number of pairs once it is drawn.
+    On a CUDA device this waits for the number of pairs once it is drawn, except while a CUDA graph captures it.
 
     Raises:
         ValueError: there are more pairs than the kernels put up with.
@@ -158,6 +158,8 @@ def draw(call: SplatCall, inputs: Inputs, pictures: Pictures) -> Frame:
         workspace = new_workspace(inputs[0], batch, count, call.width, call.height, capacity)
         drawn = CudaFrame(call, workspace, capacity)
         drawn.draw(inputs, pictures)
+        if _captured(inputs[0]):
+            return drawn
         pairs = drawn.pairs()
         if pairs <= capacity:
             return drawn
@@ -165,6 +167,11 @@ def draw(call: SplatCall, inputs: Inputs, pictures: Pictures) -> Frame:
         if len(_capacities) >= _KEPT:
             _capacities.clear()
         _capacities[key] = capacity
+
+
+def _captured(like: Tensor) -> bool:
+    """Whether what is done now is only written down, to run later as a CUDA graph."""
+    return like.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def _larger_capacity(batch: int, pairs: int) -> int:

@@ -81,6 +81,10 @@ def splat(
     Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with any number that is not
     finite, no direction in its quaternion, or its centre not beyond `near` is culled and gets zero gradients.
 
+    On a CUDA device this waits once, for the number of (splat, tile) pairs, and runs again in more memory where they
+    did not fit. A CUDA graph can capture it nevertheless: then nothing waits, and a frame with more pairs than the
+    largest of its shape before has pictures and gradients of NaN. `splat_into` gives the caller that memory in hand.
+
     Args:
         means: [B,N,3] metres, world.
         quats: [B,N,4] wxyz, normalised here.

@@ -38,6 +38,23 @@ def test_a_workspace_that_is_too_small_grows_and_its_size_is_remembered(
     assert capacity > 40
 
 
+def test_under_capture_nothing_is_read_and_a_frame_that_does_not_fit_is_nan(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_wait(frame: CudaFrame) -> int:
+        raise AssertionError("a captured frame was waited for")
+
+    monkeypatch.setattr(frames, "_captured", lambda like: True)
+    monkeypatch.setattr(CudaFrame, "pairs", cannot_wait)
+    inputs, view = there(scene(1, 40), device), there_camera(device)
+    fits, gradients = splat_and_gradients(ops.splat, inputs, view)
+    assert fits.rgb.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients)
+    monkeypatch.setattr(frames, "_capacities", {})
+    monkeypatch.setattr(frames, "likely_capacity", lambda batch, count: 3)
+    lost, gradients = splat_and_gradients(ops.splat, inputs, view)
+    assert lost.rgb.isnan().all() and all(gradient.isnan().all() for gradient in gradients)
+
+
 def test_more_pairs_than_the_limit_is_a_clear_error() -> None:
     with pytest.raises(ValueError, match=r"more than 33554432 pairs .* in one image; use fewer or smaller Gaussians"):
         frames._larger_capacity(1, frames.PAIRS_MAX + 1)
@@ -167,3 +184,27 @@ def test_a_cuda_graph_holds_a_frame_and_draws_what_its_inputs_say_when_it_runs()
     expected = ops.splat(*later, view, with_weights=True)
     assert torch.equal(buffers.rgb, expected.rgb)
     assert torch.equal(buffers.weights, expected.weights)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a CUDA device")
+def test_a_cuda_graph_holds_a_frame_with_its_gradients() -> None:
+    device = torch.device("cuda")
+    view = there_camera(device)
+    leaves = tuple(value.to(device).requires_grad_() for value in scene(1, 60))
+
+    def step() -> tuple[Tensor, ...]:
+        out = ops.splat(*leaves, view)
+        return torch.autograd.grad(out.rgb.square().sum() + out.alpha.sum(), leaves)
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            expected = step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    graph.replay()
+    assert all(torch.equal(a, b) for a, b in zip(captured, expected, strict=True))
