@@ -118,7 +118,8 @@ __device__ void note_largest(const RigGrad<float>& grad, bool used, unsigned* la
     const float size = fabsf(grad.corner[k / 3][k % 3]);
     if (used && isfinite(size) && size > most) most = size;
   }
-  const unsigned bits = __reduce_max_sync(kAllLanes, __float_as_uint(most));
+  unsigned bits = __float_as_uint(most);  // of numbers that are not negative: in the same order
+  for (int half = kWarp / 2; half; half /= 2) bits = max(bits, __shfl_xor_sync(kAllLanes, bits, half));
   if (threadIdx.x % kWarp == 0 && bits) atomicMax(largest, bits);
 }
 
