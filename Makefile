@@ -20,7 +20,7 @@ endif
 
 # Only what is compiled or declared triggers a new install; the Python code is installed in place.
 SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
-	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name CMakeLists.txt \) -print 2>/dev/null)
+	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name '*.cmake' -o -name CMakeLists.txt \) -print 2>/dev/null)
 
 .PHONY: help demo test lint sanitize gpu-check format clean
 help:

@@ -7,10 +7,22 @@ Importing this package always succeeds; `available(device)` says whether kernels
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["available", "native", "reason", "set_simd_level", "set_threads", "simd_level", "threads"]
+from ._devices import DeviceState, problem
+
+__all__ = [
+    "available",
+    "cuda_architectures",
+    "native",
+    "reason",
+    "set_simd_level",
+    "set_threads",
+    "simd_level",
+    "threads",
+]
 
 _C: ModuleType | None = None
 _failure = ""
@@ -22,6 +34,8 @@ except ImportError as error:
 
 def available(device: str = "cpu") -> bool:
     """Whether native kernels for "cpu" or "cuda" can run in this process."""
+    if device == "cuda":
+        return _C is not None and not _cuda_problem()
     return device == "cpu" and _C is not None
 
 
@@ -32,8 +46,20 @@ def reason(device: str = "cpu") -> str:
     if device == "cpu":
         return f"CPU kernels at level {simd_level()} on {threads()} threads."
     if device == "cuda":
-        return "This build has no CUDA kernels; the CPU kernels and PyTorch are used."
+        return _cuda_problem() or f"CUDA kernels for architectures {cuda_architectures()}."
     return f"No native kernels exist for device '{device}'; use 'cpu' or 'cuda'."
+
+
+def cuda_architectures() -> str:
+    """CMake's names of what CUDA code was compiled in, as in "80-real 90-real 90-virtual"; empty when none was."""
+    return str(_C.cuda_architectures()) if _C is not None else ""
+
+
+@lru_cache(maxsize=1)
+def _cuda_problem() -> str:
+    """Why no CUDA kernel can run in this process, in one sentence; empty when they can. Asks the driver once."""
+    architectures = cuda_architectures()
+    return problem(architectures, DeviceState(*native().cuda.device_state()) if architectures else None)
 
 
 def native() -> ModuleType:

@@ -18,6 +18,12 @@
 #include "cpu/ops.h"
 #include "cpu/splats.h"
 #include "cpu/threads.h"
+#if defined(HEADSPLAT_CUDA_ARCHITECTURES)
+#include "cuda/bindings.h"
+#else
+#define HEADSPLAT_CUDA_ARCHITECTURES ""
+#define HEADSPLAT_WITHOUT_CUDA
+#endif
 
 namespace nb = nanobind;
 using namespace headsplat;
@@ -364,4 +370,10 @@ NB_MODULE(_C, m) {
   m.def("keep_freed_memory", &keep_freed_memory);
   m.def("threads", &thread_count);
   m.def("set_threads", &set_thread_count);
+  m.def("cuda_architectures", [] { return std::string(HEADSPLAT_CUDA_ARCHITECTURES); });
+#if !defined(HEADSPLAT_WITHOUT_CUDA)
+  nb::module_ cuda_half = m.def_submodule("cuda");
+  cuda::register_functions(cuda_half);
+  cuda::register_device(cuda_half);
+#endif
 }

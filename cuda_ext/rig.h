@@ -76,6 +76,21 @@ HEADSPLAT_FN void columns_to_quat(const Real c0[3], const Real c1[3], const Real
   normalize<4>(chosen, out);
 }
 
+// The two bones of one image from unit quaternions [2,4] and translations [2,3].
+template <class Real>
+HEADSPLAT_FN Bones bones_of(const Real* rotations, const Real* translations) {
+  Bones bones;
+  Real side(0.0f);
+  for (int bone = 0; bone < 2; ++bone) {
+    for (int k = 0; k < 4; ++k) bones.quat[bone][k] = rotations[4 * bone + k];
+    for (int k = 0; k < 3; ++k) bones.translation[bone][k] = translations[3 * bone + k];
+    quat_to_matrix(bones.quat[bone], bones.rotation[bone]);
+  }
+  for (int k = 0; k < 4; ++k) side += bones.quat[0][k] * bones.quat[1][k];
+  bones.sign = side < Real(0.0f) ? -1.0f : 1.0f;
+  return bones;
+}
+
 // One Gaussian on its triangle.
 template <class Real>
 struct Bound {

@@ -75,6 +75,7 @@ def examine() -> dict[str, Any]:
         "cores": _usable_cores(),
         "native_kernels": _attempt(_native),
         "cuda": _attempt(_cuda),
+        "cuda_kernels": _attempt(_cuda_kernels),
         "packages": core,
         "optional": {name: _package(name, found, how, use) for name, (found, how, use) in OPTIONAL_PACKAGES.items()},
         "models": _attempt(_models),
@@ -119,6 +120,14 @@ def _cuda() -> str:
     if torch.version.cuda is None:
         return f"no: torch {torch.__version__} is a CPU build; everything runs on the CPU"
     return f"no: torch {torch.__version__} has CUDA {torch.version.cuda} but finds no usable GPU or driver"
+
+
+def _cuda_kernels() -> str:
+    import cuda_ext
+
+    compiled = cuda_ext.cuda_architectures()
+    built = f" Compiled in: {compiled}." if compiled and not cuda_ext.available("cuda") else ""
+    return f"{'yes' if cuda_ext.available('cuda') else 'no'}: {cuda_ext.reason('cuda')}{built}"
 
 
 def _models() -> dict[str, str]:

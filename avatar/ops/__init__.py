@@ -9,6 +9,7 @@ from avatar.reference import SplatOutput
 from .backend import keep_memory
 from .bind import bind
 from .blend import blend
+from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim
 from .mesh import mesh
@@ -18,6 +19,7 @@ from .splat import splat, splat_features
 
 __all__ = [
     "DEFORM_CHANNELS",
+    "SplatBuffers",
     "SplatOutput",
     "adam_outer_step",
     "adam_step",
@@ -29,6 +31,8 @@ __all__ = [
     "photometric",
     "rotate_sh",
     "splat",
+    "splat_buffers",
     "splat_features",
+    "splat_into",
     "ssim",
 ]

@@ -11,14 +11,28 @@ from torch import Tensor
 
 import cuda_ext
 
+from .cuda import CudaKernels
+
 _observer: Callable[[Any], Any] | None = None
 
 
 def native_for(tensor: Tensor) -> Any:
-    """The native functions for tensors like this one, or None where only `avatar.reference` fits."""
-    if tensor.dtype == torch.float32 and tensor.device.type == "cpu" and cuda_ext.available("cpu"):
-        native = cuda_ext.native()
-        return native if _observer is None else _observer(native)
+    """The native functions for tensors like this one, or None where only `avatar.reference` fits.
+
+    They have the same names and arguments for every device; those of a CUDA tensor run on its current stream.
+    """
+    native = _functions_for(tensor)
+    return native if native is None or _observer is None else _observer(native)
+
+
+def _functions_for(tensor: Tensor) -> Any:
+    if tensor.dtype != torch.float32:
+        return None
+    if tensor.device.type == "cpu" and cuda_ext.available("cpu"):
+        return cuda_ext.native()
+    if tensor.device.type == "cuda" and cuda_ext.available("cuda"):
+        stream = torch.cuda.current_stream(tensor.device).cuda_stream
+        return CudaKernels(cuda_ext.native().cuda, stream, tensor.device)
     return None
 
 

@@ -113,10 +113,14 @@ def adam_outer_step(
         return reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, pull)
     betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
     weights, grad = weights.contiguous(), grad.contiguous()
-    if param.device.type != "cpu" or len(weights) > _DOT_IMAGES:
+    step_basis = (param.detach(), weights, grad, m, v, lr, betas, touched, pull)
+    if param.device.type == "cuda":
         by_weights = grad.flatten(1) @ param.flatten(1).T
-        native.adam_outer_step(param.detach(), weights, grad, m, v, lr, betas, touched, pull, None)
-        return by_weights
-    by_weights = torch.empty_like(weights)
-    native.adam_outer_step(param.detach(), weights, grad, m, v, lr, betas, touched, pull, by_weights)
+        native.adam_outer_step(*step_basis)
+    elif len(weights) > _DOT_IMAGES:
+        by_weights = grad.flatten(1) @ param.flatten(1).T
+        native.adam_outer_step(*step_basis, None)
+    else:
+        by_weights = torch.empty_like(weights)
+        native.adam_outer_step(*step_basis, by_weights)
     return by_weights

@@ -14,68 +14,50 @@ from avatar.reference import SplatOutput
 
 from .backend import native_for
 from .checks import check_floats, check_sh_terms
+from .frames import Frame, Pictures, SplatCall, draw
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Splats projected, sorted and tiled by the native kernels, for `splat_features`."""
 
-    handle: Any
+    frame: Frame
     batch: int
     count: int
     width: int
     height: int
 
 
-@dataclass(frozen=True)
-class _SplatCall:
-    """What `splat` hands to autograd besides tensors that have gradients."""
-
-    intrinsics: Tensor
-    world_to_cam: Tensor
-    width: int
-    height: int
-    near: float
-    dilation: float
-    flags: int  # 1 antialias, 2 cutoff
-    with_weights: bool
-    with_depth: bool
-
-
 class _Splat(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, call: _SplatCall, keep: list[Any], *inputs: Tensor) -> tuple[Tensor | None, ...]:
-        native = native_for(inputs[0])
+    def forward(
+        ctx: Any, call: SplatCall, wanted: Pictures, keep: list[Frame], *inputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
-        batch, count = inputs[3].shape
-        ctx.handle = native.prepare(
-            *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
-        )
-        rgb = inputs[3].new_empty(batch, call.height, call.width, 3)
-        alpha = inputs[3].new_empty(batch, call.height, call.width)
-        depth = torch.empty_like(alpha) if call.with_depth else None
-        weights = inputs[3].new_empty(batch, count) if call.with_weights else None
-        native.rasterize(ctx.handle, rgb, alpha, depth, weights)
-        keep.append(ctx.handle)
-        ctx.save_for_backward(*inputs, rgb, alpha, depth)
+        ctx.frame = draw(call, inputs, wanted)
+        keep.append(ctx.frame)
+        ctx.save_for_backward(*inputs, wanted.rgb, wanted.alpha, wanted.depth)
         ctx.set_materialize_grads(False)
-        if weights is not None:
-            ctx.mark_non_differentiable(weights)
-        return rgb, alpha, depth, weights
+        if wanted.weights is not None:
+            ctx.mark_non_differentiable(wanted.weights)
+        return wanted.rgb, wanted.alpha, wanted.depth, wanted.weights
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, rgb, alpha, depth = ctx.saved_tensors
         out = tuple(torch.empty_like(tensor) for tensor in inputs)
-        given = (None if grad is None else grad.contiguous() for grad in grads[:3])
-        native_for(rgb).splat_backward(ctx.handle, tuple(inputs), (rgb, alpha, depth), *given, out)
-        return None, None, *out
+        given = tuple(None if grad is None else grad.contiguous() for grad in grads[:3])
+        ctx.frame.backward(tuple(inputs), Pictures(rgb, alpha, depth, None), given, out)
+        return None, None, None, *out
 
 
-def _native_splat(call: _SplatCall, *inputs: Tensor) -> SplatOutput:
-    keep: list[Any] = []
-    rgb, alpha, depth, weights = _Splat.apply(call, keep, *inputs)
+def _native_splat(call: SplatCall, with_depth: bool, with_weights: bool, *inputs: Tensor) -> SplatOutput:
     batch, count = inputs[3].shape
+    wanted = Pictures.empty(
+        batch, count, call.width, call.height, depth=with_depth, weights=with_weights, like=inputs[0].detach()
+    )
+    keep: list[Frame] = []
+    rgb, alpha, depth, weights = _Splat.apply(call, wanted, keep, *inputs)
     return SplatOutput(rgb, alpha, depth, weights, Prepared(keep[0], batch, count, call.width, call.height))
 
 
@@ -99,6 +81,10 @@ def splat(
     Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with any number that is not
     finite, no direction in its quaternion, or its centre not beyond `near` is culled and gets zero gradients.
 
+    On a CUDA device this waits once, for the number of (splat, tile) pairs, and runs again in more memory where they
+    did not fit. A CUDA graph can capture it nevertheless: then nothing waits, and a frame with more pairs than the
+    largest of its shape before has pictures and gradients of NaN. `splat_into` gives the caller that memory in hand.
+
     Args:
         means: [B,N,3] metres, world.
         quats: [B,N,4] wxyz, normalised here.
@@ -112,12 +98,30 @@ def splat(
         dilation: pixels^2 added to the projected covariance's diagonal.
         antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
         with_weights: also sum each Gaussian's blend weight over the pixels.
-        with_depth: False leaves the depth out and saves its time.
+        with_depth: False leaves the depth picture out (None) and saves its time.
         cutoff: False keeps alphas under 1/255 and pixels that are nearly opaque, for finite differences; slow.
 
     Raises:
         ValueError: an argument's shape, dtype or device does not fit; the text names it.
     """
+    check_splat(means, quats, scales, opacities, colors, camera)
+    if native_for(means) is not None:
+        call = SplatCall(
+            camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
+            near, dilation, int(antialias) + 2 * int(cutoff),
+        )  # fmt: skip
+        return _native_splat(call, with_depth, with_weights, means, quats, scales, opacities, colors)
+    return reference.splat(
+        means, quats, scales, opacities, colors, camera,
+        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, with_depth=with_depth,
+        cutoff=cutoff,
+    )  # fmt: skip
+
+
+def check_splat(
+    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, camera: Camera
+) -> None:
+    """Raise ValueError unless shapes, dtypes and devices of a splat's arguments fit together."""
     check_shape("means", means, ("B", "N", 3))
     batch, count = means.shape[:2]
     check_shape("quats", quats, (batch, count, 4))
@@ -131,17 +135,6 @@ def splat(
     check_shape("camera.K", camera.K, (batch, 3, 3))
     check_shape("camera.world_to_cam", camera.world_to_cam, (batch, 4, 4))
     check_floats(means, quats=quats, scales=scales, opacities=opacities, colors=colors)
-    if native_for(means) is not None:
-        call = _SplatCall(
-            camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
-            near, dilation, int(antialias) + 2 * int(cutoff), with_weights, with_depth,
-        )  # fmt: skip
-        return _native_splat(call, means, quats, scales, opacities, colors)
-    return reference.splat(
-        means, quats, scales, opacities, colors, camera,
-        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, with_depth=with_depth,
-        cutoff=cutoff,
-    )  # fmt: skip
 
 
 def splat_features(prepared: object, colors: Tensor) -> Tensor:
@@ -156,8 +149,9 @@ def splat_features(prepared: object, colors: Tensor) -> Tensor:
     """
     if isinstance(prepared, Prepared):
         check_shape("colors", colors, (prepared.batch, prepared.count, 3))
-        rgb = torch.empty(prepared.batch, prepared.height, prepared.width, 3)
-        native_for(rgb).rasterize_colors(prepared.handle, colors.detach().float().contiguous(), rgb)
+        colors = colors.detach().float().contiguous()
+        rgb = colors.new_empty(prepared.batch, prepared.height, prepared.width, 3)
+        prepared.frame.draw_colors(colors, rgb)
         return rgb
     if isinstance(prepared, reference.Projected):
         batch, count = prepared.depths.shape

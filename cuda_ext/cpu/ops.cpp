@@ -15,19 +15,6 @@ constexpr size_t kOuterRun = 2048;  // the same for each basis of an outer step
 constexpr size_t kBlendRun = 4096;  // numbers of every basis one task blends: they stay in the L1 cache
 constexpr int kDeformRun = 1024;    // Gaussians one task works on
 
-Bones bones_of(const Scalar* rotations, const Scalar* translations) {
-  Bones bones;
-  Scalar side = 0.0f;
-  for (int bone = 0; bone < 2; ++bone) {
-    for (int k = 0; k < 4; ++k) bones.quat[bone][k] = rotations[4 * bone + k];
-    for (int k = 0; k < 3; ++k) bones.translation[bone][k] = translations[3 * bone + k];
-    shared::quat_to_matrix(bones.quat[bone], bones.rotation[bone]);
-  }
-  for (int k = 0; k < 4; ++k) side += bones.quat[0][k] * bones.quat[1][k];
-  bones.sign = side < 0.0f ? -1.0f : 1.0f;
-  return bones;
-}
-
 BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
   const size_t first = static_cast<size_t>(b) * shape.count;
   return {all.vertices + static_cast<size_t>(b) * shape.vertices * 3,
@@ -93,8 +80,8 @@ void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotati
           Scalar* means, Scalar* quats) {
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
-    kernels().bind_image(bones_of(rotations + 8 * b, translations + 6 * b), image_of(shape, inputs, b), shape.count,
-                         means + 3 * first, quats + 4 * first);
+    const Bones bones = shared::bones_of(rotations + 8 * b, translations + 6 * b);
+    kernels().bind_image(bones, image_of(shape, inputs, b), shape.count, means + 3 * first, quats + 4 * first);
   }
 }
 
@@ -106,7 +93,7 @@ void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scala
   Scalar* corners = out.vertices ? thread_memory(2).get<Scalar>(static_cast<size_t>(shape.count) * 9) : nullptr;
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
-    const Bones bones = bones_of(rotations + 8 * b, translations + 6 * b);
+    const Bones bones = shared::bones_of(rotations + 8 * b, translations + 6 * b);
     kernels().bind_image_backward(
         bones, image_of(shape, inputs, b), shape.count,
         {grad_means ? grad_means + 3 * first : nullptr, grad_quats ? grad_quats + 4 * first : nullptr,

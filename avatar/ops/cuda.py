@@ -1,0 +1,59 @@
+"""The CUDA kernels under the names and arguments of the CPU ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class CudaKernels:
+    """The functions of `cuda_ext._C.cuda` on one stream; scratch memory comes from PyTorch's allocator.
+
+    That allocator orders reuse by stream and works under graph capture, so the kernels themselves never allocate.
+    """
+
+    def __init__(self, module: ModuleType, stream: int, device: torch.device | None = None) -> None:
+        """`device` is the stream's; None for the emulator of the tests, which has none."""
+        self._module = module
+        self._stream = stream
+        self._device = device
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(self._module, name)
+        return lambda *arguments: self._run(function, *arguments)
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._device is None:
+            return function(*arguments, self._stream)
+        with torch.cuda.device(self._device):  # kernels start on the current device, which need not be the tensors'
+            return function(*arguments, self._stream)
+
+    def mesh(self, vertices: Tensor, faces: Tensor, K: Tensor, width: int, height: int, *rest: Any) -> None:
+        scratch = _bytes(vertices, self._module.mesh_scratch(len(vertices), width, height))
+        self._run(self._module.mesh, vertices, faces, K, width, height, *rest, scratch)
+
+    def bind_backward(self, inputs: tuple[Tensor, ...], *rest: Tensor | None) -> None:
+        vertices, triangles = inputs[:2]
+        size = self._module.bind_backward_scratch(*vertices.shape[:2], len(triangles), rest[2] is not None)
+        self._run(self._module.bind_backward, inputs, *rest, _bytes(vertices, size))
+
+    def ssim(self, a: Tensor, b: Tensor, mean: Tensor, grad: Tensor | None) -> None:
+        scratch = _bytes(a, self._module.compare_scratch(*a.shape[:3], grad is not None))
+        self._run(self._module.ssim, a, b, mean, grad, scratch)
+
+    def photometric(self, rgb: Tensor, *rest: Any) -> None:
+        with_gradient = any(grad is not None for grad in rest[-2:])
+        scratch = _bytes(rgb, self._module.compare_scratch(*rgb.shape[:3], with_gradient))
+        self._run(self._module.photometric, rgb, *rest, scratch)
+
+    def blend_backward_weights(self, grad: Tensor, basis: Tensor, grad_weights: Tensor) -> None:
+        size = self._module.blend_backward_weights_scratch(*grad_weights.shape, basis[0].numel())
+        self._run(self._module.blend_backward_weights, grad, basis, grad_weights, _bytes(grad, size))
+
+
+def _bytes(like: Tensor, size: int) -> Tensor:
+    return torch.empty(size, dtype=torch.uint8, device=like.device)

@@ -1,0 +1,244 @@
+// The CUDA functions on one screen: the names and arguments of the CPU ones in ../bindings.cpp, then scratch memory where
+// a kernel needs any (NAME_scratch says how many bytes), then the stream. Nothing here allocates or waits for the device.
+#include "bindings.h"
+
+#include <tuple>
+
+#include "arrays.h"
+#include "ops.h"
+
+namespace headsplat {
+namespace cuda {
+namespace {
+
+using Flags = Array<const bool>;
+using Basis = nb::ndarray<nb::ro, nb::c_contig, Device>;
+using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
+
+void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, float near_z,
+              const Labels& face, const Out& bary, const Out& depth, const Scratch& scratch, uintptr_t stream) {
+  const MeshShape shape{static_cast<int>(vertices.shape(0)),
+                        static_cast<int>(vertices.shape(1)),
+                        static_cast<int>(faces.shape(0)),
+                        width,
+                        height,
+                        near_z};
+  const size_t batch = shape.batch, pixels = batch * width * height;
+  draw_mesh(shape, vertices.data(), faces.data(), sized(intrinsics, 9 * batch),
+            {sized(face, pixels), sized(bary, 3 * pixels), sized(depth, pixels)},
+            at_least(scratch, mesh_scratch(shape)), stream_of(stream));
+}
+
+size_t mesh_scratch_bytes(int batch, int width, int height) {
+  return mesh_scratch({batch, 0, 0, width, height, 0.0f});
+}
+
+BindShape shape_of(const BindArrays& arrays) {
+  return {static_cast<int>(std::get<0>(arrays).shape(0)), static_cast<int>(std::get<0>(arrays).shape(1)),
+          static_cast<int>(std::get<1>(arrays).shape(0))};
+}
+
+BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays) {
+  const auto& [vertices, triangles, bary, offsets, quats, skin, rotations, translations] = arrays;
+  const size_t batch = shape.batch, count = shape.count;
+  return {sized(vertices, 3 * batch * shape.vertices), sized(triangles, 3 * count),     sized(bary, 3 * count),
+          sized(offsets, 3 * batch * count),           sized(quats, 4 * batch * count), sized(skin, count),
+          sized(rotations, 8 * batch),                 sized(translations, 6 * batch)};
+}
+
+void run_bind(const BindArrays& arrays, const Out& means, const Out& quats, uintptr_t stream) {
+  const BindShape shape = shape_of(arrays);
+  const size_t n = static_cast<size_t>(shape.batch) * shape.count;
+  bind(shape, inputs_of(shape, arrays), sized(means, 3 * n), sized(quats, 4 * n), stream_of(stream));
+}
+
+void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_means,
+                       const std::optional<In>& grad_quats, const std::optional<Out>& vertices, const Out& offsets,
+                       const Out& quats, const Out& rotations, const Out& translations, const Scratch& scratch,
+                       uintptr_t stream) {
+  const BindShape shape = shape_of(arrays);
+  const size_t batch = shape.batch, n = batch * shape.count;
+  bind_backward(shape, inputs_of(shape, arrays),
+                {sized(grad_means, 3 * n), sized(grad_quats, 4 * n), sized(vertices, 3 * batch * shape.vertices),
+                 sized(offsets, 3 * n), sized(quats, 4 * n), sized(rotations, 8 * batch),
+                 sized(translations, 6 * batch)},
+                at_least(scratch, bind_backward_scratch(shape, vertices.has_value())), stream_of(stream));
+}
+
+size_t bind_backward_scratch_bytes(int batch, int vertices, int count, bool with_vertices) {
+  return bind_backward_scratch({batch, vertices, count}, with_vertices);
+}
+
+PictureShape shape_of_pictures(const In& pictures) {
+  if (pictures.ndim() != 4 || pictures.shape(3) != 3)
+    throw std::invalid_argument("native kernel: images must be [B,H,W,3]");
+  return {static_cast<int>(pictures.shape(0)), static_cast<int>(pictures.shape(1)),
+          static_cast<int>(pictures.shape(2))};
+}
+
+void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out>& grad, const Scratch& scratch,
+              uintptr_t stream) {
+  const PictureShape shape = shape_of_pictures(a);
+  ssim(shape, a.data(), sized(b, a.size()), sized(mean, shape.batch), sized(grad, a.size()),
+       at_least(scratch, compare_scratch(shape, grad.has_value())), stream_of(stream));
+}
+
+void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
+                     float ssim_weight, float mask_weight, const Out& loss, const Out& mse,
+                     const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha, const Scratch& scratch,
+                     uintptr_t stream) {
+  const PictureShape shape = shape_of_pictures(rgb);
+  const size_t batch = shape.batch, pixels = rgb.size() / 3;
+  photometric(shape,
+              {rgb.data(), sized(alpha, pixels), sized(truth, 3 * pixels), sized(matte, pixels),
+               sized(background, 3 * batch), ssim_weight, mask_weight},
+              sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels),
+              at_least(scratch, compare_scratch(shape, grad_rgb || grad_alpha)), stream_of(stream));
+}
+
+size_t compare_scratch_bytes(int batch, int height, int width, bool with_gradient) {
+  return compare_scratch({batch, height, width}, with_gradient);
+}
+
+bool is_half(const Basis& basis) {
+  if (basis.dtype() == nb::dlpack::dtype{static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1}) return true;
+  if (basis.dtype() == nb::dtype<float>()) return false;
+  throw std::invalid_argument("native kernel: a basis must be float32 or float16");
+}
+
+BlendShape shape_of(const Basis& basis, size_t batch) {
+  if (basis.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
+  return {static_cast<int>(batch), static_cast<int>(basis.shape(0)), basis.shape(1) * basis.shape(2)};
+}
+
+void run_blend(const std::optional<In>& base, const Basis& basis, const In& weights, const Out& out,
+               uintptr_t stream) {
+  const BlendShape shape = shape_of(basis, weights.shape(0));
+  const size_t batch = shape.batch;
+  blend(shape, sized(base, shape.values), basis.data(), is_half(basis), sized(weights, batch * shape.bases),
+        sized(out, batch * shape.values), stream_of(stream));
+}
+
+void run_blend_backward_weights(const In& grad_out, const Basis& basis, const Out& grad_weights,
+                                const Scratch& scratch, uintptr_t stream) {
+  const BlendShape shape = shape_of(basis, grad_weights.shape(0));
+  const size_t batch = shape.batch;
+  blend_backward_weights(shape, sized(grad_out, batch * shape.values), basis.data(), is_half(basis),
+                         sized(grad_weights, batch * shape.bases), at_least(scratch, blend_weights_scratch(shape)),
+                         stream_of(stream));
+}
+
+size_t blend_backward_weights_scratch_bytes(int batch, int bases, size_t values) {
+  return blend_weights_scratch({batch, bases, values});
+}
+
+DeformShape deform_shape_of(const In& extra, size_t count) {
+  const DeformShape shape{static_cast<int>(extra.shape(0)), static_cast<int>(count), static_cast<int>(extra.shape(1))};
+  sized(extra, static_cast<size_t>(shape.batch) * shape.moved * kDeformChannels);
+  if (extra.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
+  return shape;
+}
+
+void run_deform(const std::tuple<In, In, In, In, In>& local, const In& extra, const In& units,
+                const std::tuple<Out, Out, Out, Out, Out>& out, uintptr_t stream) {
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const auto& [o_offsets, o_quats, o_scales, o_opacities, o_sh] = out;
+  const size_t count = logits.size(), n = extra.shape(0) * count;
+  deform(deform_shape_of(extra, count),
+         {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+          sized(colors, 3 * count), extra.data(), sized(units, kDeformChannels)},
+         {sized(o_offsets, 3 * n), sized(o_quats, 4 * n), sized(o_scales, 3 * n), sized(o_opacities, n),
+          sized(o_sh, 3 * n)},
+         stream_of(stream));
+}
+
+void run_deform_backward(const In& scales, const In& opacities, const std::tuple<In, In, In, In, In>& grads,
+                         const In& units, const std::tuple<Out, Out, Out, Out, Out>& local, const Out& extra,
+                         uintptr_t stream) {
+  const auto& [g_offsets, g_quats, g_scales, g_opacities, g_sh] = grads;
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const size_t count = logits.size(), n = extra.shape(0) * count;
+  deform_backward(deform_shape_of(In(extra), count), {sized(scales, 3 * n), sized(opacities, n)},
+                  {sized(g_offsets, 3 * n), sized(g_quats, 4 * n), sized(g_scales, 3 * n), sized(g_opacities, n),
+                   sized(g_sh, 3 * n)},
+                  sized(units, kDeformChannels),
+                  {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+                   sized(colors, 3 * count), extra.data()},
+                  stream_of(stream));
+}
+
+ShRotation rotation_of(const In& sh, const In& quats) {
+  if (sh.ndim() != 4 || sh.shape(3) != 3) throw std::invalid_argument("native kernel: coefficients must be [B,N,D,3]");
+  const size_t terms = sh.shape(2), count = sh.shape(0) * sh.shape(1);
+  if (terms != 1 && terms != 4 && terms != 9 && terms != 16)
+    throw std::invalid_argument("native kernel: spherical harmonics must have 1, 4, 9 or 16 terms");
+  return {static_cast<int>(terms), count, sh.data(), sized(quats, 4 * count)};
+}
+
+void run_rotate_sh(const In& sh, const In& quats, const Out& out, uintptr_t stream) {
+  rotate_sh(rotation_of(sh, quats), sized(out, sh.size()), stream_of(stream));
+}
+
+void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const Out& grad_sh, const Out& grad_quats,
+                            uintptr_t stream) {
+  rotate_sh_backward(rotation_of(sh, quats), sized(grad, sh.size()), sized(grad_sh, sh.size()),
+                     sized(grad_quats, quats.size()), stream_of(stream));
+}
+
+using Betas = std::tuple<float, float, float, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
+
+AdamRates rates_of(float rate, const Betas& betas) {
+  const auto& [beta1, beta2, eps, bias1, bias2] = betas;
+  return {rate, beta1, beta2, eps, static_cast<float>(1.0 / bias1), static_cast<float>(1.0 / bias2)};
+}
+
+const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
+  return reinterpret_cast<const uint8_t*>(sized(touched, rows));
+}
+
+void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
+                   float rate, const Betas& betas, const std::optional<Flags>& touched, uintptr_t stream) {
+  const size_t size = param.size(), rows = param.ndim() ? param.shape(0) : 1;
+  if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
+  adam_step({param.data(), sized(m, size), sized(v, size)}, sized(grad, size),
+            {sized(row_rates, rows), flags_of(touched, rows), nullptr, size / rows}, size, rates_of(rate, betas),
+            stream_of(stream));
+}
+
+void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, float rate,
+                         const Betas& betas, const std::optional<Flags>& touched, const std::optional<In>& pull,
+                         uintptr_t stream) {
+  if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
+  const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), values = rows * columns;
+  const size_t batch = bases ? weights.size() / bases : 0;
+  adam_outer_step({static_cast<int>(batch), static_cast<int>(bases), values},
+                  {param.data(), sized(m, bases * values), sized(v, bases * values)}, sized(weights, batch * bases),
+                  sized(grad, batch * values), {nullptr, flags_of(touched, rows), sized(pull, rows), columns},
+                  rates_of(rate, betas), stream_of(stream));
+}
+
+}  // namespace
+
+void register_functions(nb::module_& m) {
+  m.def("mesh", &run_mesh, Released());
+  m.def("mesh_scratch", &mesh_scratch_bytes);
+  m.def("bind", &run_bind, Released());
+  m.def("bind_backward", &run_bind_backward, Released());
+  m.def("bind_backward_scratch", &bind_backward_scratch_bytes);
+  m.def("ssim", &run_ssim, Released());
+  m.def("photometric", &run_photometric, Released());
+  m.def("compare_scratch", &compare_scratch_bytes);
+  m.def("blend", &run_blend, Released());
+  m.def("blend_backward_weights", &run_blend_backward_weights, Released());
+  m.def("blend_backward_weights_scratch", &blend_backward_weights_scratch_bytes);
+  m.def("deform", &run_deform, Released());
+  m.def("deform_backward", &run_deform_backward, Released());
+  m.def("rotate_sh", &run_rotate_sh, Released());
+  m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
+  m.def("adam_step", &run_adam_step, Released());
+  m.def("adam_outer_step", &run_adam_outer_step, Released());
+  register_splat(m);
+}
+
+}  // namespace cuda
+}  // namespace headsplat

@@ -1,0 +1,17 @@
+// The CUDA half as functions of a Python module.
+#pragma once
+
+namespace nanobind {
+class module_;
+}
+
+namespace headsplat {
+namespace cuda {
+
+void register_functions(nanobind::module_& m);
+
+// device_state(): what the driver says about this machine; see cuda_ext/__init__.py.
+void register_device(nanobind::module_& m);
+
+}  // namespace cuda
+}  // namespace headsplat

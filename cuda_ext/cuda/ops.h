@@ -1,0 +1,159 @@
+// The smaller operations of the CUDA half over whole batches; what they do is in avatar/ops. Pointers are device memory,
+// scratch needs no initial value, and two calls with the same inputs give the same bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "stream.h"
+
+namespace headsplat {
+namespace cuda {
+
+// --- bind.cu ---
+
+struct BindShape {
+  int batch, vertices, count;
+};
+
+struct BindInputs {
+  const float* vertices;                       // [B,V,3]
+  const int64_t* triangles;                    // [N,3]
+  const float *bary, *offsets, *quats, *skin;  // [N,3] [B,N,3] [B,N,4] [N]
+  const float *rotations, *translations;       // [B,2,4] [B,2,3]
+};
+
+struct BindGradients {
+  const float *means, *world_quats;                              // given; either may be null
+  float *vertices, *offsets, *quats, *rotations, *translations;  // vertices may be null
+};
+
+void bind(const BindShape& shape, const BindInputs& in, float* means, float* quats, Stream stream);
+size_t bind_backward_scratch(const BindShape& shape, bool with_vertices);
+void bind_backward(const BindShape& shape, const BindInputs& in, const BindGradients& grads, void* scratch,
+                   Stream stream);
+
+// --- blend.cu: `values` = N C of base [N,C], which may be null for zero; the basis is float or half ---
+
+struct BlendShape {
+  int batch, bases;
+  size_t values;
+};
+
+void blend(const BlendShape& shape, const float* base, const void* basis, bool half_basis, const float* weights,
+           float* out, Stream stream);
+size_t blend_weights_scratch(const BlendShape& shape);
+void blend_backward_weights(const BlendShape& shape, const float* grad_out, const void* basis, bool half_basis,
+                            float* grad_weights, void* scratch, Stream stream);
+
+// --- deform.cu ---
+
+constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacity logit 1
+
+// The first `moved` of the `count` Gaussians carry offsets.
+struct DeformShape {
+  int batch, count, moved;
+};
+
+struct DeformInputs {
+  const float *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
+  const float *extra, *units;                                            // [B,moved,kDeformChannels] [kDeformChannels]
+};
+
+struct DeformOutputs {
+  float *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
+};
+
+struct DeformForward {
+  const float *scales, *opacities;  // outputs of the forward pass
+};
+
+struct DeformGradients {
+  const float *offsets, *quats, *scales, *opacities, *sh;
+};
+
+struct DeformSums {
+  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
+};
+
+void deform(const DeformShape& shape, const DeformInputs& in, const DeformOutputs& out, Stream stream);
+void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& in,
+                     const float* units, const DeformSums& out, Stream stream);
+
+// --- sh.cu ---
+
+struct ShRotation {
+  int terms;
+  size_t count;              // Gaussians of the whole batch
+  const float *sh, *quats;   // [count,terms,3] [count,4]
+};
+
+void rotate_sh(const ShRotation& in, float* out, Stream stream);
+void rotate_sh_backward(const ShRotation& in, const float* grad, float* grad_sh, float* grad_quats, Stream stream);
+
+// --- adam.cu ---
+
+struct AdamRates {
+  float rate, beta1, beta2, eps;
+  float inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
+};
+
+struct AdamArrays {
+  float *param, *m, *v;
+};
+
+// One value for each row of `columns` parameters, or null.
+struct AdamRows {
+  const float* rates;      // instead of AdamRates::rate
+  const uint8_t* touched;  // 0 where nothing moves
+  const float* pull;       // added to the gradient times the parameter; for adam_outer_step
+  size_t columns;
+};
+
+void adam_step(const AdamArrays& arrays, const float* grad, const AdamRows& rows, size_t size, const AdamRates& rates,
+               Stream stream);
+
+// A basis [K,N,C] whose gradient is sum_b weights[b,k] grad[b,n,c].
+void adam_outer_step(const BlendShape& shape, const AdamArrays& arrays, const float* weights, const float* grad,
+                     const AdamRows& rows, const AdamRates& rates, Stream stream);
+
+// --- compare.cu: pictures ---
+
+struct PictureShape {
+  int batch, height, width;
+};
+
+size_t compare_scratch(const PictureShape& shape, bool with_gradient);
+void ssim(const PictureShape& shape, const float* a, const float* b, float* mean, float* grad, void* scratch,
+          Stream stream);
+
+struct PhotometricInputs {
+  const float *rgb, *alpha;         // [B,H,W,3] [B,H,W]
+  const uint8_t *truth, *matte;     // [B,H,W,3] [B,H,W]
+  const float* background;          // [B,3]
+  float ssim_weight, mask_weight;
+};
+
+// Either gradient may be null.
+void photometric(const PictureShape& shape, const PhotometricInputs& in, float* loss, float* mse, float* grad_rgb,
+                 float* grad_alpha, void* scratch, Stream stream);
+
+// --- mesh.cu ---
+
+struct MeshShape {
+  int batch, vertices, faces, width, height;
+  float near_z;
+};
+
+struct MeshPictures {
+  int32_t* face;  // [B,H,W]
+  float* bary;    // [B,H,W,3]
+  float* depth;   // [B,H,W]
+};
+
+size_t mesh_scratch(const MeshShape& shape);
+void draw_mesh(const MeshShape& shape, const float* vertices, const int64_t* faces, const float* intrinsics,
+               const MeshPictures& out, void* scratch, Stream stream);
+
+}  // namespace cuda
+}  // namespace headsplat

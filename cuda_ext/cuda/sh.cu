@@ -1,0 +1,103 @@
+// Spherical-harmonic coefficients carried along by rotations, one thread a Gaussian.
+#include "../rig.h"
+#include "../sh.h"
+#include "launch.h"
+#include "ops.h"
+
+namespace headsplat {
+namespace cuda {
+namespace {
+
+using namespace headsplat::shared;
+
+constexpr int kThreads = 128;
+
+struct Turn {
+  float unit[4], factor, rotation[9];
+};
+
+__device__ Turn load_turn(const float* quats, size_t n) {
+  Turn turn;
+  float raw[4];
+  for (int k = 0; k < 4; ++k) raw[k] = quats[4 * n + k];
+  turn.factor = normalize<4>(raw, turn.unit);
+  quat_to_matrix(turn.unit, turn.rotation);
+  return turn;
+}
+
+// Numbers of one Gaussian before a band's first coefficient.
+constexpr int band_start(int band) { return 3 * band * band; }
+
+// One band at a time, so that only its coefficients are in registers.
+template <int band>
+__device__ void turn_band(const Turn& turn, const float* sh, float* out) {
+  constexpr int start = band_start(band), size = band_start(band + 1) - start;
+  float given[size], turned[size];
+  for (int k = 0; k < size; ++k) given[k] = sh[start + k];
+  rotate_sh_band<band>(turn.rotation, given, turned);
+  for (int k = 0; k < size; ++k) out[start + k] = turned[k];
+}
+
+template <int terms>
+__global__ void __launch_bounds__(kThreads) rotate_sh_kernel(ShRotation in, float* all_out) {
+  const size_t n = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (n >= in.count) return;
+  const Turn turn = load_turn(in.quats, n);
+  const float* sh = in.sh + 3 * terms * n;
+  float* out = all_out + 3 * terms * n;
+  for (int k = 0; k < 3; ++k) out[k] = sh[k];
+  if constexpr (terms > 1) turn_band<1>(turn, sh, out);
+  if constexpr (terms > 4) turn_band<2>(turn, sh, out);
+  if constexpr (terms > 9) turn_band<3>(turn, sh, out);
+}
+
+template <int band>
+__device__ void turn_band_back(const Turn& turn, const float* sh, const float* grad, float* grad_sh,
+                               float grad_rotation[9]) {
+  constexpr int start = band_start(band), size = band_start(band + 1) - start;
+  float given[size], by_out[size], by_sh[size];
+  for (int k = 0; k < size; ++k) given[k] = sh[start + k];
+  for (int k = 0; k < size; ++k) by_out[k] = grad[start + k];
+  rotate_sh_band_backward<band>(turn.rotation, given, by_out, by_sh, grad_rotation);
+  for (int k = 0; k < size; ++k) grad_sh[start + k] = by_sh[k];
+}
+
+template <int terms>
+__global__ void __launch_bounds__(kThreads)
+    rotate_sh_backward_kernel(ShRotation in, const float* all_grad, float* all_grad_sh, float* grad_quats) {
+  const size_t n = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (n >= in.count) return;
+  const Turn turn = load_turn(in.quats, n);
+  const float *sh = in.sh + 3 * terms * n, *grad = all_grad + 3 * terms * n;
+  float* grad_sh = all_grad_sh + 3 * terms * n;
+  float grad_rotation[9] = {}, unit[4], quat[4];
+  for (int k = 0; k < 3; ++k) grad_sh[k] = grad[k];
+  if constexpr (terms > 1) turn_band_back<1>(turn, sh, grad, grad_sh, grad_rotation);
+  if constexpr (terms > 4) turn_band_back<2>(turn, sh, grad, grad_sh, grad_rotation);
+  if constexpr (terms > 9) turn_band_back<3>(turn, sh, grad, grad_sh, grad_rotation);
+  quat_to_matrix_backward(turn.unit, grad_rotation, unit);
+  normalize_backward<4>(turn.unit, turn.factor, unit, quat);
+  for (int k = 0; k < 4; ++k) grad_quats[4 * n + k] = quat[k];
+}
+
+// The kernel of a table for the number of terms.
+template <class Kernel>
+Kernel for_terms(int terms, Kernel one, Kernel four, Kernel nine, Kernel sixteen) {
+  return terms == 1 ? one : terms == 4 ? four : terms == 9 ? nine : sixteen;
+}
+
+}  // namespace
+
+void rotate_sh(const ShRotation& in, float* out, Stream stream) {
+  launch(for_terms(in.terms, rotate_sh_kernel<1>, rotate_sh_kernel<4>, rotate_sh_kernel<9>, rotate_sh_kernel<16>),
+         dim3(blocks_for(in.count, kThreads)), dim3(kThreads), 0, stream, in, out);
+}
+
+void rotate_sh_backward(const ShRotation& in, const float* grad, float* grad_sh, float* grad_quats, Stream stream) {
+  launch(for_terms(in.terms, rotate_sh_backward_kernel<1>, rotate_sh_backward_kernel<4>, rotate_sh_backward_kernel<9>,
+                   rotate_sh_backward_kernel<16>),
+         dim3(blocks_for(in.count, kThreads)), dim3(kThreads), 0, stream, in, grad, grad_sh, grad_quats);
+}
+
+}  // namespace cuda
+}  // namespace headsplat

@@ -1,0 +1,47 @@
+// Sums in a fixed order: the same bits every time, which floating-point atomics would not give.
+#pragma once
+
+#include "launch.h"
+
+namespace headsplat {
+namespace cuda {
+
+// Adds what the lanes `half` apart hold, each keeping half of the values; `half` a constant, so that they stay in registers.
+template <int half>
+__device__ inline void fold(float* values, bool upper) {
+#pragma unroll
+  for (int k = 0; k < half; ++k) {
+    const float kept = upper ? values[k + half] : values[k], sent = upper ? values[k] : values[k + half];
+    values[k] = kept + __shfl_xor_sync(kAllLanes, sent, half);
+  }
+}
+
+// Lane i gets the sum of values[i] over the warp; 31 shuffles instead of 32 times 5.
+__device__ inline float warp_column_sums(float values[kWarp]) {
+  const unsigned lane = threadIdx.x % kWarp;
+  fold<16>(values, (lane & 16) != 0);
+  fold<8>(values, (lane & 8) != 0);
+  fold<4>(values, (lane & 4) != 0);
+  fold<2>(values, (lane & 2) != 0);
+  fold<1>(values, (lane & 1) != 0);
+  return values[0];
+}
+
+constexpr int kRowSumThreads = 1024;
+
+// Sum of `rows` [count][32] for each column; a block of kRowSumThreads, the total in the lanes of its first warp.
+__device__ inline double row_sums(const float* rows, int count) {
+  __shared__ double parts[kRowSumThreads / kWarp][kWarp];
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  double total = 0.0;
+#pragma unroll 4
+  for (int row = warp; row < count; row += kRowSumThreads / kWarp) total += rows[static_cast<size_t>(row) * kWarp + lane];
+  parts[warp][lane] = total;
+  __syncthreads();
+  if (warp == 0)
+    for (int other = 1; other < kRowSumThreads / kWarp; ++other) total += parts[other][lane];
+  return total;
+}
+
+}  // namespace cuda
+}  // namespace headsplat

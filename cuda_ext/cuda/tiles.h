@@ -1,0 +1,114 @@
+// The tiles one splat touches, found by a warp; loading of cameras and Gaussians.
+#pragma once
+
+#include "warps.h"
+
+namespace headsplat {
+namespace cuda {
+
+__device__ inline View load_view(const Cameras& cameras, const SplatSize& size, int image) {
+  const float* K = cameras.intrinsics + 9 * image;
+  const float* pose = cameras.world_to_cam + 16 * image;
+  View view;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) view.rotation[3 * r + c] = pose[4 * r + c];
+    view.translation[r] = pose[4 * r + 3];
+  }
+  view.focal_x = K[0];
+  view.focal_y = K[4];
+  view.centre_x = K[2];
+  view.centre_y = K[5];
+  view.near_z = cameras.near_z;
+  view.dilation = cameras.dilation;
+  view.width = size.width;
+  view.height = size.height;
+  view.antialias = cameras.antialias;
+  view.cutoff = cameras.cutoff;
+  return view;
+}
+
+__device__ inline Gaussian3<float> load_gaussian(const GaussianInputs& in, size_t at) {
+  Gaussian3<float> g;
+  for (int k = 0; k < 3; ++k) g.mean[k] = in.means[3 * at + k];
+  for (int k = 0; k < 4; ++k) g.quat[k] = in.quats[4 * at + k];
+  for (int k = 0; k < 3; ++k) g.scale[k] = in.scales[3 * at + k];
+  g.opacity = in.opacities[at];
+  return g;
+}
+
+struct TileBox {
+  int x0, y0, x1, y1;  // inclusive; empty when x1 < x0 or y1 < y0
+
+  __device__ int wide() const { return x1 - x0 + 1; }
+  __device__ int area() const { return x1 < x0 || y1 < y0 ? 0 : (x1 - x0 + 1) * (y1 - y0 + 1); }
+};
+
+// floor(value / kTile) limited to lowest..highest, for any number and none.
+__device__ inline int tile_of(float value, int lowest, int highest) {
+  const float tile = floorf(value * (1.0f / kTile));
+  if (!(tile > static_cast<float>(lowest))) return lowest;
+  return tile < static_cast<float>(highest) ? static_cast<int>(tile) : highest;
+}
+
+// Tiles that hold a pixel centre inside the ellipse's bounding box.
+__device__ inline TileBox tile_box(const SplatSize& size, const Record& s) {
+  return {tile_of(s.x - s.extent_x + 0.499f, 0, size.tiles_x()), tile_of(s.y - s.extent_y + 0.499f, 0, size.tiles_y()),
+          tile_of(s.x + s.extent_x - 0.499f, -1, size.tiles_x() - 1),
+          tile_of(s.y + s.extent_y - 0.499f, -1, size.tiles_y() - 1)};
+}
+
+struct Ellipse {
+  float x, y, a, b, c, edge_x, edge_y, reach;
+};
+
+__device__ inline Ellipse ellipse_of(const Record& s) {
+  return {s.x, s.y, s.a, s.b, s.c, s.edge_x, s.edge_y, s.reach};
+}
+
+__device__ inline bool touches_tile(const Ellipse& e, int tile_x, int tile_y) {
+  const float x0 = static_cast<float>(tile_x * kTile) + 0.5f - e.x;
+  const float y0 = static_cast<float>(tile_y * kTile) + 0.5f - e.y;
+  return least_exponent(e.a, e.b, e.c, e.edge_x, e.edge_y, x0, x0 + (kTile - 1), y0, y0 + (kTile - 1)) <= e.reach;
+}
+
+// One lane's splat and what the visitor wants to know of it; words only, so that lanes can pass it on.
+struct TileJob {
+  Ellipse ellipse;
+  TileBox box;
+  uint32_t gaussian, first_slot, slots;
+};
+
+constexpr int kAlone = 16;  // tiles a lane looks through by itself; the warp shares out larger boxes
+
+// Calls visit(job, ordinal, tile_x, tile_y) for the tiles each lane's ellipse touches, rows from the top; the ordinal
+// counts one splat's tiles from 0. Returns how many this lane's splat has. Called by all lanes of the warp.
+template <class Visit>
+__device__ uint32_t visit_tiles(const TileJob& mine, Visit visit) {
+  const int area = mine.box.area(), lane = lane_index();
+  uint32_t found = 0;
+  if (area == 1) {
+    visit(mine, found++, mine.box.x0, mine.box.y0);
+  } else if (area <= kAlone) {
+    for (int y = mine.box.y0; y <= mine.box.y1; ++y)
+      for (int x = mine.box.x0; x <= mine.box.x1; ++x)
+        if (touches_tile(mine.ellipse, x, y)) visit(mine, found++, x, y);
+  }
+  for (unsigned large = __ballot_sync(kAllLanes, area > kAlone); large; large &= large - 1) {
+    const int owner = __ffs(static_cast<int>(large)) - 1;
+    const TileJob job = from_lane(mine, owner);
+    const int wide = job.box.wide(), tiles = job.box.area();
+    uint32_t before = 0;
+    for (int first = 0; first < tiles; first += kWarp) {
+      const int k = first + lane, x = job.box.x0 + k % wide, y = job.box.y0 + k / wide;
+      const bool hit = k < tiles && touches_tile(job.ellipse, x, y);
+      const unsigned hits = __ballot_sync(kAllLanes, hit);
+      if (hit) visit(job, before + __popc(hits & ((1u << lane) - 1u)), x, y);
+      before += __popc(hits);
+    }
+    if (lane == owner) found = before;
+  }
+  return found;
+}
+
+}  // namespace cuda
+}  // namespace headsplat

@@ -1,0 +1,130 @@
+// What kernels of the splat pipeline share below the block: values passed between lanes, sums in a fixed order, and
+// arithmetic that is rounded the same way wherever it stands.
+#pragma once
+
+#include "../ellipse.h"
+#include "launch.h"
+#include "splat.h"
+
+namespace headsplat {
+namespace cuda {
+
+using namespace HEADSPLAT_LEVEL;
+
+// The product, rounded: never fused into a sum that follows, so that the forward and backward passes agree bit for bit.
+__device__ inline float rounded_product(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
+
+// 2^a to 2 units in the last place; what has no normal float becomes zero.
+__device__ inline float power_of_two(float a) {
+#if defined(__CUDA_ARCH__)
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a));
+  return power;
+#else
+  return exp2f(a);
+#endif
+}
+
+__device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % kWarp; }
+
+// `value` of another lane; called by all lanes of the warp.
+template <class T>
+__device__ T from_lane(const T& value, int lane) {
+  static_assert(sizeof(T) % sizeof(uint32_t) == 0, "passed on in words");
+  uint32_t words[sizeof(T) / sizeof(uint32_t)];
+  memcpy(words, &value, sizeof(T));
+  for (uint32_t& word : words) word = __shfl_sync(kAllLanes, word, lane);
+  T passed;
+  memcpy(&passed, words, sizeof(T));
+  return passed;
+}
+
+// Sum over the warp in the same order always, in every lane.
+__device__ inline float warp_sum(float value) {
+  for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
+  return value;
+}
+
+__device__ inline float not_a_number() { return __uint_as_float(0x7fc00000u); }
+
+// Whether the frame has more pairs than fit; then its pairs were never written.
+__device__ inline bool overflowed(const Workspace& work, size_t pairs) { return *work.pairs > pairs; }
+
+// log2 of alpha at (dx, dy) from the centre, of a conic whose sign is turned.
+__device__ inline float exponent(float minus_a, float minus_b, float minus_c, float log2_opacity, float dx, float dy) {
+  const float slope = fmaf(minus_a, dx, rounded_product(minus_b, dy));
+  return fmaf(slope, dx, fmaf(rounded_product(minus_c, dy), dy, log2_opacity));
+}
+
+// Pixel of a thread in its tile: a warp has 8x4 of them, two warps stand side by side.
+struct TilePixel {
+  int x, y;
+};
+
+constexpr int kPatchWidth = 8, kPatchHeight = 4;
+constexpr int kPatches = kTile * kTile / (kPatchWidth * kPatchHeight);
+
+__device__ inline TilePixel tile_pixel() {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = lane_index();
+  return {warp % 2 * kPatchWidth + lane % kPatchWidth, warp / 2 * kPatchHeight + lane / kPatchWidth};
+}
+
+// The tile of a block of the rasterizer, whose grid is tiles_x x tiles_y x batch.
+struct Tile {
+  int image, x, y;  // pixels
+  Range range;      // its members
+
+  __device__ Tile(const SplatSize& size, const Workspace& work)
+      : image(blockIdx.z), x(blockIdx.x * kTile), y(blockIdx.y * kTile) {
+    range = work.ranges[image * size.tiles() + blockIdx.y * gridDim.x + blockIdx.x];
+  }
+};
+
+// Bit k is set when the ellipse may hold a pixel centre of warp k, for the warps from `first` up to `last`.
+__device__ inline uint32_t touched_patches(const Record& s, const Tile& tile, int first, int last) {
+  const float first_x = static_cast<float>(tile.x) + 0.5f - s.x, first_y = static_cast<float>(tile.y) + 0.5f - s.y;
+  uint32_t mask = 0;
+#pragma unroll 1  // unrolled it costs the rasterizer a fifth of its warps in registers
+  for (int k = first; k < last; ++k) {
+    const float x0 = first_x + static_cast<float>(k % 2 * kPatchWidth);
+    const float y0 = first_y + static_cast<float>(k / 2 * kPatchHeight);
+    const float least = least_exponent(s.a, s.b, s.c, s.edge_x, s.edge_y, x0, x0 + (kPatchWidth - 1), y0,
+                                       y0 + (kPatchHeight - 1));
+    mask |= static_cast<uint32_t>(least <= s.reach) << k;
+  }
+  return mask;
+}
+
+// The members of a tile that a block looks at together, in its shared memory.
+template <int size>
+struct Members {
+  float4 shape[size];    // x, y relative to the tile's first pixel centre; conic a and b, sign turned
+  float4 light[size];    // conic c, sign turned; log2 opacity; red, green
+  float2 rest[size];     // blue, depth
+  uint32_t warps[size];  // bit k where the ellipse may touch the pixels of warp k
+
+  __device__ void put(int at, const Record& s, const Tile& tile, uint32_t touched) {
+    shape[at] = make_float4(s.x - static_cast<float>(tile.x) - 0.5f, s.y - static_cast<float>(tile.y) - 0.5f, -s.a,
+                            -s.b);
+    light[at] = make_float4(-s.c, s.log2_opacity, s.red, s.green);
+    rest[at] = make_float2(s.blue, s.depth);
+    warps[at] = touched;
+  }
+};
+
+struct Limits {
+  float weakest, least;  // alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
+};
+
+inline Limits limits_of(bool cutoff) {
+  return cutoff ? Limits{kAlphaMin, kTransmittanceMin} : Limits{-1.0f, -1.0f};
+}
+
+}  // namespace cuda
+}  // namespace headsplat

@@ -1,0 +1,29 @@
+// Where a projected splat can be seen: its bounding box in tiles and the exact test of a rectangle of pixel centres
+// against its ellipse. The sums are written as fused multiply-adds, so that two kernels which ask the same question get
+// the same answer.
+#pragma once
+
+#include "math.h"
+
+namespace headsplat {
+namespace HEADSPLAT_LEVEL {
+
+HEADSPLAT_FN float fma(float a, float b, float c) { return fmaf(a, b, c); }
+
+// The least of a dx^2 + b dx dy + c dy^2 (log2 of alpha) over the pixel centres between x0 and x1, y0 and y1 relative
+// to the splat's centre. It lies on the two edges nearest the centre; edge_x is d(dx)/d(dy) of the ellipse's extreme
+// along a row, edge_y d(dy)/d(dx) of that along a column.
+template <class Real>
+HEADSPLAT_FN Real least_exponent(Real a, Real b, Real c, Real edge_x, Real edge_y, Real x0, Real x1, Real y0,
+                                 Real y1) {
+  const Real zero(0.0f);
+  const Real near_x = smaller(larger(zero, x0), x1), near_y = smaller(larger(zero, y0), y1);
+  const Real y = smaller(larger(edge_y * near_x, y0), y1);
+  const Real on_column = fma(fma(a, near_x, b * y), near_x, c * y * y);
+  const Real x = smaller(larger(edge_x * near_y, x0), x1);
+  const Real on_row = fma(fma(a, x, b * near_y), x, c * near_y * near_y);
+  return smaller(on_column, on_row);
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

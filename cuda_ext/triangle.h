@@ -1,0 +1,98 @@
+// A triangle seen through a pinhole camera, shared by the host and device z-buffers. Barycentrics of the hit of ray r
+// with triangle (a, b, c) are M^-1 r over their sum, M = [a b c]: each is affine in the pixel, no clipping is needed and
+// both sides are seen (Olano and Greer 1997). In double, so that neighbours share edges.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "math.h"
+
+namespace headsplat {
+
+struct ScreenTriangle {
+  double share[3][3];  // barycentric over depth of each corner: [0] x + [1] y + [2]
+  int x0, y0, x1, y1;  // pixels, inclusive; x1 < x0 when nothing can be seen
+};
+
+namespace HEADSPLAT_LEVEL {
+
+HEADSPLAT_FN void cross_double(const double* a, const double* b, double* out) {
+  out[0] = a[1] * b[2] - a[2] * b[1];
+  out[1] = a[2] * b[0] - a[0] * b[2];
+  out[2] = a[0] * b[1] - a[1] * b[0];
+}
+
+// Inverse of a 3x3 matrix, row-major; not finite when it has none.
+template <class Real>
+HEADSPLAT_FN void invert(const Real* m, double* out) {
+  double row[3][3], columns[3][3];
+  for (int k = 0; k < 9; ++k) row[k / 3][k % 3] = m[k];
+  for (int k = 0; k < 3; ++k) cross_double(row[(k + 1) % 3], row[(k + 2) % 3], columns[k]);
+  const double det = row[0][0] * columns[0][0] + row[0][1] * columns[0][1] + row[0][2] * columns[0][2];
+  for (int r = 0; r < 3; ++r)
+    for (int c = 0; c < 3; ++c) out[3 * r + c] = columns[c][r] / det;
+}
+
+HEADSPLAT_FN int limited(double value, int lowest, int highest) {
+  if (!(value > lowest)) return lowest;
+  return value < highest ? static_cast<int>(value) : highest;
+}
+
+// Pixels whose centres may see the triangle; all of them when it reaches behind the near plane.
+template <class Real>
+HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real* K, const double corner[3][3],
+                                 ScreenTriangle& t) {
+  constexpr double kSlack = 1e-3, kFar = 1e300;
+  double low[2] = {kFar, kFar}, high[2] = {-kFar, -kFar};
+  int before = 0;
+  for (int k = 0; k < 3; ++k) {
+    const double* v = corner[k];
+    if (!(v[2] > near_z)) continue;
+    ++before;
+    const double weight = K[6] * v[0] + K[7] * v[1] + K[8] * v[2];
+    for (int axis = 0; axis < 2; ++axis) {
+      const double at = (K[3 * axis] * v[0] + K[3 * axis + 1] * v[1] + K[3 * axis + 2] * v[2]) / weight;
+      low[axis] = at < low[axis] ? at : low[axis];
+      high[axis] = at > high[axis] ? at : high[axis];
+    }
+  }
+  t.x0 = t.y0 = 0;
+  t.x1 = before ? width - 1 : -1;
+  t.y1 = height - 1;
+  if (before < 3) return;
+  t.x0 = limited(std::floor(low[0] - 0.5 - kSlack), 0, width);
+  t.y0 = limited(std::floor(low[1] - 0.5 - kSlack), 0, height);
+  t.x1 = limited(std::ceil(high[0] - 0.5 + kSlack), -1, width - 1);
+  t.y1 = limited(std::ceil(high[1] - 0.5 + kSlack), -1, height - 1);
+}
+
+// `inverse` is that of the intrinsics `K`.
+template <class Real>
+HEADSPLAT_FN ScreenTriangle set_up_triangle(int width, int height, Real near_z, const Real* vertices,
+                                            const int64_t* face, const Real* K, const double* inverse) {
+  ScreenTriangle t{};
+  t.x1 = -1;
+  double corner[3][3], edge[3][3];
+  for (int k = 0; k < 3; ++k)
+    for (int axis = 0; axis < 3; ++axis) corner[k][axis] = vertices[3 * face[k] + axis];
+  for (int k = 0; k < 3; ++k) cross_double(corner[(k + 1) % 3], corner[(k + 2) % 3], edge[k]);
+  const double volume = corner[0][0] * edge[0][0] + corner[0][1] * edge[0][1] + corner[0][2] * edge[0][2];
+  if (volume == 0.0 || !std::isfinite(volume)) return t;
+  for (int k = 0; k < 3; ++k)
+    for (int axis = 0; axis < 3; ++axis)
+      t.share[k][axis] =
+          (edge[k][0] * inverse[axis] + edge[k][1] * inverse[3 + axis] + edge[k][2] * inverse[6 + axis]) / volume;
+  bound_triangle(width, height, near_z, K, corner, t);
+  return t;
+}
+
+// Barycentrics over depth at the centre of pixel (x, y); returns their sum, one over the depth. The triangle is seen
+// there when none is negative and the sum is positive.
+HEADSPLAT_FN double shares_at(const ScreenTriangle& t, int x, int y, double share[3]) {
+  for (int k = 0; k < 3; ++k) share[k] = t.share[k][0] * (x + 0.5) + (t.share[k][1] * (y + 0.5) + t.share[k][2]);
+  return share[0] + share[1] + share[2];
+}
+
+}  // namespace HEADSPLAT_LEVEL
+}  // namespace headsplat

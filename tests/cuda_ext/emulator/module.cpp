@@ -1,0 +1,26 @@
+// The CUDA half as a module that runs on the processor, with the emulator's own switch and what tests the emulator.
+#include "arrays.h"
+#include "bindings.h"
+#include "selftest.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+using headsplat::cuda::Array;
+using Counts = Array<int32_t>;
+using Words = Array<uint32_t>;
+
+NB_MODULE(headsplat_emulated, m) {
+  nb::set_leak_warnings(false);
+  headsplat::cuda::register_functions(m);
+  m.def("set_reversed", &emulator::set_reversed);
+  m.def("see_warp", [](const Counts& out) { emulator::start_see_warp(out.data(), static_cast<int>(out.shape(0))); });
+  m.def("pass_around", [](int rounds, const Counts& out, const Counts& votes) {
+    emulator::start_pass_around(rounds, out.data(), votes.data(), static_cast<int>(out.size()));
+  });
+  m.def("start_wrong", &emulator::start_wrong);
+  m.def("sort_and_sum", [](const Words& keys, const Words& values, const Words& keys_out, const Words& values_out,
+                           const Words& sums, int end_bit) {
+    emulator::start_sort(keys.data(), values.data(), keys_out.data(), values_out.data(), sums.data(),
+                         static_cast<int>(keys.size()), end_bit);
+  });
+}
