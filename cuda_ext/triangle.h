@@ -1,6 +1,6 @@
 // A triangle seen through a pinhole camera, shared by the host and device z-buffers. Barycentrics of the hit of ray r
-// with triangle (a, b, c) are M^-1 r over their sum, M = [a b c]: each is affine in the pixel, no clipping is needed and
-// both sides are seen (Olano and Greer 1997). In double, so that neighbours share edges.
+// with triangle (a, b, c) are M^-1 r over their sum, M = [a b c]: each is affine in the pixel, no clipping is needed
+// and both sides are seen (Olano and Greer 1997). In double, so that neighbours share edges.
 #pragma once
 
 #include <cmath>

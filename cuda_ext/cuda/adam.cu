@@ -1,4 +1,4 @@
-// One step of Adam (Kingma and Ba 2015, algorithm 1), over flat parameters and over a basis with a gradient of low rank.
+// One step of Adam (Kingma and Ba 2015, algorithm 1), over flat parameters and over a basis with a low-rank gradient.
 #include "launch.h"
 #include "ops.h"
 #include "wide.h"

@@ -1,5 +1,5 @@
-// The CUDA functions on one screen: the names and arguments of the CPU ones in ../bindings.cpp, then scratch memory where
-// a kernel needs any (NAME_scratch says how many bytes), then the stream. Nothing here allocates or waits for the device.
+// The CUDA functions on one screen: the names and arguments of the CPU ones in ../bindings.cpp, then scratch memory
+// where a kernel needs any (NAME_scratch says how many bytes), then the stream. Nothing here allocates or waits.
 #include "bindings.h"
 
 #include <tuple>

@@ -1,6 +1,6 @@
-// Structural similarity (Wang et al. 2004: 11-tap separable Gaussian, zero padding) and the photometric loss built on it,
-// each with its gradient. One pass over tiles makes the values and the derivatives by the windows' blurred moments, a
-// second blurs those derivatives back; a few images at a time, so that what is between the passes stays in the L2 cache.
+// Structural similarity (Wang et al. 2004: 11-tap separable Gaussian, zero padding) and the photometric loss built on
+// it, each with its gradient. One pass over tiles makes the values and the derivatives by the windows' blurred moments,
+// a second blurs those derivatives back; a few images at a time, so that what is in between stays in the L2 cache.
 #include "launch.h"
 #include "ops.h"
 
@@ -49,7 +49,7 @@ struct PlainPair {
   }
 };
 
-__device__ inline float sign(float value) { return static_cast<float>(value > 0.0f) - static_cast<float>(value < 0.0f); }
+__device__ inline float sign(float value) { return value > 0.0f ? 1.0f : value < 0.0f ? -1.0f : 0.0f; }
 
 // A rendering over its background against what the camera saw over the same background.
 struct PhotometricPair {
@@ -314,10 +314,10 @@ void compare(const Pair& pair, const PictureShape& shape, const Means& out, bool
   float* partials = with_gradient ? scratch + sums_of(shape) : nullptr;
   for (int first = 0; first < shape.batch; first += kImagesTogether) {
     const int images = shape.batch - first < kImagesTogether ? shape.batch - first : kImagesTogether;
-    launch(compare_kernel<Pair>, tiles_of(shape, images), dim3(kThreads), 0, stream, pair, shape, first, partials, sums);
+    const dim3 grid = tiles_of(shape, images), block(kThreads);
+    launch(compare_kernel<Pair>, grid, block, 0, stream, pair, shape, first, partials, sums);
     if (with_gradient)
-      launch(compare_gradient_kernel<Pair>, tiles_of(shape, images), dim3(kThreads), 0, stream, pair, shape, first,
-             partials);
+      launch(compare_gradient_kernel<Pair>, grid, block, 0, stream, pair, shape, first, partials);
   }
   const dim3 tiles = tiles_of(shape, 1);
   const double pixels = static_cast<double>(shape.height) * shape.width;

@@ -82,8 +82,8 @@ __global__ void __launch_bounds__(kThreads)
 
 void deform(const DeformShape& shape, const DeformInputs& in, const DeformOutputs& out, Stream stream) {
   constexpr int kImagesAtOnce = 16;  // enough blocks for a large device at head scale
-  launch(deform_kernel, dim3(blocks_for(shape.count, kThreads), shape.batch < kImagesAtOnce ? shape.batch : kImagesAtOnce),
-         dim3(kThreads), 0, stream, shape, in, out);
+  const int images = shape.batch < kImagesAtOnce ? shape.batch : kImagesAtOnce;
+  launch(deform_kernel, dim3(blocks_for(shape.count, kThreads), images), dim3(kThreads), 0, stream, shape, in, out);
 }
 
 void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& in,

@@ -1,4 +1,4 @@
-// How kernels start and memory is filled, on a device or in the emulator of tests/cuda_ext/emulator (HEADSPLAT_EMULATE).
+// How kernels start and memory is filled, on a device or in the emulator (tests/cuda_ext/emulator, HEADSPLAT_EMULATE).
 // Nothing here waits for the device or allocates, so everything can be captured in a CUDA graph.
 #pragma once
 

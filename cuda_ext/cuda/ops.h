@@ -1,5 +1,5 @@
-// The smaller operations of the CUDA half over whole batches; what they do is in avatar/ops. Pointers are device memory,
-// scratch needs no initial value, and two calls with the same inputs give the same bits.
+// The smaller operations of the CUDA half over whole batches; what they do is in avatar/ops. Pointers are device
+// memory, scratch needs no initial value, and two calls with the same inputs give the same bits.
 #pragma once
 
 #include <cstddef>

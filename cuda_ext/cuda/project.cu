@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kThreads)
     work.tile_counts[at] = tiles;
   }
   __syncthreads();
-  const uint32_t pairs = __reduce_add_sync(kAllLanes, tiles);
+  const uint32_t pairs = warp_sum(tiles);
   if (lane_index() == 0 && pairs) atomicAdd(&block_pairs, static_cast<unsigned long long>(pairs));
   __syncthreads();
   if (threadIdx.x == 0 && block_pairs) atomicAdd(work.pairs, block_pairs);

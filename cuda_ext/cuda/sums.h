@@ -6,7 +6,7 @@
 namespace headsplat {
 namespace cuda {
 
-// Adds what the lanes `half` apart hold, each keeping half of the values; `half` a constant, so that they stay in registers.
+// Adds what the lanes `half` apart hold, each keeping half of the values; a constant, so that they stay in registers.
 template <int half>
 __device__ inline void fold(float* values, bool upper) {
 #pragma unroll
@@ -35,7 +35,8 @@ __device__ inline double row_sums(const float* rows, int count) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   double total = 0.0;
 #pragma unroll 4
-  for (int row = warp; row < count; row += kRowSumThreads / kWarp) total += rows[static_cast<size_t>(row) * kWarp + lane];
+  for (int row = warp; row < count; row += kRowSumThreads / kWarp)
+    total += rows[static_cast<size_t>(row) * kWarp + lane];
   parts[warp][lane] = total;
   __syncthreads();
   if (warp == 0)

@@ -46,7 +46,8 @@ __device__ T from_lane(const T& value, int lane) {
 }
 
 // Sum over the warp in the same order always, in every lane.
-__device__ inline float warp_sum(float value) {
+template <class T>
+__device__ T warp_sum(T value) {
   for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
   return value;
 }

@@ -1,5 +1,5 @@
-// Stand-in for the CUDA headers, so that a C++ compiler builds cuda_ext/cuda/*.cu for the processor: what those files use
-// of the language and the runtime, and no more. threads.h runs the blocks.
+// Stand-in for the CUDA headers, so that a C++ compiler builds cuda_ext/cuda/*.cu for the processor: what those files
+// use of the language and the runtime, and no more. threads.h runs the blocks.
 #pragma once
 
 #include <algorithm>

@@ -192,7 +192,8 @@ void run_block() {
     if (block.done == static_cast<int>(count)) return;
     if (block.done)
       throw std::runtime_error("emulator: deadlock: " + std::to_string(count - block.done) +
-                               " threads wait at __syncthreads while " + std::to_string(block.done) + " ended" + place());
+                               " threads wait at __syncthreads while " + std::to_string(block.done) + " ended" +
+                               place());
     block.votes[++block.barriers & 1] = 0;
     for (Thread& thread : block.threads) thread.waits = Meeting::none;
   }
