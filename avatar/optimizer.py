@@ -25,8 +25,10 @@ class Group:
     outer: bool = False  # a basis whose gradient arrives as an outer product
 
     def __post_init__(self) -> None:
-        self.m = torch.zeros_like(self.param)
-        self.v = torch.zeros_like(self.param)
+        brief = self.outer and self.param.device.type == "cpu"  # memory is what the step of a large basis takes
+        kept = torch.bfloat16 if brief else self.param.dtype
+        self.m = torch.zeros_like(self.param, dtype=kept)
+        self.v = torch.zeros_like(self.param, dtype=kept)
 
 
 class Optimizer:
@@ -40,26 +42,38 @@ class Optimizer:
         self.groups = groups
         self.steps = 0
 
-    def step(self, factor: float, touched: Tensor, outer: tuple[Tensor, Tensor, Tensor] | None) -> None:
+    def step(self, factor: float, touched: Tensor) -> None:
         """Apply the gradients at `factor` times each group's rate, then forget them.
 
         Args:
             touched: bool [N], the Gaussians this step's pictures show.
-            outer: weights [B,K] and gradient [B,M,C] of what a basis [K,M,C] was blended into, and its pull to zero [M]
         """
         self.steps += 1
         for group in self.groups:
-            param, rate = group.param, group.rate * factor
-            if group.outer and outer is not None:
-                rows = touched[: param.shape[1]]
-                weights, grad, pull = outer
-                ops.adam_outer_step(
-                    param, weights, grad, group.m, group.v, rate, *BETAS, EPS, self.steps, touched=rows, pull=pull
-                )
-            elif param.grad is not None:
-                rows_touched = touched if group.per_gaussian else None
-                ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, EPS, self.steps, rows_touched)
+            param = group.param
+            if param.grad is None:
+                continue
+            rows = touched if group.per_gaussian else None
+            rate = group.rate * factor
+            ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, EPS, self.steps, rows)
             param.grad = None
+
+    def step_basis(self, factor: float, touched: Tensor, weights: Tensor, grad: Tensor, pull: Tensor) -> Tensor:
+        """Apply to the outer basis [K,M,C] the gradient `grad` [B,M,C] of what it was blended into; before `step`.
+
+        Args:
+            weights: [B,K] it was blended with.
+            pull: [M] to zero.
+
+        Returns:
+            The gradient of `weights`.
+        """
+        group = next(group for group in self.groups if group.outer)
+        param, rate = group.param, group.rate * factor
+        rows = touched[: param.shape[1]]
+        return ops.adam_outer_step(
+            param, weights, grad, group.m, group.v, rate, *BETAS, EPS, self.steps + 1, touched=rows, pull=pull
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs."""

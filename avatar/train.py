@@ -134,9 +134,9 @@ class Trainer:
         indices = self._next_frames()
         background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
         weights = self.avatar.blendshapes.weights(pick(frames.features, indices))
-        extra = self.avatar.blendshapes(weights)
+        extra = self.avatar.blendshapes(weights.detach() if self.outer else weights)
         if self.outer:
-            extra.retain_grad()
+            extra.requires_grad_()
         still, camera = self.predict(frames, indices, extra), frames.camera.repeated(len(indices))
         rgb, alpha, _ = splat(still, camera, self.config.rasterizer, with_depth=False)
         losses, squares = ops.photometric(
@@ -152,8 +152,11 @@ class Trainer:
         by_opacity = self.avatar.logit_opacities.grad
         assert by_opacity is not None
         self._hold_hidden()
-        outer = (weights.detach(), extra.grad, self.pull) if self.outer else None
-        self.optimizer.step(self._rate(fraction), by_opacity != 0, outer)
+        rate, touched = self._rate(fraction), by_opacity != 0
+        if self.outer:
+            assert extra.grad is not None
+            weights.backward(self.optimizer.step_basis(rate, touched, weights.detach(), extra.grad, self.pull))
+        self.optimizer.step(rate, touched)
         self.steps_done += 1
         self.mean_square += (squares.mean().item() - self.mean_square) * max(0.02, 1 / self.steps_done)
         return losses.mean().item()

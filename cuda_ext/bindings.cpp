@@ -247,16 +247,29 @@ void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v,
                         sized(row_rates, rows), flags_of(touched, rows), size, size / rows, rate});
 }
 
-void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, Scalar rate,
-                         const Betas& betas, const std::optional<Flags>& touched, const std::optional<In>& pull) {
+using Moments = nb::ndarray<nb::c_contig, nb::device::cpu>;  // Scalar or bfloat16
+
+bool is_brief(const Moments& moments) {
+  if (moments.dtype() == nb::dtype<Scalar>()) return false;
+  if (moments.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Bfloat) || moments.itemsize() != 2)
+    throw std::invalid_argument("native kernel: unknown format of moments");
+  return true;
+}
+
+void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Moments& m, const Moments& v,
+                         Scalar rate, const Betas& betas, const std::optional<Flags>& touched,
+                         const std::optional<In>& pull, const std::optional<Out>& grad_weights) {
   if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
   const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), size = rows * columns;
   const size_t batch = bases ? weights.size() / bases : 0;
   if (!size || !bases) return;
-  headsplat::adam_outer_step({rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size),
-                              sized(weights, batch * bases), sized(grad, batch * size), flags_of(touched, rows),
-                              sized(pull, rows), static_cast<int>(batch), static_cast<int>(bases), size, columns,
-                              rate});
+  if (grad_weights && batch > kDotImages) throw std::invalid_argument("native kernel: too many images");
+  if (is_brief(m) != is_brief(v)) throw std::invalid_argument("native kernel: moments of two formats");
+  headsplat::adam_outer_step(
+      {rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size), sized(weights, batch * bases),
+       sized(grad, batch * size), flags_of(touched, rows), sized(pull, rows), static_cast<int>(batch),
+       static_cast<int>(bases), size, columns, rate, is_brief(m)},
+      sized(grad_weights, batch * bases));
 }
 
 BlendInputs blend_inputs_of(const std::optional<In>& base, const Basis& basis, const Scalar* weights, size_t batch) {

@@ -49,23 +49,24 @@ class TrainingStep:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.leaves = {name: value.clone().requires_grad_() for name, value in parameters(scene).items()}
-        self.weights = scene.weights.clone().requires_grad_()
+        self.weights = scene.weights
         self.basis = scene.basis.clone()
         self.moments = {name: (torch.zeros_like(leaf), torch.zeros_like(leaf)) for name, leaf in self.leaves.items()}
-        self.basis_moments = torch.zeros_like(self.basis), torch.zeros_like(self.basis)
+        kept = torch.bfloat16 if self.basis.device.type == "cpu" else self.basis.dtype
+        self.basis_moments = torch.zeros_like(self.basis, dtype=kept), torch.zeros_like(self.basis, dtype=kept)
         out = pictures(scene)
         self.truth = (out.rgb.flip(2).clamp(0, 1) * 255).to(torch.uint8)
         self.matte = (out.alpha.flip(2) * 255).to(torch.uint8)
         self.background = torch.full((scene.batch, 3), 0.5, device=scene.offsets.device)
 
     def __call__(self) -> None:
-        extra = ops.blend(None, self.basis, self.weights)
+        extra = ops.blend(None, self.basis, self.weights).requires_grad_()
         out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)
         loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
-        wanted = [*self.leaves.values(), self.weights, extra]
-        *gradients, _, outer = torch.autograd.grad(loss.sum(), wanted)
+        wanted = [*self.leaves.values(), extra]
+        *gradients, outer = torch.autograd.grad(loss.sum(), wanted)
         touched = gradients[LOCAL.index("logit_opacities")] != 0
         for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
             ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1, touched)
         shaped = touched[: self.basis.shape[1]]  # the first Gaussians carry blendshapes
-        ops.adam_outer_step(self.basis, self.weights.detach(), outer, *self.basis_moments, RATE, *BETAS, EPS, 1, shaped)
+        ops.adam_outer_step(self.basis, self.weights, outer, *self.basis_moments, RATE, *BETAS, EPS, 1, shaped)

@@ -61,6 +61,10 @@ def adam_step(
     native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched)
 
 
+#: Images of a step for which the native step hands back the weights' gradient in the same pass.
+_DOT_IMAGES = 8
+
+
 @torch.no_grad()
 def adam_outer_step(
     param: Tensor,
@@ -75,31 +79,44 @@ def adam_outer_step(
     step: int,
     touched: Tensor | None = None,
     pull: Tensor | None = None,
-) -> None:
+) -> Tensor:
     """One step of Adam in place on a basis whose gradient is an outer product that is never stored.
 
     The gradient of `param` [K,N,C] is the sum over b of weights[b,k] grad[b,n,c]: what `blend` would hand back.
 
     Args:
-        param, m, v: [K,N,C].
+        param: [K,N,C].
         weights: [B,K].
-        grad: [B,N,C].
+        grad: [B,N,C]; must be zero in rows that are not touched.
+        m, v: [K,N,C], of the format of `param`, or both bfloat16 on the CPU, which takes a third off the memory read.
         step: 1 for the first step.
         touched: bool [N], the rows to step; the others keep `param`, `m` and `v`.
         pull: [N], added to the gradient times `param`: what holds a row near zero.
+
+    Returns:
+        The gradient of `weights` [B,K], from the basis as it was: `blend` needs no backward pass of its own then.
     """
     check_shape("param", param, ("K", "N", "C"))
     check_shape("weights", weights, ("B", param.shape[0]))
     check_shape("grad", grad, (weights.shape[0], *param.shape[1:]))
     check_floats(param, weights=weights, grad=grad)
-    _check_step(param, m, v, step)
+    brief = m.dtype == v.dtype == torch.bfloat16 and param.device.type == "cpu"
+    _check_step(param, *((param, param) if brief else (m, v)), step)
+    for name, moment in (("m", m), ("v", v)):
+        check_shape(name, moment, tuple(param.shape))
     check_flags("touched", touched, param.shape[1])
     if pull is not None:
         check_shape("pull", pull, (param.shape[1],))
         check_floats(param, pull=pull)
     native = native_for(param)
     if native is None or not _is_flat(param, m, v):
-        reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, pull)
-        return
+        return reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, pull)
     betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
-    native.adam_outer_step(param.detach(), weights.contiguous(), grad.contiguous(), m, v, lr, betas, touched, pull)
+    weights, grad = weights.contiguous(), grad.contiguous()
+    if param.device.type != "cpu" or len(weights) > _DOT_IMAGES:
+        by_weights = grad.flatten(1) @ param.flatten(1).T
+        native.adam_outer_step(param.detach(), weights, grad, m, v, lr, betas, touched, pull, None)
+        return by_weights
+    by_weights = torch.empty_like(weights)
+    native.adam_outer_step(param.detach(), weights, grad, m, v, lr, betas, touched, pull, by_weights)
+    return by_weights

@@ -43,10 +43,14 @@ def adam_outer_step(
     step: int,
     touched: Tensor | None = None,
     pull: Tensor | None = None,
-) -> None:
+) -> Tensor:
     """Specification of `avatar.ops.adam_outer_step`."""
+    by_weights = torch.einsum("bnc,knc->bk", grad, param)
     outer = torch.einsum("bk,bnc->nkc", weights, grad)
     if pull is not None:
         outer = outer + pull[:, None, None] * param.transpose(0, 1)
-    turned = [tensor.transpose(0, 1) for tensor in (param, m, v)]
-    adam_step(turned[0], outer, turned[1], turned[2], lr, beta1, beta2, eps, step, touched)
+    first, second = (moment.to(param).transpose(0, 1).clone() for moment in (m, v))
+    adam_step(param.transpose(0, 1), outer, first, second, lr, beta1, beta2, eps, step, touched)
+    m.copy_(first.transpose(0, 1))
+    v.copy_(second.transpose(0, 1))
+    return by_weights

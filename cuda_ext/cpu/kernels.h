@@ -169,16 +169,20 @@ struct AdamStep {
   Scalar rate;
 };
 
+constexpr int kDotImages = 8;  // images of a step that may want the gradient of their weights
+
 // A basis [bases][size] whose gradient is the sum over images of weights [batch][bases] times grad [batch][size].
 struct AdamOuter {
   AdamRule rule;
-  Scalar *param, *m, *v;
+  Scalar* param;
+  void *m, *v;  // Scalar, or bfloat16 where `brief`
   const Scalar *weights, *grad;
   const uint8_t* touched;  // [size / columns], or null for all
   const Scalar* pull;      // [size / columns], times the parameter part of its gradient; or null for none
   int batch, bases;
   size_t size, columns;
   Scalar rate;
+  bool brief;
 };
 
 // out [batch][size] = base + weights [batch][bases] times basis [bases][size], which holds floats or halves.
@@ -249,7 +253,8 @@ struct Kernels {
   void (*ssim_rows)(const SsimImage&, int begin, int end, Scalar* buffer);
   void (*ssim_rows_backward)(const SsimImage&, int begin, int end, Scalar* buffer);
   void (*adam)(const AdamStep&, size_t begin, size_t end);
-  void (*adam_outer)(const AdamOuter&, size_t begin, size_t end, Scalar* buffer);
+  // `sums` [batch][bases] receives the weights' gradient of this range, unless it is null.
+  void (*adam_outer)(const AdamOuter&, size_t begin, size_t end, Scalar* buffer, Scalar* sums);
   void (*blend_range)(const BlendInputs&, size_t begin, size_t end, Scalar* out);
   void (*blend_dots)(const BlendInputs&, const Scalar* grad, size_t begin, size_t end, Scalar* sums);
   void (*deform_range)(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
@@ -273,7 +278,7 @@ void ssim_differing(const SsimImage&, int begin, int end);
 void ssim_rows(const SsimImage&, int begin, int end, Scalar* buffer);
 void ssim_rows_backward(const SsimImage&, int begin, int end, Scalar* buffer);
 void adam(const AdamStep&, size_t begin, size_t end);
-void adam_outer(const AdamOuter&, size_t begin, size_t end, Scalar* buffer);
+void adam_outer(const AdamOuter&, size_t begin, size_t end, Scalar* buffer, Scalar* sums);
 void blend_range(const BlendInputs&, size_t begin, size_t end, Scalar* out);
 void blend_dots(const BlendInputs&, const Scalar* grad, size_t begin, size_t end, Scalar* sums);
 void deform_range(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);

@@ -78,6 +78,15 @@ Scalar* row_buffer(int width) {
   return buffer;
 }
 
+// Sums the tasks' parts [tasks][count] in their order.
+void add_parts(const Scalar* parts, int tasks, size_t count, Scalar* out) {
+  for (size_t k = 0; k < count; ++k) {
+    double total = 0.0;
+    for (int task = 0; task < tasks; ++task) total += parts[count * task + k];
+    out[k] = static_cast<Scalar>(total);
+  }
+}
+
 }  // namespace
 
 void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations, const Scalar* translations,
@@ -202,13 +211,16 @@ void adam_step(const AdamStep& step) {
   });
 }
 
-void adam_outer_step(const AdamOuter& step) {
+void adam_outer_step(const AdamOuter& step, Scalar* weights) {
+  const size_t sums = static_cast<size_t>(step.batch) * step.bases;
   const int tasks = static_cast<int>((step.size + kOuterRun - 1) / kOuterRun);
+  Scalar* parts = weights ? thread_memory(1).get<Scalar>(sums * tasks) : nullptr;
   parallel(tasks, [&](int task) {
     const size_t begin = task * kOuterRun, end = begin + kOuterRun < step.size ? begin + kOuterRun : step.size;
     Scalar* buffer = thread_memory(0).get<Scalar>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 2));
-    kernels().adam_outer(step, begin, end, buffer);
+    kernels().adam_outer(step, begin, end, buffer, parts ? parts + sums * task : nullptr);
   });
+  if (weights) add_parts(parts, tasks, sums, weights);
 }
 
 void blend(const BlendInputs& inputs, Scalar* out) {
@@ -227,11 +239,7 @@ void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scala
     const size_t begin = task * kBlendRun, end = begin + kBlendRun;
     kernels().blend_dots(inputs, grad, begin, end < inputs.size ? end : inputs.size, parts + sums * task);
   });
-  for (size_t k = 0; k < sums; ++k) {
-    double total = 0.0;
-    for (int task = 0; task < tasks; ++task) total += parts[sums * task + k];
-    weights[k] = static_cast<Scalar>(total);
-  }
+  add_parts(parts, tasks, sums, weights);
 }
 
 void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out) {

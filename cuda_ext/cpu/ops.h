@@ -31,7 +31,8 @@ void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Sc
 
 void adam_step(const AdamStep& step);
 
-void adam_outer_step(const AdamOuter& step);
+// `weights` [batch,bases] receives the weights' gradient before the step, for at most kDotImages images; may be null.
+void adam_outer_step(const AdamOuter& step, Scalar* weights);
 
 // Blended offsets into `out` [batch][size].
 void blend(const BlendInputs& inputs, Scalar* out);

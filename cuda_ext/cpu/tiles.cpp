@@ -33,8 +33,9 @@ template <class Visit>
 void visit_tiles(const Frame& frame, const Splat& s, Visit visit) {
   const TileBox box = tile_box(frame, s);
   if (box.x1 < box.x0 || box.y1 < box.y0) return;
-  if (box.x0 == box.x1 && box.y0 == box.y1) {
-    visit(box.y0 * frame.tiles_x + box.x0);
+  if (box.x0 == box.x1 || box.y0 == box.y1) {  // a convex shape touches all that its box spans along one axis
+    for (int y = box.y0; y <= box.y1; ++y)
+      for (int x = box.x0; x <= box.x1; ++x) visit(y * frame.tiles_x + x);
     return;
   }
   const Ellipse ellipse(s);

@@ -165,7 +165,7 @@ def test_the_background_enters_the_alpha_gradient_once() -> None:
 
 
 def test_without_depth_a_batch_gives_the_same_pictures_and_gradients() -> None:
-    inputs, _ = scene(2, 60)
+    inputs = scene(1, 60)
     twice = [torch.cat([value, value.flip(1)]).requires_grad_() for value in inputs]
     view = camera(2, 40, 24)
     full, lean = ops.splat(*twice, view), ops.splat(*twice, view, with_depth=False)
