@@ -69,15 +69,6 @@ def test_a_batch_of_different_cameras_and_its_gradients_equal_the_images_one_by_
         assert all(torch.equal(one[0], all_[k]) for one, all_ in zip(alone, together, strict=True))
 
 
-def test_a_batch_without_depth_has_the_pictures_and_gradients_of_one_with_it() -> None:
-    results = []
-    for with_depth in (True, False):
-        leaves = tuple(value.clone().requires_grad_() for value in scene(3, 50))
-        out = ops.splat(*leaves, cameras_all_round(3), with_depth=with_depth)
-        results.append((out.rgb, out.alpha, *torch.autograd.grad(out.rgb.square().sum() + out.alpha.sum(), leaves)))
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-
-
 def test_one_splat_has_the_alpha_of_its_gaussian_at_every_pixel() -> None:
     view = camera()
     means, quats = torch.tensor([[[0.0, 0.0, -1.0]]]), torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
