@@ -28,7 +28,7 @@ help:
 	@echo "make test    set up if needed, then lint, type-check and test"
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  rewrite the code with ruff"
-	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC or Clang)"
+	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
 	@echo "make gpu-check  everything that needs a CUDA device, one report: gpu-report.md"
 	@echo "make clean   remove the environment, build folders and caches"
 

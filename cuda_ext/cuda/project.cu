@@ -33,7 +33,7 @@ __device__ bool make_record(const View& view, const GaussianInputs& in, size_t a
   s.depth = p.depth;
   s.edge_x = p.xy / p.yy;
   s.edge_y = p.xy / p.xx;
-  s.reach = view.cutoff ? s.log2_opacity + kLog2Of255 + kReachSlack : 1e30f;
+  s.reach = s.log2_opacity + (view.cutoff ? kLog2Of255 + kReachSlack : kLog2Range);
   drawn = drawn && s.reach > 0.0f;
   const float sigmas = root(2.0f * kLn2 * (s.reach > 0.0f ? s.reach : 0.0f));
   s.extent_x = rounded_product(sigmas, root(p.xx));
