@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from avatar.animate import Animator
     from avatar.asset import load_avatar, save_avatar
     from avatar.captured import Capture
     from avatar.errors import HeadsplatError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from avatar.train_config import TrainConfig
 
 _HOMES = {
+    "Animator": "avatar.animate",
     "Avatar": "avatar.model",
     "Camera": "avatar.records",
     "Capture": "avatar.captured",
@@ -42,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Animator",
     "Avatar",
     "Camera",
     "Capture",

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from avatar.animate import Animator
 from avatar.captured import Capture
 from avatar.geometry import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
@@ -29,9 +30,13 @@ def render_track(
     rasterizer: Rasterizer = "native",
 ) -> Iterator[np.ndarray]:
     """Pictures [H,W,3] uint8 of `avatar`, one for each frame of `params`, over `background` (0..1)."""
-    with torch.no_grad():
-        for frame in range(len(params)):
-            yield to_uint8(render(avatar(params[frame]), camera, background, rasterizer).rgb[0]).numpy()
+    animator = Animator(avatar, camera.width, camera.height, background)
+    for frame in range(len(params)):
+        if rasterizer == "native":
+            yield animator.draw(params[frame], camera).cpu().numpy().copy()
+            continue
+        with torch.no_grad():
+            yield to_uint8(render(avatar(params[frame]), camera, background, rasterizer).rgb[0]).cpu().numpy()
 
 
 def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> HeadParams:

@@ -343,6 +343,16 @@ void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const B
                          sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
 }
 
+using ByteOut = nb::ndarray<uint8_t, nb::c_contig, nb::device::cpu>;
+
+void run_to_bytes(const In& rgb, const In& alpha, const In& background, const ByteOut& out) {
+  if (alpha.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  const size_t pixels = alpha.size();
+  headsplat::to_bytes(static_cast<int>(alpha.shape(0)),
+                      {sized(rgb, 3 * pixels), alpha.data(), sized(background, 3), static_cast<int>(alpha.shape(1)),
+                       static_cast<int>(alpha.shape(2)), sized(out, 3 * pixels)});
+}
+
 }  // namespace
 
 NB_MODULE(_C, m) {
@@ -365,6 +375,7 @@ NB_MODULE(_C, m) {
   m.def("deform", &run_deform, Released());
   m.def("deform_backward", &run_deform_backward, Released());
   m.def("photometric", &run_photometric, Released());
+  m.def("to_bytes", &run_to_bytes, Released());
   m.def("simd_level", [] { return std::string(kernels().name); });
   m.def("set_simd_level", [](const std::string& name) { return set_level(name.c_str()); });
   m.def("keep_freed_memory", &keep_freed_memory);

@@ -43,6 +43,25 @@ def pictures(scene: Scene) -> ops.SplatOutput:
         return ops.splat(*gaussians(scene, extra, parameters(scene)), scene.camera, with_depth=False)
 
 
+class Drawing:
+    """Weights -> pixels as a render loop does it: a basis in half precision, into buffers that are there already."""
+
+    def __init__(self, scene: Scene) -> None:
+        view = scene.camera
+        self.scene = scene
+        self.basis = scene.basis.half()
+        self.learned = parameters(scene)
+        device = scene.offsets.device
+        self.buffers = ops.splat_buffers(
+            scene.batch, scene.count, view.width, view.height, device=device, with_depth=False
+        )
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        extra = ops.blend(None, self.basis, self.scene.weights)
+        ops.splat_into(self.buffers, *gaussians(self.scene, extra, self.learned), self.scene.camera)
+
+
 class TrainingStep:
     """blend, deform, bind, splat, loss, backward and Adam over everything; the same pictures every time."""
 

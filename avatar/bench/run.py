@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from avatar import ops
-from avatar.bench.path import TrainingStep, pictures
+from avatar.bench.path import Drawing, TrainingStep
 from avatar.bench.peer import beside_gsplat
 from avatar.bench.report import Part, Report, Row, describe_machine
 from avatar.bench.scene import Scene, avatar_scene, head_scene
@@ -109,7 +109,7 @@ class _Bench:
         return Row(part, name, self.title, case.count, case.size, case.sh, case.bases, batch, timing)
 
     def whole_path(self, scene: Scene) -> None:
-        self.add("path", "eager", lambda: pictures(scene), scene.batch)
+        self.add("path", "eager", Drawing(scene), scene.batch)
 
     def step(self, scene: Scene, *, parts: bool) -> None:
         step = TrainingStep(scene)

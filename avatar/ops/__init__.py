@@ -11,7 +11,7 @@ from .bind import bind
 from .blend import blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
-from .images import photometric, ssim
+from .images import photometric, ssim, to_bytes
 from .mesh import mesh
 from .optimize import adam_outer_step, adam_step
 from .sh import rotate_sh
@@ -35,4 +35,5 @@ __all__ = [
     "splat_features",
     "splat_into",
     "ssim",
+    "to_bytes",
 ]

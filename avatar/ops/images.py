@@ -108,3 +108,30 @@ def photometric(
     if native_for(rgb) is None:
         return reference.photometric(rgb, alpha, truth, matte, background, ssim_weight, mask_weight)
     return _Photometric.apply(rgb, alpha, truth, matte, background.detach(), (ssim_weight, mask_weight))
+
+
+@torch.no_grad()
+def to_bytes(rgb: Tensor, alpha: Tensor, background: Tensor, out: Tensor | None = None) -> Tensor:
+    """Pictures over a background as bytes, rounded; no gradient.
+
+    Args:
+        rgb: [B,H,W,3] premultiplied, as `splat` gives it.
+        alpha: [B,H,W] 0..1.
+        background: [3] 0..1.
+        out: [B,H,W,3] uint8 to write to; made when left out.
+
+    Returns:
+        [B,H,W,3] uint8; `out` where it was given.
+    """
+    check_shape("rgb", rgb, ("B", "H", "W", 3))
+    check_shape("alpha", alpha, tuple(rgb.shape[:3]))
+    check_shape("background", background, (3,))
+    check_floats(rgb, alpha=alpha, background=background)
+    out = torch.empty(rgb.shape, dtype=torch.uint8, device=rgb.device) if out is None else out
+    check_shape("out", out, tuple(rgb.shape))
+    check_bytes(rgb, out=out)
+    native = native_for(rgb)
+    if native is None or rgb.device.type != "cpu" or not out.is_contiguous():
+        return out.copy_(reference.to_bytes(rgb, alpha, background))
+    native.to_bytes(rgb.detach().contiguous(), alpha.detach().contiguous(), background.contiguous(), out)
+    return out

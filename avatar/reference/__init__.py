@@ -6,7 +6,7 @@ Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C chan
 
 from .bind import bind
 from .blend import blend, deform
-from .images import photometric, ssim
+from .images import photometric, ssim, to_bytes
 from .mesh import mesh
 from .optimize import adam_outer_step, adam_step
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
@@ -31,4 +31,5 @@ __all__ = [
     "splat",
     "splat_features",
     "ssim",
+    "to_bytes",
 ]

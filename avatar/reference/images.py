@@ -49,3 +49,9 @@ def photometric(
     if ssim_weight:
         loss = loss + ssim_weight * (1 - ssim(picture, target))
     return loss, difference.detach().square().mean((1, 2, 3))
+
+
+def to_bytes(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
+    """Specification of `avatar.ops.to_bytes`."""
+    picture = rgb + (1 - alpha)[..., None] * background
+    return (picture.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5).to(torch.uint8)

@@ -236,6 +236,14 @@ struct LossImage {
   Scalar *grad_rgb, *grad_alpha;
 };
 
+// A picture over a background as bytes; NaN counts as 0.
+struct BytesImage {
+  const Scalar *rgb, *alpha;  // [height][3 width] premultiplied, [height][width]
+  const Scalar* background;   // [3]
+  int height, width;
+  uint8_t* out;  // [height][3 width]
+};
+
 constexpr int kLossPlanes = 7;  // padded rows of 3 width floats a thread needs
 
 struct Kernels {
@@ -262,6 +270,7 @@ struct Kernels {
                                 const DeformSums&);
   void (*compose_rows)(const LossImage&, int begin, int end, Scalar* buffer);
   void (*loss_rows_backward)(const LossImage&, int begin, int end);
+  void (*bytes_rows)(const BytesImage&, int begin, int end, Scalar* buffer);
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -286,6 +295,7 @@ void deform_range_backward(const DeformShape&, const DeformForward&, const Defor
                            const DeformSums&);
 void compose_rows(const LossImage&, int begin, int end, Scalar* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
+void bytes_rows(const BytesImage&, int begin, int end, Scalar* buffer);
 }  // namespace HEADSPLAT_LEVEL
 
 // Asks the C library to hand freed memory out again instead of returning it to the system: fresh pages are cleared by

@@ -30,6 +30,7 @@ const Kernels table = {
     deform_range_backward,
     compose_rows,
     loss_rows_backward,
+    bytes_rows,
 };
 
 }  // namespace HEADSPLAT_LEVEL

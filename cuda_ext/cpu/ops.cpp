@@ -190,6 +190,20 @@ void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Sca
   }
 }
 
+void to_bytes(int batch, const BytesImage& first) {
+  const size_t pixels = static_cast<size_t>(first.height) * first.width;
+  const size_t room = kLossPlanes * (3 * static_cast<size_t>(first.width) + 16);
+  for (int b = 0; b < batch; ++b) {
+    BytesImage image = first;
+    image.rgb += 3 * b * pixels;
+    image.alpha += b * pixels;
+    image.out += 3 * b * pixels;
+    parallel_ranges(first.height, kSsimRows, [&](int begin, int end) {
+      kernels().bytes_rows(image, begin, end, thread_memory(4).get<Scalar>(room));
+    });
+  }
+}
+
 void adam_step(const AdamStep& step) {
   const int tasks = static_cast<int>((step.size + kAdamRun - 1) / kAdamRun);
   parallel(tasks, [&](int task) {

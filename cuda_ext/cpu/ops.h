@@ -54,6 +54,9 @@ struct PhotometricInputs {
   Scalar ssim_weight, mask_weight;
 };
 
+// Pictures [batch] over one background as bytes.
+void to_bytes(int batch, const BytesImage& first);
+
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);
 
 }  // namespace headsplat

@@ -1,4 +1,4 @@
-// The rows of the photometric loss: compose picture and target, sum their differences, hand back the gradients.
+// Rows of composed pictures: those of the photometric loss with its gradients, and those that are shown.
 #include "kernels.h"
 #include "simd.h"
 
@@ -74,6 +74,24 @@ void loss_rows_backward(const LossImage& image, int begin, int end) {
       const Scalar side = static_cast<Scalar>(opaque > share) - static_cast<Scalar>(opaque < share);
       alpha[x] = by_edge * side - (grad[0] * back[0] + grad[1] * back[1] + grad[2] * back[2]);
     }
+  }
+}
+
+void bytes_rows(const BytesImage& image, int begin, int end, Scalar* buffer) {
+  const size_t width = image.width, length = 3 * width, room = padded(length);
+  Scalar *opaque = buffer, *behind = buffer + room, *picture = buffer + 2 * room;
+  std::memset(buffer, 0, sizeof(Scalar) * 3 * room);
+  for (size_t i = 0; i < length; ++i) behind[i] = image.background[i % 3];
+  const Vec zero(0.0f), white(255.0f), half(0.5f);
+  for (int y = begin; y < end; ++y) {
+    const size_t pixel = static_cast<size_t>(y) * width;
+    spread(image.alpha + pixel, width, opaque);
+    std::memcpy(picture, image.rgb + 3 * pixel, sizeof(Scalar) * length);
+    for (size_t at = 0; at < length; at += kWidth) {
+      const Vec back = load(behind + at), value = fnma(load(opaque + at), back, load(picture + at) + back);
+      store(picture + at, fma(smaller(larger(value, zero), Vec(1.0f)), white, half));
+    }
+    for (size_t i = 0; i < length; ++i) image.out[3 * pixel + i] = static_cast<uint8_t>(picture[i]);
   }
 }
 

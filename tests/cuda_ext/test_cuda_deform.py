@@ -11,10 +11,6 @@ from tests.avatar.splat_scenes import largest
 from tests.avatar.test_ops_small import ROUNDING, random
 from tests.cuda_ext.test_cuda_small import assert_same_bits, there
 
-pytestmark = pytest.mark.skipif(
-    not (hasattr(ops, "deform") and hasattr(ops, "rotate_sh")), reason="avatar.ops has no deform and rotate_sh here"
-)
-
 
 def values_and_gradients(run: str, where: object, inputs: list[Tensor], learned: int) -> tuple[Tensor, ...]:
     """What ops.`run` or reference.`run` gives for the inputs, and the gradients by the first `learned` of them."""
