@@ -178,7 +178,8 @@ class Trainer:
             return
         for name, pull in HOLD.items():
             values = getattr(self.avatar, name)
-            values.grad[self.hidden] += self.config.batch * pull * (values.detach()[self.hidden] - self.start[name])
+            strayed = values.detach().index_select(0, self.hidden).sub_(self.start[name])
+            values.grad.index_add_(0, self.hidden, strayed, alpha=self.config.batch * pull)
         basis = self.avatar.blendshapes.basis
         if basis.grad is not None:
             rows = self.hidden[self.hidden < basis.shape[1]]

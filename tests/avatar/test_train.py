@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Literal
 
 import pytest
 import torch
@@ -121,3 +122,24 @@ def test_what_the_video_never_shows_keeps_the_heads_colours(tiny: Capture) -> No
 def test_settings_out_of_range_name_the_setting(setting: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(CONFIG, **setting)
+
+
+@pytest.mark.parametrize("mode", ["reduced", "expression"])
+def test_a_batch_gives_the_same_bits_twice_and_learns_from_every_picture(
+    tiny: Capture, mode: Literal["reduced", "expression"]
+) -> None:
+    config = TrainConfig(size=64, steps=12, gaussians=600, batch=3, mode=mode)
+    first, second = (fit(tiny, load_head(), config).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    alone = fit(tiny, load_head(), replace(config, batch=1)).state_dict()
+    assert not torch.equal(first["blendshapes.basis"], alone["blendshapes.basis"])
+
+
+def test_a_batch_larger_than_the_video_takes_every_frame_once(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), TrainConfig(size=64, steps=2, gaussians=400, batch=1000))
+    assert avatar.summary["steps"] == 2
+
+
+def test_training_hands_back_parameters_that_can_be_trained_on(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), replace(CONFIG, steps=1))
+    assert all(parameter.requires_grad for parameter in avatar.parameters())
