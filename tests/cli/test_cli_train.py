@@ -162,7 +162,7 @@ def test_train_on_a_refusing_disk_leaves_nothing_half_written(
 def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatar.train import Trainer
+    from avatar.trainer import Trainer
 
     step = Trainer.step
 
@@ -186,8 +186,17 @@ def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
     assert json.loads(capsys.readouterr().out)["training"]["steps"] == 30
 
 
-def test_interrupt_handler_is_put_back(trained: Path) -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+def test_interrupt_handler_is_put_back(capture: Capture, tmp_path: Path) -> None:
+    def ours(*_: object) -> None: ...
+
+    before = signal.signal(signal.SIGINT, ours)
+    try:
+        (tmp_path / "fast.toml").write_text(FAST)
+        out, config = str(tmp_path / "a.avatar"), str(tmp_path / "fast.toml")
+        assert cli.main(["train", str(capture.root), "-o", out, "--config", config, "--size", "48"]) == 0
+        assert signal.getsignal(signal.SIGINT) is ours
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_info_of_an_avatar_tells_its_training(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
