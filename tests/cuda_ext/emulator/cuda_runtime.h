@@ -220,6 +220,10 @@ template <class T>
 T __ldg(const T* at) {
   return *at;
 }
+template <class T>
+void __stwb(T* at, T value) {
+  *at = value;
+}
 
 // --- the runtime: streams and errors do not exist here ---
 
