@@ -100,6 +100,7 @@ def splat_into(
 
     On a CUDA device everything is put on the current stream and nothing is read back, so that a CUDA graph can capture
     it; a frame with more (splat, tile) pairs than the buffers hold gives pictures of NaN, see `SplatBuffers.pairs`.
+    Draw one frame before the capture: the first use of a kernel may load it, which a capture need not allow.
 
     Args:
         buffers: from `splat_buffers`; what was in them is overwritten.

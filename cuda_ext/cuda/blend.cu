@@ -14,6 +14,15 @@ constexpr int kThreads = 256;
 constexpr int kMostImages = 8;  // that share one reading of the basis
 constexpr int kBasesAhead = 4;  // loaded side by side
 
+// Like store_wide, of which nvcc makes four stores where a loop carries the values: the intrinsic it leaves whole.
+template <int wide>
+__device__ void store_total(float* at, const float* total) {
+  if constexpr (wide == 4)
+    __stwb(reinterpret_cast<float4*>(at), make_float4(total[0], total[1], total[2], total[3]));
+  else
+    *at = total[0];
+}
+
 // blockIdx.y counts groups of `images` images.
 template <class Basis, int wide, int images>
 __global__ void __launch_bounds__(kThreads)
@@ -45,7 +54,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 #pragma unroll
   for (int b = 0; b < images; ++b)
-    if (first + b < shape.batch) store_wide<wide>(out + (first + b) * shape.values + at, total[b]);
+    if (first + b < shape.batch) store_total<wide>(out + (first + b) * shape.values + at, total[b]);
 }
 
 template <class Basis, int wide, int images>

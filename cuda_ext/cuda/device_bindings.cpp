@@ -1,4 +1,5 @@
-// What the driver says about this machine. Starts no context, so a process that only asks stays free to fork.
+// What the driver says about this machine. Starts no context, so asking takes no memory on a device; but it starts the
+// driver, and what is forked from the process afterwards cannot use CUDA.
 #include <cuda_runtime_api.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>

@@ -26,10 +26,12 @@ constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr size_t kSharedWithoutAsking = 48 * 1024;  // bytes; more has to be asked for kernel by kernel
 
-// Throws std::runtime_error with CUDA's own text.
+// Throws std::runtime_error with CUDA's own text. CUDA also keeps the error until somebody asks for it, and the next
+// kernel, which is fine, would be blamed: it is taken back here.
 inline void check(cudaError_t error, const char* doing) {
-  if (error != cudaSuccess)
-    throw std::runtime_error(std::string("CUDA error while ") + doing + ": " + cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  cudaGetLastError();
+  throw std::runtime_error(std::string("CUDA error while ") + doing + ": " + cudaGetErrorString(error));
 }
 
 // Blocks of `size` that cover `count`.

@@ -15,7 +15,7 @@ struct Pixel {
 // The blend weights of a batch's members, a column for each warp.
 template <bool with_weights>
 struct WarpWeights {
-  float sum[kBatch][kPatches];
+  alignas(16) float sum[kBatch][kPatches];  // a thread clears and adds a row in fours
 };
 template <>
 struct WarpWeights<false> {};

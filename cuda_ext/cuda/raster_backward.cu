@@ -110,7 +110,7 @@ __device__ int sum_of_lane(int lane) {
 
 // Sums of a batch's pairs before they are added over the warps.
 struct WarpSums {
-  float moment[kBatch][kPatches][kMoments];
+  alignas(16) float moment[kBatch][kPatches][kMoments];
   uint32_t touched[kGroups][kPatches];  // bit k: the warp has sums of member k of the group
 };
 
@@ -133,19 +133,20 @@ __device__ void gather_group(const Members<kBatch>& members, WarpSums& sums, int
   if (lane == 0) sums.touched[group][warp] = touched;
 }
 
-// Adds the warps' sums of a batch, a thread for four moments of a member, and writes them to the pair's slot.
+// Adds the warps' sums of a batch, a thread for four moments of a member, and writes them to the pair's slot. The sums
+// are read in fours: one at a time, all members of a warp would read from the same bank of the shared memory.
 __device__ void write_sums(const WarpSums& sums, int count, const Workspace& work, uint32_t first, float* moments) {
   const int member = static_cast<int>(threadIdx.x) / 4, part = static_cast<int>(threadIdx.x) % 4;
   if (member >= count || part >= kMoments / 4) return;
   float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   for (int warp = 0; warp < kPatches; ++warp) {
     if (!(sums.touched[member / kWarp][warp] >> member % kWarp & 1u)) continue;
-    const float* one = sums.moment[member][warp] + 4 * part;
-    total.x += one[0];
-    total.y += one[1];
-    if (part == kMoments / 4 - 1) continue;
-    total.z += one[2];
-    total.w += one[3];
+    const float4 one = *reinterpret_cast<const float4*>(sums.moment[member][warp] + 4 * part);
+    total.x += one.x;
+    total.y += one.y;
+    if (part == kMoments / 4 - 1) continue;  // the last two are no moments and were never written
+    total.z += one.z;
+    total.w += one.w;
   }
   reinterpret_cast<float4*>(moments)[static_cast<size_t>(work.slots[first + member]) * (kMoments / 4) + part] = total;
 }
