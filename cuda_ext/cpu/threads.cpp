@@ -20,8 +20,8 @@
 namespace headsplat {
 namespace {
 
-// How long an idle thread looks for work before it sleeps: longer than the gap between the stages of one call.
-constexpr auto kSpin = std::chrono::microseconds(40);
+// How long an idle thread looks for work before it sleeps: longer than the gap between two calls of one training step.
+constexpr auto kSpin = std::chrono::microseconds(200);
 // Turns the caller waits for the last task before it offers its core to others.
 constexpr int kPatience = 4000;
 
