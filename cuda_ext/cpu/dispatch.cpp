@@ -8,6 +8,8 @@
 #if defined(_MSC_VER) && defined(_M_X64)
 #include <immintrin.h>
 #include <intrin.h>
+#elif defined(HEADSPLAT_X86)
+#include <cpuid.h>
 #endif
 
 namespace headsplat {
@@ -29,9 +31,8 @@ extern const Kernels table;
 
 namespace {
 
-#if !defined(HEADSPLAT_X86)
-int processor_level() { return 0; }
-#elif defined(_MSC_VER)
+#if defined(HEADSPLAT_X86)
+#if defined(_MSC_VER)
 // 2, 3 or 4 as in x86-64-v2 and so on, 0 for less; the operating system must save the wide registers too.
 int processor_level() {
   int one[4], seven[4];
@@ -40,22 +41,30 @@ int processor_level() {
   const bool sse42 = (one[2] >> 20 & 1) && (one[2] >> 23 & 1);
   const bool saved = (one[2] >> 27 & 1) && (one[2] >> 28 & 1);
   const unsigned long long state = saved ? _xgetbv(0) : 0;
-  const bool avx2 = (state & 6) == 6 && (one[2] >> 12 & 1) && (seven[1] >> 5 & 1) && (seven[1] >> 8 & 1);
+  const bool avx2 = (state & 6) == 6 && (one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1) &&
+                    (seven[1] >> 8 & 1);
   const int wide = (1 << 16) | (1 << 17) | (1 << 28) | (1 << 30) | static_cast<int>(1u << 31);
   const bool avx512 = (state & 0xe6) == 0xe6 && (seven[1] & wide) == wide;
   return avx2 && avx512 ? 4 : avx2 ? 3 : sse42 ? 2 : 0;
 }
 #else
+// F16C; compilers do not agree on whether __builtin_cpu_supports knows it.
+bool has_half_floats() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1u);
+}
+
 int processor_level() {
   __builtin_cpu_init();
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
   const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && has_half_floats();
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
   return v4 ? 4 : v3 ? 3 : v2 ? 2 : 0;
 }
+#endif
 #endif
 
 const Kernels* find_table(const char* name) {
