@@ -21,15 +21,15 @@ from avatar.records import JOINT_NAMES
 from avatar.rig import Rig, TorsoMap
 
 MAGIC = "headsplat-avatar"
-VERSION = 1
+VERSION = 2  # 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
 AXES = "world: metres, y up, the face looks along +z; quaternions wxyz; colours display sRGB"
 #: Tensors of the head model that the file carries, the expression basis in half precision.
 HEAD_TENSORS = (
-    "v_template", "faces", "exprdirs", "posedirs", "J_regressor", "lbs_weights", "landmark_faces", "landmark_bary",
-    "uv", "uv_faces", "colors",
+    "v_template", "faces", "exprdirs", "joint_dirs", "curvedirs", "curve_columns", "posedirs", "J_regressor",
+    "lbs_weights", "landmark_faces", "landmark_bary", "uv", "uv_faces", "colors",
 )  # fmt: skip
-HALF = {"head.exprdirs", "head.posedirs"}
+HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs"}
 NARROW = {"head.faces", "head.uv_faces", "head.landmark_faces", "avatar.rig.triangles"}
 
 
@@ -108,6 +108,8 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
         return {name[len(prefix) :]: value for name, value in stored.items() if name.startswith(prefix)}
 
     geometry, state = group("head."), group("avatar.")
+    if header["version"] == 1:
+        geometry |= _straight(len(geometry["v_template"]), len(header["expression_names"]))
     head = HeadModel(
         name=header["head"]["name"],
         licence=header["head"]["licence"],
@@ -128,6 +130,15 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     avatar.load_state_dict(state)
     avatar.summary = dict(header["training"])
     return avatar.requires_grad_(False)
+
+
+def _straight(vertices: int, expressions: int) -> dict[str, Tensor]:
+    """What a version 1 head leaves out: its expressions turn no joint and do not bend."""
+    return {
+        "joint_dirs": torch.zeros(len(JOINT_NAMES), 3, expressions),
+        "curvedirs": torch.zeros(vertices, 3, 0),
+        "curve_columns": torch.zeros(0, dtype=torch.int64),
+    }
 
 
 def _pack(name: str, value: Tensor) -> Tensor:

@@ -196,7 +196,7 @@ def anchor(head: HeadModel, free: FreePoints) -> Points:
     """
     points, torso = free.position, free.torso
     faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
-    motion = head.exprdirs.norm(dim=1).amax(1).numpy()[faces].max(1)
+    motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
     share = torso_share(head)[faces].mean(1)
     inside = vertex_mask(head, INSIDE)[faces[:, 0]]
     corners = template[faces]
@@ -230,7 +230,7 @@ def expression_mask(head: HeadModel, points: Points, count: int, features: int) 
     A Gaussian gets full freedom where its face moves by a tenth of the expression's largest motion or more. Jaw and
     eye rotations (the features after the expressions) move what their joint carries.
     """
-    corner_motion = head.exprdirs.norm(dim=1)[head.faces].mean(1).T  # [E,F]
+    corner_motion = head.expression_motion().norm(dim=1)[head.faces].mean(1).T  # [E,F]
     reach = corner_motion / corner_motion.amax(1, keepdim=True).clamp_min(1e-6)
     joints = head.lbs_weights[head.faces].mean(1)[:, 2:].T.repeat_interleave(3, 0)  # [9,F]
     share = torch.cat([(reach / 0.1).clamp(0, 1), (joints / 0.1).clamp(0, 1)])[:features]

@@ -20,7 +20,7 @@ def baked(head: HeadModel, identity: Tensor) -> HeadModel:
     The expression basis is rounded to half precision, as the .avatar file keeps it, so that training and use agree.
     """
     shaped = head.identity_vertices(identity).detach()
-    rounded = {name: getattr(head, name).half().to(shaped.dtype) for name in ("exprdirs", "posedirs")}
+    rounded = {name: getattr(head, name).half().to(shaped.dtype) for name in ("exprdirs", "curvedirs", "posedirs")}
     return replace(head, v_template=shaped, shapedirs=shaped.new_zeros(len(shaped), 3, 0), **rounded)
 
 

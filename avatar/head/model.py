@@ -18,6 +18,9 @@ from avatar.records import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
 class HeadModel:
     """A linear-blend-skinned head with identity and expression bases (the equations of SMPL/FLAME).
 
+    An expression moves vertices (`exprdirs`), turns joints (`joint_dirs`: jawOpen turns the jaw, eyeLookUpLeft the left
+    eye) and may bend the straight line between weights 0 and 1 (`curvedirs`: a closing lid keeps to the eyeball).
+
     Vertices are metres, y up, facing +z, the origin between the eyeballs. Joints are in the order of JOINT_NAMES.
     """
 
@@ -26,7 +29,10 @@ class HeadModel:
     v_template: Tensor  # [V,3]
     faces: Tensor  # [F,3] int64, counter-clockwise seen from outside
     shapedirs: Tensor  # [V,3,S] metres for one standard deviation
-    exprdirs: Tensor  # [V,3,E] metres for a weight of 1
+    exprdirs: Tensor  # [V,3,E] metres for a weight of 1, before any joint turns
+    joint_dirs: Tensor  # [J,3,E] axis-angle radians that a weight of 1 adds to each joint's rotation
+    curvedirs: Tensor  # [V,3,C] metres, times 4 w (1 - w) of the expression in curve_columns: how far w = 0.5 bulges
+    curve_columns: Tensor  # [C] int64, rows of expression_names
     posedirs: Tensor  # [V,3,P] metres; P = 9*(J-1), or 0 where the model has none
     J_regressor: Tensor  # [J,V]
     parents: tuple[int, ...]  # [J], -1 for the root
@@ -46,6 +52,8 @@ class HeadModel:
         check_shape("HeadModel.faces", self.faces, ("F", 3))
         check_shape("HeadModel.shapedirs", self.shapedirs, (count, 3, "S"))
         check_shape("HeadModel.exprdirs", self.exprdirs, (count, 3, len(self.expression_names)))
+        check_shape("HeadModel.joint_dirs", self.joint_dirs, (joints, 3, len(self.expression_names)))
+        check_shape("HeadModel.curvedirs", self.curvedirs, (count, 3, len(self.curve_columns)))
         check_shape("HeadModel.posedirs", self.posedirs, (count, 3, "P"))
         check_shape("HeadModel.J_regressor", self.J_regressor, (joints, count))
         check_shape("HeadModel.lbs_weights", self.lbs_weights, (count, joints))
@@ -56,7 +64,7 @@ class HeadModel:
     def model_id(self) -> str:
         """First 16 hex digits of a SHA-256 over the geometry: tells one head from another."""
         digest = hashlib.sha256()
-        for tensor in (self.v_template, self.faces, self.shapedirs, self.exprdirs, self.lbs_weights):
+        for tensor in (self.v_template, self.faces, self.shapedirs, self.exprdirs, self.joint_dirs, self.lbs_weights):
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
@@ -74,20 +82,32 @@ class HeadModel:
         """Neutral vertices [V,3] of the person with the coefficients `identity` [S]."""
         return self.v_template + self.shapedirs @ identity
 
+    @cached_property
+    def _rest_joints(self) -> tuple[Tensor, Tensor]:
+        """Joints [J,3] of the mean person and what identity adds to them [J,3,S]."""
+        return self.J_regressor @ self.v_template, torch.einsum("jv,vcs->jcs", self.J_regressor, self.shapedirs)
+
     def joint_locations(self, identity: Tensor) -> Tensor:
         """Joint positions [J,3] in the rest pose of the person with the coefficients `identity` [S]."""
-        return self.J_regressor @ self.identity_vertices(identity)
+        mean, moved = self._rest_joints
+        return mean + moved @ identity
+
+    def joint_rotations(self, params: HeadParams) -> Tensor:
+        """Rotations [B,J,3,3] of the joints against their parents, those that expressions ask for included."""
+        driven = torch.einsum("jce,be->bjc", self.joint_dirs, params.expression)
+        return axis_angle_to_matrix(params.joint_rot + driven)
 
     def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E]; no joint is turned."""
-        basis = self.exprdirs.reshape(-1, self.exprdirs.shape[2])
-        moved = (expression @ basis.T).reshape(len(expression), -1, 3)
-        return self.identity_vertices(identity) + moved
+        moved = expression @ self.exprdirs.reshape(-1, self.exprdirs.shape[2]).T
+        if self.curvedirs.shape[2]:
+            weight = expression[:, self.curve_columns].clamp(0, 1)
+            moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T
+        return self.identity_vertices(identity) + moved.reshape(len(expression), -1, 3)
 
-    def joint_transforms(self, params: HeadParams) -> tuple[Tensor, Tensor]:
-        """Rest pose -> world of each joint: rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`."""
-        rest = self.joint_locations(params.identity)
-        local = axis_angle_to_matrix(params.joint_rot)
+    def _chained(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Rest pose -> world of each joint from local rotations [B,J,3,3] and the root's translation [B,3]."""
+        rest = self.joint_locations(identity)
         rotations: list[Tensor] = []
         offsets: list[Tensor] = []
         for joint, parent in enumerate(self.parents):
@@ -95,23 +115,34 @@ class HeadModel:
             shift = rest[joint] - turn @ rest[joint]
             if parent < 0:
                 rotations.append(turn)
-                offsets.append(shift + params.translation)
+                offsets.append(shift + translation)
             else:
                 rotations.append(rotations[parent] @ turn)
                 offsets.append((rotations[parent] @ shift[..., None]).squeeze(-1) + offsets[parent])
         return torch.stack(rotations, 1), torch.stack(offsets, 1)
 
+    def joint_transforms(self, params: HeadParams) -> tuple[Tensor, Tensor]:
+        """Rest pose -> world of each joint: rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`."""
+        return self._chained(params.identity, self.joint_rotations(params), params.translation)
+
     def vertices(self, params: HeadParams) -> Tensor:
         """Posed vertices [B,V,3] in the world: identity, expression, pose correctives, linear blend skinning."""
         rest = self.canonical_vertices(params.identity, params.expression)
+        local = self.joint_rotations(params)
         if self.posedirs.shape[2]:
             eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
-            feature = (axis_angle_to_matrix(params.joint_rot[:, 1:]) - eye).flatten(1)
-            rest = rest + torch.einsum("vcp,bp->bvc", self.posedirs, feature)
-        rotations, offsets = self.joint_transforms(params)
-        blended = torch.einsum("vj,bjrc->bvrc", self.lbs_weights, rotations)
-        shift = torch.einsum("vj,bjc->bvc", self.lbs_weights, offsets)
-        return (blended @ rest[..., None]).squeeze(-1) + shift
+            feature = (local[:, 1:] - eye).flatten(1)
+            rest = rest + (feature @ self.posedirs.reshape(-1, self.posedirs.shape[2]).T).reshape(rest.shape)
+        rotations, offsets = self._chained(params.identity, local, params.translation)
+        by_joint = rest @ rotations.flatten(1, 2).transpose(1, 2) + offsets.flatten(1)[:, None]
+        return (by_joint.unflatten(2, (-1, 3)) * self.lbs_weights[:, :, None]).sum(2)
+
+    def expression_motion(self) -> Tensor:
+        """How far each expression alone at weight 1 moves the mean person's vertices, [V,3,E] metres."""
+        params = self.neutral_params(len(self.expression_names))
+        params.expression[:] = torch.eye(len(self.expression_names))
+        identity = params.identity
+        return (self.vertices(params) - self.identity_vertices(identity)).permute(1, 2, 0).contiguous()
 
     def skull_vertices(self, params: HeadParams) -> Tensor:
         """Vertices [B,V,3] in the skull's own frame: jaw and eyes turned, root and neck left at rest."""

@@ -14,7 +14,10 @@ from avatar.drive import cross_drive, render_track
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.model import Avatar
+from avatar.records import HeadParams
 from tests.support.tiny import tiny_capture
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def test_a_stored_avatar_renders_the_same_picture(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -107,3 +110,13 @@ def test_cross_driving_keeps_the_person_in_place_and_bounded(
     assert torch.isfinite(gaussians.means).all() and gaussians.scales.max() < 0.1
     frame = next(iter(render_track(tiny_avatar, params[0], tiny.camera(64))))
     assert frame.shape == (64, 64, 3) and (frame < 250).any()
+
+
+def test_an_avatar_of_version_1_still_drives_as_it_did() -> None:
+    """A made-up avatar of six Gaussians, written by the last version 1 program with the means it gave."""
+    avatar = load_avatar(DATA / "version1.avatar")
+    assert not avatar.head.joint_dirs.any() and not len(avatar.head.curve_columns)
+    joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
+    params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
+    expected = torch.tensor([[0.0264327, 0.0693328, -0.5093092], [-0.1336318, -0.0070458, -0.4337177]])
+    assert torch.allclose(avatar(params).means[0, [0, 5]], expected, atol=2e-6)
