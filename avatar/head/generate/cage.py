@@ -24,6 +24,7 @@ from .lids import (
 )
 from .lips import add_sock, close_lips
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, face_normals, mirror_map, orient, vertex_normals
+from .profile import corrected
 from .spread import Spreader
 from .topology import symmetric_triangles
 
@@ -91,4 +92,4 @@ def _relax_lids(cage: Cage) -> Cage:
 
 def build_cage(base: Base) -> Cage:
     """The whole cage from the mean face."""
-    return _relax_lids(_assemble(base))
+    return _relax_lids(_assemble(replace(base, points=corrected(base.points))))
