@@ -10,7 +10,7 @@ from .implicit import both_sides, capsule, cast, ellipsoid, even, onto, resample
 from .indices import OVAL
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, bilaplacian, smoothstep
 
-_RINGS = 15
+SKULL_RINGS = 15
 _PIVOT = np.array([0, -13.3, -1.6])  # the half-planes turn about the x axis through it, below the chin
 _RAY_START = (11.5, 9.0)  # cm from the pivot to where rays start, first and last half-plane
 _LAYOUT_FADE, _DEPTH_FADE = 0.5, 0.2  # parts of the sweep where the outline's offset from the skull has faded
@@ -30,9 +30,9 @@ def _jaw(points: Floats) -> Floats:
 def _neck(points: Floats) -> Floats:
     """The neck leaning forward, its two long muscles from behind the ears to the breastbone, the larynx."""
     sided = both_sides(points)
-    distance = capsule(points, (0, -3, -9.0), (0, -25, -11.4), (4.7, 5.0), (0.97, 1, 1.13))
-    muscle = capsule(sided, (5.2, -5.0, -10.2), (1.2, -20.8, -5.9), (0.9, 0.65))
-    distance = smooth_min(distance, muscle, 1.2)
+    distance = capsule(points, (0, -3, -9.0), (0, -25, -11.4), (4.7, 5.0), (0.92, 1, 1.13))
+    muscle = capsule(sided, (4.9, -5.0, -10.0), (1.2, -20.8, -5.9), (1.0, 0.65))
+    distance = smooth_min(distance, muscle, 1.6)
     larynx = capsule(points, (0, -14.2, -4.9), (0, -17.0, -5.9), (0.75, 0.6))
     return smooth_min(distance, larynx, 1.4)
 
@@ -43,7 +43,7 @@ def _shoulders(points: Floats) -> Floats:
     distance = ellipsoid(points, (0, -32, -10.4), (17.5, 12.3, 9.6), power=2.2)
     distance = smooth_min(distance, ellipsoid(sided, (14.6, -25.8, -11.0), (5.0, 4.9, 5.6)), 3.5)
     slope = capsule(sided, (2.0, -15.6, -12.6), (15.4, -22.4, -11.2), (1.9, 1.9))
-    distance = smooth_min(distance, slope, 2.5)
+    distance = smooth_min(distance, slope, 3.2)
     bone = capsule(sided, (1.7, -20.9, -5.2), (14.5, -21.2, -8.6), (0.55, 0.6))
     return smooth_min(distance, bone, 1.6)
 
@@ -78,7 +78,7 @@ def _swept_rings(oval: Floats) -> Floats:
     end_angle = np.unwrap(np.pi / 2 - np.arange(_COUNT) * 2 * np.pi / _COUNT)
     residual = oval - _surface(pitch, angle, _RAY_START[0])
     rings = []
-    for step in np.arange(1, _RINGS + 1) / _RINGS:
+    for step in np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS:
         turn = float(smoothstep(0, 1, step))
         start = _RAY_START[0] * (1 - step) + _RAY_START[1] * step
         points = _surface(pitch * (1 - step) + np.pi / 2 * step, angle * (1 - turn) + end_angle * turn, start)
@@ -89,7 +89,7 @@ def _swept_rings(oval: Floats) -> Floats:
 def _skull_rings(oval: Floats) -> Floats:
     """Points [rings,36,3], evenly spaced; the outline's depth under the skull's surface fades out over them."""
     rings = even(oval, _swept_rings(oval))
-    part = np.arange(1, _RINGS + 1) / _RINGS
+    part = np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS
     depth = head_distance(oval) * (1 - smoothstep(0, _DEPTH_FADE, part))[:, None]
     return even(oval, onto(head_distance, rings, depth))
 
@@ -134,7 +134,7 @@ def fair(vertices: Floats, faces: Ints, rings: list[list[int]]) -> Floats:
     """
     pull = np.zeros(len(vertices))
     for number, ring in enumerate(rings):
-        pull[ring] = 0.1 + 2.0 * smoothstep(0, 3, number)
+        pull[ring] = 0.1 + 2.0 * smoothstep(0, 3, number) if number < SKULL_RINGS else 0.4
         under_chin = [
             index
             for index in ring

@@ -33,6 +33,6 @@ def right_side(cage: Cage) -> dict[str, Floats]:
     """Displacements [C,3] of the right eye's shapes by name without the side."""
     shapes = {"eyeLookIn": _look_aside(cage, 1), "eyeLookOut": _look_aside(cage, -1)}
     for name, travel, reach in _LID_SHAPES:
-        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel)
+        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel, cage.folds)
         shapes[name] = cage.spreader.fill(handles, reach)
     return shapes
