@@ -10,10 +10,10 @@ from torch import Tensor
 from avatar import ops
 
 _KEY, _FILL = (0.42, 0.50, 0.76), (-0.75, 0.15, 0.55)
-_KEY_COLOR, _FILL_COLOR = (1.08, 1.03, 0.97), (0.17, 0.19, 0.22)
-_SKY, _GROUND = (0.28, 0.30, 0.34), (0.18, 0.15, 0.13)
+_KEY_COLOR, _FILL_COLOR = (1.08, 1.03, 0.97), (0.19, 0.185, 0.185)
+_SKY, _GROUND = (0.31, 0.30, 0.31), (0.19, 0.16, 0.14)
 #: how far light reaches round the terminator in red, green, blue: what is under the skin scatters red farthest
-_WRAP = (0.34, 0.17, 0.11)
+_WRAP = (0.28, 0.20, 0.17)
 _BLEED = (0.78, 0.95, 1.0)  # powers of the openness: light between folds of skin turns red
 _GAMMA = 2.2
 _DIRECTIONS = 20

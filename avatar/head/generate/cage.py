@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Base
 from .cranium import add_cranium, fair
-from .folds import Folds, add_rows, lay_folds
+from .folds import Folds, add_rows, eased, lay_folds
 from .indices import FACE_POINTS, LID_LOWER, LID_UPPER
 from .lids import (
     EYE_RADIUS,
@@ -100,7 +100,8 @@ def _relax_lids(cage: Cage) -> Cage:
         low, high = (part, high) if np.linalg.norm(opening) > FISSURE else (low, part)
     moved = cage.spreader.fill(handles, LID_REACH)
     vertices = cage.vertices + moved + (moved * MIRROR)[cage.mirror]
-    return replace(cage, vertices=lay_folds(vertices, cage.folds, cage.eye_centre))
+    laid = lay_folds(vertices, cage.folds, cage.eye_centre)
+    return replace(cage, vertices=eased(laid, cage.faces, cage.folds))
 
 
 def build_cage(base: Base) -> Cage:

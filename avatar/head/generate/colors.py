@@ -35,7 +35,7 @@ _TINTS = (
     ((0, -9.0, 1.5), (1.6, 0.35, 1.5), (0.75, 0.57, 0.50), 0.30),  # below the lower lip
 )
 #: half-height of a brow in cm from its inner to its outer end, and how strong it is there
-_BROW_HALF, _BROW_STRENGTH = (0.34, 0.36, 0.31, 0.22, 0.08), (0.65, 0.9, 1.0, 0.95, 0.6)
+_BROW_HALF, _BROW_STRENGTH = (0.34, 0.36, 0.31, 0.22, 0.08), (0.45, 0.85, 1.0, 0.95, 0.6)
 _BROW_SOFT = 0.20  # cm; vertices are 0.15 cm apart here, a sharper edge would show the triangles
 
 

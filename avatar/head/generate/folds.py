@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse.linalg import splu
+
+from avatar.head.subdivision import loop_matrix
 
 from .indices import BROW_LOWER, BROW_UPPER, CREASE_UPPER, FOREHEAD, LID_UPPER
 from .lids import EYE_RADIUS
@@ -14,11 +17,12 @@ from .spread import Row
 
 Folds = dict[int, Row]  # new vertex -> the landmarks it lies between
 
-_LID_SHARES = (0.40, 0.60)  # where the rows cross the strip; between them the skin turns over
-_PLATFORM = 0.19  # cm over the eyeball: the lower row lies on the lid that wraps the ball
-_OVERHANG = np.array([0, -0.05, 0.06])  # cm, how the upper row hangs over
+_LID_SHARES = (0.46, 0.68)  # where the rows cross the strip; between them the skin turns over
+_PLATFORM = 0.17  # cm over the eyeball: the lower row lies on the lid that wraps the ball
+_OVERHANG = np.array([0, -0.08, 0.11])  # cm, how the upper row hangs over
 _FADE = ((0, 0.12, 0.35, 0.65, 0.9, 1), (0, 0.35, 1, 1, 0.5, 0))  # of the fold, from the outer to the inner corner
 _SMOOTHING = 6  # passes along the rows
+_EASING = 3
 _BROW_STRIPS = ((BROW_LOWER, BROW_UPPER, (0.5,)), (BROW_UPPER, FOREHEAD, (0.3,)))
 
 
@@ -63,6 +67,25 @@ def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_centre: Floats) ->
         rows[:, 1] += fade * _OVERHANG
         laid[ids] = rows.reshape(-1, 3) * side
     return laid
+
+
+def eased(vertices: Floats, faces: Ints, folds: Mapping[int, Row]) -> Floats:
+    """Vertices [C,3] with the lids' rows moved so that the control mesh behind the surface runs smoothly there.
+
+    A surface forced through smooth rows next to sparser landmarks would ripple between them.
+    """
+    eased_vertices = vertices.copy()
+    old = loop_matrix(faces, len(vertices))[: len(vertices)].tocsc()
+    factor = splu(old)
+    for _ in range(_EASING):
+        control = factor.solve(eased_vertices)
+        for ids in _right_and_left(folds):
+            rows = control[ids].reshape(-1, len(_LID_SHARES), 3)
+            rows[1:-1] = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
+            control[ids] = rows.reshape(-1, 3)
+        moved = list(folds)
+        eased_vertices[moved] = (old @ control)[moved]
+    return eased_vertices
 
 
 def _right_and_left(folds: Mapping[int, Row]) -> tuple[list[int], list[int]]:
