@@ -40,28 +40,26 @@ def _sphere(count: int) -> Tensor:
     return torch.stack([across * turn.cos(), height, across * turn.sin()], -1)
 
 
+def _frames() -> Tensor:
+    """Camera axes as rows [20,3,3] that look from evenly spread directions towards the middle."""
+    directions = _sphere(_DIRECTIONS)
+    side = torch.nn.functional.normalize(torch.linalg.cross(directions, directions.roll(1, 1)), dim=1)
+    return torch.stack([side, torch.linalg.cross(side, directions), -directions], 1)
+
+
 def openness(vertices: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
     """How much of the sky above its surface each vertex [V,3] sees, cosine-weighted, 0..1; [V]."""
-    middle = vertices.mean(0)
-    lifted = vertices + _BIAS * normals - middle
-    K = torch.tensor(
-        [[_PIXELS * _FAR / (2 * _RADIUS), 0, _PIXELS / 2], [0, _PIXELS * _FAR / (2 * _RADIUS), _PIXELS / 2], [0, 0, 1]]
-    )
-    seen, total = torch.zeros(len(vertices)), torch.full((len(vertices),), 1e-6)
-    for direction in _sphere(_DIRECTIONS):
-        side = torch.nn.functional.normalize(torch.linalg.cross(direction, direction.roll(1)), dim=0)
-        frame = torch.stack([side, torch.linalg.cross(side, direction), -direction])  # camera axes as rows
-        away = torch.tensor([0, 0, _FAR])
-        depth = ops.mesh(((vertices - middle) @ frame.T + away)[None].contiguous(), faces, K[None], _PIXELS, _PIXELS)[
-            2
-        ][0]
-        place = lifted @ frame.T + away
-        pixel = (place[:, :2] / place[:, 2:] * K[0, 0] + _PIXELS / 2).long().clamp(0, _PIXELS - 1)
-        front = depth[pixel[:, 1], pixel[:, 0]]
-        weight = (normals @ direction).clamp(min=0)
-        seen += weight * ((front == 0) | (place[:, 2] <= front + _BIAS / 2))
-        total += weight
-    return _smoothed(seen / total, faces)
+    frames, away = _frames(), torch.tensor([0, 0, _FAR])
+    placed = (vertices - vertices.mean(0)) @ frames.transpose(1, 2) + away
+    focal = _PIXELS * _FAR / (2 * _RADIUS)
+    K = torch.tensor([[focal, 0, _PIXELS / 2], [0, focal, _PIXELS / 2], [0, 0, 1]]).expand(_DIRECTIONS, 3, 3)
+    depth = ops.mesh(placed.contiguous(), faces, K.contiguous(), _PIXELS, _PIXELS)[2]
+    lifted = placed + _BIAS * normals @ frames.transpose(1, 2)
+    pixel = (lifted[..., :2] / lifted[..., 2:] * focal + _PIXELS / 2).long().clamp(0, _PIXELS - 1)
+    front = depth.flatten(1).gather(1, pixel[..., 1] * _PIXELS + pixel[..., 0])
+    weight = (-frames[:, 2] @ normals.T).clamp(min=0)
+    seen = weight * ((front == 0) | (lifted[..., 2] <= front + _BIAS / 2))
+    return _smoothed(seen.sum(0) / weight.sum(0).clamp(min=1e-6), faces)
 
 
 def _smoothed(values: Tensor, faces: Tensor) -> Tensor:

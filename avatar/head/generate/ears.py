@@ -37,7 +37,7 @@ _RIDGES = (
     (((-0.55, -0.20), (-0.95, 0.45), (-1.10, 1.15), (-0.92, 1.95), (-0.45, 2.50), (0.12, 2.76), (0.78, 2.50),
       (1.28, 1.85), (1.50, 0.92), (1.43, -0.12), (1.10, -1.10), (0.72, -1.80)), 0.40, 0.21, (0.12, 0.15)),  # helix
     (((0.12, -1.48), (0.62, -1.12), (0.86, -0.45), (0.86, 0.30), (0.62, 0.95), (0.30, 1.50), (0.18, 2.10)),
-     0.36, 0.24, (0.10, 0.25)),  # antihelix and its upper crus
+     0.46, 0.22, (0.10, 0.25)),  # antihelix and its upper crus
     (((0.62, 0.90), (0.15, 1.15), (-0.35, 1.22), (-0.75, 1.20)), 0.24, 0.20, (0.1, 0.5)),  # its lower crus
     (((-0.20, -1.62), (0.12, -1.48), (0.40, -1.30)), 0.24, 0.20, (0.2, 0.2)),  # antitragus
 )  # fmt: skip
@@ -46,8 +46,8 @@ _BUMPS = (
     ((-1.02, -0.62), (0.40, 0.58), 0.40),  # tragus
     ((-0.30, -2.35), (0.60, 0.50), 0.16),  # lobe
     ((-0.92, -1.25), (0.35, 0.40), 0.14),  # notch below the tragus
-    ((1.16, 0.40), (0.16, 1.2), -0.10),  # groove between helix and antihelix
-    ((0.0, 1.75), (0.28, 0.35), -0.14),  # hollow between the crura
+    ((1.18, 0.40), (0.16, 1.2), -0.22),  # groove between helix and antihelix
+    ((0.0, 1.75), (0.28, 0.35), -0.22),  # hollow between the crura
 )
 _CONCHA = ((-0.08, -0.32), (0.74, 1.16), -0.80)  # centre, half-widths, depth
 _SKIN, _RIM, _HOLLOW = (0.82, 0.65, 0.56), (0.83, 0.60, 0.52), (0.60, 0.41, 0.36)
@@ -129,7 +129,7 @@ def _colors(rows: Floats) -> Floats:
     centre, widths, _ = _CONCHA
     hollow = np.exp(-((((places - np.array(centre)) / np.array(widths)) ** 2).sum(1) ** 2))
     hollow[len(_RADII) * _COLUMNS :] = 0
-    colors += 0.75 * hollow[:, None] * (np.array(_HOLLOW) - colors)
+    colors += 0.5 * hollow[:, None] * (np.array(_HOLLOW) - colors)
     return np.vstack([colors, _HOLLOW])
 
 
