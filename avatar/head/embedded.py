@@ -60,6 +60,7 @@ def head_from(stored: StoredHead) -> HeadModel:
     regressor[rows, torch.from_numpy(stored.regressor_vertex.astype(np.int64))] = torch.from_numpy(
         stored.regressor_weight
     )
+    no_parts = np.zeros((len(stored.cage_curves), len(stored.part_vertices), 3), np.int16)
     masks = np.unpackbits(stored.regions, axis=1, count=len(template)).astype(bool)
     uv, uv_faces = _atlas(stored)
     landmark_faces, landmark_bary = _landmarks(stored, faces)
@@ -70,9 +71,9 @@ def head_from(stored: StoredHead) -> HeadModel:
         faces=torch.from_numpy(faces),
         shapedirs=_subdivided(matrix, stored.cage_identity, stored.part_identity[:, stored.part_of]),
         exprdirs=_subdivided(matrix, stored.cage_expressions, stored.part_expressions),
-        joint_dirs=torch.zeros(len(JOINT_NAMES), 3, len(stored.expression_names)),
-        curvedirs=torch.zeros(len(template), 3, 0),
-        curve_columns=torch.zeros(0, dtype=torch.int64),
+        joint_dirs=torch.from_numpy(stored.joint_dirs),
+        curvedirs=_subdivided(matrix, stored.cage_curves, no_parts),
+        curve_columns=torch.from_numpy(stored.curve_columns.astype(np.int64)),
         posedirs=torch.zeros(len(template), 3, 0),
         J_regressor=regressor,
         parents=PARENTS,
