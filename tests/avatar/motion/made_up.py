@@ -34,16 +34,9 @@ def turn_dirs(names: tuple[str, ...], times: float = 1.0) -> Tensor:
     return dirs
 
 
-@lru_cache(maxsize=1)
 def arkit_head() -> HeadModel:
-    """The embedded head with jaw and eyes driven by joints."""
-    head = load_head()
-    if bool(head.joint_dirs.any()):
-        return head
-    names = head.expression_names
-    exprdirs = head.exprdirs.clone()
-    exprdirs[:, :, [names.index(name) for name in TURNS]] = 0
-    return replace(head, name="jointed", exprdirs=exprdirs, joint_dirs=turn_dirs(names))
+    """The embedded head."""
+    return load_head()
 
 
 def mixing(count: int, seed: int = 0) -> Tensor:
