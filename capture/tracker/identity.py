@@ -47,7 +47,7 @@ class IdentityOptions:
     """Strength of the priors of the joint fit; landmark errors are smooth over the face, hence far from independent."""
 
     identity_prior: float = 80.0  # a weak one trades identity against pitch (15 degrees of error at 8)
-    pitch_sigma: float = 0.10  # radians, of the landmarks' own depth as a measurement of pitch
+    pitch_sigma: float = 0.03  # radians, of the landmarks' own depth as a measurement of pitch
     iterations: int = 14
 
 

@@ -2,7 +2,8 @@
 
 Every frame of each capture is fitted anew, none held out. Prints, in per cent of the inter-ocular distance, the error
 of all landmarks, lips, eyes and oval; how far the head's pitch lies from the landmark network's own rigid pose (median
-absolute difference, offset included); and how the expression coefficients fill their range.
+absolute difference, offset included); and how the expression coefficients fill their range. The tracker leans on that
+rigid pose (`--attitude`) at some cost in reprojection, because avatars come out better for it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,19 @@ import numpy as np
 from avatar.captured import Capture
 from avatar.head import load_head
 from capture.tracker.camera import FocalPrior
-from capture.tracker.clip import ClipTrack, Observations, Person, fit_person, network_rotations, track_training
+from capture.tracker.clip import (
+    ClipTrack,
+    Observations,
+    Person,
+    TrackerOptions,
+    fit_person,
+    network_rotations,
+    track_training,
+)
+from capture.tracker.identity import IdentityOptions
 from capture.tracker.indices import EYES, LIPS, OVAL
 from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.problem import FitOptions
 from capture.tracker.rotation import yaw_pitch
 
 
@@ -37,14 +48,14 @@ def pitch_difference(person: Person, seen: Observations, track: ClipTrack) -> tu
     return float(np.median(np.abs(difference))), float(np.median(np.abs(difference - np.median(difference))))
 
 
-def report(path: Path, model: LandmarkModel, show: int) -> None:
+def report(path: Path, model: LandmarkModel, options: TrackerOptions, show: int) -> None:
     """Fit one capture and print its rows."""
     capture = Capture.load(path)
     seen = observations(capture)
     matrix = np.array(capture.facts["camera"]["K"])
     prior = FocalPrior(matrix[0, 0], 0.01, "given")
     start = time.perf_counter()
-    person = fit_person(model, seen, prior, (matrix[0, 2], matrix[1, 2]))
+    person = fit_person(model, seen, prior, (matrix[0, 2], matrix[1, 2]), options)
     track = track_training(person, seen)
     seconds = time.perf_counter() - start
     error = 100 * track.reprojection
@@ -72,10 +83,17 @@ def main() -> None:
     parser.add_argument("captures", nargs="+", type=Path)
     parser.add_argument("--head", default="embedded")
     parser.add_argument("--show", type=int, default=60, help="how many expressions")
+    parser.add_argument("--attitude", type=float, default=FitOptions.attitude, help="FitOptions.attitude")
+    parser.add_argument("--identity-prior", type=float, default=IdentityOptions.identity_prior)
+    parser.add_argument("--pitch-sigma", type=float, default=IdentityOptions.pitch_sigma, help="radians")
     options = parser.parse_args()
+    tracker = TrackerOptions(
+        FitOptions(attitude=options.attitude),
+        IdentityOptions(identity_prior=options.identity_prior, pitch_sigma=options.pitch_sigma),
+    )
     model = LandmarkModel.from_head(load_head(options.head))
     for path in options.captures:
-        report(path, model, options.show)
+        report(path, model, tracker, options.show)
 
 
 if __name__ == "__main__":
