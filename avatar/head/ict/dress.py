@@ -61,18 +61,31 @@ def dressed(mesh: Mesh, vertices: Floats, parts: dict[str, Mask], pieces: Ints, 
 
 
 def packed(uv: Floats, faces: Ints) -> tuple[Floats, Ints]:
-    """Texture coordinates within 0..1: whole tiles (UDIM) side by side in a square grid.
+    """Texture coordinates within 0..1: the tile (UDIM) of most faces large, the others along two sides of it.
 
     A coordinate on the border of two tiles that faces of both use becomes two.
     """
     tiles = np.floor(uv[faces].mean(1)).astype(np.int64)
-    kinds, tile = np.unique(tiles, axis=0, return_inverse=True)
+    kinds, tile, counts = np.unique(tiles, axis=0, return_inverse=True, return_counts=True)
     pairs = np.stack([faces, np.broadcast_to(tile.reshape(-1, 1), faces.shape)], -1).reshape(-1, 2)
     rows, new_faces = np.unique(pairs, axis=0, return_inverse=True)
-    side = int(np.ceil(np.sqrt(len(kinds))))
-    corner = np.stack([rows[:, 1] % side, rows[:, 1] // side], 1)
+    corner, size = _places_of_tiles(counts)
     inside = np.clip(uv[rows[:, 0]] - kinds[rows[:, 1]], 0, 1)
-    return (corner + inside) / side, new_faces.reshape(faces.shape).astype(np.int64)
+    return corner[rows[:, 1]] + inside * size[rows[:, 1], None], new_faces.reshape(faces.shape).astype(np.int64)
+
+
+def _places_of_tiles(counts: Ints) -> tuple[Floats, Floats]:
+    """Lower corner [K,2] and side [K] of each tile in the unit square; the one with most faces is the large one."""
+    others = len(counts) - 1
+    if not others:
+        return np.zeros((1, 2)), np.ones(1)
+    cells = max(2, (others + 2) // 2)  # along a side: a column of them and the rest of a row hold 2 cells - 1
+    edge = [(cells - 1, row) for row in range(cells)] + [(column, cells - 1) for column in range(cells - 1)]
+    corner, size = np.zeros((len(counts), 2)), np.full(len(counts), 1 / cells)
+    large = int(counts.argmax())
+    size[large] = (cells - 1) / cells
+    corner[np.delete(np.arange(len(counts)), large)] = np.array(edge[:others], np.float64) / cells
+    return corner, size
 
 
 def tongue_of(vertices: Floats, gums_and_tongue: Mask, pieces: Ints) -> Mask:

@@ -156,10 +156,6 @@ def _built(
     places = landmark_embedding(_surface(vertices, mesh.faces, parts, rig), anchors)
     marks = places.points(vertices, mesh.faces)
     look = dressed(mesh, vertices, parts, pieces, marks)
-    names = ARKIT
-    joint_dirs = np.zeros((len(rig.joints), 3, len(names)))
-    for name, (joint, turn) in rig.turns.items():
-        joint_dirs[joint, :, names.index(name)] = turn
     return HeadModel(
         name="ICT-FaceKit",
         licence="MIT (ICT-FaceKit, USC Institute for Creative Technologies)",
@@ -167,14 +163,14 @@ def _built(
         faces=torch.from_numpy(mesh.faces),
         shapedirs=_tensor(np.stack(identity, 2) if identity else np.zeros((len(vertices), 3, 0))),
         exprdirs=_tensor(np.stack(_before_turns(vertices, shapes, rig), 2)),
-        joint_dirs=_tensor(joint_dirs),
+        joint_dirs=_tensor(_joint_dirs(rig)),
         curvedirs=torch.zeros(len(vertices), 3, 0),
         curve_columns=torch.zeros(0, dtype=torch.int64),
         posedirs=torch.zeros(len(vertices), 3, 0),
         J_regressor=_tensor(regressor(vertices, rig, parts)),
         parents=_PARENTS,
         lbs_weights=_tensor(rig.weights),
-        expression_names=names,
+        expression_names=ARKIT,
         landmark_faces=torch.from_numpy(places.faces),
         landmark_bary=_tensor(places.bary),
         uv=_tensor(look.uv),
@@ -183,6 +179,13 @@ def _built(
         colors=_tensor(look.colors),
         capabilities=look.capabilities,
     )
+
+
+def _joint_dirs(rig: Rig) -> Floats:
+    table = np.zeros((len(rig.joints), 3, len(ARKIT)))
+    for name, (joint, turn) in rig.turns.items():
+        table[joint, :, ARKIT.index(name)] = turn
+    return table
 
 
 def _before_turns(vertices: Floats, shapes: dict[str, Floats], rig: Rig) -> list[Floats]:

@@ -148,17 +148,37 @@ def test_texture_tiles_lie_side_by_side(head: HeadModel) -> None:
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
     assert (area.abs() > 0).float().mean() > 0.99
-    middle = corners.mean(1)
-    tile = (middle * 3).floor()
-    face, eye = (tile[head.regions[name][head.faces].all(1)].unique(dim=0) for name in ("nose", "left_eyeball"))
-    assert len(face) == len(eye) == 1 and not torch.equal(face, eye)
+    middle = {
+        name: corners.mean(1)[head.regions[name][head.faces].all(1)] for name in ("nose", "left_eyeball", "tongue")
+    }
+    assert middle["nose"].max() < 2 / 3  # the face's tile is the large one
+    boxes = [(points.min(0).values, points.max(0).values) for points in middle.values()]
+    for one in range(3):
+        for two in range(one):
+            apart = (boxes[one][0] > boxes[two][1]) | (boxes[two][0] > boxes[one][1])
+            assert apart.any()
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 4, 9, 12])
+def test_no_two_tiles_overlap(tiles: int) -> None:
+    square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    uv = np.vstack([square * 0.98 + 0.01 + [tile, 0] for tile in range(tiles)])
+    faces = np.vstack([np.array([[0, 1, 2], [0, 2, 3]]) + 4 * tile for tile in range(tiles)])
+    coordinates, new_faces = packed(uv, faces)
+    places = coordinates[new_faces].reshape(tiles, 6, 2)
+    low, high = places.min(1), places.max(1)
+    apart = ((low[:, None] >= high[None]) | (low[None] >= high[:, None])).any(-1) | np.eye(tiles, dtype=bool)
+    assert apart.all()
+    assert low.min() >= 0 and high.max() <= 1
 
 
 def test_coordinate_on_the_border_of_two_tiles_becomes_two() -> None:
     uv = np.array([[0.5, 0.0], [1.0, 0.0], [0.5, 1.0], [1.5, 0.0], [1.5, 1.0]])
     coordinates, faces = packed(uv, np.array([[0, 1, 2], [1, 3, 4]]))
-    np.testing.assert_allclose(coordinates[faces[0]], [[0.25, 0], [0.5, 0], [0.25, 0.5]])
-    np.testing.assert_allclose(coordinates[faces[1]], [[0.5, 0], [0.75, 0], [0.75, 0.5]])
+    assert len(coordinates) == 6
+    for face, own in zip(faces, ([[0.5, 0], [1, 0], [0.5, 1]], [[0, 0], [0.5, 0], [0.5, 1]]), strict=True):
+        moved = coordinates[face] - np.array(own) / 2  # two tiles: both are half as large
+        np.testing.assert_allclose(moved - moved[0], 0, atol=1e-12)
 
 
 def test_bridge_to_the_embedded_head_goes_by_name(head: HeadModel) -> None:
