@@ -30,7 +30,7 @@ def _jaw(points: Floats) -> Floats:
 def _neck(points: Floats) -> Floats:
     """The neck leaning forward, its two long muscles from behind the ears to the breastbone, the larynx."""
     sided = both_sides(points)
-    distance = capsule(points, (0, -3, -9.0), (0, -25, -11.4), (4.7, 5.0), (0.92, 1, 1.13))
+    distance = capsule(points, (0, -3, -9.0), (0, -25, -11.4), (4.7, 5.0), (0.90, 1, 1.14))
     muscle = capsule(sided, (4.9, -5.0, -10.0), (1.2, -20.0, -5.9), (1.0, 0.65))
     distance = smooth_min(distance, muscle, 1.6)
     larynx = capsule(points, (0, -14.2, -4.9), (0, -17.0, -5.9), (0.75, 0.6))
@@ -42,7 +42,7 @@ def _shoulders(points: Floats) -> Floats:
     sided = both_sides(points)
     distance = ellipsoid(points, (0, -31.2, -10.4), (17.5, 12.3, 9.6), power=2.2)
     distance = smooth_min(distance, ellipsoid(sided, (14.6, -25.0, -11.0), (5.0, 4.9, 5.6)), 3.5)
-    slope = capsule(sided, (2.0, -14.8, -12.6), (15.4, -21.6, -11.2), (1.9, 1.9))
+    slope = capsule(sided, (1.6, -15.4, -12.6), (15.4, -21.6, -11.2), (1.9, 1.9))
     distance = smooth_min(distance, slope, 3.2)
     bone = capsule(sided, (1.7, -20.1, -5.2), (14.5, -20.4, -8.6), (0.55, 0.6))
     return smooth_min(distance, bone, 1.6)

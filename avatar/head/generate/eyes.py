@@ -8,7 +8,7 @@ import numpy as np
 
 from .cage import Cage
 from .lids import EYE_RADIUS
-from .mesh import Floats, rotation_x, rotation_y, smoothstep
+from .mesh import Floats, smoothstep
 from .parts import Grid, Part, mean_of, polar
 
 IRIS_RADIUS = 0.59  # cm, adults' mean (Rufer et al. 2005)
@@ -21,7 +21,8 @@ _PUPIL, _SCLERA, _CORNER = (0.03, 0.03, 0.03), (0.88, 0.86, 0.83), (0.80, 0.66, 
 #: colour of the iris at angles from the apex
 _IRIS = ((0.21, (0.30, 0.33, 0.28)), (0.32, (0.34, 0.42, 0.44)), (0.44, (0.27, 0.36, 0.41)), (0.52, (0.12, 0.15, 0.17)))
 _STREAKS = 0.10  # how much lighter and darker the iris gets around
-_LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0, -28.0))
+#: how far a weight of 1 turns an eye: name, degrees down, degrees outwards
+LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0, -28.0))
 
 
 def _colors(angles: Floats, around: Floats) -> Floats:
@@ -45,10 +46,6 @@ def right_eye(cage: Cage, lids: Sequence[int], joint: int) -> Part:
     sphere = np.stack([sine * np.cos(around), sine * np.sin(around), cosine], -1)
     rings = (radius[:-1, None, None] * sphere).reshape(-1, 3)
     vertices = np.vstack([rings, [[0, 0, radius[-1]]]]) + cage.eye_centre
-    shapes = {}
-    for name, down, out in _LOOKS:
-        turn = rotation_y(-out) @ rotation_x(down)
-        shapes[f"eyeLook{name}Right"] = (vertices - cage.eye_centre) @ turn.T + cage.eye_centre - vertices
     grid = Grid(len(angles), COLUMNS, closed=True, pole_at=0)
     iris = np.append(np.repeat(angles < IRIS_ANGLE + 0.01, COLUMNS), True)
     return Part(
@@ -61,7 +58,6 @@ def right_eye(cage: Cage, lids: Sequence[int], joint: int) -> Part:
         follows=mean_of(lids),
         jaw_shares=np.zeros(len(vertices)),
         joint=joint,
-        shapes=shapes,
         regions={"iris": iris, "sclera": ~iris},
     )
 

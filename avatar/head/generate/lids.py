@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .indices import (
     MIDDLE_LIDS,
 )
 from .mesh import MIRROR, Floats, Ints, MeshBuilder
-from .spread import Handles
+from .spread import Handles, Row
 
 EYE_RADIUS = 1.20  # cm
 LID_CLEARANCE = 0.16  # of the lid edge over the eyeball
@@ -107,9 +108,7 @@ def follow_bags(
             handles[ring] = push_out(moved, centre, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
 
 
-def follow_folds(
-    handles: Handles, vertices: Floats, folds: Mapping[int, tuple[int, int, float]], centre: Floats
-) -> None:
+def follow_folds(handles: Handles, vertices: Floats, folds: Mapping[int, Row], centre: Floats) -> None:
     """Let the upper lid's rows follow the edge below and the landmarks above them, kept off the cornea."""
     for row, (edge, above, share) in folds.items():
         if edge in handles and above in handles:
@@ -122,7 +121,7 @@ def lid_motion(
     bags: Mapping[int, list[int]],
     centre: Floats,
     travel: LidTravel,
-    folds: Mapping[int, tuple[int, int, float]],
+    folds: Mapping[int, Row] = MappingProxyType({}),
 ) -> Handles:
     """Handles that close the right eye's lids by `travel` on arcs about the eyeball's centre.
 
