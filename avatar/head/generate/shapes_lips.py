@@ -14,21 +14,26 @@ from .spread import SOCK_SHARES, Handles, set_lip
 
 _ROLL_SHARES = (0.9, 0.5, 0.2, 0.0, 0.0)
 _CLOSE_SHARES = (1.0, 0.9, 0.5, 0.1, 0.0)
+_POUT = (0.0, 0.07, 0.07, 0.0)  # cm that the rows of puckered lips turn out, from the outer one
+_TRUMPET_SHARES = (0.9, 0.6, 0.3, 0.1, 0.0)
 
 _PUCKER: Table = {
-    57: (0.95, 0, 0.5), 186: (0.75, 0, 0.42), 43: (0.75, 0, 0.40), 92: (0.45, -0.02, 0.40), 165: (0.3, -0.02, 0.40),
-    167: (0.15, -0.02, 0.40), 164: (0, -0.03, 0.40), 106: (0.4, 0.04, 0.38), 182: (0.25, 0.04, 0.38),
-    83: (0.1, 0.04, 0.38), 18: (0, 0.04, 0.38), 212: (0.55, 0, 0.25), 216: (0.45, 0, 0.22), 202: (0.4, 0, 0.25),
-    206: (0.22, 0, 0.15), 207: (0.3, 0, 0.08), 214: (0.3, 0, 0.08),
+    57: (0.95, 0, 0.85), 186: (0.75, 0, 0.72), 43: (0.75, 0, 0.72), 92: (0.5, -0.02, 0.58), 165: (0.32, -0.02, 0.50),
+    167: (0.15, -0.02, 0.42), 164: (0, -0.03, 0.40), 106: (0.45, 0.04, 0.55), 182: (0.28, 0.04, 0.45),
+    83: (0.12, 0.04, 0.38), 18: (0, 0.04, 0.36), 212: (0.60, 0, 0.45), 216: (0.50, 0, 0.42), 202: (0.45, 0, 0.42),
+    206: (0.25, 0, 0.25), 207: (0.32, 0, 0.16), 214: (0.32, 0, 0.14),
 }  # fmt: skip
 _FUNNEL: Table = {
-    57: (0.65, 0, 0.32), 186: (0.5, 0.05, 0.3), 43: (0.5, -0.15, 0.3), 92: (0.3, 0.12, 0.3), 165: (0.2, 0.2, 0.3),
-    167: (0.1, 0.22, 0.3), 164: (0, 0.22, 0.3), 106: (0.25, -0.3, 0.3), 182: (0.15, -0.38, 0.3),
-    83: (0.07, -0.4, 0.3), 18: (0, -0.4, 0.3), 212: (0.35, -0.05, 0.15), 216: (0.3, 0, 0.15),
+    57: (0.75, -0.02, 0.62), 186: (0.55, 0.05, 0.55), 43: (0.55, -0.12, 0.52), 92: (0.36, 0.14, 0.46),
+    165: (0.22, 0.2, 0.40), 167: (0.1, 0.22, 0.35), 164: (0, 0.22, 0.34), 106: (0.32, -0.26, 0.42),
+    182: (0.2, -0.34, 0.36), 83: (0.08, -0.36, 0.30), 18: (0, -0.36, 0.30), 212: (0.42, -0.03, 0.32),
+    216: (0.36, 0, 0.28),
 }  # fmt: skip
-_ROLL_UPPER: Table = {164: (0, -0.12, -0.08), 167: (0, -0.12, -0.08), 165: (0, -0.10, -0.08), 92: (0, -0.06, -0.05)}
+_ROLL_UPPER: Table = {
+    164: (0, -0.22, -0.10), 167: (0, -0.21, -0.10), 165: (0, -0.15, -0.10), 92: (0, -0.07, -0.06),
+}  # fmt: skip
 _ROLL_LOWER: Table = {
-    18: (0, 0.18, -0.05), 83: (0, 0.18, -0.05), 182: (0, 0.15, -0.05), 106: (0, 0.1, -0.04), 200: (0, 0.1, 0.06),
+    18: (0, 0.26, -0.02), 83: (0, 0.25, -0.02), 182: (0, 0.20, -0.03), 106: (0, 0.1, -0.04), 200: (0, 0.12, 0.06),
 }  # fmt: skip
 _SHRUG_LOWER: Table = {
     18: (0, 0.42, 0.06), 83: (0, 0.40, 0.06), 182: (0, 0.33, 0.06), 106: (0, 0.2, 0.05), 200: (0, 0.48, 0.10),
@@ -67,43 +72,52 @@ def _symmetric(
 
 
 def _pucker(cage: Cage) -> Floats:
-    def motion(rows: Sequence[float], out: float, lip_edge: float) -> LipMotion:
-        return lambda column, row, side: (
-            -0.5 * column_x(cage, column), rows[row], out + 0.12 * side - lip_edge * (row == 0)
-        )  # fmt: skip
+    """Lips gathered to half their width; the corners come forward most, onto the arc of the middle."""
 
-    upper = motion((0.01, 0, -0.01, 0), 0.62, 0.01)
-    lower = motion((-0.06, -0.02, 0, 0), 0.60, 0)
-    return _symmetric(cage, (upper, lower), _PUCKER, 2.6)
+    def motion(rows: tuple[tuple[int, ...], ...]) -> LipMotion:
+        def move(column: int, row: int, side: float) -> Floats:
+            height = cage.vertices[rows[row][column], 1] - cage.vertices[rows[3][column], 1]
+            full = 0.9 * side**2 * (1 - side) - 0.08 * (1 - side**2)
+            return np.array([-0.48 * column_x(cage, column), height * full, 0.56 + 0.34 * side**2 + _POUT[row]])
+
+        return move
+
+    return _symmetric(cage, (motion(LIP_UPPER), motion(LIP_LOWER)), _PUCKER, 2.6)
 
 
 def _funnel(cage: Cage) -> Floats:
-    def motion(height: float, tilt: float, out: Sequence[float]) -> LipMotion:
-        return lambda column, row, side: (
-            -0.17 * column_x(cage, column),
-            height * (1 - side**2) * (0.95 if row == 0 else 1) + tilt * side + 0.03 * (height > 0) * (1 - side),
-            out[row] + 0.05 * side,
-        )
+    """Lips pushed out into a round opening, their edges turned outwards."""
 
-    upper, lower = motion(0.72, 0.03, (0.51, 0.47, 0.42, 0.36)), motion(-0.92, 0.03, (0.49, 0.45, 0.41, 0.34))
-    return _symmetric(cage, (upper, lower), _FUNNEL, 2.6)
+    def motion(heights: Sequence[float], out: Sequence[float]) -> LipMotion:
+        def move(column: int, row: int, side: float) -> Floats:
+            height = heights[row] * np.sqrt(np.clip(1 - side**2, 0, 1))
+            return np.array([-0.32 * column_x(cage, column), height, out[row] + 0.22 * side**2 * (row < 3)])
+
+        return move
+
+    upper = motion((0.50, 0.44, 0.37, 0.30), (0.50, 0.58, 0.66, 0.70))
+    lower = motion((-0.64, -0.62, -0.60, -0.58), (0.50, 0.58, 0.64, 0.66))
+    return _symmetric(cage, (upper, lower), _FUNNEL, 2.6, _TRUMPET_SHARES)
 
 
 def _roll(cage: Cage, upper: bool) -> Floats:
-    """One lip rolled in over the teeth; the other lip's contact comes along, so that no slit opens."""
-    heights = (-0.42, -0.34, -0.12, 0.03) if upper else (0.34, 0.28, 0.14, 0.02)
-    depths = (-0.22, -0.40, -0.44, -0.30) if upper else (-0.22, -0.40, -0.45, -0.32)
-    around = _ROLL_UPPER if upper else _ROLL_LOWER
+    """One lip rolled in over the teeth: its red closes onto the contact line, and both contacts go back together."""
+    rows = LIP_UPPER if upper else LIP_LOWER
+    left = (0.26, 0.17, 0.08, 0.0)
+    back = (-0.32, -0.30, -0.26, -0.22) if upper else (-0.20, -0.26, -0.24, -0.22)
+
+    def fade(side: float) -> float:
+        return float(1 - smoothstep(0.72, 1.0, side))
 
     def rolled(column: int, row: int, side: float) -> Floats:
-        return np.array([0, heights[row], depths[row]]) * (1 - smoothstep(0.45, 1, side))
+        height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
+        return np.array([0, height * (1 - left[row]) * fade(side), back[row] * fade(side)])
 
     def sealed(column: int, row: int, side: float) -> Floats:
-        follow = (0.0, 0.15, 0.5, 1.0)[row]
-        return np.array([0, heights[3], 0.35 * depths[3]]) * follow * (1 - smoothstep(0.45, 1, side))
+        return np.array([0, 0, (-0.02, -0.06, -0.14, back[3])[row] * fade(side)])
 
     motions = (rolled, sealed) if upper else (sealed, rolled)
-    return _symmetric(cage, motions, around, 2.0, _ROLL_SHARES)
+    return _symmetric(cage, motions, _ROLL_UPPER if upper else _ROLL_LOWER, 2.0, _ROLL_SHARES)
 
 
 def _bulge(rise: Sequence[float], out: Sequence[float], corner: float) -> LipMotion:
