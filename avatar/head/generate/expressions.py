@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import jaw, shapes_brow, shapes_eyes, shapes_lips, shapes_mouth
+from . import jaw, shapes_brow, shapes_eyes, shapes_jaw, shapes_lips, shapes_mouth, shapes_tongue
 from .cage import Cage
 from .mesh import MIRROR, Floats
 from .parts import Part
@@ -27,8 +27,8 @@ NAMES: tuple[str, ...] = (
 #: amplitude of a weight of 1 relative to the authored handles; from fits on clips and the blendshape network
 GAINS = {
     "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthShrugLower": 1.5, "mouthUpperUp": 1.3,
-    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.8, "cheekPuff": 1.1,     "mouthDimple": 1.3, "jawForward": 1.3, "mouthShrugUpper": 1.2,
-    "jawOpen": 1.1, "mouthClose": 1.1,
+    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.8, "cheekPuff": 1.1, "mouthDimple": 1.3,
+    "jawForward": 1.3, "mouthShrugUpper": 1.2, "jawOpen": 1.1, "mouthClose": 1.1,
 }  # fmt: skip
 assert GAINS["jawOpen"] == GAINS["mouthClose"], "an open jaw with closed lips must stay closed"
 
@@ -41,8 +41,11 @@ def _gain(name: str) -> float:
 def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
     """Displacements [54,C,3] of the cage in the order of NAMES, gains applied, left the mirror image of right."""
     shapes = jaw.shapes(cage.vertices, jaw_shares)
+    for name, move in shapes_jaw.soft_tissue(cage, shapes).items():
+        shapes[name] = shapes[name] + move
     shapes["mouthClose"] = shapes_lips.close_over(cage, shapes["jawOpen"])
     shapes.update(shapes_lips.both_sides(cage))
+    shapes["tongueOut"] = shapes_tongue.lips_parted(cage)
     shapes.update(shapes_brow.both_sides(cage))
     for module in (shapes_eyes, shapes_brow, shapes_mouth):
         for name, field in module.right_side(cage).items():
@@ -55,12 +58,14 @@ def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
     return np.stack([shapes[name] * _gain(name) for name in NAMES])
 
 
-def part_shapes(parts: Sequence[Part]) -> Floats:
+def part_shapes(cage: Cage, parts: Sequence[Part]) -> Floats:
     """Displacements [54,P,3] of all parts' vertices; the jaw carries lower teeth and tongue with its own gain."""
     stacked = []
     for part in parts:
         moves = jaw.shapes(part.vertices, part.jaw_shares) if part.jaw_shares.any() else {}
         moves = {name: move * _gain(name) for name, move in moves.items()} | part.shapes
+        if part.name == "tongue":
+            moves["tongueOut"] = shapes_tongue.tongue_out(cage, part.vertices)
         still = np.zeros_like(part.vertices)
         stacked.append(np.stack([moves.get(name, still) for name in NAMES]))
     return np.concatenate(stacked, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from .cage import Cage
 from .indices import CORNERS, LIP_LOWER, LIP_UPPER
 from .mesh import Floats, smoothstep
-from .shapes_mouth import LipMotion, Table, both_halves, column_x, lip_handles, still
+from .shapes_mouth import LipMotion, Table, both_halves, column_x, lip_handles
 from .spread import SOCK_SHARES, Handles, set_lip
 
 _ROLL_SHARES = (0.9, 0.5, 0.2, 0.0, 0.0)
@@ -24,10 +24,10 @@ _PUCKER: Table = {
     206: (0.25, 0, 0.25), 207: (0.32, 0, 0.16), 214: (0.32, 0, 0.14),
 }  # fmt: skip
 _FUNNEL: Table = {
-    57: (0.75, -0.02, 0.62), 186: (0.55, 0.05, 0.55), 43: (0.55, -0.12, 0.52), 92: (0.36, 0.14, 0.46),
-    165: (0.22, 0.2, 0.40), 167: (0.1, 0.22, 0.35), 164: (0, 0.22, 0.34), 106: (0.32, -0.26, 0.42),
-    182: (0.2, -0.34, 0.36), 83: (0.08, -0.36, 0.30), 18: (0, -0.36, 0.30), 212: (0.42, -0.03, 0.32),
-    216: (0.36, 0, 0.28),
+    57: (0.55, -0.02, 0.55), 186: (0.45, 0.08, 0.52), 43: (0.45, -0.16, 0.48), 92: (0.32, 0.18, 0.45),
+    165: (0.22, 0.24, 0.40), 167: (0.1, 0.26, 0.35), 164: (0, 0.26, 0.34), 106: (0.30, -0.32, 0.40),
+    182: (0.2, -0.40, 0.34), 83: (0.08, -0.42, 0.28), 18: (0, -0.42, 0.28), 212: (0.36, -0.05, 0.30),
+    216: (0.32, 0, 0.28), 200: (0, -0.15, 0.1),
 }  # fmt: skip
 _ROLL_UPPER: Table = {
     164: (0, -0.22, -0.10), 167: (0, -0.21, -0.10), 165: (0, -0.15, -0.10), 92: (0, -0.07, -0.06),
@@ -53,10 +53,6 @@ _SHIFT_AROUND = {
     164: 0.6, 167: 0.6, 165: 0.6, 92: 0.6, 186: 0.75, 57: 0.85, 43: 0.8, 106: 0.7, 182: 0.7, 83: 0.7, 18: 0.7,
     200: 0.35, 212: 0.6, 216: 0.5, 202: 0.55, 2: 0.15, 97: 0.2, 98: 0.12, 99: 0.12, 242: 0.12,
 }  # fmt: skip
-_TONGUE_CONTACT = {14: 1, 87: 0.95, 178: 0.75, 88: 0.45, 95: 0.2}
-_TONGUE_LIP = {
-    15: 0.95, 16: 0.85, 17: 0.7, 86: 0.9, 179: 0.7, 89: 0.4, 85: 0.8, 180: 0.6, 84: 0.65, 181: 0.5, 18: 0.4,
-}  # fmt: skip
 
 
 def _symmetric(
@@ -78,7 +74,9 @@ def _pucker(cage: Cage) -> Floats:
         def move(column: int, row: int, side: float) -> Floats:
             height = cage.vertices[rows[row][column], 1] - cage.vertices[rows[3][column], 1]
             full = 0.9 * side**2 * (1 - side) - 0.08 * (1 - side**2)
-            return np.array([-0.48 * column_x(cage, column), height * full, 0.56 + 0.34 * side**2 + _POUT[row]])
+            return np.array(
+                [-0.48 * column_x(cage, column), height * full, 0.56 + 0.34 * side**2 + _POUT[row] * (1 - side**2)]
+            )
 
         return move
 
@@ -86,25 +84,26 @@ def _pucker(cage: Cage) -> Floats:
 
 
 def _funnel(cage: Cage) -> Floats:
-    """Lips pushed out into a round opening, their edges turned outwards."""
+    """Lips pushed out around a round opening, their edges turned outwards; the corners come in less than the rest."""
 
-    def motion(heights: Sequence[float], out: Sequence[float]) -> LipMotion:
+    def motion(heights: Sequence[float], power: float, out: Sequence[float]) -> LipMotion:
         def move(column: int, row: int, side: float) -> Floats:
-            height = heights[row] * np.sqrt(np.clip(1 - side**2, 0, 1))
-            return np.array([-0.32 * column_x(cage, column), height, out[row] + 0.22 * side**2 * (row < 3)])
+            middle = 1 - side**2
+            x = -(0.20 + 0.14 * middle) * column_x(cage, column)
+            return np.array([x, heights[row] * max(middle, 0) ** power, out[row] * middle + 0.78 * side**2])
 
         return move
 
-    upper = motion((0.50, 0.44, 0.37, 0.30), (0.50, 0.58, 0.66, 0.70))
-    lower = motion((-0.64, -0.62, -0.60, -0.58), (0.50, 0.58, 0.64, 0.66))
+    upper = motion((0.58, 0.50, 0.42, 0.34), 0.6, (0.50, 0.60, 0.68, 0.72))
+    lower = motion((-0.70, -0.68, -0.66, -0.64), 0.75, (0.50, 0.60, 0.67, 0.70))
     return _symmetric(cage, (upper, lower), _FUNNEL, 2.6, _TRUMPET_SHARES)
 
 
 def _roll(cage: Cage, upper: bool) -> Floats:
     """One lip rolled in over the teeth: its red closes onto the contact line, and both contacts go back together."""
     rows = LIP_UPPER if upper else LIP_LOWER
-    left = (0.26, 0.17, 0.08, 0.0)
-    back = (-0.32, -0.30, -0.26, -0.22) if upper else (-0.20, -0.26, -0.24, -0.22)
+    left = (0.34, 0.20, 0.08, 0.0)
+    back = (-0.26, -0.30, -0.28, -0.22) if upper else (-0.16, -0.24, -0.24, -0.22)
 
     def fade(side: float) -> float:
         return float(1 - smoothstep(0.72, 1.0, side))
@@ -165,21 +164,12 @@ def close_over(cage: Cage, jaw_open: Floats) -> Floats:
         for rows, share in ((LIP_UPPER, 0.30), (LIP_LOWER, -0.70)):
             for row, keep in zip(rows, (0.82, 0.9, 0.97, 1.0), strict=True):
                 set_lip(handles, cage.sock, row[place], gap * share * keep, _CLOSE_SHARES)
+    corner = jaw_open[list(CORNERS)].mean(0)
     for vertex in CORNERS:
-        set_lip(handles, cage.sock, vertex, np.array([0, 0.10, 0]))
+        set_lip(handles, cage.sock, vertex, corner - jaw_open[vertex] + [0, 0.10, 0])
     middle = jaw_open[LIP_LOWER[3][-1]] - jaw_open[LIP_UPPER[3][-1]]
     handles.update({vertex: middle * share for vertex, share in _CLOSE_AROUND.items()})
     return cage.spreader.fill(both_halves(cage, handles), 2.6)
-
-
-def _tongue_out(cage: Cage) -> Floats:
-    """The lower lip down and the upper up, as far as the tongue needs."""
-    handles = lip_handles(cage, lambda column, row, side: (0, 0.10 * (1 - side**2), 0.03), still, {})
-    handles = {vertex: move for vertex, move in handles.items() if move.any()}
-    for vertex, share in _TONGUE_CONTACT.items():
-        set_lip(handles, cage.sock, vertex, np.array([0, -0.30 * share, 0.05]))
-    handles.update({vertex: np.array([0, -0.30 * share, 0.05]) for vertex, share in _TONGUE_LIP.items()})
-    return cage.spreader.fill(both_halves(cage, handles), 1.6)
 
 
 def both_sides(cage: Cage) -> dict[str, Floats]:
@@ -192,5 +182,4 @@ def both_sides(cage: Cage) -> dict[str, Floats]:
         **_shrugs(cage),
         "mouthLeft": _shift(cage, 1),
         "mouthRight": _shift(cage, -1),
-        "tongueOut": _tongue_out(cage),
     }

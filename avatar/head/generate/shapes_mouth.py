@@ -143,7 +143,11 @@ def _pulled(cage: Cage, pull: _Pull, upper: bool) -> LipMotion:
     def motion(column: int, row: int, side: float) -> Floats:
         height = cage.vertices[rows[3][column]] - cage.vertices[rows[row][column]]
         closed = np.array([0, height[1], 0]) * thin * _halfway(side)
-        return pull.corner * ((1 + _settled(side)) / 2) ** np.array(pull.powers) + np.array(middle) * _halfway(side) + closed
+        return (
+            pull.corner * ((1 + _settled(side)) / 2) ** np.array(pull.powers)
+            + np.array(middle) * _halfway(side)
+            + closed
+        )
 
     return motion
 
@@ -163,7 +167,7 @@ def _lift(move: Sequence[float], width: float) -> LipMotion:
 
 
 def _press(cage: Cage) -> Floats:
-    """Lips pressed against each other: the red narrows and goes back, the skin around it bulges, the corner tucks in."""
+    """Lips pressed against each other: the red narrows and goes back, the skin around bulges, the corner tucks in."""
 
     def motion(upper: bool) -> LipMotion:
         rows = LIP_UPPER if upper else LIP_LOWER
