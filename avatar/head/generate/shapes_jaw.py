@@ -18,7 +18,7 @@ _OPEN: Table = {
 }  # fmt: skip
 _LIFT_BESIDE_CORNER = (0.0, 0.16, 0.08, 0.02, 0, 0)  # cm that the lower lip stays behind the jaw, from the corner
 _SHUT = (0.4, 0.7, 0.9, 1.0)  # of the jaw's drop that the rows of the lower lip make good, from the outer one
-_RECESS = 0.06  # cm that the ends of the contact line go back, so that sheared lips keep their triangles' sense
+_RECESS = 0.035  # cm that the ends of the contact line go back, so that sheared lips keep their triangles' sense
 
 
 def _opened(cage: Cage) -> Floats:
