@@ -28,7 +28,7 @@ NAMES: tuple[str, ...] = (
 GAINS = {
     "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthFrown": 1.3, "mouthStretch": 1.3,
     "mouthDimple": 1.5, "mouthShrugLower": 1.5, "mouthShrugUpper": 1.4, "mouthUpperUp": 1.2, "mouthLowerDown": 1.25,
-    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.8, "cheekPuff": 1.1, "jawForward": 1.3,
+    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.6, "cheekPuff": 1.1, "jawForward": 1.3,
     "jawOpen": 1.1, "mouthClose": 1.1,
 }  # fmt: skip
 assert GAINS["jawOpen"] == GAINS["mouthClose"], "an open jaw with closed lips must stay closed"
@@ -57,6 +57,15 @@ def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
     for name in unsided:
         shapes[name] = (shapes[name] + (shapes[name] * MIRROR)[cage.mirror]) / 2
     return np.stack([shapes[name] * _gain(name) for name in NAMES])
+
+
+def skin_curves(cage: Cage) -> dict[str, Floats]:
+    """What bends between weights 0 and 1: displacements [C,3] of the cage at half weight beyond half of the shape's."""
+    curves: dict[str, Floats] = {}
+    for name, field in shapes_eyes.right_curves(cage).items():
+        curves[f"{name}Right"] = field * _gain(name)
+        curves[f"{name}Left"] = (curves[f"{name}Right"] * MIRROR)[cage.mirror]
+    return curves
 
 
 def part_shapes(cage: Cage, parts: Sequence[Part]) -> Floats:

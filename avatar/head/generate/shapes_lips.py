@@ -41,8 +41,8 @@ _SHRUG_LOWER: Table = {
     204: (0, 0.25, 0.06), 152: (0, 0.08, 0),
 }  # fmt: skip
 _SHRUG_UPPER: Table = {
-    164: (0, 0.25, 0.10), 167: (0, 0.24, 0.1), 165: (0, 0.18, 0.08), 92: (0, 0.1, 0.05), 2: (0, 0.10, 0.02),
-    98: (0, 0.06, 0),
+    164: (0, 0.25, 0.10), 167: (0, 0.25, 0.1), 165: (0, 0.23, 0.10), 92: (0, 0.18, 0.07), 2: (0, 0.08, 0.02),
+    98: (0, 0.05, 0), 18: (0, 0.10, 0.02), 83: (0, 0.09, 0.02), 182: (0, 0.07, 0.02), 200: (0, 0.06, 0.04),
 }  # fmt: skip
 #: share of the lips' gap that the skin around follows when the mouth closes over an open jaw
 _CLOSE_AROUND = {
@@ -119,16 +119,21 @@ def _roll(cage: Cage, upper: bool) -> Floats:
     return _symmetric(cage, motions, _ROLL_UPPER if upper else _ROLL_LOWER, 2.0, _ROLL_SHARES)
 
 
-def _bulge(rise: Sequence[float], out: Sequence[float], corner: float) -> LipMotion:
-    """A lip pushed up by `rise` and out by `out` cm a row in its middle, `corner` cm at the corner."""
-    return lambda column, row, side: (0, rise[row] * (1 - side**2) + corner * side, out[row] * (1 - side**2))
+def _bulge(rise: Sequence[float], out: Sequence[float], corner: float, power: float) -> LipMotion:
+    """A lip pushed up by `rise` and out by `out` cm a row in its middle, up by `corner` cm at the corner."""
+
+    def move(column: int, row: int, side: float) -> Floats:
+        middle = max(1 - side**2, 0.0)
+        return np.array([0, rise[row] * middle**power + corner * side, out[row] * middle])
+
+    return move
 
 
 def _shrugs(cage: Cage) -> dict[str, Floats]:
-    lower = _bulge((0.34, 0.30, 0.22, 0.17), (0.18, 0.26, 0.20, 0.10), 0.05)
-    pushed = _bulge((0.16,) * 4, (0.05,) * 4, 0.05)
-    upper = _bulge((0.46, 0.40, 0.30, 0.22), (0.06, 0.10, 0.09, 0.05), 0.05)
-    follows = _bulge((0.05, 0.08, 0.13, 0.19), (0, 0.02, 0.04, 0.05), 0.05)
+    lower = _bulge((0.34, 0.30, 0.22, 0.17), (0.18, 0.26, 0.20, 0.10), 0.05, 1.0)
+    pushed = _bulge((0.16,) * 4, (0.05,) * 4, 0.05, 1.0)
+    upper = _bulge((0.46, 0.45, 0.42, 0.38), (0.06, 0.10, 0.09, 0.05), 0.08, 0.35)
+    follows = _bulge((0.12, 0.18, 0.28, 0.38), (0, 0.02, 0.04, 0.05), 0.08, 0.35)
     return {
         "mouthShrugLower": _symmetric(cage, (pushed, lower), _SHRUG_LOWER, 2.4),
         "mouthShrugUpper": _symmetric(cage, (upper, follows), _SHRUG_UPPER, 2.0),
