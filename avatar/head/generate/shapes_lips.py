@@ -130,10 +130,10 @@ def _bulge(rise: Sequence[float], out: Sequence[float], corner: float, power: fl
 
 
 def _shrugs(cage: Cage) -> dict[str, Floats]:
-    lower = _bulge((0.34, 0.30, 0.22, 0.17), (0.18, 0.26, 0.20, 0.10), 0.05, 1.0)
-    pushed = _bulge((0.16,) * 4, (0.05,) * 4, 0.05, 1.0)
-    upper = _bulge((0.46, 0.45, 0.42, 0.38), (0.06, 0.10, 0.09, 0.05), 0.08, 0.35)
-    follows = _bulge((0.12, 0.18, 0.28, 0.38), (0, 0.02, 0.04, 0.05), 0.08, 0.35)
+    lower = _bulge((0.40, 0.34, 0.26, 0.21), (0.18, 0.26, 0.20, 0.10), 0.05, 0.8)
+    pushed = _bulge((0.10, 0.13, 0.17, 0.21), (0.05,) * 4, 0.05, 0.8)
+    upper = _bulge((0.46, 0.45, 0.42, 0.38), (0.06, 0.10, 0.09, 0.05), 0.05, 0.45)
+    follows = _bulge((0.12, 0.18, 0.28, 0.38), (0, 0.02, 0.04, 0.05), 0.05, 0.45)
     return {
         "mouthShrugLower": _symmetric(cage, (pushed, lower), _SHRUG_LOWER, 2.4),
         "mouthShrugUpper": _symmetric(cage, (upper, follows), _SHRUG_UPPER, 2.0),
@@ -161,8 +161,11 @@ def _shift(cage: Cage, side: float) -> Floats:
     return cage.spreader.fill(handles, 2.8)
 
 
-def close_over(cage: Cage, jaw_open: Floats) -> Floats:
-    """mouthClose: minus the gap that `jaw_open` [C,3] leaves, 0.7 of it by the lower lip, 0.3 by the upper."""
+def close_over(cage: Cage, jaw_open: Floats, corner_rise: float = 0.10) -> Floats:
+    """mouthClose: minus the gap that `jaw_open` [C,3] leaves, 0.7 of it by the lower lip, 0.3 by the upper.
+
+    The corners become one and rise by `corner_rise` cm. With that at 0, any gap in any displacement is closed.
+    """
     handles: Handles = {}
     for place in range(1, len(LIP_UPPER[3])):
         gap = jaw_open[LIP_LOWER[3][place]] - jaw_open[LIP_UPPER[3][place]]
@@ -171,7 +174,7 @@ def close_over(cage: Cage, jaw_open: Floats) -> Floats:
                 set_lip(handles, cage.sock, row[place], gap * share * keep, _CLOSE_SHARES)
     corner = jaw_open[list(CORNERS)].mean(0)
     for vertex in CORNERS:
-        set_lip(handles, cage.sock, vertex, corner - jaw_open[vertex] + [0, 0.10, 0])
+        set_lip(handles, cage.sock, vertex, corner - jaw_open[vertex] + [0, corner_rise, 0])
     middle = jaw_open[LIP_LOWER[3][-1]] - jaw_open[LIP_UPPER[3][-1]]
     handles.update({vertex: middle * share for vertex, share in _CLOSE_AROUND.items()})
     return cage.spreader.fill(both_halves(cage, handles), 2.6)

@@ -30,8 +30,8 @@ _FROWN: Table = {
     210: (0, -0.22, 0.06), 204: (0, -0.12, 0.06), 186: (-0.06, -0.42, -0.04),
 }  # fmt: skip
 _DIMPLE: Table = {
-    212: (-0.04, 0.08, -0.16), 216: (-0.03, 0.12, -0.02), 207: (-0.03, 0.06, 0.14), 214: (-0.04, 0.03, 0.10),
-    202: (-0.03, 0.10, 0.0), 106: (-0.03, 0.10, 0.02),
+    212: (-0.08, 0.16, -0.24), 216: (-0.05, 0.18, -0.04), 207: (-0.04, 0.09, 0.16), 214: (-0.05, 0.05, 0.12),
+    202: (-0.05, 0.17, -0.06), 106: (-0.04, 0.20, 0.0), 210: (-0.02, 0.05, 0.06),
 }  # fmt: skip
 _STRETCH: Table = {
     212: (-0.48, -0.20, -0.14), 202: (-0.42, -0.30, -0.10), 210: (-0.25, -0.25, 0), 214: (-0.25, -0.1, -0.03),
@@ -138,7 +138,8 @@ def _halfway(side: float) -> float:
 
 
 def _pulled(cage: Cage, pull: _Pull, upper: bool) -> LipMotion:
-    rows, middle, thin = (LIP_UPPER, pull.upper, pull.thin[0]) if upper else (LIP_LOWER, pull.lower, pull.thin[1])
+    rows, own, thin = (LIP_UPPER, pull.upper, pull.thin[0]) if upper else (LIP_LOWER, pull.lower, pull.thin[1])
+    shared = (np.array(pull.upper) + pull.lower) / 2  # both contacts move as one, or the lips part or overlap
 
     def motion(column: int, row: int, side: float) -> Floats:
         height = cage.vertices[rows[3][column]] - cage.vertices[rows[row][column]]
@@ -190,7 +191,7 @@ def right_side(cage: Cage) -> dict[str, Floats]:
     lower_down = one_sided_handles(cage, still, _lift((-0.06, -0.68, 0.02), 0.46), _LOWER_DOWN)
     smile = _Pull((-0.72, 0.72, -0.50), (-0.10, 0.02, -0.04), (-0.10, 0.0, -0.06))
     frown = _Pull((-0.12, -0.70, -0.12), (0, 0.02, 0), (-0.02, -0.02, 0.02))
-    dimple = _Pull((-0.06, 0.25, -0.52), (-0.03, 0.0, -0.05), (-0.03, 0.12, -0.06), thin=(0.32, 0.55))
+    dimple = _Pull((-0.10, 0.40, -0.50), (-0.02, 0.0, -0.06), (-0.02, 0.22, -0.08), (2, 3, 3), (0.35, 0.50))
     stretch = _Pull((-0.75, -0.28, -0.35), (-0.05, 0.0, -0.03), (-0.06, -0.10, -0.04))
     return {
         "mouthSmile": _corner_shape(cage, smile, _SMILE, 3.2),
