@@ -79,9 +79,10 @@ def _tilted_brow(inner: float, outer: float, inward: float, out: float, lid: flo
 
 
 def _outer_brow() -> Handles:
-    rise, fold, above = (0.8, 1, 0.9, 0.5, 0.18), (0.6, 0.8, 0.8, 0.55, 0.3, 0.15, 0.05), (0.5, 0.8, 0.9, 0.7, 0.35, 0.1)
-    scaled = [0.65 * share * np.array(parts) for share, parts in ((1, rise), (0.35, fold), (0.4, above))]
-    return _brow_rise(scaled[0], 0, 0, scaled[1], scaled[2])
+    rise = 0.65 * np.array([0.8, 1, 0.9, 0.5, 0.18])
+    fold = 0.65 * 0.35 * np.array([0.6, 0.8, 0.8, 0.55, 0.3, 0.15, 0.05])
+    above = 0.65 * 0.4 * np.array([0.5, 0.8, 0.9, 0.7, 0.35, 0.1])
+    return _brow_rise(tuple(rise), 0, 0, tuple(fold), tuple(above))
 
 
 def _sneer(cage: Cage) -> Floats:

@@ -142,13 +142,10 @@ def _pulled(cage: Cage, pull: _Pull, upper: bool) -> LipMotion:
     shared = (np.array(pull.upper) + pull.lower) / 2  # both contacts move as one, or the lips part or overlap
 
     def motion(column: int, row: int, side: float) -> Floats:
-        height = cage.vertices[rows[3][column]] - cage.vertices[rows[row][column]]
-        closed = np.array([0, height[1], 0]) * thin * _halfway(side)
-        return (
-            pull.corner * ((1 + _settled(side)) / 2) ** np.array(pull.powers)
-            + np.array(middle) * _halfway(side)
-            + closed
-        )
+        height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
+        middle = shared if row == 3 else np.array(own)
+        halfway = (middle + np.array([0, height * thin, 0])) * _halfway(side)
+        return pull.corner * ((1 + _settled(side)) / 2) ** np.array(pull.powers) + halfway
 
     return motion
 

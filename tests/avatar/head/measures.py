@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from avatar.head import HeadModel
+from avatar.head.sheets import posed
 
 Floats = NDArray[np.float64]
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -20,6 +23,11 @@ def template(head: HeadModel) -> Floats:
 def expression(head: HeadModel, name: str) -> Floats:
     """Displacements [V,3] cm of an expression at weight 1."""
     return head.exprdirs[:, :, head.expression_index(name)].double().numpy() * 100
+
+
+def seen(head: HeadModel, weights: Mapping[str, float]) -> Floats:
+    """Vertices [V,3] cm with named expression weights, joints turned and bends included."""
+    return posed(head, weights).double().numpy() * 100
 
 
 def region(head: HeadModel, name: str) -> NDArray[np.bool_]:
