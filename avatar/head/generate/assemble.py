@@ -98,14 +98,14 @@ def _skin_arrays(cage: Cage, shares: Floats, modes: Floats) -> dict[str, Any]:
     }
 
 
-def _part_arrays(pieces: Sequence[parts.Part], modes: Floats) -> dict[str, Any]:
+def _part_arrays(cage: Cage, pieces: Sequence[parts.Part], modes: Floats) -> dict[str, Any]:
     """The stored head's arrays of the separate parts."""
     starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
     faces = [piece.faces + start for piece, start in zip(pieces, starts, strict=False)]
     return {
         "part_vertices": to_units(np.vstack([piece.vertices for piece in pieces])),
         "part_faces": np.vstack(faces).astype(np.uint16),
-        "part_expressions": _by_vertex(joints.part_shapes(pieces, expressions.part_shapes(pieces))),
+        "part_expressions": _by_vertex(joints.part_shapes(pieces, expressions.part_shapes(cage, pieces))),
         "part_identity": _by_vertex(_part_motion(pieces, modes)),
         "part_of": np.repeat(np.arange(len(pieces)), np.diff(starts)).astype(np.uint8),
         "part_weights": to_fractions(skinning.part_weights(pieces)),
@@ -151,7 +151,7 @@ def build_head(base: Base) -> StoredHead:
     skin = _skin_arrays(cage, jaw.skin_shares(cage), modes)
     return StoredHead(
         **skin,
-        **_part_arrays(pieces, modes),
+        **_part_arrays(cage, pieces, modes),
         **_atlas_arrays(cage, pieces),
         **_surface_arrays(cage, pieces, skin["cage_vertices"]),
         expression_names=expressions.NAMES,

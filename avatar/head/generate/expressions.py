@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import jaw, shapes_brow, shapes_eyes, shapes_lips, shapes_mouth
+from . import jaw, shapes_brow, shapes_eyes, shapes_jaw, shapes_lips, shapes_mouth, shapes_tongue
 from .cage import Cage
 from .mesh import MIRROR, Floats
 from .parts import Part
@@ -26,9 +26,9 @@ NAMES: tuple[str, ...] = (
 
 #: amplitude of a weight of 1 relative to the authored handles; from fits on clips and the blendshape network
 GAINS = {
-    "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthShrugLower": 1.5, "mouthUpperUp": 1.3,
-    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.8, "cheekPuff": 1.1, "mouthPress": 1.5,
-    "mouthDimple": 1.3, "jawForward": 1.3, "mouthRollUpper": 1.15, "mouthRollLower": 1.2, "mouthShrugUpper": 1.2,
+    "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthFrown": 1.2, "mouthStretch": 1.3,
+    "mouthShrugLower": 1.5, "mouthShrugUpper": 1.3, "mouthUpperUp": 1.2, "mouthLowerDown": 1.25,
+    "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.6, "cheekPuff": 1.1, "jawForward": 1.3,
 }  # fmt: skip
 
 
@@ -40,8 +40,11 @@ def _gain(name: str) -> float:
 def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
     """Displacements [54,C,3] of the cage in the order of NAMES, gains applied, left the mirror image of right."""
     shapes = jaw.shapes(cage.vertices, jaw_shares)
+    for name, move in shapes_jaw.soft_tissue(cage, shapes).items():
+        shapes[name] = shapes[name] + move
     shapes["mouthClose"] = shapes_lips.close_over(cage, shapes["jawOpen"])
     shapes.update(shapes_lips.both_sides(cage))
+    shapes["tongueOut"] = shapes_tongue.lips_parted(cage)
     shapes.update(shapes_brow.both_sides(cage))
     for module in (shapes_eyes, shapes_brow, shapes_mouth):
         for name, field in module.right_side(cage).items():
@@ -54,23 +57,23 @@ def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
     return np.stack([shapes[name] * _gain(name) for name in NAMES])
 
 
-def part_shapes(parts: Sequence[Part]) -> Floats:
+def skin_curves(cage: Cage) -> dict[str, Floats]:
+    """What bends between weights 0 and 1: displacements [C,3] of the cage at half weight beyond half of the shape's."""
+    curves: dict[str, Floats] = {}
+    for name, field in shapes_eyes.right_curves(cage).items():
+        curves[f"{name}Right"] = field * _gain(name)
+        curves[f"{name}Left"] = (curves[f"{name}Right"] * MIRROR)[cage.mirror]
+    return curves
+
+
+def part_shapes(cage: Cage, parts: Sequence[Part]) -> Floats:
     """Displacements [54,P,3] of all parts' vertices; the jaw carries lower teeth and tongue with its own gain."""
     stacked = []
     for part in parts:
         moves = jaw.shapes(part.vertices, part.jaw_shares) if part.jaw_shares.any() else {}
         moves = {name: move * _gain(name) for name, move in moves.items()} | part.shapes
+        if part.name == "tongue":
+            moves["tongueOut"] = shapes_tongue.tongue_out(cage, part.vertices)
         still = np.zeros_like(part.vertices)
         stacked.append(np.stack([moves.get(name, still) for name in NAMES]))
     return np.concatenate(stacked, 1)
-
-
-def skin_curves(cage: Cage) -> dict[str, Floats]:
-    """How far the cage bulges [C,3] halfway through an expression: closing lids keep to the eyeball."""
-    curve = shapes_eyes.blink_curve(cage)
-    mirrored = (curve * MIRROR)[cage.mirror]
-    return {
-        f"{name}{side}": field
-        for name in ("eyeBlink", "eyelid")
-        for side, field in (("Left", mirrored), ("Right", curve))
-    }

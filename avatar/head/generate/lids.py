@@ -96,6 +96,7 @@ class LidTravel:
     lower: float
     upper_rows: tuple[float, float] = (0.5, 0.12)
     lower_rows: tuple[float, float] = (0.5, 0.2)
+    outer_rise: float = 0.0  # how much higher the line's outer end is, as a share of the opening there
 
 
 def follow_bags(
@@ -125,11 +126,12 @@ def lid_motion(
 ) -> Handles:
     """Handles that close the right eye's lids by `travel` on arcs about the eyeball's centre.
 
-    The lids meet on a line a fifth of the way up from the lower one.
+    The lids meet on a line a fifth of the way up from the lower one, more towards the outer corner.
     """
     handles: Handles = {LID_UPPER[0]: np.zeros(3), LID_UPPER[-1]: np.zeros(3)}
     for place, (upper, lower) in enumerate(zip(LID_UPPER[1:-1], LID_LOWER[1:-1], strict=True)):
-        line = 0.8 * vertices[lower] + 0.2 * vertices[upper]
+        part = 0.2 + travel.outer_rise * max(3 - place, 0) / 3
+        line = (1 - part) * vertices[lower] + part * vertices[upper]
         line = push_out(line, centre, EYE_RADIUS + CLOSED_CLEARANCE)
         up = slerp(vertices[upper], line, centre, travel.upper) - vertices[upper]
         down = slerp(vertices[lower], line, centre, travel.lower) - vertices[lower]

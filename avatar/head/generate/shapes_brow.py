@@ -14,10 +14,12 @@ from .indices import (
     CREASE_LOWER,
     CREASE_LOWER_FAR,
     CREASE_UPPER_FAR,
+    FACE_POINTS,
     FOREHEAD,
     LID_LOWER,
     LID_UPPER,
     LIP_LOWER,
+    LIP_UPPER,
 )
 from .lids import follow_bags
 from .mesh import MIRROR, Floats
@@ -27,24 +29,25 @@ _LID_EDGE = LID_UPPER + LID_LOWER[1:-1]
 _BRIDGE = (9, 8, 168)
 
 _SNEER = {
-    48: 0.8, 64: 0.8, 98: 0.5, 129: 1, 49: 1, 102: 1, 115: 0.5, 131: 0.9, 203: 0.7, 165: 0.3, 92: 0.5, 167: 0.25,
-    39: 0.35, 40: 0.4, 37: 0.2, 36: 0.4, 142: 0.7, 126: 0.7, 198: 0.5, 217: 0.4, 174: 0.4, 188: 0.3,
-    59: 0.7, 75: 0.6, 166: 0.8, 219: 0.85, 235: 0.75, 240: 0.6, 60: 0.4,
+    48: 0.9, 64: 0.85, 98: 0.6, 129: 1, 49: 1, 102: 1, 115: 0.6, 131: 0.9, 203: 0.75, 165: 0.4, 92: 0.55, 167: 0.3,
+    36: 0.45, 142: 0.75, 126: 0.75, 198: 0.6, 217: 0.5, 174: 0.45, 188: 0.35,
+    59: 0.8, 75: 0.65, 166: 0.85, 219: 0.9, 235: 0.85, 240: 0.65, 60: 0.5, 97: 0.25, 206: 0.5, 205: 0.25,
 }  # fmt: skip
 _SNEER_FOLDS = {
-    114: (0, 0.12, 0.10), 193: (0, -0.05, 0.04), 55: (0.08, -0.2, 0.05), 107: (0.06, -0.15, 0.04), 65: (0.03, -0.1, 0),
+    114: (0, 0.14, 0.12), 193: (0.02, -0.08, 0.05), 55: (0.10, -0.22, 0.06), 107: (0.08, -0.16, 0.04),
+    65: (0.03, -0.1, 0), 122: (0, 0.06, 0.06),
 }  # fmt: skip
+#: share of the nose's rise that the lip's rows follow, from the outer one; the contact line stays shut
+_SNEER_LIP = (0.55, 0.38, 0.18, 0.0)
 _CHEEK_SQUINT = {
-    50: 1, 101: 1, 118: 1, 117: 0.9, 123: 0.5, 36: 0.8, 205: 0.6, 119: 0.9, 100: 0.6, 111: 0.7, 116: 0.6,
+    50: 1, 101: 1, 118: 1, 117: 0.85, 123: 0.5, 36: 0.75, 205: 0.55, 119: 0.9, 100: 0.6, 111: 0.6, 116: 0.5, 187: 0.3,
+    147: 0.2,
 }  # fmt: skip
-_PUFF = {
-    50: 0.4, 205: 0.9, 187: 0.9, 207: 0.9, 216: 0.7, 206: 0.6, 212: 0.6, 214: 0.9, 192: 0.85, 213: 0.7, 147: 0.6,
-    202: 0.5, 210: 0.45, 57: 0.4, 186: 0.35, 92: 0.3, 165: 0.15, 43: 0.3, 106: 0.2, 135: 0.5, 138: 0.5, 123: 0.3,
-    177: 0.25,
-}  # fmt: skip
-_PUFF_UPPER = (39, 37, 40, 185, 81, 80, 82, 191, 73, 74, 72, 184)
-_PUFF_LOWER = (181, 84, 91, 146, 178, 88, 87, 95, 180, 90, 85, 77)
-_PUFF_JAW = (132, 58, 172, 136, 150)
+
+#: puffed cheeks: centre and half-widths of the bulge, cm; it swells away from a point inside the mouth
+_PUFF_CENTRE, _PUFF_WIDTHS = np.array([-4.2, -6.3, 0.0]), np.array([2.2, 1.75, 2.6])
+_PUFF_ORIGIN, _PUFF_HEIGHT = np.array([-1.6, -6.6, -4.0]), 1.0
+_PUFF_STILL = (152, 1, 4, 5, 50, 117, 111, 93)
 
 
 def _brow_rise(
@@ -76,46 +79,51 @@ def _tilted_brow(inner: float, outer: float, inward: float, out: float, lid: flo
 
 
 def _outer_brow() -> Handles:
-    rise, fold, above = (0.75, 1, 0.85, 0.3, 0), (0.6, 0.8, 0.8, 0.5, 0.25, 0.1, 0), (0.5, 0.8, 0.9, 0.6, 0.2, 0)
-    scaled = [0.65 * share * np.array(parts) for share, parts in ((1, rise), (0.35, fold), (0.4, above))]
-    return _brow_rise(scaled[0], 0, 0, scaled[1], scaled[2])
+    rise = 0.65 * np.array([0.8, 1, 0.9, 0.5, 0.18])
+    fold = 0.65 * 0.35 * np.array([0.6, 0.8, 0.8, 0.55, 0.3, 0.15, 0.05])
+    above = 0.65 * 0.4 * np.array([0.5, 0.8, 0.9, 0.7, 0.35, 0.1])
+    return _brow_rise(tuple(rise), 0, 0, tuple(fold), tuple(above))
 
 
 def _sneer(cage: Cage) -> Floats:
-    handles: Handles = {vertex: np.array([-0.06, 0.38, -0.03]) * share for vertex, share in _SNEER.items()}
+    """Wing of the nose and the skin beside it up, wrinkles on the bridge; the lip below is pulled along."""
+    handles: Handles = {vertex: np.array([-0.05, 0.42, -0.04]) * share for vertex, share in _SNEER.items()}
     handles.update({vertex: np.array(move, float) for vertex, move in _SNEER_FOLDS.items()})
     handles.update({vertex: np.zeros(3) for vertex in _LID_EDGE})
     handles.update({vertex: np.array([0, 0.04, 0]) for vertex in LID_LOWER[1:-1]})
-    for vertex, rise in ((81, 0.12), (80, 0.12), (82, 0.06)):
-        set_lip(handles, cage.sock, vertex, np.array([0, rise, 0]))
+    for row, share in zip(LIP_UPPER, _SNEER_LIP, strict=True):
+        for column, vertex in enumerate(row):
+            along = (0, 0.25, 0.7, 1, 0.75, 0.35)[column]
+            set_lip(handles, cage.sock, vertex, np.array([0, 0.42 * share * along, 0.04 * along]))
     lower_lip = [index for row in LIP_LOWER for index in row if index not in handles and index not in CORNERS]
     return cage.spreader.fill(handles, 2.2, lower_lip + cage.mirrored(lower_lip))
 
 
 def _cheek_squint(cage: Cage) -> Floats:
-    handles: Handles = {vertex: np.array([-0.03, 0.40, 0.16]) * share for vertex, share in _CHEEK_SQUINT.items()}
+    handles: Handles = {vertex: np.array([-0.04, 0.46, 0.26]) * share for vertex, share in _CHEEK_SQUINT.items()}
     for place, (upper, lower) in enumerate(zip(LID_UPPER[1:-1], LID_LOWER[1:-1], strict=True)):
         opening = cage.vertices[upper] - cage.vertices[lower]
-        handles[upper], handles[lower] = np.zeros(3), opening * 0.16
-        handles[CREASE_LOWER[place]] = opening * 0.25
-        handles[CREASE_LOWER_FAR[place]] = np.array([0, 0.25, 0.06])
-    handles[CORNERS[0]] = np.array([-0.08, 0.12, -0.02])
+        handles[upper], handles[lower] = np.zeros(3), opening * 0.20
+        handles[CREASE_LOWER[place]] = opening * 0.35
+        handles[CREASE_LOWER_FAR[place]] = np.array([0, 0.32, 0.12])
+    handles[CORNERS[0]] = np.array([-0.10, 0.14, -0.02])
     follow_bags(handles, cage.vertices, cage.bags, cage.eye_centre, LID_UPPER[1:-1] + LID_LOWER[1:-1])
     return cage.spreader.fill(handles, 2.6)
 
 
 def _puff(cage: Cage) -> Floats:
-    """The right half of a puffed face."""
-    handles: Handles = {vertex: cage.normals[vertex] * 0.95 * share for vertex, share in _PUFF.items()}
-    for vertices, move in (
-        (CORNERS, (0.10, 0, 0.18)),
-        (_PUFF_UPPER, (0.02, 0.02, 0.15)),
-        (_PUFF_LOWER, (0.02, -0.02, 0.13)),
-    ):
-        for vertex in vertices:
-            set_lip(handles, cage.sock, vertex, np.array(move, float))
-    handles.update({vertex: cage.normals[vertex] * 0.08 for vertex in _PUFF_JAW})
-    return cage.spreader.fill(handles, 2.6, [152, 1, 4, 5])
+    """The right half of a puffed face: one smooth bulge, and lips that hold the air."""
+    lips = [index for row in LIP_UPPER + LIP_LOWER for index in row]
+    near = np.exp(-(((cage.vertices - _PUFF_CENTRE) / _PUFF_WIDTHS) ** 2).sum(1))
+    away = cage.vertices - _PUFF_ORIGIN
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    swollen = _PUFF_HEIGHT * near[:, None] * away
+    handles: Handles = {index: swollen[index] for index in range(FACE_POINTS) if near[index] > 0.02}
+    for vertex in lips:
+        side = cage.vertices[vertex, 0] / cage.vertices[CORNERS[0], 0]
+        set_lip(handles, cage.sock, vertex, np.array([0, 0, 0.16]) + 0.75 * side**2 * swollen[CORNERS[0]])
+    handles.update(dict.fromkeys(_PUFF_STILL, np.zeros(3)))
+    return cage.spreader.fill(handles, 2.6)
 
 
 def right_side(cage: Cage) -> dict[str, Floats]:

@@ -9,26 +9,31 @@ import numpy as np
 from .cage import Cage
 from .indices import CORNERS, LIP_LOWER, LIP_UPPER
 from .mesh import Floats, smoothstep
-from .shapes_mouth import LipMotion, Table, both_halves, column_x, lip_handles, still
+from .shapes_mouth import LipMotion, Table, both_halves, column_x, lip_handles
 from .spread import SOCK_SHARES, Handles, set_lip
 
 _ROLL_SHARES = (0.9, 0.5, 0.2, 0.0, 0.0)
 _CLOSE_SHARES = (1.0, 0.9, 0.5, 0.1, 0.0)
+_POUT = (0.0, 0.07, 0.07, 0.0)  # cm that the rows of puckered lips turn out, from the outer one
+_TRUMPET_SHARES = (0.9, 0.6, 0.3, 0.1, 0.0)
 
 _PUCKER: Table = {
-    57: (0.95, 0, 0.5), 186: (0.75, 0, 0.42), 43: (0.75, 0, 0.40), 92: (0.45, -0.02, 0.40), 165: (0.3, -0.02, 0.40),
-    167: (0.15, -0.02, 0.40), 164: (0, -0.03, 0.40), 106: (0.4, 0.04, 0.38), 182: (0.25, 0.04, 0.38),
-    83: (0.1, 0.04, 0.38), 18: (0, 0.04, 0.38), 212: (0.55, 0, 0.25), 216: (0.45, 0, 0.22), 202: (0.4, 0, 0.25),
-    206: (0.22, 0, 0.15), 207: (0.3, 0, 0.08), 214: (0.3, 0, 0.08),
+    57: (0.95, 0, 0.85), 186: (0.75, 0, 0.72), 43: (0.75, 0, 0.72), 92: (0.5, -0.02, 0.58), 165: (0.32, -0.02, 0.50),
+    167: (0.15, -0.02, 0.42), 164: (0, -0.03, 0.40), 106: (0.45, 0.04, 0.55), 182: (0.28, 0.04, 0.45),
+    83: (0.12, 0.04, 0.38), 18: (0, 0.04, 0.36), 212: (0.60, 0, 0.45), 216: (0.50, 0, 0.42), 202: (0.45, 0, 0.42),
+    206: (0.25, 0, 0.25), 207: (0.32, 0, 0.16), 214: (0.32, 0, 0.14),
 }  # fmt: skip
 _FUNNEL: Table = {
-    57: (0.65, 0, 0.32), 186: (0.5, 0.05, 0.3), 43: (0.5, -0.15, 0.3), 92: (0.3, 0.12, 0.3), 165: (0.2, 0.2, 0.3),
-    167: (0.1, 0.22, 0.3), 164: (0, 0.22, 0.3), 106: (0.25, -0.3, 0.3), 182: (0.15, -0.38, 0.3),
-    83: (0.07, -0.4, 0.3), 18: (0, -0.4, 0.3), 212: (0.35, -0.05, 0.15), 216: (0.3, 0, 0.15),
+    57: (0.55, -0.02, 0.55), 186: (0.45, 0.08, 0.52), 43: (0.45, -0.16, 0.48), 92: (0.32, 0.18, 0.45),
+    165: (0.22, 0.24, 0.40), 167: (0.1, 0.26, 0.35), 164: (0, 0.26, 0.34), 106: (0.30, -0.32, 0.40),
+    182: (0.2, -0.40, 0.34), 83: (0.08, -0.42, 0.28), 18: (0, -0.42, 0.28), 212: (0.36, -0.05, 0.30),
+    216: (0.32, 0, 0.28), 200: (0, -0.15, 0.1),
 }  # fmt: skip
-_ROLL_UPPER: Table = {164: (0, -0.12, -0.08), 167: (0, -0.12, -0.08), 165: (0, -0.10, -0.08), 92: (0, -0.06, -0.05)}
+_ROLL_UPPER: Table = {
+    164: (0, -0.22, -0.10), 167: (0, -0.21, -0.10), 165: (0, -0.15, -0.10), 92: (0, -0.07, -0.06),
+}  # fmt: skip
 _ROLL_LOWER: Table = {
-    18: (0, 0.18, -0.05), 83: (0, 0.18, -0.05), 182: (0, 0.15, -0.05), 106: (0, 0.1, -0.04), 200: (0, 0.1, 0.06),
+    18: (0, 0.26, -0.02), 83: (0, 0.25, -0.02), 182: (0, 0.20, -0.03), 106: (0, 0.1, -0.04), 200: (0, 0.12, 0.06),
 }  # fmt: skip
 _SHRUG_LOWER: Table = {
     18: (0, 0.42, 0.06), 83: (0, 0.40, 0.06), 182: (0, 0.33, 0.06), 106: (0, 0.2, 0.05), 200: (0, 0.48, 0.10),
@@ -36,8 +41,8 @@ _SHRUG_LOWER: Table = {
     204: (0, 0.25, 0.06), 152: (0, 0.08, 0),
 }  # fmt: skip
 _SHRUG_UPPER: Table = {
-    164: (0, 0.25, 0.10), 167: (0, 0.24, 0.1), 165: (0, 0.18, 0.08), 92: (0, 0.1, 0.05), 2: (0, 0.10, 0.02),
-    98: (0, 0.06, 0),
+    164: (0, 0.25, 0.10), 167: (0, 0.25, 0.1), 165: (0, 0.23, 0.10), 92: (0, 0.18, 0.07), 2: (0, 0.08, 0.02),
+    98: (0, 0.05, 0), 18: (0, 0.10, 0.02), 83: (0, 0.09, 0.02), 182: (0, 0.07, 0.02), 200: (0, 0.06, 0.04),
 }  # fmt: skip
 #: share of the lips' gap that the skin around follows when the mouth closes over an open jaw
 _CLOSE_AROUND = {
@@ -47,10 +52,6 @@ _CLOSE_AROUND = {
 _SHIFT_AROUND = {
     164: 0.6, 167: 0.6, 165: 0.6, 92: 0.6, 186: 0.75, 57: 0.85, 43: 0.8, 106: 0.7, 182: 0.7, 83: 0.7, 18: 0.7,
     200: 0.35, 212: 0.6, 216: 0.5, 202: 0.55, 2: 0.15, 97: 0.2, 98: 0.12, 99: 0.12, 242: 0.12,
-}  # fmt: skip
-_TONGUE_CONTACT = {14: 1, 87: 0.95, 178: 0.75, 88: 0.45, 95: 0.2}
-_TONGUE_LIP = {
-    15: 0.95, 16: 0.85, 17: 0.7, 86: 0.9, 179: 0.7, 89: 0.4, 85: 0.8, 180: 0.6, 84: 0.65, 181: 0.5, 18: 0.4,
 }  # fmt: skip
 
 
@@ -67,55 +68,72 @@ def _symmetric(
 
 
 def _pucker(cage: Cage) -> Floats:
-    def motion(rows: Sequence[float], out: float, lip_edge: float) -> LipMotion:
-        return lambda column, row, side: (
-            -0.5 * column_x(cage, column), rows[row], out + 0.12 * side - lip_edge * (row == 0)
-        )  # fmt: skip
+    """Lips gathered to half their width; the corners come forward most, onto the arc of the middle."""
 
-    upper = motion((0.01, 0, -0.01, 0), 0.62, 0.01)
-    lower = motion((-0.06, -0.02, 0, 0), 0.60, 0)
-    return _symmetric(cage, (upper, lower), _PUCKER, 2.6)
+    def motion(rows: tuple[tuple[int, ...], ...]) -> LipMotion:
+        def move(column: int, row: int, side: float) -> Floats:
+            height = cage.vertices[rows[row][column], 1] - cage.vertices[rows[3][column], 1]
+            full = 0.9 * side**2 * (1 - side) - 0.08 * (1 - side**2)
+            return np.array(
+                [-0.48 * column_x(cage, column), height * full, 0.56 + 0.34 * side**2 + _POUT[row] * (1 - side**2)]
+            )
+
+        return move
+
+    return _symmetric(cage, (motion(LIP_UPPER), motion(LIP_LOWER)), _PUCKER, 2.6)
 
 
 def _funnel(cage: Cage) -> Floats:
-    def motion(height: float, tilt: float, out: Sequence[float]) -> LipMotion:
-        return lambda column, row, side: (
-            -0.17 * column_x(cage, column),
-            height * (1 - side**2) * (0.95 if row == 0 else 1) + tilt * side + 0.03 * (height > 0) * (1 - side),
-            out[row] + 0.05 * side,
-        )
+    """Lips pushed out around a round opening, their edges turned outwards; the corners come in less than the rest."""
 
-    upper, lower = motion(0.72, 0.03, (0.51, 0.47, 0.42, 0.36)), motion(-0.92, 0.03, (0.49, 0.45, 0.41, 0.34))
-    return _symmetric(cage, (upper, lower), _FUNNEL, 2.6)
+    def motion(heights: Sequence[float], power: float, out: Sequence[float]) -> LipMotion:
+        def move(column: int, row: int, side: float) -> Floats:
+            middle = 1 - side**2
+            x = -(0.20 + 0.14 * middle) * column_x(cage, column)
+            return np.array([x, heights[row] * max(middle, 0) ** power, out[row] * middle + 0.78 * side**2])
+
+        return move
+
+    upper = motion((0.58, 0.50, 0.42, 0.34), 0.6, (0.50, 0.60, 0.68, 0.72))
+    lower = motion((-0.70, -0.68, -0.66, -0.64), 0.75, (0.50, 0.60, 0.67, 0.70))
+    return _symmetric(cage, (upper, lower), _FUNNEL, 2.6, _TRUMPET_SHARES)
 
 
 def _roll(cage: Cage, upper: bool) -> Floats:
-    """One lip rolled in over the teeth; the other lip's contact comes along, so that no slit opens."""
-    heights = (-0.42, -0.34, -0.12, 0.03) if upper else (0.34, 0.28, 0.14, 0.02)
-    depths = (-0.22, -0.40, -0.44, -0.30) if upper else (-0.22, -0.40, -0.45, -0.32)
-    around = _ROLL_UPPER if upper else _ROLL_LOWER
+    """One lip rolled in over the teeth: its red closes onto the contact line, and both contacts go back together."""
+    rows = LIP_UPPER if upper else LIP_LOWER
+    left = (0.34, 0.20, 0.08, 0.0)
+    back = (-0.26, -0.30, -0.28, -0.22) if upper else (-0.16, -0.24, -0.24, -0.22)
+
+    def fade(side: float) -> float:
+        return float(1 - smoothstep(0.72, 1.0, side))
 
     def rolled(column: int, row: int, side: float) -> Floats:
-        return np.array([0, heights[row], depths[row]]) * (1 - smoothstep(0.45, 1, side))
+        height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
+        return np.array([0, height * (1 - left[row]) * fade(side), back[row] * fade(side)])
 
     def sealed(column: int, row: int, side: float) -> Floats:
-        follow = (0.0, 0.15, 0.5, 1.0)[row]
-        return np.array([0, heights[3], 0.35 * depths[3]]) * follow * (1 - smoothstep(0.45, 1, side))
+        return np.array([0, 0, (-0.02, -0.06, -0.14, back[3])[row] * fade(side)])
 
     motions = (rolled, sealed) if upper else (sealed, rolled)
-    return _symmetric(cage, motions, around, 2.0, _ROLL_SHARES)
+    return _symmetric(cage, motions, _ROLL_UPPER if upper else _ROLL_LOWER, 2.0, _ROLL_SHARES)
 
 
-def _bulge(rise: Sequence[float], out: Sequence[float], corner: float) -> LipMotion:
-    """A lip pushed up by `rise` and out by `out` cm a row in its middle, `corner` cm at the corner."""
-    return lambda column, row, side: (0, rise[row] * (1 - side**2) + corner * side, out[row] * (1 - side**2))
+def _bulge(rise: Sequence[float], out: Sequence[float], corner: float, power: float) -> LipMotion:
+    """A lip pushed up by `rise` and out by `out` cm a row in its middle, up by `corner` cm at the corner."""
+
+    def move(column: int, row: int, side: float) -> Floats:
+        middle = max(1 - side**2, 0.0)
+        return np.array([0, rise[row] * middle**power + corner * side, out[row] * middle])
+
+    return move
 
 
 def _shrugs(cage: Cage) -> dict[str, Floats]:
-    lower = _bulge((0.34, 0.30, 0.22, 0.17), (0.18, 0.26, 0.20, 0.10), 0.05)
-    pushed = _bulge((0.16,) * 4, (0.05,) * 4, 0.05)
-    upper = _bulge((0.46, 0.40, 0.30, 0.22), (0.06, 0.10, 0.09, 0.05), 0.05)
-    follows = _bulge((0.05, 0.08, 0.13, 0.19), (0, 0.02, 0.04, 0.05), 0.05)
+    lower = _bulge((0.40, 0.34, 0.26, 0.21), (0.18, 0.26, 0.20, 0.10), 0.05, 0.8)
+    pushed = _bulge((0.10, 0.13, 0.17, 0.21), (0.05,) * 4, 0.05, 0.8)
+    upper = _bulge((0.46, 0.45, 0.42, 0.38), (0.06, 0.10, 0.09, 0.05), 0.05, 0.45)
+    follows = _bulge((0.12, 0.18, 0.28, 0.38), (0, 0.02, 0.04, 0.05), 0.05, 0.45)
     return {
         "mouthShrugLower": _symmetric(cage, (pushed, lower), _SHRUG_LOWER, 2.4),
         "mouthShrugUpper": _symmetric(cage, (upper, follows), _SHRUG_UPPER, 2.0),
@@ -143,29 +161,23 @@ def _shift(cage: Cage, side: float) -> Floats:
     return cage.spreader.fill(handles, 2.8)
 
 
-def close_over(cage: Cage, jaw_open: Floats) -> Floats:
-    """mouthClose: minus the gap that `jaw_open` [C,3] leaves, 0.7 of it by the lower lip, 0.3 by the upper."""
+def close_over(cage: Cage, jaw_open: Floats, corner_rise: float = 0.10) -> Floats:
+    """mouthClose: minus the gap that `jaw_open` [C,3] leaves, 0.7 of it by the lower lip, 0.3 by the upper.
+
+    The corners become one and rise by `corner_rise` cm. With that at 0, any gap in any displacement is closed.
+    """
     handles: Handles = {}
     for place in range(1, len(LIP_UPPER[3])):
         gap = jaw_open[LIP_LOWER[3][place]] - jaw_open[LIP_UPPER[3][place]]
         for rows, share in ((LIP_UPPER, 0.30), (LIP_LOWER, -0.70)):
             for row, keep in zip(rows, (0.82, 0.9, 0.97, 1.0), strict=True):
                 set_lip(handles, cage.sock, row[place], gap * share * keep, _CLOSE_SHARES)
+    corner = jaw_open[list(CORNERS)].mean(0)
     for vertex in CORNERS:
-        set_lip(handles, cage.sock, vertex, np.array([0, 0.10, 0]))
+        set_lip(handles, cage.sock, vertex, corner - jaw_open[vertex] + [0, corner_rise, 0])
     middle = jaw_open[LIP_LOWER[3][-1]] - jaw_open[LIP_UPPER[3][-1]]
     handles.update({vertex: middle * share for vertex, share in _CLOSE_AROUND.items()})
     return cage.spreader.fill(both_halves(cage, handles), 2.6)
-
-
-def _tongue_out(cage: Cage) -> Floats:
-    """The lower lip down and the upper up, as far as the tongue needs."""
-    handles = lip_handles(cage, lambda column, row, side: (0, 0.10 * (1 - side**2), 0.03), still, {})
-    handles = {vertex: move for vertex, move in handles.items() if move.any()}
-    for vertex, share in _TONGUE_CONTACT.items():
-        set_lip(handles, cage.sock, vertex, np.array([0, -0.30 * share, 0.05]))
-    handles.update({vertex: np.array([0, -0.30 * share, 0.05]) for vertex, share in _TONGUE_LIP.items()})
-    return cage.spreader.fill(both_halves(cage, handles), 1.6)
 
 
 def both_sides(cage: Cage) -> dict[str, Floats]:
@@ -178,5 +190,4 @@ def both_sides(cage: Cage) -> dict[str, Floats]:
         **_shrugs(cage),
         "mouthLeft": _shift(cage, 1),
         "mouthRight": _shift(cage, -1),
-        "tongueOut": _tongue_out(cage),
     }

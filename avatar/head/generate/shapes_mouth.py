@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,39 +17,48 @@ LipMotion = Callable[[int, int, float], "Floats | Sequence[float]"]
 Table = Mapping[int, tuple[float, float, float]]
 
 _SMILE: Table = {
-    50: (-0.10, 0.30, 0.18), 205: (-0.22, 0.42, 0.18), 187: (-0.35, 0.42, 0.05), 207: (-0.40, 0.45, 0),
-    216: (-0.45, 0.5, -0.02), 206: (-0.3, 0.38, 0.08), 212: (-0.4, 0.4, -0.1), 186: (-0.42, 0.5, -0.15),
-    57: (-0.52, 0.5, -0.3), 92: (-0.25, 0.3, -0.1), 101: (0, 0.18, 0.15), 118: (-0.05, 0.18, 0.12),
-    117: (-0.05, 0.15, 0.1), 123: (-0.1, 0.2, 0.05), 43: (-0.3, 0.25, -0.2), 106: (-0.15, 0.1, -0.1),
-    202: (-0.28, 0.2, -0.12), 36: (-0.06, 0.25, 0.14), 203: (-0.12, 0.2, 0.06), 214: (-0.3, 0.3, -0.05),
+    50: (-0.10, 0.34, 0.22), 205: (-0.20, 0.46, 0.24), 187: (-0.32, 0.42, 0.08), 207: (-0.40, 0.46, 0.02),
+    216: (-0.42, 0.52, 0.0), 206: (-0.28, 0.40, 0.08), 212: (-0.42, 0.40, -0.12), 92: (-0.28, 0.30, -0.1),
+    101: (0, 0.18, 0.16), 118: (-0.05, 0.18, 0.14), 117: (-0.05, 0.15, 0.1), 123: (-0.1, 0.2, 0.05),
+    106: (-0.22, 0.10, -0.12), 202: (-0.32, 0.22, -0.14), 36: (-0.06, 0.25, 0.14), 203: (-0.12, 0.2, 0.06),
+    214: (-0.3, 0.3, -0.05),
     23: (0, 0.06, 0.02), 24: (0, 0.06, 0.02), 110: (0, 0.06, 0.02), 145: (0, 0.05, 0), 144: (0, 0.05, 0),
     153: (0, 0.04, 0), 163: (0, 0.04, 0),
 }  # fmt: skip
 _FROWN: Table = {
-    57: (-0.12, -0.6, -0.1), 43: (-0.1, -0.55, -0.05), 202: (-0.1, -0.4, 0.02), 212: (-0.08, -0.45, -0.05),
-    106: (0, -0.25, 0.04), 186: (-0.05, -0.45, -0.05), 216: (-0.05, -0.3, 0), 210: (0, -0.25, 0.05),
-    204: (0, -0.1, 0.05),
+    202: (-0.08, -0.42, 0.03), 212: (-0.06, -0.38, -0.02), 106: (-0.02, -0.30, 0.02), 216: (-0.04, -0.26, 0),
+    210: (0, -0.22, 0.06), 204: (0, -0.12, 0.06), 186: (-0.06, -0.42, -0.04),
 }  # fmt: skip
 _DIMPLE: Table = {
-    57: (-0.35, 0.05, -0.4), 186: (-0.25, 0.04, -0.3), 43: (-0.25, 0.04, -0.3), 212: (-0.15, 0.03, -0.1),
-    216: (-0.1, 0.08, 0), 207: (-0.05, 0.05, 0.12), 214: (-0.05, 0.02, 0.10),
+    212: (-0.08, 0.16, -0.24), 216: (-0.05, 0.18, -0.04), 207: (-0.04, 0.09, 0.16), 214: (-0.05, 0.05, 0.12),
+    202: (-0.05, 0.17, -0.06), 106: (-0.04, 0.20, 0.0), 210: (-0.02, 0.05, 0.06),
 }  # fmt: skip
 _STRETCH: Table = {
-    57: (-0.65, -0.25, -0.3), 43: (-0.5, -0.3, -0.2), 212: (-0.45, -0.2, -0.1), 202: (-0.35, -0.3, -0.1),
-    186: (-0.45, -0.15, -0.2), 210: (-0.25, -0.25, 0), 214: (-0.25, -0.1, -0.03),
+    212: (-0.48, -0.20, -0.14), 202: (-0.42, -0.30, -0.10), 210: (-0.25, -0.25, 0), 214: (-0.25, -0.1, -0.03),
+    216: (-0.32, -0.08, -0.06),
 }  # fmt: skip
 _UPPER_UP: Table = {
-    92: (-0.03, 0.32, 0.05), 165: (-0.02, 0.38, 0.05), 167: (0, 0.25, 0.03), 206: (-0.06, 0.28, 0.08),
-    203: (-0.06, 0.3, 0.06), 98: (-0.02, 0.12, 0), 64: (-0.03, 0.16, 0), 129: (-0.03, 0.15, 0),
-    36: (-0.02, 0.22, 0.1), 186: (-0.02, 0.12, 0.02), 205: (-0.02, 0.15, 0.08),
+    92: (-0.03, 0.34, 0.06), 165: (-0.02, 0.42, 0.06), 167: (0, 0.34, 0.04), 164: (0, 0.24, 0.02),
+    206: (-0.06, 0.26, 0.10), 203: (-0.05, 0.28, 0.08), 98: (-0.02, 0.12, 0), 64: (-0.03, 0.16, 0),
+    129: (-0.03, 0.16, 0), 36: (-0.02, 0.2, 0.1), 205: (-0.02, 0.14, 0.08), 393: (0, 0.10, 0),
 }  # fmt: skip
 _LOWER_DOWN: Table = {
-    106: (-0.05, -0.42, 0.03), 182: (-0.03, -0.45, 0.03), 83: (0, -0.32, 0.03), 43: (-0.05, -0.2, 0),
-    204: (-0.03, -0.25, 0.04), 194: (-0.02, -0.25, 0.03), 202: (-0.05, -0.2, 0),
+    106: (-0.05, -0.36, 0.03), 182: (-0.03, -0.46, 0.03), 83: (0, -0.38, 0.03), 18: (0, -0.27, 0.02),
+    204: (-0.03, -0.24, 0.05), 194: (-0.02, -0.26, 0.05), 202: (-0.05, -0.14, 0), 313: (0, -0.12, 0),
 }  # fmt: skip
 _PRESS: Table = {
-    57: (-0.15, 0.05, -0.1), 106: (0, 0.12, 0.06), 182: (0, 0.10, 0.08), 92: (0, -0.06, 0.03), 202: (-0.03, 0.06, 0.08),
+    106: (-0.04, 0.10, 0.08), 182: (-0.02, 0.10, 0.10), 83: (0, 0.06, 0.08), 92: (-0.03, -0.05, 0.06),
+    165: (0, -0.04, 0.06), 202: (-0.06, 0.05, 0.04), 212: (-0.10, 0.03, -0.02),
 }  # fmt: skip
+
+
+def _settled(side: float) -> float:
+    """A place in the mouth, -1..1, with level ends.
+
+    The corner and its neighbours move almost as one: the lips are so thin there that a corner that outruns them turns
+    triangles over.
+    """
+    return side * (1.5 - 0.5 * side * side)
 
 
 def still(column: int, row: int, side: float) -> Floats:
@@ -84,6 +94,22 @@ def lip_handles(
     return handles
 
 
+def one_sided_handles(cage: Cage, upper: LipMotion, lower: LipMotion, around: Table) -> Handles:
+    """Handles of both halves of the lips for a shape of the right side: places run from -1, the left corner, to 1.
+
+    One motion across the midline: a half that stood still there would leave a kink.
+    """
+    handles: Handles = {}
+    for rows, motion in ((LIP_UPPER, upper), (LIP_LOWER, lower)):
+        for number, row in enumerate(rows):
+            for column, vertex in enumerate(row):
+                side = corner_part(cage, column)
+                for index, place in ((vertex, side), (int(cage.mirror[vertex]), -side)):
+                    set_lip(handles, cage.sock, index, np.asarray(motion(column, number, place), float))
+    handles.update({vertex: np.array(move, float) for vertex, move in around.items()})
+    return handles
+
+
 def both_halves(cage: Cage, handles: Handles) -> Handles:
     """Handles of the right half and their mirror images; the midline stays on the midline."""
     whole: Handles = {}
@@ -94,65 +120,81 @@ def both_halves(cage: Cage, handles: Handles) -> Handles:
     return whole
 
 
-def _corner_pull(
-    cage: Cage,
-    corner: Sequence[float],
-    middles: tuple[Sequence[float], Sequence[float]],
-    power: float,
-    around: Table,
-    reach: float,
-) -> Floats:
-    """Pull the corner; lips follow by a power of their place, `middles` add to halfway points of upper and lower."""
+@dataclass(frozen=True)
+class _Pull:
+    """How a shape of the right side pulls at the lips, cm."""
 
-    def follow(middle: Sequence[float]) -> LipMotion:
-        return lambda column, row, side: np.array(corner) * side**power + np.array(middle) * (1 - side) * side * 2
+    corner: tuple[float, float, float]
+    upper: tuple[float, float, float] = (0, 0, 0)  # added halfway to the corner
+    lower: tuple[float, float, float] = (0, 0, 0)
+    powers: tuple[float, float, float] = (2.0, 4.0, 3.0)  # how fast x, y, z of the pull fade across the mouth
+    thin: tuple[float, float] = (0.0, 0.0)  # share of upper and lower red that closes up, halfway to the corner
 
-    handles = lip_handles(cage, follow(middles[0]), follow(middles[1]), around)
+
+def _halfway(side: float) -> float:
+    """1 halfway to the right corner, 0 at the corner and from the midline on."""
+    place = max(side, 0.0)
+    return float(2.8 * place**1.5 * (1 - place))
+
+
+def _pulled(cage: Cage, pull: _Pull, upper: bool) -> LipMotion:
+    rows, own, thin = (LIP_UPPER, pull.upper, pull.thin[0]) if upper else (LIP_LOWER, pull.lower, pull.thin[1])
+    shared = (np.array(pull.upper) + pull.lower) / 2  # both contacts move as one, or the lips part or overlap
+
+    def motion(column: int, row: int, side: float) -> Floats:
+        height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
+        middle = shared if row == 3 else np.array(own)
+        halfway = (middle + np.array([0, height * thin, 0])) * _halfway(side)
+        return pull.corner * ((1 + _settled(side)) / 2) ** np.array(pull.powers) + halfway
+
+    return motion
+
+
+def _corner_shape(cage: Cage, pull: _Pull, around: Table, reach: float) -> Floats:
+    handles = one_sided_handles(cage, _pulled(cage, pull, upper=True), _pulled(cage, pull, upper=False), around)
     return cage.spreader.fill(handles, reach)
 
 
-def _lip_lift(move: Sequence[float], width: float) -> LipMotion:
-    """A Gaussian bump at 0.45 of the way to the corner, zero at the corner itself."""
+def _lift(move: Sequence[float], width: float) -> LipMotion:
+    """A bump whose left and right halves add up to an even lift of the lip's middle; the corner stays."""
 
     def motion(column: int, row: int, side: float) -> Floats:
-        return np.array(move) * np.exp(-(((side - 0.45) / width) ** 2)) * (side < 0.98)
+        return np.array(move) * np.exp(-(((side - 0.40) / width) ** 2)) * (1 - smoothstep(0.62, 0.98, abs(side)))
 
     return motion
 
 
 def _press(cage: Cage) -> Floats:
-    """Lips pressed against each other: the red rolls in, the outer rows close up."""
+    """Lips pressed against each other: the red narrows and goes back, the skin around bulges, the corner tucks in."""
 
-    def motion(rows: Sequence[float], flatten: float) -> LipMotion:
+    def motion(upper: bool) -> LipMotion:
+        rows = LIP_UPPER if upper else LIP_LOWER
+
         def move(column: int, row: int, side: float) -> Floats:
-            part = float(smoothstep(0.0, 0.4, side))
-            depth = -0.12 * (1 - flatten * row / 3)
-            close = rows[row] * (0.4 + 0.6 * side) * (1 - smoothstep(0.7, 1, side))
-            return np.array([-0.10 * side, close, depth]) * part
+            part = float(smoothstep(-0.45, 0.45, side))
+            close = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
+            tuck = float(smoothstep(0.3, 0.9, side))
+            back = -0.18 * (1 - 0.4 * row / 3)
+            return np.array([-0.14 * tuck, 0.46 * close + 0.07 * tuck, back - 0.10 * tuck]) * part
 
         return move
 
-    upper, lower = motion((-0.16, -0.12, -0.05, 0), 0.3), motion((0.16, 0.12, 0.05, 0), 0.3)
-    return cage.spreader.fill(lip_handles(cage, upper, lower, _PRESS), 2.0)
+    return cage.spreader.fill(one_sided_handles(cage, motion(True), motion(False), _PRESS), 2.2)
 
 
 def right_side(cage: Cage) -> dict[str, Floats]:
     """Displacements [C,3] of the right side's shapes by name without the side."""
-    upper_up = lip_handles(cage, _lip_lift((-0.09, 0.66, 0.02), 0.36), still, _UPPER_UP)
-    lower_down = lip_handles(cage, still, _lip_lift((-0.10, -0.68, 0.02), 0.38), _LOWER_DOWN)
+    upper_up = one_sided_handles(cage, _lift((-0.06, 0.66, 0.02), 0.44), still, _UPPER_UP)
+    lower_down = one_sided_handles(cage, still, _lift((-0.06, -0.68, 0.02), 0.46), _LOWER_DOWN)
+    smile = _Pull((-0.72, 0.72, -0.50), (-0.10, 0.02, -0.04), (-0.10, 0.0, -0.06))
+    frown = _Pull((-0.12, -0.70, -0.12), (0, 0.02, 0), (-0.02, -0.02, 0.02))
+    dimple = _Pull((-0.10, 0.40, -0.50), (-0.02, 0.0, -0.06), (-0.02, 0.22, -0.08), (2, 3, 3), (0.35, 0.50))
+    stretch = _Pull((-0.75, -0.28, -0.35), (-0.05, 0.0, -0.03), (-0.06, -0.10, -0.04))
     return {
-        "mouthSmile": _corner_pull(
-            cage, (-0.72, 0.72, -0.50), ((-0.25, 0.05, -0.08), (-0.25, 0.02, -0.10)), 1.15, _SMILE, 3.2
-        ),
-        "mouthFrown": _corner_pull(
-            cage, (-0.12, -0.70, -0.12), ((0, -0.05, 0), (-0.05, -0.05, 0.03)), 1.5, _FROWN, 3.0
-        ),
-        "mouthDimple": _corner_pull(
-            cage, (-0.30, 0.20, -0.48), ((-0.10, 0.03, -0.05), (-0.10, 0.10, -0.05)), 1.2, _DIMPLE, 2.4
-        ),
-        "mouthStretch": _corner_pull(
-            cage, (-0.75, -0.28, -0.35), ((-0.2, -0.03, -0.05), (-0.25, -0.18, -0.06)), 1.2, _STRETCH, 3.0
-        ),
+        "mouthSmile": _corner_shape(cage, smile, _SMILE, 3.2),
+        "mouthFrown": _corner_shape(cage, frown, _FROWN, 3.0),
+        "mouthDimple": _corner_shape(cage, dimple, _DIMPLE, 2.4),
+        "mouthStretch": _corner_shape(cage, stretch, _STRETCH, 3.0),
         "mouthPress": _press(cage),
         "mouthUpperUp": cage.spreader.fill(upper_up, 2.6),
         "mouthLowerDown": cage.spreader.fill(lower_down, 2.4),
