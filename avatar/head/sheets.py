@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -68,16 +69,22 @@ class View:
     size: int = 300
 
 
-def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
+class Coloured(Protocol):
+    """What `render` needs of a head."""
+
+    @property
+    def faces(self) -> Tensor:
+        """[F,3] int64."""
+
+    @property
+    def colors(self) -> Tensor:
+        """[V,3] sRGB 0..1."""
+
+
+def render(head: Coloured, vertices: Tensor, view: View) -> Picture:
     """A lit picture [size,size,3] of vertices [V,3] in metres."""
     size = view.size * _OVERSAMPLE
-    focal = size * _DISTANCE / view.extent
-    angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
-    turns = axis_angle_to_matrix(angles)
-    turned = (vertices - torch.tensor(view.centre)) @ (turns[0] @ turns[1]).T
-    camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
-    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
-    face, bary, _ = ops.mesh(camera[None].contiguous(), head.faces, K, size, size)
+    turned, face, bary = rasterised(head.faces, vertices, view, size)
     corners = head.faces[face[0].clamp(min=0).long()]
     shares = bary[0][..., None]
     normals = (_vertex_normals(turned, head.faces)[corners] * shares).sum(2)
@@ -86,6 +93,20 @@ def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
     picture = torch.where(face[0][..., None] >= 0, shaded, torch.tensor(_BACKGROUND))
     small = cv2.resize(picture.clamp(0, 1).numpy(), (view.size, view.size), interpolation=cv2.INTER_AREA)
     return (small * 255).astype(np.uint8)
+
+
+def rasterised(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What a picture of `size` pixels a side shows: vertices [V,3] turned to the camera (x right, y up, z towards it),
+    face [1,size,size] (-1 where nothing) and barycentrics [1,size,size,3].
+    """
+    focal = size * _DISTANCE / view.extent
+    angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
+    turns = axis_angle_to_matrix(angles)
+    turned = (vertices - torch.tensor(view.centre)) @ (turns[0] @ turns[1]).T
+    camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
+    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
+    face, bary, _ = ops.mesh(camera[None].contiguous(), faces, K, size, size)
+    return turned, face, bary
 
 
 def _vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:

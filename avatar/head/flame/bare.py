@@ -1,0 +1,103 @@
+"""A FLAME file as a HeadModel that can be posed, before landmarks, parts, controls and textures are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar.head.model import HeadModel
+from avatar.records import LEFT_EYE, RIGHT_EYE
+
+from .source import PARENTS, FlameArrays
+from .surface import Floats, Ints, Mask, components
+
+_SKIN = (0.82, 0.66, 0.57)
+#: angle from the eye's axis (radians) and the colour from there on
+_EYE_COLORS = ((0.0, (0.03, 0.03, 0.03)), (0.18, (0.33, 0.42, 0.46)), (0.43, (0.20, 0.26, 0.29)), (0.48, (0.90, 0.88, 0.86)))
+
+
+@dataclass(frozen=True)
+class Eyeball:
+    """One eyeball: the vertices, its joint and its size."""
+
+    vertices: Ints  # [N]
+    centre: Floats  # [3] metres, origin between the eyeballs
+    radius: float  # metres, the largest in front
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What of a FLAME mesh is what, in metres with the origin between the eyeballs."""
+
+    vertices: Floats  # [V,3]
+    faces: Ints  # [F,3]
+    skin: Mask  # [V] all but the eyeballs
+    left: Eyeball
+    right: Eyeball
+
+    @property
+    def skin_faces(self) -> Ints:
+        """Which faces [N] are skin."""
+        return np.flatnonzero(self.skin[self.faces].all(1))
+
+
+def bare_head(arrays: FlameArrays) -> HeadModel:
+    """The file's linear model, shifted so that the origin lies between the eyeballs; landmarks and UVs are empty."""
+    joints = arrays.regressor @ arrays.v_template
+    template = arrays.v_template - (joints[LEFT_EYE] + joints[RIGHT_EYE]) / 2
+    count, expressions = len(template), arrays.expressions.shape[2]
+    return HeadModel(
+        name=arrays.version.name,
+        licence=arrays.version.licence,
+        v_template=_tensor(template),
+        faces=torch.from_numpy(arrays.faces),
+        shapedirs=_tensor(arrays.identity),
+        exprdirs=_tensor(arrays.expressions),
+        joint_dirs=torch.zeros(len(PARENTS), 3, expressions),
+        curvedirs=torch.zeros(count, 3, 0),
+        curve_columns=torch.zeros(0, dtype=torch.int64),
+        posedirs=_tensor(arrays.posedirs),
+        J_regressor=_tensor(arrays.regressor),
+        parents=PARENTS,
+        lbs_weights=_tensor(arrays.weights),
+        expression_names=tuple(f"expr{number}" for number in range(expressions)),
+        landmark_faces=torch.zeros(0, dtype=torch.int64),
+        landmark_bary=torch.zeros(0, 3),
+        uv=torch.zeros(0, 2),
+        uv_faces=torch.zeros(0, 3, dtype=torch.int64),
+        regions={},
+        colors=_tensor(np.tile(_SKIN, (count, 1))),
+        capabilities=frozenset(),
+    )
+
+
+def _tensor(values: Floats) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+
+def anatomy(head: HeadModel) -> Anatomy:
+    """Eyeballs (vertices that an eye joint holds) and skin of a bare head."""
+    vertices, faces = head.v_template.double().numpy(), head.faces.numpy()
+    weights = head.lbs_weights.numpy()
+    joints = head.joint_locations(head.neutral_params().identity).double().numpy()
+    pieces = components(faces, len(vertices))
+    balls = []
+    for joint in (LEFT_EYE, RIGHT_EYE):
+        held = np.bincount(pieces[weights[:, joint] > 0.5], minlength=pieces.max() + 1)
+        own = np.flatnonzero(pieces == held.argmax())
+        own = own[weights[own, joint] > 0.5]
+        offset = vertices[own] - joints[joint]
+        radius = np.linalg.norm(offset[offset[:, 2] > 0], axis=1).max()
+        balls.append(Eyeball(own, joints[joint], float(radius)))
+    skin = np.ones(len(vertices), bool)
+    skin[np.concatenate([ball.vertices for ball in balls])] = False
+    return Anatomy(vertices, faces, skin, *balls)
+
+
+def eye_colors(offset: Floats) -> Floats:
+    """Colours [N,3] sRGB of eyeball vertices at `offset` [N,3] from the centre, looking along +z."""
+    angle = np.arctan2(np.hypot(offset[:, 0], offset[:, 1]), offset[:, 2])
+    starts = np.array([start for start, _ in _EYE_COLORS])
+    return np.array([color for _, color in _EYE_COLORS])[np.searchsorted(starts, angle, side="right") - 1]

@@ -1,0 +1,185 @@
+"""MediaPipe's landmarks on a head nobody has marked: pictures of it, a landmark detector, and the way back to the mesh.
+
+The detector sees the head from about thirty sides, with the mouth shut and ajar (so that the lips' inner edges part);
+each landmark's ray hits the mesh, and the median of a landmark's hits is put back onto the surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avatar.head.generate import base
+from avatar.head.generate.mesh import MIRROR
+from avatar.head.model import HeadModel
+from avatar.head.sheets import View, rasterised, render
+from avatar.records import JAW
+
+from .bare import Anatomy, Eyeball
+from .openings import Opening, to_angles
+from .surface import Floats, Ints, Mask, Places, nearest
+
+#: takes an image [1,192,192,3] float32 RGB 0..1, gives points [478,3] in its pixels (x right, y down, z away) and how
+#: sure it is that there is a face, 0..1
+Detector = Callable[[NDArray[np.float32]], "tuple[NDArray[np.float32], float]"]
+
+FACE_POINTS, POINTS = 468, 478
+SIZE = 192
+_RASTER = 4 * SIZE
+_YAWS, _PITCHES, _JAWS = (-40.0, -20.0, 0.0, 20.0, 40.0), (-14.0, 0.0, 14.0), (0.0, 0.22)
+_CENTRE, _EXTENT = (0.0, -0.032, -0.01), 0.26
+_LEAST_PRESENCE = 0.5
+_LEAST_FACING = 0.3  # cosine between surface and ray: grazing hits slide
+_SIDE = 2.5  # cm off the middle from where a landmark has a side of its own
+IRIS_RADIUS = 0.0059  # metres, adults' mean (Rufer et al. 2005)
+
+#: lid edges from the outer to the inner corner; the left eye's are the mirror images
+RIGHT_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133))
+LEFT_LIDS = ((263, 466, 388, 387, 386, 385, 384, 398, 362), (263, 249, 390, 373, 374, 380, 381, 382, 362))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where one picture shows the landmarks on the neutral mesh."""
+
+    points: Floats  # [468,3] metres, NaN where the ray meets nothing useful
+    jaw: float  # radians that the jaw was open
+
+
+def detected(head: HeadModel, body: Anatomy, detector: Detector) -> Floats | None:
+    """Positions [468,3] of the face's landmarks near the surface, metres; None if the detector sees no face."""
+    seen = list(_views(head, body, detector))
+    if len(seen) < 6:
+        return None
+    points = np.full((FACE_POINTS, 3), np.nan)
+    stacked = np.stack([view.points for view in seen])
+    ajar = np.array([view.jaw > 0 for view in seen])
+    for landmark in range(FACE_POINTS):
+        rows = stacked[ajar, landmark] if landmark in _LIPS_INSIDE and ajar.any() else stacked[:, landmark]
+        found = rows[np.isfinite(rows[:, 0])]
+        points[landmark] = _geometric_median(found) if len(found) else np.nan
+    return points
+
+
+#: contact rows of the lips: apart only when the mouth is ajar
+_LIPS_INSIDE = frozenset(
+    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 95, 88, 178, 87, 14, 317, 402, 318, 324)
+    + (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 96, 89, 179, 86, 15, 316, 403, 319, 325)
+)  # fmt: skip
+
+
+def _views(head: HeadModel, body: Anatomy, detector: Detector) -> Iterator[Seen]:
+    for jaw in _JAWS:
+        params = head.neutral_params()
+        params.joint_rot[0, JAW, 0] = jaw
+        posed = head.vertices(params)[0]
+        for pitch in _PITCHES:
+            for yaw in _YAWS:
+                view = View(yaw=yaw, pitch=pitch, centre=_CENTRE, extent=_EXTENT, size=SIZE)
+                picture = render(head, posed, view).astype(np.float32) / 255
+                marks, presence = detector(picture[None])
+                if presence >= _LEAST_PRESENCE:
+                    points = _back_projected(body, posed, view, np.asarray(marks, float)[:FACE_POINTS])
+                    yield Seen(np.where(_turned_away(yaw)[:, None], np.nan, points), jaw)
+
+
+def _turned_away(yaw: float) -> Mask:
+    """Landmarks [468] on the cheek that a view from the other side cannot see; the detector guesses them there."""
+    across = base.load().points[:FACE_POINTS, 0] * np.sign(yaw)
+    return (across > _SIDE) & (abs(yaw) > 10)
+
+
+def _back_projected(body: Anatomy, posed: torch.Tensor, view: View, marks: Floats) -> Floats:
+    """Points [N,3] of the neutral mesh under picture points [N,2 or more]; NaN for misses, grazing hits, eyeballs."""
+    faces = torch.from_numpy(body.faces)
+    turned, face, bary = rasterised(faces, posed, view, _RASTER)
+    column, row = (np.floor(marks[:, axis] * (_RASTER / SIZE)).astype(int) for axis in (0, 1))
+    inside = (column >= 0) & (column < _RASTER) & (row >= 0) & (row < _RASTER)
+    column, row = np.clip(column, 0, _RASTER - 1), np.clip(row, 0, _RASTER - 1)
+    hit = face[0].numpy()[row, column]
+    corners = turned.double().numpy()[body.faces[hit]]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    facing = normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+    good = inside & (hit >= 0) & (facing > _LEAST_FACING) & body.skin[body.faces[hit, 0]]
+    shares = bary[0].double().numpy()[row, column]
+    points = (body.vertices[body.faces[hit]] * shares[..., None]).sum(1)
+    return np.where(good[:, None], points, np.nan)
+
+
+def _geometric_median(points: Floats) -> Floats:
+    """The point [3] of least summed distance to `points` [N,3] (Weiszfeld)."""
+    middle = np.median(points, axis=0)
+    for _ in range(20):
+        weight = 1 / np.maximum(np.linalg.norm(points - middle, axis=1), 1e-5)
+        middle = (points * weight[:, None]).sum(0) / weight.sum()
+    return middle
+
+
+def seen_faces(body: Anatomy) -> Ints:
+    """Skin faces [N] that can be seen from in front or half aside: the outside, without the mouth and the sockets."""
+    vertices = torch.from_numpy(body.vertices).float()
+    found: set[int] = set()
+    for yaw in (-70.0, -35.0, 0.0, 35.0, 70.0):
+        for pitch in (-25.0, 0.0, 25.0):
+            view = View(yaw=yaw, pitch=pitch, centre=(0.0, -0.02, -0.03), extent=0.3)
+            _, face, _ = rasterised(torch.from_numpy(body.faces), vertices, view, 1024)
+            found.update(np.unique(face.numpy()).tolist())
+    found.discard(-1)
+    ids = np.array(sorted(found), np.int64)
+    return ids[body.skin[body.faces[ids]].all(1)]
+
+
+def placed(body: Anatomy, points: Floats, openings: tuple[Opening, Opening]) -> Places:
+    """All 478 landmarks on the surface: lid edges on the traced edges, irises on the eyeballs, the rest nearest.
+
+    Args:
+        body: the mesh.
+        points: [468,3] metres, NaN where nothing is known: those take the place that their neighbours leave.
+        openings: of the left and the right eye.
+    """
+    points = _evened(points)
+    known = np.isfinite(points[:, 0])
+    outside = seen_faces(body)
+    for opening, lids in zip(openings, (LEFT_LIDS, RIGHT_LIDS), strict=True):
+        for is_upper, edge in zip((True, False), lids, strict=True):
+            points[list(edge)] = _on_edge(opening, points[list(edge)], known[list(edge)], is_upper)
+    known |= np.isfinite(points[:, 0])
+    points[~known] = points[known].mean(0)
+    skin = nearest(points, body.vertices, body.faces, outside)
+    irises = [_iris(body, ball) for ball in (body.right, body.left)]
+    faces = np.concatenate([skin.faces, *(iris.faces for iris in irises)])
+    return Places(faces, np.concatenate([skin.bary, *(iris.bary for iris in irises)]))
+
+
+def _evened(points: Floats) -> Floats:
+    """The mean of points [468,3] and their mirror images, which halves what the detector sees on one side only."""
+    mirror = base.load().mirror[:FACE_POINTS]
+    other = points[mirror] * MIRROR
+    both = np.isfinite(points[:, :1]) & np.isfinite(other[:, :1])
+    return np.where(both, (points + other) / 2, np.where(np.isfinite(points), points, other))
+
+
+def _on_edge(opening: Opening, points: Floats, known: Mask, is_upper: bool) -> Floats:
+    """Points [9,3] of a lid's edge from the outer to the inner corner, at the azimuths where they were seen.
+
+    Those seen outside the opening (the corners and the tear duct's fold) stay where they were seen.
+    """
+    ends = opening.azimuth[[0, -1]]
+    even = np.linspace(*(ends if opening.centre[0] < 0 else ends[::-1]), len(points))
+    azimuth = np.where(known, to_angles(points - opening.centre)[0], even)
+    outside = known & ((azimuth < ends[0]) | (azimuth > ends[1]))
+    return np.where(outside[:, None], points, opening.edge_points(azimuth, is_upper))
+
+
+def _iris(body: Anatomy, ball: Eyeball) -> Places:
+    """The five iris landmarks: the pupil, then +x, +y, -x, -y on the iris's edge."""
+    depth = np.sqrt(ball.radius**2 - IRIS_RADIUS**2)
+    edge = [(IRIS_RADIUS, 0, depth), (0, IRIS_RADIUS, depth), (-IRIS_RADIUS, 0, depth), (0, -IRIS_RADIUS, depth)]
+    own = np.zeros(len(body.vertices), bool)
+    own[ball.vertices] = True
+    faces = np.flatnonzero(own[body.faces].all(1))
+    return nearest(ball.centre + np.array([(0, 0, ball.radius), *edge]), body.vertices, body.faces, faces)
