@@ -8,37 +8,34 @@ from scipy.sparse.linalg import splu
 
 from avatar.head.generate import base
 from avatar.head.generate.base import similarity
-from avatar.head.generate.indices import LIP_LOWER, LIP_UPPER
+from avatar.head.generate.indices import FACE_POINTS
 from avatar.head.generate.mesh import uniform_laplacian
-from avatar.records import JAW
 
 from .bare import Anatomy
-from .embedding import FACE_POINTS, LEFT_LIDS, RIGHT_LIDS, seen_faces
+from .embedding import LEFT_LIDS, RIGHT_LIDS
+from .lips import LIP_MIDDLES, LipLine, landmark_groups
 from .openings import Opening
 from .surface import Floats, Ints, nearest
 
-_LIP_DEPTH = 0.011  # metres from where lips meet to the border of a FLAME mouth
 _RIGID_STEPS, _STIFFNESS = 15, (30.0, 15.0, 8.0, 4.0, 2.0, 1.0, 1.0)
 _FIRM = 10.0  # how much more than a surface point a lid's point counts
 
 
-def aligned(body: Anatomy, weights: Floats, openings: tuple[Opening, Opening], mouth: Floats) -> Floats:
+def aligned(body: Anatomy, weights: Floats, openings: tuple[Opening, Opening], lips: LipLine) -> Floats:
     """Positions [468,3] of the face's landmarks near the surface, metres.
 
     Args:
         body: the mesh.
         weights: [V,5] skin weights; they tell the lower lip from the upper.
         openings: of the left and the right eye.
-        mouth: [N,3] the border of the mouth's inside, metres.
+        lips: where they meet.
     """
     mean = base.load()
     points = mean.points[:FACE_POINTS] / 100
     lids, places = _lid_targets(openings)
-    lips = [*LIP_UPPER[3], *LIP_LOWER[3]]
-    lips += mean.mirror[lips].tolist()
-    source = np.vstack([points[lids], points[lips].mean(0, keepdims=True)])
-    points = _like(points, source, np.vstack([places, mouth.mean(0) + [0, 0, _LIP_DEPTH]]))
-    faces = _allowed(body, weights, mean.mirror)
+    source = np.vstack([points[lids], points[list(LIP_MIDDLES)].mean(0, keepdims=True)])
+    points = _like(points, source, np.vstack([places, lips.middle]))
+    faces = landmark_groups(body, weights)
     for _ in range(_RIGID_STEPS):
         target = _targets(body, points, faces)
         target[lids] = places
@@ -56,7 +53,7 @@ def aligned(body: Anatomy, weights: Floats, openings: tuple[Opening, Opening], m
 
 def _like(points: Floats, source: Floats, target: Floats) -> Floats:
     """Points [N,3] moved by the similarity that brings `source` onto `target`."""
-    both = similarity(np.vstack([source, points[:0]]), target)
+    both = similarity(source, target)
     moved = np.linalg.lstsq(np.hstack([source, np.ones((len(source), 1))]), both, rcond=None)[0]
     return points @ moved[:3] + moved[3]
 
@@ -72,20 +69,6 @@ def _lid_targets(openings: tuple[Opening, Opening]) -> tuple[list[int], Floats]:
             ids += edge[1:-1]
             places.append(opening.edge_points(even, is_upper))
     return ids, np.vstack(places)
-
-
-def _allowed(body: Anatomy, weights: Floats, mirror: Ints) -> list[tuple[Ints, Ints]]:
-    """Groups of landmarks and the faces they may lie on: the lips' own halves, everything for the rest."""
-    seen = seen_faces(body)
-    jaw = weights[body.faces[seen], JAW].mean(1)
-    groups = []
-    rest = np.ones(FACE_POINTS, bool)
-    for rows, faces in ((LIP_UPPER, seen[jaw < 0.5]), (LIP_LOWER, seen[jaw >= 0.5])):
-        own = np.array([index for row in rows for index in row[1:]])
-        own = np.unique(np.concatenate([own, mirror[own]]))
-        rest[own] = False
-        groups.append((own, faces))
-    return [*groups, (np.flatnonzero(rest), seen)]
 
 
 def _targets(body: Anatomy, points: Floats, groups: list[tuple[Ints, Ints]]) -> Floats:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from avatar.head.model import HeadModel
+from avatar.head.sheets import View, rasterised
 from avatar.records import LEFT_EYE, RIGHT_EYE
 
 from .source import PARENTS, FlameArrays
 from .surface import Floats, Ints, Mask, components
 
+_SEEN_PIXELS = 768  # a side: 0.4 mm a pixel, so that a lip's edge shows
 _SKIN = (0.82, 0.66, 0.57)
 #: angle from the eye's axis (radians) and the colour from there on
 _EYE_COLORS = ((0.0, (0.03, 0.03, 0.03)), (0.18, (0.33, 0.42, 0.46)), (0.43, (0.20, 0.26, 0.29)), (0.48, (0.90, 0.88, 0.86)))
@@ -41,6 +44,18 @@ class Anatomy:
     def skin_faces(self) -> Ints:
         """Which faces [N] are skin."""
         return np.flatnonzero(self.skin[self.faces].all(1))
+
+    @cached_property
+    def seen(self) -> Ints:
+        """Skin faces [N] that show from in front or half aside: the outside, without the mouth and the sockets."""
+        vertices, faces = torch.from_numpy(self.vertices).float(), torch.from_numpy(self.faces)
+        shown = np.zeros(len(faces), bool)
+        for yaw in (-70.0, -35.0, 0.0, 35.0, 70.0):
+            for pitch in (-25.0, 0.0, 25.0):
+                view = View(yaw=yaw, pitch=pitch, centre=(0.0, -0.02, -0.03), extent=0.3)
+                _, face, _ = rasterised(faces, vertices, view, _SEEN_PIXELS)
+                shown[face[face >= 0].numpy()] = True
+        return np.flatnonzero(shown & self.skin[self.faces].all(1))
 
 
 def bare_head(arrays: FlameArrays) -> HeadModel:

@@ -16,8 +16,9 @@ from avatar.records import JAW, NECK
 
 from . import controls, mouth, regions, template, unwrap
 from .bare import Anatomy, anatomy, bare_head, eye_colors
-from .embedding import Detector, seen_faces
+from .embedding import Detector
 from .lids import lid_shape
+from .lips import LipLine, find_lips
 from .marks import Embedding, difference, find_embedding
 from .openings import find_opening
 from .source import FlameArrays, read_flame
@@ -71,23 +72,24 @@ def completed(
     body = anatomy(head)
     openings = (find_opening(body, body.left), find_opening(body, body.right))
     head = replace(head, colors=_tensor(_plain_colors(body, head)))
-    embedding = find_embedding(head, body, openings, detector)
+    border = mouth.mouth_border(body)
+    lips = find_lips(body, arrays.weights, body.vertices[border])
+    embedding = find_embedding(head, body, openings, lips, detector)
     told(f"{head.name}: {embedding.sentence()}{_compared(embedding, arrays, body)}")
     marks = embedding.places
     points = marks.points(body.vertices, body.faces)
-    turns = controls.joint_turns(head, marks)
     lids = (lid_shape(body, openings[0]), lid_shape(body, openings[1]))
-    head = controls.with_controls(head, turns, lids)
+    head = controls.with_controls(head, lids)
     head = replace(
         head,
         landmark_faces=torch.from_numpy(marks.faces),
         landmark_bary=torch.from_numpy(marks.bary).float(),
         capabilities=_CAPABILITIES,
     )
-    hidden = regions.hidden_skin(body, seen_faces(body))
-    masks = regions.skin_masks(body, arrays.weights, points, hidden, openings)
+    hidden = regions.hidden_skin(body)
+    masks = regions.skin_masks(body, points, hidden, openings)
     head = replace(head, colors=_tensor(regions.skin_colors(body, points, masks)))
-    added = _mouth(head, body, marks, points)
+    added = _mouth(head, body, border, lips)
     return _with_textures(_joined(head, masks, added), body, marks, added, uv_template)
 
 
@@ -110,9 +112,9 @@ def _tensor(values: Floats) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _mouth(head: HeadModel, body: Anatomy, marks: Places, points: Floats) -> list[Added]:
+def _mouth(head: HeadModel, body: Anatomy, border: Ints, lips: LipLine) -> list[Added]:
     """Sock, teeth and tongue, numbered behind the head's own vertices in this order."""
-    sock = mouth.make_sock(body, mouth.mouth_border(body))
+    sock = mouth.make_sock(body, border)
     source, shares = torch.from_numpy(sock.source), _tensor(sock.shares)[:, None, None]
     added = [
         Added(
@@ -129,20 +131,18 @@ def _mouth(head: HeadModel, body: Anatomy, marks: Places, points: Floats) -> lis
         )
     ]
     start = len(body.vertices) + len(sock.vertices)
-    for part in mouth.make_parts(points):
-        added.append(_rigid(head, marks, part, start))
+    held = head.lbs_weights[torch.from_numpy(border), JAW].numpy()
+    for part in mouth.make_parts(lips.middle):
+        lip = border[held < 0.5] if part.name == "teeth_upper" else border[held >= 0.5]
+        added.append(_rigid(head, lip if len(lip) else border, part, start))
         start += len(part.vertices)
     return added
 
 
-def _rigid(head: HeadModel, marks: Places, part: Part, start: int) -> Added:
-    """A part that moves as one: with the mean of its landmarks when the person changes, with the jaw by its shares."""
+def _rigid(head: HeadModel, lip: Ints, part: Part, start: int) -> Added:
+    """A part that moves as one: with the inside of its lip when the person changes, with the jaw by its shares."""
     count = len(part.vertices)
-    corners = head.faces[torch.from_numpy(marks.faces)]
-    mean = torch.zeros(3, head.shapedirs.shape[2])
-    for landmark, share in part.follows:
-        bary = _tensor(marks.bary[landmark])[:, None, None]
-        mean += share * (head.shapedirs[corners[landmark]] * bary).sum(0)
+    mean = head.shapedirs[torch.from_numpy(lip)].mean(0)
     weights = torch.zeros(count, head.lbs_weights.shape[1])
     weights[:, JAW] = _tensor(part.jaw_shares)
     weights[:, NECK] = 1 - weights[:, JAW]

@@ -14,20 +14,22 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.head.generate import base
+from avatar.head.generate.indices import FACE_POINTS, LIP_LOWER, LIP_UPPER
 from avatar.head.generate.mesh import MIRROR
 from avatar.head.model import HeadModel
 from avatar.head.sheets import View, rasterised, render
 from avatar.records import JAW
 
 from .bare import Anatomy, Eyeball
+from .lips import LipLine, both_sides, landmark_groups
 from .openings import Opening, to_angles
-from .surface import Floats, Ints, Mask, Places, nearest
+from .surface import Floats, Mask, Places, nearest
 
 #: takes an image [1,192,192,3] float32 RGB 0..1, gives points [478,3] in its pixels (x right, y down, z away) and how
 #: sure it is that there is a face, 0..1
 Detector = Callable[[NDArray[np.float32]], "tuple[NDArray[np.float32], float]"]
 
-FACE_POINTS, POINTS = 468, 478
+POINTS = 478
 SIZE = 192
 _RASTER = 4 * SIZE
 _YAWS, _PITCHES, _JAWS = (-40.0, -20.0, 0.0, 20.0, 40.0), (-14.0, 0.0, 14.0), (0.0, 0.22)
@@ -119,40 +121,36 @@ def _geometric_median(points: Floats) -> Floats:
     return middle
 
 
-def seen_faces(body: Anatomy) -> Ints:
-    """Skin faces [N] that can be seen from in front or half aside: the outside, without the mouth and the sockets."""
-    vertices = torch.from_numpy(body.vertices).float()
-    found: set[int] = set()
-    for yaw in (-70.0, -35.0, 0.0, 35.0, 70.0):
-        for pitch in (-25.0, 0.0, 25.0):
-            view = View(yaw=yaw, pitch=pitch, centre=(0.0, -0.02, -0.03), extent=0.3)
-            _, face, _ = rasterised(torch.from_numpy(body.faces), vertices, view, 1024)
-            found.update(np.unique(face.numpy()).tolist())
-    found.discard(-1)
-    ids = np.array(sorted(found), np.int64)
-    return ids[body.skin[body.faces[ids]].all(1)]
-
-
-def placed(body: Anatomy, points: Floats, openings: tuple[Opening, Opening]) -> Places:
-    """All 478 landmarks on the surface: lid edges on the traced edges, irises on the eyeballs, the rest nearest.
+def placed(
+    body: Anatomy, weights: Floats, points: Floats, openings: tuple[Opening, Opening], lips: LipLine
+) -> Places:
+    """All 478 landmarks on the surface: lid and lip edges on the traced edges, irises on the eyeballs, the rest nearest.
 
     Args:
         body: the mesh.
-        points: [468,3] metres, NaN where nothing is known: those take the place that their neighbours leave.
+        weights: [V,5] skin weights.
+        points: [468,3] metres, NaN where nothing is known.
         openings: of the left and the right eye.
+        lips: where they meet.
     """
     points = _evened(points)
     known = np.isfinite(points[:, 0])
-    outside = seen_faces(body)
     for opening, lids in zip(openings, (LEFT_LIDS, RIGHT_LIDS), strict=True):
         for is_upper, edge in zip((True, False), lids, strict=True):
             points[list(edge)] = _on_edge(opening, points[list(edge)], known[list(edge)], is_upper)
-    known |= np.isfinite(points[:, 0])
-    points[~known] = points[known].mean(0)
-    skin = nearest(points, body.vertices, body.faces, outside)
-    irises = [_iris(body, ball) for ball in (body.right, body.left)]
-    faces = np.concatenate([skin.faces, *(iris.faces for iris in irises)])
-    return Places(faces, np.concatenate([skin.bary, *(iris.bary for iris in irises)]))
+    points[~np.isfinite(points[:, 0])] = points[known].mean(0)
+    for is_upper, row in ((True, LIP_UPPER[3]), (False, LIP_LOWER[3])):
+        ids = both_sides(row)
+        ids = ids[(points[ids, 0] > lips.upper[0, 0]) & (points[ids, 0] < lips.upper[-1, 0])]
+        points[ids] = lips.at(points[ids, 0], is_upper)
+    faces, bary = np.zeros(POINTS, np.int64), np.zeros((POINTS, 3))
+    for own, allowed in landmark_groups(body, weights):
+        found = nearest(points[own], body.vertices, body.faces, allowed)
+        faces[own], bary[own] = found.faces, found.bary
+    for first, ball in ((FACE_POINTS, body.right), (FACE_POINTS + 5, body.left)):
+        iris = _iris(body, ball)
+        faces[first : first + 5], bary[first : first + 5] = iris.faces, iris.bary
+    return Places(faces, bary)
 
 
 def _evened(points: Floats) -> Floats:

@@ -18,7 +18,7 @@ from avatar.head.model import HeadModel
 from .align import aligned
 from .bare import Anatomy
 from .embedding import POINTS, Detector, detected, placed
-from .mouth import mouth_border
+from .lips import LipLine
 from .openings import Opening
 from .source import Marks
 from .surface import Places
@@ -45,7 +45,11 @@ class Embedding:
 
 
 def find_embedding(
-    head: HeadModel, body: Anatomy, openings: tuple[Opening, Opening], detector: Detector | None
+    head: HeadModel,
+    body: Anatomy,
+    openings: tuple[Opening, Opening],
+    lips: LipLine,
+    detector: Detector | None,
 ) -> Embedding:
     """The embedding of a bare head; found once for each geometry and then read from the cache folder.
 
@@ -53,20 +57,21 @@ def find_embedding(
         head: a bare, coloured head.
         body: its anatomy.
         openings: of the left and the right eye.
+        lips: where they meet.
         detector: finds landmarks in pictures; None: what an earlier run with one has found, else aligned.
     """
     path = _cached_path(body, head)
     kept = _read(path, len(body.faces))
     if kept is not None:
         return Embedding(kept, DETECTED)
+    weights = head.lbs_weights.double().numpy()
     points = detected(head, body, detector) if detector is not None else None
     if points is not None:
-        places = placed(body, points, openings)
+        places = placed(body, weights, points, openings, lips)
         _write(path, places)
         return Embedding(places, DETECTED)
-    mouth = body.vertices[mouth_border(body)]
-    points = aligned(body, head.lbs_weights.double().numpy(), openings, mouth)
-    return Embedding(placed(body, points, openings), ALIGNED)
+    points = aligned(body, weights, openings, lips)
+    return Embedding(placed(body, weights, points, openings, lips), ALIGNED)
 
 
 def difference(places: Places, marks: Marks, body: Anatomy) -> float:

@@ -10,19 +10,18 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from avatar.head.generate import parts
 from avatar.head.generate.cage import Cage
-from avatar.head.generate.indices import LOWER_LIP_MIDDLE, MOUTH_CORNER, UPPER_LIP_MIDDLE
+from avatar.head.generate.indices import FACE_POINTS
 from avatar.head.generate.mesh import Floats, Ints
 
 from .bare import Anatomy
 from .surface import border_loops
 
 #: rings of the sock behind the mouth's border: further back (cm), up and down (cm), width, share of the border's motion
-_RINGS = ((-0.6, 0.45, 1.0, 0.8), (-1.8, 0.6, 0.95, 0.4), (-3.2, 0.35, 0.75, 0.1), (-4.4, 0.0, 0.5, 0.0))
-_CAP_DEPTH = -4.8
+_RINGS = ((-0.6, 0.5, 1.08, 0.8), (-1.8, 0.8, 1.12, 0.4), (-3.2, 0.7, 1.0, 0.1), (-4.8, 0.2, 0.6, 0.0))
+_CAP_DEPTH = -5.2
 _SOCK = ((0.50, 0.22, 0.22), (0.34, 0.15, 0.15), (0.25, 0.11, 0.11), (0.19, 0.08, 0.08), (0.15, 0.06, 0.06))
+_UPPER_DROP = 0.12  # cm: FLAME's upper lip reaches farther down over the teeth
 _TEETH_BACK = 0.25  # cm further back than behind the lips of our own head: FLAME's are thicker
-UPPER_LIP = (UPPER_LIP_MIDDLE, 0, 61, 291, 82, 312)
-CHIN = (LOWER_LIP_MIDDLE, 17, 18, 152, 200)
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,9 @@ def make_sock(body: Anatomy, border: Ints) -> Sock:
     rings, faces = [], []
     before = border
     for number, (back, opening, width, _) in enumerate(_RINGS):
-        ring = (rim - middle) * [width, width, 0.6**number] + middle + [0, 0, back]
-        ring[:, 1] += vertical * opening * np.sqrt(np.clip(1 - (rim[:, 0] / np.abs(rim[:, 0]).max()) ** 2, 0, 1))
+        ring = (rim - middle) * [width, 1, 0.6**number] + middle + [0, 0, back]
+        across = (rim[:, 0] - middle[0]) / np.abs(rim[:, 0] - middle[0]).max()
+        ring[:, 1] += vertical * opening * (1 - across**6)
         ids = first + number * size + np.arange(size)
         faces.append(_band(before, ids))
         rings.append(ring)
@@ -97,17 +97,12 @@ class _Landmarked:
     vertices: Floats  # [478,3] cm
 
 
-def make_parts(landmarks: Floats) -> list[parts.Part]:
-    """Upper teeth, lower teeth and tongue behind the lips of `landmarks` [478,3] metres; their vertices are cm."""
-    points = landmarks * 100
-    lips = (points[UPPER_LIP_MIDDLE] + points[LOWER_LIP_MIDDLE]) / 2
-    points[[UPPER_LIP_MIDDLE, LOWER_LIP_MIDDLE]] = lips - [0, 0, _TEETH_BACK]
-    cage = cast(Cage, _Landmarked(points))  # the parts' makers read nothing else of a cage
-    lower = tuple((index, share / 2) for group in (UPPER_LIP, CHIN) for index, share in parts.mean_of(group))
-    made = [
-        parts.teeth(cage, True, parts.mean_of(UPPER_LIP)),
-        parts.teeth(cage, False, lower),
-        parts.tongue(cage, lower),
+def make_parts(lips: Floats) -> list[parts.Part]:
+    """Upper teeth, lower teeth and tongue behind where the lips meet, `lips` [3] metres; their vertices are cm."""
+    behind = lips * 100 - [0, 0, _TEETH_BACK]
+    cage = cast(Cage, _Landmarked(np.tile(behind, (FACE_POINTS, 1))))  # the parts' makers read nothing else of a cage
+    made = [parts.teeth(cage, True, ()), parts.teeth(cage, False, ()), parts.tongue(cage, ())]
+    drops = (_UPPER_DROP, 0.0, 0.0)
+    return [
+        replace(part, vertices=part.vertices + [behind[0], -drop, 0]) for part, drop in zip(made, drops, strict=True)
     ]
-    middle = (landmarks[MOUTH_CORNER, 0] + landmarks[291, 0]) * 50
-    return [replace(part, vertices=part.vertices + [middle, 0, 0]) for part in made]

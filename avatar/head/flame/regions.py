@@ -10,13 +10,14 @@ import numpy as np
 from avatar.head.generate import base
 from avatar.head.generate.indices import BROW_LOWER, BROW_UPPER, LIP_LOWER, LIP_UPPER, OVAL, TRAGI
 from avatar.head.generate.mesh import smoothstep
-from avatar.records import NECK, ROOT
 
 from .bare import Anatomy, eye_colors
 from .openings import Opening, to_angles
-from .surface import Floats, Ints, Mask, distance_from, edge_graph
+from .surface import Floats, Mask, distance_from, edge_graph
 
 _SKIN, _LIP, _BROW, _DARK = (0.82, 0.66, 0.57), (0.70, 0.36, 0.34), (0.34, 0.24, 0.19), (0.62, 0.28, 0.28)
+_NECK = 0.07  # metres from the chin down to where the torso begins
+_EAR, _EAR_ROOT = 0.055, 0.78  # metres along the skin from an ear's tip; how far out its root is
 _LID_BAND = 0.009  # metres of skin around a lid's edge that count as eyelid
 _OUTER_LIPS = (*LIP_UPPER[0], *LIP_LOWER[0])
 
@@ -35,12 +36,11 @@ def _inside(points: Floats, outline: Floats) -> Floats:
     return np.array([cv2.pointPolygonTest(shape, (float(x), float(y)), True) for x, y in points[:, :2] * 1000]) / 1000
 
 
-def skin_masks(body: Anatomy, weights: Floats, marks: Floats, hidden: Mask, lids: Sequence[Opening]) -> dict[str, Mask]:
+def skin_masks(body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Opening]) -> dict[str, Mask]:
     """Bool masks [V] of the head's own vertices by region name.
 
     Args:
         body: the mesh.
-        weights: [V,5] skin weights.
         marks: [478,3] landmarks, metres.
         hidden: [V] skin that cannot be seen from outside: sockets and the inner sides of the lips.
         lids: the openings of the left and the right eye.
@@ -55,19 +55,19 @@ def skin_masks(body: Anatomy, weights: Floats, marks: Floats, hidden: Mask, lids
     eyelids = _eyelids(body, lids) & skin
     mouth = hidden & (np.linalg.norm(points - marks[list(_OUTER_LIPS)].mean(0), axis=1) < 0.045)
     nose_box = (np.abs(x - marks[1, 0]) < np.ptp(nose[:, 0]) / 2 + 0.002) & (y < marks[6, 1]) & (y > marks[2, 1] - 0.002)
-    torso = outer & (weights[:, ROOT] > 0.5)
-    ears = _ears(points, outer, marks)
-    low = marks[152, 1]
-    neck = outer & ~face & ~torso & ((y < low + 0.01) | (weights[:, NECK] < 0.5)) & ~ears["left_ear"] & ~ears["right_ear"]
+    torso = outer & (y < max(marks[152, 1] - _NECK, y[skin].min() + 0.015))
+    ears = _ears(body, outer, marks)
+    rest = outer & ~face & ~torso & ~ears["left_ear"] & ~ears["right_ear"]
+    low = y < np.interp(z, [marks[list(TRAGI), 2].mean() - 0.09, marks[152, 2] - 0.03], [marks[2, 1], marks[152, 1]])
     masks = {
         "face": face,
         "forehead": face & (y > brow + 0.004),
         "nose": face & nose_box & (z > nose[:, 2].mean() - 0.012),
         "lips": lips,
         "eyelids": eyelids,
-        "scalp": outer & ~face & ~neck & ~torso & ~ears["left_ear"] & ~ears["right_ear"] & (y > marks[list(TRAGI), 1].mean() - 0.03),
-        "neck": neck & (y < low + 0.01),
-        "torso": torso if torso.any() else outer & (y < y[skin].min() + 0.02),
+        "scalp": rest & ~low & ((y > marks[list(BROW_UPPER), 1].mean()) | (z < marks[list(TRAGI), 2].mean())),
+        "neck": rest & low,
+        "torso": torso,
         "mouth_interior": mouth,
         "lid_interior": hidden & _near_eyes(body),
         "skin": skin & ~mouth,
@@ -89,18 +89,20 @@ def _depth_of_oval(marks: Floats) -> tuple[Floats, Floats]:
     return outline[order, 1], np.minimum.accumulate(outline[order, 2][::-1])[::-1] - 0.01
 
 
-def _ears(points: Floats, outer: Mask, marks: Floats) -> dict[str, Mask]:
-    """Skin behind the tragi that stands off the skull's side at the height between brow and upper lip."""
-    x, y, z = points.T
-    above = outer & (y > marks[10, 1] - 0.02)
-    half = np.abs(x[above]).max()
+def _ears(body: Anatomy, outer: Mask, marks: Floats) -> dict[str, Mask]:
+    """Skin around what stands out farthest behind each tragus, at the height between brow and upper lip."""
+    x, y, z = body.vertices.T
     tragi = marks[list(TRAGI)]
-    level = (y > marks[2, 1] - 0.035) & (y < marks[9, 1] + 0.012) & (z < tragi[:, 2].mean() + 0.008)
-    level &= z > tragi[:, 2].mean() - 0.06
-    return {
-        "left_ear": outer & level & (x > 0.99 * half),
-        "right_ear": outer & level & (x < -0.99 * half),
-    }
+    level = outer & (y > marks[2, 1] - 0.055) & (y < marks[9, 1] + 0.012)
+    level &= (z < tragi[:, 2].mean() + 0.006) & (z > tragi[:, 2].mean() - 0.06)
+    graph = edge_graph(body.vertices, body.faces[body.skin_faces])
+    ears = {}
+    for name, side in (("left_ear", 1), ("right_ear", -1)):
+        ids = np.flatnonzero(level & (side * x > 0))
+        tip = ids[(side * x[ids]).argmax()]
+        near = distance_from(graph, np.array([tip]), _EAR) < _EAR
+        ears[name] = level & near & (side * x > _EAR_ROOT * side * x[tip])
+    return ears
 
 
 def _eyelids(body: Anatomy, openings: Sequence[Opening]) -> Mask:
@@ -146,8 +148,8 @@ def _paint(colors: Floats, shade: Floats, color: Sequence[float]) -> None:
     colors += shade[:, None] * (np.array(color) - colors)
 
 
-def hidden_skin(body: Anatomy, seen: Ints) -> Mask:
+def hidden_skin(body: Anatomy) -> Mask:
     """Skin vertices [V] in front of the skull of which no face is seen from outside."""
     shown = np.zeros(len(body.vertices), bool)
-    shown[body.faces[seen].ravel()] = True
+    shown[body.faces[body.seen].ravel()] = True
     return body.skin & ~shown & (body.vertices[:, 2] > -0.02)

@@ -23,6 +23,8 @@ from .bare import Anatomy, Eyeball
 from .surface import Floats, Ints, border_loops, edge_graph
 
 _FACE_RADIUS, _FACE_WIDTH = 0.62, 0.88  # of the disc, of its height
+_SPREAD = 0.4  # exponent that takes harmonic heights, which crowd at the face, apart
+_RELAXATIONS = 200
 _STRIP = 0.16  # of the square's height, at the bottom, that the islands share
 _MARGIN = 0.004
 
@@ -128,6 +130,7 @@ def _disc(vertices: Floats, faces: Ints, count: int, collar: Ints) -> Floats:
 
 def _two_parts(vertices: Floats, faces: Ints, count: int, oval: Ints, collar: Ints, nose: int) -> Floats | None:
     """The face inside the oval and the band behind it; None where the path does not part them."""
+    oval = _outside_convex(faces, count, oval, nose)
     inner = _flooded(faces, count, oval, nose)
     band = ~inner
     if not band.any() or collar[0] not in faces[band] or collar[0] in faces[inner]:
@@ -141,6 +144,28 @@ def _two_parts(vertices: Floats, faces: Ints, count: int, oval: Ints, collar: In
     flat[free] = _solve(weights, oval, outline, free)
     flat = _band(vertices, faces[band], flat, oval, angle, collar)
     return flat * [_FACE_WIDTH, 1]
+
+
+def _outside_convex(faces: Ints, count: int, oval: Ints, nose: int) -> Ints:
+    """The oval without the corners at which an outer triangle lies between two of its edges.
+
+    On a convex outline such a triangle would lie inside; it is given to the face instead.
+    """
+    for _ in range(len(oval)):
+        band = faces[~_flooded(faces, count, oval, nose)]
+        on = np.isin(band, oval)
+        place = {int(vertex): index for index, vertex in enumerate(oval)}
+        corners = set()
+        for face in band[on.all(1)].tolist():
+            order = sorted(place[vertex] for vertex in face)
+            for before, middle, after in (order, order[1:] + order[:1], order[2:] + order[:2]):
+                if (middle - before) % len(oval) == 1 and (after - middle) % len(oval) == 1:
+                    corners.add(middle)
+        corners -= {corner + 1 for corner in corners}
+        if not corners:
+            break
+        oval = np.delete(oval, sorted(corners))
+    return oval
 
 
 def _mean_angles(vertices: Floats, oval: Ints) -> Floats:
@@ -173,24 +198,51 @@ def _flooded(faces: Ints, count: int, wall: Ints, seed: int) -> np.ndarray:
 
 
 def _band(vertices: Floats, faces: Ints, flat: Floats, oval: Ints, angle: Floats, collar: Ints) -> Floats:
-    """Places of the band between the oval and the collar: harmonic height, harmonic angle as a complex direction."""
+    """Places of the band between the oval and the collar: harmonic height, harmonic angle around.
+
+    The angle is solved on the band's unrolled strip: each edge knows whether it crosses the cut behind the angle pi.
+    """
     weights = _weights(vertices, faces, len(flat))
     border = np.concatenate([oval, collar])
     free = np.setdiff1d(np.unique(faces), border)
+    fixed = np.concatenate([angle, _collar_angles(vertices, collar)])
     height = np.zeros(len(flat))
     height[collar] = 1
     height[free] = _solve(weights, border, height[border, None], free)[:, 0]
-    outer = _collar_angles(vertices, collar)
     directions = np.zeros((len(flat), 2))
-    directions[oval] = np.stack([np.cos(angle), np.sin(angle)], -1)
-    directions[collar] = np.stack([np.cos(outer), np.sin(outer)], -1)
+    directions[border] = np.stack([np.cos(fixed), np.sin(fixed)], -1)
     directions[free] = _solve(weights, border, directions[border], free)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
-    radius = _FACE_RADIUS + (1 - _FACE_RADIUS) * height
+    around = np.arctan2(directions[:, 1], directions[:, 0])
+    edges = sparse.coo_matrix(weights)
+    turns = np.round((around[edges.row] - around[edges.col]) / (2 * np.pi))
+    crossing = np.bincount(edges.row, edges.data * turns * 2 * np.pi, len(flat))
+    system = (sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights).tocsr()
+    known = weights[free][:, border] @ around[border] + crossing[free]
+    around[free] = spsolve(system[free][:, free].tocsc(), known)
+    radius = _FACE_RADIUS + (1 - _FACE_RADIUS) * np.clip(height, 0, 1) ** _SPREAD
     result = flat.copy()
     rest = np.concatenate([free, collar])
-    result[rest] = directions[rest] * radius[rest, None]
-    return result
+    result[rest] = np.stack([np.cos(around[rest]), np.sin(around[rest])], -1) * radius[rest, None]
+    return _relaxed(result, faces, free)
+
+
+def _relaxed(flat: Floats, faces: Ints, free: Ints) -> Floats:
+    """Flat places where vertices of the few triangles that turned over move to the middle of their neighbours."""
+    neighbours = sparse.coo_matrix(
+        (np.ones(faces.size), (faces.ravel(), np.roll(faces, -1, 1).ravel())), (len(flat), len(flat))
+    ).tocsr()
+    neighbours = neighbours + neighbours.T
+    movable = np.zeros(len(flat), bool)
+    movable[free] = True
+    for _ in range(_RELAXATIONS):
+        turned = faces[signed_areas(flat, faces) <= 0]
+        if not len(turned):
+            break
+        moving = np.unique(turned)
+        moving = moving[movable[moving]]
+        rows = neighbours[moving]
+        flat[moving] = (rows @ flat) / np.asarray(rows.sum(1))
+    return flat
 
 
 def _collar_angles(vertices: Floats, collar: Ints) -> Floats:

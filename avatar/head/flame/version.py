@@ -28,11 +28,13 @@ FLAME_2020 = Version("FLAME 2020", _RESEARCH)
 FLAME_2023 = Version("FLAME 2023", _RESEARCH)
 FLAME_2023_OPEN = Version("FLAME 2023 Open", _OPEN)
 UNRECOGNISED = Version("FLAME (version not recognised)", _UNKNOWN)
-SMPLX = Version("SMPL-X head", "SMPL-X licence, non-commercial scientific research only (https://smpl-x.is.tue.mpg.de)")
+SMPLX = Version("SMPL-X head", "SMPL-X licence, non-commercial research only (https://smpl-x.is.tue.mpg.de)")
 
 #: Joints of the mean head that only this version has: jaw, left eye, right eye, metres in the file's own frame.
 #: 2020 and 2023 share keys, counts and layout with it, and their figures are not public: only a text tells them.
-_JOINTS_AT = ((FLAME_2023_OPEN, ((-0.00046, -0.01550, -0.05768), (0.03172, 0.02288, 0.02437), (-0.03141, 0.02288, 0.02265))),)
+_JOINTS_AT = (
+    (FLAME_2023_OPEN, ((-0.00046, -0.01550, -0.05768), (0.03172, 0.02288, 0.02437), (-0.03141, 0.02288, 0.02265))),
+)
 _TOLERANCE = 2e-4  # metres
 
 _SAID = (
