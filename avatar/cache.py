@@ -1,4 +1,4 @@
-"""Where headsplat keeps what it can fetch or compute again."""
+"""Where headsplat keeps what it can always make or fetch again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 
-def cache_root() -> Path:
-    """The folder HEADSPLAT_CACHE, else headsplat/ in the platform's cache folder; it need not exist."""
+def user_cache(kind: str) -> Path:
+    """The folder for one kind of cached things, not made here: in HEADSPLAT_CACHE, else in the platform's place."""
     if own := os.environ.get("HEADSPLAT_CACHE"):
-        return Path(own).expanduser()
+        return Path(own).expanduser() / kind
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         base = Path(xdg)
     elif sys.platform == "win32":
@@ -19,4 +19,4 @@ def cache_root() -> Path:
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path.home() / ".cache"
-    return base / "headsplat"
+    return base / "headsplat" / kind

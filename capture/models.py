@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from avatar.cache import cache_root
+from avatar.cache import user_cache
 from avatar.errors import HeadsplatError
 
 log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ Downloader = Callable[[Path], None]
 
 
 def cache_dir() -> Path:
-    """Folder for downloaded models: models/ in the cache folder."""
-    return cache_root() / "models"
+    """Folder for downloaded models: HEADSPLAT_CACHE, else headsplat/ in the platform's cache folder, + models."""
+    return user_cache("models")
 
 
 def model_path(name: str, download: Downloader | None = None) -> Path:

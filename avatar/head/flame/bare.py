@@ -18,7 +18,12 @@ from .surface import Floats, Ints, Mask, components
 _SEEN_PIXELS = 768  # a side: 0.4 mm a pixel, so that a lip's edge shows
 _SKIN = (0.82, 0.66, 0.57)
 #: angle from the eye's axis (radians) and the colour from there on
-_EYE_COLORS = ((0.0, (0.03, 0.03, 0.03)), (0.18, (0.33, 0.42, 0.46)), (0.43, (0.20, 0.26, 0.29)), (0.48, (0.90, 0.88, 0.86)))
+_EYE_COLORS = (
+    (0.0, (0.03, 0.03, 0.03)),
+    (0.18, (0.33, 0.42, 0.46)),
+    (0.43, (0.20, 0.26, 0.29)),
+    (0.48, (0.90, 0.88, 0.86)),
+)
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,7 @@ def _geometric_median(points: Floats) -> Floats:
     return middle
 
 
-def placed(
-    body: Anatomy, weights: Floats, points: Floats, openings: tuple[Opening, Opening], lips: LipLine
-) -> Places:
+def placed(body: Anatomy, weights: Floats, points: Floats, openings: tuple[Opening, Opening], lips: LipLine) -> Places:
     """All 478 landmarks on the surface: lid and lip edges on the traced edges, irises on the eyeballs, the rest nearest.
 
     Args:

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from avatar.cache import cache_root
+from avatar.cache import user_cache
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_path
 from avatar.head.model import HeadModel
@@ -85,7 +85,7 @@ def _cached_path(body: Anatomy, head: HeadModel) -> Path:
     digest = hashlib.sha256(_PROCEDURE.encode())
     for array in (body.vertices, body.faces, head.lbs_weights.numpy()):
         digest.update(np.ascontiguousarray(array).tobytes())
-    return cache_root() / "landmarks" / f"{digest.hexdigest()[:24]}.npz"
+    return user_cache("landmarks") / f"{digest.hexdigest()[:24]}.npz"
 
 
 def _read(path: Path, face_count: int) -> Places | None:

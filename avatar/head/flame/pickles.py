@@ -88,7 +88,9 @@ class _Machine:
 
     def _take(self, count: int) -> bytes:
         if count < 0 or self.at + count > len(self._data):
-            raise RefusedPickle(f"is cut short: byte {self.at} promises {count} more, {len(self._data) - self.at} follow")
+            raise RefusedPickle(
+                f"is cut short: byte {self.at} promises {count} more, {len(self._data) - self.at} follow"
+            )
         self.at += count
         return self._data[self.at - count : self.at]
 

@@ -54,7 +54,9 @@ def skin_masks(body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Openin
     lips = outer & front & (_inside(points, marks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))]) > -0.001)
     eyelids = _eyelids(body, lids) & skin
     mouth = hidden & (np.linalg.norm(points - marks[list(_OUTER_LIPS)].mean(0), axis=1) < 0.045)
-    nose_box = (np.abs(x - marks[1, 0]) < np.ptp(nose[:, 0]) / 2 + 0.002) & (y < marks[6, 1]) & (y > marks[2, 1] - 0.002)
+    nose_box = (
+        (np.abs(x - marks[1, 0]) < np.ptp(nose[:, 0]) / 2 + 0.002) & (y < marks[6, 1]) & (y > marks[2, 1] - 0.002)
+    )
     torso = outer & (y < max(marks[152, 1] - _NECK, y[skin].min() + 0.015))
     ears = _ears(body, outer, marks)
     rest = outer & ~face & ~torso & ~ears["left_ear"] & ~ears["right_ear"]

@@ -55,7 +55,9 @@ def _read(path: Path) -> tuple[Floats, list[tuple[list[int], list[int]]]]:
                 faces.append(([int(pair[0]) - 1 for pair in pairs], [int(pair[1]) - 1 for pair in pairs]))
         coordinates = np.array(uv, float).reshape(-1, 2)
     except (ValueError, IndexError) as error:
-        raise HeadsplatError(f"{path}: no triangles with texture coordinates ({error}); give FLAME's template") from None
+        raise HeadsplatError(
+            f"{path}: no triangles with texture coordinates ({error}); give FLAME's template"
+        ) from None
     corners = [corner for _, marks in faces for corner in marks]
     if not corners or any(len(face) != 3 for face, _ in faces) or not 0 <= min(corners) <= max(corners) < len(uv):
         raise HeadsplatError(f"{path}: no triangles with texture coordinates; give FLAME's head_template.obj")

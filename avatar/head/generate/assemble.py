@@ -10,9 +10,9 @@ from scipy.sparse.linalg import splu
 
 from avatar.head.stored import UNITS_A_METRE, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
-from avatar.records import LEFT_EYE, RIGHT_EYE
+from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
 
-from . import atlas, ears, expressions, identity, jaw, parts, regions, skinning
+from . import atlas, ears, expressions, identity, jaw, joints, parts, regions, skinning
 from .base import Base
 from .cage import Cage, build_cage
 from .indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
@@ -73,15 +73,28 @@ def _part_motion(pieces: Sequence[parts.Part], modes: Floats) -> Floats:
     return np.stack([sum(modes[:, index] * share for index, share in piece.follows) for piece in pieces], 1)
 
 
+def _by_vertex(fields: Floats) -> np.ndarray:
+    """Fields [N,C,3] cm as stored units [C,3,N], the order that the head is used in."""
+    return np.ascontiguousarray(to_units(fields).transpose(1, 2, 0))
+
+
 def _skin_arrays(cage: Cage, shares: Floats, modes: Floats) -> dict[str, Any]:
     """The stored head's arrays of the cage's positions, displacements and weights."""
     control = interpolating_control(cage)
+    weights = to_fractions(skinning.weights(cage.vertices, shares))
+    smooth = loop_matrix(cage.faces, len(cage.vertices))[: len(cage.vertices)] @ weights.astype(float)
+    jaw_weights = smooth[:, JAW] / smooth.sum(1)
+    shapes = joints.behind_the_jaw(cage.vertices, jaw_weights, expressions.skin_shapes(cage, shares))
+    curves = expressions.skin_curves(cage)
     return {
         "cage_vertices": to_units(control(cage.vertices[None])[0]),
         "cage_faces": cage.faces.astype(np.uint16),
-        "cage_expressions": to_units(control(expressions.skin_shapes(cage, shares))),
-        "cage_identity": to_units(control(modes)),
-        "cage_weights": to_fractions(skinning.weights(cage.vertices, shares)),
+        "cage_expressions": _by_vertex(control(shapes)),
+        "cage_curves": _by_vertex(control(np.stack(list(curves.values())))),
+        "curve_columns": np.array([expressions.NAMES.index(name) for name in curves], np.uint8),
+        "joint_dirs": joints.directions().astype(np.float32),
+        "cage_identity": _by_vertex(control(modes)),
+        "cage_weights": weights,
     }
 
 
@@ -92,8 +105,8 @@ def _part_arrays(pieces: Sequence[parts.Part], modes: Floats) -> dict[str, Any]:
     return {
         "part_vertices": to_units(np.vstack([piece.vertices for piece in pieces])),
         "part_faces": np.vstack(faces).astype(np.uint16),
-        "part_expressions": to_units(expressions.part_shapes(pieces)),
-        "part_identity": to_units(_part_motion(pieces, modes)),
+        "part_expressions": _by_vertex(joints.part_shapes(pieces, expressions.part_shapes(pieces))),
+        "part_identity": _by_vertex(_part_motion(pieces, modes)),
         "part_of": np.repeat(np.arange(len(pieces)), np.diff(starts)).astype(np.uint8),
         "part_weights": to_fractions(skinning.part_weights(pieces)),
     }

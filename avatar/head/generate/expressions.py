@@ -29,9 +29,7 @@ GAINS = {
     "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthShrugLower": 1.5, "mouthUpperUp": 1.3,
     "browOuterUp": 1.35, "browDown": 1.3, "browInnerUp": 1.1, "noseSneer": 1.8, "cheekPuff": 1.1, "mouthPress": 1.5,
     "mouthDimple": 1.3, "jawForward": 1.3, "mouthRollUpper": 1.15, "mouthRollLower": 1.2, "mouthShrugUpper": 1.2,
-    "jawOpen": 1.1, "mouthClose": 1.1,
 }  # fmt: skip
-assert GAINS["jawOpen"] == GAINS["mouthClose"], "an open jaw with closed lips must stay closed"
 
 
 def _gain(name: str) -> float:
@@ -65,3 +63,14 @@ def part_shapes(parts: Sequence[Part]) -> Floats:
         still = np.zeros_like(part.vertices)
         stacked.append(np.stack([moves.get(name, still) for name in NAMES]))
     return np.concatenate(stacked, 1)
+
+
+def skin_curves(cage: Cage) -> dict[str, Floats]:
+    """How far the cage bulges [C,3] halfway through an expression: closing lids keep to the eyeball."""
+    curve = shapes_eyes.blink_curve(cage)
+    mirrored = (curve * MIRROR)[cage.mirror]
+    return {
+        f"{name}{side}": field
+        for name in ("eyeBlink", "eyelid")
+        for side, field in (("Left", mirrored), ("Right", curve))
+    }

@@ -10,7 +10,7 @@ import numpy as np
 from .cage import Cage
 from .indices import LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
 from .lids import EYE_RADIUS
-from .mesh import MIRROR, Floats, Ints, grid_faces, outward, rotation_x, rotation_y, smoothstep
+from .mesh import MIRROR, Floats, Ints, grid_faces, outward, smoothstep
 
 IRIS_RADIUS = 0.59  # cm, adults' mean (Rufer et al. 2005)
 IRIS_ANGLE = float(np.arcsin(IRIS_RADIUS / EYE_RADIUS))
@@ -19,7 +19,8 @@ EYE_COLUMNS = 24
 _EYE_RINGS = (0.09, 0.18, 0.21, 0.32, 0.42, 0.48, IRIS_ANGLE, 0.55, 0.66, 0.85, 1.1, 1.4, 1.75, 2.15, 2.6)
 _PUPIL, _IRIS, _RIM, _SCLERA = (0.03, 0.03, 0.03), (0.33, 0.42, 0.46), (0.20, 0.26, 0.29), (0.90, 0.88, 0.86)
 _ENAMEL, _GUM, _TONGUE = (0.9, 0.87, 0.8), (0.72, 0.38, 0.38), (0.78, 0.40, 0.42)
-_LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0, -28.0))
+#: how far a weight of 1 turns an eye: name, degrees down, degrees outwards
+LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0, -28.0))
 
 _TEETH = 14
 _TOOTH_COLUMNS = 6
@@ -95,13 +96,9 @@ def right_eye(cage: Cage, lids: Sequence[int], joint: int) -> Part:
     vertices = np.vstack([[[0, 0, radius[0]]], rings]) + cage.eye_centre
     faces = np.vstack([fan(range(1, 1 + EYE_COLUMNS), 0), grid_faces(len(angles), EYE_COLUMNS, closed=True) + 1])
     colors = np.array([_PUPIL, *np.repeat([_eye_color(angle) for angle in angles], EYE_COLUMNS, 0)])
-    shapes = {}
-    for name, down, out in _LOOKS:
-        turn = rotation_y(-out) @ rotation_x(down)
-        shapes[f"eyeLook{name}Right"] = (vertices - cage.eye_centre) @ turn.T + cage.eye_centre - vertices
     flat = np.vstack([[[0, 0]], polar(angles, around)])
     still = np.zeros(len(vertices))
-    return Part("right_eyeball", vertices, faces, colors, flat, mean_of(lids), still, joint, shapes)
+    return Part("right_eyeball", vertices, faces, colors, flat, mean_of(lids), still, joint)
 
 
 def iris_vertices(left: bool) -> list[int]:
