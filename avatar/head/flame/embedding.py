@@ -60,18 +60,12 @@ def detected(head: HeadModel, body: Anatomy, detector: Detector) -> Floats | Non
     points = np.full((FACE_POINTS, 3), np.nan)
     stacked = np.stack([view.points for view in seen])
     ajar = np.array([view.jaw > 0 for view in seen])
+    inside = {int(index) for row in (*LIP_UPPER[2:], *LIP_LOWER[2:]) for index in both_sides(row)}  # part when ajar
     for landmark in range(FACE_POINTS):
-        rows = stacked[ajar, landmark] if landmark in _LIPS_INSIDE and ajar.any() else stacked[:, landmark]
+        rows = stacked[ajar, landmark] if landmark in inside and ajar.any() else stacked[:, landmark]
         found = rows[np.isfinite(rows[:, 0])]
         points[landmark] = _geometric_median(found) if len(found) else np.nan
     return points
-
-
-#: contact rows of the lips: apart only when the mouth is ajar
-_LIPS_INSIDE = frozenset(
-    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 95, 88, 178, 87, 14, 317, 402, 318, 324)
-    + (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 96, 89, 179, 86, 15, 316, 403, 319, 325)
-)  # fmt: skip
 
 
 def _views(head: HeadModel, body: Anatomy, detector: Detector) -> Iterator[Seen]:
@@ -122,7 +116,7 @@ def _geometric_median(points: Floats) -> Floats:
 
 
 def placed(body: Anatomy, weights: Floats, points: Floats, openings: tuple[Opening, Opening], lips: LipLine) -> Places:
-    """All 478 landmarks on the surface: lid and lip edges on the traced edges, irises on the eyeballs, the rest nearest.
+    """All 478 landmarks on the surface: lid and lip edges on the traced edges, irises on the eyeballs, others nearest.
 
     Args:
         body: the mesh.

@@ -61,7 +61,7 @@ def make_sock(body: Anatomy, border: Ints) -> Sock:
     rings, faces = [], []
     before = border
     for number, (back, opening, width, _) in enumerate(_RINGS):
-        ring = (rim - middle) * [width, 1, 0.6**number] + middle + [0, 0, back]
+        ring = (rim - middle) * [width, 1, 0.6**number] + middle + np.array([0, 0, back])
         across = (rim[:, 0] - middle[0]) / np.abs(rim[:, 0] - middle[0]).max()
         ring[:, 1] += vertical * opening * (1 - across**6)
         ids = first + number * size + np.arange(size)
@@ -70,7 +70,7 @@ def make_sock(body: Anatomy, border: Ints) -> Sock:
         before = ids
     cap = first + len(_RINGS) * size
     faces.append(np.stack([before, np.full(size, cap), np.roll(before, -1)], -1))
-    points = np.vstack([*rings, middle + [0, 0, _CAP_DEPTH]])
+    points = np.vstack([*rings, middle + np.array([0, 0, _CAP_DEPTH])])
     shares = np.append(np.repeat([share for *_, share in _RINGS], size), 0.0)
     radii = np.linspace(1, 0.2, len(_RINGS) + 1)
     flat = np.vstack([parts.polar(radii.tolist(), -2 * np.pi * np.arange(size) / size), [[0, 0]]])
@@ -104,5 +104,6 @@ def make_parts(lips: Floats) -> list[parts.Part]:
     made = [parts.teeth(cage, True, ()), parts.teeth(cage, False, ()), parts.tongue(cage, ())]
     drops = (_UPPER_DROP, 0.0, 0.0)
     return [
-        replace(part, vertices=part.vertices + [behind[0], -drop, 0]) for part, drop in zip(made, drops, strict=True)
+        replace(part, vertices=part.vertices + np.array([behind[0], -drop, 0]))
+        for part, drop in zip(made, drops, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Which vertices of a FLAME head belong to what, told by its landmarks and its pieces, and plausible colours for them."""
+"""Which vertices of a FLAME head belong to what, told by its landmarks and pieces, and plausible colours for them."""
 
 from __future__ import annotations
 

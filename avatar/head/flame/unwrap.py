@@ -278,7 +278,7 @@ def packed(skin: Island, islands: Sequence[Island], face_count: int) -> tuple[Fl
     places = [(flat * 0.5 + 0.5) * [1, height - _MARGIN] + [0, _STRIP + _MARGIN]]
     for cell, island in enumerate(islands):
         size = np.array([1 / len(islands) - 2 * _MARGIN, _STRIP - 2 * _MARGIN])
-        places.append(in_box(island, size) + [cell / len(islands) + _MARGIN, _MARGIN])
+        places.append(in_box(island, size) + np.array([cell / len(islands) + _MARGIN, _MARGIN]))
     faces = np.zeros((face_count, 3), np.int64)
     start = 0
     for island, place in zip([skin, *islands], places, strict=True):
