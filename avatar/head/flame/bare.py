@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.head.sheets import View, rasterised
 from avatar.records import LEFT_EYE, RIGHT_EYE
@@ -15,6 +16,7 @@ from avatar.records import LEFT_EYE, RIGHT_EYE
 from .source import PARENTS, FlameArrays
 from .surface import Floats, Ints, Mask, components
 
+_LEAST_BALL, _ROUND = 12, 0.75  # vertices of an eyeball's front; nearest over farthest from its centre
 _SEEN_PIXELS = 768  # a side: 0.4 mm a pixel, so that a lip's edge shows
 _SKIN = (0.82, 0.66, 0.57)
 #: angle from the eye's axis (radians) and the colour from there on
@@ -109,8 +111,12 @@ def anatomy(head: HeadModel) -> Anatomy:
         own = np.flatnonzero(pieces == held.argmax())
         own = own[weights[own, joint] > 0.5]
         offset = vertices[own] - joints[joint]
-        radius = np.linalg.norm(offset[offset[:, 2] > 0], axis=1).max()
-        balls.append(Eyeball(own, joints[joint], float(radius)))
+        lengths = np.linalg.norm(offset[offset[:, 2] > 0], axis=1)
+        if len(lengths) < _LEAST_BALL or lengths.min() < _ROUND * lengths.max():
+            raise HeadsplatError(
+                f"{head.name}: the eye joints do not lie inside eyeballs of their own; give a model with eyeballs"
+            )
+        balls.append(Eyeball(own, joints[joint], float(lengths.max())))
     skin = np.ones(len(vertices), bool)
     skin[np.concatenate([ball.vertices for ball in balls])] = False
     return Anatomy(vertices, faces, skin, *balls)
