@@ -283,7 +283,7 @@ def test_render_refuses_motion_tracked_with_another_head_model(
     facts = dict(other.facts) | {"head": other.facts["head"] | {"model_id": "0" * 16}}
     (other.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, ["render", trained, "--motion", other.root, "-o", tmp_path / "frames"])
-    assert "other: tracked with another head model; capture the video again" in text
+    assert "other: tracked with another head model (embedded, not embedded); give that one with --head" in text
 
 
 def test_render_replaces_a_folder_of_pictures_only_when_asked_and_only_pictures(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
+from . import smplx
 from .unpickle import MOST_BYTES, read_pickle
-from .version import Version, recognise
+from .version import SMPLX, Version, recognise
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -143,21 +144,36 @@ def _text(archive: zipfile.ZipFile, name: str) -> str | None:
         return None
 
 
+def _head_of_body(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """FLAME's arrays of a SMPL-X file; raises HeadsplatError where its parts do not fit each other."""
+    vertices = _floats(path, arrays, "v_template", (None, 3))
+    count = len(vertices)
+    _indices(path, arrays["faces"], "f", count)
+    _floats(path, arrays, "shapedirs", (count, 3, None))
+    _floats(path, arrays, "posedirs", (count, 3, 9 * (smplx.JOINT_COUNT - 1)))
+    _rows_of_one(path, "J_regressor", _floats(path, arrays, "J_regressor", (smplx.JOINT_COUNT, count)))
+    _rows_of_one(path, "weights", _floats(path, arrays, "weights", (count, smplx.JOINT_COUNT)))
+    return smplx.head_part(arrays)
+
+
 def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -> FlameArrays:
     """The arrays as float64 and int64 once every one of them fits."""
+    body = smplx.is_smplx(arrays)
+    if body:
+        arrays = _head_of_body(path, arrays)
     vertices = _floats(path, arrays, "v_template", (None, 3))
     count = len(vertices)
     faces = _indices(path, arrays["faces"], "f", count)
     shapes = _floats(path, arrays, "shapedirs", (count, 3, None))
-    identity, expressions = shapes[:, :, :IDENTITIES], shapes[:, :, IDENTITIES : IDENTITIES + EXPRESSIONS]
-    if "exprdirs" in arrays:
+    identity, expressions = shapes[:, :, :IDENTITIES], shapes[:, :, IDENTITIES:]
+    if "exprdirs" in arrays and arrays["exprdirs"].size:
         identity, expressions = shapes, _floats(path, arrays, "exprdirs", (count, 3, None))
     regressor = _rows_of_one(path, "J_regressor", _floats(path, arrays, "J_regressor", (JOINTS, count)))
     weights = _rows_of_one(path, "weights", _floats(path, arrays, "weights", (count, JOINTS)))
     _check_parents(path, arrays["parents"])
     posedirs = _floats(path, arrays, "posedirs", (count, 3, 9 * (JOINTS - 1)))
     return FlameArrays(
-        version=recognise(vertices, regressor, texts),
+        version=SMPLX if body else recognise(vertices, regressor, texts),
         v_template=vertices,
         faces=faces,
         identity=identity,
