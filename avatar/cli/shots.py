@@ -75,8 +75,8 @@ def check_head(capture: Capture, head: HeadModel) -> None:
     if capture.facts["head"].get("model_id") != head.model_id:
         name = capture.facts["head"].get("name", "unknown")
         raise HeadsplatError(
-            f"{capture.root}: tracked with another head model ({name}, not {head.name}); give that one with --head or "
-            "capture the video again"
+            f"{capture.root}: tracked with another head model ({name}; this {head.name} has other geometry); give that "
+            "one with --head or capture the video again"
         )
 
 

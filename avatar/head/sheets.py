@@ -179,7 +179,8 @@ def pose_sheet(head: HeadModel) -> Picture:
     """Combinations of expressions, then joints turned one by one."""
     view = View(centre=(0, -0.035, -0.02), extent=0.26, size=300)
     wide = View(centre=(0, -0.05, -0.05), extent=0.42, size=300)
-    pictures = [labelled(render(head, posed(head, mix), view), name) for name, mix in _COMBINATIONS.items()]
+    known = {name: mix for name, mix in _COMBINATIONS.items() if set(mix) <= set(head.expression_names)}
+    pictures = [labelled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
     pictures += [labelled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
     open_jaw = posed(head, {"jawOpen": 1.0})
     pictures += [labelled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]

@@ -17,6 +17,7 @@ from .source import PARENTS, FlameArrays
 from .surface import Floats, Ints, Mask, components
 
 _LEAST_BALL, _ROUND = 12, 0.75  # vertices of an eyeball's front; nearest over farthest from its centre
+_OFF_CENTRE = 0.6  # of the radius that the mean of its vertices may lie off its joint: it may be open at the back
 _SEEN_PIXELS = 768  # a side: 0.4 mm a pixel, so that a lip's edge shows
 _SKIN = (0.82, 0.66, 0.57)
 #: angle from the eye's axis (radians) and the colour from there on
@@ -112,7 +113,8 @@ def anatomy(head: HeadModel) -> Anatomy:
         own = own[weights[own, joint] > 0.5]
         offset = vertices[own] - joints[joint]
         lengths = np.linalg.norm(offset[offset[:, 2] > 0], axis=1)
-        if len(lengths) < _LEAST_BALL or lengths.min() < _ROUND * lengths.max():
+        round_enough = len(lengths) >= _LEAST_BALL and lengths.min() > _ROUND * lengths.max()
+        if not round_enough or np.linalg.norm(offset.mean(0)) > _OFF_CENTRE * lengths.max():
             raise HeadsplatError(
                 f"{head.name}: the eye joints do not lie inside eyeballs of their own; give a model with eyeballs"
             )

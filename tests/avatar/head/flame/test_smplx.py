@@ -64,7 +64,7 @@ def test_a_body_whose_parts_do_not_fit_is_refused_by_name(tmp_path: Path) -> Non
 
 
 def test_our_skinning_is_that_of_smplx(tmp_path: Path) -> None:
-    """To rounding in float64 (1e-12 m) for identity and pose; smplx lets expressions move joints too, we do not."""
+    """To 1e-8 m for identity and pose; smplx lets expressions move joints too, we do not."""
     lbs = pytest.importorskip("smplx.lbs", reason="the optional package smplx is not installed")
     arrays = read_flame(write_npz(tmp_path / "made_up.npz", tiny_arrays("2023")))
     head = bare_head(arrays)
