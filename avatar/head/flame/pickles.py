@@ -166,6 +166,11 @@ class _Machine:
             if isinstance(key, (str, int, float)):
                 target[key] = value
 
+    def load_dict(self) -> None:
+        flat = self._since_mark()
+        self.push({})
+        self.set_items(flat)
+
     def make_tuple(self, count: int) -> None:
         values = [self.pop() for _ in range(count)]
         self.push(tuple(reversed(values)))
@@ -283,7 +288,7 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x91": _unordered,
     b"t": lambda m: m.push(tuple(m._since_mark())),
     b"l": lambda m: m.push(m._since_mark()),
-    b"d": lambda m: (lambda flat: (m.push({}), m.set_items(flat)))(m._since_mark()),
+    b"d": _Machine.load_dict,
     b"\x85": lambda m: m.make_tuple(1),
     b"\x86": lambda m: m.make_tuple(2),
     b"\x87": lambda m: m.make_tuple(3),
