@@ -22,7 +22,8 @@ ARRAYS = Path(__file__).with_name("embedded.npz")
 
 def to_units(centimetres: NDArray[np.float64]) -> NDArray[np.int16]:
     """Lengths in cm as stored units, rounded."""
-    units = np.rint(centimetres * (UNITS_A_METRE / 100))
+    exact = np.round(centimetres * (UNITS_A_METRE / 100), 6)  # so that halves round alike on both sides of the face
+    units = np.rint(exact)
     assert np.abs(units).max(initial=0) < 2**15, "a length does not fit into int16"
     return units.astype(np.int16)
 

@@ -24,7 +24,7 @@ from .fit import Fit, fit_bridge
 log = logging.getLogger(__name__)
 
 #: raised whenever a change of the fit changes what comes out of it: stored bridges of other versions are made anew
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -64,24 +64,17 @@ def fit_bridge(a: HeadModel, b: HeadModel) -> Fit:
         HeadsplatError: a head has no embedding of the 478 landmarks.
     """
     for head in (a, b):
-        if len(head.landmark_faces) != LANDMARKS:
-            raise HeadsplatError(
-                f"head {head.name}: a bridge needs its {LANDMARKS} landmarks, found {len(head.landmark_faces)}; "
-                "load the head with its landmark embedding"
-            )
-    space_a, space_b = Space.of(a), Space.of(b)
-    between, own_a, own_b = Correspondence.of(a, b), Correspondence.of(a, a), Correspondence.of(b, b)
+        _check_landmarks(head)
+    space_a, space_b, between = Space.of(a), Space.of(b), Correspondence.of(a, b)
     named = _pairs_by_name(space_a, space_b)
-    by_name = space_a.arkit and space_b.arkit
     alone = ~named.any(0)
-    controls = np.zeros(0, np.int64) if by_name else space_b.controls
-    fitted = _fitted_columns(space_b, named, controls)
-    rows_a = between.rows_of_source(space_a.shapes) * alone
-    rows_b = between.rows_of_target(space_b.shapes)
-    mirror_a, mirror_b = space_a.mirror(own_a), space_b.mirror(own_b)
-    hessian, coupling = rows_b.T @ rows_b, rows_b.T @ rows_a
-    hessian = _symmetric(hessian, mirror_b, mirror_b)
-    coupling = _symmetric(coupling, mirror_b, mirror_a)
+    controls = np.zeros(0, np.int64) if space_a.arkit and space_b.arkit else space_b.controls
+    fitted = _fitted_columns(space_b, named)
+    rows_a = between.rows_of_source(space_a.compared) * alone
+    rows_b = between.rows_of_target(space_b.compared)
+    mirror_a, mirror_b = space_a.mirror(Correspondence.of(a, a)), space_b.mirror(Correspondence.of(b, b))
+    hessian = _symmetric(rows_b.T @ rows_b, mirror_b, mirror_b)
+    coupling = _symmetric(rows_b.T @ rows_a, mirror_b, mirror_a)
     modes = np.isin(fitted, space_b.modes)
     inner = hessian[np.ix_(fitted, fitted)]
     ridge = _ridge(inner, modes, mirror_b[np.ix_(fitted, fitted)])
@@ -102,6 +95,14 @@ def fit_bridge(a: HeadModel, b: HeadModel) -> Fit:
     return _measured(part, space_a, space_b, between)
 
 
+def _check_landmarks(head: HeadModel) -> None:
+    if len(head.landmark_faces) != LANDMARKS:
+        raise HeadsplatError(
+            f"head {head.name}: a bridge needs its {LANDMARKS} landmarks, found {len(head.landmark_faces)}; "
+            "load the head with its landmark embedding"
+        )
+
+
 def _pairs_by_name(a: Space, b: Space) -> Floats:
     """[F,E], 1 where the same expression is in both.
 
@@ -116,14 +117,14 @@ def _pairs_by_name(a: Space, b: Space) -> Floats:
     return table
 
 
-def _fitted_columns(b: Space, named: Floats, controls: Ints) -> Ints:
+def _fitted_columns(b: Space, named: Floats) -> Ints:
     """Columns of B left to the fit: landmarks see them, no joint drives them, no A drives them by name.
 
     FLAME's extra lid shapes do what eyeBlink does: a space that has both is driven through eyeBlink.
     """
     blinks = {name.removeprefix("eyeBlink") for name in b.names if name.startswith("eyeBlink")}
     doubles = [i for i, name in enumerate(b.names) if name in {f"eyelid{side}" for side in blinks}]
-    taken = np.concatenate([np.flatnonzero(named.any(1)), controls, b.hidden, np.array(doubles, np.int64)])
+    taken = np.concatenate([np.flatnonzero(named.any(1)), b.controls, b.hidden, np.array(doubles, np.int64)])
     return np.setdiff1d(np.arange(len(b.names)), taken)
 
 

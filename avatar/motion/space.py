@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.head.model import HeadModel
-from avatar.records import JOINT_NAMES
+from avatar.records import JAW, JOINT_NAMES
 
 from .correspondence import Correspondence, landmark_columns, mirrored
 
@@ -73,6 +73,12 @@ class Space:
     def controls(self) -> Ints:
         """Columns that turn joints."""
         return np.flatnonzero(np.abs(self.turns).max(0, initial=0) > 0)
+
+    @property
+    def compared(self) -> Floats:
+        """`shapes` without what goes along with a turning jaw: how a jaw slides and skin follows is each head's own."""
+        jaw = slice(3 * JAW, 3 * JAW + 3)
+        return self.shapes * (np.abs(self.turns[jaw]).max(0) == 0)
 
     def mirror(self, own: Correspondence) -> Floats:
         """The map [E,E] from weights to those of the mirrored face; exactly its own inverse.

@@ -58,7 +58,8 @@ def test_unknown_head_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_bridge_lists_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(printed(capsys, "bridge", "embedded", "flame.npz", "--json"))
-    assert (facts["from"], facts["to"], facts["lost"]) == ("embedded", "flame.npz", ["tongueOut"])
+    assert (facts["from"], facts["to"]) == ("embedded", "flame.npz")
+    assert "tongueOut" in facts["lost"] and "mouthSmileLeft" not in facts["lost"]
     rows = {row["name"]: row for row in facts["expressions"]}
     assert set(rows) == set(arkit_head().expression_names)
     assert rows["mouthSmileLeft"]["expressed"] > 0.9

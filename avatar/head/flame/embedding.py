@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from avatar.head.generate import base
 from avatar.head.generate.indices import FACE_POINTS, LIP_LOWER, LIP_UPPER
 from avatar.head.generate.mesh import MIRROR
 from avatar.head.model import HeadModel
-from avatar.head.sheets import View, rasterised, render
+from avatar.head.shading import shade, vertex_normals
+from avatar.head.sheets import View, rasterised
 from avatar.records import JAW
 
 from .bare import Anatomy, Eyeball
@@ -31,6 +33,7 @@ Detector = Callable[[NDArray[np.float32]], "tuple[NDArray[np.float32], float]"]
 
 POINTS = 478
 SIZE = 192
+_BACKGROUND = 0.28
 _RASTER = 4 * SIZE
 _YAWS, _PITCHES, _JAWS = (-40.0, -20.0, 0.0, 20.0, 40.0), (-14.0, 0.0, 14.0), (0.0, 0.22)
 _CENTRE, _EXTENT = (0.0, -0.032, -0.01), 0.26
@@ -76,11 +79,25 @@ def _views(head: HeadModel, body: Anatomy, detector: Detector) -> Iterator[Seen]
         for pitch in _PITCHES:
             for yaw in _YAWS:
                 view = View(yaw=yaw, pitch=pitch, centre=_CENTRE, extent=_EXTENT, size=SIZE)
-                picture = render(head, posed, view).astype(np.float32) / 255
+                picture = _picture(head, posed, view)
                 marks, presence = detector(picture[None])
                 if presence >= _LEAST_PRESENCE:
                     points = _back_projected(body, posed, view, np.asarray(marks, float)[:FACE_POINTS])
                     yield Seen(np.where(_turned_away(yaw)[:, None], np.nan, points), jaw)
+
+
+def _picture(head: HeadModel, posed: torch.Tensor, view: View) -> NDArray[np.float32]:
+    """What the detector sees, [SIZE,SIZE,3] RGB 0..1: lit, without the contact sheets' slow shadows in folds."""
+    size = 2 * SIZE
+    turned, face, bary = rasterised(head.faces, posed, view, size)
+    hit = face[0] >= 0
+    corners, shares = head.faces[face[0][hit].long()], bary[0][hit][..., None]
+    normals = (vertex_normals(turned, head.faces)[corners] * shares).sum(1)
+    colors = (head.colors[corners] * shares).sum(1)
+    picture = torch.full((size, size, 3), _BACKGROUND)
+    still = torch.zeros(len(colors), 1)
+    picture[hit] = shade(colors, torch.nn.functional.normalize(normals, dim=-1), still + 1, still)
+    return cv2.resize(picture.clamp(0, 1).numpy(), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _turned_away(yaw: float) -> Mask:

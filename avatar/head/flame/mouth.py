@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from avatar.head.generate import parts
+from avatar.head.generate import parts, teeth, tongue
 from avatar.head.generate.cage import Cage
 from avatar.head.generate.indices import FACE_POINTS
 from avatar.head.generate.mesh import Floats, Ints
@@ -101,7 +101,7 @@ def make_parts(lips: Floats) -> list[parts.Part]:
     """Upper teeth, lower teeth and tongue behind where the lips meet, `lips` [3] metres; their vertices are cm."""
     behind = lips * 100 - [0, 0, _TEETH_BACK]
     cage = cast(Cage, _Landmarked(np.tile(behind, (FACE_POINTS, 1))))  # the parts' makers read nothing else of a cage
-    made = [parts.teeth(cage, True, ()), parts.teeth(cage, False, ()), parts.tongue(cage, ())]
+    made = [teeth.teeth(cage, True, ()), teeth.teeth(cage, False, ()), tongue.tongue(cage, ())]
     drops = (_UPPER_DROP, 0.0, 0.0)
     return [
         replace(part, vertices=part.vertices + np.array([behind[0], -drop, 0]))

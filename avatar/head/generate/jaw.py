@@ -37,7 +37,7 @@ _SHIFTS = {
 def _behind_the_chin(points: Floats) -> Floats:
     """Share [N] of skin points [N,3] outside the face: under the chin, fading to cheek, ear and throat."""
     y, z = points[:, 1], points[:, 2]
-    return smoothstep(-7.6, -2.6, z) * smoothstep(-1.5, -7.5, y) * smoothstep(-14.6, -12.0, y)
+    return smoothstep(-7.6, -2.6, z) * smoothstep(-1.5, -7.5, y) * smoothstep(-16.8, -11.8, y)
 
 
 def skin_shares(cage: Cage) -> Floats:

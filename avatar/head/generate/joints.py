@@ -10,8 +10,9 @@ from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 from . import jaw
 from .expressions import NAMES
+from .eyes import LOOKS
 from .mesh import Floats
-from .parts import LOOKS, Part
+from .parts import Part
 
 
 def directions() -> Floats:

@@ -31,7 +31,9 @@ def _look_aside(cage: Cage, inward: float) -> Floats:
 
 def blink_curve(cage: Cage) -> Floats:
     """Displacements [C,3] from the straight way of a half closed right eye's lids to the arc about the eyeball."""
-    half, whole = (lid_motion(cage.vertices, cage.bags, cage.eye_centre, LidTravel(w, w)) for w in (0.5, 1.0))
+    half, whole = (
+        lid_motion(cage.vertices, cage.bags, cage.eye_centre, LidTravel(w, w), cage.folds) for w in (0.5, 1.0)
+    )
     return cage.spreader.fill({vertex: half[vertex] - 0.5 * move for vertex, move in whole.items()}, LID_REACH)
 
 
@@ -39,6 +41,6 @@ def right_side(cage: Cage) -> dict[str, Floats]:
     """Displacements [C,3] of the right eye's shapes by name without the side."""
     shapes = {"eyeLookIn": _look_aside(cage, 1), "eyeLookOut": _look_aside(cage, -1)}
     for name, travel, reach in _LID_SHAPES:
-        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel)
+        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel, cage.folds)
         shapes[name] = cage.spreader.fill(handles, reach)
     return shapes

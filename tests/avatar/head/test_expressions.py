@@ -48,7 +48,7 @@ def test_unsided_expressions_are_symmetric(head: HeadModel, mirror: np.ndarray, 
 def test_every_expression_moves_something_and_leaves_the_collar(head: HeadModel, name: str) -> None:
     move = np.linalg.norm(expression(head, name), axis=1)
     assert 0.05 < move.max() < 5
-    assert move[region(head, "torso")].max() < 0.002  # cm, the rounding of the file
+    assert move[region(head, "torso")].max() < 0.005  # cm, what interpolation lets ring beyond the jaw's reach
 
 
 def test_an_open_jaw_parts_the_lips_by_three_to_four_centimetres(head: HeadModel) -> None:

@@ -103,6 +103,14 @@ def test_a_jaw_opened_beyond_the_control_keeps_the_rest_in_the_joint() -> None:
     assert left[0, JAW, 0] == pytest.approx(0.6 - arkit_head().joint_dirs[JAW, 0, column].item(), abs=1e-5)
 
 
+def test_a_turning_jaw_asks_for_no_other_expression() -> None:
+    turns = torch.zeros(1, len(JOINT_NAMES), 3)
+    turns[0, JAW, 0] = 0.3
+    found, _ = bridge("flame", "arkit")(torch.zeros(1, len(flame_head().expression_names)), turns)
+    found[0, arkit_head().expression_index("jawOpen")] = 0
+    assert found.abs().max() < 1e-6
+
+
 def test_neck_and_root_pass_through() -> None:
     weights, turns = frames(flame_head())
     _, found = bridge("flame", "arkit")(weights, turns)
