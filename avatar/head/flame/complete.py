@@ -87,7 +87,7 @@ def completed(
         capabilities=_CAPABILITIES,
     )
     hidden = regions.hidden_skin(body)
-    masks = regions.skin_masks(body, points, hidden, openings)
+    masks = regions.skin_masks(body, points, hidden, openings, np.vstack([lips.upper, lips.lower]))
     head = replace(head, colors=_tensor(regions.skin_colors(body, points, masks)))
     added = _mouth(head, body, border, lips)
     return _with_textures(_joined(head, masks, added), body, marks, added, uv_template)

@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from avatar.head.generate import base
 from avatar.head.generate.indices import BROW_LOWER, BROW_UPPER, LIP_LOWER, LIP_UPPER, OVAL, TRAGI
 from avatar.head.generate.mesh import smoothstep
 
 from .bare import Anatomy, eye_colors
+from .embedding import IRIS_RADIUS
 from .openings import Opening, to_angles
-from .surface import Floats, Mask, distance_from, edge_graph
+from .surface import Floats, Mask, border_loops, distance_from, edge_graph
 
 _SKIN, _LIP, _BROW, _DARK = (0.82, 0.66, 0.57), (0.70, 0.36, 0.34), (0.34, 0.24, 0.19), (0.62, 0.28, 0.28)
 _NECK = 0.07  # metres from the chin down to where the torso begins
 _EAR, _EAR_ROOT = 0.055, 0.78  # metres along the skin from an ear's tip; how far out its root is
+_LIPS_INSIDE = 0.004  # metres from where the lips meet
 _LID_BAND = 0.009  # metres of skin around a lid's edge that count as eyelid
 _OUTER_LIPS = (*LIP_UPPER[0], *LIP_LOWER[0])
 
@@ -36,7 +39,9 @@ def _inside(points: Floats, outline: Floats) -> Floats:
     return np.array([cv2.pointPolygonTest(shape, (float(x), float(y)), True) for x, y in points[:, :2] * 1000]) / 1000
 
 
-def skin_masks(body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Opening]) -> dict[str, Mask]:
+def skin_masks(
+    body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Opening], lip_line: Floats
+) -> dict[str, Mask]:
     """Bool masks [V] of the head's own vertices by region name.
 
     Args:
@@ -44,6 +49,7 @@ def skin_masks(body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Openin
         marks: [478,3] landmarks, metres.
         hidden: [V] skin that cannot be seen from outside: sockets and the inner sides of the lips.
         lids: the openings of the left and the right eye.
+        lip_line: [N,3] where the lips meet, metres.
     """
     points, skin = body.vertices, body.skin
     x, y, z = points.T
@@ -73,6 +79,9 @@ def skin_masks(body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Openin
         "mouth_interior": mouth,
         "lid_interior": hidden & _near_eyes(body),
         "skin": skin & ~mouth,
+        "boundary": _collar(body),
+        "iris": np.zeros(len(points), bool),
+        "sclera": np.zeros(len(points), bool),
         **ears,
     }
     for side, ball in (("left", body.left), ("right", body.right)):
@@ -81,7 +90,30 @@ def skin_masks(body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Openin
         own = np.zeros(len(points), bool)
         own[ball.vertices] = True
         masks[f"{side}_eyeball"] = own
+        ahead = (points - ball.centre)[:, 2] > np.sqrt(ball.radius**2 - IRIS_RADIUS**2)
+        masks["iris"] |= own & ahead
+        masks["sclera"] |= own & ~ahead
+    masks["eye_region"] = masks["left_eye_region"] | masks["right_eye_region"]
+    masks["lips_inner"] = _nearest_to(points, mouth | lips, lip_line, _LIPS_INSIDE)
+    masks["hair_cap"] = masks["scalp"].copy()
     return masks
+
+
+def _collar(body: Anatomy) -> Mask:
+    """The skin's lowest border."""
+    loops = border_loops(body.faces[body.skin_faces])
+    mask = np.zeros(len(body.vertices), bool)
+    mask[min(loops, key=lambda loop: body.vertices[loop, 1].mean())] = True
+    return mask
+
+
+def _nearest_to(points: Floats, among: Mask, line: Floats, reach: float) -> Mask:
+    """Vertices of a mask within `reach` metres of a line's points [N,3], at least the nearest one."""
+    distance = cKDTree(line).query(points)[0]
+    mask = among & (distance < reach)
+    ids = np.flatnonzero(among)
+    mask[ids[distance[ids].argmin()]] = True
+    return mask
 
 
 def _depth_of_oval(marks: Floats) -> tuple[Floats, Floats]:
