@@ -80,10 +80,18 @@ def skin_masks(
         "lid_interior": hidden & _near_eyes(body),
         "skin": skin & ~mouth,
         "boundary": _collar(body),
-        "iris": np.zeros(len(points), bool),
-        "sclera": np.zeros(len(points), bool),
         **ears,
     }
+    masks |= _eyes(body, face)
+    masks["lips_inner"] = _nearest_to(points, mouth | lips, lip_line, _LIPS_INSIDE)
+    masks["hair_cap"] = masks["scalp"].copy()
+    return masks
+
+
+def _eyes(body: Anatomy, face: Mask) -> dict[str, Mask]:
+    """Eyeballs, what of them is iris, and the skin around each."""
+    points = body.vertices
+    masks = {name: np.zeros(len(points), bool) for name in ("iris", "sclera")}
     for side, ball in (("left", body.left), ("right", body.right)):
         around = ((((points - ball.centre)[:, :2] / [0.026, 0.019]) ** 2).sum(1) < 1) & face
         masks[f"{side}_eye_region"] = around
@@ -94,8 +102,6 @@ def skin_masks(
         masks["iris"] |= own & ahead
         masks["sclera"] |= own & ~ahead
     masks["eye_region"] = masks["left_eye_region"] | masks["right_eye_region"]
-    masks["lips_inner"] = _nearest_to(points, mouth | lips, lip_line, _LIPS_INSIDE)
-    masks["hair_cap"] = masks["scalp"].copy()
     return masks
 
 
