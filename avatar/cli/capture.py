@@ -34,7 +34,8 @@ class CaptureCommand:
     max_frames: int = 600
     """training frames at most, spread evenly over the video"""
     head: OptionalHead = None
-    """the head model: embedded (the default), or your FLAME file (.pkl or .npz, any version)"""
+    """the head model: embedded (the default), embedded-half, your FLAME file (.pkl or .npz, any version), or
+    the folder of ICT-FaceKit"""
     consent: str = ""
     """who agreed to what; kept in the capture and in every avatar made from it"""
     overwrite: bool = False

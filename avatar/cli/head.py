@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import Out
 from avatar.cli.info import as_text
+from avatar.cli.progress import say
 from avatar.files import atomic_folder, check_output, check_replaceable_folder
 
 if TYPE_CHECKING:
@@ -27,15 +28,13 @@ class HeadInfo:
     """Say what a head model is: licence, sizes, expressions, joints, regions."""
 
     head: HeadSource = "embedded"
-    """embedded, or a head file"""
+    """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
         """Print the facts; returns the exit code."""
-        from avatar.head import load_head
-
-        facts = {"source": self.head, **describe_head(load_head(self.head))}
+        facts = {"source": self.head, **describe_head(marked_head(self.head))}
         print(json.dumps(facts, indent=2) if self.json else as_text(facts))
         return 0
 
@@ -47,16 +46,15 @@ class HeadSheets:
     output: Out
     """folder for the pictures"""
     head: HeadSource = "embedded"
-    """embedded, or a head file"""
+    """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     overwrite: bool = False
     """replace what is there"""
 
     def run(self) -> int:
         """Write the pictures; returns the exit code."""
-        from avatar.head import load_head
         from avatar.head.sheets import write_sheets
 
-        head = load_head(self.head)
+        head = marked_head(self.head)
         folder = check_output(self.output, self.overwrite, folder=True)
         if folder.exists():
             check_replaceable_folder(folder, ("*.png",))
@@ -79,10 +77,9 @@ class HeadBridge:
 
     def run(self) -> int:
         """Fit the bridges, or read them from the cache, and print the tables; returns the exit code."""
-        from avatar.head import load_head
         from avatar.motion import load_bridge, round_trip
 
-        a, b = load_head(self.a), load_head(self.b)
+        a, b = marked_head(self.a), marked_head(self.b)
         there = load_bridge(a, b)
         facts = bridge_facts(there.report(), round_trip(there, load_bridge(b, a), a))
         print(json.dumps({"from": self.a, "to": self.b, **facts}, indent=2) if self.json else bridge_text(facts))
@@ -102,6 +99,14 @@ class HeadCommand:
     def run(self) -> int:
         """Do it; returns the exit code."""
         return self.action.run()
+
+
+def marked_head(source: str) -> HeadModel:
+    """The head that `source` names, landmarks found by the network where it is at hand; notes go to stderr."""
+    from avatar.head import load_head
+    from capture.head_detector import HeadDetector
+
+    return load_head(source, HeadDetector(), say)
 
 
 def describe_head(head: HeadModel) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def heads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`flame.npz` is a made-up head, and bridges are kept in a folder of the test's own."""
     known = {"embedded": arkit_head, "flame.npz": flame_head}
 
-    def load(source: str = "embedded") -> HeadModel:
+    def load(source: str = "embedded", detector: object = None, told: object = None) -> HeadModel:
         if source not in known:
             raise HeadsplatError(f"{source}: no such head; give embedded or a head file")
         return known[source]()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from avatar.head.generate.mesh import smoothstep
+from avatar.head.regressor import placing_weights
 from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 Floats = NDArray[np.float64]
@@ -136,6 +137,5 @@ def regressor(vertices: Floats, rig: Rig, parts: dict[str, Mask]) -> Floats:
         else:
             order = np.argsort(np.where(skin, np.abs(vertices[:, 1] - place[1]), np.inf), kind="stable")
             group = order[: max(40, len(vertices) // 20)]
-        equations = np.vstack([vertices[group].T, np.ones(len(group))])
-        table[joint, group] = np.linalg.pinv(equations) @ np.append(place, 1.0)
+        table[joint, group] = placing_weights(vertices[group], place)
     return table

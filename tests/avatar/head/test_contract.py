@@ -18,7 +18,7 @@ from .flame import made_up
 from .measures import normals, posed, region, template
 from .test_interface import REGIONS
 
-HEADS = ("embedded", "flame 2020", "flame 2023", "flame 2023 Open", "partial FLAME 2023 Open")
+HEADS = ("embedded", "embedded-half", "flame 2020", "flame 2023", "flame 2023 Open", "partial FLAME 2023 Open")
 _BESIDE = Path(__file__).parents[4] / "shared" / "data" / "heads" / "flame2023open_partial.npz"
 PARTIAL = Path(os.environ.get("HEADSPLAT_FLAME_PARTIAL", _BESIDE))
 
@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=HEADS)
 def head(request: pytest.FixtureRequest, folder: Path) -> HeadModel:
-    if request.param == "embedded":
-        return load_head("embedded")
+    if request.param.startswith("embedded"):
+        return load_head(request.param)
     if request.param.startswith("partial"):
         if not PARTIAL.is_file():
             pytest.skip("the partial FLAME 2023 Open is absent (HEADSPLAT_FLAME_PARTIAL)")

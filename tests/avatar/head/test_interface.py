@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -31,12 +33,42 @@ def test_the_same_source_gives_the_same_object() -> None:
     ("source", "sentence"),
     [
         ("flame2023.pkl", r"flame2023\.pkl: no such head file; give FLAME's"),
-        ("metahuman", r"head 'metahuman': give 'embedded' or a FLAME file \(\.pkl or \.npz\)"),
+        (
+            "metahuman",
+            r"head 'metahuman': give embedded, embedded-half, a FLAME file \(\.pkl or \.npz\) or ICT-FaceKit's folder",
+        ),
+        (".", r"\.: no head model in this folder \(ICT-FaceKit's has generic_neutral_mesh\.obj\)"),
     ],
 )
 def test_an_unknown_source_is_refused_with_what_to_do(source: str, sentence: str) -> None:
     with pytest.raises(HeadsplatError, match=sentence):
         load_head(source)
+
+
+def test_half_density_is_the_same_head_with_fewer_triangles(head: HeadModel) -> None:
+    """Landmarks, joints and expressions agree; the skin keeps its surface's points."""
+    half = load_head("embedded-half")
+    assert len(half.faces) < 0.3 * len(head.faces) and 2000 < len(half.v_template) < 4000
+    params = head.neutral_params(2)
+    params.expression[0, [head.expression_index(name) for name in ("jawOpen", "mouthSmileLeft")]] = 0.7
+    params.expression[1, [head.expression_index(name) for name in ("eyeBlinkRight", "eyeLookUpLeft")]] = 0.5
+    params.joint_rot[:, 1, 1] = 0.4
+    params.identity[:] = torch.randn(len(params.identity), generator=torch.Generator().manual_seed(1))
+    seen, expected = (model.landmarks(model.vertices(params)) for model in (half, head))
+    assert (seen - expected).norm(dim=2).max() < 5e-4  # joints are placed by fewer vertices
+    assert torch.allclose(
+        half.joint_locations(params.identity)[2:], head.joint_locations(params.identity)[2:], atol=5e-4
+    )
+
+
+def test_texture_coordinates_beside_a_flame_file_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    monkeypatch.setattr("avatar.head.flame.load_flame", lambda path, detector, uv, told: found.append(uv))
+    for name in ("generic_model.pkl", "head_template.obj"):
+        (tmp_path / name).write_bytes(b"")
+        load_head(tmp_path / "generic_model.pkl")
+        (tmp_path / "generic_model.pkl").write_bytes(b"another")
+    assert found == [None, tmp_path / "head_template.obj"]
 
 
 def test_expressions_are_arkit_in_live_link_order_and_two_lids(head: HeadModel) -> None:

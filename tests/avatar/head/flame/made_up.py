@@ -15,7 +15,7 @@ import scipy.sparse as sparse
 import torch
 
 from avatar.head import load_head
-from avatar.head.generate.skinning import regressor_rows
+from avatar.head.regressor import placing_weights
 from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
 
 VERSIONS = ("2020", "2023", "2023 Open")
@@ -94,9 +94,8 @@ def _versioned(geometry: dict[str, np.ndarray], version: str) -> dict[str, Any]:
         near = np.flatnonzero(np.abs(members["v_template"][:, 0]) < 0.09)
         for joint, place in _OPEN_JOINTS.items():
             group = near if joint == JAW else np.flatnonzero(members["weights"][:, joint] > 0.5)
-            (row,) = regressor_rows(members["v_template"], np.array([place]), [group])
             members["J_regressor"][joint] = 0
-            members["J_regressor"][joint, group] = row
+            members["J_regressor"][joint, group] = placing_weights(members["v_template"][group], np.array(place))
     elif version:
         members["notice"] = f"made up in the layout of FLAME {version}"
     return members
