@@ -173,7 +173,7 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -
     _check_parents(path, arrays["parents"])
     posedirs = _floats(path, arrays, "posedirs", (count, 3, 9 * (JOINTS - 1)))
     return FlameArrays(
-        version=SMPLX if body else recognise(vertices, regressor, texts),
+        version=SMPLX if body else recognise(vertices, regressor, texts, (path.name, path.parent.name)),
         v_template=vertices,
         faces=faces,
         identity=identity,

@@ -28,8 +28,15 @@ def test_the_version_and_its_licence_are_told_by_content(version: str, suffix: s
 
 
 def test_an_unknown_version_is_read_and_taken_as_non_commercial(tmp_path: Path) -> None:
-    read = read_flame(write_npz(tmp_path / "flame2023_Open.npz", tiny_arrays("")))
+    read = read_flame(write_npz(tmp_path / "generic_model.npz", tiny_arrays("")))
     assert read.version.name == "FLAME (version not recognised)"
+    assert "non-commercial" in read.version.licence
+
+
+@pytest.mark.parametrize(("name", "version"), [("flame2023_Open.npz", "2023"), ("FLAME2020.npz", "2020")])
+def test_a_files_name_tells_the_version_but_never_a_freer_licence(name: str, version: str, tmp_path: Path) -> None:
+    read = read_flame(write_npz(tmp_path / name, tiny_arrays("")))
+    assert read.version.name == f"FLAME {version}"
     assert "non-commercial" in read.version.licence
 
 
