@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from avatar.cache import user_cache
 from avatar.errors import HeadsplatError
 
 log = logging.getLogger(__name__)
@@ -48,17 +49,7 @@ Downloader = Callable[[Path], None]
 
 def cache_dir() -> Path:
     """Folder for downloaded models: HEADSPLAT_CACHE, else headsplat/ in the platform's cache folder, + models."""
-    if own := os.environ.get("HEADSPLAT_CACHE"):
-        return Path(own).expanduser() / "models"
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        base = Path(xdg)
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return base / "headsplat" / "models"
+    return user_cache("models")
 
 
 def model_path(name: str, download: Downloader | None = None) -> Path:

@@ -17,6 +17,7 @@ from avatar.cli.capture import CaptureCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
+from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.train import TrainCommand
@@ -32,6 +33,7 @@ _COMMANDS = {
     "eval": EvalCommand,
     "render": RenderCommand,
     "info": InfoCommand,
+    "head": HeadCommand,
     "doctor": DoctorCommand,
     "bench": BenchCommand,
 }

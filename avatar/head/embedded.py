@@ -18,12 +18,16 @@ PARENTS = (-1, 0, 1, 1, 1)
 _CAPABILITIES = frozenset({"eyelids", "teeth", "tongue", "mouth_interior", "arkit"})
 
 
-def _subdivided(matrix: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
-    """Metres [V,3,N] from stored units of N cage fields [N,C,3] and N part fields [N,P,3]."""
-    columns = cage.transpose(1, 2, 0).reshape(cage.shape[1], -1).astype(np.float32)
-    skin = (matrix.astype(np.float32) @ columns).reshape(-1, 3, len(cage))
-    whole = np.concatenate([skin, parts.transpose(1, 2, 0).astype(np.float32)])
-    return torch.from_numpy(whole / np.float32(UNITS_A_METRE))
+def _subdivided(metres: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
+    """Metres [V,3,N] from N cage fields [C,3,N] and part fields [P,3,N] in stored units.
+
+    `metres` is the Loop matrix divided by UNITS_A_METRE.
+    """
+    skin, fields = metres.shape[0], cage.shape[2]
+    whole = np.empty((skin + len(parts), 3 * fields), np.float32)
+    whole[:skin] = metres @ cage.reshape(len(cage), -1).astype(np.float32)
+    np.multiply(parts.reshape(len(parts), -1), np.float32(1 / UNITS_A_METRE), out=whole[skin:])
+    return torch.from_numpy(whole).view(-1, 3, fields)
 
 
 def _weights(matrix: sparse.csr_matrix, stored: StoredHead) -> Tensor:
@@ -54,12 +58,14 @@ def head_from(stored: StoredHead) -> HeadModel:
     matrix = loop_matrix(cage_faces, count)
     skin_count = matrix.shape[0]
     faces = np.concatenate([split_faces(cage_faces, count), stored.part_faces.astype(np.int64) + skin_count])
-    template = _subdivided(matrix, stored.cage_vertices[None], stored.part_vertices[None])[:, :, 0].contiguous()
+    metres = (matrix / UNITS_A_METRE).astype(np.float32)
+    template = _subdivided(metres, stored.cage_vertices[..., None], stored.part_vertices[..., None])[:, :, 0]
     regressor = torch.zeros(len(JOINT_NAMES), len(template))
     rows = torch.from_numpy(stored.regressor_joint.astype(np.int64))
     regressor[rows, torch.from_numpy(stored.regressor_vertex.astype(np.int64))] = torch.from_numpy(
         stored.regressor_weight
     )
+    no_parts = np.zeros((len(stored.part_vertices), 3, len(stored.curve_columns)), np.int16)
     masks = np.unpackbits(stored.regions, axis=1, count=len(template)).astype(bool)
     uv, uv_faces = _atlas(stored)
     landmark_faces, landmark_bary = _landmarks(stored, faces)
@@ -68,11 +74,11 @@ def head_from(stored: StoredHead) -> HeadModel:
         licence="Apache-2.0",
         v_template=template,
         faces=torch.from_numpy(faces),
-        shapedirs=_subdivided(matrix, stored.cage_identity, stored.part_identity[:, stored.part_of]),
-        exprdirs=_subdivided(matrix, stored.cage_expressions, stored.part_expressions),
-        joint_dirs=torch.zeros(len(JOINT_NAMES), 3, len(stored.expression_names)),
-        curvedirs=torch.zeros(len(template), 3, 0),
-        curve_columns=torch.zeros(0, dtype=torch.int64),
+        shapedirs=_subdivided(metres, stored.cage_identity, stored.part_identity[stored.part_of]),
+        exprdirs=_subdivided(metres, stored.cage_expressions, stored.part_expressions),
+        joint_dirs=torch.from_numpy(stored.joint_dirs),
+        curvedirs=_subdivided(metres, stored.cage_curves, no_parts),
+        curve_columns=torch.from_numpy(stored.curve_columns.astype(np.int64)),
         posedirs=torch.zeros(len(template), 3, 0),
         J_regressor=regressor,
         parents=PARENTS,

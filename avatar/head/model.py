@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +60,12 @@ class HeadModel:
         check_shape("HeadModel.lbs_weights", self.lbs_weights, (count, joints))
         check_shape("HeadModel.landmark_bary", self.landmark_bary, (len(self.landmark_faces), 3))
         check_shape("HeadModel.colors", self.colors, (count, 3))
+
+    @cached_property
+    def expression_limits(self) -> Tensor:
+        """Least and greatest sensible weights [2,E]: 0..1, for a principal component (expr0, expr1, ...) -3..3."""
+        signed = torch.tensor([bool(re.fullmatch(r"expr\d+", name)) for name in self.expression_names])
+        return torch.stack([torch.where(signed, -3.0, 0.0), torch.where(signed, 3.0, 1.0)])
 
     @cached_property
     def model_id(self) -> str:

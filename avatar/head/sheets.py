@@ -20,13 +20,14 @@ from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE
 
 from . import load_head
 from .model import HeadModel
+from .shading import openness, shade, vertex_normals
 
 Picture = NDArray[np.uint8]  # [H,W,3] RGB
 
 _BACKGROUND = (0.25, 0.27, 0.30)
-_LIGHT = (0.35, 0.45, 0.80)
 _OVERSAMPLE = 2
 _DISTANCE = 0.9  # metres from the camera to the view's centre
+_WET = {"lips": 0.15, "tongue": 0.3, "teeth_upper": 0.4, "teeth_lower": 0.4, "sclera": 0.8, "iris": 1.0}
 
 _COMBINATIONS: Mapping[str, Mapping[str, float]] = {
     "jawOpen + mouthClose": {"jawOpen": 1, "mouthClose": 1},
@@ -78,33 +79,25 @@ def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
     camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
     K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
     face, bary, _ = ops.mesh(camera[None].contiguous(), head.faces, K, size, size)
-    corners = head.faces[face[0].clamp(min=0).long()]
-    shares = bary[0][..., None]
-    normals = (_vertex_normals(turned, head.faces)[corners] * shares).sum(2)
-    colors = (head.colors[corners] * shares).sum(2)
-    shaded = _shade(colors, torch.nn.functional.normalize(normals, dim=-1))
-    picture = torch.where(face[0][..., None] >= 0, shaded, torch.tensor(_BACKGROUND))
+    hit = face[0] >= 0
+    corners, shares = head.faces[face[0][hit].long()], bary[0][hit]
+    own = vertex_normals(turned, head.faces)
+    values = torch.cat([own, head.colors, openness(turned, own, head.faces)[:, None], _gloss(head)[:, None]], 1)
+    pixels = torch.stack([values[corners[:, k]] * shares[:, k, None] for k in range(3)]).sum(0)
+    normals, colors, sky, gloss = pixels.split([3, 3, 1, 1], -1)
+    picture = torch.tensor(_BACKGROUND).expand(size, size, 3).clone()
+    picture[hit] = shade(colors, torch.nn.functional.normalize(normals, dim=-1), sky, gloss)
     small = cv2.resize(picture.clamp(0, 1).numpy(), (view.size, view.size), interpolation=cv2.INTER_AREA)
     return (small * 255).astype(np.uint8)
 
 
-def _vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    a, b, c = vertices[faces].unbind(1)
-    normals = torch.zeros_like(vertices)
-    across = torch.linalg.cross(b - a, c - a)
-    for corner in range(3):
-        normals.index_add_(0, faces[:, corner], across)
-    return torch.nn.functional.normalize(normals, dim=-1)
-
-
-def _shade(colors: Tensor, normals: Tensor) -> Tensor:
-    """A key light, a fill from the other side, a soft highlight."""
-    light = torch.nn.functional.normalize(torch.tensor(_LIGHT), dim=0)
-    half = torch.nn.functional.normalize(light + torch.tensor([0.0, 0.0, 1.0]), dim=0)
-    key = (normals @ light).clamp(0, 1) * 0.75
-    fill = (normals @ torch.tensor([-0.7, 0.2, 0.5])).clamp(0, 1) * 0.25
-    gloss = (normals @ half).clamp(0, 1) ** 30 * 0.10
-    return colors * (0.35 + key + fill)[..., None] + gloss[..., None]
+def _gloss(head: HeadModel) -> Tensor:
+    """How wet each vertex is, [V]."""
+    gloss = torch.zeros(len(head.v_template))
+    for name, amount in _WET.items():
+        if name in head.regions:
+            gloss[head.regions[name]] = amount
+    return gloss
 
 
 def labelled(picture: Picture, text: str) -> Picture:
@@ -132,7 +125,7 @@ def posed(head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Se
 
 
 def neutral_sheet(head: HeadModel) -> Picture:
-    """The mean person from the front, the sides and behind, and close-ups of eyes, mouth, ear."""
+    """The mean person from the front, the sides and behind, and close-ups of eyes, nose, mouth, ear."""
     whole = View(centre=(0, -0.04, -0.06), extent=0.42, size=420)
     views = {
         **{f"yaw {yaw}": replace(whole, yaw=yaw) for yaw in (0, -35, -90, -140)},
@@ -140,8 +133,20 @@ def neutral_sheet(head: HeadModel) -> Picture:
         "eye 60": View(yaw=50, centre=(-0.032, 0, 0), extent=0.07, size=420),
         "mouth": View(centre=(0, -0.075, 0), extent=0.10, size=420),
         "ear": View(yaw=-70, centre=(0.075, -0.02, -0.08), extent=0.12, size=420),
+        "nose from below": View(pitch=-40, centre=(0, -0.04, 0.02), extent=0.07, size=420),
     }
-    return tiled([labelled(render(head, head.v_template, view), name) for name, view in views.items()], 4)
+    open_views = {
+        "open mouth": View(centre=(0, -0.085, 0), extent=0.09, size=420),
+        "open mouth 45": View(yaw=-45, centre=(0, -0.085, 0), extent=0.09, size=420),
+        "teeth": View(centre=(0, -0.075, 0), extent=0.07, size=420),
+    }
+    bared = {"jawOpen": 0.25} | {
+        f"mouth{part}{side}": 0.7 for part in ("UpperUp", "LowerDown") for side in ("Left", "Right")
+    }
+    mouths = {"open mouth": {"jawOpen": 0.8}, "open mouth 45": {"jawOpen": 0.8}, "teeth": bared}
+    pictures = [labelled(render(head, head.v_template, view), name) for name, view in views.items()]
+    pictures += [labelled(render(head, posed(head, mouths[name]), view), name) for name, view in open_views.items()]
+    return tiled(pictures, 4)
 
 
 def expression_sheet(head: HeadModel) -> Picture:

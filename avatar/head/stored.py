@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
-MAGIC, VERSION = "headsplat-head", 1
+MAGIC, VERSION = "headsplat-head", 2
 UNITS_A_METRE = 100_000.0
 ARRAYS = Path(__file__).with_name("embedded.npz")
 
 
 def to_units(centimetres: NDArray[np.float64]) -> NDArray[np.int16]:
     """Lengths in cm as stored units, rounded."""
-    units = np.rint(centimetres * (UNITS_A_METRE / 100))
+    exact = np.round(centimetres * (UNITS_A_METRE / 100), 6)  # so that halves round alike on both sides of the face
+    units = np.rint(exact)
     assert np.abs(units).max(initial=0) < 2**15, "a length does not fit into int16"
     return units.astype(np.int16)
 
@@ -38,15 +39,18 @@ class StoredHead:
 
     cage_vertices: NDArray[np.int16]  # [C,3] units
     cage_faces: NDArray[np.uint16]  # [F,3]
-    cage_expressions: NDArray[np.int16]  # [E,C,3] units for a weight of 1
-    cage_identity: NDArray[np.int16]  # [S,C,3] units for one standard deviation
+    cage_expressions: NDArray[np.int16]  # [C,3,E] units for a weight of 1, before joints turn
+    cage_curves: NDArray[np.int16]  # [C,3,K] units at a weight of 1/2
+    curve_columns: NDArray[np.uint8]  # [K] expressions that the curves belong to
+    joint_dirs: NDArray[np.float32]  # [J,3,E] radians for a weight of 1
+    cage_identity: NDArray[np.int16]  # [C,3,S] units for one standard deviation
     cage_weights: NDArray[np.uint16]  # [C,J] of 65535
     cage_uv: NDArray[np.uint16]  # [U,2] of 65535
     cage_uv_faces: NDArray[np.uint16]  # [F,3] into cage_uv
     part_vertices: NDArray[np.int16]  # [P,3] units
     part_faces: NDArray[np.uint16]  # [Q,3] into the parts' vertices
-    part_expressions: NDArray[np.int16]  # [E,P,3] units
-    part_identity: NDArray[np.int16]  # [S,parts,3] units, a shift of each whole part
+    part_expressions: NDArray[np.int16]  # [P,3,E] units
+    part_identity: NDArray[np.int16]  # [parts,3,S] units, a shift of each whole part
     part_of: NDArray[np.uint8]  # [P] which part a vertex belongs to
     part_weights: NDArray[np.uint16]  # [P,J] of 65535
     part_uv: NDArray[np.uint16]  # [P,2] of 65535
@@ -83,7 +87,7 @@ def read(path: Path = ARRAYS) -> StoredHead:
     """Read what `StoredHead.write` wrote.
 
     Raises:
-        HeadsplatError: the file is missing or is not a version 1 head.
+        HeadsplatError: the file is missing or is not a head of this version.
     """
     if not path.is_file():
         raise HeadsplatError(f"{path}: the embedded head is missing; install headsplat again.")

@@ -49,6 +49,8 @@ class Person:
         for name in _LIDS:  # lids that hang at rest have less way to go to close
             extra[:, self.head.expression_index(name)] *= 1 - look.lid_rest
         self._basis = extra
+        self._curves = self.head.curvedirs.numpy().reshape(len(extra), -1)
+        self._curved = self.head.curve_columns.numpy()
         self._rest_metres = self.rest * np.float32(0.01)
         self._weights = self.head.lbs_weights.numpy()
         self.faces = self.head.faces.numpy()
@@ -70,7 +72,9 @@ class Person:
             rotations: [J,3,3] of the frame, from `transforms`.
             offsets: [J,3] metres.
         """
-        rest = self._rest_metres + (self._basis @ expression).reshape(-1, 3)
+        curved = np.clip(expression[self._curved], 0, 1)
+        moved = self._basis @ expression + self._curves @ (4 * curved * (1 - curved))
+        rest = self._rest_metres + moved.reshape(-1, 3)
         posed = np.zeros_like(rest)
         for joint, weight in enumerate(self._weights.T):
             moved = np.flatnonzero(weight)

@@ -210,7 +210,7 @@ def _next_state(
 
 
 def _openness(model: LandmarkModel, states: list[State] | tuple[State, ...]) -> np.ndarray:
-    blinks = [model.names.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight") if name in model.names]
+    blinks = [place for place, name in enumerate(model.names) if name.startswith(("eyeBlink", "eyelid"))]
     if not blinks:
         return np.ones(len(states))
     return np.array([1.0 - state.expression[blinks].mean() for state in states])

@@ -66,8 +66,8 @@ def solve_frame(
         if previous_weight:
             matrix[diagonal, diagonal] += previous_weight
             gradient[POSE:] += previous_weight * (state.expression - start.expression)
-        step = box_step(matrix, gradient, state.expression)
-        state = state.moved(step)
+        step = box_step(matrix, gradient, state.expression, problem.model.limits)
+        state = state.moved(step, problem.model.limits)
         if np.abs(step[:POSE]).max() < 1e-5 and np.abs(step[POSE:]).max() < 1e-3:
             break
     return state

@@ -47,7 +47,7 @@ class IdentityOptions:
     """Strength of the priors of the joint fit; landmark errors are smooth over the face, hence far from independent."""
 
     identity_prior: float = 80.0  # a weak one trades identity against pitch (15 degrees of error at 8)
-    pitch_sigma: float = 0.10  # radians, of the landmarks' own depth as a measurement of pitch
+    pitch_sigma: float = 0.03  # radians, of the landmarks' own depth as a measurement of pitch
     iterations: int = 14
 
 
@@ -136,7 +136,8 @@ def fit_identity(
         step = -np.linalg.solve(matrix, gradient)
         step[-1] = np.clip(step[-1], -0.15, 0.15)
         identity = identity + step[:-1]
-        states = [state.moved(block.back_substitute(step)) for state, block in zip(states, blocks, strict=True)]
+        steps = [block.back_substitute(step) for block in blocks]
+        states = [state.moved(own, model.limits) for state, own in zip(states, steps, strict=True)]
         focal = float(np.clip(problem.camera.focal * np.exp(step[-1]), 0.5 * prior.focal, 2.0 * prior.focal))
         camera = replace(camera, focal=focal)
         problem = FrameProblem.create(model, identity, camera, inter_ocular_px, fit_options)
@@ -162,7 +163,7 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     lin = linearise(problem, state, frame.target, frame.weights)
     matrix, gradient = lin.normal()
     add_expression_prior(problem, state.expression, matrix, gradient)
-    held = np.flatnonzero(outward(state.expression, gradient[POSE:])) + POSE
+    held = np.flatnonzero(outward(state.expression, gradient[POSE:], problem.model.limits)) + POSE
     matrix[held, held] += 1e9
     pitch_weight = options.identity_prior / (KEY_FRAMES * options.pitch_sigma**2)
     gradient[0] += pitch_weight * log_rotation(state.rotation @ frame.rotation_prior.T)[0]

@@ -1,4 +1,4 @@
-"""The head model as its 478 landmarks see it: linear in identity and expression."""
+"""The head model as its 478 landmarks see it: identity, expression and a turning jaw."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 from avatar.head.model import HeadModel
 from avatar.records import LEFT_EYE, RIGHT_EYE
 from capture.tracker.indices import FACE_COUNT, LEFT_IRIS, RIGHT_IRIS
+from capture.tracker.jaw import Jaw
 
-#: Expressions no landmark can measure: gaze goes to the eye joints, lids go through eyeBlink, the tongue is unseen.
-UNTRACKED_PREFIXES = ("eyeLook", "eyelid", "tongueOut")
+#: Expressions no landmark can measure: gaze goes to the eye joints, the tongue is unseen. Lids go through eyeBlink
+#: where the head has it.
+_UNTRACKED_PREFIXES = ("eyeLook", "tongueOut")
 #: Expressions that pull the same points opposite ways; each makes the other dearer.
 EXCLUSIVE_PAIRS = (
     ("eyeBlinkLeft", "eyeWideLeft"),
@@ -32,18 +34,20 @@ EXCLUSIVE_PAIRS = (
 
 @dataclass(frozen=True)
 class LandmarkModel:
-    """Landmarks of the skull at rest: `base + identity_basis @ s + expression_basis @ e`, metres, skull frame."""
+    """Landmarks of the skull: `base + identity_basis @ s + expression_basis @ e`, then the jaw turns; metres."""
 
     base: np.ndarray  # [468,3]
     identity_basis: np.ndarray  # [1404,S]
     expression_basis: np.ndarray  # [1404,E] of the tracked expressions
     names: tuple[str, ...]  # [E] tracked expressions
     columns: np.ndarray  # [E] int, where they stand in the head model's expressions
+    limits: np.ndarray  # [2,E] least and greatest weight
     exclusive: np.ndarray  # [P,2] int, pairs of tracked expressions
     eye_centers: np.ndarray  # [2,3] left, right
     eye_basis: np.ndarray  # [6,S]
     iris: np.ndarray  # [2,3] rest position of the iris centres, left, right
     iris_basis: np.ndarray  # [6,S]
+    jaw: Jaw
 
     @staticmethod
     def from_head(head: HeadModel) -> LandmarkModel:
@@ -56,7 +60,7 @@ class LandmarkModel:
 
         template = embed(head.v_template.numpy()[..., None])[..., 0]
         shapes = embed(head.shapedirs.numpy())
-        tracked = [i for i, name in enumerate(head.expression_names) if not name.startswith(UNTRACKED_PREFIXES)]
+        tracked = _tracked(head.expression_names)
         names = tuple(head.expression_names[i] for i in tracked)
         exprs = embed(head.exprdirs.numpy()[..., tracked])[:FACE_COUNT]
         pairs = [(names.index(a), names.index(b)) for a, b in EXCLUSIVE_PAIRS if a in names and b in names]
@@ -69,11 +73,13 @@ class LandmarkModel:
             expression_basis=np.ascontiguousarray(exprs.reshape(3 * FACE_COUNT, -1)),
             names=names,
             columns=np.array(tracked, dtype=np.int64),
+            limits=head.expression_limits.numpy().astype(np.float64)[:, tracked],
             exclusive=np.array(pairs, dtype=np.int64).reshape(-1, 2),
             eye_centers=joints @ head.v_template.numpy().astype(np.float64),
             eye_basis=eye_shapes.reshape(6, -1),
             iris=template[irises],
             iris_basis=shapes[irises].reshape(6, -1),
+            jaw=Jaw.from_head(head, embed, tracked),
         )
 
     @property
@@ -85,7 +91,17 @@ class LandmarkModel:
         """Neutral landmarks [468,3] of the person with coefficients `identity` [S]."""
         return self.base + (self.identity_basis @ identity).reshape(-1, 3)
 
+    def skull(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """Landmarks [468,3] in the skull's frame for `identity` [S] and tracked expressions [E]."""
+        rest = self.neutral(identity) + (self.expression_basis @ expression).reshape(-1, 3)
+        return self.jaw.pose(rest, self.jaw.hinge(identity), expression).points
+
     def eyes(self, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rotation centres [2,3] of the left and right eye and their iris centres [2,3] when looking straight ahead."""
         centers = self.eye_centers + (self.eye_basis @ identity).reshape(2, 3)
         return centers, self.iris + (self.iris_basis @ identity).reshape(2, 3)
+
+
+def _tracked(names: tuple[str, ...]) -> list[int]:
+    untracked = _UNTRACKED_PREFIXES + (("eyelid",) if "eyeBlinkLeft" in names else ())
+    return [column for column, name in enumerate(names) if not name.startswith(untracked)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capture.tracker.indices import FACE_COUNT, point_weights
+from capture.tracker.jaw import Posed
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.linalg import gram, pull, push
 from capture.tracker.rotation import exp_rotation, log_rotation
@@ -41,14 +42,14 @@ class State:
 
     rotation: np.ndarray  # [3,3]
     translation: np.ndarray  # [3] metres
-    expression: np.ndarray  # [E] 0..1
+    expression: np.ndarray  # [E] within the model's limits
 
-    def moved(self, step: np.ndarray) -> State:
-        """The state after a step [6+E]; expressions stay in their box."""
+    def moved(self, step: np.ndarray, limits: np.ndarray) -> State:
+        """The state after a step [6+E]; expressions stay within `limits` [2,E]."""
         return State(
             exp_rotation(step[:3]) @ self.rotation,
             self.translation + step[3:POSE],
-            np.clip(self.expression + step[POSE:], 0.0, 1.0),
+            np.clip(self.expression + step[POSE:], *limits),
         )
 
 
@@ -70,6 +71,7 @@ class FrameProblem:
 
     model: LandmarkModel
     neutral: np.ndarray  # [468,3] metres
+    hinge: np.ndarray  # [3] metres, of the jaw
     camera: Pinhole
     unit: float  # pixels that make one residual unit
     options: FitOptions
@@ -79,7 +81,8 @@ class FrameProblem:
         model: LandmarkModel, identity: np.ndarray, camera: Pinhole, inter_ocular: float, options: FitOptions
     ) -> FrameProblem:
         """The problem for the person `identity` [S] seen by `camera`; `inter_ocular` is typical, in pixels."""
-        return FrameProblem(model, model.neutral(identity), camera, inter_ocular / 100.0, options)
+        hinge = model.jaw.hinge(identity)
+        return FrameProblem(model, model.neutral(identity), hinge, camera, inter_ocular / 100.0, options)
 
     def weights(self, spread: np.ndarray | None) -> np.ndarray:
         """Weight [468] of each landmark given its `spread` [478 or 468] in pixels over jittered passes."""
@@ -89,10 +92,14 @@ class FrameProblem:
         relative = spread[:FACE_COUNT] / (self.unit * self.options.spread_floor)
         return base / (1 + relative * relative)
 
+    def skull(self, expression: np.ndarray) -> Posed:
+        """Landmarks in the skull's frame under expressions [E]."""
+        moved = push(self.model.expression_basis, expression).reshape(-1, 3)
+        return self.model.jaw.pose(self.neutral + moved, self.hinge, expression)
+
     def points(self, state: State) -> np.ndarray:
         """World positions [468,3] of the landmarks."""
-        moved = push(self.model.expression_basis, state.expression).reshape(-1, 3)
-        return (self.neutral + moved) @ state.rotation.T + state.translation
+        return self.skull(state.expression).points @ state.rotation.T + state.translation
 
     def reproject(self, state: State) -> np.ndarray:
         """Pixels [468,2] of the landmarks."""
@@ -106,7 +113,7 @@ class Linearised:
     residual: np.ndarray
     jacobian: np.ndarray
     row_weight: np.ndarray  # [936] already in the two above
-    rest_jacobian: np.ndarray  # [468,2,3] pixels per metre of a landmark in the skull frame
+    rest_jacobian: np.ndarray  # [468,2,3] pixels per metre of a landmark in the skull frame, the jaw at rest
     points: np.ndarray  # [468,3] world
 
     def normal(self) -> tuple[np.ndarray, np.ndarray]:
@@ -116,15 +123,16 @@ class Linearised:
 
 def linearise(problem: FrameProblem, state: State, target: np.ndarray, weights: np.ndarray) -> Linearised:
     """Linearise the reprojection of landmarks on `target` [468,2] pixels with `weights` [468], Huber by reweighting."""
-    moved = push(problem.model.expression_basis, state.expression).reshape(-1, 3)
-    turned = (problem.neutral + moved) @ state.rotation.T
+    skull = problem.skull(state.expression)
+    turned = skull.points @ state.rotation.T
     points = turned + state.translation
     raw = (problem.camera.project(points) - target) / problem.unit
     length = np.sqrt(np.einsum("lc,lc->l", raw, raw))
     robust = np.minimum(1.0, problem.options.huber / np.maximum(length, 1e-9))
     row_weight = np.repeat(np.sqrt(weights * robust), 2)
     per_world = projection_jacobian(problem.camera, points) / problem.unit
-    per_rest = per_world @ state.rotation
+    per_skull = per_world @ state.rotation
+    per_rest = per_skull @ skull.turn
     jacobian = np.empty((2 * FACE_COUNT, POSE + problem.model.expression_basis.shape[1]))
     rows = jacobian.reshape(FACE_COUNT, 2, -1)
     # d(exp(w) p)/dw = -[p]x; a row vector a times -[p]x is p x a.
@@ -133,6 +141,7 @@ def linearise(problem: FrameProblem, state: State, target: np.ndarray, weights: 
     rows[:, :, 3:POSE] = per_world
     basis = problem.model.expression_basis.reshape(FACE_COUNT, 3, -1)
     np.matmul(per_rest, basis, out=rows[:, :, POSE:])
+    rows[:, :, POSE + problem.model.jaw.movers] += per_skull @ skull.moves
     jacobian *= row_weight[:, None]
     return Linearised(raw.ravel() * row_weight, jacobian, row_weight, per_rest, points)
 
@@ -151,11 +160,14 @@ def projection_jacobian(camera: Pinhole, points: np.ndarray) -> np.ndarray:
 def add_expression_prior(
     problem: FrameProblem, expression: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
-    """Add ridge, L1 and exclusion on expressions [E] to `matrix` [6+E,6+E] and `gradient` [6+E] in place."""
+    """Add ridge, L1 and exclusion on expressions [E] to `matrix` [6+E,6+E] and `gradient` [6+E] in place.
+
+    L1 is for weights that cannot be negative; the coefficients of a principal-component basis have the ridge alone.
+    """
     options, pairs = problem.options, problem.model.exclusive
     diagonal = np.arange(POSE, len(gradient))
     matrix[diagonal, diagonal] += options.ridge
-    cost = np.full(len(expression), options.sparsity)
+    cost = np.where(problem.model.limits[0] < 0, 0.0, options.sparsity)
     np.add.at(cost, pairs[:, 0], options.exclusion * expression[pairs[:, 1]])
     np.add.at(cost, pairs[:, 1], options.exclusion * expression[pairs[:, 0]])
     gradient[POSE:] += options.ridge * expression + cost
@@ -174,13 +186,15 @@ def add_attitude_prior(
     gradient[:3] += precision * log_rotation(rotation @ attitude.T)
 
 
-def outward(expression: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Mask [E] of expressions that sit on a bound their `gradient` [E] pushes against."""
-    return ((expression <= 0) & (gradient > 0)) | ((expression >= 1) & (gradient < 0))
+def outward(expression: np.ndarray, gradient: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Mask [E] of expressions that sit on one of their `limits` [2,E] which their `gradient` [E] pushes against."""
+    return ((expression <= limits[0]) & (gradient > 0)) | ((expression >= limits[1]) & (gradient < 0))
 
 
-def box_step(matrix: np.ndarray, gradient: np.ndarray, expression: np.ndarray, passes: int = 4) -> np.ndarray:
-    """Gauss-Newton step [6+E] that keeps expressions within 0..1 by an active set of at most `passes` rounds."""
+def box_step(
+    matrix: np.ndarray, gradient: np.ndarray, expression: np.ndarray, limits: np.ndarray, passes: int = 4
+) -> np.ndarray:
+    """Gauss-Newton step [6+E] that keeps expressions within `limits` [2,E]: active set, at most `passes` rounds."""
     size = len(gradient)
     step = np.zeros(size)
     free = np.ones(size, dtype=bool)
@@ -189,9 +203,9 @@ def box_step(matrix: np.ndarray, gradient: np.ndarray, expression: np.ndarray, p
         right = gradient[rows] + matrix[np.ix_(rows, np.flatnonzero(~free))] @ step[~free]
         step[rows] = -np.linalg.solve(matrix[np.ix_(rows, rows)], right)
         target = expression + step[POSE:]
-        crossed = free[POSE:] & ((target < -1e-9) | (target > 1 + 1e-9))
+        crossed = free[POSE:] & ((target < limits[0] - 1e-9) | (target > limits[1] + 1e-9))
         if not crossed.any():
             break
-        step[POSE:][crossed] = np.clip(target[crossed], 0, 1) - expression[crossed]
+        step[POSE:][crossed] = np.clip(target, *limits)[crossed] - expression[crossed]
         free[POSE:][crossed] = False
     return step

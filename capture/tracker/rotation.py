@@ -36,6 +36,16 @@ def log_rotation(matrix: np.ndarray) -> np.ndarray:
     return sine_axis * np.where(sine < 1e-9, 1.0, angle / np.maximum(sine, 1e-12))
 
 
+def left_jacobian(rotvec: np.ndarray) -> np.ndarray:
+    """Matrix [3,3] J with exp(v + dv) = exp(J dv) exp(v) to first order (Barfoot, State Estimation for Robotics)."""
+    angle = np.linalg.norm(rotvec)
+    cross = cross_matrix(rotvec)
+    if angle < 1e-6:
+        return np.eye(3) + cross / 2
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return np.eye(3) + (1 - cosine) / angle**2 * cross + (angle - sine) / angle**3 * (cross @ cross)
+
+
 def cross_matrix(vectors: np.ndarray) -> np.ndarray:
     """Matrices [...,3,3] with cross_matrix(a) @ b = a x b for vectors a [...,3]."""
     x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]

@@ -26,7 +26,11 @@ from capture.tracker.rotation import log_rotation
 #: Time step the sigmas below refer to, seconds.
 REFERENCE_STEP = 1.0 / 30.0
 #: Expressions that really are as fast as they look.
-_FAST = {"eyeBlinkLeft": 0.25, "eyeBlinkRight": 0.25, "jawOpen": 0.10, "mouthClose": 0.10}
+_FAST = {
+    **dict.fromkeys(("eyeBlinkLeft", "eyeBlinkRight", "eyelidLeft", "eyelidRight"), 0.25),
+    "jawOpen": 0.10,
+    "mouthClose": 0.10,
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,10 @@ def smooth_clip(
     precision = _precision(problem, options)
     for _ in range(options.iterations):
         steps = _step(problem, states, targets, weights, np.asarray(time, dtype=np.float64), free, precision, attitudes)
-        states = [state.moved(step) if move else state for state, step, move in zip(states, steps, free, strict=True)]
+        limits = problem.model.limits
+        states = [
+            state.moved(step, limits) if move else state for state, step, move in zip(states, steps, free, strict=True)
+        ]
         if np.abs(steps[:, :3]).max() < 1e-5:
             break
     return states
@@ -102,7 +109,7 @@ def _step(
         add_expression_prior(problem, states[index].expression, matrix, slope)
         if attitudes is not None:
             add_attitude_prior(problem, states[index].rotation, attitudes[index], matrix, slope)
-        held = np.flatnonzero(outward(states[index].expression, slope[POSE:])) + POSE
+        held = np.flatnonzero(outward(states[index].expression, slope[POSE:], problem.model.limits)) + POSE
         matrix[held, held] += 1e9
         gradient[index] = slope
         chain.diagonal[index] = matrix

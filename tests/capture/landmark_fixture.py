@@ -6,6 +6,7 @@ import numpy as np
 
 from capture.tracker.clip import Observations
 from capture.tracker.indices import LEFT_CORNER, LEFT_IRIS, RIGHT_CORNER, RIGHT_IRIS
+from capture.tracker.jaw import Jaw
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
 from capture.tracker.rotation import exp_rotation
@@ -34,11 +35,26 @@ def make_model(seed: int = 0, identities: int = 12, expressions: int = 10) -> La
         expression_basis=bumps(expressions, 0.008, 0.03),
         names=names,
         columns=np.arange(expressions),
+        limits=np.repeat([[0.0], [1.0]], expressions, 1),
         exclusive=np.zeros((0, 2), dtype=np.int64),
         eye_centers=eyes,
         eye_basis=np.zeros((6, identities)),
         iris=eyes + np.array([0.0, 0.0, 0.0125]),
         iris_basis=np.zeros((6, identities)),
+        jaw=_jaw(base, identities, rng),
+    )
+
+
+def _jaw(base: np.ndarray, identities: int, rng: np.random.Generator) -> Jaw:
+    """Lower landmarks turn by 0.35 rad under jawOpen and 0.1 under shape0; the blinks bend on their way."""
+    return Jaw(
+        share=np.clip(-base[:, 1] / 0.05, 0, 1),
+        center=np.array([0.0, 0.0, -0.06]),
+        center_basis=rng.normal(size=(3, identities)) * 1e-3,
+        directions=np.array([[0.0, 0.0, 0.35, 0.0], [0.0, 0.0, 0.0, 0.05], [0.0, 0.0, 0.0, 0.0]]),
+        movers=np.arange(4),
+        correctives=rng.normal(size=(1404, 9)) * 5e-4,
+        curves=rng.normal(size=(1404, 4)) * np.array([5e-4, 5e-4, 0.0, 0.0]),
     )
 
 
@@ -70,8 +86,7 @@ def observe(
     turn = exp_rotation(np.array([0.0, gaze[0], 0.0])) @ exp_rotation(np.array([-gaze[1], 0.0, 0.0]))
     points = np.zeros((len(states), 478, 3))
     for k, state in enumerate(states):
-        rest = model.neutral(identity) + (model.expression_basis @ state.expression).reshape(-1, 3)
-        world = rest @ state.rotation.T + state.translation
+        world = model.skull(identity, state.expression) @ state.rotation.T + state.translation
         points[k, :468, :2] = CAMERA.project(world)
         points[k, :468, 2] = -(world[:, 2] - state.translation[2]) * CAMERA.focal / -state.translation[2]
         for eye, start in enumerate((LEFT_IRIS, RIGHT_IRIS)):

@@ -37,7 +37,7 @@ def test_pose_and_expression_of_a_known_person_are_recovered(clip):
     found = np.stack([state.translation for state in track.states])
     assert np.abs(found - np.stack([state.translation for state in truth])).max() < 0.02
     weights = np.stack([state.expression for state in track.states])
-    assert np.abs(weights - np.stack([state.expression for state in truth])).mean() < 0.05
+    assert np.abs(weights - np.stack([state.expression for state in truth])).mean() < 0.06
     assert track.reprojection.mean() < 0.01
 
 

@@ -21,11 +21,12 @@ def test_jacobian_matches_finite_differences():
     state = make_states(9)[8]
     target = observe(problem.model, identity, make_states(3), np.arange(3) / 30).targets[2]
     lin = linearise(problem, state, target, np.ones(468))
+    limits = problem.model.limits
     for column in range(POSE + len(problem.model.names)):
         step = np.zeros(POSE + len(problem.model.names))
         step[column] = 1e-6
-        inside = type(state)(state.rotation, state.translation, np.full_like(state.expression, 0.5))
-        ahead, behind = inside.moved(step), inside.moved(-step)
+        inside = type(state)(state.rotation, state.translation, np.full_like(state.expression, 0.4))
+        ahead, behind = inside.moved(step, limits), inside.moved(-step, limits)
         numeric = (problem.reproject(ahead) - problem.reproject(behind)).ravel() / 2e-6 / problem.unit
         exact = linearise(problem, inside, target, np.ones(468)).jacobian[:, column]
         np.testing.assert_allclose(exact, numeric, atol=1e-4 * np.abs(numeric).max() + 1e-6)
@@ -38,7 +39,7 @@ def test_box_step_stays_in_the_box_and_beats_the_clipped_step():
         root = rng.normal(size=(14, 14))
         matrix, gradient = root.T @ root + 0.1 * np.eye(14), rng.normal(size=14) * 3
         expression = rng.uniform(0, 1, 8)
-        step = box_step(matrix, gradient, expression, passes=8)
+        step = box_step(matrix, gradient, expression, np.repeat([[0.0], [1.0]], 8, 1), passes=8)
         target = expression + step[POSE:]
         assert target.min() >= -1e-9 and target.max() <= 1 + 1e-9
         clipped = -np.linalg.solve(matrix, gradient)

@@ -10,9 +10,9 @@ from scipy.sparse.linalg import splu
 
 from avatar.head.stored import UNITS_A_METRE, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
-from avatar.records import LEFT_EYE, RIGHT_EYE
+from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
 
-from . import atlas, ears, expressions, identity, jaw, parts, regions, skinning
+from . import atlas, colors, ears, expressions, eyes, identity, jaw, joints, parts, regions, skinning, teeth, tongue
 from .base import Base
 from .cage import Cage, build_cage
 from .indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
@@ -27,15 +27,15 @@ _EAR_ROOTS = ((234, 127), (454, 356))
 def make_parts(cage: Cage) -> list[parts.Part]:
     """Eyes, teeth, tongue and ears, each following its own landmarks when the person changes."""
     left_lids = cage.mirrored(LOOP)
-    right = parts.right_eye(cage, LOOP, RIGHT_EYE)
+    right = eyes.right_eye(cage, LOOP, RIGHT_EYE)
     lower = tuple((index, share / 2) for group in (_UPPER_LIP, _CHIN) for index, share in parts.mean_of(group))
-    left_ear = ears.left_ear(parts.mean_of(_EAR_ROOTS[1]), np.array(regions.SKIN))
+    left_ear = ears.left_ear(cage, parts.mean_of(_EAR_ROOTS[1]))
     return [
         right,
         right.mirrored("left_eyeball", parts.mean_of(left_lids), LEFT_EYE),
-        parts.teeth(cage, True, parts.mean_of(_UPPER_LIP)),
-        parts.teeth(cage, False, lower),
-        parts.tongue(cage, lower),
+        teeth.teeth(cage, True, parts.mean_of(_UPPER_LIP)),
+        teeth.teeth(cage, False, lower),
+        tongue.tongue(cage, lower),
         left_ear.mirrored("right_ear", parts.mean_of(_EAR_ROOTS[0])),
         left_ear,
     ]
@@ -60,8 +60,8 @@ def interpolating_control(cage: Cage) -> Callable[[Floats], Floats]:
 
 def _regressor(skin: Floats, pieces: Sequence[parts.Part], joints: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     starts = len(skin) + np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
-    eyes = [np.arange(starts[k], starts[k + 1]) for k in (1, 0)]
-    groups = skinning.regressor_groups(skin, eyes)
+    eyeballs = [np.arange(starts[k], starts[k + 1]) for k in (1, 0)]
+    groups = skinning.regressor_groups(skin, eyeballs)
     whole = np.vstack([skin, *(piece.vertices for piece in pieces)])
     rows = skinning.regressor_rows(whole, joints, groups)
     joint = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
@@ -73,15 +73,28 @@ def _part_motion(pieces: Sequence[parts.Part], modes: Floats) -> Floats:
     return np.stack([sum(modes[:, index] * share for index, share in piece.follows) for piece in pieces], 1)
 
 
+def _by_vertex(fields: Floats) -> np.ndarray:
+    """Fields [N,C,3] cm as stored units [C,3,N], the order that the head is used in."""
+    return np.ascontiguousarray(to_units(fields).transpose(1, 2, 0))
+
+
 def _skin_arrays(cage: Cage, shares: Floats, modes: Floats) -> dict[str, Any]:
     """The stored head's arrays of the cage's positions, displacements and weights."""
     control = interpolating_control(cage)
+    weights = to_fractions(skinning.weights(cage.vertices, shares))
+    smooth = loop_matrix(cage.faces, len(cage.vertices))[: len(cage.vertices)] @ weights.astype(float)
+    jaw_weights = smooth[:, JAW] / smooth.sum(1)
+    shapes = joints.behind_the_jaw(cage.vertices, jaw_weights, expressions.skin_shapes(cage, shares))
+    curves = expressions.skin_curves(cage)
     return {
         "cage_vertices": to_units(control(cage.vertices[None])[0]),
         "cage_faces": cage.faces.astype(np.uint16),
-        "cage_expressions": to_units(control(expressions.skin_shapes(cage, shares))),
-        "cage_identity": to_units(control(modes)),
-        "cage_weights": to_fractions(skinning.weights(cage.vertices, shares)),
+        "cage_expressions": _by_vertex(control(shapes)),
+        "cage_curves": _by_vertex(control(np.stack(list(curves.values())))),
+        "curve_columns": np.array([expressions.NAMES.index(name) for name in curves], np.uint8),
+        "joint_dirs": joints.directions().astype(np.float32),
+        "cage_identity": _by_vertex(control(modes)),
+        "cage_weights": weights,
     }
 
 
@@ -92,8 +105,8 @@ def _part_arrays(cage: Cage, pieces: Sequence[parts.Part], modes: Floats) -> dic
     return {
         "part_vertices": to_units(np.vstack([piece.vertices for piece in pieces])),
         "part_faces": np.vstack(faces).astype(np.uint16),
-        "part_expressions": to_units(expressions.part_shapes(cage, pieces)),
-        "part_identity": to_units(_part_motion(pieces, modes)),
+        "part_expressions": _by_vertex(joints.part_shapes(pieces, expressions.part_shapes(cage, pieces))),
+        "part_identity": _by_vertex(_part_motion(pieces, modes)),
         "part_of": np.repeat(np.arange(len(pieces)), np.diff(starts)).astype(np.uint8),
         "part_weights": to_fractions(skinning.part_weights(pieces)),
     }
@@ -116,16 +129,16 @@ def _surface_arrays(cage: Cage, pieces: Sequence[parts.Part], cage_vertices: np.
     skin = subdivide @ (cage_vertices * (100 / UNITS_A_METRE))
     joint, vertex, weight = _regressor(skin, pieces, skinning.joint_positions(cage.eye_centre))
     masks = regions.all_masks(regions.skin_masks(cage, subdivide), pieces)
-    colors = np.vstack([regions.skin_colors(cage, subdivide), *(piece.colors for piece in pieces)])
-    eyes = len(skin), len(skin) + len(pieces[0].vertices)
-    irises = [eyes[side] + place for side in (0, 1) for place in parts.iris_vertices(left=side == 1)]
+    painted = np.vstack([colors.skin_colors(cage, subdivide), *(piece.colors for piece in pieces)])
+    eye_starts = len(skin), len(skin) + len(pieces[0].vertices)
+    irises = [eye_starts[side] + place for side in (0, 1) for place in eyes.iris_vertices(left=side == 1)]
     return {
         "regressor_joint": joint,
         "regressor_vertex": vertex,
         "regressor_weight": weight,
         "landmark_vertex": np.array([*range(FACE_POINTS), *irises]).astype(np.uint16),
         "regions": np.packbits(np.stack(list(masks.values())), axis=1),
-        "colors": np.rint(np.clip(colors, 0, 1) * 255).astype(np.uint8),
+        "colors": np.rint(np.clip(painted, 0, 1) * 255).astype(np.uint8),
         "region_names": tuple(masks),
     }
 

@@ -8,21 +8,27 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import spsolve
 
-from .cage import Cage
-from .indices import FACE_POINTS, OVAL
+from .cage import Cage, face_vertices
+from .cranium import SKULL_RINGS
+from .indices import OVAL
 from .lids import LOOP
 from .lips import contact_loop
-from .mesh import Floats, Ints, clipped_cotangents
+from .mesh import MIRROR, Floats, Ints, clipped_cotangents
 
-_FACE_RADIUS = 0.62  # of the disc
-_FACE_WIDTH = 0.88  # of its height
-_ISLAND_HEIGHT = 0.16  # strip at the bottom that the islands share
+_FACE_RADIUS = 0.81  # of the disc
+_SQUARENESS = 8  # power of the outlines' superellipses: 2 is a circle
+_SKULL_SHARE = 0.8  # of the band around the face; neck and shoulders share the rest
+_ISLAND_HEIGHT = 0.10  # strip at the bottom that the islands share
 _MARGIN = 0.004
+#: where the face gets more than its share: centre (mirrored), half-widths, cm
+_DETAILED = (((3.15, 0.2, 0), (2.3, 1.9, 3)), ((0, -4.0, 2.5), (1.9, 1.8, 4)), ((0, -7.3, 1.5), (3.0, 1.8, 3)))
+_EASE = 6.0  # how much weaker edges get there
+_HOLE_WEIGHT = 0.12
 
 
 def _square(direction: Floats) -> Floats:
     """Points [N,2] of the unit circle pushed out towards a rounded square."""
-    return direction / ((direction**4).sum(1, keepdims=True) ** 0.25)
+    return direction / ((direction**_SQUARENESS).sum(1, keepdims=True) ** (1 / _SQUARENESS))
 
 
 def _skin_disc(cage: Cage, skin_faces: Ints) -> Floats:
@@ -33,27 +39,39 @@ def _skin_disc(cage: Cage, skin_faces: Ints) -> Floats:
     """
     angle = np.pi / 2 - np.arange(len(OVAL)) * 2 * np.pi / len(OVAL)
     circle = np.stack([np.cos(angle), np.sin(angle)], -1)
-    outline, border = circle * _FACE_RADIUS * [_FACE_WIDTH, 1], _square(circle)
+    border = _square(circle)
+    outline = border * _FACE_RADIUS
     flat = np.full((len(cage.vertices), 2), np.nan)
     flat[list(OVAL)] = outline
-    for number, ring in enumerate(cage.rings, 1):
-        part = number / len(cage.rings)
+    places = np.interp(np.arange(1, len(cage.rings) + 1), (0, SKULL_RINGS, len(cage.rings)), (0, _SKULL_SHARE, 1))
+    for part, ring in zip(places, cage.rings, strict=True):
         flat[ring] = outline * (1 - part) + border * part
     holes = [list(LOOP), cage.mirrored(LOOP), contact_loop(cage.mirror)]
-    inner = [index for index in range(FACE_POINTS) if index not in OVAL]
+    inner = [index for index in face_vertices(cage) if index not in OVAL]
     solved = _harmonic(cage.vertices, skin_faces, holes, inner, flat)
     flat[inner] = solved
     return flat
 
 
+def _eased(weights: sparse.csr_matrix, vertices: Floats) -> sparse.csr_matrix:
+    """Edge weights [V,V] made weaker around eyes, nose and mouth: a harmonic map stretches where edges pull less."""
+    ease = np.ones(len(vertices))
+    for centre, widths in _DETAILED:
+        for side in (np.ones(3), MIRROR):
+            scaled = (vertices - np.array(centre) * side) / np.array(widths)
+            ease = np.maximum(ease, 1 + _EASE * np.exp(-((scaled**2).sum(1) ** 2)))
+    scale = sparse.diags(1 / np.sqrt(ease))
+    return (scale @ weights @ scale).tocsr()
+
+
 def _harmonic(vertices: Floats, faces: Ints, holes: Sequence[list[int]], inner: list[int], flat: Floats) -> Floats:
     """Coordinates [I,2] of `inner` vertices: each the weighted mean of its neighbours, holes closed."""
     count = len(vertices)
-    weights = clipped_cotangents(vertices, faces).tolil()
+    weights = _eased(clipped_cotangents(vertices, faces), vertices).tolil()
     weights.resize((count + len(holes), count + len(holes)))
     for number, hole in enumerate(holes):
         for index in hole:
-            weights[index, count + number] = weights[count + number, index] = 1.0
+            weights[index, count + number] = weights[count + number, index] = _HOLE_WEIGHT
     matrix = weights.tocsr()
     free = np.array([*inner, *range(count, count + len(holes))])
     fixed = np.array(OVAL)

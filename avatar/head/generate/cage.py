@@ -9,6 +9,7 @@ import numpy as np
 
 from .base import Base
 from .cranium import add_cranium, fair
+from .folds import Folds, add_rows, eased, lay_folds
 from .indices import FACE_POINTS, LID_LOWER, LID_UPPER
 from .lids import (
     EYE_RADIUS,
@@ -24,6 +25,8 @@ from .lids import (
 )
 from .lips import add_sock, close_lips
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, face_normals, mirror_map, orient, vertex_normals
+from .nostrils import add_nostrils, without_patches
+from .profile import corrected
 from .spread import Spreader
 from .topology import symmetric_triangles
 
@@ -37,14 +40,17 @@ class Cage:
     mirror: Ints  # [C]
     eye_centre: Floats  # [3] of the right eye
     bags: dict[int, list[int]]  # lid-edge vertex -> its three ring vertices behind the lid
+    folds: Folds  # vertices of the upper lids between landmarks
+    brows: Folds  # of the brows and above them
     sock: dict[int, list[int]]  # contact vertex -> its five ring vertices inside the mouth
     sock_cap: int
+    nostrils: list[list[int]]  # three rings and the ends of both pockets
     rings: list[list[int]]  # skull, neck, shoulders
 
     @cached_property
     def spreader(self) -> Spreader:
         """Displacement filling on this cage."""
-        return Spreader(self.vertices, self.faces)
+        return Spreader(self.vertices, self.faces, self.folds | self.brows)
 
     @cached_property
     def normals(self) -> Floats:
@@ -56,24 +62,31 @@ class Cage:
         return [int(self.mirror[index]) for index in ids]
 
 
+def face_vertices(cage: Cage) -> list[int]:
+    """Vertices within the face's outline that can be seen: landmarks, the rows between them, the nostrils."""
+    return [*range(FACE_POINTS), *cage.folds, *cage.brows, *(index for ring in cage.nostrils for index in ring)]
+
+
 def _assemble(base: Base) -> Cage:
     """The cage with the lids as wide open as the network drew them."""
     eye_centre = fit_eye(base.points)
     points = close_lips(base.points, base.mirror)
     for centre, loop in ((eye_centre, list(LOOP)), (eye_centre * MIRROR, [int(base.mirror[i]) for i in LOOP])):
         points[loop] = push_out(points[loop], centre, EYE_RADIUS + LID_CLEARANCE)
-    triangles = symmetric_triangles(base)
-    builder = MeshBuilder(points[:FACE_POINTS], triangles)
+    triangles = without_patches(symmetric_triangles(base), base.mirror)
+    face, triangles, folds, brows = add_rows(points[:FACE_POINTS], triangles, base.mirror, eye_centre)
+    builder = MeshBuilder(face, triangles)
     bags = add_bags(builder, base.mirror, eye_centre)
     sock, sock_cap = add_sock(builder, base.mirror)
+    nostrils = add_nostrils(builder, base.mirror)
     rings = add_cranium(builder)
     vertices, faces = builder.arrays()
     faces = orient(faces)
     vertices = fair(vertices, faces, rings)
     mirror = mirror_map(vertices)
     vertices = (vertices + (vertices * MIRROR)[mirror]) / 2
-    assert face_normals(vertices, faces)[0] @ face_normals(points, triangles[:1])[0] > 0
-    return Cage(vertices, faces, mirror, eye_centre, bags, sock, sock_cap, rings)
+    assert face_normals(vertices, faces)[0] @ face_normals(face, triangles[:1])[0] > 0
+    return Cage(vertices, faces, mirror, eye_centre, bags, folds, brows, sock, sock_cap, nostrils, rings)
 
 
 def _relax_lids(cage: Cage) -> Cage:
@@ -82,13 +95,15 @@ def _relax_lids(cage: Cage) -> Cage:
     low, high = 0.0, 0.6
     for _ in range(30):
         part = (low + high) / 2
-        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, LidTravel(part, part))
+        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, LidTravel(part, part), cage.folds)
         opening = cage.vertices[upper] + handles[upper] - cage.vertices[lower] - handles[lower]
         low, high = (part, high) if np.linalg.norm(opening) > FISSURE else (low, part)
     moved = cage.spreader.fill(handles, LID_REACH)
-    return replace(cage, vertices=cage.vertices + moved + (moved * MIRROR)[cage.mirror])
+    vertices = cage.vertices + moved + (moved * MIRROR)[cage.mirror]
+    laid = lay_folds(vertices, cage.folds, cage.eye_centre)
+    return replace(cage, vertices=eased(laid, cage.faces, cage.folds))
 
 
 def build_cage(base: Base) -> Cage:
     """The whole cage from the mean face."""
-    return _relax_lids(_assemble(base))
+    return _relax_lids(_assemble(replace(base, points=corrected(base.points))))

@@ -2,74 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import spsolve
 
+from .implicit import both_sides, capsule, cast, ellipsoid, even, onto, resampled, smooth_max, smooth_min
 from .indices import OVAL
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, bilaplacian, smoothstep
 
-_RINGS = 15
+SKULL_RINGS = 15
 _PIVOT = np.array([0, -13.3, -1.6])  # the half-planes turn about the x axis through it, below the chin
 _RAY_START = (11.5, 9.0)  # cm from the pivot to where rays start, first and last half-plane
 _LAYOUT_FADE, _DEPTH_FADE = 0.5, 0.2  # parts of the sweep where the outline's offset from the skull has faded
 _COUNT = len(OVAL)
-#: collar and shoulders: y, half-width, half-depth, centre z, how much of it is already in the ring
-_COLLAR = (
-    (-15.0, 5.7, 5.7, -9.8, 0.6),
-    (-16.8, 6.5, 5.9, -10.2, 0.85),
-    (-18.3, 9.5, 6.6, -10.4, 1.0),
-    (-19.6, 14.0, 7.4, -10.5, 1.0),
-    (-21.4, 17.5, 8.2, -10.5, 1.0),
-    (-24.5, 18.6, 9.0, -10.4, 1.0),
-)
+_BUST_RINGS = 8
+_BUST_MIDDLE = np.array([0, -24.5, -10.6])  # rays to neck and shoulders start here, in the plane of the border
+_BUST_ASPECT = (1.55, 1.0)  # the border's columns crowd at the shoulders' ends as on an ellipse of this shape
 
 
-def _smooth_min(a: Floats, b: Floats, width: float) -> Floats:
-    part = np.clip(0.5 + 0.5 * (b - a) / width, 0, 1)
-    return b * (1 - part) + a * part - width * part * (1 - part)
+def _jaw(points: Floats) -> Floats:
+    """The lower jaw: rounded, cut off below along the line from chin to jaw corner."""
+    body = ellipsoid(points, (0, -5.4, -4.6), (6.0, 6.2, 5.6))
+    below = -0.90 * (points[..., 1] + 11.6) - 0.435 * points[..., 2]
+    return smooth_max(body, below, 1.2)
 
 
-def _ellipsoid(points: Floats, centre: Sequence[float], radii: Sequence[float], power: float = 2.0) -> Floats:
-    """Level set of an ellipsoid, or of a boxier one with a power over 2, divided by its gradient's size."""
-    scaled = np.abs(points - np.array(centre)) / np.array(radii)
-    size = np.maximum((scaled**power).sum(-1), 1e-12) ** (1 / power)
-    gradient = (scaled / size[..., None]) ** (power - 1) / np.array(radii)
-    return (size - 1) / np.maximum(np.linalg.norm(gradient, axis=-1), 1e-9)
+def _neck(points: Floats) -> Floats:
+    """The neck leaning forward, its two long muscles from behind the ears to the breastbone, the larynx."""
+    sided = both_sides(points)
+    distance = capsule(points, (0, -3, -9.0), (0, -25, -11.4), (4.7, 5.0), (0.90, 1, 1.14))
+    muscle = capsule(sided, (4.9, -5.0, -10.0), (1.2, -20.0, -5.9), (1.0, 0.65))
+    distance = smooth_min(distance, muscle, 1.6)
+    larynx = capsule(points, (0, -14.2, -4.9), (0, -17.0, -5.9), (0.75, 0.6))
+    return smooth_min(distance, larynx, 1.4)
 
 
-def _capsule(points: Floats, start: Sequence[float], end: Sequence[float], radius: float) -> Floats:
-    along = np.array(end, float) - np.array(start)
-    offset = points - np.array(start)
-    part = np.clip(offset @ along / (along @ along), 0, 1)
-    return np.linalg.norm((offset - part[..., None] * along) * [1.0, 1, 0.95], axis=-1) - radius
+def _shoulders(points: Floats) -> Floats:
+    """Chest, shoulder muscles, the slope from the neck down to them, collar bones."""
+    sided = both_sides(points)
+    distance = ellipsoid(points, (0, -31.2, -10.4), (17.5, 12.3, 9.6), power=2.2)
+    distance = smooth_min(distance, ellipsoid(sided, (14.6, -25.0, -11.0), (5.0, 4.9, 5.6)), 3.5)
+    slope = capsule(sided, (1.6, -15.4, -12.6), (15.4, -21.6, -11.2), (1.9, 1.9))
+    distance = smooth_min(distance, slope, 3.2)
+    bone = capsule(sided, (1.7, -20.1, -5.2), (14.5, -20.4, -8.6), (0.55, 0.6))
+    return smooth_min(distance, bone, 1.6)
 
 
-def skull_distance(points: Floats) -> Floats:
+def head_distance(points: Floats) -> Floats:
     """Roughly the signed distance [...] of points [...,3] to the head's outside, cm, negative inside."""
-    distance = _smooth_min(
-        _ellipsoid(points, (0, 3.35, -7.6), (7.55, 9.1, 9.8), power=2.3),
-        _ellipsoid(points, (0, 0.5, -11.0), (6.7, 7.5, 6.7)),
+    distance = smooth_min(
+        ellipsoid(points, (0, 3.35, -7.6), (7.55, 9.1, 9.8), power=2.3),
+        ellipsoid(points, (0, 0.5, -11.0), (6.7, 7.5, 6.7)),
         2.0,
     )
-    distance = _smooth_min(distance, _ellipsoid(points, (0, -5.4, -4.6), (6.0, 6.0, 5.6)), 2.0)
-    return _smooth_min(distance, _capsule(points, (0, -4, -9.2), (0, -22, -10.6), 5.5), 2.2)
+    distance = smooth_min(distance, _jaw(points), 2.0)
+    floor = capsule(points, (0, -9.4, -2.4), (0, -11.6, -6.5), (2.2, 2.4))
+    distance = smooth_min(distance, floor, 1.8)
+    distance = smooth_min(distance, _neck(points), 1.5)
+    return smooth_min(distance, _shoulders(points), 2.2)
 
 
 def _surface(pitch: Floats, angle: Floats, start: float) -> Floats:
     """Where rays [N] leave the head: in the half-plane at `pitch`, from `start` off the pivot, at `angle` to x."""
     radial = np.stack([np.zeros_like(pitch), np.cos(pitch), -np.sin(pitch)], -1)
-    origin = _PIVOT + start * radial
-    direction = np.cos(angle)[:, None] * [1, 0, 0] + np.sin(angle)[:, None] * radial
-    steps = np.linspace(0.3, 22, 400)
-    value = skull_distance(origin[:, None] + steps[None, :, None] * direction[:, None])
-    first = np.argmax((value[:, :-1] < 0) & (value[:, 1:] >= 0), 1)
-    rows = np.arange(len(first))
-    inside, outside = value[rows, first], value[rows, first + 1]
-    distance = steps[first] - (steps[1] - steps[0]) * inside / (outside - inside)
-    return origin + distance[:, None] * direction
+    return cast(
+        head_distance, _PIVOT + start * radial, np.cos(angle)[:, None] * [1, 0, 0] + np.sin(angle)[:, None] * radial
+    )
 
 
 def _swept_rings(oval: Floats) -> Floats:
@@ -80,7 +78,7 @@ def _swept_rings(oval: Floats) -> Floats:
     end_angle = np.unwrap(np.pi / 2 - np.arange(_COUNT) * 2 * np.pi / _COUNT)
     residual = oval - _surface(pitch, angle, _RAY_START[0])
     rings = []
-    for step in np.arange(1, _RINGS + 1) / _RINGS:
+    for step in np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS:
         turn = float(smoothstep(0, 1, step))
         start = _RAY_START[0] * (1 - step) + _RAY_START[1] * step
         points = _surface(pitch * (1 - step) + np.pi / 2 * step, angle * (1 - turn) + end_angle * turn, start)
@@ -88,71 +86,61 @@ def _swept_rings(oval: Floats) -> Floats:
     return np.array(rings)
 
 
-def _onto_skull(points: Floats, distance: Floats) -> Floats:
-    """Points [...,3] moved along the surface's normal to the given signed `distance` [...] from the head."""
-    for _ in range(4):
-        steps = 1e-4 * np.eye(3)
-        gradient = np.stack([skull_distance(points + step) - skull_distance(points - step) for step in steps], -1)
-        gradient /= np.linalg.norm(gradient, axis=-1, keepdims=True)
-        points = points + gradient * (distance - skull_distance(points))[..., None]
-    return points
-
-
 def _skull_rings(oval: Floats) -> Floats:
     """Points [rings,36,3], evenly spaced; the outline's depth under the skull's surface fades out over them."""
-    rings = _even(oval, _swept_rings(oval))
-    part = np.arange(1, _RINGS + 1) / _RINGS
-    depth = skull_distance(oval) * (1 - smoothstep(0, _DEPTH_FADE, part))[:, None]
-    return _even(oval, _onto_skull(rings, depth))
+    rings = even(oval, _swept_rings(oval))
+    part = np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS
+    depth = head_distance(oval) * (1 - smoothstep(0, _DEPTH_FADE, part))[:, None]
+    return even(oval, onto(head_distance, rings, depth))
 
 
-def _even(oval: Floats, rings: Floats) -> Floats:
-    """Rings [R,36,3] moved along their meridians to equal arc lengths."""
-    meridians = np.concatenate([oval[None], rings])
-    steps = np.linalg.norm(np.diff(meridians, axis=0), axis=-1)
-    arc = np.concatenate([np.zeros((1, _COUNT)), np.cumsum(steps, 0)])
-    part = np.arange(1, _RINGS + 1) / _RINGS
-    moved = [
-        [np.interp(part * arc[-1, k], arc[:, k], meridians[:, k, axis]) for axis in range(3)] for k in range(_COUNT)
-    ]
-    return np.array(moved).transpose(2, 0, 1)
+def _bust_rings(nape: Floats) -> Floats:
+    """Points [rings,36,3] from the nape's ring over neck and shoulders down to a level border.
 
-
-def _collar_ring(last: Floats, index: int) -> Floats:
-    """Ring [36,3] number `index` of neck and shoulders, blended from the nape's ring."""
-    height, wide, deep, back, share = _COLLAR[index]
-    angle = np.pi / 2 - np.arange(_COUNT) * 2 * np.pi / _COUNT
-    cosine, sine = np.cos(angle), np.sin(angle)
-    square = 0.8 if index >= 2 else 1.0
-    lift = 0.9 * np.abs(sine) if 2 <= index < 5 else np.zeros(_COUNT)
-    ellipse = np.stack([wide * np.sign(cosine) * np.abs(cosine) ** square, height + lift, back - deep * sine], -1)
-    return (last * [1, 0, 1] + [0, height, 0]) * (1 - share) + ellipse * share
+    Rays from the middle of the border's plane sink from the nape's ring to that plane.
+    """
+    offset = nape - _BUST_MIDDLE
+    climb = np.arctan2(offset[:, 1], np.hypot(offset[:, 0], offset[:, 2]))
+    heading = np.unwrap(np.arctan2(-offset[:, 2], offset[:, 0]))
+    even_angle = np.pi / 2 - np.arange(_COUNT) * 2 * np.pi / _COUNT
+    spread = np.arctan2(np.sin(even_angle) * _BUST_ASPECT[1], np.cos(even_angle) * _BUST_ASPECT[0])
+    goal = heading + (np.unwrap(spread) - heading + np.pi) % (2 * np.pi) - np.pi
+    meridians = [nape]
+    for step in np.arange(1, 49) / 48:
+        up, along = climb * (1 - step), heading + (goal - heading) * smoothstep(0, 1, step)
+        direction = np.stack([np.cos(up) * np.cos(along), np.sin(up), -np.cos(up) * np.sin(along)], -1)
+        meridians.append(cast(head_distance, np.tile(_BUST_MIDDLE, (_COUNT, 1)), direction))
+    return resampled(np.array(meridians), _BUST_RINGS)
 
 
 def add_cranium(builder: MeshBuilder) -> list[list[int]]:
-    """Sew 15 rings of skull and six of neck and shoulders to the face's outline; returns the rings."""
+    """Sew 15 rings of skull and eight of neck and shoulders to the face's outline; returns the rings."""
     reverse = np.r_[0, np.arange(_COUNT - 1, 0, -1)]
     oval = builder.points(OVAL)
     rings: list[list[int]] = []
     for points in _skull_rings(oval):
         symmetric = (points + (points * MIRROR)[reverse]) / 2
         rings.append(builder.ring(rings[-1] if rings else OVAL, symmetric))
-    nape = builder.points(rings[-1])
-    for index in range(len(_COLLAR)):
-        rings.append(builder.ring(rings[-1], _collar_ring(nape, index)))
+    for points in _bust_rings(builder.points(rings[-1])):
+        symmetric = (points + (points * MIRROR)[reverse]) / 2
+        rings.append(builder.ring(rings[-1], symmetric))
     return rings
 
 
 def fair(vertices: Floats, faces: Ints, rings: list[list[int]]) -> Floats:
     """Vertices [V,3] with skull and neck smoothed against the fixed face and collar, held near their surface.
 
-    The pull grows from the face's outline on; under the chin it stays weak, so that the jaw turns over softly.
+    The pull grows from the face's outline on; under the chin it stays weaker, so that the jaw turns over softly.
     """
     pull = np.zeros(len(vertices))
     for number, ring in enumerate(rings):
-        pull[ring] = 0.1 + 2.0 * smoothstep(0, 3, number)
-        under_chin = [index for index in ring if vertices[index, 2] > -7 and vertices[index, 1] < -8.5]
-        pull[under_chin] = 0.015
+        pull[ring] = 0.1 + 2.0 * smoothstep(0, 3, number) if number < SKULL_RINGS else 0.4
+        under_chin = [
+            index
+            for index in ring
+            if vertices[index, 2] > -7 and vertices[index, 1] < -8.5 and vertices[index, 1] > -14
+        ]
+        pull[under_chin] = 0.1
     free = np.zeros(len(vertices), bool)
     free[[index for ring in rings[:-1] for index in ring]] = True
     matrix = (bilaplacian(faces, len(vertices)) + sparse.diags(pull)).tocsr()

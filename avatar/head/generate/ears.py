@@ -1,60 +1,158 @@
-"""Ears: polar height fields with helix, antihelix, concha, tragus and lobe, stuck on the side of the skull (S7)."""
+"""Ears: a relief of helix, antihelix, concha, tragus and lobe over the ear's plane, sunk in in front (stage S7)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.interpolate import CubicSpline
 
-from .mesh import Floats, grid_faces, outward, rotation_x
-from .parts import Part, fan, polar
+from .cage import Cage
+from .implicit import smooth_max
+from .mesh import Floats, rotation_x, smoothstep
+from .parts import Grid, Part, polar, wound
 
-_CENTRE = np.array([7.0, -1.75, -8.0])
-_TILT_DEGREES = -13.0
+_CENTRE_Y, _CENTRE_Z = -1.55, -7.55  # cm, of the ear's own axes u (back), v (up)
+_TILT_DEGREES = -16.0
 _COLUMNS = 40
-_RADII = (0.02, 0.12, 0.22, 0.32, 0.42, 0.5, 0.58, 0.66, 0.74, 0.82, 0.9, 0.97)
-#: behind the rim: scale of the outline back and up, shift back, height (None: this far under the rim)
-_BACK = ((1.02, 1.015, 0.0, -0.15), (0.99, 0.99, 0.0, -0.33), (0.85, 0.9, 0.0, -0.55))
-_ROOT = ((0.55, 0.7, -0.3, -0.35), (0.5, 0.65, -0.4, -1.2))
+#: the outline u, v from the top backwards down to the lobe and up the front
+_OUTLINE = (
+    (0.10, 3.00), (0.85, 2.72), (1.45, 1.98), (1.72, 0.95), (1.64, -0.15), (1.28, -1.20), (0.80, -2.10),
+    (0.20, -2.85), (-0.50, -3.02), (-1.02, -2.55), (-1.22, -1.70), (-1.36, -0.80), (-1.42, 0.15), (-1.38, 1.10),
+    (-1.12, 2.00), (-0.62, 2.68),
+)  # fmt: skip
+_MIDDLE = (-0.15, -0.25)  # of the polar grid, in the concha
+_RADII = (0.08, 0.18, 0.28, 0.38, 0.47, 0.55, 0.63, 0.71, 0.79, 0.86, 0.92, 0.97, 1.0)
+_HALF_ROWS = (1, 3, 5, 7, 9, 11, 12, 13, 15, 17)
+#: rows behind the rim: scale of the outline about its front, part of the way from the front surface to the skull
+_BEHIND = ((1.01, 0.16), (0.97, 0.32), (0.84, 0.42), (0.62, 0.60), (0.52, 1.25))
+_THIN = 0.16  # cm, least thickness
+_SLOPE = 0.47  # the ear stands off the head by 25 degrees
+_FRONT = -0.04  # height of the plane at u = -1.4, under the skin
+_SUNK = 0.45  # how far the front edge lies under that, so that the ear grows out of the cheek
+_FLOOR = 0.20  # the concha's least height
+
+#: ridges: points u, v along them, height and half-width in cm, how they fade in and out along their length
+_RIDGES = (
+    (((-0.55, -0.20), (-0.95, 0.45), (-1.10, 1.15), (-0.92, 1.95), (-0.45, 2.50), (0.12, 2.76), (0.78, 2.50),
+      (1.28, 1.85), (1.50, 0.92), (1.43, -0.12), (1.10, -1.10), (0.72, -1.80)), 0.40, 0.21, (0.12, 0.15)),  # helix
+    (((0.12, -1.48), (0.62, -1.12), (0.86, -0.45), (0.86, 0.30), (0.62, 0.95), (0.30, 1.50), (0.18, 2.10)),
+     0.46, 0.22, (0.10, 0.25)),  # antihelix and its upper crus
+    (((0.62, 0.90), (0.15, 1.15), (-0.35, 1.22), (-0.75, 1.20)), 0.24, 0.20, (0.1, 0.5)),  # its lower crus
+    (((-0.20, -1.62), (0.12, -1.48), (0.40, -1.30)), 0.24, 0.20, (0.2, 0.2)),  # antitragus
+)  # fmt: skip
+#: bumps: centre u, v, half-widths, height
+_BUMPS = (
+    ((-1.02, -0.62), (0.40, 0.58), 0.40),  # tragus
+    ((-0.30, -2.35), (0.60, 0.50), 0.16),  # lobe
+    ((-0.92, -1.25), (0.35, 0.40), 0.14),  # notch below the tragus
+    ((1.18, 0.40), (0.16, 1.2), -0.22),  # groove between helix and antihelix
+    ((0.0, 1.75), (0.28, 0.35), -0.22),  # hollow between the crura
+)
+_CONCHA = ((-0.08, -0.32), (0.74, 1.16), -0.80)  # centre, half-widths, depth
+_SKIN, _RIM, _HOLLOW = (0.82, 0.65, 0.56), (0.83, 0.60, 0.52), (0.60, 0.41, 0.36)
 
 
-def _bump(value: Floats | float, middle: float, width: float, power: int = 2) -> Floats:
-    return np.exp(-(np.abs((np.asarray(value) - middle) / width) ** power))
+def _near_line(places: Floats, line: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
+    """Distance of places [N,2] to a smooth line through points, and where along it the nearest is, 0..1."""
+    knots = np.array(line)
+    fine = np.linspace(0, 1, 80)
+    curve = CubicSpline(np.linspace(0, 1, len(knots)), knots)(fine)
+    distance = np.linalg.norm(places[:, None] - curve, axis=-1)
+    nearest = distance.argmin(1)
+    return distance[np.arange(len(places)), nearest], fine[nearest]
 
 
-def _outline(angle: Floats) -> tuple[Floats, Floats]:
-    """How far the ear reaches back and up at each angle, cm."""
-    below = np.clip(-np.sin(angle), 0, 1)
-    back = 1.75 * np.cos(angle) * (1 - 0.18 * below) - 0.35 * below**2
-    return back, np.where(np.sin(angle) > 0, 2.9, 3.2) * np.sin(angle)
+def _height(places: Floats) -> Floats:
+    """Height [N] cm of the ear's outer surface over the skin at places [N,2]."""
+    u, v = places.T
+    height = _FRONT + _SLOPE * (u + 1.4) - 0.14 * smoothstep(-1.6, -2.8, v)
+    for line, size, width, (rise, fall) in _RIDGES:
+        distance, part = _near_line(places, line)
+        ends = smoothstep(0, rise, part) * smoothstep(1, 1 - fall, part)
+        height = height + size * ends * np.exp(-((distance / width) ** 2))
+    for centre, widths, size in _BUMPS:
+        height = height + size * np.exp(-(((places - np.array(centre)) / np.array(widths)) ** 2).sum(1))
+    centre, widths, depth = _CONCHA
+    inside = (((places - np.array(centre)) / np.array(widths)) ** 2).sum(1)
+    height = height + depth * np.exp(-(inside**2)) * smoothstep(-1.3, -0.6, u)
+    floor = _FLOOR - 0.5 * smoothstep(-2.2, -2.9, v)
+    return smooth_max(height, floor, 0.12) - _SUNK * smoothstep(-0.98, -1.42, u)
 
 
-def _height(radius: float, angle: Floats, back: Floats) -> Floats:
-    """Distance from the skull at a polar place, cm."""
-    lobe = np.clip(-np.sin(angle) - 0.45, 0, 1) * 1.6
-    not_lobe = 1 - np.clip(lobe, 0, 1)
-    rear = np.clip(0.5 + 0.8 * np.cos(angle) + 0.5 * np.sin(angle), 0, 1) * not_lobe
-    rim = np.clip(0.9 + 0.6 * np.cos(angle) + 0.6 * np.sin(angle), 0, 1) * not_lobe
-    height = 0.65 + 0.80 * (back * radius) / 1.75
-    height = height + 0.34 * _bump(radius, 0.93, 0.075) * rim + 0.26 * _bump(radius, 0.58, 0.12) * rear
-    height = height - 0.75 * _bump(radius, 0, 0.40, 4) - 0.10 * _bump(radius, 0.78, 0.08) * rear
-    height = height + 0.35 * _bump(radius, 0.5, 0.14) * _bump(angle, np.pi, 0.5)
-    return height + 0.12 * np.clip(lobe, 0, 1) * _bump(radius, 0.7, 0.3)
+def _outline() -> Floats:
+    """Points [40,2] around the ear, evenly spaced."""
+    knots = np.array([*_OUTLINE, _OUTLINE[0]])
+    curve = CubicSpline(np.linspace(0, 1, len(knots)), knots, bc_type="periodic")
+    fine = curve(np.linspace(0, 1, 721))
+    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
+    steps = np.arange(_COLUMNS) / _COLUMNS * arc[-1]
+    return np.stack([np.interp(steps, arc, fine[:, axis]) for axis in range(2)], -1)
 
 
-def left_ear(follows: tuple[tuple[int, float], ...], skin: Floats) -> Part:
+def _grid() -> Floats:
+    """Rows of u, v, height [rows,40,3] from the concha over the rim to behind the ear."""
+    outline, middle = _outline(), np.array(_MIDDLE)
+    rows = []
+    for radius in _RADII:
+        places = middle + radius * (outline - middle)
+        rows.append(np.column_stack([places, _height(places)]))
+    front = np.array([-1.2, -0.2])
+    rim = rows[-1][:, 2]
+    for scale, sink in _BEHIND:
+        places = front + scale * (outline - front)
+        behind = np.minimum(rim * (1 - sink) - 0.5 * sink, _height(places) - _THIN * min(1.0, 4 * sink))
+        rows.append(np.column_stack([places, behind]))
+    return np.array(rows)
+
+
+def _skin_beside(cage: Cage, y: Floats, z: Floats) -> Floats:
+    """Half the head's width [N] at heights y and depths z near the left ear: a parabola through the skin there."""
+    points = cage.vertices
+    offset = points[:, 1:] - [_CENTRE_Y, _CENTRE_Z]
+    near = points[(points[:, 0] > 4) & (np.linalg.norm(offset, axis=1) < 4.2)]
+
+    def terms(y: Floats, z: Floats) -> Floats:
+        return np.stack([np.ones_like(y), y, z, y * z, y * y, z * z], -1)
+
+    factors = np.linalg.lstsq(terms(near[:, 1], near[:, 2]), near[:, 0])[0]
+    return terms(y, z) @ factors
+
+
+def _colors(rows: Floats) -> Floats:
+    """Colours [P,3]: redder towards the rim, darker in the hollows; the pole last."""
+    places = rows.reshape(-1, 3)[:, :2]
+    colors = np.tile(_SKIN, (len(places), 1)).astype(float)
+    distance, _ = _near_line(places, _RIDGES[0][0])
+    rim = (0.6 * np.exp(-((distance / 0.5) ** 2)) * smoothstep(-1.2, -0.6, places[:, 0]))[:, None]
+    colors += rim * (np.array(_RIM) - colors)
+    centre, widths, _ = _CONCHA
+    hollow = np.exp(-((((places - np.array(centre)) / np.array(widths)) ** 2).sum(1) ** 2))
+    hollow[len(_RADII) * _COLUMNS :] = 0
+    colors += 0.5 * hollow[:, None] * (np.array(_HOLLOW) - colors)
+    return np.vstack([colors, _HOLLOW])
+
+
+def left_ear(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
     """The left ear, open where it enters the skull."""
+    rows = _grid()
+    pole = np.array([[*_MIDDLE, rows[0, :, 2].mean()]])
+    local = np.vstack([rows.reshape(-1, 3), pole])
+    turned = np.column_stack([np.zeros(len(local)), local[:, 1], -local[:, 0]]) @ rotation_x(_TILT_DEGREES).T
+    y, z = turned[:, 1] + _CENTRE_Y, turned[:, 2] + _CENTRE_Z
+    vertices = np.column_stack([_skin_beside(cage, y, z) + local[:, 2], y, z])
+    grid = Grid(len(rows), _COLUMNS, closed=True, pole_at=0)
     angle = np.linspace(0, 2 * np.pi, _COLUMNS, endpoint=False)
-    back, up = _outline(angle)
-    rows = [
-        np.stack([back * radius - 0.12 * (radius < 0.5), up * radius, _height(radius, angle, back)], -1)
-        for radius in _RADII
-    ]
-    for wide, high, shift, under in _BACK:
-        rim = _height(1.0, angle, back) - 0.02 if wide > 0.9 else 0.65 + 0.80 * back * wide / 1.75
-        rows.append(np.stack([back * wide + shift, up * high, rim + under], -1))
-    rows += [np.stack([back * w + shift, up * h, np.full(_COLUMNS, level)], -1) for w, h, shift, level in _ROOT]
-    grid = np.vstack([*rows, rows[0].mean(0, keepdims=True)])
-    placed = np.stack([grid[:, 2], grid[:, 1], -grid[:, 0]], -1) @ rotation_x(_TILT_DEGREES).T + _CENTRE
-    faces = np.vstack([grid_faces(len(rows), _COLUMNS, closed=True), fan(range(_COLUMNS), len(grid) - 1)])
-    flat = np.vstack([polar(np.arange(1, len(rows) + 1), angle), [[0, 0]]])
-    colors = np.tile(skin, (len(grid), 1))
-    return Part("left_ear", placed, outward(placed, faces), colors, flat, follows, np.zeros(len(grid)))
+    part = Part(
+        name="left_ear",
+        vertices=vertices,
+        faces=grid.faces(),
+        colors=_colors(rows),
+        flat=np.vstack([polar(np.arange(1, len(rows) + 1), angle), [[0, 0]]]),
+        half=grid.thinned(_HALF_ROWS, range(0, _COLUMNS, 2)),
+        follows=follows,
+        jaw_shares=np.zeros(len(vertices)),
+        regions={"skin": np.ones(len(vertices), bool)},
+    )
+    a, b, c = (vertices[part.faces[:_COLUMNS, corner]] for corner in range(3))
+    return part if np.cross(b - a, c - a)[:, 0].sum() > 0 else wound(part)

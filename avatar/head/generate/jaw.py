@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from .cage import Cage
 from .indices import LIP_LOWER, LIP_UPPER, OVAL
-from .mesh import Floats, rotation_x, rotation_y, smoothstep
+from .mesh import Floats, smoothstep
 
 HINGE = np.array([0, -1.3, -6.3])
-JAW_OPEN_DEGREES = 19.0
 
 _RIGID = (
     152, 148, 176, 149, 175, 199, 200, 18, 17, 16, 15, 14, 84, 83, 201, 208, 171, 140, 32, 194, 204, 85, 86, 87, 181,
@@ -23,19 +23,21 @@ _LOWER_LIP_SHARES = (0.38, 0.72, 0.92)  # from the corner
 _UPPER_LIP_SHARES = (0.14, 0.06, 0.03, 0.02, 0.02)  # from next to the corner
 _SOCK_CAP_SHARE = 0.3
 
-#: name, turn of the jaw, shift in cm
-_MOTIONS = (
-    ("jawOpen", rotation_x(JAW_OPEN_DEGREES), (0, -0.15, 0.35)),
-    ("jawForward", np.eye(3), (0, -0.05, 0.65)),
-    ("jawLeft", rotation_y(3.5), (0.45, -0.05, 0)),
-    ("jawRight", rotation_y(-3.5), (-0.45, -0.05, 0)),
-)
+#: axis-angle in degrees by which a weight of 1 turns the jaw
+TURNS: dict[str, tuple[float, float, float]] = {
+    "jawOpen": (20.9, 0, 0), "jawLeft": (0, 3.5, 0), "jawRight": (0, -3.5, 0), "jawForward": (0, 0, 0),
+}  # fmt: skip
+#: and how far it slides, cm
+_SHIFTS = {
+    "jawOpen": (0, -0.165, 0.385), "jawLeft": (0.45, -0.05, 0), "jawRight": (-0.45, -0.05, 0),
+    "jawForward": (0, -0.05, 0.65),
+}  # fmt: skip
 
 
 def _behind_the_chin(points: Floats) -> Floats:
     """Share [N] of skin points [N,3] outside the face: under the chin, fading to cheek, ear and throat."""
     y, z = points[:, 1], points[:, 2]
-    return smoothstep(-7.6, -2.6, z) * smoothstep(-1.5, -7.5, y) * smoothstep(-14.6, -12.0, y)
+    return smoothstep(-7.6, -2.6, z) * smoothstep(-1.5, -7.5, y) * smoothstep(-16.8, -11.8, y)
 
 
 def skin_shares(cage: Cage) -> Floats:
@@ -56,11 +58,22 @@ def skin_shares(cage: Cage) -> Floats:
     return (smooth + smooth[cage.mirror]) / 2
 
 
-def move(points: Floats, shares: Floats, turn: Floats, shift: Floats) -> Floats:
-    """Displacements [N,3] of points that follow the jaw by `shares` [N]."""
-    return shares[:, None] * ((points - HINGE) @ turn.T + HINGE + shift - points)
+def turn_of(name: str) -> Floats:
+    """Rotation [3,3] of the jaw at weight 1 of `name`."""
+    return Rotation.from_rotvec(TURNS[name], degrees=True).as_matrix()
 
 
 def shapes(points: Floats, shares: Floats) -> dict[str, Floats]:
-    """Displacements [N,3] of jawOpen, jawForward, jawLeft, jawRight for skin, teeth or tongue."""
-    return {name: move(points, shares, turn, np.array(shift)) for name, turn, shift in _MOTIONS}
+    """Displacements [N,3] of jawOpen, jawForward, jawLeft, jawRight for points that follow by `shares` [N]."""
+    arm = points - HINGE
+    return {name: shares[:, None] * (arm @ turn_of(name).T + np.array(shift) - arm) for name, shift in _SHIFTS.items()}
+
+
+def before_the_turn(points: Floats, shares: Floats, seen: Floats, name: str) -> Floats:
+    """Displacements [N,3] that, the jaw joint then turned by `name`, end where the displacements `seen` [N,3] end.
+
+    Linear blend skinning moves a point by M = 1 + share (R - 1) about the hinge; this is its inverse.
+    """
+    blend = np.eye(3) + shares[:, None, None] * (turn_of(name) - np.eye(3))
+    ends = np.linalg.solve(blend, (points + seen - HINGE)[..., None])[..., 0]
+    return ends + HINGE - points

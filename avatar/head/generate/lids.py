@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .indices import (
     MIDDLE_LIDS,
 )
 from .mesh import MIRROR, Floats, Ints, MeshBuilder
-from .spread import Handles
+from .spread import Handles, Row
 
 EYE_RADIUS = 1.20  # cm
 LID_CLEARANCE = 0.16  # of the lid edge over the eyeball
@@ -26,7 +27,7 @@ CLOSED_CLEARANCE = 0.15  # of the closure line
 BAG_CLEARANCE = 0.12
 BAG_SPREAD = (0.0, 0.28, 0.62)  # radians that the bag's rings go back behind the lid edge
 LID_REACH = 1.6  # cm, how far around the lids skin follows them
-FISSURE = 1.0  # cm, height of the neutral opening
+FISSURE = 1.03  # cm, height of the neutral opening
 
 #: the right lid edge as a loop: upper from the outer to the inner corner, back along the lower
 LOOP = LID_UPPER + LID_LOWER[1:-1][::-1]
@@ -108,7 +109,21 @@ def follow_bags(
             handles[ring] = push_out(moved, centre, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
 
 
-def lid_motion(vertices: Floats, bags: Mapping[int, list[int]], centre: Floats, travel: LidTravel) -> Handles:
+def follow_folds(handles: Handles, vertices: Floats, folds: Mapping[int, Row], centre: Floats) -> None:
+    """Let the upper lid's rows follow the edge below and the landmarks above them, kept off the cornea."""
+    for row, (edge, above, share) in folds.items():
+        if edge in handles and above in handles:
+            moved = vertices[row] + (1 - share) * handles[edge] + share * handles[above]
+            handles[row] = push_out(moved, centre, EYE_RADIUS + LID_CLEARANCE) - vertices[row]
+
+
+def lid_motion(
+    vertices: Floats,
+    bags: Mapping[int, list[int]],
+    centre: Floats,
+    travel: LidTravel,
+    folds: Mapping[int, Row] = MappingProxyType({}),
+) -> Handles:
     """Handles that close the right eye's lids by `travel` on arcs about the eyeball's centre.
 
     The lids meet on a line a fifth of the way up from the lower one, more towards the outer corner.
@@ -127,4 +142,5 @@ def lid_motion(vertices: Floats, bags: Mapping[int, list[int]], centre: Floats, 
         handles[CREASE_LOWER[place]] = down * travel.lower_rows[0]
         handles[CREASE_LOWER_FAR[place]] = down * travel.lower_rows[1]
     follow_bags(handles, vertices, bags, centre, LOOP)
+    follow_folds(handles, vertices, folds, centre)
     return handles

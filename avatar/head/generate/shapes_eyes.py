@@ -26,7 +26,7 @@ _LID_SHAPES = (
 
 
 def _lids(cage: Cage, travel: LidTravel) -> Handles:
-    return lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel)
+    return lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel, cage.folds)
 
 
 def _look_aside(cage: Cage, inward: float) -> Floats:

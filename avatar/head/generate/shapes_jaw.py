@@ -61,4 +61,4 @@ def _level(cage: Cage, carried: Floats) -> Floats:
 def soft_tissue(cage: Cage, carried: dict[str, Floats]) -> dict[str, Floats]:
     """Displacements [C,3] to add to those of the shapes `carried` by the jaw alone."""
     level = ("jawForward", "jawLeft", "jawRight")
-    return {"jawOpen": _opened(cage), **{name: _level(cage, carried[name]) for name in level}}
+    return {"jawOpen": 1.1 * _opened(cage), **{name: _level(cage, carried[name]) for name in level}}

@@ -11,15 +11,20 @@ from scipy.sparse.linalg import spsolve
 
 from .mesh import Floats, Ints, bilaplacian, unique_edges_lengths
 
+Row = tuple[int, int, float]  # a vertex is this share of the way from the first to the second landmark
 Handles = dict[int, Floats]  # cage vertex -> displacement [3], cm
 _SOFT = 0.02  # pull to rest at the reach's end, relative to the bilaplacian
 
 
 class Spreader:
-    """Fills displacement fields by bilaplacian fairing between handles, within a reach along the cage's edges."""
+    """Fills displacement fields by bilaplacian fairing between handles, within a reach along the cage's edges.
 
-    def __init__(self, vertices: Floats, faces: Ints) -> None:
+    Vertices of inserted rows go along with the two landmarks they lie between: uniform fairing would lag there.
+    """
+
+    def __init__(self, vertices: Floats, faces: Ints, rows: Mapping[int, Row]) -> None:
         self._count = len(vertices)
+        self._rows = rows
         self._stiffness = bilaplacian(faces, self._count)
         edges, lengths = unique_edges_lengths(vertices, faces)
         self._graph = sparse.coo_matrix((lengths, (edges[:, 0], edges[:, 1])), (self._count, self._count)).tocsr()
@@ -36,6 +41,7 @@ class Spreader:
         if free.any():
             soft = _SOFT * np.where(free, distance / reach, 0) ** 2
             field[free] = self._solve(field, free, soft)
+        self._follow(field, handles)
         return field
 
     def interpolate(self, values: Mapping[int, float]) -> Floats:
@@ -46,7 +52,13 @@ class Spreader:
         free = np.ones(self._count, bool)
         free[ids] = False
         field[free] = self._solve(field, free, np.zeros(self._count)).reshape(-1, 1)
+        self._follow(field, values)
         return field[:, 0]
+
+    def _follow(self, field: Floats, handles: Mapping[int, object]) -> None:
+        for row, (first, second, share) in self._rows.items():
+            if row not in handles:
+                field[row] = (1 - share) * field[first] + share * field[second]
 
     def _solve(self, field: Floats, free: np.ndarray, soft: Floats) -> Floats:
         matrix = (self._stiffness + sparse.diags(soft)).tocsr()[free]

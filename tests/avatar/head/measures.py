@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from avatar.head import HeadModel
-from avatar.head.sheets import posed
+from avatar.head import HeadModel, sheets
 
 Floats = NDArray[np.float64]
 MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -20,14 +19,14 @@ def template(head: HeadModel) -> Floats:
     return head.v_template.double().numpy() * 100
 
 
+def posed(head: HeadModel, weights: Mapping[str, float]) -> Floats:
+    """Vertices [V,3] cm of the mean person with named expression weights."""
+    return sheets.posed(head, weights).double().numpy() * 100
+
+
 def expression(head: HeadModel, name: str) -> Floats:
-    """Displacements [V,3] cm of an expression at weight 1."""
-    return head.exprdirs[:, :, head.expression_index(name)].double().numpy() * 100
-
-
-def seen(head: HeadModel, weights: Mapping[str, float]) -> Floats:
-    """Vertices [V,3] cm with named expression weights, joints turned and bends included."""
-    return posed(head, weights).double().numpy() * 100
+    """Displacements [V,3] cm that are seen when an expression alone has weight 1."""
+    return posed(head, {name: 1.0}) - template(head)
 
 
 def region(head: HeadModel, name: str) -> NDArray[np.bool_]:

@@ -55,7 +55,7 @@ def test_the_file_is_small_and_writes_the_same_bytes_twice(kept: stored.StoredHe
 
 def test_a_foreign_file_is_refused_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", anything=np.zeros(3))
-    with pytest.raises(HeadsplatError, match=r"other\.npz: expected headsplat-head version 1"):
+    with pytest.raises(HeadsplatError, match=r"other\.npz: expected headsplat-head version 2"):
         stored.read(tmp_path / "other.npz")
     with pytest.raises(HeadsplatError, match="missing"):
         stored.read(tmp_path / "absent.npz")

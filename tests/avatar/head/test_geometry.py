@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from avatar.head import HeadModel, load_head
-from avatar.head.generate import base
+from avatar.head.generate import base, profile
 from avatar.head.generate.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
+from avatar.head.generate.nostrils import RIM
 from avatar.head.sheets import View
 from avatar.ops import mesh as rasterise
 
@@ -75,11 +76,45 @@ def test_no_triangle_is_degenerate(head: HeadModel) -> None:
     assert area.min() > 1e-5  # cm^2
 
 
-def test_texture_areas_are_positive(head: HeadModel) -> None:
-    corners = head.uv[head.uv_faces]
+def _texture_areas(head: HeadModel) -> np.ndarray:
+    """Signed areas [F] of the faces in the texture."""
+    corners = head.uv[head.uv_faces].double().numpy()
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    assert (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).min() > 0
+    return (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+
+
+def test_texture_areas_are_positive(head: HeadModel) -> None:
+    assert _texture_areas(head).min() > 0
     assert head.uv.min() >= 0 and head.uv.max() <= 1
+
+
+def test_the_face_takes_most_of_the_texture(head: HeadModel) -> None:
+    areas = _texture_areas(head)
+    share = areas[region(head, "face")[head.faces.numpy()].all(1)].sum()
+    assert share >= 0.55 and areas.sum() < 1
+
+
+def test_texture_islands_do_not_overlap(head: HeadModel) -> None:
+    """Triangles are drawn one by one into a count of covered pixel centres: none is covered twice."""
+    size = 1024
+    placed = head.uv * torch.tensor([1.0, 1.0]) - 0.5
+    camera = torch.cat([placed, torch.ones(len(placed), 1)], 1)
+    K = torch.tensor([[size, 0, size / 2], [0, size, size / 2], [0, 0, 1.0]])
+    forward, _, _ = rasterise(camera[None], head.uv_faces, K[None], size, size)
+    backward, _, _ = rasterise(camera[None], head.uv_faces.flip(0), K[None], size, size)
+    last = len(head.uv_faces) - 1
+    same = forward == torch.where(backward >= 0, last - backward, backward)
+    assert (~same).sum() <= 40  # pixel centres on shared edges
+
+
+def test_nostrils_are_pockets(head: HeadModel) -> None:
+    """Skin inside the nose lies 0.7 to 1.5 cm above the nostril's rim, out of sight of the landmarks."""
+    vertices = template(head)
+    for rim in (RIM, [int(base.load().mirror[index]) for index in RIM]):
+        middle = vertices[list(rim)].mean(0)
+        near = vertices[(np.linalg.norm((vertices - middle)[:, [0, 2]], axis=1) < 0.3) & region(head, "nose")]
+        rise = near[:, 1] - middle[1]
+        assert 0.7 < rise[rise < 1.25].max() < 1.3
 
 
 def test_the_skull_has_a_humans_size(head: HeadModel) -> None:
@@ -91,14 +126,40 @@ def test_the_skull_has_a_humans_size(head: HeadModel) -> None:
 
 
 def test_landmarks_lie_where_the_mean_face_has_them(head: HeadModel) -> None:
-    """Within 0.02 cm; the lids are relaxed and the irises have a human size, so they are left out."""
+    """Within 0.02 cm, its depth corrected; the lids are relaxed and the irises have a human size: both are left out."""
     expected = base.load()
     found = head.landmarks(head.v_template[None])[0].double().numpy() * 100
-    error = np.linalg.norm(found - expected.points, axis=1)
+    error = np.linalg.norm(found - profile.corrected(expected.points), axis=1)
     lids = {*base_lids(), *(int(expected.mirror[index]) for index in base_lids())}
     others = [index for index in range(468) if index not in lids and index not in (13, 14)]
     assert error[others].max() < 0.02
     assert error[[13, 14]].max() < 0.04  # the lips were closed
+
+
+def test_depth_corrections_leave_the_view_from_the_front(head: HeadModel) -> None:
+    points = base.load().points
+    moved = profile.corrected(points) - points
+    assert np.abs(moved[:, :2]).max() == 0
+    assert np.abs(moved[:, 2]).max() < 0.45
+
+
+def test_the_profile_is_an_adults(head: HeadModel) -> None:
+    """Chin 3-7 mm behind the upper lip's root, nose tip within 0.62 of its length, a dip of 2-6 mm between the eyes."""
+    z = template(head)[:, 2]
+    assert 0.3 < z[2] - z[199] < 0.7
+    nose = template(head)[[1, 168]]
+    assert (z[4] - z[129]) / np.linalg.norm(nose[0] - nose[1]) < 0.62
+    assert 0.2 < z[9] - z[168] < 0.6
+
+
+def _half_widths(head: HeadModel, low: float, high: float) -> np.ndarray:
+    skin = template(head)[region(head, "skin") & ~region(head, "left_ear") & ~region(head, "right_ear")]
+    return np.abs(skin[(skin[:, 1] > low) & (skin[:, 1] < high), 0])
+
+
+def test_the_neck_is_narrower_than_the_jaw(head: HeadModel) -> None:
+    jaw = _half_widths(head, -7.4, -6.4).max()
+    assert 0.6 * jaw < _half_widths(head, -14.6, -13.6).max() < 0.8 * jaw
 
 
 def base_lids() -> tuple[int, ...]:

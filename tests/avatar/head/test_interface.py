@@ -13,7 +13,7 @@ from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 REGIONS = (
     "face", "forehead", "nose", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_ear", "right_ear",
     "scalp", "neck", "torso", "left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue",
-    "mouth_interior", "skin",
+    "mouth_interior", "skin", "eye_region", "boundary", "sclera", "iris", "lips_inner", "hair_cap", "lid_interior",
 )  # fmt: skip
 JOINTS_AT = ((0, -0.22, -0.10), (0, -0.16, -0.096), (0, -0.013, -0.063))  # metres: root, neck, jaw
 
@@ -47,6 +47,35 @@ def test_sides_are_the_subjects_own(head: HeadModel) -> None:
     for part in ("eyeball", "ear", "eye_region"):
         assert head.v_template[head.regions[f"left_{part}"], 0].mean() > 0.02
         assert head.v_template[head.regions[f"right_{part}"], 0].mean() < -0.02
+
+
+def test_the_boundary_is_the_busts_border(head: HeadModel) -> None:
+    edges = torch.cat([head.faces[:, [0, 1]], head.faces[:, [1, 2]], head.faces[:, [2, 0]]]).sort(1).values
+    unique, uses = edges.unique(dim=0, return_counts=True)
+    border = torch.zeros(len(head.v_template), dtype=torch.bool)
+    border[unique[uses == 1].ravel()] = True
+    assert torch.equal(head.regions["boundary"], border & head.regions["torso"])
+
+
+def test_eyeballs_are_iris_and_sclera(head: HeadModel) -> None:
+    balls = head.regions["left_eyeball"] | head.regions["right_eyeball"]
+    assert torch.equal(head.regions["iris"] ^ head.regions["sclera"], balls)
+    assert not (head.regions["iris"] & head.regions["sclera"]).any()
+
+
+def test_hair_grows_above_the_brows_and_not_on_ears_or_face(head: HeadModel) -> None:
+    hair = head.regions["hair_cap"]
+    for name in ("face", "left_ear", "right_ear", "torso", "mouth_interior"):
+        assert not (hair & head.regions[name]).any(), name
+    top = head.v_template[:, 1] > 0.09
+    assert hair[top].all()
+    assert head.v_template[hair & (head.v_template[:, 2] > -0.04), 1].min() > 0.02
+
+
+def test_inner_lips_are_wet_rows_at_the_contact_line(head: HeadModel) -> None:
+    inner = head.regions["lips_inner"]
+    assert inner[[13, 14, 78, 308]].all() and not inner[[0, 17, 61, 291]].any()
+    assert (inner & head.regions["mouth_interior"]).any()
 
 
 def test_joints_lie_where_the_specification_puts_them(head: HeadModel) -> None:

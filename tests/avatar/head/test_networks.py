@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
-from avatar.head.sheets import View, render
+from avatar.head.sheets import View, posed, render
 from capture.landmarks import AttentionMesh
 from capture.models import model_path
 
@@ -77,10 +77,9 @@ def test_most_expressions_rank_first_in_the_blendshape_network(head: HeadModel, 
     """At least 40 of 51; the network hardly ever raises cheekPuff, cheekSquint, jawForward and noseSneer."""
     network = _blendshape_network(tmp_path)
     source, sink = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
-    neutral = head.v_template[None]
 
-    def scores(vertices) -> np.ndarray:
-        points = _projected(head.landmarks(vertices)[0].numpy(), 512)[list(TAKEN)]
+    def scores(weights: dict[str, float]) -> np.ndarray:
+        points = _projected(head.landmarks(posed(head, weights)[None])[0].numpy(), 512)[list(TAKEN)]
         network.set_tensor(source, np.ascontiguousarray(points, np.float32)[None])
         network.invoke()
         return network.get_tensor(sink).ravel().copy()
@@ -88,9 +87,7 @@ def test_most_expressions_rank_first_in_the_blendshape_network(head: HeadModel, 
     names = sorted(head.expression_names[:51])
     first = 0
     for rank, name in enumerate(names, 1):
-        start = neutral
-        if name == "mouthClose":
-            start = neutral + head.exprdirs[None, :, :, head.expression_index("jawOpen")]
-        rise = scores(start + head.exprdirs[None, :, :, head.expression_index(name)]) - scores(start)
+        start = {"jawOpen": 1.0} if name == "mouthClose" else {}
+        rise = scores(start | {name: 1.0}) - scores(start)
         first += int(np.argmax(rise) == rank)
     assert first >= 40, f"{first} of 51"

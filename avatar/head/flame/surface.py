@@ -1,0 +1,107 @@
+"""Questions about a triangle mesh: what is connected, what borders, what is nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.spatial import cKDTree
+
+from avatar.head.subdivision import unique_edges
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_NEAR = 24  # triangles looked at for each point: those with the nearest middles
+
+
+def components(faces: Ints, count: int) -> Ints:
+    """Label [V] of each vertex's connected piece."""
+    ones = np.ones(faces.size)
+    graph = sparse.coo_matrix((ones, (faces.ravel(), np.roll(faces, -1, 1).ravel())), (count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def edge_graph(vertices: Floats, faces: Ints) -> sparse.csr_matrix:
+    """Symmetric matrix [V,V] of edge lengths."""
+    edges, _ = unique_edges(faces)
+    lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1) + 1e-9
+    upper = sparse.coo_matrix((lengths, (edges[:, 0], edges[:, 1])), (len(vertices), len(vertices)))
+    return (upper + upper.T).tocsr()
+
+
+def distance_from(graph: sparse.csr_matrix, sources: Ints, limit: float = np.inf) -> Floats:
+    """Distance [V] along edges from the nearest of `sources`; infinite beyond `limit`."""
+    return dijkstra(graph, indices=sources, min_only=True, limit=limit)
+
+
+def border_loops(faces: Ints) -> list[Ints]:
+    """Closed borders, each as vertices in the direction in which its faces run."""
+    sides = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
+    there = {(int(a), int(b)) for a, b in sides}
+    following = {a: b for a, b in there if (b, a) not in there}
+    loops = []
+    while following:
+        start, here = following.popitem()
+        loop = [start]
+        while here != start and here in following:
+            loop.append(here)
+            here = following.pop(here)
+        if here == start:
+            loops.append(np.array(loop, np.int64))
+    return loops
+
+
+@dataclass(frozen=True)
+class Places:
+    """Points on a mesh."""
+
+    faces: Ints  # [N]
+    bary: Floats  # [N,3]
+
+    def points(self, vertices: Floats, faces: Ints) -> Floats:
+        """Positions [N,3] on vertices [V,3]."""
+        return (vertices[faces[self.faces]] * self.bary[:, :, None]).sum(1)
+
+
+def nearest(points: Floats, vertices: Floats, faces: Ints, allowed: Ints) -> Places:
+    """The place on the faces `allowed` that is nearest to each of `points` [N,3]."""
+    corners = vertices[faces[allowed]]
+    _, near = cKDTree(corners.mean(1)).query(points, k=min(_NEAR, len(allowed)))
+    near = near.reshape(len(points), -1)
+    bary = closest_barycentrics(points[:, None], corners[near])
+    found = (corners[near] * bary[..., None]).sum(-2)
+    best = np.linalg.norm(found - points[:, None], axis=-1).argmin(1)
+    rows = np.arange(len(points))
+    return Places(allowed[near[rows, best]], bary[rows, best])
+
+
+def closest_barycentrics(points: Floats, corners: Floats) -> Floats:
+    """Barycentrics [...,3] of the points of triangles [...,3,3] nearest to `points` [...,3].
+
+    Inside the triangle the plane's foot, else the best foot on the three sides.
+    """
+    a, b, c = (corners[..., corner, :] for corner in range(3))
+    u, v, w = b - a, c - a, points - a
+    uu, uv, vv, wu, wv = ((p * q).sum(-1) for p, q in ((u, u), (u, v), (v, v), (w, u), (w, v)))
+    det = np.maximum(uu * vv - uv * uv, 1e-30)
+    second, third = (vv * wu - uv * wv) / det, (uu * wv - uv * wu) / det
+    flat = np.stack([1 - second - third, second, third], -1)
+    choices = [flat]
+    for one in range(3):
+        two = (one + 1) % 3
+        start, along = corners[..., one, :], corners[..., two, :] - corners[..., one, :]
+        part = ((points - start) * along).sum(-1) / np.maximum((along * along).sum(-1), 1e-30)
+        part = np.clip(part, 0, 1)
+        side = np.zeros_like(flat)
+        side[..., one], side[..., two] = 1 - part, part
+        choices.append(side)
+    stacked = np.stack(choices)
+    offset = np.linalg.norm((stacked[..., None] * corners).sum(-2) - points, axis=-1)
+    offset[0][(flat < 0).any(-1)] = np.inf
+    best = offset.argmin(0)
+    return np.take_along_axis(stacked, best[None, ..., None], 0)[0]

@@ -1,0 +1,136 @@
+"""More rows of vertices where landmarks are too sparse: the fold of the upper lid, the eyebrows (stage S3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from scipy.sparse.linalg import splu
+
+from avatar.head.subdivision import loop_matrix
+
+from .indices import BROW_LOWER, BROW_UPPER, CREASE_UPPER, FOREHEAD, LID_UPPER
+from .lids import EYE_RADIUS
+from .mesh import MIRROR, Floats, Ints
+from .spread import Row
+
+Folds = dict[int, Row]  # new vertex -> the landmarks it lies between
+
+_LID_SHARES = (0.46, 0.68)  # where the rows cross the strip; between them the skin turns over
+_PLATFORM = 0.17  # cm over the eyeball: the lower row lies on the lid that wraps the ball
+_OVERHANG = np.array([0, -0.08, 0.11])  # cm, how the upper row hangs over
+_FADE = ((0, 0.12, 0.35, 0.65, 0.9, 1), (0, 0.35, 1, 1, 0.5, 0))  # of the fold, from the outer to the inner corner
+_SMOOTHING = 6  # passes along the rows
+_EASING = 3
+_BROW_STRIPS = ((BROW_LOWER, BROW_UPPER, (0.5,)), (BROW_UPPER, FOREHEAD, (0.3,)))
+
+
+def add_rows(points: Floats, triangles: Ints, mirror: Ints, eye_centre: Floats) -> tuple[Floats, Ints, Folds, Folds]:
+    """The face with two more rows in each upper lid, one in each brow and one above it.
+
+    Args:
+        points: landmarks [468,3] cm.
+        triangles: [F,3] of the face.
+        mirror: map [>=468] between the sides.
+        eye_centre: of the right eye, [3] cm.
+
+    Returns:
+        Vertices [468+N,3], triangles, what the new vertices of the lids and of the brows lie between.
+    """
+    lids, points, triangles = _split_strip(points, triangles, mirror, (LID_UPPER, CREASE_UPPER, _LID_SHARES))
+    brows: Folds = {}
+    for strip in _BROW_STRIPS:
+        rows, points, triangles = _split_strip(points, triangles, mirror, strip)
+        brows |= rows
+    return lay_folds(points, lids, eye_centre), triangles, lids, brows
+
+
+def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_centre: Floats) -> Floats:
+    """Vertices [C,3] with the lids' rows laid anew between lid edge and landmarks above, on both sides.
+
+    They are smoothed along the strip, whose edges alternate between straight and slanting ones.
+    """
+    laid = vertices.copy()
+    width = len(_LID_SHARES)
+    for ids, side in zip(_right_and_left(folds), (MIRROR**2, MIRROR), strict=True):
+        parents = np.array([folds[index][:2] for index in ids])
+        shares = np.array([folds[index][2] for index in ids])[:, None]
+        straight = vertices[parents[:, 0]] * (1 - shares) + vertices[parents[:, 1]] * shares
+        rows = (straight * side).reshape(-1, width, 3)
+        for _ in range(_SMOOTHING):
+            rows[1:-1] = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
+        fade = np.interp(np.linspace(0, 1, len(rows)), *_FADE)[:, None]
+        offset = rows[:, 0] - eye_centre
+        wrapped = eye_centre + offset * (EYE_RADIUS + _PLATFORM) / np.linalg.norm(offset, axis=1, keepdims=True)
+        rows[:, 0] += fade * (wrapped - rows[:, 0])
+        rows[:, 1] += fade * _OVERHANG
+        laid[ids] = rows.reshape(-1, 3) * side
+    return laid
+
+
+def eased(vertices: Floats, faces: Ints, folds: Mapping[int, Row]) -> Floats:
+    """Vertices [C,3] with the lids' rows moved so that the control mesh behind the surface runs smoothly there.
+
+    A surface forced through smooth rows next to sparser landmarks would ripple between them.
+    """
+    eased_vertices = vertices.copy()
+    old = loop_matrix(faces, len(vertices))[: len(vertices)].tocsc()
+    factor = splu(old)
+    for _ in range(_EASING):
+        control = factor.solve(eased_vertices)
+        for ids in _right_and_left(folds):
+            rows = control[ids].reshape(-1, len(_LID_SHARES), 3)
+            rows[1:-1] = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
+            control[ids] = rows.reshape(-1, 3)
+        moved = list(folds)
+        eased_vertices[moved] = (old @ control)[moved]
+    return eased_vertices
+
+
+def _right_and_left(folds: Mapping[int, Row]) -> tuple[list[int], list[int]]:
+    right = [index for index, (lid, _, _) in folds.items() if lid in LID_UPPER]
+    return right, [index for index in folds if index not in right]
+
+
+def _split_strip(
+    points: Floats, triangles: Ints, mirror: Ints, strip: tuple[Sequence[int], Sequence[int], Sequence[float]]
+) -> tuple[Folds, Floats, Ints]:
+    """Put vertices at `shares` of every edge from a lower to an upper row of landmarks, on both sides."""
+    lower, upper, shares = strip
+    crossing = {
+        (low, high) for face in triangles.tolist() for low in face for high in face if low in lower and high in upper
+    }
+    vertices, rows = list(points), {}
+    folds: Folds = {}
+    for low, high in sorted(crossing, key=lambda edge: lower.index(edge[0]) + upper.index(edge[1])):
+        for ends in ((low, high), (int(mirror[low]), int(mirror[high]))):
+            rows[ends] = list(range(len(vertices), len(vertices) + len(shares)))
+            folds.update({index: (*ends, share) for index, share in zip(rows[ends], shares, strict=True)})
+            vertices += [points[ends[0]] + (points[ends[1]] - points[ends[0]]) * share for share in shares]
+    chains = rows | {(high, low): ids[::-1] for (low, high), ids in rows.items()}
+    array = np.array(vertices)
+    faces = [part for face in triangles.tolist() for part in _split(face, chains, array)]
+    return folds, array, np.array(faces, np.int64)
+
+
+def _split(face: Sequence[int], chains: dict[tuple[int, int], list[int]], points: Floats) -> Iterator[tuple[int, ...]]:
+    """Triangles of a face of whose sides none, one or two carry vertices in between, equally many."""
+    cut = [corner for corner in range(3) if (face[corner], face[(corner + 1) % 3]) in chains]
+    if not cut:
+        yield tuple(face)
+        return
+    if len(cut) == 1:
+        start, end, tip = (face[(cut[0] + k) % 3] for k in range(3))
+        chain = [start, *chains[start, end], end]
+        yield from ((a, b, tip) for a, b in pairwise(chain))
+        return
+    apex_corner = cut[1] if (cut[0] + 1) % 3 == cut[1] else cut[0]
+    apex, left, right = (face[(apex_corner + k) % 3] for k in range(3))
+    first, second = [*chains[apex, left], left], [*chains[apex, right], right]
+    yield apex, first[0], second[0]
+    for a, b, c, d in zip(first[:-1], first[1:], second[:-1], second[1:], strict=True):
+        if abs(points[a][0]) < abs(points[c][0]):
+            yield from ((a, b, c), (c, b, d))
+        else:
+            yield from ((a, b, d), (a, d, c))

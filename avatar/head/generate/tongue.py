@@ -1,0 +1,63 @@
+"""The tongue (stage S7)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cage import Cage
+from .indices import LOWER_LIP_MIDDLE
+from .mesh import Floats, face_normals, smoothstep
+from .parts import Grid, Part, polar, wound
+
+_ROWS, _COLUMNS, _LENGTH = 15, 20, 4.2
+_PLACES = np.linspace(0, 1, _ROWS) ** 1.4  # rows crowd at the rounded tip
+_COLOR, _GROOVE, _ROOT = (0.76, 0.43, 0.43), (0.66, 0.35, 0.36), (0.42, 0.18, 0.18)
+
+
+def _vertices(lip: Floats) -> Floats:
+    """Rows from the tip back and a vertex at the tip, [301,3]."""
+    around = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
+    rows = []
+    for part in _PLACES:
+        wide = 0.12 + 1.68 * np.sqrt(1 - (1 - min(part / 0.62, 1)) ** 2.2) - 0.25 * smoothstep(0.7, 1, part)
+        high = 0.10 + 0.36 * np.sqrt(1 - (1 - min(part / 0.45, 1)) ** 2) + 0.15 * part
+        arch = 0.42 * np.sin(np.pi * min(part / 0.9, 1)) ** 2  # the back of the tongue rises over its edges
+        middle = lip[1] - 0.93 + 0.18 * part - 0.9 * max(part - 0.65, 0)
+        x, sine = wide * np.cos(around), np.sin(around)
+        upper = sine > 1e-9
+        y = high * sine * np.where(upper, 1.0, 0.8) + arch * (1 - (x / wide) ** 2) * np.where(upper, 1, 0.4)
+        y = y - 0.13 * smoothstep(0.02, 0.3, part) * np.exp(-((x / (0.22 + 0.1 * part)) ** 2)) * upper
+        rows.append(np.stack([x, middle + y, np.full_like(x, lip[2] - 1.25 - _LENGTH * part)], -1))
+    tip = rows[0].mean(0) + np.array([0, 0, 0.07])
+    return np.vstack([*rows, tip[None]])
+
+
+def _colors(vertices: Floats, lip: Floats) -> Floats:
+    """Colours [P,3]: darker in the groove and towards the root."""
+    groove = 0.7 * np.exp(-((vertices[:, 0] / 0.3) ** 2))[:, None]
+    colors = (1 - groove) * np.array(_COLOR) + groove * np.array(_GROOVE)
+    root = smoothstep(lip[2] - 2.4, lip[2] - 4.8, vertices[:, 2])[:, None]
+    return (1 - root) * colors + root * np.array(_ROOT)
+
+
+def tongue(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
+    """The tongue behind the lower teeth; tongueOut slides its front over the lip."""
+    lip = cage.vertices[LOWER_LIP_MIDDLE]
+    vertices = _vertices(lip)
+    around = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
+    grid = Grid(_ROWS, _COLUMNS, closed=True, pole_at=0)
+    out = smoothstep(0, 1, (vertices[:, 2] - (lip[2] - _LENGTH)) / 2.9)
+    rise = 0.53 * out - 0.5 * np.clip((out - 0.6) / 0.4, 0, 1)
+    part = Part(
+        name="tongue",
+        vertices=vertices,
+        faces=grid.faces(),
+        colors=_colors(vertices, lip),
+        flat=np.vstack([polar(np.arange(1, _ROWS + 1), around), [[0, 0]]]),
+        half=grid.thinned(range(0, _ROWS, 2), range(0, _COLUMNS, 2)),
+        follows=follows,
+        jaw_shares=np.clip((vertices[:, 2] - (lip[2] - 6)) / 2.5, 0.35, 1),
+        shapes={"tongueOut": np.stack([-0.25 * vertices[:, 0] * out, rise, 2.9 * out], -1)},
+    )
+    top = face_normals(vertices, part.faces)[:, 1] * (vertices[part.faces].mean(1)[:, 1] - vertices[:, 1].mean())
+    return part if top.sum() > 0 else wound(part)

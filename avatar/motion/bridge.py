@@ -1,0 +1,152 @@
+"""From the expressions of one head to those of another: `Bridge`, fitted from the two heads alone and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.cache import user_cache
+from avatar.errors import HeadsplatError
+from avatar.files import atomic_path
+from avatar.head.model import HeadModel
+from avatar.records import JOINT_NAMES, Motion, check_shape
+
+from .fit import Fit, fit_bridge
+
+log = logging.getLogger(__name__)
+
+#: raised whenever a change of the fit changes what comes out of it: stored bridges of other versions are made anew
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of one expression of A survives."""
+
+    name: str
+    size: float  # how far it moves the face, root mean square of weighted landmarks, in eye distances
+    expressed: float  # 0..1, the part of that motion that B can show; 1 for a shape that moves nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
+    """Carries expression weights and joint rotations from head A to head B.
+
+    Rotations of jaw and eyes are kept to the digit: B's own controls (jawOpen, eyeLookUpLeft) take what they can within
+    0..1 and B's joints the rest. Everything else is a ridge fit of landmark motion, in which lips and lids count more,
+    exactly left/right symmetric; weights of named expressions stay within 0..1. Between two ARKit heads a name keeps
+    its weight.
+    """
+
+    names_a: tuple[str, ...]  # [E]
+    names_b: tuple[str, ...]  # [F]
+    fit: Fit
+
+    def __call__(self, weights: Tensor, joint_rot: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and joint rotations of B.
+
+        Args:
+            weights: [T,E] of A's expressions.
+            joint_rot: [T,J,3] axis-angle radians, in the order of JOINT_NAMES, what A's expressions turn left out.
+
+        Returns:
+            Weights [T,F] of B's expressions and joint rotations [T,J,3], in the dtype of `weights`.
+
+        Raises:
+            ValueError: a shape is not A's.
+        """
+        check_shape("weights", weights, ("T", len(self.names_a)))
+        check_shape("joint_rot", joint_rot, (len(weights), len(JOINT_NAMES), 3))
+        found, turned = self.fit.solve(_as_array(weights), _as_array(joint_rot).reshape(len(joint_rot), -1))
+        return torch.from_numpy(found).to(weights), torch.from_numpy(turned).to(weights).reshape(joint_rot.shape)
+
+    def motion(self, motion: Motion, space: str) -> Motion:
+        """A motion of A's space as one of B's, which is called `space`; names A does not have are left out.
+
+        Raises:
+            HeadsplatError: the motion and A have no name in common.
+        """
+        shared = [name for name in motion.names if name in self.names_a]
+        if not shared:
+            raise HeadsplatError(
+                f"motion in {motion.space}: none of its names ({', '.join(motion.names[:3])}...) is of the head it is "
+                f"said to drive ({', '.join(self.names_a[:3])}...); name the head it was made for"
+            )
+        weights = motion.weights.new_zeros(len(motion), len(self.names_a))
+        weights[:, [self.names_a.index(name) for name in shared]] = motion.weights[
+            :, [motion.names.index(name) for name in shared]
+        ]
+        weights, joint_rot = self(weights, motion.joint_rot)
+        return Motion(
+            time=motion.time,
+            names=self.names_b,
+            weights=weights,
+            space=space,
+            joint_rot=joint_rot,
+            translation=motion.translation,
+            confidence=motion.confidence,
+        )
+
+    def report(self) -> list[Share]:
+        """For each expression of A the share of its motion that B can show."""
+        size, missed = self.fit.size, self.fit.missed
+        expressed = np.clip(1 - missed / np.where(size > 0, size, 1), 0, 1)
+        return [Share(*row) for row in zip(self.names_a, size.tolist(), expressed.tolist(), strict=True)]
+
+
+def load_bridge(a: HeadModel, b: HeadModel, folder: Path | None = None) -> Bridge:
+    """The bridge from head `a` to head `b`: from the cache, or fitted (about a second) and put there.
+
+    Args:
+        a: the head whose expressions are given.
+        b: the head to drive.
+        folder: where bridges are kept; `bridges` in the user's cache when None.
+    """
+    path = (folder or user_cache("bridges")) / f"{_digest(a)}-{_digest(b)}-{VERSION}.npz"
+    fit = _read(path)
+    if fit is None:
+        fit = fit_bridge(a, b)
+        _write(path, fit)
+    return Bridge(a.expression_names, b.expression_names, fit)
+
+
+def _as_array(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()
+
+
+def _digest(head: HeadModel) -> str:
+    """What of a head decides its bridges, as 16 hex digits."""
+    digest = hashlib.sha256(head.model_id.encode())
+    digest.update("\0".join([*head.expression_names, *sorted(head.capabilities)]).encode())
+    for tensor in (head.landmark_faces, head.landmark_bary, head.curvedirs):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path) -> Fit | None:
+    """The stored fit, or None where there is none or it is damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            return Fit(**{item.name: stored[item.name] for item in fields(Fit)})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.info("%s: damaged (%s); the bridge is fitted again", path, error)
+        return None
+
+
+def _write(path: Path, fit: Fit) -> None:
+    """Store the fit; a cache that cannot be written costs time, not the bridge."""
+    try:
+        with atomic_path(path) as temporary:
+            np.savez(temporary, **{item.name: getattr(fit, item.name) for item in fields(Fit)})
+    except (HeadsplatError, OSError) as error:
+        log.info("the bridge is not kept: %s", error)
