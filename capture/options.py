@@ -26,6 +26,7 @@ class CaptureOptions:
     seed: int = 0  # of the jitter
     focal: float | None = None  # pixels of the source frame; None: metadata or a guess
     mattes: Path | None = None  # folder of NNNNN.png by frame number, or a video of mattes
+    head: str = "embedded"  # the head model: "embedded" or the user's FLAME file
     consent: str = ""  # who agreed to what; copied into every avatar made from this capture
     overwrite: bool = False
 
@@ -55,6 +56,7 @@ class CaptureOptions:
             "passes": self.passes,
             "seed": self.seed,
             "focal": self.focal,
+            "head": self.head,
             "mattes": None if self.mattes is None else str(self.mattes),
         }
 

@@ -24,6 +24,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.records import FACING_CAMERA
 from capture.crop import Crop, choose_crop
+from capture.head_detector import HeadDetector
 from capture.landmark_stage import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.picture_stage import PictureStage
@@ -122,16 +123,22 @@ class _Run:
     models: FaceModels
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    head_notes: list[str] = field(default_factory=list)
 
     def all_stages(self) -> None:
         """Landmarks, pictures, track, files."""
-        head = load_head()
+        head = load_head(self.options.head, HeadDetector(), self._told)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
         training = self._timed("landmarks", lambda: self._landmarks(follower))
         crop = choose_crop(np.stack(training.points), self.video.width, self.video.height, self.options.max_size)
         held_out = self._timed("mattes", lambda: self._pictures(training, crop, follower))
         person, tracks = self._timed("track", lambda: self._track(head, training, held_out, crop))
         self._finish(head, crop, person, tracks)
+
+    def _told(self, sentence: str) -> None:
+        """What reading a head file has to say; kept with the capture."""
+        log.info("%s", sentence)
+        self.head_notes.append(sentence)
 
     def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
@@ -225,6 +232,8 @@ class _Run:
                 "name": head.name,
                 "model_id": head.model_id,
                 "licence": head.licence,
+                "source": self.options.head,
+                "notes": self.head_notes,
                 "expression_names": list(head.expression_names),
             },
             "split": {

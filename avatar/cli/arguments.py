@@ -12,6 +12,8 @@ from avatar.errors import HeadsplatError
 
 Source = Annotated[Positional[Path], arg(metavar="VIDEO|CAPTURE")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
+EMBEDDED = "embedded"  # as avatar.head has it, which loads torch
+OptionalHead = Annotated[str | None, arg(metavar="embedded|FILE")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 OptionalInt = Annotated[int | None, arg(metavar="INT")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalFloat, OptionalInt, Out
+from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, Out
 from avatar.cli.progress import Update, say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
@@ -33,6 +33,8 @@ class CaptureCommand:
     """hold out every Nth frame instead, such as 5"""
     max_frames: int = 600
     """training frames at most, spread evenly over the video"""
+    head: OptionalHead = None
+    """the head model: embedded (the default), or your FLAME file (.pkl or .npz, any version)"""
     consent: str = ""
     """who agreed to what; kept in the capture and in every avatar made from it"""
     overwrite: bool = False
@@ -41,7 +43,13 @@ class CaptureCommand:
     def run(self) -> int:
         """Capture the video; returns the exit code."""
         request = CaptureRequest(
-            self.source, self.out, self.test_fraction, self.test_every, self.max_frames, self.consent
+            self.source,
+            self.out,
+            self.test_fraction,
+            self.test_every,
+            self.max_frames,
+            self.consent,
+            self.head or EMBEDDED,
         )
         if (self.out / "capture.json").exists():
             check_output(self.out, self.overwrite, folder=True)
@@ -59,6 +67,7 @@ class CaptureRequest:
     test_every: int | None = None
     max_frames: int = 600
     consent: str = ""
+    head: str = EMBEDDED
 
     def __post_init__(self) -> None:
         if not self.source.exists():
@@ -77,11 +86,14 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         test_every=request.test_every,
         max_frames=request.max_frames,
         consent=request.consent,
+        head=request.head,
         overwrite=overwrite,
     )
     say(f"capturing {request.source.name} into {request.out}")
     with _stages() as report:
         capture = run_capture(request.source, request.out, options, report)
+    for note in capture.facts["head"].get("notes", ()):
+        say(note)
     for warning in capture.facts.get("warnings", ()):
         say(f"warning: {warning}")
     return capture
@@ -116,6 +128,8 @@ def _difference(request: CaptureRequest) -> str | None:
     facts = Capture.load(request.out).facts
     if facts["source"]["sha256"] != file_digest(request.source):
         return "of another video"
+    if facts["head"].get("source", EMBEDDED) != request.head:
+        return "with another head model"
     made = facts["split"]
     return None if (made["mode"], made["value"]) == (split.mode, split.value) else "with another split"
 

@@ -87,16 +87,14 @@ def prepare_shot(
         fps: constant frame rate; None: the capture's timestamps.
     """
     from avatar.asset import load_avatar, read_header
-    from avatar.cli.shots import Shot, check_head, filmed_by, fit_camera, is_own, resample, rows
+    from avatar.cli.shots import Shot, filmed_by, fit_camera, head_of, is_own, resample, rows
     from avatar.drive import cross_drive
-    from avatar.head import load_head
 
     header, avatar = read_header(path), load_avatar(path)
     if is_own(header, capture):
         params = capture.params(frames)
     else:
-        head = load_head()
-        check_head(capture, head)
+        head = head_of(capture)
         say(f"{capture.root}: not the capture of this avatar; its motion is retold for the avatar's person")
         params = rows(cross_drive(avatar, capture, head), frames)
     times = capture.track["time"][frames.start : frames.stop]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from avatar.captured import Capture
+from avatar.cli.arguments import EMBEDDED
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
@@ -52,10 +54,30 @@ def is_own(header: Mapping[str, Any], capture: Capture) -> bool:
     return bool(header.get("capture", {}).get("fingerprint") == capture.fingerprint)
 
 
+def head_of(capture: Capture, given: str | None = None) -> HeadModel:
+    """The head that `capture` was tracked with: from `given`, else from where the capture says it was.
+
+    Raises:
+        HeadsplatError: the file is gone, or the head is another one.
+    """
+    from avatar.head import load_head
+
+    source = given or capture.facts["head"].get("source", EMBEDDED)
+    if source != EMBEDDED and not Path(source).is_file():
+        raise HeadsplatError(f"{source}: the head model that {capture.root} was tracked with is gone; give --head FILE")
+    head = load_head(source)
+    check_head(capture, head)
+    return head
+
+
 def check_head(capture: Capture, head: HeadModel) -> None:
     """Raise HeadsplatError if `capture` was tracked with another head model than `head`."""
     if capture.facts["head"].get("model_id") != head.model_id:
-        raise HeadsplatError(f"{capture.root}: tracked with another head model; capture the video again")
+        name = capture.facts["head"].get("name", "unknown")
+        raise HeadsplatError(
+            f"{capture.root}: tracked with another head model ({name}; this {head.name} has other geometry); give that "
+            "one with --head or capture the video again"
+        )
 
 
 def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:

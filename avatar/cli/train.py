@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from avatar import __version__
-from avatar.cli.arguments import OptionalFloat, OptionalInt, OptionalPath, Out, Source
+from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out, Source
 from avatar.cli.progress import Update, say, stage
 from avatar.config import load_config, load_preset, save_config
 from avatar.errors import HeadsplatError
@@ -49,6 +49,8 @@ class TrainCommand:
     """blendshapes: a few learned ones, or one for each expression"""
     rasterizer: Rasterizer | None = None
     """what splats: our own kernels (native), or gsplat (CUDA; pip install gsplat)"""
+    head: OptionalHead = None
+    """the head model: embedded (the default) or your FLAME file; a capture remembers the one it was made with"""
     test_fraction: OptionalFloat = None
     """hold out this last part of a video for `headsplat eval` (captures carry their own split)"""
     test_every: OptionalInt = None
@@ -66,7 +68,7 @@ class TrainCommand:
         beside.check(self.resume, self.overwrite)
         say(CONSENT)
         capture = self._capture()
-        return train_capture(capture, settings, beside, resume=self.resume)
+        return train_capture(capture, settings, beside, resume=self.resume, head=self.head)
 
     def resolved(self) -> TrainConfig:
         """Defaults, then the preset, then --config, then the flags."""
@@ -88,7 +90,8 @@ class TrainCommand:
                 )
             return Capture.load(self.source)
         folder = self.out.with_name(f"{self.out.stem}.capture")
-        request = CaptureRequest(self.source, folder, self.test_fraction, self.test_every)
+        head = self.head or EMBEDDED
+        request = CaptureRequest(self.source, folder, self.test_fraction, self.test_every, head=head)
         return reuse_or_capture(request, self.overwrite)
 
 
@@ -126,20 +129,24 @@ class Outputs:
             check_output(path, overwrite or resume)
 
 
-def train_capture(capture: Capture, settings: TrainConfig, outputs: Outputs, *, resume: bool) -> int:
+def train_capture(
+    capture: Capture, settings: TrainConfig, outputs: Outputs, *, resume: bool, head: str | None = None
+) -> int:
     """Train on `capture` with progress and preview, write `outputs`; Ctrl-C saves what there is.
+
+    `head` names the head model; None: the one that the capture remembers.
 
     Returns the exit code: 0 for a finished training, 130 for an interrupted one.
     """
     from avatar.asset import save_avatar
-    from avatar.cli.shots import provenance
-    from avatar.head import load_head
+    from avatar.cli.shots import head_of, provenance
     from avatar.train import fit
 
+    model = head_of(capture, head)
     with stopped_by_interrupt() as stop, stage("training") as update:
         trained = fit(
             capture,
-            load_head(),
+            model,
             settings,
             progress=lambda state: _show(state, update, outputs.preview),
             checkpoint=outputs.checkpoint,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sparse
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from avatar.records import JOINT_NAMES
 
 from .model import HeadModel
+from .regressor import placing_weights
 from .stored import UNITS_A_METRE, StoredHead
 from .subdivision import loop_matrix, midpoint_matrix, split_faces
 
@@ -30,65 +33,116 @@ def _subdivided(metres: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArr
     return torch.from_numpy(whole).view(-1, 3, fields)
 
 
-def _weights(matrix: sparse.csr_matrix, stored: StoredHead) -> Tensor:
-    table = np.concatenate([matrix @ stored.cage_weights.astype(float), stored.part_weights.astype(float)])
+@dataclass(frozen=True)
+class _Level:
+    """One density of the head: N skin vertices, then the kept vertices of the parts."""
+
+    skin: sparse.csr_matrix  # [N,C] rows of the Loop matrix
+    parts: NDArray[np.int64]  # [P'] kept vertices of the parts
+    faces: NDArray[np.int64]  # [F,3]
+    uv: NDArray[np.float64]  # [U,2] of 65535
+    uv_faces: NDArray[np.int64]  # [F,3]
+    kept: NDArray[np.int64]  # [N+P'] numbers of its vertices at full density
+
+    @staticmethod
+    def full(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
+        """The skin subdivided once and all of the parts."""
+        cage, cage_uv = stored.cage_faces.astype(np.int64), stored.cage_uv_faces.astype(np.int64)
+        uv = midpoint_matrix(cage_uv, len(stored.cage_uv)) @ stored.cage_uv.astype(float)
+        count, parts = loop.shape[0], stored.part_faces.astype(np.int64)
+        return _Level(
+            skin=loop,
+            parts=np.arange(len(stored.part_vertices)),
+            faces=np.concatenate([split_faces(cage, loop.shape[1]), parts + count]),
+            uv=np.concatenate([uv, stored.part_uv.astype(float)]),
+            uv_faces=np.concatenate([split_faces(cage_uv, len(stored.cage_uv)), parts + len(uv)]),
+            kept=np.arange(count + len(stored.part_vertices)),
+        )
+
+    @staticmethod
+    def half(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
+        """The cage's own faces between points of the same surface, and every second row and column of the parts."""
+        count, parts = loop.shape[1], stored.half_part_faces.astype(np.int64)
+        rows = stored.half_part_vertices.astype(np.int64)
+        return _Level(
+            skin=loop[:count],
+            parts=rows,
+            faces=np.concatenate([stored.cage_faces.astype(np.int64), parts + count]),
+            uv=np.concatenate([stored.cage_uv, stored.part_uv[rows]]).astype(float),
+            uv_faces=np.concatenate([stored.cage_uv_faces.astype(np.int64), parts + len(stored.cage_uv)]),
+            kept=np.concatenate([np.arange(count), loop.shape[0] + rows]),
+        )
+
+    def places(self, vertices: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+        """Where vertices [K] of full density stand in this level; -1 for those that it leaves out."""
+        found = np.searchsorted(self.kept, vertices).clip(max=len(self.kept) - 1)
+        return np.where(self.kept[found] == vertices, found, -1)
+
+
+def _weights(level: _Level, stored: StoredHead) -> Tensor:
+    table = np.concatenate([level.skin @ stored.cage_weights.astype(float), stored.part_weights[level.parts]])
     return torch.from_numpy((table / table.sum(1, keepdims=True)).astype(np.float32))
 
 
-def _atlas(stored: StoredHead) -> tuple[Tensor, Tensor]:
-    """Texture coordinates [U,2] and faces [F,3] of the subdivided skin and the parts."""
-    faces, count = stored.cage_uv_faces.astype(np.int64), len(stored.cage_uv)
-    skin = midpoint_matrix(faces, count) @ stored.cage_uv.astype(float)
-    uv = np.concatenate([skin, stored.part_uv.astype(float)]) / 65535
-    uv_faces = np.concatenate([split_faces(faces, count), stored.part_faces.astype(np.int64) + len(skin)])
-    return torch.from_numpy(uv.astype(np.float32)), torch.from_numpy(uv_faces)
-
-
-def _landmarks(stored: StoredHead, faces: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """A face and barycentrics for each landmark; every landmark is a vertex."""
-    vertices, first = np.unique(faces.ravel(), return_index=True)
-    place = first[np.searchsorted(vertices, stored.landmark_vertex.astype(np.int64))]
+def _landmarks(vertices: NDArray[np.int64], faces: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """A face and barycentrics for each of the landmarks, which are the vertices [478]."""
+    used, first = np.unique(faces.ravel(), return_index=True)
+    place = first[np.searchsorted(used, vertices)]
     bary = np.eye(3, dtype=np.float32)[place % 3]
     return torch.from_numpy(place // 3), torch.from_numpy(bary)
 
 
-def head_from(stored: StoredHead) -> HeadModel:
-    """The HeadModel [V = subdivided skin + parts] of a stored head, float32 on the CPU."""
-    cage_faces, count = stored.cage_faces.astype(np.int64), len(stored.cage_vertices)
-    matrix = loop_matrix(cage_faces, count)
-    skin_count = matrix.shape[0]
-    faces = np.concatenate([split_faces(cage_faces, count), stored.part_faces.astype(np.int64) + skin_count])
-    metres = (matrix / UNITS_A_METRE).astype(np.float32)
-    template = _subdivided(metres, stored.cage_vertices[..., None], stored.part_vertices[..., None])[:, :, 0]
-    regressor = torch.zeros(len(JOINT_NAMES), len(template))
-    rows = torch.from_numpy(stored.regressor_joint.astype(np.int64))
-    regressor[rows, torch.from_numpy(stored.regressor_vertex.astype(np.int64))] = torch.from_numpy(
-        stored.regressor_weight
-    )
-    no_parts = np.zeros((len(stored.part_vertices), 3, len(stored.curve_columns)), np.int16)
-    masks = np.unpackbits(stored.regions, axis=1, count=len(template)).astype(bool)
-    uv, uv_faces = _atlas(stored)
-    landmark_faces, landmark_bary = _landmarks(stored, faces)
+def _regressor(stored: StoredHead, level: _Level, template: NDArray[np.float32]) -> Tensor:
+    """Weights [J,V] that place the joints; a level that lacks vertices places them where full density does."""
+    regressor = np.zeros((len(JOINT_NAMES), len(template)), np.float32)
+    places = level.places(stored.regressor_vertex)
+    for joint in range(len(JOINT_NAMES)):
+        own = stored.regressor_joint == joint
+        kept = places[own][places[own] >= 0]
+        if len(kept) == own.sum():
+            regressor[joint, kept] = stored.regressor_weight[own]
+        else:
+            regressor[joint, kept] = placing_weights(template[kept], stored.joints[joint])
+    return torch.from_numpy(regressor)
+
+
+def head_from(stored: StoredHead, half: bool = False) -> HeadModel:
+    """The HeadModel [V = skin + parts] of a stored head, float32 on the CPU.
+
+    Args:
+        stored: the file's arrays.
+        half: a quarter of the skin's triangles, on the same surface, with the same landmarks.
+    """
+    loop = loop_matrix(stored.cage_faces.astype(np.int64), len(stored.cage_vertices))
+    level = _Level.half(stored, loop) if half else _Level.full(stored, loop)
+    metres = (level.skin / UNITS_A_METRE).astype(np.float32)
+
+    def fields(cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
+        return _subdivided(metres, cage, parts)
+
+    template = fields(stored.cage_vertices[..., None], stored.part_vertices[level.parts, :, None])[:, :, 0]
+    masks = np.unpackbits(stored.regions, axis=1, count=stored.colors.shape[0]).astype(bool)[:, level.kept]
+    landmark_faces, landmark_bary = _landmarks(level.places(stored.landmark_vertex), level.faces)
     return HeadModel(
-        name="embedded",
+        name="embedded-half" if half else "embedded",
         licence="Apache-2.0",
         v_template=template,
-        faces=torch.from_numpy(faces),
-        shapedirs=_subdivided(metres, stored.cage_identity, stored.part_identity[stored.part_of]),
-        exprdirs=_subdivided(metres, stored.cage_expressions, stored.part_expressions),
+        faces=torch.from_numpy(level.faces),
+        shapedirs=fields(stored.cage_identity, stored.part_identity[stored.part_of[level.parts]]),
+        exprdirs=fields(stored.cage_expressions, stored.part_expressions[level.parts]),
         joint_dirs=torch.from_numpy(stored.joint_dirs),
-        curvedirs=_subdivided(metres, stored.cage_curves, no_parts),
+        curvedirs=fields(stored.cage_curves, np.zeros((len(level.parts), *stored.cage_curves.shape[1:]), np.int16)),
         curve_columns=torch.from_numpy(stored.curve_columns.astype(np.int64)),
         posedirs=torch.zeros(len(template), 3, 0),
-        J_regressor=regressor,
+        J_regressor=_regressor(stored, level, template.numpy()),
         parents=PARENTS,
-        lbs_weights=_weights(matrix, stored),
+        lbs_weights=_weights(level, stored),
         expression_names=stored.expression_names,
         landmark_faces=landmark_faces,
         landmark_bary=landmark_bary,
-        uv=uv,
-        uv_faces=uv_faces,
+        uv=torch.from_numpy((level.uv / 65535).astype(np.float32)),
+        uv_faces=torch.from_numpy(level.uv_faces),
         regions={name: torch.from_numpy(mask) for name, mask in zip(stored.region_names, masks, strict=True)},
-        colors=torch.from_numpy(stored.colors.astype(np.float32) / 255),
+        colors=torch.from_numpy(stored.colors[level.kept].astype(np.float32) / 255),
         capabilities=_CAPABILITIES,
     )

@@ -106,7 +106,7 @@ class HeadModel:
 
     def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E]; no joint is turned."""
-        moved = expression @ self.exprdirs.reshape(-1, self.exprdirs.shape[2]).T
+        moved = expression @ self.exprdirs.flatten(0, 1).T
         if self.curvedirs.shape[2]:
             weight = expression[:, self.curve_columns].clamp(0, 1)
             moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T

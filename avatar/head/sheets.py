@@ -72,13 +72,7 @@ class View:
 def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
     """A lit picture [size,size,3] of vertices [V,3] in metres."""
     size = view.size * _OVERSAMPLE
-    focal = size * _DISTANCE / view.extent
-    angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
-    turns = axis_angle_to_matrix(angles)
-    turned = (vertices - torch.tensor(view.centre)) @ (turns[0] @ turns[1]).T
-    camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
-    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
-    face, bary, _ = ops.mesh(camera[None].contiguous(), head.faces, K, size, size)
+    turned, face, bary = rasterised(head.faces, vertices, view, size)
     hit = face[0] >= 0
     corners, shares = head.faces[face[0][hit].long()], bary[0][hit]
     own = vertex_normals(turned, head.faces)
@@ -89,6 +83,20 @@ def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
     picture[hit] = shade(colors, torch.nn.functional.normalize(normals, dim=-1), sky, gloss)
     small = cv2.resize(picture.clamp(0, 1).numpy(), (view.size, view.size), interpolation=cv2.INTER_AREA)
     return (small * 255).astype(np.uint8)
+
+
+def rasterised(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What a picture of `size` pixels a side shows: vertices [V,3] turned to the camera (x right, y up, z towards it),
+    face [1,size,size] (-1 where nothing) and barycentrics [1,size,size,3].
+    """
+    focal = size * _DISTANCE / view.extent
+    angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
+    turns = axis_angle_to_matrix(angles)
+    turned = (vertices - torch.tensor(view.centre)) @ (turns[0] @ turns[1]).T
+    camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
+    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
+    face, bary, _ = ops.mesh(camera[None].contiguous(), faces, K, size, size)
+    return turned, face, bary
 
 
 def _gloss(head: HeadModel) -> Tensor:
@@ -163,7 +171,8 @@ def pose_sheet(head: HeadModel) -> Picture:
     """Combinations of expressions, then joints turned one by one."""
     view = View(centre=(0, -0.035, -0.02), extent=0.26, size=300)
     wide = View(centre=(0, -0.05, -0.05), extent=0.42, size=300)
-    pictures = [labelled(render(head, posed(head, mix), view), name) for name, mix in _COMBINATIONS.items()]
+    known = {name: mix for name, mix in _COMBINATIONS.items() if set(mix) <= set(head.expression_names)}
+    pictures = [labelled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
     pictures += [labelled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
     open_jaw = posed(head, {"jawOpen": 1.0})
     pictures += [labelled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]

@@ -54,6 +54,9 @@ class StoredHead:
     part_of: NDArray[np.uint8]  # [P] which part a vertex belongs to
     part_weights: NDArray[np.uint16]  # [P,J] of 65535
     part_uv: NDArray[np.uint16]  # [P,2] of 65535
+    half_part_vertices: NDArray[np.uint16]  # [H] of P, ascending: what half density keeps
+    half_part_faces: NDArray[np.uint16]  # [G,3] into those H
+    joints: NDArray[np.float32]  # [J,3] metres, at rest
     regressor_joint: NDArray[np.uint8]  # [K]
     regressor_vertex: NDArray[np.uint16]  # [K] of all V
     regressor_weight: NDArray[np.float32]  # [K]

@@ -96,6 +96,16 @@ def test_capture_of_something_else_is_not_mistaken_for_this_one(
     assert len(pipeline) == 1
 
 
+def test_the_head_model_is_handed_on_and_another_one_is_another_capture(
+    pipeline: list[Any], video: Path, tmp_path: Path
+) -> None:
+    flags = ["--head", str(tmp_path / "flame2023.pkl")]
+    assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), *flags]) == 0
+    assert pipeline[0].head == flags[1]
+    with pytest.raises(HeadsplatError, match="a capture with another head model is there"):
+        reuse_or_capture(CaptureRequest(video, tmp_path / "c", head=flags[1]), overwrite=False)
+
+
 def test_interrupted_pipeline_ends_with_130(
     monkeypatch: pytest.MonkeyPatch, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

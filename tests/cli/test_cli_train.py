@@ -283,7 +283,17 @@ def test_render_refuses_motion_tracked_with_another_head_model(
     facts = dict(other.facts) | {"head": other.facts["head"] | {"model_id": "0" * 16}}
     (other.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, ["render", trained, "--motion", other.root, "-o", tmp_path / "frames"])
-    assert "other: tracked with another head model; capture the video again" in text
+    assert "other: tracked with another head model (embedded; this embedded has other geometry); give that" in text
+
+
+def test_training_on_a_capture_whose_head_file_is_gone_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = tiny_capture(tmp_path / "mine", frames=10)
+    facts = dict(capture.facts) | {"head": capture.facts["head"] | {"source": str(tmp_path / "flame2023.pkl")}}
+    (capture.root / "capture.json").write_text(json.dumps(facts))
+    text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.avatar"])
+    assert "flame2023.pkl: the head model that" in text and "is gone; give --head FILE" in text
 
 
 def test_render_replaces_a_folder_of_pictures_only_when_asked_and_only_pictures(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import splu
 
+from avatar.head.regressor import placing_weights
 from avatar.head.stored import UNITS_A_METRE, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
 from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
@@ -63,7 +64,7 @@ def _regressor(skin: Floats, pieces: Sequence[parts.Part], joints: Floats) -> tu
     eyeballs = [np.arange(starts[k], starts[k + 1]) for k in (1, 0)]
     groups = skinning.regressor_groups(skin, eyeballs)
     whole = np.vstack([skin, *(piece.vertices for piece in pieces)])
-    rows = skinning.regressor_rows(whole, joints, groups)
+    rows = [placing_weights(whole[group], place) for group, place in zip(groups, joints, strict=True)]
     joint = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     return joint.astype(np.uint8), np.concatenate(groups).astype(np.uint16), np.concatenate(rows).astype(np.float32)
 
@@ -102,6 +103,9 @@ def _part_arrays(cage: Cage, pieces: Sequence[parts.Part], modes: Floats) -> dic
     """The stored head's arrays of the separate parts."""
     starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
     faces = [piece.faces + start for piece, start in zip(pieces, starts, strict=False)]
+    half_starts = np.cumsum([0, *(len(piece.half[0]) for piece in pieces)])
+    half_faces = [piece.half[1] + start for piece, start in zip(pieces, half_starts, strict=False)]
+    half_vertices = [piece.half[0] + start for piece, start in zip(pieces, starts, strict=False)]
     return {
         "part_vertices": to_units(np.vstack([piece.vertices for piece in pieces])),
         "part_faces": np.vstack(faces).astype(np.uint16),
@@ -109,6 +113,8 @@ def _part_arrays(cage: Cage, pieces: Sequence[parts.Part], modes: Floats) -> dic
         "part_identity": _by_vertex(_part_motion(pieces, modes)),
         "part_of": np.repeat(np.arange(len(pieces)), np.diff(starts)).astype(np.uint8),
         "part_weights": to_fractions(skinning.part_weights(pieces)),
+        "half_part_vertices": np.concatenate(half_vertices).astype(np.uint16),
+        "half_part_faces": np.vstack(half_faces).astype(np.uint16),
     }
 
 
@@ -127,12 +133,14 @@ def _surface_arrays(cage: Cage, pieces: Sequence[parts.Part], cage_vertices: np.
     """What is stored at full resolution: landmarks, joint regressor, regions, colours."""
     subdivide = loop_matrix(cage.faces, len(cage.vertices))
     skin = subdivide @ (cage_vertices * (100 / UNITS_A_METRE))
-    joint, vertex, weight = _regressor(skin, pieces, skinning.joint_positions(cage.eye_centre))
+    places = skinning.joint_positions(cage.eye_centre)
+    joint, vertex, weight = _regressor(skin, pieces, places)
     masks = regions.all_masks(regions.skin_masks(cage, subdivide), pieces)
     painted = np.vstack([colors.skin_colors(cage, subdivide), *(piece.colors for piece in pieces)])
     eye_starts = len(skin), len(skin) + len(pieces[0].vertices)
     irises = [eye_starts[side] + place for side in (0, 1) for place in eyes.iris_vertices(left=side == 1)]
     return {
+        "joints": (places / 100).astype(np.float32),
         "regressor_joint": joint,
         "regressor_vertex": vertex,
         "regressor_weight": weight,

@@ -23,7 +23,7 @@ _OUTLINE = (
 )  # fmt: skip
 _MIDDLE = (-0.15, -0.25)  # of the polar grid, in the concha
 _RADII = (0.08, 0.18, 0.28, 0.38, 0.47, 0.55, 0.63, 0.71, 0.79, 0.86, 0.92, 0.97, 1.0)
-_HALF_ROWS = (1, 3, 5, 7, 9, 11, 12, 13, 15, 17)
+_HALF_ROWS = (1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 17)
 #: rows behind the rim: scale of the outline about its front, part of the way from the front surface to the skull
 _BEHIND = ((1.01, 0.16), (0.97, 0.32), (0.84, 0.42), (0.62, 0.60), (0.52, 1.25))
 _THIN = 0.16  # cm, least thickness

@@ -43,15 +43,6 @@ def part_weights(parts: Sequence[Part]) -> Floats:
     return np.vstack(tables)
 
 
-def regressor_rows(vertices: Floats, joints: Floats, groups: Sequence[np.ndarray]) -> list[Floats]:
-    """For each joint the smallest weights over its group of vertices that sum to 1 and give its position."""
-    rows = []
-    for joint, group in zip(joints, groups, strict=True):
-        equations = np.vstack([vertices[group].T, np.ones(len(group))])
-        rows.append(equations.T @ np.linalg.solve(equations @ equations.T, np.append(joint, 1.0)))
-    return rows
-
-
 def regressor_groups(skin: Floats, eyes: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Vertices that place root, neck, jaw and the eyes: slices of the skin [N,3] at their heights, the eyeballs."""
     y, z = skin[:, 1], skin[:, 2]

@@ -54,7 +54,7 @@ def tongue(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
         faces=grid.faces(),
         colors=_colors(vertices, lip),
         flat=np.vstack([polar(np.arange(1, _ROWS + 1), around), [[0, 0]]]),
-        half=grid.thinned(range(0, _ROWS, 2), range(0, _COLUMNS, 2)),
+        half=grid.thinned(range(0, _ROWS, 2), range(1, _COLUMNS, 2)),  # with the groove
         follows=follows,
         jaw_shares=np.clip((vertices[:, 2] - (lip[2] - 6)) / 2.5, 0.35, 1),
         shapes={"tongueOut": np.stack([-0.25 * vertices[:, 0] * out, rise, 2.9 * out], -1)},

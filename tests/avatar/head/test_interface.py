@@ -27,9 +27,16 @@ def test_the_same_source_gives_the_same_object() -> None:
     assert load_head("embedded") is load_head("embedded")
 
 
-def test_an_unknown_source_is_refused_with_what_to_do() -> None:
-    with pytest.raises(HeadsplatError, match=r"only 'embedded' is supported.*--head embedded"):
-        load_head("flame2023.pkl")
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("flame2023.pkl", r"flame2023\.pkl: no such head file; give FLAME's"),
+        ("metahuman", r"head 'metahuman': give 'embedded' or a FLAME file \(\.pkl or \.npz\)"),
+    ],
+)
+def test_an_unknown_source_is_refused_with_what_to_do(source: str, sentence: str) -> None:
+    with pytest.raises(HeadsplatError, match=sentence):
+        load_head(source)
 
 
 def test_expressions_are_arkit_in_live_link_order_and_two_lids(head: HeadModel) -> None:

@@ -1,0 +1,95 @@
+"""Where the lips meet: the line at which, seen from the front, what the jaw holds begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar.errors import HeadsplatError
+from avatar.head.generate import base
+from avatar.head.generate.indices import (
+    FACE_POINTS,
+    LIP_LOWER,
+    LIP_UPPER,
+    LOWER_LIP_MIDDLE,
+    UPPER_LIP_MIDDLE,
+)
+from avatar.head.sheets import View, rasterised
+from avatar.records import JAW
+
+from .bare import Anatomy
+from .surface import Floats, Ints
+
+LIP_MIDDLES = (UPPER_LIP_MIDDLE, LOWER_LIP_MIDDLE)
+_PIXELS, _EXTENT = 768, 0.1
+_LEAST_JUMP = 0.25  # of the jaw's weight between two pixels, one above the other
+_LEAST_COLUMNS = 0.015  # metres of lips that must meet
+
+
+@dataclass(frozen=True)
+class LipLine:
+    """The edges of the lips where they meet, by increasing x."""
+
+    upper: Floats  # [N,3] metres
+    lower: Floats  # [N,3]
+
+    @property
+    def middle(self) -> Floats:
+        """The point [3] between the lips in the middle of the mouth."""
+        near = np.abs(self.upper[:, 0] - np.median(self.upper[:, 0])).argmin()
+        return (self.upper[near] + self.lower[near]) / 2
+
+    def at(self, x: Floats, is_upper: bool) -> Floats:
+        """Points [M,3] of an edge at the given x."""
+        edge = self.upper if is_upper else self.lower
+        return np.stack([np.interp(x, edge[:, 0], edge[:, axis]) for axis in range(3)], -1)
+
+
+def find_lips(body: Anatomy, weights: Floats, mouth: Floats) -> LipLine:
+    """Trace the line between the lips.
+
+    Args:
+        body: the mesh, its mouth shut.
+        weights: [V,5] skin weights.
+        mouth: [N,3] the border of the mouth's inside, metres.
+
+    Raises:
+        HeadsplatError: no line along which the jaw's weight jumps.
+    """
+    x, y, _ = (float(value) for value in mouth.mean(0))
+    view = View(centre=(x, y, 0.0), extent=_EXTENT)
+    vertices = torch.from_numpy(body.vertices).float()
+    _, face, bary = rasterised(torch.from_numpy(body.faces), vertices, view, _PIXELS)
+    corners, shares = body.faces[face[0].numpy()], bary[0].double().numpy()[..., None]
+    there = (face[0] >= 0).numpy() & body.skin[corners[..., 0]]
+    points = (body.vertices[corners] * shares).sum(2)
+    jaw = (weights[corners, JAW][..., None] * shares).sum(2)[..., 0]
+    both = there[:-1] & there[1:] & (np.abs(points[:-1, :, 1] - y) < 0.02)
+    jump = np.where(both, jaw[1:] - jaw[:-1], 0)
+    row = jump.argmax(0)
+    columns = np.flatnonzero(jump.max(0) > _LEAST_JUMP)
+    upper, lower = points[row[columns], columns], points[row[columns] + 1, columns]
+    if not len(columns) or np.ptp(upper[:, 0]) < _LEAST_COLUMNS:
+        raise HeadsplatError("the head's lips do not meet at the mouth's opening; give a FLAME head with a shut mouth")
+    order = np.argsort(upper[:, 0], kind="stable")
+    return LipLine(upper[order], lower[order])
+
+
+def both_sides(row: tuple[int, ...]) -> Ints:
+    """Landmarks of a lip's row without its corner, and their mirror images."""
+    own = np.array(row[1:])
+    return np.unique(np.concatenate([own, base.load().mirror[own]]))
+
+
+def landmark_groups(body: Anatomy, weights: Floats) -> list[tuple[Ints, Ints]]:
+    """Groups of the 468 landmarks and the faces they may lie on: each lip on its own half, the rest anywhere."""
+    jaw = weights[body.faces[body.seen], JAW].mean(1)
+    groups = []
+    rest = np.ones(FACE_POINTS, bool)
+    for rows, faces in ((LIP_UPPER, body.seen[jaw < 0.5]), (LIP_LOWER, body.seen[jaw >= 0.5])):
+        own = np.concatenate([both_sides(row) for row in rows])
+        rest[own] = False
+        groups.append((own, faces))
+    return [*groups, (np.flatnonzero(rest), body.seen)]

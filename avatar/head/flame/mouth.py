@@ -1,0 +1,109 @@
+"""The inside of a mouth for a head that has none: a sock sewn behind the lips, teeth, gums and a tongue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from avatar.errors import HeadsplatError
+from avatar.head.generate import parts, teeth, tongue
+from avatar.head.generate.cage import Cage
+from avatar.head.generate.indices import FACE_POINTS
+from avatar.head.generate.mesh import Floats, Ints
+
+from .bare import Anatomy
+from .surface import border_loops
+
+#: rings of the sock behind the mouth's border: further back (cm), up and down (cm), width, share of the border's motion
+_RINGS = ((-0.6, 0.5, 1.08, 0.8), (-1.8, 0.8, 1.12, 0.4), (-3.2, 0.7, 1.0, 0.1), (-4.8, 0.2, 0.6, 0.0))
+_CAP_DEPTH = -5.2
+_SOCK = ((0.50, 0.22, 0.22), (0.34, 0.15, 0.15), (0.25, 0.11, 0.11), (0.19, 0.08, 0.08), (0.15, 0.06, 0.06))
+_UPPER_DROP = 0.12  # cm: FLAME's upper lip reaches farther down over the teeth
+_TEETH_BACK = 0.25  # cm further back than behind the lips of our own head: FLAME's are thicker
+
+
+@dataclass(frozen=True)
+class Sock:
+    """Rings of new vertices sewn to the mouth's border."""
+
+    vertices: Floats  # [P,3] metres, ring by ring, the cap last
+    faces: Ints  # [Q,3]: below V the head's own vertices, from V on these
+    colors: Floats  # [P,3]
+    source: Ints  # [P] the border vertex whose motion each follows (any for the cap)
+    shares: Floats  # [P] how much of it
+    flat: Floats  # [N + P,2] texture island of the border's N vertices and these
+    flat_faces: Ints  # [Q,3] into `flat`
+
+
+def mouth_border(body: Anatomy) -> Ints:
+    """The border of the skin inside the mouth, as a loop of vertices.
+
+    Raises:
+        HeadsplatError: the skin has no hole where a mouth must be.
+    """
+    best: Ints | None = None
+    for loop in border_loops(body.faces[body.skin_faces]):
+        middle = body.vertices[loop].mean(0)
+        if len(loop) >= 8 and middle[2] > -0.02 and -0.12 < middle[1] < -0.03 and abs(middle[0]) < 0.02:
+            best = loop if best is None or len(loop) > len(best) else best
+    if best is None:
+        raise HeadsplatError("the head's skin has no opening at the mouth; give a FLAME head with its own faces")
+    return best
+
+
+def make_sock(body: Anatomy, border: Ints) -> Sock:
+    """A closed bag from the mouth's border backwards."""
+    rim = body.vertices[border] * 100
+    middle, size, first = rim.mean(0), len(border), len(body.vertices)
+    vertical = np.sign(rim[:, 1] - middle[1])
+    rings, faces = [], []
+    before = border
+    for number, (back, opening, width, _) in enumerate(_RINGS):
+        ring = (rim - middle) * [width, 1, 0.6**number] + middle + np.array([0, 0, back])
+        across = (rim[:, 0] - middle[0]) / np.abs(rim[:, 0] - middle[0]).max()
+        ring[:, 1] += vertical * opening * (1 - across**6)
+        ids = first + number * size + np.arange(size)
+        faces.append(_band(before, ids))
+        rings.append(ring)
+        before = ids
+    cap = first + len(_RINGS) * size
+    faces.append(np.stack([before, np.full(size, cap), np.roll(before, -1)], -1))
+    points = np.vstack([*rings, middle + np.array([0, 0, _CAP_DEPTH])])
+    shares = np.append(np.repeat([share for *_, share in _RINGS], size), 0.0)
+    radii = np.linspace(1, 0.2, len(_RINGS) + 1)
+    flat = np.vstack([parts.polar(radii.tolist(), -2 * np.pi * np.arange(size) / size), [[0, 0]]])
+    whole = np.vstack(faces)
+    local = np.where(whole >= first, whole - first + size, 0)
+    own = {int(vertex): place for place, vertex in enumerate(border)}
+    at_border = whole < first
+    local[at_border] = [own[int(vertex)] for vertex in whole[at_border]]
+    colors = np.vstack([np.repeat(_SOCK[:-1], size, 0), _SOCK[-1:]])
+    source = np.append(np.tile(border, len(_RINGS)), border[0])
+    return Sock(points / 100, whole, colors, source, shares, flat, local)
+
+
+def _band(outer: Ints, inner: Ints) -> Ints:
+    """Triangles between two loops, wound against the border they are sewn to."""
+    after_outer, after_inner = np.roll(outer, -1), np.roll(inner, -1)
+    return np.vstack([np.stack([outer, inner, after_outer], -1), np.stack([after_outer, inner, after_inner], -1)])
+
+
+@dataclass(frozen=True)
+class _Landmarked:
+    """Stands for a cage where only the positions of landmarks are asked for."""
+
+    vertices: Floats  # [478,3] cm
+
+
+def make_parts(lips: Floats) -> list[parts.Part]:
+    """Upper teeth, lower teeth and tongue behind where the lips meet, `lips` [3] metres; their vertices are cm."""
+    behind = lips * 100 - [0, 0, _TEETH_BACK]
+    cage = cast(Cage, _Landmarked(np.tile(behind, (FACE_POINTS, 1))))  # the parts' makers read nothing else of a cage
+    made = [teeth.teeth(cage, True, ()), teeth.teeth(cage, False, ()), tongue.tongue(cage, ())]
+    drops = (_UPPER_DROP, 0.0, 0.0)
+    return [
+        replace(part, vertices=part.vertices + np.array([behind[0], -drop, 0]))
+        for part, drop in zip(made, drops, strict=True)
+    ]

@@ -1,0 +1,95 @@
+"""Where the lids end: the opening of each eye, traced as directions seen from the eyeball's centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bare import Anatomy, Eyeball
+from .surface import Floats, Ints
+
+_RAYS = 720
+_REACH = 2.0  # eyeball radii: how far from the centre skin is looked at
+_INSIDE = 0.98  # of the radius: skin nearer to the centre is the socket behind the eyeball
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The gap between the lids of one eye.
+
+    A direction from the eyeball's centre is (azimuth towards +x, elevation towards +y): a turn about the x-axis through
+    the centre changes the elevation only, so lids close along elevations and keep their distance to the eyeball.
+    """
+
+    centre: Floats  # [3] metres
+    radius: float  # of the eyeball, metres
+    azimuth: Floats  # [N] increasing radians, from corner to corner
+    upper: Floats  # [N] elevation of the upper lid's edge
+    lower: Floats  # [N]
+    upper_radius: Floats  # [N] metres, how far the edges are from the centre
+    lower_radius: Floats  # [N]
+
+    def edge_points(self, azimuth: Floats, is_upper: bool) -> Floats:
+        """Points [M,3] of an edge at the given azimuths."""
+        elevation = np.interp(azimuth, self.azimuth, self.upper if is_upper else self.lower)
+        radius = np.interp(azimuth, self.azimuth, self.upper_radius if is_upper else self.lower_radius)
+        return self.centre + from_angles(azimuth, elevation, radius)
+
+
+def to_angles(offset: Floats) -> tuple[Floats, Floats, Floats]:
+    """Azimuth, elevation (radians) and length of offsets [...,3]."""
+    x, y, z = offset[..., 0], offset[..., 1], offset[..., 2]
+    return np.arctan2(x, np.hypot(y, z)), np.arctan2(y, z), np.linalg.norm(offset, axis=-1)
+
+
+def from_angles(azimuth: Floats, elevation: Floats, radius: Floats) -> Floats:
+    """The inverse of `to_angles`."""
+    level = radius * np.cos(azimuth)
+    return np.stack([radius * np.sin(azimuth), level * np.sin(elevation), level * np.cos(elevation)], -1)
+
+
+def find_opening(body: Anatomy, ball: Eyeball) -> Opening:
+    """Trace the lids' edges: from straight ahead, in every direction, the first skin that is met."""
+    offset = body.vertices - ball.centre
+    azimuth, elevation, radius = to_angles(offset)
+    around = body.skin & (radius > _INSIDE * ball.radius) & (radius < _REACH * ball.radius) & (offset[:, 2] > 0)
+    faces = body.faces[around[body.faces].all(1)]
+    sides = np.sort(np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2), 1)
+    plane = np.stack([azimuth, elevation], -1)
+    distance, edge, part = _first_hits(plane, np.unique(sides, axis=0))
+    ends = body.vertices[edge]
+    rim = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * part[:, None] - ball.centre
+    return _halves(rim, ball, np.isfinite(distance))
+
+
+def _first_hits(plane: Floats, sides: Ints) -> tuple[Floats, Ints, Floats]:
+    """Where rays from the origin of the plane [V,2] first cross a side: distance, the side [R,2], the part along it."""
+    angle = 2 * np.pi * np.arange(_RAYS) / _RAYS
+    ray = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
+    start, along = plane[sides[:, 0]], plane[sides[:, 1]] - plane[sides[:, 0]]
+    cross = ray[..., 0] * along[:, 1] - ray[..., 1] * along[:, 0]
+    safe = np.where(np.abs(cross) < 1e-12, 1e-12, cross)
+    distance = (start[:, 0] * along[:, 1] - start[:, 1] * along[:, 0]) / safe
+    part = (start[:, 0] * ray[..., 1] - start[:, 1] * ray[..., 0]) / safe
+    hit = (part >= 0) & (part <= 1) & (distance > 1e-6)
+    distance = np.where(hit, distance, np.inf)
+    first = distance.argmin(1)
+    rows = np.arange(_RAYS)
+    return distance[rows, first], sides[first], np.clip(part[rows, first], 0, 1)
+
+
+def _halves(rim: Floats, ball: Eyeball, met: np.ndarray) -> Opening:
+    """The traced rim [R,3] (offsets from the centre) as an upper and a lower edge over common azimuths."""
+    azimuth, elevation, radius = to_angles(rim[met])
+    first, last = int(azimuth.argmin()), int(azimuth.argmax())
+    grid = np.linspace(azimuth[first], azimuth[last], 121)
+    halves = []
+    order = np.arange(len(azimuth))
+    one = order[min(first, last) : max(first, last) + 1]
+    other = np.concatenate([order[max(first, last) :], order[: min(first, last) + 1]])
+    for half in sorted((one, other), key=lambda ids: -elevation[ids].mean()):
+        ranked = half[np.argsort(azimuth[half], kind="stable")]
+        halves.append([np.interp(grid, azimuth[ranked], value[ranked]) for value in (elevation, radius)])
+    (upper, upper_radius), (lower, lower_radius) = halves
+    return Opening(ball.centre, ball.radius, grid, upper, lower, upper_radius, lower_radius)

@@ -1,0 +1,202 @@
+"""The arrays of a FLAME .pkl file (Python 2's numpy, scipy.sparse, chumpy), read without running any of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.errors import HeadsplatError
+
+from .pickles import Made, Name, RefusedPickle, read
+
+#: Larger than any FLAME or SMPL-X file.
+MOST_BYTES = 1 << 30
+#: Entries of a sparse matrix that is written out in full (SMPL-X's regressor has 0.6 million).
+MOST_DENSE = 4_000_000
+
+_NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
+_SPARSE_CLASSES = ("csc_matrix", "csr_matrix")
+_ACCEPTED = {
+    *((module, name) for module in _NUMPY for name in ("_reconstruct", "scalar")),
+    *((module, "_frombuffer") for module in _NUMERIC),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+    *((module, "_reconstructor") for module in ("copy_reg", "copyreg")),
+    *((module, name) for module in ("__builtin__", "builtins") for name in ("object", "set")),
+    *(("scipy.sparse" + part, "csc_matrix") for part in ("", ".csc", "._csc")),
+    *(("scipy.sparse" + part, "csr_matrix") for part in ("", ".csr", "._csr")),
+}
+
+
+def _accepted(name: Name) -> bool:
+    """Names that a FLAME file mentions; those of chumpy become inert records of the array they hold."""
+    return (name.module, name.name) in _ACCEPTED or name.module.split(".")[0] == "chumpy"
+
+
+@dataclass(frozen=True)
+class PickledFile:
+    """The top dictionary of a pickle, its values still inert."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The array under the key `name`, sparse matrices and chumpy's arrays written out.
+
+        Raises:
+            HeadsplatError: it is no array of numbers, or its shape does not fit its data.
+        """
+        try:
+            return as_array(self.values[name])
+        except RefusedPickle as reason:
+            raise HeadsplatError(f"{self.path}: `{name}` {reason}; get the file again from where it came") from None
+
+    def texts(self) -> list[str]:
+        """All plain texts of the dictionary."""
+        return [value for value in self.values.values() if isinstance(value, str)]
+
+
+def read_pickle(path: Path) -> PickledFile:
+    """Read a FLAME .pkl file; nothing that it asks for is imported, called or allocated.
+
+    Raises:
+        HeadsplatError: it is too large, damaged, or asks for anything beyond arrays.
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise HeadsplatError(f"{path}: {size >> 20} MB, more than any FLAME file has; give another one")
+    try:
+        root = read(path.read_bytes(), _accepted)
+    except RefusedPickle as reason:
+        raise HeadsplatError(
+            f"{path}: {reason}; refused, nothing in it was run; get FLAME from https://flame.is.tue.mpg.de"
+        ) from None
+    if not isinstance(root, dict):
+        raise HeadsplatError(f"{path}: holds no dictionary of arrays; give FLAME's own .pkl file")
+    return PickledFile(path, {key: value for key, value in root.items() if isinstance(key, str)})
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """The array that an inert value stands for; its shape is checked against its bytes before anything is made."""
+    if isinstance(value, (bool, int, float)):
+        return np.array(value)
+    if not isinstance(value, Made):
+        raise RefusedPickle(f"is a {type(value).__name__}, not an array")
+    name = _class_of(value)
+    if name.name in _SPARSE_CLASSES and isinstance(value.state, dict):
+        return _dense(value.state, name.name == "csc_matrix")
+    if name.module.split(".")[0] == "chumpy":
+        held = value.state.get("x") if isinstance(value.state, dict) else None
+        return _plain(held, f"is a {name} that holds no array of its own")
+    return _plain(value, f"is a {name}, not an array")
+
+
+def _plain(value: Any, otherwise: str) -> NDArray[Any]:
+    """An array of numpy itself; `otherwise` says what is wrong with anything else."""
+    name = value.maker if isinstance(value, Made) else None
+    if name is not None and name.module in _NUMPY and name.name == "_reconstruct":
+        return _ndarray(value.state)
+    if name is not None and name.module in _NUMERIC and name.name == "_frombuffer":
+        return _from_buffer(value.arguments)
+    if name is not None and name.module in _NUMPY and name.name == "scalar" and len(value.arguments) == 2:
+        return _filled(value.arguments[1], _dtype(value.arguments[0]), (), "C")
+    raise RefusedPickle(otherwise)
+
+
+def _class_of(value: Made) -> Name:
+    """What an object is made of: `copy_reg._reconstructor(cls, object, None)` of old protocols says it inside."""
+    if value.maker.name == "_reconstructor" and value.arguments and isinstance(value.arguments[0], Name):
+        return value.arguments[0]
+    return value.maker
+
+
+def _dtype(value: Any) -> np.dtype[Any]:
+    """A plain numeric dtype from `numpy.dtype('f8', ...)` and its state; object and structured ones are refused."""
+    if not isinstance(value, Made) or (value.maker.module, value.maker.name) != ("numpy", "dtype"):
+        raise RefusedPickle("has no dtype")
+    code = value.arguments[0] if value.arguments else None
+    if code not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
+        raise RefusedPickle(f"holds {str(code)[:20]!r}, not numbers")
+    state = value.state
+    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
+    if order not in ("<", ">", "|", "="):
+        raise RefusedPickle("has an unknown byte order")
+    return np.dtype(f"{order}{code}")
+
+
+def _bytes(value: Any) -> bytes:
+    """Raw bytes, also as Python 2's strings and as protocol 2 writes the bytes of Python 3."""
+    if isinstance(value, Made) and (value.maker.module, value.maker.name) == ("_codecs", "encode"):
+        if len(value.arguments) != 2 or value.arguments[1] not in ("latin1", "latin-1"):
+            raise RefusedPickle("has data in an unknown encoding")
+        value = value.arguments[0]
+    if isinstance(value, str):
+        try:
+            return value.encode("latin-1")
+        except UnicodeEncodeError:
+            raise RefusedPickle("has data that is text") from None
+    if not isinstance(value, bytes):
+        raise RefusedPickle("has data that is not raw numbers")
+    return value
+
+
+def _filled(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+    raw = _bytes(data)
+    if math.prod(shape) * dtype.itemsize != len(raw):
+        raise RefusedPickle(f"claims the shape {list(shape)[:6]} of {dtype} but has {len(raw)} bytes")
+    return np.frombuffer(raw, dtype).reshape(shape, order=order)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    plain = isinstance(value, tuple) and all(type(size) is int and 0 <= size < MOST_BYTES for size in value)
+    if not plain or len(value) > 8:
+        raise RefusedPickle("has no shape")
+    return value  # type: ignore[no-any-return]
+
+
+def _ndarray(state: Any) -> NDArray[Any]:
+    """From the state (version, shape, dtype, is Fortran, data) that numpy gives its arrays."""
+    if not isinstance(state, tuple) or len(state) not in (4, 5):
+        raise RefusedPickle("is an array without contents")
+    shape, dtype, fortran, data = state[-4:]
+    return _filled(data, _dtype(dtype), _shape(shape), "F" if fortran is True or fortran == 1 else "C")
+
+
+def _from_buffer(arguments: tuple[Any, ...]) -> NDArray[Any]:
+    if len(arguments) != 4 or arguments[3] not in ("C", "F"):
+        raise RefusedPickle("is an array without contents")
+    data, dtype, shape, order = arguments
+    return _filled(data, _dtype(dtype), _shape(shape), order)
+
+
+def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:
+    """A compressed sparse matrix written out, every index checked."""
+    shape = _shape(state.get("_shape", state.get("shape")))
+    data, indices, starts = (
+        _plain(state.get(part), f"is a sparse matrix without `{part}`") for part in ("data", "indices", "indptr")
+    )
+    if len(shape) != 2 or math.prod(shape) > MOST_DENSE:
+        raise RefusedPickle(f"is a sparse matrix of shape {list(shape)}, too large for a regressor")
+    outer, inner = shape[::-1] if by_column else shape
+    fits = (
+        all(part.ndim == 1 for part in (data, indices, starts))
+        and all(part.dtype.kind in "iu" for part in (indices, starts))
+        and len(starts) == outer + 1
+        and len(data) == len(indices) == int(starts[-1])
+        and int(starts[0]) == 0
+        and bool((np.diff(starts.astype(np.int64)) >= 0).all())
+        and (not len(indices) or 0 <= int(indices.min()) <= int(indices.max()) < inner)
+    )
+    if not fits:
+        raise RefusedPickle("is a sparse matrix whose parts do not fit")
+    full = np.zeros((outer, inner), data.dtype.newbyteorder("="))
+    np.add.at(full, (np.repeat(np.arange(outer), np.diff(starts.astype(np.int64))), indices), data)
+    return full.T.copy() if by_column else full

@@ -1,0 +1,294 @@
+"""Texture coordinates for a head that brings none, or from the user's template .obj.
+
+The skin is one disc: the face inside its oval is a harmonic map with positive weights into a large convex outline
+(Tutte 1963, Floater 1997), everything behind it a harmonic map of the band between that outline and the neck's border.
+Eyeballs are two hemispheres each; the mouth's inside, teeth and tongue are islands of their own below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.linalg import spsolve
+
+from avatar.head.generate.atlas import signed_areas
+from avatar.head.generate.indices import NOSE_TIP, OVAL
+from avatar.head.generate.mesh import clipped_cotangents
+
+from .bare import Anatomy, Eyeball
+from .surface import Floats, Ints, border_loops, edge_graph
+
+_FACE_RADIUS, _FACE_WIDTH = 0.62, 0.88  # of the disc, of its height
+_SPREAD = 0.4  # exponent that takes harmonic heights, which crowd at the face, apart
+_RELAXATIONS = 200
+_STRIP = 0.16  # of the square's height, at the bottom, that the islands share
+_MARGIN = 0.004
+
+
+@dataclass(frozen=True)
+class Island:
+    """One connected piece of the texture."""
+
+    flat: Floats  # [U,2] any units
+    uv_faces: Ints  # [N,3] into flat
+    faces: Ints  # [N] which faces of the head these are
+
+
+def skin_island(body: Anatomy, marks: Ints) -> Island:
+    """The skin as a disc; `marks` [478] are the vertices nearest to the landmarks."""
+    ids = body.skin_faces
+    faces = body.faces[ids]
+    used, local = np.unique(faces, return_inverse=True)
+    local = local.reshape(-1, 3)
+    vertices = body.vertices[used]
+    place = {int(vertex): index for index, vertex in enumerate(used)}
+    loops = sorted(border_loops(local), key=len)
+    collar = min(loops, key=lambda loop: vertices[loop, 1].mean())
+    holes = [loop for loop in loops if loop is not collar]
+    oval = _closed_path(vertices, local, [place[int(marks[index])] for index in OVAL])
+    closed, hub = _filled(local, holes, len(vertices))
+    flat = None
+    if oval is not None:
+        flat = _two_parts(vertices, closed, hub, oval, collar, place[int(marks[NOSE_TIP])])
+    if flat is None or signed_areas(flat, local).min() <= 0:
+        flat = _disc(vertices, closed, hub, collar)
+    return Island(flat[: len(vertices)], local, ids)
+
+
+def _filled(faces: Ints, holes: Sequence[Ints], count: int) -> tuple[Ints, int]:
+    """Faces with a fan over each hole around a new vertex, and the number of vertices then."""
+    fans = []
+    for number, hole in enumerate(holes):
+        fans.append(np.stack([np.roll(hole, -1), hole, np.full(len(hole), count + number)], -1))
+    return np.vstack([faces, *fans]), count + len(holes)
+
+
+def _closed_path(vertices: Floats, faces: Ints, stops: Sequence[int]) -> Ints | None:
+    """A simple closed path along edges through vertices near `stops`; None if it crosses itself."""
+    graph = edge_graph(vertices, faces)
+    path: list[int] = []
+    for start, end in zip(stops, [*stops[1:], stops[0]], strict=True):
+        _, before = dijkstra(graph, directed=False, indices=start, return_predecessors=True)
+        leg, here = [], end
+        while here != start and here >= 0:
+            here = int(before[here])
+            leg.append(here)
+        path += [vertex for vertex in leg[::-1] if vertex >= 0]
+    simple = _without_spurs(path)
+    return np.array(simple) if len(set(simple)) == len(simple) and len(simple) > 8 else None
+
+
+def _without_spurs(path: Sequence[int]) -> list[int]:
+    """The closed path without going there and back, and without loops hanging off it."""
+    kept: list[int] = []
+    for vertex in path:
+        if vertex in kept and len(kept) - kept.index(vertex) < len(path) / 4:
+            kept = kept[: kept.index(vertex)]
+        kept.append(vertex)
+    return kept
+
+
+def _weights(vertices: Floats, faces: Ints, count: int) -> sparse.csr_matrix:
+    """Positive edge weights [count,count]; the vertices that fill holes weigh 1 an edge."""
+    real = (faces < len(vertices)).all(1)
+    weights = clipped_cotangents(vertices, faces[real]).tolil()
+    weights.resize((count, count))
+    for a, b, c in faces[~real]:
+        for end in (a, b):
+            weights[end, c] = weights[c, end] = 1.0
+    return weights.tocsr()
+
+
+def _solve(weights: sparse.csr_matrix, fixed: Ints, values: Floats, free: Ints) -> Floats:
+    """Each free vertex at the weighted mean of its neighbours."""
+    system = sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights
+    return spsolve(system[free][:, free].tocsc(), weights[free][:, fixed] @ values).reshape(len(free), -1)
+
+
+def _angles(vertices: Floats, loop: Ints) -> Floats:
+    """Angles [N] around a loop in proportion to its length, the first at its topmost vertex pointing up."""
+    steps = np.linalg.norm(vertices[np.roll(loop, -1)] - vertices[loop], axis=1)
+    run = np.concatenate([[0], np.cumsum(steps)[:-1]]) / steps.sum() * 2 * np.pi
+    return run - run[vertices[loop, 1].argmax()] + np.pi / 2
+
+
+def _disc(vertices: Floats, faces: Ints, count: int, collar: Ints) -> Floats:
+    """Everything inside the collar on a circle: always without overlaps, but small in the middle."""
+    loop = collar
+    angle = _angles(vertices, loop)
+    circle = np.stack([np.cos(angle), np.sin(angle)], -1)
+    free = np.setdiff1d(np.unique(faces), loop)
+    flat = np.zeros((count, 2))
+    flat[loop] = circle
+    flat[free] = _solve(_weights(vertices, faces, count), loop, circle, free)
+    return flat if signed_areas(flat, faces).sum() > 0 else flat * [-1, 1]
+
+
+def _two_parts(vertices: Floats, faces: Ints, count: int, oval: Ints, collar: Ints, nose: int) -> Floats | None:
+    """The face inside the oval and the band behind it; None where the path does not part them."""
+    oval = _outside_convex(faces, count, oval, nose)
+    inner = _flooded(faces, count, oval, nose)
+    band = ~inner
+    if not band.any() or collar[0] not in faces[band] or collar[0] in faces[inner]:
+        return None
+    angle = _mean_angles(vertices, oval)
+    outline = np.stack([np.cos(angle), np.sin(angle)], -1) * _FACE_RADIUS
+    flat = np.zeros((count, 2))
+    flat[oval] = outline
+    weights = _weights(vertices, faces[inner], count)
+    free = np.setdiff1d(np.unique(faces[inner]), oval)
+    flat[free] = _solve(weights, oval, outline, free)
+    flat = _band(vertices, faces[band], flat, oval, angle, collar)
+    return flat * [_FACE_WIDTH, 1]
+
+
+def _outside_convex(faces: Ints, count: int, oval: Ints, nose: int) -> Ints:
+    """The oval without the corners at which an outer triangle lies between two of its edges.
+
+    On a convex outline such a triangle would lie inside; it is given to the face instead.
+    """
+    for _ in range(len(oval)):
+        band = faces[~_flooded(faces, count, oval, nose)]
+        on = np.isin(band, oval)
+        place = {int(vertex): index for index, vertex in enumerate(oval)}
+        corners = set()
+        for face in band[on.all(1)].tolist():
+            order = sorted(place[vertex] for vertex in face)
+            for before, middle, after in (order, order[1:] + order[:1], order[2:] + order[:2]):
+                if (middle - before) % len(oval) == 1 and (after - middle) % len(oval) == 1:
+                    corners.add(middle)
+        corners -= {corner + 1 for corner in corners}
+        if not corners:
+            break
+        oval = np.delete(oval, sorted(corners))
+    return oval
+
+
+def _mean_angles(vertices: Floats, oval: Ints) -> Floats:
+    """Angles [N] of the oval's vertices, evenly by length, oriented as seen from the front (x to the right)."""
+    angle = _angles(vertices, oval)
+    x = vertices[oval, 0]
+    return angle if (np.cos(angle) * x).sum() > 0 else np.pi - angle
+
+
+def _flooded(faces: Ints, count: int, wall: Ints, seed: int) -> np.ndarray:
+    """Which faces [F] are reached from the vertex `seed` without crossing the closed path `wall`."""
+    ends = np.stack([wall, np.roll(wall, -1)], -1)
+    blocked = {(int(a), int(b)) for a, b in np.sort(ends, 1)}
+    sides = np.sort(np.stack([faces, np.roll(faces, -1, 1)], -1), 2)
+    owners: dict[tuple[int, int], list[int]] = {}
+    for face, three in enumerate(sides.tolist()):
+        for a, b in three:
+            owners.setdefault((a, b), []).append(face)
+    inside = np.zeros(len(faces), bool)
+    stack = np.flatnonzero((faces == seed).any(1)).tolist()
+    inside[stack] = True
+    while stack:
+        for a, b in sides[stack.pop()].tolist():
+            if (a, b) not in blocked:
+                for other in owners[(a, b)]:
+                    if not inside[other]:
+                        inside[other] = True
+                        stack.append(other)
+    return inside
+
+
+def _band(vertices: Floats, faces: Ints, flat: Floats, oval: Ints, angle: Floats, collar: Ints) -> Floats:
+    """Places of the band between the oval and the collar: harmonic height, harmonic angle around.
+
+    The angle is solved on the band's unrolled strip: each edge knows whether it crosses the cut behind the angle pi.
+    """
+    weights = _weights(vertices, faces, len(flat))
+    border = np.concatenate([oval, collar])
+    free = np.setdiff1d(np.unique(faces), border)
+    fixed = np.concatenate([angle, _collar_angles(vertices, collar)])
+    height = np.zeros(len(flat))
+    height[collar] = 1
+    height[free] = _solve(weights, border, height[border, None], free)[:, 0]
+    directions = np.zeros((len(flat), 2))
+    directions[border] = np.stack([np.cos(fixed), np.sin(fixed)], -1)
+    directions[free] = _solve(weights, border, directions[border], free)
+    around = np.arctan2(directions[:, 1], directions[:, 0])
+    edges = sparse.coo_matrix(weights)
+    turns = np.round((around[edges.row] - around[edges.col]) / (2 * np.pi))
+    crossing = np.bincount(edges.row, edges.data * turns * 2 * np.pi, len(flat))
+    system = (sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights).tocsr()
+    known = weights[free][:, border] @ around[border] + crossing[free]
+    around[free] = spsolve(system[free][:, free].tocsc(), known)
+    radius = _FACE_RADIUS + (1 - _FACE_RADIUS) * np.clip(height, 0, 1) ** _SPREAD
+    result = flat.copy()
+    rest = np.concatenate([free, collar])
+    result[rest] = np.stack([np.cos(around[rest]), np.sin(around[rest])], -1) * radius[rest, None]
+    return _relaxed(result, faces, free)
+
+
+def _relaxed(flat: Floats, faces: Ints, free: Ints) -> Floats:
+    """Flat places where vertices of the few triangles that turned over move to the middle of their neighbours."""
+    neighbours = sparse.coo_matrix(
+        (np.ones(faces.size), (faces.ravel(), np.roll(faces, -1, 1).ravel())), (len(flat), len(flat))
+    ).tocsr()
+    neighbours = neighbours + neighbours.T
+    movable = np.zeros(len(flat), bool)
+    movable[free] = True
+    for _ in range(_RELAXATIONS):
+        turned = faces[signed_areas(flat, faces) <= 0]
+        if not len(turned):
+            break
+        moving = np.unique(turned)
+        moving = moving[movable[moving]]
+        rows = neighbours[moving]
+        flat[moving] = (rows @ flat) / np.asarray(rows.sum(1))
+    return flat
+
+
+def _collar_angles(vertices: Floats, collar: Ints) -> Floats:
+    """Angles of the collar: its front below the chin, its back above the forehead's top (around the head's side)."""
+    middle = vertices[collar].mean(0)
+    x, z = (vertices[collar] - middle)[:, 0], (vertices[collar] - middle)[:, 2]
+    return np.arctan2(-z, x)
+
+
+def eye_islands(body: Anatomy, ball: Eyeball) -> list[Island]:
+    """The front and the back of an eyeball as two discs."""
+    own = np.zeros(len(body.vertices), bool)
+    own[ball.vertices] = True
+    ids = np.flatnonzero(own[body.faces].all(1))
+    depth = body.vertices[body.faces[ids]].mean(1)[:, 2] - ball.centre[2]
+    islands = []
+    for sign, chosen in ((1, ids[depth >= 0]), (-1, ids[depth < 0])):
+        if not len(chosen):
+            continue
+        used, local = np.unique(body.faces[chosen], return_inverse=True)
+        offset = (body.vertices[used] - ball.centre) * [sign, 1, sign]
+        angle = np.arctan2(np.hypot(offset[:, 0], offset[:, 1]), offset[:, 2])
+        around = np.arctan2(offset[:, 1], offset[:, 0])
+        flat = angle[:, None] * np.stack([np.cos(around), np.sin(around)], -1)
+        islands.append(Island(flat, local.reshape(-1, 3), chosen))
+    return islands
+
+
+def packed(skin: Island, islands: Sequence[Island], face_count: int) -> tuple[Floats, Ints]:
+    """Coordinates [U,2] in 0..1 and faces [F,3]: the skin above, all islands side by side below."""
+    height = 1 - _STRIP
+    flat = skin.flat / np.abs(skin.flat).max()
+    places = [(flat * 0.5 + 0.5) * [1, height - _MARGIN] + [0, _STRIP + _MARGIN]]
+    for cell, island in enumerate(islands):
+        size = np.array([1 / len(islands) - 2 * _MARGIN, _STRIP - 2 * _MARGIN])
+        places.append(in_box(island, size) + np.array([cell / len(islands) + _MARGIN, _MARGIN]))
+    faces = np.zeros((face_count, 3), np.int64)
+    start = 0
+    for island, place in zip([skin, *islands], places, strict=True):
+        faces[island.faces] = island.uv_faces + start
+        start += len(place)
+    return np.clip(np.vstack(places), 0, 1), faces
+
+
+def in_box(island: Island, size: Floats) -> Floats:
+    """The island stretched into a box of `size` at the origin, mirrored if it winds the wrong way."""
+    flat = island.flat if signed_areas(island.flat, island.uv_faces).sum() > 0 else island.flat * [-1, 1]
+    low, high = flat.min(0), flat.max(0)
+    return (flat - low) / (high - low) * size

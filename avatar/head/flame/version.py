@@ -1,0 +1,63 @@
+"""Which FLAME a file holds, told by its content, and under which licence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
+
+_RESEARCH = "FLAME licence, non-commercial scientific research only (https://flame.is.tue.mpg.de/modellicense.html)"
+_OPEN = "CC-BY-4.0, FLAME 2023 Open, Max-Planck-Gesellschaft (https://flame.is.tue.mpg.de)"
+_UNKNOWN = "FLAME, version not recognised: take it as non-commercial research only unless your copy says otherwise"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A FLAME version as it is shown to people."""
+
+    name: str
+    licence: str
+
+
+FLAME_2020 = Version("FLAME 2020", _RESEARCH)
+FLAME_2023 = Version("FLAME 2023", _RESEARCH)
+FLAME_2023_OPEN = Version("FLAME 2023 Open", _OPEN)
+UNRECOGNISED = Version("FLAME (version not recognised)", _UNKNOWN)
+SMPLX = Version("SMPL-X head", "SMPL-X licence, non-commercial research only (https://smpl-x.is.tue.mpg.de)")
+
+#: Joints of the mean head that only this version has: jaw, left eye, right eye, metres in the file's own frame.
+#: 2020 and 2023 share keys, counts and layout with it, and their figures are not public: only a text tells them.
+_JOINTS_AT = (
+    (FLAME_2023_OPEN, ((-0.00046, -0.01550, -0.05768), (0.03172, 0.02288, 0.02437), (-0.03141, 0.02288, 0.02265))),
+)
+_TOLERANCE = 2e-4  # metres
+
+_SAID = (
+    (FLAME_2023_OPEN, re.compile(r"flame[\s_-]*2023[\s_-]*open", re.IGNORECASE)),
+    (FLAME_2023, re.compile(r"flame[\s_-]*2023", re.IGNORECASE)),
+    (FLAME_2020, re.compile(r"flame[\s_-]*2020", re.IGNORECASE)),
+)
+
+
+def recognise(v_template: NDArray[np.float64], regressor: NDArray[np.float64], texts: Iterable[str]) -> Version:
+    """The version of a file.
+
+    Args:
+        v_template: [V,3] metres.
+        regressor: [5,V].
+        texts: what the file says in words.
+    """
+    joints = (regressor @ v_template)[[JAW, LEFT_EYE, RIGHT_EYE]]
+    for version, places in _JOINTS_AT:
+        if np.abs(joints - np.array(places)).max() < _TOLERANCE:
+            return version
+    for text in texts:
+        for version, pattern in _SAID:
+            if pattern.search(text):
+                return version
+    return UNRECOGNISED

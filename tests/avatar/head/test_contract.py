@@ -1,0 +1,190 @@
+"""What every head model must hold, whatever is behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.head import HeadModel, load_head
+from avatar.head.generate.indices import LID_LOWER, LID_UPPER
+from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+
+from .flame import made_up
+from .measures import normals, posed, region, template
+from .test_interface import REGIONS
+
+HEADS = ("embedded", "flame 2020", "flame 2023", "flame 2023 Open", "partial FLAME 2023 Open")
+_BESIDE = Path(__file__).parents[4] / "shared" / "data" / "heads" / "flame2023open_partial.npz"
+PARTIAL = Path(os.environ.get("HEADSPLAT_FLAME_PARTIAL", _BESIDE))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for made-up files, with a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSPLAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield tmp_path_factory.mktemp("heads")
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def head(request: pytest.FixtureRequest, folder: Path) -> HeadModel:
+    if request.param == "embedded":
+        return load_head("embedded")
+    if request.param.startswith("partial"):
+        if not PARTIAL.is_file():
+            pytest.skip("the partial FLAME 2023 Open is absent (HEADSPLAT_FLAME_PARTIAL)")
+        return load_head(PARTIAL)
+    version = request.param.removeprefix("flame ")
+    return load_head(made_up.write(folder, version, ".npz" if version == "2023" else ".pkl"))
+
+
+def _landmarks(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    return head.landmarks(torch.from_numpy(vertices)[None].float())[0].double().numpy()
+
+
+def test_weights_are_shares(head: HeadModel) -> None:
+    assert (head.lbs_weights.sum(1) - 1).abs().max() < 1e-5
+    assert head.lbs_weights.min() >= 0
+    assert (head.J_regressor.sum(1) - 1).abs().max() < 1e-4
+
+
+def test_joints_are_flames_and_lie_where_a_head_has_them(head: HeadModel) -> None:
+    assert head.parents == (-1, 0, 1, 1, 1) and head.J_regressor.shape[0] == len(JOINT_NAMES)
+    joints = head.joint_locations(head.neutral_params().identity)
+    assert joints[LEFT_EYE, 0] > 0.025 and joints[RIGHT_EYE, 0] < -0.025
+    assert joints[ROOT, 1] < joints[NECK, 1] < 0 and joints[JAW, 1] < 0
+    assert joints[JAW, 2] < joints[LEFT_EYE, 2] - 0.03
+    assert joints[[LEFT_EYE, RIGHT_EYE]].mean(0).norm() < 0.013
+
+
+def test_neutral_parameters_give_the_template(head: HeadModel) -> None:
+    vertices = head.vertices(head.neutral_params(2))
+    assert torch.allclose(vertices, head.v_template.expand(2, -1, -1), atol=1e-6)
+
+
+def test_posing_another_person_is_finite(head: HeadModel) -> None:
+    params = head.neutral_params(3)
+    random = torch.Generator().manual_seed(0)
+    params.joint_rot[:] = 0.2 * torch.randn(params.joint_rot.shape, generator=random)
+    params.expression[:] = torch.rand(params.expression.shape, generator=random)
+    vertices = head.vertices(params)
+    assert vertices.isfinite().all() and vertices.abs().max() < 1
+
+
+def test_expression_motion_is_finite_and_every_control_moves(head: HeadModel) -> None:
+    motion = head.expression_motion()
+    assert motion.isfinite().all()
+    named = [i for i, name in enumerate(head.expression_names) if not name.startswith("expr")]
+    assert motion[:, :, named].norm(dim=1).amax(0).min() > 5e-4
+
+
+def test_opening_the_jaw_by_name_parts_the_lips_and_lowers_the_lower_teeth(head: HeadModel) -> None:
+    marks = _landmarks(head, posed(head, {"jawOpen": 1.0}))
+    assert 2.8 < np.linalg.norm(marks[13] - marks[14]) < 4.2
+    moved = np.linalg.norm(posed(head, {"jawOpen": 1.0}) - template(head), axis=1)
+    assert moved[region(head, "teeth_lower")].min() > 0.8
+    assert moved[region(head, "teeth_upper")].max() < 0.01
+
+
+def test_jaw_open_by_name_turns_the_jaw_joint(head: HeadModel) -> None:
+    params = head.neutral_params()
+    params.joint_rot[0] = head.joint_dirs[:, :, head.expression_index("jawOpen")]
+    by_joint = head.vertices(params)[0].double().numpy() * 100
+    by_name = posed(head, {"jawOpen": 1.0})
+    assert params.joint_rot[0, JAW, 0] > 0.2
+    chin = region(head, "teeth_lower")
+    assert np.abs(by_joint - by_name)[chin].max() < 0.45  # our own head's jaw slides a little as well
+
+
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_looking_aside_turns_only_that_eyeball_outwards(head: HeadModel, side: str) -> None:
+    move = posed(head, {f"eyeLookOut{side}": 1.0}) - template(head)
+    own, other = (
+        region(head, f"{side.lower()}_eyeball"),
+        region(head, "right_eyeball" if side == "Left" else "left_eyeball"),
+    )
+    front = own & (template(head)[:, 2] > template(head)[own, 2].max() - 0.05)
+    assert (move[front, 0] * (1 if side == "Left" else -1)).min() > 0.3
+    assert np.abs(move[other]).max() < 0.01
+
+
+def test_lids_meet_when_closed_and_stay_off_the_eyeball_on_the_way(head: HeadModel) -> None:
+    joint = head.joint_locations(head.neutral_params().identity)[RIGHT_EYE].double().numpy() * 100
+    ball = np.linalg.norm(template(head)[region(head, "right_eyeball")] - joint, axis=1).max()
+    upper, lower = list(LID_UPPER[2:-2]), list(LID_LOWER[2:-2])
+    for weight in (0.25, 0.5, 0.75, 1.0):
+        marks = _landmarks(head, posed(head, {"eyelidRight": weight}))
+        assert np.linalg.norm(marks[upper + lower] - joint, axis=1).min() > ball + 0.015
+    gap = np.linalg.norm(marks[upper] - marks[lower], axis=1)
+    assert gap.max() < 0.2  # detected landmarks of a pair need not lie opposite each other
+    assert np.abs(marks[upper, 1] - marks[lower, 1]).max() < 0.1
+
+
+def test_landmarks_lie_on_the_face_and_are_nearly_symmetric(head: HeadModel) -> None:
+    assert head.landmark_faces.shape == (478,) and head.landmark_bary.shape == (478, 3)
+    assert (head.landmark_bary.sum(1) - 1).abs().max() < 1e-5 and head.landmark_bary.min() > -1e-4
+    marks = _landmarks(head, template(head))
+    middle = (marks[33] + marks[263]) / 2
+    assert np.abs(marks - middle).max() < 13
+    for right, left in ((33, 263), (133, 362), (61, 291), (234, 454), (159, 386), (78, 308)):
+        assert np.linalg.norm(marks[right] * [-1, 1, 1] - marks[left]) < 0.35
+    assert marks[10, 1] > marks[9, 1] > marks[1, 1] > marks[13, 1] >= marks[14, 1] - 0.05 > marks[152, 1]
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_every_required_region_has_vertices(head: HeadModel, name: str) -> None:
+    assert head.regions[name].shape == (len(head.v_template),)
+    assert head.regions[name].any() and not head.regions[name].all()
+
+
+def test_sides_are_the_subjects_own(head: HeadModel) -> None:
+    for part in ("eyeball", "ear", "eye_region"):
+        assert head.v_template[head.regions[f"left_{part}"], 0].mean() > 0.02
+        assert head.v_template[head.regions[f"right_{part}"], 0].mean() < -0.02
+
+
+def test_every_triangle_has_its_own_place_in_the_texture(head: HeadModel) -> None:
+    assert head.uv.min() >= 0 and head.uv.max() <= 1
+    assert head.uv_faces.shape == head.faces.shape
+    a, b, c = head.uv.double()[head.uv_faces].unbind(1)
+    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+    assert area.min() > 0
+
+
+def test_capabilities_are_the_parts_it_has(head: HeadModel) -> None:
+    assert {"eyelids", "teeth", "tongue", "mouth_interior"} <= head.capabilities
+    assert ("arkit" in head.capabilities) == ("mouthSmileLeft" in head.expression_names)
+
+
+def test_no_tooth_shows_through_closed_lips(head: HeadModel) -> None:
+    """From in front, of all that lies in the mouth nothing is nearer than the lips."""
+    from avatar.head.sheets import View, rasterised
+
+    view = View(centre=(0, -0.06, 0), extent=0.12)
+    _, face, _ = rasterised(head.faces, head.v_template, view, 500)
+    seen = head.faces[face[face >= 0].long().unique()]
+    for name in ("teeth_upper", "teeth_lower", "tongue"):
+        assert not head.regions[name][seen].all(1).any(), name
+
+
+def test_teeth_are_wound_outwards(head: HeadModel) -> None:
+    for name in ("teeth_upper", "teeth_lower"):
+        faces = head.faces.numpy()[region(head, name)[head.faces.numpy()].all(1)]
+        vertices = template(head)
+        across = normals(vertices, faces)
+        front = vertices[faces].mean(1)[:, 2] > vertices[region(head, name), 2].max() - 0.3
+        assert across[front, 2].sum() > 0
+
+
+def test_the_identity_of_the_geometry_is_stable(head: HeadModel) -> None:
+    again = HeadModel(**{name: getattr(head, name) for name in HeadModel.__dataclass_fields__})
+    assert head.model_id == again.model_id and len(head.model_id) == 16
+
+
+def test_licence_and_name_are_told(head: HeadModel) -> None:
+    assert head.name and head.licence
