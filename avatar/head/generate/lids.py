@@ -109,11 +109,18 @@ def follow_bags(
             handles[ring] = push_out(moved, centre, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
 
 
-def follow_folds(handles: Handles, vertices: Floats, folds: Mapping[int, Row], centre: Floats) -> None:
-    """Let the upper lid's rows follow the edge below and the landmarks above them, kept off the cornea."""
+def follow_folds(
+    handles: Handles, vertices: Floats, folds: Mapping[int, Row], centre: Floats, closed: float = 0.0
+) -> None:
+    """Let the upper lid's rows follow the edge below and the landmarks above them, kept off the cornea.
+
+    As the lid gets `closed` (0..1) the fold unrolls: its rows come to lie on the arc from edge to landmark.
+    """
     for row, (edge, above, share) in folds.items():
         if edge in handles and above in handles:
-            moved = vertices[row] + (1 - share) * handles[edge] + share * handles[above]
+            low, high = vertices[edge] + handles[edge], vertices[above] + handles[above]
+            carried = vertices[row] + (1 - share) * handles[edge] + share * handles[above]
+            moved = (1 - closed) * carried + closed * slerp(low, high, centre, share)
             handles[row] = push_out(moved, centre, EYE_RADIUS + LID_CLEARANCE) - vertices[row]
 
 
@@ -142,5 +149,5 @@ def lid_motion(
         handles[CREASE_LOWER[place]] = down * travel.lower_rows[0]
         handles[CREASE_LOWER_FAR[place]] = down * travel.lower_rows[1]
     follow_bags(handles, vertices, bags, centre, LOOP)
-    follow_folds(handles, vertices, folds, centre)
+    follow_folds(handles, vertices, folds, centre, float(np.clip(travel.upper, 0, 1)))
     return handles

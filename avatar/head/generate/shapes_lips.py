@@ -170,7 +170,7 @@ def close_over(cage: Cage, jaw_open: Floats, corner_rise: float = 0.10) -> Float
     for place in range(1, len(LIP_UPPER[3])):
         gap = jaw_open[LIP_LOWER[3][place]] - jaw_open[LIP_UPPER[3][place]]
         for rows, share in ((LIP_UPPER, 0.30), (LIP_LOWER, -0.70)):
-            for row, keep in zip(rows, (0.82, 0.9, 0.97, 1.0), strict=True):
+            for row, keep in zip(rows, (0.72, 0.85, 0.95, 1.0), strict=True):
                 set_lip(handles, cage.sock, row[place], gap * share * keep, _CLOSE_SHARES)
     corner = jaw_open[list(CORNERS)].mean(0)
     for vertex in CORNERS:
