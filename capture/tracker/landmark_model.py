@@ -14,6 +14,9 @@ from capture.tracker.jaw import Jaw
 #: Expressions no landmark can measure: gaze goes to the eye joints, the tongue is unseen. Lids go through eyeBlink
 #: where the head has it.
 _UNTRACKED_PREFIXES = ("eyeLook", "tongueOut")
+#: Expressions that a camera in front hardly sees, and how much dearer they are: they would make good what the person's
+#: profile or the head's pitch lacks.
+_DEAR = {"jawForward": 6.0}
 #: Expressions that pull the same points opposite ways; each makes the other dearer.
 EXCLUSIVE_PAIRS = (
     ("eyeBlinkLeft", "eyeWideLeft"),
@@ -42,6 +45,7 @@ class LandmarkModel:
     names: tuple[str, ...]  # [E] tracked expressions
     columns: np.ndarray  # [E] int, where they stand in the head model's expressions
     limits: np.ndarray  # [2,E] least and greatest weight
+    cost: np.ndarray  # [E] factor of the prior on the weight
     exclusive: np.ndarray  # [P,2] int, pairs of tracked expressions
     eye_centers: np.ndarray  # [2,3] left, right
     eye_basis: np.ndarray  # [6,S]
@@ -74,6 +78,7 @@ class LandmarkModel:
             names=names,
             columns=np.array(tracked, dtype=np.int64),
             limits=head.expression_limits.numpy().astype(np.float64)[:, tracked],
+            cost=np.array([_DEAR.get(name, 1.0) for name in names]),
             exclusive=np.array(pairs, dtype=np.int64).reshape(-1, 2),
             eye_centers=joints @ head.v_template.numpy().astype(np.float64),
             eye_basis=eye_shapes.reshape(6, -1),

@@ -166,11 +166,12 @@ def add_expression_prior(
     """
     options, pairs = problem.options, problem.model.exclusive
     diagonal = np.arange(POSE, len(gradient))
-    matrix[diagonal, diagonal] += options.ridge
-    cost = np.where(problem.model.limits[0] < 0, 0.0, options.sparsity)
+    ridge = options.ridge * problem.model.cost
+    matrix[diagonal, diagonal] += ridge
+    cost = np.where(problem.model.limits[0] < 0, 0.0, options.sparsity * problem.model.cost)
     np.add.at(cost, pairs[:, 0], options.exclusion * expression[pairs[:, 1]])
     np.add.at(cost, pairs[:, 1], options.exclusion * expression[pairs[:, 0]])
-    gradient[POSE:] += options.ridge * expression + cost
+    gradient[POSE:] += ridge * expression + cost
 
 
 def add_attitude_prior(

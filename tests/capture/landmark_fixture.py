@@ -36,6 +36,7 @@ def make_model(seed: int = 0, identities: int = 12, expressions: int = 10) -> La
         names=names,
         columns=np.arange(expressions),
         limits=np.repeat([[0.0], [1.0]], expressions, 1),
+        cost=np.ones(expressions),
         exclusive=np.zeros((0, 2), dtype=np.int64),
         eye_centers=eyes,
         eye_basis=np.zeros((6, identities)),

@@ -92,7 +92,7 @@ def _eye_controls(p: _Place) -> dict[str, Floats]:
         "eyeDeep": p.along(z=-0.2 * p.pair((3.2, 0, 0), (1.9, 1.2, 2))),
         "eyeTilt": p.along(y=0.12 * across * p.pair((3.2, 0, 0), (2.2, 1, 2))),
         "eyeWidth": p.along(x=0.12 * across * p.sided((3.2, 0, 0), (2.2, 1, 2))),
-        "eyeOpen": p.along(y=0.10 * np.tanh(p.y / 0.5) * p.pair((3.2, 0, 0), (1.6, 0.9, 2))),
+        "eyeOpen": p.along(y=0.20 * np.tanh(p.y / 0.5) * p.pair((3.2, 0, 0), (1.6, 0.9, 2))),
         "browUp": p.along(y=0.3 * p.bump((0, 2.4, 1), (6, 1, 3))),
         "browOut": p.along(z=0.25 * p.bump((0, 2.2, 1), (5, 1.1, 3))),
     }

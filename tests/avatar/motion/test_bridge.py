@@ -196,7 +196,7 @@ def test_report_says_what_cannot_be_expressed() -> None:
     shares = {row.name: row.expressed for row in bridge("arkit", "flame").report()}
     assert shares["tongueOut"] < 0.2
     sideways = {shares.pop(name) for name in ("jawLeft", "jawRight")}  # that head's jaw turns; ours is shifted as well
-    assert min(share for name, share in shares.items() if name != "tongueOut") > 0.85
+    assert min(share for name, share in shares.items() if name != "tongueOut") > 0.8
     assert 0.3 < min(sideways) < 0.9
 
 
