@@ -28,7 +28,8 @@ NAMES: tuple[str, ...] = (
 GAINS = {
     "mouthSmile": 1.35, "mouthLeft": 1.6, "mouthRight": 1.6, "mouthFrown": 1.2, "mouthStretch": 1.5,
     "mouthShrugLower": 1.5, "mouthShrugUpper": 1.3, "mouthUpperUp": 1.2, "mouthLowerDown": 1.4,
-    "browOuterUp": 1.5, "browDown": 1.3, "eyeWide": 1.25, "browInnerUp": 1.1, "noseSneer": 1.6, "cheekPuff": 1.1, "jawForward": 1.3,
+    "browOuterUp": 1.5, "browDown": 1.3, "eyeWide": 1.25, "browInnerUp": 1.1, "noseSneer": 1.6, "cheekPuff": 1.1,
+    "jawForward": 1.3,
 }  # fmt: skip
 
 
