@@ -159,7 +159,7 @@ def neutral_sheet(head: HeadModel) -> Picture:
 
 def expression_sheet(head: HeadModel) -> Picture:
     """The neutral face and each expression at weight 1."""
-    view = View(centre=(0, -0.035, -0.02), extent=0.24, size=230)
+    view = View(centre=(0, -0.035, -0.02), extent=0.20, size=230)
     pictures = [labelled(render(head, head.v_template, view), "neutral")]
     for name in head.expression_names:
         turned = replace(view, yaw=-30.0) if name == "jawForward" else view

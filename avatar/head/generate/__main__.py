@@ -1,4 +1,4 @@
-"""`python -m avatar.head.generate`: remake the stored head, or its mean face first."""
+"""`python -m avatar.head.generate`: remake the stored head, its mean face first if asked, and draw it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from avatar.errors import HeadsplatError
+from avatar.head.embedded import head_from
+from avatar.head.sheets import write_sheets
 from avatar.head.stored import ARRAYS
 
 from . import base
@@ -39,6 +41,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--tessellation", type=Path, help="MediaPipe's face_mesh_connections.py, to read the triangles from it again"
     )
+    parser.add_argument("--sheets", metavar="FOLDER", type=Path, help="draw contact sheets of the head into a folder")
     return parser.parse_args(arguments)
 
 
@@ -52,7 +55,10 @@ def main(arguments: list[str]) -> int:
             else:
                 triangles = base.load().triangles
             base.save(base.build(_network(options.rebuild_base, options.landmark_model), triangles), options.base)
-        build_head(base.load(options.base)).write(options.output)
+        head = build_head(base.load(options.base))
+        head.write(options.output)
+        if options.sheets:
+            write_sheets(head_from(head), options.sheets)
     except HeadsplatError as error:
         sys.stderr.write(f"{error}\n")
         return 1
