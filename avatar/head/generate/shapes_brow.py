@@ -21,7 +21,7 @@ from .indices import (
     LIP_LOWER,
     LIP_UPPER,
 )
-from .lids import follow_bags
+from .lids import follow_bags, push_out
 from .mesh import MIRROR, Floats
 from .spread import Handles, set_lip
 
@@ -126,12 +126,26 @@ def _puff(cage: Cage) -> Floats:
     return cage.spreader.fill(handles, 2.6)
 
 
+def _lid_kept_out(cage: Cage, field: Floats) -> Floats:
+    """The field [C,3] with the rows of the right upper lid no nearer to the eye than at rest.
+
+    Drawn along by the skin above them, they would sink into the lid's own inside.
+    """
+    kept = field.copy()
+    for row, (edge, _, _) in cage.folds.items():
+        if edge in LID_UPPER:
+            place = cage.vertices[row]
+            reach = float(np.linalg.norm(place - cage.eye_centre))
+            kept[row] = push_out((place + field[row])[None], cage.eye_centre, reach)[0] - place
+    return kept
+
+
 def right_side(cage: Cage) -> dict[str, Floats]:
     """Displacements [C,3] of the right side's shapes by name without the side."""
     fill = cage.spreader.fill
     return {
-        "browDown": fill(_tilted_brow(-0.50, -0.22, 0.18, 0.08, 0.5), 2.6, [*_BRIDGE, 6]),
-        "browOuterUp": fill(_outer_brow(), 2.6, _BRIDGE),
+        "browDown": _lid_kept_out(cage, fill(_tilted_brow(-0.50, -0.22, 0.18, 0.08, 0.5), 2.6, [*_BRIDGE, 6])),
+        "browOuterUp": _lid_kept_out(cage, fill(_outer_brow(), 2.6, _BRIDGE)),
         "noseSneer": _sneer(cage),
         "cheekSquint": _cheek_squint(cage),
     }
@@ -139,6 +153,6 @@ def right_side(cage: Cage) -> dict[str, Floats]:
 
 def both_sides(cage: Cage) -> dict[str, Floats]:
     """Displacements [C,3] of the shapes that have no side."""
-    inner_brow = cage.spreader.fill(_tilted_brow(0.75, 0.05, 0.05, 0, 0.35), 2.6)
+    inner_brow = _lid_kept_out(cage, cage.spreader.fill(_tilted_brow(0.75, 0.05, 0.05, 0, 0.35), 2.6))
     halves = {"browInnerUp": inner_brow * 0.85, "cheekPuff": _puff(cage)}
     return {name: half + (half * MIRROR)[cage.mirror] for name, half in halves.items()}

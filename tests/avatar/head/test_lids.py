@@ -59,3 +59,13 @@ def test_only_blinks_bend_and_left_mirrors_right(cage: Cage) -> None:
     for name in BLINKS:
         mirrored = (curves[name] * [-1, 1, 1])[cage.mirror]
         assert np.array_equal(mirrored, curves[name.replace("Right", "Left")])
+
+
+@pytest.mark.parametrize("name", ["browDownRight", "browOuterUpRight", "browInnerUp"])
+def test_a_moving_brow_leaves_the_lid_outside_its_own_inside(cage: Cage, shapes: np.ndarray, name: str) -> None:
+    """The rows of the upper lid are drawn along by the brow; sunk in, the lid's dark inside showed through."""
+    rows = [row for row, (edge, _, _) in cage.folds.items() if edge in LID_UPPER]
+    assert len(rows) > 10
+    before = np.linalg.norm(cage.vertices[rows] - cage.eye_centre, axis=1)
+    after = np.linalg.norm((cage.vertices + shapes[NAMES.index(name)])[rows] - cage.eye_centre, axis=1)
+    assert (after - before).min() > -0.002
