@@ -117,7 +117,7 @@ class HeadModel:
         if self.curvedirs.shape[2]:
             weight = expression[:, self.curve_columns].clamp(0, 1)
             moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T
-        return self.identity_vertices(identity) + moved.reshape(len(expression), -1, 3)
+        return self.identity_vertices(identity) + moved.reshape(len(expression), *self.v_template.shape)
 
     def _chained(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Rest pose -> world of each joint from local rotations [B,J,3,3] and the root's translation [B,3]."""
