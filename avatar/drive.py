@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avatar.animate import Animator
 from avatar.captured import Capture
@@ -14,6 +15,7 @@ from avatar.geometry import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
+from avatar.motion import load_bridge
 from avatar.rasterizer import Rasterizer
 from avatar.records import NECK, ROOT, Camera, HeadParams
 from avatar.render import WHITE, render, to_uint8
@@ -43,7 +45,8 @@ def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> Head
     """The motion of another person's capture, retold for `avatar`.
 
     Expressions are taken relative to the driver's resting face and added to the avatar person's; head turns relative
-    to the driver's mean pose and set about the pose the avatar was filmed at. Jaw and gaze are kept.
+    to the driver's mean pose and set about the pose the avatar was filmed at. Jaw and gaze are kept. Where the two
+    heads have other expressions, a bridge (`avatar.motion`) carries the driver's to the avatar's.
 
     Args:
         driver: the other person's capture.
@@ -53,13 +56,20 @@ def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> Head
         Parameters of every frame, for `avatar`.
     """
     params = driver.params(np.arange(len(driver)))
-    expression = (params.expression - resting_expression(params.expression) + avatar.neutral).clamp(0, 1)
     rotation, translation = driver_head.skull_pose(params)
+    weights, joint_rot = _in_space_of(avatar.head, params, driver_head)
+    expression = (weights - resting_expression(weights) + avatar.neutral).clamp(*avatar.head.expression_limits)
     torso = avatar.rig.torso
     turned = rotation @ mean_rotation(rotation).T @ torso.mean_rotation
     moved = torso.mean_translation + TRAVEL_SHARE * (translation - translation.mean(0))
-    joint_rot = params.joint_rot.clone()
     joint_rot[:, ROOT] = matrix_to_axis_angle(turned)
     joint_rot[:, NECK] = 0
     own = avatar.with_identity(replace(params, expression=expression, joint_rot=joint_rot))
     return replace(own, translation=avatar.head.root_translation(own.identity, turned, moved))
+
+
+def _in_space_of(head: HeadModel, params: HeadParams, driver_head: HeadModel) -> tuple[Tensor, Tensor]:
+    """Expression weights [T,E] and joint rotations [T,J,3] of `head` that show what `params` show on `driver_head`."""
+    if head.expression_names == driver_head.expression_names:
+        return params.expression, params.joint_rot.clone()
+    return load_bridge(driver_head, head)(params.expression, params.joint_rot)

@@ -26,7 +26,7 @@ class CaptureOptions:
     seed: int = 0  # of the jitter
     focal: float | None = None  # pixels of the source frame; None: metadata or a guess
     mattes: Path | None = None  # folder of NNNNN.png by frame number, or a video of mattes
-    head: str = "embedded"  # the head model: "embedded" or the user's FLAME file
+    head: str = "embedded"  # the head model, as `avatar.head.load_head` takes it
     consent: str = ""  # who agreed to what; copied into every avatar made from this capture
     overwrite: bool = False
 

@@ -20,7 +20,7 @@ import numpy as np
 import avatar
 from avatar.captured import MAGIC, VERSION, Capture
 from avatar.errors import HeadsplatError
-from avatar.head import load_head
+from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
 from avatar.records import FACING_CAMERA
 from capture.crop import Crop, choose_crop
@@ -232,7 +232,7 @@ class _Run:
                 "name": head.name,
                 "model_id": head.model_id,
                 "licence": head.licence,
-                "source": self.options.head,
+                "source": lasting_source(self.options.head),
                 "notes": self.head_notes,
                 "expression_names": list(head.expression_names),
             },

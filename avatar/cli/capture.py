@@ -34,8 +34,7 @@ class CaptureCommand:
     max_frames: int = 600
     """training frames at most, spread evenly over the video"""
     head: OptionalHead = None
-    """the head model: embedded (the default), embedded-half, your FLAME file (.pkl or .npz, any version), or
-    the folder of ICT-FaceKit"""
+    """embedded (also when left out), embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     consent: str = ""
     """who agreed to what; kept in the capture and in every avatar made from it"""
     overwrite: bool = False
@@ -120,6 +119,7 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
 def _difference(request: CaptureRequest) -> str | None:
     """How the finished capture in the folder differs from the request: None not at all, "" there is none."""
     from avatar.captured import FACTS_FILE, Capture
+    from avatar.head import lasting_source
     from capture.pipeline import file_digest
     from capture.split import Split
 
@@ -129,7 +129,7 @@ def _difference(request: CaptureRequest) -> str | None:
     facts = Capture.load(request.out).facts
     if facts["source"]["sha256"] != file_digest(request.source):
         return "of another video"
-    if facts["head"].get("source", EMBEDDED) != request.head:
+    if facts["head"].get("source", EMBEDDED) != lasting_source(request.head):
         return "with another head model"
     made = facts["split"]
     return None if (made["mode"], made["value"]) == (split.mode, split.value) else "with another split"

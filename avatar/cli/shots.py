@@ -60,10 +60,10 @@ def head_of(capture: Capture, given: str | None = None) -> HeadModel:
     Raises:
         HeadsplatError: the file is gone, or the head is another one.
     """
-    from avatar.head import load_head
+    from avatar.head import is_built_in, load_head
 
     source = given or capture.facts["head"].get("source", EMBEDDED)
-    if source != EMBEDDED and not Path(source).is_file():
+    if given is None and not is_built_in(source) and not Path(source).exists():
         raise HeadsplatError(f"{source}: the head model that {capture.root} was tracked with is gone; give --head FILE")
     head = load_head(source)
     check_head(capture, head)

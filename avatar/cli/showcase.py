@@ -75,7 +75,7 @@ def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:
     weights = avatar.neutral.clone()
     for name, value in pose.items():
         weights[avatar.head.expression_index(name)] += value
-    return weights.clamp(0, 1)
+    return weights.clamp(*avatar.head.expression_limits)
 
 
 def _posed(avatar: Avatar, weights: torch.Tensor, yaw: torch.Tensor) -> HeadParams:

@@ -50,7 +50,7 @@ class TrainCommand:
     rasterizer: Rasterizer | None = None
     """what splats: our own kernels (native), or gsplat (CUDA; pip install gsplat)"""
     head: OptionalHead = None
-    """the head model: embedded, embedded-half, your FLAME file; a capture remembers the one it was made with"""
+    """the head model, as for `headsplat capture`; a capture remembers the one it was made with"""
     test_fraction: OptionalFloat = None
     """hold out this last part of a video for `headsplat eval` (captures carry their own split)"""
     test_every: OptionalInt = None

@@ -14,7 +14,7 @@ from .model import HeadModel
 if TYPE_CHECKING:
     from .flame import Detector
 
-__all__ = ["HeadModel", "load_head"]
+__all__ = ["HeadModel", "is_built_in", "lasting_source", "load_head"]
 
 EMBEDDED, EMBEDDED_HALF = "embedded", "embedded-half"
 _SUFFIXES = (".pkl", ".npz")
@@ -42,7 +42,7 @@ def load_head(
     Raises:
         HeadsplatError: there is no such head, or the file is none.
     """
-    if source in (EMBEDDED, EMBEDDED_HALF):
+    if is_built_in(source):
         return _embedded(half=source == EMBEDDED_HALF)
     path = Path(source)
     marked = _marking_file(path)
@@ -51,6 +51,16 @@ def load_head(
     if key not in _READ:
         _READ[key] = _read(path, detector, told)
     return _READ[key]
+
+
+def is_built_in(source: str | Path) -> bool:
+    """Whether `source` names a head that comes with headsplat; all others are files or folders of the user's."""
+    return source in (EMBEDDED, EMBEDDED_HALF)
+
+
+def lasting_source(source: str | Path) -> str:
+    """`source` as it is remembered: a name, or a path that means the same file in any working folder."""
+    return str(source) if is_built_in(source) else str(Path(source).resolve())
 
 
 def _marking_file(path: Path) -> Path:

@@ -14,6 +14,13 @@ from torch import Tensor
 from avatar.geometry import axis_angle_to_matrix
 from avatar.records import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
 
+_MODE = re.compile(r"[a-z]+_?\d+")
+
+
+def is_mode(name: str) -> bool:
+    """Whether an expression's name is a number in a series (expr7): alone it means nothing and has a sign."""
+    return _MODE.fullmatch(name) is not None
+
 
 @dataclass(frozen=True, eq=False)
 class HeadModel:
@@ -63,9 +70,9 @@ class HeadModel:
 
     @cached_property
     def expression_limits(self) -> Tensor:
-        """Least and greatest sensible weights [2,E]: 0..1, for a principal component (expr0, expr1, ...) -3..3."""
-        signed = torch.tensor([bool(re.fullmatch(r"expr\d+", name)) for name in self.expression_names])
-        return torch.stack([torch.where(signed, -3.0, 0.0), torch.where(signed, 3.0, 1.0)])
+        """Least and greatest sensible weights [2,E]: 0..1, for a principal component (`is_mode`) -3..3."""
+        limits = [(-3.0, 3.0) if is_mode(name) else (0.0, 1.0) for name in self.expression_names]
+        return self.v_template.new_tensor(limits).reshape(-1, 2).T.contiguous()
 
     @cached_property
     def model_id(self) -> str:
@@ -110,7 +117,7 @@ class HeadModel:
         if self.curvedirs.shape[2]:
             weight = expression[:, self.curve_columns].clamp(0, 1)
             moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T
-        return self.identity_vertices(identity) + moved.reshape(len(expression), -1, 3)
+        return self.identity_vertices(identity) + moved.reshape(len(expression), *self.v_template.shape)
 
     def _chained(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Rest pose -> world of each joint from local rotations [B,J,3,3] and the root's translation [B,3]."""

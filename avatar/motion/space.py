@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.head.model import HeadModel
+from avatar.head.model import HeadModel, is_mode
 from avatar.records import JAW, JOINT_NAMES
 
 from .correspondence import Correspondence, landmark_columns, mirrored
@@ -16,16 +16,10 @@ from .correspondence import Correspondence, landmark_columns, mirrored
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MODE = re.compile(r"[a-z]+_?\d+")
 #: a shape counts as hidden where landmarks go less than this share of the way its fastest vertex goes
 _HIDDEN_NAME, _HIDDEN_MODE = 0.5, 0.02
 #: ridge of the fits, as a share of the energy
 RIDGE = 1e-4
-
-
-def is_mode(name: str) -> bool:
-    """Whether `name` is a number in a series (expr7): means nothing outside its head, and may take any weight."""
-    return _MODE.fullmatch(name) is not None
 
 
 def other_side(name: str) -> str:

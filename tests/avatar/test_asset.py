@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,39 @@ def test_cross_driving_keeps_the_person_in_place_and_bounded(
     assert torch.isfinite(gaussians.means).all() and gaussians.scales.max() < 0.1
     frame = next(iter(render_track(tiny_avatar, params[0], tiny.camera(64))))
     assert frame.shape == (64, 64, 3) and (frame < 250).any()
+
+
+def test_a_driver_with_another_head_is_carried_over_by_a_bridge(
+    tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
+    driver, own = tiny_capture(tmp_path / "driver", frames=8, seed=3), load_head()
+    backwards = torch.arange(len(own.expression_names)).flip(0)
+    other = replace(
+        own,
+        expression_names=own.expression_names[::-1],
+        exprdirs=own.exprdirs[:, :, backwards],
+        joint_dirs=own.joint_dirs[:, :, backwards],
+        curve_columns=len(backwards) - 1 - own.curve_columns,
+    )
+    told = replace(driver, track={**driver.track, "expression": driver.track["expression"][:, ::-1]})
+    assert torch.allclose(
+        cross_drive(tiny_avatar, told, other).expression, cross_drive(tiny_avatar, driver, own).expression, atol=1e-6
+    )
+
+
+def test_cross_driving_keeps_the_sign_of_principal_components(
+    tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = tiny_avatar.head
+    names = ("expr0", *head.expression_names[1:])
+    monkeypatch.setattr(tiny_avatar, "head", replace(head, expression_names=names))
+    driver = tiny_capture(tmp_path / "driver", frames=8, seed=3)
+    weights = driver.track["expression"].copy()
+    weights[:, 0] = np.linspace(-2, 2, 8)
+    told = replace(driver, track={**driver.track, "expression": weights})
+    params = cross_drive(tiny_avatar, told, replace(load_head(), expression_names=names))
+    assert params.expression[:, 0].min() < -0.5
 
 
 def test_an_avatar_of_version_1_still_drives_as_it_did() -> None:

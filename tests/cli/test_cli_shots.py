@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from avatar.cli.shots import fit_camera, resample
+from avatar.captured import Capture
+from avatar.cli.shots import fit_camera, head_of, resample
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix
+from avatar.head import load_head
 from avatar.records import Camera, HeadParams
+from tests.support.tiny import tiny_capture
 
 
 def track(frames: int) -> tuple[HeadParams, np.ndarray]:
@@ -57,3 +63,11 @@ def test_other_raster_shows_the_whole_view_undistorted_and_centred(size: tuple[i
     assert (camera.width, camera.height) == size
     assert K[0, 0] == K[1, 1] == pytest.approx(100 * min(size[0] / 100, size[1] / 200))
     assert K[:2, 2].tolist() == pytest.approx([size[0] / 2, size[1] / 2])
+
+
+def test_a_capture_finds_the_built_in_head_it_was_made_with(tmp_path: Path) -> None:
+    half = load_head("embedded-half")
+    capture = tiny_capture(tmp_path / "tiny", frames=2)
+    facts = dict(capture.facts) | {"head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}}
+    (capture.root / "capture.json").write_text(json.dumps(facts))
+    assert head_of(Capture.load(capture.root)) is half

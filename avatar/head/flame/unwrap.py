@@ -130,8 +130,8 @@ def _disc(vertices: Floats, faces: Ints, count: int, collar: Ints) -> Floats:
 
 def _two_parts(vertices: Floats, faces: Ints, count: int, oval: Ints, collar: Ints, nose: int) -> Floats | None:
     """The face inside the oval and the band behind it; None where the path does not part them."""
-    oval = _outside_convex(faces, count, oval, nose)
-    inner = _flooded(faces, count, oval, nose)
+    oval = _outside_convex(faces, oval, nose)
+    inner = _flooded(faces, oval, nose)
     band = ~inner
     if not band.any() or collar[0] not in faces[band] or collar[0] in faces[inner]:
         return None
@@ -146,13 +146,13 @@ def _two_parts(vertices: Floats, faces: Ints, count: int, oval: Ints, collar: In
     return flat * [_FACE_WIDTH, 1]
 
 
-def _outside_convex(faces: Ints, count: int, oval: Ints, nose: int) -> Ints:
+def _outside_convex(faces: Ints, oval: Ints, nose: int) -> Ints:
     """The oval without the corners at which an outer triangle lies between two of its edges.
 
     On a convex outline such a triangle would lie inside; it is given to the face instead.
     """
     for _ in range(len(oval)):
-        band = faces[~_flooded(faces, count, oval, nose)]
+        band = faces[~_flooded(faces, oval, nose)]
         on = np.isin(band, oval)
         place = {int(vertex): index for index, vertex in enumerate(oval)}
         corners = set()
@@ -175,7 +175,7 @@ def _mean_angles(vertices: Floats, oval: Ints) -> Floats:
     return angle if (np.cos(angle) * x).sum() > 0 else np.pi - angle
 
 
-def _flooded(faces: Ints, count: int, wall: Ints, seed: int) -> np.ndarray:
+def _flooded(faces: Ints, wall: Ints, seed: int) -> np.ndarray:
     """Which faces [F] are reached from the vertex `seed` without crossing the closed path `wall`."""
     ends = np.stack([wall, np.roll(wall, -1)], -1)
     blocked = {(int(a), int(b)) for a, b in np.sort(ends, 1)}

@@ -32,9 +32,6 @@ LIP_LOWER = (
     (62, 96, 89, 179, 86, 15),
     (78, 95, 88, 178, 87, 14),
 )
-#: the rows of skin next to the lips
-ABOVE_LIPS = (57, 186, 92, 165, 167, 164)
-BELOW_LIPS = (57, 43, 106, 182, 83, 18)
 CORNERS = (61, 76, 62, 78)
 
 #: eyebrow from the outer to the inner end, and the forehead above it

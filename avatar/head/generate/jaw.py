@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from avatar.head import skinned
+
 from .cage import Cage
 from .indices import LIP_LOWER, LIP_UPPER, OVAL
 from .mesh import Floats, smoothstep
@@ -70,10 +72,5 @@ def shapes(points: Floats, shares: Floats) -> dict[str, Floats]:
 
 
 def before_the_turn(points: Floats, shares: Floats, seen: Floats, name: str) -> Floats:
-    """Displacements [N,3] that, the jaw joint then turned by `name`, end where the displacements `seen` [N,3] end.
-
-    Linear blend skinning moves a point by M = 1 + share (R - 1) about the hinge; this is its inverse.
-    """
-    blend = np.eye(3) + shares[:, None, None] * (turn_of(name) - np.eye(3))
-    ends = np.linalg.solve(blend, (points + seen - HINGE)[..., None])[..., 0]
-    return ends + HINGE - points
+    """Displacements [N,3] that, the jaw joint then turned by `name`, end where the displacements `seen` [N,3] end."""
+    return skinned.before_the_turn(points, seen, shares, HINGE, turn_of(name))

@@ -29,12 +29,6 @@ def rotation_x(degrees: float) -> Floats:
     return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
 
 
-def rotation_y(degrees: float) -> Floats:
-    """Matrix [3,3] that turns about +y, from z towards x."""
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-
-
 def face_normals(vertices: Floats, faces: Ints) -> Floats:
     """Normals [F,3] of faces [F,3], twice the area long."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))

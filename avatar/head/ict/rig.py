@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.head import skinned
 from avatar.head.generate.mesh import smoothstep
 from avatar.head.regressor import placing_weights
 from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
@@ -122,9 +123,7 @@ def before_the_turn(points: Floats, seen: Floats, rig: Rig, name: str) -> Floats
     """Displacements [V,3] that, the joint then turned by `name`, end where the displacements `seen` [V,3] end."""
     joint, turn = rig.turns[name]
     matrix = Rotation.from_rotvec(turn).as_matrix()
-    blend = np.eye(3) + rig.weights[:, joint, None, None] * (matrix - np.eye(3))
-    ends = np.linalg.solve(blend, (points + seen - rig.joints[joint])[..., None])[..., 0]
-    return ends + rig.joints[joint] - points
+    return skinned.before_the_turn(points, seen, rig.weights[:, joint], rig.joints[joint], matrix)
 
 
 def regressor(vertices: Floats, rig: Rig, parts: dict[str, Mask]) -> Floats:

@@ -178,3 +178,8 @@ def test_identity_modes_hold_no_rigid_motion_or_scaling_of_the_face(head: HeadMo
     basis = torch.stack([motion / motion.norm() for motion in motions]).reshape(7, -1)
     modes = head.shapedirs[face].reshape(-1, head.shapedirs.shape[2])
     assert ((basis @ modes).abs() <= 0.02 * modes.norm(dim=0) + 1e-6).all()
+
+
+def test_no_frames_give_no_vertices() -> None:
+    head = load_head()
+    assert head.vertices(head.neutral_params(0)).shape == (0, *head.v_template.shape)
