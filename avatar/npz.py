@@ -1,4 +1,4 @@
-"""Arrays of an .npz file that anybody may have made: sizes are checked before use, nothing is evaluated or unpickled."""
+"""Arrays of an .npz file that anybody may have made: sizes are checked first, nothing is evaluated or unpickled."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class Npz:
             count = math.prod(shape) * dtype.itemsize
             if count > size or math.prod(max(length, 1) for length in shape) >= 1 << 59:  # numpy counts in int64
                 raise DamagedNpz(f"claims the shape {list(shape)[:6]} of {dtype} but has {size} bytes")
-            return np.frombuffer(stream.read(count), dtype, math.prod(shape)).reshape(shape, order="FC"[not fortran])
+            return np.frombuffer(stream.read(count), dtype, math.prod(shape)).reshape(
+                shape, order="F" if fortran else "C"
+            )
 
     def texts(self) -> list[str]:
         """The short texts among the members; those that cannot be read are left out."""
