@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from avatar.cache import user_cache
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_path
 from avatar.head.model import HeadModel
+from avatar.npz import DamagedNpz, Npz
 from avatar.records import JOINT_NAMES, Motion, check_shape
 
 from .fit import Fit, fit_bridge
@@ -111,7 +110,7 @@ def load_bridge(a: HeadModel, b: HeadModel, folder: Path | None = None) -> Bridg
         folder: where bridges are kept; `bridges` in the user's cache when None.
     """
     path = (folder or user_cache("bridges")) / f"{_digest(a)}-{_digest(b)}-{VERSION}.npz"
-    fit = _read(path)
+    fit = _read(path, len(a.expression_names), len(b.expression_names))
     if fit is None:
         fit = fit_bridge(a, b)
         _write(path, fit)
@@ -131,16 +130,20 @@ def _digest(head: HeadModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read(path: Path) -> Fit | None:
-    """The stored fit, or None where there is none or it is damaged."""
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            return Fit(**{item.name: stored[item.name] for item in fields(Fit)})
-    except FileNotFoundError:
+def _read(path: Path, count_a: int, count_b: int) -> Fit | None:
+    """The stored fit, or None where there is none, it is damaged or of heads with other numbers of expressions."""
+    if not path.is_file():
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    try:
+        stored = Npz(path)
+        fit = Fit(**{item.name: stored.array(item.name) for item in fields(Fit)})
+    except DamagedNpz as error:
         log.info("%s: damaged (%s); the bridge is fitted again", path, error)
         return None
+    if not fit.is_between(count_a, count_b):
+        log.info("%s: its arrays do not fit the heads; the bridge is fitted again", path)
+        return None
+    return fit
 
 
 def _write(path: Path, fit: Fit) -> None:

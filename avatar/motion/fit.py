@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
+from avatar.records import JOINT_NAMES
 
 from .boxed import solve_boxed
 from .correspondence import LANDMARKS, Correspondence
@@ -48,6 +49,23 @@ class Fit:
         if len(self.fitted):
             result[:, self.fitted] += solve_boxed(self.hessian, targets, self.lower, self.upper)
         return result, turned
+
+    def is_between(self, count_a: int, count_b: int) -> bool:
+        """Whether all arrays have the shapes of a bridge from E = `count_a` to F = `count_b`, without NaN."""
+        turns, drives, columns = self.turns_a.shape[:1], self.controls.shape, self.fitted.shape
+        a, b = (count_a,), (count_b,)
+        shapes = {
+            "named": b + a, "turns_a": (3 * len(JOINT_NAMES), *a), "turns_b": turns + drives, "hessian": columns * 2,
+            "coupling": columns + a, "undone": columns + drives, "lower": columns, "upper": columns, "size": a,
+            "missed": a,
+        }  # fmt: skip
+        picks = (self.controls, self.fitted)
+        tables = {name: getattr(self, name) for name in shapes}
+        return (
+            all(pick.ndim == 1 and pick.dtype == np.int64 and np.isin(pick, np.arange(count_b)).all() for pick in picks)
+            and all(table.shape == shapes[name] and table.dtype == np.float64 for name, table in tables.items())
+            and not any(np.isnan(table).any() for table in tables.values())
+        )
 
     def _drive_controls(self, turned: Floats) -> Floats:
         """Weights [T,C] in 0..1 of the controls that come nearest to the joint turns [T,J*3]."""

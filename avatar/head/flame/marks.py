@@ -6,7 +6,6 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from avatar.cache import user_cache
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_path
 from avatar.head.model import HeadModel
+from avatar.npz import DamagedNpz, Npz
 
 from .align import aligned
 from .bare import Anatomy
@@ -93,13 +93,14 @@ def _read(path: Path, face_count: int) -> Places | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            places = Places(stored["faces"].astype(np.int64), stored["bary"].astype(np.float64))
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        stored = Npz(path)
+        faces, bary = stored.array("faces"), stored.array("bary")
+    except DamagedNpz as error:
         log.info("%s: not readable (%s), made anew", path, error)
         return None
-    fits = places.faces.shape == (POINTS,) and places.bary.shape == (POINTS, 3)
-    return places if fits and 0 <= places.faces.min() <= places.faces.max() < face_count else None
+    fits = faces.shape == (POINTS,) and bary.shape == (POINTS, 3) and faces.dtype == np.int64 and bary.dtype == float
+    inside = fits and 0 <= faces.min() <= faces.max() < face_count and np.abs(bary).max() <= 2  # a NaN is not
+    return Places(faces, bary) if inside else None
 
 
 def _write(path: Path, places: Places) -> None:

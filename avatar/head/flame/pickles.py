@@ -7,13 +7,20 @@ by `arrays`, after the whole file has been read, and only for the few kinds that
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 #: Opcodes and memo entries of a FLAME file are some hundreds; a file of nothing but opcodes must end early.
-MOST_OPCODES = 2_000_000
+MOST_OPCODES = 200_000
+#: Longer keys are left out: a file may set the same long one again and again, and each time it is compared.
+_LONGEST_KEY = 256
+#: Bytes of a text that may take four times as much once read; longer ones must be Latin, as arrays of old files are.
+_LONGEST_WIDE = 1 << 16
+_WIDE = {"utf-8": re.compile(rb"[\xc4-\xff]"), "raw-unicode-escape": re.compile(rb"\\u(?!00)|\\U")}
+_ESCAPES = re.compile(rb"\\(?:[\\'\"nrt]|x[0-9a-fA-F]{2})")  # all that Python 2 writes
 
 _MARK = object()
 
@@ -51,7 +58,7 @@ def read(data: bytes, accepted: Callable[[Name], bool]) -> Any:
 
     Returns:
         None, bool, int, float, str (byte strings of Python 2 as latin-1), bytes, tuple, list, dict (keys that are not
-        plain are left out), Name or Made.
+        short texts are left out), Name or Made.
 
     Raises:
         RefusedPickle: a name that is not accepted, an opcode that FLAME files do not use, a damaged file.
@@ -147,10 +154,20 @@ class _Machine:
         line = self._line().strip()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise ValueError("an unquoted string")
+        if b"\\" in _ESCAPES.sub(b"", line[1:-1]):
+            raise ValueError("an unknown escape, of which Python would warn")
         self.push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))  # type: ignore[attr-defined]
 
     def load_text(self, form: str, encoding: str) -> None:
-        self.push(self._take(self._number(form)).decode(encoding))
+        self._push_text(self._take(self._number(form)), encoding)
+
+    def load_unicode(self) -> None:
+        self._push_text(self._line(), "raw-unicode-escape")
+
+    def _push_text(self, raw: bytes, encoding: str) -> None:
+        if len(raw) > _LONGEST_WIDE and encoding in _WIDE and _WIDE[encoding].search(raw):
+            raise ValueError("a long text that is no array")
+        self.push(raw.decode(encoding))
 
     # containers
 
@@ -158,12 +175,12 @@ class _Machine:
         self._top(list).extend(values)
 
     def set_items(self, flat: list[Any]) -> None:
-        """Plain keys only: hashing a nested tuple may take for ever."""
+        """Short texts as keys only: hashing a nested tuple may take for ever, and numbers can be made to collide."""
         target = self._top(dict)
         if len(flat) % 2:
             raise ValueError("a key without a value")
         for key, value in zip(flat[::2], flat[1::2], strict=True):
-            if isinstance(key, (str, int, float)):
+            if isinstance(key, str) and len(key) <= _LONGEST_KEY:
                 target[key] = value
 
     def load_dict(self) -> None:
@@ -223,6 +240,8 @@ class _Machine:
     def put(self, index: int) -> None:
         if self._stack[-1] is _MARK:
             raise ValueError("a mark where a value belongs")
+        if not 0 <= index < MOST_OPCODES:  # picklers count from 0; numbers far apart can be made to collide
+            raise ValueError("a memo entry beyond all opcodes")
         self._memo[index] = self._stack[-1]
 
     def get(self, index: int) -> None:
@@ -272,7 +291,7 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
     b"S": _Machine.load_string,
     b"T": lambda m: m.load_text("<i", "latin-1"),
     b"U": lambda m: m.load_text("<B", "latin-1"),
-    b"V": lambda m: m.push(m._line().decode("raw-unicode-escape")),
+    b"V": _Machine.load_unicode,
     b"X": lambda m: m.load_text("<I", "utf-8"),
     b"\x8c": lambda m: m.load_text("<B", "utf-8"),
     b"\x8d": lambda m: m.load_text("<Q", "utf-8"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
+from avatar.npz import DamagedNpz, Npz
 
 from . import smplx
-from .unpickle import MOST_BYTES, read_pickle
+from .unpickle import read_pickle
 from .version import SMPLX, Version, recognise
 
 Floats = NDArray[np.float64]
@@ -37,6 +37,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "mark_bary": ("mp_lmk_b_coords", "lmk_b_coords"),
     "mark_index": ("mp_landmark_indices", "landmark_indices"),
 }
+#: Numbers of all arrays together (SMPL-X has 29 million): as float64 they take eight times what a byte each took.
+_MOST_NUMBERS = 1 << 26
 _OPTIONAL = ("exprdirs", "mark_faces", "mark_bary", "mark_index")
 
 
@@ -91,57 +93,33 @@ def read_members(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
         found = next((name for name in theirs if name in names), None)
         if found is not None:
             arrays[ours] = get(found)
+            if sum(array.size for array in arrays.values()) > _MOST_NUMBERS:
+                raise HeadsplatError(f"{path}: has more numbers than any FLAME or SMPL-X file; give one of those")
         elif ours not in _OPTIONAL:
-            have = ", ".join(sorted(names)[:12]) or "nothing"
+            have = ", ".join(_printable(name) for name in sorted(names)[:12]) or "nothing"
             raise HeadsplatError(f"{path}: no `{theirs[0]}` in it (it has {have}); give a FLAME model file")
     return arrays, texts
+
+
+def _printable(name: str) -> str:
+    """A member's name for a sentence, whatever the file calls it."""
+    return name if name.isidentifier() and len(name) <= 40 else ascii(name[:40])
 
 
 def _open_npz(path: Path) -> tuple[Collection[str], list[str], Callable[[str], NDArray[Any]]]:
     """Names, texts and a reader of the arrays of an .npz whose claimed sizes fit its contents."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
-            if sum(sizes.values()) > MOST_BYTES:
-                raise HeadsplatError(f"{path}: unpacks to {sum(sizes.values()) >> 20} MB, more than any FLAME file")
-            texts = [text for name in sizes if (text := _text(archive, name)) is not None]
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        stored = Npz(path)
+    except DamagedNpz as error:
         raise HeadsplatError(f"{path}: damaged or no .npz file ({error}); get the file again") from None
 
     def get(name: str) -> NDArray[Any]:
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-                shape, dtype = _header(member)
-                if dtype.hasobject or dtype.kind not in "fiub":
-                    raise ValueError(f"holds {dtype}, not numbers; J_regressor must be stored dense")
-                if int(np.prod([int(size) for size in shape], dtype=object)) * dtype.itemsize > sizes[name]:
-                    raise ValueError(f"claims the shape {list(shape)} but has {sizes[name]} bytes")
-            with np.load(path, allow_pickle=False) as stored:
-                return stored[name]
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
+            return stored.array(name)
+        except DamagedNpz as error:
             raise HeadsplatError(f"{path}: `{name}` cannot be read ({error}); get the file again") from None
 
-    return set(sizes), texts, get
-
-
-def _header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype that an opened .npy member claims."""
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(member)
-    return shape, dtype
-
-
-def _text(archive: zipfile.ZipFile, name: str) -> str | None:
-    """The member's text where it is a single short one."""
-    try:
-        with archive.open(f"{name}.npy") as member:
-            shape, dtype = _header(member)
-            if shape != () or dtype.kind != "U" or dtype.itemsize > 1 << 16:
-                return None
-            return str(np.frombuffer(member.read(dtype.itemsize), dtype)[0])
-    except KeyError:
-        return None
+    return stored.names, stored.texts(), get
 
 
 def _head_of_body(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -217,10 +195,10 @@ def _rows_of_one(path: Path, name: str, table: Floats) -> Floats:
 
 def _check_parents(path: Path, table: NDArray[Any]) -> None:
     """FLAME's tree: root, neck, then jaw and eyes on the neck; the root's parent is written as -1 or 2^32-1."""
-    row = (table[0] if table.ndim == 2 and len(table) else table).ravel().tolist()
-    if [int(parent) for parent in row[1:]] != list(PARENTS[1:]):
+    row = (table[0] if table.ndim == 2 and len(table) else table).ravel()[: JOINTS + 1].tolist()
+    if row[1:] != list(PARENTS[1:]):
         raise HeadsplatError(
-            f"{path}: `kintree_table` expected parents {list(PARENTS)} (root, neck, jaw, eyes), got {row[:8]}; "
+            f"{path}: `kintree_table` expected parents {list(PARENTS)} (root, neck, jaw, eyes), got {row}; "
             "give a FLAME model file"
         )
 
@@ -229,7 +207,12 @@ def _marks(path: Path, arrays: Mapping[str, NDArray[Any]], face_count: int) -> M
     if not all(name in arrays for name in ("mark_faces", "mark_bary", "mark_index")):
         return None
     faces, bary, index = (np.asarray(arrays[name]) for name in ("mark_faces", "mark_bary", "mark_index"))
-    fits = faces.ndim == index.ndim == 1 and bary.shape == (len(faces), 3) and len(index) == len(faces)
-    if not fits or not len(faces) or faces.min() < 0 or faces.max() >= face_count or not 0 <= index.max() < 478:
+    fits = faces.ndim == index.ndim == 1 and bary.shape == (len(faces), 3) and len(index) == len(faces) > 0
+    whole = faces.dtype.kind in "iu" and index.dtype.kind in "iu" and bary.dtype.kind == "f"
+    if (
+        not (fits and whole and np.abs(bary).max() <= 2)  # not of NaN either
+        or not 0 <= faces.min() <= faces.max() < face_count
+        or not 0 <= index.min() <= index.max() < 478
+    ):
         raise HeadsplatError(f"{path}: its landmark embedding does not fit its faces; get the file again")
     return Marks(index.astype(np.int64), faces.astype(np.int64), bary.astype(np.float64))

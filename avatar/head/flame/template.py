@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.head.wavefront import read_text
 
 from .surface import Floats, Ints
 from .unwrap import Island, in_box
@@ -46,22 +47,20 @@ def _read(path: Path) -> tuple[Floats, list[tuple[list[int], list[int]]]]:
         raise HeadsplatError(f"{path}: no such texture template; give a .obj file")
     uv, faces = [], []
     try:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            kind, *words = line.split() or [""]
-            if kind == "vt":
+        for line in read_text(path).splitlines():
+            kind, *words = line.split() or [b""]
+            if kind == b"vt":
                 uv.append([float(words[0]), float(words[1])])
-            elif kind == "f":
-                pairs = [word.split("/") for word in words]
+            elif kind == b"f":
+                pairs = [word.split(b"/") for word in words]
                 faces.append(([int(pair[0]) - 1 for pair in pairs], [int(pair[1]) - 1 for pair in pairs]))
         coordinates = np.array(uv, float).reshape(-1, 2)
-    except (ValueError, IndexError) as error:
-        raise HeadsplatError(
-            f"{path}: no triangles with texture coordinates ({error}); give FLAME's template"
-        ) from None
+    except (ValueError, IndexError):
+        raise HeadsplatError(f"{path}: no triangles with texture coordinates; give FLAME's template") from None
     corners = [corner for _, marks in faces for corner in marks]
     if not corners or any(len(face) != 3 for face, _ in faces) or not 0 <= min(corners) <= max(corners) < len(uv):
         raise HeadsplatError(f"{path}: no triangles with texture coordinates; give FLAME's head_template.obj")
-    if coordinates.min() < -1e-3 or coordinates.max() > 1.001:
+    if not -1e-3 <= coordinates.min() <= coordinates.max() <= 1.001:  # nor is a NaN
         raise HeadsplatError(f"{path}: texture coordinates outside 0..1; give a template of one tile")
     return np.clip(coordinates, 0, 1), faces
 

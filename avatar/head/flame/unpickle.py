@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
+from avatar.files import os_error_sentence
 
 from .pickles import Made, Name, RefusedPickle, read
 
 #: Larger than any FLAME or SMPL-X file.
 MOST_BYTES = 1 << 30
+#: Longer texts say nothing about a version.
+_LONGEST_TEXT = 1 << 16
 #: Entries of a sparse matrix that is written out in full (SMPL-X's regressor has 0.6 million).
 MOST_DENSE = 4_000_000
 
@@ -60,8 +63,8 @@ class PickledFile:
             raise HeadsplatError(f"{self.path}: `{name}` {reason}; get the file again from where it came") from None
 
     def texts(self) -> list[str]:
-        """All plain texts of the dictionary."""
-        return [value for value in self.values.values() if isinstance(value, str)]
+        """All short texts of the dictionary."""
+        return [value for value in self.values.values() if isinstance(value, str) and len(value) <= _LONGEST_TEXT]
 
 
 def read_pickle(path: Path) -> PickledFile:
@@ -70,15 +73,17 @@ def read_pickle(path: Path) -> PickledFile:
     Raises:
         HeadsplatError: it is too large, damaged, or asks for anything beyond arrays.
     """
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise HeadsplatError(f"{path}: {size >> 20} MB, more than any FLAME file has; give another one")
     try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise HeadsplatError(f"{path}: {size >> 20} MB, more than any FLAME file has; give another one")
         root = read(path.read_bytes(), _accepted)
     except RefusedPickle as reason:
         raise HeadsplatError(
             f"{path}: {reason}; refused, nothing in it was run; get FLAME from https://flame.is.tue.mpg.de"
         ) from None
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error)) from error
     if not isinstance(root, dict):
         raise HeadsplatError(f"{path}: holds no dictionary of arrays; give FLAME's own .pkl file")
     return PickledFile(path, {key: value for key, value in root.items() if isinstance(key, str)})
@@ -86,8 +91,6 @@ def read_pickle(path: Path) -> PickledFile:
 
 def as_array(value: Any) -> NDArray[Any]:
     """The array that an inert value stands for; its shape is checked against its bytes before anything is made."""
-    if isinstance(value, (bool, int, float)):
-        return np.array(value)
     if not isinstance(value, Made):
         raise RefusedPickle(f"is a {type(value).__name__}, not an array")
     name = _class_of(value)
@@ -106,8 +109,6 @@ def _plain(value: Any, otherwise: str) -> NDArray[Any]:
         return _ndarray(value.state)
     if name is not None and name.module in _NUMERIC and name.name == "_frombuffer":
         return _from_buffer(value.arguments)
-    if name is not None and name.module in _NUMPY and name.name == "scalar" and len(value.arguments) == 2:
-        return _filled(value.arguments[1], _dtype(value.arguments[0]), (), "C")
     raise RefusedPickle(otherwise)
 
 
@@ -124,7 +125,8 @@ def _dtype(value: Any) -> np.dtype[Any]:
         raise RefusedPickle("has no dtype")
     code = value.arguments[0] if value.arguments else None
     if code not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
-        raise RefusedPickle(f"holds {str(code)[:20]!r}, not numbers")
+        kind = repr(code[:20]) if isinstance(code, str) else f"a {type(code).__name__}"  # whose text may be endless
+        raise RefusedPickle(f"holds {kind}, not numbers")
     state = value.state
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     if order not in ("<", ">", "|", "="):
@@ -157,7 +159,7 @@ def _filled(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any)
 
 def _shape(value: Any) -> tuple[int, ...]:
     plain = isinstance(value, tuple) and all(type(size) is int and 0 <= size < MOST_BYTES for size in value)
-    if not plain or len(value) > 8:
+    if not plain or len(value) > 8 or math.prod(max(size, 1) for size in value) >= 1 << 59:  # numpy counts in int64
         raise RefusedPickle("has no shape")
     return value  # type: ignore[no-any-return]
 
@@ -183,8 +185,8 @@ def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:
     data, indices, starts = (
         _plain(state.get(part), f"is a sparse matrix without `{part}`") for part in ("data", "indices", "indptr")
     )
-    if len(shape) != 2 or math.prod(shape) > MOST_DENSE:
-        raise RefusedPickle(f"is a sparse matrix of shape {list(shape)}, too large for a regressor")
+    if len(shape) != 2 or not 0 < math.prod(shape) <= MOST_DENSE or len(data) > math.prod(shape):
+        raise RefusedPickle(f"is a sparse matrix of shape {list(shape)}, which no regressor has")
     outer, inner = shape[::-1] if by_column else shape
     fits = (
         all(part.ndim == 1 for part in (data, indices, starts))

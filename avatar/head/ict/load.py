@@ -15,6 +15,7 @@ from avatar.errors import HeadsplatError
 from avatar.head.flame.surface import components
 from avatar.head.generate.expressions import NAMES
 from avatar.head.model import HeadModel
+from avatar.head.wavefront import read_text
 from avatar.records import JAW
 
 from .dress import dressed
@@ -29,6 +30,7 @@ ARKIT = tuple(name for name in NAMES if name not in ("tongueOut", "eyelidLeft", 
 _MARKS = "vertex_indices.json"
 _MOST_IDENTITY = 200
 _PARENTS = (-1, 0, 1, 1, 1)
+_LEAST_OPENING = 1e-3  # metres that jawOpen moves something
 _HALF_FACES = {"browInnerUp", "cheekPuff"}  # one name in ARKit, a left and a right file here
 #: between the eyes, in the unit: metres an eye distance may have
 _EYE_DISTANCE = (0.04, 0.09)
@@ -59,9 +61,16 @@ def load_ict(folder: str | Path) -> HeadModel:
 
     files = _expression_files(folder)
     shapes = {name: np.sum([displacement(path) for path in paths], axis=0) for name, paths in files.items()}
+    if np.abs(shapes["jawOpen"]).max() < _LEAST_OPENING:
+        raise HeadsplatError(f"{files['jawOpen'][0]}: opens no jaw, it is the neutral mesh again; copy the file again")
     identity = [displacement(path) for path in _identity_files(folder)]
     own = {name: mask[kept] for name, mask in parts.items()}
-    return _built(_without(mesh, kept), vertices, shapes, identity, own, _anchors(folder, kept))
+    try:
+        return _built(_without(mesh, kept), vertices, shapes, identity, own, _anchors(folder, kept))
+    except np.linalg.LinAlgError as error:
+        raise HeadsplatError(
+            f"{folder}: its meshes are no head, parts of them have no extent; copy it again"
+        ) from error
 
 
 def _folder(folder: Path) -> Path:
@@ -118,14 +127,16 @@ def _unit_and_origin(mesh: Mesh, parts: dict[str, Mask], folder: Path) -> tuple[
 def _anchors(folder: Path, kept: Mask) -> dict[int, int]:
     """MediaPipe's landmark -> vertex, from the 68 marks that the folder lists; empty where it lists none."""
     try:
-        marks = json.loads((folder / _MARKS).read_text())["idx_to_landmark_verts"]
-        numbers = [int(mark) for mark in marks]
-    except (OSError, ValueError, KeyError, TypeError):
+        numbers = json.loads(read_text(folder / _MARKS))["idx_to_landmark_verts"]
+    except (HeadsplatError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-    if len(numbers) != 68 or min(numbers) < 0 or max(numbers) >= len(kept):
+    if not isinstance(numbers, list) or len(numbers) != 68 or any(type(number) is not int for number in numbers):
+        return {}
+    if min(numbers) < 0 or max(numbers) >= len(kept):
         return {}
     place = np.cumsum(kept) - 1
-    return {landmark: int(place[numbers[mark]]) for mark, landmark in MULTI_PIE.items() if kept[numbers[mark]]}
+    found = {landmark: int(place[numbers[mark]]) for mark, landmark in MULTI_PIE.items() if kept[numbers[mark]]}
+    return found if len(set(found.values())) == len(found) else {}
 
 
 def _without(mesh: Mesh, kept: Mask) -> Mesh:

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
+from avatar.head.wavefront import read_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+_FARTHEST = 1e6  # from the origin, in the file's unit; squares of it stay numbers
+_MOST_TILES = 100  # along a side of the texture
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,17 @@ def read_vertices(path: Path, count: int | None = None) -> Floats:
     Raises:
         HeadsplatError: the file is missing, is no obj, or has another number of vertices.
     """
-    lines = [line[2:] for line in _lines(path) if line.startswith(b"v ")]
+    lines = [line[2:] for line in read_text(path).splitlines() if line.startswith(b"v ")]
     if not lines:
         raise HeadsplatError(f"{path}: not a Wavefront mesh, it has no vertices; copy the file again")
     try:
         vertices = np.array(b" ".join(lines).split(), np.float64).reshape(len(lines), -1)[:, :3]
     except ValueError as error:
         raise HeadsplatError(f"{path}: a vertex is not three numbers; copy the file again") from error
-    if vertices.shape[1] != 3 or not np.isfinite(vertices).all():
-        raise HeadsplatError(f"{path}: not a Wavefront mesh, a vertex is not three finite numbers; copy the file again")
+    if vertices.shape[1] != 3 or not (np.abs(vertices) < _FARTHEST).all():
+        raise HeadsplatError(
+            f"{path}: not a Wavefront mesh, a vertex is not three numbers of a sensible size; copy the file again"
+        )
     if count is not None and len(vertices) != count:
         raise HeadsplatError(
             f"{path}: has {len(vertices)} vertices, the neutral mesh {count}; take all files from one release"
@@ -55,16 +61,17 @@ def read_mesh(path: Path) -> Mesh:
         HeadsplatError: the file is missing or is not a mesh with faces.
     """
     vertices = read_vertices(path)
-    uv: list[list[float]] = []
+    uv: list[tuple[float, float]] = []
     corners: list[tuple[tuple[int, int], ...]] = []
     names: dict[str, int] = {}
     owner: list[int] = []
     current = -1
     try:
-        for line in _lines(path):
+        for line in read_text(path).splitlines():
             key, _, rest = line.partition(b" ")
             if key == b"vt":
-                uv.append([float(word) for word in rest.split()[:2]])
+                across, up, *_ = rest.split()
+                uv.append((float(across), float(up)))
             elif key == b"usemtl":
                 current = names.setdefault(rest.strip().decode(errors="replace"), len(names))
             elif key == b"f":
@@ -72,11 +79,17 @@ def read_mesh(path: Path) -> Mesh:
                 corners += [(ring[0], ring[k], ring[k + 1]) for k in range(1, len(ring) - 1)]
                 owner += [current] * (len(ring) - 2)
         table = np.array(corners, np.int64).reshape(-1, 3, 2)
-        coordinates = np.array(uv or [[0.0, 0.0]], np.float64).reshape(-1, 2)
-    except ValueError as error:
+        coordinates = np.array(uv or [(0.0, 0.0)], np.float64)
+    except (ValueError, OverflowError) as error:
         raise HeadsplatError(f"{path}: a face or texture coordinate cannot be read; copy the file again") from error
+    if not (np.abs(coordinates) <= _MOST_TILES).all():
+        raise HeadsplatError(f"{path}: a texture coordinate is beyond {_MOST_TILES} tiles; copy the file again")
     faces, uv_faces = table[:, :, 0], np.maximum(table[:, :, 1], 0)
-    if not len(faces) or faces.min() < 0 or faces.max() >= len(vertices) or uv_faces.max() >= len(coordinates):
+    if (
+        not len(faces)
+        or not 0 <= faces.min() <= faces.max() < len(vertices)
+        or not -1 <= table[:, :, 1].min() <= uv_faces.max() < len(coordinates)
+    ):
         raise HeadsplatError(f"{path}: its faces do not fit its {len(vertices)} vertices; copy the file again")
     return Mesh(vertices, faces, coordinates, uv_faces, tuple(names), np.array(owner, np.int64))
 
@@ -85,10 +98,3 @@ def _corner(word: bytes) -> tuple[int, int]:
     """Vertex and texture index (from 0; -1 for none) of `7`, `7/9` or `7/9/3`."""
     parts = word.split(b"/")
     return int(parts[0]) - 1, int(parts[1]) - 1 if len(parts) > 1 and parts[1] else -1
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except FileNotFoundError as error:
-        raise HeadsplatError(f"{path}: missing; give the whole FaceXModel folder of ICT-FaceKit") from error

@@ -109,7 +109,7 @@ def _weights(vertices: Floats, opened: Floats, parts: dict[str, Mask], hinge: tu
     arm = vertices - centre
     path = arm @ Rotation.from_rotvec([angle, 0, 0]).as_matrix().T - arm
     length = (path**2).sum(1)
-    share = np.clip((opened * path).sum(1) / (length + 0.02 * length.max()), 0, 1)
+    share = np.clip((opened * path).sum(1) / (length + max(0.02 * length.max(), 1e-12)), 0, 1)
     share[parts["jaw_bone"]], share[parts["skull_bone"]] = 1, 0
     neck = smoothstep(-0.185 * size, -0.122 * size, vertices[:, 1])
     table = np.zeros((len(vertices), len(JOINT_NAMES)))

@@ -41,6 +41,19 @@ def test_damaged_cache_is_made_anew(tmp_path: Path, damage: bytes) -> None:
     assert len(path.read_bytes()) == len(whole)
 
 
+@pytest.mark.parametrize("change", ["shape", "nan", "column"])
+def test_cache_whose_arrays_do_not_fit_is_made_anew(tmp_path: Path, change: str) -> None:
+    fresh = load_bridge(arkit_head(), flame_head(), tmp_path).fit
+    (path,) = tmp_path.iterdir()
+    wrong = {
+        "shape": {"named": fresh.named[:-1]},
+        "nan": {"coupling": fresh.coupling * np.nan},
+        "column": {"fitted": fresh.fitted + 10**6},
+    }[change]
+    np.savez(path, **{**vars(fresh), **wrong})
+    assert same(load_bridge(arkit_head(), flame_head(), tmp_path).fit, fresh)
+
+
 def test_truncated_cache_is_made_anew(tmp_path: Path) -> None:
     fresh = load_bridge(arkit_head(), flame_head(), tmp_path)
     (path,) = tmp_path.iterdir()

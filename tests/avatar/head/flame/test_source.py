@@ -64,6 +64,7 @@ def _changed(name: str, value: Any) -> dict[str, Any]:
         ("J_regressor", lambda a: a[:4], r"`J_regressor` expected \[5,\d+\]"),
         ("f", lambda a: a + 10**6, "`f` names vertices outside"),
         ("f", lambda a: a + 0.5, r"`f` expected faces \[F,3\]"),
+        ("kintree_table", lambda a: a * np.nan, "`kintree_table` expected parents"),
         ("kintree_table", lambda a: a[:, ::-1].copy(), "`kintree_table` expected parents"),
     ],
 )
@@ -118,3 +119,20 @@ def test_a_pickle_saved_again_by_python_3_reads_the_same(tmp_path: Path) -> None
     old = read_flame(_written(tmp_path, "2023", ".pkl"))
     new = read_flame(write_pickle(tmp_path / "again.pkl", tiny_arrays("2023"), protocol=4, python2=False))
     assert np.array_equal(old.v_template, new.v_template) and np.array_equal(old.regressor, new.regressor)
+
+
+@pytest.mark.parametrize(("index", "share"), [(-1, 0.3), (13, np.nan), (13, 1e9), (13.5, 0.3)])
+def test_landmarks_out_of_their_range_are_refused(index: float, share: float, tmp_path: Path) -> None:
+    marks = {
+        "mp_lmk_face_idx": np.array([1]),
+        "mp_lmk_b_coords": np.full((1, 3), share),
+        "mp_landmark_indices": np.array([index]),
+    }
+    with pytest.raises(HeadsplatError, match="landmark embedding does not fit"):
+        read_flame(write_npz(tmp_path / "marks.npz", {**tiny_arrays("2020"), **marks}))
+
+
+def test_names_of_members_are_shown_on_one_short_line(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError) as refused:
+        read_flame(write_npz(tmp_path / "odd.npz", {"a\nb\x1b[31m" + "c" * 5000: np.zeros(1)}))
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 400

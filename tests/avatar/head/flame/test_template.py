@@ -43,6 +43,7 @@ def test_islands_get_room_of_their_own(tmp_path: Path) -> None:
         ("f 1/1 2/2 3/3 4/4\n", "1.0", "no triangles with texture coordinates"),
         ("f 1/1 2/2 3/9\n", "1.0", "no triangles with texture coordinates"),
         ("f 1/1 2/2 3/3\nf 3/3 2/2 4/4\n", "3.0", r"outside 0\.\.1"),
+        ("f 1/1 2/2 3/3\nf 3/3 2/2 4/4\n", "nan", r"outside 0\.\.1"),
     ],
 )
 def test_other_templates_are_refused(faces: str, corner: str, reason: str, tmp_path: Path) -> None:
