@@ -14,7 +14,7 @@ from avatar.head.wavefront import read_text
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_FARTHEST = 1e12  # from the origin, in the file's unit; squares of it stay numbers
+_FARTHEST = 1e9  # from the origin, in the file's unit; squares of it stay numbers
 _MOST_TILES = 100  # along a side of the texture
 
 
