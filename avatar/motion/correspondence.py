@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
+from avatar.rigid import rigid_fit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -89,10 +90,8 @@ class Correspondence:
 
     @cached_property
     def _turn(self) -> Floats:
-        """Rotation [3,3] of A's face onto B's (Umeyama 1991); about the x axis, since both are symmetric."""
-        a, b = (points[:FACE_POINTS] - points[:FACE_POINTS].mean(0) for points in (self.source, self.target))
-        left, _, right = np.linalg.svd(b.T @ a)
-        return left * np.array([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
+        """Rotation [3,3] of A's face onto B's; about the x axis, since both are symmetric."""
+        return rigid_fit(self.source[:FACE_POINTS], self.target[:FACE_POINTS])[0]
 
     def rows_of_source(self, fields: Floats) -> Floats:
         """Equations [R,N] of A's displacements [478,3,N], as B would show them: turned, and scaled by local size."""

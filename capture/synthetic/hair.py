@@ -185,7 +185,7 @@ class _Barber:
         dense = smoothstep(-7.0, -2.0, self._person.rest[:, 2]) * smoothstep(3.0, 6.0, self._person.rest[:, 1])
         roots, normals = self._sampled(self._cover * (1 + 1.3 * dense), hair.strands)
         lengths = self._lengths(roots) * self._rng.uniform(0.72, 1.08, len(roots))
-        points = self._grown(roots, normals, lengths.astype(np.float32))
+        points = self._grown(roots, lengths.astype(np.float32))
         away = points[:, POINTS // 2] - np.array([0, 0.5, -8.0], np.float32)
         away = away / np.linalg.norm(away, axis=1, keepdims=True) * 0.5 + normals * 0.5
         taper = np.linspace(0.85, 0.35, POINTS, dtype=np.float32)
@@ -261,7 +261,7 @@ class _Barber:
     def _cover_at(self, points: Array) -> Array:
         return hair_cover(points, self._person.landmarks)
 
-    def _grown(self, roots: Array, normals: Array, lengths: Array) -> Array:
+    def _grown(self, roots: Array, lengths: Array) -> Array:
         steps = 3 * (POINTS - 1)
         points, kept = roots.copy(), [roots.copy()]
         layer = self._rng.uniform(0.15, 1.0, len(roots)).astype(np.float32)

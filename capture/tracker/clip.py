@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from avatar.geometry import mean_rotation
+from avatar.rigid import rigid_fit
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
@@ -19,7 +20,7 @@ from capture.tracker.identity import IdentityOptions, KeyFrame, choose_key_frame
 from capture.tracker.indices import FACE_COUNT, RIGID, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
-from capture.tracker.rotation import rigid_fit, rotation_between, yaw_pitch
+from capture.tracker.rotation import rotation_between, yaw_pitch
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 #: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is thrown away.

@@ -31,7 +31,7 @@ class Jaw:
     center_basis: np.ndarray  # [3,S]
     directions: np.ndarray  # [3,M] axis-angle for a weight of 1 of each mover
     movers: np.ndarray  # [M] int, tracked expressions that turn the jaw or bend on their way
-    correctives: np.ndarray  # [1404,9] metres for the entries of R - 1
+    correctives: np.ndarray  # [1404,9] metres for the entries of R - 1; [1404,0] where the head has none
     curves: np.ndarray  # [1404,M] metres, times 4 w (1 - w)
 
     @staticmethod
@@ -48,7 +48,7 @@ class Jaw:
                 curves[:, :, place] = fields[:, :, columns.index(tracked[mover])]
         weights = embed(head.lbs_weights.numpy()[:, None, JAW : JAW + 1])[:FACE_COUNT, 0, 0]
         pose = head.posedirs.numpy()[:, :, 9 * (JAW - 1) : 9 * JAW]
-        correctives = embed(pose)[:FACE_COUNT] if pose.shape[2] else np.zeros((FACE_COUNT, 3, 9))
+        correctives = embed(pose)[:FACE_COUNT]
         regressor = head.J_regressor[JAW].numpy().astype(np.float64)
         return Jaw(
             share=weights,
@@ -56,7 +56,7 @@ class Jaw:
             center_basis=np.einsum("v,vcs->cs", regressor, head.shapedirs.numpy().astype(np.float64)),
             directions=turning[:, movers],
             movers=movers,
-            correctives=correctives.reshape(3 * FACE_COUNT, 9),
+            correctives=correctives.reshape(3 * FACE_COUNT, -1),
             curves=curves.reshape(3 * FACE_COUNT, -1),
         )
 
@@ -69,7 +69,7 @@ class Jaw:
             center_basis=np.zeros((3, identities)),
             directions=np.zeros((3, 0)),
             movers=np.zeros(0, np.int64),
-            correctives=np.zeros((3 * FACE_COUNT, 9)),
+            correctives=np.zeros((3 * FACE_COUNT, 0)),
             curves=np.zeros((3 * FACE_COUNT, 0)),
         )
 
@@ -88,12 +88,16 @@ class Jaw:
         weights = expression[self.movers]
         vector = self.directions @ weights
         rotation = exp_rotation(vector)
-        bend = self.curves @ (4 * weights * (1 - weights)) + self.correctives @ (rotation - np.eye(3)).ravel()
+        change = rotation - np.eye(3)
+        entries = self.correctives.shape[1]
+        bend = self.curves @ (4 * weights * (1 - weights)) + self.correctives @ change.ravel()[:entries]
         arm = rest + bend.reshape(-1, 3) - hinge
-        turn = np.eye(3) + self.share[:, None, None] * (rotation - np.eye(3))
-        points = hinge + (turn @ arm[..., None])[..., 0]
+        share = self.share[:, None]
+        points = hinge + arm + share * (arm @ change.T)
         # d exp(v) = [J_l(v) dv]x exp(v), the left Jacobian of SO(3) (Barfoot, State Estimation for Robotics, 7.1)
         spin = cross_matrix((left_jacobian(vector) @ self.directions).T) @ rotation
-        swing = np.einsum("mab,lb->lam", spin, arm) * self.share[:, None, None]
-        bent = self.curves * (4 * (1 - 2 * weights)) + self.correctives @ spin.reshape(-1, 9).T
-        return Posed(points, turn, swing + turn @ bent.reshape(len(arm), 3, -1))
+        swing = share * (arm @ spin.reshape(-1, 3).T)
+        bent = self.curves * (4 * (1 - 2 * weights)) + self.correctives @ spin.reshape(-1, 9)[:, :entries].T
+        turn = np.eye(3) + share[..., None] * change
+        moves = swing.reshape(len(arm), -1, 3).transpose(0, 2, 1) + turn @ bent.reshape(len(arm), 3, -1)
+        return Posed(points, turn, moves)

@@ -65,11 +65,3 @@ def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     sine = np.linalg.norm(axis)
     angle = np.arctan2(sine, start @ end)
     return exp_rotation(axis * (angle / sine if sine > 1e-12 else 1.0))
-
-
-def rigid_fit(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rotation [3,3] and scale of the similarity that takes points `source` [N,3] to `target` [N,3] (Umeyama 1991)."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, sigma, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return (u * sign) @ vt, float((sigma * sign).sum() / (a * a).sum())

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avatar.rigid import rigid_fit
 from capture.tracker.blocks import Chain
 from capture.tracker.linalg import gram, pull, push
 from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearise
-from capture.tracker.rotation import exp_rotation, log_rotation, rigid_fit, rotation_between
+from capture.tracker.rotation import exp_rotation, log_rotation, rotation_between
 from tests.capture.landmark_fixture import CAMERA, make_model, make_states, observe
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from avatar.errors import HeadsplatError
+from avatar.rigid import rigid_fit
 
 from . import cartoon
 from .indices import FACE_POINTS, INFRAORBITAL, IRIS_LEFT, IRIS_RIGHT, MIDDLE_LIDS, TRAGI
@@ -42,12 +43,9 @@ class Base:
 
 
 def similarity(source: Floats, target: Floats) -> Floats:
-    """`source` [N,3] moved onto `target` by the best rotation, scale and shift (Umeyama 1991)."""
-    middle, goal = source.mean(0), target.mean(0)
-    u, scales, vt = np.linalg.svd((target - goal).T @ (source - middle))
-    flip = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    scale = (scales * np.diag(flip)).sum() / ((source - middle) ** 2).sum()
-    return (source - middle) @ (scale * u @ flip @ vt).T + goal
+    """`source` [N,3] moved onto `target` by the best rotation, scale and shift."""
+    turn, scale = rigid_fit(source, target)
+    return (source - source.mean(0)) @ (scale * turn).T + target.mean(0)
 
 
 def _find_mirror(points: Floats) -> Ints:

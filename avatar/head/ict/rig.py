@@ -12,6 +12,7 @@ from avatar.head import skinned
 from avatar.head.generate.mesh import smoothstep
 from avatar.head.regressor import placing_weights
 from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.rigid import rigid_fit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -45,11 +46,9 @@ def sphere_centre(points: Floats) -> Floats:
 
 
 def rigid_turn(points: Floats, moved: Floats) -> tuple[Floats, Floats]:
-    """Rotation [3,3] and shift [3] that carry points [N,3] nearest to `moved` [N,3] (Kabsch)."""
-    a, b = points.mean(0), moved.mean(0)
-    left, _, right = np.linalg.svd((moved - b).T @ (points - a))
-    turn = left * np.array([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
-    return turn, b - turn @ a
+    """Rotation [3,3] and shift [3] that carry points [N,3] nearest to `moved` [N,3]."""
+    turn, _ = rigid_fit(points, moved)
+    return turn, moved.mean(0) - turn @ points.mean(0)
 
 
 def find_rig(vertices: Floats, shapes: dict[str, Floats], parts: dict[str, Mask]) -> Rig:

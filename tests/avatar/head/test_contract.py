@@ -138,7 +138,7 @@ def test_landmarks_lie_on_the_face_and_are_nearly_symmetric(head: HeadModel) -> 
 
 @pytest.mark.parametrize("name", REGIONS)
 def test_every_required_region_has_vertices(head: HeadModel, name: str) -> None:
-    assert head.regions[name].shape == (len(head.v_template),)
+    assert head.regions[name].shape == (len(head.v_template),) and head.regions[name].dtype == torch.bool
     assert head.regions[name].any() and not head.regions[name].all()
 
 

@@ -1,0 +1,16 @@
+"""Fitting one cloud of points onto another, in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def rigid_fit(source: Floats, target: Floats) -> tuple[Floats, float]:
+    """Rotation [3,3] and scale of the similarity that takes points `source` [N,3] to `target` [N,3] (Umeyama 1991)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, sigma, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    return (u * sign) @ vt, float((sigma * sign).sum() / (a * a).sum())
