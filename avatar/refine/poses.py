@@ -10,11 +10,12 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.frames import HeadStates
-from avatar.geometry import axis_angle_to_matrix
+from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model import Avatar
 from avatar.records import Gaussians
 from avatar.refine.options import RefineOptions
 from avatar.refine.pictures import Drawn, Targets, depth_and_torso, draw
+from avatar.rig import TRAVEL_UNIT
 
 #: States that are solved side by side.
 TOGETHER = 8
@@ -22,8 +23,6 @@ TOGETHER = 8
 _LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015
 #: Levenberg-Marquardt damping, relative to the diagonal: where it starts, and how it shrinks and grows.
 _DAMPING, _SHRINK, _GROW, _GROW_BY, _DAMPING_LEAST, _DAMPING_MOST = 1e-3, 0.3, 10.0, 1e-2, 1e-4, 10.0
-#: What keeps a torso that the picture hardly shows where the rig's map puts it: standard deviations (rad, metres).
-_TORSO_TURN, _TORSO_SHIFT = 0.2, 0.05
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,25 @@ class _Chunk:
         return axes.transpose(1, 2) @ matrix @ axes, gradient, cost
 
     def _keep_torso(self, poses: Poses, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
-        """Nothing yet pulls a torso that is hardly seen; a wide prior about a zero step keeps its equations solvable."""
-        if matrix.shape[1] > 6:
-            precision = matrix.new_tensor([_TORSO_TURN**-2] * 3 + [_TORSO_SHIFT**-2] * 3)
-            matrix[:, range(6, 12), range(6, 12)] += precision
+        """Pull the torso to where the rig's map puts it for this head: often little of it is in the picture."""
+        if matrix.shape[1] == 6:
+            return
+        rotation, translation = self.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())
+        likely = Poses(rotation.double()[:, None], translation.double()[:, None])
+        own = Poses(poses.rotation[:, 1:], poses.translation[:, 1:])
+        away = torch.cat(
+            [
+                matrix_to_axis_angle(own.rotation[:, 0] @ likely.rotation[:, 0].transpose(1, 2)),
+                (self._foot(own) - self._foot(likely)),
+            ],
+            -1,
+        )
+        turn = self.options.torso_pull
+        pull = away.new_tensor([turn] * 3 + [turn / TRAVEL_UNIT**2] * 3)
+        cost += (pull * away.square()).sum(-1)
+        gradient[:, 6:] += pull * away
+        matrix[:, range(6, 12), range(6, 12)] += pull
+
+    def _foot(self, torso: Poses) -> Tensor:
+        """The foot of the neck [S,3] for torso poses."""
+        return (torso.rotation[:, 0] @ self.avatar.rig.torso.pivot.double()) + torso.translation[:, 0]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from avatar.chain import Chain, difference_weights
 from avatar.geometry import matrix_to_axis_angle
+from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses
 
@@ -43,6 +44,25 @@ def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: Ref
         if np.abs(step).max() < 1e-6:
             break
     return poses
+
+
+def smooth_controls(
+    values: Tensor, information: Tensor, trust: np.ndarray, time: np.ndarray, controls: Controls, data: float
+) -> Tensor:
+    """Controls [S,P] near `values` [S,P], weighed by `information` [S,P,P], `trust` [S] and `data`, that change evenly."""
+    if len(values) < 3:
+        return values
+    measured = values.double().numpy()
+    chain = Chain.zeros(*measured.shape)
+    weight = data * trust[:, None, None]
+    chain.diagonal[:] = weight * information.double().numpy() + 1e-3 * np.eye(measured.shape[1])
+    coefficients = difference_weights(time)[0]
+    count = len(measured) - 2
+    residual = sum(coefficients[:, k : k + 1] * measured[k : k + count] for k in range(3))
+    gradient = np.zeros_like(measured)
+    chain.add_acceleration(gradient, np.asarray(residual), time, 1 / controls.sigma.double().square().numpy())
+    smooth = torch.from_numpy(measured - chain.solve(gradient)).float()
+    return torch.maximum(torch.minimum(smooth, controls.high), controls.low)
 
 
 def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
