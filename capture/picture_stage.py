@@ -15,6 +15,7 @@ import numpy as np
 
 from avatar.captured import FRAMES_DIR, MATTES_DIR, frame_name
 from capture.crop import Crop
+from capture.frame_look import FrameLook, Looks, measure_look
 from capture.landmark_stage import FaceFollower, LandmarkTable, table_row
 from capture.options import FaceModels, Progress
 from capture.split import FramePlan
@@ -22,7 +23,7 @@ from capture.user_matte import MatteFolder, MatteVideo
 from capture.workers import PerThread, Pool, ahead
 from capture.workspace import Workspace
 
-PARTIAL = "held_out.npz"
+PARTIAL, LOOKS = "held_out.npz", "looks.npz"
 _SAVE_STEP = 200
 #: Frames that are read again when a run is continued.
 _REREAD = 12
@@ -72,6 +73,7 @@ class PictureStage:
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
+        self.looks: dict[int, FrameLook] = {}  # by frame number
         self._pending: list[_Row] = []
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
@@ -101,9 +103,11 @@ class PictureStage:
 
     def _resume(self) -> int:
         """Load what an earlier run did; returns the row of the plan from which on pictures are missing."""
-        stored = self._workspace.load_partial(PARTIAL)
-        if not stored:
+        stored, looks = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
+        if not stored or not looks:
             return 0
+        numbers = looks.pop("number")
+        self.looks = dict(zip(numbers.tolist(), Looks(**looks).frames(), strict=True))
         table = LandmarkTable.from_arrays(stored)
         done = table.seen
         if done < len(self._plan):
@@ -128,17 +132,23 @@ class PictureStage:
             if frame.number >= self._first_new:
                 own = self._own_matte(frame)
                 pool.submit(self._workspace.write_picture, MATTES_DIR, frame_name(frame.number), own)
+                pool.submit(self._look, frame.number, rgb, points, own.astype(np.float32) / 255)
             return
-        raw = pool.submit(self._raw, rgb, points)
+        raw = pool.submit(self._raw, frame.number, rgb, points)
         self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
 
     def _own_matte(self, frame: Any) -> np.ndarray:
         assert self._mattes is not None
         return self._crop.apply(self._mattes.matte(frame.number, (frame.rgb.shape[1], frame.rgb.shape[0])))
 
-    def _raw(self, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def _raw(self, number: int, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
         face = points[:468, :2]
-        return self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+        raw = self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+        self._look(number, rgb, points, raw)
+        return raw
+
+    def _look(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
+        self.looks[number] = measure_look(rgb, points, matte)
 
     def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
         """Landmarks of a held-out frame, from the frame nearest in time that shows the face."""
@@ -189,4 +199,7 @@ class PictureStage:
             self.held_out.points[row], self.held_out.spread[row], self.held_out.presence[row] = points, spread, presence
         self._waiting.clear()
         self.held_out.seen = seen
+        numbers = sorted(self.looks)
+        arrays = vars(Looks.of([self.looks[number] for number in numbers]))
+        self._workspace.save_partial(LOOKS, {"number": np.array(numbers, np.int64), **arrays})
         self._workspace.save_partial(PARTIAL, self.held_out.arrays())

@@ -24,7 +24,9 @@ from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
 from avatar.records import FACING_CAMERA
 from capture.crop import Crop, choose_crop
+from capture.frame_look import FrameLook
 from capture.head_detector import HeadDetector
+from capture.judgement import Judgement, flagged_sentence, judge_frames
 from capture.landmark_stage import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.picture_stage import PictureStage
@@ -124,6 +126,8 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
+    looks: dict[int, FrameLook] = field(default_factory=dict)
+    judgements: list[Judgement] = field(default_factory=list)
 
     def all_stages(self) -> None:
         """Landmarks, pictures, track, files."""
@@ -158,6 +162,7 @@ class _Run:
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
         stage = PictureStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
         held_out = stage.run(self.video, self.progress)
+        self.looks = stage.looks
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
@@ -170,7 +175,9 @@ class _Run:
         video = self.video
         model = LandmarkModel.from_head(head)
         prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(crop.scale)
-        seen = _observations(training, crop)
+        seen, unseen = _observations(training, crop), _observations(held_out, crop) if len(held_out) else None
+        self.judgements = judge_frames(self.looks, seen, training.number, unseen, held_out.number)
+        seen = self.judgements[0].observations
         total = len(training) + len(held_out)
 
         def told(done: int) -> None:
@@ -180,8 +187,8 @@ class _Run:
         person = fit_person(model, seen, prior, crop.principal_point(video.width, video.height))
         track = track_training(person, seen, lambda done, _: told(done))
         tracks = [(training, seen, track, False)]
-        if len(held_out):
-            unseen = _observations(held_out, crop)
+        if unseen is not None:
+            unseen = self.judgements[1].observations
             tracks.append((held_out, unseen, track_held_out(person, seen, track, unseen), True))
         told(total)
         return person, tracks
@@ -194,8 +201,12 @@ class _Run:
         tracks: list[tuple[LandmarkTable, Observations, ClipTrack, bool]],
     ) -> None:
         parts = [
-            track_arrays(head, person, np.array(table.number), seen, track, is_test)
-            for table, seen, track, is_test in tracks
+            {
+                **track_arrays(head, person, np.array(table.number), seen, track, is_test),
+                "exposure": judgement.exposure,
+                "weight": judgement.weight,
+            }
+            for (table, seen, track, is_test), judgement in zip(tracks, self.judgements, strict=True)
         ]
         numbers = np.concatenate([part["frame_number"] for part in parts])
         order = np.argsort(numbers, kind="stable")
@@ -204,7 +215,11 @@ class _Run:
             for name in parts[0]
         }
         arrays = {**track_defaults(len(order)), **arrays}
+        flagged = sorted((entry for part in self.judgements for entry in part.flagged), key=lambda entry: entry["frame"])
+        if flagged:
+            self.warnings.append(flagged_sentence(flagged))
         facts = self._facts(head, crop, person, arrays)
+        facts["flagged"] = flagged
         facts["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, facts)
 
