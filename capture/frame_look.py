@@ -48,11 +48,12 @@ def measure_look(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> Fram
     """
     mesh = points[:FACE_COUNT, :2].astype(np.float32)
     return FrameLook(
-        _face_colours(rgb, mesh), _background(rgb, matte), _sharpness(rgb, mesh), _inside(matte, mesh, rgb.shape)
+        face_light(rgb, mesh), _background(rgb, matte), _sharpness(rgb, mesh), _inside(matte, mesh, rgb.shape)
     )
 
 
-def _face_colours(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+    """Linear light [n,3] float32 around landmarks `mesh` [n,2] pixels of a frame [H,W,3] uint8 sRGB."""
     crop, corner, scale = _cut(rgb, mesh, _COLOUR_HEIGHT, 1.2)
     light = cv2.blur(_LINEAR[crop], (3, 3))
     where = ((mesh - corner) * scale - 0.5).astype(np.float32)[None]

@@ -16,8 +16,9 @@ import numpy as np
 from avatar.captured import FRAMES_DIR, MATTES_DIR, frame_name
 from capture.crop import Crop
 from capture.frame_look import FrameLook, Looks, measure_look
-from capture.landmark_stage import FaceFollower, LandmarkTable, table_row
+from capture.landmark_stage import FaceFollower, LandmarkTable
 from capture.options import FaceModels, Progress
+from capture.people import People
 from capture.split import FramePlan
 from capture.user_matte import MatteFolder, MatteVideo
 from capture.workers import PerThread, Pool, ahead
@@ -27,6 +28,8 @@ PARTIAL, LOOKS = "held_out.npz", "looks.npz"
 _SAVE_STEP = 200
 #: Frames that are read again when a run is continued.
 _REREAD = 12
+#: How many frames nearest in time say what the person looks like.
+_REMEMBERED = 15
 #: Frames farther apart than this (seconds) are no neighbours for the matte.
 _NEIGHBOUR_SECONDS = 0.15
 
@@ -151,17 +154,21 @@ class PictureStage:
         self.looks[number] = measure_look(rgb, points, matte)
 
     def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
-        """Landmarks of a held-out frame, from the frame nearest in time that shows the face."""
-        both = [(abs(time - frame.time), roi) for time, roi in zip(self._table.time, self._table.roi, strict=True)]
-        both += [(abs(time - frame.time), roi) for time, roi in zip(self.held_out.time, self.held_out.roi, strict=True)]
-        start = min(both, key=lambda pair: pair[0])[1]
-        found = self._follower.follow(frame.rgb, start, start)
-        if found is None:
+        """Landmarks of a held-out frame, from the frames nearest in time that show the face."""
+        near = [
+            (abs(time - frame.time), table, row)
+            for table in (self._table, self.held_out)
+            for row, time in enumerate(table.time)
+        ]
+        near = sorted(near, key=lambda entry: entry[0])[:_REMEMBERED][::-1]
+        people = People((0, table.roi[row], table.signature[row]) for _, table, row in near)
+        seen = self._follower.find_again(frame.rgb, people)
+        if seen is None:
             return None
-        table_row(self.held_out, frame, found, start)
-        job = pool.submit(self._follower.average, frame.rgb, found.points)
+        self.held_out.add(frame, seen)
+        job = pool.submit(self._follower.average, frame.rgb, seen.found.points)
         self._waiting.append((len(self.held_out) - 1, job))
-        return found.points
+        return seen.found.points
 
     def _write_ready(self, pool: Pool, now: float) -> None:
         """Refine mattes whose next neighbours are known by the time `now`; forget frames nobody needs any more."""
