@@ -19,7 +19,7 @@ from capture.trust import doubtful_spread, trust_reference
 class Judgement:
     """What is known of T pictures besides their landmarks."""
 
-    exposure: np.ndarray  # [T,3] gains of linear light
+    exposure: np.ndarray  # [T,3] gains of sRGB values
     weight: np.ndarray  # [T] 0..1
     flagged: tuple[dict[str, Any], ...]  # frames that count less: frame, reason, weight
     observations: Observations  # the landmarks, those that are hidden with a larger spread

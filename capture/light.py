@@ -1,4 +1,4 @@
-"""Drift of exposure and white balance: gains of linear light, per frame and colour channel.
+"""Drift of exposure and white balance: a gain of the stored sRGB values, per frame and colour channel.
 
 Two witnesses. What lies behind the person does not turn, so its cells give the gain to within a percent whatever the
 person does. Skin does turn: its shading changes by 15 % over a glance to the side, ten times the drift that is looked
@@ -20,11 +20,13 @@ _LEAST_CELLS, _SEEN = 12, 0.3
 #: How far background cells may disagree (median deviation of the log) before the background is no witness: a camera
 #: that walks past things.
 _AGREE = 0.04
-#: Drift (of the log gain) up to which a witness is thought to see its own noise, and from which it is believed in full.
+#: Drift (of the log gain of linear light) up to which a witness is thought to see its own noise, and from which it is believed in full.
 _BACKGROUND_NOISE, _SKIN_NOISE = (0.012, 0.02), (0.05, 0.08)
 #: Standard deviation of the smoothing in time, seconds: the background's own noise is small, skin's is not.
 _BACKGROUND_SMOOTH, _SKIN_SMOOTH = 0.06, 0.25
 _ROUNDS = 12
+#: Light is about the stored value to this power, and gains of stored values are what pictures are corrected by.
+DISPLAY_EXPONENT = 2.2
 _BROWS = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 _SKIN = np.setdiff1d(np.arange(FACE_COUNT), np.concatenate([LIPS, EYES, OVAL, _BROWS]))
 
@@ -39,7 +41,7 @@ class LightReference:
     limits: np.ndarray  # [2,3] radians, the angles of the training frames: beyond them nothing is known
 
     def gains(self, looks: Looks, points: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """Gains [T,3] of linear light, 1 where the light is typical or drift cannot be told from noise.
+        """Gains [T,3] of sRGB values (light's own to the power of 1/2.2), 1 where the light is typical or drift cannot be told from noise.
 
         Args:
             looks: of T frames.
@@ -53,7 +55,7 @@ class LightReference:
         logs = _smooth(logs, time, _BACKGROUND_SMOOTH if still else _SKIN_SMOOTH)
         low, high = _BACKGROUND_NOISE if still else _SKIN_NOISE
         size = float(np.percentile(np.abs(logs).max(1), 90))
-        return np.exp(logs * np.clip((size - low) / (high - low), 0, 1))
+        return np.exp(logs * (np.clip((size - low) / (high - low), 0, 1) / DISPLAY_EXPONENT))
 
     def _drift(self, colours: np.ndarray, basis: np.ndarray) -> np.ndarray:
         """Log gains [T,3]: the middle of what all places say; zero where too few say anything."""
