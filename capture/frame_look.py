@@ -47,9 +47,8 @@ def measure_look(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> Fram
         matte: probability [h,w] float32 0..1 of a person, of any size.
     """
     mesh = points[:FACE_COUNT, :2].astype(np.float32)
-    return FrameLook(
-        face_light(rgb, mesh), _background(rgb, matte), _sharpness(rgb, mesh), _inside(matte, mesh, rgb.shape)
-    )
+    inside = _inside(matte, mesh, rgb.shape)
+    return FrameLook(face_light(rgb, mesh), _background(rgb, matte), sharpness(rgb, points), inside)
 
 
 def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
@@ -61,9 +60,9 @@ def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
     return cv2.remap(light, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
 
 
-def _sharpness(rgb: np.ndarray, mesh: np.ndarray) -> float:
-    """Log ratio of the detail of one to two pixels to that of four to eight; contrast and light cancel."""
-    crop, _, _ = _cut(rgb, mesh, _SHARP_HEIGHT, 1.0)
+def sharpness(rgb: np.ndarray, points: np.ndarray) -> float:
+    """Log ratio of fine to coarse detail of the face with landmarks [478,3] in a frame; contrast and light cancel."""
+    crop, _, _ = _cut(rgb, points[:FACE_COUNT, :2].astype(np.float32), _SHARP_HEIGHT, 1.0)
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     layers = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2, 6.4)]
     fine, coarse = layers[0] - layers[1], layers[2] - layers[3]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +12,7 @@ from avatar.errors import HeadsplatError
 from capture.landmarks import Roi
 from capture.options import FaceModels, Progress
 from capture.people import SIGNATURE, People, signature
+from capture.sources import wanted_frames
 from capture.tracker.indices import inter_ocular
 from capture.workers import PerThread, Pool, ahead
 from capture.workspace import Workspace
@@ -195,7 +195,7 @@ class FaceFollower:
 
 
 def find_training_landmarks(
-    frames: Iterable[Any],
+    video: Any,
     wanted: np.ndarray,
     follower: FaceFollower,
     workspace: Workspace,
@@ -204,7 +204,7 @@ def find_training_landmarks(
     """Landmarks of the training frames `wanted` [n] (source numbers), continued where an earlier run stopped.
 
     Args:
-        frames: the source's SourceFrames.
+        video: a VideoSource, or an iterable of SourceFrames that starts anew each time.
         wanted: training frames only; nothing else is looked at.
         follower: finds the face.
         workspace: keeps what is done so far.
@@ -226,7 +226,7 @@ def find_training_landmarks(
     people = known_people(table)
     lost = bool(stored) and bool(stored["seen"]) and not _shows(table, int(wanted[table.seen - 1]))
     with Pool() as pool:
-        for frame in ahead(frame for frame in frames if order.get(frame.number, -1) >= table.seen):
+        for frame in ahead(wanted_frames(video, wanted[table.seen :])):
             seen = follower.find(frame.rgb, people, lost)
             lost = seen is None
             if seen is not None:
@@ -240,8 +240,6 @@ def find_training_landmarks(
                 progress("landmarks", table.seen, len(wanted))
             if table.seen % _SAVE_STEP == 0:
                 save()
-            if table.seen == len(wanted):
-                break
         table.seen = len(wanted)
         save()
     return table

@@ -6,7 +6,6 @@ frame's matte is smoothed in time with neighbouring training frames only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from capture.frame_look import FrameLook, Looks, measure_look
 from capture.landmark_stage import FaceFollower, LandmarkTable
 from capture.options import FaceModels, Progress
 from capture.people import People
+from capture.sources import wanted_frames
 from capture.split import FramePlan
 from capture.user_matte import MatteFolder, MatteVideo
 from capture.workers import PerThread, Pool, ahead
@@ -81,14 +81,14 @@ class PictureStage:
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
 
-    def run(self, frames: Iterable[Any], progress: Progress | None) -> LandmarkTable:
-        """Go through the source's `frames`; returns the landmarks of held-out frames in source pixels."""
+    def run(self, video: Any, progress: Progress | None) -> LandmarkTable:
+        """Go through the frames of `video`; returns the landmarks of held-out frames in source pixels."""
         numbers = self._plan.numbers
         done = self._resume()
         order = {int(number): row for row, number in enumerate(numbers)}
         self._first_new = int(numbers[done]) if done < len(numbers) else int(numbers[-1]) + 1
         with Pool() as pool:
-            for frame in ahead(frame for frame in frames if order.get(frame.number, -1) >= max(done - _REREAD, 0)):
+            for frame in ahead(wanted_frames(video, numbers[max(done - _REREAD, 0) :])):
                 row = order[frame.number]
                 self._take(pool, frame, bool(self._plan.is_test[row]))
                 self._write_ready(pool, frame.time)
@@ -98,8 +98,6 @@ class PictureStage:
                     self._save(
                         pool, min([row + 1, *(order[item.number] for item in self._pending if not item.written)])
                     )
-                if row + 1 == len(numbers):
-                    break
             self._write_ready(pool, np.inf)
             self._save(pool, len(numbers))
         return self.held_out

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from capture.frame_index import FrameIndex
 
 log = logging.getLogger(__name__)
 
@@ -74,33 +76,76 @@ class VideoSource:
         self.warnings: list[str] = []
 
     def __len__(self) -> int:
-        """Estimated number of frames."""
-        return self.frame_count
+        """Number of frames: counted where the file tells them apart, estimated otherwise."""
+        return len(self.index) if self.index else self.frame_count
+
+    @cached_property
+    def index(self) -> FrameIndex | None:
+        """Which pictures there are; None where the file does not say."""
+        with _open_container(self.path) as container:
+            return FrameIndex.of(container, _video_stream(container, self.path))
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        """Frames in order; raises HeadsplatError when none can be decoded."""
+        """All frames in order; raises HeadsplatError when none can be decoded."""
+        return self.frames()
+
+    def frames(self, wanted: Sequence[int] | np.ndarray | None = None) -> Iterator[SourceFrame]:
+        """Frames in order; only those wanted are converted, and long stretches without any are jumped over.
+
+        Args:
+            wanted: increasing frame numbers; None: all of them.
+
+        Raises:
+            HeadsplatError: no picture can be decoded.
+        """
         self.warnings.clear()
         if self.hdr:
             kind = "PQ" if self.facts.transfer == _PQ else "HLG"
-            self.warnings.append(f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin")
+            self.warnings.append(
+                f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin"
+            )
+        left = None if wanted is None else deque(int(number) for number in wanted)
+        if left is not None and not left:
+            return
+        last, decoded = -1, 0
+        for number, picture, time in self._numbered(left):
+            decoded, last = decoded + 1, max(last, number)
+            while left and left[0] < number:
+                left.popleft()  # damaged, or announced and not there
+            if left is None or (left and left[0] == number):
+                yield SourceFrame(number, time, _upright(picture, self.facts))
+                if left is not None:
+                    left.popleft()
+            if left is not None and not left:
+                return
+        if decoded == 0:
+            raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
+        if last + 1 < 0.9 * self.frame_count - 1:
+            self.warnings.append(
+                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
+            )
+
+    def _numbered(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
+        """Decoded pictures with number and time (seconds); `left` is what is still wanted."""
         with _open_container(self.path) as container:
             stream = _video_stream(container, self.path)
             stream.thread_type = "AUTO"
             offset = (stream.start_time or 0) * float(stream.time_base or 0)
-            last = -math.inf
-            number = 0
-            for picture in self._pictures(container, stream):
+            last, number = -math.inf, -1
+            target = None
+            if left and self.index and (target := self.index.jump(0, left[0])) is not None:
+                container.seek(target, stream=stream)
+            pictures = self._pictures(container, stream)
+            while (picture := next(pictures, None)) is not None:
+                known = self.index.number(picture.pts) if self.index else None
+                number = number + 1 if known is None else known
                 time = picture.time - offset if picture.time is not None else number / self.fps
-                time = max(time, last + _SMALLEST_STEP)
-                rgb = _upright(picture, self.facts)
-                yield SourceFrame(number, float(time), rgb)
-                last, number = time, number + 1
-        if number == 0:
-            raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
-        if number < 0.9 * self.frame_count - 1:
-            self.warnings.append(
-                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
-            )
+                time = max(float(time), last + _SMALLEST_STEP)
+                yield number, picture, time
+                last = time
+                if left and self.index and (target := self.index.jump(number, left[0])) is not None:
+                    container.seek(target, stream=stream)
+                    pictures = self._pictures(container, stream)
 
     def _pictures(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
         """Decoded pictures; damaged packets are skipped and counted in a warning."""
@@ -121,6 +166,20 @@ class VideoSource:
                     break
         if damaged:
             self.warnings.append(f"{self.name}: {damaged} damaged parts of the video were skipped")
+
+
+def wanted_frames(video: Any, numbers: Sequence[int] | np.ndarray) -> Iterator[SourceFrame]:
+    """Frames `numbers` (increasing) of a VideoSource, or of any iterable of SourceFrames that starts anew each time."""
+    if isinstance(video, VideoSource):
+        yield from video.frames(numbers)
+        return
+    left = {int(number) for number in numbers}
+    for frame in video:
+        if frame.number in left:
+            left.remove(frame.number)
+            yield frame
+        if not left:
+            return
 
 
 def open_video(path: str | Path) -> VideoSource:

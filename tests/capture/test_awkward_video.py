@@ -134,7 +134,13 @@ KINDS: list[tuple[str, Make, tuple[int, int], float, tuple[int, int]]] = [
     ("quarter turn", lambda d, p: turned(d, p, [0, 1, -1, 0], 1), (WIDTH, HEIGHT), 1, (0, 0)),
     ("half turn", lambda d, p: turned(d, p, [-1, 0, 0, -1], 2), (WIDTH, HEIGHT), 1, (0, 0)),
     ("three quarter turn", lambda d, p: turned(d, p, [0, -1, 1, 0], 3), (WIDTH, HEIGHT), 1, (0, 0)),
-    ("variable frame rate", lambda d, p: encode(d / "c.mp4", p, times=[0, 0.02, 0.3, 0.31]), (WIDTH, HEIGHT), 1, (0, 0)),
+    (
+        "variable frame rate",
+        lambda d, p: encode(d / "c.mp4", p, times=[0, 0.02, 0.3, 0.31]),
+        (WIDTH, HEIGHT),
+        1,
+        (0, 0),
+    ),
     ("60 frames a second", lambda d, p: encode(d / "c.mp4", p, rate=60), (WIDTH, HEIGHT), 1, (0, 0)),
     (
         "10-bit HEVC",
@@ -242,13 +248,13 @@ def test_sound_files_are_refused_in_one_sentence(tmp_path: Path, cover: bool) ->
     assert "\n" not in str(caught.value)
 
 
-
-
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_a_cut_off_phone_video_without_its_index_is_refused(tmp_path: Path, plain: np.ndarray, share: float) -> None:
     path = encode(tmp_path / "clip.mp4", plain)  # the index is at the end, as phones write it
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(HeadsplatError, match=r"clip\.mp4 is not a video headsplat can read|no frame could be") as caught:
+    with pytest.raises(
+        HeadsplatError, match=r"clip\.mp4 is not a video headsplat can read|no frame could be"
+    ) as caught:
         list(open_video(path))
     assert "\n" not in str(caught.value)
