@@ -20,7 +20,7 @@ _LEAST_CELLS, _SEEN = 12, 0.3
 #: How far background cells may disagree (median deviation of the log) before the background is no witness: a camera
 #: that walks past things.
 _AGREE = 0.04
-#: Drift (of the log gain of linear light) up to which a witness is thought to see its own noise, and from which it is believed in full.
+#: Drift (of the log gain of linear light) up to which a witness sees its own noise, and from which it is believed.
 _BACKGROUND_NOISE, _SKIN_NOISE = (0.012, 0.02), (0.05, 0.08)
 #: Standard deviation of the smoothing in time, seconds: the background's own noise is small, skin's is not.
 _BACKGROUND_SMOOTH, _SKIN_SMOOTH = 0.06, 0.25
@@ -41,7 +41,7 @@ class LightReference:
     limits: np.ndarray  # [2,3] radians, the angles of the training frames: beyond them nothing is known
 
     def gains(self, looks: Looks, points: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """Gains [T,3] of sRGB values (light's own to the power of 1/2.2), 1 where the light is typical or drift cannot be told from noise.
+        """Gains [T,3] of sRGB values (light's own to the power of 1/2.2); 1 where drift cannot be told from noise.
 
         Args:
             looks: of T frames.
@@ -58,7 +58,7 @@ class LightReference:
         return np.exp(logs * (np.clip((size - low) / (high - low), 0, 1) / DISPLAY_EXPONENT))
 
     def _drift(self, colours: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Log gains [T,3]: the middle of what all places say; zero where too few say anything."""
+        """Log gains [T,3]: the middle of what all places say; NaN where too few say anything."""
         expected = np.einsum("tp,pnc->tnc", basis, self.coefficients)
         return _middle(colours - expected)
 
@@ -75,7 +75,7 @@ def light_reference(looks: Looks, points: np.ndarray) -> LightReference:
         for _ in range(_ROUNDS):
             coefficients = _fit(colours - drift[:, None], basis)
             found = _middle(colours - np.einsum("tp,pnc->tnc", basis, coefficients))
-            drift = found - np.median(found, 0)
+            drift = np.nan_to_num(found - np.nanmedian(found, 0))
         apart = np.abs(colours - np.einsum("tp,pnc->tnc", basis, coefficients) - drift[:, None])
         if witness == "skin" or np.nanmedian(apart) < _AGREE:
             return LightReference(witness, places, coefficients, limits)
@@ -117,15 +117,19 @@ def _fit(colours: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def _middle(residual: np.ndarray) -> np.ndarray:
-    """Median [T,3] over the places of residuals [T,n,3]; zero for frames where too few can be seen."""
+    """Median [T,3] over the places of residuals [T,n,3]; NaN for frames where too few can be seen."""
     enough = np.isfinite(residual[..., 0]).sum(1) >= _LEAST_CELLS
-    middle = np.zeros((len(residual), 3))
+    middle = np.full((len(residual), 3), np.nan)
     if enough.any():
         middle[enough] = np.nanmedian(residual[enough], axis=1)
     return middle
 
 
 def _smooth(logs: np.ndarray, time: np.ndarray, sigma: float) -> np.ndarray:
-    """Weighted means [T,3] of neighbours in time."""
+    """Weighted means [T,3] of neighbours in time, over gaps first bridged by straight lines; zero if all is gap."""
+    known = np.isfinite(logs[:, 0])
+    if not known.any():
+        return np.zeros_like(logs)
+    logs = np.stack([np.interp(time, time[known], logs[known, channel]) for channel in range(3)], axis=1)
     near = np.exp(-0.5 * np.square((time[:, None] - time[None]) / sigma))
     return near @ logs / near.sum(1, keepdims=True)

@@ -17,9 +17,9 @@ from capture.tracker.indices import FACE_COUNT, inter_ocular
 
 #: Landmarks around which regions of the face gather: mouth, chin, cheeks, jaws, brow, nose, eyes.
 _ANCHORS = (14, 199, 50, 280, 172, 397, 151, 4, 159, 386)
-#: Log ratio of fine to coarse detail against the clip's median: up to the first a frame is sharp, at the second blurred.
+#: Log ratio of fine to coarse detail against the clip's median: sharp above the first, blurred below the second.
 _SHARP, _BLURRED = -0.35, -0.95
-#: Log of the spread and deviation of the colours from which a region is suspect together, and over which they are sure.
+#: Log of the spread, and deviation of the colours, from which a region is suspect, and over which they are sure.
 _SPREAD_FROM, _SPREAD_OVER, _COLOUR_FROM, _COLOUR_OVER = 0.5, 0.7, 0.8, 0.7
 #: Deviation of the colours that needs no second witness: no expression and no shadow was seen to reach it.
 _FOREIGN_FROM, _FOREIGN_OVER = 3.0, 3.0
