@@ -18,6 +18,8 @@ SIGNATURE = (len(_PLACES), 3)
 #: Difference of signatures: one person turning and grimacing stays below the first (0.35 was the largest over two
 #: seconds of any clip seen), other people are above it; beyond the second it is someone else even in the same place.
 _SAME, _OTHER = 0.35, 0.7
+#: What brightness counts against colour: exposure and turning change it as well.
+_BRIGHTNESS = 0.65
 #: From one frame to the next a face moves less than this (of its size) and changes its log size less than this.
 _MOVE, _GROW = 0.15, 0.12
 #: Frames over which a person's look is remembered.
@@ -25,14 +27,15 @@ _MEMORY = 15
 
 
 def signature(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Log colours [24,3] over the face, its middle brightness taken out, of landmarks [478,3] in a frame [H,W,3]."""
-    light = np.log(np.maximum(face_light(rgb, points[:, :2].astype(np.float32))[_PLACES], DARKEST))
-    return (light - np.median(light.mean(-1))).astype(np.float32)
+    """Log colours [24,3] of linear light over the face with landmarks [478,3] in a frame [H,W,3]."""
+    return np.log(np.maximum(face_light(rgb, points[:, :2].astype(np.float32))[_PLACES], DARKEST))
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> float:
     """How differently two faces look by their signatures; a hand before less than half of a face does not count."""
-    return float(np.median(np.abs(first - second).max(-1)))
+    bright = [np.median(look.mean(-1)) for look in (first, second)]
+    apart = np.median(np.abs((first - bright[0]) - (second - bright[1])).max(-1))
+    return float(np.hypot(apart, _BRIGHTNESS * (bright[0] - bright[1])))
 
 
 @dataclass

@@ -106,6 +106,8 @@ def capture_frames(
             f"{source_facts['name']}: {len(training)} training frames, at least 16 are needed; "
             "give a longer clip or hold out less"
         )
+    if options.mattes is not None:
+        open_mattes(options.mattes)  # a wrong path is said before the work, not after half of it
     workspace = Workspace(out)
     workspace.open({"source": source_facts["sha256"], "version": VERSION, **options.key()}, options.overwrite)
     run = _Run(

@@ -16,6 +16,8 @@ from capture.sources import SourceFrame
 from capture.synthetic import SyntheticOptions, SyntheticScene
 from capture.workspace import Workspace
 
+#: Another white balance.
+WARMER = np.array([0.5, 0, -0.5], np.float32)
 HERE, THERE = np.array([100.0, 100, 80, 0]), np.array([180.0, 90, 120, 0])
 
 
@@ -38,8 +40,8 @@ def test_a_person_is_recognised_elsewhere() -> None:
 
 def test_a_face_that_stays_in_place_is_the_same_in_another_light() -> None:
     people = People([(0, HERE, looks(1))])
-    assert people.recognise(HERE + 1, looks(1) + np.float32(0.5), True) == 0
-    assert people.recognise(HERE + 1, looks(1) + np.float32(0.5), False) == 1
+    assert people.recognise(HERE + 1, looks(1) + WARMER, True) == 0
+    assert people.recognise(HERE + 1, looks(1) + WARMER, False) == 1
 
 
 def test_size_times_duration_decides_who_the_main_person_is() -> None:
@@ -49,8 +51,8 @@ def test_size_times_duration_decides_who_the_main_person_is() -> None:
 
 def test_a_hand_before_less_than_half_of_a_face_changes_nobody() -> None:
     covered = looks(1)
-    covered[:10] += 2
-    assert difference(looks(1), covered) < 0.05
+    covered[:8] += 0.6
+    assert difference(looks(1), covered) < 0.35
 
 
 class Street:
