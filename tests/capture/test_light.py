@@ -28,7 +28,11 @@ def made_looks(gains: np.ndarray, background: bool = True, noise: float = 0.01) 
     points = np.zeros((60, 478, 3), np.float32)
     points[:, 263, 0], points[:, 263, 2], points[:, 2, 1] = np.cos(yaw), np.sin(yaw), 1
     cells = cells if background else np.full_like(cells, np.nan)
-    return Looks(face.astype(np.float32), cells.astype(np.float32), np.zeros(60), np.ones(60)), points, np.arange(60) / 30
+    return (
+        Looks(face.astype(np.float32), cells.astype(np.float32), np.zeros(60), np.ones(60)),
+        points,
+        np.arange(60) / 30,
+    )
 
 
 def test_the_drift_of_a_synthetic_clip_is_recovered() -> None:
