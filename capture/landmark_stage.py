@@ -271,8 +271,8 @@ def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[Landmark
         warnings.append(f"{name}: {others} frames show another person than the one seen largest and longest; left out")
     kept = table.keep(rows)
     kept.person = [0] * len(kept)
-    if asked - len(kept) > 0.02 * asked:
-        warnings.append(f"{name}: the face is missing in {asked - len(kept)} of {asked} training frames; left out")
+    if asked - len(table) > 0.02 * asked:
+        warnings.append(f"{name}: the face is missing in {asked - len(table)} of {asked} training frames; left out")
     distance = float(np.median(inter_ocular(np.stack(kept.points))))
     if distance < 24:
         raise HeadsplatError(
