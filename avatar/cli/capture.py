@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, Out
+from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out
 from avatar.cli.progress import Update, say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
@@ -32,7 +32,15 @@ class CaptureCommand:
     test_every: OptionalInt = None
     """hold out every Nth frame instead, such as 5"""
     max_frames: int = 600
-    """training frames at most, spread evenly over the video"""
+    """training frames at most; of a longer video those that show the most"""
+    max_size: int = 768
+    """longer side of the stored frames at most, pixels"""
+    passes: int = 5
+    """jittered landmark passes averaged per frame; more is steadier and slower"""
+    focal: OptionalFloat = None
+    """focal length in pixels of the video's frames; left out: the file's own, or a guess"""
+    mattes: OptionalPath = None
+    """your own mattes: a folder of NNNNN.png by frame number, or a video of them"""
     head: OptionalHead = None
     """embedded (also when left out), embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     consent: str = ""
@@ -50,6 +58,10 @@ class CaptureCommand:
             self.max_frames,
             self.consent,
             self.head or EMBEDDED,
+            self.max_size,
+            self.passes,
+            self.focal,
+            self.mattes,
         )
         if (self.out / "capture.json").exists():
             check_output(self.out, self.overwrite, folder=True)
@@ -68,6 +80,10 @@ class CaptureRequest:
     max_frames: int = 600
     consent: str = ""
     head: str = EMBEDDED
+    max_size: int = 768
+    passes: int = 5
+    focal: float | None = None
+    mattes: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.source.exists():
@@ -87,6 +103,10 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         max_frames=request.max_frames,
         consent=request.consent,
         head=request.head,
+        max_size=request.max_size,
+        passes=request.passes,
+        focal=request.focal,
+        mattes=request.mattes,
         overwrite=overwrite,
     )
     say(f"capturing {request.source.name} into {request.out}")
