@@ -39,7 +39,7 @@ def test_a_finished_capture_has_every_array_picture_and_fact(finished):
     rgb, alpha = finished.images(range(40), 4096)
     assert rgb.shape == (40, 192, 192, 3) and alpha.shape == (40, 192, 192)
     facts = finished.facts
-    for name in ("headsplat", "source", "crop", "camera", "units", "head", "split", "warnings", "seconds", "consent"):
+    for name in ("headsplat", "source", "crop", "cameras", "units", "head", "split", "warnings", "seconds", "consent"):
         assert name in facts
     assert facts["head"]["model_id"] == load_head().model_id
     assert facts["split"] == {"mode": "fraction", "value": 0.2, "train": 32, "test": 8}
