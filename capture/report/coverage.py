@@ -95,7 +95,7 @@ class Coverage:
 
 
 def opening(face: np.ndarray, side: str) -> np.ndarray:
-    """Distance of a lid's middles over the eye's width [T] of landmarks `face` [T,478,3]; `side` is the person's own."""
+    """Distance of a lid's middles over the eye's width [T] of landmarks `face` [T,478,3]; `side`: the person's own."""
     lids, corners = (
         (LEFT_LIDS, (LEFT_CORNER, _LEFT_INNER)) if side == "left" else (RIGHT_LIDS, (RIGHT_CORNER, _RIGHT_INNER))
     )

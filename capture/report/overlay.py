@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -103,9 +103,7 @@ def _batches(items: Iterator[tuple[int, PosedHead]]) -> Iterator[list[tuple[int,
         yield batch
 
 
-def _posed(
-    capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams
-) -> Iterator[tuple[int, PosedHead]]:
+def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
     """The head of each picture in `rows`, posed a few at a time."""
     person = baked(head, params.identity)
     for start in range(0, len(rows), _CHUNK):
@@ -124,7 +122,7 @@ def _posed(
         eyes = eyes @ view[:, None].transpose(2, 3) + shift[:, None]
         surface = surface @ view.transpose(1, 2) + shift
         for index, row in enumerate(chosen.tolist()):
-            one = Camera(camera.K[index : index + 1], camera.world_to_cam[index : index + 1], camera.width, camera.height)
+            one = replace(camera, K=camera.K[[index]], world_to_cam=camera.world_to_cam[[index]])
             yield row, PosedHead(surface[index], landmarks[index].numpy(), eyes[index].numpy(), one)
 
 

@@ -46,8 +46,9 @@ class CaptureReport:
         return [check.advice for check in self.checks if not check.good]
 
     def to_json(self) -> str:
-        """Everything as one JSON object; `advice` holds the sentences of failed checks."""
-        return json.dumps(_plain({**dataclasses.asdict(self), "advice": self.advice}), indent=1, allow_nan=False)
+        """Everything as one JSON object; `advice` holds the sentences of failed checks, `words` the lines to show."""
+        extra = {"advice": self.advice, "words": self.to_words().splitlines()}
+        return json.dumps(_plain({**dataclasses.asdict(self), **extra}), indent=1, allow_nan=False)
 
     def to_words(self) -> str:
         """A dozen lines for a person."""
@@ -73,7 +74,9 @@ class CaptureReport:
         for name, row in self.reprojection_percent_iod.items():
             regions = ", ".join(f"{region} {value:.1f}" for region, value in row.items())
             poor = " (poor: look at overlay.mp4)" if row["all"] > POOR_FIT else ""
-            lines.append(f"landmarks of {name.replace('_', '-')} frames within, % of the eyes' distance: {regions}{poor}")
+            lines.append(
+                f"landmarks of {name.replace('_', '-')} frames within, % of the eyes' distance: {regions}{poor}"
+            )
         return lines
 
     def _jitter(self) -> list[str]:
