@@ -1,7 +1,8 @@
-"""Captures that die by SIGKILL at a chosen touch of the disk, each in a process of its own.
+"""Captures and trainings that die by SIGKILL at a chosen touch of the disk, each in a process of its own.
 
 `python -m tests.support.killing` reads a JSON list of runs from stdin and forks once for each, after one import of
-everything: a run is {"out", "kill": [event, end of the path, how many-th] or null, "options"}.
+everything. A run has "kill": [event, end of the path, how many-th] or null, and is a capture of the fake video, {"out",
+"options"}, or a training, {"train": arguments of `headsplat train`}.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtr
 
 
 def run_all(runs: list[dict[str, Any]], timeout: float = 120.0) -> list[int]:
-    """Run captures of the fake video one after another; returns their exit codes, -9 for those that were killed."""
+    """Run captures and trainings one after another; returns their exit codes, -9 for those that were killed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.support.killing"]
     done = subprocess.run(
@@ -75,19 +76,27 @@ def _capture(run: dict[str, Any]) -> None:
     quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # the person found is no matter here
     capture.pipeline.fit_person = partial(fit_person, options=quick)  # type: ignore[assignment]
     capture.landmark_stage._SAVE_STEP = capture.picture_stage._SAVE_STEP = 7
-    if run["kill"]:
-        die_at(*run["kill"])
     video, options = FakeVideo(FRAMES), CaptureOptions(passes=1, **run["options"])
     capture.pipeline.capture_frames(video, video.count, source_facts(), Path(run["out"]), options, None, fake_models())
+
+
+def _train(arguments: list[str]) -> int:
+    import avatar.train
+    from avatar.cli import main
+
+    avatar.train.CHECKPOINT_SECONDS = 0.0
+    return main(["train", *arguments])
 
 
 def _forked(run: dict[str, Any]) -> int:
     child = os.fork()
     if not child:
         code = 1
+        os.dup2(2, 1)  # our own stdout carries the exit codes
         try:
-            _capture(run)
-            code = 0
+            if run["kill"]:
+                die_at(*run["kill"])
+            code = _train(run["train"]) if "train" in run else (_capture(run) or 0)
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
