@@ -27,6 +27,8 @@ _RIGHT_INNER, _LEFT_INNER = 133, 362
 _TAIL = 1.0
 #: A lid has closed below the first share of its usual opening, and is open again above the second.
 _CLOSED, _REOPENED = 0.45, 0.7
+#: What pictures of less weight show is hardly learned.
+_TRUSTED = 0.3
 #: Edges of the cells of views, degrees.
 YAW_EDGES = np.arange(-67.5, 68, 15.0)
 PITCH_EDGES = np.arange(-37.5, 38, 15.0)
@@ -58,8 +60,10 @@ class Coverage:
 
     @staticmethod
     def of(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics) -> Coverage:
-        """Measure the training pictures of `capture`; `pixels` has to be of those."""
+        """Measure the training pictures of `capture` that training trusts; `pixels` has to be of training pictures."""
         rows = capture.train_indices
+        trusted = capture.track["weight"][rows] >= _TRUSTED
+        rows = rows[trusted] if trusted.any() else rows
         moments = rows[np.unique(capture.track["time_step"][rows], return_index=True)[1]]
         moments = moments[np.argsort(capture.track["time"][moments], kind="stable")]
         face = geometry.skull[moments]
@@ -85,7 +89,7 @@ class Coverage:
             gaze=(float(np.ptp(_range(gaze[:, 0]))), float(np.ptp(_range(gaze[:, 1])))),
             lids={side: _range(value) for side, value in lids.items()},
             blinks={side: count_blinks(value) for side, value in lids.items()},
-            face_pixels=float(np.median(inter_ocular(capture.track["landmarks"][rows]))),
+            face_pixels=float(np.median(inter_ocular(geometry.projected[rows]))),
             blur=(float(np.median(pixels.blur)), float(np.percentile(pixels.blur, 90))),
             exposure=_range(gain),
             brightness=float(np.median(pixels.brightness)),

@@ -64,8 +64,14 @@ class TrackedGeometry:
         )
 
     def reprojection(self, landmarks: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """Mean distance to `landmarks` [T,478,3] in the pictures `rows`, by region, percent of the inter-ocular one."""
-        seen = landmarks[rows, :FACE_COUNT, :2]
+        """Mean distance to `landmarks` [T,478,3] in the pictures `rows`, by region, percent of the inter-ocular one.
+
+        Pictures whose landmarks are not finite have none; empty where no picture has any.
+        """
+        rows = rows[np.isfinite(landmarks[rows]).all((1, 2))]
+        if not len(rows):
+            return {}
         unit = float(np.median(inter_ocular(landmarks[rows])))
+        seen = landmarks[rows, :FACE_COUNT, :2]
         error = 100 * np.linalg.norm(self.projected[rows, :FACE_COUNT] - seen, axis=-1) / unit
         return {"all": float(error.mean()), **{name: float(error[:, at].mean()) for name, at in REGIONS.items()}}

@@ -162,8 +162,8 @@ def draw_head(picture: np.ndarray, posed: PosedHead, faces: Tensor, measured: np
 
 
 def _dots(picture: np.ndarray, points: np.ndarray) -> None:
-    """Mark the two by two pixels nearest to each of `points` [L,2]."""
-    x, y = np.floor(points - 0.5).astype(int).T
+    """Mark the two by two pixels nearest to each of `points` [L,2]; nan: there was none."""
+    x, y = np.floor(points[np.isfinite(points).all(1)] - 0.5).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < picture.shape[1] - 1) & (y < picture.shape[0] - 1)
     x, y = x[inside], y[inside]
     for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):

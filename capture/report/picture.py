@@ -84,7 +84,7 @@ def _thumbnails(capture: Capture, geometry: TrackedGeometry) -> dict[tuple[int, 
     for cell in set(zip(lines.tolist(), columns.tolist(), strict=True)):
         inside = np.flatnonzero((lines == cell[0]) & (columns == cell[1]))
         row = int(rows[inside[np.argmin(away[inside])]])
-        found[cell] = _face(read_frame(capture, row)[..., ::-1], capture.track["landmarks"][row, :FACE_COUNT, :2])
+        found[cell] = _face(read_frame(capture, row)[..., ::-1], geometry.projected[row, :FACE_COUNT])
     return found
 
 

@@ -30,10 +30,12 @@ class PixelStatistics:
     sides: np.ndarray  # [n] brightness of the face's own left half over that of its right half
 
     @staticmethod
-    def of(capture: Capture, rows: np.ndarray) -> PixelStatistics:
-        """Look at up to 120 of the pictures `rows`, spread evenly."""
+    def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
+        """Look at up to 120 of the pictures `rows`, spread evenly; their faces are at `projected` [T,478,2] pixels."""
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
-        found = np.array([_face(capture, int(row)) for row in chosen]).reshape(-1, 4)
+        found = np.array([_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]).reshape(
+            -1, 4
+        )
         return PixelStatistics(chosen, *found.T)
 
 
@@ -62,10 +64,8 @@ def blurredness(grey: np.ndarray) -> float:
     return max(shares)
 
 
-def _face(capture: Capture, row: int) -> tuple[float, float, float, float]:
-    """Blur, brightness, clipped share and left-to-right ratio of one picture's face."""
-    picture = read_frame(capture, row)
-    points = capture.track["landmarks"][row, :FACE_COUNT, :2]
+def _face(picture: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
+    """Blur, brightness, clipped share and left-to-right ratio of the face at `points` [468,2] of a BGR picture."""
     size = np.array([picture.shape[1], picture.shape[0]])
     low = np.clip(np.floor(points.min(0)), 0, size - 2).astype(int)
     high = np.clip(np.ceil(points.max(0)), low + 2, size).astype(int)

@@ -14,6 +14,7 @@ import numpy as np
 
 from avatar import __version__
 from avatar.captured import Capture
+from avatar.errors import HeadsplatError
 from capture.report.advice import Check, check_coverage
 from capture.report.coverage import Coverage
 from capture.report.geometry import TrackedGeometry
@@ -93,7 +94,11 @@ class CaptureReport:
         for camera in self.cameras:
             sigma = camera["focal_sigma_px"]
             spread = f" +- {sigma:.0f}" if sigma is not None else ""
-            origin = {True: "measured from the clip", False: "assumed, not measured", None: "given"}
+            origin = {
+                True: "measured from the clip",
+                False: "not measured: the head turned too little for that",
+                None: "given",
+            }
             lines.append(
                 f"focal of camera {camera['name']}: {camera['focal_px']:.0f}{spread} pixels, "
                 f"{origin[camera['focal_measured']]}"
@@ -104,8 +109,11 @@ class CaptureReport:
 def report_on(capture: Capture, geometry: TrackedGeometry) -> CaptureReport:
     """Measure a finished capture, whose tracked heads are `geometry`."""
     facts, rows = capture.facts, {"training": capture.train_indices, "held_out": capture.test_indices}
-    coverage = Coverage.of(capture, geometry, PixelStatistics.of(capture, rows["training"]))
+    if not len(rows["training"]):
+        raise HeadsplatError(f"{capture.root}: no training frames to report on; capture again and hold out fewer")
+    coverage = Coverage.of(capture, geometry, PixelStatistics.of(capture, rows["training"], geometry.projected))
     landmarks = capture.track["landmarks"].astype(np.float64)
+    fits = {name: geometry.reprojection(landmarks, picked) for name, picked in rows.items()}
     quality = facts.get("quality", {})
     known = "jitter" in quality and "jitter_per_frame" in quality
     lost = tuple(int(number) for number in facts.get("lost", ()))
@@ -116,24 +124,23 @@ def report_on(capture: Capture, geometry: TrackedGeometry) -> CaptureReport:
         frames={**{name: len(picked) for name, picked in rows.items()}, "lost": len(lost)},
         lost=lost,
         flagged=tuple(facts.get("flagged", ())),
-        reprojection_percent_iod={
-            name: geometry.reprojection(landmarks, picked) for name, picked in rows.items() if len(picked)
-        },
+        reprojection_percent_iod={name: fit for name, fit in fits.items() if fit},
         jitter={"before": quality["jitter_per_frame"], "after": quality["jitter"]} if known else {},
-        cameras=tuple(_camera(camera) for camera in facts["cameras"]),
+        cameras=tuple(_camera(camera, facts.get("options", {}).get("focal")) for camera in facts["cameras"]),
         seconds=dict(facts.get("seconds", {})),
         coverage=coverage,
         checks=tuple(check_coverage(coverage)),
     )
 
 
-def _camera(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _camera(facts: Mapping[str, Any], given: float | None) -> dict[str, Any]:
     sigma = facts.get("focal_sigma")
+    known = given is None and sigma is not None and math.isfinite(sigma)
     return {
         "name": str(facts["name"]),
         "focal_px": float(facts["K"][0][0]),
-        "focal_sigma_px": None if sigma is None or not math.isfinite(sigma) else float(sigma),
-        "focal_measured": facts.get("focal_estimated"),
+        "focal_sigma_px": float(sigma) if known else None,
+        "focal_measured": facts.get("focal_estimated") if given is None else None,
     }
 
 

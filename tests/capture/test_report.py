@@ -80,7 +80,7 @@ def test_only_training_frames_count(own: Capture, geometry: TrackedGeometry) -> 
     altered = {name: array.copy() for name, array in own.track.items()}
     altered["expression"][own.test_indices] = 1.0
     other = dataclasses.replace(own, track=altered)
-    pixels = PixelStatistics.of(own, own.train_indices)
+    pixels = PixelStatistics.of(own, own.train_indices, geometry.projected)
     assert Coverage.of(other, TrackedGeometry.of(other, load_head()), pixels) == Coverage.of(own, geometry, pixels)
 
 
@@ -168,7 +168,7 @@ def test_flags_jitter_and_focal_come_from_the_facts(own: Capture, geometry: Trac
     words = report_on(dataclasses.replace(own, facts=facts), geometry).to_words()
     assert "2 blurred" in words and "2 lost" in words
     assert "jitter, smoothed from: 0.20 to 0.05 degrees" in words
-    assert "focal of camera 0: 182 pixels, assumed, not measured" in words
+    assert "focal of camera 0: 182 pixels, not measured" in words
 
 
 def test_the_files_are_written_and_read_again(own: Capture) -> None:
@@ -209,6 +209,13 @@ def test_a_capture_of_version_1_is_reported_on(own: Capture, tmp_path: Path) -> 
         del arrays[name]
     np.savez(old.root / TRACK_FILE, **arrays)
     assert report_on(Capture.load(old.root), TrackedGeometry.of(old, load_head())).frames["training"] == 8
+
+
+def test_a_track_without_landmarks_is_reported_on(own: Capture, geometry: TrackedGeometry) -> None:
+    bare = dataclasses.replace(own, track={**own.track, "landmarks": np.full_like(own.track["landmarks"], np.nan)})
+    found = report_on(bare, geometry)
+    assert found.reprojection_percent_iod == {}
+    assert found.coverage == report_on(own, geometry).coverage
 
 
 def test_rows_of_several_cameras_are_seen_from_their_own(own: Capture) -> None:
