@@ -27,6 +27,8 @@ _RIGHT_INNER, _LEFT_INNER = 133, 362
 _TAIL = 1.0
 #: A lid has closed below the first share of its usual opening, and is open again above the second.
 _CLOSED, _REOPENED = 0.45, 0.7
+#: Beyond this share of its usual width a mouth is being drawn wide, if not smiling.
+_WIDE = 1.05
 #: What pictures of less weight show is hardly learned.
 _TRUSTED = 0.3
 #: Edges of the cells of views, degrees.
@@ -46,7 +48,7 @@ class Coverage:
     expressions: dict[str, tuple[float, float]]  # weights of the named expressions
     mouth_gap_mm: tuple[float, float]  # between the lips' inner rims, at the tracked head's size
     mouth_width: float  # widest over usual
-    gap_when_wide_mm: float  # between the lips while the mouth is widest
+    gap_when_wide_mm: float  # between the lips while the mouth is wider than usual
     brows_mm: float  # how far the brows travelled up and down
     gaze: tuple[float, float]  # degrees the eyes travelled sideways and up and down
     lids: dict[str, tuple[float, float]]  # opening over eye width, by the person's own side
@@ -84,7 +86,7 @@ class Coverage:
             expressions=_expressions(capture, moments),
             mouth_gap_mm=_range(gap),
             mouth_width=_range(width)[1] / float(np.median(width)),
-            gap_when_wide_mm=float(np.median(gap[width >= np.percentile(width, 95)])),
+            gap_when_wide_mm=float(np.percentile(gap[width >= min(_WIDE * np.median(width), width.max())], 90)),
             brows_mm=float(np.ptp(_range(brows))),
             gaze=(float(np.ptp(_range(gaze[:, 0]))), float(np.ptp(_range(gaze[:, 1])))),
             lids={side: _range(value) for side, value in lids.items()},

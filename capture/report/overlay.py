@@ -32,6 +32,8 @@ _GAZE = 0.06  # metres, length of the arrow that shows where an eye looks
 _MESH, _DOT, _ARROW, _OUTLINE = (255, 176, 32), (80, 240, 255), (255, 80, 160), (120, 220, 120)
 _FLAGGED = (255, 150, 60)
 _CHUNK = 16
+_CHIN, _FOREHEAD = 152, 10
+_NECK = 0.25  # of the face's height below the chin the outline ends: shoulders are not tracked
 _SHIFT = 4  # bits behind the point of OpenCV's coordinates
 
 
@@ -146,11 +148,9 @@ def draw_head(picture: np.ndarray, posed: PosedHead, faces: Tensor, measured: np
     camera = posed.camera
     small = camera.resized(round(camera.width * _DEPTH_SHARE), round(camera.height * _DEPTH_SHARE))
     depth = ops.mesh(posed.surface[None], faces, small.K, small.width, small.height)[2][0].numpy()
-    rims, _ = cv2.findContours((depth > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = [np.round((rim + 0.5) / _DEPTH_SHARE).astype(np.int32) for rim in rims]
-    cv2.polylines(picture, outline, True, _OUTLINE, 1, cv2.LINE_AA)
     K = camera.K[0].numpy()
     points = _project(posed.landmarks, K)
+    _outline(picture, depth > 0, points[_CHIN, 1] + _NECK * (points[_CHIN, 1] - points[_FOREHEAD, 1]))
     seen = _visible(posed.landmarks, points * _DEPTH_SHARE, depth)
     for chain in CONTOURS:
         lines = [_fixed(points[run]) for run in _runs(chain, seen)]
@@ -159,6 +159,16 @@ def draw_head(picture: np.ndarray, posed: PosedHead, faces: Tensor, measured: np
     for start, end in _project(posed.eyes, K):
         cv2.arrowedLine(picture, _pixel(start), _pixel(end), _ARROW, 1, cv2.LINE_AA, tipLength=0.25)
     return picture
+
+
+def _outline(picture: np.ndarray, covered: np.ndarray, bottom: float) -> None:
+    """Draw the rim of the mask `covered` [h,w] above the row `bottom` of the picture."""
+    rims, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for rim in rims:
+        points = np.round((np.concatenate([rim, rim[:1]])[:, 0] + 0.5) / _DEPTH_SHARE).astype(np.int32)
+        below = points[:, 1] > bottom
+        lines = [run[run[:, 1] <= bottom] for run in np.split(points, np.flatnonzero(below))]
+        cv2.polylines(picture, [line for line in lines if len(line) > 1], False, _OUTLINE, 1, cv2.LINE_AA)
 
 
 def _dots(picture: np.ndarray, points: np.ndarray) -> None:
