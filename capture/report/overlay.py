@@ -33,7 +33,7 @@ _MESH, _DOT, _ARROW, _OUTLINE = (255, 176, 32), (80, 240, 255), (255, 80, 160), 
 _FLAGGED = (255, 150, 60)
 _CHUNK = 16
 _CHIN, _FOREHEAD = 152, 10
-_NECK = 0.25  # of the face's height below the chin the outline ends: shoulders are not tracked
+_NECK = 0.1  # of the face's height below the chin the outline ends: shoulders are not tracked
 _SHIFT = 4  # bits behind the point of OpenCV's coordinates
 
 
@@ -86,9 +86,9 @@ def write_overlay(
 
 
 def outer_faces(head: HeadModel) -> Tensor:
-    """The faces [F',3] of the head without torso and mouth: what its outline and its hiding of itself need."""
+    """The faces [F',3] of the head without the inside of the mouth: what its outline and its hiding of itself need."""
     inside = torch.zeros(len(head.v_template), dtype=torch.bool)
-    for name in ("torso", "mouth_interior", "lid_interior", "teeth_upper", "teeth_lower", "tongue"):
+    for name in ("mouth_interior", "lid_interior", "teeth_upper", "teeth_lower", "tongue"):
         if name in head.regions:
             inside |= head.regions[name]
     return head.faces[~inside[head.faces].any(1)].contiguous()
