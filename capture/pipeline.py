@@ -205,7 +205,6 @@ class _Run:
         }
         arrays = {**track_defaults(len(order)), **arrays}
         facts = self._facts(head, crop, person, arrays)
-        facts["lost"] = [int(number) for number in np.setdiff1d(self.plan.numbers, arrays["frame_number"])]
         facts["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, facts)
 
@@ -244,6 +243,7 @@ class _Run:
                 "train": training,
                 "test": len(arrays["is_test"]) - training,
             },
+            "lost": [int(number) for number in np.setdiff1d(self.plan.numbers, arrays["frame_number"])],
             "warnings": self.warnings,
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
             "options": self.options.key(),
