@@ -85,8 +85,10 @@ class PictureStage:
         """Go through the frames of `video`; returns the landmarks of held-out frames in source pixels."""
         numbers = self._plan.numbers
         done = self._resume()
+        if done == len(numbers):
+            return self.held_out
         order = {int(number): row for row, number in enumerate(numbers)}
-        self._first_new = int(numbers[done]) if done < len(numbers) else int(numbers[-1]) + 1
+        self._first_new = int(numbers[done])
         with Pool() as pool:
             for frame in ahead(wanted_frames(video, numbers[max(done - _REREAD, 0) :])):
                 row = order[frame.number]

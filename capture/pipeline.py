@@ -273,6 +273,7 @@ class _Run:
                 "train": training,
                 "test": len(arrays["is_test"]) - training,
             },
+            "lost": [int(number) for number in np.setdiff1d(self.plan.numbers, arrays["frame_number"])],
             "warnings": self.warnings,
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
             "options": self.options.key(),

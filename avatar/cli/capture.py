@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -46,10 +46,14 @@ class CaptureCommand:
     consent: str = ""
     """who agreed to what; kept in the capture and in every avatar made from it"""
     overwrite: bool = False
-    """replace a capture that exists"""
+    """replace a capture that exists; the old one stays until the new one is complete"""
+    no_overlay: bool = False
+    """leave out overlay.mp4, the video with the tracked head drawn over it"""
+    json: bool = False
+    """print the report as JSON, for programs"""
 
     def run(self) -> int:
-        """Capture the video; returns the exit code."""
+        """Capture the video and report on it; returns the exit code."""
         request = CaptureRequest(
             self.source,
             self.out,
@@ -63,10 +67,25 @@ class CaptureCommand:
             self.focal,
             self.mattes,
         )
-        if (self.out / "capture.json").exists():
-            check_output(self.out, self.overwrite, folder=True)
-        print(summary(make_capture(request, self.overwrite)))
+        capture = self._without_report(request)
+        if capture is None:
+            if (self.out / "capture.json").exists():
+                check_output(self.out, self.overwrite, folder=True)
+            capture = make_capture(request, self.overwrite)
+        report = report_capture(capture, overlay=not self.no_overlay)
+        print(report.to_json() if self.json else f"{summary(capture)}\n{report.to_words()}")
         return 0
+
+    def _without_report(self, request: CaptureRequest) -> Capture | None:
+        """The capture asked for where all that it lacks is the report."""
+        from capture.workspace import REPORT_FILE
+
+        if self.overwrite or (self.out / REPORT_FILE).exists() or _difference(request) is not None:
+            return None
+        from avatar.captured import Capture
+
+        say(f"{self.out} is finished; writing its report")
+        return Capture.load(self.out)
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,18 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     return capture
 
 
+def report_capture(capture: Capture, *, overlay: bool) -> Any:
+    """Write the report into the capture's folder, with progress on stderr where it draws the overlay video.
+
+    Returns the `capture.report.CaptureReport`.
+    """
+    from avatar.cli.shots import head_of
+    from capture.report import write_report
+
+    with _stages() as progress:
+        return write_report(capture, head_of(capture), overlay, progress)
+
+
 def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     """The finished capture of this video and split in the folder, or a new one.
 
@@ -133,7 +164,10 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         return Capture.load(request.out)
     if difference and not overwrite:
         raise HeadsplatError(f"{request.out}: a capture {difference} is there; give --overwrite to capture again")
-    return make_capture(request, overwrite)
+    capture = make_capture(request, overwrite)
+    for sentence in report_capture(capture, overlay=False).advice:
+        say(f"to film again: {sentence}")
+    return capture
 
 
 def _difference(request: CaptureRequest) -> str | None:

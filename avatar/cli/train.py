@@ -131,6 +131,11 @@ class Outputs:
             raise HeadsplatError(f"{self.checkpoint}: nothing to resume here; leave --resume out to start afresh")
         for path in (self.avatar, self.config):
             check_output(path, overwrite or resume)
+        if self.checkpoint.exists() and not (resume or overwrite):
+            raise HeadsplatError(
+                f"{self.checkpoint}: a training that was interrupted is there; give --resume to go on with it or "
+                "--overwrite to start afresh"
+            )
 
 
 def train_capture(
