@@ -1,7 +1,10 @@
 """Capture: tracked frames on disk, written by the `capture` package, read by training and evaluation.
 
-Layout of the folder: `capture.json` (facts and conventions), `track.npz` (numbers per frame), `frames/NNNNN.png` and
-`mattes/NNNNN.png` by source frame number. `capture.json` is written last: without it the folder is unfinished.
+Layout of the folder: `capture.json` (facts and conventions), `track.npz` (numbers per picture), `frames/NNNNN.png` and
+`mattes/NNNNN.png` by frame number. `capture.json` is written last: without it the folder is unfinished. Several cameras
+make several pictures (rows) of one moment, which share one head.
+
+Version 1 knew one camera and neither `camera`, `time_step`, `exposure` nor `weight`; it is read with their defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from avatar.pictures import read_picture
 from avatar.records import Camera, HeadParams
 
 MAGIC = "headsplat-capture"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 FACTS_FILE, TRACK_FILE, FRAMES_DIR, MATTES_DIR = "capture.json", "track.npz", "frames", "mattes"
 #: Arrays of track.npz and the axes they must have (T frames, S identity, E expressions).
 TRACK_ARRAYS = {
@@ -39,6 +43,10 @@ TRACK_ARRAYS = {
     "landmark_spread": "TL",  # pixels, standard deviation over jittered passes
     "confidence": "T",  # 0..1
     "reprojection": "T",  # mean landmark distance, fraction of the inter-ocular distance
+    "camera": "T",  # int, which of the cameras
+    "time_step": "T",  # int, the moment; its rows share expression, joint_rot and translation
+    "exposure": "T3",  # gain of each colour channel against the clip's typical light
+    "weight": "T",  # 0..1, how far training should trust the picture: blur, occlusion
 }
 
 
@@ -49,7 +57,7 @@ def frame_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Capture:
-    """A tracked clip of one person: T frames of one camera."""
+    """A tracked clip of one person: T pictures, of one camera or several."""
 
     root: Path
     facts: Mapping[str, Any]  # capture.json as read
@@ -63,11 +71,18 @@ class Capture:
         path = root / TRACK_FILE
         try:
             with np.load(path, allow_pickle=False) as stored:
-                track = {name: stored[name] for name in TRACK_ARRAYS}
+                track = {name: stored[name] for name in stored.files if name in TRACK_ARRAYS}
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise HeadsplatError(
                 f"{path}: the track is damaged or incomplete ({error}); run `headsplat capture` on the video again"
             ) from error
+        if facts["version"] == 1:
+            track = _version_1_track(track)
+        if missing := [name for name in TRACK_ARRAYS if name not in track]:
+            raise HeadsplatError(
+                f"{path}: the track is damaged or incomplete (no `{missing[0]}` in it); "
+                "run `headsplat capture` on the video again"
+            )
         frames = len(track["frame_number"])
         for name, axes in TRACK_ARRAYS.items():
             if track[name].ndim != len(axes) or (axes[0] == "T" and len(track[name]) != frames):
@@ -75,6 +90,12 @@ class Capture:
                     f"{path}: `{name}` has shape {list(track[name].shape)}, "
                     f"expected [{','.join(axes)}] with T={frames}; run `headsplat capture` on the video again"
                 )
+        cameras = len(facts["cameras"])
+        if frames and not (track["camera"].min() >= 0 and track["camera"].max() < cameras):
+            raise HeadsplatError(
+                f"{path}: `camera` names a camera that {FACTS_FILE} does not have (it has {cameras}); "
+                "run `headsplat capture` on the video again"
+            )
         return Capture(root, facts, track)
 
     def __len__(self) -> int:
@@ -109,15 +130,16 @@ class Capture:
         scale = min(1.0, size / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    def camera(self, size: int) -> Camera:
-        """The camera [1] for frames whose longer side is `size` pixels."""
+    def camera(self, size: int, indices: Sequence[int] | np.ndarray | None = None) -> Camera:
+        """Cameras [n] of the rows `indices` (None: the first camera, [1]) when the longer side is `size` pixels."""
+        which = [0] if indices is None else self.track["camera"][np.asarray(indices, dtype=np.int64)].tolist()
         facts = self.facts
-        camera = Camera(
-            torch.tensor(facts["camera"]["K"], dtype=torch.float32)[None],
-            torch.tensor(facts["camera"]["world_to_cam"], dtype=torch.float32)[None],
-            facts["width"],
-            facts["height"],
-        )
+
+        def tensor(name: str) -> torch.Tensor:
+            every = torch.tensor([camera[name] for camera in facts["cameras"]], dtype=torch.float32)
+            return every[torch.tensor(which, dtype=torch.int64)]
+
+        camera = Camera(tensor("K"), tensor("world_to_cam"), facts["width"], facts["height"])
         return camera.resized(*self.size_at(size))
 
     def params(self, indices: Sequence[int] | np.ndarray) -> HeadParams:
@@ -163,12 +185,28 @@ def _read_facts(root: Path) -> dict[str, Any]:
         raise HeadsplatError(f"{path}: damaged ({error}); run `headsplat capture` on the video again") from error
     if not isinstance(facts, dict) or facts.get("magic") != MAGIC:
         raise HeadsplatError(f"{path}: not a headsplat capture; point at a folder made by `headsplat capture`")
-    if facts.get("version") != VERSION:
+    if facts.get("version") not in READABLE:
         raise HeadsplatError(
-            f"{path}: capture version {facts.get('version')}, this headsplat reads version {VERSION}; "
+            f"{path}: capture version {facts.get('version')}, this headsplat reads up to version {VERSION}; "
             "capture the video again with this headsplat"
         )
+    if facts["version"] == 1:
+        facts = {**facts, "cameras": [{"name": "0", **facts["camera"]}]}
     return facts
+
+
+def track_defaults(count: int) -> dict[str, np.ndarray]:
+    """The arrays that version 1 did not know, for `count` pictures of one camera, trusted alike, in steady light."""
+    return {
+        "camera": np.zeros(count, np.int64),
+        "time_step": np.arange(count),
+        "exposure": np.ones((count, 3)),
+        "weight": np.ones(count),
+    }
+
+
+def _version_1_track(track: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {**track_defaults(len(track.get("frame_number", ()))), **track}
 
 
 def _stored_picture(path: Path, mode: int) -> np.ndarray:

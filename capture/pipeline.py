@@ -18,7 +18,7 @@ import av
 import numpy as np
 
 import avatar
-from avatar.captured import MAGIC, VERSION, Capture
+from avatar.captured import MAGIC, VERSION, Capture, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
@@ -203,6 +203,7 @@ class _Run:
             name: parts[0][name] if name == "identity" else np.concatenate([part[name] for part in parts])[order]
             for name in parts[0]
         }
+        arrays = {**track_defaults(len(order)), **arrays}
         facts = self._facts(head, crop, person, arrays)
         facts["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, facts)
@@ -226,7 +227,7 @@ class _Run:
             "crop": {"x": crop.x, "y": crop.y, "width": crop.width, "height": crop.height, "scale": crop.scale},
             "width": width,
             "height": height,
-            "camera": camera_facts(person),
+            "cameras": [camera_facts(person)],
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
             "head": {
                 "name": head.name,
@@ -250,9 +251,10 @@ class _Run:
 
 
 def camera_facts(person: Person) -> dict[str, Any]:
-    """The camera as capture.json states it."""
+    """The one camera as capture.json states it."""
     camera = person.camera
     return {
+        "name": "0",
         "K": [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]],
         "world_to_cam": FACING_CAMERA.tolist(),
         "axes": "world: metres, y up, face looks along +z; camera: OpenCV, x right, y down, z forward, "

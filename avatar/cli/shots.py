@@ -45,7 +45,7 @@ def provenance(capture: Capture) -> dict[str, Any]:
         "fingerprint": capture.fingerprint,
         "width": facts["width"],
         "height": facts["height"],
-        "camera": facts["camera"],
+        "camera": facts["cameras"][0],
     }
 
 
@@ -81,12 +81,12 @@ def check_head(capture: Capture, head: HeadModel) -> None:
 
 
 def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:
-    """The camera [1] the avatar's person was filmed with; that of `capture` where the header names none."""
-    return stored_camera(header.get("capture") or capture.facts)
+    """The (first) camera [1] the avatar's person was filmed with; that of `capture` where the header names none."""
+    return stored_camera(header.get("capture") or provenance(capture))
 
 
 def stored_camera(facts: Mapping[str, Any]) -> Camera:
-    """The camera [1] in the facts of a capture, or in what an avatar's header keeps of them (`provenance`)."""
+    """The camera [1] in what an avatar's header keeps of its capture (`provenance`)."""
     K, world_to_cam = (torch.tensor(facts["camera"][name], dtype=torch.float32) for name in ("K", "world_to_cam"))
     return Camera(K[None], world_to_cam[None], facts["width"], facts["height"])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.captured import FACTS_FILE, FRAMES_DIR, TRACK_FILE, VERSION, Capture, frame_name
+from avatar.captured import FACTS_FILE, FRAMES_DIR, TRACK_FILE, VERSION, Capture, frame_name, track_defaults
 from avatar.errors import HeadsplatError
 from tests.support.tiny import tiny_capture
 
@@ -59,7 +59,38 @@ def test_a_missing_folder_and_an_unfinished_one_say_how_to_make_it(tmp_path: Pat
 
 def test_a_capture_of_another_version_asks_for_a_new_one(copy: Path) -> None:
     edit(copy, version=VERSION + 3)
-    with pytest.raises(HeadsplatError, match=f"capture version {VERSION + 3}, this headsplat reads version {VERSION}"):
+    with pytest.raises(
+        HeadsplatError, match=f"{VERSION + 3}, this headsplat reads up to version {VERSION}"
+    ):
+        Capture.load(copy)
+
+
+def test_a_capture_of_version_1_is_one_camera_of_trusted_pictures(tiny: Capture, copy: Path) -> None:
+    facts = json.loads((copy / FACTS_FILE).read_text())
+    (camera,) = facts.pop("cameras")
+    del camera["name"]
+    (copy / FACTS_FILE).write_text(json.dumps(facts | {"version": 1, "camera": camera}))
+    with np.load(copy / TRACK_FILE) as stored:
+        track = {name: stored[name] for name in stored.files if name not in track_defaults(0)}
+    np.savez(copy / TRACK_FILE, **track)
+    old = Capture.load(copy)
+    assert torch.equal(old.camera(64).K, tiny.camera(64).K)
+    assert all(np.array_equal(old.track[name], tiny.track[name]) for name in tiny.track)
+
+
+def test_rows_bring_their_own_camera(copy: Path) -> None:
+    facts = json.loads((copy / FACTS_FILE).read_text())
+    other = {**facts["cameras"][0], "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
+    other["world_to_cam"][0][3] = 0.25
+    edit(copy, cameras=[facts["cameras"][0], other])
+    with np.load(copy / TRACK_FILE) as stored:
+        track = dict(stored)
+    track["camera"][3] = 1
+    np.savez(copy / TRACK_FILE, **track)
+    assert Capture.load(copy).camera(64, [2, 3, 4]).world_to_cam[:, 0, 3].tolist() == [0.0, 0.25, 0.0]
+    track["camera"][3] = 2
+    np.savez(copy / TRACK_FILE, **track)
+    with pytest.raises(HeadsplatError, match="`camera` names a camera that "):
         Capture.load(copy)
 
 

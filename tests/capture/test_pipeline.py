@@ -78,7 +78,7 @@ def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_pat
     np.testing.assert_array_equal(plain.track["identity"], other.track["identity"])
     for name in PER_FRAME:
         np.testing.assert_array_equal(plain.track[name][rows], other.track[name][rows], err_msg=name)
-    assert plain.facts["camera"] == other.facts["camera"] and plain.facts["crop"] == other.facts["crop"]
+    assert plain.facts["cameras"] == other.facts["cameras"] and plain.facts["crop"] == other.facts["crop"]
     for number in plain.track["frame_number"][rows]:
         for folder in ("frames", "mattes"):
             name = frame_name(int(number))

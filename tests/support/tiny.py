@@ -10,7 +10,17 @@ import numpy as np
 import torch
 
 from avatar import ops
-from avatar.captured import FACTS_FILE, FRAMES_DIR, MAGIC, MATTES_DIR, TRACK_FILE, VERSION, Capture, frame_name
+from avatar.captured import (
+    FACTS_FILE,
+    FRAMES_DIR,
+    MAGIC,
+    MATTES_DIR,
+    TRACK_FILE,
+    VERSION,
+    Capture,
+    frame_name,
+    track_defaults,
+)
 from avatar.geometry import axis_angle_to_matrix
 from avatar.head import load_head
 from avatar.records import FACING_CAMERA, Camera, HeadParams
@@ -82,6 +92,7 @@ def tiny_capture(root: Path, frames: int = 24, size: int = 64, test_every: int =
         landmark_spread=np.zeros(landmarks.shape[:2], np.float32),
         confidence=np.ones(frames),
         reprojection=np.zeros(frames),
+        **track_defaults(frames),
     )
     facts = {
         "magic": MAGIC,
@@ -89,7 +100,7 @@ def tiny_capture(root: Path, frames: int = 24, size: int = 64, test_every: int =
         "source": {"name": "tiny", "sha256": f"tiny{seed}", "fps": 30, "frames": frames},
         "width": size,
         "height": size,
-        "camera": {"K": camera.K[0].tolist(), "world_to_cam": FACING_CAMERA.tolist()},
+        "cameras": [{"name": "0", "K": camera.K[0].tolist(), "world_to_cam": FACING_CAMERA.tolist()}],
         "head": {
             "name": head.name,
             "model_id": head.model_id,
