@@ -20,6 +20,12 @@ class SynthCommand:
     """folder to write: video.mp4 or transforms.json with images and masks, and truth.npz"""
     person: str = "noor"
     """noor, kofi or ines"""
+    performance: str = "demo"
+    """demo, sweep (every expression up and down, then turns; give it 480 frames or more) or talk"""
+    held_out: bool = False
+    """whole expressions and wide turns only in the last fifth, for captures with --test-fraction 0.2"""
+    yaw: float = 35.0
+    """degrees, the widest turn of the head to the side"""
     cameras: int = 1
     """1 is a hand-held phone; more stand still around the head, calibrated"""
     arc: float = 35.0

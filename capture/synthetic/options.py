@@ -25,6 +25,9 @@ class SyntheticOptions:
     handheld: float = 1.0  # 0 is a tripod, 1 an ordinary hand
     crf: int = 18  # of the H.264 encoder
     cameras: int = 1  # more than one stand still on an arc around the head
+    performance: str = "demo"  # a name in capture.synthetic.scripts.SCRIPTS
+    yaw: float = 35.0  # degrees, the widest turn of the head to the side
+    held_out: bool = False  # whole expressions and the wider turns occur only in the last fifth
     arc: float = 35.0  # degrees from the face's middle to the outermost camera
 
     def __post_init__(self) -> None:

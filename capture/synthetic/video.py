@@ -23,6 +23,7 @@ from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person
 from capture.synthetic.phone import Phone
 from capture.synthetic.renderer import Pose, Renderer
+from capture.synthetic.scripts import script_named
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.view import make_views
 
@@ -52,6 +53,7 @@ class SyntheticScene:
     def __init__(self, options: SyntheticOptions) -> None:
         if options.person not in LOOKS:
             raise HeadsplatError(f"person: found {options.person!r}; choose one of {', '.join(sorted(LOOKS))}.")
+        script = script_named(options.performance).turned(options.yaw)
         self.options = options
         look = LOOKS[options.person]
         person = Person(look)
@@ -62,7 +64,7 @@ class SyntheticScene:
         rng = np.random.default_rng(options.seed)
         names = person.head.expression_names
         handheld = options.handheld if options.cameras == 1 else 0.0
-        act = perform(names, options.frames, options.fps, handheld, rng)
+        act = perform(names, options.frames, options.fps, handheld, rng, script, held_out=options.held_out)
         self.params = _relative_to_camera(person, act)
         focal = options.focal * options.width
         self._shift = -np.stack([act.handheld[:, 1], act.handheld[:, 0]], 1) * np.float32(focal)
