@@ -57,7 +57,9 @@ class Garment:
         """Which `points` [N,3] cm of the body are well under the cloth and need not be drawn."""
         front = np.clip((points[:, 2] + 10) / 7, -1, 1)
         collar = np.where(front > 0, -14.6 - 4.4 * front**2, -14.6 + 0.4 * front**2)
-        under_cloth = np.hypot(points[:, 0] / 7.4, (points[:, 2] + 10.2) / 7.1) > 1  # not in the collar's opening
+        # Not in the collar's opening; beside and behind the neck the shoulders would come through its lining.
+        depth = np.where(points[:, 2] > -10.2, 7.1, 6.0)
+        under_cloth = np.hypot(points[:, 0] / 6.2, (points[:, 2] + 10.2) / depth) > 1
         return points[:, 1] < collar - np.where(under_cloth, 0.2, 4.0)
 
     def paint(self, grid: TexelGrid) -> Texels:
