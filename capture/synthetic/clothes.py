@@ -43,6 +43,7 @@ class Garment:
     def __init__(self, look: Look, person: Person, seed: int) -> None:
         self._noise = NoiseField(seed)
         self._color = np.array(look.cloth, np.float32)
+        self._rise = look.collar
         loft, angle = np.meshgrid(_ROWS, np.arange(_AROUND) * (2 * np.pi / _AROUND), indexing="ij")
         self._loft, self._angle = loft.ravel().astype(np.float32), angle.ravel().astype(np.float32)
         smooth = self._surface()
@@ -89,6 +90,7 @@ class Garment:
         depth = np.where(sine > 0, front_z - middle, middle - back_z)
         squared = sine * sine
         height = side_y + np.where(sine > 0, front_y - side_y, back_y - side_y) * squared
+        height += self._rise * smoothstep(_COLLAR_END, 0.8, self._loft)
         # Far from the neck the outline is a rounded box rather than an ellipse.
         box = 1 - 0.28 * np.clip((self._loft - 2) / 2, 0, 1)
         x = width * np.sign(cosine) * np.abs(cosine) ** box
