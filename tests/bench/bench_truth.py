@@ -9,7 +9,7 @@ folder and are reused. The people are drawn: the figures compare trackers, they 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,25 +19,21 @@ import torch
 
 from avatar.captured import FACTS_FILE, Capture, frame_name
 from avatar.errors import HeadsplatError
-from avatar.head import load_head
 from avatar.pictures import read_picture
 from avatar.records import HeadParams
 from capture import CaptureOptions, run_capture
 from capture.crop import Crop
 from capture.head_detector import HeadDetector
-from capture.synthetic.compare import Comparison, first_rows
+from capture.synthetic.compare import first_rows, score_tracks
 from capture.synthetic.folder import MATTES_DIR, TRUTH_FILE, VIDEO_FILE, write_synthetic
 from capture.synthetic.options import SyntheticOptions
-from capture.synthetic.score import TruthScore, constant_pose, matte_iou, score, shuffled_expressions, table
+from capture.synthetic.score import TruthScore, matte_iou, table
 from capture.synthetic.truth import SyntheticTruth
 
 REFINED_FILE = "refined.npz"
 TEST_FRACTION = 0.2
 WRONG_FOCAL = 1.3  # of the truth's: the baseline of a camera that is not understood
 MATTE_STEP = 10  # every so many frames of a clip are enough to judge the outline
-
-#: Makes a capture folder of several cameras out of a calibrated one.
-MultiCapture = Callable[[Path, Path], Capture]
 
 
 def tracks(capture: Capture) -> dict[str, HeadParams]:
@@ -58,34 +54,9 @@ def tracks(capture: Capture) -> dict[str, HeadParams]:
 def score_capture(capture: Capture, folder: Path, rows: str = "all") -> dict[str, TruthScore]:
     """Scores of every track of `capture` against the truth in `folder`, baselines last; `rows`: all, train or test."""
     truth = SyntheticTruth.load(folder / TRUTH_FILE)
-    picked = first_rows(capture)
-    steps = _steps(capture, picked)
-    train = ~capture.track["is_test"][picked]
-    scored = {"all": np.ones(len(train), bool), "train": train, "test": ~train}[rows]
-    comparison = Comparison(truth, load_head(), load_head(capture.facts["head"]["source"], HeadDetector()))
-    true = comparison.true_motion(steps)
-    calibrated = len(capture.facts["cameras"]) > 1
-    shared = {"matte_iou": _matte_iou(capture, folder), "focal_ratio": _focal_ratio(capture, truth)}
-    motions = {name: comparison.found_motion(params) for name, params in tracks(capture).items()}
-    motions["landmarks, constant pose"] = constant_pose(motions["landmarks"], train)
-    motions["landmarks, expressions shuffled"] = shuffled_expressions(motions["landmarks"])
-    return {
-        name: replace(score(found, true, train, scored, calibrated=calibrated), **shared)
-        for name, found in motions.items()
-    }
-
-
-def _steps(capture: Capture, rows: np.ndarray) -> np.ndarray:
-    """The truth's time steps of capture `rows`."""
-    name = "time_step" if len(capture.facts["cameras"]) > 1 else "frame_number"
-    return np.asarray(capture.track[name][rows], np.int64)
-
-
-def _focal_ratio(capture: Capture, truth: SyntheticTruth) -> float:
-    """Mean over the cameras of the capture's focal length over the truth's, both in pixels of the source."""
-    scale = float(capture.facts["crop"]["scale"]) if "crop" in capture.facts else 1.0
-    found = [camera["K"][0][0] / scale for camera in capture.facts["cameras"]]
-    return float(np.mean(np.array(found) / truth.K[: len(found), 0, 0]))
+    scores = score_tracks(capture, truth, tracks(capture), rows, HeadDetector())
+    outline = _matte_iou(capture, folder)
+    return {name: replace(each, matte_iou=outline) for name, each in scores.items()}
 
 
 def _matte_iou(capture: Capture, folder: Path) -> float:
@@ -117,18 +88,20 @@ def filmed(options: SyntheticOptions, work: Path) -> Path:
 
 
 def captured(folder: Path, focal: float | None = None) -> Capture:
-    """The capture of a phone's clip beside it; `focal` in pixels where the tracker shall not estimate it."""
+    """The capture of a clip or a calibrated folder beside it; `focal` in pixels where it shall not be estimated."""
     out = folder.with_name(f"{folder.name}.capture" if focal is None else f"{folder.name}-focal.capture")
     if (out / FACTS_FILE).is_file():
         return Capture.load(out)
-    return run_capture(folder / VIDEO_FILE, out, CaptureOptions(test_fraction=TEST_FRACTION, focal=focal))
+    source = folder / VIDEO_FILE if (folder / VIDEO_FILE).is_file() else folder
+    return run_capture(source, out, CaptureOptions(test_fraction=TEST_FRACTION, focal=focal))
 
 
-def score_clip(folder: Path, rows: str) -> dict[str, TruthScore]:
-    """All rows of one phone's clip, the wrong focal length last."""
+def score_folder(folder: Path, rows: str) -> dict[str, TruthScore]:
+    """All rows of one synthetic capture; a phone's has the wrong focal length last."""
     scores = score_capture(captured(folder), folder, rows)
-    focal = float(SyntheticTruth.load(folder / TRUTH_FILE).K[0, 0, 0]) * WRONG_FOCAL
-    scores["landmarks, wrong focal"] = score_capture(captured(folder, focal), folder, rows)["landmarks"]
+    if (folder / VIDEO_FILE).is_file():
+        focal = float(SyntheticTruth.load(folder / TRUTH_FILE).K[0, 0, 0]) * WRONG_FOCAL
+        scores["landmarks, wrong focal"] = score_capture(captured(folder, focal), folder, rows)["landmarks"]
     return scores
 
 
@@ -140,20 +113,21 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="longer side of the pictures, pixels")
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--rows", choices=("all", "train", "test"), default="all")
+    parser.add_argument("--cameras", nargs="+", type=int, default=[1], help="1 is a phone, more are calibrated")
     parser.add_argument("--work", type=Path, default=Path("bench"))
     args = parser.parse_args()
-    for person in args.people:
-        for performance in args.performance:
-            options = SyntheticOptions(
-                person=person,
-                performance=performance,
-                held_out=args.held_out,
-                width=2 * round(args.size * 0.75 / 2),
-                height=args.size,
-                frames=args.frames,
-            )
-            folder = filmed(options, args.work)
-            print(f"\n{folder.name}, {args.rows} frames\n\n{table(score_clip(folder, args.rows))}", flush=True)
+    for person, performance, cameras in itertools.product(args.people, args.performance, args.cameras):
+        options = SyntheticOptions(
+            person=person,
+            performance=performance,
+            held_out=args.held_out,
+            width=2 * round(args.size * 0.75 / 2),
+            height=args.size,
+            frames=args.frames,
+            cameras=cameras,
+        )
+        folder = filmed(options, args.work)
+        print(f"\n{folder.name}, {args.rows} frames\n\n{table(score_folder(folder, args.rows))}", flush=True)
 
 
 if __name__ == "__main__":
