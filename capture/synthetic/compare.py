@@ -117,7 +117,7 @@ def score_tracks(
     picked = first_rows(capture)
     several = len(capture.facts["cameras"]) > 1
     steps = np.asarray(capture.track["time_step" if several else "frame_number"][picked], np.int64)
-    train = ~capture.track["is_test"][picked]
+    train = _trained_on(capture)
     scored = {"all": np.ones(len(train), bool), "train": train, "test": ~train}[rows]
     comparison = Comparison(truth, load_head(), load_head(capture.facts["head"]["source"], detector))
     true = comparison.true_motion(steps)
@@ -128,6 +128,12 @@ def score_tracks(
     ratio = _focal_ratio(capture, truth)
     scores = {name: score(each, true, train, scored, calibrated=several) for name, each in motions.items()}
     return {name: replace(each, focal_ratio=ratio) for name, each in scores.items()}
+
+
+def _trained_on(capture: Capture) -> NDArray[np.bool_]:
+    """The moments [n] that training saw through at least one camera."""
+    _, moments = np.unique(capture.track["time_step"], return_inverse=True)
+    return np.bincount(moments, ~capture.track["is_test"]) > 0
 
 
 def _focal_ratio(capture: Capture, truth: SyntheticTruth) -> float:

@@ -81,6 +81,13 @@ def test_the_cameras_of_one_moment_count_once(truth: SyntheticTruth) -> None:
     assert first_rows(capture_of(truth, [4, 5, 7], cameras=3)).tolist() == [0, 3, 6]
 
 
+def test_a_moment_counts_as_seen_where_one_camera_of_it_was_trained_on(truth: SyntheticTruth) -> None:
+    capture = capture_of(truth, list(range(STEPS)), cameras=2)
+    capture.track["is_test"][:] = np.arange(len(capture)) % 2 == 0  # a whole camera held out
+    own = capture.params(first_rows(capture))
+    assert score_tracks(capture, truth, {"own": own}, "train")["own"].rotation < 0.01
+
+
 def test_the_focal_length_is_compared_in_pixels_of_the_source(truth: SyntheticTruth) -> None:
     capture = capture_of(truth, list(range(STEPS)))
     assert score_tracks(capture, truth, {"own": capture.params(first_rows(capture))})["own"].focal_ratio == (
