@@ -2,8 +2,9 @@
 
     python -m tests.bench.bench_truth --people noor kofi --size 512 --frames 240
 
-Below each person's tracks stand baselines that must lose by the same metric. Clips and captures stay in the work
-folder and are reused. The people are drawn: the figures compare trackers, they are not accuracy on people.
+Below each person's tracks stand baselines that must lose by the same metric, and "exact landmarks": the tracker alone,
+fed with the true landmarks. Clips and captures stay in the work folder and are reused. The people are drawn: the
+figures compare trackers, they are not accuracy on people.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from capture.synthetic.folder import MATTES_DIR, TRUTH_FILE, VIDEO_FILE, write_s
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.score import TruthScore, matte_iou, table
 from capture.synthetic.truth import SyntheticTruth
+from tests.bench.exact_landmarks import exact_capture
 
 REFINED_FILE = "refined.npz"
 TEST_FRACTION = 0.2
@@ -97,9 +99,12 @@ def captured(folder: Path, focal: float | None = None) -> Capture:
 
 
 def score_folder(folder: Path, rows: str) -> dict[str, TruthScore]:
-    """All rows of one synthetic capture; a phone's has the wrong focal length last."""
-    scores = score_capture(captured(folder), folder, rows)
+    """All rows of one synthetic capture; a phone's has the wrong focal length and the tracker's own share last."""
+    capture = captured(folder)
+    scores = score_capture(capture, folder, rows)
     if (folder / VIDEO_FILE).is_file():
+        exact = exact_capture(capture, SyntheticTruth.load(folder / TRUTH_FILE))
+        scores["exact landmarks"] = score_capture(exact, folder, rows)["landmarks"]
         focal = float(SyntheticTruth.load(folder / TRUTH_FILE).K[0, 0, 0]) * WRONG_FOCAL
         scores["landmarks, wrong focal"] = score_capture(captured(folder, focal), folder, rows)["landmarks"]
     return scores
