@@ -1,0 +1,150 @@
+"""What the truth and a capture say about one head, in the one form that `score` compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avatar.captured import Capture
+from avatar.head import load_head
+from avatar.head.model import HeadModel
+from avatar.records import NECK, HeadParams
+from avatar.rigid import rigid_fit
+from capture.head_detector import HeadDetector
+from capture.synthetic.score import HeadMotion, TruthScore, constant_pose, score, shuffled_expressions
+from capture.synthetic.truth import SyntheticTruth
+
+Array = NDArray[np.floating]
+
+_FACE = ("face", "forehead", "nose", "lips", "eyelids")
+_LIDS = ((386, 374), (159, 145))  # MediaPipe's middle of the upper and the lower lid, left and right
+_LANDMARKS = 468  # without the irises
+_BATCH = 32  # time steps
+
+
+class Comparison:
+    """Measures the truth's head and a tracker's at the same points: vertices of a shared mesh, else landmarks."""
+
+    def __init__(self, truth: SyntheticTruth, true_head: HeadModel, head: HeadModel) -> None:
+        """`true_head` is the model that `truth` was made with, `head` the tracker's."""
+        self._truth, self._true_head, self._head = truth, true_head, head
+        self._same = truth.head == head.model_id
+
+    def true_motion(self, steps: NDArray[np.int64]) -> HeadMotion:
+        """The truth at time `steps` [n]."""
+        truth = self._truth
+        posed = (truth.vertices(int(step))[None] for step in steps)
+        return self._measured(
+            self._true_head,
+            (truth.expression_names, truth.expression[steps]),
+            (truth.skull_rotation[steps], truth.skull_translation[steps]),
+            truth.neutral_vertices,
+            [np.asarray(each) for each in posed],
+        )
+
+    def found_motion(self, params: HeadParams) -> HeadMotion:
+        """A track of the tracker's head."""
+        head = self._head
+        rotations, places = head.joint_transforms(params)
+        starts = range(0, len(params), _BATCH)
+        posed = [head.skull_vertices(params[start : start + _BATCH]).numpy() for start in starts]
+        neutral = head.skull_vertices(_at_rest(head, params))[0].numpy()
+        return self._measured(
+            head,
+            (head.expression_names, params.expression.numpy()),
+            (rotations[:, NECK].numpy(), places[:, NECK].numpy()),
+            neutral,
+            posed,
+        )
+
+    def _measured(
+        self,
+        head: HeadModel,
+        expression: tuple[tuple[str, ...], Array],
+        pose: tuple[Array, Array],
+        neutral: Array,
+        posed: list[Array],
+    ) -> HeadMotion:
+        """The motion of `head` with resting vertices [V,3] and batches of posed ones [n,V,3] in the skull's frame."""
+        marks = [head.landmarks(torch.from_numpy(batch.astype(np.float32))).numpy() for batch in posed]
+        rest_marks = head.landmarks(torch.from_numpy(neutral.astype(np.float32))[None])[0].numpy()
+        landmarks = np.concatenate(marks)
+        apertures = [np.linalg.norm(landmarks[:, upper] - landmarks[:, lower], axis=1) for upper, lower in _LIDS]
+        eyes = [np.flatnonzero(head.regions[name].numpy()) for name in ("left_eyeball", "right_eyeball")]
+        gaze = [[_gaze(neutral[eye], each[eye]) for eye in eyes] for batch in posed for each in batch]
+        face = np.any([head.regions[name].numpy() for name in _FACE if name in head.regions], axis=0)
+        return HeadMotion(
+            *expression,
+            *pose,
+            neutral[face] if self._same else rest_marks[:_LANDMARKS],
+            np.concatenate([batch[:, face] for batch in posed]) if self._same else landmarks[:, :_LANDMARKS],
+            np.stack(apertures, 1),
+            np.array(gaze),
+        )
+
+
+def _at_rest(head: HeadModel, params: HeadParams) -> HeadParams:
+    rest = head.neutral_params(1)
+    return HeadParams(params.identity, rest.expression, rest.joint_rot, rest.translation)
+
+
+def _gaze(rest: Array, posed: Array) -> Array:
+    """Where an eyeball looks [3]: its vertices [n,3] at rest look along +z."""
+    turn, _ = rigid_fit(rest.astype(np.float64), posed.astype(np.float64))
+    return turn[:, 2]
+
+
+def score_tracks(
+    capture: Capture,
+    truth: SyntheticTruth,
+    tracks: Mapping[str, HeadParams],
+    rows: str = "all",
+    detector: HeadDetector | None = None,
+) -> dict[str, TruthScore]:
+    """Scores of tracks of a capture, and of the baselines that must lose, made of the first of them.
+
+    Args:
+        capture: of the synthetic capture that `truth` belongs to; a clip, or a folder of several cameras.
+        truth: what was filmed.
+        tracks: parameters by name, a row for each of `first_rows(capture)`.
+        rows: "all", "train" or "test": the rows to score. Training rows decide the constants whichever they are.
+        detector: finds the landmarks of a head of the user's own; the built-in heads need none.
+    """
+    picked = first_rows(capture)
+    several = len(capture.facts["cameras"]) > 1
+    steps = np.asarray(capture.track["time_step" if several else "frame_number"][picked], np.int64)
+    train = _trained_on(capture)
+    scored = {"all": np.ones(len(train), bool), "train": train, "test": ~train}[rows]
+    comparison = Comparison(truth, load_head(), load_head(capture.facts["head"]["source"], detector))
+    true = comparison.true_motion(steps)
+    motions = {name: comparison.found_motion(params) for name, params in tracks.items()}
+    name, found = next(iter(motions.items()))
+    motions[f"{name}, constant pose"] = constant_pose(found, train)
+    motions[f"{name}, expressions shuffled"] = shuffled_expressions(found)
+    ratio = _focal_ratio(capture, truth)
+    scores = {name: score(each, true, train, scored, calibrated=several) for name, each in motions.items()}
+    return {name: replace(each, focal_ratio=ratio) for name, each in scores.items()}
+
+
+def _trained_on(capture: Capture) -> NDArray[np.bool_]:
+    """The moments [n] that training saw through at least one camera."""
+    _, moments = np.unique(capture.track["time_step"], return_inverse=True)
+    return np.bincount(moments, ~capture.track["is_test"]) > 0
+
+
+def _focal_ratio(capture: Capture, truth: SyntheticTruth) -> float:
+    """The capture's focal length over the truth's; not a number for several cameras, whose crops are their own."""
+    cameras = capture.facts["cameras"]
+    if len(cameras) > 1:
+        return float("nan")
+    return float(cameras[0]["K"][0][0] / capture.facts["crop"]["scale"] / truth.K[0, 0, 0])
+
+
+def first_rows(capture: Capture) -> NDArray[np.int64]:
+    """Rows [n] of the capture, one for each time step: the cameras of one moment share the head."""
+    _, rows = np.unique(capture.track["time_step"], return_index=True)
+    return rows
