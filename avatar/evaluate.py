@@ -63,7 +63,7 @@ class Report:
         lines.append("")
         if "refined" in self.rows:
             lines.append(
-                "test: held-out frames in the tracker's poses; refined: their poses and expressions fitted to their own "
+                "test: held-out frames in the tracker's poses; refined: poses and expressions fitted to their own "
                 "pixels, the avatar frozen."
             )
         lines.append(

@@ -129,9 +129,7 @@ def trained_track(header: Mapping[str, Any], capture: Capture) -> RefinedTrack |
         return None
     found = RefinedTrack.load(capture)
     if found is None or found.fingerprint != told.get("fingerprint"):
-        say(
-            f"{capture.root}: the refined track beside it is not this avatar's; training frames keep the tracker's poses"
-        )
+        say(f"{capture.root}: the refined track beside it is not this avatar's; training frames keep tracked poses")
         return None
     return found
 

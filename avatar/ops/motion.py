@@ -21,23 +21,23 @@ def rigid_normal(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gauss-Newton terms of the rigid motions of G groups of splats that would make a picture look like another.
 
-    The cost is that of Geman and McClure, s / (sigma^2 + s) a pixel, s the squared difference summed over channels, both
-    pictures over white. The picture's derivative is minus its slope times the flow of its pixels (Lucas and Kanade 1981),
-    times the group's share of the pixel; see `avatar.reference.motion`.
+    The cost is that of Geman and McClure, s / (sigma^2 + s) a pixel, s the squared difference summed over channels,
+    both pictures over white. The picture's derivative is minus its slope times the flow of its pixels (Lucas and Kanade
+    1981), times the group's share of the pixel; see `avatar.reference.motion`.
 
     Args:
         rgb: [B,H,W,3] premultiplied, as `splat` gives it.
         alpha: [B,H,W] 0..1.
         target: [B,H,W,3] 0..1, over white.
-        features: [B,H,W,3] blended by `splat_features`: depth (metres along the camera axis), the share of group 1 and of
-            group 2; the rest is group 0's. Where alpha is under a half, a pixel takes the mean around it.
+        features: [B,H,W,3] blended by `splat_features`: depth (metres along the camera axis), the share of group 1 and
+            of group 2; the rest is group 0's. Where alpha is under a half, a pixel takes the mean around it.
         K: [B,3,3] pixels.
         pivots: [B,G,3] metres, camera axes; what each group turns about. G = 1, 2 or 3.
         sigma: colour units.
 
     Returns:
-        matrix [B,D,D] and gradient [B,D], which are half of the cost's second and first derivatives by D = 6 G unknowns:
-        for each group a turn (radians) and a shift (metres) along the camera's axes; cost [B]. The step is
+        matrix [B,D,D] and gradient [B,D], which are half of the cost's second and first derivatives by D = 6 G
+        unknowns: for each group a turn (radians) and a shift (metres) along the camera's axes; cost [B]. The step is
         -matrix^-1 gradient.
 
     Raises:

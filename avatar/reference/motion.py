@@ -56,7 +56,7 @@ def slopes(picture: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def filled(features: Tensor, alpha: Tensor) -> Tensor:
-    """Blended per-Gaussian values [B,H,W,C] as means over what a pixel shows; thin pixels take their neighbours' mean."""
+    """Blended per-Gaussian values [B,H,W,C] as means over what a pixel shows; thin pixels take their neighbours'."""
     side = max(3, features.shape[1] // 14) | 1
     values = torch.cat([features, alpha[..., None]], -1).permute(0, 3, 1, 2)
     around = F.avg_pool2d(values, side, 1, side // 2).permute(0, 2, 3, 1)
@@ -67,7 +67,7 @@ def filled(features: Tensor, alpha: Tensor) -> Tensor:
 
 
 def rigid_flows(depth: Tensor, K: Tensor, pivot: Tensor) -> tuple[Tensor, Tensor]:
-    """Picture motion along x and y [B,6,H,W] (pixels) for turns about `pivot` (a radian each) and shifts (a metre each).
+    """Picture motion along x and y [B,6,H,W] (pixels) for turns (a radian each) about `pivot` and shifts (a metre).
 
     Args:
         depth: [B,H,W] metres along the camera axis; no flow where it is not positive.

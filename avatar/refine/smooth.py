@@ -49,7 +49,7 @@ def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: Ref
 def smooth_controls(
     values: Tensor, information: Tensor, trust: np.ndarray, time: np.ndarray, controls: Controls, data: float
 ) -> Tensor:
-    """Controls [S,P] near `values` [S,P], weighed by `information` [S,P,P], `trust` [S] and `data`, that change evenly."""
+    """Controls [S,P] near `values` [S,P], weighed by `data` x `trust` [S] x `information` [S,P,P], smooth."""
     if len(values) < 3:
         return values
     measured = values.double().numpy()
