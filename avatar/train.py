@@ -23,11 +23,14 @@ from avatar.model import Avatar, baked
 from avatar.rasterizer import check_rasterizer
 from avatar.refine.track import RefinedTrack
 from avatar.train_config import TrainConfig
+from avatar.train_report import residual_by_region
 from avatar.trainer import Trainer
 
 PREVIEW_SECONDS = 3.0
 MIN_FRAMES = 8
 CHECKPOINT_SECONDS = 30.0
+#: Training frames, evenly spread, whose differences from the avatar are reported.
+RESIDUAL_FRAMES = 12
 CHECKPOINT_VERSION = 3
 
 
@@ -72,25 +75,26 @@ def fit(
     """
     check_rasterizer(config.rasterizer)
     ops.keep_memory()
+    began, spent = time.perf_counter(), 0.0
     with _one_thread():
-        return _run(_prepare(capture, head, config), capture, progress, checkpoint, resume, stop)
+        trainer = _prepare(capture, head, config)
+        if resume and checkpoint is not None and checkpoint.exists():
+            spent = _restore(trainer, checkpoint, capture)
+        else:
+            trainer.hold(trainer.set_colors())
+        clock = _Clock(config, time.perf_counter(), spent)
+        _run(trainer, capture, clock, progress, checkpoint, stop)
+        return _result(trainer, capture, clock.fraction(trainer.steps_done), clock.started - began, clock.spent())
 
 
 def _run(
     trainer: Trainer,
     capture: Capture,
+    clock: _Clock,
     progress: Callable[[TrainProgress], None] | None,
     checkpoint: Path | None,
-    resume: bool,
     stop: Event | None,
-) -> Avatar:
-    config = trainer.config
-    spent = 0.0
-    if resume and checkpoint is not None and checkpoint.exists():
-        spent = _restore(trainer, checkpoint, capture)
-    else:
-        trainer.hold(trainer.set_colors())
-    clock = _Clock(config, time.perf_counter(), spent)
+) -> None:
     reporter = _Reporter(trainer, clock, progress)
     saved = time.perf_counter()
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
@@ -108,12 +112,23 @@ def _run(
             saved = time.perf_counter()
     if checkpoint is not None and stop is not None and stop.is_set():
         _save(trainer, checkpoint, capture, clock.spent())
+
+
+def _result(trainer: Trainer, capture: Capture, fraction: float, initialising: float, training: float) -> Avatar:
+    """The trained avatar and its summary; the last two are seconds."""
+    refining = trainer.refinement.seconds if trainer.refinement is not None else 0.0
     avatar = trainer.avatar.requires_grad_(True)
     avatar.summary = {
         "steps": trainer.steps_done,
-        "seconds_training": round(clock.spent(), 2),
+        "seconds_training": round(training, 2),
         "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
-        "finished": clock.fraction(trainer.steps_done) >= 1,
+        "finished": fraction >= 1,
+        "seconds": {
+            "initialising": round(initialising, 2),
+            "training": round(training - refining, 2),
+            "refining": round(refining, 2),
+        },
+        "residual": _residual(trainer, capture),
     }
     if trainer.refinement is not None:
         avatar.summary["refinement"] = trainer.refinement.to_facts()
@@ -121,6 +136,26 @@ def _run(
             capture, capture.train_indices, trainer.refinement.states, trainer.refinement.flagged, avatar.head
         )
     return avatar
+
+
+def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]:
+    """What still differs in some of the training pictures, by region; regions that they do not show are left out."""
+    frames, rows = trainer.full, capture.train_indices
+    chosen = np.unique(np.linspace(0, len(frames) - 1, RESIDUAL_FRAMES).astype(int))
+    scale = frames.camera.width / capture.facts["width"]
+    found = residual_by_region(
+        (
+            *(picture.numpy() for picture in trainer.compare(index)),
+            frames.alpha[index].numpy() / 255,
+            capture.track["landmarks"][rows[index]] * scale,
+        )
+        for index in chosen
+    )
+    return {
+        name: {key: round(value, 3) for key, value in row.items()}
+        for name, row in found.items()
+        if math.isfinite(row["levels"])
+    }
 
 
 @contextmanager
@@ -207,8 +242,13 @@ def _fingerprint(trainer: Trainer, capture: Capture) -> str:
     return f"{CHECKPOINT_VERSION}:{capture.fingerprint}:{trainer.config!r}"
 
 
+def unfinished(checkpoint: Path) -> Path:
+    """Where a checkpoint is written before it gets its name; a killed training may leave it."""
+    return checkpoint.with_name(checkpoint.name + ".part")
+
+
 def _save(trainer: Trainer, path: Path, capture: Capture, spent: float) -> None:
-    part = path.with_name(path.name + ".part")
+    part = unfinished(path)
     torch.save({"run": _fingerprint(trainer, capture), "spent": spent, "state": trainer.state()}, part)
     part.replace(path)
 

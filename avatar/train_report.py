@@ -8,12 +8,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avatar import __version__, metrics
+from avatar.captured import Capture
 from avatar.files import atomic_path
+from avatar.geometry import matrix_to_axis_angle
+
+if TYPE_CHECKING:
+    from avatar.model import Avatar
 
 REGIONS = ("all", "face", "mouth", "eyes", "hair", "torso")
 #: A region this many levels (of 255) above the whole picture is where the avatar and the video disagree.
@@ -29,9 +34,34 @@ class RefinementFigures:
     shift_cm: float
     jitter_before: Mapping[str, float]  # name with unit -> root mean square, as of the track
     jitter_after: Mapping[str, float]
-    flagged: tuple[int, ...] = ()  # numbers of frames that ran away or were not understood, and keep the track's pose
+    flagged: tuple[int, ...] = ()  # numbers of frames that ran away or were not understood, and follow their neighbours
     cost: tuple[float, float] | None = None  # mean of a frame's robust cost, before and after
     expression: float | None = None  # mean change of an expression's weight; None where they were left alone
+
+    @staticmethod
+    def of(avatar: Avatar, capture: Capture) -> RefinementFigures | None:
+        """What the training of `avatar` changed in the track of `capture`; None where it refined nothing."""
+        told: Mapping[str, Any] = avatar.summary
+        track = avatar.refined
+        if track is None or "refinement" not in told:
+            return None
+        rows = np.flatnonzero(track.refined & ~track.flagged)
+        every = np.arange(len(capture))
+        before, after = (avatar.with_identity(params) for params in (capture.params(every), track.params(capture)))
+        (turned, moved), (turn, move) = avatar.head.skull_pose(before), avatar.head.skull_pose(after)
+        angle = matrix_to_axis_angle(turn @ turned.transpose(1, 2)).norm(dim=-1).numpy()[rows]
+        change = np.abs(track.expression - capture.track["expression"])[rows]
+        changed = change.any(0)
+        return RefinementFigures(
+            frames=len(rows),
+            turn_deg=float(np.degrees(angle).mean()) if len(rows) else 0.0,
+            shift_cm=float(100 * (move - moved).norm(dim=-1).numpy()[rows].mean()) if len(rows) else 0.0,
+            jitter_before=told["refinement"]["jitter_before"],
+            jitter_after=told["refinement"]["jitter_after"],
+            flagged=tuple(int(number) for number in capture.track["frame_number"][track.flagged]),
+            cost=(told["refinement"]["cost_before"], told["refinement"]["cost_after"]),
+            expression=float(change[:, changed].mean()) if changed.any() else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +79,23 @@ class TrainReport:
     residual: Mapping[str, Mapping[str, float]]  # region -> {"levels": mean absolute difference, "psnr": dB}
     refinement: RefinementFigures | None = None
     headsplat: str = __version__
+
+    @staticmethod
+    def of(avatar: Avatar, capture: Capture, name: str) -> TrainReport:
+        """The report of the training that made `avatar` from `capture`; `name` is the avatar's file name."""
+        told: Mapping[str, Any] = avatar.summary
+        return TrainReport(
+            avatar=name,
+            capture=capture.fingerprint,
+            frames=len(capture.train_indices),
+            gaussians=len(avatar),
+            steps=told["steps"],
+            train_psnr=told["train_psnr"],
+            finished=told["finished"],
+            seconds=told["seconds"],
+            residual=told["residual"],
+            refinement=RefinementFigures.of(avatar, capture),
+        )
 
     def to_json(self) -> str:
         """Everything as one JSON object, `words` included; what is not finite is null."""
@@ -98,7 +145,7 @@ class TrainReport:
             lines.append("jitter, refined from: " + ", ".join(pairs))
         if found.flagged:
             some = ", ".join(map(str, found.flagged[:8])) + (", ..." if len(found.flagged) > 8 else "")
-            lines.append(f"{len(found.flagged)} frames could not be refined and keep the tracker's pose: {some}")
+            lines.append(f"{len(found.flagged)} frames could not be refined and follow their neighbours: {some}")
         return lines
 
 
@@ -109,7 +156,7 @@ def residual_by_region(
 
     Args:
         pictures: of each frame what was drawn and the truth [H,W,3] in 0..1 over the same background, the matte [H,W]
-            in 0..1, and the landmarks [478,2+] in pixels of these pictures.
+            in 0..1, and the landmarks [478,2+] in pixels of these pictures, nan where none were found.
     """
     absolute, squared, count = dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0)
     for drawn, truth, matte, landmarks in pictures:
@@ -131,6 +178,8 @@ def residual_by_region(
 
 
 def _masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarray]:
+    if not np.isfinite(landmarks[:, :2]).all():
+        return {"all": np.ones(matte.shape, bool)}
     masks = metrics.region_masks(landmarks, matte)
     person = matte > 0.5
     above_chin = np.broadcast_to(np.arange(len(matte))[:, None] < landmarks[152, 1], matte.shape)

@@ -213,13 +213,16 @@ class Trainer:
 
     def preview(self) -> np.ndarray:
         """Truth beside prediction for a frame in the middle of the clip, uint8 [H,2W,3]."""
-        index = len(self.full) // 2
+        drawn, truth = self.compare(len(self.full) // 2)
+        return to_uint8(torch.cat([truth, drawn], 1)).numpy()
+
+    def compare(self, index: int) -> tuple[Tensor, Tensor]:
+        """Prediction and truth [H,W,3] of frame `index`, matted over white, 0..1 but for rounding."""
         with torch.no_grad():
             still = self.predict(self.full, torch.tensor([index]))
             out = render(still, self.full.view(index), rasterizer=self.config.rasterizer, with_depth=False)
         matte = self.full.alpha[index].float()[..., None] / 255
-        truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
-        return to_uint8(torch.cat([truth, out.rgb[0]], 1)).numpy()
+        return out.rgb[0], self.full.rgb[index].float() / 255 * matte + 1 - matte
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs to give the same result."""

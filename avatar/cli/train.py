@@ -114,6 +114,7 @@ class Outputs:
 
     avatar: Path
     config: Path
+    report: Path
     preview: Path
     checkpoint: Path
 
@@ -122,14 +123,14 @@ class Outputs:
         """The avatar `out` and the files that go beside it."""
         if out.suffix != ".avatar":
             raise HeadsplatError(f"{out}: an avatar's name ends in .avatar; write -o {out.with_suffix('.avatar')}")
-        names = (f"{out.stem}{suffix}" for suffix in (".toml", ".preview.png", ".checkpoint"))
+        names = (f"{out.stem}{suffix}" for suffix in (".toml", ".report.json", ".preview.png", ".checkpoint"))
         return Outputs(out, *(out.with_name(name) for name in names))
 
     def check(self, resume: bool, overwrite: bool) -> None:
         """Raise HeadsplatError if something would be overwritten unasked or there is nothing to resume."""
         if resume and not self.checkpoint.exists():
             raise HeadsplatError(f"{self.checkpoint}: nothing to resume here; leave --resume out to start afresh")
-        for path in (self.avatar, self.config):
+        for path in (self.avatar, self.config, self.report):
             check_output(path, overwrite or resume)
         if self.checkpoint.exists() and not (resume or overwrite):
             raise HeadsplatError(
@@ -149,7 +150,8 @@ def train_capture(
     """
     from avatar.asset import save_avatar
     from avatar.cli.shots import head_of, provenance
-    from avatar.train import fit
+    from avatar.train import fit, unfinished
+    from avatar.train_report import TrainReport
 
     model = head_of(capture, head)
     with stopped_by_interrupt() as stop, stage("training") as update:
@@ -173,14 +175,14 @@ def train_capture(
         extras["consent"] = capture.facts["consent"]
     save_avatar(outputs.avatar, trained, extras)
     save_config(outputs.config, settings, f"headsplat {__version__}: the resolved settings of {outputs.avatar.name}")
-    summary = trained.summary
-    print(
-        f"{outputs.avatar}: {len(trained)} Gaussians, {summary['steps']} steps, {summary['train_psnr']} dB in training"
-    )
+    report = TrainReport.of(trained, capture, outputs.avatar.name)
+    report.write(outputs.report)
+    print(report.to_words())
     if stop.is_set():
         say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
         return 130
-    outputs.checkpoint.unlink(missing_ok=True)
+    for spent in (unfinished(outputs.checkpoint), outputs.checkpoint):
+        spent.unlink(missing_ok=True)
     return 0
 
 

@@ -76,6 +76,15 @@ class RefinedTrack:
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:16]
 
+    def params(self, capture: Capture) -> HeadParams:
+        """The head parameters of all pictures, in the place of what `capture.params` says."""
+
+        def tensor(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+        identity = tensor(capture.track["identity"])
+        return HeadParams(identity, tensor(self.expression), tensor(self.joint_rot), tensor(self.translation))
+
     def states(self, capture: Capture, indices: np.ndarray, head: HeadModel) -> HeadStates:
         """The states of the moments that the pictures `indices` show, in the order of `avatar.frames.load_frames`."""
         rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]

@@ -45,7 +45,7 @@ def test_words_of_a_refinement_name_change_jitter_and_flagged_frames(report: Tra
     words = dataclasses.replace(report, refinement=REFINED).to_words()
     assert "40 frames refined against the avatar: turned 1.50 degrees, moved 0.40 cm on average" in words
     assert "rotation_deg 0.2 to 0.05" in words
-    assert "2 frames could not be refined and keep the tracker's pose: 3, 17" in words
+    assert "2 frames could not be refined and follow their neighbours: 3, 17" in words
 
 
 def test_the_file_is_written_beside_the_avatar(report: TrainReport, tmp_path: Path) -> None:
@@ -65,6 +65,12 @@ def test_a_difference_in_one_region_shows_there_alone(tiny: Capture) -> None:
     assert found["mouth"]["levels"] == pytest.approx(25.5) and found["mouth"]["psnr"] == pytest.approx(20)
     assert found["eyes"]["levels"] == found["face"]["levels"] == 0
     assert 0 < found["all"]["levels"] < 25.5
+
+
+def test_a_picture_without_landmarks_counts_as_a_whole() -> None:
+    drawn, matte = np.zeros((8, 8, 3)), np.ones((8, 8))
+    found = residual_by_region([(drawn, drawn + 0.2, matte, np.full((478, 3), np.nan))])
+    assert found["all"]["levels"] == pytest.approx(51) and math.isnan(found["mouth"]["levels"])
 
 
 def test_regions_of_no_picture_are_unknown() -> None:

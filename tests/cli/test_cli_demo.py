@@ -37,7 +37,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_demo_leaves_an_avatar_videos_figures_and_a_report(demo: Path) -> None:
     expected = {"demo.avatar", "demo.toml", "phone.mp4", "own_motion.mp4", "puppet.mp4", "evaluation.json"}
-    expected |= {"comparison.png", "puppet.png", "report.md", "report.html", "capture", "demo.preview.png"}
+    expected |= {
+        "comparison.png",
+        "puppet.png",
+        "report.md",
+        "report.html",
+        "capture",
+        "demo.preview.png",
+        "demo.report.json",
+    }
     assert {path.name for path in demo.iterdir()} == expected
 
 

@@ -51,9 +51,57 @@ def failure(capsys: pytest.CaptureFixture[str], arguments: list[Any], code: int 
 
 def test_train_writes_avatar_preview_and_resolved_settings(trained: Path) -> None:
     names = {path.name for path in trained.parent.iterdir()}
-    assert names == {"fast.toml", "tiny.avatar", "tiny.preview.png", "tiny.toml"}
+    assert names == {"fast.toml", "tiny.avatar", "tiny.preview.png", "tiny.report.json", "tiny.toml"}
     settings = load_config(trained.with_name("tiny.toml"), TrainConfig())
     assert (settings.steps, settings.gaussians, settings.size) == (30, 300, 48)
+
+
+def test_train_reports_its_stages_what_still_differs_and_the_refinement(trained: Path, capture: Capture) -> None:
+    report = json.loads(trained.with_name("tiny.report.json").read_text())
+    assert set(report["seconds"]) == {"initialising", "training", "refining"}
+    assert 0 < report["residual"]["mouth"]["levels"] < 255
+    assert report["capture"] == capture.fingerprint and report["finished"]
+    refined = report["refinement"]
+    numbers = set(capture.track["frame_number"][capture.train_indices].tolist())
+    assert refined["frames"] + len(refined["flagged"]) == len(numbers) and numbers.issuperset(refined["flagged"])
+    assert (
+        refined["jitter_before"].keys()
+        == refined["jitter_after"].keys()
+        == {
+            "rotation_deg",
+            "sideways_cm",
+            "depth_cm",
+        }
+    )
+
+
+def test_train_without_refinement_reports_none(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.toml").write_text(FAST)
+    arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml", "--no-refine"]
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert json.loads((tmp_path / "a.report.json").read_text())["refinement"] is None
+    printed = capsys.readouterr().out
+    assert "a.avatar: 300 Gaussians" in printed and "refined" not in printed
+
+
+def test_train_does_not_replace_a_report_unasked(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.report.json").write_text("{}")
+    text = failure(capsys, ["train", capture.root, "-o", tmp_path / "a.avatar"])
+    assert "a.report.json: exists already; give --overwrite to replace it" in text
+
+
+def test_a_checkpoint_that_was_killed_half_written_goes_with_the_next_training(
+    capture: Capture, tmp_path: Path
+) -> None:
+    (tmp_path / "fast.toml").write_text(FAST)
+    (tmp_path / "a.checkpoint.part").write_bytes(b"half")
+    arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml", "--no-refine"]
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert not (tmp_path / "a.checkpoint.part").exists()
 
 
 def test_train_says_that_avatars_are_of_people(
