@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -76,7 +75,7 @@ def fit(
     check_rasterizer(config.rasterizer)
     ops.keep_memory()
     began, spent = time.perf_counter(), 0.0
-    with _one_thread():
+    with ops.one_thread():
         trainer = _prepare(capture, head, config)
         if resume and checkpoint is not None and checkpoint.exists():
             spent = _restore(trainer, checkpoint, capture)
@@ -156,17 +155,6 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
         for name, row in found.items()
         if math.isfinite(row["levels"])
     }
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread: its tensors here are small, and its idle threads would steal time from the kernels'."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Clock:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -152,7 +151,8 @@ def run_bench(
     ]
     if avatar is not None:
         todo += _avatar_cases(grid, *avatar)
-    with _one_thread():
+    ops.keep_memory()
+    with ops.one_thread():
         for done, (title, case, make) in enumerate(todo):
             if progress:
                 progress(done / len(todo), f"{title}, {case.count} Gaussians, {case.size} pixels, {case.batch} images")
@@ -180,15 +180,3 @@ def _measure_case(bench: _Bench, case: Case, scene: Scene, *, usual: bool) -> No
         bench.step(scene.repeated(batch), parts=usual and batch == 1)
     if bench.device.type == "cuda":
         beside_gsplat(scene, bench.report, bench.add)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread: its idle threads would spin beside the kernels'."""
-    before = torch.get_num_threads()
-    ops.keep_memory()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -20,7 +20,7 @@ class InfoCommand:
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """an .avatar file, a capture folder or a video"""
     report: bool = False
-    """measure a capture anew and write its report.json, coverage.png and overlay.mp4"""
+    """measure a capture anew, as a training refined it if one did; writes report.json, coverage.png and overlay.mp4"""
     json: bool = False
     """as JSON, for programs"""
 
@@ -32,10 +32,12 @@ class InfoCommand:
         if self.json:
             print(json.dumps(facts, indent=2))
             return 0
-        report = facts.pop("report", None)
+        known, report = "report" in facts, facts.pop("report", None)
         print(as_text(facts))
         if report is not None:
             print("\n".join(report["words"]))
+        elif known:
+            print(f"no report on the track as it is now; make one with `headsplat info {self.file} --report`")
         return 0
 
     def _write_report(self) -> None:

@@ -6,7 +6,7 @@ Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bas
 
 from avatar.reference import SplatOutput
 
-from .backend import keep_memory
+from .backend import keep_memory, one_thread
 from .bind import bind
 from .blend import blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
@@ -29,6 +29,7 @@ __all__ = [
     "deform",
     "keep_memory",
     "mesh",
+    "one_thread",
     "photometric",
     "rigid_normal",
     "rotate_sh",

@@ -47,6 +47,17 @@ def observed(wrap: Callable[[Any], Any]) -> Iterator[None]:
         _observer = before
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: tensors of one picture are small, and its idle threads spin beside the kernels' own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def keep_memory() -> None:
     """Keep freed CPU memory in this process: a loop over frames otherwise spends more time on fresh pages than on work.
 

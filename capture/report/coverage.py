@@ -83,7 +83,7 @@ class Coverage:
             yaw=_range(geometry.yaw[rows]),
             pitch=_range(geometry.pitch[rows]),
             views=count_views(geometry.yaw[rows], geometry.pitch[rows]),
-            expressions=_expressions(capture, moments),
+            expressions=_expressions(capture.expression_names, geometry.expression[moments]),
             mouth_gap_mm=_range(gap),
             mouth_width=_range(width)[1] / float(np.median(width)),
             gap_when_wide_mm=float(np.percentile(gap[width >= min(_WIDE * np.median(width), width.max())], 90)),
@@ -134,12 +134,11 @@ def count_views(yaw: np.ndarray, pitch: np.ndarray) -> tuple[tuple[int, ...], ..
     return tuple(tuple(int(count) for count in line) for line in counts)
 
 
-def _expressions(capture: Capture, rows: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Ranges of the expressions that have a name of their own and were tracked."""
-    weights = capture.track["expression"]
+def _expressions(names: tuple[str, ...], weights: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Ranges of the expressions, of weights [n,E], that have a name of their own and were tracked."""
     return {
-        name: _range(weights[rows, column])
-        for column, name in enumerate(capture.expression_names)
+        name: _range(weights[:, column])
+        for column, name in enumerate(names)
         if not is_mode(name) and not name.startswith(("eyeLook", "tongueOut", "eyelid"))
     }
 

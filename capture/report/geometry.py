@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +14,8 @@ from avatar.records import LEFT_EYE, RIGHT_EYE, HeadParams
 from capture.tracker.indices import BROWS, EYES, FACE_COUNT, LIPS, NOSE, OVAL, inter_ocular
 from capture.tracker.rotation import yaw_pitch
 
-#: Gives the head parameters [T] of all pictures of a capture: as tracked, or refined.
-Poses = Callable[[Capture], HeadParams]
 REGIONS = {"lips": LIPS, "eyes": EYES, "brows": BROWS, "nose": NOSE, "oval": OVAL}
 _CHUNK = 64
-
-
-def tracked_poses(capture: Capture) -> HeadParams:
-    """The head parameters of all pictures as the tracker left them."""
-    return capture.params(np.arange(len(capture)))
 
 
 @dataclass(frozen=True)
@@ -35,11 +27,12 @@ class TrackedGeometry:
     yaw: np.ndarray  # [T] degrees the face turns to its own left, seen from the camera
     pitch: np.ndarray  # [T] degrees the face looks up, seen from the camera
     gaze: np.ndarray  # [T,2] degrees both eyes turn to the person's left and up against the skull
+    expression: np.ndarray  # [T,E] weights
 
     @staticmethod
-    def of(capture: Capture, head: HeadModel, poses: Poses = tracked_poses) -> TrackedGeometry:
-        """Pose `head` as `poses` says for every picture of `capture`."""
-        params = poses(capture)
+    def of(capture: Capture, head: HeadModel, params: HeadParams | None = None) -> TrackedGeometry:
+        """Pose `head` as `params` say for every picture of `capture`; None: as it was tracked."""
+        params = params or capture.params(np.arange(len(capture)))
         camera = capture.camera(max(capture.facts["width"], capture.facts["height"]), np.arange(len(capture)))
         view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, :3, 3]
         rotation, translation = head.skull_pose(params)
@@ -61,6 +54,7 @@ class TrackedGeometry:
             angles[0],
             angles[1],
             np.degrees(yaw_pitch(eyes)).mean(1),
+            params.expression.numpy(),
         )
 
     def reprojection(self, landmarks: np.ndarray, rows: np.ndarray) -> dict[str, float]:

@@ -17,11 +17,11 @@ from avatar.captured import Capture
 from avatar.head.model import HeadModel
 from avatar.model import baked
 from avatar.records import LEFT_EYE, RIGHT_EYE, Camera, HeadParams
+from avatar.refine.track import RefinedTrack
 from avatar.video import VideoWriter
 from capture.report.contours import CONTOURS
-from capture.report.geometry import Poses, tracked_poses
 from capture.report.pixels import read_frame
-from capture.tracker.indices import FACE_COUNT
+from capture.tracker.indices import FACE_COUNT, inter_ocular
 
 #: Longer side of the video: enough to judge lips and lids, and quick.
 SIZE = 512
@@ -46,12 +46,17 @@ class PosedHead:
     eyes: np.ndarray  # [2,2,3] from where to where each eye looks
     camera: Camera  # [1]
 
+    def distance(self, measured: np.ndarray) -> float:
+        """Mean distance to the landmarks `measured` [L,2] in pixels, as a share of the inter-ocular distance."""
+        points = _project(self.landmarks[: len(measured)], self.camera.K[0].numpy())
+        return float(np.linalg.norm(points - measured, axis=1).mean() / inter_ocular(measured))
+
 
 def write_overlay(
     capture: Capture,
     head: HeadModel,
     path: Path,
-    poses: Poses = tracked_poses,
+    refined: RefinedTrack | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
     """Draw every picture of `capture` in the order of cameras and time.
@@ -60,24 +65,29 @@ def write_overlay(
         capture: the capture.
         head: the head model it was tracked with.
         path: the mp4.
-        poses: gives the head parameters of all its pictures.
+        refined: poses and expressions to draw in the place of the tracker's.
         progress: called as `progress("overlay", done, total)`.
     """
     rows = np.lexsort((capture.track["time"], capture.track["camera"]))
     reasons = {int(flag["frame"]): str(flag["reason"]) for flag in capture.facts.get("flagged", ())}
 
+    if refined:
+        reasons |= {int(number): "ran away" for number in capture.track["frame_number"][refined.flagged]}
+    params = refined.params(capture) if refined else capture.params(np.arange(len(capture)))
     faces = outer_faces(head)
 
     def drawn(item: tuple[int, PosedHead]) -> np.ndarray:
         row, posed = item
         measured = capture.track["landmarks"][row, :FACE_COUNT, :2] * (posed.camera.width / capture.facts["width"])
         picture = draw_head(_frame(capture, row, posed.camera), posed, faces, measured)
-        return _captioned(picture, capture, row, reasons)
+        words = [f"landmarks {100 * posed.distance(measured):.1f} %"] if np.isfinite(measured).all() else []
+        words += ["refined"] if refined and refined.refined[row] else []
+        return _captioned(picture, capture, row, words, reasons)
 
     shown = np.diff(np.unique(capture.track["time"]))
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
-    with VideoWriter(path, fps, crf=23, preset="veryfast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
-        items = _posed(capture, head, rows, poses(capture))
+    with VideoWriter(path, fps, crf=23, preset="superfast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
+        items = _posed(capture, head, rows, params)
         for batch in _batches(items):
             for picture in pool.map(drawn, batch):
                 writer.add(picture)
@@ -163,7 +173,7 @@ def draw_head(picture: np.ndarray, posed: PosedHead, faces: Tensor, measured: np
 
 def _outline(picture: np.ndarray, covered: np.ndarray, bottom: float) -> None:
     """Draw the rim of the mask `covered` [h,w] above the row `bottom` of the picture."""
-    rims, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    rims, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
     for rim in rims:
         points = np.round((np.concatenate([rim, rim[:1]])[:, 0] + 0.5) / _DEPTH_SHARE).astype(np.int32)
         below = points[:, 1] > bottom
@@ -209,10 +219,10 @@ def _project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
     return image[..., :2] / image[..., 2:]
 
 
-def _captioned(picture: np.ndarray, capture: Capture, row: int, flags: dict[int, str]) -> np.ndarray:
-    """Write the frame's number, camera, landmark error and flags along the picture's upper edge."""
+def _captioned(picture: np.ndarray, capture: Capture, row: int, facts: list[str], flags: dict[int, str]) -> np.ndarray:
+    """Write the frame's number, camera, `facts` and flags along the picture's upper edge."""
     track, number = capture.track, int(capture.track["frame_number"][row])
-    words = [f"frame {number}", f"landmarks {100 * track['reprojection'][row]:.1f} %"]
+    words = [f"frame {number}", *facts]
     if len(capture.facts["cameras"]) > 1:
         words.insert(1, f"camera {capture.facts['cameras'][int(track['camera'][row])]['name']}")
     words += ["held out"] if track["is_test"][row] else []

@@ -15,6 +15,7 @@ import numpy as np
 from avatar import __version__
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
+from avatar.refine.track import RefinedTrack
 from capture.report.advice import Check, check_coverage
 from capture.report.coverage import Coverage
 from capture.report.geometry import TrackedGeometry
@@ -36,6 +37,7 @@ class CaptureReport:
     flagged: tuple[Mapping[str, Any], ...]  # {"frame", "reason", "weight"} of pictures that count less
     reprojection_percent_iod: Mapping[str, Mapping[str, float]]  # "training", "held_out" -> region -> mean distance
     jitter: Mapping[str, Mapping[str, float]]  # "before", "after" smoothing; empty where it was not measured
+    refined: Mapping[str, Any] | None  # of the refined track that was measured: {"fingerprint", "frames", "flagged"}
     cameras: tuple[Mapping[str, Any], ...]  # {"name", "focal_px", "focal_sigma_px", "focal_measured"}
     seconds: Mapping[str, float]  # by stage
     coverage: Coverage
@@ -53,7 +55,7 @@ class CaptureReport:
 
     def to_words(self) -> str:
         """A dozen lines for a person."""
-        lines = [self._frames(), *self._flags(), *self._fit(), *self._jitter(), *self._focal()]
+        lines = [self._frames(), *self._flags(), *self._refined(), *self._fit(), *self._jitter(), *self._focal()]
         lines += ["seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items())]
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
         advice = self.advice
@@ -70,6 +72,16 @@ class CaptureReport:
         reasons = Counter(str(flag["reason"]) for flag in self.flagged)
         return ["flagged, so that they count less: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items())]
 
+    def _refined(self) -> list[str]:
+        if self.refined is None:
+            return []
+        apart = len(self.refined["flagged"])
+        return [
+            f"poses and expressions of {self.refined['frames']} frames are those a training refined"
+            + (f" ({apart} ran away and follow their neighbours)" if apart else "")
+            + ", the others the tracker's"
+        ]
+
     def _fit(self) -> list[str]:
         lines = []
         for name, row in self.reprojection_percent_iod.items():
@@ -84,8 +96,9 @@ class CaptureReport:
         if not self.jitter:
             return []
         before, after = self.jitter["before"], self.jitter["after"]
+        whose = " of the tracker" if self.refined else ""
         return [
-            f"jitter, smoothed from: {before['rotation_deg']:.2f} to {after['rotation_deg']:.2f} degrees, "
+            f"jitter{whose}, smoothed from: {before['rotation_deg']:.2f} to {after['rotation_deg']:.2f} degrees, "
             f"{before['depth_cm']:.2f} to {after['depth_cm']:.2f} cm of depth"
         ]
 
@@ -106,8 +119,8 @@ class CaptureReport:
         return lines
 
 
-def report_on(capture: Capture, geometry: TrackedGeometry) -> CaptureReport:
-    """Measure a finished capture, whose tracked heads are `geometry`."""
+def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack | None = None) -> CaptureReport:
+    """Measure a finished capture, whose heads are `geometry`: of the track `refined`, or as they were tracked."""
     facts, rows = capture.facts, {"training": capture.train_indices, "held_out": capture.test_indices}
     if not len(rows["training"]):
         raise HeadsplatError(f"{capture.root}: no training frames to report on; capture again and hold out fewer")
@@ -126,11 +139,21 @@ def report_on(capture: Capture, geometry: TrackedGeometry) -> CaptureReport:
         flagged=tuple(facts.get("flagged", ())),
         reprojection_percent_iod={name: fit for name, fit in fits.items() if fit},
         jitter={"before": quality["jitter_per_frame"], "after": quality["jitter"]} if known else {},
+        refined=_refined(capture, refined) if refined else None,
         cameras=tuple(_camera(camera, facts.get("options", {}).get("focal")) for camera in facts["cameras"]),
         seconds=dict(facts.get("seconds", {})),
         coverage=coverage,
         checks=tuple(check_coverage(coverage)),
     )
+
+
+def _refined(capture: Capture, track: RefinedTrack) -> dict[str, Any]:
+    numbers = capture.track["frame_number"]
+    return {
+        "fingerprint": track.fingerprint,
+        "frames": int(track.refined.sum()),
+        "flagged": [int(number) for number in numbers[track.flagged]],
+    }
 
 
 def _camera(facts: Mapping[str, Any], given: float | None) -> dict[str, Any]:

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from avatar.captured import FACTS_FILE, TRACK_FILE, Capture
+from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.records import Camera
+from avatar.refine.track import RefinedTrack
 from capture.report import read_report, write_report
 from capture.report.advice import check_coverage
 from capture.report.canvas import Canvas
@@ -267,3 +269,64 @@ def test_hidden_contours_are_not_drawn() -> None:
 
 def tiny_camera() -> Camera:
     return Camera.facing(1.9 * 128, 128, 128)
+
+
+def refined_by_hand(capture: Capture, turn: float) -> RefinedTrack:
+    """A refined track of the training frames that turns them by `turn` radians more and opens the mouth."""
+    count, rows = len(capture), capture.train_indices
+    joint_rot, expression = capture.track["joint_rot"].copy(), capture.track["expression"].copy()
+    joint_rot[rows, 0, 1] += turn
+    expression[rows, capture.expression_names.index("jawOpen")] = 0.9
+    marks = np.isin(np.arange(count), rows)
+    unknown = np.full((count, 3), np.nan)
+    place = capture.track["translation"]
+    return RefinedTrack(
+        capture.fingerprint, marks, np.arange(count) == rows[2], expression, joint_rot, place, unknown, unknown
+    )
+
+
+def test_a_refined_track_makes_the_report_stale_and_the_next_one_shows_it(tmp_path: Path) -> None:
+    own = tiny_capture(tmp_path / "capture", frames=12, size=96)
+    before = write_report(own, load_head(), overlay=False)
+    refined = refined_by_hand(own, 0.2)
+    refined.save(own.root)
+    assert read_report(own) is None
+    after = write_report(own, load_head())
+    stored = read_report(own)
+    assert stored is not None and stored["refined"]["fingerprint"] == refined.fingerprint
+    assert after.coverage.yaw[1] == pytest.approx(
+        before.coverage.yaw[1] + math.degrees(0.2), abs=3
+    )  # it turns about the neck
+    assert after.coverage.expressions["jawOpen"] == pytest.approx((0.9, 0.9))
+    assert after.reprojection_percent_iod["held_out"] == before.reprojection_percent_iod["held_out"]
+    words = after.to_words()
+    assert f"poses and expressions of {len(own.train_indices)} frames are those a training refined (1 ran away" in words
+
+
+def test_a_report_of_a_refined_track_that_is_gone_or_another_does_not_count(tmp_path: Path) -> None:
+    own = tiny_capture(tmp_path / "capture", frames=10, size=96)
+    refined_by_hand(own, 0.1).save(own.root)
+    write_report(own, load_head(), overlay=False)
+    assert read_report(own) is not None
+    refined_by_hand(own, 0.3).save(own.root)
+    assert read_report(own) is None
+    (own.root / "refined.npz").unlink()
+    assert read_report(own) is None
+
+
+def test_a_damaged_refined_track_is_a_sentence(tmp_path: Path) -> None:
+    own = tiny_capture(tmp_path / "capture", frames=10, size=96)
+    (own.root / "refined.npz").write_bytes(b"half")
+    with pytest.raises(HeadsplatError, match=r"refined.npz: the refined track is damaged .* delete it, or train on"):
+        write_report(own, load_head(), overlay=False)
+
+
+def test_captions_measure_the_head_that_is_drawn(own: Capture) -> None:
+    camera = own.camera(96, [0])
+    landmarks = np.random.default_rng(0).normal(0, 0.03, (478, 3)) + np.array([0, 0, DISTANCE])
+    posed = PosedHead(torch.zeros(0, 3), landmarks, np.zeros((2, 2, 3)), camera)
+    image = landmarks[:468] @ camera.K[0].numpy().T
+    pixels = image[:, :2] / image[:, 2:]
+    unit = float(np.linalg.norm(pixels[33] - pixels[263]))
+    assert posed.distance(pixels) < 1e-6
+    assert posed.distance(pixels + np.array([0.1 * unit, 0])) == pytest.approx(0.1)

@@ -97,6 +97,8 @@ def test_info_shows_the_report_of_a_capture_and_writes_it_anew(
     assert cli.main(["info", folder]) == 0
     assert "what to film again:" in capsys.readouterr().out
     (tmp_path / "c" / "report.json").unlink()
+    assert cli.main(["info", folder]) == 0
+    assert "no report on the track as it is now; make one with `headsplat info" in capsys.readouterr().out
     assert cli.main(["info", folder, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] is None
     assert cli.main(["info", folder, "--report"]) == 0
