@@ -86,7 +86,7 @@ def write_overlay(
 
     shown = np.diff(np.unique(capture.track["time"]))
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
-    with VideoWriter(path, fps, crf=23, preset="superfast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
+    with VideoWriter(path, fps, crf=24, preset="ultrafast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
         items = _posed(capture, head, rows, params)
         for batch in _batches(items):
             for picture in pool.map(drawn, batch):
