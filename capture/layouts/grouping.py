@@ -24,8 +24,8 @@ FACING = np.diag([1.0, -1.0, -1.0, 1.0])
 def name_cameras(entries: Sequence[Entry]) -> tuple[list[int], tuple[str, ...]]:
     """Camera index of each entry, and the cameras' names.
 
-    By `camera_id` and `camera_index`; where neither is stated, equal matrices are one camera, unless all differ: then it
-    is one camera that moves.
+    By `camera_id` and `camera_index`; where neither is stated, equal matrices are one camera, unless all differ: then
+    it is one camera that moves.
     """
     if all(entry.camera_index is None and entry.camera_id is None for entry in entries):
         keys = _distinct([entry.camera_to_world for entry in entries])

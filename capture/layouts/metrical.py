@@ -20,6 +20,7 @@ from capture.layouts.views import View, ViewSet
 
 CHECKPOINTS = "checkpoint"
 _PICTURES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
+MOVING = "{}: the camera moves about a resting head; read as a moving head and one resting camera"
 _RATE = 25.0  # frames/s its own configuration extracts
 
 
@@ -39,7 +40,7 @@ def read_metrical(folder: Path) -> ViewSet:
             f"{odd.flame}: {odd.size[0]}x{odd.size[1]} pixels, others {views[0].size[0]}x{views[0].size[1]}; "
             "track pictures of one size"
         )
-    note = f"{folder.name}: the camera moves about a resting head; read as a moving head and one resting camera"
+    note = MOVING.format(folder.name)
     return ViewSet(folder, "metrical-tracker", ("0",), tuple(at_rest(views)), (note,))
 
 
@@ -83,10 +84,12 @@ def _array(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
 
 def load_frame(path: Path) -> dict[str, Any]:
     """The content of a .frame file; nothing but tensors, arrays and plain values is unpickled."""
-    import numpy._core.multiarray as multiarray
-
-    plain = [multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, np.float64, np.float32, np.int64]
+    plain: list[Any] = [np.ndarray, np.dtype]
     plain += [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")]
+    # NumPy moved its own two makers of arrays; files name the place of the NumPy that wrote them.
+    makers = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
+    for name, maker in makers.items():
+        plain += [(maker, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
     try:
         with torch.serialization.safe_globals(plain):
             content = torch.load(path, map_location="cpu", weights_only=True)

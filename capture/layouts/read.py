@@ -12,14 +12,16 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from avatar.pictures import read_picture
 from capture.layouts.grouping import make_views
-from capture.layouts.metrical import CHECKPOINTS, read_metrical
+from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
 from capture.layouts.transforms import Entry, read_entries, transforms_files
 from capture.layouts.videos import read_videos, video_files
 from capture.layouts.views import View, ViewSet
 
 #: What INSTA's exporter says of a frame and nobody else does.
 _INSTA_KEYS = ("exp_path", "mesh_path", "seg_mask_path")
-_KNOWN = "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), or two videos or more"
+_KNOWN = (
+    "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), or several videos"
+)
 
 
 def is_layout(folder: Path) -> bool:
@@ -56,13 +58,9 @@ def _read_transforms(folder: Path) -> ViewSet:
     ]
     notes = []
     if any(entry.distorted for entry in entries):
-        notes.append(
-            f"{folder.name}: the cameras' lens distortion is not undone; undistort the pictures where it shows"
-        )
+        notes.append(f"{folder.name}: lens distortion is not undone; undistort the pictures where it shows")
     if any(view.head_motion is not None for view in views):
-        notes.append(
-            f"{folder.name}: the camera moves about a resting head; read as a moving head and one resting camera"
-        )
+        notes.append(MOVING.format(folder.name))
     ordered = sorted(views, key=lambda view: (view.time_step, view.camera))
     return ViewSet(folder, layout, names, tuple(ordered), tuple(notes))
 

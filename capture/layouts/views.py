@@ -1,4 +1,4 @@
-"""What every reader of a folder of several cameras yields: pictures with cameras and moments, nothing of the file format.
+"""What every reader of a folder of several cameras yields: pictures, cameras and moments, and nothing of a format.
 
 Cameras follow avatar.records: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centres at +0.5.
 """
@@ -117,7 +117,7 @@ def check_size(view: View, picture: np.ndarray) -> None:
     found = (picture.shape[1], picture.shape[0])
     if found != view.size:
         raise HeadsplatError(
-            f"{view.picture}: {found[0]}x{found[1]} pixels, but its camera is stated for {view.size[0]}x{view.size[1]}; "
+            f"{view.picture}: {found[0]}x{found[1]} pixels, its camera is stated for {view.size[0]}x{view.size[1]}; "
             "export pictures of the cameras' own size"
         )
 
