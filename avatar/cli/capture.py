@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 class CaptureCommand:
     """Decode, find the face, matte and track; goes on where it was interrupted."""
 
-    source: Annotated[Positional[Path], arg(metavar="VIDEO")]
-    """a video of one person"""
+    source: Annotated[Positional[Path], arg(metavar="VIDEO|FOLDER")]
+    """a video of one person, or a folder of several cameras: transforms.json (NeRF, VHAP / GaussianAvatars, INSTA),
+    metrical-tracker's output, or videos that started together"""
     out: Out
     """the capture folder to write"""
     test_fraction: OptionalFloat = None
     """hold out this last part of the frames, such as 0.2; nothing of them reaches identity, camera or smoothing"""
     test_every: OptionalInt = None
     """hold out every Nth frame instead, such as 5"""
+    test_camera: OptionalText = None
+    """hold out one of several cameras instead: its name or number"""
+    solve_cameras: bool = False
+    """find where several cameras stood from the face, whatever the folder says"""
     max_frames: int = 600
     """training frames at most, spread evenly over the video"""
     head: OptionalHead = None
@@ -50,6 +55,8 @@ class CaptureCommand:
             self.max_frames,
             self.consent,
             self.head or EMBEDDED,
+            self.test_camera,
+            self.solve_cameras,
         )
         if (self.out / "capture.json").exists():
             check_output(self.out, self.overwrite, folder=True)
@@ -68,6 +75,8 @@ class CaptureRequest:
     max_frames: int = 600
     consent: str = ""
     head: str = EMBEDDED
+    test_camera: str | None = None
+    solve_cameras: bool = False
 
     def __post_init__(self) -> None:
         if not self.source.exists():
@@ -87,6 +96,8 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         max_frames=request.max_frames,
         consent=request.consent,
         head=request.head,
+        test_camera=request.test_camera,
+        solve_cameras=request.solve_cameras,
         overwrite=overwrite,
     )
     say(f"capturing {request.source.name} into {request.out}")
@@ -120,14 +131,14 @@ def _difference(request: CaptureRequest) -> str | None:
     """How the finished capture in the folder differs from the request: None not at all, "" there is none."""
     from avatar.captured import FACTS_FILE, Capture
     from avatar.head import lasting_source
-    from capture.pipeline import file_digest
+    from capture.pipeline import source_digest
     from capture.split import Split
 
     split = Split(request.test_fraction, request.test_every)
     if not (request.out / FACTS_FILE).exists():
         return ""
     facts = Capture.load(request.out).facts
-    if facts["source"]["sha256"] != file_digest(request.source):
+    if facts["source"]["sha256"] != source_digest(request.source):
         return "of another video"
     if facts["head"].get("source", EMBEDDED) != lasting_source(request.head):
         return "with another head model"

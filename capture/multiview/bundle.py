@@ -1,9 +1,10 @@
 """Cameras from the face alone: a bundle adjustment over its landmarks.
 
-Unknowns: every camera's place but the first's, the head's pose at each moment, where this person's points lie, and focal
-lengths that nobody stated. The first camera is FACING_CAMERA (gauge); the mean head gives the scale. The first round
-takes points that expressions hardly move; then the cameras found serve to track identity and expressions, and the next
-rounds take points all over the face as they were at each moment.
+Unknowns: every camera's place but the first's, the head's pose at each moment, where this person's points lie, and
+focal lengths that nobody stated. The first camera is FACING_CAMERA (gauge); the mean head gives the scale.
+
+The first round takes points that expressions hardly move; then the cameras found serve to track identity and
+expressions, and the next rounds take points all over the face as they were at each moment.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from capture.tracker.problem import FitOptions, Pinhole, State
 from capture.tracker.rotation import exp_rotation
 
 #: Moments the adjustment sees at most; moments a camera must see for its place to count as found.
-_MOST, _LEAST = 48, 3
+_MOST, _LEAST = 32, 3
 #: Rounds over the whole face, and its landmarks that these look at: no point of the oval, which slides.
 _ROUNDS = 2
 _SPREAD_OUT = np.setdiff1d(np.arange(0, FACE_COUNT, 4), OVAL)
@@ -128,7 +129,7 @@ def _chain(pinholes: Sequence[Pinhole], poses: dict[tuple[int, int], State], nam
         common, known, new = max(pairs)
         if common < _LEAST:
             raise HeadsplatError(
-                f"--solve-cameras: the camera {names[new]} sees the face together with another camera at {common} moments, "
+                f"--solve-cameras: the camera {names[new]} and another one see the face together at {common} moments, "
                 f"at least {_LEAST} are needed; turn it to the face or leave it out"
             )
         shared = sorted(rows[known] & rows[new])

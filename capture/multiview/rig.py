@@ -71,6 +71,7 @@ class Sighting:
     camera: int
     points: np.ndarray  # [478,3] square pixels of the camera
     spread: np.ndarray  # [478]
+    presence: float = 1.0  # 0..1, of a face
 
     @property
     def target(self) -> np.ndarray:

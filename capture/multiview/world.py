@@ -106,7 +106,7 @@ def find_similarity(
     spread = float(np.median(np.abs(np.log(np.maximum(scales, 1e-12) / max(measured, 1e-12)))))
     if not measured > 0 or spread > _DISAGREE:
         raise HeadsplatError(
-            f"{name}: the cameras contradict each other (the head's size varies by {spread:.0%}); check their matrices, "
+            f"{name}: the cameras contradict each other (the head's size varies by {spread:.0%}); check them, "
             "or add --solve-cameras to find the cameras from the face"
         )
     unit = next((unit for unit, size in _UNITS.items() if abs(np.log(measured / size)) < np.log(_NEAR)), "unknown")
