@@ -24,8 +24,8 @@ class TexturedMesh:
         self.head = head
         total = np.zeros((TEXTURE_SIZE * TEXTURE_SIZE, 4))
         for index in np.linspace(0, len(frames) - 1, min(TEXTURE_FRAMES, len(frames))).astype(int):
-            view = (frames.vertices[index], frames.rotation[index], frames.translation[index])
-            uv, covered, _ = self._rasterize(*view, frames.camera)
+            view = (frames.vertices(index), frames.rotation[index], frames.translation[index])
+            uv, covered, _ = self._rasterize(*view, frames.view(index))
             spots = (uv[covered] * (TEXTURE_SIZE - 1)).round().to(torch.int64).clamp(0, TEXTURE_SIZE - 1).numpy()
             weight = frames.alpha[index].numpy()[covered.numpy()] / 255.0
             values = np.concatenate([frames.rgb[index].numpy()[covered.numpy()] / 255.0, np.ones((len(spots), 1))], 1)

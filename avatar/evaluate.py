@@ -134,7 +134,7 @@ def evaluate(
         "static head": scorer.score("static head", partial(picture, still=still), test, indices),
         "textured mesh": scorer.score(
             "textured mesh",
-            lambda f, i: mesh.render(f.vertices[i], f.rotation[i], f.translation[i], f.camera),
+            lambda f, i: mesh.render(f.vertices(i), f.rotation[i], f.translation[i], f.view(i)),
             test,
             indices,
         ),
@@ -175,7 +175,7 @@ def avatar_picture(
 
     `still` replaces the frame's (vertices [V,3], features [F]): a head that never changes its expression.
     """
-    vertices, features = still if still is not None else (frames.vertices[index], frames.features[index])
+    vertices, features = still if still is not None else (frames.vertices(index), frames.features[index])
     with torch.no_grad():
         weights = avatar.blendshapes.weights(features[None])
         if not blend:
@@ -183,7 +183,7 @@ def avatar_picture(
         gaussians = avatar.assemble(
             vertices[None], weights, frames.rotation[index][None], frames.translation[index][None]
         )
-        out = render(gaussians, frames.camera, rasterizer=rasterizer)
+        out = render(gaussians, frames.view(index), rasterizer=rasterizer)
         return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
 
 
@@ -265,8 +265,9 @@ class _Scorer:
         return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
 
     def _project(self, frames: TrainingFrames, index: int) -> np.ndarray:
-        camera, view = frames.camera, frames.camera.world_to_cam[0]
-        world = frames.vertices[index][self.head_vertices] @ frames.rotation[index].T + frames.translation[index]
+        camera = frames.view(index)
+        view = camera.world_to_cam[0]
+        world = frames.vertices(index)[self.head_vertices] @ frames.rotation[index].T + frames.translation[index]
         seen = (world @ view[:3, :3].T + view[:3, 3]) @ camera.K[0].T
         return (seen[:, :2] / seen[:, 2:]).numpy()
 

@@ -1,4 +1,4 @@
-"""Training frames in memory: pictures, mattes and everything about them that does not change while training."""
+"""Frames in memory: pictures, mattes, cameras, and the head's state at each moment they show."""
 
 from __future__ import annotations
 
@@ -17,19 +17,80 @@ from avatar.records import Camera, HeadParams
 
 
 @dataclass(frozen=True)
-class TrainingFrames:
-    """n frames of one camera with the head's tracked state."""
+class HeadStates:
+    """The tracked head at S moments."""
 
-    rgb: Tensor  # [n,H,W,3] uint8 sRGB
+    params: HeadParams  # [S], the identity baked in
+    vertices: Tensor  # [S,V,3] metres, skull frame
+    features: Tensor  # [S,F] of the blendshapes
+    rotation: Tensor  # [S,3,3] skull -> world
+    translation: Tensor  # [S,3] metres
+    torso: tuple[Tensor, Tensor] | None = None  # [S,3,3], [S,3] where the torso was fitted, else the rig's map tells
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+    @staticmethod
+    def of(params: HeadParams, head: HeadModel) -> HeadStates:
+        """The states of tracked `params`, whoever's, on the baked `head` (`avatar.model.baked`)."""
+        own = replace(params, identity=head.v_template.new_zeros(0))
+        parts = [head.skull_vertices(own[start : start + 64]) for start in range(0, len(own), 64)]
+        return HeadStates(own, torch.cat(parts), expression_features(own), *head.skull_pose(own))
+
+    def __getitem__(self, rows: Tensor) -> HeadStates:
+        """The moments `rows` [n] int."""
+        torso = None if self.torso is None else (self.torso[0][rows], self.torso[1][rows])
+        return HeadStates(
+            self.params[rows],
+            self.vertices[rows],
+            self.features[rows],
+            self.rotation[rows],
+            self.translation[rows],
+            torso,
+        )
+
+
+@dataclass(frozen=True)
+class TrainingFrames:
+    """n pictures, of one camera or several, and the head's states at the S moments they show."""
+
+    rgb: Tensor  # [n,H,W,3] uint8 sRGB, in the clip's typical light
     alpha: Tensor  # [n,H,W] uint8
-    camera: Camera  # [1]
-    vertices: Tensor  # [n,V,3] metres, skull frame
-    features: Tensor  # [n,F] blendshape features
-    rotation: Tensor  # [n,3,3] skull -> world
-    translation: Tensor  # [n,3] metres
+    camera: Camera  # [n]
+    states: HeadStates  # [S]
+    step: Tensor  # [n] int, the state that each picture shows
+    weight: Tensor  # [n] 0..1, trust in each picture
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    @property
+    def rotation(self) -> Tensor:
+        """Skull -> world of each picture [n,3,3]."""
+        return self.states.rotation[self.step]
+
+    @property
+    def translation(self) -> Tensor:
+        """Where the skull's frame is in each picture [n,3], metres."""
+        return self.states.translation[self.step]
+
+    @property
+    def features(self) -> Tensor:
+        """Blendshape features of each picture [n,F]."""
+        return self.states.features[self.step]
+
+    def vertices(self, index: int) -> Tensor:
+        """Skull-frame vertices [V,3] of picture `index`."""
+        return self.states.vertices[self.step[index]]
+
+    def view(self, index: int) -> Camera:
+        """The camera [1] of picture `index`."""
+        return self.views(torch.tensor([index]))
+
+    def views(self, indices: Tensor) -> Camera:
+        """The cameras [B] of the pictures `indices` [B]."""
+        camera = self.camera
+        return replace(camera, K=pick(camera.K, indices), world_to_cam=pick(camera.world_to_cam, indices))
 
     def resized(self, scale: float) -> TrainingFrames:
         """The same frames with pictures area-averaged to `scale` (below 1) of their size."""
@@ -44,29 +105,35 @@ class TrainingFrames:
         )
 
 
+def pick(values: Tensor, indices: Tensor) -> Tensor:
+    """`values[indices]` along the first axis, without a copy where one row is wanted."""
+    return values[int(indices)][None] if len(indices) == 1 else values[indices]
+
+
 def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int, head: HeadModel) -> TrainingFrames:
     """Frames `indices` of `capture` at a longer side of `size` pixels.
 
     Args:
         head: the baked head of this person (`avatar.model.baked`).
     """
-    rgb, alpha = capture.images(indices, size)
-    params = capture.params(indices)
-    vertices, features, rotation, translation = tracked_state(params, head)
+    rows = np.asarray(indices, dtype=np.int64)
+    rgb, alpha = capture.images(rows, size)
+    _, first, step = np.unique(capture.track["time_step"][rows], return_index=True, return_inverse=True)
     return TrainingFrames(
-        torch.from_numpy(rgb),
+        torch.from_numpy(steady_light(rgb, capture.track["exposure"][rows])),
         torch.from_numpy(alpha),
-        capture.camera(size),
-        vertices,
-        features,
-        rotation,
-        translation,
+        capture.camera(size, rows),
+        HeadStates.of(capture.params(rows[first]), head),
+        torch.from_numpy(step),
+        torch.from_numpy(capture.track["weight"][rows].astype(np.float32)),
     )
 
 
-def tracked_state(params: HeadParams, head: HeadModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Skull-frame vertices [n,V,3], features [n,F] and skull poses [n,3,3], [n,3] of tracked `params`."""
-    own = replace(params, identity=head.v_template.new_zeros(0))
-    parts = [head.skull_vertices(own[start : start + 64]) for start in range(0, len(own), 64)]
-    rotation, translation = head.skull_pose(own)
-    return torch.cat(parts), expression_features(own), rotation, translation
+def steady_light(rgb: np.ndarray, exposure: np.ndarray) -> np.ndarray:
+    """Pictures [n,H,W,3] uint8 with the gains `exposure` [n,3] of their channels taken back."""
+    if (exposure == 1).all():
+        return rgb
+    values = np.arange(256)
+    table = np.clip(values / exposure[..., None] + 0.5, 0, 255).astype(np.uint8)  # [n,3,256]
+    lit = [cv2.LUT(picture, np.ascontiguousarray(each.T[None])) for picture, each in zip(rgb, table, strict=True)]
+    return np.stack(lit)

@@ -15,7 +15,7 @@ from avatar.frames import TrainingFrames
 from avatar.geometry import matrix_to_quat, mean_rotation, triangle_frames
 from avatar.head.model import HeadModel
 from avatar.model import Avatar
-from avatar.records import ROOT
+from avatar.records import FACING_CAMERA, ROOT, Camera
 from avatar.rig import Rig, TorsoMap
 from avatar.train_config import TrainConfig
 
@@ -118,11 +118,14 @@ def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> Points
     return Points(face, bary, offset, quat, spacing, share)
 
 
-def extreme_frames(frames: TrainingFrames, mean_rotation: np.ndarray) -> list[int]:
-    """Five frames: nearest the mean pose, the extremes of yaw and of pitch (repeats dropped)."""
-    turned = frames.rotation.numpy() @ mean_rotation.T
+def extreme_frames(frames: TrainingFrames) -> list[int]:
+    """Five frames: nearest the mean pose, the extremes of yaw and of pitch, all as the cameras see it (no repeats)."""
+    view = FACING_CAMERA.double() @ frames.camera.world_to_cam.double()
+    seen = view[:, :3, :3] @ frames.rotation.double()
+    turned = (seen @ mean_rotation(seen).T).numpy()
+    place = ((view[:, :3, :3] @ frames.translation.double()[..., None])[..., 0] + view[:, :3, 3]).numpy()
     yaw, pitch = turned[:, 0, 2], turned[:, 1, 2]
-    travel = np.linalg.norm(frames.translation.numpy() - frames.translation.numpy().mean(0), axis=1)
+    travel = np.linalg.norm(place - place.mean(0), axis=1)
     angle = np.arccos(np.clip((np.trace(turned, axis1=1, axis2=2) - 1) / 2, -1, 1))
     picks = [np.argmin(angle + 2 * travel), yaw.argmin(), yaw.argmax(), pitch.argmin(), pitch.argmax()]
     return list(dict.fromkeys(int(pick) for pick in picks))
@@ -131,12 +134,12 @@ def extreme_frames(frames: TrainingFrames, mean_rotation: np.ndarray) -> list[in
 def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.ndarray:
     """Pixels [n,2] (x, y centres) of frame `frame` that are in the matte but not on the tracked head."""
     rotation, translation = frames.rotation[frame], frames.translation[frame]
-    world = frames.vertices[frame] @ rotation.T + translation
-    view = frames.camera.world_to_cam[0]
+    world = frames.vertices(frame) @ rotation.T + translation
+    camera = frames.view(frame)
+    view = camera.world_to_cam[0]
     seen = world @ view[:3, :3].T + view[:3, 3]
     faces = head.faces[torch.from_numpy(torso_share(head))[head.faces].amax(1) < 0.5]
-    size = (frames.camera.width, frames.camera.height)
-    face_id, _, _ = ops.mesh(seen[None], faces, frames.camera.K, *size)
+    face_id, _, _ = ops.mesh(seen[None], faces, camera.K, camera.width, camera.height)
     covered = (face_id[0] >= 0).numpy()
     ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
     return np.stack([xs + 0.5, ys + 0.5], 1)
@@ -152,10 +155,10 @@ class FreePoints:
     axes: np.ndarray  # [3,3], columns right, up and towards the camera of the picture plane
 
 
-def unproject(frames: TrainingFrames, spots: np.ndarray, depth: float) -> np.ndarray:
-    """World points [n,3] of picture positions `spots` [n,2] at camera `depth` metres."""
-    view = frames.camera.world_to_cam[0].numpy().astype(np.float64)
-    K = frames.camera.K[0].numpy().astype(np.float64)
+def unproject(camera: Camera, spots: np.ndarray, depth: float) -> np.ndarray:
+    """World points [n,3] of positions `spots` [n,2] in the picture of `camera` [1], at `depth` metres."""
+    view = camera.world_to_cam[0].numpy().astype(np.float64)
+    K = camera.K[0].numpy().astype(np.float64)
     rays = np.column_stack([spots, np.ones(len(spots))]) @ np.linalg.inv(K).T
     return (rays * depth - view[:3, 3]) @ view[:3, :3]
 
@@ -166,25 +169,27 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     Matte pixels off the mesh in a few extreme frames are unprojected to the depth of the middle of the head; a later
     frame adds only what the earlier ones left uncovered.
     """
-    mean_rotation, mean_translation = mean_pose(frames)
-    view = frames.camera.world_to_cam[0].numpy().astype(np.float64)
+    middle, mean_translation = mean_pose(frames)
     chin = head.v_template[:, 1][head.faces[head.landmark_faces[152]]].mean().item() - 0.005
     points, torso = np.zeros((0, 3)), np.zeros(0, bool)
     pixel = 0.0
-    for frame in extreme_frames(frames, mean_rotation):
+    chosen = extreme_frames(frames)
+    for frame in chosen:
         rotation, translation = frames.rotation[frame].numpy(), frames.translation[frame].numpy()
-        depth = float((view[:3, :3] @ (rotation @ HEAD_CENTRE + translation) + view[:3, 3])[2])
-        pixel = depth / frames.camera.K[0, 0, 0].item()
+        camera = frames.view(frame)
+        depth = camera_depth(camera, rotation @ HEAD_CENTRE + translation)
+        pixel = depth / camera.K[0, 0, 0].item()
         spots = uncovered_pixels(head, frames, frame)
-        world = unproject(frames, spots + rng.uniform(-0.5, 0.5, spots.shape), depth)
+        world = unproject(camera, spots + rng.uniform(-0.5, 0.5, spots.shape), depth)
         local = (world - translation) @ rotation
         low = local[:, 1] < chin
-        local[low] = (world[low] - mean_translation) @ mean_rotation
+        local[low] = (world[low] - mean_translation) @ middle
         if len(points):
             new = cKDTree(points[:, :2]).query(local[:, :2])[0] > 1.2 * pixel
             local, low = local[new], low[new]
         points, torso = np.concatenate([points, local]), np.concatenate([torso, low])
-    axes = mean_rotation.T @ view[:3, :3].T @ np.diag([1.0, -1.0, -1.0])
+    view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)
+    axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
     picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
     return FreePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
 
@@ -249,9 +254,9 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     count = int(expressive.sum())
     if len(free.position):
         points = points + anchor(head, free)
-    mean_rotation, mean_translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
+    middle, mean_translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
     neck = head.joint_locations(head.v_template.new_zeros(0))[1]
-    torso = TorsoMap(mean_rotation, mean_translation, neck)
+    torso = TorsoMap(middle, mean_translation, neck)
     torso.learn_limits(torso.features(frames.rotation, frames.translation))
     triangles = head.faces[torch.from_numpy(points.face)]
     rig = Rig(triangles, _float(points.bary), _float(points.torso), torso)
@@ -264,9 +269,15 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     return Avatar(head, rig, blendshapes, _initial(head, frames, points))
 
 
+def camera_depth(camera: Camera, point: np.ndarray) -> float:
+    """Depth in metres of a world `point` [3] along the axis of `camera` [1]."""
+    view = camera.world_to_cam[0].numpy().astype(np.float64)
+    return float(view[2, :3] @ point + view[2, 3])
+
+
 def _initial(head: HeadModel, frames: TrainingFrames, points: Points) -> dict[str, Tensor]:
-    depth = -(frames.translation[:, 2].mean().item())
-    pixel = abs(depth) / frames.camera.K[0, 0, 0].item()
+    depth = camera_depth(frames.view(0), frames.translation.mean(0).numpy())
+    pixel = depth / frames.camera.K[0, 0, 0].item()
     size = np.log(np.maximum(points.spacing * SIZE_OF_SPACING, 0.35 * pixel))
     log_scales = np.stack([size, size, size + np.log(NORMAL_AXIS)], 1)
     bary = _float(points.bary)

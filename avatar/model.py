@@ -69,14 +69,31 @@ class Avatar(nn.Module):
             weights = torch.zeros_like(weights)
         return self.assemble(self.head.skull_vertices(params), weights, rotation, translation)
 
-    def assemble(self, vertices: Tensor, weights: Tensor, rotation: Tensor, translation: Tensor) -> Gaussians:
-        """Gaussians [B,N] from skull-frame vertices [B,V,3], blend weights [B,K] and skull poses [B,3,3], [B,3]."""
-        return self.place(self.blendshapes(weights), vertices, rotation, translation)
+    def assemble(
+        self,
+        vertices: Tensor,
+        weights: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        torso: tuple[Tensor, Tensor] | None = None,
+    ) -> Gaussians:
+        """Gaussians [B,N] from skull-frame vertices [B,V,3], blend weights [B,K] and skull poses [B,3,3], [B,3].
 
-    def place(self, extra: Tensor, vertices: Tensor, rotation: Tensor, translation: Tensor) -> Gaussians:
+        `torso` is the torso's pose [B,3,3], [B,3] where it is known.
+        """
+        return self.place(self.blendshapes(weights), vertices, rotation, translation, torso)
+
+    def place(
+        self,
+        extra: Tensor,
+        vertices: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        torso: tuple[Tensor, Tensor] | None = None,
+    ) -> Gaussians:
         """Gaussians [B,N] from blended offsets `extra` [B,M,CHANNELS]; the rest as for `assemble`."""
         offsets, quats, scales, opacities, sh = ops.deform(
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )
-        means, world_quats = self.rig.place(vertices, offsets, quats, rotation, translation)
+        means, world_quats = self.rig.place(vertices, offsets, quats, rotation, translation, torso)
         return Gaussians(means, world_quats, scales, opacities, sh)

@@ -72,7 +72,13 @@ class Rig(nn.Module):
         return len(self.skin)
 
     def place(
-        self, vertices: Tensor, offsets: Tensor, quats: Tensor, rotation: Tensor, translation: Tensor
+        self,
+        vertices: Tensor,
+        offsets: Tensor,
+        quats: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        torso: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """World means [B,N,3] and quaternions [B,N,4] of local Gaussians.
 
@@ -81,8 +87,9 @@ class Rig(nn.Module):
             offsets: [B,N,3] metres in each triangle's frame.
             quats: [B,N,4] rotation against the triangle's frame, wxyz.
             rotation, translation: the skull's pose [B,3,3], [B,3].
+            torso: the torso's pose [B,3,3], [B,3] where it is known; else the torso map tells it from the skull's.
         """
-        torso_rotation, torso_translation = self.torso(rotation, translation)
+        torso_rotation, torso_translation = self.torso(rotation, translation) if torso is None else torso
         rotations = torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1)
         translations = torch.stack([translation, torso_translation], 1)
         return ops.bind(vertices, self.triangles, self.bary, offsets, quats, self.skin, rotations, translations)

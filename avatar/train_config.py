@@ -20,7 +20,6 @@ class LearningRates:
     basis: float = 3e-3  # of avatar.blendshapes.UNITS
     mix: float = 2e-3
     torso: float = 3e-4
-    pose: float = 0.0  # radians and decimetres a step; 0 keeps the tracked poses
     final: float = 0.05
 
 

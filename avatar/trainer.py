@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avatar import ops
-from avatar.frames import TrainingFrames
-from avatar.geometry import axis_angle_to_matrix
+from avatar.frames import TrainingFrames, pick
 from avatar.initialise import vertex_mask
 from avatar.model import Avatar
 from avatar.optimizer import Group, Optimizer
@@ -40,7 +39,6 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue: list[int] = []
         self.steps_done = 0
-        self.pose = nn.Parameter(torch.zeros(len(frames), 6))
         # A reduced basis is by far the largest tensor: its gradient is never stored, see `Optimizer`.
         self.outer = avatar.blendshapes.mode == "reduced" and avatar.blendshapes.basis.numel() > 0
         avatar.blendshapes.basis.requires_grad_(not self.outer)
@@ -65,8 +63,6 @@ class Trainer:
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
         if avatar.blendshapes.basis.numel():
             groups.append(Group("basis", avatar.blendshapes.basis, rates.basis, outer=self.outer))
-        if rates.pose:
-            groups.append(Group("pose", self.pose, rates.pose))
         return groups
 
     def _next_frames(self) -> Tensor:
@@ -92,25 +88,23 @@ class Trainer:
 
         `extra` are the blended offsets, where the caller has them already.
         """
-        rotation, translation = pick(frames.rotation, indices), pick(frames.translation, indices)
-        if self.config.rates.pose:
-            turn = pick(self.pose, indices)
-            rotation = axis_angle_to_matrix(turn[:, :3]) @ rotation
-            translation = translation + turn[:, 3:] * 0.1
+        states, steps = frames.states, pick(frames.step, indices)
         if extra is None:
-            extra = self.avatar.blendshapes(self.avatar.blendshapes.weights(pick(frames.features, indices)))
-        return self.avatar.place(extra, pick(frames.vertices, indices), rotation, translation)
+            extra = self.avatar.blendshapes(self.avatar.blendshapes.weights(pick(states.features, steps)))
+        torso = None if states.torso is None else (pick(states.torso[0], steps), pick(states.torso[1], steps))
+        vertices, rotation = pick(states.vertices, steps), pick(states.rotation, steps)
+        return self.avatar.place(extra, vertices, rotation, pick(states.translation, steps), torso)
 
     def step(self, fraction: float) -> float:
         """One optimisation step at `fraction` (0..1) of the schedule; returns the loss."""
         frames = self.coarse if self.coarse is not None and self.is_coarse(fraction) else self.full
         indices = self._next_frames()
         background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
-        weights = self.avatar.blendshapes.weights(pick(frames.features, indices))
+        weights = self.avatar.blendshapes.weights(pick(frames.states.features, pick(frames.step, indices)))
         extra = self.avatar.blendshapes(weights.detach() if self.outer else weights)
         if self.outer:
             extra.requires_grad_()
-        still, camera = self.predict(frames, indices, extra), frames.camera.repeated(len(indices))
+        still, camera = self.predict(frames, indices, extra), frames.views(indices)
         rgb, alpha, _ = splat(still, camera, self.config.rasterizer, with_depth=False)
         losses, squares = ops.photometric(
             rgb,
@@ -121,7 +115,7 @@ class Trainer:
             self.config.ssim,
             self.config.mask,
         )
-        losses.sum().backward()
+        (losses * pick(frames.weight, indices)).sum().backward()
         by_opacity = self.avatar.logit_opacities.grad
         assert by_opacity is not None
         self._hold_hidden()
@@ -173,7 +167,7 @@ class Trainer:
             with torch.no_grad():
                 still = self.predict(frames, torch.tensor([index]))
             colors = torch.zeros(1, count, 3, requires_grad=True)
-            out = ops.splat(still.means, still.quats, still.scales, still.opacities, colors, frames.camera)
+            out = ops.splat(still.means, still.quats, still.scales, still.opacities, colors, frames.view(index))
             matte = frames.alpha[index][None].float() / 255
             picture = frames.rgb[index][None].float() / 255 * matte[..., None]
             flags = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)
@@ -197,7 +191,7 @@ class Trainer:
         index = len(self.full) // 2
         with torch.no_grad():
             still = self.predict(self.full, torch.tensor([index]))
-            out = render(still, self.full.camera, rasterizer=self.config.rasterizer, with_depth=False)
+            out = render(still, self.full.view(index), rasterizer=self.config.rasterizer, with_depth=False)
         matte = self.full.alpha[index].float()[..., None] / 255
         truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
         return to_uint8(torch.cat([truth, out.rgb[0]], 1)).numpy()
@@ -206,7 +200,6 @@ class Trainer:
         """Everything a resumed run needs to give the same result."""
         return {
             "avatar": self.avatar.state_dict(),
-            "pose": self.pose.data,
             "hidden": self.hidden,
             "start": self.start,
             "optimizer": self.optimizer.state(),
@@ -219,7 +212,6 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self.avatar.load_state_dict(state["avatar"])
-        self.pose.data.copy_(state["pose"])
         self.hidden, self.start = state["hidden"], state["start"]
         self._pull_hidden()
         self.optimizer.restore(state["optimizer"])
@@ -227,8 +219,3 @@ class Trainer:
         self.queue = list(state["queue"])
         self.steps_done = state["steps_done"]
         self.mean_square = state["mean_square"]
-
-
-def pick(values: Tensor, indices: Tensor) -> Tensor:
-    """`values[indices]` along the first axis, without a copy where one row is wanted."""
-    return values[int(indices)][None] if len(indices) == 1 else values[indices]
