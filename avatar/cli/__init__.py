@@ -20,6 +20,7 @@ from avatar.cli.evaluate import EvalCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.render import RenderCommand
+from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
 from avatar.errors import HeadsplatError
 from avatar.files import os_error_sentence
@@ -34,6 +35,7 @@ _COMMANDS = {
     "render": RenderCommand,
     "info": InfoCommand,
     "head": HeadCommand,
+    "synth": SynthCommand,
     "doctor": DoctorCommand,
     "bench": BenchCommand,
 }

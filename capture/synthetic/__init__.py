@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from capture.synthetic.looks import LOOKS, Look
-from capture.synthetic.options import SyntheticOptions, SyntheticTruth
+from capture.synthetic.options import SyntheticOptions
+from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import SyntheticScene, make_video
 
 __all__ = ["LOOKS", "Look", "SyntheticOptions", "SyntheticScene", "SyntheticTruth", "make_video"]

@@ -62,9 +62,15 @@ class HairSystem:
         return (self.hull_rest * np.float32(0.01)) @ skull[0].T + skull[1]
 
     def posed(
-        self, head: Array, skull: tuple[Array, Array], closed: float, lighting: Lighting, shadows: Shadows
+        self,
+        head: Array,
+        skull: tuple[Array, Array],
+        closed: float,
+        lighting: Lighting,
+        shadows: Shadows,
+        eye: Array,
     ) -> Ribbons:
-        """Every strand of a frame.
+        """Every strand of a frame as a camera sees it.
 
         Args:
             head: [V,3] posed vertices, metres.
@@ -72,8 +78,9 @@ class HairSystem:
             closed: how far the eyes are shut, 0..1; lashes turn down with the lids.
             lighting: the room's lights.
             shadows: of this frame.
+            eye: [3] metres, where the camera is.
         """
-        middle = (self._scalp.points[:, POINTS // 2] * np.float32(0.01)) @ skull[0].T + skull[1]
+        middle = (self._scalp.points[:, POINTS // 2] * np.float32(0.01)) @ skull[0].T + skull[1] - eye
         normals = self._scalp.normals @ skull[0].T
         # Hair behind the head cannot be seen: leave it out.
         seen = (normals * middle).sum(1) < 0.25 * np.linalg.norm(middle, axis=1)
@@ -89,11 +96,11 @@ class HairSystem:
         tangents[:, 0], tangents[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
         tangents /= np.sqrt((tangents * tangents).sum(2, keepdims=True)) + np.float32(1e-9)
         # Light changes slowly along a strand: work it out at every other point.
-        coarse = _lit(points[:, ::2], tangents[:, ::2], normals, lighting, shadows, gloss)
+        coarse = _lit(points[:, ::2], tangents[:, ::2], normals, lighting, shadows, gloss, eye)
         light = np.repeat(coarse, 2, 1)[:, :POINTS]
         light[:, 1::2] = 0.5 * (coarse[:, :-1] + coarse[:, 1:])
         lit = colors * light
-        side = _cross(tangents, points)
+        side = _cross(tangents, points - eye)
         side *= (0.5 * widths / (np.sqrt((side * side).sum(2)) + np.float32(1e-12)))[..., None]
         vertices = np.stack([points - side, points + side], 2)
         faces = _ribbon_faces(len(points))
@@ -140,9 +147,12 @@ def _cross(a: Array, b: Array) -> Array:
     return out
 
 
-def _lit(points: Array, tangents: Array, normals: Array, lighting: Lighting, shadows: Shadows, gloss: Array) -> Array:
+def _lit(
+    points: Array, tangents: Array, normals: Array, lighting: Lighting, shadows: Shadows, gloss: Array, eye: Array
+) -> Array:
     """Light [S,P,3] on strands after Kajiya and Kay (1989), dimmed by the depth under the hair's outline."""
-    view = -points / np.sqrt((points * points).sum(2, keepdims=True))
+    view = eye - points
+    view /= np.sqrt((view * view).sum(2, keepdims=True))
     along_view = (tangents * view).sum(2)
     along = np.linspace(0, 1, points.shape[1], dtype=np.float32)
     total = (0.12 + 0.38 * along)[None, :, None] * lighting.ambient(normals)[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -100,7 +102,6 @@ class Lighting:
         middle = _MAP_SIZE / 2
         self._K = torch.tensor([[focal, 0, middle], [0, focal, middle], [0, 0, 1]]).repeat(len(self.directions), 1, 1)
         self._focal = focal
-        self.skin_table, self.wet_table = _highlight_table(28.0, 0.30), _window_table()
 
     def cast(self, vertices: Array, faces: NDArray[np.int64], center: Array) -> Shadows:
         """Depth maps of the occluders `vertices` [V,3] metres world, seen from every light, about `center` [3]."""
@@ -111,6 +112,10 @@ class Lighting:
         maps = depth.numpy()
         shadows.maps = np.where(maps > 0, maps, np.float32(1e3))
         return shadows
+
+    def highlights(self, axes: Array) -> tuple[Array, Array]:
+        """What skin and a wet surface reflect towards a viewer with `axes` [3,3] world -> right, up, backwards."""
+        return _tables(tuple(axes.ravel().tolist()))
 
     def ambient(self, normals: Array) -> Array:
         """Light [N,3] of the sky and the table alone, unshadowed."""
@@ -142,26 +147,33 @@ def _table_normals() -> tuple[Array, Array]:
     return np.stack([x, y, z], -1), z
 
 
-def _highlight_table(power: float, broad: float) -> Array:
-    """Blinn-Phong highlights [S,S,3] over the normal's x and y for a viewer along +z, with Schlick's rim."""
+@lru_cache(maxsize=16)
+def _tables(axes: tuple[float, ...]) -> tuple[Array, Array]:
+    viewer = np.array(axes, np.float32).reshape(3, 3)
+    return _highlight_table(28.0, 0.30, viewer), _window_table(viewer)
+
+
+def _highlight_table(power: float, broad: float, axes: Array) -> Array:
+    """Blinn-Phong highlights [S,S,3] over the x and y of the normal in the viewer's axes, with Schlick's rim."""
     normals, facing = _table_normals()
+    normals = normals @ axes
     total = np.zeros_like(normals)
     for direction, color, _, _ in _LIGHTS[:4]:
-        half = np.array(direction) / np.linalg.norm(direction) + np.array([0.0, 0.0, 1.0])
+        half = np.array(direction) / np.linalg.norm(direction) + axes[2]
         half /= np.linalg.norm(half)
         shine = np.clip(normals @ half, 0, 1)
         lobe = shine**power + broad * shine ** (power / 4)
-        fresnel = 0.04 + 0.96 * (1 - max(float(half[2]), 0.0)) ** 5
+        fresnel = 0.04 + 0.96 * (1 - max(float(half @ axes[2]), 0.0)) ** 5
         total += lobe[..., None] * np.array(color, np.float32) * (fresnel * 4.0)
     rim = (1 - facing) ** 4
     total += rim[..., None] * np.array([0.10, 0.10, 0.11], np.float32)
     return total.astype(np.float32)
 
 
-def _window_table() -> Array:
-    """What a wet ball mirrors [S,S,3]: a window with a cross bar, a dim room, over the normal's x and y."""
+def _window_table(axes: Array) -> Array:
+    """What a wet ball mirrors [S,S,3]: a window with a cross bar, a dim room, over the normal in the viewer's axes."""
     normals, facing = _table_normals()
-    mirrored = 2 * facing[..., None] * normals - np.array([0.0, 0.0, 1.0], np.float32)
+    mirrored = (2 * facing[..., None] * normals - np.array([0.0, 0.0, 1.0], np.float32)) @ axes
     total = np.zeros_like(normals)
     for (direction, color, _, _), half_width, strength in ((_LIGHTS[0], 0.13, 2.6), (_LIGHTS[1], 0.14, 0.15)):
         frame = _look_along(-np.array(direction, np.float32) / np.linalg.norm(direction))

@@ -10,6 +10,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
 from avatar.records import JOINT_NAMES, NECK, ROOT
+from capture.synthetic.scripts import DEMO, HELD_OUT, HELD_OUT_FROM, HELD_OUT_JAW, Script
 
 Array = NDArray[np.float32]
 
@@ -25,31 +26,6 @@ _VISEMES: tuple[dict[str, float], ...] = (
     {},  # breath
 )
 
-# Where the head points over the video, 0..1 of its length: time, yaw, pitch, roll in degrees.
-_HEAD_KEYS = np.array(
-    [
-        (0.00, 0, 0, 0), (0.11, 0, 0, 0), (0.17, 20, -2, 2), (0.22, 35, 2, 3), (0.28, 14, 3, 0), (0.34, -16, 0, -3),
-        (0.40, -35, -3, -4), (0.46, -12, 2, 0), (0.51, 0, 15, 0), (0.56, 3, -4, 2), (0.60, 0, -15, 0), (0.65, 5, 2, 9),
-        (0.70, -6, 0, -8), (0.75, 0, 1, 0), (0.80, 2, -2, 2), (0.86, 27, 5, 4), (0.91, -8, -6, -2), (0.96, -27, 4, -4),
-        (1.00, -3, 0, 0),
-    ],
-    np.float64,
-)  # fmt: skip
-
-# Faces pulled: start, end (share of the length), strength, weights.
-_FACES: tuple[tuple[float, float, float, dict[str, float]], ...] = (
-    (0.14, 0.25, 0.7, {"mouthSmile": 0.8, "cheekSquint": 0.5}),
-    (0.27, 0.33, 1.0, {"browInnerUp": 0.7, "browOuterUp": 0.7}),
-    (0.44, 0.50, 1.0, {"browDown": 0.8, "eyeSquint": 0.5, "mouthFrown": 0.4, "mouthPress": 0.3}),
-    (0.60, 0.68, 1.0, {"mouthSmile": 1.0, "cheekSquint": 0.8, "eyeSquint": 0.4, "mouthUpperUp": 0.45, "jawOpen": 0.14,
-                       "mouthLowerDown": 0.3}),
-    (0.69, 0.745, 1.0, {"jawOpen": 0.85, "browInnerUp": 1.0, "browOuterUp": 0.9, "eyeWide": 0.8}),
-    (0.75, 0.80, 1.0, {"cheekPuff": 1.0, "mouthPress": 0.5, "mouthPucker": 0.15}),
-    (0.80, 0.84, 1.0, {"eyeBlink": 1.0, "browDown": 0.2}),
-    (0.86, 0.91, 1.0, {"mouthSmile": 0.9, "cheekSquint": 0.6, "mouthUpperUp": 0.3, "mouthLowerDown": 0.25}),
-    (0.92, 0.97, 0.8, {"jawOpen": 0.75, "browInnerUp": 0.9, "browOuterUp": 0.8, "eyeWide": 0.6}),
-)  # fmt: skip
-_SILENT = ((0.0, 0.115), (0.585, 0.845), (0.855, 0.975))  # no speech while a face fills the mouth
 _VERGENCE = np.radians(3.8)  # each eye turns in to look at a phone at arm's length
 _EYE_REACH = np.radians(26.0)  # of an eyeLook weight of 1
 
@@ -64,14 +40,29 @@ class Performance:
     handheld: Array  # [T,3] the phone's own turn about x and y (radians) and its step in depth (metres)
 
 
-def perform(names: tuple[str, ...], frames: int, fps: float, handheld: float, rng: np.random.Generator) -> Performance:
-    """Act `frames` frames at `fps` for a head whose expressions are called `names`."""
+def perform(
+    names: tuple[str, ...],
+    frames: int,
+    fps: float,
+    handheld: float,
+    rng: np.random.Generator,
+    script: Script = DEMO,
+    *,
+    held_out: bool = False,
+) -> Performance:
+    """Act `frames` frames at `fps` for a head whose expressions are called `names`.
+
+    With `held_out` whole expressions and wide turns occur only in the last part (`scripts.HELD_OUT_FROM`).
+    """
+    script = script.held_out() if held_out else script
     phase = np.linspace(0, 1, frames) if frames > 1 else np.zeros(1)
     seconds = np.arange(frames) / fps
     stage = _Stage(names, frames)
-    _pull_faces(stage, phase)
-    _talk(stage, phase, fps, rng)
-    degrees = PchipInterpolator(_HEAD_KEYS[:, 0], _HEAD_KEYS[:, 1:])(phase)
+    _pull_faces(stage, phase, script)
+    _talk(stage, phase, fps, rng, script)
+    if held_out:
+        _keep_back(stage, phase)
+    degrees = PchipInterpolator(script.head[:, 0], script.head[:, 1:])(phase)
     degrees += _wander(frames, fps, 0.45, rng, 3) * np.array([1.6, 1.2, 0.9])
     turn = np.radians(degrees)
     _blink(stage, phase, fps, rng)
@@ -98,9 +89,17 @@ class _Stage:
 
     def add(self, stem: str, weight: NDArray[np.float64], side: str = "") -> None:
         """Raise an expression by `weight` [T]; left and right together unless `side` names one."""
+        for row in self._columns(stem, side):
+            self._table[:, row] += weight
+
+    def limit(self, stem: str, frames: NDArray[np.bool_], most: float) -> None:
+        """Keep an expression, both sides, at `most` in the `frames` [T] marked."""
+        for row in self._columns(stem):
+            self._table[frames, row] = np.minimum(self._table[frames, row], most)
+
+    def _columns(self, stem: str, side: str = "") -> list[int]:
         names = [stem + side] if stem + side in self._rows else [stem + "Left", stem + "Right"]
-        for name in names:
-            self._table[:, self._rows[name]] += weight
+        return [self._rows[name] for name in names]
 
     def weights(self) -> Array:
         return np.clip(self._table, 0, 1).astype(np.float32)
@@ -135,14 +134,14 @@ def _window(phase: NDArray[np.float64], start: float, end: float) -> NDArray[np.
     return level * level * (3 - 2 * level)
 
 
-def _pull_faces(stage: _Stage, phase: NDArray[np.float64]) -> None:
-    for start, end, strength, weights in _FACES:
+def _pull_faces(stage: _Stage, phase: NDArray[np.float64], script: Script) -> None:
+    for start, end, strength, weights in script.faces:
         for stem, weight in weights.items():
             lead = 0.004 if stem.startswith("brow") else 0.0  # brows move before the mouth
             stage.add(stem, strength * weight * _window(phase + lead, start, end))
 
 
-def _talk(stage: _Stage, phase: NDArray[np.float64], fps: float, rng: np.random.Generator) -> None:
+def _talk(stage: _Stage, phase: NDArray[np.float64], fps: float, rng: np.random.Generator, script: Script) -> None:
     stems = sorted({stem for viseme in _VISEMES for stem in viseme})
     table = np.zeros((stage.frames, len(stems)))
     frame = 0
@@ -154,12 +153,20 @@ def _talk(stage: _Stage, phase: NDArray[np.float64], fps: float, rng: np.random.
             table[frame : frame + span, stems.index(stem)] = effort * weight
         frame += span
     speaking = np.ones(stage.frames)
-    for start, end in _SILENT:
+    for start, end in script.silent:
         speaking[(phase >= start) & (phase < end)] = 0
     smooth = gaussian_filter1d(table * speaking[:, None], 0.045 * fps, axis=0)
     for column, stem in enumerate(stems):
         stage.add(stem, smooth[:, column])
     stage.add("browInnerUp", 0.25 * speaking * np.clip(_wander(stage.frames, fps, 0.35, rng, 1)[:, 0], 0, 1))
+
+
+def _keep_back(stage: _Stage, phase: NDArray[np.float64]) -> None:
+    """Take what is held out away from the part before it."""
+    early = phase < HELD_OUT_FROM
+    for stem in HELD_OUT:
+        stage.limit(stem, early, 0.0)
+    stage.limit("jawOpen", early, HELD_OUT_JAW)
 
 
 def _blink(stage: _Stage, phase: NDArray[np.float64], fps: float, rng: np.random.Generator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,7 @@ from capture.synthetic.looks import Look
 from capture.synthetic.person import Person, vertex_normals
 from capture.synthetic.skin import SkinPainter, Texels
 from capture.synthetic.texels import TexelGrid
+from capture.synthetic.view import View
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
@@ -75,8 +77,8 @@ class Renderer:
         self._closing = np.array([0.5 * name.startswith("eyeBlink") for name in names], np.float32)
         self._line_weights = np.array([raised, smiling], np.float32)
 
-    def draw(self, pose: Pose, K: Array, width: int, height: int) -> Picture:
-        """One frame seen by a camera at the origin (FACING_CAMERA) with intrinsics `K` [3,3] pixels."""
+    def draw(self, pose: Pose, views: Sequence[View]) -> list[Picture]:
+        """One moment seen by every camera of `views`."""
         head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
         rotations, offsets = pose.rotations, pose.offsets
         skull = rotations[NECK], offsets[NECK]
@@ -85,24 +87,29 @@ class Renderer:
         caster_faces = np.concatenate([self._faces, self._hair.hull_faces + len(surface)])
         middle = skull[1] + skull[0] @ _MIDDLE
         shadows = self._lighting.cast(np.concatenate([surface, hull]), caster_faces, middle)
-        strands = self._hair.posed(head, skull, float(pose.expression @ self._closing), self._lighting, shadows)
-        vertices = np.concatenate([surface, strands.vertices])
-        faces = np.concatenate([self._faces, strands.faces + len(surface)])
-        face, bary = self._raster(vertices, faces, K, width, height)
-        shaded = self._shade(pose, surface, shadows, strands, face, bary, width * _SUPERSAMPLE)
-        return _averaged(shaded, face >= 0, width, height)
+        lit = self._lit_surface(surface, shadows)
+        closed = float(pose.expression @ self._closing)
+        pictures = []
+        for view in views:
+            strands = self._hair.posed(head, skull, closed, self._lighting, shadows, view.eye)
+            vertices = np.concatenate([surface, strands.vertices])
+            faces = np.concatenate([self._faces, strands.faces + len(surface)])
+            face, bary = self._raster(vertices, faces, view)
+            shaded = self._shade(pose, lit, strands, face, bary, view)
+            pictures.append(_averaged(shaded, face >= 0, view.width, view.height))
+        return pictures
 
     @staticmethod
-    def _raster(vertices: Array, faces: Array, K: Array, width: int, height: int) -> tuple[Array, Array]:
+    def _raster(vertices: Array, faces: Array, view: View) -> tuple[Array, Array]:
         """Face [P] and barycentrics [P,3] of every supersampled pixel."""
-        seen = np.ascontiguousarray(vertices * np.array([1, -1, -1], np.float32))
-        fine = K * np.array([_SUPERSAMPLE, _SUPERSAMPLE, 1], np.float32)[:, None]
+        seen = np.ascontiguousarray(view.seen(vertices))
+        fine = view.K * np.array([_SUPERSAMPLE, _SUPERSAMPLE, 1], np.float32)[:, None]
         face, bary, _ = ops.mesh(
             torch.from_numpy(seen)[None],
             torch.from_numpy(faces),
             torch.from_numpy(fine)[None],
-            width * _SUPERSAMPLE,
-            height * _SUPERSAMPLE,
+            view.width * _SUPERSAMPLE,
+            view.height * _SUPERSAMPLE,
             0.05,
         )
         return face[0].numpy().reshape(-1), bary[0].numpy().reshape(-1, 3)
@@ -110,29 +117,31 @@ class Renderer:
     def _shade(
         self,
         pose: Pose,
-        surface: Array,
-        shadows: Shadows,
+        lit: Array,
         strands: Ribbons,
         face: NDArray[np.int32],
         bary: Array,
-        row_length: int,
+        view: View,
     ) -> Array:
         rgb = np.zeros((len(face), 3), np.float32)
         count = len(self._faces)
-        rows, copies, sources = _shading_rows(face, self._first_cloth, count, row_length)
-        rgb[rows] = self._shade_surface(pose, surface, shadows, face[rows], bary[rows])
+        rows, copies, sources = _shading_rows(face, self._first_cloth, count, view.width * _SUPERSAMPLE)
+        rgb[rows] = self._shade_surface(pose, lit, face[rows], bary[rows], view.axes)
         rgb[copies] = rgb[sources]
         rows = np.flatnonzero(face >= count)
         rgb[rows] = _interpolated(strands.colors, strands.faces[face[rows] - count], bary[rows])
         return rgb
 
-    def _shade_surface(self, pose: Pose, surface: Array, shadows: Shadows, face: Array, bary: Array) -> Array:
+    def _lit_surface(self, surface: Array, shadows: Shadows) -> Array:
+        """Per vertex [V,7] of a frame: the light it receives, its normal, how much of the key light reaches it."""
         normals = vertex_normals(surface, self._faces)
         visible = shadows.visibility(surface + normals * np.float32(0.002))
         light = self._lighting.irradiance(normals, visible)
         light[: len(self._inside)] = np.maximum(light[: len(self._inside)], self._inside)
-        key = visible[:5].mean(0)[:, None]
-        pixels = _interpolated(np.concatenate([light, normals, key], 1), self._faces[face], bary)
+        return np.concatenate([light, normals, visible[:5].mean(0)[:, None]], 1)
+
+    def _shade_surface(self, pose: Pose, lit: Array, face: Array, bary: Array, axes: Array) -> Array:
+        pixels = _interpolated(lit, self._faces[face], bary)
         rows = self._grid.rows(face, bary)
         texel = self._table[rows]
         bump = texel[:, 5:8] @ pose.rotations[NECK].T
@@ -144,10 +153,10 @@ class Renderer:
                 shade *= 1 - strength * lines[rows]
         rgb = texel[:, :3] * pixels[:, :3] * shade[:, None]
         shadow = 0.12 + 0.88 * pixels[:, 6]
-        for column, table in ((3, self._lighting.skin_table), (4, self._lighting.wet_table)):
+        for column, table in zip((3, 4), self._lighting.highlights(axes), strict=True):
             strength = texel[:, column] * shadow
-            lit = np.flatnonzero(strength > 0.01)
-            rgb[lit] += _looked_up(table, normal[lit]) * strength[lit, None]
+            shiny = np.flatnonzero(strength > 0.01)
+            rgb[shiny] += _looked_up(table, normal[shiny] @ axes.T) * strength[shiny, None]
         return rgb
 
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avatar.captured import frame_name
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.pictures import write_picture
 from avatar.records import NECK, ROOT, HeadParams
 from avatar.video import VideoWriter
 from capture.synthetic.looks import LOOKS
 from capture.synthetic.motion import Performance, perform
-from capture.synthetic.options import SyntheticOptions, SyntheticTruth
+from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person
 from capture.synthetic.phone import Phone
 from capture.synthetic.renderer import Pose, Renderer
+from capture.synthetic.scripts import script_named
+from capture.synthetic.truth import SyntheticTruth
+from capture.synthetic.view import make_views
 
 Array = NDArray[np.float32]
 
@@ -29,62 +35,109 @@ Progress = Callable[[int, int], None]
 _PLACE = np.array([0.0, 0.008, -0.42], np.float32)  # metres from the phone to the point between the eyes
 _USUAL_WIDTH = 540
 _WORKERS = 2
+_BATCH = 8
+_NEXT_ROOM = 101  # between the seeds of two cameras' backgrounds and noise
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What one camera recorded of one moment."""
+
+    rgb: NDArray[np.uint8]  # [H,W,3] sRGB
+    matte: NDArray[np.uint8]  # [H,W] the person, as drawn
 
 
 class SyntheticScene:
-    """A person, what they do and the phone that films them; frames can be drawn in any order."""
+    """A person, what they do and the cameras that film them; moments can be drawn in any order."""
 
     def __init__(self, options: SyntheticOptions) -> None:
         if options.person not in LOOKS:
             raise HeadsplatError(f"person: found {options.person!r}; choose one of {', '.join(sorted(LOOKS))}.")
+        script = script_named(options.performance).turned(options.yaw)
         self.options = options
         look = LOOKS[options.person]
         person = Person(look)
+        self.views = make_views(options)
         self._renderer = Renderer(look, person, options.seed, options.width / _USUAL_WIDTH)
-        self._phone = Phone(options.width, options.height, options.noise, options.seed)
+        seeds = (options.seed + _NEXT_ROOM * camera for camera in range(options.cameras))
+        self._phones = [Phone(options.width, options.height, options.noise, seed) for seed in seeds]
         rng = np.random.default_rng(options.seed)
         names = person.head.expression_names
-        act = perform(names, options.frames, options.fps, options.handheld, rng)
+        handheld = options.handheld if options.cameras == 1 else 0.0
+        act = perform(names, options.frames, options.fps, handheld, rng, script, held_out=options.held_out)
         self.params = _relative_to_camera(person, act)
         focal = options.focal * options.width
-        self.K = np.array([[focal, 0, options.width / 2], [0, focal, options.height / 2], [0, 0, 1]], np.float32)
         self._shift = -np.stack([act.handheld[:, 1], act.handheld[:, 0]], 1) * np.float32(focal)
-        slow = np.sin(2 * np.pi * (np.arange(options.frames) / max(options.frames, 1) * 1.7 + rng.random()))
-        self.exposure = (1 + options.exposure_drift * slow).astype(np.float32)
+        self.exposure = _exposures(options, rng)
         self._person, self._expression = person, act.expression
         self._rotations, self._offsets = person.transforms(self.params)
 
     def _pose(self, index: int) -> Pose:
         return Pose(self._expression[index], self._rotations[index], self._offsets[index])
 
+    def shots(self, index: int) -> list[Shot]:
+        """Moment `index` as every camera records it."""
+        shift = (float(self._shift[index, 0]), float(self._shift[index, 1]))
+        pictures = self._renderer.draw(self._pose(index), self.views)
+        shots = []
+        for phone, picture, gains in zip(self._phones, pictures, self.exposure, strict=True):
+            rgb = phone.expose(picture, shift, float(gains[index]), index)
+            shots.append(Shot(rgb, (picture.alpha * 255 + 0.5).astype(np.uint8)))
+        return shots
+
     def frame(self, index: int) -> NDArray[np.uint8]:
-        """Frame `index` as the phone sees it, [H,W,3] uint8 sRGB."""
-        picture = self._renderer.draw(self._pose(index), self.K, self.options.width, self.options.height)
-        shift = self._shift[index]
-        return self._phone.expose(picture, (float(shift[0]), float(shift[1])), float(self.exposure[index]), index)
+        """Moment `index` as the first camera records it, [H,W,3] uint8 sRGB."""
+        return self.shots(index)[0].rgb
+
+    def all_shots(self, progress: Progress | None = None) -> Iterator[list[Shot]]:
+        """`shots` of every moment in order, several drawn at once."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        pool = ThreadPoolExecutor(_WORKERS)
+        try:
+            # Few at a time: pictures that wait for a slow writer would fill the memory.
+            for first in range(0, self.options.frames, _BATCH):
+                batch = range(first, min(first + _BATCH, self.options.frames))
+                for index, shots in zip(batch, pool.map(self.shots, batch), strict=True):
+                    yield shots
+                    if progress is not None:
+                        progress(index + 1, self.options.frames)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
     def truth(self) -> SyntheticTruth:
-        """Everything that is known about the video."""
+        """Everything that is known about the recording."""
         person, params = self._person, self.params
-        drawn = (self._pose(index) for index in range(len(params)))
-        vertices = (person.vertices(pose.expression, pose.rotations, pose.offsets) for pose in drawn)
-        posed = np.stack([person.head.landmarks(torch.from_numpy(each)[None])[0].numpy() for each in vertices])
-        seen = posed * np.array([1, -1, -1], np.float32) @ self.K.T
+        head = person.head
+        neutral = person.rest * np.float32(0.01)
+        turns, places = self._rotations[:, NECK], self._offsets[:, NECK]
+        offsets = np.empty((len(params), *neutral.shape), np.float16)
+        points = np.empty((len(params), len(head.landmark_faces), 3), np.float32)
+        for index in range(len(params)):
+            pose = self._pose(index)
+            posed = person.vertices(pose.expression, pose.rotations, pose.offsets)
+            points[index] = head.landmarks(torch.from_numpy(posed)[None])[0].numpy()
+            offsets[index] = ((posed - places[index]) @ turns[index] - neutral) * np.float32(1e3)
         return SyntheticTruth(
             time=np.arange(len(params), dtype=np.float32) / np.float32(self.options.fps),
             identity=params.identity.numpy(),
             expression=params.expression.numpy(),
             joint_rot=params.joint_rot.numpy(),
             translation=params.translation.numpy(),
-            skull_rotation=self._rotations[:, NECK],
-            skull_translation=self._offsets[:, NECK],
-            neutral_vertices=person.rest * np.float32(0.01),
-            landmarks=(seen[..., :2] / seen[..., 2:]).astype(np.float32),
+            skull_rotation=turns,
+            skull_translation=places,
+            neutral_vertices=neutral,
+            skull_offsets=offsets,
+            landmarks=np.stack([view.pixels(points) for view in self.views]),
             exposure=self.exposure,
-            K=self.K,
+            K=np.stack([view.K for view in self.views]),
+            world_to_cam=np.stack([view.world_to_cam for view in self.views]),
             width=self.options.width,
             height=self.options.height,
-            expression_names=person.head.expression_names,
+            head=head.model_id,
+            expression_names=head.expression_names,
+            camera_names=tuple(f"cam{camera}" for camera in range(len(self.views))),
         )
 
 
@@ -94,6 +147,7 @@ def make_video(
     progress: Progress | None = None,
     *,
     save_truth: bool = False,
+    mattes: Path | None = None,
 ) -> SyntheticTruth:
     """Film a procedural person: writes an H.264 mp4 at `path` and returns the ground truth.
 
@@ -102,25 +156,20 @@ def make_video(
         options: who, how long, how large; the defaults are the demo's.
         progress: called after every frame.
         save_truth: also write `<path>.truth.npz` (`SyntheticTruth.load` reads it).
+        mattes: a folder for the person's true outline of every frame, NNNNN.png.
 
     Raises:
         HeadsplatError: an option does not fit.
     """
     options = SyntheticOptions() if options is None else options
     scene = SyntheticScene(options)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with (
-            VideoWriter(path, options.fps, crf=options.crf, preset="veryfast") as writer,
-            ThreadPoolExecutor(_WORKERS) as pool,
-        ):
-            for done, image in enumerate(pool.map(scene.frame, range(options.frames)), 1):
-                writer.add(image)
-                if progress is not None:
-                    progress(done, options.frames)
-    finally:
-        torch.set_num_threads(threads)
+    if mattes is not None:
+        mattes.mkdir(exist_ok=True)
+    with VideoWriter(path, options.fps, crf=options.crf, preset="veryfast") as writer:
+        for index, (shot, *_) in enumerate(scene.all_shots(progress)):
+            writer.add(shot.rgb)
+            if mattes is not None:
+                write_picture(mattes / frame_name(index), shot.matte)
     truth = scene.truth()
     if save_truth:
         truth.save(Path(f"{path}.truth.npz"))
@@ -141,3 +190,9 @@ def _relative_to_camera(person: Person, act: Performance) -> HeadParams:
     # The torso turns about its own joint, which stays in place; then the phone's turn about the camera.
     world = (camera @ (root + place)[..., None])[..., 0]
     return HeadParams(person.identity, torch.from_numpy(act.expression), joints, world - root)
+
+
+def _exposures(options: SyntheticOptions, rng: np.random.Generator) -> Array:
+    """Gain [C,T] of every camera: slow waves, out of step with each other."""
+    waves = np.arange(options.frames) / max(options.frames, 1) * 1.7 + rng.random(options.cameras)[:, None]
+    return (1 + options.exposure_drift * np.sin(2 * np.pi * waves)).astype(np.float32)

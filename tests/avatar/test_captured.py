@@ -59,9 +59,7 @@ def test_a_missing_folder_and_an_unfinished_one_say_how_to_make_it(tmp_path: Pat
 
 def test_a_capture_of_another_version_asks_for_a_new_one(copy: Path) -> None:
     edit(copy, version=VERSION + 3)
-    with pytest.raises(
-        HeadsplatError, match=f"{VERSION + 3}, this headsplat reads up to version {VERSION}"
-    ):
+    with pytest.raises(HeadsplatError, match=f"{VERSION + 3}, this headsplat reads up to version {VERSION}"):
         Capture.load(copy)
 
 

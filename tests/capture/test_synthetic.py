@@ -54,7 +54,7 @@ def test_the_truth_covers_every_frame_and_survives_the_disk(filmed: Filmed) -> N
     stored = SyntheticTruth.load(Path(f"{path}.truth.npz"))
     head = load_head()
     assert truth.expression.shape == (SMALL.frames, len(head.expression_names))
-    assert truth.landmarks.shape == (SMALL.frames, 478, 2)
+    assert truth.landmarks.shape == (1, SMALL.frames, 478, 2)
     assert truth.neutral_vertices.shape == tuple(head.v_template.shape)
     assert stored.expression_names == head.expression_names
     np.testing.assert_array_equal(stored.skull_rotation, truth.skull_rotation)
@@ -66,7 +66,7 @@ def test_the_truth_poses_the_head_model_where_the_person_was_drawn(filmed: Filme
     points = head.landmarks(head.vertices(params)) @ camera.world_to_cam[0, :3, :3].T @ camera.K[0].T
     modelled = (points[..., :2] / points[..., 2:]).numpy()
     # Not zero: what was drawn is outside the model's span. The head is about 100 pixels wide.
-    distance = np.linalg.norm(modelled - truth.landmarks, axis=-1).mean()
+    distance = np.linalg.norm(modelled - truth.landmarks[0], axis=-1).mean()
     assert 0.05 < distance < 2.5
 
 
@@ -106,7 +106,7 @@ def test_the_real_networks_find_the_face_and_its_landmarks(filmed: Filmed, face_
             continue
         rough = tracker.locate(frame.rgb, Roi.from_detection(faces[0]))
         found = tracker.locate(frame.rgb, Roi.from_landmarks(rough.points))
-        distance = np.linalg.norm(found.points[:, :2] - truth.landmarks[index], axis=1).mean()
+        distance = np.linalg.norm(found.points[:, :2] - truth.landmarks[0, index], axis=1).mean()
         errors.append(distance / inter_ocular(found.points))
     assert len(errors) >= 0.95 * SMALL.frames
     assert np.median(errors) < 0.05

@@ -1,0 +1,95 @@
+"""Synthetic captures on disk: a phone's video, or a calibrated folder; the truth beside either.
+
+One camera: `video.mp4`, `truth.npz`, `mattes/NNNNN.png`. Several: `transforms.json` in the layout of NeRF and VHAP
+(one entry a picture, `transform_matrix` camera -> world in OpenGL axes, metres), `images/CAMERA_STEP.jpg`,
+`fg_masks/CAMERA_STEP.png`, `truth.npz`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from avatar.files import atomic_folder
+from avatar.pictures import write_picture
+from capture.synthetic.options import SyntheticOptions
+from capture.synthetic.truth import SyntheticTruth
+from capture.synthetic.video import Progress, Shot, SyntheticScene, make_video
+from capture.synthetic.view import View
+
+VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE = "video.mp4", "truth.npz", "transforms.json"
+MATTES_DIR, IMAGES_DIR, MASKS_DIR = "mattes", "images", "fg_masks"
+#: Everything that a folder of ours may hold: what may be replaced.
+OURS = (VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE, MATTES_DIR, IMAGES_DIR, MASKS_DIR)
+_JPEG_QUALITY = 95
+_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes <-> OpenGL's
+
+
+def write_synthetic(folder: Path, options: SyntheticOptions, progress: Progress | None = None) -> SyntheticTruth:
+    """Film a procedural person into `folder`, which appears whole or not at all, and return the truth.
+
+    Raises:
+        HeadsplatError: an option does not fit, or the disk refuses.
+    """
+    with atomic_folder(folder) as temporary:
+        if options.cameras == 1:
+            truth = make_video(temporary / VIDEO_FILE, options, progress, mattes=temporary / MATTES_DIR)
+        else:
+            truth = _write_calibrated(temporary, SyntheticScene(options), progress)
+        truth.save(temporary / TRUTH_FILE)
+    return truth
+
+
+def picture_name(camera: str, step: int) -> str:
+    """File name, without its suffix, of what `camera` saw at time step `step`."""
+    return f"{camera}_{step:05d}"
+
+
+def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | None) -> SyntheticTruth:
+    truth = scene.truth()
+    (folder / IMAGES_DIR).mkdir()
+    (folder / MASKS_DIR).mkdir()
+    for step, shots in enumerate(scene.all_shots(progress)):
+        for camera, shot in zip(truth.camera_names, shots, strict=True):
+            _write_shot(folder, picture_name(camera, step), shot)
+    text = json.dumps(transforms(scene.views, truth.camera_names, truth.time.tolist()), indent=1)
+    (folder / TRANSFORMS_FILE).write_text(text + "\n", encoding="utf-8")
+    return truth
+
+
+def _write_shot(folder: Path, name: str, shot: Shot) -> None:
+    _, encoded = cv2.imencode(".jpg", shot.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    (folder / IMAGES_DIR / f"{name}.jpg").write_bytes(encoded.tobytes())
+    write_picture(folder / MASKS_DIR / f"{name}.png", shot.matte)
+
+
+def transforms(views: Sequence[View], names: Sequence[str], time: Sequence[float]) -> dict[str, Any]:
+    """The contents of transforms.json: one entry a picture, ordered by time step and then by camera."""
+    frames = []
+    for step, seconds in enumerate(time):
+        for index, (view, name) in enumerate(zip(views, names, strict=True)):
+            file = picture_name(name, step)
+            frames.append(
+                {
+                    "file_path": f"{IMAGES_DIR}/{file}.jpg",
+                    "fg_mask_path": f"{MASKS_DIR}/{file}.png",
+                    "timestep_index": step,
+                    "time": round(seconds, 6),
+                    "camera_index": index,
+                    "camera_id": name,
+                    "transform_matrix": (np.linalg.inv(view.world_to_cam.astype(np.float64)) @ _OPENGL).tolist(),
+                    **_intrinsics(view),
+                }
+            )
+    return {"frames": frames}
+
+
+def _intrinsics(view: View) -> dict[str, float]:
+    K = view.K.astype(np.float64)
+    focal = {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
+    return {**{name: float(value) for name, value in focal.items()}, "w": view.width, "h": view.height}

@@ -1,0 +1,87 @@
+"""The cameras that film the procedural person: one phone, or several that stand still around the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.records import FACING_CAMERA
+from capture.synthetic.options import SyntheticOptions
+
+Array = NDArray[np.float32]
+
+_HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # metres, world: what calibrated cameras look at
+_DISTANCE = 1.0  # metres from there to a calibrated camera
+_TELE = 3.0  # focal length over width of a calibrated camera: the head is as large as on the phone
+_OWN = 0.06  # how much distance, focal length and height of each camera differ, relative
+
+
+@dataclass(frozen=True)
+class View:
+    """One pinhole camera."""
+
+    K: Array  # [3,3] pixels
+    world_to_cam: Array  # [4,4] OpenCV axes, metres
+    width: int
+    height: int
+
+    def seen(self, points: Array) -> Array:
+        """World points [...,3] in the camera's axes, metres."""
+        return points @ self.world_to_cam[:3, :3].T + self.world_to_cam[:3, 3]
+
+    def pixels(self, points: Array) -> Array:
+        """World points [...,3] in pixels [...,2]."""
+        projected = self.seen(points) @ self.K.T
+        return (projected[..., :2] / projected[..., 2:]).astype(np.float32)
+
+    @property
+    def eye(self) -> Array:
+        """Where the camera is [3], metres, world."""
+        return -self.world_to_cam[:3, :3].T @ self.world_to_cam[:3, 3]
+
+    @property
+    def axes(self) -> Array:
+        """World -> the viewer's right, up and backwards [3,3]."""
+        return self.world_to_cam[:3, :3] * np.array([1, -1, -1], np.float32)[:, None]
+
+
+def make_views(options: SyntheticOptions) -> tuple[View, ...]:
+    """The phone at the world's origin, or `options.cameras` still ones on an arc around the head."""
+    width, height = options.width, options.height
+    if options.cameras == 1:
+        return (View(_intrinsics(options.focal * width, width / 2, height / 2), FACING_CAMERA.numpy(), width, height),)
+    rng = np.random.default_rng((options.seed, options.cameras))
+    return tuple(_around(options, yaw, rng) for yaw in np.linspace(-options.arc, options.arc, options.cameras))
+
+
+def _around(options: SyntheticOptions, yaw: float, rng: np.random.Generator) -> View:
+    """A camera `yaw` degrees to the side of the face, with a focal length, height and aim of its own."""
+    width, height = options.width, options.height
+    far, tele, rise, *aim = rng.uniform(-1, 1, 6)
+    turn, lift = np.radians(yaw), 1.5 * _OWN * rise
+    toward = np.array([np.sin(turn) * np.cos(lift), np.sin(lift), np.cos(turn) * np.cos(lift)])
+    eye = _HEAD + toward * (_DISTANCE * (1 + _OWN * far))
+    target = _HEAD + 0.012 * np.array(aim)
+    focal = options.focal / 1.35 * _TELE * width * (1 + _OWN * tele)
+    center = rng.uniform(-0.015, 0.015, 2) * width
+    K = _intrinsics(focal, width / 2 + center[0], height / 2 + center[1])
+    return View(K, _looking(eye, target, float(rng.normal(0, 0.01))), width, height)
+
+
+def _intrinsics(focal: float, x: float, y: float) -> Array:
+    return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]], np.float32)
+
+
+def _looking(eye: Array, target: Array, roll: float) -> Array:
+    """world_to_cam [4,4] of a camera at `eye` [3] that looks at `target` [3], tilted by `roll` radians."""
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    cosine, sine = np.cos(roll), np.sin(roll)
+    matrix = np.eye(4)
+    matrix[:3, :3] = [cosine * right + sine * down, cosine * down - sine * right, forward]
+    matrix[:3, 3] = -matrix[:3, :3] @ eye
+    return matrix.astype(np.float32)

@@ -1,0 +1,115 @@
+"""Several calibrated cameras around the procedural person: one head in every picture, the folder as others read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from avatar import cli
+from avatar.errors import HeadsplatError
+from avatar.head import load_head
+from capture.synthetic import SyntheticOptions, SyntheticScene, SyntheticTruth
+from capture.synthetic.folder import write_synthetic
+
+RIG = SyntheticOptions(width=128, height=160, frames=3, fps=10.0, cameras=3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibrated folder of three cameras, written once. Read only."""
+    folder = tmp_path_factory.mktemp("rig") / "rig"
+    write_synthetic(folder, RIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(folder: Path) -> SyntheticTruth:
+    return SyntheticTruth.load(folder / "truth.npz")
+
+
+def test_every_camera_records_every_moment_with_its_mask(folder: Path) -> None:
+    frames = json.loads((folder / "transforms.json").read_text())["frames"]
+    assert [(frame["timestep_index"], frame["camera_index"]) for frame in frames] == [
+        (step, camera) for step in range(RIG.frames) for camera in range(RIG.cameras)
+    ]
+    for frame in frames:
+        picture = cv2.imread(str(folder / frame["file_path"]))
+        mask = cv2.imread(str(folder / frame["fg_mask_path"]), cv2.IMREAD_GRAYSCALE)
+        assert picture.shape == (frame["h"], frame["w"], 3) and mask.shape == picture.shape[:2]
+
+
+def test_the_transforms_put_the_true_surface_on_the_true_landmarks(folder: Path, truth: SyntheticTruth) -> None:
+    head = load_head()
+    for frame in json.loads((folder / "transforms.json").read_text())["frames"]:
+        step, camera = frame["timestep_index"], frame["camera_index"]
+        skull = truth.vertices(step) @ truth.skull_rotation[step].T + truth.skull_translation[step]
+        corners = skull[head.faces.numpy()[head.landmark_faces.numpy()]]
+        points = np.einsum("lk,lkc->lc", head.landmark_bary.numpy(), corners)
+        to_world = np.array(frame["transform_matrix"])
+        seen = (points - to_world[:3, 3]) @ to_world[:3, :3]  # OpenGL: x right, y up, looks along -z
+        x = frame["cx"] - frame["fl_x"] * seen[:, 0] / seen[:, 2]
+        y = frame["cy"] + frame["fl_y"] * seen[:, 1] / seen[:, 2]
+        assert (seen[:, 2] < -0.5).all()
+        np.testing.assert_allclose(np.stack([x, y], 1), truth.landmarks[camera, step], atol=0.02)
+
+
+def test_the_mask_covers_the_landmarks_and_not_the_picture(folder: Path, truth: SyntheticTruth) -> None:
+    for camera, name in enumerate(truth.camera_names):
+        mask = cv2.imread(str(folder / "fg_masks" / f"{name}_00000.png"), cv2.IMREAD_GRAYSCALE)
+        column, row = truth.landmarks[camera, 0].astype(int).T
+        assert (mask[row, column] > 100).mean() > 0.95  # some lie on the outline
+        assert 0.15 < mask.mean() / 255 < 0.75
+
+
+def test_the_outer_cameras_see_the_face_from_the_angle_asked_for(truth: SyntheticTruth) -> None:
+    away = truth.skull_rotation[0][:, 2]
+    backwards = -truth.world_to_cam[:, 2, :3]
+    yaw = np.degrees(np.arctan2(backwards[:, 0], backwards[:, 2]) - np.arctan2(away[0], away[2]))
+    np.testing.assert_allclose(yaw, [-RIG.arc, 0, RIG.arc], atol=2)
+
+
+def test_calibrated_cameras_differ_and_see_other_rooms() -> None:
+    scene = SyntheticScene(RIG)
+    assert len({float(view.K[0, 0]) for view in scene.views}) == RIG.cameras
+    shots = scene.shots(0)
+    empty = np.max([shot.matte for shot in shots], axis=0) == 0
+    assert empty.any() and np.abs(shots[0].rgb[empty].astype(int) - shots[1].rgb[empty]).mean() > 2
+
+
+def test_hair_covers_the_back_of_the_head_for_a_camera_behind_it() -> None:
+    behind = SyntheticScene(SyntheticOptions(width=128, height=160, frames=1, cameras=2, arc=165))
+    front = SyntheticScene(SyntheticOptions(width=128, height=160, frames=1, cameras=2, arc=20))
+    hair = [[(shot.rgb.mean(-1) < 75)[10:80][shot.matte[10:80] > 250].mean() for shot in scene.shots(0)] for scene in
+            (behind, front)]  # fmt: skip
+    assert min(hair[0]) > 1.5 * max(hair[1])
+
+
+@pytest.mark.parametrize(("field", "value"), [("cameras", 0), ("cameras", 33), ("arc", 0.0), ("arc", 180.0)])
+def test_an_impossible_rig_is_refused_by_name(field: str, value: float) -> None:
+    with pytest.raises(HeadsplatError, match=field):
+        SyntheticOptions(**{field: value})
+
+
+def test_a_file_that_holds_no_truth_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "truth.npz").write_bytes(b"no archive")
+    with pytest.raises(HeadsplatError, match="headsplat synth"):
+        SyntheticTruth.load(tmp_path / "truth.npz")
+
+
+def test_the_command_writes_a_phones_video_with_truth_and_mattes(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "clip"
+    assert cli.main(["synth", "-o", str(out), "--frames", "2", "--size", "96x128", "--person", "ines"]) == 0
+    assert {path.name for path in out.iterdir()} == {"video.mp4", "truth.npz", "mattes"}
+    assert len(list((out / "mattes").iterdir())) == 2
+    assert capsys.readouterr().out.strip() == str(out)
+
+
+def test_the_command_does_not_replace_what_is_not_its_own(tmp_path: Path, capsys) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
+    assert "notes.txt" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
