@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, Out
+from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalText, Out
 from avatar.cli.progress import Update, say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
