@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix, lil_matrix
 
 from avatar.errors import HeadsplatError
 from avatar.geometry import mean_rotation
-from capture.multiview.rig import RigCamera, RigProblem
+from capture.multiview.rig import RigCamera, RigProblem, visibility
 from capture.multiview.track import Moments, fit_rig_person, track_rig
 from capture.tracker.camera import FocalPrior
 from capture.tracker.frame import initial_state
@@ -179,6 +179,9 @@ class _Adjustment:
         for place, sighting in seen:
             distance = float(np.linalg.norm(states[place].translation - cameras[sighting.camera].position))
             units.append(cameras[sighting.camera].pinhole.focal * eyes / max(distance, 1e-3) / 100)
+        facing = [
+            visibility(base[place][landmarks], cameras[sighting.camera].seen(states[place])) for place, sighting in seen
+        ]
         spread = np.stack([sighting.spread[landmarks] for _, sighting in seen]) / np.array(units)[:, None]
         return _Adjustment(
             base[:, landmarks],
@@ -188,7 +191,7 @@ class _Adjustment:
             np.array([sighting.camera for _, sighting in seen]),
             np.array([place for place, _ in seen]),
             np.stack([sighting.points[landmarks, :2] for _, sighting in seen]),
-            1 / np.sqrt(1 + spread**2) / np.array(units)[:, None],
+            np.sqrt(np.stack(facing) / (1 + spread**2)) / np.array(units)[:, None],
         )
 
     @property

@@ -18,6 +18,10 @@ from capture.tracker.problem import POSE, FitOptions, FrameProblem, Linearised, 
 
 #: Camera axes of OpenCV (y down, z forward) <-> those of tracker.problem (y up, z back): its own inverse.
 FLIP = np.diag([1.0, -1.0, -1.0])
+#: Middle of the head in the skull's frame (m): a face's landmarks look away from it.
+_HEAD_CENTER = np.array([0.0, -0.01, -0.06])
+#: Cosines towards the camera between which a landmark's weight goes from the least to 1.
+_TURNED_AWAY, _TURNED_TO, _LEAST_VISIBLE = 0.0, 0.6, 0.02
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,19 @@ class RigCamera:
         """A state of the camera's axes in the world."""
         place = self.rotation.T @ (state.translation - self.translation)
         return State(self.rotation.T @ state.rotation, place, state.expression)
+
+
+def visibility(neutral: np.ndarray, seen: State) -> np.ndarray:
+    """How far landmarks [N] at `neutral` [N,3] turn to the camera in whose axes `seen` is, 0..1.
+
+    Of a landmark that looks away the network only guesses; a side view has many. Normals are those of a ball.
+    """
+    outward = neutral - _HEAD_CENTER
+    outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
+    toward = -seen.rotation.T @ seen.translation
+    cosine = outward @ (toward / max(float(np.linalg.norm(toward)), 1e-9))
+    result: np.ndarray = np.clip((cosine - _TURNED_AWAY) / (_TURNED_TO - _TURNED_AWAY), _LEAST_VISIBLE, 1.0)
+    return result
 
 
 def square(points: np.ndarray, K: np.ndarray) -> np.ndarray:
@@ -120,7 +137,9 @@ class RigProblem:
     def linearise(self, state: State, sighting: Sighting, weights: np.ndarray) -> Linearised:
         """One camera's share, its Jacobian with respect to steps in the world."""
         camera = self.cameras[sighting.camera]
-        lin = linearise(self.problems[sighting.camera], camera.seen(state), sighting.target, weights)
+        seen = camera.seen(state)
+        facing = visibility(self.problems[0].neutral, seen)
+        lin = linearise(self.problems[sighting.camera], seen, sighting.target, weights * facing)
         for start in (0, 3):
             lin.jacobian[:, start : start + 3] = lin.jacobian[:, start : start + 3] @ camera.rotation
         return lin
