@@ -45,7 +45,7 @@ TRACK_ARRAYS = {
     "reprojection": "T",  # mean landmark distance, fraction of the inter-ocular distance
     "camera": "T",  # int, which of the cameras
     "time_step": "T",  # int, the moment; its rows share expression, joint_rot and translation
-    "exposure": "T3",  # gain of each colour channel against the clip's typical light
+    "exposure": "T3",  # gain of each channel's sRGB values against the clip's typical light
     "weight": "T",  # 0..1, how far training should trust the picture: blur, occlusion
 }
 

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from avatar.initialise import torso_share
 from avatar.model import Avatar
 from avatar.pictures import write_picture
 from avatar.rasterizer import Rasterizer, check_rasterizer
+from avatar.refine.clip import ClipFit, refine_clip
+from avatar.refine.options import RefineOptions
+from avatar.refine.track import RefinedTrack
 from avatar.render import render
 
 #: Training frames that are scored beside the held-out ones, and that the baselines learn from, at most.
@@ -58,6 +61,11 @@ class Report:
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         facts = self.facts
         lines.append("")
+        if "refined" in self.rows:
+            lines.append(
+                "test: held-out frames in the tracker's poses; refined: their poses and expressions fitted to their own "
+                "pixels, the avatar frozen."
+            )
         lines.append(
             f"{facts['test_frames']} held-out frames, {facts['width']}x{facts['height']}, matted over white; "
             f"{facts['gaussians']} Gaussians, {facts['bytes'] / 1e6:.1f} MB, {facts['frames_per_second']:.0f} frames/s "
@@ -91,18 +99,26 @@ def evaluate(
     save_images: Path | None = None,
     asset_bytes: int = 0,
     rasterizer: Rasterizer = "native",
+    refine: RefineOptions | None = None,
+    track: RefinedTrack | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """Score `avatar` on the held-out frames of `capture`; poses and expressions are the tracker's, nothing is fitted.
+    """Score `avatar` on the held-out frames of `capture`.
+
+    In the row "test" poses and expressions are the tracker's, nothing is fitted; in the row "refined" each held-out
+    frame's were refined against the avatar, frozen, by the frame's own pixels, starting from the tracker's. The row
+    "train" shows training frames as the training saw them.
 
     Args:
         avatar: trained on the training frames of this capture.
         capture: must hold held-out frames (`--test-fraction` or `--test-every` at capture).
         size: longer side of the pictures, pixels.
         lpips: two-input ONNX network; without it the LPIPS columns are left out.
-        save_images: folder that receives `tracked/{pred,truth,matte}_NNNNN.png` for each held-out frame.
+        save_images: folder that receives `tracked/` and `refined/{pred,truth,matte}_NNNNN.png` for each held-out frame.
         asset_bytes: size of the avatar file, for the report.
         rasterizer: what splats the avatar.
+        refine: how held-out frames are refined; None leaves that row out.
+        track: the refined track the avatar was trained on, if it was.
         progress: called with (row, done, total).
 
     Raises:
@@ -123,12 +139,19 @@ def evaluate(
     train_indices = capture.train_indices
     sample = train_indices[np.linspace(0, len(train_indices) - 1, min(TRAIN_SAMPLE, len(train_indices))).astype(int)]
     test, train = (load_frames(capture, rows, size, avatar.head) for rows in (indices, sample))
+    if track is not None:
+        train = replace(train, states=track.states(capture, sample, avatar.head))
     scorer = _Scorer(avatar, capture, network, progress)
     still = _mean_expression(avatar, capture)
     mesh = TexturedMesh(avatar.head, train)
     picture = partial(avatar_picture, avatar, rasterizer=rasterizer)
-    rows = {
-        "test": scorer.score("test", picture, test, indices, save_images),
+    found = None
+    rows = {"test": scorer.score("test", picture, test, indices, save_images and save_images / "tracked")}
+    if refine is not None:
+        found = _refined(avatar, test, refine, progress)
+        better = replace(test, states=found.states)
+        rows["refined"] = scorer.score("refined", picture, better, indices, save_images and save_images / "refined")
+    rows |= {
         "train": scorer.score("train", picture, train, sample),
         "blendshapes off": scorer.score("blendshapes off", partial(picture, blend=False), test, indices),
         "static head": scorer.score("static head", partial(picture, still=still), test, indices),
@@ -145,7 +168,8 @@ def evaluate(
         "height": test.camera.height,
         "background": "white",
         "rasterizer": rasterizer,
-        "poses": "tracked",
+        "poses": {"test": "tracked", "refined": "fitted to each held-out frame's own pixels, avatar frozen"},
+        "refinement": found.to_facts() if found else None,
         "split": capture.facts.get("split", {}),
         "gaussians": len(avatar),
         "bytes": asset_bytes,
@@ -160,6 +184,16 @@ def evaluate(
         "lpips_network": network[0] if network else None,
     }
     return Report(rows, facts)
+
+
+def _refined(
+    avatar: Avatar, frames: TrainingFrames, options: RefineOptions, progress: Callable[[str, int, int], None] | None
+) -> ClipFit:
+    def told(done: int, total: int) -> None:
+        if progress:
+            progress("refining", done, total)
+
+    return refine_clip(avatar, frames, options, progress=told)
 
 
 def avatar_picture(
@@ -180,8 +214,10 @@ def avatar_picture(
         weights = avatar.blendshapes.weights(features[None])
         if not blend:
             weights = torch.zeros_like(weights)
+        step, known = frames.step[index], frames.states.torso
+        torso = None if known is None else (known[0][step][None], known[1][step][None])
         gaussians = avatar.assemble(
-            vertices[None], weights, frames.rotation[index][None], frames.translation[index][None]
+            vertices[None], weights, frames.rotation[index][None], frames.translation[index][None], torso
         )
         out = render(gaussians, frames.view(index), rasterizer=rasterizer)
         return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
@@ -218,7 +254,7 @@ class _Scorer:
         save_images: Path | None = None,
     ) -> dict[str, float]:
         columns: dict[str, list[float]] = {}
-        flicker = metrics.Flicker()
+        flicker, change = metrics.Flicker(), metrics.TemporalDifference()
         for index, source in enumerate(indices):
             matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
             picture = frames.rgb[index].numpy().astype(np.float32) / 255
@@ -230,15 +266,17 @@ class _Scorer:
             for name, value in values.items():
                 columns.setdefault(name, []).append(value)
             flicker.add(predicted, truth)
+            change.add(predicted, truth)
             if save_images is not None:
                 number = int(self.capture.track["frame_number"][source])
-                save_row(save_images / "tracked", number, predicted, truth, matte)
+                save_row(save_images, number, predicted, truth, matte)
             if self.progress:
                 self.progress(row, index + 1, len(indices))
         result = {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
         steps = np.diff(self.capture.track["frame_number"][indices])
         if len(steps) and (steps == steps[0]).all() and steps[0] <= 2:
             result["flicker"] = flicker.value
+            result["psnr_temporal"] = change.value
         return result
 
     def _frame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -55,6 +56,27 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> 
     return path
 
 
+def remove_orphans(path: Path) -> None:
+    """Delete the temporary files of the output `path` that processes left which were killed while they wrote."""
+    if os.name != "posix":  # elsewhere there is no harmless way to ask whether a process lives
+        return
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.part(ial)?{re.escape(path.suffix)}")
+    with contextlib.suppress(OSError):
+        for entry in path.parent.iterdir():
+            if (match := pattern.fullmatch(entry.name)) and not _lives(int(match[1])):
+                entry.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, with its suffix, moved over it when the block ends well and removed when not.
@@ -66,6 +88,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_orphans(path)
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary

@@ -37,6 +37,10 @@ class HeadStates:
         parts = [head.skull_vertices(own[start : start + 64]) for start in range(0, len(own), 64)]
         return HeadStates(own, torch.cat(parts), expression_features(own), *head.skull_pose(own))
 
+    def with_torso(self, rotation: Tensor, translation: Tensor) -> HeadStates:
+        """These states with the torso's poses [S,3,3], [S,3] known."""
+        return replace(self, torso=(rotation, translation))
+
     def __getitem__(self, rows: Tensor) -> HeadStates:
         """The moments `rows` [n] int."""
         torso = None if self.torso is None else (self.torso[0][rows], self.torso[1][rows])
@@ -59,6 +63,7 @@ class TrainingFrames:
     camera: Camera  # [n]
     states: HeadStates  # [S]
     step: Tensor  # [n] int, the state that each picture shows
+    time: np.ndarray  # [S] seconds, increasing
     weight: Tensor  # [n] 0..1, trust in each picture
 
     def __len__(self) -> int:
@@ -125,6 +130,7 @@ def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int
         capture.camera(size, rows),
         HeadStates.of(capture.params(rows[first]), head),
         torch.from_numpy(step),
+        capture.track["time"][rows[first]].astype(np.float64),
         torch.from_numpy(capture.track["weight"][rows].astype(np.float32)),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,27 @@ def head_box(pixels: np.ndarray, width: int, height: int) -> tuple[slice, slice]
     top, bottom = int(max(0, low[1] - 0.12 * tall)), int(np.clip(high[1], 1, height))
     left, right = int(max(0, low[0] - 0.04 * tall)), int(np.clip(high[0] + 0.04 * tall, 1, width))
     return slice(min(top, bottom - 1), bottom), slice(min(left, right - 1), right)
+
+
+class TemporalDifference:
+    """How well the change from each frame to the next is shown: PSNR of the differences of consecutive frames."""
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+        self._values: list[float] = []
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
+        """Take the next frame [H,W,3] in 0..1 and its truth."""
+        residual = predicted.astype(np.float32) - truth
+        if self._last is not None:
+            square = float(np.square(residual - self._last).mean())
+            self._values.append(-10 * math.log10(max(square, 1e-10)))
+        self._last = residual
+
+    @property
+    def value(self) -> float:
+        """Mean over the pairs so far, dB; nan before the second frame."""
+        return float(np.mean(self._values)) if self._values else float("nan")
 
 
 class Flicker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from avatar.blendshapes import Blendshapes, expression_features
 from avatar.head.model import HeadModel
 from avatar.records import Gaussians, HeadParams
 from avatar.rig import Rig
+
+if TYPE_CHECKING:
+    from avatar.refine.track import RefinedTrack
 
 
 def baked(head: HeadModel, identity: Tensor) -> HeadModel:
@@ -47,6 +51,7 @@ class Avatar(nn.Module):
         self.colors = nn.Parameter(initial["colors"].clone())
         self.register_buffer("neutral", initial["neutral"].clone())
         self.summary: dict[str, object] = {}
+        self.refined: RefinedTrack | None = None  # what training found out about its frames
 
     neutral: Tensor
 

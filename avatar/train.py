@@ -21,13 +21,14 @@ from avatar.head.model import HeadModel
 from avatar.initialise import build_avatar
 from avatar.model import Avatar, baked
 from avatar.rasterizer import check_rasterizer
+from avatar.refine.track import RefinedTrack
 from avatar.train_config import TrainConfig
 from avatar.trainer import Trainer
 
 PREVIEW_SECONDS = 3.0
 MIN_FRAMES = 8
 CHECKPOINT_SECONDS = 30.0
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class TrainProgress:
     loss: float
     psnr: float  # dB, running mean over training pictures
     eta_seconds: float
+    stage: str  # "training" or "refining"
     preview: np.ndarray | None  # uint8 [H,W,3], truth beside prediction, every few seconds
 
 
@@ -92,6 +94,9 @@ def _run(
     reporter = _Reporter(trainer, clock, progress)
     saved = time.perf_counter()
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
+        if trainer.wants_refinement(fraction):
+            trainer.refine(reporter.refining)
+            continue
         loss = trainer.step(fraction)
         if not math.isfinite(loss):
             raise HeadsplatError(
@@ -110,6 +115,11 @@ def _run(
         "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
         "finished": clock.fraction(trainer.steps_done) >= 1,
     }
+    if trainer.refinement is not None:
+        avatar.summary["refinement"] = trainer.refinement.to_facts()
+        avatar.refined = RefinedTrack.of(
+            capture, capture.train_indices, trainer.refinement.states, trainer.refinement.flagged, avatar.head
+        )
     return avatar
 
 
@@ -160,8 +170,21 @@ class _Reporter:
         psnr = -10 * math.log10(max(self.trainer.mean_square, 1e-10))
         seconds = self.clock.spent()
         self.progress(
-            TrainProgress(self.trainer.steps_done, seconds, fraction, loss, psnr, self.clock.eta(fraction), preview)
+            TrainProgress(
+                self.trainer.steps_done, seconds, fraction, loss, psnr, self.clock.eta(fraction), "training", preview
+            )
         )
+
+    def refining(self, done: int, total: int) -> None:
+        """Frames are being refined: `done` of `total`."""
+        now = time.perf_counter()
+        if self.progress is None or now - self.last < 0.2:
+            return
+        self.last = now
+        fraction = self.clock.fraction(self.trainer.steps_done)
+        psnr = -10 * math.log10(max(self.trainer.mean_square, 1e-10))
+        steps, seconds = self.trainer.steps_done, self.clock.spent()
+        self.progress(TrainProgress(steps, seconds, fraction, math.nan, psnr, math.nan, "refining", None))
 
 
 def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from avatar.rasterizer import Rasterizer
+from avatar.refine.options import RefineOptions
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ RANGES = (
     ("bases", 0, 256),
     ("ssim", 0, 1),
     ("coarse_share", 0, 1),
+    ("refine_at", 0, 1),
 )
 
 
@@ -55,6 +57,8 @@ class TrainConfig:
     fine_rate: float = 0.35  # learning-rate factor after the coarse part
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
+    refine_at: float = 0.2  # share of the run after which frames are refined against the avatar; 1: never
+    refine: RefineOptions = field(default_factory=RefineOptions)
 
     def __post_init__(self) -> None:
         if self.size < 32:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from avatar.initialise import vertex_mask
 from avatar.model import Avatar
 from avatar.optimizer import Group, Optimizer
 from avatar.records import Gaussians
+from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.render import render, splat, to_uint8
 from avatar.train_config import TrainConfig
 
@@ -48,6 +51,7 @@ class Trainer:
         self.held = torch.zeros(len(avatar))  # 1 for those in `hidden`
         self.start: dict[str, Tensor] = {}  # where they are held
         self.pull = torch.zeros(avatar.blendshapes.count)  # of each Gaussian's offsets to none, in an outer basis
+        self.refinement: ClipFit | None = None
 
     def _groups(self) -> list[Group]:
         rates, avatar = self.config.rates, self.avatar
@@ -128,6 +132,27 @@ class Trainer:
         self.mean_square += (squares.mean().item() - self.mean_square) * max(0.02, 1 / self.steps_done)
         return losses.mean().item()
 
+    def wants_refinement(self, fraction: float) -> bool:
+        """Whether frames are due to be refined at `fraction` (0..1) of the schedule."""
+        return self.refinement is None and self.config.refine_at <= fraction < 1
+
+    def refine(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Refine poses and expressions of all frames against the avatar as it is, and go on with those.
+
+        The pictures compared are those training uses, so a splat is as wide in both.
+        """
+        found = refine_clip(
+            self.avatar, self.coarse or self.full, self.config.refine, keep_mean=True, progress=progress
+        )
+        learn_torso(self.avatar, found.states)
+        self._go_on_with(found)
+
+    def _go_on_with(self, found: ClipFit) -> None:
+        self.refinement = found
+        self.full = replace(self.full, states=found.states)
+        if self.coarse is not None:
+            self.coarse = replace(self.coarse, states=found.states)
+
     def hold(self, seen: Tensor) -> None:
         """From now on hold the Gaussians that the video hardly shows (`seen [N]`, pixels) to their present values."""
         region = torch.from_numpy(vertex_mask(self.avatar.head, HIDDEN))[self.avatar.rig.triangles[:, 0]]
@@ -207,6 +232,7 @@ class Trainer:
             "queue": list(self.queue),
             "steps_done": self.steps_done,
             "mean_square": self.mean_square,
+            "refinement": None if self.refinement is None else self.refinement.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -219,3 +245,5 @@ class Trainer:
         self.queue = list(state["queue"])
         self.steps_done = state["steps_done"]
         self.mean_square = state["mean_square"]
+        if state["refinement"] is not None:
+            self._go_on_with(ClipFit.restored(state["refinement"], self.full.states, self.avatar.head))

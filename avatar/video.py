@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.files import remove_orphans
 
 #: Ticks a second of the written timestamps: every usual frame rate (24, 25, 30, 50, 60, /1.001) to within 6 us.
 TICKS = 90000
@@ -48,6 +49,7 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_orphans(self.path)
             self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
         except (OSError, av.error.FFmpegError) as error:
             raise HeadsplatError(f"{self.path}: cannot be written ({error}); choose another place") from error

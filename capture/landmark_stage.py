@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from capture.landmarks import Roi
 from capture.options import FaceModels, Progress
+from capture.people import SIGNATURE, People, signature
+from capture.sources import wanted_frames
 from capture.tracker.indices import inter_ocular
 from capture.workers import PerThread, Pool, ahead
 from capture.workspace import Workspace
@@ -33,7 +34,8 @@ class LandmarkTable:
     points: list[np.ndarray] = field(default_factory=list)  # [478,3] float32
     spread: list[np.ndarray] = field(default_factory=list)  # [478] float32
     presence: list[float] = field(default_factory=list)
-    segment: list[int] = field(default_factory=list)  # counts up whenever the face was lost in between
+    person: list[int] = field(default_factory=list)  # whose face, numbered as they appear
+    signature: list[np.ndarray] = field(default_factory=list)  # capture.people.SIGNATURE, how the face looks
     roi: list[np.ndarray] = field(default_factory=list)  # [4] centre, size, angle: where the next frame starts
     survey: list[np.ndarray] = field(default_factory=list)  # rows of frame number, main face's height, other's height
     seen: int = 0  # frames looked at, with or without a face
@@ -49,11 +51,23 @@ class LandmarkTable:
             "points": np.array(self.points, dtype=np.float32).reshape(-1, 478, 3),
             "spread": np.array(self.spread, dtype=np.float32).reshape(-1, 478),
             "presence": np.array(self.presence, dtype=np.float64),
-            "segment": np.array(self.segment, dtype=np.int64),
+            "person": np.array(self.person, dtype=np.int64),
+            "signature": np.array(self.signature, dtype=np.float32).reshape(-1, *SIGNATURE),
             "roi": np.array(self.roi, dtype=np.float64).reshape(-1, 4),
             "survey": np.array(self.survey, dtype=np.float64).reshape(-1, 3),
             "seen": np.array(self.seen),
         }
+
+    def add(self, frame: Any, seen: Sighting) -> None:
+        """Append what was seen in `frame`."""
+        self.number.append(frame.number)
+        self.time.append(frame.time)
+        self.points.append(seen.found.points)
+        self.spread.append(np.zeros(len(seen.found.points), np.float32))
+        self.presence.append(seen.found.presence)
+        self.person.append(seen.person)
+        self.signature.append(seen.look)
+        self.roi.append(seen.roi)
 
     @staticmethod
     def from_arrays(stored: dict[str, np.ndarray]) -> LandmarkTable:
@@ -64,9 +78,27 @@ class LandmarkTable:
 
     def keep(self, rows: np.ndarray) -> LandmarkTable:
         """The rows `rows` [n] int; the survey stays whole."""
-        names = ("number", "time", "points", "spread", "presence", "segment", "roi")
+        names = ("number", "time", "points", "spread", "presence", "person", "signature", "roi")
         picked = {name: [getattr(self, name)[row] for row in rows] for name in names}
         return LandmarkTable(**picked, survey=self.survey, seen=self.seen)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A face in a frame."""
+
+    found: Any  # Landmarks
+    roi: np.ndarray  # [4] centre, size, angle
+    look: np.ndarray  # signature
+    person: int
+
+    @staticmethod
+    def of(rgb: np.ndarray, found: Any, people: People, followed: bool) -> Sighting:
+        """Landmarks `found` in a frame, and whose they are; `followed` from the frame before or not."""
+        region = Roi.from_landmarks(found.points)
+        roi = np.array([*region.center, region.size, region.angle])
+        look = signature(rgb, found.points)
+        return Sighting(found, roi, look, people.recognise(roi, look, followed))
 
 
 class FaceFollower:
@@ -90,11 +122,53 @@ class FaceFollower:
             if found.presence >= PRESENT:
                 return found
         for detection in self._ordered(rgb, last_box):
-            found = self._tracker.get().locate(rgb, Roi.from_detection(detection))
-            found = self._tracker.get().locate(rgb, Roi.from_landmarks(found.points))
-            if found.presence >= PRESENT:
+            found = self._at(rgb, detection)
+            if found is not None:
                 return found
         return None
+
+    def find(self, rgb: np.ndarray, people: People, lost: bool) -> Sighting | None:
+        """The clip's main person in one frame, or else whoever was followed; None where there is no face.
+
+        Args:
+            rgb: [H,W,3] uint8.
+            people: known so far; the sighting is not added.
+            lost: the frame before showed no face.
+        """
+        main = people.main
+        if main is None:
+            found = self.follow(rgb, None, None)
+            return None if found is None else Sighting.of(rgb, found, people, False)
+        start = people.where(people.last)
+        found = self.follow(rgb, None if lost else start, people.where(main))
+        seen = None if found is None else Sighting.of(rgb, found, people, not lost)
+        if seen is None or seen.person == main:
+            return seen
+        return self._main_person(rgb, people, main) or seen
+
+    def find_again(self, rgb: np.ndarray, people: People) -> Sighting | None:
+        """The only known person in another frame; None where others, or nobody, can be seen."""
+        start = people.where(0)
+        found = self.follow(rgb, start, start)
+        if found is None:
+            return None
+        seen = Sighting.of(rgb, found, people, True)
+        return seen if seen.person == 0 else self._main_person(rgb, people, 0)
+
+    def _main_person(self, rgb: np.ndarray, people: People, main: int) -> Sighting | None:
+        """The face that looks like person `main`, nearest to where they were."""
+        for detection in self._ordered(rgb, people.where(main)):
+            found = self._at(rgb, detection)
+            if found is not None:
+                seen = Sighting.of(rgb, found, people, False)
+                if people.resembles(main, seen.look):
+                    return replace(seen, person=main)
+        return None
+
+    def _at(self, rgb: np.ndarray, detection: Any) -> Any | None:
+        found = self._tracker.get().locate(rgb, Roi.from_detection(detection))
+        found = self._tracker.get().locate(rgb, Roi.from_landmarks(found.points))
+        return found if found.presence >= PRESENT else None
 
     def average(self, rgb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Averaged points [478,3], spread [478] and presence; every frame gets the same jitter: tracks stay still."""
@@ -121,7 +195,7 @@ class FaceFollower:
 
 
 def find_training_landmarks(
-    frames: Iterable[Any],
+    video: Any,
     wanted: np.ndarray,
     follower: FaceFollower,
     workspace: Workspace,
@@ -130,7 +204,7 @@ def find_training_landmarks(
     """Landmarks of the training frames `wanted` [n] (source numbers), continued where an earlier run stopped.
 
     Args:
-        frames: the source's SourceFrames.
+        video: a VideoSource, or an iterable of SourceFrames that starts anew each time.
         wanted: training frames only; nothing else is looked at.
         follower: finds the face.
         workspace: keeps what is done so far.
@@ -149,43 +223,31 @@ def find_training_landmarks(
         waiting.clear()
         workspace.save_partial(PARTIAL, table.arrays())
 
-    last = table.roi[-1] if table.roi else None
+    people = known_people(table)
     lost = bool(stored) and bool(stored["seen"]) and not _shows(table, int(wanted[table.seen - 1]))
     with Pool() as pool:
-        for frame in ahead(frame for frame in frames if order.get(frame.number, -1) >= table.seen):
-            found = follower.follow(frame.rgb, None if lost else last, last)
-            lost = found is None
-            if found is not None:
-                table_row(table, frame, found, last)
-                waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, found.points)))
-                last = table.roi[-1]
+        for frame in ahead(wanted_frames(video, wanted[table.seen :])):
+            seen = follower.find(frame.rgb, people, lost)
+            lost = seen is None
+            if seen is not None:
+                people.see(seen.person, seen.roi, seen.look)
+                table.add(frame, seen)
+                waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, seen.found.points)))
                 if order[frame.number] % _SURVEY_STEP == 0:
-                    table.survey.append(np.array([frame.number, *follower.other_heights(frame.rgb, found.points)]))
+                    table.survey.append(np.array([frame.number, *follower.other_heights(frame.rgb, seen.found.points)]))
             table.seen = order[frame.number] + 1
             if progress:
                 progress("landmarks", table.seen, len(wanted))
             if table.seen % _SAVE_STEP == 0:
                 save()
-            if table.seen == len(wanted):
-                break
         table.seen = len(wanted)
         save()
     return table
 
 
-def table_row(table: LandmarkTable, frame: Any, found: Any, last: np.ndarray | None) -> None:
-    """Append `frame` with the landmarks `found`; a face far from the `last` region [4] begins a new segment."""
-    region = Roi.from_landmarks(found.points)
-    row = np.array([*region.center, region.size, region.angle])
-    near = last is not None and np.linalg.norm(row[:2] - last[:2]) < 0.6 * max(row[2], last[2])
-    segment = (table.segment[-1] + (not near)) if table.segment else 0
-    table.number.append(frame.number)
-    table.time.append(frame.time)
-    table.points.append(found.points)
-    table.spread.append(np.zeros(len(found.points), np.float32))
-    table.presence.append(found.presence)
-    table.segment.append(int(segment))
-    table.roi.append(row)
+def known_people(table: LandmarkTable) -> People:
+    """The people in the rows of a table."""
+    return People(zip(table.person, table.roi, table.signature, strict=True))
 
 
 def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[LandmarkTable, list[str]]:
@@ -202,19 +264,15 @@ def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[Landmark
     if not len(table):
         raise HeadsplatError(f"{name}: no face found in any frame; film one face from the front, well lit and upright")
     warnings = _check_others(table, name)
-    segments = np.array(table.segment)
     height = np.array([np.ptp(points[:468, 1]) for points in table.points])
-    weight = np.bincount(segments, weights=height)
-    main = int(np.argmax(weight))
-    typical = np.median(height[segments == main])
-    rows = np.flatnonzero(
-        (segments == main) | (np.abs(np.log(height / typical)) < np.log(1.6) if not warnings else False)
-    )
-    if len(rows) < len(table):
-        warnings.append(f"{name}: {len(table) - len(rows)} frames show another face than the largest one; left out")
+    main = int(np.argmax(np.bincount(table.person, weights=height)))
+    rows = np.flatnonzero(np.array(table.person) == main)
+    if others := len(table) - len(rows):
+        warnings.append(f"{name}: {others} frames show another person than the one seen largest and longest; left out")
     kept = table.keep(rows)
-    if asked - len(kept) > 0.02 * asked:
-        warnings.append(f"{name}: the face is missing in {asked - len(kept)} of {asked} training frames; left out")
+    kept.person = [0] * len(kept)
+    if asked - len(table) > 0.02 * asked:
+        warnings.append(f"{name}: the face is missing in {asked - len(table)} of {asked} training frames; left out")
     distance = float(np.median(inter_ocular(np.stack(kept.points))))
     if distance < 24:
         raise HeadsplatError(

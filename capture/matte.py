@@ -52,7 +52,7 @@ class Matter:
         self._network = load_network(model_path("selfie_segmentation"))
 
     def raw(self, rgb: np.ndarray, face_box: np.ndarray) -> np.ndarray:
-        """Probability [H,W] float32 0..1 that a pixel is the person; zero beyond a window around the face.
+        """Probability [h,w] float32 0..1 of the person on the picture's work raster; zero beyond a window at the face.
 
         Args:
             rgb: [H,W,3] uint8.
@@ -69,10 +69,24 @@ class Matter:
         shrink = cv2.INTER_AREA if window.side > _NETWORK_SIDE else cv2.INTER_LINEAR
         small = cv2.resize(crop, (_NETWORK_SIDE, _NETWORK_SIDE), interpolation=shrink)
         found = self._network(np.multiply(small, np.float32(1 / 255), dtype=np.float32)[None])[0][0, ..., 0]
-        pasted = np.zeros((height, width), np.float32)
-        large = cv2.resize(found, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
-        pasted[top:bottom, left:right] = large[top - window.y : bottom - window.y, left - window.x : right - window.x]
-        return pasted
+        return _paste(found, window, width, height)
+
+
+def work_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of the raster on which mattes of `width` x `height` pictures are decided."""
+    return _fit(width, height, min(max(width, height) // 2, _LONGEST_WORK_SIDE))
+
+
+def _paste(found: np.ndarray, window: Window, width: int, height: int) -> np.ndarray:
+    """What the network `found` [256,256] in the `window` of a picture, on its work raster; zero outside."""
+    size = work_size(width, height)
+    cells = len(found) / window.side  # of the network, for a pixel of the picture
+    step = np.array([width / size[0], height / size[1]]) * cells
+    start = 0.5 * step - 0.5 - np.array([window.x, window.y]) * cells  # OpenCV puts pixel centres at integers
+    matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+    edged = cv2.copyMakeBorder(found, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    matrix[:, 2] += 1
+    return cv2.warpAffine(edged, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 def smooth_in_time(probabilities: Sequence[np.ndarray]) -> np.ndarray:
@@ -94,14 +108,16 @@ def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = N
 
     Args:
         rgb: [H,W,3] uint8.
-        probability: [H,W] float32 0..1, from Matter.raw.
+        probability: [h,w] float32 0..1 of any size, such as from Matter.raw.
         face: [n,2 or 3] landmarks in pixels: picks the person and is opaque inside; without it the largest blob counts.
     """
-    height, width = probability.shape
-    work = _fit(width, height, min(max(width, height) // 2, _LONGEST_WORK_SIDE))
+    height, width = rgb.shape[:2]
+    work = work_size(width, height)
     scale = work[0] / width
     picture = cv2.resize(rgb, work, interpolation=cv2.INTER_AREA)
-    rough = cv2.resize(probability, work, interpolation=cv2.INTER_AREA)
+    rough = probability
+    if probability.shape != picture.shape[:2]:
+        rough = cv2.resize(probability, work, interpolation=cv2.INTER_AREA)
     outline = None if face is None else np.asarray(face)[:, :2] * scale
     rough = _only_person(rough, outline)
     decided = _decide_by_colour(picture, rough)

@@ -10,7 +10,7 @@ from typing import Any
 from avatar.errors import HeadsplatError
 from capture.split import Split
 
-#: `progress(stage, done, total)`; stages are "landmarks", "mattes" and "track".
+#: `progress(stage, done, total)`; stages are "overview" (long videos), "landmarks", "mattes", "track".
 Progress = Callable[[str, int, int], None]
 
 
@@ -22,7 +22,7 @@ class CaptureOptions:
     test_every: int | None = None  # hold out every Nth frame
     test_camera: str | None = None  # hold out all of one camera of several: its name or number
     solve_cameras: bool = False  # find where several cameras stood from the face, whatever their files say
-    max_frames: int = 600  # training frames at most, spread evenly over the clip
+    max_frames: int = 600  # training frames at most, those of a longer clip that show the most
     max_size: int = 768  # longer side of stored frames, pixels
     passes: int = 5  # jittered landmark passes averaged per frame
     seed: int = 0  # of the jitter

@@ -6,7 +6,6 @@ frame's matte is smoothed in time with neighbouring training frames only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +14,22 @@ import numpy as np
 
 from avatar.captured import FRAMES_DIR, MATTES_DIR, frame_name
 from capture.crop import Crop
-from capture.landmark_stage import FaceFollower, LandmarkTable, table_row
+from capture.frame_look import FrameLook, Looks, measure_look
+from capture.landmark_stage import FaceFollower, LandmarkTable
 from capture.options import FaceModels, Progress
+from capture.people import People
+from capture.sources import wanted_frames
 from capture.split import FramePlan
 from capture.user_matte import MatteFolder, MatteVideo
 from capture.workers import PerThread, Pool, ahead
 from capture.workspace import Workspace
 
-PARTIAL = "held_out.npz"
+PARTIAL, LOOKS = "held_out.npz", "looks.npz"
 _SAVE_STEP = 200
 #: Frames that are read again when a run is continued.
 _REREAD = 12
+#: How many frames nearest in time say what the person looks like.
+_REMEMBERED = 15
 #: Frames farther apart than this (seconds) are no neighbours for the matte.
 _NEIGHBOUR_SECONDS = 0.15
 
@@ -72,18 +76,21 @@ class PictureStage:
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
+        self.looks: dict[int, FrameLook] = {}  # by frame number
         self._pending: list[_Row] = []
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
 
-    def run(self, frames: Iterable[Any], progress: Progress | None) -> LandmarkTable:
-        """Go through the source's `frames`; returns the landmarks of held-out frames in source pixels."""
+    def run(self, video: Any, progress: Progress | None) -> LandmarkTable:
+        """Go through the frames of `video`; returns the landmarks of held-out frames in source pixels."""
         numbers = self._plan.numbers
         done = self._resume()
+        if done == len(numbers):
+            return self.held_out
         order = {int(number): row for row, number in enumerate(numbers)}
-        self._first_new = int(numbers[done]) if done < len(numbers) else int(numbers[-1]) + 1
+        self._first_new = int(numbers[done])
         with Pool() as pool:
-            for frame in ahead(frame for frame in frames if order.get(frame.number, -1) >= max(done - _REREAD, 0)):
+            for frame in ahead(wanted_frames(video, numbers[max(done - _REREAD, 0) :])):
                 row = order[frame.number]
                 self._take(pool, frame, bool(self._plan.is_test[row]))
                 self._write_ready(pool, frame.time)
@@ -93,17 +100,17 @@ class PictureStage:
                     self._save(
                         pool, min([row + 1, *(order[item.number] for item in self._pending if not item.written)])
                     )
-                if row + 1 == len(numbers):
-                    break
             self._write_ready(pool, np.inf)
             self._save(pool, len(numbers))
         return self.held_out
 
     def _resume(self) -> int:
         """Load what an earlier run did; returns the row of the plan from which on pictures are missing."""
-        stored = self._workspace.load_partial(PARTIAL)
-        if not stored:
+        stored, looks = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
+        if not stored or not looks:
             return 0
+        numbers = looks.pop("number")
+        self.looks = dict(zip(numbers.tolist(), Looks(**looks).frames(), strict=True))
         table = LandmarkTable.from_arrays(stored)
         done = table.seen
         if done < len(self._plan):
@@ -128,30 +135,40 @@ class PictureStage:
             if frame.number >= self._first_new:
                 own = self._own_matte(frame)
                 pool.submit(self._workspace.write_picture, MATTES_DIR, frame_name(frame.number), own)
+                pool.submit(self._look, frame.number, rgb, points, own.astype(np.float32) / 255)
             return
-        raw = pool.submit(self._raw, rgb, points)
+        raw = pool.submit(self._raw, frame.number, rgb, points)
         self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
 
     def _own_matte(self, frame: Any) -> np.ndarray:
         assert self._mattes is not None
         return self._crop.apply(self._mattes.matte(frame.number, (frame.rgb.shape[1], frame.rgb.shape[0])))
 
-    def _raw(self, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def _raw(self, number: int, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
         face = points[:468, :2]
-        return self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+        raw = self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+        self._look(number, rgb, points, raw)
+        return raw
+
+    def _look(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
+        self.looks[number] = measure_look(rgb, points, matte)
 
     def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
-        """Landmarks of a held-out frame, from the frame nearest in time that shows the face."""
-        both = [(abs(time - frame.time), roi) for time, roi in zip(self._table.time, self._table.roi, strict=True)]
-        both += [(abs(time - frame.time), roi) for time, roi in zip(self.held_out.time, self.held_out.roi, strict=True)]
-        start = min(both, key=lambda pair: pair[0])[1]
-        found = self._follower.follow(frame.rgb, start, start)
-        if found is None:
+        """Landmarks of a held-out frame, from the frames nearest in time that show the face."""
+        near = [
+            (abs(time - frame.time), table, row)
+            for table in (self._table, self.held_out)
+            for row, time in enumerate(table.time)
+        ]
+        near = sorted(near, key=lambda entry: entry[0])[:_REMEMBERED][::-1]
+        people = People((0, table.roi[row], table.signature[row]) for _, table, row in near)
+        seen = self._follower.find_again(frame.rgb, people)
+        if seen is None:
             return None
-        table_row(self.held_out, frame, found, start)
-        job = pool.submit(self._follower.average, frame.rgb, found.points)
+        self.held_out.add(frame, seen)
+        job = pool.submit(self._follower.average, frame.rgb, seen.found.points)
         self._waiting.append((len(self.held_out) - 1, job))
-        return found.points
+        return seen.found.points
 
     def _write_ready(self, pool: Pool, now: float) -> None:
         """Refine mattes whose next neighbours are known by the time `now`; forget frames nobody needs any more."""
@@ -189,4 +206,7 @@ class PictureStage:
             self.held_out.points[row], self.held_out.spread[row], self.held_out.presence[row] = points, spread, presence
         self._waiting.clear()
         self.held_out.seen = seen
+        numbers = sorted(self.looks)
+        arrays = vars(Looks.of([self.looks[number] for number in numbers]))
+        self._workspace.save_partial(LOOKS, {"number": np.array(numbers, np.int64), **arrays})
         self._workspace.save_partial(PARTIAL, self.held_out.arrays())

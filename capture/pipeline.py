@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 import avatar
@@ -24,12 +23,15 @@ from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
 from avatar.records import FACING_CAMERA
 from capture.crop import Crop, choose_crop
+from capture.frame_look import FrameLook
 from capture.head_detector import HeadDetector
+from capture.judgement import Judgement, flagged_sentence, judge_frames
 from capture.landmark_stage import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.options import CaptureOptions, FaceModels, Progress
+from capture.overview import choose_frames
 from capture.picture_stage import PictureStage
 from capture.sources import open_video
-from capture.split import FramePlan, plan_frames
+from capture.split import FramePlan, frame_plan, split_frames
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -60,7 +62,8 @@ def run_capture(
         source: a video file or a folder.
         out: the folder to make; a run that was interrupted is continued.
         options: see CaptureOptions.
-        progress: called as `progress(stage, done, total)` with stages "landmarks", "mattes", "track".
+        progress: called as `progress(stage, done, total)` with stages "overview" (of long videos), "landmarks",
+            "mattes", "track".
         models: makers of the networks (tests bring their own).
 
     Returns:
@@ -81,7 +84,7 @@ def run_capture(
     video = open_video(source)
     digest = file_digest(source)
     facts = {"name": source.name, "sha256": digest}
-    return capture_frames(video, count_frames(source, video.frame_count), facts, out, options, progress, models)
+    return capture_frames(video, len(video), facts, out, options, progress, models)
 
 
 def capture_frames(
@@ -105,15 +108,19 @@ def capture_frames(
         models: see run_capture.
     """
     options = options or CaptureOptions()
-    plan = plan_frames(frame_count, video.fps, options.split, options.max_frames)
-    if np.count_nonzero(~plan.is_test) < 16:
+    training, held_out = split_frames(frame_count, video.fps, options.split)
+    if len(training) < 16:
         raise HeadsplatError(
-            f"{source_facts['name']}: {np.count_nonzero(~plan.is_test)} training frames, at least 16 are needed; "
+            f"{source_facts['name']}: {len(training)} training frames, at least 16 are needed; "
             "give a longer clip or hold out less"
         )
+    if options.mattes is not None:
+        open_mattes(options.mattes)  # a wrong path is said before the work, not after half of it
     workspace = Workspace(out)
     workspace.open({"source": source_facts["sha256"], "version": VERSION, **options.key()}, options.overwrite)
-    run = _Run(video, plan, source_facts, workspace, options, progress, models or FaceModels())
+    run = _Run(
+        video, frame_plan(training, held_out), source_facts, workspace, options, progress, models or FaceModels()
+    )
     run.all_stages()
     return Capture.load(out)
 
@@ -132,11 +139,15 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
+    looks: dict[int, FrameLook] = field(default_factory=dict)
+    judgements: list[Judgement] = field(default_factory=list)
 
     def all_stages(self) -> None:
         """Landmarks, pictures, track, files."""
         head = load_head(self.options.head, HeadDetector(), self._told)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
+        if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
+            self.plan = self._timed("overview", lambda: self._chosen(follower))
         training = self._timed("landmarks", lambda: self._landmarks(follower))
         crop = choose_crop(np.stack(training.points), self.video.width, self.video.height, self.options.max_size)
         held_out = self._timed("mattes", lambda: self._pictures(training, crop, follower))
@@ -155,6 +166,12 @@ class _Run:
         log.debug("%s: %.1f s", stage, self.seconds[stage])
         return result
 
+    def _chosen(self, follower: FaceFollower) -> FramePlan:
+        candidates, held_out = (self.plan.numbers[mask] for mask in (~self.plan.is_test, self.plan.is_test))
+        most = self.options.max_frames
+        chosen = choose_frames(self.video, candidates, most, follower, self.workspace, self.progress)
+        return frame_plan(chosen, held_out)
+
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
         table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
@@ -166,6 +183,7 @@ class _Run:
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
         stage = PictureStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
         held_out = stage.run(self.video, self.progress)
+        self.looks = stage.looks
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
@@ -178,7 +196,9 @@ class _Run:
         video = self.video
         model = LandmarkModel.from_head(head)
         prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(crop.scale)
-        seen = _observations(training, crop)
+        seen, unseen = _observations(training, crop), _observations(held_out, crop) if len(held_out) else None
+        self.judgements = judge_frames(self.looks, seen, training.number, unseen, held_out.number)
+        seen = self.judgements[0].observations
         total = len(training) + len(held_out)
 
         def told(done: int) -> None:
@@ -188,8 +208,8 @@ class _Run:
         person = fit_person(model, seen, prior, crop.principal_point(video.width, video.height))
         track = track_training(person, seen, lambda done, _: told(done))
         tracks = [(training, seen, track, False)]
-        if len(held_out):
-            unseen = _observations(held_out, crop)
+        if unseen is not None:
+            unseen = self.judgements[1].observations
             tracks.append((held_out, unseen, track_held_out(person, seen, track, unseen), True))
         told(total)
         return person, tracks
@@ -202,8 +222,12 @@ class _Run:
         tracks: list[tuple[LandmarkTable, Observations, ClipTrack, bool]],
     ) -> None:
         parts = [
-            track_arrays(head, person, np.array(table.number), seen, track, is_test)
-            for table, seen, track, is_test in tracks
+            {
+                **track_arrays(head, person, np.array(table.number), seen, track, is_test),
+                "exposure": judgement.exposure,
+                "weight": judgement.weight,
+            }
+            for (table, seen, track, is_test), judgement in zip(tracks, self.judgements, strict=True)
         ]
         numbers = np.concatenate([part["frame_number"] for part in parts])
         order = np.argsort(numbers, kind="stable")
@@ -212,7 +236,13 @@ class _Run:
             for name in parts[0]
         }
         arrays = {**track_defaults(len(order)), **arrays}
+        flagged = sorted(
+            (entry for part in self.judgements for entry in part.flagged), key=lambda entry: entry["frame"]
+        )
+        if flagged:
+            self.warnings.append(flagged_sentence(flagged))
         facts = self._facts(head, crop, person, arrays)
+        facts["flagged"] = flagged
         facts["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, facts)
 
@@ -251,6 +281,7 @@ class _Run:
                 "train": training,
                 "test": len(arrays["is_test"]) - training,
             },
+            "lost": [int(number) for number in np.setdiff1d(self.plan.numbers, arrays["frame_number"])],
             "warnings": self.warnings,
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
             "options": self.options.key(),
@@ -276,17 +307,6 @@ def camera_facts(person: Person) -> dict[str, Any]:
 def _observations(table: LandmarkTable, crop: Crop) -> Observations:
     spread = np.stack(table.spread).astype(np.float64) * crop.scale
     return Observations(crop.points(np.stack(table.points)), spread, np.array(table.presence), np.array(table.time))
-
-
-def count_frames(path: Path, estimate: int) -> int:
-    """Number of pictures in a video file by counting packets, which needs no decoding; `estimate` where that fails."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.best("video")
-            count = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
-    except (av.error.FFmpegError, OSError, ValueError):
-        count = 0
-    return count or estimate
 
 
 def source_digest(source: Path) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from capture.frame_index import FrameIndex
 
 log = logging.getLogger(__name__)
 
@@ -72,30 +76,76 @@ class VideoSource:
         self.warnings: list[str] = []
 
     def __len__(self) -> int:
-        """Estimated number of frames."""
-        return self.frame_count
+        """Number of frames: counted where the file tells them apart, estimated otherwise."""
+        return len(self.index) if self.index else self.frame_count
+
+    @cached_property
+    def index(self) -> FrameIndex | None:
+        """Which pictures there are; None where the file does not say."""
+        with _open_container(self.path) as container:
+            return FrameIndex.of(container, _video_stream(container, self.path))
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        """Frames in order; raises HeadsplatError when none can be decoded."""
+        """All frames in order; raises HeadsplatError when none can be decoded."""
+        return self.frames()
+
+    def frames(self, wanted: Sequence[int] | np.ndarray | None = None) -> Iterator[SourceFrame]:
+        """Frames in order; only those wanted are converted, and long stretches without any are jumped over.
+
+        Args:
+            wanted: increasing frame numbers; None: all of them.
+
+        Raises:
+            HeadsplatError: no picture can be decoded.
+        """
         self.warnings.clear()
+        if self.hdr:
+            kind = "PQ" if self.facts.transfer == _PQ else "HLG"
+            self.warnings.append(
+                f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin"
+            )
+        left = None if wanted is None else deque(int(number) for number in wanted)
+        if left is not None and not left:
+            return
+        last, decoded = -1, 0
+        for number, picture, time in self._numbered(left):
+            decoded, last = decoded + 1, max(last, number)
+            while left and left[0] < number:
+                left.popleft()  # damaged, or announced and not there
+            if left is None or (left and left[0] == number):
+                yield SourceFrame(number, time, _upright(picture, self.facts))
+                if left is not None:
+                    left.popleft()
+            if left is not None and not left:
+                return
+        if decoded == 0:
+            raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
+        if last + 1 < 0.9 * self.frame_count - 1:
+            self.warnings.append(
+                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
+            )
+
+    def _numbered(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
+        """Decoded pictures with number and time (seconds); `left` is what is still wanted."""
         with _open_container(self.path) as container:
             stream = _video_stream(container, self.path)
             stream.thread_type = "AUTO"
             offset = (stream.start_time or 0) * float(stream.time_base or 0)
-            last = -math.inf
-            number = 0
-            for picture in self._pictures(container, stream):
+            last, number = -math.inf, -1
+            target = None
+            if left and self.index and (target := self.index.jump(0, left[0])) is not None:
+                container.seek(target, stream=stream)
+            pictures = self._pictures(container, stream)
+            while (picture := next(pictures, None)) is not None:
+                known = self.index.number(picture.pts) if self.index else None
+                number = number + 1 if known is None else known
                 time = picture.time - offset if picture.time is not None else number / self.fps
-                time = max(time, last + _SMALLEST_STEP)
-                rgb = _upright(picture, self.facts)
-                yield SourceFrame(number, float(time), rgb)
-                last, number = time, number + 1
-        if number == 0:
-            raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
-        if number < 0.9 * self.frame_count - 1:
-            self.warnings.append(
-                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
-            )
+                time = max(float(time), last + _SMALLEST_STEP)
+                yield number, picture, time
+                last = time
+                if left and self.index and (target := self.index.jump(number, left[0])) is not None:
+                    container.seek(target, stream=stream)
+                    pictures = self._pictures(container, stream)
 
     def _pictures(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
         """Decoded pictures; damaged packets are skipped and counted in a warning."""
@@ -116,6 +166,20 @@ class VideoSource:
                     break
         if damaged:
             self.warnings.append(f"{self.name}: {damaged} damaged parts of the video were skipped")
+
+
+def wanted_frames(video: Any, numbers: Sequence[int] | np.ndarray) -> Iterator[SourceFrame]:
+    """Frames `numbers` (increasing) of a VideoSource, or of any iterable of SourceFrames that starts anew each time."""
+    if isinstance(video, VideoSource):
+        yield from video.frames(numbers)
+        return
+    left = {int(number) for number in numbers}
+    for frame in video:
+        if frame.number in left:
+            left.remove(frame.number)
+            yield frame
+        if not left:
+            return
 
 
 def open_video(path: str | Path) -> VideoSource:
@@ -184,8 +248,7 @@ def _video_stream(container: Any, path: Path) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     """Whether the stream is the cover picture of a sound file."""
-    disposition = getattr(stream, "disposition", None)
-    return bool(disposition is not None and "attached_pic" in str(disposition).lower())
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
@@ -234,7 +297,11 @@ def _upright(picture: av.VideoFrame, facts: VideoFacts) -> np.ndarray:
     turned = facts.rotation % 180 != 0
     width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
     rgb = picture.reformat(
-        width=width, height=height, format="rgb24", src_colorspace=_matrix(picture), interpolation="BICUBIC"
+        width=width,
+        height=height,
+        format="rgb48le" if facts.hdr else "rgb24",
+        src_colorspace=_matrix(picture),
+        interpolation="BICUBIC",
     ).to_ndarray()
     if facts.hdr:
         rgb = _hdr_to_srgb(rgb, facts.transfer)
@@ -254,17 +321,14 @@ def _matrix(picture: av.VideoFrame) -> int:
 
 
 def _hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
-    """BT.2020 HDR code values [H,W,3] uint8 to sRGB uint8: linearise, change primaries, roll off highlights.
+    """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearise, change primaries, roll off highlights.
 
     HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
     """
-    linear = _hdr_curve(transfer)[rgb] @ _BT2020_TO_BT709.T
-    compressed = np.clip(linear, 0, None)
-    knee = 0.7
-    over = compressed > knee
-    compressed[over] = knee + (1 - knee) * np.tanh((compressed[over] - knee) / (1 - knee))
-    index = np.rint(compressed * (len(_SRGB_TABLE) - 1)).astype(np.uint16)
-    return _SRGB_TABLE[index]
+    codes = rgb if rgb.dtype == np.uint8 else rgb >> (16 - _HDR_BITS)
+    linear = cv2.transform(_hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes], _BT2020_TO_BT709)
+    index = cv2.sqrt(np.clip(linear, 0, _HDR_BRIGHTEST)) * (_HDR_STEPS / _HDR_BRIGHTEST**0.5)
+    return _HDR_TABLE[np.rint(index).astype(np.uint16)]
 
 
 #: Linear light, BT.2020 primaries to BT.709 (ITU-R BT.2087).
@@ -273,18 +337,26 @@ _BT2020_TO_BT709 = np.array(
 )
 
 
-def _srgb_table() -> np.ndarray:
-    linear = np.linspace(0, 1, 4096)
+#: HDR pictures are read with this many bits; linear light beyond the brightest is white.
+_HDR_BITS, _HDR_BRIGHTEST, _HDR_STEPS = 10, 4.0, 4096
+
+
+def _hdr_table() -> np.ndarray:
+    """sRGB code [_HDR_STEPS+1] uint8 of linear light 0.._HDR_BRIGHTEST, by its square root; highlights rolled off."""
+    linear = _HDR_BRIGHTEST * np.linspace(0, 1, _HDR_STEPS + 1) ** 2
+    knee = 0.7
+    linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.rint(encoded * 255).astype(np.uint8)
 
 
-_SRGB_TABLE = _srgb_table()
+_HDR_TABLE = _hdr_table()
 
 
-def _hdr_curve(transfer: int) -> np.ndarray:
-    """Linear light [256] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
-    code = np.linspace(0, 1, 256)
+@lru_cache(maxsize=4)
+def _hdr_curve(transfer: int, bits: int) -> np.ndarray:
+    """Linear light [2^bits] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
+    code = np.linspace(0, 1, 1 << bits)
     if transfer == _HLG:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)

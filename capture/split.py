@@ -66,16 +66,20 @@ class FramePlan:
         return len(self.numbers)
 
 
-def plan_frames(count: int, fps: float, split: Split, max_frames: int) -> FramePlan:
-    """Choose frames of a video of `count` frames.
+def split_frames(count: int, fps: float, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of all frames of a video of `count` frames that may be trained on, and of those that are held out.
 
-    Fast videos are halved (or thinned by a larger whole number), the split is made on what remains, and then training
-    and held-out frames are each thinned evenly to at most `max_frames` and 350.
+    Fast videos are halved (or thinned by a larger whole number), and the split is made on what remains; held-out
+    frames are thinned evenly to at most 350.
     """
     step = round(fps / _TARGET) if fps > _FAST else 1
-    numbers = np.arange(0, count, max(1, step))
+    numbers = np.arange(0, count, max(1, step), dtype=np.int64)
     mask = split.held_out(len(numbers))
-    training, held_out = _thin(numbers[~mask], max_frames), _thin(numbers[mask], MAX_TEST)
+    return numbers[~mask], _thin(numbers[mask], MAX_TEST)
+
+
+def frame_plan(training: np.ndarray, held_out: np.ndarray) -> FramePlan:
+    """The plan of training and held-out frames' numbers."""
     chosen = np.concatenate([training, held_out])
     order = np.argsort(chosen)
     is_test = np.concatenate([np.zeros(len(training), bool), np.ones(len(held_out), bool)])

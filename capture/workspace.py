@@ -19,15 +19,22 @@ from avatar.errors import HeadsplatError
 from avatar.pictures import encode_png
 
 _PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
-#: PNG effort: level 1 is four times as fast as the default and 5 % larger.
+#: PNG effort: level 1 is four times as fast as the default and 5 % larger; see `encode_png` for the rest.
 _PNG_LEVEL = 1
+#: What `capture.report` writes into a finished folder, the last one last.
+COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE = REPORT_FILES = ("coverage.png", "overlay.mp4", "report.json")
+#: What is ours in a finished folder and goes with it when it is made again; anything else there stays.
+_OURS = {_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, FACTS_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
 
 
 class Workspace:
-    """A capture folder that is not finished yet."""
+    """A capture folder that is not finished yet.
+
+    A finished capture is made again in a folder beside it, which takes its place when it is complete.
+    """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.final = self.root = root
         self._partial = root / _PARTIAL_DIR
 
     def open(self, key: dict[str, Any], overwrite: bool) -> None:
@@ -38,35 +45,60 @@ class Workspace:
             overwrite: start afresh whatever capture is there, but continue an unfinished one of the same key.
         """
         key = json.loads(json.dumps(key))
-        with explained(self.root):
-            if self.root.exists() and not self.root.is_dir():
-                raise HeadsplatError(f"{self.root}: a file is in the way; give -o a folder")
-            finished = (self.root / FACTS_FILE).exists()
-            if overwrite and self._is_capture() and (finished or self._read_key() != key):
-                self._clear()
-            elif finished:
-                raise HeadsplatError(f"{self.root}: a finished capture is there; add --overwrite to make it again")
-            begun = self._read_key()
-            if begun is None and self.root.is_dir() and any(self.root.iterdir()):
-                raise HeadsplatError(f"{self.root}: the folder holds other files; give -o a new or empty folder")
-            if begun is not None and begun != key:
-                changed = ", ".join(sorted(name for name in key if begun.get(name) != key[name]))
-                raise HeadsplatError(
-                    f"{self.root}: an unfinished capture with another {changed or 'version'} is there; "
-                    "repeat its command to finish it, or add --overwrite to start again"
-                )
+        with explained(self.final):
+            if self.final.exists() and not self.final.is_dir():
+                raise HeadsplatError(f"{self.final}: a file is in the way; give -o a folder")
+            settle(self.final)
+            beside = _beside(self.final)
+            if _is_finished(self.final):
+                self._check_replaceable(overwrite)
+                self.root, self._partial = beside, beside / _PARTIAL_DIR
+            else:
+                shutil.rmtree(beside, ignore_errors=True)
+            self._check_begun(key, overwrite)
             for folder in (self._partial, self.root / FRAMES_DIR, self.root / MATTES_DIR):
                 folder.mkdir(parents=True, exist_ok=True)
+                for torn in folder.glob("*.tmp"):
+                    torn.unlink()
             write_atomically(self._partial / _KEY_FILE, json.dumps(key, indent=1).encode())
 
-    def _is_capture(self) -> bool:
-        return (self.root / FACTS_FILE).is_file() or (self._partial / _KEY_FILE).is_file()
+    def _check_replaceable(self, overwrite: bool) -> None:
+        if not overwrite:
+            raise HeadsplatError(f"{self.final}: a finished capture is there; add --overwrite to make it again")
+        if os.path.ismount(self.final):
+            raise HeadsplatError(
+                f"{self.final}: a mounted disk cannot be replaced by another folder; give -o a folder inside it"
+            )
+
+    def _check_begun(self, key: dict[str, Any], overwrite: bool) -> None:
+        """Raise HeadsplatError unless the folder is empty, begun with `key`, or may be emptied, which it then is."""
+        begun = self._read_key()
+        if overwrite and begun is not None and begun != key:
+            self._clear()
+            begun = self._read_key()
+        if begun is None and self._holds_more():
+            raise HeadsplatError(f"{self.root}: the folder holds other files; give -o a new or empty folder")
+        if begun is not None and begun != key:
+            changed = ", ".join(sorted(name for name in key if begun.get(name) != key[name]))
+            raise HeadsplatError(
+                f"{self.root}: an unfinished capture with another {changed or 'version'} is there; "
+                "repeat its command to finish it, or add --overwrite to start again"
+            )
+
+    def _holds_more(self) -> bool:
+        """Whether anything but what `open` itself makes before the key is in the folder."""
+        made = {self.root / _PARTIAL_DIR, self.root / FRAMES_DIR, self.root / MATTES_DIR}
+        made.add(_torn(self._partial / _KEY_FILE))
+        return self.root.is_dir() and any(path not in made for path in self.root.rglob("*"))
 
     def _clear(self) -> None:
-        for folder in (_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR):
+        for folder in (FRAMES_DIR, MATTES_DIR):
             shutil.rmtree(self.root / folder, ignore_errors=True)
-        for name in (FACTS_FILE, TRACK_FILE):
-            (self.root / name).unlink(missing_ok=True)
+        (self.root / TRACK_FILE).unlink(missing_ok=True)
+        for path in self._partial.iterdir():
+            if path.name != _KEY_FILE:
+                path.unlink()
+        (self._partial / _KEY_FILE).unlink()  # last: it says whose folder this is
 
     def _read_key(self) -> dict[str, Any] | None:
         try:
@@ -92,11 +124,11 @@ class Workspace:
         """Store RGB [H,W,3] or grey [H,W] uint8 as PNG in frames/ or mattes/."""
         encoded = encode_png(picture[..., ::-1] if picture.ndim == 3 else picture, _PNG_LEVEL)
         with explained(self.root):
-            (self.root / folder / name).write_bytes(encoded)
+            write_atomically(self.root / folder / name, encoded)
 
     def finish(self, track: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-        """Write the track, then the facts, then drop partial results and pictures of frames that are not in it."""
-        with explained(self.root):
+        """Write the track, drop pictures of frames that are not in it, then write the facts and put all in place."""
+        with explained(self.final):
             save_arrays(self.root / TRACK_FILE, track)
             known = {f"{number:05d}.png" for number in track["frame_number"]}
             for folder in (FRAMES_DIR, MATTES_DIR):
@@ -104,22 +136,64 @@ class Workspace:
                     if path.name not in known:
                         path.unlink()
             write_atomically(self.root / FACTS_FILE, json.dumps(facts, indent=1).encode())
-            shutil.rmtree(self._partial, ignore_errors=True)
+            settle(self.final)
+
+
+def settle(root: Path) -> None:
+    """Take the last steps of a capture into `root`, from wherever a run that was killed left them.
+
+    A complete one beside it takes the place of the one before; what is not ours in that moves along.
+    """
+    root = root.resolve()
+    beside, old = _beside(root), _beside(root, "old")
+    if old.is_dir() and not root.exists() and not _is_finished(beside):
+        os.replace(old, root)
+    _retire(old, root)
+    if _is_finished(beside):
+        if root.exists():
+            os.replace(root, old)
+        os.replace(beside, root)
+        _retire(old, root)
+    if _is_finished(root):
+        shutil.rmtree(root / _PARTIAL_DIR, ignore_errors=True)
+
+
+def _retire(old: Path, root: Path) -> None:
+    """Delete the capture `old` that `root` has taken the place of, after what is not ours in it has moved there."""
+    if not (old.is_dir() and root.is_dir()):
+        return
+    for entry in old.iterdir():
+        if entry.name not in _OURS and not (root / entry.name).exists():
+            os.replace(entry, root / entry.name)
+    shutil.rmtree(old)
+
+
+def _beside(root: Path, kind: str = "new") -> Path:
+    """The hidden folder beside `root` that holds the capture to come, or (`old`) the one that was."""
+    root = root.resolve()
+    return root.parent / f".{root.name}.{kind}.partial"
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / FACTS_FILE).is_file()
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an .npz whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
+    with _torn(path).open("wb") as stream:
         np.savez(stream, **arrays)
-    os.replace(temporary, path)
+    os.replace(_torn(path), path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    _torn(path).write_bytes(content)
+    os.replace(_torn(path), path)
+
+
+def _torn(path: Path) -> Path:
+    """Where `path` is written first; what a killed run leaves there is removed by the next."""
+    return path.with_name(path.name + ".tmp")
 
 
 @contextlib.contextmanager

@@ -343,6 +343,29 @@ void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const B
                          sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
 }
 
+void run_rigid_normal(const In& rgb, const In& alpha, const In& target, const In& features, const In& K,
+                      const In& pivots, Scalar sigma, const Out& matrix, const Out& gradient, const Out& cost) {
+  if (alpha.ndim() != 3 || pivots.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  const size_t batch = alpha.shape(0), pixels = alpha.size(), groups = pivots.shape(1), unknowns = 6 * groups;
+  if (groups < 1 || unknowns > kMotionUnknowns) throw std::invalid_argument("native kernel: one to three groups");
+  const MotionImage first{sized(rgb, 3 * pixels),
+                          alpha.data(),
+                          sized(target, 3 * pixels),
+                          sized(features, 3 * pixels),
+                          static_cast<int>(alpha.shape(1)),
+                          static_cast<int>(alpha.shape(2)),
+                          static_cast<int>(groups),
+                          0,
+                          0,
+                          0,
+                          0,
+                          sized(pivots, 3 * batch * groups),
+                          sigma};
+  headsplat::rigid_normal(static_cast<int>(batch), first, sized(K, 9 * batch),
+                          sized(matrix, batch * unknowns * unknowns), sized(gradient, batch * unknowns),
+                          sized(cost, batch));
+}
+
 using ByteOut = nb::ndarray<uint8_t, nb::c_contig, nb::device::cpu>;
 
 void run_to_bytes(const In& rgb, const In& alpha, const In& background, const ByteOut& out) {
@@ -375,6 +398,7 @@ NB_MODULE(_C, m) {
   m.def("deform", &run_deform, Released());
   m.def("deform_backward", &run_deform_backward, Released());
   m.def("photometric", &run_photometric, Released());
+  m.def("rigid_normal", &run_rigid_normal, Released());
   m.def("to_bytes", &run_to_bytes, Released());
   m.def("simd_level", [] { return std::string(kernels().name); });
   m.def("set_simd_level", [](const std::string& name) { return set_level(name.c_str()); });

@@ -11,14 +11,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 
 from avatar import cli
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from capture.models import WHEEL_MEMBERS, model_path
 from capture.synthetic import SyntheticOptions, SyntheticTruth, make_video
+from capture.synthetic.compare import first_rows, score_tracks
+from capture.synthetic.score import TruthScore
 
 VIDEO = SyntheticOptions(width=270, height=360, frames=48, fps=6.0)
 EVERY = 4
@@ -42,19 +42,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_tracker_follows_the_true_head(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def scores(folder: Path) -> dict[str, TruthScore]:
+    """The landmark track and its baselines against the truth."""
     capture = Capture.load(folder / "me.capture")
     truth = SyntheticTruth.load(folder / "phone.mp4.truth.npz")
-    numbers = capture.track["frame_number"]
-    assert len(numbers) >= 0.95 * VIDEO.frames
+    return score_tracks(capture, truth, {"track": capture.params(first_rows(capture))})
+
+
+def test_nearly_every_frame_is_tracked(folder: Path) -> None:
+    capture = Capture.load(folder / "me.capture")
+    assert len(capture) >= 0.95 * VIDEO.frames
     assert np.median(capture.track["reprojection"]) < 0.03
-    found = axis_angle_to_matrix(torch.from_numpy(capture.track["joint_rot"][:, 0]).double())
-    true = torch.from_numpy(np.asarray(truth.skull_rotation)[numbers]).double()
-    # Only changes of pose can be compared: where "straight ahead" is differs between two people's heads.
-    left, _, right = torch.linalg.svd((true.transpose(1, 2) @ found).mean(0))
-    error = torch.rad2deg(matrix_to_axis_angle(found @ (left @ right).T @ true.transpose(1, 2)).norm(dim=-1))
-    spread = torch.rad2deg(matrix_to_axis_angle(true @ true[0].T).norm(dim=-1))
-    assert error.median() < 5 and error.median() < 0.3 * spread.max()
+
+
+def test_the_tracker_follows_the_true_head(scores: dict[str, TruthScore]) -> None:
+    found, still = scores["track"], scores["track, constant pose"]
+    assert found.rotation < 5 and found.position < 12
+    assert found.rotation < 0.4 * still.rotation and found.position < 0.5 * still.position
+    assert found.gaze < 0.8 * still.gaze
+
+
+def test_the_tracker_follows_the_true_face(scores: dict[str, TruthScore]) -> None:
+    found, shuffled = scores["track"], scores["track, expressions shuffled"]
+    assert found.neutral < 5 and found.posed < 5
+    for name in ("posed", "expression", "jaw", "lids", "aperture"):
+        assert getattr(found, name) < 0.95 * getattr(shuffled, name), name
 
 
 def test_the_avatar_beats_the_baselines_on_frames_it_never_saw(folder: Path) -> None:

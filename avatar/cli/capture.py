@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalText, Out
+from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, OptionalText, Out
 from avatar.cli.progress import Update, say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
@@ -37,16 +37,28 @@ class CaptureCommand:
     solve_cameras: bool = False
     """find where several cameras stood from the face, whatever the folder says"""
     max_frames: int = 600
-    """training frames at most, spread evenly over the video"""
+    """training frames at most; of a longer video those that show the most"""
+    max_size: int = 768
+    """longer side of the stored frames at most, pixels"""
+    passes: int = 5
+    """jittered landmark passes averaged per frame; more is steadier and slower"""
+    focal: OptionalFloat = None
+    """focal length in pixels of the video's frames; left out: the file's own, or a guess"""
+    mattes: OptionalPath = None
+    """your own mattes: a folder of NNNNN.png by frame number, or a video of them"""
     head: OptionalHead = None
     """embedded (also when left out), embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     consent: str = ""
     """who agreed to what; kept in the capture and in every avatar made from it"""
     overwrite: bool = False
-    """replace a capture that exists"""
+    """replace a capture that exists; the old one stays until the new one is complete"""
+    no_overlay: bool = False
+    """leave out overlay.mp4, the video with the tracked head drawn over it"""
+    json: bool = False
+    """print the report as JSON, for programs"""
 
     def run(self) -> int:
-        """Capture the video; returns the exit code."""
+        """Capture the video and report on it; returns the exit code."""
         request = CaptureRequest(
             self.source,
             self.out,
@@ -55,13 +67,32 @@ class CaptureCommand:
             self.max_frames,
             self.consent,
             self.head or EMBEDDED,
+            self.max_size,
+            self.passes,
+            self.focal,
+            self.mattes,
             self.test_camera,
             self.solve_cameras,
         )
-        if (self.out / "capture.json").exists():
-            check_output(self.out, self.overwrite, folder=True)
-        print(summary(make_capture(request, self.overwrite)))
+        capture = self._without_report(request)
+        if capture is None:
+            if (self.out / "capture.json").exists():
+                check_output(self.out, self.overwrite, folder=True)
+            capture = make_capture(request, self.overwrite)
+        report = report_capture(capture, overlay=not self.no_overlay)
+        print(report.to_json() if self.json else f"{summary(capture)}\n{report.to_words()}")
         return 0
+
+    def _without_report(self, request: CaptureRequest) -> Capture | None:
+        """The capture asked for where all that it lacks is the report."""
+        from capture.workspace import REPORT_FILE
+
+        if self.overwrite or (self.out / REPORT_FILE).exists() or _difference(request) is not None:
+            return None
+        from avatar.captured import Capture
+
+        say(f"{self.out} is finished; writing its report")
+        return Capture.load(self.out)
 
 
 @dataclass(frozen=True)
@@ -75,6 +106,10 @@ class CaptureRequest:
     max_frames: int = 600
     consent: str = ""
     head: str = EMBEDDED
+    max_size: int = 768
+    passes: int = 5
+    focal: float | None = None
+    mattes: Path | None = None
     test_camera: str | None = None
     solve_cameras: bool = False
 
@@ -96,6 +131,10 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         max_frames=request.max_frames,
         consent=request.consent,
         head=request.head,
+        max_size=request.max_size,
+        passes=request.passes,
+        focal=request.focal,
+        mattes=request.mattes,
         test_camera=request.test_camera,
         solve_cameras=request.solve_cameras,
         overwrite=overwrite,
@@ -108,6 +147,18 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     for warning in capture.facts.get("warnings", ()):
         say(f"warning: {warning}")
     return capture
+
+
+def report_capture(capture: Capture, *, overlay: bool) -> Any:
+    """Write the report into the capture's folder, with progress on stderr where it draws the overlay video.
+
+    Returns the `capture.report.CaptureReport`.
+    """
+    from avatar.cli.shots import head_of
+    from capture.report import write_report
+
+    with _stages() as progress:
+        return write_report(capture, head_of(capture), overlay, progress)
 
 
 def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
@@ -124,7 +175,10 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         return Capture.load(request.out)
     if difference and not overwrite:
         raise HeadsplatError(f"{request.out}: a capture {difference} is there; give --overwrite to capture again")
-    return make_capture(request, overwrite)
+    capture = make_capture(request, overwrite)
+    for sentence in report_capture(capture, overlay=False).advice:
+        say(f"to film again: {sentence}")
+    return capture
 
 
 def _difference(request: CaptureRequest) -> str | None:

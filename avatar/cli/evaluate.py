@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalInt, OptionalPath
-from avatar.cli.progress import stage
+from avatar.cli.progress import say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
 from avatar.rasterizer import Rasterizer, check_rasterizer
@@ -18,6 +19,8 @@ from avatar.rasterizer import Rasterizer, check_rasterizer
 if TYPE_CHECKING:
     from avatar.captured import Capture
     from avatar.evaluate import Report
+    from avatar.refine.options import RefineOptions
+    from avatar.refine.track import RefinedTrack
 
 PICTURE_FOLDERS = ("tracked", "refined")
 DEFAULT_SIZE = 256  # pixels, for avatars whose header does not say
@@ -41,6 +44,8 @@ class EvalCommand:
     """longer side of the compared pictures in pixels; default: that of the training"""
     lpips: OptionalPath = None
     """an LPIPS network as two-input ONNX file, named in the table"""
+    refine: bool = True
+    """also score held-out frames with poses and expressions refined against the avatar, in a row of its own"""
     rasterizer: Rasterizer = "native"
     """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
     overwrite: bool = False
@@ -67,6 +72,7 @@ class EvalCommand:
             lpips=self.lpips,
             save_images=self.save_images,
             rasterizer=self.rasterizer,
+            refine=self.refine,
         )
         if self.json is not None:
             write_text(self.json, report.to_json() + "\n")
@@ -84,6 +90,7 @@ def evaluate_file(
     lpips: Path | None = None,
     save_images: Path | None = None,
     rasterizer: Rasterizer = "native",
+    refine: bool = True,
 ) -> Report:
     """The report of the avatar file `path` on `capture`, with progress on stderr; `size` defaults to the training's."""
     from avatar.asset import load_avatar, read_header
@@ -107,8 +114,36 @@ def evaluate_file(
             save_images=folder,
             asset_bytes=path.stat().st_size,
             rasterizer=rasterizer,
+            refine=refine_options(header) if refine else None,
+            track=trained_track(header, capture),
             progress=lambda row, done, total: update(done / total, row),
         )
+
+
+def trained_track(header: Mapping[str, Any], capture: Capture) -> RefinedTrack | None:
+    """The refined track that the avatar with this header was trained on; None where that is not beside `capture`."""
+    from avatar.refine.track import RefinedTrack
+
+    told = header.get("track", {})
+    if told.get("name") != "refined":
+        return None
+    found = RefinedTrack.load(capture)
+    if found is None or found.fingerprint != told.get("fingerprint"):
+        say(
+            f"{capture.root}: the refined track beside it is not this avatar's; training frames keep the tracker's poses"
+        )
+        return None
+    return found
+
+
+def refine_options(header: Mapping[str, Any]) -> RefineOptions:
+    """How the avatar with this header was refined in training; the defaults where it does not say."""
+    from avatar.config import apply_values
+    from avatar.refine.options import RefineOptions
+
+    stored = header.get("settings", {}).get("refine", {})
+    known = {name: value for name, value in stored.items() if name in RefineOptions.__dataclass_fields__}
+    return apply_values(RefineOptions(), known, "the avatar's settings")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,14 +19,32 @@ class InfoCommand:
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """an .avatar file, a capture folder or a video"""
+    report: bool = False
+    """measure a capture anew and write its report.json, coverage.png and overlay.mp4"""
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
         """Print the facts; returns the exit code."""
+        if self.report:
+            self._write_report()
         facts = describe_file(self.file)
-        print(json.dumps(facts, indent=2) if self.json else as_text(facts))
+        if self.json:
+            print(json.dumps(facts, indent=2))
+            return 0
+        report = facts.pop("report", None)
+        print(as_text(facts))
+        if report is not None:
+            print("\n".join(report["words"]))
         return 0
+
+    def _write_report(self) -> None:
+        from avatar.captured import Capture
+        from avatar.cli.capture import report_capture
+
+        if self.file.exists() and not self.file.is_dir():
+            raise HeadsplatError(f"{self.file}: --report is for capture folders; leave it out for a file")
+        report_capture(Capture.load(self.file), overlay=True)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -60,6 +78,7 @@ def _avatar(path: Path) -> dict[str, Any]:
 
 def _capture(path: Path) -> dict[str, Any]:
     from avatar.captured import Capture
+    from capture.report import read_report
 
     capture = Capture.load(path)
     times = capture.track["time"]
@@ -71,6 +90,7 @@ def _capture(path: Path) -> dict[str, Any]:
         "seconds": round(float(times[-1] - times[0]), 3) if len(times) else 0.0,
         "mean_reprojection": round(float(capture.track["reprojection"].mean()), 5),
         **capture.facts,
+        "report": read_report(capture),
     }
 
 

@@ -19,7 +19,9 @@ class SynthCommand:
     out: Annotated[Out, arg(metavar="DIR")]
     """folder to write: video.mp4 or transforms.json with images and masks, and truth.npz"""
     person: str = "noor"
-    """noor, kofi or ines"""
+    """noor, kofi, ines or vera (glasses, longer hair, a collar)"""
+    glasses: bool = False
+    """glasses on whoever wears none"""
     performance: str = "demo"
     """demo, sweep (every expression up and down, then turns; give it 480 frames or more) or talk"""
     held_out: bool = False

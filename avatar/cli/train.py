@@ -22,6 +22,7 @@ from avatar.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from avatar.captured import Capture
+    from avatar.refine.track import RefinedTrack
     from avatar.train import TrainProgress
 
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
@@ -51,6 +52,8 @@ class TrainCommand:
     """what splats: our own kernels (native), or gsplat (CUDA; pip install gsplat)"""
     head: OptionalHead = None
     """the head model, as for `headsplat capture`; a capture remembers the one it was made with"""
+    refine: bool = True
+    """refine poses and expressions of the frames against the avatar on the way, and keep them beside the capture"""
     test_fraction: OptionalFloat = None
     """hold out this last part of a video for `headsplat eval` (captures carry their own split)"""
     test_every: OptionalInt = None
@@ -76,7 +79,8 @@ class TrainCommand:
         if self.config is not None:
             settings = load_config(self.config, settings)
         flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode", "rasterizer")}
-        return with_flags(settings, flags)
+        settings = with_flags(settings, flags)
+        return settings if self.refine else dataclasses.replace(settings, refine_at=1.0)
 
     def _capture(self) -> Capture:
         from avatar.captured import Capture
@@ -127,6 +131,11 @@ class Outputs:
             raise HeadsplatError(f"{self.checkpoint}: nothing to resume here; leave --resume out to start afresh")
         for path in (self.avatar, self.config):
             check_output(path, overwrite or resume)
+        if self.checkpoint.exists() and not (resume or overwrite):
+            raise HeadsplatError(
+                f"{self.checkpoint}: a training that was interrupted is there; give --resume to go on with it or "
+                "--overwrite to start afresh"
+            )
 
 
 def train_capture(
@@ -153,7 +162,13 @@ def train_capture(
             resume=resume,
             stop=stop,
         )
-    extras = {"settings": dataclasses.asdict(settings), "capture": provenance(capture)}
+    extras = {
+        "settings": dataclasses.asdict(settings),
+        "capture": provenance(capture),
+        "track": track_facts(trained.refined),
+    }
+    if trained.refined is not None:
+        trained.refined.save(capture.root)
     if capture.facts.get("consent"):
         extras["consent"] = capture.facts["consent"]
     save_avatar(outputs.avatar, trained, extras)
@@ -167,6 +182,11 @@ def train_capture(
         return 130
     outputs.checkpoint.unlink(missing_ok=True)
     return 0
+
+
+def track_facts(refined: RefinedTrack | None) -> dict[str, str]:
+    """What an avatar's header says about the track that it was trained on."""
+    return {"name": "landmarks"} if refined is None else {"name": "refined", "fingerprint": refined.fingerprint}
 
 
 @contextlib.contextmanager
@@ -194,6 +214,9 @@ def _show(state: TrainProgress, update: Update, preview: Path) -> None:
     from avatar.cli.pictures import write_picture
 
     left = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
-    update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {left}")
+    if state.stage == "refining":
+        update(state.fraction, f"step {state.step}, refining poses and expressions")
+    else:
+        update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {left}")
     if state.preview is not None:
         write_picture(preview, state.preview)

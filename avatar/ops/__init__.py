@@ -13,6 +13,7 @@ from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim, to_bytes
 from .mesh import mesh
+from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
 from .sh import rotate_sh
 from .splat import splat, splat_features
@@ -29,6 +30,7 @@ __all__ = [
     "keep_memory",
     "mesh",
     "photometric",
+    "rigid_normal",
     "rotate_sh",
     "splat",
     "splat_buffers",

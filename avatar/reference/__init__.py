@@ -8,6 +8,7 @@ from .bind import bind
 from .blend import blend, deform
 from .images import photometric, ssim, to_bytes
 from .mesh import mesh
+from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
@@ -25,6 +26,7 @@ __all__ = [
     "photometric",
     "project",
     "rasterize",
+    "rigid_normal",
     "rotate_sh",
     "sh_basis",
     "sh_colors",

@@ -50,9 +50,7 @@ def read_videos(folder: Path) -> ViewSet:
 
 def _frame_times(source: VideoSource) -> np.ndarray:
     """Times [n] (s) of the video's frames, without decoding where the file counts them."""
-    from capture.pipeline import count_frames
-
-    count = count_frames(source.path, source.frame_count)
+    count = len(source)
     if count < 2:
         raise HeadsplatError(f"{source.path}: {count} frame; give videos, not stills")
     return np.arange(count) / source.fps

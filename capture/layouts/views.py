@@ -124,15 +124,12 @@ def check_size(view: View, picture: np.ndarray) -> None:
 
 def _video_frames(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
     wanted = {view.frame: view for view in views}
-    last = max(number for number in wanted if number is not None)
     found = 0
-    for frame in open_video(views[0].picture):
+    for frame in open_video(views[0].picture).frames(sorted(number for number in wanted if number is not None)):
         view = wanted.get(frame.number)
         if view is not None:
             found += 1
             yield view, SourceFrame(view.time_step, view.time, frame.rgb)
-        if frame.number >= last:
-            break
     if found < len(wanted):
         raise HeadsplatError(
             f"{views[0].picture}: the video ends after {found} of {len(wanted)} frames; record or copy it again"

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from capture.landmark_stage import FaceFollower, LandmarkTable, table_row
+from capture.landmark_stage import FaceFollower, LandmarkTable
+from capture.landmark_stage import Sighting as FaceSighting
 from capture.layouts import View
 from capture.layouts.views import pictures
 from capture.multiview.plan import ViewPlan
 from capture.multiview.rig import Sighting, square
 from capture.options import Progress
+from capture.people import People
 from capture.workers import Pool, ahead
 from capture.workspace import Workspace
 
@@ -61,14 +63,14 @@ def _follow(
     total: int,
 ) -> LandmarkTable:
     """Landmarks of one camera's views; `known` training ones say where a held-out face is looked for first."""
-    table = LandmarkTable()
+    table, people = LandmarkTable(), People()
     waiting: list[Future[Any]] = []
     with Pool() as pool:
         for place, (_, frame) in enumerate(ahead(pictures(views))):
             start, last = _start(table, known, frame.time)
             found = follower.follow(frame.rgb, start, last)
             if found is not None:
-                table_row(table, frame, found, last)
+                table.add(frame, FaceSighting.of(frame.rgb, found, people, start is not None))
                 waiting.append(pool.submit(follower.average, frame.rgb, found.points))
             table.seen = place + 1
             if progress:

@@ -43,6 +43,7 @@ class Garment:
     def __init__(self, look: Look, person: Person, seed: int) -> None:
         self._noise = NoiseField(seed)
         self._color = np.array(look.cloth, np.float32)
+        self._rise = look.collar
         loft, angle = np.meshgrid(_ROWS, np.arange(_AROUND) * (2 * np.pi / _AROUND), indexing="ij")
         self._loft, self._angle = loft.ravel().astype(np.float32), angle.ravel().astype(np.float32)
         smooth = self._surface()
@@ -57,7 +58,9 @@ class Garment:
         """Which `points` [N,3] cm of the body are well under the cloth and need not be drawn."""
         front = np.clip((points[:, 2] + 10) / 7, -1, 1)
         collar = np.where(front > 0, -14.6 - 4.4 * front**2, -14.6 + 0.4 * front**2)
-        under_cloth = np.hypot(points[:, 0] / 7.4, (points[:, 2] + 10.2) / 7.1) > 1  # not in the collar's opening
+        # Not in the collar's opening; beside and behind the neck the shoulders would come through its lining.
+        depth = np.where(points[:, 2] > -10.2, 7.1, 6.0)
+        under_cloth = np.hypot(points[:, 0] / 6.2, (points[:, 2] + 10.2) / depth) > 1
         return points[:, 1] < collar - np.where(under_cloth, 0.2, 4.0)
 
     def paint(self, grid: TexelGrid) -> Texels:
@@ -87,6 +90,7 @@ class Garment:
         depth = np.where(sine > 0, front_z - middle, middle - back_z)
         squared = sine * sine
         height = side_y + np.where(sine > 0, front_y - side_y, back_y - side_y) * squared
+        height += self._rise * smoothstep(_COLLAR_END, 0.8, self._loft)
         # Far from the neck the outline is a rounded box rather than an ellipse.
         box = 1 - 0.28 * np.clip((self._loft - 2) / 2, 0, 1)
         x = width * np.sign(cosine) * np.abs(cosine) ** box

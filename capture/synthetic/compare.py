@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from avatar.captured import Capture
+from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.records import NECK, HeadParams
 from avatar.rigid import rigid_fit
-from capture.synthetic.score import HeadMotion
+from capture.head_detector import HeadDetector
+from capture.synthetic.score import HeadMotion, TruthScore, constant_pose, score, shuffled_expressions
 from capture.synthetic.truth import SyntheticTruth
 
 Array = NDArray[np.floating]
@@ -91,6 +96,52 @@ def _gaze(rest: Array, posed: Array) -> Array:
     """Where an eyeball looks [3]: its vertices [n,3] at rest look along +z."""
     turn, _ = rigid_fit(rest.astype(np.float64), posed.astype(np.float64))
     return turn[:, 2]
+
+
+def score_tracks(
+    capture: Capture,
+    truth: SyntheticTruth,
+    tracks: Mapping[str, HeadParams],
+    rows: str = "all",
+    detector: HeadDetector | None = None,
+) -> dict[str, TruthScore]:
+    """Scores of tracks of a capture, and of the baselines that must lose, made of the first of them.
+
+    Args:
+        capture: of the synthetic capture that `truth` belongs to; a clip, or a folder of several cameras.
+        truth: what was filmed.
+        tracks: parameters by name, a row for each of `first_rows(capture)`.
+        rows: "all", "train" or "test": the rows to score. Training rows decide the constants whichever they are.
+        detector: finds the landmarks of a head of the user's own; the built-in heads need none.
+    """
+    picked = first_rows(capture)
+    several = len(capture.facts["cameras"]) > 1
+    steps = np.asarray(capture.track["time_step" if several else "frame_number"][picked], np.int64)
+    train = _trained_on(capture)
+    scored = {"all": np.ones(len(train), bool), "train": train, "test": ~train}[rows]
+    comparison = Comparison(truth, load_head(), load_head(capture.facts["head"]["source"], detector))
+    true = comparison.true_motion(steps)
+    motions = {name: comparison.found_motion(params) for name, params in tracks.items()}
+    name, found = next(iter(motions.items()))
+    motions[f"{name}, constant pose"] = constant_pose(found, train)
+    motions[f"{name}, expressions shuffled"] = shuffled_expressions(found)
+    ratio = _focal_ratio(capture, truth)
+    scores = {name: score(each, true, train, scored, calibrated=several) for name, each in motions.items()}
+    return {name: replace(each, focal_ratio=ratio) for name, each in scores.items()}
+
+
+def _trained_on(capture: Capture) -> NDArray[np.bool_]:
+    """The moments [n] that training saw through at least one camera."""
+    _, moments = np.unique(capture.track["time_step"], return_inverse=True)
+    return np.bincount(moments, ~capture.track["is_test"]) > 0
+
+
+def _focal_ratio(capture: Capture, truth: SyntheticTruth) -> float:
+    """The capture's focal length over the truth's; not a number for several cameras, whose crops are their own."""
+    cameras = capture.facts["cameras"]
+    if len(cameras) > 1:
+        return float("nan")
+    return float(cameras[0]["K"][0][0] / capture.facts["crop"]["scale"] / truth.K[0, 0, 0])
 
 
 def first_rows(capture: Capture) -> NDArray[np.int64]:

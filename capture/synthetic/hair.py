@@ -264,7 +264,7 @@ class _Barber:
         top = smoothstep(3.0, 7.5, roots[:, 1])
         edge = smoothstep(0.2, 0.95, self._cover_at(roots))
         length = hair.side_length + (hair.length - hair.side_length) * top
-        nape = 1 - 0.6 * smoothstep(-1.5, -5.0, roots[:, 1])
+        nape = 1 - (1 - hair.nape) * smoothstep(-1.5, -5.0, roots[:, 1])
         burns = 1 - 0.6 * smoothstep(2.0, 0.5, roots[:, 1]) * smoothstep(-9.5, -8.0, roots[:, 2])
         return length * (0.45 + 0.55 * edge) * nape * burns
 

@@ -20,6 +20,7 @@ class HairLook:
     fringe: float  # how far over the forehead the front falls, 0..1
     curl: float  # radius of the waves
     strands: int = 15000
+    nape: float = 0.4  # length at the nape over that above the ears
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Look:
     lid_rest: float = -0.04  # how far the lids hang, as a blink's weight; negative for wide eyes
     smile_rest: float = 0.10  # how far the mouth's corners rise, as a smile's weight
     teeth_show: float = 0.2  # cm the upper teeth come down
+    crooked: float = 0.0  # cm a smiling or open mouth is pulled to the person's left, which no head model knows
+    glasses: Color | None = None  # colour of the frame
+    collar: float = 0.0  # cm the collar stands up
 
+
+SPARE_GLASSES: Color = (0.035, 0.035, 0.040)
 
 LOOKS: dict[str, Look] = {
     "noor": Look(
@@ -85,6 +91,7 @@ LOOKS: dict[str, Look] = {
             (151, 3.5, 0.0, 0.2, 0.35),
         ),
         neck_scale=0.80,
+        crooked=0.12,
     ),
     "ines": Look(
         identity_seed=23,
@@ -105,5 +112,29 @@ LOOKS: dict[str, Look] = {
             (151, 3.5, 0.0, 0.3, 0.40),
         ),
         neck_scale=0.78,
+        crooked=-0.10,
+    ),
+    "vera": Look(
+        identity_seed=31,
+        skin=(0.37, 0.205, 0.125),
+        blush=(0.40, 0.130, 0.090),
+        lips=(0.36, 0.080, 0.075),
+        iris=(0.030, 0.022, 0.010),
+        brow_density=0.8,
+        freckles=0.3,
+        stubble=0.0,
+        hair=HairLook((0.020, 0.013, 0.010), (0.050, 0.028, 0.017), 16.0, 13.0, 1.6, 1.8, 0.05, 0.25, 20000, 1.0),
+        cloth=(0.20, 0.045, 0.050),
+        shape=(
+            (327, 1.2, -0.10, 0.03, -0.04),
+            (152, 2.4, 0.0, 0.05, -0.10),
+            (397, 3.0, -0.25, 0.0, 0.0),
+            (345, 2.2, 0.12, 0.05, 0.05),
+            (151, 3.5, 0.0, 0.2, 0.30),
+        ),
+        neck_scale=0.80,
+        crooked=0.18,
+        glasses=(0.030, 0.018, 0.014),
+        collar=2.2,
     ),
 }

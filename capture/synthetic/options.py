@@ -15,6 +15,7 @@ class SyntheticOptions:
 
     seed: int = 7
     person: str = "noor"  # a name in capture.synthetic.looks.LOOKS
+    glasses: bool = False  # put some on whoever wears none
     width: int = 540  # pixels, even
     height: int = 720  # pixels, even
     frames: int = 240

@@ -24,6 +24,8 @@ _EXPRESSION_BUMPS: tuple[tuple[str, int, int, float, tuple[float, float, float]]
 )
 
 
+# Expressions that a crooked mouth pulls aside, and by which share; its middle is landmark 13.
+_CROOKED = (("jawOpen", 1.0), ("mouthSmileLeft", 0.5), ("mouthSmileRight", 0.5), ("mouthFunnel", 0.8))
 _LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 _CORNERS = ("mouthSmileLeft", "mouthSmileRight")
 
@@ -44,7 +46,7 @@ class Person:
         offset = self._fixed_offset(base, look) + self._habits(look)
         self.rest = base + offset  # [V,3] cm
         # One basis [V*3,E] for the model's expressions and what they do beyond it; rest shape in metres.
-        extra = self._expression_offsets(base) * np.float32(0.01)
+        extra = (self._expression_offsets(base) + self._crooked_offsets(base, look)) * np.float32(0.01)
         extra += self.head.exprdirs.numpy().reshape(extra.shape)
         for name in _LIDS:  # lids that hang at rest have less way to go to close
             extra[:, self.head.expression_index(name)] *= 1 - look.lid_rest
@@ -114,6 +116,13 @@ class Person:
                 offset += direction * np.float32(100 * weight)
         offset[self._mask("teeth_upper")] += np.array([0.0, -look.teeth_show, 0.0], np.float32)
         return offset.astype(np.float32)
+
+    def _crooked_offsets(self, points: Array, look: Look) -> Array:
+        offsets = np.zeros((*points.shape, len(self.head.expression_names)), np.float32)
+        pulled = self._bump(points, self.landmarks[13], 3.6) * np.array([1.0, 0.35, 0.0], np.float32) * look.crooked
+        for name, share in _CROOKED:
+            offsets[:, :, self.head.expression_index(name)] = pulled * np.float32(share)
+        return offsets.reshape(-1, offsets.shape[2])
 
     def _expression_offsets(self, points: Array) -> Array:
         offsets = np.zeros((*points.shape, len(self.head.expression_names)), np.float32)

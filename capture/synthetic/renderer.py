@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from avatar import ops
 from avatar.records import NECK, ROOT
 from capture.synthetic.clothes import Garment
+from capture.synthetic.glasses import Glasses
 from capture.synthetic.hair import HairSystem, Ribbons
 from capture.synthetic.lighting import Lighting, Shadows
 from capture.synthetic.looks import Look
@@ -57,16 +58,23 @@ class Renderer:
         self._hair = HairSystem(look, person, seed + 2, detail)
         hidden = self._garment.covers(person.rest)
         skin_faces = person.faces[~hidden[person.faces].any(1)]
-        self._faces = np.concatenate([skin_faces, self._garment.faces + len(person.rest)])
-        self._first_cloth = len(skin_faces)
+        self._glasses = None if look.glasses is None else Glasses(person, look.glasses)
+        cloth_start = len(person.rest)
+        worn = np.zeros((0, 3), np.int64)
+        if self._glasses is not None:
+            worn, cloth_start = self._glasses.faces + cloth_start, cloth_start + len(self._glasses.rest)
+        self._faces = np.concatenate([skin_faces, worn, self._garment.faces + cloth_start])
+        self._first_cloth = len(skin_faces) + len(worn)
         resolution = int(np.clip(round(_TEXELS * detail), 3, 20))
         self._grid = TexelGrid(self._faces, resolution)
         painter = SkinPainter(person, look, TexelGrid(skin_faces, resolution), seed)
-        skin, cloth = painter.paint(), self._garment.paint(TexelGrid(self._garment.faces, resolution))
-        self._table = np.concatenate([_packed(skin), _packed(cloth)])
+        parts = [painter.paint(), self._garment.paint(TexelGrid(self._garment.faces, resolution))]
+        if self._glasses is not None:
+            parts.insert(1, self._glasses.paint(TexelGrid(self._glasses.faces, resolution)))
+        self._table = np.concatenate([_packed(part) for part in parts])
         self._lines = [
-            np.concatenate([skin.brow_lines, cloth.brow_lines]),
-            np.concatenate([skin.smile_lines, cloth.smile_lines]),
+            np.concatenate([part.brow_lines for part in parts]),
+            np.concatenate([part.smile_lines for part in parts]),
         ]
         # Light that bounces about in the mouth; without it teeth and tongue would be black.
         mouth = person.region("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
@@ -82,7 +90,8 @@ class Renderer:
         head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
         rotations, offsets = pose.rotations, pose.offsets
         skull = rotations[NECK], offsets[NECK]
-        surface = np.concatenate([head, self._garment.posed(rotations[ROOT], offsets[ROOT])])
+        worn = [] if self._glasses is None else [self._glasses.posed(*skull)]
+        surface = np.concatenate([head, *worn, self._garment.posed(rotations[ROOT], offsets[ROOT])])
         hull = self._hair.hull(skull)
         caster_faces = np.concatenate([self._faces, self._hair.hull_faces + len(surface)])
         middle = skull[1] + skull[0] @ _MIDDLE

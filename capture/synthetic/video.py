@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.pictures import write_picture
 from avatar.records import NECK, ROOT, HeadParams
 from avatar.video import VideoWriter
-from capture.synthetic.looks import LOOKS
+from capture.synthetic.looks import LOOKS, SPARE_GLASSES
 from capture.synthetic.motion import Performance, perform
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person
@@ -56,6 +56,8 @@ class SyntheticScene:
         script = script_named(options.performance).turned(options.yaw)
         self.options = options
         look = LOOKS[options.person]
+        if options.glasses and look.glasses is None:
+            look = replace(look, glasses=SPARE_GLASSES)
         person = Person(look)
         self.views = make_views(options)
         self._renderer = Renderer(look, person, options.seed, options.width / _USUAL_WIDTH)

@@ -22,7 +22,7 @@ from capture.tracker.indices import (
     inter_ocular,
 )
 from capture.tracker.landmark_model import LandmarkModel
-from capture.tracker.linalg import gram, pull
+from capture.tracker.linalg import gram, pull, solve_halved
 from capture.tracker.problem import (
     POSE,
     FitOptions,
@@ -133,7 +133,7 @@ def fit_identity(
         log_sigma = _marginal_sigma(matrix, options.identity_prior)
         if not release_focal:
             matrix[-1, -1] += 1e12
-        step = -np.linalg.solve(matrix, gradient)
+        step = -solve_halved(matrix, gradient)
         step[-1] = np.clip(step[-1], -0.15, 0.15)
         identity = identity + step[:-1]
         steps = [block.back_substitute(step) for block in blocks]
@@ -192,4 +192,4 @@ def _marginal_sigma(matrix: np.ndarray, variance: float) -> float:
     """Standard deviation of the last unknown, all others free, when a residual's variance is `variance`."""
     unit = np.zeros(len(matrix))
     unit[-1] = 1.0
-    return float(np.sqrt(variance * np.linalg.solve(matrix, unit)[-1]))
+    return float(np.sqrt(variance * solve_halved(matrix, unit)[-1]))

@@ -31,6 +31,12 @@ EYES = np.array(
         263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
     ]
 )  # fmt: skip
+BROWS = np.array(
+    [70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
+)  # fmt: skip
+NOSE = np.array(
+    [168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 98, 97, 326, 327, 294, 278, 344, 440, 275, 45, 220, 115, 48, 64]
+)  # fmt: skip
 #: Points that expressions hardly move: nose bridge and wings, inner and outer eye corners, temples, forehead.
 RIGID = np.array(
     [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 8, 109, 338, 67, 297, 103, 332, 127, 356]

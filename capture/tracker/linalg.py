@@ -34,6 +34,16 @@ def push(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     return np.matmul(matrix.reshape(-1, rows, matrix.shape[1]), vector).ravel()
 
 
+def solve_halved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Solution [N] of a positive definite system [N,N] of a hundred or two unknowns, by its two halves."""
+    half = len(matrix) // 2
+    first = np.linalg.solve(matrix[:half, :half], np.column_stack([matrix[:half, half:], vector[:half]]))
+    cross = np.ascontiguousarray(matrix[:half, half:])
+    rest = matrix[half:, half:] - gram(cross, first[:, :-1])
+    second = np.linalg.solve(rest, vector[half:] - matrix[half:, :half] @ first[:, -1])
+    return np.concatenate([first[:, -1] - first[:, :-1] @ second, second])
+
+
 @lru_cache(maxsize=64)
 def _rows(count: int, cost: int, limit: int) -> int:
     """Largest divisor of `count` rows whose product costs at most `limit`, 1 at least."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatar.chain import difference_weights
 from avatar.geometry import matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
@@ -15,7 +16,7 @@ from capture.tracker.clip import ClipTrack, Observations, Person
 from capture.tracker.gaze import eye_rotations
 from capture.tracker.indices import EYES, LIPS, OVAL
 from capture.tracker.problem import State
-from capture.tracker.smooth import accelerations, difference_weights
+from capture.tracker.smooth import accelerations
 
 
 def track_arrays(

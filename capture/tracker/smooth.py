@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from capture.tracker.blocks import Chain
+from avatar.chain import Chain, difference_weights
 from capture.tracker.problem import (
     POSE,
     Fittable,
@@ -23,8 +23,6 @@ from capture.tracker.problem import (
 )
 from capture.tracker.rotation import log_rotation
 
-#: Time step the sigmas below refer to, seconds.
-REFERENCE_STEP = 1.0 / 30.0
 #: Expressions that really are as fast as they look.
 _FAST = {
     **dict.fromkeys(("eyeBlinkLeft", "eyeBlinkRight", "eyelidLeft", "eyelidRight"), 0.25),
@@ -113,26 +111,9 @@ def _step(
         matrix[held, held] += 1e9
         gradient[index] = slope
         chain.diagonal[index] = matrix
-    _add_acceleration(chain, gradient, states, time, precision)
-    _hold(chain, gradient, ~free)
+    chain.add_acceleration(gradient, accelerations(states, difference_weights(time)[0]), time, precision)
+    chain.hold(gradient, ~free)
     return -chain.solve(gradient)
-
-
-def difference_weights(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Second differences for uneven steps.
-
-    Args:
-        time: [T] seconds.
-
-    Returns:
-        Coefficients [T-2,3] of three neighbours, equal to (1,-2,1) at even steps of REFERENCE_STEP, and the weight
-        [T-2] of each difference, so that the sum approximates one integral over time whatever the steps are.
-    """
-    steps = np.maximum(np.diff(time) / REFERENCE_STEP, 1e-3)
-    before, after = steps[:-1], steps[1:]
-    mean = 0.5 * (before + after)
-    left, right = 1 / (before * mean), 1 / (after * mean)
-    return np.stack([left, -(left + right), right], axis=1), mean
 
 
 def accelerations(states: Sequence[State], coefficients: np.ndarray) -> np.ndarray:
@@ -144,29 +125,3 @@ def accelerations(states: Sequence[State], coefficients: np.ndarray) -> np.ndarr
     rest = np.stack([np.concatenate([state.translation, state.expression]) for state in states])
     moved = sum(coefficients[:, k : k + 1] * rest[k : k + len(coefficients)] for k in range(3))
     return np.concatenate([turn, moved], axis=1)
-
-
-def _add_acceleration(
-    chain: Chain, gradient: np.ndarray, states: Sequence[State], time: np.ndarray, precision: np.ndarray
-) -> None:
-    """Add the prior to the `chain` and to `gradient` [T,D]."""
-    coefficients, share = difference_weights(time)
-    weight = share[:, None] * precision
-    residual = accelerations(states, coefficients) * weight
-    count = len(coefficients)
-    index = np.arange(len(precision))
-    for row in range(3):
-        gradient[row : row + count] += coefficients[:, row : row + 1] * residual
-        chain.diagonal[row : row + count, index, index] += coefficients[:, row : row + 1] ** 2 * weight
-    chain.next[:count] += (coefficients[:, 0] * coefficients[:, 1])[:, None] * weight
-    chain.next[1 : count + 1] += (coefficients[:, 1] * coefficients[:, 2])[:, None] * weight
-    chain.second[:count] += (coefficients[:, 0] * coefficients[:, 2])[:, None] * weight
-
-
-def _hold(chain: Chain, gradient: np.ndarray, held: np.ndarray) -> None:
-    """Make the step of `held` frames zero and take it out of their neighbours' equations."""
-    gradient[held] = 0
-    chain.diagonal[held] = np.eye(gradient.shape[1])
-    for reach, band in ((1, chain.next), (2, chain.second)):
-        band[held] = 0
-        band[:-reach][held[reach:]] = 0

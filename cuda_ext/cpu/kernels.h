@@ -244,6 +244,29 @@ struct BytesImage {
   uint8_t* out;  // [height][3 width]
 };
 
+// Normal equations of the rigid motions of `groups` groups of splats, as in avatar.ops.rigid_normal.
+struct MotionImage {
+  const Scalar *rgb, *alpha, *target, *features;  // [height][3 width] [height][width] [height][3 width] twice
+  int height, width, groups;
+  Scalar fx, fy, cx, cy;  // pixels
+  const Scalar* pivots;   // [groups][3] metres, camera axes
+  Scalar sigma;
+};
+
+constexpr int kMotionUnknowns = 18;  // of three groups
+constexpr int kMotionPlanes = 14;
+constexpr size_t kMotionMargin = 16;  // zeros before and after each row
+
+// Floats from one row of a plane to the next.
+static inline size_t motion_stride(int width) {
+  return (static_cast<size_t>(width) + kMotionMargin - 1) / kMotionMargin * kMotionMargin + 2 * kMotionMargin;
+}
+
+// Floats a thread needs for one image.
+static inline size_t motion_room(int height, int width) {
+  return (static_cast<size_t>(kMotionPlanes) * height + 5) * motion_stride(width);
+}
+
 constexpr int kLossPlanes = 7;  // padded rows of 3 width floats a thread needs
 
 struct Kernels {
@@ -271,6 +294,7 @@ struct Kernels {
   void (*compose_rows)(const LossImage&, int begin, int end, Scalar* buffer);
   void (*loss_rows_backward)(const LossImage&, int begin, int end);
   void (*bytes_rows)(const BytesImage&, int begin, int end, Scalar* buffer);
+  void (*motion_image)(const MotionImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -296,6 +320,7 @@ void deform_range_backward(const DeformShape&, const DeformForward&, const Defor
 void compose_rows(const LossImage&, int begin, int end, Scalar* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
 void bytes_rows(const BytesImage&, int begin, int end, Scalar* buffer);
+void motion_image(const MotionImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
 }  // namespace HEADSPLAT_LEVEL
 
 // Asks the C library to hand freed memory out again instead of returning it to the system: fresh pages are cleared by

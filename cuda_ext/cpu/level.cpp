@@ -31,6 +31,7 @@ const Kernels table = {
     compose_rows,
     loss_rows_backward,
     bytes_rows,
+    motion_image,
 };
 
 }  // namespace HEADSPLAT_LEVEL

@@ -204,6 +204,25 @@ void to_bytes(int batch, const BytesImage& first) {
   }
 }
 
+void rigid_normal(int batch, const MotionImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
+                  Scalar* cost) {
+  const size_t pixels = static_cast<size_t>(first.height) * first.width;
+  const int unknowns = 6 * first.groups;
+  parallel(batch, [&](int b) {
+    MotionImage image = first;
+    image.rgb += 3 * b * pixels;
+    image.alpha += b * pixels;
+    image.target += 3 * b * pixels;
+    image.features += 3 * b * pixels;
+    image.pivots += 3 * static_cast<size_t>(b) * first.groups;
+    const Scalar* own = K + 9 * b;
+    image.fx = own[0], image.fy = own[4], image.cx = own[2], image.cy = own[5];
+    Scalar* buffer = thread_memory(0).get<Scalar>(motion_room(image.height, image.width));
+    kernels().motion_image(image, buffer, matrix + static_cast<size_t>(b) * unknowns * unknowns,
+                           gradient + static_cast<size_t>(b) * unknowns, cost + b);
+  });
+}
+
 void adam_step(const AdamStep& step) {
   const int tasks = static_cast<int>((step.size + kAdamRun - 1) / kAdamRun);
   parallel(tasks, [&](int task) {

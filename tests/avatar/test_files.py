@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,23 @@ def test_finished_file_is_in_place_and_nothing_else_is(tmp_path: Path) -> None:
         assert not (tmp_path / "deep" / "a.txt").exists()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.txt"]
     assert (tmp_path / "deep" / "a.txt").read_text() == "whole"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    orphan = tmp_path / f".a.{dead.pid}.partial.txt"
+    kept = [
+        tmp_path / f".a.{os.getppid()}.partial.txt",  # being written
+        tmp_path / f".a.b.{dead.pid}.partial.txt",  # of another output
+        tmp_path / f"a.{dead.pid}.partial.txt",  # of nobody's
+    ]
+    for path in (orphan, *kept):
+        path.touch()
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert not orphan.exists() and all(path.exists() for path in kept)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

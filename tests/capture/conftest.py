@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from avatar.errors import HeadsplatError
 from capture.models import WHEEL_MEMBERS, model_path
+from capture.synthetic import LOOKS
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +29,12 @@ def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEADSPLAT_MODELS", raising=False)
     return tmp_path / "cache" / "models"
+
+
+@pytest.fixture(scope="module")
+def sparse() -> Iterator[str]:
+    """The name of a procedural person with little hair, who is quickly made."""
+    thin = replace(LOOKS["noor"].hair, strands=300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(LOOKS, "sparse", replace(LOOKS["noor"], hair=thin))
+        yield "sparse"

@@ -39,7 +39,7 @@ def test_a_finished_capture_has_every_array_picture_and_fact(finished):
     rgb, alpha = finished.images(range(40), 4096)
     assert rgb.shape == (40, 192, 192, 3) and alpha.shape == (40, 192, 192)
     facts = finished.facts
-    for name in ("headsplat", "source", "crop", "camera", "units", "head", "split", "warnings", "seconds", "consent"):
+    for name in ("headsplat", "source", "crop", "cameras", "units", "head", "split", "warnings", "seconds", "consent"):
         assert name in facts
     assert facts["head"]["model_id"] == load_head().model_id
     assert facts["split"] == {"mode": "fraction", "value": 0.2, "train": 32, "test": 8}
@@ -117,6 +117,7 @@ def test_frames_without_the_face_are_left_out_and_counted(tmp_path):
     video = FakeVideo(contents=dict.fromkeys([7, 8, 9, 36], NO_FACE))
     capture = _capture(tmp_path / "clip", video, test_fraction=0.2)
     assert not set(capture.track["frame_number"]) & {7, 8, 9, 36}
+    assert capture.facts["lost"] == [7, 8, 9, 36]
     assert len(list((capture.root / "frames").iterdir())) == 36
     assert any("missing in 3 of 32 training frames" in text for text in capture.facts["warnings"])
     assert any("1 of 8 held-out frames" in text for text in capture.facts["warnings"])

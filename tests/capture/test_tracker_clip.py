@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avatar.chain import REFERENCE_STEP, difference_weights
 from capture.tracker.camera import FocalPrior, focal_prior, may_release_focal
 from capture.tracker.clip import TrackerOptions, fit_person, track_held_out, track_training
 from capture.tracker.identity import choose_key_frames
 from capture.tracker.output import jitter
 from capture.tracker.problem import FitOptions, FrameProblem, State
 from capture.tracker.rotation import exp_rotation, log_rotation
-from capture.tracker.smooth import REFERENCE_STEP, accelerations, difference_weights, smooth_clip
+from capture.tracker.smooth import accelerations, smooth_clip
 from tests.capture.landmark_fixture import CAMERA, make_model, make_states, observe
 
 GIVEN = FocalPrior(CAMERA.focal, 0.01, "given")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avatar.chain import Chain
 from avatar.rigid import rigid_fit
-from capture.tracker.blocks import Chain
 from capture.tracker.linalg import gram, pull, push
 from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearise
 from capture.tracker.rotation import exp_rotation, log_rotation, rotation_between

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,18 @@ def test_overwrite_clears_an_unfinished_capture_of_another_key(begun: Workspace)
     assert begun.load_partial("stage.npz") is None
 
 
-def test_overwrite_clears_a_finished_capture(begun: Workspace) -> None:
-    (begun.root / FACTS_FILE).write_text("{}")
-    begun.open({"source": "0"}, overwrite=True)
-    assert not (begun.root / FACTS_FILE).exists()
-    assert begun.load_partial("stage.npz") is None
+def test_overwrite_leaves_a_finished_capture_until_the_new_one_is_complete(begun: Workspace) -> None:
+    begun.finish({"frame_number": np.arange(0)}, {"made": 1})
+    again = Workspace(begun.final)
+    again.open({"source": "0"}, overwrite=True)
+    assert json.loads((begun.final / FACTS_FILE).read_text()) == {"made": 1}
+    again.finish({"frame_number": np.arange(0)}, {"made": 2})
+    assert json.loads((begun.final / FACTS_FILE).read_text()) == {"made": 2}
+    assert [path.name for path in begun.final.parent.iterdir()] == ["clip"]
+
+
+def test_pictures_that_a_killed_run_left_torn_are_removed(begun: Workspace) -> None:
+    torn = begun.root / "frames" / "00000.png.tmp"
+    torn.write_bytes(b"half")
+    begun.open({"source": "0"}, overwrite=False)
+    assert not torn.exists()

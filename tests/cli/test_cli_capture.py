@@ -57,11 +57,51 @@ def test_capture_shows_its_stages_warnings_and_result(
         "landmarks",
         "mattes",
         "track",
+        "overlay",
     ]
     assert "warning: the picture is dark" in printed.err
     assert "10 frames of 64x64, 2 held out" in printed.out
+    assert "8 training frames, 2 held out" in printed.out and "The clip is short" in printed.out
     (options,) = pipeline
     assert (options.test_every, options.max_frames, options.consent) == (5, 50, "it is me")
+
+
+def test_capture_prints_its_report_as_json(
+    pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), "--json", "--no-overlay"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((tmp_path / "c" / "report.json").read_text())
+    assert report["frames"]["training"] == 8 and report["advice"]
+    assert not (tmp_path / "c" / "overlay.mp4").exists()
+
+
+def test_a_capture_that_lacks_its_report_gets_it_by_the_same_command(
+    pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["capture", str(video), "-o", str(tmp_path / "c"), "--no-overlay"]
+    assert cli.main(command) == 0
+    (tmp_path / "c" / "report.json").unlink()
+    assert cli.main(command) == 0
+    assert "is finished; writing its report" in capsys.readouterr().err
+    assert (tmp_path / "c" / "report.json").exists() and len(pipeline) == 1
+    assert cli.main(command) == 1  # now it is complete
+
+
+def test_info_shows_the_report_of_a_capture_and_writes_it_anew(
+    pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "c")
+    assert cli.main(["capture", str(video), "-o", folder, "--no-overlay"]) == 0
+    capsys.readouterr()
+    assert cli.main(["info", folder]) == 0
+    assert "what to film again:" in capsys.readouterr().out
+    (tmp_path / "c" / "report.json").unlink()
+    assert cli.main(["info", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] is None
+    assert cli.main(["info", folder, "--report"]) == 0
+    assert "what to film again:" in capsys.readouterr().out
+    assert {"report.json", "coverage.png", "overlay.mp4"} <= {path.name for path in (tmp_path / "c").iterdir()}
 
 
 def test_train_captures_a_video_once_and_uses_that_again(

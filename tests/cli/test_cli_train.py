@@ -186,6 +186,15 @@ def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
     assert json.loads(capsys.readouterr().out)["training"]["steps"] == 30
 
 
+def test_a_killed_training_is_not_started_afresh_unasked(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.checkpoint").write_bytes(b"of half an hour")
+    text = failure(capsys, ["train", capture.root, "-o", tmp_path / "a.avatar"])
+    assert "give --resume to go on with it or --overwrite to start afresh" in text
+    assert (tmp_path / "a.checkpoint").read_bytes() == b"of half an hour"
+
+
 def test_interrupt_handler_is_put_back(capture: Capture, tmp_path: Path) -> None:
     def ours(*_: object) -> None: ...
 

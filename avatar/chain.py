@@ -1,5 +1,6 @@
-"""Solving the normal equations of a chain of frames: dense blocks on the diagonal, diagonal blocks one and two off it.
+"""A chain of frames tied together by a prior on acceleration: its normal equations, and solving them.
 
+The matrix has dense blocks on the diagonal and diagonal blocks one and two off it.
 Block Cholesky (Golub and Van Loan, Matrix Computations, 4.5), one frame at a time, so that no product is large
 enough for BLAS to start threads (see `linalg`).
 """
@@ -9,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+#: Time step that sigmas of second differences refer to, seconds.
+REFERENCE_STEP = 1.0 / 30.0
 
 
 @dataclass
@@ -23,6 +27,37 @@ class Chain:
     def zeros(count: int, size: int) -> Chain:
         """The zero matrix of `count` frames with `size` unknowns each."""
         return Chain(np.zeros((count, size, size)), np.zeros((count, size)), np.zeros((count, size)))
+
+    def add_acceleration(
+        self, gradient: np.ndarray, residual: np.ndarray, time: np.ndarray, precision: np.ndarray
+    ) -> None:
+        """Add the prior on second differences, here and to `gradient` [T,D].
+
+        Args:
+            gradient: of half of the cost, changed in place.
+            residual: second differences [T-2,D] with the coefficients of `difference_weights(time)`.
+            time: [T] seconds.
+            precision: inverse variances [D] of a second difference at even steps of REFERENCE_STEP.
+        """
+        coefficients, share = difference_weights(time)
+        weight = share[:, None] * precision
+        pull = residual * weight
+        count = len(coefficients)
+        index = np.arange(len(precision))
+        for row in range(3):
+            gradient[row : row + count] += coefficients[:, row : row + 1] * pull
+            self.diagonal[row : row + count, index, index] += coefficients[:, row : row + 1] ** 2 * weight
+        self.next[:count] += (coefficients[:, 0] * coefficients[:, 1])[:, None] * weight
+        self.next[1 : count + 1] += (coefficients[:, 1] * coefficients[:, 2])[:, None] * weight
+        self.second[:count] += (coefficients[:, 0] * coefficients[:, 2])[:, None] * weight
+
+    def hold(self, gradient: np.ndarray, held: np.ndarray) -> None:
+        """Make the step of the frames `held` [T] bool zero and take it out of their neighbours' equations."""
+        gradient[held] = 0
+        self.diagonal[held] = np.eye(gradient.shape[1])
+        for reach, band in ((1, self.next), (2, self.second)):
+            band[held] = 0
+            band[:-reach][held[reach:]] = 0
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """x [T,D] with matrix @ x = `right` [T,D]."""
@@ -58,3 +93,20 @@ class Chain:
                 solution[k] -= half[k] @ solution[k + 1]
             solution[k] = factor[k].T @ solution[k]
         return solution * scale
+
+
+def difference_weights(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Second differences for uneven steps.
+
+    Args:
+        time: [T] seconds.
+
+    Returns:
+        Coefficients [T-2,3] of three neighbours, equal to (1,-2,1) at even steps of REFERENCE_STEP, and the weight
+        [T-2] of each difference, so that the sum approximates one integral over time whatever the steps are.
+    """
+    steps = np.maximum(np.diff(time) / REFERENCE_STEP, 1e-3)
+    before, after = steps[:-1], steps[1:]
+    mean = 0.5 * (before + after)
+    left, right = 1 / (before * mean), 1 / (after * mean)
+    return np.stack([left, -(left + right), right], axis=1), mean

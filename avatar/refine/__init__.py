@@ -1,0 +1,1 @@
+"""Poses and expressions of tracked frames, refined against the avatar that is made from them."""

@@ -1,0 +1,190 @@
+"""A clip refined as a whole: poses frame by frame, runaways flagged, smoothed, and put back into the states."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.frames import HeadStates, TrainingFrames
+from avatar.geometry import matrix_to_axis_angle, mean_rotation
+from avatar.head.model import HeadModel
+from avatar.model import Avatar
+from avatar.refine.controls import Controls
+from avatar.refine.expressions import refine_expressions
+from avatar.refine.options import RefineOptions
+from avatar.refine.pictures import Targets
+from avatar.refine.poses import Poses, refine_poses
+from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
+from avatar.rig import TRAVEL_UNIT
+
+#: How far a flagged frame's pose counts against its neighbours'.
+_FLAGGED_TRUST = 0.01
+#: A frame whose pictures still differ by more than this, times the median, was not understood.
+_BAD_COST = 4.0
+#: Ridge of the torso map, in features squared, a frame: a torso moves little where its motion was not seen.
+_TORSO_RIDGE = 0.02
+
+
+@dataclass(frozen=True)
+class ClipFit:
+    """What a refinement of S states found."""
+
+    states: HeadStates
+    flagged: Tensor  # [S] bool: the frame ran away or was not understood
+    cost: tuple[float, float]  # mean of a frame, before and after
+    turn_deg: Tensor  # [3] mean size of the change about each world axis
+    shift_cm: Tensor  # [3]
+    jitter: tuple[dict[str, float], dict[str, float]]  # of the start, and of the result
+    evaluations: int
+    seconds: float
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restored` needs, as tensors and plain numbers."""
+        params, torso = self.states.params, self.states.torso or ()
+        return {
+            "params": (params.expression, params.joint_rot, params.translation),
+            "poses": (self.states.rotation, self.states.translation, *torso),
+            "found": (self.flagged, self.turn_deg, self.shift_cm),
+            "numbers": (self.cost, self.jitter, self.evaluations, self.seconds),
+        }
+
+    @staticmethod
+    def restored(state: dict[str, Any], before: HeadStates, head: HeadModel) -> ClipFit:
+        """The inverse of `state`; `before` are states of the same moments, `head` is the baked head."""
+        expression, joint_rot, translation = state["params"]
+        params = replace(before.params, expression=expression, joint_rot=joint_rot, translation=translation)
+        rotation, place, *torso = state["poses"]
+        states = replace(HeadStates.of(params, head), rotation=rotation, translation=place)
+        if torso:
+            states = states.with_torso(*torso)
+        flagged, turn, shift = state["found"]
+        cost, jitters, evaluations, seconds = state["numbers"]
+        return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), evaluations, seconds)
+
+    def to_facts(self) -> dict[str, Any]:
+        """Plain numbers for reports and headers."""
+        return {
+            "frames": len(self.flagged),
+            "flagged": int(self.flagged.sum()),
+            "cost_before": round(self.cost[0], 2),
+            "cost_after": round(self.cost[1], 2),
+            "turn_deg": [round(float(value), 3) for value in self.turn_deg],
+            "shift_cm": [round(float(value), 3) for value in self.shift_cm],
+            "jitter_before": {name: round(value, 4) for name, value in self.jitter[0].items()},
+            "jitter_after": {name: round(value, 4) for name, value in self.jitter[1].items()},
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def refine_clip(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    options: RefineOptions,
+    *,
+    keep_mean: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClipFit:
+    """Refine the poses of all states of `frames` against `avatar`, as it is.
+
+    Args:
+        avatar: what is drawn; it is not changed.
+        frames: pictures and where to start.
+        options: weights and limits.
+        keep_mean: take the mean change back, so that the frame of the head stays where the tracker puts it: for
+            frames that the avatar goes on to be trained with.
+        progress: called with (states done, S).
+    """
+    began = clock.perf_counter()
+    states, time = frames.states, frames.time
+    start = Poses.of(avatar, states, options.torso)
+    fit = refine_poses(avatar, Targets.of(frames, options.size), states, options, progress)
+    found = without_mean(fit.poses, start) if keep_mean else fit.poses
+    flagged = ran_away(found, start, frames, options) | (fit.cost > _BAD_COST * fit.cost.median())
+    found = start.where(flagged, found)
+    trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
+    smooth = smooth_poses(replace(fit, poses=found), trust, time, options)
+    result = install(states, smooth)
+    if options.expressions:
+        result = refined_expressions(avatar, frames, result, trust, options)
+    change = matrix_to_axis_angle(smooth.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2))
+    return ClipFit(
+        result,
+        flagged,
+        (float(fit.cost_before.mean()), float(fit.cost.mean())),
+        change.abs().mean(0).rad2deg(),
+        100 * (smooth.translation[:, 0] - start.translation[:, 0]).abs().mean(0),
+        (jitter(start, time), jitter(smooth, time)),
+        fit.evaluations,
+        clock.perf_counter() - began,
+    )
+
+
+def install(states: HeadStates, poses: Poses) -> HeadStates:
+    """`states` with the poses `poses`."""
+    rotation, translation = poses.rotation.float(), poses.translation.float()
+    torso = (rotation[:, 1].contiguous(), translation[:, 1].contiguous()) if rotation.shape[1] > 1 else states.torso
+    return replace(
+        states, rotation=rotation[:, 0].contiguous(), translation=translation[:, 0].contiguous(), torso=torso
+    )
+
+
+def refined_expressions(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    states: HeadStates,
+    trust: np.ndarray,
+    options: RefineOptions,
+) -> HeadStates:
+    """`states` with lips, lids, brows and gaze refined, and smoothed over the clip."""
+    controls = Controls.of(avatar.head)
+    fit = refine_expressions(avatar, Targets.of(frames, options.expression_size), states, controls, options)
+    values = smooth_controls(fit.values, fit.information, trust, frames.time, controls, options.smooth_data)
+    params = controls.write(states.params, values)
+    fresh = HeadStates.of(params, avatar.head)
+    return replace(fresh, rotation=states.rotation, translation=states.translation, torso=states.torso)
+
+
+def without_mean(poses: Poses, start: Poses) -> Poses:
+    """`poses` with the mean change of the skull's, seen from the skull, taken back; the torso's stay."""
+    rotation, translation = poses.rotation.clone(), poses.translation.clone()
+    before = start.rotation[:, 0].transpose(1, 2)
+    turn = mean_rotation(before @ rotation[:, 0])
+    shift = (before @ (translation[:, 0] - start.translation[:, 0])[..., None]).mean(0)
+    rotation[:, 0] = rotation[:, 0] @ turn.T
+    translation[:, 0] -= (rotation[:, 0] @ shift)[..., 0]
+    return Poses(rotation, translation)
+
+
+def ran_away(poses: Poses, start: Poses, frames: TrainingFrames, options: RefineOptions) -> Tensor:
+    """Which skulls [S] left the tracker's pose `start` by more than the tracker can be wrong."""
+    turn = matrix_to_axis_angle(poses.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2)).norm(dim=-1)
+    first = torch.zeros(len(poses), dtype=torch.int64).scatter_(0, frames.step, torch.arange(len(frames)))
+    view = frames.camera.world_to_cam[first, :3, :3].double()
+    shift = (view @ (poses.translation[:, 0] - start.translation[:, 0])[..., None])[..., 0].abs()
+    limit = shift.new_tensor([options.trust_shift, options.trust_shift, options.trust_depth])
+    return (turn > options.trust_turn) | (shift > limit).any(-1)
+
+
+@torch.no_grad()
+def learn_torso(avatar: Avatar, states: HeadStates) -> None:
+    """Fit the rig's torso map, which tells a torso's pose where none is known, to the torsos of `states`."""
+    if states.torso is None:
+        return
+    torso = avatar.rig.torso
+    features = torso.features(states.rotation, states.translation)
+    torso.learn_limits(features)
+    rotation, translation = states.torso
+    turn = matrix_to_axis_angle(rotation @ torso.mean_rotation.T)
+    pivot = torso.mean_rotation @ torso.pivot + torso.mean_translation
+    still = (rotation @ torso.mean_rotation.T @ (torso.mean_translation - pivot)[:, None])[..., 0] + pivot
+    motion = torch.cat([turn, (translation - still) / TRAVEL_UNIT], -1).double()
+    x = features.double()
+    ridge = torch.eye(x.shape[1], dtype=x.dtype) * (_TORSO_RIDGE * len(x))
+    ridge[0, 0] = 1e-9
+    torso.weight.copy_(torch.linalg.solve(x.T @ x + ridge, x.T @ motion).T)

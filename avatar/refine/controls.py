@@ -1,0 +1,79 @@
+"""Which numbers of an expression pictures can tell better than landmarks, and how they act on head parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from avatar.head.model import HeadModel
+from avatar.records import LEFT_EYE, RIGHT_EYE, HeadParams
+
+#: Lips, jaw, lids and brows by their ARKit names.
+NAMES = (
+    "jawOpen", "mouthFunnel", "mouthPucker", "mouthClose", "mouthLowerDownLeft", "mouthLowerDownRight",
+    "mouthUpperUpLeft", "mouthUpperUpRight", "mouthSmileLeft", "mouthSmileRight", "mouthPressLeft", "mouthPressRight",
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight", "browInnerUp",
+    "browDownLeft", "browDownRight",
+)  # fmt: skip
+#: Heads with other names give their strongest expressions, so many.
+STRONGEST = 20
+#: Both eyes turn together, about x (pitch) and y (yaw).
+GAZE = 2
+#: Steps of the finite differences, and what the numbers are worth against each other: expression weights, radians.
+_STEP, _GAZE_STEP = 0.1, 0.05
+_BLINKS = ("eyeBlink", "eyelid")
+
+
+@dataclass(frozen=True)
+class Controls:
+    """P numbers of head parameters: some expression weights, then the gaze's pitch and yaw (radians)."""
+
+    columns: Tensor  # [P-GAZE] int
+    low: Tensor  # [P]
+    high: Tensor  # [P]
+    sigma: Tensor  # [P] second difference at 30 frames/s, standard deviation
+
+    @staticmethod
+    def of(head: HeadModel) -> Controls:
+        """The controls of `head`."""
+        names = head.expression_names
+        columns = [names.index(name) for name in NAMES if name in names]
+        if len(columns) < len(NAMES) // 2:
+            size = head.expression_motion().norm(dim=1).square().sum(0)
+            columns = size.argsort(descending=True)[:STRONGEST].tolist()
+        low, high = (head.expression_limits[k, columns].float() for k in (0, 1))
+        fast = [names[column].startswith(_BLINKS) for column in columns]
+        slow = [names[column] == "jawOpen" for column in columns]
+        sigma = [0.25 if quick else 0.1 if jaw else 0.06 for quick, jaw in zip(fast, slow, strict=True)]
+        gaze = torch.full((GAZE,), 0.6)
+        return Controls(
+            torch.tensor(columns),
+            torch.cat([low, -gaze]),
+            torch.cat([high, gaze]),
+            torch.tensor([*sigma, 0.05, 0.05]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    @property
+    def steps(self) -> Tensor:
+        """Sizes of finite differences [P]."""
+        return torch.cat([torch.full((len(self.columns),), _STEP), torch.full((GAZE,), _GAZE_STEP)])
+
+    def read(self, params: HeadParams) -> Tensor:
+        """The numbers [B,P] that `params` have; of the gaze, the mean of both eyes."""
+        gaze = 0.5 * (params.joint_rot[:, LEFT_EYE, :GAZE] + params.joint_rot[:, RIGHT_EYE, :GAZE])
+        return torch.cat([params.expression[:, self.columns], gaze], 1)
+
+    def write(self, params: HeadParams, values: Tensor) -> HeadParams:
+        """`params` with the numbers `values` [B,P]; the eyes keep the angle between them."""
+        expression, joint_rot = params.expression.clone(), params.joint_rot.clone()
+        count = len(self.columns)
+        expression[:, self.columns] = values[:, :count]
+        turn = values[:, count:] - self.read(params)[:, count:]
+        for eye in (LEFT_EYE, RIGHT_EYE):
+            joint_rot[:, eye, :GAZE] += turn
+        return replace(params, expression=expression, joint_rot=joint_rot)

@@ -1,0 +1,219 @@
+"""Expressions of tracked frames, refined against an avatar: Gauss-Newton with flows drawn from the avatar itself.
+
+How each control moves and tints every Gaussian is found once for a few neighbouring frames; blending those motions like
+colours gives the flow of each pixel, so that one drawing a control replaces finite differences of whole pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.blendshapes import expression_features
+from avatar.frames import HeadStates
+from avatar.geometry import SH_C0
+from avatar.initialise import vertex_mask
+from avatar.model import Avatar
+from avatar.motion.boxed import solve_boxed
+from avatar.records import Camera, Gaussians, HeadParams
+from avatar.reference.motion import robust, slopes
+from avatar.refine.controls import Controls
+from avatar.refine.options import RefineOptions
+from avatar.refine.pictures import Targets, draw
+
+#: States that share their motions.
+TOGETHER = 8
+#: Regions whose bounding box is compared, and how much around it.
+_REGIONS, _MARGIN = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region"), 0.25
+_LARGEST = 0.4  # of a control in one step
+
+
+@dataclass(frozen=True)
+class ExpressionFit:
+    """Refined controls of S states."""
+
+    values: Tensor  # [S,P]
+    information: Tensor  # [S,P,P] second derivatives of the cost, without the pull to the landmarks' values
+    cost: tuple[float, float]  # mean of a frame, before and after
+
+
+def refine_expressions(
+    avatar: Avatar,
+    targets: Targets,
+    states: HeadStates,
+    controls: Controls,
+    options: RefineOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> ExpressionFit:
+    """Refine the controls of `states` [S] so that the avatar's face looks like the pictures; poses stay.
+
+    Args:
+        avatar: what is drawn; it is not changed.
+        targets: pictures of the states.
+        states: where to start, and what the controls are pulled to.
+        controls: which numbers.
+        options: weights and limits.
+        progress: called with (states done, S).
+    """
+    parts = []
+    for start in range(0, len(states), TOGETHER):
+        chosen = torch.arange(start, min(start + TOGETHER, len(states)))
+        parts.append(_Chunk(avatar, targets, states, chosen, controls, options).solve())
+        if progress:
+            progress(int(chosen[-1]) + 1, len(states))
+    values, information, before, after = (torch.cat([part[k] for part in parts]) for k in range(4))
+    return ExpressionFit(values, information, (float(before.mean()), float(after.mean())))
+
+
+class _Chunk:
+    """A few neighbouring states."""
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        targets: Targets,
+        states: HeadStates,
+        chosen: Tensor,
+        controls: Controls,
+        options: RefineOptions,
+    ) -> None:
+        self.avatar, self.controls, self.options = avatar, controls, options
+        self.states = states[chosen]
+        whole, self.row = targets.of_states(chosen)
+        self.targets = face_crop(avatar, whole, self.states, self.row)
+        # The pull is stated for pictures of the poses' size: a finer picture has more pixels to pull against.
+        self.pull = options.pull * (max(whole.camera.width, whole.camera.height) / options.size) ** 2
+
+    @torch.no_grad()
+    def solve(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Controls [s,P], information [s,P,P], cost before and after [s]."""
+        start = self.controls.read(self.states.params)
+        values = best = start.clamp(self.controls.low, self.controls.high)
+        cost = torch.full((len(start),), torch.inf)
+        first = cost
+        flows: tuple[Tensor, Tensor] | None = None
+        matrix = gradient = information = torch.zeros(0)
+        for iteration in range(self.options.expression_iterations + 1):
+            gaussians = self._gaussians(self.controls.write(self.states.params, values))
+            drawn = draw(gaussians, self.targets, self.row)
+            if flows is None:
+                flows = self._flows(gaussians, drawn.prepared)
+            now, new_matrix, new_gradient = self._normal(drawn.rgb + (1 - drawn.alpha)[..., None], flows)
+            away = values - start
+            now = now + self.pull * away.square().sum(1)
+            better = now < cost
+            if iteration == 0:
+                first, matrix, gradient, information = now, new_matrix, new_gradient, new_matrix
+            cost = torch.where(better, now, cost)
+            best = torch.where(better[:, None], values, best)
+            matrix = torch.where(better[:, None, None], new_matrix, 2 * matrix)  # a worse step: shorter from the best
+            information = torch.where(better[:, None, None], new_matrix, information)
+            gradient = torch.where(better[:, None], new_gradient + self.pull * away, gradient)
+            if iteration < self.options.expression_iterations:
+                values = self._step(best, matrix, gradient)
+        return best, information, first, cost
+
+    def _step(self, values: Tensor, matrix: Tensor, gradient: Tensor) -> Tensor:
+        eye = np.eye(len(self.controls))
+        low = np.maximum(self.controls.low.double().numpy(), values.double().numpy() - _LARGEST)
+        high = np.minimum(self.controls.high.double().numpy(), values.double().numpy() + _LARGEST)
+        out = np.empty_like(low)
+        for index in range(len(values)):
+            hessian = matrix[index].double().numpy()
+            hessian = hessian + eye * self.pull + np.diag(1e-2 * np.diag(hessian))
+            right = hessian @ values[index].double().numpy() - gradient[index].double().numpy()
+            out[index] = solve_boxed(hessian, right[None], low[index], high[index])[0]
+        return torch.from_numpy(out).float()
+
+    def _gaussians(self, params: HeadParams) -> Gaussians:
+        avatar, states = self.avatar, self.states
+        weights = avatar.blendshapes.weights(expression_features(params))
+        return avatar.assemble(
+            avatar.head.skull_vertices(params), weights, states.rotation, states.translation, states.torso
+        )
+
+    def _motions(self) -> tuple[Tensor, Tensor]:
+        """How each control moves (metres, skull frame) and tints every Gaussian at the mean of the states, [P,N,3]."""
+        mean = self.states.params[torch.zeros(1, dtype=torch.int64)]
+        mean.expression[:] = self.states.params.expression.mean(0)
+        mean.joint_rot[:] = self.states.params.joint_rot.mean(0)
+        here = self.controls.read(mean)
+        step = torch.where(here[0] + self.controls.steps > self.controls.high, -1.0, 1.0) * self.controls.steps
+        count = len(self.controls)
+        many = mean[torch.zeros(count + 1, dtype=torch.int64)]
+        moved = self.controls.write(many, here + torch.cat([torch.zeros(1, count), torch.diag(step)]))
+        eye, origin = torch.eye(3).expand(count + 1, 3, 3), torch.zeros(count + 1, 3)
+        weights = self.avatar.blendshapes.weights(expression_features(moved))
+        out = self.avatar.assemble(self.avatar.head.skull_vertices(moved), weights, eye, origin, (eye, origin))
+        size = step[:, None, None]
+        return (out.means[1:] - out.means[:1]) / size, (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
+
+    def _flows(self, gaussians: Gaussians, prepared: object) -> tuple[Tensor, Tensor]:
+        """Motion [m,P,2,h,w] in pixels and change of colour [m,P,3,h,w] of each pixel for each control."""
+        motion, tint = self._motions()
+        count, size = len(self.controls), motion.shape[1]
+        camera = self.targets.camera
+        turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
+        means = gaussians.means[self.row] @ camera.world_to_cam[:, :3, :3].transpose(1, 2)
+        x, y, z = (means + camera.world_to_cam[:, None, :3, 3]).unbind(-1)  # [m,N]
+        near = 1 / z.clamp_min(1e-3)
+        channels = torch.empty(len(turn), 5 * count + (-5 * count) % 3, size)
+        channels[:, 5 * count :] = 0
+        for picture in range(len(turn)):
+            dx, dy, dz = (motion @ turn[picture].T).unbind(-1)  # [P,N]
+            scale = near[picture]
+            K = camera.K[picture]
+            channels[picture, 0 : 5 * count : 5] = K[0, 0] * scale * (dx - x[picture] * scale * dz)
+            channels[picture, 1 : 5 * count : 5] = K[1, 1] * scale * (dy - y[picture] * scale * dz)
+            for k in range(3):
+                channels[picture, 2 + k : 5 * count : 5] = tint[..., k]
+        passes = [
+            ops.splat_features(prepared, channels[:, k : k + 3].transpose(1, 2).contiguous())
+            for k in range(0, channels.shape[1], 3)
+        ]
+        blended = torch.cat(passes, -1)[..., : 5 * count].unflatten(-1, (count, 5)).permute(0, 3, 4, 1, 2)
+        return blended[:, :, :2].contiguous(), blended[:, :, 2:].contiguous()
+
+    def _normal(self, picture: Tensor, flows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cost [s], matrix [s,P,P] and gradient [s,P] of the states at their present pictures [m,h,w,3]."""
+        residual = picture - self.targets.rgb
+        cost, weight = robust(residual, self.options.sigma)
+        gx, gy = (slope.permute(0, 3, 1, 2)[:, None] for slope in slopes(picture))
+        motion, tint = flows
+        jacobian = (tint - gx * motion[:, :, :1] - gy * motion[:, :, 1:]).flatten(2)  # [m,P,3 h w]
+        weighted = jacobian * weight[:, None].expand(-1, 3, -1, -1).flatten(1)[:, None]
+        matrix = weighted @ jacobian.transpose(1, 2)
+        gradient = (weighted @ residual.permute(0, 3, 1, 2).flatten(1)[..., None])[..., 0]
+        states, count = len(self.states), len(self.controls)
+        return (
+            torch.zeros(states).index_add_(0, self.row, cost),
+            torch.zeros(states, count, count).index_add_(0, self.row, matrix),
+            torch.zeros(states, count).index_add_(0, self.row, gradient),
+        )
+
+
+def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor) -> Targets:
+    """The part of the pictures `targets` [m] around eyes and mouth: one size for all, inside the pictures."""
+    face = torch.from_numpy(vertex_mask(avatar.head, _REGIONS))
+    world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]
+    view, K = targets.camera.world_to_cam, targets.camera.K
+    seen = world[row] @ view[:, :3, :3].transpose(1, 2) + view[:, None, :3, 3]
+    pixels = seen @ K.transpose(1, 2)
+    spots = pixels[..., :2] / pixels[..., 2:].clamp_min(1e-3)
+    low, high = spots.amin(1), spots.amax(1)
+    full = torch.tensor([targets.camera.width, targets.camera.height])
+    side = ((high - low).amax(0) * (1 + 2 * _MARGIN)).ceil().clamp(min=16).minimum(full).long()
+    corner = (0.5 * (low + high) - 0.5 * side).round().long().clamp(min=0)
+    corner = torch.minimum(corner, full - side)
+    width, height = side.tolist()
+    rgb = torch.stack(
+        [picture[y : y + height, x : x + width] for picture, (x, y) in zip(targets.rgb, corner.tolist(), strict=True)]
+    )
+    moved = K.clone()
+    moved[:, :2, 2] -= corner
+    return Targets(rgb, Camera(moved, view, width, height), targets.step, targets.dilation)

@@ -1,0 +1,29 @@
+"""How poses and expressions are refined; light, so that the command line starts fast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """Refinement of tracked frames against an avatar."""
+
+    size: int = 128  # longer side of the compared pictures, pixels
+    sigma: float = 0.7  # of the robust cost, colour (0..1) summed in square over channels
+    iterations: int = 8  # at most, a frame
+    tolerance: float = 1e-3  # relative decrease of the cost that ends a frame
+    torso: bool = True  # let the torso have a pose of its own in each frame
+    torso_pull: float = 1e3  # of its turn (rad) and travel (dm) to the rig's map, in pixels
+    expressions: bool = True  # refine lips, lids, brows and gaze too
+    expression_size: int = 128  # longer side of the whole picture where faces are compared, pixels
+    expression_iterations: int = 3
+    pull: float = 3.0  # of a control to the landmarks' value, in pixels of the poses' pictures
+    trust_turn: float = math.radians(12)  # a frame that turns farther from the landmarks' pose ran away
+    trust_depth: float = 0.08  # metres, the same for its distance from the camera
+    trust_shift: float = 0.03  # metres, the same along the picture
+    smooth_data: float = 0.3  # weight of the pictures against the smoothness of the motion
+    smooth_turn: float = math.radians(0.25)  # second difference at 30 frames/s, standard deviation
+    smooth_shift: float = 3e-4  # metres
+    smooth_depth: float = 1e-3  # metres

@@ -1,0 +1,94 @@
+"""Refined poses of a whole clip, tied together by a prior on acceleration, in one banded solve a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.chain import Chain, difference_weights
+from avatar.geometry import matrix_to_axis_angle
+from avatar.refine.controls import Controls
+from avatar.refine.options import RefineOptions
+from avatar.refine.poses import PoseFit, Poses
+
+_STEPS = 3
+_LEAST = 1e-9  # information of a frame without pictures
+
+
+def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: RefineOptions) -> Poses:
+    """Poses [S] near those of `fit`, weighed by what the pictures say about each, that accelerate little.
+
+    Args:
+        fit: poses and their information.
+        trust: [S] 0..1, how far each frame's own information counts.
+        time: [S] seconds, increasing; steps may differ.
+        options: weight of the pictures and standard deviations.
+    """
+    measured, poses = fit.poses, fit.poses
+    if len(measured) < 3:
+        return poses
+    groups = measured.rotation.shape[1]
+    sigma = [options.smooth_turn] * 3 + [options.smooth_shift] * 2 + [options.smooth_depth]
+    precision = np.tile(1 / np.square(sigma), groups)
+    information = (options.smooth_data * fit.information * torch.from_numpy(trust)[:, None, None]).numpy()
+    information = information + _LEAST * np.eye(6 * groups)
+    for _ in range(_STEPS):
+        chain = Chain.zeros(len(poses), 6 * groups)
+        chain.diagonal[:] = information
+        away = _difference(poses, measured).numpy()
+        gradient = (information @ away[..., None])[..., 0]
+        chain.add_acceleration(gradient, accelerations(poses, time), time, precision)
+        step = -chain.solve(gradient)
+        poses = poses.moved(torch.from_numpy(step), poses.translation)
+        if np.abs(step).max() < 1e-6:
+            break
+    return poses
+
+
+def smooth_controls(
+    values: Tensor, information: Tensor, trust: np.ndarray, time: np.ndarray, controls: Controls, data: float
+) -> Tensor:
+    """Controls [S,P] near `values` [S,P], weighed by `information` [S,P,P], `trust` [S] and `data`, that change evenly."""
+    if len(values) < 3:
+        return values
+    measured = values.double().numpy()
+    chain = Chain.zeros(*measured.shape)
+    weight = data * trust[:, None, None]
+    chain.diagonal[:] = weight * information.double().numpy() + 1e-3 * np.eye(measured.shape[1])
+    coefficients = difference_weights(time)[0]
+    count = len(measured) - 2
+    residual = sum(coefficients[:, k : k + 1] * measured[k : k + count] for k in range(3))
+    gradient = np.zeros_like(measured)
+    chain.add_acceleration(gradient, np.asarray(residual), time, 1 / controls.sigma.double().square().numpy())
+    smooth = torch.from_numpy(measured - chain.solve(gradient)).float()
+    return torch.maximum(torch.minimum(smooth, controls.high), controls.low)
+
+
+def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
+    """Second differences [S-2,6 G] of poses (radians, metres); rotations as tangent vectors at the middle frame."""
+    coefficients = torch.from_numpy(difference_weights(time)[0])[:, :, None, None]
+    middle = poses.rotation[1:-1].transpose(-1, -2)
+    turn = coefficients[:, 0] * matrix_to_axis_angle(poses.rotation[:-2] @ middle)
+    turn = turn + coefficients[:, 2] * matrix_to_axis_angle(poses.rotation[2:] @ middle)
+    count = len(poses) - 2
+    shift = sum(coefficients[:, k] * poses.translation[k : k + count] for k in range(3))
+    return torch.cat([turn, torch.as_tensor(shift)], -1).flatten(1).numpy()
+
+
+def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
+    """Root mean square distance of the skull's pose from the middle of its neighbours', at 30 frames/s."""
+    if len(poses) < 3:
+        return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0}
+    rms = np.sqrt(np.square(accelerations(poses, time)[:, :6] / 2).mean(0))
+    return {
+        "rotation_deg": float(np.degrees(rms[:3].mean())),
+        "sideways_cm": float(100 * rms[3:5].mean()),
+        "depth_cm": float(100 * rms[5]),
+    }
+
+
+def _difference(poses: Poses, other: Poses) -> Tensor:
+    """What moves `other` to `poses`, [S,6 G]."""
+    turn = matrix_to_axis_angle(poses.rotation @ other.rotation.transpose(-1, -2))
+    return torch.cat([turn, poses.translation - other.translation], -1).flatten(1)

@@ -1,0 +1,120 @@
+"""The refined track: what training found out about the poses and expressions of a capture's frames, kept beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from avatar.files import atomic_path
+from avatar.frames import HeadStates
+from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.head.model import HeadModel
+from avatar.records import NECK, ROOT, HeadParams
+
+FILE = "refined.npz"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class RefinedTrack:
+    """Poses and expressions of the T pictures of a capture; those that were not refined are the tracker's own."""
+
+    capture: str  # fingerprint of the capture
+    refined: np.ndarray  # [T] bool
+    flagged: np.ndarray  # [T] bool: the frame ran away or was not understood, and follows its neighbours
+    expression: np.ndarray  # [T,E]
+    joint_rot: np.ndarray  # [T,J,3] radians; the skull's rotation sits on the root
+    translation: np.ndarray  # [T,3] metres
+    torso_rot: np.ndarray  # [T,3] radians, skull-frame points of the torso -> world; NaN where not known
+    torso_translation: np.ndarray  # [T,3] metres
+
+    @staticmethod
+    def of(
+        capture: Capture, indices: np.ndarray, states: HeadStates, flagged: torch.Tensor, head: HeadModel
+    ) -> RefinedTrack:
+        """The track with the rows of the moments that `indices` [n] show replaced.
+
+        Args:
+            capture: what was refined.
+            indices: pictures, in any order.
+            states: [S] of their moments, as `avatar.frames.load_frames` orders them.
+            flagged: [S] bool.
+            head: the baked head.
+        """
+        count = len(capture)
+        arrays = {name: capture.track[name].astype(np.float64) for name in ("expression", "joint_rot", "translation")}
+        torso_rot, torso_translation = np.full((count, 3), np.nan), np.full((count, 3), np.nan)
+        step = np.unique(capture.track["time_step"][indices], return_inverse=True)[1]
+        identity = head.v_template.new_zeros(0)
+        joint_rot = states.params.joint_rot.clone()
+        joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(states.rotation), 0
+        arrays["expression"][indices] = states.params.expression.numpy()[step]
+        arrays["joint_rot"][indices] = joint_rot.numpy()[step]
+        place = head.root_translation(identity, states.rotation, states.translation)
+        arrays["translation"][indices] = place.numpy()[step]
+        if states.torso is not None:
+            torso_rot[indices] = matrix_to_axis_angle(states.torso[0]).numpy()[step]
+            torso_translation[indices] = states.torso[1].numpy()[step]
+        refined, marks = np.zeros(count, bool), np.zeros(count, bool)
+        refined[indices], marks[indices] = True, flagged.numpy()[step]
+        return RefinedTrack(
+            capture.fingerprint, refined, marks, **arrays, torso_rot=torso_rot, torso_translation=torso_translation
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that tell one refined track from another."""
+        digest = hashlib.sha256(self.capture.encode())
+        for values in (self.refined, self.expression, self.joint_rot, self.translation):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:16]
+
+    def states(self, capture: Capture, indices: np.ndarray, head: HeadModel) -> HeadStates:
+        """The states of the moments that the pictures `indices` show, in the order of `avatar.frames.load_frames`."""
+        rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]
+
+        def tensor(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values[rows], np.float32))
+
+        identity = head.v_template.new_zeros(0)
+        params = HeadParams(identity, tensor(self.expression), tensor(self.joint_rot), tensor(self.translation))
+        states = HeadStates.of(params, head)
+        if np.isnan(self.torso_rot[rows]).any():
+            return states
+        return states.with_torso(axis_angle_to_matrix(tensor(self.torso_rot)), tensor(self.torso_translation))
+
+    def save(self, root: Path) -> None:
+        """Write the track into the capture folder `root`, whole or not at all."""
+        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        arrays["version"] = np.asarray(VERSION)
+        with atomic_path(root / FILE) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+
+    @staticmethod
+    def load(capture: Capture) -> RefinedTrack | None:
+        """The refined track beside `capture`, or None where there is none.
+
+        Raises:
+            HeadsplatError: it is damaged, or of another capture.
+        """
+        path = capture.root / FILE
+        if not path.is_file():
+            return None
+        again = f"delete it, or train on {capture.root} again"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found = {field.name: stored[field.name] for field in fields(RefinedTrack)}
+                version = int(stored["version"])
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+            raise HeadsplatError(f"{path}: the refined track is damaged ({error}); {again}") from error
+        found["capture"] = str(found["capture"])
+        if version != VERSION or found["capture"] != capture.fingerprint or len(found["refined"]) != len(capture):
+            raise HeadsplatError(f"{path}: the refined track belongs to another capture or version; {again}")
+        return RefinedTrack(**found)

@@ -1,0 +1,37 @@
+"""How a face is turned and what it does, read straight off its landmarks: coarse, but needs no head model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from capture.tracker.indices import LEFT_CORNER, LEFT_LIDS, LIP_GAP, MOUTH_CORNERS, RIGHT_CORNER, RIGHT_LIDS
+
+#: Middle of the forehead and base of the nose: the line that expressions leave alone.
+_FOREHEAD, _NOSE_BASE = 10, 2
+#: Middles of the brows (right, left), measured against the lids below them.
+_BROWS = (105, 334)
+#: What counts as one unit apart: yaw, pitch, roll (radians), log of the size, lip gap, mouth width, lid gap, brow
+#: height (of the inter-ocular distance).
+_UNITS = np.array([0.12, 0.10, 0.15, 0.20, 0.10, 0.08, 0.05, 0.06])
+
+
+def face_angles(points: np.ndarray) -> np.ndarray:
+    """Yaw (to the picture's right), pitch (down) and roll (clockwise) [T,3] in radians of landmarks [T,478,3]."""
+    across = points[:, LEFT_CORNER] - points[:, RIGHT_CORNER]
+    down = points[:, _NOSE_BASE] - points[:, _FOREHEAD]
+    yaw = np.arctan2(across[:, 2], np.linalg.norm(across[:, :2], axis=1))
+    pitch = np.arctan2(down[:, 2], np.linalg.norm(down[:, :2], axis=1))
+    return np.stack([yaw, pitch, np.arctan2(across[:, 1], across[:, 0])], axis=1).astype(np.float64)
+
+
+def face_features(points: np.ndarray) -> np.ndarray:
+    """Pose and expression [T,8] of landmarks [T,478,3], in units that make distances between frames comparable."""
+    size = np.linalg.norm(points[:, LEFT_CORNER] - points[:, RIGHT_CORNER], axis=1)
+
+    def gap(first: int, second: int) -> np.ndarray:
+        return np.linalg.norm(points[:, first] - points[:, second], axis=1) / size
+
+    lids = np.minimum(gap(*RIGHT_LIDS), gap(*LEFT_LIDS))
+    brows = (gap(_BROWS[0], RIGHT_LIDS[1]) + gap(_BROWS[1], LEFT_LIDS[1])) / 2
+    shape = np.stack([np.log(size), gap(*LIP_GAP), gap(*MOUTH_CORNERS), lids, brows], axis=1)
+    return np.concatenate([face_angles(points), shape], axis=1) / _UNITS

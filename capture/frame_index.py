@@ -1,0 +1,55 @@
+"""Which pictures a video file holds, from its packets alone: exact numbers, and where decoding can start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+
+#: Decoding through at least this many pictures is dearer than jumping to a key picture.
+_WORTH_A_JUMP = 12
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Presentation times of all pictures in order, in ticks of the stream."""
+
+    ticks: np.ndarray  # [n] int64, increasing
+    keys: np.ndarray  # [k] int64, numbers of the pictures decoding can start at
+
+    @staticmethod
+    def of(container: Any, stream: Any) -> FrameIndex | None:
+        """Read through the packets of an open file; None where they do not tell one picture from another."""
+        found: list[tuple[int, bool]] = []
+        try:
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    if packet.pts is None:
+                        return None
+                    found.append((packet.pts, packet.is_keyframe))
+        except av.error.FFmpegError:
+            pass  # a damaged end: what was read so far is what there is
+        ticks = np.array([pts for pts, _ in found], dtype=np.int64)
+        order = np.argsort(ticks, kind="stable")
+        if not len(ticks) or (np.diff(ticks[order]) == 0).any():
+            return None
+        return FrameIndex(ticks[order], np.flatnonzero(np.array([key for _, key in found])[order]))
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    def number(self, tick: int | None) -> int | None:
+        """Number of the picture shown at `tick`; None where there is no such picture."""
+        if tick is None:
+            return None
+        place = int(np.searchsorted(self.ticks, tick))
+        return place if place < len(self.ticks) and self.ticks[place] == tick else None
+
+    def jump(self, position: int, target: int) -> int | None:
+        """Ticks of the key picture to seek to on the way from picture `position` to `target`, where that pays."""
+        before = self.keys[self.keys <= target]
+        if not len(before) or before[-1] < position + _WORTH_A_JUMP:
+            return None
+        return int(self.ticks[before[-1]])

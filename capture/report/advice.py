@@ -1,0 +1,156 @@
+"""What a clip lacks, one sentence each on what to film again; every threshold with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from capture.report.coverage import Coverage
+
+#: Seen from beyond 30 degrees, cheeks and ears cover what the front shows; a track is a few degrees off, so 25 will do.
+YAW_ASKED, YAW_ENOUGH = 30, 25.0
+#: Chin and crown come into view by about 15 degrees; people nod less far than they turn.
+PITCH_ASKED, PITCH_ENOUGH = 15, 11.0
+#: Talking opens the lips by 10 to 15 mm; teeth, tongue and the dark behind them show from about 20.
+MOUTH_WIDE_MM = 20.0
+#: A smile that shows teeth widens the mouth by a tenth at least and parts the lips.
+SMILE_WIDER, SMILE_GAP_MM = 1.10, 4.0
+#: One blink may be a tracking error, three are not.
+BLINKS = 3
+#: Raised and drawn down, brows travel 8 to 12 mm; talking alone moves them 3 to 4.
+BROWS_MM = 5.0
+#: Eyes turn some 40 degrees either way; within 12 all told they stay on the camera.
+GAZE_DEG = 12.0
+#: A training picture of 512 pixels shows the head's 40 cm or so: the eyes' outer corners (9 cm) are then 115 apart.
+FACE_PIXELS = 64.0
+#: Faces in focus score 0.3 to 0.55 on real clips; five pixels of motion add 0.2 to 0.25, a soft lens as much.
+SOFT, SOFT_AT_TIMES = 0.62, 0.68
+#: Skin that changes by a quarter looks like another skin; training takes out less than that.
+EXPOSURE_DRIFT = 1.25
+#: Below, noise and the video's compression take over; above this share, skin has lost its colour.
+DARK, CLIPPED = 0.18, 0.03
+#: A window at one side makes one half of the face this much brighter; the avatar keeps such light for good.
+SIDE_LIGHT = 1.8
+#: Fewer pictures than this do not even fill the turn from side to side and a few words.
+FRAMES = 100
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a clip should show."""
+
+    topic: str
+    good: bool
+    found: str  # what was measured, a few words
+    advice: str  # one sentence: why, and what to film
+
+
+def check_coverage(coverage: Coverage) -> list[Check]:
+    """All checks of a clip, in the order a person would go through them in front of the camera."""
+    return [*_views(coverage), *_face(coverage), *_pictures(coverage)]
+
+
+def _views(c: Coverage) -> list[Check]:
+    sides = {"left": c.yaw[1], "right": -c.yaw[0]}
+    short = [side for side, angle in sides.items() if angle < YAW_ENOUGH]
+    tilts = {"up": c.pitch[1], "down": -c.pitch[0]}
+    flat = [side for side, angle in tilts.items() if angle < PITCH_ENOUGH]
+    return [
+        Check(
+            "turning",
+            not short,
+            f"from {_side(c.yaw[0], 'right', 'left')} to {_side(c.yaw[1], 'right', 'left')}",
+            f"You hardly turned to the {' or to the '.join(short)}: turn slowly at least {YAW_ASKED} degrees "
+            f"{'both ways' if len(short) > 1 else 'that way'}, eyes on the camera.",
+        ),
+        Check(
+            "nodding",
+            not flat,
+            f"from {_side(c.pitch[0], 'down', 'up')} to {_side(c.pitch[1], 'down', 'up')}",
+            f"You hardly looked {' or '.join(flat)}: tilt your head about {PITCH_ASKED} degrees "
+            f"{' and '.join(flat)} once, slowly.",
+        ),
+    ]
+
+
+def _side(angle: float, below: str, above: str) -> str:
+    return f"{abs(angle):.0f} degrees {above if angle >= 0 else below}"
+
+
+def _face(c: Coverage) -> list[Check]:
+    lazy = [side for side in ("left", "right") if c.blinks[side] < BLINKS]
+    return [
+        Check(
+            "mouth open",
+            c.mouth_gap_mm[1] >= MOUTH_WIDE_MM,
+            f"up to {c.mouth_gap_mm[1]:.0f} mm",
+            "You never opened your mouth wide: an avatar cannot show a mouth it never saw open. Say a long 'aah' once.",
+        ),
+        Check(
+            "smile",
+            c.mouth_width >= SMILE_WIDER and c.gap_when_wide_mm >= SMILE_GAP_MM,
+            f"{c.mouth_width - 1:.0%} wider than usual, lips {c.gap_when_wide_mm:.0f} mm apart",
+            "You never smiled with your teeth showing, so the avatar will guess them: smile broadly once.",
+        ),
+        Check(
+            "blinking",
+            not lazy,
+            f"left {c.blinks['left']}, right {c.blinks['right']} times; lids {_span(c.lids['left'])} and "
+            f"{_span(c.lids['right'])} open",
+            f"The {' and the '.join(lazy)} eye hardly blinked: lids never seen shut stay a guess, so blink "
+            "a few times and close your eyes once.",
+        ),
+        Check(
+            "brows",
+            c.brows_mm >= BROWS_MM,
+            f"moved {c.brows_mm:.0f} mm",
+            "Your brows hardly moved: raise them once as if surprised, and frown once.",
+        ),
+        Check(
+            "gaze",
+            c.gaze[0] >= GAZE_DEG,
+            f"{c.gaze[0]:.0f} degrees sideways, {c.gaze[1]:.0f} up and down",
+            "Your eyes stayed in one place: look left, right, up and down once with the head still.",
+        ),
+    ]
+
+
+def _span(bounds: tuple[float, float]) -> str:
+    return f"{100 * bounds[0]:.0f}-{bounds[1]:.0%}"
+
+
+def _pictures(c: Coverage) -> list[Check]:
+    drift = c.exposure[1] / max(c.exposure[0], 1e-3)
+    light = "too dark" if c.brightness < DARK else "burnt out" if c.clipped > CLIPPED else "even enough"
+    lit = {
+        "too dark": "The face is dark: film towards a window or turn on more light.",
+        "burnt out": "Parts of the face are burnt out: step out of the direct light or lower the exposure.",
+    }.get(light, "One side of the face is much brighter, and the avatar keeps that light: face the window or lamp.")
+    return [
+        Check("length", c.frames >= FRAMES, f"{c.frames} training frames", "The clip is short: film 20 to 30 seconds."),
+        Check(
+            "size",
+            c.face_pixels >= FACE_PIXELS,
+            f"{c.face_pixels:.0f} pixels between the outer eye corners",
+            "The face is small in the picture: come closer or film at a higher resolution.",
+        ),
+        Check(
+            "sharpness",
+            c.blur[0] <= SOFT and c.blur[1] <= SOFT_AT_TIMES,
+            f"blur {c.blur[0]:.2f}, {c.blur[1]:.2f} in the worst tenth",
+            "The picture is soft: wipe the lens and focus on the face."
+            if c.blur[0] > SOFT
+            else "Fast turns are blurred: move slowly, hold the phone still, and use more light.",
+        ),
+        Check(
+            "steady light",
+            drift <= EXPOSURE_DRIFT,
+            f"exposure x{c.exposure[0]:.2f} to x{c.exposure[1]:.2f}",
+            "The light changes during the clip: lock the exposure (hold a finger on the face in the camera app).",
+        ),
+        Check(
+            "light",
+            light == "even enough" and c.side_light <= SIDE_LIGHT,
+            f"face at {c.brightness:.0%}, one side {c.side_light:.1f} times as bright",
+            lit,
+        ),
+    ]

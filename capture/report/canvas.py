@@ -1,0 +1,72 @@
+"""A light page to draw on with OpenCV, at twice its size, so that lines and letters come out smooth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+Colour = tuple[int, int, int]  # RGB
+PAPER, INK, FAINT, LINE = (250, 249, 246), (38, 42, 48), (122, 128, 136), (214, 214, 210)
+BLUE, GREEN, AMBER = (46, 105, 176), (52, 140, 88), (206, 116, 20)
+_SCALE = 2
+
+
+class Canvas:
+    """RGB picture of `width` x `height` pixels; all coordinates are of the finished picture."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._pixels = np.full((height * _SCALE, width * _SCALE, 3), PAPER, np.uint8)
+
+    def box(self, x: float, y: float, width: float, height: float, colour: Colour, line: float = 0) -> None:
+        """A rectangle: filled, or an outline `line` pixels wide."""
+        corners = (_up(x), _up(y)), (_up(x + width) - 1, _up(y + height) - 1)
+        cv2.rectangle(self._pixels, *corners, colour, max(1, round(line * _SCALE)) if line else -1)
+
+    def text(self, x: float, y: float, words: str, colour: Colour = INK, size: int = 13, align: str = "left") -> None:
+        """One line of text whose base line is at `y`; `size` is the height of a line in pixels.
+
+        OpenCV's letters are ASCII: others become question marks.
+        """
+        words = words.encode("ascii", "replace").decode()
+        if align != "left":
+            x -= self.text_width(words, size) / (1 if align == "right" else 2)
+        where = (_up(x), _up(y))
+        cv2.putText(self._pixels, words, where, cv2.FONT_HERSHEY_SIMPLEX, _font(size), colour, 2, cv2.LINE_AA)
+
+    @staticmethod
+    def text_width(words: str, size: int = 13) -> float:
+        """Width in pixels of a line of text."""
+        (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, _font(size), 2)
+        return float(width) / _SCALE
+
+    def wrapped(self, x: float, y: float, width: float, words: str, colour: Colour = INK, size: int = 13) -> float:
+        """Text broken into lines of at most `width` pixels; returns the base line of the one after."""
+        line = ""
+        for word in words.split():
+            longer = f"{line} {word}".strip()
+            if line and self.text_width(longer, size) > width:
+                self.text(x, y, line, colour, size)
+                line, y = word, y + 1.35 * size
+            else:
+                line = longer
+        self.text(x, y, line, colour, size)
+        return y + 1.35 * size
+
+    def paste(self, x: float, y: float, picture: np.ndarray) -> None:
+        """Put a picture [H,W,3] RGB, drawn at twice its final size, with its corner at (x, y)."""
+        height, width = picture.shape[:2]
+        self._pixels[_up(y) : _up(y) + height, _up(x) : _up(x) + width] = picture
+
+    def finished(self) -> np.ndarray:
+        """The picture [H,W,3] uint8 RGB."""
+        height, width = self._pixels.shape[:2]
+        return cv2.resize(self._pixels, (width // _SCALE, height // _SCALE), interpolation=cv2.INTER_AREA)
+
+
+def _up(value: float) -> int:
+    return round(value * _SCALE)
+
+
+def _font(size: int) -> float:
+    """OpenCV's scale of a Hershey font whose capitals are 21 pixels high at 1."""
+    return 0.72 * size * _SCALE / 21

@@ -1,0 +1,153 @@
+"""What of the person the training frames show: views, expressions, blinks, light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.captured import Capture
+from avatar.head.model import is_mode
+from capture.report.geometry import TrackedGeometry
+from capture.report.pixels import PixelStatistics
+from capture.tracker.indices import (
+    BROWS,
+    LEFT_CORNER,
+    LEFT_LIDS,
+    LIP_GAP,
+    MOUTH_CORNERS,
+    RIGHT_CORNER,
+    RIGHT_LIDS,
+    inter_ocular,
+)
+
+#: Inner eye corners, beside the outer ones.
+_RIGHT_INNER, _LEFT_INNER = 133, 362
+#: A range leaves out this share of the frames at either end: single frames are tracking errors more often than not.
+_TAIL = 1.0
+#: A lid has closed below the first share of its usual opening, and is open again above the second.
+_CLOSED, _REOPENED = 0.45, 0.7
+#: Beyond this share of its usual width a mouth is being drawn wide, if not smiling.
+_WIDE = 1.05
+#: What pictures of less weight show is hardly learned.
+_TRUSTED = 0.3
+#: Edges of the cells of views, degrees.
+YAW_EDGES = np.arange(-67.5, 68, 15.0)
+PITCH_EDGES = np.arange(-37.5, 38, 15.0)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What training frames show; ranges are [least, greatest] without the outermost hundredth."""
+
+    frames: int  # training pictures
+    seconds: float  # from the first to the last
+    yaw: tuple[float, float]  # degrees to the person's left, seen from the camera
+    pitch: tuple[float, float]  # degrees up
+    views: tuple[tuple[int, ...], ...]  # pictures in each cell, pitch (up first) by yaw (own right first)
+    expressions: dict[str, tuple[float, float]]  # weights of the named expressions
+    mouth_gap_mm: tuple[float, float]  # between the lips' inner rims, at the tracked head's size
+    mouth_width: float  # widest over usual
+    gap_when_wide_mm: float  # between the lips while the mouth is wider than usual
+    brows_mm: float  # how far the brows travelled up and down
+    gaze: tuple[float, float]  # degrees the eyes travelled sideways and up and down
+    lids: dict[str, tuple[float, float]]  # opening over eye width, by the person's own side
+    blinks: dict[str, int]
+    face_pixels: float  # between the eyes' outer corners
+    blur: tuple[float, float]  # of the typical picture and of the blurriest tenth, 0..1
+    exposure: tuple[float, float]  # least and greatest gain against the typical light
+    brightness: float  # 0..1, of the face
+    clipped: float  # share of the face burnt out
+    side_light: float  # brighter half of the face over the darker one
+
+    @staticmethod
+    def of(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics) -> Coverage:
+        """Measure the training pictures of `capture` that training trusts; `pixels` has to be of training pictures."""
+        rows = capture.train_indices
+        trusted = capture.track["weight"][rows] >= _TRUSTED
+        rows = rows[trusted] if trusted.any() else rows
+        moments = rows[np.unique(capture.track["time_step"][rows], return_index=True)[1]]
+        moments = moments[np.argsort(capture.track["time"][moments], kind="stable")]
+        face = geometry.skull[moments]
+        gap = 1e3 * _distance(face, *LIP_GAP)
+        width = 1e3 * _distance(face, *MOUTH_CORNERS)
+        corners = [RIGHT_CORNER, LEFT_CORNER, _RIGHT_INNER, _LEFT_INNER]
+        brows = 1e3 * (face[:, BROWS, 1].mean(1) - face[:, corners, 1].mean(1))
+        lids = {side: opening(face, side) for side in ("left", "right")}
+        front = float(np.median(pixels.sides))
+        gaze = geometry.gaze[moments]
+        gain = capture.track["exposure"][rows].mean(1)
+        return Coverage(
+            frames=len(rows),
+            seconds=float(np.ptp(capture.track["time"][rows])),
+            yaw=_range(geometry.yaw[rows]),
+            pitch=_range(geometry.pitch[rows]),
+            views=count_views(geometry.yaw[rows], geometry.pitch[rows]),
+            expressions=_expressions(capture, moments),
+            mouth_gap_mm=_range(gap),
+            mouth_width=_range(width)[1] / float(np.median(width)),
+            gap_when_wide_mm=float(np.percentile(gap[width >= min(_WIDE * np.median(width), width.max())], 90)),
+            brows_mm=float(np.ptp(_range(brows))),
+            gaze=(float(np.ptp(_range(gaze[:, 0]))), float(np.ptp(_range(gaze[:, 1])))),
+            lids={side: _range(value) for side, value in lids.items()},
+            blinks={side: count_blinks(value) for side, value in lids.items()},
+            face_pixels=float(np.median(inter_ocular(geometry.projected[rows]))),
+            blur=(float(np.median(pixels.blur)), float(np.percentile(pixels.blur, 90))),
+            exposure=_range(gain),
+            brightness=float(np.median(pixels.brightness)),
+            clipped=float(np.median(pixels.clipped)),
+            side_light=max(front, 1 / front),
+        )
+
+
+def opening(face: np.ndarray, side: str) -> np.ndarray:
+    """Distance of a lid's middles over the eye's width [T] of landmarks `face` [T,478,3]; `side`: the person's own."""
+    lids, corners = (
+        (LEFT_LIDS, (LEFT_CORNER, _LEFT_INNER)) if side == "left" else (RIGHT_LIDS, (RIGHT_CORNER, _RIGHT_INNER))
+    )
+    return _distance(face, *lids) / _distance(face, *corners)
+
+
+def count_blinks(opened: np.ndarray) -> int:
+    """How often a lid of openings [T], in the order of time, closed and opened again."""
+    usual = float(np.percentile(opened, 75))
+    blinks, closed = 0, False
+    for value in opened / max(usual, 1e-6):
+        if not closed and value < _CLOSED:
+            closed = True
+        elif closed and value > _REOPENED:
+            blinks, closed = blinks + 1, False
+    return blinks
+
+
+def cell_of(yaw: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row (up first) and column (the person's right first) of views in degrees; those outside count to the rim."""
+    column = np.clip(np.digitize(yaw, YAW_EDGES) - 1, 0, len(YAW_EDGES) - 2)
+    row = np.clip(np.digitize(pitch, PITCH_EDGES) - 1, 0, len(PITCH_EDGES) - 2)
+    return len(PITCH_EDGES) - 2 - row, column
+
+
+def count_views(yaw: np.ndarray, pitch: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """Pictures in each cell of the map of views."""
+    counts = np.zeros((len(PITCH_EDGES) - 1, len(YAW_EDGES) - 1), dtype=int)
+    np.add.at(counts, cell_of(yaw, pitch), 1)
+    return tuple(tuple(int(count) for count in line) for line in counts)
+
+
+def _expressions(capture: Capture, rows: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Ranges of the expressions that have a name of their own and were tracked."""
+    weights = capture.track["expression"]
+    return {
+        name: _range(weights[rows, column])
+        for column, name in enumerate(capture.expression_names)
+        if not is_mode(name) and not name.startswith(("eyeLook", "tongueOut", "eyelid"))
+    }
+
+
+def _distance(face: np.ndarray, one: int, other: int) -> np.ndarray:
+    return np.linalg.norm(face[:, one] - face[:, other], axis=-1)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, [_TAIL, 100 - _TAIL])
+    return float(low), float(high)

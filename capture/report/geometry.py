@@ -1,0 +1,77 @@
+"""The tracked head of every picture as numbers in the picture and in the skull's own frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar.captured import Capture
+from avatar.geometry import axis_angle_to_matrix
+from avatar.head.model import HeadModel
+from avatar.records import LEFT_EYE, RIGHT_EYE, HeadParams
+from capture.tracker.indices import BROWS, EYES, FACE_COUNT, LIPS, NOSE, OVAL, inter_ocular
+from capture.tracker.rotation import yaw_pitch
+
+#: Gives the head parameters [T] of all pictures of a capture: as tracked, or refined.
+Poses = Callable[[Capture], HeadParams]
+REGIONS = {"lips": LIPS, "eyes": EYES, "brows": BROWS, "nose": NOSE, "oval": OVAL}
+_CHUNK = 64
+
+
+def tracked_poses(capture: Capture) -> HeadParams:
+    """The head parameters of all pictures as the tracker left them."""
+    return capture.params(np.arange(len(capture)))
+
+
+@dataclass(frozen=True)
+class TrackedGeometry:
+    """Landmarks and attitude of T pictures."""
+
+    skull: np.ndarray  # [T,478,3] metres, skull frame: what expressions move, whatever the pose
+    projected: np.ndarray  # [T,478,2] pixels of the stored frames
+    yaw: np.ndarray  # [T] degrees the face turns to its own left, seen from the camera
+    pitch: np.ndarray  # [T] degrees the face looks up, seen from the camera
+    gaze: np.ndarray  # [T,2] degrees both eyes turn to the person's left and up against the skull
+
+    @staticmethod
+    def of(capture: Capture, head: HeadModel, poses: Poses = tracked_poses) -> TrackedGeometry:
+        """Pose `head` as `poses` says for every picture of `capture`."""
+        params = poses(capture)
+        camera = capture.camera(max(capture.facts["width"], capture.facts["height"]), np.arange(len(capture)))
+        view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, :3, 3]
+        rotation, translation = head.skull_pose(params)
+        chunks = [
+            head.landmarks(head.skull_vertices(params[start : start + _CHUNK]))
+            for start in range(0, len(params), _CHUNK)
+        ]
+        skull = torch.cat(chunks)
+        world = skull @ rotation.transpose(1, 2) + translation[:, None]
+        seen = (world @ view.transpose(1, 2) + shift[:, None]) @ camera.K.transpose(1, 2)
+        eye = -(view.transpose(1, 2) @ shift[..., None]).squeeze(-1)  # camera centre in the world
+        toward = (rotation.transpose(1, 2) @ (eye - world.mean(1))[..., None]).squeeze(-1).numpy().astype(np.float64)
+        toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+        angles = np.degrees([-np.arctan2(toward[:, 0], toward[:, 2]), -np.arcsin(np.clip(toward[:, 1], -1, 1))])
+        eyes = axis_angle_to_matrix(params.joint_rot[:, [LEFT_EYE, RIGHT_EYE]]).numpy().astype(np.float64)
+        return TrackedGeometry(
+            skull.numpy().astype(np.float64),
+            (seen[..., :2] / seen[..., 2:]).numpy().astype(np.float64),
+            angles[0],
+            angles[1],
+            np.degrees(yaw_pitch(eyes)).mean(1),
+        )
+
+    def reprojection(self, landmarks: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        """Mean distance to `landmarks` [T,478,3] in the pictures `rows`, by region, percent of the inter-ocular one.
+
+        Pictures whose landmarks are not finite have none; empty where no picture has any.
+        """
+        rows = rows[np.isfinite(landmarks[rows]).all((1, 2))]
+        if not len(rows):
+            return {}
+        unit = float(np.median(inter_ocular(landmarks[rows])))
+        seen = landmarks[rows, :FACE_COUNT, :2]
+        error = 100 * np.linalg.norm(self.projected[rows, :FACE_COUNT] - seen, axis=-1) / unit
+        return {"all": float(error.mean()), **{name: float(error[:, at].mean()) for name, at in REGIONS.items()}}

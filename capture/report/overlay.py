@@ -1,0 +1,225 @@
+"""A video of the frames with the tracked head drawn over them, to see at a glance where the track is off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.captured import Capture
+from avatar.head.model import HeadModel
+from avatar.model import baked
+from avatar.records import LEFT_EYE, RIGHT_EYE, Camera, HeadParams
+from avatar.video import VideoWriter
+from capture.report.contours import CONTOURS
+from capture.report.geometry import Poses, tracked_poses
+from capture.report.pixels import read_frame
+from capture.tracker.indices import FACE_COUNT
+
+#: Longer side of the video: enough to judge lips and lids, and quick.
+SIZE = 512
+#: The z-buffer that tells what is hidden needs no more than this share of the video's size.
+_DEPTH_SHARE = 0.5
+_HIDDEN = 0.008  # metres a point may lie behind the surface and still be seen: contours run along folds
+_GAZE = 0.06  # metres, length of the arrow that shows where an eye looks
+_MESH, _DOT, _ARROW, _OUTLINE = (255, 176, 32), (80, 240, 255), (255, 80, 160), (120, 220, 120)
+_FLAGGED = (255, 150, 60)
+_CHUNK = 16
+_CHIN, _FOREHEAD = 152, 10
+_NECK = 0.1  # of the face's height below the chin the outline ends: shoulders are not tracked
+_SHIFT = 4  # bits behind the point of OpenCV's coordinates
+
+
+@dataclass(frozen=True)
+class PosedHead:
+    """The tracked head of one picture in its camera."""
+
+    surface: Tensor  # [V,3] metres, camera axes
+    landmarks: np.ndarray  # [478,3] metres, camera axes
+    eyes: np.ndarray  # [2,2,3] from where to where each eye looks
+    camera: Camera  # [1]
+
+
+def write_overlay(
+    capture: Capture,
+    head: HeadModel,
+    path: Path,
+    poses: Poses = tracked_poses,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Draw every picture of `capture` in the order of cameras and time.
+
+    Args:
+        capture: the capture.
+        head: the head model it was tracked with.
+        path: the mp4.
+        poses: gives the head parameters of all its pictures.
+        progress: called as `progress("overlay", done, total)`.
+    """
+    rows = np.lexsort((capture.track["time"], capture.track["camera"]))
+    reasons = {int(flag["frame"]): str(flag["reason"]) for flag in capture.facts.get("flagged", ())}
+
+    faces = outer_faces(head)
+
+    def drawn(item: tuple[int, PosedHead]) -> np.ndarray:
+        row, posed = item
+        measured = capture.track["landmarks"][row, :FACE_COUNT, :2] * (posed.camera.width / capture.facts["width"])
+        picture = draw_head(_frame(capture, row, posed.camera), posed, faces, measured)
+        return _captioned(picture, capture, row, reasons)
+
+    shown = np.diff(np.unique(capture.track["time"]))
+    fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
+    with VideoWriter(path, fps, crf=23, preset="veryfast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
+        items = _posed(capture, head, rows, poses(capture))
+        for batch in _batches(items):
+            for picture in pool.map(drawn, batch):
+                writer.add(picture)
+            if progress:
+                progress("overlay", writer.count, len(rows))
+
+
+def outer_faces(head: HeadModel) -> Tensor:
+    """The faces [F',3] of the head without the inside of the mouth: what its outline and its hiding of itself need."""
+    inside = torch.zeros(len(head.v_template), dtype=torch.bool)
+    for name in ("mouth_interior", "lid_interior", "teeth_upper", "teeth_lower", "tongue"):
+        if name in head.regions:
+            inside |= head.regions[name]
+    return head.faces[~inside[head.faces].any(1)].contiguous()
+
+
+def _batches(items: Iterator[tuple[int, PosedHead]]) -> Iterator[list[tuple[int, PosedHead]]]:
+    batch: list[tuple[int, PosedHead]] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == _CHUNK:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
+    """The head of each picture in `rows`, posed a few at a time."""
+    person = baked(head, params.identity)
+    for start in range(0, len(rows), _CHUNK):
+        chosen = torch.from_numpy(rows[start : start + _CHUNK])
+        own = HeadParams(
+            params.identity[:0], params.expression[chosen], params.joint_rot[chosen], params.translation[chosen]
+        )
+        camera = capture.camera(SIZE, chosen.numpy())
+        view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, None, :3, 3]
+        surface = person.vertices(own)
+        rotations, offsets = person.joint_transforms(own)
+        centers = person.joint_locations(own.identity)[[LEFT_EYE, RIGHT_EYE]]
+        ahead = torch.stack([centers, centers + torch.tensor([0.0, 0.0, _GAZE])], 1)
+        eyes = ahead @ rotations[:, [LEFT_EYE, RIGHT_EYE]].transpose(2, 3) + offsets[:, [LEFT_EYE, RIGHT_EYE], None]
+        landmarks = person.landmarks(surface) @ view.transpose(1, 2) + shift
+        eyes = eyes @ view[:, None].transpose(2, 3) + shift[:, None]
+        surface = surface @ view.transpose(1, 2) + shift
+        for index, row in enumerate(chosen.tolist()):
+            one = replace(camera, K=camera.K[[index]], world_to_cam=camera.world_to_cam[[index]])
+            yield row, PosedHead(surface[index], landmarks[index].numpy(), eyes[index].numpy(), one)
+
+
+def _frame(capture: Capture, row: int, camera: Camera) -> np.ndarray:
+    """The picture [H,W,3] RGB of a row at the video's size."""
+    picture = read_frame(capture, row)
+    if picture.shape[:2] != (camera.height, camera.width):
+        picture = cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def draw_head(picture: np.ndarray, posed: PosedHead, faces: Tensor, measured: np.ndarray) -> np.ndarray:
+    """Draw on `picture` [H,W,3] RGB: the head's silhouette, its contours where they are seen, landmarks, gaze.
+
+    Args:
+        picture: at the size of `posed.camera`; changed in place.
+        posed: the tracked head.
+        faces: [F,3] of its mesh.
+        measured: landmarks [L,2] in pixels of `picture`.
+    """
+    camera = posed.camera
+    small = camera.resized(round(camera.width * _DEPTH_SHARE), round(camera.height * _DEPTH_SHARE))
+    depth = ops.mesh(posed.surface[None], faces, small.K, small.width, small.height)[2][0].numpy()
+    K = camera.K[0].numpy()
+    points = _project(posed.landmarks, K)
+    _outline(picture, depth > 0, points[_CHIN, 1] + _NECK * (points[_CHIN, 1] - points[_FOREHEAD, 1]))
+    seen = _visible(posed.landmarks, points * _DEPTH_SHARE, depth)
+    for chain in CONTOURS:
+        lines = [_fixed(points[run]) for run in _runs(chain, seen)]
+        cv2.polylines(picture, lines, False, _MESH, 1, cv2.LINE_AA, _SHIFT)
+    _dots(picture, measured)
+    for start, end in _project(posed.eyes, K):
+        cv2.arrowedLine(picture, _pixel(start), _pixel(end), _ARROW, 1, cv2.LINE_AA, tipLength=0.25)
+    return picture
+
+
+def _outline(picture: np.ndarray, covered: np.ndarray, bottom: float) -> None:
+    """Draw the rim of the mask `covered` [h,w] above the row `bottom` of the picture."""
+    rims, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for rim in rims:
+        points = np.round((np.concatenate([rim, rim[:1]])[:, 0] + 0.5) / _DEPTH_SHARE).astype(np.int32)
+        below = points[:, 1] > bottom
+        lines = [run[run[:, 1] <= bottom] for run in np.split(points, np.flatnonzero(below))]
+        cv2.polylines(picture, [line for line in lines if len(line) > 1], False, _OUTLINE, 1, cv2.LINE_AA)
+
+
+def _dots(picture: np.ndarray, points: np.ndarray) -> None:
+    """Mark the two by two pixels nearest to each of `points` [L,2]; nan: there was none."""
+    x, y = np.floor(points[np.isfinite(points).all(1)] - 0.5).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < picture.shape[1] - 1) & (y < picture.shape[0] - 1)
+    x, y = x[inside], y[inside]
+    for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        picture[y + down, x + right] = _DOT
+
+
+def _visible(points: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Whether points [L,3] (camera axes) at `pixels` [L,2] of a z-buffer `depth` [h,w] lie on its surface."""
+    x = np.clip(np.floor(pixels[:, 0]), 0, depth.shape[1] - 1).astype(int)
+    y = np.clip(np.floor(pixels[:, 1]), 0, depth.shape[0] - 1).astype(int)
+    surface = depth[y, x]
+    return (surface == 0) | (points[:, 2] < surface + _HIDDEN)
+
+
+def _runs(chain: np.ndarray, seen: np.ndarray) -> list[np.ndarray]:
+    """The parts of a chain of landmarks that are seen, two points or more each."""
+    breaks = np.flatnonzero(~seen[chain])
+    return [run[seen[run]] for run in np.split(chain, breaks) if seen[run].sum() > 1]
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Pixels [n,2] (centres at +0.5) as OpenCV's fixed-point numbers (centres at 0)."""
+    return np.round((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _pixel(point: np.ndarray) -> tuple[int, int]:
+    return int(np.clip(point[0], -9999, 9999)), int(np.clip(point[1], -9999, 9999))
+
+
+def _project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Pixels [...,2] of points [...,3] in camera axes."""
+    image = points @ K.T
+    return image[..., :2] / image[..., 2:]
+
+
+def _captioned(picture: np.ndarray, capture: Capture, row: int, flags: dict[int, str]) -> np.ndarray:
+    """Write the frame's number, camera, landmark error and flags along the picture's upper edge."""
+    track, number = capture.track, int(capture.track["frame_number"][row])
+    words = [f"frame {number}", f"landmarks {100 * track['reprojection'][row]:.1f} %"]
+    if len(capture.facts["cameras"]) > 1:
+        words.insert(1, f"camera {capture.facts['cameras'][int(track['camera'][row])]['name']}")
+    words += ["held out"] if track["is_test"][row] else []
+    words += [flags[number]] if number in flags else []
+    text = "   ".join(words).encode("ascii", "replace").decode()
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+    picture[:24, : width + 16] = picture[:24, : width + 16] // 4
+    colour = _FLAGGED if number in flags else (255, 255, 255)
+    cv2.putText(picture, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+    return picture

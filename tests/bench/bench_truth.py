@@ -1,0 +1,139 @@
+"""How far tracks are from the truth of synthetic captures: film, capture with the real networks, score, one table.
+
+    python -m tests.bench.bench_truth --people noor kofi --size 512 --frames 240
+
+Below each person's tracks stand baselines that must lose by the same metric, and "exact landmarks": the tracker alone,
+fed with the true landmarks. Clips and captures stay in the work folder and are reused. The people are drawn: the
+figures compare trackers, they are not accuracy on people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from avatar.captured import FACTS_FILE, Capture, frame_name
+from avatar.errors import HeadsplatError
+from avatar.pictures import read_picture
+from avatar.records import HeadParams
+from capture import CaptureOptions, run_capture
+from capture.crop import Crop
+from capture.head_detector import HeadDetector
+from capture.synthetic.compare import first_rows, score_tracks
+from capture.synthetic.folder import MATTES_DIR, TRUTH_FILE, VIDEO_FILE, write_synthetic
+from capture.synthetic.options import SyntheticOptions
+from capture.synthetic.score import TruthScore, matte_iou, table
+from capture.synthetic.truth import SyntheticTruth
+from tests.bench.exact_landmarks import exact_capture
+
+REFINED_FILE = "refined.npz"
+TEST_FRACTION = 0.2
+WRONG_FOCAL = 1.3  # of the truth's: the baseline of a camera that is not understood
+MATTE_STEP = 10  # every so many frames of a clip are enough to judge the outline
+
+
+def tracks(capture: Capture) -> dict[str, HeadParams]:
+    """Every track of `capture` by name, one row a time step: the landmarks', and the refined one where there is one."""
+    rows = first_rows(capture)
+    params = capture.params(rows)
+    found = {"landmarks": params}
+    path = capture.root / REFINED_FILE
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as stored:
+            refined = (
+                torch.from_numpy(stored[name][rows]).float() for name in ("expression", "joint_rot", "translation")
+            )
+            found["refined"] = HeadParams(params.identity, *refined)
+    return found
+
+
+def score_capture(capture: Capture, folder: Path, rows: str = "all") -> dict[str, TruthScore]:
+    """Scores of every track of `capture` against the truth in `folder`, baselines last; `rows`: all, train or test."""
+    truth = SyntheticTruth.load(folder / TRUTH_FILE)
+    scores = score_tracks(capture, truth, tracks(capture), rows, HeadDetector())
+    outline = _matte_iou(capture, folder)
+    return {name: replace(each, matte_iou=outline) for name, each in scores.items()}
+
+
+def _matte_iou(capture: Capture, folder: Path) -> float:
+    """The mean outline's agreement over some frames of a phone's clip; not a number for a calibrated folder."""
+    if not (folder / MATTES_DIR).is_dir():
+        return float("nan")
+    crop, rows = Crop(**capture.facts["crop"]), range(0, len(capture), MATTE_STEP)
+    size = max(capture.facts["width"], capture.facts["height"])
+    _, found = capture.images(rows, size)
+    true = [_true_matte(folder, int(number)) for number in capture.track["frame_number"][rows]]
+    return float(np.mean([matte_iou(a, crop.apply(b)) for a, b in zip(found, true, strict=True)]))
+
+
+def _true_matte(folder: Path, number: int) -> np.ndarray:
+    picture = read_picture(folder / MATTES_DIR / frame_name(number), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise HeadsplatError(f"{folder}: its matte of frame {number} is missing; film it again with --overwrite")
+    return picture
+
+
+def filmed(options: SyntheticOptions, work: Path) -> Path:
+    """The folder of a synthetic capture under `work`, made if it is not there."""
+    held = "-held-out" if options.held_out else ""
+    name = f"{options.person}-{options.performance}{held}-{options.width}x{options.height}-{options.frames}"
+    folder = work / f"{name}-cam{options.cameras}"
+    if not folder.is_dir():
+        write_synthetic(folder, options)
+    return folder
+
+
+def captured(folder: Path, focal: float | None = None) -> Capture:
+    """The capture of a clip or a calibrated folder beside it; `focal` in pixels where it shall not be estimated."""
+    out = folder.with_name(f"{folder.name}.capture" if focal is None else f"{folder.name}-focal.capture")
+    if (out / FACTS_FILE).is_file():
+        return Capture.load(out)
+    source = folder / VIDEO_FILE if (folder / VIDEO_FILE).is_file() else folder
+    return run_capture(source, out, CaptureOptions(test_fraction=TEST_FRACTION, focal=focal))
+
+
+def score_folder(folder: Path, rows: str) -> dict[str, TruthScore]:
+    """All rows of one synthetic capture; a phone's has the wrong focal length and the tracker's own share last."""
+    capture = captured(folder)
+    scores = score_capture(capture, folder, rows)
+    if (folder / VIDEO_FILE).is_file():
+        exact = exact_capture(capture, SyntheticTruth.load(folder / TRUTH_FILE))
+        scores["exact landmarks"] = score_capture(exact, folder, rows)["landmarks"]
+        focal = float(SyntheticTruth.load(folder / TRUTH_FILE).K[0, 0, 0]) * WRONG_FOCAL
+        scores["landmarks, wrong focal"] = score_capture(captured(folder, focal), folder, rows)["landmarks"]
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", nargs="+", default=["noor", "kofi", "ines"])
+    parser.add_argument("--performance", nargs="+", default=["demo"])
+    parser.add_argument("--held-out", action="store_true", help="whole expressions and wide turns only at the end")
+    parser.add_argument("--size", type=int, default=512, help="longer side of the pictures, pixels")
+    parser.add_argument("--frames", type=int, default=240)
+    parser.add_argument("--rows", choices=("all", "train", "test"), default="all")
+    parser.add_argument("--cameras", nargs="+", type=int, default=[1], help="1 is a phone, more are calibrated")
+    parser.add_argument("--work", type=Path, default=Path("bench"))
+    args = parser.parse_args()
+    for person, performance, cameras in itertools.product(args.people, args.performance, args.cameras):
+        options = SyntheticOptions(
+            person=person,
+            performance=performance,
+            held_out=args.held_out,
+            width=2 * round(args.size * 0.75 / 2),
+            height=args.size,
+            frames=args.frames,
+            cameras=cameras,
+        )
+        folder = filmed(options, args.work)
+        print(f"\n{folder.name}, {args.rows} frames\n\n{table(score_folder(folder, args.rows))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

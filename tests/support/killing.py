@@ -1,0 +1,118 @@
+"""Captures and trainings that die by SIGKILL at a chosen touch of the disk, each in a process of its own.
+
+`python -m tests.support.killing` reads a JSON list of runs from stdin and forks once for each, after one import of
+everything. A run has "kill": [event, end of the path, how many-th] or null, and is a capture of the fake video, {"out",
+"options"}, or a training, {"train": arguments of `headsplat train`}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FRAMES = 24
+#: Events of Python's audit hooks that change files, and our own: the middle of Path.write_bytes.
+EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "half")
+
+
+def run_all(runs: list[dict[str, Any]], timeout: float = 120.0) -> list[int]:
+    """Run captures and trainings one after another; returns their exit codes, -9 for those that were killed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.support.killing"]
+    done = subprocess.run(
+        command, input=json.dumps(runs), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=timeout
+    )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def die_at(event: str, ending: str, count: int) -> None:
+    """From now on, die at the `count`-th `event` on a path that ends in `ending` (an empty event: any)."""
+    left, lock = [count], threading.Lock()
+
+    def hook(name: str, arguments: tuple[Any, ...]) -> None:
+        if name not in EVENTS or (event and name != event) or not arguments:
+            return
+        if name == "open" and not _writes(arguments):
+            return
+        if str(arguments[0]).endswith(ending):
+            with lock:
+                left[0] -= 1
+                if not left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        with path.open("wb", buffering=0) as stream:
+            stream.write(content[: len(content) // 2])
+            sys.audit("half", path)
+            stream.write(content[len(content) // 2 :])
+        return len(content)
+
+    Path.write_bytes = write_bytes  # type: ignore[assignment, method-assign]
+    sys.addaudithook(hook)
+
+
+def _writes(arguments: tuple[Any, ...]) -> bool:
+    return isinstance(arguments[1], str) and "w" in arguments[1]
+
+
+def _capture(run: dict[str, Any]) -> None:
+    import capture.landmark_stage
+    import capture.picture_stage
+    import capture.pipeline
+    from capture.options import CaptureOptions
+    from capture.tracker.clip import TrackerOptions, fit_person
+    from capture.tracker.identity import IdentityOptions
+    from tests.capture.fake_video import FakeVideo, fake_models, source_facts
+
+    quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # the person found is no matter here
+    capture.pipeline.fit_person = partial(fit_person, options=quick)  # type: ignore[assignment]
+    capture.landmark_stage._SAVE_STEP = capture.picture_stage._SAVE_STEP = 7
+    video, options = FakeVideo(FRAMES), CaptureOptions(passes=1, **run["options"])
+    capture.pipeline.capture_frames(video, video.count, source_facts(), Path(run["out"]), options, None, fake_models())
+
+
+def _train(arguments: list[str]) -> int:
+    import avatar.train
+    from avatar.cli import main
+
+    avatar.train.CHECKPOINT_SECONDS = 0.0
+    return main(["train", *arguments])
+
+
+def _forked(run: dict[str, Any]) -> int:
+    child = os.fork()
+    if not child:
+        code = 1
+        os.dup2(2, 1)  # our own stdout carries the exit codes
+        try:
+            if run["kill"]:
+                die_at(*run["kill"])
+            code = _train(run["train"]) if "train" in run else (_capture(run) or 0)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _main() -> None:
+    import torch
+
+    torch.set_num_threads(1)  # threads would not live on in the forks
+    import capture.pipeline  # noqa: F401
+    from tests.capture.fake_video import true_points
+
+    for number in range(FRAMES):
+        true_points(number, 0)
+    print(json.dumps([_forked(run) for run in json.load(sys.stdin)]))
+
+
+if __name__ == "__main__":
+    _main()
