@@ -178,6 +178,8 @@ def train_capture(
     report = TrainReport.of(trained, capture, outputs.avatar.name)
     report.write(outputs.report)
     print(report.to_words())
+    if trained.refined is not None:
+        say(f"{capture.root} holds the refined track; `headsplat info {capture.root} --report` measures and draws it")
     if stop.is_set():
         say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
         return 130
