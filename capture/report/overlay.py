@@ -47,9 +47,9 @@ class PosedHead:
     camera: Camera  # [1]
 
     def distance(self, measured: np.ndarray) -> float:
-        """Mean distance to the landmarks `measured` [L,2] in pixels, as a share of the inter-ocular distance."""
+        """Mean distance to the landmarks `measured` [L,2], pixels."""
         points = _project(self.landmarks[: len(measured)], self.camera.K[0].numpy())
-        return float(np.linalg.norm(points - measured, axis=1).mean() / inter_ocular(measured))
+        return float(np.linalg.norm(points - measured, axis=1).mean())
 
 
 def write_overlay(
@@ -69,21 +69,8 @@ def write_overlay(
         progress: called as `progress("overlay", done, total)`.
     """
     rows = np.lexsort((capture.track["time"], capture.track["camera"]))
-    reasons = {int(flag["frame"]): str(flag["reason"]) for flag in capture.facts.get("flagged", ())}
-
-    if refined:
-        reasons |= {int(number): "ran away" for number in capture.track["frame_number"][refined.flagged]}
     params = refined.params(capture) if refined else capture.params(np.arange(len(capture)))
-    faces = outer_faces(head)
-
-    def drawn(item: tuple[int, PosedHead]) -> np.ndarray:
-        row, posed = item
-        measured = capture.track["landmarks"][row, :FACE_COUNT, :2] * (posed.camera.width / capture.facts["width"])
-        picture = draw_head(_frame(capture, row, posed.camera), posed, faces, measured)
-        words = [f"landmarks {100 * posed.distance(measured):.1f} %"] if np.isfinite(measured).all() else []
-        words += ["refined"] if refined and refined.refined[row] else []
-        return _captioned(picture, capture, row, words, reasons)
-
+    drawn = _Draughtsman(capture, head, refined)
     shown = np.diff(np.unique(capture.track["time"]))
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
     with VideoWriter(path, fps, crf=24, preset="ultrafast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
@@ -93,6 +80,44 @@ def write_overlay(
                 writer.add(picture)
             if progress:
                 progress("overlay", writer.count, len(rows))
+
+
+class _Draughtsman:
+    """Draws one picture after another, with a caption each."""
+
+    def __init__(self, capture: Capture, head: HeadModel, refined: RefinedTrack | None) -> None:
+        self.capture, self.refined, self.faces = capture, refined, outer_faces(head)
+        self.flags = {int(flag["frame"]): str(flag["reason"]) for flag in capture.facts.get("flagged", ())}
+        if refined:
+            self.flags |= {int(number): "ran away" for number in capture.track["frame_number"][refined.flagged]}
+        self.landmarks = capture.track["landmarks"].astype(np.float64)
+        known = self.landmarks[np.isfinite(self.landmarks).all((1, 2))]
+        # Of the whole clip: in a face seen from the side the eyes are close together.
+        self.unit = float(np.median(inter_ocular(known))) if len(known) else np.nan
+
+    def __call__(self, item: tuple[int, PosedHead]) -> np.ndarray:
+        row, posed = item
+        scale = posed.camera.width / self.capture.facts["width"]
+        measured = self.landmarks[row, :FACE_COUNT, :2] * scale
+        picture = draw_head(_frame(self.capture, row, posed.camera), posed, self.faces, measured)
+        self._caption(picture, row, 100 * posed.distance(measured) / (scale * self.unit))
+        return picture
+
+    def _caption(self, picture: np.ndarray, row: int, error: float) -> None:
+        """Write the frame's number, camera, landmark error (percent; nan: not known) and flags along the upper edge."""
+        track, number = self.capture.track, int(self.capture.track["frame_number"][row])
+        cameras = self.capture.facts["cameras"]
+        words = [f"frame {number}"]
+        words += [f"camera {cameras[int(track['camera'][row])]['name']}"] if len(cameras) > 1 else []
+        words += [f"landmarks {error:.1f} %"] if np.isfinite(error) else []
+        words += ["refined"] if self.refined and self.refined.refined[row] else []
+        words += ["held out"] if track["is_test"][row] else []
+        words += [self.flags[number]] if number in self.flags else []
+        text = "   ".join(words).encode("ascii", "replace").decode()
+        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+        picture[:24, : width + 16] = picture[:24, : width + 16] // 4
+        colour = _FLAGGED if number in self.flags else (255, 255, 255)
+        cv2.putText(picture, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
 
 
 def outer_faces(head: HeadModel) -> Tensor:
@@ -217,19 +242,3 @@ def _project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
     """Pixels [...,2] of points [...,3] in camera axes."""
     image = points @ K.T
     return image[..., :2] / image[..., 2:]
-
-
-def _captioned(picture: np.ndarray, capture: Capture, row: int, facts: list[str], flags: dict[int, str]) -> np.ndarray:
-    """Write the frame's number, camera, `facts` and flags along the picture's upper edge."""
-    track, number = capture.track, int(capture.track["frame_number"][row])
-    words = [f"frame {number}", *facts]
-    if len(capture.facts["cameras"]) > 1:
-        words.insert(1, f"camera {capture.facts['cameras'][int(track['camera'][row])]['name']}")
-    words += ["held out"] if track["is_test"][row] else []
-    words += [flags[number]] if number in flags else []
-    text = "   ".join(words).encode("ascii", "replace").decode()
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-    picture[:24, : width + 16] = picture[:24, : width + 16] // 4
-    colour = _FLAGGED if number in flags else (255, 255, 255)
-    cv2.putText(picture, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
-    return picture
