@@ -107,7 +107,9 @@ def network_rotations(model: LandmarkModel, observations: Observations, camera: 
     for index, points in enumerate(observations.points):
         chosen = points[RIGID].astype(np.float64)
         farther = 1 + (chosen[:, 2] - chosen[:, 2].mean()) / camera.focal
-        rays = np.column_stack([chosen[:, 0] - camera.cx, camera.cy - chosen[:, 1], np.full(len(chosen), -camera.focal)])
+        rays = np.column_stack(
+            [chosen[:, 0] - camera.cx, camera.cy - chosen[:, 1], np.full(len(chosen), -camera.focal)]
+        )
         rotations[index], _ = rigid_fit(template, rays * farther[:, None])
     return rotations
 
