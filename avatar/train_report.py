@@ -27,7 +27,7 @@ _WORSE = 1.5
 
 @dataclass(frozen=True)
 class RefinementFigures:
-    """What refining poses and expressions against the avatar changed."""
+    """What refining poses, and expressions if asked, against the avatar changed."""
 
     frames: int  # refined
     turn_deg: float  # mean size of the change
@@ -51,7 +51,7 @@ class RefinementFigures:
         (turned, moved), (turn, move) = avatar.head.skull_pose(before), avatar.head.skull_pose(after)
         angle = matrix_to_axis_angle(turn @ turned.transpose(1, 2)).norm(dim=-1).numpy()[rows]
         change = np.abs(track.expression - capture.track["expression"])[rows]
-        changed = change.any(0)
+        changed = (change > 1e-6).any(0)  # tracks are kept in more digits than training has
         return RefinementFigures(
             frames=len(rows),
             turn_deg=float(np.degrees(angle).mean()) if len(rows) else 0.0,

@@ -53,7 +53,7 @@ class TrainCommand:
     head: OptionalHead = None
     """the head model, as for `headsplat capture`; a capture remembers the one it was made with"""
     refine: bool = True
-    """refine poses and expressions of the frames against the avatar on the way, and keep them beside the capture"""
+    """refine the poses of the frames against the avatar on the way, and keep them beside the capture"""
     test_fraction: OptionalFloat = None
     """hold out this last part of a video for `headsplat eval` (captures carry their own split)"""
     test_every: OptionalInt = None
@@ -219,7 +219,7 @@ def _show(state: TrainProgress, update: Update, preview: Path) -> None:
 
     left = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
     if state.stage == "refining":
-        update(state.fraction, f"step {state.step}, refining poses and expressions")
+        update(state.fraction, f"step {state.step}, refining poses")
     else:
         update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {left}")
     if state.preview is not None:

@@ -77,9 +77,9 @@ class CaptureReport:
             return []
         apart = len(self.refined["flagged"])
         return [
-            f"poses and expressions of {self.refined['frames']} frames are those a training refined"
+            f"the head in {self.refined['frames']} frames is as a training refined it"
             + (f" ({apart} ran away and follow their neighbours)" if apart else "")
-            + ", the others the tracker's"
+            + ", in the others as tracked"
         ]
 
     def _fit(self) -> list[str]:

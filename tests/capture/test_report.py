@@ -300,7 +300,7 @@ def test_a_refined_track_makes_the_report_stale_and_the_next_one_shows_it(tmp_pa
     assert after.coverage.expressions["jawOpen"] == pytest.approx((0.9, 0.9))
     assert after.reprojection_percent_iod["held_out"] == before.reprojection_percent_iod["held_out"]
     words = after.to_words()
-    assert f"poses and expressions of {len(own.train_indices)} frames are those a training refined (1 ran away" in words
+    assert f"the head in {len(own.train_indices)} frames is as a training refined it (1 ran away" in words
 
 
 def test_a_report_of_a_refined_track_that_is_gone_or_another_does_not_count(tmp_path: Path) -> None:
