@@ -180,7 +180,9 @@ def plane_picture(motions: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor]:
         spot = eye + reach[..., None] * along
         away = spot[..., :2] - torch.tensor(middle, dtype=torch.float64)
         patch = torch.exp(-away.square().sum(-1) / (2 * 0.018**2))
-        waves = torch.stack([torch.sin(60 * away[..., 0]), torch.cos(50 * away[..., 1]), torch.sin(40 * away.sum(-1))], -1)
+        waves = torch.stack(
+            [torch.sin(60 * away[..., 0]), torch.cos(50 * away[..., 1]), torch.sin(40 * away.sum(-1))], -1
+        )
         picture = picture + 0.25 * patch[..., None] * (1 + waves)
     return picture, 0.5 / (rays @ normal)
 
