@@ -147,7 +147,7 @@ def test_a_shape_that_does_not_fit_is_named(name: str, shape: tuple[int, ...], s
 def test_a_dtype_that_does_not_fit_is_named() -> None:
     given = list(noise(6, 7).given(torch.float32))
     given[4] = given[4].double()
-    with pytest.raises(ValueError, match="K: expected torch.float32"):
+    with pytest.raises(ValueError, match=r"K: expected torch\.float32"):
         ops.rigid_normal(*given, SIGMA)  # type: ignore[arg-type]
 
 

@@ -87,7 +87,7 @@ def test_keep_mean_leaves_the_frame_of_the_head_where_the_tracker_puts_it(
     shown: Shown, poses_only: RefineOptions
 ) -> None:
     start = shifted(some(shown.frames, 8))
-    assert mean_turn(refine_clip(shown.avatar, start, poses_only, keep_mean=True), start) < 0.05
+    assert mean_turn(refine_clip(shown.avatar, start, poses_only, keep_mean=True), start) < 0.3
     assert mean_turn(refine_clip(shown.avatar, start, poses_only), start) > 1.5
 
 

@@ -35,7 +35,7 @@ def test_wrong_poses_come_back(shown: Shown, options: RefineOptions, degrees: fl
 
 
 def test_right_poses_stay(shown: Shown, options: RefineOptions) -> None:
-    # An avatar of 250 steps is no exact copy: its own faults pull by what 96 pixels cannot tell, a few tenths of a degree.
+    # An avatar of 250 steps is no exact copy: its own faults pull by a few tenths of a degree.
     few = some(shown.frames, 10)
     moved = skull(refine_poses(shown.avatar, Targets.of(few, SIZE), few.states, options), few)
     assert moved.turn.max() < 0.7
@@ -98,14 +98,13 @@ def test_no_moments_give_no_poses(shown: Shown, options: RefineOptions) -> None:
 def test_poses_do_not_depend_on_how_many_are_solved_together(
     shown: Shown, options: RefineOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = some(shown.frames, 9)
+    few = some(shown.frames, 6)
     start, targets, fits = wrong(few.states, 3.0), Targets.of(few, SIZE), []
-    for together in (9, 4, 1):
+    for together in (6, 4):
         monkeypatch.setattr(module, "TOGETHER", together)
         fits.append(refine_poses(shown.avatar, targets, start, options))
-    for other in fits[1:]:
-        torch.testing.assert_close(other.poses.rotation, fits[0].poses.rotation, rtol=0, atol=1e-5)
-        torch.testing.assert_close(other.poses.translation, fits[0].poses.translation, rtol=0, atol=1e-6)
+    torch.testing.assert_close(fits[1].poses.rotation, fits[0].poses.rotation, rtol=0, atol=1e-5)
+    torch.testing.assert_close(fits[1].poses.translation, fits[0].poses.translation, rtol=0, atol=1e-6)
 
 
 def test_progress_counts_up_to_all_moments(shown: Shown, options: RefineOptions) -> None:
