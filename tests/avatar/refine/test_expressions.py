@@ -30,7 +30,7 @@ def refined(
 def test_a_wrong_expression_comes_back_towards_the_truth(
     shown: Shown, options: RefineOptions, names: tuple[str, ...], left: float
 ) -> None:
-    few = some(shown.frames, 8)
+    few = some(shown.frames, 5)
     truth = Controls.of(shown.avatar.head).read(few.states.params)
     wrong, columns = truth.clone(), [NAMES.index(name) for name in names]
     wrong[:, columns] += torch.where(truth[:, columns] > 0.25, -0.25, 0.25)
@@ -39,7 +39,7 @@ def test_a_wrong_expression_comes_back_towards_the_truth(
 
 
 def test_right_expressions_hardly_move(shown: Shown, options: RefineOptions) -> None:
-    few = some(shown.frames, 8)
+    few = some(shown.frames, 5)
     truth = Controls.of(shown.avatar.head).read(few.states.params)
     fit, _ = refined(shown, few, truth, options)
     assert (fit.values - truth).abs().mean() < 0.04
@@ -47,7 +47,7 @@ def test_right_expressions_hardly_move(shown: Shown, options: RefineOptions) -> 
 
 
 def test_limits_are_kept_even_from_outside(shown: Shown, options: RefineOptions) -> None:
-    few = some(shown.frames, 4)
+    few = some(shown.frames, 2)
     outside = Controls.of(shown.avatar.head).read(few.states.params) - 0.3
     outside[:, ::2] += 1.4
     fit, controls = refined(shown, few, outside, replace(options, expression_iterations=2))
@@ -55,7 +55,7 @@ def test_limits_are_kept_even_from_outside(shown: Shown, options: RefineOptions)
 
 
 def test_a_strong_pull_keeps_the_landmarks_values(shown: Shown, options: RefineOptions) -> None:
-    few = some(shown.frames, 4)
+    few = some(shown.frames, 2)
     start = Controls.of(shown.avatar.head).read(few.states.params).clamp(0.1, 0.5)
     fit, _ = refined(shown, few, start, replace(options, pull=1e7))
     torch.testing.assert_close(fit.values, start, rtol=0, atol=1e-4)
@@ -111,7 +111,7 @@ def test_a_face_that_leaves_the_picture_is_cut_at_its_edge(shown: Shown, aside: 
     few = some(shown.frames, 3)
     shift = torch.tensor([*aside, 0.0])
     away = replace(few, states=replace(few.states, translation=few.states.translation + shift))
-    whole, face, corner = crop_of(shown, away)
+    _, face, corner = crop_of(shown, away)
     assert face.rgb.shape[1:3] == (face.camera.height, face.camera.width)
     assert (corner >= 0).all()
     assert (corner + torch.tensor(face.rgb.shape[2:0:-1]) <= SIZE).all()
