@@ -141,9 +141,8 @@ class Trainer:
 
         The pictures compared are those training uses, so a splat is as wide in both.
         """
-        found = refine_clip(
-            self.avatar, self.coarse or self.full, self.config.refine, keep_mean=True, progress=progress
-        )
+        options = replace(self.config.refine, expressions=self.config.refine.training_expressions)
+        found = refine_clip(self.avatar, self.coarse or self.full, options, keep_mean=True, progress=progress)
         learn_torso(self.avatar, found.states)
         self._go_on_with(found)
 

@@ -20,6 +20,8 @@ class CaptureOptions:
 
     test_fraction: float | None = None  # hold out the last part of the clip, 0..0.9
     test_every: int | None = None  # hold out every Nth frame
+    test_camera: str | None = None  # hold out all of one camera of several: its name or number
+    solve_cameras: bool = False  # find where several cameras stood from the face, whatever their files say
     max_frames: int = 600  # training frames at most, those of a longer clip that show the most
     max_size: int = 768  # longer side of stored frames, pixels
     passes: int = 5  # jittered landmark passes averaged per frame
@@ -39,6 +41,10 @@ class CaptureOptions:
             raise HeadsplatError(f"--passes: expected 1 to 64, got {self.passes}")
         if self.focal is not None and not self.focal > 0:
             raise HeadsplatError(f"--focal: expected a focal length in pixels above 0, got {self.focal}")
+        if self.test_camera is not None and (self.test_fraction or self.test_every):
+            raise HeadsplatError(
+                "--test-camera and --test-fraction or --test-every: both given; hold out a camera or moments"
+            )
         _ = self.split
 
     @property
@@ -51,6 +57,8 @@ class CaptureOptions:
         return {
             "test_fraction": self.test_fraction,
             "test_every": self.test_every,
+            "test_camera": self.test_camera,
+            "solve_cameras": self.solve_cameras,
             "max_frames": self.max_frames,
             "max_size": self.max_size,
             "passes": self.passes,

@@ -56,10 +56,10 @@ def run_capture(
     progress: Progress | None = None,
     models: FaceModels | None = None,
 ) -> Capture:
-    """Capture a video of one person into a folder.
+    """Capture a video of one person, or a folder of several cameras (capture.layouts), into a folder.
 
     Args:
-        source: a video file.
+        source: a video file or a folder.
         out: the folder to make; a run that was interrupted is continued.
         options: see CaptureOptions.
         progress: called as `progress(stage, done, total)` with stages "overview" (of long videos), "landmarks",
@@ -73,6 +73,14 @@ def run_capture(
         HeadsplatError: one sentence on what is wrong with the video or the folder.
     """
     source, out = Path(source), Path(out)
+    if source.is_dir():
+        from capture.multiview.pipeline import capture_folder
+
+        return capture_folder(source, out, options, progress, models)
+    if options is not None and (options.test_camera is not None or options.solve_cameras):
+        raise HeadsplatError(
+            f"{source}: one video has one camera; --test-camera and --solve-cameras are for a folder of several"
+        )
     video = open_video(source)
     digest = file_digest(source)
     facts = {"name": source.name, "sha256": digest}
@@ -299,6 +307,15 @@ def camera_facts(person: Person) -> dict[str, Any]:
 def _observations(table: LandmarkTable, crop: Crop) -> Observations:
     spread = np.stack(table.spread).astype(np.float64) * crop.scale
     return Observations(crop.points(np.stack(table.points)), spread, np.array(table.presence), np.array(table.time))
+
+
+def source_digest(source: Path) -> str:
+    """What tells one video, or one folder of several cameras, from another."""
+    if source.is_dir():
+        from capture.multiview.pipeline import folder_digest
+
+        return folder_digest(source)
+    return file_digest(source)
 
 
 def file_digest(path: Path) -> str:

@@ -14,6 +14,7 @@ import tyro
 from avatar import __version__
 from avatar.cli.bench import BenchCommand
 from avatar.cli.capture import CaptureCommand
+from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
@@ -30,6 +31,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _COMMANDS = {
     "demo": DemoCommand,
     "capture": CaptureCommand,
+    "convert": ConvertCommand,
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,

@@ -16,6 +16,7 @@ EMBEDDED = "embedded"  # as avatar.head has it, which loads torch
 OptionalHead = Annotated[str | None, arg(metavar="embedded|FILE")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 OptionalInt = Annotated[int | None, arg(metavar="INT")]
+OptionalText = Annotated[str | None, arg(metavar="NAME")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT")]
 
 _NAMED_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out
+from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, OptionalText, Out
 from avatar.cli.progress import Update, say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 class CaptureCommand:
     """Decode, find the face, matte and track; goes on where it was interrupted."""
 
-    source: Annotated[Positional[Path], arg(metavar="VIDEO")]
-    """a video of one person"""
+    source: Annotated[Positional[Path], arg(metavar="VIDEO|FOLDER")]
+    """a video of one person, or a folder of several cameras: transforms.json (NeRF, VHAP / GaussianAvatars, INSTA),
+    metrical-tracker's output, or videos that started together"""
     out: Out
     """the capture folder to write"""
     test_fraction: OptionalFloat = None
     """hold out this last part of the frames, such as 0.2; nothing of them reaches identity, camera or smoothing"""
     test_every: OptionalInt = None
     """hold out every Nth frame instead, such as 5"""
+    test_camera: OptionalText = None
+    """hold out one of several cameras instead: its name or number"""
+    solve_cameras: bool = False
+    """find where several cameras stood from the face, whatever the folder says"""
     max_frames: int = 600
     """training frames at most; of a longer video those that show the most"""
     max_size: int = 768
@@ -66,6 +71,8 @@ class CaptureCommand:
             self.passes,
             self.focal,
             self.mattes,
+            self.test_camera,
+            self.solve_cameras,
         )
         capture = self._without_report(request)
         if capture is None:
@@ -103,6 +110,8 @@ class CaptureRequest:
     passes: int = 5
     focal: float | None = None
     mattes: Path | None = None
+    test_camera: str | None = None
+    solve_cameras: bool = False
 
     def __post_init__(self) -> None:
         if not self.source.exists():
@@ -126,6 +135,8 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
         passes=request.passes,
         focal=request.focal,
         mattes=request.mattes,
+        test_camera=request.test_camera,
+        solve_cameras=request.solve_cameras,
         overwrite=overwrite,
     )
     say(f"capturing {request.source.name} into {request.out}")
@@ -174,14 +185,14 @@ def _difference(request: CaptureRequest) -> str | None:
     """How the finished capture in the folder differs from the request: None not at all, "" there is none."""
     from avatar.captured import FACTS_FILE, Capture
     from avatar.head import lasting_source
-    from capture.pipeline import file_digest
+    from capture.pipeline import source_digest
     from capture.split import Split
 
     split = Split(request.test_fraction, request.test_every)
     if not (request.out / FACTS_FILE).exists():
         return ""
     facts = Capture.load(request.out).facts
-    if facts["source"]["sha256"] != file_digest(request.source):
+    if facts["source"]["sha256"] != source_digest(request.source):
         return "of another video"
     if facts["head"].get("source", EMBEDDED) != lasting_source(request.head):
         return "with another head model"

@@ -19,7 +19,6 @@ from avatar.frames import HeadStates
 from avatar.geometry import SH_C0
 from avatar.initialise import vertex_mask
 from avatar.model import Avatar
-from avatar.motion.boxed import solve_boxed
 from avatar.records import Camera, Gaussians, HeadParams
 from avatar.reference.motion import robust, slopes
 from avatar.refine.controls import Controls
@@ -127,7 +126,7 @@ class _Chunk:
             hessian = matrix[index].double().numpy()
             hessian = hessian + eye * self.pull + np.diag(1e-2 * np.diag(hessian))
             right = hessian @ values[index].double().numpy() - gradient[index].double().numpy()
-            out[index] = solve_boxed(hessian, right[None], low[index], high[index])[0]
+            out[index] = _boxed(hessian, right, low[index], high[index])
         return torch.from_numpy(out).float()
 
     def _gaussians(self, params: HeadParams) -> Gaussians:
@@ -195,6 +194,21 @@ class _Chunk:
             torch.zeros(states, count, count).index_add_(0, self.row, matrix),
             torch.zeros(states, count).index_add_(0, self.row, gradient),
         )
+
+
+def _boxed(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """About the x [P] in low..high that minimises x H x / 2 - b x: those beyond a bound are held there in turn."""
+    held = np.zeros(len(right), bool)
+    x = np.zeros(len(right))
+    for _ in range(len(right)):
+        free = ~held
+        x[free] = np.linalg.solve(hessian[np.ix_(free, free)], right[free] - hessian[np.ix_(free, held)] @ x[held])
+        beyond = free & ((x < low) | (x > high))
+        if not beyond.any():
+            break
+        x[beyond] = np.clip(x[beyond], low[beyond], high[beyond])
+        held |= beyond
+    return x
 
 
 def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor) -> Targets:

@@ -20,7 +20,7 @@ from capture.tracker.identity import IdentityOptions, KeyFrame, choose_key_frame
 from capture.tracker.indices import FACE_COUNT, RIGID, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
-from capture.tracker.rotation import rotation_between, yaw_pitch
+from capture.tracker.rotation import yaw_pitch
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 #: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is thrown away.
@@ -97,15 +97,20 @@ class ClipTrack:
 
 
 def network_rotations(model: LandmarkModel, observations: Observations, camera: Pinhole) -> np.ndarray:
-    """Rotation [T,3,3] of the skull from the landmark network's own depth, turned into the ray of the head's centre."""
+    """Rotation [T,3,3] of the skull from the landmark network's own depth.
+
+    That depth comes in pixels about the face's middle, as if seen from far away; at a real distance what is nearer is
+    also larger, so each point goes out along its own ray to a depth of focal length + its own.
+    """
     template = model.base[RIGID]
     rotations = np.empty((len(observations), 3, 3))
     for index, points in enumerate(observations.points):
         chosen = points[RIGID].astype(np.float64)
-        weak, _ = rigid_fit(template, chosen * np.array([1.0, -1.0, -1.0]))
-        center = chosen[:, :2].mean(0)
-        ray = np.array([center[0] - camera.cx, camera.cy - center[1], -camera.focal])
-        rotations[index] = rotation_between(np.array([0.0, 0.0, -1.0]), ray / np.linalg.norm(ray)) @ weak
+        farther = 1 + (chosen[:, 2] - chosen[:, 2].mean()) / camera.focal
+        rays = np.column_stack(
+            [chosen[:, 0] - camera.cx, camera.cy - chosen[:, 1], np.full(len(chosen), -camera.focal)]
+        )
+        rotations[index], _ = rigid_fit(template, rays * farther[:, None])
     return rotations
 
 

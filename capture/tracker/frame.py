@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from capture.tracker.indices import FACE_COUNT
 from capture.tracker.problem import (
     POSE,
+    Fittable,
     FrameProblem,
     State,
     add_attitude_prior,
     add_expression_prior,
     box_step,
-    linearise,
 )
 
 #: World (y up, -z ahead) <-> OpenCV camera axes (y down, z ahead): its own inverse.
@@ -37,10 +39,10 @@ def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
 
 
 def solve_frame(
-    problem: FrameProblem,
+    problem: Fittable,
     start: State,
-    target: np.ndarray,
-    weights: np.ndarray,
+    target: Any,
+    weights: Any,
     iterations: int = 3,
     previous_weight: float = 0.0,
     attitude: np.ndarray | None = None,
@@ -50,7 +52,7 @@ def solve_frame(
     Args:
         problem: identity, camera and weights of the terms.
         start: where to begin; the frame before, or `initial_state`.
-        target: landmarks [468,2] pixels.
+        target: landmarks [468,2] pixels (several cameras': what their problem takes).
         weights: weight [468] of each landmark (`FrameProblem.weights`).
         iterations: Gauss-Newton steps at most; ends earlier when the step is negligible.
         previous_weight: pull of the expressions towards those of `start`.
@@ -59,7 +61,7 @@ def solve_frame(
     state = start
     diagonal = np.arange(POSE, POSE + len(start.expression))
     for _ in range(iterations):
-        matrix, gradient = linearise(problem, state, target, weights).normal()
+        matrix, gradient = problem.normal(state, target, weights)
         add_expression_prior(problem, state.expression, matrix, gradient)
         if attitude is not None:
             add_attitude_prior(problem, state.rotation, attitude, matrix, gradient)

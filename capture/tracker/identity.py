@@ -171,7 +171,7 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     if frame.attitude is not None:
         add_attitude_prior(problem, state.rotation, frame.attitude, matrix, gradient)
     matrix[:POSE, :POSE] += 1e-6 * np.eye(POSE)
-    shared = _shared_jacobian(problem, lin)
+    shared = shared_jacobian(problem, lin)
     cross = gram(lin.jacobian, shared)
     inverse = np.linalg.inv(matrix)
     coupling, local = np.einsum("ij,jk->ik", inverse, cross), -inverse @ gradient
@@ -179,7 +179,7 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     return _Block(reduced, pull(shared, lin.residual) + cross.T @ local, local, coupling)
 
 
-def _shared_jacobian(problem: FrameProblem, lin: Linearised) -> np.ndarray:
+def shared_jacobian(problem: FrameProblem, lin: Linearised) -> np.ndarray:
     """Jacobian [936,S+1] with respect to identity and the logarithm of the focal."""
     basis = problem.model.identity_basis.reshape(FACE_COUNT, 3, -1)
     shapes = np.matmul(lin.rest_jacobian, basis).reshape(2 * FACE_COUNT, -1)

@@ -8,6 +8,7 @@ Unknowns of a frame, in this order: rotation step [3] (left, `R <- exp(w) R`), t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -65,6 +66,24 @@ class FitOptions:
     attitude: float = 1e6  # precision, 1/rad^2, of the landmarks' own depth as a measurement of rotation
 
 
+class Fittable(Protocol):
+    """What the solvers of a moment and of a clip ask of a problem, however many cameras are behind it."""
+
+    @property
+    def model(self) -> LandmarkModel:
+        """Landmark model of the head."""
+        ...
+
+    @property
+    def options(self) -> FitOptions:
+        """Weights of the terms."""
+        ...
+
+    def normal(self, state: State, target: Any, weights: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of what was seen at one moment."""
+        ...
+
+
 @dataclass(frozen=True)
 class FrameProblem:
     """Everything the frames of a clip share once identity and camera are known."""
@@ -104,6 +123,10 @@ class FrameProblem:
     def reproject(self, state: State) -> np.ndarray:
         """Pixels [468,2] of the landmarks."""
         return self.camera.project(self.points(state))
+
+    def normal(self, state: State, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of the landmarks `target` [468,2] with `weights` [468]."""
+        return linearise(self, state, target, weights).normal()
 
 
 @dataclass(frozen=True)
@@ -157,9 +180,7 @@ def projection_jacobian(camera: Pinhole, points: np.ndarray) -> np.ndarray:
     return result
 
 
-def add_expression_prior(
-    problem: FrameProblem, expression: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
-) -> None:
+def add_expression_prior(problem: Fittable, expression: np.ndarray, matrix: np.ndarray, gradient: np.ndarray) -> None:
     """Add ridge, L1 and exclusion on expressions [E] to `matrix` [6+E,6+E] and `gradient` [6+E] in place.
 
     L1 is for weights that cannot be negative; the coefficients of a principal-component basis have the ridge alone.
@@ -175,7 +196,7 @@ def add_expression_prior(
 
 
 def add_attitude_prior(
-    problem: FrameProblem, rotation: np.ndarray, attitude: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
+    problem: Fittable, rotation: np.ndarray, attitude: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
     """Pull `rotation` [3,3] towards a measured `attitude` [3,3]: adds to `matrix` and `gradient` in place.
 

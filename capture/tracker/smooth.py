@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from avatar.chain import Chain, difference_weights
 from capture.tracker.problem import (
     POSE,
-    FrameProblem,
+    Fittable,
     State,
     add_attitude_prior,
     add_expression_prior,
-    linearise,
     outward,
 )
 from capture.tracker.rotation import log_rotation
@@ -43,10 +43,10 @@ class SmoothOptions:
 
 
 def smooth_clip(
-    problem: FrameProblem,
+    problem: Fittable,
     states: Sequence[State],
-    targets: np.ndarray,
-    weights: np.ndarray,
+    targets: Sequence[Any] | np.ndarray,
+    weights: Sequence[Any] | np.ndarray,
     time: np.ndarray,
     fixed: np.ndarray | None = None,
     options: SmoothOptions | None = None,
@@ -57,7 +57,7 @@ def smooth_clip(
     Args:
         problem: identity, camera and per-frame terms.
         states: [T] where each frame starts.
-        targets: landmarks [T,468,2] pixels.
+        targets: landmarks [T,468,2] pixels (several cameras': what their problem takes, by moment).
         weights: [T,468].
         time: [T] seconds, increasing; steps may differ.
         fixed: mask [T] of frames that only serve as neighbours and come back untouched.
@@ -81,7 +81,7 @@ def smooth_clip(
     return states
 
 
-def _precision(problem: FrameProblem, options: SmoothOptions) -> np.ndarray:
+def _precision(problem: Fittable, options: SmoothOptions) -> np.ndarray:
     """Inverse variances [6+E] of the second difference."""
     expression = [_FAST.get(name, options.expression) for name in problem.model.names]
     sigma = [*[options.rotation] * 3, options.sideways, options.sideways, options.depth, *expression]
@@ -89,10 +89,10 @@ def _precision(problem: FrameProblem, options: SmoothOptions) -> np.ndarray:
 
 
 def _step(
-    problem: FrameProblem,
+    problem: Fittable,
     states: Sequence[State],
-    targets: np.ndarray,
-    weights: np.ndarray,
+    targets: Sequence[Any] | np.ndarray,
+    weights: Sequence[Any] | np.ndarray,
     time: np.ndarray,
     free: np.ndarray,
     precision: np.ndarray,
@@ -103,7 +103,7 @@ def _step(
     chain = Chain.zeros(count, size)
     gradient = np.zeros((count, size))
     for index in np.flatnonzero(free):
-        matrix, slope = linearise(problem, states[index], targets[index], weights[index]).normal()
+        matrix, slope = problem.normal(states[index], targets[index], weights[index])
         add_expression_prior(problem, states[index].expression, matrix, slope)
         if attitudes is not None:
             add_attitude_prior(problem, states[index].rotation, attitudes[index], matrix, slope)

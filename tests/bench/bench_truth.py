@@ -20,8 +20,15 @@ import torch
 
 from avatar.captured import FACTS_FILE, Capture, frame_name
 from avatar.errors import HeadsplatError
+from avatar.frames import load_frames
+from avatar.head import load_head
 from avatar.pictures import read_picture
 from avatar.records import HeadParams
+from avatar.refine.clip import refine_clip
+from avatar.refine.options import RefineOptions
+from avatar.refine.track import RefinedTrack
+from avatar.train import fit
+from avatar.train_config import TrainConfig
 from capture import CaptureOptions, run_capture
 from capture.crop import Crop
 from capture.head_detector import HeadDetector
@@ -98,9 +105,39 @@ def captured(folder: Path, focal: float | None = None) -> Capture:
     return run_capture(source, out, CaptureOptions(test_fraction=TEST_FRACTION, focal=focal))
 
 
-def score_folder(folder: Path, rows: str) -> dict[str, TruthScore]:
+def refine(capture: Capture, steps: int, seed: int = 0) -> None:
+    """Train an avatar on `capture`, then refine every frame against it, frozen, and keep the track beside the capture.
+
+    Training frames start from the poses of the training, held-out ones from the landmarks'.
+    """
+    avatar = fit(capture, load_head(), TrainConfig(steps=steps, seed=seed))
+    assert avatar.refined is not None
+    parts = []
+    for rows, states in (
+        (capture.train_indices, avatar.refined.states(capture, capture.train_indices, avatar.head)),
+        (capture.test_indices, None),
+    ):
+        frames = load_frames(capture, rows, TrainConfig.size, avatar.head)
+        found = refine_clip(avatar, frames if states is None else replace(frames, states=states), RefineOptions())
+        parts.append(RefinedTrack.of(capture, rows, found.states, found.flagged, avatar.head))
+    training, held_out = parts
+    arrays = {
+        name: np.where(
+            training.refined.reshape(-1, *[1] * (getattr(training, name).ndim - 1)),
+            getattr(training, name),
+            getattr(held_out, name),
+        )
+        for name in ("refined", "flagged", "expression", "joint_rot", "translation", "torso_rot", "torso_translation")
+    }
+    arrays["refined"] = training.refined | held_out.refined
+    RefinedTrack(capture.fingerprint, **arrays).save(capture.root)
+
+
+def score_folder(folder: Path, rows: str, steps: int) -> dict[str, TruthScore]:
     """All rows of one synthetic capture; a phone's has the wrong focal length and the tracker's own share last."""
     capture = captured(folder)
+    if steps and not (capture.root / REFINED_FILE).is_file():
+        refine(capture, steps)
     scores = score_capture(capture, folder, rows)
     if (folder / VIDEO_FILE).is_file():
         exact = exact_capture(capture, SyntheticTruth.load(folder / TRUTH_FILE))
@@ -119,6 +156,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--rows", choices=("all", "train", "test"), default="all")
     parser.add_argument("--cameras", nargs="+", type=int, default=[1], help="1 is a phone, more are calibrated")
+    parser.add_argument("--steps", type=int, default=1500, help="of the avatar frames are refined against; 0: none")
     parser.add_argument("--work", type=Path, default=Path("bench"))
     args = parser.parse_args()
     for person, performance, cameras in itertools.product(args.people, args.performance, args.cameras):
@@ -132,7 +170,9 @@ def main() -> None:
             cameras=cameras,
         )
         folder = filmed(options, args.work)
-        print(f"\n{folder.name}, {args.rows} frames\n\n{table(score_folder(folder, args.rows))}", flush=True)
+        print(
+            f"\n{folder.name}, {args.rows} frames\n\n{table(score_folder(folder, args.rows, args.steps))}", flush=True
+        )
 
 
 if __name__ == "__main__":

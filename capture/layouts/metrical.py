@@ -1,0 +1,101 @@
+"""metrical-tracker's output folder: checkpoint/NNNNN.frame beside the pictures it was made from.
+
+Its head rests and its camera moves; both are turned round (see grouping.at_rest).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatar.errors import HeadsplatError
+from capture.layouts.checks import number, rigid, side
+from capture.layouts.grouping import at_rest
+from capture.layouts.transforms import natural
+from capture.layouts.views import View, ViewSet
+
+CHECKPOINTS = "checkpoint"
+_PICTURES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
+MOVING = "{}: the camera moves about a resting head; read as a moving head and one resting camera"
+_RATE = 25.0  # frames/s its own configuration extracts
+
+
+def read_metrical(folder: Path) -> ViewSet:
+    """Views of a metrical-tracker output folder.
+
+    Raises:
+        HeadsplatError: a checkpoint is damaged or its picture is missing.
+    """
+    files = sorted((folder / CHECKPOINTS).glob("*.frame"), key=natural)
+    if not files:
+        raise HeadsplatError(f"{folder / CHECKPOINTS}: no .frame files in it; run metrical-tracker again")
+    views = [_view(folder, path, step) for step, path in enumerate(files)]
+    odd = next((view for view in views if view.size != views[0].size), None)
+    if odd is not None:
+        raise HeadsplatError(
+            f"{odd.flame}: {odd.size[0]}x{odd.size[1]} pixels, others {views[0].size[0]}x{views[0].size[1]}; "
+            "track pictures of one size"
+        )
+    note = MOVING.format(folder.name)
+    return ViewSet(folder, "metrical-tracker", ("0",), tuple(at_rest(views)), (note,))
+
+
+def _view(folder: Path, path: Path, step: int) -> View:
+    content = load_frame(path)
+    camera = content.get("opencv")
+    if not isinstance(camera, dict) or not all(key in camera for key in ("R", "t", "K")):
+        raise HeadsplatError(f"{path}: no camera (`opencv` with R, t, K) in it; run metrical-tracker again")
+    world_to_cam = np.eye(4)
+    world_to_cam[:3, :3] = _array(camera["R"], (3, 3), f"{path}: R")
+    world_to_cam[:3, 3] = _array(camera["t"], (3,), f"{path}: t")
+    K = _array(camera["K"], (3, 3), f"{path}: K")
+    for value in (K[0, 0], K[1, 1]):
+        number(float(value), f"{path}: focal length", 1.0, 1e6)
+    height, width = _array(content.get("img_size"), (2,), f"{path}: img_size").tolist()
+    size = side(width, f"{path}: width"), side(height, f"{path}: height")
+    own = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
+    picture = _picture(folder, path)
+    pose = rigid(world_to_cam, f"{path}: R, t")
+    return View(picture, None, 0, step, step / _RATE, own, pose, size, flame=path)
+
+
+def _picture(folder: Path, path: Path) -> Path:
+    for place in _PICTURES:
+        for suffix in _SUFFIXES:
+            if (candidate := folder / place / f"{path.stem}{suffix}").is_file():
+                return candidate
+    raise HeadsplatError(f"{path}: its picture {path.stem}.png is in none of {', '.join(_PICTURES)}; copy it there")
+
+
+def _array(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """The numbers of a tensor or array, leading axes of 1 dropped."""
+    try:
+        array = np.asarray(value, dtype=np.float64).reshape(shape)
+    except (TypeError, ValueError) as error:
+        raise HeadsplatError(f"{where}: expected {list(shape)} numbers; run metrical-tracker again") from error
+    if not np.isfinite(array).all():
+        raise HeadsplatError(f"{where}: entries that are no numbers; run metrical-tracker again")
+    return array
+
+
+def load_frame(path: Path) -> dict[str, Any]:
+    """The content of a .frame file; nothing but tensors, arrays and plain values is unpickled."""
+    plain: list[Any] = [np.ndarray, np.dtype]
+    plain += [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")]
+    # NumPy moved its own two makers of arrays; files name the place of the NumPy that wrote them.
+    makers = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
+    for name, maker in makers.items():
+        plain += [(maker, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
+    try:
+        with torch.serialization.safe_globals(plain):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise HeadsplatError(f"{path}: not a frame of metrical-tracker ({reason}); copy it again") from error
+    if not isinstance(content, dict):
+        raise HeadsplatError(f"{path}: not a frame of metrical-tracker; copy it again")
+    return content

@@ -1,0 +1,121 @@
+"""Which layout a folder has, told from its content, and its views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avatar.errors import HeadsplatError
+from avatar.pictures import read_picture
+from capture.layouts.grouping import make_views
+from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
+from capture.layouts.transforms import Entry, read_entries, transforms_files
+from capture.layouts.videos import read_videos, video_files
+from capture.layouts.views import View, ViewSet
+
+#: What INSTA's exporter says of a frame and nobody else does.
+_INSTA_KEYS = ("exp_path", "mesh_path", "seg_mask_path")
+_KNOWN = (
+    "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), or several videos"
+)
+
+
+def is_layout(folder: Path) -> bool:
+    """Whether the folder holds anything `read_layout` reads."""
+    return bool(transforms_files(folder) or (folder / CHECKPOINTS).is_dir() or len(video_files(folder)) > 1)
+
+
+def read_layout(folder: str | Path) -> ViewSet:
+    """Views of a folder by several cameras, or by one whose place is known.
+
+    Raises:
+        HeadsplatError: no layout is recognised, or the folder is malformed; one sentence that names the file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise HeadsplatError(f"{folder}: no such folder; check its path")
+    if transforms_files(folder):
+        return _read_transforms(folder)
+    if (folder / CHECKPOINTS).is_dir():
+        return read_metrical(folder)
+    if len(video_files(folder)) > 1:
+        return read_videos(folder)
+    raise HeadsplatError(f"{folder}: no layout of several cameras is recognised; the folder must hold {_KNOWN}")
+
+
+def _read_transforms(folder: Path) -> ViewSet:
+    entries = read_entries(folder)
+    layout = _flavour(folder, entries)
+    opengl = layout != "insta" or not _looks_ahead(entries)
+    names, views = make_views(entries, opengl)
+    views = [
+        replace(view, mask=mask, flame=_flame(folder, entry, view))
+        for view, entry, mask in zip(views, entries, _masks(folder, entries, layout), strict=True)
+    ]
+    notes = []
+    if any(entry.distorted for entry in entries):
+        notes.append(f"{folder.name}: lens distortion is not undone; undistort the pictures where it shows")
+    if any(view.head_motion is not None for view in views):
+        notes.append(MOVING.format(folder.name))
+    ordered = sorted(views, key=lambda view: (view.time_step, view.camera))
+    return ViewSet(folder, layout, names, tuple(ordered), tuple(notes))
+
+
+def _flavour(folder: Path, entries: Sequence[Entry]) -> str:
+    if any("flame_param_path" in entry.raw for entry in entries) or (folder / "flame_param").is_dir():
+        return "vhap"
+    if (folder / "flame_param.npz").is_file():
+        return "vhap"
+    single = all(entry.camera_index is None and entry.camera_id is None for entry in entries)
+    return "insta" if single and any(key in entry.raw for entry in entries for key in _INSTA_KEYS) else "nerf"
+
+
+def _looks_ahead(entries: Sequence[Entry]) -> bool:
+    """Whether most cameras see the origin, where INSTA's head rests, along +z: OpenCV axes, as its exporter writes."""
+    poses = [entry.camera_to_world for entry in entries if entry.camera_to_world is not None]
+    ahead = [float(-pose[:3, 3] @ pose[:3, 2]) > 0 for pose in poses]
+    return not ahead or float(np.mean(ahead)) > 0.5
+
+
+def _masks(folder: Path, entries: Sequence[Entry], layout: str) -> list[Path | None]:
+    """A matte of each entry: as stated, beside the pictures, in INSTA's matted/, or the picture's own alpha."""
+    own: dict[Path, bool] = {}
+    result = []
+    for entry in entries:
+        stated = entry.raw.get("fg_mask_path") or entry.raw.get("mask_path")
+        name = entry.picture.with_suffix(".png").name
+        found = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
+        if isinstance(stated, str):
+            path = folder / stated
+            if not path.is_file():
+                raise HeadsplatError(f"{entry.where}: the mask {stated} is missing; copy it into {folder}")
+            result.append(path)
+        elif found and (layout != "insta" or found[0].parent.name != "matted" or _has_alpha(found[0], own)):
+            result.append(found[0])
+        else:
+            result.append(entry.picture if _has_alpha(entry.picture, own) else None)
+    return result
+
+
+def _has_alpha(picture: Path, known: dict[Path, bool]) -> bool:
+    """Whether pictures in this folder have an alpha channel, by the first one asked for."""
+    if picture.suffix.lower() != ".png":
+        return False
+    if picture.parent not in known:
+        read = read_picture(picture, cv2.IMREAD_UNCHANGED)
+        known[picture.parent] = read is not None and read.ndim == 3 and read.shape[2] == 4
+    return known[picture.parent]
+
+
+def _flame(folder: Path, entry: Entry, view: View) -> Path | None:
+    """FLAME parameters of the entry's moment, where the folder has them."""
+    stated = [entry.raw.get(key) for key in ("flame_param_path", "exp_path")]
+    numbered = folder / "flame_param" / f"{view.time_step:05d}.npz"
+    candidates: list[Path] = [folder / name for name in stated if isinstance(name, str)]
+    candidates += [numbered, folder / "flame_param.npz"]
+    exists: Callable[[Path], bool] = Path.is_file
+    return next(filter(exists, candidates), None)

@@ -1,0 +1,170 @@
+"""`transforms.json` and its siblings, as NeRF, VHAP / GaussianAvatars and INSTA write them: entries with cameras.
+
+One file for everything, or one each for training, validation and test, or both; intrinsics for all frames or for each.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from avatar.errors import HeadsplatError
+from avatar.pictures import read_picture
+from capture.layouts.checks import inverse, number, read_json, rigid, side, whole
+
+ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")
+#: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward): its own inverse.
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG")
+_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_NUMBER = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One frame of the files, checked; cameras still in the axes of the file."""
+
+    where: str  # file and entry, for messages
+    picture: Path
+    camera_to_world: np.ndarray | None  # [4,4]
+    K: np.ndarray | None  # [3,3] pixels
+    size: tuple[int, int]
+    time: float | None
+    time_step: int | None
+    camera_index: int | None
+    camera_id: str | None
+    is_test: bool | None
+    distorted: bool
+    raw: dict[str, Any]  # as in the file
+
+
+def transforms_files(root: Path) -> list[Path]:
+    """The transforms files of a folder: the one for all, then those of the parts."""
+    names = [ALL_FILE, *(f"transforms_{part}.json" for part in SPLITS)]
+    return [root / name for name in names if (root / name).is_file()]
+
+
+def read_entries(root: Path) -> list[Entry]:
+    """Entries of every transforms file of the folder, once for each picture, in natural order of the file names.
+
+    A frame is held out where a part other than training names it and training does not.
+
+    Raises:
+        HeadsplatError: a file is malformed, or no frame is left.
+    """
+    found: dict[Path, Entry] = {}
+    parts: dict[Path, set[str]] = {}
+    sizes: dict[Path, tuple[int, int]] = {}
+    for path in transforms_files(root):
+        content = read_json(path)
+        frames = content.get("frames")
+        if not isinstance(frames, list):
+            raise HeadsplatError(f"{path}: no list of `frames` in it; export the folder again")
+        part = path.stem.removeprefix("transforms").strip("_")
+        for place, frame in enumerate(frames):
+            where = f"{path}: frame {place}"
+            if not isinstance(frame, dict):
+                raise HeadsplatError(f"{where}: expected an object, got {type(frame).__name__}")
+            picture = _picture(root, frame, where)
+            if picture not in found:
+                found[picture] = _entry(content, frame, picture, where, sizes)
+            parts.setdefault(picture, set()).add(part)
+    if not found:
+        raise HeadsplatError(f"{root}: no frames in its transforms files; export the folder again")
+    split = any(names & set(SPLITS) for names in parts.values())
+    marked = [_marked(entry, parts[picture], split) for picture, entry in found.items()]
+    return sorted(marked, key=lambda entry: natural(entry.picture))
+
+
+def natural(path: Path) -> tuple[Any, ...]:
+    """Key that sorts frame 2 before frame 10."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _NUMBER.split(str(path)))
+
+
+def _marked(entry: Entry, parts: set[str], split: bool) -> Entry:
+    return replace(entry, is_test=bool(parts & {"val", "test"}) and "train" not in parts) if split else entry
+
+
+def _picture(root: Path, frame: dict[str, Any], where: str) -> Path:
+    name = frame.get("file_path")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise HeadsplatError(f"{where}: no `file_path`; export the folder again")
+    path = root / name
+    for candidate in (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)):
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # a name longer than the file system takes
+            break
+    raise HeadsplatError(f"{where}: the picture {name} is missing; copy it into {root} or export the folder again")
+
+
+def _entry(
+    shared: dict[str, Any], frame: dict[str, Any], picture: Path, where: str, sizes: dict[Path, tuple[int, int]]
+) -> Entry:
+    merged = {**{key: value for key, value in shared.items() if key != "frames"}, **frame}
+    size = _size(merged, picture, where, sizes)
+    matrix = merged.get("transform_matrix")
+    step = merged.get("timestep_index")
+    index = merged.get("camera_index")
+    identity = merged.get("camera_id")
+    time = merged.get("time")
+    return Entry(
+        where,
+        picture,
+        None if matrix is None else rigid(matrix, f"{where}: transform_matrix"),
+        _intrinsics(merged, size, where),
+        size,
+        None if time is None else number(time, f"{where}: time", -1e9, 1e9),
+        None if step is None else whole(step, f"{where}: timestep_index"),
+        None if index is None else whole(index, f"{where}: camera_index"),
+        None if identity is None else str(identity)[:80],
+        None,
+        any(isinstance(merged.get(k), (int, float)) and abs(merged[k]) > 1e-6 for k in _DISTORTION),
+        frame,
+    )
+
+
+def _size(merged: dict[str, Any], picture: Path, where: str, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
+    """(width, height) as stated, else of the first picture in the same folder."""
+    if merged.get("w") is not None and merged.get("h") is not None:
+        return side(merged["w"], f"{where}: w"), side(merged["h"], f"{where}: h")
+    if picture.parent not in sizes:
+        read = read_picture(picture, cv2.IMREAD_COLOR)
+        if read is None:
+            raise HeadsplatError(f"{picture}: damaged picture; export the folder again")
+        sizes[picture.parent] = (read.shape[1], read.shape[0])
+    return sizes[picture.parent]
+
+
+def _intrinsics(merged: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarray | None:
+    """[3,3] pixels, from focal lengths or angles of view; None where neither is stated."""
+    width, height = size
+
+    def focal(name: str, angle: str, length: int) -> float | None:
+        if merged.get(name) is not None:
+            return number(merged[name], f"{where}: {name}", 1.0, 1e6)
+        if merged.get(angle) is not None:
+            return 0.5 * length / math.tan(0.5 * number(merged[angle], f"{where}: {angle}", 1e-3, 3.1))
+        return None
+
+    fx = focal("fl_x", "camera_angle_x", width)
+    fy = focal("fl_y", "camera_angle_y", height) or fx
+    if fx is None or fy is None:
+        return None
+    cx = width / 2 if merged.get("cx") is None else number(merged["cx"], f"{where}: cx", -1e5, 1e5)
+    cy = height / 2 if merged.get("cy") is None else number(merged["cy"], f"{where}: cy", -1e5, 1e5)
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def world_to_cam(camera_to_world: np.ndarray | None, opengl: bool) -> np.ndarray | None:
+    """World to OpenCV camera [4,4] of a camera's pose in OpenGL or OpenCV axes."""
+    if camera_to_world is None:
+        return None
+    return inverse(camera_to_world @ FLIP if opengl else camera_to_world)

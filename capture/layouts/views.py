@@ -1,0 +1,136 @@
+"""What every reader of a folder of several cameras yields: pictures, cameras and moments, and nothing of a format.
+
+Cameras follow avatar.records: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centres at +0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avatar.errors import HeadsplatError
+from avatar.pictures import read_picture
+from capture.sources import SourceFrame, open_video
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture: where it lies, which camera took it when."""
+
+    picture: Path  # a picture file, or the video it is a frame of
+    frame: int | None  # number of the frame in the video; None for a picture file
+    camera: int  # index into ViewSet.cameras
+    time_step: int  # views of one moment share it
+    time: float  # seconds
+    K: np.ndarray | None  # [3,3] pixels of the picture; None where nobody stated it
+    world_to_cam: np.ndarray | None  # [4,4] in the layout's own unit of length; None where it is not known
+    size: tuple[int, int]  # (width, height) pixels
+    mask: Path | None = None  # a matte: its alpha channel, else its grey
+    is_test: bool | None = None  # None: the layout states no split
+    head_motion: np.ndarray | None = None  # [4,4] how the head has moved, where the layout knows it
+    flame: Path | None = None  # FLAME parameters of the moment, kept aside
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """Pictures of one person by several cameras."""
+
+    root: Path
+    layout: str  # "nerf", "vhap", "insta", "metrical-tracker" or "videos"
+    cameras: tuple[str, ...]  # names
+    views: tuple[View, ...]  # by time step, then by camera
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    @property
+    def time_steps(self) -> np.ndarray:
+        """The moments [n] int, increasing."""
+        return np.unique([view.time_step for view in self.views])
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the layout states which views are held out, and holds some out."""
+        return any(view.is_test for view in self.views)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether every view knows its camera's place and focal length."""
+        return all(view.K is not None and view.world_to_cam is not None for view in self.views)
+
+    def of_camera(self, camera: int) -> list[View]:
+        """Views of one camera in order of time."""
+        return sorted((view for view in self.views if view.camera == camera), key=lambda view: view.time_step)
+
+    def camera_index(self, name: str) -> int:
+        """Index of the camera called `name`, or of that number; raises HeadsplatError where there is none."""
+        if name in self.cameras:
+            return self.cameras.index(name)
+        if name.isdigit() and int(name) < len(self.cameras):
+            return int(name)
+        raise HeadsplatError(f"{self.root}: no camera {name!r}; there are {', '.join(self.cameras)}")
+
+    def with_views(self, views: Sequence[View]) -> ViewSet:
+        """The same set with other views."""
+        return replace(self, views=tuple(views))
+
+
+def pictures(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
+    """Views of one camera with their pictures, in order of time; the frame's number is the view's moment.
+
+    Raises:
+        HeadsplatError: a picture is missing, damaged or of another size than stated.
+    """
+    ordered = sorted(views, key=lambda view: view.time_step)
+    if ordered and ordered[0].frame is not None:
+        yield from _video_frames(ordered)
+        return
+    for view in ordered:
+        picture = read_picture(view.picture, cv2.IMREAD_COLOR)
+        if picture is None:
+            raise HeadsplatError(f"{view.picture}: missing or damaged picture; export the folder again")
+        check_size(view, picture)
+        yield view, SourceFrame(view.time_step, view.time, np.ascontiguousarray(picture[..., ::-1]))
+
+
+def read_mask(view: View) -> np.ndarray:
+    """The view's matte [H,W] uint8; raises HeadsplatError where it is missing, damaged or of another size."""
+    assert view.mask is not None
+    picture = read_picture(view.mask, cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise HeadsplatError(f"{view.mask}: missing or damaged mask; export the folder again")
+    check_size(replace(view, picture=view.mask), picture)
+    if picture.dtype == np.uint16:
+        picture = (picture // 257).astype(np.uint8)
+    if picture.ndim == 3:
+        picture = picture[..., 3] if picture.shape[2] == 4 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    return np.asarray(picture)
+
+
+def check_size(view: View, picture: np.ndarray) -> None:
+    """Raise HeadsplatError unless the picture [H,W,...] has the size its camera was stated for."""
+    found = (picture.shape[1], picture.shape[0])
+    if found != view.size:
+        raise HeadsplatError(
+            f"{view.picture}: {found[0]}x{found[1]} pixels, its camera is stated for {view.size[0]}x{view.size[1]}; "
+            "export pictures of the cameras' own size"
+        )
+
+
+def _video_frames(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
+    wanted = {view.frame: view for view in views}
+    found = 0
+    for frame in open_video(views[0].picture).frames(sorted(number for number in wanted if number is not None)):
+        view = wanted.get(frame.number)
+        if view is not None:
+            found += 1
+            yield view, SourceFrame(view.time_step, view.time, frame.rgb)
+    if found < len(wanted):
+        raise HeadsplatError(
+            f"{views[0].picture}: the video ends after {found} of {len(wanted)} frames; record or copy it again"
+        )

@@ -1,0 +1,135 @@
+"""A capture in the layouts of other tools: NeRF, VHAP / GaussianAvatars or INSTA; `read_layout` reads them back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from avatar.captured import FRAMES_DIR, MATTES_DIR, Capture, frame_name
+from avatar.errors import HeadsplatError
+from avatar.files import atomic_folder
+from avatar.head import load_head
+from avatar.pictures import read_picture, write_picture
+from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from capture.layouts.checks import inverse
+from capture.layouts.transforms import FLIP
+
+LAYOUTS = ("nerf", "vhap", "insta")
+
+
+def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:
+    """Write a capture as a folder of another tool; whole or not at all.
+
+    Args:
+        capture: any; INSTA's layout has room for one camera.
+        layout: one of LAYOUTS.
+        out: the folder to make.
+
+    Returns:
+        Sentences about what the layout cannot hold.
+
+    Raises:
+        HeadsplatError: the layout is unknown, or the capture does not fit it.
+    """
+    if layout not in LAYOUTS:
+        raise HeadsplatError(f"--layout: {layout!r} is none; give {', '.join(LAYOUTS)}")
+    if layout == "insta" and len(capture.facts["cameras"]) > 1:
+        raise HeadsplatError(f"{capture.root}: INSTA's layout holds one camera; give --layout vhap or nerf")
+    notes: list[str] = []
+    with atomic_folder(out) as folder:
+        frames = [_frame(capture, row, layout, folder) for row in range(len(capture))]
+        if layout == "vhap":
+            notes += _write_flame(capture, frames, folder)
+        _write_descriptions(capture, frames, folder)
+    return notes
+
+
+def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> None:
+    """transforms.json of everything, and one each for training, validation and test.
+
+    As GaussianAvatars has it: held-out cameras at training moments validate, held-out moments test.
+    """
+    track = capture.track
+    training = set(track["time_step"][~track["is_test"]].tolist())
+    shared = {key: frames[0][key] for key in ("w", "h", "fl_x", "fl_y", "cx", "cy")}
+    parts: dict[str, list[dict[str, Any]]] = {"": frames, "_train": [], "_val": [], "_test": []}
+    for frame, is_test, step in zip(frames, track["is_test"], track["time_step"].tolist(), strict=True):
+        parts["_train" if not is_test else "_val" if step in training else "_test"].append(frame)
+    for part, chosen in parts.items():
+        content = json.dumps({**shared, "frames": chosen}, indent=1)
+        (folder / f"transforms{part}.json").write_text(content, encoding="utf-8")
+
+
+def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, Any]:
+    """The entry of one picture; its files are written."""
+    facts, track = capture.facts, capture.track
+    camera, step = int(track["camera"][row]), int(track["time_step"][row])
+    known = facts["cameras"][camera]
+    K, pose = np.array(known["K"], dtype=np.float64), inverse(np.array(known["world_to_cam"], dtype=np.float64))
+    name = f"{step:05d}.png" if layout == "insta" else f"{step:05d}_{camera:02d}.png"
+    _copy_pictures(capture, int(track["frame_number"][row]), folder, name, layout)
+    entry: dict[str, Any] = {"file_path": f"images/{name}", "timestep_index": step, "time": float(track["time"][row])}
+    entry |= {"w": facts["width"], "h": facts["height"]}
+    entry |= {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
+    if layout == "insta":  # its head rests at the origin and its camera moves, in OpenCV axes
+        head = _skull_pose(capture, row)
+        return {**entry, "transform_matrix": (inverse(head) @ pose).tolist(), "seg_mask_path": f"matted/{name}"}
+    entry |= {"camera_index": camera, "camera_id": known["name"], "fg_mask_path": f"fg_masks/{name}"}
+    return {**entry, "transform_matrix": (pose @ FLIP).tolist()}
+
+
+def _skull_pose(capture: Capture, row: int) -> np.ndarray:
+    """Skull frame -> world [4,4] of a row."""
+    head = load_head(capture.facts["head"].get("source", "embedded"))
+    rotation, place = head.skull_pose(capture.params([row]))
+    u, _, vt = np.linalg.svd(rotation[0].numpy().astype(np.float64))
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = u @ vt, place[0].numpy()
+    return pose
+
+
+def _copy_pictures(capture: Capture, number: int, folder: Path, name: str, layout: str) -> None:
+    frame, matte = (capture.root / place / frame_name(number) for place in (FRAMES_DIR, MATTES_DIR))
+    masks = folder / ("matted" if layout == "insta" else "fg_masks")
+    (folder / "images").mkdir(exist_ok=True)
+    masks.mkdir(exist_ok=True)
+    try:
+        shutil.copyfile(frame, folder / "images" / name)
+        if layout != "insta":
+            shutil.copyfile(matte, masks / name)
+            return
+    except FileNotFoundError as error:
+        raise HeadsplatError(f"{error.filename}: missing picture; run `headsplat capture` again") from error
+    color, alpha = read_picture(frame, cv2.IMREAD_COLOR), read_picture(matte, cv2.IMREAD_GRAYSCALE)
+    if color is None or alpha is None:
+        raise HeadsplatError(f"{matte}: missing or damaged picture; run `headsplat capture` again")
+    write_picture(masks / name, np.dstack([color, alpha]))
+
+
+def _write_flame(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> list[str]:
+    """flame_param/NNNNN.npz of every moment for a FLAME head; a sentence for any other."""
+    head, track = capture.facts["head"], capture.track
+    if "flame" not in head["name"].lower():
+        return [f"the head is {head['name']}, not FLAME: no flame_param files are written"]
+    modes = [k for k, name in enumerate(head["expression_names"]) if not name.startswith("eyelid")]
+    (folder / "flame_param").mkdir()
+    for row, frame in enumerate(frames):
+        joints = track["joint_rot"][row]
+        path = f"flame_param/{frame['timestep_index']:05d}.npz"
+        frame["flame_param_path"] = path
+        np.savez(
+            folder / path,
+            shape=track["identity"],
+            expr=track["expression"][row][None, modes],
+            rotation=joints[None, ROOT],
+            neck_pose=joints[None, NECK],
+            jaw_pose=joints[None, JAW],
+            eyes_pose=np.concatenate([joints[LEFT_EYE], joints[RIGHT_EYE]])[None],
+            translation=track["translation"][row][None],
+        )
+    return []

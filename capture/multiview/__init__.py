@@ -1,0 +1,1 @@
+"""One head seen by several cameras: tracked jointly, stored as one capture."""

@@ -1,0 +1,230 @@
+"""From a folder of several cameras to a Capture on disk: landmarks, one head a moment, then pictures and mattes.
+
+As with one camera, training views decide everything that lasts (the cameras' world, the person, the canvas) before a
+held-out view counts. A view that does not show the face takes no part in the track; it is stored where the folder has a
+matte of it, since its camera is known, and left out where not: our own matte needs a face to start from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import avatar
+from avatar.captured import FRAMES_DIR, MAGIC, MATTES_DIR, VERSION, Capture, frame_name, track_defaults
+from avatar.errors import HeadsplatError
+from avatar.head import lasting_source, load_head
+from avatar.head.model import HeadModel
+from capture.head_detector import HeadDetector
+from capture.landmark_stage import FaceFollower
+from capture.layouts import ViewSet, read_layout
+from capture.layouts.views import pictures, read_mask
+from capture.multiview.canvas import Canvas
+from capture.multiview.fit import HeadFit
+from capture.multiview.output import Row, project_head, rig_quality, row_arrays
+from capture.multiview.plan import ViewPlan, plan_views
+from capture.multiview.sightings import find_sightings
+from capture.multiview.stage import TrackStage
+from capture.options import CaptureOptions, FaceModels, Progress
+from capture.tracker.landmark_model import LandmarkModel
+from capture.workers import PerThread, Pool, ahead
+from capture.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def capture_folder(
+    folder: Path,
+    out: Path,
+    options: CaptureOptions | None = None,
+    progress: Progress | None = None,
+    models: FaceModels | None = None,
+) -> Capture:
+    """Capture a folder of several cameras in any layout `read_layout` knows; see `capture_views`."""
+    views = read_layout(folder)
+    facts = {"name": folder.resolve().name, "sha256": folder_digest(folder)}
+    return capture_views(views, facts, out, options, progress, models)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 in hexadecimal of the folder's descriptions, and of the names and sizes of its other files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}\n".encode())
+        if path.suffix == ".json":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def capture_views(
+    views: ViewSet,
+    source_facts: dict[str, Any],
+    out: Path,
+    options: CaptureOptions | None = None,
+    progress: Progress | None = None,
+    models: FaceModels | None = None,
+) -> Capture:
+    """Capture the views of a folder.
+
+    Args:
+        views: as `read_layout` gives them.
+        source_facts: name and hash of the folder.
+        out: the folder to make.
+        options: see CaptureOptions.
+        progress: called as `progress(stage, done, total)`.
+        models: makers of the networks (tests bring their own).
+
+    Raises:
+        HeadsplatError: one sentence on what is wrong with the folder.
+    """
+    options = options or CaptureOptions()
+    _check_asked(views, options)
+    plan = plan_views(views, options)
+    workspace = Workspace(out)
+    workspace.open({"source": source_facts["sha256"], "version": VERSION, **options.key()}, options.overwrite)
+    run = _Run(views, plan, source_facts, workspace, options, progress, models or FaceModels())
+    run.all_stages()
+    return Capture.load(out)
+
+
+def _check_asked(views: ViewSet, options: CaptureOptions) -> None:
+    if options.mattes is not None:
+        raise HeadsplatError("--mattes: a folder of several cameras brings its own (fg_masks); leave the option out")
+    if not views.calibrated and not options.solve_cameras and len(views.cameras) > 1:
+        raise HeadsplatError(
+            f"{views.root}: nothing says where the cameras stood; add --solve-cameras to find it from the face"
+        )
+    if options.solve_cameras and options.test_camera is not None:
+        raise HeadsplatError(
+            "--solve-cameras and --test-camera: a camera nobody may look at cannot be found from the face; "
+            "hold out moments instead"
+        )
+
+
+@dataclass
+class _Run:
+    """One capture under way."""
+
+    views: ViewSet
+    plan: ViewPlan
+    source_facts: dict[str, Any]
+    workspace: Workspace
+    options: CaptureOptions
+    progress: Progress | None
+    models: FaceModels
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    head_notes: list[str] = field(default_factory=list)
+
+    def all_stages(self) -> None:
+        """Landmarks, track, pictures, files."""
+        head = load_head(self.options.head, HeadDetector(), self._told)
+        follower = FaceFollower(self.models, self.options.passes, self.options.seed)
+        found = self._timed("landmarks", lambda: find_sightings(self.plan, follower, self.workspace, self.progress))
+        stage = TrackStage(
+            self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source_facts["name"]
+        )
+        self._timed("track", lambda: stage.run(found, self.progress))
+        self.warnings += stage.warnings
+        rows, canvases = self._timed("mattes", lambda: self._pictures(stage))
+        self._finish(head, stage, rows, canvases)
+
+    def _told(self, sentence: str) -> None:
+        log.info("%s", sentence)
+        self.head_notes.append(sentence)
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+        return result
+
+    def _pictures(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
+        """Write frames and mattes; returns the rows of the capture and each camera's canvas."""
+        rows, left_out = stage.rows()
+        if left_out:
+            self.warnings.append(
+                f"{self.source_facts['name']}: {left_out} of {len(self.plan.views)} pictures do not show the face "
+                "and have no matte; left out"
+            )
+        canvases = stage.canvases(self.options.max_size)
+        matter, done = PerThread(self.models.matter), 0
+        with Pool() as pool:
+            for camera, canvas in enumerate(canvases):
+                own = {row.view.time_step: row for row in rows if row.view.camera == camera}
+                for view, frame in ahead(pictures([row.view for row in own.values()])):
+                    pool.submit(self._store, own[view.time_step], frame.rgb, canvas, stage.fit, matter)
+                    done += 1
+                    if self.progress:
+                        self.progress("mattes", done, len(rows))
+            pool.drain()
+        return rows, canvases
+
+    def _store(self, row: Row, rgb: np.ndarray, canvas: Canvas, fit: HeadFit, matter: PerThread[Any]) -> None:
+        """Write the frame and the matte of one row."""
+        from capture.matte import refine
+
+        name = frame_name(row.number)
+        stored = canvas.apply(rgb)
+        if row.view.mask is not None:
+            matte = canvas.apply(read_mask(row.view))
+        else:
+            face = canvas.points(project_head(fit, row.state, row.view))
+            raw = matter.get().raw(stored, np.concatenate([face.min(0), face.max(0)]))
+            matte = refine(stored, raw, face)
+        self.workspace.write_picture(FRAMES_DIR, name, stored)
+        self.workspace.write_picture(MATTES_DIR, name, matte)
+
+    def _finish(self, head: HeadModel, stage: TrackStage, rows: list[Row], canvases: list[Canvas]) -> None:
+        arrays = {**track_defaults(len(rows)), **row_arrays(head, stage.fit, rows, canvases)}
+        facts = {
+            "magic": MAGIC,
+            "version": VERSION,
+            "headsplat": avatar.__version__,
+            "source": self._source(),
+            "width": canvases[0].size[0],
+            "height": canvases[0].size[1],
+            "cameras": stage.camera_facts(canvases),
+            "world": stage.similarity.facts(),
+            "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
+            "head": {
+                "name": head.name,
+                "model_id": head.model_id,
+                "licence": head.licence,
+                "source": lasting_source(self.options.head),
+                "notes": self.head_notes,
+                "expression_names": list(head.expression_names),
+            },
+            "split": {
+                "mode": self.plan.mode,
+                "value": self.plan.value,
+                "train": int(np.count_nonzero(~arrays["is_test"])),
+                "test": int(np.count_nonzero(arrays["is_test"])),
+            },
+            "warnings": [*self.views.notes, *self.warnings],
+            "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
+            "options": self.options.key(),
+            "consent": self.options.consent,
+            "quality": rig_quality(stage.fit, stage.training),
+        }
+        self.workspace.finish(arrays, facts)
+
+    def _source(self) -> dict[str, Any]:
+        times = np.unique([view.time for view in self.plan.views])
+        width, height = self.plan.views[0].size
+        return {
+            **self.source_facts,
+            "layout": self.views.layout,
+            "fps": float(1 / np.median(np.diff(times))) if len(times) > 1 else 30.0,
+            "frames": len(self.plan.views),
+            "width": width,
+            "height": height,
+            "rotation": 0,
+        }

@@ -1,0 +1,126 @@
+"""Folders of several cameras: written and read back the same, and refused in one sentence when malformed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.captured import Capture
+from avatar.errors import HeadsplatError
+from capture.layouts import read_layout
+from capture.layouts.views import pictures, read_mask
+from capture.layouts.write import write_layout
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return tiny_capture(tmp_path_factory.mktemp("capture") / "c", frames=10)
+
+
+@pytest.mark.parametrize("layout", ["nerf", "vhap", "insta"])
+def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tmp_path: Path, layout: str) -> None:
+    write_layout(capture, layout, tmp_path / "out")
+    views = read_layout(tmp_path / "out")
+    assert views.layout == ("nerf" if layout == "vhap" else layout)  # without FLAME parameters VHAP's is a NeRF folder
+    assert [view.is_test for view in views.views] == capture.track["is_test"].tolist()
+    assert [view.time_step for view in views.views] == capture.track["time_step"].tolist()
+    np.testing.assert_allclose([view.time for view in views.views], capture.track["time"], atol=1e-9)
+    rgb, alpha = capture.images(range(len(capture)), 4096)
+    for row, (view, frame) in enumerate(pictures(views.views)):
+        np.testing.assert_array_equal(frame.rgb, rgb[row])
+        np.testing.assert_array_equal(read_mask(view), alpha[row])
+        np.testing.assert_allclose(view.K, capture.facts["cameras"][0]["K"], atol=1e-6)
+        np.testing.assert_allclose(view.world_to_cam, capture.facts["cameras"][0]["world_to_cam"], atol=1e-6)
+
+
+def test_instas_moving_camera_comes_back_as_the_heads_own_motion(capture: Capture, tmp_path: Path) -> None:
+    from avatar.head import load_head
+
+    write_layout(capture, "insta", tmp_path / "out")
+    rotation, place = load_head().skull_pose(capture.params(range(len(capture))))
+    for row, view in enumerate(read_layout(tmp_path / "out").views):
+        assert view.head_motion is not None
+        np.testing.assert_allclose(view.head_motion[:3, :3], rotation[row].numpy(), atol=1e-5)
+        np.testing.assert_allclose(view.head_motion[:3, 3], place[row].numpy(), atol=1e-5)
+
+
+def test_metrical_trackers_frames_are_read_without_unpickling_code(capture: Capture, tmp_path: Path) -> None:
+    write_layout(capture, "nerf", tmp_path / "out")
+    (tmp_path / "m" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "out" / "images").rename(tmp_path / "m" / "images")
+    for number in range(3):
+        (tmp_path / "m" / "images" / f"{number:05d}_00.png").rename(tmp_path / "m" / "images" / f"{number:05d}.png")
+        camera = {"R": np.eye(3)[None], "t": np.array([[0, 0, 1.0 + number]]), "K": np.diag([90.0, 90, 1])[None]}
+        torch.save(
+            {"opencv": camera, "img_size": np.array([64, 64])}, tmp_path / "m" / "checkpoint" / f"{number:05d}.frame"
+        )
+    views = read_layout(tmp_path / "m")
+    assert views.layout == "metrical-tracker" and len(views) == 3
+    assert [float(view.head_motion[2, 3]) for view in views.views] == [-1.0, -2.0, -3.0]  # type: ignore[index]
+    torch.save(Path("x"), tmp_path / "m" / "checkpoint" / "00001.frame")
+    with pytest.raises(HeadsplatError, match=r"00001\.frame: not a frame of metrical-tracker"):
+        read_layout(tmp_path / "m")
+
+
+def _spoil(frame: dict, key: str, value: object) -> None:
+    if value is None:
+        del frame[key]
+    else:
+        frame[key] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("file_path", None, "no `file_path`"),
+        ("file_path", "images/none.png", "the picture images/none.png is missing"),
+        ("transform_matrix", [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]], "not a rigid transform"),
+        ("transform_matrix", [[float("nan")] * 4] * 4, "entries that are no numbers"),
+        ("transform_matrix", [[1, 0, 0, 1e30], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "units away"),
+        ("transform_matrix", "here", "expected a matrix of 4x4 numbers"),
+        ("fl_x", 10**400, "expected 1 to 1e\\+06, got inf"),
+        ("fl_x", 0, "expected 1 to 1e\\+06, got 0"),
+        ("w", 99, "99x64 pixels, other pictures"),
+        ("timestep_index", 1.5, "expected a whole number"),
+        ("timestep_index", 1, "the same camera and moment"),
+        ("fg_mask_path", "fg_masks/none.png", "the mask fg_masks/none.png is missing"),
+    ],
+)
+def test_a_malformed_frame_is_one_sentence_that_names_it(
+    capture: Capture, tmp_path: Path, key: str, value: object, sentence: str
+) -> None:
+    out = tmp_path / "out"
+    write_layout(capture, "nerf", out)
+    for part in ("train", "val", "test"):
+        (out / f"transforms_{part}.json").unlink()
+    content = json.loads((out / "transforms.json").read_text())
+    _spoil(content["frames"][2], key, value)
+    (out / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(HeadsplatError, match=sentence) as caught:
+        read_layout(out)
+    assert "transforms.json: frame 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"frames": []}', "no frames"),
+        ("{", "not readable as JSON"),
+        ("[]", "expected a JSON object"),
+        ("{}", "no list"),
+    ],
+)
+def test_a_malformed_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "transforms.json").write_text(text)
+    with pytest.raises(HeadsplatError, match=sentence):
+        read_layout(tmp_path)
+
+
+def test_a_folder_of_anything_else_is_not_recognised(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match="no layout of several cameras is recognised"):
+        read_layout(tmp_path)
