@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,9 +55,11 @@ def test_a_resumed_run_ends_in_the_same_bits(tiny: Capture, tmp_path: Path) -> N
     assert same(whole, rest)
 
 
-#: Refines after a quarter of the run, little enough for a test.
+#: Refines after a quarter of the run, little enough for a test, expressions too.
 REFINING = replace(
-    CONFIG, refine_at=0.25, refine=RefineOptions(size=64, iterations=2, expression_size=64, expression_iterations=1)
+    CONFIG,
+    refine_at=0.25,
+    refine=RefineOptions(size=64, iterations=2, expression_size=64, expression_iterations=1, training_expressions=True),
 )
 
 
@@ -107,6 +110,14 @@ def test_refine_at_one_never_refines(tiny: Capture, refining: Avatar) -> None:
     avatar = fit(tiny, load_head(), replace(REFINING, refine_at=1.0))
     assert avatar.refined is None and "refinement" not in avatar.summary
     assert not same(refining, avatar)
+
+
+def test_training_expressions_stay_the_trackers_unless_asked_for(tiny: Capture, refining: Avatar) -> None:
+    poses_only = replace(REFINING.refine, training_expressions=False)
+    track = fit(tiny, load_head(), replace(REFINING, steps=4, refine=poses_only)).refined
+    assert track is not None and refining.refined is not None
+    assert np.array_equal(track.expression, tiny.track["expression"])
+    assert not np.array_equal(refining.refined.expression, tiny.track["expression"])
 
 
 def test_progress_tells_the_stage(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
