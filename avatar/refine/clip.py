@@ -104,8 +104,11 @@ def refine_clip(
     states, time = frames.states, frames.time
     start = Poses.of(avatar, states, options.torso)
     fit = refine_poses(avatar, Targets.of(frames, options.size), states, options, progress)
-    found = without_mean(fit.poses, start) if keep_mean else fit.poses
-    flagged = ran_away(found, start, frames, options) | (fit.cost > _BAD_COST * fit.cost.median())
+    found, lost = fit.poses, fit.cost > _BAD_COST * fit.cost.median()
+    flagged = lost | ran_away(found, start, frames, options)
+    if keep_mean and not flagged.all():
+        found = without_mean(found, start, ~flagged)
+        flagged = lost | ran_away(found, start, frames, options)
     found = start.where(flagged, found)
     trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
     smooth = smooth_poses(replace(fit, poses=found), trust, time, options)
@@ -150,13 +153,22 @@ def refined_expressions(
     return replace(fresh, rotation=states.rotation, translation=states.translation, torso=states.torso)
 
 
-def without_mean(poses: Poses, start: Poses) -> Poses:
-    """`poses` with the mean change of the skull's, seen from the skull, taken back; the torso's stay."""
+def without_mean(poses: Poses, start: Poses, kept: Tensor) -> Poses:
+    """`poses` with the mean change of the skull's, seen from the skull, taken back; the torso's stay.
+
+    All skull frames are moved alike, so that they fit an avatar moved the other way as well as before.
+
+    Args:
+        poses: after.
+        start: before.
+        kept: [S] bool, whose changes count.
+    """
     rotation, translation = poses.rotation.clone(), poses.translation.clone()
     before = start.rotation[:, 0].transpose(1, 2)
-    turn = mean_rotation(before @ rotation[:, 0])
-    shift = (before @ (translation[:, 0] - start.translation[:, 0])[..., None]).mean(0)
+    turn = mean_rotation((before @ rotation[:, 0])[kept])
     rotation[:, 0] = rotation[:, 0] @ turn.T
+    change = (before @ (translation[:, 0] - start.translation[:, 0])[..., None])[kept].mean(0)
+    shift = torch.linalg.solve((before @ rotation[:, 0])[kept].mean(0), change)
     translation[:, 0] -= (rotation[:, 0] @ shift)[..., 0]
     return Poses(rotation, translation)
 

@@ -45,7 +45,8 @@ class Targets:
 
     def of_states(self, states: Tensor) -> tuple[Targets, Tensor]:
         """The pictures of the states `states` [s], and for each of them which of those s it shows, [m]."""
-        place = torch.full((int(self.step.max()) + 1,), -1, dtype=torch.int64)
+        most = max((int(steps.max()) for steps in (self.step, states) if len(steps)), default=-1)
+        place = torch.full((most + 1,), -1, dtype=torch.int64)
         place[states] = torch.arange(len(states))
         rows = torch.nonzero(place[self.step] >= 0)[:, 0]
         camera = Camera(self.camera.K[rows], self.camera.world_to_cam[rows], self.camera.width, self.camera.height)

@@ -51,10 +51,11 @@ class Poses:
 
     def pivots(self, avatar: Avatar) -> Tensor:
         """World points [S,G,3] that the groups turn about: the skull frame's origin, the foot of the neck."""
-        points = self.translation.clone()
-        if points.shape[1] > 1:
-            points[:, 1] += self.rotation[:, 1] @ avatar.rig.torso.pivot.double()
-        return points
+        return self.about(own_pivots(avatar, self.rotation.shape[1])).translation
+
+    def about(self, points: Tensor) -> Poses:
+        """The same poses told by where `points` [G,3] of the groups' own frames are, instead of the origins."""
+        return Poses(self.rotation, self.translation + (self.rotation @ points[..., None])[..., 0])
 
     def moved(self, step: Tensor, pivots: Tensor) -> Poses:
         """After the motion `step` [S,6 G]: turns (rad, world axes) about `pivots`, and shifts (m)."""
@@ -69,12 +70,18 @@ class Poses:
         return Poses(rotation, torch.where(mask[:, None, None], self.translation, other.translation))
 
 
+def own_pivots(avatar: Avatar, groups: int) -> Tensor:
+    """Points [G,3] of the groups' own frames that they turn about."""
+    return torch.stack([torch.zeros(3), avatar.rig.torso.pivot])[:groups].double()
+
+
 @dataclass(frozen=True)
 class PoseFit:
     """Refined poses of S states, and what the pictures say about them."""
 
     poses: Poses
-    information: Tensor  # [S,D,D] second derivatives of the cost, world axes
+    pivots: Tensor  # [G,3] points of the groups' own frames
+    information: Tensor  # [S,D,D] second derivatives of the cost by turns about the pivots and shifts, world axes
     cost: Tensor  # [S] after
     cost_before: Tensor  # [S]
     evaluations: int  # pictures drawn
@@ -97,16 +104,17 @@ def refine_poses(
         progress: called with (states done, S).
     """
     fits = []
-    for start in range(0, len(states), TOGETHER):
-        chosen = torch.arange(start, min(start + TOGETHER, len(states)))
-        fits.append(_Chunk(avatar, targets, states, chosen, options).solve())
+    for start in range(0, max(1, len(states)), TOGETHER):
+        end = min(start + TOGETHER, len(states))
+        fits.append(_Chunk(avatar, targets, states, torch.arange(start, end), options).solve())
         if progress:
-            progress(int(chosen[-1]) + 1, len(states))
+            progress(end, len(states))
     poses = Poses(torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits]))
     information, cost, before = (
         torch.cat([getattr(fit, name) for fit in fits]) for name in ("information", "cost", "cost_before")
     )
-    return PoseFit(poses, information, cost, before, sum(fit.evaluations for fit in fits))
+    pivots = fits[0].pivots
+    return PoseFit(poses, pivots, information, cost, before, sum(fit.evaluations for fit in fits))
 
 
 class _Chunk:
@@ -153,7 +161,7 @@ class _Chunk:
             if not active.any():
                 break
             trial = best.moved(self._step(matrix, gradient, damping), best.pivots(self.avatar))
-        return PoseFit(best, matrix, cost, first, evaluations)
+        return PoseFit(best, own_pivots(self.avatar, size // 6), matrix, cost, first, evaluations)
 
     def _step(self, matrix: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
         diagonal = torch.diagonal(matrix, dim1=1, dim2=2)

@@ -20,14 +20,14 @@ def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: Ref
     """Poses [S] near those of `fit`, weighed by what the pictures say about each, that accelerate little.
 
     Args:
-        fit: poses and their information.
+        fit: poses and their information; each group's pivot is what moves smoothly.
         trust: [S] 0..1, how far each frame's own information counts.
         time: [S] seconds, increasing; steps may differ.
         options: weight of the pictures and standard deviations.
     """
-    measured, poses = fit.poses, fit.poses
-    if len(measured) < 3:
-        return poses
+    if len(fit.poses) < 3:
+        return fit.poses
+    measured = poses = fit.poses.about(fit.pivots)
     groups = measured.rotation.shape[1]
     sigma = [options.smooth_turn] * 3 + [options.smooth_shift] * 2 + [options.smooth_depth]
     precision = np.tile(1 / np.square(sigma), groups)
@@ -43,7 +43,7 @@ def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: Ref
         poses = poses.moved(torch.from_numpy(step), poses.translation)
         if np.abs(step).max() < 1e-6:
             break
-    return poses
+    return poses.about(-fit.pivots)
 
 
 def smooth_controls(

@@ -121,7 +121,7 @@ class RefinedTrack:
             with np.load(path, allow_pickle=False) as stored:
                 found = {field.name: stored[field.name] for field in fields(RefinedTrack)}
                 version = int(stored["version"])
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise HeadsplatError(f"{path}: the refined track is damaged ({error}); {again}") from error
         found["capture"] = str(found["capture"])
         if version != VERSION or found["capture"] != capture.fingerprint or len(found["refined"]) != len(capture):

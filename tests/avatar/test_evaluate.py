@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from avatar import metrics
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
-from avatar.evaluate import evaluate
+from avatar.evaluate import Report, evaluate
+from avatar.frames import load_frames
 from avatar.model import Avatar
+from avatar.refine.options import RefineOptions
+from avatar.refine.track import RefinedTrack
 from tests.support.tiny import tiny_capture
 
 
@@ -37,6 +42,23 @@ def test_flicker_sees_what_changes_against_the_truth_only() -> None:
     assert steady.value == pytest.approx(0.0, abs=1e-4)
     assert flickering.value > 20
     assert np.isnan(metrics.Flicker().value)
+
+
+def test_temporal_difference_sees_changes_not_the_pictures_themselves() -> None:
+    source = np.random.default_rng(0)
+    steady, shaky = metrics.TemporalDifference(), metrics.TemporalDifference()
+    for index in range(4):
+        truth = source.random((6, 6, 3))
+        steady.add(truth + 0.2, truth)
+        shaky.add(truth + 0.1 * (index % 2), truth)
+    assert steady.value > 60
+    assert shaky.value == pytest.approx(20.0, abs=1e-3)  # each change is off by 0.1
+
+
+def test_temporal_difference_needs_two_frames() -> None:
+    change = metrics.TemporalDifference()
+    change.add(np.zeros((4, 4, 3)), np.zeros((4, 4, 3)))
+    assert np.isnan(change.value)
 
 
 def test_an_empty_region_scores_nothing_and_broken_pictures_are_refused() -> None:
@@ -83,3 +105,62 @@ def test_lpips_network_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"no network")
     with pytest.raises(HeadsplatError, match="not a readable ONNX network"):
         metrics.load_lpips(path)
+
+
+#: Small, so that the tests stay short.
+REFINE = RefineOptions(size=64, iterations=6, expressions=False)
+
+
+def badly_tracked(capture: Capture, degrees: float) -> Capture:
+    """`capture` with every skull turned sideways by `degrees` too far."""
+    joint_rot = capture.track["joint_rot"].copy()
+    joint_rot[:, 0, 2] += np.radians(degrees)
+    return replace(capture, track={**capture.track, "joint_rot": joint_rot})
+
+
+@pytest.fixture(scope="module")
+def plain(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """A report on badly tracked frames without refinement, and its pictures."""
+    folder = tmp_path_factory.mktemp("plain")
+    return evaluate(tiny_avatar, badly_tracked(tiny, 4), size=64, save_images=folder), folder
+
+
+@pytest.fixture(scope="module")
+def refined(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """The same with refinement, the training frames in their true poses, and its pictures."""
+    folder, capture, rows = tmp_path_factory.mktemp("refined"), badly_tracked(tiny, 4), tiny.train_indices
+    states = load_frames(tiny, rows, 64, tiny_avatar.head).states
+    track = RefinedTrack.of(capture, rows, states, torch.zeros(len(rows), dtype=torch.bool), tiny_avatar.head)
+    return evaluate(tiny_avatar, capture, size=64, save_images=folder, refine=REFINE, track=track), folder
+
+
+def test_the_refined_row_mends_bad_tracking(refined: tuple[Report, Path]) -> None:
+    rows = refined[0].rows
+    assert rows["refined"]["psnr"] > rows["test"]["psnr"] + 1
+
+
+def test_the_tracked_row_is_not_refined(refined: tuple[Report, Path], plain: tuple[Report, Path]) -> None:
+    assert refined[0].rows["test"] == plain[0].rows["test"]
+
+
+def test_refined_pictures_lie_beside_the_tracked_ones(tiny: Capture, refined: tuple[Report, Path]) -> None:
+    tracked, fitted = (sorted(path.name for path in (refined[1] / name).iterdir()) for name in ("tracked", "refined"))
+    assert fitted == tracked and len(fitted) == 3 * len(tiny.test_indices)
+
+
+def test_the_report_tells_what_the_refined_row_is(tiny: Capture, refined: tuple[Report, Path]) -> None:
+    text, facts = refined[0].to_markdown(), json.loads(refined[0].to_json())["refinement"]
+    assert "| refined |" in text and "fitted to their own pixels, the avatar frozen" in text
+    assert facts["frames"] == len(tiny.test_indices)
+
+
+def test_without_refinement_there_is_neither_row_nor_folder(plain: tuple[Report, Path]) -> None:
+    report, folder = plain
+    assert "refined" not in report.rows and "refined:" not in report.to_markdown()
+    assert [path.name for path in folder.iterdir()] == ["tracked"]
+
+
+def test_training_frames_are_scored_as_the_training_saw_them(
+    refined: tuple[Report, Path], plain: tuple[Report, Path]
+) -> None:
+    assert refined[0].rows["train"]["psnr"] > plain[0].rows["train"]["psnr"] + 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import count, groupby
 from pathlib import Path
 from threading import Event
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from avatar.errors import HeadsplatError
 from avatar.evaluate import evaluate
 from avatar.head import load_head
 from avatar.model import Avatar
+from avatar.refine.options import RefineOptions
 from avatar.train import TrainProgress, fit
 from avatar.train_config import TrainConfig
 from tests.support.tiny import tiny_capture
@@ -45,20 +48,84 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny: Capture) 
 def test_a_resumed_run_ends_in_the_same_bits(tiny: Capture, tmp_path: Path) -> None:
     whole = fit(tiny, load_head(), CONFIG)
     checkpoint, stop = tmp_path / "run.ckpt", Event()
-
-    class StopAfter:
-        def __init__(self) -> None:
-            self.calls = 0
-
-        def is_set(self) -> bool:
-            self.calls += 1
-            return self.calls > 7
-
-    half = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, stop=StopAfter())  # type: ignore[arg-type]
+    half = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, stop=StopAfter(7))  # type: ignore[arg-type]
     assert not half.summary["finished"]
     rest = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, resume=True, stop=stop)
     assert rest.summary["finished"]
     assert same(whole, rest)
+
+
+#: Refines after a quarter of the run, little enough for a test, expressions too.
+REFINING = replace(
+    CONFIG,
+    refine_at=0.25,
+    refine=RefineOptions(size=64, iterations=2, expression_size=64, expression_iterations=1, training_expressions=True),
+)
+
+
+class StopAfter:
+    """Set from the `rounds`-th look on."""
+
+    def __init__(self, rounds: int) -> None:
+        self.left = rounds
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.fixture(scope="module")
+def refining(tiny: Capture) -> Avatar:
+    """An avatar of an unbroken run that refined its frames. Read only."""
+    return fit(tiny, load_head(), REFINING)
+
+
+@pytest.mark.parametrize("rounds", [4, 5, 9])  # four steps, then the refinement, then twelve steps
+def test_a_run_broken_around_its_refinement_ends_in_the_same_bits(
+    tiny: Capture, refining: Avatar, tmp_path: Path, rounds: int
+) -> None:
+    checkpoint = tmp_path / "run.ckpt"
+    half = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, stop=StopAfter(rounds))  # type: ignore[arg-type]
+    assert (half.refined is None) == (rounds == 4)
+    rest = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, resume=True)
+    assert same(refining, rest)
+    assert rest.refined is not None and refining.refined is not None
+    assert rest.refined.fingerprint == refining.refined.fingerprint
+
+
+def test_refining_gives_the_track_of_the_training_frames(tiny: Capture, refining: Avatar) -> None:
+    track = refining.refined
+    assert track is not None and track.capture == tiny.fingerprint
+    assert track.refined[tiny.train_indices].all() and not track.refined[tiny.test_indices].any()
+
+
+def test_refining_is_told_in_the_summary(tiny: Capture, refining: Avatar) -> None:
+    facts = refining.summary["refinement"]
+    assert facts["frames"] == len(tiny.train_indices)  # type: ignore[index]
+    assert facts["cost_after"] <= facts["cost_before"]  # type: ignore[index]
+    json.dumps(refining.summary)
+
+
+def test_refine_at_one_never_refines(tiny: Capture, refining: Avatar) -> None:
+    avatar = fit(tiny, load_head(), replace(REFINING, refine_at=1.0))
+    assert avatar.refined is None and "refinement" not in avatar.summary
+    assert not same(refining, avatar)
+
+
+def test_training_expressions_stay_the_trackers_unless_asked_for(tiny: Capture, refining: Avatar) -> None:
+    poses_only = replace(REFINING.refine, training_expressions=False)
+    track = fit(tiny, load_head(), replace(REFINING, steps=4, refine=poses_only)).refined
+    assert track is not None and refining.refined is not None
+    assert np.array_equal(track.expression, tiny.track["expression"])
+    assert not np.array_equal(refining.refined.expression, tiny.track["expression"])
+
+
+def test_progress_tells_the_stage(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr("avatar.train.time.perf_counter", lambda: float(next(ticks)))
+    stages = []
+    fit(tiny, load_head(), replace(REFINING, steps=8), progress=lambda state: stages.append(state.stage))
+    assert [stage for stage, _ in groupby(stages)] == ["training", "refining", "training"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tiny: Capture, tmp_path: Path) -> None:

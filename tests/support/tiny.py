@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from avatar.captured import (
 )
 from avatar.geometry import axis_angle_to_matrix
 from avatar.head import load_head
-from avatar.records import FACING_CAMERA, Camera, HeadParams
+from avatar.records import Camera, HeadParams
 
 DISTANCE = 0.6  # metres from the camera to the head
 
@@ -66,41 +67,69 @@ def tiny_pictures(params: HeadParams, camera: Camera) -> tuple[np.ndarray, np.nd
     return np.stack(pictures), np.stack(mattes)
 
 
-def tiny_capture(root: Path, frames: int = 24, size: int = 64, test_every: int = 5, seed: int = 0) -> Capture:
-    """Write and load a capture of `frames` frames at `size` pixels; every `test_every`-th frame is held out."""
+def side_camera(size: int, degrees: float) -> Camera:
+    """A camera that looks at the head from `degrees` to the side of the usual one, at the same distance."""
+    turn = axis_angle_to_matrix(torch.tensor([0.0, degrees, 0.0]).deg2rad())
+    middle = torch.tensor([0.0, 0.0, -DISTANCE])
+    around = torch.eye(4)
+    around[:3, :3], around[:3, 3] = turn, middle - turn @ middle
+    front = Camera.facing(1.9 * size, size, size)
+    return Camera(front.K, front.world_to_cam @ around, size, size)
+
+
+def tiny_capture(
+    root: Path,
+    frames: int = 24,
+    size: int = 64,
+    test_every: int = 5,
+    seed: int = 0,
+    others: Sequence[Camera] = (),
+) -> Capture:
+    """Write and load a capture of `frames` moments at `size` pixels; every `test_every`-th moment is held out.
+
+    Each moment is seen by the usual camera, then by each of the `others`: a row each.
+    """
     head = load_head()
     params = tiny_params(frames, seed)
-    camera = Camera.facing(1.9 * size, size, size)
-    pictures, mattes = tiny_pictures(params, camera)
+    cameras = [Camera.facing(1.9 * size, size, size), *others]
     (root / FRAMES_DIR).mkdir(parents=True)
     (root / MATTES_DIR).mkdir()
-    for number, (picture, matte) in enumerate(zip(pictures, mattes, strict=True)):
-        cv2.imwrite(str(root / FRAMES_DIR / frame_name(number)), picture[..., ::-1])
-        cv2.imwrite(str(root / MATTES_DIR / frame_name(number)), matte)
-    landmarks = _project(head.landmarks(head.vertices(params)), camera)
-    is_test = np.arange(frames) % test_every == test_every - 1 if test_every else np.zeros(frames, bool)
+    for which, camera in enumerate(cameras):
+        for moment, (picture, matte) in enumerate(zip(*tiny_pictures(params, camera), strict=True)):
+            name = frame_name(moment * len(cameras) + which)
+            cv2.imwrite(str(root / FRAMES_DIR / name), picture[..., ::-1])
+            cv2.imwrite(str(root / MATTES_DIR / name), matte)
+    points = head.landmarks(head.vertices(params))
+    landmarks = np.stack([_project(points, camera) for camera in cameras], 1).reshape(-1, points.shape[1], 3)
+    moments = np.arange(frames)
+    is_test = moments % test_every == test_every - 1 if test_every else np.zeros(frames, bool)
+    rows, step = frames * len(cameras), moments.repeat(len(cameras))
+    defaults = track_defaults(rows) | {"camera": np.tile(np.arange(len(cameras)), frames), "time_step": step}
     np.savez(
         root / TRACK_FILE,
-        frame_number=np.arange(frames),
-        time=np.arange(frames) / 30,
-        is_test=is_test,
+        frame_number=np.arange(rows),
+        time=step / 30,
+        is_test=is_test[step],
         identity=params.identity.numpy(),
-        expression=params.expression.numpy(),
-        joint_rot=params.joint_rot.numpy(),
-        translation=params.translation.numpy(),
+        expression=params.expression.numpy()[step],
+        joint_rot=params.joint_rot.numpy()[step],
+        translation=params.translation.numpy()[step],
         landmarks=landmarks,
         landmark_spread=np.zeros(landmarks.shape[:2], np.float32),
-        confidence=np.ones(frames),
-        reprojection=np.zeros(frames),
-        **track_defaults(frames),
+        confidence=np.ones(rows),
+        reprojection=np.zeros(rows),
+        **defaults,
     )
     facts = {
         "magic": MAGIC,
         "version": VERSION,
-        "source": {"name": "tiny", "sha256": f"tiny{seed}", "fps": 30, "frames": frames},
+        "source": {"name": "tiny", "sha256": f"tiny{seed}", "fps": 30, "frames": rows},
         "width": size,
         "height": size,
-        "cameras": [{"name": "0", "K": camera.K[0].tolist(), "world_to_cam": FACING_CAMERA.tolist()}],
+        "cameras": [
+            {"name": str(which), "K": camera.K[0].tolist(), "world_to_cam": camera.world_to_cam[0].tolist()}
+            for which, camera in enumerate(cameras)
+        ],
         "head": {
             "name": head.name,
             "model_id": head.model_id,

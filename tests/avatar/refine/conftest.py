@@ -1,0 +1,46 @@
+"""One avatar, trained on exact poses and never refined, for all tests of the refinement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from avatar.captured import Capture
+from avatar.frames import TrainingFrames, load_frames
+from avatar.head import load_head
+from avatar.model import Avatar
+from avatar.refine.options import RefineOptions
+from avatar.train import fit
+from avatar.train_config import TrainConfig
+from tests.support.tiny import tiny_capture
+
+SIZE = 96
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A capture with exact poses, its training frames and an avatar that learned them. Read only."""
+
+    capture: Capture
+    frames: TrainingFrames
+    avatar: Avatar
+
+    @staticmethod
+    def trained(capture: Capture) -> Shown:
+        """An avatar trained for some seconds on `capture`."""
+        config = TrainConfig(size=SIZE, steps=250, gaussians=3000, refine_at=1.0)
+        avatar = fit(capture, load_head(), config).requires_grad_(False)
+        return Shown(capture, load_frames(capture, capture.train_indices, SIZE, avatar.head), avatar)
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """24 moments at 96 pixels, 20 of them for training."""
+    return Shown.trained(tiny_capture(tmp_path_factory.mktemp("refine") / "capture", size=SIZE))
+
+
+@pytest.fixture
+def options() -> RefineOptions:
+    """Refinement at the size of the pictures."""
+    return RefineOptions(size=SIZE, expression_size=SIZE)

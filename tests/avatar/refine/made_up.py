@@ -1,0 +1,55 @@
+"""Errors of tracking, made up and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from avatar.frames import HeadStates, TrainingFrames
+from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+
+#: The tiny head turns by 20 degrees and back in 0.8 s, far wilder than the smoothness prior expects of a person.
+SLOWER = 5.0
+
+
+def some(frames: TrainingFrames, count: int) -> TrainingFrames:
+    """The first `count` pictures of frames of one camera, played SLOWER."""
+    rows = torch.arange(count)
+    return replace(
+        frames,
+        rgb=frames.rgb[rows],
+        alpha=frames.alpha[rows],
+        camera=frames.views(rows),
+        states=frames.states[rows],
+        step=rows,
+        time=SLOWER * frames.time[:count],
+        weight=frames.weight[rows],
+    )
+
+
+def wrong(states: HeadStates, degrees: float, side: float = 0.004, depth: float = 0.015, seed: int = 0) -> HeadStates:
+    """`states` turned by `degrees` about random axes and shifted by `side` and `depth` metres, either way."""
+    source = torch.Generator().manual_seed(seed)
+    axis = torch.nn.functional.normalize(torch.randn(len(states), 3, generator=source), dim=-1)
+    sign = torch.rand(len(states), 3, generator=source).sub(0.5).sign()
+    turn = axis_angle_to_matrix(axis * torch.tensor(degrees).deg2rad())
+    shift = sign * torch.tensor([side, side, depth])
+    return replace(states, rotation=turn @ states.rotation, translation=states.translation + shift)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far poses are from the truth, per state."""
+
+    turn: Tensor  # [S] degrees
+    side: Tensor  # [S] metres, along the picture of the usual camera
+    depth: Tensor  # [S] metres
+
+    @staticmethod
+    def of(rotation: Tensor, translation: Tensor, truth: HeadStates) -> Distance:
+        """Of skull poses [S,3,3], [S,3] from those of `truth`."""
+        turn = matrix_to_axis_angle(rotation.double() @ truth.rotation.double().transpose(1, 2))
+        shift = translation.double() - truth.translation.double()
+        return Distance(turn.norm(dim=-1).rad2deg(), shift[:, :2].norm(dim=-1), shift[:, 2].abs())
