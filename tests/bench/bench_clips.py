@@ -36,7 +36,14 @@ def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, 
     started = time.perf_counter()
     avatar = fit(capture, load_head(), config)
     seconds = time.perf_counter() - started
-    report = evaluate(avatar, capture, size=config.size, lpips=lpips)
+    report = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=config.refine, track=avatar.refined)
+    poses = replace(config.refine, expressions=False)
+    report.rows["refined poses"] = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=poses).rows[
+        "refined"
+    ]
+    facts = report.facts["refinement"]
+    for row, when in (("test", "jitter_before"), ("refined", "jitter_after")):
+        report.rows[row]["jitter"] = facts[when]["rotation_deg"]
     report.rows["test"] |= {
         "train_psnr": report.rows["train"]["psnr"],
         "steps": float(avatar.summary["steps"]),  # type: ignore[arg-type]
@@ -60,6 +67,8 @@ def row(name: str, runs: list[dict[str, float]]) -> str:
         "seconds",
         "fps",
         "basis_mb",
+        "psnr_temporal",
+        "jitter",
     )
     cells = [f"{statistics.median(r[c] for r in runs):.4g}" if c in runs[0] else "-" for c in columns]
     return f"| {name} | " + " | ".join(cells) + " |"
@@ -79,14 +88,17 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path)
     args = parser.parse_args()
     options = CaptureOptions(test_fraction=args.test_fraction, test_every=args.test_every)
-    print("| clip, mode | PSNR | head | SSIM | LPIPS | mouth | train | steps | s | frames/s | basis MB |")
-    print("|---" * 11 + "|")
+    print(
+        "| clip, mode | PSNR | head | SSIM | LPIPS | mouth | train | steps | s | frames/s | basis MB | temporal | jitter |"
+    )
+    print("|---" * 13 + "|")
     for clip in args.clips:
         capture = captured(clip, args.work, options)
         for mode in args.modes:
             base = TrainConfig(size=args.size, max_seconds=args.seconds, gaussians=args.gaussians, **MODES[mode])
             runs = [run(capture, replace(base, seed=seed), args.lpips) for seed in range(args.seeds)]
-            print(row(f"{clip.stem}, {mode}", [rows["test"] for rows in runs]), flush=True)
+            for name in ("test", "refined poses", "refined"):
+                print(row(f"{clip.stem}, {mode}, {name}", [rows[name] for rows in runs]), flush=True)
         for name in BASELINES:
             print(row(f"{clip.stem}, {name}", [rows[name] for rows in runs]), flush=True)
 
