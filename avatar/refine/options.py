@@ -12,8 +12,8 @@ class RefineOptions:
 
     size: int = 128  # longer side of the compared pictures, pixels
     sigma: float = 0.7  # of the robust cost, colour (0..1) summed in square over channels
-    iterations: int = 10  # at most, a frame
-    tolerance: float = 1e-3  # relative decrease of the cost that ends a frame
+    iterations: int = 8  # at most, a frame
+    tolerance: float = 2e-3  # relative decrease of the cost that ends a frame
     torso: bool = True  # let the torso have a pose of its own in each frame
     torso_pull: float = 300.0  # of its turn (rad) and travel (dm) to the rig's map, in pixels
     expressions: bool = True  # refine lips, lids, brows and gaze of held-out frames too

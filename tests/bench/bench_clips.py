@@ -88,9 +88,8 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path)
     args = parser.parse_args()
     options = CaptureOptions(test_fraction=args.test_fraction, test_every=args.test_every)
-    print(
-        "| clip, mode | PSNR | head | SSIM | LPIPS | mouth | train | steps | s | frames/s | basis MB | temporal | jitter |"
-    )
+    columns = "PSNR | head | SSIM | LPIPS | mouth | train | steps | s | frames/s | basis MB | temporal | jitter"
+    print(f"| clip, mode | {columns} |")
     print("|---" * 13 + "|")
     for clip in args.clips:
         capture = captured(clip, args.work, options)
