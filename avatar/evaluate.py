@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar import metrics
+from avatar import metrics, ops
 from avatar.baselines import TexturedMesh
 from avatar.blendshapes import expression_features
 from avatar.captured import Capture
@@ -101,6 +101,7 @@ def evaluate(
     rasterizer: Rasterizer = "native",
     refine: RefineOptions | None = None,
     track: RefinedTrack | None = None,
+    trained_size: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Score `avatar` on the held-out frames of `capture`.
@@ -119,6 +120,7 @@ def evaluate(
         rasterizer: what splats the avatar.
         refine: how held-out frames are refined; None leaves that row out.
         track: the refined track the avatar was trained on, if it was.
+        trained_size: longer side of the pictures it was trained with; None: `size`.
         progress: called with (row, done, total).
 
     Raises:
@@ -148,7 +150,7 @@ def evaluate(
     found = None
     rows = {"test": scorer.score("test", picture, test, indices, save_images and save_images / "tracked")}
     if refine is not None:
-        found = _refined(avatar, test, refine, progress)
+        found = _refined(avatar, test, refine, trained_size, progress)
         better = replace(test, states=found.states)
         rows["refined"] = scorer.score("refined", picture, better, indices, save_images and save_images / "refined")
     rows |= {
@@ -168,7 +170,11 @@ def evaluate(
         "height": test.camera.height,
         "background": "white",
         "rasterizer": rasterizer,
-        "poses": {"test": "tracked", "refined": "fitted to each held-out frame's own pixels, avatar frozen"},
+        "poses": {
+            "test": "tracked",
+            "train": "tracked" if track is None else "refined in training",
+            **({} if refine is None else {"refined": "fitted to each held-out frame's own pixels, avatar frozen"}),
+        },
         "refinement": found.to_facts() if found else None,
         "split": capture.facts.get("split", {}),
         "gaussians": len(avatar),
@@ -187,13 +193,18 @@ def evaluate(
 
 
 def _refined(
-    avatar: Avatar, frames: TrainingFrames, options: RefineOptions, progress: Callable[[str, int, int], None] | None
+    avatar: Avatar,
+    frames: TrainingFrames,
+    options: RefineOptions,
+    trained: int | None,
+    progress: Callable[[str, int, int], None] | None,
 ) -> ClipFit:
     def told(done: int, total: int) -> None:
         if progress:
             progress("refining", done, total)
 
-    return refine_clip(avatar, frames, options, progress=told)
+    with ops.one_thread():
+        return refine_clip(avatar, frames, options, trained=trained, progress=told)
 
 
 def avatar_picture(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ CHECKPOINT_SECONDS = 30.0
 #: Training frames, evenly spread, whose differences from the avatar are reported.
 RESIDUAL_FRAMES = 12
 CHECKPOINT_VERSION = 3
+#: Share of the time allowed by which a refinement must be over: what it finds has to be trained on.
+REFINE_UNTIL = 0.7
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class TrainProgress:
     loss: float
     psnr: float  # dB, running mean over training pictures
     eta_seconds: float
-    stage: str  # "training" or "refining"
+    stage: str  # "training", or how far a refinement is
     preview: np.ndarray | None  # uint8 [H,W,3], truth beside prediction, every few seconds
 
 
@@ -98,7 +101,7 @@ def _run(
     saved = time.perf_counter()
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
         if trainer.wants_refinement(fraction):
-            trainer.refine(reporter.refining)
+            _refine(trainer, clock, fraction, reporter, stop)
             continue
         loss = trainer.step(fraction)
         if not math.isfinite(loss):
@@ -111,6 +114,29 @@ def _run(
             saved = time.perf_counter()
     if checkpoint is not None and stop is not None and stop.is_set():
         _save(trainer, checkpoint, capture, clock.spent())
+
+
+class _Stopped(Exception):
+    """A refinement is not to be finished."""
+
+
+def _refine(trainer: Trainer, clock: _Clock, fraction: float, reporter: _Reporter, stop: Event | None) -> None:
+    """Refine, unless Ctrl-C comes or the time left after it would be too short to train on what it finds."""
+    began, limit = clock.spent(), trainer.config.max_seconds
+
+    def told(done: int, total: int) -> None:
+        if stop is not None and stop.is_set():
+            raise _Stopped
+        if limit and began + (clock.spent() - began) * total / done > REFINE_UNTIL * limit:
+            trainer.skipped = (
+                f"{limit:g} s are too short to refine {total} moments and train on; poses stay as tracked: give "
+                "--max-seconds more, or --no-refine"
+            )
+            raise _Stopped
+        reporter.refining(done, total)
+
+    with contextlib.suppress(_Stopped):
+        trainer.refine(fraction, told)
 
 
 def _result(trainer: Trainer, capture: Capture, fraction: float, initialising: float, training: float) -> Avatar:
@@ -129,6 +155,8 @@ def _result(trainer: Trainer, capture: Capture, fraction: float, initialising: f
         },
         "residual": _residual(trainer, capture),
     }
+    if trainer.skipped:
+        avatar.summary["refinement_skipped"] = trainer.skipped
     if trainer.refinement is not None:
         avatar.summary["refinement"] = trainer.refinement.to_facts()
         avatar.refined = RefinedTrack.of(
@@ -207,7 +235,8 @@ class _Reporter:
         fraction = self.clock.fraction(self.trainer.steps_done)
         psnr = -10 * math.log10(max(self.trainer.mean_square, 1e-10))
         steps, seconds = self.trainer.steps_done, self.clock.spent()
-        self.progress(TrainProgress(steps, seconds, fraction, math.nan, psnr, math.nan, "refining", None))
+        stage = f"refining {done} of {total}"
+        self.progress(TrainProgress(steps, seconds, fraction, math.nan, psnr, math.nan, stage, None))
 
 
 def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:

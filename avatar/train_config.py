@@ -34,7 +34,7 @@ RANGES = (
     ("bases", 0, 256),
     ("ssim", 0, 1),
     ("coarse_share", 0, 1),
-    ("refine_at", 0, 1),
+    ("refine_at", 0.01, 1),
 )
 
 

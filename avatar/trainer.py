@@ -52,6 +52,7 @@ class Trainer:
         self.start: dict[str, Tensor] = {}  # where they are held
         self.pull = torch.zeros(avatar.blendshapes.count)  # of each Gaussian's offsets to none, in an outer basis
         self.refinement: ClipFit | None = None
+        self.skipped = ""  # why the refinement that was due was left out
 
     def _groups(self) -> list[Group]:
         rates, avatar = self.config.rates, self.avatar
@@ -134,15 +135,17 @@ class Trainer:
 
     def wants_refinement(self, fraction: float) -> bool:
         """Whether frames are due to be refined at `fraction` (0..1) of the schedule."""
-        return self.refinement is None and self.config.refine_at <= fraction < 1
+        return self.refinement is None and not self.skipped and self.config.refine_at <= fraction < 1
 
-    def refine(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def refine(self, fraction: float, progress: Callable[[int, int], None] | None = None) -> None:
         """Refine poses and expressions of all frames against the avatar as it is, and go on with those.
 
-        The pictures compared are those training uses, so a splat is as wide in both.
+        The pictures compared are those training uses at `fraction` of the schedule, so a splat is as wide in both.
+        What `progress` raises ends it and leaves everything as it was.
         """
+        frames = self.coarse if self.coarse is not None and self.is_coarse(fraction) else self.full
         options = replace(self.config.refine, expressions=self.config.refine.training_expressions)
-        found = refine_clip(self.avatar, self.coarse or self.full, options, keep_mean=True, progress=progress)
+        found = refine_clip(self.avatar, frames, options, keep_mean=True, progress=progress)
         learn_torso(self.avatar, found.states)
         self._go_on_with(found)
 

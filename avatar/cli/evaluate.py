@@ -115,6 +115,7 @@ def evaluate_file(
             asset_bytes=path.stat().st_size,
             rasterizer=rasterizer,
             refine=refine_options(header) if refine else None,
+            trained_size=trained_size,
             track=trained_track(header, capture),
             progress=lambda row, done, total: update(done / total, row),
         )
@@ -124,8 +125,8 @@ def trained_track(header: Mapping[str, Any], capture: Capture) -> RefinedTrack |
     """The refined track that the avatar with this header was trained on; None where that is not beside `capture`."""
     from avatar.refine.track import RefinedTrack
 
-    told = header.get("track", {})
-    if told.get("name") != "refined":
+    told = header.get("track")
+    if not isinstance(told, Mapping) or told.get("name") != "refined":
         return None
     found = RefinedTrack.load(capture)
     if found is None or found.fingerprint != told.get("fingerprint"):
@@ -139,7 +140,10 @@ def refine_options(header: Mapping[str, Any]) -> RefineOptions:
     from avatar.config import apply_values
     from avatar.refine.options import RefineOptions
 
-    stored = header.get("settings", {}).get("refine", {})
+    settings = header.get("settings")
+    stored = settings.get("refine") if isinstance(settings, Mapping) else None
+    if not isinstance(stored, Mapping):
+        return RefineOptions()
     known = {name: value for name, value in stored.items() if name in RefineOptions.__dataclass_fields__}
     return apply_values(RefineOptions(), known, "the avatar's settings")
 

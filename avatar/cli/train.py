@@ -169,8 +169,6 @@ def train_capture(
         "capture": provenance(capture),
         "track": track_facts(trained.refined),
     }
-    if trained.refined is not None:
-        trained.refined.save(capture.root)
     if capture.facts.get("consent"):
         extras["consent"] = capture.facts["consent"]
     save_avatar(outputs.avatar, trained, extras)
@@ -178,14 +176,27 @@ def train_capture(
     report = TrainReport.of(trained, capture, outputs.avatar.name)
     report.write(outputs.report)
     print(report.to_words())
-    if trained.refined is not None:
-        say(f"{capture.root} holds the refined track; `headsplat info {capture.root} --report` measures and draws it")
+    _keep_track(trained.refined, capture)
+    if skipped := trained.summary.get("refinement_skipped"):
+        say(f"headsplat: {skipped}")
     if stop.is_set():
         say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
         return 130
     for spent in (unfinished(outputs.checkpoint), outputs.checkpoint):
         spent.unlink(missing_ok=True)
     return 0
+
+
+def _keep_track(refined: RefinedTrack | None, capture: Capture) -> None:
+    """Put the refined track into the capture's folder; where that cannot be, the avatar is there all the same."""
+    if refined is None:
+        return
+    try:
+        refined.save(capture.root)
+    except OSError as error:
+        say(f"{capture.root}: the refined track could not be kept there ({error.strerror}); the avatar is complete")
+    else:
+        say(f"{capture.root} holds the refined track; `headsplat info {capture.root} --report` measures and draws it")
 
 
 def track_facts(refined: RefinedTrack | None) -> dict[str, str]:
@@ -218,8 +229,8 @@ def _show(state: TrainProgress, update: Update, preview: Path) -> None:
     from avatar.cli.pictures import write_picture
 
     left = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
-    if state.stage == "refining":
-        update(state.fraction, f"step {state.step}, refining poses")
+    if state.stage != "training":
+        update(state.fraction, f"step {state.step}, {state.stage}")
     else:
         update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {left}")
     if state.preview is not None:

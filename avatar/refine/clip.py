@@ -37,7 +37,7 @@ class ClipFit:
 
     states: HeadStates
     flagged: Tensor  # [S] bool: the frame ran away or was not understood
-    cost: tuple[float, float]  # mean of a frame, before and after
+    cost: tuple[float, float]  # mean of a moment, before and as found, before flagged ones went back and smoothing
     turn_deg: Tensor  # [3] mean size of the change about each world axis
     shift_cm: Tensor  # [3]
     jitter: tuple[dict[str, float], dict[str, float]]  # of the start, and of the result
@@ -88,6 +88,7 @@ def refine_clip(
     options: RefineOptions,
     *,
     keep_mean: bool = False,
+    trained: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipFit:
     """Refine the poses of all states of `frames` against `avatar`, as it is.
@@ -98,23 +99,28 @@ def refine_clip(
         options: weights and limits.
         keep_mean: take the mean change back, so that the frame of the head stays where the tracker puts it: for
             frames that the avatar goes on to be trained with.
+        trained: longer side of the pictures the avatar was trained with; None: that of `frames`.
         progress: called with (states done, S).
     """
     began = clock.perf_counter()
     states, time = frames.states, frames.time
     start = Poses.of(avatar, states, options.torso)
-    fit = refine_poses(avatar, Targets.of(frames, options.size), states, options, progress)
-    found, lost = fit.poses, fit.cost > _BAD_COST * fit.cost.median()
+    fit = refine_poses(avatar, Targets.of(frames, options.size, trained), states, options, progress)
+    cost = fit.cost / torch.zeros(len(states), dtype=torch.float64).index_add_(
+        0, frames.step, frames.weight.double()
+    ).clamp_min(1e-3)
+    found, lost = fit.poses, cost > _BAD_COST * cost.median()
     flagged = lost | ran_away(found, start, frames, options)
     if keep_mean and not flagged.all():
         found = without_mean(found, start, ~flagged)
         flagged = lost | ran_away(found, start, frames, options)
     found = start.where(flagged, found)
     trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
-    smooth = smooth_poses(replace(fit, poses=found), trust, time, options)
+    smooth = smooth_poses(replace(fit, poses=found), trust, time, options, one_depth_axis(frames))
     result = install(states, smooth)
     if options.expressions:
-        result = refined_expressions(avatar, frames, result, trust, options)
+        targets = Targets.of(frames, options.expression_size, trained)
+        result = refined_expressions(avatar, targets, result, trust, time, options, progress)
     change = matrix_to_axis_angle(smooth.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2))
     return ClipFit(
         result,
@@ -139,18 +145,25 @@ def install(states: HeadStates, poses: Poses) -> HeadStates:
 
 def refined_expressions(
     avatar: Avatar,
-    frames: TrainingFrames,
+    targets: Targets,
     states: HeadStates,
     trust: np.ndarray,
+    time: np.ndarray,
     options: RefineOptions,
+    progress: Callable[[int, int], None] | None = None,
 ) -> HeadStates:
     """`states` with lips, lids, brows and gaze refined, and smoothed over the clip."""
     controls = Controls.of(avatar.head)
-    fit = refine_expressions(avatar, Targets.of(frames, options.expression_size), states, controls, options)
-    values = smooth_controls(fit.values, fit.information, trust, frames.time, controls, options.smooth_data)
+    fit = refine_expressions(avatar, targets, states, controls, options, progress)
+    values = smooth_controls(fit.values, fit.information, trust, time, controls, options.smooth_data)
     params = controls.write(states.params, values)
     fresh = HeadStates.of(params, avatar.head)
     return replace(fresh, rotation=states.rotation, translation=states.translation, torso=states.torso)
+
+
+def one_depth_axis(frames: TrainingFrames) -> bool:
+    """Whether all pictures look along the world's z axis, so that this axis is the one they hardly tell."""
+    return bool((frames.camera.world_to_cam[:, 2, 2].abs() > 0.9).all())
 
 
 def without_mean(poses: Poses, start: Poses, kept: Tensor) -> Poses:
@@ -176,7 +189,9 @@ def without_mean(poses: Poses, start: Poses, kept: Tensor) -> Poses:
 def ran_away(poses: Poses, start: Poses, frames: TrainingFrames, options: RefineOptions) -> Tensor:
     """Which skulls [S] left the tracker's pose `start` by more than the tracker can be wrong."""
     turn = matrix_to_axis_angle(poses.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2)).norm(dim=-1)
-    first = torch.zeros(len(poses), dtype=torch.int64).scatter_(0, frames.step, torch.arange(len(frames)))
+    first = torch.from_numpy(np.unique(frames.step.numpy(), return_index=True)[1])
+    if len(first) < len(poses):  # moments without a picture do not move
+        return torch.zeros(len(poses), dtype=torch.bool)
     view = frames.camera.world_to_cam[first, :3, :3].double()
     shift = (view @ (poses.translation[:, 0] - start.translation[:, 0])[..., None])[..., 0].abs()
     limit = shift.new_tensor([options.trust_shift, options.trust_shift, options.trust_depth])

@@ -49,7 +49,7 @@ class Controls:
         sigma = [0.25 if quick else 0.1 if jaw else 0.06 for quick, jaw in zip(fast, slow, strict=True)]
         gaze = torch.full((GAZE,), 0.6)
         return Controls(
-            torch.tensor(columns),
+            torch.tensor(columns, dtype=torch.int64),
             torch.cat([low, -gaze]),
             torch.cat([high, gaze]),
             torch.tensor([*sigma, 0.05, 0.05]),

@@ -7,7 +7,7 @@ colours gives the flow of each pixel, so that one drawing a control replaces fin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,8 +25,6 @@ from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
 from avatar.refine.pictures import Targets, draw
 
-#: States that share their motions.
-TOGETHER = 8
 #: Regions whose bounding box is compared, and how much around it.
 _REGIONS, _MARGIN = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region"), 0.25
 _LARGEST = 0.4  # of a control in one step
@@ -60,8 +58,9 @@ def refine_expressions(
         progress: called with (states done, S).
     """
     parts = []
-    for start in range(0, len(states), TOGETHER):
-        chosen = torch.arange(start, min(start + TOGETHER, len(states)))
+    together = targets.together(len(states))
+    for start in range(0, len(states), together):
+        chosen = torch.arange(start, min(start + together, len(states)))
         parts.append(_Chunk(avatar, targets, states, chosen, controls, options).solve())
         if progress:
             progress(int(chosen[-1]) + 1, len(states))
@@ -186,11 +185,12 @@ class _Chunk:
         motion, tint = flows
         jacobian = (tint - gx * motion[:, :, :1] - gy * motion[:, :, 1:]).flatten(2)  # [m,P,3 h w]
         weighted = jacobian * weight[:, None].expand(-1, 3, -1, -1).flatten(1)[:, None]
+        weighted = weighted * self.targets.weight[:, None, None]
         matrix = weighted @ jacobian.transpose(1, 2)
         gradient = (weighted @ residual.permute(0, 3, 1, 2).flatten(1)[..., None])[..., 0]
         states, count = len(self.states), len(self.controls)
         return (
-            torch.zeros(states).index_add_(0, self.row, cost),
+            torch.zeros(states).index_add_(0, self.row, cost * self.targets.weight),
             torch.zeros(states, count, count).index_add_(0, self.row, matrix),
             torch.zeros(states, count).index_add_(0, self.row, gradient),
         )
@@ -214,6 +214,8 @@ def _boxed(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.nda
 def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor) -> Targets:
     """The part of the pictures `targets` [m] around eyes and mouth: one size for all, inside the pictures."""
     face = torch.from_numpy(vertex_mask(avatar.head, _REGIONS))
+    if not face.any():
+        face = ~face
     world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]
     view, K = targets.camera.world_to_cam, targets.camera.K
     seen = world[row] @ view[:, :3, :3].transpose(1, 2) + view[:, None, :3, 3]
@@ -230,4 +232,4 @@ def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor)
     )
     moved = K.clone()
     moved[:, :2, 2] -= corner
-    return Targets(rgb, Camera(moved, view, width, height), targets.step, targets.dilation)
+    return replace(targets, rgb=rgb, camera=Camera(moved, view, width, height))

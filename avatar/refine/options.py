@@ -30,3 +30,15 @@ class RefineOptions:
     smooth_turn: float = math.radians(0.25)  # second difference at 30 frames/s, standard deviation
     smooth_shift: float = 3e-4  # metres
     smooth_depth: float = 1e-3  # metres
+
+    def __post_init__(self) -> None:
+        if min(self.size, self.expression_size) < 16:
+            raise ValueError(f"size: expected 16 pixels or more, got {min(self.size, self.expression_size)}")
+        if min(self.iterations, self.expression_iterations) < 0:
+            raise ValueError("iterations: expected 0 or more")
+        for name in ("sigma", "smooth_data", "smooth_turn", "smooth_shift", "smooth_depth"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name):g}")
+        for name in ("tolerance", "torso_pull", "pull", "trust_turn", "trust_depth", "trust_shift"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name):g}")

@@ -16,6 +16,8 @@ from avatar.records import Camera, Gaussians
 
 #: Variance (pixels^2) that splats are widened by at the resolution the avatar was trained at.
 DILATION = 0.3
+#: Pictures that are worked on side by side.
+TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class Targets:
     rgb: Tensor  # [n,H,W,3] 0..1
     camera: Camera  # [n]
     step: Tensor  # [n] int, the state each one shows
+    weight: Tensor  # [n] 0..1, trust in each picture
     dilation: float  # pixels^2, for the splats drawn at this size
 
     @staticmethod
-    def of(frames: TrainingFrames, size: int) -> Targets:
-        """`frames` over white, area-averaged to a longer side of `size` pixels (never enlarged)."""
+    def of(frames: TrainingFrames, size: int, trained: int | None = None) -> Targets:
+        """`frames` over white, area-averaged to a longer side of `size` pixels (never enlarged).
+
+        `trained` is the longer side of the pictures the avatar was trained with; None: that of `frames`.
+        """
         full = (frames.camera.width, frames.camera.height)
         scale = min(1.0, size / max(full))
         width, height = (max(1, round(side * scale)) for side in full)
@@ -37,11 +43,25 @@ class Targets:
             _over_white(rgb, alpha, width, height)
             for rgb, alpha in zip(frames.rgb.numpy(), frames.alpha.numpy(), strict=True)
         ]
-        # Averaging over 1/scale pixels widens everything by the variance of that box, less what a pixel had before.
-        dilation = DILATION * scale * scale + (1 - scale * scale) / 12
+        # Averaging over 1/share pixels widens everything by the variance of that box, less what a pixel had before.
+        share = max(width, height) / (trained or max(full))
+        dilation = DILATION * share * share + max(0.0, 1 - share * share) / 12
         return Targets(
-            torch.from_numpy(np.stack(pictures)), frames.camera.resized(width, height), frames.step, dilation
+            torch.from_numpy(np.stack(pictures)),
+            frames.camera.resized(width, height),
+            frames.step,
+            frames.weight,
+            dilation,
         )
+
+    def at(self, rows: Tensor) -> Targets:
+        """The pictures `rows` [m] int."""
+        camera = Camera(self.camera.K[rows], self.camera.world_to_cam[rows], self.camera.width, self.camera.height)
+        return Targets(self.rgb[rows], camera, self.step[rows], self.weight[rows], self.dilation)
+
+    def together(self, states: int) -> int:
+        """How many of `states` moments are solved side by side: about TOGETHER pictures."""
+        return max(1, TOGETHER * states // max(len(self.rgb), 1)) if len(self.rgb) > states else TOGETHER
 
     def of_states(self, states: Tensor) -> tuple[Targets, Tensor]:
         """The pictures of the states `states` [s], and for each of them which of those s it shows, [m]."""
@@ -49,8 +69,7 @@ class Targets:
         place = torch.full((most + 1,), -1, dtype=torch.int64)
         place[states] = torch.arange(len(states))
         rows = torch.nonzero(place[self.step] >= 0)[:, 0]
-        camera = Camera(self.camera.K[rows], self.camera.world_to_cam[rows], self.camera.width, self.camera.height)
-        return Targets(self.rgb[rows], camera, self.step[rows], self.dilation), place[self.step[rows]]
+        return self.at(rows), place[self.step[rows]]
 
 
 def _over_white(rgb: np.ndarray, alpha: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -17,8 +17,6 @@ from avatar.refine.options import RefineOptions
 from avatar.refine.pictures import Drawn, Targets, depth_and_torso, draw
 from avatar.rig import TRAVEL_UNIT
 
-#: States that are solved side by side.
-TOGETHER = 8
 #: Largest step: radians of a turn, metres of a shift.
 _LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015
 #: Levenberg-Marquardt damping, relative to the diagonal: where it starts, and how it shrinks and grows.
@@ -84,7 +82,7 @@ class PoseFit:
     information: Tensor  # [S,D,D] second derivatives of the cost by turns about the pivots and shifts, world axes
     cost: Tensor  # [S] after
     cost_before: Tensor  # [S]
-    evaluations: int  # pictures drawn
+    evaluations: int  # of states
 
 
 def refine_poses(
@@ -104,8 +102,9 @@ def refine_poses(
         progress: called with (states done, S).
     """
     fits = []
-    for start in range(0, max(1, len(states)), TOGETHER):
-        end = min(start + TOGETHER, len(states))
+    together = targets.together(len(states))
+    for start in range(0, max(1, len(states)), together):
+        end = min(start + together, len(states))
         fits.append(_Chunk(avatar, targets, states, torch.arange(start, end), options).solve())
         if progress:
             progress(end, len(states))
@@ -189,10 +188,7 @@ class _Chunk:
         place = torch.full((len(self.start),), -1, dtype=torch.int64)
         place[rows] = torch.arange(len(rows))
         kept = torch.nonzero(place[self.row] >= 0)[:, 0]
-        camera = self.targets.camera
-        few = type(camera)(camera.K[kept], camera.world_to_cam[kept], camera.width, camera.height)
-        targets = Targets(self.targets.rgb[kept], few, self.targets.step[kept], self.targets.dilation)
-        return targets, place[self.row[kept]]
+        return self.targets.at(kept), place[self.row[kept]]
 
     def _place(self, poses: Poses, rows: Tensor) -> Gaussians:
         rotation, translation = poses.rotation.float(), poses.translation.float()
@@ -216,7 +212,9 @@ class _Chunk:
         mask = torch.block_diag(*[torch.ones(3, 3, dtype=torch.float64)] * blocks)
         axes = view[:, :3, :3].repeat(1, blocks, blocks) * mask
         gradient = (axes.transpose(1, 2) @ gradient[..., None])[..., 0]
-        return axes.transpose(1, 2) @ matrix @ axes, gradient, cost
+        trust = targets.weight.double()
+        matrix = axes.transpose(1, 2) @ matrix @ axes
+        return matrix * trust[:, None, None], gradient * trust[:, None], cost * trust
 
     def _keep_torso(self, poses: Poses, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
         """Pull the torso to where the rig's map puts it for this head: often little of it is in the picture."""

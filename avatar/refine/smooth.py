@@ -16,7 +16,9 @@ _STEPS = 3
 _LEAST = 1e-9  # information of a frame without pictures
 
 
-def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: RefineOptions) -> Poses:
+def smooth_poses(
+    fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: RefineOptions, z_is_depth: bool = True
+) -> Poses:
     """Poses [S] near those of `fit`, weighed by what the pictures say about each, that accelerate little.
 
     Args:
@@ -24,12 +26,14 @@ def smooth_poses(fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: Ref
         trust: [S] 0..1, how far each frame's own information counts.
         time: [S] seconds, increasing; steps may differ.
         options: weight of the pictures and standard deviations.
+        z_is_depth: False where cameras look from several sides: then shifts along all axes are held alike.
     """
     if len(fit.poses) < 3:
         return fit.poses
     measured = poses = fit.poses.about(fit.pivots)
     groups = measured.rotation.shape[1]
-    sigma = [options.smooth_turn] * 3 + [options.smooth_shift] * 2 + [options.smooth_depth]
+    sideways = options.smooth_shift if z_is_depth else options.smooth_depth
+    sigma = [options.smooth_turn] * 3 + [sideways] * 2 + [options.smooth_depth]
     precision = np.tile(1 / np.square(sigma), groups)
     information = (options.smooth_data * fit.information * torch.from_numpy(trust)[:, None, None]).numpy()
     information = information + _LEAST * np.eye(6 * groups)

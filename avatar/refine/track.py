@@ -72,8 +72,8 @@ class RefinedTrack:
     def fingerprint(self) -> str:
         """16 hex digits that tell one refined track from another."""
         digest = hashlib.sha256(self.capture.encode())
-        for values in (self.refined, self.expression, self.joint_rot, self.translation):
-            digest.update(np.ascontiguousarray(values).tobytes())
+        for field in fields(self)[1:]:
+            digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
         return digest.hexdigest()[:16]
 
     def params(self, capture: Capture) -> HeadParams:
