@@ -49,6 +49,9 @@ TRACK_ARRAYS = {
     "weight": "T",  # 0..1, how far training should trust the picture: blur, occlusion
 }
 
+#: What capture.json cannot do without, and its type; none may be empty.
+_NEEDED_FACTS = {"cameras": list, "source": dict, "split": dict, "head": dict, "width": int, "height": int}
+
 
 def frame_name(number: int) -> str:
     """File name of source frame `number` in frames/ and mattes/."""
@@ -72,7 +75,7 @@ class Capture:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 track = {name: stored[name] for name in stored.files if name in TRACK_ARRAYS}
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile, TypeError, AttributeError) as error:
             raise HeadsplatError(
                 f"{path}: the track is damaged or incomplete ({error}); run `headsplat capture` on the video again"
             ) from error
@@ -190,8 +193,13 @@ def _read_facts(root: Path) -> dict[str, Any]:
             f"{path}: capture version {facts.get('version')}, this headsplat reads up to version {VERSION}; "
             "capture the video again with this headsplat"
         )
-    if facts["version"] == 1:
+    if facts["version"] == 1 and isinstance(facts.get("camera"), dict):
         facts = {**facts, "cameras": [{"name": "0", **facts["camera"]}]}
+    for name, kind in _NEEDED_FACTS.items():
+        if not isinstance(facts.get(name), kind) or not facts[name]:
+            raise HeadsplatError(
+                f"{path}: damaged (no `{name}` as it must be); run `headsplat capture` on the video again"
+            )
     return facts
 
 

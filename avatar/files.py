@@ -142,12 +142,23 @@ def _put_in_place(new: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def check_replaceable_folder(path: Path, patterns: tuple[str, ...]) -> None:
-    """Raise HeadsplatError if the folder `path` holds anything but files matching `patterns`: not ours to replace."""
+def check_replaceable_folder(path: Path, patterns: tuple[str, ...], sign: str | None = None) -> None:
+    """Raise HeadsplatError unless the folder `path` is ours to replace.
+
+    Args:
+        path: an existing folder.
+        patterns: what it may hold.
+        sign: a file that it must hold unless it is empty, where `patterns` name folders that anybody may have.
+    """
     if path.is_file():
         raise HeadsplatError(f"{path}: is a file, and the output is a folder; choose another name with -o")
-    foreign = sorted(entry.name for entry in path.iterdir() if not any(map(entry.match, patterns)))
+    names = {entry.name for entry in path.iterdir()}
+    foreign = sorted(name for name in names if not any(map(Path(name).match, patterns)))
     if foreign:
         raise HeadsplatError(
             f"{path}: holds other things too ({foreign[0]}), so it is not replaced; choose another folder with -o"
+        )
+    if sign is not None and names and sign not in names:
+        raise HeadsplatError(
+            f"{path}: without a {sign} it is none of ours, so it is not replaced; choose another folder with -o"
         )

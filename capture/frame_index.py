@@ -18,6 +18,7 @@ class FrameIndex:
 
     ticks: np.ndarray  # [n] int64, increasing
     keys: np.ndarray  # [k] int64, numbers of the pictures decoding can start at
+    tick: float  # seconds; 0 where the stream does not say
 
     @staticmethod
     def of(container: Any, stream: Any) -> FrameIndex | None:
@@ -35,10 +36,16 @@ class FrameIndex:
         order = np.argsort(ticks, kind="stable")
         if not len(ticks) or (np.diff(ticks[order]) == 0).any():
             return None
-        return FrameIndex(ticks[order], np.flatnonzero(np.array([key for _, key in found])[order]))
+        keys = np.flatnonzero(np.array([key for _, key in found])[order])
+        return FrameIndex(ticks[order], keys, float(stream.time_base or 0))
 
     def __len__(self) -> int:
         return len(self.ticks)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Seconds [n] since the first picture."""
+        return (self.ticks - self.ticks[0]) * self.tick
 
     def number(self, tick: int | None) -> int | None:
         """Number of the picture shown at `tick`; None where there is no such picture."""

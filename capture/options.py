@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class CaptureOptions:
             raise HeadsplatError(f"--max-size: expected 64 to 4096 pixels, got {self.max_size}")
         if not 1 <= self.passes <= 64:
             raise HeadsplatError(f"--passes: expected 1 to 64, got {self.passes}")
-        if self.focal is not None and not self.focal > 0:
+        if self.focal is not None and not (self.focal > 0 and math.isfinite(self.focal)):
             raise HeadsplatError(f"--focal: expected a focal length in pixels above 0, got {self.focal}")
         if self.test_camera is not None and (self.test_fraction or self.test_every):
             raise HeadsplatError(

@@ -117,7 +117,8 @@ def capture_frames(
     if options.mattes is not None:
         open_mattes(options.mattes)  # a wrong path is said before the work, not after half of it
     workspace = Workspace(out)
-    workspace.open({"source": source_facts["sha256"], "version": VERSION, **options.key()}, options.overwrite)
+    key = {"source": source_facts["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
+    workspace.open(key, options.overwrite)
     run = _Run(
         video, frame_plan(training, held_out), source_facts, workspace, options, progress, models or FaceModels()
     )
@@ -150,7 +151,7 @@ class _Run:
             self.plan = self._timed("overview", lambda: self._chosen(follower))
         training = self._timed("landmarks", lambda: self._landmarks(follower))
         crop = choose_crop(np.stack(training.points), self.video.width, self.video.height, self.options.max_size)
-        held_out = self._timed("mattes", lambda: self._pictures(training, crop, follower))
+        training, held_out = self._timed("mattes", lambda: self._pictures(training, crop, follower))
         person, tracks = self._timed("track", lambda: self._track(head, training, held_out, crop))
         self._finish(head, crop, person, tracks)
 
@@ -179,7 +180,10 @@ class _Run:
         self.warnings += warnings
         return kept
 
-    def _pictures(self, training: LandmarkTable, crop: Crop, follower: FaceFollower) -> LandmarkTable:
+    def _pictures(
+        self, training: LandmarkTable, crop: Crop, follower: FaceFollower
+    ) -> tuple[LandmarkTable, LandmarkTable]:
+        """Write frames and mattes; the training rows that have them, and the held-out ones."""
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
         stage = PictureStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
         held_out = stage.run(self.video, self.progress)
@@ -188,7 +192,11 @@ class _Run:
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
         self.warnings += [text for text in self.video.warnings if text not in self.warnings]
-        return held_out
+        stored = np.flatnonzero([number in self.looks for number in training.number])
+        if len(stored) < len(training):  # a damaged file does not decode alike in both passes
+            self.warnings.append(f"{len(training) - len(stored)} training frames could not be decoded again; left out")
+            training = training.keep(stored)
+        return training, held_out
 
     def _track(
         self, head: HeadModel, training: LandmarkTable, held_out: LandmarkTable, crop: Crop

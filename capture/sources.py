@@ -132,9 +132,7 @@ class VideoSource:
             stream.thread_type = "AUTO"
             offset = (stream.start_time or 0) * float(stream.time_base or 0)
             last, number = -math.inf, -1
-            target = None
-            if left and self.index and (target := self.index.jump(0, left[0])) is not None:
-                container.seek(target, stream=stream)
+            sought = self._jump(container, stream, 0, left, None)
             pictures = self._pictures(container, stream)
             while (picture := next(pictures, None)) is not None:
                 known = self.index.number(picture.pts) if self.index else None
@@ -143,9 +141,34 @@ class VideoSource:
                 time = max(float(time), last + _SMALLEST_STEP)
                 yield number, picture, time
                 last = time
-                if left and self.index and (target := self.index.jump(number, left[0])) is not None:
-                    container.seek(target, stream=stream)
+                target = self._jump(container, stream, number, left, sought)
+                if target != sought:
+                    sought, last = target, -math.inf  # the seek may have landed before pictures that were seen
                     pictures = self._pictures(container, stream)
+
+    def _jump(
+        self, container: Any, stream: Any, position: int, left: deque[int] | None, sought: int | None
+    ) -> int | None:
+        """Seek on the way from picture `position` to the next one wanted, where that pays.
+
+        Args:
+            container: the open file.
+            stream: its video.
+            position: number of the picture that was decoded last.
+            left: numbers that are still wanted.
+            sought: ticks of the last seek; never sought twice, since damaged files land elsewhere again and again.
+
+        Returns:
+            The ticks of the last seek that was tried.
+        """
+        target = self.index.jump(position, left[0]) if left and self.index else None
+        if target is None or target == sought:
+            return sought
+        try:
+            container.seek(target, stream=stream)
+        except av.error.FFmpegError as error:
+            log.debug("%s: no seek to %d (%s); decoding on", self.path, target, error)
+        return target
 
     def _pictures(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
         """Decoded pictures; damaged packets are skipped and counted in a warning."""

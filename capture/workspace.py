@@ -19,6 +19,7 @@ from avatar.errors import HeadsplatError
 from avatar.pictures import encode_png
 
 _PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
+_TORN = ".tmp"  # what a file that is being written ends in
 #: PNG effort: level 1 is four times as fast as the default and 5 % larger; see `encode_png` for the rest.
 _PNG_LEVEL = 1
 #: What `capture.report` writes into a finished folder, the last one last.
@@ -58,7 +59,7 @@ class Workspace:
             self._check_begun(key, overwrite)
             for folder in (self._partial, self.root / FRAMES_DIR, self.root / MATTES_DIR):
                 folder.mkdir(parents=True, exist_ok=True)
-                for torn in folder.glob("*.tmp"):
+                for torn in folder.glob(f"*{_TORN}"):
                     torn.unlink()
             write_atomically(self._partial / _KEY_FILE, json.dumps(key, indent=1).encode())
 
@@ -74,6 +75,7 @@ class Workspace:
         """Raise HeadsplatError unless the folder is empty, begun with `key`, or may be emptied, which it then is."""
         begun = self._read_key()
         if overwrite and begun is not None and begun != key:
+            self._check_ours()
             self._clear()
             begun = self._read_key()
         if begun is None and self._holds_more():
@@ -91,10 +93,25 @@ class Workspace:
         made.add(_torn(self._partial / _KEY_FILE))
         return self.root.is_dir() and any(path not in made for path in self.root.rglob("*"))
 
+    def _check_ours(self) -> None:
+        """Raise HeadsplatError if anything lies in the begun folder that no capture has put there."""
+        foreign = [path for path in self.root.iterdir() if path.name.removesuffix(_TORN) not in _OURS]
+        for folder in (FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR):
+            suffixes = (".npz", _KEY_FILE) if folder == _PARTIAL_DIR else (".png",)
+            inside = (self.root / folder).glob("*")
+            foreign += [path for path in inside if not path.name.removesuffix(_TORN).endswith(suffixes)]
+        if foreign:
+            raise HeadsplatError(
+                f"{self.root}: the unfinished capture holds other things too ({min(foreign).name}), so it is not "
+                "cleared; give -o a new or empty folder"
+            )
+
     def _clear(self) -> None:
         for folder in (FRAMES_DIR, MATTES_DIR):
             shutil.rmtree(self.root / folder, ignore_errors=True)
-        (self.root / TRACK_FILE).unlink(missing_ok=True)
+        for name in _OURS - {FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR}:
+            (self.root / name).unlink(missing_ok=True)
+            _torn(self.root / name).unlink(missing_ok=True)
         for path in self._partial.iterdir():
             if path.name != _KEY_FILE:
                 path.unlink()
@@ -193,7 +210,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _torn(path: Path) -> Path:
     """Where `path` is written first; what a killed run leaves there is removed by the next."""
-    return path.with_name(path.name + ".tmp")
+    return path.with_name(path.name + _TORN)
 
 
 @contextlib.contextmanager

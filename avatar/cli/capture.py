@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from avatar.files import check_output
 
 if TYPE_CHECKING:
     from avatar.captured import Capture
+    from capture.options import CaptureOptions
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,12 @@ class CaptureCommand:
         """The capture asked for where all that it lacks is the report."""
         from capture.workspace import REPORT_FILE
 
-        if self.overwrite or (self.out / REPORT_FILE).exists() or _difference(request) is not None:
+        if self.overwrite or (self.out / REPORT_FILE).exists():
+            return None
+        try:
+            if _difference(request) is not None:
+                return None
+        except HeadsplatError:  # damaged: that --overwrite replaces it is said next
             return None
         from avatar.captured import Capture
 
@@ -119,26 +125,18 @@ class CaptureRequest:
                 f"{self.source}: no such file; give a video (`headsplat train` takes a capture folder as well)"
             )
 
+    def options(self) -> CaptureOptions:
+        """What decides how the capture turns out."""
+        from capture.options import CaptureOptions
+
+        return CaptureOptions(**{item.name: getattr(self, item.name) for item in fields(self)[2:]})
+
 
 def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     """Capture a video with progress on stderr; an unfinished capture of it goes on. Warnings are said at the end."""
-    from capture.options import CaptureOptions
     from capture.pipeline import run_capture
 
-    options = CaptureOptions(
-        test_fraction=request.test_fraction,
-        test_every=request.test_every,
-        max_frames=request.max_frames,
-        consent=request.consent,
-        head=request.head,
-        max_size=request.max_size,
-        passes=request.passes,
-        focal=request.focal,
-        mattes=request.mattes,
-        test_camera=request.test_camera,
-        solve_cameras=request.solve_cameras,
-        overwrite=overwrite,
-    )
+    options = replace(request.options(), overwrite=overwrite)
     say(f"capturing {request.source.name} into {request.out}")
     with _stages() as report:
         capture = run_capture(request.source, request.out, options, report)
@@ -167,7 +165,12 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     Raises:
         HeadsplatError: the folder holds a capture of another video or split, and `overwrite` is off.
     """
-    difference = _difference(request)
+    try:
+        difference = _difference(request)
+    except HeadsplatError:
+        if not overwrite:
+            raise
+        difference = "that cannot be read"  # which --overwrite is there to repair
     if difference is None:
         from avatar.captured import Capture
 
@@ -186,9 +189,8 @@ def _difference(request: CaptureRequest) -> str | None:
     from avatar.captured import FACTS_FILE, Capture
     from avatar.head import lasting_source
     from capture.pipeline import source_digest
-    from capture.split import Split
 
-    split = Split(request.test_fraction, request.test_every)
+    asked = request.options()  # refuses what cannot be before anything is read
     if not (request.out / FACTS_FILE).exists():
         return ""
     facts = Capture.load(request.out).facts
@@ -196,8 +198,23 @@ def _difference(request: CaptureRequest) -> str | None:
         return "of another video"
     if facts["head"].get("source", EMBEDDED) != lasting_source(request.head):
         return "with another head model"
-    made = facts["split"]
-    return None if (made["mode"], made["value"]) == (split.mode, split.value) else "with another split"
+    return _other_option(asked.key(), facts)
+
+
+def _other_option(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
+    """How the options a capture was made with differ from those asked for; its head model is compared by its file."""
+    from capture.options import CaptureOptions
+
+    made = facts.get("options")
+    if not isinstance(made, dict):  # captures of other makers state their split alone
+        split = facts["split"]
+        known = {f"test_{split.get('mode')}": split.get("value")}
+        made = {**asked, "test_fraction": None, "test_every": None, "test_camera": None, **known}
+    defaults = CaptureOptions().key()
+    others = [name for name in asked if name != "head" and made.get(name, defaults[name]) != asked[name]]
+    if any(name.startswith("test_") for name in others):
+        return "with another split"
+    return f"with another --{others[0].replace('_', '-')}" if others else None
 
 
 @contextmanager

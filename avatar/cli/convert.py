@@ -10,7 +10,8 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Out
 from avatar.cli.progress import say
-from avatar.files import check_output
+from avatar.errors import HeadsplatError
+from avatar.files import check_output, check_replaceable_folder
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,16 @@ class ConvertCommand:
     def run(self) -> int:
         """Write the folder; returns the exit code."""
         from avatar.captured import Capture
-        from capture.layouts.write import write_layout
+        from capture.layouts.transforms import ALL_FILE
+        from capture.layouts.write import OURS, write_layout
 
         capture = Capture.load(self.source)
+        out, source = self.out.resolve(), self.source.resolve()
+        if out == source or out in source.parents:
+            raise HeadsplatError(f"{self.out}: holds the capture itself; choose another folder with -o")
         check_output(self.out, self.overwrite, folder=True)
+        if self.out.exists():
+            check_replaceable_folder(self.out, OURS, sign=ALL_FILE)
         for note in write_layout(capture, self.layout, self.out):
             say(note)
         print(f"{self.out}: {len(capture)} pictures in the layout {self.layout}")

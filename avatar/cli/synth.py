@@ -53,13 +53,13 @@ class SynthCommand:
 
     def run(self) -> int:
         """Film and write; returns the exit code."""
-        from capture.synthetic.folder import OURS, write_synthetic
+        from capture.synthetic.folder import OURS, TRUTH_FILE, write_synthetic
         from capture.synthetic.options import SyntheticOptions
 
         options = SyntheticOptions(**self._settings())
         folder = check_output(self.out, self.overwrite, folder=True)
         if folder.exists():
-            check_replaceable_folder(folder, OURS)
+            check_replaceable_folder(folder, OURS, sign=TRUTH_FILE)
         with stage("synthetic capture") as update:
             write_synthetic(folder, options, lambda done, total: update(done / total, f"moment {done} of {total}"))
         print(folder)

@@ -92,11 +92,23 @@ class TrainCommand:
                     f"{self.source}: a capture carries its own split; give --test-fraction or --test-every to "
                     "`headsplat capture` instead"
                 )
+            self._check_captured()
             return Capture.load(self.source)
         folder = self.out.with_name(f"{self.out.stem}.capture")
         head = self.head or EMBEDDED
         request = CaptureRequest(self.source, folder, self.test_fraction, self.test_every, head=head)
         return reuse_or_capture(request, self.overwrite)
+
+    def _check_captured(self) -> None:
+        """Raise HeadsplatError if the source is a folder of several cameras and no capture of it."""
+        from avatar.captured import FACTS_FILE
+        from capture.layouts import is_layout
+
+        if not (self.source / FACTS_FILE).exists() and is_layout(self.source):
+            raise HeadsplatError(
+                f"{self.source}: a folder of several cameras, not a capture; run `headsplat capture {self.source} -o "
+                f"{self.out.stem}.capture` first and train on that"
+            )
 
 
 def with_flags(settings: TrainConfig, flags: Mapping[str, Any]) -> TrainConfig:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+import os
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,24 @@ from avatar.errors import HeadsplatError
 #: How far R^T R may be from the identity: exporters round, but a scale or a shear is no camera.
 _ORTHOGONAL = 1e-3
 _FARTHEST, _LARGEST_PICTURE, _LARGEST_STEP = 1e6, 16384, 10_000_000
+
+
+def beneath(root: Path, name: str, where: str) -> Path:
+    """The path `name` of a file that describes the folder `root`, in it or in a folder beside it.
+
+    Raises:
+        HeadsplatError: an absolute path, or one that leads elsewhere; `where` names file, entry and key.
+    """
+    try:
+        absolute = Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
+        target = Path(os.path.normpath(root.resolve() / name))
+        if absolute or "\0" in name or not target.is_relative_to(root.resolve().parent):
+            raise ValueError
+    except ValueError as error:
+        raise HeadsplatError(
+            f"{where}: {_short(name)} leads out of the folder; export it again with paths relative to {root}"
+        ) from error
+    return root / name
 
 
 def read_json(path: Path) -> dict[str, Any]:

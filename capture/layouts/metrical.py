@@ -5,6 +5,7 @@ Its head rests and its camera moves; both are turned round (see grouping.at_rest
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -22,6 +23,11 @@ CHECKPOINTS = "checkpoint"
 _PICTURES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
 MOVING = "{}: the camera moves about a resting head; read as a moving head and one resting camera"
 _RATE = 25.0  # frames/s its own configuration extracts
+#: What torch.load raises on damaged files, whichever byte is wrong.
+_DAMAGE = (
+    OSError, RuntimeError, ValueError, EOFError, LookupError, UnpicklingError, AssertionError, struct.error, TypeError,
+    AttributeError, OverflowError, MemoryError,
+)  # fmt: skip
 
 
 def read_metrical(folder: Path) -> ViewSet:
@@ -93,7 +99,7 @@ def load_frame(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(plain):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+    except _DAMAGE as error:
         reason = str(error).split("\n")[0][:120]
         raise HeadsplatError(f"{path}: not a frame of metrical-tracker ({reason}); copy it again") from error
     if not isinstance(content, dict):

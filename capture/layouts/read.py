@@ -11,6 +11,7 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 from avatar.pictures import read_picture
+from capture.layouts.checks import beneath
 from capture.layouts.grouping import make_views
 from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
 from capture.layouts.transforms import Entry, read_entries, transforms_files
@@ -54,7 +55,7 @@ def _read_transforms(folder: Path) -> ViewSet:
     names, views = make_views(entries, opengl)
     views = [
         replace(view, mask=mask, flame=_flame(folder, entry, view))
-        for view, entry, mask in zip(views, entries, _masks(folder, entries, layout), strict=True)
+        for view, entry, mask in zip(views, entries, _masks(folder, entries), strict=True)
     ]
     notes = []
     if any(entry.distorted for entry in entries):
@@ -81,24 +82,37 @@ def _looks_ahead(entries: Sequence[Entry]) -> bool:
     return not ahead or float(np.mean(ahead)) > 0.5
 
 
-def _masks(folder: Path, entries: Sequence[Entry], layout: str) -> list[Path | None]:
-    """A matte of each entry: as stated, beside the pictures, in INSTA's matted/, or the picture's own alpha."""
+def _masks(folder: Path, entries: Sequence[Entry]) -> list[Path | None]:
+    """A matte of each entry: as stated, beside the pictures, the alpha of INSTA's matted/ or of the picture itself."""
     own: dict[Path, bool] = {}
-    result = []
+    result: list[Path | None] = []
     for entry in entries:
         stated = entry.raw.get("fg_mask_path") or entry.raw.get("mask_path")
         name = entry.picture.with_suffix(".png").name
         found = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
         if isinstance(stated, str):
-            path = folder / stated
-            if not path.is_file():
-                raise HeadsplatError(f"{entry.where}: the mask {stated} is missing; copy it into {folder}")
-            result.append(path)
-        elif found and (layout != "insta" or found[0].parent.name != "matted" or _has_alpha(found[0], own)):
+            result.append(_stated_mask(folder, entry, stated, own))
+        elif found and (found[0].parent.name != "matted" or _has_alpha(found[0], own)):
             result.append(found[0])
         else:
             result.append(entry.picture if _has_alpha(entry.picture, own) else None)
     return result
+
+
+def _stated_mask(folder: Path, entry: Entry, stated: str, own: dict[Path, bool]) -> Path:
+    path = beneath(folder, stated, f"{entry.where}: fg_mask_path")
+    try:
+        missing = not path.is_file()
+    except OSError:  # a name longer than the file system takes
+        missing = True
+    if missing:
+        raise HeadsplatError(f"{entry.where}: the mask {stated[:200]} is missing; copy it into {folder}")
+    if path.resolve() == entry.picture.resolve() and not _has_alpha(path, own):
+        raise HeadsplatError(
+            f"{entry.where}: the mask {stated} is the picture itself, which has no alpha channel; "
+            "name a mask or leave fg_mask_path out"
+        )
+    return path
 
 
 def _has_alpha(picture: Path, known: dict[Path, bool]) -> bool:
@@ -113,9 +127,9 @@ def _has_alpha(picture: Path, known: dict[Path, bool]) -> bool:
 
 def _flame(folder: Path, entry: Entry, view: View) -> Path | None:
     """FLAME parameters of the entry's moment, where the folder has them."""
-    stated = [entry.raw.get(key) for key in ("flame_param_path", "exp_path")]
+    stated = [(key, entry.raw.get(key)) for key in ("flame_param_path", "exp_path")]
     numbered = folder / "flame_param" / f"{view.time_step:05d}.npz"
-    candidates: list[Path] = [folder / name for name in stated if isinstance(name, str)]
+    candidates = [beneath(folder, name, f"{entry.where}: {key}") for key, name in stated if isinstance(name, str)]
     candidates += [numbered, folder / "flame_param.npz"]
     exists: Callable[[Path], bool] = Path.is_file
     return next(filter(exists, candidates), None)

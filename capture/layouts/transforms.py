@@ -16,7 +16,7 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 from avatar.pictures import read_picture
-from capture.layouts.checks import inverse, number, read_json, rigid, side, whole
+from capture.layouts.checks import beneath, inverse, number, read_json, rigid, side, whole
 
 ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")
 #: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward): its own inverse.
@@ -53,7 +53,8 @@ def transforms_files(root: Path) -> list[Path]:
 def read_entries(root: Path) -> list[Entry]:
     """Entries of every transforms file of the folder, once for each picture, in natural order of the file names.
 
-    A frame is held out where a part other than training names it and training does not.
+    A frame is held out where training does not name it and another part does, or the file for all parts where there is
+    one for training.
 
     Raises:
         HeadsplatError: a file is malformed, or no frame is left.
@@ -72,13 +73,14 @@ def read_entries(root: Path) -> list[Entry]:
             if not isinstance(frame, dict):
                 raise HeadsplatError(f"{where}: expected an object, got {type(frame).__name__}")
             picture = _picture(root, frame, where)
-            if picture not in found:
-                found[picture] = _entry(content, frame, picture, where, sizes)
-            parts.setdefault(picture, set()).add(part)
+            same = picture.resolve()  # whatever its spelling
+            if same not in found:
+                found[same] = _entry(content, frame, picture, where, sizes)
+            parts.setdefault(same, set()).add(part)
     if not found:
         raise HeadsplatError(f"{root}: no frames in its transforms files; export the folder again")
-    split = any(names & set(SPLITS) for names in parts.values())
-    marked = [_marked(entry, parts[picture], split) for picture, entry in found.items()]
+    known = set().union(*parts.values())
+    marked = [_marked(entry, parts[picture], known) for picture, entry in found.items()]
     return sorted(marked, key=lambda entry: natural(entry.picture))
 
 
@@ -87,15 +89,18 @@ def natural(path: Path) -> tuple[Any, ...]:
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _NUMBER.split(str(path)))
 
 
-def _marked(entry: Entry, parts: set[str], split: bool) -> Entry:
-    return replace(entry, is_test=bool(parts & {"val", "test"}) and "train" not in parts) if split else entry
+def _marked(entry: Entry, parts: set[str], known: set[str]) -> Entry:
+    """The entry, that `parts` name, with its place in the split of the folder, whose parts are `known`."""
+    if "train" in known:
+        return replace(entry, is_test="train" not in parts)
+    return replace(entry, is_test=bool(parts & set(SPLITS))) if known & set(SPLITS) else entry
 
 
 def _picture(root: Path, frame: dict[str, Any], where: str) -> Path:
     name = frame.get("file_path")
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name:
         raise HeadsplatError(f"{where}: no `file_path`; export the folder again")
-    path = root / name
+    path = beneath(root, name, f"{where}: file_path")
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)):
         try:
             if candidate.is_file():

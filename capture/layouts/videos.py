@@ -37,8 +37,7 @@ def read_videos(folder: Path) -> ViewSet:
     slack = 0.5 * float(np.median(np.diff(base))) + 1e-6
     views = []
     for camera, (path, source, own) in enumerate(zip(files, sources, times, strict=True)):
-        nearest = np.abs(own[None] - base[:, None]).argmin(1)
-        for step, number in enumerate(nearest):
+        for step, number in enumerate(_nearest(own, base)):
             if abs(own[number] - base[step]) <= slack:
                 size = (source.width, source.height)
                 views.append(View(path, int(number), camera, step, float(base[step]), None, None, size))
@@ -53,7 +52,14 @@ def _frame_times(source: VideoSource) -> np.ndarray:
     count = len(source)
     if count < 2:
         raise HeadsplatError(f"{source.path}: {count} frame; give videos, not stills")
-    return np.arange(count) / source.fps
+    index = source.index
+    return index.times if index and index.tick else np.arange(count) / source.fps
+
+
+def _nearest(own: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Which [m] of the increasing times `own` [n >= 2] is nearest to each of `base` [m]; the earlier of two as near."""
+    after = np.searchsorted(own, base).clip(1, len(own) - 1)
+    return np.where(base - own[after - 1] <= own[after] - base, after - 1, after)
 
 
 def _common(views: list[View], cameras: int) -> bool:

@@ -48,17 +48,25 @@ def capture_folder(
     models: FaceModels | None = None,
 ) -> Capture:
     """Capture a folder of several cameras in any layout `read_layout` knows; see `capture_views`."""
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise HeadsplatError(f"{out}: lies in the folder that is captured; give -o a folder outside {folder}")
     views = read_layout(folder)
     facts = {"name": folder.resolve().name, "sha256": folder_digest(folder)}
     return capture_views(views, facts, out, options, progress, models)
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 in hexadecimal of the folder's descriptions, and of the names and sizes of its other files."""
+    """SHA-256 in hexadecimal of the folder's descriptions, and of the names and sizes of its other files.
+
+    Hidden files do not count: file managers and synchronisation put some everywhere.
+    """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}\n".encode())
-        if path.suffix == ".json":
+        name = path.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        digest.update(f"{name.as_posix()}:{path.stat().st_size}\n".encode())
+        if path.suffix in (".json", ".frame"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -88,7 +96,8 @@ def capture_views(
     _check_asked(views, options)
     plan = plan_views(views, options)
     workspace = Workspace(out)
-    workspace.open({"source": source_facts["sha256"], "version": VERSION, **options.key()}, options.overwrite)
+    key = {"source": source_facts["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
+    workspace.open(key, options.overwrite)
     run = _Run(views, plan, source_facts, workspace, options, progress, models or FaceModels())
     run.all_stages()
     return Capture.load(out)
@@ -208,7 +217,7 @@ class _Run:
                 "train": int(np.count_nonzero(~arrays["is_test"])),
                 "test": int(np.count_nonzero(arrays["is_test"])),
             },
-            "warnings": [*self.views.notes, *self.warnings],
+            "warnings": [*self.views.notes, *self.plan.warnings, *self.warnings],
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
             "options": self.options.key(),
             "consent": self.options.consent,

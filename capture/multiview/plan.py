@@ -26,6 +26,7 @@ class ViewPlan:
     cameras: tuple[str, ...]  # names
     mode: str  # "camera", "fraction", "every", "file" or "none"
     value: Any
+    warnings: tuple[str, ...] = ()  # sentences
 
     @cached_property
     def training_steps(self) -> list[int]:
@@ -86,7 +87,8 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
         chosen = [replace(view, is_test=bool(view.is_test)) for view in views.views]
         mode, value = ("file", None) if views.has_split else ("none", None)
     kept = [view for view in chosen if view.time_step in set(steps.tolist())]
-    plan = ViewPlan(tuple(_thin(kept, len(views.cameras), options.max_frames)), views.cameras, mode, value)
+    thinned = tuple(_thin(kept, len(views.cameras), options.max_frames))
+    plan = _without_blind(ViewPlan(thinned, views.cameras, mode, value), views)
     training = sum(not view.is_test for view in plan.views)
     if training < LEAST_PICTURES:
         raise HeadsplatError(
@@ -94,6 +96,22 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
             "give more pictures or hold out less"
         )
     return plan
+
+
+def _without_blind(plan: ViewPlan, views: ViewSet) -> ViewPlan:
+    """The plan without cameras of which no picture is left; raises HeadsplatError where one is held out."""
+    left = sorted({view.camera for view in plan.views})
+    if len(left) == len(plan.cameras):
+        return plan
+    blind = [name for camera, name in enumerate(plan.cameras) if camera not in left]
+    if plan.mode == "camera" and plan.value in blind:
+        raise HeadsplatError(
+            f"{views.root}: the camera {plan.value} has no picture at the moments that count, so holding it out "
+            "measures nothing; hold out another camera or give a larger --max-frames"
+        )
+    warning = f"{views.root.name}: no picture of the camera {', '.join(blind)} at the moments that count; left out"
+    kept = tuple(replace(view, camera=left.index(view.camera)) for view in plan.views)
+    return replace(plan, views=kept, cameras=tuple(plan.cameras[camera] for camera in left), warnings=(warning,))
 
 
 def _thin_fast(views: ViewSet) -> np.ndarray:

@@ -65,7 +65,7 @@ class TrackStage:
         """Give every view intrinsics; returns what is believed of each camera's focal length."""
         priors = []
         for camera in range(len(self._plan.cameras)):
-            view = next(view for view in self._views.views if view.camera == camera)
+            view = next(view for view in self._plan.views if view.camera == camera)
             if view.K is not None:
                 priors.append(FocalPrior(float(view.K[1, 1]), 0.01, "given"))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from avatar.errors import HeadsplatError
@@ -40,5 +41,10 @@ class SyntheticOptions:
             raise HeadsplatError(f"SyntheticOptions.frames: expected at least 1, found {self.frames}.")
         if not 1 <= self.cameras <= MOST_CAMERAS:
             raise HeadsplatError(f"SyntheticOptions.cameras: expected 1 to {MOST_CAMERAS}, found {self.cameras}.")
+        for name in ("fps", "focal", "noise", "exposure_drift", "handheld", "yaw"):
+            value, positive = getattr(self, name), name in ("fps", "focal")
+            if not 0 <= value < math.inf or (positive and value == 0):
+                least = "a number above 0" if positive else "0 or more"
+                raise HeadsplatError(f"SyntheticOptions.{name}: expected {least}, found {value}.")
         if not 0 < self.arc <= 170:
             raise HeadsplatError(f"SyntheticOptions.arc: expected 0 to 170 degrees, found {self.arc}.")

@@ -123,3 +123,17 @@ def test_a_lost_picture_names_the_file(copy: Path) -> None:
     lost.unlink()
     with pytest.raises(HeadsplatError, match=f"{lost.name}: missing or damaged picture"):
         Capture.load(copy).images([3], 64)
+
+
+@pytest.mark.parametrize("name", ["cameras", "source", "split", "head", "width", "height"])
+def test_facts_that_miss_something_are_damaged(copy: Path, name: str) -> None:
+    edit(copy, **{name: None})
+    with pytest.raises(HeadsplatError, match=f"damaged \\(no `{name}`"):
+        Capture.load(copy)
+
+
+def test_a_lone_array_is_no_track(copy: Path) -> None:
+    with (copy / TRACK_FILE).open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(HeadsplatError, match="the track is damaged or incomplete"):
+        Capture.load(copy)

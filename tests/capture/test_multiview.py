@@ -12,9 +12,12 @@ import pytest
 
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
+from capture.layouts import read_layout
 from capture.layouts.transforms import FLIP
 from capture.multiview.bundle import solve_cameras
 from capture.multiview.fit import fit_head
+from capture.multiview.pipeline import folder_digest
+from capture.multiview.plan import plan_views
 from capture.multiview.rig import RigCamera
 from capture.multiview.track import Moments, fit_rig_person, track_rig, track_rig_held_out
 from capture.multiview.world import find_similarity
@@ -193,3 +196,31 @@ def test_what_cannot_be_done_is_one_sentence(tmp_path: Path, options: dict, sent
     folder = _folder(tmp_path / "in")
     with pytest.raises(HeadsplatError, match=sentence):
         _capture(folder, tmp_path / "out", **options)
+
+
+def test_a_camera_without_a_picture_left_is_dropped_with_its_name(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "in", steps=40)
+    content = json.loads((folder / "transforms.json").read_text())
+    content["frames"] = [f for f in content["frames"] if f["camera_index"] == 1 or f["timestep_index"] == 1]
+    (folder / "transforms.json").write_text(json.dumps(content))
+    views = read_layout(folder)
+    plan = plan_views(views, CaptureOptions(max_frames=40))
+    assert plan.cameras == ("1",) and {view.camera for view in plan.views} == {0}
+    assert "no picture of the camera 0 " in plan.warnings[0]
+    with pytest.raises(HeadsplatError, match="the camera 0 has no picture at the moments that count"):
+        plan_views(views, CaptureOptions(max_frames=40, test_camera="0"))
+
+
+def test_hidden_files_do_not_make_another_folder_and_a_frames_content_does(tmp_path: Path) -> None:
+    (tmp_path / "a.frame").write_bytes(b"1")
+    before = folder_digest(tmp_path)
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    assert folder_digest(tmp_path) == before
+    (tmp_path / "a.frame").write_bytes(b"2")
+    assert folder_digest(tmp_path) != before
+
+
+def test_a_capture_in_its_own_source_is_refused(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "in", steps=1)
+    with pytest.raises(HeadsplatError, match="lies in the folder that is captured"):
+        _capture(folder, folder / "out")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from avatar.video import VideoWriter
+from capture import sources
 from capture.frame_index import FrameIndex
 from capture.landmark_stage import FaceFollower
 from capture.overview import choose_frames, choose_runs
@@ -113,3 +116,36 @@ def test_long_gaps_are_jumped_over(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(FrameIndex, "number", lambda self, tick: decoded.append(tick) or number(self, tick))
     assert [frame.number for frame in source.frames([0, 85])] == [0, 85]
     assert len(decoded) < 60
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["lands elsewhere", "is refused"])
+def test_a_seek_that_lands_elsewhere_or_fails_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    source, sought = open_video(numbered_video(tmp_path / "clip.mp4")), []
+
+    class Container:
+        def __init__(self, container: Any) -> None:
+            self.own = container
+
+        def __enter__(self) -> Container:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.own.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.own, name)
+
+        def seek(self, target: int, stream: Any) -> None:
+            sought.append(target)
+            if fails:
+                raise av.error.InvalidDataError(1, "no seek")
+            self.own.seek(0, stream=stream)
+
+    assert source.index is not None
+    expected = {frame.number: frame.time for frame in source}
+    monkeypatch.setattr(sources, "_open_container", lambda path: Container(av.open(str(path))))
+    found = list(source.frames([0, 85]))
+    assert [frame.number for frame in found] == [0, 85] and len(sought) == len(set(sought)) >= 1
+    assert found[1].time == pytest.approx(expected[85])

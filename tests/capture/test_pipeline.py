@@ -244,3 +244,16 @@ def test_a_missing_video_is_named(tmp_path):
 def test_impossible_options_are_refused_in_words(arguments, words):
     with pytest.raises(HeadsplatError, match=words):
         CaptureOptions(**arguments)
+
+
+def test_a_training_frame_that_is_not_decoded_again_is_left_out(tmp_path):
+    class Flaky(FakeVideo):
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            return (frame for frame in super().__iter__() if self.passes < 2 or frame.number != 7)
+
+    capture = _capture(tmp_path / "clip", Flaky(24))
+    assert 7 not in capture.track["frame_number"] and len(capture) == 23
+    assert "1 training frames could not be decoded again; left out" in capture.facts["warnings"]

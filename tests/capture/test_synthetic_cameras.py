@@ -111,3 +111,18 @@ def test_the_command_does_not_replace_what_is_not_its_own(tmp_path: Path, capsys
     assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
     assert "notes.txt" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_the_command_does_not_replace_pictures_without_a_truth(tmp_path: Path, capsys) -> None:
+    (tmp_path / "images").mkdir()
+    assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
+    assert "without a truth.npz it is none of ours" in capsys.readouterr().err
+    assert (tmp_path / "images").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("fps", 0.0), ("focal", float("nan")), ("noise", float("inf")), ("yaw", float("nan"))]
+)
+def test_a_number_that_nothing_can_be_filmed_with_is_refused_by_name(field: str, value: float) -> None:
+    with pytest.raises(HeadsplatError, match=f"{field}: expected"):
+        SyntheticOptions(**{field: value})

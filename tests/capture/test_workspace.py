@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from avatar.captured import FACTS_FILE
+from avatar.errors import HeadsplatError
 from capture.workspace import Workspace
 
 
@@ -51,3 +52,11 @@ def test_pictures_that_a_killed_run_left_torn_are_removed(begun: Workspace) -> N
     torn.write_bytes(b"half")
     begun.open({"source": "0"}, overwrite=False)
     assert not torn.exists()
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "frames/notes.txt"])
+def test_overwrite_clears_nothing_where_other_files_lie(begun: Workspace, place: str) -> None:
+    (begun.root / place).write_text("mine")
+    with pytest.raises(HeadsplatError, match=r"holds other things too \(notes\.txt\)"):
+        begun.open({"source": "1"}, overwrite=True)
+    assert begun.load_partial("stage.npz") is not None and (begun.root / place).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,48 @@ def test_interrupted_pipeline_ends_with_130(
     printed = capsys.readouterr().err
     assert "stopped by Ctrl-C" in printed.splitlines()[-1]
     assert "done in" not in printed
+
+
+def test_overwrite_repairs_a_damaged_capture(pipeline: list[Any], video: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "me.capture"
+    reuse_or_capture(CaptureRequest(video, folder), overwrite=False)
+    (folder / "track.npz").write_bytes(b"damaged")
+    shutil.rmtree(folder / "frames")
+    shutil.rmtree(folder / "mattes")  # the replaced pipeline makes them
+    with pytest.raises(HeadsplatError, match="the track is damaged"):
+        reuse_or_capture(CaptureRequest(video, folder), overwrite=False)
+    reuse_or_capture(CaptureRequest(video, folder), overwrite=True)
+    assert len(pipeline) == 2 and len(Capture.load(folder)) == 10
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "sentence"),
+    [
+        ({"test_camera": "1"}, {}, "with another split"),
+        ({}, {"test_camera": "1"}, "with another split"),
+        ({"max_size": 512}, {}, "with another --max-size"),
+        ({"max_size": 512}, {"max_size": 512}, None),
+    ],
+)
+def test_options_tell_captures_apart(
+    pipeline: list[Any], video: Path, tmp_path: Path, made: dict, asked: dict, sentence: str | None
+) -> None:
+    folder = tmp_path / "me.capture"
+    reuse_or_capture(CaptureRequest(video, folder, **made), overwrite=False)
+    facts = json.loads((folder / FACTS_FILE).read_text())
+    (folder / FACTS_FILE).write_text(
+        json.dumps(facts | {"options": CaptureRequest(video, folder, **made).options().key()})
+    )
+    if sentence is None:
+        reuse_or_capture(CaptureRequest(video, folder, **asked), overwrite=False)
+        return
+    with pytest.raises(HeadsplatError, match=sentence):
+        reuse_or_capture(CaptureRequest(video, folder, **asked), overwrite=False)
+
+
+@pytest.mark.parametrize("focal", ["inf", "nan"])
+def test_a_focal_length_that_is_no_number_is_refused(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], focal: str
+) -> None:
+    assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), "--focal", focal]) == 1
+    assert "--focal: expected a focal length" in capsys.readouterr().err

@@ -407,3 +407,11 @@ def test_render_of_a_truncated_avatar_is_a_sentence(
     os.truncate(short, short.stat().st_size // 2)
     text = failure(capsys, ["render", short, "--motion", capture.root, "-o", tmp_path / "x.mp4"])
     assert "short.avatar: not an avatar file, or a damaged one; train or copy it again" in text
+
+
+def test_training_on_a_folder_of_several_cameras_says_to_capture_it_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "transforms.json").write_text("{}")
+    text = failure(capsys, ["train", tmp_path, "-o", tmp_path / "me.avatar"])
+    assert f"a folder of several cameras, not a capture; run `headsplat capture {tmp_path} -o me.capture`" in text

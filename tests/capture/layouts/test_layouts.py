@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,9 @@ import torch
 
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
+from avatar.video import VideoWriter
 from capture.layouts import read_layout
+from capture.layouts.metrical import load_frame
 from capture.layouts.views import pictures, read_mask
 from capture.layouts.write import write_layout
 from tests.support.tiny import tiny_capture
@@ -124,3 +129,78 @@ def test_a_malformed_file_is_one_sentence(tmp_path: Path, text: str, sentence: s
 def test_a_folder_of_anything_else_is_not_recognised(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match="no layout of several cameras is recognised"):
         read_layout(tmp_path)
+
+
+def _part(root: Path, part: str, change: Callable[[list[dict]], list[dict]]) -> None:
+    path = root / f"transforms{part}.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"frames": change(content["frames"])}))
+
+
+def test_what_only_the_file_of_all_parts_names_is_no_training_frame(capture: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_layout(capture, "nerf", out)
+    _part(out, "_test", lambda frames: [])
+    _part(out, "_val", lambda frames: [])
+    assert [view.is_test for view in read_layout(out).views] == capture.track["is_test"].tolist()
+
+
+def test_two_spellings_of_a_picture_are_one(capture: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_layout(capture, "nerf", out)
+    _part(out, "_train", lambda frames: [{**f, "file_path": f"../out/{f['file_path'][:-4]}"} for f in frames])
+    views = read_layout(out)
+    assert [view.is_test for view in views.views] == capture.track["is_test"].tolist()
+
+
+@pytest.mark.parametrize("key", ["file_path", "fg_mask_path", "flame_param_path"])
+@pytest.mark.parametrize("name", ["/etc/hostname", "../../x.png", "C:\\x.png"])
+def test_paths_that_lead_out_of_the_folder_are_refused(capture: Capture, tmp_path: Path, key: str, name: str) -> None:
+    out = tmp_path / "out"
+    write_layout(capture, "nerf", out)
+    _part(out, "", lambda frames: [{**frames[0], key: name}, *frames[1:]])
+    with pytest.raises(HeadsplatError, match=f"frame 0: {key}: .* leads out of the folder"):
+        read_layout(out)
+
+
+def test_a_mask_without_alpha_that_is_the_picture_is_refused(capture: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_layout(capture, "nerf", out)
+    _part(out, "", lambda frames: [{**f, "fg_mask_path": f["file_path"]} for f in frames])
+    with pytest.raises(HeadsplatError, match="is the picture itself, which has no alpha channel"):
+        read_layout(out)
+
+
+def test_matted_pictures_without_alpha_are_no_mattes(capture: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_layout(capture, "nerf", out)
+    shutil.copytree(out / "images", out / "matted")
+    for part in ("", "_train", "_val", "_test"):
+        _part(out, part, lambda frames: [{k: v for k, v in f.items() if k != "fg_mask_path"} for f in frames])
+    shutil.rmtree(out / "fg_masks")
+    assert all(view.mask is None for view in read_layout(out).views)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_damaged_frames_of_metrical_tracker_are_one_sentence(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.frame"
+    # Tensors alone: NumPy trusts the flags of a damaged array's type with memory.
+    torch.save({"img_size": torch.tensor([64, 64])}, whole, _use_new_zipfile_serialization=False)
+    content, rng, path = whole.read_bytes(), np.random.default_rng(0), tmp_path / "00000.frame"
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(HeadsplatError):
+            load_frame(path)
+
+
+def test_videos_of_uneven_times_meet_at_the_nearest_frames(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.2, 0.5, 0.6]
+    for name, own in (("a", times), ("b", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6])):
+        with VideoWriter(tmp_path / f"{name}.mp4", 30) as writer:
+            for time in own:
+                writer.add(np.zeros((64, 64, 3), np.uint8), time)
+    views = read_layout(tmp_path)
+    np.testing.assert_allclose([view.time for view in views.of_camera(0)], times, atol=1e-3)
+    assert [view.frame for view in views.of_camera(1)] == [0, 2, 4, 10, 12]

@@ -1,0 +1,40 @@
+"""`headsplat convert`: what --overwrite may replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avatar import cli
+from avatar.captured import FACTS_FILE, Capture
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return tiny_capture(tmp_path_factory.mktemp("parent") / "c", frames=2)
+
+
+def test_a_folder_of_its_own_is_replaced(capture: Capture, tmp_path: Path) -> None:
+    command = ["convert", str(capture.root), "-o", str(tmp_path / "out")]
+    assert cli.main(command) == 0 and cli.main(command) == 1 and cli.main([*command, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("notes.txt", "holds other things too (notes.txt)"), ("images", "none of ours")]
+)
+def test_a_folder_of_anything_else_is_not_replaced(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, sentence: str
+) -> None:
+    (tmp_path / name).mkdir()
+    assert cli.main(["convert", str(capture.root), "-o", str(tmp_path), "--overwrite"]) == 1
+    assert sentence in capsys.readouterr().err
+    assert (tmp_path / name).exists()
+
+
+def test_the_capture_and_what_holds_it_are_not_replaced(capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (capture.root, capture.root.parent):
+        assert cli.main(["convert", str(capture.root), "-o", str(out), "--overwrite"]) == 1
+        assert "holds the capture itself" in capsys.readouterr().err
+    assert (capture.root / FACTS_FILE).exists()
