@@ -28,7 +28,7 @@ _FLAGGED_TRUST = 0.01
 #: A frame whose pictures still differ by more than this, times the median, was not understood.
 _BAD_COST = 4.0
 #: Ridge of the torso map, in features squared, a frame: a torso moves little where its motion was not seen.
-_TORSO_RIDGE = 0.02
+_TORSO_RIDGE = 0.005
 
 
 @dataclass(frozen=True)

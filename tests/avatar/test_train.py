@@ -80,13 +80,15 @@ def refining(tiny: Capture) -> Avatar:
     return fit(tiny, load_head(), REFINING)
 
 
-@pytest.mark.parametrize("rounds", [4, 5, 9])  # four steps, then the refinement, then twelve steps
+@pytest.mark.parametrize(
+    "rounds", [4, 7, 11, 15]
+)  # a look each: four steps, a round, six parts of the refinement, steps
 def test_a_run_broken_around_its_refinement_ends_in_the_same_bits(
     tiny: Capture, refining: Avatar, tmp_path: Path, rounds: int
 ) -> None:
     checkpoint = tmp_path / "run.ckpt"
     half = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, stop=StopAfter(rounds))  # type: ignore[arg-type]
-    assert (half.refined is None) == (rounds == 4)
+    assert (half.refined is None) == (rounds < 11)
     rest = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, resume=True)
     assert same(refining, rest)
     assert rest.refined is not None and refining.refined is not None
@@ -125,7 +127,12 @@ def test_progress_tells_the_stage(tiny: Capture, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("avatar.train.time.perf_counter", lambda: float(next(ticks)))
     stages = []
     fit(tiny, load_head(), replace(REFINING, steps=8), progress=lambda state: stages.append(state.stage))
-    assert [stage for stage, _ in groupby(stages)] == ["training", "refining", "training"]
+    assert [stage for stage, _ in groupby(stages, lambda stage: stage.split()[0])] == [
+        "training",
+        "refining",
+        "training",
+    ]
+    assert "refining 8 of 20" in stages
 
 
 def test_a_checkpoint_of_another_run_is_refused(tiny: Capture, tmp_path: Path) -> None:
@@ -210,3 +217,9 @@ def test_a_batch_larger_than_the_video_takes_every_frame_once(tiny: Capture) -> 
 def test_training_hands_back_parameters_that_can_be_trained_on(tiny: Capture) -> None:
     avatar = fit(tiny, load_head(), replace(CONFIG, steps=1))
     assert all(parameter.requires_grad for parameter in avatar.parameters())
+
+
+def test_a_limit_too_short_to_refine_and_train_on_leaves_the_poses_and_says_so(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), replace(REFINING, steps=10**6, max_seconds=0.3, refine_at=0.6))
+    assert avatar.refined is None
+    assert "too short to refine 20 moments" in str(avatar.summary["refinement_skipped"])

@@ -64,7 +64,7 @@ def test_a_strong_pull_keeps_the_landmarks_values(shown: Shown, options: RefineO
 def test_a_state_without_a_picture_keeps_its_expression(shown: Shown, options: RefineOptions) -> None:
     few = some(shown.frames, 3)
     controls, targets, seen = Controls.of(shown.avatar.head), Targets.of(few, SIZE), torch.tensor([0, 1])
-    fewer = Targets(targets.rgb[seen], few.views(seen), targets.step[seen], targets.dilation)
+    fewer = Targets(targets.rgb[seen], few.views(seen), targets.step[seen], targets.weight[seen], targets.dilation)
     fit = refine_expressions(shown.avatar, fewer, few.states, controls, replace(options, expression_iterations=1))
     torch.testing.assert_close(fit.values[2], controls.read(few.states.params)[2], rtol=0, atol=1e-6)
 

@@ -9,7 +9,7 @@ import torch
 
 from avatar.frames import TrainingFrames
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.refine import poses as module
+from avatar.refine import pictures
 from avatar.refine.options import RefineOptions
 from avatar.refine.pictures import Targets
 from avatar.refine.poses import PoseFit, Poses, refine_poses
@@ -58,7 +58,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
 def test_two_cameras_tell_the_pose_at_least_as_well_as_one(beside: Shown, options: RefineOptions) -> None:
     both, front = Targets.of(beside.frames, SIZE), torch.arange(0, len(beside.frames), 2)
-    alone = Targets(both.rgb[front], beside.frames.views(front), both.step[front], both.dilation)
+    alone = Targets(both.rgb[front], beside.frames.views(front), both.step[front], both.weight[front], both.dilation)
     start = wrong(beside.frames.states, 3.0)
     one, two = (skull(refine_poses(beside.avatar, each, start, options), beside.frames) for each in (alone, both))
     assert two.turn.mean() < 1.1 * one.turn.mean()
@@ -70,7 +70,7 @@ def test_pictures_of_one_moment_add_up(beside: Shown, options: RefineOptions) ->
     frames, both = beside.frames, Targets.of(beside.frames, SIZE)
     still, fits = replace(options, iterations=0, torso=False), []
     for rows in (torch.arange(0, 16, 2), torch.arange(1, 16, 2), torch.arange(16)):
-        targets = Targets(both.rgb[rows], frames.views(rows), both.step[rows], both.dilation)
+        targets = Targets(both.rgb[rows], frames.views(rows), both.step[rows], both.weight[rows], both.dilation)
         fits.append(refine_poses(beside.avatar, targets, frames.states, still))
     torch.testing.assert_close(fits[0].cost + fits[1].cost, fits[2].cost, rtol=1e-5, atol=0)
     torch.testing.assert_close(fits[0].information + fits[1].information, fits[2].information, rtol=1e-4, atol=1e-2)
@@ -80,7 +80,7 @@ def test_a_moment_without_a_picture_stays_where_it_is(shown: Shown, options: Ref
     few = some(shown.frames, 5)
     targets = Targets.of(few, SIZE)
     seen = torch.tensor([0, 1, 3])
-    fewer = Targets(targets.rgb[seen], few.views(seen), targets.step[seen], targets.dilation)
+    fewer = Targets(targets.rgb[seen], few.views(seen), targets.step[seen], targets.weight[seen], targets.dilation)
     start = wrong(few.states, 3.0)
     fit = refine_poses(shown.avatar, fewer, start, replace(options, torso=False))
     assert torch.equal(fit.poses.rotation[[2, 4], 0].float(), start.rotation[[2, 4]])
@@ -100,7 +100,7 @@ def test_poses_do_not_depend_on_how_many_are_solved_together(
     few = some(shown.frames, 4)
     start, targets, fits = wrong(few.states, 3.0), Targets.of(few, SIZE), []
     for together in (4, 3):
-        monkeypatch.setattr(module, "TOGETHER", together)
+        monkeypatch.setattr(pictures, "TOGETHER", together)
         fits.append(refine_poses(shown.avatar, targets, start, options))
     torch.testing.assert_close(fits[1].poses.rotation, fits[0].poses.rotation, rtol=0, atol=1e-5)
     torch.testing.assert_close(fits[1].poses.translation, fits[0].poses.translation, rtol=0, atol=1e-6)
