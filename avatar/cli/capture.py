@@ -17,7 +17,6 @@ from avatar.files import check_output
 
 if TYPE_CHECKING:
     from avatar.captured import Capture
-    from capture.options import CaptureOptions
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ class CaptureRequest:
                 f"{self.source}: no such file; give a video (`headsplat train` takes a capture folder as well)"
             )
 
-    def options(self) -> CaptureOptions:
-        """What decides how the capture turns out."""
+    def options(self) -> Any:
+        """What decides how the capture turns out, as `capture.options.CaptureOptions`."""
         from capture.options import CaptureOptions
 
         return CaptureOptions(**{item.name: getattr(self, item.name) for item in fields(self)[2:]})
