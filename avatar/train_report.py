@@ -16,6 +16,7 @@ from avatar import __version__, metrics
 from avatar.captured import Capture
 from avatar.files import atomic_path
 from avatar.geometry import matrix_to_axis_angle
+from avatar.plain import plain
 
 if TYPE_CHECKING:
     from avatar.model import Avatar
@@ -100,7 +101,7 @@ class TrainReport:
     def to_json(self) -> str:
         """Everything as one JSON object, `words` included; what is not finite is null."""
         facts = {**dataclasses.asdict(self), "words": self.to_words().splitlines()}
-        return json.dumps(_plain(facts), indent=1, allow_nan=False)
+        return json.dumps(plain(facts), indent=1, allow_nan=False)
 
     def to_words(self) -> str:
         """A few lines for a person."""
@@ -185,14 +186,3 @@ def _masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarray]:
     above_chin = np.broadcast_to(np.arange(len(matte))[:, None] < landmarks[152, 1], matte.shape)
     face = person & above_chin & ~(masks["mouth"] | masks["eyes"] | masks["hair"])
     return {"all": np.ones_like(person), "face": face, **masks, "torso": person & ~above_chin}
-
-
-def _plain(value: Any) -> Any:
-    """`value` in JSON's types, numbers to six digits."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

@@ -15,6 +15,7 @@ import numpy as np
 from avatar import __version__
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
+from avatar.plain import plain
 from avatar.refine.track import RefinedTrack
 from capture.report.advice import Check, check_coverage
 from capture.report.coverage import Coverage
@@ -51,7 +52,7 @@ class CaptureReport:
     def to_json(self) -> str:
         """Everything as one JSON object; `advice` holds the sentences of failed checks, `words` the lines to show."""
         extra = {"advice": self.advice, "words": self.to_words().splitlines()}
-        return json.dumps(_plain({**dataclasses.asdict(self), **extra}), indent=1, allow_nan=False)
+        return json.dumps(plain({**dataclasses.asdict(self), **extra}), indent=1, allow_nan=False)
 
     def to_words(self) -> str:
         """A dozen lines for a person."""
@@ -165,14 +166,3 @@ def _camera(facts: Mapping[str, Any], given: float | None) -> dict[str, Any]:
         "focal_sigma_px": float(sigma) if known else None,
         "focal_measured": facts.get("focal_estimated") if given is None else None,
     }
-
-
-def _plain(value: Any) -> Any:
-    """`value` in JSON's types: numbers rounded to what they are good for, None for what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -15,25 +14,11 @@ from avatar.geometry import axis_angle_to_matrix
 from avatar.reference.motion import filled, rigid_flows
 from tests.avatar.splat_scenes import largest
 
-LEVELS = ("v4", "v3", "v2", "portable")
 SIGMA = 0.7
 #: float32 sums over some thousand pixels against float64, relative to the largest entry.
 ROUNDING = 5e-6
 #: Odd sizes: no interior, narrower than a vector, just over one, and rows that reach into the filter of thin pixels.
 SIZES = [(1, 1), (2, 3), (5, 4), (37, 53), (61, 17)]
-
-
-@pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    if not cuda_ext.available("cpu"):
-        pytest.skip(cuda_ext.reason("cpu"))
-    before = cuda_ext.simd_level()
-    try:
-        cuda_ext.set_simd_level(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield request.param
-    cuda_ext.set_simd_level(before)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from avatar.render import render
 from tests.avatar.splat_scenes import PICTURES, camera, largest, scene, sh_scene, splat_and_gradients
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
-LEVELS = ("v4", "v3", "v2", "portable")
 DEGREES = (1, 4, 9, 16)
 PICTURE_TOLERANCE = 1e-5  # as for plain colours: exp2 is accurate to 3e-6
 GRADIENT_TOLERANCE = 1e-4
@@ -33,17 +32,6 @@ def restore_native_settings() -> Iterator[None]:
     if cuda_ext.available("cpu"):
         cuda_ext.set_simd_level(level)
         cuda_ext.set_threads(threads)
-
-
-@pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest) -> str:
-    if not cuda_ext.available("cpu"):
-        pytest.skip(cuda_ext.reason("cpu"))
-    try:
-        cuda_ext.set_simd_level(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    return str(request.param)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -13,20 +13,6 @@ from avatar import geometry, ops, reference
 from tests.avatar.splat_scenes import largest
 
 ROUNDING = 5e-6  # float32 against float64 through a few dozen operations
-LEVELS = ("v4", "v3", "v2", "portable")
-
-
-@pytest.fixture(params=LEVELS)
-def level(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
-    if not cuda_ext.available("cpu"):
-        pytest.skip(cuda_ext.reason("cpu"))
-    before = cuda_ext.simd_level()
-    try:
-        cuda_ext.set_simd_level(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield request.param
-    cuda_ext.set_simd_level(before)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
