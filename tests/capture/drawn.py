@@ -23,9 +23,9 @@ def drawn_frames(drift: float, count: int = 10) -> tuple[np.ndarray, np.ndarray,
     ahead = np.flatnonzero(truth.skull_rotation[:, 2, 2] > np.cos(0.15))
     chosen = ahead[np.linspace(0, len(ahead) - 1, count).round().astype(int)]
     points = np.zeros((count, 478, 3), np.float32)
-    points[..., :2] = truth.landmarks[chosen]
+    points[..., :2] = truth.landmarks[0, chosen]
     pictures = np.stack([scene.frame(int(number)) for number in chosen])
-    return pictures, points, np.stack([_matte(each) for each in points]), truth.exposure[chosen]
+    return pictures, points, np.stack([_matte(each) for each in points]), truth.exposure[0, chosen]
 
 
 def _matte(points: np.ndarray) -> np.ndarray:

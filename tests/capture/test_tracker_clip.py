@@ -53,7 +53,7 @@ def test_smoothing_cuts_jitter_and_keeps_reprojection(clip):
     pixels_only = TrackerOptions(fit=FitOptions(attitude=0.0))  # the landmarks' depth is still by itself
     track = track_training(fit_person(model, seen, GIVEN, CENTER, pixels_only), seen)
     before, after = jitter(track.frame_states, seen.time), jitter(track.states, seen.time)
-    assert after["rotation_deg"] < 0.7 * before["rotation_deg"]
+    assert after["rotation_deg"] < 0.75 * before["rotation_deg"]
     assert after["depth_cm"] < 0.5 * before["depth_cm"]
     assert track.reprojection.mean() < 0.01
 
