@@ -41,7 +41,6 @@ class ClipFit:
     turn_deg: Tensor  # [3] mean size of the change about each world axis
     shift_cm: Tensor  # [3]
     jitter: tuple[dict[str, float], dict[str, float]]  # of the start, and of the result
-    evaluations: int
     seconds: float
 
     def state(self) -> dict[str, Any]:
@@ -51,7 +50,7 @@ class ClipFit:
             "params": (params.expression, params.joint_rot, params.translation),
             "poses": (self.states.rotation, self.states.translation, *torso),
             "found": (self.flagged, self.turn_deg, self.shift_cm),
-            "numbers": (self.cost, self.jitter, self.evaluations, self.seconds),
+            "numbers": (self.cost, self.jitter, self.seconds),
         }
 
     @staticmethod
@@ -64,8 +63,8 @@ class ClipFit:
         if torso:
             states = states.with_torso(*torso)
         flagged, turn, shift = state["found"]
-        cost, jitters, evaluations, seconds = state["numbers"]
-        return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), evaluations, seconds)
+        cost, jitters, seconds = state["numbers"]
+        return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), seconds)
 
     def to_facts(self) -> dict[str, Any]:
         """Plain numbers for reports and headers."""
@@ -129,7 +128,6 @@ def refine_clip(
         change.abs().mean(0).rad2deg(),
         100 * (smooth.translation[:, 0] - start.translation[:, 0]).abs().mean(0),
         (jitter(start, time), jitter(smooth, time)),
-        fit.evaluations,
         clock.perf_counter() - began,
     )
 

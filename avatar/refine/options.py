@@ -24,9 +24,7 @@ class RefineOptions:
     trust_turn: float = math.radians(12)  # a frame that turns farther from the landmarks' pose ran away
     trust_depth: float = 0.08  # metres, the same for its distance from the camera
     trust_shift: float = 0.03  # metres, the same along the picture
-    smooth_data: float = (
-        10.0  # weight of the pictures against the smoothness of the motion: sigma is no measure of noise
-    )
+    smooth_data: float = 10.0  # weight of the pictures against smooth motion; sigma is no measure of their noise
     smooth_turn: float = math.radians(0.25)  # second difference at 30 frames/s, standard deviation
     smooth_shift: float = 3e-4  # metres
     smooth_depth: float = 1e-3  # metres

@@ -57,11 +57,3 @@ def yaw_pitch(matrix: np.ndarray) -> np.ndarray:
     """Yaw (to the subject's left) and pitch (up) [...,2] in radians of where the face's +z axis points."""
     forward = matrix[..., :, 2]
     return np.stack([np.arctan2(forward[..., 0], forward[..., 2]), np.arcsin(np.clip(forward[..., 1], -1, 1))], axis=-1)
-
-
-def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Smallest rotation [3,3] that takes the unit vector `start` [3] to the unit vector `end` [3]."""
-    axis = np.cross(start, end)
-    sine = np.linalg.norm(axis)
-    angle = np.arctan2(sine, start @ end)
-    return exp_rotation(axis * (angle / sine if sine > 1e-12 else 1.0))

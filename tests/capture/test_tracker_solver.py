@@ -7,7 +7,7 @@ from avatar.chain import Chain
 from avatar.rigid import rigid_fit
 from capture.tracker.linalg import gram, pull, push
 from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearise
-from capture.tracker.rotation import exp_rotation, log_rotation, rotation_between
+from capture.tracker.rotation import exp_rotation, log_rotation
 from tests.capture.landmark_fixture import CAMERA, make_model, make_states, observe
 
 
@@ -107,8 +107,3 @@ def test_rigid_fit_finds_rotation_and_scale():
     found, scale = rigid_fit(points, 2.5 * points @ rotation.T + 1.0)
     np.testing.assert_allclose(found, rotation, atol=1e-12)
     assert scale == pytest.approx(2.5)
-
-
-def test_rotation_between_takes_one_direction_to_the_other():
-    start, end = np.array([0.0, 0.0, -1.0]), np.array([0.6, 0.0, -0.8])
-    np.testing.assert_allclose(rotation_between(start, end) @ start, end, atol=1e-12)
