@@ -11,9 +11,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops, reference
 from tests.avatar.splat_scenes import largest
-from tests.avatar.test_ops_small import ROUNDING, level, random
-
-assert level  # the fixture
+from tests.avatar.test_ops_small import ROUNDING, random
 
 BETAS = (0.9, 0.99, 1e-8)
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
