@@ -8,7 +8,7 @@ Letters in shapes: B batch, T frames, N Gaussians, V vertices, S identity, E exp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -61,6 +61,13 @@ class Camera:
     def repeated(self, batch: int) -> Camera:
         """This one camera, `batch` times."""
         return replace(self, K=self.K.expand(batch, -1, -1), world_to_cam=self.world_to_cam.expand(batch, -1, -1))
+
+    def __getitem__(self, index: int) -> Camera:
+        """The camera [1] of one batch item."""
+        return replace(self, K=self.K[index : index + 1], world_to_cam=self.world_to_cam[index : index + 1])
+
+    def __len__(self) -> int:
+        return len(self.K)
 
     def resized(self, width: int, height: int) -> Camera:
         """The same view on a raster of another size (pixel edges coincide)."""
@@ -134,7 +141,11 @@ class RenderOutput:
 
 @dataclass(frozen=True)
 class Motion:
-    """T frames of named expression weights and poses, whatever file, wire or tracker they came from."""
+    """T frames of named expression weights and poses, whatever file, wire or tracker they came from.
+
+    The head's rotation is the root's, in the axes of the world: the identity looks along +z at the camera. Rotations of
+    jaw and eyes are what the expressions do not turn already (jawOpen turns the jaw, eyeLookUpLeft the left eye).
+    """
 
     time: Tensor  # [T] seconds, increasing
     names: tuple[str, ...]  # of the expression weights
@@ -142,7 +153,8 @@ class Motion:
     space: str  # "arkit52", "flame", ...
     joint_rot: Tensor  # [T,J,3] axis-angle radians
     translation: Tensor  # [T,3] metres
-    confidence: Tensor | None = field(default=None)  # [T] 0..1
+    confidence: Tensor | None = None  # [T] 0..1, how sure the tracker was; 0 where it saw no face
+    notes: tuple[str, ...] = ()  # what the reader found out and a person should know, a sentence each
 
     def __post_init__(self) -> None:
         check_shape("Motion.time", self.time, ("T",))
@@ -150,6 +162,19 @@ class Motion:
         check_shape("Motion.weights", self.weights, (frames, len(self.names)))
         check_shape("Motion.joint_rot", self.joint_rot, (frames, len(JOINT_NAMES), 3))
         check_shape("Motion.translation", self.translation, (frames, 3))
+        if self.confidence is not None:
+            check_shape("Motion.confidence", self.confidence, (frames,))
+
+    def __getitem__(self, index: slice | Tensor) -> Motion:
+        """The frames `index` picks, their times as they are."""
+        confidence = None if self.confidence is None else self.confidence[index]
+        picked = {name: getattr(self, name)[index] for name in ("time", "weights", "joint_rot", "translation")}
+        return replace(self, **picked, confidence=confidence)
 
     def __len__(self) -> int:
         return len(self.time)
+
+    @property
+    def rate(self) -> float:
+        """Mean frames a second; 30 where there is but one frame."""
+        return (len(self) - 1) / float(self.time[-1] - self.time[0]) if len(self) > 1 else 30.0
