@@ -147,7 +147,7 @@ class Motion:
     jaw and eyes are what the expressions do not turn already (jawOpen turns the jaw, eyeLookUpLeft the left eye).
     """
 
-    time: Tensor  # [T] seconds, increasing
+    time: Tensor  # [T] float64 seconds, increasing
     names: tuple[str, ...]  # of the expression weights
     weights: Tensor  # [T,E]
     space: str  # "arkit52", "flame", ...
