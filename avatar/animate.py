@@ -10,7 +10,8 @@ from torch import Tensor
 from avatar import ops
 from avatar.model import Avatar
 from avatar.posing import Poser, Poses
-from avatar.records import Camera, HeadParams
+from avatar.rasterizer import gsplat_pictures
+from avatar.records import Camera, Gaussians, HeadParams
 from avatar.render import WHITE
 
 
@@ -54,7 +55,7 @@ class Animator:
         return self.buffers.alpha[0]
 
     def poses(self, params: HeadParams) -> Poses:
-        """All of the frames of `params`, for `splat`: made together they cost next to nothing."""
+        """All of the frames of `params`, for `gaussians`: made together they cost next to nothing."""
         return self._poser.poses(params)
 
     def vertices(self, poses: Poses, frame: int) -> Tensor:
@@ -69,24 +70,28 @@ class Animator:
             uint8 [H,W,3], overwritten by the next call.
         """
         poses = self.poses(params)
-        self.splat(poses, 0, self.vertices(poses, 0), camera)
+        self.splat(self.gaussians(poses, 0, self.vertices(poses, 0)), camera)
         return self.picture()
 
     @torch.no_grad()
-    def splat(self, poses: Poses, frame: int, vertices: Tensor, camera: Camera) -> None:
-        """Draw frame `frame` of `poses` with its `vertices` as `camera` [1] sees it into `rgb`, `alpha`, `depth`."""
-        avatar = self.avatar
+    def gaussians(self, poses: Poses, frame: int, vertices: Tensor) -> Gaussians:
+        """Gaussians [1,N] of frame `frame` of `poses` with its `vertices` [1,V,3], world."""
+        avatar, rig = self.avatar, self.avatar.rig
         one = slice(frame, frame + 1)
         extra = ops.blend(None, self.basis, poses.blend_weights[one])
         offsets, quats, scales, opacities, sh = ops.deform(
             avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
             avatar.blendshapes.units,
         )  # fmt: skip
-        rig = avatar.rig
         means, turns = ops.bind(
             vertices, rig.triangles, rig.bary, offsets, quats, rig.skin, poses.quats[one], poses.translations[one]
         )
-        splats = (means, turns, scales, opacities, sh)
+        return Gaussians(means, turns, scales, opacities, sh)
+
+    @torch.no_grad()
+    def splat(self, gaussians: Gaussians, camera: Camera) -> None:
+        """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
+        splats = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
         self._splatted = ops.splat_into(self.buffers, *splats, camera)
         # On a CUDA device a frame may need more memory than was made for it.
         while (pairs := self.buffers.pairs()) > self.buffers.capacity:
@@ -107,3 +112,15 @@ class Animator:
             1, len(self.avatar), width, height, device=self.bytes.device, capacity=capacity,
             with_depth=self.buffers.depth is not None,
         )  # fmt: skip
+
+
+class GsplatAnimator(Animator):
+    """The same with gsplat's kernels; it blends no values but colours."""
+
+    @torch.no_grad()
+    def splat(self, gaussians: Gaussians, camera: Camera) -> None:
+        """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
+        pictures = gsplat_pictures(gaussians, camera, with_depth=self.buffers.depth is not None)
+        for target, picture in zip((self.buffers.rgb, self.buffers.alpha, self.buffers.depth), pictures, strict=True):
+            if target is not None and picture is not None:
+                target.copy_(picture)

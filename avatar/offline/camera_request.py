@@ -79,7 +79,9 @@ def _numbers(text: str, numbers: str, amount: float, seconds: float) -> tuple[fl
     except ValueError:
         given = [math.nan]
     if len(given) > 2 or not all(map(math.isfinite, given)):
-        raise HeadsplatError(f"--camera: {text!r} has no numbers to use; give one or two, such as orbit:40 or orbit:40,6")
+        raise HeadsplatError(
+            f"--camera: {text!r} has no numbers to use; give one or two, such as orbit:40 or orbit:40,6"
+        )
     amount, seconds = (*given, *(amount, seconds)[len(given) :])
     if not 0.1 <= seconds <= 3600:
         raise HeadsplatError(f"--camera: {text!r} takes {seconds:g} seconds; give 0.1 to 3600")

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.animate import Animator
-from avatar.geometry import quat_to_matrix
+from avatar.animate import Animator, GsplatAnimator
 from avatar.model import Avatar
 from avatar.offline.look import Look
 from avatar.offline.surface import MeshShader, gaussian_normals
 from avatar.posing import Poses
-from avatar.records import Camera, HeadParams
-from avatar.rasterizer import gsplat_pictures
+from avatar.records import Camera, Gaussians, HeadParams
 
 #: Frames whose poses are made together; counted from the motion's start, so that a piece of it has the same bits.
 _CHUNK = 256
 #: Pixels that are splatted at once: a picture that is larger (supersampled) is drawn in strips.
 STRIP_PIXELS = 1 << 24
-#: Alpha that rounds to something in a byte: below it there is nothing to have a depth or a normal.
-_VISIBLE = 0.5 / 255
+#: Alpha under which a pixel has no depth or normal: of a tenth of a surface neither means much.
+_VISIBLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,16 @@ def working_memory(actors: Sequence[Actor], look: Look) -> int:
     return len(actors) * column + bases
 
 
+@dataclass(frozen=True)
+class _Still:
+    """One frame of an avatar, before any camera."""
+
+    poses: Poses
+    frame: int  # of `poses`
+    vertices: Tensor  # [1,V,3] skull frame
+    gaussians: Gaussians  # [1,N]
+
+
 class _Column:
     """One actor's pictures."""
 
@@ -89,7 +98,7 @@ class _Column:
         self._tops = [min(top, look.height - rows) for top in range(0, look.height, rows)]
         self._rows = rows
         with_depth = "depth" in look.passes
-        make = Animator if look.rasterizer == "native" else _GsplatAnimator
+        make = Animator if look.rasterizer == "native" else GsplatAnimator
         self._animator = make(actor.avatar, wide, rows * step, look.backdrop.colour, with_depth=with_depth)
         self._shader = MeshShader(actor.avatar) if "mesh" in look.passes else None
         self._poses: tuple[int, Poses] | None = None
@@ -102,7 +111,8 @@ class _Column:
         """Every pass of a frame, overwritten by the next one."""
         poses, place = self._poses_of(frame)
         vertices = self._animator.vertices(poses, place)
-        strips = [self._strip(poses, place, vertices, self.actor.camera_at(frame), top) for top in self._tops]
+        still = _Still(poses, place, vertices, self._animator.gaussians(poses, place, vertices))
+        strips = [self._strip(still, self.actor.camera_at(frame), top) for top in self._tops]
         return {name: self._joined([strip[name] for strip in strips]) for name in self.look.passes}
 
     def _poses_of(self, frame: int) -> tuple[Poses, int]:
@@ -120,17 +130,17 @@ class _Column:
             whole[top : top + self._rows] = strip
         return whole.cpu().numpy()
 
-    def _strip(self, poses: Poses, frame: int, vertices: Tensor, camera: Camera, top: int) -> dict[str, Tensor]:
+    def _strip(self, still: _Still, camera: Camera, top: int) -> dict[str, Tensor]:
         """The passes of the strip of rows that begins at `top`."""
         look, animator = self.look, self._animator
         camera = _part(camera, look.supersample, top, self._rows)
-        animator.splat(poses, frame, vertices, camera)
+        animator.splat(still.gaussians, camera)
         makers: dict[str, Callable[[], Tensor]] = {
             "rgb": lambda: self._rgb(top),
             "alpha": lambda: _bytes(self._small(animator.alpha)),
             "depth": self._depth,
-            "normals": lambda: self._normals(poses, frame, vertices, camera),
-            "mesh": lambda: self._mesh(poses, frame, vertices, camera, top),
+            "normals": lambda: self._normals(still, camera),
+            "mesh": lambda: self._mesh(still, camera, top),
         }
         # Copies: with several strips the next one overwrites the animator's memory.
         return {name: makers[name]() if len(self._tops) == 1 else makers[name]().clone() for name in look.passes}
@@ -140,6 +150,9 @@ class _Column:
         step = self.look.supersample
         if step == 1:
             return picture
+        if picture.device.type == "cpu":  # ten times as fast as PyTorch's pooling of pictures with few channels
+            size = picture.shape[1] // step, picture.shape[0] // step
+            return torch.from_numpy(cv2.resize(picture.numpy(), size, interpolation=cv2.INTER_AREA))
         channels = picture if picture.ndim == 3 else picture[..., None]
         small = torch.nn.functional.avg_pool2d(channels.permute(2, 0, 1)[None], step)[0].permute(1, 2, 0)
         return small.contiguous() if picture.ndim == 3 else small[..., 0].contiguous()
@@ -170,16 +183,17 @@ class _Column:
             depth = self._small(depth * alpha) / small.clamp_min(1e-6)
         return torch.where(small >= _VISIBLE, depth, torch.zeros_like(depth))
 
-    def _normals(self, poses: Poses, frame: int, vertices: Tensor, camera: Camera) -> Tensor:
+    def _normals(self, still: _Still, camera: Camera) -> Tensor:
         animator = self._animator
-        own = gaussian_normals(animator.avatar, poses, frame, vertices, animator.means, camera)
+        own = gaussian_normals(animator.avatar, still.poses.quats[still.frame], still.vertices, still.gaussians, camera)
         blended = self._small(animator.blended(own))
         visible = self._small(animator.alpha) >= _VISIBLE
         return torch.nn.functional.normalize(blended, dim=-1, eps=1e-9) * visible[..., None]
 
-    def _mesh(self, poses: Poses, frame: int, vertices: Tensor, camera: Camera, top: int) -> Tensor:
+    def _mesh(self, still: _Still, camera: Camera, top: int) -> Tensor:
         assert self._shader is not None
-        rgb, alpha = self._shader.draw(poses, frame, vertices, camera)
+        poses, frame = still.poses, still.frame
+        rgb, alpha = self._shader.draw(still.vertices, poses.quats[frame], poses.translations[frame], camera)
         return self._over(self._small(rgb), self._small(alpha), top)
 
 

@@ -43,7 +43,9 @@ class Look:
         if not 1 <= self.supersample <= LARGEST_SUPERSAMPLE:
             raise HeadsplatError(f"--supersample: expected 1 to {LARGEST_SUPERSAMPLE}, got {self.supersample}")
         if self.rasterizer == "gsplat" and "normals" in self.passes:
-            raise HeadsplatError("--passes: normals are drawn by our own rasterizer only; leave --rasterizer gsplat out")
+            raise HeadsplatError(
+                "--passes: normals are drawn by our own rasterizer only; leave --rasterizer gsplat out"
+            )
 
 
 def parse_passes(text: str) -> tuple[Pass, ...]:
