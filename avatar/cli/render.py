@@ -114,12 +114,12 @@ def write_shot(
     """Render to the mp4 or the folder `out`; returns the number of frames."""
     from avatar.cli.pictures import png_bytes
     from avatar.drive import render_track
-    from avatar.video import VideoWriter
+    from avatar.output import open_output
 
     track = render_track(shot.avatar, shot.params, shot.camera, background, rasterizer)
     pictures = _reporting(track, len(shot), update)
     if out.suffix == ".mp4":
-        with VideoWriter(out, shot.rate) as writer:
+        with open_output(out, shot.rate) as writer:
             for picture, time in zip(pictures, shot.times - shot.times[0], strict=True):
                 writer.add(picture, float(time))
     else:
