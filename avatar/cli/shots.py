@@ -13,9 +13,9 @@ import torch
 from avatar.captured import Capture
 from avatar.cli.arguments import EMBEDDED
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.model import Avatar
+from avatar.motion.edit import Sampling, check_increasing, even_times
 from avatar.records import Camera, HeadParams
 
 
@@ -116,19 +116,13 @@ def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadPa
     """
     if len(times) < 2:
         return params, times
-    if not (np.diff(times) > 0).all():
-        raise HeadsplatError("--fps: the track's times do not increase; capture the video again")
-    wanted = times[0] + np.arange(int((times[-1] - times[0]) * rate + 1e-6) + 1) / rate
-    after = np.searchsorted(times, wanted, side="right").clip(1, len(times) - 1)
-    before = after - 1
-    share = torch.from_numpy(((wanted - times[before]) / (times[after] - times[before])).clip(0, 1))
-    share = share.to(params.expression.dtype)[:, None]
-    rotation = axis_angle_to_matrix(params.joint_rot)
-    step = matrix_to_axis_angle(rotation[before].mT @ rotation[after])
+    check_increasing(times, "--fps: the track's times do not increase; capture the video again")
+    wanted = even_times(times, rate)
+    between = Sampling.at(times, wanted)
     mixed = replace(
         params,
-        expression=torch.lerp(params.expression[before], params.expression[after], share),
-        joint_rot=matrix_to_axis_angle(rotation[before] @ axis_angle_to_matrix(step * share[:, None])),
-        translation=torch.lerp(params.translation[before], params.translation[after], share),
+        expression=between.values(params.expression),
+        joint_rot=between.rotations(params.joint_rot),
+        translation=between.values(params.translation),
     )
     return mixed, wanted
