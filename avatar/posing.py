@@ -1,8 +1,8 @@
 """Poses of an avatar's head for many frames at once, and its mesh one frame at a time.
 
-What a frame needs besides its mesh are a few hundred numbers, and the price of computing them is in calling: so they are
-made for all frames together. The mesh is one native blend over half-precision bases and a turn of what jaw and eyes
-move.
+What a frame needs besides its mesh are a few hundred numbers, and the price of computing them is in calling: so they
+are made for many frames together. The mesh is one native blend over half-precision bases and a turn of what jaw and
+eyes move.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ class Film:
     rate: float  # frames a second
     times: np.ndarray | None  # [T] seconds of the frames of the whole; None: number / rate
     total: int  # T
-    encoding: Encoding
+    encoding: Encoding = field(default_factory=Encoding)
     audio: Path | None = None
 
     @property
@@ -49,13 +49,20 @@ class Film:
 
     def writers(self, first_frame: int) -> dict[Pass, Writer]:
         """A writer for each pass, not opened yet; raises HeadsplatError where one cannot hold its pictures."""
+        first = next(iter(self.outputs))
         return {
             name: open_output(
-                path, self.rate, picture=name, alpha=self.look.backdrop.transparent, encoding=self._encoding(name, path),
-                audio=self.audio if place == 0 else None, first_frame=first_frame, total=self.total,
+                path,
+                self.rate,
+                picture=name,
+                alpha=self.look.backdrop.transparent,
+                encoding=self._encoding(name, path),
+                audio=self.audio if name == first else None,
+                first_frame=first_frame,
+                total=self.total or None,
             )
-            for place, (name, path) in enumerate(self.outputs.items())
-        }  # fmt: skip
+            for name, path in self.outputs.items()
+        }
 
     def _encoding(self, name: Pass, path: Path) -> Encoding:
         if not path.suffix and self.encoding.codec is None and name in _FLOATS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -49,6 +49,28 @@ class PictureOptions:
 
 
 @dataclass(frozen=True)
+class MotionOptions:
+    """how the motion is retold; any of these retells an avatar's own capture too"""
+
+    motion_head: OptionalPath = None
+    """the head model (FLAME's file) that the motion's expressions were made for"""
+    motion_fps: OptionalFloat = None
+    """frame rate of a motion file that states no times"""
+    neutral: Literal["resting", "as-is"] = "resting"
+    """resting: the driver's resting face becomes the avatar person's; as-is: weights as they are"""
+    pose: Literal["relative", "absolute", "still"] = "relative"
+    """the head: about the driver's mean pose, set about the avatar's; turned as in the motion; or still"""
+    travel: float = 0.5
+    """share of the head's travel about its mean place"""
+    ease: bool = True
+    """keep expressions and poses within what the avatar was trained on"""
+    gain: Annotated[str, arg(metavar="NAME=FACTOR,...")] = ""
+    """make expressions, or groups of them, stronger or weaker"""
+    smooth: Annotated[float, arg(metavar="SECONDS")] = 0.0
+    """width of the window that smooths the motion"""
+
+
+@dataclass(frozen=True)
 class StorageOptions:
     """how the pictures are stored"""
 
@@ -74,7 +96,7 @@ class RenderCommand:
     avatars: Annotated[Positional[tuple[Path, ...]], arg(metavar="AVATAR [AVATAR ...]")]
     """avatar files; each gets a column"""
     motion: Annotated[Path, arg(metavar="MOTION")]
-    """a capture folder: its expressions and poses drive the avatars"""
+    """what drives the avatars: a capture folder, or a file of expressions (Live Link, ARKit, FLAME, ...)"""
     out: Out
     """a video (.mp4, .mov, .webm) to write, or a folder for pictures"""
     fps: OptionalFloat = None
@@ -82,6 +104,7 @@ class RenderCommand:
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """only these frames of the whole, the end left out; such pieces join without a seam"""
     picture: Annotated[PictureOptions, arg(name="")] = field(default_factory=PictureOptions)
+    retold: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     storage: Annotated[StorageOptions, arg(name="")] = field(default_factory=StorageOptions)
     overwrite: bool = False
     """replace outputs that exist"""
@@ -89,10 +112,11 @@ class RenderCommand:
     def run(self) -> int:
         """Render and write; returns the exit code: 130 after Ctrl-C."""
         request = self._check()
-        from avatar.cli.takes import take_of
+        from avatar.cli.takes import Source
 
         with stage("preparing"):
-            takes = [take_of(path, self.motion, self.fps) for path in self.avatars]
+            source = Source.load(self.motion, self.retold)
+            takes = [source.on(path, self.fps) for path in self.avatars]
             chosen = parse_frames(self.frames or ":", len(takes[0]))
             look = self._look(takes[0])
             actors = [take.before(request, look) for take in takes]

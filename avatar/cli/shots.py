@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,8 @@ from avatar.captured import Capture
 from avatar.cli.arguments import EMBEDDED
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.model import Avatar
 from avatar.motion.edit import Sampling, check_increasing, even_times
 from avatar.records import Camera, HeadParams
-
-
-@dataclass(frozen=True)
-class Shot:
-    """An avatar along T frames of parameters."""
-
-    avatar: Avatar
-    params: HeadParams  # T frames
-    times: np.ndarray  # [T] seconds, increasing
-    camera: Camera  # [1]
-
-    def __len__(self) -> int:
-        return len(self.params)
-
-    @property
-    def rate(self) -> float:
-        """Mean frames per second."""
-        return (len(self) - 1) / float(self.times[-1] - self.times[0]) if len(self) > 1 else 30.0
 
 
 def provenance(capture: Capture) -> dict[str, Any]:
@@ -80,11 +61,6 @@ def check_head(capture: Capture, head: HeadModel) -> None:
         )
 
 
-def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:
-    """The (first) camera [1] the avatar's person was filmed with; that of `capture` where the header names none."""
-    return stored_camera(header.get("capture") or provenance(capture))
-
-
 def stored_camera(facts: Mapping[str, Any]) -> Camera:
     """The camera [1] in what an avatar's header keeps of its capture (`provenance`)."""
     K, world_to_cam = (torch.tensor(facts["camera"][name], dtype=torch.float32) for name in ("K", "world_to_cam"))
@@ -99,11 +75,6 @@ def fit_camera(camera: Camera, width: int, height: int) -> Camera:
     K[:, 0, 2] += (width - camera.width * scale) / 2
     K[:, 1, 2] += (height - camera.height * scale) / 2
     return replace(camera, K=K, width=width, height=height)
-
-
-def rows(params: HeadParams, frames: range) -> HeadParams:
-    """The frames of `params` at the positions `frames`."""
-    return params[frames.start : frames.stop]
 
 
 def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadParams, np.ndarray]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.output import PASSES, Pass
 from avatar.rasterizer import Rasterizer
 
-Pass = Literal["rgb", "alpha", "depth", "normals", "mesh"]
-PASSES: tuple[Pass, ...] = ("rgb", "alpha", "depth", "normals", "mesh")
 LARGEST_SIDE, LARGEST_SUPERSAMPLE = 4096, 4
 
 
