@@ -12,11 +12,9 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.model import HeadModel, is_mode
 from avatar.motion import Bridge, load_bridge
+from avatar.motion.bridge import LOST_BELOW
 from avatar.motion.fit import drive_controls
 from avatar.records import JOINT_NAMES
-
-#: a bridged expression of which less than this can be shown counts as not expressible
-LOST_BELOW = 0.5
 
 
 @dataclass(frozen=True)

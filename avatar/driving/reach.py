@@ -32,9 +32,11 @@ ROOM: tuple[tuple[str, float], ...] = (
     ("eyeWide", 0.2),
     ("eyeSquint", 0.3),
     ("mouthClose", math.inf),  # goes with jawOpen
-    ("jawOpen", 0.35),
-    ("jaw", 0.3),
-    ("mouth", 0.25),
+    ("jawOpen", 0.25),
+    ("jaw", 0.25),
+    ("mouthLowerDown", 0.15),
+    ("mouthUpperUp", 0.15),
+    ("mouth", 0.2),
     ("brow", 0.35),
     ("cheek", 0.4),
     ("noseSneer", 0.4),
@@ -45,7 +47,7 @@ MODE_ROOM, OTHER_ROOM = 1.0, 0.3
 #: radians that a jaw joint may turn beyond the trained range, on top of what jawOpen turns
 JAW_ROOM = 0.1
 #: Head poses: radians about each axis and metres beyond the trained range. The head is rigid; what shows is the neck.
-TURN_ROOM, TRAVEL_ROOM = 0.25, 0.1
+TURN_ROOM, TRAVEL_ROOM = 0.2, 0.1
 
 
 def eased(values: Tensor, low: Tensor, high: Tensor, room: Tensor) -> Tensor:
