@@ -17,6 +17,7 @@ from avatar.drive import DriveOptions, drive
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.model import Avatar
+from avatar.motion import read_motion
 from avatar.motion.edit import gain, smooth
 from avatar.motion.edit import resample as resampled
 from avatar.motion.from_capture import motion_of
@@ -86,8 +87,6 @@ class Source:
             head = head_of(capture) if head is None else head
             motion = motion_of(capture, head)
         else:
-            from avatar.motion import read_motion
-
             motion = read_motion(path, fps=asked.motion_fps)
         motion = gain(smooth(motion, asked.smooth), parse_gain(asked.gain))
         options = DriveOptions(asked.neutral, asked.pose, asked.travel, asked.ease, head)
