@@ -20,6 +20,7 @@ from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
+from avatar.cli.join import JoinCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
@@ -35,6 +36,7 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "join": JoinCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,
