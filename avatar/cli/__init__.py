@@ -20,6 +20,7 @@ from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
+from avatar.cli.join import JoinCommand
 from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
@@ -37,6 +38,7 @@ _COMMANDS = {
     "eval": EvalCommand,
     "render": RenderCommand,
     "motion": MotionCommand,
+    "join": JoinCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,
