@@ -158,7 +158,7 @@ def test_supersampled_normals_and_depths_are_still_normals_and_depths(actor: Act
     plain, fine = (one(actor, replace(PLAIN, supersample=step, passes=PASSES)) for step in (1, 3))
     solid = (plain["alpha"] > 250) & (fine["alpha"] > 250)
     assert np.linalg.norm(fine["normals"][solid], axis=-1) == pytest.approx(1, abs=1e-4)
-    assert np.median(np.abs(plain["depth"] - fine["depth"])[solid]) < 0.005
+    assert np.median(np.abs(plain["depth"] - fine["depth"])[solid]) < 0.01
 
 
 def test_strips_join_to_the_whole_picture(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,10 +183,10 @@ def test_side_by_side_is_each_alone(actor: Actor) -> None:
 
 
 def test_pieces_are_the_whole_bit_for_bit(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draw, "_CHUNK", 7)
+    monkeypatch.setattr(draw, "_CHUNK", 5)
     look = replace(PLAIN, passes=PASSES)
-    whole = list(draw_frames([actor], look))
-    pieces = [*draw_frames([actor], look, range(10)), *draw_frames([actor], look, range(10, 24))]
+    whole = list(draw_frames([actor], look, range(12)))
+    pieces = [*draw_frames([actor], look, range(7)), *draw_frames([actor], look, range(7, 12))]
     for first, second in zip(whole, pieces, strict=True):
         assert all(np.array_equal(first[name], second[name]) for name in PASSES)
 
