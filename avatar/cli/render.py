@@ -63,7 +63,7 @@ class MotionOptions:
     travel: float = 0.5
     """share of the head's travel about its mean place"""
     ease: bool = True
-    """keep expressions and poses within what the avatar was trained on"""
+    """leave expressions and poses beyond what the avatar was trained on as they are"""
     gain: Annotated[str, arg(metavar="NAME=FACTOR,...")] = ""
     """make expressions, or groups of them, stronger or weaker"""
     smooth: Annotated[float, arg(metavar="SECONDS")] = 0.0

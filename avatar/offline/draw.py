@@ -21,7 +21,9 @@ from avatar.records import Camera, Gaussians, HeadParams
 #: Frames whose poses are made together; counted from the motion's start, so that a piece of it has the same bits.
 _CHUNK = 256
 #: Pixels that are splatted at once: a picture that is larger (supersampled) is drawn in strips.
-STRIP_PIXELS = 1 << 24
+STRIP_PIXELS = 1 << 22
+#: A pixel of a finished pass, its copies on the way to a file counted in; for `working_memory`.
+_PICTURE_BYTES = 24
 #: Alpha under which a pixel has no depth or normal: of a tenth of a surface neither means much.
 _VISIBLE = 0.1
 
@@ -69,9 +71,9 @@ def draw_frames(
 
 def working_memory(actors: Sequence[Actor], look: Look) -> int:
     """Bytes that `draw_frames` holds while it draws, about: pictures, and half-precision bases of each avatar."""
-    strips = min(look.width * look.height * look.supersample**2, STRIP_PIXELS)
-    floats = 4 + ("depth" in look.passes) + 3 * ("normals" in look.passes) + 8 * ("mesh" in look.passes)
-    column = strips * (4 * floats + 3) + look.width * look.height * 40
+    strip = min(look.width * look.height * look.supersample**2, STRIP_PIXELS)
+    floats = 5 + 2 * ("depth" in look.passes) + 10 * ("normals" in look.passes) + 22 * ("mesh" in look.passes)
+    column = 4 * floats * strip + _PICTURE_BYTES * len(look.passes) * look.width * look.height
     bases = sum(2 * (actor.avatar.blendshapes.basis.numel() + actor.avatar.head.exprdirs.numel()) for actor in actors)
     return len(actors) * column + bases
 
