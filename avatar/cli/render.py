@@ -112,9 +112,11 @@ class RenderCommand:
     def run(self) -> int:
         """Render and write; returns the exit code: 130 after Ctrl-C."""
         request = self._check()
+        from avatar import ops
         from avatar.cli.takes import Source
 
-        with stage("preparing"):
+        # On one thread sums have one order: machines that share a job agree about means over the whole motion.
+        with stage("preparing"), ops.one_thread():
             source = Source.load(self.motion, self.retold)
             takes = [source.on(path, self.fps) for path in self.avatars]
             chosen = parse_frames(self.frames or ":", len(takes[0]))

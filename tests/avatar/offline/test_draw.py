@@ -17,6 +17,7 @@ from avatar.offline.cameras import moving_camera, subject_of
 from avatar.offline.draw import Actor, draw_frames
 from avatar.offline.look import PASSES, Backdrop, Look
 from avatar.records import Camera, Gaussians
+from avatar.render import splat
 
 SIZE = 56
 PLAIN = Look(SIZE, SIZE)
@@ -38,6 +39,17 @@ def test_rgb_is_what_an_animator_draws(actor: Actor) -> None:
     animator = Animator(actor.avatar, SIZE, SIZE)
     expected = animator.draw(actor.params[5], actor.camera[5])
     assert np.array_equal(one(actor, PLAIN)["rgb"], expected.numpy())
+
+
+def test_gsplat_draws_where_it_is_asked_for(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_ours(gaussians: Gaussians, camera: Camera, *, with_depth: bool) -> tuple[torch.Tensor, ...]:
+        rgb, alpha, depth = splat(gaussians, camera, with_depth=with_depth)
+        return rgb, alpha, depth  # type: ignore[return-value]
+
+    monkeypatch.setattr("avatar.animate.gsplat_pictures", as_ours)
+    look = replace(PLAIN, passes=("rgb", "alpha", "depth"))
+    ours, theirs = one(actor, look), one(actor, replace(look, rasterizer="gsplat"))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in look.passes)
 
 
 def test_rgb_is_the_same_beside_other_passes(actor: Actor) -> None:
