@@ -18,6 +18,7 @@ from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
+from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.render import RenderCommand
@@ -35,6 +36,7 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "export": ExportCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,13 +34,12 @@ class ArkitFace:
         head = avatar.head
         if "arkit" in head.capabilities:
             neutral = torch.zeros_like(avatar.neutral)
-            targets = _stacked(head, neutral, torch.eye(len(neutral)), None)
-            return ArkitFace(head.expression_names, head.v_template, targets, neutral, None)
+            rest, targets = _targets(head, neutral, torch.eye(len(neutral)), None)
+            return ArkitFace(head.expression_names, rest, targets, neutral, None)
         arkit = load_head()
         count = len(arkit.expression_names)
         weights, joint_rot = load_bridge(arkit, head)(torch.eye(count), arkit.neutral_params(count).joint_rot)
-        targets = _stacked(head, avatar.neutral, weights, joint_rot)
-        rest = _alone(head, avatar.neutral[None], None)[0]
+        rest, targets = _targets(head, avatar.neutral, weights, joint_rot)
         return ArkitFace(arkit.expression_names, rest, targets, avatar.neutral, load_bridge(head, arkit))
 
     def weights(self, params: HeadParams) -> tuple[Tensor, Tensor]:
@@ -50,15 +49,12 @@ class ArkitFace:
         return self.back(params.expression - self.neutral, params.joint_rot)
 
 
-def _stacked(head: HeadModel, neutral: Tensor, weights: Tensor, joint_rot: Tensor | None) -> Tensor:
-    """Displacements [E,V,3] by weights [E,F] on top of `neutral` [F], a row at a time (each needs a whole mesh)."""
-    rest = _alone(head, neutral[None], None)[0]
-    rows = range(len(weights))
-    turned = [None if joint_rot is None else joint_rot[row : row + 1] for row in rows]
-    return torch.stack([_alone(head, neutral + weights[row : row + 1], turned[row])[0] - rest for row in rows])
-
-
-def _alone(head: HeadModel, weights: Tensor, joint_rot: Tensor | None) -> Tensor:
-    """Vertices [1,V,3] of a face at the origin."""
-    params = replace(head.neutral_params(), expression=weights)
-    return head.vertices(params if joint_rot is None else replace(params, joint_rot=joint_rot))
+def _targets(head: HeadModel, neutral: Tensor, weights: Tensor, joint_rot: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Vertices [V,3] at `neutral` [F] and displacements [E,V,3] by weights [E,F] and rotations [E,J,3] on top of it."""
+    params = head.neutral_params(len(weights) + 1)
+    params.expression[:] = neutral
+    params.expression[1:] += weights
+    if joint_rot is not None:
+        params.joint_rot[1:] = joint_rot
+    vertices = head.vertices(params)
+    return vertices[0], vertices[1:] - vertices[0]

@@ -7,16 +7,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatar.geometry import SH_C0
+from avatar import ops
+from avatar.geometry import axis_angle_to_matrix
 from avatar.head.model import HeadModel
+from avatar.head.shading import vertex_normals
 from avatar.model import Avatar
+from avatar.records import Camera
+from avatar.render import render
 
+from .place import Place
 from .pose import posed
 
-#: metres off the surface at which a Gaussian's say in the surface's colour has fallen to e^-1: hair stands off the skin
-_REACH = 0.004
-_ENOUGH = 1e-3  # of the mean weight: with less a vertex takes its neighbours' colour
-_SPREADS = 40
+BLACK = (0.0, 0.0, 0.0)
+#: The person is looked at from the front and a little from the sides, where the video showed them: yaw, pitch in degrees.
+_VIEWS = ((0.0, 0.0), (-25.0, 0.0), (25.0, 0.0), (0.0, 15.0), (0.0, -15.0))
+_PIXELS, _DISTANCE, _EXTENT = 640, 0.75, 0.45  # a side; metres from the head; metres that a picture shows at the head
+_BEHIND = 0.003  # metres behind the mesh's surface at which a vertex is hidden
+_OPAQUE = 0.9
+_SPREADS = 60
+#: Closed lips hide these: they keep the head model's colours.
+_INSIDE = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue", "lips_inner")
 
 
 @dataclass(frozen=True)
@@ -37,21 +47,49 @@ class Seams:
 
 @torch.no_grad()
 def vertex_colors(avatar: Avatar) -> Tensor:
-    """Colours [V,3] sRGB of the person's resting face, read off the Gaussians that lie on the mesh.
+    """Colours [V,3] sRGB of the person's resting face, taken from pictures of the avatar.
 
-    Where none lies, the colour spreads from the neighbours; what has none, keeps the head model's.
+    Behind closed lips the head model's colours stay; what else no picture shows takes its neighbours'.
     """
-    head, gaussians = avatar.head, avatar(posed(avatar))
-    colors = (0.5 + SH_C0 * gaussians.sh[0, :, 0]).clamp(0, 1)
-    area = gaussians.scales[0].topk(2, dim=-1).values.prod(-1)
-    say = gaussians.opacities[0] * area * torch.exp(-(avatar.offsets / _REACH).square().sum(-1))
-    total = torch.zeros(len(head.v_template), 4, dtype=colors.dtype, device=colors.device)
-    for corner in range(3):
-        share = (say * avatar.rig.bary[:, corner])[:, None]
-        total.index_add_(0, avatar.rig.triangles[:, corner], torch.cat([colors * share, share], -1))
-    known = total[:, 3] > _ENOUGH * total[:, 3].mean()
-    found = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(1e-20), head.colors)
-    return _spread(found, known, head.faces)
+    head, params, place = avatar.head, posed(avatar), Place.centred(avatar)
+    gaussians, vertices = place.splats(avatar(params)), head.vertices(place.params(avatar, params))[0]
+    normals = vertex_normals(vertices, head.faces)
+    total = vertices.new_zeros(len(vertices), 4)
+    for yaw, pitch in _VIEWS:
+        camera = _camera(yaw, pitch)
+        out = render(gaussians, camera, BLACK, with_depth=False)
+        seen = torch.cat([out.rgb[0], out.alpha[0][..., None]], -1)
+        total += _sampled(seen, vertices, normals, head.faces, camera)
+    known = total[:, 3] > 0
+    colors = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(1e-9), head.colors)
+    for name in _INSIDE:
+        known |= head.regions.get(name, torch.zeros_like(known))
+    return _spread(colors.clamp(0, 1), known, head.faces)
+
+
+def _camera(yaw: float, pitch: float) -> Camera:
+    """A camera [1] that looks at the origin."""
+    turn = axis_angle_to_matrix(torch.tensor([[0.0, yaw, 0.0], [pitch, 0.0, 0.0]]).deg2rad())
+    camera = Camera.facing(_PIXELS * _DISTANCE / _EXTENT, _PIXELS, _PIXELS)
+    around = torch.eye(4)
+    around[:3, :3] = (turn[0] @ turn[1]).T
+    around[2, 3] = -_DISTANCE
+    return Camera(camera.K, camera.world_to_cam @ around, _PIXELS, _PIXELS)
+
+
+def _sampled(picture: Tensor, vertices: Tensor, normals: Tensor, faces: Tensor, camera: Camera) -> Tensor:
+    """Colours times weights, and weights [V,4]: how squarely a vertex is seen in `picture` [H,W,4], 0 where it is not."""
+    view = camera.world_to_cam[0]
+    seen = vertices @ view[:3, :3].T + view[:3, 3]
+    depth = ops.mesh(seen[None].contiguous(), faces, camera.K, _PIXELS, _PIXELS)[2][0]
+    pixel = (seen @ camera.K[0].T)[:, :2] / seen[:, 2:]
+    inside = ((pixel >= 0) & (pixel < _PIXELS)).all(-1)
+    column, row = pixel.long().clamp(0, _PIXELS - 1).unbind(-1)
+    color, alpha = picture[row, column].split([3, 1], -1)
+    squarely = -(normals @ view[:3, :3].T * torch.nn.functional.normalize(seen, dim=-1)).sum(-1)
+    shown = inside & (seen[:, 2] <= depth[row, column] + _BEHIND) & (alpha[:, 0] > _OPAQUE)
+    weight = (squarely.clamp_min(0) ** 4 * shown)[:, None]
+    return torch.cat([weight * color / alpha.clamp_min(_OPAQUE), weight], -1)
 
 
 def _spread(colors: Tensor, known: Tensor, faces: Tensor) -> Tensor:
