@@ -30,6 +30,15 @@ def os_error_sentence(error: OSError) -> str:
     return f"{os.fspath(name) if isinstance(name, (str, os.PathLike)) else 'writing failed'}: {reason}"
 
 
+def write_error(path: Path, error: Exception) -> HeadsplatError:
+    """What to raise where the system, or a library that writes for us, could not write the output `path`."""
+    reason = _REASONS.get(getattr(error, "errno", None) or 0)
+    if reason is None:
+        words = getattr(error, "strerror", None) or error
+        reason = f"cannot be written ({words}); choose another place with -o"
+    return HeadsplatError(f"{path}: {reason}")
+
+
 def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> Path:
     """`path` as a Path once it may be written; the folder it lies in is made where it is missing.
 
@@ -56,15 +65,20 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> 
     return path
 
 
+def temporary_path(path: Path) -> Path:
+    """Where this process writes the output `path` before it has its name; remove_orphans knows it."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+
+
 def remove_orphans(path: Path) -> None:
-    """Delete the temporary files of the output `path` that processes left which were killed while they wrote."""
+    """Delete the temporary files or folders of `path` that processes left which were killed while they wrote."""
     if os.name != "posix":  # elsewhere there is no harmless way to ask whether a process lives
         return
     pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.part(ial)?{re.escape(path.suffix)}")
     with contextlib.suppress(OSError):
         for entry in path.parent.iterdir():
             if (match := pattern.fullmatch(entry.name)) and not _lives(int(match[1])):
-                entry.unlink(missing_ok=True)
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:
@@ -85,7 +99,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         HeadsplatError: the disk is full, read-only or refuses the folder.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_orphans(path)
@@ -118,7 +132,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)  # mkdtemp makes it private
-        _put_in_place(temporary, path)
+        put_in_place(temporary, path)
     except OSError as error:
         if error.errno in _REASONS:
             raise HeadsplatError(f"{path}: {_REASONS[error.errno]}") from error
@@ -127,7 +141,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put_in_place(new: Path, path: Path) -> None:
+def put_in_place(new: Path, path: Path) -> None:
     """Rename the folder `new` to `path`; what stood there is deleted after that, or put back if it fails."""
     if not path.exists():
         os.replace(new, path)

@@ -21,6 +21,7 @@ from avatar.cli.evaluate import EvalCommand
 from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
+from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
@@ -36,6 +37,7 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "motion": MotionCommand,
     "export": ExportCommand,
     "info": InfoCommand,
     "head": HeadCommand,

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from avatar.cli.arguments import OptionalFloat, OptionalInt, OptionalPath, Out, parse_angles, parse_frames, parse_weights
+from avatar.cli.arguments import (
+    OptionalFloat,
+    OptionalInt,
+    OptionalPath,
+    Out,
+    parse_angles,
+    parse_frames,
+    parse_weights,
+)
 from avatar.cli.progress import Update, say, stage
+from avatar.cli.render import MotionOptions
 from avatar.errors import HeadsplatError
 from avatar.files import check_output, check_replaceable_folder
 
@@ -45,19 +54,20 @@ class ExportCommand:
     head_pose: Annotated[str | None, arg(metavar="YAW,PITCH,ROLL")] = None
     """degrees the head is turned: to the person's left, down, to the right shoulder"""
     motion: OptionalPath = None
-    """a capture folder whose motion poses the avatar"""
+    """what poses the avatar: a capture folder, or a file of expressions (Live Link, ARKit, FLAME, ...)"""
     frame: OptionalInt = None
     """which frame of the motion, counted from 0: one pose instead of all"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """only these frames of the motion, the end left out; files keep the numbers of the whole"""
     fps: OptionalFloat = None
     """constant frame rate; default: the motion's own times, frame for frame"""
+    retold: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     rigged: bool = False
     """.ply only: Gaussians in the frames of their triangles and the mesh that carries them, for use in other rigs; no
     splat viewer shows it"""
     y_axis: YAxisName = "down"
-    """where y points in splat files: down, as scenes trained from COLMAP have it, stands upright in SuperSplat, PlayCanvas
-    and Brush, which turn such scenes over; up for tools that take a file as it is (Blender, three.js)"""
+    """where y points in splat files: down, as scenes trained from COLMAP have it, stands upright in SuperSplat,
+    PlayCanvas and Brush, which turn such scenes over; up for tools that take a file as it is (Blender, three.js)"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -66,29 +76,40 @@ class ExportCommand:
         weights = parse_weights(self.expression)
         turn = (0.0, 0.0, 0.0) if self.head_pose is None else parse_angles(self.head_pose)
         self._check()
+        scene = self._posed(weights, turn) if self.motion is None else self._moving(self.motion)
+        with stage("exporting") as update:
+            print(self._write(scene, update))
+        if self.rigged or self.out.suffix in (".obj", ".glb"):
+            _say_licence(scene.avatar)
+        return 0
+
+    def _posed(self, weights: dict[str, float], turn: tuple[float, float, float]) -> Scene:
+        """One frame of the face that was asked for."""
         from avatar.asset import load_avatar, read_header
+        from avatar.export.pose import out_of_range, posed
 
         header, avatar = read_header(self.avatar), load_avatar(self.avatar)
-        if self.motion is not None:
-            params, times, first = self._frames(header, avatar)
-        else:
-            from avatar.export.pose import out_of_range, posed
+        params = posed(avatar, weights, turn)
+        for sentence in out_of_range(avatar, weights):
+            say(f"--expression: {sentence}")
+        return Scene(avatar, _consent(header), params)
 
-            params, times, first = posed(avatar, weights, turn), None, 0
-            for sentence in out_of_range(avatar, weights):
-                say(f"--expression: {sentence}")
-        with stage("exporting") as update:
-            print(self._write(header, avatar, params, times, first, update))
-        if self.rigged or self.out.suffix in (".obj", ".glb"):
-            _say_licence(avatar)
-        return 0
+    def _moving(self, motion: Path) -> Scene:
+        """The chosen frames of the avatar along the motion."""
+        from avatar.cli.takes import Source
+
+        take = Source.load(motion, self.retold).on(self.avatar, self.fps)
+        frames = self._chosen(len(take))
+        part = slice(frames.start, frames.stop)
+        return Scene(take.avatar, _consent(take.header), take.params[part], take.times[part], frames.start)
 
     def _check(self) -> None:
         """Refuse what cannot be written before anything is read."""
         suffix = self.out.suffix
         if suffix not in SUFFIXES:
             raise HeadsplatError(
-                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj or .glb, or a folder for numbered .ply files"
+                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj or .glb, or a folder for numbered .ply "
+                "files"
             )
         self._check_poses()
         if self.rigged and suffix != ".ply":
@@ -107,7 +128,9 @@ class ExportCommand:
             given = {"--frame": self.frame, "--frames": self.frames, "--fps": self.fps}
             lonely = [name for name, value in given.items() if value is not None]
             if lonely or not suffix:
-                raise HeadsplatError(f"{lonely[0] if lonely else self.out}: needs a motion; give --motion CAPTURE")
+                raise HeadsplatError(
+                    f"{lonely[0] if lonely else self.out}: needs a motion; give --motion FILE or CAPTURE"
+                )
             return
         if self.expression or self.head_pose or self.rigged:
             raise HeadsplatError(
@@ -122,43 +145,29 @@ class ExportCommand:
                 f"{self.out}: holds one pose; pick it with --frame N, or give a folder for all frames of the motion"
             )
 
-    def _frames(self, header: Mapping[str, Any], avatar: Avatar) -> tuple[HeadParams, np.ndarray, int]:
-        """Chosen frames of the motion, their times [T] in seconds and the number of the first."""
-        from avatar.cli.shots import rows
-
-        assert self.motion is not None
-        params, times = driven(header, avatar, self.motion, self.fps)
+    def _chosen(self, count: int) -> range:
+        """The frames to export of `count`."""
         if self.frame is None:
-            chosen = parse_frames(self.frames or ":", len(params))
-        elif 0 <= self.frame < len(params):
-            chosen = range(self.frame, self.frame + 1)
-        else:
+            return parse_frames(self.frames or ":", count)
+        if not 0 <= self.frame < count:
             raise HeadsplatError(
-                f"--frame: {self.frame} is not in {self.motion}, which has {len(params)} frames; give 0 to {len(params) - 1}"
+                f"--frame: {self.frame} is not in {self.motion}, which has {count} frames; give 0 to {count - 1}"
             )
-        return rows(params, chosen), times[chosen.start : chosen.stop], chosen.start
+        return range(self.frame, self.frame + 1)
 
-    def _write(
-        self,
-        header: Mapping[str, Any],
-        avatar: Avatar,
-        params: HeadParams,
-        times: np.ndarray | None,
-        first: int,
-        update: Update,
-    ) -> str:
+    def _write(self, scene: Scene, update: Update) -> str:
         """Write the output; returns the line that says what it is."""
         import torch
 
         from avatar import export
 
-        consent, count = str(header["consent"]), len(params)
+        avatar, params, consent, count = scene.avatar, scene.params, scene.consent, len(scene.params)
         if not self.out.suffix:
 
             def told(done: int) -> None:
                 update(done / count, f"frame {done} of {count}")
 
-            total = export.write_plys(self.out, avatar, params, self.y_axis, consent, first=first, update=told)
+            total = export.write_plys(self.out, avatar, params, self.y_axis, consent, first=scene.first, update=told)
             return f"{self.out}: {count} files of {len(avatar)} Gaussians, {total / _MEGABYTE:.1f} MB"
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
@@ -167,27 +176,32 @@ class ExportCommand:
         elif self.out.suffix == ".obj":
             export.write_obj(self.out, avatar, params, consent)
         else:
-            export.write_glb(self.out, avatar, params, None if times is None else torch.from_numpy(times), consent)
-        size = f"{self.out.stat().st_size / _MEGABYTE:.1f} MB"
+            times = None if scene.times is None else torch.from_numpy(scene.times)
+            export.write_glb(self.out, avatar, params, times, consent)
+        return f"{self.out}: {self._words(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
+
+    def _words(self, avatar: Avatar, count: int) -> str:
         if self.out.suffix == ".ply":
-            return f"{self.out}: {len(avatar)} Gaussians{' of a rig, no scene' if self.rigged else ''}, {size}"
-        moving = f", {count} frames of animation" if count > 1 else ""
-        return f"{self.out}: mesh of {len(avatar.head.faces)} triangles{moving}, {size}"
+            return f"{len(avatar)} Gaussians{' of a rig, no scene' if self.rigged else ''}"
+        return f"mesh of {len(avatar.head.faces)} triangles" + (f", animation of {count} frames" if count > 1 else "")
 
 
-def driven(header: Mapping[str, Any], avatar: Avatar, source: Path, fps: float | None) -> tuple[HeadParams, np.ndarray]:
-    """Every frame of the motion `source` for `avatar`, and its times [T] in seconds."""
-    from avatar.captured import Capture
-    from avatar.cli.shots import head_of, is_own, resample
-    from avatar.drive import cross_drive
+@dataclass(frozen=True)
+class Scene:
+    """What is exported."""
 
-    capture = Capture.load(source)
-    if is_own(header, capture):
-        params = capture.params(range(len(capture)))
-    else:
-        params = cross_drive(avatar, capture, head_of(capture))
-    times = capture.track["time"]
-    return resample(params, times, fps) if fps is not None else (params, times)
+    avatar: Avatar
+    consent: str
+    params: HeadParams  # T frames
+    times: np.ndarray | None = None  # [T] seconds, of a motion
+    first: int = 0  # number of the first frame in the whole
+
+
+def _consent(header: Mapping[str, Any]) -> str:
+    """What the avatar's file says of consent."""
+    from avatar.asset import CONSENT
+
+    return str(header.get("consent") or CONSENT)
 
 
 def _say_licence(avatar: Avatar) -> None:

@@ -2,7 +2,7 @@
 
 from .glb import write_glb
 from .obj import write_obj
-from .ply import YAxis, write_plys, write_ply
+from .ply import YAxis, write_ply, write_plys
 from .pose import posed
 from .rigged import write_rigged_ply
 

@@ -121,7 +121,11 @@ def _joints(head: HeadModel, poses: _Poses) -> list[dict[str, Any]]:
     for joint, parent in enumerate(head.parents):
         place = poses.root[0] if parent < 0 else rest[joint] - rest[parent]
         children = [child for child, above in enumerate(head.parents) if above == joint]
-        node = {"name": JOINT_NAMES[joint], "translation": place.tolist(), "rotation": poses.rotations[0, joint].tolist()}
+        node = {
+            "name": JOINT_NAMES[joint],
+            "translation": place.tolist(),
+            "rotation": poses.rotations[0, joint].tolist(),
+        }
         nodes.append(node | ({"children": children} if children else {}))
     return nodes
 
@@ -170,7 +174,7 @@ def _mesh(avatar: Avatar, face: ArkitFace, poses: _Poses, buffer: Buffer) -> dic
 
 
 def _influences(lbs_weights: Tensor) -> tuple[NDArray[np.uint8], Tensor]:
-    """The strongest joints [M,4] of each vertex and their weights [M,4], which sum to 1; joint 0 where there is none."""
+    """The strongest joints [M,4] of each vertex and their weights [M,4], of sum 1; joint 0 where there is none."""
     weights, joints = lbs_weights.topk(_INFLUENCES, dim=1)
     weights = weights / weights.sum(1, keepdim=True)
     return torch.where(weights > 0, joints, 0).numpy().astype(np.uint8), weights

@@ -22,8 +22,8 @@ from avatar.records import Gaussians, HeadParams
 
 from .place import Place, upside_down
 
-#: Where the file's y axis points. Scenes trained from COLMAP's cameras have it down, and viewers that stand scenes up by
-#: themselves turn half a turn about z for it (SuperSplat, PlayCanvas, the Finder) or read it off `Vertical axis: y`
+#: Where the file's y axis points. Scenes trained from COLMAP's cameras have it down, and viewers that stand scenes up
+#: by themselves make half a turn about z for it (SuperSplat, PlayCanvas, the Finder) or read it off `Vertical axis: y`
 #: (Brush); tools that take a file as it is (Blender, three.js) want it up.
 YAxis = Literal["down", "up"]
 _VERTICAL: dict[YAxis, str] = {"down": "y", "up": "0 1 0"}
@@ -114,7 +114,7 @@ def ply_bytes(gaussians: Gaussians, remarks: Sequence[str] = ()) -> bytes:
 
 
 def header(remarks: Iterable[str], lines: Iterable[str]) -> bytes:
-    """The header of a little-endian PLY: `remarks` become comments (ASCII, one line each), `lines` name the elements."""
+    """The header of a little-endian PLY: `remarks` become comments (ASCII, a line each), `lines` name the elements."""
     said = [f"comment {' '.join(remark.split())}" for remark in remarks]
     text = "\n".join(["ply", "format binary_little_endian 1.0", *said, *lines, "end_header", ""])
     return text.encode("ascii", "replace")

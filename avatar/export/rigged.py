@@ -1,8 +1,8 @@
 """Gaussians in the frames of their triangles, with the mesh that carries them: for other rigs, not for splat viewers.
 
-A PLY of three elements. `vertex` and `face` are the head's neutral mesh in metres (a mesh viewer shows it; a splat viewer
-finds no splats). `rigged_gaussian` holds what a Gaussian is in its triangle's frame. With the corners c0, c1, c2 of the
-face, posed in any way, the frame is F = [e, n x e, n], e along c1 - c0, n along (c1 - c0) x (c2 - c0), and
+A PLY of three elements. `vertex` and `face` are the head's resting mesh in metres (a mesh viewer shows it; a splat
+viewer finds no splats). `rigged_gaussian` holds what a Gaussian is in its triangle's frame. With the corners c0, c1, c2
+of the face, posed in any way, the frame is F = [e, n x e, n], e along c1 - c0, n along (c1 - c0) x (c2 - c0), and
 
     mean = bary_0 c0 + bary_1 c1 + bary_2 c2 + F offset        rotation = F rot
 
@@ -32,7 +32,8 @@ _FLOATS = (
 REMARKS = (
     "RIGGED: not a scene. Gaussians are in the frames of their triangles; splat viewers cannot show this file",
     "rigged_gaussian: offset metres, rot wxyz, scale natural log, opacity logit, f_dc spherical harmonics, face row",
-    "mean = bary c0 c1 c2 + F offset, rotation = F rot, F = [e, n x e, n], e = c1 - c0, n = (c1 - c0) x (c2 - c0), unit",
+    "mean = bary . (c0, c1, c2) + F offset, rotation = F rot, F = [e, n x e, n] with unit e, n along c1 - c0 and "
+    "(c1 - c0) x (c2 - c0), c0..c2 the corners of the face",
     "axes: metres, y up, the face looks along +z, origin between the eyes; colours display sRGB",
 )
 

@@ -19,7 +19,7 @@ from .place import Place
 from .pose import posed
 
 BLACK = (0.0, 0.0, 0.0)
-#: The person is looked at from the front and a little from the sides, where the video showed them: yaw, pitch in degrees.
+#: The person is looked at from the front and a little from the sides, where videos show them: yaw, pitch in degrees.
 _VIEWS = ((0.0, 0.0), (-25.0, 0.0), (25.0, 0.0), (0.0, 15.0), (0.0, -15.0))
 _PIXELS, _DISTANCE, _EXTENT = 640, 0.75, 0.45  # a side; metres from the head; metres that a picture shows at the head
 _BEHIND = 0.003  # metres behind the mesh's surface at which a vertex is hidden
@@ -78,7 +78,7 @@ def _camera(yaw: float, pitch: float) -> Camera:
 
 
 def _sampled(picture: Tensor, vertices: Tensor, normals: Tensor, faces: Tensor, camera: Camera) -> Tensor:
-    """Colours times weights, and weights [V,4]: how squarely a vertex is seen in `picture` [H,W,4], 0 where it is not."""
+    """Colours times weights, and weights [V,4]: how squarely a vertex is seen in `picture` [H,W,4], 0 where not."""
     view = camera.world_to_cam[0]
     seen = vertices @ view[:3, :3].T + view[:3, 3]
     depth = ops.mesh(seen[None].contiguous(), faces, camera.K, _PIXELS, _PIXELS)[2][0]

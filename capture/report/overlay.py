@@ -16,9 +16,9 @@ from avatar import ops
 from avatar.captured import Capture
 from avatar.head.model import HeadModel
 from avatar.model import baked
+from avatar.output import Encoding, open_output
 from avatar.records import LEFT_EYE, RIGHT_EYE, Camera, HeadParams
 from avatar.refine.track import RefinedTrack
-from avatar.video import VideoWriter
 from capture.report.contours import CONTOURS
 from capture.report.pixels import read_frame
 from capture.tracker.indices import FACE_COUNT, inter_ocular
@@ -73,7 +73,8 @@ def write_overlay(
     drawn = _Draughtsman(capture, head, refined)
     shown = np.diff(np.unique(capture.track["time"]))
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
-    with VideoWriter(path, fps, crf=24, preset="ultrafast") as writer, ThreadPoolExecutor(max_workers=2) as pool:
+    encoding = Encoding(crf=24, preset="ultrafast")
+    with open_output(path, fps, encoding=encoding) as writer, ThreadPoolExecutor(max_workers=2) as pool:
         items = _posed(capture, head, rows, params)
         for batch in _batches(items):
             for picture in pool.map(drawn, batch):

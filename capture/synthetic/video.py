@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from avatar.captured import frame_name
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.output import Encoding, open_output
 from avatar.pictures import write_picture
 from avatar.records import NECK, ROOT, HeadParams
-from avatar.video import VideoWriter
 from capture.synthetic.looks import LOOKS, SPARE_GLASSES
 from capture.synthetic.motion import Performance, perform
 from capture.synthetic.options import SyntheticOptions
@@ -167,7 +167,7 @@ def make_video(
     scene = SyntheticScene(options)
     if mattes is not None:
         mattes.mkdir(exist_ok=True)
-    with VideoWriter(path, options.fps, crf=options.crf, preset="veryfast") as writer:
+    with open_output(path, options.fps, encoding=Encoding(crf=options.crf)) as writer:
         for index, (shot, *_) in enumerate(scene.all_shots(progress)):
             writer.add(shot.rgb)
             if mattes is not None:

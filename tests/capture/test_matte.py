@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.video import write_video
+from avatar.output import write_video
 from capture import matte
 from capture.matte import Matter, Window, refine, smooth_in_time
 from capture.sources import open_video

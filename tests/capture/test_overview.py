@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avatar.video import VideoWriter
+from avatar.output import Encoding, open_output
 from capture import sources
 from capture.frame_index import FrameIndex
 from capture.landmark_stage import FaceFollower
@@ -89,7 +89,7 @@ def test_an_interrupted_overview_goes_on_to_the_same_choice(tmp_path: Path, monk
 
 def numbered_video(path: Path, count: int = 90) -> Path:
     """Frames whose grey says their number, a key picture at least every 250."""
-    with VideoWriter(path, 30, crf=4) as writer:
+    with open_output(path, 30, encoding=Encoding(crf=4)) as writer:
         for number in range(count):
             # A cut every 20 frames makes the encoder set a key picture there.
             base = 200 if number // 20 % 2 else 30

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.video import VideoWriter, write_video
+from avatar.output import open_output, write_video
 from capture import sources
 from capture.sources import open_video
 
@@ -58,7 +58,7 @@ def test_iterating_twice_gives_the_same_frames(video: Path) -> None:
 
 def test_variable_frame_rate_times_are_kept(tmp_path: Path) -> None:
     times = [0.0, 0.02, 0.1, 0.11, 0.5]
-    with VideoWriter(tmp_path / "vfr.mp4", 30) as writer:
+    with open_output(tmp_path / "vfr.mp4", 30) as writer:
         for time in times:
             writer.add(quadrants(), time)
     found = [frame.time for frame in open_video(tmp_path / "vfr.mp4")]
@@ -192,7 +192,7 @@ def test_hdr_keeps_grey_grey_and_brightness_in_order() -> None:
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="stop"), VideoWriter(tmp_path / "out.mp4", 25) as writer:
+    with pytest.raises(RuntimeError, match="stop"), open_output(tmp_path / "out.mp4", 25) as writer:
         writer.add(quadrants())
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ import avatar.cli.capture
 import capture.synthetic.video
 from avatar import cli
 from avatar.captured import Capture
-from avatar.video import write_video
+from avatar.output import write_video
 from tests.support.tiny import tiny_capture
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from avatar import cli
 from avatar.cli import doctor
-from avatar.video import write_video
+from avatar.output import write_video
 
 
 @pytest.fixture

@@ -152,16 +152,19 @@ def test_the_default_pose_is_the_asked_one(tiny_avatar: Avatar, tmp_path: Path) 
     write_glb(tmp_path / "me.glb", tiny_avatar, params)
     glb = Glb.read(tmp_path / "me.glb")
     turns = np.array([node["rotation"] for node in glb.json["nodes"][: len(JOINT_NAMES)]])
-    found = skinned(glb, morphed(glb, np.array(glb.json["meshes"][0]["weights"])), turns, np.array(glb.json["nodes"][0]["translation"]))
+    found = skinned(
+        glb,
+        morphed(glb, np.array(glb.json["meshes"][0]["weights"])),
+        turns,
+        np.array(glb.json["nodes"][0]["translation"]),
+    )
     here = Place.centred(tiny_avatar).params(tiny_avatar, params)
     expected = corners_of(tiny_avatar, glb, tiny_avatar.head.vertices(here)[0])
     # jawOpen carries along what browInnerUp and the resting face displace, a target does not
     assert np.linalg.norm(found - expected, axis=1).max() < 1e-3
 
 
-def test_the_animation_is_the_motion_and_turns_no_joint_twice(
-    tiny: Capture, tiny_avatar: Avatar, moving: Glb
-) -> None:
+def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tiny_avatar: Avatar, moving: Glb) -> None:
     (animation,) = moving.json["animations"]
     keys = {}
     for channel in animation["channels"]:
@@ -174,7 +177,9 @@ def test_the_animation_is_the_motion_and_turns_no_joint_twice(
     assert float(expected.expression[5, tiny_avatar.head.expression_index("jawOpen")]) > 0.2
     resting = np.array([node["rotation"] for node in moving.json["nodes"][: len(JOINT_NAMES)]])
     for frame in range(6):
-        turns = np.stack([keys[joint, "rotation"][frame] if (joint, "rotation") in keys else resting[joint] for joint in range(5)])
+        turns = np.stack(
+            [keys[joint, "rotation"][frame] if (joint, "rotation") in keys else resting[joint] for joint in range(5)]
+        )
         found = skinned(moving, morphed(moving, weights[frame]), turns, keys[0, "translation"][frame])
         # half-open, the chord of the chin's way lies 1.6 mm inside its arc; a jaw turned twice would be centimetres off
         assert np.linalg.norm(found - corners_of(tiny_avatar, moving, vertices[frame]), axis=1).max() < 2.5e-3

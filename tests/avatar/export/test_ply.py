@@ -178,7 +178,9 @@ def test_a_rigged_file_put_on_its_mesh_gives_the_splats_of_the_resting_face(
     n /= np.linalg.norm(n, axis=1)[:, None]
     frame = np.stack([e, np.cross(n, e), n], -1)
     offset = columns(rows, "offset_0", "offset_1", "offset_2")
-    means = (columns(rows, "bary_0", "bary_1", "bary_2")[..., None] * corners).sum(1) + (frame @ offset[..., None])[..., 0]
+    means = (columns(rows, "bary_0", "bary_1", "bary_2")[..., None] * corners).sum(1) + (frame @ offset[..., None])[
+        ..., 0
+    ]
     turned = frame @ rotations(columns(rows, "rot_0", "rot_1", "rot_2", "rot_3"))
     with torch.no_grad():
         splats = Place.centred(tiny_avatar).splats(tiny_avatar(posed(tiny_avatar)))

@@ -14,7 +14,7 @@ import torch
 
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
-from avatar.video import VideoWriter
+from avatar.output import open_output
 from capture.layouts import read_layout
 from capture.layouts.metrical import load_frame
 from capture.layouts.views import pictures, read_mask
@@ -198,7 +198,7 @@ def test_damaged_frames_of_metrical_tracker_are_one_sentence(tmp_path: Path) -> 
 def test_videos_of_uneven_times_meet_at_the_nearest_frames(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.2, 0.5, 0.6]
     for name, own in (("a", times), ("b", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6])):
-        with VideoWriter(tmp_path / f"{name}.mp4", 30) as writer:
+        with open_output(tmp_path / f"{name}.mp4", 30) as writer:
             for time in own:
                 writer.add(np.zeros((64, 64, 3), np.uint8), time)
     views = read_layout(tmp_path)
