@@ -22,6 +22,7 @@ from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.motion import MotionCommand
+from avatar.cli.join import JoinCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
@@ -39,6 +40,7 @@ _COMMANDS = {
     "render": RenderCommand,
     "motion": MotionCommand,
     "export": ExportCommand,
+    "join": JoinCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,

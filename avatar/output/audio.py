@@ -45,7 +45,9 @@ class SoundTrack:
         context = self._source.streams.audio[0].codec_context
         channels = min(context.channels, 2)
         self._layout = "mono" if channels == 1 else "stereo"
-        self._stream = container.add_stream(codec, rate=RATE, layout=self._layout)
+        stream = container.add_stream(codec, rate=RATE, layout=self._layout)
+        assert isinstance(stream, av.AudioStream)
+        self._stream = stream
         self._stream.bit_rate = _BIT_RATES[channels]
         self._samples = self._chunks(round(start * RATE))
         self._rest = np.zeros((channels, 0), np.float32)
@@ -91,7 +93,7 @@ class SoundTrack:
                 skip -= round(((frame.time or 0.0) - origin) * RATE)  # a video's sound may begin late
                 begun = True
             for part in resampler.resample(frame):
-                samples = part.to_ndarray()
+                samples: np.ndarray = part.to_ndarray()
                 if skip < 0:
                     samples, skip = np.pad(samples, ((0, 0), (-skip, 0))), 0
                 dropped = min(skip, samples.shape[1])

@@ -2,7 +2,8 @@
 
 | picture | as rendered | video | PNG | EXR |
 |---|---|---|---|---|
-| rgb, mesh | uint8 [H,W,3] sRGB, or [H,W,4] with straight alpha | the same | the same | linear light, alpha premultiplied |
+| rgb | uint8 [H,W,3] sRGB, or [H,W,4] with straight alpha | the same | the same | linear, alpha premultiplied |
+| mesh | uint8 [H,W,3] sRGB | the same | the same | linear |
 | alpha | uint8 [H,W] | grey | grey, 8 bits | Y 0..1 |
 | depth | float32 [H,W] metres along the camera's axis, 0: nothing | near is light | 16 bits, 0.1 mm | Y metres |
 | normals | float32 [H,W,3] unit, camera axes, 0: nothing | (n+1)/2 | (n+1)/2, 8 bits | x, y, z as R, G, B |
