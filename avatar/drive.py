@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,11 +17,11 @@ from avatar.driving.carry import Carrier
 from avatar.driving.reach import Reach
 from avatar.driving.report import DriveReport
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+from avatar.geometry import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel, is_mode
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
-from avatar.motion.edit import filled
+from avatar.motion.edit import filled, head_rotation
 from avatar.motion.from_capture import motion_of_rows
 from avatar.rasterizer import Rasterizer
 from avatar.records import NECK, ROOT, Camera, HeadParams, Motion
@@ -91,7 +92,7 @@ class Driver:
         resting = resting_expression(carried)
         gaze = [name.startswith("eyeLook") for name in self.avatar.head.expression_names]
         resting[gaze] = 0
-        return replace(known, resting=resting, mean_rotation=mean_rotation(_head_rotation(joint_rot)))
+        return replace(known, resting=resting, mean_rotation=mean_rotation(head_rotation(joint_rot)))
 
     def __call__(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
         """Parameters of the avatar for frames of the motion.
@@ -109,11 +110,16 @@ class Driver:
         carried, turned = self.carrier(weights, joint_rot)
         expression = self._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
         turned = turned.clone()
-        rotation, place = self._pose(_head_rotation(joint_rot), translation)
+        rotation, place = self._pose(head_rotation(joint_rot), translation)
         turned[:, ROOT], turned[:, NECK] = matrix_to_axis_angle(rotation), 0
         identity = self.avatar.head.v_template.new_zeros(0)
         offset = place - rotation @ self.reach.pivot
         return HeadParams(identity, expression, turned, self.avatar.head.root_translation(identity, rotation, offset))
+
+    @cached_property
+    def _modes(self) -> Tensor:
+        """Which expressions [E] of the avatar are numbered components: they have a sign and no full strength."""
+        return torch.tensor([is_mode(name) for name in self.avatar.head.expression_names])
 
     def _on_own_rest(self, weights: Tensor) -> Tensor:
         """Weights [T,E] with the driver's resting face exchanged for the avatar person's.
@@ -125,8 +131,7 @@ class Driver:
         head, rest, neutral = self.avatar.head, self.resting, self.avatar.neutral
         room = (1 - rest).clamp_min(1e-3)
         left = torch.minimum((1 - weights).clamp_min(0) / room, torch.ones_like(room))
-        modes = torch.tensor([is_mode(name) for name in head.expression_names])
-        shifted = weights + (neutral - rest) * torch.where(modes, torch.ones_like(left), left)
+        shifted = weights + (neutral - rest) * torch.where(self._modes, torch.ones_like(left), left)
         return shifted.clamp(*head.expression_limits)
 
     def _pose(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,11 +192,6 @@ def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> Head
     options = DriveOptions(motion_head=driver_head)
     frames = motion.weights, motion.joint_rot, motion.translation
     return Driver.of(avatar, motion.names, motion.space, options).calibrated(*frames)(*frames)
-
-
-def _head_rotation(joint_rot: Tensor) -> Tensor:
-    """Rotations [T,3,3] of the head in the world, of joints [T,J,3]."""
-    return axis_angle_to_matrix(joint_rot[:, ROOT]) @ axis_angle_to_matrix(joint_rot[:, NECK])
 
 
 def render_track(

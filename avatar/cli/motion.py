@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class MotionInfo:
     """an .avatar file: say how the motion would come out on it"""
     head: OptionalHead = None
     """the head model the motion was made for, where its file does not say"""
+    file_fps: OptionalFloat = None
+    """frame rate of a file that carries no times"""
     json: bool = False
     """as JSON, for programs"""
 
@@ -40,7 +43,7 @@ class MotionInfo:
         """Print the facts; returns the exit code."""
         from avatar.motion.facts import MotionFacts
 
-        motion, head = read_source(self.file, self.head)
+        motion, head = read_source(self.file, self.head, self.file_fps)
         found = MotionFacts.of(motion, str(self.file))
         report = None
         if self.avatar is not None:
@@ -54,7 +57,7 @@ class MotionInfo:
             return 0
         print(found.to_words())
         if report is not None:
-            print(f"\non {self.avatar}: {report.to_words()}")
+            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_words()}")  # notes stand above
         return 0
 
 
@@ -76,6 +79,8 @@ class MotionConvert:
     """make an expression, or brows, eyes, mouth, jaw or head, stronger or weaker; may be repeated"""
     head: OptionalHead = None
     """the head model the motion was made for, where its file does not say"""
+    file_fps: OptionalFloat = None
+    """frame rate of a file that carries no times"""
     to_head: OptionalHead = None
     """carry the expressions to this head: embedded (ARKit's names), or a head file"""
     overwrite: bool = False
@@ -87,12 +92,12 @@ class MotionConvert:
 
         factors, span = parse_gains(self.gain), parse_trim(self.trim or ":")
         check_output(self.out, self.overwrite)
-        motion, head = read_source(self.file, self.head)
+        motion, head = read_source(self.file, self.head, self.file_fps)
         motion = edited(motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
             motion = carried(motion, head, self.to_head)
-        write_motion(self.out, motion)
-        for note in motion.notes:
+        missing = write_motion(self.out, motion)
+        for note in (*motion.notes, *missing):
             say(note)
         print(f"{self.out}: {len(motion)} frames, {motion.rate:.3f} frames/s, {motion.space}")
         return 0
@@ -112,8 +117,14 @@ class MotionCommand:
         return self.action.run()
 
 
-def read_source(path: Path, head: str | None = None) -> tuple[Motion, HeadModel | None]:
-    """The motion in a file or a capture folder, and the head model it was made for where that is known."""
+def read_source(path: Path, head: str | None = None, fps: float | None = None) -> tuple[Motion, HeadModel | None]:
+    """The motion in a file or a capture folder, and the head model it was made for where that is known.
+
+    Args:
+        path: of either.
+        head: names the head model; what the capture says when None.
+        fps: rate of a file that carries no times.
+    """
     from avatar.captured import FACTS_FILE
 
     if (path / FACTS_FILE).is_file():
@@ -127,7 +138,7 @@ def read_source(path: Path, head: str | None = None) -> tuple[Motion, HeadModel 
     from avatar.head import load_head
     from avatar.motion import read_motion
 
-    return read_motion(path), None if head is None else load_head(head, told=say)
+    return read_motion(path, fps=fps), None if head is None else load_head(head, told=say)
 
 
 def edited(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 
 #: What `gain` takes for many names at once; joints of eyes, jaw and head go along.
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "jaw": ("jaw",),
     "head": (),
 }
-_GROUP_JOINTS: Mapping[str, tuple[int, ...]] = {"eyes": (LEFT_EYE, RIGHT_EYE), "jaw": (JAW,)}
+_GROUP_JOINTS: Mapping[str, tuple[int, ...]] = {"eyes": (LEFT_EYE, RIGHT_EYE), "jaw": (JAW,), "head": (NECK,)}
 #: Full width at half maximum of a Gaussian, in standard deviations; beyond `_REACH` of them it counts as zero.
 _FULL_WIDTH, _REACH = 2.3548, 3.0
 #: Steps longer than this many typical ones, and than so many seconds, are gaps.
@@ -114,7 +114,8 @@ def trim(motion: Motion, start: float | None = None, end: float | None = None) -
     chosen = torch.nonzero((since >= first - 1e-9) & (since <= last + 1e-9)).flatten()
     if not len(chosen):
         length = float(since[-1]) if len(since) else 0.0
-        raise HeadsplatError(f"no frame between {first:g} and {last:g} s; the motion lasts {length:.3f} s")
+        span = f"from {first:g} s on" if end is None else f"between {first:g} and {last:g} s"
+        raise HeadsplatError(f"no frame {span}; the motion lasts {length:.3f} s")
     return motion[int(chosen[0]) : int(chosen[-1]) + 1]
 
 
@@ -184,6 +185,11 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
             centre = translation.mean(0)
             translation = centre + factor * (translation - centre)
     return replace(motion, weights=weights, joint_rot=joint_rot, translation=translation)
+
+
+def head_rotation(joint_rot: Tensor) -> Tensor:
+    """Rotations [T,3,3] of the head in the world, of joints [T,J,3]: a file may share it between root and neck."""
+    return axis_angle_to_matrix(joint_rot[:, ROOT]) @ axis_angle_to_matrix(joint_rot[:, NECK])
 
 
 def gaps(motion: Motion) -> list[tuple[float, float]]:
@@ -264,7 +270,10 @@ def _check_factor(motion: Motion, name: str, factor: float) -> None:
     if name not in known:
         lower = {other.lower(): other for other in known}
         near = difflib.get_close_matches(name.lower(), lower, 1)
-        hint = f"did you mean {lower[near[0]]}?" if near else f"groups are {', '.join(GROUPS)}"
+        near = near or [other for other in lower if name.lower() in other][:2]
+        hint = (
+            f"did you mean {' or '.join(lower[other] for other in near)}?" if near else f"groups: {', '.join(GROUPS)}"
+        )
         raise HeadsplatError(f"gain: the motion has no expression or group {name!r}; {hint}")
     if not -100 <= factor <= 100:
         raise HeadsplatError(f"gain: {name}: expected a factor between -100 and 100, got {factor:g}")

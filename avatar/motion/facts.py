@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
-from avatar.motion.edit import gaps
+from avatar.geometry import matrix_to_axis_angle, mean_rotation
+from avatar.motion.edit import gaps, head_rotation
 from avatar.plain import plain
-from avatar.records import ROOT, Motion
+from avatar.records import Motion
 
 #: An expression that never gets beyond this is not in use.
 _IDLE = 0.01
@@ -45,7 +45,7 @@ class MotionFacts:
     @staticmethod
     def of(motion: Motion, source: str) -> MotionFacts:
         """The facts of `motion`; `source` says what it was read from."""
-        rotation = axis_angle_to_matrix(motion.joint_rot[:, ROOT].double())
+        rotation = head_rotation(motion.joint_rot.double())
         turn = matrix_to_axis_angle(rotation @ mean_rotation(rotation).T).rad2deg()
         pitch, yaw, roll = (turn.amax(0) - turn.amin(0)).tolist()
         travel = motion.translation.amax(0) - motion.translation.amin(0)
