@@ -14,6 +14,8 @@ from avatar.errors import HeadsplatError
 
 #: Frames/s that its own configuration extracts.
 RATE = 25.0
+#: A frame has a few hundred kilobytes, with its texture a few megabytes.
+_MOST_BYTES = 256 << 20
 #: What torch.load raises on damaged files, whichever byte is wrong.
 _DAMAGE = (
     OSError, RuntimeError, ValueError, EOFError, LookupError, UnpicklingError, AssertionError, struct.error, TypeError,
@@ -29,6 +31,8 @@ def load_frame(path: Path) -> dict[str, Any]:
     makers = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
     for name, maker in makers.items():
         plain += [(maker, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
+    if path.stat().st_size > _MOST_BYTES:
+        raise HeadsplatError(f"{path}: larger than {_MOST_BYTES >> 20} MB, which no frame of metrical-tracker is")
     try:
         with torch.serialization.safe_globals(plain):
             content = torch.load(path, map_location="cpu", weights_only=True)

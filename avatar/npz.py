@@ -120,7 +120,7 @@ def _numbers(stream: IO[bytes], size: int) -> NDArray[Any]:
 def _header(stream: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     """Type, whether in Fortran's order, and shape that a .npy stream claims; numpy itself would evaluate it."""
     start = stream.read(8)
-    form = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if start[:6] == b"\x93NUMPY" else None
+    form = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
     if form is None:
         raise DamagedNpz("is no array")
     (length,) = struct.unpack(form, stream.read(struct.calcsize(form)))

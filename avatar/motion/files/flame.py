@@ -33,13 +33,14 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
     Raises:
         HeadsplatError: another shape, or entries that are no numbers.
     """
-    array = np.asarray(value, np.float64)
-    flat = array.reshape(1, -1) if array.ndim < 2 else array.reshape(len(array), -1)
-    middle = array.shape[1:-1]
-    fits = all(size == 1 for size in middle) and 0 < flat.shape[-1] <= MOST_MODES and width in (None, flat.shape[1])
-    if not fits or not len(flat):
-        wanted = "at most 400" if width is None else str(width)
+    with np.errstate(invalid="ignore"):  # a signalling NaN of a damaged file
+        array = np.asarray(value, np.float64)
+    found = array.shape[-1] if array.ndim else 1
+    plain = array.size > 0 and all(size == 1 for size in array.shape[1:-1])
+    if not plain or found > MOST_MODES or width not in (None, found):
+        wanted = f"at most {MOST_MODES}" if width is None else str(width)
         raise HeadsplatError(f"{where}: expected [T,{wanted}], found {list(array.shape)[:6]}; {_AGAIN}")
+    flat = array.reshape(-1, found)
     if not (np.abs(flat) <= LARGEST).all():
         raise HeadsplatError(f"{where}: an entry that is no number or far too large; {_AGAIN}")
     return flat

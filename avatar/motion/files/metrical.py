@@ -88,11 +88,11 @@ def _pose(path: Path, camera: Any) -> dict[str, Floats]:
     """Rotation and translation of the head before a camera at the origin that looks along -z."""
     if not isinstance(camera, dict) or not all(key in camera for key in ("R", "t")):
         return {}
-    rotation = _array(camera["R"], f"{path}: R").reshape(-1)
+    rotation = rows_of(_array(camera["R"], f"{path}: R").reshape(1, -1), 9, f"{path}: R").reshape(3, 3)
     offset = rows_of(_array(camera["t"], f"{path}: t"), 3, f"{path}: t")
-    if rotation.size != 9 or not np.isfinite(rotation).all() or np.linalg.det(rotation.reshape(3, 3)) < 0.5:
-        raise HeadsplatError(f"{path}: R: no rotation; run metrical-tracker again")
-    turn = _FACING @ rotation.reshape(3, 3)
+    if len(offset) != 1 or np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+        raise HeadsplatError(f"{path}: R, t: no place of a camera; run metrical-tracker again")
+    turn = _FACING @ rotation
     place = offset @ _FACING - _ROOT + turn @ _ROOT
     return {"rotation": Rotation.from_matrix(turn).as_rotvec()[None], "translation": place}
 

@@ -111,7 +111,8 @@ def _texts(path: Path, header: dict[str, Any], key: str) -> tuple[str, ...]:
 def _array(path: Path, archive: Npz, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
     """Finite numbers of a shape; None stands for any length."""
     try:
-        array = archive.array(name).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN of a damaged file
+            array = archive.array(name).astype(np.float64)
     except DamagedNpz as error:
         raise HeadsplatError(f"{path}: {name}: {str(error)[:120]}; {_AGAIN}") from error
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
