@@ -24,7 +24,7 @@ class Poses:
     """T frames of an avatar, ready to be drawn one by one."""
 
     shape_weights: Tensor  # [T,S] of the head's vertex bases: expressions, their bends, pose correctives
-    joint_rotations: Tensor  # [T,M,3,3] skull frame, of the joints that turn in it
+    joint_turns: Tensor  # [T,3M,3] skull frame, (R - 1)^T of the M joints that turn in it, one below the other
     joint_offsets: Tensor  # [T,M,3] metres; a joint takes x to R x + t
     blend_weights: Tensor  # [T,K] of the Gaussians' bases
     rotations: Tensor  # [T,2,3,3] skull frame -> world: skull, torso
@@ -65,9 +65,10 @@ class Poser:
         still[:, [ROOT, NECK]] = 0
         rested = replace(params, joint_rot=still, translation=torch.zeros_like(params.translation))
         joint_rotations, joint_offsets = head.joint_transforms(rested)
+        turns = joint_rotations[:, self._joints] - torch.eye(3).to(joint_rotations)
         return Poses(
             self._shape_weights(rested),
-            joint_rotations[:, self._joints].contiguous(),
+            turns.mT.flatten(1, 2).contiguous(),
             joint_offsets[:, self._joints].contiguous(),
             avatar.blendshapes.weights(expression_features(params)),
             rotations,
@@ -81,15 +82,16 @@ class Poser:
         parts = [params.expression, 4 * bent * (1 - bent)]
         if head.posedirs.shape[2]:
             turns = head.joint_rotations(params)[:, 1:]
-            parts.append((turns - torch.eye(3, dtype=turns.dtype, device=turns.device)).flatten(1))
+            parts.append((turns - torch.eye(3).to(turns)).flatten(1))
         return torch.cat(parts, 1)
 
     @torch.no_grad()
     def vertices(self, poses: Poses, frame: int) -> Tensor:
         """Vertices [1,V,3] of one frame in the skull's frame, metres."""
         vertices = ops.blend(self._template, self._bases, poses.shape_weights[frame : frame + 1])
-        rest = vertices[0, self._moving]
-        rotations = poses.joint_rotations[frame]
-        turned = (rest @ rotations.flatten(0, 1).T + poses.joint_offsets[frame].flatten()).unflatten(1, (-1, 3))
-        vertices[0, self._moving] = rest + ((turned - rest[:, None]) * self._weights[:, :, None]).sum(1)
+        rest = vertices[0].index_select(0, self._moving)
+        # The sum over joints of weight ((R - 1) x + t), as two products of matrices.
+        bent = (self._weights[:, :, None] * rest[:, None]).flatten(1)
+        moved = torch.addmm(rest, bent, poses.joint_turns[frame]).addmm_(self._weights, poses.joint_offsets[frame])
+        vertices[0].index_copy_(0, self._moving, moved)
         return vertices

@@ -27,9 +27,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 
 def long_enough(motion: Motion) -> Motion:
     """The motion and its start once more, FRAMES in all: the page keeps a second of it for the resting face."""
-    again = {
-        name: torch.cat([getattr(motion, name)] * 2)[:FRAMES] for name in ("weights", "joint_rot", "translation")
-    }
+    again = {name: torch.cat([getattr(motion, name)] * 2)[:FRAMES] for name in ("weights", "joint_rot", "translation")}
     return Motion(torch.arange(FRAMES, dtype=torch.float64) / 30, motion.names, space=motion.space, **again)
 
 

@@ -21,8 +21,8 @@ from avatar.cli.evaluate import EvalCommand
 from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
-from avatar.cli.motion import MotionCommand
 from avatar.cli.join import JoinCommand
+from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
@@ -39,8 +39,8 @@ _COMMANDS = {
     "eval": EvalCommand,
     "render": RenderCommand,
     "motion": MotionCommand,
-    "export": ExportCommand,
     "join": JoinCommand,
+    "export": ExportCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,

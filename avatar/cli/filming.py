@@ -92,7 +92,7 @@ class Film:
         middle = frames.start + done
         return (
             f"stopped by Ctrl-C: {self.out} holds {done} of {len(frames)} frames ({frames.start}:{middle}); "
-            f"--frames {middle}:{frames.stop} with another -o draws the rest"
+            f"--frames {middle}:{frames.stop} with another -o draws the rest, and `headsplat join` joins videos"
         )
 
 

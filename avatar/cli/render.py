@@ -142,14 +142,20 @@ class RenderCommand:
         check_rasterizer(self.picture.rasterizer)
         film = self._film(self._look(None), None)
         film.writers(0)
-        folders = ("[0-9]*.png", "[0-9]*.exr", *film.look.passes)
-        for path in {self.out, *film.outputs.values()}:
-            check_output(path, self.overwrite)
-            if not path.suffix and path.exists():
-                check_replaceable_folder(path, folders)
+        self._check_outputs(film)
         if not self.motion.exists():
             raise HeadsplatError(f"{self.motion}: no such capture or motion; check its path")
         return request
+
+    def _check_outputs(self, film: Film) -> None:
+        for path in [self.out] if not self.out.suffix else film.outputs.values():
+            check_output(path, self.overwrite)
+        ours = ("[0-9]*.png", "[0-9]*.exr")
+        if not self.out.suffix and self.out.exists():
+            check_replaceable_folder(self.out, (*ours, *film.look.passes))
+            for path in film.outputs.values():
+                if path.exists() and path != self.out:
+                    check_replaceable_folder(path, ours)
 
     def _look(self, take: Take | None) -> Look:
         """What is drawn; before anything is read (None) a size that is not given is but a guess."""
