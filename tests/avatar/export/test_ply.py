@@ -12,6 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.export import posed, write_ply, write_plys, write_rigged_ply
 from avatar.export.place import Place, upside_down
 from avatar.export.ply import ply_bytes
+from avatar.export.pose import out_of_range
 from avatar.geometry import axis_angle_to_matrix
 from avatar.model import Avatar
 from avatar.records import NECK, ROOT, Camera, Gaussians
@@ -137,6 +138,15 @@ def test_weights_are_added_to_the_resting_face_within_limits(tiny_avatar: Avatar
     assert float(posed(tiny_avatar, {"jawOpen": 0.25}).expression[0, row]) == pytest.approx(rest + 0.25)
     assert float(posed(tiny_avatar, {"jawOpen": 1.0}).expression[0, row]) == 1.0
     assert float(posed(tiny_avatar, {"jawOpen": 1.5}).expression[0, row]) == 1.5
+
+
+def test_weights_far_beyond_training_are_told(tiny_avatar: Avatar) -> None:
+    # the capture's jaw opens to 0.5
+    assert out_of_range(tiny_avatar, {"jawOpen": 0.5, "browInnerUp": 0.2}) == []
+    (said,) = out_of_range(tiny_avatar, {"jawOpen": 1.0})
+    assert said.startswith("jawOpen: with the resting face 1.00, and training showed up to 0.50")
+    (said,) = out_of_range(tiny_avatar, {"jawOpen": -0.5})
+    assert said == "jawOpen=-0.5 lies outside 0..1: the face is extrapolated"
 
 
 def test_an_unknown_expression_names_the_nearest(tiny_avatar: Avatar) -> None:
