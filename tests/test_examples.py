@@ -14,12 +14,12 @@ import avatar
 import capture
 from avatar import TrainConfig, save_avatar, write_motion
 from avatar.captured import Capture
+from avatar.head import load_head
 from avatar.model import Avatar
 from avatar.motion.from_capture import motion_of
-from avatar.head import load_head
 from avatar.records import Motion
 
-PAGE = Path(avatar.__file__).with_name("README.md")
+PAGE = Path(__file__).parents[1] / "avatar" / "README.md"
 FRAMES = 33
 SIZE = 64  # pixels a side, where the page says 512
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -40,7 +40,7 @@ def after(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathF
         patch.chdir(folder)
         # the networks and minutes of training have tests of their own
         patch.setattr(capture, "run_capture", lambda video, out: tiny)
-        patch.setattr(avatar.train_config, "TrainConfig", lambda **_: TrainConfig(size=64, steps=20, gaussians=500))
+        patch.setattr(avatar.train_config, "TrainConfig", lambda **_: TrainConfig(size=64, steps=20, gaussians=500, refine_at=1))
         save_avatar("me.avatar", tiny_avatar)
         write_motion("take.csv", long_enough(motion_of(tiny, load_head())))
         for number, block in enumerate(BLOCKS):

@@ -14,7 +14,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.geometry import matrix_to_axis_angle, matrix_to_quat, quat_multiply
 from avatar.model import Avatar
-from avatar.records import ROOT, Gaussians, HeadParams
+from avatar.records import NECK, ROOT, Gaussians, HeadParams
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,22 @@ class Place:
         return replace(gaussians, means=means, quats=quat_multiply(turn, gaussians.quats), sh=sh)
 
     def params(self, avatar: Avatar, params: HeadParams) -> HeadParams:
-        """Parameters [T] whose mesh stands where this motion brings that of `params`."""
+        """Parameters [T] whose head stands where this motion brings that of `params`, its bust turned as the torso is.
+
+        Trackers turn the root, shoulders and all. Here the root turns with the avatar's torso, the neck makes up for
+        it, and the root is shifted so that the head stays exactly where it is.
+        """
         params = avatar.with_identity(params)
-        rotations, offsets = avatar.head.joint_transforms(params)
-        root = self.rotation @ rotations[:, ROOT]
-        offset = offsets[:, ROOT] @ self.rotation.T + self.translation
+        head = avatar.head
+        rotation, offset = head.skull_pose(params)
+        torso = self.rotation @ avatar.rig.torso(rotation, offset)[0]
+        skull = self.rotation @ rotation
+        neck = head.joint_locations(params.identity)[NECK]
+        shift = offset @ self.rotation.T + self.translation + skull @ neck - torso @ neck
         joint_rot = params.joint_rot.clone()
-        joint_rot[:, ROOT] = matrix_to_axis_angle(root)
-        return replace(
-            params, joint_rot=joint_rot, translation=avatar.head.root_translation(params.identity, root, offset)
-        )
+        joint_rot[:, ROOT] = matrix_to_axis_angle(torso)
+        joint_rot[:, NECK] = matrix_to_axis_angle(torso.mT @ skull)
+        return replace(params, joint_rot=joint_rot, translation=head.root_translation(params.identity, torso, shift))
 
 
 def upside_down() -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar import __version__
+from avatar import __version__, ops
 from avatar.asset import CONSENT
 from avatar.files import atomic_folder, atomic_path
 from avatar.model import Avatar
@@ -69,7 +69,8 @@ def write_plys(
     total = 0
     with atomic_folder(folder) as temporary:
         for frame in range(len(params)):
-            data = ply_bytes(_standing(avatar, params[frame], y_axis), comments(y_axis, consent))
+            with ops.one_thread():
+                data = ply_bytes(_standing(avatar, params[frame], y_axis), comments(y_axis, consent))
             (temporary / f"{first + frame:05d}.ply").write_bytes(data)
             total += len(data)
             if update is not None:
