@@ -85,9 +85,8 @@ def test_the_command_says_that_the_sound_of_pieces_is_left_out(
     sound = write_sound(tmp_path / "tone.wav", 0.1)
     piece = render(tmp_path / "a.mp4", 0, 5, total=5, audio=sound)
     assert main(["join", str(piece), "-o", str(tmp_path / "all.mp4")]) == 0
-    assert (
-        "the sound of the pieces is left out, it would not meet without gaps; give --audio" in capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "the sound of the pieces is left out, it would not meet without gaps; give --audio FILE" in said
 
 
 def test_the_command_overwrites_only_when_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
