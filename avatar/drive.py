@@ -14,6 +14,7 @@ from torch import Tensor
 from avatar.animate import Animator
 from avatar.captured import Capture
 from avatar.driving.carry import Carrier
+from avatar.driving.lips import Lips
 from avatar.driving.reach import Reach
 from avatar.driving.report import DriveReport
 from avatar.errors import HeadsplatError
@@ -61,6 +62,7 @@ class Driver:
     reach: Reach
     options: DriveOptions
     resting: Tensor  # [E] of the avatar's expressions, the driver's resting face
+    own_rest: Tensor  # [E] the avatar person's, which stands in for it
     mean_rotation: Tensor  # [3,3] of the driver's head
     mean_place: Tensor  # [3] metres
 
@@ -77,13 +79,14 @@ class Driver:
         options = options or DriveOptions()
         carrier = Carrier.between(tuple(names), space, options.motion_head, avatar.head)
         like = avatar.neutral
-        still = torch.zeros_like(like), torch.eye(3).to(like), like.new_zeros(3)
+        still = torch.zeros_like(like), like, torch.eye(3).to(like), like.new_zeros(3)
         return Driver(avatar, carrier, Reach.of(avatar), options, *still)
 
     def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:
-        """This driver once it has seen frames [T,E], [T,J,3], [T,3] of the person: their resting face and mean pose.
+        """This driver once it has seen frames [T,E], [T,J,3], [T,3] of the person.
 
-        From fewer than ENOUGH_FRAMES only the place is taken.
+        They tell the resting face, the mean pose and where the lips meet; of fewer than ENOUGH_FRAMES only the place is
+        taken.
         """
         known = replace(self, mean_place=translation.mean(0))
         if len(weights) < ENOUGH_FRAMES:
@@ -92,7 +95,12 @@ class Driver:
         resting = resting_expression(carried)
         gaze = [name.startswith("eyeLook") for name in self.avatar.head.expression_names]
         resting[gaze] = 0
-        return replace(known, resting=resting, mean_rotation=mean_rotation(head_rotation(joint_rot)))
+        known = replace(known, resting=resting, mean_rotation=mean_rotation(head_rotation(joint_rot)))
+        lips = Lips.of(self.avatar.head)
+        if lips is None:
+            return known
+        meant = known._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
+        return replace(known, own_rest=lips.closing(self.own_rest, meant))
 
     def __call__(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
         """Parameters of the avatar for frames of the motion.
@@ -128,7 +136,7 @@ class Driver:
         """
         if self.options.neutral == "as-is":
             return weights
-        head, rest, neutral = self.avatar.head, self.resting, self.avatar.neutral
+        head, rest, neutral = self.avatar.head, self.resting, self.own_rest
         room = (1 - rest).clamp_min(1e-3)
         left = torch.minimum((1 - weights).clamp_min(0) / room, torch.ones_like(room))
         shifted = weights + (neutral - rest) * torch.where(self._modes, torch.ones_like(left), left)

@@ -38,11 +38,9 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
     time, values = [], []
     for line, row in table.rows:
         table.check_width(line, row)
-        where = table.where(line)
         if clock is not None:
-            time.append(number(row[clock], f"{where}: {table.header[clock]}"))
-        cells = [number(row[place], f"{where}: {table.header[place]}") for place, _ in columns]
-        values.append(np.array(cells, np.float32))
+            time.append(number(row[clock], f"{table.where(line)}: {table.header[clock]}"))
+        values.append(table.numbers(line, row, [place for place, _ in columns]))
     if clock is None:
         times = frame_times(range(len(values)), fps, notes)
     else:

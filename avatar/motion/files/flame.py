@@ -76,6 +76,6 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
 
 
 def note_ignored(keys: list[str], notes: list[str]) -> None:
-    """Say which parts of a file no motion has: they belong to the person."""
+    """Say which parts of a file no motion has: shape and offsets are the person's, who is another."""
     if keys:
-        notes.append(f"left out, since it is the person's and not the motion's: {listed(keys)}")
+        notes.append(f"left out, since the shape of a person is none of a motion's: {listed(keys)}")

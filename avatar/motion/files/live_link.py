@@ -16,7 +16,7 @@ from .angles import EYE_SIGNS, HEAD_SIGNS, turns_of
 from .assemble import Rows, note_unused_fps, to_motion, unwrapped
 from .gaze import LOOKS
 from .names import ARKIT, ARKIT_52, arkit_columns
-from .text import Table, number, read_table
+from .text import Table, read_table
 
 Floats = NDArray[np.floating]
 
@@ -79,12 +79,10 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     values: list[Floats] = []
     blank = np.zeros(len(cells), np.float32)
     for line, row in table.rows:
-        where = table.where(line)
         face = _shows_face(table, columns, line, row)
-        time.append(_seconds(row[columns.time] if columns.time < len(row) else "", where))
+        time.append(_seconds(row[columns.time] if columns.time < len(row) else "", table.where(line)))
         seen.append(face)
-        named = ((row[place], f"{where}: {table.header[place]}") for place in cells if face)
-        values.append(np.array([number(*pair) for pair in named], np.float32) if face else blank)
+        values.append(table.numbers(line, row, cells) if face else blank)
     whole = np.array(values, np.float32).reshape(len(time), len(cells))
     rows = Rows(
         time=unwrapped(np.array(time), DAY),
@@ -120,7 +118,7 @@ def _shows_face(table: Table, columns: _Columns, line: int, row: list[str]) -> b
         table.check_width(line, row)
         return True
     count = row[columns.count].strip()
-    if not count.isdigit():
+    if not count.isdecimal():
         raise HeadsplatError(f"{table.where(line)}: {COUNT} is {count[:20]!r}, not a number; repair or delete the line")
     if int(count[:9]) > 0 or any(cell.strip() for cell in row[2:]):
         table.check_width(line, row)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
@@ -65,6 +68,17 @@ class Table:
                 f"{self.where(line)}: {len(cells)} columns, the header has {len(self.header)}; "
                 "the line is cut short or damaged: repair it or delete it"
             )
+
+    def numbers(self, line: int, cells: list[str], places: Sequence[int]) -> NDArray[np.float32]:
+        """The cells at `places` as finite numbers; a sentence about the first that is none."""
+        try:
+            values = np.array([float(cells[place]) for place in places])
+            if (np.abs(values) <= LARGEST).all():
+                return values.astype(np.float32)
+        except ValueError:
+            pass
+        named = [number(cells[place], f"{self.where(line)}: {self.header[place]}") for place in places]
+        return np.array(named, np.float32)
 
 
 def read_table(path: Path) -> Table:

@@ -136,6 +136,18 @@ def test_the_resting_face_becomes_the_avatars_and_full_strength_stays_full() -> 
     assert column(arkit_avatar(), found, "mouthPucker") == pytest.approx(0.1, abs=1e-6)
 
 
+def test_lips_meet_when_the_drivers_do_though_the_tracker_read_parted_lips_at_rest() -> None:
+    avatar = puppet(load_head(), neutral=0.0)
+    for name in ("mouthLowerDownLeft", "mouthLowerDownRight", "jawOpen"):
+        avatar.neutral[avatar.head.expression_index(name)] = 0.2
+    talk = 0.3 * (1 - torch.cos(torch.arange(120) / 6))
+    found = drive(avatar, motion("arkit52", {"jawOpen": talk}, frames=120), DriveOptions(ease=False)).params
+    marks = avatar.head.landmarks(avatar.head.skull_vertices(found))[:, :, 1]
+    gap, rest = marks[:, 13] - marks[:, 14], avatar.head.landmarks(avatar.head.v_template[None])[0, :, 1]
+    assert gap.min() < rest[13] - rest[14] + 5e-4
+    assert gap.max() > 0.008
+
+
 def test_a_few_frames_are_no_resting_face() -> None:
     found = drive(arkit_avatar(), motion("arkit52", {"mouthPucker": 0.8}, frames=3), DriveOptions(ease=False)).params
     assert (column(arkit_avatar(), found, "mouthPucker") > 0.8).all()
