@@ -13,7 +13,7 @@ Kind = Literal["capture", "front", "orbit", "dolly", "file"]
 #: Degrees to each side: filmed from the front and turning its own head too, a face has been seen little further round.
 ORBIT_DEGREES, ORBIT_SECONDS = 20.0, 8.0
 #: Nearest distance of a dolly against where it starts.
-DOLLY_SHARE, DOLLY_SECONDS = 0.6, 8.0
+DOLLY_SHARE, DOLLY_SECONDS = 0.7, 8.0
 _FULL_TURN = 360.0
 
 

@@ -111,9 +111,23 @@ def moving_camera(request: CameraRequest, subject: Subject, times: np.ndarray, w
         angle = phase if request.goes_round else limit * torch.sin(phase)
         turns = axis_angle_to_matrix(angle[:, None] * torch.tensor(_UP, dtype=torch.float64))
         offsets = (turns @ away[:, None])[..., 0]
+        K = front.K.repeat(len(times), 1, 1)
     else:
         share = 1 + (request.amount - 1) * (1 - torch.cos(phase)) / 2
         offsets = share[:, None] * away
+        K = _dolly_intrinsics(front, share, request.amount)
     eye = (subject.centre.double() + offsets).to(subject.centre)
-    world_to_cam = look_at(eye, subject.centre)
-    return replace(front, K=front.K.repeat(len(eye), 1, 1), world_to_cam=world_to_cam)
+    return replace(front, K=K, world_to_cam=look_at(eye, subject.centre))
+
+
+def _dolly_intrinsics(front: Camera, share: Tensor, nearest: float) -> Tensor:
+    """K [T,3,3] at `share` [T] of the distance: the head comes to the middle where it fills the picture, and where it
+    is far away the picture ends above where the torso ends, as from the front."""
+    K = front.K.repeat(len(share), 1, 1)
+    start = float(front.K[0, 1, 2])
+    if nearest < 1:
+        middle = front.height / 2
+        K[:, 1, 2] = (middle + (start - middle) * (share - nearest) / (1 - nearest)).to(K)
+    else:
+        K[:, 1, 2] = (front.height - (front.height - start) / share).to(K)
+    return K

@@ -31,7 +31,7 @@ def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians:
     """
     rig = avatar.rig
     at_vertices = vertex_normals(vertices[0], avatar.head.faces)
-    local = (at_vertices[rig.triangles] * rig.bary[:, :, None]).sum(1)
+    local = _mixed(at_vertices, rig.triangles, rig.bary)
     skull, torso = (local @ rotation.T for rotation in quat_to_matrix(quats))
     normals = torch.lerp(skull, torso, rig.skin[:, None])
     view = camera.world_to_cam[0]
@@ -39,6 +39,14 @@ def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians:
     toward = torch.nn.functional.normalize(-(gaussians.means[0] @ view[:3, :3].T + view[:3, 3]), dim=1)
     seen = seen - (seen * toward).sum(1, keepdim=True).clamp(max=0) * toward
     return torch.nn.functional.normalize(seen, dim=1) * seen.new_tensor(_TO_VIEWER)
+
+
+def _mixed(values: Tensor, corners: Tensor, shares: Tensor) -> Tensor:
+    """Values [V,C] at points inside triangles: corners [M,3], barycentrics [M,3]; [M,C]."""
+    mixed = values.index_select(0, corners[:, 0]) * shares[:, :1]
+    for k in (1, 2):
+        mixed.addcmul_(values.index_select(0, corners[:, k]), shares[:, k : k + 1])
+    return mixed
 
 
 class MeshShader:
@@ -71,6 +79,9 @@ class MeshShader:
         colours = shade(self.head.colors.cpu(), normals.cpu(), self._sky.cpu(), gloss.cpu()).to(placed)
         face, bary, _ = ops.mesh(placed[None], faces, camera.K, camera.width, camera.height)
         hit = face[0] >= 0
+        pixels = hit.flatten().nonzero()[:, 0]
+        corners = faces.index_select(0, face.flatten().index_select(0, pixels).long())
+        shown = _mixed(colours.clamp(0, 1), corners, bary.reshape(-1, 3).index_select(0, pixels))
         picture = placed.new_zeros(camera.height, camera.width, 3)
-        picture[hit] = (colours[faces[face[0][hit].long()]] * bary[0][hit][:, :, None]).sum(1).clamp(0, 1)
+        picture.view(-1, 3).index_copy_(0, pixels, shown)
         return picture, hit.to(placed.dtype)
