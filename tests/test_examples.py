@@ -40,7 +40,9 @@ def after(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathF
         patch.chdir(folder)
         # the networks and minutes of training have tests of their own
         patch.setattr(capture, "run_capture", lambda video, out: tiny)
-        patch.setattr(avatar.train_config, "TrainConfig", lambda **_: TrainConfig(size=64, steps=20, gaussians=500, refine_at=1))
+        patch.setattr(
+            avatar.train_config, "TrainConfig", lambda **_: TrainConfig(size=64, steps=20, gaussians=500, refine_at=1)
+        )
         save_avatar("me.avatar", tiny_avatar)
         write_motion("take.csv", long_enough(motion_of(tiny, load_head())))
         for number, block in enumerate(BLOCKS):
