@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -34,7 +35,8 @@ def load_frame(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MOST_BYTES:
         raise HeadsplatError(f"{path}: larger than {_MOST_BYTES >> 20} MB, which no frame of metrical-tracker is")
     try:
-        with torch.serialization.safe_globals(plain):
+        with torch.serialization.safe_globals(plain), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the protocol of a damaged pickle
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         reason = str(error).split("\n")[0][:120]
