@@ -18,6 +18,7 @@ from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
+from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.join import JoinCommand
@@ -39,6 +40,7 @@ _COMMANDS = {
     "render": RenderCommand,
     "motion": MotionCommand,
     "join": JoinCommand,
+    "export": ExportCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,

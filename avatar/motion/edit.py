@@ -25,6 +25,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 _GROUP_JOINTS: Mapping[str, tuple[int, ...]] = {"eyes": (LEFT_EYE, RIGHT_EYE), "jaw": (JAW,), "head": (NECK,)}
 #: Full width at half maximum of a Gaussian, in standard deviations; beyond `_REACH` of them it counts as zero.
 _FULL_WIDTH, _REACH = 2.3548, 3.0
+#: Seconds: windows far below any frame's length, down to where their width underflows, smooth nothing.
+_SHORTEST = 1e-6
 #: Steps longer than this many typical ones, and than so many seconds, are gaps.
 GAP_STEPS, GAP_SECONDS = 2.5, 0.1
 #: Frames that may be made of one motion: a slip of the rate should not fill the memory.
@@ -128,7 +130,7 @@ def smooth(motion: Motion, seconds: float) -> Motion:
     """
     if not 0 <= seconds < float("inf"):
         raise HeadsplatError(f"smoothing: expected 0 or more seconds, got {seconds:g}")
-    if seconds == 0 or len(motion) < 3:
+    if seconds < _SHORTEST or len(motion) < 3:
         return motion
     times = motion.time.double()
     count = len(motion)

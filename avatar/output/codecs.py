@@ -167,8 +167,10 @@ class Settings:
             quality = {"qp": "0"} if self.rgb else {"crf": f"{crf:g}"}
             return {"preset": preset, "bf": "0", "g": str(SEGMENT)} | quality
         if self.codec.name == "h265":
-            quiet = f"log-level=error:bframes=0:open-gop=0:keyint={SEGMENT}:frame-threads=1:pools={_THREADS}"
-            return {"preset": preset, "crf": f"{crf:g}", "x265-params": quiet}
+            # A picture that is a single block is not encoded the same way twice by x265 4.2: several blocks, then.
+            block = next((side for side in (64, 32) if side < min(self.width, self.height)), 16)
+            fixed = f"bframes=0:open-gop=0:keyint={SEGMENT}:frame-threads=1:pools={_THREADS}:ctu={block}"
+            return {"preset": preset, "crf": f"{crf:g}", "x265-params": f"log-level=error:{fixed}"}
         if self.codec.name == "prores":
             return {"profile": "4444", "vendor": "apl0", "alpha_bits": "16" if self.alpha else "0"}
         return {

@@ -65,6 +65,11 @@ def test_what_is_constant_stays_constant(times: np.ndarray, fps: float, seconds:
         assert torch.allclose(edited.translation, still.translation[:1].expand(len(edited), 3), atol=1e-9)
 
 
+def test_a_window_of_next_to_nothing_changes_nothing() -> None:
+    motion = wave(np.arange(9) / 30)
+    assert torch.equal(smooth(motion, 5e-324).weights, motion.weights)
+
+
 @pytest.mark.parametrize("fps", [24.0, 59.94, 120.0])
 def test_there_and_back_is_near_the_identity_for_smooth_motion(fps: float) -> None:
     motion = wave(np.arange(120) / 30)
