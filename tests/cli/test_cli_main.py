@@ -32,7 +32,7 @@ def raising(error: BaseException) -> Any:
         (
             KeyboardInterrupt(),
             130,
-            "stopped by Ctrl-C; a rendered video or folder of pictures keeps the frames so far, other half",
+            "stopped by Ctrl-C; a rendered video or folder of pictures keeps the frames so far",
         ),
         (MemoryError(), 1, "out of memory; use a smaller --size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory; use a smaller"),
