@@ -6,6 +6,8 @@ The public names load on first use, so that `import avatar` is quick and needs n
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -14,10 +16,14 @@ if TYPE_CHECKING:
     from avatar.animate import Animator
     from avatar.asset import load_avatar, save_avatar
     from avatar.captured import Capture
+    from avatar.drive import DriveOptions, Driver, drive
     from avatar.errors import HeadsplatError
     from avatar.evaluate import evaluate
     from avatar.head import HeadModel, load_head
     from avatar.model import Avatar
+    from avatar.motion import read_motion, write_motion
+    from avatar.motion.edit import resample
+    from avatar.output import open_output
     from avatar.records import Camera, Gaussians, HeadParams, Motion, RenderOutput
     from avatar.render import render
     from avatar.train import fit
@@ -28,6 +34,8 @@ _HOMES = {
     "Avatar": "avatar.model",
     "Camera": "avatar.records",
     "Capture": "avatar.captured",
+    "DriveOptions": "avatar.drive",
+    "Driver": "avatar.drive",
     "Gaussians": "avatar.records",
     "HeadModel": "avatar.head",
     "HeadParams": "avatar.records",
@@ -35,12 +43,17 @@ _HOMES = {
     "Motion": "avatar.records",
     "RenderOutput": "avatar.records",
     "TrainConfig": "avatar.train_config",
+    "drive": "avatar.drive",
     "evaluate": "avatar.evaluate",
     "fit": "avatar.train",
     "load_avatar": "avatar.asset",
     "load_head": "avatar.head",
+    "open_output": "avatar.output",
+    "read_motion": "avatar.motion",
     "render": "avatar.render",
+    "resample": "avatar.motion.edit",
     "save_avatar": "avatar.asset",
+    "write_motion": "avatar.motion",
 }
 
 __all__ = [
@@ -48,6 +61,8 @@ __all__ = [
     "Avatar",
     "Camera",
     "Capture",
+    "DriveOptions",
+    "Driver",
     "Gaussians",
     "HeadModel",
     "HeadParams",
@@ -56,12 +71,17 @@ __all__ = [
     "RenderOutput",
     "TrainConfig",
     "__version__",
+    "drive",
     "evaluate",
     "fit",
     "load_avatar",
     "load_head",
+    "open_output",
+    "read_motion",
     "render",
+    "resample",
     "save_avatar",
+    "write_motion",
 ]
 
 
@@ -73,3 +93,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """A package in which `render`, `drive` and `evaluate` are the functions, even once their modules are imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _HOMES):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.blendshapes import expression_features
 from avatar.model import Avatar
-from avatar.records import Camera, HeadParams
+from avatar.posing import Poser, Poses
+from avatar.rasterizer import gsplat_pictures
+from avatar.records import Camera, Gaussians, HeadParams
 from avatar.render import WHITE
 
 
 class Animator:
     """From head parameters to pictures of one size, in memory that is made once.
 
-    The same operations as `avatar(params)` and `render`, but for the basis, which is read in half precision: a frame
-    reads all of it, and half the bytes take half the time.
+    The same operations as `avatar(params)` and `render`, but for the bases, which are read in half precision: a frame
+    reads all of them, and half the bytes take half the time.
     """
 
     def __init__(
@@ -34,7 +35,14 @@ class Animator:
         self.background = torch.tensor(list(background), dtype=torch.float32, device=home)
         self.buffers = ops.splat_buffers(1, len(avatar), width, height, device=home, with_depth=with_depth)
         self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=home)
+        self._poser = Poser(avatar)
+        self._splatted: object = None
         ops.keep_memory()
+
+    @property
+    def rgb(self) -> Tensor:
+        """Premultiplied colour [H,W,3] of the frame drawn last."""
+        return self.buffers.rgb[0]
 
     @property
     def depth(self) -> Tensor | None:
@@ -46,6 +54,14 @@ class Animator:
         """Alpha [H,W] of the frame drawn last."""
         return self.buffers.alpha[0]
 
+    def poses(self, params: HeadParams) -> Poses:
+        """All of the frames of `params`, for `gaussians`: made together they cost next to nothing."""
+        return self._poser.poses(params)
+
+    def vertices(self, poses: Poses, frame: int) -> Tensor:
+        """Vertices [1,V,3] of a frame's mesh in the skull's frame, metres."""
+        return self._poser.vertices(poses, frame)
+
     @torch.no_grad()
     def draw(self, params: HeadParams, camera: Camera) -> Tensor:
         """The picture of one frame of `params` as `camera` [1] sees it.
@@ -53,18 +69,42 @@ class Animator:
         Returns:
             uint8 [H,W,3], overwritten by the next call.
         """
-        avatar, params = self.avatar, self.avatar.with_identity(params)
-        weights = avatar.blendshapes.weights(expression_features(params))
-        extra = ops.blend(None, self.basis, weights)
-        rotation, translation = avatar.head.skull_pose(params)
-        still = avatar.place(extra, avatar.head.skull_vertices(params), rotation, translation)
-        splats = (still.means, still.quats, still.scales, still.opacities, still.sh)
-        ops.splat_into(self.buffers, *splats, camera)
+        poses = self.poses(params)
+        self.splat(self.gaussians(poses, 0, self.vertices(poses, 0)), camera)
+        return self.picture()
+
+    @torch.no_grad()
+    def gaussians(self, poses: Poses, frame: int, vertices: Tensor) -> Gaussians:
+        """Gaussians [1,N] of frame `frame` of `poses` with its `vertices` [1,V,3], world."""
+        avatar, rig = self.avatar, self.avatar.rig
+        one = slice(frame, frame + 1)
+        extra = ops.blend(None, self.basis, poses.blend_weights[one])
+        offsets, quats, scales, opacities, sh = ops.deform(
+            avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
+            avatar.blendshapes.units,
+        )  # fmt: skip
+        means, turns = ops.bind(
+            vertices, rig.triangles, rig.bary, offsets, quats, rig.skin, poses.quats[one], poses.translations[one]
+        )
+        return Gaussians(means, turns, scales, opacities, sh)
+
+    @torch.no_grad()
+    def splat(self, gaussians: Gaussians, camera: Camera) -> None:
+        """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
+        splats = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
+        self._splatted = ops.splat_into(self.buffers, *splats, camera)
         # On a CUDA device a frame may need more memory than was made for it.
         while (pairs := self.buffers.pairs()) > self.buffers.capacity:
             self._make_room(pairs + pairs // 2)
-            ops.splat_into(self.buffers, *splats, camera)
+            self._splatted = ops.splat_into(self.buffers, *splats, camera)
+
+    def picture(self) -> Tensor:
+        """The frame drawn last over the background: uint8 [H,W,3], overwritten by the next call."""
         return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, self.background, self.bytes)[0]
+
+    def blended(self, values: Tensor) -> Tensor:
+        """Other 3-vectors [N,3] of the Gaussians blended as the frame drawn last: [H,W,3] over zero."""
+        return ops.splat_features(self._splatted, values[None])[0]
 
     def _make_room(self, capacity: int) -> None:
         _, height, width, _ = self.bytes.shape
@@ -72,3 +112,15 @@ class Animator:
             1, len(self.avatar), width, height, device=self.bytes.device, capacity=capacity,
             with_depth=self.buffers.depth is not None,
         )  # fmt: skip
+
+
+class GsplatAnimator(Animator):
+    """The same with gsplat's kernels; it blends no values but colours."""
+
+    @torch.no_grad()
+    def splat(self, gaussians: Gaussians, camera: Camera) -> None:
+        """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
+        pictures = gsplat_pictures(gaussians, camera, with_depth=self.buffers.depth is not None)
+        for target, picture in zip((self.buffers.rgb, self.buffers.alpha, self.buffers.depth), pictures, strict=True):
+            if target is not None and picture is not None:
+                target.copy_(picture)

@@ -1,9 +1,11 @@
-"""Driving: the track of any capture in, pictures of the avatar out."""
+"""Driving: a motion of any space in, parameters of the avatar out, and pictures of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,17 +13,193 @@ from torch import Tensor
 
 from avatar.animate import Animator
 from avatar.captured import Capture
+from avatar.driving.carry import Carrier
+from avatar.driving.lips import Lips
+from avatar.driving.reach import Reach
+from avatar.driving.report import DriveReport
+from avatar.errors import HeadsplatError
 from avatar.geometry import matrix_to_axis_angle, mean_rotation
-from avatar.head.model import HeadModel
+from avatar.head.model import HeadModel, is_mode
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
-from avatar.motion import load_bridge
+from avatar.motion.edit import filled, head_rotation
+from avatar.motion.from_capture import motion_of_rows
 from avatar.rasterizer import Rasterizer
-from avatar.records import NECK, ROOT, Camera, HeadParams
+from avatar.records import NECK, ROOT, Camera, HeadParams, Motion
 from avatar.render import WHITE, render, to_uint8
 
 #: Share of the driver's travel (metres) that the avatar makes: two people rarely sit the same way.
 TRAVEL_SHARE = 0.5
+#: Fewer frames than these say nothing about a resting face or a mean pose.
+ENOUGH_FRAMES = 30
+
+Neutral = Literal["resting", "as-is"]
+HeadMode = Literal["relative", "absolute", "still"]
+
+
+@dataclass(frozen=True)
+class DriveOptions:
+    """How a motion is retold."""
+
+    neutral: Neutral = "resting"
+    """resting: the driver's resting face becomes the avatar person's; as-is: weights as the motion has them"""
+    head: HeadMode = "relative"
+    """relative: turns about the driver's mean pose, set about the avatar's; absolute: turned as in the motion; still"""
+    travel: float = TRAVEL_SHARE
+    """share of the head's travel about its mean place"""
+    ease: bool = True
+    """keep expressions and poses within the avatar's reach"""
+    motion_head: HeadModel | None = None
+    """the head model the motion was made for; needed for FLAME's expressions on another head"""
+
+
+@dataclass(frozen=True, eq=False)
+class Driver:
+    """Retells frames of a motion for one avatar, each on its own: nothing is remembered from one to the next."""
+
+    avatar: Avatar
+    carrier: Carrier
+    reach: Reach
+    options: DriveOptions
+    resting: Tensor  # [E] of the avatar's expressions, the driver's resting face
+    own_rest: Tensor  # [E] the avatar person's, which stands in for it
+    mean_rotation: Tensor  # [3,3] of the driver's head
+    mean_place: Tensor  # [3] metres
+
+    @staticmethod
+    def of(avatar: Avatar, names: tuple[str, ...], space: str, options: DriveOptions | None = None) -> Driver:
+        """A driver for motions with these expression `names`, of a person whose face rests at zero weights.
+
+        Args:
+            avatar: whom to drive.
+            names: of the motion's expressions.
+            space: of the motion, "arkit52", "flame" or a capture's own.
+            options: how; as they come when None.
+        """
+        options = options or DriveOptions()
+        carrier = Carrier.between(tuple(names), space, options.motion_head, avatar.head)
+        like = avatar.neutral
+        still = torch.zeros_like(like), like, torch.eye(3).to(like), like.new_zeros(3)
+        return Driver(avatar, carrier, Reach.of(avatar), options, *still)
+
+    def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:
+        """This driver once it has seen frames [T,E], [T,J,3], [T,3] of the person.
+
+        They tell the resting face, the mean pose and where the lips meet; of fewer than ENOUGH_FRAMES only the place is
+        taken.
+        """
+        known = replace(self, mean_place=translation.mean(0))
+        if len(weights) < ENOUGH_FRAMES:
+            return known
+        carried, _ = self.carrier(weights, joint_rot)
+        resting = resting_expression(carried)
+        gaze = [name.startswith("eyeLook") for name in self.avatar.head.expression_names]
+        resting[gaze] = 0
+        known = replace(known, resting=resting, mean_rotation=mean_rotation(head_rotation(joint_rot)))
+        lips = Lips.of(self.avatar.head)
+        if lips is None:
+            return known
+        meant = known._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
+        return replace(known, own_rest=lips.closing(self.own_rest, meant))
+
+    def __call__(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
+        """Parameters of the avatar for frames of the motion.
+
+        Args:
+            weights: [T,E].
+            joint_rot: [T,J,3] axis-angle radians.
+            translation: [T,3] metres, of the point the head turns about.
+        """
+        meant = self.meant(weights, joint_rot, translation)
+        return self.reach(meant) if self.options.ease else meant
+
+    def meant(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
+        """As `__call__`, but as far as the motion wants it."""
+        carried, turned = self.carrier(weights, joint_rot)
+        expression = self._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
+        turned = turned.clone()
+        rotation, place = self._pose(head_rotation(joint_rot), translation)
+        turned[:, ROOT], turned[:, NECK] = matrix_to_axis_angle(rotation), 0
+        identity = self.avatar.head.v_template.new_zeros(0)
+        offset = place - rotation @ self.reach.pivot
+        return HeadParams(identity, expression, turned, self.avatar.head.root_translation(identity, rotation, offset))
+
+    @cached_property
+    def _modes(self) -> Tensor:
+        """Which expressions [E] of the avatar are numbered components: they have a sign and no full strength."""
+        return torch.tensor([is_mode(name) for name in self.avatar.head.expression_names])
+
+    def _on_own_rest(self, weights: Tensor) -> Tensor:
+        """Weights [T,E] with the driver's resting face exchanged for the avatar person's.
+
+        A shift at and below rest, which runs out towards weight 1: what the driver does fully the avatar does fully.
+        """
+        if self.options.neutral == "as-is":
+            return weights
+        head, rest, neutral = self.avatar.head, self.resting, self.own_rest
+        room = (1 - rest).clamp_min(1e-3)
+        left = torch.minimum((1 - weights).clamp_min(0) / room, torch.ones_like(room))
+        shifted = weights + (neutral - rest) * torch.where(self._modes, torch.ones_like(left), left)
+        return shifted.clamp(*head.expression_limits)
+
+    def _pose(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotation [T,3,3] of the avatar's head and place [T,3] of the point it turns about.
+
+        That point is the neck's joint: it travels least when people nod and turn.
+        """
+        torso, mode = self.avatar.rig.torso, self.options.head
+        place = self.reach.mean_place.expand(len(rotation), 3)
+        if mode == "still":
+            return torso.mean_rotation.expand(len(rotation), 3, 3), place
+        if mode == "relative":
+            rotation = rotation @ self.mean_rotation.T @ torso.mean_rotation
+        return rotation, place + self.options.travel * (translation - self.mean_place)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A motion retold for an avatar."""
+
+    params: HeadParams  # T frames
+    time: np.ndarray  # [T] float64 seconds
+    report: DriveReport
+
+
+def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> Drive:
+    """Retell `motion` for `avatar`, frame for frame; frames without a face are bridged from those beside them.
+
+    Raises:
+        HeadsplatError: the motion has no frames or no face, or none of its expressions is of `options.motion_head`.
+    """
+    options = options or DriveOptions()
+    if not len(motion):
+        raise HeadsplatError("the motion has no frames; give another file")
+    seen = torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
+    if not seen.any():
+        raise HeadsplatError("the motion shows no face in any frame (confidence 0 throughout); give another take")
+    whole = filled(motion)
+    known = whole[seen]
+    driver = Driver.of(avatar, motion.names, motion.space, options)
+    driver = driver.calibrated(known.weights, known.joint_rot, known.translation)
+    meant = driver.meant(whole.weights, whole.joint_rot, whole.translation)
+    params = driver.reach(meant) if options.ease else meant
+    return Drive(params, motion.time.numpy(), DriveReport.of(driver.carrier, driver.reach, whole, meant, params))
+
+
+def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> HeadParams:
+    """The motion of another person's capture, retold for `avatar`: every picture, of all cameras.
+
+    Args:
+        driver: the other person's capture.
+        driver_head: the head model `driver` was tracked with (not baked).
+
+    Returns:
+        Parameters of every row, for `avatar`.
+    """
+    motion = motion_of_rows(driver, driver_head, np.arange(len(driver)))
+    options = DriveOptions(motion_head=driver_head)
+    frames = motion.weights, motion.joint_rot, motion.translation
+    return Driver.of(avatar, motion.names, motion.space, options).calibrated(*frames)(*frames)
 
 
 def render_track(
@@ -39,37 +217,3 @@ def render_track(
             continue
         with torch.no_grad():
             yield to_uint8(render(avatar(params[frame]), camera, background, rasterizer).rgb[0]).cpu().numpy()
-
-
-def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> HeadParams:
-    """The motion of another person's capture, retold for `avatar`.
-
-    Expressions are taken relative to the driver's resting face and added to the avatar person's; head turns relative
-    to the driver's mean pose and set about the pose the avatar was filmed at. Jaw and gaze are kept. Where the two
-    heads have other expressions, a bridge (`avatar.motion`) carries the driver's to the avatar's.
-
-    Args:
-        driver: the other person's capture.
-        driver_head: the head model `driver` was tracked with (not baked).
-
-    Returns:
-        Parameters of every frame, for `avatar`.
-    """
-    params = driver.params(np.arange(len(driver)))
-    rotation, translation = driver_head.skull_pose(params)
-    weights, joint_rot = _in_space_of(avatar.head, params, driver_head)
-    expression = (weights - resting_expression(weights) + avatar.neutral).clamp(*avatar.head.expression_limits)
-    torso = avatar.rig.torso
-    turned = rotation @ mean_rotation(rotation).T @ torso.mean_rotation
-    moved = torso.mean_translation + TRAVEL_SHARE * (translation - translation.mean(0))
-    joint_rot[:, ROOT] = matrix_to_axis_angle(turned)
-    joint_rot[:, NECK] = 0
-    own = avatar.with_identity(replace(params, expression=expression, joint_rot=joint_rot))
-    return replace(own, translation=avatar.head.root_translation(own.identity, turned, moved))
-
-
-def _in_space_of(head: HeadModel, params: HeadParams, driver_head: HeadModel) -> tuple[Tensor, Tensor]:
-    """Expression weights [T,E] and joint rotations [T,J,3] of `head` that show what `params` show on `driver_head`."""
-    if head.expression_names == driver_head.expression_names:
-        return params.expression, params.joint_rot.clone()
-    return load_bridge(driver_head, head)(params.expression, params.joint_rot)

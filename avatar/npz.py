@@ -1,4 +1,4 @@
-"""Arrays of an .npz file that anybody may have made: sizes are checked first, nothing is evaluated or unpickled."""
+"""Arrays of an .npz or .npy file that anybody may have made: sizes are checked, nothing is evaluated or unpickled."""
 
 from __future__ import annotations
 
@@ -56,15 +56,7 @@ class Npz:
             DamagedNpz: no such member, not numbers, or fewer of them than its shape claims.
         """
         with self._opened() as archive, self._member(archive, name) as (stream, size):
-            dtype, fortran, shape = _header(stream)
-            if dtype.kind not in "fiub":
-                raise DamagedNpz(f"holds {dtype}, not numbers")
-            count = math.prod(shape) * dtype.itemsize
-            if count > size or math.prod(max(length, 1) for length in shape) >= 1 << 59:  # numpy counts in int64
-                raise DamagedNpz(f"claims the shape {list(shape)[:6]} of {dtype} but has {size} bytes")
-            return np.frombuffer(stream.read(count), dtype, math.prod(shape)).reshape(
-                shape, order="F" if fortran else "C"
-            )
+            return _numbers(stream, size)
 
     def texts(self) -> list[str]:
         """The short texts among the members; those that cannot be read are left out."""
@@ -98,10 +90,37 @@ class Npz:
             yield stream, entry.file_size
 
 
+def read_npy(path: Path) -> NDArray[Any]:
+    """The numbers of an .npy file.
+
+    Raises:
+        DamagedNpz: no array of numbers, or fewer of them than its shape claims.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise DamagedNpz(f"has {size >> 20} MB, more than any motion")
+        with path.open("rb") as stream:
+            return _numbers(stream, size)
+    except _DAMAGE as error:
+        raise DamagedNpz(str(error)[:200]) from error
+
+
+def _numbers(stream: IO[bytes], size: int) -> NDArray[Any]:
+    """The array in a .npy stream of `size` bytes."""
+    dtype, fortran, shape = _header(stream)
+    if dtype.kind not in "fiub":
+        raise DamagedNpz(f"holds {dtype}, not numbers")
+    count = math.prod(shape) * dtype.itemsize
+    if count > size or math.prod(max(length, 1) for length in shape) >= 1 << 59:  # numpy counts in int64
+        raise DamagedNpz(f"claims the shape {list(shape)[:6]} of {dtype} but has {size} bytes")
+    return np.frombuffer(stream.read(count), dtype, math.prod(shape)).reshape(shape, order="F" if fortran else "C")
+
+
 def _header(stream: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     """Type, whether in Fortran's order, and shape that a .npy stream claims; numpy itself would evaluate it."""
     start = stream.read(8)
-    form = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if start[:6] == b"\x93NUMPY" else None
+    form = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
     if form is None:
         raise DamagedNpz("is no array")
     (length,) = struct.unpack(form, stream.read(struct.calcsize(form)))

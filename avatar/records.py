@@ -152,7 +152,7 @@ class Motion:
     weights: Tensor  # [T,E]
     space: str  # "arkit52", "flame", ...
     joint_rot: Tensor  # [T,J,3] axis-angle radians
-    translation: Tensor  # [T,3] metres
+    translation: Tensor  # [T,3] metres, of the point the head turns about
     confidence: Tensor | None = None  # [T] 0..1, how sure the tracker was; 0 where it saw no face
     notes: tuple[str, ...] = ()  # what the reader found out and a person should know, a sentence each
 

@@ -136,3 +136,11 @@ def test_every_public_name_of_avatar_resolves() -> None:
     assert sorted(avatar.__all__) == avatar.__all__
     for name in avatar.__all__:
         assert getattr(avatar, name) is not None
+
+
+def test_a_public_function_is_not_hidden_by_its_module() -> None:
+    code = (
+        "import avatar.render, avatar.drive; from avatar import drive, evaluate, render; print(drive, evaluate, render)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.count("<function ") == 3

@@ -18,9 +18,11 @@ from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
+from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.join import JoinCommand
+from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
@@ -36,7 +38,9 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "motion": MotionCommand,
     "join": JoinCommand,
+    "export": ExportCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,

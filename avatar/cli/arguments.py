@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,3 +55,34 @@ def parse_frames(text: str, count: int) -> range:
     if not chosen:
         raise HeadsplatError(f"--frames: {text} picks none of the {count} frames; give a range inside 0:{count}")
     return chosen
+
+
+def parse_weights(pairs: Sequence[str]) -> dict[str, float]:
+    """Weights by name of `NAME=WEIGHT` arguments; of a name given twice the last counts; raises HeadsplatError."""
+    weights = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        weight = _number(text)
+        if not name or weight is None:
+            raise HeadsplatError(f"--expression: {pair!r} is no weight; give NAME=WEIGHT, such as jawOpen=0.5")
+        weights[name] = weight
+    return weights
+
+
+def parse_angles(text: str) -> tuple[float, float, float]:
+    """Three angles in degrees of `YAW,PITCH,ROLL`; raises HeadsplatError."""
+    angles = [_number(part) for part in text.split(",")]
+    yaw, pitch, roll = angles if len(angles) == 3 else (None, None, None)
+    if yaw is None or pitch is None or roll is None:
+        raise HeadsplatError(
+            f"--head-pose: {text!r} is no turn; give YAW,PITCH,ROLL in degrees, such as --head-pose -20,5,0"
+        )
+    return yaw, pitch, roll
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

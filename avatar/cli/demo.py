@@ -128,11 +128,18 @@ class Demo:
         return outputs.avatar
 
     def _render(self, path: Path, capture: Capture) -> None:
-        from avatar.cli.render import prepare_shot, write_shot
-        from avatar.cli.showcase import puppet_shot
-        from avatar.render import WHITE
+        from avatar.cli.filming import Film
+        from avatar.cli.render import MotionOptions
+        from avatar.cli.showcase import puppet_motion
+        from avatar.cli.takes import Source, Take
+        from avatar.offline.camera_request import CameraRequest
+        from avatar.offline.look import Look
 
+        look = Look(capture.facts["width"], capture.facts["height"])
+        own = Source.load(capture.root, MotionOptions()).on(path, None)
+        puppet = Take(own.name, own.header, own.avatar, *puppet_motion(own.avatar))
         with self._timed("rendering"), stage("rendering") as update:
-            own = prepare_shot(path, capture, range(len(capture)))
-            write_shot(self.out / "own_motion.mp4", own, WHITE, update)
-            write_shot(self.out / "puppet.mp4", puppet_shot(own.avatar, own.camera), WHITE, update)
+            for name, take in (("own_motion.mp4", own), ("puppet.mp4", puppet)):
+                film = Film(self.out / name, look, take.rate, take.times, len(take))
+                if film.shoot([take.before(CameraRequest(), look)], range(len(take)), update) < len(take):
+                    raise KeyboardInterrupt

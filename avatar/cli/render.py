@@ -1,135 +1,207 @@
-"""`headsplat render`: an avatar along a track, to an mp4 or a folder of pictures."""
+"""`headsplat render`: avatars along a motion, to videos or folders of pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalFloat, Out, parse_colour, parse_frames, parse_size
-from avatar.cli.progress import Update, say, stage
+from avatar.cli.arguments import OptionalFloat, OptionalPath, Out, parse_frames, parse_size
+from avatar.cli.progress import say, stage
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_folder, check_output, check_replaceable_folder
+from avatar.files import check_output, check_replaceable_folder
 from avatar.rasterizer import Rasterizer, check_rasterizer
 
 if TYPE_CHECKING:
-    import numpy as np
+    from avatar.cli.filming import Film
+    from avatar.cli.takes import Take
+    from avatar.offline.camera_request import CameraRequest
+    from avatar.offline.draw import Actor
+    from avatar.offline.look import Look
+    from avatar.offline.report import RenderReport
+    from avatar.output import Encoding
 
-    from avatar.captured import Capture
-    from avatar.cli.shots import Shot
+_DEFAULT_SIDE = 512
+INTERRUPTED = 130
 
-PICTURES = ("[0-9]*.png",)
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """what the pictures show"""
+
+    size: Annotated[str | None, arg(metavar="WxH")] = None
+    """pixels of each avatar's picture, up to 4096 a side; default: those of the capture it was trained on"""
+    camera: Annotated[str, arg(metavar="CAMERA")] = "capture"
+    """capture: the one that filmed the person; front; orbit[:DEGREES[,SECONDS]]: swings round the head;
+    dolly[:SHARE[,SECONDS]]: in to that share of the distance and out; or a .json file (transforms.json, or K and
+    world_to_cam)"""
+    background: Annotated[str, arg(metavar="COLOUR|PICTURE")] = "white"
+    """a colour's name, #rrggbb, a picture file (scaled to cover), or transparent"""
+    passes: Annotated[str, arg(metavar="NAMES")] = "rgb"
+    """some of rgb,alpha,depth,normals,mesh, each to a file or folder of its own"""
+    supersample: Annotated[int, arg(metavar="1..4")] = 1
+    """draw so many times larger and average"""
+    rasterizer: Rasterizer = "native"
+    """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
+
+
+@dataclass(frozen=True)
+class MotionOptions:
+    """how the motion is retold; any of these retells an avatar's own capture too"""
+
+    motion_head: OptionalPath = None
+    """the head model (FLAME's file) that the motion's expressions were made for"""
+    motion_fps: OptionalFloat = None
+    """frame rate of a motion file that states no times"""
+    neutral: Literal["resting", "as-is"] = "resting"
+    """resting: the driver's resting face becomes the avatar person's; as-is: weights as they are"""
+    pose: Literal["relative", "absolute", "still"] = "relative"
+    """the head: about the driver's mean pose, set about the avatar's; turned as in the motion; or still"""
+    travel: float = 0.5
+    """share of the head's travel about its mean place"""
+    ease: bool = True
+    """keep expressions and poses within what the avatar was trained on"""
+    gain: Annotated[str, arg(metavar="NAME=FACTOR,...")] = ""
+    """make expressions, or groups of them, stronger or weaker"""
+    smooth: Annotated[float, arg(metavar="SECONDS")] = 0.0
+    """width of the window that smooths the motion"""
+
+
+@dataclass(frozen=True)
+class StorageOptions:
+    """how the pictures are stored"""
+
+    audio: OptionalPath = None
+    """a file whose sound goes with the video; its start is the motion's"""
+    codec: Annotated[str | None, arg(metavar="NAME")] = None
+    """h264 or h265 (.mp4), prores (.mov), vp9 (.webm), png or exr (a folder)"""
+    quality: OptionalFloat = None
+    """the codec's CRF: smaller is better, and larger on disk"""
+
+    @property
+    def encoding(self) -> Encoding:
+        """The same for avatar.output."""
+        from avatar.output import Encoding
+
+        return Encoding(codec=self.codec, crf=self.quality)
 
 
 @dataclass(frozen=True)
 class RenderCommand:
-    """Render an avatar along a capture's track: the person's own, or another's."""
+    """Render one avatar, or several side by side, along a motion: the person's own, or another's."""
 
-    avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
-    """an .avatar file"""
-    motion: Annotated[Path, arg(metavar="CAPTURE")]
-    """a capture folder: its expressions and poses drive the avatar"""
+    avatars: Annotated[Positional[tuple[Path, ...]], arg(metavar="AVATAR [AVATAR ...]")]
+    """avatar files; each gets a column"""
+    motion: Annotated[Path, arg(metavar="MOTION")]
+    """what drives the avatars: a capture folder, or a file of expressions (Live Link, ARKit, FLAME, ...)"""
     out: Out
-    """an .mp4 to write, or a folder for PNG pictures"""
-    size: Annotated[str | None, arg(metavar="WxH")] = None
-    """picture size in pixels; default: that of the capture the avatar was trained on"""
+    """a video (.mp4, .mov, .webm) to write, or a folder for pictures"""
     fps: OptionalFloat = None
-    """constant frame rate; default: the capture's own timestamps, frame for frame"""
-    background: str = "white"
-    """white, black or #rrggbb"""
+    """constant frame rate, frame k at exactly k/FPS seconds; default: the motion's own times, frame for frame"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
-    """only these frames of the track, the end left out"""
-    rasterizer: Rasterizer = "native"
-    """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
+    """only these frames of the whole, the end left out; such pieces join without a seam"""
+    picture: Annotated[PictureOptions, arg(name="")] = field(default_factory=PictureOptions)
+    retold: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
+    storage: Annotated[StorageOptions, arg(name="")] = field(default_factory=StorageOptions)
     overwrite: bool = False
-    """replace an output that exists"""
+    """replace outputs that exist"""
 
     def run(self) -> int:
-        """Render and write; returns the exit code."""
-        background = parse_colour(self.background)
-        size = None if self.size is None else parse_size(self.size)
-        self._check()
-        from avatar.captured import Capture
+        """Render and write; returns the exit code: 130 after Ctrl-C."""
+        request = self._check()
+        from avatar.cli.takes import Source
 
-        capture = Capture.load(self.motion)
-        chosen = parse_frames(self.frames or ":", len(capture))
+        with stage("preparing"):
+            source = Source.load(self.motion, self.retold)
+            takes = [source.on(path, self.fps) for path in self.avatars]
+            chosen = parse_frames(self.frames or ":", len(takes[0]))
+            look = self._look(takes[0])
+            actors = [take.before(request, look) for take in takes]
+        film = self._film(look, takes[0])
+        _say_memory(actors, look)
+        start = time.monotonic()
         with stage("rendering") as update:
-            shot = prepare_shot(self.avatar, capture, chosen, size, self.fps)
-            count = write_shot(self.out, shot, background, update, self.rasterizer)
-        print(f"{self.out}: {count} frames of {shot.camera.width}x{shot.camera.height}")
-        return 0
+            done = film.shoot(actors, chosen, update)
+        report = self._report(takes, film, chosen, done, time.monotonic() - start)
+        report.save(self.out.with_name(f"{self.out.name}.report.json"))
+        print(f"{self.out}: {report.to_words()}")
+        return 0 if report.finished else INTERRUPTED
 
-    def _check(self) -> None:
+    def _check(self) -> CameraRequest:
+        """The camera, once all is refused that can be before anything is read."""
+        from avatar.offline.camera_request import parse_camera
+
+        if not self.avatars:
+            raise HeadsplatError("no avatar to render; name one or more .avatar files")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise HeadsplatError(f"--fps: expected more than 0 and at most 1000, got {self.fps:g}")
-        if self.out.suffix not in ("", ".mp4"):
-            raise HeadsplatError(f"{self.out}: cannot write {self.out.suffix}; give a name in .mp4 or a folder")
-        if self.motion.is_file():
-            raise HeadsplatError(
-                f"{self.motion}: only capture folders can drive an avatar so far; run `headsplat capture` on a video"
-            )
-        check_rasterizer(self.rasterizer)
-        check_output(self.out, self.overwrite)
+        request = parse_camera(self.picture.camera)
+        check_rasterizer(self.picture.rasterizer)
+        film = self._film(self._look(None), None)
+        film.writers(0)
+        self._check_outputs(film)
+        if not self.motion.exists():
+            raise HeadsplatError(f"{self.motion}: no such capture or motion; check its path")
+        return request
+
+    def _check_outputs(self, film: Film) -> None:
+        for path in [self.out] if not self.out.suffix else film.outputs.values():
+            check_output(path, self.overwrite)
+        ours = ("[0-9]*.png", "[0-9]*.exr")
         if not self.out.suffix and self.out.exists():
-            check_replaceable_folder(self.out, PICTURES)
+            check_replaceable_folder(self.out, (*ours, *film.look.passes))
+            for path in film.outputs.values():
+                if path.exists() and path != self.out:
+                    check_replaceable_folder(path, ours)
+
+    def _look(self, take: Take | None) -> Look:
+        """What is drawn; before anything is read (None) a size that is not given is but a guess."""
+        from avatar.offline.backdrop import parse_backdrop
+        from avatar.offline.look import Look, parse_passes
+
+        told = {} if take is None else take.header.get("capture", {})
+        own = told.get("width", _DEFAULT_SIDE), told.get("height", _DEFAULT_SIDE)
+        given = self.picture
+        width, height = own if given.size is None else parse_size(given.size)
+        backdrop = parse_backdrop(given.background, width, height)
+        return Look(width, height, given.supersample, backdrop, parse_passes(given.passes), given.rasterizer)
+
+    def _film(self, look: Look, take: Take | None) -> Film:
+        from avatar.cli.filming import Film
+
+        rate = self.fps or (30.0 if take is None else take.rate)
+        times = None if self.fps is not None or take is None else take.times
+        total = 0 if take is None else len(take)
+        return Film(self.out, look, rate, times, total, self.storage.encoding, self.storage.audio)
+
+    def _report(self, takes: list[Take], film: Film, chosen: range, done: int, seconds: float) -> RenderReport:
+        from avatar.offline.report import AvatarFacts, RenderReport
+
+        facts = tuple(AvatarFacts(take.name, str(take.header.get("consent", "")), take.report) for take in takes)
+        return RenderReport(
+            avatars=facts,
+            motion=self.motion.name,
+            camera=self.picture.camera,
+            background=self.picture.background,
+            files={name: path.name for name, path in film.outputs.items()},
+            width=film.look.width * len(takes),
+            height=film.look.height,
+            supersample=film.look.supersample,
+            first_frame=chosen.start,
+            frames=done,
+            frames_whole=film.total,
+            frame_rate=film.rate,
+            seconds_film=done / film.rate,
+            seconds_drawing=seconds,
+            finished=done == len(chosen),
+        )
 
 
-def prepare_shot(
-    path: Path, capture: Capture, frames: range, size: tuple[int, int] | None = None, fps: float | None = None
-) -> Shot:
-    """The avatar file `path` along `frames` of `capture`; another person's motion is retold for the avatar's.
+def _say_memory(actors: list[Actor], look: Look) -> None:
+    from avatar.offline.draw import working_memory
 
-    Args:
-        size: width and height in pixels; None: that of the avatar's own capture.
-        fps: constant frame rate; None: the capture's timestamps.
-    """
-    from avatar.asset import load_avatar, read_header
-    from avatar.cli.shots import Shot, filmed_by, fit_camera, head_of, is_own, resample, rows
-    from avatar.drive import cross_drive
-
-    header, avatar = read_header(path), load_avatar(path)
-    if is_own(header, capture):
-        params = capture.params(frames)
-    else:
-        head = head_of(capture)
-        say(f"{capture.root}: not the capture of this avatar; its motion is retold for the avatar's person")
-        params = rows(cross_drive(avatar, capture, head), frames)
-    times = capture.track["time"][frames.start : frames.stop]
-    if fps is not None:
-        params, times = resample(params, times, fps)
-    camera = filmed_by(header, capture)
-    return Shot(avatar, params, times, fit_camera(camera, *(size or (camera.width, camera.height))))
-
-
-def write_shot(
-    out: Path,
-    shot: Shot,
-    background: tuple[float, float, float],
-    update: Update,
-    rasterizer: Rasterizer = "native",
-) -> int:
-    """Render to the mp4 or the folder `out`; returns the number of frames."""
-    from avatar.cli.pictures import png_bytes
-    from avatar.drive import render_track
-    from avatar.output import open_output
-
-    track = render_track(shot.avatar, shot.params, shot.camera, background, rasterizer)
-    pictures = _reporting(track, len(shot), update)
-    if out.suffix == ".mp4":
-        with open_output(out, shot.rate) as writer:
-            for picture, time in zip(pictures, shot.times - shot.times[0], strict=True):
-                writer.add(picture, float(time))
-    else:
-        with atomic_folder(out) as folder:
-            for number, picture in enumerate(pictures):
-                (folder / f"{number:05d}.png").write_bytes(png_bytes(picture))
-    return len(shot)
-
-
-def _reporting(pictures: Iterator[np.ndarray], count: int, update: Update) -> Iterator[np.ndarray]:
-    for index, picture in enumerate(pictures):
-        yield picture
-        update((index + 1) / count, f"frame {index + 1} of {count}")
+    if len(actors) > 1 or look.width * look.height * look.supersample**2 > 1 << 22:
+        say(f"drawing {len(actors)} avatar(s) needs about {working_memory(actors, look) / 1e6:.0f} MB")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,9 @@ import torch
 from avatar.captured import Capture
 from avatar.cli.arguments import EMBEDDED
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.model import Avatar
+from avatar.motion.edit import Sampling, check_increasing, even_times
 from avatar.records import Camera, HeadParams
-
-
-@dataclass(frozen=True)
-class Shot:
-    """An avatar along T frames of parameters."""
-
-    avatar: Avatar
-    params: HeadParams  # T frames
-    times: np.ndarray  # [T] seconds, increasing
-    camera: Camera  # [1]
-
-    def __len__(self) -> int:
-        return len(self.params)
-
-    @property
-    def rate(self) -> float:
-        """Mean frames per second."""
-        return (len(self) - 1) / float(self.times[-1] - self.times[0]) if len(self) > 1 else 30.0
 
 
 def provenance(capture: Capture) -> dict[str, Any]:
@@ -80,11 +61,6 @@ def check_head(capture: Capture, head: HeadModel) -> None:
         )
 
 
-def filmed_by(header: Mapping[str, Any], capture: Capture) -> Camera:
-    """The (first) camera [1] the avatar's person was filmed with; that of `capture` where the header names none."""
-    return stored_camera(header.get("capture") or provenance(capture))
-
-
 def stored_camera(facts: Mapping[str, Any]) -> Camera:
     """The camera [1] in what an avatar's header keeps of its capture (`provenance`)."""
     K, world_to_cam = (torch.tensor(facts["camera"][name], dtype=torch.float32) for name in ("K", "world_to_cam"))
@@ -101,11 +77,6 @@ def fit_camera(camera: Camera, width: int, height: int) -> Camera:
     return replace(camera, K=K, width=width, height=height)
 
 
-def rows(params: HeadParams, frames: range) -> HeadParams:
-    """The frames of `params` at the positions `frames`."""
-    return params[frames.start : frames.stop]
-
-
 def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadParams, np.ndarray]:
     """`params` at constant intervals: T frames at `times` [T] seconds become n frames, `rate` a second.
 
@@ -116,19 +87,13 @@ def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadPa
     """
     if len(times) < 2:
         return params, times
-    if not (np.diff(times) > 0).all():
-        raise HeadsplatError("--fps: the track's times do not increase; capture the video again")
-    wanted = times[0] + np.arange(int((times[-1] - times[0]) * rate + 1e-6) + 1) / rate
-    after = np.searchsorted(times, wanted, side="right").clip(1, len(times) - 1)
-    before = after - 1
-    share = torch.from_numpy(((wanted - times[before]) / (times[after] - times[before])).clip(0, 1))
-    share = share.to(params.expression.dtype)[:, None]
-    rotation = axis_angle_to_matrix(params.joint_rot)
-    step = matrix_to_axis_angle(rotation[before].mT @ rotation[after])
+    check_increasing(times, "--fps: the track's times do not increase; capture the video again")
+    wanted = even_times(times, rate)
+    between = Sampling.at(times, wanted)
     mixed = replace(
         params,
-        expression=torch.lerp(params.expression[before], params.expression[after], share),
-        joint_rot=matrix_to_axis_angle(rotation[before] @ axis_angle_to_matrix(step * share[:, None])),
-        translation=torch.lerp(params.translation[before], params.translation[after], share),
+        expression=between.values(params.expression),
+        joint_rot=between.rotations(params.joint_rot),
+        translation=between.values(params.translation),
     )
     return mixed, wanted

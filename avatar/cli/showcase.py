@@ -10,7 +10,6 @@ import torch
 
 from avatar.captured import Capture
 from avatar.cli.pictures import labelled_grid
-from avatar.cli.shots import Shot
 from avatar.drive import render_track
 from avatar.evaluate import avatar_picture
 from avatar.frames import load_frames
@@ -58,8 +57,8 @@ def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
     return labelled_grid(sheet, [label for label, _ in PUPPET])
 
 
-def puppet_shot(avatar: Avatar, camera: Camera) -> Shot:
-    """The puppet going through its poses while it slowly turns."""
+def puppet_motion(avatar: Avatar) -> tuple[HeadParams, np.ndarray]:
+    """The puppet going through its poses while it slowly turns: parameters of T frames and their times [T]."""
     keys = [_weights(avatar, pose) for _, pose in (*PUPPET, PUPPET[0])]
     eased = (1 - torch.cos(torch.linspace(0, math.pi, MOVE)))[:, None] / 2
     parts = []
@@ -67,7 +66,7 @@ def puppet_shot(avatar: Avatar, camera: Camera) -> Shot:
         parts += [before.expand(HOLD, -1), torch.lerp(before, after, eased)]
     weights = torch.cat(parts)
     yaw = PUPPET_YAW * torch.sin(torch.linspace(0, 4 * math.pi, len(weights)))
-    return Shot(avatar, _posed(avatar, weights, yaw), np.arange(len(weights)) / PUPPET_RATE, camera)
+    return _posed(avatar, weights, yaw), np.arange(len(weights)) / PUPPET_RATE
 
 
 def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:

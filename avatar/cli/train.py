@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from avatar import __version__
 from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out, Source
+from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.progress import Update, say, stage
 from avatar.config import load_config, load_preset, save_config
 from avatar.errors import HeadsplatError
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from avatar.train import TrainProgress
 
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
+_STOPPING = "stopping after this step; Ctrl-C once more gives up without saving"
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def train_capture(
     from avatar.train_report import TrainReport
 
     model = head_of(capture, head)
-    with stopped_by_interrupt() as stop, stage("training") as update:
+    with stopped_by_interrupt(_STOPPING) as stop, stage("training") as update:
         trained = fit(
             capture,
             model,
@@ -214,27 +213,6 @@ def _keep_track(refined: RefinedTrack | None, capture: Capture) -> None:
 def track_facts(refined: RefinedTrack | None) -> dict[str, str]:
     """What an avatar's header says about the track that it was trained on."""
     return {"name": "landmarks"} if refined is None else {"name": "refined", "fingerprint": refined.fingerprint}
-
-
-@contextlib.contextmanager
-def stopped_by_interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second one raises KeyboardInterrupt."""
-    stop = threading.Event()
-
-    def interrupted(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        say("stopping after this step; Ctrl-C once more gives up without saving")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _show(state: TrainProgress, update: Update, preview: Path) -> None:

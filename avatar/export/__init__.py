@@ -1,0 +1,9 @@
+"""What leaves headsplat: Gaussians for splat viewers (.ply) and the head's mesh for everything else (.obj, .glb)."""
+
+from .glb import write_glb
+from .obj import write_obj
+from .ply import YAxis, write_ply, write_plys
+from .pose import posed
+from .rigged import write_rigged_ply
+
+__all__ = ["YAxis", "posed", "write_glb", "write_obj", "write_ply", "write_plys", "write_rigged_ply"]

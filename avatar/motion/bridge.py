@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 #: raised whenever a change of the fit changes what comes out of it: stored bridges of other versions are made anew
 VERSION = 2
+#: an expression of which less than this is shown counts as lost, where its weight ever gets beyond `_USED`
+LOST_BELOW = 0.5
+_USED = 0.01
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Bridge:
         return torch.from_numpy(found).to(weights), torch.from_numpy(turned).to(weights).reshape(joint_rot.shape)
 
     def motion(self, motion: Motion, space: str) -> Motion:
-        """A motion of A's space as one of B's, which is called `space`; names A does not have are left out.
+        """A motion of A's space as one of B's, which is called `space`; names A does not have are left out and noted.
 
         Raises:
             HeadsplatError: the motion and A have no name in common.
@@ -85,6 +88,7 @@ class Bridge:
         ]
         weights, joint_rot = self(weights, motion.joint_rot)
         return Motion(
+            notes=motion.notes + self._notes(motion),
             time=motion.time,
             names=self.names_b,
             weights=weights,
@@ -93,6 +97,17 @@ class Bridge:
             translation=motion.translation,
             confidence=motion.confidence,
         )
+
+    def _notes(self, motion: Motion) -> tuple[str, ...]:
+        """What of `motion` does not come through, as a sentence."""
+        shown = {share.name: share.expressed for share in self.report()}
+        used = motion.weights.abs().amax(0) if len(motion) else motion.weights.new_zeros(len(motion.names))
+        lost = [
+            f"{name} ({float(peak):.2f})"
+            for name, peak in zip(motion.names, used, strict=True)
+            if peak > _USED and shown.get(name, 0) < LOST_BELOW
+        ]
+        return (f"not expressible on the other head (peak weight): {', '.join(lost)}",) if lost else ()
 
     def report(self) -> list[Share]:
         """For each expression of A the share of its motion that B can show."""

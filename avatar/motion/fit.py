@@ -42,7 +42,7 @@ class Fit:
         turned = joint_rot + weights @ self.turns_a.T
         targets = weights @ self.coupling.T
         if len(self.controls):
-            driven = self._drive_controls(turned)
+            driven = drive_controls(self.turns_b, turned)
             turned = turned - driven @ self.turns_b.T
             targets = targets - driven @ self.undone.T
             result[:, self.controls] += driven
@@ -67,12 +67,13 @@ class Fit:
             and not any(np.isnan(table).any() for table in tables.values())
         )
 
-    def _drive_controls(self, turned: Floats) -> Floats:
-        """Weights [T,C] in 0..1 of the controls that come nearest to the joint turns [T,J*3]."""
-        normal = self.turns_b.T @ self.turns_b
-        ridge = 1e-9 * np.trace(normal) / len(normal)
-        count = len(normal)
-        return solve_boxed(normal + ridge * np.eye(count), turned @ self.turns_b, np.zeros(count), np.ones(count))
+
+def drive_controls(turns: Floats, turned: Floats) -> Floats:
+    """Weights [T,C] in 0..1 of controls that turn joints by `turns` [J*3,C] and come nearest to `turned` [T,J*3]."""
+    normal = turns.T @ turns
+    ridge = 1e-9 * np.trace(normal) / len(normal)
+    count = len(normal)
+    return solve_boxed(normal + ridge * np.eye(count), turned @ turns, np.zeros(count), np.ones(count))
 
 
 def fit_bridge(a: HeadModel, b: HeadModel) -> Fit:

@@ -5,15 +5,13 @@ Its head rests and its camera moves; both are turned round (see grouping.at_rest
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-import torch
 
 from avatar.errors import HeadsplatError
+from avatar.metrical import RATE, load_frame
 from capture.layouts.checks import number, rigid, side
 from capture.layouts.grouping import at_rest
 from capture.layouts.transforms import natural
@@ -22,12 +20,6 @@ from capture.layouts.views import View, ViewSet
 CHECKPOINTS = "checkpoint"
 _PICTURES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
 MOVING = "{}: the camera moves about a resting head; read as a moving head and one resting camera"
-_RATE = 25.0  # frames/s its own configuration extracts
-#: What torch.load raises on damaged files, whichever byte is wrong.
-_DAMAGE = (
-    OSError, RuntimeError, ValueError, EOFError, LookupError, UnpicklingError, AssertionError, struct.error, TypeError,
-    AttributeError, OverflowError, MemoryError,
-)  # fmt: skip
 
 
 def read_metrical(folder: Path) -> ViewSet:
@@ -66,7 +58,7 @@ def _view(folder: Path, path: Path, step: int) -> View:
     own = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
     picture = _picture(folder, path)
     pose = rigid(world_to_cam, f"{path}: R, t")
-    return View(picture, None, 0, step, step / _RATE, own, pose, size, flame=path)
+    return View(picture, None, 0, step, step / RATE, own, pose, size, flame=path)
 
 
 def _picture(folder: Path, path: Path) -> Path:
@@ -86,22 +78,3 @@ def _array(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     if not np.isfinite(array).all():
         raise HeadsplatError(f"{where}: entries that are no numbers; run metrical-tracker again")
     return array
-
-
-def load_frame(path: Path) -> dict[str, Any]:
-    """The content of a .frame file; nothing but tensors, arrays and plain values is unpickled."""
-    plain: list[Any] = [np.ndarray, np.dtype]
-    plain += [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")]
-    # NumPy moved its own two makers of arrays; files name the place of the NumPy that wrote them.
-    makers = {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
-    for name, maker in makers.items():
-        plain += [(maker, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")]
-    try:
-        with torch.serialization.safe_globals(plain):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        reason = str(error).split("\n")[0][:120]
-        raise HeadsplatError(f"{path}: not a frame of metrical-tracker ({reason}); copy it again") from error
-    if not isinstance(content, dict):
-        raise HeadsplatError(f"{path}: not a frame of metrical-tracker; copy it again")
-    return content

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.npz import DamagedNpz, Npz
+from avatar.npz import DamagedNpz, Npz, read_npy
 
 
 def _member(header: str, data: bytes = b"12345678", length: int | None = None) -> bytes:
@@ -122,3 +122,18 @@ def test_every_changed_byte_gives_an_array_or_a_reason(tmp_path: Path) -> None:
                 assert all(stored.array(name).dtype.kind in "fiub" for name in stored.names)
             except DamagedNpz:
                 pass
+
+
+def test_a_plain_array_comes_out_and_damage_is_a_reason(tmp_path: Path) -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    path = tmp_path / "a.npy"
+    np.save(path, array)
+    assert np.array_equal(read_npy(path), array)
+    whole = path.read_bytes()
+    for size in (0, 6, 7, 8, 60, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedNpz):
+            read_npy(path)
+    np.save(path, np.array([None]), allow_pickle=True)
+    with pytest.raises(DamagedNpz, match="not numbers"):
+        read_npy(path)

@@ -1,17 +1,14 @@
-"""`headsplat train`, `capture`, `eval` and `render` on a tiny capture, and every sentence they may end with."""
+"""`headsplat train`, `capture` and `eval` on a tiny capture, and every sentence they may end with."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import pytest
 
 from avatar import cli
@@ -297,52 +294,6 @@ def test_eval_wants_an_lpips_file_that_exists(
     assert "none.onnx: no such file; give an LPIPS network in ONNX format" in text
 
 
-def test_render_of_the_own_track_has_every_frame_at_its_time(capture: Capture, trained: Path, tmp_path: Path) -> None:
-    out = tmp_path / "own.mp4"
-    assert cli.main(["render", str(trained), "--motion", str(capture.root), "-o", str(out)]) == 0
-    with av.open(str(out)) as container:
-        stream = container.streams.video[0]
-        times = [float(frame.pts * stream.time_base) for frame in container.decode(stream)]
-    assert times == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
-
-
-def test_render_to_pictures_with_size_range_and_background(capture: Capture, trained: Path, tmp_path: Path) -> None:
-    out = tmp_path / "frames"
-    flags = ["--size", "80x60", "--frames", "2:5", "--background", "#0000ff"]
-    assert cli.main(["render", str(trained), "--motion", str(capture.root), "-o", str(out), *flags]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["00000.png", "00001.png", "00002.png"]
-    picture = cv2.imread(str(out / "00000.png"))
-    assert picture.shape == (60, 80, 3)
-    assert picture[0, 0].tolist() == [255, 0, 0]
-
-
-def test_render_at_a_constant_rate_covers_the_same_time(capture: Capture, trained: Path, tmp_path: Path) -> None:
-    out = tmp_path / "frames"
-    arguments = ["render", str(trained), "--motion", str(capture.root), "-o", str(out), "--fps", "60"]
-    assert cli.main(arguments) == 0
-    assert len(list(out.iterdir())) == 47
-
-
-def test_render_with_another_persons_motion_says_that_it_is_retold(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = tiny_capture(tmp_path / "other", frames=10, seed=5)
-    out = tmp_path / "frames"
-    assert cli.main(["render", str(trained), "--motion", str(other.root), "-o", str(out)]) == 0
-    assert "its motion is retold for the avatar's person" in capsys.readouterr().err
-    assert len(list(out.iterdir())) == 10
-
-
-def test_render_refuses_motion_tracked_with_another_head_model(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = tiny_capture(tmp_path / "other", frames=10, seed=5)
-    facts = dict(other.facts) | {"head": other.facts["head"] | {"model_id": "0" * 16}}
-    (other.root / "capture.json").write_text(json.dumps(facts))
-    text = failure(capsys, ["render", trained, "--motion", other.root, "-o", tmp_path / "frames"])
-    assert "other: tracked with another head model (embedded; this embedded has other geometry); give that" in text
-
-
 def test_training_on_a_capture_whose_head_file_is_gone_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -351,62 +302,6 @@ def test_training_on_a_capture_whose_head_file_is_gone_says_so(
     (capture.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.avatar"])
     assert "flame2023.pkl: the head model that" in text and "is gone; give --head FILE" in text
-
-
-def test_render_replaces_a_folder_of_pictures_only_when_asked_and_only_pictures(
-    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "frames"
-    out.mkdir()
-    arguments = ["render", trained, "--motion", capture.root, "-o", out, "--frames", ":2"]
-    assert "exists already; give --overwrite" in failure(capsys, arguments)
-    (out / "thesis.doc").touch()
-    assert "holds other things too (thesis.doc)" in failure(capsys, [*arguments, "--overwrite"])
-    (out / "thesis.doc").unlink()
-    assert cli.main([str(argument) for argument in [*arguments, "--overwrite"]]) == 0
-    assert len(list(out.iterdir())) == 2
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4 or a folder"),
-        (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
-        (["-o", "take.mp4", "--size", "big"], "--size: 'big' is no size"),
-        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
-        (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
-    ],
-)
-def test_render_refuses_flags_with_a_sentence(
-    capture: Capture,
-    trained: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    flags: list[str],
-    sentence: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert sentence in failure(capsys, ["render", trained, "--motion", capture.root, *flags])
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_render_takes_capture_folders_only_so_far(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "take.csv").touch()
-    text = failure(capsys, ["render", trained, "--motion", tmp_path / "take.csv", "-o", tmp_path / "x.mp4"])
-    assert "only capture folders can drive an avatar so far" in text
-
-
-def test_render_of_a_truncated_avatar_is_a_sentence(
-    capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    short = tmp_path / "short.avatar"
-    shutil.copy(trained, short)
-    os.truncate(short, short.stat().st_size // 2)
-    text = failure(capsys, ["render", short, "--motion", capture.root, "-o", tmp_path / "x.mp4"])
-    assert "short.avatar: not an avatar file, or a damaged one; train or copy it again" in text
 
 
 def test_training_on_a_folder_of_several_cameras_says_to_capture_it_first(

@@ -14,9 +14,9 @@ import torch
 
 from avatar.captured import Capture
 from avatar.errors import HeadsplatError
+from avatar.metrical import load_frame
 from avatar.output import open_output
 from capture.layouts import read_layout
-from capture.layouts.metrical import load_frame
 from capture.layouts.views import pictures, read_mask
 from capture.layouts.write import write_layout
 from tests.support.tiny import tiny_capture

@@ -1,0 +1,194 @@
+"""`headsplat motion`: what an expression file or a capture holds, and other files made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
+
+from avatar.cli.arguments import OptionalFloat, OptionalHead, OptionalPath, Out
+from avatar.cli.progress import say
+from avatar.errors import HeadsplatError
+from avatar.files import check_output
+
+if TYPE_CHECKING:
+    from avatar.head import HeadModel
+    from avatar.records import Motion
+
+Input = Annotated[Positional[Path], arg(metavar="FILE|CAPTURE")]
+OptionalSeconds = Annotated[float | None, arg(metavar="SECONDS")]
+
+
+@dataclass(frozen=True)
+class MotionInfo:
+    """Say what a motion holds: frames, gaps, expressions in use, how far the head turns."""
+
+    file: Input
+    """an expression file (Live Link CSV, ARKit or Audio2Face, FLAME, .motion.npz) or a capture folder"""
+    avatar: OptionalPath = None
+    """an .avatar file: say how the motion would come out on it"""
+    head: OptionalHead = None
+    """the head model the motion was made for, where its file does not say"""
+    file_fps: OptionalFloat = None
+    """frame rate of a file that carries no times"""
+    json: bool = False
+    """as JSON, for programs"""
+
+    def run(self) -> int:
+        """Print the facts; returns the exit code."""
+        from avatar.motion.facts import MotionFacts
+
+        motion, head = read_source(self.file, self.head, self.file_fps)
+        found = MotionFacts.of(motion, str(self.file))
+        report = None
+        if self.avatar is not None:
+            from avatar.asset import load_avatar
+            from avatar.drive import DriveOptions, drive
+
+            report = drive(load_avatar(self.avatar), motion, DriveOptions(motion_head=head)).report
+        if self.json:
+            facts = found.facts() | ({} if report is None else {"drive": report.facts()})
+            print(json.dumps(facts, indent=1, allow_nan=False))
+            return 0
+        print(found.to_words())
+        if report is not None:
+            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_words()}")  # notes stand above
+        return 0
+
+
+@dataclass(frozen=True)
+class MotionConvert:
+    """Write a motion as another file: another format, rate, part, strength or head."""
+
+    file: Input
+    """an expression file or a capture folder"""
+    out: Out
+    """a Live Link .csv, an ARKit .json or our own .motion.npz"""
+    fps: OptionalFloat = None
+    """constant frame rate; default: the times it has"""
+    trim: Annotated[str | None, arg(metavar="A:B")] = None
+    """only from A to B seconds after the first frame"""
+    smooth: OptionalSeconds = None
+    """take jitter away with a window this wide; a blink lasts about 0.15"""
+    gain: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR")] = ()
+    """make an expression, or brows, eyes, mouth, jaw or head, stronger or weaker; may be repeated"""
+    head: OptionalHead = None
+    """the head model the motion was made for, where its file does not say"""
+    file_fps: OptionalFloat = None
+    """frame rate of a file that carries no times"""
+    to_head: OptionalHead = None
+    """carry the expressions to this head: embedded (ARKit's names), or a head file"""
+    overwrite: bool = False
+    """replace an output that exists"""
+
+    def run(self) -> int:
+        """Read, edit and write; returns the exit code."""
+        from avatar.motion import write_motion
+
+        factors, span = parse_gains(self.gain), parse_trim(self.trim or ":")
+        check_output(self.out, self.overwrite)
+        motion, head = read_source(self.file, self.head, self.file_fps)
+        motion = edited(motion, span, self.smooth, self.fps, factors)
+        if self.to_head is not None:
+            motion = carried(motion, head, self.to_head)
+        missing = write_motion(self.out, motion)
+        for note in (*motion.notes, *missing):
+            say(note)
+        print(f"{self.out}: {len(motion)} frames, {motion.rate:.3f} frames/s, {motion.space}")
+        return 0
+
+
+@dataclass(frozen=True)
+class MotionCommand:
+    """Look at an expression file or a capture's motion, or write it as another file."""
+
+    action: OmitArgPrefixes[
+        Annotated[MotionInfo, subcommand("info", prefix_name=False)]
+        | Annotated[MotionConvert, subcommand("convert", prefix_name=False)]
+    ]
+
+    def run(self) -> int:
+        """Do it; returns the exit code."""
+        return self.action.run()
+
+
+def read_source(path: Path, head: str | None = None, fps: float | None = None) -> tuple[Motion, HeadModel | None]:
+    """The motion in a file or a capture folder, and the head model it was made for where that is known.
+
+    Args:
+        path: of either.
+        head: names the head model; what the capture says when None.
+        fps: rate of a file that carries no times.
+    """
+    from avatar.captured import FACTS_FILE
+
+    if (path / FACTS_FILE).is_file():
+        from avatar.captured import Capture
+        from avatar.cli.shots import head_of
+        from avatar.motion.from_capture import motion_of
+
+        capture = Capture.load(path)
+        tracked = head_of(capture, head)
+        return motion_of(capture, tracked), tracked
+    from avatar.head import load_head
+    from avatar.motion import read_motion
+
+    return read_motion(path, fps=fps), None if head is None else load_head(head, told=say)
+
+
+def edited(
+    motion: Motion,
+    span: tuple[float | None, float | None],
+    smooth: float | None,
+    fps: float | None,
+    factors: dict[str, float],
+) -> Motion:
+    """The motion trimmed, smoothed, at another rate and with other strengths, in this order."""
+    from avatar.motion import edit
+
+    motion = edit.trim(motion, *span)
+    if smooth is not None:
+        motion = edit.smooth(motion, smooth)
+    if fps is not None:
+        motion = edit.resample(motion, fps)
+    return edit.gain(motion, factors)
+
+
+def carried(motion: Motion, source: HeadModel | None, target: str) -> Motion:
+    """The motion in the expressions of the head that `target` names."""
+    from avatar.head import load_head
+    from avatar.motion import load_bridge
+    from avatar.motion.from_capture import space_of
+
+    if source is None and motion.space != "arkit52":
+        raise HeadsplatError(
+            f"--to-head: the motion is in {motion.space}, which its file does not describe; give the head model it was "
+            "made for with --head FILE"
+        )
+    source, head = source or load_head(), load_head(target, told=say)
+    return load_bridge(source, head).motion(motion, space_of(head))
+
+
+def parse_trim(text: str) -> tuple[float | None, float | None]:
+    """Seconds of `A:B`, either side may be left out; raises HeadsplatError."""
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)?:(\d+\.?\d*|\.\d+)?", text)
+    if not match:
+        raise HeadsplatError(f"--trim: {text!r} is no span; give FROM:TO in seconds, such as 1.5:20 or 3:")
+    start, end = (float(side) if side else None for side in match.groups())
+    return start, end
+
+
+def parse_gains(entries: tuple[str, ...]) -> dict[str, float]:
+    """Factors by name of `NAME=FACTOR` entries; raises HeadsplatError."""
+    factors: dict[str, float] = {}
+    for entry in entries:
+        name, _, factor = entry.partition("=")
+        if not re.fullmatch(r"\d+\.?\d*|\.\d+", factor):
+            raise HeadsplatError(f"--gain: {entry!r} is no NAME=FACTOR; give for instance mouth=1.2")
+        factors[name] = factors.get(name, 1.0) * float(factor)
+    return factors

@@ -1,0 +1,133 @@
+"""A motion on avatars: parameters frame by frame, whatever the motion came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatar.asset import load_avatar, read_header
+from avatar.captured import FACTS_FILE, Capture
+from avatar.cli.progress import say
+from avatar.cli.shots import fit_camera, head_of, is_own, resample, stored_camera
+from avatar.drive import DriveOptions, drive
+from avatar.errors import HeadsplatError
+from avatar.head import load_head
+from avatar.model import Avatar
+from avatar.motion import read_motion
+from avatar.motion.edit import gain, smooth
+from avatar.motion.edit import resample as resampled
+from avatar.motion.from_capture import motion_of
+from avatar.offline.camera_file import camera_along, read_camera_file
+from avatar.offline.camera_request import CameraRequest
+from avatar.offline.cameras import moving_camera, subject_of
+from avatar.offline.draw import Actor
+from avatar.offline.look import Look
+from avatar.records import HeadParams, Motion
+
+if TYPE_CHECKING:
+    from avatar.cli.render import MotionOptions
+
+
+@dataclass(frozen=True)
+class Take:
+    """One avatar along a whole motion."""
+
+    name: str  # of the avatar's file
+    header: Mapping[str, Any]
+    avatar: Avatar
+    params: HeadParams  # T frames
+    times: np.ndarray  # [T] seconds since the first frame
+    report: Mapping[str, Any] | None = None  # what became of the motion; None where it is the avatar's own
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @property
+    def rate(self) -> float:
+        """Mean frames a second; 30 where there is but one frame."""
+        return (len(self.times) - 1) / float(self.times[-1]) if len(self.times) > 1 else 30.0
+
+    def before(self, request: CameraRequest, look: Look) -> Actor:
+        """This avatar before the camera that is asked for."""
+        size = look.width, look.height
+        told = self.header.get("capture")
+        if request.kind == "file":
+            assert request.path is not None
+            camera = fit_camera(camera_along(read_camera_file(request.path), self.times), *size)
+        elif request.kind == "capture" and told:
+            camera = fit_camera(stored_camera(told), *size)
+        else:
+            if request.kind == "capture":
+                say(f"{self.name}: does not say what camera filmed the person; it is seen from the front")
+                request = CameraRequest("front")
+            camera = moving_camera(request, subject_of(self.avatar, self.params), self.times, *size)
+        return Actor(self.avatar, self.params, camera)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What drives avatars, read once for all of them."""
+
+    name: str
+    capture: Capture | None  # where it is one, every moment's first picture is a frame
+    motion: Motion
+    options: DriveOptions
+    edited: bool  # whether anything but the motion as it is was asked for
+
+    @staticmethod
+    def load(path: Path, asked: MotionOptions) -> Source:
+        """The capture's folder or the motion file `path`, edited as `asked`."""
+        head = None if asked.motion_head is None else load_head(str(asked.motion_head))
+        capture = Capture.load(path) if (path / FACTS_FILE).exists() else None
+        if capture is not None:
+            head = head_of(capture) if head is None else head
+            motion = motion_of(capture, head)
+        else:
+            motion = read_motion(path, fps=asked.motion_fps)
+        motion = gain(smooth(motion, asked.smooth), parse_gain(asked.gain))
+        options = DriveOptions(asked.neutral, asked.pose, asked.travel, asked.ease, head)
+        return Source(path.name, capture, motion, options, asked != type(asked)())
+
+    def on(self, path: Path, fps: float | None) -> Take:
+        """The avatar file `path` along this motion: its own capture exactly as tracked, any other retold.
+
+        Args:
+            fps: constant frame rate, frame k at exactly k / fps seconds; None: the motion's own times.
+        """
+        header, avatar = read_header(path), load_avatar(path)
+        if self.capture is not None and is_own(header, self.capture) and not self.edited:
+            return self._own(path, header, avatar, self.capture, fps)
+        motion = self.motion if fps is None else resampled(self.motion, fps)
+        driven = drive(avatar, motion, self.options)
+        say(f"{self.name} is retold for the person of {path.name}: {driven.report.to_words()}")
+        return Take(path.name, header, avatar, driven.params, driven.time - driven.time[0], driven.report.facts())
+
+    def _own(self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None) -> Take:
+        rows = first_rows(capture)
+        params, times = capture.params(rows), np.asarray(capture.track["time"][rows], dtype=np.float64)
+        if fps is not None:
+            params, times = resample(params, times, fps)
+        return Take(path.name, header, avatar, params, times - times[0])
+
+
+def first_rows(capture: Capture) -> np.ndarray:
+    """The first picture [T] of each moment of `capture`: several cameras' pictures share it."""
+    return np.unique(capture.track["time_step"], return_index=True)[1]
+
+
+def parse_gain(text: str) -> dict[str, float]:
+    """Factors by name of `mouth=1.2,head=0.5`; raises HeadsplatError."""
+    factors = {}
+    for part in text.split(",") if text else ():
+        name, _, number = part.partition("=")
+        try:
+            factors[name.strip()] = float(number)
+        except ValueError as error:
+            raise HeadsplatError(
+                f"--gain: {part!r} is no factor; give NAME=NUMBER, such as mouth=1.2,head=0.5"
+            ) from error
+    return factors

@@ -1,0 +1,68 @@
+"""The container of glTF 2.0 in its binary form (.glb): typed arrays in one buffer, described by JSON."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+_COMPONENTS = {np.dtype("<f4"): 5126, np.dtype("<u4"): 5125, np.dtype("<u2"): 5123, np.dtype("u1"): 5121}
+ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+_MAGIC, _VERSION, _JSON, _BIN = b"glTF", 2, b"JSON", b"BIN\0"
+
+
+class Buffer:
+    """Arrays laid one after the other, each with its view and accessor."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def add(self, values: NDArray[Any], target: int | None = None, *, bounds: bool = False) -> int:
+        """Append `values` [n] or [n,c] (float32, uint32, uint16 or uint8); returns the accessor's number.
+
+        Args:
+            target: ARRAY_BUFFER or ELEMENT_ARRAY_BUFFER for what a mesh uses.
+            bounds: write the least and greatest values, which the format asks of places and of times.
+        """
+        rows = np.ascontiguousarray(values.reshape(len(values), -1))
+        rows = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
+        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.data), "byteLength": rows.nbytes}
+        if target is not None:
+            view["target"] = target
+        accessor: dict[str, Any] = {
+            "bufferView": len(self.views),
+            "componentType": _COMPONENTS[rows.dtype],
+            "count": len(rows),
+            "type": _TYPES[rows.shape[1]],
+        }
+        if bounds:
+            accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
+        self.views.append(view)
+        self.accessors.append(accessor)
+        self.data += rows.tobytes()
+        self.data += bytes(-len(self.data) % 4)
+        return len(self.accessors) - 1
+
+
+def glb(document: dict[str, Any], buffer: Buffer) -> bytes:
+    """The file of `document` (everything but buffers, views and accessors) and its arrays."""
+    whole = {
+        **document,
+        "buffers": [{"byteLength": len(buffer.data)}],
+        "bufferViews": buffer.views,
+        "accessors": buffer.accessors,
+    }
+    text = json.dumps(whole, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = [(_JSON, text), (_BIN, bytes(buffer.data))]
+    total = 12 + sum(8 + len(data) for _, data in chunks)
+    parts = [_MAGIC + struct.pack("<II", _VERSION, total)]
+    for kind, data in chunks:
+        parts += [struct.pack("<I", len(data)) + kind, data]
+    return b"".join(parts)

@@ -1,0 +1,48 @@
+"""The posed mesh as Wavefront OBJ: places with colours (`v x y z r g b`), texture coordinates, normals, triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from avatar import __version__
+from avatar.asset import CONSENT
+from avatar.files import atomic_path
+from avatar.head.shading import vertex_normals
+from avatar.model import Avatar
+from avatar.records import HeadParams
+
+from .place import Place
+from .surface import vertex_colors
+
+
+@torch.no_grad()
+def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str = CONSENT) -> None:
+    """Write the head's mesh at `params` [1], whole or not at all; metres, y up, the face looks along +z.
+
+    Colours are sRGB 0..1 after each place, as MeshLab and Blender read them.
+    """
+    head = avatar.head
+    vertices = head.vertices(Place.centred(avatar).params(avatar, params))[0]
+    normals = vertex_normals(vertices, head.faces)
+    corners = torch.stack([head.faces, head.uv_faces, head.faces], -1) + 1
+    text = [
+        f"# Exported from headsplat {__version__}: metres, y up, the face looks along +z",
+        f"# head model {head.name}, licence {head.licence}",
+        f"# {' '.join(consent.split())}",
+        "o head",
+        *_rows("v", torch.cat([vertices, vertex_colors(avatar)], 1)),
+        *_rows("vt", head.uv),
+        *_rows("vn", normals),
+        *("f " + " ".join("/".join(map(str, corner)) for corner in face) for face in corners.tolist()),
+        "",
+    ]
+    with atomic_path(path) as part:
+        part.write_text("\n".join(text), encoding="utf-8", newline="\n")
+
+
+def _rows(tag: str, values: Tensor) -> Iterator[str]:
+    return (tag + "".join(f" {value:.6f}" for value in row) for row in values.tolist())

@@ -1,0 +1,6 @@
+"""Files of expressions: read by content, written by suffix."""
+
+from .read import read_motion
+from .write import write_motion
+
+__all__ = ["read_motion", "write_motion"]

@@ -1,0 +1,88 @@
+"""NVIDIA Audio2Face: CSV (`timeCode`, `blendShapes.<Name>`) and JSON (`exportFps`, `facsNames`, `weightMat`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatar.errors import HeadsplatError
+from avatar.records import Motion
+
+from .assemble import Rows, frame_times, note_unused_fps, to_motion
+from .named_json import names_of
+from .names import ARKIT, arkit_columns
+from .text import Table, number, numbers
+
+_PREFIX = "blendshapes."
+_STILL = "Audio2Face moves the face only: the head stays still"
+
+
+def is_audio2face(header: tuple[str, ...]) -> bool:
+    """Whether the first line of a CSV file is Audio2Face's."""
+    return any(name.lower().startswith(_PREFIX) for name in header)
+
+
+def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> Motion:
+    """Rows at their own times, or at `fps` (30) where there is no timeCode.
+
+    Raises:
+        HeadsplatError: a row that is not whole or a cell that is no number; the sentence names file and line.
+    """
+    notes = [_STILL]
+    lower = [name.lower() for name in table.header]
+    clock = lower.index("timecode") if "timecode" in lower else None
+    plain = [name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else "" for name in table.header]
+    columns = arkit_columns(plain, table.where(1), notes)
+    time, values = [], []
+    for line, row in table.rows:
+        table.check_width(line, row)
+        if clock is not None:
+            time.append(number(row[clock], f"{table.where(line)}: {table.header[clock]}"))
+        values.append(table.numbers(line, row, [place for place, _ in columns]))
+    if clock is None:
+        times = frame_times(range(len(values)), fps, notes)
+    else:
+        note_unused_fps(fps, notes)
+        times = np.array(time)
+    weights = np.array(values, np.float32).reshape(len(values), len(columns))
+    return to_motion(path, Rows(times, tuple(name for _, name in columns), weights), ARKIT, notes)
+
+
+def is_audio2face_json(content: Any) -> bool:
+    """Whether a JSON file has Audio2Face's layout."""
+    return isinstance(content, dict) and "facsNames" in content and "weightMat" in content
+
+
+def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> Motion:
+    """Frames at the file's own rate, or at `fps` (30) where it has none.
+
+    Raises:
+        HeadsplatError: a row that does not fit the names; the sentence names file and key.
+    """
+    notes = [_STILL]
+    names = names_of(content["facsNames"], f"{path}: facsNames")
+    columns = arkit_columns(names, f"{path}: facsNames", notes)
+    table = content["weightMat"]
+    if not isinstance(table, list) or not table:
+        raise HeadsplatError(f"{path}: weightMat: expected a row of weights for each frame; export the file again")
+    stated = content.get("numFrames", len(table))
+    if stated != len(table):
+        raise HeadsplatError(f"{path}: weightMat: {len(table)} rows, numFrames is {str(stated)[:20]}; export it again")
+    places = [place for place, _ in columns]
+    weights = np.zeros((len(table), len(columns)), np.float32)
+    for k, row in enumerate(table):
+        weights[k] = np.array(numbers(row, len(names), f"{path}: weightMat[{k}]"), np.float32)[places]
+    rows = Rows(_times(path, content.get("exportFps"), len(table), fps, notes), tuple(n for _, n in columns), weights)
+    return to_motion(path, rows, ARKIT, notes)
+
+
+def _times(path: Path, rate: Any, count: int, fps: float | None, notes: list[str]) -> np.ndarray:
+    if rate is None:
+        return frame_times(range(count), fps, notes)
+    own = number(rate, f"{path}: exportFps")
+    if not 0 < own <= 1000:
+        raise HeadsplatError(f"{path}: exportFps: {own:g} frames a second make no motion; export the file again")
+    note_unused_fps(fps, notes)
+    return np.arange(count) / own

@@ -1,0 +1,95 @@
+"""Two .npy files beside each other: FLAME expressions [T,E] and poses [T,15] (root, neck, jaw, left eye, right eye)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.errors import HeadsplatError
+from avatar.npz import DamagedNpz, read_npy
+from avatar.records import Motion
+
+from .assemble import frame_times
+from .flame import flame_motion, rows_of
+
+Floats = NDArray[np.floating]
+
+_POSES = 15
+_WORD = r"(expressions?|exprs?|exps?|poses?)"
+#: The word at the end of the name (take_expressions.npy) or, where there is none, at its start (exp_take.npy).
+_LAST, _FIRST = re.compile(rf"(?:(.*)[_.\- ])?{_WORD}", re.I), re.compile(rf"{_WORD}[_.\- ](.*)", re.I)
+_VERSION = "FLAME 2020, as arrays of this kind mostly are"
+
+
+def read_pair(path: Path, fps: float | None = None) -> Motion:
+    """Expressions and poses, given the path of either.
+
+    Raises:
+        HeadsplatError: the other file is missing or could be one of several, or the two do not fit.
+    """
+    notes: list[str] = []
+    expressions, poses = _pair(path)
+    expr = rows_of(_array(expressions), None, str(expressions))
+    turns = rows_of(_array(poses), None, str(poses))
+    if turns.shape[1] != _POSES:
+        raise HeadsplatError(
+            f"{poses}: expected poses [T,15] in axis-angle, found {list(turns.shape)}; export it again"
+        )
+    if len(expr) != len(turns):
+        raise HeadsplatError(f"{poses}: {len(turns)} frames, {expressions.name} has {len(expr)}; take two of one take")
+    notes.append(f"expressions from {expressions.name}, poses from {poses.name}")
+    parts = {
+        "expr": expr,
+        "rotation": turns[:, :3],
+        "neck_pose": turns[:, 3:6],
+        "jaw_pose": turns[:, 6:9],
+        "eyes_pose": turns[:, 9:],
+    }
+    return flame_motion(path, frame_times(range(len(expr)), fps, notes), parts, _VERSION, notes)
+
+
+def pairs_in(folder: Path) -> list[Path]:
+    """The expressions' path of every pair in a folder."""
+    found = {_split(path) for path in folder.glob("*.npy")}
+    bases = {(base, place) for base, place, _ in found if place}
+    whole = [key for key in bases if {kind for *have, kind in found if tuple(have) == key} == {"expressions", "poses"}]
+    return sorted(path for path in folder.glob("*.npy") if _split(path)[:2] in whole and _split(path)[2] != "poses")
+
+
+def _split(path: Path) -> tuple[str, str, str]:
+    """What a pair's names share, where the word stands that tells them apart, and which of the two it is."""
+    if found := _LAST.fullmatch(path.stem):
+        base, word, place = found[1] or "", found[2], "end"
+    elif found := _FIRST.fullmatch(path.stem):
+        word, base, place = found[1], found[2], "start"
+    else:
+        return path.stem, "", ""
+    return base, place, "poses" if word.lower().startswith("pose") else "expressions"
+
+
+def _pair(path: Path) -> tuple[Path, Path]:
+    base, place, kind = _split(path)
+    other = "poses" if kind == "expressions" else "expressions"
+    if not place:
+        raise HeadsplatError(
+            f"{path}: its name does not say whether it holds expressions or poses; "
+            "call the two NAME_expressions.npy and NAME_poses.npy"
+        )
+    partners = sorted(near for near in path.parent.glob("*.npy") if _split(near) == (base, place, other))
+    if not partners:
+        example = f"{base}_{other}.npy" if base else f"{other}.npy"
+        raise HeadsplatError(f"{path}: the {other} that go with it are missing; put them beside it as {example}")
+    if len(partners) > 1:
+        names = ", ".join(near.name for near in partners[:4])
+        raise HeadsplatError(f"{path}: several files could be its {other} ({names}); leave one beside it")
+    return (path, partners[0]) if kind == "expressions" else (partners[0], path)
+
+
+def _array(path: Path) -> NDArray:
+    try:
+        return read_npy(path)
+    except DamagedNpz as error:
+        raise HeadsplatError(f"{path}: {str(error)[:120]}; copy it again") from error

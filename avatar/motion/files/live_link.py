@@ -1,0 +1,144 @@
+"""Live Link Face CSV: a timecode, Apple's 52 weights and the angles of head and eyes, 63 columns matched by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.errors import HeadsplatError
+from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT, Motion
+
+from .angles import EYE_SIGNS, HEAD_SIGNS, turns_of
+from .assemble import Rows, note_unused_fps, to_motion, unwrapped
+from .gaze import LOOKS
+from .names import ARKIT, ARKIT_52, arkit_columns
+from .text import Table, read_table
+
+Floats = NDArray[np.floating]
+
+TIMECODE, COUNT = "Timecode", "BlendShapeCount"
+#: Whatever the camera's own rate, the app counts 60 frames to the second.
+TICKS = 60
+DAY = 86400.0
+ANGLES = {
+    ROOT: ("HeadYaw", "HeadPitch", "HeadRoll"),
+    LEFT_EYE: ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),
+    RIGHT_EYE: ("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
+}
+_TIMECODE = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{1,2}(?:\.[0-9]*)?)")
+
+
+def is_live_link(header: tuple[str, ...]) -> bool:
+    """Whether the first line of a CSV file is Live Link's."""
+    return TIMECODE.lower() in (name.lower() for name in header)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    time: int
+    count: int | None
+    weights: list[tuple[int, str]]
+    angles: dict[int, tuple[int, ...]]  # joint -> yaw, pitch, roll
+
+    @staticmethod
+    def of(table: Table, notes: list[str]) -> _Columns:
+        lower = [name.lower() for name in table.header]
+        places = {name: place for place, name in reversed(list(enumerate(lower)))}
+        taken = {TIMECODE.lower(), COUNT.lower()}
+        angles = {}
+        for joint, names in ANGLES.items():
+            if all(name.lower() in places for name in names):
+                angles[joint] = tuple(places[name.lower()] for name in names)
+                taken |= {name.lower() for name in names}
+        plain = ["" if name in taken else table.header[i] for i, name in enumerate(lower)]
+        if any(lower.count(name) > 1 for name in taken):
+            raise HeadsplatError(f"{table.where(1)}: a column is there twice; export the take again")
+        if ROOT not in angles:
+            notes.append("the file has no head rotation: the head stays still")
+        weights = arkit_columns(plain, table.where(1), notes)
+        return _Columns(places[TIMECODE.lower()], places.get(COUNT.lower()), weights, angles)
+
+
+def read_live_link(path: Path, fps: float | None = None, table: Table | None = None) -> Motion:
+    """A take of Live Link Face, its first row at time 0.
+
+    Raises:
+        HeadsplatError: a row that is not whole, a cell that is no number or time; the sentence names file and line.
+    """
+    table = table or read_table(path)
+    notes: list[str] = []
+    note_unused_fps(fps, notes)
+    columns = _Columns.of(table, notes)
+    cells = [place for place, _ in columns.weights] + [place for three in columns.angles.values() for place in three]
+    time: list[float] = []
+    seen: list[bool] = []
+    values: list[Floats] = []
+    blank = np.zeros(len(cells), np.float32)
+    for line, row in table.rows:
+        face = _shows_face(table, columns, line, row)
+        time.append(_seconds(row[columns.time] if columns.time < len(row) else "", table.where(line)))
+        seen.append(face)
+        values.append(table.numbers(line, row, cells) if face else blank)
+    whole = np.array(values, np.float32).reshape(len(time), len(cells))
+    rows = Rows(
+        time=unwrapped(np.array(time), DAY),
+        names=tuple(name for _, name in columns.weights),
+        weights=whole[:, : len(columns.weights)],
+        seen=np.array(seen, bool),
+    )
+    _turn(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
+    return to_motion(path, rows, ARKIT, notes, rebase=True)
+
+
+def _turn(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> None:
+    """Turn the head by its angles; the eyes only where no eyeLook weight does."""
+    weighted = [i for i, name in enumerate(rows.names) if name in LOOKS]
+    by_weights = bool(rows.weights[:, weighted].any())
+    for place, joint in enumerate(columns.angles):
+        own = angles[:, 3 * place : 3 * place + 3]
+        if joint == ROOT:
+            rows.joint_rot[joint] = turns_of(own, HEAD_SIGNS)
+            if not own.any():
+                notes.append("the head's angles are all 0: it stays still")
+        elif not by_weights and own.any():
+            rows.joint_rot[joint] = turns_of(own, EYE_SIGNS)
+    if by_weights and {LEFT_EYE, RIGHT_EYE} & set(columns.angles):
+        notes.append("gaze is read from the eyeLook weights; the eyes' angles say the same again")
+    elif len(rows.joint_rot) > 1:
+        notes.append("gaze is read from the eyes' angles, since no eyeLook weight moves")
+
+
+def _shows_face(table: Table, columns: _Columns, line: int, row: list[str]) -> bool:
+    """Whether the tracker saw a face; a row without one may end after the count."""
+    if columns.count is None or columns.count >= len(row):
+        table.check_width(line, row)
+        return True
+    count = row[columns.count].strip()
+    if not count.isdecimal():
+        raise HeadsplatError(f"{table.where(line)}: {COUNT} is {count[:20]!r}, not a number; repair or delete the line")
+    if int(count[:9]) > 0 or any(cell.strip() for cell in row[2:]):
+        table.check_width(line, row)
+    return int(count[:9]) > 0
+
+
+def _seconds(timecode: str, where: str) -> float:
+    found = _TIMECODE.fullmatch(timecode.strip())
+    parts = [float(part) for part in found.groups()] if found else []
+    if not parts or parts[0] >= 24 or parts[1] >= 60 or parts[2] >= 60 or parts[3] >= TICKS:
+        raise HeadsplatError(f"{where}: {timecode[:40]!r} is no timecode HH:MM:SS:FF.fff; repair or delete the line")
+    return parts[0] * 3600 + parts[1] * 60 + parts[2] + parts[3] / TICKS
+
+
+#: The order of the app's columns: Apple's, with right before left for the two that have no side of the face.
+_SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
+COLUMNS = tuple(_SWAPPED.get(name, name) for name in ARKIT_52)
+HEADER = (
+    TIMECODE,
+    COUNT,
+    *(name[0].upper() + name[1:] for name in COLUMNS),
+    *(name for names in ANGLES.values() for name in names),
+)

@@ -1,0 +1,117 @@
+"""JSON of named weights: {"names": [...], "frames": [{"weights": [...], "time"?: s, "rotation"?: [...]}]}."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from avatar.errors import HeadsplatError
+from avatar.files import atomic_path
+from avatar.records import NECK, ROOT, Motion
+
+from .assemble import Rows, frame_times, note_unused_fps, to_motion
+from .live_link_write import lost_pose, with_gaze
+from .names import ARKIT, FLAME, arkit_columns
+from .text import number, numbers
+
+Floats = NDArray[np.floating]
+
+#: What "rotation" means in a file of ours; in a file that does not say, the same is taken.
+ROTATION = "the head's, axis-angle in radians: x to the person's left, y up, z the way the face looks"
+
+
+def is_named_json(content: Any) -> bool:
+    """Whether a JSON file has this layout."""
+    return isinstance(content, dict) and "names" in content and "frames" in content
+
+
+def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motion:
+    """Frames at their own times, or at `fps` (30) where they have none.
+
+    Raises:
+        HeadsplatError: a frame that does not fit the names; the sentence names file and key.
+    """
+    notes: list[str] = []
+    names = names_of(content["names"], f"{path}: names")
+    frames = content["frames"]
+    if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
+        raise HeadsplatError(f"{path}: frames: expected a list of objects with weights; export the file again")
+    space, columns = _space(names, f"{path}: names", notes)
+    places = [place for place, _ in columns]
+    weights = np.zeros((len(frames), len(columns)), np.float32)
+    for k, frame in enumerate(frames):
+        where = f"{path}: frames[{k}].weights"
+        weights[k] = np.array(numbers(frame.get("weights"), len(names), where), np.float32)[places]
+    rows = Rows(_times(path, frames, fps, notes), tuple(name for _, name in columns), weights)
+    turns = _rotations(path, frames, notes)
+    if turns is not None:
+        rows.joint_rot[ROOT] = turns
+    return to_motion(path, rows, space, notes)
+
+
+def names_of(value: Any, where: str) -> list[str]:
+    """A JSON list of texts."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise HeadsplatError(f"{where}: expected a list of names; export the file again")
+    return value
+
+
+def _space(names: list[str], where: str, notes: list[str]) -> tuple[str, list[tuple[int, str]]]:
+    modes = [(i, name) for i, name in enumerate(names) if name.startswith("expr") and name[4:].isdigit()]
+    if modes and len({name for _, name in modes}) == len(names):
+        return FLAME, modes
+    return ARKIT, arkit_columns(names, where, notes)
+
+
+def _times(path: Path, frames: list[dict[str, Any]], fps: float | None, notes: list[str]) -> Floats:
+    timed = [frame.get("time") is not None for frame in frames]
+    if not any(timed):
+        return frame_times(range(len(frames)), fps, notes)
+    if not all(timed):
+        missing = timed.index(False)
+        raise HeadsplatError(f"{path}: frames[{missing}].time: missing, while other frames have one; give all or none")
+    note_unused_fps(fps, notes)
+    return np.array([number(frame["time"], f"{path}: frames[{k}].time") for k, frame in enumerate(frames)])
+
+
+def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Floats | None:
+    """Axis-angle [T,3] where every frame has three numbers; None where none has any."""
+    given = [frame.get("rotation") or [] for frame in frames]
+    values = [numbers(value, None, f"{path}: frames[{k}].rotation") for k, value in enumerate(given)]
+    counts = {len(value) for value in values}
+    if len(counts) > 1:
+        odd = next(k for k, value in enumerate(values) if len(value) != len(values[0]))
+        raise HeadsplatError(
+            f"{path}: frames[{odd}].rotation: {len(values[odd])} numbers, other frames have {len(values[0])}; "
+            "give all frames the same"
+        )
+    (count,) = counts
+    if count == 3:
+        notes.append(f"rotation is read as {ROTATION}")
+        return np.array(values)
+    notes.append("the frames have no rotation: the head stays still" if not count else
+                 f"rotations of {count} numbers are left out: only axis-angle (3 numbers) is read")  # fmt: skip
+    return None
+
+
+def write_named_json(path: Path, motion: Motion) -> list[str]:
+    """Write an "arkit52" motion; returns what the file cannot carry, a sentence each."""
+    names, weights, joints = with_gaze(motion)
+    weights = weights.astype(np.float32)
+    skull = (Rotation.from_rotvec(joints[:, ROOT]) * Rotation.from_rotvec(joints[:, NECK])).as_rotvec()
+    head = json.dumps({"names": list(names), "rotation": ROTATION})
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(f'{head[:-1]}, "frames": [\n')
+        for k, time in enumerate(motion.time.tolist()):
+            frame = {"time": time, "weights": weights[k].tolist(), "rotation": skull[k].tolist()}
+            stream.write(json.dumps(frame) + ("\n" if k == len(motion) - 1 else ",\n"))
+        stream.write("]}\n")
+    notes = lost_pose(motion, joints)
+    if motion.confidence is not None and bool((motion.confidence < 1).any()):
+        notes.append("the file cannot carry how sure the tracker was of each frame")
+    return notes

@@ -1,0 +1,116 @@
+"""What a path holds, told from its content, and its motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avatar.errors import HeadsplatError
+from avatar.files import os_error_sentence
+from avatar.records import Motion
+
+from .assemble import check_fps
+from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
+from .flame_arrays import pairs_in, read_pair
+from .live_link import is_live_link, read_live_link
+from .metrical import FOLDER, frames_of, read_metrical
+from .named_json import is_named_json, read_named_json
+from .names import listed
+from .stored import HEADER, read_stored
+from .text import read_json, read_table
+from .vhap import FOLDER as VHAP_FOLDER
+from .vhap import STACKED, is_flame, numbered, opened, read_folder, read_stacked
+
+_KNOWN = (
+    "Live Link Face or Audio2Face CSV, JSON with names and frames, Audio2Face JSON, FLAME parameters (flame_param/, "
+    "flame_param.npz, .frame, a pair of .npy), .motion.npz"
+)
+
+
+def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
+    """A motion out of any file of expressions, recognised by its content.
+
+    Args:
+        path: a CSV or JSON of Live Link Face, Audio2Face or named weights; FLAME parameters: a flame_param folder, the
+            folder it lies in, a stacked .npz, metrical-tracker's .frame files, either of a .npy pair; a .motion.npz.
+        fps: frames a second of a file that carries no times; 30 when None (metrical-tracker's: 25).
+
+    Returns:
+        the motion, its names those of Apple's 52 ("arkit52"), FLAME's ("flame") or the file's own space.
+
+    Raises:
+        HeadsplatError: nothing is recognised, or the file is malformed; one sentence with the file and the line or key.
+    """
+    path = Path(path)
+    check_fps(fps)
+    try:
+        if path.is_dir():
+            return _read_folder(path, fps)
+        if not path.is_file():
+            raise HeadsplatError(f"{path}: no such file; check its path")
+        return _read_file(path, fps)
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error)) from error
+
+
+def _read_file(path: Path, fps: float | None) -> Motion:
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    if path.suffix.lower() == ".frame":
+        return read_metrical(path, [(0, path)], fps)
+    if start.startswith(b"PK"):
+        return _read_archive(path, fps)
+    if start.startswith(b"\x93NUMPY"):
+        return read_pair(path, fps)
+    if b"\0" in start:
+        raise HeadsplatError(f"{path}: not a motion file; expected {_KNOWN}")
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        return _read_json(path, fps)
+    return _read_csv(path, fps)
+
+
+def _read_archive(path: Path, fps: float | None) -> Motion:
+    archive = opened(path)
+    if HEADER in archive.names:
+        return read_stored(path, archive)
+    if is_flame(set(archive.names)):
+        return read_stacked(path, archive, fps)
+    raise HeadsplatError(f"{path}: its arrays ({listed(sorted(archive.names))}) are no motion; expected {_KNOWN}")
+
+
+def _read_json(path: Path, fps: float | None) -> Motion:
+    content = read_json(path)
+    if is_named_json(content):
+        return read_named_json(path, content, fps)
+    if is_audio2face_json(content):
+        return read_audio2face_json(path, content, fps)
+    keys = listed([str(key) for key in content]) if isinstance(content, dict) else "a list"
+    raise HeadsplatError(f"{path}: JSON without `names` and `frames` (found {keys}); expected {_KNOWN}")
+
+
+def _read_csv(path: Path, fps: float | None) -> Motion:
+    table = read_table(path)
+    if is_audio2face(table.header):
+        return read_audio2face_csv(path, table, fps)
+    if is_live_link(table.header):
+        return read_live_link(path, fps, table)
+    found = listed([name[:30] for name in table.header], 3)
+    raise HeadsplatError(f"{path}: line 1: no column Timecode or blendShapes.<Name> (found {found}); expected {_KNOWN}")
+
+
+def _read_folder(folder: Path, fps: float | None) -> Motion:
+    for place in (folder, folder / VHAP_FOLDER):
+        if numbered(place):
+            return read_folder(place, fps)
+    if (folder / STACKED).is_file():
+        return read_stacked(folder / STACKED, opened(folder / STACKED), fps)
+    for place in (folder, folder / FOLDER):
+        if files := frames_of(place):
+            return read_metrical(place, files, fps)
+    pairs = pairs_in(folder)
+    if len(pairs) == 1:
+        return read_pair(pairs[0], fps)
+    if pairs:
+        raise HeadsplatError(
+            f"{folder}: holds several motions ({listed([p.name for p in pairs], 3)}); name one of them"
+        )
+    raise HeadsplatError(f"{folder}: a folder without a motion; expected {_KNOWN}")

@@ -1,0 +1,123 @@
+"""Our own .motion.npz: every field of a Motion in any space of names, no pickle.
+
+Arrays `time` [T] float64 s, `weights` [T,E], `joint_rot` [T,J,3] axis-angle radians, `translation` [T,3] metres and,
+where known, `confidence` [T], all float32; `header` is JSON in UTF-8 bytes: magic, version, axes, units, joints, space,
+names, notes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avatar.errors import HeadsplatError
+from avatar.files import atomic_path
+from avatar.npz import DamagedNpz, Npz
+from avatar.records import JOINT_NAMES, Motion
+
+from .text import LARGEST
+
+MAGIC, VERSION = "headsplat-motion", 1
+HEADER = "header"
+_AXES = "right-handed, x to the person's left, y up, the face looks along +z; a root at the identity faces the camera"
+_UNITS = {"time": "s", "joint_rot": "axis-angle, radians", "translation": "m"}
+_AGAIN = "write it again"
+
+
+def write_stored(path: Path, motion: Motion) -> list[str]:
+    """Write a motion as it is; the list is empty, since nothing is lost."""
+    header = {
+        "magic": MAGIC,
+        "version": VERSION,
+        "axes": _AXES,
+        "units": _UNITS,
+        "joints": list(JOINT_NAMES),
+        "space": motion.space,
+        "names": list(motion.names),
+        "notes": list(motion.notes),
+    }
+    arrays: dict[str, Any] = {"time": motion.time.double().numpy()}
+    for name in ("weights", "joint_rot", "translation", "confidence"):
+        if getattr(motion, name) is not None:
+            arrays[name] = getattr(motion, name).float().numpy()
+    said = np.frombuffer(json.dumps(header, ensure_ascii=False).encode("utf-8"), np.uint8)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, header=said, **arrays)
+    return []
+
+
+def read_stored(path: Path, archive: Npz) -> Motion:
+    """The motion in a .motion.npz.
+
+    Raises:
+        HeadsplatError: damaged, or of a later version; the sentence names file and array.
+    """
+    header = _header(path, archive)
+    names = _texts(path, header, "names")
+    if len(set(names)) < len(names):
+        raise HeadsplatError(f"{path}: header: a name is there twice; {_AGAIN}")
+    time = _array(path, archive, "time", (None,))
+    frames = len(time)
+    if not frames or not (np.diff(time) > 0).all():
+        raise HeadsplatError(f"{path}: time: expected at least one frame and times that increase; {_AGAIN}")
+    confidence = _array(path, archive, "confidence", (frames,)) if "confidence" in archive.names else None
+    shapes = {"weights": (frames, len(names)), "joint_rot": (frames, len(JOINT_NAMES), 3), "translation": (frames, 3)}
+    found = {name: torch.from_numpy(_array(path, archive, name, shape)).float() for name, shape in shapes.items()}
+    return Motion(
+        time=torch.from_numpy(time),
+        names=names,
+        space=_text(path, header, "space"),
+        confidence=None if confidence is None else torch.from_numpy(confidence).float(),
+        notes=_texts(path, header, "notes"),
+        **found,
+    )
+
+
+def _header(path: Path, archive: Npz) -> dict[str, Any]:
+    try:
+        header = json.loads(archive.array(HEADER).astype(np.uint8).tobytes().decode("utf-8"))
+    except (DamagedNpz, ValueError, RecursionError) as error:
+        raise HeadsplatError(f"{path}: header: damaged ({str(error)[:80]}); {_AGAIN}") from error
+    if not isinstance(header, dict) or header.get("magic") != MAGIC:
+        raise HeadsplatError(f"{path}: header: not a motion of headsplat; give a file written as .motion.npz")
+    version = header.get("version")
+    if type(version) is not int or version < 1:
+        raise HeadsplatError(f"{path}: header: no version; {_AGAIN}")
+    if version > VERSION:
+        raise HeadsplatError(f"{path}: version {version}, this headsplat reads up to {VERSION}; update headsplat")
+    if header.get("joints") != list(JOINT_NAMES):
+        raise HeadsplatError(f"{path}: header: joints other than {', '.join(JOINT_NAMES)}; {_AGAIN}")
+    return header
+
+
+def _text(path: Path, header: dict[str, Any], key: str) -> str:
+    if not isinstance(header.get(key), str) or not header[key]:
+        raise HeadsplatError(f"{path}: header: {key} is no text; {_AGAIN}")
+    return str(header[key])
+
+
+def _texts(path: Path, header: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = header.get(key)
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise HeadsplatError(f"{path}: header: {key} is no list of texts; {_AGAIN}")
+    return tuple(value)
+
+
+def _array(path: Path, archive: Npz, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    """Finite numbers of a shape; None stands for any length."""
+    try:
+        with np.errstate(invalid="ignore"):  # a signalling NaN of a damaged file
+            array = archive.array(name).astype(np.float64)
+    except DamagedNpz as error:
+        raise HeadsplatError(f"{path}: {name}: {str(error)[:120]}; {_AGAIN}") from error
+    if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
+        wanted = ",".join("T" if size is None else str(size) for size in shape)
+        raise HeadsplatError(f"{path}: {name}: expected [{wanted}], found {list(array.shape)[:6]}; {_AGAIN}")
+    if not (np.abs(array) <= LARGEST).all():
+        raise HeadsplatError(f"{path}: {name}: a value that is no number or far too large; {_AGAIN}")
+    return array

@@ -1,0 +1,59 @@
+"""Writing a motion in the format that the name asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avatar.errors import HeadsplatError
+from avatar.files import os_error_sentence
+from avatar.records import Motion
+
+from .live_link_write import write_live_link
+from .named_json import write_named_json
+from .names import ARKIT
+from .stored import write_stored
+from .text import LARGEST
+
+STORED = ".motion.npz"
+
+
+def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
+    """Write a motion; the file appears whole or not at all.
+
+    Args:
+        path: `.csv` (Live Link Face), `.json` (named ARKit weights) or `.motion.npz`, which carries everything.
+        motion: for the first two in the space "arkit52".
+
+    Returns:
+        what the format cannot carry, a sentence each.
+
+    Raises:
+        HeadsplatError: another suffix, weights that the format has no names for, numbers that are none, or the disk.
+    """
+    path = Path(path)
+    _check(path, motion)
+    try:
+        if path.name.lower().endswith(STORED):
+            return tuple(write_stored(path, motion))
+        if path.suffix.lower() not in (".csv", ".json"):
+            raise HeadsplatError(f"{path}: a motion is written as .csv (Live Link Face), .json or {STORED}; name it so")
+        if motion.space != ARKIT:
+            raise HeadsplatError(
+                f"{path}: takes ARKit's weights only, these are of {motion.space}; "
+                f"write {STORED}, or bridge the motion to an ARKit head first"
+            )
+        write = write_live_link if path.suffix.lower() == ".csv" else write_named_json
+        return tuple(write(path, motion))
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error)) from error
+
+
+def _check(path: Path, motion: Motion) -> None:
+    if not len(motion):
+        raise HeadsplatError(f"{path}: the motion has no frames; nothing is written")
+    for name in ("time", "weights", "joint_rot", "translation"):
+        value = getattr(motion, name)
+        if not bool((value.abs() <= LARGEST).all()):
+            raise HeadsplatError(f"{path}: {name} of the motion has entries that are no numbers; nothing is written")
+    if not bool((motion.time.diff() > 0).all()):
+        raise HeadsplatError(f"{path}: the times of the motion do not increase; nothing is written")

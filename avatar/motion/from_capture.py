@@ -1,0 +1,46 @@
+"""A tracked capture as a motion: what a person did, apart from who they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from avatar.captured import Capture
+from avatar.geometry import matrix_to_axis_angle
+from avatar.head.model import HeadModel
+from avatar.records import NECK, ROOT, Motion
+
+
+def motion_of(capture: Capture, head: HeadModel) -> Motion:
+    """The motion of `capture`, a frame a moment; several cameras' pictures of one moment share it.
+
+    Args:
+        capture: a finished capture.
+        head: the head model it was tracked with (not baked).
+    """
+    _, first = np.unique(capture.track["time_step"], return_index=True)
+    return motion_of_rows(capture, head, first)
+
+
+def motion_of_rows(capture: Capture, head: HeadModel, rows: np.ndarray) -> Motion:
+    """The motion of the pictures `rows` [T] of `capture`, in their order."""
+    params = capture.params(rows)
+    rotation, offset = head.skull_pose(params)
+    joint_rot = params.joint_rot.clone()
+    joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(rotation), 0
+    return Motion(
+        time=torch.from_numpy(np.asarray(capture.track["time"][rows], np.float64)),
+        names=head.expression_names,
+        weights=params.expression,
+        space=space_of(head),
+        joint_rot=joint_rot,
+        translation=rotation @ head.joint_locations(params.identity)[NECK] + offset,
+        confidence=torch.from_numpy(np.asarray(capture.track["confidence"][rows], np.float32)),
+    )
+
+
+def space_of(head: HeadModel) -> str:
+    """What a motion of the expressions of `head` says its space is."""
+    if "arkit" in head.capabilities:
+        return "arkit52"
+    return "flame" if head.expression_names[:1] == ("expr0",) else head.name

@@ -1,0 +1,1 @@
+"""Offline rendering: cameras, passes and backgrounds of pictures that nobody waits for."""

@@ -1,0 +1,97 @@
+"""Poses of an avatar's head for many frames at once, and its mesh one frame at a time.
+
+What a frame needs besides its mesh are a few hundred numbers, and the price of computing them is in calling: so they
+are made for many frames together. The mesh is one native blend over half-precision bases and a turn of what jaw and
+eyes move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.blendshapes import expression_features
+from avatar.geometry import matrix_to_quat
+from avatar.model import Avatar
+from avatar.records import NECK, ROOT, HeadParams
+
+
+@dataclass(frozen=True)
+class Poses:
+    """T frames of an avatar, ready to be drawn one by one."""
+
+    shape_weights: Tensor  # [T,S] of the head's vertex bases: expressions, their bends, pose correctives
+    joint_turns: Tensor  # [T,3M,3] skull frame, (R - 1)^T of the M joints that turn in it, one below the other
+    joint_offsets: Tensor  # [T,M,3] metres; a joint takes x to R x + t
+    blend_weights: Tensor  # [T,K] of the Gaussians' bases
+    rotations: Tensor  # [T,2,3,3] skull frame -> world: skull, torso
+    quats: Tensor  # [T,2,4] the same, wxyz
+    translations: Tensor  # [T,2,3] metres
+
+    def __len__(self) -> int:
+        return len(self.quats)
+
+
+class Poser:
+    """From head parameters to the mesh of one avatar in the skull's frame.
+
+    The same numbers as `HeadModel.skull_vertices` to within rounding: a baked head's bases are half precision already.
+    """
+
+    def __init__(self, avatar: Avatar) -> None:
+        """Args: the avatar; its head is baked."""
+        head = avatar.head
+        self.avatar = avatar
+        bases = torch.cat([head.exprdirs, head.curvedirs, head.posedirs], 2)
+        self._bases = bases.permute(2, 0, 1).contiguous().half()
+        self._template = head.v_template.contiguous()
+        self._joints = [joint for joint in range(len(head.parents)) if joint not in (ROOT, NECK)]
+        weights = head.lbs_weights[:, self._joints]
+        self._moving = (weights != 0).any(1).nonzero()[:, 0]
+        self._weights = weights[self._moving]
+
+    @torch.no_grad()
+    def poses(self, params: HeadParams) -> Poses:
+        """What T frames of `params` ask for; their identity is ignored: the person is baked in."""
+        avatar, head = self.avatar, self.avatar.head
+        params = avatar.with_identity(params)
+        rotation, translation = head.skull_pose(params)
+        torso_rotation, torso_translation = avatar.rig.torso(rotation, translation)
+        rotations = torch.stack([rotation, torso_rotation], 1)
+        still = params.joint_rot.clone()
+        still[:, [ROOT, NECK]] = 0
+        rested = replace(params, joint_rot=still, translation=torch.zeros_like(params.translation))
+        joint_rotations, joint_offsets = head.joint_transforms(rested)
+        turns = joint_rotations[:, self._joints] - torch.eye(3).to(joint_rotations)
+        return Poses(
+            self._shape_weights(rested),
+            turns.mT.flatten(1, 2).contiguous(),
+            joint_offsets[:, self._joints].contiguous(),
+            avatar.blendshapes.weights(expression_features(params)),
+            rotations,
+            torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1),
+            torch.stack([translation, torso_translation], 1),
+        )
+
+    def _shape_weights(self, params: HeadParams) -> Tensor:
+        head = self.avatar.head
+        bent = params.expression[:, head.curve_columns].clamp(0, 1)
+        parts = [params.expression, 4 * bent * (1 - bent)]
+        if head.posedirs.shape[2]:
+            turns = head.joint_rotations(params)[:, 1:]
+            parts.append((turns - torch.eye(3).to(turns)).flatten(1))
+        return torch.cat(parts, 1)
+
+    @torch.no_grad()
+    def vertices(self, poses: Poses, frame: int) -> Tensor:
+        """Vertices [1,V,3] of one frame in the skull's frame, metres."""
+        vertices = ops.blend(self._template, self._bases, poses.shape_weights[frame : frame + 1])
+        rest = vertices[0].index_select(0, self._moving)
+        # The sum over joints of weight ((R - 1) x + t), as two products of matrices.
+        bent = (self._weights[:, :, None] * rest[:, None]).flatten(1)
+        moved = torch.addmm(rest, bent, poses.joint_turns[frame]).addmm_(self._weights, poses.joint_offsets[frame])
+        vertices[0].index_copy_(0, self._moving, moved)
+        return vertices

@@ -1,0 +1,33 @@
+"""An avatar of a few Gaussians on any head: driving looks at its head, its range and its resting pose only."""
+
+from __future__ import annotations
+
+import torch
+
+from avatar.blendshapes import Blendshapes
+from avatar.geometry import axis_angle_to_matrix
+from avatar.head.model import HeadModel
+from avatar.model import Avatar, baked
+from avatar.records import NECK
+from avatar.rig import Rig, TorsoMap
+
+
+def puppet(head: HeadModel, reach: float = 0.3, neutral: float = 0.1, turn: float = 0.4) -> Avatar:
+    """An avatar trained, so to speak, on weights of 0..reach (of a component +-reach) and turns of +-turn radians."""
+    count = len(head.expression_names)
+    own = baked(head, head.v_template.new_zeros(head.shapedirs.shape[2]))
+    low = torch.where(own.expression_limits[0] < 0, -reach, 0.0)
+    span = torch.stack([torch.cat([low, torch.zeros(9)]), torch.cat([torch.full((count,), reach), torch.zeros(9)])])
+    pivot = head.joint_locations(head.v_template.new_zeros(head.shapedirs.shape[2]))[NECK]
+    torso = TorsoMap(axis_angle_to_matrix(torch.tensor([0.1, 0.2, 0.0])), torch.tensor([0.0, 0.05, -0.6]), pivot)
+    torso.limit.copy_(torch.tensor([1.0, turn, turn, turn, 0.5, 0.5, 0.5]))
+    rig = Rig(head.faces[:6], torch.full((6, 3), 1 / 3), torch.zeros(6), torso)
+    initial = {
+        "offsets": torch.zeros(6, 3),
+        "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(6, 1),
+        "log_scales": torch.full((6, 3), -6.0),
+        "logit_opacities": torch.zeros(6),
+        "colors": torch.zeros(6, 3),
+        "neutral": torch.full((count,), neutral),
+    }
+    return Avatar(own, rig, Blendshapes("reduced", span, 2, 6), initial).requires_grad_(False)

@@ -1,0 +1,245 @@
+"""`headsplat render` on a tiny capture: what it writes, and every sentence it may end with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from avatar import cli
+from avatar.asset import save_avatar
+from avatar.captured import Capture
+from avatar.cli.shots import provenance
+from avatar.model import Avatar
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture(scope="module")
+def me(tiny_avatar: Avatar, tiny: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("render") / "me.avatar"
+    save_avatar(path, tiny_avatar, {"capture": provenance(tiny)})
+    return path
+
+
+@pytest.fixture(scope="module")
+def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty frames of a mouth that opens, as an ARKit JSON file at 30 frames/s."""
+    path = tmp_path_factory.mktemp("take") / "take.json"
+    frames = [{"weights": [0.5 - 0.5 * np.cos(k / 6), 0.1], "time": k / 30} for k in range(40)]
+    path.write_text(json.dumps({"names": ["jawOpen", "eyeBlinkLeft"], "frames": frames}))
+    return path
+
+
+def run(*arguments: Any) -> int:
+    return cli.main(["render", *map(str, arguments)])
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    capsys.readouterr()
+    assert run(*arguments) == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def pictures(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(folder.glob("*.png"))}
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return [float(frame.pts * stream.time_base) for frame in container.decode(stream)]
+
+
+def test_the_own_track_has_every_frame_at_its_time(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.mp4"
+    assert run(me, "--motion", tiny.root, "-o", out) == 0
+    assert times_of(out) == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
+
+
+def test_pictures_have_size_background_and_the_numbers_of_the_whole(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    flags = ["--size", "80x60", "--frames", "2:5", "--background", "#0000ff"]
+    assert run(me, "--motion", tiny.root, "-o", out, *flags) == 0
+    found = pictures(out)
+    assert list(found) == ["00002.png", "00003.png", "00004.png"]
+    assert found["00002.png"].shape == (60, 80, 3)
+    assert found["00002.png"][0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_constant_rate_covers_the_same_time_exactly(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.mp4"
+    assert run(me, "--motion", tiny.root, "-o", out, "--fps", "60", "--size", "32x32") == 0
+    assert times_of(out) == pytest.approx([index / 60 for index in range(47)], abs=1e-9)
+
+
+@pytest.mark.parametrize("camera", ["front", "orbit:30,0.5", "capture"])
+def test_pieces_are_the_whole_pixel_for_pixel(tiny: Capture, me: Path, tmp_path: Path, camera: str) -> None:
+    whole, piece = tmp_path / "whole", tmp_path / "piece"
+    flags = ["--camera", camera, "--size", "40x40", "--motion", tiny.root]
+    assert run(me, *flags, "-o", whole) == 0
+    assert run(me, *flags, "-o", piece, "--frames", "15:19") == 0
+    expected = pictures(whole)
+    for name, picture in pictures(piece).items():
+        assert np.array_equal(picture, expected[name]), name
+
+
+def test_two_runs_write_the_same_bytes(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    files = []
+    for name in ("one", "two"):
+        assert run(me, "--motion", tiny.root, "-o", tmp_path / f"{name}.mp4", "--frames", ":6", "--size", "48x48") == 0
+        files.append((tmp_path / f"{name}.mp4").read_bytes())
+    assert files[0] == files[1]
+
+
+def test_passes_go_to_files_or_folders_of_their_own(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    flags = ["--motion", tiny.root, "--frames", ":2", "--size", "32x32", "--passes", "rgb,alpha,depth"]
+    assert run(me, *flags, "-o", tmp_path / "take.mp4") == 0
+    assert run(me, *flags, "-o", tmp_path / "frames") == 0
+    assert {path.name for path in tmp_path.glob("*.mp4")} == {"take.mp4", "take_alpha.mp4", "take_depth.mp4"}
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("00001.*")) == [
+        "frames/alpha/00001.png", "frames/depth/00001.exr", "frames/rgb/00001.png",
+    ]  # fmt: skip
+
+
+def test_transparent_pictures_have_alpha(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    assert run(me, "--motion", tiny.root, "-o", out, "--frames", ":1", "--background", "transparent") == 0
+    picture = pictures(out)["00000.png"]
+    assert picture.shape[2] == 4
+    assert picture[..., 3].min() == 0 and picture[..., 3].max() == 255
+
+
+def test_two_avatars_stand_side_by_side(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    flags = ["--motion", tiny.root, "--frames", "3:4", "--size", "40x30"]
+    assert run(me, "-o", tmp_path / "one", *flags) == 0
+    assert run(me, me, "-o", tmp_path / "two", *flags) == 0
+    one, two = (pictures(tmp_path / name)["00003.png"] for name in ("one", "two"))
+    assert np.array_equal(two, np.hstack([one, one]))
+
+
+def test_the_report_says_what_was_rendered(tiny: Capture, me: Path, tmp_path: Path) -> None:
+    assert run(me, "--motion", tiny.root, "-o", tmp_path / "own.mp4", "--frames", "4:9", "--camera", "front") == 0
+    report = json.loads((tmp_path / "own.mp4.report.json").read_text())
+    told = {name: report[name] for name in ("motion", "camera", "first_frame", "frames", "frames_whole", "finished")}
+    assert told == {
+        "motion": "capture", "camera": "front", "first_frame": 4, "frames": 5, "frames_whole": 24, "finished": True,
+    }  # fmt: skip
+    assert "the person it shows has agreed" in report["avatars"][0]["consent"]
+    assert report["avatars"][0]["drive"] is None
+    assert report["frames_a_second"] > 0
+
+
+def test_another_persons_motion_is_retold_and_said(
+    me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_capture(tmp_path / "other", frames=10, seed=5)
+    assert run(me, "--motion", other.root, "-o", tmp_path / "frames") == 0
+    assert "other is retold for the person of me.avatar: 10 frames" in capsys.readouterr().err
+    assert len(pictures(tmp_path / "frames")) == 10
+    drive = json.loads((tmp_path / "frames.report.json").read_text())["avatars"][0]["drive"]
+    assert drive["frames"] == 10
+
+
+def test_a_motion_file_drives_and_its_edits_show(take: Path, me: Path, tmp_path: Path) -> None:
+    flags = ["--motion", take, "--frames", "19:20", "--size", "48x48", "--neutral", "as-is"]
+    assert run(me, *flags, "-o", tmp_path / "plain") == 0
+    assert run(me, *flags, "-o", tmp_path / "shut", "--gain", "jawOpen=0") == 0
+    plain, shut = (pictures(tmp_path / name)["00019.png"] for name in ("plain", "shut"))
+    assert not np.array_equal(plain, shut)
+
+
+def test_ctrl_c_keeps_the_frames_and_says_how_to_go_on(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatar.output import Writer
+
+    add = Writer.add
+
+    def interrupted(self: Writer, picture: np.ndarray, time: float | None = None) -> None:
+        add(self, picture, time)
+        if self.count == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Writer, "add", interrupted)
+    out = tmp_path / "own.mp4"
+    assert run(me, "--motion", tiny.root, "-o", out, "--frames", "2:20", "--size", "32x32") == 130
+    assert f"stopped by Ctrl-C: {out} holds 4 of 18 frames (2:6); --frames 6:20" in capsys.readouterr().err
+    assert len(times_of(out)) == 4
+    assert not json.loads((tmp_path / "own.mp4.report.json").read_text())["finished"]
+
+
+def test_motion_tracked_with_another_head_model_is_refused(
+    me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_capture(tmp_path / "other", frames=10, seed=5)
+    facts = dict(other.facts) | {"head": other.facts["head"] | {"model_id": "0" * 16}}
+    (other.root / "capture.json").write_text(json.dumps(facts))
+    text = failure(capsys, me, "--motion", other.root, "-o", tmp_path / "frames")
+    assert "other: tracked with another head model (embedded; this embedded has other geometry); give that" in text
+
+
+def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "frames"
+    out.mkdir()
+    arguments = [me, "--motion", tiny.root, "-o", out, "--frames", ":2"]
+    assert "exists already; give --overwrite" in failure(capsys, *arguments)
+    (out / "thesis.doc").touch()
+    assert "holds other things too (thesis.doc)" in failure(capsys, *arguments, "--overwrite")
+    (out / "thesis.doc").unlink()
+    assert run(*arguments, "--overwrite") == 0
+    assert len(pictures(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4"),
+        (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
+        (["-o", "take.mp4", "--size", "big"], "--size: 'big' is no size"),
+        (["-o", "take.mp4", "--size", "5000x50"], "--size: 5000x50 cannot be drawn; give 1 to 4096 pixels a side"),
+        (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
+        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
+        (["-o", "take.mp4", "--background", "transparent"], "take.mp4: .mp4 holds no alpha; give a name in .mov or"),
+        (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
+        (["-o", "take.mp4", "--camera", "side"], "--camera: 'side' is no camera"),
+        (["-o", "take.mp4", "--passes", "flow"], "--passes: 'flow' is none"),
+        (["-o", "take.mp4", "--gain", "jawOpen"], "--gain: 'jawOpen' is no factor; give NAME=NUMBER"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused_with_a_sentence(
+    tiny: Capture,
+    me: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in failure(capsys, me, "--motion", tiny.root, *flags)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_motion_that_is_not_there_is_a_sentence(me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = failure(capsys, me, "--motion", tmp_path / "take.csv", "-o", tmp_path / "x.mp4")
+    assert "take.csv: no such capture or motion; check its path" in text
+
+
+def test_a_truncated_avatar_is_a_sentence(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.avatar"
+    shutil.copy(me, short)
+    os.truncate(short, short.stat().st_size // 2)
+    text = failure(capsys, short, "--motion", tiny.root, "-o", tmp_path / "x.mp4")
+    assert "short.avatar: not an avatar file, or a damaged one; train or copy it again" in text
