@@ -53,8 +53,8 @@ _DESCRIPTION = (
     "Everywhere: --debug shows the traceback of a failure, --version the version."
 )
 _STOPPED = (
-    "stopped by Ctrl-C; half-written outputs were removed, an unfinished capture is kept: "
-    "repeat its command to resume it"
+    "stopped by Ctrl-C; a rendered video or folder of pictures keeps the frames so far, other half-written outputs "
+    "were removed, an unfinished capture is kept: repeat its command to resume it"
 )
 
 

@@ -43,6 +43,7 @@ def open_output(
     first_frame: int = 0,
     total: int | None = None,
     depth_shown: tuple[float, float] = DEPTH_SHOWN,
+    only_whole: bool = False,
 ) -> Writer:
     """A writer, to be used in a `with` block, for the pictures of one pass; nothing is written before the block.
 
@@ -56,6 +57,7 @@ def open_output(
         first_frame: number in the whole of the first picture.
         total: frames of the whole, which joined pieces must make up; None: not known.
         depth_shown: metres that are white and black where depth is shown in a video.
+        only_whole: Ctrl-C leaves nothing, for outputs that other work takes for complete.
 
     Raises:
         HeadsplatError: the suffix is unknown, what it stands for cannot hold the pictures or the sound, or there is
@@ -73,7 +75,7 @@ def open_output(
             raise HeadsplatError(f"{path}: a folder of pictures holds no sound; give a name in .mp4, .mov or .webm")
         check_sound(Path(audio))
     if not codec.suffix:
-        return Writer(SequenceSink(path, picture, codec.name, encoding.half, first_frame), picture, alpha)
+        return Writer(SequenceSink(path, picture, codec.name, encoding.half, first_frame), picture, alpha, only_whole)
     sink = VideoSink(
         path,
         fraction,
@@ -84,12 +86,12 @@ def open_output(
         first_frame=first_frame,
         total=total,
     )
-    return Writer(sink, picture, alpha)
+    return Writer(sink, picture, alpha, only_whole)
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], rate: float, *, crf: float | None = None) -> int:
     """Write frames [H,W,3] uint8 sRGB to a video file; returns how many. See open_output."""
-    with open_output(path, rate, encoding=Encoding(crf=crf)) as writer:
+    with open_output(path, rate, encoding=Encoding(crf=crf), only_whole=True) as writer:
         for frame in frames:
             writer.add(frame)
     return writer.count

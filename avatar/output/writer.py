@@ -47,8 +47,8 @@ class Writer:
     """Context manager that takes pictures of one pass and writes them while the next are rendered.
 
     The output appears under its name on a clean exit. After Ctrl-C it does too, finished and playable, with the frames
-    so far: `interrupted` is set, `count` says how many, and the KeyboardInterrupt goes on. After any other exception
-    nothing is left.
+    so far, unless `only_whole` forbids it: `interrupted` is set, `count` says how many, and the KeyboardInterrupt goes
+    on. After any other exception nothing is left.
 
     Attributes:
         path: the file or folder.
@@ -56,11 +56,11 @@ class Writer:
         interrupted: whether Ctrl-C ended it.
     """
 
-    def __init__(self, sink: Sink, name: Pass, alpha: bool) -> None:
+    def __init__(self, sink: Sink, name: Pass, alpha: bool, only_whole: bool = False) -> None:
         self.path = sink.path
         self.count = 0
         self.interrupted = False
-        self._sink, self._name, self._alpha = sink, name, alpha
+        self._sink, self._name, self._alpha, self._only_whole = sink, name, alpha, only_whole
         self._size: tuple[int, int] | None = None
         self._timed: bool | None = None
         self._time = -np.inf
@@ -132,7 +132,7 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self._stopped = kind is not None and not self.interrupted
+        self._stopped = kind is not None and (self._only_whole or not self.interrupted)
         try:
             self._waiting.put(None)
             self._thread.join()

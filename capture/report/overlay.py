@@ -74,7 +74,10 @@ def write_overlay(
     shown = np.diff(np.unique(capture.track["time"]))
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
     encoding = Encoding(crf=24, preset="ultrafast")
-    with open_output(path, fps, encoding=encoding) as writer, ThreadPoolExecutor(max_workers=2) as pool:
+    with (
+        open_output(path, fps, encoding=encoding, only_whole=True) as writer,
+        ThreadPoolExecutor(max_workers=2) as pool,
+    ):
         items = _posed(capture, head, rows, params)
         for batch in _batches(items):
             for picture in pool.map(drawn, batch):

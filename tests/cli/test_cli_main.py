@@ -29,7 +29,11 @@ def raising(error: BaseException) -> Any:
     ("error", "code", "sentence"),
     [
         (HeadsplatError("a.mp4: not a video; give one"), 1, "a.mp4: not a video; give one"),
-        (KeyboardInterrupt(), 130, "stopped by Ctrl-C; half-written outputs were removed, an unfinished capture"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "stopped by Ctrl-C; a rendered video or folder of pictures keeps the frames so far",
+        ),
         (MemoryError(), 1, "out of memory; use a smaller --size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory; use a smaller"),
         (OSError(errno.ENOSPC, "No space left on device", "me.mp4"), 1, "me.mp4: the disk is full; free some space"),

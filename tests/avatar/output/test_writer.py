@@ -44,8 +44,13 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_leaves_nothing_of_what_must_be_whole(tmp_path: Path) -> None:
+    interrupted(tmp_path / "a.mp4", 3, only_whole=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "out"])
-def test_other_exceptions_leave_what_was_there_before(tmp_path: Path, name: str) -> None:
+def test_other_exceptions_leave_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(RuntimeError, match="stop"), open_output(tmp_path / name, 25) as writer:
         writer.add(pictures(1)[0])
         raise RuntimeError("stop")
