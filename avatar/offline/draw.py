@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.animate import Animator, GsplatAnimator
 from avatar.model import Avatar
+from avatar.offline.in_order import in_order
 from avatar.offline.look import Look
 from avatar.offline.surface import MeshShader, gaussian_normals
 from avatar.posing import Poses
@@ -24,6 +25,8 @@ _CHUNK = 256
 STRIP_PIXELS = 1 << 22
 #: A pixel of a finished pass, its copies on the way to a file counted in; for `working_memory`.
 _PICTURE_BYTES = 24
+#: What drawing several frames at a time may take in all.
+_MOST_BYTES = 2 << 30
 #: Alpha under which a pixel has no depth or normal: of a tenth of a surface neither means much.
 _VISIBLE = 0.1
 
@@ -59,18 +62,23 @@ def draw_frames(
         the background is transparent; alpha uint8; depth float32 metres along the camera's axis, 0 where nothing is;
         normals float32 [..,3] unit (x right, y up, z towards the viewer), 0 where nothing is; mesh uint8 [..,3].
     """
-    columns = [_Column(actor, look) for actor in actors]
-    for frame in range(len(actors[0])) if frames is None else frames:
-        with ops.one_thread(), torch.no_grad():
-            drawn = [column.draw(frame) for column in columns]
-        yield {
-            name: np.concatenate([column[name] for column in drawn], 1) if len(drawn) > 1 else drawn[0][name].copy()
-            for name in look.passes
-        }
+    order = range(len(actors[0])) if frames is None else frames
+    yield from in_order(lambda: _Drawer(actors, look).draw, order, drawing_threads(actors, look))
+
+
+def drawing_threads(actors: Sequence[Actor], look: Look) -> int:
+    """How many frames are drawn at a time: one a core of the CPU, as far as memory goes."""
+    if actors[0].avatar.offsets.device.type != "cpu":
+        return 1
+    return max(1, min(ops.kernel_threads(), _MOST_BYTES // _bytes_a_thread(actors, look)))
 
 
 def working_memory(actors: Sequence[Actor], look: Look) -> int:
     """Bytes that `draw_frames` holds while it draws, about: pictures, and half-precision bases of each avatar."""
+    return drawing_threads(actors, look) * _bytes_a_thread(actors, look)
+
+
+def _bytes_a_thread(actors: Sequence[Actor], look: Look) -> int:
     strip = min(look.width * look.height * look.supersample**2, STRIP_PIXELS)
     floats = 5 + 2 * ("depth" in look.passes) + 10 * ("normals" in look.passes) + 22 * ("mesh" in look.passes)
     column = 4 * floats * strip + _PICTURE_BYTES * len(look.passes) * look.width * look.height
@@ -86,6 +94,21 @@ class _Still:
     frame: int  # of `poses`
     vertices: Tensor  # [1,V,3] skull frame
     gaussians: Gaussians  # [1,N]
+
+
+class _Drawer:
+    """All actors' pictures, in memory of its own."""
+
+    def __init__(self, actors: Sequence[Actor], look: Look) -> None:
+        self._columns = [_Column(actor, look) for actor in actors]
+
+    def draw(self, frame: int) -> dict[str, np.ndarray]:
+        """Every pass of a frame, as `draw_frames` gives it."""
+        with ops.one_thread(), torch.no_grad():
+            drawn = [column.draw(frame) for column in self._columns]
+        if len(drawn) == 1:
+            return {name: picture.copy() for name, picture in drawn[0].items()}
+        return {name: np.concatenate([column[name] for column in drawn], 1) for name in drawn[0]}
 
 
 class _Column:

@@ -6,7 +6,7 @@ Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bas
 
 from avatar.reference import SplatOutput
 
-from .backend import keep_memory, one_thread
+from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind
 from .blend import blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
@@ -28,8 +28,10 @@ __all__ = [
     "blend",
     "deform",
     "keep_memory",
+    "kernel_threads",
     "mesh",
     "one_thread",
+    "one_thread_each",
     "photometric",
     "rigid_normal",
     "rotate_sh",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,9 @@ import cuda_ext
 from .cuda import CudaKernels
 
 _observer: Callable[[Any], Any] | None = None
+#: Of `one_thread_each`: the numbers of threads before the first block, then an entry a block that runs.
+_single: list[int] = []
+_single_lock = threading.Lock()
 
 
 def native_for(tensor: Tensor) -> Any:
@@ -56,6 +60,39 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """PyTorch and the native kernels on one thread a call, in the whole process, for callers with threads of their own.
+
+    Several blocks may overlap in any order: the last to end puts back what the first one found. Results do not change:
+    they never depend on the number of threads.
+    """
+    with _single_lock:
+        if not _single:
+            _single.extend([torch.get_num_threads(), kernel_threads()])
+            _set_threads(1, 1)
+        _single.append(0)
+    try:
+        yield
+    finally:
+        with _single_lock:
+            _single.pop()
+            if len(_single) == 2:
+                _set_threads(*_single)
+                _single.clear()
+
+
+def kernel_threads() -> int:
+    """Threads that a call of a native CPU kernel runs on, at most."""
+    return cuda_ext.native().threads() if cuda_ext.available("cpu") else 1
+
+
+def _set_threads(torch_threads: int, native_threads: int) -> None:
+    torch.set_num_threads(torch_threads)
+    if cuda_ext.available("cpu"):
+        cuda_ext.native().set_threads(native_threads)
 
 
 def keep_memory() -> None:

@@ -214,3 +214,11 @@ def test_pictures_are_the_callers_to_keep(actor: Actor) -> None:
     first, second = draw_frames([actor], PLAIN, [0, 12])
     assert not np.array_equal(first["rgb"], second["rgb"])
     assert torch.is_inference_mode_enabled() is False
+
+
+def test_frames_drawn_by_two_threads_are_those_of_one(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+    for threads in (1, 2):
+        monkeypatch.setattr("avatar.offline.draw.drawing_threads", lambda *_, threads=threads: threads)
+        pictures.append([frame["rgb"] for frame in draw_frames([actor], PLAIN, range(9))])
+    assert all((one == two).all() for one, two in zip(*pictures, strict=True))
