@@ -57,6 +57,8 @@ class DemoCommand:
         write_report(report, self.out)
         print(report.headline)
         print(f"Open {self.out / REPORT}")
+        drive = f"headsplat render {self.out / 'demo.avatar'} --motion {self.out / 'puppet.csv'}"
+        print(f"Then drive it with a file: {drive} --camera orbit -o {self.out / 'orbit.mp4'}")
         return 0
 
 
@@ -131,15 +133,20 @@ class Demo:
         from avatar.cli.filming import Film
         from avatar.cli.render import MotionOptions
         from avatar.cli.showcase import puppet_motion
-        from avatar.cli.takes import Source, Take
+        from avatar.cli.takes import Source
+        from avatar.motion import write_motion
         from avatar.offline.camera_request import CameraRequest
         from avatar.offline.look import Look
 
         look = Look(capture.facts["width"], capture.facts["height"])
-        own = Source.load(capture.root, MotionOptions()).on(path, None)
-        puppet = Take(own.name, own.header, own.avatar, *puppet_motion(own.avatar))
+        puppet = self.out / "puppet.csv"  # a Live Link take to play with, made here
+        write_motion(puppet, puppet_motion())
+        takes = [
+            (name, Source.load(motion, MotionOptions()).on(path, None))
+            for name, motion in (("own_motion.mp4", capture.root), ("puppet.mp4", puppet))
+        ]
         with self._timed("rendering"), stage("rendering") as update:
-            for name, take in (("own_motion.mp4", own), ("puppet.mp4", puppet)):
+            for name, take in takes:
                 film = Film(self.out / name, look, take.rate, take.times, len(take))
                 if film.shoot([take.before(CameraRequest(), look)], range(len(take)), update) < len(take):
                     raise KeyboardInterrupt

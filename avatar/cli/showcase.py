@@ -15,7 +15,8 @@ from avatar.evaluate import avatar_picture
 from avatar.frames import load_frames
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model import Avatar
-from avatar.records import ROOT, Camera, HeadParams
+from avatar.motion.files.names import ARKIT, ARKIT_52
+from avatar.records import JOINT_NAMES, ROOT, Camera, HeadParams, Motion
 
 SHEET_SIZE = 224  # pixels, longer side of one picture on a sheet
 SHEET_COLUMNS = 6
@@ -57,16 +58,22 @@ def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
     return labelled_grid(sheet, [label for label, _ in PUPPET])
 
 
-def puppet_motion(avatar: Avatar) -> tuple[HeadParams, np.ndarray]:
-    """The puppet going through its poses while it slowly turns: parameters of T frames and their times [T]."""
-    keys = [_weights(avatar, pose) for _, pose in (*PUPPET, PUPPET[0])]
+def puppet_motion() -> Motion:
+    """The puppet going through its poses while it slowly turns, for any avatar: what a motion file holds."""
+    keys = torch.zeros(len(PUPPET) + 1, len(ARKIT_52))
+    for key, (_, pose) in zip(keys, PUPPET, strict=False):
+        for name, value in pose.items():
+            key[ARKIT_52.index(name)] = value
     eased = (1 - torch.cos(torch.linspace(0, math.pi, MOVE)))[:, None] / 2
     parts = []
     for before, after in itertools.pairwise(keys):
         parts += [before.expand(HOLD, -1), torch.lerp(before, after, eased)]
     weights = torch.cat(parts)
-    yaw = PUPPET_YAW * torch.sin(torch.linspace(0, 4 * math.pi, len(weights)))
-    return _posed(avatar, weights, yaw), np.arange(len(weights)) / PUPPET_RATE
+    frames = len(weights)
+    joint_rot = torch.zeros(frames, len(JOINT_NAMES), 3)
+    joint_rot[:, ROOT, 1] = PUPPET_YAW * torch.sin(torch.linspace(0, 4 * math.pi, frames))
+    time = torch.arange(frames, dtype=torch.float64) / PUPPET_RATE
+    return Motion(time, ARKIT_52, weights, ARKIT, joint_rot, torch.zeros(frames, 3))
 
 
 def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:
