@@ -54,10 +54,10 @@ def test_demo_leaves_an_avatar_videos_figures_and_a_report(demo: Path) -> None:
 def test_the_puppets_motion_is_a_live_link_file_that_drives_the_avatar(demo: Path, tmp_path: Path) -> None:
     assert (demo / "puppet.csv").read_text(encoding="utf-8").startswith("Timecode,BlendShapeCount,EyeBlinkLeft")
     again = ["render", str(demo / "demo.avatar"), "--motion", str(demo / "puppet.csv"), "-o", str(tmp_path / "a.mp4")]
-    assert cli.main([*again, "--frames", "0:3"]) == 0
+    assert cli.main(again) == 0
     with av.open(str(tmp_path / "a.mp4")) as part, av.open(str(demo / "puppet.mp4")) as whole:
         first, second = (next(film.decode(video=0)).to_ndarray(format="rgb24") for film in (part, whole))
-    assert np.abs(first.astype(int) - second).mean() < 1, "but for what the encoder makes of what follows"
+    assert (first == second).all()
 
 
 def test_report_page_stands_alone(demo: Path) -> None:
