@@ -12,13 +12,14 @@ from avatar.cli.arguments import OptionalPath, Out
 from avatar.cli.progress import say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output, check_replaceable_folder
+from avatar.plain import counted
 
 
 @dataclass(frozen=True)
 class JoinCommand:
     """Join the pieces that `headsplat render --frames A:B` wrote, in any order; nothing is encoded again."""
 
-    pieces: Annotated[Positional[tuple[Path, ...]], arg(metavar="PIECE...")]
+    pieces: Annotated[Positional[tuple[Path, ...]], arg(metavar="PIECE...", help_behavior_hint="(required)")]
     """videos, or folders of pictures"""
     out: Out
     """the whole, with the suffix of the pieces"""
@@ -50,5 +51,5 @@ class JoinCommand:
             )
         if joined.silenced:
             say(f"{self.out}: the sound of the pieces is left out, it would not meet without gaps; give --audio FILE")
-        print(f"{self.out}: {joined.count} frames, from frame {joined.first} on")
+        print(f"{self.out}: {counted(joined.count, 'frame')}, from frame {joined.first} on")
         return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from avatar.errors import HeadsplatError
+from avatar.files import error_words
 from avatar.output.codecs import CODECS, Codec
 from avatar.output.rates import Clock
 
@@ -99,4 +100,6 @@ def read_piece(path: Path) -> Piece:
             sound = bool(container.streams.audio)
             return Piece(path, facts, count, context.width, context.height, setup, sound)
     except (OSError, av.error.FFmpegError) as error:
-        raise HeadsplatError(f"{path}: cannot be read as a video ({error}); render this piece again") from error
+        raise HeadsplatError(
+            f"{path}: cannot be read as a video ({error_words(error)}); render this piece again"
+        ) from error

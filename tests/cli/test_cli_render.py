@@ -206,7 +206,10 @@ def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
         (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4"),
         (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
         (["-o", "take.mp4", "--size", "big"], "--size: 'big' is no size"),
-        (["-o", "take.mp4", "--size", "5000x50"], "--size: 5000x50 cannot be drawn; give 1 to 4096 pixels a side"),
+        (
+            ["-o", "take.mp4", "--size", "5000x50"],
+            "--size: '5000x50' is no size; give WIDTHxHEIGHT in pixels (at most 4096)",
+        ),
         (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
         (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
         (["-o", "take.mp4", "--background", "transparent"], "take.mp4: .mp4 holds no alpha; give a name in .mov or"),

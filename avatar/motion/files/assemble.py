@@ -18,7 +18,6 @@ Floats = NDArray[np.floating]
 
 #: Frames a second of files that carry neither times nor a rate.
 USUAL_FPS = 30.0
-_MOST_FPS = 1000.0
 
 
 @dataclass
@@ -91,18 +90,12 @@ def _held(path: Path, seen: NDArray[np.bool_], notes: list[str]) -> NDArray[np.i
     return np.where(last < 0, int(np.argmax(seen)), last)
 
 
-def check_fps(fps: float | None) -> None:
-    """Raise HeadsplatError unless a rate that somebody gave makes sense."""
-    if fps is not None and not 0 < fps <= _MOST_FPS:
-        raise HeadsplatError(f"fps: expected more than 0 and at most {_MOST_FPS:g} frames a second, got {fps}")
-
-
 def frame_times(
     frames: Sequence[int] | NDArray[np.int64], fps: float | None, notes: list[str], usual: float = USUAL_FPS
 ) -> Floats:
     """Seconds [T] of frame numbers in a file that carries no times; a note says which rate was taken."""
     rate = usual if fps is None else fps
-    given = "as given" if fps is not None else "assumed; give fps if it is another"
+    given = "as given" if fps is not None else "assumed; give another with --motion-fps"
     notes.append(f"the file carries no times: {rate:g} frames/s, {given}")
     return np.asarray(frames, np.float64) / rate
 

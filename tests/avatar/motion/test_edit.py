@@ -124,7 +124,7 @@ def test_a_senseless_rate_is_refused(fps: float, sentence: str) -> None:
 
 def test_trimming_keeps_the_times_of_the_frames_inside() -> None:
     motion = wave(5 + np.arange(30) / 10)
-    assert torch.equal(trim(motion, 1.0, 2.0).time, motion.time[10:21])
+    assert torch.equal(trim(motion, 1.0, 2.0).time, motion.time[10:20])
     assert len(trim(motion)) == 30
     with pytest.raises(HeadsplatError, match=r"no frame from 4 s on; the motion lasts 2\.900 s"):
         trim(motion, 4.0)
