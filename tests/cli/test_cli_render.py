@@ -213,6 +213,7 @@ def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
         (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
         (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
         (["-o", "take.mp4", "--background", "transparent"], "take.mp4: .mp4 holds no alpha; give a name in .mov or"),
+        (["-o", "take.mp4", "--frames", "5:5"], "--frames: 5:5 picks no frame"),
         (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
         (["-o", "take.mp4", "--camera", "side"], "--camera: 'side' is no camera"),
         (["-o", "take.mp4", "--passes", "flow"], "--passes: 'flow' is none"),

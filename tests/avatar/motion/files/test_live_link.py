@@ -171,3 +171,11 @@ def test_other_columns_stay_and_missing_ones_are_listed(tmp_path: Path) -> None:
     assert any("not ARKit's and kept as they are: Wink" in note for note in found.notes)
     assert any("not in the file: jawOpen, tongueOut" in note for note in found.notes)
     assert any("_neutral is left out" in note for note in found.notes)
+
+
+def test_what_reading_leaves_out_of_timecode_and_gaze_is_noted(tmp_path: Path) -> None:
+    notes = read_motion(
+        live_link(tmp_path / "a.csv", [live_link_row("13:13:04:31.652", {"EyeLookOutLeft": 0.5, "LeftEyeYaw": 0.1})])
+    ).notes
+    assert "the take starts at timecode 13:13:04:31.652; its times are counted from there" in notes
+    assert any("eyes' own angles differ from it by up to 19.7 degrees and are left out" in note for note in notes)

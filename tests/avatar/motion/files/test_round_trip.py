@@ -146,7 +146,7 @@ def test_json_keeps_names_of_others_and_says_what_it_loses(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 def test_weights_of_another_space_are_refused(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match=r"these are of flame; write \.motion\.npz, or bridge the motion"):
+    with pytest.raises(HeadsplatError, match=r"these are of flame; write \.motion\.npz, or carry them over with"):
         write_motion(tmp_path / f"a{suffix}", motion(names=("expr0",), space="flame"))
     assert not list(tmp_path.iterdir())
 
