@@ -101,9 +101,8 @@ class Film:
         with contextlib.ExitStack() as stack:
             for writer in writers.values():
                 stack.enter_context(writer)
-            for done, (frame, pictures) in enumerate(
-                zip(frames, draw_frames(actors, self.look, frames), strict=True), 1
-            ):
+            drawn = zip(frames, draw_frames(actors, self.look, frames), strict=True)
+            for done, (frame, pictures) in enumerate(drawn, 1):
                 for name, writer in writers.items():
                     writer.add(pictures[name], None if self.times is None else float(self.times[frame]))
                 update(done / len(frames), _progress(done, len(frames), time.monotonic() - start))

@@ -49,8 +49,9 @@ class Writer:
 
     The output appears under its name on a clean exit. After Ctrl-C it does too, finished and playable, with the frames
     so far, unless `only_whole` forbids it: `interrupted` is set, `count` says how many, and the KeyboardInterrupt goes
-    on, also where it came after the last frame, while the encoder caught up. One more during that wait gives up waiting:
-    the thread finishes the file on its own if the process lives so long. After any other exception nothing is left.
+    on; also where it came after the last frame, while the encoder caught up. One more during that wait gives up
+    waiting: the thread finishes the file on its own if the process lives so long. After any other exception nothing is
+    left.
 
     Attributes:
         path: the file or folder.
