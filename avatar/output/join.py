@@ -148,6 +148,8 @@ def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Pr
         assert isinstance(stream, av.VideoStream)
         stream.metadata.update(template.metadata)  # a webm says there that it has alpha
         stream.time_base = clock.tick
+        if template.average_rate:  # without one a webm stores no frame's duration
+            stream.codec_context.framerate = template.average_rate
         if facts.stored.tag:
             stream.codec_context.codec_tag = facts.stored.tag
         sound = None
