@@ -82,7 +82,7 @@ def completed(
     head = controls.with_controls(head, lids)
     head = replace(
         head,
-        landmark_faces=torch.from_numpy(marks.faces.copy()),  # kept read-only
+        landmark_faces=torch.from_numpy(marks.faces.copy()),  # those of the cache are read-only
         landmark_bary=torch.from_numpy(marks.bary.copy()).float(),
         capabilities=_CAPABILITIES,
     )

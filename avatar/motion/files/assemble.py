@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
+from avatar.plain import counted
 from avatar.records import JOINT_NAMES, Motion
 
 Floats = NDArray[np.floating]
@@ -77,7 +78,7 @@ def _order(time: Floats, notes: list[str]) -> NDArray[np.int64]:
         notes.append("rows were not in the order of time and have been sorted")
     first = np.concatenate([[True], np.diff(time[order]) > 0])
     if not first.all():
-        notes.append(f"{int((~first).sum())} rows have the time of the row before them and are left out")
+        notes.append(f"{counted(int((~first).sum()), 'row')} with the time of the row before: left out")
     return order[first]
 
 

@@ -56,7 +56,7 @@ def arkit_columns(names: Sequence[str], where: str, notes: list[str]) -> list[tu
     if extra := [name for name in found if name not in known]:
         notes.append(f"{len(extra)} names are not ARKit's and kept as they are: {listed(extra)}")
     if missing := [name for name in ARKIT_52 if name not in known]:
-        notes.append(f"{len(missing)} of ARKit's 52 are not in the file: {listed(missing)}")
+        notes.append(f"not in the file: {listed(missing)} ({len(missing)} of ARKit's 52)")
     return columns
 
 

@@ -58,7 +58,7 @@ def test_the_first_of_rows_with_one_time_is_kept(tmp_path: Path) -> None:
     rows = [live_link_row(f"10:00:0{s}:00.000", {"JawOpen": w}) for s, w in ((1, 0.1), (1, 0.2), (2, 0.3))]
     found = read_motion(live_link(tmp_path / "a.csv", rows))
     assert found.weights[:, found.names.index("jawOpen")].tolist() == pytest.approx([0.1, 0.3])
-    assert any("1 rows have the time" in note for note in found.notes)
+    assert any("1 row with the time of the row before: left out" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("short", [False, True])
