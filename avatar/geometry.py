@@ -33,10 +33,11 @@ _QUAT = (
 
 
 _EYE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+_ONE, _HALF = ((1,),), ((0.5,),)
 
 
 @lru_cache(maxsize=32)
-def _table(rows: tuple[tuple[int, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _table(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Constant rows as a tensor, made once: in a live frame making one costs as much as what it is used for."""
     with torch.inference_mode(False):
         return torch.tensor(rows, dtype=dtype, device=device)
@@ -53,10 +54,11 @@ def axis_angle_to_matrix(rotvec: Tensor) -> Tensor:
     small = squared < 1e-8
     safe = squared.clamp_min(1e-8)
     angle = safe.sqrt()
-    sine = torch.where(small, 1 - squared / 6, angle.sin() / angle)
-    cosine = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / safe)
+    one, half, eye = (_table(rows, rotvec.dtype, rotvec.device) for rows in (_ONE, _HALF, _EYE))
+    sine = torch.where(small, torch.add(one, squared, alpha=-1 / 6), angle.sin() / angle)
+    cosine = torch.where(small, torch.add(half, squared, alpha=-1 / 24), (one - angle.cos()) / safe)
     cross = skew(rotvec)
-    return _table(_EYE, rotvec.dtype, rotvec.device) + sine * cross + cosine * (cross @ cross)
+    return eye + sine * cross + cosine * (cross @ cross)
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     quat = matrix_to_quat(matrix)
     quat = torch.where(quat[..., :1] < 0, -quat, quat)
     real, imaginary = quat[..., :1], quat[..., 1:]
-    norm = imaginary.norm(dim=-1, keepdim=True)
+    norm = torch.linalg.vector_norm(imaginary, dim=-1, keepdim=True)
     angle = 2 * torch.atan2(norm, real)
     return imaginary * (angle / norm.clamp_min(1e-12)).masked_fill(norm < 1e-8, 2.0)
 
@@ -85,7 +87,8 @@ def matrix_to_quat(matrix: Tensor) -> Tensor:
     table = _table(_QUAT, matrix.dtype, matrix.device)
     candidates = (matrix.flatten(-2) @ table[1:] + table[0]).unflatten(-1, (4, 4))
     best = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None].expand(*matrix.shape[:-2], 1, 4)
-    return torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
+    chosen = candidates.gather(-2, best).squeeze(-2)
+    return chosen / torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
 
 
 def quat_multiply(left: Tensor, right: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from avatar import ops
 from avatar.blendshapes import expression_features
 from avatar.geometry import matrix_to_quat
 from avatar.model import Avatar
-from avatar.records import NECK, ROOT, HeadParams
+from avatar.records import NECK, HeadParams
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Poser:
         bases = torch.cat([head.exprdirs, head.curvedirs, head.posedirs], 2)
         self._bases = bases.permute(2, 0, 1).contiguous().half()
         self._template = head.v_template.contiguous()
-        self._head, self._joints = slice(ROOT, NECK + 1), slice(NECK + 1, None)
+        self._joints = slice(NECK + 1, None)  # all but those of the head itself, root and neck
+        self._rested = head.v_template.new_ones(len(head.parents), 1)
+        self._rested[: NECK + 1] = 0
         self._still = torch.eye(3).to(head.v_template)
         weights = head.lbs_weights[:, self._joints]
         self._moving = (weights != 0).any(1).nonzero()[:, 0]
@@ -81,10 +83,10 @@ class Poser:
 
         Together, because a joint's rotation costs the same for one frame and for many.
         """
-        both = params.joint_rot.repeat(2, 1, 1)
-        both[len(params) :, self._head] = 0
-        twice = params.expression.repeat(2, 1)
-        return replace(params, expression=twice, joint_rot=both, translation=params.translation.repeat(2, 1))
+        joint_rot = torch.cat([params.joint_rot, params.joint_rot * self._rested])
+        twice = params.expression, params.translation
+        expression, translation = (torch.cat([values, values]) for values in twice)
+        return replace(params, expression=expression, joint_rot=joint_rot, translation=translation)
 
     def _shape_weights(self, expression: Tensor, local: Tensor) -> Tensor:
         """Weights [T,S] of the vertex bases for expressions [T,E] and the joints' own rotations [T,J,3,3]."""

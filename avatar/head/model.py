@@ -126,18 +126,18 @@ class HeadModel:
             Rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`.
         """
         rest = self.joint_locations(identity)[..., None]
-        steps = torch.cat([local, rest - local @ rest], -1)
-        # A joint's [R | t] is its parent's times its own, to which the parent's translation comes.
+        bottom = rest.new_zeros(4)
+        bottom[3] = 1
+        moves = torch.cat([local, rest - local @ rest], -1)
+        steps = torch.cat([moves, bottom.expand(*local.shape[:2], 1, 4)], -2).unbind(1)
         chained: list[Tensor] = []
-        for step, parent in zip(steps.unbind(1), self.parents, strict=True):
+        for step, parent in zip(steps, self.parents, strict=True):
             if parent < 0:
-                root = torch.nn.functional.pad(translation[..., None], (3, 0))
-                chained.append(step + root)
+                chained.append(step + torch.nn.functional.pad(translation[..., None], (3, 0, 0, 1)))
             else:
-                before = torch.nn.functional.pad(chained[parent][..., 3:], (3, 0))
-                chained.append(torch.baddbmm(before, chained[parent][..., :3], step))
+                chained.append(torch.bmm(chained[parent], step))
         world = torch.stack(chained, 1)
-        return world[..., :3], world[..., 3]
+        return world[..., :3, :3], world[..., :3, 3]
 
     def joint_transforms(self, params: HeadParams) -> tuple[Tensor, Tensor]:
         """Rest pose -> world of each joint: rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`."""

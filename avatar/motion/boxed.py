@@ -66,7 +66,8 @@ def _descend(hessian: Floats, targets: Floats, bounds: tuple[Floats, Floats], st
         before = current.copy()
         for row in range(len(hessian)):
             gradient = hessian[row] @ current - goal[row]
-            current[row] = np.clip(current[row] - gradient / hessian[row, row], lower[row], upper[row])
+            step = current[row] - gradient / hessian[row, row]
+            current[row] = np.minimum(np.maximum(step, lower[row]), upper[row])  # np.clip costs more than all of it
         solution[:, moving] = current
         moving = moving[np.abs(current - before).max(0) > _TOLERANCE]
         if not len(moving):

@@ -83,8 +83,8 @@ def resample(motion: Motion, fps: float) -> Motion:
     """The motion at constant intervals: frame k at k/fps seconds after the first, never past the last.
 
     Weights and translations run straight between two frames, rotations along the shortest arc. Frames without a face
-    (confidence 0) are bridged from those beside them and stay marked. Where the rate falls by half or more the motion
-    is smoothed before, over what a new frame lasts longer than an old one: faster jitter would come out as slow drift.
+    (confidence 0) are bridged from those beside them and stay marked. Where a new frame lasts more than one and a half
+    old ones the motion is smoothed before, over what it lasts longer: faster jitter would come out as slow drift.
     """
     if not 0 < fps < float("inf"):
         raise HeadsplatError(f"resampling: expected a rate above 0 frames/s, got {fps:g}")
@@ -191,7 +191,7 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
 
 def head_rotation(joint_rot: Tensor) -> Tensor:
     """Rotations [T,3,3] of the head in the world, of joints [T,J,3]: a file may share it between root and neck."""
-    root, neck = axis_angle_to_matrix(joint_rot[:, [ROOT, NECK]]).unbind(1)
+    root, neck = axis_angle_to_matrix(joint_rot[:, ROOT : NECK + 1]).unbind(1)
     return root @ neck
 
 
