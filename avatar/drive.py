@@ -87,7 +87,7 @@ class Driver:
         options = options or DriveOptions()
         carrier = Carrier.between(tuple(names), space, options.motion_head, avatar.head)
         like = avatar.neutral
-        still = torch.zeros_like(like), like, torch.eye(3).to(like), None
+        still = torch.zeros_like(like), like, torch.eye(3, dtype=like.dtype, device=like.device), None
         return Driver(avatar, carrier, Reach.of(avatar), options, *still, Lips.of(avatar.head))
 
     def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:

@@ -51,7 +51,7 @@ class Poser:
         self._joints = slice(NECK + 1, None)  # all but those of the head itself, root and neck
         self._rested = head.v_template.new_ones(len(head.parents), 1)
         self._rested[: NECK + 1] = 0
-        self._still = torch.eye(3).to(head.v_template)
+        self._still = torch.eye(3, device=head.v_template.device)
         weights = head.lbs_weights[:, self._joints]
         self._moving = (weights != 0).any(1).nonzero()[:, 0]
         self._weights = weights[self._moving]

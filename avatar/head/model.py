@@ -158,7 +158,7 @@ class HeadModel:
     def expression_motion(self) -> Tensor:
         """How far each expression alone at weight 1 moves the mean person's vertices, [V,3,E] metres."""
         params = self.neutral_params(len(self.expression_names))
-        params.expression[:] = torch.eye(len(self.expression_names))
+        params.expression.fill_diagonal_(1)
         identity = params.identity
         return (self.vertices(params) - self.identity_vertices(identity)).permute(1, 2, 0).contiguous()
 
