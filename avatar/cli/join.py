@@ -25,7 +25,8 @@ class JoinCommand:
     audio: OptionalPath = None
     """a sound file, or a video with sound, for the whole"""
     partial: bool = False
-    """the pieces need not begin with frame 0 and end with the last of the motion"""
+    """the pieces need not begin with frame 0 and end with the last of the motion (which folders of pictures do not
+    tell: only their beginning and gaps are checked)"""
     overwrite: bool = False
     """replace an output that exists"""
 

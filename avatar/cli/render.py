@@ -124,13 +124,18 @@ class RenderCommand:
             actors = [take.before(request, look) for take in takes]
         film = self._film(look, takes[0])
         _say_memory(actors, look)
+        self._report_path.unlink(missing_ok=True)  # that of an earlier run must not stand beside these pictures
         start = time.monotonic()
         with stage("rendering") as update:
             done = film.shoot(actors, chosen, update)
         report = self._report(takes, film, chosen, done, time.monotonic() - start)
-        report.save(self.out.with_name(f"{self.out.name}.report.json"))
+        report.save(self._report_path)
         print(f"{self.out}: {report.to_words()}")
         return 0 if report.finished else INTERRUPTED
+
+    @property
+    def _report_path(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.report.json")
 
     def _check(self) -> CameraRequest:
         """The camera, once all is refused that can be before anything is read."""
@@ -150,14 +155,17 @@ class RenderCommand:
         return request
 
     def _check_outputs(self, film: Film) -> None:
-        for path in [self.out] if not self.out.suffix else film.outputs.values():
+        from avatar.output import PICTURES
+
+        folders = not self.out.suffix
+        for path in (self.out, self._report_path) if folders else (*film.outputs.values(), self._report_path):
             check_output(path, self.overwrite)
-        ours = ("[0-9]*.png", "[0-9]*.exr")
-        if not self.out.suffix and self.out.exists():
-            check_replaceable_folder(self.out, (*ours, *film.look.passes))
-            for path in film.outputs.values():
-                if path.exists() and path != self.out:
-                    check_replaceable_folder(path, ours)
+        if folders and self.out.exists():
+            inside = [path for path in film.outputs.values() if path != self.out]
+            check_replaceable_folder(self.out, (*PICTURES, *(path.name for path in inside)))
+            for path in inside:
+                if path.exists():
+                    check_replaceable_folder(path, PICTURES)
 
     def _look(self, take: Take | None) -> Look:
         """What is drawn; before anything is read (None) a size that is not given is but a guess."""

@@ -27,8 +27,8 @@ STRIP_PIXELS = 1 << 22
 _PICTURE_BYTES = 24
 #: What drawing several frames at a time may take in all.
 _MOST_BYTES = 2 << 30
-#: Alpha under which a pixel has no depth or normal: of a tenth of a surface neither means much.
-_VISIBLE = 0.1
+#: Alpha under which a pixel has no depth or normal: it shows more of the background than of a surface.
+_VISIBLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def draw_frames(
         frames: which, in order; None: all.
 
     Yields:
-        For each pass an array of its own [H, W * actors, ...]: rgb uint8 [..,3], or [..,4] with straight alpha where
-        the background is transparent; alpha uint8; depth float32 metres along the camera's axis, 0 where nothing is;
-        normals float32 [..,3] unit (x right, y up, z towards the viewer), 0 where nothing is; mesh uint8 [..,3].
+        For each pass an array of its own [H, W * actors, ...]: rgb and mesh uint8 [..,3], or [..,4] with straight alpha
+        where the background is transparent; alpha uint8; depth float32 metres along the camera's axis; normals float32
+        [..,3] unit (x right, y up, z towards the viewer). Both are 0 where alpha is under a half.
     """
     order = range(len(actors[0])) if frames is None else frames
     yield from in_order(lambda: _Drawer(actors, look).draw, order, drawing_threads(actors, look))
@@ -187,13 +187,13 @@ class _Column:
         if self.look.supersample == 1 and not backdrop.transparent and self._picture is None:
             return animator.picture()
         rgb, alpha = self._small(animator.rgb), self._small(animator.alpha)
-        if backdrop.transparent:
-            straight = rgb / alpha.clamp_min(1e-6)[..., None]
-            return _bytes(torch.cat([straight, alpha[..., None]], -1))
         return self._over(rgb, alpha, top)
 
     def _over(self, rgb: Tensor, alpha: Tensor, top: int) -> Tensor:
-        """Premultiplied colour over the background, as bytes."""
+        """Premultiplied colour over the background, as bytes; with straight alpha where that is transparent."""
+        if self.look.backdrop.transparent:
+            straight = rgb / alpha.clamp_min(1e-6)[..., None]
+            return _bytes(torch.cat([straight, alpha[..., None]], -1))
         if self._picture is None:
             return ops.to_bytes(rgb[None], alpha[None], self._colour)[0]
         behind = self._picture[top : top + self._rows]

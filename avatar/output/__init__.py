@@ -11,7 +11,7 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from avatar.output.audio import check_sound
 from avatar.output.codecs import SEGMENT, Encoding, choose_codec
-from avatar.output.passes import DEPTH_SHOWN, PASSES, Pass, for_video
+from avatar.output.passes import COLOURED, DEPTH_SHOWN, PASSES, Pass, for_video
 from avatar.output.rates import exact_rate
 from avatar.output.sequence import PICTURES, SequenceSink, picture_name
 from avatar.output.video import VideoSink
@@ -51,7 +51,7 @@ def open_output(
         path: a name in .mp4, .mov or .webm, or without a suffix a folder; what is there is replaced.
         rate: frames a second; 29.97 and the like are taken for the 1000/1001 that they stand for.
         picture: the pass; avatar.output.passes says what its pictures are and how they are stored.
-        alpha: rgb comes as [H,W,4] with straight alpha.
+        alpha: rgb and mesh come as [H,W,4] with straight alpha.
         encoding: codec and quality; None: the defaults for the suffix.
         audio: a file with sound; its time 0 is that of frame 0 of the whole.
         first_frame: number in the whole of the first picture.
@@ -66,7 +66,7 @@ def open_output(
     """
     path, fraction = Path(path), exact_rate(rate)
     encoding = Encoding() if encoding is None else encoding
-    alpha = alpha and picture == "rgb"
+    alpha = alpha and picture in COLOURED
     if first_frame < 0:
         raise ValueError(f"first_frame: expected 0 or more, got {first_frame}")
     codec = choose_codec(path, encoding, picture, alpha)

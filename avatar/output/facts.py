@@ -23,7 +23,7 @@ class Facts:
     """A piece's place in the whole."""
 
     rate: str  # frames a second, a fraction
-    timed: bool  # frames have times of their own, counted in avatar.output.rates.TICKS
+    timed: bool  # frames have times of their own
     first: int  # number of the first frame
     start: int  # its time in ticks of the clock
     total: int | None  # frames of the whole
@@ -32,7 +32,7 @@ class Facts:
     @property
     def clock(self) -> Clock:
         """The clock that `start` is counted on."""
-        return Clock.variable() if self.timed else Clock.constant(Fraction(self.rate))
+        return self.stored.clock(Fraction(self.rate), self.timed)
 
     @property
     def stored(self) -> Codec:

@@ -3,7 +3,7 @@
 | picture | as rendered | video | PNG | EXR |
 |---|---|---|---|---|
 | rgb | uint8 [H,W,3] sRGB, or [H,W,4] with straight alpha | the same | the same | linear, alpha premultiplied |
-| mesh | uint8 [H,W,3] sRGB | the same | the same | linear |
+| mesh | as rgb | the same | the same | as rgb |
 | alpha | uint8 [H,W] | grey | grey, 8 bits | Y 0..1 |
 | depth | float32 [H,W] metres along the camera's axis, 0: nothing | near is light | 16 bits, 0.1 mm | Y metres |
 | normals | float32 [H,W,3] unit, camera axes, 0: nothing | (n+1)/2 | (n+1)/2, 8 bits | x, y, z as R, G, B |
@@ -18,6 +18,8 @@ import numpy as np
 
 Pass = Literal["rgb", "alpha", "depth", "normals", "mesh"]
 PASSES: tuple[Pass, ...] = get_args(Pass)
+#: Pictures in colour, which may come with straight alpha.
+COLOURED: tuple[Pass, ...] = ("rgb", "mesh")
 
 #: Steps a metre of depth in 16-bit PNG pictures: 0.1 mm, up to 6.5535 m; farther is stored as that.
 PNG_DEPTH_STEPS = 10_000

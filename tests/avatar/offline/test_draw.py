@@ -71,8 +71,8 @@ def test_passes_have_the_shapes_and_types_that_writers_want(actor: Actor) -> Non
 
 def test_depth_and_normals_are_where_something_is(actor: Actor) -> None:
     found = one(actor, replace(PLAIN, passes=PASSES))
-    solid = found["alpha"] > 0.11 * 255
-    empty = found["alpha"] < 0.09 * 255
+    solid = found["alpha"] > 0.51 * 255
+    empty = found["alpha"] < 0.49 * 255
     length = np.linalg.norm(found["normals"], axis=-1)
     assert (found["depth"][solid] > 0).all() and (found["depth"][empty] == 0).all()
     assert length[solid] == pytest.approx(1, abs=1e-4) and (length[empty] == 0).all()
@@ -201,6 +201,14 @@ def test_pieces_are_the_whole_bit_for_bit(actor: Actor, monkeypatch: pytest.Monk
     pieces = [*draw_frames([actor], look, range(7)), *draw_frames([actor], look, range(7, 12))]
     for first, second in zip(whole, pieces, strict=True):
         assert all(np.array_equal(first[name], second[name]) for name in PASSES)
+
+
+def test_the_mesh_has_alpha_too_where_the_background_is_transparent(actor: Actor) -> None:
+    found = one(actor, replace(PLAIN, backdrop=Backdrop(transparent=True), passes=("rgb", "mesh")))
+    white = one(actor, replace(PLAIN, passes=("mesh",)))["mesh"]
+    assert found["mesh"].shape[2] == found["rgb"].shape[2] == 4
+    share = found["mesh"][..., 3:] / 255
+    assert np.abs(found["mesh"][..., :3] * share + 255 * (1 - share) - white).max() <= 2
 
 
 def test_the_mesh_pass_shows_the_head_where_the_splats_do(actor: Actor) -> None:
