@@ -91,8 +91,8 @@ def resample(motion: Motion, fps: float, start: float | None = None, end: float 
         end: seconds after the first frame, where no frame lies any more.
 
     Weights and translations run straight between two frames, rotations along the shortest arc. Frames without a face
-    (confidence 0) are bridged from those beside them and stay marked. Where the rate falls by half or more the motion
-    is smoothed before, over what a new frame lasts longer than an old one: faster jitter would come out as slow drift.
+    (confidence 0) are bridged from those beside them and stay marked. Where a new frame lasts more than one and a half
+    old ones the motion is smoothed before, over what it lasts longer: faster jitter would come out as slow drift.
     Gaps are bridged as well, and a note says so.
     """
     if not 0 < fps < float("inf"):
@@ -223,7 +223,8 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
 
 def head_rotation(joint_rot: Tensor) -> Tensor:
     """Rotations [T,3,3] of the head in the world, of joints [T,J,3]: a file may share it between root and neck."""
-    return axis_angle_to_matrix(joint_rot[:, ROOT]) @ axis_angle_to_matrix(joint_rot[:, NECK])
+    root, neck = axis_angle_to_matrix(joint_rot[:, ROOT : NECK + 1]).unbind(1)
+    return root @ neck
 
 
 def gaps(motion: Motion, start: float = 0.0, end: float = float("inf")) -> list[tuple[float, float]]:

@@ -86,7 +86,10 @@ def _held(path: Path, seen: NDArray[np.bool_], notes: list[str]) -> NDArray[np.i
     """For each row the last one with a face, for those before the first the next one."""
     if not seen.any():
         raise HeadsplatError(f"{path}: no row shows a face; record the take again")
-    notes.append(f"{int((~seen).sum())} of {len(seen)} rows show no face: they hold the last pose seen, confidence 0")
+    notes.append(
+        f"{int((~seen).sum())} of {len(seen)} rows show no face (confidence 0): here they hold the last pose seen, "
+        "driving and resampling bridge them from those beside them"
+    )
     last = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), -1))
     return np.where(last < 0, int(np.argmax(seen)), last)
 
