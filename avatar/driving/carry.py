@@ -57,9 +57,11 @@ class Carrier:
         if source is None or source.expression_names == head.expression_names:
             return _by_name(names, head)
         if names and not set(names) & set(source.expression_names):
+            own, known = (", ".join(listed[:3]) for listed in (names, source.expression_names))
             raise HeadsplatError(
-                f"motion in {space}: none of its names ({', '.join(names[:3])}...) is of the head it is said to drive "
-                f"({', '.join(source.expression_names[:3])}...); name the head it was made for"
+                f"motion in {space}: none of its expressions ({own}...) is of {source.name}, the head it is said to be "
+                f"made for ({known}...); give a model that has them with --motion-head, or leave it out: jaw, gaze and "
+                "head are then driven alone"
             )
         return _bridged(names, source, head)
 
@@ -95,7 +97,8 @@ def _by_name(names: tuple[str, ...], head: HeadModel) -> Carrier:
     lost = tuple(
         Lost(column, name, 0.0, _advice(name)) for column, name in enumerate(names) if not bool(table[column].any())
     )
-    return Carrier(names, head, "by name", None, table.new_zeros(len(names), 0), table, controls, lost)
+    way = "by name" if len(lost) < len(names) else "none of its expressions, only head, jaw and gaze"
+    return Carrier(names, head, way, None, table.new_zeros(len(names), 0), table, controls, lost)
 
 
 def _bridged(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> Carrier:

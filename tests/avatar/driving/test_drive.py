@@ -126,7 +126,7 @@ def test_arkit_reaches_a_flame_avatar_through_the_bridge_of_the_embedded_head() 
 
 
 def test_a_head_that_has_none_of_the_names_is_refused() -> None:
-    with pytest.raises(HeadsplatError, match="name the head it was made for"):
+    with pytest.raises(HeadsplatError, match="none of its expressions .*with --motion-head"):
         drive(arkit_avatar(), motion("mine", {"grin": 1.0}), DriveOptions(motion_head=flame_head()))
 
 
@@ -314,3 +314,10 @@ def test_an_avatar_on_a_gpu_is_driven_by_frames_in_the_cpus_memory() -> None:
     assert found.expression.is_cuda
     for name in ("expression", "joint_rot", "translation"):
         assert torch.allclose(getattr(found, name).cpu(), getattr(expected, name), atol=1e-5)
+
+
+def test_numbered_expressions_without_their_head_are_told_in_one_line() -> None:
+    take = motion("flame", {f"expr{number}": 1.0 for number in range(30)})
+    words = drive(arkit_avatar(), take).report.to_words()
+    assert "none of its expressions, only head, jaw and gaze" in words
+    assert "not expressible here: 30 numbered expressions" in words and "--motion-head" in words
