@@ -126,7 +126,7 @@ def test_arkit_reaches_a_flame_avatar_through_the_bridge_of_the_embedded_head() 
 
 
 def test_a_head_that_has_none_of_the_names_is_refused() -> None:
-    with pytest.raises(HeadsplatError, match="none of its expressions .*with --motion-head"):
+    with pytest.raises(HeadsplatError, match=r"none of its expressions .*with --motion-head"):
         drive(arkit_avatar(), motion("mine", {"grin": 1.0}), DriveOptions(motion_head=flame_head()))
 
 
