@@ -43,10 +43,11 @@ class MotionInfo:
 
     def run(self) -> int:
         """Print the facts; returns the exit code."""
+        from avatar.cli.takes import read_source
         from avatar.motion.facts import MotionFacts
 
         check_fps(self.motion_fps, "--motion-fps")
-        motion, head = read_source(self.file, self.motion_head, self.motion_fps)
+        motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
         found = MotionFacts.of(motion, str(self.file))
         report = None
         if self.avatar is not None:
@@ -97,7 +98,9 @@ class MotionConvert:
         check_fps(self.fps, "--fps")
         check_fps(self.motion_fps, "--motion-fps")
         check_output(self.out, self.overwrite)
-        motion, head = read_source(self.file, self.motion_head, self.motion_fps)
+        from avatar.cli.takes import read_source
+
+        motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
         motion = edited(motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
             motion = carried(motion, head, self.to_head)
@@ -120,30 +123,6 @@ class MotionCommand:
     def run(self) -> int:
         """Do it; returns the exit code."""
         return self.action.run()
-
-
-def read_source(path: Path, head: str | None = None, fps: float | None = None) -> tuple[Motion, HeadModel | None]:
-    """The motion in a file or a capture folder, and the head model it was made for where that is known.
-
-    Args:
-        path: of either.
-        head: names the head model; what the capture says when None.
-        fps: rate of a file that carries no times.
-    """
-    from avatar.captured import FACTS_FILE
-
-    if (path / FACTS_FILE).is_file():
-        from avatar.captured import Capture
-        from avatar.cli.shots import head_of
-        from avatar.motion.from_capture import motion_of
-
-        capture = Capture.load(path)
-        tracked = head_of(capture, head)
-        return motion_of(capture, tracked), tracked
-    from avatar.head import load_head
-    from avatar.motion import read_motion
-
-    return read_motion(path, fps=fps), None if head is None else load_head(head, told=say)
 
 
 def edited(

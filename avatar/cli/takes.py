@@ -16,6 +16,7 @@ from avatar.cli.progress import say
 from avatar.cli.shots import fit_camera, head_of, is_own, resample, stored_camera
 from avatar.drive import DriveOptions, drive
 from avatar.head import load_head
+from avatar.head.model import HeadModel
 from avatar.model import Avatar
 from avatar.motion import read_motion
 from avatar.motion.edit import gain, gaps, noting_gaps, smooth
@@ -81,13 +82,7 @@ class Source:
     @staticmethod
     def load(path: Path, asked: MotionOptions) -> Source:
         """The capture's folder or the motion file `path`, edited as `asked`."""
-        head = None if asked.motion_head is None else load_head(asked.motion_head, told=say)
-        capture = Capture.load(path) if (path / FACTS_FILE).exists() else None
-        if capture is not None:
-            head = head_of(capture) if head is None else head
-            motion = motion_of(capture, head)
-        else:
-            motion = read_motion(path, fps=asked.motion_fps)
+        motion, head, capture = read_source(path, asked.motion_head, asked.motion_fps)
         motion = gain(smooth(motion, asked.smooth), parse_gain(asked.gain))
         options = DriveOptions(asked.neutral, asked.pose, asked.travel, asked.ease, head)
         return Source(path.name, capture, motion, options, asked != type(asked)())
@@ -117,6 +112,23 @@ class Source:
                 say(f"{self.name}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
         return Take(path.name, header, avatar, params, times - times[0], report)
+
+
+def read_source(
+    path: Path, head: str | None = None, fps: float | None = None
+) -> tuple[Motion, HeadModel | None, Capture | None]:
+    """The motion in a file or a capture folder, the head model it was made for where that is known, and the capture.
+
+    Args:
+        path: of either.
+        head: names the head model; what the capture says when None.
+        fps: rate of a file that carries no times.
+    """
+    if (path / FACTS_FILE).is_file():
+        capture = Capture.load(path)
+        tracked = head_of(capture, head)
+        return motion_of(capture, tracked), tracked, capture
+    return read_motion(path, fps=fps), None if head is None else load_head(head, told=say), None
 
 
 def first_rows(capture: Capture) -> np.ndarray:
