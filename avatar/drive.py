@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from avatar.animate import Animator
-from avatar.captured import Capture
 from avatar.driving.carry import Carrier
 from avatar.driving.lips import Lips
 from avatar.driving.reach import Reach, Wish
@@ -23,7 +22,6 @@ from avatar.head.model import HeadModel, is_mode
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
 from avatar.motion.edit import filled, head_rotation
-from avatar.motion.from_capture import motion_of_rows
 from avatar.rasterizer import Rasterizer
 from avatar.records import NECK, Camera, HeadParams, Motion
 from avatar.render import WHITE, render, to_uint8
@@ -208,22 +206,6 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
     meant = driver.reach.params(wish)
     params = driver.reach.params(driver.reach.within(wish)) if options.ease else meant
     return Drive(params, motion.time.numpy(), DriveReport.of(driver.carrier, driver.reach, whole, meant, params))
-
-
-def cross_drive(avatar: Avatar, driver: Capture, driver_head: HeadModel) -> HeadParams:
-    """The motion of another person's capture, retold for `avatar`: every picture, of all cameras.
-
-    Args:
-        driver: the other person's capture.
-        driver_head: the head model `driver` was tracked with (not baked).
-
-    Returns:
-        Parameters of every row, for `avatar`.
-    """
-    motion = motion_of_rows(driver, driver_head, np.arange(len(driver)))
-    options = DriveOptions(motion_head=driver_head)
-    frames = motion.weights, motion.joint_rot, motion.translation
-    return Driver.of(avatar, motion.names, motion.space, options).calibrated(*frames)(*frames)
 
 
 def render_track(

@@ -21,7 +21,7 @@ from avatar.model import Avatar
 from avatar.motion import read_motion
 from avatar.motion.edit import gain, gaps, noting_gaps, smooth
 from avatar.motion.edit import resample as resampled
-from avatar.motion.from_capture import motion_of
+from avatar.motion.from_capture import first_rows, motion_of
 from avatar.offline.camera_file import camera_along, read_camera_file
 from avatar.offline.camera_request import CameraRequest
 from avatar.offline.cameras import moving_camera, subject_of
@@ -129,8 +129,3 @@ def read_source(
         tracked = head_of(capture, head)
         return motion_of(capture, tracked), tracked, capture
     return read_motion(path, fps=fps), None if head is None else load_head(head, told=say), None
-
-
-def first_rows(capture: Capture) -> np.ndarray:
-    """The first picture [T] of each moment of `capture`: several cameras' pictures share it."""
-    return np.unique(capture.track["time_step"], return_index=True)[1]

@@ -17,11 +17,6 @@ _FULL_EXCHANGES, _SINGLE_EXCHANGES = 12, 1000
 _TOLERANCE = 1e-9
 
 
-def solve_boxed(hessian: Floats, targets: Floats, lower: Floats, upper: Floats) -> Floats:
-    """Minimise `x H x / 2 - b x` with lower <= x <= upper for every row b of `targets` [T,N]: `Boxed`, used once."""
-    return Boxed(hessian, lower, upper)(targets)
-
-
 @dataclass(frozen=True, eq=False)
 class Boxed:
     """Minimises `x H x / 2 - b x` with lower <= x <= upper for rows b; what the rows share is worked out once.

@@ -18,12 +18,7 @@ def motion_of(capture: Capture, head: HeadModel) -> Motion:
         capture: a finished capture.
         head: the head model it was tracked with (not baked).
     """
-    _, first = np.unique(capture.track["time_step"], return_index=True)
-    return motion_of_rows(capture, head, first)
-
-
-def motion_of_rows(capture: Capture, head: HeadModel, rows: np.ndarray) -> Motion:
-    """The motion of the pictures `rows` [T] of `capture`, in their order."""
+    rows = first_rows(capture)
     params = capture.params(rows)
     rotation, offset = head.skull_pose(params)
     joint_rot = params.joint_rot.clone()
@@ -37,6 +32,11 @@ def motion_of_rows(capture: Capture, head: HeadModel, rows: np.ndarray) -> Motio
         translation=rotation @ head.joint_locations(params.identity)[NECK] + offset,
         confidence=torch.from_numpy(np.asarray(capture.track["confidence"][rows], np.float32)),
     )
+
+
+def first_rows(capture: Capture) -> np.ndarray:
+    """The first picture [T] of each moment of `capture`: several cameras' pictures share it."""
+    return np.unique(capture.track["time_step"], return_index=True)[1]
 
 
 def space_of(head: HeadModel) -> str:

@@ -75,10 +75,6 @@ class ViewSet:
             return int(name)
         raise HeadsplatError(f"{self.root}: no camera {name!r}; there are {', '.join(self.cameras)}")
 
-    def with_views(self, views: Sequence[View]) -> ViewSet:
-        """The same set with other views."""
-        return replace(self, views=tuple(views))
-
 
 def pictures(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
     """Views of one camera with their pictures, in order of time; the frame's number is the view's moment.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capture.multiview.rig import RigCamera, RigProblem, Sighting
+from capture.multiview.rig import RigCamera, RigProblem
 from capture.multiview.track import (
     Moments,
     RigTrack,
@@ -97,8 +97,3 @@ def _to_world(camera: RigCamera, track: ClipTrack) -> RigTrack:
         track.raw_gaze,
         track.gaze,
     )
-
-
-def seen_by(sightings: Sequence[Sighting], camera: int) -> bool:
-    """Whether the camera is among those that saw the moment."""
-    return any(sighting.camera == camera for sighting in sightings)

@@ -7,7 +7,7 @@ the landmark network's own depth, on which the single-camera tracker leans, is n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -244,12 +244,3 @@ def _openness(person: RigPerson, states: Sequence[State]) -> np.ndarray:
     if not blinks:
         return np.ones(len(states))
     return np.array([1.0 - state.expression[blinks].mean() for state in states])
-
-
-def moved_cameras(cameras: Sequence[RigCamera], pose: np.ndarray) -> list[RigCamera]:
-    """The cameras in a world moved by the rigid `pose` [4,4] (old world -> new world)."""
-    turn, shift = pose[:3, :3], pose[:3, 3]
-    return [
-        replace(c, rotation=c.rotation @ turn.T, translation=c.translation - c.rotation @ turn.T @ shift)
-        for c in cameras
-    ]

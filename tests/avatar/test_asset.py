@@ -11,14 +11,21 @@ from safetensors.torch import load_file, save_file
 
 from avatar.asset import MAGIC, VERSION, load_avatar, read_header, save_avatar
 from avatar.captured import Capture
-from avatar.drive import cross_drive, render_track
+from avatar.drive import DriveOptions, drive, render_track
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
+from avatar.head.model import HeadModel
 from avatar.model import Avatar
+from avatar.motion.from_capture import motion_of
 from avatar.records import HeadParams
 from tests.support.tiny import tiny_capture
 
 DATA = Path(__file__).parents[1] / "data"
+
+
+def driven_by(avatar: Avatar, driver: Capture, head: HeadModel) -> HeadParams:
+    """`avatar` along another person's capture, which was tracked with `head`."""
+    return drive(avatar, motion_of(driver, head), DriveOptions(motion_head=head)).params
 
 
 def test_a_stored_avatar_renders_the_same_picture(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -102,7 +109,7 @@ def test_cross_driving_keeps_the_person_in_place_and_bounded(
     tiny_avatar: Avatar, tiny: Capture, tmp_path: Path
 ) -> None:
     driver = tiny_capture(tmp_path / "driver", frames=8, seed=3)
-    params = cross_drive(tiny_avatar, driver, load_head())
+    params = driven_by(tiny_avatar, driver, load_head())
     with torch.no_grad():
         gaussians = tiny_avatar(params)
     centre = gaussians.means.mean(1)
@@ -128,7 +135,7 @@ def test_a_driver_with_another_head_is_carried_over_by_a_bridge(
     )
     told = replace(driver, track={**driver.track, "expression": driver.track["expression"][:, ::-1]})
     assert torch.allclose(
-        cross_drive(tiny_avatar, told, other).expression, cross_drive(tiny_avatar, driver, own).expression, atol=1e-6
+        driven_by(tiny_avatar, told, other).expression, driven_by(tiny_avatar, driver, own).expression, atol=1e-6
     )
 
 
@@ -142,7 +149,7 @@ def test_cross_driving_keeps_the_sign_of_principal_components(
     weights = driver.track["expression"].copy()
     weights[:, 0] = np.linspace(-2, 2, 8)
     told = replace(driver, track={**driver.track, "expression": weights})
-    params = cross_drive(tiny_avatar, told, replace(load_head(), expression_names=names))
+    params = driven_by(tiny_avatar, told, replace(load_head(), expression_names=names))
     assert params.expression[:, 0].min() < -0.5
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from avatar.motion.boxed import solve_boxed
+from avatar.motion.boxed import Boxed
 
 
 @pytest.mark.parametrize("free", [0, 9, 20])
@@ -16,7 +16,7 @@ def test_solution_is_scipys(free: int) -> None:
     wanted = random.normal(size=(40, 80))
     lower, upper = np.zeros(20), np.ones(20)
     lower[:free], upper[:free] = -np.inf, np.inf
-    found = solve_boxed(matrix.T @ matrix, wanted @ matrix, lower, upper)
+    found = Boxed(matrix.T @ matrix, lower, upper)(wanted @ matrix)
     expected = [lsq_linear(matrix, row, (lower, upper), tol=1e-12).x for row in wanted]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -26,11 +26,11 @@ def test_nearly_dependent_columns_still_end_at_the_minimum() -> None:
     matrix = random.normal(size=(60, 1)) + 0.03 * random.normal(size=(60, 30))
     wanted = random.normal(size=(300, 60)) + 8 * matrix[:, :1].T
     hessian, targets = matrix.T @ matrix + 1e-6 * np.eye(30), wanted @ matrix
-    found = solve_boxed(hessian, targets, np.zeros(30), np.ones(30))
+    found = Boxed(hessian, np.zeros(30), np.ones(30))(targets)
     gradient = found @ hessian - targets
     wrong = np.where(found <= 0, np.minimum(gradient, 0), np.where(found >= 1, np.maximum(gradient, 0), gradient))
     assert np.abs(wrong).max() < 1e-6 * np.abs(targets).max()
 
 
 def test_no_frames_give_no_frames() -> None:
-    assert solve_boxed(np.eye(3), np.zeros((0, 3)), np.zeros(3), np.ones(3)).shape == (0, 3)
+    assert Boxed(np.eye(3), np.zeros(3), np.ones(3))(np.zeros((0, 3))).shape == (0, 3)
