@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from avatar.motion.files.names import ARKIT
 from avatar.motion.files.write import STORED
 from avatar.records import JOINT_NAMES, Motion
 from capture.live.sample import Sample
+
+_log = logging.getLogger(__name__)
 
 #: An hour at 60 samples a second is 66 MB.
 _MOST_BYTES = 1 << 30
@@ -68,8 +71,12 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._count or kind is None:
+        try:
             self.write()
+        except HeadsplatError as failure:
+            if error is None or isinstance(error, KeyboardInterrupt):
+                raise
+            _log.warning("%s", failure)  # the error that ended the run matters more
 
     def add(self, sample: Sample) -> None:
         """Keep a sample; one that is not later than the last is left out, and so is another space.
@@ -138,9 +145,15 @@ class Recorder:
         Raises:
             HeadsplatError: nothing was recorded, or the disk refuses.
         """
-        motion = self.motion()
-        notes = [f"{path.name}: {note}" for path in self.paths for note in write_motion(path, motion)]
+        motion, notes, failures = self.motion(), [], []
+        for path in self.paths:
+            try:
+                notes += [f"{path.name}: {note}" for note in write_motion(path, motion)]
+            except HeadsplatError as failure:
+                failures.append(failure)  # a full disk under one file need not cost the other
         self._notes = tuple(notes)
+        if failures:
+            raise failures[0]
         return self._notes
 
     def _where(self) -> str:

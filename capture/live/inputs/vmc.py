@@ -56,8 +56,9 @@ class VmcStream:
             if reason := _fault(message):
                 return Refused(reason)
         face: Face | Refused | None = None
-        for message in messages:
-            if message.address == _APPLY:
+        last = max((place for place, message in enumerate(messages) if message.address == _APPLY), default=None)
+        for place, message in enumerate(messages):
+            if place == last:  # of several faces in a packet the newest is enough
                 face = self._applied()
             elif message.address in _LEAST:
                 self._hear(message.address, message.arguments)
@@ -102,7 +103,7 @@ def _fault(message: Message) -> str | None:
     if len(numbers) < _LEAST[address] or not all(_is_number(value) for value in numbers):
         return f"{address} without its {_LEAST[address]} numbers"
     if address == _VAL and not abs(numbers[0]) <= MOST_WEIGHT:  # type: ignore[arg-type]
-        return f"{arguments[0]} is {numbers[0]!r:.20}, which no weight is"
+        return f"{arguments[0]!r} is {numbers[0]!r:.20}, which no weight is"
     return None
 
 
