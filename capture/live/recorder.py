@@ -27,6 +27,8 @@ _MOST_BYTES = 1 << 30
 _FIRST_ROWS = 1024
 #: Seconds; the source's clock is believed as long as it stays this near to ours.
 _TRUST = 0.25
+#: Seconds between two frames at least, where a source's clock ran ahead.
+_LEAST_STEP = 1e-3
 _POSE = len(JOINT_NAMES) * 3 + 3
 
 
@@ -61,7 +63,9 @@ class Recorder:
         self._places: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
         self._rows, self._times = np.zeros((0, 0), np.float32), np.zeros(0)
         self._count = self._dropped = 0
+        self._arrived = -np.inf  # seconds, our clock, when the last one kept came
         self._offset: float | None = None  # of the source's clock from ours
+        self._astray = 0  # how often it was set anew
         self._full = False
         self._notes: tuple[str, ...] = ()
 
@@ -87,8 +91,7 @@ class Recorder:
         with self._lock:
             if not self._names:
                 self._begin(sample)
-            time = self._time_of(sample)
-            late = self._count > 0 and time <= self._times[self._count - 1]
+            late = sample.time <= self._arrived
             if late or sample.space != self._space or not _is_finite(sample) or not self._has_room():
                 self._dropped += 1
                 return
@@ -97,7 +100,8 @@ class Recorder:
             into, taken = self._columns(sample.names)
             weights[into] = sample.weights[taken]
             pose[:-4], pose[-4:-1], pose[-1] = sample.joint_rot.reshape(-1), sample.translation, sample.confidence
-            self._times[self._count] = time
+            last = self._times[self._count - 1] + _LEAST_STEP if self._count else -np.inf
+            self._times[self._count], self._arrived = max(self._time_of(sample), last), sample.time
             self._count += 1
 
     def facts(self) -> dict[str, Any]:
@@ -175,11 +179,15 @@ class Recorder:
         return self._places[names]
 
     def _time_of(self, sample: Sample) -> float:
-        """Seconds: the source's own clock, set to ours, since packets come unevenly; ours where it has none."""
-        if sample.source_time is None:
-            self._offset = None
+        """Seconds: the source's own clock, set to ours, since packets come unevenly.
+
+        Ours where it has none, or one that went astray twice: it may be set once, or another sender take over, but some
+        count frames at a rate that is not theirs.
+        """
+        if sample.source_time is None or self._astray > 1:
             return sample.time
         if self._offset is None or abs(sample.source_time + self._offset - sample.time) > _TRUST:
+            self._astray += self._offset is not None
             self._offset = sample.time - sample.source_time
         return sample.source_time + self._offset
 

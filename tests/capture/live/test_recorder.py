@@ -123,6 +123,14 @@ def test_a_senders_clock_that_jumps_is_set_again(tmp_path: Path) -> None:
     np.testing.assert_allclose(back.time, np.arange(3) / 60, atol=1e-5)
 
 
+def test_a_senders_clock_at_a_wrong_rate_loses_no_frame_and_no_second(tmp_path: Path) -> None:
+    samples = samples_of(made_up_take(120))
+    samples = [replace(sample, source_time=2 * sample.time) for sample in samples]
+    back = recorded(samples, tmp_path / "take.motion.npz")
+    assert len(back) == 120
+    assert float(back.time[-1]) == pytest.approx(119 / 60, abs=1e-4)
+
+
 def test_memory_is_told_and_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_BYTES", 600_000)
     recorder, sample = Recorder([tmp_path / "take.csv"]), samples_of(made_up_take(1))[0]
