@@ -24,7 +24,8 @@ from .face import MOST_MOVE, MOST_WEIGHT, Face, Refused, still
 PORT = 11111
 VERSION = 6
 _COUNT = 61
-_TURNING = ((ROOT, HEAD_SIGNS), (LEFT_EYE, EYE_SIGNS), (RIGHT_EYE, EYE_SIGNS))
+_TURNING = [ROOT, LEFT_EYE, RIGHT_EYE]
+_SIGNS = np.stack([HEAD_SIGNS, EYE_SIGNS, EYE_SIGNS])
 _LONGEST_ID = 1024
 _TIME = struct.Struct(">ifii")
 
@@ -68,7 +69,5 @@ def _face(values: np.ndarray | None, stream: str, seconds: float) -> Face:
     joints = still()
     if values is None:
         return Face(np.zeros(len(ARKIT_52), np.float32), joints, confidence=0.0, stream=stream, source_time=seconds)
-    for place, (joint, signs) in enumerate(_TURNING):
-        start = len(ARKIT_52) + 3 * place
-        joints[joint] = turns_of(values[None, start : start + 3].astype(np.float64), signs)[0]
+    joints[_TURNING] = turns_of(values[len(ARKIT_52) :].reshape(3, 3).astype(np.float64), _SIGNS)
     return Face(values[: len(ARKIT_52)], joints, stream=stream, source_time=seconds)

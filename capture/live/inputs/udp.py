@@ -59,7 +59,8 @@ class UdpInput:
         self.port = protocol.port if port is None else port
         self._greet: Address | None = (greet, protocol.port) if greet and protocol.greeting else None
         self._traffic = Traffic(protocol.new_decoder)
-        self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._lock = threading.Lock()  # of the newest alone: who asks for it does not wait for a packet to be read
         self._newest: Sample | None = None
         self._replaced, self._heard = 0, 0.0
         self._ending = threading.Event()
@@ -98,7 +99,7 @@ class UdpInput:
 
     def facts(self) -> dict[str, Any]:
         """Counts since start: see Traffic; `replaced` samples were newer than anybody asked for."""
-        with self._lock:
+        with self._counting:
             told = self._traffic.facts(time.monotonic())
             return {
                 "input": self.protocol.name,
@@ -140,10 +141,11 @@ class UdpInput:
             except OSError:  # what a network says of packets sent before, a phone that is not there
                 continue
             now = time.monotonic()
-            with self._lock:
+            with self._counting:
                 sample = self._traffic.take(data, address, now)
-                if sample is not None:
-                    sample.stamps["decoded"] = time.monotonic()
+            if sample is not None:
+                sample.stamps["decoded"] = time.monotonic()
+                with self._lock:
                     self._replaced += self._newest is not None
                     self._newest, self._heard = sample, now
         return _MOST_AT_ONCE

@@ -105,7 +105,7 @@ def test_what_cannot_be_kept_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_senders_clock_evens_out_when_packets_come(tmp_path: Path) -> None:
-    late = (0.0, 0.03, 0.01, 0.0)
+    late = (0.0, 0.03, 0.02, 0.01)
     samples = [
         replace(sample, time=sample.time + delay, source_time=7 + number / 60)
         for number, (sample, delay) in enumerate(zip(samples_of(made_up_take(4)), late, strict=True))
