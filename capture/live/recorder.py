@@ -75,10 +75,13 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ended = error is None or isinstance(error, KeyboardInterrupt)
+        if not (ended or self._count):
+            return
         try:
             self.write()
         except HeadsplatError as failure:
-            if error is None or isinstance(error, KeyboardInterrupt):
+            if ended:
                 raise
             _log.warning("%s", failure)  # the error that ended the run matters more
 

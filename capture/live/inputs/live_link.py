@@ -15,8 +15,8 @@ import struct
 
 import numpy as np
 
+from avatar.arkit import ARKIT_52
 from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, turns_of
-from avatar.motion.files.names import ARKIT_52
 from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .face import MOST_MOVE, MOST_WEIGHT, Face, Refused, still

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
-from avatar.motion.files.names import ARKIT, ARKIT_52
+from avatar.motion.files.names import ARKIT
 from avatar.records import JOINT_NAMES
 from capture.live.sample import Sample
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from avatar.motion.files.names import ARKIT, ARKIT_52
+from avatar.arkit import ARKIT_52
+from avatar.motion.files.names import ARKIT
 from capture.live.sample import Sample
 
 from .face import Face, OneGaze, Refused

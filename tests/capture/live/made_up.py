@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avatar.motion.files.names import ARKIT_52
+from avatar.arkit import ARKIT_52
 from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT, Motion
 
 

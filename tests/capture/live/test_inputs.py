@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
-from avatar.motion.files.names import ARKIT_52
 from avatar.records import JAW
 from capture.live import Input
 from capture.live.inputs import MotionInput, SliderInput, UdpInput, listen

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from avatar.motion.files.names import ARKIT_52
+from avatar.arkit import ARKIT_52
 from avatar.records import JAW, LEFT_EYE, RIGHT_EYE, ROOT
 from capture.live.inputs.face import Face, OneGaze, Refused, arkit_weights, still
 from capture.live.inputs.ifacialmocap import parse_ifacialmocap
