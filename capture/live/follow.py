@@ -1,7 +1,7 @@
 """The landmarks of live frames, from a region of interest that moves smoothly.
 
-The network's answer depends a little on where exactly it is asked to look: a region that jitters makes landmarks jitter,
-and the other way round. A low pass on the region breaks that loop.
+The network's answer depends a little on where exactly it is asked to look: a region that jitters makes landmarks
+jitter, and the other way round. A low pass on the region breaks that loop.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The One Euro filter: steady when slow, quick when fast (Casiez, Roussel, Vogel, CHI 2012, algorithm 1).
 
-A first-order low pass whose cutoff frequency rises with speed. Here the state moves by a share of the *difference* between
-the measurement and itself, so that the same lines filter vectors and, with the difference taken in the tangent space,
-rotations.
+A first-order low pass whose cutoff frequency rises with speed. Here the state moves by a share of the *difference*
+between the measurement and itself, so that the same lines filter vectors and, with the difference taken in the tangent
+space, rotations.
 """
 
 from __future__ import annotations

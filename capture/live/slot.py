@@ -12,7 +12,7 @@ class Slot(Generic[Value]):
     """Holds the newest value until somebody takes it; what is overwritten before is counted as dropped."""
 
     def __init__(self, lossless: bool = False) -> None:
-        """Args: lossless: whoever puts waits until the value before was taken (for tests and files, not for cameras)."""
+        """Args: lossless: whoever puts waits until the value before was taken (for files, not for cameras)."""
         self._lossless = lossless
         self._changed = threading.Condition()
         self._value: Value | None = None
