@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 #: Value of the constant spherical-harmonics basis function: colour = 0.5 + SH_C0 * sh[..., 0, :].
 SH_C0 = 0.28209479177387814
+
+
+@lru_cache(maxsize=8)
+def _quat_of_matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[10,16]: what each entry of a rotation matrix, and one, adds to 4 q q^T of its quaternion q (wxyz).
+
+    Few large operations instead of many small ones: a live frame converts a handful of rotations, one at a time.
+    """
+    table = torch.zeros(10, 4, 4)
+    signs = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+    for row, diagonal in enumerate(signs):
+        table[9, row, row] = 1
+        for axis, sign in enumerate(diagonal):
+            table[4 * axis, row, row] = sign
+    for first, second, plus, minus in ((0, 1, (2, 1), (1, 2)), (0, 2, (0, 2), (2, 0)), (0, 3, (1, 0), (0, 1))):
+        for row, column in ((first, second), (second, first)):
+            table[3 * plus[0] + plus[1], row, column], table[3 * minus[0] + minus[1], row, column] = 1, -1
+    for first, second, x, y in ((1, 2, 0, 1), (1, 3, 0, 2), (2, 3, 1, 2)):
+        for row, column in ((first, second), (second, first)):
+            table[3 * x + y, row, column] = table[3 * y + x, row, column] = 1
+    return table.reshape(10, 16).to(device, dtype)
 
 
 def skew(vectors: Tensor) -> Tensor:
@@ -52,22 +75,11 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
 
 def matrix_to_quat(matrix: Tensor) -> Tensor:
     """Unit quaternions [...,4] wxyz of rotation matrices [...,3,3], by the largest of the four components."""
-    m = matrix
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    squares = torch.stack([1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz], -1)
-    a, b, c = m[..., 2, 1], m[..., 0, 2], m[..., 1, 0]
-    d, e, f = m[..., 1, 2], m[..., 2, 0], m[..., 0, 1]
-    candidates = torch.stack(
-        [
-            torch.stack([squares[..., 0], a - d, b - e, c - f], -1),
-            torch.stack([a - d, squares[..., 1], c + f, b + e], -1),
-            torch.stack([b - e, c + f, squares[..., 2], a + d], -1),
-            torch.stack([c - f, b + e, a + d, squares[..., 3]], -1),
-        ],
-        -2,
-    )
-    best = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
-    chosen = candidates.gather(-2, best).squeeze(-2)
+    table = _quat_of_matrix(matrix.dtype, matrix.device)
+    products = matrix.reshape(*matrix.shape[:-2], 9) @ table[:9] + table[9]
+    products = products.reshape(*matrix.shape[:-2], 4, 4)
+    best = products.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    chosen = torch.take_along_dim(products, best[..., None, None], -2).squeeze(-2)
     return torch.nn.functional.normalize(chosen, dim=-1)
 
 

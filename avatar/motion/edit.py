@@ -191,7 +191,8 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
 
 def head_rotation(joint_rot: Tensor) -> Tensor:
     """Rotations [T,3,3] of the head in the world, of joints [T,J,3]: a file may share it between root and neck."""
-    return axis_angle_to_matrix(joint_rot[:, ROOT]) @ axis_angle_to_matrix(joint_rot[:, NECK])
+    both = axis_angle_to_matrix(joint_rot[:, [ROOT, NECK]])
+    return both[:, 0] @ both[:, 1]
 
 
 def gaps(motion: Motion) -> list[tuple[float, float]]:

@@ -74,6 +74,8 @@ class Retarget:
     neutral: Neutral
     lids: Tensor  # [L] int, columns of the motion that close lids
     own_lids: Tensor  # [L] what the avatar's resting face has there
+    wide: Tensor  # [W] int, columns of the motion that widen eyes
+    wide_of: Tensor  # [W] int, which of the lids each widens
     closed: float
     gain: Tensor  # [E]
     head_gain: float
@@ -84,6 +86,11 @@ class Retarget:
         names, head = driver.carrier.names, driver.avatar.head
         driver = _at_rest(driver, neutral)
         lids = [column for column, name in enumerate(names) if name.startswith(_LIDS)]
+        wide = {
+            names.index(name): place
+            for place, column in enumerate(lids)
+            if (name := names[column].replace("eyeBlink", "eyeWide")) in names and name != names[column]
+        }
         own = dict(zip(head.expression_names, driver.own_rest.tolist(), strict=True))
         gain = [options.gain.get(_group(name), 1.0) for name in names]
         return Retarget(
@@ -91,6 +98,8 @@ class Retarget:
             neutral,
             torch.tensor(lids, dtype=torch.long),
             torch.tensor([own.get(names[column], 0.0) for column in lids]),
+            torch.tensor(list(wide), dtype=torch.long),
+            torch.tensor(list(wide.values()), dtype=torch.long),
             options.closed,
             torch.tensor(gain),
             options.gain.get("head", 1.0),
@@ -100,7 +109,10 @@ class Retarget:
         """Parameters of the avatar for frames [T,E], [T,5,3], [T,3] of the driver."""
         rest = self.neutral
         weights = rest.weights + self.gain * (weights - rest.weights)
-        weights[:, self.lids] = self._closing(weights[:, self.lids])
+        closing = self._closing(weights[:, self.lids])
+        weights[:, self.lids] = closing
+        # A closed eye is not wide: what the fit says of its upper lid would leave it ajar.
+        weights[:, self.wide] *= 1 - closing[:, self.wide_of]
         joint_rot = joint_rot.clone()
         joint_rot[:, _EYES] -= rest.eyes
         if self.head_gain != 1:
