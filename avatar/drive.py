@@ -15,17 +15,17 @@ from avatar.animate import Animator
 from avatar.captured import Capture
 from avatar.driving.carry import Carrier
 from avatar.driving.lips import Lips
-from avatar.driving.reach import Reach
+from avatar.driving.reach import Reach, Wish
 from avatar.driving.report import DriveReport
 from avatar.errors import HeadsplatError
-from avatar.geometry import matrix_to_axis_angle, mean_rotation
+from avatar.geometry import mean_rotation
 from avatar.head.model import HeadModel, is_mode
 from avatar.initialise import resting_expression
 from avatar.model import Avatar
 from avatar.motion.edit import filled, head_rotation
 from avatar.motion.from_capture import motion_of_rows
 from avatar.rasterizer import Rasterizer
-from avatar.records import NECK, ROOT, Camera, HeadParams, Motion
+from avatar.records import NECK, Camera, HeadParams, Motion
 from avatar.render import WHITE, render, to_uint8
 
 #: Share of the driver's travel (metres) that the avatar makes: two people rarely sit the same way.
@@ -55,7 +55,11 @@ class DriveOptions:
 
 @dataclass(frozen=True, eq=False)
 class Driver:
-    """Retells frames of a motion for one avatar, each on its own: nothing is remembered from one to the next."""
+    """Retells frames of a motion for one avatar, each on its own: nothing is remembered from one to the next.
+
+    So a frame without a face (confidence 0) is the caller's: skip it and show the parameters of the frame before again,
+    and leave it out of what `calibrated` sees.
+    """
 
     avatar: Avatar
     carrier: Carrier
@@ -64,11 +68,15 @@ class Driver:
     resting: Tensor  # [E] of the avatar's expressions, the driver's resting face
     own_rest: Tensor  # [E] the avatar person's, which stands in for it
     mean_rotation: Tensor  # [3,3] of the driver's head
-    mean_place: Tensor  # [3] metres
+    mean_place: Tensor | None  # [3] metres; None before any frame was seen: the avatar then stays in its own place
+    lips: Lips | None  # of the avatar's head; None where its landmarks are not known
 
     @staticmethod
     def of(avatar: Avatar, names: tuple[str, ...], space: str, options: DriveOptions | None = None) -> Driver:
         """A driver for motions with these expression `names`, of a person whose face rests at zero weights.
+
+        Until it is `calibrated` it takes the driver's mean pose for one straight at the camera, and as it cannot tell
+        travel from where the driver sits, it leaves the avatar in its own mean place.
 
         Args:
             avatar: whom to drive.
@@ -79,15 +87,18 @@ class Driver:
         options = options or DriveOptions()
         carrier = Carrier.between(tuple(names), space, options.motion_head, avatar.head)
         like = avatar.neutral
-        still = torch.zeros_like(like), like, torch.eye(3).to(like), like.new_zeros(3)
-        return Driver(avatar, carrier, Reach.of(avatar), options, *still)
+        still = torch.zeros_like(like), like, torch.eye(3, dtype=like.dtype, device=like.device), None
+        return Driver(avatar, carrier, Reach.of(avatar), options, *still, Lips.of(avatar.head))
 
     def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:
         """This driver once it has seen frames [T,E], [T,J,3], [T,3] of the person.
 
         They tell the resting face, the mean pose and where the lips meet; of fewer than ENOUGH_FRAMES only the place is
-        taken.
+        taken, and of none nothing. All of them should show a face.
         """
+        if not len(weights):
+            return self
+        weights, joint_rot, translation = self._at_home(weights, joint_rot, translation)
         known = replace(self, mean_place=translation.mean(0))
         if len(weights) < ENOUGH_FRAMES:
             return known
@@ -96,11 +107,10 @@ class Driver:
         gaze = [name.startswith("eyeLook") for name in self.avatar.head.expression_names]
         resting[gaze] = 0
         known = replace(known, resting=resting, mean_rotation=mean_rotation(head_rotation(joint_rot)))
-        lips = Lips.of(self.avatar.head)
-        if lips is None:
+        if self.lips is None:
             return known
         meant = known._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
-        return replace(known, own_rest=lips.closing(self.own_rest, meant))
+        return replace(known, own_rest=self.lips.closing(self.own_rest, meant))
 
     def __call__(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
         """Parameters of the avatar for frames of the motion.
@@ -110,24 +120,37 @@ class Driver:
             joint_rot: [T,J,3] axis-angle radians.
             translation: [T,3] metres, of the point the head turns about.
         """
-        meant = self.meant(weights, joint_rot, translation)
-        return self.reach(meant) if self.options.ease else meant
+        wish = self.wish(weights, joint_rot, translation)
+        return self.reach.params(self.reach.within(wish) if self.options.ease else wish)
 
-    def meant(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
-        """As `__call__`, but as far as the motion wants it."""
+    def wish(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Wish:
+        """What the motion wants, arguments as for `__call__`: not yet kept within reach."""
+        weights, joint_rot, translation = self._at_home(weights, joint_rot, translation)
         carried, turned = self.carrier(weights, joint_rot)
         expression = self._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
-        turned = turned.clone()
         rotation, place = self._pose(head_rotation(joint_rot), translation)
-        turned[:, ROOT], turned[:, NECK] = matrix_to_axis_angle(rotation), 0
-        identity = self.avatar.head.v_template.new_zeros(0)
-        offset = place - rotation @ self.reach.pivot
-        return HeadParams(identity, expression, turned, self.avatar.head.root_translation(identity, rotation, offset))
+        turned[:, NECK] = 0
+        return Wish(expression, turned, rotation, place)
+
+    def _at_home(self, *values: Tensor) -> Iterator[Tensor]:
+        """Tensors of a motion where the avatar is: files and sockets fill the CPU's memory."""
+        return (value.to(self.resting) for value in values)
 
     @cached_property
     def _modes(self) -> Tensor:
         """Which expressions [E] of the avatar are numbered components: they have a sign and no full strength."""
-        return torch.tensor([is_mode(name) for name in self.avatar.head.expression_names])
+        modes = [is_mode(name) for name in self.avatar.head.expression_names]
+        return torch.tensor(modes, device=self.resting.device)
+
+    @cached_property
+    def _exchange(self) -> tuple[Tensor, Tensor]:
+        """What the avatar's resting face has more than the driver's [E], and the driver's room up to weight 1 [E]."""
+        return self.own_rest - self.resting, (1 - self.resting).clamp_min(1e-3)
+
+    @cached_property
+    def _mean_turn(self) -> Tensor:
+        """[3,3], from the driver's mean pose to the avatar's, the driver's turn to the left of it."""
+        return self.mean_rotation.T @ self.avatar.rig.torso.mean_rotation
 
     def _on_own_rest(self, weights: Tensor) -> Tensor:
         """Weights [T,E] with the driver's resting face exchanged for the avatar person's.
@@ -136,11 +159,9 @@ class Driver:
         """
         if self.options.neutral == "as-is":
             return weights
-        head, rest, neutral = self.avatar.head, self.resting, self.own_rest
-        room = (1 - rest).clamp_min(1e-3)
-        left = torch.minimum((1 - weights).clamp_min(0) / room, torch.ones_like(room))
-        shifted = weights + (neutral - rest) * torch.where(self._modes, torch.ones_like(left), left)
-        return shifted.clamp(*head.expression_limits)
+        more, room = self._exchange
+        left = ((1 - weights) / room).clamp(0, 1).masked_fill(self._modes, 1.0)
+        return (weights + more * left).clamp(*self.avatar.head.expression_limits)
 
     def _pose(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Rotation [T,3,3] of the avatar's head and place [T,3] of the point it turns about.
@@ -152,7 +173,9 @@ class Driver:
         if mode == "still":
             return torso.mean_rotation.expand(len(rotation), 3, 3), place
         if mode == "relative":
-            rotation = rotation @ self.mean_rotation.T @ torso.mean_rotation
+            rotation = rotation @ self._mean_turn
+        if self.mean_place is None:
+            return rotation, place
         return rotation, place + self.options.travel * (translation - self.mean_place)
 
 
@@ -181,8 +204,9 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
     known = whole[seen]
     driver = Driver.of(avatar, motion.names, motion.space, options)
     driver = driver.calibrated(known.weights, known.joint_rot, known.translation)
-    meant = driver.meant(whole.weights, whole.joint_rot, whole.translation)
-    params = driver.reach(meant) if options.ease else meant
+    wish = driver.wish(whole.weights, whole.joint_rot, whole.translation)
+    meant = driver.reach.params(wish)
+    params = driver.reach.params(driver.reach.within(wish)) if options.ease else meant
     return Drive(params, motion.time.numpy(), DriveReport.of(driver.carrier, driver.reach, whole, meant, params))
 
 

@@ -30,12 +30,16 @@ def os_error_sentence(error: OSError) -> str:
     return f"{os.fspath(name) if isinstance(name, (str, os.PathLike)) else 'writing failed'}: {reason}"
 
 
+def error_words(error: Exception) -> str:
+    """What went wrong in words alone: without the numbers and file names that FFmpeg and the system add."""
+    return str(getattr(error, "strerror", None) or error).strip().rstrip(".")
+
+
 def write_error(path: Path, error: Exception) -> HeadsplatError:
     """What to raise where the system, or a library that writes for us, could not write the output `path`."""
     reason = _REASONS.get(getattr(error, "errno", None) or 0)
     if reason is None:
-        words = getattr(error, "strerror", None) or error
-        reason = f"cannot be written ({words}); choose another place with -o"
+        reason = f"cannot be written ({error_words(error)}); choose another place with -o"
     return HeadsplatError(f"{path}: {reason}")
 
 
@@ -49,7 +53,7 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> 
 
     Raises:
         HeadsplatError: it exists and `overwrite` is off, it is a folder in the place of a file, or the folder it lies
-            in cannot be made.
+            in cannot be made or written.
     """
     path = Path(path)
     if path.suffix and not folder and path.is_dir():
@@ -62,7 +66,12 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> 
         raise HeadsplatError(f"{path.parent}: is a file, not a folder; choose another place with -o") from error
     except OSError as error:
         raise HeadsplatError(os_error_sentence(error)) from error
-    return path
+    try:
+        # Asked by writing: permissions alone do not tell what a system refuses, and all the work would be in vain.
+        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent, prefix="."):
+            return path
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def temporary_path(path: Path) -> Path:
@@ -109,8 +118,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.chmod(mode)  # some writers (safetensors) make private files
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in _REASONS:
-            raise HeadsplatError(f"{path}: {_REASONS[error.errno]}") from error
+        if error.errno in _REASONS or error.filename in (temporary, str(temporary)):
+            raise write_error(path, error) from error
         raise
     finally:
         with contextlib.suppress(OSError):

@@ -11,44 +11,53 @@ from torch import Tensor
 SH_C0 = 0.28209479177387814
 
 
-@lru_cache(maxsize=8)
-def _quat_of_matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[10,16]: what each entry of a rotation matrix, and one, adds to 4 q q^T of its quaternion q (wxyz).
+#: skew(a) flattened is a @ _SKEW
+_SKEW = (
+    (0, 0, 0, 0, 0, -1, 0, 1, 0),
+    (0, 0, 1, 0, 0, 0, -1, 0, 0),
+    (0, -1, 0, 1, 0, 0, 0, 0, 0),
+)
+#: 4 q q^T - the first row and column are w - flattened is (1, R) @ _QUAT, R flattened.
+_QUAT = (
+    (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1),
+    (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -1, 0, 0, 0, 0, -1),
+    (0, 0, 0, -1, 0, 0, 1, 0, 0, 1, 0, 0, -1, 0, 0, 0),
+    (0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0),
+    (0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0),
+    (1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -1),
+    (0, -1, 0, 0, -1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0),
+    (0, 0, -1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 1, 0, 0),
+    (0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0),
+    (1, 0, 0, 0, 0, -1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1),
+)
 
-    Few large operations instead of many small ones: a live frame converts a handful of rotations, one at a time.
-    """
-    table = torch.zeros(10, 4, 4)
-    signs = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
-    for row, diagonal in enumerate(signs):
-        table[9, row, row] = 1
-        for axis, sign in enumerate(diagonal):
-            table[4 * axis, row, row] = sign
-    for first, second, plus, minus in ((0, 1, (2, 1), (1, 2)), (0, 2, (0, 2), (2, 0)), (0, 3, (1, 0), (0, 1))):
-        for row, column in ((first, second), (second, first)):
-            table[3 * plus[0] + plus[1], row, column], table[3 * minus[0] + minus[1], row, column] = 1, -1
-    for first, second, x, y in ((1, 2, 0, 1), (1, 3, 0, 2), (2, 3, 1, 2)):
-        for row, column in ((first, second), (second, first)):
-            table[3 * x + y, row, column] = table[3 * y + x, row, column] = 1
-    return table.reshape(10, 16).to(device, dtype)
+
+_EYE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+_ONE, _HALF = ((1,),), ((0.5,),)
+
+
+@lru_cache(maxsize=32)
+def _table(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Constant rows as a tensor, made once: in a live frame making one costs as much as what it is used for."""
+    with torch.inference_mode(False):
+        return torch.tensor(rows, dtype=dtype, device=device)
 
 
 def skew(vectors: Tensor) -> Tensor:
     """Matrices [...,3,3] with skew(a) @ b = a x b for vectors a [...,3]."""
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape[:-1], 3, 3)
+    return (vectors @ _table(_SKEW, vectors.dtype, vectors.device)).unflatten(-1, (3, 3))
 
 
 def axis_angle_to_matrix(rotvec: Tensor) -> Tensor:
     """Rotation matrices [...,3,3] of axis-angle vectors [...,3] in radians (Rodrigues), smooth at zero."""
     squared = (rotvec * rotvec).sum(-1)[..., None, None]
     small = squared < 1e-8
-    safe = torch.where(small, torch.ones_like(squared), squared)
+    safe = squared.clamp_min(1e-8)
     angle = safe.sqrt()
-    sine = torch.where(small, 1 - squared / 6, angle.sin() / angle)
-    cosine = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / safe)
+    one, half, eye = (_table(rows, rotvec.dtype, rotvec.device) for rows in (_ONE, _HALF, _EYE))
+    sine = torch.where(small, torch.add(one, squared, alpha=-1 / 6), angle.sin() / angle)
+    cosine = torch.where(small, torch.add(half, squared, alpha=-1 / 24), (one - angle.cos()) / safe)
     cross = skew(rotvec)
-    eye = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
     return eye + sine * cross + cosine * (cross @ cross)
 
 
@@ -56,10 +65,10 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     """Axis-angle vectors [...,3] in radians, angle in [0, pi], of rotation matrices [...,3,3]."""
     quat = matrix_to_quat(matrix)
     quat = torch.where(quat[..., :1] < 0, -quat, quat)
-    norm = quat[..., 1:].norm(dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(norm, quat[..., :1])
-    factor = torch.where(norm < 1e-8, torch.full_like(norm, 2.0), angle / norm.clamp_min(1e-12))
-    return quat[..., 1:] * factor
+    real, imaginary = quat[..., :1], quat[..., 1:]
+    norm = torch.linalg.vector_norm(imaginary, dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(norm, real)
+    return imaginary * (angle / norm.clamp_min(1e-12)).masked_fill(norm < 1e-8, 2.0)
 
 
 def quat_to_matrix(quat: Tensor) -> Tensor:
@@ -75,12 +84,11 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
 
 def matrix_to_quat(matrix: Tensor) -> Tensor:
     """Unit quaternions [...,4] wxyz of rotation matrices [...,3,3], by the largest of the four components."""
-    table = _quat_of_matrix(matrix.dtype, matrix.device)
-    products = matrix.reshape(*matrix.shape[:-2], 9) @ table[:9] + table[9]
-    products = products.reshape(*matrix.shape[:-2], 4, 4)
-    best = products.diagonal(dim1=-2, dim2=-1).argmax(-1)
-    chosen = torch.take_along_dim(products, best[..., None, None], -2).squeeze(-2)
-    return torch.nn.functional.normalize(chosen, dim=-1)
+    table = _table(_QUAT, matrix.dtype, matrix.device)
+    candidates = (matrix.flatten(-2) @ table[1:] + table[0]).unflatten(-1, (4, 4))
+    best = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None].expand(*matrix.shape[:-2], 1, 4)
+    chosen = candidates.gather(-2, best).squeeze(-2)
+    return chosen / torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
 
 
 def quat_multiply(left: Tensor, right: Tensor) -> Tensor:
@@ -101,7 +109,7 @@ def quat_multiply(left: Tensor, right: Tensor) -> Tensor:
 def mean_rotation(matrices: Tensor) -> Tensor:
     """Chordal mean [3,3] of rotation matrices [n,3,3]: the rotation nearest their average."""
     left, _, right = torch.linalg.svd(matrices.double().mean(0))
-    sign = torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)
+    sign = left.new_ones(3)
     sign[2] = torch.det(left @ right).sign()
     return (left * sign @ right).to(matrices.dtype)
 

@@ -1,4 +1,4 @@
-"""Numbers of a report as JSON wants them."""
+"""Numbers of a report as JSON and as words want them."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

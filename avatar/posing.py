@@ -16,7 +16,7 @@ from avatar import ops
 from avatar.blendshapes import expression_features
 from avatar.geometry import matrix_to_quat
 from avatar.model import Avatar
-from avatar.records import NECK, ROOT, HeadParams
+from avatar.records import NECK, HeadParams
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class Poser:
         bases = torch.cat([head.exprdirs, head.curvedirs, head.posedirs], 2)
         self._bases = bases.permute(2, 0, 1).contiguous().half()
         self._template = head.v_template.contiguous()
-        self._joints = [joint for joint in range(len(head.parents)) if joint not in (ROOT, NECK)]
+        self._joints = slice(NECK + 1, None)  # all but those of the head itself, root and neck
+        self._rested = head.v_template.new_ones(len(head.parents), 1)
+        self._rested[: NECK + 1] = 0
+        self._still = torch.eye(3, device=head.v_template.device)
         weights = head.lbs_weights[:, self._joints]
         self._moving = (weights != 0).any(1).nonzero()[:, 0]
         self._weights = weights[self._moving]
@@ -56,33 +59,42 @@ class Poser:
     @torch.no_grad()
     def poses(self, params: HeadParams) -> Poses:
         """What T frames of `params` ask for; their identity is ignored: the person is baked in."""
-        avatar, head = self.avatar, self.avatar.head
+        avatar, head, count = self.avatar, self.avatar.head, len(params)
         params = avatar.with_identity(params)
-        rotation, translation = head.skull_pose(params)
+        local = head.joint_rotations(self._with_rested(params))
+        travel = torch.nn.functional.pad(params.translation, (0, 0, 0, count))
+        turned, moved = head.chained(params.identity, local, travel)
+        rotation, translation = turned[:count, NECK], moved[:count, NECK]
         torso_rotation, torso_translation = avatar.rig.torso(rotation, translation)
         rotations = torch.stack([rotation, torso_rotation], 1)
-        still = params.joint_rot.clone()
-        still[:, [ROOT, NECK]] = 0
-        rested = replace(params, joint_rot=still, translation=torch.zeros_like(params.translation))
-        joint_rotations, joint_offsets = head.joint_transforms(rested)
-        turns = joint_rotations[:, self._joints] - torch.eye(3).to(joint_rotations)
+        turns = turned[count:, self._joints] - self._still
         return Poses(
-            self._shape_weights(rested),
+            self._shape_weights(params.expression, local[count:]),
             turns.mT.flatten(1, 2).contiguous(),
-            joint_offsets[:, self._joints].contiguous(),
+            moved[count:, self._joints].contiguous(),
             avatar.blendshapes.weights(expression_features(params)),
             rotations,
-            torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1),
+            matrix_to_quat(rotations),
             torch.stack([translation, torso_translation], 1),
         )
 
-    def _shape_weights(self, params: HeadParams) -> Tensor:
+    def _with_rested(self, params: HeadParams) -> HeadParams:
+        """2T frames: the T of `params`, and those once more with the head straight, which is the skull's frame.
+
+        Together, because a joint's rotation costs the same for one frame and for many.
+        """
+        joint_rot = torch.cat([params.joint_rot, params.joint_rot * self._rested])
+        twice = params.expression, params.translation
+        expression, translation = (torch.cat([values, values]) for values in twice)
+        return replace(params, expression=expression, joint_rot=joint_rot, translation=translation)
+
+    def _shape_weights(self, expression: Tensor, local: Tensor) -> Tensor:
+        """Weights [T,S] of the vertex bases for expressions [T,E] and the joints' own rotations [T,J,3,3]."""
         head = self.avatar.head
-        bent = params.expression[:, head.curve_columns].clamp(0, 1)
-        parts = [params.expression, 4 * bent * (1 - bent)]
+        bent = expression[:, head.curve_columns].clamp(0, 1)
+        parts = [expression, 4 * bent * (1 - bent)]
         if head.posedirs.shape[2]:
-            turns = head.joint_rotations(params)[:, 1:]
-            parts.append((turns - torch.eye(3).to(turns)).flatten(1))
+            parts.append((local[:, 1:] - self._still).flatten(1))
         return torch.cat(parts, 1)
 
     @torch.no_grad()

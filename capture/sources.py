@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.files import error_words
 from capture.frame_index import FrameIndex
 
 log = logging.getLogger(__name__)
@@ -252,12 +253,9 @@ def _open_container(path: Path) -> Any:
         raise HeadsplatError(f"{path}: no permission to read it; change the file's permissions") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise HeadsplatError(
-            f"{path} is not a video headsplat can read (FFmpeg: {_reason(error)}); give an mp4, mov, mkv or webm file"
+            f"{path} is not a video headsplat can read (FFmpeg: {error_words(error)}); give an mp4, mov, mkv or "
+            "webm file"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).strip().rstrip(".")
 
 
 def _video_stream(container: Any, path: Path) -> Any:
@@ -284,9 +282,9 @@ def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
             except av.error.EOFError:
                 break
             except av.error.FFmpegError as error:
-                reason = _reason(error)
+                reason = error_words(error)
     except av.error.FFmpegError as error:
-        reason = _reason(error)
+        reason = error_words(error)
     raise HeadsplatError(f"{path}: no frame could be decoded ({reason}); record or download the video again")
 
 

@@ -18,6 +18,7 @@ from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
 from avatar.cli.evaluate import EvalCommand
+from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
@@ -28,8 +29,6 @@ from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
 from avatar.errors import HeadsplatError
 from avatar.files import os_error_sentence
-
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = {
     "demo": DemoCommand,

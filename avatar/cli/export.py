@@ -14,6 +14,7 @@ from avatar.cli.arguments import (
     OptionalInt,
     OptionalPath,
     Out,
+    chosen_frames,
     parse_angles,
     parse_frames,
     parse_weights,
@@ -22,6 +23,8 @@ from avatar.cli.progress import Update, say, stage
 from avatar.cli.render import MotionOptions
 from avatar.errors import HeadsplatError
 from avatar.files import check_output, check_replaceable_folder
+from avatar.plain import counted
+from avatar.rates import check_fps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,8 +125,9 @@ class ExportCommand:
 
     def _check_poses(self) -> None:
         suffix = self.out.suffix
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise HeadsplatError(f"--fps: expected more than 0 and at most 1000, got {self.fps:g}")
+        check_fps(self.fps, "--fps")
+        parse_frames(self.frames)
+        self.retold.check()
         if self.motion is None:
             given = {"--frame": self.frame, "--frames": self.frames, "--fps": self.fps}
             lonely = [name for name, value in given.items() if value is not None]
@@ -148,10 +152,11 @@ class ExportCommand:
     def _chosen(self, count: int) -> range:
         """The frames to export of `count`."""
         if self.frame is None:
-            return parse_frames(self.frames or ":", count)
+            return chosen_frames(parse_frames(self.frames), count)
         if not 0 <= self.frame < count:
             raise HeadsplatError(
-                f"--frame: {self.frame} is not in {self.motion}, which has {count} frames; give 0 to {count - 1}"
+                f"--frame: {self.frame} is not in {self.motion}, which has {counted(count, 'frame')}; give 0 to "
+                f"{count - 1}"
             )
         return range(self.frame, self.frame + 1)
 
@@ -168,7 +173,7 @@ class ExportCommand:
                 update(done / count, f"frame {done} of {count}")
 
             total = export.write_plys(self.out, avatar, params, self.y_axis, consent, first=scene.first, update=told)
-            return f"{self.out}: {count} files of {len(avatar)} Gaussians, {total / _MEGABYTE:.1f} MB"
+            return f"{self.out}: {counted(count, 'file')} of {len(avatar)} Gaussians, {total / _MEGABYTE:.1f} MB"
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
         elif self.out.suffix == ".ply":

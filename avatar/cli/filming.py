@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from avatar.offline.draw import Actor, draw_frames
 from avatar.offline.look import Look
 from avatar.output import Encoding, Pass, Writer, open_output
 
-_STOPPING = "stopping after this frame; Ctrl-C once more stops at once"
+_STOPPING = "stopping once what is drawn is written"
 #: Passes whose numbers a PNG would round.
 _FLOATS: tuple[Pass, ...] = ("depth", "normals")
 
@@ -72,21 +73,41 @@ class Film:
     def shoot(self, actors: Sequence[Actor], frames: range, update: Update) -> int:
         """Draw and write `frames` of the whole; returns how many: fewer after Ctrl-C, which keeps what was done.
 
+        What Ctrl-C kept, and how to draw the rest, is said.
+
         Raises:
-            KeyboardInterrupt: before any frame was done.
+            KeyboardInterrupt: at the second Ctrl-C, wherever it comes. The files keep what was done until then; they
+                are not written where that is nothing.
         """
-        done, start = 0, time.monotonic()
-        with stopped_by_interrupt(_STOPPING) as stop, contextlib.ExitStack() as stack:
-            writers = {name: stack.enter_context(writer) for name, writer in self.writers(frames.start).items()}
-            for frame, pictures in zip(frames, draw_frames(actors, self.look, frames), strict=True):
+        writers = self.writers(frames.start)
+        try:
+            with stopped_by_interrupt(_STOPPING) as stop:
+                self._write(writers, actors, frames, update, stop)
+        finally:
+            done = min(writer.count for writer in writers.values())
+            if all(writer.finished for writer in writers.values()) and done < len(frames):
+                say(self._resume(frames, done))
+        return done
+
+    def _write(
+        self,
+        writers: Mapping[Pass, Writer],
+        actors: Sequence[Actor],
+        frames: range,
+        update: Update,
+        stop: threading.Event,
+    ) -> None:
+        start = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            for writer in writers.values():
+                stack.enter_context(writer)
+            drawn = zip(frames, draw_frames(actors, self.look, frames), strict=True)
+            for done, (frame, pictures) in enumerate(drawn, 1):
                 for name, writer in writers.items():
                     writer.add(pictures[name], None if self.times is None else float(self.times[frame]))
-                done += 1
                 update(done / len(frames), _progress(done, len(frames), time.monotonic() - start))
-                if stop.is_set() and done < len(frames):
-                    say(self._resume(frames, done))
+                if done < len(frames) and stop.is_set():
                     break
-        return done
 
     def _resume(self, frames: range, done: int) -> str:
         middle = frames.start + done

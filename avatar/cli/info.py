@@ -12,6 +12,8 @@ from tyro.conf import Positional, arg
 
 from avatar.errors import HeadsplatError
 
+_MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
+
 
 @dataclass(frozen=True)
 class InfoCommand:
@@ -55,6 +57,8 @@ def describe_file(path: Path) -> dict[str, Any]:
         raise HeadsplatError(f"{path}: no such file or folder; give an .avatar file, a capture folder or a video")
     if path.is_dir():
         return _capture(path)
+    if path.name.lower().endswith(_MOTIONS):
+        raise HeadsplatError(f"{path}: look into a file of expressions with `headsplat motion info {path}`")
     return _avatar(path) if path.suffix == ".avatar" else _video(path)
 
 

@@ -10,16 +10,35 @@ from collections.abc import Iterator
 from avatar.cli.progress import say
 
 
+class _Stop(threading.Event):
+    """Set by a signal; says `notice` once, where a loop first sees it set: a signal handler may not print."""
+
+    def __init__(self, notice: str) -> None:
+        super().__init__()
+        self._notice: str | None = notice
+
+    def is_set(self) -> bool:
+        stop = super().is_set()
+        if stop and self._notice is not None:
+            notice, self._notice = self._notice, None
+            say(notice)
+        return stop
+
+
 @contextlib.contextmanager
 def stopped_by_interrupt(notice: str) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, saying `notice`; the second one raises KeyboardInterrupt."""
-    stop = threading.Event()
+    """An event that the first Ctrl-C sets; the second one raises KeyboardInterrupt, wherever the block then is.
+
+    Who asks whether the event is set says `notice` on stderr the first time that it is.
+    """
+    stop, asked = _Stop(notice), False
 
     def interrupted(number: int, frame: object) -> None:
-        if stop.is_set():
+        nonlocal asked
+        if asked:
             raise KeyboardInterrupt
+        asked = True
         stop.set()
-        say(notice)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

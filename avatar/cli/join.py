@@ -12,20 +12,22 @@ from avatar.cli.arguments import OptionalPath, Out
 from avatar.cli.progress import say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output, check_replaceable_folder
+from avatar.plain import counted
 
 
 @dataclass(frozen=True)
 class JoinCommand:
     """Join the pieces that `headsplat render --frames A:B` wrote, in any order; nothing is encoded again."""
 
-    pieces: Annotated[Positional[tuple[Path, ...]], arg(metavar="PIECE...")]
+    pieces: Annotated[Positional[tuple[Path, ...]], arg(metavar="PIECE...", help_behavior_hint="(required)")]
     """videos, or folders of pictures"""
     out: Out
     """the whole, with the suffix of the pieces"""
     audio: OptionalPath = None
     """a sound file, or a video with sound, for the whole"""
     partial: bool = False
-    """the pieces need not begin with frame 0 and end with the last of the motion"""
+    """the pieces need not begin with frame 0 and end with the last of the motion (which folders of pictures do not
+    tell: only their beginning and gaps are checked)"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -50,5 +52,5 @@ class JoinCommand:
             )
         if joined.silenced:
             say(f"{self.out}: the sound of the pieces is left out, it would not meet without gaps; give --audio FILE")
-        print(f"{self.out}: {joined.count} frames, from frame {joined.first} on")
+        print(f"{self.out}: {counted(joined.count, 'frame')}, from frame {joined.first} on")
         return 0

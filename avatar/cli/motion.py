@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
+from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from avatar.cli.arguments import OptionalFloat, OptionalHead, OptionalPath, Out
+from avatar.cli.arguments import Gain, OptionalFloat, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
 from avatar.files import check_output
+from avatar.plain import counted
+from avatar.rates import check_fps
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
@@ -32,18 +34,20 @@ class MotionInfo:
     """an expression file (Live Link CSV, ARKit or Audio2Face, FLAME, .motion.npz) or a capture folder"""
     avatar: OptionalPath = None
     """an .avatar file: say how the motion would come out on it"""
-    head: OptionalHead = None
-    """the head model the motion was made for, where its file does not say"""
-    file_fps: OptionalFloat = None
-    """frame rate of a file that carries no times"""
+    motion_head: OptionalHead = None
+    """the head model (FLAME's file) that the motion's expressions were made for"""
+    motion_fps: OptionalFloat = None
+    """frame rate of a motion file that states no times"""
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
         """Print the facts; returns the exit code."""
+        from avatar.cli.takes import read_source
         from avatar.motion.facts import MotionFacts
 
-        motion, head = read_source(self.file, self.head, self.file_fps)
+        check_fps(self.motion_fps, "--motion-fps")
+        motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
         found = MotionFacts.of(motion, str(self.file))
         report = None
         if self.avatar is not None:
@@ -72,15 +76,15 @@ class MotionConvert:
     fps: OptionalFloat = None
     """constant frame rate; default: the times it has"""
     trim: Annotated[str | None, arg(metavar="A:B")] = None
-    """only from A to B seconds after the first frame"""
+    """only from A to B seconds after the first frame, B left out"""
     smooth: OptionalSeconds = None
     """take jitter away with a window this wide; a blink lasts about 0.15"""
-    gain: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR")] = ()
-    """make an expression, or brows, eyes, mouth, jaw or head, stronger or weaker; may be repeated"""
-    head: OptionalHead = None
-    """the head model the motion was made for, where its file does not say"""
-    file_fps: OptionalFloat = None
-    """frame rate of a file that carries no times"""
+    gain: Gain = ()
+    """make expressions, or brows, eyes, mouth, jaw or head, stronger or weaker"""
+    motion_head: OptionalHead = None
+    """the head model (FLAME's file) that the motion's expressions were made for"""
+    motion_fps: OptionalFloat = None
+    """frame rate of a motion file that states no times"""
     to_head: OptionalHead = None
     """carry the expressions to this head: embedded (ARKit's names), or a head file"""
     overwrite: bool = False
@@ -90,16 +94,20 @@ class MotionConvert:
         """Read, edit and write; returns the exit code."""
         from avatar.motion import write_motion
 
-        factors, span = parse_gains(self.gain), parse_trim(self.trim or ":")
+        factors, span = parse_gain(self.gain), parse_trim(self.trim or ":")
+        check_fps(self.fps, "--fps")
+        check_fps(self.motion_fps, "--motion-fps")
         check_output(self.out, self.overwrite)
-        motion, head = read_source(self.file, self.head, self.file_fps)
+        from avatar.cli.takes import read_source
+
+        motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
         motion = edited(motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
             motion = carried(motion, head, self.to_head)
         missing = write_motion(self.out, motion)
         for note in (*motion.notes, *missing):
             say(note)
-        print(f"{self.out}: {len(motion)} frames, {motion.rate:.3f} frames/s, {motion.space}")
+        print(f"{self.out}: {counted(len(motion), 'frame')}, {motion.rate:.3f} frames/s, {motion.space}")
         return 0
 
 
@@ -117,30 +125,6 @@ class MotionCommand:
         return self.action.run()
 
 
-def read_source(path: Path, head: str | None = None, fps: float | None = None) -> tuple[Motion, HeadModel | None]:
-    """The motion in a file or a capture folder, and the head model it was made for where that is known.
-
-    Args:
-        path: of either.
-        head: names the head model; what the capture says when None.
-        fps: rate of a file that carries no times.
-    """
-    from avatar.captured import FACTS_FILE
-
-    if (path / FACTS_FILE).is_file():
-        from avatar.captured import Capture
-        from avatar.cli.shots import head_of
-        from avatar.motion.from_capture import motion_of
-
-        capture = Capture.load(path)
-        tracked = head_of(capture, head)
-        return motion_of(capture, tracked), tracked
-    from avatar.head import load_head
-    from avatar.motion import read_motion
-
-    return read_motion(path, fps=fps), None if head is None else load_head(head, told=say)
-
-
 def edited(
     motion: Motion,
     span: tuple[float | None, float | None],
@@ -148,14 +132,15 @@ def edited(
     fps: float | None,
     factors: dict[str, float],
 ) -> Motion:
-    """The motion trimmed, smoothed, at another rate and with other strengths, in this order."""
+    """The motion smoothed, the part of `span` at another rate where one is given, and with other strengths.
+
+    The span comes last of the three, so that its ends know their neighbours and its first frame lies where it begins.
+    """
     from avatar.motion import edit
 
-    motion = edit.trim(motion, *span)
     if smooth is not None:
         motion = edit.smooth(motion, smooth)
-    if fps is not None:
-        motion = edit.resample(motion, fps)
+    motion = edit.trim(motion, *span) if fps is None else edit.resample(motion, fps, *span)
     return edit.gain(motion, factors)
 
 
@@ -168,7 +153,7 @@ def carried(motion: Motion, source: HeadModel | None, target: str) -> Motion:
     if source is None and motion.space != "arkit52":
         raise HeadsplatError(
             f"--to-head: the motion is in {motion.space}, which its file does not describe; give the head model it was "
-            "made for with --head FILE"
+            "made for with --motion-head FILE"
         )
     source, head = source or load_head(), load_head(target, told=say)
     return load_bridge(source, head).motion(motion, space_of(head))
@@ -180,15 +165,6 @@ def parse_trim(text: str) -> tuple[float | None, float | None]:
     if not match:
         raise HeadsplatError(f"--trim: {text!r} is no span; give FROM:TO in seconds, such as 1.5:20 or 3:")
     start, end = (float(side) if side else None for side in match.groups())
+    if end is not None and end <= (start or 0.0):
+        raise HeadsplatError(f"--trim: {text}: the end does not lie after the start; give FROM:TO in seconds")
     return start, end
-
-
-def parse_gains(entries: tuple[str, ...]) -> dict[str, float]:
-    """Factors by name of `NAME=FACTOR` entries; raises HeadsplatError."""
-    factors: dict[str, float] = {}
-    for entry in entries:
-        name, _, factor = entry.partition("=")
-        if not re.fullmatch(r"\d+\.?\d*|\.\d+", factor):
-            raise HeadsplatError(f"--gain: {entry!r} is no NAME=FACTOR; give for instance mouth=1.2")
-        factors[name] = factors.get(name, 1.0) * float(factor)
-    return factors

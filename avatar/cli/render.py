@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalFloat, OptionalPath, Out, parse_frames, parse_size
+from avatar.cli.arguments import (
+    Gain,
+    OptionalFloat,
+    OptionalHead,
+    OptionalPath,
+    Out,
+    chosen_frames,
+    parse_frames,
+    parse_gain,
+    parse_size,
+)
+from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.progress import say, stage
 from avatar.errors import HeadsplatError
 from avatar.files import check_output, check_replaceable_folder
+from avatar.plain import counted
 from avatar.rasterizer import Rasterizer, check_rasterizer
+from avatar.rates import check_fps
 
 if TYPE_CHECKING:
     from avatar.cli.filming import Film
@@ -25,15 +38,15 @@ if TYPE_CHECKING:
     from avatar.output import Encoding
 
 _DEFAULT_SIDE = 512
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class PictureOptions:
     """what the pictures show"""
 
-    size: Annotated[str | None, arg(metavar="WxH")] = None
-    """pixels of each avatar's picture, up to 4096 a side; default: those of the capture it was trained on"""
+    size: Annotated[str | None, arg(metavar="WxH|SIDE")] = None
+    """pixels of each avatar's picture, up to 4096 a side (one number: a square); default: those of the capture it was
+    trained on"""
     camera: Annotated[str, arg(metavar="CAMERA")] = "capture"
     """capture: the one that filmed the person; front; orbit[:DEGREES[,SECONDS]]: swings round the head;
     dolly[:SHARE[,SECONDS]]: in to that share of the distance and out; or a .json file (transforms.json, or K and
@@ -52,7 +65,7 @@ class PictureOptions:
 class MotionOptions:
     """how the motion is retold; any of these retells an avatar's own capture too"""
 
-    motion_head: OptionalPath = None
+    motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFloat = None
     """frame rate of a motion file that states no times"""
@@ -62,12 +75,17 @@ class MotionOptions:
     """the head: about the driver's mean pose, set about the avatar's; turned as in the motion; or still"""
     travel: float = 0.5
     """share of the head's travel about its mean place"""
-    ease: bool = True
+    ease: Annotated[bool, arg(help_behavior_hint="(default: eased)")] = True
     """leave expressions and poses beyond what the avatar was trained on as they are"""
-    gain: Annotated[str, arg(metavar="NAME=FACTOR,...")] = ""
-    """make expressions, or groups of them, stronger or weaker"""
+    gain: Gain = ()
+    """make expressions, or brows, eyes, mouth, jaw or head, stronger or weaker"""
     smooth: Annotated[float, arg(metavar="SECONDS")] = 0.0
     """width of the window that smooths the motion"""
+
+    def check(self) -> None:
+        """Refuse what cannot be before anything is read."""
+        check_fps(self.motion_fps, "--motion-fps")
+        parse_gain(self.gain)
 
 
 @dataclass(frozen=True)
@@ -93,7 +111,9 @@ class StorageOptions:
 class RenderCommand:
     """Render one avatar, or several side by side, along a motion: the person's own, or another's."""
 
-    avatars: Annotated[Positional[tuple[Path, ...]], arg(metavar="AVATAR [AVATAR ...]")]
+    avatars: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="AVATAR [AVATAR ...]", help_behavior_hint="(required)")
+    ]
     """avatar files; each gets a column"""
     motion: Annotated[Path, arg(metavar="MOTION")]
     """what drives the avatars: a capture folder, or a file of expressions (Live Link, ARKit, FLAME, ...)"""
@@ -119,18 +139,23 @@ class RenderCommand:
         with stage("preparing"), ops.one_thread():
             source = Source.load(self.motion, self.retold)
             takes = [source.on(path, self.fps) for path in self.avatars]
-            chosen = parse_frames(self.frames or ":", len(takes[0]))
+            chosen = chosen_frames(parse_frames(self.frames), len(takes[0]))
             look = self._look(takes[0])
             actors = [take.before(request, look) for take in takes]
         film = self._film(look, takes[0])
         _say_memory(actors, look)
+        self._report_path.unlink(missing_ok=True)  # that of an earlier run must not stand beside these pictures
         start = time.monotonic()
         with stage("rendering") as update:
             done = film.shoot(actors, chosen, update)
         report = self._report(takes, film, chosen, done, time.monotonic() - start)
-        report.save(self.out.with_name(f"{self.out.name}.report.json"))
+        report.save(self._report_path)
         print(f"{self.out}: {report.to_words()}")
-        return 0 if report.finished else INTERRUPTED
+        return DONE if report.finished else INTERRUPTED
+
+    @property
+    def _report_path(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.report.json")
 
     def _check(self) -> CameraRequest:
         """The camera, once all is refused that can be before anything is read."""
@@ -138,8 +163,9 @@ class RenderCommand:
 
         if not self.avatars:
             raise HeadsplatError("no avatar to render; name one or more .avatar files")
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise HeadsplatError(f"--fps: expected more than 0 and at most 1000, got {self.fps:g}")
+        check_fps(self.fps, "--fps")
+        parse_frames(self.frames)
+        self.retold.check()
         request = parse_camera(self.picture.camera)
         check_rasterizer(self.picture.rasterizer)
         film = self._film(self._look(None), None)
@@ -150,24 +176,27 @@ class RenderCommand:
         return request
 
     def _check_outputs(self, film: Film) -> None:
-        for path in [self.out] if not self.out.suffix else film.outputs.values():
+        from avatar.output import PICTURES
+
+        folders = not self.out.suffix
+        for path in (self.out, self._report_path) if folders else (*film.outputs.values(), self._report_path):
             check_output(path, self.overwrite)
-        ours = ("[0-9]*.png", "[0-9]*.exr")
-        if not self.out.suffix and self.out.exists():
-            check_replaceable_folder(self.out, (*ours, *film.look.passes))
-            for path in film.outputs.values():
-                if path.exists() and path != self.out:
-                    check_replaceable_folder(path, ours)
+        if folders and self.out.exists():
+            inside = [path for path in film.outputs.values() if path != self.out]
+            check_replaceable_folder(self.out, (*PICTURES, *(path.name for path in inside)))
+            for path in inside:
+                if path.exists():
+                    check_replaceable_folder(path, PICTURES)
 
     def _look(self, take: Take | None) -> Look:
         """What is drawn; before anything is read (None) a size that is not given is but a guess."""
         from avatar.offline.backdrop import parse_backdrop
-        from avatar.offline.look import Look, parse_passes
+        from avatar.offline.look import LARGEST_SIDE, Look, parse_passes
 
         told = {} if take is None else take.header.get("capture", {})
         own = told.get("width", _DEFAULT_SIDE), told.get("height", _DEFAULT_SIDE)
         given = self.picture
-        width, height = own if given.size is None else parse_size(given.size)
+        width, height = own if given.size is None else parse_size(given.size, LARGEST_SIDE)
         backdrop = parse_backdrop(given.background, width, height)
         return Look(width, height, given.supersample, backdrop, parse_passes(given.passes), given.rasterizer)
 
@@ -206,4 +235,4 @@ def _say_memory(actors: list[Actor], look: Look) -> None:
     from avatar.offline.draw import working_memory
 
     if len(actors) > 1 or look.width * look.height * look.supersample**2 > 1 << 22:
-        say(f"drawing {len(actors)} avatar(s) needs about {working_memory(actors, look) / 1e6:.0f} MB")
+        say(f"drawing {counted(len(actors), 'avatar')} needs about {working_memory(actors, look) / 1e6:.0f} MB")

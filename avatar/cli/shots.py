@@ -14,8 +14,9 @@ from avatar.captured import Capture
 from avatar.cli.arguments import EMBEDDED
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.motion.edit import Sampling, check_increasing, even_times
-from avatar.records import Camera, HeadParams
+from avatar.motion import edit
+from avatar.motion.edit import check_increasing
+from avatar.records import Camera, HeadParams, Motion
 
 
 def provenance(capture: Capture) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def fit_camera(camera: Camera, width: int, height: int) -> Camera:
 def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadParams, np.ndarray]:
     """`params` at constant intervals: T frames at `times` [T] seconds become n frames, `rate` a second.
 
-    Expressions and translations run linearly between two frames, rotations along the shortest arc.
+    As `avatar.motion.resample` does it, so that an avatar along its own capture moves as along any other motion.
 
     Returns:
         The parameters and their times [n], from the first time on and never past the last.
@@ -88,12 +89,10 @@ def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadPa
     if len(times) < 2:
         return params, times
     check_increasing(times, "--fps: the track's times do not increase; capture the video again")
-    wanted = even_times(times, rate)
-    between = Sampling.at(times, wanted)
-    mixed = replace(
-        params,
-        expression=between.values(params.expression),
-        joint_rot=between.rotations(params.joint_rot),
-        translation=between.values(params.translation),
+    names = tuple(str(column) for column in range(params.expression.shape[1]))
+    time = torch.from_numpy(np.asarray(times, np.float64))
+    motion = edit.resample(
+        Motion(time, names, params.expression, "the avatar's", params.joint_rot, params.translation), rate
     )
-    return mixed, wanted
+    mixed = replace(params, expression=motion.weights, joint_rot=motion.joint_rot, translation=motion.translation)
+    return mixed, motion.time.numpy()

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 
+from avatar.arkit import ARKIT_52
 from avatar.captured import Capture
 from avatar.cli.pictures import labelled_grid
 from avatar.drive import render_track
@@ -15,7 +16,7 @@ from avatar.evaluate import avatar_picture
 from avatar.frames import load_frames
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model import Avatar
-from avatar.motion.files.names import ARKIT, ARKIT_52
+from avatar.motion.files.names import ARKIT
 from avatar.records import JOINT_NAMES, ROOT, Camera, HeadParams, Motion
 
 SHEET_SIZE = 224  # pixels, longer side of one picture on a sheet

@@ -11,6 +11,8 @@ from avatar.cli.arguments import Out, parse_size
 from avatar.cli.progress import stage
 from avatar.files import check_output, check_replaceable_folder
 
+_LARGEST_SIDE = 8192  # pixels
+
 
 @dataclass(frozen=True)
 class SynthCommand:
@@ -67,6 +69,6 @@ class SynthCommand:
 
     def _settings(self) -> dict[str, Any]:
         """The flags that are SyntheticOptions' own, by its names."""
-        width, height = parse_size(self.size)
+        width, height = parse_size(self.size, _LARGEST_SIDE)
         own = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "size")}
         return {**own, "width": width, "height": height}

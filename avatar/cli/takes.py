@@ -11,14 +11,15 @@ import numpy as np
 
 from avatar.asset import load_avatar, read_header
 from avatar.captured import FACTS_FILE, Capture
+from avatar.cli.arguments import parse_gain
 from avatar.cli.progress import say
 from avatar.cli.shots import fit_camera, head_of, is_own, resample, stored_camera
 from avatar.drive import DriveOptions, drive
-from avatar.errors import HeadsplatError
 from avatar.head import load_head
+from avatar.head.model import HeadModel
 from avatar.model import Avatar
 from avatar.motion import read_motion
-from avatar.motion.edit import gain, smooth
+from avatar.motion.edit import gain, gaps, noting_gaps, smooth
 from avatar.motion.edit import resample as resampled
 from avatar.motion.from_capture import motion_of
 from avatar.offline.camera_file import camera_along, read_camera_file
@@ -41,7 +42,7 @@ class Take:
     avatar: Avatar
     params: HeadParams  # T frames
     times: np.ndarray  # [T] seconds since the first frame
-    report: Mapping[str, Any] | None = None  # what became of the motion; None where it is the avatar's own
+    report: Mapping[str, Any] | None = None  # what became of the motion; None where it is the avatar's own, untouched
 
     def __len__(self) -> int:
         return len(self.params)
@@ -81,13 +82,7 @@ class Source:
     @staticmethod
     def load(path: Path, asked: MotionOptions) -> Source:
         """The capture's folder or the motion file `path`, edited as `asked`."""
-        head = None if asked.motion_head is None else load_head(str(asked.motion_head))
-        capture = Capture.load(path) if (path / FACTS_FILE).exists() else None
-        if capture is not None:
-            head = head_of(capture) if head is None else head
-            motion = motion_of(capture, head)
-        else:
-            motion = read_motion(path, fps=asked.motion_fps)
+        motion, head, capture = read_source(path, asked.motion_head, asked.motion_fps)
         motion = gain(smooth(motion, asked.smooth), parse_gain(asked.gain))
         options = DriveOptions(asked.neutral, asked.pose, asked.travel, asked.ease, head)
         return Source(path.name, capture, motion, options, asked != type(asked)())
@@ -109,25 +104,33 @@ class Source:
     def _own(self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None) -> Take:
         rows = first_rows(capture)
         params, times = capture.params(rows), np.asarray(capture.track["time"][rows], dtype=np.float64)
+        report = None
         if fps is not None:
             params, times = resample(params, times, fps)
-        return Take(path.name, header, avatar, params, times - times[0])
+            notes = noting_gaps(self.motion, gaps(self.motion)).notes
+            for note in notes:
+                say(f"{self.name}: {note}")
+            report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
+        return Take(path.name, header, avatar, params, times - times[0], report)
+
+
+def read_source(
+    path: Path, head: str | None = None, fps: float | None = None
+) -> tuple[Motion, HeadModel | None, Capture | None]:
+    """The motion in a file or a capture folder, the head model it was made for where that is known, and the capture.
+
+    Args:
+        path: of either.
+        head: names the head model; what the capture says when None.
+        fps: rate of a file that carries no times.
+    """
+    if (path / FACTS_FILE).is_file():
+        capture = Capture.load(path)
+        tracked = head_of(capture, head)
+        return motion_of(capture, tracked), tracked, capture
+    return read_motion(path, fps=fps), None if head is None else load_head(head, told=say), None
 
 
 def first_rows(capture: Capture) -> np.ndarray:
     """The first picture [T] of each moment of `capture`: several cameras' pictures share it."""
     return np.unique(capture.track["time_step"], return_index=True)[1]
-
-
-def parse_gain(text: str) -> dict[str, float]:
-    """Factors by name of `mouth=1.2,head=0.5`; raises HeadsplatError."""
-    factors = {}
-    for part in text.split(",") if text else ():
-        name, _, number = part.partition("=")
-        try:
-            factors[name.strip()] = float(number)
-        except ValueError as error:
-            raise HeadsplatError(
-                f"--gain: {part!r} is no factor; give NAME=NUMBER, such as mouth=1.2,head=0.5"
-            ) from error
-    return factors

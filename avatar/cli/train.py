@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from avatar import __version__
 from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out, Source
+from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.progress import Update, say, stage
 from avatar.config import load_config, load_preset, save_config
@@ -192,10 +193,10 @@ def train_capture(
         say(f"headsplat: {skipped}")
     if stop.is_set():
         say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
-        return 130
+        return INTERRUPTED
     for spent in (unfinished(outputs.checkpoint), outputs.checkpoint):
         spent.unlink(missing_ok=True)
-    return 0
+    return DONE
 
 
 def _keep_track(refined: RefinedTrack | None, capture: Capture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel, is_mode
 from avatar.motion import Bridge, load_bridge
 from avatar.motion.bridge import LOST_BELOW
-from avatar.motion.fit import drive_controls
+from avatar.motion.fit import Controls
 from avatar.records import JOINT_NAMES
 
 
@@ -56,44 +57,54 @@ class Carrier:
         if source is None or source.expression_names == head.expression_names:
             return _by_name(names, head)
         if names and not set(names) & set(source.expression_names):
+            own, known = (", ".join(listed[:3]) for listed in (names, source.expression_names))
             raise HeadsplatError(
-                f"motion in {space}: none of its names ({', '.join(names[:3])}...) is of the head it is said to drive "
-                f"({', '.join(source.expression_names[:3])}...); name the head it was made for"
+                f"motion in {space}: none of its expressions ({own}...) is of {source.name}, the head it is said to be "
+                f"made for ({known}...); give a model that has them with --motion-head, or leave it out: jaw, gaze and "
+                "head are then driven alone"
             )
         return _bridged(names, source, head)
 
     def __call__(self, weights: Tensor, joint_rot: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [T,F] and joint rotations [T,J,3] of the head for weights [T,E] and rotations of the motion."""
+        """Weights [T,F] and joint rotations [T,J,3] of the head for weights [T,E] and rotations of the motion.
+
+        All on the head's device.
+        """
         if self.bridge is not None:
-            carried, turned = self.bridge(weights @ self.to_bridge.to(weights), joint_rot)
-            return carried + weights @ self.by_name.to(weights), turned
-        carried, turned = weights @ self.by_name.to(weights), joint_rot.clone()
+            carried, turned = self.bridge(weights @ self.to_bridge, joint_rot)
+            return carried + weights @ self.by_name, turned
+        carried, turned = weights @ self.by_name, joint_rot.clone()
         if len(self.controls):
-            turns = self.head.joint_dirs.double().numpy().reshape(3 * len(JOINT_NAMES), -1)[:, self.controls]
-            wanted = turned.double().numpy().reshape(len(turned), -1)
-            driven = drive_controls(turns, wanted)
+            wanted = turned.double().cpu().numpy().reshape(len(turned), -1)
+            driven = self._driving(wanted)
             carried[:, self.controls] += torch.from_numpy(driven).to(carried)
-            turned = torch.from_numpy(wanted - driven @ turns.T).to(turned).reshape(joint_rot.shape)
+            turned = torch.from_numpy(wanted - driven @ self._driving.turns.T).to(turned).reshape(joint_rot.shape)
         return carried, turned
+
+    @cached_property
+    def _driving(self) -> Controls:
+        turns = self.head.joint_dirs.double().cpu().numpy().reshape(3 * len(JOINT_NAMES), -1)
+        return Controls(turns[:, self.controls])
 
 
 def _by_name(names: tuple[str, ...], head: HeadModel) -> Carrier:
     """The carrier of a motion whose names are the head's own, or for which nothing better is known."""
     table = _table(names, head, range(len(names)))
-    turning = head.joint_dirs.abs().amax((0, 1)).numpy() > 0
+    turning = head.joint_dirs.abs().amax((0, 1)).cpu().numpy() > 0
     unnamed = np.array([name not in names for name in head.expression_names])
     # A motion that names some controls has put its turns into them; the rest of its joints is meant as it is.
     controls = np.flatnonzero(turning & unnamed) if (unnamed | ~turning).all() else np.zeros(0, np.int64)
     lost = tuple(
         Lost(column, name, 0.0, _advice(name)) for column, name in enumerate(names) if not bool(table[column].any())
     )
-    return Carrier(names, head, "by name", None, torch.zeros(len(names), 0), table, controls, lost)
+    way = "by name" if len(lost) < len(names) else "none of its expressions, only head, jaw and gaze"
+    return Carrier(names, head, way, None, table.new_zeros(len(names), 0), table, controls, lost)
 
 
 def _bridged(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> Carrier:
     bridge = load_bridge(source, head)
     shares = {share.name: share for share in bridge.report()}
-    to_bridge = torch.zeros(len(names), len(source.expression_names))
+    to_bridge = head.v_template.new_zeros(len(names), len(source.expression_names))
     for column, name in enumerate(names):
         if name in shares:
             to_bridge[column, source.expression_names.index(name)] = 1
@@ -109,7 +120,7 @@ def _bridged(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> Carr
 
 def _table(names: tuple[str, ...], head: HeadModel, columns: range | list[int]) -> Tensor:
     """[E,F], 1 where a name among `columns` is one of the head's; FLAME's extra lids do what eyeBlink does."""
-    table = torch.zeros(len(names), len(head.expression_names))
+    table = head.v_template.new_zeros(len(names), len(head.expression_names))
     for column in columns:
         name = names[column]
         blink = name.replace("eyelid", "eyeBlink")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,16 +34,21 @@ class Lids:
             return None
         closing = closures(neutral_landmarks(head), landmark_columns(head, head.exprdirs))
         found = torch.from_numpy(closing).to(head.v_template)
-        named = torch.tensor([name.startswith(_CLOSERS) for name in head.expression_names])
+        named = torch.tensor([name.startswith(_CLOSERS) for name in head.expression_names], device=found.device)
         return Lids(found, named & (found > 0.05))
+
+    @cached_property
+    def _held(self) -> Tensor:
+        """`closing` [2,E] of the closers alone."""
+        return self.closing * self.closers
 
     def __call__(self, expression: Tensor) -> Tensor:
         """Expression weights [T,E] with blinks and squints held where the lids meet; open eyes keep theirs."""
-        for closing, closers in zip(self.closing, self.closers, strict=True):
+        for closing, closers, held in zip(self.closing, self.closers, self._held, strict=True):
             opening = 1 - expression @ closing
             near = (opening + _SOFT).clamp(0, 2 * _SOFT)
             wanted = torch.where(opening > _SOFT, opening, near * near / (4 * _SOFT))
-            shutting = (expression * closing * closers).clamp_min(0).sum(1)
+            shutting = (expression * held).clamp_min(0).sum(1)
             share = (1 - (wanted - opening) / shutting.clamp_min(1e-6)).clamp(0, 1)
             expression = torch.where(closers, expression * share[:, None], expression)
         return expression

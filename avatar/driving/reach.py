@@ -8,7 +8,7 @@ slows down smoothly and never gets farther than the room.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -55,11 +55,11 @@ def eased(values: Tensor, low: Tensor, high: Tensor, room: Tensor) -> Tensor:
 
     Where the room is infinite nothing changes.
     """
-    finite = torch.where(room.isinf(), torch.ones_like(room), room).clamp_min(1e-9)
-    above, below = (values - high).clamp_min(0), (low - values).clamp_min(0)
-    inside = torch.minimum(torch.maximum(values, low), high)
-    soft = inside + finite * torch.tanh(above / finite) - finite * torch.tanh(below / finite)
-    return torch.where(room.isinf(), values, soft)
+    endless = room.isinf()
+    finite = room.masked_fill(endless, 1.0).clamp_min(1e-9)
+    inside = values.clamp(low, high)
+    soft = inside + finite * torch.tanh((values - inside) / finite)
+    return torch.where(endless, values, soft)
 
 
 def room_of(name: str) -> float:
@@ -67,6 +67,16 @@ def room_of(name: str) -> float:
     if is_mode(name):
         return MODE_ROOM
     return next((room for start, room in ROOM if name.startswith(start)), OTHER_ROOM)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """T frames that a motion wants of an avatar, the head's turn and place as `Reach` bounds them."""
+
+    expression: Tensor  # [T,E]
+    joint_rot: Tensor  # [T,J,3] axis-angle radians; the root's is not read
+    rotation: Tensor  # [T,3,3] of the root
+    place: Tensor  # [T,3] metres, where the pivot is
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +92,7 @@ class Reach:
     mean_rotation: Tensor  # [3,3] of the skull
     pivot: Tensor  # [3] of the skull frame, what the head turns about
     mean_place: Tensor  # [3] metres, where the pivot is on average
+    lids: Lids | None  # where the lids meet; None for a head whose lids are not known
 
     @staticmethod
     def of(avatar: Avatar) -> Reach:
@@ -98,6 +109,7 @@ class Reach:
             mean_rotation=torso.mean_rotation,
             pivot=torso.pivot,
             mean_place=torso.mean_rotation @ torso.pivot + torso.mean_translation,
+            lids=Lids.of(avatar.head),
         )
 
     @cached_property
@@ -106,42 +118,66 @@ class Reach:
         return self.low.new_tensor([room_of(name) for name in self.head.expression_names])
 
     @cached_property
-    def lids(self) -> Lids | None:
-        """Where the lids meet; None for a head whose lids are not known."""
-        return Lids.of(self.head)
+    def _limits(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Least, greatest and room [E+9] of expressions, jaw, the head's turn and its travel."""
+        rooms = [self.low.new_full((3,), room) for room in (JAW_ROOM, TURN_ROOM, TRAVEL_ROOM)]
+        return (
+            torch.cat([self.low, self.jaw[0], -self.turn, -self.travel]),
+            torch.cat([self.high, self.jaw[1], self.turn, self.travel]),
+            torch.cat([self.room, *rooms]),
+        )
+
+    @cached_property
+    def _root_from_pivot(self) -> tuple[Tensor, Tensor]:
+        """The root joint [3] in the rest pose, and [3,1] how far it is from the pivot."""
+        root = self.head.joint_locations(self.low.new_zeros(0))[ROOT]
+        return root, (root - self.pivot)[:, None]
+
+    @cached_property
+    def _shutting(self) -> tuple[int, int] | None:
+        """Columns of mouthClose and jawOpen."""
+        names = self.head.expression_names
+        known = "mouthClose" in names and "jawOpen" in names
+        return (names.index("mouthClose"), names.index("jawOpen")) if known else None
 
     def __call__(self, params: HeadParams) -> HeadParams:
         """`params` of the avatar within reach."""
-        expression = eased(params.expression, self.low, self.high, self.room)
-        expression = self._with_the_jaw(params.expression, expression)
+        rotation = axis_angle_to_matrix(params.joint_rot[:, ROOT])
+        place = pivot_place(self.head, params.identity, rotation, params.translation, self.pivot)
+        return self.params(self.within(Wish(params.expression, params.joint_rot, rotation, place)))
+
+    def within(self, wish: Wish) -> Wish:
+        """The wish kept within reach; of the pose within reach of the mean pose."""
+        count = wish.expression.shape[1]
+        turn = matrix_to_axis_angle(wish.rotation @ self.mean_rotation.T)
+        wanted = [wish.expression, wish.joint_rot[:, JAW], turn, wish.place - self.mean_place]
+        # All at once: one frame's price is in the number of calls.
+        found = eased(torch.cat(wanted, 1), *self._limits)
+        expression, jaw, turn, travel = found.split([count, 3, 3, 3], 1)
+        expression = self._with_the_jaw(wish.expression, expression)
         if self.lids is not None:
             expression = self.lids(expression)
-        joint_rot = params.joint_rot.clone()
-        jaw_room = joint_rot.new_full((3,), JAW_ROOM)
-        joint_rot[:, JAW] = eased(joint_rot[:, JAW], self.jaw[0], self.jaw[1], jaw_room)
-        rotation, place = self._pose(axis_angle_to_matrix(joint_rot[:, ROOT]), params)
-        joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
-        translation = self.head.root_translation(params.identity, rotation, place - rotation @ self.pivot)
-        return replace(params, expression=expression, joint_rot=joint_rot, translation=translation)
+        joint_rot = wish.joint_rot.clone()
+        joint_rot[:, JAW] = jaw
+        return Wish(expression, joint_rot, axis_angle_to_matrix(turn) @ self.mean_rotation, self.mean_place + travel)
+
+    def params(self, wish: Wish) -> HeadParams:
+        """Parameters of the avatar that fulfil the wish."""
+        joint_rot = wish.joint_rot.clone()
+        joint_rot[:, ROOT] = matrix_to_axis_angle(wish.rotation)
+        root, from_pivot = self._root_from_pivot
+        translation = wish.place - root + (wish.rotation @ from_pivot)[..., 0]
+        return HeadParams(root.new_zeros(0), wish.expression, joint_rot, translation)
 
     def _with_the_jaw(self, before: Tensor, after: Tensor) -> Tensor:
         """mouthClose shuts lips over an open jaw: it is eased as much as jawOpen is, or lips would part."""
-        names = self.head.expression_names
-        if "mouthClose" not in names or "jawOpen" not in names:
+        if self._shutting is None:
             return after
-        jaw = names.index("jawOpen")
+        shut, jaw = self._shutting
         share = torch.where(before[:, jaw] > 1e-6, after[:, jaw] / before[:, jaw].clamp_min(1e-6), 1.0)
         after = after.clone()
-        after[:, names.index("mouthClose")] *= share.clamp(0, 1)
+        after[:, shut] *= share.clamp(0, 1)
         return after
-
-    def _pose(self, rotation: Tensor, params: HeadParams) -> tuple[Tensor, Tensor]:
-        """Rotation [T,3,3] and place of the pivot [T,3], within reach of the mean pose."""
-        place = pivot_place(self.head, params.identity, rotation, params.translation, self.pivot)
-        turn = matrix_to_axis_angle(rotation @ self.mean_rotation.T)
-        turn = eased(turn, -self.turn, self.turn, torch.full_like(self.turn, TURN_ROOM))
-        travel = eased(place - self.mean_place, -self.travel, self.travel, torch.full_like(self.travel, TRAVEL_ROOM))
-        return axis_angle_to_matrix(turn) @ self.mean_rotation, self.mean_place + travel
 
 
 def pivot_place(head: HeadModel, identity: Tensor, rotation: Tensor, translation: Tensor, pivot: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor
 from avatar.driving.carry import Carrier
 from avatar.driving.reach import Reach, pivot_place
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.plain import plain
+from avatar.head.model import is_mode
+from avatar.plain import counted, plain
 from avatar.records import ROOT, HeadParams, Motion
 
 #: Weights smaller than this are nothing anybody sees.
@@ -41,7 +42,7 @@ class Eased:
     frames: int
     most: float  # largest change of its weight
     mean: float  # over those frames
-    wanted: float  # largest weight in size, before
+    wanted: float  # the weight where it changes most, before
     shown: float  # and after
 
 
@@ -92,26 +93,30 @@ class DriveReport:
 
     def to_words(self) -> str:
         """A few lines for a person."""
-        lines = [f"{self.frames} frames, {self.seconds:.2f} s of {self.space}, {self.way}", *self.notes]
+        lines = [f"{counted(self.frames, 'frame')}, {self.seconds:.2f} s of {self.space}, {self.way}", *self.notes]
         if self.without_face:
-            lines.append(f"{self.without_face} frames show no face; they are bridged from those beside them")
+            lines.append(f"without a face: {counted(self.without_face, 'frame')}, bridged from those beside them")
         return "\n".join([*lines, *self._lost_words(), *self._eased_words(), *self._pose_words()])
 
     def _lost_words(self) -> list[str]:
         if not self.unexpressed:
             return ["every expression of the motion can be shown"]
-        some = ", ".join(f"{row.name} (peak {row.peak:.2f}, rms {row.rms:.2f})" for row in self.unexpressed[:_LISTED])
-        more = len(self.unexpressed) - _LISTED
+        numbered = [row for row in self.unexpressed if is_mode(row.name)]
+        named = [row for row in self.unexpressed if not is_mode(row.name)]
+        some = [f"{row.name} (peak {row.peak:.2f}, rms {row.rms:.2f})" for row in named[:_LISTED]]
+        if len(named) > _LISTED:
+            some.append(f"{len(named) - _LISTED} more")
+        if numbered:
+            some.append(f"{counted(len(numbered), 'numbered expression')} ({numbered[0].name} the strongest)")
         advice = next((row.advice for row in self.unexpressed if row.advice), "")
-        return [
-            f"not expressible here: {some}{f' and {more} more' if more > 0 else ''}{f'; {advice}' if advice else ''}"
-        ]
+        return [f"not expressible here: {', '.join(some)}{f'; {advice}' if advice else ''}"]
 
     def _eased_words(self) -> list[str]:
         if not self.eased:
             return []
         some = ", ".join(
-            f"{row.name} ({row.frames} frames, {row.wanted:.2f} to {row.shown:.2f})" for row in self.eased[:_LISTED]
+            f"{row.name} ({counted(row.frames, 'frame')}, {row.wanted:.2f} to {row.shown:.2f})"
+            for row in self.eased[:_LISTED]
         )
         more = len(self.eased) - _LISTED
         return [f"eased back to what the avatar can show: {some}{f' and {more} more' if more > 0 else ''}"]
@@ -119,9 +124,11 @@ class DriveReport:
     def _pose_words(self) -> list[str]:
         lines = []
         if self.turns_eased:
-            lines.append(f"the head turns less in {self.turns_eased} frames, by up to {self.most_turn_deg:.0f} degrees")
+            frames = counted(self.turns_eased, "frame")
+            lines.append(f"the head turns less in {frames}, by up to {self.most_turn_deg:.0f} degrees")
         if self.travel_eased:
-            lines.append(f"the head travels less in {self.travel_eased} frames, by up to {self.most_travel_cm:.1f} cm")
+            frames = counted(self.travel_eased, "frame")
+            lines.append(f"the head travels less in {frames}, by up to {self.most_travel_cm:.1f} cm")
         return lines
 
 
@@ -140,7 +147,8 @@ def _eased(names: tuple[str, ...], meant: Tensor, shown: Tensor) -> tuple[Eased,
     rows = []
     for column in torch.nonzero((change > _SEEN).any(0)).flatten().tolist():
         eased = change[:, column][change[:, column] > _SEEN]
-        wanted, left = (float(weights[:, column].abs().max()) for weights in (meant, shown))
+        worst = int(change[:, column].argmax())
+        wanted, left = float(meant[worst, column]), float(shown[worst, column])
         rows.append(Eased(names[column], len(eased), float(eased.max()), float(eased.mean()), wanted, left))
     return tuple(sorted(rows, key=lambda row: -row.frames * row.mean))
 

@@ -108,8 +108,8 @@ class HeadModel:
 
     def joint_rotations(self, params: HeadParams) -> Tensor:
         """Rotations [B,J,3,3] of the joints against their parents, those that expressions ask for included."""
-        driven = torch.einsum("jce,be->bjc", self.joint_dirs, params.expression)
-        return axis_angle_to_matrix(params.joint_rot + driven)
+        driven = params.expression @ self.joint_dirs.flatten(0, 1).T
+        return axis_angle_to_matrix(params.joint_rot + driven.unflatten(1, self.joint_dirs.shape[:2]))
 
     def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E]; no joint is turned."""
@@ -119,25 +119,29 @@ class HeadModel:
             moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T
         return self.identity_vertices(identity) + moved.reshape(len(expression), *self.v_template.shape)
 
-    def _chained(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-        """Rest pose -> world of each joint from local rotations [B,J,3,3] and the root's translation [B,3]."""
-        rest = self.joint_locations(identity)
-        rotations: list[Tensor] = []
-        offsets: list[Tensor] = []
-        for joint, parent in enumerate(self.parents):
-            turn = local[:, joint]
-            shift = rest[joint] - turn @ rest[joint]
+    def chained(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Rest pose -> world of each joint from local rotations [B,J,3,3] and the root's translation [B,3].
+
+        Returns:
+            Rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`.
+        """
+        rest = self.joint_locations(identity)[..., None]
+        bottom = rest.new_zeros(4)
+        bottom[3] = 1
+        moves = torch.cat([local, rest - local @ rest], -1)
+        steps = torch.cat([moves, bottom.expand(*local.shape[:2], 1, 4)], -2).unbind(1)
+        chained: list[Tensor] = []
+        for step, parent in zip(steps, self.parents, strict=True):
             if parent < 0:
-                rotations.append(turn)
-                offsets.append(shift + translation)
+                chained.append(step + torch.nn.functional.pad(translation[..., None], (3, 0, 0, 1)))
             else:
-                rotations.append(rotations[parent] @ turn)
-                offsets.append((rotations[parent] @ shift[..., None]).squeeze(-1) + offsets[parent])
-        return torch.stack(rotations, 1), torch.stack(offsets, 1)
+                chained.append(torch.bmm(chained[parent], step))
+        world = torch.stack(chained, 1)
+        return world[..., :3, :3], world[..., :3, 3]
 
     def joint_transforms(self, params: HeadParams) -> tuple[Tensor, Tensor]:
         """Rest pose -> world of each joint: rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`."""
-        return self._chained(params.identity, self.joint_rotations(params), params.translation)
+        return self.chained(params.identity, self.joint_rotations(params), params.translation)
 
     def vertices(self, params: HeadParams) -> Tensor:
         """Posed vertices [B,V,3] in the world: identity, expression, pose correctives, linear blend skinning."""
@@ -147,14 +151,14 @@ class HeadModel:
             eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
             feature = (local[:, 1:] - eye).flatten(1)
             rest = rest + (feature @ self.posedirs.reshape(-1, self.posedirs.shape[2]).T).reshape(rest.shape)
-        rotations, offsets = self._chained(params.identity, local, params.translation)
+        rotations, offsets = self.chained(params.identity, local, params.translation)
         by_joint = rest @ rotations.flatten(1, 2).transpose(1, 2) + offsets.flatten(1)[:, None]
         return (by_joint.unflatten(2, (-1, 3)) * self.lbs_weights[:, :, None]).sum(2)
 
     def expression_motion(self) -> Tensor:
         """How far each expression alone at weight 1 moves the mean person's vertices, [V,3,E] metres."""
         params = self.neutral_params(len(self.expression_names))
-        params.expression[:] = torch.eye(len(self.expression_names))
+        params.expression.fill_diagonal_(1)
         identity = params.identity
         return (self.vertices(params) - self.identity_vertices(identity)).permute(1, 2, 0).contiguous()
 

@@ -46,7 +46,7 @@ def landmark_mirror() -> Ints:
 
 def neutral_landmarks(head: HeadModel) -> Floats:
     """The mean person's landmarks [478,3] in metres."""
-    return head.landmarks(head.v_template[None])[0].double().numpy()
+    return head.landmarks(head.v_template[None])[0].double().cpu().numpy()
 
 
 def mirrored(fields: Floats) -> Floats:
@@ -57,8 +57,8 @@ def mirrored(fields: Floats) -> Floats:
 
 def landmark_columns(head: HeadModel, fields: torch.Tensor) -> Floats:
     """Vertex fields [V,3,N] at the landmarks, [478,3,N]."""
-    corners = fields[head.faces[head.landmark_faces]].double().numpy()
-    return np.einsum("lk,lkcn->lcn", head.landmark_bary.double().numpy(), corners)
+    corners = fields[head.faces[head.landmark_faces]].double().cpu().numpy()
+    return np.einsum("lk,lkcn->lcn", head.landmark_bary.double().cpu().numpy(), corners)
 
 
 def _local_sizes(points: Floats, neighbours: Ints) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,8 @@ _GROUP_JOINTS: Mapping[str, tuple[int, ...]] = {"eyes": (LEFT_EYE, RIGHT_EYE), "
 _FULL_WIDTH, _REACH = 2.3548, 3.0
 #: Seconds: windows far below any frame's length, down to where their width underflows, smooth nothing.
 _SHORTEST = 1e-6
+#: Seconds: times closer than this are one, whatever sums they come from.
+_SAME_TIME = 1e-6
 #: Steps longer than this many typical ones, and than so many seconds, are gaps.
 GAP_STEPS, GAP_SECONDS = 2.5, 0.1
 #: Frames that may be made of one motion: a slip of the rate should not fill the memory.
@@ -79,24 +81,42 @@ def check_increasing(times: np.ndarray, what: str) -> None:
         raise HeadsplatError(what)
 
 
-def resample(motion: Motion, fps: float) -> Motion:
-    """The motion at constant intervals: frame k at k/fps seconds after the first, never past the last.
+def resample(motion: Motion, fps: float, start: float | None = None, end: float | None = None) -> Motion:
+    """The motion at constant intervals: frame k at start + k/fps seconds after the first, never past the last.
+
+    Args:
+        motion: any.
+        fps: frames a second.
+        start: seconds after the first frame.
+        end: seconds after the first frame, where no frame lies any more.
 
     Weights and translations run straight between two frames, rotations along the shortest arc. Frames without a face
-    (confidence 0) are bridged from those beside them and stay marked. Where the rate falls by half or more the motion
-    is smoothed before, over what a new frame lasts longer than an old one: faster jitter would come out as slow drift.
+    (confidence 0) are bridged from those beside them and stay marked. Where a new frame lasts more than one and a half
+    old ones the motion is smoothed before, over what it lasts longer: faster jitter would come out as slow drift.
+    Gaps are bridged as well, and a note says so.
     """
     if not 0 < fps < float("inf"):
         raise HeadsplatError(f"resampling: expected a rate above 0 frames/s, got {fps:g}")
+    times = motion.time.numpy()
+    first, last = _span(motion, start, end)
     if len(motion) < 2:
         return motion
-    times = motion.time.numpy()
     check_increasing(times, "the motion's times do not increase; sort its frames by time, or read the file again")
-    wanted = even_times(times, fps)
+    wanted = even_times(np.array([times[0] + first, times[-1]]), fps)
+    wanted = wanted[wanted - times[0] < last - _SAME_TIME]
     step = float(np.median(np.diff(times)))
     if 1 / fps > 1.5 * step:
         motion = smooth(motion, 1 / fps - step)
-    return _sampled(motion, wanted)
+    return noting_gaps(_sampled(motion, wanted), gaps(motion, first, last))
+
+
+def noting_gaps(motion: Motion, found: Sequence[tuple[float, float]]) -> Motion:
+    """The motion with a note that the gaps `found` (see `gaps`) are bridged, where there are any."""
+    if not found:
+        return motion
+    longest = max(length for _, length in found)
+    words = f"1 gap of {longest:.2f} s is" if len(found) == 1 else f"{len(found)} gaps of up to {longest:.2f} s are"
+    return replace(motion, notes=(*motion.notes, f"{words} bridged"))
 
 
 def filled(motion: Motion) -> Motion:
@@ -106,19 +126,31 @@ def filled(motion: Motion) -> Motion:
 
 
 def trim(motion: Motion, start: float | None = None, end: float | None = None) -> Motion:
-    """The frames from `start` to `end` seconds after the first, both included; their times stay as they are.
+    """The frames from `start` to `end` seconds after the first, the end left out; their times stay as they are.
 
     Raises:
         HeadsplatError: no frame lies there.
     """
+    first, last = _span(motion, start, end)
     since = motion.time - motion.time[0] if len(motion) else motion.time
-    first, last = (0.0 if start is None else start), (float("inf") if end is None else end)
-    chosen = torch.nonzero((since >= first - 1e-9) & (since <= last + 1e-9)).flatten()
+    chosen = torch.nonzero((since >= first - _SAME_TIME) & (since < last - _SAME_TIME)).flatten()
     if not len(chosen):
         length = float(since[-1]) if len(since) else 0.0
-        span = f"from {first:g} s on" if end is None else f"between {first:g} and {last:g} s"
-        raise HeadsplatError(f"no frame {span}; the motion lasts {length:.3f} s")
+        raise HeadsplatError(f"no frame between {first:g} and {last:g} s; the motion lasts {length:.3f} s")
     return motion[int(chosen[0]) : int(chosen[-1]) + 1]
+
+
+def _span(motion: Motion, start: float | None, end: float | None) -> tuple[float, float]:
+    """Seconds from which and up to which, once a motion can have frames there."""
+    length = float(motion.time[-1] - motion.time[0]) if len(motion) else 0.0
+    first, last = (0.0 if start is None else start), (float("inf") if end is None else end)
+    if last <= first:
+        raise HeadsplatError(
+            f"no time from {first:g} to {last:g} s: the end does not lie after the start; give FROM:TO"
+        )
+    if first > length + _SAME_TIME:
+        raise HeadsplatError(f"no frame from {first:g} s on; the motion lasts {length:.3f} s")
+    return first, last
 
 
 def smooth(motion: Motion, seconds: float) -> Motion:
@@ -129,7 +161,7 @@ def smooth(motion: Motion, seconds: float) -> Motion:
     had. A blink longer than the window keeps its depth; a shorter one loses it. Frames without a face do not take part.
     """
     if not 0 <= seconds < float("inf"):
-        raise HeadsplatError(f"smoothing: expected 0 or more seconds, got {seconds:g}")
+        raise HeadsplatError(f"--smooth: the window is 0 or more seconds wide, got {seconds:g}")
     if seconds < _SHORTEST or len(motion) < 3:
         return motion
     times = motion.time.double()
@@ -191,18 +223,25 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
 
 def head_rotation(joint_rot: Tensor) -> Tensor:
     """Rotations [T,3,3] of the head in the world, of joints [T,J,3]: a file may share it between root and neck."""
-    both = axis_angle_to_matrix(joint_rot[:, [ROOT, NECK]])
-    return both[:, 0] @ both[:, 1]
+    root, neck = axis_angle_to_matrix(joint_rot[:, ROOT : NECK + 1]).unbind(1)
+    return root @ neck
 
 
-def gaps(motion: Motion) -> list[tuple[float, float]]:
-    """Where frames are missing: (seconds after the first frame, seconds long), in their order."""
+def gaps(motion: Motion, start: float = 0.0, end: float = float("inf")) -> list[tuple[float, float]]:
+    """Where frames are missing: (seconds after the first frame, seconds long), in their order.
+
+    Args:
+        motion: any.
+        start: gaps that are over by then are left out.
+        end: so are those that begin then or later.
+    """
     times = motion.time.numpy()
     if len(times) < 3:
         return []
     steps = np.diff(times)
     long = steps > max(GAP_STEPS * float(np.median(steps)), GAP_SECONDS)
-    return [(float(times[row] - times[0]), float(steps[row])) for row in np.flatnonzero(long)]
+    found = [(float(times[row] - times[0]), float(steps[row])) for row in np.flatnonzero(long)]
+    return [(since, length) for since, length in found if since < end and since + length > start]
 
 
 def _seen(motion: Motion) -> Tensor:

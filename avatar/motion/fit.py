@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.records import JOINT_NAMES
 
-from .boxed import solve_boxed
+from .boxed import Boxed
 from .correspondence import LANDMARKS, Correspondence
 from .space import RIDGE, Space
 
@@ -42,13 +43,21 @@ class Fit:
         turned = joint_rot + weights @ self.turns_a.T
         targets = weights @ self.coupling.T
         if len(self.controls):
-            driven = drive_controls(self.turns_b, turned)
+            driven = self._controls(turned)
             turned = turned - driven @ self.turns_b.T
             targets = targets - driven @ self.undone.T
             result[:, self.controls] += driven
         if len(self.fitted):
-            result[:, self.fitted] += solve_boxed(self.hessian, targets, self.lower, self.upper)
+            result[:, self.fitted] += self._boxed(targets)
         return result, turned
+
+    @cached_property
+    def _controls(self) -> Controls:
+        return Controls(self.turns_b)
+
+    @cached_property
+    def _boxed(self) -> Boxed:
+        return Boxed(self.hessian, self.lower, self.upper)
 
     def is_between(self, count_a: int, count_b: int) -> bool:
         """Whether all arrays have the shapes of a bridge from E = `count_a` to F = `count_b`, without NaN."""
@@ -68,12 +77,22 @@ class Fit:
         )
 
 
-def drive_controls(turns: Floats, turned: Floats) -> Floats:
-    """Weights [T,C] in 0..1 of controls that turn joints by `turns` [J*3,C] and come nearest to `turned` [T,J*3]."""
-    normal = turns.T @ turns
-    ridge = 1e-9 * np.trace(normal) / len(normal)
-    count = len(normal)
-    return solve_boxed(normal + ridge * np.eye(count), turned @ turns, np.zeros(count), np.ones(count))
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """C expressions that turn joints, driven by how far the joints turn."""
+
+    turns: Floats  # [J*3,C] radians that a weight of 1 adds
+
+    def __call__(self, turned: Floats) -> Floats:
+        """Weights [T,C] in 0..1 whose turns come nearest to `turned` [T,J*3]."""
+        return self._boxed(turned @ self.turns)
+
+    @cached_property
+    def _boxed(self) -> Boxed:
+        normal = self.turns.T @ self.turns
+        count = len(normal)
+        ridge = 1e-9 * np.trace(normal) / count
+        return Boxed(normal + ridge * np.eye(count), np.zeros(count), np.ones(count))
 
 
 def fit_bridge(a: HeadModel, b: HeadModel) -> Fit:

@@ -104,12 +104,12 @@ def moving_camera(request: CameraRequest, subject: Subject, times: np.ndarray, w
     front = front_camera(subject, width, height)
     if request.kind == "front":
         return front
-    phase = torch.from_numpy(2 * math.pi * times / request.period)
     away = (_DISTANCE * subject.forward).double()
+    phase = torch.from_numpy(2 * math.pi * times / request.period).to(away)
     if request.kind == "orbit":
         limit = math.radians(request.amount)
         angle = phase if request.goes_round else limit * torch.sin(phase)
-        turns = axis_angle_to_matrix(angle[:, None] * torch.tensor(_UP, dtype=torch.float64))
+        turns = axis_angle_to_matrix(angle[:, None] * away.new_tensor(_UP))
         offsets = (turns @ away[:, None])[..., 0]
         K = front.K.repeat(len(times), 1, 1)
     else:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
+
 from avatar import ops
 
 Item = TypeVar("Item")
@@ -18,7 +20,8 @@ def in_order(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]
     """Yield what a worker makes of each of `items`, in their order.
 
     Whole frames a thread keep all cores busy, where the kernels' own threads wait for each other several times a frame
-    and for what Python does between the kernels. While this runs, PyTorch and the kernels use one thread a call.
+    and for what Python does between the kernels. While this runs, the kernels use one thread a call, and PyTorch does
+    in the workers and in the caller's thread.
 
     Args:
         make: makes a worker; called once in each thread, and what it gives is used in no other.
@@ -38,7 +41,8 @@ def in_order(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]
 
     begun: deque[Future[Result]] = deque()
     with ops.one_thread_each():
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="drawing")
+        # A new thread begins with the number of threads that any thread gave PyTorch last.
+        pool = ThreadPoolExecutor(threads, "drawing", torch.set_num_threads, (1,))
         try:
             for item in items:
                 begun.append(pool.submit(work, item))

@@ -11,7 +11,7 @@ from typing import Any
 
 from avatar import __version__
 from avatar.files import atomic_path
-from avatar.plain import plain
+from avatar.plain import counted, plain
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class AvatarFacts:
 
     name: str  # file name
     consent: str  # the line its file carries
-    drive: Mapping[str, Any] | None  # what became of the motion on it; None: its own capture, as tracked
+    drive: Mapping[str, Any] | None  # what became of the motion on it; None: its own capture, untouched
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class RenderReport:
         """A line for a person."""
         passes = "" if list(self.files) == ["rgb"] else f" ({', '.join(self.files)})"
         return (
-            f"{self.frames} frames of {self.width}x{self.height}{passes}, {self.seconds_film:.2f} s of film at "
-            f"{self.frame_rate:.4g} frames/s; {self.speed:.1f} frames/s drawn"
+            f"{counted(self.frames, 'frame')} of {self.width}x{self.height}{passes}, {self.seconds_film:.2f} s of film "
+            f"at {self.frame_rate:.4g} frames/s; {self.speed:.1f} frames/s drawn"
         )
 
     def save(self, path: Path) -> None:

@@ -15,9 +15,6 @@ import cuda_ext
 from .cuda import CudaKernels
 
 _observer: Callable[[Any], Any] | None = None
-#: Of `one_thread_each`: the numbers of threads before the first block, then an entry a block that runs.
-_single: list[int] = []
-_single_lock = threading.Lock()
 
 
 def native_for(tensor: Tensor) -> Any:
@@ -62,26 +59,56 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class _Blocks:
+    """Blocks of `one_thread_each` that run, and the number of threads before the first of them."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.before = 1
+
+    def enter(self, now: Callable[[], int], set_to: Callable[[int], None]) -> None:
+        """One more block; the first one sets the number, which is `now()`, to 1."""
+        if not self.running:
+            self.before = now()
+            set_to(1)
+        self.running += 1
+
+    def leave(self, set_to: Callable[[int], None]) -> None:
+        """One block less; the last one puts the number back."""
+        self.running -= 1
+        if not self.running:
+            set_to(self.before)
+
+
+class _OwnBlocks(threading.local):
+    """The blocks of each thread: PyTorch keeps a number of threads for every thread that calls it."""
+
+    def __init__(self) -> None:
+        self.blocks = _Blocks()
+
+
+_kernel_blocks, _kernel_lock, _torch_blocks = _Blocks(), threading.Lock(), _OwnBlocks()
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """PyTorch and the native kernels on one thread a call, in the whole process, for callers with threads of their own.
+    """The native kernels in the whole process and PyTorch in this thread on one thread a call.
 
-    Several blocks may overlap in any order: the last to end puts back what the first one found. Results do not change:
-    they never depend on the number of threads.
+    For callers with threads of their own, which set PyTorch to one thread themselves (`one_thread`): it keeps a number
+    for each thread, and a new thread begins with what any thread has set last. Blocks may overlap in any order, in one
+    thread or in several: the last to end puts back what the first one found, for PyTorch that of its own thread.
+    Results do not change: they never depend on the number of threads.
     """
-    with _single_lock:
-        if not _single:
-            _single.extend([torch.get_num_threads(), kernel_threads()])
-            _set_threads(1, 1)
-        _single.append(0)
+    own = _torch_blocks.blocks
+    own.enter(torch.get_num_threads, torch.set_num_threads)
+    with _kernel_lock:
+        _kernel_blocks.enter(kernel_threads, _set_kernel_threads)
     try:
         yield
     finally:
-        with _single_lock:
-            _single.pop()
-            if len(_single) == 2:
-                _set_threads(*_single)
-                _single.clear()
+        with _kernel_lock:
+            _kernel_blocks.leave(_set_kernel_threads)
+        own.leave(torch.set_num_threads)
 
 
 def kernel_threads() -> int:
@@ -89,10 +116,9 @@ def kernel_threads() -> int:
     return cuda_ext.native().threads() if cuda_ext.available("cpu") else 1
 
 
-def _set_threads(torch_threads: int, native_threads: int) -> None:
-    torch.set_num_threads(torch_threads)
+def _set_kernel_threads(count: int) -> None:
     if cuda_ext.available("cpu"):
-        cuda_ext.native().set_threads(native_threads)
+        cuda_ext.native().set_threads(count)
 
 
 def keep_memory() -> None:

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.files import error_words
 
 RATE = 48_000  # samples a second; Opus knows no other of use
 _CHUNK = 1024
@@ -25,7 +26,9 @@ def check_sound(path: Path) -> None:
             if container.streams.audio and next(container.decode(audio=0), None) is not None:
                 return
     except (OSError, av.error.FFmpegError) as error:
-        raise HeadsplatError(f"{path}: cannot be read as sound ({error}); give a wav, mp3, m4a or video") from error
+        raise HeadsplatError(
+            f"{path}: cannot be read as sound ({error_words(error)}); give a wav, mp3, m4a or video"
+        ) from error
     raise HeadsplatError(f"{path}: there is no sound in it; give another file with --audio or leave it out")
 
 

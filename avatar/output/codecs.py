@@ -10,6 +10,7 @@ import av
 
 from avatar.errors import HeadsplatError
 from avatar.output.passes import PASSES, Pass
+from avatar.output.rates import TICKS, WEBM_TICKS, Clock
 
 #: Frames that one encoder makes before a fresh one begins, counted from frame 0 of the whole. A piece that begins at a
 #: multiple is the same part of the whole, bit for bit. Every one begins with a whole picture, which costs 2 % in size.
@@ -50,6 +51,12 @@ class Codec:
     sound: str | None = None  # the encoder of its sound
     format: str = ""  # ffmpeg's muxer
     tag: str = ""  # the name of the codec in the file, where ffmpeg's own choice is none that players take
+
+    def clock(self, rate: Fraction, timed: bool) -> Clock:
+        """What its files count in, at `rate` frames a second or with frames that have times of their own."""
+        if not timed:
+            return Clock.constant(rate)
+        return Clock.variable(WEBM_TICKS if self.format == "webm" else TICKS)
 
 
 # Veryfast at 14 for H.264: on renderings of a trained avatar (512 and 1024 pixels) 51 and 53 dB in luma for 3.7 and

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from avatar.errors import HeadsplatError
+from avatar.files import error_words
 from avatar.output.codecs import CODECS, Codec
 from avatar.output.rates import Clock
 
@@ -23,7 +24,7 @@ class Facts:
     """A piece's place in the whole."""
 
     rate: str  # frames a second, a fraction
-    timed: bool  # frames have times of their own, counted in avatar.output.rates.TICKS
+    timed: bool  # frames have times of their own
     first: int  # number of the first frame
     start: int  # its time in ticks of the clock
     total: int | None  # frames of the whole
@@ -32,7 +33,7 @@ class Facts:
     @property
     def clock(self) -> Clock:
         """The clock that `start` is counted on."""
-        return Clock.variable() if self.timed else Clock.constant(Fraction(self.rate))
+        return self.stored.clock(Fraction(self.rate), self.timed)
 
     @property
     def stored(self) -> Codec:
@@ -99,4 +100,6 @@ def read_piece(path: Path) -> Piece:
             sound = bool(container.streams.audio)
             return Piece(path, facts, count, context.width, context.height, setup, sound)
     except (OSError, av.error.FFmpegError) as error:
-        raise HeadsplatError(f"{path}: cannot be read as a video ({error}); render this piece again") from error
+        raise HeadsplatError(
+            f"{path}: cannot be read as a video ({error_words(error)}); render this piece again"
+        ) from error

@@ -48,7 +48,8 @@ def join(
         paths: videos that avatar.output wrote, or folders of numbered pictures.
         out: the video or folder; what is there is replaced.
         audio: a file with sound for the whole; the pieces' own sound is left out, it would not meet without gaps.
-        partial: the pieces may begin after frame 0 and end before the last of the whole.
+        partial: the pieces may begin after frame 0 and end before the last of the whole. Folders of pictures do not say
+            how many frames the whole has: that they end too early is never found.
         progress: called after every frame.
 
     Raises:
@@ -60,7 +61,7 @@ def join(
     if folders:
         if audio is not None:
             raise HeadsplatError(f"{out}: a folder of pictures holds no sound; leave --audio out")
-        return _join_folders(folders, out)
+        return _join_folders(folders, out, partial)
     if audio is not None:
         check_sound(audio)
     pieces = sorted((read_piece(path) for path in paths), key=lambda piece: (piece.facts.first, piece.stop))
@@ -100,14 +101,17 @@ def _check(pieces: Sequence[Piece], out: Path, partial: bool) -> None:
         return
     for start, stop in ((0, first.facts.first), (last.stop, first.facts.total)):
         if start < stop:
-            raise HeadsplatError(
-                f"{out}: frames {start} to {stop - 1} of {first.facts.total} are in none of the pieces; render "
-                f"--frames {start}:{stop} too, or give --partial"
-            )
+            raise _missing(out, start, stop, f" of {first.facts.total}")
+
+
+def _missing(out: Path, start: int, stop: int, whole: str = "") -> HeadsplatError:
+    return HeadsplatError(
+        f"{out}: frames {start} to {stop - 1}{whole} are in none of the pieces; render --frames {start}:{stop} too, or "
+        "give --partial"
+    )
 
 
 def _check_alike(first: Piece, piece: Piece) -> None:
-
     kinds = (
         ("codec", piece.facts.codec, first.facts.codec),
         ("size", f"{piece.width}x{piece.height}", f"{first.width}x{first.height}"),
@@ -144,6 +148,8 @@ def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Pr
         assert isinstance(stream, av.VideoStream)
         stream.metadata.update(template.metadata)  # a webm says there that it has alpha
         stream.time_base = clock.tick
+        if template.average_rate:  # without one a webm stores no frame's duration
+            stream.codec_context.framerate = template.average_rate
         if facts.stored.tag:
             stream.codec_context.codec_tag = facts.stored.tag
         sound = None
@@ -153,12 +159,12 @@ def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Pr
             closing.callback(sound.close)
         track, last = PacketTrack(container, stream, facts, sound), -1
         for done, (piece, index, packet, tick) in enumerate(_packets(pieces)):
-            if tick <= last and not index:
+            if tick < last and not index:
                 raise HeadsplatError(
                     f"{piece.path}: begins at {piece.facts.start * float(clock.tick):.3f} s, when the piece before is "
                     "not over; render it again with times of the whole"
                 )
-            last = max(tick, last + 1)  # a webm's milliseconds may round two times to one
+            last = max(tick, last + 1)  # times may lie closer than a tick, also where two pieces meet
             track.put(packet, last)
             if progress is not None:
                 progress(done + 1, total)
@@ -179,7 +185,7 @@ def _packets(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int, av.Packet, i
                 yield piece, index, packet, place - start
 
 
-def _join_folders(folders: Sequence[Path], out: Path) -> Joined:
+def _join_folders(folders: Sequence[Path], out: Path, partial: bool) -> Joined:
     found: dict[int, Path] = {}
     for picture in (picture for folder in folders for picture in sorted(folder.iterdir())):
         if not any(map(Path(picture.name).match, PICTURES)) or not picture.stem.isdecimal():
@@ -190,7 +196,10 @@ def _join_folders(folders: Sequence[Path], out: Path) -> Joined:
         found[number] = picture
     if not found:
         raise HeadsplatError(f"{folders[0]}: holds no pictures; give folders that `headsplat render` wrote")
-    suffix = found[min(found)].suffix
+    first = min(found)
+    if first > 0 and not partial:
+        raise _missing(out, 0, first)
+    suffix = found[first].suffix
     for number, after in pairwise(sorted(found)):
         if after != number + 1:
             raise HeadsplatError(
@@ -201,7 +210,7 @@ def _join_folders(folders: Sequence[Path], out: Path) -> Joined:
     with atomic_folder(out) as temporary:
         for picture in found.values():
             _link(picture, temporary / picture.name)
-    return Joined(out, min(found), len(found), silenced=False)
+    return Joined(out, first, len(found), silenced=False)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -11,6 +11,8 @@ _SLOWED = (24, 30, 48, 60, 120, 240)
 #: Ticks a second where frames have times of their own: exact for milliseconds and for every usual rate up to 240
 #: frames a second, slowed by 1000/1001 or not.
 TICKS = 720_000
+#: The same in a webm, which counts milliseconds.
+WEBM_TICKS = 1000
 
 
 def exact_rate(rate: float | Fraction) -> Fraction:
@@ -44,9 +46,9 @@ class Clock:
         return cls(rate.numerator * factor, rate.denominator * factor)
 
     @classmethod
-    def variable(cls) -> Clock:
-        """The clock for frames with times of their own."""
-        return cls(TICKS, None)
+    def variable(cls, scale: int = TICKS) -> Clock:
+        """The clock for frames with times of their own: that of the container, so that no time is rounded twice."""
+        return cls(scale, None)
 
     @property
     def tick(self) -> Fraction:

@@ -15,7 +15,6 @@ from avatar.output.audio import SoundTrack
 from avatar.output.codecs import Codec, Encoding, Settings
 from avatar.output.facts import Facts
 from avatar.output.passes import Convert
-from avatar.output.rates import Clock
 from avatar.output.track import PacketTrack, PictureTrack, open_container
 
 #: Frames a second that encoders of frames with times of their own are told: the same for all pieces of a whole.
@@ -93,7 +92,7 @@ class VideoSink:
     def _start(self, picture: np.ndarray, time: float | None) -> PictureTrack:
         """Write the header, which depends on the first picture."""
         timed, codec = time is not None, self._codec
-        clock = Clock.variable() if timed else Clock.constant(self._rate)
+        clock = codec.clock(self._rate, timed)
         start = clock.at(self._first, time)
         rate = f"{self._rate.numerator}/{self._rate.denominator}"
         facts = Facts(rate, timed, self._first, start, self._total, codec.name)

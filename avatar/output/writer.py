@@ -19,6 +19,7 @@ from avatar.output.passes import Pass, check_picture
 _REFUSALS = (OSError, av.error.FFmpegError)
 _MOST_WAITING = 8  # frames between renderer and encoder
 _MOST_WAITING_BYTES = 1 << 28
+_GLANCE = 0.1  # seconds between two looks whether the thread has ended, should a signal have swallowed its word
 
 
 class Sink(Protocol):
@@ -48,18 +49,22 @@ class Writer:
 
     The output appears under its name on a clean exit. After Ctrl-C it does too, finished and playable, with the frames
     so far, unless `only_whole` forbids it: `interrupted` is set, `count` says how many, and the KeyboardInterrupt goes
-    on. After any other exception nothing is left.
+    on; also where it came after the last frame, while the encoder caught up. One more during that wait gives up
+    waiting: the thread finishes the file on its own if the process lives so long. After any other exception nothing is
+    left.
 
     Attributes:
         path: the file or folder.
         count: frames taken so far; after the block, frames that are in the output.
         interrupted: whether Ctrl-C ended it.
+        finished: whether the output has its name.
     """
 
     def __init__(self, sink: Sink, name: Pass, alpha: bool, only_whole: bool = False) -> None:
         self.path = sink.path
         self.count = 0
         self.interrupted = False
+        self.finished = False
         self._sink, self._name, self._alpha, self._only_whole = sink, name, alpha, only_whole
         self._size: tuple[int, int] | None = None
         self._timed: bool | None = None
@@ -69,7 +74,10 @@ class Writer:
         self._free: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
         self._written = 0
         self._failure: BaseException | None = None
-        self._stopped = False
+        self._dropped = False  # what waits, and the whole output
+        self._ended = False
+        self._end = threading.Lock()  # until the thread has ended
+        self._end.acquire()
         self._thread = threading.Thread(target=self._work, name=f"writing {self.path.name}", daemon=True)
 
     def __enter__(self) -> Writer:
@@ -118,9 +126,23 @@ class Writer:
             self._time = time
 
     def _work(self) -> None:
+        """All that happens to the sink once it is open, in the writing thread: nobody else may touch it."""
+        try:
+            self._write_all()
+            if self._written and self._failure is None and not self._dropped:
+                self._sink.finish()
+                self.finished = True
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._sink.discard()
+            self._ended = True
+            self._end.release()
+
+    def _write_all(self) -> None:
         while (item := self._waiting.get()) is not None:
             picture, time = item
-            if self._failure is None and not self._stopped:
+            if self._failure is None and not self._dropped:
                 try:
                     self._sink.write(picture, self._written, time)
                     self._written += 1
@@ -131,27 +153,31 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        self._stopped = kind is not None and (self._only_whole or not self.interrupted)
         try:
-            self._waiting.put(None)
-            self._thread.join()
-            self.count = self._written
-            if self._stopped:
-                return
-            self._raise_failure()
-            if self._written:
-                self._finish()
-            elif not self.interrupted:
-                raise HeadsplatError(f"{self.path}: no frames to write; check the range of frames that was asked for")
-        finally:
-            self._sink.discard()
+            self._wait(kind)
+        except KeyboardInterrupt:  # when all was drawn, or for the second time: the thread is to end all the same
+            self._wait(KeyboardInterrupt)
+            self._conclude()
+            raise
+        self._conclude()
 
-    def _finish(self) -> None:
-        try:
-            self._sink.finish()
-        except _REFUSALS as error:
-            raise write_error(self.path, error) from error
+    def _wait(self, kind: type[BaseException] | None) -> None:
+        """Have the thread end, after an exception of `kind` or none; returns when it has."""
+        stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.interrupted = self.interrupted or stopped
+        self._dropped = self._dropped or (kind is not None and (self._only_whole or not stopped))
+        self._waiting.put(None)
+        # Not Thread.join: up to Python 3.12 a join that Ctrl-C interrupts takes the thread for ended when it is not.
+        while not self._ended:
+            self._end.acquire(timeout=_GLANCE)
+
+    def _conclude(self) -> None:
+        self.count = self._written
+        if self._dropped:
+            return
+        self._raise_failure()
+        if not self._written and not self.interrupted:
+            raise HeadsplatError(f"{self.path}: no frames to write; check the range of frames that was asked for")
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, _REFUSALS):

@@ -169,3 +169,13 @@ def test_folder_with_foreign_files_is_not_replaced(tmp_path: Path) -> None:
 def test_sentence_names_the_file_the_system_refused() -> None:
     error = FileNotFoundError(errno.ENOENT, "No such file or directory", "me.mp4")
     assert os_error_sentence(error) == "me.mp4: No such file or directory"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that refuses files, to root as well")
+def test_a_folder_that_refuses_files_is_told_before_the_work_and_by_the_outputs_name() -> None:
+    path = Path("/proc/a.csv")
+    sentence = r"^/proc/a\.csv: cannot be written \(.*\); choose another place with -o$"
+    with pytest.raises(HeadsplatError, match=sentence):
+        check_output(path, overwrite=False)
+    with pytest.raises(HeadsplatError, match=sentence), atomic_path(path):
+        pass

@@ -51,6 +51,12 @@ def test_info_of_a_text_file_says_it_is_no_video(capsys: pytest.CaptureFixture[s
     assert "notes.txt is not a video" in failure(capsys, ["info", str(path)])
 
 
+def test_info_of_a_take_points_to_motion_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "take.csv").touch()
+    assert cli.main(["info", str(tmp_path / "take.csv")]) == 1
+    assert "`headsplat motion info" in capsys.readouterr().err
+
+
 def test_info_of_a_folder_without_capture_says_how_to_make_one(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -47,10 +47,10 @@ def test_info_with_an_avatar_says_how_the_motion_comes_out_on_it(
 def test_convert_trims_resamples_and_strengthens(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "a.motion.npz"
     command = ["motion", "convert", str(capture.root), "-o", str(out), "--trim", "0.2:0.8", "--fps", "15"]
-    assert cli.main([*command, "--gain", "mouth=2", "--gain", "jawOpen=0.5"]) == 0
+    assert cli.main([*command, "--gain", "mouth=2,jawOpen=0.5"]) == 0
     found, names = read_motion(out), load_head().expression_names
-    rows = slice(6, 25, 2)
-    assert torch.allclose(found.time - found.time[0], torch.arange(10, dtype=torch.float64) / 15)
+    rows = slice(6, 24, 2)
+    assert torch.allclose(found.time - found.time[0], torch.arange(9, dtype=torch.float64) / 15)
     weights = torch.from_numpy(capture.track["expression"][rows])
     for name, factor in (("jawOpen", 0.5), ("mouthSmileLeft", 2.0)):
         column = names.index(name)
@@ -72,10 +72,13 @@ def test_convert_writes_live_link_and_keeps_an_existing_file(
     [
         (["--trim", "5"], "--trim: '5' is no span"),
         (["--trim", "7:"], "no frame from 7 s on"),
-        (["--gain", "mouth"], "--gain: 'mouth' is no NAME=FACTOR"),
+        (["--gain", "mouth"], "--gain: 'mouth' is no factor; give NAME=NUMBER"),
         (["--gain", "moth=2"], "did you mean mouth?"),
-        (["--fps", "0"], "expected a rate above 0"),
-        (["--smooth", "-1"], "expected 0 or more seconds"),
+        (["--fps", "0"], "--fps: expected more than 0"),
+        (["--fps", "5000"], "--fps: expected more than 0 and at most 1000"),
+        (["--motion-fps", "0"], "--motion-fps: expected more than 0"),
+        (["--smooth", "-1"], "--smooth: the window is 0 or more seconds wide"),
+        (["--trim", "12:10"], "--trim: 12:10: the end does not lie after the start"),
     ],
 )
 def test_senseless_options_are_refused_and_nothing_is_written(
@@ -95,4 +98,4 @@ def test_a_space_that_is_not_arkits_cannot_be_carried_without_its_head(
     out = tmp_path / "a.csv"
     command = ["motion", "convert", str(tmp_path / "t_expressions.npy"), "-o", str(out), "--to-head", "embedded"]
     assert cli.main(command) == 1
-    assert "give the head model it was made for with --head FILE" in capsys.readouterr().err
+    assert "give the head model it was made for with --motion-head FILE" in capsys.readouterr().err

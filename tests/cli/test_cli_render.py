@@ -17,6 +17,7 @@ import pytest
 from avatar import cli
 from avatar.asset import save_avatar
 from avatar.captured import Capture
+from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.shots import provenance
 from avatar.model import Avatar
 from tests.support.tiny import tiny_capture
@@ -176,6 +177,34 @@ def test_ctrl_c_keeps_the_frames_and_says_how_to_go_on(
     assert not json.loads((tmp_path / "own.mp4.report.json").read_text())["finished"]
 
 
+def test_the_second_ctrl_c_keeps_the_frames_too_and_says_how_to_go_on(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatar.output import Writer
+
+    add = Writer.add
+
+    def interrupted(self: Writer, picture: np.ndarray, time: float | None = None) -> None:
+        add(self, picture, time)
+        if self.count == 4:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Writer, "add", interrupted)
+    out = tmp_path / "own.mp4"
+    assert run(me, "--motion", tiny.root, "-o", out, "--frames", "2:20", "--size", "32x32") == 130
+    assert f"stopped by Ctrl-C: {out} holds 4 of 18 frames (2:6); --frames 6:20" in capsys.readouterr().err
+    assert len(times_of(out)) == 4
+
+
+def test_the_handler_of_ctrl_c_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    with stopped_by_interrupt("stopping") as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert capsys.readouterr().err == ""
+        assert stop.is_set() and stop.is_set()
+        assert capsys.readouterr().err == "stopping\n"
+
+
 def test_motion_tracked_with_another_head_model_is_refused(
     me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,16 +229,55 @@ def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
     assert len(pictures(out)) == 2
 
 
+@pytest.mark.parametrize("passes", ["rgb", "rgb,alpha"])
+def test_foreign_files_in_a_folder_named_like_a_pass_are_kept(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], passes: str
+) -> None:
+    out = tmp_path / "shots"
+    (out / "rgb").mkdir(parents=True)
+    (out / "rgb" / "thesis.doc").touch()
+    text = failure(capsys, me, "--motion", tiny.root, "-o", out, "--passes", passes, "--overwrite")
+    assert "holds other things too" in text
+    assert (out / "rgb" / "thesis.doc").exists()
+
+
+def test_a_report_is_replaced_only_when_asked(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.mp4.report.json").write_text("mine")
+    text = failure(capsys, me, "--motion", tiny.root, "-o", tmp_path / "own.mp4")
+    assert "own.mp4.report.json: exists already; give --overwrite" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["own.mp4.report.json"]
+
+
+def test_no_report_of_an_earlier_run_stands_beside_new_pictures(
+    tiny: Capture, me: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatar.cli.filming import Film
+
+    def stopped(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    (tmp_path / "own.mp4.report.json").write_text("old")
+    monkeypatch.setattr(Film, "shoot", stopped)
+    assert run(me, "--motion", tiny.root, "-o", tmp_path / "own.mp4", "--overwrite") == 130
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
         (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4"),
         (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
         (["-o", "take.mp4", "--size", "big"], "--size: 'big' is no size"),
-        (["-o", "take.mp4", "--size", "5000x50"], "--size: 5000x50 cannot be drawn; give 1 to 4096 pixels a side"),
+        (
+            ["-o", "take.mp4", "--size", "5000x50"],
+            "--size: '5000x50' is no size; give WIDTHxHEIGHT in pixels (at most 4096)",
+        ),
         (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
         (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
         (["-o", "take.mp4", "--background", "transparent"], "take.mp4: .mp4 holds no alpha; give a name in .mov or"),
+        (["-o", "take.mp4", "--frames", "5:5"], "--frames: 5:5 picks no frame"),
         (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
         (["-o", "take.mp4", "--camera", "side"], "--camera: 'side' is no camera"),
         (["-o", "take.mp4", "--passes", "flow"], "--passes: 'flow' is none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,13 @@ def test_resampling_turns_along_the_shortest_arc_near_half_a_turn() -> None:
     mixed, _ = resample(params, np.array([0.0, 1.0]), 2.0)
     middle = axis_angle_to_matrix(mixed.joint_rot[1, 0])
     assert torch.allclose(middle, torch.diag(torch.tensor([-1.0, 1.0, -1.0])), atol=1e-3)
+
+
+def test_a_lower_rate_smooths_jitter_as_it_does_in_any_motion() -> None:
+    params, times = track(241)
+    shaking = replace(params, expression=0.5 + 0.3 * torch.cos(torch.pi * torch.arange(241.0))[:, None].expand(-1, 2))
+    found, _ = resample(shaking, 4 * times, 15.0)
+    assert (found.expression - 0.5).abs()[2:-2].max() < 0.03
 
 
 def test_one_frame_stays_one_frame() -> None:

@@ -82,8 +82,8 @@ def completed(
     head = controls.with_controls(head, lids)
     head = replace(
         head,
-        landmark_faces=torch.from_numpy(marks.faces),
-        landmark_bary=torch.from_numpy(marks.bary).float(),
+        landmark_faces=torch.from_numpy(marks.faces.copy()),  # those of the cache are read-only
+        landmark_bary=torch.from_numpy(marks.bary.copy()).float(),
         capabilities=_CAPABILITIES,
     )
     hidden = regions.hidden_skin(body)

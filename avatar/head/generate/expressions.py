@@ -6,23 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatar.arkit import ARKIT_52
+
 from . import jaw, shapes_brow, shapes_eyes, shapes_jaw, shapes_lips, shapes_mouth, shapes_tongue
 from .cage import Cage
 from .mesh import MIRROR, Floats
 from .parts import Part
 
-_SIDED = ("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")
 #: ARKit's 52 names in the order of Live Link Face's packets, then the two lids alone
-NAMES: tuple[str, ...] = (
-    *(f"{name}Left" for name in _SIDED), *(f"{name}Right" for name in _SIDED),
-    "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft",
-    "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft",
-    "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollLower", "mouthRollUpper",
-    "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft",
-    "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp",
-    "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft",
-    "noseSneerRight", "tongueOut", "eyelidLeft", "eyelidRight",
-)  # fmt: skip
+NAMES: tuple[str, ...] = (*ARKIT_52, "eyelidLeft", "eyelidRight")
 
 #: amplitude of a weight of 1 relative to the authored handles; from fits on clips and the blendshape network
 GAINS = {

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
+from avatar.plain import counted
 from avatar.records import JOINT_NAMES, Motion
 
 Floats = NDArray[np.floating]
 
 #: Frames a second of files that carry neither times nor a rate.
 USUAL_FPS = 30.0
-_MOST_FPS = 1000.0
 
 
 @dataclass
@@ -78,7 +78,7 @@ def _order(time: Floats, notes: list[str]) -> NDArray[np.int64]:
         notes.append("rows were not in the order of time and have been sorted")
     first = np.concatenate([[True], np.diff(time[order]) > 0])
     if not first.all():
-        notes.append(f"{int((~first).sum())} rows have the time of the row before them and are left out")
+        notes.append(f"{counted(int((~first).sum()), 'row')} with the time of the row before: left out")
     return order[first]
 
 
@@ -86,15 +86,12 @@ def _held(path: Path, seen: NDArray[np.bool_], notes: list[str]) -> NDArray[np.i
     """For each row the last one with a face, for those before the first the next one."""
     if not seen.any():
         raise HeadsplatError(f"{path}: no row shows a face; record the take again")
-    notes.append(f"{int((~seen).sum())} of {len(seen)} rows show no face: they hold the last pose seen, confidence 0")
+    notes.append(
+        f"{int((~seen).sum())} of {len(seen)} rows show no face (confidence 0): here they hold the last pose seen, "
+        "driving and resampling bridge them from those beside them"
+    )
     last = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), -1))
     return np.where(last < 0, int(np.argmax(seen)), last)
-
-
-def check_fps(fps: float | None) -> None:
-    """Raise HeadsplatError unless a rate that somebody gave makes sense."""
-    if fps is not None and not 0 < fps <= _MOST_FPS:
-        raise HeadsplatError(f"fps: expected more than 0 and at most {_MOST_FPS:g} frames a second, got {fps}")
 
 
 def frame_times(
@@ -102,7 +99,7 @@ def frame_times(
 ) -> Floats:
     """Seconds [T] of frame numbers in a file that carries no times; a note says which rate was taken."""
     rate = usual if fps is None else fps
-    given = "as given" if fps is not None else "assumed; give fps if it is another"
+    given = "as given" if fps is not None else "assumed; give another with --motion-fps"
     notes.append(f"the file carries no times: {rate:g} frames/s, {given}")
     return np.asarray(frames, np.float64) / rate
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.rates import MOST_FPS
 from avatar.records import Motion
 
 from .assemble import Rows, frame_times, note_unused_fps, to_motion
@@ -82,7 +83,7 @@ def _times(path: Path, rate: Any, count: int, fps: float | None, notes: list[str
     if rate is None:
         return frame_times(range(count), fps, notes)
     own = number(rate, f"{path}: exportFps")
-    if not 0 < own <= 1000:
+    if not 0 < own <= MOST_FPS:
         raise HeadsplatError(f"{path}: exportFps: {own:g} frames a second make no motion; export the file again")
     note_unused_fps(fps, notes)
     return np.arange(count) / own

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
-from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, turns_of
 from .assemble import Rows, note_unused_fps, to_motion, unwrapped
-from .gaze import LOOKS
-from .names import ARKIT, ARKIT_52, arkit_columns
+from .gaze import LOOKS, driven
+from .names import ARKIT, arkit_columns
 from .text import Table, read_table
 
 Floats = NDArray[np.floating]
@@ -75,12 +76,14 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     columns = _Columns.of(table, notes)
     cells = [place for place, _ in columns.weights] + [place for three in columns.angles.values() for place in three]
     time: list[float] = []
+    codes: list[str] = []
     seen: list[bool] = []
     values: list[Floats] = []
     blank = np.zeros(len(cells), np.float32)
     for line, row in table.rows:
         face = _shows_face(table, columns, line, row)
-        time.append(_seconds(row[columns.time] if columns.time < len(row) else "", table.where(line)))
+        codes.append(row[columns.time].strip() if columns.time < len(row) else "")
+        time.append(_seconds(codes[-1], table.where(line)))
         seen.append(face)
         values.append(table.numbers(line, row, cells) if face else blank)
     whole = np.array(values, np.float32).reshape(len(time), len(cells))
@@ -91,6 +94,9 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
         seen=np.array(seen, bool),
     )
     _turn(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
+    start = int(np.argmin(rows.time)) if len(rows.time) else 0
+    if rows.time[start : start + 1].any():
+        notes.append(f"the take starts at timecode {codes[start]}; its times are counted from there")
     return to_motion(path, rows, ARKIT, notes, rebase=True)
 
 
@@ -107,9 +113,25 @@ def _turn(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> No
         elif not by_weights and own.any():
             rows.joint_rot[joint] = turns_of(own, EYE_SIGNS)
     if by_weights and {LEFT_EYE, RIGHT_EYE} & set(columns.angles):
-        notes.append("gaze is read from the eyeLook weights; the eyes' angles say the same again")
+        off = np.degrees(_apart(rows, columns, angles))
+        notes.append(
+            "gaze is read from the eyeLook weights; the eyes' own angles differ from it by up to "
+            f"{off:.1f} degrees and are left out"
+        )
     elif len(rows.joint_rot) > 1:
         notes.append("gaze is read from the eyes' angles, since no eyeLook weight moves")
+
+
+def _apart(rows: Rows, columns: _Columns, angles: Floats) -> float:
+    """Radians by which the eyes' own angles and what their weights make differ most, in frames that show a face."""
+    still = np.zeros((len(rows.time), len(JOINT_NAMES), 3))
+    gaze, largest = driven(rows.names, rows.weights, still), 0.0
+    for place, joint in enumerate(columns.angles):
+        if joint != ROOT:
+            own = angles[:, 3 * place : 3 * place + 2] * EYE_SIGNS[[1, 0]]  # yaw, pitch
+            off = np.abs(own - gaze[:, joint, 1::-1])[rows.seen]
+            largest = max(largest, float(off.max(initial=0.0)))
+    return largest
 
 
 def _shows_face(table: Table, columns: _Columns, line: int, row: list[str]) -> bool:

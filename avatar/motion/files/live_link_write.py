@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_path
 from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
@@ -15,7 +16,7 @@ from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 from .angles import EYE_SIGNS, HEAD_SIGNS, angles_of
 from .gaze import driven, in_weights
 from .live_link import COLUMNS, DAY, HEADER, TICKS
-from .names import ARKIT_52, listed
+from .names import listed
 
 Floats = NDArray[np.floating]
 

@@ -5,22 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
 
-_EYE = ("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")
-
-#: Apple's 52 in the order in which Live Link sends them over the wire; every file is matched by name all the same.
-ARKIT_52 = (
-    *(f"{name}Left" for name in _EYE),
-    *(f"{name}Right" for name in _EYE),
-    "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLeft",
-    "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthFrownRight", "mouthDimpleLeft",
-    "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight", "mouthRollLower", "mouthRollUpper",
-    "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight", "mouthLowerDownLeft",
-    "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft", "browDownRight", "browInnerUp",
-    "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft",
-    "noseSneerRight", "tongueOut",
-)  # fmt: skip
 ARKIT, FLAME = "arkit52", "flame"
 #: What MediaPipe calls the face itself; it is no expression and has no weight to give.
 NEUTRAL = "_neutral"
@@ -56,7 +43,7 @@ def arkit_columns(names: Sequence[str], where: str, notes: list[str]) -> list[tu
     if extra := [name for name in found if name not in known]:
         notes.append(f"{len(extra)} names are not ARKit's and kept as they are: {listed(extra)}")
     if missing := [name for name in ARKIT_52 if name not in known]:
-        notes.append(f"{len(missing)} of ARKit's 52 are not in the file: {listed(missing)}")
+        notes.append(f"not in the file: {listed(missing)} ({len(missing)} of ARKit's 52)")
     return columns
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from avatar.errors import HeadsplatError
 from avatar.files import os_error_sentence
+from avatar.rates import check_fps
 from avatar.records import Motion
 
-from .assemble import check_fps
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .flame_arrays import pairs_in, read_pair
 from .live_link import is_live_link, read_live_link

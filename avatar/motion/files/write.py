@@ -40,7 +40,8 @@ def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
         if motion.space != ARKIT:
             raise HeadsplatError(
                 f"{path}: takes ARKit's weights only, these are of {motion.space}; "
-                f"write {STORED}, or bridge the motion to an ARKit head first"
+                f"write {STORED}, or carry them over with "
+                "`headsplat motion convert --motion-head FLAME.pkl --to-head embedded`"
             )
         write = write_live_link if path.suffix.lower() == ".csv" else write_named_json
         return tuple(write(path, motion))

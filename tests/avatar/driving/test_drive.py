@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from avatar.drive import DriveOptions, Driver, cross_drive, drive
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.head import load_head
+from avatar.head.model import HeadModel
 from avatar.model import Avatar
 from avatar.motion.from_capture import motion_of
+from avatar.posing import Poser
 from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, ROOT, HeadParams, Motion
 from tests.avatar.motion.made_up import flame_head
 from tests.support.tiny import tiny_capture
@@ -122,7 +126,7 @@ def test_arkit_reaches_a_flame_avatar_through_the_bridge_of_the_embedded_head() 
 
 
 def test_a_head_that_has_none_of_the_names_is_refused() -> None:
-    with pytest.raises(HeadsplatError, match="name the head it was made for"):
+    with pytest.raises(HeadsplatError, match=r"none of its expressions .*with --motion-head"):
         drive(arkit_avatar(), motion("mine", {"grin": 1.0}), DriveOptions(motion_head=flame_head()))
 
 
@@ -224,3 +228,96 @@ def test_a_captures_motion_is_a_frame_a_moment_and_drives_as_the_capture_does(tm
     assert torch.allclose(found.expression, direct.expression, atol=1e-6)
     assert matrix_to_axis_angle(skull(arkit_avatar(), found) @ skull(arkit_avatar(), direct).mT).abs().max() < 1e-3
     assert offset.shape == take.translation.shape
+
+
+def live_frame(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One frame of two weights, five joints and a place 0.6 m in front of the camera."""
+    some = torch.Generator().manual_seed(seed)
+    place = torch.tensor([[0.0, 0.0, -0.6]])
+    return torch.rand(1, 2, generator=some), 0.1 * torch.randn(1, len(JOINT_NAMES), 3, generator=some), place
+
+
+LIVE = ("jawOpen", "mouthSmileLeft")
+
+
+def test_before_it_is_calibrated_a_driver_leaves_the_avatar_in_its_place() -> None:
+    weights, joint_rot, place = live_frame()
+    driver = Driver.of(arkit_avatar(), LIVE, "arkit52")
+    here, there = driver(weights, joint_rot, place), driver(weights, joint_rot, place + 1)
+    assert torch.equal(here.translation, there.translation)
+    torso = arkit_avatar().rig.torso
+    rotation, offset = arkit_avatar().head.skull_pose(here)
+    mean = torso.mean_rotation @ torso.pivot + torso.mean_translation
+    assert torch.allclose((rotation @ torso.pivot + offset)[0], mean, atol=1e-5)
+
+
+def test_no_frames_calibrate_nothing() -> None:
+    driver = Driver.of(arkit_avatar(), LIVE, "arkit52")
+    assert driver.calibrated(*(values[:0] for values in live_frame())) is driver
+
+
+def test_calibrating_anew_reads_nothing_off_the_head_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver.of(arkit_avatar(), LIVE, "arkit52")
+    monkeypatch.delattr("avatar.head.model.HeadModel.expression_motion")
+    again = driver.calibrated(*(values.expand(40, *values.shape[1:]) for values in live_frame()))
+    assert again.lips is driver.lips and again.reach.lids is driver.reach.lids
+
+
+class Calls(TorchDispatchMode):
+    """Counts what PyTorch is asked to do: at one frame that is what time goes into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_live_frame_is_few_calls() -> None:
+    driver = Driver.of(arkit_avatar(), LIVE, "arkit52")
+    poser = Poser(arkit_avatar())
+    poser.poses(driver(*live_frame()))
+    with Calls() as calls:
+        poser.poses(driver(*live_frame(1)))
+    assert calls.count < 520
+
+
+@pytest.mark.parametrize("avatar", [arkit_avatar, flame_avatar], ids=["arkit", "flame"])
+def test_a_driver_makes_no_tensor_on_another_device_than_its_avatars(avatar: object) -> None:
+    own: Avatar = avatar()  # type: ignore[operator]
+    names = ("browInnerUp", "expr0")  # the joints go to the controls that turn them
+    seen = [values.expand(40, *values.shape[1:]) for values in live_frame()]
+    expected = Driver.of(own, names, "flame").calibrated(*seen)(*live_frame(1))
+    frame = live_frame(1)
+    with torch.device("meta"):  # what is made without a device lands there, and mixes with nothing
+        found = Driver.of(own, names, "flame").calibrated(*seen)(*frame)
+    assert torch.equal(found.expression, expected.expression) and found.translation.device.type == "cpu"
+
+
+def on_device(head: HeadModel, device: str) -> HeadModel:
+    """The head with its tensors moved."""
+    tensors = {name: value for name, value in vars(head).items() if isinstance(value, torch.Tensor)}
+    named = {field.name for field in fields(head)}
+    return replace(head, **{name: value.to(device) for name, value in tensors.items() if name in named})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_avatar_on_a_gpu_is_driven_by_frames_in_the_cpus_memory() -> None:
+    seen = [values.expand(40, *values.shape[1:]) for values in live_frame()]
+    moved = copy.deepcopy(arkit_avatar()).to("cuda")
+    moved.head = on_device(moved.head, "cuda")
+    expected = Driver.of(arkit_avatar(), LIVE, "flame").calibrated(*seen)(*live_frame(1))
+    found = Driver.of(moved, LIVE, "flame").calibrated(*seen)(*live_frame(1))
+    assert found.expression.is_cuda
+    for name in ("expression", "joint_rot", "translation"):
+        assert torch.allclose(getattr(found, name).cpu(), getattr(expected, name), atol=1e-5)
+
+
+def test_numbered_expressions_without_their_head_are_told_in_one_line() -> None:
+    take = motion("flame", {f"expr{number}": 1.0 for number in range(30)})
+    words = drive(arkit_avatar(), take).report.to_words()
+    assert "none of its expressions, only head, jaw and gaze" in words
+    assert "not expressible here: 30 numbered expressions" in words and "--motion-head" in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_a_senseless_rate_is_refused(fps: float, sentence: str) -> None:
 
 def test_trimming_keeps_the_times_of_the_frames_inside() -> None:
     motion = wave(5 + np.arange(30) / 10)
-    assert torch.equal(trim(motion, 1.0, 2.0).time, motion.time[10:21])
+    assert torch.equal(trim(motion, 1.0, 2.0).time, motion.time[10:20])
     assert len(trim(motion)) == 30
     with pytest.raises(HeadsplatError, match=r"no frame from 4 s on; the motion lasts 2\.900 s"):
         trim(motion, 4.0)
@@ -203,3 +204,21 @@ def test_gain_of_an_unknown_name_suggests_one(name: str, hint: str) -> None:
 def test_gaps_are_found_where_frames_are_missing() -> None:
     times = np.concatenate([np.arange(30), np.arange(60, 90)]) / 30
     assert gaps(wave(times)) == [(pytest.approx(29 / 30), pytest.approx(31 / 30))]
+
+
+def test_resampling_a_part_starts_where_it_begins_and_leaves_its_end_out() -> None:
+    found = resample(wave(5 + np.arange(80) / 29.982), 60.0, 0.5, 2.5)
+    assert np.allclose(found.time.numpy(), 5.5 + np.arange(120) / 60, atol=1e-9)
+
+
+def test_gaps_that_are_bridged_are_noted_where_they_are_within_the_part() -> None:
+    times = np.concatenate([np.arange(10) / 30, 2 + np.arange(10) / 30, 3 + np.arange(30) / 30])
+    assert resample(wave(times), 30.0).notes == ("2 gaps of up to 1.70 s are bridged",)
+    assert resample(wave(times), 30.0, 2.5).notes == ("1 gap of 0.70 s is bridged",)
+    assert resample(wave(times), 30.0, 3.0).notes == ()
+
+
+@pytest.mark.parametrize("edit", [trim, lambda motion, *span: resample(motion, 30.0, *span)])
+def test_a_span_that_ends_before_it_starts_says_so(edit: Callable[..., Motion]) -> None:
+    with pytest.raises(HeadsplatError, match="no time from 2 to 1 s: the end does not lie after the start"):
+        edit(wave(np.arange(90) / 30), 2.0, 1.0)

@@ -104,3 +104,16 @@ def test_camera_texts_that_cannot_be_are_refused(text: str, sentence: str) -> No
     with pytest.raises(HeadsplatError) as caught:
         parse_camera(text)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "request_", [CameraRequest("orbit", 40, 8), CameraRequest("dolly", 0.5, 8)], ids=["orbit", "dolly"]
+)
+def test_a_moving_camera_is_made_on_its_subjects_device(subject: Subject, request_: CameraRequest) -> None:
+    expected = moving_camera(request_, subject, TIMES, 64, 64)
+    front = front_camera(subject, 64, 64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avatar.offline.cameras.front_camera", lambda *_: front)
+        with torch.device("meta"):  # what is made without a device lands there, and mixes with nothing
+            found = moving_camera(request_, subject, TIMES, 64, 64)
+    assert torch.equal(found.world_to_cam, expected.world_to_cam)

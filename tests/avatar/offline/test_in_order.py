@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -13,6 +14,16 @@ import torch
 import cuda_ext
 from avatar import ops
 from avatar.offline.in_order import in_order
+
+
+@contextmanager
+def threads_of_pytorch(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def slow_first(number: int) -> int:
@@ -63,6 +74,46 @@ def test_threads_of_pytorch_and_kernels_are_put_back_however_it_ends() -> None:
     assert ops.kernel_threads() == 1, "the second is still at work"
     second.close()
     assert (torch.get_num_threads(), ops.kernel_threads()) == before
+
+
+def test_workers_run_pytorch_on_one_thread_whatever_another_thread_sets_meanwhile() -> None:
+    def make() -> Callable[[int], int]:
+        return lambda _: torch.get_num_threads()
+
+    def items() -> Iterator[int]:
+        set_elsewhere = threading.Thread(target=torch.set_num_threads, args=(2,))
+        set_elsewhere.start()
+        set_elsewhere.join()
+        yield from range(8)
+
+    with threads_of_pytorch(2):
+        assert set(in_order(make, items(), 2)) == {1}
+        assert torch.get_num_threads() == 2
+
+
+def test_overlapping_blocks_of_two_threads_each_put_their_own_pytorch_back() -> None:
+    entered, main_left, seen = threading.Event(), threading.Event(), {}
+
+    def other() -> None:
+        torch.set_num_threads(3)
+        with ops.one_thread_each():
+            entered.set()
+            main_left.wait(10)
+            seen["inside"] = torch.get_num_threads(), ops.kernel_threads()
+        seen["after"] = torch.get_num_threads()
+
+    before = ops.kernel_threads()
+    with threads_of_pytorch(2):
+        thread = threading.Thread(target=other)
+        with ops.one_thread_each():
+            thread.start()
+            assert entered.wait(10)
+        assert torch.get_num_threads() == 2
+        main_left.set()
+        thread.join()
+        assert torch.get_num_threads() == 2
+    assert seen == {"inside": (1, 1), "after": 3}
+    assert ops.kernel_threads() == before
 
 
 @pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))

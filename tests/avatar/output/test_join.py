@@ -38,10 +38,12 @@ KINDS = [
     ("mp4", {"times": np.arange(COUNT) ** 1.1 / 30}, None),
     ("mov", {"alpha": True}, None),
     ("webm", {"alpha": True}, "libvpx-vp9"),
+    ("webm", {"times": np.arange(COUNT) ** 1.1 / 61}, None),
 ]
+NAMES = ["h264", "h265", "own times", "prores", "vp9", "webm own times"]
 
 
-@pytest.mark.parametrize(("suffix", "options", "decoder"), KINDS, ids=["h264", "h265", "own times", "prores", "vp9"])
+@pytest.mark.parametrize(("suffix", "options", "decoder"), KINDS, ids=NAMES)
 def test_pieces_cut_where_an_encoder_begins_are_the_whole(
     tmp_path: Path, suffix: str, options: dict, decoder: str | None
 ) -> None:
@@ -60,6 +62,22 @@ def test_pieces_cut_anywhere_have_the_pictures_and_times_of_the_whole(tmp_path: 
     join(pieces, tmp_path / "joined.mp4")
     assert packet_times(tmp_path / "joined.mp4") == packet_times(whole)
     assert planes(tmp_path / "joined.mp4") == planes(whole)
+
+
+def test_own_times_in_a_webm_add_up_wherever_it_is_cut(tmp_path: Path) -> None:
+    times = np.cumsum(np.random.default_rng(1).uniform(0.006, 0.03, 10))
+    whole = render(tmp_path / "whole.webm", 0, 10, total=10, times=times)
+    pieces = [render(tmp_path / f"{a}.webm", a, b, total=10, times=times) for a, b in ((0, 3), (3, 7), (7, 10))]
+    join(pieces, tmp_path / "joined.webm")
+    assert packet_times(tmp_path / "joined.webm") == packet_times(whole)
+
+
+def test_own_times_closer_than_a_tick_join_as_in_the_whole(tmp_path: Path) -> None:
+    times = np.array([0.0, 0.1, 0.1001, 0.2])
+    whole = render(tmp_path / "whole.webm", 0, 4, total=4, times=times)
+    pieces = [render(tmp_path / f"{a}.webm", a, a + 2, total=4, times=times) for a in (0, 2)]
+    join(pieces, tmp_path / "joined.webm")
+    assert packet_times(tmp_path / "joined.webm") == packet_times(whole)
 
 
 def test_what_is_joined_can_be_joined_again(tmp_path: Path) -> None:
@@ -102,6 +120,14 @@ def test_folders_join_by_their_numbers(tmp_path: Path) -> None:
     assert join(folders, tmp_path / "all").count == 4
     names = sorted(file.name for file in (tmp_path / "all").iterdir())
     assert names == ["00000.png", "00001.png", "00002.png", "00003.png"]
+
+
+def test_folders_that_begin_late_join_only_as_a_part(tmp_path: Path) -> None:
+    folders = [render(tmp_path / f"p{a}", a, a + 1) for a in (5, 6)]
+    sentence = r"all: frames 0 to 4 are in none of the pieces; render --frames 0:5 too, or give --partial"
+    with pytest.raises(HeadsplatError, match=sentence):
+        join(folders, tmp_path / "all")
+    assert join(folders, tmp_path / "all", partial=True).first == 5
 
 
 MISFITS = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import threading
+import time
 from pathlib import Path
 
 import av
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.output import Encoding, open_output, write_video
+from avatar.output import Encoding, Writer, open_output, write_video
 from avatar.output.track import PictureTrack
 from tests.avatar.output.reading import decoded, fill, packet_times, pictures, planes, sound_of, write_sound
 
@@ -47,6 +49,65 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_of_what_must_be_whole(tmp_path: Path) -> None:
     interrupted(tmp_path / "a.mp4", 3, only_whole=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def slow_encoder(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    encode = PictureTrack.write
+
+    def slow(self, *arguments) -> None:
+        time.sleep(seconds)
+        encode(self, *arguments)
+
+    monkeypatch.setattr(PictureTrack, "write", slow)
+
+
+def ctrl_c_while_it_waits(path: Path, after: list[float], **options) -> Writer:
+    """A writer whose block ended well, and that Ctrl-C met so many seconds later, as it waited for the encoder."""
+    writer = open_output(path, 25, **options)
+    timers = [threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)) for seconds in after]
+    with pytest.raises(KeyboardInterrupt), writer:
+        for frame in pictures(5):
+            writer.add(frame)
+        for timer in timers:
+            timer.start()
+    for timer in timers:
+        timer.join()
+    return writer
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.webm"])
+def test_ctrl_c_while_the_encoder_catches_up_leaves_the_whole_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    slow_encoder(monkeypatch, 0.1)
+    writer = ctrl_c_while_it_waits(tmp_path / name, [0.1])
+    assert (writer.interrupted, writer.finished, writer.count) == (True, True, 5)
+    assert len(decoded(tmp_path / name)) == 5
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_ctrl_c_while_the_encoder_catches_up_leaves_nothing_of_what_must_be_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_encoder(monkeypatch, 0.1)
+    assert not ctrl_c_while_it_waits(tmp_path / "a.mp4", [0.1], only_whole=True).finished
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_one_ctrl_c_more_ends_the_wait_and_the_thread_finishes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_encoder(monkeypatch, 0.3)
+    writer = ctrl_c_while_it_waits(tmp_path / "a.mp4", [0.1, 0.3])
+    assert not writer.finished
+    for thread in threading.enumerate():
+        if thread.name == "writing a.mp4":
+            thread.join()
+    assert writer.finished
+    assert len(decoded(tmp_path / "a.mp4")) == 5
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "out"])

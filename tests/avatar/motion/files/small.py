@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatar.arkit import ARKIT_52
 from avatar.motion import write_motion
 from avatar.motion.files.live_link import COLUMNS, HEADER
-from avatar.motion.files.names import ARKIT_52
 from avatar.records import JOINT_NAMES, Motion
 
 

@@ -58,7 +58,7 @@ def test_the_first_of_rows_with_one_time_is_kept(tmp_path: Path) -> None:
     rows = [live_link_row(f"10:00:0{s}:00.000", {"JawOpen": w}) for s, w in ((1, 0.1), (1, 0.2), (2, 0.3))]
     found = read_motion(live_link(tmp_path / "a.csv", rows))
     assert found.weights[:, found.names.index("jawOpen")].tolist() == pytest.approx([0.1, 0.3])
-    assert any("1 rows have the time" in note for note in found.notes)
+    assert any("1 row with the time of the row before: left out" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("short", [False, True])
@@ -171,3 +171,11 @@ def test_other_columns_stay_and_missing_ones_are_listed(tmp_path: Path) -> None:
     assert any("not ARKit's and kept as they are: Wink" in note for note in found.notes)
     assert any("not in the file: jawOpen, tongueOut" in note for note in found.notes)
     assert any("_neutral is left out" in note for note in found.notes)
+
+
+def test_what_reading_leaves_out_of_timecode_and_gaze_is_noted(tmp_path: Path) -> None:
+    notes = read_motion(
+        live_link(tmp_path / "a.csv", [live_link_row("13:13:04:31.652", {"EyeLookOutLeft": 0.5, "LeftEyeYaw": 0.1})])
+    ).notes
+    assert "the take starts at timecode 13:13:04:31.652; its times are counted from there" in notes
+    assert any("eyes' own angles differ from it by up to 19.7 degrees and are left out" in note for note in notes)

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
 from avatar.motion import read_motion, write_motion
 from avatar.motion.files.gaze import driven
 from avatar.motion.files.live_link import HEADER
-from avatar.motion.files.names import ARKIT_52
 from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 from tests.avatar.motion.files.small import motion
 
@@ -146,7 +146,7 @@ def test_json_keeps_names_of_others_and_says_what_it_loses(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 def test_weights_of_another_space_are_refused(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match=r"these are of flame; write \.motion\.npz, or bridge the motion"):
+    with pytest.raises(HeadsplatError, match=r"these are of flame; write \.motion\.npz, or carry them over with"):
         write_motion(tmp_path / f"a{suffix}", motion(names=("expr0",), space="flame"))
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,162 @@
+"""A run's samples on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.errors import HeadsplatError
+from avatar.motion import read_motion
+from avatar.records import Motion
+from capture.live import recorder as module
+from capture.live.inputs import MotionInput
+from capture.live.recorder import Recorder
+from capture.live.sample import Sample
+from tests.capture.live.made_up import made_up_take
+
+
+def samples_of(motion: Motion, start: float = 50.0) -> list[Sample]:
+    """The frames of a motion as samples that came at their times."""
+    now = [start]
+    source = MotionInput(motion, loop=False, clock=lambda: now[0])
+    source.start()
+    samples = []
+    for time in motion.time.tolist():
+        now[0] = start + time + 1e-6
+        samples.append(source.latest())
+    return [sample for sample in samples if sample is not None]
+
+
+def recorded(samples: list[Sample], path: Path) -> Motion:
+    """What a recorder writes and a reader reads."""
+    with Recorder([path]) as recorder:
+        for sample in samples:
+            recorder.add(sample)
+    return read_motion(path)
+
+
+@pytest.mark.parametrize("name", ["take.csv", "take.json", "take.motion.npz"])
+def test_a_take_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
+    motion = made_up_take(40)
+    motion = replace(motion, joint_rot=motion.joint_rot * torch.tensor([1, 0, 0, 0, 0])[:, None])
+    back = recorded(samples_of(motion), tmp_path / name)
+    columns = [back.names.index(name) for name in motion.names]
+    np.testing.assert_allclose(back.time - back.time[0], motion.time, atol=2e-5)
+    np.testing.assert_allclose(back.weights[:, columns], motion.weights, atol=1e-6)
+    if name != "take.json":
+        np.testing.assert_allclose(back.joint_rot, motion.joint_rot, atol=1e-5)
+    if name == "take.motion.npz":
+        np.testing.assert_allclose(back.translation, motion.translation, atol=1e-6)
+
+
+def test_ctrl_c_writes_every_file_and_goes_on_up(tmp_path: Path) -> None:
+    paths = [tmp_path / "take.csv", tmp_path / "take.motion.npz"]
+    with pytest.raises(KeyboardInterrupt), Recorder(paths) as recorder:
+        for sample in samples_of(made_up_take(5)):
+            recorder.add(sample)
+        raise KeyboardInterrupt
+    assert [len(read_motion(path)) for path in paths] == [5, 5]
+    assert any(
+        note.startswith("take.csv: the file cannot carry where the head is") for note in recorder.facts()["notes"]
+    )
+
+
+def test_an_error_that_ends_the_run_is_not_hidden_by_an_empty_take(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Recorder([tmp_path / "take.csv"]):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_without_a_face_hold_the_last_one(tmp_path: Path) -> None:
+    samples = samples_of(made_up_take(4))
+    samples[2] = replace(samples[2], weights=np.zeros(52, np.float32), confidence=0.0)
+    back = recorded(samples, tmp_path / "take.motion.npz")
+    assert back.confidence is not None and back.confidence.tolist() == [1, 1, 0, 1]
+    np.testing.assert_array_equal(back.weights[2], back.weights[1])
+
+
+def test_nothing_seen_is_one_sentence_and_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "take.csv"
+    with pytest.raises(HeadsplatError) as failure, Recorder([path]) as recorder:
+        recorder.add(replace(samples_of(made_up_take(1))[0], confidence=0.0))
+    assert str(failure.value) == f"{path}: no face was seen, so nothing is recorded; check the input and try again"
+    assert not path.exists()
+
+
+def test_another_inputs_weights_are_matched_by_name(tmp_path: Path) -> None:
+    first, second = samples_of(made_up_take(2))
+    other = replace(second, names=("jawOpen", "Joy"), weights=np.array([0.25, 1], np.float32))
+    back = recorded([first, other], tmp_path / "take.motion.npz")
+    assert back.names == first.names
+    assert (float(back.weights[1, back.names.index("jawOpen")]), float(back.weights[1].sum())) == (0.25, 0.25)
+
+
+def test_what_cannot_be_kept_is_counted(tmp_path: Path) -> None:
+    recorder = Recorder([tmp_path / "take.motion.npz"])
+    first, second = samples_of(made_up_take(2))
+    wild = replace(second, joint_rot=np.full((5, 3), np.nan, np.float32))
+    for sample in (first, first, replace(second, space="flame"), wild, second):
+        recorder.add(sample)
+    assert (recorder.facts()["frames"], recorder.facts()["dropped"]) == (2, 3)
+
+
+def test_the_senders_clock_evens_out_when_packets_come(tmp_path: Path) -> None:
+    late = (0.0, 0.03, 0.02, 0.01)
+    samples = [
+        replace(sample, time=sample.time + delay, source_time=7 + number / 60)
+        for number, (sample, delay) in enumerate(zip(samples_of(made_up_take(4)), late, strict=True))
+    ]
+    back = recorded(samples, tmp_path / "take.motion.npz")
+    np.testing.assert_allclose(back.time, np.arange(4) / 60, atol=1e-9)
+
+
+def test_a_senders_clock_that_jumps_is_set_again(tmp_path: Path) -> None:
+    samples = [
+        replace(sample, source_time=clock)
+        for sample, clock in zip(samples_of(made_up_take(3)), (5.0, 900.0, 900 + 1 / 60), strict=True)
+    ]
+    back = recorded(samples, tmp_path / "take.motion.npz")
+    np.testing.assert_allclose(back.time, np.arange(3) / 60, atol=1e-5)
+
+
+def test_a_senders_clock_at_a_wrong_rate_loses_no_frame_and_no_second(tmp_path: Path) -> None:
+    samples = samples_of(made_up_take(120))
+    samples = [replace(sample, source_time=2 * sample.time) for sample in samples]
+    back = recorded(samples, tmp_path / "take.motion.npz")
+    assert len(back) == 120
+    assert float(back.time[-1]) == pytest.approx(119 / 60, abs=1e-4)
+
+
+def test_memory_is_told_and_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_BYTES", 600_000)
+    recorder, sample = Recorder([tmp_path / "take.csv"]), samples_of(made_up_take(1))[0]
+    for number in range(2100):
+        recorder.add(replace(sample, time=number / 60))
+    facts = recorder.facts()
+    assert (facts["frames"], facts["dropped"], facts["full"]) == (2048, 52, True)
+    assert facts["megabytes"] == pytest.approx(2048 * (71 * 4 + 8) / 1e6)
+    assert facts["seconds"] == pytest.approx(2047 / 60)
+
+
+def test_a_name_of_no_motion_is_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match=r"take\.mp4: a take is recorded as \.csv \(Live Link Face\), \.json or "):
+        Recorder([tmp_path / "take.mp4"])
+
+
+def test_a_file_that_exists_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "take.csv").write_text("mine")
+    with pytest.raises(HeadsplatError, match="exists already; give --overwrite"):
+        Recorder([tmp_path / "take.csv"])
+
+
+def test_a_space_that_the_file_cannot_hold_is_refused_at_the_first_sample(tmp_path: Path) -> None:
+    recorder = Recorder([tmp_path / "take.motion.npz", tmp_path / "take.csv"])
+    with pytest.raises(HeadsplatError) as failure:
+        recorder.add(replace(samples_of(made_up_take(1))[0], space="flame"))
+    assert str(failure.value) == (
+        f"{tmp_path / 'take.csv'}: takes ARKit's weights only, the input's are of flame; record to .motion.npz"
+    )
