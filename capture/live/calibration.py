@@ -15,13 +15,15 @@ from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.model import Avatar
 from avatar.motion.edit import GROUPS, head_rotation
-from avatar.records import LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
+from avatar.records import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
 from capture.live.sample import Sample
 
 _EYES = [LEFT_EYE, RIGHT_EYE]
 _LIDS = ("eyeBlink", "eyelid")
 #: A tracked blink closes the lids by this weight at least, however wide the eyes are at rest.
 _LEAST_BLINK = 0.3
+#: Two eyes that are both closed by more than this are blinking, and do it alike.
+_NEARLY = 0.6
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class CalibrationOptions:
 
     seconds: float = 1.5
     """of a face at rest, whose median is the neutral"""
-    closed: float = 0.6
+    closed: float = 0.55
     """weight of a blink at which the driver's lids have met: of spontaneous ones a camera often misses the middle"""
     gain: Mapping[str, float] = field(default_factory=dict)
     """by group (brows, eyes, mouth, jaw, head): how much stronger than the driver the avatar does it"""
@@ -84,8 +86,9 @@ class Retarget:
     def of(driver: Driver, neutral: Neutral, options: CalibrationOptions) -> Retarget:
         """Calibrate `driver` (as `Driver.of` makes it, its own rest the `resting_face`) with the person's neutral."""
         names, head = driver.carrier.names, driver.avatar.head
-        driver = _at_rest(driver, neutral)
-        lids = [column for column, name in enumerate(names) if name.startswith(_LIDS)]
+        kind = next((kind for kind in _LIDS if any(name.startswith(kind) for name in names)), "\0")
+        driver = _at_rest(driver, neutral, kind)
+        lids = [column for column, name in enumerate(names) if name.startswith(kind)]
         wide = {
             names.index(name): place
             for place, column in enumerate(lids)
@@ -130,7 +133,11 @@ class Retarget:
         rest = self.neutral.weights[self.lids]
         reach = (self.closed - rest).clamp_min(_LEAST_BLINK)
         slope = torch.where(lids > rest, (1 - self.own_lids) / reach, torch.ones_like(reach))
-        return (self.own_lids + slope * (lids - rest)).clamp(0, 1)
+        closing = (self.own_lids + slope * (lids - rest)).clamp(0, 1)
+        # Nobody stops both eyes just short of closing: the more open of two is one that was measured less well.
+        least = closing.amin(1, keepdim=True)
+        both = ((least - _NEARLY) / (1 - _NEARLY)).clamp(0, 1).mul(2).clamp_max(1)
+        return torch.lerp(closing, closing.amax(1, keepdim=True), both) if closing.shape[1] == 2 else closing
 
 
 def resting_face(avatar: Avatar) -> Tensor:
@@ -177,16 +184,15 @@ class Calibrator:
         return self.retarget
 
 
-def _at_rest(driver: Driver, neutral: Neutral) -> Driver:
-    """`driver` with the neutral as the resting face, the mean pose and the closed mouth."""
-    head = driver.avatar.head
-    still = torch.zeros(1, 5, 3)
-    carried, _ = driver.carrier(neutral.weights[None], still)
+def _at_rest(driver: Driver, neutral: Neutral, lids: str) -> Driver:
+    """`driver` with the neutral as the resting face and the mean pose; names of mapped lids start with `lids`."""
+    head, like = driver.avatar.head, driver.own_rest
+    carried, _ = driver.carrier(neutral.weights[None].to(like), torch.zeros(1, len(JOINT_NAMES), 3).to(like))
     resting = carried[0].clamp(*head.expression_limits)
     # Lids are mapped before (`Retarget._closing`) and gaze has no resting place of its own.
-    own = torch.tensor([name.startswith((*_LIDS, "eyeLook")) for name in head.expression_names])
-    resting = torch.where(own, driver.own_rest, resting)
-    return replace(driver, resting=resting, mean_rotation=neutral.rotation, mean_place=neutral.place)
+    own = [name.startswith((lids, "eyeLook")) for name in head.expression_names]
+    resting[own] = like[own]
+    return replace(driver, resting=resting, mean_rotation=neutral.rotation.to(like), mean_place=neutral.place.to(like))
 
 
 def _group(name: str) -> str:

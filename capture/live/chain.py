@@ -174,4 +174,4 @@ def resting_params(avatar: Avatar, expression: Tensor) -> HeadParams:
     options = DriveOptions(neutral="as-is", head="still", travel=0.0, ease=False)
     driver = Driver.of(avatar, avatar.head.expression_names, avatar.head.name, options)
     with torch.no_grad():
-        return driver.meant(expression[None], torch.zeros(1, len(JOINT_NAMES), 3), torch.zeros(1, 3))
+        return driver(expression[None], torch.zeros(1, len(JOINT_NAMES), 3), torch.zeros(1, 3))

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,8 @@ class FaceInput:
                 if frame is not None:
                     last = self._track(frame) or last
                 elif self.camera.finished:
+                    if last is not None:  # so that the avatar comes to rest
+                        self._slot.put(replace(last, time=time.monotonic(), confidence=0.0, stamps={}))
                     break
         except Exception as error:  # a thread that dies silently would leave the avatar frozen without a word
             log.exception("%s: tracking failed", self.camera.feed.name)

@@ -41,17 +41,15 @@ class Learner:
     @property
     def progress(self) -> float:
         """0..1, how much of what is needed has been seen."""
+        if self._fit is not None:
+            return 1.0
         if len(self._time) < 2:
             return 0.0
         seen = (self._time[-1] - self._time[0]) / self._options.seconds
         return min(seen, len(self._time) / self._options.least_frames, 1.0)
 
     def see(self, points: np.ndarray, presence: float, time: float) -> Person | None:
-        """Look at landmarks [478,3] at `time` seconds; the person once they are known.
-
-        Raises:
-            numpy.linalg.LinAlgError: the landmarks determine nobody.
-        """
+        """Look at landmarks [478,3] at `time` seconds; the person once they are known."""
         if self._fit is None:
             self._points.append(points)
             self._presence.append(presence)
@@ -60,20 +58,22 @@ class Learner:
                 return None
             self._begin()
         assert self._fit is not None
-        return self._fit.result() if self._fit.done() else None
+        if not self._fit.done():
+            return None
+        if isinstance(self._fit.exception(), np.linalg.LinAlgError):  # what was seen determines nobody: look on
+            self._fit = None
+            return None
+        return self._fit.result()
 
     def _begin(self) -> None:
         seen = Observations(
             np.stack(self._points), np.zeros((len(self._points), 478)), np.array(self._presence), np.array(self._time)
         )
-        self._points.clear()
-        if self._wait:
-            self._fit = Future()
-            self._fit.set_result(self._person(seen))
-            return
+        for kept in (self._points, self._presence, self._time):
+            kept.clear()
         pool = ThreadPoolExecutor(1, thread_name_prefix="learn")
         self._fit = pool.submit(self._person, seen)
-        pool.shutdown(wait=False)
+        pool.shutdown(wait=self._wait)
 
     def _person(self, seen: Observations) -> Person:
         lens, options = self._lens, self._options

@@ -40,7 +40,11 @@ def hidden(tiny_avatar: Avatar) -> tuple[LiveChain, list[LivePose]]:
 def test_a_face_is_learnt_calibrated_and_drives(hidden: tuple[LiveChain, list[LivePose]]) -> None:
     phases = list(dict.fromkeys(pose.phase for pose in hidden[1]))
     assert phases == ["calibrating", "driving", "lost"]
-    assert hidden[1][-1].phase == "driving"
+    assert [pose for pose in hidden[1] if pose.fresh][-1].phase == "driving"
+
+
+def test_when_the_video_ends_the_avatar_is_let_go(hidden: tuple[LiveChain, list[LivePose]]) -> None:
+    assert hidden[1][-1].phase == "lost"
 
 
 def test_every_stage_is_stamped_in_order(hidden: tuple[LiveChain, list[LivePose]]) -> None:
