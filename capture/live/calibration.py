@@ -132,8 +132,12 @@ class Retarget:
         """
         rest = self.neutral.weights[self.lids]
         reach = (self.closed - rest).clamp_min(_LEAST_BLINK)
-        slope = torch.where(lids > rest, (1 - self.own_lids) / reach, torch.ones_like(reach))
-        closing = (self.own_lids + slope * (lids - rest)).clamp(0, 1)
+        slope = ((1 - self.own_lids) / reach).clamp_max(1)
+        away = lids - rest
+        # Lowered lids are lowered as much; only in the second half of the way do they run ahead, to meet.
+        late = (2 * away / reach - 1).clamp(0, 1)
+        ahead = late * late * (3 - 2 * late) * (1 - self.own_lids - slope * reach)
+        closing = (self.own_lids + slope * away + ahead).clamp(0, 1)
         # Nobody stops both eyes just short of closing: the more open of two is one that was measured less well.
         least = closing.amin(1, keepdim=True)
         both = ((least - _NEARLY) / (1 - _NEARLY)).clamp(0, 1).mul(2).clamp_max(1)

@@ -192,7 +192,7 @@ def recovery(avatar: Avatar, video: VideoSource, hide: float) -> dict[str, float
     """Seconds from the face's return to a sample of it, and to an avatar that does 90 % of it; at the clip's rate."""
     run = drive_live(avatar, Covered(video, hide + 3, hide), own_rate=True)
     rest = run.chain._presence.neutral
-    lost = [pose for _, pose in run.poses if pose.phase == "lost"]
+    lost = [pose for clock, pose in run.poses if pose.phase == "lost" and clock < hide + 1]
     if not lost:
         return {"never_lost": 1.0}
     back = [row for row in run.poses if row[0] >= hide + 1 and row[1].fresh]
