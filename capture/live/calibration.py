@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avatar.drive import Driver
+from avatar.driving.lids import Lids
 from avatar.driving.lips import Lips
 from avatar.errors import HeadsplatError
 from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
@@ -24,6 +25,8 @@ _LIDS = ("eyeBlink", "eyelid")
 _LEAST_BLINK = 0.3
 #: Two eyes that are both closed by more than this are blinking, and do it alike.
 _NEARLY = 0.6
+#: From here on a blink of the avatar is a full one.
+_FULL = 0.9
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,23 @@ class Retarget:
             turned = axis_angle_to_matrix(self.head_gain * away) @ rest.rotation
             joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(turned), 0
             translation = rest.place + self.head_gain * (translation - rest.place)
-        return self.driver(weights, joint_rot, translation)
+        params = self.driver(weights, joint_rot, translation)
+        return params if self.driver.reach.lids is None else self._shut(params, self.driver.reach.lids)
+
+    def _shut(self, params: HeadParams, lids: Lids) -> HeadParams:
+        """`params` with the eyes that blink fully shut: lids made for the mean face leave wide eyes ajar.
+
+        The head's extra lids, where it has them, do the rest of the way.
+        """
+        expression = params.expression.clone()
+        names = self.driver.avatar.head.expression_names
+        for side, closing in zip(("Right", "Left"), lids.closing, strict=True):
+            if f"eyelid{side}" in names and f"eyeBlink{side}" in names:
+                extra, blink = names.index(f"eyelid{side}"), names.index(f"eyeBlink{side}")
+                ajar = (1 - expression @ closing).clamp_min(0) / closing[extra].clamp_min(0.1)
+                # a blink that is held because the lids have met already leaves nothing ajar
+                expression[:, extra] += ajar * ((expression[:, blink] - _NEARLY) / (_FULL - _NEARLY)).clamp(0, 1)
+        return replace(params, expression=expression)
 
     def _closing(self, lids: Tensor) -> Tensor:
         """Lids [T,L] between two fixed points: at rest as the avatar's, closed where the driver's are closed.
