@@ -104,8 +104,15 @@ class Sighting:
 class FaceFollower:
     """Finds the same face from frame to frame; averaging over jittered regions runs on worker threads."""
 
-    def __init__(self, models: FaceModels, passes: int, seed: int) -> None:
-        self._detector = models.detector()
+    def __init__(self, models: FaceModels, passes: int, seed: int, *, thorough: bool = True) -> None:
+        """
+        Args:
+            models: makers of the networks.
+            passes: jittered passes of `average`.
+            seed: of the jitter.
+            thorough: search a picture without a face tile by tile (0.2 s), for faces that are small in it.
+        """
+        self._detector, self._thorough = models.detector(), thorough
         self._tracker = PerThread(models.landmarks)
         self._passes, self._seed = passes, seed
 
@@ -188,7 +195,7 @@ class FaceFollower:
         return main, other
 
     def _ordered(self, rgb: np.ndarray, last_box: np.ndarray | None) -> list[Any]:
-        found = self._detector.detect(rgb)
+        found = self._detector.detect(rgb, thorough=self._thorough)
         if last_box is None:
             return found
         return sorted(found, key=lambda face: float(np.linalg.norm(_center(face) - last_box[:2])))

@@ -77,6 +77,12 @@ class Jaw:
         """The hinge [3] of the person with coefficients `identity` [S]."""
         return self.center + self.center_basis @ identity
 
+    def points(self, rest: np.ndarray, hinge: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """The landmarks [468,3] that `pose` gives, without how they answer to changes."""
+        weights = expression[self.movers]
+        change = exp_rotation(self.directions @ weights) - np.eye(3)
+        return self._turned(rest, hinge, weights, change)[1]
+
     def pose(self, rest: np.ndarray, hinge: np.ndarray, expression: np.ndarray) -> Posed:
         """Landmarks with the jaw turned by the tracked expressions.
 
@@ -90,10 +96,8 @@ class Jaw:
         rotation = exp_rotation(vector)
         change = rotation - np.eye(3)
         entries = self.correctives.shape[1]
-        bend = self.curves @ (4 * weights * (1 - weights)) + self.correctives @ change.ravel()[:entries]
-        arm = rest + bend.reshape(-1, 3) - hinge
+        arm, points = self._turned(rest, hinge, weights, change)
         share = self.share[:, None]
-        points = hinge + arm + share * (arm @ change.T)
         # d exp(v) = [J_l(v) dv]x exp(v), the left Jacobian of SO(3) (Barfoot, State Estimation for Robotics, 7.1)
         spin = cross_matrix((left_jacobian(vector) @ self.directions).T) @ rotation
         swing = share * (arm @ spin.reshape(-1, 3).T)
@@ -101,3 +105,13 @@ class Jaw:
         turn = np.eye(3) + share[..., None] * change
         moves = swing.reshape(len(arm), -1, 3).transpose(0, 2, 1) + turn @ bent.reshape(len(arm), 3, -1)
         return Posed(points, turn, moves)
+
+    def _turned(
+        self, rest: np.ndarray, hinge: np.ndarray, weights: np.ndarray, change: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks [468,3] from the hinge before they turn, and after; `change` [3,3] is the turn's R - 1."""
+        bend = (
+            self.curves @ (4 * weights * (1 - weights)) + self.correctives @ change.ravel()[: self.correctives.shape[1]]
+        )
+        arm = rest + bend.reshape(-1, 3) - hinge
+        return arm, hinge + arm + self.share[:, None] * (arm @ change.T)

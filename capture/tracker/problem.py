@@ -118,7 +118,9 @@ class FrameProblem:
 
     def points(self, state: State) -> np.ndarray:
         """World positions [468,3] of the landmarks."""
-        return self.skull(state.expression).points @ state.rotation.T + state.translation
+        moved = push(self.model.expression_basis, state.expression).reshape(-1, 3)
+        skull = self.model.jaw.points(self.neutral + moved, self.hinge, state.expression)
+        return skull @ state.rotation.T + state.translation
 
     def reproject(self, state: State) -> np.ndarray:
         """Pixels [468,2] of the landmarks."""

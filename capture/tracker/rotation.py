@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: [3,9], the matrices of the cross products with the three axes.
+_CROSS = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]], float)
+
 
 def exp_rotation(rotvec: np.ndarray) -> np.ndarray:
     """Rotation matrices [...,3,3] of axis-angle vectors [...,3] in radians (Rodrigues)."""
@@ -48,9 +51,7 @@ def left_jacobian(rotvec: np.ndarray) -> np.ndarray:
 
 def cross_matrix(vectors: np.ndarray) -> np.ndarray:
     """Matrices [...,3,3] with cross_matrix(a) @ b = a x b for vectors a [...,3]."""
-    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
-    zero = np.zeros_like(x)
-    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vectors.shape[:-1], 3, 3)
+    return (vectors @ _CROSS).reshape(*vectors.shape[:-1], 3, 3)
 
 
 def yaw_pitch(matrix: np.ndarray) -> np.ndarray:

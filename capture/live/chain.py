@@ -1,0 +1,177 @@
+"""From any input to the parameters of an avatar, live: smoothing, neutral calibration, retargeting, and losses."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.drive import DriveOptions, Driver
+from avatar.model import Avatar
+from avatar.records import JOINT_NAMES, HeadParams
+from capture.live.calibration import CalibrationOptions, Calibrator, Retarget, resting_face
+from capture.live.meter import LatencyMeter
+from capture.live.presence import Presence, PresenceOptions
+from capture.live.sample import Input, Sample
+from capture.live.smoothing import SampleFilter, SmoothingOptions
+
+#: arrival: samples are timed by when they came; source: by the file's own clock, for files read faster than they play.
+Clock = Literal["arrival", "source"]
+Phase = Literal["waiting", "calibrating", "driving", "lost"]
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How an avatar is driven live."""
+
+    drive: DriveOptions = field(default_factory=DriveOptions)
+    smoothing: SmoothingOptions | None = field(default_factory=SmoothingOptions)
+    """None: samples as they come"""
+    calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
+    presence: PresenceOptions = field(default_factory=PresenceOptions)
+    clock: Clock = "arrival"
+
+
+@dataclass(frozen=True, eq=False)
+class LivePose:
+    """What to draw now."""
+
+    params: HeadParams  # [1] of the avatar
+    phase: Phase
+    fresh: bool  # whether a new sample is in it
+    sample: Sample | None  # the newest, smoothed
+    stamps: dict[str, float]  # stage -> seconds, time.monotonic(), of the newest sample; add "drawn", "shown" to it
+
+
+class LiveChain:
+    """One avatar, one input at a time; `latest` does its few milliseconds of work in the caller's thread."""
+
+    def __init__(self, avatar: Avatar, source: Input, options: LiveOptions | None = None) -> None:
+        """Args: whom to drive; what drives; how."""
+        self.avatar, self.source, self.options = avatar, source, options or LiveOptions()
+        self.meter = LatencyMeter()
+        with torch.no_grad():
+            self.resting_face = resting_face(avatar)  # [E], what a calibrated driver at rest gives
+        self._presence = Presence(resting_params(avatar, self.resting_face), self.options.presence)
+        self._forget()
+
+    def start(self) -> None:
+        """Begin; raises HeadsplatError where the input cannot."""
+        self._forget()
+        self._presence.reset()
+        self.meter.reset()
+        self.source.start()
+
+    def stop(self) -> None:
+        """End; harmless when it never began."""
+        self.source.stop()
+
+    def switch(self, source: Input) -> None:
+        """Let another input drive: the avatar comes to it from where it is."""
+        source.start()
+        self.source.stop()
+        self.source = source
+        self._presence.missed(self._now())
+        self._forget()
+
+    def calibrate(self) -> None:
+        """Take the next second or two as the driver's neutral face."""
+        if self._calibrator is not None:
+            self._calibrator.again()
+
+    @property
+    def retarget(self) -> Retarget | None:
+        """The calibrated driver, once anything is known."""
+        return None if self._calibrator is None else self._calibrator.retarget
+
+    def latest(self) -> LivePose:
+        """What the avatar does now; takes the newest sample when there is one. Never waits."""
+        sample = self.source.latest()
+        fresh = sample is not None and self._take(sample)
+        shown = self._presence.shown(self._now())
+        if fresh:
+            self._stamps["parameters"] = time.monotonic()
+            self.meter.add(self._stamps)
+        return LivePose(shown, self._phase(), fresh, self._sample, self._stamps)
+
+    def facts(self) -> dict[str, Any]:
+        """What the input counts, the phase, the calibration's progress and latencies, in JSON's types."""
+        calibrated = 0.0 if self._calibrator is None else self._calibrator.progress
+        return {
+            "input": self.source.facts(),
+            "phase": self._phase(),
+            "calibrated": calibrated,
+            "not_finite": self._broken,
+            "latency": self.meter.report().to_json(),
+        }
+
+    def _forget(self) -> None:
+        """Know nothing of any driver."""
+        self._calibrator: Calibrator | None = None
+        self._filter: SampleFilter | None = None
+        self._sample: Sample | None = None
+        self._stamps: dict[str, float] = {}
+        self._space: tuple[object, ...] = ()
+        self._clock = self._arrived = time.monotonic()
+        self._broken = 0  # samples that were not finite
+
+    def _now(self) -> float:
+        """Seconds of the input's clock: that of the newest sample and what has passed since it was taken."""
+        if self.options.clock == "source":
+            return self._clock
+        return self._clock + time.monotonic() - self._arrived
+
+    def _take(self, sample: Sample) -> bool:
+        """Use a sample; returns whether the avatar is driven by it."""
+        if not all(np.isfinite(part).all() for part in (sample.weights, sample.joint_rot, sample.translation)):
+            self._broken += 1
+            return False
+        stamps = {**sample.stamps, "picked up": time.monotonic()}
+        source = self.options.clock == "source" and sample.source_time is not None
+        self._clock = float(sample.source_time) if source and sample.source_time is not None else time.monotonic()
+        self._arrived = time.monotonic()
+        self._ready_for(sample)
+        assert self._filter is not None and self._calibrator is not None
+        if sample.confidence <= 0:
+            self._presence.missed(self._clock)
+            self._filter.reset()
+            return False
+        if self.options.smoothing is not None:
+            sample = self._filter(sample, self._clock if source else sample.time)
+        stamps["smoothed"] = time.monotonic()
+        retarget = self._calibrator.see(sample, self._clock)
+        frames = (sample.weights, sample.joint_rot, sample.translation)
+        with torch.no_grad():
+            self._presence.seen(retarget(*(torch.from_numpy(part)[None] for part in frames)), self._clock)
+        self._sample, self._stamps = sample, stamps
+        return True
+
+    def _ready_for(self, sample: Sample) -> None:
+        """Make what depends on the names of the samples' weights."""
+        space = (sample.names, sample.space)
+        if space == self._space:
+            return
+        self._space = space
+        driver = Driver.of(self.avatar, sample.names, sample.space, self.options.drive)
+        driver = replace(driver, own_rest=self.resting_face)
+        self._calibrator = Calibrator(driver, self.options.calibration)
+        self._filter = SampleFilter(sample.names, self.options.smoothing or SmoothingOptions())
+
+    def _phase(self) -> Phase:
+        if self._calibrator is None or self._calibrator.retarget is None:
+            return "waiting"
+        if self._presence.lost:
+            return "lost"
+        return "driving" if self._calibrator.progress >= 1 else "calibrating"
+
+
+def resting_params(avatar: Avatar, expression: Tensor) -> HeadParams:
+    """The face with weights `expression` [E] in the middle of the avatar's poses, [1]."""
+    options = DriveOptions(neutral="as-is", head="still", travel=0.0, ease=False)
+    driver = Driver.of(avatar, avatar.head.expression_names, avatar.head.name, options)
+    with torch.no_grad():
+        return driver(expression[None], torch.zeros(1, len(JOINT_NAMES), 3), torch.zeros(1, 3))

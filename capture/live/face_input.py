@@ -1,0 +1,151 @@
+"""The face in a camera's pictures as an input of the live chain."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatar.head import load_head
+from avatar.head.model import HeadModel
+from capture.live.camera import CameraThread, FileFeed, LiveFrame, Pace, open_feed
+from capture.live.face import FaceTracker
+from capture.live.learning import LearnOptions
+from capture.live.sample import Sample
+from capture.live.slot import Slot
+from capture.options import FaceModels
+
+log = logging.getLogger(__name__)
+
+#: Seconds over which the rate is told, and that the tracking thread waits for a picture before it looks whether to end.
+_RATE_SECONDS, _PATIENCE = 2.0, 0.1
+
+
+class FaceInput:
+    """A webcam or a video file; one thread reads pictures, one tracks the face in the newest."""
+
+    def __init__(
+        self,
+        source: int | str | Path | FileFeed,
+        *,
+        pace: Pace = "own",
+        head: HeadModel | None = None,
+        models: FaceModels | None = None,
+        learn: LearnOptions | None = None,
+    ) -> None:
+        """
+        Args:
+            source: a webcam's number, a video file, or a feed.
+            pace: "all" takes every frame of a file as fast as they are used; no picture is dropped then.
+            head: the head model samples are told in; the embedded one when None.
+            models: makers of the networks.
+            learn: how the face is learnt.
+        """
+        feed = source if isinstance(source, FileFeed) else open_feed(source, pace)
+        self._lossless = pace == "all"
+        self.camera = CameraThread(feed, lossless=self._lossless)
+        self._head, self._models = head or load_head(), models or FaceModels()
+        self._learn = learn or LearnOptions()
+        self._slot: Slot[Sample] = Slot(self._lossless)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._tracker: FaceTracker | None = None
+        self._look: tuple[np.ndarray, np.ndarray | None] | None = None
+        self._done: deque[float] = deque(maxlen=256)
+        self._failure: str | None = None
+        self._tracked = self._without_face = 0
+
+    def start(self) -> None:
+        """Open the camera and begin; raises HeadsplatError where there is none."""
+        self._slot, self._failure = Slot(self._lossless), None
+        self._stop.clear()
+        lens = self.camera.start()
+        try:
+            self._tracker = FaceTracker(self._head, lens, self._models, self._learn, wait=self._lossless)
+        except BaseException:
+            self.camera.stop()
+            raise
+        self._thread = threading.Thread(target=self._run, name="face", daemon=True)
+        self._thread.start()
+
+    def latest(self) -> Sample | None:
+        """The newest sample, once; None when nothing is new."""
+        return self._slot.take()
+
+    def wait(self, timeout: float) -> Sample | None:
+        """As `latest`, but waits up to `timeout` seconds."""
+        return self._slot.take(timeout)
+
+    @property
+    def finished(self) -> bool:
+        """No more samples will come."""
+        return self._slot.finished
+
+    def stop(self) -> None:
+        """End; harmless when it never began or has ended."""
+        self._stop.set()
+        self._slot.close()
+        self.camera.stop()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """The picture [H,W,3] tracked last and its landmarks [478,3] where it shows a face, for a small preview."""
+        return self._look
+
+    def learn_again(self) -> None:
+        """Forget who it is: another person sat down."""
+        if self._tracker is not None:
+            self._tracker.learn_again()
+
+    def facts(self) -> dict[str, Any]:
+        """Counts since start, rate (pictures a second of late), phase, how far learning is, and why it ended."""
+        tracker, now = self._tracker, time.monotonic()
+        recent = [done for done in list(self._done) if done > now - _RATE_SECONDS]
+        span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
+        return {
+            **self.camera.facts(),
+            "malformed": 0,
+            "tracked": self._tracked,
+            "without_face": self._without_face,
+            "rate": (len(recent) - 1) / span if span > 0 else 0.0,
+            "phase": tracker.phase if tracker else "stopped",
+            "learnt": tracker.learnt if tracker else 0.0,
+            "reprojection": tracker.reprojection if tracker else 0.0,
+            "ended": self._failure or self.camera.ended,
+        }
+
+    def _run(self) -> None:
+        last: Sample | None = None
+        try:
+            while not self._stop.is_set():
+                frame = self.camera.take(_PATIENCE)
+                if frame is not None:
+                    last = self._track(frame) or last
+                elif self.camera.finished:
+                    if last is not None:  # so that the avatar comes to rest
+                        self._slot.put(replace(last, time=time.monotonic(), confidence=0.0, stamps={}))
+                    break
+        except Exception as error:  # a thread that dies silently would leave the avatar frozen without a word
+            log.exception("%s: tracking failed", self.camera.feed.name)
+            self._failure = f"{self.camera.feed.name}: tracking failed ({error}); start it again"
+        finally:
+            self._slot.close()
+
+    def _track(self, frame: LiveFrame) -> Sample | None:
+        assert self._tracker is not None
+        sample = self._tracker(frame)
+        self._look = frame.rgb, self._tracker.points
+        self._done.append(time.monotonic())
+        self._tracked += 1
+        self._without_face += self._tracker.points is None
+        if sample is not None:
+            self._slot.put(sample)
+        return sample

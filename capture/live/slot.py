@@ -1,0 +1,51 @@
+"""One place for the newest value between two threads: never a queue."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Slot(Generic[Value]):
+    """Holds the newest value until somebody takes it; what is overwritten before is counted as dropped."""
+
+    def __init__(self, lossless: bool = False) -> None:
+        """Args: lossless: whoever puts waits until the value before was taken (for files, not for cameras)."""
+        self._lossless = lossless
+        self._changed = threading.Condition()
+        self._value: Value | None = None
+        self._closed = False
+        self.put_count = self.dropped = 0
+
+    def put(self, value: Value) -> None:
+        """Lay down a value."""
+        with self._changed:
+            if self._lossless:
+                self._changed.wait_for(lambda: self._value is None or self._closed)
+            self.dropped += self._value is not None
+            self.put_count += 1
+            self._value = value
+            self._changed.notify_all()
+
+    def take(self, timeout: float = 0.0) -> Value | None:
+        """The newest value, once; None when there is none within `timeout` seconds."""
+        with self._changed:
+            if timeout > 0:
+                self._changed.wait_for(lambda: self._value is not None or self._closed, timeout)
+            value, self._value = self._value, None
+            self._changed.notify_all()
+            return value
+
+    def close(self) -> None:
+        """Let nobody wait any more; a value that lies there can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def finished(self) -> bool:
+        """Closed, and the last value taken."""
+        with self._changed:
+            return self._closed and self._value is None

@@ -1,0 +1,270 @@
+"""The live chain without a window: a clip drives an avatar; latencies, neutral calibration, blinks, recovery.
+
+    python -m tests.bench.bench_live AVATAR CLIP.mp4 [--own-rate] [--seconds 12] [--sheet sheet.png]
+
+At the clip's own rate frames are dropped when late, as a camera's are; otherwise every frame is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from avatar.animate import Animator
+from avatar.asset import load_avatar, read_header
+from avatar.cli.shots import fit_camera, stored_camera
+from avatar.driving.lids import Lids
+from avatar.head import load_head
+from avatar.model import Avatar
+from avatar.plain import plain
+from avatar.records import Camera, HeadParams
+from capture.landmarks import Landmarks, LandmarkTracker, Roi
+from capture.live import FaceInput, LiveChain, LiveOptions, LivePose, Sample
+from capture.live.camera import FileFeed
+from capture.live.face import FaceTracker
+from capture.live.learning import LearnOptions
+from capture.options import FaceModels
+from capture.sources import SourceFrame, VideoSource, open_video
+
+#: Columns and rows of the contact sheet, and the side of its pictures in pixels.
+_COLUMNS, _ROWS, _SIDE = 4, 4, 256
+#: Share of the way between rest and the driver that counts as recovered.
+_RECOVERED = 0.9
+_PARTS = ("weights", "joint_rot", "translation")
+
+
+@dataclass
+class Covered:
+    """The start of a video, black over the face from `hide` on for one second."""
+
+    video: VideoSource
+    seconds: float
+    hide: float | None = None
+
+    def __post_init__(self) -> None:
+        self.width, self.height, self.fps = self.video.width, self.video.height, self.video.fps
+        self.focal_35mm = self.video.focal_35mm
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        for frame in self.video:
+            if frame.time > self.seconds:
+                return
+            if self.hide is not None and self.hide <= frame.time < self.hide + 1:
+                rgb = frame.rgb.copy()
+                rgb[: int(0.9 * len(rgb))] = 0
+                frame = replace(frame, rgb=rgb)
+            yield frame
+
+
+@dataclass
+class Run:
+    """What a clip drove."""
+
+    chain: LiveChain
+    source: FaceInput
+    poses: list[tuple[float, LivePose]] = field(default_factory=list)  # source seconds
+    pictures: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def driven(self) -> list[tuple[float, LivePose]]:
+        """Poses with a face, once calibrated."""
+        return [row for row in self.poses if row[1].phase == "driving" and row[1].fresh]
+
+
+def drive_live(avatar: Avatar, video: Covered, own_rate: bool, keep: bool = False) -> Run:
+    """Let `video` drive `avatar`, at its own rate or frame for frame; `keep` the pictures."""
+    feed = FileFeed(video, "own" if own_rate else "all")
+    source = FaceInput(feed, pace="own" if own_rate else "all")
+    run = Run(LiveChain(avatar, source, LiveOptions(clock="arrival" if own_rate else "source")), source)
+    run.chain.start()
+    try:
+        while not source.finished:
+            pose = run.chain.latest()
+            if pose.fresh or pose.phase == "lost":
+                clock = pose.sample.source_time if pose.sample is not None else None
+                run.poses.append((clock or 0.0, pose))
+                if keep and pose.fresh and (look := source.look()) is not None:
+                    run.pictures.append(look[0])
+            if not pose.fresh:
+                time.sleep(5e-4)
+    finally:
+        run.chain.stop()
+    return run
+
+
+class _Timed(LandmarkTracker):
+    """Remembers when it had finished."""
+
+    wall = cpu = 0.0
+
+    def locate(self, rgb: np.ndarray, roi: Roi) -> Landmarks:
+        found = super().locate(rgb, roi)
+        self.wall, self.cpu = time.perf_counter(), time.thread_time()
+        return found
+
+
+class _Handed:
+    """An input that gives the one sample it was handed."""
+
+    def __init__(self) -> None:
+        self.sample: Sample | None = None
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def latest(self) -> Sample | None:
+        sample, self.sample = self.sample, None
+        return sample
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+    def facts(self) -> dict[str, object]:
+        return {}
+
+
+def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
+    """Milliseconds from landmarks to parameters, all stages in one thread: what the work takes without its neighbours.
+
+    Wall clock and this thread's processor time, after the face is learnt and calibrated.
+    """
+    handed = _Handed()
+    chain = LiveChain(avatar, handed, LiveOptions(clock="source"))
+    lens = FileFeed(video, "all").open()
+    network = _Timed()
+    tracker = FaceTracker(load_head(), lens, FaceModels(landmarks=lambda: network), LearnOptions(), wait=True)
+    wall, cpu = [], []
+    for frame in FileFeed(video, "all").frames():
+        handed.sample = tracker(frame)
+        pose = chain.latest()
+        if pose.phase == "driving" and pose.fresh:
+            wall.append(time.perf_counter() - network.wall)
+            cpu.append(time.thread_time() - network.cpu)
+    found = {}
+    for name, seconds in (("wall", wall), ("cpu", cpu)):
+        found |= {f"{name}_p{part}": float(np.percentile(seconds, part)) * 1e3 for part in (50, 95)}
+    return {"frames": float(len(wall)), **found}
+
+
+def neutral_rms(run: Run) -> dict[str, float]:
+    """How far the avatar is from its own neutral while the driver's face is at its calibrated rest."""
+    retarget, resting = run.chain.retarget, run.chain.resting_face
+    if retarget is None:
+        return {}
+    window = [pose.sample for _, pose in run.poses if pose.phase == "calibrating" and pose.sample is not None]
+    parts = [torch.from_numpy(np.stack([getattr(s, part) for s in window])) for part in _PARTS]
+    median = [retarget.neutral.weights[None], *(part[:1] for part in parts[1:])]
+    return {
+        "median": _rms(retarget(*median).expression, resting),
+        "frames_of_the_window": _rms(retarget(*parts).expression, resting),
+        "resting_face_from_stored_neutral": _rms(resting, run.chain.avatar.neutral),
+    }
+
+
+def _rms(shown: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((shown - wanted).square().mean().sqrt())
+
+
+def lids_of(run: Run) -> dict[str, float]:
+    """The least opening of each eye, 1 at rest, and the greatest blinks of driver and avatar."""
+    lids, names = Lids.of(run.chain.avatar.head), run.chain.avatar.head.expression_names
+    shown = torch.cat([pose.params.expression for _, pose in run.driven])
+    seen = np.stack([pose.sample.weights for _, pose in run.driven if pose.sample is not None])
+    found = {}
+    for side, name in enumerate(("eyeBlinkRight", "eyeBlinkLeft")):
+        column = names.index(name)
+        found[f"{name}_driver"] = float(seen[:, column].max())
+        found[f"{name}_avatar"] = float(shown[:, column].max())
+        if lids is not None:
+            found[f"{name}_opening"] = float((1 - shown @ lids.closing[side]).min())
+    return found
+
+
+def recovery(avatar: Avatar, video: VideoSource, hide: float) -> dict[str, float]:
+    """Seconds from the face's return to a sample of it, and to an avatar that does 90 % of it; at the clip's rate."""
+    run = drive_live(avatar, Covered(video, hide + 3, hide), own_rate=True)
+    rest = run.chain._presence.neutral
+    lost = [pose for clock, pose in run.poses if pose.phase == "lost" and clock < hide + 1]
+    if not lost:
+        return {"never_lost": 1.0}
+    back = [row for row in run.poses if row[0] >= hide + 1 and row[1].fresh]
+    first = back[0][0] - (hide + 1)
+    retarget = run.chain.retarget
+    assert retarget is not None
+    for clock, pose in back:
+        assert pose.sample is not None
+        live = retarget(*(torch.from_numpy(getattr(pose.sample, part))[None] for part in _PARTS))
+        if _distance(pose.params, live) <= (1 - _RECOVERED) * _distance(rest, live) + 1e-4:
+            return {
+                "eased_to_neutral": _distance(lost[-1].params, rest),
+                "first_sample": first,
+                "recovered": clock - (hide + 1),
+            }
+    return {"first_sample": first}
+
+
+def _distance(first: HeadParams, second: HeadParams) -> float:
+    expression = (first.expression - second.expression).norm()
+    return float(expression + 3 * (first.joint_rot - second.joint_rot).norm())
+
+
+def jitter_and_lag(run: Run) -> dict[str, float]:
+    """Frames by which smoothing delays the mouth, and jitter of the avatar's head (degrees) and expressions."""
+    shown = torch.cat([pose.params.expression for _, pose in run.driven]).numpy()
+    turns = torch.cat([pose.params.joint_rot[:, 0] for _, pose in run.driven]).numpy()
+    rough = [values[1:-1] - (values[:-2] + values[2:]) / 2 for values in (shown, turns)]
+    return {
+        "expression_jitter": float(np.sqrt((rough[0] ** 2).mean())),
+        "turn_jitter_deg": float(np.degrees(np.sqrt((rough[1] ** 2).mean()))),
+    }
+
+
+def sheet(run: Run, camera: Camera, path: Path) -> None:
+    """The driver's frames beside the avatar's, as a PNG."""
+    animator = Animator(run.chain.avatar, _SIDE, _SIDE)
+    fresh = [pose for _, pose in run.poses if pose.fresh]
+    rows = []
+    for chosen in np.linspace(0, len(fresh) - 1, _COLUMNS * _ROWS).round().astype(int):
+        seen = cv2.resize(run.pictures[chosen], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        drawn = animator.draw(fresh[chosen].params, fit_camera(camera, _SIDE, _SIDE)).cpu().numpy()
+        rows.append(np.concatenate([seen, drawn], 1))
+    lines = [np.concatenate(rows[k : k + _COLUMNS], 1) for k in range(0, len(rows), _COLUMNS)]
+    cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(lines), cv2.COLOR_RGB2BGR))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("avatar", type=Path)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--own-rate", action="store_true")
+    parser.add_argument("--seconds", type=float, default=12.0)
+    parser.add_argument("--hide", type=float, help="cover the face from this second on, for one second")
+    parser.add_argument("--sheet", type=Path)
+    args = parser.parse_args()
+    avatar, video = load_avatar(args.avatar), open_video(args.clip)
+    run = drive_live(avatar, Covered(video, args.seconds), args.own_rate, keep=args.sheet is not None)
+    report = run.chain.meter.report()
+    print(report.to_words())
+    found = {
+        "serial_ms": serial(avatar, Covered(video, args.seconds)),
+        "neutral_rms": neutral_rms(run),
+        "lids": lids_of(run),
+        **jitter_and_lag(run),
+    }
+    if args.hide is not None:
+        found["recovery"] = recovery(avatar, video, args.hide)
+    print(json.dumps(plain({**found, "input": run.source.facts()}), indent=1))
+    if args.sheet:
+        sheet(run, stored_camera(read_header(args.avatar)["capture"]), args.sheet)
+
+
+if __name__ == "__main__":
+    main()
