@@ -23,12 +23,14 @@ class ViewCommand:
 
     def run(self) -> int:
         """Open the window; returns the exit code once it is closed."""
+        from viewer.display import check_display
+
+        check_display()  # before what takes seconds to load
         from avatar.asset import load_avatar
         from viewer.opening import open_any
         from viewer.session import Session
-        from viewer.window import Window, WindowOptions, check_display
+        from viewer.window import Window, WindowOptions
 
-        check_display()
         avatar = load_avatar(self.avatar)
         session = Session(avatar, self.avatar.name)
         if self.motion is not None:
