@@ -44,7 +44,9 @@ class VirtualCamera:
             HeadsplatError: pyvirtualcam or a device is missing; the sentence says how to get it.
         """
         self._camera = _opened(width, height, rate)
-        self._size = self._camera.width, self._camera.height
+        # Asked now: a camera that is closed does not answer.
+        self._device, self._size = self._camera.device, (self._camera.width, self._camera.height)
+        self._rate = float(self._camera.fps)
         self._lock = threading.Lock()
         self._newest: np.ndarray | None = None
         self._fresh = False
@@ -81,9 +83,9 @@ class VirtualCamera:
         """Name, size and rate of the device; pictures given, passed over and sent; `failure`, a sentence or None."""
         with self._lock:
             return {
-                "device": self._camera.device,
+                "device": self._device,
                 "size": self._size,
-                "rate": float(self._camera.fps),
+                "rate": self._rate,
                 "pictures": self._pictures,
                 "passed": self._passed,
                 "sent": self._sent,
@@ -92,7 +94,7 @@ class VirtualCamera:
 
     def _work(self) -> None:
         """Send a frame whenever one is due, the last one again where nothing is new: calls take a gap for a fault."""
-        step, due = 1 / self._camera.fps, time.monotonic()
+        step, due = 1 / self._rate, time.monotonic()
         frame: np.ndarray | None = None
         try:
             while not self._ended.wait(max(0.0, due - time.monotonic())):
@@ -105,7 +107,7 @@ class VirtualCamera:
                     self._camera.send(frame)
                     self._sent += 1
         except Exception as error:
-            self._failure = f"{self._camera.device}: the virtual camera takes no pictures any more ({error})"
+            self._failure = f"{self._device}: the virtual camera takes no pictures any more ({error})"
         finally:
             self._camera.close()
 

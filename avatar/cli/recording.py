@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from viewer.film import Film
 
 T = TypeVar("T")
+#: Seconds without a new sample after which time goes on: longer than the slowest camera takes from one to the next.
+_PATIENCE = 0.15
 _TAKES, _FILMS = (".csv", ".json", ".motion.npz"), (".mp4", ".mov", ".webm")
 
 
@@ -218,13 +220,18 @@ class _Files:
 
 
 class _Clock:
-    """When in the run a picture is seen: at the time of the sample it shows, and from there on as time goes by."""
+    """When in the run a picture is seen: at the time of the sample it shows.
+
+    Drawn once more it is still at that time, so that it never stands in the way of the next sample, which may come from
+    the camera to the window faster than it did. Only where none comes any more does time go on.
+    """
 
     def __init__(self, waits: bool) -> None:
         """Args: whether pictures before the first sample have no time."""
         self._waits = waits
         self._sampled: float | None = None  # of a sample that no picture has shown yet
-        self._since: tuple[float, float] | None = None  # a sample's time, and when a picture showed it first
+        self._time: float | None = None
+        self._from = 0.0  # when it goes on from there
 
     def sampled(self, time: float) -> None:
         self._sampled = time
@@ -232,12 +239,12 @@ class _Clock:
     def shown(self, drawn: float) -> float | None:
         """The time for a picture drawn at `drawn` seconds; None: it has none yet."""
         if self._sampled is not None:
-            self._since, self._sampled = (self._sampled, drawn), None
-        if self._since is None:
+            self._time, self._from, self._sampled = self._sampled, drawn + _PATIENCE, None
+        if self._time is None:
             if self._waits:
                 return None
-            self._since = drawn, drawn
-        return self._since[0] + drawn - self._since[1]
+            self._time, self._from = drawn, drawn
+        return self._time + max(0.0, drawn - self._from)
 
 
 def _is(path: Path, suffixes: tuple[str, ...]) -> bool:
