@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
@@ -11,8 +12,11 @@ WHAT_TO_DO = "run it on a desktop, or where there is none under `xvfb-run -a`; `
 
 
 def check_display() -> None:
-    """Raise HeadsplatError where there is no display to open a window on, or nothing to open it with."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    """Raise HeadsplatError where there is no display to open a window on, or nothing that draws one."""
+    if importlib.util.find_spec("imgui_bundle") is None:
+        raise HeadsplatError("the window needs imgui-bundle; `pip install imgui-bundle` with Python 3.11 or newer")
+    named = {name: os.environ[name] for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name)}
+    if sys.platform.startswith("linux") and not named:
         raise HeadsplatError(
             f"there is no display for the window (neither DISPLAY nor WAYLAND_DISPLAY is set); {WHAT_TO_DO}"
         )
@@ -25,10 +29,10 @@ def check_display() -> None:
             f"the window's libraries cannot be loaded ({error}); on Debian and Ubuntu: apt install libgl1 libx11-6"
         ) from error
     told: list[str] = []
-    glfw.set_error_callback(lambda code, words: told.append(os.fsdecode(words)))
-    if not glfw.init():
-        place = " ".join(f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if name in os.environ)
-        found = f"{place}: " if place else ""
-        reason = told[-1] if told else "GLFW gives no reason"
-        raise HeadsplatError(f"{found}the display cannot be opened ({reason}); {WHAT_TO_DO}")
+    glfw.set_error_callback(lambda code, words: told.append(os.fsdecode(words)))  # GLFW's own goes to stderr
+    opened = glfw.init()
     glfw.set_error_callback(None)
+    if not opened:
+        places = " ".join(f"{name}={value}" for name, value in named.items())
+        reason = told[-1] if told else "GLFW gives no reason"
+        raise HeadsplatError(f"{places or 'the window'}: no display can be opened ({reason}); {WHAT_TO_DO}")

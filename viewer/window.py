@@ -152,7 +152,7 @@ class Window:
     def _after(self) -> None:
         """The frame is on the screen: do what the panels asked for."""
         if self._new_picture:
-            self.session.on_screen()
+            self.session.counters.on_screen()
             self._new_picture = False
         edits, self._edits = self._edits, []
         self.session.apply(edits)
