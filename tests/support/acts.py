@@ -174,9 +174,12 @@ def pan(stage: Stage) -> Facts:
     before = stage.shown()
     stage.context.mouse_move("//Avatar/picture")
     stage.context.mouse_drag_with_delta(imgui.ImVec2(50, 0), imgui.MouseButton_.right)
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) for picture in (before, stage.shown())]
-    (right, down), _ = cv2.phaseCorrelate(*grey)
-    return {"right": right, "down": down}
+    after = stage.shown()
+    stage.screen("pan")
+    middle = before[:, 120:-120]
+    shifts = range(-120, 120)
+    apart = [difference(middle, after[:, 120 + shift : after.shape[1] - 120 + shift]) for shift in shifts]
+    return {"right": shifts[int(np.argmin(apart))], "left_over": min(apart)}
 
 
 def wheel(stage: Stage) -> Facts:
