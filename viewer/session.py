@@ -32,6 +32,8 @@ from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 #: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
 #: as moving; over which rates are told.
 _EASE, _STATUS_PERIOD, _SETTLED, _RATE_SECONDS = 0.25, 0.25, 0.2, 2.0
+#: Pictures whose latency is plotted.
+_TOTALS = 300
 #: A picture of a live driver is stale where what it shows was taken more seconds ago than this.
 STALE = 0.2
 
@@ -147,8 +149,8 @@ class Session:
         self._performers[TIMELINE] = player
         timeline = self.state.timeline
         timeline = Timeline(
-            name, len(player.times), player.duration, player.rate, 0.0, True, timeline.loop, timeline.speed,
-            tuple(player.notes),
+            name, player.times, player.duration, playing=True, loop=timeline.loop, speed=timeline.speed,
+            notes=player.notes,
         )  # fmt: skip
         self.state = replace(self.state, timeline=timeline, choices=self._choices())
         self.drive(TIMELINE)
@@ -276,14 +278,16 @@ class Session:
 
     def _play(self, now: float) -> None:
         timeline = self.state.timeline
-        if self.state.driving != TIMELINE or not timeline.playing or not np.isfinite(self._before):
+        running = timeline.playing and not timeline.held
+        if self.state.driving != TIMELINE or not running or not np.isfinite(self._before):
             return
-        reached = timeline.time + (now - self._before) * timeline.speed
+        # Played on from its end it starts over.
+        begun = timeline.time if timeline.time < timeline.duration else 0.0
+        reached = begun + (now - self._before) * timeline.speed
         if timeline.loop:
             reached %= timeline.duration
-        elif not 0 <= reached < timeline.duration:
-            reached = min(max(reached, 0.0), timeline.duration)
-            timeline = replace(timeline, playing=False)
+        elif reached >= timeline.duration:
+            reached, timeline = timeline.duration, replace(timeline, playing=False)
         self.state = replace(self.state, timeline=replace(timeline, time=reached))
 
     def _pose(self, now: float) -> Pose:
@@ -347,6 +351,8 @@ class Session:
             size=size,
             dropped=self._drops(now),
             window=self.meter.report(),
+            totals=self.meter.totals(_TOTALS),
+            stale=self.stale,
             pictures_rate=rate(self._pictures, now),
             window_rate=rate(self._windows, now),
             field_of_view=field_of_view(self.camera(*size)),
