@@ -146,15 +146,10 @@ class Puppet(Still):
         wish = replace(wish, expression=(wish.expression + wish.expression.new_tensor([extra])).clamp(*limits))
         if sliders.eased:
             wish = driver.reach.within(wish)
-        return driver.reach.params(replace(wish, expression=self._lidded(wish.expression, weights)))
-
-    def _lidded(self, expression: Tensor, weights: Tensor) -> Tensor:
-        """`expression` [1,E] with lids that meet where ARKit's `weights` [1,52] blink fully, and never cross."""
-        lids = self._driver.reach.lids
-        if lids is None:
-            return expression
-        blinks = weights[:, [ARKIT_52.index("eyeBlinkRight"), ARKIT_52.index("eyeBlinkLeft")]].to(expression)
-        return lids(lids.shut(expression, blinks.square()))
+        elif driver.reach.lids is not None:
+            # Blinks, squints and gaze add up: also beyond the trained range lids do not go through each other.
+            wish = replace(wish, expression=driver.reach.lids(wish.expression))
+        return driver.reach.params(wish)
 
 
 class Player(Still):
@@ -192,7 +187,7 @@ class Player(Still):
 
 @cache
 def _looks() -> tuple[list[int], Tensor]:
-    """Columns of ARKIT_52 that look somewhere, and the turns [2,3,n] of the left and the right eye at their weight 1."""
+    """Columns [n] of ARKIT_52 that look somewhere; turns [2,3,n] radians of the left and the right eye at weight 1."""
     head = load_head()
     names = [name for name in ARKIT_52 if name.startswith("eyeLook")]
     turns = head.joint_dirs[[LEFT_EYE, RIGHT_EYE]][..., [head.expression_index(name) for name in names]]

@@ -14,7 +14,6 @@ from avatar.motion.correspondence import LANDMARKS, closures, landmark_columns, 
 #: Share of an eye's opening over which lids that come together slow down.
 _SOFT = 0.08
 _CLOSERS = ("eyeBlink", "eyelid", "eyeSquint")
-_EXTRA = ("eyelid",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,6 @@ class Lids:
 
     closing: Tensor  # [2,E] right and left: the part of the opening that a weight of 1 closes
     closers: Tensor  # [2,E] bool, what may be held back
-    extra: Tensor  # [2,E] bool, those of the closers that a head has beyond its blinks
 
     @staticmethod
     def of(head: HeadModel) -> Lids | None:
@@ -36,12 +34,8 @@ class Lids:
             return None
         closing = closures(neutral_landmarks(head), landmark_columns(head, head.exprdirs))
         found = torch.from_numpy(closing).to(head.v_template)
-        closers, extra = (
-            torch.tensor([name.startswith(starts) for name in head.expression_names], device=found.device)
-            & (found > 0.05)
-            for starts in (_CLOSERS, _EXTRA)
-        )
-        return Lids(found, closers, extra)
+        named = torch.tensor([name.startswith(_CLOSERS) for name in head.expression_names], device=found.device)
+        return Lids(found, named & (found > 0.05))
 
     @cached_property
     def _held(self) -> Tensor:
@@ -58,13 +52,3 @@ class Lids:
             share = (1 - (wanted - opening) / shutting.clamp_min(1e-6)).clamp(0, 1)
             expression = torch.where(closers, expression * share[:, None], expression)
         return expression
-
-    def shut(self, expression: Tensor, share: Tensor) -> Tensor:
-        """Expression weights [T,E] with `share` [T,2] (right and left, 0..1) of what each eye is still open closed.
-
-        A blink is made for the mean face and leaves eyes that open wider ajar. The head's extra lids go the rest of the
-        way; a head that has none keeps its weights.
-        """
-        ajar = (1 - expression @ self.closing.T).clamp_min(0)
-        strength = (self.closing * self.extra).sum(1).clamp_min(0.1)
-        return expression + (share * ajar / strength) @ self.extra.to(expression)
