@@ -98,7 +98,7 @@ class Window:
     def _layout(self) -> hello_imgui.DockingParams:
         layout = hello_imgui.DockingParams()
         layout.docking_splits = [
-            hello_imgui.DockingSplit("MainDockSpace", name, direction, share) for name, direction, share in DOCKS
+            hello_imgui.DockingSplit(whole, name, direction, share) for name, whole, direction, share in DOCKS
         ]
         picture = hello_imgui.DockableWindow(
             "Avatar", "MainDockSpace", self._panel(self._picture), can_be_closed_=False
