@@ -9,7 +9,8 @@ import ctypes
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,6 +26,8 @@ from avatar.errors import HeadsplatError
 from avatar.model import Avatar
 from avatar.records import HeadParams
 from tests.support.stage import Act, Stage, play
+from viewer.edits import Change
+from viewer.expressions import PRESETS
 from viewer.look import Kind
 from viewer.orbit import Orbit
 from viewer.performers import Pose, Puppet
@@ -130,7 +133,7 @@ def field_of_view(stage: Stage) -> Facts:
 
 def resolution(stage: Stage) -> Facts:
     """The list of heights."""
-    stage.choose("Camera", "pixels high", "256")
+    stage.choose("Camera", "pixels high", "384")
     return {"height": stage.picture().shape[0]}
 
 
@@ -206,6 +209,42 @@ def home(stage: Stage) -> Facts:
     return {"pitch": stage.state.view.orbit.pitch}
 
 
+def face(stage: Stage) -> Facts:
+    """A slider of the face, its twin goes along; then a reset."""
+    before = stage.picture()
+    stage.set("Face/sliders", "##mouthSmileLeft", 1.0)
+    weights, after = dict(stage.state.sliders.weights), stage.picture()
+    stage.screen("face")
+    stage.click("Face", "reset all")
+    return {
+        "weights": weights,
+        "change": difference(before, after),
+        "reset": difference(before, stage.picture()),
+    }
+
+
+def preset(stage: Stage) -> Facts:
+    """A whole face with one click."""
+    before = stage.picture()
+    chosen = next(preset for preset in PRESETS if preset.weights)
+    stage.click("Face", chosen.name)
+    return {
+        "set": dict(stage.state.sliders.weights) == dict(chosen.weights),
+        "change": difference(before, stage.picture()),
+    }
+
+
+def search(stage: Stage) -> Facts:
+    """Only the sliders that are looked for."""
+    stage.set("Face", "##search", "blink")
+    stage.rest()
+    return {
+        "search": stage.state.sliders.search,
+        "blink": stage.has("Face/sliders", "##eyeBlinkLeft"),
+        "jaw": stage.has("Face/sliders", "##jawOpen"),
+    }
+
+
 def source(stage: Stage) -> Facts:
     """Another one drives, and after a moment of easing it is all theirs."""
     before = stage.picture()
@@ -261,9 +300,39 @@ def drop_motion(stage: Stage, props: Props) -> Facts:
     begun = stage.state.timeline.time
     return {
         "playing": playing and stage.until(lambda: stage.state.timeline.time > begun, 3),
-        "frames": stage.state.timeline.frames,
+        "frames": len(stage.state.timeline.times),
         "name": stage.state.timeline.name,
     }
+
+
+def scrub(stage: Stage) -> Facts:
+    """The bar under the motion that was dropped, clicked in its middle."""
+    session = stage.session
+    session.apply([Change("driving", TIMELINE)])
+    stage.settle()
+    before = stage.picture()
+    stage.click("Timeline", "##scrub")
+    after, timeline = stage.picture(), stage.state.timeline
+    stage.screen("scrub")
+    camera = session.camera(after.shape[1], after.shape[0])
+    drawn = session.engine.render(session.performer.params[timeline.frame], camera, stage.state.look)
+    return {
+        "frame": timeline.frame,
+        "playing": timeline.playing,
+        "change": difference(before, after),
+        "drawn": difference(drawn, after),
+    }
+
+
+def space(stage: Stage) -> Facts:
+    """The key that plays and holds."""
+    key = imgui.Key.space
+    stage.context.key_press(key)
+    stage.rest()
+    playing = stage.state.driving == TIMELINE and stage.state.timeline.playing
+    stage.context.key_press(key)
+    stage.rest()
+    return {"playing": playing, "held": not stage.state.timeline.playing}
 
 
 def drop_damaged(stage: Stage, props: Props) -> Facts:
@@ -310,14 +379,13 @@ def _red(screen: np.ndarray) -> int:
 def acts(props: Props) -> dict[str, Act]:
     """All of them, in the order they are played in."""
     alone = (
-        load, turn, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, source,
-        missing_source, screenshot, saved_view,
+        load, turn, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, face,
+        preset, search, source, missing_source, screenshot, saved_view,
     )  # fmt: skip
     with_files = (drop_motion, drop_damaged, drop_avatar)
     found: dict[str, Act] = {act.__name__: act for act in alone}
-    for act in with_files:
-        found[act.__name__] = lambda stage, act=act: act(stage, props)
-    return found
+    found |= {act.__name__: partial(act, props=props) for act in with_files}
+    return found | {act.__name__: act for act in (scrub, space)}
 
 
 def main(avatar: str, motion: str, other: str, damaged: str, folder: str) -> None:
@@ -326,6 +394,7 @@ def main(avatar: str, motion: str, other: str, damaged: str, folder: str) -> Non
     props, out = Props(Path(avatar), Path(motion), Path(other), Path(damaged)), Path(folder)
     (out / "written").mkdir(parents=True)
     session = Session(load_avatar(avatar), props.avatar.name, LIVE, folder=out / "written")
+    session.apply([Change("view", replace(session.state.view, height=256))])
     play(session, acts(props), out)
 
 

@@ -103,7 +103,7 @@ class Stage:
         return screen[top:bottom, left:right]
 
     def set(self, panel: str, label: str, value: Any) -> None:
-        """Type a value into a slider of a panel."""
+        """Type a value into a slider of a panel, or of a part of it: "Face/sliders"."""
         self.context.item_input_value(self._found(panel, label), value)
 
     def click(self, panel: str, label: str) -> None:
@@ -116,10 +116,19 @@ class Stage:
         self.context.set_ref(f"//{panel}")
         self.context.combo_click(f"{label}/{entry}")
 
+    def has(self, panel: str, label: str) -> bool:
+        """Whether a panel shows a widget."""
+        return bool(self.context.item_exists(self._found(panel, label)))
+
     def _found(self, panel: str, label: str) -> str:
         """A widget's reference, with its panel in front of those it shares the dock with."""
-        if not self.context.item_exists(f"//{panel}/{label}"):
-            self.context.window_focus(f"//{panel}")
+        title, _, part = panel.partition("/")
+        window = self.context.get_window_by_ref(f"//{title}")
+        if window is None or not window.active or window.hidden:
+            self.context.window_focus(f"//{title}")
+        if part:
+            name = self.context.window_info(f"//{panel}").window.name.replace("/", "\\/")
+            return f"//{name}/{label}"
         return f"//{panel}/{label}"
 
     def swapped(self) -> None:
