@@ -79,6 +79,8 @@ class Window:
         params.ini_folder_type = hello_imgui.IniFolderType.app_user_config_folder
         params.ini_filename = "headsplat/window.ini"
         params.fps_idling.enable_idling = False
+        # imgui smooths its own edges; eight samples a pixel would double what a frame costs without a graphics card.
+        params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
         params.use_imgui_test_engine = options.tests is not None
         windows = params.imgui_window_params
         windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
