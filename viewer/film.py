@@ -105,10 +105,15 @@ class Film:
                 self._begin = time
             if self._size is None:
                 self._size = picture.shape[1], picture.shape[0]
-            frame = math.ceil((time - self._begin) * float(self.rate) - _SAME_MOMENT) if self._waiting else 0
-            self._last = max(self._last, frame)
+            self._last = max(self._last, self._frame(time) if self._waiting else 0)
             self._keep(picture)
             self._changed.notify()
+
+    def hold(self, time: float) -> None:
+        """Let the last picture be seen until `time` seconds, where nothing has changed since it came."""
+        with self._changed:
+            if self._pictures and not self._ending:
+                self._last = max(self._last, self._frame(time))
 
     def stop(self) -> None:
         """Finish the file and wait until it is there; harmless when repeated.
@@ -145,6 +150,11 @@ class Film:
                 "dropped": self._dropped,
                 "failure": None if self._failure is None else str(self._failure),
             }
+
+    def _frame(self, time: float) -> int:
+        """The first frame at `time` seconds or later."""
+        assert self._begin is not None
+        return math.ceil((time - self._begin) * float(self.rate) - _SAME_MOMENT)
 
     def _keep(self, picture: np.ndarray) -> None:
         """Copy `picture` for frame `_last`: in the place of one that waits for the same frame, or behind the others."""

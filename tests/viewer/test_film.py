@@ -116,6 +116,16 @@ def test_the_film_begins_where_it_is_told_and_shows_the_first_picture_till_the_s
     assert levels_of(tmp_path / "film.mp4") == [50] * 6 + [200]
 
 
+def test_the_last_picture_is_seen_as_long_as_it_is_held(tmp_path: Path) -> None:
+    with Film(tmp_path / "film.mp4") as film:
+        film.hold(5.0)  # nothing to hold yet
+        film.add(grey(50), 10.0)
+        film.add(grey(200), 10.1)
+        film.hold(10.3)
+        film.hold(10.2)
+    assert levels_of(tmp_path / "film.mp4") == [50] * 3 + [200] * 7
+
+
 def test_a_time_that_runs_back_is_taken_for_the_last_one(tmp_path: Path) -> None:
     with Film(tmp_path / "film.mp4") as film:
         for level, time in ((50, 0.0), (100, 0.1), (200, 0.07)):
