@@ -81,6 +81,11 @@ class Film:
         else:
             self.discard()
 
+    @property
+    def failed(self) -> bool:
+        """Whether the disk refused; `stop` says how."""
+        return self._failure is not None
+
     def begin(self, time: float) -> None:
         """Let frame 0 be at `time` seconds: the first picture is seen from then on, even if it comes later."""
         with self._changed:

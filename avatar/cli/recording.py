@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -39,39 +39,49 @@ class Recording:
     pixel does not part film and take; both begin with the first sample.
 
     Attributes:
+        paths: as given; they record from the beginning.
         sentences: what was written so far, and what could not be.
-        failed: whether anything could not be.
+        failed: how many files could not be.
     """
 
-    def __init__(self, paths: Iterable[Path], *, overwrite: bool = False, rate: float = 30.0) -> None:
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        *,
+        overwrite: bool = False,
+        unnamed: tuple[str, ...] = (".mp4", ".motion.npz"),
+        waits: bool | None = None,
+    ) -> None:
         """
         Args:
-            paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are takes, `.mp4`, `.mov` and `.webm` films. None:
-                `start` makes a film and a take in the current folder, named after date and time.
+            paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are takes, `.mp4`, `.mov` and `.webm` films.
             overwrite: whether those paths may be replaced; what `start` makes later never replaces anything.
-            rate: frames a second of the films.
+            unnamed: suffixes of what `start` makes in the current folder where no paths are given.
+            waits: whether films begin with the first sample only; None: where there is a take beside them.
 
         Raises:
             HeadsplatError: another suffix, a path given twice, a file that exists, a folder that cannot be.
         """
-        self._paths = tuple(Path(path) for path in paths)
-        self._overwrite, self._rate = overwrite, rate
-        for path in self._paths:
+        self.paths = tuple(Path(path) for path in paths)
+        self._overwrite, self._unnamed = overwrite, unnamed
+        for path in self.paths:
             if not _is(path, _TAKES + _FILMS):
                 raise HeadsplatError(
                     f"--record: {path}: a take is recorded as .csv (Live Link Face), .json or .motion.npz, the picture "
                     "as .mp4, .mov or .webm; name it so"
                 )
-            if self._paths.count(path) > 1:
+            if self.paths.count(path) > 1:
                 raise HeadsplatError(f"--record: {path}: is there twice; give each name once")
             _advised(check_output, path, overwrite)
+        takes = any(_is(path, _TAKES) for path in self.paths)
+        self._waits = takes if waits is None else waits
         self.sentences: list[str] = []
-        self.failed = False
+        self.failed = 0
         self._begun = False
         self._now: _Files | None = None
 
     def __enter__(self) -> Recording:
-        if self._paths:
+        if self.paths:
             self.start()
         return self
 
@@ -92,8 +102,18 @@ class Recording:
             HeadsplatError: the disk refuses.
         """
         if self._now is None:
-            self._now = _Files(self._next_paths(), self._overwrite and not self._begun, self._rate)
+            self._now = _Files(self._next_paths(), self._overwrite and not self._begun, self._waits)
             self._begun = True
+
+    @property
+    def running(self) -> tuple[Path, ...]:
+        """The files that are being recorded."""
+        return () if self._now is None else self._now.paths
+
+    @property
+    def lost(self) -> bool:
+        """Whether none of them can be written any more."""
+        return self._now is not None and self._now.lost
 
     def sample(self, sample: Sample) -> None:
         """Keep what the next picture shows."""
@@ -105,12 +125,16 @@ class Recording:
         if self._now is not None:
             self._now.picture(picture, time)
 
-    def stop(self) -> tuple[str, ...]:
-        """Write what is being recorded; returns a sentence for each file and for what could not be written."""
+    def stop(self, time: float | None = None) -> tuple[str, ...]:
+        """Write what is being recorded; returns a sentence for each file and for what could not be written.
+
+        Args:
+            time: seconds until which the last picture was seen; None: no longer than till it came.
+        """
         if self._now is None:
             return ()
         now, self._now = self._now, None
-        now.finish()
+        now.finish(time)
         return self._note(now)
 
     def close(self) -> tuple[str, ...]:
@@ -119,24 +143,24 @@ class Recording:
         return tuple(self.sentences)
 
     def facts(self) -> dict[str, Any]:
-        """Whether it is `recording`, `seconds` so far, `takes` and `films` by path, and whether any `failed`."""
+        """Whether it is `recording`, `seconds` so far, `takes` and `films` by path, and how many `failed`."""
         if self._now is None:
             return {"recording": False, "seconds": 0.0, "takes": {}, "films": {}, "failed": self.failed}
         facts = self._now.facts()
-        return facts | {"recording": True, "failed": facts["failed"] or self.failed}
+        return facts | {"recording": True, "failed": facts["failed"] + self.failed}
 
     def _note(self, done: _Files) -> tuple[str, ...]:
         self.sentences += done.sentences
-        self.failed = self.failed or done.failed
+        self.failed += done.failed
         return tuple(done.sentences)
 
     def _next_paths(self) -> tuple[Path, ...]:
         """The paths of the next recording: as given the first time, then numbered so that nothing has the names."""
-        if not self._begun and self._paths:
-            return self._paths
+        if not self._begun and self.paths:
+            return self.paths
         stem = f"headsplat_{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        wanted = self._paths or (Path(f"{stem}.mp4"), Path(f"{stem}.motion.npz"))
-        number = 2 if self._paths else 1
+        wanted = self.paths or tuple(Path(f"{stem}{suffix}") for suffix in self._unnamed)
+        number = 2 if self.paths else 1
         while any(_numbered(path, number).exists() for path in wanted):
             number += 1
         return tuple(_numbered(path, number) for path in wanted)
@@ -145,7 +169,7 @@ class Recording:
 class _Files:
     """The takes and films of one start."""
 
-    def __init__(self, paths: Sequence[Path], overwrite: bool, rate: float) -> None:
+    def __init__(self, paths: tuple[Path, ...], overwrite: bool, waits: bool) -> None:
         from capture.live.recorder import Recorder
         from viewer.film import Film
 
@@ -153,16 +177,21 @@ class _Files:
         takes = [path for path in paths if _is(path, _TAKES)]
         self._takes = {path: _advised(Recorder, [path], overwrite=overwrite) for path in takes}
         self._films: dict[Path, Film] = {}
-        self._clock = _Clock(waits=bool(takes))
+        self._clock = _Clock(waits)
+        self.paths = paths
         self.sentences: list[str] = []
-        self.failed = False
+        self.failed = 0
         try:
             for path in paths:
                 if path not in self._takes:
-                    self._films[path] = _advised(Film, path, rate)
+                    self._films[path] = _advised(Film, path)
         except HeadsplatError:
             self.abandon()
             raise
+
+    @property
+    def lost(self) -> bool:
+        return not self._takes and all(film.failed for film in self._films.values())
 
     def sample(self, sample: Sample) -> None:
         for path, recorder in list(self._takes.items()):
@@ -181,10 +210,13 @@ class _Files:
             for film in self._films.values():
                 film.add(picture, shown)
 
-    def finish(self) -> None:
+    def finish(self, time: float | None) -> None:
         """Write everything; what fails does not cost the others."""
         self._write_takes()
+        shown = None if time is None else self._clock.shown(time)
         for path, film in self._films.items():
+            if shown is not None:
+                film.hold(shown)
             try:
                 _advised(film.stop)
                 self.sentences.append(_film_sentence(path, film.facts()))
@@ -202,7 +234,7 @@ class _Files:
         takes = {str(path): recorder.facts() for path, recorder in self._takes.items()}
         films = {str(path): film.facts() for path, film in self._films.items()}
         seconds = [told["seconds"] for told in (*takes.values(), *films.values())]
-        failed = self.failed or any(told["failure"] for told in films.values())
+        failed = self.failed + sum(told["failure"] is not None for told in films.values())
         return {"seconds": max(seconds, default=0.0), "takes": takes, "films": films, "failed": failed}
 
     def _write_takes(self) -> None:
@@ -216,7 +248,7 @@ class _Files:
 
     def _fail(self, failure: HeadsplatError) -> None:
         self.sentences.append(str(failure))
-        self.failed = True
+        self.failed += 1
 
 
 class _Clock:
@@ -276,6 +308,21 @@ def _film_sentence(path: Path, facts: dict[str, Any]) -> str:
     lost = f"; {counted(dropped, 'picture')} left out, which this machine could not encode in time" if dropped else ""
     frames = f"{counted(facts['frames'], 'frame')} at {facts['rate']:g} a second"
     return f"{path}: {frames}, {width}x{height} pixels, {facts['seconds']:.1f} s{lost}"
+
+
+def recordings(paths: Iterable[Path], *, overwrite: bool = False) -> tuple[Recording, Recording]:
+    """The takes among `paths` and the films, for those who start and stop them apart; in step if they begin together.
+
+    Raises:
+        HeadsplatError: as `Recording`.
+    """
+    given = Recording(paths, overwrite=overwrite)
+    takes = [path for path in given.paths if _is(path, _TAKES)]
+    films = [path for path in given.paths if path not in takes]
+    return (
+        Recording(takes, overwrite=overwrite, unnamed=(".motion.npz",)),
+        Recording(films, overwrite=overwrite, unnamed=(".mp4",), waits=bool(takes)),
+    )
 
 
 def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Sample:
