@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,23 +15,24 @@ import torch
 
 from avatar.driving.ease import between, smoothstep
 from avatar.errors import HeadsplatError
-from avatar.latency import LatencyMeter
 from avatar.model import Avatar
 from avatar.records import Camera, HeadParams
+from viewer.counters import STALE, Counters
 from viewer.edits import Do, Edit
 from viewer.engine import Engine
 from viewer.opening import Opened, open_any, write_view
 from viewer.orbit import Orbit, field_of_view
 from viewer.outlets import Moment, Outlets
 from viewer.performers import LivePerformer, LiveSource, Performer, Player, Pose, Puppet
+from viewer.preview import preview
+from viewer.report import RunReport
 from viewer.snapshot import save_snapshot
 from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 
 #: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
-#: as moving; over which rates are told.
-_EASE, _STATUS_PERIOD, _SETTLED, _RATE_SECONDS = 0.25, 0.25, 0.2, 2.0
-#: A picture of a live driver is stale where what it shows was taken more seconds ago than this.
-STALE = 0.2
+#: as moving.
+_EASE, _STATUS_PERIOD, _SETTLED = 0.25, 0.25, 0.2
+_PREVIEW_PERIOD = 1 / 15  # seconds from one small picture of the driver's camera to the next
 
 
 @dataclass(frozen=True)
@@ -69,20 +68,17 @@ class Session:
         self._live = {choice.key: choice for choice in live}
         self.outlets = outlets or Outlets()
         self._clock, self.folder = clock, folder
-        self.meter = LatencyMeter()
+        self.counters = Counters(clock)
         self.viewport = (512, 512)  # pixels of the window that the picture may fill
         self.picture: np.ndarray | None = None  # uint8 [H,W,3], what is shown
         self.picture_number = 0  # counts pictures
         self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
         self.preview_number = 0
         self.closing = False
-        self.stale = 0  # pictures that showed something old
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opening: Future[Opened] | None = None
-        self._windows: deque[float] = deque(maxlen=1024)
-        self._pictures: deque[float] = deque(maxlen=1024)
-        self._before = self._status_at = self._moved_at = -np.inf
-        self._stamps: dict[str, float] = {}
+        self._before = self._status_at = self._moved_at = self._preview_at = -np.inf
+        self._looked: np.ndarray | None = None  # the camera's picture that the preview shows
         self._drawn: Any = None  # what the picture was drawn from
         self._shown: HeadParams | None = None
         self._from: tuple[HeadParams, float] | None = None
@@ -102,29 +98,41 @@ class Session:
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()
-        self._windows.append(now)
+        self.counters.window.add(now)
         self._finish_opening()
         self._play(now)
         self._before = now
         pose = self._pose(now)
         changed = self._draw(pose, now)
+        self._preview(now)
         if now - self._status_at > _STATUS_PERIOD:
             self._status_at = now
             self._report(pose)
         return changed
-
-    def on_screen(self) -> None:
-        """The newest picture has been shown."""
-        if self._stamps:
-            self._stamps["shown"] = self._clock()
-            self.meter.add(self._stamps)
-            self._stamps = {}
 
     def close(self) -> None:
         """Stop whatever runs; finishes what is being written."""
         self.performer.stop()
         self._worker.shutdown(cancel_futures=True)
         self.outlets.close()
+
+    def report(self) -> RunReport:
+        """What the run came to."""
+        counters = self.counters
+        return RunReport(
+            avatar=self.state.subject.name,
+            gaussians=self.state.subject.gaussians,
+            size=self.size(self._clock()),
+            driven_by=next(choice.label for choice in self.state.choices if choice.key == self.state.driving),
+            seconds=0.0 if counters.began is None else self._clock() - counters.began,
+            pictures=self.picture_number,
+            window_frames=counters.window.count,
+            latency=counters.meter.report(),
+            stale=counters.stale,
+            stale_after=STALE,
+            memory=counters.memory,
+            source=self.performer.facts(),
+        )
 
     # Everything else.
 
@@ -161,7 +169,7 @@ class Session:
             self._performers[key] = LivePerformer(self._live[key].make(self.avatar))
         self._performers[key].start()
         self.performer.stop()
-        self.meter.reset()
+        self.counters.forget_driver()
         if self._shown is not None:
             self._from = self._shown, self._clock()
         self.state = replace(self.state, driving=key)
@@ -200,7 +208,7 @@ class Session:
         if edit.action == "close":
             self.closing = True
             return
-        if edit.action in ("film", "record", "virtual camera"):
+        if edit.action in ("record", "virtual camera"):
             self.tell(self.outlets.toggle(edit.action))
             return
         actions: dict[str, Callable[[Any], None]] = {
@@ -324,12 +332,23 @@ class Session:
         self._drawn = asked, pose.params
         self.picture = self.engine.render(pose.params, self.camera(*size), look)
         self.picture_number += 1
-        self._pictures.append(self._clock())
-        if pose.fresh and pose.stamps:
-            self._stamps = {**pose.stamps, "drawn": self._clock()}
-            self.stale += self._stamps["drawn"] - min(self._stamps.values()) > STALE
+        self.counters.drawn(pose.stamps if pose.fresh else None)
         self._send(pose)
         return True
+
+    def _preview(self, now: float) -> None:
+        """The driver's camera, if it is to be seen."""
+        performer = self.performer
+        if not isinstance(performer, LivePerformer):
+            self.preview = None
+            return
+        if now - self._preview_at < _PREVIEW_PERIOD or not self.state.panels.camera_picture:
+            return
+        self._preview_at = now
+        look = performer.source.look()
+        if look is not None and look[0] is not self._looked:
+            self._looked, self.preview = look[0], preview(*look)
+            self.preview_number += 1
 
     def _send(self, pose: Pose) -> None:
         assert self.picture is not None
@@ -341,14 +360,16 @@ class Session:
     def _report(self, pose: Pose) -> None:
         now = self._clock()
         size = self.size(now)
+        counters = self.counters
+        counters.look_at_memory()
         self._status(
             phase=pose.phase,
             source=self.performer.facts(),
             size=size,
             dropped=self._drops(now),
-            window=self.meter.report(),
-            pictures_rate=rate(self._pictures, now),
-            window_rate=rate(self._windows, now),
+            window=counters.meter.report(),
+            pictures_rate=counters.pictures.of(now),
+            window_rate=counters.window.of(now),
             field_of_view=field_of_view(self.camera(*size)),
             outlets=dict(self.outlets.names),
             gains=dict(self.performer.source.gains) if isinstance(self.performer, LivePerformer) else {},
@@ -365,14 +386,8 @@ def same(first: HeadParams, second: HeadParams) -> bool:
     )
 
 
-def rate(times: deque[float], now: float) -> float:
-    """How many a second of late."""
-    recent = [time for time in times if time > now - _RATE_SECONDS]
-    return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
-
-
 def _subject(avatar: Avatar, name: str) -> Subject:
     head = avatar.head
     low, high = head.expression_limits
     limits = tuple(zip(low.tolist(), high.tolist(), strict=True))
-    return Subject(name, len(avatar), math.isqrt(avatar.colors.shape[1]) - 1, head.expression_names, limits)
+    return Subject(name, len(avatar), avatar.sh_degree, head.expression_names, limits)

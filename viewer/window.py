@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import numpy as np
 from imgui_bundle import hello_imgui, imgui
 
 from avatar.errors import HeadsplatError
+from viewer.display import WHAT_TO_DO, check_display
 from viewer.drops import Drops
 from viewer.edits import Edit
 from viewer.panels import DOCKS, PANELS, Shown
@@ -66,7 +65,7 @@ class Window:
             hello_imgui.run(self._params())
         except RuntimeError as error:
             if self._failure is None:
-                raise HeadsplatError(f"the window cannot be opened: {_first_line(error)}; {_WHAT_TO_DO}") from error
+                raise HeadsplatError(f"the window cannot be opened: {_first_line(error)}; {WHAT_TO_DO}") from error
         if self._failure is not None:
             raise self._failure
         return hello_imgui.final_app_window_screenshot()
@@ -153,7 +152,7 @@ class Window:
     def _after(self) -> None:
         """The frame is on the screen: do what the panels asked for."""
         if self._new_picture:
-            self.session.on_screen()
+            self.session.counters.on_screen()
             self._new_picture = False
         edits, self._edits = self._edits, []
         self.session.apply(edits)
@@ -182,17 +181,6 @@ class Window:
 
     def _leave(self) -> None:
         hello_imgui.get_runner_params().app_shall_exit = True
-
-
-_WHAT_TO_DO = "run it on a desktop, or where there is none under `xvfb-run -a`; `headsplat render` needs no window"
-
-
-def check_display() -> None:
-    """Raise HeadsplatError where there is no display to open a window on."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise HeadsplatError(
-            f"there is no display for the window (neither DISPLAY nor WAYLAND_DISPLAY is set); {_WHAT_TO_DO}"
-        )
 
 
 def _is_handled() -> bool:

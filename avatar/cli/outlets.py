@@ -1,4 +1,4 @@
-"""What the window's Take, Film and Virtual camera do."""
+"""What the window's Record and Virtual camera do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
     from capture.live.sample import Sample
-    from viewer.outlets import Moment, Outlets
+    from viewer.outlets import Moment
 
 #: Seconds; the window gives no moments while nothing changes, and a take must not take that for slow change.
 _STEP = 1 / 30
@@ -79,25 +79,3 @@ class CameraOutlet:
         """Let the device go."""
         self._camera.close()
         return f"{self.name}: {self._camera.facts()['sent']} pictures sent"
-
-
-def window_outlets(takes: Recording, films: Recording) -> Outlets:
-    """The window's outlets, of which those recordings run already that were given paths.
-
-    Raises:
-        HeadsplatError: the disk refuses.
-    """
-    from viewer.outlets import Outlets
-
-    outlets = Outlets(
-        {
-            "record": lambda: RecordingOutlet(takes),
-            "film": lambda: RecordingOutlet(films),
-            "virtual camera": CameraOutlet,
-        }
-    )
-    if takes.paths:
-        outlets.toggle("record")
-    if films.paths:
-        outlets.toggle("film")
-    return outlets

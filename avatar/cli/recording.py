@@ -39,49 +39,38 @@ class Recording:
     pixel does not part film and take; both begin with the first sample.
 
     Attributes:
-        paths: as given; they record from the beginning.
         sentences: what was written so far, and what could not be.
         failed: how many files could not be.
     """
 
-    def __init__(
-        self,
-        paths: Iterable[Path],
-        *,
-        overwrite: bool = False,
-        unnamed: tuple[str, ...] = (".mp4", ".motion.npz"),
-        waits: bool | None = None,
-    ) -> None:
+    def __init__(self, paths: Iterable[Path], *, overwrite: bool = False) -> None:
         """
         Args:
-            paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are takes, `.mp4`, `.mov` and `.webm` films.
+            paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are takes, `.mp4`, `.mov` and `.webm` films. None:
+                `start` makes a film and a take in the current folder, named after date and time.
             overwrite: whether those paths may be replaced; what `start` makes later never replaces anything.
-            unnamed: suffixes of what `start` makes in the current folder where no paths are given.
-            waits: whether films begin with the first sample only; None: where there is a take beside them.
 
         Raises:
             HeadsplatError: another suffix, a path given twice, a file that exists, a folder that cannot be.
         """
-        self.paths = tuple(Path(path) for path in paths)
-        self._overwrite, self._unnamed = overwrite, unnamed
-        for path in self.paths:
+        self._paths = tuple(Path(path) for path in paths)
+        self._overwrite = overwrite
+        for path in self._paths:
             if not _is(path, _TAKES + _FILMS):
                 raise HeadsplatError(
                     f"--record: {path}: a take is recorded as .csv (Live Link Face), .json or .motion.npz, the picture "
                     "as .mp4, .mov or .webm; name it so"
                 )
-            if self.paths.count(path) > 1:
+            if self._paths.count(path) > 1:
                 raise HeadsplatError(f"--record: {path}: is there twice; give each name once")
             _advised(check_output, path, overwrite)
-        takes = any(_is(path, _TAKES) for path in self.paths)
-        self._waits = takes if waits is None else waits
         self.sentences: list[str] = []
         self.failed = 0
         self._begun = False
         self._now: _Files | None = None
 
     def __enter__(self) -> Recording:
-        if self.paths:
+        if self._paths:
             self.start()
         return self
 
@@ -102,7 +91,7 @@ class Recording:
             HeadsplatError: the disk refuses.
         """
         if self._now is None:
-            self._now = _Files(self._next_paths(), self._overwrite and not self._begun, self._waits)
+            self._now = _Files(self._next_paths(), self._overwrite and not self._begun)
             self._begun = True
 
     @property
@@ -156,11 +145,11 @@ class Recording:
 
     def _next_paths(self) -> tuple[Path, ...]:
         """The paths of the next recording: as given the first time, then numbered so that nothing has the names."""
-        if not self._begun and self.paths:
-            return self.paths
+        if not self._begun and self._paths:
+            return self._paths
         stem = f"headsplat_{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        wanted = self.paths or tuple(Path(f"{stem}{suffix}") for suffix in self._unnamed)
-        number = 2 if self.paths else 1
+        wanted = self._paths or (Path(f"{stem}.mp4"), Path(f"{stem}.motion.npz"))
+        number = 2 if self._paths else 1
         while any(_numbered(path, number).exists() for path in wanted):
             number += 1
         return tuple(_numbered(path, number) for path in wanted)
@@ -169,7 +158,7 @@ class Recording:
 class _Files:
     """The takes and films of one start."""
 
-    def __init__(self, paths: tuple[Path, ...], overwrite: bool, waits: bool) -> None:
+    def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
         from capture.live.recorder import Recorder
         from viewer.film import Film
 
@@ -177,7 +166,7 @@ class _Files:
         takes = [path for path in paths if _is(path, _TAKES)]
         self._takes = {path: _advised(Recorder, [path], overwrite=overwrite) for path in takes}
         self._films: dict[Path, Film] = {}
-        self._clock = _Clock(waits)
+        self._clock = _Clock(waits=bool(takes))
         self.paths = paths
         self.sentences: list[str] = []
         self.failed = 0
@@ -308,21 +297,6 @@ def _film_sentence(path: Path, facts: dict[str, Any]) -> str:
     lost = f"; {counted(dropped, 'picture')} left out, which this machine could not encode in time" if dropped else ""
     frames = f"{counted(facts['frames'], 'frame')} at {facts['rate']:g} a second"
     return f"{path}: {frames}, {width}x{height} pixels, {facts['seconds']:.1f} s{lost}"
-
-
-def recordings(paths: Iterable[Path], *, overwrite: bool = False) -> tuple[Recording, Recording]:
-    """The takes among `paths` and the films, for those who start and stop them apart; in step if they begin together.
-
-    Raises:
-        HeadsplatError: as `Recording`.
-    """
-    given = Recording(paths, overwrite=overwrite)
-    takes = [path for path in given.paths if _is(path, _TAKES)]
-    films = [path for path in given.paths if path not in takes]
-    return (
-        Recording(takes, overwrite=overwrite, unnamed=(".motion.npz",)),
-        Recording(films, overwrite=overwrite, unnamed=(".mp4",), waits=bool(takes)),
-    )
 
 
 def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Sample:

@@ -1,8 +1,7 @@
-"""The window's Take, Film and Virtual camera."""
+"""The window's Record and Virtual camera."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.cli.outlets import window_outlets
-from avatar.cli.recording import recordings
+from avatar.cli.outlets import CameraOutlet, RecordingOutlet
+from avatar.cli.recording import Recording
 from avatar.errors import HeadsplatError
 from avatar.model import Avatar
 from avatar.motion import read_motion
@@ -22,36 +21,27 @@ from viewer.performers import Pose
 
 
 def outlets_for(folder: Path, *names: str) -> Outlets:
-    return window_outlets(*recordings([folder / name for name in names]))
+    """The window's, recording already."""
+    recording = Recording([folder / name for name in names])
+    outlets = Outlets({"record": lambda: RecordingOutlet(recording), "virtual camera": CameraOutlet})
+    outlets.toggle("record")
+    return outlets
 
 
 def by_hand(avatar: Avatar, params: HeadParams, time: float) -> Moment:
     return Moment(time, avatar, Pose(params, fresh=True), picture())
 
 
-def test_given_paths_run_from_the_beginning_and_each_kind_ends_alone(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_the_button_records_take_and_film_and_the_next_time_new_ones(tiny_avatar: Avatar, tmp_path: Path) -> None:
     outlets = outlets_for(tmp_path, "take.csv", "take.mp4")
-    assert outlets.names == {"record": "take.csv", "film": "take.mp4"}
-    outlets.add(by_hand(tiny_avatar, made_up_params(tiny_avatar, 1), time.monotonic()))
-    outlets.toggle("record")
-    assert names_in(tmp_path) == [f".take.{os.getpid()}.partial.mp4", "take.csv"]
-    outlets.close()
-    assert names_in(tmp_path) == ["take.csv", "take.mp4"]
-
-
-def test_nothing_is_written_until_it_is_begun(
-    tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    outlets = outlets_for(tmp_path)
     params = made_up_params(tiny_avatar, 1)
-    outlets.add(by_hand(tiny_avatar, params, time.monotonic()))
-    assert not names_in(tmp_path)
-    for kind in ("record", "film"):
-        outlets.toggle(kind)
+    for name in ("take.csv, take.mp4", "take_2.csv, take_2.mp4"):
+        assert outlets.names == {"record": name}
         outlets.add(by_hand(tiny_avatar, params, time.monotonic()))
-        outlets.toggle(kind)
-    assert sorted(Path(name).suffix for name in names_in(tmp_path)) == [".mp4", ".npz"]
+        outlets.toggle("record")
+        outlets.toggle("record")
+    outlets.close()
+    assert names_in(tmp_path) == ["take.csv", "take.mp4", "take_2.csv", "take_2.mp4"]
 
 
 def test_a_face_that_is_held_is_recorded_as_held(tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -96,4 +86,4 @@ def test_a_take_that_cannot_be_written_is_said_at_once_and_the_next_one_begins_a
 def test_a_missing_virtual_camera_is_a_sentence_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with pytest.raises(HeadsplatError, match=r"`pip install pyvirtualcam`"):
-        outlets_for(tmp_path).toggle("virtual camera")
+        outlets_for(tmp_path, "take.csv").toggle("virtual camera")
