@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from avatar.cli.recording import Recording, sample_of
 from avatar.errors import HeadsplatError
-
-if TYPE_CHECKING:
-    from capture.live.sample import Sample
-    from viewer.outlets import Moment
 
 #: Seconds; the window gives no moments while nothing changes, and a take must not take that for slow change.
 _STEP = 1 / 30
@@ -24,13 +20,17 @@ class RecordingOutlet:
         """Raises HeadsplatError where the disk refuses."""
         recording.start()
         self._recording, self._failed = recording, recording.failed
-        self._own: Sample | None = None  # the last one, if no input gave it
+        self._own: Any = None  # the last sample, if no input gave it
         self.name = ", ".join(path.name for path in recording.running)
 
-    def add(self, moment: Moment) -> None:
-        """The sample that drove, or one made of the avatar's parameters where no input did; and the picture.
+    def add(self, moment: Any) -> None:
+        """Keep the sample that drove, or one made of the avatar's parameters where no input did, and the picture.
 
-        Raises HeadsplatError once nothing can be written any more.
+        Args:
+            moment: a viewer.outlets.Moment.
+
+        Raises:
+            HeadsplatError: nothing can be written any more.
         """
         pose = moment.pose
         if pose.sample is None:
@@ -69,8 +69,8 @@ class CameraOutlet:
         self._camera = VirtualCamera()
         self.name = str(self._camera.facts()["device"])
 
-    def add(self, moment: Moment) -> None:
-        """Send the picture; raises HeadsplatError once the device takes none any more."""
+    def add(self, moment: Any) -> None:
+        """Send the picture of a viewer.outlets.Moment; raises HeadsplatError once the device takes none any more."""
         self._camera.send(moment.picture)
         if (failure := self._camera.facts()["failure"]) is not None:
             raise HeadsplatError(failure)

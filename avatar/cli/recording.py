@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from avatar.model import Avatar
     from avatar.records import HeadParams
-    from capture.live.sample import Sample
-    from viewer.film import Film
 
 T = TypeVar("T")
 #: Seconds without a new sample after which time goes on: longer than the slowest camera takes from one to the next.
@@ -104,8 +102,8 @@ class Recording:
         """Whether none of them can be written any more."""
         return self._now is not None and self._now.lost
 
-    def sample(self, sample: Sample) -> None:
-        """Keep what the next picture shows."""
+    def sample(self, sample: Any) -> None:
+        """Keep what the next picture shows, a capture.live.Sample."""
         if self._now is not None:
             self._now.sample(sample)
 
@@ -165,7 +163,7 @@ class _Files:
         # One recorder a file: of one that cannot hold the samples the others know nothing.
         takes = [path for path in paths if _is(path, _TAKES)]
         self._takes = {path: _advised(Recorder, [path], overwrite=overwrite) for path in takes}
-        self._films: dict[Path, Film] = {}
+        self._films = dict[Path, Film]()
         self._clock = _Clock(waits=bool(takes))
         self.paths = paths
         self.sentences: list[str] = []
@@ -182,7 +180,7 @@ class _Files:
     def lost(self) -> bool:
         return not self._takes and all(film.failed for film in self._films.values())
 
-    def sample(self, sample: Sample) -> None:
+    def sample(self, sample: Any) -> None:
         for path, recorder in list(self._takes.items()):
             try:
                 recorder.add(sample)
@@ -299,11 +297,11 @@ def _film_sentence(path: Path, facts: dict[str, Any]) -> str:
     return f"{path}: {frames}, {width}x{height} pixels, {facts['seconds']:.1f} s{lost}"
 
 
-def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Sample:
-    """What the avatar does at `time`, as a sample that a take holds: for sliders and motions, which no camera saw.
+def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
+    """What the avatar does at `time`, as a capture.live.Sample: for sliders and motions, which no camera saw.
 
-    `headsplat render --neutral as-is --pose absolute --travel 1` shows the take as it was, but for the middle of the
-    head's places, which is always the avatar's own.
+    `headsplat render --neutral as-is --pose absolute --travel 1 --no-ease` shows such a take as it was, but for the
+    middle of the head's places, which is always the avatar's own.
 
     Args:
         avatar: whose parameters they are.
