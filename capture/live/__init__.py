@@ -6,6 +6,7 @@ from capture.live.calibration import CalibrationOptions
 from capture.live.chain import LiveChain, LiveOptions, LivePose
 from capture.live.face_input import FaceInput
 from capture.live.meter import LatencyMeter, LatencyReport
+from capture.live.open import open_input
 from capture.live.presence import PresenceOptions
 from capture.live.sample import Input, Sample
 from capture.live.smoothing import SmoothingOptions
@@ -22,4 +23,5 @@ __all__ = [
     "PresenceOptions",
     "Sample",
     "SmoothingOptions",
+    "open_input",
 ]

@@ -47,11 +47,6 @@ class Presence:
             self._back_at, self._lost_at = time, None
         self._held = params
 
-    def depart(self, time: float) -> None:
-        """The way to the driver's face begins anew at `time` seconds: what the face means to the avatar changes."""
-        if self._lost_at is None:
-            self._from, self._back_at = self.shown(time), time
-
     def missed(self, time: float) -> None:
         """A picture at `time` seconds shows no face."""
         if self._lost_at is None:

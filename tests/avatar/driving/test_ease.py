@@ -25,8 +25,8 @@ def test_the_ends_are_the_poses_themselves() -> None:
 
 def test_expressions_and_places_go_straight() -> None:
     found = between(FIRST, SECOND, 0.25)
-    assert found.expression.tolist() == pytest.approx(torch.full((1, 4), 0.3).tolist())
-    assert found.translation.tolist() == pytest.approx(torch.full((1, 3), 0.3).tolist())
+    assert found.expression[0].tolist() == pytest.approx([0.3] * 4)
+    assert found.translation[0].tolist() == pytest.approx([0.3] * 3)
 
 
 def test_a_head_turns_the_short_way() -> None:
