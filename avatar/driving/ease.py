@@ -11,7 +11,7 @@ from avatar.records import HeadParams
 
 
 def smoothstep(share: float) -> float:
-    """0..1 with no slope at either end; `share` beyond them stays there."""
+    """0..1 with no slope at either end."""
     share = min(max(share, 0.0), 1.0)
     return share * share * (3 - 2 * share)
 

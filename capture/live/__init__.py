@@ -5,7 +5,6 @@ from __future__ import annotations
 from capture.live.calibration import CalibrationOptions
 from capture.live.chain import LiveChain, LiveOptions, LivePose
 from capture.live.face_input import FaceInput
-from capture.live.meter import LatencyMeter, LatencyReport
 from capture.live.open import open_input
 from capture.live.presence import PresenceOptions
 from capture.live.sample import Input, Sample
@@ -15,8 +14,6 @@ __all__ = [
     "CalibrationOptions",
     "FaceInput",
     "Input",
-    "LatencyMeter",
-    "LatencyReport",
     "LiveChain",
     "LiveOptions",
     "LivePose",

@@ -69,14 +69,14 @@ class Calibrator:
         return self.retarget
 
     def facts(self) -> dict[str, Any]:
-        """`progress` 0..1, the `movement` of the moment that is the neutral (None before one was seen whole), whether
+        """The `movement` of the moment that is the neutral (None before one was seen whole), whether
         that is `still`, and a `note` for the person who drives."""
         still = self._movement is not None and self._movement <= self.options.still
         if self._done:
             note = "" if still else "the face never rested; look ahead at rest and calibrate again"
         else:
             note = "look ahead at rest" if self._best else ""
-        return {"progress": self.progress, "movement": self._movement, "still": still, "note": note}
+        return {"movement": self._movement, "still": still, "note": note}
 
     def _watch(self, sample: Sample, time: float) -> None:
         options = self.options

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from avatar.drive import DriveOptions, Driver
 from avatar.driving.ease import between, smoothstep
+from avatar.latency import LatencyMeter
 from avatar.model import Avatar
 from avatar.motion.edit import GROUPS
 from avatar.records import JOINT_NAMES, HeadParams
 from capture.live.calibration import CalibrationOptions, Calibrator
-from capture.live.meter import LatencyMeter
+from capture.live.face_input import FaceInput
 from capture.live.presence import Presence, PresenceOptions
 from capture.live.retarget import Retarget, check_gains, resting_face
 from capture.live.sample import Input, Sample
@@ -63,7 +64,6 @@ class LiveChain:
     def __init__(self, avatar: Avatar, source: Input, options: LiveOptions | None = None) -> None:
         """Args: whom to drive; what drives; how."""
         self.avatar, self.source, self.options = avatar, source, options or LiveOptions()
-        self.name = source.name
         self.meter = LatencyMeter()
         #: how much stronger than the driver the avatar does each group; the next sample obeys
         self.gains: dict[str, float] = dict.fromkeys(GROUPS, 1.0) | dict(self.options.gains)
@@ -88,6 +88,17 @@ class LiveChain:
         if self._calibrator is not None:
             self._calibrator.again()
 
+    def learn_again(self) -> None:
+        """Another person sat down: whose face and which neutral it is has to be found out anew."""
+        if isinstance(self.source, FaceInput):
+            self.source.learn_again()
+        self._presence.missed(self._now())
+        self._forget()
+
+    def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """The camera's picture [H,W,3] uint8 used last and the landmarks [478,3] in it, pixels; None without one."""
+        return self.source.look() if isinstance(self.source, FaceInput) else None
+
     @property
     def retarget(self) -> Retarget | None:
         """The calibrated driver, once anything is known."""
@@ -108,7 +119,8 @@ class LiveChain:
         return {
             "input": self.source.facts(),
             "phase": self._phase(),
-            "calibration": None if self._calibrator is None else self._calibrator.facts(),
+            "calibrated": 0.0 if self._calibrator is None else self._calibrator.progress,
+            "calibration": {} if self._calibrator is None else self._calibrator.facts(),
             "gains": dict(self.gains),
             "not_finite": self._broken,
             "latency": self.meter.report().to_json(),

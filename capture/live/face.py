@@ -45,6 +45,12 @@ class FaceTracker:
         self.points: np.ndarray | None = None  # [478,3] of the newest picture, None where there is no face
         self.reprojection = 0.0  # of the newest picture, fraction of the inter-ocular distance
 
+    def learn_again(self) -> None:
+        """Forget who it is."""
+        self._learner.again()
+        self._fitter = self._fit = None
+        self.earlier = ()
+
     @property
     def learnt(self) -> float:
         """0..1, how far learning has come."""

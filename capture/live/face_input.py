@@ -53,7 +53,7 @@ class FaceInput:
         self._head, self._models = head or load_head(), models or FaceModels()
         self._learn = learn or LearnOptions()
         self._slot: Slot[Sample] = Slot(self._lossless)
-        self._stop = threading.Event()
+        self._stop, self._anew = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._tracker: FaceTracker | None = None
         self._look: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -80,7 +80,7 @@ class FaceInput:
 
     def earlier(self) -> Sequence[Sample]:
         """What the face did while it was learnt."""
-        return () if self._tracker is None else self._tracker.earlier
+        return () if self._tracker is None or self._anew.is_set() else self._tracker.earlier
 
     @property
     def finished(self) -> bool:
@@ -95,6 +95,11 @@ class FaceInput:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def learn_again(self) -> None:
+        """Forget who it is: another person sat down."""
+        self._anew.set()
+        self._slot.take()
 
     def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         """The picture [H,W,3] tracked last and its landmarks [478,3] where it shows a face, for a small preview."""
@@ -140,11 +145,14 @@ class FaceInput:
 
     def _track(self, frame: LiveFrame) -> Sample | None:
         assert self._tracker is not None
+        if self._anew.is_set():
+            self._tracker.learn_again()
+            self._anew.clear()
         sample = self._tracker(frame)
         self._look = frame.rgb, self._tracker.points
         self._done.append(time.monotonic())
         self._tracked += 1
         self._without_face += self._tracker.points is None
-        if sample is not None:
+        if sample is not None and not self._anew.is_set():
             self._slot.put(sample)
         return sample

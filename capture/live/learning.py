@@ -63,6 +63,10 @@ class Learner:
         self._seen: list[Seen] = []
         self._result: Future[Learnt] | None = None
 
+    def again(self) -> None:
+        """Forget all that was seen: another person sat down."""
+        self._seen, self._result = [], None
+
     @property
     def progress(self) -> float:
         """0..1, how much of what is needed has been seen."""

@@ -43,7 +43,7 @@ def test_a_face_at_rest_is_known_after_its_seconds(calibrator: Calibrator) -> No
     watch(calibrator, 0.2, 0.4, 0.2)
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) == pytest.approx(0.2)
-    assert calibrator.facts() == {"progress": 1.0, "movement": pytest.approx(0, abs=1e-6), "still": True, "note": ""}
+    assert calibrator.facts() == {"movement": pytest.approx(0, abs=1e-6), "still": True, "note": ""}
 
 
 def test_who_talks_is_waited_for(calibrator: Calibrator) -> None:
