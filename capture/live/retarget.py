@@ -184,6 +184,8 @@ class Retarget:
         seen = torch.where(away > _NOWHERE, -translation / away.clamp_min(_NOWHERE), translation.new_tensor([0, 0, 1]))
         # how far the camera is to the head's left: the right eye is the far one then
         side = (rotation[:, :, 0] * seen).sum(1)
+        if not (side.abs() > _TURNED).any():
+            return closing
         guessed = ((side.abs() - _TURNED) / (_HIDDEN - _TURNED)).clamp(0, 1)
         guessed = guessed * guessed * (3 - 2 * guessed)
         near = torch.where(side > 0, closing[:, self.left], closing[:, 1 - self.left])
