@@ -133,7 +133,6 @@ class Sources:
     def choices(self) -> Iterator[LiveChoice]:
         """All of them, none opened yet; raises HeadsplatError where the command line's words make no sense."""
         from capture.live.open import LOOPBACK, open_input
-
         from viewer.session import LiveChoice
 
         host, phone = self.host or LOOPBACK, self.phone or ""
