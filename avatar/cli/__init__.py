@@ -23,10 +23,12 @@ from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.join import JoinCommand
+from avatar.cli.live import LiveCommand
 from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
+from avatar.cli.view import ViewCommand
 from avatar.errors import HeadsplatError
 from avatar.files import os_error_sentence
 
@@ -37,6 +39,8 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "live": LiveCommand,
+    "view": ViewCommand,
     "motion": MotionCommand,
     "join": JoinCommand,
     "export": ExportCommand,

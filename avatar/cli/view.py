@@ -1,0 +1,27 @@
+"""`headsplat view`: an avatar in a window, by hand or along a motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from avatar.cli.arguments import OptionalPath
+from avatar.cli.windowed import WindowedOptions, run_window
+
+
+@dataclass(frozen=True)
+class ViewCommand:
+    """Look at an avatar in a window: pose it by hand, play a motion file, turn it, see what it is made of."""
+
+    avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
+    """the avatar"""
+    motion: OptionalPath = None
+    """play this motion file: anything that `headsplat render --motion` takes"""
+    window: Annotated[WindowedOptions, arg(name="")] = field(default_factory=WindowedOptions)
+
+    def run(self) -> int:
+        """Open the window; returns the exit code once it is closed."""
+        return run_window(self.avatar, self.window, motion=self.motion)
