@@ -100,7 +100,6 @@ class Session:
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()
-        self.counters.window.add(now)
         self._finish_opening()
         self._play(now)
         self._before = now

@@ -156,6 +156,7 @@ class Window:
 
     def _after(self) -> None:
         """The frame is on the screen: do what the panels asked for."""
+        self.session.counters.swapped()
         if self._new_picture:
             self.session.counters.on_screen()
             self._new_picture = False

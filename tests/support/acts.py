@@ -293,6 +293,13 @@ def saved_view(stage: Stage) -> Facts:
     }
 
 
+def frames(stage: Stage) -> Facts:
+    """What the window counts while nothing happens."""
+    drawn, counted = imgui.get_frame_count(), stage.session.counters.window.count
+    stage.rest(8)
+    return {"drawn": imgui.get_frame_count() - drawn, "counted": stage.session.counters.window.count - counted}
+
+
 def drop_motion(stage: Stage, props: Props) -> Facts:
     """A motion dropped on the window plays."""
     _drop(stage, props.motion)
@@ -380,7 +387,7 @@ def acts(props: Props) -> dict[str, Act]:
     """All of them, in the order they are played in."""
     alone = (
         load, turn, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, face,
-        preset, search, source, missing_source, screenshot, saved_view,
+        preset, search, source, missing_source, screenshot, saved_view, frames,
     )  # fmt: skip
     with_files = (drop_motion, drop_damaged, drop_avatar)
     found: dict[str, Act] = {act.__name__: act for act in alone}

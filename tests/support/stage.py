@@ -146,7 +146,8 @@ Act = Callable[[Stage], Mapping[str, Any]]
 def play(session: Session, acts: Mapping[str, Act], folder: Path, size: tuple[int, int] = (800, 500)) -> None:
     """Open the window, run the acts in their order and close it by `Do("close")`.
 
-    Writes `folder`/NAME.json for each act, with what it returned, `seconds` and `error` (empty where it went well).
+    Writes `folder`/NAME.json for each act, with what it returned, `seconds` and `error` (empty where it went well), and
+    `folder`/closed at last: "asked", or "late" where the window closed because it had been open for too long.
     """
     stage = Stage(session, folder)
 
@@ -165,6 +166,8 @@ def play(session: Session, acts: Mapping[str, Act], folder: Path, size: tuple[in
             engine.queue_test(tests, test)
 
     Window(session, WindowOptions(size=size, remember=False, seconds=_LONGEST, tests=register)).run()
+    (folder / "closed").write_text("asked" if session.closing else "late")
+    session.close()
 
 
 def _watch(stage: Stage) -> None:
