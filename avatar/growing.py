@@ -48,12 +48,11 @@ class Growth:
             taken = snapshot_of(avatar)
             ended = time.perf_counter()
             self._next = ended + max(self._every, (ended - began) / SNAPSHOT_SHARE)
-            self._put(taken)
+            self._put(taken, False)
 
     def finish(self, avatar: Avatar) -> None:
         """On the training thread: the training is over and `avatar` is what came of it."""
-        self._finished = True
-        self._put(snapshot_of(avatar))
+        self._put(snapshot_of(avatar), True)
 
     def tell(self, progress: TrainProgress) -> None:
         """On the training thread: where it stands; for `fit(progress=)`."""
@@ -70,10 +69,11 @@ class Growth:
         with self._changed:
             self._left, self._room = True, None
 
-    def wait(self, seconds: float) -> bool:
-        """On the window's thread: whether a snapshot is there to be taken, waiting for one at most `seconds`."""
+    def wait(self, seconds: float) -> Avatar | None:
+        """On the window's thread: `take`, but wait at most `seconds` for a snapshot."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._room is not None, seconds)
+            self._changed.wait_for(lambda: self._room is not None, seconds)
+        return self.take()
 
     @property
     def progress(self) -> TrainProgress | None:
@@ -82,11 +82,12 @@ class Growth:
 
     @property
     def finished(self) -> bool:
-        """Whether the training is over; what `take` gives from now on is the finished avatar."""
+        """Whether the training is over: what `take` gives next, or gave last, is the finished avatar."""
         return self._finished
 
-    def _put(self, taken: Avatar) -> None:
+    def _put(self, taken: Avatar, finished: bool) -> None:
         with self._changed:
+            self._finished = finished
             if not self._left:
                 self._room = taken
                 self._changed.notify_all()
