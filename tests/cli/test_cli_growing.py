@@ -18,6 +18,7 @@ from avatar.growing import Growth
 from avatar.trainer import Trainer
 
 FAST = "steps = 12\ngaussians = 300\nbases = 3\nsize = 48\nrefine_at = 1.0\n"
+ENDLESS = FAST.replace("steps = 12", "steps = 1000000")
 Window = Callable[[Growth, "Future[int]"], None]
 
 
@@ -37,18 +38,6 @@ def windowed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Window], None]:
         monkeypatch.setattr(growing, "_window", lambda growth, first, training, *_: window(growth, training))
 
     return use
-
-
-def interrupted_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Ctrl-C comes while step `number` is made."""
-    step = Trainer.step
-
-    def interrupted(trainer: Trainer, fraction: float) -> float:
-        if trainer.steps_done == number:
-            signal.raise_signal(signal.SIGINT)
-        return step(trainer, fraction)
-
-    monkeypatch.setattr(Trainer, "step", interrupted)
 
 
 def ended(training: Future[int]) -> None:
@@ -130,27 +119,28 @@ def test_an_error_of_the_training_is_reported_as_without_a_window(
 
 
 def test_ctrl_c_saves_what_there_is_beside_a_window(
-    arguments: list[str],
-    windowed: Callable[[Window], None],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    windowed(lambda growth, training: ended(training))
-    interrupted_at(monkeypatch, 4)
+    def window(growth: Growth, training: Future[int]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        ended(training)
+
+    (tmp_path / "fast.toml").write_text(ENDLESS)
+    windowed(window)
     assert cli.main(arguments) == 130
-    assert "--resume goes on from there" in capsys.readouterr().err.splitlines()[-1]
+    told = capsys.readouterr().err
+    assert "stopping after this step" in told and "--resume goes on from there" in told.splitlines()[-1]
     assert {"a.avatar", "a.checkpoint"} <= names(tmp_path)
 
 
 def test_a_second_ctrl_c_gives_up_without_saving(
-    arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path
 ) -> None:
     def window(growth: Growth, training: Future[int]) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    (tmp_path / "fast.toml").write_text(FAST.replace("steps = 12", "steps = 1000000"))
+    (tmp_path / "fast.toml").write_text(ENDLESS)
     windowed(window)
     assert cli.main(arguments) == 130
     assert not {"a.avatar", "a.checkpoint"} & names(tmp_path)
