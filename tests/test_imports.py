@@ -20,10 +20,11 @@ OPTIONAL = (
     "tinycudann",
     "lpips",
     "onnxruntime",
-    "imgui_bundle",
-    "moderngl",
     "pyvirtualcam",
 )
+#: The window's packages load a graphics library: only modules that draw the window may need them.
+WINDOW = ("imgui_bundle", "moderngl", "glfw")
+WINDOW_MODULES = ("viewer/window.py", "viewer/texture.py", "viewer/drops.py", "viewer/panels/")
 
 
 def imports_of(path: Path, root: Path = ROOT) -> Iterator[tuple[str, int, bool]]:
@@ -95,6 +96,14 @@ def test_optional_packages_are_imported_inside_functions_only(path: Path) -> Non
         f"line {line}: {name}" for name, line, lazy in imports_of(path) if not lazy and name.split(".")[0] in OPTIONAL
     ]
     assert not eager, "\n".join(eager)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_modules_that_draw_the_window_import_its_packages(path: Path) -> None:
+    if str(path.relative_to(ROOT).as_posix()).startswith(WINDOW_MODULES):
+        pytest.skip("draws the window")
+    needed = [f"line {line}: {name}" for name, line, _ in imports_of(path) if name.split(".")[0] in WINDOW]
+    assert not needed, "\n".join(needed)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
+from avatar.cli.view import ViewCommand
 from avatar.errors import HeadsplatError
 from avatar.files import os_error_sentence
 
@@ -37,6 +38,7 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "view": ViewCommand,
     "motion": MotionCommand,
     "join": JoinCommand,
     "export": ExportCommand,

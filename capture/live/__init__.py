@@ -5,7 +5,6 @@ from __future__ import annotations
 from capture.live.calibration import CalibrationOptions
 from capture.live.chain import LiveChain, LiveOptions, LivePose
 from capture.live.face_input import FaceInput
-from capture.live.meter import LatencyMeter, LatencyReport
 from capture.live.presence import PresenceOptions
 from capture.live.sample import Input, Sample
 from capture.live.smoothing import SmoothingOptions
@@ -14,8 +13,6 @@ __all__ = [
     "CalibrationOptions",
     "FaceInput",
     "Input",
-    "LatencyMeter",
-    "LatencyReport",
     "LiveChain",
     "LiveOptions",
     "LivePose",

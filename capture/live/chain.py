@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from avatar.drive import DriveOptions, Driver
+from avatar.latency import LatencyMeter
 from avatar.model import Avatar
 from avatar.records import JOINT_NAMES, HeadParams
 from capture.live.calibration import CalibrationOptions, Calibrator, Retarget, resting_face
-from capture.live.meter import LatencyMeter
 from capture.live.presence import Presence, PresenceOptions
 from capture.live.sample import Input, Sample
 from capture.live.smoothing import SampleFilter, SmoothingOptions

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
-
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.driving.ease import between, smoothstep
 from avatar.records import HeadParams
 
 
@@ -20,29 +18,6 @@ class PresenceOptions:
     """from there to its neutral"""
     back: float = 0.25
     """from wherever it is to the driver's face once that is seen again"""
-
-
-def smoothstep(share: float) -> float:
-    """0..1 with no slope at either end."""
-    share = min(max(share, 0.0), 1.0)
-    return share * share * (3 - 2 * share)
-
-
-def between(first: HeadParams, second: HeadParams, share: float) -> HeadParams:
-    """Parameters `share` of the way from `first` to `second`, rotations along the shortest arc."""
-    if share <= 0:
-        return first
-    if share >= 1:
-        return second
-    start = axis_angle_to_matrix(first.joint_rot.double())
-    step = matrix_to_axis_angle(start.mT @ axis_angle_to_matrix(second.joint_rot.double()))
-    turned = matrix_to_axis_angle(start @ axis_angle_to_matrix(share * step)).to(first.joint_rot)
-    return replace(
-        first,
-        expression=torch.lerp(first.expression, second.expression, share),
-        joint_rot=turned,
-        translation=torch.lerp(first.translation, second.translation, share),
-    )
 
 
 class Presence:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from capture.live.meter import LatencyMeter
+from avatar.latency import LatencyMeter
 
 
 def metered(count: int = 101, kept: int = 1000) -> LatencyMeter:

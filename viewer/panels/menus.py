@@ -1,0 +1,60 @@
+"""The menu bar and the line at the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from imgui_bundle import imgui
+from imgui_bundle import portable_file_dialogs as dialogs
+
+from viewer.edits import Change, Do, Edit
+from viewer.state import State
+
+_KINDS = ["all that can be opened", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
+
+
+def menus(state: State) -> Iterator[Edit]:
+    """File and help."""
+    if imgui.begin_menu("File"):
+        if imgui.menu_item_simple("Open...", "O"):
+            yield from choose_file()
+        if imgui.menu_item_simple("Picture to a file", "P"):
+            yield Do("screenshot")
+        for kind, outlet in (("film", "Film"), ("record", "Take"), ("virtual camera", "Virtual camera")):
+            running = kind in state.status.outlets
+            if imgui.menu_item(outlet, "", running)[0]:
+                yield Do(kind)  # type: ignore[arg-type]
+        if imgui.menu_item_simple("Close", "Ctrl+Q"):
+            yield Do("close")
+        imgui.end_menu()
+    if imgui.begin_menu("Help"):
+        if imgui.menu_item_simple("Shortcuts", "?"):
+            yield Change("panels", replace(state.panels, help=not state.panels.help))
+        imgui.end_menu()
+
+
+def choose_file() -> Iterator[Edit]:
+    """Ask the system for a file."""
+    for path in dialogs.open_file("Open an avatar, a motion or a view", "", _KINDS).result():
+        yield Do("open", path)
+
+
+def status_bar(state: State) -> Iterator[Edit]:
+    """Rates, size, latency, and the last sentence."""
+    status = state.status
+    width, height = status.size
+    dropped = " while moving" if status.dropped else ""
+    parts = [f"{status.pictures_rate:.0f} pictures/s, window {status.window_rate:.0f}/s, {width}x{height}{dropped}"]
+    if status.window is not None and status.window.total is not None:
+        parts.append(
+            f"{status.window.total.stage} {status.window.total.p50:.0f} ms (p95 {status.window.total.p95:.0f})"
+        )
+    if status.growing:
+        parts.append(status.growing)
+    imgui.text("   ".join(parts))
+    if status.message:
+        imgui.same_line(0, 24)
+        colour = imgui.ImVec4(1.0, 0.45, 0.35, 1.0) if status.failed else imgui.get_style_color_vec4(imgui.Col_.text)
+        imgui.text_colored(colour, status.message)
+    yield from ()

@@ -1,0 +1,378 @@
+"""What happens between the panels' edits and the picture: no window here, so it runs and is tested without one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatar.driving.ease import between, smoothstep
+from avatar.errors import HeadsplatError
+from avatar.latency import LatencyMeter
+from avatar.model import Avatar
+from avatar.records import Camera, HeadParams
+from viewer.edits import Do, Edit
+from viewer.engine import Engine
+from viewer.opening import Opened, open_any, write_view
+from viewer.orbit import Orbit, field_of_view
+from viewer.outlets import Moment, Outlets
+from viewer.performers import LivePerformer, LiveSource, Performer, Player, Pose, Puppet
+from viewer.snapshot import save_snapshot
+from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
+
+#: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
+#: as moving; over which rates are told.
+_EASE, _STATUS_PERIOD, _SETTLED, _RATE_SECONDS = 0.25, 0.25, 0.2, 2.0
+#: A picture of a live driver is stale where what it shows was taken more seconds ago than this.
+STALE = 0.2
+
+
+@dataclass(frozen=True)
+class LiveChoice:
+    """A live input that may drive."""
+
+    key: str
+    label: str
+    make: Callable[[Avatar], LiveSource]
+
+
+class Session:
+    """One avatar, those who may drive it, and what the window asks for."""
+
+    def __init__(
+        self,
+        avatar: Avatar,
+        name: str,
+        live: Iterable[LiveChoice] = (),
+        outlets: Outlets | None = None,
+        folder: Path = Path(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            avatar: whom to show.
+            name: of its file.
+            live: inputs, none of which is opened before it is chosen.
+            outlets: where pictures and takes go.
+            folder: where screenshots and saved views are written.
+            clock: seconds, what latencies are measured with.
+        """
+        self._live = {choice.key: choice for choice in live}
+        self.outlets = outlets or Outlets()
+        self._clock, self.folder = clock, folder
+        self.meter = LatencyMeter()
+        self.viewport = (512, 512)  # pixels of the window that the picture may fill
+        self.picture: np.ndarray | None = None  # uint8 [H,W,3], what is shown
+        self.picture_number = 0  # counts pictures
+        self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
+        self.preview_number = 0
+        self.closing = False
+        self.stale = 0  # pictures that showed something old
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
+        self._opening: Future[Opened] | None = None
+        self._windows: deque[float] = deque(maxlen=1024)
+        self._pictures: deque[float] = deque(maxlen=1024)
+        self._before = self._status_at = self._moved_at = -np.inf
+        self._stamps: dict[str, float] = {}
+        self._drawn: Any = None  # what the picture was drawn from
+        self._shown: HeadParams | None = None
+        self._from: tuple[HeadParams, float] | None = None
+        self.state = State(_subject(avatar, name), ())
+        self._take_over(avatar, name)
+
+    # What the window calls, in this order, for every frame.
+
+    def apply(self, edits: Iterable[Edit]) -> None:
+        """Do what the panels ask for; what cannot be done is said in the status."""
+        for edit in edits:
+            try:
+                self._apply(edit)
+            except HeadsplatError as error:
+                self.tell(str(error), failed=True)
+
+    def advance(self) -> bool:
+        """Bring the picture up to now; returns whether it is a new one."""
+        now = self._clock()
+        self._windows.append(now)
+        self._finish_opening()
+        self._play(now)
+        self._before = now
+        pose = self._pose(now)
+        changed = self._draw(pose, now)
+        if now - self._status_at > _STATUS_PERIOD:
+            self._status_at = now
+            self._report(pose)
+        return changed
+
+    def on_screen(self) -> None:
+        """The newest picture has been shown."""
+        if self._stamps:
+            self._stamps["shown"] = self._clock()
+            self.meter.add(self._stamps)
+            self._stamps = {}
+
+    def close(self) -> None:
+        """Stop whatever runs; finishes what is being written."""
+        self.performer.stop()
+        self._worker.shutdown(cancel_futures=True)
+        self.outlets.close()
+
+    # Everything else.
+
+    @property
+    def performer(self) -> Performer:
+        """Who drives."""
+        return self._performers[self.state.driving]
+
+    def tell(self, message: str, failed: bool = False) -> None:
+        """Show a sentence."""
+        self._status(message=message, failed=failed)
+
+    def replace_avatar(self, avatar: Avatar, name: str) -> None:
+        """Show another avatar; camera, look and sliders stay, a motion that is loaded is retold for it."""
+        self.performer.stop()
+        self._take_over(avatar, name)
+
+    def show_motion(self, player: Player, name: str) -> None:
+        """Play a motion from its beginning."""
+        self._performers[TIMELINE] = player
+        timeline = self.state.timeline
+        timeline = Timeline(
+            name, len(player.times), player.duration, player.rate, 0.0, True, timeline.loop, timeline.speed,
+            tuple(player.notes),
+        )  # fmt: skip
+        self.state = replace(self.state, timeline=timeline, choices=self._choices())
+        self.drive(TIMELINE)
+
+    def drive(self, key: str) -> None:
+        """Let another one drive; raises HeadsplatError where it cannot begin, and then the one before goes on."""
+        if key == self.state.driving:
+            return
+        if key not in self._performers:
+            self._performers[key] = LivePerformer(self._live[key].make(self.avatar))
+        self._performers[key].start()
+        self.performer.stop()
+        self.meter.reset()
+        if self._shown is not None:
+            self._from = self._shown, self._clock()
+        self.state = replace(self.state, driving=key)
+
+    def _take_over(self, avatar: Avatar, name: str) -> None:
+        """Make everything that depends on the avatar."""
+        self.avatar, self.engine = avatar, Engine(avatar)
+        self._shown = self._from = self._drawn = None
+        motion = getattr(self, "_performers", {}).get(TIMELINE)
+        self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
+        if isinstance(motion, Player):
+            self._performers[TIMELINE] = motion.retold(avatar)
+        driving = self.state.driving
+        self.state = replace(self.state, subject=_subject(avatar, name), driving=SLIDERS, choices=self._choices())
+        if driving != SLIDERS:
+            self.drive(driving)
+
+    def _choices(self) -> tuple[Choice, ...]:
+        own = [Choice(SLIDERS, "sliders")]
+        if TIMELINE in self._performers:
+            own.append(Choice(TIMELINE, "motion file"))
+        return (*own, *(Choice(choice.key, choice.label) for choice in self._live.values()))
+
+    def _apply(self, edit: Edit) -> None:
+        if isinstance(edit, Do):
+            self._do(edit)
+            return
+        if edit.part == "driving":
+            self.drive(edit.value)
+            return
+        if edit.part == "view" and edit.value.orbit != self.state.view.orbit:
+            self._moved_at = self._clock()
+        self.state = replace(self.state, **{edit.part: edit.value})
+
+    def _do(self, edit: Do) -> None:
+        if edit.action == "close":
+            self.closing = True
+            return
+        if edit.action in ("film", "record", "virtual camera"):
+            self.tell(self.outlets.toggle(edit.action))
+            return
+        actions: dict[str, Callable[[Any], None]] = {
+            "calibrate": self._calibrate,
+            "forget view": self._forget_view,
+            "gain": self._set_gain,
+            "learn": self._learn,
+            "open": self._open,
+            "save view": self._save_view,
+            "screenshot": self._screenshot,
+        }
+        actions[edit.action](edit.argument)
+
+    def look_from(self, name: str, orbit: Orbit) -> None:
+        """Move the camera to a saved view and list it."""
+        view = self.state.view
+        saved = tuple(row for row in view.saved if row[0] != name)
+        self.state = replace(self.state, view=replace(view, orbit=orbit, saved=(*saved, (name, orbit))))
+
+    def _save_view(self, _: Any) -> None:
+        view = self.state.view
+        path = self._free("view", ".json")
+        write_view(path, view.orbit, self.camera(*self.size(self._clock())))
+        self.look_from(path.stem, view.orbit)
+        self.tell(f"{path}: the view, for `headsplat render --camera` too")
+
+    def _free(self, what: str, suffix: str) -> Path:
+        """A name that no file has."""
+        stem = f"{Path(self.state.subject.name).stem}_{what}"
+        names = (self.folder / f"{stem}_{number}{suffix}" for number in itertools.count(1))
+        return next(path for path in names if not path.exists())
+
+    def _forget_view(self, place: int) -> None:
+        view = self.state.view
+        saved = tuple(row for k, row in enumerate(view.saved) if k != place)
+        self.state = replace(self.state, view=replace(view, saved=saved))
+
+    def _screenshot(self, _: Any) -> None:
+        if self.picture is not None:
+            path = save_snapshot(self.picture, self._free("picture", ".png"))
+            self.tell(f"{path}: the picture")
+
+    def _live_source(self) -> LiveSource:
+        if not isinstance(self.performer, LivePerformer):
+            raise HeadsplatError("nobody drives live; choose a camera or a socket first")
+        return self.performer.source
+
+    def _calibrate(self, _: Any) -> None:
+        self._live_source().calibrate()
+        self.tell("look at the camera with a resting face for two seconds")
+
+    def _learn(self, _: Any) -> None:
+        self._live_source().learn_again()
+
+    def _set_gain(self, gain: tuple[str, float]) -> None:
+        group, factor = gain
+        self._live_source().gains[group] = factor
+
+    def _open(self, path: str) -> None:
+        if self._opening is not None:
+            raise HeadsplatError(f"{path}: another file is being opened; drop it again in a moment")
+        self.tell(f"opening {Path(path).name} ...")
+        self._opening = self._worker.submit(open_any, Path(path), self.avatar)
+
+    def _finish_opening(self) -> None:
+        if self._opening is None or not self._opening.done():
+            return
+        done, self._opening = self._opening, None
+        try:
+            done.result()(self)
+        except HeadsplatError as error:
+            self.tell(str(error), failed=True)
+
+    def _play(self, now: float) -> None:
+        timeline = self.state.timeline
+        if self.state.driving != TIMELINE or not timeline.playing or not np.isfinite(self._before):
+            return
+        reached = timeline.time + (now - self._before) * timeline.speed
+        if timeline.loop:
+            reached %= timeline.duration
+        elif not 0 <= reached < timeline.duration:
+            reached = min(max(reached, 0.0), timeline.duration)
+            timeline = replace(timeline, playing=False)
+        self.state = replace(self.state, timeline=replace(timeline, time=reached))
+
+    def _pose(self, now: float) -> Pose:
+        pose = self.performer.pose(self.state)
+        if self._from is not None:
+            first, since = self._from
+            share = (now - since) / _EASE
+            if share >= 1:
+                self._from = None
+            pose = replace(pose, params=between(first, pose.params, smoothstep(share)))
+        self._shown = pose.params
+        return pose
+
+    def size(self, now: float) -> tuple[int, int]:
+        """Pixels of the picture at `now` seconds, and whether that is fewer than asked."""
+        view = self.state.view
+        width, height = view.width, view.height
+        if width is None:
+            across, high = self.viewport
+            width = 16 * round(height * min(max(across / max(high, 1), 0.5), 2.0) / 16)
+        if self._drops(now):
+            width, height = max(width // 2, 1), max(height // 2, 1)
+        return width, height
+
+    def _drops(self, now: float) -> bool:
+        return self.state.view.drop_while_moving and now - self._moved_at < _SETTLED
+
+    def camera(self, width: int, height: int) -> Camera:
+        """The camera [1] of a picture of that size."""
+        return self.state.view.orbit.camera(self.engine.front(width, height), self.engine.centre)
+
+    def _draw(self, pose: Pose, now: float) -> bool:
+        """Draw the picture if anything has changed."""
+        look, size, orbit = self.state.look, self.size(now), self.state.view.orbit
+        asked = look, size, orbit
+        if self._drawn is not None and self._drawn[0] == asked and same(self._drawn[1], pose.params):
+            return False
+        self._drawn = asked, pose.params
+        self.picture = self.engine.render(pose.params, self.camera(*size), look)
+        self.picture_number += 1
+        self._pictures.append(self._clock())
+        if pose.fresh and pose.stamps:
+            self._stamps = {**pose.stamps, "drawn": self._clock()}
+            self.stale += self._stamps["drawn"] - min(self._stamps.values()) > STALE
+        self._send(pose)
+        return True
+
+    def _send(self, pose: Pose) -> None:
+        assert self.picture is not None
+        try:
+            self.outlets.add(Moment(self._clock(), self.avatar, pose, self.picture))
+        except HeadsplatError as error:
+            self.tell(str(error), failed=True)
+
+    def _report(self, pose: Pose) -> None:
+        now = self._clock()
+        size = self.size(now)
+        self._status(
+            phase=pose.phase,
+            source=self.performer.facts(),
+            size=size,
+            dropped=self._drops(now),
+            window=self.meter.report(),
+            pictures_rate=rate(self._pictures, now),
+            window_rate=rate(self._windows, now),
+            field_of_view=field_of_view(self.camera(*size)),
+            outlets=dict(self.outlets.names),
+            gains=dict(self.performer.source.gains) if isinstance(self.performer, LivePerformer) else {},
+        )
+
+    def _status(self, **parts: Any) -> None:
+        self.state = replace(self.state, status=replace(self.state.status, **parts))
+
+
+def same(first: HeadParams, second: HeadParams) -> bool:
+    """Whether two frames are equal."""
+    return first is second or all(
+        torch.equal(getattr(first, part), getattr(second, part)) for part in ("expression", "joint_rot", "translation")
+    )
+
+
+def rate(times: deque[float], now: float) -> float:
+    """How many a second of late."""
+    recent = [time for time in times if time > now - _RATE_SECONDS]
+    return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+
+def _subject(avatar: Avatar, name: str) -> Subject:
+    head = avatar.head
+    low, high = head.expression_limits
+    limits = tuple(zip(low.tolist(), high.tolist(), strict=True))
+    return Subject(name, len(avatar), math.isqrt(avatar.colors.shape[1]) - 1, head.expression_names, limits)

@@ -1,0 +1,208 @@
+"""The window: hello_imgui owns it; panels are drawn from the session's state and their edits handed back."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from imgui_bundle import hello_imgui, imgui
+
+from avatar.errors import HeadsplatError
+from viewer.drops import Drops
+from viewer.edits import Edit
+from viewer.panels import DOCKS, PANELS, Shown
+from viewer.panels.menus import menus, status_bar
+from viewer.panels.picture import picture_panel
+from viewer.panels.shortcuts import shortcuts
+from viewer.session import Session
+from viewer.texture import Texture
+
+#: Seconds from one frame of the window to the next: at least, and at most while nothing changes. Drawing the window
+#: takes longer than looking whether there is anything to draw, much longer without a graphics card.
+_SHORTEST, _LONGEST = 1 / 120, 1 / 30
+_PAUSE = 0.001
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How the window is opened."""
+
+    title: str = "headsplat"
+    size: tuple[int, int] = (1280, 760)
+    remember: bool = True
+    """keep the places of the panels in the user's configuration folder"""
+    seconds: float | None = None
+    """close after so long; None: when the user closes it"""
+    tests: Callable[[], None] | None = None
+    """registers tests of imgui's test engine, which then drive the window"""
+
+
+class Window:
+    """A session on the screen."""
+
+    def __init__(self, session: Session, options: WindowOptions | None = None) -> None:
+        self.session, self.options = session, options or WindowOptions()
+        self._edits: list[Edit] = []
+        self._shown: Shown | None = None
+        self._drops: Drops | None = None
+        self._numbers = (0, 0)  # of the picture and the preview on the graphics card
+        self._new_picture = False
+        self._failure: BaseException | None = None
+        self._framed = self._began = time.monotonic()
+
+    def run(self) -> np.ndarray | None:
+        """Open it and stay until it is closed; returns its last frame, uint8 [H,W,3].
+
+        Raises:
+            HeadsplatError: there is no display.
+        """
+        check_display()
+        try:
+            hello_imgui.run(self._params())
+        except RuntimeError as error:
+            if self._failure is None:
+                raise HeadsplatError(f"the window cannot be opened: {_first_line(error)}; {_WHAT_TO_DO}") from error
+        if self._failure is not None:
+            raise self._failure
+        return hello_imgui.final_app_window_screenshot()
+
+    def _params(self) -> hello_imgui.RunnerParams:
+        options, params = self.options, hello_imgui.RunnerParams()
+        params.app_window_params.window_title = options.title
+        params.app_window_params.window_geometry.size = options.size
+        params.app_window_params.restore_previous_geometry = options.remember
+        params.ini_disable = not options.remember
+        params.ini_folder_type = hello_imgui.IniFolderType.app_user_config_folder
+        params.ini_filename = "headsplat/window.ini"
+        params.fps_idling.enable_idling = False
+        params.use_imgui_test_engine = options.tests is not None
+        windows = params.imgui_window_params
+        windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
+        windows.show_menu_bar = windows.show_status_bar = True
+        windows.show_menu_app = windows.show_menu_view = windows.show_status_fps = False
+        params.docking_params = self._layout()
+        calls = params.callbacks
+        calls.pre_new_frame = self._guarded(self._wait)
+        calls.show_gui = self._guarded(self._upload)
+        calls.show_menus = self._panel(menus)
+        calls.show_status = self._panel(status_bar)
+        calls.after_swap = self._guarded(self._after)
+        if options.tests is not None:
+            calls.register_tests = options.tests
+        return params
+
+    def _layout(self) -> hello_imgui.DockingParams:
+        layout = hello_imgui.DockingParams()
+        layout.docking_splits = [
+            hello_imgui.DockingSplit("MainDockSpace", name, direction, share) for name, direction, share in DOCKS
+        ]
+        picture = hello_imgui.DockableWindow(
+            "Avatar", "MainDockSpace", self._panel(self._picture), can_be_closed_=False
+        )
+        picture.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
+        others = [
+            hello_imgui.DockableWindow(title, dock, self._panel(panel), is_visible_=visible)
+            for title, dock, panel, visible in PANELS
+        ]
+        layout.dockable_windows = [picture, *others]
+        return layout
+
+    # hello_imgui calls these for every frame, in this order.
+
+    def _wait(self) -> None:
+        """Until there is something to show, or the user handles the window."""
+        longest = _SHORTEST if _is_handled() else _LONGEST
+        while True:
+            changed = self.session.advance()
+            waited = time.monotonic() - self._framed
+            if changed or waited >= longest:
+                break
+            time.sleep(_PAUSE)
+        time.sleep(max(_SHORTEST - waited, 0.0))
+        self._framed = time.monotonic()
+        seconds = self.options.seconds
+        if seconds is not None and self._framed - self._began > seconds:
+            self._leave()
+
+    def _upload(self) -> None:
+        """The newest pictures to the graphics card; shortcuts and dropped files."""
+        if self._shown is None:
+            self._shown, self._drops = Shown(Texture(), Texture()), Drops()
+        assert self._drops is not None
+        session, numbers = self.session, self._numbers
+        self._numbers = session.picture_number, session.preview_number
+        if session.picture is not None and self._numbers[0] != numbers[0]:
+            self._shown.picture.show(session.picture)
+            self._new_picture = True
+        if session.preview is not None and self._numbers[1] != numbers[1]:
+            self._shown.preview.show(session.preview)
+        self._edits += self._drops.take()
+        self._edits += shortcuts(session.state)
+
+    def _picture(self, state: Any) -> Iterable[Edit]:
+        """The avatar."""
+        across, high = imgui.get_content_region_avail()
+        self.session.viewport = max(int(across), 1), max(int(high), 1)
+        return [] if self._shown is None else picture_panel(state, self._shown)
+
+    def _after(self) -> None:
+        """The frame is on the screen: do what the panels asked for."""
+        if self._new_picture:
+            self.session.on_screen()
+            self._new_picture = False
+        edits, self._edits = self._edits, []
+        self.session.apply(edits)
+        if self.session.closing:
+            self._leave()
+
+    def _panel(self, panel: Callable[[Any], Iterable[Edit]]) -> Callable[[], None]:
+        def shown() -> None:
+            self._edits += panel(self.session.state)
+
+        return self._guarded(shown)
+
+    def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
+        """`call` such that what it raises ends the window and is raised again from `run`, not from within C++."""
+
+        def guarded() -> None:
+            if self._failure is not None:
+                return
+            try:
+                call()
+            except BaseException as error:
+                self._failure = error
+                self._leave()
+
+        return guarded
+
+    def _leave(self) -> None:
+        hello_imgui.get_runner_params().app_shall_exit = True
+
+
+_WHAT_TO_DO = "run it on a desktop, or where there is none under `xvfb-run -a`; `headsplat render` needs no window"
+
+
+def check_display() -> None:
+    """Raise HeadsplatError where there is no display to open a window on."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise HeadsplatError(
+            f"there is no display for the window (neither DISPLAY nor WAYLAND_DISPLAY is set); {_WHAT_TO_DO}"
+        )
+
+
+def _is_handled() -> bool:
+    """Whether somebody moves the mouse, presses a key or drags something."""
+    if imgui.get_current_context() is None or imgui.get_frame_count() < 1:
+        return True
+    io = imgui.get_io()
+    moved = io.mouse_delta.x or io.mouse_delta.y or io.mouse_wheel
+    return bool(moved or imgui.is_any_item_active() or imgui.is_any_mouse_down())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
