@@ -40,7 +40,7 @@ class Growth:
         self._changed = threading.Condition()
 
     def offer(self, avatar: Avatar) -> None:
-        """On the training thread, between two steps: keep a snapshot of `avatar` if one is due; for `fit(snapshot=)`."""
+        """On the training thread, between two steps: keep a snapshot of `avatar` if one is due (`fit(snapshot=)`)."""
         with self._changed:
             due = not self._left and self._room is None and time.perf_counter() >= self._next
         if due:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Looks after a session's avatar while it grows."""
+    """Looks after the avatar of a session while it grows."""
 
     def __init__(self, growth: Growth, first: Avatar, over: Callable[[], bool]) -> None:
         """
@@ -26,33 +26,33 @@ class Watch:
         """
         self._growth, self._shown, self._over = growth, first, over
 
-    def look(self, session: Session) -> bool:
-        """Show what has grown, on the window's thread; returns whether there is more to come."""
+    def look(self, session: Session) -> None:
+        """Show what has grown, if anything has."""
         if self._over():
             session.closing = True
         if session.avatar is not self._shown:  # another one was opened
             self._growth.leave()
-            return False
-        finished = self._growth.finished
-        if (taken := self._growth.take()) is not None:
+        elif (taken := self._growth.take()) is not None:
             self._shown = taken
             session.show_grown(taken)
-        return not finished
+
+    @property
+    def training(self) -> bool:
+        """Whether the training goes on."""
+        return not self._growth.finished
 
     @property
     def words(self) -> str:
-        """How far the training is."""
+        """How far it is."""
+        summary = self._shown.summary
+        if summary:
+            return f"trained: {summary['steps']} steps, {summary['train_psnr']} dB"
         progress = self._growth.progress
-        return "" if progress is None else words_of(progress, self._growth.finished)
+        return "training begins" if progress is None else words_of(progress)
 
 
-def words_of(progress: TrainProgress, finished: bool) -> str:
-    """A training in a line."""
-    step, psnr = f"step {progress.step}", f"{progress.psnr:.1f} dB"
-    if finished:
-        return f"trained: {step}, {psnr}"
-    share = f"{progress.fraction:.0%}"
-    if progress.stage != "training":
-        return f"{progress.stage} ({share}, {step}, {psnr})"
+def words_of(progress: TrainProgress) -> str:
+    """A running training in a line."""
+    stage, done = progress.stage, f"{progress.fraction:.0%}: step {progress.step}, {progress.psnr:.1f} dB"
     left = f", {progress.eta_seconds:.0f} s left" if math.isfinite(progress.eta_seconds) else ""
-    return f"training {share}: {step}, {psnr}{left}"
+    return f"{stage}, {done}{left}"

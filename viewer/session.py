@@ -22,6 +22,7 @@ from avatar.model import Avatar
 from avatar.records import Camera, HeadParams
 from viewer.edits import Do, Edit
 from viewer.engine import Engine
+from viewer.growing import Watch
 from viewer.opening import Opened, open_any, write_view
 from viewer.orbit import Orbit, field_of_view
 from viewer.outlets import Moment, Outlets
@@ -32,6 +33,10 @@ from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 #: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
 #: as moving; over which rates are told.
 _EASE, _STATUS_PERIOD, _SETTLED, _RATE_SECONDS = 0.25, 0.25, 0.2, 2.0
+#: Seconds from one frame of the window to the next while nothing changes, at most; the same beside a training.
+_PATIENCE, _PATIENCE_BESIDE = 1 / 30, 1 / 10
+#: Share of the time that pictures of a played motion may take beside a training, which has better use for it.
+_DRAWING_BESIDE = 0.2
 #: A picture of a live driver is stale where what it shows was taken more seconds ago than this.
 STALE = 0.2
 
@@ -76,6 +81,7 @@ class Session:
         self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
         self.preview_number = 0
         self.closing = False
+        self.watch: Watch | None = None  # on a training that grows the avatar
         self.stale = 0  # pictures that showed something old
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opening: Future[Opened] | None = None
@@ -84,6 +90,8 @@ class Session:
         self._before = self._status_at = self._moved_at = -np.inf
         self._stamps: dict[str, float] = {}
         self._drawn: Any = None  # what the picture was drawn from
+        self._rests_until = -np.inf
+        self._motion_label = ""
         self._shown: HeadParams | None = None
         self._from: tuple[HeadParams, float] | None = None
         self.state = State(_subject(avatar, name), ())
@@ -104,6 +112,8 @@ class Session:
         now = self._clock()
         self._windows.append(now)
         self._finish_opening()
+        if self.watch is not None:
+            self.watch.look(self)
         self._play(now)
         self._before = now
         pose = self._pose(now)
@@ -126,6 +136,15 @@ class Session:
         self._worker.shutdown(cancel_futures=True)
         self.outlets.close()
 
+    @property
+    def patience(self) -> float:
+        """Seconds that the window may wait for a new picture before it looks after its user."""
+        return _PATIENCE_BESIDE if self._beside_training else _PATIENCE
+
+    @property
+    def _beside_training(self) -> bool:
+        return self.watch is not None and self.watch.training
+
     # Everything else.
 
     @property
@@ -142,9 +161,16 @@ class Session:
         self.performer.stop()
         self._take_over(avatar, name)
 
-    def show_motion(self, player: Player, name: str) -> None:
+    def show_grown(self, avatar: Avatar) -> None:
+        """Show a later state of the same avatar: the camera stays where it is, and who drives goes on.
+
+        Who drives looks at nothing that training changes much, and takes far longer to make than a picture.
+        """
+        self.avatar, self.engine, self._drawn = avatar, Engine(avatar), None
+
+    def show_motion(self, player: Player, name: str, label: str = "motion file") -> None:
         """Play a motion from its beginning."""
-        self._performers[TIMELINE] = player
+        self._performers[TIMELINE], self._motion_label = player, label
         timeline = self.state.timeline
         timeline = Timeline(
             name, len(player.times), player.duration, player.rate, 0.0, True, timeline.loop, timeline.speed,
@@ -169,6 +195,7 @@ class Session:
     def _take_over(self, avatar: Avatar, name: str) -> None:
         """Make everything that depends on the avatar."""
         self.avatar, self.engine = avatar, Engine(avatar)
+        self._framing = self.engine  # says where the camera stands; a grown avatar does not move it
         self._shown = self._from = self._drawn = None
         motion = getattr(self, "_performers", {}).get(TIMELINE)
         self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
@@ -182,7 +209,7 @@ class Session:
     def _choices(self) -> tuple[Choice, ...]:
         own = [Choice(SLIDERS, "sliders")]
         if TIMELINE in self._performers:
-            own.append(Choice(TIMELINE, "motion file"))
+            own.append(Choice(TIMELINE, self._motion_label))
         return (*own, *(Choice(choice.key, choice.label) for choice in self._live.values()))
 
     def _apply(self, edit: Edit) -> None:
@@ -313,18 +340,21 @@ class Session:
 
     def camera(self, width: int, height: int) -> Camera:
         """The camera [1] of a picture of that size."""
-        return self.state.view.orbit.camera(self.engine.front(width, height), self.engine.centre)
+        return self.state.view.orbit.camera(self._framing.front(width, height), self._framing.centre)
 
     def _draw(self, pose: Pose, now: float) -> bool:
         """Draw the picture if anything has changed."""
         look, size, orbit = self.state.look, self.size(now), self.state.view.orbit
         asked = look, size, orbit
-        if self._drawn is not None and self._drawn[0] == asked and same(self._drawn[1], pose.params):
+        resting = now < self._rests_until and self.state.driving == TIMELINE
+        if self._drawn is not None and self._drawn[0] == asked and (resting or same(self._drawn[1], pose.params)):
             return False
         self._drawn = asked, pose.params
         self.picture = self.engine.render(pose.params, self.camera(*size), look)
         self.picture_number += 1
-        self._pictures.append(self._clock())
+        drawn = self._clock()
+        self._pictures.append(drawn)
+        self._rests_until = now + (drawn - now) / _DRAWING_BESIDE if self._beside_training else drawn
         if pose.fresh and pose.stamps:
             self._stamps = {**pose.stamps, "drawn": self._clock()}
             self.stale += self._stamps["drawn"] - min(self._stamps.values()) > STALE
@@ -351,6 +381,7 @@ class Session:
             window_rate=rate(self._windows, now),
             field_of_view=field_of_view(self.camera(*size)),
             outlets=dict(self.outlets.names),
+            growing="" if self.watch is None else self.watch.words,
             gains=dict(self.performer.source.gains) if isinstance(self.performer, LivePerformer) else {},
         )
 

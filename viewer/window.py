@@ -22,9 +22,9 @@ from viewer.panels.shortcuts import shortcuts
 from viewer.session import Session
 from viewer.texture import Texture
 
-#: Seconds from one frame of the window to the next: at least, and at most while nothing changes. Drawing the window
-#: takes longer than looking whether there is anything to draw, much longer without a graphics card.
-_SHORTEST, _LONGEST = 1 / 120, 1 / 30
+#: Seconds from one frame of the window to the next, at least. Drawing the window takes longer than looking whether
+#: there is anything to draw, much longer without a graphics card.
+_SHORTEST = 1 / 120
 _PAUSE = 0.001
 
 
@@ -116,7 +116,7 @@ class Window:
 
     def _wait(self) -> None:
         """Until there is something to show, or the user handles the window."""
-        longest = _SHORTEST if _is_handled() else _LONGEST
+        longest = _SHORTEST if _is_handled() else self.session.patience
         while True:
             changed = self.session.advance()
             waited = time.monotonic() - self._framed

@@ -35,7 +35,7 @@ def windowed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Window], None]:
 
     def use(window: Window) -> None:
         monkeypatch.setattr(growing, "check_window", lambda: None)
-        monkeypatch.setattr(growing, "_window", lambda growth, first, training, *_: window(growth, training))
+        monkeypatch.setattr(growing, "_window", lambda training, first: window(training.growth, training.code))
 
     return use
 
