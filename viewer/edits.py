@@ -8,12 +8,11 @@ from typing import Any, Literal
 Action = Literal[
     "calibrate",  # take the next moments as the driver's neutral face
     "close",
-    "film",  # begin or end a film of the pictures
     "forget view",  # argument: its place among the saved ones
     "gain",  # argument: (group, factor) of the live driver
     "learn",  # another person sat down
     "open",  # argument: path of an avatar, a motion or a saved view
-    "record",  # begin or end a take
+    "record",  # begin or end a take and its film
     "save view",
     "screenshot",  # argument: "picture" or "window"
     "virtual camera",  # begin or end

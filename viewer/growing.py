@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from viewer.session import Session
 
 
+#: Share of the time that pictures of a played motion, window included, may take from a training, which has better use
+#: for it. Without a graphics card a frame of the window takes as long as some steps.
+SHARE = 0.2
+
+
 class Watch:
-    """Looks after the avatar of a session while it grows."""
+    """Looks after the avatar of a session while it grows, and that looking does not take too much from the growing."""
 
     def __init__(self, growth: Growth, first: Avatar, over: Callable[[], bool]) -> None:
         """
@@ -25,9 +30,14 @@ class Watch:
             over: whether there is nothing more to see and the window is to close.
         """
         self._growth, self._shown, self._over = growth, first, over
+        self._drawing: float | None = None
+        self._rests_until = -math.inf
 
-    def look(self, session: Session) -> None:
-        """Show what has grown, if anything has."""
+    def look(self, session: Session, now: float) -> None:
+        """Show what has grown, if anything has; once for every frame of the window, at `now` seconds."""
+        if self._drawing is not None:  # that picture is on the screen now
+            self._rests_until = now + (now - self._drawing) * (1 / SHARE - 1)
+            self._drawing = None
         if self._over():
             session.closing = True
         if session.avatar is not self._shown:  # another one was opened
@@ -35,6 +45,14 @@ class Watch:
         elif (taken := self._growth.take()) is not None:
             self._shown = taken
             session.show_grown(taken)
+
+    def drawing(self, now: float) -> None:
+        """A picture is about to be drawn, at `now` seconds."""
+        self._drawing = now
+
+    def rests(self, now: float) -> bool:
+        """Whether the pictures have had their share of the time until `now` seconds."""
+        return self.training and now < self._rests_until
 
     @property
     def training(self) -> bool:

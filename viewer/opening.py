@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.asset import load_avatar
+from avatar.captured import FACTS_FILE, Capture
 from avatar.errors import HeadsplatError
 from avatar.files import atomic_path
+from avatar.head import EMBEDDED, load_head
 from avatar.model import Avatar
 from avatar.motion import read_motion
-from avatar.records import Camera
+from avatar.motion.from_capture import motion_of
+from avatar.records import Camera, Motion
 from viewer.orbit import Orbit
 from viewer.performers import Player
 
@@ -32,8 +35,16 @@ def open_any(path: Path, avatar: Avatar) -> Opened:
     if (view := read_view(path)) is not None:
         orbit = view
         return lambda session: session.look_from(path.stem, orbit)
-    player = Player(avatar, read_motion(path))
+    player = Player(avatar, _motion(path))
     return lambda session: session.show_motion(player, path.name)
+
+
+def _motion(path: Path) -> Motion:
+    """The motion in a file or a capture's folder."""
+    if not (path / FACTS_FILE).exists():
+        return read_motion(path)
+    capture = Capture.load(path)
+    return motion_of(capture, load_head(capture.facts["head"].get("source", EMBEDDED)))
 
 
 def write_view(path: Path, orbit: Orbit, camera: Camera) -> None:

@@ -1,4 +1,4 @@
-"""Where what is shown goes besides the window: a film, a take, a virtual camera."""
+"""Where what is shown goes besides the window: takes and films on the disk, a virtual camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.model import Avatar
 from viewer.performers import Pose
 
-OutletKind = Literal["film", "record", "virtual camera"]
+OutletKind = Literal["record", "virtual camera"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,9 +16,9 @@ import torch
 
 from avatar.driving.ease import between, smoothstep
 from avatar.errors import HeadsplatError
-from avatar.latency import LatencyMeter
 from avatar.model import Avatar
 from avatar.records import Camera, HeadParams
+from viewer.counters import STALE, Counters
 from viewer.edits import Do, Edit
 from viewer.engine import Engine
 from viewer.growing import Watch
@@ -27,18 +26,15 @@ from viewer.opening import Opened, open_any, write_view
 from viewer.orbit import Orbit, field_of_view
 from viewer.outlets import Moment, Outlets
 from viewer.performers import LivePerformer, LiveSource, Performer, Player, Pose, Puppet
+from viewer.preview import preview
+from viewer.report import RunReport
 from viewer.snapshot import save_snapshot
 from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 
 #: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
-#: as moving; over which rates are told.
-_EASE, _STATUS_PERIOD, _SETTLED, _RATE_SECONDS = 0.25, 0.25, 0.2, 2.0
-#: Seconds from one frame of the window to the next while nothing changes, at most; the same beside a training.
-_PATIENCE, _PATIENCE_BESIDE = 1 / 30, 1 / 10
-#: Share of the time that pictures of a played motion may take beside a training, which has better use for it.
-_DRAWING_BESIDE = 0.2
-#: A picture of a live driver is stale where what it shows was taken more seconds ago than this.
-STALE = 0.2
+#: as moving.
+_EASE, _STATUS_PERIOD, _SETTLED = 0.25, 0.25, 0.2
+_PREVIEW_PERIOD = 1 / 15  # seconds from one small picture of the driver's camera to the next
 
 
 @dataclass(frozen=True)
@@ -74,23 +70,19 @@ class Session:
         self._live = {choice.key: choice for choice in live}
         self.outlets = outlets or Outlets()
         self._clock, self.folder = clock, folder
-        self.meter = LatencyMeter()
+        self.counters = Counters(clock)
         self.viewport = (512, 512)  # pixels of the window that the picture may fill
         self.picture: np.ndarray | None = None  # uint8 [H,W,3], what is shown
         self.picture_number = 0  # counts pictures
         self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
         self.preview_number = 0
         self.closing = False
-        self.watch: Watch | None = None  # on a training that grows the avatar
-        self.stale = 0  # pictures that showed something old
+        self.watch: Watch | None = None  # on a training that makes the avatar grow
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opening: Future[Opened] | None = None
-        self._windows: deque[float] = deque(maxlen=1024)
-        self._pictures: deque[float] = deque(maxlen=1024)
-        self._before = self._status_at = self._moved_at = -np.inf
-        self._stamps: dict[str, float] = {}
+        self._before = self._status_at = self._moved_at = self._preview_at = -np.inf
+        self._looked: np.ndarray | None = None  # the camera's picture that the preview shows
         self._drawn: Any = None  # what the picture was drawn from
-        self._rests_until = -np.inf
         self._motion_label = ""
         self._shown: HeadParams | None = None
         self._from: tuple[HeadParams, float] | None = None
@@ -110,25 +102,19 @@ class Session:
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()
-        self._windows.append(now)
+        self.counters.window.add(now)
         self._finish_opening()
         if self.watch is not None:
-            self.watch.look(self)
+            self.watch.look(self, now)
         self._play(now)
         self._before = now
         pose = self._pose(now)
         changed = self._draw(pose, now)
+        self._preview(now)
         if now - self._status_at > _STATUS_PERIOD:
             self._status_at = now
             self._report(pose)
         return changed
-
-    def on_screen(self) -> None:
-        """The newest picture has been shown."""
-        if self._stamps:
-            self._stamps["shown"] = self._clock()
-            self.meter.add(self._stamps)
-            self._stamps = {}
 
     def close(self) -> None:
         """Stop whatever runs; finishes what is being written."""
@@ -136,14 +122,23 @@ class Session:
         self._worker.shutdown(cancel_futures=True)
         self.outlets.close()
 
-    @property
-    def patience(self) -> float:
-        """Seconds that the window may wait for a new picture before it looks after its user."""
-        return _PATIENCE_BESIDE if self._beside_training else _PATIENCE
-
-    @property
-    def _beside_training(self) -> bool:
-        return self.watch is not None and self.watch.training
+    def report(self) -> RunReport:
+        """What the run came to."""
+        counters = self.counters
+        return RunReport(
+            avatar=self.state.subject.name,
+            gaussians=self.state.subject.gaussians,
+            size=self.size(self._clock()),
+            driven_by=next(choice.label for choice in self.state.choices if choice.key == self.state.driving),
+            seconds=0.0 if counters.began is None else self._clock() - counters.began,
+            pictures=self.picture_number,
+            window_frames=counters.window.count,
+            latency=counters.meter.report(),
+            stale=counters.stale,
+            stale_after=STALE,
+            memory=counters.memory,
+            source=self.performer.facts(),
+        )
 
     # Everything else.
 
@@ -162,10 +157,7 @@ class Session:
         self._take_over(avatar, name)
 
     def show_grown(self, avatar: Avatar) -> None:
-        """Show a later state of the same avatar: the camera stays where it is, and who drives goes on.
-
-        Who drives looks at nothing that training changes much, and takes far longer to make than a picture.
-        """
+        """Show a later state of the same avatar; the camera stays, and who drives, for whom hardly anything changes."""
         self.avatar, self.engine, self._drawn = avatar, Engine(avatar), None
 
     def show_motion(self, player: Player, name: str, label: str = "motion file") -> None:
@@ -187,7 +179,7 @@ class Session:
             self._performers[key] = LivePerformer(self._live[key].make(self.avatar))
         self._performers[key].start()
         self.performer.stop()
-        self.meter.reset()
+        self.counters.forget_driver()
         if self._shown is not None:
             self._from = self._shown, self._clock()
         self.state = replace(self.state, driving=key)
@@ -195,7 +187,7 @@ class Session:
     def _take_over(self, avatar: Avatar, name: str) -> None:
         """Make everything that depends on the avatar."""
         self.avatar, self.engine = avatar, Engine(avatar)
-        self._framing = self.engine  # says where the camera stands; a grown avatar does not move it
+        self._framing = self.engine  # says where the camera stands; an avatar that grows does not move it
         self._shown = self._from = self._drawn = None
         motion = getattr(self, "_performers", {}).get(TIMELINE)
         self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
@@ -227,7 +219,7 @@ class Session:
         if edit.action == "close":
             self.closing = True
             return
-        if edit.action in ("film", "record", "virtual camera"):
+        if edit.action in ("record", "virtual camera"):
             self.tell(self.outlets.toggle(edit.action))
             return
         actions: dict[str, Callable[[Any], None]] = {
@@ -346,20 +338,31 @@ class Session:
         """Draw the picture if anything has changed."""
         look, size, orbit = self.state.look, self.size(now), self.state.view.orbit
         asked = look, size, orbit
-        resting = now < self._rests_until and self.state.driving == TIMELINE
+        resting = self.watch is not None and self.state.driving == TIMELINE and self.watch.rests(now)
         if self._drawn is not None and self._drawn[0] == asked and (resting or same(self._drawn[1], pose.params)):
             return False
+        if self.watch is not None:
+            self.watch.drawing(now)
         self._drawn = asked, pose.params
         self.picture = self.engine.render(pose.params, self.camera(*size), look)
         self.picture_number += 1
-        drawn = self._clock()
-        self._pictures.append(drawn)
-        self._rests_until = now + (drawn - now) / _DRAWING_BESIDE if self._beside_training else drawn
-        if pose.fresh and pose.stamps:
-            self._stamps = {**pose.stamps, "drawn": self._clock()}
-            self.stale += self._stamps["drawn"] - min(self._stamps.values()) > STALE
+        self.counters.drawn(pose.stamps if pose.fresh else None)
         self._send(pose)
         return True
+
+    def _preview(self, now: float) -> None:
+        """The driver's camera, if it is to be seen."""
+        performer = self.performer
+        if not isinstance(performer, LivePerformer):
+            self.preview = None
+            return
+        if now - self._preview_at < _PREVIEW_PERIOD or not self.state.panels.camera_picture:
+            return
+        self._preview_at = now
+        look = performer.source.look()
+        if look is not None and look[0] is not self._looked:
+            self._looked, self.preview = look[0], preview(*look)
+            self.preview_number += 1
 
     def _send(self, pose: Pose) -> None:
         assert self.picture is not None
@@ -371,14 +374,16 @@ class Session:
     def _report(self, pose: Pose) -> None:
         now = self._clock()
         size = self.size(now)
+        counters = self.counters
+        counters.look_at_memory()
         self._status(
             phase=pose.phase,
             source=self.performer.facts(),
             size=size,
             dropped=self._drops(now),
-            window=self.meter.report(),
-            pictures_rate=rate(self._pictures, now),
-            window_rate=rate(self._windows, now),
+            window=counters.meter.report(),
+            pictures_rate=counters.pictures.of(now),
+            window_rate=counters.window.of(now),
             field_of_view=field_of_view(self.camera(*size)),
             outlets=dict(self.outlets.names),
             growing="" if self.watch is None else self.watch.words,
@@ -394,12 +399,6 @@ def same(first: HeadParams, second: HeadParams) -> bool:
     return first is second or all(
         torch.equal(getattr(first, part), getattr(second, part)) for part in ("expression", "joint_rot", "translation")
     )
-
-
-def rate(times: deque[float], now: float) -> float:
-    """How many a second of late."""
-    recent = [time for time in times if time > now - _RATE_SECONDS]
-    return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
 
 def _subject(avatar: Avatar, name: str) -> Subject:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -47,10 +46,8 @@ def _free_path(place: Path) -> Path:
     if place.suffix and not place.is_dir():
         if place.suffix.lower() != ".png":
             raise HeadsplatError(f"{place}: pictures are saved as .png; name it so, or give a folder")
-        names: Iterator[Path] = itertools.chain(
-            [place], (place.with_stem(f"{place.stem}_{number}") for number in itertools.count(2))
-        )
-    else:
-        stem = f"headsplat_{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        names = (place / f"{stem}_{number:02d}.png" for number in itertools.count(1))
-    return next(path for path in names if not path.exists())
+        numbered = (place.with_stem(f"{place.stem}_{number}") for number in itertools.count(2))
+        return next(path for path in itertools.chain([place], numbered) if not path.exists())
+    stem = f"headsplat_{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    dated = (place / f"{stem}_{number:02d}.png" for number in itertools.count(1))
+    return next(path for path in dated if not path.exists())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import numpy as np
 from imgui_bundle import hello_imgui, imgui
 
 from avatar.errors import HeadsplatError
+from viewer.display import WHAT_TO_DO, check_display
 from viewer.drops import Drops
 from viewer.edits import Edit
 from viewer.panels import DOCKS, PANELS, Shown
@@ -22,9 +21,10 @@ from viewer.panels.shortcuts import shortcuts
 from viewer.session import Session
 from viewer.texture import Texture
 
-#: Seconds from one frame of the window to the next, at least. Drawing the window takes longer than looking whether
-#: there is anything to draw, much longer without a graphics card.
-_SHORTEST = 1 / 120
+#: Seconds from one frame of the window to the next: at least, and at most while nothing changes (the last beside a
+#: training). Drawing the window takes longer than looking whether there is anything to draw, much longer without a
+#: graphics card.
+_SHORTEST, _LONGEST, _LONGEST_BESIDE = 1 / 120, 1 / 30, 1 / 5
 _PAUSE = 0.001
 
 
@@ -66,7 +66,7 @@ class Window:
             hello_imgui.run(self._params())
         except RuntimeError as error:
             if self._failure is None:
-                raise HeadsplatError(f"the window cannot be opened: {_first_line(error)}; {_WHAT_TO_DO}") from error
+                raise HeadsplatError(f"the window cannot be opened: {_first_line(error)}; {WHAT_TO_DO}") from error
         if self._failure is not None:
             raise self._failure
         return hello_imgui.final_app_window_screenshot()
@@ -116,7 +116,9 @@ class Window:
 
     def _wait(self) -> None:
         """Until there is something to show, or the user handles the window."""
-        longest = _SHORTEST if _is_handled() else self.session.patience
+        watch = self.session.watch
+        longest = _LONGEST if watch is None or not watch.training else _LONGEST_BESIDE
+        longest = _SHORTEST if _is_handled() else longest
         while True:
             changed = self.session.advance()
             waited = time.monotonic() - self._framed
@@ -153,7 +155,7 @@ class Window:
     def _after(self) -> None:
         """The frame is on the screen: do what the panels asked for."""
         if self._new_picture:
-            self.session.on_screen()
+            self.session.counters.on_screen()
             self._new_picture = False
         edits, self._edits = self._edits, []
         self.session.apply(edits)
@@ -182,17 +184,6 @@ class Window:
 
     def _leave(self) -> None:
         hello_imgui.get_runner_params().app_shall_exit = True
-
-
-_WHAT_TO_DO = "run it on a desktop, or where there is none under `xvfb-run -a`; `headsplat render` needs no window"
-
-
-def check_display() -> None:
-    """Raise HeadsplatError where there is no display to open a window on."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise HeadsplatError(
-            f"there is no display for the window (neither DISPLAY nor WAYLAND_DISPLAY is set); {_WHAT_TO_DO}"
-        )
 
 
 def _is_handled() -> bool:

@@ -23,6 +23,7 @@ from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.join import JoinCommand
+from avatar.cli.live import LiveCommand
 from avatar.cli.motion import MotionCommand
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
@@ -38,6 +39,7 @@ _COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "live": LiveCommand,
     "view": ViewCommand,
     "motion": MotionCommand,
     "join": JoinCommand,

@@ -25,6 +25,9 @@ OptionalFloat = Annotated[float | None, arg(metavar="FLOAT")]
 #: Of `parse_gain`; said several times it adds up, so that nothing is lost in silence.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]
 
+#: Of `avatar.cli.recording`: said once for each file.
+Record = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")]
+
 
 def parse_size(text: str, most: int) -> tuple[int, int]:
     """(width, height) of `WxH`, or of one number for a square, each at most `most`; raises HeadsplatError."""

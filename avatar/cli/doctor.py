@@ -20,6 +20,11 @@ from avatar.rasterizer import INSTALL as INSTALL_GSPLAT
 OPTIONAL_PACKAGES = {
     "onnxruntime": ("onnxruntime", "pip install onnxruntime", "LPIPS in `headsplat eval`"),
     "smplx": ("smplx", "pip install smplx", "parity of our skinning with SMPL-X (non-commercial licence)"),
+    "pyvirtualcam": (
+        "pyvirtualcam",
+        "pip install pyvirtualcam",
+        "the avatar as a camera in video calls (GPL, never bundled)",
+    ),
     "gsplat": ("gsplat", INSTALL_GSPLAT, "a second rasterizer on CUDA"),
     "nvdiffrast": (
         "nvdiffrast",
@@ -43,7 +48,10 @@ CORE_PACKAGES = {
     "safetensors": "safetensors",
     "tyro": "tyro",
     "rich": "rich",
+    "moderngl": "moderngl",
 }
+if sys.version_info >= (3, 11):  # there are no wheels for 3.10: `_window` says so
+    CORE_PACKAGES["imgui_bundle"] = "imgui-bundle"
 CODECS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg")
 ENCODERS = ("libx264", "libx265", "prores_ks", "libvpx-vp9")
 
@@ -80,6 +88,7 @@ def examine() -> dict[str, Any]:
         "optional": {name: _package(name, found, how, use) for name, (found, how, use) in OPTIONAL_PACKAGES.items()},
         "models": _attempt(_models),
         "video": _attempt(_video),
+        "window": _attempt(_window),
     }
     whole = all("missing" not in text for text in core.values())
     facts["ready"] = whole and facts["native_kernels"].startswith("yes") and sys.version_info >= (3, 10)
@@ -128,6 +137,19 @@ def _cuda_kernels() -> str:
     compiled = cuda_ext.cuda_architectures()
     built = f" Compiled in: {compiled}." if compiled and not cuda_ext.available("cuda") else ""
     return f"{'yes' if cuda_ext.available('cuda') else 'no'}: {cuda_ext.reason('cuda')}{built}"
+
+
+def _window() -> str:
+    """Asked of the environment alone: opening a window to find out may take seconds, or the whole process with it."""
+    if importlib.util.find_spec("imgui_bundle") is None:
+        old = sys.version_info < (3, 11)
+        return f"no: imgui-bundle is missing; {'it needs Python 3.11' if old else '`pip install imgui-bundle`'}"
+    if not sys.platform.startswith("linux"):
+        return "yes"
+    found = [f"{name}={os.environ[name]}" for name in ("WAYLAND_DISPLAY", "DISPLAY") if os.environ.get(name)]
+    if found:
+        return f"yes: {', '.join(found)}"
+    return "no: neither DISPLAY nor WAYLAND_DISPLAY is set, so no window opens (`xvfb-run headsplat ...` gives one)"
 
 
 def _models() -> dict[str, str]:

@@ -46,7 +46,7 @@ class _Training:
 
 def check_window() -> None:
     """Raise HeadsplatError where no window can be opened."""
-    from viewer.window import check_display
+    from viewer.display import check_display
 
     check_display()
 

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalPath
-from avatar.cli.exit_codes import DONE
+from avatar.cli.windowed import WindowedOptions, run_window
 
 
 @dataclass(frozen=True)
 class ViewCommand:
-    """Look at an avatar in a window: sliders, a motion file, camera, all kinds of pictures."""
+    """Look at an avatar in a window: pose it by hand, play a motion file, turn it, see what it is made of."""
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """the avatar"""
     motion: OptionalPath = None
-    """play this motion: anything that `headsplat render --motion` takes as a file"""
+    """play this motion file: anything that `headsplat render --motion` takes"""
+    window: Annotated[WindowedOptions, arg(name="")] = field(default_factory=WindowedOptions)
 
     def run(self) -> int:
         """Open the window; returns the exit code once it is closed."""
-        from avatar.asset import load_avatar
-        from viewer.opening import open_any
-        from viewer.session import Session
-        from viewer.window import Window, WindowOptions, check_display
-
-        check_display()
-        avatar = load_avatar(self.avatar)
-        session = Session(avatar, self.avatar.name)
-        if self.motion is not None:
-            open_any(self.motion, avatar)(session)
-        Window(session, WindowOptions(title=f"{self.avatar.name} - headsplat")).run()
-        return DONE
+        return run_window(self.avatar, self.window, motion=self.motion)

@@ -19,6 +19,26 @@ _COLOURS = {
 _TRANSPARENT = ("transparent", "alpha")
 
 
+def parse_colour(text: str) -> tuple[float, float, float]:
+    """sRGB 0..1 of a colour's name or #rrggbb; raises HeadsplatError."""
+    colour = _colour(text)
+    if colour is None:
+        raise HeadsplatError(f"--background: {text!r} is no colour; give {_names()}, or #rrggbb")
+    return colour
+
+
+def _colour(text: str) -> tuple[float, float, float] | None:
+    code = _COLOURS.get(text, text.removeprefix("#") if text.startswith("#") else "")
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", code):
+        return None
+    red, green, blue = bytes.fromhex(code)
+    return red / 255, green / 255, blue / 255
+
+
+def _names() -> str:
+    return ", ".join(name for name in _COLOURS if name != "gray")
+
+
 def parse_backdrop(text: str, width: int, height: int) -> Backdrop:
     """The background that `text` asks for: a colour's name, #rrggbb, `transparent`, or a picture, scaled to cover.
 
@@ -27,15 +47,14 @@ def parse_backdrop(text: str, width: int, height: int) -> Backdrop:
     """
     if text in _TRANSPARENT:
         return Backdrop(transparent=True)
-    code = _COLOURS.get(text, text.removeprefix("#") if text.startswith("#") else "")
-    if re.fullmatch(r"[0-9a-fA-F]{6}", code):
-        red, green, blue = bytes.fromhex(code)
-        return Backdrop((red / 255, green / 255, blue / 255))
+    colour = _colour(text)
+    if colour is not None:
+        return Backdrop(colour)
     path = Path(text)
     if not path.is_file():
-        names = ", ".join(name for name in _COLOURS if name != "gray")
         raise HeadsplatError(
-            f"--background: {text!r} is no colour and no picture; give {names}, #rrggbb, transparent, or a picture file"
+            f"--background: {text!r} is no colour and no picture; give {_names()}, #rrggbb, transparent, or a picture "
+            "file"
         )
     picture = read_picture(path, cv2.IMREAD_COLOR)
     if picture is None:

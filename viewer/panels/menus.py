@@ -21,10 +21,10 @@ def menus(state: State) -> Iterator[Edit]:
             yield from choose_file()
         if imgui.menu_item_simple("Picture to a file", "P"):
             yield Do("screenshot")
-        for kind, outlet in (("film", "Film"), ("record", "Take"), ("virtual camera", "Virtual camera")):
-            running = kind in state.status.outlets
-            if imgui.menu_item(outlet, "", running)[0]:
-                yield Do(kind)  # type: ignore[arg-type]
+        if imgui.menu_item("Record", "R", "record" in state.status.outlets)[0]:
+            yield Do("record")
+        if imgui.menu_item("Virtual camera", "", "virtual camera" in state.status.outlets)[0]:
+            yield Do("virtual camera")
         if imgui.menu_item_simple("Close", "Ctrl+Q"):
             yield Do("close")
         imgui.end_menu()

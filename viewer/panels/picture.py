@@ -10,7 +10,7 @@ from imgui_bundle import imgui
 
 from viewer.edits import Change, Edit
 from viewer.orbit import Orbit
-from viewer.state import State
+from viewer.state import SLIDERS, TIMELINE, State
 
 if TYPE_CHECKING:
     from viewer.panels import Shown
@@ -37,7 +37,7 @@ def picture_panel(state: State, shown: Shown) -> Iterator[Edit]:
     moved = _handled(state.view.orbit, size.y)
     if moved != state.view.orbit:
         yield Change("view", replace(state.view, orbit=moved))
-    if state.panels.camera_picture and shown.preview.size[0]:
+    if state.panels.camera_picture and state.driving not in (SLIDERS, TIMELINE) and shown.preview.size[0]:
         _preview(start, size, shown)
 
 

@@ -1,0 +1,70 @@
+"""What a run of the window came to, in words and as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avatar import __version__
+from avatar.latency import LatencyReport
+from avatar.plain import plain
+
+_STATM = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One run; plain values throughout."""
+
+    avatar: str
+    gaussians: int
+    size: tuple[int, int]  # pixels of the picture, width and height
+    driven_by: str
+    seconds: float  # from the first picture to the last
+    pictures: int  # of the avatar, each another one
+    window_frames: int
+    latency: LatencyReport  # of live pictures, from camera or socket to the screen
+    stale: int  # live pictures that showed what was older than `stale_after`
+    stale_after: float  # seconds
+    memory: tuple[float, float] | None  # MB of this process a tenth into the run, and at its end
+    source: Mapping[str, Any]  # what the input counted
+
+    @property
+    def pictures_rate(self) -> float:
+        """New pictures of the avatar a second."""
+        return self.pictures / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def window_rate(self) -> float:
+        """Frames of the window a second."""
+        return self.window_frames / self.seconds if self.seconds > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything in JSON's types."""
+        rates = {"pictures_a_second": self.pictures_rate, "window_frames_a_second": self.window_rate}
+        found: dict[str, Any] = plain({"headsplat": __version__, **asdict(self), **rates})
+        return found
+
+    def to_words(self) -> str:
+        """A few lines for a person."""
+        width, height = self.size
+        lines = [
+            f"{self.avatar}, {self.gaussians} Gaussians at {width}x{height}, driven by {self.driven_by}: "
+            f"{self.seconds:.1f} s, {self.pictures_rate:.1f} pictures/s, window {self.window_rate:.1f} frames/s"
+        ]
+        if self.latency.total is not None:
+            lines += [self.latency.to_words(), f"older than {1e3 * self.stale_after:.0f} ms when drawn: {self.stale}"]
+        if self.memory is not None:
+            start, end = self.memory
+            lines.append(f"memory {start:.0f} MB at the start, {end:.0f} MB at the end")
+        return "\n".join(lines)
+
+
+def memory_mb() -> float | None:
+    """Memory of this process in MB; None where the system does not say it in a file."""
+    if not _STATM.exists():
+        return None
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
