@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -33,11 +34,21 @@ class Animator:
         masked = shapes.basis * shapes.mask[:, :, None] if shapes.mode == "expression" else shapes.basis
         self.basis = masked.detach().half()
         self.background = torch.tensor(list(background), dtype=torch.float32, device=home)
-        self.buffers = ops.splat_buffers(1, len(avatar), width, height, device=home, with_depth=with_depth)
-        self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=home)
         self._poser = Poser(avatar)
         self._splatted: object = None
+        self._make_pictures(width, height, with_depth)
         ops.keep_memory()
+
+    def sized(self, width: int, height: int, *, with_depth: bool = False) -> Animator:
+        """An animator of the same avatar with pictures of its own size; what was made of the avatar is shared."""
+        other = copy.copy(self)
+        other._make_pictures(width, height, with_depth)
+        return other
+
+    def _make_pictures(self, width: int, height: int, with_depth: bool) -> None:
+        home, count = self.background.device, len(self.avatar)
+        self.buffers = ops.splat_buffers(1, count, width, height, device=home, with_depth=with_depth)
+        self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=home)
 
     @property
     def rgb(self) -> Tensor:
@@ -98,9 +109,10 @@ class Animator:
             self._make_room(pairs + pairs // 2)
             self._splatted = ops.splat_into(self.buffers, *splats, camera)
 
-    def picture(self) -> Tensor:
-        """The frame drawn last over the background: uint8 [H,W,3], overwritten by the next call."""
-        return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, self.background, self.bytes)[0]
+    def picture(self, background: Tensor | None = None) -> Tensor:
+        """The frame drawn last over `background` [3] (None: its own): uint8 [H,W,3], overwritten by the next call."""
+        behind = self.background if background is None else background
+        return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, behind, self.bytes)[0]
 
     def blended(self, values: Tensor) -> Tensor:
         """Other 3-vectors [N,3] of the Gaussians blended as the frame drawn last: [H,W,3] over zero."""

@@ -94,7 +94,7 @@ class Blendshapes(nn.Module):
     def weights(self, features: Tensor) -> Tensor:
         """Blend weights [B,K] for features [B,F]."""
         if self.mode == "reduced":
-            return (self._standardise(features) @ self.components) @ self.mix.T
+            return ops.rows_times(ops.rows_times(self._standardise(features), self.components), self.mix.T)
         room = 0.15 * (self.high - self.low)
         return torch.minimum(torch.maximum(features, self.low - room), self.high + room)
 

@@ -58,6 +58,11 @@ class Avatar(nn.Module):
     def __len__(self) -> int:
         return len(self.offsets)
 
+    @property
+    def sh_degree(self) -> int:
+        """Degree of the spherical harmonics of its colours: 0, the same from everywhere."""
+        return 0
+
     def with_identity(self, params: HeadParams) -> HeadParams:
         """`params` with this avatar's own (baked) identity: what cross-driving needs."""
         return replace(params, identity=self.head.v_template.new_zeros(0))

@@ -46,7 +46,7 @@ class TorsoMap(nn.Module):
     def forward(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Torso poses [B,3,3], [B,3] (skull-frame points -> world) for skull poses [B,3,3], [B,3]."""
         features = self.features(rotation, translation)
-        motion = torch.minimum(torch.maximum(features, -self.limit), self.limit) @ self.weight.T
+        motion = ops.rows_times(torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T)
         turn = axis_angle_to_matrix(motion[:, :3])
         pivot = self.mean_rotation @ self.pivot + self.mean_translation
         shift = (turn @ (self.mean_translation - pivot)) + pivot + motion[:, 3:] * TRAVEL_UNIT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -405,4 +404,4 @@ def _subject(avatar: Avatar, name: str) -> Subject:
     head = avatar.head
     low, high = head.expression_limits
     limits = tuple(zip(low.tolist(), high.tolist(), strict=True))
-    return Subject(name, len(avatar), math.isqrt(avatar.colors.shape[1]) - 1, head.expression_names, limits)
+    return Subject(name, len(avatar), avatar.sh_degree, head.expression_names, limits)

@@ -39,7 +39,7 @@ def posed(
     given, joint_rot = _in_space_of(avatar, dict(expression or {}))
     low, high = head.expression_limits
     weights = (avatar.neutral + given).clamp(torch.minimum(low, given), torch.maximum(high, given))
-    rotation = torso.mean_rotation @ head_turn(head_pose)
+    rotation = torso.mean_rotation @ head_turn(head_pose).to(torso.mean_rotation)
     joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
     joint_rot[:, NECK] = 0
     identity = head.v_template.new_zeros(0)

@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.geometry import axis_angle_to_matrix
 from avatar.records import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
 
@@ -108,7 +109,7 @@ class HeadModel:
 
     def joint_rotations(self, params: HeadParams) -> Tensor:
         """Rotations [B,J,3,3] of the joints against their parents, those that expressions ask for included."""
-        driven = params.expression @ self.joint_dirs.flatten(0, 1).T
+        driven = ops.rows_times(params.expression, self.joint_dirs.flatten(0, 1).T)
         return axis_angle_to_matrix(params.joint_rot + driven.unflatten(1, self.joint_dirs.shape[:2]))
 
     def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:

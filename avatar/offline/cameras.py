@@ -18,7 +18,7 @@ from avatar.offline.camera_request import CameraRequest
 from avatar.records import NECK, ROOT, Camera, HeadParams
 
 #: The middle of a head in the skull's frame, metres: what a camera turns about.
-_HEAD_CENTRE = (0.0, -0.03, -0.075)
+HEAD_CENTRE = (0.0, -0.03, -0.075)
 _DISTANCE = 0.9  # metres from the head's centre, about where a portrait is taken from
 _SEEN = 0.3  # opacity from which a Gaussian counts for the framing
 _ABOVE, _BESIDE = 0.10, 0.12  # room left above and beside the head, shares of its size
@@ -49,7 +49,7 @@ def subject_of(avatar: Avatar, params: HeadParams) -> Subject:
     seen = splats.opacities[0] > _SEEN
     is_torso = avatar.rig.skin > 0.5
     means = splats.means[0]
-    centre = rotation @ means.new_tensor(_HEAD_CENTRE) + translation
+    centre = rotation @ means.new_tensor(HEAD_CENTRE) + translation
     return Subject(centre, rotation[:, 2], means[seen & ~is_torso], means[seen & is_torso])
 
 

@@ -61,3 +61,12 @@ def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
     if native_for(weights) is None or not basis.numel():
         return reference.blend(base, basis, weights)
     return _Blend.apply(base, basis, weights)
+
+
+def rows_times(rows: Tensor, matrix: Tensor) -> Tensor:
+    """rows [B,K] @ matrix [K,N], each row with the same bits whatever stands beside it; differentiable in both.
+
+    A matrix product sums a few rows in another order than many, and a frame drawn live would differ from the same frame
+    of a whole motion.
+    """
+    return blend(None, matrix[..., None], rows)[..., 0]
