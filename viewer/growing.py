@@ -63,7 +63,7 @@ class Watch:
     def words(self) -> str:
         """How far it is."""
         summary = self._shown.summary
-        if summary:
+        if summary and not self.training:
             return f"trained: {summary['steps']} steps, {summary['train_psnr']} dB"
         progress = self._growth.progress
         return "training begins" if progress is None else words_of(progress)

@@ -21,11 +21,12 @@ from viewer.panels.shortcuts import shortcuts
 from viewer.session import Session
 from viewer.texture import Texture
 
-#: Seconds from one frame of the window to the next: at least, and at most while nothing changes (the last beside a
-#: training). Drawing the window takes longer than looking whether there is anything to draw, much longer without a
-#: graphics card.
-_SHORTEST, _LONGEST, _LONGEST_BESIDE = 1 / 120, 1 / 30, 1 / 5
-_PAUSE = 0.001
+#: Seconds from one frame of the window to the next: at least, and at most while nothing changes. Drawing the window
+#: takes longer than looking whether there is anything to draw, much longer without a graphics card.
+_SHORTEST, _LONGEST = 1 / 120, 1 / 30
+_PAUSE = 0.001  # seconds from one look to the next
+#: The same two beside a training, whose Python waits while this thread's runs.
+_LONGEST_BESIDE, _PAUSE_BESIDE = 1 / 5, 0.02
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,16 @@ class Window:
     def _wait(self) -> None:
         """Until there is something to show, or the user handles the window."""
         watch = self.session.watch
-        longest = _LONGEST if watch is None or not watch.training else _LONGEST_BESIDE
-        longest = _SHORTEST if _is_handled() else longest
+        beside = watch is not None and watch.training
+        longest, pause = (_LONGEST_BESIDE, _PAUSE_BESIDE) if beside else (_LONGEST, _PAUSE)
+        if _is_handled():
+            longest, pause = _SHORTEST, _PAUSE
         while True:
             changed = self.session.advance()
             waited = time.monotonic() - self._framed
             if changed or waited >= longest:
                 break
-            time.sleep(_PAUSE)
+            time.sleep(pause)
         time.sleep(max(_SHORTEST - waited, 0.0))
         self._framed = time.monotonic()
         seconds = self.options.seconds
