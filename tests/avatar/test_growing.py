@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from avatar import ops
 from avatar.animate import Animator
 from avatar.captured import Capture
 from avatar.growing import Growth, snapshot_of
@@ -144,3 +145,19 @@ def test_pictures_drawn_beside_a_training_are_those_drawn_alone(
 
     assert same(beside(tiny, Growth(), look), plain)
     assert drawn and not wrong
+
+
+def test_pytorch_on_one_thread_for_a_training_leaves_the_windows_thread_alone() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(1) as worker:
+            block = ops.one_thread()
+            worker.submit(block.__enter__).result()
+            assert (torch.get_num_threads(), worker.submit(torch.get_num_threads).result()) == (3, 1)
+            with ops.one_thread():
+                worker.submit(block.__exit__, None, None, None).result()
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -61,28 +62,45 @@ def test_without_a_display_nothing_is_begun(
     assert names(tmp_path) == {"fast.toml"}
 
 
-def test_the_files_are_those_of_a_training_without_a_window(
+def test_a_window_that_stays_sees_the_finished_avatar_and_its_files_written(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    windowed(lambda growth, training: ended(training))
-    assert cli.main(arguments) == 0
-    assert {"a.avatar", "a.toml", "a.report.json"} <= names(tmp_path) and "a.checkpoint" not in names(tmp_path)
-    assert "a.avatar: 300 Gaussians" in capsys.readouterr().out
-
-
-def test_the_window_gets_the_finished_avatar_before_it_is_closed(
-    arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path
 ) -> None:
     seen: list[Any] = []
 
     def window(growth: Growth, training: Future[int]) -> None:
         ended(training)
-        seen.extend((growth.finished, growth.take(), (tmp_path / "a.report.json").exists()))
+        seen.extend((growth.finished, growth.take(), names(tmp_path), capsys.readouterr().out))
 
     windowed(window)
     assert cli.main(arguments) == 0
-    finished, avatar, written = seen
-    assert finished and avatar is not None and avatar.summary["steps"] == 12 and written
+    finished, avatar, written, told = seen
+    assert finished and avatar is not None and avatar.summary["steps"] == 12
+    assert {"a.avatar", "a.toml", "a.report.json"} <= written and "a.checkpoint" not in written
+    assert "a.avatar: 300 Gaussians" in told
+
+
+def test_a_real_window_shows_the_avatar_growing_to_its_end(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not os.environ.get("DISPLAY"):
+        pytest.skip("no X server here: DISPLAY is not set")
+    from viewer.session import Session
+
+    advance, shown = Session.advance, []
+
+    def looked_at(session: Session) -> bool:
+        changed = advance(session)
+        shown.append((session.avatar.summary.get("steps"), session.state.status.growing, session.picture is not None))
+        if session.state.status.growing.startswith("trained"):
+            session.closing = True
+        return changed
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # where the window would keep its layout
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(Session, "advance", looked_at)
+    assert cli.main(arguments) == 0
+    steps, words, drawn = shown[-1]
+    assert steps == 12 and words.startswith("trained: 12 steps") and drawn
 
 
 def test_a_closed_window_leaves_the_training_to_its_end_and_says_so_once(
