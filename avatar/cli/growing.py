@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from avatar.captured import Capture
     from avatar.growing import Growth
     from avatar.model import Avatar
-    from viewer.performers import Player
 
 log = logging.getLogger(__name__)
 
@@ -92,28 +91,26 @@ def _show(training: _Training) -> None:
 
 
 def _window(training: _Training, first: Avatar) -> None:
-    """Show what grows, beginning with `first`, until the window is closed."""
+    """Show what grows, beginning with `first`, until the window is closed.
+
+    The person's own face and head, as they were tracked, are played; the sliders are the other choice.
+    """
+    from avatar.cli.shots import head_of
+    from avatar.drive import DriveOptions
+    from avatar.motion.from_capture import motion_of
     from viewer.edits import Change
     from viewer.growing import Watch
+    from viewer.performers import Player
     from viewer.session import Session
     from viewer.window import Window, WindowOptions
 
+    clip = motion_of(training.capture, head_of(training.capture, training.head))
+    as_tracked = DriveOptions(neutral="as-is", head="absolute", travel=1.0, ease=False)
     session = Session(first, training.name)
-    session.show_motion(_clip(training, first), "training clip", label="training clip")
+    session.show_motion(Player(first, clip, as_tracked), "training clip", label="training clip")
     session.apply([Change("timeline", replace(session.state.timeline, speed=_SPEED))])
     session.watch = Watch(training.growth, first, lambda: training.over)
     try:
         Window(session, WindowOptions(title=f"{training.name}, training - headsplat")).run()
     finally:
         session.close()
-
-
-def _clip(training: _Training, avatar: Avatar) -> Player:
-    """The person's own face and head as they were tracked for the training."""
-    from avatar.cli.shots import head_of
-    from avatar.drive import DriveOptions
-    from avatar.motion.from_capture import motion_of
-    from viewer.performers import Player
-
-    as_tracked = DriveOptions(neutral="as-is", head="absolute", travel=1.0, ease=False)
-    return Player(avatar, motion_of(training.capture, head_of(training.capture, training.head)), as_tracked)
