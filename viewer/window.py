@@ -25,8 +25,10 @@ from viewer.texture import Texture
 #: takes longer than looking whether there is anything to draw, much longer without a graphics card.
 _SHORTEST, _LONGEST = 1 / 120, 1 / 30
 _PAUSE = 0.001  # seconds from one look to the next
-#: The same two beside a training, whose Python waits while this thread's runs.
-_LONGEST_BESIDE, _PAUSE_BESIDE = 1 / 5, 0.02
+#: The last two beside a training, whose Python waits while this thread's runs; not for so long after somebody has
+#: handled the window.
+_LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 5, 0.02, 1.0
+_LAID_OUT = 3  # frames after which panels have their places
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Window:
         self._numbers = (0, 0)  # of the picture and the preview on the graphics card
         self._new_picture = False
         self._failure: BaseException | None = None
-        self._framed = self._began = time.monotonic()
+        self._framed = self._began = self._handled = time.monotonic()
 
     def run(self) -> np.ndarray | None:
         """Open it and stay until it is closed; returns its last frame, uint8 [H,W,3].
@@ -63,6 +65,7 @@ class Window:
             HeadsplatError: there is no display.
         """
         check_display()
+        self.session.viewport = None
         try:
             hello_imgui.run(self._params())
         except RuntimeError as error:
@@ -117,11 +120,7 @@ class Window:
 
     def _wait(self) -> None:
         """Until there is something to show, or the user handles the window."""
-        watch = self.session.watch
-        beside = watch is not None and watch.training
-        longest, pause = (_LONGEST_BESIDE, _PAUSE_BESIDE) if beside else (_LONGEST, _PAUSE)
-        if _is_handled():
-            longest, pause = _SHORTEST, _PAUSE
+        longest, pause = self._rhythm()
         while True:
             changed = self.session.advance()
             waited = time.monotonic() - self._framed
@@ -133,6 +132,16 @@ class Window:
         seconds = self.options.seconds
         if seconds is not None and self._framed - self._began > seconds:
             self._leave()
+
+    def _rhythm(self) -> tuple[float, float]:
+        """Seconds to the next frame of the window, at most, and from one look for a new picture to the next."""
+        now, watch = time.monotonic(), self.session.watch
+        if _is_handled():
+            self._handled = now
+            return _SHORTEST, _PAUSE
+        if watch is not None and watch.training and now - self._handled > _ATTENTIVE:
+            return _LONGEST_BESIDE, _PAUSE_BESIDE
+        return _LONGEST, _PAUSE
 
     def _upload(self) -> None:
         """The newest pictures to the graphics card; shortcuts and dropped files."""
@@ -152,7 +161,8 @@ class Window:
     def _picture(self, state: Any) -> Iterable[Edit]:
         """The avatar."""
         across, high = imgui.get_content_region_avail()
-        self.session.viewport = max(int(across), 1), max(int(high), 1)
+        if imgui.get_frame_count() > _LAID_OUT:
+            self.session.viewport = max(int(across), 1), max(int(high), 1)
         return [] if self._shown is None else picture_panel(state, self._shown)
 
     def _after(self) -> None:
