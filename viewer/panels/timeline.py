@@ -26,7 +26,9 @@ def timeline_panel(state: State) -> Iterator[Edit]:
         yield Change("timeline", changed)
     if asked:
         yield from play_or_hold(state)
-    yield from who_drives(state, TIMELINE, "drive by this motion")
+    if state.driving != TIMELINE:
+        imgui.same_line()
+        yield from who_drives(state, TIMELINE, "drive by this motion")
     _notes(timeline)
 
 
