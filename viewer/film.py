@@ -19,8 +19,6 @@ from viewer.fitting import fitted
 
 #: Pictures that may wait for the encoder: a second of them, or as many as this memory holds.
 _MOST_WAITING, _MOST_WAITING_BYTES = 30, 1 << 27
-#: Of a frame: pictures that come at the film's own rate are each shown once, however their times are rounded.
-_SAME_MOMENT = 1e-3
 _GLANCE = 0.1  # seconds between two looks whether the thread has ended: a wait without end shuts Ctrl-C out on Windows
 
 
@@ -36,14 +34,16 @@ class _Shown:
 
 
 class Film:
-    """Pictures that come when they come, in a video of constant rate: frame k shows the newest one at k / rate seconds.
+    """Pictures that come when they come, in a video of constant rate, frame k at k / rate seconds.
 
         with Film("take.mp4") as film:
             film.add(picture, time.monotonic())
 
-    A slow window's pictures are repeated, of a fast one's those between two frames left out: the film plays at the
-    speed at which things happened. Where the encoder cannot follow, pictures are dropped, not frames. The file appears
-    under its name when the block ends, by Ctrl-C too; after any other exception nothing is left.
+    Each is seen from the frame nearest to its time until the next one is. So a slow window's pictures are repeated, of
+    a fast one's the last for each frame is taken, and of a camera at the film's rate every one is seen though they come
+    some milliseconds early or late: the film plays at the speed at which things happened. Where the encoder cannot
+    follow, pictures are dropped, not frames. The file appears under its name when the block ends, by Ctrl-C too; after
+    any other exception nothing is left.
     """
 
     def __init__(self, path: str | Path, rate: float = 30.0) -> None:
@@ -81,6 +81,11 @@ class Film:
         else:
             self.discard()
 
+    @property
+    def failed(self) -> bool:
+        """Whether the disk refused; `stop` says how."""
+        return self._failure is not None
+
     def begin(self, time: float) -> None:
         """Let frame 0 be at `time` seconds: the first picture is seen from then on, even if it comes later."""
         with self._changed:
@@ -105,10 +110,15 @@ class Film:
                 self._begin = time
             if self._size is None:
                 self._size = picture.shape[1], picture.shape[0]
-            frame = math.ceil((time - self._begin) * float(self.rate) - _SAME_MOMENT) if self._waiting else 0
-            self._last = max(self._last, frame)
+            self._last = max(self._last, self._frame(time) if self._waiting else 0)
             self._keep(picture)
             self._changed.notify()
+
+    def hold(self, time: float) -> None:
+        """Let the last picture be seen until `time` seconds, where nothing has changed since it came."""
+        with self._changed:
+            if self._pictures and not self._ending:
+                self._last = max(self._last, self._frame(time))
 
     def stop(self) -> None:
         """Finish the file and wait until it is there; harmless when repeated.
@@ -145,6 +155,11 @@ class Film:
                 "dropped": self._dropped,
                 "failure": None if self._failure is None else str(self._failure),
             }
+
+    def _frame(self, time: float) -> int:
+        """The frame nearest to `time` seconds."""
+        assert self._begin is not None
+        return math.floor((time - self._begin) * float(self.rate) + 0.5)
 
     def _keep(self, picture: np.ndarray) -> None:
         """Copy `picture` for frame `_last`: in the place of one that waits for the same frame, or behind the others."""

@@ -70,7 +70,8 @@ class Session:
         self.outlets = outlets or Outlets()
         self._clock, self.folder = clock, folder
         self.counters = Counters(clock)
-        self.viewport = (512, 512)  # pixels of the window that the picture may fill
+        #: pixels of the window that the picture may fill; None: not known yet, and nothing is drawn
+        self.viewport: tuple[int, int] | None = (512, 512)
         self.picture: np.ndarray | None = None  # uint8 [H,W,3], what is shown
         self.picture_number = 0  # counts pictures
         self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
@@ -103,6 +104,8 @@ class Session:
         self._finish_opening()
         self._play(now)
         self._before = now
+        if self.viewport is None:
+            return False
         pose = self._pose(now)
         changed = self._draw(pose, now)
         self._preview(now)
@@ -313,7 +316,7 @@ class Session:
         view = self.state.view
         width, height = view.width, view.height
         if width is None:
-            across, high = self.viewport
+            across, high = self.viewport or (1, 1)
             width = 16 * round(height * min(max(across / max(high, 1), 0.5), 2.0) / 16)
         if self._drops(now):
             width, height = max(width // 2, 1), max(height // 2, 1)

@@ -25,6 +25,7 @@ from viewer.texture import Texture
 #: takes longer than looking whether there is anything to draw, much longer without a graphics card.
 _SHORTEST, _LONGEST = 1 / 120, 1 / 30
 _PAUSE = 0.001
+_LAID_OUT = 3  # frames after which panels have their places
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Window:
             HeadsplatError: there is no display.
         """
         check_display()
+        self.session.viewport = None
         try:
             hello_imgui.run(self._params())
         except RuntimeError as error:
@@ -146,7 +148,8 @@ class Window:
     def _picture(self, state: Any) -> Iterable[Edit]:
         """The avatar."""
         across, high = imgui.get_content_region_avail()
-        self.session.viewport = max(int(across), 1), max(int(high), 1)
+        if imgui.get_frame_count() > _LAID_OUT:
+            self.session.viewport = max(int(across), 1), max(int(high), 1)
         return [] if self._shown is None else picture_panel(state, self._shown)
 
     def _after(self) -> None:

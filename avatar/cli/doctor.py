@@ -49,6 +49,7 @@ CORE_PACKAGES = {
     "tyro": "tyro",
     "rich": "rich",
     "moderngl": "moderngl",
+    "glfw": "glfw",
 }
 if sys.version_info >= (3, 11):  # there are no wheels for 3.10: `_window` says so
     CORE_PACKAGES["imgui_bundle"] = "imgui-bundle"

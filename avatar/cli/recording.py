@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from avatar.model import Avatar
     from avatar.records import HeadParams
-    from capture.live.sample import Sample
-    from viewer.film import Film
 
 T = TypeVar("T")
 #: Seconds without a new sample after which time goes on: longer than the slowest camera takes from one to the next.
@@ -40,22 +38,21 @@ class Recording:
 
     Attributes:
         sentences: what was written so far, and what could not be.
-        failed: whether anything could not be.
+        failed: how many files could not be.
     """
 
-    def __init__(self, paths: Iterable[Path], *, overwrite: bool = False, rate: float = 30.0) -> None:
+    def __init__(self, paths: Iterable[Path], *, overwrite: bool = False) -> None:
         """
         Args:
             paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are takes, `.mp4`, `.mov` and `.webm` films. None:
                 `start` makes a film and a take in the current folder, named after date and time.
             overwrite: whether those paths may be replaced; what `start` makes later never replaces anything.
-            rate: frames a second of the films.
 
         Raises:
             HeadsplatError: another suffix, a path given twice, a file that exists, a folder that cannot be.
         """
         self._paths = tuple(Path(path) for path in paths)
-        self._overwrite, self._rate = overwrite, rate
+        self._overwrite = overwrite
         for path in self._paths:
             if not _is(path, _TAKES + _FILMS):
                 raise HeadsplatError(
@@ -66,7 +63,7 @@ class Recording:
                 raise HeadsplatError(f"--record: {path}: is there twice; give each name once")
             _advised(check_output, path, overwrite)
         self.sentences: list[str] = []
-        self.failed = False
+        self.failed = 0
         self._begun = False
         self._now: _Files | None = None
 
@@ -92,11 +89,21 @@ class Recording:
             HeadsplatError: the disk refuses.
         """
         if self._now is None:
-            self._now = _Files(self._next_paths(), self._overwrite and not self._begun, self._rate)
+            self._now = _Files(self._next_paths(), self._overwrite and not self._begun)
             self._begun = True
 
-    def sample(self, sample: Sample) -> None:
-        """Keep what the next picture shows."""
+    @property
+    def running(self) -> tuple[Path, ...]:
+        """The files that are being recorded."""
+        return () if self._now is None else self._now.paths
+
+    @property
+    def lost(self) -> bool:
+        """Whether none of them can be written any more."""
+        return self._now is not None and self._now.lost
+
+    def sample(self, sample: Any) -> None:
+        """Keep what the next picture shows, a capture.live.Sample."""
         if self._now is not None:
             self._now.sample(sample)
 
@@ -105,12 +112,16 @@ class Recording:
         if self._now is not None:
             self._now.picture(picture, time)
 
-    def stop(self) -> tuple[str, ...]:
-        """Write what is being recorded; returns a sentence for each file and for what could not be written."""
+    def stop(self, time: float | None = None) -> tuple[str, ...]:
+        """Write what is being recorded; returns a sentence for each file and for what could not be written.
+
+        Args:
+            time: seconds until which the last picture was seen; None: no longer than till it came.
+        """
         if self._now is None:
             return ()
         now, self._now = self._now, None
-        now.finish()
+        now.finish(time)
         return self._note(now)
 
     def close(self) -> tuple[str, ...]:
@@ -119,15 +130,15 @@ class Recording:
         return tuple(self.sentences)
 
     def facts(self) -> dict[str, Any]:
-        """Whether it is `recording`, `seconds` so far, `takes` and `films` by path, and whether any `failed`."""
+        """Whether it is `recording`, `seconds` so far, `takes` and `films` by path, and how many `failed`."""
         if self._now is None:
             return {"recording": False, "seconds": 0.0, "takes": {}, "films": {}, "failed": self.failed}
         facts = self._now.facts()
-        return facts | {"recording": True, "failed": facts["failed"] or self.failed}
+        return facts | {"recording": True, "failed": facts["failed"] + self.failed}
 
     def _note(self, done: _Files) -> tuple[str, ...]:
         self.sentences += done.sentences
-        self.failed = self.failed or done.failed
+        self.failed += done.failed
         return tuple(done.sentences)
 
     def _next_paths(self) -> tuple[Path, ...]:
@@ -145,26 +156,31 @@ class Recording:
 class _Files:
     """The takes and films of one start."""
 
-    def __init__(self, paths: Sequence[Path], overwrite: bool, rate: float) -> None:
+    def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
         from capture.live.recorder import Recorder
         from viewer.film import Film
 
         # One recorder a file: of one that cannot hold the samples the others know nothing.
         takes = [path for path in paths if _is(path, _TAKES)]
         self._takes = {path: _advised(Recorder, [path], overwrite=overwrite) for path in takes}
-        self._films: dict[Path, Film] = {}
+        self._films = dict[Path, Film]()
         self._clock = _Clock(waits=bool(takes))
+        self.paths = paths
         self.sentences: list[str] = []
-        self.failed = False
+        self.failed = 0
         try:
             for path in paths:
                 if path not in self._takes:
-                    self._films[path] = _advised(Film, path, rate)
+                    self._films[path] = _advised(Film, path)
         except HeadsplatError:
             self.abandon()
             raise
 
-    def sample(self, sample: Sample) -> None:
+    @property
+    def lost(self) -> bool:
+        return not self._takes and all(film.failed for film in self._films.values())
+
+    def sample(self, sample: Any) -> None:
         for path, recorder in list(self._takes.items()):
             try:
                 recorder.add(sample)
@@ -181,10 +197,13 @@ class _Files:
             for film in self._films.values():
                 film.add(picture, shown)
 
-    def finish(self) -> None:
+    def finish(self, time: float | None) -> None:
         """Write everything; what fails does not cost the others."""
         self._write_takes()
+        shown = None if time is None else self._clock.shown(time)
         for path, film in self._films.items():
+            if shown is not None:
+                film.hold(shown)
             try:
                 _advised(film.stop)
                 self.sentences.append(_film_sentence(path, film.facts()))
@@ -202,7 +221,7 @@ class _Files:
         takes = {str(path): recorder.facts() for path, recorder in self._takes.items()}
         films = {str(path): film.facts() for path, film in self._films.items()}
         seconds = [told["seconds"] for told in (*takes.values(), *films.values())]
-        failed = self.failed or any(told["failure"] for told in films.values())
+        failed = self.failed + sum(told["failure"] is not None for told in films.values())
         return {"seconds": max(seconds, default=0.0), "takes": takes, "films": films, "failed": failed}
 
     def _write_takes(self) -> None:
@@ -216,7 +235,7 @@ class _Files:
 
     def _fail(self, failure: HeadsplatError) -> None:
         self.sentences.append(str(failure))
-        self.failed = True
+        self.failed += 1
 
 
 class _Clock:
@@ -278,11 +297,11 @@ def _film_sentence(path: Path, facts: dict[str, Any]) -> str:
     return f"{path}: {frames}, {width}x{height} pixels, {facts['seconds']:.1f} s{lost}"
 
 
-def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Sample:
-    """What the avatar does at `time`, as a sample that a take holds: for sliders and motions, which no camera saw.
+def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
+    """What the avatar does at `time`, as a capture.live.Sample: for sliders and motions, which no camera saw.
 
-    `headsplat render --neutral as-is --pose absolute --travel 1` shows the take as it was, but for the middle of the
-    head's places, which is always the avatar's own.
+    `headsplat render --neutral as-is --pose absolute --travel 1 --no-ease` shows such a take as it was, but for the
+    middle of the head's places, which is always the avatar's own.
 
     Args:
         avatar: whose parameters they are.

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import arg
 
-from avatar.cli.arguments import OptionalFloat, OptionalPath, OptionalText, parse_size
+from avatar.cli.arguments import OptionalFloat, OptionalPath, OptionalText, Record, parse_size
 from avatar.cli.exit_codes import DONE, FAILED
 from avatar.cli.progress import say
-from avatar.errors import HeadsplatError
 from avatar.files import check_output
 
 if TYPE_CHECKING:
-    from avatar.cli.recording import Recording
     from avatar.model import Avatar
     from capture.live import Input, LiveChain
-    from viewer.outlets import Moment, Outlet, OutletKind
+    from viewer.outlets import Outlet, OutletKind
     from viewer.session import LiveChoice, Session
 
 _WEBCAM, _LISTENED = "webcam", {"livelink": "Live Link Face", "vmc": "VMC", "ifacialmocap": "iFacialMocap"}
@@ -36,7 +34,7 @@ class WindowedOptions:
     """the picture: so many pixels high and as wide as the window, or exactly WxH"""
     background: Annotated[str, arg(metavar="COLOUR")] = "white"
     """colour behind the head: a name or #RRGGBB"""
-    record: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")] = ()
+    record: Record = ()
     """record from the start: .csv (as Live Link Face), .json or .motion.npz the take, .mp4, .mov or .webm the film;
     may be given several times"""
     virtual_camera: bool = False
@@ -71,6 +69,7 @@ def run_window(
         check_output(options.json, options.overwrite)
     sources = Sources(webcam, listen, loop, options.host, options.phone)
     from avatar.asset import load_avatar
+    from avatar.cli.outlets import CameraOutlet, RecordingOutlet
     from avatar.cli.recording import Recording
     from viewer.opening import open_any
     from viewer.outlets import Outlets
@@ -134,7 +133,6 @@ class Sources:
     def choices(self) -> Iterator[LiveChoice]:
         """All of them, none opened yet; raises HeadsplatError where the command line's words make no sense."""
         from capture.live.open import LOOPBACK, open_input
-
         from viewer.session import LiveChoice
 
         host, phone = self.host or LOOPBACK, self.phone or ""
@@ -159,51 +157,3 @@ def _chain(avatar: Avatar, source: Input) -> LiveChain:
     from capture.live import LiveChain
 
     return LiveChain(avatar, source)
-
-
-class RecordingOutlet:
-    """Takes and films while the record button is down."""
-
-    name = "recording"
-
-    def __init__(self, recording: Recording) -> None:
-        """Begin; raises HeadsplatError where the disk refuses."""
-        self._recording = recording
-        recording.start()
-
-    def add(self, moment: Moment) -> None:
-        """Keep what drives and what is seen."""
-        from avatar.cli.recording import sample_of
-
-        pose = moment.pose
-        if pose.sample is None:
-            self._recording.sample(sample_of(moment.avatar, pose.params, moment.time))
-        elif pose.fresh:
-            self._recording.sample(pose.sample)
-        self._recording.picture(moment.picture, moment.time)
-
-    def close(self) -> str:
-        """Finish; what was written."""
-        return "; ".join(self._recording.stop())
-
-
-class CameraOutlet:
-    """A camera that other programs see."""
-
-    def __init__(self) -> None:
-        """Open it; raises HeadsplatError where there is no device or no pyvirtualcam."""
-        from viewer.virtual_camera import VirtualCamera
-
-        self._camera = VirtualCamera()
-        self.name = str(self._camera.facts()["device"])
-
-    def add(self, moment: Moment) -> None:
-        """Show the picture there; raises HeadsplatError once the device takes none any more."""
-        self._camera.send(moment.picture)
-        if failure := self._camera.facts()["failure"]:
-            raise HeadsplatError(failure)
-
-    def close(self) -> str:
-        """Close it."""
-        self._camera.close()
-        return f"{self.name}: closed"

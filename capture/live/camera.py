@@ -152,13 +152,6 @@ class FileFeed:
         """Nothing to let go of."""
 
 
-def open_feed(source: int | str | Path, pace: Pace = "own", *, repeat: bool = False) -> Feed:
-    """The feed for a webcam's number or a video file's path."""
-    if isinstance(source, int) or (isinstance(source, str) and source.isdigit()):
-        return WebcamFeed(int(source))
-    return FileFeed(source, pace, repeat=repeat)
-
-
 class CameraThread:
     """Reads a feed on a thread of its own and keeps its newest picture."""
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy as np
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from capture.live.camera import CameraThread, FileFeed, LiveFrame, Pace, open_feed
+from capture.live.camera import CameraThread, Feed, LiveFrame
 from capture.live.face import FaceTracker
 from capture.live.learning import LearnOptions
-from capture.live.sample import Sample
+from capture.live.sample import SILENT, Sample
 from capture.live.slot import Slot
 from capture.options import FaceModels
 
@@ -32,28 +32,28 @@ class FaceInput:
 
     def __init__(
         self,
-        source: int | str | Path | FileFeed,
+        feed: Feed,
         *,
-        pace: Pace = "own",
+        lossless: bool = False,
         head: HeadModel | None = None,
         models: FaceModels | None = None,
         learn: LearnOptions | None = None,
     ) -> None:
         """
         Args:
-            source: a webcam's number, a video file, or a feed.
-            pace: "all" takes every frame of a file as fast as they are used; no picture is dropped then.
+            feed: where pictures come from.
+            lossless: no picture is dropped: the feed (a file at pace "all") waits for whoever takes the samples.
             head: the head model samples are told in; the embedded one when None.
             models: makers of the networks.
             learn: how the face is learnt.
         """
-        feed = source if isinstance(source, FileFeed) else open_feed(source, pace)
-        self._lossless = pace == "all"
+        self.name = Path(feed.name).name
+        self._lossless = lossless
         self.camera = CameraThread(feed, lossless=self._lossless)
         self._head, self._models = head or load_head(), models or FaceModels()
         self._learn = learn or LearnOptions()
         self._slot: Slot[Sample] = Slot(self._lossless)
-        self._stop = threading.Event()
+        self._stop, self._anew = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._tracker: FaceTracker | None = None
         self._look: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -78,9 +78,9 @@ class FaceInput:
         """The newest sample, once; None when nothing is new."""
         return self._slot.take()
 
-    def wait(self, timeout: float) -> Sample | None:
-        """As `latest`, but waits up to `timeout` seconds."""
-        return self._slot.take(timeout)
+    def earlier(self) -> Sequence[Sample]:
+        """What the face did while it was learnt."""
+        return () if self._tracker is None or self._anew.is_set() else self._tracker.earlier
 
     @property
     def finished(self) -> bool:
@@ -96,14 +96,14 @@ class FaceInput:
             self._thread.join()
             self._thread = None
 
+    def learn_again(self) -> None:
+        """Forget who it is: another person sat down."""
+        self._anew.set()
+        self._slot.take()
+
     def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         """The picture [H,W,3] tracked last and its landmarks [478,3] where it shows a face, for a small preview."""
         return self._look
-
-    def learn_again(self) -> None:
-        """Forget who it is: another person sat down."""
-        if self._tracker is not None:
-            self._tracker.learn_again()
 
     def facts(self) -> dict[str, Any]:
         """Counts since start, rate (pictures a second of late), phase, how far learning is, and why it ended."""
@@ -111,6 +111,7 @@ class FaceInput:
         recent = [done for done in list(self._done) if done > now - _RATE_SECONDS]
         span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
         return {
+            "input": self.name,
             **self.camera.facts(),
             "malformed": 0,
             "tracked": self._tracked,
@@ -129,9 +130,12 @@ class FaceInput:
                 frame = self.camera.take(_PATIENCE)
                 if frame is not None:
                     last = self._track(frame) or last
-                elif self.camera.finished:
-                    if last is not None:  # so that the avatar comes to rest
-                        self._slot.put(replace(last, time=time.monotonic(), confidence=0.0, stamps={}))
+                    continue
+                ended, now = self.camera.finished, time.monotonic()
+                if last is not None and (ended or now - last.time > SILENT):
+                    self._slot.put(last.gone(now, last.source_time if self._lossless else None))
+                    last = None
+                if ended:
                     break
         except Exception as error:  # a thread that dies silently would leave the avatar frozen without a word
             log.exception("%s: tracking failed", self.camera.feed.name)
@@ -141,11 +145,14 @@ class FaceInput:
 
     def _track(self, frame: LiveFrame) -> Sample | None:
         assert self._tracker is not None
+        if self._anew.is_set():
+            self._tracker.learn_again()
+            self._anew.clear()
         sample = self._tracker(frame)
         self._look = frame.rgb, self._tracker.points
         self._done.append(time.monotonic())
         self._tracked += 1
         self._without_face += self._tracker.points is None
-        if sample is not None:
+        if sample is not None and not self._anew.is_set():
             self._slot.put(sample)
         return sample

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from capture.live.camera import Lens
+from avatar.head.model import HeadModel
+from capture.landmarks import Landmarks
+from capture.live.camera import Lens, LiveFrame
+from capture.live.fit import Fit, Fitter
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import Observations, Person, TrackerOptions, fit_person, network_rotations
 from capture.tracker.identity import IdentityOptions, choose_key_frames
@@ -27,58 +30,89 @@ class LearnOptions:
     tracker: TrackerOptions = field(default_factory=lambda: TrackerOptions(identity=IdentityOptions(iterations=8)))
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The landmarks of one frame."""
+
+    points: np.ndarray  # [478,3]
+    presence: float
+    time: float  # seconds, time.monotonic()
+    source_time: float | None  # seconds of a file's own clock
+
+    @property
+    def clock(self) -> float:
+        """Seconds of the file's clock where there is one."""
+        return self.time if self.source_time is None else self.source_time
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """A person, and what their face did while they were learnt."""
+
+    fitter: Fitter
+    earlier: tuple[tuple[Seen, Fit], ...]
+
+
 class Learner:
     """Collects landmarks until there are enough and fits the person to them."""
 
-    def __init__(self, model: LandmarkModel, lens: Lens, options: LearnOptions, *, wait: bool = False) -> None:
-        """Args: landmark model of the head; the source's optics; how; wait: fit in the caller's thread."""
-        self._model, self._lens, self._options, self._wait = model, lens, options, wait
-        self._points: list[np.ndarray] = []
-        self._presence: list[float] = []
-        self._time: list[float] = []
-        self._fit: Future[Person] | None = None
+    def __init__(self, head: HeadModel, lens: Lens, options: LearnOptions, *, wait: bool = False) -> None:
+        """Args: the head; the source's optics; how; wait: fit in the caller's thread."""
+        self._head, self._lens, self._options, self._wait = head, lens, options, wait
+        self._model = LandmarkModel.from_head(head)
+        self._seen: list[Seen] = []
+        self._result: Future[Learnt] | None = None
+
+    def again(self) -> None:
+        """Forget all that was seen: another person sat down."""
+        self._seen, self._result = [], None
 
     @property
     def progress(self) -> float:
         """0..1, how much of what is needed has been seen."""
-        if self._fit is not None:
+        if self._result is not None:
             return 1.0
-        if len(self._time) < 2:
+        if len(self._seen) < 2:
             return 0.0
-        seen = (self._time[-1] - self._time[0]) / self._options.seconds
-        return min(seen, len(self._time) / self._options.least_frames, 1.0)
+        seconds = self._seen[-1].clock - self._seen[0].clock
+        return min(seconds / self._options.seconds, len(self._seen) / self._options.least_frames, 1.0)
 
-    def see(self, points: np.ndarray, presence: float, time: float) -> Person | None:
-        """Look at landmarks [478,3] at `time` seconds; the person once they are known."""
-        if self._fit is None:
-            self._points.append(points)
-            self._presence.append(presence)
-            self._time.append(time)
+    def see(self, found: Landmarks, frame: LiveFrame) -> Learnt | None:
+        """Look at the landmarks of a frame; the person once they are known."""
+        if self._result is None:
+            self._seen.append(Seen(found.points, found.presence, frame.time, frame.source_time))
             if self.progress < 1:
                 return None
-            self._begin()
-        assert self._fit is not None
-        if not self._fit.done():
+            pool = ThreadPoolExecutor(1, thread_name_prefix="learn")
+            self._result = pool.submit(self._learnt, self._seen)
+            self._seen = []
+            pool.shutdown(wait=self._wait)
+        if not self._result.done():
             return None
-        if isinstance(self._fit.exception(), np.linalg.LinAlgError):  # what was seen determines nobody: look on
-            self._fit = None
+        if isinstance(self._result.exception(), np.linalg.LinAlgError):  # what was seen determines nobody: look on
+            self._result = None
             return None
-        return self._fit.result()
+        return self._result.result()
 
-    def _begin(self) -> None:
-        seen = Observations(
-            np.stack(self._points), np.zeros((len(self._points), 478)), np.array(self._presence), np.array(self._time)
-        )
-        for kept in (self._points, self._presence, self._time):
-            kept.clear()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="learn")
-        self._fit = pool.submit(self._person, seen)
-        pool.shutdown(wait=self._wait)
+    def _learnt(self, seen: list[Seen]) -> Learnt:
+        fitter = Fitter.of(self._person(seen), self._head)
+        earlier, fit = [], None
+        for row in seen:
+            fit = fitter(row.points, fit)
+            earlier.append((row, fit))
+        return Learnt(fitter, tuple(earlier))
 
-    def _person(self, seen: Observations) -> Person:
+    def _person(self, seen: list[Seen]) -> Person:
         lens, options = self._lens, self._options
+        points = np.stack([row.points for row in seen])
+        observed = Observations(
+            points,
+            np.zeros(points.shape[:2]),
+            np.array([row.presence for row in seen]),
+            np.array([row.clock for row in seen]),
+        )
         prior = focal_prior(lens.width, lens.height, lens.focal_35mm, options.focal)
         middle = lens.width / 2, lens.height / 2
-        angles = yaw_pitch(network_rotations(self._model, seen, Pinhole(prior.focal, *middle)))
-        keys = np.sort(choose_key_frames(seen.points, angles, options.key_frames))
-        return fit_person(self._model, seen[keys], prior, middle, options.tracker)
+        angles = yaw_pitch(network_rotations(self._model, observed, Pinhole(prior.focal, *middle)))
+        keys = np.sort(choose_key_frames(observed.points, angles, options.key_frames))
+        return fit_person(self._model, observed[keys], prior, middle, options.tracker)

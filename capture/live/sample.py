@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,11 @@ from numpy.typing import NDArray
 from avatar.records import JOINT_NAMES
 
 Floats = NDArray[np.float32]
+
+#: Seconds without a sample after which whoever gave some counts as having lost the face. Networks hold packets back for
+#: a tenth or two, and a sender of 25 a second would have to lose a dozen in a row; an avatar that holds its last face
+#: for longer looks frozen.
+SILENT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +43,24 @@ class Sample:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"Sample.{name}: expected {list(shape)}, got {list(getattr(self, name).shape)}")
 
+    def gone(self, time: float, source_time: float | None = None) -> Sample:
+        """This face no longer seen at `time` seconds: confidence 0, which lets the avatar come to rest."""
+        return replace(self, time=time, confidence=0.0, stamps={}, source_time=source_time)
+
 
 class Input(Protocol):
     """Whoever gives samples: a camera, a socket, a file, sliders."""
+
+    name: str  # as a person knows it
 
     def start(self) -> None:
         """Begin; raises HeadsplatError where that cannot be (no camera, a port that is taken)."""
 
     def latest(self) -> Sample | None:
         """The newest sample, once: None when nothing is new since the last call. Never waits."""
+
+    def earlier(self) -> Sequence[Sample]:
+        """What the same face did before the first sample, oldest first: a camera's face has to be learnt first."""
 
     def stop(self) -> None:
         """End; harmless when it never began or has ended."""

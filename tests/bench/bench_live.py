@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from scipy.signal import find_peaks
 
 from avatar.animate import Animator
 from avatar.asset import load_avatar, read_header
@@ -31,6 +33,7 @@ from capture.live import FaceInput, LiveChain, LiveOptions, LivePose, Sample
 from capture.live.camera import FileFeed
 from capture.live.face import FaceTracker
 from capture.live.learning import LearnOptions
+from capture.live.retarget import Neutral, Retarget
 from capture.options import FaceModels
 from capture.sources import SourceFrame, VideoSource, open_video
 
@@ -82,7 +85,7 @@ class Run:
 def drive_live(avatar: Avatar, video: Covered, own_rate: bool, keep: bool = False) -> Run:
     """Let `video` drive `avatar`, at its own rate or frame for frame; `keep` the pictures."""
     feed = FileFeed(video, "own" if own_rate else "all")
-    source = FaceInput(feed, pace="own" if own_rate else "all")
+    source = FaceInput(feed, lossless=not own_rate)
     run = Run(LiveChain(avatar, source, LiveOptions(clock="arrival" if own_rate else "source")), source)
     run.chain.start()
     try:
@@ -114,11 +117,17 @@ class _Timed(LandmarkTracker):
 class _Handed:
     """An input that gives the one sample it was handed."""
 
+    name = "handed"
+
     def __init__(self) -> None:
         self.sample: Sample | None = None
+        self.before: Sequence[Sample] = ()
 
     def start(self) -> None:
         """Nothing to begin."""
+
+    def earlier(self) -> Sequence[Sample]:
+        return self.before
 
     def latest(self) -> Sample | None:
         sample, self.sample = self.sample, None
@@ -144,6 +153,7 @@ def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
     wall, cpu = [], []
     for frame in FileFeed(video, "all").frames():
         handed.sample = tracker(frame)
+        handed.before = tracker.earlier
         pose = chain.latest()
         if pose.phase == "driving" and pose.fresh:
             wall.append(time.perf_counter() - network.wall)
@@ -155,22 +165,31 @@ def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
 
 
 def neutral_rms(run: Run) -> dict[str, float]:
-    """How far the avatar is from its own neutral while the driver's face is at its calibrated rest."""
+    """How far the avatar is from its own neutral while the driver's face is at rest.
+
+    Besides the neutral itself: frames before the first sample, with one half of them as the neutral and the other half
+    shown, if the person rests in them (no blink: the lids are compared as well).
+    """
     retarget, resting = run.chain.retarget, run.chain.resting_face
-    if retarget is None:
+    earlier = run.source.earlier()
+    if retarget is None or not earlier:
         return {}
-    window = [pose.sample for _, pose in run.poses if pose.phase == "calibrating" and pose.sample is not None]
-    parts = [torch.from_numpy(np.stack([getattr(s, part) for s in window])) for part in _PARTS]
+    parts = [torch.from_numpy(np.stack([getattr(sample, part) for sample in earlier])) for part in _PARTS]
     median = [retarget.neutral.weights[None], *(part[:1] for part in parts[1:])]
+    half = len(earlier) // 2
+    known = run.chain._calibrator._driver  # type: ignore[union-attr]
+    other = Retarget.of(known, Neutral.of(earlier[:half]), run.chain.options.calibration.closed)
+    shown = other(*(part[half:] for part in parts)).expression - resting
     return {
-        "median": _rms(retarget(*median).expression, resting),
-        "frames_of_the_window": _rms(retarget(*parts).expression, resting),
-        "resting_face_from_stored_neutral": _rms(resting, run.chain.avatar.neutral),
+        "neutral": _rms(retarget(*median).expression - resting),
+        "other_half_median_of_frames": float(shown.square().mean(1).sqrt().median()),
+        "other_half_median_face": _rms(shown.median(0).values),
+        "resting_face_from_stored_neutral": _rms(resting - run.chain.avatar.neutral),
     }
 
 
-def _rms(shown: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((shown - wanted).square().mean().sqrt())
+def _rms(off: torch.Tensor) -> float:
+    return float(off.square().mean().sqrt())
 
 
 def lids_of(run: Run) -> dict[str, float]:
@@ -216,6 +235,58 @@ def _distance(first: HeadParams, second: HeadParams) -> float:
     return float(expression + 3 * (first.joint_rot - second.joint_rot).norm())
 
 
+def blinks_of(run: Run) -> list[dict[str, float]]:
+    """Each of the driver's blinks, and how far the avatar's eyes stay open in it: 0 is shut, 1 at rest."""
+    lids, driven = Lids.of(run.chain.avatar.head), run.driven
+    if lids is None or not driven:
+        return []
+    names = run.chain.avatar.head.expression_names
+    columns = [names.index("eyeBlinkRight"), names.index("eyeBlinkLeft")]
+    seen = np.stack([pose.sample.weights[columns] for _, pose in driven if pose.sample is not None])
+    opening = np.stack([(1 - pose.params.expression[0] @ lids.closing.T).numpy() for _, pose in driven])
+    peaks, _ = find_peaks(seen.mean(1), prominence=0.2, height=0.45)
+    return [
+        {
+            "second": driven[peak][0],
+            **{f"driver_{side}": float(value) for side, value in zip(("right", "left"), seen[peak], strict=True)},
+            **{
+                f"open_{side}": float(opening[max(peak - 2, 0) : peak + 3, place].min())
+                for place, side in enumerate(("right", "left"))
+            },
+        }
+        for peak in peaks
+    ]
+
+
+def endurance(avatar: Avatar, video: Covered, seconds: float, camera: Camera) -> dict[str, float]:
+    """A looped clip at its own rate, every sample drawn: how old samples are when drawn, and memory over time."""
+    source = FaceInput(FileFeed(video, "own", repeat=True))
+    chain, animator = LiveChain(avatar, source), Animator(avatar, _SIDE, _SIDE)
+    view, ages, memory = fit_camera(camera, _SIDE, _SIDE), [], []
+    chain.start()
+    started = time.monotonic()
+    try:
+        while (now := time.monotonic()) < started + seconds:
+            pose = chain.latest()
+            if pose.fresh:
+                animator.draw(pose.params, view)
+                ages.append(time.monotonic() - pose.stamps["camera"])
+            else:
+                time.sleep(1e-3)
+            if not memory or now - memory[-1][0] > 1:
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                memory.append((now, pages * os.sysconf("SC_PAGESIZE") / 1e6))
+    finally:
+        chain.stop()
+    late = np.array([row for row in memory if row[0] > started + 30])
+    return {
+        "frames": float(len(ages)),
+        **{f"age_ms_p{part}": float(np.percentile(ages, part)) * 1e3 for part in (50, 95, 99, 100)},
+        "memory_mb": float(late[-1, 1]),
+        "memory_mb_a_minute": float(np.polyfit(late[:, 0] / 60, late[:, 1], 1)[0]),
+    }
+
+
 def jitter_and_lag(run: Run) -> dict[str, float]:
     """Frames by which smoothing delays the mouth, and jitter of the avatar's head (degrees) and expressions."""
     shown = torch.cat([pose.params.expression for _, pose in run.driven]).numpy()
@@ -247,6 +318,7 @@ def main() -> None:
     parser.add_argument("--own-rate", action="store_true")
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--hide", type=float, help="cover the face from this second on, for one second")
+    parser.add_argument("--endure", type=float, help="play the clip again and again for so many seconds, over 30")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     avatar, video = load_avatar(args.avatar), open_video(args.clip)
@@ -257,10 +329,15 @@ def main() -> None:
         "serial_ms": serial(avatar, Covered(video, args.seconds)),
         "neutral_rms": neutral_rms(run),
         "lids": lids_of(run),
+        "blinks": blinks_of(run),
+        "calibration": run.chain.facts()["calibration"],
         **jitter_and_lag(run),
     }
     if args.hide is not None:
         found["recovery"] = recovery(avatar, video, args.hide)
+    if args.endure is not None:
+        camera = stored_camera(read_header(args.avatar)["capture"])
+        found["endurance"] = endurance(avatar, Covered(video, args.seconds), args.endure, camera)
     print(json.dumps(plain({**found, "input": run.source.facts()}), indent=1))
     if args.sheet:
         sheet(run, stored_camera(read_header(args.avatar)["capture"]), args.sheet)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,23 @@ def test_doctor_survives_a_part_that_breaks(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(doctor, "_cuda", broken)
     assert doctor.examine()["cuda"] == "failed: RuntimeError: no driver"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")
+@pytest.mark.parametrize(
+    ("display", "said"), [(":7", "yes: DISPLAY=:7"), ("", "no: neither DISPLAY nor WAYLAND_DISPLAY is set")]
+)
+def test_doctor_says_whether_there_is_a_display(monkeypatch: pytest.MonkeyPatch, display: str, said: str) -> None:
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    assert doctor._window().startswith(said)
+
+
+def test_doctor_loads_no_window_to_find_out() -> None:
+    code = (
+        "import sys; from avatar.cli import doctor; doctor.examine(); print({'imgui_bundle', 'moderngl', 'glfw'} & "
+        "set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -73,7 +73,7 @@ def test_frame_k_is_at_k_over_the_rate(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_each_frame_shows_the_newest_picture_of_its_moment(tmp_path: Path) -> None:
+def test_each_picture_is_seen_from_the_frame_nearest_to_it(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     times = 1e5 + np.cumsum(random.choice([0.004, 0.03, 0.11], 60))
     levels = random.choice(np.arange(20, 240, 10), 60)
@@ -81,20 +81,22 @@ def test_each_frame_shows_the_newest_picture_of_its_moment(tmp_path: Path) -> No
         for time, level in zip(times, levels, strict=True):
             film.add(grey(int(level)), float(time))
     expected = []
-    for k in range(int(np.ceil((times[-1] - times[0]) * 30)) + 1):
-        expected.append(int(levels[np.flatnonzero(times - times[0] <= k / 30 + 1e-9)[-1]]))
+    nearest = np.floor((times - times[0]) * 30 + 0.5)
+    for k in range(int(nearest[-1]) + 1):
+        expected.append(int(levels[np.flatnonzero(nearest <= k)[-1]]))
     assert levels_of(tmp_path / "film.mp4") == expected
     facts = film.facts()
-    assert facts["passed"] == 60 - len(np.unique(np.ceil((times - times[0]) * 30)))
+    assert facts["passed"] == 60 - len(np.unique(nearest))
     assert (facts["frames"], facts["dropped"]) == (len(expected), 0)
 
 
 @pytest.mark.usefixtures("patient")
-def test_pictures_at_the_films_own_rate_are_each_shown_once(tmp_path: Path) -> None:
+def test_pictures_at_the_films_own_rate_are_each_shown_once_though_they_come_unevenly(tmp_path: Path) -> None:
     levels = [20 + 10 * (number % 22) for number in range(40)]
+    uneven = np.random.default_rng(0).uniform(-0.008, 0.008, 40)
     with Film(tmp_path / "film.mp4", rate=29.97) as film:
         for number, level in enumerate(levels):
-            film.add(grey(level), 12345.678 + number * 1001 / 30000)
+            film.add(grey(level), 12345.678 + number * 1001 / 30000 + float(uneven[number]))
     assert levels_of(tmp_path / "film.mp4") == levels
 
 
@@ -114,6 +116,16 @@ def test_the_film_begins_where_it_is_told_and_shows_the_first_picture_till_the_s
         film.add(grey(50), 10.1)
         film.add(grey(200), 10.2)
     assert levels_of(tmp_path / "film.mp4") == [50] * 6 + [200]
+
+
+def test_the_last_picture_is_seen_as_long_as_it_is_held(tmp_path: Path) -> None:
+    with Film(tmp_path / "film.mp4") as film:
+        film.hold(5.0)  # nothing to hold yet
+        film.add(grey(50), 10.0)
+        film.add(grey(200), 10.1)
+        film.hold(10.3)
+        film.hold(10.2)
+    assert levels_of(tmp_path / "film.mp4") == [50] * 3 + [200] * 7
 
 
 def test_a_time_that_runs_back_is_taken_for_the_last_one(tmp_path: Path) -> None:

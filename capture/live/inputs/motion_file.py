@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class MotionInput:
         self,
         motion: Motion,
         *,
+        name: str = "motion",
         loop: bool = True,
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
@@ -35,13 +36,14 @@ class MotionInput:
         """
         Args:
             motion: of any space, at least one frame.
+            name: as a person knows it.
             loop: whether it starts again at its end; the last frame lasts as long as frames usually do.
             speed: of the play; 0 stands still.
             clock: seconds; what a Sample's time is measured with.
         """
         if not len(motion):
             raise HeadsplatError("the motion has no frames; play another")
-        self.motion, self.loop, self._clock = motion, loop, clock
+        self.motion, self.name, self.loop, self._clock = motion, name, loop, clock
         times = motion.time.double().numpy()
         self._times = times - times[0]
         self.length = float(self._times[-1]) + (float(np.median(np.diff(times))) if len(times) > 1 else 1 / motion.rate)
@@ -58,6 +60,10 @@ class MotionInput:
         with self._lock:
             if not self._running:
                 self._running, self._since = True, self._clock()
+
+    def earlier(self) -> Sequence[Sample]:
+        """Nothing: what came first was given."""
+        return ()
 
     def stop(self) -> None:
         """Stand still."""
@@ -108,7 +114,7 @@ class MotionInput:
         with self._lock:
             total = self._now()
             return {
-                "input": "motion",
+                "input": self.name,
                 "received": self._played + self._passed,
                 "samples": self._played,
                 "dropped": self._passed,

@@ -22,6 +22,8 @@ from .traffic import Rate
 class SliderInput:
     """A face that stays as it was set; a sample comes at the start and whenever something has changed."""
 
+    name = "sliders"
+
     def __init__(
         self,
         names: Sequence[str] = ARKIT_52,
@@ -47,6 +49,10 @@ class SliderInput:
         """Give the face as it is, and from now on each change."""
         with self._lock:
             self._running, self._changed = True, self._clock()
+
+    def earlier(self) -> Sequence[Sample]:
+        """Nothing: what came first was given."""
+        return ()
 
     def stop(self) -> None:
         """Give nothing more."""
@@ -109,7 +115,7 @@ class SliderInput:
         with self._lock:
             rate = self._rate.of(self._clock())
             counts = {"received": self._set, "samples": self._given, "dropped": 0, "malformed": 0}
-            return {"input": "sliders", **counts, "rate": rate}
+            return {"input": self.name, **counts, "rate": rate}
 
 
 def _check_name(name: str, names: Sequence[str], what: str) -> None:

@@ -7,11 +7,12 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from avatar.errors import HeadsplatError
-from capture.live.sample import Sample
+from capture.live.sample import SILENT, Sample
 
 from .traffic import Address, Decode, Traffic
 
@@ -44,25 +45,28 @@ class UdpInput:
     """Samples out of UDP packets: a thread reads, the newest waits for `latest`.
 
     What comes faster than it is taken is replaced, never queued; under a flood the system drops what the thread does
-    not read. One sender is listened to; another may follow after a second of its silence.
+    not read. One sender is listened to; another may follow after a second of its silence. Half a second of silence is
+    one sample of confidence 0.
     """
 
-    def __init__(self, protocol: Protocol, host: str = LOOPBACK, port: int | None = None, greet: str = "") -> None:
+    def __init__(self, protocol: Protocol, host: str = LOOPBACK, port: int | None = None, phone: str = "") -> None:
         """
         Args:
             protocol: what is spoken.
             host: the address of this machine to listen at; "0.0.0.0" for all of them.
             port: the protocol's own when None; 0 for any that is free (see `port` after start).
-            greet: address of a sender that waits for the protocol's greeting (a phone with iFacialMocap).
+            phone: address of a sender that waits for the protocol's greeting (a phone with iFacialMocap).
         """
-        self.protocol, self.host = protocol, host
+        self.name, self.protocol, self.host = protocol.title, protocol, host
         self.port = protocol.port if port is None else port
-        self._greet: Address | None = (greet, protocol.port) if greet and protocol.greeting else None
+        self._greet: Address | None = (phone, protocol.port) if phone and protocol.greeting else None
         self._traffic = Traffic(protocol.new_decoder)
         self._counting = threading.Lock()
         self._lock = threading.Lock()  # of the newest alone: who asks for it does not wait for a packet to be read
         self._newest: Sample | None = None
-        self._replaced, self._heard = 0, 0.0
+        self._last: Sample | None = None  # what came last, until its sender falls silent
+        self._replaced = self._greetings = self._silences = 0
+        self._heard = 0.0
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -76,7 +80,8 @@ class UdpInput:
             return
         bound = self._bound()
         self.port = bound.getsockname()[1]
-        self._traffic, self._replaced = Traffic(self.protocol.new_decoder), 0
+        self._traffic, self._last = Traffic(self.protocol.new_decoder), None
+        self._replaced = self._greetings = self._silences = 0
         self._ending.clear()
         self._thread = threading.Thread(
             target=self._run, args=(bound,), name=f"{self.protocol.name} input", daemon=True
@@ -89,6 +94,10 @@ class UdpInput:
             sample, self._newest = self._newest, None
         return sample
 
+    def earlier(self) -> Sequence[Sample]:
+        """Nothing: what came first was given."""
+        return ()
+
     def stop(self) -> None:
         """Close the socket and end the thread."""
         thread, self._thread = self._thread, None
@@ -98,14 +107,20 @@ class UdpInput:
             self._newest = None
 
     def facts(self) -> dict[str, Any]:
-        """Counts since start: see Traffic; `replaced` samples were newer than anybody asked for."""
+        """Counts since start: see Traffic.
+
+        `replaced` samples were followed by newer ones before anybody asked, `silences` began after the last packet,
+        `greetings` were sent to the phone.
+        """
         with self._counting:
             told = self._traffic.facts(time.monotonic())
             return {
-                "input": self.protocol.name,
+                "input": self.name,
                 "host": self.host,
                 "port": self.port,
                 "replaced": self._replaced,
+                "silences": self._silences,
+                "greetings": self._greetings,
                 **told,
             }
 
@@ -127,7 +142,12 @@ class UdpInput:
                 now = time.monotonic()
                 if self._greet and now - max(greeted, self._heard) >= _GREETING_PAUSE:
                     greeted = now
+                    self._greetings += 1
                     _send(bound, self.protocol.greeting, self._greet)
+                if self._last is not None and now - self._heard > SILENT:
+                    self._silences += 1
+                    self._give(self._last.gone(now))
+                    self._last = None
                 if selector.select(_PATIENCE) and self._read(bound) == _MOST_AT_ONCE:
                     self._ending.wait(_BREATH)
 
@@ -145,10 +165,14 @@ class UdpInput:
                 sample = self._traffic.take(data, address, now)
             if sample is not None:
                 sample.stamps["decoded"] = time.monotonic()
-                with self._lock:
-                    self._replaced += self._newest is not None
-                    self._newest, self._heard = sample, now
+                self._last, self._heard = sample, now
+                self._give(sample)
         return _MOST_AT_ONCE
+
+    def _give(self, sample: Sample) -> None:
+        with self._lock:
+            self._replaced += self._newest is not None
+            self._newest = sample
 
 
 def _send(bound: socket.socket, data: bytes, address: Address) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from capture.live.camera import CameraThread, FileFeed, Lens, LiveFrame, WebcamFeed, open_feed
+from capture.live.camera import CameraThread, FileFeed, Lens, LiveFrame, WebcamFeed
 from tests.capture.fake_video import FakeVideo
 
 
@@ -59,7 +59,7 @@ def test_a_repeated_file_goes_on_in_time() -> None:
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match="no such file"):
-        CameraThread(open_feed(tmp_path / "none.mp4")).start()
+        CameraThread(FileFeed(tmp_path / "none.mp4")).start()
 
 
 class NoDevice:
@@ -85,7 +85,7 @@ class NoDevice:
 def test_no_webcam_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: NoDevice(0))
     with pytest.raises(HeadsplatError, match="webcam 7: no camera gives pictures there; plug one in"):
-        open_feed("7").open()
+        WebcamFeed(7).open()
 
 
 def test_an_unplugged_webcam_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

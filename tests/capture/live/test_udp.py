@@ -240,7 +240,7 @@ def test_a_phone_that_waits_for_a_greeting_gets_it_until_it_sends(take_file: Pat
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.bind(("127.0.0.1", 0))
         phone.settimeout(10)
-        source = UdpInput(PROTOCOLS["ifacialmocap"], port=0, greet="127.0.0.1")
+        source = UdpInput(PROTOCOLS["ifacialmocap"], port=0, phone="127.0.0.1")
         source._greet = phone.getsockname()
         source.start()
         try:
@@ -249,6 +249,19 @@ def test_a_phone_that_waits_for_a_greeting_gets_it_until_it_sends(take_file: Pat
             wait_for(source, "samples", 1)
         finally:
             source.stop()
+
+
+def test_a_sender_that_falls_silent_is_one_face_lost_and_may_come_back(source: UdpInput, take_file: Path) -> None:
+    take, found = Take.of(take_file), []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(("127.0.0.1", source.port))
+        for frame, (what, least) in enumerate([("samples", 1), ("silences", 1), ("samples", 2)]):
+            if what == "samples":
+                sender.send(face_sender.live_link(take, frame))
+            wait_for(source, what, least)
+            time.sleep(0.02)
+            found += [source.latest(), source.latest()]
+    assert [sample and sample.confidence for sample in found] == [1, None, 0, None, 1, None]
 
 
 def packets_at(take_file: Path, times: Sequence[float]) -> list[bytes]:

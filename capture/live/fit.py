@@ -1,0 +1,101 @@
+"""Pose, expression and gaze of a known person, from the landmarks of one picture and the fit before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar.geometry import matrix_to_axis_angle
+from avatar.head.model import HeadModel
+from avatar.records import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from capture.tracker.clip import Observations, Person
+from capture.tracker.frame import frame_error, initial_state, solve_frame
+from capture.tracker.gaze import eye_angles, eye_rotations
+from capture.tracker.indices import inter_ocular
+from capture.tracker.problem import FrameProblem, State
+from capture.tracker.rotation import log_rotation
+
+#: Reprojection (fraction of the inter-ocular distance) beyond which a fit is none.
+LOST = 0.06
+#: Gauss-Newton steps from nothing, and the pull of expressions towards the frame before. Single landmark passes leave
+#: some expressions nearly free: without the pull they jump by half their range from frame to frame, at a larger
+#: reprojection error; with it what landmarks do show is a third of a frame late.
+_FIRST_ITERATIONS, _PREVIOUS_WEIGHT = 10, 100.0
+#: A step from the frame before that is larger than this (weight, radians) is followed by another.
+_FAR, _FAR_TURN = 0.25, 0.05
+#: Where the lids are closed by more than this the iris is guessed, and the gaze stays.
+_BLIND = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One picture's face."""
+
+    state: State
+    gaze: np.ndarray  # [2] yaw and pitch of both eyes, radians
+    error: float  # reprojection, fraction of the inter-ocular distance
+
+    def confidence(self, presence: float) -> float:
+        """0..1, from the network's `presence`; 0 where the fit is none."""
+        return 0.0 if self.error > LOST else float(presence / (1 + (self.error / LOST) ** 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitter:
+    """Fits single frames of a known person."""
+
+    person: Person
+    problem: FrameProblem
+    weights: np.ndarray  # [468]
+    neck: np.ndarray  # [3] metres, of the skull: the point the head turns about
+    expressions: int  # of the whole head; the fit has only those that landmarks show
+    lids: np.ndarray  # [L] int, columns of a state's expression that close lids
+
+    @staticmethod
+    def of(person: Person, head: HeadModel) -> Fitter:
+        """The fitter for `person`, told in expressions of `head` (not baked)."""
+        problem = person.problem()
+        identity = torch.from_numpy(person.identity).to(head.v_template.dtype)
+        neck = head.joint_locations(identity)[NECK].double().numpy()
+        lids = [k for k, name in enumerate(person.model.names) if name.startswith(("eyeBlink", "eyelid"))]
+        return Fitter(
+            person, problem, problem.weights(None), neck, len(head.expression_names), np.array(lids, dtype=int)
+        )
+
+    def __call__(self, points: np.ndarray, previous: Fit | None) -> Fit:
+        """The fit to landmarks [478,3]."""
+        seen = Observations(points[None], np.zeros((1, len(points))), np.ones(1), np.zeros(1))
+        target, attitude = seen.targets[0], self.person.attitudes(seen)[0]
+        if previous is None:
+            start = initial_state(self.problem, target)
+            state = solve_frame(self.problem, start, target, self.weights, _FIRST_ITERATIONS, attitude=attitude)
+        else:
+            state = solve_frame(self.problem, previous.state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
+            if _far(previous.state, state):
+                state = solve_frame(self.problem, state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
+        # The problem's unit is the size the person was learnt at; they may have come nearer or gone since.
+        size = max(float(inter_ocular(points)), 0.3 * self.person.inter_ocular)
+        error = float(frame_error(self.problem, state, target).mean()) * self.person.inter_ocular / size
+        return Fit(state, self._gaze(points, state, previous), error)
+
+    def told(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Expression weights [E] of the head, joints [5,3] axis-angle and the place of the neck [3], float32."""
+        weights, joint_rot = np.zeros(self.expressions, np.float32), np.zeros((len(JOINT_NAMES), 3), np.float32)
+        weights[self.person.model.columns] = fit.state.expression
+        joint_rot[ROOT] = matrix_to_axis_angle(torch.from_numpy(fit.state.rotation)).numpy()
+        joint_rot[[LEFT_EYE, RIGHT_EYE]] = eye_rotations(fit.gaze[None])[0]
+        return weights, joint_rot, (fit.state.rotation @ self.neck + fit.state.translation).astype(np.float32)
+
+    def _gaze(self, points: np.ndarray, state: State, previous: Fit | None) -> np.ndarray:
+        if len(self.lids) and state.expression[self.lids].max() >= _BLIND:
+            return np.zeros(2) if previous is None else previous.gaze
+        person = self.person
+        angles: np.ndarray = eye_angles(person.model, person.identity, person.camera, [state], points[None])[0]
+        return angles
+
+
+def _far(first: State, second: State) -> bool:
+    turn = np.linalg.norm(log_rotation(second.rotation @ first.rotation.T))
+    return bool(turn > _FAR_TURN or np.abs(second.expression - first.expression).max() > _FAR)
