@@ -194,7 +194,8 @@ class Session:
         motion = getattr(self, "_performers", {}).get(TIMELINE)
         self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
         if isinstance(motion, Player):
-            self._performers[TIMELINE] = motion.retold(avatar)
+            retold = self._performers[TIMELINE] = motion.retold(avatar)
+            self.state = replace(self.state, timeline=replace(self.state.timeline, notes=retold.notes))
         driving = self.state.driving
         self.state = replace(self.state, subject=_subject(avatar, name), driving=SLIDERS, choices=self._choices())
         if driving != SLIDERS:
