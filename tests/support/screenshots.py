@@ -1,4 +1,4 @@
-"""The README's pictures of the window, taken of the window itself: `python -m tests.support.screenshots demo/demo.avatar`.
+"""The README's pictures of the window, taken of it: `python -m tests.support.screenshots demo/demo.avatar`.
 
 The motion is the one that `headsplat demo` leaves beside its avatar, puppet.csv. Needs a display of 1280x800 or more.
 """

@@ -1,4 +1,4 @@
-"""The window itself: imgui's test engine plays the acts of tests/support/acts.py in one, each test reads what one saw."""
+"""The window itself, driven by imgui's test engine: one plays all acts of tests/support/acts.py, a test reads one."""
 
 from __future__ import annotations
 

@@ -77,8 +77,13 @@ def _how(sliders: Sliders) -> Sliders:
 
 
 def _search(sliders: Sliders) -> Sliders:
-    imgui.set_next_item_width(-1)
+    """The field that sliders are found with, and what empties it."""
+    width = imgui.calc_text_size("x").x + 2 * imgui.get_style().frame_padding.x
+    imgui.set_next_item_width(-width - imgui.get_style().item_inner_spacing.x if sliders.search else -1)
     _, search = imgui.input_text_with_hint("##search", "find a slider (/)", sliders.search)
+    if sliders.search:
+        imgui.same_line(0, imgui.get_style().item_inner_spacing.x)
+        search = "" if imgui.button("x###empty") else search
     return replace(sliders, search=search)
 
 

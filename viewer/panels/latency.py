@@ -9,6 +9,7 @@ import numpy as np
 from imgui_bundle import imgui
 
 from avatar.latency import StageLatency
+from avatar.plain import counted
 from viewer.edits import Edit
 from viewer.state import State
 
@@ -38,28 +39,40 @@ def latency_panel(state: State) -> Iterator[Edit]:
     """Rates, the way of a frame, and what was passed over."""
     status = state.status
     found: Any = status.source.get("input", {})
-    if "rate" in found:
-        _rate("input", float(found["rate"]))
-    _rate("avatar", status.pictures_rate)
-    _rate("window", status.window_rate)
+    rates = {"input": found.get("rate"), "avatar": status.pictures_rate, "window": status.window_rate}
+    _rates({name: float(rate) for name, rate in rates.items() if rate is not None})
     report = status.window
     if report is None or report.total is None:
         imgui.text_wrapped("latency: only a camera or a socket has one")
     else:
         _plot(status.totals, report.total)
-        _table((*report.stages, report.total))
+        _table(report.total, report.stages)
     for name, words in _COUNTS.items():
         if found.get(name):
             imgui.text_wrapped(f"{found[name]} {words}")
     if status.stale:
-        imgui.text_wrapped(f"{status.stale} pictures showed something old")
+        imgui.text_wrapped(f"{counted(status.stale, 'picture')} showed something old")
     yield from ()
 
 
-def _rate(words: str, rate: float) -> None:
-    imgui.text(words)
-    imgui.same_line(5 * imgui.get_font_size())
-    imgui.text(f"{rate:5.1f} frames/s")
+def _rates(rates: dict[str, float]) -> None:
+    if _begin("rates", ("frames/s", *rates)):
+        imgui.table_next_column()
+        for rate in rates.values():
+            imgui.table_next_column()
+            imgui.text(f"{rate:.1f}")
+        imgui.end_table()
+
+
+def _begin(name: str, columns: tuple[str, ...]) -> bool:
+    """Begin a table whose first column takes what the others leave."""
+    if not imgui.begin_table(name, len(columns), imgui.TableFlags_.row_bg | imgui.TableFlags_.sizing_fixed_fit):
+        return False
+    for place, title in enumerate(columns):
+        imgui.table_setup_column(title, 0 if place else imgui.TableColumnFlags_.width_stretch)
+    imgui.table_headers_row()
+    imgui.table_next_row()
+    return True
 
 
 def _plot(totals: tuple[float, ...], total: StageLatency) -> None:
@@ -71,17 +84,11 @@ def _plot(totals: tuple[float, ...], total: StageLatency) -> None:
     imgui.set_item_tooltip(f"{total.stage}: milliseconds of the last {len(totals)} pictures")
 
 
-def _table(rows: tuple[StageLatency, ...]) -> None:
-    """Milliseconds of each, the sum last."""
-    flags = imgui.TableFlags_.row_bg | imgui.TableFlags_.sizing_fixed_fit
-    if not imgui.begin_table("stages", 4, flags):
+def _table(total: StageLatency, stages: tuple[StageLatency, ...]) -> None:
+    """Milliseconds of the whole and of each stage."""
+    if not _begin("stages", ("ms", "p50", "p95", "worst")):
         return
-    imgui.table_setup_column("ms", imgui.TableColumnFlags_.width_stretch)
-    for name in ("half", "95%", "worst"):
-        imgui.table_setup_column(name)
-    imgui.table_headers_row()
-    for row in rows:
-        imgui.table_next_row()
+    for row in (total, *stages):
         imgui.table_next_column()
         imgui.text(_WORDS.get(row.stage, row.stage))
         for value in (row.p50, row.p95, row.worst):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from imgui_bundle import imgui
@@ -76,6 +76,13 @@ SHORTCUTS = (
     Shortcut(imgui.Key.mod_ctrl | imgui.Key.q, "Ctrl+Q", "close", _do(Do("close"))),
 )
 
+#: What the mouse does, by where.
+_MOUSE = {
+    "in the picture": (("drag", "turn"), ("right drag", "pan"), ("wheel", "nearer"), ("2 clicks", "from the front")),
+    "on a slider": (("right click", "back to rest"), ("Ctrl+click", "type a number")),
+}
+_NAME_WIDTH = 6.5  # heights of the font
+
 
 def shortcuts(state: State) -> Iterator[Edit]:
     """What the keys pressed ask for, and the list where it is open."""
@@ -88,12 +95,28 @@ def shortcuts(state: State) -> Iterator[Edit]:
 
 
 def _listed(state: State) -> Iterator[Edit]:
+    """All of them, in the middle of the window at first."""
     flags = imgui.WindowFlags_.always_auto_resize | imgui.WindowFlags_.no_docking
+    middle = imgui.get_main_viewport().get_center()
+    imgui.set_next_window_pos(middle, imgui.Cond_.appearing, imgui.ImVec2(0.5, 0.5))
+    imgui.set_next_window_bg_alpha(1.0)
     _, still_open = imgui.begin("Shortcuts", True, flags)
-    for shortcut in SHORTCUTS:
-        imgui.text(f"{shortcut.name:>10}   {shortcut.does}")
-    for name, does in (("drag", "turn"), ("right drag", "pan"), ("wheel", "nearer"), ("2 clicks", "from the front")):
-        imgui.text(f"{name:>10}   {does}")
+    _rows("keys", [(shortcut.name, shortcut.does) for shortcut in SHORTCUTS])
+    for title, listed in _MOUSE.items():
+        imgui.separator_text(title)
+        _rows(title, listed)
     imgui.end()
     if not still_open:
         yield Change("panels", replace(state.panels, help=False))
+
+
+def _rows(name: str, listed: Iterable[tuple[str, str]]) -> None:
+    if not imgui.begin_table(name, 2, imgui.TableFlags_.sizing_fixed_fit):
+        return
+    imgui.table_setup_column("", imgui.TableColumnFlags_.width_fixed, _NAME_WIDTH * imgui.get_font_size())
+    for keys, does in listed:
+        imgui.table_next_column()
+        imgui.text(keys)
+        imgui.table_next_column()
+        imgui.text(does)
+    imgui.end_table()

@@ -12,7 +12,7 @@ from viewer.panels.widgets import who_drives
 from viewer.state import TIMELINE, State, Timeline
 
 _SLOWEST, _FASTEST = 0.1, 4.0
-_SPEED_WIDTH = 9.0  # heights of the font
+_SPEED_WIDTH, _NOTES_WIDTH = 9.0, 40.0  # heights of the font
 
 
 def timeline_panel(state: State) -> Iterator[Edit]:
@@ -26,7 +26,9 @@ def timeline_panel(state: State) -> Iterator[Edit]:
         yield Change("timeline", changed)
     if asked:
         yield from play_or_hold(state)
-    yield from who_drives(state, TIMELINE, "drive by this motion")
+    if state.driving != TIMELINE:
+        imgui.same_line()
+        yield from who_drives(state, TIMELINE, "drive by this motion")
     _notes(timeline)
 
 
@@ -104,8 +106,16 @@ def _speed(timeline: Timeline) -> Timeline:
 
 
 def _notes(timeline: Timeline) -> None:
-    if not timeline.notes or not imgui.collapsing_header(f"what the avatar makes of it: {timeline.notes[0]}###notes"):
+    """The first of them, and all of them over the panel once they are asked for."""
+    if not timeline.notes:
         return
-    for note in timeline.notes[1:]:
-        imgui.bullet()
-        imgui.text_wrapped(note)
+    if imgui.button(f"notes ({len(timeline.notes)})###notes"):
+        imgui.open_popup("notes of the motion")
+    imgui.same_line()
+    imgui.text_disabled(timeline.notes[0])
+    if imgui.begin_popup("notes of the motion"):
+        imgui.push_text_wrap_pos(_NOTES_WIDTH * imgui.get_font_size())
+        for note in timeline.notes:
+            imgui.bullet_text(note)
+        imgui.pop_text_wrap_pos()
+        imgui.end_popup()

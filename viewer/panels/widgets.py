@@ -15,7 +15,7 @@ _MOVED_TEXT, _MOVED_FRAME, _MOVED_GRAB = (
     imgui.ImVec4(0.42, 0.30, 0.10, 1.0),
     imgui.ImVec4(1.0, 0.70, 0.20, 1.0),
 )
-WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
+_WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
 
 
 def slider(name: str, value: float, low: float, high: float, form: str, width: float) -> float:
@@ -51,8 +51,9 @@ def who_drives(state: State, key: str, offer: str) -> Iterator[Edit]:
     if state.driving == key or key not in [choice.key for choice in state.choices]:
         return
     driver = next((choice.label for choice in state.choices if choice.key == state.driving), state.driving)
-    imgui.align_text_to_frame_padding()
-    imgui.text_colored(WARNING, f"driven by {driver}")
-    imgui.same_line()
     if imgui.button(offer):
         yield Change("driving", key)
+    imgui.same_line()
+    imgui.push_text_wrap_pos()
+    imgui.text_colored(_WARNING, f"driven by {driver}")
+    imgui.pop_text_wrap_pos()
