@@ -151,6 +151,7 @@ class Window:
         """The newest pictures to the graphics card; shortcuts and dropped files."""
         if self._shown is None:
             self._shown, self._drops = Shown(Texture(), Texture()), Drops()
+            self._began = time.monotonic()  # opening has taken its time
         assert self._drops is not None
         session, numbers = self.session, self._numbers
         self._numbers = session.picture_number, session.preview_number

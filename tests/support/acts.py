@@ -21,6 +21,7 @@ import torch
 from imgui_bundle import imgui
 from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
+from avatar import cli
 from avatar.asset import load_avatar
 from avatar.errors import HeadsplatError
 from avatar.model import Avatar
@@ -396,13 +397,15 @@ def acts(props: Props) -> dict[str, Act]:
 
 
 def main(avatar: str, motion: str, other: str, damaged: str, folder: str) -> None:
-    """Play all acts, what they saw goes to `folder`."""
+    """Play all acts, then run `headsplat view` for a moment; what was seen goes to `folder`."""
     torch.set_num_threads(1)
     props, out = Props(Path(avatar), Path(motion), Path(other), Path(damaged)), Path(folder)
     (out / "written").mkdir(parents=True)
     session = Session(load_avatar(avatar), props.avatar.name, LIVE, folder=out / "written")
     session.apply([Change("view", replace(session.state.view, height=256))])
     play(session, acts(props), out)
+    words = ["view", avatar, "--motion", motion, "--size", "256", "--seconds", "1", "--json", str(out / "report.json")]
+    (out / "command").write_text(str(cli.main(words)))
 
 
 if __name__ == "__main__":

@@ -266,3 +266,10 @@ def test_the_first_avatar_dropped_again_gives_the_first_picture(seen: Seen) -> N
 
 def test_the_window_closes_when_it_is_asked_to(window: Path) -> None:
     assert (window / "seen" / "closed").read_text() == "asked"
+
+
+def test_the_command_plays_a_motion_and_reports_when_the_window_has_closed(window: Path) -> None:
+    assert (window / "seen" / "command").read_text() == "0"
+    report = json.loads((window / "seen" / "report.json").read_text())
+    assert (report["avatar"], report["driven_by"], report["size"][1]) == ("first.avatar", "motion file", 256)
+    assert report["pictures"] > 1
