@@ -34,6 +34,7 @@ from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 #: as moving.
 _EASE, _STATUS_PERIOD, _SETTLED = 0.25, 0.25, 0.2
 _PREVIEW_PERIOD = 1 / 15  # seconds from one small picture of the driver's camera to the next
+_TOTALS = 300  # pictures whose latency is plotted
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,6 @@ class Session:
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()
-        self.counters.window.add(now)
         self._finish_opening()
         if self.watch is not None:
             self.watch.look(self, now)
@@ -167,8 +167,8 @@ class Session:
         self._performers[TIMELINE], self._motion_label = player, label
         timeline = self.state.timeline
         timeline = Timeline(
-            name, len(player.times), player.duration, player.rate, 0.0, True, timeline.loop, timeline.speed,
-            tuple(player.notes),
+            name, player.times, player.duration, playing=True, loop=timeline.loop, speed=timeline.speed,
+            notes=player.notes,
         )  # fmt: skip
         self.state = replace(self.state, timeline=timeline, choices=self._choices())
         self.drive(TIMELINE)
@@ -194,7 +194,8 @@ class Session:
         motion = getattr(self, "_performers", {}).get(TIMELINE)
         self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
         if isinstance(motion, Player):
-            self._performers[TIMELINE] = motion.retold(avatar)
+            retold = self._performers[TIMELINE] = motion.retold(avatar)
+            self.state = replace(self.state, timeline=replace(self.state.timeline, notes=retold.notes))
         driving = self.state.driving
         self.state = replace(self.state, subject=_subject(avatar, name), driving=SLIDERS, choices=self._choices())
         if driving != SLIDERS:
@@ -297,14 +298,16 @@ class Session:
 
     def _play(self, now: float) -> None:
         timeline = self.state.timeline
-        if self.state.driving != TIMELINE or not timeline.playing or not np.isfinite(self._before):
+        running = timeline.playing and not timeline.held
+        if self.state.driving != TIMELINE or not running or not np.isfinite(self._before):
             return
-        reached = timeline.time + (now - self._before) * timeline.speed
+        # Played on from its end it starts over.
+        begun = timeline.time if timeline.time < timeline.duration else 0.0
+        reached = begun + (now - self._before) * timeline.speed
         if timeline.loop:
             reached %= timeline.duration
-        elif not 0 <= reached < timeline.duration:
-            reached = min(max(reached, 0.0), timeline.duration)
-            timeline = replace(timeline, playing=False)
+        elif reached >= timeline.duration:
+            reached, timeline = timeline.duration, replace(timeline, playing=False)
         self.state = replace(self.state, timeline=replace(timeline, time=reached))
 
     def _pose(self, now: float) -> Pose:
@@ -384,6 +387,8 @@ class Session:
             size=size,
             dropped=self._drops(now),
             window=counters.meter.report(),
+            totals=counters.meter.totals(_TOTALS),
+            stale=counters.stale,
             pictures_rate=counters.pictures.of(now),
             window_rate=counters.window.of(now),
             field_of_view=field_of_view(self.camera(*size)),

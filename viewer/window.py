@@ -85,6 +85,8 @@ class Window:
         params.ini_folder_type = hello_imgui.IniFolderType.app_user_config_folder
         params.ini_filename = "headsplat/window.ini"
         params.fps_idling.enable_idling = False
+        # imgui smooths its own edges; eight samples a pixel would double what a frame costs without a graphics card.
+        params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
         params.use_imgui_test_engine = options.tests is not None
         windows = params.imgui_window_params
         windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
@@ -104,7 +106,7 @@ class Window:
     def _layout(self) -> hello_imgui.DockingParams:
         layout = hello_imgui.DockingParams()
         layout.docking_splits = [
-            hello_imgui.DockingSplit("MainDockSpace", name, direction, share) for name, direction, share in DOCKS
+            hello_imgui.DockingSplit(whole, name, direction, share) for name, whole, direction, share in DOCKS
         ]
         picture = hello_imgui.DockableWindow(
             "Avatar", "MainDockSpace", self._panel(self._picture), can_be_closed_=False
@@ -169,6 +171,7 @@ class Window:
 
     def _after(self) -> None:
         """The frame is on the screen: do what the panels asked for."""
+        self.session.counters.swapped()
         if self._new_picture:
             self.session.counters.on_screen()
             self._new_picture = False
