@@ -63,7 +63,7 @@ class Window:
         """Open it and stay until it is closed; returns its last frame, uint8 [H,W,3].
 
         Raises:
-            HeadsplatError: there is no display.
+            HeadsplatError: there is no display, or no OpenGL on it.
         """
         check_display()
         self.session.viewport = None
@@ -71,7 +71,9 @@ class Window:
             hello_imgui.run(self._params())
         except RuntimeError as error:
             if self._failure is None:
-                raise HeadsplatError(f"the window cannot be opened: {_first_line(error)}; {WHAT_TO_DO}") from error
+                raise HeadsplatError(
+                    f"the window cannot be opened with OpenGL 3.3 ({_first_line(error)}); {WHAT_TO_DO}"
+                ) from error
         if self._failure is not None:
             raise self._failure
         return hello_imgui.final_app_window_screenshot()
