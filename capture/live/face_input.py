@@ -65,6 +65,7 @@ class FaceInput:
         """Open the camera and begin; raises HeadsplatError where there is none."""
         self._slot, self._failure = Slot(self._lossless), None
         self._stop.clear()
+        self._anew.clear()
         lens = self.camera.start()
         try:
             self._tracker = FaceTracker(self._head, lens, self._models, self._learn, wait=self._lossless)
@@ -76,7 +77,9 @@ class FaceInput:
 
     def latest(self) -> Sample | None:
         """The newest sample, once; None when nothing is new."""
-        return self._slot.take()
+        stale = self._anew.is_set()  # until the thread that tracks has emptied the slot
+        sample = self._slot.take()
+        return None if stale else sample
 
     def earlier(self) -> Sequence[Sample]:
         """What the face did while it was learnt."""
@@ -99,7 +102,6 @@ class FaceInput:
     def learn_again(self) -> None:
         """Forget who it is: another person sat down."""
         self._anew.set()
-        self._slot.take()
 
     def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         """The picture [H,W,3] tracked last and its landmarks [478,3] where it shows a face, for a small preview."""
@@ -147,12 +149,13 @@ class FaceInput:
         assert self._tracker is not None
         if self._anew.is_set():
             self._tracker.learn_again()
+            self._slot.take()
             self._anew.clear()
         sample = self._tracker(frame)
         self._look = frame.rgb, self._tracker.points
         self._done.append(time.monotonic())
         self._tracked += 1
         self._without_face += self._tracker.points is None
-        if sample is not None and not self._anew.is_set():
+        if sample is not None:
             self._slot.put(sample)
         return sample

@@ -124,24 +124,32 @@ class Retarget:
             gains: group of avatar.motion.edit.GROUPS -> how much stronger than the driver the avatar does it; 1 where
                 nothing is said.
         """
-        rest, gains = self.neutral, gains or {}
-        factors = torch.tensor([gains.get(group, 1.0) for group in self.groups])
-        weights = rest.weights + factors * (weights - rest.weights)
-        rotation = head_rotation(joint_rot)
-        closing = self._alike(self._closing(weights[:, self.lids]), rotation, translation)
+        rest, weights, joint_rot = self.neutral, weights.clone(), joint_rot.clone()
+        joint_rot[:, _EYES] -= rest.eyes
+        turned, place = head_rotation(joint_rot), translation  # as the camera sees them
+        if gains and any(factor != 1 for factor in gains.values()):
+            weights, joint_rot, translation = self._gained(weights, joint_rot, translation, gains)
+        closing = self._alike(self._closing(weights[:, self.lids]), turned, place)
         weights[:, self.lids] = closing
         # A closed eye is not wide: what the fit says of its upper lid would leave it ajar.
         weights[:, self.wide] *= 1 - closing[:, self.wide_of]
-        joint_rot = joint_rot.clone()
-        joint_rot[:, _EYES] = gains.get("eyes", 1.0) * (joint_rot[:, _EYES] - rest.eyes)
+        params = self.driver(weights, joint_rot, translation)
+        return params if self.driver.reach.lids is None else self._shut(params, self.driver.reach.lids)
+
+    def _gained(
+        self, weights: Tensor, joint_rot: Tensor, translation: Tensor, gains: Mapping[str, float]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """More or less of what departs from rest, by group; writes into `joint_rot`."""
+        rest = self.neutral
+        factors = torch.tensor([gains.get(group, 1.0) for group in self.groups])
+        joint_rot[:, _EYES] *= gains.get("eyes", 1.0)
         joint_rot[:, JAW] *= gains.get("jaw", 1.0)
         if (much := gains.get("head", 1.0)) != 1:
-            away = matrix_to_axis_angle(rotation @ rest.rotation.T)
+            away = matrix_to_axis_angle(head_rotation(joint_rot) @ rest.rotation.T)
             turned = axis_angle_to_matrix(much * away) @ rest.rotation
             joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(turned), 0
             translation = rest.place + much * (translation - rest.place)
-        params = self.driver(weights, joint_rot, translation)
-        return params if self.driver.reach.lids is None else self._shut(params, self.driver.reach.lids)
+        return rest.weights + factors * (weights - rest.weights), joint_rot, translation
 
     def _shut(self, params: HeadParams, lids: Lids) -> HeadParams:
         """`params` with the eyes that blink fully shut: lids made for the mean face leave wide eyes ajar.
