@@ -30,7 +30,7 @@ WINDOW_MODULES = ("viewer/display.py", "viewer/window.py", "viewer/texture.py", 
 
 @cache
 def imports_of(path: Path, root: Path = ROOT) -> tuple[tuple[str, int, bool], ...]:
-    """(absolute module, line, whether it runs only inside a function) of every import in the file."""
+    """(absolute module, line, whether it runs only inside a function, or for type checkers) of every import in the file."""
     return tuple(_imports(path, root))
 
 
@@ -40,7 +40,7 @@ def _imports(path: Path, root: Path) -> Iterator[tuple[str, int, bool]]:
     lazy = {
         id(inner)
         for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_for_types(outer)
         for inner in ast.walk(outer)
     }
     for node in ast.walk(tree):
@@ -56,6 +56,10 @@ def _imports(path: Path, root: Path) -> Iterator[tuple[str, int, bool]]:
             argument = node.args[0] if node.args else None
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 yield argument.value, node.lineno, id(node) in lazy
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _is_import_call(node: ast.Call) -> bool:
@@ -128,6 +132,8 @@ def test_only_modules_that_draw_the_window_import_its_packages() -> None:
         ("cuda_ext/__init__.py", "import avatar", True),
         ("avatar/cli/live.py", "import capture.live", True),
         ("avatar/cli/live.py", "def run():\n    import capture.live", False),
+        ("avatar/cli/live.py", "if TYPE_CHECKING:\n    import capture.live", False),
+        ("viewer/window.py", "if TYPE_CHECKING:\n    import capture.live", True),
     ],
 )
 def test_rules_catch_the_imports_they_name(tmp_path: Path, file: str, code: str, broken: bool) -> None:

@@ -31,7 +31,7 @@ def check_display() -> None:
     told: list[str] = []
     glfw.set_error_callback(lambda code, words: told.append(os.fsdecode(words)))  # GLFW's own goes to stderr
     opened = glfw.init()
-    glfw.set_error_callback(None)
+    glfw.set_error_callback(None)  # type: ignore[arg-type]  # the stubs forget that there may be none
     if not opened:
         places = " ".join(f"{name}={value}" for name, value in named.items())
         reason = told[-1] if told else "GLFW gives no reason"

@@ -168,7 +168,7 @@ def drag(stage: Stage) -> Facts:
     stage.context.mouse_move("//Avatar/picture")
     stage.context.mouse_drag_with_delta(imgui.ImVec2(60, 30))
     orbit = stage.state.view.orbit
-    left, top, _, bottom = stage.place("//Avatar/picture")
+    _, top, _, bottom = stage.place("//Avatar/picture")
     return {"orbit": asdict(orbit), "high": bottom - top, "change": difference(before, stage.shown())}
 
 

@@ -1,4 +1,4 @@
-"""The window itself, driven by imgui's test engine: one window plays all acts of tests/support/acts.py, each test reads one."""
+"""The window itself, driven by imgui's test engine: one plays all acts of tests/support/acts.py, a test reads one."""
 
 from __future__ import annotations
 
