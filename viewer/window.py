@@ -94,6 +94,7 @@ class Window:
         windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
         windows.show_menu_bar = windows.show_status_bar = True
         windows.show_menu_app = windows.show_menu_view = windows.show_status_fps = False
+        windows.tweaked_theme.theme = hello_imgui.ImGuiTheme_.photoshop_style  # grey, as pictures are judged best
         params.docking_params = self._layout()
         calls = params.callbacks
         calls.pre_new_frame = self._guarded(self._wait)

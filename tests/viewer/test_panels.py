@@ -49,6 +49,7 @@ STATES = {
 @pytest.fixture(autouse=True, scope="module")
 def screen() -> Iterator[None]:
     context = imgui.create_context()
+    imgui.set_current_context(context)
     io = imgui.get_io()
     io.display_size = imgui.ImVec2(400, 3000)
     io.backend_flags |= imgui.BackendFlags_.renderer_has_textures
