@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,12 @@ class LatencyMeter:
         with self._lock:
             self._rows.clear()
             self._count = 0
+
+    def totals(self, count: int) -> tuple[float, ...]:
+        """Milliseconds from the first stamp to the last of the newest frames, `count` at most, oldest first."""
+        with self._lock:
+            rows = list(islice(reversed(self._rows), count))
+        return tuple(1e3 * (max(row.values()) - min(row.values())) for row in reversed(rows))
 
     def report(self) -> LatencyReport:
         """What was measured; stages are those of the newest frame, in the order they were done."""

@@ -59,6 +59,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     stop: Event | None = None,
+    snapshot: Callable[[Avatar], None] | None = None,
 ) -> Avatar:
     """Train an avatar on the training frames of `capture`.
 
@@ -70,6 +71,8 @@ def fit(
         checkpoint: file that receives the state every half minute and when `stop` is set.
         resume: go on from `checkpoint` if it exists; a run of steps then ends in the same bits as an unbroken one.
         stop: when set, training ends after the current step and returns what it has.
+        snapshot: called on this thread before the first step and after each with the avatar as it then is, which goes
+            on changing: to be copied, never changed or kept (`avatar.growing`).
 
     Raises:
         HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
@@ -85,7 +88,7 @@ def fit(
         else:
             trainer.hold(trainer.set_colors())
         clock = _Clock(config, time.perf_counter(), spent)
-        _run(trainer, capture, clock, progress, checkpoint, stop)
+        _run(trainer, capture, clock, progress, checkpoint, stop, snapshot or (lambda avatar: None))
         return _result(trainer, capture, clock.fraction(trainer.steps_done), clock.started - began, clock.spent())
 
 
@@ -96,9 +99,11 @@ def _run(
     progress: Callable[[TrainProgress], None] | None,
     checkpoint: Path | None,
     stop: Event | None,
+    snapshot: Callable[[Avatar], None],
 ) -> None:
     reporter = _Reporter(trainer, clock, progress)
     saved = time.perf_counter()
+    snapshot(trainer.avatar)
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
         if trainer.wants_refinement(fraction):
             _refine(trainer, clock, fraction, reporter, stop)
@@ -109,6 +114,7 @@ def _run(
                 f"training diverged at step {trainer.steps_done}; try a lower learning rate or another --seed"
             )
         reporter.report(loss, fraction)
+        snapshot(trainer.avatar)
         if checkpoint is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
             _save(trainer, checkpoint, capture, clock.spent())
             saved = time.perf_counter()

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,17 +25,22 @@ OPTIONAL = (
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")
-WINDOW_MODULES = ("viewer/window.py", "viewer/texture.py", "viewer/drops.py", "viewer/panels/")
+WINDOW_MODULES = ("viewer/display.py", "viewer/window.py", "viewer/texture.py", "viewer/drops.py", "viewer/panels/")
 
 
-def imports_of(path: Path, root: Path = ROOT) -> Iterator[tuple[str, int, bool]]:
-    """(absolute module, line, whether it runs only inside a function) of every import in the file."""
+@cache
+def imports_of(path: Path, root: Path = ROOT) -> tuple[tuple[str, int, bool], ...]:
+    """(absolute module, line, whether it runs only inside a function, or for type checkers) of every import in the file."""
+    return tuple(_imports(path, root))
+
+
+def _imports(path: Path, root: Path) -> Iterator[tuple[str, int, bool]]:
     package = path.relative_to(root).parts[:-1]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lazy = {
         id(inner)
         for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_for_types(outer)
         for inner in ast.walk(outer)
     }
     for node in ast.walk(tree):
@@ -50,6 +56,10 @@ def imports_of(path: Path, root: Path = ROOT) -> Iterator[tuple[str, int, bool]]
             argument = node.args[0] if node.args else None
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 yield argument.value, node.lineno, id(node) in lazy
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _is_import_call(node: ast.Call) -> bool:
@@ -75,34 +85,34 @@ def violation(module: str, imported: str, lazy: bool) -> str | None:
     return None if target == "avatar" else f"{layer} imports avatar only"
 
 
-def modules() -> list[Path]:
-    return sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+def imports() -> Iterator[tuple[str, str, str, bool]]:
+    """(path below the root, "path:line", absolute module, whether lazy) of every import of our packages."""
+    for path in sorted(path for package in OURS for path in (ROOT / package).rglob("*.py")):
+        below = path.relative_to(ROOT).as_posix()
+        for imported, line, lazy in imports_of(path):
+            yield below, f"{below}:{line}", imported, lazy
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_module_imports_only_what_its_layer_may(path: Path) -> None:
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+def test_every_module_imports_only_what_its_layer_may() -> None:
     broken = [
-        f"line {line}: {imported}: {reason}"
-        for imported, line, lazy in imports_of(path)
-        if (reason := violation(module, imported, lazy))
+        f"{place}: {imported}: {reason}"
+        for path, place, imported, lazy in imports()
+        if (reason := violation(path.removesuffix(".py").replace("/", ".").removesuffix(".__init__"), imported, lazy))
     ]
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_optional_packages_are_imported_inside_functions_only(path: Path) -> None:
-    eager = [
-        f"line {line}: {name}" for name, line, lazy in imports_of(path) if not lazy and name.split(".")[0] in OPTIONAL
-    ]
+def test_optional_packages_are_imported_inside_functions_only() -> None:
+    eager = [f"{place}: {name}" for _, place, name, lazy in imports() if not lazy and name.split(".")[0] in OPTIONAL]
     assert not eager, "\n".join(eager)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_modules_that_draw_the_window_import_its_packages(path: Path) -> None:
-    if str(path.relative_to(ROOT).as_posix()).startswith(WINDOW_MODULES):
-        pytest.skip("draws the window")
-    needed = [f"line {line}: {name}" for name, line, _ in imports_of(path) if name.split(".")[0] in WINDOW]
+def test_only_modules_that_draw_the_window_import_its_packages() -> None:
+    needed = [
+        f"{place}: {name}"
+        for path, place, name, _ in imports()
+        if name.split(".")[0] in WINDOW and not path.startswith(WINDOW_MODULES)
+    ]
     assert not needed, "\n".join(needed)
 
 
@@ -122,6 +132,8 @@ def test_only_modules_that_draw_the_window_import_its_packages(path: Path) -> No
         ("cuda_ext/__init__.py", "import avatar", True),
         ("avatar/cli/live.py", "import capture.live", True),
         ("avatar/cli/live.py", "def run():\n    import capture.live", False),
+        ("avatar/cli/live.py", "if TYPE_CHECKING:\n    import capture.live", False),
+        ("viewer/window.py", "if TYPE_CHECKING:\n    import capture.live", True),
     ],
 )
 def test_rules_catch_the_imports_they_name(tmp_path: Path, file: str, code: str, broken: bool) -> None:

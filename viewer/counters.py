@@ -55,6 +55,10 @@ class Counters:
             self._stamps = {**stamps, "drawn": now}
             self.stale += now - min(stamps.values()) > STALE
 
+    def swapped(self) -> None:
+        """A frame of the window is on the screen."""
+        self.window.add(self._clock())
+
     def on_screen(self) -> None:
         """The newest picture is on the screen."""
         if self._stamps:

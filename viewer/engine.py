@@ -167,9 +167,11 @@ class Engine:
         return shown
 
     def _lay_mesh_over(self, picture: np.ndarray, still: Still, camera: Camera, share: float) -> None:
-        mesh = self._painter("mesh", camera, Backdrop(transparent=True)).draw(still, camera)["mesh"]
-        mixed = cv2.addWeighted(picture, 1 - share, cv2.cvtColor(mesh, cv2.COLOR_RGBA2RGB), share, 0)
-        cv2.copyTo(mixed, mesh[..., 3].copy(), picture)
+        poses = still.poses
+        rgb, alpha = self._shader.draw(still.vertices, poses.quats[0], poses.translations[0], camera)
+        mesh = ops.to_bytes(rgb[None], alpha[None], torch.zeros_like(rgb[0, 0]))[0].cpu().numpy()
+        mixed = cv2.addWeighted(picture, 1 - share, mesh, share, 0)
+        cv2.copyTo(mixed, alpha.to(torch.uint8).cpu().numpy(), picture)
 
 
 def _make_room(kept: dict[Any, Any], most: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from avatar.arkit import ARKIT_52
 from avatar.drive import DriveOptions, Driver, drive
 from avatar.export.pose import head_turn
 from avatar.geometry import matrix_to_axis_angle
+from avatar.head import load_head
 from avatar.model import Avatar
 from avatar.motion.files.names import ARKIT
 from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, HeadParams, Motion
@@ -132,20 +134,22 @@ class Puppet(Still):
     def params(self, sliders: Sliders) -> HeadParams:
         """Parameters [1] of the avatar for `sliders`."""
         weights = torch.tensor([[sliders.weights.get(name, 0.0) for name in ARKIT_52]])
+        looks, eyes = _gaze(sliders.gaze)
         joint_rot = torch.zeros(1, len(JOINT_NAMES), 3)
         joint_rot[0, ROOT] = _axis_angle(sliders.head)
-        left, up = sliders.gaze
-        joint_rot[0, LEFT_EYE] = joint_rot[0, RIGHT_EYE] = _axis_angle((left, -up, 0.0))
+        joint_rot[0, [LEFT_EYE, RIGHT_EYE]] = eyes
         opened, aside = sliders.jaw
         joint_rot[0, JAW] = _axis_angle((aside, opened, 0.0))
-        driver = self._driver
-        wish = driver.wish(weights, joint_rot, torch.zeros(1, 3))
-        if sliders.raw:
-            names = self._avatar.head.expression_names
-            extra = torch.tensor([[sliders.raw.get(name, 0.0) for name in names]]).to(wish.expression)
-            limits = self._avatar.head.expression_limits
-            wish = replace(wish, expression=(wish.expression + extra).clamp(*limits))
-        return driver.reach.params(driver.reach.within(wish) if sliders.eased else wish)
+        driver, limits = self._driver, self._avatar.head.expression_limits
+        wish = driver.wish((weights + looks).clamp(0, 1), joint_rot, torch.zeros(1, 3))
+        extra = [sliders.raw.get(name, 0.0) for name in self._avatar.head.expression_names]
+        wish = replace(wish, expression=(wish.expression + wish.expression.new_tensor([extra])).clamp(*limits))
+        if sliders.eased:
+            wish = driver.reach.within(wish)
+        elif driver.reach.lids is not None:
+            # Blinks, squints and gaze add up: also beyond the trained range lids do not go through each other.
+            wish = replace(wish, expression=driver.reach.lids(wish.expression))
+        return driver.reach.params(wish)
 
 
 class Player(Still):
@@ -156,7 +160,7 @@ class Player(Still):
         told = drive(avatar, motion, options)
         self.motion, self.options = motion, options
         self.params, self.report = told.params, told.report
-        self.times: np.ndarray = told.time - told.time[0]  # [T] seconds
+        self.times: tuple[float, ...] = tuple((told.time - told.time[0]).tolist())  # seconds since the first
         self._frame = -1
 
     def retold(self, avatar: Avatar) -> Player:
@@ -172,23 +176,38 @@ class Player(Still):
     def duration(self) -> float:
         """Seconds until the last frame has been shown as long as the others."""
         count = len(self.times)
-        return float(self.times[-1]) * count / (count - 1) if count > 1 else 1 / 30
-
-    @property
-    def rate(self) -> float:
-        """Mean frames a second."""
-        return len(self.times) / self.duration
-
-    def frame(self, time: float) -> int:
-        """The frame that is shown `time` seconds after the first."""
-        # A millionth: a time that was computed from a frame's number finds that frame.
-        return max(0, int(np.searchsorted(self.times, time + 1e-6, side="right")) - 1)
+        return self.times[-1] * count / (count - 1) if count > 1 else 1 / 30
 
     def pose(self, state: State) -> Pose:
-        """The frame at the timeline's time."""
-        frame = self.frame(state.timeline.time)
+        """The frame that the timeline shows."""
+        frame = state.timeline.frame
         fresh, self._frame = frame != self._frame, frame
         return Pose(self.params[frame], fresh=fresh)
+
+
+@cache
+def _looks() -> tuple[list[int], Tensor]:
+    """Columns [n] of ARKIT_52 that look somewhere; turns [2,3,n] radians of the left and the right eye at weight 1."""
+    head = load_head()
+    names = [name for name in ARKIT_52 if name.startswith("eyeLook")]
+    turns = head.joint_dirs[[LEFT_EYE, RIGHT_EYE]][..., [head.expression_index(name) for name in names]]
+    return [ARKIT_52.index(name) for name in names], turns
+
+
+def _gaze(degrees: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Both eyes turned to the person's left and up: ARKit weights [52], for lids go with them, and what is left [2,3].
+
+    What is left is in radians, of the left and the right eye beyond what weights of 1 turn.
+    """
+    left, up = degrees
+    # Listing's law: eyes turn straight from one direction to another, about an axis across both.
+    wanted = torch.tensor([-up, left, 0.0]).deg2rad().expand(2, 3)
+    columns, turns = _looks()
+    # Each of them turns one eye about one axis.
+    weights = ((wanted[..., None] * turns).sum((0, 1)) / turns.square().sum((0, 1))).clamp(0, 1)
+    looks = torch.zeros(len(ARKIT_52))
+    looks[columns] = weights
+    return looks, wanted - turns @ weights
 
 
 def _axis_angle(degrees: tuple[float, float, float]) -> Tensor:

@@ -20,6 +20,7 @@ from avatar.records import Camera, HeadParams
 from viewer.counters import STALE, Counters
 from viewer.edits import Do, Edit
 from viewer.engine import Engine
+from viewer.growing import Watch
 from viewer.opening import Opened, open_any, write_view
 from viewer.orbit import Orbit, field_of_view
 from viewer.outlets import Moment, Outlets
@@ -33,6 +34,7 @@ from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 #: as moving.
 _EASE, _STATUS_PERIOD, _SETTLED = 0.25, 0.25, 0.2
 _PREVIEW_PERIOD = 1 / 15  # seconds from one small picture of the driver's camera to the next
+_TOTALS = 300  # pictures whose latency is plotted
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,20 @@ class Session:
         self.outlets = outlets or Outlets()
         self._clock, self.folder = clock, folder
         self.counters = Counters(clock)
-        self.viewport = (512, 512)  # pixels of the window that the picture may fill
+        #: pixels of the window that the picture may fill; None: not known yet, and nothing is drawn
+        self.viewport: tuple[int, int] | None = (512, 512)
         self.picture: np.ndarray | None = None  # uint8 [H,W,3], what is shown
         self.picture_number = 0  # counts pictures
         self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
         self.preview_number = 0
         self.closing = False
+        self.watch: Watch | None = None  # on a training that makes the avatar grow
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opening: Future[Opened] | None = None
         self._before = self._status_at = self._moved_at = self._preview_at = -np.inf
         self._looked: np.ndarray | None = None  # the camera's picture that the preview shows
         self._drawn: Any = None  # what the picture was drawn from
+        self._motion_label = ""
         self._shown: HeadParams | None = None
         self._from: tuple[HeadParams, float] | None = None
         self.state = State(_subject(avatar, name), ())
@@ -98,10 +103,13 @@ class Session:
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()
-        self.counters.window.add(now)
         self._finish_opening()
+        if self.watch is not None:
+            self.watch.look(self, now)
         self._play(now)
         self._before = now
+        if self.viewport is None:
+            return False
         pose = self._pose(now)
         changed = self._draw(pose, now)
         self._preview(now)
@@ -150,13 +158,17 @@ class Session:
         self.performer.stop()
         self._take_over(avatar, name)
 
-    def show_motion(self, player: Player, name: str) -> None:
+    def show_grown(self, avatar: Avatar) -> None:
+        """Show a later state of the same avatar; the camera stays, and who drives, for whom hardly anything changes."""
+        self.avatar, self.engine, self._drawn = avatar, Engine(avatar), None
+
+    def show_motion(self, player: Player, name: str, label: str = "motion file") -> None:
         """Play a motion from its beginning."""
-        self._performers[TIMELINE] = player
+        self._performers[TIMELINE], self._motion_label = player, label
         timeline = self.state.timeline
         timeline = Timeline(
-            name, len(player.times), player.duration, player.rate, 0.0, True, timeline.loop, timeline.speed,
-            tuple(player.notes),
+            name, player.times, player.duration, playing=True, loop=timeline.loop, speed=timeline.speed,
+            notes=player.notes,
         )  # fmt: skip
         self.state = replace(self.state, timeline=timeline, choices=self._choices())
         self.drive(TIMELINE)
@@ -177,11 +189,13 @@ class Session:
     def _take_over(self, avatar: Avatar, name: str) -> None:
         """Make everything that depends on the avatar."""
         self.avatar, self.engine = avatar, Engine(avatar)
+        self._framing = self.engine  # says where the camera stands; an avatar that grows does not move it
         self._shown = self._from = self._drawn = None
         motion = getattr(self, "_performers", {}).get(TIMELINE)
         self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
         if isinstance(motion, Player):
-            self._performers[TIMELINE] = motion.retold(avatar)
+            retold = self._performers[TIMELINE] = motion.retold(avatar)
+            self.state = replace(self.state, timeline=replace(self.state.timeline, notes=retold.notes))
         driving = self.state.driving
         self.state = replace(self.state, subject=_subject(avatar, name), driving=SLIDERS, choices=self._choices())
         if driving != SLIDERS:
@@ -190,7 +204,7 @@ class Session:
     def _choices(self) -> tuple[Choice, ...]:
         own = [Choice(SLIDERS, "sliders")]
         if TIMELINE in self._performers:
-            own.append(Choice(TIMELINE, "motion file"))
+            own.append(Choice(TIMELINE, self._motion_label))
         return (*own, *(Choice(choice.key, choice.label) for choice in self._live.values()))
 
     def _apply(self, edit: Edit) -> None:
@@ -284,14 +298,16 @@ class Session:
 
     def _play(self, now: float) -> None:
         timeline = self.state.timeline
-        if self.state.driving != TIMELINE or not timeline.playing or not np.isfinite(self._before):
+        running = timeline.playing and not timeline.held
+        if self.state.driving != TIMELINE or not running or not np.isfinite(self._before):
             return
-        reached = timeline.time + (now - self._before) * timeline.speed
+        # Played on from its end it starts over.
+        begun = timeline.time if timeline.time < timeline.duration else 0.0
+        reached = begun + (now - self._before) * timeline.speed
         if timeline.loop:
             reached %= timeline.duration
-        elif not 0 <= reached < timeline.duration:
-            reached = min(max(reached, 0.0), timeline.duration)
-            timeline = replace(timeline, playing=False)
+        elif reached >= timeline.duration:
+            reached, timeline = timeline.duration, replace(timeline, playing=False)
         self.state = replace(self.state, timeline=replace(timeline, time=reached))
 
     def _pose(self, now: float) -> Pose:
@@ -310,7 +326,7 @@ class Session:
         view = self.state.view
         width, height = view.width, view.height
         if width is None:
-            across, high = self.viewport
+            across, high = self.viewport or (1, 1)
             width = 16 * round(height * min(max(across / max(high, 1), 0.5), 2.0) / 16)
         if self._drops(now):
             width, height = max(width // 2, 1), max(height // 2, 1)
@@ -321,14 +337,17 @@ class Session:
 
     def camera(self, width: int, height: int) -> Camera:
         """The camera [1] of a picture of that size."""
-        return self.state.view.orbit.camera(self.engine.front(width, height), self.engine.centre)
+        return self.state.view.orbit.camera(self._framing.front(width, height), self._framing.centre)
 
     def _draw(self, pose: Pose, now: float) -> bool:
         """Draw the picture if anything has changed."""
         look, size, orbit = self.state.look, self.size(now), self.state.view.orbit
         asked = look, size, orbit
-        if self._drawn is not None and self._drawn[0] == asked and same(self._drawn[1], pose.params):
+        resting = self.watch is not None and self.state.driving == TIMELINE and self.watch.rests(now)
+        if self._drawn is not None and self._drawn[0] == asked and (resting or same(self._drawn[1], pose.params)):
             return False
+        if self.watch is not None:
+            self.watch.drawing(now)
         self._drawn = asked, pose.params
         self.picture = self.engine.render(pose.params, self.camera(*size), look)
         self.picture_number += 1
@@ -368,10 +387,13 @@ class Session:
             size=size,
             dropped=self._drops(now),
             window=counters.meter.report(),
+            totals=counters.meter.totals(_TOTALS),
+            stale=counters.stale,
             pictures_rate=counters.pictures.of(now),
             window_rate=counters.window.of(now),
             field_of_view=field_of_view(self.camera(*size)),
             outlets=dict(self.outlets.names),
+            growing="" if self.watch is None else self.watch.words,
             gains=dict(self.performer.source.gains) if isinstance(self.performer, LivePerformer) else {},
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from avatar.latency import LatencyReport
@@ -66,14 +67,24 @@ class Timeline:
     """A motion that is played."""
 
     name: str = ""  # of its file; none is loaded while it is empty
-    frames: int = 0
-    duration: float = 0.0  # seconds
-    rate: float = 30.0  # frames a second
-    time: float = 0.0  # seconds since its first frame
+    times: tuple[float, ...] = ()  # of its frames, seconds since the first
+    duration: float = 0.0  # seconds until the last frame has been shown as long as the others
+    time: float = 0.0  # seconds since its first frame, up to the duration
     playing: bool = False
+    held: bool = False  # for as long as it is being scrubbed
     loop: bool = True
     speed: float = 1.0
     notes: tuple[str, ...] = ()  # what the avatar could not show of it
+
+    @property
+    def frame(self) -> int:
+        """The last frame that has come."""
+        # A millionth: a time that was computed from a frame's number finds that frame.
+        return max(0, bisect_right(self.times, self.time + 1e-6) - 1)
+
+    def at(self, frame: int) -> Timeline:
+        """This one at the moment when a frame comes, of those there are."""
+        return replace(self, time=self.times[min(max(frame, 0), len(self.times) - 1)])
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class Panels:
     """What is open."""
 
     help: bool = False
+    find: bool = False  # the field that finds sliders gets the keyboard next
     camera_picture: bool = True
 
 
@@ -97,6 +109,8 @@ class Status:
     dropped: bool = False  # whether that is fewer than asked, since the camera moves
     field_of_view: float = 30.0  # degrees, vertical
     window: LatencyReport | None = None  # from the camera to the screen
+    totals: tuple[float, ...] = ()  # milliseconds from the camera to the screen, of the newest pictures
+    stale: int = 0  # pictures that showed something old
     pictures_rate: float = 0.0  # new pictures of the avatar a second
     window_rate: float = 0.0  # frames of the window a second
     outlets: Mapping[str, str] = field(default_factory=dict)  # kind -> file or device, of those that run

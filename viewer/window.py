@@ -24,7 +24,11 @@ from viewer.texture import Texture
 #: Seconds from one frame of the window to the next: at least, and at most while nothing changes. Drawing the window
 #: takes longer than looking whether there is anything to draw, much longer without a graphics card.
 _SHORTEST, _LONGEST = 1 / 120, 1 / 30
-_PAUSE = 0.001
+_PAUSE = 0.001  # seconds from one look to the next
+#: The last two beside a training, whose Python waits while this thread's runs; not for so long after somebody has
+#: handled the window.
+_LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 5, 0.02, 1.0
+_LAID_OUT = 3  # frames after which panels have their places
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Window:
         self._numbers = (0, 0)  # of the picture and the preview on the graphics card
         self._new_picture = False
         self._failure: BaseException | None = None
-        self._framed = self._began = time.monotonic()
+        self._framed = self._began = self._handled = time.monotonic()
 
     def run(self) -> np.ndarray | None:
         """Open it and stay until it is closed; returns its last frame, uint8 [H,W,3].
@@ -61,6 +65,7 @@ class Window:
             HeadsplatError: there is no display.
         """
         check_display()
+        self.session.viewport = None
         try:
             hello_imgui.run(self._params())
         except RuntimeError as error:
@@ -79,6 +84,8 @@ class Window:
         params.ini_folder_type = hello_imgui.IniFolderType.app_user_config_folder
         params.ini_filename = "headsplat/window.ini"
         params.fps_idling.enable_idling = False
+        # imgui smooths its own edges; eight samples a pixel would double what a frame costs without a graphics card.
+        params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
         params.use_imgui_test_engine = options.tests is not None
         windows = params.imgui_window_params
         windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
@@ -98,7 +105,7 @@ class Window:
     def _layout(self) -> hello_imgui.DockingParams:
         layout = hello_imgui.DockingParams()
         layout.docking_splits = [
-            hello_imgui.DockingSplit("MainDockSpace", name, direction, share) for name, direction, share in DOCKS
+            hello_imgui.DockingSplit(whole, name, direction, share) for name, whole, direction, share in DOCKS
         ]
         picture = hello_imgui.DockableWindow(
             "Avatar", "MainDockSpace", self._panel(self._picture), can_be_closed_=False
@@ -115,18 +122,28 @@ class Window:
 
     def _wait(self) -> None:
         """Until there is something to show, or the user handles the window."""
-        longest = _SHORTEST if _is_handled() else _LONGEST
+        longest, pause = self._rhythm()
         while True:
             changed = self.session.advance()
             waited = time.monotonic() - self._framed
             if changed or waited >= longest:
                 break
-            time.sleep(_PAUSE)
+            time.sleep(pause)
         time.sleep(max(_SHORTEST - waited, 0.0))
         self._framed = time.monotonic()
         seconds = self.options.seconds
         if seconds is not None and self._framed - self._began > seconds:
             self._leave()
+
+    def _rhythm(self) -> tuple[float, float]:
+        """Seconds to the next frame of the window, at most, and from one look for a new picture to the next."""
+        now, watch = time.monotonic(), self.session.watch
+        if _is_handled():
+            self._handled = now
+            return _SHORTEST, _PAUSE
+        if watch is not None and watch.training and now - self._handled > _ATTENTIVE:
+            return _LONGEST_BESIDE, _PAUSE_BESIDE
+        return _LONGEST, _PAUSE
 
     def _upload(self) -> None:
         """The newest pictures to the graphics card; shortcuts and dropped files."""
@@ -146,11 +163,13 @@ class Window:
     def _picture(self, state: Any) -> Iterable[Edit]:
         """The avatar."""
         across, high = imgui.get_content_region_avail()
-        self.session.viewport = max(int(across), 1), max(int(high), 1)
+        if imgui.get_frame_count() > _LAID_OUT:
+            self.session.viewport = max(int(across), 1), max(int(high), 1)
         return [] if self._shown is None else picture_panel(state, self._shown)
 
     def _after(self) -> None:
         """The frame is on the screen: do what the panels asked for."""
+        self.session.counters.swapped()
         if self._new_picture:
             self.session.counters.on_screen()
             self._new_picture = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from avatar import __version__
 from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out, Source
 from avatar.cli.exit_codes import DONE, INTERRUPTED
-from avatar.cli.interrupt import stopped_by_interrupt
+from avatar.cli.interrupt import Stop, stopped_by_interrupt
 from avatar.cli.progress import Update, say, stage
 from avatar.config import load_config, load_preset, save_config
 from avatar.errors import HeadsplatError
@@ -21,11 +22,14 @@ from avatar.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from avatar.captured import Capture
+    from avatar.growing import Growth
+    from avatar.model import Avatar
     from avatar.refine.track import RefinedTrack
     from avatar.train import TrainProgress
 
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
-_STOPPING = "stopping after this step; Ctrl-C once more gives up without saving"
+#: Said after the first Ctrl-C.
+STOPPING = "stopping after this step; Ctrl-C once more gives up without saving"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class TrainCommand:
     """go on where an interrupted training stopped"""
     overwrite: bool = False
     """replace an avatar that exists"""
+    view: bool = False
+    """show the avatar grow in a window while it trains"""
 
     def run(self) -> int:
         """Capture if needed, train, save; returns the exit code."""
@@ -69,9 +75,14 @@ class TrainCommand:
         check_rasterizer(settings.rasterizer)
         beside = Outputs.beside(self.out)
         beside.check(self.resume, self.overwrite)
+        if not self.view:
+            say(CONSENT)
+            return train_capture(self._capture(), settings, beside, resume=self.resume, head=self.head)
+        from avatar.cli.growing import check_window, train_in_sight
+
+        check_window()
         say(CONSENT)
-        capture = self._capture()
-        return train_capture(capture, settings, beside, resume=self.resume, head=self.head)
+        return train_in_sight(self._capture(), settings, beside, resume=self.resume, head=self.head)
 
     def resolved(self) -> TrainConfig:
         """Defaults, then the preset, then --config, then the flags."""
@@ -152,30 +163,61 @@ class Outputs:
 
 
 def train_capture(
-    capture: Capture, settings: TrainConfig, outputs: Outputs, *, resume: bool, head: str | None = None
+    capture: Capture,
+    settings: TrainConfig,
+    outputs: Outputs,
+    *,
+    resume: bool,
+    head: str | None = None,
+    growth: Growth | None = None,
+    stop: Stop | None = None,
 ) -> int:
     """Train on `capture` with progress and preview, write `outputs`; Ctrl-C saves what there is.
 
-    `head` names the head model; None: the one that the capture remembers.
+    Args:
+        capture: a finished capture.
+        settings: what to train.
+        outputs: what to write.
+        resume: go on from the checkpoint.
+        head: names the head model; None: the one that the capture remembers.
+        growth: where a window takes the avatar from while it grows.
+        stop: what Ctrl-C sets, where another thread listens to it; None: this one does.
 
-    Returns the exit code: 0 for a finished training, 130 for an interrupted one.
+    Returns:
+        The exit code: 0 for a finished training, 130 for an interrupted one.
     """
-    from avatar.asset import save_avatar
-    from avatar.cli.shots import head_of, provenance
+    from avatar.cli.shots import head_of
     from avatar.train import fit, unfinished
-    from avatar.train_report import TrainReport
+
+    def told(state: TrainProgress) -> None:
+        _show(state, update, outputs.preview)
+        if growth is not None:
+            growth.tell(state)
 
     model = head_of(capture, head)
-    with stopped_by_interrupt(_STOPPING) as stop, stage("training") as update:
+    with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stage("training") as update:
+        snapshot = None if growth is None else growth.offer
         trained = fit(
-            capture,
-            model,
-            settings,
-            progress=lambda state: _show(state, update, outputs.preview),
-            checkpoint=outputs.checkpoint,
-            resume=resume,
-            stop=stop,
-        )
+            capture, model, settings, progress=told, checkpoint=outputs.checkpoint, resume=resume, stop=stopped,
+            snapshot=snapshot,
+        )  # fmt: skip
+    if growth is not None:
+        growth.finish(trained)
+    _write(trained, capture, settings, outputs)
+    if stopped.is_set():
+        say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
+        return INTERRUPTED
+    for spent in (unfinished(outputs.checkpoint), outputs.checkpoint):
+        spent.unlink(missing_ok=True)
+    return DONE
+
+
+def _write(trained: Avatar, capture: Capture, settings: TrainConfig, outputs: Outputs) -> None:
+    """Write the avatar, its settings and its report, and say what came of the training."""
+    from avatar.asset import save_avatar
+    from avatar.cli.shots import provenance
+    from avatar.train_report import TrainReport
+
     extras = {
         "settings": dataclasses.asdict(settings),
         "capture": provenance(capture),
@@ -187,16 +229,10 @@ def train_capture(
     save_config(outputs.config, settings, f"headsplat {__version__}: the resolved settings of {outputs.avatar.name}")
     report = TrainReport.of(trained, capture, outputs.avatar.name)
     report.write(outputs.report)
-    print(report.to_words())
+    print(report.to_words(), flush=True)
     _keep_track(trained.refined, capture)
     if skipped := trained.summary.get("refinement_skipped"):
         say(f"headsplat: {skipped}")
-    if stop.is_set():
-        say(f"headsplat: stopped by Ctrl-C; {outputs.avatar} holds what was learned, --resume goes on from there")
-        return INTERRUPTED
-    for spent in (unfinished(outputs.checkpoint), outputs.checkpoint):
-        spent.unlink(missing_ok=True)
-    return DONE
 
 
 def _keep_track(refined: RefinedTrack | None, capture: Capture) -> None:

@@ -70,7 +70,7 @@ class Painter:
         home = animator.bytes.device
         picture = look.backdrop.picture
         self._picture = None if picture is None else torch.from_numpy(picture).to(home).float() / 255
-        self._colour = torch.tensor(look.backdrop.colour, device=home)
+        self._colour = torch.tensor(look.backdrop.colour, dtype=torch.float32, device=home)
 
     def draw(self, still: Still, camera: Camera) -> dict[str, np.ndarray]:
         """Every pass of the look as `camera` [1] sees it, overwritten by the next call."""

@@ -80,8 +80,13 @@ class MeshShader:
         face, bary, _ = ops.mesh(placed[None], faces, camera.K, camera.width, camera.height)
         hit = face[0] >= 0
         pixels = hit.flatten().nonzero()[:, 0]
-        corners = faces.index_select(0, face.flatten().index_select(0, pixels).long())
-        shown = _mixed(colours.clamp(0, 1), corners, bary.reshape(-1, 3).index_select(0, pixels))
+        # A face's three colours side by side: pixels read one row each, in place of three.
+        of_faces = colours.clamp(0, 1).index_select(0, faces.flatten()).view(-1, 9)
+        corners = of_faces.index_select(0, face.flatten().index_select(0, pixels))
+        shares = bary.reshape(-1, 3).index_select(0, pixels)
+        shown = corners[:, :3] * shares[:, :1]
+        for k in (1, 2):
+            shown.addcmul_(corners[:, 3 * k : 3 * k + 3], shares[:, k : k + 1])
         picture = placed.new_zeros(camera.height, camera.width, 3)
         picture.view(-1, 3).index_copy_(0, pixels, shown)
         return picture, hit.to(placed.dtype)

@@ -42,3 +42,9 @@ def test_the_report_is_json_and_words() -> None:
     assert json.loads(json.dumps(report.to_json()))["stages"][0]["stage"] == "landmarks"
     assert "25.0 frames/s" in report.to_words()
     assert LatencyMeter().report().to_words() == "no frames"
+
+
+def test_the_newest_totals_come_oldest_first() -> None:
+    assert metered().totals(3) == pytest.approx((14.9, 14.95, 15))
+    assert len(metered(2).totals(300)) == 2
+    assert LatencyMeter().totals(3) == ()

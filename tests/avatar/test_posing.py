@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import torch
 
 from avatar.captured import Capture
@@ -19,6 +21,17 @@ def test_vertices_are_the_head_models(tiny_avatar: Avatar, tiny: Capture) -> Non
     for frame in (0, 5):
         expected = tiny_avatar.head.skull_vertices(params[frame])
         torch.testing.assert_close(poser.vertices(poses, frame), expected, rtol=0, atol=1e-6)
+
+
+def test_poses_of_a_frame_alone_are_those_among_others_bit_for_bit(tiny_avatar: Avatar, tiny: Capture) -> None:
+    params, poser = tiny_avatar.with_identity(tiny.params(range(24))), Poser(tiny_avatar)
+    params.joint_rot[:, JAW, 0] = torch.linspace(0, 0.3, 24)
+    whole = poser.poses(params)
+    for size in (1, 3, 17):
+        parts = [poser.poses(params[first : first + size]) for first in range(0, 24, size)]
+        for field in fields(whole):
+            joined = torch.cat([getattr(part, field.name) for part in parts])
+            assert torch.equal(joined, getattr(whole, field.name)), (size, field.name)
 
 
 def test_corrective_shapes_of_turned_joints_are_in_the_vertices(tiny_avatar: Avatar, tiny: Capture) -> None:

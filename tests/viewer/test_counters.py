@@ -31,6 +31,14 @@ def test_nothing_counted_is_no_rate() -> None:
     assert rate.of(1.0) == 0
 
 
+def test_a_frame_of_the_window_counts_once_it_is_on_the_screen() -> None:
+    counters = Counters(Clock())
+    counters.drawn(None)
+    assert counters.window.count == 0
+    counters.swapped()
+    assert counters.window.count == 1
+
+
 def test_latency_is_from_the_first_stamp_to_the_screen() -> None:
     clock = Clock()
     counters = Counters(clock)

@@ -171,6 +171,12 @@ def test_smaller_splats_let_more_of_the_background_through(engine: Engine, take:
     assert covered == sorted(covered) and covered[0] < 0.8 * covered[2]
 
 
+def test_a_background_of_numpys_numbers_is_one_of_pythons(engine: Engine, take: HeadParams, camera: Camera) -> None:
+    red, green, blue = np.array([0.25, 0.5, 0.75])
+    found = drawn(engine, Look(background=(red, green, blue)), take, camera)
+    assert np.array_equal(found, drawn(engine, Look(background=(0.25, 0.5, 0.75)), take, camera))
+
+
 def test_all_gaussians_are_the_picture_without_a_count(
     tiny_avatar: Avatar, engine: Engine, take: HeadParams, camera: Camera
 ) -> None:

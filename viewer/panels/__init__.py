@@ -9,8 +9,11 @@ from imgui_bundle import imgui
 
 from viewer.edits import Edit
 from viewer.panels.camera import camera_panel
+from viewer.panels.face import face_panel
+from viewer.panels.latency import latency_panel
 from viewer.panels.look import look_panel
 from viewer.panels.source import source_panel
+from viewer.panels.timeline import timeline_panel
 from viewer.state import State
 from viewer.texture import Texture
 
@@ -25,15 +28,19 @@ class Shown:
     preview: Texture
 
 
-#: Name, side and share of what each dock takes of the window that is left.
+#: Name of each dock, which one it is cut from, on what side, and the share it takes of what is left of that.
 DOCKS = (
-    ("Left", imgui.Dir.left, 0.22),
-    ("Right", imgui.Dir.right, 0.30),
-    ("Bottom", imgui.Dir.down, 0.17),
+    ("Bottom", "MainDockSpace", imgui.Dir.down, 0.16),
+    ("Left", "MainDockSpace", imgui.Dir.left, 0.22),
+    ("Right", "MainDockSpace", imgui.Dir.right, 0.36),
+    ("LeftBelow", "Left", imgui.Dir.down, 0.58),
 )
 #: Title, dock, function, and whether it is open at first.
 PANELS: tuple[tuple[str, str, Panel, bool], ...] = (
     ("Source", "Left", source_panel, True),
+    ("Latency", "LeftBelow", latency_panel, True),
+    ("Face", "Right", face_panel, True),
     ("Camera", "Right", camera_panel, True),
     ("Look", "Right", look_panel, True),
+    ("Timeline", "Bottom", timeline_panel, True),
 )

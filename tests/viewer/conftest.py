@@ -1,0 +1,16 @@
+"""Fixtures of the window's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.display import any_display
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """The display (DISPLAY) that windows open on: the one there is, else an own Xvfb."""
+    with any_display() as name:
+        yield name
