@@ -30,7 +30,7 @@ WINDOW_MODULES = ("viewer/display.py", "viewer/window.py", "viewer/texture.py", 
 
 @cache
 def imports_of(path: Path, root: Path = ROOT) -> tuple[tuple[str, int, bool], ...]:
-    """(absolute module, line, whether only inside a function or for type checkers) of every import in the file."""
+    """(absolute module, line, whether inside a function or for type checkers only) of every import in the file."""
     return tuple(_imports(path, root))
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from viewer.session import Session
 
 
-#: Share of the time that pictures of a played motion, window included, may take from a training, which has better use
-#: for it. Without a graphics card a frame of the window takes as long as some steps.
+#: Share of the time that the window may take beside a training, which has better use for it, while nobody handles it:
+#: without a graphics card one of its frames takes as long as some steps.
 SHARE = 0.2
 
 

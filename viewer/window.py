@@ -14,6 +14,7 @@ from avatar.errors import HeadsplatError
 from viewer.display import WHAT_TO_DO, check_display
 from viewer.drops import Drops
 from viewer.edits import Edit
+from viewer.growing import SHARE
 from viewer.panels import DOCKS, PANELS, Shown
 from viewer.panels.menus import menus, status_bar
 from viewer.panels.picture import picture_panel
@@ -25,9 +26,9 @@ from viewer.texture import Texture
 #: takes longer than looking whether there is anything to draw, much longer without a graphics card.
 _SHORTEST, _LONGEST = 1 / 120, 1 / 30
 _PAUSE = 0.001  # seconds from one look to the next
-#: The last two beside a training, whose Python waits while this thread's runs; not for so long after somebody has
-#: handled the window.
-_LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 5, 0.02, 1.0
+#: The last two, at most, beside a training, whose Python waits while this thread's runs; not for so long after somebody
+#: has handled the window.
+_LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 2, 0.02, 1.0
 _LAID_OUT = 3  # frames after which panels have their places
 
 
@@ -93,6 +94,7 @@ class Window:
         windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
         windows.show_menu_bar = windows.show_status_bar = True
         windows.show_menu_app = windows.show_menu_view = windows.show_status_fps = False
+        windows.tweaked_theme.theme = hello_imgui.ImGuiTheme_.photoshop_style  # grey, as pictures are judged best
         params.docking_params = self._layout()
         calls = params.callbacks
         calls.pre_new_frame = self._guarded(self._wait)
@@ -144,7 +146,8 @@ class Window:
             self._handled = now
             return _SHORTEST, _PAUSE
         if watch is not None and watch.training and now - self._handled > _ATTENTIVE:
-            return _LONGEST_BESIDE, _PAUSE_BESIDE
+            took = now - self._framed
+            return min(max(took / SHARE, _LONGEST), _LONGEST_BESIDE), _PAUSE_BESIDE
         return _LONGEST, _PAUSE
 
     def _upload(self) -> None:

@@ -1,14 +1,16 @@
-"""When a driver's face is at rest: the calmest moment of those watched is the neutral."""
+"""When a driver's face is at rest: the first calm moment is the neutral."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from avatar.drive import Driver
+from avatar.initialise import resting_expression
 from capture.live.retarget import Neutral, Retarget
 from capture.live.sample import Sample
 
@@ -29,7 +31,7 @@ class CalibrationOptions:
     seconds: float = 1.0
     """of a face at rest, whose median is the neutral"""
     longest: float = 6.0
-    """seconds that a rest is waited for; then the calmest moment so far has to do"""
+    """seconds that a rest is waited for; then a low value of each expression by itself has to do"""
     still: float = 0.035
     """`movement` up to which a face is at rest: of real ones resting moments have .02 to .035, talk .045 and more"""
     closed: float = 0.55
@@ -49,6 +51,7 @@ class Calibrator:
         """Watch anew; what was known serves until that is done."""
         self._moment: list[tuple[float, Sample]] = []  # the last `seconds` of samples
         self._best: list[Sample] = []
+        self._all: list[Sample] = []
         self._movement: float | None = None  # of the best moment
         self._watched = 0.0  # seconds with a face
         self._due = 1 if self.retarget is None else None  # samples of a first moment after which it serves
@@ -71,7 +74,7 @@ class Calibrator:
     def facts(self) -> dict[str, Any]:
         """The `movement` of the moment that is the neutral (None before one was seen whole), whether
         that is `still`, and a `note` for the person who drives."""
-        still = self._movement is not None and self._movement <= self.options.still
+        still = self._is_still
         if self._done:
             note = "" if still else "the face never rested; look ahead at rest and calibrate again"
         else:
@@ -87,19 +90,39 @@ class Calibrator:
             self._moment.clear()
         self._moment = [row for row in self._moment if time - row[0] < options.seconds]
         self._moment.append((time, sample))
+        self._all.append(sample)
         samples = [row[1] for row in self._moment]
         better = False
         if time - self._moment[0][0] >= _WHOLE * options.seconds:
             moved = movement(samples)
-            better = self._movement is None or moved < _BETTER * self._movement
+            rests = moved <= options.still
+            better = rests or self._movement is None or moved < _BETTER * self._movement
             if better:
                 self._best, self._movement = samples, moved
-            self._done = moved <= options.still or self._watched >= options.longest
+            self._done = rests or self._watched >= options.longest
         if self._done or (better and self._due is not None):
-            self.retarget = Retarget.of(self._driver, Neutral.of(self._best), options.closed)
+            self._use(Neutral.of(self._best) if self._is_still or not self._done else self._low())
         elif not self._best and self._due is not None and len(samples) >= self._due:
             self._due = 2 * len(samples)
-            self.retarget = Retarget.of(self._driver, Neutral.of(samples), options.closed)
+            self._use(Neutral.of(samples))
+        if self._done:
+            self._all.clear()
+
+    def _use(self, neutral: Neutral) -> None:
+        self.retarget = Retarget.of(self._driver, neutral, self.options.closed)
+
+    @property
+    def _is_still(self) -> bool:
+        return self._movement is not None and self._movement <= self.options.still
+
+    def _low(self) -> Neutral:
+        """Of a face that never rested: its calmest moment may be a held grimace, which would mute that expression."""
+        usual = Neutral.of(self._all)
+        low = resting_expression(torch.from_numpy(np.stack([sample.weights for sample in self._all])))
+        # Lids rest where they are most of the time: at their widest they would count as half closed ever after.
+        own = [column for column, name in enumerate(self._all[0].names) if name.startswith(_RESTLESS)]
+        low[own] = usual.weights[own]
+        return replace(usual, weights=low)
 
 
 def movement(samples: Sequence[Sample]) -> float:

@@ -7,6 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
+pytest.importorskip(
+    "imgui_bundle", reason="imgui-bundle cannot be loaded: apt install libgl1 libx11-6", exc_type=ImportError
+)
+
 from imgui_bundle import imgui
 
 from avatar.latency import LatencyMeter
@@ -49,6 +54,7 @@ STATES = {
 @pytest.fixture(autouse=True, scope="module")
 def screen() -> Iterator[None]:
     context = imgui.create_context()
+    imgui.set_current_context(context)
     io = imgui.get_io()
     io.display_size = imgui.ImVec2(400, 3000)
     io.backend_flags |= imgui.BackendFlags_.renderer_has_textures

@@ -33,7 +33,7 @@ DOCKS = (
     ("Bottom", "MainDockSpace", imgui.Dir.down, 0.16),
     ("Left", "MainDockSpace", imgui.Dir.left, 0.22),
     ("Right", "MainDockSpace", imgui.Dir.right, 0.36),
-    ("LeftBelow", "Left", imgui.Dir.down, 0.58),
+    ("LeftBelow", "Left", imgui.Dir.down, 0.5),
 )
 #: Title, dock, function, and whether it is open at first.
 PANELS: tuple[tuple[str, str, Panel, bool], ...] = (

@@ -116,6 +116,7 @@ def _notes(timeline: Timeline) -> None:
     if imgui.begin_popup("notes of the motion"):
         imgui.push_text_wrap_pos(_NOTES_WIDTH * imgui.get_font_size())
         for note in timeline.notes:
-            imgui.bullet_text(note)
+            imgui.bullet()
+            imgui.text(note)
         imgui.pop_text_wrap_pos()
         imgui.end_popup()

@@ -54,12 +54,11 @@ def test_who_talks_is_waited_for(calibrator: Calibrator) -> None:
     assert neutral_jaw(calibrator) == pytest.approx(0.1)
 
 
-def test_who_never_rests_gets_the_calmest_moment_and_is_told(calibrator: Calibrator) -> None:
-    end = watch(calibrator, 0.5, 0, 0.6, talk=0.4)
-    end = watch(calibrator, 0.1, end, 0.7, talk=0.15)
-    watch(calibrator, 0.5, end, 1.0, talk=0.4)
+def test_of_who_never_rests_a_low_value_of_each_expression_serves_and_they_are_told(calibrator: Calibrator) -> None:
+    end = watch(calibrator, 0.3, 0, 1.4, talk=0.3)
+    watch(calibrator, 0.8, end, 0.9, talk=0.18)  # calmer, and far from rest
     assert calibrator.progress == 1
-    assert neutral_jaw(calibrator) == pytest.approx(0.1, abs=0.15)
+    assert neutral_jaw(calibrator) < 0.2
     assert calibrator.facts()["note"] == "the face never rested; look ahead at rest and calibrate again"
 
 
