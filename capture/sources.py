@@ -14,6 +14,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from avatar.errors import HeadsplatError
 from avatar.files import error_words
@@ -109,12 +110,13 @@ class VideoSource:
         if left is not None and not left:
             return
         last, decoded = -1, 0
+        reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
         for number, picture, time in self._numbered(left):
             decoded, last = decoded + 1, max(last, number)
             while left and left[0] < number:
                 left.popleft()  # damaged, or announced and not there
             if left is None or (left and left[0] == number):
-                yield SourceFrame(number, time, _upright(picture, self.facts))
+                yield SourceFrame(number, time, _upright(picture, self.facts, reformatter))
                 if left is not None:
                     left.popleft()
             if left is not None and not left:
@@ -313,11 +315,12 @@ def _upright_size(picture: av.VideoFrame, stream: Any, rotation: int) -> tuple[i
     return (width, height) if rotation % 180 else (height, width)
 
 
-def _upright(picture: av.VideoFrame, facts: VideoFacts) -> np.ndarray:
+def _upright(picture: av.VideoFrame, facts: VideoFacts, reformatter: VideoReformatter) -> np.ndarray:
     """The picture [H,W,3] uint8 sRGB, upright and with square pixels."""
     turned = facts.rotation % 180 != 0
     width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
-    rgb = picture.reformat(
+    rgb = reformatter.reformat(
+        picture,
         width=width,
         height=height,
         format="rgb48le" if facts.hdr else "rgb24",

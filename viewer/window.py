@@ -29,6 +29,7 @@ _PAUSE = 0.001  # seconds from one look to the next
 #: The last two, at most, beside a training, whose Python waits while this thread's runs; not for so long after somebody
 #: has handled the window.
 _LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 2, 0.02, 1.0
+_BEHIND = imgui.ImVec4(0.16, 0.16, 0.16, 1.0)  # the colour of the window where nothing is
 _LAID_OUT = 3  # frames after which panels have their places
 
 
@@ -95,8 +96,10 @@ class Window:
         windows.show_menu_bar = windows.show_status_bar = True
         windows.show_menu_app = windows.show_menu_view = windows.show_status_fps = False
         windows.tweaked_theme.theme = hello_imgui.ImGuiTheme_.photoshop_style  # grey, as pictures are judged best
+        windows.background_color = _BEHIND
         params.docking_params = self._layout()
         calls = params.callbacks
+        calls.setup_imgui_style = _leave_background
         calls.pre_new_frame = self._guarded(self._wait)
         calls.show_gui = self._guarded(self._upload)
         calls.show_menus = self._panel(menus)
@@ -108,6 +111,8 @@ class Window:
 
     def _layout(self) -> hello_imgui.DockingParams:
         layout = hello_imgui.DockingParams()
+        # A panel on its own would be seen through: see _leave_background.
+        layout.main_dock_space_node_flags |= imgui.DockNodeFlags_.no_undocking
         layout.docking_splits = [
             hello_imgui.DockingSplit(whole, name, direction, share) for name, whole, direction, share in DOCKS
         ]
@@ -206,6 +211,14 @@ class Window:
 
     def _leave(self) -> None:
         hello_imgui.get_runner_params().app_shall_exit = True
+
+
+def _leave_background() -> None:
+    """Let panels and docks stand on the cleared window: filling it twice more took most of a frame without a graphics
+    card."""
+    style = imgui.get_style()
+    for surface in (imgui.Col_.window_bg, imgui.Col_.docking_empty_bg, imgui.Col_.menu_bar_bg):
+        style.set_color_(surface, imgui.ImVec4(_BEHIND.x, _BEHIND.y, _BEHIND.z, 0))
 
 
 def _is_handled() -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from avatar.output.audio import SoundTrack
 from avatar.output.codecs import SEGMENT, Codec, Settings
@@ -86,6 +87,7 @@ class PictureTrack:
         self._unit = self._clock.step or 1
         self._begin = 0  # tick of the segment's first picture
         self._tick = -1
+        self._reformatter = VideoReformatter()  # kept: making one takes longer than converting a picture
 
     def write(self, picture: np.ndarray, index: int, time: float | None) -> None:
         """Encode `picture` uint8 [H,W], [H,W,3] or [H,W,4] of even size, number `index` of this file."""
@@ -117,6 +119,5 @@ class PictureTrack:
         if picture.ndim == 2:
             picture = np.repeat(picture[..., None], 3, axis=2)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=_SOURCE_FORMATS[picture.shape[2]])
-        if self._settings.rgb:
-            return frame.reformat(format=self._settings.pixels)
-        return frame.reformat(format=self._settings.pixels, dst_colorspace="ITU709")
+        space = None if self._settings.rgb else Colorspace.ITU709
+        return self._reformatter.reformat(frame, format=self._settings.pixels, dst_colorspace=space)
