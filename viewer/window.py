@@ -219,6 +219,7 @@ def _leave_background() -> None:
     style = imgui.get_style()
     for surface in (imgui.Col_.window_bg, imgui.Col_.docking_empty_bg, imgui.Col_.menu_bar_bg):
         style.set_color_(surface, imgui.ImVec4(_BEHIND.x, _BEHIND.y, _BEHIND.z, 0))
+    style.frame_border_size = style.frame_rounding = style.grab_rounding = 0
 
 
 def _is_handled() -> bool:

@@ -18,10 +18,9 @@ from avatar.model import Avatar
 from avatar.motion.edit import GROUPS
 from avatar.records import JOINT_NAMES, HeadParams
 from capture.live.calibration import CalibrationOptions, Calibrator
-from capture.live.face_input import FaceInput
 from capture.live.presence import Presence, PresenceOptions
 from capture.live.retarget import Retarget, check_gains, resting_face
-from capture.live.sample import Input, Sample
+from capture.live.sample import CameraInput, Input, Sample
 from capture.live.smoothing import SampleFilter, SmoothingOptions
 
 #: arrival: samples are timed by when they came; source: by the file's own clock, for files read faster than they play.
@@ -90,14 +89,14 @@ class LiveChain:
 
     def learn_again(self) -> None:
         """Another person sat down: whose face and which neutral it is has to be found out anew."""
-        if isinstance(self.source, FaceInput):
+        if isinstance(self.source, CameraInput):
             self.source.learn_again()
         self._presence.missed(self._now())
         self._forget()
 
     def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         """The camera's picture [H,W,3] uint8 used last and the landmarks [478,3] in it, pixels; None without one."""
-        return self.source.look() if isinstance(self.source, FaceInput) else None
+        return self.source.look() if isinstance(self.source, CameraInput) else None
 
     @property
     def retarget(self) -> Retarget | None:

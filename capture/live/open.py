@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from avatar.errors import HeadsplatError
+from capture.live.apart import FaceApart
 from capture.live.camera import FileFeed, WebcamFeed
-from capture.live.face_input import FaceInput
 from capture.live.inputs.listen import PROTOCOLS, listen
 from capture.live.inputs.udp import LOOPBACK
 from capture.live.sample import Input
@@ -50,4 +50,4 @@ def open_input(
         raise HeadsplatError("--loop repeats a video file; leave it out with a camera's number")
     if not number and not Path(webcam).is_file():
         raise HeadsplatError(f"--webcam {webcam}: no such file; give a video file, or a camera's number (0 the first)")
-    return FaceInput(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop))
+    return FaceApart(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,3 +67,14 @@ class Input(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Counts since start: received, dropped, malformed, ... and rate, samples a second of late."""
+
+
+@runtime_checkable
+class CameraInput(Input, Protocol):
+    """An input that looks at somebody."""
+
+    def learn_again(self) -> None:
+        """Forget who it is: another person sat down."""
+
+    def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """The picture [H,W,3] uint8 tracked last, or a small copy, and its landmarks [478,3] where it shows a face."""

@@ -7,7 +7,7 @@ and from the region they are asked about, as with real ones: change a frame's pi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -126,7 +126,7 @@ class FakeMatter:
 
 def fake_models(scale: float = 1.0, other: float = 0.0) -> FaceModels:
     """Networks for FakeVideo; `scale` brings the face nearer, `other` adds a second one of that relative height."""
-    return FaceModels(lambda: FakeDetector(scale, other), lambda: FakeLandmarks(scale), FakeMatter)
+    return FaceModels(partial(FakeDetector, scale, other), partial(FakeLandmarks, scale), FakeMatter)
 
 
 def source_facts(name: str = "clip.mp4") -> dict[str, str]:

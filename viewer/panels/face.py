@@ -22,8 +22,11 @@ _GROUPS = groups(ARKIT_52)
 
 
 def face_panel(state: State) -> Iterator[Edit]:
-    """All that moves a face."""
+    """All that moves a face, once the sliders drive: else they would say nothing, and take most of a window's frame."""
     yield from who_drives(state, SLIDERS, "drive by sliders")
+    if state.driving != SLIDERS:
+        imgui.text_disabled("the sliders wait as they were left")
+        return
     sliders = _how(_presets(state.sliders))
     if state.panels.find:
         imgui.set_keyboard_focus_here()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from avatar.errors import HeadsplatError
-from capture.live import FaceInput, open_input
+from capture.live import open_input
+from capture.live.apart import FaceApart
 from capture.live.camera import FileFeed, WebcamFeed
 from capture.live.inputs import UdpInput
 
@@ -22,8 +23,8 @@ def video(tmp_path: Path) -> str:
 
 def test_a_number_is_a_camera_and_a_file_plays_in_ones_place(video: str) -> None:
     camera, file = open_input("1"), open_input(video)
-    assert isinstance(camera, FaceInput) and isinstance(camera.camera.feed, WebcamFeed)
-    assert isinstance(file, FaceInput) and isinstance(file.camera.feed, FileFeed)
+    assert isinstance(camera, FaceApart) and isinstance(camera.feed, WebcamFeed)
+    assert isinstance(file, FaceApart) and isinstance(file.feed, FileFeed)
     assert (camera.name, file.name) == ("webcam 1", "clip.mp4")
 
 
