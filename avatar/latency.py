@@ -90,10 +90,14 @@ class LatencyMeter:
             rows = list(islice(reversed(self._rows), count))
         return tuple(1e3 * (max(row.values()) - min(row.values())) for row in reversed(rows))
 
-    def report(self) -> LatencyReport:
-        """What was measured; stages are those of the newest frame, in the order they were done."""
+    def report(self, newest: int | None = None) -> LatencyReport:
+        """What was measured; stages are those of the newest frame, in the order they were done.
+
+        Args:
+            newest: how many frames latencies are told of; None: all that are kept, which takes tens of milliseconds.
+        """
         with self._lock:
-            rows, count, first = list(self._rows), self._count, self._first
+            rows, count, first = list(islice(reversed(self._rows), newest))[::-1], self._count, self._first
         if not rows:
             return LatencyReport(0, 0.0, 0.0, (), None)
         order = sorted(rows[-1], key=lambda stage: rows[-1][stage])

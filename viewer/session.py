@@ -386,7 +386,7 @@ class Session:
             source=self.performer.facts(),
             size=size,
             dropped=self._drops(now),
-            window=counters.meter.report(),
+            window=counters.meter.report(_TOTALS),
             totals=counters.meter.totals(_TOTALS),
             stale=counters.stale,
             pictures_rate=counters.pictures.of(now),

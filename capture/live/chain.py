@@ -26,6 +26,7 @@ from capture.live.smoothing import SampleFilter, SmoothingOptions
 #: arrival: samples are timed by when they came; source: by the file's own clock, for files read faster than they play.
 Clock = Literal["arrival", "source"]
 Phase = Literal["waiting", "calibrating", "driving", "lost"]
+_TOLD = 300  # frames whose latencies `facts` tells
 _PARTS = ("weights", "joint_rot", "translation")
 
 
@@ -122,7 +123,7 @@ class LiveChain:
             "calibration": {} if self._calibrator is None else self._calibrator.facts(),
             "gains": dict(self.gains),
             "not_finite": self._broken,
-            "latency": self.meter.report().to_json(),
+            "latency": self.meter.report(_TOLD).to_json(),
         }
 
     def _forget(self) -> None:

@@ -48,3 +48,9 @@ def test_the_newest_totals_come_oldest_first() -> None:
     assert metered().totals(3) == pytest.approx((14.9, 14.95, 15))
     assert len(metered(2).totals(300)) == 2
     assert LatencyMeter().totals(3) == ()
+
+
+def test_latencies_of_the_newest_frames_alone() -> None:
+    total, newest = metered().report().total, metered().report(3)
+    assert total is not None and newest.total is not None
+    assert newest.total.p50 == pytest.approx(14.95) and total.p50 < 14 and newest.frames == 101
