@@ -100,6 +100,7 @@ class Session:
             except HeadsplatError as error:
                 self.tell(str(error), failed=True)
 
+    @torch.inference_mode()  # a frame makes hundreds of small tensors, and each costs less here than without gradients
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()

@@ -14,7 +14,7 @@ from tyro.conf import arg
 from avatar.cli.arguments import OptionalFloat, OptionalPath, OptionalText, Record, parse_size
 from avatar.cli.exit_codes import DONE, FAILED
 from avatar.cli.progress import say
-from avatar.files import check_output
+from avatar.files import atomic_path, check_output
 
 if TYPE_CHECKING:
     from avatar.model import Avatar
@@ -100,7 +100,8 @@ def run_window(
     for sentence in recording.sentences:
         say(sentence)
     if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
+        with atomic_path(options.json) as part:
+            part.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
     return FAILED if recording.failed else DONE
 
 

@@ -21,7 +21,7 @@ SILENT = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A face at one moment, as a camera, a socket, a file or sliders gave it.
+    """A face at one moment, as a camera or a socket gave it.
 
     Rotations are as in `avatar.records.Motion`: the head's is the root's, in the axes of the world; those of jaw and
     eyes are what the weights do not turn already.
@@ -49,7 +49,7 @@ class Sample:
 
 
 class Input(Protocol):
-    """Whoever gives samples: a camera, a socket, a file, sliders."""
+    """Whoever gives samples: a camera, a socket."""
 
     name: str  # as a person knows it
 

@@ -13,7 +13,6 @@ from avatar.errors import HeadsplatError
 from avatar.motion import read_motion
 from avatar.records import Motion
 from capture.live import recorder as module
-from capture.live.inputs import MotionInput
 from capture.live.recorder import Recorder
 from capture.live.sample import Sample
 from tests.capture.live.made_up import made_up_take
@@ -21,14 +20,15 @@ from tests.capture.live.made_up import made_up_take
 
 def samples_of(motion: Motion, start: float = 50.0) -> list[Sample]:
     """The frames of a motion as samples that came at their times."""
-    now = [start]
-    source = MotionInput(motion, loop=False, clock=lambda: now[0])
-    source.start()
-    samples = []
-    for time in motion.time.tolist():
-        now[0] = start + time + 1e-6
-        samples.append(source.latest())
-    return [sample for sample in samples if sample is not None]
+    parts = zip(motion.time.tolist(), motion.weights, motion.joint_rot, motion.translation, strict=True)
+    confidence = np.ones(len(motion)) if motion.confidence is None else motion.confidence.tolist()
+    return [
+        Sample(
+            start + time + 1e-6, motion.names, motion.space, weights.numpy(), joint_rot.numpy(), place.numpy(),
+            float(confidence[frame]),
+        )
+        for frame, (time, weights, joint_rot, place) in enumerate(parts)
+    ]  # fmt: skip
 
 
 def recorded(samples: list[Sample], path: Path) -> Motion:
