@@ -10,7 +10,7 @@ _POINT = (90, 230, 120)  # sRGB
 
 
 def preview(picture: np.ndarray, points: np.ndarray | None) -> np.ndarray:
-    """A small copy of a camera's picture, mirrored as people know themselves.
+    """A small copy of a camera's picture.
 
     Args:
         picture: uint8 [H,W,3].
@@ -23,4 +23,4 @@ def preview(picture: np.ndarray, points: np.ndarray | None) -> np.ndarray:
         columns, rows = (points[:, :2] * scale).astype(int).T
         inside = (columns >= 0) & (columns < small.shape[1]) & (rows >= 0) & (rows < small.shape[0])
         small[rows[inside], columns[inside]] = _POINT
-    return np.ascontiguousarray(small[:, ::-1])
+    return small

@@ -45,6 +45,7 @@ class View:
     height: int = 512  # pixels
     width: int | None = None  # pixels; None: as wide as the window's shape asks for
     drop_while_moving: bool = False  # half the height while the camera moves
+    mirrored: bool = False  # in the window, as people know themselves; what is recorded is not
     saved: tuple[tuple[str, Orbit], ...] = ()  # name and camera
 
 

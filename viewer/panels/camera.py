@@ -54,6 +54,9 @@ def _resolution(view: View) -> View:
     changed, fill = imgui.checkbox("as wide as the window", view.width is None)
     if changed:
         view = replace(view, width=None if fill else view.height)
+    changed, mirrored = imgui.checkbox("mirror (M)", view.mirrored)
+    if changed:
+        view = replace(view, mirrored=mirrored)
     _, drops = imgui.checkbox("fewer pixels while the camera moves", view.drop_while_moving)
     return view if drops == view.drop_while_moving else replace(view, drop_while_moving=drops)
 

@@ -42,6 +42,10 @@ def _end(last: bool) -> Callable[[State], Iterator[Edit]]:
     return lambda state: _step(len(state.timeline.times) * (1 if last else -1))(state)
 
 
+def _mirror(state: State) -> Iterator[Edit]:
+    yield Change("view", replace(state.view, mirrored=not state.view.mirrored))
+
+
 def _find(state: State) -> Iterator[Edit]:
     imgui.set_window_focus("Face")
     yield Change("panels", replace(state.panels, find=True))
@@ -68,6 +72,7 @@ SHORTCUTS = (
     Shortcut(imgui.Key.slash, "/", "find a slider", _find),
     Shortcut(imgui.Key.n, "N", "the resting face: all sliders to 0", _rest),
     Shortcut(imgui.Key.home, "Home", "look from the front", _front),
+    Shortcut(imgui.Key.m, "M", "mirror the picture in the window", _mirror),
     Shortcut(imgui.Key.c, "C", "take the driver's face as the resting one", _do(Do("calibrate"))),
     Shortcut(imgui.Key.p, "P", "write the picture to a file", _do(Do("screenshot"))),
     Shortcut(imgui.Key.r, "R", "begin or end a recording: what drives, and the film", _do(Do("record"))),
