@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -64,7 +65,9 @@ class LatencyMeter:
     """Collects the stamps of frames; safe to use from several threads, bounded in memory."""
 
     def __init__(self, kept: int = _KEPT) -> None:
-        self._rows: deque[dict[str, float]] = deque(maxlen=kept)
+        #: stages and their seconds; the names are one tuple for all, as thousands of dictionaries take megabytes
+        self._rows: deque[tuple[tuple[str, ...], array[float]]] = deque(maxlen=kept)
+        self._stages: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._count, self._first = 0, 0.0
 
@@ -76,7 +79,9 @@ class LatencyMeter:
             if not self._count:
                 self._first = max(stamps.values())
             self._count += 1
-            self._rows.append(dict(stamps))
+            if (stages := tuple(stamps)) != self._stages:
+                self._stages = stages
+            self._rows.append((self._stages, array("d", stamps.values())))
 
     def reset(self) -> None:
         """Start over."""
@@ -88,7 +93,7 @@ class LatencyMeter:
         """Milliseconds from the first stamp to the last of the newest frames, `count` at most, oldest first."""
         with self._lock:
             rows = list(islice(reversed(self._rows), count))
-        return tuple(1e3 * (max(row.values()) - min(row.values())) for row in reversed(rows))
+        return tuple(1e3 * (max(seconds) - min(seconds)) for _, seconds in reversed(rows))
 
     def report(self, newest: int | None = None) -> LatencyReport:
         """What was measured; stages are those of the newest frame, in the order they were done.
@@ -97,7 +102,8 @@ class LatencyMeter:
             newest: how many frames latencies are told of; None: all that are kept, which takes tens of milliseconds.
         """
         with self._lock:
-            rows, count, first = list(islice(reversed(self._rows), newest))[::-1], self._count, self._first
+            kept, count, first = list(islice(reversed(self._rows), newest))[::-1], self._count, self._first
+        rows = [dict(zip(stages, seconds, strict=True)) for stages, seconds in kept]
         if not rows:
             return LatencyReport(0, 0.0, 0.0, (), None)
         order = sorted(rows[-1], key=lambda stage: rows[-1][stage])
