@@ -42,8 +42,8 @@ class Film:
     Each is seen from the frame nearest to its time until the next one is. So a slow window's pictures are repeated, of
     a fast one's the last for each frame is taken, and of a camera at the film's rate every one is seen though they come
     some milliseconds early or late: the film plays at the speed at which things happened. Where the encoder cannot
-    follow, pictures are dropped, not frames. The file appears under its name when the block ends, by Ctrl-C too; after
-    any other exception nothing is left.
+    follow, pictures are dropped, not frames. The file appears under its name when it is stopped, as the end of the
+    block does, by Ctrl-C too; another exception that reaches the block while the film runs discards it.
     """
 
     def __init__(self, path: str | Path, rate: float = 30.0) -> None:
@@ -59,7 +59,7 @@ class Film:
         self._block = contextlib.ExitStack()
         self._writer = self._block.enter_context(open_output(self.path, self.rate))
         self._changed = threading.Condition()
-        self._waiting: deque[_Shown] = deque()  # the last of them stays until the next one says how long it is seen
+        self._waiting: deque[_Shown] = deque()  # the first is being written; the last stays until the next one comes
         self._spare: list[np.ndarray] = []
         self._begin: float | None = None  # seconds, of frame 0
         self._size: tuple[int, int] | None = None  # width, height
@@ -115,10 +115,14 @@ class Film:
             self._changed.notify()
 
     def hold(self, time: float) -> None:
-        """Let the last picture be seen until `time` seconds, where nothing has changed since it came."""
+        """Let the last picture be seen until `time` seconds, where nothing has changed since it came.
+
+        Said while time passes, its frames are written meanwhile: neither the next picture nor `stop` waits for them.
+        """
         with self._changed:
             if self._pictures and not self._ending:
                 self._last = max(self._last, self._frame(time))
+                self._changed.notify()
 
     def stop(self) -> None:
         """Finish the file and wait until it is there; harmless when repeated.
@@ -202,17 +206,25 @@ class Film:
             self._over.set()
 
     def _pictures_shown(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Each picture, once it is known how many frames it is seen, and that number."""
+        """Each picture and how many frames more it is certainly seen; one that is held comes again and again."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: len(self._waiting) > 1 or self._ending)
-                if self._discarding or not self._waiting:
+                self._changed.wait_for(lambda: len(self._waiting) > 1 or self._due() or self._ending)
+                if len(self._waiting) > 1 and not self._due():
+                    self._recycle(self._waiting.popleft().picture)
+                    continue
+                if self._discarding or not self._due():
                     return
-                shown = self._waiting.popleft()
-                until = self._waiting[0].frame if self._waiting else self._last + 1
-            yield shown.picture, until - shown.frame
-            with self._changed:
-                self._recycle(shown.picture)
+                picture, frames = self._waiting[0].picture, self._due()
+            yield picture, frames
+
+    def _due(self) -> int:
+        """How many frames of the first waiting picture can be written: no later one will take them from it."""
+        if not self._waiting:
+            return 0
+        # For the last frame another picture may come until the end.
+        until = self._waiting[1].frame if len(self._waiting) > 1 else self._last + self._ending
+        return until - self._encoded
 
     def _encode(self, picture: np.ndarray, frames: int) -> None:
         assert self._size is not None

@@ -33,6 +33,9 @@ class Outlet(Protocol):
     def add(self, moment: Moment) -> None:
         """Take it; never waits. Raises HeadsplatError where nothing more can be taken."""
 
+    def hold(self, time: float) -> None:
+        """The last moment's picture is still seen at `time` seconds, time.monotonic(); never waits."""
+
     def close(self) -> str:
         """Finish; what was written, a sentence. Raises HeadsplatError where that failed."""
 
@@ -75,6 +78,11 @@ class Outlets:
                 del self._running[kind]
         if failures:
             raise failures[0]
+
+    def hold(self, time: float) -> None:
+        """Tell all that run that nothing has changed until `time` seconds, but for what `add` gave them."""
+        for outlet in self._running.values():
+            outlet.hold(time)
 
     def close(self) -> list[str]:
         """End all; what was written or failed, a sentence each."""

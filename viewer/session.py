@@ -113,6 +113,7 @@ class Session:
             return False
         pose = self._pose(now)
         changed = self._draw(pose, now)
+        self.outlets.hold(now)
         self._preview(now)
         if now - self._status_at > _STATUS_PERIOD:
             self._status_at = now

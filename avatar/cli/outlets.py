@@ -21,10 +21,13 @@ class RecordingOutlet:
         recording.start()
         self._recording, self._failed = recording, recording.failed
         self._own: Any = None  # the last sample, if no input gave it
+        self._live: Any = None  # the last that one gave
         self.name = ", ".join(path.name for path in recording.running)
 
     def add(self, moment: Any) -> None:
-        """Keep the sample that drove, or one made of the avatar's parameters where no input did, and the picture.
+        """Keep the sample that drove, or one made of the avatar's parameters where no input drives, and the picture.
+
+        A take begins with a face: nothing is made up for an input that has given none yet.
 
         Args:
             moment: a viewer.outlets.Moment.
@@ -33,16 +36,20 @@ class RecordingOutlet:
             HeadsplatError: nothing can be written any more.
         """
         pose = moment.pose
-        if pose.sample is None:
+        if pose.phase == "":
             self._hold(moment.time - _STEP)
             self._own = sample_of(moment.avatar, pose.params, moment.time)
             self._recording.sample(self._own)
-        elif pose.fresh:
-            self._own = None
+        elif self._is_news(pose):
+            self._own, self._live = None, pose.sample
             self._recording.sample(pose.sample)
         self._recording.picture(moment.picture, moment.time)
         if self._recording.lost:
             self.close()
+
+    def hold(self, time: float) -> None:
+        """What was seen last is seen until `time` seconds, time.monotonic()."""
+        self._recording.hold(time)
 
     def close(self) -> str:
         """Write; raises HeadsplatError where something could not be."""
@@ -52,6 +59,13 @@ class RecordingOutlet:
         if self._recording.failed > self._failed:
             raise HeadsplatError(told)
         return told
+
+    def _is_news(self, pose: Any) -> bool:
+        """Whether the sample of a viewer.performers.Pose is to be kept.
+
+        One that lost the face is not fresh, and comes as a moment only once the avatar moves again: hence by identity.
+        """
+        return pose.sample is not None and pose.sample is not self._live and (pose.fresh or self._live is not None)
 
     def _hold(self, until: float) -> None:
         """Say that what the avatar did last it did until then."""
@@ -74,6 +88,9 @@ class CameraOutlet:
         self._camera.send(moment.picture)
         if (failure := self._camera.facts()["failure"]) is not None:
             raise HeadsplatError(failure)
+
+    def hold(self, time: float) -> None:
+        """Nothing to do: the device repeats its last picture."""
 
     def close(self) -> str:
         """Let the device go."""

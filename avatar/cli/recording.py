@@ -36,6 +36,9 @@ class Recording:
     take_2.mp4. A picture's place in the film is the time of the sample it shows, so that the moment between camera and
     pixel does not part film and take; both begin with the first sample.
 
+    Where an error ends the block while something is recorded, takes that hold anything are written and films are not.
+    The window's session ends its recording before that, so that both are written whatever ended the run.
+
     Attributes:
         sentences: what was written so far, and what could not be.
         failed: how many files could not be.
@@ -111,6 +114,11 @@ class Recording:
         """Show `picture` uint8 [H,W,3], drawn at `time` seconds (time.monotonic())."""
         if self._now is not None:
             self._now.picture(picture, time)
+
+    def hold(self, time: float) -> None:
+        """Show the last picture until `time` seconds (time.monotonic()): nothing has changed since it came."""
+        if self._now is not None:
+            self._now.hold(time)
 
     def stop(self, time: float | None = None) -> tuple[str, ...]:
         """Write what is being recorded; returns a sentence for each file and for what could not be written.
@@ -197,13 +205,18 @@ class _Files:
             for film in self._films.values():
                 film.add(picture, shown)
 
+    def hold(self, time: float) -> None:
+        shown = self._clock.shown(time)
+        if shown is not None:
+            for film in self._films.values():
+                film.hold(shown)
+
     def finish(self, time: float | None) -> None:
         """Write everything; what fails does not cost the others."""
         self._write_takes()
-        shown = None if time is None else self._clock.shown(time)
+        if time is not None:
+            self.hold(time)
         for path, film in self._films.items():
-            if shown is not None:
-                film.hold(shown)
             try:
                 _advised(film.stop)
                 self.sentences.append(_film_sentence(path, film.facts()))
@@ -286,8 +299,13 @@ def _advised(work: Callable[..., T], *arguments: Any, **options: Any) -> T:
 
 
 def _take_sentence(path: Path, facts: dict[str, Any]) -> str:
-    full = "; memory for more ran out" if facts["full"] else ""
-    return f"{path}: {counted(facts['frames'], 'frame')} of what drove, {facts['seconds']:.1f} s{full}"
+    dropped = facts["dropped"]
+    lost = (
+        f"; {counted(dropped, 'sample')} left out: of other weights than the first, broken or late" if dropped else ""
+    )
+    if facts["full"]:
+        lost = "; memory for more ran out"
+    return f"{path}: {counted(facts['frames'], 'frame')} of what drove, {facts['seconds']:.1f} s{lost}"
 
 
 def _film_sentence(path: Path, facts: dict[str, Any]) -> str:

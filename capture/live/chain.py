@@ -53,9 +53,9 @@ class LivePose:
 
     params: HeadParams  # [1] of the avatar
     phase: Phase
-    fresh: bool  # whether a new sample is in it
-    sample: Sample | None  # the newest, smoothed
-    stamps: dict[str, float]  # stage -> seconds, time.monotonic(), of the newest sample; add "drawn", "shown" to it
+    fresh: bool  # whether a new sample that saw the face is in it
+    sample: Sample | None  # the newest, smoothed; of confidence 0 where the face is lost
+    stamps: dict[str, float]  # stage -> seconds, time.monotonic(), of the newest that saw it; add "drawn" and "shown"
 
 
 class LiveChain:
@@ -157,6 +157,7 @@ class LiveChain:
         if sample.confidence <= 0:
             self._presence.missed(self._clock)
             self._filter.reset()
+            self._sample = sample
             return False
         sample = self._smooth(sample)
         stamps["smoothed"] = time.monotonic()

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.arkit import ARKIT_52
 from avatar.cli.outlets import CameraOutlet, RecordingOutlet
 from avatar.cli.recording import Recording
 from avatar.errors import HeadsplatError
 from avatar.model import Avatar
 from avatar.motion import read_motion
 from avatar.records import HeadParams
+from capture.live.sample import Sample
 from tests.cli.test_cli_recording import levels_of, made_up_params, names_in, picture, sample_at
 from viewer.outlets import Moment, Outlets
 from viewer.performers import Pose
@@ -58,15 +60,55 @@ def test_a_face_that_is_held_is_recorded_as_held(tiny_avatar: Avatar, tmp_path: 
     assert len(levels_of(tmp_path / "take.mp4")) / 30 == pytest.approx(float(take.time[-1]), abs=2.1 / 30)
 
 
+def live(avatar: Avatar, time: float, sample: Sample | None, phase: str = "driving", fresh: bool = True) -> Moment:
+    pose = Pose(made_up_params(avatar, 1), phase, fresh and sample is not None, sample)
+    return Moment(time, avatar, pose, picture())
+
+
 def test_a_live_drivers_own_samples_are_the_take(tiny_avatar: Avatar, tmp_path: Path) -> None:
     outlets = outlets_for(tmp_path, "take.csv")
-    params, now = made_up_params(tiny_avatar, 1), time.monotonic()
-    for number, fresh in enumerate((True, False, True)):
-        sample = sample_at(now + number / 30, 0.1 * number)
-        outlets.add(Moment(now + number / 30, tiny_avatar, Pose(params, fresh=fresh, sample=sample), picture()))
+    now = time.monotonic()
+    first, second = (sample_at(now + number / 30, 0.2 * number) for number in range(2))
+    outlets.add(live(tiny_avatar, now, first, fresh=False))  # of before
+    for sample, fresh in ((first, True), (first, False), (second, True)):
+        outlets.add(live(tiny_avatar, now + 0.1, sample, fresh=fresh))
     outlets.close()
     take = read_motion(tmp_path / "take.csv")
     np.testing.assert_allclose(take.weights[:, take.names.index("jawOpen")], [0, 0.2], atol=1e-6)
+
+
+def test_a_take_waits_for_the_live_drivers_first_sample(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    outlets = outlets_for(tmp_path, "take.motion.npz", "take.mp4")
+    now = time.monotonic()
+    outlets.add(live(tiny_avatar, now - 2, None, "waiting"))
+    for number in range(3):
+        outlets.add(live(tiny_avatar, now + number / 30, sample_at(now + number / 30, 0.3)))
+    outlets.toggle("record")
+    take = read_motion(tmp_path / "take.motion.npz")
+    assert take.names == ARKIT_52 and len(take) == 3
+    assert float(take.weights[0].max()) == pytest.approx(0.3)
+    assert len(levels_of(tmp_path / "take.mp4")) == 3
+
+
+def test_samples_that_a_take_cannot_hold_are_told(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    outlets = outlets_for(tmp_path, "take.motion.npz")
+    now = time.monotonic()
+    outlets.add(live(tiny_avatar, now, sample_at(now)))
+    outlets.add(live(tiny_avatar, now + 0.1, sample_at(now + 0.1, space="flame2023")))
+    assert "1 frame of what drove, 0.0 s; 1 sample left out: of other weights" in outlets.toggle("record")
+
+
+def test_a_face_that_is_lost_is_lost_in_the_take(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    outlets = outlets_for(tmp_path, "take.motion.npz")
+    now = time.monotonic()
+    seen, back = sample_at(now, 0.3), sample_at(now + 1, 0.1)
+    gone = seen.gone(now + 0.1)
+    for time_, sample, phase in ((0, seen, "driving"), (0.5, gone, "lost"), (0.6, gone, "lost"), (1, back, "driving")):
+        outlets.add(live(tiny_avatar, now + time_, sample, phase, fresh=phase == "driving"))
+    outlets.close()
+    take = read_motion(tmp_path / "take.motion.npz")
+    assert take.confidence is not None and take.confidence.tolist() == [1, 0, 1]
+    np.testing.assert_allclose(take.time, [0, 0.1, 1], atol=1e-6)
 
 
 def test_a_take_that_cannot_be_written_is_said_at_once_and_the_next_one_begins_anew(
@@ -74,9 +116,8 @@ def test_a_take_that_cannot_be_written_is_said_at_once_and_the_next_one_begins_a
 ) -> None:
     outlets = outlets_for(tmp_path, "take.csv")
     params = made_up_params(tiny_avatar, 1)
-    foreign = Pose(params, fresh=True, sample=sample_at(time.monotonic(), space="flame2023"))
     with pytest.raises(HeadsplatError, match=r"take.csv: takes ARKit's weights only"):
-        outlets.add(Moment(time.monotonic(), tiny_avatar, foreign, picture()))
+        outlets.add(live(tiny_avatar, time.monotonic(), sample_at(time.monotonic(), space="flame2023")))
     assert outlets.names == {}
     outlets.toggle("record")
     outlets.add(by_hand(tiny_avatar, params, time.monotonic()))

@@ -41,6 +41,7 @@ class GatedWriter:
     def __init__(self, gate: threading.Event, fails_at: int = -1) -> None:
         self.gate, self.fails_at = gate, fails_at
         self.levels: list[int] = []
+        self.written = threading.Condition()
 
     def __enter__(self) -> GatedWriter:
         return self
@@ -52,7 +53,14 @@ class GatedWriter:
         self.gate.wait(10)
         if len(self.levels) == self.fails_at:
             raise HeadsplatError("film.mp4: the disk is full")
-        self.levels.append(int(picture[0, 0, 0]))
+        with self.written:
+            self.levels.append(int(picture[0, 0, 0]))
+            self.written.notify()
+
+    def reached(self, count: int) -> bool:
+        """Whether so many frames come without any more being asked for."""
+        with self.written:
+            return self.written.wait_for(lambda: len(self.levels) >= count, 10)
 
 
 @pytest.fixture
@@ -126,6 +134,22 @@ def test_the_last_picture_is_seen_as_long_as_it_is_held(tmp_path: Path) -> None:
         film.hold(10.3)
         film.hold(10.2)
     assert levels_of(tmp_path / "film.mp4") == [50] * 3 + [200] * 7
+
+
+def test_a_held_picture_is_written_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    gate.set()
+    writer = GatedWriter(gate)
+    monkeypatch.setattr(module, "open_output", lambda path, rate: writer)
+    film = Film(tmp_path / "film.mp4")
+    film.add(grey(50), 0.0)
+    film.hold(10.0)
+    assert writer.reached(300)  # the last of 301 may become another picture's
+    film.add(grey(100), 10.0)
+    film.add(grey(150), 10.1)
+    film.hold(10.2)
+    film.stop()
+    assert writer.levels == [50] * 300 + [100] * 3 + [150] * 4
 
 
 def test_a_time_that_runs_back_is_taken_for_the_last_one(tmp_path: Path) -> None:

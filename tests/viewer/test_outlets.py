@@ -19,11 +19,15 @@ class Kept:
     def __init__(self, name: str, fails_at: int = -1) -> None:
         self.name, self.moments, self.closed, self._fails_at = name, [], False, fails_at
         self.moments: list[Moment] = []
+        self.held: list[float] = []
 
     def add(self, moment: Moment) -> None:
         if len(self.moments) == self._fails_at:
             raise HeadsplatError(f"{self.name}: full")
         self.moments.append(moment)
+
+    def hold(self, time: float) -> None:
+        self.held.append(time)
 
     def close(self) -> str:
         self.closed = True
@@ -41,9 +45,11 @@ def test_a_switch_begins_and_ends() -> None:
     outlets.add(moment(0))
     assert outlets.toggle("record") == "take: begun" and outlets.names == {"record": "take"}
     outlets.add(moment(1))
+    outlets.hold(1.5)
     assert outlets.toggle("record") == "take: written" and outlets.names == {}
     outlets.add(moment(2))
-    assert [each.time for each in take.moments] == [1] and take.closed
+    outlets.hold(2.5)
+    assert [each.time for each in take.moments] == [1] and take.held == [1.5] and take.closed
 
 
 def test_one_that_fails_ends_and_the_others_go_on() -> None:

@@ -136,6 +136,14 @@ def test_a_sample_that_is_not_finite_is_counted_and_left_out(tiny_avatar: Avatar
     assert chain.facts()["not_finite"] == 1
 
 
+def test_a_lost_face_is_handed_out_and_is_not_fresh(tiny_avatar: Avatar) -> None:
+    chain, source = handed(tiny_avatar)
+    stamps = shown(chain, source, face(tiny_avatar, 0.0)).stamps
+    gone = face(tiny_avatar, 0.1, confidence=0.0)
+    pose = shown(chain, source, gone)
+    assert pose.sample is gone and not pose.fresh and pose.stamps == stamps
+
+
 def test_a_rest_before_the_first_sample_is_the_neutral(tiny_avatar: Avatar) -> None:
     chain, source = handed(tiny_avatar, [face(tiny_avatar, k / 30) for k in range(30)])
     pose = shown(chain, source, face(tiny_avatar, 1.3, jawOpen=0.8))
