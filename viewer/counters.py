@@ -40,7 +40,7 @@ class Counters:
         self._clock = clock
         self.meter = LatencyMeter()
         self.window, self.pictures = Rate(), Rate()
-        self.stale = 0
+        self.stale = 0  # pictures of who drives now, as the latencies
         self.began: float | None = None  # seconds, when the first picture was drawn
         self._memory: list[float] = []  # MB, about one a second
         self._memory_at = -math.inf
@@ -66,9 +66,9 @@ class Counters:
             self._stamps = {}
 
     def forget_driver(self) -> None:
-        """Another one drives: latencies are measured anew."""
+        """Another one drives: latencies are measured and stale pictures counted anew."""
         self.meter.reset()
-        self._stamps = {}
+        self._stamps, self.stale = {}, 0
 
     def look_at_memory(self) -> None:
         """Note it, once a second."""

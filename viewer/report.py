@@ -17,13 +17,17 @@ _STATM = Path("/proc/self/statm")
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run; plain values throughout."""
+    """One run; plain values throughout.
+
+    Pictures and frames are those of the whole run, `latency` and `stale` those of who drove last since they began.
+    Percentiles and the worst are of the frames that `avatar.latency.LatencyMeter` keeps, about the last five minutes.
+    """
 
     avatar: str
     gaussians: int
     size: tuple[int, int]  # pixels of the picture, width and height
     driven_by: str
-    seconds: float  # from the first picture to the last
+    seconds: float  # from the first picture until the report
     pictures: int  # of the avatar, each another one
     window_frames: int
     latency: LatencyReport  # of live pictures, from camera or socket to the screen

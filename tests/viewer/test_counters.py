@@ -67,7 +67,7 @@ def test_a_picture_of_something_old_is_stale() -> None:
 
 def test_another_driver_is_measured_anew() -> None:
     counters = Counters(Clock())
-    counters.drawn({"camera": 99.9})
+    counters.drawn({"camera": 100 - 2 * STALE})
     counters.forget_driver()
     counters.on_screen()
-    assert counters.meter.report().frames == 0
+    assert counters.meter.report().frames == 0 and counters.stale == 0
