@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from avatar.cli.arguments import OptionalFloat, OptionalPath, OptionalText, Record, parse_size
-from avatar.cli.exit_codes import DONE, FAILED
+from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.progress import say
 from avatar.files import atomic_path, check_output
 
 if TYPE_CHECKING:
+    from avatar.cli.recording import Recording
     from avatar.model import Avatar
     from capture.live import Input, LiveChain
     from viewer.outlets import Outlet, OutletKind
+    from viewer.report import RunReport
     from viewer.session import LiveChoice, Session
 
-_WEBCAM, _LISTENED = "webcam", {"livelink": "Live Link Face", "vmc": "VMC", "ifacialmocap": "iFacialMocap"}
+_WEBCAM, _ASKED = "webcam", "ifacialmocap"  # the only protocol whose phone has to be asked
+_LISTENED = {"livelink": "Live Link Face", "vmc": "VMC", _ASKED: "iFacialMocap"}
 _LARGEST = 2048
 
 
@@ -69,40 +72,68 @@ def run_window(
         check_output(options.json, options.overwrite)
     sources = Sources(webcam, listen, loop, options.host, options.phone)
     from avatar.asset import load_avatar
-    from avatar.cli.outlets import CameraOutlet, RecordingOutlet
     from avatar.cli.recording import Recording
     from viewer.opening import open_any
-    from viewer.outlets import Outlets
-    from viewer.session import Session
-    from viewer.window import Window, WindowOptions
 
     avatar = load_avatar(path)
-    with ExitStack() as stack:
-        recording = stack.enter_context(Recording(options.record, overwrite=options.overwrite))
-        makers: dict[OutletKind, Callable[[], Outlet]] = {
-            "record": lambda: RecordingOutlet(recording),
-            "virtual camera": CameraOutlet,
-        }
-        session = Session(avatar, path.name, sources.choices(), Outlets(makers))
-        stack.callback(session.close)
+    with (
+        Recording(options.record, overwrite=options.overwrite) as recording,
+        closing(_session(avatar, path.name, sources, recording)) as session,
+    ):
         _set(session, options)
         if motion is not None:
             open_any(motion, avatar)(session)
         if live:
             session.drive(sources.first)
-        if options.record:
-            session.outlets.toggle("record")
-        if options.virtual_camera:
-            session.outlets.toggle("virtual camera")
-        Window(session, WindowOptions(title=f"{path.name} - headsplat", seconds=options.seconds)).run()
+        _open_outlets(session, options)
+        closed = _show(session, path.name, options.seconds)
         report = session.report()
+    _tell(report, recording.sentences, options.json)
+    if recording.failed:
+        return FAILED
+    return DONE if closed else INTERRUPTED
+
+
+def _session(avatar: Avatar, name: str, sources: Sources, recording: Recording) -> Session:
+    """What the window shows, with everything that may drive and record."""
+    from avatar.cli.outlets import CameraOutlet, RecordingOutlet
+    from viewer.outlets import Outlets
+    from viewer.session import Session
+
+    makers: dict[OutletKind, Callable[[], Outlet]] = {
+        "record": lambda: RecordingOutlet(recording),
+        "virtual camera": CameraOutlet,
+    }
+    return Session(avatar, name, sources.choices(), Outlets(makers))
+
+
+def _open_outlets(session: Session, options: WindowedOptions) -> None:
+    if options.record:
+        session.outlets.toggle("record")
+    if options.virtual_camera:
+        session.outlets.toggle("virtual camera")
+
+
+def _show(session: Session, name: str, seconds: float | None) -> bool:
+    """Open the window and wait until it is closed; returns whether it was, and not ended by Ctrl-C."""
+    from viewer.window import Window, WindowOptions
+
+    try:
+        Window(session, WindowOptions(title=f"{name} - headsplat", seconds=seconds)).run()
+    except KeyboardInterrupt:
+        say("stopped by Ctrl-C")
+        return False
+    return True
+
+
+def _tell(report: RunReport, sentences: Sequence[str], path: Path | None) -> None:
+    """What the run came to and what it wrote, and the figures to `path`."""
     print(report.to_words())
-    for sentence in recording.sentences:
+    for sentence in sentences:
         say(sentence)
-    if options.json is not None:
-        with atomic_path(options.json) as part:
+    if path is not None:
+        with atomic_path(path) as part:
             part.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
-    return FAILED if recording.failed else DONE
 
 
 def _set(session: Session, options: WindowedOptions) -> None:
@@ -129,7 +160,7 @@ class Sources:
     @property
     def first(self) -> str:
         """Key of the one that drives at first."""
-        return _WEBCAM if self.listen is None else self.listen.split(":")[0]
+        return _WEBCAM if self.listen is None else self.listen.partition(":")[0].strip().lower()
 
     def choices(self) -> Iterator[LiveChoice]:
         """All of them, none opened yet; raises HeadsplatError where the command line's words make no sense."""
@@ -148,8 +179,8 @@ class Sources:
         for key, name in _LISTENED.items():
             spoken = self.listen if self.listen is not None and self.first == key else key
 
-            def make(avatar: Avatar, spoken: str = spoken) -> LiveChain:
-                return _chain(avatar, open_input(None, spoken, host=host, phone=phone))
+            def make(avatar: Avatar, spoken: str = spoken, asked: str = phone if key == _ASKED else "") -> LiveChain:
+                return _chain(avatar, open_input(None, spoken, host=host, phone=asked))
 
             yield LiveChoice(key, name, make)
 
