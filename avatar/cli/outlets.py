@@ -40,6 +40,9 @@ class RecordingOutlet:
             self._hold(moment.time - _STEP)
             self._own = sample_of(moment.avatar, pose.params, moment.time)
             self._recording.sample(self._own)
+            self._live = None
+        elif pose.sample is None:
+            self._lose(moment.time)
         elif self._is_news(pose):
             self._own, self._live = None, pose.sample
             self._recording.sample(pose.sample)
@@ -65,7 +68,13 @@ class RecordingOutlet:
 
         One that lost the face is not fresh, and comes as a moment only once the avatar moves again: hence by identity.
         """
-        return pose.sample is not None and pose.sample is not self._live and (pose.fresh or self._live is not None)
+        return pose.sample is not self._live and (pose.fresh or self._live is not None)
+
+    def _lose(self, time: float) -> None:
+        """Who drove is forgotten, as for another person: from `time` on the face is not seen."""
+        if self._live is not None and self._live.confidence > 0:
+            self._live = self._live.gone(time)
+            self._recording.sample(self._live)
 
     def _hold(self, until: float) -> None:
         """Say that what the avatar did last it did until then."""

@@ -111,6 +111,17 @@ def test_a_face_that_is_lost_is_lost_in_the_take(tiny_avatar: Avatar, tmp_path: 
     np.testing.assert_allclose(take.time, [0, 0.1, 1], atol=1e-6)
 
 
+def test_who_is_forgotten_is_lost_in_the_take(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    outlets = outlets_for(tmp_path, "take.motion.npz")
+    now = time.monotonic()
+    outlets.add(live(tiny_avatar, now, sample_at(now, 0.3)))
+    for later in (0.1, 0.2):
+        outlets.add(live(tiny_avatar, now + later, None, "waiting"))
+    outlets.close()
+    take = read_motion(tmp_path / "take.motion.npz")
+    assert take.confidence is not None and take.confidence.tolist() == [1, 0]
+
+
 def test_a_take_that_cannot_be_written_is_said_at_once_and_the_next_one_begins_anew(
     tiny_avatar: Avatar, tmp_path: Path
 ) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
+from avatar.model import Avatar
 from viewer.outlets import Moment, Outlets
+from viewer.session import Session
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
 
@@ -50,6 +52,16 @@ def test_a_switch_begins_and_ends() -> None:
     outlets.add(moment(2))
     outlets.hold(2.5)
     assert [each.time for each in take.moments] == [1] and take.held == [1.5] and take.closed
+
+
+def test_the_session_says_that_time_passes_while_nothing_changes(tiny_avatar: Avatar) -> None:
+    take, times = Kept("take"), iter(range(1000))
+    session = Session(tiny_avatar, "me", outlets=Outlets({"record": lambda: take}), clock=lambda: next(times))
+    session.outlets.toggle("record")
+    for _ in range(3):
+        session.advance()
+    session.close()
+    assert len(take.moments) == 1 and len(take.held) == 3 and take.held == sorted(take.held)
 
 
 def test_one_that_fails_ends_and_the_others_go_on() -> None:
