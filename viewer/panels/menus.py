@@ -6,19 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from imgui_bundle import imgui
-from imgui_bundle import portable_file_dialogs as dialogs
 
 from viewer.edits import Change, Do, Edit
 from viewer.state import State
-
-_KINDS = ["all that can be opened", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
 
 
 def menus(state: State) -> Iterator[Edit]:
     """File and help."""
     if imgui.begin_menu("File"):
         if imgui.menu_item_simple("Open...", "O"):
-            yield from choose_file()
+            yield Do("choose file")
         if imgui.menu_item_simple("Picture to a file", "P"):
             yield Do("screenshot")
         if imgui.menu_item("Record", "R", "record" in state.status.outlets)[0]:
@@ -32,12 +29,6 @@ def menus(state: State) -> Iterator[Edit]:
         if imgui.menu_item_simple("Shortcuts", "?"):
             yield Change("panels", replace(state.panels, help=not state.panels.help))
         imgui.end_menu()
-
-
-def choose_file() -> Iterator[Edit]:
-    """Ask the system for a file."""
-    for path in dialogs.open_file("Open an avatar, a motion or a view", "", _KINDS).result():
-        yield Do("open", path)
 
 
 def status_bar(state: State) -> Iterator[Edit]:

@@ -38,6 +38,8 @@ def _live(state: State) -> Iterator[Edit]:
             imgui.text(f"{name} {found[name]:.0f}")
     if found.get("ended"):
         imgui.text_wrapped(str(found["ended"]))
+        if imgui.button("start again"):
+            yield Do("again")
     if status.gains:
         imgui.separator_text("gain")
     for group, factor in status.gains.items():
