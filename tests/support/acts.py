@@ -270,7 +270,7 @@ def screenshot(stage: Stage) -> Facts:
     """The key that writes the picture."""
     stage.context.key_press(imgui.Key.p)
     stage.rest()
-    (path,) = stage.session.folder.glob("*_picture_*.png")
+    (path,) = stage.session.folder.glob("*_picture.png")
     stored = cv2.imread(str(path))[..., ::-1]
     return {"difference": difference(stored, stage.picture()), "message": stage.state.status.message, "file": path.name}
 
