@@ -24,10 +24,12 @@ def _close(session: Session, _: Any) -> None:
 
 def _record(session: Session, _: Any) -> None:
     session.tell(session.outlets.toggle("record"))
+    session.redraw()  # a picture that stands still is recorded too
 
 
 def _virtual_camera(session: Session, _: Any) -> None:
     session.tell(session.outlets.toggle("virtual camera"))
+    session.redraw()
 
 
 def _save_view(session: Session, _: Any) -> None:

@@ -160,6 +160,10 @@ class Session:
         """Show a sentence."""
         self._status(message=message, failed=failed)
 
+    def redraw(self) -> None:
+        """Draw the picture anew, though nothing has changed."""
+        self._drawn = None
+
     def replace_avatar(self, avatar: Avatar, name: str) -> None:
         """Show another avatar; camera, look and sliders stay, a motion that is loaded is retold for it.
 

@@ -233,6 +233,10 @@ def _leave_background() -> None:
     for surface in (imgui.Col_.window_bg, imgui.Col_.docking_empty_bg, imgui.Col_.menu_bar_bg):
         style.set_color_(surface, imgui.ImVec4(_BEHIND.x, _BEHIND.y, _BEHIND.z, 0))
     style.frame_border_size = style.frame_rounding = style.grab_rounding = 0
+    # Without their borders, fields and buttons must stand out from the panels, and numbers from the grabs under them.
+    style.set_color_(imgui.Col_.frame_bg, imgui.ImVec4(0.27, 0.27, 0.27, 1))
+    for grab in (imgui.Col_.slider_grab, imgui.Col_.slider_grab_active):
+        style.set_color_(grab, imgui.ImVec4(0.45, 0.45, 0.45, 1))
 
 
 def _is_handled() -> bool:
