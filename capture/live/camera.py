@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 #: own: a file plays at its own rate and frames that are late are dropped; all: every frame, as fast as they are taken.
 Pace = Literal["own", "all"]
-#: Seconds a file's frame may be late before it is dropped, and without a picture until a late one is given all the same:
-#: of a file that decodes more slowly than it plays every frame is late.
+#: Seconds a file's frame may be late before it is dropped, and without a picture until a late one is given all the
+#: same: of a file that decodes more slowly than it plays every frame is late.
 _LATE, _LONGEST = 0.02, 0.1
 #: Pictures that a webcam may fail to give in a row before it counts as unplugged, and the pause between tries.
 _FAILURES, _PAUSE = 20, 0.05
