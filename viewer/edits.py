@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Action = Literal[
+    "again",  # start the live source anew that drives
     "calibrate",  # take the next moments as the driver's neutral face
+    "choose file",  # ask the system for one to open
     "close",
     "forget view",  # argument: its place among the saved ones
     "gain",  # argument: (group, factor) of the live driver
@@ -14,7 +16,7 @@ Action = Literal[
     "open",  # argument: path of an avatar, a motion or a saved view
     "record",  # begin or end a take and its film
     "save view",
-    "screenshot",  # argument: "picture" or "window"
+    "screenshot",  # the picture to a file
     "virtual camera",  # begin or end
 ]
 

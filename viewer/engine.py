@@ -80,15 +80,6 @@ class Engine:
         """The middle of the head [3] at that pose, metres, world: what a camera turns about."""
         return self._subject.centre
 
-    @property
-    def sh_degree(self) -> int:
-        """Degree of the spherical harmonics of the Gaussians' colours."""
-        return self.avatar.sh_degree
-
-    def __len__(self) -> int:
-        """How many Gaussians there are."""
-        return len(self.avatar)
-
     @cached_property
     def _subject(self) -> Subject:
         return subject_of(self.avatar, posed(self.avatar))

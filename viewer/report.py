@@ -56,4 +56,6 @@ class RunReport:
         if self.memory is not None:
             start, end = self.memory
             lines.append(f"memory {start:.0f} MB at the start, {end:.0f} MB at the end")
+        if note := self.source.get("calibration", {}).get("note"):
+            lines.append(f"calibration: {note}")
         return "\n".join(lines)

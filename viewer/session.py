@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,17 +16,17 @@ from avatar.driving.ease import between, smoothstep
 from avatar.errors import HeadsplatError
 from avatar.model import Avatar
 from avatar.records import Camera, HeadParams
+from viewer.actions import ACTIONS
 from viewer.counters import STALE, Counters
 from viewer.edits import Do, Edit
 from viewer.engine import Engine
 from viewer.growing import Watch
-from viewer.opening import Opened, open_any, write_view
+from viewer.opening import Opened, open_any
 from viewer.orbit import Orbit, field_of_view
 from viewer.outlets import Moment, Outlets
 from viewer.performers import LivePerformer, LiveSource, Performer, Player, Pose, Puppet
 from viewer.preview import preview
 from viewer.report import RunReport
-from viewer.snapshot import save_snapshot
 from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
 
 #: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
@@ -81,14 +80,17 @@ class Session:
         self.watch: Watch | None = None  # on a training that makes the avatar grow
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opening: Future[Opened] | None = None
+        self._starting: tuple[str, Performer, Future[None]] | None = None
         self._before = self._status_at = self._moved_at = self._preview_at = -np.inf
         self._looked: np.ndarray | None = None  # the camera's picture that the preview shows
         self._drawn: Any = None  # what the picture was drawn from
         self._motion_label = ""
         self._shown: HeadParams | None = None
         self._from: tuple[HeadParams, float] | None = None
-        self.state = State(_subject(avatar, name), ())
-        self._take_over(avatar, name)
+        self.avatar = avatar
+        self.engine = self._framing = Engine(avatar)
+        self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
+        self.state = State(_subject(avatar, name), self._choices())
 
     # What the window calls, in this order, for every frame.
 
@@ -100,19 +102,21 @@ class Session:
             except HeadsplatError as error:
                 self.tell(str(error), failed=True)
 
-    @torch.inference_mode()  # a frame makes hundreds of small tensors, and each costs less here than without gradients
     def advance(self) -> bool:
         """Bring the picture up to now; returns whether it is a new one."""
         now = self._clock()
         self._finish_opening()
+        self._finish_starting()
         if self.watch is not None:
             self.watch.look(self, now)
         self._play(now)
         self._before = now
         if self.viewport is None:
             return False
-        pose = self._pose(now)
-        changed = self._draw(pose, now)
+        # A frame makes hundreds of small tensors; in this mode each costs less. A training shares the head.
+        with torch.inference_mode(self.watch is None), torch.no_grad():
+            pose = self._pose(now)
+            changed = self._draw(pose, now)
         self._preview(now)
         if now - self._status_at > _STATUS_PERIOD:
             self._status_at = now
@@ -123,6 +127,8 @@ class Session:
         """Stop whatever runs; finishes what is being written."""
         self.performer.stop()
         self._worker.shutdown(cancel_futures=True)
+        if self._starting is not None:
+            self._starting[1].stop()
         self.outlets.close()
 
     def report(self) -> RunReport:
@@ -154,9 +160,16 @@ class Session:
         """Show a sentence."""
         self._status(message=message, failed=failed)
 
+    def redraw(self) -> None:
+        """Draw the picture anew, though nothing has changed."""
+        self._drawn = None
+
     def replace_avatar(self, avatar: Avatar, name: str) -> None:
-        """Show another avatar; camera, look and sliders stay, a motion that is loaded is retold for it."""
-        self.performer.stop()
+        """Show another avatar; camera, look and sliders stay, a motion that is loaded is retold for it.
+
+        Raises:
+            HeadsplatError: that motion cannot be; the avatar before stays.
+        """
         self._take_over(avatar, name)
 
     def show_grown(self, avatar: Avatar) -> None:
@@ -178,29 +191,76 @@ class Session:
         """Let another one drive; raises HeadsplatError where it cannot begin, and then the one before goes on."""
         if key == self.state.driving:
             return
-        if key not in self._performers:
-            self._performers[key] = LivePerformer(self._live[key].make(self.avatar))
-        self._performers[key].start()
-        self.performer.stop()
+        performer = self._performer_of(key)
+        performer.start()
+        self._hand_over(key, performer)
+
+    def _performer_of(self, key: str) -> Performer:
+        """A live one is made anew each time, with the gains it had: the one before may still be asked for its pose."""
+        known = self._performers.get(key)
+        if key not in self._live:
+            return self._performers[key]
+        made = LivePerformer(self._live[key].make(self.avatar))
+        if isinstance(known, LivePerformer):
+            made.source.gains.update(known.source.gains)
+        return made
+
+    def _hand_over(self, key: str, performer: Performer) -> None:
+        """Let `performer`, which has been started, drive; the one before is stopped."""
+        before = self.performer
+        self._performers[key] = performer
+        if performer is not before:
+            before.stop()
         self.counters.forget_driver()
         if self._shown is not None:
             self._from = self._shown, self._clock()
         self.state = replace(self.state, driving=key)
 
+    def _start(self, key: str) -> None:
+        """As `drive`, but a live one is started beside the window: a camera takes seconds."""
+        if key not in self._live:
+            self.drive(key)
+            return
+        if self._starting is not None:
+            raise HeadsplatError("another source is being started; choose again in a moment")
+        if key == self.state.driving:  # it has ended, or is to begin anew
+            self.performer.stop()
+        performer = self._performer_of(key)
+        label = self._live[key].label
+        self.tell(f"{label}: starting ...")
+        self._starting = key, performer, self._worker.submit(performer.start)
+
+    def _finish_starting(self) -> None:
+        if self._starting is None or not self._starting[2].done():
+            return
+        (key, performer, started), self._starting = self._starting, None
+        try:
+            started.result()
+        except HeadsplatError as error:
+            self.tell(str(error), failed=True)
+            return
+        self.tell("")
+        self._hand_over(key, performer)
+
     def _take_over(self, avatar: Avatar, name: str) -> None:
-        """Make everything that depends on the avatar."""
-        self.avatar, self.engine = avatar, Engine(avatar)
-        self._framing = self.engine  # says where the camera stands; an avatar that grows does not move it
-        self._shown = self._from = self._drawn = None
-        motion = getattr(self, "_performers", {}).get(TIMELINE)
-        self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
+        """Make everything that depends on the avatar; all of it before any of it serves."""
+        engine = Engine(avatar)
+        performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
+        motion, driving, timeline = self._performers.get(TIMELINE), self.state.driving, self.state.timeline
         if isinstance(motion, Player):
-            retold = self._performers[TIMELINE] = motion.retold(avatar)
-            self.state = replace(self.state, timeline=replace(self.state.timeline, notes=retold.notes))
-        driving = self.state.driving
-        self.state = replace(self.state, subject=_subject(avatar, name), driving=SLIDERS, choices=self._choices())
-        if driving != SLIDERS:
+            retold = motion.retold(avatar)
+            performers[TIMELINE], timeline = retold, replace(timeline, notes=retold.notes)
+        self.performer.stop()
+        self.avatar, self.engine, self._performers = avatar, engine, performers
+        self._framing = engine  # says where the camera stands; an avatar that grows does not move it
+        self._shown = self._from = self._drawn = None
+        self.state = replace(
+            self.state, subject=_subject(avatar, name), timeline=timeline, driving=SLIDERS, choices=self._choices()
+        )
+        if driving in performers:
             self.drive(driving)
+        elif driving in self._live:
+            self._start(driving)
 
     def _choices(self) -> tuple[Choice, ...]:
         own = [Choice(SLIDERS, "sliders")]
@@ -213,74 +273,26 @@ class Session:
             self._do(edit)
             return
         if edit.part == "driving":
-            self.drive(edit.value)
+            if edit.value != self.state.driving:
+                self._start(edit.value)
             return
         if edit.part == "view" and edit.value.orbit != self.state.view.orbit:
             self._moved_at = self._clock()
         self.state = replace(self.state, **{edit.part: edit.value})
 
     def _do(self, edit: Do) -> None:
-        if edit.action == "close":
-            self.closing = True
-            return
-        if edit.action in ("record", "virtual camera"):
-            self.tell(self.outlets.toggle(edit.action))
-            return
-        actions: dict[str, Callable[[Any], None]] = {
-            "calibrate": self._calibrate,
-            "forget view": self._forget_view,
-            "gain": self._set_gain,
-            "learn": self._learn,
-            "open": self._open,
-            "save view": self._save_view,
-            "screenshot": self._screenshot,
-        }
-        actions[edit.action](edit.argument)
+        if edit.action == "open":
+            self._open(edit.argument)
+        elif edit.action == "again":
+            self._start(self.state.driving)
+        else:
+            ACTIONS[edit.action](self, edit.argument)
 
     def look_from(self, name: str, orbit: Orbit) -> None:
         """Move the camera to a saved view and list it."""
         view = self.state.view
         saved = tuple(row for row in view.saved if row[0] != name)
         self.state = replace(self.state, view=replace(view, orbit=orbit, saved=(*saved, (name, orbit))))
-
-    def _save_view(self, _: Any) -> None:
-        view = self.state.view
-        path = self._free("view", ".json")
-        write_view(path, view.orbit, self.camera(*self.size(self._clock())))
-        self.look_from(path.stem, view.orbit)
-        self.tell(f"{path}: the view, for `headsplat render --camera` too")
-
-    def _free(self, what: str, suffix: str) -> Path:
-        """A name that no file has."""
-        stem = f"{Path(self.state.subject.name).stem}_{what}"
-        names = (self.folder / f"{stem}_{number}{suffix}" for number in itertools.count(1))
-        return next(path for path in names if not path.exists())
-
-    def _forget_view(self, place: int) -> None:
-        view = self.state.view
-        saved = tuple(row for k, row in enumerate(view.saved) if k != place)
-        self.state = replace(self.state, view=replace(view, saved=saved))
-
-    def _screenshot(self, _: Any) -> None:
-        if self.picture is not None:
-            path = save_snapshot(self.picture, self._free("picture", ".png"))
-            self.tell(f"{path}: the picture")
-
-    def _live_source(self) -> LiveSource:
-        if not isinstance(self.performer, LivePerformer):
-            raise HeadsplatError("nobody drives live; choose a camera or a socket first")
-        return self.performer.source
-
-    def _calibrate(self, _: Any) -> None:
-        self._live_source().calibrate()
-        self.tell("look at the camera with a resting face for two seconds")
-
-    def _learn(self, _: Any) -> None:
-        self._live_source().learn_again()
-
-    def _set_gain(self, gain: tuple[str, float]) -> None:
-        group, factor = gain
-        self._live_source().gains[group] = factor
 
     def _open(self, path: str) -> None:
         if self._opening is not None:

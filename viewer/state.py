@@ -26,7 +26,6 @@ class Subject:
     sh_degree: int
     expressions: tuple[str, ...]  # of its own head model
     limits: tuple[tuple[float, float], ...]  # of their weights
-    facts: Mapping[str, str] = field(default_factory=dict)  # label -> words: consent, training, head
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from imgui_bundle import hello_imgui, imgui
+from imgui_bundle import portable_file_dialogs as dialogs
 
 from avatar.errors import HeadsplatError
 from viewer.display import WHAT_TO_DO, check_display
 from viewer.drops import Drops
-from viewer.edits import Edit
+from viewer.edits import Do, Edit
 from viewer.growing import SHARE
 from viewer.panels import DOCKS, PANELS, Shown
 from viewer.panels.menus import menus, status_bar
@@ -30,6 +31,8 @@ _PAUSE = 0.001  # seconds from one look to the next
 #: has handled the window.
 _LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 2, 0.02, 1.0
 _BEHIND = imgui.ImVec4(0.16, 0.16, 0.16, 1.0)  # the colour of the window where nothing is
+_CHOOSE = Do("choose file")
+_KINDS = ["all that can be opened", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
 _LAID_OUT = 3  # frames after which panels have their places
 
 
@@ -55,6 +58,7 @@ class Window:
         self._edits: list[Edit] = []
         self._shown: Shown | None = None
         self._drops: Drops | None = None
+        self._dialog: dialogs.open_file | None = None
         self._numbers = (0, 0)  # of the picture and the preview on the graphics card
         self._new_picture = False
         self._failure: BaseException | None = None
@@ -168,8 +172,15 @@ class Window:
             self._new_picture = True
         if session.preview is not None and self._numbers[1] != numbers[1]:
             self._shown.preview.show(session.preview)
-        self._edits += self._drops.take()
+        self._edits += [*self._drops.take(), *self._chosen()]
         self._edits += shortcuts(session.state)
+
+    def _chosen(self) -> list[Edit]:
+        """Files that were chosen in the system's dialog, which stays open while the window goes on."""
+        if self._dialog is None or not self._dialog.ready(0):
+            return []
+        done, self._dialog = self._dialog, None
+        return [Do("open", path) for path in done.result()]
 
     def _picture(self, state: Any) -> Iterable[Edit]:
         """The avatar."""
@@ -185,7 +196,9 @@ class Window:
             self.session.counters.on_screen()
             self._new_picture = False
         edits, self._edits = self._edits, []
-        self.session.apply(edits)
+        if _CHOOSE in edits and self._dialog is None:
+            self._dialog = dialogs.open_file("Open an avatar, a motion or a view", "", _KINDS)
+        self.session.apply(edit for edit in edits if edit != _CHOOSE)
         if self.session.closing:
             self._leave()
 
@@ -220,6 +233,10 @@ def _leave_background() -> None:
     for surface in (imgui.Col_.window_bg, imgui.Col_.docking_empty_bg, imgui.Col_.menu_bar_bg):
         style.set_color_(surface, imgui.ImVec4(_BEHIND.x, _BEHIND.y, _BEHIND.z, 0))
     style.frame_border_size = style.frame_rounding = style.grab_rounding = 0
+    # Without their borders, fields and buttons must stand out from the panels, and numbers from the grabs under them.
+    style.set_color_(imgui.Col_.frame_bg, imgui.ImVec4(0.27, 0.27, 0.27, 1))
+    for grab in (imgui.Col_.slider_grab, imgui.Col_.slider_grab_active):
+        style.set_color_(grab, imgui.ImVec4(0.45, 0.45, 0.45, 1))
 
 
 def _is_handled() -> bool:

@@ -253,7 +253,7 @@ def source(stage: Stage) -> Facts:
     camera = session.camera(before.shape[1], before.shape[0])
     smile = session.engine.render(Smiling(session.avatar).latest().params, camera, stage.state.look).copy()
     stage.click("Source", "a smile")
-    shown = stage.until(lambda: np.array_equal(session.picture, smile), 3)
+    shown = stage.until(lambda: np.array_equal(session.picture, smile))
     stage.click("Source", "calibrate (C)")
     calibrations = session.performer.source.calibrations
     stage.click("Source", "sliders")
@@ -263,6 +263,7 @@ def source(stage: Stage) -> Facts:
 def missing_source(stage: Stage) -> Facts:
     """One that cannot begin."""
     stage.click("Source", "camera 7")
+    stage.until(lambda: stage.state.status.failed)
     return {"driving": stage.state.driving, "message": stage.state.status.message, "red": _red(stage.screen("missing"))}
 
 
@@ -270,7 +271,7 @@ def screenshot(stage: Stage) -> Facts:
     """The key that writes the picture."""
     stage.context.key_press(imgui.Key.p)
     stage.rest()
-    (path,) = stage.session.folder.glob("*_picture_*.png")
+    (path,) = stage.session.folder.glob("*_picture.png")
     stored = cv2.imread(str(path))[..., ::-1]
     return {"difference": difference(stored, stage.picture()), "message": stage.state.status.message, "file": path.name}
 

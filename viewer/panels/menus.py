@@ -6,22 +6,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from imgui_bundle import imgui
-from imgui_bundle import portable_file_dialogs as dialogs
 
 from viewer.edits import Change, Do, Edit
 from viewer.state import State
 
-_KINDS = ["all that can be opened", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
+_RED = imgui.ImVec4(1.0, 0.45, 0.35, 1.0)
 
 
 def menus(state: State) -> Iterator[Edit]:
     """File and help."""
     if imgui.begin_menu("File"):
         if imgui.menu_item_simple("Open...", "O"):
-            yield from choose_file()
+            yield Do("choose file")
         if imgui.menu_item_simple("Picture to a file", "P"):
             yield Do("screenshot")
-        if imgui.menu_item("Record", "R", "record" in state.status.outlets)[0]:
+        if imgui.menu_item(
+            "Stop recording" if "record" in state.status.outlets else "Record", "R", "record" in state.status.outlets
+        )[0]:
             yield Do("record")
         if imgui.menu_item("Virtual camera", "", "virtual camera" in state.status.outlets)[0]:
             yield Do("virtual camera")
@@ -32,12 +33,6 @@ def menus(state: State) -> Iterator[Edit]:
         if imgui.menu_item_simple("Shortcuts", "?"):
             yield Change("panels", replace(state.panels, help=not state.panels.help))
         imgui.end_menu()
-
-
-def choose_file() -> Iterator[Edit]:
-    """Ask the system for a file."""
-    for path in dialogs.open_file("Open an avatar, a motion or a view", "", _KINDS).result():
-        yield Do("open", path)
 
 
 def status_bar(state: State) -> Iterator[Edit]:
@@ -52,9 +47,12 @@ def status_bar(state: State) -> Iterator[Edit]:
         )
     if status.growing:
         parts.append(status.growing)
+    if "record" in status.outlets:
+        imgui.text_colored(_RED, "REC")
+        imgui.same_line(0, 12)
     imgui.text("   ".join(parts))
     if status.message:
         imgui.same_line(0, 24)
-        colour = imgui.ImVec4(1.0, 0.45, 0.35, 1.0) if status.failed else imgui.get_style_color_vec4(imgui.Col_.text)
+        colour = _RED if status.failed else imgui.get_style_color_vec4(imgui.Col_.text)
         imgui.text_colored(colour, status.message)
     yield from ()

@@ -10,7 +10,6 @@ from imgui_bundle import imgui
 from viewer.edits import Change, Do, Edit
 from viewer.expressions import at_rest
 from viewer.orbit import Orbit
-from viewer.panels.menus import choose_file
 from viewer.panels.timeline import play_or_hold, stepped
 from viewer.state import State
 
@@ -76,7 +75,7 @@ SHORTCUTS = (
     Shortcut(imgui.Key.c, "C", "take the driver's face as the resting one", _do(Do("calibrate"))),
     Shortcut(imgui.Key.p, "P", "write the picture to a file", _do(Do("screenshot"))),
     Shortcut(imgui.Key.r, "R", "begin or end a recording: what drives, and the film", _do(Do("record"))),
-    Shortcut(imgui.Key.o, "O", "open an avatar, a motion or a view", lambda state: choose_file()),
+    Shortcut(imgui.Key.o, "O", "open an avatar, a motion or a view", _do(Do("choose file"))),
     Shortcut(imgui.Key.mod_shift | imgui.Key.slash, "?", "this list", _help),
     Shortcut(imgui.Key.mod_ctrl | imgui.Key.q, "Ctrl+Q", "close", _do(Do("close"))),
 )

@@ -10,6 +10,8 @@ from imgui_bundle import imgui
 from viewer.edits import Change, Do, Edit
 from viewer.state import SLIDERS, TIMELINE, State
 
+_AMBER = imgui.ImVec4(1.0, 0.75, 0.3, 1.0)
+
 
 def source_panel(state: State) -> Iterator[Edit]:
     """The selector and what belongs to the one chosen."""
@@ -27,6 +29,10 @@ def _live(state: State) -> Iterator[Edit]:
     calibrated = float(status.source.get("calibrated", 0.0))
     if calibrated < 1:
         imgui.progress_bar(calibrated, imgui.ImVec2(-1, 0), "resting face")
+    if note := status.source.get("calibration", {}).get("note"):
+        imgui.push_text_wrap_pos(0)
+        imgui.text_colored(_AMBER, str(note))
+        imgui.pop_text_wrap_pos()
     if imgui.button("calibrate (C)"):
         yield Do("calibrate")
     imgui.same_line()
@@ -38,6 +44,8 @@ def _live(state: State) -> Iterator[Edit]:
             imgui.text(f"{name} {found[name]:.0f}")
     if found.get("ended"):
         imgui.text_wrapped(str(found["ended"]))
+        if imgui.button("start again"):
+            yield Do("again")
     if status.gains:
         imgui.separator_text("gain")
     for group, factor in status.gains.items():
