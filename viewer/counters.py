@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from avatar.latency import LatencyMeter
-from viewer.report import memory_mb
+from avatar.memory import memory_mb
 
 #: A picture of a live driver is stale where what it shows was taken more seconds ago than this.
 STALE = 0.2

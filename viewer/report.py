@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from avatar import __version__
 from avatar.latency import LatencyReport
 from avatar.plain import plain
-
-_STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,3 @@ class RunReport:
         if note := self.source.get("calibration", {}).get("note"):
             lines.append(f"calibration: {note}")
         return "\n".join(lines)
-
-
-def memory_mb() -> float | None:
-    """Memory of this process in MB; None where the system does not say it in a file."""
-    if not _STATM.exists():
-        return None
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,8 @@ from capture.live.sample import Sample
 _RESTLESS = ("eyeBlink", "eyelid", "eyeLook")
 #: Seconds between two samples beyond which the face was away, and what came before is no part of the same moment.
 _AWAY = 0.25
+#: Samples kept for a face that never rests: 240 a second for longer than anybody waits.
+_MOST = 2048
 #: Share of `seconds` that the samples of a moment span at least.
 _WHOLE = 0.9
 #: A moment is calmer than another when it moves by less than this share of it: the avatar's neutral does not creep.
@@ -51,9 +54,9 @@ class Calibrator:
         """Watch anew; what was known serves until that is done."""
         self._moment: list[tuple[float, Sample]] = []  # the last `seconds` of samples
         self._best: list[Sample] = []
-        self._all: list[Sample] = []
+        self._all: deque[Sample] = deque(maxlen=_MOST)
         self._movement: float | None = None  # of the best moment
-        self._watched = 0.0  # seconds with a face
+        self._watched = 0.0  # seconds with a face, and at most _AWAY of each absence
         self._due = 1 if self.retarget is None else None  # samples of a first moment after which it serves
         self._done = False
 
@@ -84,9 +87,8 @@ class Calibrator:
     def _watch(self, sample: Sample, time: float) -> None:
         options = self.options
         step = time - self._moment[-1][0] if self._moment else 0.0
-        if 0 <= step <= _AWAY:
-            self._watched += step
-        else:
+        self._watched += min(max(step, 0.0), _AWAY)  # a driver of few samples a second ends waiting too
+        if not 0 <= step <= _AWAY:
             self._moment.clear()
         self._moment = [row for row in self._moment if time - row[0] < options.seconds]
         self._moment.append((time, sample))
@@ -99,7 +101,8 @@ class Calibrator:
             better = rests or self._movement is None or moved < _BETTER * self._movement
             if better:
                 self._best, self._movement = samples, moved
-            self._done = rests or self._watched >= options.longest
+            self._done = rests
+        self._done = self._done or self._watched >= options.longest
         if self._done or (better and self._due is not None):
             self._use(Neutral.of(self._best) if self._is_still or not self._done else self._low())
         elif not self._best and self._due is not None and len(samples) >= self._due:

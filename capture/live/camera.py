@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 #: own: a file plays at its own rate and frames that are late are dropped; all: every frame, as fast as they are taken.
 Pace = Literal["own", "all"]
-#: Seconds a file's frame may be late before it is dropped.
-_LATE = 0.02
+#: Seconds a file's frame may be late before it is dropped, and without a picture until a late one is given all the
+#: same: of a file that decodes more slowly than it plays every frame is late.
+_LATE, _LONGEST = 0.02, 0.1
 #: Pictures that a webcam may fail to give in a row before it counts as unplugged, and the pause between tries.
 _FAILURES, _PAUSE = 20, 0.05
 
@@ -115,11 +116,29 @@ class WebcamFeed:
 class FileFeed:
     """A video file (or any iterable of SourceFrames that starts anew each time) in a camera's place."""
 
-    def __init__(self, video: str | Path | Iterable[SourceFrame], pace: Pace = "own", *, repeat: bool = False) -> None:
-        """Args: the file; at which pace; whether it starts again at its end."""
+    def __init__(
+        self,
+        video: str | Path | Iterable[SourceFrame],
+        pace: Pace = "own",
+        *,
+        repeat: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """
+        Args:
+            video: the file.
+            pace: at which it plays.
+            repeat: whether it starts again at its end.
+            clock: seconds, as the times of frames have them.
+            sleep: waits for seconds of that clock.
+        """
         self._video: Any = video
         self.name = str(video) if isinstance(video, (str, Path)) else "video"
         self._pace, self._repeat = pace, repeat
+        self._clock, self._sleep = clock, sleep
+        self._started: float | None = None  # seconds, when frame 0 was due; it moves where decoding cannot keep up
+        self._given = 0.0  # seconds, when the last picture was
         self.late = 0  # frames that were due before they were decoded
 
     def open(self) -> Lens:
@@ -130,23 +149,36 @@ class FileFeed:
 
     def frames(self) -> Iterator[LiveFrame]:
         """Frames when they are due, or at once."""
-        number, offset, started = 0, 0.0, time.monotonic()
+        number, offset, self._started = 0, 0.0, None
         while True:
-            end = 0.0
+            end = None
             for frame in self._video:
                 due = offset + frame.time
                 end = due + 1 / max(self._video.fps, 1e-3)
                 number += 1
-                wait = started + due - time.monotonic()
-                if self._pace == "own" and wait < -_LATE:
+                if self._pace == "own" and not self._in_time(due):
                     self.late += 1
                     continue
-                if self._pace == "own" and wait > 0:
-                    time.sleep(wait)
-                yield LiveFrame(number - 1, time.monotonic(), frame.rgb, due)
-            if not self._repeat:
+                self._given = self._clock()
+                yield LiveFrame(number - 1, self._given, frame.rgb, due)
+            if not self._repeat or end is None:
                 return
             offset = end
+
+    def _in_time(self, due: float) -> bool:
+        """Wait until a decoded frame is due, `due` seconds after the first; False where it is too late to be shown."""
+        now = self._clock()
+        if self._started is None:
+            self._started = now - due
+        late = now - self._started - due
+        if late <= _LATE:
+            if late < 0:
+                self._sleep(-late)
+            return True
+        if now - self._given < _LONGEST:
+            return False
+        self._started += late
+        return True
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -59,11 +59,12 @@ class FaceInput:
         self._look: tuple[np.ndarray, np.ndarray | None] | None = None
         self._done: deque[float] = deque(maxlen=256)
         self._failure: str | None = None
+        self._last: Sample | None = None  # what came last, until the face is told to be gone
         self._tracked = self._without_face = 0
 
     def start(self) -> None:
         """Open the camera and begin; raises HeadsplatError where there is none."""
-        self._slot, self._failure = Slot(self._lossless), None
+        self._slot, self._failure, self._last = Slot(self._lossless), None, None
         self._stop.clear()
         self._anew.clear()
         lens = self.camera.start()
@@ -126,30 +127,36 @@ class FaceInput:
         }
 
     def _run(self) -> None:
-        last: Sample | None = None
         try:
             while not self._stop.is_set():
                 frame = self.camera.take(_PATIENCE)
                 if frame is not None:
-                    last = self._track(frame) or last
+                    self._track(frame)
                     continue
-                ended, now = self.camera.finished, time.monotonic()
-                if last is not None and (ended or now - last.time > SILENT):
-                    self._slot.put(last.gone(now, last.source_time if self._lossless else None))
-                    last = None
+                ended = self.camera.finished
+                if self._last is not None and (ended or time.monotonic() - self._last.time > SILENT):
+                    self._gone()
                 if ended:
                     break
         except Exception as error:  # a thread that dies silently would leave the avatar frozen without a word
             log.exception("%s: tracking failed", self.camera.feed.name)
             self._failure = f"{self.camera.feed.name}: tracking failed ({error}); start it again"
+            self._gone()
         finally:
             self._slot.close()
 
-    def _track(self, frame: LiveFrame) -> Sample | None:
+    def _gone(self) -> None:
+        """The face that came last is no longer seen."""
+        last, self._last = self._last, None
+        if last is not None:
+            self._slot.put(last.gone(time.monotonic(), last.source_time if self._lossless else None))
+
+    def _track(self, frame: LiveFrame) -> None:
         assert self._tracker is not None
         if self._anew.is_set():
             self._tracker.learn_again()
             self._slot.take()
+            self._last = None
             self._anew.clear()
         sample = self._tracker(frame)
         self._look = frame.rgb, self._tracker.points
@@ -157,5 +164,5 @@ class FaceInput:
         self._tracked += 1
         self._without_face += self._tracker.points is None
         if sample is not None:
+            self._last = sample
             self._slot.put(sample)
-        return sample

@@ -111,14 +111,18 @@ class Traffic:
             return None
         face = sender.decode(data)
         if isinstance(face, Refused):
-            self.malformed += 1
-            self.reason = face.reason
+            self.refuse(face.reason)
             return None
         self._sender = sender
         if face is None:
             sender.heard = now
             return None
         return self._sample(sender, face, now) if self._is_news(sender, face, now) else None
+
+    def refuse(self, reason: str) -> None:
+        """Count a packet that could not be read."""
+        self.malformed += 1
+        self.reason = reason
 
     def _is_news(self, sender: _Sender, face: Face, now: float) -> bool:
         if face.stream != sender.stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import selectors
 import socket
 import threading
@@ -15,6 +16,8 @@ from avatar.errors import HeadsplatError
 from capture.live.sample import SILENT, Sample
 
 from .traffic import Address, Decode, Traffic
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 #: Seconds; how soon the thread sees that it is to end.
@@ -161,13 +164,23 @@ class UdpInput:
             except OSError:  # what a network says of packets sent before, a phone that is not there
                 continue
             now = time.monotonic()
-            with self._counting:
-                sample = self._traffic.take(data, address, now)
+            sample = self._sample_of(data, address, now)
             if sample is not None:
                 sample.stamps["decoded"] = time.monotonic()
                 self._last, self._heard = sample, now
                 self._give(sample)
         return _MOST_AT_ONCE
+
+    def _sample_of(self, data: bytes, address: Address, now: float) -> Sample | None:
+        with self._counting:
+            try:
+                return self._traffic.take(data, address, now)
+            except Exception as error:  # a packet that nobody thought of must not end the listening
+                reason = f"{type(error).__name__}: {error}"
+                if reason != self._traffic.reason:  # a flood of them is told once
+                    log.warning("%s: a packet of %s cannot be read", self.name, address[0], exc_info=error)
+                self._traffic.refuse(reason)
+                return None
 
     def _give(self, sample: Sample) -> None:
         with self._lock:

@@ -78,6 +78,13 @@ def test_a_moment_is_not_made_of_two_with_an_absence_between(calibrator: Calibra
     assert calibrator.progress < 1
 
 
+def test_a_driver_of_few_samples_a_second_is_not_waited_for_without_end(calibrator: Calibrator) -> None:
+    for k in range(9):
+        calibrator.see(sample(0.2), k / 3)
+    assert calibrator.progress == 1
+    assert neutral_jaw(calibrator) == pytest.approx(0.2, abs=0.02)
+
+
 def test_blinks_are_no_movement() -> None:
     assert movement([sample(0.2, blink) for blink in (0.0, 1.0, 0.5, 0.0)]) == 0
     assert movement([sample(jaw) for jaw in (0.0, 1.0, 0.0, 1.0)]) > 0.2
