@@ -59,7 +59,9 @@ class RunReport:
             lines += [self.latency.to_words(), f"older than {1e3 * self.stale_after:.0f} ms when drawn: {self.stale}"]
         if self.memory is not None:
             start, end = self.memory
-            lines.append(f"memory {start:.0f} MB at the start, {end:.0f} MB at the end")
+            tracker = self.source.get("input", {}).get("memory_mb")
+            beside = f", its tracker {tracker:.0f} MB" if tracker else ""
+            lines.append(f"memory {start:.0f} MB at the start, {end:.0f} MB at the end{beside}")
         if note := self.source.get("calibration", {}).get("note"):
             lines.append(f"calibration: {note}")
         return "\n".join(lines)

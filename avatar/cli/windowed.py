@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,7 @@ from tyro.conf import arg
 from avatar.cli.arguments import OptionalFloat, OptionalPath, OptionalText, Record, parse_size
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.progress import say
+from avatar.errors import HeadsplatError
 from avatar.files import atomic_path, check_output
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def run_window(
     from viewer.display import check_display
 
     check_display()
+    if options.seconds is not None and not options.seconds > 0:
+        raise HeadsplatError(f"--seconds: {options.seconds:g} is no time to stay open; give a number above 0")
     if options.json is not None:
         check_output(options.json, options.overwrite)
     sources = Sources(webcam, listen, loop, options.host, options.phone)
@@ -75,6 +80,7 @@ def run_window(
     from avatar.cli.recording import Recording
     from viewer.opening import open_any
 
+    say(f"{path.name}: opening the window ...")
     avatar = load_avatar(path)
     with (
         Recording(options.record, overwrite=options.overwrite) as recording,
@@ -85,6 +91,8 @@ def run_window(
             open_any(motion, avatar)(session)
         if live:
             session.drive(sources.first)
+            if options.host is not None and listen is not None:
+                say(f"listening at {options.host}: whoever reaches this address can drive the avatar")
         _open_outlets(session, options)
         closed = _show(session, path.name, options.seconds)
         report = session.report()
@@ -118,12 +126,30 @@ def _show(session: Session, name: str, seconds: float | None) -> bool:
     """Open the window and wait until it is closed; returns whether it was, and not ended by Ctrl-C."""
     from viewer.window import Window, WindowOptions
 
-    try:
-        Window(session, WindowOptions(title=f"{name} - headsplat", seconds=seconds)).run()
-    except KeyboardInterrupt:
-        say("stopped by Ctrl-C")
-        return False
+    with _closed_by(signal.SIGTERM, session):
+        try:
+            Window(session, WindowOptions(title=f"{name} - headsplat", seconds=seconds)).run()
+        except KeyboardInterrupt:
+            say("stopped by Ctrl-C")
+            return False
     return True
+
+
+@contextmanager
+def _closed_by(number: signal.Signals, session: Session) -> Iterator[None]:
+    """A signal that closes the window instead of ending the process: a logout must not cost what was recorded."""
+
+    def close(received: int, frame: object) -> None:
+        session.closing = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, close)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _tell(report: RunReport, sentences: Sequence[str], path: Path | None) -> None:
@@ -170,8 +196,6 @@ class Sources:
         host, phone = self.host or LOOPBACK, self.phone or ""
         if self.listen is not None:
             open_input(None, self.listen, host=host, phone=phone)
-        if host != LOOPBACK:
-            say(f"listening at {host}: whoever reaches this address can drive the avatar")
         webcam = "0" if self.webcam is None else self.webcam
         open_input(webcam, loop=self.loop)
         label = f"camera {webcam}" if webcam.isdigit() else Path(webcam).name

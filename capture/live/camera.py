@@ -76,6 +76,8 @@ class WebcamFeed:
 
     def open(self) -> Lens:
         """Open the camera and take a first picture."""
+        # What OpenCV writes to stderr about a camera that is not there the sentence below says better.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         device = cv2.VideoCapture(self._index)
         if self._size is not None:
             device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,3 +64,31 @@ def test_ctrl_c_writes_and_tells_what_closing_the_window_does(
     told = capsys.readouterr()
     assert told.out.startswith("me.avatar, ")
     assert "stopped by Ctrl-C" in told.err and f"{film}: 1 frame" in told.err
+
+
+class Ended(Stopped):
+    """A window whose process is told to end."""
+
+    def run(self) -> None:
+        self.session.advance()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert self.session.closing
+
+
+def test_a_process_that_is_told_to_end_writes_what_it_recorded(
+    tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "check_display", lambda: None)
+    monkeypatch.setitem(sys.modules, "viewer.window", SimpleNamespace(Window=Ended, WindowOptions=lambda **_: None))
+    save_avatar(tmp_path / "me.avatar", tiny_avatar)
+    film = tmp_path / "film.mp4"
+    assert cli.main(["view", str(tmp_path / "me.avatar"), "--size", "64x64", "--record", str(film)]) == 0
+    assert film.exists()
+
+
+def test_a_time_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(display, "check_display", lambda: None)
+    assert cli.main(["view", str(tmp_path / "me.avatar"), "--seconds", "-3"]) == 1
+    assert "--seconds: -3 is no time to stay open" in capsys.readouterr().err
