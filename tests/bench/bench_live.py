@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,13 +29,14 @@ from avatar.model import Avatar
 from avatar.plain import plain
 from avatar.records import Camera, HeadParams
 from capture.landmarks import Landmarks, LandmarkTracker, Roi
-from capture.live import FaceInput, LiveChain, LiveOptions, LivePose, Sample
+from capture.live import FaceInput, LiveChain, LiveOptions, LivePose
 from capture.live.camera import FileFeed
 from capture.live.face import FaceTracker
 from capture.live.learning import LearnOptions
 from capture.live.retarget import Neutral, Retarget
 from capture.options import FaceModels
 from capture.sources import SourceFrame, VideoSource, open_video
+from tests.capture.live.made_up import Handed
 
 #: Columns and rows of the contact sheet, and the side of its pictures in pixels.
 _COLUMNS, _ROWS, _SIDE = 4, 4, 256
@@ -114,38 +115,12 @@ class _Timed(LandmarkTracker):
         return found
 
 
-class _Handed:
-    """An input that gives the one sample it was handed."""
-
-    name = "handed"
-
-    def __init__(self) -> None:
-        self.sample: Sample | None = None
-        self.before: Sequence[Sample] = ()
-
-    def start(self) -> None:
-        """Nothing to begin."""
-
-    def earlier(self) -> Sequence[Sample]:
-        return self.before
-
-    def latest(self) -> Sample | None:
-        sample, self.sample = self.sample, None
-        return sample
-
-    def stop(self) -> None:
-        """Nothing to end."""
-
-    def facts(self) -> dict[str, object]:
-        return {}
-
-
 def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
     """Milliseconds from landmarks to parameters, all stages in one thread: what the work takes without its neighbours.
 
     Wall clock and this thread's processor time, after the face is learnt and calibrated.
     """
-    handed = _Handed()
+    handed = Handed()
     chain = LiveChain(avatar, handed, LiveOptions(clock="source"))
     lens = FileFeed(video, "all").open()
     network = _Timed()

@@ -1,12 +1,16 @@
-"""A made-up take: all weights move, the head turns and travels, the eyes' angles say their weights once more."""
+"""A made-up take: all weights move, the head turns and travels, the eyes' angles say their weights once more; and an
+input that gives what it is handed."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from avatar.arkit import ARKIT_52
 from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from capture.live import Sample
 
 
 def made_up_take(frames: int = 60, fps: float = 60.0, seed: int = 0) -> Motion:
@@ -26,3 +30,29 @@ def made_up_take(frames: int = 60, fps: float = 60.0, seed: int = 0) -> Motion:
         joint_rot=torch.from_numpy(joints).float(),
         translation=torch.from_numpy([0, 0, -0.6] + 0.1 * waves[:, 55:58]).float(),
     )
+
+
+class Handed:
+    """An input that gives what it was handed."""
+
+    name = "handed"
+
+    def __init__(self, before: Sequence[Sample] = ()) -> None:
+        self.sample: Sample | None = None
+        self.before = before
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def earlier(self) -> Sequence[Sample]:
+        return self.before
+
+    def latest(self) -> Sample | None:
+        sample, self.sample = self.sample, None
+        return sample
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+    def facts(self) -> dict[str, object]:
+        return {}

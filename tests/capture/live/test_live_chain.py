@@ -15,6 +15,7 @@ from capture.live import CalibrationOptions, FaceInput, LiveChain, LiveOptions, 
 from capture.live.camera import FileFeed
 from capture.live.learning import LearnOptions
 from tests.capture.fake_video import NO_FACE, SIZE, FakeVideo, fake_models
+from tests.capture.live.made_up import Handed
 
 LEARN = LearnOptions(seconds=0.5, key_frames=5)
 CALIBRATION = CalibrationOptions(seconds=0.3, longest=0.8)
@@ -80,32 +81,6 @@ def test_facts_are_json(hidden: tuple[LiveChain, list[LivePose]]) -> None:
     assert facts["input"]["without_face"] == len(HIDDEN)
     assert facts["input"]["dropped"] == 0
     assert facts["latency"]["frames"] > 30
-
-
-class Handed:
-    """An input that gives what it was handed."""
-
-    name = "handed"
-
-    def __init__(self, before: Sequence[Sample] = ()) -> None:
-        self.sample: Sample | None = None
-        self.before = before
-
-    def start(self) -> None:
-        """Nothing to begin."""
-
-    def earlier(self) -> Sequence[Sample]:
-        return self.before
-
-    def latest(self) -> Sample | None:
-        sample, self.sample = self.sample, None
-        return sample
-
-    def stop(self) -> None:
-        """Nothing to end."""
-
-    def facts(self) -> dict[str, object]:
-        return {}
 
 
 def face(avatar: Avatar, time: float, confidence: float = 1.0, **weights: float) -> Sample:
