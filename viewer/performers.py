@@ -33,6 +33,13 @@ class Pose:
     stamps: Mapping[str, float] = field(default_factory=dict)  # stage -> seconds, time.monotonic()
 
 
+def same(first: HeadParams, second: HeadParams) -> bool:
+    """Whether two frames are equal."""
+    return first is second or all(
+        torch.equal(getattr(first, part), getattr(second, part)) for part in ("expression", "joint_rot", "translation")
+    )
+
+
 class Performer(Protocol):
     """One who drives an avatar."""
 

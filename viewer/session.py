@@ -24,7 +24,7 @@ from viewer.growing import Watch
 from viewer.opening import Opened, open_any
 from viewer.orbit import Orbit, field_of_view
 from viewer.outlets import Moment, Outlets
-from viewer.performers import LivePerformer, LiveSource, Performer, Player, Pose, Puppet
+from viewer.performers import LivePerformer, LiveSource, Performer, Player, Pose, Puppet, same
 from viewer.preview import preview
 from viewer.report import RunReport
 from viewer.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
@@ -90,7 +90,7 @@ class Session:
         self.avatar = avatar
         self.engine = self._framing = Engine(avatar)
         self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
-        self.state = State(_subject(avatar, name), self._choices())
+        self.state = State(Subject.of(avatar, name), self._choices())
 
     # What the window calls, in this order, for every frame.
 
@@ -256,7 +256,7 @@ class Session:
         self._framing = engine  # says where the camera stands; an avatar that grows does not move it
         self._shown = self._from = self._drawn = None
         self.state = replace(
-            self.state, subject=_subject(avatar, name), timeline=timeline, driving=SLIDERS, choices=self._choices()
+            self.state, subject=Subject.of(avatar, name), timeline=timeline, driving=SLIDERS, choices=self._choices()
         )
         if driving in performers:
             self.drive(driving)
@@ -336,7 +336,7 @@ class Session:
         return pose
 
     def size(self, now: float) -> tuple[int, int]:
-        """Pixels of the picture at `now` seconds, and whether that is fewer than asked."""
+        """Pixels of the picture at `now` seconds, width and height."""
         view = self.state.view
         width, height = view.width, view.height
         if width is None:
@@ -413,17 +413,3 @@ class Session:
 
     def _status(self, **parts: Any) -> None:
         self.state = replace(self.state, status=replace(self.state.status, **parts))
-
-
-def same(first: HeadParams, second: HeadParams) -> bool:
-    """Whether two frames are equal."""
-    return first is second or all(
-        torch.equal(getattr(first, part), getattr(second, part)) for part in ("expression", "joint_rot", "translation")
-    )
-
-
-def _subject(avatar: Avatar, name: str) -> Subject:
-    head = avatar.head
-    low, high = head.expression_limits
-    limits = tuple(zip(low.tolist(), high.tolist(), strict=True))
-    return Subject(name, len(avatar), avatar.sh_degree, head.expression_names, limits)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from avatar.latency import LatencyReport
+from avatar.model import Avatar
 from viewer.look import Look
 from viewer.orbit import Orbit
 
@@ -26,6 +27,14 @@ class Subject:
     sh_degree: int
     expressions: tuple[str, ...]  # of its own head model
     limits: tuple[tuple[float, float], ...]  # of their weights
+
+    @staticmethod
+    def of(avatar: Avatar, name: str) -> Subject:
+        """What panels need to know of `avatar` from the file `name`."""
+        head = avatar.head
+        low, high = head.expression_limits
+        limits = tuple(zip(low.tolist(), high.tolist(), strict=True))
+        return Subject(name, len(avatar), avatar.sh_degree, head.expression_names, limits)
 
 
 @dataclass(frozen=True)
