@@ -6,53 +6,51 @@ The public names load on first use, so that `import avatar` is quick and needs n
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from avatar.animate import Animator
-    from avatar.asset import load_avatar, save_avatar
-    from avatar.captured import Capture
-    from avatar.drive import DriveOptions, Driver, drive
+    from avatar.data.capture_folder import Capture
+    from avatar.driving.driver import DriveOptions, Driver, drive
     from avatar.errors import HeadsplatError
-    from avatar.evaluate import evaluate
+    from avatar.evaluation.protocol import evaluate
     from avatar.head import HeadModel, load_head
-    from avatar.model import Avatar
+    from avatar.model.avatar import Avatar
+    from avatar.model.avatar_file import load_avatar, save_avatar
     from avatar.motion import read_motion, write_motion
     from avatar.motion.edit import resample
-    from avatar.output import open_output
-    from avatar.records import Camera, Gaussians, HeadParams, Motion, RenderOutput
-    from avatar.render import render
-    from avatar.train import fit
-    from avatar.train_config import TrainConfig
+    from avatar.rendering.animator import Animator
+    from avatar.rendering.render import render
+    from avatar.training.config import TrainConfig
+    from avatar.training.fit import fit
+    from avatar.types import Camera, Gaussians, HeadParams, Motion, RenderOutput
+    from avatar.video import open_output
 
 _HOMES = {
-    "Animator": "avatar.animate",
-    "Avatar": "avatar.model",
-    "Camera": "avatar.records",
-    "Capture": "avatar.captured",
-    "DriveOptions": "avatar.drive",
-    "Driver": "avatar.drive",
-    "Gaussians": "avatar.records",
+    "Animator": "avatar.rendering.animator",
+    "Avatar": "avatar.model.avatar",
+    "Camera": "avatar.types",
+    "Capture": "avatar.data.capture_folder",
+    "DriveOptions": "avatar.driving.driver",
+    "Driver": "avatar.driving.driver",
+    "Gaussians": "avatar.types",
     "HeadModel": "avatar.head",
-    "HeadParams": "avatar.records",
+    "HeadParams": "avatar.types",
     "HeadsplatError": "avatar.errors",
-    "Motion": "avatar.records",
-    "RenderOutput": "avatar.records",
-    "TrainConfig": "avatar.train_config",
-    "drive": "avatar.drive",
-    "evaluate": "avatar.evaluate",
-    "fit": "avatar.train",
-    "load_avatar": "avatar.asset",
+    "Motion": "avatar.types",
+    "RenderOutput": "avatar.types",
+    "TrainConfig": "avatar.training.config",
+    "drive": "avatar.driving.driver",
+    "evaluate": "avatar.evaluation.protocol",
+    "fit": "avatar.training.fit",
+    "load_avatar": "avatar.model.avatar_file",
     "load_head": "avatar.head",
-    "open_output": "avatar.output",
+    "open_output": "avatar.video",
     "read_motion": "avatar.motion",
-    "render": "avatar.render",
+    "render": "avatar.rendering.render",
     "resample": "avatar.motion.edit",
-    "save_avatar": "avatar.asset",
+    "save_avatar": "avatar.model.avatar_file",
     "write_motion": "avatar.motion",
 }
 
@@ -93,14 +91,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """A package in which `render`, `drive` and `evaluate` are the functions, even once their modules are imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (isinstance(value, ModuleType) and name in _HOMES):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

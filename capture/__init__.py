@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from capture.options import CaptureOptions, FaceModels
 from capture.pipeline import run_capture
-from capture.split import Split
+from capture.video.split import Split
 
 __all__ = ["CaptureOptions", "FaceModels", "Split", "run_capture"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import HeadsplatError
-from capture.split import Split
+from capture.video.split import Split
 
 #: `progress(stage, done, total)`; stages are "overview" (long videos), "landmarks", "mattes", "track".
 Progress = Callable[[str, int, int], None]
@@ -71,19 +71,19 @@ class CaptureOptions:
 
 
 def _detector() -> Any:
-    from capture.detector import FaceDetector
+    from capture.faces.detector import FaceDetector
 
     return FaceDetector()
 
 
 def _landmarks() -> Any:
-    from capture.landmarks import LandmarkTracker
+    from capture.faces.landmarks import LandmarkTracker
 
     return LandmarkTracker()
 
 
 def _matter() -> Any:
-    from capture.matte import Matter
+    from capture.matting.network import Matter
 
     return Matter()
 

@@ -17,21 +17,18 @@ from typing import Any
 import numpy as np
 
 import avatar
-from avatar.captured import MAGIC, VERSION, Capture, track_defaults
+from avatar.data.capture_folder import MAGIC, VERSION, Capture, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
-from avatar.records import FACING_CAMERA
-from capture.crop import Crop, choose_crop
-from capture.frame_look import FrameLook
-from capture.head_detector import HeadDetector
-from capture.judgement import Judgement, flagged_sentence, judge_frames
-from capture.landmark_stage import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
+from avatar.types import FACING_CAMERA
+from capture.faces.head_detector import HeadDetector
+from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
-from capture.overview import choose_frames
-from capture.picture_stage import PictureStage
-from capture.sources import open_video
-from capture.split import FramePlan, frame_plan, split_frames
+from capture.quality.assessment import Judgement, flagged_sentence, judge_frames
+from capture.quality.frame_statistics import FrameLook
+from capture.stages.frames import PictureStage
+from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -43,7 +40,10 @@ from capture.tracker.clip import (
 )
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.output import quality, track_arrays
-from capture.user_matte import open_mattes
+from capture.video.crop import Crop, choose_crop
+from capture.video.decoding import open_video
+from capture.video.overview import choose_frames
+from capture.video.split import FramePlan, frame_plan, split_frames
 from capture.workspace import Workspace
 
 log = logging.getLogger(__name__)

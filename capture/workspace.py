@@ -14,9 +14,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from avatar.captured import FACTS_FILE, FRAMES_DIR, MATTES_DIR, TRACK_FILE
+from avatar.common.image_io import encode_png
+from avatar.data.capture_folder import FACTS_FILE, FRAMES_DIR, MATTES_DIR, TRACK_FILE
 from avatar.errors import HeadsplatError
-from avatar.pictures import encode_png
 
 _PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
 _TORN = ".tmp"  # what a file that is being written ends in

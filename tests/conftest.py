@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avatar.captured import Capture
-from avatar.model import Avatar
+from avatar.data.capture_folder import Capture
+from avatar.model.avatar import Avatar
 from tests.support.tiny import tiny_capture
 
 
@@ -21,8 +21,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def tiny_avatar(tiny: Capture) -> Avatar:
     """An avatar trained on `tiny` for a moment. Read only."""
     from avatar.head import load_head
-    from avatar.train import fit
-    from avatar.train_config import TrainConfig
+    from avatar.training.config import TrainConfig
+    from avatar.training.fit import fit
 
     return fit(tiny, load_head(), TrainConfig(size=64, steps=80, gaussians=1500)).requires_grad_(False)
 

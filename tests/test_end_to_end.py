@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from avatar import cli
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from capture.models import WHEEL_MEMBERS, model_path
+from capture.networks.models import WHEEL_MEMBERS, model_path
 from capture.synthetic import SyntheticOptions, SyntheticTruth, make_video
 from capture.synthetic.compare import first_rows, score_tracks
 from capture.synthetic.score import TruthScore

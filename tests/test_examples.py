@@ -13,11 +13,11 @@ import torch
 import avatar
 import capture
 from avatar import TrainConfig, save_avatar, write_motion
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head import load_head
-from avatar.model import Avatar
+from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of
-from avatar.records import Motion
+from avatar.types import Motion
 
 PAGE = Path(__file__).parents[1] / "avatar" / "README.md"
 FRAMES = 33
@@ -41,7 +41,9 @@ def after(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathF
         # the networks and minutes of training have tests of their own
         patch.setattr(capture, "run_capture", lambda video, out: tiny)
         patch.setattr(
-            avatar.train_config, "TrainConfig", lambda **_: TrainConfig(size=64, steps=20, gaussians=500, refine_at=1)
+            avatar.training.config,
+            "TrainConfig",
+            lambda **_: TrainConfig(size=64, steps=20, gaussians=500, refine_at=1),
         )
         save_avatar("me.avatar", tiny_avatar)
         write_motion("take.csv", long_enough(motion_of(tiny, load_head())))

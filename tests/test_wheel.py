@@ -68,7 +68,7 @@ def test_wheel_holds_the_packages_the_presets_and_the_licences_and_nothing_else(
 def test_installed_packages_import_and_load_the_embedded_head(installed: Path, tmp_path: Path) -> None:
     code = (
         "import avatar, capture, viewer, cuda_ext\n"
-        "from avatar.config import preset_paths\n"
+        "from avatar.common.toml_config import preset_paths\n"
         "from avatar import ops\n"
         "assert cuda_ext.available('cpu'), cuda_ext.reason('cpu')\n"
         "assert {'fast', 'default', 'quality'} <= set(preset_paths()), preset_paths()\n"

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from avatar import ops
-from avatar.bench.path import Drawing, TrainingStep
-from avatar.bench.peer import beside_gsplat
+from avatar.bench.gsplat_peer import beside_gsplat
 from avatar.bench.report import Part, Report, Row, describe_machine
 from avatar.bench.scene import Scene, avatar_scene, head_scene
+from avatar.bench.stages import Drawing, TrainingStep
 from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT, Effort, graphed, measure, split
 from avatar.errors import HeadsplatError
-from avatar.model import Avatar
+from avatar.model.avatar import Avatar
 from avatar.ops.backend import native_for
-from avatar.records import Camera
+from avatar.types import Camera
 
 STEP_BATCHES = (1, 4)
 USUAL_COUNT = 50_000

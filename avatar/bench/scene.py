@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avatar.blendshapes import CHANNELS, UNITS
-from avatar.geometry import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
-from avatar.model import Avatar
-from avatar.records import JOINT_NAMES, Camera, HeadParams
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
+from avatar.model.avatar import Avatar
+from avatar.model.blendshapes import CHANNELS, UNITS
+from avatar.types import JOINT_NAMES, Camera, HeadParams
 
 RADII = torch.tensor([0.078, 0.115, 0.098])  # metres, of the ellipsoid
 DISTANCE = 1.0  # metres from the camera to its centre

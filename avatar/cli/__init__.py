@@ -29,8 +29,8 @@ from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
 from avatar.cli.view import ViewCommand
+from avatar.common.files import os_error_sentence
 from avatar.errors import HeadsplatError
-from avatar.files import os_error_sentence
 
 _COMMANDS = {
     "demo": DemoCommand,

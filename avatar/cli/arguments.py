@@ -11,8 +11,8 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.progress import say
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.plain import counted
 
 Source = Annotated[Positional[Path], arg(metavar="VIDEO|CAPTURE")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]

@@ -13,15 +13,15 @@ from tyro.conf import arg
 from avatar.cli.arguments import OptionalInt, OptionalPath
 from avatar.cli.evaluate import write_text
 from avatar.cli.progress import stage
+from avatar.common.files import check_output
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
 
 if TYPE_CHECKING:
     import torch
 
     from avatar.bench import Grid
-    from avatar.model import Avatar
-    from avatar.records import Camera
+    from avatar.model.avatar import Avatar
+    from avatar.types import Camera
 
 WRITERS = {".json": "to_json", ".md": "to_markdown"}
 CPU_BATCHES = (1, 8)
@@ -124,8 +124,8 @@ def chosen_device(name: str) -> str:
 
 def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:
     """Name and avatar of a file, and its own camera for a picture size."""
-    from avatar.asset import load_avatar, read_header
-    from avatar.cli.shots import fit_camera, stored_camera
+    from avatar.cli.render_inputs import fit_camera, stored_camera
+    from avatar.model.avatar_file import load_avatar, read_header
 
     header = read_header(path)
     if "capture" not in header:

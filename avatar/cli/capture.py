@@ -12,11 +12,11 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, OptionalText, Out
 from avatar.cli.progress import Update, say, stage
+from avatar.common.files import check_output
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
 
 if TYPE_CHECKING:
-    from avatar.captured import Capture
+    from avatar.data.capture_folder import Capture
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class CaptureCommand:
                 return None
         except HeadsplatError:  # damaged: that --overwrite replaces it is said next
             return None
-        from avatar.captured import Capture
+        from avatar.data.capture_folder import Capture
 
         say(f"{self.out} is finished; writing its report")
         return Capture.load(self.out)
@@ -151,7 +151,7 @@ def report_capture(capture: Capture, *, overlay: bool) -> Any:
 
     Returns the `capture.report.CaptureReport`.
     """
-    from avatar.cli.shots import head_of
+    from avatar.cli.render_inputs import head_of
     from capture.report import write_report
 
     with _stages() as progress:
@@ -171,7 +171,7 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
             raise
         difference = "that cannot be read"  # which --overwrite is there to repair
     if difference is None:
-        from avatar.captured import Capture
+        from avatar.data.capture_folder import Capture
 
         say(f"using the finished capture {request.out}")
         return Capture.load(request.out)
@@ -185,7 +185,7 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
 
 def _difference(request: CaptureRequest) -> str | None:
     """How the finished capture in the folder differs from the request: None not at all, "" there is none."""
-    from avatar.captured import FACTS_FILE, Capture
+    from avatar.data.capture_folder import FACTS_FILE, Capture
     from avatar.head import lasting_source
     from capture.pipeline import source_digest
 

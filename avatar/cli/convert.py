@@ -10,8 +10,8 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Out
 from avatar.cli.progress import say
+from avatar.common.files import check_output, check_replaceable_folder
 from avatar.errors import HeadsplatError
-from avatar.files import check_output, check_replaceable_folder
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ConvertCommand:
 
     def run(self) -> int:
         """Write the folder; returns the exit code."""
-        from avatar.captured import Capture
+        from avatar.data.capture_folder import Capture
         from capture.layouts.transforms import ALL_FILE
         from capture.layouts.write import OURS, write_layout
 

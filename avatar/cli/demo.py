@@ -13,14 +13,14 @@ from tyro.conf import arg
 
 from avatar.cli.arguments import OptionalFloat
 from avatar.cli.progress import stage
-from avatar.config import load_preset
+from avatar.common.files import check_output
+from avatar.common.toml_config import load_preset
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
-from avatar.train_config import TrainConfig
+from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from avatar.captured import Capture
     from avatar.cli.report import DemoReport
+    from avatar.data.capture_folder import Capture
 
 TEST_FRACTION = 0.2
 MIN_FRAMES = 40
@@ -78,10 +78,10 @@ class Demo:
 
     def report(self) -> DemoReport:
         """Run all stages and gather what they found."""
-        from avatar.asset import load_avatar
         from avatar.cli.evaluate import evaluate_file, write_text
         from avatar.cli.report import DemoReport
         from avatar.cli.showcase import SHEET_SIZE, comparison_sheet, puppet_sheet
+        from avatar.model.avatar_file import load_avatar
 
         video = self._video()
         capture = self._capture(video)
@@ -130,13 +130,13 @@ class Demo:
         return outputs.avatar
 
     def _render(self, path: Path, capture: Capture) -> None:
-        from avatar.cli.filming import Film
+        from avatar.cli.driven_motion import Source
+        from avatar.cli.frame_output import Film
         from avatar.cli.render import MotionOptions
         from avatar.cli.showcase import puppet_motion
-        from avatar.cli.takes import Source
         from avatar.motion import write_motion
-        from avatar.offline.camera_request import CameraRequest
-        from avatar.offline.look import Look
+        from avatar.rendering.camera_request import CameraRequest
+        from avatar.rendering.settings import Look
 
         look = Look(capture.facts["width"], capture.facts["height"])
         puppet = self.out / "puppet.csv"  # a Live Link take to play with, made here

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from avatar import __version__
 from avatar.cli.info import as_text
-from avatar.rasterizer import INSTALL as INSTALL_GSPLAT
+from avatar.rendering.backends import INSTALL as INSTALL_GSPLAT
 
 #: import name -> distribution, command that installs it, what it is for.
 OPTIONAL_PACKAGES = {
@@ -154,7 +154,7 @@ def _window() -> str:
 
 
 def _models() -> dict[str, str]:
-    from capture.models import WHEEL_MEMBERS, cache_dir
+    from capture.networks.models import WHEEL_MEMBERS, cache_dir
 
     own = os.environ.get("HEADSPLAT_MODELS")
     if own:

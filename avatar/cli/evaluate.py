@@ -12,13 +12,13 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalInt, OptionalPath
 from avatar.cli.progress import say, stage
+from avatar.common.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
-from avatar.rasterizer import Rasterizer, check_rasterizer
+from avatar.rendering.backends import Rasterizer, check_rasterizer
 
 if TYPE_CHECKING:
-    from avatar.captured import Capture
-    from avatar.evaluate import Report
+    from avatar.data.capture_folder import Capture
+    from avatar.evaluation.report import Report
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
 
@@ -63,7 +63,7 @@ class EvalCommand:
         if self.lpips is not None and not self.lpips.is_file():
             raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
         check_rasterizer(self.rasterizer)
-        from avatar.captured import Capture
+        from avatar.data.capture_folder import Capture
 
         report = evaluate_file(
             self.avatar,
@@ -93,9 +93,9 @@ def evaluate_file(
     refine: bool = True,
 ) -> Report:
     """The report of the avatar file `path` on `capture`, with progress on stderr; `size` defaults to the training's."""
-    from avatar.asset import load_avatar, read_header
-    from avatar.cli.shots import is_own
-    from avatar.evaluate import evaluate
+    from avatar.cli.render_inputs import is_own
+    from avatar.evaluation.protocol import evaluate
+    from avatar.model.avatar_file import load_avatar, read_header
 
     header = read_header(path)
     if not is_own(header, capture):
@@ -137,7 +137,7 @@ def trained_track(header: Mapping[str, Any], capture: Capture) -> RefinedTrack |
 
 def refine_options(header: Mapping[str, Any]) -> RefineOptions:
     """How the avatar with this header was refined in training; the defaults where it does not say."""
-    from avatar.config import apply_values
+    from avatar.common.toml_config import apply_values
     from avatar.refine.options import RefineOptions
 
     settings = header.get("settings")

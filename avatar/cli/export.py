@@ -21,16 +21,16 @@ from avatar.cli.arguments import (
 )
 from avatar.cli.progress import Update, say, stage
 from avatar.cli.render import MotionOptions
+from avatar.common.files import check_output, check_replaceable_folder
+from avatar.common.frame_rate import check_fps
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.files import check_output, check_replaceable_folder
-from avatar.plain import counted
-from avatar.rates import check_fps
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from avatar.model import Avatar
-    from avatar.records import HeadParams
+    from avatar.model.avatar import Avatar
+    from avatar.types import HeadParams
 
 YAxisName = Literal["down", "up"]  # as avatar.export has it, which loads torch
 SUFFIXES = ("", ".ply", ".obj", ".glb")
@@ -88,8 +88,8 @@ class ExportCommand:
 
     def _posed(self, weights: dict[str, float], turn: tuple[float, float, float]) -> Scene:
         """One frame of the face that was asked for."""
-        from avatar.asset import load_avatar, read_header
-        from avatar.export.pose import out_of_range, posed
+        from avatar.export.posed import out_of_range, posed
+        from avatar.model.avatar_file import load_avatar, read_header
 
         header, avatar = read_header(self.avatar), load_avatar(self.avatar)
         params = posed(avatar, weights, turn)
@@ -99,7 +99,7 @@ class ExportCommand:
 
     def _moving(self, motion: Path) -> Scene:
         """The chosen frames of the avatar along the motion."""
-        from avatar.cli.takes import Source
+        from avatar.cli.driven_motion import Source
 
         take = Source.load(motion, self.retold).on(self.avatar, self.fps)
         frames = self._chosen(len(take))
@@ -204,7 +204,7 @@ class Scene:
 
 def _consent(header: Mapping[str, Any]) -> str:
     """What the avatar's file says of consent."""
-    from avatar.asset import CONSENT
+    from avatar.model.avatar_file import CONSENT
 
     return str(header.get("consent") or CONSENT)
 

@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 from avatar.cli.arguments import Out
 from avatar.cli.info import as_text
 from avatar.cli.progress import say
-from avatar.files import atomic_folder, check_output, check_replaceable_folder
+from avatar.common.files import atomic_folder, check_output, check_replaceable_folder
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
@@ -104,14 +104,14 @@ class HeadCommand:
 def marked_head(source: str) -> HeadModel:
     """The head that `source` names, landmarks found by the network where it is at hand; notes go to stderr."""
     from avatar.head import load_head
-    from capture.head_detector import HeadDetector
+    from capture.faces.head_detector import HeadDetector
 
     return load_head(source, HeadDetector(), say)
 
 
 def describe_head(head: HeadModel) -> dict[str, Any]:
     """Facts about a head model; JSON types, metres."""
-    from avatar.records import JOINT_NAMES
+    from avatar.types import JOINT_NAMES
 
     corner, other = head.v_template.amin(0), head.v_template.amax(0)
     joints = head.joint_locations(head.neutral_params().identity)

@@ -43,8 +43,8 @@ class InfoCommand:
         return 0
 
     def _write_report(self) -> None:
-        from avatar.captured import Capture
         from avatar.cli.capture import report_capture
+        from avatar.data.capture_folder import Capture
 
         if self.file.exists() and not self.file.is_dir():
             raise HeadsplatError(f"{self.file}: --report is for capture folders; leave it out for a file")
@@ -77,13 +77,13 @@ def as_text(facts: dict[str, Any], indent: str = "") -> str:
 
 
 def _avatar(path: Path) -> dict[str, Any]:
-    from avatar.asset import read_header
+    from avatar.model.avatar_file import read_header
 
     return {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **read_header(path)}
 
 
 def _capture(path: Path) -> dict[str, Any]:
-    from avatar.captured import Capture
+    from avatar.data.capture_folder import Capture
     from capture.report import read_report
 
     capture = Capture.load(path)
@@ -101,7 +101,7 @@ def _capture(path: Path) -> dict[str, Any]:
 
 
 def _video(path: Path) -> dict[str, Any]:
-    from capture.sources import open_video
+    from capture.video.decoding import open_video
 
     facts = dataclasses.asdict(open_video(path).facts)
     return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **facts}

@@ -10,9 +10,9 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalPath, Out
 from avatar.cli.progress import say, stage
+from avatar.common.files import check_output, check_replaceable_folder
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.files import check_output, check_replaceable_folder
-from avatar.plain import counted
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class JoinCommand:
             raise HeadsplatError("join: no pieces; give the files that `headsplat render --frames A:B` wrote")
         folder = self.pieces[0].is_dir()
         check_output(self.out, self.overwrite, folder=folder)
-        from avatar.output.join import join
-        from avatar.output.sequence import PICTURES
+        from avatar.video.joining import join
+        from avatar.video.sequence import PICTURES
 
         if folder and self.out.exists():
             check_replaceable_folder(self.out, PICTURES)

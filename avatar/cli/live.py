@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.windowed import WindowedOptions, run_window
+from avatar.cli.window import WindowedOptions, run_window
 from avatar.errors import HeadsplatError
 
 

@@ -13,14 +13,14 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import Gain, OptionalFloat, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.progress import say
+from avatar.common.files import check_output
+from avatar.common.frame_rate import check_fps
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
-from avatar.plain import counted
-from avatar.rates import check_fps
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
-    from avatar.records import Motion
+    from avatar.types import Motion
 
 Input = Annotated[Positional[Path], arg(metavar="FILE|CAPTURE")]
 OptionalSeconds = Annotated[float | None, arg(metavar="SECONDS")]
@@ -43,16 +43,16 @@ class MotionInfo:
 
     def run(self) -> int:
         """Print the facts; returns the exit code."""
-        from avatar.cli.takes import read_source
-        from avatar.motion.facts import MotionFacts
+        from avatar.cli.driven_motion import read_source
+        from avatar.motion.summary import MotionFacts
 
         check_fps(self.motion_fps, "--motion-fps")
         motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
         found = MotionFacts.of(motion, str(self.file))
         report = None
         if self.avatar is not None:
-            from avatar.asset import load_avatar
-            from avatar.drive import DriveOptions, drive
+            from avatar.driving.driver import DriveOptions, drive
+            from avatar.model.avatar_file import load_avatar
 
             report = drive(load_avatar(self.avatar), motion, DriveOptions(motion_head=head)).report
         if self.json:
@@ -98,7 +98,7 @@ class MotionConvert:
         check_fps(self.fps, "--fps")
         check_fps(self.motion_fps, "--motion-fps")
         check_output(self.out, self.overwrite)
-        from avatar.cli.takes import read_source
+        from avatar.cli.driven_motion import read_source
 
         motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
         motion = edited(motion, span, self.smooth, self.fps, factors)

@@ -30,7 +30,7 @@ class RecordingOutlet:
         A take begins with a face: nothing is made up for an input that has given none yet.
 
         Args:
-            moment: a viewer.outlets.Moment.
+            moment: a viewer.outputs.outlets.Moment.
 
         Raises:
             HeadsplatError: nothing can be written any more.
@@ -64,7 +64,7 @@ class RecordingOutlet:
         return told
 
     def _is_news(self, pose: Any) -> bool:
-        """Whether the sample of a viewer.performers.Pose is to be kept.
+        """Whether the sample of a viewer.session.pose_sources.Pose is to be kept.
 
         One that lost the face is not fresh, and comes as a moment only once the avatar moves again: hence by identity.
         """
@@ -87,13 +87,13 @@ class CameraOutlet:
 
     def __init__(self) -> None:
         """Raises HeadsplatError where there is no device."""
-        from viewer.virtual_camera import VirtualCamera
+        from viewer.outputs.virtual_camera import VirtualCamera
 
         self._camera = VirtualCamera()
         self.name = str(self._camera.facts()["device"])
 
     def add(self, moment: Any) -> None:
-        """Send the picture of a viewer.outlets.Moment; raises HeadsplatError once the device takes none any more."""
+        """Send the picture of a Moment; raises HeadsplatError once the device takes none any more."""
         self._camera.send(moment.picture)
         if (failure := self._camera.facts()["failure"]) is not None:
             raise HeadsplatError(failure)

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from avatar.common.files import check_output
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
-from avatar.plain import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from avatar.model import Avatar
-    from avatar.records import HeadParams
+    from avatar.model.avatar import Avatar
+    from avatar.types import HeadParams
 
 T = TypeVar("T")
 #: Seconds without a new sample after which time goes on: longer than the slowest camera takes from one to the next.
@@ -166,7 +166,7 @@ class _Files:
 
     def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
         from capture.live.recorder import Recorder
-        from viewer.film import Film
+        from viewer.outputs.video_recorder import Film
 
         # One recorder a file: of one that cannot hold the samples the others know nothing.
         takes = [path for path in paths if _is(path, _TAKES)]
@@ -326,10 +326,10 @@ def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
         params: [1] frame.
         time: seconds, time.monotonic().
     """
-    from avatar.driving.reach import pivot_place
-    from avatar.geometry import axis_angle_to_matrix
+    from avatar.driving.trained_range import pivot_place
+    from avatar.geometry.rotations import axis_angle_to_matrix
     from avatar.motion.files.names import ARKIT
-    from avatar.records import ROOT
+    from avatar.types import ROOT
     from capture.live.sample import Sample
 
     head = avatar.head

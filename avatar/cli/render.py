@@ -22,20 +22,20 @@ from avatar.cli.arguments import (
 )
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.progress import say, stage
+from avatar.common.files import check_output, check_replaceable_folder
+from avatar.common.frame_rate import check_fps
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.files import check_output, check_replaceable_folder
-from avatar.plain import counted
-from avatar.rasterizer import Rasterizer, check_rasterizer
-from avatar.rates import check_fps
+from avatar.rendering.backends import Rasterizer, check_rasterizer
 
 if TYPE_CHECKING:
-    from avatar.cli.filming import Film
-    from avatar.cli.takes import Take
-    from avatar.offline.camera_request import CameraRequest
-    from avatar.offline.draw import Actor
-    from avatar.offline.look import Look
-    from avatar.offline.report import RenderReport
-    from avatar.output import Encoding
+    from avatar.cli.driven_motion import Take
+    from avatar.cli.frame_output import Film
+    from avatar.rendering.camera_request import CameraRequest
+    from avatar.rendering.settings import Look
+    from avatar.video import Encoding
+    from avatar.video.film import Actor
+    from avatar.video.film_report import RenderReport
 
 _DEFAULT_SIDE = 512
 
@@ -101,8 +101,8 @@ class StorageOptions:
 
     @property
     def encoding(self) -> Encoding:
-        """The same for avatar.output."""
-        from avatar.output import Encoding
+        """The same for avatar.video."""
+        from avatar.video import Encoding
 
         return Encoding(codec=self.codec, crf=self.quality)
 
@@ -133,7 +133,7 @@ class RenderCommand:
         """Render and write; returns the exit code: 130 after Ctrl-C."""
         request = self._check()
         from avatar import ops
-        from avatar.cli.takes import Source
+        from avatar.cli.driven_motion import Source
 
         # On one thread sums have one order: machines that share a job agree about means over the whole motion.
         with stage("preparing"), ops.one_thread():
@@ -159,7 +159,7 @@ class RenderCommand:
 
     def _check(self) -> CameraRequest:
         """The camera, once all is refused that can be before anything is read."""
-        from avatar.offline.camera_request import parse_camera
+        from avatar.rendering.camera_request import parse_camera
 
         if not self.avatars:
             raise HeadsplatError("no avatar to render; name one or more .avatar files")
@@ -176,7 +176,7 @@ class RenderCommand:
         return request
 
     def _check_outputs(self, film: Film) -> None:
-        from avatar.output import PICTURES
+        from avatar.video import PICTURES
 
         folders = not self.out.suffix
         for path in (self.out, self._report_path) if folders else (*film.outputs.values(), self._report_path):
@@ -190,8 +190,8 @@ class RenderCommand:
 
     def _look(self, take: Take | None) -> Look:
         """What is drawn; before anything is read (None) a size that is not given is but a guess."""
-        from avatar.offline.backdrop import parse_backdrop
-        from avatar.offline.look import LARGEST_SIDE, Look, parse_passes
+        from avatar.rendering.backdrop import parse_backdrop
+        from avatar.rendering.settings import LARGEST_SIDE, Look, parse_passes
 
         told = {} if take is None else take.header.get("capture", {})
         own = told.get("width", _DEFAULT_SIDE), told.get("height", _DEFAULT_SIDE)
@@ -201,7 +201,7 @@ class RenderCommand:
         return Look(width, height, given.supersample, backdrop, parse_passes(given.passes), given.rasterizer)
 
     def _film(self, look: Look, take: Take | None) -> Film:
-        from avatar.cli.filming import Film
+        from avatar.cli.frame_output import Film
 
         rate = self.fps or (30.0 if take is None else take.rate)
         times = None if self.fps is not None or take is None else take.times
@@ -209,7 +209,7 @@ class RenderCommand:
         return Film(self.out, look, rate, times, total, self.storage.encoding, self.storage.audio)
 
     def _report(self, takes: list[Take], film: Film, chosen: range, done: int, seconds: float) -> RenderReport:
-        from avatar.offline.report import AvatarFacts, RenderReport
+        from avatar.video.film_report import AvatarFacts, RenderReport
 
         facts = tuple(AvatarFacts(take.name, str(take.header.get("consent", "")), take.report) for take in takes)
         return RenderReport(
@@ -232,7 +232,7 @@ class RenderCommand:
 
 
 def _say_memory(actors: list[Actor], look: Look) -> None:
-    from avatar.offline.draw import working_memory
+    from avatar.video.film import working_memory
 
     if len(actors) > 1 or look.width * look.height * look.supersample**2 > 1 << 22:
         say(f"drawing {counted(len(actors), 'avatar')} needs about {working_memory(actors, look) / 1e6:.0f} MB")

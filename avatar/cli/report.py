@@ -11,8 +11,8 @@ import numpy as np
 
 from avatar import __version__
 from avatar.cli.evaluate import write_text
-from avatar.cli.pictures import data_uri, write_picture
-from avatar.evaluate import Report
+from avatar.cli.images import data_uri, write_picture
+from avatar.evaluation.report import Report
 
 COMPARISON, PUPPET = "comparison.png", "puppet.png"
 COLUMNS = ("psnr", "psnr_head", "ssim", "psnr_mouth", "psnr_eyes", "psnr_hair")

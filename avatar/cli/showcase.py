@@ -8,16 +8,16 @@ import math
 import numpy as np
 import torch
 
-from avatar.arkit import ARKIT_52
-from avatar.captured import Capture
-from avatar.cli.pictures import labelled_grid
-from avatar.drive import render_track
-from avatar.evaluate import avatar_picture
-from avatar.frames import load_frames
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.model import Avatar
+from avatar.cli.images import labelled_grid
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import load_frames
+from avatar.driving.driver import render_track
+from avatar.evaluation.protocol import avatar_picture
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.head.arkit import ARKIT_52
+from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
-from avatar.records import JOINT_NAMES, ROOT, Camera, HeadParams, Motion
+from avatar.types import JOINT_NAMES, ROOT, Camera, HeadParams, Motion
 
 SHEET_SIZE = 224  # pixels, longer side of one picture on a sheet
 SHEET_COLUMNS = 6

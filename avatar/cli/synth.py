@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from avatar.cli.arguments import Out, parse_size
 from avatar.cli.progress import stage
-from avatar.files import check_output, check_replaceable_folder
+from avatar.common.files import check_output, check_replaceable_folder
 
 _LARGEST_SIDE = 8192  # pixels
 

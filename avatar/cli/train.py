@@ -14,18 +14,18 @@ from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, Optional
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import Stop, stopped_by_interrupt
 from avatar.cli.progress import Update, say, stage
-from avatar.config import load_config, load_preset, save_config
+from avatar.common.files import check_output
+from avatar.common.toml_config import load_config, load_preset, save_config
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
-from avatar.rasterizer import Rasterizer, check_rasterizer
-from avatar.train_config import TrainConfig
+from avatar.rendering.backends import Rasterizer, check_rasterizer
+from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from avatar.captured import Capture
-    from avatar.growing import Growth
-    from avatar.model import Avatar
+    from avatar.data.capture_folder import Capture
+    from avatar.model.avatar import Avatar
     from avatar.refine.track import RefinedTrack
-    from avatar.train import TrainProgress
+    from avatar.training.progress import TrainProgress
+    from avatar.training.snapshot import Growth
 
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
 #: Said after the first Ctrl-C.
@@ -78,7 +78,7 @@ class TrainCommand:
         if not self.view:
             say(CONSENT)
             return train_capture(self._capture(), settings, beside, resume=self.resume, head=self.head)
-        from avatar.cli.growing import check_window, train_in_sight
+        from avatar.cli.train_view import check_window, train_in_sight
 
         check_window()
         say(CONSENT)
@@ -94,8 +94,8 @@ class TrainCommand:
         return settings if self.refine else dataclasses.replace(settings, refine_at=1.0)
 
     def _capture(self) -> Capture:
-        from avatar.captured import Capture
         from avatar.cli.capture import CaptureRequest, reuse_or_capture
+        from avatar.data.capture_folder import Capture
 
         if self.source.is_dir():
             if self.test_fraction is not None or self.test_every is not None:
@@ -112,7 +112,7 @@ class TrainCommand:
 
     def _check_captured(self) -> None:
         """Raise HeadsplatError if the source is a folder of several cameras and no capture of it."""
-        from avatar.captured import FACTS_FILE
+        from avatar.data.capture_folder import FACTS_FILE
         from capture.layouts import is_layout
 
         if not (self.source / FACTS_FILE).exists() and is_layout(self.source):
@@ -186,8 +186,9 @@ def train_capture(
     Returns:
         The exit code: 0 for a finished training, 130 for an interrupted one.
     """
-    from avatar.cli.shots import head_of
-    from avatar.train import fit, unfinished
+    from avatar.cli.render_inputs import head_of
+    from avatar.training.checkpoints import unfinished
+    from avatar.training.fit import fit
 
     def told(state: TrainProgress) -> None:
         _show(state, update, outputs.preview)
@@ -214,9 +215,9 @@ def train_capture(
 
 def _write(trained: Avatar, capture: Capture, settings: TrainConfig, outputs: Outputs) -> None:
     """Write the avatar, its settings and its report, and say what came of the training."""
-    from avatar.asset import save_avatar
-    from avatar.cli.shots import provenance
-    from avatar.train_report import TrainReport
+    from avatar.cli.render_inputs import provenance
+    from avatar.model.avatar_file import save_avatar
+    from avatar.training.report import TrainReport
 
     extras = {
         "settings": dataclasses.asdict(settings),
@@ -253,7 +254,7 @@ def track_facts(refined: RefinedTrack | None) -> dict[str, str]:
 
 
 def _show(state: TrainProgress, update: Update, preview: Path) -> None:
-    from avatar.cli.pictures import write_picture
+    from avatar.cli.images import write_picture
 
     left = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
     if state.stage != "training":

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalPath
-from avatar.cli.windowed import WindowedOptions, run_window
+from avatar.cli.window import WindowedOptions, run_window
 
 
 @dataclass(frozen=True)

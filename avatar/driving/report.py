@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatar.driving.carry import Carrier
-from avatar.driving.reach import Reach, pivot_place
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.common.jsonable import counted, plain
+from avatar.driving.retargeting import Carrier
+from avatar.driving.trained_range import Reach, pivot_place
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import is_mode
-from avatar.plain import counted, plain
-from avatar.records import ROOT, HeadParams, Motion
+from avatar.types import ROOT, HeadParams, Motion
 
 #: Weights smaller than this are nothing anybody sees.
 _SEEN = 0.01

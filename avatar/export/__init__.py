@@ -3,7 +3,7 @@
 from .glb import write_glb
 from .obj import write_obj
 from .ply import YAxis, write_ply, write_plys
-from .pose import posed
-from .rigged import write_rigged_ply
+from .posed import posed
+from .rigged_ply import write_rigged_ply
 
 __all__ = ["YAxis", "posed", "write_glb", "write_obj", "write_ply", "write_plys", "write_rigged_ply"]

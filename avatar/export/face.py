@@ -9,9 +9,9 @@ from torch import Tensor
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model import Avatar
+from avatar.model.avatar import Avatar
 from avatar.motion import Bridge, load_bridge
-from avatar.records import HeadParams
+from avatar.types import HeadParams
 
 
 @dataclass(frozen=True)

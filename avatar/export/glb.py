@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar import __version__
-from avatar.asset import CONSENT
+from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
-from avatar.geometry import axis_angle_to_matrix, matrix_to_quat
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat
 from avatar.head.model import HeadModel
 from avatar.head.shading import vertex_normals
-from avatar.model import Avatar
-from avatar.records import JOINT_NAMES, ROOT, HeadParams
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import CONSENT
+from avatar.types import JOINT_NAMES, ROOT, HeadParams
 
 from .face import ArkitFace
 from .gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, Buffer, glb
-from .place import Place
-from .surface import Seams, vertex_colors
+from .mesh import Seams, vertex_colors
+from .placement import Place
 
 Floats = NDArray[np.float32]
 _MESH_NODE = len(JOINT_NAMES)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from avatar import __version__
-from avatar.asset import CONSENT
-from avatar.files import atomic_path
+from avatar.common.files import atomic_path
 from avatar.head.shading import vertex_normals
-from avatar.model import Avatar
-from avatar.records import HeadParams
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import CONSENT
+from avatar.types import HeadParams
 
-from .place import Place
-from .surface import vertex_colors
+from .mesh import vertex_colors
+from .placement import Place
 
 
 @torch.no_grad()

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from avatar import __version__, ops
-from avatar.asset import CONSENT
-from avatar.files import atomic_folder, atomic_path
-from avatar.model import Avatar
-from avatar.records import Gaussians, HeadParams
+from avatar.common.files import atomic_folder, atomic_path
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import CONSENT
+from avatar.types import Gaussians, HeadParams
 
-from .place import Place, upside_down
+from .placement import Place, upside_down
 
 #: Where the file's y axis points. Scenes trained from COLMAP's cameras have it down, and viewers that stand scenes up
 #: by themselves make half a turn about z for it (SuperSplat, PlayCanvas, the Finder) or read it off `Vertical axis: y`

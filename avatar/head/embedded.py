@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sparse
@@ -10,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avatar.records import JOINT_NAMES
+from avatar.types import JOINT_NAMES
 
 from .model import HeadModel
 from .regressor import placing_weights
-from .stored import UNITS_A_METRE, StoredHead
+from .stored import UNITS_A_METRE, StoredHead, read
 from .subdivision import loop_matrix, midpoint_matrix, split_faces
 
 PARENTS = (-1, 0, 1, 1, 1)
@@ -146,3 +147,9 @@ def head_from(stored: StoredHead, half: bool = False) -> HeadModel:
         colors=torch.from_numpy(stored.colors[level.kept].astype(np.float32) / 255),
         capabilities=_CAPABILITIES,
     )
+
+
+@lru_cache(maxsize=2)
+def embedded_head(half: bool = False) -> HeadModel:
+    """The embedded head, read once; `half` has a quarter of the skin's triangles."""
+    return head_from(read(), half)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.geometry import axis_angle_to_matrix
-from avatar.records import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
+from avatar.geometry.rotations import axis_angle_to_matrix
+from avatar.types import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
 
 _MODE = re.compile(r"[a-z]+_?\d+")
 

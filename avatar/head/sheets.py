@@ -1,9 +1,7 @@
-"""Contact sheets of a head for eyes to judge: `python -m avatar.head.sheets -o DIR`."""
+"""Contact sheets of a head model, to be checked by eye: what `headsplat head sheets` writes."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar import ops
-from avatar.geometry import axis_angle_to_matrix
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE
+from avatar.geometry.rotations import axis_angle_to_matrix
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE
 
-from . import load_head
 from .model import HeadModel
 from .shading import openness, shade, vertex_normals
 
@@ -201,16 +198,3 @@ def write_sheets(head: HeadModel, folder: Path) -> list[Path]:
         paths.append(folder / f"{name}.png")
         cv2.imwrite(str(paths[-1]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return paths
-
-
-def main(arguments: list[str]) -> None:
-    """Parse the command line and write the sheets."""
-    parser = argparse.ArgumentParser(prog="python -m avatar.head.sheets", description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--head", default="embedded", help="which head")
-    options = parser.parse_args(arguments)
-    write_sheets(load_head(options.head), options.output)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.common.files import os_error_sentence
 from avatar.errors import HeadsplatError
-from avatar.files import os_error_sentence
 
 #: Head meshes have some megabytes; taken apart into words, a text takes many times its size.
 _MOST_BYTES = 16 << 20

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.cache import user_cache
+from avatar.common.cache import user_cache
+from avatar.common.files import atomic_path
+from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
 from avatar.head.model import HeadModel
-from avatar.npz import DamagedNpz, Npz
-from avatar.records import JOINT_NAMES, Motion, check_shape
+from avatar.types import JOINT_NAMES, Motion, check_shape
 
-from .fit import Fit, fit_bridge
+from .bridge_fit import Fit, fit_bridge
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
+from avatar.geometry.similarity import rigid_fit
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.rigid import rigid_fit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 
 #: What `gain` takes for many names at once; joints of eyes, jaw and head go along.
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avatar.captured import Capture
-from avatar.geometry import matrix_to_axis_angle
+from avatar.data.capture_folder import Capture
+from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.records import NECK, ROOT, Motion
+from avatar.types import NECK, ROOT, Motion
 
 
 def motion_of(capture: Capture, head: HeadModel) -> Motion:

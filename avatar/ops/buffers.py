@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.records import Camera, check_shape
+from avatar.types import Camera, check_shape
 
 from .backend import native_for
 from .frames import CpuFrame, CudaFrame, Pictures, SplatCall, has_workspaces, likely_capacity, new_workspace

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.records import check_shape
+from avatar.types import check_shape
 
 from .backend import native_for
 from .checks import check_bytes, check_floats

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.records import check_shape
+from avatar.types import check_shape
 
 from .backend import native_for
 from .checks import check_floats, check_indices, check_integers

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.records import Camera, check_shape
 from avatar.reference import SplatOutput
+from avatar.types import Camera, check_shape
 
 from .backend import native_for
 from .checks import check_floats, check_sh_terms

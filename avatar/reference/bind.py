@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatar.geometry import matrix_to_quat, quat_multiply, quat_to_matrix, triangle_frames
+from avatar.geometry.rotations import matrix_to_quat, quat_multiply, quat_to_matrix, triangle_frames
 
 
 def bind(

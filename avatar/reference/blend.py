@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatar.geometry import SH_C0
+from avatar.geometry.rotations import SH_C0
 
 
 def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:

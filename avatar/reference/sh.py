@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from avatar.geometry import SH_C0, quat_to_matrix
-from avatar.records import Camera
+from avatar.geometry.rotations import SH_C0, quat_to_matrix
+from avatar.types import Camera
 
 #: Number of terms of the degrees 0 to 3.
 SH_TERMS = (1, 4, 9, 16)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from avatar.geometry import quat_to_matrix
-from avatar.records import Camera
+from avatar.geometry.rotations import quat_to_matrix
+from avatar.types import Camera
 
 from .sh import sh_colors
 

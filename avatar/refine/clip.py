@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.frames import HeadStates, TrainingFrames
-from avatar.geometry import matrix_to_axis_angle, mean_rotation
+from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
-from avatar.model import Avatar
+from avatar.model.avatar import Avatar
+from avatar.model.rig import TRAVEL_UNIT
 from avatar.refine.controls import Controls
 from avatar.refine.expressions import refine_expressions
 from avatar.refine.options import RefineOptions
-from avatar.refine.pictures import Targets
 from avatar.refine.poses import Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
-from avatar.rig import TRAVEL_UNIT
+from avatar.refine.targets import Targets
 
 #: How far a flagged frame's pose counts against its neighbours'.
 _FLAGGED_TRUST = 0.01

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar.head.model import HeadModel
-from avatar.records import LEFT_EYE, RIGHT_EYE, HeadParams
+from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 
 #: Lips, jaw, lids and brows by their ARKit names.
 NAMES = (

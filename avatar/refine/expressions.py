@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.blendshapes import expression_features
-from avatar.frames import HeadStates
-from avatar.geometry import SH_C0
-from avatar.initialise import vertex_mask
-from avatar.model import Avatar
-from avatar.records import Camera, Gaussians, HeadParams
+from avatar.data.training_frames import HeadStates
+from avatar.geometry.rotations import SH_C0
+from avatar.head.regions import vertex_mask
+from avatar.model.avatar import Avatar
+from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import robust, slopes
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
-from avatar.refine.pictures import Targets, draw
+from avatar.refine.targets import Targets, draw
+from avatar.types import Camera, Gaussians, HeadParams
 
 #: Regions whose bounding box is compared, and how much around it.
 _REGIONS, _MARGIN = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region"), 0.25

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.frames import HeadStates
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.model import Avatar
-from avatar.records import Gaussians
+from avatar.data.training_frames import HeadStates
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.model.avatar import Avatar
+from avatar.model.rig import TRAVEL_UNIT
 from avatar.refine.options import RefineOptions
-from avatar.refine.pictures import Drawn, Targets, depth_and_torso, draw
-from avatar.rig import TRAVEL_UNIT
+from avatar.refine.targets import Drawn, Targets, depth_and_torso, draw
+from avatar.types import Gaussians
 
 #: Largest step: radians of a turn, metres of a shift.
 _LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.chain import Chain, difference_weights
-from avatar.geometry import matrix_to_axis_angle
+from avatar.geometry.block_banded import Chain, difference_weights
+from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses

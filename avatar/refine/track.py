@@ -10,13 +10,13 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from avatar.captured import Capture
+from avatar.common.files import atomic_path
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import HeadStates
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
-from avatar.frames import HeadStates
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.records import NECK, ROOT, HeadParams
+from avatar.types import NECK, ROOT, HeadParams
 
 FILE = "refined.npz"
 VERSION = 1
@@ -44,7 +44,7 @@ class RefinedTrack:
         Args:
             capture: what was refined.
             indices: pictures, in any order.
-            states: [S] of their moments, as `avatar.frames.load_frames` orders them.
+            states: [S] of their moments, as `avatar.data.training_frames.load_frames` orders them.
             flagged: [S] bool.
             head: the baked head.
         """
@@ -86,7 +86,8 @@ class RefinedTrack:
         return HeadParams(identity, tensor(self.expression), tensor(self.joint_rot), tensor(self.translation))
 
     def states(self, capture: Capture, indices: np.ndarray, head: HeadModel) -> HeadStates:
-        """The states of the moments that the pictures `indices` show, in the order of `avatar.frames.load_frames`."""
+        """The states of the moments that the pictures `indices` show, in the order of
+        `avatar.data.training_frames.load_frames`."""
         rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]
 
         def tensor(values: np.ndarray) -> torch.Tensor:

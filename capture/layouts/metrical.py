@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from avatar.metrical import RATE, load_frame
+from avatar.motion.files.metrical_frame import RATE, load_frame
 from capture.layouts.checks import number, rigid, side
 from capture.layouts.grouping import at_rest
 from capture.layouts.transforms import natural

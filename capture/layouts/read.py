@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avatar.common.image_io import read_picture
 from avatar.errors import HeadsplatError
-from avatar.pictures import read_picture
 from capture.layouts.checks import beneath
 from capture.layouts.grouping import make_views
 from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical

@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from avatar.common.image_io import read_picture
 from avatar.errors import HeadsplatError
-from avatar.pictures import read_picture
 from capture.layouts.checks import beneath, inverse, number, read_json, rigid, side, whole
 
 ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")

@@ -9,7 +9,7 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from capture.layouts.transforms import natural
 from capture.layouts.views import View, ViewSet
-from capture.sources import VideoSource, open_video
+from capture.video.decoding import VideoSource, open_video
 
 _SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 

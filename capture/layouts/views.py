@@ -1,6 +1,6 @@
 """What every reader of a folder of several cameras yields: pictures, cameras and moments, and nothing of a format.
 
-Cameras follow avatar.records: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centres at +0.5.
+Cameras follow avatar.types: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centres at +0.5.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avatar.common.image_io import read_picture
 from avatar.errors import HeadsplatError
-from avatar.pictures import read_picture
-from capture.sources import SourceFrame, open_video
+from capture.video.decoding import SourceFrame, open_video
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avatar.captured import FRAMES_DIR, MATTES_DIR, Capture, frame_name
+from avatar.common.files import atomic_folder
+from avatar.common.image_io import read_picture, write_picture
+from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture, frame_name
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_folder
 from avatar.head import load_head
-from avatar.pictures import read_picture, write_picture
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 from capture.layouts.checks import inverse
 from capture.layouts.transforms import FLIP
 

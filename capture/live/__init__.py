@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from capture.live.calibration import CalibrationOptions
-from capture.live.chain import LiveChain, LiveOptions, LivePose
 from capture.live.face_input import FaceInput
 from capture.live.open import open_input
+from capture.live.pipeline import LiveChain, LiveOptions, LivePose
 from capture.live.presence import PresenceOptions
 from capture.live.sample import Input, Sample
 from capture.live.smoothing import SmoothingOptions

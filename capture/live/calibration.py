@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.drive import Driver
-from avatar.initialise import resting_expression
+from avatar.driving.driver import Driver
+from avatar.model.neutral import resting_expression
 from capture.live.retarget import Neutral, Retarget
 from capture.live.sample import Sample
 

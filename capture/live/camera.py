@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from capture.live.slot import Slot
-from capture.sources import SourceFrame, open_video
+from capture.live.latest import Slot
+from capture.video.decoding import SourceFrame, open_video
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from avatar.head.model import HeadModel
 from avatar.motion.from_capture import space_of
-from avatar.records import JOINT_NAMES
-from capture.landmarks import Landmarks
+from avatar.types import JOINT_NAMES
+from capture.faces.landmarks import Landmarks
 from capture.live.camera import Lens, LiveFrame
 from capture.live.fit import LOST, Fit, Fitter
 from capture.live.follow import LiveFollower
-from capture.live.learning import Learner, LearnOptions, Seen
+from capture.live.identity import Learner, LearnOptions, Seen
 from capture.live.sample import Sample
 from capture.options import FaceModels
 

@@ -16,9 +16,9 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from capture.live.camera import CameraThread, Feed, LiveFrame
 from capture.live.face import FaceTracker
-from capture.live.learning import LearnOptions
+from capture.live.identity import LearnOptions
+from capture.live.latest import Slot
 from capture.live.sample import SILENT, Sample
-from capture.live.slot import Slot
 from capture.options import FaceModels
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from avatar.geometry import matrix_to_axis_angle
+from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.records import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.types import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 from capture.tracker.clip import Observations, Person
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, eye_rotations

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from capture.landmark_stage import FaceFollower
-from capture.landmarks import Landmarks, Roi
+from capture.faces.landmarks import Landmarks, Roi
 from capture.live.one_euro import OneEuro
 from capture.options import FaceModels
+from capture.stages.landmarks import FaceFollower
 
 #: Hertz, and hertz for a region that moves by its own size in a second.
 _MINCUTOFF, _BETA = 1.0, 8.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from avatar.errors import HeadsplatError
-from capture.live.apart import FaceApart
 from capture.live.camera import FileFeed, WebcamFeed
 from capture.live.inputs.listen import PROTOCOLS, listen
 from capture.live.inputs.udp import LOOPBACK
 from capture.live.sample import Input
+from capture.live.worker_process import FaceApart
 
 
 def open_input(

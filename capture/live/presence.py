@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avatar.driving.ease import between, smoothstep
-from avatar.records import HeadParams
+from avatar.driving.interpolation import between, smoothstep
+from avatar.types import HeadParams
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatar.common.files import check_output
 from avatar.errors import HeadsplatError
-from avatar.files import check_output
 from avatar.motion import write_motion
 from avatar.motion.files.names import ARKIT
 from avatar.motion.files.write import STORED
-from avatar.records import JOINT_NAMES, Motion
+from avatar.types import JOINT_NAMES, Motion
 from capture.live.sample import Sample
 
 _log = logging.getLogger(__name__)

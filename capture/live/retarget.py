@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.drive import Driver
-from avatar.driving.lids import Lids
-from avatar.driving.lips import Lips
+from avatar.driving.driver import Driver
+from avatar.driving.lid_closure import Lids
+from avatar.driving.lip_closure import Lips
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
-from avatar.model import Avatar
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+from avatar.model.avatar import Avatar
 from avatar.motion.edit import GROUPS, head_rotation
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
 from capture.live.sample import Sample
 
 _EYES = [LEFT_EYE, RIGHT_EYE]

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.records import JOINT_NAMES
+from avatar.types import JOINT_NAMES
 
 Floats = NDArray[np.float32]
 
@@ -23,7 +23,7 @@ SILENT = 0.5
 class Sample:
     """A face at one moment, as a camera or a socket gave it.
 
-    Rotations are as in `avatar.records.Motion`: the head's is the root's, in the axes of the world; those of jaw and
+    Rotations are as in `avatar.types.Motion`: the head's is the root's, in the axes of the world; those of jaw and
     eyes are what the weights do not turn already.
     """
 

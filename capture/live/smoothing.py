@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 from capture.live.one_euro import OneEuro, OneEuroRotation, OneEuroVector, Smoothing
 from capture.live.sample import Sample
 from capture.tracker.rotation import exp_rotation

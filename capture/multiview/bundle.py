@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 from scipy.sparse import csr_matrix, lil_matrix
 
 from avatar.errors import HeadsplatError
-from avatar.geometry import mean_rotation
+from avatar.geometry.rotations import mean_rotation
 from capture.multiview.rig import RigCamera, RigProblem, visibility
 from capture.multiview.track import Moments, fit_rig_person, track_rig
 from capture.tracker.camera import FocalPrior

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from capture.crop import choose_crop
+from capture.video.crop import choose_crop
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.geometry import matrix_to_axis_angle
+from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
 from capture.layouts import View
 from capture.multiview.canvas import Canvas
 from capture.multiview.fit import HeadFit

@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 
 import avatar
-from avatar.captured import FRAMES_DIR, MAGIC, MATTES_DIR, VERSION, Capture, frame_name, track_defaults
+from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, VERSION, Capture, frame_name, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
-from capture.head_detector import HeadDetector
-from capture.landmark_stage import FaceFollower
+from capture.faces.head_detector import HeadDetector
 from capture.layouts import ViewSet, read_layout
 from capture.layouts.views import pictures, read_mask
 from capture.multiview.canvas import Canvas
@@ -33,8 +32,9 @@ from capture.multiview.plan import ViewPlan, plan_views
 from capture.multiview.sightings import find_sightings
 from capture.multiview.stage import TrackStage
 from capture.options import CaptureOptions, FaceModels, Progress
+from capture.stages.landmarks import FaceFollower
+from capture.stages.workers import PerThread, Pool, ahead
 from capture.tracker.landmark_model import LandmarkModel
-from capture.workers import PerThread, Pool, ahead
 from capture.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class _Run:
 
     def _store(self, row: Row, rgb: np.ndarray, canvas: Canvas, fit: HeadFit, matter: PerThread[Any]) -> None:
         """Write the frame and the matte of one row."""
-        from capture.matte import refine
+        from capture.matting.network import refine
 
         name = frame_name(row.number)
         stored = canvas.apply(rgb)

@@ -12,7 +12,7 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from capture.layouts import View, ViewSet
 from capture.options import CaptureOptions
-from capture.split import MAX_TEST
+from capture.video.split import MAX_TEST
 
 _FAST, _TARGET = 45.0, 30.0
 LEAST_PICTURES = 16

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from capture.landmark_stage import FaceFollower, LandmarkTable
-from capture.landmark_stage import Sighting as FaceSighting
+from capture.faces.people import People
 from capture.layouts import View
 from capture.layouts.views import pictures
 from capture.multiview.plan import ViewPlan
 from capture.multiview.rig import Sighting, square
 from capture.options import Progress
-from capture.people import People
-from capture.workers import Pool, ahead
+from capture.stages.landmarks import FaceFollower, LandmarkTable
+from capture.stages.landmarks import Sighting as FaceSighting
+from capture.stages.workers import Pool, ahead
 from capture.workspace import Workspace
 
 #: Views this far apart (s) are not followed from one to the next: the face is searched for again.

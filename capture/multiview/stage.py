@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from capture.landmark_stage import LandmarkTable
 from capture.layouts import View, ViewSet
 from capture.layouts.grouping import FACING
 from capture.multiview.bundle import solve_cameras
@@ -22,9 +21,10 @@ from capture.multiview.sightings import as_sighting
 from capture.multiview.track import Moments
 from capture.multiview.world import Similarity, assumed_metres, find_similarity
 from capture.options import CaptureOptions, Progress
-from capture.sources import open_video
+from capture.stages.landmarks import LandmarkTable
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.tracker.landmark_model import LandmarkModel
+from capture.video.decoding import open_video
 
 
 class TrackStage:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.geometry import mean_rotation
-from avatar.rigid import rigid_fit
+from avatar.geometry.rotations import mean_rotation
+from avatar.geometry.similarity import rigid_fit
 from capture.multiview.rig import RigCamera, Sighting
 from capture.multiview.track import Moments
 from capture.tracker.indices import RIGID

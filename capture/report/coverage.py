@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head.model import is_mode
+from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
-from capture.report.pixels import PixelStatistics
 from capture.tracker.indices import (
     BROWS,
     LEFT_CORNER,

@@ -9,15 +9,15 @@ from typing import Any
 import cv2
 
 from avatar import ops
-from avatar.captured import Capture
+from avatar.common.files import atomic_path
+from avatar.common.image_io import write_picture
+from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
 from avatar.head.model import HeadModel
-from avatar.pictures import write_picture
 from avatar.refine.track import RefinedTrack
+from capture.report.coverage_image import coverage_picture
 from capture.report.geometry import TrackedGeometry
 from capture.report.overlay import write_overlay
-from capture.report.picture import coverage_picture
 from capture.report.summary import CaptureReport, report_on
 from capture.workspace import COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE, write_atomically
 

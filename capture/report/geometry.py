@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from avatar.captured import Capture
-from avatar.geometry import axis_angle_to_matrix
+from avatar.data.capture_folder import Capture
+from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.records import LEFT_EYE, RIGHT_EYE, HeadParams
+from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 from capture.tracker.indices import BROWS, EYES, FACE_COUNT, LIPS, NOSE, OVAL, inter_ocular
 from capture.tracker.rotation import yaw_pitch
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head.model import HeadModel
-from avatar.model import baked
-from avatar.output import Encoding, open_output
-from avatar.records import LEFT_EYE, RIGHT_EYE, Camera, HeadParams
+from avatar.model.avatar import baked
 from avatar.refine.track import RefinedTrack
+from avatar.types import LEFT_EYE, RIGHT_EYE, Camera, HeadParams
+from avatar.video import Encoding, open_output
 from capture.report.contours import CONTOURS
-from capture.report.pixels import read_frame
+from capture.report.face_pixels import read_frame
 from capture.tracker.indices import FACE_COUNT, inter_ocular
 
 #: Longer side of the video: enough to judge lips and lids, and quick.

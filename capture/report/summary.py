@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from avatar import __version__
-from avatar.captured import Capture
+from avatar.common.jsonable import plain
+from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.plain import plain
 from avatar.refine.track import RefinedTrack
 from capture.report.advice import Check, check_coverage
 from capture.report.coverage import Coverage
+from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
-from capture.report.pixels import PixelStatistics
 
 #: Landmarks that lie farther off than this (percent of the inter-ocular distance) are worth a look at the overlay.
 POOR_FIT = 3.0

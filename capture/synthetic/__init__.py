@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capture.synthetic.looks import LOOKS, Look
+from capture.synthetic.appearance import LOOKS, Look
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import SyntheticScene, make_video

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from capture.synthetic.looks import Look
+from capture.synthetic.appearance import Look
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person
 from capture.synthetic.skin import Texels

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
+from avatar.geometry.similarity import rigid_fit
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.records import NECK, HeadParams
-from avatar.rigid import rigid_fit
-from capture.head_detector import HeadDetector
+from avatar.types import NECK, HeadParams
+from capture.faces.head_detector import HeadDetector
 from capture.synthetic.score import HeadMotion, TruthScore, constant_pose, score, shuffled_expressions
 from capture.synthetic.truth import SyntheticTruth
 

@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avatar.files import atomic_folder
-from avatar.pictures import write_picture
+from avatar.common.files import atomic_folder
+from avatar.common.image_io import write_picture
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import Progress, Shot, SyntheticScene, make_video

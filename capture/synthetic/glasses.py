@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.synthetic.looks import Color
+from capture.synthetic.appearance import Color
 from capture.synthetic.person import Person
 from capture.synthetic.skin import LOWER_LIDS, UPPER_LIDS, Texels
 from capture.synthetic.texels import TexelGrid

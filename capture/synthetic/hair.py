@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from avatar.geometry import triangle_frames
+from avatar.geometry.rotations import triangle_frames
+from capture.synthetic.appearance import Look
 from capture.synthetic.lighting import Lighting, Shadows
-from capture.synthetic.looks import Look
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person, vertex_normals
 from capture.synthetic.skin import BROWS, UPPER_LIDS, hair_cover

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
-from avatar.records import JOINT_NAMES, NECK, ROOT
+from avatar.types import JOINT_NAMES, NECK, ROOT
 from capture.synthetic.scripts import DEMO, HELD_OUT, HELD_OUT_FROM, HELD_OUT_JAW, Script
 
 Array = NDArray[np.float32]

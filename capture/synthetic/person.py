@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.records import HeadParams
-from capture.synthetic.looks import Look
+from avatar.types import HeadParams
+from capture.synthetic.appearance import Look
 
 Array = NDArray[np.float32]
 

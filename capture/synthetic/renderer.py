@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from avatar import ops
-from avatar.records import NECK, ROOT
+from avatar.types import NECK, ROOT
+from capture.synthetic.appearance import Look
 from capture.synthetic.clothes import Garment
 from capture.synthetic.glasses import Glasses
 from capture.synthetic.hair import HairSystem, Ribbons
 from capture.synthetic.lighting import Lighting, Shadows
-from capture.synthetic.looks import Look
 from capture.synthetic.person import Person, vertex_normals
 from capture.synthetic.skin import SkinPainter, Texels
 from capture.synthetic.texels import TexelGrid

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.rigid import rigid_fit
+from avatar.geometry.similarity import rigid_fit
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]

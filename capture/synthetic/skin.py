@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from capture.synthetic.looks import Color, Look
+from capture.synthetic.appearance import Color, Look
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person
 from capture.synthetic.texels import TexelGrid

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
-from avatar.records import Camera, HeadParams
+from avatar.types import Camera, HeadParams
 
 Array = NDArray[np.float32]
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.captured import frame_name
+from avatar.common.image_io import write_picture
+from avatar.data.capture_folder import frame_name
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.output import Encoding, open_output
-from avatar.pictures import write_picture
-from avatar.records import NECK, ROOT, HeadParams
-from capture.synthetic.looks import LOOKS, SPARE_GLASSES
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.types import NECK, ROOT, HeadParams
+from avatar.video import Encoding, open_output
+from capture.synthetic.appearance import LOOKS, SPARE_GLASSES
 from capture.synthetic.motion import Performance, perform
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person

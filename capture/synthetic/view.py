@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.records import FACING_CAMERA
+from avatar.types import FACING_CAMERA
 from capture.synthetic.options import SyntheticOptions
 
 Array = NDArray[np.float32]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from avatar.geometry import mean_rotation
-from avatar.rigid import rigid_fit
+from avatar.geometry.rotations import mean_rotation
+from avatar.geometry.similarity import rigid_fit
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles

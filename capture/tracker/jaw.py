@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.head.model import HeadModel
-from avatar.records import JAW
+from avatar.types import JAW
 from capture.tracker.indices import FACE_COUNT
 from capture.tracker.rotation import cross_matrix, exp_rotation, left_jacobian
 

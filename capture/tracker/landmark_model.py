@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.head.model import HeadModel
-from avatar.records import LEFT_EYE, RIGHT_EYE
+from avatar.types import LEFT_EYE, RIGHT_EYE
 from capture.tracker.indices import FACE_COUNT, LEFT_IRIS, RIGHT_IRIS
 from capture.tracker.jaw import Jaw
 

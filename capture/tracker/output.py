@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.chain import difference_weights
-from avatar.geometry import matrix_to_axis_angle
+from avatar.geometry.block_banded import difference_weights
+from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
 from capture.tracker.clip import ClipTrack, Observations, Person
 from capture.tracker.gaze import eye_rotations
 from capture.tracker.indices import EYES, LIPS, OVAL
@@ -22,7 +22,7 @@ from capture.tracker.smooth import accelerations
 def track_arrays(
     head: HeadModel, person: Person, numbers: np.ndarray, seen: Observations, track: ClipTrack, is_test: bool
 ) -> dict[str, np.ndarray]:
-    """The arrays of track.npz (avatar.captured.TRACK_ARRAYS) for the frames `numbers` [T]."""
+    """The arrays of track.npz (avatar.data.capture_folder.TRACK_ARRAYS) for the frames `numbers` [T]."""
     count = len(seen)
     rotation = torch.from_numpy(np.stack([state.rotation for state in track.states]))
     offset = torch.from_numpy(np.stack([state.translation for state in track.states]))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.chain import Chain, difference_weights
+from avatar.geometry.block_banded import Chain, difference_weights
 from capture.tracker.problem import (
     POSE,
     Fittable,

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar.captured import Capture
-from avatar.cli.shots import head_of
-from avatar.frames import HeadStates, load_frames
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.cli.render_inputs import head_of
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import HeadStates, load_frames
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.clip import install
 from avatar.refine.options import RefineOptions
-from avatar.refine.pictures import Targets
 from avatar.refine.poses import refine_poses
-from avatar.train import fit
-from avatar.train_config import TrainConfig
+from avatar.refine.targets import Targets
+from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
 
 FAILED = 1.5  # degrees from where the unperturbed start leads
 

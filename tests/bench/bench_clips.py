@@ -13,11 +13,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from avatar.captured import FACTS_FILE, Capture
-from avatar.evaluate import evaluate
+from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
-from avatar.train import fit
-from avatar.train_config import TrainConfig
+from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
 from capture import CaptureOptions, run_capture
 
 MODES = {"reduced": {"mode": "reduced"}, "expression": {"mode": "expression"}, "none": {"bases": 0}}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from capture.tracker.camera import FocalPrior
 from capture.tracker.clip import (

@@ -26,7 +26,8 @@ from safetensors.numpy import load_file
 
 #: The command with checkpoints every half second, so that most deaths find one.
 COMMAND = (
-    "import sys, avatar.train; avatar.train.CHECKPOINT_SECONDS = 0.5; from avatar.cli import main; sys.exit(main())"
+    "import sys, avatar.training.fit; avatar.training.fit.CHECKPOINT_SECONDS = 0.5; "
+    "from avatar.cli import main; sys.exit(main())"
 )
 
 

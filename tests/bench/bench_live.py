@@ -20,22 +20,22 @@ import numpy as np
 import torch
 from scipy.signal import find_peaks
 
-from avatar.animate import Animator
-from avatar.asset import load_avatar, read_header
-from avatar.cli.shots import fit_camera, stored_camera
-from avatar.driving.lids import Lids
+from avatar.cli.render_inputs import fit_camera, stored_camera
+from avatar.common.jsonable import plain
+from avatar.driving.lid_closure import Lids
 from avatar.head import load_head
-from avatar.model import Avatar
-from avatar.plain import plain
-from avatar.records import Camera, HeadParams
-from capture.landmarks import Landmarks, LandmarkTracker, Roi
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import load_avatar, read_header
+from avatar.rendering.animator import Animator
+from avatar.types import Camera, HeadParams
+from capture.faces.landmarks import Landmarks, LandmarkTracker, Roi
 from capture.live import FaceInput, LiveChain, LiveOptions, LivePose
 from capture.live.camera import FileFeed
 from capture.live.face import FaceTracker
-from capture.live.learning import LearnOptions
+from capture.live.identity import LearnOptions
 from capture.live.retarget import Neutral, Retarget
 from capture.options import FaceModels
-from capture.sources import SourceFrame, VideoSource, open_video
+from capture.video.decoding import SourceFrame, VideoSource, open_video
 from tests.capture.live.made_up import Handed
 
 #: Columns and rows of the contact sheet, and the side of its pictures in pixels.

@@ -18,25 +18,25 @@ import cv2
 import numpy as np
 import torch
 
-from avatar.captured import FACTS_FILE, Capture, frame_name
+from avatar.common.image_io import read_picture
+from avatar.data.capture_folder import FACTS_FILE, Capture, frame_name
+from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
-from avatar.frames import load_frames
 from avatar.head import load_head
-from avatar.pictures import read_picture
-from avatar.records import HeadParams
 from avatar.refine.clip import refine_clip
 from avatar.refine.options import RefineOptions
 from avatar.refine.track import RefinedTrack
-from avatar.train import fit
-from avatar.train_config import TrainConfig
+from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
+from avatar.types import HeadParams
 from capture import CaptureOptions, run_capture
-from capture.crop import Crop
-from capture.head_detector import HeadDetector
+from capture.faces.head_detector import HeadDetector
 from capture.synthetic.compare import first_rows, score_tracks
 from capture.synthetic.folder import MATTES_DIR, TRUTH_FILE, VIDEO_FILE, write_synthetic
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.score import TruthScore, matte_iou, table
 from capture.synthetic.truth import SyntheticTruth
+from capture.video.crop import Crop
 from tests.bench.exact_landmarks import exact_capture
 
 REFINED_FILE = "refined.npz"

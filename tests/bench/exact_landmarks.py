@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head import load_head
-from capture.crop import Crop
 from capture.synthetic.truth import SyntheticTruth
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import Observations, fit_person, track_held_out, track_training
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.output import track_arrays
+from capture.video.crop import Crop
 
 _SPREAD = 0.3  # pixels, what the jittered passes of a clear picture differ by
 

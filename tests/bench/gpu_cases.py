@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from avatar import ops
-from avatar.bench.path import TrainingStep, gaussians, parameters, pictures
 from avatar.bench.scene import Scene, head_scene
+from avatar.bench.stages import TrainingStep, gaussians, parameters, pictures
 
 COUNT, SIZE, BASES = 700, 49, 5  # ragged in every tile, block and warp
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avatar.files import atomic_path
+from avatar.common.files import atomic_path
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "gpu"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.captured import Capture, track_defaults
+from avatar.data.capture_folder import Capture, track_defaults
 from capture.synthetic import LOOKS, SyntheticOptions, SyntheticScene
 from capture.synthetic.compare import score_tracks
 from tests.bench.bench_truth import REFINED_FILE, tracks

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avatar.errors import HeadsplatError
-from capture.models import WHEEL_MEMBERS, model_path
+from capture.networks.models import WHEEL_MEMBERS, model_path
 from capture.synthetic import LOOKS
 
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar.captured import TRACK_ARRAYS, Capture, frame_name
+from avatar.data.capture_folder import TRACK_ARRAYS, Capture, frame_name
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from capture.options import CaptureOptions
 from capture.pipeline import capture_frames, run_capture
 from capture.workspace import Workspace
-from tests.capture.fake_video import NO_FACE, FakeVideo, fake_models, source_facts
+from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, source_facts
 
 #: Arrays of one row per frame.
 PER_FRAME = [name for name, axes in TRACK_ARRAYS.items() if axes[0] == "T"]
@@ -90,8 +90,8 @@ def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_pat
 @pytest.mark.parametrize("stop", [13, 31], ids=["in training frames", "in held-out frames"])
 @pytest.mark.parametrize("passed", [0, 1], ids=["first pass", "second pass"])
 def test_an_interrupted_capture_resumes_to_the_same_result(tmp_path, monkeypatch, finished, stop, passed):
-    monkeypatch.setattr("capture.landmark_stage._SAVE_STEP", 5)
-    monkeypatch.setattr("capture.picture_stage._SAVE_STEP", 5)
+    monkeypatch.setattr("capture.stages.landmarks._SAVE_STEP", 5)
+    monkeypatch.setattr("capture.stages.frames._SAVE_STEP", 5)
     video = FakeVideo()
 
     class Interrupted(FakeVideo):

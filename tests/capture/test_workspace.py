@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.captured import FACTS_FILE
+from avatar.data.capture_folder import FACTS_FILE
 from avatar.errors import HeadsplatError
 from capture.workspace import Workspace
 

@@ -11,10 +11,10 @@ import torch
 
 import cuda_ext
 from avatar import cli
-from avatar.asset import save_avatar
-from avatar.captured import Capture
-from avatar.cli.shots import provenance
-from avatar.model import Avatar
+from avatar.cli.render_inputs import provenance
+from avatar.data.capture_folder import Capture
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import save_avatar
 
 TINY = ["--counts", "300", "--sizes", "32", "--batches", "1", "2", "--sh", "0", "--bases", "2", "--seconds", "0"]
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))

@@ -12,8 +12,8 @@ import pytest
 
 import capture.pipeline
 from avatar import cli
-from avatar.captured import FACTS_FILE, Capture
 from avatar.cli.capture import CaptureRequest, reuse_or_capture
+from avatar.data.capture_folder import FACTS_FILE, Capture
 from avatar.errors import HeadsplatError
 from tests.support.tiny import tiny_capture
 

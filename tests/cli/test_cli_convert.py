@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.captured import FACTS_FILE, Capture
+from avatar.data.capture_folder import FACTS_FILE, Capture
 from tests.support.tiny import tiny_capture
 
 

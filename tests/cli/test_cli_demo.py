@@ -13,8 +13,8 @@ import pytest
 import avatar.cli.capture
 import capture.synthetic.video
 from avatar import cli
-from avatar.captured import Capture
-from avatar.output import write_video
+from avatar.data.capture_folder import Capture
+from avatar.video import write_video
 from tests.support.tiny import tiny_capture
 
 

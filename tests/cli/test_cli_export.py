@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from avatar import cli, save_avatar, write_motion
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head import load_head
-from avatar.model import Avatar
+from avatar.model import avatar_file
+from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of
 from tests.avatar.export.readers import Glb, Ply, columns
 
@@ -86,15 +87,13 @@ def test_a_mesh_of_another_head_names_its_licence(
 ) -> None:
     from dataclasses import replace
 
-    from avatar import asset
-
     def other(path: Path) -> Avatar:
         found = load(path)
         found.head = replace(found.head, name="FLAME 2020", licence="FLAME licence, research only")
         return found
 
-    load = asset.load_avatar
-    monkeypatch.setattr(asset, "load_avatar", other)
+    load = avatar_file.load_avatar
+    monkeypatch.setattr(avatar_file, "load_avatar", other)
     assert cli.main(["export", me, "-o", str(tmp_path / "me.obj")]) == 0
     assert "FLAME 2020 (FLAME licence, research only); that licence binds" in capsys.readouterr().err
     assert "FLAME licence, research only" in (tmp_path / "me.obj").read_text()

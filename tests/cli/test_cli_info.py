@@ -12,7 +12,7 @@ import pytest
 
 from avatar import cli
 from avatar.cli import doctor
-from avatar.output import write_video
+from avatar.video import write_video
 
 
 @pytest.fixture

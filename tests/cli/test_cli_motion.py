@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from avatar import cli
-from avatar.asset import save_avatar
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.head import load_head
+from avatar.model.avatar_file import save_avatar
 from avatar.motion import read_motion
 from tests.avatar.driving.puppet import puppet
 from tests.support.tiny import tiny_capture

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.arkit import ARKIT_52
 from avatar.cli.outlets import CameraOutlet, RecordingOutlet
 from avatar.cli.recording import Recording
 from avatar.errors import HeadsplatError
-from avatar.model import Avatar
+from avatar.head.arkit import ARKIT_52
+from avatar.model.avatar import Avatar
 from avatar.motion import read_motion
-from avatar.records import HeadParams
+from avatar.types import HeadParams
 from capture.live.sample import Sample
 from tests.cli.test_cli_recording import levels_of, made_up_params, names_in, picture, sample_at
-from viewer.outlets import Moment, Outlets
-from viewer.performers import Pose
+from viewer.outputs.outlets import Moment, Outlets
+from viewer.session.pose_sources import Pose
 
 
 def outlets_for(folder: Path, *names: str) -> Outlets:

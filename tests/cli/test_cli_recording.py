@@ -11,16 +11,16 @@ import pytest
 import torch
 import tyro
 
-from avatar.arkit import ARKIT_52
 from avatar.cli.arguments import Record
 from avatar.cli.recording import Recording, sample_of
-from avatar.drive import DriveOptions, drive
+from avatar.driving.driver import DriveOptions, drive
 from avatar.errors import HeadsplatError
-from avatar.model import Avatar
+from avatar.head.arkit import ARKIT_52
+from avatar.model.avatar import Avatar
 from avatar.motion import read_motion
-from avatar.records import JAW, LEFT_EYE, NECK, ROOT, HeadParams
+from avatar.types import JAW, LEFT_EYE, NECK, ROOT, HeadParams
 from capture.live.sample import Sample
-from viewer import film
+from viewer.outputs import video_recorder
 
 JAW_OPEN = ARKIT_52.index("jawOpen")
 
@@ -106,7 +106,7 @@ def test_without_paths_nothing_records_until_asked(tmp_path: Path, monkeypatch: 
 def test_an_event_is_at_the_same_time_in_take_and_film(
     source_clock: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(film, "_MOST_WAITING", 1000)  # pictures come faster than anything moves
+    monkeypatch.setattr(video_recorder, "_MOST_WAITING", 1000)  # pictures come faster than anything moves
     random = np.random.default_rng(5)
     shut, opened = 3.0, 3.4  # seconds after the first sample: the jaw is open and the picture bright between them
     frames = np.cumsum(random.uniform(0.025, 0.042, 150))  # a camera at 30 frames a second, more or less

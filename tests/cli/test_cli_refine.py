@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.asset import read_header
-from avatar.captured import Capture
 from avatar.cli.evaluate import trained_track
+from avatar.data.capture_folder import Capture
+from avatar.model.avatar_file import read_header
 from avatar.refine.track import FILE, RefinedTrack
 from tests.support.tiny import tiny_capture
 

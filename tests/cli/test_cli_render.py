@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from avatar import cli
-from avatar.asset import save_avatar
-from avatar.captured import Capture
 from avatar.cli.interrupt import stopped_by_interrupt
-from avatar.cli.shots import provenance
-from avatar.model import Avatar
+from avatar.cli.render_inputs import provenance
+from avatar.data.capture_folder import Capture
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import save_avatar
 from tests.support.tiny import tiny_capture
 
 
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_the_frames_and_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from avatar.output import Writer
+    from avatar.video import Writer
 
     add = Writer.add
 
@@ -241,7 +241,7 @@ def test_a_report_is_replaced_only_when_asked(
 def test_no_report_of_an_earlier_run_stands_beside_new_pictures(
     tiny: Capture, me: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatar.cli.filming import Film
+    from avatar.cli.frame_output import Film
 
     def stopped(*_: Any) -> int:
         raise KeyboardInterrupt

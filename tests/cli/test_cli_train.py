@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from avatar import cli
-from avatar.captured import Capture
-from avatar.config import load_config
-from avatar.train_config import TrainConfig
+from avatar.common.toml_config import load_config
+from avatar.data.capture_folder import Capture
+from avatar.training.config import TrainConfig
 from tests.support.tiny import tiny_capture
 
 FAST = "steps = 30\ngaussians = 300\nbases = 3\n"
@@ -207,7 +207,7 @@ def test_train_on_a_refusing_disk_leaves_nothing_half_written(
 def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatar.trainer import Trainer
+    from avatar.training.trainer import Trainer
 
     step = Trainer.step
 

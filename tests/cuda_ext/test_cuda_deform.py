@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
-from tests.avatar.splat_scenes import largest
-from tests.avatar.test_ops_small import ROUNDING, random
+from tests.avatar.ops.splat_scenes import largest
+from tests.avatar.ops.test_small import ROUNDING, random
 from tests.cuda_ext.test_cuda_small import assert_same_bits, there
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from avatar import ops, reference
 from avatar.ops.backend import native_for
-from tests.avatar.splat_scenes import largest
-from tests.avatar.test_ops_mesh import intrinsics, random_mesh
-from tests.avatar.test_ops_small import LEARNED, ROUNDING, image_pair, random, rigged
+from tests.avatar.ops.splat_scenes import largest
+from tests.avatar.ops.test_mesh import intrinsics, random_mesh
+from tests.avatar.ops.test_small import LEARNED, ROUNDING, image_pair, random, rigged
 from tests.support.emulated import load_emulated
 
 SLIVERS = 2e-4  # slivers among random triangles amplify rounding in their frames

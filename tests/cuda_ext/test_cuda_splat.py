@@ -10,8 +10,8 @@ from torch import Tensor
 
 import cuda_ext
 from avatar import ops, reference
-from avatar.records import Camera
-from tests.avatar.splat_scenes import PICTURES, Inputs, camera, largest, scene, splat_and_gradients
+from avatar.types import Camera
+from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, largest, scene, splat_and_gradients
 from tests.support.emulated import load_emulated
 
 cpu_kernels = cuda_ext.native  # before the fixture puts the emulator in its place
@@ -19,7 +19,7 @@ cpu_kernels = cuda_ext.native  # before the fixture puts the emulator in its pla
 OPTIONS = ({}, {"antialias": True}, {"cutoff": False}, {"dilation": 0.05})
 FIELDS = ("means", "quats", "scales", "opacities", "colors")
 
-# As for the CPU kernels (tests/avatar/test_ops_splat.py).
+# As for the CPU kernels (tests/avatar/ops/test_splat.py).
 PICTURE_TOLERANCE = 1e-5
 UNCUT_DEPTH_TOLERANCE = 5e-4
 GRADIENT_TOLERANCE = 1e-4

@@ -11,8 +11,8 @@ from torch import Tensor
 from avatar import ops
 from avatar.ops import frames
 from avatar.ops.frames import CudaFrame, Pictures, SplatCall, new_workspace
-from avatar.records import Camera
-from tests.avatar.splat_scenes import PICTURES, Inputs, camera, scene, splat_and_gradients
+from avatar.types import Camera
+from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, scene, splat_and_gradients
 
 
 def there(inputs: tuple[Tensor, ...], device: torch.device) -> Inputs:

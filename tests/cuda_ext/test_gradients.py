@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
-from tests.avatar.splat_scenes import PICTURES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
-from tests.avatar.test_ops_small import LEARNED, bind_and_gradients, image_pair, random, rigged
-from tests.avatar.test_ops_splat import OPTIONS
+from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
+from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair, random, rigged
+from tests.avatar.ops.test_splat import OPTIONS
 from tests.support.double import load_double
 
 pytestmark = pytest.mark.usefixtures("double_kernels")

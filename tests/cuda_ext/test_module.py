@@ -13,7 +13,7 @@ import torch
 
 import cuda_ext
 from avatar import ops
-from tests.avatar.splat_scenes import camera, scene
+from tests.avatar.ops.splat_scenes import camera, scene
 
 ROOT = Path(__file__).parents[2]
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
@@ -97,7 +97,7 @@ def test_a_forked_child_can_use_the_kernels() -> None:
         "import os, torch\n"
         "torch.set_num_threads(1)\n"
         "from avatar import ops\n"
-        "from tests.avatar.splat_scenes import camera, scene\n"
+        "from tests.avatar.ops.splat_scenes import camera, scene\n"
         "inputs, view = scene(1, 300), camera()\n"
         "expected = ops.splat(*inputs, view).rgb\n"
         "child = os.fork()\n"

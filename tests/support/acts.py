@@ -1,6 +1,7 @@
 """What the window's tests do in it, one act each; `python -m tests.support.acts AVATAR MOTION OTHER DAMAGED OUT`.
 
-One window plays them all, since loading takes longer than any of them; tests/viewer/test_window.py reads what they saw.
+One window plays them all, since loading takes longer than any of them;
+tests/viewer/gui/test_window.py reads what they saw.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from imgui_bundle import imgui
 from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
 from avatar import cli
-from avatar.asset import load_avatar
 from avatar.errors import HeadsplatError
-from avatar.model import Avatar
-from avatar.records import HeadParams
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import load_avatar
+from avatar.types import HeadParams
 from tests.support.stage import Act, Stage, play
-from viewer.edits import Change
-from viewer.expressions import PRESETS
-from viewer.look import Kind
-from viewer.orbit import Orbit
-from viewer.performers import Pose, Puppet
-from viewer.session import LiveChoice, Session
-from viewer.state import TIMELINE, Sliders
+from viewer.render.orbit import Orbit
+from viewer.render.view_settings import Kind
+from viewer.session.edits import Change
+from viewer.session.expressions import PRESETS
+from viewer.session.pose_sources import Pose, Puppet
+from viewer.session.session import LiveChoice, Session
+from viewer.session.state import TIMELINE, Sliders
 
 Facts = Mapping[str, Any]
 

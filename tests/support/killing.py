@@ -65,26 +65,26 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
 
 
 def _capture(run: dict[str, Any]) -> None:
-    import capture.landmark_stage
-    import capture.picture_stage
     import capture.pipeline
+    import capture.stages.frames
+    import capture.stages.landmarks
     from capture.options import CaptureOptions
     from capture.tracker.clip import TrackerOptions, fit_person
     from capture.tracker.identity import IdentityOptions
-    from tests.capture.fake_video import FakeVideo, fake_models, source_facts
+    from tests.capture.video.fake_video import FakeVideo, fake_models, source_facts
 
     quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # the person found is no matter here
     capture.pipeline.fit_person = partial(fit_person, options=quick)  # type: ignore[assignment]
-    capture.landmark_stage._SAVE_STEP = capture.picture_stage._SAVE_STEP = 7
+    capture.stages.landmarks._SAVE_STEP = capture.stages.frames._SAVE_STEP = 7
     video, options = FakeVideo(FRAMES), CaptureOptions(passes=1, **run["options"])
     capture.pipeline.capture_frames(video, video.count, source_facts(), Path(run["out"]), options, None, fake_models())
 
 
 def _train(arguments: list[str]) -> int:
-    import avatar.train
+    import avatar.training.fit
     from avatar.cli import main
 
-    avatar.train.CHECKPOINT_SECONDS = 0.0
+    avatar.training.fit.CHECKPOINT_SECONDS = 0.0
     return main(["train", *arguments])
 
 
@@ -107,7 +107,7 @@ def _main() -> None:
 
     torch.set_num_threads(1)  # threads would not live on in the forks
     import capture.pipeline  # noqa: F401
-    from tests.capture.fake_video import true_points
+    from tests.capture.video.fake_video import true_points
 
     for number in range(FRAMES):
         true_points(number, 0)

@@ -16,13 +16,13 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 
-from avatar.asset import load_avatar
+from avatar.model.avatar_file import load_avatar
 from tests.support.stage import Stage, play
-from viewer.look import Kind, Look
-from viewer.opening import open_any
-from viewer.orbit import Orbit
-from viewer.session import Session
-from viewer.state import SLIDERS, TIMELINE
+from viewer.render.orbit import Orbit
+from viewer.render.view_settings import Kind, Look
+from viewer.session.opening import open_any
+from viewer.session.session import Session
+from viewer.session.state import SLIDERS, TIMELINE
 
 #: Pixels of the window, and of each picture in the strip of views: high and wide.
 _WINDOW, _HIGH, _WIDE = (1280, 760), 384, 320

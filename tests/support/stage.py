@@ -15,10 +15,10 @@ import moderngl
 import numpy as np
 from imgui_bundle import hello_imgui, imgui
 
-from viewer.edits import Change, Do
-from viewer.session import Session
-from viewer.state import State
-from viewer.window import Window, WindowOptions
+from viewer.gui.window import Window, WindowOptions
+from viewer.session.edits import Change, Do
+from viewer.session.session import Session
+from viewer.session.state import State
 
 #: Seconds after which the window closes, whatever happens; of the test engine's patience with one act.
 _LONGEST, _PATIENCE = 200.0, 60.0

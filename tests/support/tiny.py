@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from avatar import ops
-from avatar.captured import (
+from avatar.data.capture_folder import (
     FACTS_FILE,
     FRAMES_DIR,
     MAGIC,
@@ -22,9 +22,9 @@ from avatar.captured import (
     frame_name,
     track_defaults,
 )
-from avatar.geometry import axis_angle_to_matrix
+from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
-from avatar.records import Camera, HeadParams
+from avatar.types import Camera, HeadParams
 
 DISTANCE = 0.6  # metres from the camera to the head
 

@@ -11,7 +11,7 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.head.sheets import View, rasterised
-from avatar.records import LEFT_EYE, RIGHT_EYE
+from avatar.types import LEFT_EYE, RIGHT_EYE
 
 from .source import PARENTS, FlameArrays
 from .surface import Floats, Ints, Mask, components

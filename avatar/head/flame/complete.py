@@ -12,7 +12,7 @@ from torch import Tensor
 
 from avatar.head.generate.parts import Part
 from avatar.head.model import HeadModel
-from avatar.records import JAW, NECK
+from avatar.types import JAW, NECK
 
 from . import controls, mouth, regions, template, unwrap
 from .bare import Anatomy, anatomy, bare_head, eye_colors

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from avatar.head.model import HeadModel
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 from .lids import LidShape
 from .surface import Floats

@@ -20,7 +20,7 @@ from avatar.head.generate.mesh import MIRROR
 from avatar.head.model import HeadModel
 from avatar.head.shading import shade, vertex_normals
 from avatar.head.sheets import View, rasterised
-from avatar.records import JAW
+from avatar.types import JAW
 
 from .bare import Anatomy, Eyeball
 from .lips import LipLine, both_sides, landmark_groups

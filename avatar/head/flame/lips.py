@@ -17,7 +17,7 @@ from avatar.head.generate.indices import (
     UPPER_LIP_MIDDLE,
 )
 from avatar.head.sheets import View, rasterised
-from avatar.records import JAW
+from avatar.types import JAW
 
 from .bare import Anatomy
 from .surface import Floats, Ints

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.cache import user_cache
+from avatar.common.cache import user_cache
+from avatar.common.files import atomic_path
+from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
 from avatar.head.model import HeadModel
-from avatar.npz import DamagedNpz, Npz
 
 from .align import aligned
 from .bare import Anatomy

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
-from avatar.npz import DamagedNpz, Npz
 
 from . import smplx
 from .unpickle import read_pickle

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.common.files import os_error_sentence
 from avatar.errors import HeadsplatError
-from avatar.files import os_error_sentence
 
 from .pickles import Made, Name, RefusedPickle, read
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 _RESEARCH = "FLAME licence, non-commercial scientific research only (https://flame.is.tue.mpg.de/modellicense.html)"
 _OPEN = "CC-BY-4.0, FLAME 2023 Open, Max-Planck-Gesellschaft (https://flame.is.tue.mpg.de)"

@@ -35,7 +35,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--rebuild-base",
         metavar="MODULE:CLASS",
         help="remake the mean face first; CLASS(landmark model) turns an image [1,192,192,3] RGB 0..1 into "
-        "(points [478,3] in pixels, score), as capture.landmarks:AttentionMesh does",
+        "(points [478,3] in pixels, score), as capture.faces.landmarks:AttentionMesh does",
     )
     parser.add_argument("--landmark-model", type=Path, help="file that CLASS is made of")
     parser.add_argument(

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import splu
 from avatar.head.regressor import placing_weights
 from avatar.head.stored import UNITS_A_METRE, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 from . import atlas, colors, ears, expressions, eyes, identity, jaw, joints, parts, regions, skinning, teeth, tongue
 from .base import Base

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from avatar.errors import HeadsplatError
-from avatar.rigid import rigid_fit
+from avatar.geometry.similarity import rigid_fit
 
 from . import cartoon
 from .indices import FACE_POINTS, INFRAORBITAL, IRIS_LEFT, IRIS_RIGHT, MIDDLE_LIDS, TRAGI

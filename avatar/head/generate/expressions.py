@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatar.arkit import ARKIT_52
+from avatar.head.arkit import ARKIT_52
 
 from . import jaw, shapes_brow, shapes_eyes, shapes_jaw, shapes_lips, shapes_mouth, shapes_tongue
 from .cage import Cage

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 from . import jaw
 from .expressions import NAMES

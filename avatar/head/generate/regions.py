@@ -8,14 +8,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from .cage import Cage, face_vertices
-from .indices import (
-    CREASE_LOWER,
-    CREASE_UPPER,
-    LID_LOWER,
-    LID_UPPER,
-    LIP_LOWER,
-    LIP_UPPER,
-)
+from .indices import CREASE_LOWER, CREASE_UPPER, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
 from .lips import contact_loop
 from .mesh import MIRROR, Floats, smoothstep
 from .parts import Part

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatar.records import JAW, JOINT_NAMES, NECK, ROOT
+from avatar.types import JAW, JOINT_NAMES, NECK, ROOT
 
 from .jaw import HINGE
 from .mesh import MIRROR, Floats, smoothstep

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from avatar.head import load_head
+from avatar.head.embedded import embedded_head
 
 from .obj import Floats, Ints, Mesh
 from .parts import Mask
@@ -102,7 +102,7 @@ def tongue_of(vertices: Floats, gums_and_tongue: Mask, pieces: Ints) -> Mask:
 
 def _from_embedded(vertices: Floats, parts: dict[str, Mask], marks: Floats) -> tuple[dict[str, Mask], Floats]:
     """Regions of the skin and colours, read off the embedded head once the mesh is bent to it by the landmarks."""
-    model = load_head("embedded")
+    model = embedded_head()
     theirs = model.v_template.double().numpy()
     their_marks = model.landmarks(model.v_template[None])[0].double().numpy()
     bent = RBFInterpolator(marks[:468], their_marks[:468], smoothing=1e-4)(vertices)

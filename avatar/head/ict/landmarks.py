@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from avatar.head import load_head
+from avatar.head.embedded import embedded_head
 from avatar.head.flame.surface import Places, nearest
 from avatar.head.generate.base import similarity
 
@@ -62,7 +62,7 @@ def landmark_embedding(surface: Surface, anchors: dict[int, int] | None = None) 
         surface: the mesh.
         anchors: landmark -> vertex, marks that the mesh comes with; dropped where they do not look like a face.
     """
-    reference = load_head("embedded")
+    reference = embedded_head()
     points = reference.landmarks(reference.v_template[None])[0].double().numpy()
     centres = reference.joint_locations(reference.neutral_params().identity)[[4, 3]].double().numpy()
     own = np.stack(surface.eyes)

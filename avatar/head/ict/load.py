@@ -16,7 +16,7 @@ from avatar.head.flame.surface import components
 from avatar.head.generate.expressions import NAMES
 from avatar.head.model import HeadModel
 from avatar.head.wavefront import read_text
-from avatar.records import JAW
+from avatar.types import JAW
 
 from .dress import dressed
 from .landmarks import MULTI_PIE, Surface, landmark_embedding

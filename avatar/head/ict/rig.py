@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.geometry.similarity import rigid_fit
 from avatar.head import skinned
 from avatar.head.generate.mesh import smoothstep
 from avatar.head.regressor import placing_weights
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
-from avatar.rigid import rigid_fit
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.plain import counted
-from avatar.records import JOINT_NAMES, Motion
+from avatar.types import JOINT_NAMES, Motion
 
 Floats = NDArray[np.floating]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from avatar.common.frame_rate import MOST_FPS
 from avatar.errors import HeadsplatError
-from avatar.rates import MOST_FPS
-from avatar.records import Motion
+from avatar.types import Motion
 
 from .assemble import Rows, frame_times, note_unused_fps, to_motion
 from .named_json import names_of

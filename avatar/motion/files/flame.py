@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 
 from .assemble import Rows, to_motion
 from .names import FLAME, listed

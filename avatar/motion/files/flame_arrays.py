@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.common.npz import DamagedNpz, read_npy
 from avatar.errors import HeadsplatError
-from avatar.npz import DamagedNpz, read_npy
-from avatar.records import Motion
+from avatar.types import Motion
 
 from .assemble import frame_times
 from .flame import flame_motion, rows_of

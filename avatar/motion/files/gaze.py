@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 Floats = NDArray[np.floating]
 

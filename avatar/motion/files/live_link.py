@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
-from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from avatar.head.arkit import ARKIT_52
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, turns_of
 from .assemble import Rows, note_unused_fps, to_motion, unwrapped

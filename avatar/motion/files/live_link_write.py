@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from avatar.arkit import ARKIT_52
+from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
+from avatar.head.arkit import ARKIT_52
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, angles_of
 from .gaze import driven, in_weights

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from avatar.errors import HeadsplatError
-from avatar.metrical import RATE, load_frame
-from avatar.records import Motion
+from avatar.motion.files.metrical_frame import RATE, load_frame
+from avatar.types import Motion
 
 from .assemble import frame_times
 from .flame import flame_motion, note_ignored, rows_of

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
-from avatar.records import NECK, ROOT, Motion
+from avatar.types import NECK, ROOT, Motion
 
 from .assemble import Rows, frame_times, note_unused_fps, to_motion
 from .live_link_write import lost_pose, with_gaze

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
+from avatar.head.arkit import ARKIT_52
 
 ARKIT, FLAME = "arkit52", "flame"
 #: What MediaPipe calls the face itself; it is no expression and has no weight to give.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.common.files import os_error_sentence
+from avatar.common.frame_rate import check_fps
 from avatar.errors import HeadsplatError
-from avatar.files import os_error_sentence
-from avatar.rates import check_fps
-from avatar.records import Motion
+from avatar.types import Motion
 
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .flame_arrays import pairs_in, read_pair

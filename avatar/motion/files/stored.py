@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avatar.common.files import atomic_path
+from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
-from avatar.files import atomic_path
-from avatar.npz import DamagedNpz, Npz
-from avatar.records import JOINT_NAMES, Motion
+from avatar.types import JOINT_NAMES, Motion
 
 from .text import LARGEST
 

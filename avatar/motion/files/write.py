@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.common.files import os_error_sentence
 from avatar.errors import HeadsplatError
-from avatar.files import os_error_sentence
-from avatar.records import Motion
+from avatar.types import Motion
 
 from .live_link_write import write_live_link
 from .named_json import write_named_json

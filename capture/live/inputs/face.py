@@ -9,10 +9,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.arkit import ARKIT_52
+from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.gaze import LOOKS
 from avatar.motion.files.names import common_name
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 Floats = NDArray[np.float32]
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .face import MOST_MOVE, Face, Refused, arkit_weights, still
 

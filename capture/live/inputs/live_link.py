@@ -15,9 +15,9 @@ import struct
 
 import numpy as np
 
-from avatar.arkit import ARKIT_52
+from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, turns_of
-from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .face import MOST_MOVE, MOST_WEIGHT, Face, Refused, still
 

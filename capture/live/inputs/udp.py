@@ -15,7 +15,7 @@ from typing import Any
 from avatar.errors import HeadsplatError
 from capture.live.sample import SILENT, Sample
 
-from .traffic import Address, Decode, Traffic
+from .packet_order import Address, Decode, Traffic
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, ROOT
 
 from .face import LONGEST_NAME, MOST_WEIGHT, Face, Refused, arkit_weights, still
 from .osc import Argument, Message, parse_osc

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from avatar.blendshapes import Blendshapes
-from avatar.geometry import axis_angle_to_matrix
+from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.model import Avatar, baked
-from avatar.records import NECK
-from avatar.rig import Rig, TorsoMap
+from avatar.model.avatar import Avatar, baked
+from avatar.model.blendshapes import Blendshapes
+from avatar.model.rig import Rig, TorsoMap
+from avatar.types import NECK
 
 
 def puppet(head: HeadModel, reach: float = 0.3, neutral: float = 0.1, turn: float = 0.4) -> Avatar:

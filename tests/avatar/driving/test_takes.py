@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from avatar.drive import Drive, drive
-from avatar.driving.reach import room_of
+from avatar.driving.driver import Drive, drive
+from avatar.driving.trained_range import room_of
 from avatar.head import load_head
 from avatar.motion import read_motion
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.export import posed, write_glb, write_obj
 from avatar.export.face import ArkitFace
-from avatar.export.place import Place
-from avatar.export.surface import vertex_colors
+from avatar.export.mesh import vertex_colors
+from avatar.export.placement import Place
 from avatar.head import load_head
-from avatar.model import Avatar, baked
-from avatar.records import JAW, JOINT_NAMES, HeadParams
+from avatar.model.avatar import Avatar, baked
+from avatar.types import JAW, JOINT_NAMES, HeadParams
 from tests.avatar.export.readers import Glb, rotations
 from tests.avatar.motion.made_up import flame_head
 

@@ -10,13 +10,13 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.export import posed, write_ply, write_plys, write_rigged_ply
-from avatar.export.place import Place, upside_down
+from avatar.export.placement import Place, upside_down
 from avatar.export.ply import ply_bytes
-from avatar.export.pose import out_of_range
-from avatar.geometry import axis_angle_to_matrix
-from avatar.model import Avatar
-from avatar.records import NECK, ROOT, Camera, Gaussians
-from avatar.render import render
+from avatar.export.posed import out_of_range
+from avatar.geometry.rotations import axis_angle_to_matrix
+from avatar.model.avatar import Avatar
+from avatar.rendering.render import render
+from avatar.types import NECK, ROOT, Camera, Gaussians
 from tests.avatar.export.readers import Ply, columns, rotations, splatted
 
 NAMES = (

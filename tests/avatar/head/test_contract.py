@@ -12,7 +12,7 @@ import torch
 
 from avatar.head import HeadModel, load_head
 from avatar.head.generate.indices import LID_LOWER, LID_UPPER
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 from .flame import made_up
 from .measures import normals, posed, region, template

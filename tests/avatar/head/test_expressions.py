@@ -8,7 +8,7 @@ import torch
 
 from avatar.head import HeadModel, load_head
 from avatar.head.generate.indices import LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE, HeadParams
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, HeadParams
 
 from .measures import MIRROR, expression, mirror_of, normals, outer_faces, posed, region, template
 

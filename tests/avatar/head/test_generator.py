@@ -106,7 +106,7 @@ def test_the_tessellation_is_read_in_triples() -> None:
 
 
 def test_rebuilding_without_a_model_file_fails_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--rebuild-base", "capture.landmarks:AttentionMesh"]) == 1
+    assert main(["--rebuild-base", "capture.faces.landmarks:AttentionMesh"]) == 1
     assert "--landmark-model" in capsys.readouterr().err
 
 

@@ -17,8 +17,8 @@ from avatar.head.ict.load import ARKIT
 from avatar.head.ict.obj import Mesh, read_mesh
 from avatar.head.ict.parts import FULL_COUNT, find_parts
 from avatar.motion.bridge import Bridge
-from avatar.motion.fit import fit_bridge
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
+from avatar.motion.bridge_fit import fit_bridge
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 from .made_up_ict import person, write_folder
 

@@ -10,7 +10,7 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
 from avatar.head.generate.expressions import NAMES
-from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 REGIONS = (
     "face", "forehead", "nose", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_ear", "right_ear",

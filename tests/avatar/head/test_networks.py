@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
 from avatar.head.sheets import View, posed, render
-from capture.landmarks import AttentionMesh
-from capture.models import model_path
+from capture.faces.landmarks import AttentionMesh
+from capture.networks.models import model_path
 
 VIEW = View(centre=(0, -0.032, -0.02), extent=0.26, size=192)
 #: the 146 landmarks that MediaPipe's blendshape network takes, and its outputs in order

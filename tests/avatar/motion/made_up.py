@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.head.stored import read
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 #: control -> joint and degrees about x, y at a weight of 1
 TURNS = {

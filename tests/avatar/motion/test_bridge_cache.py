@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cache import user_cache
+from avatar.common.cache import user_cache
 from avatar.motion import bridge as bridges
 from avatar.motion import load_bridge
-from avatar.motion.fit import Fit
+from avatar.motion.bridge_fit import Fit
 
 from .made_up import arkit_head, flame_head
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar.errors import HeadsplatError
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.motion.edit import gain, gaps, resample, smooth, trim
-from avatar.records import JAW, NECK, ROOT, Motion
+from avatar.types import JAW, NECK, ROOT, Motion
 
 NAMES = ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeBlinkLeft")
 FEW = settings(max_examples=25, deadline=None, derandomize=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from avatar.captured import Capture
-from avatar.frames import TrainingFrames, load_frames
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.head import load_head
-from avatar.model import Avatar
+from avatar.model.avatar import Avatar
 from avatar.refine.options import RefineOptions
-from avatar.train import fit
-from avatar.train_config import TrainConfig
+from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
 from tests.support.tiny import tiny_capture
 
 SIZE = 96

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from avatar.frames import HeadStates, TrainingFrames
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 #: The tiny head turns by 20 degrees and back in 0.8 s, far wilder than the smoothness prior expects of a person.
 SLOWER = 5.0

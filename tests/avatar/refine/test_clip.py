@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from avatar.frames import HeadStates, TrainingFrames
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.refine import clip
 from avatar.refine.clip import ClipFit, install, learn_torso, refine_clip, without_mean
 from avatar.refine.options import RefineOptions

@@ -9,8 +9,8 @@ import torch
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.records import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, HeadParams
 from avatar.refine.controls import GAZE, NAMES, STRONGEST, Controls
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, HeadParams
 from tests.avatar.motion.made_up import flame_head
 
 

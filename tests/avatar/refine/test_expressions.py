@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from avatar.frames import HeadStates, TrainingFrames
+from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.refine.controls import NAMES, Controls
 from avatar.refine.expressions import ExpressionFit, face_crop, refine_expressions
 from avatar.refine.options import RefineOptions
-from avatar.refine.pictures import Targets
+from avatar.refine.targets import Targets
 from tests.avatar.refine.conftest import SIZE, Shown
 from tests.avatar.refine.made_up import some
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from avatar.frames import TrainingFrames
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.refine import pictures
+from avatar.data.training_frames import TrainingFrames
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.options import RefineOptions
-from avatar.refine.pictures import Targets
 from avatar.refine.poses import PoseFit, Poses, refine_poses
+from avatar.refine.targets import Targets
 from tests.avatar.refine.conftest import SIZE, Shown
 from tests.avatar.refine.made_up import Distance, some, wrong
 from tests.support.tiny import side_camera, tiny_capture
@@ -100,7 +99,7 @@ def test_poses_do_not_depend_on_how_many_are_solved_together(
     few = some(shown.frames, 4)
     start, targets, fits = wrong(few.states, 3.0), Targets.of(few, SIZE), []
     for together in (4, 3):
-        monkeypatch.setattr(pictures, "TOGETHER", together)
+        monkeypatch.setattr(targets, "TOGETHER", together)
         fits.append(refine_poses(shown.avatar, targets, start, options))
     torch.testing.assert_close(fits[1].poses.rotation, fits[0].poses.rotation, rtol=0, atol=1e-5)
     torch.testing.assert_close(fits[1].poses.translation, fits[0].poses.translation, rtol=0, atol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.geometry import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses
 from avatar.refine.smooth import jitter, smooth_poses

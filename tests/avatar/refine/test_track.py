@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import HeadStates, load_frames
 from avatar.errors import HeadsplatError
-from avatar.frames import HeadStates, load_frames
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model import baked
-from avatar.records import NECK
+from avatar.model.avatar import baked
 from avatar.refine.track import FILE, RefinedTrack
+from avatar.types import NECK
 from tests.avatar.refine.made_up import wrong
 from tests.support.tiny import side_camera, tiny_capture
 

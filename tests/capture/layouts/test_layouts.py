@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.captured import Capture
+from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.metrical import load_frame
-from avatar.output import open_output
+from avatar.motion.files.metrical_frame import load_frame
+from avatar.video import open_output
 from capture.layouts import read_layout
 from capture.layouts.views import pictures, read_mask
 from capture.layouts.write import write_layout

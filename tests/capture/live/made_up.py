@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from avatar.arkit import ARKIT_52
-from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from avatar.head.arkit import ARKIT_52
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT, Motion
 from capture.live import Sample
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatar.drive import Driver
-from avatar.model import Avatar
+from avatar.driving.driver import Driver
+from avatar.model.avatar import Avatar
 from capture.live.calibration import CalibrationOptions, Calibrator, movement
 from capture.live.sample import Sample
 

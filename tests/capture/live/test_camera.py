@@ -12,8 +12,8 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from capture.live.camera import CameraThread, FileFeed, Lens, LiveFrame, WebcamFeed
-from capture.sources import SourceFrame
-from tests.capture.fake_video import FakeVideo
+from capture.video.decoding import SourceFrame
+from tests.capture.video.fake_video import FakeVideo
 
 
 def taken(camera: CameraThread) -> list[LiveFrame]:

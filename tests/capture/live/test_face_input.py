@@ -11,8 +11,8 @@ import pytest
 
 from capture.live import FaceInput, Sample
 from capture.live.camera import FileFeed, LiveFrame
-from capture.live.learning import LearnOptions
-from tests.capture.fake_video import FakeVideo, fake_models
+from capture.live.identity import LearnOptions
+from tests.capture.video.fake_video import FakeVideo, fake_models
 
 LEARN = LearnOptions(seconds=0.5, key_frames=5)
 

@@ -8,9 +8,9 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from capture.live import open_input
-from capture.live.apart import FaceApart
 from capture.live.camera import FileFeed, WebcamFeed
 from capture.live.inputs import UdpInput
+from capture.live.worker_process import FaceApart
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avatar.records import HeadParams
+from avatar.types import HeadParams
 from capture.live.presence import Presence, PresenceOptions
 
 OPTIONS = PresenceOptions(hold=0.3, ease=0.5, back=0.25)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from avatar.arkit import ARKIT_52
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.head.arkit import ARKIT_52
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, ROOT
 from capture.live.inputs.face import Face, OneGaze, Refused, arkit_weights, still
 from capture.live.inputs.ifacialmocap import parse_ifacialmocap
 from capture.live.inputs.live_link import parse_live_link

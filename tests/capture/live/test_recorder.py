@@ -11,7 +11,7 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.motion import read_motion
-from avatar.records import Motion
+from avatar.types import Motion
 from capture.live import recorder as module
 from capture.live.recorder import Recorder
 from capture.live.sample import Sample

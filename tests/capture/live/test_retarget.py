@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.drive import Driver
+from avatar.driving.driver import Driver
 from avatar.errors import HeadsplatError
-from avatar.model import Avatar
-from avatar.records import JAW, LEFT_EYE, HeadParams
+from avatar.model.avatar import Avatar
+from avatar.types import JAW, LEFT_EYE, HeadParams
 from capture.live import LiveOptions
 from capture.live.retarget import Neutral, Retarget, resting_face
 from capture.live.sample import Sample

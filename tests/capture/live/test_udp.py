@@ -17,7 +17,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from capture.live.inputs import PROTOCOLS, UdpInput, listen, udp
 from capture.live.inputs.face import Face, Refused
-from capture.live.inputs.traffic import Traffic
+from capture.live.inputs.packet_order import Traffic
 from capture.live.sample import Sample
 from tests.support import face_sender
 from tests.support.face_sender import Take

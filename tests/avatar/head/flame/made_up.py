@@ -16,7 +16,7 @@ import torch
 
 from avatar.head import load_head
 from avatar.head.regressor import placing_weights
-from avatar.records import JAW, LEFT_EYE, RIGHT_EYE
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 VERSIONS = ("2020", "2023", "2023 Open")
 #: where only FLAME 2023 Open has its jaw and eyes, metres in the file's own frame

@@ -141,8 +141,8 @@ def test_the_real_network_agrees_with_the_marks_that_a_file_carries(
     """The partial FLAME 2023 Open marks 105 landmarks itself; ours are within 2.5 mm on average."""
     if not PARTIAL.is_file():
         pytest.skip("the partial FLAME 2023 Open is absent (HEADSPLAT_FLAME_PARTIAL)")
-    from capture.landmarks import AttentionMesh
-    from capture.models import model_path
+    from capture.faces.landmarks import AttentionMesh
+    from capture.networks.models import model_path
 
     def refuse(folder: Path) -> None:
         raise OSError("tests do not download")

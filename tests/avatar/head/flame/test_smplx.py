@@ -12,7 +12,7 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head.flame.bare import bare_head
 from avatar.head.flame.source import read_flame
-from avatar.records import JOINT_NAMES
+from avatar.types import JOINT_NAMES
 
 from .made_up import tiny_arrays, write_npz
 

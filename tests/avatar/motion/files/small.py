@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.arkit import ARKIT_52
+from avatar.head.arkit import ARKIT_52
 from avatar.motion import write_motion
 from avatar.motion.files.live_link import COLUMNS, HEADER
-from avatar.records import JOINT_NAMES, Motion
+from avatar.types import JOINT_NAMES, Motion
 
 
 def live_link_row(timecode: str, weights: dict[str, float] | None = None, count: int = 61) -> str:

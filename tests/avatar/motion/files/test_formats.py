@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from avatar.errors import HeadsplatError
 from avatar.motion import read_motion
 from avatar.motion.files import text
-from avatar.records import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
 from tests.avatar.motion.files.small import (
     FILES,
     audio2face_csv,

@@ -13,7 +13,7 @@ from avatar.head import load_head
 from avatar.motion import read_motion
 from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_of, turns_of
 from avatar.motion.files.gaze import _TURNS
-from avatar.records import LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 from tests.avatar.motion.files.small import live_link, live_link_row
 
 

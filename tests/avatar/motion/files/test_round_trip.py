@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from avatar.arkit import ARKIT_52
 from avatar.errors import HeadsplatError
+from avatar.head.arkit import ARKIT_52
 from avatar.motion import read_motion, write_motion
 from avatar.motion.files.gaze import driven
 from avatar.motion.files.live_link import HEADER
-from avatar.records import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 from tests.avatar.motion.files.small import motion
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from avatar.motion import read_motion
 from avatar.motion.files.angles import EYE_SIGNS, turns_of
 from avatar.motion.files.live_link import HEADER
-from avatar.records import JAW, ROOT
+from avatar.types import JAW, ROOT
 
 pytestmark = pytest.mark.data
 

@@ -1,0 +1,66 @@
+"""gsplat in the same process on the same tensors, once its pictures are known to be the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.bench.report import Part, Report
+from avatar.bench.scene import Scene
+from avatar.bench.stages import gaussians, parameters
+from avatar.errors import HeadsplatError
+from avatar.rendering.backends import check_rasterizer, gsplat_pictures
+from avatar.types import Gaussians
+
+LEAST_AGREEMENT = 50.0  # dB
+Add = Callable[[Part, str, Callable[[], object], int], None]
+
+
+def agreement(found: Tensor, expected: Tensor) -> float:
+    """PSNR in dB of pictures in 0..1."""
+    error = float((found - expected).square().mean())
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
+    """Forward, and forward with backward, of both rasterizers; a note instead where gsplat is missing or disagrees."""
+    try:
+        check_rasterizer("gsplat")
+    except HeadsplatError as error:
+        note = f"Not compared with gsplat: {error}."
+        if note not in report.notes:
+            report.notes.append(note)
+        return
+    with torch.no_grad():
+        inputs = gaussians(scene, ops.blend(None, scene.basis, scene.weights), parameters(scene))
+    leaves = [value.contiguous().requires_grad_() for value in inputs]
+
+    def ours() -> Tensor:
+        means, quats, scales, opacities, colors = leaves
+        return ops.splat(means, quats, scales, opacities, colors, scene.camera, with_depth=False).rgb
+
+    def theirs() -> Tensor:
+        means, quats, scales, opacities, sh = leaves
+        return gsplat_pictures(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False)[0]
+
+    decibels = agreement(theirs().detach(), ours().detach())
+    if not decibels > LEAST_AGREEMENT:
+        report.failed = True
+        report.notes.append(f"{scene.count} Gaussians: gsplat's picture agrees only to {decibels:.1f} dB; not timed.")
+        return
+    pull = torch.ones_like(ours())
+    for name, splat in (("headsplat", ours), ("gsplat", theirs)):
+
+        def forward(splat: Callable[[], Tensor] = splat) -> None:
+            with torch.no_grad():
+                splat()
+
+        def both_ways(splat: Callable[[], Tensor] = splat) -> None:
+            torch.autograd.grad(splat(), leaves, pull)
+
+        add("peer", f"{name} forward", forward, scene.batch)
+        add("peer", f"{name} forward and backward", both_ways, scene.batch)

@@ -1,0 +1,171 @@
+"""Frozen dataclasses to and from TOML, strictly: an unknown key or a wrong type is an error with a suggestion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from avatar.common.files import atomic_path
+from avatar.errors import HeadsplatError
+
+if typing.TYPE_CHECKING:
+    import tomli as toml_reader
+else:
+    try:
+        import tomllib as toml_reader
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as toml_reader
+
+Config = TypeVar("Config")
+
+#: In a checkout the presets stand beside the package, in an installed wheel inside it.
+PRESET_FOLDERS = (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs")
+
+
+def load_config(path: str | Path, base: Config) -> Config:
+    """`base` with the values of the TOML file `path` over it; tables go into nested dataclasses.
+
+    Args:
+        path: a TOML file that names only what differs from `base`.
+        base: an instance of a frozen dataclass.
+
+    Raises:
+        HeadsplatError: missing or malformed file, unknown key (with the nearest known one), wrong type or value.
+    """
+    path = Path(path)
+    try:
+        values = toml_reader.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise HeadsplatError(f"{path}: no such configuration file; check the path given to --config") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeadsplatError(f"{path}: cannot read the configuration file ({error})") from error
+    except toml_reader.TOMLDecodeError as error:
+        raise HeadsplatError(f"{path}: not valid TOML ({error}); correct that line") from error
+    return apply_values(base, values, str(path))
+
+
+def load_preset(name: str, base: Config) -> Config:
+    """`base` with the preset `name` (configs/NAME.toml) over it; HeadsplatError lists the presets there are."""
+    known = preset_paths()
+    if name not in known:
+        raise HeadsplatError(f"--preset: no preset {name!r}; choose one of {', '.join(known)}")
+    return load_config(known[name], base)
+
+
+def preset_paths() -> dict[str, Path]:
+    """The presets by name."""
+    return {path.stem: path for folder in reversed(PRESET_FOLDERS) for path in sorted(folder.glob("*.toml"))}
+
+
+def apply_values(base: Config, values: Mapping[str, Any], where: str, prefix: str = "") -> Config:
+    """`base` (a dataclass instance) with `values` over it; `where` and the dotted `prefix` go into error texts."""
+    known = [field.name for field in dataclasses.fields(base)]  # type: ignore[arg-type]
+    hints = typing.get_type_hints(type(base))
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in known:
+            raise HeadsplatError(f"{where}: unknown key `{name}`; {_suggestion(key, known)}")
+        current = getattr(base, key)
+        if dataclasses.is_dataclass(current) and not isinstance(current, type):
+            if not isinstance(value, Mapping):
+                raise HeadsplatError(f"{where}: `{name}` is a group of settings; write it as a table [{name}]")
+            changes[key] = apply_values(current, value, where, f"{name}.")
+        else:
+            changes[key] = _converted(value, hints[key], where, name)
+    try:
+        return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+    except ValueError as error:
+        raise HeadsplatError(f"{where}: {error}") from error
+
+
+def save_config(path: str | Path, config: Any, comment: str = "") -> None:
+    """Write every value of the dataclass `config` to `path`, so that load_config gives it back; None is left out.
+
+    Args:
+        path: the TOML file to write; replaced as a whole.
+        config: a dataclass instance of numbers, texts, booleans, paths, sequences of them and nested dataclasses.
+        comment: lines to put at the top.
+    """
+    lines = [f"# {line}" for line in comment.splitlines()]
+    _write_table(config, "", lines)
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_table(config: Any, prefix: str, lines: list[str]) -> None:
+    groups = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            groups.append((field.name, value))
+        elif value is not None:
+            lines.append(f"{field.name} = {_toml_value(value)}")
+        elif field.default is not None:
+            raise ValueError(f"{prefix}{field.name}: None cannot be written to TOML where the default is another value")
+    for name, group in groups:
+        lines += ["", f"[{prefix}{name}]"]
+        _write_table(group, f"{prefix}{name}.", lines)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    # A JSON string without ASCII escapes is a TOML basic string, but for DEL.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(known))}"
+
+
+def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
+    """`value` as the annotation `hint` wants it, or HeadsplatError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        choices = [argument for argument in arguments if argument is not type(None)]
+        for choice in choices[:-1]:
+            try:
+                return _converted(value, choice, where, name)
+            except HeadsplatError:
+                continue
+        return _converted(value, choices[-1], where, name)
+    if origin is Literal:
+        if value not in arguments:
+            raise HeadsplatError(f"{where}: `{name}` is {value!r}, expected one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin in (tuple, list) and isinstance(value, list):
+        items = [_converted(item, _item_hint(arguments, index), where, name) for index, item in enumerate(value)]
+        if origin is tuple and Ellipsis not in arguments and len(items) != len(arguments):
+            raise HeadsplatError(f"{where}: `{name}` has {len(items)} values, expected {len(arguments)}")
+        return origin(items)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if not isinstance(value, origin or hint) or (isinstance(value, bool) and hint is not bool):
+        raise HeadsplatError(f"{where}: `{name}` is {value!r}, expected {_describe(hint)}")
+    return value
+
+
+def _item_hint(arguments: tuple[Any, ...], index: int) -> Any:
+    return arguments[0] if Ellipsis in arguments or len(arguments) == 1 else arguments[min(index, len(arguments) - 1)]
+
+
+def _describe(hint: Any) -> str:
+    plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
+    return plain.get(hint, "a list" if typing.get_origin(hint) in (tuple, list) else str(hint))

@@ -1,0 +1,86 @@
+"""Gaussians in the frames of their triangles, with the mesh that carries them: for other rigs, not for splat viewers.
+
+A PLY of three elements. `vertex` and `face` are the head's resting mesh in metres (a mesh viewer shows it; a splat
+viewer finds no splats). `rigged_gaussian` holds what a Gaussian is in its triangle's frame. With the corners c0, c1, c2
+of the face, posed in any way, the frame is F = [e, n x e, n], e along c1 - c0, n along (c1 - c0) x (c2 - c0), and
+
+    mean = bary_0 c0 + bary_1 c1 + bary_2 c2 + F offset        rotation = F rot
+
+`torso` is the share of the torso in what carries the Gaussian, the skull has the rest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avatar import __version__, ops
+from avatar.common.files import atomic_path
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import CONSENT
+from avatar.model.blendshapes import expression_features
+
+from .ply import header
+from .posed import posed
+
+_FLOATS = (
+    "offset_0", "offset_1", "offset_2", "rot_0", "rot_1", "rot_2", "rot_3", "scale_0", "scale_1", "scale_2", "opacity",
+    "f_dc_0", "f_dc_1", "f_dc_2", "bary_0", "bary_1", "bary_2", "torso",
+)  # fmt: skip
+REMARKS = (
+    "RIGGED: not a scene. Gaussians are in the frames of their triangles; splat viewers cannot show this file",
+    "rigged_gaussian: offset metres, rot wxyz, scale natural log, opacity logit, f_dc spherical harmonics, face row",
+    "mean = bary . (c0, c1, c2) + F offset, rotation = F rot, F = [e, n x e, n] with unit e, n along c1 - c0 and "
+    "(c1 - c0) x (c2 - c0), c0..c2 the corners of the face",
+    "axes: metres, y up, the face looks along +z, origin between the eyes; colours display sRGB",
+)
+
+
+@torch.no_grad()
+def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -> None:
+    """Write the resting face of `avatar` as local Gaussians, their binding and the mesh they are bound to."""
+    neutral = posed(avatar)
+    vertices = avatar.head.skull_vertices(neutral)[0]
+    mesh = np.zeros(len(avatar.head.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    mesh["count"], mesh["corners"] = 3, avatar.head.faces.numpy()
+    gaussians = _local(avatar)
+    lines = [
+        f"element vertex {len(vertices)}",
+        *(f"property float {axis}" for axis in "xyz"),
+        f"element face {len(mesh)}",
+        "property list uchar int vertex_indices",
+        f"element rigged_gaussian {len(gaussians)}",
+        *(f"property float {name}" for name in _FLOATS),
+        "property int face",
+    ]
+    title = f"Exported from headsplat {__version__}; head model {avatar.head.name}, {avatar.head.licence}"
+    with atomic_path(path) as part:
+        body = vertices.numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
+        part.write_bytes(header((REMARKS[0], title, *REMARKS[1:], consent), lines) + body)
+
+
+def _local(avatar: Avatar) -> np.ndarray:
+    """A row for each Gaussian: _FLOATS and the face."""
+    shapes = avatar.blendshapes
+    extra = shapes(shapes.weights(expression_features(posed(avatar))))
+    offsets, quats, _, opacities, sh = ops.deform(
+        avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra, shapes.units
+    )
+    columns = [
+        offsets[0], torch.nn.functional.normalize(quats[0], dim=-1), avatar.log_scales,
+        torch.logit(opacities[0].double().clamp(1e-6, 1 - 1e-6))[:, None], sh[0, :, 0], avatar.rig.bary,
+        avatar.rig.skin[:, None],
+    ]  # fmt: skip
+    rows = np.zeros(len(avatar), [*((name, "<f4") for name in _FLOATS), ("face", "<i4")])
+    for name, values in zip(_FLOATS, torch.cat([column.double() for column in columns], 1).numpy().T, strict=True):
+        rows[name] = values
+    rows["face"] = _face_rows(avatar)
+    return rows
+
+
+def _face_rows(avatar: Avatar) -> np.ndarray:
+    """For each Gaussian the row of the head's faces that has its triangle's corners, in their order."""
+    where = {tuple(corners): row for row, corners in enumerate(avatar.head.faces.tolist())}
+    return np.array([where[tuple(corners)] for corners in avatar.rig.triangles.tolist()])

@@ -1,0 +1,26 @@
+"""Vertex masks and weights by the named regions of a head model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatar.head.model import HeadModel
+from avatar.types import ROOT
+
+INSIDE = ("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+
+
+def vertex_mask(head: HeadModel, names: tuple[str, ...]) -> np.ndarray:
+    """Vertices [V] in any of the regions `names`; regions the head lacks count as empty."""
+    mask = np.zeros(len(head.v_template), bool)
+    for name in names:
+        if name in head.regions:
+            mask |= head.regions[name].numpy()
+    return mask
+
+
+def torso_share(head: HeadModel) -> np.ndarray:
+    """How much each vertex follows the torso [V], 0 for everything inside the head."""
+    share = head.lbs_weights[:, ROOT].numpy().copy()
+    share[vertex_mask(head, INSIDE)] = 0
+    return share

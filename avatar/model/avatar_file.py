@@ -1,0 +1,162 @@
+"""The .avatar file: one safetensors file with a JSON header, everything needed to drive and render, no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from avatar.common.files import atomic_path
+from avatar.errors import HeadsplatError
+from avatar.head.model import HeadModel
+from avatar.model.avatar import Avatar
+from avatar.model.blendshapes import Blendshapes
+from avatar.model.rig import Rig, TorsoMap
+from avatar.types import JOINT_NAMES
+
+MAGIC = "headsplat-avatar"
+VERSION = 2  # 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices
+CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
+AXES = "world: metres, y up, the face looks along +z; quaternions wxyz; colours display sRGB"
+#: Tensors of the head model that the file carries, the expression basis in half precision.
+HEAD_TENSORS = (
+    "v_template", "faces", "exprdirs", "joint_dirs", "curvedirs", "curve_columns", "posedirs", "J_regressor",
+    "lbs_weights", "landmark_faces", "landmark_bary", "uv", "uv_faces", "colors",
+)  # fmt: skip
+HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs"}
+NARROW = {"head.faces", "head.uv_faces", "head.landmark_faces", "avatar.rig.triangles"}
+
+
+def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | None = None) -> None:
+    """Write `avatar` to `path`, whole or not at all.
+
+    Args:
+        path: the file to write; replaced if it exists.
+        avatar: what to store.
+        extras: further facts for the header (capture, training summary, consent note); JSON types.
+    """
+    tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items()}
+    tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
+    tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
+    packed = {name: _pack(name, value) for name, value in tensors.items()}
+    header = describe(avatar) | dict(extras or {})
+    with atomic_path(Path(path)) as part:
+        save_file(packed, part, metadata={"headsplat": json.dumps(header)})
+
+
+def describe(avatar: Avatar) -> dict[str, Any]:
+    """The header of the file `save_avatar` writes."""
+    return {
+        "magic": MAGIC,
+        "version": VERSION,
+        "axes": AXES,
+        "units": "metres, radians, seconds",
+        "joints": list(JOINT_NAMES),
+        "gaussians": len(avatar),
+        "blendshapes": {"mode": avatar.blendshapes.mode, "count": avatar.blendshapes.basis.shape[0]},
+        "expression_names": list(avatar.head.expression_names),
+        "head": {
+            "name": avatar.head.name,
+            "licence": avatar.head.licence,
+            "parents": list(avatar.head.parents),
+            "capabilities": sorted(avatar.head.capabilities),
+        },
+        "training": avatar.summary,
+        "consent": CONSENT,
+    }
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The header of an avatar file; raises HeadsplatError that says what was found instead and what to do."""
+    path = Path(path)
+    if not path.is_file():
+        raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
+    try:
+        with safe_open(path, framework="pt") as stored:
+            header = json.loads((stored.metadata() or {}).get("headsplat", "null"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise HeadsplatError(f"{path}: not an avatar file, or a damaged one; train or copy it again") from error
+    if not isinstance(header, dict) or header.get("magic") != MAGIC:
+        raise HeadsplatError(f"{path}: a safetensors file, but not a headsplat avatar; give an .avatar file")
+    if not isinstance(header.get("version"), int):
+        raise HeadsplatError(f"{path}: damaged avatar file (its version is missing); train or copy it again")
+    if header["version"] > VERSION:
+        raise HeadsplatError(
+            f"{path}: avatar version {header['version']}, this headsplat reads up to {VERSION}; update headsplat"
+        )
+    return header
+
+
+def load_avatar(path: str | Path) -> Avatar:
+    """Read an avatar file; raises HeadsplatError on anything that is not one, or is cut short."""
+    header = read_header(path)
+    try:
+        stored = {name: _unpack(name, value) for name, value in load_file(path).items()}
+        return _assemble(header, stored)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise HeadsplatError(f"{path}: damaged avatar file ({error}); train or copy it again") from error
+
+
+def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar:
+    def group(prefix: str) -> dict[str, Tensor]:
+        return {name[len(prefix) :]: value for name, value in stored.items() if name.startswith(prefix)}
+
+    geometry, state = group("head."), group("avatar.")
+    if header["version"] == 1:
+        geometry |= _straight(len(geometry["v_template"]), len(header["expression_names"]))
+    head = HeadModel(
+        name=header["head"]["name"],
+        licence=header["head"]["licence"],
+        shapedirs=torch.zeros(len(geometry["v_template"]), 3, 0),
+        parents=tuple(header["head"]["parents"]),
+        expression_names=tuple(header["expression_names"]),
+        regions=group("region."),
+        capabilities=frozenset(header["head"]["capabilities"]),
+        **geometry,
+    )
+    torso = TorsoMap(*(state[f"rig.torso.{name}"] for name in ("mean_rotation", "mean_translation", "pivot")))
+    rig = Rig(state["rig.triangles"], state["rig.bary"], state["rig.skin"], torso)
+    bases, count, _ = state["blendshapes.basis"].shape
+    blank = torch.zeros(2, len(state["blendshapes.mean"]))
+    blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
+    initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
+    avatar = Avatar(head, rig, blendshapes, initial)
+    avatar.load_state_dict(state)
+    avatar.summary = dict(header["training"])
+    return avatar.requires_grad_(False)
+
+
+def _straight(vertices: int, expressions: int) -> dict[str, Tensor]:
+    """What a version 1 head leaves out: its expressions turn no joint and do not bend."""
+    return {
+        "joint_dirs": torch.zeros(len(JOINT_NAMES), 3, expressions),
+        "curvedirs": torch.zeros(vertices, 3, 0),
+        "curve_columns": torch.zeros(0, dtype=torch.int64),
+    }
+
+
+def _pack(name: str, value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if name in HALF:
+        return value.half()
+    if name in NARROW:
+        return value.to(torch.int32)
+    if value.dtype == torch.bool:
+        return value.to(torch.uint8)
+    return value
+
+
+def _unpack(name: str, value: Tensor) -> Tensor:
+    if name in HALF:
+        return value.float()
+    if name in NARROW:
+        return value.to(torch.int64)
+    if name.startswith("region."):
+        return value.to(torch.bool)
+    return value

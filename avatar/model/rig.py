@@ -1,0 +1,95 @@
+"""Gaussians bound to triangles, carried by two rigid bones: the skull and the torso."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avatar import ops
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quat
+
+#: Metres of head travel that count as one unit of the torso map's input, and of its output.
+TRAVEL_UNIT = 0.1
+
+
+class TorsoMap(nn.Module):
+    """Where the torso is, told from where the skull is: a linear map learned with the avatar.
+
+    A phone video shows the skull's pose but hardly the torso's. The torso starts out still, at the mean pose of the
+    skull, and learns how much of the skull's rotation and travel it follows.
+    """
+
+    def __init__(self, mean_rotation: Tensor, mean_translation: Tensor, pivot: Tensor) -> None:
+        """Args: mean skull pose `[3,3]`, `[3]` metres; `pivot [3]`, the point of the skull frame it turns about."""
+        super().__init__()
+        self.register_buffer("mean_rotation", mean_rotation.clone())
+        self.register_buffer("mean_translation", mean_translation.clone())
+        self.register_buffer("pivot", pivot.clone())
+        self.register_buffer("limit", torch.full((7,), 1e3))
+        self.weight = nn.Parameter(torch.zeros(6, 7))
+
+    mean_rotation: Tensor
+    mean_translation: Tensor
+    pivot: Tensor
+    limit: Tensor
+
+    def features(self, rotation: Tensor, translation: Tensor) -> Tensor:
+        """Pose features [B,7] of skull poses [B,3,3], [B,3]: one, rotation from the mean (rad), travel (dm)."""
+        turn = matrix_to_axis_angle(rotation @ self.mean_rotation.T)
+        travel = (translation - self.mean_translation) / TRAVEL_UNIT
+        return torch.cat([torch.ones_like(turn[:, :1]), turn, travel], -1)
+
+    def learn_limits(self, features: Tensor, slack: float = 1.15) -> None:
+        """Clamp later inputs to `slack` times the range that the training poses `features [T,7]` span."""
+        self.limit.copy_(features.abs().amax(0) * slack + 1e-3)
+
+    def forward(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Torso poses [B,3,3], [B,3] (skull-frame points -> world) for skull poses [B,3,3], [B,3]."""
+        features = self.features(rotation, translation)
+        motion = ops.rows_times(torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T)
+        turn = axis_angle_to_matrix(motion[:, :3])
+        pivot = self.mean_rotation @ self.pivot + self.mean_translation
+        shift = (turn @ (self.mean_translation - pivot)) + pivot + motion[:, 3:] * TRAVEL_UNIT
+        return turn @ self.mean_rotation, shift
+
+
+class Rig(nn.Module):
+    """The fixed part of the binding: triangle corners, barycentrics and the torso's share of each Gaussian."""
+
+    def __init__(self, triangles: Tensor, bary: Tensor, skin: Tensor, torso: TorsoMap) -> None:
+        """Args: vertex ids `triangles [N,3]`, `bary [N,3]`, `skin [N]` (0 skull, 1 torso) and the torso map."""
+        super().__init__()
+        self.register_buffer("triangles", triangles.to(torch.int64).contiguous())
+        self.register_buffer("bary", bary.contiguous())
+        self.register_buffer("skin", skin.contiguous())
+        self.torso = torso
+
+    triangles: Tensor
+    bary: Tensor
+    skin: Tensor
+
+    def __len__(self) -> int:
+        return len(self.skin)
+
+    def place(
+        self,
+        vertices: Tensor,
+        offsets: Tensor,
+        quats: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        torso: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """World means [B,N,3] and quaternions [B,N,4] of local Gaussians.
+
+        Args:
+            vertices: [B,V,3] skull-frame vertices, metres.
+            offsets: [B,N,3] metres in each triangle's frame.
+            quats: [B,N,4] rotation against the triangle's frame, wxyz.
+            rotation, translation: the skull's pose [B,3,3], [B,3].
+            torso: the torso's pose [B,3,3], [B,3] where it is known; else the torso map tells it from the skull's.
+        """
+        torso_rotation, torso_translation = self.torso(rotation, translation) if torso is None else torso
+        rotations = torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1)
+        translations = torch.stack([translation, torso_translation], 1)
+        return ops.bind(vertices, self.triangles, self.bary, offsets, quats, self.skin, rotations, translations)

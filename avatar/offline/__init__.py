@@ -1,1 +1,0 @@
-"""Offline rendering: cameras, passes and backgrounds of pictures that nobody waits for."""

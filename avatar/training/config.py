@@ -1,0 +1,71 @@
+"""What a training run can be told; light, so that the command line starts fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from avatar.refine.options import RefineOptions
+from avatar.rendering.backends import Rasterizer
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Adam's rates at the start; they decay exponentially to `final` of that."""
+
+    position: float = 6e-4  # metres
+    log_scale: float = 0.05
+    rotation: float = 0.03
+    opacity: float = 0.1
+    color: float = 0.03
+    basis: float = 3e-3  # of avatar.blendshapes.UNITS
+    mix: float = 2e-3
+    torso: float = 3e-4
+    final: float = 0.05
+
+
+#: Least and greatest value of a setting.
+RANGES = (
+    ("steps", 1, 10**8),
+    ("seed", 0, 2**32 - 1),
+    ("batch", 1, 1024),
+    ("gaussians", 100, 10**7),
+    ("extra_share", 0, 0.9),
+    ("bases", 0, 256),
+    ("ssim", 0, 1),
+    ("coarse_share", 0, 1),
+    ("refine_at", 0.01, 1),
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The same config and seed give the same bits on one machine, unless the clock cuts it short."""
+
+    size: int = 256  # longer side of the pictures, pixels
+    steps: int = 4000
+    max_seconds: float | None = None  # wall clock at most; a slower machine goes through the schedule in fewer steps
+    seed: int = 0
+    batch: int = 1  # pictures a step
+    gaussians: int = 15000
+    extra_share: float = 0.3  # of the Gaussians, for hair, glasses and clothes off the mesh
+    mode: Literal["reduced", "expression"] = "reduced"
+    bases: int = 10  # K of the reduced mode
+    ssim: float = 0.2  # weight of 1 - SSIM against L1
+    mask: float = 0.02  # weight of the matte term
+    coarse_share: float = 0.4  # of the run spent at half size when `size` is above 256
+    fine_rate: float = 0.35  # learning-rate factor after the coarse part
+    rasterizer: Rasterizer = "native"
+    rates: LearningRates = field(default_factory=LearningRates)
+    refine_at: float = 0.2  # share of the run after which frames are refined against the avatar; 1: never
+    refine: RefineOptions = field(default_factory=RefineOptions)
+
+    def __post_init__(self) -> None:
+        if self.size < 32:
+            raise ValueError(f"size: {self.size} pixels are too few; give at least 32")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ValueError(f"max_seconds: expected more than 0, got {self.max_seconds:g}")
+        for name, low, high in RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}: expected {low} to {high}, got {value:g}")

@@ -1,0 +1,134 @@
+"""Gaussians for what the mesh does not cover (hair, glasses, clothes), sampled in the mattes of a few frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from avatar import ops
+from avatar.data.training_frames import TrainingFrames
+from avatar.geometry.rotations import matrix_to_quat, mean_rotation, triangle_frames
+from avatar.head.model import HeadModel
+from avatar.head.regions import INSIDE, torso_share, vertex_mask
+from avatar.training.mesh_sampling import Points
+from avatar.types import FACING_CAMERA, Camera
+
+HEAD_CENTRE = np.array([0.0, 0.0, -0.08])  # metres, skull frame
+
+
+MOVES = 0.0015  # metres of expression motion above which a face is no anchor for hair
+
+
+def extreme_frames(frames: TrainingFrames) -> list[int]:
+    """Five frames: nearest the mean pose, the extremes of yaw and of pitch, all as the cameras see it (no repeats)."""
+    view = FACING_CAMERA.double() @ frames.camera.world_to_cam.double()
+    seen = view[:, :3, :3] @ frames.rotation.double()
+    turned = (seen @ mean_rotation(seen).T).numpy()
+    place = ((view[:, :3, :3] @ frames.translation.double()[..., None])[..., 0] + view[:, :3, 3]).numpy()
+    yaw, pitch = turned[:, 0, 2], turned[:, 1, 2]
+    travel = np.linalg.norm(place - place.mean(0), axis=1)
+    angle = np.arccos(np.clip((np.trace(turned, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    picks = [np.argmin(angle + 2 * travel), yaw.argmin(), yaw.argmax(), pitch.argmin(), pitch.argmax()]
+    return list(dict.fromkeys(int(pick) for pick in picks))
+
+
+def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.ndarray:
+    """Pixels [n,2] (x, y centres) of frame `frame` that are in the matte but not on the tracked head."""
+    rotation, translation = frames.rotation[frame], frames.translation[frame]
+    world = frames.vertices(frame) @ rotation.T + translation
+    camera = frames.view(frame)
+    view = camera.world_to_cam[0]
+    seen = world @ view[:3, :3].T + view[:3, 3]
+    faces = head.faces[torch.from_numpy(torso_share(head))[head.faces].amax(1) < 0.5]
+    face_id, _, _ = ops.mesh(seen[None], faces, camera.K, camera.width, camera.height)
+    covered = (face_id[0] >= 0).numpy()
+    ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
+    return np.stack([xs + 0.5, ys + 0.5], 1)
+
+
+@dataclass
+class FreePoints:
+    """Points off the mesh, in the skull's frame (torso points: in the skull's frame at its mean pose)."""
+
+    position: np.ndarray  # [n,3] metres
+    torso: np.ndarray  # [n] bool
+    spacing: float  # metres between neighbours
+    axes: np.ndarray  # [3,3], columns right, up and towards the camera of the picture plane
+
+
+def unproject(camera: Camera, spots: np.ndarray, depth: float) -> np.ndarray:
+    """World points [n,3] of positions `spots` [n,2] in the picture of `camera` [1], at `depth` metres."""
+    view = camera.world_to_cam[0].numpy().astype(np.float64)
+    K = camera.K[0].numpy().astype(np.float64)
+    rays = np.column_stack([spots, np.ones(len(spots))]) @ np.linalg.inv(K).T
+    return (rays * depth - view[:3, 3]) @ view[:3, :3]
+
+
+def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator) -> FreePoints:
+    """At most `count` points for what the mesh does not carry: hair, glasses, clothes.
+
+    Matte pixels off the mesh in a few extreme frames are unprojected to the depth of the middle of the head; a later
+    frame adds only what the earlier ones left uncovered.
+    """
+    middle, mean_translation = mean_pose(frames)
+    chin = head.v_template[:, 1][head.faces[head.landmark_faces[152]]].mean().item() - 0.005
+    points, torso = np.zeros((0, 3)), np.zeros(0, bool)
+    pixel = 0.0
+    chosen = extreme_frames(frames)
+    for frame in chosen:
+        rotation, translation = frames.rotation[frame].numpy(), frames.translation[frame].numpy()
+        camera = frames.view(frame)
+        depth = camera_depth(camera, rotation @ HEAD_CENTRE + translation)
+        pixel = depth / camera.K[0, 0, 0].item()
+        spots = uncovered_pixels(head, frames, frame)
+        world = unproject(camera, spots + rng.uniform(-0.5, 0.5, spots.shape), depth)
+        local = (world - translation) @ rotation
+        low = local[:, 1] < chin
+        local[low] = (world[low] - mean_translation) @ middle
+        if len(points):
+            new = cKDTree(points[:, :2]).query(local[:, :2])[0] > 1.2 * pixel
+            local, low = local[new], low[new]
+        points, torso = np.concatenate([points, local]), np.concatenate([torso, low])
+    view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)
+    axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
+    picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
+    return FreePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
+
+
+def anchor(head: HeadModel, free: FreePoints) -> Points:
+    """Bind free points to the nearest face that expressions leave alone.
+
+    Points of the torso go to faces of the torso, the others to faces of the skull.
+    """
+    points, torso = free.position, free.torso
+    faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
+    motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
+    share = torso_share(head)[faces].mean(1)
+    inside = vertex_mask(head, INSIDE)[faces[:, 0]]
+    corners = template[faces]
+    centres = corners.mean(1)
+    face = np.zeros(len(points), np.int64)
+    for rows, allowed in ((torso, share > 0.9), (~torso, (share < 0.05) & (motion < MOVES) & ~inside)):
+        candidates = np.flatnonzero(allowed)
+        if rows.any():
+            face[rows] = candidates[cKDTree(centres[candidates]).query(points[rows])[1]]
+    frame = triangle_frames(torch.from_numpy(corners[face])).numpy()
+    bary = np.full((len(points), 3), 1 / 3)
+    offset = np.einsum("nij,ni->nj", frame, points - centres[face])
+    quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, free.axes))).numpy()
+    return Points(face, bary, offset, quat, np.full(len(points), free.spacing), torso.astype(np.float64))
+
+
+def mean_pose(frames: TrainingFrames) -> tuple[np.ndarray, np.ndarray]:
+    """Mean skull pose [3,3], [3] of the training frames (chordal mean of the rotations)."""
+    rotation = mean_rotation(frames.rotation.double()).numpy()
+    return rotation, frames.translation.numpy().astype(np.float64).mean(0)
+
+
+def camera_depth(camera: Camera, point: np.ndarray) -> float:
+    """Depth in metres of a world `point` [3] along the axis of `camera` [1]."""
+    view = camera.world_to_cam[0].numpy().astype(np.float64)
+    return float(view[2, :3] @ point + view[2, 3])

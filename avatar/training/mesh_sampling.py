@@ -1,0 +1,85 @@
+"""Gaussians sampled on the surface of the head mesh, denser where the face moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.head.model import HeadModel
+from avatar.head.regions import torso_share, vertex_mask
+
+#: How densely a region is sampled, against plain skin; the first match wins.
+DENSITY = (
+    (("left_eyeball", "right_eyeball"), 1.2),
+    (("teeth_upper", "teeth_lower", "tongue"), 0.8),
+    (("mouth_interior",), 0.4),
+    (("lips", "eyelids"), 2.2),
+    (("face",), 1.6),
+)
+
+
+BACK_DENSITY = 0.12
+
+
+HAIR_LIFT = 0.003  # metres off the scalp
+
+
+@dataclass
+class Points:
+    """Local Gaussians under construction; one row each, in the skull's frame."""
+
+    face: np.ndarray  # [n]
+    bary: np.ndarray  # [n,3]
+    offset: np.ndarray  # [n,3] metres, in the triangle's frame
+    quat: np.ndarray  # [n,4] against the triangle's frame
+    spacing: np.ndarray  # [n] metres
+    torso: np.ndarray  # [n] 0..1
+
+    def __len__(self) -> int:
+        return len(self.face)
+
+    def __add__(self, other: Points) -> Points:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Points(*(np.concatenate(pair) for pair in pairs))
+
+    def take(self, rows: np.ndarray) -> Points:
+        """The rows `rows`, in that order."""
+        return Points(*(values[rows] for values in vars(self).values()))
+
+
+def face_density(head: HeadModel, normals: np.ndarray) -> np.ndarray:
+    """Sampling density of each face [F] against plain skin; the torso and what never shows get none."""
+    first = head.faces.numpy()[:, 0]
+    density = np.ones(len(first))
+    decided = np.zeros(len(first), bool)
+    for names, value in DENSITY:
+        rows = vertex_mask(head, names)[first] & ~decided
+        density[rows] = value
+        decided |= rows
+    backward = normals[:, 2] < -0.3
+    density[~decided & backward] = BACK_DENSITY
+    density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
+    density[torso_share(head)[head.faces.numpy()].min(1) > 0.9] = 0
+    return density
+
+
+def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> Points:
+    """`count` points spread over the neutral mesh by area times density (systematic sampling)."""
+    corners = head.v_template.numpy()[head.faces.numpy()].astype(np.float64)
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1)
+    density = face_density(head, cross / np.maximum(length, 1e-12)[:, None])
+    cumulative = np.cumsum(0.5 * length * density)
+    total = cumulative[-1]
+    face = np.searchsorted(cumulative, (np.arange(count) + rng.random(count)) / count * total)
+    face = np.minimum(face, len(density) - 1)
+    root, second = np.sqrt(rng.random(count)), rng.random(count)
+    bary = np.stack([1 - root, root * (1 - second), root * second], 1)
+    spacing = np.sqrt(total / count / np.maximum(density[face], 1e-3))
+    offset = np.zeros((count, 3))
+    scalp = (vertex_mask(head, ("scalp",)) & ~vertex_mask(head, ("face",)))[head.faces.numpy()[face, 0]]
+    offset[scalp, 2] = HAIR_LIFT
+    quat = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
+    share = (torso_share(head)[head.faces.numpy()[face]] * bary).sum(1)
+    return Points(face, bary, offset, quat, spacing, share)

@@ -1,0 +1,245 @@
+"""Mattes: how much of each pixel is the person, from selfie segmentation refined by local colours.
+
+A small network says roughly where the person is; where it is unsure, the colours nearby that are surely person and
+surely background decide; a guided filter takes the edge from the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from capture.networks.litert import load_network
+from capture.networks.models import model_path
+
+_NETWORK_SIDE = 256
+#: Side of the square the network sees, in heights of the face box (brow to chin): shoulders and long hair fit.
+_CROP_FACES = 3.2
+#: The longer side of the raster on which colours are compared is half the picture's, at most this.
+_LONGEST_WORK_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square part of a picture, in whole pixels; it may reach beyond a picture that is smaller than it."""
+
+    x: int
+    y: int
+    side: int
+
+    @staticmethod
+    def around(face_box: np.ndarray, width: int, height: int) -> Window:
+        """The square of _CROP_FACES face heights around a face [4] (x0, y0, x1, y1), slid into the picture."""
+        x0, y0, x1, y1 = (float(value) for value in face_box)
+        side = max(2, min(round(_CROP_FACES * max(x1 - x0, y1 - y0)), max(width, height)))
+        return Window(_slide((x0 + x1) / 2, side, width), _slide((y0 + y1) / 2, side, height), side)
+
+
+def _slide(center: float, side: int, length: int) -> int:
+    """Where `side` pixels around `center` start, inside 0..length if they fit, centred on it if not."""
+    if side >= length:
+        return (length - side) // 2
+    return min(max(round(center - side / 2), 0), length - side)
+
+
+class Matter:
+    """The segmentation network on one thread; not safe to call from two threads at once."""
+
+    def __init__(self) -> None:
+        self._network = load_network(model_path("selfie_segmentation"))
+
+    def raw(self, rgb: np.ndarray, face_box: np.ndarray) -> np.ndarray:
+        """Probability [h,w] float32 0..1 of the person on the picture's work raster; zero beyond a window at the face.
+
+        Args:
+            rgb: [H,W,3] uint8.
+            face_box: [4] x0, y0, x1, y1 pixels of the face (a detection or the landmarks' bounds).
+        """
+        height, width = rgb.shape[:2]
+        window = Window.around(face_box, width, height)
+        left, top = max(window.x, 0), max(window.y, 0)
+        right, bottom = min(window.x + window.side, width), min(window.y + window.side, height)
+        crop = rgb[top:bottom, left:right]
+        if crop.shape[0] != crop.shape[1]:  # a network trained on whole pictures wants no black bars
+            pads = (top - window.y, window.y + window.side - bottom, left - window.x, window.x + window.side - right)
+            crop = cv2.copyMakeBorder(crop, *pads, cv2.BORDER_REPLICATE)
+        shrink = cv2.INTER_AREA if window.side > _NETWORK_SIDE else cv2.INTER_LINEAR
+        small = cv2.resize(crop, (_NETWORK_SIDE, _NETWORK_SIDE), interpolation=shrink)
+        found = self._network(np.multiply(small, np.float32(1 / 255), dtype=np.float32)[None])[0][0, ..., 0]
+        return _paste(found, window, width, height)
+
+
+def work_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of the raster on which mattes of `width` x `height` pictures are decided."""
+    return _fit(width, height, min(max(width, height) // 2, _LONGEST_WORK_SIDE))
+
+
+def _paste(found: np.ndarray, window: Window, width: int, height: int) -> np.ndarray:
+    """What the network `found` [256,256] in the `window` of a picture, on its work raster; zero outside."""
+    size = work_size(width, height)
+    cells = len(found) / window.side  # of the network, for a pixel of the picture
+    step = np.array([width / size[0], height / size[1]]) * cells
+    start = 0.5 * step - 0.5 - np.array([window.x, window.y]) * cells  # OpenCV puts pixel centres at integers
+    matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+    edged = cv2.copyMakeBorder(found, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    matrix[:, 2] += 1
+    return cv2.warpAffine(edged, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+def smooth_in_time(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """The middle one of an odd number of consecutive probabilities [H,W], with flicker reduced.
+
+    Half itself and a quarter of each neighbour; a blob of one frame loses half its weight. Where the edge moves, the
+    picture's own colours sharpen it again in `refine`.
+    """
+    middle = len(probabilities) // 2
+    now = probabilities[middle]
+    if len(probabilities) < 3:
+        return now
+    around = cv2.add(probabilities[middle - 1], probabilities[middle + 1])
+    return cv2.addWeighted(now, 0.5, around, 0.25, 0)
+
+
+def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
+    """Matte [H,W] uint8 (255 is person) from a rough probability and the picture.
+
+    Args:
+        rgb: [H,W,3] uint8.
+        probability: [h,w] float32 0..1 of any size, such as from Matter.raw.
+        face: [n,2 or 3] landmarks in pixels: picks the person and is opaque inside; without it the largest blob counts.
+    """
+    height, width = rgb.shape[:2]
+    work = work_size(width, height)
+    scale = work[0] / width
+    picture = cv2.resize(rgb, work, interpolation=cv2.INTER_AREA)
+    rough = probability
+    if probability.shape != picture.shape[:2]:
+        rough = cv2.resize(probability, work, interpolation=cv2.INTER_AREA)
+    outline = None if face is None else np.asarray(face)[:, :2] * scale
+    rough = _only_person(rough, outline)
+    decided = _decide_by_colour(picture, rough)
+    if outline is not None:
+        cv2.fillConvexPoly(decided, _inner_hull(outline), 1.0, lineType=cv2.LINE_AA)
+    return _guided(rgb, picture, decided)
+
+
+def _fit(width: int, height: int, side: int) -> tuple[int, int]:
+    scale = max(side, 1) / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _disk(radius: float) -> np.ndarray:
+    size = 2 * max(1, round(radius)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+#: How far from the sure person unsure pixels may belong to it, as a fraction of the longer side.
+_REACH = 0.05
+
+
+def _only_person(rough: np.ndarray, outline: np.ndarray | None) -> np.ndarray:
+    """The probability [h,w], zero away from the blob that holds the face (or the largest one)."""
+    likely = (rough > 0.5).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=4)
+    if count < 2:
+        return rough
+    chosen = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    if outline is not None:
+        inside = np.zeros_like(likely)
+        cv2.fillConvexPoly(inside, _inner_hull(outline), 1)
+        votes = np.bincount(labels[inside > 0], minlength=count)
+        votes[0] = 0
+        chosen = int(np.argmax(votes)) if votes.any() else chosen
+    person = (labels == chosen).astype(np.uint8)
+    reach = 2 * max(1, round(_REACH * max(rough.shape))) + 1
+    near = cv2.dilate(person, np.ones((reach, reach), np.uint8))
+    if count > 2:
+        near[(labels != chosen) & (labels > 0)] = 0
+    return cv2.multiply(rough, near, dtype=cv2.CV_32F)
+
+
+def _inner_hull(outline: np.ndarray) -> np.ndarray:
+    """Convex hull [k,1,2] int32 of face points, pulled 8 % towards the middle: the landmark oval is the least sure."""
+    middle = outline.mean(axis=0)
+    return cv2.convexHull(np.rint(middle + 0.92 * (outline - middle)).astype(np.int32))
+
+
+#: Probabilities beyond which the network is trusted and gives the colours.
+_SURE_PERSON, _SURE_BACKGROUND = 0.9, 0.1
+#: Log odds that colour may add: it cannot overturn a probability beyond 0.07..0.93.
+_COLOUR_LIMIT = 2.6
+#: Least standard deviation of a local colour, of 0..255: sensor noise and fine texture.
+_LEAST_DEVIATION = 10.0
+#: Radius over which local colours are averaged, as a fraction of the longer side.
+_COLOUR_RADIUS = 0.1
+
+
+def _decide_by_colour(picture: np.ndarray, rough: np.ndarray) -> np.ndarray:
+    """The probability [h,w] with local colours weighed in where it is unsure.
+
+    Each side has, at each place, a Gaussian of its sure colours around (mean and variance per channel); their log
+    likelihood ratio is added to the log odds, as in a Bayesian classifier with the network as its prior.
+    """
+    decided = rough.copy()
+    band = cv2.dilate(((rough > 0.03) & (rough < 0.97)).astype(np.uint8), _disk(0.012 * max(rough.shape)))
+    rows, columns = np.nonzero(band)
+    if not len(rows):
+        return decided
+    coarse = _fit(rough.shape[1], rough.shape[0], max(rough.shape) // 2)
+    colours = cv2.resize(picture, coarse, interpolation=cv2.INTER_AREA).astype(np.float32)
+    where = cv2.resize(rough, coarse, interpolation=cv2.INTER_AREA)
+    pick = (rows * coarse[1] // rough.shape[0], columns * coarse[0] // rough.shape[1])
+    here = picture[rows, columns].astype(np.float32)
+    person = _log_likelihood(here, pick, colours, where, _SURE_PERSON)
+    background = _log_likelihood(here, pick, colours, 1 - where, 1 - _SURE_BACKGROUND)
+    ratio = np.clip(person - background, -_COLOUR_LIMIT, _COLOUR_LIMIT)
+    prior = np.clip(rough[rows, columns], 0.005, 0.995)
+    decided[rows, columns] = 1 / (1 + (1 - prior) / prior * np.exp(-ratio))
+    return decided
+
+
+def _log_likelihood(
+    here: np.ndarray, pick: tuple[np.ndarray, np.ndarray], colours: np.ndarray, weight: np.ndarray, sure: float
+) -> np.ndarray:
+    """Log density [n] of colours `here` [n,3] under the local Gaussian of the pixels whose `weight` exceeds `sure`."""
+    likely = (weight > 0.5).astype(np.float32)
+    mask = cv2.erode((weight > sure).astype(np.float32), _disk(1)) + 1e-4 * likely + 1e-9
+    first = cv2.multiply(colours, cv2.merge([mask, mask, mask]))
+    weighted = cv2.merge([mask, first, cv2.multiply(first, colours)])
+    radius = max(1, round(_COLOUR_RADIUS * max(weight.shape)))
+    size = (radius, radius)
+    sums = cv2.blur(cv2.blur(weighted, size), size)[pick]
+    mean = sums[:, 1:4] / sums[:, :1]
+    variance = np.maximum(sums[:, 4:] / sums[:, :1] - mean * mean, 0) + _LEAST_DEVIATION**2
+    return -0.5 * ((here - mean) ** 2 / variance + np.log(variance)).sum(axis=1)
+
+
+#: Guided filter: window (fraction of the longer side) and edge strength (squared, of 0..1) below which it smooths.
+_GUIDE_WINDOW, _GUIDE_EDGE = 0.008, 3e-4
+#: Contrast about one half after filtering: what is nearly opaque is opaque.
+_CONTRAST = 1.2
+
+
+def _guided(rgb: np.ndarray, picture: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Matte [H,W] uint8: `decided` [h,w] with its edges taken from the picture.
+
+    The fast guided filter of He and Sun (2015): local linear models of grey fitted at the working size, applied at the
+    picture's own.
+    """
+    window = 2 * max(1, round(_GUIDE_WINDOW * max(decided.shape) / 2)) + 1
+    size = (window, window)
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    mean_grey, mean_value = cv2.blur(grey, size), cv2.blur(decided, size)
+    covariance = cv2.blur(grey * decided, size) - mean_grey * mean_value
+    slope = covariance / (cv2.blur(grey * grey, size) - mean_grey * mean_grey + _GUIDE_EDGE)
+    offset = cv2.blur(mean_value - slope * mean_grey, size)
+    # Scaled to 0..255 and stretched about one half while still small; the last sum rounds and saturates.
+    slope = _CONTRAST * cv2.blur(slope, size)
+    offset = 255 * (_CONTRAST * offset - (_CONTRAST - 1) / 2)
+    full = (rgb.shape[1], rgb.shape[0])
+    guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    slope, offset = (cv2.resize(model, full, interpolation=cv2.INTER_LINEAR) for model in (slope, offset))
+    return cv2.add(cv2.multiply(slope, guide, dtype=cv2.CV_32F), offset, dtype=cv2.CV_8U)

@@ -1,0 +1,168 @@
+"""Where the face models live: the user's own files, the cache, or the mediapipe wheel fetched by pip.
+
+The wheel of mediapipe 0.10.21 carries its Apache-2.0 models; it is treated as a zip and never installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from avatar.common.cache import user_cache
+from avatar.errors import HeadsplatError
+
+log = logging.getLogger(__name__)
+
+WHEEL = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"
+WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
+TASK = "face_landmarker.task"
+_MODULES = "mediapipe/modules"
+#: Model name -> member of the wheel.
+WHEEL_MEMBERS = {
+    "face_detection_short_range": f"{_MODULES}/face_detection/face_detection_short_range.tflite",
+    "face_detection_full_range": f"{_MODULES}/face_detection/face_detection_full_range_sparse.tflite",
+    "face_landmarks_attention": f"{_MODULES}/face_landmark/face_landmark_with_attention.tflite",
+    "selfie_segmentation": f"{_MODULES}/selfie_segmentation/selfie_segmentation.tflite",
+}
+_LICENSE_MEMBER = "mediapipe-0.10.21.dist-info/LICENSE"
+#: Model name -> member of a user's face_landmarker.task.
+TASK_MEMBERS = {
+    "face_detection_short_range": "face_detector.tflite",
+    "face_blendshapes": "face_blendshapes.tflite",
+}
+NAMES = (*WHEEL_MEMBERS, "face_blendshapes")
+
+#: Threads that start together must not fetch or unpack the same files.
+_ONE_AT_A_TIME = threading.Lock()
+
+#: Downloads WHEEL into the folder it is given; raises OSError when it cannot.
+Downloader = Callable[[Path], None]
+
+
+def cache_dir() -> Path:
+    """Folder for downloaded models: HEADSPLAT_CACHE, else headsplat/ in the platform's cache folder, + models."""
+    return user_cache("models")
+
+
+def model_path(name: str, download: Downloader | None = None) -> Path:
+    """Path of a LiteRT model, fetched on first use.
+
+    Looked for in this order: the folder HEADSPLAT_MODELS (`<name>.tflite`, face_landmarker.task or the wheel itself),
+    the cache folder (the same), the wheel from the package index.
+
+    Args:
+        name: one of NAMES; "face_blendshapes" only ever comes from a user's face_landmarker.task.
+        download: replaces the download by pip.
+
+    Returns:
+        An existing .tflite file.
+
+    Raises:
+        HeadsplatError: the file is nowhere and cannot be fetched, or is not the expected one.
+    """
+    if name not in NAMES:
+        raise ValueError(f"name: expected one of {', '.join(NAMES)}, got {name!r}")
+    cache = cache_dir()
+    folders = [cache]
+    if own := os.environ.get("HEADSPLAT_MODELS"):
+        if not Path(own).is_dir():
+            raise HeadsplatError(f"HEADSPLAT_MODELS={own}: no such folder; make it or unset the variable")
+        folders.insert(0, Path(own))
+    with _ONE_AT_A_TIME:
+        for folder in folders:
+            if (found := _find(folder, name, cache)) is not None:
+                return found
+        if name not in WHEEL_MEMBERS:
+            raise HeadsplatError(f"{name}: not found; put MediaPipe's {TASK} into {cache}")
+        _fetch_wheel(cache, download or _pip_download)
+    return cache / f"{name}.tflite"
+
+
+def _find(folder: Path, name: str, cache: Path) -> Path | None:
+    """The model in `folder`: as a plain file, in a .task or in the wheel (unpacked into the cache)."""
+    plain = folder / f"{name}.tflite"
+    if plain.is_file():
+        return plain
+    task, wheel = folder / TASK, folder / WHEEL
+    if name in TASK_MEMBERS and task.is_file():
+        # Unpacked beside its stamp, so that another .task of the user's is not shadowed by an older one.
+        stamp = f"{task.stat().st_size}-{task.stat().st_mtime_ns}"
+        unpacked = cache / "task" / hashlib.sha256(f"{task.resolve()}{stamp}".encode()).hexdigest()[:16]
+        target = unpacked / f"{name}.tflite"
+        if not target.is_file():
+            _extract(task, {TASK_MEMBERS[name]: target})
+        return target
+    if name in WHEEL_MEMBERS and wheel.is_file():
+        unpacked = cache / f"{name}.tflite"
+        if not unpacked.is_file():
+            _unpack_wheel(wheel, cache)
+        return unpacked
+    return None
+
+
+def _fetch_wheel(cache: Path, download: Downloader) -> None:
+    advice = f"download {WHEEL} from https://pypi.org/project/mediapipe/0.10.21/#files and put it into {cache}"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HeadsplatError(f"{cache}: cannot be made ({error}); set HEADSPLAT_CACHE to a writable folder") from error
+    log.info("fetching the face models (35 MB, once) into %s", cache)
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as scratch:
+        try:
+            download(Path(scratch))
+        except OSError as error:
+            raise HeadsplatError(f"the face models could not be downloaded ({error}); {advice}") from error
+        wheel = Path(scratch) / WHEEL
+        if not wheel.is_file():
+            raise HeadsplatError(f"the face models could not be downloaded (pip left no {WHEEL}); {advice}")
+        _unpack_wheel(wheel, cache)
+
+
+def _pip_download(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--disable-pip-version-check"]
+    command += ["mediapipe==0.10.21", "-d", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise OSError("pip took more than 15 minutes") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise OSError(f"pip says: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
+
+
+def _unpack_wheel(wheel: Path, cache: Path) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if digest != WHEEL_SHA256:
+        raise HeadsplatError(
+            f"{wheel.name}: its SHA-256 is {digest[:16]}..., expected {WHEEL_SHA256[:16]}...; "
+            f"delete it and download it again from https://pypi.org/project/mediapipe/0.10.21/#files"
+        )
+    wanted = {member: cache / f"{name}.tflite" for name, member in WHEEL_MEMBERS.items()}
+    wanted[_LICENSE_MEMBER] = cache / "mediapipe-LICENSE.txt"
+    _extract(wheel, wanted)
+
+
+def _extract(archive: Path, targets: dict[str, Path]) -> None:
+    """Write members of a zip to files, each whole or not at all."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member, target in targets.items():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary = target.with_name(f".{target.name}.{os.getpid()}")
+                temporary.write_bytes(opened.read(member))
+                os.replace(temporary, target)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise HeadsplatError(f"{archive}: damaged or not the expected file ({error}); download it again") from error
+    except OSError as error:
+        raise HeadsplatError(
+            f"{archive}: cannot be unpacked ({error}); set HEADSPLAT_CACHE to a writable folder"
+        ) from error

@@ -1,0 +1,68 @@
+"""Light and trust of every picture, judged against the training frames alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from capture.quality.frame_statistics import FrameLook, Looks
+from capture.quality.light import light_reference
+from capture.quality.trust import doubtful_spread, trust_reference
+from capture.tracker.clip import Observations
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is known of T pictures besides their landmarks."""
+
+    exposure: np.ndarray  # [T,3] gains of sRGB values
+    weight: np.ndarray  # [T] 0..1
+    flagged: tuple[dict[str, Any], ...]  # frames that count less: frame, reason, weight
+    observations: Observations  # the landmarks, those that are hidden with a larger spread
+
+
+def judge_frames(
+    looks: Mapping[int, FrameLook],
+    training: Observations,
+    training_numbers: Sequence[int],
+    held_out: Observations | None,
+    held_out_numbers: Sequence[int],
+) -> list[Judgement]:
+    """Judge training frames and, where there are any, held-out ones.
+
+    Args:
+        looks: of every frame, by its number.
+        training: landmarks of the training frames.
+        training_numbers: their numbers.
+        held_out: landmarks of the held-out frames; nothing of them reaches the references.
+        held_out_numbers: their numbers.
+    """
+    seen = Looks.of([looks[number] for number in training_numbers])
+    light = light_reference(seen, training.points)
+    usual = trust_reference(seen, training.points, training.spread)
+    judgements = []
+    for part, numbers in ((training, training_numbers), (held_out, held_out_numbers)):
+        if part is None:
+            continue
+        own = Looks.of([looks[number] for number in numbers])
+        trust = usual.judge(own, part.points, part.spread, part.presence)
+        judgements.append(
+            Judgement(
+                light.gains(own, part.points, part.time),
+                trust.weight,
+                tuple(trust.flagged(list(numbers))),
+                replace(part, spread=doubtful_spread(part.spread, part.points, trust.doubt)),
+            )
+        )
+    return judgements
+
+
+def flagged_sentence(flagged: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence about frames that count less."""
+    counts = Counter(entry["reason"] for entry in flagged).most_common()
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
+    return f"{len(flagged)} frames count less in training ({reasons}); they are listed in capture.json under `flagged`"

@@ -1,0 +1,92 @@
+"""How sharp and how well lit the face is, from the stored frames themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avatar.common.image_io import read_picture
+from avatar.data.capture_folder import FRAMES_DIR, Capture, frame_name
+from avatar.errors import HeadsplatError
+from capture.tracker.indices import FACE_COUNT, OVAL
+
+#: Pictures that are looked at, at most: their decoding is all it costs, and light and focus change slowly.
+_SAMPLE = 120
+#: Faces are judged at this width: no avatar is trained on a larger one.
+_FACE_WIDTH = 256
+_BOX = 9  # taps of the blur that is put on top (Crete et al. 2007)
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Of n sampled pictures."""
+
+    rows: np.ndarray  # [n] int, of the capture
+    blur: np.ndarray  # [n] 0 (sharp) .. 1
+    brightness: np.ndarray  # [n] 0..1, mean of the face
+    clipped: np.ndarray  # [n] share of the face that is burnt out
+    sides: np.ndarray  # [n] brightness of the face's own left half over that of its right half
+
+    @staticmethod
+    def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
+        """Look at up to 120 of the pictures `rows`, spread evenly; their faces are at `projected` [T,478,2] pixels."""
+        chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
+        found = np.array([_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]).reshape(
+            -1, 4
+        )
+        return PixelStatistics(chosen, *found.T)
+
+
+def read_frame(capture: Capture, row: int) -> np.ndarray:
+    """The stored frame of a row, [H,W,3] uint8 BGR."""
+    path = capture.root / FRAMES_DIR / frame_name(int(capture.track["frame_number"][row]))
+    picture = read_picture(path, cv2.IMREAD_COLOR)
+    if picture is None:
+        raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
+    return picture
+
+
+def blurredness(grey: np.ndarray) -> float:
+    """How little a picture [H,W] changes when it is blurred once more, 0 (sharp) .. 1, the worse of both directions.
+
+    Crete, Dolmiere, Ladret, Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual
+    blur metric", 2007.
+    """
+    grey = grey.astype(np.float32)
+    shares = []
+    for axis, size in ((0, (1, _BOX)), (1, (_BOX, 1))):
+        once = np.abs(np.diff(grey, axis=axis))
+        twice = np.abs(np.diff(cv2.blur(grey, size), axis=axis))
+        total = float(once.sum())
+        shares.append(1 - float(np.maximum(once - twice, 0).sum()) / total if total else 1.0)
+    return max(shares)
+
+
+def _face(picture: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
+    """Blur, brightness, clipped share and left-to-right ratio of the face at `points` [468,2] of a BGR picture."""
+    size = np.array([picture.shape[1], picture.shape[0]])
+    low = np.clip(np.floor(points.min(0)), 0, size - 2).astype(int)
+    high = np.clip(np.ceil(points.max(0)), low + 2, size).astype(int)
+    crop = picture[low[1] : high[1], low[0] : high[0]]
+    scale = min(1.0, _FACE_WIDTH / crop.shape[1])
+    if scale < 1:
+        crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    outline = ((points - low) * scale).astype(np.int32)
+    skin = cv2.fillPoly(np.zeros_like(grey), [outline[OVAL]], 1).astype(bool)
+    if not skin.any():
+        return 1.0, 0.0, 0.0, 1.0
+    middle = ((points[10] + points[152]) / 2 - low) * scale  # forehead to chin: the face's own middle line
+    axis = (points[10] - points[152]).astype(np.float64)
+    y, x = np.nonzero(skin)
+    own_left = (x - middle[0]) * -axis[1] + (y - middle[1]) * axis[0] > 0
+    light = grey[skin] / 255.0
+    halves = [light[side].mean() if side.any() else light.mean() for side in (own_left, ~own_left)]
+    return (
+        blurredness(grey),
+        float(light.mean()),
+        float((crop[skin].max(1) >= 253).mean()),
+        float((halves[0] + 1e-3) / (halves[1] + 1e-3)),
+    )

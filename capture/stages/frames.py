@@ -1,0 +1,212 @@
+"""Second pass over the video: stored frames and mattes of all frames, and the landmarks of held-out ones.
+
+Held-out frames start from what the training frames left; nothing of theirs flows back. In particular a training
+frame's matte is smoothed in time with neighbouring training frames only.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, frame_name
+from capture.faces.people import People
+from capture.matting.user_matte import MatteFolder, MatteVideo
+from capture.options import FaceModels, Progress
+from capture.quality.frame_statistics import FrameLook, Looks, measure_look
+from capture.stages.landmarks import FaceFollower, LandmarkTable
+from capture.stages.workers import PerThread, Pool, ahead
+from capture.video.crop import Crop
+from capture.video.decoding import wanted_frames
+from capture.video.split import FramePlan
+from capture.workspace import Workspace
+
+PARTIAL, LOOKS = "held_out.npz", "looks.npz"
+_SAVE_STEP = 200
+#: Frames that are read again when a run is continued.
+_REREAD = 12
+#: How many frames nearest in time say what the person looks like.
+_REMEMBERED = 15
+#: Frames farther apart than this (seconds) are no neighbours for the matte.
+_NEIGHBOUR_SECONDS = 0.15
+
+
+@dataclass
+class _Row:
+    """One frame on its way through the stage."""
+
+    number: int
+    time: float
+    rgb: np.ndarray  # stored
+    points: np.ndarray  # [478,3] stored pixels
+    is_test: bool
+    raw: Future[np.ndarray]
+    written: bool = False
+
+
+class PictureStage:
+    """Writes frames and mattes in the plan's order; at most a handful of frames are in memory."""
+
+    def __init__(
+        self,
+        plan: FramePlan,
+        training: LandmarkTable,
+        crop: Crop,
+        follower: FaceFollower,
+        models: FaceModels,
+        workspace: Workspace,
+        mattes: MatteFolder | MatteVideo | None,
+    ) -> None:
+        """
+        Args:
+            plan: all frames.
+            training: landmarks of the training frames that count, source pixels.
+            crop: what is stored of a frame.
+            follower: finds the face in held-out frames.
+            models: for mattes.
+            workspace: where everything goes.
+            mattes: the user's own, instead of the network's.
+        """
+        self._plan, self._crop, self._follower, self._workspace = plan, crop, follower, workspace
+        self._matter = PerThread(models.matter)
+        self._mattes = mattes
+        self._training = {number: row for row, number in enumerate(training.number)}
+        self._table = training
+        self.held_out = LandmarkTable()
+        self.looks: dict[int, FrameLook] = {}  # by frame number
+        self._pending: list[_Row] = []
+        self._first_new = 0
+        self._waiting: list[tuple[int, Future[Any]]] = []
+
+    def run(self, video: Any, progress: Progress | None) -> LandmarkTable:
+        """Go through the frames of `video`; returns the landmarks of held-out frames in source pixels."""
+        numbers = self._plan.numbers
+        done = self._resume()
+        if done == len(numbers):
+            return self.held_out
+        order = {int(number): row for row, number in enumerate(numbers)}
+        self._first_new = int(numbers[done])
+        with Pool() as pool:
+            for frame in ahead(wanted_frames(video, numbers[max(done - _REREAD, 0) :])):
+                row = order[frame.number]
+                self._take(pool, frame, bool(self._plan.is_test[row]))
+                self._write_ready(pool, frame.time)
+                if progress:
+                    progress("mattes", row + 1, len(numbers))
+                if row >= done and (row + 1) % _SAVE_STEP == 0:
+                    self._save(
+                        pool, min([row + 1, *(order[item.number] for item in self._pending if not item.written)])
+                    )
+            self._write_ready(pool, np.inf)
+            self._save(pool, len(numbers))
+        return self.held_out
+
+    def _resume(self) -> int:
+        """Load what an earlier run did; returns the row of the plan from which on pictures are missing."""
+        stored, looks = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
+        if not stored or not looks:
+            return 0
+        numbers = looks.pop("number")
+        self.looks = dict(zip(numbers.tolist(), Looks(**looks).frames(), strict=True))
+        table = LandmarkTable.from_arrays(stored)
+        done = table.seen
+        if done < len(self._plan):
+            # The frames just before are followed again: their mattes are neighbours of the first missing ones.
+            table = table.keep(np.flatnonzero(np.array(table.number) < self._plan.numbers[max(done - _REREAD, 0)]))
+        self.held_out = table
+        return done
+
+    def _take(self, pool: Pool, frame: Any, is_test: bool) -> None:
+        """Find the frame's landmarks and start its rough matte; frames without the face are left out."""
+        if is_test:
+            points = self._follow(pool, frame)
+        else:
+            row = self._training.get(frame.number)
+            points = None if row is None else self._table.points[row]
+        if points is None:
+            return
+        rgb = self._crop.apply(frame.rgb)
+        points = self._crop.points(points)
+        pool.submit(self._workspace.write_picture, FRAMES_DIR, frame_name(frame.number), rgb)
+        if self._mattes is not None:
+            if frame.number >= self._first_new:
+                own = self._own_matte(frame)
+                pool.submit(self._workspace.write_picture, MATTES_DIR, frame_name(frame.number), own)
+                pool.submit(self._look, frame.number, rgb, points, own.astype(np.float32) / 255)
+            return
+        raw = pool.submit(self._raw, frame.number, rgb, points)
+        self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
+
+    def _own_matte(self, frame: Any) -> np.ndarray:
+        assert self._mattes is not None
+        return self._crop.apply(self._mattes.matte(frame.number, (frame.rgb.shape[1], frame.rgb.shape[0])))
+
+    def _raw(self, number: int, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+        face = points[:468, :2]
+        raw = self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+        self._look(number, rgb, points, raw)
+        return raw
+
+    def _look(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
+        self.looks[number] = measure_look(rgb, points, matte)
+
+    def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
+        """Landmarks of a held-out frame, from the frames nearest in time that show the face."""
+        near = [
+            (abs(time - frame.time), table, row)
+            for table in (self._table, self.held_out)
+            for row, time in enumerate(table.time)
+        ]
+        near = sorted(near, key=lambda entry: entry[0])[:_REMEMBERED][::-1]
+        people = People((0, table.roi[row], table.signature[row]) for _, table, row in near)
+        seen = self._follower.find_again(frame.rgb, people)
+        if seen is None:
+            return None
+        self.held_out.add(frame, seen)
+        job = pool.submit(self._follower.average, frame.rgb, seen.found.points)
+        self._waiting.append((len(self.held_out) - 1, job))
+        return seen.found.points
+
+    def _write_ready(self, pool: Pool, now: float) -> None:
+        """Refine mattes whose next neighbours are known by the time `now`; forget frames nobody needs any more."""
+        for position, row in enumerate(self._pending):
+            after = self._neighbour(self._pending[position + 1 :], row)
+            if row.written or (after is None and now - row.time <= _NEIGHBOUR_SECONDS):
+                continue
+            before = self._neighbour(self._pending[:position][::-1], row)
+            if row.number >= self._first_new:
+                window = [(before or row).raw.result(), row.raw.result(), (after or row).raw.result()]
+                pool.submit(self._refine, row, window)
+            row.written = True
+        self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOUR_SECONDS]
+
+    @staticmethod
+    def _neighbour(rows: list[_Row], row: _Row) -> _Row | None:
+        """The next of `rows` near in time that may tell `row` something: training frames hear training frames only."""
+        for other in rows:
+            if abs(other.time - row.time) > _NEIGHBOUR_SECONDS:
+                return None
+            if row.is_test or not other.is_test:
+                return other
+        return None
+
+    def _refine(self, row: _Row, window: list[np.ndarray]) -> None:
+        from capture.matting.network import refine, smooth_in_time
+
+        matte = refine(row.rgb, smooth_in_time(window), row.points)
+        self._workspace.write_picture(MATTES_DIR, frame_name(row.number), matte)
+
+    def _save(self, pool: Pool, seen: int) -> None:
+        pool.drain()
+        for row, future in self._waiting:
+            points, spread, presence = future.result()
+            self.held_out.points[row], self.held_out.spread[row], self.held_out.presence[row] = points, spread, presence
+        self._waiting.clear()
+        self.held_out.seen = seen
+        numbers = sorted(self.looks)
+        arrays = vars(Looks.of([self.looks[number] for number in numbers]))
+        self._workspace.save_partial(LOOKS, {"number": np.array(numbers, np.int64), **arrays})
+        self._workspace.save_partial(PARTIAL, self.held_out.arrays())

@@ -1,0 +1,392 @@
+"""Video files as streams of upright sRGB frames with the times the file itself gives them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from avatar.common.files import error_words
+from avatar.errors import HeadsplatError
+from capture.video.frame_index import FrameIndex
+
+log = logging.getLogger(__name__)
+
+#: Container metadata (QuickTime `mdta` and friends) that states the 35 mm equivalent focal length.
+_FOCAL_SUFFIXES = ("focal_length.35mm_equivalent", "focallengthin35mmfilm", "focal-length-35mm")
+#: Transfer characteristics of HDR video (ITU-T H.273): 16 is PQ (SMPTE ST 2084), 18 is HLG (ARIB STD-B67).
+_PQ, _HLG = 16, 18
+#: Matrix coefficients (H.273).
+_BT709, _UNSPECIFIED, _BT601_PAL, _BT601, _BT2020 = 1, 2, 5, 6, 9
+#: swscale's names for them.
+_SWS_BT709, _SWS_BT601, _SWS_BT2020 = 1, 5, 9
+#: Timestamps must increase: a frame that does not is put this long (s) after the one before.
+_SMALLEST_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """One upright frame of a video."""
+
+    number: int  # counted from 0 among the frames that could be decoded
+    time: float  # seconds since the stream's start, from its own timestamps
+    rgb: np.ndarray  # [H,W,3] uint8 sRGB
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video file says about itself."""
+
+    width: int  # pixels, upright
+    height: int
+    fps: float  # average frames a second
+    frame_count: int  # estimate
+    duration: float  # seconds, estimate
+    rotation: int  # degrees counter-clockwise that were applied to make it upright: 0, 90, 180 or 270
+    focal_35mm: float | None  # millimetres on 36 mm wide film, when the file says
+    transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
+
+    @property
+    def hdr(self) -> bool:
+        """Whether frames are converted from HDR (PQ or HLG)."""
+        return self.transfer in (_PQ, _HLG)
+
+
+class VideoSource:
+    """A video file; iterating decodes it from the start, one frame in memory at a time.
+
+    The facts of `VideoFacts` are attributes. `warnings` holds sentences about damaged parts met while iterating.
+    """
+
+    def __init__(self, path: Path, facts: VideoFacts) -> None:
+        self.path = path
+        self.name = path.name
+        self.facts = facts
+        self.width, self.height = facts.width, facts.height
+        self.fps, self.frame_count, self.duration = facts.fps, facts.frame_count, facts.duration
+        self.rotation, self.focal_35mm, self.hdr = facts.rotation, facts.focal_35mm, facts.hdr
+        self.warnings: list[str] = []
+
+    def __len__(self) -> int:
+        """Number of frames: counted where the file tells them apart, estimated otherwise."""
+        return len(self.index) if self.index else self.frame_count
+
+    @cached_property
+    def index(self) -> FrameIndex | None:
+        """Which pictures there are; None where the file does not say."""
+        with _open_container(self.path) as container:
+            return FrameIndex.of(container, _video_stream(container, self.path))
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """All frames in order; raises HeadsplatError when none can be decoded."""
+        return self.frames()
+
+    def frames(self, wanted: Sequence[int] | np.ndarray | None = None) -> Iterator[SourceFrame]:
+        """Frames in order; only those wanted are converted, and long stretches without any are jumped over.
+
+        Args:
+            wanted: increasing frame numbers; None: all of them.
+
+        Raises:
+            HeadsplatError: no picture can be decoded.
+        """
+        self.warnings.clear()
+        if self.hdr:
+            kind = "PQ" if self.facts.transfer == _PQ else "HLG"
+            self.warnings.append(
+                f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin"
+            )
+        left = None if wanted is None else deque(int(number) for number in wanted)
+        if left is not None and not left:
+            return
+        last, decoded = -1, 0
+        reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
+        for number, picture, time in self._numbered(left):
+            decoded, last = decoded + 1, max(last, number)
+            while left and left[0] < number:
+                left.popleft()  # damaged, or announced and not there
+            if left is None or (left and left[0] == number):
+                yield SourceFrame(number, time, _upright(picture, self.facts, reformatter))
+                if left is not None:
+                    left.popleft()
+            if left is not None and not left:
+                return
+        if decoded == 0:
+            raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
+        if last + 1 < 0.9 * self.frame_count - 1:
+            self.warnings.append(
+                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
+            )
+
+    def _numbered(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
+        """Decoded pictures with number and time (seconds); `left` is what is still wanted."""
+        with _open_container(self.path) as container:
+            stream = _video_stream(container, self.path)
+            stream.thread_type = "AUTO"
+            offset = (stream.start_time or 0) * float(stream.time_base or 0)
+            last, number = -math.inf, -1
+            sought = self._jump(container, stream, 0, left, None)
+            pictures = self._pictures(container, stream)
+            while (picture := next(pictures, None)) is not None:
+                known = self.index.number(picture.pts) if self.index else None
+                number = number + 1 if known is None else known
+                time = picture.time - offset if picture.time is not None else number / self.fps
+                time = max(float(time), last + _SMALLEST_STEP)
+                yield number, picture, time
+                last = time
+                target = self._jump(container, stream, number, left, sought)
+                if target != sought:
+                    sought, last = target, -math.inf  # the seek may have landed before pictures that were seen
+                    pictures = self._pictures(container, stream)
+
+    def _jump(
+        self, container: Any, stream: Any, position: int, left: deque[int] | None, sought: int | None
+    ) -> int | None:
+        """Seek on the way from picture `position` to the next one wanted, where that pays.
+
+        Args:
+            container: the open file.
+            stream: its video.
+            position: number of the picture that was decoded last.
+            left: numbers that are still wanted.
+            sought: ticks of the last seek; never sought twice, since damaged files land elsewhere again and again.
+
+        Returns:
+            The ticks of the last seek that was tried.
+        """
+        target = self.index.jump(position, left[0]) if left and self.index else None
+        if target is None or target == sought:
+            return sought
+        try:
+            container.seek(target, stream=stream)
+        except av.error.FFmpegError as error:
+            log.debug("%s: no seek to %d (%s); decoding on", self.path, target, error)
+        return target
+
+    def _pictures(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
+        """Decoded pictures; damaged packets are skipped and counted in a warning."""
+        damaged = 0
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    break
+                yield from packet.decode()
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                log.debug("%s: %s", self.path, error)
+                damaged += 1
+                if damaged > 10 * max(self.frame_count, 100):
+                    break
+        if damaged:
+            self.warnings.append(f"{self.name}: {damaged} damaged parts of the video were skipped")
+
+
+def wanted_frames(video: Any, numbers: Sequence[int] | np.ndarray) -> Iterator[SourceFrame]:
+    """Frames `numbers` (increasing) of a VideoSource, or of any iterable of SourceFrames that starts anew each time."""
+    if isinstance(video, VideoSource):
+        yield from video.frames(numbers)
+        return
+    left = {int(number) for number in numbers}
+    for frame in video:
+        if frame.number in left:
+            left.remove(frame.number)
+            yield frame
+        if not left:
+            return
+
+
+def open_video(path: str | Path) -> VideoSource:
+    """Open a video file and decode its first frame to learn its facts.
+
+    Args:
+        path: any file FFmpeg can read.
+
+    Returns:
+        A VideoSource, upright by the file's rotation metadata.
+
+    Raises:
+        HeadsplatError: the file is missing, no video, without a video stream or entirely damaged.
+    """
+    path = Path(path)
+    with _open_container(path) as container:
+        stream = _video_stream(container, path)
+        first = _first_picture(container, stream, path)
+        fps = float(stream.average_rate or stream.guessed_rate or 30)
+        duration = _duration(container, stream)
+        count = stream.frames or max(1, round(duration * fps))
+        rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
+        height, width = _upright_size(first, stream, rotation)
+        facts = VideoFacts(
+            width=width,
+            height=height,
+            fps=fps,
+            frame_count=int(count),
+            duration=duration or count / fps,
+            rotation=rotation,
+            focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
+            transfer=int(stream.codec_context.color_trc or 0),
+        )
+    return VideoSource(path, facts)
+
+
+def _open_container(path: Path) -> Any:
+    if not path.exists():
+        raise HeadsplatError(f"{path}: no such file; check the path of the video")
+    if path.is_dir():
+        raise HeadsplatError(f"{path}: a folder, not a video file; name the video inside it")
+    if path.stat().st_size == 0:
+        raise HeadsplatError(f"{path} is not a video: the file is empty; copy it from the phone again")
+    try:
+        return av.open(str(path))
+    except PermissionError as error:
+        raise HeadsplatError(f"{path}: no permission to read it; change the file's permissions") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise HeadsplatError(
+            f"{path} is not a video headsplat can read (FFmpeg: {error_words(error)}); give an mp4, mov, mkv or "
+            "webm file"
+        ) from error
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
+    moving = [stream for stream in pictures if not _is_cover(stream)]
+    if not moving:
+        found = "only sound" if container.streams.audio else "no pictures"
+        raise HeadsplatError(f"{path}: there is no video stream in it ({found}); give a file with moving pictures")
+    return max(moving, key=lambda stream: (stream.codec_context.width or 0) * (stream.codec_context.height or 0))
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether the stream is the cover picture of a sound file."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
+    reason = "it ends before the first frame"
+    try:
+        for packet in container.demux(stream):
+            try:
+                for picture in packet.decode():
+                    return picture
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                reason = error_words(error)
+    except av.error.FFmpegError as error:
+        reason = error_words(error)
+    raise HeadsplatError(f"{path}: no frame could be decoded ({reason}); record or download the video again")
+
+
+def _duration(container: Any, stream: Any) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / av.time_base
+
+
+def _focal_35mm(metadata: dict[str, str]) -> float | None:
+    for key, value in metadata.items():
+        if key.lower().endswith(_FOCAL_SUFFIXES):
+            try:
+                focal = float(str(value).split()[0])
+            except (ValueError, IndexError):
+                continue
+            if 5.0 <= focal <= 1000.0:
+                return focal
+    return None
+
+
+def _upright_size(picture: av.VideoFrame, stream: Any, rotation: int) -> tuple[int, int]:
+    """(height, width) with square pixels and the rotation applied."""
+    aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+    width, height = round(picture.width * aspect), picture.height
+    return (width, height) if rotation % 180 else (height, width)
+
+
+def _upright(picture: av.VideoFrame, facts: VideoFacts, reformatter: VideoReformatter) -> np.ndarray:
+    """The picture [H,W,3] uint8 sRGB, upright and with square pixels."""
+    turned = facts.rotation % 180 != 0
+    width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
+    rgb = reformatter.reformat(
+        picture,
+        width=width,
+        height=height,
+        format="rgb48le" if facts.hdr else "rgb24",
+        src_colorspace=_matrix(picture),
+        interpolation="BICUBIC",
+    ).to_ndarray()
+    if facts.hdr:
+        rgb = _hdr_to_srgb(rgb, facts.transfer)
+    return np.ascontiguousarray(np.rot90(rgb, facts.rotation // 90)) if facts.rotation else rgb
+
+
+def _matrix(picture: av.VideoFrame) -> int:
+    """swscale's name of the colour matrix; high definition without a tag is BT.709, as players assume."""
+    stated = int(picture.colorspace or 0)
+    if stated in (_BT2020, _BT2020 + 1):
+        return _SWS_BT2020
+    if stated == _BT709:
+        return _SWS_BT709
+    if stated in (_BT601_PAL, _BT601):
+        return _SWS_BT601
+    return _SWS_BT709 if max(picture.width, picture.height) >= 1280 else _SWS_BT601
+
+
+def _hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
+    """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearise, change primaries, roll off highlights.
+
+    HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
+    """
+    codes = rgb if rgb.dtype == np.uint8 else rgb >> (16 - _HDR_BITS)
+    linear = cv2.transform(_hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes], _BT2020_TO_BT709)
+    index = cv2.sqrt(np.clip(linear, 0, _HDR_BRIGHTEST)) * (_HDR_STEPS / _HDR_BRIGHTEST**0.5)
+    return _HDR_TABLE[np.rint(index).astype(np.uint16)]
+
+
+#: Linear light, BT.2020 primaries to BT.709 (ITU-R BT.2087).
+_BT2020_TO_BT709 = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
+)
+
+
+#: HDR pictures are read with this many bits; linear light beyond the brightest is white.
+_HDR_BITS, _HDR_BRIGHTEST, _HDR_STEPS = 10, 4.0, 4096
+
+
+def _hdr_table() -> np.ndarray:
+    """sRGB code [_HDR_STEPS+1] uint8 of linear light 0.._HDR_BRIGHTEST, by its square root; highlights rolled off."""
+    linear = _HDR_BRIGHTEST * np.linspace(0, 1, _HDR_STEPS + 1) ** 2
+    knee = 0.7
+    linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255).astype(np.uint8)
+
+
+_HDR_TABLE = _hdr_table()
+
+
+@lru_cache(maxsize=4)
+def _hdr_curve(transfer: int, bits: int) -> np.ndarray:
+    """Linear light [2^bits] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
+    code = np.linspace(0, 1, 1 << bits)
+    if transfer == _HLG:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
+        nits = 1000 * scene**1.2
+    else:
+        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+        root = code ** (1 / m2)
+        nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
+    return (nits / 203 * 0.8).astype(np.float32)

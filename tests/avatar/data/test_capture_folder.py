@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.data.capture_folder import FACTS_FILE, FRAMES_DIR, TRACK_FILE, VERSION, Capture, frame_name, track_defaults
+from avatar.errors import HeadsplatError
+from tests.support.tiny import tiny_capture
+
+
+@pytest.fixture
+def copy(tiny: Capture, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny.root, tmp_path / "capture"))
+
+
+def edit(root: Path, **facts: object) -> None:
+    path = root / FACTS_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+
+
+def test_splits_are_disjoint_and_complete(tiny: Capture) -> None:
+    both = np.concatenate([tiny.train_indices, tiny.test_indices])
+    assert sorted(both) == list(range(len(tiny))) and len(tiny.test_indices) == 4
+
+
+def test_the_fingerprint_tells_splits_apart(tiny: Capture, tmp_path: Path) -> None:
+    same, other = (tiny_capture(tmp_path / str(every), test_every=every) for every in (5, 4))
+    assert same.fingerprint == tiny.fingerprint != other.fingerprint
+
+
+def test_pictures_shrink_together_with_the_camera(tiny: Capture) -> None:
+    rgb, alpha = tiny.images([0, 3], 32)
+    camera = tiny.camera(32)
+    assert rgb.shape == (2, 32, 32, 3) and alpha.shape == (2, 32, 32)
+    assert (camera.width, camera.height) == (32, 32)
+    assert torch.allclose(camera.K[0, 0, 0] * 2, tiny.camera(64).K[0, 0, 0])
+
+
+def test_pictures_are_never_enlarged(tiny: Capture) -> None:
+    assert tiny.size_at(512) == (64, 64)
+
+
+def test_params_keep_the_order_asked_for(tiny: Capture) -> None:
+    params = tiny.params([5, 2])
+    assert np.allclose(params.expression.numpy(), tiny.track["expression"][[5, 2]])
+
+
+def test_a_missing_folder_and_an_unfinished_one_say_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match="no such capture folder; make one with `headsplat capture VIDEO"):
+        Capture.load(tmp_path / "none")
+    with pytest.raises(HeadsplatError, match="not a finished capture"):
+        Capture.load(tmp_path)
+
+
+def test_a_capture_of_another_version_asks_for_a_new_one(copy: Path) -> None:
+    edit(copy, version=VERSION + 3)
+    with pytest.raises(HeadsplatError, match=f"{VERSION + 3}, this headsplat reads up to version {VERSION}"):
+        Capture.load(copy)
+
+
+def test_a_capture_of_version_1_is_one_camera_of_trusted_pictures(tiny: Capture, copy: Path) -> None:
+    facts = json.loads((copy / FACTS_FILE).read_text())
+    (camera,) = facts.pop("cameras")
+    del camera["name"]
+    (copy / FACTS_FILE).write_text(json.dumps(facts | {"version": 1, "camera": camera}))
+    with np.load(copy / TRACK_FILE) as stored:
+        track = {name: stored[name] for name in stored.files if name not in track_defaults(0)}
+    np.savez(copy / TRACK_FILE, **track)
+    old = Capture.load(copy)
+    assert torch.equal(old.camera(64).K, tiny.camera(64).K)
+    assert all(np.array_equal(old.track[name], tiny.track[name]) for name in tiny.track)
+
+
+def test_rows_bring_their_own_camera(copy: Path) -> None:
+    facts = json.loads((copy / FACTS_FILE).read_text())
+    other = {**facts["cameras"][0], "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
+    other["world_to_cam"][0][3] = 0.25
+    edit(copy, cameras=[facts["cameras"][0], other])
+    with np.load(copy / TRACK_FILE) as stored:
+        track = dict(stored)
+    track["camera"][3] = 1
+    np.savez(copy / TRACK_FILE, **track)
+    assert Capture.load(copy).camera(64, [2, 3, 4]).world_to_cam[:, 0, 3].tolist() == [0.0, 0.25, 0.0]
+    track["camera"][3] = 2
+    np.savez(copy / TRACK_FILE, **track)
+    with pytest.raises(HeadsplatError, match="`camera` names a camera that "):
+        Capture.load(copy)
+
+
+def test_other_json_is_not_taken_for_a_capture(copy: Path) -> None:
+    edit(copy, magic="something")
+    with pytest.raises(HeadsplatError, match="not a headsplat capture"):
+        Capture.load(copy)
+    (copy / FACTS_FILE).write_text("{ cut short")
+    with pytest.raises(HeadsplatError, match="damaged"):
+        Capture.load(copy)
+
+
+def test_a_truncated_track_is_one_sentence(copy: Path) -> None:
+    path = copy / TRACK_FILE
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(HeadsplatError, match="the track is damaged or incomplete"):
+        Capture.load(copy)
+
+
+def test_arrays_of_unequal_length_are_refused(copy: Path) -> None:
+    path = copy / TRACK_FILE
+    with np.load(path) as stored:
+        track = dict(stored)
+    track["translation"] = track["translation"][:-1]
+    np.savez(path, **track)
+    with pytest.raises(HeadsplatError, match=r"`translation` has shape \[23, 3\], expected \[T,3\] with T=24"):
+        Capture.load(copy)
+
+
+def test_a_lost_picture_names_the_file(copy: Path) -> None:
+    lost = copy / FRAMES_DIR / frame_name(3)
+    lost.unlink()
+    with pytest.raises(HeadsplatError, match=f"{lost.name}: missing or damaged picture"):
+        Capture.load(copy).images([3], 64)
+
+
+@pytest.mark.parametrize("name", ["cameras", "source", "split", "head", "width", "height"])
+def test_facts_that_miss_something_are_damaged(copy: Path, name: str) -> None:
+    edit(copy, **{name: None})
+    with pytest.raises(HeadsplatError, match=f"damaged \\(no `{name}`"):
+        Capture.load(copy)
+
+
+def test_a_lone_array_is_no_track(copy: Path) -> None:
+    with (copy / TRACK_FILE).open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(HeadsplatError, match="the track is damaged or incomplete"):
+        Capture.load(copy)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from avatar.data.capture_folder import Capture
+from avatar.driving.driver import DriveOptions, drive, render_track
+from avatar.errors import HeadsplatError
+from avatar.head import load_head
+from avatar.head.model import HeadModel
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import MAGIC, VERSION, load_avatar, read_header, save_avatar
+from avatar.motion.from_capture import motion_of
+from avatar.types import HeadParams
+from tests.support.tiny import tiny_capture
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def driven_by(avatar: Avatar, driver: Capture, head: HeadModel) -> HeadParams:
+    """`avatar` along another person's capture, which was tracked with `head`."""
+    return drive(avatar, motion_of(driver, head), DriveOptions(motion_head=head)).params
+
+
+def test_a_stored_avatar_renders_the_same_picture(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar, {"capture": "tiny"})
+    loaded = load_avatar(path)
+    params, camera = tiny.params([2, 7]), tiny.camera(64)
+    first = list(render_track(tiny_avatar, params, camera))
+    second = list(render_track(loaded, params, camera))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_header_says_what_the_file_is(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    header = read_header(path)
+    assert header["magic"] == MAGIC and header["version"] == VERSION
+    assert {"axes", "units", "consent", "expression_names", "head", "training"} <= set(header)
+    assert header["head"]["licence"] and "agreed" in header["consent"]
+
+
+def test_saving_twice_gives_the_same_bytes(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_avatar(tmp_path / f"{name}.avatar", tiny_avatar)
+    assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
+
+
+def test_a_file_cut_short_is_one_sentence(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(HeadsplatError, match="not an avatar file, or a damaged one"):
+        load_avatar(path)
+
+
+def test_other_files_are_told_apart(tmp_path: Path) -> None:
+    foreign = tmp_path / "x.avatar"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(HeadsplatError, match="but not a headsplat avatar"):
+        load_avatar(foreign)
+    with pytest.raises(HeadsplatError, match="no such avatar file"):
+        load_avatar(tmp_path / "none.avatar")
+
+
+def test_an_avatar_of_a_newer_version_asks_for_an_update(tmp_path: Path) -> None:
+    path = tmp_path / "new.avatar"
+    header = json.dumps({"magic": MAGIC, "version": VERSION + 1})
+    save_file({"a": torch.zeros(1)}, path, metadata={"headsplat": header})
+    with pytest.raises(HeadsplatError, match=f"avatar version {VERSION + 1}, this headsplat reads up to {VERSION}"):
+        load_avatar(path)
+
+
+def test_a_missing_tensor_is_damage(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    header = read_header(path)
+    save_file({"avatar.offsets": torch.zeros(3, 3)}, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match="damaged avatar file"):
+        load_avatar(path)
+
+
+def test_a_missing_head_tensor_is_damage(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    header, tensors = read_header(path), load_file(path)
+    del tensors["head.faces"]
+    save_file(tensors, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match="damaged avatar file"):
+        load_avatar(path)
+
+
+@pytest.mark.parametrize("changed", [{"head": None}, {"blendshapes": []}, {"training": 3}])
+def test_a_malformed_header_is_damage(tiny_avatar: Avatar, tmp_path: Path, changed: dict[str, object]) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar, changed)
+    with pytest.raises(HeadsplatError, match="damaged avatar file"):
+        load_avatar(path)
+
+
+def test_cross_driving_keeps_the_person_in_place_and_bounded(
+    tiny_avatar: Avatar, tiny: Capture, tmp_path: Path
+) -> None:
+    driver = tiny_capture(tmp_path / "driver", frames=8, seed=3)
+    params = driven_by(tiny_avatar, driver, load_head())
+    with torch.no_grad():
+        gaussians = tiny_avatar(params)
+    centre = gaussians.means.mean(1)
+    home = tiny_avatar(tiny.params(tiny.train_indices[:1])).means.mean(1)
+    assert (centre - home).norm(dim=-1).max() < 0.05
+    assert torch.isfinite(gaussians.means).all() and gaussians.scales.max() < 0.1
+    frame = next(iter(render_track(tiny_avatar, params[0], tiny.camera(64))))
+    assert frame.shape == (64, 64, 3) and (frame < 250).any()
+
+
+def test_a_driver_with_another_head_is_carried_over_by_a_bridge(
+    tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
+    driver, own = tiny_capture(tmp_path / "driver", frames=8, seed=3), load_head()
+    backwards = torch.arange(len(own.expression_names)).flip(0)
+    other = replace(
+        own,
+        expression_names=own.expression_names[::-1],
+        exprdirs=own.exprdirs[:, :, backwards],
+        joint_dirs=own.joint_dirs[:, :, backwards],
+        curve_columns=len(backwards) - 1 - own.curve_columns,
+    )
+    told = replace(driver, track={**driver.track, "expression": driver.track["expression"][:, ::-1]})
+    assert torch.allclose(
+        driven_by(tiny_avatar, told, other).expression, driven_by(tiny_avatar, driver, own).expression, atol=1e-6
+    )
+
+
+def test_cross_driving_keeps_the_sign_of_principal_components(
+    tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = tiny_avatar.head
+    names = ("expr0", *head.expression_names[1:])
+    monkeypatch.setattr(tiny_avatar, "head", replace(head, expression_names=names))
+    driver = tiny_capture(tmp_path / "driver", frames=8, seed=3)
+    weights = driver.track["expression"].copy()
+    weights[:, 0] = np.linspace(-2, 2, 8)
+    told = replace(driver, track={**driver.track, "expression": weights})
+    params = driven_by(tiny_avatar, told, replace(load_head(), expression_names=names))
+    assert params.expression[:, 0].min() < -0.5
+
+
+def test_an_avatar_of_version_1_still_drives_as_it_did() -> None:
+    """A made-up avatar of six Gaussians, written by the last version 1 program with the means it gave."""
+    avatar = load_avatar(DATA / "version1.avatar")
+    assert not avatar.head.joint_dirs.any() and not len(avatar.head.curve_columns)
+    joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
+    params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
+    expected = torch.tensor([[0.0264327, 0.0693228, -0.5093092], [-0.1336318, -0.0070458, -0.4337177]])
+    assert torch.allclose(avatar(params).means[0, [0, 5]], expected, atol=2e-6)

@@ -1,0 +1,81 @@
+"""Shots: resampled tracks and cameras on other rasters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.cli.render_inputs import fit_camera, head_of, resample
+from avatar.data.capture_folder import Capture
+from avatar.errors import HeadsplatError
+from avatar.geometry.rotations import axis_angle_to_matrix
+from avatar.head import load_head
+from avatar.types import Camera, HeadParams
+from tests.support.tiny import tiny_capture
+
+
+def track(frames: int) -> tuple[HeadParams, np.ndarray]:
+    """Everything grows with time: weights by 1, translation by 2, the root's turn by 0.5 radians a second."""
+    times = np.linspace(1.0, 2.0, frames)
+    since = torch.from_numpy(times).float()[:, None]
+    joint_rot = torch.zeros(frames, 5, 3)
+    joint_rot[:, 0, 1:2] = 0.5 * since
+    return HeadParams(torch.zeros(0), since.expand(-1, 2), joint_rot, 2 * since.expand(-1, 3)), times
+
+
+def test_resampling_follows_a_steady_motion_exactly() -> None:
+    params, times = track(11)
+    mixed, wanted = resample(params, times, 24.0)
+    assert wanted == pytest.approx(1 + np.arange(25) / 24)
+    expected = torch.from_numpy(wanted).float()
+    assert torch.allclose(mixed.expression[:, 0], expected, atol=1e-5)
+    assert torch.allclose(mixed.translation[:, 2], 2 * expected, atol=1e-5)
+    assert torch.allclose(mixed.joint_rot[:, 0, 1], 0.5 * expected, atol=1e-4)
+
+
+def test_resampling_turns_along_the_shortest_arc_near_half_a_turn() -> None:
+    params, _ = track(2)
+    params.joint_rot[:, 0] = torch.tensor([[0.0, 3.1, 0.0], [0.0, -3.1, 0.0]])
+    mixed, _ = resample(params, np.array([0.0, 1.0]), 2.0)
+    middle = axis_angle_to_matrix(mixed.joint_rot[1, 0])
+    assert torch.allclose(middle, torch.diag(torch.tensor([-1.0, 1.0, -1.0])), atol=1e-3)
+
+
+def test_a_lower_rate_smooths_jitter_as_it_does_in_any_motion() -> None:
+    params, times = track(241)
+    shaking = replace(params, expression=0.5 + 0.3 * torch.cos(torch.pi * torch.arange(241.0))[:, None].expand(-1, 2))
+    found, _ = resample(shaking, 4 * times, 15.0)
+    assert (found.expression - 0.5).abs()[2:-2].max() < 0.03
+
+
+def test_one_frame_stays_one_frame() -> None:
+    params, times = track(1)
+    assert len(resample(params, times, 60.0)[0]) == 1
+
+
+def test_times_that_do_not_increase_are_refused() -> None:
+    params, _ = track(3)
+    with pytest.raises(HeadsplatError, match="times do not increase; capture the video again"):
+        resample(params, np.array([0.0, 0.5, 0.5]), 30.0)
+
+
+@pytest.mark.parametrize("size", [(200, 200), (400, 300), (100, 700)])
+def test_other_raster_shows_the_whole_view_undistorted_and_centred(size: tuple[int, int]) -> None:
+    camera = fit_camera(Camera.facing(100.0, 100, 200), *size)
+    K = camera.K[0]
+    assert (camera.width, camera.height) == size
+    assert K[0, 0] == K[1, 1] == pytest.approx(100 * min(size[0] / 100, size[1] / 200))
+    assert K[:2, 2].tolist() == pytest.approx([size[0] / 2, size[1] / 2])
+
+
+def test_a_capture_finds_the_built_in_head_it_was_made_with(tmp_path: Path) -> None:
+    half = load_head("embedded-half")
+    capture = tiny_capture(tmp_path / "tiny", frames=2)
+    facts = dict(capture.facts) | {"head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}}
+    (capture.root / "capture.json").write_text(json.dumps(facts))
+    assert head_of(Capture.load(capture.root)) is half

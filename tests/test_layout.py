@@ -1,0 +1,177 @@
+"""The rooms of the house: which room may import which, no import cycles, and no file or function that grew too long."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.test_imports import ROOT, imports_of
+
+PACKAGES = ("avatar", "capture", "viewer", "cuda_ext")
+#: Rooms of `avatar`, lowest first: a room imports only from rooms before it. The package itself has the public names.
+ROOMS = (
+    "errors", "types", "common", "geometry", "reference", "ops", "head", "model", "data", "motion", "rendering",
+    "driving", "refine", "training", "evaluation", "video", "export", "bench", "cli",
+)  # fmt: skip
+MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 3, 400, 40, 12
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Dotted name -> file of every module of our packages."""
+    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {
+        path.relative_to(ROOT).as_posix().removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
+        for path in files
+    }
+
+
+def module_of(name: str, known: dict[str, Path]) -> str:
+    """The module that an imported dotted `name` is or belongs to; empty where it is none of ours."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+@cache
+def imported() -> dict[str, frozenset[str]]:
+    """Module -> modules of ours that it imports, lazily or not."""
+    known = modules()
+    return {
+        module: frozenset(module_of(name, known) for name, _, _ in imports_of(path)) - {module, ""}
+        for module, path in known.items()
+    }
+
+
+def room(module: str) -> str:
+    """The room of a module of `avatar`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def is_upward(module: str, target: str) -> bool:
+    """Whether `module` of `avatar` imports a module of a room that comes after its own."""
+    if module == "avatar" or not (module.startswith("avatar.") and target.startswith("avatar.")):
+        return False
+    return ROOMS.index(room(target)) > ROOMS.index(room(module))
+
+
+def cycles(graph: dict[str, frozenset[str]]) -> list[list[str]]:
+    """Groups of modules that import each other (strongly connected components by Tarjan, 1972)."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        order[module] = lowest[module] = len(order)
+        stack.append(module)
+        for target in graph.get(module, ()):
+            if target not in order:
+                visit(target)
+                lowest[module] = min(lowest[module], lowest[target])
+            elif target in stack:
+                lowest[module] = min(lowest[module], order[target])
+        if lowest[module] == order[module]:
+            members = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(members) > 1:
+                found.append(sorted(members))
+
+    for module in graph:
+        if module not in order:
+            visit(module)
+    return found
+
+
+def test_a_room_imports_only_from_rooms_before_it() -> None:
+    upward = [f"{a} -> {b}" for a, targets in imported().items() for b in sorted(targets) if is_upward(a, b)]
+    assert not upward, "\n".join(upward)
+
+
+def test_every_room_has_its_place_in_the_order() -> None:
+    found = {room(module) for module in modules() if module.startswith("avatar.")}
+    assert found == set(ROOMS)
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    # `avatar` names its public functions lazily, so it may be imported from anywhere for its version.
+    graph = {module: targets - {"avatar"} for module, targets in imported().items() if module != "avatar"}
+    assert not cycles(graph), "\n".join(" <-> ".join(members) for members in cycles(graph))
+
+
+@pytest.mark.parametrize(
+    ("graph", "found"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}}, [["a", "b", "c"]]),
+        ({"a": {"b"}, "b": {"a"}, "c": {"d", "a"}, "d": {"c"}}, [["a", "b"], ["c", "d"]]),
+    ],
+)
+def test_cycles_are_found(graph: dict[str, set[str]], found: list[list[str]]) -> None:
+    assert cycles({module: frozenset(targets) for module, targets in graph.items()}) == found
+
+
+def test_an_upward_import_is_recognized() -> None:
+    assert is_upward("avatar.head.model", "avatar.training.fit")
+    assert not is_upward("avatar.training.fit", "avatar.head.model")
+    assert not is_upward("avatar.head.model", "avatar.head.regions")
+
+
+def test_few_modules_lie_directly_in_avatar() -> None:
+    assert len(list((ROOT / "avatar").glob("*.py"))) <= MAX_MODULES
+
+
+def sources() -> Iterator[Path]:
+    """Every source file of the project, native ones and tests included."""
+    for package in (*PACKAGES, "tests", "examples"):
+        for suffix in ("py", "cpp", "cu", "h", "cuh"):
+            yield from (
+                path
+                for path in sorted((ROOT / package).rglob(f"*.{suffix}"))
+                if not {"build", "CMakeFiles"} & set(path.parts)
+            )
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n") for path in sources()}
+    assert not {path: lines for path, lines in lengths.items() if lines > MAX_LINES}
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function of a Python file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its decorators and docstring."""
+    first = function.body[0]
+    docstring = ast.get_docstring(function) is not None
+    described = (first.end_lineno or 0) - first.lineno + 1 if docstring else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - described
+
+
+def test_no_function_is_too_long() -> None:
+    long = [
+        f"{path.relative_to(ROOT).as_posix()}:{function.lineno} {function.name}: {code_lines(function)} lines"
+        for path in sources()
+        if path.suffix == ".py"
+        for function in functions(path)
+        if code_lines(function) > MAX_FUNCTION_LINES
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_no_signature_is_too_wide() -> None:
+    wide = [
+        f"{path.relative_to(ROOT).as_posix()}:{function.lineno} {function.name}"
+        for path in modules().values()
+        for function in functions(path)
+        if len(function.args.args + function.args.kwonlyargs + function.args.posonlyargs) > MAX_PARAMETERS
+    ]
+    assert not wide, "\n".join(wide)

@@ -1,0 +1,188 @@
+"""Who drives: the face set by hand, and a motion that is played frame for frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from avatar.driving.driver import drive
+from avatar.export.posed import posed
+from avatar.head import load_head
+from avatar.head.arkit import ARKIT_52
+from avatar.model.avatar import Avatar
+from avatar.motion.files.names import ARKIT
+from avatar.types import JOINT_NAMES, HeadParams, Motion
+from tests.avatar.driving.puppet import puppet
+from viewer.session.pose_sources import Player, Puppet
+from viewer.session.state import Choice, Sliders, State, Subject, Timeline
+
+#: Of the 478 landmarks: tip of the nose, top of the forehead, chin, lids of the right and the left eye.
+NOSE, FOREHEAD, CHIN = 1, 10, 152
+LIDS = ((159, 145), (386, 374))
+
+
+@cache
+def avatar() -> Avatar:
+    return puppet(load_head())
+
+
+@cache
+def by_hand() -> Puppet:
+    return Puppet(avatar())
+
+
+def params(**parts: object) -> HeadParams:
+    return by_hand().params(replace(Sliders(), **parts))  # type: ignore[arg-type]
+
+
+def landmarks(**parts: object) -> Tensor:
+    """[478,3] metres, world."""
+    head = avatar().head
+    return head.landmarks(head.vertices(params(**parts)))[0]
+
+
+def opening(**parts: object) -> Tensor:
+    """[2] metres between the lids of the right and the left eye."""
+    found = landmarks(**parts)
+    return torch.stack([found[up, 1] - found[down, 1] for up, down in LIDS])
+
+
+def state(sliders: Sliders | None = None, timeline: Timeline | None = None) -> State:
+    subject = Subject("a.avatar", 6, 0, avatar().head.expression_names, ())
+    return State(
+        subject, (Choice("sliders", "sliders"),), sliders=sliders or Sliders(), timeline=timeline or Timeline()
+    )
+
+
+def test_sliders_at_zero_are_the_avatars_own_resting_face_and_pose() -> None:
+    found, rest = params(), posed(avatar())
+    torch.testing.assert_close(found.expression[0], avatar().neutral)
+    torch.testing.assert_close(found.joint_rot, rest.joint_rot)
+    torch.testing.assert_close(found.translation, rest.translation, atol=1e-5, rtol=0)
+
+
+def test_the_head_turns_as_the_export_turns_it() -> None:
+    found, rest = params(head=(20.0, 10.0, 5.0)), params()
+    assert float((found.joint_rot - rest.joint_rot)[0, 0].norm()) > 0.2
+    assert torch.equal(found.joint_rot[:, 1:], rest.joint_rot[:, 1:])
+    assert torch.equal(found.expression, rest.expression)
+
+
+@pytest.mark.parametrize(
+    ("head", "point", "axis", "sign"),
+    [
+        ((20.0, 0.0, 0.0), NOSE, 0, 1),  # to the person's left, which is the picture's right
+        ((0.0, 20.0, 0.0), NOSE, 1, -1),  # down
+        ((0.0, 0.0, 20.0), FOREHEAD, 0, -1),  # to the right shoulder
+    ],
+)
+def test_the_head_goes_where_the_slider_says(
+    head: tuple[float, float, float], point: int, axis: int, sign: int
+) -> None:
+    assert sign * float((landmarks(head=head) - landmarks())[point, axis]) > 0.01
+
+
+def test_the_jaws_joint_opens_and_goes_to_the_persons_left() -> None:
+    rest = landmarks()[CHIN]
+    assert float((landmarks(jaw=(10.0, 0.0)) - rest)[CHIN, 1]) < -0.005
+    assert float((landmarks(jaw=(0.0, 6.0)) - rest)[CHIN, 0]) > 0.003
+
+
+@pytest.mark.parametrize(
+    ("gaze", "names"),
+    [
+        ((14.0, 0.0), {"eyeLookOutLeft", "eyeLookInRight"}),
+        ((-14.0, 0.0), {"eyeLookInLeft", "eyeLookOutRight"}),
+        ((0.0, 11.0), {"eyeLookUpLeft", "eyeLookUpRight"}),
+        ((0.0, -13.0), {"eyeLookDownLeft", "eyeLookDownRight"}),
+    ],
+)
+def test_gaze_takes_the_lids_along(gaze: tuple[float, float], names: set[str]) -> None:
+    found, head = params(gaze=gaze), avatar().head
+    more = (found.expression - params().expression)[0]
+    assert {name for name, weight in zip(head.expression_names, more.tolist(), strict=True) if weight > 0.1} == names
+    assert float(found.joint_rot[0, 3:].abs().max()) < 1e-6
+
+
+def test_eyes_turn_on_beyond_what_expressions_turn() -> None:
+    left, right = params(gaze=(35.0, 0.0)).joint_rot[0, 3:].rad2deg()
+    assert 5 < float(left[1]) < 9
+    torch.testing.assert_close(left, right)
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "mouthSmileLeft", "eyeWideRight", "tongueOut", "cheekPuff"])
+def test_one_is_all_of_an_expression(name: str) -> None:
+    assert float(params(weights={name: 1.0}).expression[0, avatar().head.expression_index(name)]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("others", [{}, {"eyeSquintLeft": 0.8, "eyeLookDownLeft": 0.8, "cheekSquintLeft": 0.7}])
+def test_a_whole_blink_shuts_its_eye_and_lids_do_not_cross(others: dict[str, float]) -> None:
+    right, left = (opening(weights={"eyeBlinkLeft": 1.0, **others}) / opening()).tolist()
+    assert -0.1 < left < 0.15
+    assert right > 0.8
+
+
+def test_the_heads_own_are_added_and_kept_within_its_limits() -> None:
+    place = avatar().head.expression_index("jawOpen")
+    found = [params(raw={"jawOpen": weight}).expression[0, place].item() for weight in (0.0, 0.5, 5.0)]
+    assert found == pytest.approx([0.1, 0.6, 1.0])
+    both = params(weights={"jawOpen": 0.5}, raw={"jawOpen": 0.2}).expression[0, place]
+    assert float(both) == pytest.approx(float(params(weights={"jawOpen": 0.5}).expression[0, place]) + 0.2)
+
+
+def test_within_the_trained_range_the_jaw_opens_less() -> None:
+    place = avatar().head.expression_index("jawOpen")
+    assert float(params(weights={"jawOpen": 1.0}, eased=True).expression[0, place]) < 0.6
+
+
+def test_sliders_that_stand_still_are_not_fresh() -> None:
+    hand = Puppet(avatar())
+    poses = [hand.pose(state(sliders)) for sliders in (Sliders(), Sliders(), Sliders({"jawOpen": 0.5}))]
+    assert [pose.fresh for pose in poses] == [True, False, True]
+    assert poses[0].params is poses[1].params
+
+
+def motion(frames: int = 5) -> Motion:
+    """A jaw that opens, at times that are not evenly apart."""
+    time = torch.cumsum(torch.tensor([0.5, 0.03, 0.04, 0.033, 0.05][:frames], dtype=torch.float64), 0)
+    weights = torch.zeros(frames, len(ARKIT_52))
+    weights[:, ARKIT_52.index("jawOpen")] = torch.linspace(0, 0.4, frames)
+    return Motion(time, ARKIT_52, weights, ARKIT, torch.zeros(frames, len(JOINT_NAMES), 3), torch.zeros(frames, 3))
+
+
+def played(player: Player) -> Timeline:
+    return Timeline("m", player.times, player.duration)
+
+
+def test_at_a_frames_time_a_player_gives_what_rendering_the_motion_draws() -> None:
+    player, told = Player(avatar(), motion()), drive(avatar(), motion())
+    for frame in range(5):
+        found = player.pose(state(timeline=played(player).at(frame))).params
+        assert torch.equal(found.expression, told.params[frame].expression)
+        assert torch.equal(found.joint_rot, told.params[frame].joint_rot)
+
+
+def test_a_frame_is_shown_until_the_next_one_comes() -> None:
+    player = Player(avatar(), motion())
+    times = [0.0, 0.0299, 0.03, 0.0699, 0.07, 0.1529, 0.153, player.duration, 99.0]
+    assert [replace(played(player), time=time).frame for time in times] == [0, 0, 1, 1, 2, 3, 4, 4, 4]
+
+
+def test_the_last_frame_is_shown_as_long_as_the_others() -> None:
+    assert Player(avatar(), motion()).duration == pytest.approx(0.153 * 5 / 4)
+    assert Player(avatar(), motion(1)).duration == pytest.approx(1 / 30)
+
+
+def test_a_player_is_fresh_where_the_frame_is_another() -> None:
+    player = Player(avatar(), motion())
+    shown = [player.pose(state(timeline=played(player).at(frame))).fresh for frame in (0, 0, 1, 1, 0)]
+    assert shown == [True, False, True, False, True]
+
+
+def test_frames_asked_for_beyond_the_ends_are_the_ends() -> None:
+    timeline = played(Player(avatar(), motion()))
+    assert [timeline.at(frame).frame for frame in (-3, 0, 4, 17)] == [0, 0, 4, 4]

@@ -1,0 +1,73 @@
+"""Counters: rates, latencies from sample to screen, stale pictures."""
+
+from __future__ import annotations
+
+import pytest
+
+from viewer.stats.counters import STALE, Counters, Rate
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_rate_is_that_of_the_last_two_seconds() -> None:
+    rate = Rate()
+    for k in range(100):
+        rate.add(k / 10 if k < 50 else 5 + (k - 50) / 25)
+    assert rate.of(5 + 49 / 25) == pytest.approx(25, rel=0.05) and rate.count == 100
+
+
+def test_nothing_counted_is_no_rate() -> None:
+    rate = Rate()
+    assert rate.of(1.0) == 0
+    rate.add(1.0)
+    assert rate.of(1.0) == 0
+
+
+def test_a_frame_of_the_window_counts_once_it_is_on_the_screen() -> None:
+    counters = Counters(Clock())
+    counters.drawn(None)
+    assert counters.window.count == 0
+    counters.swapped()
+    assert counters.window.count == 1
+
+
+def test_latency_is_from_the_first_stamp_to_the_screen() -> None:
+    clock = Clock()
+    counters = Counters(clock)
+    counters.drawn({"camera": 99.95, "parameters": 99.98})
+    clock.now = 100.03
+    counters.on_screen()
+    total = counters.meter.report().total
+    assert total is not None and total.stage == "camera to shown" and total.p50 == pytest.approx(80)
+
+
+def test_only_pictures_of_a_new_sample_are_measured() -> None:
+    counters = Counters(Clock())
+    counters.drawn(None)
+    counters.on_screen()
+    counters.on_screen()
+    assert counters.meter.report().frames == 0 and counters.pictures.count == 1
+
+
+def test_a_picture_of_something_old_is_stale() -> None:
+    counters = Counters(Clock())
+    counters.drawn({"camera": 100 - 0.9 * STALE})
+    assert counters.stale == 0
+    counters.drawn({"camera": 100 - 1.1 * STALE})
+    assert counters.stale == 1
+
+
+def test_another_driver_is_measured_anew() -> None:
+    counters = Counters(Clock())
+    counters.drawn({"camera": 100 - 2 * STALE})
+    counters.forget_driver()
+    counters.on_screen()
+    assert counters.meter.report().frames == 0 and counters.stale == 0

@@ -1,0 +1,129 @@
+"""ARKit's expressions as they are edited by hand: groups, twins, presets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from avatar.head.arkit import ARKIT_52
+from viewer.session.state import Sliders
+
+#: Title, and how the names that belong there start.
+_GROUPS = (
+    ("brows", ("brow",)),
+    ("eyes and lids", ("eyeBlink", "eyeSquint", "eyeWide", "eyelid")),
+    ("gaze", ("eyeLook",)),
+    ("jaw", ("jaw",)),
+    ("mouth", ("mouth",)),
+    ("cheeks and nose", ("cheek", "nose")),
+    ("tongue", ("tongue",)),
+)
+_OTHERS = "others"
+#: To one side and to the other: not two halves of one face.
+_SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+
+
+def groups(names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Title -> names, in the order of the groups and within them as given; those that fit none come last."""
+    titled = {name: _title(name) for name in names}
+    titles = (*(title for title, _ in _GROUPS), _OTHERS)
+    found = {title: tuple(name for name in names if titled[name] == title) for title in titles}
+    return {title: listed for title, listed in found.items() if listed}
+
+
+def _title(name: str) -> str:
+    return next((title for title, starts in _GROUPS if name.startswith(starts)), _OTHERS)
+
+
+def twin(name: str) -> str | None:
+    """The other side's expression of a left or right one, None where there is none; eyes look the same way together."""
+    if name in _SIDEWAYS:
+        return None
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side):
+            stem = name.removesuffix(side)
+            return _ACROSS.get(stem, stem) + other
+    return None
+
+
+_ACROSS = {"eyeLookIn": "eyeLookOut", "eyeLookOut": "eyeLookIn"}
+
+
+def rows(names: Collection[str]) -> list[tuple[str, ...]]:
+    """`names` as rows of a list: right and left of one expression side by side, as they are in the picture."""
+    found: list[tuple[str, ...]] = []
+    for name in names:
+        stem = name.removesuffix("Left").removesuffix("Right")
+        pair = f"{stem}Right", f"{stem}Left"
+        row = pair if name not in _SIDEWAYS and all(side in names for side in pair) else (name,)
+        if row not in found:
+            found.append(row)
+    return found
+
+
+def matching(names: Collection[str], search: str) -> tuple[str, ...]:
+    """Those of `names` that have all words of `search` in them or in their group's title."""
+    words = search.lower().split()
+    return tuple(name for name in names if all(word in f"{name} {_title(name)}".lower() for word in words))
+
+
+def moved(weights: Mapping[str, float], name: str, weight: float, mirrored: bool) -> dict[str, float]:
+    """`weights` with one of them set, and its twin where edits are `mirrored`; those at 0 are left out."""
+    other = twin(name) if mirrored else None
+    changed = {**weights, name: weight, **({} if other is None else {other: weight})}
+    return {name: weight for name, weight in changed.items() if weight}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A face that can be set at once."""
+
+    name: str
+    both: Mapping[str, float] = field(default_factory=dict)  # stem -> weight on either side
+    single: Mapping[str, float] = field(default_factory=dict)  # name -> weight
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """ARKit's weights."""
+        sides = {f"{stem}{side}": weight for stem, weight in self.both.items() for side in ("Left", "Right")}
+        return {**sides, **self.single}
+
+
+PRESETS = (
+    Preset("neutral"),
+    Preset("smile", {"mouthSmile": 0.6, "cheekSquint": 0.35, "eyeSquint": 0.15, "mouthDimple": 0.1}),
+    Preset(
+        "laugh",
+        {"mouthSmile": 0.8, "cheekSquint": 0.7, "eyeSquint": 0.4, "mouthUpperUp": 0.3, "mouthLowerDown": 0.2},
+        {"jawOpen": 0.4},
+    ),
+    Preset("surprise", {"eyeWide": 0.8, "browOuterUp": 0.8}, {"browInnerUp": 0.8, "jawOpen": 0.35, "mouthFunnel": 0.2}),
+    Preset("angry", {"browDown": 0.9, "eyeSquint": 0.4, "noseSneer": 0.5, "mouthPress": 0.5, "mouthFrown": 0.4}),
+    Preset("sad", {"mouthFrown": 0.7, "mouthStretch": 0.15}, {"browInnerUp": 0.8, "mouthShrugLower": 0.4}),
+    Preset("disgust", {"noseSneer": 0.8, "browDown": 0.5, "mouthUpperUp": 0.4, "eyeSquint": 0.4, "mouthFrown": 0.3}),
+    Preset("blink", {"eyeBlink": 1.0}),
+    Preset("wink", single={"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.5, "mouthSmileLeft": 0.35}),
+    Preset("kiss", single={"mouthPucker": 0.9, "mouthFunnel": 0.15}),
+    Preset("ah", {"mouthLowerDown": 0.15}, {"jawOpen": 0.55}),
+    Preset(
+        "ee", {"mouthSmile": 0.3, "mouthStretch": 0.4, "mouthUpperUp": 0.2, "mouthLowerDown": 0.35}, {"jawOpen": 0.08}
+    ),
+    Preset("oh", single={"jawOpen": 0.4, "mouthFunnel": 0.6, "mouthPucker": 0.2}),
+    Preset("oo", single={"jawOpen": 0.12, "mouthPucker": 0.7, "mouthFunnel": 0.35}),
+    Preset("mm", {"mouthPress": 0.5}, {"mouthRollLower": 0.4, "mouthRollUpper": 0.4}),
+    Preset("puff", {"mouthPress": 0.3}, {"cheekPuff": 1.0}),
+    Preset("tongue", single={"jawOpen": 0.4, "tongueOut": 1.0}),
+)
+
+
+def as_text(sliders: Sliders) -> str:
+    """Its weights and the head's turn as arguments of `headsplat export`, which knows no gaze and no jaw joint."""
+    names = [name for name in dict.fromkeys((*ARKIT_52, *sliders.raw)) if name in {**sliders.weights, **sliders.raw}]
+    words = [f"{name}={sliders.weights.get(name, 0.0) + sliders.raw.get(name, 0.0):.3g}" for name in names]
+    pose = ",".join(f"{angle:g}" for angle in sliders.head)
+    return " ".join([*(["--expression", *words] if words else []), f"--head-pose={pose}"])
+
+
+def at_rest(sliders: Sliders) -> Sliders:
+    """The resting face; how it is edited stays as it is."""
+    return Sliders(mirrored=sliders.mirrored, eased=sliders.eased, search=sliders.search)
