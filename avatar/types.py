@@ -1,8 +1,8 @@
 """Records that travel between the parts of headsplat, and the axes they are written in.
 
-World: metres, right-handed, y up, the face looks along +z.
-Camera: OpenCV axes, x right, y down, z forward; pixel centres at +0.5.
-Colours are display sRGB in 0..1 (float) or 0..255 (uint8).
+World: meters, right-handed, y up, the face looks along +z.
+Camera: OpenCV axes, x right, y down, z forward; pixel centers at +0.5.
+Colors are display sRGB in 0..1 (float) or 0..255 (uint8).
 Letters in shapes: B batch, T frames, N Gaussians, V vertices, S identity, E expressions, J joints, D SH bases.
 """
 
@@ -86,7 +86,7 @@ class HeadParams:
     identity: Tensor  # [S]
     expression: Tensor  # [B,E]
     joint_rot: Tensor  # [B,J,3] radians
-    translation: Tensor  # [B,3] metres
+    translation: Tensor  # [B,3] meters
 
     def __post_init__(self) -> None:
         check_shape("HeadParams.identity", self.identity, ("S",))
@@ -112,11 +112,11 @@ class HeadParams:
 class Gaussians:
     """Activated splats in the world frame, ready to be rendered."""
 
-    means: Tensor  # [B,N,3] metres
+    means: Tensor  # [B,N,3] meters
     quats: Tensor  # [B,N,4] unit, wxyz
-    scales: Tensor  # [B,N,3] metres
+    scales: Tensor  # [B,N,3] meters
     opacities: Tensor  # [B,N] 0..1
-    sh: Tensor  # [B,N,D,3]; D=1 holds the colour offset from mid-grey over the DC basis value
+    sh: Tensor  # [B,N,D,3]; D=1 holds the color offset from mid-gray over the DC basis value
 
     def __post_init__(self) -> None:
         check_shape("Gaussians.means", self.means, ("B", "N", 3))
@@ -136,7 +136,7 @@ class RenderOutput:
 
     rgb: Tensor  # [B,H,W,3] 0..1, over the background
     alpha: Tensor  # [B,H,W]
-    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where nothing is
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Motion:
     weights: Tensor  # [T,E]
     space: str  # "arkit52", "flame", ...
     joint_rot: Tensor  # [T,J,3] axis-angle radians
-    translation: Tensor  # [T,3] metres, of the point the head turns about
+    translation: Tensor  # [T,3] meters, of the point the head turns about
     confidence: Tensor | None = None  # [T] 0..1, how sure the tracker was; 0 where it saw no face
     notes: tuple[str, ...] = ()  # what the reader found out and a person should know, a sentence each
 

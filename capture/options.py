@@ -83,9 +83,9 @@ def _landmarks() -> Any:
 
 
 def _matter() -> Any:
-    from capture.matting.network import Matter
+    from capture.matting.network import MattingNetwork
 
-    return Matter()
+    return MattingNetwork()
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,4 @@ class FaceModels:
 
     detector: Callable[[], Any] = field(default=_detector)  # -> FaceDetector
     landmarks: Callable[[], Any] = field(default=_landmarks)  # -> LandmarkTracker
-    matter: Callable[[], Any] = field(default=_matter)  # -> Matter
+    matter: Callable[[], Any] = field(default=_matter)  # -> MattingNetwork

@@ -25,8 +25,8 @@ from avatar.types import FACING_CAMERA
 from capture.faces.head_detector import HeadDetector
 from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
-from capture.quality.assessment import Judgement, flagged_sentence, judge_frames
-from capture.quality.frame_statistics import FrameLook
+from capture.quality.assessment import Judgment, flagged_sentence, judge_frames
+from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import PictureStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.tracker.camera import focal_prior
@@ -140,8 +140,8 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
-    looks: dict[int, FrameLook] = field(default_factory=dict)
-    judgements: list[Judgement] = field(default_factory=list)
+    looks: dict[int, FrameStatistics] = field(default_factory=dict)
+    judgments: list[Judgment] = field(default_factory=list)
 
     def all_stages(self) -> None:
         """Landmarks, pictures, track, files."""
@@ -205,8 +205,8 @@ class _Run:
         model = LandmarkModel.from_head(head)
         prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(crop.scale)
         seen, unseen = _observations(training, crop), _observations(held_out, crop) if len(held_out) else None
-        self.judgements = judge_frames(self.looks, seen, training.number, unseen, held_out.number)
-        seen = self.judgements[0].observations
+        self.judgments = judge_frames(self.looks, seen, training.number, unseen, held_out.number)
+        seen = self.judgments[0].observations
         total = len(training) + len(held_out)
 
         def told(done: int) -> None:
@@ -217,7 +217,7 @@ class _Run:
         track = track_training(person, seen, lambda done, _: told(done))
         tracks = [(training, seen, track, False)]
         if unseen is not None:
-            unseen = self.judgements[1].observations
+            unseen = self.judgments[1].observations
             tracks.append((held_out, unseen, track_held_out(person, seen, track, unseen), True))
         told(total)
         return person, tracks
@@ -232,10 +232,10 @@ class _Run:
         parts = [
             {
                 **track_arrays(head, person, np.array(table.number), seen, track, is_test),
-                "exposure": judgement.exposure,
-                "weight": judgement.weight,
+                "exposure": judgment.exposure,
+                "weight": judgment.weight,
             }
-            for (table, seen, track, is_test), judgement in zip(tracks, self.judgements, strict=True)
+            for (table, seen, track, is_test), judgment in zip(tracks, self.judgments, strict=True)
         ]
         numbers = np.concatenate([part["frame_number"] for part in parts])
         order = np.argsort(numbers, kind="stable")
@@ -244,9 +244,7 @@ class _Run:
             for name in parts[0]
         }
         arrays = {**track_defaults(len(order)), **arrays}
-        flagged = sorted(
-            (entry for part in self.judgements for entry in part.flagged), key=lambda entry: entry["frame"]
-        )
+        flagged = sorted((entry for part in self.judgments for entry in part.flagged), key=lambda entry: entry["frame"])
         if flagged:
             self.warnings.append(flagged_sentence(flagged))
         facts = self._facts(head, crop, person, arrays)
@@ -278,7 +276,7 @@ class _Run:
             "head": {
                 "name": head.name,
                 "model_id": head.model_id,
-                "licence": head.licence,
+                "licence": head.license,
                 "source": lasting_source(self.options.head),
                 "notes": self.head_notes,
                 "expression_names": list(head.expression_names),
@@ -304,8 +302,8 @@ def camera_facts(person: Person) -> dict[str, Any]:
         "name": "0",
         "K": [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]],
         "world_to_cam": FACING_CAMERA.tolist(),
-        "axes": "world: metres, y up, face looks along +z; camera: OpenCV, x right, y down, z forward, "
-        "pixel centres at +0.5",
+        "axes": "world: meters, y up, face looks along +z; camera: OpenCV, x right, y down, z forward, "
+        "pixel centers at +0.5",
         "focal_px": camera.focal,
         "focal_sigma": camera.focal * person.focal_log_sigma,
         "focal_estimated": person.focal_released,

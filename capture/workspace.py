@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from avatar.common.image_io import encode_png
-from avatar.data.capture_folder import FACTS_FILE, FRAMES_DIR, MATTES_DIR, TRACK_FILE
+from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
 
 _PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
@@ -25,7 +25,7 @@ _PNG_LEVEL = 1
 #: What `capture.report` writes into a finished folder, the last one last.
 COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE = REPORT_FILES = ("coverage.png", "overlay.mp4", "report.json")
 #: What is ours in a finished folder and goes with it when it is made again; anything else there stays.
-_OURS = {_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, FACTS_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
+_OURS = {_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
 
 
 class Workspace:
@@ -137,8 +137,8 @@ class Workspace:
         with explained(self.root):
             save_arrays(self._partial / name, arrays)
 
-    def write_picture(self, folder: str, name: str, picture: np.ndarray) -> None:
-        """Store RGB [H,W,3] or grey [H,W] uint8 as PNG in frames/ or mattes/."""
+    def write_image(self, folder: str, name: str, picture: np.ndarray) -> None:
+        """Store RGB [H,W,3] or gray [H,W] uint8 as PNG in frames/ or mattes/."""
         encoded = encode_png(picture[..., ::-1] if picture.ndim == 3 else picture, _PNG_LEVEL)
         with explained(self.root):
             write_atomically(self.root / folder / name, encoded)
@@ -152,7 +152,7 @@ class Workspace:
                 for path in (self.root / folder).glob("*.png"):
                     if path.name not in known:
                         path.unlink()
-            write_atomically(self.root / FACTS_FILE, json.dumps(facts, indent=1).encode())
+            write_atomically(self.root / METADATA_FILE, json.dumps(facts, indent=1).encode())
             settle(self.final)
 
 
@@ -192,7 +192,7 @@ def _beside(root: Path, kind: str = "new") -> Path:
 
 
 def _is_finished(folder: Path) -> bool:
-    return (folder / FACTS_FILE).is_file()
+    return (folder / METADATA_FILE).is_file()
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -54,13 +54,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_wheel_holds_the_packages_the_presets_and_the_licences_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_the_packages_the_presets_and_the_licenses_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {"avatar", "capture", "viewer", "cuda_ext"} == {name for name in top if not name.endswith(".dist-info")}
     assert "avatar/configs/fast.toml" in names
-    for licence in ("LICENSE", "NOTICE"):
-        assert any(name.endswith(f".dist-info/licenses/{licence}") for name in names)
+    for license in ("LICENSE", "NOTICE"):
+        assert any(name.endswith(f".dist-info/licenses/{license}") for name in names)
     sources = (".cpp", ".cu", ".h", "CMakeLists.txt", ".pyc")
     assert [name for name in names if name.endswith(sources)] == []
 

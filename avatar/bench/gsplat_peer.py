@@ -13,7 +13,7 @@ from avatar.bench.report import Part, Report
 from avatar.bench.scene import Scene
 from avatar.bench.stages import gaussians, parameters
 from avatar.errors import HeadsplatError
-from avatar.rendering.backends import check_rasterizer, gsplat_pictures
+from avatar.rendering.backends import check_rasterizer, render_gsplat
 from avatar.types import Gaussians
 
 LEAST_AGREEMENT = 50.0  # dB
@@ -45,7 +45,7 @@ def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
 
     def theirs() -> Tensor:
         means, quats, scales, opacities, sh = leaves
-        return gsplat_pictures(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False)[0]
+        return render_gsplat(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False)[0]
 
     decibels = agreement(theirs().detach(), ours().detach())
     if not decibels > LEAST_AGREEMENT:

@@ -14,11 +14,11 @@ from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS, UNITS
 from avatar.types import JOINT_NAMES, Camera, HeadParams
 
-RADII = torch.tensor([0.078, 0.115, 0.098])  # metres, of the ellipsoid
-DISTANCE = 1.0  # metres from the camera to its centre
+RADII = torch.tensor([0.078, 0.115, 0.098])  # meters, of the ellipsoid
+DISTANCE = 1.0  # meters from the camera to its center
 FOCAL = 3.4  # picture sizes: the shell then covers 36 % of the picture
 RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model has
-SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, colour and opacity, in `blendshapes.UNITS`
+SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, color and opacity, in `blendshapes.UNITS`
 TURN = 0.35  # radians between the first and the last camera of a batch
 LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # what `ops.deform` takes
 
@@ -27,21 +27,21 @@ LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # what 
 class Scene:
     """The inputs of everything that is measured; leading B where images differ."""
 
-    vertices: Tensor  # [B,V,3] metres
+    vertices: Tensor  # [B,V,3] meters
     triangles: Tensor  # [N,3]
     bary: Tensor  # [N,3]
     skin: Tensor  # [N] 0..1
     rotations: Tensor  # [B,2,4] wxyz
-    translations: Tensor  # [B,2,3] metres
-    offsets: Tensor  # [N,3] metres, in the triangle's frame
+    translations: Tensor  # [B,2,3] meters
+    offsets: Tensor  # [N,3] meters, in the triangle's frame
     quats: Tensor  # [N,4] wxyz, in the triangle's frame
-    log_scales: Tensor  # [N,3] of metres
+    log_scales: Tensor  # [N,3] of meters
     logit_opacities: Tensor  # [N]
     colors: Tensor  # [N,3]
     basis: Tensor  # [K,N,11] of `units`
     units: Tensor  # [11]
     weights: Tensor  # [B,K]
-    sh_rest: Tensor | None  # [N,D-1,3] view-dependent part; None: plain colours
+    sh_rest: Tensor | None  # [N,D-1,3] view-dependent part; None: plain colors
     camera: Camera  # [B]
 
     @property
@@ -80,7 +80,7 @@ class Scene:
 def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Flat splats over a bumpy ellipsoid at the origin, about as wide as their spacing.
 
-    Returns directions [N,3], means [N,3] metres, quats [N,4] (not unit), scales [N,3] metres, opacities [N].
+    Returns directions [N,3], means [N,3] meters, quats [N,4] (not unit), scales [N,3] meters, opacities [N].
     """
     source = torch.Generator().manual_seed(1)
     outward = F.normalize(torch.randn(count, 3, generator=source), dim=-1)

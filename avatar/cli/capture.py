@@ -80,7 +80,7 @@ class CaptureCommand:
                 check_output(self.out, self.overwrite, folder=True)
             capture = make_capture(request, self.overwrite)
         report = report_capture(capture, overlay=not self.no_overlay)
-        print(report.to_json() if self.json else f"{summary(capture)}\n{report.to_words()}")
+        print(report.to_json() if self.json else f"{summary(capture)}\n{report.to_text()}")
         return 0
 
     def _without_report(self, request: CaptureRequest) -> Capture | None:
@@ -139,9 +139,9 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     say(f"capturing {request.source.name} into {request.out}")
     with _stages() as report:
         capture = run_capture(request.source, request.out, options, report)
-    for note in capture.facts["head"].get("notes", ()):
+    for note in capture.metadata["head"].get("notes", ()):
         say(note)
-    for warning in capture.facts.get("warnings", ()):
+    for warning in capture.metadata.get("warnings", ()):
         say(f"warning: {warning}")
     return capture
 
@@ -185,14 +185,14 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
 
 def _difference(request: CaptureRequest) -> str | None:
     """How the finished capture in the folder differs from the request: None not at all, "" there is none."""
-    from avatar.data.capture_folder import FACTS_FILE, Capture
+    from avatar.data.capture_folder import METADATA_FILE, Capture
     from avatar.head import lasting_source
     from capture.pipeline import source_digest
 
     asked = request.options()  # refuses what cannot be before anything is read
-    if not (request.out / FACTS_FILE).exists():
+    if not (request.out / METADATA_FILE).exists():
         return ""
-    facts = Capture.load(request.out).facts
+    facts = Capture.load(request.out).metadata
     if facts["source"]["sha256"] != source_digest(request.source):
         return "of another video"
     if facts["head"].get("source", EMBEDDED) != lasting_source(request.head):
@@ -233,7 +233,7 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
 
 def summary(capture: Capture) -> str:
     """One line about a capture."""
-    facts, track = capture.facts, capture.track
+    facts, track = capture.metadata, capture.track
     error = float(track["reprojection"].mean())
     return (
         f"{capture.root}: {len(capture)} frames of {facts['width']}x{facts['height']}, "

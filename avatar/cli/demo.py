@@ -131,14 +131,14 @@ class Demo:
 
     def _render(self, path: Path, capture: Capture) -> None:
         from avatar.cli.driven_motion import Source
-        from avatar.cli.frame_output import Film
+        from avatar.cli.frame_output import FilmWriter
         from avatar.cli.render import MotionOptions
         from avatar.cli.showcase import puppet_motion
         from avatar.motion import write_motion
         from avatar.rendering.camera_request import CameraRequest
         from avatar.rendering.settings import Look
 
-        look = Look(capture.facts["width"], capture.facts["height"])
+        look = Look(capture.metadata["width"], capture.metadata["height"])
         puppet = self.out / "puppet.csv"  # a Live Link take to play with, made here
         write_motion(puppet, puppet_motion())
         takes = [
@@ -147,6 +147,6 @@ class Demo:
         ]
         with self._timed("rendering"), stage("rendering") as update:
             for name, take in takes:
-                film = Film(self.out / name, look, take.rate, take.times, len(take))
-                if film.shoot([take.before(CameraRequest(), look)], range(len(take)), update) < len(take):
+                film = FilmWriter(self.out / name, look, take.rate, take.times, len(take))
+                if film.render([take.before(CameraRequest(), look)], range(len(take)), update) < len(take):
                     raise KeyboardInterrupt

@@ -19,7 +19,7 @@ from avatar.rendering.backends import INSTALL as INSTALL_GSPLAT
 #: import name -> distribution, command that installs it, what it is for.
 OPTIONAL_PACKAGES = {
     "onnxruntime": ("onnxruntime", "pip install onnxruntime", "LPIPS in `headsplat eval`"),
-    "smplx": ("smplx", "pip install smplx", "parity of our skinning with SMPL-X (non-commercial licence)"),
+    "smplx": ("smplx", "pip install smplx", "parity of our skinning with SMPL-X (non-commercial license)"),
     "pyvirtualcam": (
         "pyvirtualcam",
         "pip install pyvirtualcam",

@@ -12,7 +12,7 @@ import numpy as np
 from avatar.cli.arguments import parse_gain
 from avatar.cli.progress import say
 from avatar.cli.render_inputs import fit_camera, head_of, is_own, resample, stored_camera
-from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.driving.driver import DriveOptions, drive
 from avatar.head import load_head
 from avatar.head.model import HeadModel
@@ -84,7 +84,7 @@ class Source:
         """The capture's folder or the motion file `path`, edited as `asked`."""
         motion, head, capture = read_source(path, asked.motion_head, asked.motion_fps)
         motion = gain(smooth(motion, asked.smooth), parse_gain(asked.gain))
-        options = DriveOptions(asked.neutral, asked.pose, asked.travel, asked.ease, head)
+        options = DriveOptions(asked.neutral, asked.pose, asked.travel, asked.soft_clamp, head)
         return Source(path.name, capture, motion, options, asked != type(asked)())
 
     def on(self, path: Path, fps: float | None) -> Take:
@@ -98,8 +98,8 @@ class Source:
             return self._own(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resampled(self.motion, fps)
         driven = drive(avatar, motion, self.options)
-        say(f"{self.name} is retold for the person of {path.name}: {driven.report.to_words()}")
-        return Take(path.name, header, avatar, driven.params, driven.time - driven.time[0], driven.report.facts())
+        say(f"{self.name} is retold for the person of {path.name}: {driven.report.to_text()}")
+        return Take(path.name, header, avatar, driven.params, driven.time - driven.time[0], driven.report.to_dict())
 
     def _own(self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None) -> Take:
         rows = first_rows(capture)
@@ -124,7 +124,7 @@ def read_source(
         head: names the head model; what the capture says when None.
         fps: rate of a file that carries no times.
     """
-    if (path / FACTS_FILE).is_file():
+    if (path / METADATA_FILE).is_file():
         capture = Capture.load(path)
         tracked = head_of(capture, head)
         return motion_of(capture, tracked), tracked, capture

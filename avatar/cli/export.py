@@ -43,8 +43,8 @@ class ExportCommand:
     """Write an avatar for other programs.
 
     NAME.ply: Gaussians in one pose, for any splat viewer. FOLDER with --motion: 00000.ply and on, one a frame.
-    NAME.obj: the head's mesh in one pose, with texture coordinates and colours. NAME.glb: the mesh with ARKit's
-    expressions as morph targets and a skin of five joints; with --motion, animated. Metres, the origin between the
+    NAME.obj: the head's mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with ARKit's
+    expressions as morph targets and a skin of five joints; with --motion, animated. Meters, the origin between the
     eyes.
     """
 
@@ -83,7 +83,7 @@ class ExportCommand:
         with stage("exporting") as update:
             print(self._write(scene, update))
         if self.rigged or self.out.suffix in (".obj", ".glb"):
-            _say_licence(scene.avatar)
+            _say_license(scene.avatar)
         return 0
 
     def _posed(self, weights: dict[str, float], turn: tuple[float, float, float]) -> Scene:
@@ -209,12 +209,12 @@ def _consent(header: Mapping[str, Any]) -> str:
     return str(header.get("consent") or CONSENT)
 
 
-def _say_licence(avatar: Avatar) -> None:
+def _say_license(avatar: Avatar) -> None:
     """Say whose the mesh is where that binds the user."""
     from avatar.head import load_head
 
-    if avatar.head.licence != load_head().licence:
+    if avatar.head.license != load_head().license:
         say(
-            f"the mesh is a form of the head model {avatar.head.name} ({avatar.head.licence}); that licence binds what "
+            f"the mesh is a form of the head model {avatar.head.name} ({avatar.head.license}); that license binds what "
             "you do with the file"
         )

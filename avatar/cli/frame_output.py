@@ -15,7 +15,7 @@ from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.progress import Update, say
 from avatar.rendering.settings import Look
 from avatar.video import Encoding, Pass, Writer, open_output
-from avatar.video.film import Actor, draw_frames
+from avatar.video.film import Actor, render_frames
 
 _STOPPING = "stopping once what is drawn is written"
 #: Passes whose numbers a PNG would round.
@@ -32,7 +32,7 @@ def outputs_of(out: Path, passes: Sequence[Pass]) -> dict[Pass, Path]:
 
 
 @dataclass(frozen=True)
-class Film:
+class FilmWriter:
     """Where the pictures of one rendering go, and when each is shown."""
 
     out: Path
@@ -70,7 +70,7 @@ class Film:
             return Encoding(codec="exr", half=False)
         return self.encoding
 
-    def shoot(self, actors: Sequence[Actor], frames: range, update: Update) -> int:
+    def render(self, actors: Sequence[Actor], frames: range, update: Update) -> int:
         """Draw and write `frames` of the whole; returns how many: fewer after Ctrl-C, which keeps what was done.
 
         What Ctrl-C kept, and how to draw the rest, is said.
@@ -101,7 +101,7 @@ class Film:
         with contextlib.ExitStack() as stack:
             for writer in writers.values():
                 stack.enter_context(writer)
-            drawn = zip(frames, draw_frames(actors, self.look, frames), strict=True)
+            drawn = zip(frames, render_frames(actors, self.look, frames), strict=True)
             for done, (frame, pictures) in enumerate(drawn, 1):
                 for name, writer in writers.items():
                     writer.add(pictures[name], None if self.times is None else float(self.times[frame]))

@@ -25,7 +25,7 @@ LOST_BELOW = 0.5
 
 @dataclass(frozen=True)
 class HeadInfo:
-    """Say what a head model is: licence, sizes, expressions, joints, regions."""
+    """Say what a head model is: license, sizes, expressions, joints, regions."""
 
     head: HeadSource = "embedded"
     """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
@@ -110,7 +110,7 @@ def marked_head(source: str) -> HeadModel:
 
 
 def describe_head(head: HeadModel) -> dict[str, Any]:
-    """Facts about a head model; JSON types, metres."""
+    """Facts about a head model; JSON types, meters."""
     from avatar.types import JOINT_NAMES
 
     corner, other = head.v_template.amin(0), head.v_template.amax(0)
@@ -118,7 +118,7 @@ def describe_head(head: HeadModel) -> dict[str, Any]:
     eyes = head.landmarks(head.v_template[None])[0, [468, 473]] if len(head.landmark_faces) == 478 else None
     return {
         "name": head.name,
-        "licence": head.licence,
+        "licence": head.license,
         "model_id": head.model_id,
         "vertices": len(head.v_template),
         "faces": len(head.faces),

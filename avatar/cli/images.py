@@ -1,4 +1,4 @@
-"""Pictures for people: PNG files, labelled grids, data URIs."""
+"""Pictures for people: PNG files, labeled grids, data URIs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def png_bytes(picture: np.ndarray) -> bytes:
     return encode_png(picture[..., ::-1])
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
+def write_image(path: Path, picture: np.ndarray) -> None:
     """Write uint8 [H,W,3] sRGB as PNG, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(png_bytes(picture))
@@ -32,7 +32,7 @@ def data_uri(data: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def labelled_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str]) -> np.ndarray:
+def labeled_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str]) -> np.ndarray:
     """A contact sheet uint8 [H,W,3] of rows of pictures (all uint8 [h,w,3] of one size).
 
     Args:

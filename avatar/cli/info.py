@@ -95,7 +95,7 @@ def _capture(path: Path) -> dict[str, Any]:
         "test_frames": len(capture.test_indices),
         "seconds": round(float(times[-1] - times[0]), 3) if len(times) else 0.0,
         "mean_reprojection": round(float(capture.track["reprojection"].mean()), 5),
-        **capture.facts,
+        **capture.metadata,
         "report": read_report(capture),
     }
 
@@ -103,5 +103,5 @@ def _capture(path: Path) -> dict[str, Any]:
 def _video(path: Path) -> dict[str, Any]:
     from capture.video.decoding import open_video
 
-    facts = dataclasses.asdict(open_video(path).facts)
+    facts = dataclasses.asdict(open_video(path).metadata)
     return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **facts}

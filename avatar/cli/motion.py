@@ -44,11 +44,11 @@ class MotionInfo:
     def run(self) -> int:
         """Print the facts; returns the exit code."""
         from avatar.cli.driven_motion import read_source
-        from avatar.motion.summary import MotionFacts
+        from avatar.motion.summary import MotionSummary
 
         check_fps(self.motion_fps, "--motion-fps")
         motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
-        found = MotionFacts.of(motion, str(self.file))
+        found = MotionSummary.of(motion, str(self.file))
         report = None
         if self.avatar is not None:
             from avatar.driving.driver import DriveOptions, drive
@@ -56,12 +56,12 @@ class MotionInfo:
 
             report = drive(load_avatar(self.avatar), motion, DriveOptions(motion_head=head)).report
         if self.json:
-            facts = found.facts() | ({} if report is None else {"drive": report.facts()})
+            facts = found.to_dict() | ({} if report is None else {"drive": report.to_dict()})
             print(json.dumps(facts, indent=1, allow_nan=False))
             return 0
-        print(found.to_words())
+        print(found.to_text())
         if report is not None:
-            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_words()}")  # notes stand above
+            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_text()}")  # notes stand above
         return 0
 
 
@@ -134,7 +134,7 @@ def edited(
 ) -> Motion:
     """The motion smoothed, the part of `span` at another rate where one is given, and with other strengths.
 
-    The span comes last of the three, so that its ends know their neighbours and its first frame lies where it begins.
+    The span comes last of the three, so that its ends know their neighbors and its first frame lies where it begins.
     """
     from avatar.motion import edit
 

@@ -90,12 +90,12 @@ class CameraOutlet:
         from viewer.outputs.virtual_camera import VirtualCamera
 
         self._camera = VirtualCamera()
-        self.name = str(self._camera.facts()["device"])
+        self.name = str(self._camera.stats()["device"])
 
     def add(self, moment: Any) -> None:
         """Send the picture of a Moment; raises HeadsplatError once the device takes none any more."""
         self._camera.send(moment.picture)
-        if (failure := self._camera.facts()["failure"]) is not None:
+        if (failure := self._camera.stats()["failure"]) is not None:
             raise HeadsplatError(failure)
 
     def hold(self, time: float) -> None:
@@ -104,4 +104,4 @@ class CameraOutlet:
     def close(self) -> str:
         """Let the device go."""
         self._camera.close()
-        return f"{self.name}: {self._camera.facts()['sent']} pictures sent"
+        return f"{self.name}: {self._camera.stats()['sent']} pictures sent"

@@ -137,11 +137,11 @@ class Recording:
         self.stop()
         return tuple(self.sentences)
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Whether it is `recording`, `seconds` so far, `takes` and `films` by path, and how many `failed`."""
         if self._now is None:
             return {"recording": False, "seconds": 0.0, "takes": {}, "films": {}, "failed": self.failed}
-        facts = self._now.facts()
+        facts = self._now.stats()
         return facts | {"recording": True, "failed": facts["failed"] + self.failed}
 
     def _note(self, done: _Files) -> tuple[str, ...]:
@@ -166,12 +166,12 @@ class _Files:
 
     def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
         from capture.live.recorder import Recorder
-        from viewer.outputs.video_recorder import Film
+        from viewer.outputs.video_recorder import VideoRecorder
 
         # One recorder a file: of one that cannot hold the samples the others know nothing.
         takes = [path for path in paths if _is(path, _TAKES)]
         self._takes = {path: _advised(Recorder, [path], overwrite=overwrite) for path in takes}
-        self._films = dict[Path, Film]()
+        self._films = dict[Path, VideoRecorder]()
         self._clock = _Clock(waits=bool(takes))
         self.paths = paths
         self.sentences: list[str] = []
@@ -179,7 +179,7 @@ class _Files:
         try:
             for path in paths:
                 if path not in self._takes:
-                    self._films[path] = _advised(Film, path)
+                    self._films[path] = _advised(VideoRecorder, path)
         except HeadsplatError:
             self.abandon()
             raise
@@ -219,7 +219,7 @@ class _Files:
         for path, film in self._films.items():
             try:
                 _advised(film.stop)
-                self.sentences.append(_film_sentence(path, film.facts()))
+                self.sentences.append(_film_sentence(path, film.stats()))
             except HeadsplatError as failure:
                 self._fail(failure)
 
@@ -227,12 +227,12 @@ class _Files:
         """After an error: takes are kept where there is anything in them, films are not."""
         for film in self._films.values():
             film.discard()
-        self._takes = {path: recorder for path, recorder in self._takes.items() if recorder.facts()["frames"]}
+        self._takes = {path: recorder for path, recorder in self._takes.items() if recorder.stats()["frames"]}
         self._write_takes()
 
-    def facts(self) -> dict[str, Any]:
-        takes = {str(path): recorder.facts() for path, recorder in self._takes.items()}
-        films = {str(path): film.facts() for path, film in self._films.items()}
+    def stats(self) -> dict[str, Any]:
+        takes = {str(path): recorder.stats() for path, recorder in self._takes.items()}
+        films = {str(path): film.stats() for path, film in self._films.items()}
         seconds = [told["seconds"] for told in (*takes.values(), *films.values())]
         failed = self.failed + sum(told["failure"] is not None for told in films.values())
         return {"seconds": max(seconds, default=0.0), "takes": takes, "films": films, "failed": failed}
@@ -241,7 +241,7 @@ class _Files:
         for path, recorder in self._takes.items():
             try:
                 _advised(recorder.write)
-                facts = recorder.facts()
+                facts = recorder.stats()
                 self.sentences += [_take_sentence(path, facts), *facts["notes"]]
             except HeadsplatError as failure:
                 self._fail(failure)
@@ -318,8 +318,8 @@ def _film_sentence(path: Path, facts: dict[str, Any]) -> str:
 def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
     """What the avatar does at `time`, as a capture.live.Sample: for sliders and motions, which no camera saw.
 
-    `headsplat render --neutral as-is --pose absolute --travel 1 --no-ease` shows such a take as it was, but for the
-    middle of the head's places, which is always the avatar's own.
+    `headsplat render --neutral as-is --pose absolute --travel 1 --no-soft-clamp` shows such a take as it was, but for
+    the mean of the head's places, which is always the avatar's own.
 
     Args:
         avatar: whose parameters they are.

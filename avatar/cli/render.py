@@ -30,7 +30,7 @@ from avatar.rendering.backends import Rasterizer, check_rasterizer
 
 if TYPE_CHECKING:
     from avatar.cli.driven_motion import Take
-    from avatar.cli.frame_output import Film
+    from avatar.cli.frame_output import FilmWriter
     from avatar.rendering.camera_request import CameraRequest
     from avatar.rendering.settings import Look
     from avatar.video import Encoding
@@ -51,8 +51,8 @@ class PictureOptions:
     """capture: the one that filmed the person; front; orbit[:DEGREES[,SECONDS]]: swings round the head;
     dolly[:SHARE[,SECONDS]]: in to that share of the distance and out; or a .json file (transforms.json, or K and
     world_to_cam)"""
-    background: Annotated[str, arg(metavar="COLOUR|PICTURE")] = "white"
-    """a colour's name, #rrggbb, a picture file (scaled to cover), or transparent"""
+    background: Annotated[str, arg(metavar="COLOR|PICTURE")] = "white"
+    """a color's name, #rrggbb, a picture file (scaled to cover), or transparent"""
     passes: Annotated[str, arg(metavar="NAMES")] = "rgb"
     """some of rgb,alpha,depth,normals,mesh, each to a file or folder of its own"""
     supersample: Annotated[int, arg(metavar="1..4")] = 1
@@ -75,7 +75,7 @@ class MotionOptions:
     """the head: about the driver's mean pose, set about the avatar's; turned as in the motion; or still"""
     travel: float = 0.5
     """share of the head's travel about its mean place"""
-    ease: Annotated[bool, arg(help_behavior_hint="(default: eased)")] = True
+    soft_clamp: Annotated[bool, arg(help_behavior_hint="(default: soft clamped)")] = True
     """leave expressions and poses beyond what the avatar was trained on as they are"""
     gain: Gain = ()
     """make expressions, or brows, eyes, mouth, jaw or head, stronger or weaker"""
@@ -147,10 +147,10 @@ class RenderCommand:
         self._report_path.unlink(missing_ok=True)  # that of an earlier run must not stand beside these pictures
         start = time.monotonic()
         with stage("rendering") as update:
-            done = film.shoot(actors, chosen, update)
+            done = film.render(actors, chosen, update)
         report = self._report(takes, film, chosen, done, time.monotonic() - start)
         report.save(self._report_path)
-        print(f"{self.out}: {report.to_words()}")
+        print(f"{self.out}: {report.to_text()}")
         return DONE if report.finished else INTERRUPTED
 
     @property
@@ -175,7 +175,7 @@ class RenderCommand:
             raise HeadsplatError(f"{self.motion}: no such capture or motion; check its path")
         return request
 
-    def _check_outputs(self, film: Film) -> None:
+    def _check_outputs(self, film: FilmWriter) -> None:
         from avatar.video import PICTURES
 
         folders = not self.out.suffix
@@ -200,18 +200,18 @@ class RenderCommand:
         backdrop = parse_backdrop(given.background, width, height)
         return Look(width, height, given.supersample, backdrop, parse_passes(given.passes), given.rasterizer)
 
-    def _film(self, look: Look, take: Take | None) -> Film:
-        from avatar.cli.frame_output import Film
+    def _film(self, look: Look, take: Take | None) -> FilmWriter:
+        from avatar.cli.frame_output import FilmWriter
 
         rate = self.fps or (30.0 if take is None else take.rate)
         times = None if self.fps is not None or take is None else take.times
         total = 0 if take is None else len(take)
-        return Film(self.out, look, rate, times, total, self.storage.encoding, self.storage.audio)
+        return FilmWriter(self.out, look, rate, times, total, self.storage.encoding, self.storage.audio)
 
-    def _report(self, takes: list[Take], film: Film, chosen: range, done: int, seconds: float) -> RenderReport:
-        from avatar.video.film_report import AvatarFacts, RenderReport
+    def _report(self, takes: list[Take], film: FilmWriter, chosen: range, done: int, seconds: float) -> RenderReport:
+        from avatar.video.film_report import AvatarStats, RenderReport
 
-        facts = tuple(AvatarFacts(take.name, str(take.header.get("consent", "")), take.report) for take in takes)
+        facts = tuple(AvatarStats(take.name, str(take.header.get("consent", "")), take.report) for take in takes)
         return RenderReport(
             avatars=facts,
             motion=self.motion.name,

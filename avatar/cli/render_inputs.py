@@ -21,7 +21,7 @@ from avatar.types import Camera, HeadParams, Motion
 
 def provenance(capture: Capture) -> dict[str, Any]:
     """What an avatar's header keeps of the capture it was trained on: a fingerprint and the camera."""
-    facts = capture.facts
+    facts = capture.metadata
     return {
         "name": capture.root.name,
         "fingerprint": capture.fingerprint,
@@ -44,7 +44,7 @@ def head_of(capture: Capture, given: str | None = None) -> HeadModel:
     """
     from avatar.head import is_built_in, load_head
 
-    source = given or capture.facts["head"].get("source", EMBEDDED)
+    source = given or capture.metadata["head"].get("source", EMBEDDED)
     if given is None and not is_built_in(source) and not Path(source).exists():
         raise HeadsplatError(f"{source}: the head model that {capture.root} was tracked with is gone; give --head FILE")
     head = load_head(source)
@@ -54,8 +54,8 @@ def head_of(capture: Capture, given: str | None = None) -> HeadModel:
 
 def check_head(capture: Capture, head: HeadModel) -> None:
     """Raise HeadsplatError if `capture` was tracked with another head model than `head`."""
-    if capture.facts["head"].get("model_id") != head.model_id:
-        name = capture.facts["head"].get("name", "unknown")
+    if capture.metadata["head"].get("model_id") != head.model_id:
+        name = capture.metadata["head"].get("name", "unknown")
         raise HeadsplatError(
             f"{capture.root}: tracked with another head model ({name}; this {head.name} has other geometry); give that "
             "one with --head or capture the video again"
@@ -69,7 +69,7 @@ def stored_camera(facts: Mapping[str, Any]) -> Camera:
 
 
 def fit_camera(camera: Camera, width: int, height: int) -> Camera:
-    """The view of `camera` on another raster: scaled to fit inside, centred, more to see where the shapes differ."""
+    """The view of `camera` on another raster: scaled to fit inside, centerd, more to see where the shapes differ."""
     scale = min(width / camera.width, height / camera.height)
     K = camera.K.clone()
     K[:, :2] *= scale

@@ -11,7 +11,7 @@ import numpy as np
 
 from avatar import __version__
 from avatar.cli.evaluate import write_text
-from avatar.cli.images import data_uri, write_picture
+from avatar.cli.images import data_uri, write_image
 from avatar.evaluation.report import Report
 
 COMPARISON, PUPPET = "comparison.png", "puppet.png"
@@ -50,7 +50,7 @@ code{background:#8882;padding:.1rem .35rem;border-radius:4px}
 .bar{display:flex;height:1.5rem;border-radius:6px;overflow:hidden;margin:.6rem 0}
 .bar span{font-size:.8rem;color:#fff;padding:.15rem .4rem;white-space:nowrap;overflow:hidden}
 """
-BAR_COLOURS = ("#5b7db1", "#6a9a78", "#b0703f", "#8a6bab", "#a8555c")
+BAR_COLORS = ("#5b7db1", "#6a9a78", "#b0703f", "#8a6bab", "#a8555c")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class DemoReport:
             f"From a {self.frames}-frame video to an avatar in {sum(self.seconds.values()):.0f} s: "
             f"{test:.1f} dB on the head in {self.held_out} frames it never saw "
             f"({test - still:+.1f} dB over a face that never moves), "
-            f"drawn at {self.evaluation.facts['frames_per_second']:.0f} frames a second on this machine."
+            f"drawn at {self.evaluation.metadata['frames_per_second']:.0f} frames a second on this machine."
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -90,8 +90,8 @@ class DemoReport:
 
 def write_report(report: DemoReport, folder: Path) -> None:
     """Write comparison.png, puppet.png, report.md and report.html (pictures and videos inside) into `folder`."""
-    write_picture(folder / COMPARISON, report.comparison)
-    write_picture(folder / PUPPET, report.puppet)
+    write_image(folder / COMPARISON, report.comparison)
+    write_image(folder / PUPPET, report.puppet)
     write_text(folder / "report.md", as_markdown(report))
     write_text(folder / "report.html", as_html(report, folder))
 
@@ -144,7 +144,7 @@ def _timing(report: DemoReport) -> str:
 
 def _bar(report: DemoReport) -> str:
     return "".join(
-        f'<span style="flex:{seconds:.2f};background:{BAR_COLOURS[index % len(BAR_COLOURS)]}" title="{seconds:.1f} s">'
+        f'<span style="flex:{seconds:.2f};background:{BAR_COLORS[index % len(BAR_COLORS)]}" title="{seconds:.1f} s">'
         f"{html.escape(name)}</span>"
         for index, (name, seconds) in enumerate(report.seconds.items())
     )

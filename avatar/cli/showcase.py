@@ -8,11 +8,11 @@ import math
 import numpy as np
 import torch
 
-from avatar.cli.images import labelled_grid
+from avatar.cli.images import labeled_grid
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.driving.driver import render_track
-from avatar.evaluation.protocol import avatar_picture
+from avatar.evaluation.protocol import render_avatar_frame
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
@@ -42,11 +42,11 @@ def comparison_sheet(avatar: Avatar, capture: Capture) -> np.ndarray:
     frames = load_frames(capture, chosen, SHEET_SIZE, avatar.head)
     matte = frames.alpha.numpy()[..., None] / 255
     truth = frames.rgb.numpy() / 255 * matte + 1 - matte
-    shown = [avatar_picture(avatar, frames, index)[0] for index in range(len(chosen))]
-    plain = [avatar_picture(avatar, frames, index, blend=False)[0] for index in range(len(chosen))]
+    shown = [render_avatar_frame(avatar, frames, index)[0] for index in range(len(chosen))]
+    plain = [render_avatar_frame(avatar, frames, index, blend=False)[0] for index in range(len(chosen))]
     rows = [("video", list(truth)), ("avatar", shown), ("blendshapes off", plain)]
     columns = [f"frame {number}" for number in capture.track["frame_number"][chosen]]
-    return labelled_grid([(label, [_eight_bit(picture) for picture in row]) for label, row in rows], columns)
+    return labeled_grid([(label, [_eight_bit(picture) for picture in row]) for label, row in rows], columns)
 
 
 def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
@@ -56,7 +56,7 @@ def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
     for label, yaw in (("front", 0.0), ("turned", PUPPET_YAW), ("other side", -PUPPET_YAW)):
         params = _posed(avatar, weights, torch.full((len(weights),), yaw))
         sheet.append((label, list(render_track(avatar, params, camera))))
-    return labelled_grid(sheet, [label for label, _ in PUPPET])
+    return labeled_grid(sheet, [label for label, _ in PUPPET])
 
 
 def puppet_motion() -> Motion:
@@ -65,10 +65,10 @@ def puppet_motion() -> Motion:
     for key, (_, pose) in zip(keys, PUPPET, strict=False):
         for name, value in pose.items():
             key[ARKIT_52.index(name)] = value
-    eased = (1 - torch.cos(torch.linspace(0, math.pi, MOVE)))[:, None] / 2
+    smooth = (1 - torch.cos(torch.linspace(0, math.pi, MOVE)))[:, None] / 2
     parts = []
     for before, after in itertools.pairwise(keys):
-        parts += [before.expand(HOLD, -1), torch.lerp(before, after, eased)]
+        parts += [before.expand(HOLD, -1), torch.lerp(before, after, smooth)]
     weights = torch.cat(parts)
     frames = len(weights)
     joint_rot = torch.zeros(frames, len(JOINT_NAMES), 3)

@@ -16,7 +16,7 @@ _LARGEST_SIDE = 8192  # pixels
 
 @dataclass(frozen=True)
 class SynthCommand:
-    """Film a procedural person: a phone's video, or pictures of calibrated cameras, with everything that is true."""
+    """Record a procedural person: a phone's video, or the images of calibrated cameras, with the ground truth."""
 
     out: Annotated[Out, arg(metavar="DIR")]
     """folder to write: video.mp4 or transforms.json with images and masks, and truth.npz"""
@@ -43,7 +43,7 @@ class SynthCommand:
     focal: float = 1.35
     """of the phone, over the picture's width; calibrated cameras are longer by the same share"""
     noise: float = 0.009
-    """of the sensor, standard deviation at mid-grey, 0..1"""
+    """of the sensor, standard deviation at mid-gray, 0..1"""
     exposure_drift: float = 0.04
     """how far the exposure strays, relative"""
     handheld: float = 1.0
@@ -54,7 +54,7 @@ class SynthCommand:
     """replace what is there"""
 
     def run(self) -> int:
-        """Film and write; returns the exit code."""
+        """Record and write; returns the exit code."""
         from capture.synthetic.folder import OURS, TRUTH_FILE, write_synthetic
         from capture.synthetic.options import SyntheticOptions
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from avatar.model.avatar import Avatar
     from avatar.refine.track import RefinedTrack
     from avatar.training.progress import TrainProgress
-    from avatar.training.snapshot import Growth
+    from avatar.training.snapshot import SnapshotBuffer
 
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
 #: Said after the first Ctrl-C.
@@ -112,10 +112,10 @@ class TrainCommand:
 
     def _check_captured(self) -> None:
         """Raise HeadsplatError if the source is a folder of several cameras and no capture of it."""
-        from avatar.data.capture_folder import FACTS_FILE
+        from avatar.data.capture_folder import METADATA_FILE
         from capture.layouts import is_layout
 
-        if not (self.source / FACTS_FILE).exists() and is_layout(self.source):
+        if not (self.source / METADATA_FILE).exists() and is_layout(self.source):
             raise HeadsplatError(
                 f"{self.source}: a folder of several cameras, not a capture; run `headsplat capture {self.source} -o "
                 f"{self.out.stem}.capture` first and train on that"
@@ -169,7 +169,7 @@ def train_capture(
     *,
     resume: bool,
     head: str | None = None,
-    growth: Growth | None = None,
+    growth: SnapshotBuffer | None = None,
     stop: Stop | None = None,
 ) -> int:
     """Train on `capture` with progress and preview, write `outputs`; Ctrl-C saves what there is.
@@ -224,13 +224,13 @@ def _write(trained: Avatar, capture: Capture, settings: TrainConfig, outputs: Ou
         "capture": provenance(capture),
         "track": track_facts(trained.refined),
     }
-    if capture.facts.get("consent"):
-        extras["consent"] = capture.facts["consent"]
+    if capture.metadata.get("consent"):
+        extras["consent"] = capture.metadata["consent"]
     save_avatar(outputs.avatar, trained, extras)
     save_config(outputs.config, settings, f"headsplat {__version__}: the resolved settings of {outputs.avatar.name}")
     report = TrainReport.of(trained, capture, outputs.avatar.name)
     report.write(outputs.report)
-    print(report.to_words(), flush=True)
+    print(report.to_text(), flush=True)
     _keep_track(trained.refined, capture)
     if skipped := trained.summary.get("refinement_skipped"):
         say(f"headsplat: {skipped}")
@@ -254,7 +254,7 @@ def track_facts(refined: RefinedTrack | None) -> dict[str, str]:
 
 
 def _show(state: TrainProgress, update: Update, preview: Path) -> None:
-    from avatar.cli.images import write_picture
+    from avatar.cli.images import write_image
 
     left = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
     if state.stage != "training":
@@ -262,4 +262,4 @@ def _show(state: TrainProgress, update: Update, preview: Path) -> None:
     else:
         update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {left}")
     if state.preview is not None:
-        write_picture(preview, state.preview)
+        write_image(preview, state.preview)

@@ -16,7 +16,7 @@ from avatar.training.config import TrainConfig
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
     from avatar.model.avatar import Avatar
-    from avatar.training.snapshot import Growth
+    from avatar.training.snapshot import SnapshotBuffer
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class _Training:
     capture: Capture
     head: str | None
     name: str  # of the avatar's file
-    growth: Growth
+    growth: SnapshotBuffer
     stop: Stop
     code: Future[int]
 
@@ -57,9 +57,9 @@ def train_in_sight(
 
     A window that is closed, or fails, does not end the training. Ctrl-C and an error of the training close it.
     """
-    from avatar.training.snapshot import Growth
+    from avatar.training.snapshot import SnapshotBuffer
 
-    growth = Growth()
+    growth = SnapshotBuffer()
     with stopped_by_interrupt(STOPPING) as stop, ThreadPoolExecutor(1, "training") as worker:
         code = worker.submit(
             train_capture, capture, settings, outputs, resume=resume, head=head, growth=growth, stop=stop
@@ -105,7 +105,7 @@ def _window(training: _Training, first: Avatar) -> None:
     from viewer.session.training_view import Watch
 
     clip = motion_of(training.capture, head_of(training.capture, training.head))
-    as_tracked = DriveOptions(neutral="as-is", head="absolute", travel=1.0, ease=False)
+    as_tracked = DriveOptions(neutral="as-is", head="absolute", travel=1.0, soft_clamp=False)
     session = Session(first, training.name)
     session.show_motion(Player(first, clip, as_tracked), "training clip", label="training clip")
     session.apply([Change("timeline", replace(session.state.timeline, speed=_SPEED))])

@@ -22,7 +22,7 @@ from avatar.errors import HeadsplatError
 if TYPE_CHECKING:
     from avatar.cli.recording import Recording
     from avatar.model.avatar import Avatar
-    from capture.live import Input, LiveChain
+    from capture.live import Input, LivePipeline
     from viewer.outputs.outlets import Outlet, OutletKind
     from viewer.session.session import LiveChoice, Session
     from viewer.stats.report import RunReport
@@ -38,8 +38,8 @@ class WindowedOptions:
 
     size: Annotated[str, arg(metavar="PIXELS|WxH")] = "512"
     """the picture: so many pixels high and as wide as the window, or exactly WxH"""
-    background: Annotated[str, arg(metavar="COLOUR")] = "white"
-    """colour behind the head: a name or #RRGGBB"""
+    background: Annotated[str, arg(metavar="COLOR")] = "white"
+    """color behind the head: a name or #RRGGBB"""
     record: Record = ()
     """record from the start: .csv (as Live Link Face), .json or .motion.npz the take, .mp4, .mov or .webm the film;
     may be given several times"""
@@ -154,7 +154,7 @@ def _closed_by(number: signal.Signals, session: Session) -> Iterator[None]:
 
 def _tell(report: RunReport, sentences: Sequence[str], path: Path | None) -> None:
     """What the run came to and what it wrote, and the figures to `path`."""
-    print(report.to_words())
+    print(report.to_text())
     for sentence in sentences:
         say(sentence)
     if path is not None:
@@ -164,12 +164,12 @@ def _tell(report: RunReport, sentences: Sequence[str], path: Path | None) -> Non
 
 def _set(session: Session, options: WindowedOptions) -> None:
     """Size and background, as the command line has them."""
-    from avatar.rendering.backdrop import parse_colour
+    from avatar.rendering.backdrop import parse_color
 
     state = session.state
     width, height = parse_size(options.size, _LARGEST)
     view = replace(state.view, height=height, width=width if "x" in options.size else None)
-    look = replace(state.look, background=parse_colour(options.background))
+    look = replace(state.look, background=parse_color(options.background))
     session.state = replace(state, view=view, look=look)
 
 
@@ -203,13 +203,13 @@ class Sources:
         for key, name in _LISTENED.items():
             spoken = self.listen if self.listen is not None and self.first == key else key
 
-            def make(avatar: Avatar, spoken: str = spoken, asked: str = phone if key == _ASKED else "") -> LiveChain:
+            def make(avatar: Avatar, spoken: str = spoken, asked: str = phone if key == _ASKED else "") -> LivePipeline:
                 return _chain(avatar, open_input(None, spoken, host=host, phone=asked))
 
             yield LiveChoice(key, name, make)
 
 
-def _chain(avatar: Avatar, source: Input) -> LiveChain:
-    from capture.live import LiveChain
+def _chain(avatar: Avatar, source: Input) -> LivePipeline:
+    from capture.live import LivePipeline
 
-    return LiveChain(avatar, source)
+    return LivePipeline(avatar, source)

@@ -10,7 +10,7 @@ import numpy as np
 from avatar.errors import HeadsplatError
 
 
-def read_picture(path: Path, mode: int) -> np.ndarray | None:
+def read_image(path: Path, mode: int) -> np.ndarray | None:
     """The picture at `path` as cv2.imread gives it for `mode` (cv2.IMREAD_*); None if missing or not a picture."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
@@ -19,8 +19,8 @@ def read_picture(path: Path, mode: int) -> np.ndarray | None:
     return cv2.imdecode(data, mode) if len(data) else None  # imdecode raises on an empty buffer
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 [H,W,3] BGR or [H,W] grey as PNG.
+def write_image(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 [H,W,3] BGR or [H,W] gray as PNG.
 
     Raises:
         HeadsplatError: the picture cannot be encoded.
@@ -39,7 +39,7 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.12
 
 
 def encode_png(picture: np.ndarray, level: int | None = None) -> bytes:
-    """The picture uint8 [H,W,3] BGR or [H,W] grey as a PNG file; `level` is the effort 0..9, None OpenCV's default.
+    """The picture uint8 [H,W,3] BGR or [H,W] gray as a PNG file; `level` is the effort 0..9, None OpenCV's default.
 
     With a level every row is stored as the difference from the one above and only runs are looked for: a third of the
     time of OpenCV's own choice on frames of a video, and about as small.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.common.jsonable import plain
+from avatar.common.jsonable import to_jsonable
 
 #: Frames that are remembered: five minutes at 30 a second.
 _KEPT = 9000
@@ -48,10 +48,10 @@ class LatencyReport:
 
     def to_json(self) -> dict[str, Any]:
         """Everything in JSON's types."""
-        found: dict[str, Any] = plain(asdict(self))
+        found: dict[str, Any] = to_jsonable(asdict(self))
         return found
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A line for the rate and one for each stage."""
         if self.total is None:
             return "no frames"

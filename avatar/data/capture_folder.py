@@ -22,14 +22,14 @@ import cv2
 import numpy as np
 import torch
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
 
 MAGIC = "headsplat-capture"
 VERSION = 2
 READABLE = (1, 2)
-FACTS_FILE, TRACK_FILE, FRAMES_DIR, MATTES_DIR = "capture.json", "track.npz", "frames", "mattes"
+METADATA_FILE, TRACK_FILE, FRAMES_DIR, MATTES_DIR = "capture.json", "track.npz", "frames", "mattes"
 #: Arrays of track.npz and the axes they must have (T frames, S identity, E expressions).
 TRACK_ARRAYS = {
     "frame_number": "T",  # int, in the source
@@ -38,7 +38,7 @@ TRACK_ARRAYS = {
     "identity": "S",
     "expression": "TE",
     "joint_rot": "TJ3",  # axis-angle radians; the skull's rotation sits on the root
-    "translation": "T3",  # metres
+    "translation": "T3",  # meters
     "landmarks": "TL3",  # stored-frame pixels, z in the same scale
     "landmark_spread": "TL",  # pixels, standard deviation over jittered passes
     "confidence": "T",  # 0..1
@@ -63,7 +63,7 @@ class Capture:
     """A tracked clip of one person: T pictures, of one camera or several."""
 
     root: Path
-    facts: Mapping[str, Any]  # capture.json as read
+    metadata: Mapping[str, Any]  # capture.json as read
     track: Mapping[str, np.ndarray]  # TRACK_ARRAYS
 
     @staticmethod
@@ -96,7 +96,7 @@ class Capture:
         cameras = len(facts["cameras"])
         if frames and not (track["camera"].min() >= 0 and track["camera"].max() < cameras):
             raise HeadsplatError(
-                f"{path}: `camera` names a camera that {FACTS_FILE} does not have (it has {cameras}); "
+                f"{path}: `camera` names a camera that {METADATA_FILE} does not have (it has {cameras}); "
                 "run `headsplat capture` on the video again"
             )
         return Capture(root, facts, track)
@@ -125,18 +125,18 @@ class Capture:
     @property
     def expression_names(self) -> tuple[str, ...]:
         """Names of the columns of track['expression']."""
-        return tuple(self.facts["head"]["expression_names"])
+        return tuple(self.metadata["head"]["expression_names"])
 
     def size_at(self, size: int) -> tuple[int, int]:
         """(width, height) of the frames when the longer side is `size` pixels; never enlarged."""
-        width, height = self.facts["width"], self.facts["height"]
+        width, height = self.metadata["width"], self.metadata["height"]
         scale = min(1.0, size / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def camera(self, size: int, indices: Sequence[int] | np.ndarray | None = None) -> Camera:
         """Cameras [n] of the rows `indices` (None: the first camera, [1]) when the longer side is `size` pixels."""
         which = [0] if indices is None else self.track["camera"][np.asarray(indices, dtype=np.int64)].tolist()
-        facts = self.facts
+        facts = self.metadata
 
         def tensor(name: str) -> torch.Tensor:
             every = torch.tensor([camera[name] for camera in facts["cameras"]], dtype=torch.float32)
@@ -174,12 +174,12 @@ class Capture:
 
 
 def _read_facts(root: Path) -> dict[str, Any]:
-    path = root / FACTS_FILE
+    path = root / METADATA_FILE
     if not root.is_dir():
         raise HeadsplatError(f"{root}: no such capture folder; make one with `headsplat capture VIDEO -o {root}`")
     if not path.is_file():
         raise HeadsplatError(
-            f"{root}: not a finished capture ({FACTS_FILE} is missing); "
+            f"{root}: not a finished capture ({METADATA_FILE} is missing); "
             f"run `headsplat capture VIDEO -o {root}` to finish it"
         )
     try:
@@ -218,7 +218,7 @@ def _version_1_track(track: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _stored_picture(path: Path, mode: int) -> np.ndarray:
-    picture = read_picture(path, mode)
+    picture = read_image(path, mode)
     if picture is None:
         raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
     return picture

@@ -21,10 +21,10 @@ class HeadStates:
     """The tracked head at S moments."""
 
     params: HeadParams  # [S], the identity baked in
-    vertices: Tensor  # [S,V,3] metres, skull frame
+    vertices: Tensor  # [S,V,3] meters, skull frame
     features: Tensor  # [S,F] of the blendshapes
     rotation: Tensor  # [S,3,3] skull -> world
-    translation: Tensor  # [S,3] metres
+    translation: Tensor  # [S,3] meters
     torso: tuple[Tensor, Tensor] | None = None  # [S,3,3], [S,3] where the torso was fitted, else the rig's map tells
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class TrainingFrames:
 
     @property
     def translation(self) -> Tensor:
-        """Where the skull's frame is in each picture [n,3], metres."""
+        """Where the skull's frame is in each picture [n,3], meters."""
         return self.states.translation[self.step]
 
     @property

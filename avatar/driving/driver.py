@@ -14,7 +14,7 @@ from torch import Tensor
 from avatar.driving.lip_closure import Lips
 from avatar.driving.report import DriveReport
 from avatar.driving.retargeting import Carrier
-from avatar.driving.trained_range import Reach, Wish
+from avatar.driving.trained_range import PoseTarget, TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import mean_rotation
 from avatar.head.model import HeadModel, is_mode
@@ -26,7 +26,7 @@ from avatar.rendering.backends import Rasterizer
 from avatar.rendering.render import WHITE, render, to_uint8
 from avatar.types import NECK, Camera, HeadParams, Motion
 
-#: Share of the driver's travel (metres) that the avatar makes: two people rarely sit the same way.
+#: Share of the driver's travel (meters) that the avatar makes: two people rarely sit the same way.
 TRAVEL_SHARE = 0.5
 #: Fewer frames than these say nothing about a resting face or a mean pose.
 ENOUGH_FRAMES = 30
@@ -45,7 +45,7 @@ class DriveOptions:
     """relative: turns about the driver's mean pose, set about the avatar's; absolute: turned as in the motion; still"""
     travel: float = TRAVEL_SHARE
     """share of the head's travel about its mean place"""
-    ease: bool = True
+    soft_clamp: bool = True
     """keep expressions and poses within the avatar's reach"""
     motion_head: HeadModel | None = None
     """the head model the motion was made for; needed for FLAME's expressions on another head"""
@@ -61,12 +61,12 @@ class Driver:
 
     avatar: Avatar
     carrier: Carrier
-    reach: Reach
+    reach: TrainedRange
     options: DriveOptions
     resting: Tensor  # [E] of the avatar's expressions, the driver's resting face
     own_rest: Tensor  # [E] the avatar person's, which stands in for it
     mean_rotation: Tensor  # [3,3] of the driver's head
-    mean_place: Tensor | None  # [3] metres; None before any frame was seen: the avatar then stays in its own place
+    mean_place: Tensor | None  # [3] meters; None before any frame was seen: the avatar then stays in its own place
     lips: Lips | None  # of the avatar's head; None where its landmarks are not known
 
     @staticmethod
@@ -86,7 +86,7 @@ class Driver:
         carrier = Carrier.between(tuple(names), space, options.motion_head, avatar.head)
         like = avatar.neutral
         still = torch.zeros_like(like), like, torch.eye(3, dtype=like.dtype, device=like.device), None
-        return Driver(avatar, carrier, Reach.of(avatar), options, *still, Lips.of(avatar.head))
+        return Driver(avatar, carrier, TrainedRange.of(avatar), options, *still, Lips.of(avatar.head))
 
     def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:
         """This driver once it has seen frames [T,E], [T,J,3], [T,3] of the person.
@@ -116,19 +116,19 @@ class Driver:
         Args:
             weights: [T,E].
             joint_rot: [T,J,3] axis-angle radians.
-            translation: [T,3] metres, of the point the head turns about.
+            translation: [T,3] meters, of the point the head turns about.
         """
         wish = self.wish(weights, joint_rot, translation)
-        return self.reach.params(self.reach.within(wish) if self.options.ease else wish)
+        return self.reach.params(self.reach.within(wish) if self.options.soft_clamp else wish)
 
-    def wish(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Wish:
+    def wish(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> PoseTarget:
         """What the motion wants, arguments as for `__call__`: not yet kept within reach."""
         weights, joint_rot, translation = self._at_home(weights, joint_rot, translation)
         carried, turned = self.carrier(weights, joint_rot)
         expression = self._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
         rotation, place = self._pose(head_rotation(joint_rot), translation)
         turned[:, NECK] = 0
-        return Wish(expression, turned, rotation, place)
+        return PoseTarget(expression, turned, rotation, place)
 
     def _at_home(self, *values: Tensor) -> Iterator[Tensor]:
         """Tensors of a motion where the avatar is: files and sockets fill the CPU's memory."""
@@ -204,7 +204,7 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
     driver = driver.calibrated(known.weights, known.joint_rot, known.translation)
     wish = driver.wish(whole.weights, whole.joint_rot, whole.translation)
     meant = driver.reach.params(wish)
-    params = driver.reach.params(driver.reach.within(wish)) if options.ease else meant
+    params = driver.reach.params(driver.reach.within(wish)) if options.soft_clamp else meant
     return Drive(params, motion.time.numpy(), DriveReport.of(driver.carrier, driver.reach, whole, meant, params))
 
 

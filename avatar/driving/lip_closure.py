@@ -20,8 +20,8 @@ _CLOSED = 0.05
 class Lips:
     """How expressions part the lips of one head, as far as a straight line says it."""
 
-    gap: Tensor  # [] metres at zero weights
-    opening: Tensor  # [E] metres that a weight of 1 adds
+    gap: Tensor  # [] meters at zero weights
+    opening: Tensor  # [E] meters that a weight of 1 adds
 
     @staticmethod
     def of(head: HeadModel) -> Lips | None:

@@ -1,4 +1,4 @@
-"""What became of a motion on an avatar: what could not be shown, and what was eased back."""
+"""What became of a motion on an avatar: what could not be shown, and what was soft-clamped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatar.common.jsonable import counted, plain
+from avatar.common.jsonable import counted, to_jsonable
 from avatar.driving.retargeting import Carrier
-from avatar.driving.trained_range import Reach, pivot_place
+from avatar.driving.trained_range import TrainedRange, pivot_place
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import is_mode
 from avatar.types import ROOT, HeadParams, Motion
@@ -35,7 +35,7 @@ class Unexpressed:
 
 
 @dataclass(frozen=True)
-class Eased:
+class SoftClamped:
     """An expression of the avatar that the motion wants stronger than the avatar's reach."""
 
     name: str
@@ -56,7 +56,7 @@ class DriveReport:
     way: str  # how its expressions reach the avatar
     without_face: int  # frames that were bridged
     unexpressed: tuple[Unexpressed, ...]  # those in use, strongest first
-    eased: tuple[Eased, ...]  # most eased first
+    soft_clamped: tuple[SoftClamped, ...]  # the largest clamping first
     turns_eased: int  # frames
     most_turn_deg: float  # largest change of the head's rotation
     travel_eased: int  # frames
@@ -64,7 +64,7 @@ class DriveReport:
     notes: tuple[str, ...]
 
     @staticmethod
-    def of(carrier: Carrier, reach: Reach, motion: Motion, meant: HeadParams, shown: HeadParams) -> DriveReport:
+    def of(carrier: Carrier, reach: TrainedRange, motion: Motion, meant: HeadParams, shown: HeadParams) -> DriveReport:
         """The report of `motion`, which means `meant` on the avatar and is `shown`."""
         turn, travel = _moved(reach, meant, shown)
         return DriveReport(
@@ -74,7 +74,7 @@ class DriveReport:
             way=carrier.way,
             without_face=0 if motion.confidence is None else int((motion.confidence <= 0).sum()),
             unexpressed=_unexpressed(carrier, motion),
-            eased=_eased(reach.head.expression_names, meant.expression, shown.expression),
+            soft_clamped=_soft_clamped(reach.head.expression_names, meant.expression, shown.expression),
             turns_eased=int((turn > _SEEN_DEGREES).sum()),
             most_turn_deg=float(turn.max()),
             travel_eased=int((travel > 0.1).sum()),
@@ -84,19 +84,19 @@ class DriveReport:
 
     def to_json(self) -> str:
         """Everything as one JSON object, `words` included."""
-        return json.dumps(self.facts(), indent=1, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
-    def facts(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Everything in JSON's types."""
-        found: dict[str, object] = plain({**dataclasses.asdict(self), "words": self.to_words().splitlines()})
+        found: dict[str, object] = to_jsonable({**dataclasses.asdict(self), "words": self.to_text().splitlines()})
         return found
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A few lines for a person."""
         lines = [f"{counted(self.frames, 'frame')}, {self.seconds:.2f} s of {self.space}, {self.way}", *self.notes]
         if self.without_face:
             lines.append(f"without a face: {counted(self.without_face, 'frame')}, bridged from those beside them")
-        return "\n".join([*lines, *self._lost_words(), *self._eased_words(), *self._pose_words()])
+        return "\n".join([*lines, *self._lost_words(), *self._soft_clamped_words(), *self._pose_words()])
 
     def _lost_words(self) -> list[str]:
         if not self.unexpressed:
@@ -111,15 +111,15 @@ class DriveReport:
         advice = next((row.advice for row in self.unexpressed if row.advice), "")
         return [f"not expressible here: {', '.join(some)}{f'; {advice}' if advice else ''}"]
 
-    def _eased_words(self) -> list[str]:
-        if not self.eased:
+    def _soft_clamped_words(self) -> list[str]:
+        if not self.soft_clamped:
             return []
         some = ", ".join(
             f"{row.name} ({counted(row.frames, 'frame')}, {row.wanted:.2f} to {row.shown:.2f})"
-            for row in self.eased[:_LISTED]
+            for row in self.soft_clamped[:_LISTED]
         )
-        more = len(self.eased) - _LISTED
-        return [f"eased back to what the avatar can show: {some}{f' and {more} more' if more > 0 else ''}"]
+        more = len(self.soft_clamped) - _LISTED
+        return [f"soft-clamped to what the avatar can show: {some}{f' and {more} more' if more > 0 else ''}"]
 
     def _pose_words(self) -> list[str]:
         lines = []
@@ -142,19 +142,19 @@ def _unexpressed(carrier: Carrier, motion: Motion) -> tuple[Unexpressed, ...]:
     return tuple(sorted(rows, key=lambda row: -row.rms))
 
 
-def _eased(names: tuple[str, ...], meant: Tensor, shown: Tensor) -> tuple[Eased, ...]:
+def _soft_clamped(names: tuple[str, ...], meant: Tensor, shown: Tensor) -> tuple[SoftClamped, ...]:
     change = (shown - meant).abs()
     rows = []
     for column in torch.nonzero((change > _SEEN).any(0)).flatten().tolist():
-        eased = change[:, column][change[:, column] > _SEEN]
+        excess = change[:, column][change[:, column] > _SEEN]
         worst = int(change[:, column].argmax())
         wanted, left = float(meant[worst, column]), float(shown[worst, column])
-        rows.append(Eased(names[column], len(eased), float(eased.max()), float(eased.mean()), wanted, left))
+        rows.append(SoftClamped(names[column], len(excess), float(excess.max()), float(excess.mean()), wanted, left))
     return tuple(sorted(rows, key=lambda row: -row.frames * row.mean))
 
 
-def _moved(reach: Reach, meant: HeadParams, shown: HeadParams) -> tuple[Tensor, Tensor]:
-    """How far easing turned the head [T] in degrees and moved it [T] in centimetres."""
+def _moved(reach: TrainedRange, meant: HeadParams, shown: HeadParams) -> tuple[Tensor, Tensor]:
+    """How far easing turned the head [T] in degrees and moved it [T] in centimeters."""
     rotations = [axis_angle_to_matrix(params.joint_rot[:, ROOT].double()) for params in (meant, shown)]
     places = [
         pivot_place(reach.head, params.identity, rotation.float(), params.translation, reach.pivot)

@@ -46,11 +46,11 @@ ROOM: tuple[tuple[str, float], ...] = (
 MODE_ROOM, OTHER_ROOM = 1.0, 0.3
 #: radians that a jaw joint may turn beyond the trained range, on top of what jawOpen turns
 JAW_ROOM = 0.1
-#: Head poses: radians about each axis and metres beyond the trained range. The head is rigid; what shows is the neck.
+#: Head poses: radians about each axis and meters beyond the trained range. The head is rigid; what shows is the neck.
 TURN_ROOM, TRAVEL_ROOM = 0.2, 0.1
 
 
-def eased(values: Tensor, low: Tensor, high: Tensor, room: Tensor) -> Tensor:
+def soft_clamp(values: Tensor, low: Tensor, high: Tensor, room: Tensor) -> Tensor:
     """`values` [...,N] themselves between `low` and `high` [N], beyond that at most `room` [N] farther; C2, monotonic.
 
     Where the room is infinite nothing changes.
@@ -62,7 +62,7 @@ def eased(values: Tensor, low: Tensor, high: Tensor, room: Tensor) -> Tensor:
     return torch.where(endless, values, soft)
 
 
-def room_of(name: str) -> float:
+def margin_of(name: str) -> float:
     """How far beyond the trained range the expression `name` may get."""
     if is_mode(name):
         return MODE_ROOM
@@ -70,17 +70,17 @@ def room_of(name: str) -> float:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """T frames that a motion wants of an avatar, the head's turn and place as `Reach` bounds them."""
+class PoseTarget:
+    """T frames that a motion wants of an avatar, the head's turn and place as `TrainedRange` bounds them."""
 
     expression: Tensor  # [T,E]
     joint_rot: Tensor  # [T,J,3] axis-angle radians; the root's is not read
     rotation: Tensor  # [T,3,3] of the root
-    place: Tensor  # [T,3] metres, where the pivot is
+    place: Tensor  # [T,3] meters, where the pivot is
 
 
 @dataclass(frozen=True, eq=False)
-class Reach:
+class TrainedRange:
     """The range of one avatar: of its E expressions, its jaw and its head's pose."""
 
     head: HeadModel
@@ -88,18 +88,18 @@ class Reach:
     high: Tensor  # [E]
     jaw: Tensor  # [2,3] radians, of the jaw joint
     turn: Tensor  # [3] radians from the mean pose, either way
-    travel: Tensor  # [3] metres
+    travel: Tensor  # [3] meters
     mean_rotation: Tensor  # [3,3] of the skull
     pivot: Tensor  # [3] of the skull frame, what the head turns about
-    mean_place: Tensor  # [3] metres, where the pivot is on average
+    mean_place: Tensor  # [3] meters, where the pivot is on average
     lids: Lids | None  # where the lids meet; None for a head whose lids are not known
 
     @staticmethod
-    def of(avatar: Avatar) -> Reach:
+    def of(avatar: Avatar) -> TrainedRange:
         """What the file of `avatar` keeps of its training."""
         shapes: Blendshapes = avatar.blendshapes
         torso, count = avatar.rig.torso, len(avatar.head.expression_names)
-        return Reach(
+        return TrainedRange(
             head=avatar.head,
             low=shapes.low[:count],
             high=shapes.high[:count],
@@ -115,7 +115,7 @@ class Reach:
     @cached_property
     def room(self) -> Tensor:
         """Room [E] of each expression."""
-        return self.low.new_tensor([room_of(name) for name in self.head.expression_names])
+        return self.low.new_tensor([margin_of(name) for name in self.head.expression_names])
 
     @cached_property
     def _limits(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,24 +144,26 @@ class Reach:
         """`params` of the avatar within reach."""
         rotation = axis_angle_to_matrix(params.joint_rot[:, ROOT])
         place = pivot_place(self.head, params.identity, rotation, params.translation, self.pivot)
-        return self.params(self.within(Wish(params.expression, params.joint_rot, rotation, place)))
+        return self.params(self.within(PoseTarget(params.expression, params.joint_rot, rotation, place)))
 
-    def within(self, wish: Wish) -> Wish:
+    def within(self, wish: PoseTarget) -> PoseTarget:
         """The wish kept within reach; of the pose within reach of the mean pose."""
         count = wish.expression.shape[1]
         turn = matrix_to_axis_angle(wish.rotation @ self.mean_rotation.T)
         wanted = [wish.expression, wish.joint_rot[:, JAW], turn, wish.place - self.mean_place]
         # All at once: one frame's price is in the number of calls.
-        found = eased(torch.cat(wanted, 1), *self._limits)
+        found = soft_clamp(torch.cat(wanted, 1), *self._limits)
         expression, jaw, turn, travel = found.split([count, 3, 3, 3], 1)
         expression = self._with_the_jaw(wish.expression, expression)
         if self.lids is not None:
             expression = self.lids(expression)
         joint_rot = wish.joint_rot.clone()
         joint_rot[:, JAW] = jaw
-        return Wish(expression, joint_rot, axis_angle_to_matrix(turn) @ self.mean_rotation, self.mean_place + travel)
+        return PoseTarget(
+            expression, joint_rot, axis_angle_to_matrix(turn) @ self.mean_rotation, self.mean_place + travel
+        )
 
-    def params(self, wish: Wish) -> HeadParams:
+    def params(self, wish: PoseTarget) -> HeadParams:
         """Parameters of the avatar that fulfil the wish."""
         joint_rot = wish.joint_rot.clone()
         joint_rot[:, ROOT] = matrix_to_axis_angle(wish.rotation)
@@ -170,7 +172,7 @@ class Reach:
         return HeadParams(root.new_zeros(0), wish.expression, joint_rot, translation)
 
     def _with_the_jaw(self, before: Tensor, after: Tensor) -> Tensor:
-        """mouthClose shuts lips over an open jaw: it is eased as much as jawOpen is, or lips would part."""
+        """mouthClose shuts lips over an open jaw: it is clamped as much as jawOpen is, or lips would part."""
         if self._shutting is None:
             return after
         shut, jaw = self._shutting
@@ -181,6 +183,6 @@ class Reach:
 
 
 def pivot_place(head: HeadModel, identity: Tensor, rotation: Tensor, translation: Tensor, pivot: Tensor) -> Tensor:
-    """Where `pivot` [3] of the skull frame is, [T,3] metres, under root poses [T,3,3] and [T,3]."""
+    """Where `pivot` [3] of the skull frame is, [T,3] meters, under root poses [T,3,3] and [T,3]."""
     root = head.joint_locations(identity)[ROOT]
     return rotation @ (pivot - root) + root + translation

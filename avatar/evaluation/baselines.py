@@ -18,7 +18,7 @@ TEXTURE_FRAMES = 40
 
 
 class TexturedMesh:
-    """The tracked head mesh with the mean colour of the training frames in its UV map."""
+    """The tracked head mesh with the mean color of the training frames in its UV map."""
 
     def __init__(self, head: HeadModel, frames: TrainingFrames) -> None:
         self.head = head
@@ -36,7 +36,7 @@ class TexturedMesh:
 
     @staticmethod
     def _filled(total: np.ndarray) -> Tensor:
-        """Mean colours [1,3,S,S]; texels never seen take a blur of their neighbours, coarser and coarser."""
+        """Mean colors [1,3,S,S]; texels never seen take a blur of their neighbors, coarser and coarser."""
         color, weight = total[..., :3].astype(np.float32), total[..., 3].astype(np.float32)
         filled = np.where(weight[..., None] > 0.5, color / np.maximum(weight, 1e-6)[..., None], np.nan)
         for reach in (3, 9, 27, 81, 243):

@@ -38,7 +38,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 def load_lpips(path: str | Path) -> tuple[str, Lpips]:
     """An LPIPS network from a two-input ONNX file: (name for the table, distance of two pictures [H,W,3] in 0..1).
 
-    The two inputs take ImageNet-normalised pictures [1,3,H,W], as LPIPS networks exported without their scaling
+    The two inputs take ImageNet-normalized pictures [1,3,H,W], as LPIPS networks exported without their scaling
     layer do. The name is the file's stem without a leading `lpips_`: distances of different networks never compare.
 
     Raises:

@@ -90,7 +90,7 @@ def evaluate(
     scorer = Scorer(avatar, capture, network, progress)
     still = _mean_expression(avatar, capture)
     mesh = TexturedMesh(avatar.head, train)
-    picture = partial(avatar_picture, avatar, rasterizer=rasterizer)
+    picture = partial(render_avatar_frame, avatar, rasterizer=rasterizer)
     found = None
     rows = {"test": scorer.score("test", picture, test, indices, save_images and save_images / "tracked")}
     if refine is not None:
@@ -119,14 +119,14 @@ def evaluate(
             "train": "tracked" if track is None else "refined in training",
             **({} if refine is None else {"refined": "fitted to each held-out frame's own pixels, avatar frozen"}),
         },
-        "refinement": found.to_facts() if found else None,
-        "split": capture.facts.get("split", {}),
+        "refinement": found.to_dict() if found else None,
+        "split": capture.metadata.get("split", {}),
         "gaussians": len(avatar),
         "bytes": asset_bytes,
         "frames_per_second": _speed(avatar, capture, size, rasterizer),
         "reprojection": float(np.median(capture.track["reprojection"][indices])),
         "seconds": {
-            "capture": capture.facts.get("seconds", {}),
+            "capture": capture.metadata.get("seconds", {}),
             "training": avatar.summary.get("seconds_training"),
             "evaluation": round(time.perf_counter() - started, 2),
         },
@@ -151,7 +151,7 @@ def _refined(
         return refine_clip(avatar, frames, options, trained=trained, progress=told)
 
 
-def avatar_picture(
+def render_avatar_frame(
     avatar: Avatar,
     frames: TrainingFrames,
     index: int,

@@ -13,11 +13,11 @@ class Report:
     """What `headsplat eval` prints and writes."""
 
     rows: dict[str, dict[str, float]]  # "test", "train" and a row for each baseline
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
 
     def to_json(self) -> str:
         """All rows and facts as one JSON object; what could not be measured is null."""
-        return json.dumps(finite({**self.rows, **self.facts}), indent=2, allow_nan=False)
+        return json.dumps(finite({**self.rows, **self.metadata}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
         """The table, and one line of facts."""
@@ -26,7 +26,7 @@ class Report:
         for name, row in self.rows.items():
             cells = [_cell(row.get(column)) for column in columns]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        facts = self.facts
+        facts = self.metadata
         lines.append("")
         if "refined" in self.rows:
             lines.append(

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar.common.image_io import write_picture
+from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import head_box, region_masks
 from avatar.data.training_frames import TrainingFrames
 from avatar.evaluation import metrics
-from avatar.head.regions import torso_share
+from avatar.head.regions import torso_weight
 from avatar.model.avatar import Avatar
 
 REGIONS = ("mouth", "eyes", "hair")
@@ -37,7 +37,7 @@ class Scorer:
         progress: Callable[[str, int, int], None] | None,
     ) -> None:
         self.capture, self.network, self.progress = capture, network, progress
-        self.head_vertices = torch.from_numpy(torso_share(avatar.head) < 0.1)
+        self.head_vertices = torch.from_numpy(torso_weight(avatar.head) < 0.1)
 
     def score(
         self,
@@ -91,7 +91,7 @@ class Scorer:
         }
         if self.network:
             values[f"lpips_{self.network[0]}"] = self.network[1](predicted, truth)
-        scale = camera.width / self.capture.facts["width"]
+        scale = camera.width / self.capture.metadata["width"]
         landmarks = self.capture.track["landmarks"][source] * scale
         masks = region_masks(landmarks, matte)
         return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
@@ -108,4 +108,4 @@ def save_row(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray
     """Write pred_, truth_ (both over white) and matte_NNNNN.png of source frame `number`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in (("pred", predicted[..., ::-1]), ("truth", truth[..., ::-1]), ("matte", matte)):
-        write_picture(folder / f"{name}_{number:05d}.png", (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+        write_image(folder / f"{name}_{number:05d}.png", (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))

@@ -23,8 +23,8 @@ class ArkitFace:
     """
 
     names: tuple[str, ...]
-    rest: Tensor  # [V,3] metres, joints unturned
-    targets: Tensor  # [E,V,3] metres
+    rest: Tensor  # [V,3] meters, joints unturned
+    targets: Tensor  # [E,V,3] meters
     neutral: Tensor  # [F] weights of the head in which `rest` is
     back: Bridge | None  # from the head's weights to those of `names`; None where they are the same
 

@@ -35,7 +35,7 @@ _INFLUENCES = 4
 def write_glb(
     path: str | Path, avatar: Avatar, params: HeadParams, times: Tensor | None = None, consent: str = CONSENT
 ) -> None:
-    """Write the head's mesh with its expressions, whole or not at all; metres, y up, the face looks along +z.
+    """Write the head's mesh with its expressions, whole or not at all; meters, y up, the face looks along +z.
 
     The file opens in the pose of the first frame. Weights of expressions are absolute: all at 0 is the head model's
     neutral of this person (for a head without ARKit's names, the person's resting face).
@@ -71,7 +71,7 @@ def write_glb(
 
 #: Lips, lids and the mouth's inside are seen from both sides; skin is no metal.
 _MATERIAL = {
-    "name": "vertex colours",
+    "name": "vertex colors",
     "pbrMetallicRoughness": {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7},
     "doubleSided": True,
 }
@@ -88,8 +88,8 @@ class _Poses:
 
     @staticmethod
     def of(avatar: Avatar, face: ArkitFace, params: HeadParams) -> _Poses:
-        """The frames of `params` [T], centred."""
-        here = Place.centred(avatar).params(avatar, params)
+        """The frames of `params` [T], centerd."""
+        here = Place.centerd(avatar).params(avatar, params)
         weights, joint_rot = face.weights(here)
         return _Poses(weights, joint_rot, here.translation + avatar.head.joint_locations(here.identity)[ROOT])
 
@@ -109,8 +109,8 @@ def _asset(head: HeadModel, consent: str) -> dict[str, Any]:
     return {
         "version": "2.0",
         "generator": f"headsplat {__version__}",
-        "copyright": f"head model {head.name}: {head.licence}",
-        "extras": {"headModel": head.name, "headModelLicence": head.licence, "consent": consent},
+        "copyright": f"head model {head.name}: {head.license}",
+        "extras": {"headModel": head.name, "headModelLicence": head.license, "consent": consent},
     }
 
 
@@ -181,7 +181,7 @@ def _influences(lbs_weights: Tensor) -> tuple[NDArray[np.uint8], Tensor]:
 
 
 def _linear(srgb: Tensor) -> Tensor:
-    """Linear values of sRGB 0..1: what the format asks of vertex colours (IEC 61966-2-1)."""
+    """Linear values of sRGB 0..1: what the format asks of vertex colors (IEC 61966-2-1)."""
     return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 

@@ -1,4 +1,4 @@
-"""The head's mesh as other programs want it: one vertex for each pair of place and texture coordinate, and colours."""
+"""The head's mesh as other programs want it: one vertex for each pair of place and texture coordinate, and colors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .posed import posed
 BLACK = (0.0, 0.0, 0.0)
 #: The person is looked at from the front and a little from the sides, where videos show them: yaw, pitch in degrees.
 _VIEWS = ((0.0, 0.0), (-25.0, 0.0), (25.0, 0.0), (0.0, 15.0), (0.0, -15.0))
-_PIXELS, _DISTANCE, _EXTENT = 640, 0.75, 0.45  # a side; metres from the head; metres that a picture shows at the head
-_BEHIND = 0.003  # metres behind the mesh's surface at which a vertex is hidden
+_PIXELS, _DISTANCE, _EXTENT = 640, 0.75, 0.45  # a side; meters from the head; meters that a picture shows at the head
+_BEHIND = 0.003  # meters behind the mesh's surface at which a vertex is hidden
 _OPAQUE = 0.9
 _SPREADS = 60
-#: Closed lips hide these: they keep the head model's colours.
+#: Closed lips hide these: they keep the head model's colors.
 _INSIDE = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue", "lips_inner")
 
 
@@ -47,11 +47,11 @@ class Seams:
 
 @torch.no_grad()
 def vertex_colors(avatar: Avatar) -> Tensor:
-    """Colours [V,3] sRGB of the person's resting face, taken from pictures of the avatar.
+    """Colors [V,3] sRGB of the person's resting face, taken from pictures of the avatar.
 
-    Behind closed lips the head model's colours stay; what else no picture shows takes its neighbours'.
+    Behind closed lips the head model's colors stay; what else no picture shows takes its neighbors'.
     """
-    head, params, place = avatar.head, posed(avatar), Place.centred(avatar)
+    head, params, place = avatar.head, posed(avatar), Place.centerd(avatar)
     gaussians, vertices = place.splats(avatar(params)), head.vertices(place.params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
     total = vertices.new_zeros(len(vertices), 4)
@@ -78,7 +78,7 @@ def _camera(yaw: float, pitch: float) -> Camera:
 
 
 def _sampled(picture: Tensor, vertices: Tensor, normals: Tensor, faces: Tensor, camera: Camera) -> Tensor:
-    """Colours times weights, and weights [V,4]: how squarely a vertex is seen in `picture` [H,W,4], 0 where not."""
+    """Colors times weights, and weights [V,4]: how squarely a vertex is seen in `picture` [H,W,4], 0 where not."""
     view = camera.world_to_cam[0]
     seen = vertices @ view[:3, :3].T + view[:3, 3]
     depth = ops.mesh(seen[None].contiguous(), faces, camera.K, _PIXELS, _PIXELS)[2][0]
@@ -93,7 +93,7 @@ def _sampled(picture: Tensor, vertices: Tensor, normals: Tensor, faces: Tensor, 
 
 
 def _spread(colors: Tensor, known: Tensor, faces: Tensor) -> Tensor:
-    """Colours [V,3] in which a vertex not `known` [V] has the mean of its known neighbours, ring after ring."""
+    """Colors [V,3] in which a vertex not `known` [V] has the mean of its known neighbors, ring after ring."""
     for _ in range(_SPREADS):
         if bool(known.all()):
             break

@@ -1,4 +1,4 @@
-"""The posed mesh as Wavefront OBJ: places with colours (`v x y z r g b`), texture coordinates, normals, triangles."""
+"""The posed mesh as Wavefront OBJ: places with colors (`v x y z r g b`), texture coordinates, normals, triangles."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .placement import Place
 
 @torch.no_grad()
 def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str = CONSENT) -> None:
-    """Write the head's mesh at `params` [1], whole or not at all; metres, y up, the face looks along +z.
+    """Write the head's mesh at `params` [1], whole or not at all; meters, y up, the face looks along +z.
 
-    Colours are sRGB 0..1 after each place, as MeshLab and Blender read them.
+    Colors are sRGB 0..1 after each place, as MeshLab and Blender read them.
     """
     head = avatar.head
-    vertices = head.vertices(Place.centred(avatar).params(avatar, params))[0]
+    vertices = head.vertices(Place.centerd(avatar).params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
     corners = torch.stack([head.faces, head.uv_faces, head.faces], -1) + 1
     text = [
-        f"# Exported from headsplat {__version__}: metres, y up, the face looks along +z",
-        f"# head model {head.name}, licence {head.licence}",
+        f"# Exported from headsplat {__version__}: meters, y up, the face looks along +z",
+        f"# head model {head.name}, license {head.license}",
         f"# {' '.join(consent.split())}",
         "o head",
         *_rows("v", torch.cat([vertices, vertex_colors(avatar)], 1)),

@@ -1,6 +1,6 @@
-"""The axes of what is exported: metres, the origin between the eyes of the mean pose, the face looking along +z.
+"""The axes of what is exported: meters, the origin between the eyes of the mean pose, the face looking along +z.
 
-An avatar lives where its person was filmed, half a metre before the camera and turned a little. One fixed rigid motion
+An avatar lives where its person was filmed, half a meter before the camera and turned a little. One fixed rigid motion
 brings the mean pose of its head upright to the origin, the same for every frame, so that numbered files move as filmed.
 """
 
@@ -22,10 +22,10 @@ class Place:
     """A rigid motion `x -> rotation x + translation` of world points."""
 
     rotation: Tensor  # [3,3]
-    translation: Tensor  # [3] metres
+    translation: Tensor  # [3] meters
 
     @staticmethod
-    def centred(avatar: Avatar) -> Place:
+    def centerd(avatar: Avatar) -> Place:
         """The motion that brings the avatar's mean head upright to the origin."""
         torso = avatar.rig.torso
         back = torso.mean_rotation.T

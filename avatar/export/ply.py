@@ -1,6 +1,6 @@
 """Posed Gaussians as the PLY that INRIA's 3D Gaussian splatting made common and every splat viewer opens.
 
-One `vertex` a Gaussian, float32, little endian: x y z (metres), nx ny nz (zero), f_dc_0..2 and f_rest_* (spherical
+One `vertex` a Gaussian, float32, little endian: x y z (meters), nx ny nz (zero), f_dc_0..2 and f_rest_* (spherical
 harmonics; f_rest channel by channel), opacity (logit), scale_0..2 (natural logarithm), rot_0..3 (wxyz).
 """
 
@@ -29,7 +29,7 @@ YAxis = Literal["down", "up"]
 _VERTICAL: dict[YAxis, str] = {"down": "y", "up": "0 1 0"}
 #: opacities closer to 0 or 1 than this have no finite logit in float32
 _EDGE = 1e-6
-_SMALLEST = 1e-12  # metres
+_SMALLEST = 1e-12  # meters
 
 
 def write_ply(
@@ -41,7 +41,7 @@ def write_ply(
         path: the file to write.
         avatar: whose Gaussians.
         params: [1] frame, from `posed`, a track or a driven motion.
-        y_axis: where y points in the file; the origin is between the eyes of the mean pose, units are metres.
+        y_axis: where y points in the file; the origin is between the eyes of the mean pose, units are meters.
         consent: a sentence kept in the header.
     """
     with atomic_path(path) as part:
@@ -84,14 +84,14 @@ def comments(y_axis: YAxis, consent: str) -> list[str]:
         f"Exported from headsplat {__version__}",
         f"Vertical axis: {_VERTICAL[y_axis]}",
         "SplatRenderMode: default",
-        f"axes: metres, y points {y_axis}, the face looks along +z, origin between the eyes; colours display sRGB",
+        f"axes: meters, y points {y_axis}, the face looks along +z, origin between the eyes; colors display sRGB",
         consent,
     ]
 
 
 @torch.no_grad()
 def _standing(avatar: Avatar, params: HeadParams, y_axis: YAxis) -> Gaussians:
-    place = Place.centred(avatar)
+    place = Place.centerd(avatar)
     return (place.then(upside_down()) if y_axis == "down" else place).splats(avatar(params))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from avatar.driving.trained_range import Reach, room_of
+from avatar.driving.trained_range import TrainedRange, margin_of
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head import load_head
@@ -57,7 +57,7 @@ def head_turn(degrees: Sequence[float]) -> Tensor:
 
 def out_of_range(avatar: Avatar, expression: Mapping[str, float]) -> list[str]:
     """A sentence for each weight that the head was not made for, or that goes far beyond what training showed."""
-    head, reach = avatar.head, Reach.of(avatar)
+    head, reach = avatar.head, TrainedRange.of(avatar)
     asked = posed(avatar, expression).expression[0]
     sentences = []
     for name, weight in expression.items():
@@ -65,7 +65,7 @@ def out_of_range(avatar: Avatar, expression: Mapping[str, float]) -> list[str]:
         low, high = (0.0, 1.0) if row is None else head.expression_limits[:, row].tolist()
         if not low <= weight <= high:
             sentences.append(f"{name}={weight:g} lies outside {low:g}..{high:g}: the face is extrapolated")
-        elif row is not None and float(asked[row]) > float(reach.high[row]) + room_of(name):
+        elif row is not None and float(asked[row]) > float(reach.high[row]) + margin_of(name):
             sentences.append(
                 f"{name}: with the resting face {float(asked[row]):.2f}, and training showed up to "
                 f"{float(reach.high[row]):.2f}: what lies beyond is guessed"

@@ -1,6 +1,6 @@
 """Gaussians in the frames of their triangles, with the mesh that carries them: for other rigs, not for splat viewers.
 
-A PLY of three elements. `vertex` and `face` are the head's resting mesh in metres (a mesh viewer shows it; a splat
+A PLY of three elements. `vertex` and `face` are the head's resting mesh in meters (a mesh viewer shows it; a splat
 viewer finds no splats). `rigged_gaussian` holds what a Gaussian is in its triangle's frame. With the corners c0, c1, c2
 of the face, posed in any way, the frame is F = [e, n x e, n], e along c1 - c0, n along (c1 - c0) x (c2 - c0), and
 
@@ -31,10 +31,10 @@ _FLOATS = (
 )  # fmt: skip
 REMARKS = (
     "RIGGED: not a scene. Gaussians are in the frames of their triangles; splat viewers cannot show this file",
-    "rigged_gaussian: offset metres, rot wxyz, scale natural log, opacity logit, f_dc spherical harmonics, face row",
+    "rigged_gaussian: offset meters, rot wxyz, scale natural log, opacity logit, f_dc spherical harmonics, face row",
     "mean = bary . (c0, c1, c2) + F offset, rotation = F rot, F = [e, n x e, n] with unit e, n along c1 - c0 and "
     "(c1 - c0) x (c2 - c0), c0..c2 the corners of the face",
-    "axes: metres, y up, the face looks along +z, origin between the eyes; colours display sRGB",
+    "axes: meters, y up, the face looks along +z, origin between the eyes; colors display sRGB",
 )
 
 
@@ -55,7 +55,7 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
         *(f"property float {name}" for name in _FLOATS),
         "property int face",
     ]
-    title = f"Exported from headsplat {__version__}; head model {avatar.head.name}, {avatar.head.licence}"
+    title = f"Exported from headsplat {__version__}; head model {avatar.head.name}, {avatar.head.license}"
     with atomic_path(path) as part:
         body = vertices.numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
         part.write_bytes(header((REMARKS[0], title, *REMARKS[1:], consent), lines) + body)

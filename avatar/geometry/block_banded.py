@@ -52,7 +52,7 @@ class Chain:
         self.second[:count] += (coefficients[:, 0] * coefficients[:, 2])[:, None] * weight
 
     def hold(self, gradient: np.ndarray, held: np.ndarray) -> None:
-        """Make the step of the frames `held` [T] bool zero and take it out of their neighbours' equations."""
+        """Make the step of the frames `held` [T] bool zero and take it out of their neighbors' equations."""
         gradient[held] = 0
         self.diagonal[held] = np.eye(gradient.shape[1])
         for reach, band in ((1, self.next), (2, self.second)):
@@ -102,7 +102,7 @@ def difference_weights(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         time: [T] seconds.
 
     Returns:
-        Coefficients [T-2,3] of three neighbours, equal to (1,-2,1) at even steps of REFERENCE_STEP, and the weight
+        Coefficients [T-2,3] of three neighbors, equal to (1,-2,1) at even steps of REFERENCE_STEP, and the weight
         [T-2] of each difference, so that the sum approximates one integral over time whatever the steps are.
     """
     steps = np.maximum(np.diff(time) / REFERENCE_STEP, 1e-3)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-#: Value of the constant spherical-harmonics basis function: colour = 0.5 + SH_C0 * sh[..., 0, :].
+#: Value of the constant spherical-harmonics basis function: color = 0.5 + SH_C0 * sh[..., 0, :].
 SH_C0 = 0.28209479177387814
 
 

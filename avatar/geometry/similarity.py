@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def rigid_fit(source: Floats, target: Floats) -> tuple[Floats, float]:
+def fit_similarity(source: Floats, target: Floats) -> tuple[Floats, float]:
     """Rotation [3,3] and scale of the similarity that takes points `source` [N,3] to `target` [N,3] (Umeyama 1991)."""
     a, b = source - source.mean(0), target - target.mean(0)
     u, sigma, vt = np.linalg.svd(b.T @ a)

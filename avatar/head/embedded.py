@@ -15,22 +15,22 @@ from avatar.types import JOINT_NAMES
 
 from .model import HeadModel
 from .regressor import placing_weights
-from .stored import UNITS_A_METRE, StoredHead, read
+from .stored import UNITS_PER_METER, StoredHead, read
 from .subdivision import loop_matrix, midpoint_matrix, split_faces
 
 PARENTS = (-1, 0, 1, 1, 1)
 _CAPABILITIES = frozenset({"eyelids", "teeth", "tongue", "mouth_interior", "arkit"})
 
 
-def _subdivided(metres: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
-    """Metres [V,3,N] from N cage fields [C,3,N] and part fields [P,3,N] in stored units.
+def _subdivided(meters: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
+    """Meters [V,3,N] from N cage fields [C,3,N] and part fields [P,3,N] in stored units.
 
-    `metres` is the Loop matrix divided by UNITS_A_METRE.
+    `meters` is the Loop matrix divided by UNITS_PER_METER.
     """
-    skin, fields = metres.shape[0], cage.shape[2]
+    skin, fields = meters.shape[0], cage.shape[2]
     whole = np.empty((skin + len(parts), 3 * fields), np.float32)
-    whole[:skin] = metres @ cage.reshape(len(cage), -1).astype(np.float32)
-    np.multiply(parts.reshape(len(parts), -1), np.float32(1 / UNITS_A_METRE), out=whole[skin:])
+    whole[:skin] = meters @ cage.reshape(len(cage), -1).astype(np.float32)
+    np.multiply(parts.reshape(len(parts), -1), np.float32(1 / UNITS_PER_METER), out=whole[skin:])
     return torch.from_numpy(whole).view(-1, 3, fields)
 
 
@@ -116,17 +116,17 @@ def head_from(stored: StoredHead, half: bool = False) -> HeadModel:
     """
     loop = loop_matrix(stored.cage_faces.astype(np.int64), len(stored.cage_vertices))
     level = _Level.half(stored, loop) if half else _Level.full(stored, loop)
-    metres = (level.skin / UNITS_A_METRE).astype(np.float32)
+    meters = (level.skin / UNITS_PER_METER).astype(np.float32)
 
     def fields(cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
-        return _subdivided(metres, cage, parts)
+        return _subdivided(meters, cage, parts)
 
     template = fields(stored.cage_vertices[..., None], stored.part_vertices[level.parts, :, None])[:, :, 0]
     masks = np.unpackbits(stored.regions, axis=1, count=stored.colors.shape[0]).astype(bool)[:, level.kept]
     landmark_faces, landmark_bary = _landmarks(level.places(stored.landmark_vertex), level.faces)
     return HeadModel(
         name="embedded-half" if half else "embedded",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         v_template=template,
         faces=torch.from_numpy(level.faces),
         shapedirs=fields(stored.cage_identity, stored.part_identity[stored.part_of[level.parts]]),

@@ -30,19 +30,19 @@ class HeadModel:
     An expression moves vertices (`exprdirs`), turns joints (`joint_dirs`: jawOpen turns the jaw, eyeLookUpLeft the left
     eye) and may bend the straight line between weights 0 and 1 (`curvedirs`: a closing lid keeps to the eyeball).
 
-    Vertices are metres, y up, facing +z, the origin between the eyeballs. Joints are in the order of JOINT_NAMES.
+    Vertices are meters, y up, facing +z, the origin between the eyeballs. Joints are in the order of JOINT_NAMES.
     """
 
     name: str
-    licence: str
+    license: str
     v_template: Tensor  # [V,3]
     faces: Tensor  # [F,3] int64, counter-clockwise seen from outside
-    shapedirs: Tensor  # [V,3,S] metres for one standard deviation
-    exprdirs: Tensor  # [V,3,E] metres for a weight of 1, before any joint turns
+    shapedirs: Tensor  # [V,3,S] meters for one standard deviation
+    exprdirs: Tensor  # [V,3,E] meters for a weight of 1, before any joint turns
     joint_dirs: Tensor  # [J,3,E] axis-angle radians that a weight of 1 adds to each joint's rotation
-    curvedirs: Tensor  # [V,3,C] metres, times 4 w (1 - w) of the expression in curve_columns: how far w = 0.5 bulges
+    curvedirs: Tensor  # [V,3,C] meters, times 4 w (1 - w) of the expression in curve_columns: how far w = 0.5 bulges
     curve_columns: Tensor  # [C] int64, rows of expression_names
-    posedirs: Tensor  # [V,3,P] metres; P = 9*(J-1), or 0 where the model has none
+    posedirs: Tensor  # [V,3,P] meters; P = 9*(J-1), or 0 where the model has none
     J_regressor: Tensor  # [J,V]
     parents: tuple[int, ...]  # [J], -1 for the root
     lbs_weights: Tensor  # [V,J], rows sum to 1
@@ -109,7 +109,7 @@ class HeadModel:
 
     def joint_rotations(self, params: HeadParams) -> Tensor:
         """Rotations [B,J,3,3] of the joints against their parents, those that expressions ask for included."""
-        driven = ops.rows_times(params.expression, self.joint_dirs.flatten(0, 1).T)
+        driven = ops.batch_invariant_matmul(params.expression, self.joint_dirs.flatten(0, 1).T)
         return axis_angle_to_matrix(params.joint_rot + driven.unflatten(1, self.joint_dirs.shape[:2]))
 
     def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class HeadModel:
         return (by_joint.unflatten(2, (-1, 3)) * self.lbs_weights[:, :, None]).sum(2)
 
     def expression_motion(self) -> Tensor:
-        """How far each expression alone at weight 1 moves the mean person's vertices, [V,3,E] metres."""
+        """How far each expression alone at weight 1 moves the mean person's vertices, [V,3,E] meters."""
         params = self.neutral_params(len(self.expression_names))
         params.expression.fill_diagonal_(1)
         identity = params.identity

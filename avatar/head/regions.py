@@ -19,7 +19,7 @@ def vertex_mask(head: HeadModel, names: tuple[str, ...]) -> np.ndarray:
     return mask
 
 
-def torso_share(head: HeadModel) -> np.ndarray:
+def torso_weight(head: HeadModel) -> np.ndarray:
     """How much each vertex follows the torso [V], 0 for everything inside the head."""
     share = head.lbs_weights[:, ROOT].numpy().copy()
     share[vertex_mask(head, INSIDE)] = 0

@@ -1,4 +1,4 @@
-"""Light for the contact sheets: soft skin, shaded hollows, wet eyes. Colours stay albedo; only pictures are lit."""
+"""Light for the contact sheets: soft skin, shaded hollows, wet eyes. Colors stay albedo; only pictures are lit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BLEED = (0.78, 0.95, 1.0)  # powers of the openness: light between folds of ski
 _GAMMA = 2.2
 _DIRECTIONS = 20
 _PIXELS = 256
-_RADIUS, _FAR = 0.32, 4.0  # metres: of what must fit into the pictures, and how far away they are taken
-_BIAS = 0.0025  # metres a vertex is lifted off its surface before it is looked at
+_RADIUS, _FAR = 0.32, 4.0  # meters: of what must fit into the pictures, and how far away they are taken
+_BIAS = 0.0025  # meters a vertex is lifted off its surface before it is looked at
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
 
 
 def shade(colors: Tensor, normals: Tensor, sky: Tensor, gloss: Tensor) -> Tensor:
-    """sRGB colours [N,3] of lit albedo [N,3] sRGB with unit normals [N,3], openness and gloss [N,1], seen along -z."""
+    """sRGB colors [N,3] of lit albedo [N,3] sRGB with unit normals [N,3], openness and gloss [N,1], seen along -z."""
     key, fill = (torch.nn.functional.normalize(torch.tensor(light), dim=0) for light in (_KEY, _FILL))
     wrap, open_sky = torch.tensor(_WRAP), sky.clamp(0, 1) ** torch.tensor(_BLEED)
     direct = (((normals @ key)[..., None] + wrap) / (1 + wrap)).clamp(min=0) * torch.tensor(_KEY_COLOR)

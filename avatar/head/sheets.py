@@ -23,7 +23,7 @@ Picture = NDArray[np.uint8]  # [H,W,3] RGB
 
 _BACKGROUND = (0.25, 0.27, 0.30)
 _OVERSAMPLE = 2
-_DISTANCE = 0.9  # metres from the camera to the view's centre
+_DISTANCE = 0.9  # meters from the camera to the view's center
 _WET = {"lips": 0.15, "tongue": 0.3, "teeth_upper": 0.4, "teeth_lower": 0.4, "sclera": 0.8, "iris": 1.0}
 
 _COMBINATIONS: Mapping[str, Mapping[str, float]] = {
@@ -57,19 +57,19 @@ _POSES: Mapping[str, Mapping[int, tuple[float, float, float]]] = {
 
 @dataclass(frozen=True)
 class View:
-    """Where a picture is taken from: turns in degrees, what it is centred on and how wide it is, in metres."""
+    """Where a picture is taken from: turns in degrees, what it is centerd on and how wide it is, in meters."""
 
     yaw: float = 0.0
     pitch: float = 0.0
-    centre: tuple[float, float, float] = (0.0, -0.02, -0.04)
+    center: tuple[float, float, float] = (0.0, -0.02, -0.04)
     extent: float = 0.34
     size: int = 300
 
 
 def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
-    """A lit picture [size,size,3] of vertices [V,3] in metres."""
+    """A lit picture [size,size,3] of vertices [V,3] in meters."""
     size = view.size * _OVERSAMPLE
-    turned, face, bary = rasterised(head.faces, vertices, view, size)
+    turned, face, bary = rasterized(head.faces, vertices, view, size)
     hit = face[0] >= 0
     corners, shares = head.faces[face[0][hit].long()], bary[0][hit]
     own = vertex_normals(turned, head.faces)
@@ -82,14 +82,14 @@ def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
     return (small * 255).astype(np.uint8)
 
 
-def rasterised(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def rasterized(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """What a picture of `size` pixels a side shows: vertices [V,3] turned to the camera (x right, y up, z towards it),
     face [1,size,size] (-1 where nothing) and barycentrics [1,size,size,3].
     """
     focal = size * _DISTANCE / view.extent
     angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
     turns = axis_angle_to_matrix(angles)
-    turned = (vertices - torch.tensor(view.centre)) @ (turns[0] @ turns[1]).T
+    turned = (vertices - torch.tensor(view.center)) @ (turns[0] @ turns[1]).T
     camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, _DISTANCE])
     K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
     face, bary, _ = ops.mesh(camera[None].contiguous(), faces, K, size, size)
@@ -105,7 +105,7 @@ def _gloss(head: HeadModel) -> Tensor:
     return gloss
 
 
-def labelled(picture: Picture, text: str) -> Picture:
+def labeled(picture: Picture, text: str) -> Picture:
     """The picture with `text` in its corner."""
     marked = picture.copy()
     cv2.putText(marked, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
@@ -131,54 +131,54 @@ def posed(head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Se
 
 def neutral_sheet(head: HeadModel) -> Picture:
     """The mean person from the front, the sides and behind, and close-ups of eyes, nose, mouth, ear."""
-    whole = View(centre=(0, -0.04, -0.06), extent=0.42, size=420)
+    whole = View(center=(0, -0.04, -0.06), extent=0.42, size=420)
     views = {
         **{f"yaw {yaw}": replace(whole, yaw=yaw) for yaw in (0, -35, -90, -140)},
-        "eye": View(centre=(-0.02, 0, 0), extent=0.11, size=420),
-        "eye 60": View(yaw=50, centre=(-0.032, 0, 0), extent=0.07, size=420),
-        "mouth": View(centre=(0, -0.075, 0), extent=0.10, size=420),
-        "ear": View(yaw=-70, centre=(0.075, -0.02, -0.08), extent=0.12, size=420),
-        "nose from below": View(pitch=-40, centre=(0, -0.04, 0.02), extent=0.07, size=420),
+        "eye": View(center=(-0.02, 0, 0), extent=0.11, size=420),
+        "eye 60": View(yaw=50, center=(-0.032, 0, 0), extent=0.07, size=420),
+        "mouth": View(center=(0, -0.075, 0), extent=0.10, size=420),
+        "ear": View(yaw=-70, center=(0.075, -0.02, -0.08), extent=0.12, size=420),
+        "nose from below": View(pitch=-40, center=(0, -0.04, 0.02), extent=0.07, size=420),
     }
     open_views = {
-        "open mouth": View(centre=(0, -0.085, 0), extent=0.09, size=420),
-        "open mouth 45": View(yaw=-45, centre=(0, -0.085, 0), extent=0.09, size=420),
-        "teeth": View(centre=(0, -0.075, 0), extent=0.07, size=420),
+        "open mouth": View(center=(0, -0.085, 0), extent=0.09, size=420),
+        "open mouth 45": View(yaw=-45, center=(0, -0.085, 0), extent=0.09, size=420),
+        "teeth": View(center=(0, -0.075, 0), extent=0.07, size=420),
     }
     bared = {"jawOpen": 0.25} | {
         f"mouth{part}{side}": 0.7 for part in ("UpperUp", "LowerDown") for side in ("Left", "Right")
     }
     mouths = {"open mouth": {"jawOpen": 0.8}, "open mouth 45": {"jawOpen": 0.8}, "teeth": bared}
-    pictures = [labelled(render(head, head.v_template, view), name) for name, view in views.items()]
-    pictures += [labelled(render(head, posed(head, mouths[name]), view), name) for name, view in open_views.items()]
+    pictures = [labeled(render(head, head.v_template, view), name) for name, view in views.items()]
+    pictures += [labeled(render(head, posed(head, mouths[name]), view), name) for name, view in open_views.items()]
     return tiled(pictures, 4)
 
 
 def expression_sheet(head: HeadModel) -> Picture:
     """The neutral face and each expression at weight 1."""
-    view = View(centre=(0, -0.035, -0.02), extent=0.20, size=230)
-    pictures = [labelled(render(head, head.v_template, view), "neutral")]
+    view = View(center=(0, -0.035, -0.02), extent=0.20, size=230)
+    pictures = [labeled(render(head, head.v_template, view), "neutral")]
     for name in head.expression_names:
         turned = replace(view, yaw=-30.0) if name == "jawForward" else view
-        pictures.append(labelled(render(head, posed(head, {name: 1.0}), turned), name))
+        pictures.append(labeled(render(head, posed(head, {name: 1.0}), turned), name))
     return tiled(pictures, 11)
 
 
 def pose_sheet(head: HeadModel) -> Picture:
     """Combinations of expressions, then joints turned one by one."""
-    view = View(centre=(0, -0.035, -0.02), extent=0.26, size=300)
-    wide = View(centre=(0, -0.05, -0.05), extent=0.42, size=300)
+    view = View(center=(0, -0.035, -0.02), extent=0.26, size=300)
+    wide = View(center=(0, -0.05, -0.05), extent=0.42, size=300)
     known = {name: mix for name, mix in _COMBINATIONS.items() if set(mix) <= set(head.expression_names)}
-    pictures = [labelled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
-    pictures += [labelled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
+    pictures = [labeled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
+    pictures += [labeled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
     open_jaw = posed(head, {"jawOpen": 1.0})
-    pictures += [labelled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
+    pictures += [labeled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
     return tiled(pictures, 7)
 
 
 def identity_sheet(head: HeadModel, count: int = 18, seed: int = 0) -> Picture:
     """Random people: every identity coefficient drawn with a standard deviation of 0.6."""
-    view = View(yaw=-20, centre=(0, -0.03, -0.03), extent=0.30, size=260)
+    view = View(yaw=-20, center=(0, -0.03, -0.03), extent=0.30, size=260)
     random = torch.Generator().manual_seed(seed)
     draws = 0.6 * torch.randn(count, head.shapedirs.shape[2], generator=random)
     return tiled([render(head, head.identity_vertices(draw), view) for draw in draws], 6)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from avatar.errors import HeadsplatError
 
 MAGIC, VERSION = "headsplat-head", 2
-UNITS_A_METRE = 100_000.0
+UNITS_PER_METER = 100_000.0
 ARRAYS = Path(__file__).with_name("embedded.npz")
 
 
-def to_units(centimetres: NDArray[np.float64]) -> NDArray[np.int16]:
+def to_units(centimeters: NDArray[np.float64]) -> NDArray[np.int16]:
     """Lengths in cm as stored units, rounded."""
-    exact = np.round(centimetres * (UNITS_A_METRE / 100), 6)  # so that halves round alike on both sides of the face
+    exact = np.round(centimeters * (UNITS_PER_METER / 100), 6)  # so that halves round alike on both sides of the face
     units = np.rint(exact)
     assert np.abs(units).max(initial=0) < 2**15, "a length does not fit into int16"
     return units.astype(np.int16)
@@ -56,7 +56,7 @@ class StoredHead:
     part_uv: NDArray[np.uint16]  # [P,2] of 65535
     half_part_vertices: NDArray[np.uint16]  # [H] of P, ascending: what half density keeps
     half_part_faces: NDArray[np.uint16]  # [G,3] into those H
-    joints: NDArray[np.float32]  # [J,3] metres, at rest
+    joints: NDArray[np.float32]  # [J,3] meters, at rest
     regressor_joint: NDArray[np.uint8]  # [K]
     regressor_vertex: NDArray[np.uint16]  # [K] of all V
     regressor_weight: NDArray[np.float32]  # [K]

@@ -65,6 +65,6 @@ def _old_vertices(edges: NDArray[np.int64], on_border: NDArray[np.bool_], count:
     valence = np.bincount(both[:, 0], minlength=count)
     beta = np.where(valence == 3, 3 / 16, 3 / (8 * np.maximum(valence, 1)))
     weight = np.where(border[both[:, 0]], np.where(border_edge, 1 / 8, 0.0), beta[both[:, 0]])
-    neighbours = sparse.coo_matrix((weight, (both[:, 0], both[:, 1])), (count, count))
+    neighbors = sparse.coo_matrix((weight, (both[:, 0], both[:, 1])), (count, count))
     own = np.where(border, 3 / 4, 1 - valence * beta)
-    return (neighbours + sparse.diags(own)).tocsr()
+    return (neighbors + sparse.diags(own)).tocsr()

@@ -37,7 +37,7 @@ class Avatar(nn.Module):
     def __init__(self, head: HeadModel, rig: Rig, blendshapes: Blendshapes, initial: dict[str, Tensor]) -> None:
         """Args: a baked head, the rig, the blendshapes and the initial local Gaussians.
 
-        `initial` holds offsets [N,3] metres, quats [N,4], log_scales [N,3], logit_opacities [N], colors [N,3], and
+        `initial` holds offsets [N,3] meters, quats [N,4], log_scales [N,3], logit_opacities [N], colors [N,3], and
         `neutral [E]`, the expression weights this person's resting face was tracked with.
         """
         super().__init__()
@@ -60,7 +60,7 @@ class Avatar(nn.Module):
 
     @property
     def sh_degree(self) -> int:
-        """Degree of the spherical harmonics of its colours: 0, the same from everywhere."""
+        """Degree of the spherical harmonics of its colors: 0, the same from everywhere."""
         return 0
 
     def with_identity(self, params: HeadParams) -> HeadParams:

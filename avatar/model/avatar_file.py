@@ -23,7 +23,7 @@ from avatar.types import JOINT_NAMES
 MAGIC = "headsplat-avatar"
 VERSION = 2  # 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
-AXES = "world: metres, y up, the face looks along +z; quaternions wxyz; colours display sRGB"
+AXES = "world: meters, y up, the face looks along +z; quaternions wxyz; colors display sRGB"
 #: Tensors of the head model that the file carries, the expression basis in half precision.
 HEAD_TENSORS = (
     "v_template", "faces", "exprdirs", "joint_dirs", "curvedirs", "curve_columns", "posedirs", "J_regressor",
@@ -63,7 +63,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "expression_names": list(avatar.head.expression_names),
         "head": {
             "name": avatar.head.name,
-            "licence": avatar.head.licence,
+            "licence": avatar.head.license,
             "parents": list(avatar.head.parents),
             "capabilities": sorted(avatar.head.capabilities),
         },
@@ -112,7 +112,7 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
         geometry |= _straight(len(geometry["v_template"]), len(header["expression_names"]))
     head = HeadModel(
         name=header["head"]["name"],
-        licence=header["head"]["licence"],
+        license=header["head"]["licence"],
         shapedirs=torch.zeros(len(geometry["v_template"]), 3, 0),
         parents=tuple(header["head"]["parents"]),
         expression_names=tuple(header["expression_names"]),

@@ -22,8 +22,8 @@ from avatar.types import HeadParams
 
 Mode = Literal["reduced", "expression"]
 
-#: Channels of a basis: local position 3, local rotation 4, colour 3, opacity logit 1, and the unit each is kept in
-#: (metres, quaternion, sRGB, logit), chosen so that one learning rate suits them all.
+#: Channels of a basis: local position 3, local rotation 4, color 3, opacity logit 1, and the unit each is kept in
+#: (meters, quaternion, sRGB, logit), chosen so that one learning rate suits them all.
 CHANNELS = ops.DEFORM_CHANNELS
 UNITS = (0.01, 0.01, 0.01, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0)
 CLAMP = 1.5
@@ -94,7 +94,9 @@ class Blendshapes(nn.Module):
     def weights(self, features: Tensor) -> Tensor:
         """Blend weights [B,K] for features [B,F]."""
         if self.mode == "reduced":
-            return ops.rows_times(ops.rows_times(self._standardise(features), self.components), self.mix.T)
+            return ops.batch_invariant_matmul(
+                ops.batch_invariant_matmul(self._standardise(features), self.components), self.mix.T
+            )
         room = 0.15 * (self.high - self.low)
         return torch.minimum(torch.maximum(features, self.low - room), self.high + room)
 

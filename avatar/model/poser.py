@@ -25,11 +25,11 @@ class Poses:
 
     shape_weights: Tensor  # [T,S] of the head's vertex bases: expressions, their bends, pose correctives
     joint_turns: Tensor  # [T,3M,3] skull frame, (R - 1)^T of the M joints that turn in it, one below the other
-    joint_offsets: Tensor  # [T,M,3] metres; a joint takes x to R x + t
+    joint_offsets: Tensor  # [T,M,3] meters; a joint takes x to R x + t
     blend_weights: Tensor  # [T,K] of the Gaussians' bases
     rotations: Tensor  # [T,2,3,3] skull frame -> world: skull, torso
     quats: Tensor  # [T,2,4] the same, wxyz
-    translations: Tensor  # [T,2,3] metres
+    translations: Tensor  # [T,2,3] meters
 
     def __len__(self) -> int:
         return len(self.quats)
@@ -99,7 +99,7 @@ class Poser:
 
     @torch.no_grad()
     def vertices(self, poses: Poses, frame: int) -> Tensor:
-        """Vertices [1,V,3] of one frame in the skull's frame, metres."""
+        """Vertices [1,V,3] of one frame in the skull's frame, meters."""
         vertices = ops.blend(self._template, self._bases, poses.shape_weights[frame : frame + 1])
         rest = vertices[0].index_select(0, self._moving)
         # The sum over joints of weight ((R - 1) x + t), as two products of matrices.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quat
 
-#: Metres of head travel that count as one unit of the torso map's input, and of its output.
+#: Meters of head travel that count as one unit of the torso map's input, and of its output.
 TRAVEL_UNIT = 0.1
 
 
@@ -20,7 +20,7 @@ class TorsoMap(nn.Module):
     """
 
     def __init__(self, mean_rotation: Tensor, mean_translation: Tensor, pivot: Tensor) -> None:
-        """Args: mean skull pose `[3,3]`, `[3]` metres; `pivot [3]`, the point of the skull frame it turns about."""
+        """Args: mean skull pose `[3,3]`, `[3]` meters; `pivot [3]`, the point of the skull frame it turns about."""
         super().__init__()
         self.register_buffer("mean_rotation", mean_rotation.clone())
         self.register_buffer("mean_translation", mean_translation.clone())
@@ -46,7 +46,9 @@ class TorsoMap(nn.Module):
     def forward(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Torso poses [B,3,3], [B,3] (skull-frame points -> world) for skull poses [B,3,3], [B,3]."""
         features = self.features(rotation, translation)
-        motion = ops.rows_times(torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T)
+        motion = ops.batch_invariant_matmul(
+            torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T
+        )
         turn = axis_angle_to_matrix(motion[:, :3])
         pivot = self.mean_rotation @ self.pivot + self.mean_translation
         shift = (turn @ (self.mean_translation - pivot)) + pivot + motion[:, 3:] * TRAVEL_UNIT
@@ -83,8 +85,8 @@ class Rig(nn.Module):
         """World means [B,N,3] and quaternions [B,N,4] of local Gaussians.
 
         Args:
-            vertices: [B,V,3] skull-frame vertices, metres.
-            offsets: [B,N,3] metres in each triangle's frame.
+            vertices: [B,V,3] skull-frame vertices, meters.
+            offsets: [B,N,3] meters in each triangle's frame.
             quats: [B,N,4] rotation against the triangle's frame, wxyz.
             rotation, translation: the skull's pose [B,3,3], [B,3].
             torso: the torso's pose [B,3,3], [B,3] where it is known; else the torso map tells it from the skull's.

@@ -19,7 +19,7 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Boxed:
-    """Minimises `x H x / 2 - b x` with lower <= x <= upper for rows b; what the rows share is worked out once.
+    """Minimizes `x H x / 2 - b x` with lower <= x <= upper for rows b; what the rows share is worked out once.
 
     Unbounded variables are eliminated exactly; for the others coordinate descent guesses which sit on a bound, and
     block principal pivoting (Judice and Pires 1994) makes that guess exact; all rows side by side.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 
@@ -31,7 +31,7 @@ _LIPS = (
 _LIDS = (33, 246, 161, 160, 159, 158, 157, 173, 133, 7, 163, 144, 145, 153, 154, 155)
 _EMPHASIS = 4.0
 _APERTURE_WEIGHT = 0.07  # of inter-ocular distance: a whole blink counts about twice what its lids' motion does
-_NEIGHBOURS = 24
+_NEIGHBORS = 24
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +45,7 @@ def landmark_mirror() -> Ints:
 
 
 def neutral_landmarks(head: HeadModel) -> Floats:
-    """The mean person's landmarks [478,3] in metres."""
+    """The mean person's landmarks [478,3] in meters."""
     return head.landmarks(head.v_template[None])[0].double().cpu().numpy()
 
 
@@ -61,17 +61,17 @@ def landmark_columns(head: HeadModel, fields: torch.Tensor) -> Floats:
     return np.einsum("lk,lkcn->lcn", head.landmark_bary.double().cpu().numpy(), corners)
 
 
-def _local_sizes(points: Floats, neighbours: Ints) -> Floats:
-    """Root mean square distance of each point to its neighbours, [N]."""
-    return np.sqrt(((points[neighbours] - points[:, None]) ** 2).sum(2).mean(1))
+def _local_sizes(points: Floats, neighbors: Ints) -> Floats:
+    """Root mean square distance of each point to its neighbors, [N]."""
+    return np.sqrt(((points[neighbors] - points[:, None]) ** 2).sum(2).mean(1))
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Landmarks of head A and head B, symmetrised: how A's displacements are carried to B and how rows are weighted."""
+    """Landmarks of head A and head B, symmetrized: how A's displacements are carried to B and how rows are weighted."""
 
-    source: Floats  # [478,3] metres
-    target: Floats  # [478,3] metres
+    source: Floats  # [478,3] meters
+    target: Floats  # [478,3] meters
 
     @staticmethod
     def of(a: HeadModel, b: HeadModel) -> Correspondence:
@@ -79,19 +79,19 @@ class Correspondence:
         return Correspondence(*((points + mirrored(points)) / 2 for points in map(neutral_landmarks, (a, b))))
 
     @cached_property
-    def _neighbours(self) -> Ints:
-        return cKDTree(self.target).query(self.target, _NEIGHBOURS)[1]
+    def _neighbors(self) -> Ints:
+        return cKDTree(self.target).query(self.target, _NEIGHBORS)[1]
 
     @cached_property
     def scales(self) -> Floats:
         """How much larger B is than A around each landmark, [478]."""
-        ratio = _local_sizes(self.target, self._neighbours) / _local_sizes(self.source, self._neighbours)
+        ratio = _local_sizes(self.target, self._neighbors) / _local_sizes(self.source, self._neighbors)
         return (ratio + ratio[landmark_mirror()]) / 2
 
     @cached_property
     def _turn(self) -> Floats:
         """Rotation [3,3] of A's face onto B's; about the x axis, since both are symmetric."""
-        return rigid_fit(self.source[:FACE_POINTS], self.target[:FACE_POINTS])[0]
+        return fit_similarity(self.source[:FACE_POINTS], self.target[:FACE_POINTS])[0]
 
     def rows_of_source(self, fields: Floats) -> Floats:
         """Equations [R,N] of A's displacements [478,3,N], as B would show them: turned, and scaled by local size."""
@@ -109,13 +109,13 @@ class Correspondence:
 
     @cached_property
     def eye_distance(self) -> float:
-        """B's inter-ocular distance in metres."""
+        """B's inter-ocular distance in meters."""
         return float(np.linalg.norm(self.target[468] - self.target[473]))
 
     @cached_property
     def weights(self) -> Floats:
         """Weight of each landmark's squared error, [478], sum 1: its area; lips, lids and irises more."""
-        area = _local_sizes(self.target, self._neighbours[:, :7]) ** 2
+        area = _local_sizes(self.target, self._neighbors[:, :7]) ** 2
         middle = np.median(area)
         area = np.clip(area, middle / 4, middle * 4)
         edges = [*_LIPS, *_LIDS]

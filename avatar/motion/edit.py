@@ -171,7 +171,7 @@ def smooth(motion: Motion, seconds: float) -> Motion:
     sums, moments = torch.zeros_like(flat), torch.zeros(3, count, dtype=torch.float64)
     turns = torch.zeros(2, *motion.joint_rot.shape, dtype=torch.float64)
     first = torch.zeros_like(flat)
-    for rows, others, away, weight in _neighbours(times, _cells(times) * _seen(motion), seconds):
+    for rows, others, away, weight in _neighbors(times, _cells(times) * _seen(motion), seconds):
         moments[:, rows] += torch.stack([weight, weight * away, weight * away**2])
         sums[rows] += weight[:, None] * flat[others]
         first[rows] += (weight * away)[:, None] * flat[others]
@@ -216,8 +216,8 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
             middle = mean_rotation(rotation)
             away = factor * matrix_to_axis_angle(rotation @ middle.T)
             joint_rot[:, ROOT] = matrix_to_axis_angle(axis_angle_to_matrix(away) @ middle).to(joint_rot)
-            centre = translation.mean(0)
-            translation = centre + factor * (translation - centre)
+            center = translation.mean(0)
+            translation = center + factor * (translation - center)
     return replace(motion, weights=weights, joint_rot=joint_rot, translation=translation)
 
 
@@ -271,13 +271,13 @@ def _sampled(motion: Motion, wanted: np.ndarray) -> Motion:
 
 
 def _cells(times: Tensor) -> Tensor:
-    """How much time [T] each frame stands for: half of what lies between it and its neighbours, on either side."""
+    """How much time [T] each frame stands for: half of what lies between it and its neighbors, on either side."""
     steps = times.diff()
     cells = torch.cat([steps[:1], steps[1:] + steps[:-1], steps[-1:]]) / 2
     return cells.clamp_max(2 * float(steps.median()))  # the frame before a gap says nothing about the gap
 
 
-def _neighbours(times: Tensor, cells: Tensor, seconds: float) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+def _neighbors(times: Tensor, cells: Tensor, seconds: float) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
     """Pairs of frames the window reaches, one distance in frames after the other.
 
     Yields:

@@ -33,11 +33,11 @@ class Space:
     """The expressions of one head, E of them."""
 
     names: tuple[str, ...]
-    shapes: Floats  # [478,3,E] metres, displacement of the landmarks in the rest pose
+    shapes: Floats  # [478,3,E] meters, displacement of the landmarks in the rest pose
     turns: Floats  # [J*3,E] radians, what a weight of 1 adds to the joints
     modes: Ints  # columns that are only numbered
     shown: Floats  # [E] 0..1, how far landmarks go of the way that the fastest vertex goes, joints included
-    motion: Floats  # [478,3,E] metres, displacement of the landmarks with the joints turned
+    motion: Floats  # [478,3,E] meters, displacement of the landmarks with the joints turned
     arkit: bool
 
     @staticmethod

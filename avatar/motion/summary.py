@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from avatar.common.jsonable import counted, plain
+from avatar.common.jsonable import counted, to_jsonable
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import is_mode
 from avatar.motion.edit import gaps, head_rotation
@@ -36,7 +36,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class MotionFacts:
+class MotionSummary:
     """One motion; plain values throughout."""
 
     source: str
@@ -52,7 +52,7 @@ class MotionFacts:
     notes: tuple[str, ...]
 
     @staticmethod
-    def of(motion: Motion, source: str) -> MotionFacts:
+    def of(motion: Motion, source: str) -> MotionSummary:
         """The facts of `motion`; `source` says what it was read from."""
         rotation = head_rotation(motion.joint_rot.double())
         turn = matrix_to_axis_angle(rotation @ mean_rotation(rotation).T).rad2deg()
@@ -61,7 +61,7 @@ class MotionFacts:
         weights = motion.weights.double()
         least, most, activity = weights.amin(0), weights.amax(0), weights.std(0, correction=0)
         uses = torch.stack([torch.maximum(-least, most), least, most, activity], 1).tolist()
-        return MotionFacts(
+        return MotionSummary(
             source=source,
             space=motion.space,
             frames=len(motion),
@@ -75,16 +75,16 @@ class MotionFacts:
             notes=motion.notes,
         )
 
-    def facts(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Everything in JSON's types."""
-        found: dict[str, object] = plain({**dataclasses.asdict(self), "words": self.to_words().splitlines()})
+        found: dict[str, object] = to_jsonable({**dataclasses.asdict(self), "words": self.to_text().splitlines()})
         return found
 
     def to_json(self) -> str:
         """Everything as one JSON object, `words` included."""
-        return json.dumps(self.facts(), indent=1, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A table for a person."""
         head = ", ".join(f"{name} {value:.0f}" for name, value in self.head_degrees.items())
         lines = [

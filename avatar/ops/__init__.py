@@ -8,7 +8,7 @@ from avatar.reference import SplatOutput
 
 from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind
-from .blend import blend, rows_times
+from .blend import batch_invariant_matmul, blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim, to_bytes
@@ -24,6 +24,7 @@ __all__ = [
     "SplatOutput",
     "adam_outer_step",
     "adam_step",
+    "batch_invariant_matmul",
     "bind",
     "blend",
     "deform",
@@ -35,7 +36,6 @@ __all__ = [
     "photometric",
     "rigid_normal",
     "rotate_sh",
-    "rows_times",
     "splat",
     "splat_buffers",
     "splat_features",

@@ -51,17 +51,17 @@ def bind(
     Differentiable in `vertices`, `offsets`, `quats`, `rotations` and `translations`.
 
     Args:
-        vertices: [B,V,3] metres, skull frame.
+        vertices: [B,V,3] meters, skull frame.
         triangles: [N,3] int64, the corners of each Gaussian's triangle.
         bary: [N,3], sums to 1.
-        offsets: [B,N,3] metres along the axes of the triangle's frame (`geometry.triangle_frames`).
-        quats: [B,N,4] wxyz relative to the triangle's frame, normalised here.
+        offsets: [B,N,3] meters along the axes of the triangle's frame (`geometry.triangle_frames`).
+        quats: [B,N,4] wxyz relative to the triangle's frame, normalized here.
         skin: [N] 0..1, the second bone's share.
         rotations: [B,2,4] unit wxyz, skull then torso.
-        translations: [B,2,3] metres; a bone moves x to R x + t.
+        translations: [B,2,3] meters; a bone moves x to R x + t.
 
     Returns:
-        means [B,N,3] metres, world; quats [B,N,4] unit, world.
+        means [B,N,3] meters, world; quats [B,N,4] unit, world.
     """
     check_shape("vertices", vertices, ("B", "V", 3))
     check_shape("triangles", triangles, ("N", 3))

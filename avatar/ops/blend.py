@@ -63,7 +63,7 @@ def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
     return _Blend.apply(base, basis, weights)
 
 
-def rows_times(rows: Tensor, matrix: Tensor) -> Tensor:
+def batch_invariant_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     """rows [B,K] @ matrix [K,N], each row with the same bits whatever stands beside it; differentiable in both.
 
     A matrix product sums a few rows in another order than many, and a frame drawn live would differ from the same frame

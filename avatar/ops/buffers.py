@@ -24,7 +24,7 @@ class SplatBuffers:
 
     rgb: Tensor  # [B,H,W,3] premultiplied, over black
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor | None  # [B,H,W] metres along the camera axis, on request
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, on request
     weights: Tensor | None  # [B,N] blend weight summed over pixels, on request
     count: int  # N
     capacity: int  # (splat, tile) pairs of the batch that fit; 0 where there is no limit

@@ -13,7 +13,7 @@ from avatar.types import check_shape
 from .backend import native_for
 from .checks import check_floats
 
-#: Position 3, rotation 4, colour 3, opacity logit 1.
+#: Position 3, rotation 4, color 3, opacity logit 1.
 DEFORM_CHANNELS = 11
 
 
@@ -50,16 +50,16 @@ def deform(
     """Add blendshape offsets to local Gaussians and activate them; differentiable in all but `units`.
 
     Args:
-        offsets: [N,3] metres, local.
+        offsets: [N,3] meters, local.
         quats: [N,4] wxyz, local.
-        log_scales: [N,3] log of metres.
+        log_scales: [N,3] log of meters.
         logit_opacities: [N].
         colors: [N,3] display sRGB.
-        extra: [B,M,11] what the first M Gaussians add to position, quaternion, colour and opacity logit.
+        extra: [B,M,11] what the first M Gaussians add to position, quaternion, color and opacity logit.
         units: [11] what one of `extra` stands for.
 
     Returns:
-        offsets [B,N,3], quats [B,N,4], scales [B,N,3] metres, opacities [B,N] in 0..1, sh [B,N,1,3].
+        offsets [B,N,3], quats [B,N,4], scales [B,N,3] meters, opacities [B,N] in 0..1, sh [B,N,1,3].
     """
     check_shape("offsets", offsets, ("N", 3))
     count = len(offsets)

@@ -15,17 +15,17 @@ from .checks import check_floats, check_indices, check_integers
 def mesh(
     vertices_cam: Tensor, faces: Tensor, K: Tensor, width: int, height: int, near: float = 0.01
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Z-buffer a triangle mesh at the pixel centres, both sides of every face; no gradient.
+    """Z-buffer a triangle mesh at the pixel centers, both sides of every face; no gradient.
 
     Args:
-        vertices_cam: [B,V,3] metres, camera axes (x right, y down, z forward).
+        vertices_cam: [B,V,3] meters, camera axes (x right, y down, z forward).
         faces: [F,3] int64.
         K: [B,3,3] pixels.
         width, height: pixels.
-        near: metres; nearer surfaces are not seen.
+        near: meters; nearer surfaces are not seen.
 
     Returns:
-        face_id [B,H,W] int32 (-1 where nothing), perspective-correct barycentrics [B,H,W,3], depth [B,H,W] metres (0
+        face_id [B,H,W] int32 (-1 where nothing), perspective-correct barycentrics [B,H,W,3], depth [B,H,W] meters (0
         where nothing). Of faces at the same depth the first wins.
     """
     check_shape("vertices_cam", vertices_cam, ("B", "V", 3))

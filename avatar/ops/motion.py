@@ -29,15 +29,15 @@ def rigid_normal(
         rgb: [B,H,W,3] premultiplied, as `splat` gives it.
         alpha: [B,H,W] 0..1.
         target: [B,H,W,3] 0..1, over white.
-        features: [B,H,W,3] blended by `splat_features`: depth (metres along the camera axis), the share of group 1 and
+        features: [B,H,W,3] blended by `splat_features`: depth (meters along the camera axis), the share of group 1 and
             of group 2; the rest is group 0's. Where alpha is under a half, a pixel takes the mean around it.
         K: [B,3,3] pixels.
-        pivots: [B,G,3] metres, camera axes; what each group turns about. G = 1, 2 or 3.
-        sigma: colour units.
+        pivots: [B,G,3] meters, camera axes; what each group turns about. G = 1, 2 or 3.
+        sigma: color units.
 
     Returns:
         matrix [B,D,D] and gradient [B,D], which are half of the cost's second and first derivatives by D = 6 G
-        unknowns: for each group a turn (radians) and a shift (metres) along the camera's axes; cost [B]. The step is
+        unknowns: for each group a turn (radians) and a shift (meters) along the camera's axes; cost [B]. The step is
         -matrix^-1 gradient.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Steps of the optimiser."""
+"""Steps of the optimizer."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def rotate_sh(sh: Tensor, quats: Tensor) -> Tensor:
 
     Args:
         sh: [B,N,D,3] spherical-harmonic coefficients of three channels, D = 1, 4, 9 or 16, ordered as in `splat`.
-        quats: [B,N,4] wxyz, normalised here; one without a direction leaves its coefficients as they are.
+        quats: [B,N,4] wxyz, normalized here; one without a direction leaves its coefficients as they are.
 
     Raises:
         ValueError: an argument's shape, dtype or device does not fit; the text names it.

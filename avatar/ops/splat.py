@@ -76,25 +76,25 @@ def splat(
     with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
-    """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centres.
+    """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centers.
 
     Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with any number that is not
-    finite, no direction in its quaternion, or its centre not beyond `near` is culled and gets zero gradients.
+    finite, no direction in its quaternion, or its center not beyond `near` is culled and gets zero gradients.
 
     On a CUDA device this waits once, for the number of (splat, tile) pairs, and runs again in more memory where they
     did not fit. A CUDA graph can capture it nevertheless: then nothing waits, and a frame with more pairs than the
     largest of its shape before has pictures and gradients of NaN. `splat_into` gives the caller that memory in hand.
 
     Args:
-        means: [B,N,3] metres, world.
-        quats: [B,N,4] wxyz, normalised here.
-        scales: [B,N,3] metres, standard deviations.
+        means: [B,N,3] meters, world.
+        quats: [B,N,4] wxyz, normalized here.
+        scales: [B,N,3] meters, standard deviations.
         opacities: [B,N] 0..1.
-        colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients, D = 1, 4, 9 or 16. Those make the colour
-            max(0, 0.5 + sum of Y_d sh_d) along the direction from the camera's centre to the mean, in world axes, with
+        colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients, D = 1, 4, 9 or 16. Those make the color
+            max(0, 0.5 + sum of Y_d sh_d) along the direction from the camera's center to the mean, in world axes, with
             the order and signs of 3D Gaussian splatting (Kerbl et al. 2023).
         camera: B pinhole cameras.
-        near: metres along the camera axis; what is not beyond is culled.
+        near: meters along the camera axis; what is not beyond is culled.
         dilation: pixels^2 added to the projected covariance's diagonal.
         antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
         with_weights: also sum each Gaussian's blend weight over the pixels.

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Alpha below which a pixel takes its depth and shares from its neighbours: the slope of a silhouette reaches outwards.
+#: Alpha below which a pixel takes its depth and shares from its neighbors: the slope of a silhouette reaches outwards.
 THIN = 0.5
 LEAST_ALPHA = 1e-3
 
@@ -56,7 +56,7 @@ def slopes(picture: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def filled(features: Tensor, alpha: Tensor) -> Tensor:
-    """Blended per-Gaussian values [B,H,W,C] as means over what a pixel shows; thin pixels take their neighbours'."""
+    """Blended per-Gaussian values [B,H,W,C] as means over what a pixel shows; thin pixels take their neighbors'."""
     side = max(3, features.shape[1] // 14) | 1
     values = torch.cat([features, alpha[..., None]], -1).permute(0, 3, 1, 2)
     around = F.avg_pool2d(values, side, 1, side // 2).permute(0, 2, 3, 1)
@@ -67,12 +67,12 @@ def filled(features: Tensor, alpha: Tensor) -> Tensor:
 
 
 def rigid_flows(depth: Tensor, K: Tensor, pivot: Tensor) -> tuple[Tensor, Tensor]:
-    """Picture motion along x and y [B,6,H,W] (pixels) for turns (a radian each) about `pivot` and shifts (a metre).
+    """Picture motion along x and y [B,6,H,W] (pixels) for turns (a radian each) about `pivot` and shifts (a meter).
 
     Args:
-        depth: [B,H,W] metres along the camera axis; no flow where it is not positive.
+        depth: [B,H,W] meters along the camera axis; no flow where it is not positive.
         K: [B,3,3] pixels.
-        pivot: [B,3] metres, camera axes.
+        pivot: [B,3] meters, camera axes.
     """
     height, width = depth.shape[1:]
     x = torch.arange(width, dtype=depth.dtype, device=depth.device) + 0.5

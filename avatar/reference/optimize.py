@@ -1,4 +1,4 @@
-"""Specification of the optimiser."""
+"""Specification of the optimizer."""
 
 from __future__ import annotations
 

@@ -53,10 +53,10 @@ def sh_basis(directions: Tensor, terms: int) -> Tensor:
 
 
 def sh_colors(sh: Tensor, means: Tensor, camera: Camera) -> Tensor:
-    """Colours [B,N,3] of Gaussians with coefficients `sh` [B,N,D,3] as the camera sees them: max(0, 0.5 + Y sh)."""
+    """Colors [B,N,3] of Gaussians with coefficients `sh` [B,N,D,3] as the camera sees them: max(0, 0.5 + Y sh)."""
     pose = camera.world_to_cam.to(means)
-    centres = -(pose[:, :3, 3, None] * pose[:, :3, :3]).sum(1)
-    away = means - centres[:, None]
+    centers = -(pose[:, :3, 3, None] * pose[:, :3, :3]).sum(1)
+    away = means - centers[:, None]
     known = (away * away).sum(-1, keepdim=True) > NORM_MIN * NORM_MIN
     directions = torch.where(known, away, torch.ones_like(away))
     directions = torch.where(known, torch.nn.functional.normalize(directions, dim=-1), torch.zeros_like(away))

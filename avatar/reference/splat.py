@@ -12,7 +12,7 @@ from avatar.types import Camera
 
 from .sh import sh_colors
 
-#: Splats weaker than this at a pixel are skipped there (half a step of an 8-bit colour).
+#: Splats weaker than this at a pixel are skipped there (half a step of an 8-bit color).
 ALPHA_MIN = 1 / 255
 #: One splat never hides all that is behind it, which keeps 1 - alpha away from zero.
 ALPHA_MAX = 0.999
@@ -32,7 +32,7 @@ class SplatOutput:
 
     rgb: Tensor  # [B,H,W,3] premultiplied
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor | None  # [B,H,W] metres along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where nothing is
     weights: Tensor | None  # [B,N] blend weight summed over pixels, no gradient
     prepared: object  # handle for `splat_features`
 
@@ -44,7 +44,7 @@ class Projected:
     means: Tensor  # [B,N,2] pixels
     conics: Tensor  # [B,N,3] xx, xy, yy of the inverse covariance, 1/pixels^2
     opacities: Tensor  # [B,N]
-    depths: Tensor  # [B,N] metres along the camera axis
+    depths: Tensor  # [B,N] meters along the camera axis
     visible: Tensor  # [B,N] bool
     width: int
     height: int
@@ -65,28 +65,28 @@ def project(
 ) -> Projected:
     """Project Gaussians to image-plane splats (EWA splatting, Zwicker et al. 2001, section 4).
 
-    Arguments as for `splat`. A Gaussian is culled when any of its numbers is not finite, its centre is not
+    Arguments as for `splat`. A Gaussian is culled when any of its numbers is not finite, its center is not
     beyond `near`, its quaternion has no direction, its opacity is not positive or its covariance overflows.
     """
     world_to_cam = camera.world_to_cam.to(means)
     numbers = torch.cat([means, quats, scales, opacities[..., None]], -1)
     usable = numbers.isfinite().all(-1) & ((quats * quats).sum(-1) > QUAT_NORM2_MIN) & (opacities > 0)
     rotation = world_to_cam[:, None, :3, :3]
-    centres = (rotation @ _keep(means, usable)[..., None]).squeeze(-1) + world_to_cam[:, None, :3, 3]
-    visible = usable & (centres[..., 2] > near)
-    centres = torch.where(visible[..., None], centres, centres.new_tensor([0.0, 0.0, 1.0]))
+    centers = (rotation @ _keep(means, usable)[..., None]).squeeze(-1) + world_to_cam[:, None, :3, 3]
+    visible = usable & (centers[..., 2] > near)
+    centers = torch.where(visible[..., None], centers, centers.new_tensor([0.0, 0.0, 1.0]))
     unit = torch.nn.functional.normalize(
         torch.where(visible[..., None], quats, quats.new_tensor([1.0, 0.0, 0.0, 0.0])), dim=-1
     )
     spread = rotation @ quat_to_matrix(unit) * _keep(scales, visible)[..., None, :]
     focal = torch.stack([camera.K[:, 0, 0], camera.K[:, 1, 1]], -1).to(means)[:, None]
     middle = camera.K[:, None, :2, 2].to(means)
-    slopes = centres[..., :2] / centres[..., 2:]
-    magnify = focal / centres[..., 2:]
+    slopes = centers[..., :2] / centers[..., 2:]
+    magnify = focal / centers[..., 2:]
     frozen = slopes.clamp(-SLOPE_MAX, SLOPE_MAX)
     rows = magnify[..., None] * (spread[..., :2, :] - frozen[..., None] * spread[..., 2:, :])  # [B,N,2,3]
     return _splats_from_rows(
-        rows, slopes * focal + middle, centres[..., 2], _keep(opacities, visible), visible,
+        rows, slopes * focal + middle, centers[..., 2], _keep(opacities, visible), visible,
         (camera.width, camera.height), dilation, antialias, cutoff,
     )  # fmt: skip
 
@@ -100,7 +100,7 @@ def _keep(values: Tensor, mask: Tensor) -> Tensor:
 
 def _splats_from_rows(
     rows: Tensor,
-    centres: Tensor,
+    centers: Tensor,
     depths: Tensor,
     opacities: Tensor,
     visible: Tensor,
@@ -122,11 +122,11 @@ def _splats_from_rows(
     if antialias:
         ratio = torch.where(visible & (sharp > 0), sharp / det, torch.ones_like(det))
         opacities = torch.where(sharp > 0, opacities * ratio.sqrt(), torch.zeros_like(opacities))
-    return Projected(centres, _keep(conics, visible), opacities, depths, visible, *size, cutoff)
+    return Projected(centers, _keep(conics, visible), opacities, depths, visible, *size, cutoff)
 
 
 def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) -> SplatOutput:
-    """Blend splats front to back at the pixel centres; `colors` [B,N,3]."""
+    """Blend splats front to back at the pixel centers; `colors` [B,N,3]."""
     batch = colors.shape[0]
     height, width = projected.height, projected.width
     usable = projected.visible & colors.isfinite().all(-1)

@@ -23,7 +23,7 @@ from avatar.refine.poses import Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
 from avatar.refine.targets import Targets
 
-#: How far a flagged frame's pose counts against its neighbours'.
+#: How far a flagged frame's pose counts against its neighbors'.
 _FLAGGED_TRUST = 0.01
 #: A frame whose pictures still differ by more than this, times the median, was not understood.
 _BAD_COST = 4.0
@@ -66,7 +66,7 @@ class ClipFit:
         cost, jitters, seconds = state["numbers"]
         return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), seconds)
 
-    def to_facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain numbers for reports and headers."""
         return {
             "frames": len(self.flagged),

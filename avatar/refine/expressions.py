@@ -1,7 +1,7 @@
 """Expressions of tracked frames, refined against an avatar: Gauss-Newton with flows drawn from the avatar itself.
 
-How each control moves and tints every Gaussian is found once for a few neighbouring frames; blending those motions like
-colours gives the flow of each pixel, so that one drawing a control replaces finite differences of whole pictures.
+How each control moves and tints every Gaussian is found once for a few neighboring frames; blending those motions like
+colors gives the flow of each pixel, so that one drawing a control replaces finite differences of whole pictures.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def refine_expressions(
 
 
 class _Chunk:
-    """A few neighbouring states."""
+    """A few neighboring states."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class _Chunk:
         )
 
     def _motions(self) -> tuple[Tensor, Tensor]:
-        """How each control moves (metres, skull frame) and tints every Gaussian at the mean of the states, [P,N,3]."""
+        """How each control moves (meters, skull frame) and tints every Gaussian at the mean of the states, [P,N,3]."""
         mean = self.states.params[torch.zeros(1, dtype=torch.int64)]
         mean.expression[:] = self.states.params.expression.mean(0)
         mean.joint_rot[:] = self.states.params.joint_rot.mean(0)
@@ -152,7 +152,7 @@ class _Chunk:
         return (out.means[1:] - out.means[:1]) / size, (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
 
     def _flows(self, gaussians: Gaussians, prepared: object) -> tuple[Tensor, Tensor]:
-        """Motion [m,P,2,h,w] in pixels and change of colour [m,P,3,h,w] of each pixel for each control."""
+        """Motion [m,P,2,h,w] in pixels and change of color [m,P,3,h,w] of each pixel for each control."""
         motion, tint = self._motions()
         count, size = len(self.controls), motion.shape[1]
         camera = self.targets.camera
@@ -197,7 +197,7 @@ class _Chunk:
 
 
 def _boxed(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """About the x [P] in low..high that minimises x H x / 2 - b x: those beyond a bound are held there in turn."""
+    """About the x [P] in low..high that minimizes x H x / 2 - b x: those beyond a bound are held there in turn."""
     held = np.zeros(len(right), bool)
     x = np.zeros(len(right))
     for _ in range(len(right)):

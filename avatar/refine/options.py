@@ -11,7 +11,7 @@ class RefineOptions:
     """Refinement of tracked frames against an avatar."""
 
     size: int = 128  # longer side of the compared pictures, pixels
-    sigma: float = 0.7  # of the robust cost, colour (0..1) summed in square over channels
+    sigma: float = 0.7  # of the robust cost, color (0..1) summed in square over channels
     iterations: int = 8  # at most, a frame
     tolerance: float = 2e-3  # relative decrease of the cost that ends a frame
     torso: bool = True  # let the torso have a pose of its own in each frame
@@ -22,12 +22,12 @@ class RefineOptions:
     expression_iterations: int = 3
     pull: float = 3.0  # of a control to the landmarks' value, in pixels of the poses' pictures
     trust_turn: float = math.radians(12)  # a frame that turns farther from the landmarks' pose ran away
-    trust_depth: float = 0.08  # metres, the same for its distance from the camera
-    trust_shift: float = 0.03  # metres, the same along the picture
+    trust_depth: float = 0.08  # meters, the same for its distance from the camera
+    trust_shift: float = 0.03  # meters, the same along the picture
     smooth_data: float = 10.0  # weight of the pictures against smooth motion; sigma is no measure of their noise
     smooth_turn: float = math.radians(0.25)  # second difference at 30 frames/s, standard deviation
-    smooth_shift: float = 3e-4  # metres
-    smooth_depth: float = 1e-3  # metres
+    smooth_shift: float = 3e-4  # meters
+    smooth_depth: float = 1e-3  # meters
 
     def __post_init__(self) -> None:
         if min(self.size, self.expression_size) < 16:

@@ -17,7 +17,7 @@ from avatar.refine.options import RefineOptions
 from avatar.refine.targets import Drawn, Targets, depth_and_torso, draw
 from avatar.types import Gaussians
 
-#: Largest step: radians of a turn, metres of a shift.
+#: Largest step: radians of a turn, meters of a shift.
 _LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015
 #: Levenberg-Marquardt damping, relative to the diagonal: where it starts, and how it shrinks and grows.
 _DAMPING, _SHRINK, _GROW, _GROW_BY, _DAMPING_LEAST, _DAMPING_MOST = 1e-3, 0.3, 10.0, 1e-2, 1e-4, 10.0
@@ -28,7 +28,7 @@ class Poses:
     """Rigid poses of S states: the skull's, and the torso's where it has one of its own (G = 1 or 2 groups)."""
 
     rotation: Tensor  # [S,G,3,3] -> world, float64
-    translation: Tensor  # [S,G,3] metres
+    translation: Tensor  # [S,G,3] meters
 
     @staticmethod
     def of(avatar: Avatar, states: HeadStates, torso: bool) -> Poses:

@@ -70,7 +70,7 @@ def smooth_controls(
 
 
 def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
-    """Second differences [S-2,6 G] of poses (radians, metres); rotations as tangent vectors at the middle frame."""
+    """Second differences [S-2,6 G] of poses (radians, meters); rotations as tangent vectors at the middle frame."""
     coefficients = torch.from_numpy(difference_weights(time)[0])[:, :, None, None]
     middle = poses.rotation[1:-1].transpose(-1, -2)
     turn = coefficients[:, 0] * matrix_to_axis_angle(poses.rotation[:-2] @ middle)
@@ -81,7 +81,7 @@ def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
 
 
 def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
-    """Root mean square distance of the skull's pose from the middle of its neighbours', at 30 frames/s."""
+    """Root mean square distance of the skull's pose from the middle of its neighbors', at 30 frames/s."""
     if len(poses) < 3:
         return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0}
     rms = np.sqrt(np.square(accelerations(poses, time)[:, :6] / 2).mean(0))

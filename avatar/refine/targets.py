@@ -101,10 +101,10 @@ def draw(gaussians: Gaussians, targets: Targets, rows: Tensor | None = None) -> 
 
 @torch.no_grad()
 def depth_and_torso(avatar: Avatar, means: Tensor, targets: Targets, drawn: Drawn) -> Tensor:
-    """Blended camera depth (metres) and torso share of each pixel [m,H,W,3], premultiplied; the last one is unused.
+    """Blended camera depth (meters) and torso share of each pixel [m,H,W,3], premultiplied; the last one is unused.
 
     Args:
-        means: [m,N,3] metres, world, of the Gaussians of each picture.
+        means: [m,N,3] meters, world, of the Gaussians of each picture.
     """
     view = targets.camera.world_to_cam
     depth = (means * view[:, None, 2, :3]).sum(-1) + view[:, None, 2, 3]

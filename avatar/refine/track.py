@@ -28,12 +28,12 @@ class RefinedTrack:
 
     capture: str  # fingerprint of the capture
     refined: np.ndarray  # [T] bool
-    flagged: np.ndarray  # [T] bool: the frame ran away or was not understood, and follows its neighbours
+    flagged: np.ndarray  # [T] bool: the frame ran away or was not understood, and follows its neighbors
     expression: np.ndarray  # [T,E]
     joint_rot: np.ndarray  # [T,J,3] radians; the skull's rotation sits on the root
-    translation: np.ndarray  # [T,3] metres
+    translation: np.ndarray  # [T,3] meters
     torso_rot: np.ndarray  # [T,3] radians, skull-frame points of the torso -> world; NaN where not known
-    torso_translation: np.ndarray  # [T,3] metres
+    torso_translation: np.ndarray  # [T,3] meters
 
     @staticmethod
     def of(

@@ -11,7 +11,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.model.avatar import Avatar
 from avatar.model.poser import Poser, Poses
-from avatar.rendering.backends import gsplat_pictures
+from avatar.rendering.backends import render_gsplat
 from avatar.rendering.render import WHITE
 from avatar.types import Camera, Gaussians, HeadParams
 
@@ -52,12 +52,12 @@ class Animator:
 
     @property
     def rgb(self) -> Tensor:
-        """Premultiplied colour [H,W,3] of the frame drawn last."""
+        """Premultiplied color [H,W,3] of the frame drawn last."""
         return self.buffers.rgb[0]
 
     @property
     def depth(self) -> Tensor | None:
-        """Depth [H,W] metres of the frame drawn last, where it was asked for."""
+        """Depth [H,W] meters of the frame drawn last, where it was asked for."""
         return None if self.buffers.depth is None else self.buffers.depth[0]
 
     @property
@@ -70,7 +70,7 @@ class Animator:
         return self._poser.poses(params)
 
     def vertices(self, poses: Poses, frame: int) -> Tensor:
-        """Vertices [1,V,3] of a frame's mesh in the skull's frame, metres."""
+        """Vertices [1,V,3] of a frame's mesh in the skull's frame, meters."""
         return self._poser.vertices(poses, frame)
 
     @torch.no_grad()
@@ -127,12 +127,12 @@ class Animator:
 
 
 class GsplatAnimator(Animator):
-    """The same with gsplat's kernels; it blends no values but colours."""
+    """The same with gsplat's kernels; it blends no values but colors."""
 
     @torch.no_grad()
     def splat(self, gaussians: Gaussians, camera: Camera) -> None:
         """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
-        pictures = gsplat_pictures(gaussians, camera, with_depth=self.buffers.depth is not None)
+        pictures = render_gsplat(gaussians, camera, with_depth=self.buffers.depth is not None)
         for target, picture in zip((self.buffers.rgb, self.buffers.alpha, self.buffers.depth), pictures, strict=True):
             if target is not None and picture is not None:
                 target.copy_(picture)

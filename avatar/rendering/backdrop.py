@@ -8,27 +8,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from avatar.rendering.settings import Backdrop
 
-_COLOURS = {
-    "white": "ffffff", "black": "000000", "grey": "808080", "gray": "808080", "red": "ff0000", "green": "00b140",
+_COLORS = {
+    "white": "ffffff", "black": "000000", "gray": "808080", "grey": "808080", "red": "ff0000", "green": "00b140",
     "blue": "0047bb",
 }  # fmt: skip
 _TRANSPARENT = ("transparent", "alpha")
 
 
-def parse_colour(text: str) -> tuple[float, float, float]:
-    """sRGB 0..1 of a colour's name or #rrggbb; raises HeadsplatError."""
-    colour = _colour(text)
-    if colour is None:
-        raise HeadsplatError(f"--background: {text!r} is no colour; give {_names()}, or #rrggbb")
-    return colour
+def parse_color(text: str) -> tuple[float, float, float]:
+    """sRGB 0..1 of a color's name or #rrggbb; raises HeadsplatError."""
+    color = _color(text)
+    if color is None:
+        raise HeadsplatError(f"--background: {text!r} is no color; give {_names()}, or #rrggbb")
+    return color
 
 
-def _colour(text: str) -> tuple[float, float, float] | None:
-    code = _COLOURS.get(text, text.removeprefix("#") if text.startswith("#") else "")
+def _color(text: str) -> tuple[float, float, float] | None:
+    code = _COLORS.get(text, text.removeprefix("#") if text.startswith("#") else "")
     if not re.fullmatch(r"[0-9a-fA-F]{6}", code):
         return None
     red, green, blue = bytes.fromhex(code)
@@ -36,27 +36,27 @@ def _colour(text: str) -> tuple[float, float, float] | None:
 
 
 def _names() -> str:
-    return ", ".join(name for name in _COLOURS if name != "gray")
+    return ", ".join(name for name in _COLORS if name != "gray")
 
 
 def parse_backdrop(text: str, width: int, height: int) -> Backdrop:
-    """The background that `text` asks for: a colour's name, #rrggbb, `transparent`, or a picture, scaled to cover.
+    """The background that `text` asks for: a color's name, #rrggbb, `transparent`, or a picture, scaled to cover.
 
     Raises:
         HeadsplatError: none of these, or a picture that cannot be read.
     """
     if text in _TRANSPARENT:
         return Backdrop(transparent=True)
-    colour = _colour(text)
-    if colour is not None:
-        return Backdrop(colour)
+    color = _color(text)
+    if color is not None:
+        return Backdrop(color)
     path = Path(text)
     if not path.is_file():
         raise HeadsplatError(
-            f"--background: {text!r} is no colour and no picture; give {_names()}, #rrggbb, transparent, or a picture "
+            f"--background: {text!r} is no color and no picture; give {_names()}, #rrggbb, transparent, or a picture "
             "file"
         )
-    picture = read_picture(path, cv2.IMREAD_COLOR)
+    picture = read_image(path, cv2.IMREAD_COLOR)
     if picture is None:
         raise HeadsplatError(f"--background: {path}: not a picture that can be read; give a PNG or JPEG file")
     return Backdrop(picture=covering(picture[..., ::-1], width, height))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Rasterizer = Literal["native", "gsplat"]
 INSTALL = "pip install 'gsplat>=1.5'"
 OLDEST = (1, 5)
-NEAR, DILATION = 0.01, 0.3  # metres, pixels^2: those of `ops.splat`
+NEAR, DILATION = 0.01, 0.3  # meters, pixels^2: those of `ops.splat`
 
 
 def check_rasterizer(rasterizer: Rasterizer) -> None:
@@ -52,7 +52,7 @@ def _load_gsplat() -> Any:
     return gsplat
 
 
-def gsplat_pictures(
+def render_gsplat(
     gaussians: Gaussians, camera: Camera, *, with_depth: bool = True
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Splat with gsplat on the CUDA device, image by image: there a batch of cameras shares one set of Gaussians.
@@ -63,7 +63,7 @@ def gsplat_pictures(
         with_depth: False leaves the depth out.
 
     Returns:
-        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] metres (alpha-weighted mean, 0 where nothing is) or None,
+        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] meters (alpha-weighted mean, 0 where nothing is) or None,
         on the device of `gaussians`; differentiable in all of `gaussians`.
 
     Raises:

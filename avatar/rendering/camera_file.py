@@ -22,7 +22,7 @@ from avatar.types import Camera
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera axes <-> OpenCV
 _ORTHOGONAL = 1e-3  # how far R^T R may be from the identity
-_FARTHEST, _LARGEST = 1e4, 1e6  # metres, pixels
+_FARTHEST, _LARGEST = 1e4, 1e6  # meters, pixels
 _FORMAT = "give a NeRF transforms.json, or K [3][3] in pixels and world_to_cam [4][4] of one camera"
 
 
@@ -136,7 +136,7 @@ def _rigid(value: Any, where: str) -> np.ndarray:
     if off > _ORTHOGONAL or np.linalg.det(rotation) < 0 or np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
         raise HeadsplatError(f"{where}: not a rotation and a shift; export cameras without scale or mirror")
     if np.abs(matrix[:3, 3]).max() > _FARTHEST:
-        raise HeadsplatError(f"{where}: a camera {np.abs(matrix[:3, 3]).max():.3g} m away; the world is in metres")
+        raise HeadsplatError(f"{where}: a camera {np.abs(matrix[:3, 3]).max():.3g} m away; the world is in meters")
     result = np.eye(4)
     result[:3, :3], result[:3, 3] = Rotation.from_matrix(rotation).as_matrix(), matrix[:3, 3]
     return result
@@ -155,7 +155,7 @@ def camera_along(keys: CameraKeys, times: np.ndarray) -> Camera:
 
 
 def _between(keys: CameraKeys, at: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """K [T,3,3] and world_to_cam [T,4,4] at `wanted` [T] of keys at `at` [n]: rotations along the shortest arc, centres
+    """K [T,3,3] and world_to_cam [T,4,4] at `wanted` [T] of keys at `at` [n]: rotations along the shortest arc, centers
     and intrinsics along straight lines."""
 
     def straight(values: np.ndarray) -> np.ndarray:
@@ -164,9 +164,9 @@ def _between(keys: CameraKeys, at: np.ndarray, wanted: np.ndarray) -> tuple[np.n
         return lines.reshape(len(wanted), *values.shape[1:])
 
     rotations = keys.world_to_cam[:, :3, :3]
-    centres = -(rotations.transpose(0, 2, 1) @ keys.world_to_cam[:, :3, 3:])[..., 0]
+    centers = -(rotations.transpose(0, 2, 1) @ keys.world_to_cam[:, :3, 3:])[..., 0]
     turned = Slerp(at, Rotation.from_matrix(rotations))(wanted).as_matrix()
     poses = np.tile(np.eye(4), (len(wanted), 1, 1))
     poses[:, :3, :3] = turned
-    poses[:, :3, 3] = -(turned @ straight(centres)[..., None])[..., 0]
+    poses[:, :3, 3] = -(turned @ straight(centers)[..., None])[..., 0]
     return straight(keys.K), poses

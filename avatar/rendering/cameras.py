@@ -17,9 +17,9 @@ from avatar.model.avatar import Avatar
 from avatar.rendering.camera_request import CameraRequest
 from avatar.types import NECK, ROOT, Camera, HeadParams
 
-#: The middle of a head in the skull's frame, metres: what a camera turns about.
-HEAD_CENTRE = (0.0, -0.03, -0.075)
-_DISTANCE = 0.9  # metres from the head's centre, about where a portrait is taken from
+#: The middle of a head in the skull's frame, meters: what a camera turns about.
+HEAD_CENTER = (0.0, -0.03, -0.075)
+_DISTANCE = 0.9  # meters from the head's center, about where a portrait is taken from
 _SEEN = 0.3  # opacity from which a Gaussian counts for the framing
 _ABOVE, _BESIDE = 0.10, 0.12  # room left above and beside the head, shares of its size
 _UP = (0.0, 1.0, 0.0)
@@ -27,9 +27,9 @@ _UP = (0.0, 1.0, 0.0)
 
 @dataclass(frozen=True)
 class Subject:
-    """An avatar at the mean pose of a motion, as something to point a camera at; world frame, metres."""
+    """An avatar at the mean pose of a motion, as something to point a camera at; world frame, meters."""
 
-    centre: Tensor  # [3]
+    center: Tensor  # [3]
     forward: Tensor  # [3] unit, where the face looks
     head: Tensor  # [n,3] Gaussians of the head
     torso: Tensor  # [m,3] Gaussians of the torso
@@ -49,8 +49,8 @@ def subject_of(avatar: Avatar, params: HeadParams) -> Subject:
     seen = splats.opacities[0] > _SEEN
     is_torso = avatar.rig.skin > 0.5
     means = splats.means[0]
-    centre = rotation @ means.new_tensor(HEAD_CENTRE) + translation
-    return Subject(centre, rotation[:, 2], means[seen & ~is_torso], means[seen & is_torso])
+    center = rotation @ means.new_tensor(HEAD_CENTER) + translation
+    return Subject(center, rotation[:, 2], means[seen & ~is_torso], means[seen & is_torso])
 
 
 def look_at(eye: Tensor, target: Tensor) -> Tensor:
@@ -70,8 +70,8 @@ def front_camera(subject: Subject, width: int, height: int) -> Camera:
     The head fits in with room above; the picture ends above where the torso ends, so that no cut shows. In a tall
     picture the head's width decides.
     """
-    eye = (subject.centre + _DISTANCE * subject.forward)[None]
-    world_to_cam = look_at(eye, subject.centre)
+    eye = (subject.center + _DISTANCE * subject.forward)[None]
+    world_to_cam = look_at(eye, subject.center)
     head, torso = (_slopes(points, world_to_cam[0]) for points in (subject.head, subject.torso))
     left, right = _spread(head[:, 0])
     top, chin = _spread(head[:, 1])
@@ -116,8 +116,8 @@ def moving_camera(request: CameraRequest, subject: Subject, times: np.ndarray, w
         share = 1 + (request.amount - 1) * (1 - torch.cos(phase)) / 2
         offsets = share[:, None] * away
         K = _dolly_intrinsics(front, share, request.amount)
-    eye = (subject.centre.double() + offsets).to(subject.centre)
-    return replace(front, K=K, world_to_cam=look_at(eye, subject.centre))
+    eye = (subject.center.double() + offsets).to(subject.center)
+    return replace(front, K=K, world_to_cam=look_at(eye, subject.center))
 
 
 def _dolly_intrinsics(front: Camera, share: Tensor, nearest: float) -> Tensor:

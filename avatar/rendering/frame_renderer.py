@@ -70,7 +70,7 @@ class Painter:
         home = animator.bytes.device
         picture = look.backdrop.picture
         self._picture = None if picture is None else torch.from_numpy(picture).to(home).float() / 255
-        self._colour = torch.tensor(look.backdrop.colour, dtype=torch.float32, device=home)
+        self._color = torch.tensor(look.backdrop.color, dtype=torch.float32, device=home)
 
     def draw(self, still: Still, camera: Camera) -> dict[str, np.ndarray]:
         """Every pass of the look as `camera` [1] sees it, overwritten by the next call."""
@@ -116,20 +116,20 @@ class Painter:
     def _rgb(self, top: int) -> Tensor:
         animator, backdrop = self._animator, self.look.backdrop
         if self.look.supersample == 1 and not backdrop.transparent and self._picture is None:
-            return animator.picture(self._colour)
+            return animator.picture(self._color)
         rgb, alpha = self._small(animator.rgb), self._small(animator.alpha)
         return self._over(rgb, alpha, top)
 
     def _over(self, rgb: Tensor, alpha: Tensor, top: int) -> Tensor:
-        """Premultiplied colour over the background, as bytes; with straight alpha where that is transparent."""
+        """Premultiplied color over the background, as bytes; with straight alpha where that is transparent."""
         if self.look.backdrop.transparent:
             straight = rgb / alpha.clamp_min(1e-6)[..., None]
             return _bytes(torch.cat([straight, alpha[..., None]], -1))
         if self._picture is None:
-            return ops.to_bytes(rgb[None], alpha[None], self._colour)[0]
+            return ops.to_bytes(rgb[None], alpha[None], self._color)[0]
         behind = self._picture[top : top + self._rows]
         composed = torch.addcmul(rgb, (1 - alpha)[..., None], behind)
-        return ops.to_bytes(composed[None], alpha[None], torch.zeros_like(self._colour))[0]
+        return ops.to_bytes(composed[None], alpha[None], torch.zeros_like(self._color))[0]
 
     def _depth(self) -> Tensor:
         alpha, depth = self._animator.alpha, self._animator.depth

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.geometry.rotations import quat_to_matrix
-from avatar.head.regions import torso_share
+from avatar.head.regions import torso_weight
 from avatar.head.shading import openness, shade, vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, Gaussians
@@ -56,13 +56,13 @@ class MeshShader:
         """Args: the avatar; how open to the sky its surface lies is taken from its resting shape, once."""
         head = avatar.head
         self.head = head
-        self._share = torch.from_numpy(torso_share(head)).to(head.v_template)[:, None]
+        self._share = torch.from_numpy(torso_weight(head)).to(head.v_template)[:, None]
         template = head.v_template.cpu()
         normals = vertex_normals(template, head.faces.cpu())
         self._sky = openness(template, normals, head.faces.cpu()).to(head.v_template)[:, None]
 
     def draw(self, vertices: Tensor, quats: Tensor, translations: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
-        """Premultiplied colour [H,W,3] 0..1 and alpha [H,W] of the mesh.
+        """Premultiplied color [H,W,3] 0..1 and alpha [H,W] of the mesh.
 
         Args:
             vertices: [1,V,3] skull frame.
@@ -76,12 +76,12 @@ class MeshShader:
         faces = self.head.faces
         normals = vertex_normals(placed, faces) * placed.new_tensor(_TO_VIEWER)
         gloss = torch.zeros_like(self._sky)
-        colours = shade(self.head.colors.cpu(), normals.cpu(), self._sky.cpu(), gloss.cpu()).to(placed)
+        colors = shade(self.head.colors.cpu(), normals.cpu(), self._sky.cpu(), gloss.cpu()).to(placed)
         face, bary, _ = ops.mesh(placed[None], faces, camera.K, camera.width, camera.height)
         hit = face[0] >= 0
         pixels = hit.flatten().nonzero()[:, 0]
-        # A face's three colours side by side: pixels read one row each, in place of three.
-        of_faces = colours.clamp(0, 1).index_select(0, faces.flatten()).view(-1, 9)
+        # A face's three colors side by side: pixels read one row each, in place of three.
+        of_faces = colors.clamp(0, 1).index_select(0, faces.flatten()).view(-1, 9)
         corners = of_faces.index_select(0, face.flatten().index_select(0, pixels))
         shares = bary.reshape(-1, 3).index_select(0, pixels)
         shown = corners[:, :3] * shares[:, :1]

@@ -12,8 +12,8 @@ Pass = Literal["rgb", "alpha", "depth", "normals", "mesh"]
 PASSES: tuple[Pass, ...] = get_args(Pass)
 
 
-#: Pictures in colour, which may come with straight alpha.
-COLOURED: tuple[Pass, ...] = ("rgb", "mesh")
+#: Pictures in color, which may come with straight alpha.
+COLORED: tuple[Pass, ...] = ("rgb", "mesh")
 
 
 def expected(name: Pass, alpha: bool) -> tuple[type, int, str]:
@@ -27,7 +27,7 @@ def expected(name: Pass, alpha: bool) -> tuple[type, int, str]:
     return np.uint8, 4 if alpha else 3, f"[H,W,{4 if alpha else 3}] uint8"
 
 
-def check_picture(picture: np.ndarray, name: Pass, alpha: bool, size: tuple[int, int] | None) -> None:
+def check_image(picture: np.ndarray, name: Pass, alpha: bool, size: tuple[int, int] | None) -> None:
     """Raise ValueError unless `picture` is one of pass `name`, as high and wide as `size` (None: any)."""
     dtype, channels, words = expected(name, alpha)
     shape = picture.shape

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.rendering.backends import Rasterizer, gsplat_pictures
+from avatar.rendering.backends import Rasterizer, render_gsplat
 from avatar.types import Camera, Gaussians, RenderOutput
 
 WHITE = (1.0, 1.0, 1.0)
@@ -22,9 +22,9 @@ def render(
     *,
     with_depth: bool = True,
 ) -> RenderOutput:
-    """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` colour (three values, 0..1).
+    """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` color (three values, 0..1).
 
-    One SH term is a colour that is the same from everywhere; more are evaluated for the camera's place. `rasterizer` is
+    One SH term is a color that is the same from everywhere; more are evaluated for the camera's place. `rasterizer` is
     our own kernels or gsplat (`avatar.rendering.backends`). Without `with_depth` the
     depth is None, and some time is saved.
 
@@ -41,7 +41,7 @@ def splat(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Premultiplied rgb [B,H,W,3], alpha [B,H,W] and depth [B,H,W] of `gaussians` [B,N] as `camera` [B] sees them."""
     if rasterizer == "gsplat":
-        return gsplat_pictures(gaussians, camera, with_depth=with_depth)
+        return render_gsplat(gaussians, camera, with_depth=with_depth)
     out = ops.splat(
         gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, camera,
         with_depth=with_depth,

@@ -15,11 +15,11 @@ LARGEST_SIDE, LARGEST_SUPERSAMPLE = 4096, 4
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What is behind the head: one colour, a picture, or nothing."""
+    """What is behind the head: one color, a picture, or nothing."""
 
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)  # sRGB 0..1
-    picture: np.ndarray | None = None  # [H,W,3] uint8 sRGB, of the size of what is drawn; in place of the colour
-    transparent: bool = False  # rgb pictures get straight alpha; the colour is for passes that have none
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0)  # sRGB 0..1
+    picture: np.ndarray | None = None  # [H,W,3] uint8 sRGB, of the size of what is drawn; in place of the color
+    transparent: bool = False  # rgb pictures get straight alpha; the color is for passes that have none
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from avatar.rendering.backends import Rasterizer
 class LearningRates:
     """Adam's rates at the start; they decay exponentially to `final` of that."""
 
-    position: float = 6e-4  # metres
+    position: float = 6e-4  # meters
     log_scale: float = 0.05
     rotation: float = 0.03
     opacity: float = 0.1

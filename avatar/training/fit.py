@@ -130,7 +130,7 @@ def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: Progre
         trainer.refine(fraction, told)
 
 
-def _result(trainer: Trainer, capture: Capture, fraction: float, initialising: float, training: float) -> Avatar:
+def _result(trainer: Trainer, capture: Capture, fraction: float, initializing: float, training: float) -> Avatar:
     """The trained avatar and its summary; the last two are seconds."""
     refining = trainer.refinement.seconds if trainer.refinement is not None else 0.0
     avatar = trainer.avatar.requires_grad_(True)
@@ -140,7 +140,7 @@ def _result(trainer: Trainer, capture: Capture, fraction: float, initialising: f
         "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
         "finished": fraction >= 1,
         "seconds": {
-            "initialising": round(initialising, 2),
+            "initialising": round(initializing, 2),
             "training": round(training - refining, 2),
             "refining": round(refining, 2),
         },
@@ -149,7 +149,7 @@ def _result(trainer: Trainer, capture: Capture, fraction: float, initialising: f
     if trainer.skipped:
         avatar.summary["refinement_skipped"] = trainer.skipped
     if trainer.refinement is not None:
-        avatar.summary["refinement"] = trainer.refinement.to_facts()
+        avatar.summary["refinement"] = trainer.refinement.to_dict()
         avatar.refined = RefinedTrack.of(
             capture, capture.train_indices, trainer.refinement.states, trainer.refinement.flagged, avatar.head
         )
@@ -160,7 +160,7 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
     """What still differs in some of the training pictures, by region; regions that they do not show are left out."""
     frames, rows = trainer.full, capture.train_indices
     chosen = np.unique(np.linspace(0, len(frames) - 1, RESIDUAL_FRAMES).astype(int))
-    scale = frames.camera.width / capture.facts["width"]
+    scale = frames.camera.width / capture.metadata["width"]
     found = residual_by_region(
         (
             *(picture.numpy() for picture in trainer.compare(index)),
@@ -182,9 +182,9 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
         raise HeadsplatError(
             f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer video"
         )
-    if capture.facts["head"]["model_id"] != head.model_id:
+    if capture.metadata["head"]["model_id"] != head.model_id:
         raise HeadsplatError(
-            f"{capture.root}: tracked with another head model ({capture.facts['head']['name']}); "
+            f"{capture.root}: tracked with another head model ({capture.metadata['head']['name']}); "
             "capture the video again with this one"
         )
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))

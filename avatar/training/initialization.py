@@ -1,4 +1,4 @@
-"""The avatar a training starts from: where the Gaussians sit, how large they are and what colour they have."""
+"""The avatar a training starts from: where the Gaussians sit, how large they are and what color they have."""
 
 from __future__ import annotations
 

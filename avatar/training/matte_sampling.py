@@ -12,14 +12,14 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import matrix_to_quat, mean_rotation, triangle_frames
 from avatar.head.model import HeadModel
-from avatar.head.regions import INSIDE, torso_share, vertex_mask
+from avatar.head.regions import INSIDE, torso_weight, vertex_mask
 from avatar.training.mesh_sampling import Points
 from avatar.types import FACING_CAMERA, Camera
 
-HEAD_CENTRE = np.array([0.0, 0.0, -0.08])  # metres, skull frame
+HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame
 
 
-MOVES = 0.0015  # metres of expression motion above which a face is no anchor for hair
+MOVES = 0.0015  # meters of expression motion above which a face is no anchor for hair
 
 
 def extreme_frames(frames: TrainingFrames) -> list[int]:
@@ -36,13 +36,13 @@ def extreme_frames(frames: TrainingFrames) -> list[int]:
 
 
 def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.ndarray:
-    """Pixels [n,2] (x, y centres) of frame `frame` that are in the matte but not on the tracked head."""
+    """Pixels [n,2] (x, y centers) of frame `frame` that are in the matte but not on the tracked head."""
     rotation, translation = frames.rotation[frame], frames.translation[frame]
     world = frames.vertices(frame) @ rotation.T + translation
     camera = frames.view(frame)
     view = camera.world_to_cam[0]
     seen = world @ view[:3, :3].T + view[:3, 3]
-    faces = head.faces[torch.from_numpy(torso_share(head))[head.faces].amax(1) < 0.5]
+    faces = head.faces[torch.from_numpy(torso_weight(head))[head.faces].amax(1) < 0.5]
     face_id, _, _ = ops.mesh(seen[None], faces, camera.K, camera.width, camera.height)
     covered = (face_id[0] >= 0).numpy()
     ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
@@ -53,14 +53,14 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.
 class FreePoints:
     """Points off the mesh, in the skull's frame (torso points: in the skull's frame at its mean pose)."""
 
-    position: np.ndarray  # [n,3] metres
+    position: np.ndarray  # [n,3] meters
     torso: np.ndarray  # [n] bool
-    spacing: float  # metres between neighbours
+    spacing: float  # meters between neighbors
     axes: np.ndarray  # [3,3], columns right, up and towards the camera of the picture plane
 
 
 def unproject(camera: Camera, spots: np.ndarray, depth: float) -> np.ndarray:
-    """World points [n,3] of positions `spots` [n,2] in the picture of `camera` [1], at `depth` metres."""
+    """World points [n,3] of positions `spots` [n,2] in the picture of `camera` [1], at `depth` meters."""
     view = camera.world_to_cam[0].numpy().astype(np.float64)
     K = camera.K[0].numpy().astype(np.float64)
     rays = np.column_stack([spots, np.ones(len(spots))]) @ np.linalg.inv(K).T
@@ -81,7 +81,7 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     for frame in chosen:
         rotation, translation = frames.rotation[frame].numpy(), frames.translation[frame].numpy()
         camera = frames.view(frame)
-        depth = camera_depth(camera, rotation @ HEAD_CENTRE + translation)
+        depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
         pixel = depth / camera.K[0, 0, 0].item()
         spots = uncovered_pixels(head, frames, frame)
         world = unproject(camera, spots + rng.uniform(-0.5, 0.5, spots.shape), depth)
@@ -106,18 +106,18 @@ def anchor(head: HeadModel, free: FreePoints) -> Points:
     points, torso = free.position, free.torso
     faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
     motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
-    share = torso_share(head)[faces].mean(1)
+    share = torso_weight(head)[faces].mean(1)
     inside = vertex_mask(head, INSIDE)[faces[:, 0]]
     corners = template[faces]
-    centres = corners.mean(1)
+    centers = corners.mean(1)
     face = np.zeros(len(points), np.int64)
     for rows, allowed in ((torso, share > 0.9), (~torso, (share < 0.05) & (motion < MOVES) & ~inside)):
         candidates = np.flatnonzero(allowed)
         if rows.any():
-            face[rows] = candidates[cKDTree(centres[candidates]).query(points[rows])[1]]
+            face[rows] = candidates[cKDTree(centers[candidates]).query(points[rows])[1]]
     frame = triangle_frames(torch.from_numpy(corners[face])).numpy()
     bary = np.full((len(points), 3), 1 / 3)
-    offset = np.einsum("nij,ni->nj", frame, points - centres[face])
+    offset = np.einsum("nij,ni->nj", frame, points - centers[face])
     quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, free.axes))).numpy()
     return Points(face, bary, offset, quat, np.full(len(points), free.spacing), torso.astype(np.float64))
 
@@ -129,6 +129,6 @@ def mean_pose(frames: TrainingFrames) -> tuple[np.ndarray, np.ndarray]:
 
 
 def camera_depth(camera: Camera, point: np.ndarray) -> float:
-    """Depth in metres of a world `point` [3] along the axis of `camera` [1]."""
+    """Depth in meters of a world `point` [3] along the axis of `camera` [1]."""
     view = camera.world_to_cam[0].numpy().astype(np.float64)
     return float(view[2, :3] @ point + view[2, 3])

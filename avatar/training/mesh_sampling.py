@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_share, vertex_mask
+from avatar.head.regions import torso_weight, vertex_mask
 
 #: How densely a region is sampled, against plain skin; the first match wins.
 DENSITY = (
@@ -22,7 +22,7 @@ DENSITY = (
 BACK_DENSITY = 0.12
 
 
-HAIR_LIFT = 0.003  # metres off the scalp
+HAIR_LIFT = 0.003  # meters off the scalp
 
 
 @dataclass
@@ -31,9 +31,9 @@ class Points:
 
     face: np.ndarray  # [n]
     bary: np.ndarray  # [n,3]
-    offset: np.ndarray  # [n,3] metres, in the triangle's frame
+    offset: np.ndarray  # [n,3] meters, in the triangle's frame
     quat: np.ndarray  # [n,4] against the triangle's frame
-    spacing: np.ndarray  # [n] metres
+    spacing: np.ndarray  # [n] meters
     torso: np.ndarray  # [n] 0..1
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ def face_density(head: HeadModel, normals: np.ndarray) -> np.ndarray:
     backward = normals[:, 2] < -0.3
     density[~decided & backward] = BACK_DENSITY
     density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
-    density[torso_share(head)[head.faces.numpy()].min(1) > 0.9] = 0
+    density[torso_weight(head)[head.faces.numpy()].min(1) > 0.9] = 0
     return density
 
 
@@ -81,5 +81,5 @@ def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> Points
     scalp = (vertex_mask(head, ("scalp",)) & ~vertex_mask(head, ("face",)))[head.faces.numpy()[face, 0]]
     offset[scalp, 2] = HAIR_LIFT
     quat = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
-    share = (torso_share(head)[head.faces.numpy()[face]] * bary).sum(1)
+    share = (torso_weight(head)[head.faces.numpy()[face]] * bary).sum(1)
     return Points(face, bary, offset, quat, spacing, share)

@@ -14,7 +14,7 @@ import numpy as np
 
 from avatar import __version__
 from avatar.common.files import atomic_path
-from avatar.common.jsonable import plain
+from avatar.common.jsonable import to_jsonable
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import region_masks
 from avatar.geometry.rotations import matrix_to_axis_angle
@@ -36,7 +36,7 @@ class RefinementFigures:
     shift_cm: float
     jitter_before: Mapping[str, float]  # name with unit -> root mean square, as of the track
     jitter_after: Mapping[str, float]
-    flagged: tuple[int, ...] = ()  # numbers of frames that ran away or were not understood, and follow their neighbours
+    flagged: tuple[int, ...] = ()  # numbers of frames that ran away or were not understood, and follow their neighbors
     cost: tuple[float, float] | None = None  # mean of a frame's robust cost, before and after
     expression: float | None = None  # mean change of an expression's weight; None where they were left alone
 
@@ -101,10 +101,10 @@ class TrainReport:
 
     def to_json(self) -> str:
         """Everything as one JSON object, `words` included; what is not finite is null."""
-        facts = {**dataclasses.asdict(self), "words": self.to_words().splitlines()}
-        return json.dumps(plain(facts), indent=1, allow_nan=False)
+        facts = {**dataclasses.asdict(self), "words": self.to_text().splitlines()}
+        return json.dumps(to_jsonable(facts), indent=1, allow_nan=False)
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A few lines for a person."""
         end = "" if self.finished else ", stopped before its end"
         lines = [
@@ -147,7 +147,7 @@ class TrainReport:
             lines.append("jitter, refined from: " + ", ".join(pairs))
         if found.flagged:
             some = ", ".join(map(str, found.flagged[:8])) + (", ..." if len(found.flagged) > 8 else "")
-            lines.append(f"{len(found.flagged)} frames could not be refined and follow their neighbours: {some}")
+            lines.append(f"{len(found.flagged)} frames could not be refined and follow their neighbors: {some}")
         return lines
 
 

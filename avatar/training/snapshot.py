@@ -24,7 +24,7 @@ def snapshot_of(avatar: Avatar) -> Avatar:
     return taken.eval().requires_grad_(False)
 
 
-class Growth:
+class SnapshotBuffer:
     """Room for one snapshot: the training thread puts it there, the window's thread takes it.
 
     A new one is made only when the last one was taken, so a window that is busy or closed costs the training nothing.

@@ -23,7 +23,7 @@ from avatar.types import Gaussians
 WARM_UP = 20
 COLOR_FRAMES = 12
 #: What a video may hardly show: these regions, and Gaussians that cover less than HARDLY_SEEN pixels in the frames that
-#: give the colours. They are held to where they started by a pull, in gradient of the loss per unit of each parameter:
+#: give the colors. They are held to where they started by a pull, in gradient of the loss per unit of each parameter:
 #: well below the gradient of a Gaussian that is seen, well above the noise that Adam would blow up to full steps.
 HARDLY_SEEN = 0.5
 HIDDEN = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
@@ -101,7 +101,7 @@ class Trainer:
         return self.avatar.place(extra, vertices, rotation, pick(states.translation, steps), torso)
 
     def step(self, fraction: float) -> float:
-        """One optimisation step at `fraction` (0..1) of the schedule; returns the loss."""
+        """One optimization step at `fraction` (0..1) of the schedule; returns the loss."""
         frames = self.coarse if self.coarse is not None and self.is_coarse(fraction) else self.full
         indices = self._next_frames()
         background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
@@ -169,7 +169,7 @@ class Trainer:
         self.pull[self.hidden[self.hidden < len(self.pull)]] = self.config.batch * HOLD_BASIS
 
     def _hold_hidden(self) -> None:
-        """Add the pull of the held Gaussians to the gradients; that of an outer basis is the optimiser's business."""
+        """Add the pull of the held Gaussians to the gradients; that of an outer basis is the optimizer's business."""
         if not len(self.hidden):
             return
         for name, pull in HOLD.items():
@@ -182,9 +182,9 @@ class Trainer:
             basis.grad[:, rows] += self.config.batch * HOLD_BASIS * basis.detach()[:, rows]
 
     def set_colors(self) -> Tensor:
-        """Give every Gaussian the mean colour of the pixels it covers in a few frames, weighted by blend weight.
+        """Give every Gaussian the mean color of the pixels it covers in a few frames, weighted by blend weight.
 
-        What those frames hardly show (inside of the mouth, back of the head) keeps the head model's colour; Gaussians
+        What those frames hardly show (inside of the mouth, back of the head) keeps the head model's color; Gaussians
         that cover background start fainter. Returns how many pixels each Gaussian covered, [N].
         """
         count = len(self.avatar)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from avatar.rendering.passes import COLOURED, PASSES, Pass
+from avatar.rendering.passes import COLORED, PASSES, Pass
 from avatar.video.audio import check_sound
 from avatar.video.clock import exact_rate
 from avatar.video.codecs import SEGMENT, Encoding, choose_codec
 from avatar.video.conversions import DEPTH_SHOWN, for_video
-from avatar.video.sequence import PICTURES, SequenceSink, picture_name
+from avatar.video.sequence import PICTURES, SequenceSink, image_name
 from avatar.video.video_file import VideoSink
 from avatar.video.writer import Writer
 
@@ -27,8 +27,8 @@ __all__ = [
     "Pass",
     "Writer",
     "exact_rate",
+    "image_name",
     "open_output",
-    "picture_name",
     "write_video",
 ]
 
@@ -57,7 +57,7 @@ def open_output(
         audio: a file with sound; its time 0 is that of frame 0 of the whole.
         first_frame: number in the whole of the first picture.
         total: frames of the whole, which joined pieces must make up; None: not known.
-        depth_shown: metres that are white and black where depth is shown in a video.
+        depth_shown: meters that are white and black where depth is shown in a video.
         only_whole: Ctrl-C leaves nothing, for outputs that other work takes for complete.
 
     Raises:
@@ -67,7 +67,7 @@ def open_output(
     """
     path, fraction = Path(path), exact_rate(rate)
     encoding = Encoding() if encoding is None else encoding
-    alpha = alpha and picture in COLOURED
+    alpha = alpha and picture in COLORED
     if first_frame < 0:
         raise ValueError(f"first_frame: expected 0 or more, got {first_frame}")
     codec = choose_codec(path, encoding, picture, alpha)

@@ -4,8 +4,8 @@
 |---|---|---|---|---|
 | rgb | uint8 [H,W,3] sRGB, or [H,W,4] with straight alpha | the same | the same | linear, alpha premultiplied |
 | mesh | as rgb | the same | the same | as rgb |
-| alpha | uint8 [H,W] | grey | grey, 8 bits | Y 0..1 |
-| depth | float32 [H,W] metres along the camera's axis, 0: nothing | near is light | 16 bits, 0.1 mm | Y metres |
+| alpha | uint8 [H,W] | gray | gray, 8 bits | Y 0..1 |
+| depth | float32 [H,W] meters along the camera's axis, 0: nothing | near is light | 16 bits, 0.1 mm | Y meters |
 | normals | float32 [H,W,3] unit, camera axes, 0: nothing | (n+1)/2 | (n+1)/2, 8 bits | x, y, z as R, G, B |
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 
 from avatar.rendering.passes import Pass
 
-#: Steps a metre of depth in 16-bit PNG pictures: 0.1 mm, up to 6.5535 m; farther is stored as that.
+#: Steps a meter of depth in 16-bit PNG pictures: 0.1 mm, up to 6.5535 m; farther is stored as that.
 PNG_DEPTH_STEPS = 10_000
-#: Metres that are white and black where depth is shown in a video.
+#: Meters that are white and black where depth is shown in a video.
 DEPTH_SHOWN = (0.2, 1.2)
 
 Convert = Callable[[np.ndarray], np.ndarray]
@@ -28,7 +28,7 @@ Convert = Callable[[np.ndarray], np.ndarray]
 def for_video(name: Pass, depth_shown: tuple[float, float] = DEPTH_SHOWN) -> Convert:
     """Pictures of pass `name` to uint8 [H,W], [H,W,3] or [H,W,4] for a video.
 
-    Depth is light where near: 255 at the first of `depth_shown` (metres) and nearer, 1 at the second and beyond, 0
+    Depth is light where near: 255 at the first of `depth_shown` (meters) and nearer, 1 at the second and beyond, 0
     where nothing is. Normals are round(255 (n + 1) / 2), 128 where nothing is.
     """
     if name == "normals":
@@ -54,7 +54,7 @@ def for_png(name: Pass) -> Convert:
 
 
 def for_exr(name: Pass) -> Convert:
-    """Pictures of pass `name` to float32 for an EXR file: colours in linear light, multiplied by their alpha."""
+    """Pictures of pass `name` to float32 for an EXR file: colors in linear light, multiplied by their alpha."""
     if name in ("depth", "normals"):
         return np.asarray
     if name == "alpha":

@@ -41,7 +41,7 @@ class Actor:
         return self.camera[frame if len(self.camera) > 1 else 0]
 
 
-def draw_frames(
+def render_frames(
     actors: Sequence[Actor], look: Look, frames: Sequence[int] | None = None
 ) -> Iterator[dict[str, np.ndarray]]:
     """Pictures of `actors` side by side, a frame at a time.
@@ -53,7 +53,7 @@ def draw_frames(
 
     Yields:
         For each pass an array of its own [H, W * actors, ...]: rgb and mesh uint8 [..,3], or [..,4] with straight alpha
-        where the background is transparent; alpha uint8; depth float32 metres along the camera's axis; normals float32
+        where the background is transparent; alpha uint8; depth float32 meters along the camera's axis; normals float32
         [..,3] unit (x right, y up, z towards the viewer). Both are 0 where alpha is under a half.
     """
     order = range(len(actors[0])) if frames is None else frames
@@ -68,7 +68,7 @@ def drawing_threads(actors: Sequence[Actor], look: Look) -> int:
 
 
 def working_memory(actors: Sequence[Actor], look: Look) -> int:
-    """Bytes that `draw_frames` holds while it draws, about: pictures, and half-precision bases of each avatar."""
+    """Bytes that `render_frames` holds while it draws, about: pictures, and half-precision bases of each avatar."""
     return drawing_threads(actors, look) * _bytes_a_thread(actors, look)
 
 
@@ -87,7 +87,7 @@ class _Drawer:
         self._columns = [_Column(actor, look) for actor in actors]
 
     def draw(self, frame: int) -> dict[str, np.ndarray]:
-        """Every pass of a frame, as `draw_frames` gives it."""
+        """Every pass of a frame, as `render_frames` gives it."""
         with ops.one_thread(), torch.no_grad():
             drawn = [column.draw(frame) for column in self._columns]
         if len(drawn) == 1:

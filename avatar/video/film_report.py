@@ -11,11 +11,11 @@ from typing import Any
 
 from avatar import __version__
 from avatar.common.files import atomic_path
-from avatar.common.jsonable import counted, plain
+from avatar.common.jsonable import counted, to_jsonable
 
 
 @dataclass(frozen=True)
-class AvatarFacts:
+class AvatarStats:
     """One avatar of a rendering."""
 
     name: str  # file name
@@ -27,7 +27,7 @@ class AvatarFacts:
 class RenderReport:
     """One rendering; plain values throughout."""
 
-    avatars: tuple[AvatarFacts, ...]
+    avatars: tuple[AvatarStats, ...]
     motion: str  # file name
     camera: str  # as --camera takes it
     background: str
@@ -51,9 +51,9 @@ class RenderReport:
     def to_json(self) -> str:
         """Everything as one JSON object."""
         facts = {"headsplat": __version__, **dataclasses.asdict(self), "frames_a_second": round(self.speed, 2)}
-        return json.dumps(plain(facts), indent=1, allow_nan=False)
+        return json.dumps(to_jsonable(facts), indent=1, allow_nan=False)
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A line for a person."""
         passes = "" if list(self.files) == ["rgb"] else f" ({', '.join(self.files)})"
         return (

@@ -64,7 +64,7 @@ def join(
         return _join_folders(folders, out, partial)
     if audio is not None:
         check_sound(audio)
-    pieces = sorted((read_piece(path) for path in paths), key=lambda piece: (piece.facts.first, piece.stop))
+    pieces = sorted((read_piece(path) for path in paths), key=lambda piece: (piece.metadata.first, piece.stop))
     _check(pieces, out, partial)
     with atomic_path(out) as temporary:
         try:
@@ -73,13 +73,15 @@ def join(
             raise write_error(out, error) from error
     count = sum(piece.count for piece in pieces)
     silenced = audio is None and any(piece.sound for piece in pieces)
-    return Joined(out, pieces[0].facts.first, count, silenced)
+    return Joined(out, pieces[0].metadata.first, count, silenced)
 
 
 def _check(pieces: Sequence[Piece], out: Path, partial: bool) -> None:
     first, last = pieces[0], pieces[-1]
-    if out.suffix.lower() != first.facts.stored.suffix:
-        raise HeadsplatError(f"{out}: the pieces are {first.facts.stored.suffix} files; give the whole that suffix too")
+    if out.suffix.lower() != first.metadata.stored.suffix:
+        raise HeadsplatError(
+            f"{out}: the pieces are {first.metadata.stored.suffix} files; give the whole that suffix too"
+        )
     for piece in pieces:
         if any(piece.path.samefile(other.path) for other in pieces if other is not piece):
             raise HeadsplatError(f"{piece.path}: given twice; name each piece once")
@@ -87,21 +89,21 @@ def _check(pieces: Sequence[Piece], out: Path, partial: bool) -> None:
             raise HeadsplatError(f"{out}: is one of the pieces; choose another name with -o")
         _check_alike(first, piece)
     for before, after in pairwise(pieces):
-        if after.facts.first < before.stop:
+        if after.metadata.first < before.stop:
             raise HeadsplatError(
-                f"{after.path}: begins with frame {after.facts.first}, and {before.path} goes up to frame "
+                f"{after.path}: begins with frame {after.metadata.first}, and {before.path} goes up to frame "
                 f"{before.stop - 1}; leave one of them out or render one again"
             )
-        if after.facts.first > before.stop:
+        if after.metadata.first > before.stop:
             raise HeadsplatError(
-                f"{after.path}: begins with frame {after.facts.first}, and {before.path} ends with frame "
-                f"{before.stop - 1}; render --frames {before.stop}:{after.facts.first} too"
+                f"{after.path}: begins with frame {after.metadata.first}, and {before.path} ends with frame "
+                f"{before.stop - 1}; render --frames {before.stop}:{after.metadata.first} too"
             )
-    if partial or first.facts.total is None:
+    if partial or first.metadata.total is None:
         return
-    for start, stop in ((0, first.facts.first), (last.stop, first.facts.total)):
+    for start, stop in ((0, first.metadata.first), (last.stop, first.metadata.total)):
         if start < stop:
-            raise _missing(out, start, stop, f" of {first.facts.total}")
+            raise _missing(out, start, stop, f" of {first.metadata.total}")
 
 
 def _missing(out: Path, start: int, stop: int, whole: str = "") -> HeadsplatError:
@@ -113,10 +115,10 @@ def _missing(out: Path, start: int, stop: int, whole: str = "") -> HeadsplatErro
 
 def _check_alike(first: Piece, piece: Piece) -> None:
     kinds = (
-        ("codec", piece.facts.codec, first.facts.codec),
+        ("codec", piece.metadata.codec, first.metadata.codec),
         ("size", f"{piece.width}x{piece.height}", f"{first.width}x{first.height}"),
         ("rate", _rate_in_words(piece), _rate_in_words(first)),
-        ("number of frames of the whole", str(piece.facts.total), str(first.facts.total)),
+        ("number of frames of the whole", str(piece.metadata.total), str(first.metadata.total)),
     )
     for kind, found, wanted in kinds:
         if found != wanted:
@@ -132,13 +134,13 @@ def _check_alike(first: Piece, piece: Piece) -> None:
 
 
 def _rate_in_words(piece: Piece) -> str:
-    if piece.facts.timed:  # the mean of a piece says nothing of the others'
+    if piece.metadata.timed:  # the mean of a piece says nothing of the others'
         return "its frames' own times"
-    return f"{float(Fraction(piece.facts.rate)):.6g} frames/s"
+    return f"{float(Fraction(piece.metadata.rate)):.6g} frames/s"
 
 
 def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Progress | None) -> None:
-    facts = pieces[0].facts
+    facts = pieces[0].metadata
     clock, total = facts.clock, sum(piece.count for piece in pieces)
     with contextlib.ExitStack() as closing:
         container = closing.enter_context(open_container(path, facts.stored, clock))
@@ -161,8 +163,8 @@ def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Pr
         for done, (piece, index, packet, tick) in enumerate(_packets(pieces)):
             if tick < last and not index:
                 raise HeadsplatError(
-                    f"{piece.path}: begins at {piece.facts.start * float(clock.tick):.3f} s, when the piece before is "
-                    "not over; render it again with times of the whole"
+                    f"{piece.path}: begins at {piece.metadata.start * float(clock.tick):.3f} s, when the piece before "
+                    "is not over; render it again with times of the whole"
                 )
             last = max(tick, last + 1)  # times may lie closer than a tick, also where two pieces meet
             track.put(packet, last)
@@ -173,7 +175,7 @@ def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Pr
 
 def _packets(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int, av.Packet, int]]:
     """(piece, packet's number in it, packet, its tick in the whole) in order."""
-    clock, start = pieces[0].facts.clock, pieces[0].facts.start
+    clock, start = pieces[0].metadata.clock, pieces[0].metadata.start
     for piece in pieces:
         with av.open(str(piece.path)) as container:
             stream = container.streams.video[0]
@@ -181,7 +183,7 @@ def _packets(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int, av.Packet, i
             for index, packet in enumerate(packets):
                 assert packet.pts is not None and packet.time_base is not None
                 own = round(packet.pts * packet.time_base * clock.scale)
-                place = clock.at(piece.facts.first + index, None) if clock.step else piece.facts.start + own
+                place = clock.at(piece.metadata.first + index, None) if clock.step else piece.metadata.start + own
                 yield piece, index, packet, place - start
 
 

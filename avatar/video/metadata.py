@@ -65,7 +65,7 @@ class Piece:
     """A written video."""
 
     path: Path
-    facts: Facts
+    metadata: Facts
     count: int  # frames
     width: int
     height: int
@@ -75,7 +75,7 @@ class Piece:
     @property
     def stop(self) -> int:
         """The number of the frame after its last."""
-        return self.facts.first + self.count
+        return self.metadata.first + self.count
 
 
 def read_piece(path: Path) -> Piece:

@@ -22,7 +22,7 @@ _PNG_LEVEL = 3  # of avatar.common.image_io.encode_png
 _EXR_FORMATS = {0: "grayf32le", 3: "gbrpf32le", 4: "gbrapf32le"}
 
 
-def picture_name(number: int, suffix: str) -> str:
+def image_name(number: int, suffix: str) -> str:
     """The file name of frame `number`."""
     return f"{number:05d}{suffix}"
 
@@ -56,7 +56,7 @@ class SequenceSink:
         """Write the picture to its own file; folders know no times."""
         stored = self._convert(picture)
         content = self._exr(stored) if self._suffix == ".exr" else _png(stored)
-        (self._temporary / picture_name(self._first + index, self._suffix)).write_bytes(content)
+        (self._temporary / image_name(self._first + index, self._suffix)).write_bytes(content)
 
     def finish(self) -> None:
         """Put the folder in its place."""

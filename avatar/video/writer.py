@@ -13,7 +13,7 @@ import numpy as np
 
 from avatar.common.files import write_error
 from avatar.errors import HeadsplatError
-from avatar.rendering.passes import Pass, check_picture
+from avatar.rendering.passes import Pass, check_image
 
 #: What a system or ffmpeg raises where it cannot write.
 _REFUSALS = (OSError, av.error.FFmpegError)
@@ -101,7 +101,7 @@ class Writer:
             ValueError: the picture or the time is none that was expected.
             HeadsplatError: an earlier frame could not be written.
         """
-        check_picture(picture, self._name, self._alpha, self._size)
+        check_image(picture, self._name, self._alpha, self._size)
         self._check_time(time)
         if self._size is None:
             self._size = (picture.shape[0], picture.shape[1])

@@ -109,7 +109,7 @@ class _BlazeFace:
         raw, logits = self._network(_letterbox(rgb, side))
         scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -80, 80)))
         keep = scores >= self._layout.least_score
-        points = raw[0, keep].reshape(-1, 8, 2) / side  # centre, size, six keypoints
+        points = raw[0, keep].reshape(-1, 8, 2) / side  # center, size, six keypoints
         points[:, [0, *range(2, 8)]] += self._anchors[keep, None]
         points *= longer
         corners = np.concatenate([points[:, 0] - points[:, 1] / 2, points[:, 0] + points[:, 1] / 2], axis=1)
@@ -130,12 +130,12 @@ def _letterbox(rgb: np.ndarray, side: int) -> np.ndarray:
 
 
 def _anchors(layout: _Layout) -> np.ndarray:
-    """Cell centres [N,2] in 0..1, repeated for each anchor of the cell."""
+    """Cell centers [N,2] in 0..1, repeated for each anchor of the cell."""
     blocks = []
     for cells, repeats in layout.grids:
         line = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-        centres = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-        blocks.append(np.repeat(centres, repeats, axis=0))
+        centers = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+        blocks.append(np.repeat(centers, repeats, axis=0))
     return np.concatenate(blocks)
 
 

@@ -1,6 +1,6 @@
 """478 face landmarks of a picture with MediaPipe's attention mesh (Grishchenko et al. 2020).
 
-Points are in pixels with pixel centres at +0.5; z grows away from the camera, in the same scale, zero near the middle
+Points are in pixels with pixel centers at +0.5; z grows away from the camera, in the same scale, zero near the middle
 of the head. Left and right are the person's own.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 POINTS = 478
 #: Outer corners of the right and left eye: the line that turns the region of interest, and the inter-ocular distance.
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
-#: Irises: centre, then four rim points.
+#: Irises: center, then four rim points.
 RIGHT_IRIS, LEFT_IRIS = slice(468, 473), slice(473, 478)
 _MESH_POINTS = 468
 _INPUT_SIDE = 192
@@ -63,7 +63,7 @@ class Roi:
         return Roi((float(middle[0]), float(middle[1])), size, math.atan2(float(line[1]), float(line[0])))
 
     def matrix(self, side: int) -> np.ndarray:
-        """[2,3] from pixels of a `side` x `side` crop to pixels of the picture (pixel centres at +0.5 in both)."""
+        """[2,3] from pixels of a `side` x `side` crop to pixels of the picture (pixel centers at +0.5 in both)."""
         scale = self.size / side
         cosine, sine = scale * math.cos(self.angle), scale * math.sin(self.angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
@@ -130,7 +130,7 @@ class LandmarkTracker:
         to_picture = roi.matrix(_INPUT_SIDE)
         to_patch = to_picture * scale
         to_patch[:, 2] -= corner * scale
-        to_patch[:, 2] += to_patch[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV puts pixel centres at integers
+        to_patch[:, 2] += to_patch[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV puts pixel centers at integers
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         crop = cv2.warpAffine(patch, to_patch, (_INPUT_SIDE, _INPUT_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         local, presence = self._mesh(np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[None])
@@ -270,7 +270,7 @@ _CELLS = np.stack(np.meshgrid(np.arange(_REGION_CELLS), np.arange(_REGION_CELLS)
 
 
 def _sample(features: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Features [h,w,C] bilinearly at the centres of the region's cells, zero outside: [16,16,C]."""
+    """Features [h,w,C] bilinearly at the centers of the region's cells, zero outside: [16,16,C]."""
     height, width, channels = features.shape
     xy = _CELLS @ matrix[:, :2].T + matrix[:, 2] - 0.5
     inside = (xy >= 0).all(axis=1) & (xy[:, 0] <= width - 1) & (xy[:, 1] <= height - 1)

@@ -1,4 +1,4 @@
-"""Who is who in a clip: faces told apart by their colours, so that a passer-by in front is not followed away."""
+"""Who is who in a clip: faces told apart by their colors, so that a passer-by in front is not followed away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from capture.quality.frame_statistics import DARKEST, face_light
 
-#: Landmarks whose colours tell people apart: forehead, cheeks, nose, chin, jaws, brows, lips, below the eyes.
+#: Landmarks whose colors tell people apart: forehead, cheeks, nose, chin, jaws, brows, lips, below the eyes.
 _PLACES = np.array(
     [151, 108, 337, 50, 280, 205, 425, 117, 346, 4, 197, 199, 172, 397, 136, 365, 105, 334, 66, 296, 0, 17, 230, 450]
 )
@@ -18,7 +18,7 @@ SIGNATURE = (len(_PLACES), 3)
 #: Difference of signatures: one person turning and grimacing stays below the first (0.35 was the largest over two
 #: seconds of any clip seen), other people are above it; beyond the second it is someone else even in the same place.
 _SAME, _OTHER = 0.35, 0.7
-#: What brightness counts against colour: exposure and turning change it as well.
+#: What brightness counts against color: exposure and turning change it as well.
 _BRIGHTNESS = 0.65
 #: From one frame to the next a face moves less than this (of its size) and changes its log size less than this.
 _MOVE, _GROW = 0.15, 0.12
@@ -27,7 +27,7 @@ _MEMORY = 15
 
 
 def signature(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Log colours [24,3] of linear light over the face with landmarks [478,3] in a frame [H,W,3]."""
+    """Log colors [24,3] of linear light over the face with landmarks [478,3] in a frame [H,W,3]."""
     return np.log(np.maximum(face_light(rgb, points[:, :2].astype(np.float32))[_PLACES], DARKEST))
 
 
@@ -85,7 +85,7 @@ class People:
         """How far a signature is from how the person looked of late."""
         return difference(np.median(self._known[person].looks, axis=0), look)
 
-    def recognise(self, roi: np.ndarray, look: np.ndarray, followed: bool) -> int:
+    def recognize(self, roi: np.ndarray, look: np.ndarray, followed: bool) -> int:
         """Number of the person at region [4] who looks like this; a new number for someone new.
 
         Args:

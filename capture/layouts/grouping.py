@@ -145,7 +145,7 @@ def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Seque
             )
         if view.K is not None and known.K is not None and not np.allclose(view.K, known.K, rtol=1e-3, atol=0.5):
             raise HeadsplatError(
-                f"{entry.where}: another focal length or centre than other frames of the camera {names[view.camera]}; "
+                f"{entry.where}: another focal length or center than other frames of the camera {names[view.camera]}; "
                 "export pictures with one set of intrinsics a camera"
             )
 

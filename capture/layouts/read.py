@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import beneath
 from capture.layouts.grouping import make_views
@@ -34,7 +34,7 @@ def read_layout(folder: str | Path) -> ViewSet:
     """Views of a folder by several cameras, or by one whose place is known.
 
     Raises:
-        HeadsplatError: no layout is recognised, or the folder is malformed; one sentence that names the file.
+        HeadsplatError: no layout is recognized, or the folder is malformed; one sentence that names the file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -45,7 +45,7 @@ def read_layout(folder: str | Path) -> ViewSet:
         return read_metrical(folder)
     if len(video_files(folder)) > 1:
         return read_videos(folder)
-    raise HeadsplatError(f"{folder}: no layout of several cameras is recognised; the folder must hold {_KNOWN}")
+    raise HeadsplatError(f"{folder}: no layout of several cameras is recognized; the folder must hold {_KNOWN}")
 
 
 def _read_transforms(folder: Path) -> ViewSet:
@@ -120,7 +120,7 @@ def _has_alpha(picture: Path, known: dict[Path, bool]) -> bool:
     if picture.suffix.lower() != ".png":
         return False
     if picture.parent not in known:
-        read = read_picture(picture, cv2.IMREAD_UNCHANGED)
+        read = read_image(picture, cv2.IMREAD_UNCHANGED)
         known[picture.parent] = read is not None and read.ndim == 3 and read.shape[2] == 4
     return known[picture.parent]
 

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import beneath, inverse, number, read_json, rigid, side, whole
 
@@ -141,7 +141,7 @@ def _size(merged: dict[str, Any], picture: Path, where: str, sizes: dict[Path, t
     if merged.get("w") is not None and merged.get("h") is not None:
         return side(merged["w"], f"{where}: w"), side(merged["h"], f"{where}: h")
     if picture.parent not in sizes:
-        read = read_picture(picture, cv2.IMREAD_COLOR)
+        read = read_image(picture, cv2.IMREAD_COLOR)
         if read is None:
             raise HeadsplatError(f"{picture}: damaged picture; export the folder again")
         sizes[picture.parent] = (read.shape[1], read.shape[0])

@@ -21,7 +21,7 @@ def video_files(folder: Path) -> list[Path]:
 
 
 def read_videos(folder: Path) -> ViewSet:
-    """Views of synchronised videos: the moments are the frames of the slowest; of the others the nearest in time count.
+    """Views of synchronized videos: the moments are the frames of the slowest; of the others the nearest in time count.
 
     Raises:
         HeadsplatError: a video cannot be read, or the videos have no time in common.

@@ -1,6 +1,6 @@
 """What every reader of a folder of several cameras yields: pictures, cameras and moments, and nothing of a format.
 
-Cameras follow avatar.types: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centres at +0.5.
+Cameras follow avatar.types: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centers at +0.5.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from capture.video.decoding import SourceFrame, open_video
 
@@ -29,7 +29,7 @@ class View:
     K: np.ndarray | None  # [3,3] pixels of the picture; None where nobody stated it
     world_to_cam: np.ndarray | None  # [4,4] in the layout's own unit of length; None where it is not known
     size: tuple[int, int]  # (width, height) pixels
-    mask: Path | None = None  # a matte: its alpha channel, else its grey
+    mask: Path | None = None  # a matte: its alpha channel, else its gray
     is_test: bool | None = None  # None: the layout states no split
     head_motion: np.ndarray | None = None  # [4,4] how the head has moved, where the layout knows it
     flame: Path | None = None  # FLAME parameters of the moment, kept aside
@@ -87,7 +87,7 @@ def pictures(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
         yield from _video_frames(ordered)
         return
     for view in ordered:
-        picture = read_picture(view.picture, cv2.IMREAD_COLOR)
+        picture = read_image(view.picture, cv2.IMREAD_COLOR)
         if picture is None:
             raise HeadsplatError(f"{view.picture}: missing or damaged picture; export the folder again")
         check_size(view, picture)
@@ -97,7 +97,7 @@ def pictures(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
 def read_mask(view: View) -> np.ndarray:
     """The view's matte [H,W] uint8; raises HeadsplatError where it is missing, damaged or of another size."""
     assert view.mask is not None
-    picture = read_picture(view.mask, cv2.IMREAD_UNCHANGED)
+    picture = read_image(view.mask, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise HeadsplatError(f"{view.mask}: missing or damaged mask; export the folder again")
     check_size(replace(view, picture=view.mask), picture)

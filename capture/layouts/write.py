@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from avatar.common.files import atomic_folder
-from avatar.common.image_io import read_picture, write_picture
+from avatar.common.image_io import read_image, write_image
 from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture, frame_name
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
@@ -40,7 +40,7 @@ def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:
     """
     if layout not in LAYOUTS:
         raise HeadsplatError(f"--layout: {layout!r} is none; give {', '.join(LAYOUTS)}")
-    if layout == "insta" and len(capture.facts["cameras"]) > 1:
+    if layout == "insta" and len(capture.metadata["cameras"]) > 1:
         raise HeadsplatError(f"{capture.root}: INSTA's layout holds one camera; give --layout vhap or nerf")
     notes: list[str] = []
     with atomic_folder(out) as folder:
@@ -69,7 +69,7 @@ def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: 
 
 def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, Any]:
     """The entry of one picture; its files are written."""
-    facts, track = capture.facts, capture.track
+    facts, track = capture.metadata, capture.track
     camera, step = int(track["camera"][row]), int(track["time_step"][row])
     known = facts["cameras"][camera]
     K, pose = np.array(known["K"], dtype=np.float64), inverse(np.array(known["world_to_cam"], dtype=np.float64))
@@ -87,7 +87,7 @@ def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, A
 
 def _skull_pose(capture: Capture, row: int) -> np.ndarray:
     """Skull frame -> world [4,4] of a row."""
-    head = load_head(capture.facts["head"].get("source", "embedded"))
+    head = load_head(capture.metadata["head"].get("source", "embedded"))
     rotation, place = head.skull_pose(capture.params([row]))
     u, _, vt = np.linalg.svd(rotation[0].numpy().astype(np.float64))
     pose = np.eye(4)
@@ -107,15 +107,15 @@ def _copy_pictures(capture: Capture, number: int, folder: Path, name: str, layou
             return
     except FileNotFoundError as error:
         raise HeadsplatError(f"{error.filename}: missing picture; run `headsplat capture` again") from error
-    color, alpha = read_picture(frame, cv2.IMREAD_COLOR), read_picture(matte, cv2.IMREAD_GRAYSCALE)
+    color, alpha = read_image(frame, cv2.IMREAD_COLOR), read_image(matte, cv2.IMREAD_GRAYSCALE)
     if color is None or alpha is None:
         raise HeadsplatError(f"{matte}: missing or damaged picture; run `headsplat capture` again")
-    write_picture(masks / name, np.dstack([color, alpha]))
+    write_image(masks / name, np.dstack([color, alpha]))
 
 
 def _write_flame(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> list[str]:
     """flame_param/NNNNN.npz of every moment for a FLAME head; a sentence for any other."""
-    head, track = capture.facts["head"], capture.track
+    head, track = capture.metadata["head"], capture.track
     if "flame" not in head["name"].lower():
         return [f"the head is {head['name']}, not FLAME: no flame_param files are written"]
     modes = [k for k, name in enumerate(head["expression_names"]) if not name.startswith("eyelid")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from capture.live.calibration import CalibrationOptions
 from capture.live.face_input import FaceInput
 from capture.live.open import open_input
-from capture.live.pipeline import LiveChain, LiveOptions, LivePose
+from capture.live.pipeline import LiveOptions, LivePipeline, LivePose
 from capture.live.presence import PresenceOptions
 from capture.live.sample import Input, Sample
 from capture.live.smoothing import SmoothingOptions
@@ -14,8 +14,8 @@ __all__ = [
     "CalibrationOptions",
     "FaceInput",
     "Input",
-    "LiveChain",
     "LiveOptions",
+    "LivePipeline",
     "LivePose",
     "PresenceOptions",
     "Sample",

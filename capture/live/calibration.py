@@ -74,7 +74,7 @@ class Calibrator:
         assert self.retarget is not None
         return self.retarget
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """The `movement` of the moment that is the neutral (None before one was seen whole), whether
         that is `still`, and a `note` for the person who drives."""
         still = self._is_still

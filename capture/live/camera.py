@@ -225,7 +225,7 @@ class CameraThread:
             self._thread = None
         self.feed.close()
 
-    def facts(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """Pictures received, and dropped because a newer one came or they were late."""
         return {"received": self._slot.put_count, "dropped": self._slot.dropped + getattr(self.feed, "late", 0)}
 

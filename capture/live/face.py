@@ -32,7 +32,7 @@ class FaceTracker:
             head: the head model samples are told in (not baked).
             lens: the source's optics.
             models: makers of the networks.
-            options: how the face is learnt.
+            options: how the face is learned.
             wait: let the picture that completes the learning wait for the result.
         """
         self._head, self._space = head, space_of(head)
@@ -41,7 +41,7 @@ class FaceTracker:
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
-        self.earlier: tuple[Sample, ...] = ()  # what the face did while it was learnt
+        self.earlier: tuple[Sample, ...] = ()  # what the face did while it was learned
         self.points: np.ndarray | None = None  # [478,3] of the newest picture, None where there is no face
         self.reprojection = 0.0  # of the newest picture, fraction of the inter-ocular distance
 
@@ -52,7 +52,7 @@ class FaceTracker:
         self.earlier = ()
 
     @property
-    def learnt(self) -> float:
+    def learned(self) -> float:
         """0..1, how far learning has come."""
         return 1.0 if self._fitter is not None else self._learner.progress
 
@@ -76,11 +76,11 @@ class FaceTracker:
 
     def _learn(self, found: Landmarks | None, frame: LiveFrame) -> None:
         self.phase = "looking" if found is None else "learning"
-        learnt = None if found is None else self._learner.see(found, frame)
-        if learnt is not None:
-            self._fitter = learnt.fitter
+        learned = None if found is None else self._learner.see(found, frame)
+        if learned is not None:
+            self._fitter = learned.fitter
             self.earlier = tuple(
-                self._sample(learnt.fitter, seen, fit, {}) for seen, fit in learnt.earlier if fit.error <= LOST
+                self._sample(learned.fitter, seen, fit, {}) for seen, fit in learned.earlier if fit.error <= LOST
             )
 
     def _track(

@@ -45,7 +45,7 @@ class FaceInput:
             lossless: no picture is dropped: the feed (a file at pace "all") waits for whoever takes the samples.
             head: the head model samples are told in; the embedded one when None.
             models: makers of the networks.
-            learn: how the face is learnt.
+            learn: how the face is learned.
         """
         self.name = Path(feed.name).name
         self._lossless = lossless
@@ -83,7 +83,7 @@ class FaceInput:
         return None if stale else sample
 
     def earlier(self) -> Sequence[Sample]:
-        """What the face did while it was learnt."""
+        """What the face did while it was learned."""
         return () if self._tracker is None or self._anew.is_set() else self._tracker.earlier
 
     @property
@@ -108,20 +108,20 @@ class FaceInput:
         """The picture [H,W,3] tracked last and its landmarks [478,3] where it shows a face, for a small preview."""
         return self._look
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Counts since start, rate (pictures a second of late), phase, how far learning is, and why it ended."""
         tracker, now = self._tracker, time.monotonic()
         recent = [done for done in list(self._done) if done > now - _RATE_SECONDS]
         span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
         return {
             "input": self.name,
-            **self.camera.facts(),
+            **self.camera.stats(),
             "malformed": 0,
             "tracked": self._tracked,
             "without_face": self._without_face,
             "rate": (len(recent) - 1) / span if span > 0 else 0.0,
             "phase": tracker.phase if tracker else "stopped",
-            "learnt": tracker.learnt if tracker else 0.0,
+            "learned": tracker.learned if tracker else 0.0,
             "reprojection": tracker.reprojection if tracker else 0.0,
             "ended": self._failure or self.camera.ended,
         }

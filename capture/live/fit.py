@@ -49,7 +49,7 @@ class Fitter:
     person: Person
     problem: FrameProblem
     weights: np.ndarray  # [468]
-    neck: np.ndarray  # [3] metres, of the skull: the point the head turns about
+    neck: np.ndarray  # [3] meters, of the skull: the point the head turns about
     expressions: int  # of the whole head; the fit has only those that landmarks show
     lids: np.ndarray  # [L] int, columns of a state's expression that close lids
 
@@ -75,7 +75,7 @@ class Fitter:
             state = solve_frame(self.problem, previous.state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
             if _far(previous.state, state):
                 state = solve_frame(self.problem, state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
-        # The problem's unit is the size the person was learnt at; they may have come nearer or gone since.
+        # The problem's unit is the size the person was learned at; they may have come nearer or gone since.
         size = max(float(inter_ocular(points)), 0.3 * self.person.inter_ocular)
         error = float(frame_error(self.problem, state, target).mean()) * self.person.inter_ocular / size
         return Fit(state, self._gaze(points, state, previous), error)

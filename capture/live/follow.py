@@ -20,7 +20,7 @@ _MINCUTOFF, _BETA = 1.0, 8.0
 
 
 class RegionFilter:
-    """A low pass on the region of interest: its centre, its size and its turn."""
+    """A low pass on the region of interest: its center, its size and its turn."""
 
     def __init__(self) -> None:
         self._filter = OneEuro(_MINCUTOFF, _BETA)

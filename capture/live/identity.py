@@ -21,7 +21,7 @@ from capture.tracker.rotation import yaw_pitch
 
 @dataclass(frozen=True)
 class LearnOptions:
-    """How a face is learnt."""
+    """How a face is learned."""
 
     seconds: float = 2.0  # of a face that is seen
     least_frames: int = 16
@@ -46,8 +46,8 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
-    """A person, and what their face did while they were learnt."""
+class Learned:
+    """A person, and what their face did while they were learned."""
 
     fitter: Fitter
     earlier: tuple[tuple[Seen, Fit], ...]
@@ -61,7 +61,7 @@ class Learner:
         self._head, self._lens, self._options, self._wait = head, lens, options, wait
         self._model = LandmarkModel.from_head(head)
         self._seen: list[Seen] = []
-        self._result: Future[Learnt] | None = None
+        self._result: Future[Learned] | None = None
 
     def again(self) -> None:
         """Forget all that was seen: another person sat down."""
@@ -77,14 +77,14 @@ class Learner:
         seconds = self._seen[-1].clock - self._seen[0].clock
         return min(seconds / self._options.seconds, len(self._seen) / self._options.least_frames, 1.0)
 
-    def see(self, found: Landmarks, frame: LiveFrame) -> Learnt | None:
+    def see(self, found: Landmarks, frame: LiveFrame) -> Learned | None:
         """Look at the landmarks of a frame; the person once they are known."""
         if self._result is None:
             self._seen.append(Seen(found.points, found.presence, frame.time, frame.source_time))
             if self.progress < 1:
                 return None
             pool = ThreadPoolExecutor(1, thread_name_prefix="learn")
-            self._result = pool.submit(self._learnt, self._seen)
+            self._result = pool.submit(self._learned, self._seen)
             self._seen = []
             pool.shutdown(wait=self._wait)
         if not self._result.done():
@@ -94,13 +94,13 @@ class Learner:
             return None
         return self._result.result()
 
-    def _learnt(self, seen: list[Seen]) -> Learnt:
+    def _learned(self, seen: list[Seen]) -> Learned:
         fitter = Fitter.of(self._person(seen), self._head)
         earlier, fit = [], None
         for row in seen:
             fit = fitter(row.points, fit)
             earlier.append((row, fit))
-        return Learnt(fitter, tuple(earlier))
+        return Learned(fitter, tuple(earlier))
 
     def _person(self, seen: list[Seen]) -> Person:
         lens, options = self._lens, self._options

@@ -40,7 +40,7 @@ class LiveOptions:
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     presence: PresenceOptions = field(default_factory=PresenceOptions)
     gains: Mapping[str, float] = field(default_factory=dict)
-    """by group of avatar.motion.edit.GROUPS, what `LiveChain.gains` begins with; 1 for the others"""
+    """by group of avatar.motion.edit.GROUPS, what `LivePipeline.gains` begins with; 1 for the others"""
     clock: Clock = "arrival"
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class LivePose:
     stamps: dict[str, float]  # stage -> seconds, time.monotonic(), of the newest that saw it; add "drawn" and "shown"
 
 
-class LiveChain:
+class LivePipeline:
     """One avatar and one input; `latest` does its few milliseconds of work in the caller's thread."""
 
     def __init__(self, avatar: Avatar, source: Input, options: LiveOptions | None = None) -> None:
@@ -114,13 +114,13 @@ class LiveChain:
             self.meter.add(self._stamps)
         return LivePose(shown, self._phase(), fresh, self._sample, self._stamps)
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """What the input counts, the phase, the calibration, gains and latencies, in JSON's types."""
         return {
-            "input": self.source.facts(),
+            "input": self.source.stats(),
             "phase": self._phase(),
             "calibrated": 0.0 if self._calibrator is None else self._calibrator.progress,
-            "calibration": {} if self._calibrator is None else self._calibrator.facts(),
+            "calibration": {} if self._calibrator is None else self._calibrator.stats(),
             "gains": dict(self.gains),
             "not_finite": self._broken,
             "latency": self.meter.report(_TOLD).to_json(),
@@ -217,7 +217,7 @@ class LiveChain:
 
 def resting_params(avatar: Avatar, expression: Tensor) -> HeadParams:
     """The face with weights `expression` [E] in the middle of the avatar's poses, [1]."""
-    options = DriveOptions(neutral="as-is", head="still", travel=0.0, ease=False)
+    options = DriveOptions(neutral="as-is", head="still", travel=0.0, soft_clamp=False)
     driver = Driver.of(avatar, avatar.head.expression_names, avatar.head.name, options)
     with torch.no_grad():
         return driver(expression[None], torch.zeros(1, len(JOINT_NAMES), 3), torch.zeros(1, 3))

@@ -107,7 +107,7 @@ class Recorder:
             self._times[self._count], self._arrived = max(self._time_of(sample), last), sample.time
             self._count += 1
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """`frames` kept and `dropped`, `seconds`, `megabytes` of memory, `full` once no more is kept, `notes`."""
         with self._lock:
             seconds = float(self._times[self._count - 1] - self._times[0]) if self._count else 0.0

@@ -32,7 +32,7 @@ _WINK = (0.3, 0.55)
 #: Sines of the angles by which a head is turned from the camera where its far eye begins to be guessed, and where it is
 #: nothing else: its lids are then as the near one's.
 _TURNED, _HIDDEN = math.sin(math.radians(20)), math.sin(math.radians(40))
-#: A place nearer to the origin than this (metres) is one that the sender does not tell.
+#: A place nearer to the origin than this (meters) is one that the sender does not tell.
 _NOWHERE = 0.05
 
 
@@ -52,7 +52,7 @@ class Neutral:
     weights: Tensor  # [E] of the motion
     eyes: Tensor  # [2,3] axis-angle radians
     rotation: Tensor  # [3,3] of the head
-    place: Tensor  # [3] metres
+    place: Tensor  # [3] meters
 
     @staticmethod
     def of(samples: Sequence[Sample]) -> Neutral:
@@ -120,7 +120,7 @@ class Retarget:
         Args:
             weights: [T,E] of the driver.
             joint_rot: [T,5,3] axis-angle radians.
-            translation: [T,3] metres.
+            translation: [T,3] meters.
             gains: group of avatar.motion.edit.GROUPS -> how much stronger than the driver the avatar does it; 1 where
                 nothing is said.
         """

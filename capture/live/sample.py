@@ -32,7 +32,7 @@ class Sample:
     space: str  # of the names, "arkit52", "flame", ...
     weights: Floats  # [E]
     joint_rot: Floats  # [5,3] axis-angle radians
-    translation: Floats  # [3] metres, of the point the head turns about
+    translation: Floats  # [3] meters, of the point the head turns about
     confidence: float  # 0..1, how sure the tracker was; 0 where it saw no face
     stamps: dict[str, float] = field(default_factory=dict)  # stage -> seconds, time.monotonic(), when it was done
     source_time: float | None = None  # seconds of the source's own clock (a file's, a phone's), where it says it
@@ -60,12 +60,12 @@ class Input(Protocol):
         """The newest sample, once: None when nothing is new since the last call. Never waits."""
 
     def earlier(self) -> Sequence[Sample]:
-        """What the same face did before the first sample, oldest first: a camera's face has to be learnt first."""
+        """What the same face did before the first sample, oldest first: a camera's face has to be learned first."""
 
     def stop(self) -> None:
         """End; harmless when it never began or has ended."""
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Counts since start: received, dropped, malformed, ... and rate, samples a second of late."""
 
 

@@ -18,7 +18,7 @@ _SMALL_TURNS = (JAW, LEFT_EYE, RIGHT_EYE)
 
 @dataclass(frozen=True)
 class SmoothingOptions:
-    """Speeds are per second: of weights 0..1, of radians, of metres."""
+    """Speeds are per second: of weights 0..1, of radians, of meters."""
 
     turn: Smoothing = field(default_factory=lambda: Smoothing(2.0, 10.0))
     """of the head, in the tangent space at where it is"""

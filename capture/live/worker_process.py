@@ -50,7 +50,7 @@ class FaceApart:
         Args:
             feed: where pictures come from; it is opened over there, and so has to be one that can be sent.
             models: makers of the networks.
-            learn: how the face is learnt.
+            learn: how the face is learned.
         """
         self.name = Path(feed.name).name
         self.feed, self._models, self._learn = feed, models, learn
@@ -93,7 +93,7 @@ class FaceApart:
         return self._slot.take()
 
     def earlier(self) -> Sequence[Sample]:
-        """What the face did while it was learnt."""
+        """What the face did while it was learned."""
         return self._earlier
 
     def look(self) -> _Look | None:
@@ -123,7 +123,7 @@ class FaceApart:
             self._pipe.close()
             self._pipe = None
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """As those of `FaceInput`, a fifth of a second old at most, and `memory_mb` of the process."""
         return self._facts
 
@@ -234,7 +234,7 @@ def _begun(pipe: Connection, feed: Feed, models: FaceModels | None, learn: Learn
 
 def _facts(face: FaceInput) -> dict[str, Any]:
     """Those of a face, and of this process."""
-    return {**face.facts(), "memory_mb": memory_mb()}
+    return {**face.stats(), "memory_mb": memory_mb()}
 
 
 class _Sender:

@@ -1,6 +1,6 @@
-"""Mattes: how much of each pixel is the person, from selfie segmentation refined by local colours.
+"""Mattes: how much of each pixel is the person, from selfie segmentation refined by local colors.
 
-A small network says roughly where the person is; where it is unsure, the colours nearby that are surely person and
+A small network says roughly where the person is; where it is unsure, the colors nearby that are surely person and
 surely background decide; a guided filter takes the edge from the picture.
 """
 
@@ -18,7 +18,7 @@ from capture.networks.models import model_path
 _NETWORK_SIDE = 256
 #: Side of the square the network sees, in heights of the face box (brow to chin): shoulders and long hair fit.
 _CROP_FACES = 3.2
-#: The longer side of the raster on which colours are compared is half the picture's, at most this.
+#: The longer side of the raster on which colors are compared is half the picture's, at most this.
 _LONGEST_WORK_SIDE = 512
 
 
@@ -39,13 +39,13 @@ class Window:
 
 
 def _slide(center: float, side: int, length: int) -> int:
-    """Where `side` pixels around `center` start, inside 0..length if they fit, centred on it if not."""
+    """Where `side` pixels around `center` start, inside 0..length if they fit, centerd on it if not."""
     if side >= length:
         return (length - side) // 2
     return min(max(round(center - side / 2), 0), length - side)
 
 
-class Matter:
+class MattingNetwork:
     """The segmentation network on one thread; not safe to call from two threads at once."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def _paste(found: np.ndarray, window: Window, width: int, height: int) -> np.nda
     size = work_size(width, height)
     cells = len(found) / window.side  # of the network, for a pixel of the picture
     step = np.array([width / size[0], height / size[1]]) * cells
-    start = 0.5 * step - 0.5 - np.array([window.x, window.y]) * cells  # OpenCV puts pixel centres at integers
+    start = 0.5 * step - 0.5 - np.array([window.x, window.y]) * cells  # OpenCV puts pixel centers at integers
     matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
     edged = cv2.copyMakeBorder(found, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     matrix[:, 2] += 1
@@ -92,8 +92,8 @@ def _paste(found: np.ndarray, window: Window, width: int, height: int) -> np.nda
 def smooth_in_time(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """The middle one of an odd number of consecutive probabilities [H,W], with flicker reduced.
 
-    Half itself and a quarter of each neighbour; a blob of one frame loses half its weight. Where the edge moves, the
-    picture's own colours sharpen it again in `refine`.
+    Half itself and a quarter of each neighbor; a blob of one frame loses half its weight. Where the edge moves, the
+    picture's own colors sharpen it again in `refine`.
     """
     middle = len(probabilities) // 2
     now = probabilities[middle]
@@ -108,7 +108,7 @@ def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = N
 
     Args:
         rgb: [H,W,3] uint8.
-        probability: [h,w] float32 0..1 of any size, such as from Matter.raw.
+        probability: [h,w] float32 0..1 of any size, such as from MattingNetwork.raw.
         face: [n,2 or 3] landmarks in pixels: picks the person and is opaque inside; without it the largest blob counts.
     """
     height, width = rgb.shape[:2]
@@ -120,7 +120,7 @@ def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = N
         rough = cv2.resize(probability, work, interpolation=cv2.INTER_AREA)
     outline = None if face is None else np.asarray(face)[:, :2] * scale
     rough = _only_person(rough, outline)
-    decided = _decide_by_colour(picture, rough)
+    decided = _decide_by_color(picture, rough)
     if outline is not None:
         cv2.fillConvexPoly(decided, _inner_hull(outline), 1.0, lineType=cv2.LINE_AA)
     return _guided(rgb, picture, decided)
@@ -167,20 +167,20 @@ def _inner_hull(outline: np.ndarray) -> np.ndarray:
     return cv2.convexHull(np.rint(middle + 0.92 * (outline - middle)).astype(np.int32))
 
 
-#: Probabilities beyond which the network is trusted and gives the colours.
+#: Probabilities beyond which the network is trusted and gives the colors.
 _SURE_PERSON, _SURE_BACKGROUND = 0.9, 0.1
-#: Log odds that colour may add: it cannot overturn a probability beyond 0.07..0.93.
-_COLOUR_LIMIT = 2.6
-#: Least standard deviation of a local colour, of 0..255: sensor noise and fine texture.
+#: Log odds that color may add: it cannot overturn a probability beyond 0.07..0.93.
+_COLOR_LIMIT = 2.6
+#: Least standard deviation of a local color, of 0..255: sensor noise and fine texture.
 _LEAST_DEVIATION = 10.0
-#: Radius over which local colours are averaged, as a fraction of the longer side.
-_COLOUR_RADIUS = 0.1
+#: Radius over which local colors are averaged, as a fraction of the longer side.
+_COLOR_RADIUS = 0.1
 
 
-def _decide_by_colour(picture: np.ndarray, rough: np.ndarray) -> np.ndarray:
-    """The probability [h,w] with local colours weighed in where it is unsure.
+def _decide_by_color(picture: np.ndarray, rough: np.ndarray) -> np.ndarray:
+    """The probability [h,w] with local colors weighed in where it is unsure.
 
-    Each side has, at each place, a Gaussian of its sure colours around (mean and variance per channel); their log
+    Each side has, at each place, a Gaussian of its sure colors around (mean and variance per channel); their log
     likelihood ratio is added to the log odds, as in a Bayesian classifier with the network as its prior.
     """
     decided = rough.copy()
@@ -189,27 +189,27 @@ def _decide_by_colour(picture: np.ndarray, rough: np.ndarray) -> np.ndarray:
     if not len(rows):
         return decided
     coarse = _fit(rough.shape[1], rough.shape[0], max(rough.shape) // 2)
-    colours = cv2.resize(picture, coarse, interpolation=cv2.INTER_AREA).astype(np.float32)
+    colors = cv2.resize(picture, coarse, interpolation=cv2.INTER_AREA).astype(np.float32)
     where = cv2.resize(rough, coarse, interpolation=cv2.INTER_AREA)
     pick = (rows * coarse[1] // rough.shape[0], columns * coarse[0] // rough.shape[1])
     here = picture[rows, columns].astype(np.float32)
-    person = _log_likelihood(here, pick, colours, where, _SURE_PERSON)
-    background = _log_likelihood(here, pick, colours, 1 - where, 1 - _SURE_BACKGROUND)
-    ratio = np.clip(person - background, -_COLOUR_LIMIT, _COLOUR_LIMIT)
+    person = _log_likelihood(here, pick, colors, where, _SURE_PERSON)
+    background = _log_likelihood(here, pick, colors, 1 - where, 1 - _SURE_BACKGROUND)
+    ratio = np.clip(person - background, -_COLOR_LIMIT, _COLOR_LIMIT)
     prior = np.clip(rough[rows, columns], 0.005, 0.995)
     decided[rows, columns] = 1 / (1 + (1 - prior) / prior * np.exp(-ratio))
     return decided
 
 
 def _log_likelihood(
-    here: np.ndarray, pick: tuple[np.ndarray, np.ndarray], colours: np.ndarray, weight: np.ndarray, sure: float
+    here: np.ndarray, pick: tuple[np.ndarray, np.ndarray], colors: np.ndarray, weight: np.ndarray, sure: float
 ) -> np.ndarray:
-    """Log density [n] of colours `here` [n,3] under the local Gaussian of the pixels whose `weight` exceeds `sure`."""
+    """Log density [n] of colors `here` [n,3] under the local Gaussian of the pixels whose `weight` exceeds `sure`."""
     likely = (weight > 0.5).astype(np.float32)
     mask = cv2.erode((weight > sure).astype(np.float32), _disk(1)) + 1e-4 * likely + 1e-9
-    first = cv2.multiply(colours, cv2.merge([mask, mask, mask]))
-    weighted = cv2.merge([mask, first, cv2.multiply(first, colours)])
-    radius = max(1, round(_COLOUR_RADIUS * max(weight.shape)))
+    first = cv2.multiply(colors, cv2.merge([mask, mask, mask]))
+    weighted = cv2.merge([mask, first, cv2.multiply(first, colors)])
+    radius = max(1, round(_COLOR_RADIUS * max(weight.shape)))
     size = (radius, radius)
     sums = cv2.blur(cv2.blur(weighted, size), size)[pick]
     mean = sums[:, 1:4] / sums[:, :1]
@@ -226,16 +226,16 @@ _CONTRAST = 1.2
 def _guided(rgb: np.ndarray, picture: np.ndarray, decided: np.ndarray) -> np.ndarray:
     """Matte [H,W] uint8: `decided` [h,w] with its edges taken from the picture.
 
-    The fast guided filter of He and Sun (2015): local linear models of grey fitted at the working size, applied at the
+    The fast guided filter of He and Sun (2015): local linear models of gray fitted at the working size, applied at the
     picture's own.
     """
     window = 2 * max(1, round(_GUIDE_WINDOW * max(decided.shape) / 2)) + 1
     size = (window, window)
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    mean_grey, mean_value = cv2.blur(grey, size), cv2.blur(decided, size)
-    covariance = cv2.blur(grey * decided, size) - mean_grey * mean_value
-    slope = covariance / (cv2.blur(grey * grey, size) - mean_grey * mean_grey + _GUIDE_EDGE)
-    offset = cv2.blur(mean_value - slope * mean_grey, size)
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    mean_gray, mean_value = cv2.blur(gray, size), cv2.blur(decided, size)
+    covariance = cv2.blur(gray * decided, size) - mean_gray * mean_value
+    slope = covariance / (cv2.blur(gray * gray, size) - mean_gray * mean_gray + _GUIDE_EDGE)
+    offset = cv2.blur(mean_value - slope * mean_gray, size)
     # Scaled to 0..255 and stretched about one half while still small; the last sum rounds and saturates.
     slope = _CONTRAST * cv2.blur(slope, size)
     offset = 255 * (_CONTRAST * offset - (_CONTRAST - 1) / 2)

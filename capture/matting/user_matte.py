@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from capture.video.decoding import SourceFrame, open_video
 
@@ -31,14 +31,14 @@ class MatteFolder:
         self._files = {number - first: file for number, file in numbered}
 
     def matte(self, number: int, size: tuple[int, int]) -> np.ndarray:
-        """Matte [H,W] uint8 of source frame `number` at `size` (width, height): its alpha channel, else its grey."""
+        """Matte [H,W] uint8 of source frame `number` at `size` (width, height): its alpha channel, else its gray."""
         file = self._files.get(number)
         if file is None:
             raise HeadsplatError(
                 f"{self.path}: no matte for frame {number} (there are {len(self._files)}, up to frame "
                 f"{max(self._files)}); make one matte per frame of the video"
             )
-        picture = read_picture(file, cv2.IMREAD_UNCHANGED)
+        picture = read_image(file, cv2.IMREAD_UNCHANGED)
         if picture is None:
             raise HeadsplatError(f"{file}: cannot be read as a picture; export the matte again")
         if picture.dtype == np.uint16:

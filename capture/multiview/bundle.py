@@ -154,7 +154,7 @@ def _choose(poses: dict[tuple[int, int], State], count: int) -> list[int]:
 class _Adjustment:
     """The unknowns, in this order: cameras 1.. (6 each), logarithms of focals, moments (6 each), points (3 each)."""
 
-    base: np.ndarray  # [M,R,3] metres, skull frame
+    base: np.ndarray  # [M,R,3] meters, skull frame
     cameras: tuple[RigCamera, ...]  # first guess
     states: tuple[State, ...]  # first guess, of the chosen moments
     log_sigmas: np.ndarray  # [C], 0 where the focal is given

@@ -43,7 +43,7 @@ def fit_head(
 
     Args:
         model: landmark model of the head.
-        cameras: calibrated, metres.
+        cameras: calibrated, meters.
         training: what training views saw.
         held_out: what was seen at held-out moments; may be none. It reaches nothing but its own track.
         progress: told after each training moment.

@@ -58,7 +58,7 @@ def capture_folder(
 def folder_digest(folder: Path) -> str:
     """SHA-256 in hexadecimal of the folder's descriptions, and of the names and sizes of its other files.
 
-    Hidden files do not count: file managers and synchronisation put some everywhere.
+    Hidden files do not count: file managers and synchronization put some everywhere.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -188,8 +188,8 @@ class _Run:
             face = canvas.points(project_head(fit, row.state, row.view))
             raw = matter.get().raw(stored, np.concatenate([face.min(0), face.max(0)]))
             matte = refine(stored, raw, face)
-        self.workspace.write_picture(FRAMES_DIR, name, stored)
-        self.workspace.write_picture(MATTES_DIR, name, matte)
+        self.workspace.write_image(FRAMES_DIR, name, stored)
+        self.workspace.write_image(MATTES_DIR, name, matte)
 
     def _finish(self, head: HeadModel, stage: TrackStage, rows: list[Row], canvases: list[Canvas]) -> None:
         arrays = {**track_defaults(len(rows)), **row_arrays(head, stage.fit, rows, canvases)}
@@ -201,12 +201,12 @@ class _Run:
             "width": canvases[0].size[0],
             "height": canvases[0].size[1],
             "cameras": stage.camera_facts(canvases),
-            "world": stage.similarity.facts(),
+            "world": stage.similarity.to_dict(),
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
             "head": {
                 "name": head.name,
                 "model_id": head.model_id,
-                "licence": head.licence,
+                "licence": head.license,
                 "source": lasting_source(self.options.head),
                 "notes": self.head_notes,
                 "expression_names": list(head.expression_names),

@@ -14,7 +14,7 @@ import numpy as np
 from capture.tracker.frame import frame_error, initial_state
 from capture.tracker.indices import FACE_COUNT, LEFT_CORNER, RIGHT_CORNER
 from capture.tracker.landmark_model import LandmarkModel
-from capture.tracker.problem import POSE, FitOptions, FrameProblem, Linearised, Pinhole, State, linearise
+from capture.tracker.problem import POSE, FitOptions, FrameProblem, Linearized, Pinhole, State, linearize
 
 #: Camera axes of OpenCV (y down, z forward) <-> those of tracker.problem (y up, z back): its own inverse.
 FLIP = np.diag([1.0, -1.0, -1.0])
@@ -134,12 +134,12 @@ class RigProblem:
         """Weights [468] of each sighting's landmarks."""
         return [self.problems[sighting.camera].weights(sighting.spread) for sighting in sightings]
 
-    def linearise(self, state: State, sighting: Sighting, weights: np.ndarray) -> Linearised:
+    def linearize(self, state: State, sighting: Sighting, weights: np.ndarray) -> Linearized:
         """One camera's share, its Jacobian with respect to steps in the world."""
         camera = self.cameras[sighting.camera]
         seen = camera.seen(state)
         facing = visibility(self.problems[0].neutral, seen)
-        lin = linearise(self.problems[sighting.camera], seen, sighting.target, weights * facing)
+        lin = linearize(self.problems[sighting.camera], seen, sighting.target, weights * facing)
         for start in (0, 3):
             lin.jacobian[:, start : start + 3] = lin.jacobian[:, start : start + 3] @ camera.rotation
         return lin
@@ -151,7 +151,7 @@ class RigProblem:
         size = POSE + len(state.expression)
         matrix, gradient = np.zeros((size, size)), np.zeros(size)
         for sighting, own in zip(target, weights, strict=True):
-            part, slope = self.linearise(state, sighting, own).normal()
+            part, slope = self.linearize(state, sighting, own).normal()
             matrix += part
             gradient += slope
         return matrix, gradient

@@ -19,7 +19,7 @@ from capture.multiview.plan import LEAST_PICTURES, ViewPlan
 from capture.multiview.rig import RigCamera
 from capture.multiview.sightings import as_sighting
 from capture.multiview.track import Moments
-from capture.multiview.world import Similarity, assumed_metres, find_similarity
+from capture.multiview.world import Similarity, assumed_meters, find_similarity
 from capture.options import CaptureOptions, Progress
 from capture.stages.landmarks import LandmarkTable
 from capture.tracker.camera import FocalPrior, focal_prior
@@ -114,7 +114,7 @@ class TrackStage:
         self._steps[True] = [self._steps[True][k] for k in kept]
 
     def _settle_cameras(self, priors: Sequence[FocalPrior]) -> None:
-        """Cameras in metres, y up."""
+        """Cameras in meters, y up."""
         names = self._plan.cameras
         if len(names) > 1 and (self._options.solve_cameras or not self._views.calibrated):
             self._solve(priors)
@@ -130,9 +130,9 @@ class TrackStage:
         if len(seen) > 1 and together:
             self.similarity = find_similarity(self._model, matrices, self.training, self._name)
         else:
-            self.similarity = assumed_metres()
+            self.similarity = assumed_meters()
             if len(names) > 1:
-                self.warnings.append(f"{self._name}: one camera sees the face; its world is taken to be in metres")
+                self.warnings.append(f"{self._name}: one camera sees the face; its world is taken to be in meters")
         self._cameras = [self.similarity.camera(camera) for camera in matrices]
 
     def _solve(self, priors: Sequence[FocalPrior]) -> None:
@@ -190,7 +190,7 @@ class TrackStage:
                     "name": name,
                     "K": K.tolist(),
                     "world_to_cam": self._cameras[index].world_to_cam.tolist(),
-                    "axes": "world: metres, y up; camera: OpenCV, x right, y down, z forward, pixel centres at +0.5",
+                    "axes": "world: meters, y up; camera: OpenCV, x right, y down, z forward, pixel centers at +0.5",
                     "focal_px": float(K[1, 1]),
                     "crop": {"x": canvas.x, "y": canvas.y, "width": canvas.width, "height": canvas.height},
                 }

@@ -83,7 +83,7 @@ def fit_rig_person(
 
     Args:
         model: landmark model of the head.
-        cameras: all cameras, calibrated, metres.
+        cameras: all cameras, calibrated, meters.
         training: training moments only.
         options: weights.
     """
@@ -193,7 +193,7 @@ def _eliminate(problem: RigProblem, state: State, sightings: Sequence[Sighting])
     matrix, gradient = np.zeros((size, size)), np.zeros(size)
     cross, reduced, slope = np.zeros((size, shared_size)), np.zeros((shared_size, shared_size)), np.zeros(shared_size)
     for sighting, weights in zip(sightings, problem.weights(sightings), strict=True):
-        lin = problem.linearise(state, sighting, weights)
+        lin = problem.linearize(state, sighting, weights)
         own, own_slope = lin.normal()
         shared = np.ascontiguousarray(shared_jacobian(problem.problems[sighting.camera], lin)[:, :-1])
         matrix += own

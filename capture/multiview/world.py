@@ -1,4 +1,4 @@
-"""The unit and the axes of somebody else's world: what makes them metres and y up, found from the head itself."""
+"""The unit and the axes of somebody else's world: what makes them meters and y up, found from the head itself."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import mean_rotation
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 from capture.multiview.rig import RigCamera, Sighting
 from capture.multiview.track import Moments
 from capture.tracker.indices import RIGID
 from capture.tracker.landmark_model import LandmarkModel
 
-#: Units people use (per metre); an estimate this near (as a factor) means one of them: heads differ by less.
+#: Units people use (per meter); an estimate this near (as a factor) means one of them: heads differ by less.
 _UNITS, _NEAR = {"metres": 1.0, "centimetres": 100.0, "millimetres": 1000.0}, 1.18
 #: The world's axes are kept where the head stands within these angles of y up and of looking along +z.
 _UPRIGHT, _FORWARD = np.cos(np.radians(30)), np.cos(np.radians(60))
@@ -27,20 +27,20 @@ _DISAGREE = 0.15
 
 @dataclass(frozen=True)
 class Similarity:
-    """Old world -> ours: `x -> rotation x / scale + shift`, metres."""
+    """Old world -> ours: `x -> rotation x / scale + shift`, meters."""
 
-    scale: float  # old units in a metre
+    scale: float  # old units in a meter
     rotation: np.ndarray  # [3,3]
-    shift: np.ndarray  # [3] metres
+    shift: np.ndarray  # [3] meters
     unit: str  # "metres", "centimetres", "millimetres", "unknown" or "assumed metres"
-    measured: float | None  # old units in a metre by the mean head; people's heads differ by some percent
+    measured: float | None  # old units in a meter by the mean head; people's heads differ by some percent
 
     def camera(self, old: RigCamera) -> RigCamera:
         """The camera in our world."""
         rotation = old.rotation @ self.rotation.T
         return RigCamera(old.pinhole, rotation, old.translation / self.scale - rotation @ self.shift)
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As capture.json states it."""
         return {
             "scale": self.scale,
@@ -48,11 +48,11 @@ class Similarity:
             "shift": self.shift.tolist(),
             "unit": self.unit,
             "measured_scale": self.measured,
-            "convention": "old world -> metres: x -> rotation x / scale + shift",
+            "convention": "old world -> meters: x -> rotation x / scale + shift",
         }
 
 
-def assumed_metres() -> Similarity:
+def assumed_meters() -> Similarity:
     """The world as it is, where one camera alone cannot tell its unit."""
     return Similarity(1.0, np.eye(3), np.zeros(3), "assumed metres", None)
 
@@ -78,7 +78,7 @@ def triangulate(cameras: Sequence[RigCamera], sightings: Sequence[Sighting], row
 def find_similarity(
     model: LandmarkModel, cameras: Sequence[RigCamera], moments: Moments, name: str, most: int = 60
 ) -> Similarity:
-    """What brings the cameras' world to metres, y up, the face along +z.
+    """What brings the cameras' world to meters, y up, the face along +z.
 
     Args:
         model: landmark model of the head: its mean is the yardstick.
@@ -98,7 +98,7 @@ def find_similarity(
     for seen in chosen:
         points = triangulate(cameras, seen, RIGID)
         _check_ahead(cameras, seen, points, name)
-        rotation, scale = rigid_fit(model.base[RIGID], points)
+        rotation, scale = fit_similarity(model.base[RIGID], points)
         scales.append(scale)
         rotations.append(rotation)
         places.append(points.mean(0) - scale * rotation @ model.base[RIGID].mean(0))

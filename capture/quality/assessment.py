@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from capture.quality.frame_statistics import FrameLook, Looks
+from capture.quality.frame_statistics import FrameStatistics, Looks
 from capture.quality.light import light_reference
 from capture.quality.trust import doubtful_spread, trust_reference
 from capture.tracker.clip import Observations
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What is known of T pictures besides their landmarks."""
 
     exposure: np.ndarray  # [T,3] gains of sRGB values
@@ -26,12 +26,12 @@ class Judgement:
 
 
 def judge_frames(
-    looks: Mapping[int, FrameLook],
+    looks: Mapping[int, FrameStatistics],
     training: Observations,
     training_numbers: Sequence[int],
     held_out: Observations | None,
     held_out_numbers: Sequence[int],
-) -> list[Judgement]:
+) -> list[Judgment]:
     """Judge training frames and, where there are any, held-out ones.
 
     Args:
@@ -44,21 +44,21 @@ def judge_frames(
     seen = Looks.of([looks[number] for number in training_numbers])
     light = light_reference(seen, training.points)
     usual = trust_reference(seen, training.points, training.spread)
-    judgements = []
+    judgments = []
     for part, numbers in ((training, training_numbers), (held_out, held_out_numbers)):
         if part is None:
             continue
         own = Looks.of([looks[number] for number in numbers])
         trust = usual.judge(own, part.points, part.spread, part.presence)
-        judgements.append(
-            Judgement(
+        judgments.append(
+            Judgment(
                 light.gains(own, part.points, part.time),
                 trust.weight,
                 tuple(trust.flagged(list(numbers))),
                 replace(part, spread=doubtful_spread(part.spread, part.points, trust.doubt)),
             )
         )
-    return judgements
+    return judgments
 
 
 def flagged_sentence(flagged: Sequence[Mapping[str, Any]]) -> str:

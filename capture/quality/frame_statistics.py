@@ -9,13 +9,13 @@ import numpy as np
 
 from capture.tracker.indices import FACE_COUNT
 
-#: Cells along each side of the grid on which the background's colours are kept.
+#: Cells along each side of the grid on which the background's colors are kept.
 CELLS = 20
-#: Height of the face, in pixels, at which its colours are sampled and its sharpness is measured.
-_COLOUR_HEIGHT, _SHARP_HEIGHT = 96, 160
+#: Height of the face, in pixels, at which its colors are sampled and its sharpness is measured.
+_COLOR_HEIGHT, _SHARP_HEIGHT = 96, 160
 #: Pixels of a cell, and how sure of being background all around one must be.
 _CELL_PIXELS, _BACKGROUND = 4, 0.04
-#: Linear light beyond which a colour says nothing of the exposure: noise below, clipping above.
+#: Linear light beyond which a color says nothing of the exposure: noise below, clipping above.
 DARKEST, BRIGHTEST = 0.004, 0.92
 
 
@@ -29,7 +29,7 @@ _LINEAR = _linear_table()
 
 
 @dataclass(frozen=True)
-class FrameLook:
+class FrameStatistics:
     """One frame."""
 
     face: np.ndarray  # [468,3] float32 linear light around each landmark
@@ -38,7 +38,7 @@ class FrameLook:
     person: float  # 0..1, what the matte says of the face's inside
 
 
-def measure_look(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> FrameLook:
+def measure_frame(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> FrameStatistics:
     """Measure one stored frame.
 
     Args:
@@ -48,12 +48,12 @@ def measure_look(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> Fram
     """
     mesh = points[:FACE_COUNT, :2].astype(np.float32)
     inside = _inside(matte, mesh, rgb.shape)
-    return FrameLook(face_light(rgb, mesh), _background(rgb, matte), sharpness(rgb, points), inside)
+    return FrameStatistics(face_light(rgb, mesh), _background(rgb, matte), sharpness(rgb, points), inside)
 
 
 def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
     """Linear light [n,3] float32 around landmarks `mesh` [n,2] pixels of a frame [H,W,3] uint8 sRGB."""
-    crop, corner, scale = _cut(rgb, mesh, _COLOUR_HEIGHT, 1.2)
+    crop, corner, scale = _cut(rgb, mesh, _COLOR_HEIGHT, 1.2)
     light = cv2.blur(_LINEAR[crop], (3, 3))
     where = ((mesh - corner) * scale - 0.5).astype(np.float32)[None]
     maps = (np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1]))
@@ -63,8 +63,8 @@ def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
 def sharpness(rgb: np.ndarray, points: np.ndarray) -> float:
     """Log ratio of fine to coarse detail of the face with landmarks [478,3] in a frame; contrast and light cancel."""
     crop, _, _ = _cut(rgb, points[:FACE_COUNT, :2].astype(np.float32), _SHARP_HEIGHT, 1.0)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    layers = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2, 6.4)]
+    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    layers = [cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2, 6.4)]
     fine, coarse = layers[0] - layers[1], layers[2] - layers[3]
     return float(np.log((np.square(fine).mean() + 1e-3) / (np.square(coarse).mean() + 1e-3)))
 
@@ -115,7 +115,7 @@ class Looks:
     person: np.ndarray  # [T]
 
     @staticmethod
-    def of(looks: list[FrameLook]) -> Looks:
+    def of(looks: list[FrameStatistics]) -> Looks:
         """The looks of frames in their order."""
         return Looks(
             np.array([look.face for look in looks], np.float32).reshape(-1, FACE_COUNT, 3),
@@ -130,7 +130,7 @@ class Looks:
     def __getitem__(self, rows: np.ndarray) -> Looks:
         return Looks(self.face[rows], self.background[rows], self.sharpness[rows], self.person[rows])
 
-    def frames(self) -> list[FrameLook]:
+    def frames(self) -> list[FrameStatistics]:
         """One by one."""
         rows = zip(self.face, self.background, self.sharpness.tolist(), self.person.tolist(), strict=True)
-        return [FrameLook(*row) for row in rows]
+        return [FrameStatistics(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""Drift of exposure and white balance: a gain of the stored sRGB values, per frame and colour channel.
+"""Drift of exposure and white balance: a gain of the stored sRGB values, per frame and color channel.
 
 Two witnesses. What lies behind the person does not turn, so its cells give the gain to within a percent whatever the
 person does. Skin does turn: its shading changes by 15 % over a glance to the side, ten times the drift that is looked
@@ -37,7 +37,7 @@ class LightReference:
 
     witness: str  # "background", "skin" or "none"
     places: np.ndarray  # which cells or landmarks
-    coefficients: np.ndarray  # [1+P,n,3] log colour of each place: typical, and by the face's angles
+    coefficients: np.ndarray  # [1+P,n,3] log color of each place: typical, and by the face's angles
     limits: np.ndarray  # [2,3] radians, the angles of the training frames: beyond them nothing is known
 
     def gains(self, looks: Looks, points: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -51,16 +51,16 @@ class LightReference:
         if self.witness == "none" or not len(time):
             return np.ones((len(time), 3))
         still = self.witness == "background"
-        logs = self._drift(_log_colours(looks, self.witness, self.places), _basis(points, self.witness, self.limits))
+        logs = self._drift(_log_colors(looks, self.witness, self.places), _basis(points, self.witness, self.limits))
         logs = _smooth(logs, time, _BACKGROUND_SMOOTH if still else _SKIN_SMOOTH)
         low, high = _BACKGROUND_NOISE if still else _SKIN_NOISE
         size = float(np.percentile(np.abs(logs).max(1), 90))
         return np.exp(logs * (np.clip((size - low) / (high - low), 0, 1) / DISPLAY_EXPONENT))
 
-    def _drift(self, colours: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    def _drift(self, colors: np.ndarray, basis: np.ndarray) -> np.ndarray:
         """Log gains [T,3]: the middle of what all places say; NaN where too few say anything."""
         expected = np.einsum("tp,pnc->tnc", basis, self.coefficients)
-        return _middle(colours - expected)
+        return _middle(colors - expected)
 
 
 def light_reference(looks: Looks, points: np.ndarray) -> LightReference:
@@ -70,13 +70,13 @@ def light_reference(looks: Looks, points: np.ndarray) -> LightReference:
         places = _places(looks, witness)
         if len(places) < _LEAST_CELLS:
             continue
-        colours, basis = _log_colours(looks, witness, places), _basis(points, witness, limits)
+        colors, basis = _log_colors(looks, witness, places), _basis(points, witness, limits)
         drift = np.zeros((len(looks), 3))
         for _ in range(_ROUNDS):
-            coefficients = _fit(colours - drift[:, None], basis)
-            found = _middle(colours - np.einsum("tp,pnc->tnc", basis, coefficients))
+            coefficients = _fit(colors - drift[:, None], basis)
+            found = _middle(colors - np.einsum("tp,pnc->tnc", basis, coefficients))
             drift = np.nan_to_num(found - np.nanmedian(found, 0))
-        apart = np.abs(colours - np.einsum("tp,pnc->tnc", basis, coefficients) - drift[:, None])
+        apart = np.abs(colors - np.einsum("tp,pnc->tnc", basis, coefficients) - drift[:, None])
         if witness == "skin" or np.nanmedian(apart) < _AGREE:
             return LightReference(witness, places, coefficients, limits)
     return LightReference("none", np.zeros(0, int), np.zeros((1, 0, 3)), limits)
@@ -90,7 +90,7 @@ def _places(looks: Looks, witness: str) -> np.ndarray:
     return _SKIN[usable.mean(0) > 0.8]
 
 
-def _log_colours(looks: Looks, witness: str, places: np.ndarray) -> np.ndarray:
+def _log_colors(looks: Looks, witness: str, places: np.ndarray) -> np.ndarray:
     """Log linear light [T,n,3], NaN where a place cannot be seen."""
     if witness == "background":
         return np.log(looks.background[:, places].astype(np.float64))
@@ -98,7 +98,7 @@ def _log_colours(looks: Looks, witness: str, places: np.ndarray) -> np.ndarray:
 
 
 def _basis(points: np.ndarray, witness: str, limits: np.ndarray) -> np.ndarray:
-    """What a place's colour may depend on besides the light, [T,1+P]: nothing for the background, angles for skin."""
+    """What a place's color may depend on besides the light, [T,1+P]: nothing for the background, angles for skin."""
     constant = np.ones((len(points), 1))
     if witness == "background":
         return constant
@@ -106,13 +106,13 @@ def _basis(points: np.ndarray, witness: str, limits: np.ndarray) -> np.ndarray:
     return np.column_stack([constant, yaw, pitch, roll, yaw * yaw, pitch * pitch, yaw * pitch, yaw**3])
 
 
-def _fit(colours: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Coefficients [P,n,3] of log colours [T,n,3] on `basis` [T,P]."""
+def _fit(colors: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Coefficients [P,n,3] of log colors [T,n,3] on `basis` [T,P]."""
     if basis.shape[1] == 1:
-        return np.nanmedian(colours, axis=0)[None]
-    count, places = colours.shape[:2]
+        return np.nanmedian(colors, axis=0)[None]
+    count, places = colors.shape[:2]
     ridge = 1e-3 * len(basis) * np.eye(basis.shape[1])
-    solved = np.linalg.solve(basis.T @ basis + ridge, basis.T @ colours.reshape(count, -1))
+    solved = np.linalg.solve(basis.T @ basis + ridge, basis.T @ colors.reshape(count, -1))
     return solved.reshape(-1, places, 3)
 
 
@@ -126,7 +126,7 @@ def _middle(residual: np.ndarray) -> np.ndarray:
 
 
 def _smooth(logs: np.ndarray, time: np.ndarray, sigma: float) -> np.ndarray:
-    """Weighted means [T,3] of neighbours in time, over gaps first bridged by straight lines; zero if all is gap."""
+    """Weighted means [T,3] of neighbors in time, over gaps first bridged by straight lines; zero if all is gap."""
     known = np.isfinite(logs[:, 0])
     if not known.any():
         return np.zeros_like(logs)

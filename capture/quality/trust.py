@@ -1,8 +1,8 @@
 """How far each picture can be trusted: blur, things before the face, a face that was hardly found.
 
 All references are the training frames' own medians. A hand or a cup before the face shows twice: the landmark
-network no longer agrees with itself over jittered regions there, and the colours at the landmarks change. Skin
-before skin changes colours little and a wide open mouth unsettles landmarks, so either alone counts for little.
+network no longer agrees with itself over jittered regions there, and the colors at the landmarks change. Skin
+before skin changes colors little and a wide open mouth unsettles landmarks, so either alone counts for little.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from capture.tracker.indices import FACE_COUNT, inter_ocular
 _ANCHORS = (14, 199, 50, 280, 172, 397, 151, 4, 159, 386)
 #: Log ratio of fine to coarse detail against the clip's median: sharp above the first, blurred below the second.
 _SHARP, _BLURRED = -0.35, -0.95
-#: Log of the spread, and deviation of the colours, from which a region is suspect, and over which they are sure.
-_SPREAD_FROM, _SPREAD_OVER, _COLOUR_FROM, _COLOUR_OVER = 0.5, 0.7, 0.8, 0.7
-#: Deviation of the colours that needs no second witness: no expression and no shadow was seen to reach it.
+#: Log of the spread, and deviation of the colors, from which a region is suspect, and over which they are sure.
+_SPREAD_FROM, _SPREAD_OVER, _COLOR_FROM, _COLOR_OVER = 0.5, 0.7, 0.8, 0.7
+#: Deviation of the colors that needs no second witness: no expression and no shadow was seen to reach it.
 _FOREIGN_FROM, _FOREIGN_OVER = 3.0, 3.0
 #: Turns (radians from the usual) up to which nothing is excused, over which the excuse grows by one, and what one
 #: excuse adds to the three starts above: the far side of a turned face is unsure and lit otherwise.
@@ -57,7 +57,7 @@ class TrustReference:
     """What is usual in the training frames."""
 
     region: np.ndarray  # [468] row of _ANCHORS
-    colour: np.ndarray  # [468,3] median log of linear light, the frame's middle taken out
+    color: np.ndarray  # [468,3] median log of linear light, the frame's middle taken out
     deviation: np.ndarray  # [468,3]
     spread: np.ndarray  # [R] median log
     turn: np.ndarray  # [2] radians, median yaw and pitch
@@ -81,13 +81,13 @@ class TrustReference:
 
     def _hidden(self, looks: Looks, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Evidence [T,R] that something is before a region; 1 is enough."""
-        deviation = np.abs((_relative_colours(looks) - self.colour) / self.deviation).mean(-1)
-        colour = _by_region(deviation, self.region)
+        deviation = np.abs((_relative_colors(looks) - self.color) / self.deviation).mean(-1)
+        color = _by_region(deviation, self.region)
         doubt = _by_region(_log_spread(points, spread), self.region) - self.spread
         turned = np.linalg.norm(face_angles(points)[:, :2] - self.turn, axis=1)
         excuse = np.maximum(0, turned - _USUAL_TURN)[:, None] / _EXCUSE_TURN * _EXCUSE
-        doubt, foreign, colour = doubt - excuse[:, :1], colour - excuse[:, 2:], colour - excuse[:, 1:2]
-        both = _ramp(doubt, _SPREAD_FROM, _SPREAD_OVER) * _ramp(colour, _COLOUR_FROM, _COLOUR_OVER)
+        doubt, foreign, color = doubt - excuse[:, :1], color - excuse[:, 2:], color - excuse[:, 1:2]
+        both = _ramp(doubt, _SPREAD_FROM, _SPREAD_OVER) * _ramp(color, _COLOR_FROM, _COLOR_OVER)
         return both + _ramp(foreign, _FOREIGN_FROM, _FOREIGN_OVER)
 
 
@@ -96,9 +96,9 @@ def trust_reference(looks: Looks, points: np.ndarray, spread: np.ndarray) -> Tru
     angles = face_angles(points)
     plain = points[int(np.argmin(np.abs(angles - np.median(angles, axis=0)).sum(1))), :FACE_COUNT]
     region = np.argmin(np.linalg.norm(plain[:, None] - plain[list(_ANCHORS)][None], axis=-1), axis=1)
-    colours = _relative_colours(looks)
-    middle = np.median(colours, axis=0)
-    deviation = 1.4826 * np.median(np.abs(colours - middle), axis=0) + _SHADING
+    colors = _relative_colors(looks)
+    middle = np.median(colors, axis=0)
+    deviation = 1.4826 * np.median(np.abs(colors - middle), axis=0) + _SHADING
     usual = np.median(_by_region(_log_spread(points, spread), region), axis=0)
     turn = np.median(angles[:, :2], axis=0)
     return TrustReference(region, middle, deviation, usual, turn, float(np.median(looks.sharpness)))
@@ -111,7 +111,7 @@ def doubtful_spread(spread: np.ndarray, points: np.ndarray, doubt: np.ndarray) -
     return np.hypot(spread, hidden)
 
 
-def _relative_colours(looks: Looks) -> np.ndarray:
+def _relative_colors(looks: Looks) -> np.ndarray:
     """Log of linear light [T,468,3] against the frame's own middle: exposure is no occlusion."""
     logs = np.log(np.maximum(looks.face.astype(np.float64), DARKEST))
     return logs - np.median(logs, axis=1, keepdims=True)

@@ -26,7 +26,7 @@ FACE_PIXELS = 64.0
 SOFT, SOFT_AT_TIMES = 0.62, 0.68
 #: Skin that changes by a quarter looks like another skin; training takes out less than that.
 EXPOSURE_DRIFT = 1.25
-#: Below, noise and the video's compression take over; above this share, skin has lost its colour.
+#: Below, noise and the video's compression take over; above this share, skin has lost its color.
 DARK, CLIPPED = 0.18, 0.03
 #: A window at one side makes one half of the face this much brighter; the avatar keeps such light for good.
 SIDE_LIGHT = 1.8

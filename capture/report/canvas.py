@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-Colour = tuple[int, int, int]  # RGB
+Color = tuple[int, int, int]  # RGB
 PAPER, INK, FAINT, LINE = (250, 249, 246), (38, 42, 48), (122, 128, 136), (214, 214, 210)
 BLUE, GREEN, AMBER = (46, 105, 176), (52, 140, 88), (206, 116, 20)
 _SCALE = 2
@@ -17,12 +17,12 @@ class Canvas:
     def __init__(self, width: int, height: int) -> None:
         self._pixels = np.full((height * _SCALE, width * _SCALE, 3), PAPER, np.uint8)
 
-    def box(self, x: float, y: float, width: float, height: float, colour: Colour, line: float = 0) -> None:
+    def box(self, x: float, y: float, width: float, height: float, color: Color, line: float = 0) -> None:
         """A rectangle: filled, or an outline `line` pixels wide."""
         corners = (_up(x), _up(y)), (_up(x + width) - 1, _up(y + height) - 1)
-        cv2.rectangle(self._pixels, *corners, colour, max(1, round(line * _SCALE)) if line else -1)
+        cv2.rectangle(self._pixels, *corners, color, max(1, round(line * _SCALE)) if line else -1)
 
-    def text(self, x: float, y: float, words: str, colour: Colour = INK, size: int = 13, align: str = "left") -> None:
+    def text(self, x: float, y: float, words: str, color: Color = INK, size: int = 13, align: str = "left") -> None:
         """One line of text whose base line is at `y`; `size` is the height of a line in pixels.
 
         OpenCV's letters are ASCII: others become question marks.
@@ -31,7 +31,7 @@ class Canvas:
         if align != "left":
             x -= self.text_width(words, size) / (1 if align == "right" else 2)
         where = (_up(x), _up(y))
-        cv2.putText(self._pixels, words, where, cv2.FONT_HERSHEY_SIMPLEX, _font(size), colour, 2, cv2.LINE_AA)
+        cv2.putText(self._pixels, words, where, cv2.FONT_HERSHEY_SIMPLEX, _font(size), color, 2, cv2.LINE_AA)
 
     @staticmethod
     def text_width(words: str, size: int = 13) -> float:
@@ -39,17 +39,17 @@ class Canvas:
         (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, _font(size), 2)
         return float(width) / _SCALE
 
-    def wrapped(self, x: float, y: float, width: float, words: str, colour: Colour = INK, size: int = 13) -> float:
+    def wrapped(self, x: float, y: float, width: float, words: str, color: Color = INK, size: int = 13) -> float:
         """Text broken into lines of at most `width` pixels; returns the base line of the one after."""
         line = ""
         for word in words.split():
             longer = f"{line} {word}".strip()
             if line and self.text_width(longer, size) > width:
-                self.text(x, y, line, colour, size)
+                self.text(x, y, line, color, size)
                 line, y = word, y + 1.35 * size
             else:
                 line = longer
-        self.text(x, y, line, colour, size)
+        self.text(x, y, line, color, size)
         return y + 1.35 * size
 
     def paste(self, x: float, y: float, picture: np.ndarray) -> None:

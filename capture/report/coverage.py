@@ -49,8 +49,8 @@ class Coverage:
     mouth_gap_mm: tuple[float, float]  # between the lips' inner rims, at the tracked head's size
     mouth_width: float  # widest over usual
     gap_when_wide_mm: float  # between the lips while the mouth is wider than usual
-    brows_mm: float  # how far the brows travelled up and down
-    gaze: tuple[float, float]  # degrees the eyes travelled sideways and up and down
+    brows_mm: float  # how far the brows traveled up and down
+    gaze: tuple[float, float]  # degrees the eyes traveled sideways and up and down
     lids: dict[str, tuple[float, float]]  # opening over eye width, by the person's own side
     blinks: dict[str, int]
     face_pixels: float  # between the eyes' outer corners

@@ -7,7 +7,7 @@ import numpy as np
 
 from avatar.data.capture_folder import Capture
 from capture.report.advice import PITCH_ASKED, YAW_ASKED
-from capture.report.canvas import AMBER, BLUE, FAINT, GREEN, INK, LINE, Canvas, Colour
+from capture.report.canvas import AMBER, BLUE, FAINT, GREEN, INK, LINE, Canvas, Color
 from capture.report.coverage import PITCH_EDGES, YAW_EDGES, Coverage, cell_of
 from capture.report.face_pixels import read_frame
 from capture.report.geometry import TrackedGeometry
@@ -115,8 +115,8 @@ def _draw_checks(canvas: Canvas, report: CaptureReport) -> None:
         y = _marked(canvas, 30, y, 690, AMBER, f"{check.advice} ({check.found})", size)
 
 
-def _marked(canvas: Canvas, x: float, y: float, width: float, colour: Colour, words: str, size: int) -> float:
-    canvas.box(x, y - 8, 8, 8, colour)
+def _marked(canvas: Canvas, x: float, y: float, width: float, color: Color, words: str, size: int) -> float:
+    canvas.box(x, y - 8, 8, 8, color)
     return canvas.wrapped(x + 16, y, width, words, INK, size) + 2
 
 
@@ -135,12 +135,12 @@ def _draw_expressions(canvas: Canvas, coverage: Coverage) -> None:
         height = (pitch - 5) / len(bars)
         for index, (low, high) in enumerate(bars):
             start, length = np.clip([low, high - low], 0, _FULL) * _BAR_WIDTH / _FULL
-            colour = (BLUE if index == 0 else (114, 160, 214)) if high - low >= _SEEN else LINE
-            canvas.box(_BARS_X + start, y + 2 + index * height, max(length, 2), height, colour)
+            color = (BLUE if index == 0 else (114, 160, 214)) if high - low >= _SEEN else LINE
+            canvas.box(_BARS_X + start, y + 2 + index * height, max(length, 2), height, color)
     bottom = _BARS_Y + len(rows) * pitch + 14
     for share in (0, 0.5, 1):
         canvas.text(_BARS_X + share * _BAR_WIDTH, bottom, f"{share:g}", FAINT, 12, "center")
-    canvas.text(_BARS_X - 188, bottom + 18, "pairs: left above right; grey: hardly moved", FAINT, 12)
+    canvas.text(_BARS_X - 188, bottom + 18, "pairs: left above right; gray: hardly moved", FAINT, 12)
 
 
 def pairs_of(expressions: dict[str, tuple[float, float]]) -> list[tuple[str, list[tuple[float, float]]]]:

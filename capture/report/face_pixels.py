@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.data.capture_folder import FRAMES_DIR, Capture, frame_name
 from avatar.errors import HeadsplatError
 from capture.tracker.indices import FACE_COUNT, OVAL
@@ -42,23 +42,23 @@ class PixelStatistics:
 def read_frame(capture: Capture, row: int) -> np.ndarray:
     """The stored frame of a row, [H,W,3] uint8 BGR."""
     path = capture.root / FRAMES_DIR / frame_name(int(capture.track["frame_number"][row]))
-    picture = read_picture(path, cv2.IMREAD_COLOR)
+    picture = read_image(path, cv2.IMREAD_COLOR)
     if picture is None:
         raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
     return picture
 
 
-def blurredness(grey: np.ndarray) -> float:
+def blurredness(gray: np.ndarray) -> float:
     """How little a picture [H,W] changes when it is blurred once more, 0 (sharp) .. 1, the worse of both directions.
 
     Crete, Dolmiere, Ladret, Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual
     blur metric", 2007.
     """
-    grey = grey.astype(np.float32)
+    gray = gray.astype(np.float32)
     shares = []
     for axis, size in ((0, (1, _BOX)), (1, (_BOX, 1))):
-        once = np.abs(np.diff(grey, axis=axis))
-        twice = np.abs(np.diff(cv2.blur(grey, size), axis=axis))
+        once = np.abs(np.diff(gray, axis=axis))
+        twice = np.abs(np.diff(cv2.blur(gray, size), axis=axis))
         total = float(once.sum())
         shares.append(1 - float(np.maximum(once - twice, 0).sum()) / total if total else 1.0)
     return max(shares)
@@ -73,19 +73,19 @@ def _face(picture: np.ndarray, points: np.ndarray) -> tuple[float, float, float,
     scale = min(1.0, _FACE_WIDTH / crop.shape[1])
     if scale < 1:
         crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     outline = ((points - low) * scale).astype(np.int32)
-    skin = cv2.fillPoly(np.zeros_like(grey), [outline[OVAL]], 1).astype(bool)
+    skin = cv2.fillPoly(np.zeros_like(gray), [outline[OVAL]], 1).astype(bool)
     if not skin.any():
         return 1.0, 0.0, 0.0, 1.0
     middle = ((points[10] + points[152]) / 2 - low) * scale  # forehead to chin: the face's own middle line
     axis = (points[10] - points[152]).astype(np.float64)
     y, x = np.nonzero(skin)
     own_left = (x - middle[0]) * -axis[1] + (y - middle[1]) * axis[0] > 0
-    light = grey[skin] / 255.0
+    light = gray[skin] / 255.0
     halves = [light[side].mean() if side.any() else light.mean() for side in (own_left, ~own_left)]
     return (
-        blurredness(grey),
+        blurredness(gray),
         float(light.mean()),
         float((crop[skin].max(1) >= 253).mean()),
         float((halves[0] + 1e-3) / (halves[1] + 1e-3)),

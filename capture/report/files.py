@@ -10,7 +10,7 @@ import cv2
 
 from avatar import ops
 from avatar.common.files import atomic_path
-from avatar.common.image_io import write_picture
+from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
@@ -49,7 +49,7 @@ def write_report(
         geometry = TrackedGeometry.of(capture, head, refined.params(capture) if refined else None)
         report = report_on(capture, geometry, refined)
         with atomic_path(root / COVERAGE_FILE) as path:
-            write_picture(path, cv2.cvtColor(coverage_picture(capture, geometry, report), cv2.COLOR_RGB2BGR))
+            write_image(path, cv2.cvtColor(coverage_picture(capture, geometry, report), cv2.COLOR_RGB2BGR))
         if overlay:
             write_overlay(capture, head, root / OVERLAY_FILE, refined, progress)
         else:

@@ -22,7 +22,7 @@ _CHUNK = 64
 class TrackedGeometry:
     """Landmarks and attitude of T pictures."""
 
-    skull: np.ndarray  # [T,478,3] metres, skull frame: what expressions move, whatever the pose
+    skull: np.ndarray  # [T,478,3] meters, skull frame: what expressions move, whatever the pose
     projected: np.ndarray  # [T,478,2] pixels of the stored frames
     yaw: np.ndarray  # [T] degrees the face turns to its own left, seen from the camera
     pitch: np.ndarray  # [T] degrees the face looks up, seen from the camera
@@ -33,7 +33,7 @@ class TrackedGeometry:
     def of(capture: Capture, head: HeadModel, params: HeadParams | None = None) -> TrackedGeometry:
         """Pose `head` as `params` say for every picture of `capture`; None: as it was tracked."""
         params = params or capture.params(np.arange(len(capture)))
-        camera = capture.camera(max(capture.facts["width"], capture.facts["height"]), np.arange(len(capture)))
+        camera = capture.camera(max(capture.metadata["width"], capture.metadata["height"]), np.arange(len(capture)))
         view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, :3, 3]
         rotation, translation = head.skull_pose(params)
         chunks = [
@@ -43,7 +43,7 @@ class TrackedGeometry:
         skull = torch.cat(chunks)
         world = skull @ rotation.transpose(1, 2) + translation[:, None]
         seen = (world @ view.transpose(1, 2) + shift[:, None]) @ camera.K.transpose(1, 2)
-        eye = -(view.transpose(1, 2) @ shift[..., None]).squeeze(-1)  # camera centre in the world
+        eye = -(view.transpose(1, 2) @ shift[..., None]).squeeze(-1)  # camera center in the world
         toward = (rotation.transpose(1, 2) @ (eye - world.mean(1))[..., None]).squeeze(-1).numpy().astype(np.float64)
         toward /= np.linalg.norm(toward, axis=1, keepdims=True)
         angles = np.degrees([-np.arctan2(toward[:, 0], toward[:, 2]), -np.arcsin(np.clip(toward[:, 1], -1, 1))])

@@ -27,8 +27,8 @@ from capture.tracker.indices import FACE_COUNT, inter_ocular
 SIZE = 512
 #: The z-buffer that tells what is hidden needs no more than this share of the video's size.
 _DEPTH_SHARE = 0.5
-_HIDDEN = 0.008  # metres a point may lie behind the surface and still be seen: contours run along folds
-_GAZE = 0.06  # metres, length of the arrow that shows where an eye looks
+_HIDDEN = 0.008  # meters a point may lie behind the surface and still be seen: contours run along folds
+_GAZE = 0.06  # meters, length of the arrow that shows where an eye looks
 _MESH, _DOT, _ARROW, _OUTLINE = (255, 176, 32), (80, 240, 255), (255, 80, 160), (120, 220, 120)
 _FLAGGED = (255, 150, 60)
 _CHUNK = 16
@@ -41,8 +41,8 @@ _SHIFT = 4  # bits behind the point of OpenCV's coordinates
 class PosedHead:
     """The tracked head of one picture in its camera."""
 
-    surface: Tensor  # [V,3] metres, camera axes
-    landmarks: np.ndarray  # [478,3] metres, camera axes
+    surface: Tensor  # [V,3] meters, camera axes
+    landmarks: np.ndarray  # [478,3] meters, camera axes
     eyes: np.ndarray  # [2,2,3] from where to where each eye looks
     camera: Camera  # [1]
 
@@ -91,7 +91,7 @@ class _Draughtsman:
 
     def __init__(self, capture: Capture, head: HeadModel, refined: RefinedTrack | None) -> None:
         self.capture, self.refined, self.faces = capture, refined, outer_faces(head)
-        self.flags = {int(flag["frame"]): str(flag["reason"]) for flag in capture.facts.get("flagged", ())}
+        self.flags = {int(flag["frame"]): str(flag["reason"]) for flag in capture.metadata.get("flagged", ())}
         if refined:
             self.flags |= {int(number): "ran away" for number in capture.track["frame_number"][refined.flagged]}
         self.landmarks = capture.track["landmarks"].astype(np.float64)
@@ -101,7 +101,7 @@ class _Draughtsman:
 
     def __call__(self, item: tuple[int, PosedHead]) -> np.ndarray:
         row, posed = item
-        scale = posed.camera.width / self.capture.facts["width"]
+        scale = posed.camera.width / self.capture.metadata["width"]
         measured = self.landmarks[row, :FACE_COUNT, :2] * scale
         picture = draw_head(_frame(self.capture, row, posed.camera), posed, self.faces, measured)
         self._caption(picture, row, 100 * posed.distance(measured) / (scale * self.unit))
@@ -110,7 +110,7 @@ class _Draughtsman:
     def _caption(self, picture: np.ndarray, row: int, error: float) -> None:
         """Write the frame's number, camera, landmark error (percent; nan: not known) and flags along the upper edge."""
         track, number = self.capture.track, int(self.capture.track["frame_number"][row])
-        cameras = self.capture.facts["cameras"]
+        cameras = self.capture.metadata["cameras"]
         words = [f"frame {number}"]
         words += [f"camera {cameras[int(track['camera'][row])]['name']}"] if len(cameras) > 1 else []
         words += [f"landmarks {error:.1f} %"] if np.isfinite(error) else []
@@ -120,8 +120,8 @@ class _Draughtsman:
         text = "   ".join(words).encode("ascii", "replace").decode()
         (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
         picture[:24, : width + 16] = picture[:24, : width + 16] // 4
-        colour = _FLAGGED if number in self.flags else (255, 255, 255)
-        cv2.putText(picture, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+        color = _FLAGGED if number in self.flags else (255, 255, 255)
+        cv2.putText(picture, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
 
 
 def outer_faces(head: HeadModel) -> Tensor:
@@ -234,7 +234,7 @@ def _runs(chain: np.ndarray, seen: np.ndarray) -> list[np.ndarray]:
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels [n,2] (centres at +0.5) as OpenCV's fixed-point numbers (centres at 0)."""
+    """Pixels [n,2] (centers at +0.5) as OpenCV's fixed-point numbers (centers at 0)."""
     return np.round((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 

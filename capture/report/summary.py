@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from avatar import __version__
-from avatar.common.jsonable import plain
+from avatar.common.jsonable import to_jsonable
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.refine.track import RefinedTrack
@@ -51,10 +51,10 @@ class CaptureReport:
 
     def to_json(self) -> str:
         """Everything as one JSON object; `advice` holds the sentences of failed checks, `words` the lines to show."""
-        extra = {"advice": self.advice, "words": self.to_words().splitlines()}
-        return json.dumps(plain({**dataclasses.asdict(self), **extra}), indent=1, allow_nan=False)
+        extra = {"advice": self.advice, "words": self.to_text().splitlines()}
+        return json.dumps(to_jsonable({**dataclasses.asdict(self), **extra}), indent=1, allow_nan=False)
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A dozen lines for a person."""
         lines = [self._frames(), *self._flags(), *self._refined(), *self._fit(), *self._jitter(), *self._focal()]
         lines += ["seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items())]
@@ -79,7 +79,7 @@ class CaptureReport:
         apart = len(self.refined["flagged"])
         return [
             f"the head in {self.refined['frames']} frames is as a training refined it"
-            + (f" ({apart} ran away and follow their neighbours)" if apart else "")
+            + (f" ({apart} ran away and follow their neighbors)" if apart else "")
             + ", in the others as tracked"
         ]
 
@@ -122,7 +122,7 @@ class CaptureReport:
 
 def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack | None = None) -> CaptureReport:
     """Measure a finished capture, whose heads are `geometry`: of the track `refined`, or as they were tracked."""
-    facts, rows = capture.facts, {"training": capture.train_indices, "held_out": capture.test_indices}
+    facts, rows = capture.metadata, {"training": capture.train_indices, "held_out": capture.test_indices}
     if not len(rows["training"]):
         raise HeadsplatError(f"{capture.root}: no training frames to report on; capture again and hold out fewer")
     coverage = Coverage.of(capture, geometry, PixelStatistics.of(capture, rows["training"], geometry.projected))

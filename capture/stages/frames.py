@@ -1,7 +1,7 @@
 """Second pass over the video: stored frames and mattes of all frames, and the landmarks of held-out ones.
 
 Held-out frames start from what the training frames left; nothing of theirs flows back. In particular a training
-frame's matte is smoothed in time with neighbouring training frames only.
+frame's matte is smoothed in time with neighboring training frames only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, frame_name
 from capture.faces.people import People
 from capture.matting.user_matte import MatteFolder, MatteVideo
 from capture.options import FaceModels, Progress
-from capture.quality.frame_statistics import FrameLook, Looks, measure_look
+from capture.quality.frame_statistics import FrameStatistics, Looks, measure_frame
 from capture.stages.landmarks import FaceFollower, LandmarkTable
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.video.crop import Crop
@@ -30,8 +30,8 @@ _SAVE_STEP = 200
 _REREAD = 12
 #: How many frames nearest in time say what the person looks like.
 _REMEMBERED = 15
-#: Frames farther apart than this (seconds) are no neighbours for the matte.
-_NEIGHBOUR_SECONDS = 0.15
+#: Frames farther apart than this (seconds) are no neighbors for the matte.
+_NEIGHBOR_SECONDS = 0.15
 
 
 @dataclass
@@ -76,7 +76,7 @@ class PictureStage:
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
-        self.looks: dict[int, FrameLook] = {}  # by frame number
+        self.looks: dict[int, FrameStatistics] = {}  # by frame number
         self._pending: list[_Row] = []
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
@@ -114,7 +114,7 @@ class PictureStage:
         table = LandmarkTable.from_arrays(stored)
         done = table.seen
         if done < len(self._plan):
-            # The frames just before are followed again: their mattes are neighbours of the first missing ones.
+            # The frames just before are followed again: their mattes are neighbors of the first missing ones.
             table = table.keep(np.flatnonzero(np.array(table.number) < self._plan.numbers[max(done - _REREAD, 0)]))
         self.held_out = table
         return done
@@ -130,11 +130,11 @@ class PictureStage:
             return
         rgb = self._crop.apply(frame.rgb)
         points = self._crop.points(points)
-        pool.submit(self._workspace.write_picture, FRAMES_DIR, frame_name(frame.number), rgb)
+        pool.submit(self._workspace.write_image, FRAMES_DIR, frame_name(frame.number), rgb)
         if self._mattes is not None:
             if frame.number >= self._first_new:
                 own = self._own_matte(frame)
-                pool.submit(self._workspace.write_picture, MATTES_DIR, frame_name(frame.number), own)
+                pool.submit(self._workspace.write_image, MATTES_DIR, frame_name(frame.number), own)
                 pool.submit(self._look, frame.number, rgb, points, own.astype(np.float32) / 255)
             return
         raw = pool.submit(self._raw, frame.number, rgb, points)
@@ -151,7 +151,7 @@ class PictureStage:
         return raw
 
     def _look(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
-        self.looks[number] = measure_look(rgb, points, matte)
+        self.looks[number] = measure_frame(rgb, points, matte)
 
     def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
         """Landmarks of a held-out frame, from the frames nearest in time that show the face."""
@@ -171,23 +171,23 @@ class PictureStage:
         return seen.found.points
 
     def _write_ready(self, pool: Pool, now: float) -> None:
-        """Refine mattes whose next neighbours are known by the time `now`; forget frames nobody needs any more."""
+        """Refine mattes whose next neighbors are known by the time `now`; forget frames nobody needs any more."""
         for position, row in enumerate(self._pending):
-            after = self._neighbour(self._pending[position + 1 :], row)
-            if row.written or (after is None and now - row.time <= _NEIGHBOUR_SECONDS):
+            after = self._neighbor(self._pending[position + 1 :], row)
+            if row.written or (after is None and now - row.time <= _NEIGHBOR_SECONDS):
                 continue
-            before = self._neighbour(self._pending[:position][::-1], row)
+            before = self._neighbor(self._pending[:position][::-1], row)
             if row.number >= self._first_new:
                 window = [(before or row).raw.result(), row.raw.result(), (after or row).raw.result()]
                 pool.submit(self._refine, row, window)
             row.written = True
-        self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOUR_SECONDS]
+        self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOR_SECONDS]
 
     @staticmethod
-    def _neighbour(rows: list[_Row], row: _Row) -> _Row | None:
+    def _neighbor(rows: list[_Row], row: _Row) -> _Row | None:
         """The next of `rows` near in time that may tell `row` something: training frames hear training frames only."""
         for other in rows:
-            if abs(other.time - row.time) > _NEIGHBOUR_SECONDS:
+            if abs(other.time - row.time) > _NEIGHBOR_SECONDS:
                 return None
             if row.is_test or not other.is_test:
                 return other
@@ -197,7 +197,7 @@ class PictureStage:
         from capture.matting.network import refine, smooth_in_time
 
         matte = refine(row.rgb, smooth_in_time(window), row.points)
-        self._workspace.write_picture(MATTES_DIR, frame_name(row.number), matte)
+        self._workspace.write_image(MATTES_DIR, frame_name(row.number), matte)
 
     def _save(self, pool: Pool, seen: int) -> None:
         pool.drain()

@@ -36,7 +36,7 @@ class LandmarkTable:
     presence: list[float] = field(default_factory=list)
     person: list[int] = field(default_factory=list)  # whose face, numbered as they appear
     signature: list[np.ndarray] = field(default_factory=list)  # capture.faces.people.SIGNATURE, how the face looks
-    roi: list[np.ndarray] = field(default_factory=list)  # [4] centre, size, angle: where the next frame starts
+    roi: list[np.ndarray] = field(default_factory=list)  # [4] center, size, angle: where the next frame starts
     survey: list[np.ndarray] = field(default_factory=list)  # rows of frame number, main face's height, other's height
     seen: int = 0  # frames looked at, with or without a face
 
@@ -88,7 +88,7 @@ class Sighting:
     """A face in a frame."""
 
     found: Any  # Landmarks
-    roi: np.ndarray  # [4] centre, size, angle
+    roi: np.ndarray  # [4] center, size, angle
     look: np.ndarray  # signature
     person: int
 
@@ -98,7 +98,7 @@ class Sighting:
         region = Roi.from_landmarks(found.points)
         roi = np.array([*region.center, region.size, region.angle])
         look = signature(rgb, found.points)
-        return Sighting(found, roi, look, people.recognise(roi, look, followed))
+        return Sighting(found, roi, look, people.recognize(roi, look, followed))
 
 
 class FaceFollower:

@@ -1,4 +1,4 @@
-"""The people the generator knows: colours are linear light 0..1, lengths centimetres."""
+"""The people the generator knows: colors are linear light 0..1, lengths centimeters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Look:
     smile_rest: float = 0.10  # how far the mouth's corners rise, as a smile's weight
     teeth_show: float = 0.2  # cm the upper teeth come down
     crooked: float = 0.0  # cm a smiling or open mouth is pulled to the person's left, which no head model knows
-    glasses: Color | None = None  # colour of the frame
+    glasses: Color | None = None  # color of the frame
     collar: float = 0.0  # cm the collar stands up
 
 

@@ -51,7 +51,7 @@ class Garment:
         self.rest = self._folded(smooth)  # [V,3] cm
 
     def posed(self, rotation: Array, offset: Array) -> Array:
-        """Vertices [V,3] metres, world, for the torso's `x -> rotation x + offset` (metres)."""
+        """Vertices [V,3] meters, world, for the torso's `x -> rotation x + offset` (meters)."""
         return (self.rest * np.float32(0.01)) @ rotation.T + offset
 
     def covers(self, points: Array) -> NDArray[np.bool_]:

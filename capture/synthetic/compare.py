@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.data.capture_folder import Capture
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import NECK, HeadParams
@@ -94,7 +94,7 @@ def _at_rest(head: HeadModel, params: HeadParams) -> HeadParams:
 
 def _gaze(rest: Array, posed: Array) -> Array:
     """Where an eyeball looks [3]: its vertices [n,3] at rest look along +z."""
-    turn, _ = rigid_fit(rest.astype(np.float64), posed.astype(np.float64))
+    turn, _ = fit_similarity(rest.astype(np.float64), posed.astype(np.float64))
     return turn[:, 2]
 
 
@@ -115,11 +115,11 @@ def score_tracks(
         detector: finds the landmarks of a head of the user's own; the built-in heads need none.
     """
     picked = first_rows(capture)
-    several = len(capture.facts["cameras"]) > 1
+    several = len(capture.metadata["cameras"]) > 1
     steps = np.asarray(capture.track["time_step" if several else "frame_number"][picked], np.int64)
     train = _trained_on(capture)
     scored = {"all": np.ones(len(train), bool), "train": train, "test": ~train}[rows]
-    comparison = Comparison(truth, load_head(), load_head(capture.facts["head"]["source"], detector))
+    comparison = Comparison(truth, load_head(), load_head(capture.metadata["head"]["source"], detector))
     true = comparison.true_motion(steps)
     motions = {name: comparison.found_motion(params) for name, params in tracks.items()}
     name, found = next(iter(motions.items()))
@@ -138,10 +138,10 @@ def _trained_on(capture: Capture) -> NDArray[np.bool_]:
 
 def _focal_ratio(capture: Capture, truth: SyntheticTruth) -> float:
     """The capture's focal length over the truth's; not a number for several cameras, whose crops are their own."""
-    cameras = capture.facts["cameras"]
+    cameras = capture.metadata["cameras"]
     if len(cameras) > 1:
         return float("nan")
-    return float(cameras[0]["K"][0][0] / capture.facts["crop"]["scale"] / truth.K[0, 0, 0])
+    return float(cameras[0]["K"][0][0] / capture.metadata["crop"]["scale"] / truth.K[0, 0, 0])
 
 
 def first_rows(capture: Capture) -> NDArray[np.int64]:

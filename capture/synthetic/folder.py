@@ -1,7 +1,7 @@
 """Synthetic captures on disk: a phone's video, or a calibrated folder; the truth beside either.
 
 One camera: `video.mp4`, `truth.npz`, `mattes/NNNNN.png`. Several: `transforms.json` in the layout of NeRF and VHAP
-(one entry a picture, `transform_matrix` camera -> world in OpenGL axes, metres), `images/CAMERA_STEP.jpg`,
+(one entry a picture, `transform_matrix` camera -> world in OpenGL axes, meters), `images/CAMERA_STEP.jpg`,
 `fg_masks/CAMERA_STEP.png`, `truth.npz`.
 """
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from avatar.common.files import atomic_folder
-from avatar.common.image_io import write_picture
+from avatar.common.image_io import write_image
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import Progress, Shot, SyntheticScene, make_video
@@ -31,7 +31,7 @@ _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes <-> OpenGL's
 
 
 def write_synthetic(folder: Path, options: SyntheticOptions, progress: Progress | None = None) -> SyntheticTruth:
-    """Film a procedural person into `folder`, which appears whole or not at all, and return the truth.
+    """Record a procedural person into `folder`, which appears whole or not at all, and return the truth.
 
     Raises:
         HeadsplatError: an option does not fit, or the disk refuses.
@@ -45,7 +45,7 @@ def write_synthetic(folder: Path, options: SyntheticOptions, progress: Progress 
     return truth
 
 
-def picture_name(camera: str, step: int) -> str:
+def image_name(camera: str, step: int) -> str:
     """File name, without its suffix, of what `camera` saw at time step `step`."""
     return f"{camera}_{step:05d}"
 
@@ -56,7 +56,7 @@ def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | 
     (folder / MASKS_DIR).mkdir()
     for step, shots in enumerate(scene.all_shots(progress)):
         for camera, shot in zip(truth.camera_names, shots, strict=True):
-            _write_shot(folder, picture_name(camera, step), shot)
+            _write_shot(folder, image_name(camera, step), shot)
     text = json.dumps(transforms(scene.views, truth.camera_names, truth.time.tolist()), indent=1)
     (folder / TRANSFORMS_FILE).write_text(text + "\n", encoding="utf-8")
     return truth
@@ -65,7 +65,7 @@ def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | 
 def _write_shot(folder: Path, name: str, shot: Shot) -> None:
     _, encoded = cv2.imencode(".jpg", shot.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     (folder / IMAGES_DIR / f"{name}.jpg").write_bytes(encoded.tobytes())
-    write_picture(folder / MASKS_DIR / f"{name}.png", shot.matte)
+    write_image(folder / MASKS_DIR / f"{name}.png", shot.matte)
 
 
 def transforms(views: Sequence[View], names: Sequence[str], time: Sequence[float]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def transforms(views: Sequence[View], names: Sequence[str], time: Sequence[float
     frames = []
     for step, seconds in enumerate(time):
         for index, (view, name) in enumerate(zip(views, names, strict=True)):
-            file = picture_name(name, step)
+            file = image_name(name, step)
             frames.append(
                 {
                     "file_path": f"{IMAGES_DIR}/{file}.jpg",

@@ -41,7 +41,7 @@ class Glasses:
         self.faces = np.concatenate([faces + start for (_, faces), start in zip(tubes, starts[:-1], strict=True)])
 
     def posed(self, rotation: Array, offset: Array) -> Array:
-        """Vertices [V,3] metres, world, for the skull's `x -> rotation x + offset` (metres)."""
+        """Vertices [V,3] meters, world, for the skull's `x -> rotation x + offset` (meters)."""
         return (self.rest * np.float32(0.01)) @ rotation.T + offset
 
     def paint(self, grid: TexelGrid) -> Texels:

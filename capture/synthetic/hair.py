@@ -26,7 +26,7 @@ POINTS = 7  # of one strand, odd
 class Ribbons:
     """Strands of one frame as triangles."""
 
-    vertices: Array  # [V,3] metres, world
+    vertices: Array  # [V,3] meters, world
     colors: Array  # [V,3] linear light, lit
     faces: Index  # [F,3]
 
@@ -46,7 +46,7 @@ class HairSystem:
 
     def __init__(self, look: Look, person: Person, seed: int, detail: float = 1.0) -> None:
         """`detail` is the picture's size over the usual one: small pictures get thicker strands."""
-        self._thickness = np.float32(0.01 * min(1.0, detail) ** -0.7)  # metres a centimetre of width becomes
+        self._thickness = np.float32(0.01 * min(1.0, detail) ** -0.7)  # meters a centimeter of width becomes
         rng = np.random.default_rng(seed)
         barber = _Barber(look, person, rng, NoiseField(seed))
         self._scalp = barber.scalp()
@@ -58,7 +58,7 @@ class HairSystem:
         self.hull_rest, self.hull_faces = barber.hull()
 
     def hull(self, skull: tuple[Array, Array]) -> Array:
-        """The hair's outline as a coarse surface [V,3] metres world, to cast shadows."""
+        """The hair's outline as a coarse surface [V,3] meters world, to cast shadows."""
         return (self.hull_rest * np.float32(0.01)) @ skull[0].T + skull[1]
 
     def posed(
@@ -73,12 +73,12 @@ class HairSystem:
         """Every strand of a frame as a camera sees it.
 
         Args:
-            head: [V,3] posed vertices, metres.
-            skull: the rigid motion rest -> world, rotation [3,3] and translation [3] metres.
+            head: [V,3] posed vertices, meters.
+            skull: the rigid motion rest -> world, rotation [3,3] and translation [3] meters.
             closed: how far the eyes are shut, 0..1; lashes turn down with the lids.
             lighting: the room's lights.
             shadows: of this frame.
-            eye: [3] metres, where the camera is.
+            eye: [3] meters, where the camera is.
         """
         middle = (self._scalp.points[:, POINTS // 2] * np.float32(0.01)) @ skull[0].T + skull[1] - eye
         normals = self._scalp.normals @ skull[0].T

@@ -13,13 +13,13 @@ from avatar import ops
 Array = NDArray[np.float32]
 
 _MAP_SIZE = 160  # pixels of a depth map
-_MAP_SPAN = 0.62  # metres it covers
-_FAR = 4.0  # metres from the light's camera to the middle of the scene
-_BIAS = 0.004  # metres a surface may lie behind the map before it is in shadow
-_SOFT = 0.012  # metres over which a shadow gets full
+_MAP_SPAN = 0.62  # meters it covers
+_FAR = 4.0  # meters from the light's camera to the middle of the scene
+_BIAS = 0.004  # meters a surface may lie behind the map before it is in shadow
+_SOFT = 0.012  # meters over which a shadow gets full
 _TABLE = 512
 
-# Direction towards the light, linear colour of its irradiance, spread, samples:
+# Direction towards the light, linear color of its irradiance, spread, samples:
 # window, room, lamp behind, window behind, sky, table.
 _LIGHTS: tuple[tuple[tuple[float, float, float], tuple[float, float, float], float, int], ...] = (
     ((-0.66, 0.46, 0.66), (1.62, 1.50, 1.36), 0.22, 5),
@@ -55,18 +55,18 @@ class Shadows:
         self._frames, self._center, self._focal = frames, center, focal
 
     def to_light(self, points: Array, pick: slice = slice(None)) -> Array:
-        """Points [N,3] in the axes of the lights' cameras [L,N,3] metres."""
+        """Points [N,3] in the axes of the lights' cameras [L,N,3] meters."""
         seen = (points - self._center) @ self._frames[pick].transpose(0, 2, 1)
         seen[..., 2] += _FAR
         return np.ascontiguousarray(seen, dtype=np.float32)
 
     def depth_behind(self, points: Array, light: int) -> Array:
-        """How far [N] metres `points` [N,3] lie behind the first occluder towards `light`; negative in the open."""
+        """How far [N] meters `points` [N,3] lie behind the first occluder towards `light`; negative in the open."""
         seen = self.to_light(points, slice(light, light + 1))[0]
         return self._behind(seen, self.maps[light], (0.5, 0.5))
 
     def visibility(self, points: Array) -> Array:
-        """Share [L,N] of each light that reaches `points` [N,3] metres world."""
+        """Share [L,N] of each light that reaches `points` [N,3] meters world."""
         share = np.empty((len(self.maps), len(points)), np.float32)
         taps = ((-0.7, -0.3), (0.3, -0.7), (0.7, 0.3), (-0.3, 0.7))
         seen = self.to_light(points)
@@ -95,7 +95,7 @@ class Lighting:
         )  # [L,3]
         self.key = fans[0].mean(0) / np.linalg.norm(fans[0].mean(0))
         starts = np.cumsum([0] + [count for _, _, _, count in _LIGHTS])
-        #: The middle of each light that models form, as (row of `directions`, colour [3]), for strands.
+        #: The middle of each light that models form, as (row of `directions`, color [3]), for strands.
         self.groups = [(int(starts[k]), np.array(_LIGHTS[k][1], np.float32)) for k in range(4)]
         self._frames = np.stack([_look_along(-direction) for direction in self.directions])  # [L,3,3] world -> light
         focal = _MAP_SIZE * _FAR / _MAP_SPAN
@@ -104,7 +104,7 @@ class Lighting:
         self._focal = focal
 
     def cast(self, vertices: Array, faces: NDArray[np.int64], center: Array) -> Shadows:
-        """Depth maps of the occluders `vertices` [V,3] metres world, seen from every light, about `center` [3]."""
+        """Depth maps of the occluders `vertices` [V,3] meters world, seen from every light, about `center` [3]."""
         shadows = Shadows(self._frames, center.astype(np.float32), self._focal)
         _, _, depth = ops.mesh(
             torch.from_numpy(shadows.to_light(vertices)), torch.from_numpy(faces), self._K, _MAP_SIZE, _MAP_SIZE, 0.1

@@ -36,8 +36,8 @@ class Performance:
 
     expression: Array  # [T,E]
     joint_rot: Array  # [T,J,3] radians
-    position: Array  # [T,3] metres, where the torso sways to, without the place in front of the camera
-    handheld: Array  # [T,3] the phone's own turn about x and y (radians) and its step in depth (metres)
+    position: Array  # [T,3] meters, where the torso sways to, without the place in front of the camera
+    handheld: Array  # [T,3] the phone's own turn about x and y (radians) and its step in depth (meters)
 
 
 def perform(

@@ -45,7 +45,7 @@ class Person:
         self._still = self._mask("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue")
         offset = self._fixed_offset(base, look) + self._habits(look)
         self.rest = base + offset  # [V,3] cm
-        # One basis [V*3,E] for the model's expressions and what they do beyond it; rest shape in metres.
+        # One basis [V*3,E] for the model's expressions and what they do beyond it; rest shape in meters.
         extra = (self._expression_offsets(base) + self._crooked_offsets(base, look)) * np.float32(0.01)
         extra += self.head.exprdirs.numpy().reshape(extra.shape)
         for name in _LIDS:  # lids that hang at rest have less way to go to close
@@ -53,7 +53,7 @@ class Person:
         self._basis = extra
         self._curves = self.head.curvedirs.numpy().reshape(len(extra), -1)
         self._curved = self.head.curve_columns.numpy()
-        self._rest_metres = self.rest * np.float32(0.01)
+        self._rest_meters = self.rest * np.float32(0.01)
         self._weights = self.head.lbs_weights.numpy()
         self.faces = self.head.faces.numpy()
 
@@ -62,21 +62,21 @@ class Person:
         return self._mask(*names)
 
     def transforms(self, params: HeadParams) -> tuple[Array, Array]:
-        """Rest pose -> world of every joint of B frames: rotations [B,J,3,3], translations [B,J,3] metres."""
+        """Rest pose -> world of every joint of B frames: rotations [B,J,3,3], translations [B,J,3] meters."""
         rotations, offsets = self.head.joint_transforms(params)
         return rotations.numpy(), offsets.numpy()
 
     def vertices(self, expression: Array, rotations: Array, offsets: Array) -> Array:
-        """Posed vertices [V,3] in metres, world.
+        """Posed vertices [V,3] in meters, world.
 
         Args:
             expression: [E] weights of one frame.
             rotations: [J,3,3] of the frame, from `transforms`.
-            offsets: [J,3] metres.
+            offsets: [J,3] meters.
         """
         curved = np.clip(expression[self._curved], 0, 1)
         moved = self._basis @ expression + self._curves @ (4 * curved * (1 - curved))
-        rest = self._rest_metres + moved.reshape(-1, 3)
+        rest = self._rest_meters + moved.reshape(-1, 3)
         posed = np.zeros_like(rest)
         for joint, weight in enumerate(self._weights.T):
             moved = np.flatnonzero(weight)

@@ -27,7 +27,7 @@ Index = NDArray[np.int64]
 
 _SUPERSAMPLE = 2
 _TEXELS = 10  # along an edge of a triangle, for a picture of the usual size
-_MIDDLE = np.array([0, -0.06, -0.05], np.float32)  # metres, of head and shoulders in the skull's frame
+_MIDDLE = np.array([0, -0.06, -0.05], np.float32)  # meters, of head and shoulders in the skull's frame
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Pose:
 
     expression: Array  # [E]
     rotations: Array  # [J,3,3] rest pose -> world
-    offsets: Array  # [J,3] metres
+    offsets: Array  # [J,3] meters
 
 
 class Renderer:

@@ -14,16 +14,16 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-_MILLIMETRES = 1e3
+_MILLIMETERS = 1e3
 _WIDE_JAW = 0.4  # jawOpen from here on counts as a wide open mouth
 _OPEN_LID = 0.5  # of the usual aperture: below it the iris is too hidden to judge the gaze
 _QUIET = np.radians(4.0)  # turns from the usual pose that count as "only the expression changes"
-#: Points fixed to the skull, metres in the truth's skull frame: the corners of a box the size of a head.
+#: Points fixed to the skull, meters in the truth's skull frame: the corners of a box the size of a head.
 _BOX = np.array([[x, y, z] for x in (-0.075, 0.075) for y in (-0.08, 0.10) for z in (-0.17, 0.0)])
 
 
@@ -34,10 +34,10 @@ class HeadMotion:
     names: tuple[str, ...]
     expression: Array  # [T,E]
     rotation: Array  # [T,3,3] skull frame -> world
-    translation: Array  # [T,3] metres
-    neutral: Array  # [P,3] metres, skull frame: the face at rest
-    points: Array  # [T,P,3] metres, skull frame
-    aperture: Array  # [T,2] metres between the lids, left and right
+    translation: Array  # [T,3] meters
+    neutral: Array  # [P,3] meters, skull frame: the face at rest
+    points: Array  # [T,P,3] meters, skull frame
+    aperture: Array  # [T,2] meters between the lids, left and right
     gaze: Array  # [T,2,3] unit vectors, skull frame, left and right
 
     def __len__(self) -> int:
@@ -56,14 +56,14 @@ class TruthScore:
     rotation_p95: float  # degrees, 95th percentile of the same
     rotation_open: float  # degrees, the same where the mouth is wide open
     rotation_raw: float  # degrees, with the constant
-    position: float  # millimetres of the face's middle, less one scale of the room where there is one camera
-    neutral: float  # millimetres of the resting face's surface, less one similarity
-    posed: float  # millimetres of the moving face's surface, less the same similarity
-    stability: float  # millimetres a point of the skull strays while only the expression changes
+    position: float  # millimeters of the face's middle, less one scale of the room where there is one camera
+    neutral: float  # millimeters of the resting face's surface, less one similarity
+    posed: float  # millimeters of the moving face's surface, less the same similarity
+    stability: float  # millimeters a point of the skull strays while only the expression changes
     expression: float  # root mean square over the names both heads have, gaze apart
     lids: float  # of eyeBlink, absolute
     jaw: float  # of jawOpen, absolute
-    aperture: float  # millimetres between the lids, absolute
+    aperture: float  # millimeters between the lids, absolute
     gaze: float  # degrees, while the eyes are open
     scale: float  # truth's size over the track's
     matte_iou: float = float("nan")  # of the person's outline
@@ -85,7 +85,7 @@ def score(
         truth: the same T time steps.
         train: [T] the time steps that decide the constants.
         rows: [T] the time steps to score; all where left out.
-        calibrated: the cameras' places are known in metres, so that the room's scale is not free.
+        calibrated: the cameras' places are known in meters, so that the room's scale is not free.
     """
     rows = np.ones(len(truth), bool) if rows is None else rows
     turned = _angles(found.rotation @ _mean_turn(found, truth, train).T @ _transposed(truth.rotation))
@@ -100,14 +100,14 @@ def score(
         rotation_p95=float(np.percentile(turned[rows], 95)),
         rotation_open=_mean(turned[wide]),
         rotation_raw=_mean(raw[rows]),
-        position=_MILLIMETRES * _mean(off[rows]),
-        neutral=_MILLIMETRES * _mean(np.linalg.norm(fitted.neutral - truth.neutral, axis=-1)),
-        posed=_MILLIMETRES * _mean(np.linalg.norm(fitted.points - truth.points, axis=-1)[rows]),
-        stability=_MILLIMETRES * _stability(found, truth, room, rows),
+        position=_MILLIMETERS * _mean(off[rows]),
+        neutral=_MILLIMETERS * _mean(np.linalg.norm(fitted.neutral - truth.neutral, axis=-1)),
+        posed=_MILLIMETERS * _mean(np.linalg.norm(fitted.points - truth.points, axis=-1)[rows]),
+        stability=_MILLIMETERS * _stability(found, truth, room, rows),
         expression=_expression_error(found, truth, rows),
         lids=_weight_error(found, truth, rows, ("eyeBlinkLeft", "eyeBlinkRight")),
         jaw=_weight_error(found, truth, rows, ("jawOpen",)),
-        aperture=_MILLIMETRES * _mean(np.abs(scale * found.aperture - truth.aperture)[rows]),
+        aperture=_MILLIMETERS * _mean(np.abs(scale * found.aperture - truth.aperture)[rows]),
         gaze=_gaze_error(found, truth, rows),
         scale=scale,
     )
@@ -188,14 +188,14 @@ def _on_truth(found: HeadMotion, truth: HeadMotion, train: Mask) -> tuple[HeadMo
     The mean shapes of the training steps decide it: what counts as neutral is a matter of opinion.
     """
     source, target = found.points[train].mean(0), truth.points[train].mean(0)
-    turn, scale = rigid_fit(source.astype(np.float64), target.astype(np.float64))
+    turn, scale = fit_similarity(source.astype(np.float64), target.astype(np.float64))
     shift = target.mean(0) - scale * turn @ source.mean(0)
     moved = {name: scale * getattr(found, name) @ turn.T + shift for name in ("neutral", "points")}
     return replace(found, **moved), scale
 
 
 def _stability(found: HeadMotion, truth: HeadMotion, room: float, rows: Mask) -> float:
-    """How far points of the true skull stray in the track's while the head is still, metres, root mean square."""
+    """How far points of the true skull stray in the track's while the head is still, meters, root mean square."""
     quiet = rows & _usual_pose(truth.rotation, rows)
     world = _BOX @ _transposed(truth.rotation[quiet]) + truth.translation[quiet, None]
     held = (world / room - found.translation[quiet, None]) @ found.rotation[quiet] * room

@@ -48,7 +48,7 @@ def chain_distance(points: Array, chain: Array, limit: float) -> Array:
 
 
 class SkinPainter:
-    """Paints one person's texels; all lengths are centimetres of the rest pose."""
+    """Paints one person's texels; all lengths are centimeters of the rest pose."""
 
     def __init__(self, person: Person, look: Look, grid: TexelGrid, seed: int) -> None:
         self._person = person
@@ -168,7 +168,7 @@ class SkinPainter:
         gloss *= 1 - 0.8 * cover
 
     def _paint_inside(self, albedo: Array, gloss: Array, wet: Array, bump: Array) -> None:
-        """Teeth, tongue and the inside of the mouth, in the head model's own colours."""
+        """Teeth, tongue and the inside of the mouth, in the head model's own colors."""
         part = self._grid.spread(
             np.stack(
                 [
@@ -198,7 +198,7 @@ class SkinPainter:
             gloss[rows], wet[rows], bump[rows] = 0.0, 1.0, 0.0
 
     def _eye_color(self, ray: Array, angle: Array) -> Array:
-        """Sclera, limbus, iris and pupil [N,3] for unit rays from the eye's centre, `angle` from its axis."""
+        """Sclera, limbus, iris and pupil [N,3] for unit rays from the eye's center, `angle` from its axis."""
         around = np.arctan2(ray[:, 1], ray[:, 0])
         spokes = np.stack([3 * np.cos(around), 3 * np.sin(around), 1.2 * angle], 1).astype(np.float32)
         fiber = self._noise(spokes, 0.22) + 0.6 * self._noise(spokes, 0.09)

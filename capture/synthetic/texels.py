@@ -1,4 +1,4 @@
-"""A colour table per triangle: textures without UVs and therefore without seams."""
+"""A color table per triangle: textures without UVs and therefore without seams."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ class SyntheticTruth:
     identity: Array  # [S]
     expression: Array  # [T,E] in the order of `expression_names`
     joint_rot: Array  # [T,J,3] radians, root (torso), neck, jaw, eyes
-    translation: Array  # [T,3] metres
+    translation: Array  # [T,3] meters
     skull_rotation: Array  # [T,3,3] skull frame -> world
-    skull_translation: Array  # [T,3] metres
-    neutral_vertices: Array  # [V,3] metres, skull frame, with the shape outside the tracker's basis
-    skull_offsets: NDArray[np.float16]  # [T,V,3] millimetres from there, skull frame: the posed surface
+    skull_translation: Array  # [T,3] meters
+    neutral_vertices: Array  # [V,3] meters, skull frame, with the shape outside the tracker's basis
+    skull_offsets: NDArray[np.float16]  # [T,V,3] millimeters from there, skull frame: the posed surface
     landmarks: Array  # [C,T,478,2] pixels, MediaPipe's order, of the drawn surface
     exposure: Array  # [C,T] gain
     K: Array  # [C,3,3] pixels
@@ -58,7 +58,7 @@ class SyntheticTruth:
         return Camera(torch.from_numpy(self.K), torch.from_numpy(self.world_to_cam), self.width, self.height)
 
     def vertices(self, step: int) -> Array:
-        """The posed surface [V,3] of a time step, metres, skull frame."""
+        """The posed surface [V,3] of a time step, meters, skull frame."""
         return self.neutral_vertices + self.skull_offsets[step].astype(np.float32) * np.float32(1e-3)
 
     def save(self, path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.common.image_io import write_picture
+from avatar.common.image_io import write_image
 from avatar.data.capture_folder import frame_name
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 #: Called with (frames done, frames in all).
 Progress = Callable[[int, int], None]
 
-_PLACE = np.array([0.0, 0.008, -0.42], np.float32)  # metres from the phone to the point between the eyes
+_PLACE = np.array([0.0, 0.008, -0.42], np.float32)  # meters from the phone to the point between the eyes
 _USUAL_WIDTH = 540
 _WORKERS = 2
 _BATCH = 8
@@ -151,7 +151,7 @@ def make_video(
     save_truth: bool = False,
     mattes: Path | None = None,
 ) -> SyntheticTruth:
-    """Film a procedural person: writes an H.264 mp4 at `path` and returns the ground truth.
+    """Record a procedural person: writes an H.264 mp4 at `path` and returns the ground truth.
 
     Args:
         path: where the mp4 goes; its folder must exist.
@@ -171,7 +171,7 @@ def make_video(
         for index, (shot, *_) in enumerate(scene.all_shots(progress)):
             writer.add(shot.rgb)
             if mattes is not None:
-                write_picture(mattes / frame_name(index), shot.matte)
+                write_image(mattes / frame_name(index), shot.matte)
     truth = scene.truth()
     if save_truth:
         truth.save(Path(f"{path}.truth.npz"))

@@ -12,8 +12,8 @@ from capture.synthetic.options import SyntheticOptions
 
 Array = NDArray[np.float32]
 
-_HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # metres, world: what calibrated cameras look at
-_DISTANCE = 1.0  # metres from there to a calibrated camera
+_HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # meters, world: what calibrated cameras look at
+_DISTANCE = 1.0  # meters from there to a calibrated camera
 _TELE = 3.0  # focal length over width of a calibrated camera: the head is as large as on the phone
 _OWN = 0.06  # how much distance, focal length and height of each camera differ, relative
 
@@ -23,12 +23,12 @@ class View:
     """One pinhole camera."""
 
     K: Array  # [3,3] pixels
-    world_to_cam: Array  # [4,4] OpenCV axes, metres
+    world_to_cam: Array  # [4,4] OpenCV axes, meters
     width: int
     height: int
 
     def seen(self, points: Array) -> Array:
-        """World points [...,3] in the camera's axes, metres."""
+        """World points [...,3] in the camera's axes, meters."""
         return points @ self.world_to_cam[:3, :3].T + self.world_to_cam[:3, 3]
 
     def pixels(self, points: Array) -> Array:
@@ -38,7 +38,7 @@ class View:
 
     @property
     def eye(self) -> Array:
-        """Where the camera is [3], metres, world."""
+        """Where the camera is [3], meters, world."""
         return -self.world_to_cam[:3, :3].T @ self.world_to_cam[:3, 3]
 
     @property

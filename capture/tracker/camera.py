@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Diagonal of 35 mm film in millimetres: EXIF's equivalent focal length refers to the diagonal.
+#: Diagonal of 35 mm film in millimeters: EXIF's equivalent focal length refers to the diagonal.
 FILM_DIAGONAL = 43.27
 #: Aspect ratios cameras record; any other frame shape was cropped by somebody.
 RECORDED_ASPECTS = (16 / 9, 3 / 2, 4 / 3, 2.0, 19.5 / 9, 18 / 9, 21 / 9)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from avatar.geometry.rotations import mean_rotation
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
@@ -110,7 +110,7 @@ def network_rotations(model: LandmarkModel, observations: Observations, camera: 
         rays = np.column_stack(
             [chosen[:, 0] - camera.cx, camera.cy - chosen[:, 1], np.full(len(chosen), -camera.focal)]
         )
-        rotations[index], _ = rigid_fit(template, rays * farther[:, None])
+        rotations[index], _ = fit_similarity(template, rays * farther[:, None])
     return rotations
 
 

@@ -19,7 +19,7 @@ def eye_angles(
 ) -> np.ndarray:
     """Yaw (to the subject's left) and pitch (up) [T,2] radians of both eyes' mean turn from straight ahead.
 
-    The ray through each iris centre meets the eyeball; where it misses, its nearest point to the eye's centre counts.
+    The ray through each iris center meets the eyeball; where it misses, its nearest point to the eye's center counts.
 
     Args:
         model: landmark model of the head.
@@ -46,7 +46,7 @@ def eye_angles(
 
 
 def smooth_angles(angles: np.ndarray, openness: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Angles [T,2] averaged over neighbours in `time` [T]; frames with closed eyes (openness [T] 0..1) count little."""
+    """Angles [T,2] averaged over neighbors in `time` [T]; frames with closed eyes (openness [T] 0..1) count little."""
     lag = (time[:, None] - time[None]) / _SMOOTH_SECONDS
     kernel = np.exp(-0.5 * lag * lag) * (openness**2 + 1e-3)
     return (kernel @ angles) / kernel.sum(1, keepdims=True)

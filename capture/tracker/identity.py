@@ -27,12 +27,12 @@ from capture.tracker.problem import (
     POSE,
     FitOptions,
     FrameProblem,
-    Linearised,
+    Linearized,
     Pinhole,
     State,
     add_attitude_prior,
     add_expression_prior,
-    linearise,
+    linearize,
     outward,
 )
 from capture.tracker.rotation import log_rotation
@@ -152,7 +152,7 @@ class _Block:
 
     matrix: np.ndarray  # [S+1,S+1]
     gradient: np.ndarray  # [S+1]
-    local: np.ndarray  # [6+E] step at the shared optimum's linearisation point
+    local: np.ndarray  # [6+E] step at the shared optimum's linearization point
     coupling: np.ndarray  # [6+E,S+1]
 
     def back_substitute(self, shared_step: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ class _Block:
 
 
 def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: IdentityOptions) -> _Block:
-    lin = linearise(problem, state, frame.target, frame.weights)
+    lin = linearize(problem, state, frame.target, frame.weights)
     matrix, gradient = lin.normal()
     add_expression_prior(problem, state.expression, matrix, gradient)
     held = np.flatnonzero(outward(state.expression, gradient[POSE:], problem.model.limits)) + POSE
@@ -179,7 +179,7 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     return _Block(reduced, pull(shared, lin.residual) + cross.T @ local, local, coupling)
 
 
-def shared_jacobian(problem: FrameProblem, lin: Linearised) -> np.ndarray:
+def shared_jacobian(problem: FrameProblem, lin: Linearized) -> np.ndarray:
     """Jacobian [936,S+1] with respect to identity and the logarithm of the focal."""
     basis = problem.model.identity_basis.reshape(FACE_COUNT, 3, -1)
     shapes = np.matmul(lin.rest_jacobian, basis).reshape(2 * FACE_COUNT, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Landmarks of the face surface; 468..472 are the right iris, 473..477 the left one, centres first.
+#: Landmarks of the face surface; 468..472 are the right iris, 473..477 the left one, centers first.
 FACE_COUNT = 468
 RIGHT_IRIS, LEFT_IRIS = 468, 473
 #: Outer eye corners: their distance is the inter-ocular distance all errors are measured against.

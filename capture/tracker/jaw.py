@@ -31,8 +31,8 @@ class Jaw:
     center_basis: np.ndarray  # [3,S]
     directions: np.ndarray  # [3,M] axis-angle for a weight of 1 of each mover
     movers: np.ndarray  # [M] int, tracked expressions that turn the jaw or bend on their way
-    correctives: np.ndarray  # [1404,9] metres for the entries of R - 1; [1404,0] where the head has none
-    curves: np.ndarray  # [1404,M] metres, times 4 w (1 - w)
+    correctives: np.ndarray  # [1404,9] meters for the entries of R - 1; [1404,0] where the head has none
+    curves: np.ndarray  # [1404,M] meters, times 4 w (1 - w)
 
     @staticmethod
     def from_head(head: HeadModel, embed: Callable[[np.ndarray], np.ndarray], tracked: Sequence[int]) -> Jaw:

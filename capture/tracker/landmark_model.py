@@ -37,7 +37,7 @@ EXCLUSIVE_PAIRS = (
 
 @dataclass(frozen=True)
 class LandmarkModel:
-    """Landmarks of the skull: `base + identity_basis @ s + expression_basis @ e`, then the jaw turns; metres."""
+    """Landmarks of the skull: `base + identity_basis @ s + expression_basis @ e`, then the jaw turns; meters."""
 
     base: np.ndarray  # [468,3]
     identity_basis: np.ndarray  # [1404,S]
@@ -49,7 +49,7 @@ class LandmarkModel:
     exclusive: np.ndarray  # [P,2] int, pairs of tracked expressions
     eye_centers: np.ndarray  # [2,3] left, right
     eye_basis: np.ndarray  # [6,S]
-    iris: np.ndarray  # [2,3] rest position of the iris centres, left, right
+    iris: np.ndarray  # [2,3] rest position of the iris centers, left, right
     iris_basis: np.ndarray  # [6,S]
     jaw: Jaw
 
@@ -102,7 +102,7 @@ class LandmarkModel:
         return self.jaw.pose(rest, self.jaw.hinge(identity), expression).points
 
     def eyes(self, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rotation centres [2,3] of the left and right eye and their iris centres [2,3] when looking straight ahead."""
+        """Rotation centers [2,3] of the left and right eye and their iris centers [2,3] when looking straight ahead."""
         centers = self.eye_centers + (self.eye_basis @ identity).reshape(2, 3)
         return centers, self.iris + (self.iris_basis @ identity).reshape(2, 3)
 

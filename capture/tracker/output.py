@@ -68,7 +68,7 @@ def quality(person: Person, seen: Observations, track: ClipTrack) -> dict[str, A
 
 
 def jitter(states: Sequence[State], time: np.ndarray) -> dict[str, float]:
-    """Root mean square distance of each frame from the middle of its neighbours, at 30 frames/s."""
+    """Root mean square distance of each frame from the middle of its neighbors, at 30 frames/s."""
     if len(states) < 3:
         return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0, "expression": 0.0}
     half = accelerations(states, difference_weights(time)[0]) / 2

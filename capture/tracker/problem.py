@@ -2,7 +2,7 @@
 
 World axes (y up, the face looks along +z), a pinhole at the origin that looks along -z. Residuals are measured in
 hundredths of the clip's inter-ocular distance, so that every weight below means the same on every video.
-Unknowns of a frame, in this order: rotation step [3] (left, `R <- exp(w) R`), translation [3] metres, expression [E].
+Unknowns of a frame, in this order: rotation step [3] (left, `R <- exp(w) R`), translation [3] meters, expression [E].
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pinhole:
     cy: float
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixels [...,2] of world points [...,3] metres."""
+        """Pixels [...,2] of world points [...,3] meters."""
         depth = -points[..., 2]
         return np.stack(
             [self.cx + self.focal * points[..., 0] / depth, self.cy - self.focal * points[..., 1] / depth], axis=-1
@@ -42,7 +42,7 @@ class State:
     """Pose and tracked expression of one frame."""
 
     rotation: np.ndarray  # [3,3]
-    translation: np.ndarray  # [3] metres
+    translation: np.ndarray  # [3] meters
     expression: np.ndarray  # [E] within the model's limits
 
     def moved(self, step: np.ndarray, limits: np.ndarray) -> State:
@@ -89,8 +89,8 @@ class FrameProblem:
     """Everything the frames of a clip share once identity and camera are known."""
 
     model: LandmarkModel
-    neutral: np.ndarray  # [468,3] metres
-    hinge: np.ndarray  # [3] metres, of the jaw
+    neutral: np.ndarray  # [468,3] meters
+    hinge: np.ndarray  # [3] meters, of the jaw
     camera: Pinhole
     unit: float  # pixels that make one residual unit
     options: FitOptions
@@ -128,17 +128,17 @@ class FrameProblem:
 
     def normal(self, state: State, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of the landmarks `target` [468,2] with `weights` [468]."""
-        return linearise(self, state, target, weights).normal()
+        return linearize(self, state, target, weights).normal()
 
 
 @dataclass(frozen=True)
-class Linearised:
+class Linearized:
     """A frame's weighted residuals [936] and Jacobian [936,6+E], and what other Jacobians can be made from."""
 
     residual: np.ndarray
     jacobian: np.ndarray
     row_weight: np.ndarray  # [936] already in the two above
-    rest_jacobian: np.ndarray  # [468,2,3] pixels per metre of a landmark in the skull frame, the jaw at rest
+    rest_jacobian: np.ndarray  # [468,2,3] pixels per meter of a landmark in the skull frame, the jaw at rest
     points: np.ndarray  # [468,3] world
 
     def normal(self) -> tuple[np.ndarray, np.ndarray]:
@@ -146,8 +146,8 @@ class Linearised:
         return gram(self.jacobian, self.jacobian), pull(self.jacobian, self.residual)
 
 
-def linearise(problem: FrameProblem, state: State, target: np.ndarray, weights: np.ndarray) -> Linearised:
-    """Linearise the reprojection of landmarks on `target` [468,2] pixels with `weights` [468], Huber by reweighting."""
+def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: np.ndarray) -> Linearized:
+    """Linearize the reprojection of landmarks on `target` [468,2] pixels with `weights` [468], Huber by reweighting."""
     skull = problem.skull(state.expression)
     turned = skull.points @ state.rotation.T
     points = turned + state.translation
@@ -168,11 +168,11 @@ def linearise(problem: FrameProblem, state: State, target: np.ndarray, weights: 
     np.matmul(per_rest, basis, out=rows[:, :, POSE:])
     rows[:, :, POSE + problem.model.jaw.movers] += per_skull @ skull.moves
     jacobian *= row_weight[:, None]
-    return Linearised(raw.ravel() * row_weight, jacobian, row_weight, per_rest, points)
+    return Linearized(raw.ravel() * row_weight, jacobian, row_weight, per_rest, points)
 
 
 def projection_jacobian(camera: Pinhole, points: np.ndarray) -> np.ndarray:
-    """Pixels per metre [N,2,3] of world points [N,3]."""
+    """Pixels per meter [N,2,3] of world points [N,3]."""
     inverse = -1.0 / points[:, 2]
     result = np.zeros((len(points), 2, 3))
     result[:, 0, 0] = camera.focal * inverse

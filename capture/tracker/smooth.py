@@ -1,7 +1,7 @@
 """A whole clip at once: every frame's landmarks, tied together by a white-noise prior on acceleration.
 
 Each Gauss-Newton step solves one block-banded system. Rotations only ever appear as small steps in the tangent space of
-neighbouring frames: a rotation vector of the absolute pose would be curved and, near pi, jump.
+neighboring frames: a rotation vector of the absolute pose would be curved and, near pi, jump.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class SmoothOptions:
     """Standard deviations of the second difference at 30 frames/s."""
 
     rotation: float = np.radians(0.15)
-    sideways: float = 0.00018  # metres
-    depth: float = 0.0006  # metres
+    sideways: float = 0.00018  # meters
+    depth: float = 0.0006  # meters
     expression: float = 0.04
     iterations: int = 3
 
@@ -60,7 +60,7 @@ def smooth_clip(
         targets: landmarks [T,468,2] pixels (several cameras': what their problem takes, by moment).
         weights: [T,468].
         time: [T] seconds, increasing; steps may differ.
-        fixed: mask [T] of frames that only serve as neighbours and come back untouched.
+        fixed: mask [T] of frames that only serve as neighbors and come back untouched.
         options: how smooth.
         attitudes: measured rotations [T,3,3] to stay near.
     """

@@ -53,7 +53,7 @@ class VideoFacts:
     frame_count: int  # estimate
     duration: float  # seconds, estimate
     rotation: int  # degrees counter-clockwise that were applied to make it upright: 0, 90, 180 or 270
-    focal_35mm: float | None  # millimetres on 36 mm wide film, when the file says
+    focal_35mm: float | None  # millimeters on 36 mm wide film, when the file says
     transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
 
     @property
@@ -71,7 +71,7 @@ class VideoSource:
     def __init__(self, path: Path, facts: VideoFacts) -> None:
         self.path = path
         self.name = path.name
-        self.facts = facts
+        self.metadata = facts
         self.width, self.height = facts.width, facts.height
         self.fps, self.frame_count, self.duration = facts.fps, facts.frame_count, facts.duration
         self.rotation, self.focal_35mm, self.hdr = facts.rotation, facts.focal_35mm, facts.hdr
@@ -102,7 +102,7 @@ class VideoSource:
         """
         self.warnings.clear()
         if self.hdr:
-            kind = "PQ" if self.facts.transfer == _PQ else "HLG"
+            kind = "PQ" if self.metadata.transfer == _PQ else "HLG"
             self.warnings.append(
                 f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin"
             )
@@ -116,7 +116,7 @@ class VideoSource:
             while left and left[0] < number:
                 left.popleft()  # damaged, or announced and not there
             if left is None or (left and left[0] == number):
-                yield SourceFrame(number, time, _upright(picture, self.facts, reformatter))
+                yield SourceFrame(number, time, _upright(picture, self.metadata, reformatter))
                 if left is not None:
                     left.popleft()
             if left is not None and not left:
@@ -333,7 +333,7 @@ def _upright(picture: av.VideoFrame, facts: VideoFacts, reformatter: VideoReform
 
 
 def _matrix(picture: av.VideoFrame) -> int:
-    """swscale's name of the colour matrix; high definition without a tag is BT.709, as players assume."""
+    """swscale's name of the color matrix; high definition without a tag is BT.709, as players assume."""
     stated = int(picture.colorspace or 0)
     if stated in (_BT2020, _BT2020 + 1):
         return _SWS_BT2020
@@ -345,7 +345,7 @@ def _matrix(picture: av.VideoFrame) -> int:
 
 
 def _hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
-    """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearise, change primaries, roll off highlights.
+    """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearize, change primaries, roll off highlights.
 
     HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
     """

@@ -56,8 +56,8 @@ def main() -> None:
     parser.add_argument("captures", nargs="+", type=Path)
     parser.add_argument("--steps", type=int, default=1500, help="of the avatar")
     parser.add_argument("--turn", type=float, default=4.0, help="degrees")
-    parser.add_argument("--shift", type=float, default=0.4, help="centimetres sideways")
-    parser.add_argument("--depth", type=float, default=2.0, help="centimetres")
+    parser.add_argument("--shift", type=float, default=0.4, help="centimeters sideways")
+    parser.add_argument("--depth", type=float, default=2.0, help="centimeters")
     args = parser.parse_args()
     for path in args.captures:
         found = errors(Capture.load(path), args.steps, args.turn, args.shift, args.depth)

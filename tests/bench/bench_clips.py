@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
 from avatar.training.config import TrainConfig
@@ -28,7 +28,7 @@ def captured(clip: Path, work: Path, options: CaptureOptions) -> Capture:
     """The capture of `clip` under `work`, made if it is not there."""
     split = f"f{options.test_fraction}" if options.test_fraction else f"e{options.test_every}"
     folder = work / f"{clip.stem}_{split}"
-    return Capture.load(folder) if (folder / FACTS_FILE).exists() else run_capture(clip, folder, options)
+    return Capture.load(folder) if (folder / METADATA_FILE).exists() else run_capture(clip, folder, options)
 
 
 def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, dict[str, float]]:
@@ -41,14 +41,14 @@ def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, 
     report.rows["refined poses"] = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=poses).rows[
         "refined"
     ]
-    facts = report.facts["refinement"]
+    facts = report.metadata["refinement"]
     for row, when in (("test", "jitter_before"), ("refined", "jitter_after")):
         report.rows[row]["jitter"] = facts[when]["rotation_deg"]
     report.rows["test"] |= {
         "train_psnr": report.rows["train"]["psnr"],
         "steps": float(avatar.summary["steps"]),  # type: ignore[arg-type]
         "seconds": seconds,
-        "fps": report.facts["frames_per_second"],
+        "fps": report.metadata["frames_per_second"],
         "basis_mb": avatar.blendshapes.basis.numel() * 4 / 1e6,
     }
     return report.rows

@@ -52,7 +52,7 @@ def report(path: Path, model: LandmarkModel, options: TrackerOptions, show: int)
     """Fit one capture and print its rows."""
     capture = Capture.load(path)
     seen = observations(capture)
-    matrix = np.array(capture.facts["cameras"][0]["K"])
+    matrix = np.array(capture.metadata["cameras"][0]["K"])
     prior = FocalPrior(matrix[0, 0], 0.01, "given")
     start = time.perf_counter()
     person = fit_person(model, seen, prior, (matrix[0, 2], matrix[1, 2]), options)

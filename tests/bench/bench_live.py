@@ -21,7 +21,7 @@ import torch
 from scipy.signal import find_peaks
 
 from avatar.cli.render_inputs import fit_camera, stored_camera
-from avatar.common.jsonable import plain
+from avatar.common.jsonable import to_jsonable
 from avatar.driving.lid_closure import Lids
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
@@ -29,7 +29,7 @@ from avatar.model.avatar_file import load_avatar, read_header
 from avatar.rendering.animator import Animator
 from avatar.types import Camera, HeadParams
 from capture.faces.landmarks import Landmarks, LandmarkTracker, Roi
-from capture.live import FaceInput, LiveChain, LiveOptions, LivePose
+from capture.live import FaceInput, LiveOptions, LivePipeline, LivePose
 from capture.live.camera import FileFeed
 from capture.live.face import FaceTracker
 from capture.live.identity import LearnOptions
@@ -72,7 +72,7 @@ class Covered:
 class Run:
     """What a clip drove."""
 
-    chain: LiveChain
+    chain: LivePipeline
     source: FaceInput
     poses: list[tuple[float, LivePose]] = field(default_factory=list)  # source seconds
     pictures: list[np.ndarray] = field(default_factory=list)
@@ -87,7 +87,7 @@ def drive_live(avatar: Avatar, video: Covered, own_rate: bool, keep: bool = Fals
     """Let `video` drive `avatar`, at its own rate or frame for frame; `keep` the pictures."""
     feed = FileFeed(video, "own" if own_rate else "all")
     source = FaceInput(feed, lossless=not own_rate)
-    run = Run(LiveChain(avatar, source, LiveOptions(clock="arrival" if own_rate else "source")), source)
+    run = Run(LivePipeline(avatar, source, LiveOptions(clock="arrival" if own_rate else "source")), source)
     run.chain.start()
     try:
         while not source.finished:
@@ -116,12 +116,12 @@ class _Timed(LandmarkTracker):
 
 
 def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
-    """Milliseconds from landmarks to parameters, all stages in one thread: what the work takes without its neighbours.
+    """Milliseconds from landmarks to parameters, all stages in one thread: what the work takes without its neighbors.
 
-    Wall clock and this thread's processor time, after the face is learnt and calibrated.
+    Wall clock and this thread's processor time, after the face is learned and calibrated.
     """
     handed = Handed()
-    chain = LiveChain(avatar, handed, LiveOptions(clock="source"))
+    chain = LivePipeline(avatar, handed, LiveOptions(clock="source"))
     lens = FileFeed(video, "all").open()
     network = _Timed()
     tracker = FaceTracker(load_head(), lens, FaceModels(landmarks=lambda: network), LearnOptions(), wait=True)
@@ -236,7 +236,7 @@ def blinks_of(run: Run) -> list[dict[str, float]]:
 def endurance(avatar: Avatar, video: Covered, seconds: float, camera: Camera) -> dict[str, float]:
     """A looped clip at its own rate, every sample drawn: how old samples are when drawn, and memory over time."""
     source = FaceInput(FileFeed(video, "own", repeat=True))
-    chain, animator = LiveChain(avatar, source), Animator(avatar, _SIDE, _SIDE)
+    chain, animator = LivePipeline(avatar, source), Animator(avatar, _SIDE, _SIDE)
     view, ages, memory = fit_camera(camera, _SIDE, _SIDE), [], []
     chain.start()
     started = time.monotonic()
@@ -299,13 +299,13 @@ def main() -> None:
     avatar, video = load_avatar(args.avatar), open_video(args.clip)
     run = drive_live(avatar, Covered(video, args.seconds), args.own_rate, keep=args.sheet is not None)
     report = run.chain.meter.report()
-    print(report.to_words())
+    print(report.to_text())
     found = {
         "serial_ms": serial(avatar, Covered(video, args.seconds)),
         "neutral_rms": neutral_rms(run),
         "lids": lids_of(run),
         "blinks": blinks_of(run),
-        "calibration": run.chain.facts()["calibration"],
+        "calibration": run.chain.stats()["calibration"],
         **jitter_and_lag(run),
     }
     if args.hide is not None:
@@ -313,7 +313,7 @@ def main() -> None:
     if args.endure is not None:
         camera = stored_camera(read_header(args.avatar)["capture"])
         found["endurance"] = endurance(avatar, Covered(video, args.seconds), args.endure, camera)
-    print(json.dumps(plain({**found, "input": run.source.facts()}), indent=1))
+    print(json.dumps(to_jsonable({**found, "input": run.source.stats()}), indent=1))
     if args.sheet:
         sheet(run, stored_camera(read_header(args.avatar)["capture"]), args.sheet)
 

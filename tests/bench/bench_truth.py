@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import torch
 
-from avatar.common.image_io import read_picture
-from avatar.data.capture_folder import FACTS_FILE, Capture, frame_name
+from avatar.common.image_io import read_image
+from avatar.data.capture_folder import METADATA_FILE, Capture, frame_name
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
@@ -72,15 +72,15 @@ def _matte_iou(capture: Capture, folder: Path) -> float:
     """The mean outline's agreement over some frames of a phone's clip; not a number for a calibrated folder."""
     if not (folder / MATTES_DIR).is_dir():
         return float("nan")
-    crop, rows = Crop(**capture.facts["crop"]), range(0, len(capture), MATTE_STEP)
-    size = max(capture.facts["width"], capture.facts["height"])
+    crop, rows = Crop(**capture.metadata["crop"]), range(0, len(capture), MATTE_STEP)
+    size = max(capture.metadata["width"], capture.metadata["height"])
     _, found = capture.images(rows, size)
     true = [_true_matte(folder, int(number)) for number in capture.track["frame_number"][rows]]
     return float(np.mean([matte_iou(a, crop.apply(b)) for a, b in zip(found, true, strict=True)]))
 
 
 def _true_matte(folder: Path, number: int) -> np.ndarray:
-    picture = read_picture(folder / MATTES_DIR / frame_name(number), cv2.IMREAD_GRAYSCALE)
+    picture = read_image(folder / MATTES_DIR / frame_name(number), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise HeadsplatError(f"{folder}: its matte of frame {number} is missing; film it again with --overwrite")
     return picture
@@ -99,7 +99,7 @@ def filmed(options: SyntheticOptions, work: Path) -> Path:
 def captured(folder: Path, focal: float | None = None) -> Capture:
     """The capture of a clip or a calibrated folder beside it; `focal` in pixels where it shall not be estimated."""
     out = folder.with_name(f"{folder.name}.capture" if focal is None else f"{folder.name}-focal.capture")
-    if (out / FACTS_FILE).is_file():
+    if (out / METADATA_FILE).is_file():
         return Capture.load(out)
     source = folder / VIDEO_FILE if (folder / VIDEO_FILE).is_file() else folder
     return run_capture(source, out, CaptureOptions(test_fraction=TEST_FRACTION, focal=focal))

@@ -22,7 +22,7 @@ _SPREAD = 0.3  # pixels, what the jittered passes of a clear picture differ by
 
 def exact_capture(capture: Capture, truth: SyntheticTruth) -> Capture:
     """The same frames and split of a phone's clip, tracked from `truth`; its pictures stay where they are."""
-    head, crop = load_head(), Crop(**capture.facts["crop"])
+    head, crop = load_head(), Crop(**capture.metadata["crop"])
     steps, test = capture.track["frame_number"], capture.track["is_test"]
     seen = _observed(truth, steps, crop, capture.track["time"])
     rows = np.flatnonzero(~test), np.flatnonzero(test)
@@ -53,10 +53,10 @@ def _depths(truth: SyntheticTruth, step: int) -> np.ndarray:
 
 
 def _with_focal(capture: Capture, focal: float) -> dict[str, Any]:
-    camera = capture.facts["cameras"][0]
+    camera = capture.metadata["cameras"][0]
     K = np.array(camera["K"])
     K[0, 0] = K[1, 1] = focal
-    return {**capture.facts, "cameras": [{**camera, "K": K.tolist()}]}
+    return {**capture.metadata, "cameras": [{**camera, "K": K.tolist()}]}
 
 
 def _joined(capture: Capture, parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ def small_scene(device: torch.device, sh_degree: int, batch: int = 2) -> Scene:
 
 
 def run(device: torch.device) -> None:
-    """Path and training step with plain and view-dependent colours, then what they do not touch."""
+    """Path and training step with plain and view-dependent colors, then what they do not touch."""
     for sh_degree in (0, 3):
         scene = small_scene(device, sh_degree)
         assert pictures(scene).rgb.isfinite().all()

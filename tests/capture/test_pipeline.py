@@ -38,7 +38,7 @@ def test_a_finished_capture_has_every_array_picture_and_fact(finished):
     assert (np.diff(finished.track["frame_number"]) == 1).all()
     rgb, alpha = finished.images(range(40), 4096)
     assert rgb.shape == (40, 192, 192, 3) and alpha.shape == (40, 192, 192)
-    facts = finished.facts
+    facts = finished.metadata
     for name in ("headsplat", "source", "crop", "cameras", "units", "head", "split", "warnings", "seconds", "consent"):
         assert name in facts
     assert facts["head"]["model_id"] == load_head().model_id
@@ -54,7 +54,7 @@ def test_stored_parameters_put_the_heads_landmarks_on_the_stored_ones(finished):
     seen = points @ camera.world_to_cam[0, :3, :3].numpy().T
     pixels = seen @ camera.K[0].numpy().T
     distance = np.linalg.norm(pixels[..., :2] / pixels[..., 2:] - finished.track["landmarks"][:, :468, :2], axis=-1)
-    unit = finished.facts["quality"]["inter_ocular_px"]
+    unit = finished.metadata["quality"]["inter_ocular_px"]
     np.testing.assert_allclose(distance.mean(1) / unit, finished.track["reprojection"], atol=2e-3)
     assert finished.track["reprojection"].mean() < 0.02
 
@@ -78,7 +78,7 @@ def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_pat
     np.testing.assert_array_equal(plain.track["identity"], other.track["identity"])
     for name in PER_FRAME:
         np.testing.assert_array_equal(plain.track[name][rows], other.track[name][rows], err_msg=name)
-    assert plain.facts["cameras"] == other.facts["cameras"] and plain.facts["crop"] == other.facts["crop"]
+    assert plain.metadata["cameras"] == other.metadata["cameras"] and plain.metadata["crop"] == other.metadata["crop"]
     for number in plain.track["frame_number"][rows]:
         for folder in ("frames", "mattes"):
             name = frame_name(int(number))
@@ -117,10 +117,10 @@ def test_frames_without_the_face_are_left_out_and_counted(tmp_path):
     video = FakeVideo(contents=dict.fromkeys([7, 8, 9, 36], NO_FACE))
     capture = _capture(tmp_path / "clip", video, test_fraction=0.2)
     assert not set(capture.track["frame_number"]) & {7, 8, 9, 36}
-    assert capture.facts["lost"] == [7, 8, 9, 36]
+    assert capture.metadata["lost"] == [7, 8, 9, 36]
     assert len(list((capture.root / "frames").iterdir())) == 36
-    assert any("missing in 3 of 32 training frames" in text for text in capture.facts["warnings"])
-    assert any("1 of 8 held-out frames" in text for text in capture.facts["warnings"])
+    assert any("missing in 3 of 32 training frames" in text for text in capture.metadata["warnings"])
+    assert any("1 of 8 held-out frames" in text for text in capture.metadata["warnings"])
 
 
 def test_fast_video_keeps_the_sources_frame_numbers(tmp_path):
@@ -131,7 +131,7 @@ def test_fast_video_keeps_the_sources_frame_numbers(tmp_path):
 
 def test_another_smaller_face_is_a_warning(tmp_path):
     capture = _capture(tmp_path / "clip", models=fake_models(other=0.45))
-    assert any("other faces are in the picture" in text for text in capture.facts["warnings"])
+    assert any("other faces are in the picture" in text for text in capture.metadata["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_finished_capture_is_not_overwritten_unasked(finished):
 def test_overwrite_makes_it_again(tmp_path):
     first = _capture(tmp_path / "clip", test_fraction=0.2)
     again = _capture(first.root, test_every=5, overwrite=True)
-    assert again.facts["split"]["mode"] == "every"
+    assert again.metadata["split"]["mode"] == "every"
 
 
 def test_other_peoples_folders_are_left_alone(tmp_path):
@@ -256,4 +256,4 @@ def test_a_training_frame_that_is_not_decoded_again_is_left_out(tmp_path):
 
     capture = _capture(tmp_path / "clip", Flaky(24))
     assert 7 not in capture.track["frame_number"] and len(capture) == 23
-    assert "1 training frames could not be decoded again; left out" in capture.facts["warnings"]
+    assert "1 training frames could not be decoded again; left out" in capture.metadata["warnings"]

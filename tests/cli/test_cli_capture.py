@@ -13,7 +13,7 @@ import pytest
 import capture.pipeline
 from avatar import cli
 from avatar.cli.capture import CaptureRequest, reuse_or_capture
-from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.errors import HeadsplatError
 from tests.support.tiny import tiny_capture
 
@@ -29,12 +29,12 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             progress(name, 1, 2)
             progress(name, 2, 2)
         tiny_capture(out, frames=10)
-        facts = json.loads((out / FACTS_FILE).read_text())
+        facts = json.loads((out / METADATA_FILE).read_text())
         facts["source"]["sha256"] = capture.pipeline.file_digest(source)
         facts["split"] = {"mode": options.split.mode, "value": options.split.value}
         facts["warnings"] = ["the picture is dark"]
         facts["consent"] = options.consent
-        (out / FACTS_FILE).write_text(json.dumps(facts))
+        (out / METADATA_FILE).write_text(json.dumps(facts))
         return Capture.load(out)
 
     monkeypatch.setattr(capture.pipeline, "run_capture", run_capture)
@@ -114,7 +114,7 @@ def test_train_captures_a_video_once_and_uses_that_again(
     arguments = ["train", str(video), "-o", str(tmp_path / "me.avatar"), "--config", str(tmp_path / "fast.toml")]
     assert cli.main(arguments) == 0
     assert "capturing selfie.mp4 into" in capsys.readouterr().err
-    assert (tmp_path / "me.capture" / FACTS_FILE).exists()
+    assert (tmp_path / "me.capture" / METADATA_FILE).exists()
     assert cli.main([*arguments, "--overwrite"]) == 0
     assert "using the finished capture" in capsys.readouterr().err
     assert len(pipeline) == 1
@@ -189,8 +189,8 @@ def test_options_tell_captures_apart(
 ) -> None:
     folder = tmp_path / "me.capture"
     reuse_or_capture(CaptureRequest(video, folder, **made), overwrite=False)
-    facts = json.loads((folder / FACTS_FILE).read_text())
-    (folder / FACTS_FILE).write_text(
+    facts = json.loads((folder / METADATA_FILE).read_text())
+    (folder / METADATA_FILE).write_text(
         json.dumps(facts | {"options": CaptureRequest(video, folder, **made).options().key()})
     )
     if sentence is None:

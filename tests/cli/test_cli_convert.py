@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from tests.support.tiny import tiny_capture
 
 
@@ -37,4 +37,4 @@ def test_the_capture_and_what_holds_it_are_not_replaced(capture: Capture, capsys
     for out in (capture.root, capture.root.parent):
         assert cli.main(["convert", str(capture.root), "-o", str(out), "--overwrite"]) == 1
         assert "holds the capture itself" in capsys.readouterr().err
-    assert (capture.root / FACTS_FILE).exists()
+    assert (capture.root / METADATA_FILE).exists()

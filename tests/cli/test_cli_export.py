@@ -82,21 +82,21 @@ def test_a_motion_animates_a_glb(me: str, take: str, tmp_path: Path, capsys: pyt
     assert glb.values(animation["samplers"][0]["input"]) == pytest.approx(torch.arange(6) / 30)
 
 
-def test_a_mesh_of_another_head_names_its_licence(
+def test_a_mesh_of_another_head_names_its_license(
     me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
 
     def other(path: Path) -> Avatar:
         found = load(path)
-        found.head = replace(found.head, name="FLAME 2020", licence="FLAME licence, research only")
+        found.head = replace(found.head, name="FLAME 2020", license="FLAME license, research only")
         return found
 
     load = avatar_file.load_avatar
     monkeypatch.setattr(avatar_file, "load_avatar", other)
     assert cli.main(["export", me, "-o", str(tmp_path / "me.obj")]) == 0
-    assert "FLAME 2020 (FLAME licence, research only); that licence binds" in capsys.readouterr().err
-    assert "FLAME licence, research only" in (tmp_path / "me.obj").read_text()
+    assert "FLAME 2020 (FLAME license, research only); that license binds" in capsys.readouterr().err
+    assert "FLAME license, research only" in (tmp_path / "me.obj").read_text()
 
 
 def test_a_rigged_file_is_told_to_be_no_scene(me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

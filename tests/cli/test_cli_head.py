@@ -47,7 +47,7 @@ def test_info_as_json_counts_what_the_head_has(capsys: pytest.CaptureFixture[str
 def test_info_as_text_is_of_the_head_that_was_named(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, "info", "flame.npz").splitlines()
     assert "made-up FLAME" in next(line for line in lines if line.startswith("name"))
-    assert any(line.startswith("joints metres") for line in lines)
+    assert any(line.startswith("joints meters") for line in lines)
 
 
 def test_unknown_head_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

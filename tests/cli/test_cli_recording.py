@@ -66,13 +66,13 @@ def test_paths_given_record_from_the_beginning(tmp_path: Path) -> None:
     names = ["take.csv", "take.json", "take.motion.npz", "take.mp4"]
     with Recording([tmp_path / name for name in names]) as recording:
         feed(recording)
-        assert recording.facts()["recording"]
+        assert recording.stats()["recording"]
     assert names_in(tmp_path) == sorted(names)
     assert all(len(read_motion(tmp_path / name)) == 4 for name in names[:3])
     assert len(levels_of(tmp_path / "take.mp4")) == 4
     assert f"{tmp_path / 'take.mp4'}: 4 frames at 30 a second, 32x32 pixels, 0.1 s" in recording.sentences
     assert f"{tmp_path / 'take.motion.npz'}: 4 frames of what drove, 0.1 s" in recording.sentences
-    assert not recording.failed and not recording.facts()["recording"]
+    assert not recording.failed and not recording.stats()["recording"]
 
 
 def test_every_further_start_makes_new_files(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_format_that_cannot_hold_the_samples_costs_only_itself(tmp_path: Path)
         for number in range(3):
             recording.sample(sample_at(10 + number / 30, space="flame2023"))
             recording.picture(picture(), 10 + number / 30)
-        assert recording.facts()["failed"]
+        assert recording.stats()["failed"]
     assert names_in(tmp_path) == ["take.motion.npz", "take.mp4"]
     assert recording.failed and "take.csv: takes ARKit's weights only" in recording.sentences[0]
 
@@ -225,7 +225,7 @@ def test_a_take_of_the_avatars_own_parameters_comes_back(tiny_avatar: Avatar, tm
     with Recording([path]) as recording:
         for frame in range(40):
             recording.sample(sample_of(tiny_avatar, params[frame], 50 + frame / 30))
-    options = DriveOptions(neutral="as-is", head="absolute", travel=1.0, ease=False)
+    options = DriveOptions(neutral="as-is", head="absolute", travel=1.0, soft_clamp=False)
     back = drive(tiny_avatar, read_motion(path), options).params
     torch.testing.assert_close(back.expression, params.expression, atol=1e-6, rtol=0)
     torch.testing.assert_close(back.joint_rot, params.joint_rot, atol=1e-5, rtol=0)

@@ -197,7 +197,7 @@ def test_motion_tracked_with_another_head_model_is_refused(
     me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tiny_capture(tmp_path / "other", frames=10, seed=5)
-    facts = dict(other.facts) | {"head": other.facts["head"] | {"model_id": "0" * 16}}
+    facts = dict(other.metadata) | {"head": other.metadata["head"] | {"model_id": "0" * 16}}
     (other.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, me, "--motion", other.root, "-o", tmp_path / "frames")
     assert "other: tracked with another head model (embedded; this embedded has other geometry); give that" in text
@@ -241,13 +241,13 @@ def test_a_report_is_replaced_only_when_asked(
 def test_no_report_of_an_earlier_run_stands_beside_new_pictures(
     tiny: Capture, me: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatar.cli.frame_output import Film
+    from avatar.cli.frame_output import FilmWriter
 
     def stopped(*_: Any) -> int:
         raise KeyboardInterrupt
 
     (tmp_path / "own.mp4.report.json").write_text("old")
-    monkeypatch.setattr(Film, "shoot", stopped)
+    monkeypatch.setattr(FilmWriter, "render", stopped)
     assert run(me, "--motion", tiny.root, "-o", tmp_path / "own.mp4", "--overwrite") == 130
     assert list(tmp_path.iterdir()) == []
 
@@ -263,7 +263,7 @@ def test_no_report_of_an_earlier_run_stands_beside_new_pictures(
             "--size: '5000x50' is no size; give WIDTHxHEIGHT in pixels (at most 4096)",
         ),
         (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
-        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no colour"),
+        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no color"),
         (["-o", "take.mp4", "--background", "transparent"], "take.mp4: .mp4 holds no alpha; give a name in .mov or"),
         (["-o", "take.mp4", "--frames", "5:5"], "--frames: 5:5 picks no frame"),
         (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),

@@ -65,7 +65,7 @@ def test_times_that_do_not_increase_are_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [(200, 200), (400, 300), (100, 700)])
-def test_other_raster_shows_the_whole_view_undistorted_and_centred(size: tuple[int, int]) -> None:
+def test_other_raster_shows_the_whole_view_undistorted_and_centerd(size: tuple[int, int]) -> None:
     camera = fit_camera(Camera.facing(100.0, 100, 200), *size)
     K = camera.K[0]
     assert (camera.width, camera.height) == size
@@ -76,6 +76,6 @@ def test_other_raster_shows_the_whole_view_undistorted_and_centred(size: tuple[i
 def test_a_capture_finds_the_built_in_head_it_was_made_with(tmp_path: Path) -> None:
     half = load_head("embedded-half")
     capture = tiny_capture(tmp_path / "tiny", frames=2)
-    facts = dict(capture.facts) | {"head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}}
+    facts = dict(capture.metadata) | {"head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}}
     (capture.root / "capture.json").write_text(json.dumps(facts))
     assert head_of(Capture.load(capture.root)) is half

@@ -298,7 +298,7 @@ def test_training_on_a_capture_whose_head_file_is_gone_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capture = tiny_capture(tmp_path / "mine", frames=10)
-    facts = dict(capture.facts) | {"head": capture.facts["head"] | {"source": str(tmp_path / "flame2023.pkl")}}
+    facts = dict(capture.metadata) | {"head": capture.metadata["head"] | {"source": str(tmp_path / "flame2023.pkl")}}
     (capture.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.avatar"])
     assert "flame2023.pkl: the head model that" in text and "is gone; give --head FILE" in text

@@ -15,12 +15,12 @@ from avatar import cli
 from avatar.cli import train_view
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.training.snapshot import Growth
+from avatar.training.snapshot import SnapshotBuffer
 from avatar.training.trainer import Trainer
 
 FAST = "steps = 12\ngaussians = 300\nbases = 3\nsize = 48\nrefine_at = 1.0\n"
 ENDLESS = FAST.replace("steps = 12", "steps = 1000000")
-Window = Callable[[Growth, "Future[int]"], None]
+Window = Callable[[SnapshotBuffer, "Future[int]"], None]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_window_that_stays_sees_the_finished_avatar_and_its_files_written(
 ) -> None:
     seen: list[Any] = []
 
-    def window(growth: Growth, training: Future[int]) -> None:
+    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
         ended(training)
         seen.extend((growth.finished, growth.take(), names(tmp_path), capsys.readouterr().out))
 
@@ -115,7 +115,7 @@ def test_a_closed_window_leaves_the_training_to_its_end_and_says_so_once(
 def test_a_window_that_fails_does_not_cost_the_training(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def window(growth: Growth, training: Future[int]) -> None:
+    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
         raise HeadsplatError("no window could be opened")
 
     windowed(window)
@@ -139,7 +139,7 @@ def test_an_error_of_the_training_is_reported_as_without_a_window(
 def test_ctrl_c_saves_what_there_is_beside_a_window(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def window(growth: Growth, training: Future[int]) -> None:
+    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
         signal.raise_signal(signal.SIGINT)
         ended(training)
 
@@ -154,7 +154,7 @@ def test_ctrl_c_saves_what_there_is_beside_a_window(
 def test_a_second_ctrl_c_gives_up_without_saving(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path
 ) -> None:
-    def window(growth: Growth, training: Future[int]) -> None:
+    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 

@@ -77,7 +77,7 @@ class Smiling:
     def look(self) -> None:
         """There is no camera."""
 
-    def facts(self) -> Facts:
+    def stats(self) -> Facts:
         """Calibrated from the start."""
         return {"calibrated": 1.0}
 
@@ -140,7 +140,7 @@ def resolution(stage: Stage) -> Facts:
 
 
 def background(stage: Stage) -> Facts:
-    """The colour behind."""
+    """The color behind."""
     stage.set("Look", "background/##X", 0)
     return {"look": stage.state.look.background, "corner": stage.shown()[2, 2].tolist()}
 
@@ -381,7 +381,7 @@ def _drop(stage: Stage, path: Path) -> None:
 
 
 def _red(screen: np.ndarray) -> int:
-    """How many pixels of the line at the bottom are in the colour of failures."""
+    """How many pixels of the line at the bottom are in the color of failures."""
     red, green, blue = np.moveaxis(screen[-30:].astype(int), -1, 0)
     return int(((red > 200) & (green < 160) & (blue < 140)).sum())
 

@@ -12,10 +12,10 @@ import torch
 
 from avatar import ops
 from avatar.data.capture_folder import (
-    FACTS_FILE,
     FRAMES_DIR,
     MAGIC,
     MATTES_DIR,
+    METADATA_FILE,
     TRACK_FILE,
     VERSION,
     Capture,
@@ -26,7 +26,7 @@ from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
 from avatar.types import Camera, HeadParams
 
-DISTANCE = 0.6  # metres from the camera to the head
+DISTANCE = 0.6  # meters from the camera to the head
 
 
 def tiny_params(frames: int, seed: int = 0) -> HeadParams:
@@ -133,7 +133,7 @@ def tiny_capture(
         "head": {
             "name": head.name,
             "model_id": head.model_id,
-            "licence": head.licence,
+            "licence": head.license,
             "expression_names": list(head.expression_names),
         },
         "split": {"mode": "every", "value": test_every},
@@ -141,7 +141,7 @@ def tiny_capture(
         "seconds": {},
         "consent": "made by the tests",
     }
-    (root / FACTS_FILE).write_text(json.dumps(facts))
+    (root / METADATA_FILE).write_text(json.dumps(facts))
     return Capture.load(root)
 
 

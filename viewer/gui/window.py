@@ -30,7 +30,7 @@ _PAUSE = 0.001  # seconds from one look to the next
 #: The last two, at most, beside a training, whose Python waits while this thread's runs; not for so long after somebody
 #: has handled the window.
 _LONGEST_BESIDE, _PAUSE_BESIDE, _ATTENTIVE = 1 / 2, 0.02, 1.0
-_BEHIND = imgui.ImVec4(0.16, 0.16, 0.16, 1.0)  # the colour of the window where nothing is
+_BEHIND = imgui.ImVec4(0.16, 0.16, 0.16, 1.0)  # the color of the window where nothing is
 _CHOOSE = Do("choose file")
 _KINDS = ["all that can be opened", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
 _LAID_OUT = 3  # frames after which panels have their places
@@ -99,7 +99,7 @@ class Window:
         windows.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
         windows.show_menu_bar = windows.show_status_bar = True
         windows.show_menu_app = windows.show_menu_view = windows.show_status_fps = False
-        windows.tweaked_theme.theme = hello_imgui.ImGuiTheme_.photoshop_style  # grey, as pictures are judged best
+        windows.tweaked_theme.theme = hello_imgui.ImGuiTheme_.photoshop_style  # gray, as pictures are judged best
         windows.background_color = _BEHIND
         params.docking_params = self._layout()
         calls = params.callbacks

@@ -33,10 +33,10 @@ class _Shown:
         self.frame, self.picture = frame, picture
 
 
-class Film:
+class VideoRecorder:
     """Pictures that come when they come, in a video of constant rate, frame k at k / rate seconds.
 
-        with Film("take.mp4") as film:
+        with VideoRecorder("take.mp4") as film:
             film.add(picture, time.monotonic())
 
     Each is seen from the frame nearest to its time until the next one is. So a slow window's pictures are repeated, of
@@ -70,7 +70,7 @@ class Film:
         self._over = threading.Event()
         threading.Thread(target=self._work, name=f"filming {self.path.name}", daemon=True).start()
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoRecorder:
         return self
 
     def __exit__(
@@ -140,7 +140,7 @@ class Film:
         """End without a file."""
         self._end(discard=True)
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """What has become of the pictures.
 
         `frames` of the film, of which `encoded` so far; `seconds`, `rate`, `size` (width, height) or None; `pictures`

@@ -79,7 +79,7 @@ class VirtualCamera:
         self._ended.set()
         self._thread.join(_GRACE)
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Name, size and rate of the device; pictures given, passed over and sent; `failure`, a sentence or None."""
         with self._lock:
             return {

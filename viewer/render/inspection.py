@@ -22,32 +22,32 @@ _PRIMES = (73856093, 19349663, 83492791)
 _SHADES = 64  # of triangles of one part
 
 
-def part_colours(avatar: Avatar) -> Tensor:
-    """A colour [N,3] sRGB for each Gaussian: its hue is the part of the head it is bound to, its brightness differs
+def part_colors(avatar: Avatar) -> Tensor:
+    """A color [N,3] sRGB for each Gaussian: its hue is the part of the head it is bound to, its brightness differs
     from triangle to triangle."""
     rig = avatar.rig
     nearest = rig.triangles.gather(1, rig.bary.argmax(1, keepdim=True))[:, 0]
-    colours = _vertex_colours(avatar.head).to(rig.bary)[nearest]
+    colors = _vertex_colors(avatar.head).to(rig.bary)[nearest]
     mixed = rig.triangles * torch.tensor(_PRIMES, device=rig.triangles.device)
     shade = (mixed[:, 0] ^ mixed[:, 1] ^ mixed[:, 2]) % _SHADES / (_SHADES - 1)
-    return colours * (1 - _UNEVEN * shade[:, None])
+    return colors * (1 - _UNEVEN * shade[:, None])
 
 
-def _vertex_colours(head: HeadModel) -> Tensor:
+def _vertex_colors(head: HeadModel) -> Tensor:
     """[V,3] sRGB; where regions overlap, the smaller one shows."""
-    colours = torch.full((len(head.v_template), 3), 0.6)
+    colors = torch.full((len(head.v_template), 3), 0.6)
     places = {name: place for place, name in enumerate(sorted(head.regions))}
     for name in sorted(head.regions, key=lambda name: -int(head.regions[name].sum())):
         hue, lightness = _HUE_STEP * places[name] % 1, _LIGHTNESS[places[name] % len(_LIGHTNESS)]
-        colours[head.regions[name].cpu()] = torch.tensor(colorsys.hls_to_rgb(hue, lightness, 0.8))
-    return colours
+        colors[head.regions[name].cpu()] = torch.tensor(colorsys.hls_to_rgb(hue, lightness, 0.8))
+    return colors
 
 
-def shaded(colours: Tensor, sh: Tensor) -> Tensor:
-    """Coefficients [1,N,1,3] of `colours` [N,3], darker where the Gaussians' own `sh` [1,N,D,3] are."""
+def shaded(colors: Tensor, sh: Tensor) -> Tensor:
+    """Coefficients [1,N,1,3] of `colors` [N,3], darker where the Gaussians' own `sh` [1,N,D,3] are."""
     own = (0.5 + SH_C0 * sh[0, :, 0]).clamp(0, 1)
     light = _DARKEST + (1 - _DARKEST) * (own @ own.new_tensor(_LUMA))
-    return ((colours * light[:, None] - 0.5) / SH_C0)[None, :, None].contiguous()
+    return ((colors * light[:, None] - 0.5) / SH_C0)[None, :, None].contiguous()
 
 
 def drawing_order(avatar: Avatar) -> Tensor:

@@ -15,7 +15,7 @@ from avatar.types import Camera
 STEEPEST = 85.0
 NEAREST, FARTHEST = 0.25, 6.0  # shares of the front camera's distance
 WIDEST, LONGEST = 0.3, 5.0  # shares of its focal length
-FARTHEST_PAN = 2.0  # metres
+FARTHEST_PAN = 2.0  # meters
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Orbit:
     yaw: float = 0.0  # degrees, to the camera's right round the head
     pitch: float = 0.0  # degrees, up
     distance: float = 1.0  # share of the front camera's
-    pan: tuple[float, float] = (0.0, 0.0)  # metres that the point looked at moves to the right and up in the picture
+    pan: tuple[float, float] = (0.0, 0.0)  # meters that the point looked at moves to the right and up in the picture
     lens: float = 1.0  # share of the front camera's focal length
 
     def within(self) -> Orbit:
@@ -44,7 +44,7 @@ class Orbit:
         return replace(self, yaw=self.yaw + right, pitch=self.pitch + up).within()
 
     def moved(self, right: float, up: float) -> Orbit:
-        """The orbit after panning by metres."""
+        """The orbit after panning by meters."""
         return replace(self, pan=(self.pan[0] + right, self.pan[1] + up)).within()
 
     def nearer(self, factor: float) -> Orbit:
@@ -60,17 +60,17 @@ class Orbit:
         """The orbit whose vertical field of view is `degrees` where this one's is `before`."""
         return self.with_lens(self.lens * math.tan(math.radians(before) / 2) / math.tan(math.radians(degrees) / 2))
 
-    def camera(self, front: Camera, centre: torch.Tensor) -> Camera:
+    def camera(self, front: Camera, center: torch.Tensor) -> Camera:
         """The camera [1].
 
         Args:
             front: the camera [1] straight before the face, of the picture's size.
-            centre: [3] metres, world, the point turned about.
+            center: [3] meters, world, the point turned about.
         """
         if self == Orbit():
             return front
         pose = front.world_to_cam[0].double()
-        middle = centre.double()
+        middle = center.double()
         eye = -(pose[:3, :3].T @ pose[:3, 3])
         up = middle.new_tensor([0.0, 1.0, 0.0])
         away = axis_angle_to_matrix(math.radians(self.yaw) * up[None])[0] @ (eye - middle)

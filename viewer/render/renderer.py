@@ -20,23 +20,23 @@ from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import Rasterizer, check_rasterizer
-from avatar.rendering.cameras import HEAD_CENTRE, Subject, front_camera, subject_of
+from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
 from avatar.rendering.frame_renderer import ANIMATORS, Painter, Still, strip_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.settings import Backdrop
 from avatar.rendering.settings import Look as Passes
 from avatar.types import Camera, Gaussians, HeadParams
 from avatar.video import Pass
-from viewer.render.inspection import drawing_order, part_colours, shaded
+from viewer.render.inspection import drawing_order, part_colors, shaded
 from viewer.render.view_settings import Kind, Look
 
 #: What is drawn for each kind of picture.
 _PASSES: dict[Kind, Pass] = {"rgb": "rgb", "alpha": "alpha", "depth": "depth", "mesh": "mesh", "binding": "rgb"}
 _SIZES_KEPT = 4  # whose memory stays; the window changes between two or three
 _FRONTS_KEPT = 16
-#: Metres before and behind the head's centre that are the brightest and the darkest colour of a depth picture.
+#: Meters before and behind the head's center that are the brightest and the darkest color of a depth picture.
 _BEFORE, _BEHIND = 0.12, 0.08
-_COLOURS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[..., ::-1].copy()
+_COLORS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[..., ::-1].copy()
 
 
 class Engine:
@@ -76,9 +76,9 @@ class Engine:
         return self._fronts[size]
 
     @property
-    def centre(self) -> Tensor:
-        """The middle of the head [3] at that pose, metres, world: what a camera turns about."""
-        return self._subject.centre
+    def center(self) -> Tensor:
+        """The middle of the head [3] at that pose, meters, world: what a camera turns about."""
+        return self._subject.center
 
     @cached_property
     def _subject(self) -> Subject:
@@ -89,8 +89,8 @@ class Engine:
         return MeshShader(self.avatar)
 
     @cached_property
-    def _part_colours(self) -> Tensor:
-        return part_colours(self.avatar)
+    def _part_colors(self) -> Tensor:
+        return part_colors(self.avatar)
 
     @cached_property
     def _order(self) -> Tensor:
@@ -113,7 +113,7 @@ class Engine:
         if look.count is not None:
             gaussians = replace(gaussians, opacities=gaussians.opacities * (self._order < look.count))
         if look.kind == "binding":
-            gaussians = replace(gaussians, sh=shaded(self._part_colours, gaussians.sh))
+            gaussians = replace(gaussians, sh=shaded(self._part_colors, gaussians.sh))
         return gaussians
 
     def _picture(self, still: Still, camera: Camera, look: Look) -> np.ndarray:
@@ -148,12 +148,12 @@ class Engine:
     def _shown_depth(
         self, depth: np.ndarray, still: Still, camera: Camera, background: tuple[float, float, float]
     ) -> np.ndarray:
-        """Depth [H,W] metres in colours, near ones bright; the scale goes with the head."""
+        """Depth [H,W] meters in colors, near ones bright; the scale goes with the head."""
         poses, view = still.poses, camera.world_to_cam[0]
-        centre = poses.rotations[0, 0] @ view.new_tensor(HEAD_CENTRE) + poses.translations[0, 0]
-        far = float(view[2, :3] @ centre + view[2, 3]) + _BEHIND
+        center = poses.rotations[0, 0] @ view.new_tensor(HEAD_CENTER) + poses.translations[0, 0]
+        far = float(view[2, :3] @ center + view[2, 3]) + _BEHIND
         scale = -255 / (_BEFORE + _BEHIND)
-        shown = cv2.applyColorMap(cv2.convertScaleAbs(np.minimum(depth, far), alpha=scale, beta=-scale * far), _COLOURS)
+        shown = cv2.applyColorMap(cv2.convertScaleAbs(np.minimum(depth, far), alpha=scale, beta=-scale * far), _COLORS)
         shown[depth == 0] = np.rint(255 * np.array(background))
         return shown
 

@@ -126,4 +126,4 @@ def as_text(sliders: Sliders) -> str:
 
 def at_rest(sliders: Sliders) -> Sliders:
     """The resting face; how it is edited stays as it is."""
-    return Sliders(mirrored=sliders.mirrored, eased=sliders.eased, search=sliders.search)
+    return Sliders(mirrored=sliders.mirrored, soft_clamp=sliders.soft_clamp, search=sliders.search)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.common.files import atomic_path
-from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.errors import HeadsplatError
-from avatar.head import EMBEDDED, load_head
+from avatar.head import load_head
+from avatar.head.load import EMBEDDED
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
 from avatar.motion import read_motion
@@ -41,10 +42,10 @@ def open_any(path: Path, avatar: Avatar) -> Opened:
 
 def _motion(path: Path) -> Motion:
     """The motion in a file or a capture's folder."""
-    if not (path / FACTS_FILE).exists():
+    if not (path / METADATA_FILE).exists():
         return read_motion(path)
     capture = Capture.load(path)
-    return motion_of(capture, load_head(capture.facts["head"].get("source", EMBEDDED)))
+    return motion_of(capture, load_head(capture.metadata["head"].get("source", EMBEDDED)))
 
 
 def write_view(path: Path, orbit: Orbit, camera: Camera) -> None:

@@ -52,7 +52,7 @@ class Performer(Protocol):
     def pose(self, state: State) -> Pose:
         """What the avatar does now. Never waits."""
 
-    def facts(self) -> Mapping[str, Any]:
+    def stats(self) -> Mapping[str, Any]:
         """What may be shown of it."""
 
 
@@ -79,7 +79,7 @@ class LiveSource(Protocol):
     def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         """The camera's picture [H,W,3] uint8 used last and the landmarks [n,3] pixels found in it; None without one."""
 
-    def facts(self) -> Mapping[str, Any]:
+    def stats(self) -> Mapping[str, Any]:
         """Counts, phase, progress of the calibration."""
 
 
@@ -102,9 +102,9 @@ class LivePerformer:
         found = self.source.latest()
         return Pose(found.params, found.phase, found.fresh, found.sample, found.stamps)
 
-    def facts(self) -> Mapping[str, Any]:
+    def stats(self) -> Mapping[str, Any]:
         """What the chain counts."""
-        return self.source.facts()
+        return self.source.stats()
 
 
 class Still:
@@ -116,7 +116,7 @@ class Still:
     def stop(self) -> None:
         """Nothing to close."""
 
-    def facts(self) -> Mapping[str, Any]:
+    def stats(self) -> Mapping[str, Any]:
         """Nothing to tell."""
         return {}
 
@@ -126,7 +126,7 @@ class Puppet(Still):
 
     def __init__(self, avatar: Avatar) -> None:
         self._avatar = avatar
-        self._driver = Driver.of(avatar, ARKIT_52, ARKIT, DriveOptions(ease=False))
+        self._driver = Driver.of(avatar, ARKIT_52, ARKIT, DriveOptions(soft_clamp=False))
         self._shown: tuple[Sliders, Pose] | None = None
 
     def pose(self, state: State) -> Pose:
@@ -151,7 +151,7 @@ class Puppet(Still):
         wish = driver.wish((weights + looks).clamp(0, 1), joint_rot, torch.zeros(1, 3))
         extra = [sliders.raw.get(name, 0.0) for name in self._avatar.head.expression_names]
         wish = replace(wish, expression=(wish.expression + wish.expression.new_tensor([extra])).clamp(*limits))
-        if sliders.eased:
+        if sliders.soft_clamp:
             wish = driver.reach.within(wish)
         elif driver.reach.lids is not None:
             # Blinks, squints and gaze add up: also beyond the trained range lids do not go through each other.
@@ -177,7 +177,7 @@ class Player(Still):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the avatar cannot show of it."""
-        return tuple(self.report.to_words().splitlines())
+        return tuple(self.report.to_text().splitlines())
 
     @property
     def duration(self) -> float:

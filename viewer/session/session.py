@@ -147,7 +147,7 @@ class Session:
             stale=counters.stale,
             stale_after=STALE,
             memory=counters.memory,
-            source=self.performer.facts(),
+            source=self.performer.stats(),
         )
 
     # Everything else.
@@ -351,7 +351,7 @@ class Session:
 
     def camera(self, width: int, height: int) -> Camera:
         """The camera [1] of a picture of that size."""
-        return self.state.view.orbit.camera(self._framing.front(width, height), self._framing.centre)
+        return self.state.view.orbit.camera(self._framing.front(width, height), self._framing.center)
 
     def _draw(self, pose: Pose, now: float) -> bool:
         """Draw the picture if anything has changed."""
@@ -397,7 +397,7 @@ class Session:
         counters.look_at_memory()
         self._status(
             phase=pose.phase,
-            source=self.performer.facts(),
+            source=self.performer.stats(),
             size=size,
             dropped=self._drops(now),
             window=counters.meter.report(_TOTALS),

@@ -67,7 +67,7 @@ class Sliders:
     gaze: tuple[float, float] = (0.0, 0.0)  # degrees of both eyes: to the person's left, up
     jaw: tuple[float, float] = (0.0, 0.0)  # degrees of the jaw's joint beyond the expressions: open, to the left
     mirrored: bool = True  # a left one moves its right twin and the other way round
-    eased: bool = False  # kept within what the avatar was trained on
+    soft_clamp: bool = False  # kept within what the avatar was trained on
     search: str = ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from avatar.model.avatar import Avatar
-from avatar.training.snapshot import Growth
+from avatar.training.snapshot import SnapshotBuffer
 
 if TYPE_CHECKING:
     from avatar.training.progress import TrainProgress
@@ -22,7 +22,7 @@ SHARE = 0.2
 class Watch:
     """Looks after the avatar of a session while it grows, and that looking does not take too much from the growing."""
 
-    def __init__(self, growth: Growth, first: Avatar, over: Callable[[], bool]) -> None:
+    def __init__(self, growth: SnapshotBuffer, first: Avatar, over: Callable[[], bool]) -> None:
         """
         Args:
             growth: where snapshots come from.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from avatar import __version__
-from avatar.common.jsonable import plain
+from avatar.common.jsonable import to_jsonable
 from avatar.common.latency import LatencyReport
 
 
@@ -45,10 +45,10 @@ class RunReport:
     def to_json(self) -> dict[str, Any]:
         """Everything in JSON's types."""
         rates = {"pictures_a_second": self.pictures_rate, "window_frames_a_second": self.window_rate}
-        found: dict[str, Any] = plain({"headsplat": __version__, **asdict(self), **rates})
+        found: dict[str, Any] = to_jsonable({"headsplat": __version__, **asdict(self), **rates})
         return found
 
-    def to_words(self) -> str:
+    def to_text(self) -> str:
         """A few lines for a person."""
         width, height = self.size
         lines = [
@@ -56,7 +56,7 @@ class RunReport:
             f"{self.seconds:.1f} s, {self.pictures_rate:.1f} pictures/s, window {self.window_rate:.1f} frames/s"
         ]
         if self.latency.total is not None:
-            lines += [self.latency.to_words(), f"older than {1e3 * self.stale_after:.0f} ms when drawn: {self.stale}"]
+            lines += [self.latency.to_text(), f"older than {1e3 * self.stale_after:.0f} ms when drawn: {self.stale}"]
         if self.memory is not None:
             start, end = self.memory
             tracker = self.source.get("input", {}).get("memory_mb")

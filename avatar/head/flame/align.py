@@ -22,7 +22,7 @@ _FIRM = 10.0  # how much more than a surface point a lid's point counts
 
 
 def aligned(body: Anatomy, weights: Floats, openings: tuple[Opening, Opening], lips: LipLine) -> Floats:
-    """Positions [468,3] of the face's landmarks near the surface, metres.
+    """Positions [468,3] of the face's landmarks near the surface, meters.
 
     Args:
         body: the mesh.
@@ -63,7 +63,7 @@ def _lid_targets(openings: tuple[Opening, Opening]) -> tuple[list[int], Floats]:
     ids: list[int] = []
     places = []
     for opening, lids in zip(openings, (LEFT_LIDS, RIGHT_LIDS), strict=True):
-        ends = opening.azimuth[[0, -1]] if opening.centre[0] < 0 else opening.azimuth[[-1, 0]]
+        ends = opening.azimuth[[0, -1]] if opening.center[0] < 0 else opening.azimuth[[-1, 0]]
         even = np.linspace(*ends, len(lids[0]))[1:-1]
         for is_upper, edge in zip((True, False), lids, strict=True):
             ids += edge[1:-1]

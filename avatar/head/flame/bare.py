@@ -10,17 +10,17 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.head.sheets import View, rasterised
+from avatar.head.sheets import View, rasterized
 from avatar.types import LEFT_EYE, RIGHT_EYE
 
 from .source import PARENTS, FlameArrays
 from .surface import Floats, Ints, Mask, components
 
-_LEAST_BALL, _ROUND = 12, 0.75  # vertices of an eyeball's front; nearest over farthest from its centre
-_OFF_CENTRE = 0.6  # of the radius that the mean of its vertices may lie off its joint: it may be open at the back
+_LEAST_BALL, _ROUND = 12, 0.75  # vertices of an eyeball's front; nearest over farthest from its center
+_OFF_CENTER = 0.6  # of the radius that the mean of its vertices may lie off its joint: it may be open at the back
 _SEEN_PIXELS = 768  # a side: 0.4 mm a pixel, so that a lip's edge shows
 _SKIN = (0.82, 0.66, 0.57)
-#: angle from the eye's axis (radians) and the colour from there on
+#: angle from the eye's axis (radians) and the color from there on
 _EYE_COLORS = (
     (0.0, (0.03, 0.03, 0.03)),
     (0.18, (0.33, 0.42, 0.46)),
@@ -34,13 +34,13 @@ class Eyeball:
     """One eyeball: the vertices, its joint and its size."""
 
     vertices: Ints  # [N]
-    centre: Floats  # [3] metres, origin between the eyeballs
-    radius: float  # metres, the largest in front
+    center: Floats  # [3] meters, origin between the eyeballs
+    radius: float  # meters, the largest in front
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What of a FLAME mesh is what, in metres with the origin between the eyeballs."""
+    """What of a FLAME mesh is what, in meters with the origin between the eyeballs."""
 
     vertices: Floats  # [V,3]
     faces: Ints  # [F,3]
@@ -60,8 +60,8 @@ class Anatomy:
         shown = np.zeros(len(faces), bool)
         for yaw in (-70.0, -35.0, 0.0, 35.0, 70.0):
             for pitch in (-25.0, 0.0, 25.0):
-                view = View(yaw=yaw, pitch=pitch, centre=(0.0, -0.02, -0.03), extent=0.3)
-                _, face, _ = rasterised(faces, vertices, view, _SEEN_PIXELS)
+                view = View(yaw=yaw, pitch=pitch, center=(0.0, -0.02, -0.03), extent=0.3)
+                _, face, _ = rasterized(faces, vertices, view, _SEEN_PIXELS)
                 shown[face[face >= 0].numpy()] = True
         return np.flatnonzero(shown & self.skin[self.faces].all(1))
 
@@ -73,7 +73,7 @@ def bare_head(arrays: FlameArrays) -> HeadModel:
     count, expressions = len(template), arrays.expressions.shape[2]
     return HeadModel(
         name=arrays.version.name,
-        licence=arrays.version.licence,
+        license=arrays.version.license,
         v_template=_tensor(template),
         faces=torch.from_numpy(arrays.faces),
         shapedirs=_tensor(arrays.identity),
@@ -114,7 +114,7 @@ def anatomy(head: HeadModel) -> Anatomy:
         offset = vertices[own] - joints[joint]
         lengths = np.linalg.norm(offset[offset[:, 2] > 0], axis=1)
         round_enough = len(lengths) >= _LEAST_BALL and lengths.min() > _ROUND * lengths.max()
-        if not round_enough or np.linalg.norm(offset.mean(0)) > _OFF_CENTRE * lengths.max():
+        if not round_enough or np.linalg.norm(offset.mean(0)) > _OFF_CENTER * lengths.max():
             raise HeadsplatError(
                 f"{head.name}: the eye joints do not lie inside eyeballs of their own; give a model with eyeballs"
             )
@@ -125,7 +125,7 @@ def anatomy(head: HeadModel) -> Anatomy:
 
 
 def eye_colors(offset: Floats) -> Floats:
-    """Colours [N,3] sRGB of eyeball vertices at `offset` [N,3] from the centre, looking along +z."""
+    """Colors [N,3] sRGB of eyeball vertices at `offset` [N,3] from the center, looking along +z."""
     angle = np.arctan2(np.hypot(offset[:, 0], offset[:, 1]), offset[:, 2])
     starts = np.array([start for start, _ in _EYE_COLORS])
     return np.array([color for _, color in _EYE_COLORS])[np.searchsorted(starts, angle, side="right") - 1]

@@ -1,4 +1,4 @@
-"""A whole HeadModel from a FLAME file: landmarks, lids, mouth, controls, regions, colours and texture coordinates."""
+"""A whole HeadModel from a FLAME file: landmarks, lids, mouth, controls, regions, colors and texture coordinates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Added:
     """New vertices behind the head's own: how each moves, looks and lies in the texture."""
 
     name: str
-    vertices: Floats  # [P,3] metres
+    vertices: Floats  # [P,3] meters
     faces: Ints  # [Q,3] of all vertices
     colors: Floats  # [P,3]
     weights: Tensor  # [P,5]
@@ -55,7 +55,7 @@ def load_flame(
         path: the user's .pkl or .npz.
         detector: finds the landmarks in pictures of the head; without one our own mean face is laid onto it.
         uv_template: a Wavefront .obj with the head's faces and texture coordinates; None: made.
-        told: receives what was recognised and how the landmarks were found, a sentence at a time.
+        told: receives what was recognized and how the landmarks were found, a sentence at a time.
 
     Raises:
         HeadsplatError: the file is no such model, or the template does not belong to it.
@@ -101,10 +101,10 @@ def _compared(embedding: Embedding, arrays: FlameArrays, body: Anatomy) -> str:
 
 
 def _plain_colors(body: Anatomy, head: HeadModel) -> Floats:
-    """Colours for the detector's pictures: skin and eyes that look ahead."""
+    """Colors for the detector's pictures: skin and eyes that look ahead."""
     colors = head.colors.double().numpy().copy()
     for ball in (body.left, body.right):
-        colors[ball.vertices] = eye_colors(body.vertices[ball.vertices] - ball.centre)
+        colors[ball.vertices] = eye_colors(body.vertices[ball.vertices] - ball.center)
     return colors
 
 

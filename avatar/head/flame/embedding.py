@@ -19,7 +19,7 @@ from avatar.head.generate.indices import FACE_POINTS, LIP_LOWER, LIP_UPPER
 from avatar.head.generate.mesh import MIRROR
 from avatar.head.model import HeadModel
 from avatar.head.shading import shade, vertex_normals
-from avatar.head.sheets import View, rasterised
+from avatar.head.sheets import View, rasterized
 from avatar.types import JAW
 
 from .bare import Anatomy, Eyeball
@@ -36,11 +36,11 @@ SIZE = 192
 _BACKGROUND = 0.28
 _RASTER = 4 * SIZE
 _YAWS, _PITCHES, _JAWS = (-40.0, -20.0, 0.0, 20.0, 40.0), (-14.0, 0.0, 14.0), (0.0, 0.22)
-_CENTRE, _EXTENT = (0.0, -0.032, -0.01), 0.26
+_CENTER, _EXTENT = (0.0, -0.032, -0.01), 0.26
 _LEAST_PRESENCE = 0.5
 _LEAST_FACING = 0.3  # cosine between surface and ray: grazing hits slide
 _SIDE = 2.5  # cm off the middle from where a landmark has a side of its own
-IRIS_RADIUS = 0.0059  # metres, adults' mean (Rufer et al. 2005)
+IRIS_RADIUS = 0.0059  # meters, adults' mean (Rufer et al. 2005)
 
 #: lid edges from the outer to the inner corner; the left eye's are the mirror images
 RIGHT_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133))
@@ -51,12 +51,12 @@ LEFT_LIDS = ((263, 466, 388, 387, 386, 385, 384, 398, 362), (263, 249, 390, 373,
 class Seen:
     """Where one picture shows the landmarks on the neutral mesh."""
 
-    points: Floats  # [468,3] metres, NaN where the ray meets nothing useful
+    points: Floats  # [468,3] meters, NaN where the ray meets nothing useful
     jaw: float  # radians that the jaw was open
 
 
 def detected(head: HeadModel, body: Anatomy, detector: Detector) -> Floats | None:
-    """Positions [468,3] of the face's landmarks near the surface, metres; None if the detector sees no face."""
+    """Positions [468,3] of the face's landmarks near the surface, meters; None if the detector sees no face."""
     seen = list(_views(head, body, detector))
     if len(seen) < 6:
         return None
@@ -78,7 +78,7 @@ def _views(head: HeadModel, body: Anatomy, detector: Detector) -> Iterator[Seen]
         posed = head.vertices(params)[0]
         for pitch in _PITCHES:
             for yaw in _YAWS:
-                view = View(yaw=yaw, pitch=pitch, centre=_CENTRE, extent=_EXTENT, size=SIZE)
+                view = View(yaw=yaw, pitch=pitch, center=_CENTER, extent=_EXTENT, size=SIZE)
                 picture = _picture(head, posed, view)
                 marks, presence = detector(picture[None])
                 if presence >= _LEAST_PRESENCE:
@@ -89,7 +89,7 @@ def _views(head: HeadModel, body: Anatomy, detector: Detector) -> Iterator[Seen]
 def _picture(head: HeadModel, posed: torch.Tensor, view: View) -> NDArray[np.float32]:
     """What the detector sees, [SIZE,SIZE,3] RGB 0..1: lit, without the contact sheets' slow shadows in folds."""
     size = 2 * SIZE
-    turned, face, bary = rasterised(head.faces, posed, view, size)
+    turned, face, bary = rasterized(head.faces, posed, view, size)
     hit = face[0] >= 0
     corners, shares = head.faces[face[0][hit].long()], bary[0][hit][..., None]
     normals = (vertex_normals(turned, head.faces)[corners] * shares).sum(1)
@@ -109,7 +109,7 @@ def _turned_away(yaw: float) -> Mask:
 def _back_projected(body: Anatomy, posed: torch.Tensor, view: View, marks: Floats) -> Floats:
     """Points [N,3] of the neutral mesh under picture points [N,2 or more]; NaN for misses, grazing hits, eyeballs."""
     faces = torch.from_numpy(body.faces)
-    turned, face, bary = rasterised(faces, posed, view, _RASTER)
+    turned, face, bary = rasterized(faces, posed, view, _RASTER)
     column, row = (np.floor(marks[:, axis] * (_RASTER / SIZE)).astype(int) for axis in (0, 1))
     inside = (column >= 0) & (column < _RASTER) & (row >= 0) & (row < _RASTER)
     column, row = np.clip(column, 0, _RASTER - 1), np.clip(row, 0, _RASTER - 1)
@@ -138,7 +138,7 @@ def placed(body: Anatomy, weights: Floats, points: Floats, openings: tuple[Openi
     Args:
         body: the mesh.
         weights: [V,5] skin weights.
-        points: [468,3] metres, NaN where nothing is known.
+        points: [468,3] meters, NaN where nothing is known.
         openings: of the left and the right eye.
         lips: where they meet.
     """
@@ -176,8 +176,8 @@ def _on_edge(opening: Opening, points: Floats, known: Mask, is_upper: bool) -> F
     Those seen outside the opening (the corners and the tear duct's fold) stay where they were seen.
     """
     ends = opening.azimuth[[0, -1]]
-    even = np.linspace(*(ends if opening.centre[0] < 0 else ends[::-1]), len(points))
-    azimuth = np.where(known, to_angles(points - opening.centre)[0], even)
+    even = np.linspace(*(ends if opening.center[0] < 0 else ends[::-1]), len(points))
+    azimuth = np.where(known, to_angles(points - opening.center)[0], even)
     outside = known & ((azimuth < ends[0]) | (azimuth > ends[1]))
     return np.where(outside[:, None], points, opening.edge_points(azimuth, is_upper))
 
@@ -189,4 +189,4 @@ def _iris(body: Anatomy, ball: Eyeball) -> Places:
     own = np.zeros(len(body.vertices), bool)
     own[ball.vertices] = True
     faces = np.flatnonzero(own[body.faces].all(1))
-    return nearest(ball.centre + np.array([(0, 0, ball.radius), *edge]), body.vertices, body.faces, faces)
+    return nearest(ball.center + np.array([(0, 0, ball.radius), *edge]), body.vertices, body.faces, faces)

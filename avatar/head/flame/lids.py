@@ -1,4 +1,4 @@
-"""Eyelids for a head that has none: skin around an eye turned about the eyeball's centre until its edges meet."""
+"""Eyelids for a head that has none: skin around an eye turned about the eyeball's center until its edges meet."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .openings import Opening, from_angles, to_angles
 from .surface import Floats, distance_from, edge_graph
 
 _MEETING = 0.2  # of the way from the lower to the upper edge
-_CLEARANCE = 4e-4  # metres that a closed lid keeps from the eyeball
-_UPPER_REACH, _LOWER_REACH = 0.011, 0.010  # metres along the skin to where nothing moves
-_HELD = 0.0015  # metres along the skin that go with the edge as they are
+_CLEARANCE = 4e-4  # meters that a closed lid keeps from the eyeball
+_UPPER_REACH, _LOWER_REACH = 0.011, 0.010  # meters along the skin to where nothing moves
+_HELD = 0.0015  # meters along the skin that go with the edge as they are
 _AT_EDGE = 0.05  # radians around the traced edge within which vertices count as the edge
 
 
@@ -21,13 +21,13 @@ _AT_EDGE = 0.05  # radians around the traced edge within which vertices count as
 class LidShape:
     """What an eyelid does at weight 1, and how far its path bulges at weight 0.5 (curvedirs)."""
 
-    moves: Floats  # [V,3] metres
-    curve: Floats  # [V,3] metres
+    moves: Floats  # [V,3] meters
+    curve: Floats  # [V,3] meters
 
 
 def lid_shape(body: Anatomy, opening: Opening) -> LidShape:
-    """Close one eye: every vertex keeps its distance to the eyeball's centre, so lids slide over the eyeball."""
-    offset = body.vertices - opening.centre
+    """Close one eye: every vertex keeps its distance to the eyeball's center, so lids slide over the eyeball."""
+    offset = body.vertices - opening.center
     azimuth, elevation, radius = to_angles(offset)
     upper, lower, upper_radius, lower_radius = (
         np.interp(azimuth, opening.azimuth, edge)
@@ -49,7 +49,7 @@ def lid_shape(body: Anatomy, opening: Opening) -> LidShape:
 
 def _shares(body: Anatomy, opening: Opening, beyond: Floats, is_upper: np.ndarray) -> Floats:
     """How much [V] of its edge's turn each vertex takes: all at the edge, nothing at the reach's end."""
-    offset = body.vertices - opening.centre
+    offset = body.vertices - opening.center
     azimuth, _, radius = to_angles(offset)
     near = body.skin & (offset[:, 2] > 0) & (np.abs(beyond) < _AT_EDGE) & (radius < 1.3 * opening.radius)
     near &= (radius > opening.radius) & (azimuth > opening.azimuth[0]) & (azimuth < opening.azimuth[-1])

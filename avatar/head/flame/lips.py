@@ -16,7 +16,7 @@ from avatar.head.generate.indices import (
     LOWER_LIP_MIDDLE,
     UPPER_LIP_MIDDLE,
 )
-from avatar.head.sheets import View, rasterised
+from avatar.head.sheets import View, rasterized
 from avatar.types import JAW
 
 from .bare import Anatomy
@@ -25,14 +25,14 @@ from .surface import Floats, Ints
 LIP_MIDDLES = (UPPER_LIP_MIDDLE, LOWER_LIP_MIDDLE)
 _PIXELS, _EXTENT = 768, 0.1
 _LEAST_JUMP = 0.25  # of the jaw's weight between two pixels, one above the other
-_LEAST_COLUMNS = 0.015  # metres of lips that must meet
+_LEAST_COLUMNS = 0.015  # meters of lips that must meet
 
 
 @dataclass(frozen=True)
 class LipLine:
     """The edges of the lips where they meet, by increasing x."""
 
-    upper: Floats  # [N,3] metres
+    upper: Floats  # [N,3] meters
     lower: Floats  # [N,3]
 
     @property
@@ -53,15 +53,15 @@ def find_lips(body: Anatomy, weights: Floats, mouth: Floats) -> LipLine:
     Args:
         body: the mesh, its mouth shut.
         weights: [V,5] skin weights.
-        mouth: [N,3] the border of the mouth's inside, metres.
+        mouth: [N,3] the border of the mouth's inside, meters.
 
     Raises:
         HeadsplatError: no line along which the jaw's weight jumps.
     """
     x, y, _ = (float(value) for value in mouth.mean(0))
-    view = View(centre=(x, y, 0.0), extent=_EXTENT)
+    view = View(center=(x, y, 0.0), extent=_EXTENT)
     vertices = torch.from_numpy(body.vertices).float()
-    _, face, bary = rasterised(torch.from_numpy(body.faces), vertices, view, _PIXELS)
+    _, face, bary = rasterized(torch.from_numpy(body.faces), vertices, view, _PIXELS)
     corners, shares = body.faces[face[0].numpy()], bary[0].double().numpy()[..., None]
     there = (face[0] >= 0).numpy() & body.skin[corners[..., 0]]
     points = (body.vertices[corners] * shares).sum(2)

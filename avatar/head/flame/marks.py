@@ -54,7 +54,7 @@ def find_embedding(
     """The embedding of a bare head; found once for each geometry and then read from the cache folder.
 
     Args:
-        head: a bare, coloured head.
+        head: a bare, colored head.
         body: its anatomy.
         openings: of the left and the right eye.
         lips: where they meet.
@@ -75,7 +75,7 @@ def find_embedding(
 
 
 def difference(places: Places, marks: Marks, body: Anatomy) -> float:
-    """Mean distance (metres) to the landmarks that the file itself marks."""
+    """Mean distance (meters) to the landmarks that the file itself marks."""
     own = places.points(body.vertices, body.faces)[marks.index]
     theirs = Places(marks.faces, marks.bary).points(body.vertices, body.faces)
     return float(np.linalg.norm(own - theirs, axis=1).mean())

@@ -28,7 +28,7 @@ _TEETH_BACK = 0.25  # cm further back than behind the lips of our own head: FLAM
 class Sock:
     """Rings of new vertices sewn to the mouth's border."""
 
-    vertices: Floats  # [P,3] metres, ring by ring, the cap last
+    vertices: Floats  # [P,3] meters, ring by ring, the cap last
     faces: Ints  # [Q,3]: below V the head's own vertices, from V on these
     colors: Floats  # [P,3]
     source: Ints  # [P] the border vertex whose motion each follows (any for the cap)
@@ -98,7 +98,7 @@ class _Landmarked:
 
 
 def make_parts(lips: Floats) -> list[parts.Part]:
-    """Upper teeth, lower teeth and tongue behind where the lips meet, `lips` [3] metres; their vertices are cm."""
+    """Upper teeth, lower teeth and tongue behind where the lips meet, `lips` [3] meters; their vertices are cm."""
     behind = lips * 100 - [0, 0, _TEETH_BACK]
     cage = cast(Cage, _Landmarked(np.tile(behind, (FACE_POINTS, 1))))  # the parts' makers read nothing else of a cage
     made = [teeth.teeth(cage, True, ()), teeth.teeth(cage, False, ()), tongue.tongue(cage, ())]

@@ -1,4 +1,4 @@
-"""Where the lids end: the opening of each eye, traced as directions seen from the eyeball's centre."""
+"""Where the lids end: the opening of each eye, traced as directions seen from the eyeball's center."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from .bare import Anatomy, Eyeball
 from .surface import Floats, Ints
 
 _RAYS = 720
-_REACH = 2.0  # eyeball radii: how far from the centre skin is looked at
-_INSIDE = 0.98  # of the radius: skin nearer to the centre is the socket behind the eyeball
+_REACH = 2.0  # eyeball radii: how far from the center skin is looked at
+_INSIDE = 0.98  # of the radius: skin nearer to the center is the socket behind the eyeball
 
 
 @dataclass(frozen=True)
 class Opening:
     """The gap between the lids of one eye.
 
-    A direction from the eyeball's centre is (azimuth towards +x, elevation towards +y): a turn about the x-axis through
-    the centre changes the elevation only, so lids close along elevations and keep their distance to the eyeball.
+    A direction from the eyeball's center is (azimuth towards +x, elevation towards +y): a turn about the x-axis through
+    the center changes the elevation only, so lids close along elevations and keep their distance to the eyeball.
     """
 
-    centre: Floats  # [3] metres
-    radius: float  # of the eyeball, metres
+    center: Floats  # [3] meters
+    radius: float  # of the eyeball, meters
     azimuth: Floats  # [N] increasing radians, from corner to corner
     upper: Floats  # [N] elevation of the upper lid's edge
     lower: Floats  # [N]
-    upper_radius: Floats  # [N] metres, how far the edges are from the centre
+    upper_radius: Floats  # [N] meters, how far the edges are from the center
     lower_radius: Floats  # [N]
 
     def edge_points(self, azimuth: Floats, is_upper: bool) -> Floats:
         """Points [M,3] of an edge at the given azimuths."""
         elevation = np.interp(azimuth, self.azimuth, self.upper if is_upper else self.lower)
         radius = np.interp(azimuth, self.azimuth, self.upper_radius if is_upper else self.lower_radius)
-        return self.centre + from_angles(azimuth, elevation, radius)
+        return self.center + from_angles(azimuth, elevation, radius)
 
 
 def to_angles(offset: Floats) -> tuple[Floats, Floats, Floats]:
@@ -51,7 +51,7 @@ def from_angles(azimuth: Floats, elevation: Floats, radius: Floats) -> Floats:
 
 def find_opening(body: Anatomy, ball: Eyeball) -> Opening:
     """Trace the lids' edges: from straight ahead, in every direction, the first skin that is met."""
-    offset = body.vertices - ball.centre
+    offset = body.vertices - ball.center
     azimuth, elevation, radius = to_angles(offset)
     around = body.skin & (radius > _INSIDE * ball.radius) & (radius < _REACH * ball.radius) & (offset[:, 2] > 0)
     faces = body.faces[around[body.faces].all(1)]
@@ -59,7 +59,7 @@ def find_opening(body: Anatomy, ball: Eyeball) -> Opening:
     plane = np.stack([azimuth, elevation], -1)
     distance, edge, part = _first_hits(plane, np.unique(sides, axis=0))
     ends = body.vertices[edge]
-    rim = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * part[:, None] - ball.centre
+    rim = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * part[:, None] - ball.center
     return _halves(rim, ball, np.isfinite(distance))
 
 
@@ -80,7 +80,7 @@ def _first_hits(plane: Floats, sides: Ints) -> tuple[Floats, Ints, Floats]:
 
 
 def _halves(rim: Floats, ball: Eyeball, met: np.ndarray) -> Opening:
-    """The traced rim [R,3] (offsets from the centre) as an upper and a lower edge over common azimuths."""
+    """The traced rim [R,3] (offsets from the center) as an upper and a lower edge over common azimuths."""
     azimuth, elevation, radius = to_angles(rim[met])
     first, last = int(azimuth.argmin()), int(azimuth.argmax())
     grid = np.linspace(azimuth[first], azimuth[last], 121)
@@ -92,4 +92,4 @@ def _halves(rim: Floats, ball: Eyeball, met: np.ndarray) -> Opening:
         ranked = half[np.argsort(azimuth[half], kind="stable")]
         halves.append([np.interp(grid, azimuth[ranked], value[ranked]) for value in (elevation, radius)])
     (upper, upper_radius), (lower, lower_radius) = halves
-    return Opening(ball.centre, ball.radius, grid, upper, lower, upper_radius, lower_radius)
+    return Opening(ball.center, ball.radius, grid, upper, lower, upper_radius, lower_radius)

@@ -1,4 +1,4 @@
-"""Which vertices of a FLAME head belong to what, told by its landmarks and pieces, and plausible colours for them."""
+"""Which vertices of a FLAME head belong to what, told by its landmarks and pieces, and plausible colors for them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .openings import Opening, to_angles
 from .surface import Floats, Mask, border_loops, distance_from, edge_graph
 
 _SKIN, _LIP, _BROW, _DARK = (0.82, 0.66, 0.57), (0.70, 0.36, 0.34), (0.34, 0.24, 0.19), (0.62, 0.28, 0.28)
-_NECK = 0.07  # metres from the chin down to where the torso begins
-_EAR, _EAR_ROOT = 0.055, 0.78  # metres along the skin from an ear's tip; how far out its root is
-_LIPS_INSIDE = 0.004  # metres from where the lips meet
-_LID_BAND = 0.009  # metres of skin around a lid's edge that count as eyelid
+_NECK = 0.07  # meters from the chin down to where the torso begins
+_EAR, _EAR_ROOT = 0.055, 0.78  # meters along the skin from an ear's tip; how far out its root is
+_LIPS_INSIDE = 0.004  # meters from where the lips meet
+_LID_BAND = 0.009  # meters of skin around a lid's edge that count as eyelid
 _OUTER_LIPS = (*LIP_UPPER[0], *LIP_LOWER[0])
 
 
@@ -34,7 +34,7 @@ def _right_then_left(rows: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _inside(points: Floats, outline: Floats) -> Floats:
-    """How far [N] points are inside an outline seen from the front, metres; negative outside."""
+    """How far [N] points are inside an outline seen from the front, meters; negative outside."""
     shape = (outline[:, :2] * 1000).astype(np.float32)
     return np.array([cv2.pointPolygonTest(shape, (float(x), float(y)), True) for x, y in points[:, :2] * 1000]) / 1000
 
@@ -46,10 +46,10 @@ def skin_masks(
 
     Args:
         body: the mesh.
-        marks: [478,3] landmarks, metres.
+        marks: [478,3] landmarks, meters.
         hidden: [V] skin that cannot be seen from outside: sockets and the inner sides of the lips.
         lids: the openings of the left and the right eye.
-        lip_line: [N,3] where the lips meet, metres.
+        lip_line: [N,3] where the lips meet, meters.
     """
     points, skin = body.vertices, body.skin
     x, y, z = points.T
@@ -93,12 +93,12 @@ def _eyes(body: Anatomy, face: Mask) -> dict[str, Mask]:
     points = body.vertices
     masks = {name: np.zeros(len(points), bool) for name in ("iris", "sclera")}
     for side, ball in (("left", body.left), ("right", body.right)):
-        around = ((((points - ball.centre)[:, :2] / [0.026, 0.019]) ** 2).sum(1) < 1) & face
+        around = ((((points - ball.center)[:, :2] / [0.026, 0.019]) ** 2).sum(1) < 1) & face
         masks[f"{side}_eye_region"] = around
         own = np.zeros(len(points), bool)
         own[ball.vertices] = True
         masks[f"{side}_eyeball"] = own
-        ahead = (points - ball.centre)[:, 2] > np.sqrt(ball.radius**2 - IRIS_RADIUS**2)
+        ahead = (points - ball.center)[:, 2] > np.sqrt(ball.radius**2 - IRIS_RADIUS**2)
         masks["iris"] |= own & ahead
         masks["sclera"] |= own & ~ahead
     masks["eye_region"] = masks["left_eye_region"] | masks["right_eye_region"]
@@ -114,7 +114,7 @@ def _collar(body: Anatomy) -> Mask:
 
 
 def _nearest_to(points: Floats, among: Mask, line: Floats, reach: float) -> Mask:
-    """Vertices of a mask within `reach` metres of a line's points [N,3], at least the nearest one."""
+    """Vertices of a mask within `reach` meters of a line's points [N,3], at least the nearest one."""
     distance = cKDTree(line).query(points)[0]
     mask = among & (distance < reach)
     ids = np.flatnonzero(among)
@@ -150,7 +150,7 @@ def _eyelids(body: Anatomy, openings: Sequence[Opening]) -> Mask:
     graph = edge_graph(body.vertices, body.faces[body.skin_faces])
     mask = np.zeros(len(body.vertices), bool)
     for opening in openings:
-        azimuth, elevation, radius = to_angles(body.vertices - opening.centre)
+        azimuth, elevation, radius = to_angles(body.vertices - opening.center)
         upper = np.interp(azimuth, opening.azimuth, opening.upper)
         lower = np.interp(azimuth, opening.azimuth, opening.lower)
         inside = (azimuth > opening.azimuth[0]) & (azimuth < opening.azimuth[-1])
@@ -163,12 +163,12 @@ def _eyelids(body: Anatomy, openings: Sequence[Opening]) -> Mask:
 def _near_eyes(body: Anatomy) -> Mask:
     near = np.zeros(len(body.vertices), bool)
     for ball in (body.left, body.right):
-        near |= np.linalg.norm(body.vertices - ball.centre, axis=1) < 1.25 * ball.radius
+        near |= np.linalg.norm(body.vertices - ball.center, axis=1) < 1.25 * ball.radius
     return near & body.skin
 
 
 def skin_colors(body: Anatomy, marks: Floats, masks: Mapping[str, Mask]) -> Floats:
-    """Colours [V,3] sRGB of skin, lips, brows and eyeballs."""
+    """Colors [V,3] sRGB of skin, lips, brows and eyeballs."""
     colors = np.tile(np.array(_SKIN), (len(body.vertices), 1))
     rim = _inside(body.vertices, marks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))])
     _paint(colors, smoothstep(-0.001, 0.0015, rim) * masks["lips"], _LIP)
@@ -180,7 +180,7 @@ def skin_colors(body: Anatomy, marks: Floats, masks: Mapping[str, Mask]) -> Floa
         _paint(colors, 0.9 * smoothstep(-0.0025, 0.001, depth) * masks["face"], _BROW)
     _paint(colors, masks["mouth_interior"].astype(float), _DARK)
     for ball in (body.left, body.right):
-        colors[ball.vertices] = eye_colors(body.vertices[ball.vertices] - ball.centre)
+        colors[ball.vertices] = eye_colors(body.vertices[ball.vertices] - ball.center)
     return colors
 
 

@@ -15,7 +15,7 @@ from avatar.errors import HeadsplatError
 
 from . import smplx
 from .unpickle import read_pickle
-from .version import SMPLX, Version, recognise
+from .version import SMPLX, Version, recognize
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -53,7 +53,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class FlameArrays:
-    """What a FLAME file holds: metres in the file's own frame (y up, face along +z, x the subject's left)."""
+    """What a FLAME file holds: meters in the file's own frame (y up, face along +z, x the subject's left)."""
 
     version: Version
     v_template: Floats  # [V,3]
@@ -151,7 +151,7 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -
     _check_parents(path, arrays["parents"])
     posedirs = _floats(path, arrays, "posedirs", (count, 3, 9 * (JOINTS - 1)))
     return FlameArrays(
-        version=SMPLX if body else recognise(vertices, regressor, texts, (path.name, path.parent.name)),
+        version=SMPLX if body else recognize(vertices, regressor, texts, (path.name, path.parent.name)),
         v_template=vertices,
         faces=faces,
         identity=identity,
@@ -173,7 +173,7 @@ def _floats(path: Path, arrays: Mapping[str, NDArray[Any]], name: str, shape: tu
         )
     result = array.astype(np.float64)
     if not np.isfinite(result).all() or np.abs(result).max() > 1e4:
-        raise HeadsplatError(f"{path}: `{name}` has values that are no lengths in metres; get the file again")
+        raise HeadsplatError(f"{path}: `{name}` has values that are no lengths in meters; get the file again")
     return result
 
 

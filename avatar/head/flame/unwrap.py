@@ -104,7 +104,7 @@ def _weights(vertices: Floats, faces: Ints, count: int) -> sparse.csr_matrix:
 
 
 def _solve(weights: sparse.csr_matrix, fixed: Ints, values: Floats, free: Ints) -> Floats:
-    """Each free vertex at the weighted mean of its neighbours."""
+    """Each free vertex at the weighted mean of its neighbors."""
     system = sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights
     return spsolve(system[free][:, free].tocsc(), weights[free][:, fixed] @ values).reshape(len(free), -1)
 
@@ -227,11 +227,11 @@ def _band(vertices: Floats, faces: Ints, flat: Floats, oval: Ints, angle: Floats
 
 
 def _relaxed(flat: Floats, faces: Ints, free: Ints) -> Floats:
-    """Flat places where vertices of the few triangles that turned over move to the middle of their neighbours."""
-    neighbours = sparse.coo_matrix(
+    """Flat places where vertices of the few triangles that turned over move to the middle of their neighbors."""
+    neighbors = sparse.coo_matrix(
         (np.ones(faces.size), (faces.ravel(), np.roll(faces, -1, 1).ravel())), (len(flat), len(flat))
     ).tocsr()
-    neighbours = neighbours + neighbours.T
+    neighbors = neighbors + neighbors.T
     movable = np.zeros(len(flat), bool)
     movable[free] = True
     for _ in range(_RELAXATIONS):
@@ -240,7 +240,7 @@ def _relaxed(flat: Floats, faces: Ints, free: Ints) -> Floats:
             break
         moving = np.unique(turned)
         moving = moving[movable[moving]]
-        rows = neighbours[moving]
+        rows = neighbors[moving]
         flat[moving] = (rows @ flat) / np.asarray(rows.sum(1))
     return flat
 
@@ -257,13 +257,13 @@ def eye_islands(body: Anatomy, ball: Eyeball) -> list[Island]:
     own = np.zeros(len(body.vertices), bool)
     own[ball.vertices] = True
     ids = np.flatnonzero(own[body.faces].all(1))
-    depth = body.vertices[body.faces[ids]].mean(1)[:, 2] - ball.centre[2]
+    depth = body.vertices[body.faces[ids]].mean(1)[:, 2] - ball.center[2]
     islands = []
     for sign, chosen in ((1, ids[depth >= 0]), (-1, ids[depth < 0])):
         if not len(chosen):
             continue
         used, local = np.unique(body.faces[chosen], return_inverse=True)
-        offset = (body.vertices[used] - ball.centre) * [sign, 1, sign]
+        offset = (body.vertices[used] - ball.center) * [sign, 1, sign]
         angle = np.arctan2(np.hypot(offset[:, 0], offset[:, 1]), offset[:, 2])
         around = np.arctan2(offset[:, 1], offset[:, 0])
         flat = angle[:, None] * np.stack([np.cos(around), np.sin(around)], -1)

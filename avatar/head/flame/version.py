@@ -1,4 +1,4 @@
-"""Which FLAME a file holds, told by its content, and under which licence."""
+"""Which FLAME a file holds, told by its content, and under which license."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
-_RESEARCH = "FLAME licence, non-commercial scientific research only (https://flame.is.tue.mpg.de/modellicense.html)"
+_RESEARCH = "FLAME license, non-commercial scientific research only (https://flame.is.tue.mpg.de/modellicense.html)"
 _OPEN = "CC-BY-4.0, FLAME 2023 Open, Max-Planck-Gesellschaft (https://flame.is.tue.mpg.de)"
-_UNKNOWN = "FLAME, version not recognised: take it as non-commercial research only unless your copy says otherwise"
+_UNKNOWN = "FLAME, version not recognized: take it as non-commercial research only unless your copy says otherwise"
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,21 @@ class Version:
     """A FLAME version as it is shown to people."""
 
     name: str
-    licence: str
+    license: str
 
 
 FLAME_2020 = Version("FLAME 2020", _RESEARCH)
 FLAME_2023 = Version("FLAME 2023", _RESEARCH)
 FLAME_2023_OPEN = Version("FLAME 2023 Open", _OPEN)
-UNRECOGNISED = Version("FLAME (version not recognised)", _UNKNOWN)
-SMPLX = Version("SMPL-X head", "SMPL-X licence, non-commercial research only (https://smpl-x.is.tue.mpg.de)")
+UNRECOGNIZED = Version("FLAME (version not recognized)", _UNKNOWN)
+SMPLX = Version("SMPL-X head", "SMPL-X license, non-commercial research only (https://smpl-x.is.tue.mpg.de)")
 
-#: Joints of the mean head that only this version has: jaw, left eye, right eye, metres in the file's own frame.
+#: Joints of the mean head that only this version has: jaw, left eye, right eye, meters in the file's own frame.
 #: 2020 and 2023 share keys, counts and layout with it, and their figures are not public: only a text tells them.
 _JOINTS_AT = (
     (FLAME_2023_OPEN, ((-0.00046, -0.01550, -0.05768), (0.03172, 0.02288, 0.02437), (-0.03141, 0.02288, 0.02265))),
 )
-_TOLERANCE = 2e-4  # metres
+_TOLERANCE = 2e-4  # meters
 
 _SAID = (
     (FLAME_2023_OPEN, re.compile(r"flame[\s_-]*2023[\s_-]*open", re.IGNORECASE)),
@@ -44,16 +44,16 @@ _SAID = (
 )
 
 
-def recognise(
+def recognize(
     v_template: NDArray[np.float64], regressor: NDArray[np.float64], texts: Iterable[str], names: Iterable[str] = ()
 ) -> Version:
     """The version of a file.
 
     Args:
-        v_template: [V,3] metres.
+        v_template: [V,3] meters.
         regressor: [5,V].
         texts: what the file says in words.
-        names: the file's own name and its folder's: the last resort, and never enough for a freer licence.
+        names: the file's own name and its folder's: the last resort, and never enough for a freer license.
     """
     joints = (regressor @ v_template)[[JAW, LEFT_EYE, RIGHT_EYE]]
     for version, places in _JOINTS_AT:
@@ -67,4 +67,4 @@ def recognise(
         for version, pattern in _SAID[1:]:
             if pattern.search(name):
                 return version
-    return UNRECOGNISED
+    return UNRECOGNIZED

@@ -6,7 +6,7 @@ named after their modules: `topology`, `lids`, `nostrils`, `lips`, `cranium`, `c
 `regions`, `colors`, `assemble`. No third-party mesh enters; the triangles between the landmarks are MediaPipe's
 tessellation (Apache-2.0).
 
-Centimetres; +x the subject's left, y up, z forward; the origin between the pupils. The right side is authored, the left
+Centimeters; +x the subject's left, y up, z forward; the origin between the pupils. The right side is authored, the left
 is its mirror image.
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import splu
 
 from avatar.head.regressor import placing_weights
-from avatar.head.stored import UNITS_A_METRE, StoredHead, to_fractions, to_units
+from avatar.head.stored import UNITS_PER_METER, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
@@ -130,10 +130,10 @@ def _atlas_arrays(cage: Cage, pieces: Sequence[parts.Part]) -> dict[str, Any]:
 
 
 def _surface_arrays(cage: Cage, pieces: Sequence[parts.Part], cage_vertices: np.ndarray) -> dict[str, Any]:
-    """What is stored at full resolution: landmarks, joint regressor, regions, colours."""
+    """What is stored at full resolution: landmarks, joint regressor, regions, colors."""
     subdivide = loop_matrix(cage.faces, len(cage.vertices))
-    skin = subdivide @ (cage_vertices * (100 / UNITS_A_METRE))
-    places = skinning.joint_positions(cage.eye_centre)
+    skin = subdivide @ (cage_vertices * (100 / UNITS_PER_METER))
+    places = skinning.joint_positions(cage.eye_center)
     joint, vertex, weight = _regressor(skin, pieces, places)
     masks = regions.all_masks(regions.skin_masks(cage, subdivide), pieces)
     painted = np.vstack([colors.skin_colors(cage, subdivide), *(piece.colors for piece in pieces)])

@@ -20,7 +20,7 @@ _SQUARENESS = 8  # power of the outlines' superellipses: 2 is a circle
 _SKULL_SHARE = 0.8  # of the band around the face; neck and shoulders share the rest
 _ISLAND_HEIGHT = 0.10  # strip at the bottom that the islands share
 _MARGIN = 0.004
-#: where the face gets more than its share: centre (mirrored), half-widths, cm
+#: where the face gets more than its share: center (mirrored), half-widths, cm
 _DETAILED = (((3.15, 0.2, 0), (2.3, 1.9, 3)), ((0, -4.0, 2.5), (1.9, 1.8, 4)), ((0, -7.3, 1.5), (3.0, 1.8, 3)))
 _EASE = 6.0  # how much weaker edges get there
 _HOLE_WEIGHT = 0.12
@@ -56,16 +56,16 @@ def _skin_disc(cage: Cage, skin_faces: Ints) -> Floats:
 def _eased(weights: sparse.csr_matrix, vertices: Floats) -> sparse.csr_matrix:
     """Edge weights [V,V] made weaker around eyes, nose and mouth: a harmonic map stretches where edges pull less."""
     ease = np.ones(len(vertices))
-    for centre, widths in _DETAILED:
+    for center, widths in _DETAILED:
         for side in (np.ones(3), MIRROR):
-            scaled = (vertices - np.array(centre) * side) / np.array(widths)
+            scaled = (vertices - np.array(center) * side) / np.array(widths)
             ease = np.maximum(ease, 1 + _EASE * np.exp(-((scaled**2).sum(1) ** 2)))
     scale = sparse.diags(1 / np.sqrt(ease))
     return (scale @ weights @ scale).tocsr()
 
 
 def _harmonic(vertices: Floats, faces: Ints, holes: Sequence[list[int]], inner: list[int], flat: Floats) -> Floats:
-    """Coordinates [I,2] of `inner` vertices: each the weighted mean of its neighbours, holes closed."""
+    """Coordinates [I,2] of `inner` vertices: each the weighted mean of its neighbors, holes closed."""
     count = len(vertices)
     weights = _eased(clipped_cotangents(vertices, faces), vertices).tolil()
     weights.resize((count + len(holes), count + len(holes)))

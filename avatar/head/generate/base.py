@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from avatar.errors import HeadsplatError
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 
 from . import cartoon
 from .indices import FACE_POINTS, INFRAORBITAL, IRIS_LEFT, IRIS_RIGHT, MIDDLE_LIDS, TRAGI
@@ -44,7 +44,7 @@ class Base:
 
 def similarity(source: Floats, target: Floats) -> Floats:
     """`source` [N,3] moved onto `target` by the best rotation, scale and shift."""
-    turn, scale = rigid_fit(source, target)
+    turn, scale = fit_similarity(source, target)
     return (source - source.mean(0)) @ (scale * turn).T + target.mean(0)
 
 

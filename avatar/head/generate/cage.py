@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Base
 from .cranium import add_cranium, fair
-from .folds import Folds, add_rows, eased, lay_folds
+from .folds import Folds, add_rows, lay_folds, smoothed_folds
 from .indices import FACE_POINTS, LID_LOWER, LID_UPPER
 from .lids import (
     EYE_RADIUS,
@@ -38,7 +38,7 @@ class Cage:
     vertices: Floats  # [C,3] cm
     faces: Ints  # [F,3]
     mirror: Ints  # [C]
-    eye_centre: Floats  # [3] of the right eye
+    eye_center: Floats  # [3] of the right eye
     bags: dict[int, list[int]]  # lid-edge vertex -> its three ring vertices behind the lid
     folds: Folds  # vertices of the upper lids between landmarks
     brows: Folds  # of the brows and above them
@@ -69,14 +69,14 @@ def face_vertices(cage: Cage) -> list[int]:
 
 def _assemble(base: Base) -> Cage:
     """The cage with the lids as wide open as the network drew them."""
-    eye_centre = fit_eye(base.points)
+    eye_center = fit_eye(base.points)
     points = close_lips(base.points, base.mirror)
-    for centre, loop in ((eye_centre, list(LOOP)), (eye_centre * MIRROR, [int(base.mirror[i]) for i in LOOP])):
-        points[loop] = push_out(points[loop], centre, EYE_RADIUS + LID_CLEARANCE)
+    for center, loop in ((eye_center, list(LOOP)), (eye_center * MIRROR, [int(base.mirror[i]) for i in LOOP])):
+        points[loop] = push_out(points[loop], center, EYE_RADIUS + LID_CLEARANCE)
     triangles = without_patches(symmetric_triangles(base), base.mirror)
-    face, triangles, folds, brows = add_rows(points[:FACE_POINTS], triangles, base.mirror, eye_centre)
+    face, triangles, folds, brows = add_rows(points[:FACE_POINTS], triangles, base.mirror, eye_center)
     builder = MeshBuilder(face, triangles)
-    bags = add_bags(builder, base.mirror, eye_centre)
+    bags = add_bags(builder, base.mirror, eye_center)
     sock, sock_cap = add_sock(builder, base.mirror)
     nostrils = add_nostrils(builder, base.mirror)
     rings = add_cranium(builder)
@@ -86,7 +86,7 @@ def _assemble(base: Base) -> Cage:
     mirror = mirror_map(vertices)
     vertices = (vertices + (vertices * MIRROR)[mirror]) / 2
     assert face_normals(vertices, faces)[0] @ face_normals(face, triangles[:1])[0] > 0
-    return Cage(vertices, faces, mirror, eye_centre, bags, folds, brows, sock, sock_cap, nostrils, rings)
+    return Cage(vertices, faces, mirror, eye_center, bags, folds, brows, sock, sock_cap, nostrils, rings)
 
 
 def _relax_lids(cage: Cage) -> Cage:
@@ -95,13 +95,13 @@ def _relax_lids(cage: Cage) -> Cage:
     low, high = 0.0, 0.6
     for _ in range(30):
         part = (low + high) / 2
-        handles = lid_motion(cage.vertices, cage.bags, cage.eye_centre, LidTravel(part, part), cage.folds)
+        handles = lid_motion(cage.vertices, cage.bags, cage.eye_center, LidTravel(part, part), cage.folds)
         opening = cage.vertices[upper] + handles[upper] - cage.vertices[lower] - handles[lower]
         low, high = (part, high) if np.linalg.norm(opening) > FISSURE else (low, part)
     moved = cage.spreader.fill(handles, LID_REACH)
     vertices = cage.vertices + moved + (moved * MIRROR)[cage.mirror]
-    laid = lay_folds(vertices, cage.folds, cage.eye_centre)
-    return replace(cage, vertices=eased(laid, cage.faces, cage.folds))
+    laid = lay_folds(vertices, cage.folds, cage.eye_center)
+    return replace(cage, vertices=smoothed_folds(laid, cage.faces, cage.folds))
 
 
 def build_cage(base: Base) -> Cage:

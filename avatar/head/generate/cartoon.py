@@ -31,8 +31,8 @@ def _scaled(*values: float) -> tuple[int, ...]:
     return tuple(round(_OVERSAMPLE * value) for value in values)
 
 
-def _ellipse(image: Image, centre: tuple[float, float], axes: tuple[float, float], color: Color | float) -> None:
-    cv2.ellipse(image, _scaled(*centre), _scaled(*axes), 0, 0, 360, color, -1, cv2.LINE_AA)
+def _ellipse(image: Image, center: tuple[float, float], axes: tuple[float, float], color: Color | float) -> None:
+    cv2.ellipse(image, _scaled(*center), _scaled(*axes), 0, 0, 360, color, -1, cv2.LINE_AA)
 
 
 def _shading() -> Image:
@@ -58,8 +58,8 @@ def _draw_eye(image: Image, side: int) -> None:
         ((x, 85.5), (9, 4.7), 0, 10, 170, (0.5, 0.33, 0.27), 2),
         ((x + side, 80), (13, 6), side * 4, 205, 335, (0.2, 0.13, 0.09), 14),
     )
-    for centre, axes, turn, start, end, color, width in strokes:
-        cv2.ellipse(image, _scaled(*centre), _scaled(*axes), turn, start, end, color, width, cv2.LINE_AA)
+    for center, axes, turn, start, end, color, width in strokes:
+        cv2.ellipse(image, _scaled(*center), _scaled(*axes), turn, start, end, color, width, cv2.LINE_AA)
     _ellipse(image, (96 + side * 4.6, 117.5), (2.2, 1.3), (0.3, 0.15, 0.12))
 
 

@@ -1,4 +1,4 @@
-"""Plausible colours of the skin: plain albedo, painted where anatomy puts it."""
+"""Plausible colors of the skin: plain albedo, painted where anatomy puts it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SOCK = ((0.60, 0.28, 0.28), (0.48, 0.20, 0.20), (0.30, 0.12, 0.12), (0.18, 0.07
 _CAP = (0.08, 0.03, 0.03)
 _BAGS = ((0.76, 0.54, 0.49), (0.56, 0.33, 0.30), (0.38, 0.20, 0.18))
 _NOSTRIL = ((0.42, 0.25, 0.21), (0.17, 0.08, 0.07), (0.13, 0.06, 0.05), (0.10, 0.04, 0.04))
-_LIP_REDNESS = (0.40, 0.92, 1.0)  # from the outer row inwards; the contact row has its own colour
-#: soft tints: centre (mirrored), half-widths, colour, strength
+_LIP_REDNESS = (0.40, 0.92, 1.0)  # from the outer row inwards; the contact row has its own color
+#: soft tints: center (mirrored), half-widths, color, strength
 _TINTS = (
     ((3.9, -3.2, 0.4), (1.7, 1.3, 2.2), (0.84, 0.56, 0.49), 0.45),  # cheeks
     ((0, -3.9, 3.5), (1.0, 0.9, 1.4), (0.82, 0.55, 0.48), 0.40),  # nose tip
@@ -70,9 +70,9 @@ def _brow_shade(cage: Cage, points: Floats) -> Floats:
 
 
 def _tint(colors: Floats, points: Floats) -> None:
-    for centre, widths, color, strength in _TINTS:
-        for side in (np.ones(3), MIRROR) if centre[0] else (np.ones(3),):
-            scaled = (points - np.array(centre) * side) / np.array(widths)
+    for center, widths, color, strength in _TINTS:
+        for side in (np.ones(3), MIRROR) if center[0] else (np.ones(3),):
+            scaled = (points - np.array(center) * side) / np.array(widths)
             _paint(colors, strength * np.exp(-(scaled**2).sum(1)), color)
 
 
@@ -93,9 +93,9 @@ def _paint_cage(cage: Cage, colors: Floats) -> None:
 
 
 def skin_colors(cage: Cage, subdivide: sparse.csr_matrix) -> Floats:
-    """Colours [N,3] sRGB of the subdivided skin; `subdivide` [N,C] places its vertices.
+    """Colors [N,3] sRGB of the subdivided skin; `subdivide` [N,C] places its vertices.
 
-    Colours are interpolated linearly, not smoothed as positions are: a lash line is one row of vertices wide.
+    Colors are interpolated linearly, not smoothed as positions are: a lash line is one row of vertices wide.
     """
     painted = np.tile(SKIN, (len(cage.vertices), 1)).astype(float)
     _tint(painted, cage.vertices)

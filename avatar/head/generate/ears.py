@@ -12,7 +12,7 @@ from .implicit import smooth_max
 from .mesh import Floats, rotation_x, smoothstep
 from .parts import Grid, Part, polar, wound
 
-_CENTRE_Y, _CENTRE_Z = -1.55, -7.55  # cm, of the ear's own axes u (back), v (up)
+_CENTER_Y, _CENTER_Z = -1.55, -7.55  # cm, of the ear's own axes u (back), v (up)
 _TILT_DEGREES = -16.0
 _COLUMNS = 40
 #: the outline u, v from the top backwards down to the lobe and up the front
@@ -41,7 +41,7 @@ _RIDGES = (
     (((0.62, 0.90), (0.15, 1.15), (-0.35, 1.22), (-0.75, 1.20)), 0.24, 0.20, (0.1, 0.5)),  # its lower crus
     (((-0.20, -1.62), (0.12, -1.48), (0.40, -1.30)), 0.24, 0.20, (0.2, 0.2)),  # antitragus
 )  # fmt: skip
-#: bumps: centre u, v, half-widths, height
+#: bumps: center u, v, half-widths, height
 _BUMPS = (
     ((-1.02, -0.62), (0.40, 0.58), 0.40),  # tragus
     ((-0.30, -2.35), (0.60, 0.50), 0.16),  # lobe
@@ -49,7 +49,7 @@ _BUMPS = (
     ((1.18, 0.40), (0.16, 1.2), -0.22),  # groove between helix and antihelix
     ((0.0, 1.75), (0.28, 0.35), -0.22),  # hollow between the crura
 )
-_CONCHA = ((-0.08, -0.32), (0.74, 1.16), -0.80)  # centre, half-widths, depth
+_CONCHA = ((-0.08, -0.32), (0.74, 1.16), -0.80)  # center, half-widths, depth
 _SKIN, _RIM, _HOLLOW = (0.82, 0.65, 0.56), (0.83, 0.60, 0.52), (0.60, 0.41, 0.36)
 
 
@@ -71,10 +71,10 @@ def _height(places: Floats) -> Floats:
         distance, part = _near_line(places, line)
         ends = smoothstep(0, rise, part) * smoothstep(1, 1 - fall, part)
         height = height + size * ends * np.exp(-((distance / width) ** 2))
-    for centre, widths, size in _BUMPS:
-        height = height + size * np.exp(-(((places - np.array(centre)) / np.array(widths)) ** 2).sum(1))
-    centre, widths, depth = _CONCHA
-    inside = (((places - np.array(centre)) / np.array(widths)) ** 2).sum(1)
+    for center, widths, size in _BUMPS:
+        height = height + size * np.exp(-(((places - np.array(center)) / np.array(widths)) ** 2).sum(1))
+    center, widths, depth = _CONCHA
+    inside = (((places - np.array(center)) / np.array(widths)) ** 2).sum(1)
     height = height + depth * np.exp(-(inside**2)) * smoothstep(-1.3, -0.6, u)
     floor = _FLOOR - 0.5 * smoothstep(-2.2, -2.9, v)
     return smooth_max(height, floor, 0.12) - _SUNK * smoothstep(-0.98, -1.42, u)
@@ -109,7 +109,7 @@ def _grid() -> Floats:
 def _skin_beside(cage: Cage, y: Floats, z: Floats) -> Floats:
     """Half the head's width [N] at heights y and depths z near the left ear: a parabola through the skin there."""
     points = cage.vertices
-    offset = points[:, 1:] - [_CENTRE_Y, _CENTRE_Z]
+    offset = points[:, 1:] - [_CENTER_Y, _CENTER_Z]
     near = points[(points[:, 0] > 4) & (np.linalg.norm(offset, axis=1) < 4.2)]
 
     def terms(y: Floats, z: Floats) -> Floats:
@@ -120,14 +120,14 @@ def _skin_beside(cage: Cage, y: Floats, z: Floats) -> Floats:
 
 
 def _colors(rows: Floats) -> Floats:
-    """Colours [P,3]: redder towards the rim, darker in the hollows; the pole last."""
+    """Colors [P,3]: redder towards the rim, darker in the hollows; the pole last."""
     places = rows.reshape(-1, 3)[:, :2]
     colors = np.tile(_SKIN, (len(places), 1)).astype(float)
     distance, _ = _near_line(places, _RIDGES[0][0])
     rim = (0.6 * np.exp(-((distance / 0.5) ** 2)) * smoothstep(-1.2, -0.6, places[:, 0]))[:, None]
     colors += rim * (np.array(_RIM) - colors)
-    centre, widths, _ = _CONCHA
-    hollow = np.exp(-((((places - np.array(centre)) / np.array(widths)) ** 2).sum(1) ** 2))
+    center, widths, _ = _CONCHA
+    hollow = np.exp(-((((places - np.array(center)) / np.array(widths)) ** 2).sum(1) ** 2))
     hollow[len(_RADII) * _COLUMNS :] = 0
     colors += 0.5 * hollow[:, None] * (np.array(_HOLLOW) - colors)
     return np.vstack([colors, _HOLLOW])
@@ -139,7 +139,7 @@ def left_ear(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
     pole = np.array([[*_MIDDLE, rows[0, :, 2].mean()]])
     local = np.vstack([rows.reshape(-1, 3), pole])
     turned = np.column_stack([np.zeros(len(local)), local[:, 1], -local[:, 0]]) @ rotation_x(_TILT_DEGREES).T
-    y, z = turned[:, 1] + _CENTRE_Y, turned[:, 2] + _CENTRE_Z
+    y, z = turned[:, 1] + _CENTER_Y, turned[:, 2] + _CENTER_Z
     vertices = np.column_stack([_skin_beside(cage, y, z) + local[:, 2], y, z])
     grid = Grid(len(rows), _COLUMNS, closed=True, pole_at=0)
     angle = np.linspace(0, 2 * np.pi, _COLUMNS, endpoint=False)

@@ -18,7 +18,7 @@ COLUMNS = 24
 _RINGS = (0.09, 0.18, 0.21, 0.32, 0.42, 0.48, IRIS_ANGLE, 0.55, 0.66, 0.85, 1.1, 1.4, 1.75, 2.15, 2.6)
 _HALF_RINGS = (1, 2, 4, 6, 7, 9, 11, 12, 14)  # keep the pupil's and the iris's edges sharp
 _PUPIL, _SCLERA, _CORNER = (0.03, 0.03, 0.03), (0.88, 0.86, 0.83), (0.80, 0.66, 0.62)
-#: colour of the iris at angles from the apex
+#: color of the iris at angles from the apex
 _IRIS = ((0.21, (0.30, 0.33, 0.28)), (0.32, (0.34, 0.42, 0.44)), (0.44, (0.27, 0.36, 0.41)), (0.52, (0.12, 0.15, 0.17)))
 _STREAKS = 0.10  # how much lighter and darker the iris gets around
 #: how far a weight of 1 turns an eye: name, degrees down, degrees outwards
@@ -26,7 +26,7 @@ LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0
 
 
 def _colors(angles: Floats, around: Floats) -> Floats:
-    """Colours [R*24+1,3], pole last: pupil, streaked iris with a dark rim, a white that reddens backwards."""
+    """Colors [R*24+1,3], pole last: pupil, streaked iris with a dark rim, a white that reddens backwards."""
     knots, shades = zip(*_IRIS, strict=True)
     iris = np.stack([np.interp(angles, knots, channel) for channel in np.array(shades).T], -1)
     streaks = 1 + _STREAKS * (np.sin(5 * around + 1) + np.sin(9 * around)) / 2
@@ -45,7 +45,7 @@ def right_eye(cage: Cage, lids: Sequence[int], joint: int) -> Part:
     sine, cosine = np.sin(angles)[:, None], np.cos(angles)[:, None] + 0 * around
     sphere = np.stack([sine * np.cos(around), sine * np.sin(around), cosine], -1)
     rings = (radius[:-1, None, None] * sphere).reshape(-1, 3)
-    vertices = np.vstack([rings, [[0, 0, radius[-1]]]]) + cage.eye_centre
+    vertices = np.vstack([rings, [[0, 0, radius[-1]]]]) + cage.eye_center
     grid = Grid(len(angles), COLUMNS, closed=True, pole_at=0)
     iris = np.append(np.repeat(angles < IRIS_ANGLE + 0.01, COLUMNS), True)
     return Part(

@@ -26,14 +26,14 @@ _EASING = 3
 _BROW_STRIPS = ((BROW_LOWER, BROW_UPPER, (0.5,)), (BROW_UPPER, FOREHEAD, (0.3,)))
 
 
-def add_rows(points: Floats, triangles: Ints, mirror: Ints, eye_centre: Floats) -> tuple[Floats, Ints, Folds, Folds]:
+def add_rows(points: Floats, triangles: Ints, mirror: Ints, eye_center: Floats) -> tuple[Floats, Ints, Folds, Folds]:
     """The face with two more rows in each upper lid, one in each brow and one above it.
 
     Args:
         points: landmarks [468,3] cm.
         triangles: [F,3] of the face.
         mirror: map [>=468] between the sides.
-        eye_centre: of the right eye, [3] cm.
+        eye_center: of the right eye, [3] cm.
 
     Returns:
         Vertices [468+N,3], triangles, what the new vertices of the lids and of the brows lie between.
@@ -43,10 +43,10 @@ def add_rows(points: Floats, triangles: Ints, mirror: Ints, eye_centre: Floats) 
     for strip in _BROW_STRIPS:
         rows, points, triangles = _split_strip(points, triangles, mirror, strip)
         brows |= rows
-    return lay_folds(points, lids, eye_centre), triangles, lids, brows
+    return lay_folds(points, lids, eye_center), triangles, lids, brows
 
 
-def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_centre: Floats) -> Floats:
+def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_center: Floats) -> Floats:
     """Vertices [C,3] with the lids' rows laid anew between lid edge and landmarks above, on both sides.
 
     They are smoothed along the strip, whose edges alternate between straight and slanting ones.
@@ -61,15 +61,15 @@ def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_centre: Floats) ->
         for _ in range(_SMOOTHING):
             rows[1:-1] = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
         fade = np.interp(np.linspace(0, 1, len(rows)), *_FADE)[:, None]
-        offset = rows[:, 0] - eye_centre
-        wrapped = eye_centre + offset * (EYE_RADIUS + _PLATFORM) / np.linalg.norm(offset, axis=1, keepdims=True)
+        offset = rows[:, 0] - eye_center
+        wrapped = eye_center + offset * (EYE_RADIUS + _PLATFORM) / np.linalg.norm(offset, axis=1, keepdims=True)
         rows[:, 0] += fade * (wrapped - rows[:, 0])
         rows[:, 1] += fade * _OVERHANG
         laid[ids] = rows.reshape(-1, 3) * side
     return laid
 
 
-def eased(vertices: Floats, faces: Ints, folds: Mapping[int, Row]) -> Floats:
+def smoothed_folds(vertices: Floats, faces: Ints, folds: Mapping[int, Row]) -> Floats:
     """Vertices [C,3] with the lids' rows moved so that the control mesh behind the surface runs smoothly there.
 
     A surface forced through smooth rows next to sparser landmarks would ripple between them.

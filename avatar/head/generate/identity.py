@@ -9,7 +9,7 @@ from scipy.sparse.linalg import eigsh
 
 from .cage import Cage
 from .indices import FACE_POINTS, UPPER_LIP_MIDDLE
-from .mesh import MIRROR, Floats, Ints, smoothstep, symmetrised
+from .mesh import MIRROR, Floats, Ints, smoothstep, symmetrized
 
 #: Gaussian-process kernel: length and amplitude in cm, whole head or face only
 _KERNEL = ((9.0, 0.25, False), (6.0, 0.22, False), (3.0, 0.16, True), (1.6, 0.09, True), (0.9, 0.05, True))
@@ -28,17 +28,17 @@ class _Place:
         self.face = smoothstep(-9.5, -5.5, self.z) * smoothstep(-14.5, -11, self.y)
         self.side = np.tanh(self.x)
 
-    def bump(self, centre: Sequence[float], width: Sequence[float]) -> Floats:
+    def bump(self, center: Sequence[float], width: Sequence[float]) -> Floats:
         """A Gaussian bump [V] with half-widths `width` along the axes."""
-        return np.exp(-(((self.vertices - np.array(centre)) / np.array(width)) ** 2).sum(1))
+        return np.exp(-(((self.vertices - np.array(center)) / np.array(width)) ** 2).sum(1))
 
-    def pair(self, centre: Sequence[float], width: Sequence[float]) -> Floats:
+    def pair(self, center: Sequence[float], width: Sequence[float]) -> Floats:
         """The same bump on both sides."""
-        return self.bump(centre, width) + self.bump(np.array(centre) * MIRROR, width)
+        return self.bump(center, width) + self.bump(np.array(center) * MIRROR, width)
 
-    def sided(self, centre: Sequence[float], width: Sequence[float]) -> Floats:
+    def sided(self, center: Sequence[float], width: Sequence[float]) -> Floats:
         """A bump on each side, negative on the right: moves sides apart when used along x."""
-        return self.bump(centre, width) - self.bump(np.array(centre) * MIRROR, width)
+        return self.bump(center, width) - self.bump(np.array(center) * MIRROR, width)
 
     def along(self, x: Floats | float = 0.0, y: Floats | float = 0.0, z: Floats | float = 0.0) -> Floats:
         """A displacement field [V,3] from its components."""
@@ -193,8 +193,8 @@ def identity_modes(cage: Cage) -> tuple[list[str], Floats]:
         even.update(controls(place))
     even.update(_mouth_controls(place, float(cage.vertices[UPPER_LIP_MIDDLE, 1])))
     odd = _asymmetric_controls(place)
-    fields = [symmetrised(field, cage.mirror) for field in even.values()]
-    fields += [symmetrised(field, cage.mirror, -1.0) for field in odd.values()]
+    fields = [symmetrized(field, cage.mirror) for field in even.values()]
+    fields += [symmetrized(field, cage.mirror, -1.0) for field in odd.values()]
     modes = _gaussian_process_modes(place, cage.mirror)
     names = [*even, *odd, *(f"mode{index:02d}" for index in range(len(modes)))]
     return names, _without_similarity(np.concatenate([np.stack(fields), modes]), place)

@@ -1,4 +1,4 @@
-"""Signed distances of simple solids, blended: what skull, neck and shoulders are modelled with."""
+"""Signed distances of simple solids, blended: what skull, neck and shoulders are modeled with."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def smooth_max(a: Floats, b: Floats, width: float) -> Floats:
     return -smooth_min(-a, -b, width)
 
 
-def ellipsoid(points: Floats, centre: Sequence[float], radii: Sequence[float], power: float = 2.0) -> Floats:
+def ellipsoid(points: Floats, center: Sequence[float], radii: Sequence[float], power: float = 2.0) -> Floats:
     """Level set of an ellipsoid, or of a boxier one with a power over 2, divided by its gradient's size."""
-    scaled = np.abs(points - np.array(centre)) / np.array(radii)
+    scaled = np.abs(points - np.array(center)) / np.array(radii)
     size = np.maximum((scaled**power).sum(-1), 1e-12) ** (1 / power)
     gradient = (scaled / size[..., None]) ** (power - 1) / np.array(radii)
     return (size - 1) / np.maximum(np.linalg.norm(gradient, axis=-1), 1e-9)

@@ -34,56 +34,56 @@ LOOP = LID_UPPER + LID_LOWER[1:-1][::-1]
 
 
 def fit_eye(points: Floats) -> Floats:
-    """Centre [3] of the right eyeball: behind the iris, so deep that the middles of the lids clear it just enough."""
+    """Center [3] of the right eyeball: behind the iris, so deep that the middles of the lids clear it just enough."""
     lids = points[list(MIDDLE_LIDS)]
-    centre = points[IRIS_RIGHT] - [0, 0, 0.9]
+    center = points[IRIS_RIGHT] - [0, 0, 0.9]
     for _ in range(50):
-        offset = lids - centre
+        offset = lids - center
         distance = np.linalg.norm(offset, axis=1)
-        centre[2] += np.mean((distance - EYE_RADIUS - LID_CLEARANCE) * offset[:, 2] / distance)
-    return centre
+        center[2] += np.mean((distance - EYE_RADIUS - LID_CLEARANCE) * offset[:, 2] / distance)
+    return center
 
 
-def push_out(points: Floats, centre: Floats, radius: float) -> Floats:
-    """Points [N,3] moved radially until none is nearer to `centre` than `radius`."""
-    offset = points - centre
+def push_out(points: Floats, center: Floats, radius: float) -> Floats:
+    """Points [N,3] moved radially until none is nearer to `center` than `radius`."""
+    offset = points - center
     distance = np.linalg.norm(offset, axis=-1, keepdims=True)
-    return centre + offset * np.maximum(radius / distance, 1)
+    return center + offset * np.maximum(radius / distance, 1)
 
 
-def slerp(start: Floats, end: Floats, centre: Floats, part: float) -> Floats:
-    """The point a `part` of the way from `start` to `end` on the arc about `centre`; beyond 0..1 it goes on."""
-    first, last = start - centre, end - centre
+def slerp(start: Floats, end: Floats, center: Floats, part: float) -> Floats:
+    """The point a `part` of the way from `start` to `end` on the arc about `center`; beyond 0..1 it goes on."""
+    first, last = start - center, end - center
     near, far = np.linalg.norm(first), np.linalg.norm(last)
     first, last = first / near, last / far
     angle = np.arccos(np.clip(first @ last, -1, 1))
     if angle < 1e-6:
         return start + (end - start) * part
     direction = (np.sin((1 - part) * angle) * first + np.sin(part * angle) * last) / np.sin(angle)
-    return centre + direction * (near + (far - near) * np.clip(part, 0, 1))
+    return center + direction * (near + (far - near) * np.clip(part, 0, 1))
 
 
-def _bag_ring(edge: Floats, centre: Floats, spread: float) -> Floats:
+def _bag_ring(edge: Floats, center: Floats, spread: float) -> Floats:
     """A ring [N,3] on the sphere behind the lid edge, `spread` radians farther from the opening's middle."""
-    axis = edge.mean(0) - centre
+    axis = edge.mean(0) - center
     axis /= np.linalg.norm(axis)
-    direction = (edge - centre) / np.linalg.norm(edge - centre, axis=1, keepdims=True)
+    direction = (edge - center) / np.linalg.norm(edge - center, axis=1, keepdims=True)
     away = direction - (direction @ axis)[:, None] * axis
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     angle = (np.arccos(np.clip(direction @ axis, -1, 1)) + spread)[:, None]
-    return centre + (EYE_RADIUS + BAG_CLEARANCE) * (np.cos(angle) * axis + np.sin(angle) * away)
+    return center + (EYE_RADIUS + BAG_CLEARANCE) * (np.cos(angle) * axis + np.sin(angle) * away)
 
 
-def add_bags(builder: MeshBuilder, mirror: Ints, eye_centre: Floats) -> dict[int, list[int]]:
+def add_bags(builder: MeshBuilder, mirror: Ints, eye_center: Floats) -> dict[int, list[int]]:
     """Sew three rings behind each lid edge; returns the ring vertices of each edge vertex, both eyes."""
     bags: dict[int, list[int]] = {}
     loops = {-1: list(LOOP), 1: [int(mirror[index]) for index in LOOP]}
     for side, loop in loops.items():
-        centre = eye_centre if side < 0 else eye_centre * MIRROR
+        center = eye_center if side < 0 else eye_center * MIRROR
         edge = builder.points(loop)
         rings: list[list[int]] = []
         for spread in BAG_SPREAD:
-            rings.append(builder.ring(rings[-1] if rings else loop, _bag_ring(edge, centre, spread)))
+            rings.append(builder.ring(rings[-1] if rings else loop, _bag_ring(edge, center, spread)))
         bags.update({vertex: [ring[place] for ring in rings] for place, vertex in enumerate(loop)})
     return bags
 
@@ -100,17 +100,17 @@ class LidTravel:
 
 
 def follow_bags(
-    handles: Handles, vertices: Floats, bags: Mapping[int, list[int]], centre: Floats, edge: Iterable[int]
+    handles: Handles, vertices: Floats, bags: Mapping[int, list[int]], center: Floats, edge: Iterable[int]
 ) -> None:
     """Let the rings behind the lid-edge vertices `edge` follow their handles, kept off the eyeball."""
     for vertex in edge:
         for ring, share in zip(bags[vertex], (1, 0.55, 0.05), strict=True):
             moved = vertices[ring] + handles[vertex] * share
-            handles[ring] = push_out(moved, centre, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
+            handles[ring] = push_out(moved, center, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
 
 
 def follow_folds(
-    handles: Handles, vertices: Floats, folds: Mapping[int, Row], centre: Floats, closed: float = 0.0
+    handles: Handles, vertices: Floats, folds: Mapping[int, Row], center: Floats, closed: float = 0.0
 ) -> None:
     """Let the upper lid's rows follow the edge below and the landmarks above them, kept off the cornea.
 
@@ -120,18 +120,18 @@ def follow_folds(
         if edge in handles and above in handles:
             low, high = vertices[edge] + handles[edge], vertices[above] + handles[above]
             carried = vertices[row] + (1 - share) * handles[edge] + share * handles[above]
-            moved = (1 - closed) * carried + closed * slerp(low, high, centre, share)
-            handles[row] = push_out(moved, centre, EYE_RADIUS + LID_CLEARANCE) - vertices[row]
+            moved = (1 - closed) * carried + closed * slerp(low, high, center, share)
+            handles[row] = push_out(moved, center, EYE_RADIUS + LID_CLEARANCE) - vertices[row]
 
 
 def lid_motion(
     vertices: Floats,
     bags: Mapping[int, list[int]],
-    centre: Floats,
+    center: Floats,
     travel: LidTravel,
     folds: Mapping[int, Row] = MappingProxyType({}),
 ) -> Handles:
-    """Handles that close the right eye's lids by `travel` on arcs about the eyeball's centre.
+    """Handles that close the right eye's lids by `travel` on arcs about the eyeball's center.
 
     The lids meet on a line a fifth of the way up from the lower one, more towards the outer corner.
     """
@@ -139,15 +139,15 @@ def lid_motion(
     for place, (upper, lower) in enumerate(zip(LID_UPPER[1:-1], LID_LOWER[1:-1], strict=True)):
         part = 0.2 + travel.outer_rise * max(3 - place, 0) / 3
         line = (1 - part) * vertices[lower] + part * vertices[upper]
-        line = push_out(line, centre, EYE_RADIUS + CLOSED_CLEARANCE)
-        up = slerp(vertices[upper], line, centre, travel.upper) - vertices[upper]
-        down = slerp(vertices[lower], line, centre, travel.lower) - vertices[lower]
+        line = push_out(line, center, EYE_RADIUS + CLOSED_CLEARANCE)
+        up = slerp(vertices[upper], line, center, travel.upper) - vertices[upper]
+        down = slerp(vertices[lower], line, center, travel.lower) - vertices[lower]
         fold = np.array([0, 0, 0.05 * max(travel.upper, 0)])
         handles[upper], handles[lower] = up, down
         handles[CREASE_UPPER[place]] = up * travel.upper_rows[0] + fold
         handles[CREASE_UPPER_FAR[place]] = up * travel.upper_rows[1]
         handles[CREASE_LOWER[place]] = down * travel.lower_rows[0]
         handles[CREASE_LOWER_FAR[place]] = down * travel.lower_rows[1]
-    follow_bags(handles, vertices, bags, centre, LOOP)
-    follow_folds(handles, vertices, folds, centre, float(np.clip(travel.upper, 0, 1)))
+    follow_bags(handles, vertices, bags, center, LOOP)
+    follow_folds(handles, vertices, folds, center, float(np.clip(travel.upper, 0, 1)))
     return handles

@@ -44,7 +44,7 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
 
 
 def uniform_laplacian(faces: Ints, count: int) -> sparse.csr_matrix:
-    """Matrix [count,count], degree on the diagonal and -1 for each neighbour (doubled on inner edges)."""
+    """Matrix [count,count], degree on the diagonal and -1 for each neighbor (doubled on inner edges)."""
     sides = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
     both = np.vstack([sides, sides[:, ::-1]])
     adjacency = sparse.coo_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), (count, count)).tocsr()
@@ -52,10 +52,10 @@ def uniform_laplacian(faces: Ints, count: int) -> sparse.csr_matrix:
 
 
 def bilaplacian(faces: Ints, count: int) -> sparse.csr_matrix:
-    """The squared, degree-normalised uniform Laplacian [count,count]: what thin-plate fairing minimises."""
+    """The squared, degree-normalized uniform Laplacian [count,count]: what thin-plate fairing minimizes."""
     laplacian = uniform_laplacian(faces, count)
-    normalised = sparse.diags(1 / laplacian.diagonal()) @ laplacian
-    return (normalised.T @ normalised).tocsr()
+    normalized = sparse.diags(1 / laplacian.diagonal()) @ laplacian
+    return (normalized.T @ normalized).tocsr()
 
 
 def clipped_cotangents(vertices: Floats, faces: Ints) -> sparse.csr_matrix:
@@ -78,7 +78,7 @@ def mirror_map(vertices: Floats) -> Ints:
     return mirror.astype(np.int64)
 
 
-def symmetrised(field: Floats, mirror: Ints, sign: float = 1.0) -> Floats:
+def symmetrized(field: Floats, mirror: Ints, sign: float = 1.0) -> Floats:
     """The even (sign 1) or odd (sign -1) part of a vector field [V,3] under the mirror."""
     return (field + sign * (field * MIRROR)[mirror]) / 2
 
@@ -120,8 +120,8 @@ def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
 
 def outward(vertices: Floats, faces: Ints) -> Ints:
     """Faces with the winding that makes the enclosed volume positive (for closed or nearly closed parts)."""
-    centred = vertices - vertices.mean(0)
-    volume = np.einsum("fc,fc->", face_normals(vertices, faces), centred[faces].mean(1))
+    centerd = vertices - vertices.mean(0)
+    volume = np.einsum("fc,fc->", face_normals(vertices, faces), centerd[faces].mean(1))
     return faces if volume > 0 else faces[:, ::-1].copy()
 
 
@@ -160,10 +160,10 @@ class MeshBuilder:
 
     def cap(self, loop: Sequence[int], point: Floats) -> int:
         """Close a loop with a fan around a new vertex; returns its id."""
-        (centre,) = self.add(point[None])
+        (center,) = self.add(point[None])
         size = len(loop)
-        self._faces += [(loop[here], loop[(here + 1) % size], centre) for here in range(size)]
-        return centre
+        self._faces += [(loop[here], loop[(here + 1) % size], center) for here in range(size)]
+        return center
 
     def arrays(self) -> tuple[Floats, Ints]:
         """Vertices [V,3] and faces [F,3], as wound when added."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from .mesh import Floats
 
-#: centre y, z of a bump across the midline; its half-widths along x, y, z; how far it moves forward, cm
+#: center y, z of a bump across the midline; its half-widths along x, y, z; how far it moves forward, cm
 _BUMPS = (
     ((-10.7, 1.0), (2.4, 1.15, 2.5), 0.40),  # chin
     ((-8.95, 1.4), (1.3, 0.35, 2.0), -0.13),  # the fold above it

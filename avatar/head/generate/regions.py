@@ -66,8 +66,8 @@ def skin_masks(cage: Cage, subdivide: sparse.csr_matrix) -> dict[str, np.ndarray
         "boundary": inside(cage.rings[-1], 0.99),
         "skin": ~sock,
     }
-    for side, centre in (("right", cage.eye_centre), ("left", cage.eye_centre * MIRROR)):
-        masks[f"{side}_eye_region"] = face & ((((points - centre)[:, :2] / [2.6, 1.9]) ** 2).sum(1) < 1)
+    for side, center in (("right", cage.eye_center), ("left", cage.eye_center * MIRROR)):
+        masks[f"{side}_eye_region"] = face & ((((points - center)[:, :2] / [2.6, 1.9]) ** 2).sum(1) < 1)
     masks["eye_region"] = masks["left_eye_region"] | masks["right_eye_region"]
     return masks
 

@@ -44,8 +44,8 @@ _CHEEK_SQUINT = {
     147: 0.2,
 }  # fmt: skip
 
-#: puffed cheeks: centre and half-widths of the bulge, cm; it swells away from a point inside the mouth
-_PUFF_CENTRE, _PUFF_WIDTHS = np.array([-4.2, -6.3, 0.0]), np.array([2.2, 1.75, 2.6])
+#: puffed cheeks: center and half-widths of the bulge, cm; it swells away from a point inside the mouth
+_PUFF_CENTER, _PUFF_WIDTHS = np.array([-4.2, -6.3, 0.0]), np.array([2.2, 1.75, 2.6])
 _PUFF_ORIGIN, _PUFF_HEIGHT = np.array([-1.6, -6.6, -4.0]), 1.0
 _PUFF_STILL = (152, 1, 4, 5, 50, 117, 111, 93)
 
@@ -107,14 +107,14 @@ def _cheek_squint(cage: Cage) -> Floats:
         handles[CREASE_LOWER[place]] = opening * 0.35
         handles[CREASE_LOWER_FAR[place]] = np.array([0, 0.32, 0.12])
     handles[CORNERS[0]] = np.array([-0.10, 0.14, -0.02])
-    follow_bags(handles, cage.vertices, cage.bags, cage.eye_centre, LID_UPPER[1:-1] + LID_LOWER[1:-1])
+    follow_bags(handles, cage.vertices, cage.bags, cage.eye_center, LID_UPPER[1:-1] + LID_LOWER[1:-1])
     return cage.spreader.fill(handles, 2.6)
 
 
 def _puff(cage: Cage) -> Floats:
     """The right half of a puffed face: one smooth bulge, and lips that hold the air."""
     lips = [index for row in LIP_UPPER + LIP_LOWER for index in row]
-    near = np.exp(-(((cage.vertices - _PUFF_CENTRE) / _PUFF_WIDTHS) ** 2).sum(1))
+    near = np.exp(-(((cage.vertices - _PUFF_CENTER) / _PUFF_WIDTHS) ** 2).sum(1))
     away = cage.vertices - _PUFF_ORIGIN
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     swollen = _PUFF_HEIGHT * near[:, None] * away
@@ -135,8 +135,8 @@ def _lid_kept_out(cage: Cage, field: Floats) -> Floats:
     for row, (edge, _, _) in cage.folds.items():
         if edge in LID_UPPER:
             place = cage.vertices[row]
-            reach = float(np.linalg.norm(place - cage.eye_centre))
-            kept[row] = push_out((place + field[row])[None], cage.eye_centre, reach)[0] - place
+            reach = float(np.linalg.norm(place - cage.eye_center))
+            kept[row] = push_out((place + field[row])[None], cage.eye_center, reach)[0] - place
     return kept
 
 

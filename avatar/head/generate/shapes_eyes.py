@@ -26,14 +26,14 @@ _LID_SHAPES = (
 
 
 def _lids(cage: Cage, travel: LidTravel) -> Handles:
-    return lid_motion(cage.vertices, cage.bags, cage.eye_centre, travel, cage.folds)
+    return lid_motion(cage.vertices, cage.bags, cage.eye_center, travel, cage.folds)
 
 
 def _look_aside(cage: Cage, inward: float) -> Floats:
     """The lids dragged a little by the turning eye; `inward` is 1 towards the nose, -1 away."""
     edge = LID_UPPER[1:-1] + LID_LOWER[1:-1]
     handles: Handles = {vertex: np.array([inward * 0.05, 0, 0.02]) for vertex in edge}
-    follow_bags(handles, cage.vertices, cage.bags, cage.eye_centre, edge)
+    follow_bags(handles, cage.vertices, cage.bags, cage.eye_center, edge)
     return cage.spreader.fill(handles, 1.2)
 
 

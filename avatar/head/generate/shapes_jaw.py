@@ -39,7 +39,7 @@ def _opened(cage: Cage) -> Floats:
 
 
 def _level(cage: Cage, carried: Floats) -> Floats:
-    """For a jaw that moves without opening: lips stay shut, and those beside the corners are midway between neighbours.
+    """For a jaw that moves without opening: lips stay shut, and those beside the corners are midway between neighbors.
 
     Carried by the jaw alone, the lips beside a corner are sheared off.
     """

@@ -55,7 +55,7 @@ _PRESS: Table = {
 def _settled(side: float) -> float:
     """A place in the mouth, -1..1, with level ends.
 
-    The corner and its neighbours move almost as one: the lips are so thin there that a corner that outruns them turns
+    The corner and its neighbors move almost as one: the lips are so thin there that a corner that outruns them turns
     triangles over.
     """
     return side * (1.5 - 0.5 * side * side)

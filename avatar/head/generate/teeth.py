@@ -80,7 +80,7 @@ def _whole(half: Floats, odd: bool = False) -> Floats:
 
 
 def _row(row: tuple[float, float, str], jaw: _Jaw, lip: Floats) -> tuple[Floats, Floats]:
-    """Vertices and colours [N,3] of one row of the ribbon, right end first."""
+    """Vertices and colors [N,3] of one row of the ribbon, right end first."""
     height, bulge, kind = row
     place, tooth, within, _ = _columns(jaw, thin=False)
     u = _whole(place, odd=True)

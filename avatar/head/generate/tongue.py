@@ -33,7 +33,7 @@ def _vertices(lip: Floats) -> Floats:
 
 
 def _colors(vertices: Floats, lip: Floats) -> Floats:
-    """Colours [P,3]: darker in the groove and towards the root."""
+    """Colors [P,3]: darker in the groove and towards the root."""
     groove = 0.7 * np.exp(-((vertices[:, 0] / 0.3) ** 2))[:, None]
     colors = (1 - groove) * np.array(_COLOR) + groove * np.array(_GROOVE)
     root = smoothstep(lip[2] - 2.4, lip[2] - 4.8, vertices[:, 2])[:, None]

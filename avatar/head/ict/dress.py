@@ -1,4 +1,4 @@
-"""Regions, plausible colours and a texture atlas for an ICT-FaceKit mesh."""
+"""Regions, plausible colors and a texture atlas for an ICT-FaceKit mesh."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Look:
 
 
 def dressed(mesh: Mesh, vertices: Floats, parts: dict[str, Mask], pieces: Ints, marks: Floats) -> Look:
-    """Regions, colours and atlas.
+    """Regions, colors and atlas.
 
     Args:
         mesh: faces and texture coordinates.
-        vertices: [V,3] metres.
+        vertices: [V,3] meters.
         parts: masks [V] of the parts.
         pieces: [V] label of each connected piece.
-        marks: [478,3] the landmarks on it, metres.
+        marks: [478,3] the landmarks on it, meters.
     """
     uv, uv_faces = packed(mesh.uv, mesh.uv_faces)
     regions, colors = _from_embedded(vertices, parts, marks)
@@ -101,7 +101,7 @@ def tongue_of(vertices: Floats, gums_and_tongue: Mask, pieces: Ints) -> Mask:
 
 
 def _from_embedded(vertices: Floats, parts: dict[str, Mask], marks: Floats) -> tuple[dict[str, Mask], Floats]:
-    """Regions of the skin and colours, read off the embedded head once the mesh is bent to it by the landmarks."""
+    """Regions of the skin and colors, read off the embedded head once the mesh is bent to it by the landmarks."""
     model = embedded_head()
     theirs = model.v_template.double().numpy()
     their_marks = model.landmarks(model.v_template[None])[0].double().numpy()

@@ -45,13 +45,13 @@ _UPPER_LIP = (
 
 @dataclass(frozen=True)
 class Surface:
-    """A head-like mesh: metres, y up, facing +z, the origin between the eyeballs."""
+    """A head-like mesh: meters, y up, facing +z, the origin between the eyeballs."""
 
     vertices: Floats  # [V,3]
     faces: Ints  # [F,3]
     skin: Ints  # faces that landmarks of the face may lie on
     eyeballs: tuple[Ints, Ints]  # faces of the right and the left one
-    eyes: tuple[Floats, Floats]  # centres [3] of the right and the left one
+    eyes: tuple[Floats, Floats]  # centers [3] of the right and the left one
     jaw: Floats  # [V] share of the jaw, which tells the lower lip from the upper
 
 
@@ -64,10 +64,10 @@ def landmark_embedding(surface: Surface, anchors: dict[int, int] | None = None) 
     """
     reference = embedded_head()
     points = reference.landmarks(reference.v_template[None])[0].double().numpy()
-    centres = reference.joint_locations(reference.neutral_params().identity)[[4, 3]].double().numpy()
+    centers = reference.joint_locations(reference.neutral_params().identity)[[4, 3]].double().numpy()
     own = np.stack(surface.eyes)
-    size = float(np.linalg.norm(own[0] - own[1]) / np.linalg.norm(centres[0] - centres[1]))
-    face = (points[:FACE_POINTS] - centres.mean(0)) * size + own.mean(0)
+    size = float(np.linalg.norm(own[0] - own[1]) / np.linalg.norm(centers[0] - centers[1]))
+    face = (points[:FACE_POINTS] - centers.mean(0)) * size + own.mean(0)
     face = _anchored(face, surface, anchors or {}, size)
     groups = _groups(surface)
     for smoothing in _SMOOTHING:
@@ -75,7 +75,7 @@ def landmark_embedding(surface: Surface, anchors: dict[int, int] | None = None) 
         bend = RBFInterpolator(face, target - face, neighbors=60, smoothing=smoothing * 0.01)
         face = face + bend(face)
     found = _places(face, surface, groups)
-    irises = [_iris(points, centres, surface, side, size) for side in (0, 1)]
+    irises = [_iris(points, centers, surface, side, size) for side in (0, 1)]
     return Places(
         np.concatenate([found.faces, *(place.faces for place in irises)]),
         np.concatenate([found.bary, *(place.bary for place in irises)]),
@@ -117,8 +117,8 @@ def _places(points: Floats, surface: Surface, groups: list[tuple[Ints, Ints]]) -
     return Places(faces, bary)
 
 
-def _iris(points: Floats, centres: Floats, surface: Surface, side: int, size: float) -> Places:
+def _iris(points: Floats, centers: Floats, surface: Surface, side: int, size: float) -> Places:
     """Five landmarks of one iris on the front of its eyeball; `side` 0 is the right eye."""
     first = FACE_POINTS + 5 * side
-    wanted = (points[first : first + 5] - centres[side]) * size + surface.eyes[side]
+    wanted = (points[first : first + 5] - centers[side]) * size + surface.eyes[side]
     return nearest(wanted, surface.vertices, surface.faces, surface.eyeballs[side])

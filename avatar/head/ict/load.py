@@ -1,6 +1,6 @@
-"""ICT-FaceKit's FaceXModel folder as a HeadModel: metres, ARKit names, jaw and eyes on joints.
+"""ICT-FaceKit's FaceXModel folder as a HeadModel: meters, ARKit names, jaw and eyes on joints.
 
-Facts about the folder come from the documentation of ICT-FaceKit (USC ICT, MIT licence); the user brings the files.
+Facts about the folder come from the documentation of ICT-FaceKit (USC ICT, MIT license); the user brings the files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .dress import dressed
 from .landmarks import MULTI_PIE, Surface, landmark_embedding
 from .obj import Floats, Ints, Mesh, read_mesh, read_vertices
 from .parts import Mask, find_parts
-from .rig import Rig, before_the_turn, find_rig, jaw_bone, regressor, sphere_centre
+from .rig import Rig, before_the_turn, find_rig, jaw_bone, regressor, sphere_center
 
 NEUTRAL = "generic_neutral_mesh.obj"
 #: ARKit shapes in Live Link order; the release has no tongue shape and leaves lids to eyeBlink
@@ -30,9 +30,9 @@ ARKIT = tuple(name for name in NAMES if name not in ("tongueOut", "eyelidLeft", 
 _MARKS = "vertex_indices.json"
 _MOST_IDENTITY = 200
 _PARENTS = (-1, 0, 1, 1, 1)
-_LEAST_OPENING = 1e-3  # metres that jawOpen moves something
+_LEAST_OPENING = 1e-3  # meters that jawOpen moves something
 _HALF_FACES = {"browInnerUp", "cheekPuff"}  # one name in ARKit, a left and a right file here
-#: between the eyes, in the unit: metres an eye distance may have
+#: between the eyes, in the unit: meters an eye distance may have
 _EYE_DISTANCE = (0.04, 0.09)
 _UNITS = {"metres": 1.0, "centimetres": 100.0, "millimetres": 1000.0}
 
@@ -112,8 +112,8 @@ def _identity_files(folder: Path) -> list[Path]:
 
 
 def _unit_and_origin(mesh: Mesh, parts: dict[str, Mask], folder: Path) -> tuple[float, Floats]:
-    """File units in a metre, and the point between the eyeballs in file units."""
-    left, right = (sphere_centre(mesh.vertices[parts[f"eyeball_{side}"]]) for side in ("left", "right"))
+    """File units in a meter, and the point between the eyeballs in file units."""
+    left, right = (sphere_center(mesh.vertices[parts[f"eyeball_{side}"]]) for side in ("left", "right"))
     apart = float(np.linalg.norm(left - right))
     for units in _UNITS.values():
         if _EYE_DISTANCE[0] <= apart / units <= _EYE_DISTANCE[1] and left[0] > right[0]:
@@ -169,7 +169,7 @@ def _built(
     look = dressed(mesh, vertices, parts, pieces, marks)
     return HeadModel(
         name="ICT-FaceKit",
-        licence="MIT (ICT-FaceKit, USC Institute for Creative Technologies)",
+        license="MIT (ICT-FaceKit, USC Institute for Creative Technologies)",
         v_template=_tensor(vertices),
         faces=torch.from_numpy(mesh.faces),
         shapedirs=_tensor(np.stack(identity, 2) if identity else np.zeros((len(vertices), 3, 0))),

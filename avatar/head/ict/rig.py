@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 from avatar.head import skinned
 from avatar.head.generate.mesh import smoothstep
 from avatar.head.regressor import placing_weights
@@ -18,10 +18,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-#: places in a head whose eyes are 63 mm apart, metres from between the eyes
+#: places in a head whose eyes are 63 mm apart, meters from between the eyes
 _ROOT_AT, _NECK_AT, _HINGE_AT = np.array([0, -0.22, -0.10]), np.array([0, -0.16, -0.096]), np.array([0, -0.013, -0.063])
 _EYE_DISTANCE = 0.063
-_HINGE_WITHIN = np.array([0.03, 0.05])  # metres in y and z that a fitted hinge may lie from the usual place
+_HINGE_WITHIN = np.array([0.03, 0.05])  # meters in y and z that a fitted hinge may lie from the usual place
 _LEAST_MOTION = 0.5  # of the largest: what moves so far when the jaw opens is jaw
 
 
@@ -29,25 +29,25 @@ _LEAST_MOTION = 0.5  # of the largest: what moves so far when the jaw opens is j
 class Rig:
     """Skin weights, joints and how named expressions turn them."""
 
-    joints: Floats  # [J,3] metres
+    joints: Floats  # [J,3] meters
     weights: Floats  # [V,J]
     turns: dict[str, tuple[int, Floats]]  # expression -> joint, axis-angle [3]
 
 
-def sphere_centre(points: Floats) -> Floats:
-    """Centre [3] of the sphere through points [N,3]; the farthest third from it (the iris's hollow) is left out."""
+def sphere_center(points: Floats) -> Floats:
+    """Center [3] of the sphere through points [N,3]; the farthest third from it (the iris's hollow) is left out."""
     for _ in range(3):
         system = np.hstack([2 * points, np.ones((len(points), 1))])
-        centre = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0][:3]
-        radii = np.linalg.norm(points - centre, axis=1)
+        center = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0][:3]
+        radii = np.linalg.norm(points - center, axis=1)
         off = np.abs(radii - np.median(radii))
         points = points[off <= np.quantile(off, 0.67)]
-    return centre
+    return center
 
 
 def rigid_turn(points: Floats, moved: Floats) -> tuple[Floats, Floats]:
     """Rotation [3,3] and shift [3] that carry points [N,3] nearest to `moved` [N,3]."""
-    turn, _ = rigid_fit(points, moved)
+    turn, _ = fit_similarity(points, moved)
     return turn, moved.mean(0) - turn @ points.mean(0)
 
 
@@ -55,12 +55,12 @@ def find_rig(vertices: Floats, shapes: dict[str, Floats], parts: dict[str, Mask]
     """The rig of a neutral mesh and its blendshapes.
 
     Args:
-        vertices: [V,3] metres, the origin between the eyeballs.
+        vertices: [V,3] meters, the origin between the eyeballs.
         shapes: expression -> displacements [V,3] at a weight of 1.
         parts: masks [V] with `eyeball_left`, `eyeball_right`, `jaw_bone` (the lower teeth, or what stands for them)
             and `skull_bone` (the upper teeth).
     """
-    eyes = [sphere_centre(vertices[parts[f"eyeball_{side}"]]) for side in ("left", "right")]
+    eyes = [sphere_center(vertices[parts[f"eyeball_{side}"]]) for side in ("left", "right")]
     size = float(np.linalg.norm(eyes[0] - eyes[1])) / _EYE_DISTANCE
     bone = parts["jaw_bone"]
     hinge, angle = _hinge(vertices[bone], vertices[bone] + shapes["jawOpen"][bone], size)
@@ -68,11 +68,11 @@ def find_rig(vertices: Floats, shapes: dict[str, Floats], parts: dict[str, Mask]
     for name in ("jawLeft", "jawRight"):
         turn, _ = rigid_turn(vertices[bone], vertices[bone] + shapes[name][bone])
         turns[name] = (JAW, Rotation.from_matrix(turn).as_rotvec() * np.array([0, 1, 0]))
-    for joint, side, centre in ((LEFT_EYE, "Left", eyes[0]), (RIGHT_EYE, "Right", eyes[1])):
+    for joint, side, center in ((LEFT_EYE, "Left", eyes[0]), (RIGHT_EYE, "Right", eyes[1])):
         ball = parts[f"eyeball_{side.lower()}"]
         for way in ("Down", "In", "Out", "Up"):
             name = f"eyeLook{way}{side}"
-            turn, _ = rigid_turn(vertices[ball] - centre, vertices[ball] - centre + shapes[name][ball])
+            turn, _ = rigid_turn(vertices[ball] - center, vertices[ball] - center + shapes[name][ball])
             turns[name] = (joint, Rotation.from_matrix(turn).as_rotvec())
     joints = np.stack([_ROOT_AT * size, _NECK_AT * size, hinge, *eyes])
     return Rig(joints, _weights(vertices, shapes["jawOpen"], parts, (hinge, angle, size)), turns)
@@ -104,8 +104,8 @@ def _hinge(points: Floats, moved: Floats, size: float) -> tuple[Floats, float]:
 
 def _weights(vertices: Floats, opened: Floats, parts: dict[str, Mask], hinge: tuple[Floats, float, float]) -> Floats:
     """Skin weights [V,J]: the jaw's share is how much of its turn a vertex follows, the neck's goes by height."""
-    centre, angle, size = hinge
-    arm = vertices - centre
+    center, angle, size = hinge
+    arm = vertices - center
     path = arm @ Rotation.from_rotvec([angle, 0, 0]).as_matrix().T - arm
     length = (path**2).sum(1)
     share = np.clip((opened * path).sum(1) / (length + max(0.02 * length.max(), 1e-12)), 0, 1)

@@ -29,7 +29,7 @@ class Rows:
     names: tuple[str, ...]
     weights: Floats  # [T,E]
     joint_rot: dict[int, Floats] = field(default_factory=dict)  # [T,3] axis-angle radians of each joint that is known
-    translation: Floats | None = None  # [T,3] metres
+    translation: Floats | None = None  # [T,3] meters
     seen: NDArray[np.bool_] | None = None  # [T] whether the tracker saw a face; None: in all
 
 

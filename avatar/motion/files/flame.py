@@ -53,7 +53,7 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
         path: for the sentences.
         time: [T] seconds.
         parts: `expr` [T,E], `rotation`, `neck_pose`, `jaw_pose`, `translation` [T,3] and `eyes_pose` [T,6], axis-angle
-            and metres, left eye first; `eyelids` [T,2], left first. What is missing is zero.
+            and meters, left eye first; `eyelids` [T,2], left first. What is missing is zero.
         version: which FLAME the expressions are assumed to be of.
         notes: grows.
     """

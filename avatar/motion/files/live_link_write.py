@@ -21,7 +21,7 @@ from .names import listed
 Floats = NDArray[np.floating]
 
 _GRAIN = 1000 * TICKS  # what a timecode tells apart, a second
-#: Radians and metres that no one would see.
+#: Radians and meters that no one would see.
 _SMALL_TURN, _SMALL_MOVE = 1e-4, 1e-4
 
 

@@ -28,7 +28,7 @@ _PARTS = {
 _VERSION = "FLAME 2020, which metrical-tracker uses"
 #: World to OpenCV axes of a camera at the origin that looks along -z.
 _FACING = np.diag([1.0, -1.0, -1.0])
-#: Where FLAME's root joint lies in the mean head, metres: the file turns the head about the origin, a motion about it.
+#: Where FLAME's root joint lies in the mean head, meters: the file turns the head about the origin, a motion about it.
 _ROOT = np.array([-0.0016, -0.1460, -0.0824])
 
 

@@ -27,7 +27,7 @@ _KNOWN = (
 
 
 def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
-    """A motion out of any file of expressions, recognised by its content.
+    """A motion out of any file of expressions, recognized by its content.
 
     Args:
         path: a CSV or JSON of Live Link Face, Audio2Face or named weights; FLAME parameters: a flame_param folder, the
@@ -38,7 +38,7 @@ def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
         the motion, its names those of Apple's 52 ("arkit52"), FLAME's ("flame") or the file's own space.
 
     Raises:
-        HeadsplatError: nothing is recognised, or the file is malformed; one sentence with the file and the line or key.
+        HeadsplatError: nothing is recognized, or the file is malformed; one sentence with the file and the line or key.
     """
     path = Path(path)
     check_fps(fps)

@@ -1,6 +1,6 @@
 """Our own .motion.npz: every field of a Motion in any space of names, no pickle.
 
-Arrays `time` [T] float64 s, `weights` [T,E], `joint_rot` [T,J,3] axis-angle radians, `translation` [T,3] metres and,
+Arrays `time` [T] float64 s, `weights` [T,E], `joint_rot` [T,J,3] axis-angle radians, `translation` [T,3] meters and,
 where known, `confidence` [T], all float32; `header` is JSON in UTF-8 bytes: magic, version, axes, units, joints, space,
 names, notes.
 """

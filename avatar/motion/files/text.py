@@ -17,7 +17,7 @@ from avatar.errors import HeadsplatError
 
 #: An hour of Live Link at 60 rows a second is 180 MB.
 MOST_BYTES = 256 << 20
-#: No weight, angle (radians), place (metres) or time (seconds) of a take is larger.
+#: No weight, angle (radians), place (meters) or time (seconds) of a take is larger.
 LARGEST = 1e6
 
 

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 #: No tracker's weight is larger; who sends percents where 0..1 is due learns it from the reason.
 MOST_WEIGHT = 10.0
-#: Of angles (radians) and places (metres).
+#: Of angles (radians) and places (meters).
 MOST_MOVE = 1e3
 #: No name of an expression or a bone is longer.
 LONGEST_NAME = 64
@@ -42,7 +42,7 @@ class Face:
 
     weights: Floats  # [52] in the order of ARKIT_52
     joint_rot: Floats  # [5,3] axis-angle radians
-    translation: Floats = field(default_factory=lambda: np.zeros(3, np.float32))  # [3] metres
+    translation: Floats = field(default_factory=lambda: np.zeros(3, np.float32))  # [3] meters
     confidence: float = 1.0  # 0 where the sender saw no face
     stream: str = ""  # which of one sender's streams, where the protocol names them
     source_time: float | None = None  # seconds of the sender's clock

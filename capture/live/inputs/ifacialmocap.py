@@ -8,7 +8,7 @@ by some versions while no face is seen.
 
 Axes, from the example packets of that description: the left eye's y is negative where eyeLookIn_L is positive, the
 right eye's positive where eyeLookIn_R is (a turn to the person's left is positive), x positive where eyeLookDown is;
-the head stands at z = -0.66, a hand-held phone's distance in metres before a camera that looks along -z. Those are our
+the head stands at z = -0.66, a hand-held phone's distance in meters before a camera that looks along -z. Those are our
 axes as they are. The order is R = Ry Rx Rz: tan z = sin x tan y holds for every eye there to four digits, which no
 other order explains by an up that does not lean; a public receiver takes heads apart in that order and with these
 signs. That head and eyes share one frame of axes, and that the place is that of the point the head turns about, are

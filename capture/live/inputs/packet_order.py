@@ -160,7 +160,7 @@ class Traffic:
             source_time=face.source_time,
         )
 
-    def facts(self, now: float) -> dict[str, Any]:
+    def stats(self, now: float) -> dict[str, Any]:
         """Counts so far; `dropped` is every packet that was understood, or not looked at, and gave nothing."""
         sender = self._sender
         return {

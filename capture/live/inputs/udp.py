@@ -109,14 +109,14 @@ class UdpInput:
             thread.join()
             self._newest = None
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Counts since start: see Traffic.
 
         `replaced` samples were followed by newer ones before anybody asked, `silences` began after the last packet,
         `greetings` were sent to the phone.
         """
         with self._counting:
-            told = self._traffic.facts(time.monotonic())
+            told = self._traffic.stats(time.monotonic())
             return {
                 "input": self.name,
                 "host": self.host,

@@ -40,8 +40,8 @@ def test_memory_is_bounded_and_frames_are_still_counted() -> None:
 def test_the_report_is_json_and_words() -> None:
     report = metered().report()
     assert json.loads(json.dumps(report.to_json()))["stages"][0]["stage"] == "landmarks"
-    assert "25.0 frames/s" in report.to_words()
-    assert LatencyMeter().report().to_words() == "no frames"
+    assert "25.0 frames/s" in report.to_text()
+    assert LatencyMeter().report().to_text() == "no frames"
 
 
 def test_the_newest_totals_come_oldest_first() -> None:

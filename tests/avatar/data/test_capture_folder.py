@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.data.capture_folder import FACTS_FILE, FRAMES_DIR, TRACK_FILE, VERSION, Capture, frame_name, track_defaults
+from avatar.data.capture_folder import (
+    FRAMES_DIR,
+    METADATA_FILE,
+    TRACK_FILE,
+    VERSION,
+    Capture,
+    frame_name,
+    track_defaults,
+)
 from avatar.errors import HeadsplatError
 from tests.support.tiny import tiny_capture
 
@@ -19,7 +27,7 @@ def copy(tiny: Capture, tmp_path: Path) -> Path:
 
 
 def edit(root: Path, **facts: object) -> None:
-    path = root / FACTS_FILE
+    path = root / METADATA_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
@@ -64,10 +72,10 @@ def test_a_capture_of_another_version_asks_for_a_new_one(copy: Path) -> None:
 
 
 def test_a_capture_of_version_1_is_one_camera_of_trusted_pictures(tiny: Capture, copy: Path) -> None:
-    facts = json.loads((copy / FACTS_FILE).read_text())
+    facts = json.loads((copy / METADATA_FILE).read_text())
     (camera,) = facts.pop("cameras")
     del camera["name"]
-    (copy / FACTS_FILE).write_text(json.dumps(facts | {"version": 1, "camera": camera}))
+    (copy / METADATA_FILE).write_text(json.dumps(facts | {"version": 1, "camera": camera}))
     with np.load(copy / TRACK_FILE) as stored:
         track = {name: stored[name] for name in stored.files if name not in track_defaults(0)}
     np.savez(copy / TRACK_FILE, **track)
@@ -77,7 +85,7 @@ def test_a_capture_of_version_1_is_one_camera_of_trusted_pictures(tiny: Capture,
 
 
 def test_rows_bring_their_own_camera(copy: Path) -> None:
-    facts = json.loads((copy / FACTS_FILE).read_text())
+    facts = json.loads((copy / METADATA_FILE).read_text())
     other = {**facts["cameras"][0], "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
     other["world_to_cam"][0][3] = 0.25
     edit(copy, cameras=[facts["cameras"][0], other])
@@ -96,7 +104,7 @@ def test_other_json_is_not_taken_for_a_capture(copy: Path) -> None:
     edit(copy, magic="something")
     with pytest.raises(HeadsplatError, match="not a headsplat capture"):
         Capture.load(copy)
-    (copy / FACTS_FILE).write_text("{ cut short")
+    (copy / METADATA_FILE).write_text("{ cut short")
     with pytest.raises(HeadsplatError, match="damaged"):
         Capture.load(copy)
 

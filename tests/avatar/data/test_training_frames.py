@@ -78,14 +78,14 @@ def test_resized_frames_keep_states_and_move_cameras_along(frames: TrainingFrame
 
 def test_a_row_weighs_what_its_track_says(capture: Capture, head: HeadModel) -> None:
     track = dict(capture.track) | {"weight": np.linspace(0, 1, 10)}
-    found = load_frames(Capture(capture.root, capture.facts, track), [9, 0], SIZE, head).weight
+    found = load_frames(Capture(capture.root, capture.metadata, track), [9, 0], SIZE, head).weight
     torch.testing.assert_close(found, torch.tensor([1.0, 0.0]))
 
 
 def test_exposure_is_taken_back(capture: Capture, head: HeadModel) -> None:
     plain = load_frames(capture, [2], SIZE, head).rgb
     track = dict(capture.track) | {"exposure": np.tile([0.5, 0.8, 2.0], (10, 1))}
-    lit = load_frames(Capture(capture.root, capture.facts, track), [2], SIZE, head).rgb
+    lit = load_frames(Capture(capture.root, capture.metadata, track), [2], SIZE, head).rgb
     expected = (plain.double() / torch.tensor([0.5, 0.8, 2.0]).double()).clamp(max=255)
     assert (lit.double() - expected).abs().max() < 0.501
 

@@ -27,7 +27,7 @@ from tests.support.tiny import tiny_capture
 
 from .puppet import puppet
 
-PLAIN = DriveOptions(ease=False, neutral="as-is")
+PLAIN = DriveOptions(soft_clamp=False, neutral="as-is")
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_an_unknown_expression_in_use_is_reported_by_name_and_an_idle_one_is_not
     assert [row.name for row in report.unexpressed] == ["earWiggle"]
     assert report.unexpressed[0].peak == pytest.approx(1.0)
     assert report.unexpressed[0].rms == pytest.approx(float(loud.square().mean().sqrt()), abs=1e-4)
-    assert "not expressible here: earWiggle (peak 1.00" in report.to_words()
+    assert "not expressible here: earWiggle (peak 1.00" in report.to_text()
 
 
 def test_flame_expressions_go_by_name_and_more_modes_than_the_head_has_are_reported() -> None:
@@ -103,7 +103,7 @@ def test_joints_without_a_name_go_to_the_controls_that_turn_them_and_turn_as_far
 def test_flame_without_its_head_on_an_arkit_avatar_says_what_to_give() -> None:
     report = drive(arkit_avatar(), motion("flame", {"expr0": 2.0, "eyelidLeft": 0.9}), PLAIN).report
     assert [row.name for row in report.unexpressed] == ["expr0"]
-    assert "--motion-head FILE" in report.to_words()
+    assert "--motion-head FILE" in report.to_text()
 
 
 def test_flames_lids_close_the_eyes_of_an_arkit_avatar() -> None:
@@ -134,7 +134,7 @@ def test_the_resting_face_becomes_the_avatars_and_full_strength_stays_full() -> 
     blink = torch.full((40,), 0.25)
     blink[20] = 1.0
     take = motion("arkit52", {"eyeBlinkLeft": blink, "mouthPucker": 0.3})
-    found = drive(arkit_avatar(), take, DriveOptions(ease=False)).params
+    found = drive(arkit_avatar(), take, DriveOptions(soft_clamp=False)).params
     assert column(arkit_avatar(), found, "eyeBlinkLeft")[0] == pytest.approx(0.1, abs=1e-6)
     assert column(arkit_avatar(), found, "eyeBlinkLeft")[20] == pytest.approx(1.0)
     assert column(arkit_avatar(), found, "mouthPucker") == pytest.approx(0.1, abs=1e-6)
@@ -145,7 +145,7 @@ def test_lips_meet_when_the_drivers_do_though_the_tracker_read_parted_lips_at_re
     for name in ("mouthLowerDownLeft", "mouthLowerDownRight", "jawOpen"):
         avatar.neutral[avatar.head.expression_index(name)] = 0.2
     talk = 0.3 * (1 - torch.cos(torch.arange(120) / 6))
-    found = drive(avatar, motion("arkit52", {"jawOpen": talk}, frames=120), DriveOptions(ease=False)).params
+    found = drive(avatar, motion("arkit52", {"jawOpen": talk}, frames=120), DriveOptions(soft_clamp=False)).params
     marks = avatar.head.landmarks(avatar.head.skull_vertices(found))[:, :, 1]
     gap, rest = marks[:, 13] - marks[:, 14], avatar.head.landmarks(avatar.head.v_template[None])[0, :, 1]
     assert gap.min() < rest[13] - rest[14] + 5e-4
@@ -153,7 +153,9 @@ def test_lips_meet_when_the_drivers_do_though_the_tracker_read_parted_lips_at_re
 
 
 def test_a_few_frames_are_no_resting_face() -> None:
-    found = drive(arkit_avatar(), motion("arkit52", {"mouthPucker": 0.8}, frames=3), DriveOptions(ease=False)).params
+    found = drive(
+        arkit_avatar(), motion("arkit52", {"mouthPucker": 0.8}, frames=3), DriveOptions(soft_clamp=False)
+    ).params
     assert (column(arkit_avatar(), found, "mouthPucker") > 0.8).all()
 
 
@@ -169,7 +171,7 @@ def test_relative_heads_turn_about_the_avatars_mean_pose_and_its_neck_stays() ->
 
 def test_absolute_heads_turn_as_the_motion_does_and_still_ones_not_at_all() -> None:
     avatar, take = arkit_avatar(), motion("arkit52", {"jawOpen": 0.1})
-    absolute = drive(avatar, take, DriveOptions(head="absolute", ease=False)).params
+    absolute = drive(avatar, take, DriveOptions(head="absolute", soft_clamp=False)).params
     assert torch.allclose(skull(avatar, absolute), axis_angle_to_matrix(take.joint_rot[:, ROOT]), atol=1e-5)
     still = drive(avatar, take, DriveOptions(head="still")).params
     assert torch.allclose(skull(avatar, still), avatar.rig.torso.mean_rotation.expand(40, 3, 3), atol=1e-5)
@@ -199,11 +201,11 @@ def test_the_report_says_what_was_eased_and_nothing_is_with_easing_off() -> None
     jaw = torch.zeros(40)
     jaw[5:9] = 1.0
     take = motion("arkit52", {"jawOpen": jaw})
-    eased = drive(arkit_avatar(), take).report
-    assert (eased.eased[0].name, eased.eased[0].frames) == ("jawOpen", 4)
-    assert eased.eased[0].wanted == pytest.approx(1.0) and eased.eased[0].shown < 0.6
-    assert json.loads(eased.to_json())["eased"][0]["frames"] == 4
-    assert drive(arkit_avatar(), take, DriveOptions(ease=False)).report.eased == ()
+    report = drive(arkit_avatar(), take).report
+    assert (report.soft_clamped[0].name, report.soft_clamped[0].frames) == ("jawOpen", 4)
+    assert report.soft_clamped[0].wanted == pytest.approx(1.0) and report.soft_clamped[0].shown < 0.6
+    assert json.loads(report.to_json())["soft_clamped"][0]["frames"] == 4
+    assert drive(arkit_avatar(), take, DriveOptions(soft_clamp=False)).report.soft_clamped == ()
 
 
 def test_a_calibrated_driver_gives_the_same_frame_by_frame_as_at_once() -> None:
@@ -320,6 +322,6 @@ def test_an_avatar_on_a_gpu_is_driven_by_frames_in_the_cpus_memory() -> None:
 
 def test_numbered_expressions_without_their_head_are_told_in_one_line() -> None:
     take = motion("flame", {f"expr{number}": 1.0 for number in range(30)})
-    words = drive(arkit_avatar(), take).report.to_words()
+    words = drive(arkit_avatar(), take).report.to_text()
     assert "none of its expressions, only head, jaw and gaze" in words
     assert "not expressible here: 30 numbered expressions" in words and "--motion-head" in words

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avatar.driving.driver import Drive, drive
-from avatar.driving.trained_range import room_of
+from avatar.driving.trained_range import margin_of
 from avatar.head import load_head
 from avatar.motion import read_motion
 
@@ -32,7 +32,7 @@ def test_a_real_take_stays_within_reach_and_keeps_every_frame(name: str) -> None
     names = load_head().expression_names
     for column, expression in enumerate(names):
         assert found.params.expression[:, column].min() >= 0
-        assert found.params.expression[:, column].max() <= min(1, 0.3 + room_of(expression)) + 1e-6
+        assert found.params.expression[:, column].max() <= min(1, 0.3 + margin_of(expression)) + 1e-6
 
 
 def test_the_eyes_of_the_live_link_take_shut_and_open_again() -> None:
@@ -47,6 +47,6 @@ def test_the_eyes_of_the_live_link_take_shut_and_open_again() -> None:
 
 def test_flame_coefficients_without_their_head_are_listed_and_the_jaw_still_moves() -> None:
     found = driven("flame_test_motion_speak_expressions.npy")
-    assert len(found.report.unexpressed) == 100 and "--motion-head FILE" in found.report.to_words()
+    assert len(found.report.unexpressed) == 100 and "--motion-head FILE" in found.report.to_text()
     jaw = found.params.expression[:, load_head().expression_index("jawOpen")]
     assert jaw.max() - jaw.min() > 0.05

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar.driving.lid_closure import Lids
-from avatar.driving.trained_range import TRAVEL_ROOM, TURN_ROOM, Reach, eased, pivot_place, room_of
+from avatar.driving.trained_range import TRAVEL_ROOM, TURN_ROOM, TrainedRange, margin_of, pivot_place, soft_clamp
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head import load_head
 from avatar.types import ROOT, HeadParams
@@ -25,8 +25,8 @@ LIDS = ((386, 374), (159, 145))
 
 
 @lru_cache(maxsize=1)
-def reach() -> Reach:
-    return Reach.of(puppet(load_head()))
+def reach() -> TrainedRange:
+    return TrainedRange.of(puppet(load_head()))
 
 
 def posed(**weights: float) -> HeadParams:
@@ -59,7 +59,7 @@ def opening(params: HeadParams) -> list[float]:
 @given(st.floats(-3, 3), st.floats(0.01, 1))
 def test_easing_is_the_identity_inside_bounded_outside_and_smooth(value: float, room: float) -> None:
     def at(offset: float) -> float:
-        return float(eased(torch.tensor([value + offset], dtype=torch.float64), LOW, HIGH, torch.tensor([room])))
+        return float(soft_clamp(torch.tensor([value + offset], dtype=torch.float64), LOW, HIGH, torch.tensor([room])))
 
     assert -0.2 - room - 1e-6 <= at(0) <= 0.5 + room + 1e-6
     if -0.2 <= value <= 0.5:
@@ -80,7 +80,7 @@ def test_what_training_saw_comes_through_as_it_is() -> None:
 @pytest.mark.parametrize("name", ["jawOpen", "mouthSmileLeft", "browInnerUp", "tongueOut", "cheekPuff"])
 def test_an_expression_beyond_training_stays_within_its_room(name: str) -> None:
     found = weight_of(reach()(posed(**{name: 1.0})), name)
-    assert 0.3 < found <= 0.3 + room_of(name)
+    assert 0.3 < found <= 0.3 + margin_of(name)
 
 
 @pytest.mark.parametrize("side", ["Left", "Right"])

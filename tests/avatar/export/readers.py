@@ -94,7 +94,7 @@ def splatted(rows: NDArray[Any], K: NDArray[np.float64], view: NDArray[np.float6
     """The picture [size,size,3] over white of splat rows of degree 0: EWA splatting (Zwicker et al. 2001) in float64.
 
     Opacity a and inverse covariance Q of the splat seen through the projection's Jacobian, 0.3 px^2 added, make
-    min(0.999, a exp(-d Q d / 2)) at a pixel centre, nothing below 1/255; blended from the nearest on.
+    min(0.999, a exp(-d Q d / 2)) at a pixel center, nothing below 1/255; blended from the nearest on.
     """
     means = columns(rows, "x", "y", "z") @ view[:3, :3].T + view[:3, 3]
     turned = view[:3, :3] @ rotations(columns(rows, "rot_0", "rot_1", "rot_2", "rot_3"))

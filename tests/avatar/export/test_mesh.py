@@ -118,7 +118,7 @@ def test_the_targets_are_named_as_arkit_names_them(still: Glb) -> None:
     assert len(mesh["weights"]) == len(mesh["extras"]["targetNames"]) == len(mesh["primitives"][0]["targets"])
 
 
-def test_licence_and_consent_stand_in_the_asset(still: Glb) -> None:
+def test_license_and_consent_stand_in_the_asset(still: Glb) -> None:
     asset = still.json["asset"]
     assert asset["version"] == "2.0" and "Apache-2.0" in asset["copyright"]
     assert asset["extras"] == {"headModel": "embedded", "headModelLicence": "Apache-2.0", "consent": "Given."}
@@ -158,7 +158,7 @@ def test_the_default_pose_is_the_asked_one(tiny_avatar: Avatar, tmp_path: Path) 
         turns,
         np.array(glb.json["nodes"][0]["translation"]),
     )
-    here = Place.centred(tiny_avatar).params(tiny_avatar, params)
+    here = Place.centerd(tiny_avatar).params(tiny_avatar, params)
     expected = corners_of(tiny_avatar, glb, tiny_avatar.head.vertices(here)[0])
     # our skinning turns the jaw of a displaced face, a target displaces a face whose jaw was turned
     assert np.linalg.norm(found - expected, axis=1).max() < 2.5e-3
@@ -172,7 +172,7 @@ def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tin
         keys[target["node"], target["path"]] = moving.values(sampler["output"])
         assert moving.values(sampler["input"]) == pytest.approx(np.arange(6) / 30, abs=1e-6)
     weights = keys[len(JOINT_NAMES), "weights"].reshape(6, -1)
-    expected = Place.centred(tiny_avatar).params(tiny_avatar, track(tiny))
+    expected = Place.centerd(tiny_avatar).params(tiny_avatar, track(tiny))
     vertices = tiny_avatar.head.vertices(expected)
     assert float(expected.expression[5, tiny_avatar.head.expression_index("jawOpen")]) > 0.2
     resting = np.array([node["rotation"] for node in moving.json["nodes"][: len(JOINT_NAMES)]])
@@ -181,7 +181,7 @@ def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tin
             [keys[joint, "rotation"][frame] if (joint, "rotation") in keys else resting[joint] for joint in range(5)]
         )
         found = skinned(moving, morphed(moving, weights[frame]), turns, keys[0, "translation"][frame])
-        # half-open, the chord of the chin's way lies 1.6 mm inside its arc; a jaw turned twice would be centimetres off
+        # half-open, the chord of the chin's way lies 1.6 mm inside its arc; a jaw turned twice would be centimeters off
         assert np.linalg.norm(found - corners_of(tiny_avatar, moving, vertices[frame]), axis=1).max() < 2.5e-3
 
 
@@ -216,7 +216,7 @@ def flame_avatar(tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_an_arkit_name_poses_a_head_that_has_others(flame_avatar: Avatar) -> None:
     head = flame_avatar.head
     rest, opened = (head.vertices(posed(flame_avatar, asked)) for asked in ({}, {"jawOpen": 1, "expr0": 0.5}))
-    assert float((head.landmarks(rest) - head.landmarks(opened))[0, 152, 1]) > 0.015  # metres, the chin
+    assert float((head.landmarks(rest) - head.landmarks(opened))[0, 152, 1]) > 0.015  # meters, the chin
     assert float(posed(flame_avatar, {"expr0": 0.5}).expression[0, 0]) == pytest.approx(0.8)
 
 
@@ -225,7 +225,7 @@ def test_a_head_without_arkit_names_gets_their_targets_through_the_bridge(flame_
     assert face.names[:52] == ARKIT
     chin = flame_avatar.head.landmarks(face.rest[None])[0, 152]
     opened = flame_avatar.head.landmarks((face.rest + face.targets[face.names.index("jawOpen")])[None])[0, 152]
-    assert float(chin[1] - opened[1]) > 0.015  # metres
+    assert float(chin[1] - opened[1]) > 0.015  # meters
 
 
 def test_parameters_of_a_head_without_arkit_names_come_back_as_their_weights(flame_avatar: Avatar) -> None:
@@ -238,14 +238,14 @@ def test_parameters_of_a_head_without_arkit_names_come_back_as_their_weights(fla
     assert float(joint_rot[0, JAW].norm()) < 0.01
 
 
-def test_obj_has_the_heads_places_colours_and_triangles(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_obj_has_the_heads_places_colors_and_triangles(tiny_avatar: Avatar, tmp_path: Path) -> None:
     head, params = tiny_avatar.head, posed(tiny_avatar, {"jawOpen": 0.5})
     write_obj(tmp_path / "me.obj", tiny_avatar, params)
     rows: dict[str, list[list[str]]] = {}
     for words in map(str.split, (tmp_path / "me.obj").read_text().splitlines()):
         rows.setdefault(words[0], []).append(words[1:])
     places = np.array(rows["v"], float)
-    expected = head.vertices(Place.centred(tiny_avatar).params(tiny_avatar, params))[0]
+    expected = head.vertices(Place.centerd(tiny_avatar).params(tiny_avatar, params))[0]
     assert places[:, :3] == pytest.approx(expected.numpy(), abs=1e-6)
     assert places[:, 3:].min() >= 0 and places[:, 3:].max() <= 1
     assert (len(rows["vt"]), len(rows["vn"])) == (len(head.uv), len(places))
@@ -255,10 +255,10 @@ def test_obj_has_the_heads_places_colours_and_triangles(tiny_avatar: Avatar, tmp
     assert any("Apache-2.0" in " ".join(words) for words in rows["#"])
 
 
-def test_the_meshs_colours_are_the_pictures(tiny_avatar: Avatar) -> None:
+def test_the_meshs_colors_are_the_pictures(tiny_avatar: Avatar) -> None:
     colors, head = vertex_colors(tiny_avatar), tiny_avatar.head
     nose = head.regions["nose"]
-    # the capture's pictures show the head model's own colours, lit; the avatar learned them
+    # the capture's pictures show the head model's own colors, lit; the avatar learned them
     assert (colors[nose].mean(0) - 0.85 * head.colors[nose].mean(0)).abs().max() < 0.12
     inside = head.regions["mouth_interior"]
     assert (colors[inside] == head.colors[inside]).all(-1).float().mean() > 0.8

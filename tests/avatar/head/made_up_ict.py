@@ -13,7 +13,7 @@ from avatar.head import load_head
 from avatar.head.ict.landmarks import MULTI_PIE
 from avatar.head.ict.load import ARKIT
 
-#: the release's coordinates: centimetres, the origin somewhere in the head
+#: the release's coordinates: centimeters, the origin somewhere in the head
 SCALE, SHIFT = 100.0, np.array([0.0, 2.5, 7.0])
 MATERIALS = {
     "teeth_upper": "M_Teeth", "teeth_lower": "M_Teeth", "tongue": "M_GumsTongue", "left_eyeball": "M_ScleraLeft",

@@ -1,4 +1,4 @@
-"""What the head's tests measure, in centimetres."""
+"""What the head's tests measure, in centimeters."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_every_expression_moves_something_and_leaves_the_collar(head: HeadModel,
     assert move[region(head, "torso")].max() < 0.005  # cm, what interpolation lets ring beyond the jaw's reach
 
 
-def test_an_open_jaw_parts_the_lips_by_three_to_four_centimetres(head: HeadModel) -> None:
+def test_an_open_jaw_parts_the_lips_by_three_to_four_centimeters(head: HeadModel) -> None:
     vertices = template(head) + expression(head, "jawOpen")
     assert 3 <= np.linalg.norm(vertices[13] - vertices[14]) <= 4
 
@@ -77,9 +77,9 @@ def test_closed_lids_meet(head: HeadModel, name: str) -> None:
 @pytest.mark.parametrize("weight", [0, 0.25, 0.5, 0.75, 1])
 def test_lid_edges_clear_the_cornea(head: HeadModel, weight: float) -> None:
     vertices = posed(head, {"eyeBlinkRight": weight})
-    centre = head.joint_locations(head.neutral_params().identity)[4].double().numpy() * 100
+    center = head.joint_locations(head.neutral_params().identity)[4].double().numpy() * 100
     edge = vertices[list(LID_UPPER + LID_LOWER)]
-    assert np.linalg.norm(edge - centre, axis=1).min() >= CORNEA + 0.02
+    assert np.linalg.norm(edge - center, axis=1).min() >= CORNEA + 0.02
 
 
 @pytest.mark.parametrize("name", HEAD.expression_names)
@@ -97,13 +97,13 @@ def test_no_visible_triangle_turns_over(head: HeadModel, name: str) -> None:
         assert not turned.any(), f"at weight {weight}: {faces[turned].tolist()}"
 
 
-def test_eyes_turn_about_their_centres(head: HeadModel) -> None:
-    centre = head.joint_locations(head.neutral_params().identity)[3].double().numpy() * 100
+def test_eyes_turn_about_their_centers(head: HeadModel) -> None:
+    center = head.joint_locations(head.neutral_params().identity)[3].double().numpy() * 100
     ball = region(head, "left_eyeball")
     vertices = template(head)
-    before = np.linalg.norm(vertices[ball] - centre, axis=1)
+    before = np.linalg.norm(vertices[ball] - center, axis=1)
     for weight in (0.5, 1.0):
-        after = np.linalg.norm(posed(head, {"eyeLookOutLeft": weight})[ball] - centre, axis=1)
+        after = np.linalg.norm(posed(head, {"eyeLookOutLeft": weight})[ball] - center, axis=1)
         assert np.abs(before - after).max() < 1e-4
     apex = np.argmax(vertices[ball, 2])
     assert expression(head, "eyeLookOutLeft")[ball][apex, 0] > 0.4  # the left eye looks to the left
@@ -138,9 +138,9 @@ def test_the_teeth_open_on_an_arc_about_the_hinge(head: HeadModel) -> None:
 
 def test_half_closed_lids_stay_on_an_arc_about_the_eye(head: HeadModel) -> None:
     """Without the bend the middle of the upper lid would cut 0.05 cm and more into the arc."""
-    centre = head.joint_locations(head.neutral_params().identity)[RIGHT_EYE].double().numpy() * 100
+    center = head.joint_locations(head.neutral_params().identity)[RIGHT_EYE].double().numpy() * 100
     upper = list(LID_UPPER[2:-2])
-    reach = [np.linalg.norm(posed(head, {"eyeBlinkRight": w})[upper] - centre, axis=1) for w in (0.0, 0.5, 1.0)]
+    reach = [np.linalg.norm(posed(head, {"eyeBlinkRight": w})[upper] - center, axis=1) for w in (0.0, 0.5, 1.0)]
     assert np.abs(reach[1] - (reach[0] + reach[2]) / 2).max() < 0.01
 
 

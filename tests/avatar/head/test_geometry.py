@@ -13,7 +13,7 @@ from avatar.head.generate import base, profile
 from avatar.head.generate.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
 from avatar.head.generate.nostrils import RIM
 from avatar.head.sheets import View
-from avatar.ops import mesh as rasterise
+from avatar.ops import mesh as rasterize
 
 from .measures import mirror_of, normals, region, template
 
@@ -55,17 +55,17 @@ def test_every_inner_edge_is_wound_both_ways(head: HeadModel) -> None:
 
 def test_the_skin_is_open_only_behind_the_lids_and_at_the_collar(head: HeadModel) -> None:
     border = [edge for edge, uses in _edge_counts(_skin_faces(head)).items() if uses == 1]
-    neighbours: dict[int, list[int]] = {}
+    neighbors: dict[int, list[int]] = {}
     for a, b in border:
-        neighbours.setdefault(a, []).append(b)
-        neighbours.setdefault(b, []).append(a)
-    loops, left = [], set(neighbours)
+        neighbors.setdefault(a, []).append(b)
+        neighbors.setdefault(b, []).append(a)
+    loops, left = [], set(neighbors)
     while left:
         stack, loop = [left.pop()], set()
         while stack:
             vertex = stack.pop()
             loop.add(vertex)
-            stack += [other for other in neighbours[vertex] if other not in loop]
+            stack += [other for other in neighbors[vertex] if other not in loop]
         left -= loop
         loops.append(len(loop))
     assert sorted(loops) == [32, 32, 72]
@@ -95,16 +95,16 @@ def test_the_face_takes_most_of_the_texture(head: HeadModel) -> None:
 
 
 def test_texture_islands_do_not_overlap(head: HeadModel) -> None:
-    """Triangles are drawn one by one into a count of covered pixel centres: none is covered twice."""
+    """Triangles are drawn one by one into a count of covered pixel centers: none is covered twice."""
     size = 1024
     placed = head.uv * torch.tensor([1.0, 1.0]) - 0.5
     camera = torch.cat([placed, torch.ones(len(placed), 1)], 1)
     K = torch.tensor([[size, 0, size / 2], [0, size, size / 2], [0, 0, 1.0]])
-    forward, _, _ = rasterise(camera[None], head.uv_faces, K[None], size, size)
-    backward, _, _ = rasterise(camera[None], head.uv_faces.flip(0), K[None], size, size)
+    forward, _, _ = rasterize(camera[None], head.uv_faces, K[None], size, size)
+    backward, _, _ = rasterize(camera[None], head.uv_faces.flip(0), K[None], size, size)
     last = len(head.uv_faces) - 1
     same = forward == torch.where(backward >= 0, last - backward, backward)
-    assert (~same).sum() <= 40  # pixel centres on shared edges
+    assert (~same).sum() <= 40  # pixel centers on shared edges
 
 
 def test_nostrils_are_pockets(head: HeadModel) -> None:
@@ -174,7 +174,7 @@ def test_neutral_lips_touch(head: HeadModel) -> None:
     assert np.linalg.norm(gap, axis=1).max() <= 0.02
 
 
-def test_the_eye_opening_of_a_calm_person_is_a_centimetre(head: HeadModel) -> None:
+def test_the_eye_opening_of_a_calm_person_is_a_centimeter(head: HeadModel) -> None:
     vertices = template(head)
     assert abs(np.linalg.norm(vertices[159] - vertices[145]) - 1.0) < 0.05
 
@@ -194,13 +194,13 @@ def test_eyeballs_are_seen_between_the_lids(head: HeadModel) -> None:
 
 def _visible_faces(head: HeadModel, pitch: float) -> torch.Tensor:
     """Corners [N,3] of the faces that own a pixel in a 400-pixel picture of the neutral face."""
-    view = View(centre=(0.0, -0.04, 0.0), extent=0.16, size=400)
+    view = View(center=(0.0, -0.04, 0.0), extent=0.16, size=400)
     angle = torch.tensor(pitch).deg2rad()
     cosine, sine = angle.cos(), angle.sin()
     turn = torch.tensor([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    placed = (head.v_template - torch.tensor(view.centre)) @ turn.T
+    placed = (head.v_template - torch.tensor(view.center)) @ turn.T
     camera = placed * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, 0.9])
     focal = view.size * 0.9 / view.extent
     K = torch.tensor([[focal, 0, view.size / 2], [0, focal, view.size / 2], [0, 0, 1]])
-    face, _, _ = rasterise(camera[None].contiguous(), head.faces, K[None], view.size, view.size)
+    face, _, _ = rasterize(camera[None].contiguous(), head.faces, K[None], view.size, view.size)
     return head.faces[face[face >= 0].long().unique()]

@@ -46,7 +46,7 @@ def posed(head: HeadModel, names: dict[str, float]) -> torch.Tensor:
     return head.vertices(params)[0] - head.v_template
 
 
-def test_neutral_is_the_files_in_metres_with_the_origin_between_the_eyeballs(head: HeadModel) -> None:
+def test_neutral_is_the_files_in_meters_with_the_origin_between_the_eyeballs(head: HeadModel) -> None:
     torch.testing.assert_close(head.v_template, load_head().v_template - origin(), atol=5e-5, rtol=0)
 
 
@@ -240,7 +240,7 @@ DAMAGE = {
         lambda f: _rewrite(f / "generic_neutral_mesh.obj", "usemtl M_Teeth", "f 1/1 2/1 99999/1\nusemtl M_Teeth"),
         r"its faces do not fit its \d+ vertices",
     ),
-    "odd units": (lambda f: _scaled(f / "generic_neutral_mesh.obj"), "which is no head in metres, centimetres"),
+    "odd units": (lambda f: _scaled(f / "generic_neutral_mesh.obj"), "which is no head in meters, centimeters"),
 }
 
 

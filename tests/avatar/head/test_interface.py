@@ -17,7 +17,7 @@ REGIONS = (
     "scalp", "neck", "torso", "left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue",
     "mouth_interior", "skin", "eye_region", "boundary", "sclera", "iris", "lips_inner", "hair_cap", "lid_interior",
 )  # fmt: skip
-JOINTS_AT = ((0, -0.22, -0.10), (0, -0.16, -0.096), (0, -0.013, -0.063))  # metres: root, neck, jaw
+JOINTS_AT = ((0, -0.22, -0.10), (0, -0.16, -0.096), (0, -0.013, -0.063))  # meters: root, neck, jaw
 
 
 @pytest.fixture(scope="module")

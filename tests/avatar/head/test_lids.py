@@ -37,10 +37,10 @@ def _blinked(cage: Cage, shapes: np.ndarray, name: str, weight: float) -> np.nda
 def test_lid_edges_keep_their_distance_from_the_eyeball(
     cage: Cage, shapes: np.ndarray, name: str, weight: float
 ) -> None:
-    """On the way they are as far from the eyeball's centre as the mean of open and closed, within 0.1 mm."""
-    centre = cage.eye_centre
+    """On the way they are as far from the eyeball's center as the mean of open and closed, within 0.1 mm."""
+    center = cage.eye_center
     start, end, now = (
-        np.linalg.norm(_blinked(cage, shapes, name, part)[list(EDGE)] - centre, axis=1) for part in (0, 1, weight)
+        np.linalg.norm(_blinked(cage, shapes, name, part)[list(EDGE)] - center, axis=1) for part in (0, 1, weight)
     )
     assert np.abs(now - (start + (end - start) * weight)).max() < 0.01
     assert now.min() >= CORNEA + 0.02
@@ -49,8 +49,8 @@ def test_lid_edges_keep_their_distance_from_the_eyeball(
 
 @pytest.mark.parametrize("weight", [0.25, 0.5, 0.75])
 def test_the_lower_lid_travels_much_less_than_the_upper(cage: Cage, shapes: np.ndarray, weight: float) -> None:
-    travelled = np.linalg.norm(_blinked(cage, shapes, "eyeBlinkRight", weight) - cage.vertices, axis=1)
-    assert travelled[145] < 0.4 * travelled[159]
+    traveled = np.linalg.norm(_blinked(cage, shapes, "eyeBlinkRight", weight) - cage.vertices, axis=1)
+    assert traveled[145] < 0.4 * traveled[159]
 
 
 def test_only_blinks_bend_and_left_mirrors_right(cage: Cage) -> None:
@@ -66,6 +66,6 @@ def test_a_moving_brow_leaves_the_lid_outside_its_own_inside(cage: Cage, shapes:
     """The rows of the upper lid are drawn along by the brow; sunk in, the lid's dark inside showed through."""
     rows = [row for row, (edge, _, _) in cage.folds.items() if edge in LID_UPPER]
     assert len(rows) > 10
-    before = np.linalg.norm(cage.vertices[rows] - cage.eye_centre, axis=1)
-    after = np.linalg.norm((cage.vertices + shapes[NAMES.index(name)])[rows] - cage.eye_centre, axis=1)
+    before = np.linalg.norm(cage.vertices[rows] - cage.eye_center, axis=1)
+    after = np.linalg.norm((cage.vertices + shapes[NAMES.index(name)])[rows] - cage.eye_center, axis=1)
     assert (after - before).min() > -0.002

@@ -12,7 +12,7 @@ from avatar.head import HeadModel, load_head, sheets
 from avatar.head.generate.indices import CORNERS, LIP_LOWER, LIP_UPPER
 from avatar.head.generate.mesh import rotation_x
 from avatar.head.sheets import View
-from avatar.ops import mesh as rasterise
+from avatar.ops import mesh as rasterize
 
 from .measures import mirror_of, posed, region, template
 
@@ -31,12 +31,12 @@ def head() -> HeadModel:
 def _visible(head: HeadModel, weights: Mapping[str, float], pitch: float) -> torch.Tensor:
     """Corners [N,3] of the faces that own a pixel in a 400-pixel picture of the lower face under an expression."""
     vertices = sheets.posed(head, weights)
-    view = View(centre=(0.0, -0.07, 0.0), extent=0.10, size=400)
-    turned = (vertices - torch.tensor(view.centre)) @ torch.from_numpy(rotation_x(pitch)).float().T
+    view = View(center=(0.0, -0.07, 0.0), extent=0.10, size=400)
+    turned = (vertices - torch.tensor(view.center)) @ torch.from_numpy(rotation_x(pitch)).float().T
     camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, 0.9])
     focal = view.size * 0.9 / view.extent
     K = torch.tensor([[focal, 0, view.size / 2], [0, focal, view.size / 2], [0, 0, 1]])[None]
-    face, _, _ = rasterise(camera[None].contiguous(), head.faces, K, view.size, view.size)
+    face, _, _ = rasterize(camera[None].contiguous(), head.faces, K, view.size, view.size)
     return head.faces[face[face >= 0].unique().long()]
 
 
@@ -70,7 +70,7 @@ def test_a_rolled_lip_loses_most_of_its_red(head: HeadModel, lip: str, rows: tup
     ],
 )  # fmt: skip
 def test_lips_stay_shut_in_shapes_that_do_not_part_them(head: HeadModel, name: str) -> None:
-    """Contact lines neither part nor overlap by more than a quarter of a millimetre."""
+    """Contact lines neither part nor overlap by more than a quarter of a millimeter."""
     assert np.abs(_parting(posed(head, {name: 1.0}))).max() < 0.025
 
 
@@ -97,7 +97,7 @@ def test_both_sides_together_move_the_middle_of_the_lip_as_far_as_its_halves(
 
 
 def test_the_funnel_opens_a_round_mouth(head: HeadModel) -> None:
-    """Narrower by a fifth, open by at least 0.8 cm, half a centimetre forward, corners included."""
+    """Narrower by a fifth, open by at least 0.8 cm, half a centimeter forward, corners included."""
     rest, vertices = template(head), posed(head, {"mouthFunnel": 1.0})
     width = vertices[308, 0] - vertices[78, 0]
     assert width < 0.82 * (rest[308, 0] - rest[78, 0])

@@ -17,7 +17,7 @@ from avatar.head.sheets import View, posed, render
 from capture.faces.landmarks import AttentionMesh
 from capture.networks.models import model_path
 
-VIEW = View(centre=(0, -0.032, -0.02), extent=0.26, size=192)
+VIEW = View(center=(0, -0.032, -0.02), extent=0.26, size=192)
 #: the 146 landmarks that MediaPipe's blendshape network takes, and its outputs in order
 TAKEN = (
     0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80, 81,
@@ -35,8 +35,8 @@ def head() -> HeadModel:
 
 
 def _projected(points: np.ndarray, size: int) -> np.ndarray:
-    """Pixels [N,2] of points [N,3] in metres seen as VIEW sees them."""
-    offset = points - np.array(VIEW.centre)
+    """Pixels [N,2] of points [N,3] in meters seen as VIEW sees them."""
+    offset = points - np.array(VIEW.center)
     focal = size * 0.9 / VIEW.extent
     return offset[:, :2] * [1, -1] * focal / (0.9 - offset[:, 2:]) + size / 2
 

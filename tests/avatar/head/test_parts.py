@@ -63,8 +63,8 @@ def test_half_density_keeps_the_iris_landmarks_and_edge(side: str) -> None:
     ids = set(part.half[0].tolist())
     landmarks = eyes.iris_vertices(left=side == "left")
     assert set(landmarks) <= ids
-    centre = part.vertices[:-1].reshape(-1, eyes.COLUMNS, 3).mean(1).mean(0) * [1, 1, 0]
-    radius = np.linalg.norm((part.vertices - centre)[:, :2], axis=1)
+    center = part.vertices[:-1].reshape(-1, eyes.COLUMNS, 3).mean(1).mean(0) * [1, 1, 0]
+    radius = np.linalg.norm((part.vertices - center)[:, :2], axis=1)
     edge = np.flatnonzero(np.abs(radius - radius[landmarks[1]]) < 1e-6)
     assert len(ids & set(edge.tolist())) >= eyes.COLUMNS // 2
 

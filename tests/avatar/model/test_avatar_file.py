@@ -112,9 +112,9 @@ def test_cross_driving_keeps_the_person_in_place_and_bounded(
     params = driven_by(tiny_avatar, driver, load_head())
     with torch.no_grad():
         gaussians = tiny_avatar(params)
-    centre = gaussians.means.mean(1)
+    center = gaussians.means.mean(1)
     home = tiny_avatar(tiny.params(tiny.train_indices[:1])).means.mean(1)
-    assert (centre - home).norm(dim=-1).max() < 0.05
+    assert (center - home).norm(dim=-1).max() < 0.05
     assert torch.isfinite(gaussians.means).all() and gaussians.scales.max() < 0.1
     frame = next(iter(render_track(tiny_avatar, params[0], tiny.camera(64))))
     assert frame.shape == (64, 64, 3) and (frame < 250).any()

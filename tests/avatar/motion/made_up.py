@@ -59,7 +59,7 @@ def flame_head(other_person: bool = False, noise: float = 0.0) -> HeadModel:
 
     Args:
         other_person: another identity, 12 % larger and shifted.
-        noise: lopsided smooth noise on every mode, metres.
+        noise: lopsided smooth noise on every mode, meters.
     """
     head, stored = arkit_head(), read()
     skin = len(head.v_template) - len(stored.part_vertices)

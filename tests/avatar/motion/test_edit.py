@@ -88,7 +88,7 @@ def turned(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 @FEW
 @given(uneven)
-def test_resampled_rotations_lie_on_the_arc_between_their_neighbours(times: np.ndarray) -> None:
+def test_resampled_rotations_lie_on_the_arc_between_their_neighbors(times: np.ndarray) -> None:
     turns = torch.from_numpy(np.random.default_rng(len(times)).normal(0, 2, (len(times), 5, 3)))
     motion = replace(wave(times), joint_rot=turns)
     found = resample(motion, 1 / float(np.diff(times).min()) + 1)  # never slower than the motion: nothing is smoothed

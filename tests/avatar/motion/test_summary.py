@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from avatar.motion.summary import MotionFacts
+from avatar.motion.summary import MotionSummary
 from avatar.types import Motion
 
 
@@ -15,12 +15,12 @@ def motion(names: tuple[str, ...], peaks: list[float]) -> Motion:
 
 def test_of_numbered_coefficients_only_the_strongest_are_listed() -> None:
     names = tuple(f"expr{k}" for k in range(100))
-    words = MotionFacts.of(motion(names, [0.1 + k / 10 for k in range(100)]), "take").to_words().splitlines()
+    words = MotionSummary.of(motion(names, [0.1 + k / 10 for k in range(100)]), "take").to_text().splitlines()
     rows = [line for line in words if line.startswith("expr") and not line.startswith("expression")]
     assert [row.split()[0] for row in rows] == [f"expr{99 - k}" for k in range(12)]
     assert words[-1] == "and 88 more (--json has all)"
 
 
 def test_weights_outside_0_to_1_are_named() -> None:
-    words = MotionFacts.of(motion(("jawOpen", "eyeBlinkRight", "jawLeft"), [1.0, 5.7, -0.5]), "take").to_words()
+    words = MotionSummary.of(motion(("jawOpen", "eyeBlinkRight", "jawLeft"), [1.0, 5.7, -0.5]), "take").to_text()
     assert "2 expressions outside 0 to 1: eyeBlinkRight reaches 5.70, jawLeft reaches -0.50" in words

@@ -15,7 +15,7 @@ PICTURES = ("rgb", "alpha", "depth")
 
 
 def scene(batch: int = 1, count: int = 40, seed: int = 0, dtype: torch.dtype = torch.float32) -> Inputs:
-    """A cloud half a metre wide one metre before the camera: means, quats (not unit), scales, opacities, colors."""
+    """A cloud half a meter wide one meter before the camera: means, quats (not unit), scales, opacities, colors."""
     source = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -29,7 +29,7 @@ def scene(batch: int = 1, count: int = 40, seed: int = 0, dtype: torch.dtype = t
 def sh_scene(
     batch: int = 1, count: int = 40, terms: int = 16, seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> Inputs:
-    """`scene` with spherical-harmonic coefficients for colours; about one channel in ten is clamped at black."""
+    """`scene` with spherical-harmonic coefficients for colors; about one channel in ten is clamped at black."""
     *geometry, colors = scene(batch, count, seed, dtype)
     source = torch.Generator().manual_seed(seed + 1)
     sh = 0.3 * torch.randn(batch, count, terms, 3, generator=source, dtype=torch.float64)

@@ -35,7 +35,7 @@ BROKEN = (math.nan, math.inf, -math.inf)
 POISON = (*BROKEN, *TINY, 0.0, -0.0, -1.0, 2.0, 1e15, -1e15)
 HUGE = (1e30, -1e30)
 EXTREME = (*POISON, *HUGE)
-#: Products with these leave float32, so gradients of colours and depths like these are infinite in truth too.
+#: Products with these leave float32, so gradients of colors and depths like these are infinite in truth too.
 LARGEST = (3.4e38, -3.4e38)
 ANYTHING = (*EXTREME, *LARGEST)
 
@@ -158,7 +158,7 @@ def test_splat_gives_finite_pictures_of_any_spherical_harmonics(
 
 @fuzzed
 @given(splat_settings, doses(4, EXTREME), doses(1))
-def test_splat_gives_finite_gradients_of_anything_but_the_largest_colours_and_depths(
+def test_splat_gives_finite_gradients_of_anything_but_the_largest_colors_and_depths(
     setting: Setting, given_doses: list[Dose], on_colors: list[Dose]
 ) -> None:
     cuda_ext.set_simd_level(setting.level)

@@ -16,7 +16,7 @@ def intrinsics(batch: int = 1, focal: float = 40.0, width: int = 41, height: int
 
 
 def random_mesh(batch: int = 2, vertices: int = 40, faces: int = 60) -> tuple[Tensor, Tensor]:
-    """Random triangles around one metre, some of them reaching behind the camera."""
+    """Random triangles around one meter, some of them reaching behind the camera."""
     source = torch.Generator().manual_seed(3)
     points = (torch.rand(batch, vertices, 3, generator=source) - 0.5) * torch.tensor([1.5, 1.5, 2.4])
     triangles = torch.stack([torch.randperm(vertices, generator=source)[:3] for _ in range(faces)])

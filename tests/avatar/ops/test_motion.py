@@ -40,7 +40,7 @@ class Scene:
 
 
 def noise(height: int, width: int, groups: int = 2, batch: int = 2) -> Scene:
-    """Noise: alpha from nothing over thin to full, depths around half a metre, shares that sum to at most one."""
+    """Noise: alpha from nothing over thin to full, depths around half a meter, shares that sum to at most one."""
     source = torch.Generator().manual_seed(height * 100 + width)
 
     def random(*shape: int) -> Tensor:
@@ -142,16 +142,16 @@ def test_sigma_must_be_above_zero(sigma: float) -> None:
         ops.rigid_normal(*noise(6, 7).given(torch.float32), sigma)  # type: ignore[arg-type]
 
 
-#: Half width of the picture of the plane, its focal length, and where the two patches on it lie (metres).
+#: Half width of the picture of the plane, its focal length, and where the two patches on it lie (meters).
 HALF, FOCAL, PATCHES = 40, 150.0, ((-0.06, 0.01), (0.07, -0.02))
 
 
 def plane_picture(motions: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours [H,W,3] and depth at rest [H,W] of a slanted plane with two soft patches, each rigidly moved.
+    """Colors [H,W,3] and depth at rest [H,W] of a slanted plane with two soft patches, each rigidly moved.
 
     Args:
         motions: [2,6] turn (rad) about, and shift (m) of, each patch's pivot, camera axes.
-        pivots: [2,3] metres.
+        pivots: [2,3] meters.
     """
     ray = torch.arange(2 * HALF, dtype=torch.float64) + 0.5 - HALF
     rays = torch.stack([ray.expand(2 * HALF, -1) / FOCAL, ray[:, None].expand(-1, 2 * HALF) / FOCAL], -1)
@@ -252,7 +252,7 @@ def test_the_other_groups_pixels_do_not_follow_a_group() -> None:
     assert matrix[:, 6:, 6:].any()
 
 
-def test_thin_pixels_take_depth_and_share_of_their_neighbours() -> None:
+def test_thin_pixels_take_depth_and_share_of_their_neighbors() -> None:
     features, alpha = torch.zeros(1, 9, 9, 3), torch.zeros(1, 9, 9)
     alpha[:, :, :5] = 1.0
     features[:, :, :5] = torch.tensor([0.5, 0.25, 0.0])

@@ -99,7 +99,7 @@ def test_a_picture_is_linear_in_the_background() -> None:
 
 
 def rigged_heads(count: int = 60) -> tuple[Tensor, ...]:
-    """Arguments of bind: a few triangles of decent shape around one metre before the camera, one bone at rest."""
+    """Arguments of bind: a few triangles of decent shape around one meter before the camera, one bone at rest."""
     source = torch.Generator().manual_seed(12)
     corners = torch.rand(1, 30, 3, generator=source) * 0.5 - torch.tensor([0.25, 0.25, 1.2])
     triangles = torch.stack([torch.randperm(30, generator=source)[:3] for _ in range(count)])

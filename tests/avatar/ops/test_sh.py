@@ -1,4 +1,4 @@
-"""Spherical harmonics: their definition, the colours of `ops.splat` made of them, and `ops.rotate_sh`."""
+"""Spherical harmonics: their definition, the colors of `ops.splat` made of them, and `ops.rotate_sh`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.avatar.ops.splat_scenes import PICTURES, camera, largest, scene, sh_s
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
 DEGREES = (1, 4, 9, 16)
-PICTURE_TOLERANCE = 1e-5  # as for plain colours: exp2 is accurate to 3e-6
+PICTURE_TOLERANCE = 1e-5  # as for plain colors: exp2 is accurate to 3e-6
 GRADIENT_TOLERANCE = 1e-4
 ROUNDING = 5e-6  # float32 against float64 through a few dozen operations
 IDENTITY = torch.tensor([1.0, 0.0, 0.0, 0.0])
@@ -78,11 +78,11 @@ def test_first_two_bands_have_the_order_and_signs_of_3d_gaussian_splatting() -> 
     torch.testing.assert_close(found, expected, atol=1e-15, rtol=0)
 
 
-# Colours.
+# Colors.
 
 
 @pytest.mark.parametrize("terms", DEGREES)
-def test_native_colours_and_gradients_match_reference_at_every_simd_level(level: str, terms: int) -> None:
+def test_native_colors_and_gradients_match_reference_at_every_simd_level(level: str, terms: int) -> None:
     inputs, view = sh_scene(2, 61, terms), turned_camera(2)
     found, gradients = splat_and_gradients(ops.splat, inputs, view)
     expected, true_gradients = splat_and_gradients(reference.splat, tuple(v.double() for v in inputs), view)
@@ -134,7 +134,7 @@ def test_pictures_and_gradients_are_bit_identical_at_any_thread_count() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_one_term_equals_the_plain_colour_it_stands_for() -> None:
+def test_one_term_equals_the_plain_color_it_stands_for() -> None:
     *geometry, sh = sh_scene(1, 60, terms=1)
     colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0)
     with_sh, plain = ops.splat(*geometry, sh, camera()), ops.splat(*geometry, colors, camera())
@@ -154,7 +154,7 @@ def test_a_channel_clamped_at_black_gets_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("splat", [ops.splat, reference.splat], ids=["ops", "reference"])
-def test_a_mean_at_the_camera_centre_stays_finite(splat: Callable[..., ops.SplatOutput]) -> None:
+def test_a_mean_at_the_camera_center_stays_finite(splat: Callable[..., ops.SplatOutput]) -> None:
     means, *rest = sh_scene(1, 30)
     means[:, 7] = 0
     out, gradients = splat_and_gradients(splat, (means, *rest), camera())

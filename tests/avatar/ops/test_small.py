@@ -173,15 +173,15 @@ def test_blend_matches_reference_and_its_gradients_match_finite_differences() ->
 
 def test_rows_times_a_matrix_is_their_product_and_its_gradients_match_finite_differences() -> None:
     rows, matrix = random(2, 5), random(5, 4, seed=1)
-    torch.testing.assert_close(ops.rows_times(rows, matrix), rows @ matrix)
-    assert torch.autograd.gradcheck(ops.rows_times, (rows.requires_grad_(), matrix.requires_grad_()))
+    torch.testing.assert_close(ops.batch_invariant_matmul(rows, matrix), rows @ matrix)
+    assert torch.autograd.gradcheck(ops.batch_invariant_matmul, (rows.requires_grad_(), matrix.requires_grad_()))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 31])
 def test_rows_have_the_bits_they_have_among_others(level: str, size: int) -> None:
     rows, matrix = random(64, 58).float(), random(20, 58, seed=1).float().T
-    whole = ops.rows_times(rows, matrix)
-    parts = [ops.rows_times(rows[first : first + size], matrix) for first in range(0, 64, size)]
+    whole = ops.batch_invariant_matmul(rows, matrix)
+    parts = [ops.batch_invariant_matmul(rows[first : first + size], matrix) for first in range(0, 64, size)]
     assert torch.equal(torch.cat(parts), whole)
 
 

@@ -72,7 +72,7 @@ def test_native_matches_reference_at_every_simd_level(level: str, options: dict[
 
 
 @needs_native
-def test_native_matches_reference_for_a_turned_camera_with_an_off_centre_principal_point() -> None:
+def test_native_matches_reference_for_a_turned_camera_with_an_off_center_principal_point() -> None:
     view = camera(1)
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1))).Q
     turn = turn * turn.det().sign()
@@ -153,7 +153,7 @@ def test_a_crop_equals_a_moved_principal_point() -> None:
     whole = ops.splat(*inputs, view).rgb
     part = ops.splat(*inputs, replace(view, K=K, width=width, height=height)).rgb
     window = whole[:, top : top + height, left : left + width]
-    # Splat centres round differently; where that crosses the cutoff one pixel changes by at most 1/255.
+    # Splat centers round differently; where that crosses the cutoff one pixel changes by at most 1/255.
     assert (part - window).abs().max() < 1 / 255
     assert (part - window).abs().mean() < 1e-5
 
@@ -183,7 +183,7 @@ def test_moving_world_and_camera_together_changes_nothing() -> None:
     torch.testing.assert_close(moved.rgb, ops.splat(means, *rest, view).rgb, atol=1 / 255, rtol=0)
 
 
-def test_splat_features_with_the_same_colours_give_the_same_picture() -> None:
+def test_splat_features_with_the_same_colors_give_the_same_picture() -> None:
     inputs, view = scene(2, 60), camera(2)
     out = ops.splat(*inputs, view)
     assert torch.equal(ops.splat_features(out.prepared, inputs[4]), out.rgb)

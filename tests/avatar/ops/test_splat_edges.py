@@ -82,7 +82,7 @@ def test_splats_that_are_all_off_screen_give_an_empty_picture(shift: tuple[float
     assert all((gradient == 0).all() for gradient in gradients)
 
 
-def test_a_centre_exactly_on_the_near_plane_is_culled_and_just_beyond_is_drawn() -> None:
+def test_a_center_exactly_on_the_near_plane_is_culled_and_just_beyond_is_drawn() -> None:
     means, quats, scales, opacities, colors = scene(1, 1)
     means[:] = torch.tensor([0.0, 0.0, -0.5])
     on = ops.splat(means, quats, scales, opacities, colors, camera(), near=0.5)

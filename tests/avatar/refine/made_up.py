@@ -30,7 +30,7 @@ def some(frames: TrainingFrames, count: int) -> TrainingFrames:
 
 
 def wrong(states: HeadStates, degrees: float, side: float = 0.004, depth: float = 0.015, seed: int = 0) -> HeadStates:
-    """`states` turned by `degrees` about random axes and shifted by `side` and `depth` metres, either way."""
+    """`states` turned by `degrees` about random axes and shifted by `side` and `depth` meters, either way."""
     source = torch.Generator().manual_seed(seed)
     axis = torch.nn.functional.normalize(torch.randn(len(states), 3, generator=source), dim=-1)
     sign = torch.rand(len(states), 3, generator=source).sub(0.5).sign()
@@ -44,8 +44,8 @@ class Distance:
     """How far poses are from the truth, per state."""
 
     turn: Tensor  # [S] degrees
-    side: Tensor  # [S] metres, along the picture of the usual camera
-    depth: Tensor  # [S] metres
+    side: Tensor  # [S] meters, along the picture of the usual camera
+    depth: Tensor  # [S] meters
 
     @staticmethod
     def of(rotation: Tensor, translation: Tensor, truth: HeadStates) -> Distance:

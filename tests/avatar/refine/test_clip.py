@@ -48,7 +48,7 @@ def test_only_the_frame_that_misleads_is_flagged(misled: tuple[TrainingFrames, C
     assert torch.nonzero(misled[1].flagged)[:, 0].tolist() == [4]
 
 
-def test_a_flagged_frame_follows_its_neighbours(misled: tuple[TrainingFrames, ClipFit]) -> None:
+def test_a_flagged_frame_follows_its_neighbors(misled: tuple[TrainingFrames, ClipFit]) -> None:
     frames, found = misled
     away = Distance.of(found.states.rotation, found.states.translation, frames.states)
     assert away.turn[4] < 1.5
@@ -181,12 +181,12 @@ def test_a_fit_comes_back_from_its_state_bit_for_bit(
     back = ClipFit.restored(torch.load(stream, weights_only=True), few.states, shown.avatar.head)
     assert (back.states.torso is None) == (found.states.torso is None)
     assert all(torch.equal(*pair) for pair in zip(tensors_of(found.states), tensors_of(back.states), strict=True))
-    assert torch.equal(back.flagged, found.flagged) and back.to_facts() == found.to_facts()
+    assert torch.equal(back.flagged, found.flagged) and back.to_dict() == found.to_dict()
 
 
 def test_facts_tell_how_many_were_flagged_and_what_changed(shown: Shown, poses_only: RefineOptions) -> None:
     few = some(shown.frames, 4)
-    facts = refine_clip(shown.avatar, replace(few, states=wrong(few.states, 2.0)), poses_only).to_facts()
+    facts = refine_clip(shown.avatar, replace(few, states=wrong(few.states, 2.0)), poses_only).to_dict()
     assert (facts["frames"], facts["flagged"]) == (4, 0)
     assert facts["cost_after"] < facts["cost_before"]
     assert 1.0 < facts["shift_cm"][2] < 2.0  # the depth was wrong by 1.5 cm

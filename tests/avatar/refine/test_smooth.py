@@ -32,15 +32,15 @@ def fit_of(poses: Poses, information: Tensor, pivots: Tensor | None = None) -> P
     return PoseFit(poses, own, information.double().expand(len(poses), -1, -1), none, none, 0)
 
 
-def noisy(poses: Poses, degrees: float = 0.3, metres: float = 1e-3) -> Poses:
+def noisy(poses: Poses, degrees: float = 0.3, meters: float = 1e-3) -> Poses:
     source = torch.Generator().manual_seed(0)
     step = torch.randn(len(poses), 6, generator=source, dtype=torch.float64)
     step[:, :3] *= np.radians(degrees)
-    step[:, 3:] *= metres
+    step[:, 3:] *= meters
     return poses.moved(step, poses.translation)
 
 
-#: What some thousand pixels say: a turn to a degree, a shift to a millimetre or two.
+#: What some thousand pixels say: a turn to a degree, a shift to a millimeter or two.
 SOME = torch.diag(torch.tensor([3e3] * 3 + [3e5] * 3))
 
 
@@ -73,7 +73,7 @@ def test_what_pictures_say_for_certain_is_not_smoothed() -> None:
     torch.testing.assert_close(smooth.translation, shaky.translation, rtol=0, atol=1e-5)
 
 
-def test_a_state_without_trust_follows_its_neighbours() -> None:
+def test_a_state_without_trust_follows_its_neighbors() -> None:
     truth, trust = steady(EVEN), np.ones(COUNT)
     trust[7] = 0
     wrong = truth.translation.clone()
@@ -105,7 +105,7 @@ def test_jitter_of_a_steady_motion_is_zero_at_uneven_steps() -> None:
     assert max(jitter(steady(UNEVEN), UNEVEN).values()) < 1e-6
 
 
-def test_jitter_is_the_distance_from_the_middle_of_the_neighbours() -> None:
+def test_jitter_is_the_distance_from_the_middle_of_the_neighbors() -> None:
     poses = steady(EVEN)
     bumpy = poses.translation.clone()
     bumpy[::2, :, 2] += 0.01

@@ -64,8 +64,8 @@ def test_gsplat_is_asked_for_each_image_and_its_answer_goes_over_the_background(
 
 
 @pytest.mark.usefixtures("fake_gsplat")
-def test_pictures_without_depth_ask_gsplat_for_colours_only() -> None:
-    rgb, alpha, depth = backends.gsplat_pictures(cloud(), camera(2), with_depth=False)
+def test_pictures_without_depth_ask_gsplat_for_colors_only() -> None:
+    rgb, alpha, depth = backends.render_gsplat(cloud(), camera(2), with_depth=False)
     assert (rgb.shape, alpha.shape, depth) == ((2, 37, 49, 3), (2, 37, 49), None)
 
 

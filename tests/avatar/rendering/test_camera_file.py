@@ -58,8 +58,8 @@ def test_keys_with_times_are_met_at_those_times_and_held_outside(tmp_path: Path)
     ]
     camera = camera_along(read_camera_file(write(tmp_path, {**SIZE, "frames": frames})), np.array([0.0, 1.0, 2.0, 5.0]))
     view = camera.world_to_cam
-    centres = -(view[:, :3, :3].mT @ view[:, :3, 3:])[..., 0]
-    assert centres[:, 0].tolist() == pytest.approx([1, 2, 3, 3])
+    centers = -(view[:, :3, :3].mT @ view[:, :3, 3:])[..., 0]
+    assert centers[:, 0].tolist() == pytest.approx([1, 2, 3, 3])
     ahead = view[:, 2, :3]  # the camera's z in the world
     assert ahead[1].tolist() == pytest.approx([-math.sqrt(0.5), 0, -math.sqrt(0.5)], abs=1e-6)
     assert camera.K[:, 0, 0].tolist() == pytest.approx([100, 150, 200, 200])

@@ -56,13 +56,13 @@ def test_front_shows_the_whole_head_in_a_picture_of_any_shape(subject: Subject, 
 
 
 def test_front_is_straight_before_the_mean_face(subject: Subject) -> None:
-    away = eyes(front_camera(subject, 64, 64))[0] - subject.centre
+    away = eyes(front_camera(subject, 64, 64))[0] - subject.center
     torch.testing.assert_close(torch.nn.functional.normalize(away, dim=0), subject.forward, rtol=0, atol=1e-5)
 
 
 def test_an_orbit_swings_to_both_sides_at_one_distance(subject: Subject) -> None:
     camera = moving_camera(CameraRequest("orbit", 40, 8), subject, TIMES, 64, 64)
-    away = eyes(camera) - subject.centre
+    away = eyes(camera) - subject.center
     torch.testing.assert_close(away.norm(dim=1), away[0].norm().expand(33), rtol=1e-5, atol=0)
     start = away[0]
     for frame, degrees in ((8, 40.0), (16, 0.0), (24, -40.0), (32, 0.0)):
@@ -71,13 +71,13 @@ def test_an_orbit_swings_to_both_sides_at_one_distance(subject: Subject) -> None
 
 
 def test_an_orbit_of_360_goes_round(subject: Subject) -> None:
-    away = eyes(moving_camera(CameraRequest("orbit", 360, 8), subject, TIMES, 64, 64)) - subject.centre
+    away = eyes(moving_camera(CameraRequest("orbit", 360, 8), subject, TIMES, 64, 64)) - subject.center
     torch.testing.assert_close(away[16][[0, 2]], -away[0][[0, 2]], rtol=0, atol=1e-5)
     torch.testing.assert_close(away[32], away[0], rtol=0, atol=1e-5)
 
 
 def test_a_dolly_comes_nearer_along_the_axis_and_goes_back(subject: Subject) -> None:
-    away = eyes(moving_camera(CameraRequest("dolly", 0.5, 8), subject, TIMES, 64, 64)) - subject.centre
+    away = eyes(moving_camera(CameraRequest("dolly", 0.5, 8), subject, TIMES, 64, 64)) - subject.center
     torch.testing.assert_close(away[16], 0.5 * away[0], rtol=0, atol=1e-5)
     torch.testing.assert_close(away[32], away[0], rtol=0, atol=1e-5)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.data.capture_folder import FACTS_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.errors import HeadsplatError
 from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
@@ -168,7 +168,7 @@ def test_too_few_frames_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_capture_of_another_head_is_refused(tmp_path: Path) -> None:
     capture = tiny_capture(tmp_path / "other", frames=10)
-    path = capture.root / FACTS_FILE
+    path = capture.root / METADATA_FILE
     facts = json.loads(path.read_text())
     facts["head"]["model_id"] = "0" * 16
     path.write_text(json.dumps(facts))
@@ -176,12 +176,12 @@ def test_a_capture_of_another_head_is_refused(tmp_path: Path) -> None:
         fit(Capture.load(capture.root), load_head(), CONFIG)
 
 
-def test_what_the_video_never_shows_keeps_the_heads_colours(tiny: Capture) -> None:
+def test_what_the_video_never_shows_keeps_the_heads_colors(tiny: Capture) -> None:
     avatar = fit(tiny, load_head(), replace(CONFIG, steps=1, gaussians=1500))
     teeth = avatar.head.regions["teeth_lower"][avatar.rig.triangles[:, 0]]
     assert teeth.any()
     color = avatar.colors[teeth].mean(0)
-    assert color.min() > 0.3  # teeth and gums, not the grey or black of an untouched start
+    assert color.min() > 0.3  # teeth and gums, not the gray or black of an untouched start
 
 
 @pytest.mark.parametrize(

@@ -28,24 +28,24 @@ def test_json_parses_and_what_is_not_finite_is_null(report: TrainReport) -> None
     facts = json.loads(report.to_json())
     assert facts["residual"]["torso"] == {"levels": None, "psnr": None}
     assert facts["refinement"] is None and facts["seconds"] == {"loading": 1.0, "training": 9.0}
-    assert facts["words"] == report.to_words().splitlines()
+    assert facts["words"] == report.to_text().splitlines()
 
 
 def test_words_without_refinement_say_nothing_of_it(report: TrainReport) -> None:
-    words = report.to_words()
+    words = report.to_text()
     assert "5000 Gaussians from 40 frames, 800 steps, 31.3 dB" in words
     assert "refined" not in words and "torso" not in words
 
 
 def test_words_name_the_worst_region(report: TrainReport) -> None:
-    assert "the mouth is where the avatar and the video differ most" in report.to_words()
+    assert "the mouth is where the avatar and the video differ most" in report.to_text()
 
 
 def test_words_of_a_refinement_name_change_jitter_and_flagged_frames(report: TrainReport) -> None:
-    words = dataclasses.replace(report, refinement=REFINED).to_words()
+    words = dataclasses.replace(report, refinement=REFINED).to_text()
     assert "40 frames refined against the avatar: turned 1.50 degrees, moved 0.40 cm on average" in words
     assert "rotation_deg 0.2 to 0.05" in words
-    assert "2 frames could not be refined and follow their neighbours: 3, 17" in words
+    assert "2 frames could not be refined and follow their neighbors: 3, 17" in words
 
 
 def test_the_file_is_written_beside_the_avatar(report: TrainReport, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from avatar.model.avatar import Avatar
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.training.snapshot import Growth, snapshot_of
+from avatar.training.snapshot import SnapshotBuffer, snapshot_of
 from avatar.types import Camera
 
 CONFIG = TrainConfig(size=64, steps=12, gaussians=500)
@@ -58,7 +58,7 @@ def test_a_snapshot_keeps_what_it_was_when_the_avatar_goes_on_changing(tiny_avat
 
 
 def test_a_snapshot_is_made_only_when_the_last_one_was_taken(tiny_avatar: Avatar) -> None:
-    growth, newer = Growth(every=0), snapshot_of(tiny_avatar)
+    growth, newer = SnapshotBuffer(every=0), snapshot_of(tiny_avatar)
     growth.offer(tiny_avatar)
     growth._next = 0  # however long the copy took
     growth.offer(newer)
@@ -69,7 +69,7 @@ def test_a_snapshot_is_made_only_when_the_last_one_was_taken(tiny_avatar: Avatar
 
 
 def test_snapshots_keep_their_distance_in_time(tiny_avatar: Avatar) -> None:
-    growth = Growth(every=3600)
+    growth = SnapshotBuffer(every=3600)
     growth.offer(tiny_avatar)
     assert growth.take() is not None
     growth.offer(tiny_avatar)
@@ -77,7 +77,7 @@ def test_snapshots_keep_their_distance_in_time(tiny_avatar: Avatar) -> None:
 
 
 def test_the_finished_avatar_replaces_a_snapshot_that_nobody_took(tiny_avatar: Avatar) -> None:
-    growth, finished = Growth(), snapshot_of(tiny_avatar)
+    growth, finished = SnapshotBuffer(), snapshot_of(tiny_avatar)
     finished.colors.zero_()
     growth.offer(tiny_avatar)
     assert not growth.finished
@@ -87,7 +87,7 @@ def test_the_finished_avatar_replaces_a_snapshot_that_nobody_took(tiny_avatar: A
 
 
 def test_nothing_is_copied_for_a_window_that_has_gone(tiny_avatar: Avatar) -> None:
-    growth = Growth(every=0)
+    growth = SnapshotBuffer(every=0)
     growth.offer(tiny_avatar)
     growth.leave()
     growth.offer(tiny_avatar)
@@ -96,7 +96,7 @@ def test_nothing_is_copied_for_a_window_that_has_gone(tiny_avatar: Avatar) -> No
 
 
 def test_waiting_gives_a_snapshot_that_comes_from_another_thread(tiny_avatar: Avatar) -> None:
-    growth = Growth()
+    growth = SnapshotBuffer()
     assert growth.wait(0) is None
     with ThreadPoolExecutor(1) as other:
         other.submit(growth.offer, tiny_avatar)
@@ -104,13 +104,13 @@ def test_waiting_gives_a_snapshot_that_comes_from_another_thread(tiny_avatar: Av
 
 
 def test_growth_tells_where_the_training_stands(tiny: Capture) -> None:
-    growth = Growth()
+    growth = SnapshotBuffer()
     assert growth.progress is None
     fit(tiny, load_head(), replace(CONFIG, steps=1), progress=growth.tell)
     assert growth.progress is not None and growth.progress.step == 1
 
 
-def beside(tiny: Capture, growth: Growth, look: Callable[[Future[Avatar]], None]) -> Avatar:
+def beside(tiny: Capture, growth: SnapshotBuffer, look: Callable[[Future[Avatar]], None]) -> Avatar:
     """Train on another thread, with snapshots, while `look` runs on this one."""
     with ThreadPoolExecutor(1) as worker:
         training = worker.submit(fit, tiny, load_head(), CONFIG, snapshot=growth.offer)
@@ -119,7 +119,7 @@ def beside(tiny: Capture, growth: Growth, look: Callable[[Future[Avatar]], None]
 
 
 def test_training_ends_in_the_same_bits_when_somebody_looks(tiny: Capture, plain: Avatar) -> None:
-    growth, taken = Growth(every=0), []
+    growth, taken = SnapshotBuffer(every=0), []
 
     def look(training: Future[Avatar]) -> None:
         while not training.done():
@@ -143,7 +143,7 @@ def test_pictures_drawn_beside_a_training_are_those_drawn_alone(
             wrong += not torch.equal(animator.draw(params[frame], CAMERA), alone[frame])
             drawn += 1
 
-    assert same(beside(tiny, Growth(), look), plain)
+    assert same(beside(tiny, SnapshotBuffer(), look), plain)
     assert drawn and not wrong
 
 

@@ -17,7 +17,7 @@ from avatar.rendering.render import splat
 from avatar.rendering.settings import PASSES, Backdrop, Look
 from avatar.types import Camera, Gaussians
 from avatar.video import film
-from avatar.video.film import Actor, draw_frames
+from avatar.video.film import Actor, render_frames
 
 SIZE = 56
 PLAIN = Look(SIZE, SIZE)
@@ -32,7 +32,7 @@ def actor(tiny_avatar: Avatar, tiny: Capture) -> Actor:
 
 
 def one(actor: Actor, look: Look, frame: int = 5) -> dict[str, np.ndarray]:
-    return next(iter(draw_frames([actor], look, [frame])))
+    return next(iter(render_frames([actor], look, [frame])))
 
 
 def test_rgb_is_what_an_animator_draws(actor: Actor) -> None:
@@ -46,7 +46,7 @@ def test_gsplat_draws_where_it_is_asked_for(actor: Actor, monkeypatch: pytest.Mo
         rgb, alpha, depth = splat(gaussians, camera, with_depth=with_depth)
         return rgb, alpha, depth  # type: ignore[return-value]
 
-    monkeypatch.setattr("avatar.rendering.animator.gsplat_pictures", as_ours)
+    monkeypatch.setattr("avatar.rendering.animator.render_gsplat", as_ours)
     look = replace(PLAIN, passes=("rgb", "alpha", "depth"))
     ours, theirs = one(actor, look), one(actor, replace(look, rasterizer="gsplat"))
     assert all(np.array_equal(ours[name], theirs[name]) for name in look.passes)
@@ -101,7 +101,7 @@ def test_depth_is_the_distance_along_the_cameras_axis(actor: Actor) -> None:
     first, second = one(near, look, 0), one(far, look, 0)
     solid = (first["alpha"] > 250) & (second["alpha"] > 250)
     middle = [np.median(picture["depth"][solid]) for picture in (first, second)]
-    assert middle[0] == pytest.approx(0.9 - 0.1, abs=0.1)  # the face lies before the head's centre
+    assert middle[0] == pytest.approx(0.9 - 0.1, abs=0.1)  # the face lies before the head's center
     assert middle[1] - middle[0] == pytest.approx(0.25, abs=0.02)
 
 
@@ -152,7 +152,7 @@ def test_a_background_picture_shows_where_the_head_is_not(actor: Actor) -> None:
     assert (found["alpha"] == 0).any()
 
 
-def test_one_picture_of_one_colour_is_that_colour(actor: Actor) -> None:
+def test_one_picture_of_one_color_is_that_color(actor: Actor) -> None:
     picture = Backdrop(picture=np.full((SIZE, SIZE, 3), 255, np.uint8))
     assert np.array_equal(one(actor, replace(PLAIN, backdrop=picture))["rgb"], one(actor, PLAIN)["rgb"])
 
@@ -187,7 +187,7 @@ def test_strips_join_to_the_whole_picture(actor: Actor, monkeypatch: pytest.Monk
 def test_side_by_side_is_each_alone(actor: Actor) -> None:
     other = replace(actor, camera=actor.camera[12])
     look = replace(PLAIN, passes=PASSES)
-    pair = next(iter(draw_frames([actor, other], look, [7])))
+    pair = next(iter(render_frames([actor, other], look, [7])))
     for column, single in enumerate((actor, other)):
         alone = one(single, look, 7)
         for name in PASSES:
@@ -197,8 +197,8 @@ def test_side_by_side_is_each_alone(actor: Actor) -> None:
 def test_pieces_are_the_whole_bit_for_bit(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(film, "_CHUNK", 5)
     look = replace(PLAIN, passes=PASSES)
-    whole = list(draw_frames([actor], look, range(12)))
-    pieces = [*draw_frames([actor], look, range(7)), *draw_frames([actor], look, range(7, 12))]
+    whole = list(render_frames([actor], look, range(12)))
+    pieces = [*render_frames([actor], look, range(7)), *render_frames([actor], look, range(7, 12))]
     for first, second in zip(whole, pieces, strict=True):
         assert all(np.array_equal(first[name], second[name]) for name in PASSES)
 
@@ -219,7 +219,7 @@ def test_the_mesh_pass_shows_the_head_where_the_splats_do(actor: Actor) -> None:
 
 
 def test_pictures_are_the_callers_to_keep(actor: Actor) -> None:
-    first, second = draw_frames([actor], PLAIN, [0, 12])
+    first, second = render_frames([actor], PLAIN, [0, 12])
     assert not np.array_equal(first["rgb"], second["rgb"])
     assert torch.is_inference_mode_enabled() is False
 
@@ -228,5 +228,5 @@ def test_frames_drawn_by_two_threads_are_those_of_one(actor: Actor, monkeypatch:
     pictures = []
     for threads in (1, 2):
         monkeypatch.setattr("avatar.video.film.drawing_threads", lambda *_, threads=threads: threads)
-        pictures.append([frame["rgb"] for frame in draw_frames([actor], PLAIN, range(9))])
+        pictures.append([frame["rgb"] for frame in render_frames([actor], PLAIN, range(9))])
     assert all((one == two).all() for one, two in zip(*pictures, strict=True))

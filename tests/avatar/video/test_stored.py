@@ -1,4 +1,4 @@
-"""What is written comes back: colours, alpha, depth and normals in every kind of file."""
+"""What is written comes back: colors, alpha, depth and normals in every kind of file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_same_pictures_give_the_same_bytes(tmp_path: Path, name: str, encodi
 
 
 @pytest.mark.parametrize(("name", "encoding"), KINDS[:4], ids=IDS[:4])
-def test_a_video_shows_the_colours_it_was_given(tmp_path: Path, name: str, encoding: Encoding) -> None:
+def test_a_video_shows_the_colors_it_was_given(tmp_path: Path, name: str, encoding: Encoding) -> None:
     frames = pictures(4)
     fill(open_output(tmp_path / name, 25, encoding=encoding), frames)
     for frame, shown in zip(frames, decoded(tmp_path / name), strict=True):
@@ -86,7 +86,7 @@ def test_png_pictures_are_exact_and_carry_the_numbers_of_the_whole(tmp_path: Pat
     np.testing.assert_array_equal(stored[..., [2, 1, 0, 3][:channels]], frames[2])
 
 
-def test_png_depth_is_in_tenths_of_millimetres(tmp_path: Path) -> None:
+def test_png_depth_is_in_tenths_of_millimeters(tmp_path: Path) -> None:
     depth = np.array([[0.0, 0.25, 0.61237, 9.0]], np.float32)
     fill(open_output(tmp_path / "out", 25, picture="depth"), depth[None])
     stored = cv2.imread(str(tmp_path / "out" / "00000.png"), cv2.IMREAD_UNCHANGED)
@@ -95,7 +95,7 @@ def test_png_depth_is_in_tenths_of_millimetres(tmp_path: Path) -> None:
     assert PNG_DEPTH_STEPS == 10_000
 
 
-def test_png_alpha_is_grey(tmp_path: Path) -> None:
+def test_png_alpha_is_gray(tmp_path: Path) -> None:
     alpha = pictures(1, channels=1)[..., 0]
     fill(open_output(tmp_path / "out", 25, picture="alpha"), alpha)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "00000.png"), cv2.IMREAD_UNCHANGED), alpha[0])
@@ -111,7 +111,7 @@ def exr(path: Path) -> dict[str, np.ndarray]:
     return dict(zip(names, rows, strict=True))
 
 
-def test_exr_colours_are_linear_and_multiplied_by_alpha(tmp_path: Path) -> None:
+def test_exr_colors_are_linear_and_multiplied_by_alpha(tmp_path: Path) -> None:
     picture = np.array([[[255, 188, 0, 255], [255, 188, 0, 128], [255, 255, 255, 0]]], np.uint8)
     fill(open_output(tmp_path / "out", 25, alpha=True, encoding=Encoding("exr")), picture[None])
     found = exr(tmp_path / "out" / "00000.exr")
@@ -121,7 +121,7 @@ def test_exr_colours_are_linear_and_multiplied_by_alpha(tmp_path: Path) -> None:
     assert found["A"][0] == pytest.approx([1, half, 0], abs=1e-3)
 
 
-def test_exr_depth_is_metres_in_full_floats(tmp_path: Path) -> None:
+def test_exr_depth_is_meters_in_full_floats(tmp_path: Path) -> None:
     depth = np.array([[0.0, 0.612345]], np.float32)
     fill(open_output(tmp_path / "out", 25, picture="depth", encoding=Encoding("exr")), depth[None])
     np.testing.assert_array_equal(exr(tmp_path / "out" / "00000.exr")["Y"], depth)
@@ -141,7 +141,7 @@ def test_depth_in_a_video_is_light_where_near_and_black_where_nothing_is() -> No
     assert for_video("depth")(depth).tolist() == [[0, 255, 255, 128, 1, 1]]
 
 
-def test_normals_in_a_video_are_grey_where_nothing_is() -> None:
+def test_normals_in_a_video_are_gray_where_nothing_is() -> None:
     normals = np.array([[[0, 0, 0], [1, -1, 0]]], np.float32)
     assert for_video("normals")(normals).tolist() == [[[128, 128, 128], [255, 0, 128]]]
 

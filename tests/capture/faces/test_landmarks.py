@@ -101,7 +101,7 @@ def test_a_larger_picture_gives_the_same_points(face: tuple[np.ndarray, Roi], sc
     tracker = LandmarkTracker()
     points = tracker.locate(picture, roi).points
     found = tracker.locate(large, Roi((roi.center[0] * scale, roi.center[1] * scale), roi.size * scale, roi.angle))
-    # 0.5 % of the inter-ocular distance: nearest-neighbour enlarging is not quite the same crop.
+    # 0.5 % of the inter-ocular distance: nearest-neighbor enlarging is not quite the same crop.
     assert mean_distance(points, found.points / scale) < 0.005
 
 

@@ -28,20 +28,20 @@ def looks(seed: int) -> np.ndarray:
 
 def test_the_first_face_is_person_0_and_a_stranger_the_next() -> None:
     people = People()
-    assert people.main is None and people.recognise(HERE, looks(1), False) == 0
+    assert people.main is None and people.recognize(HERE, looks(1), False) == 0
     people.see(0, HERE, looks(1))
-    assert people.recognise(THERE, looks(2), True) == 1
+    assert people.recognize(THERE, looks(2), True) == 1
 
 
-def test_a_person_is_recognised_elsewhere() -> None:
+def test_a_person_is_recognized_elsewhere() -> None:
     people = People([(0, HERE, looks(1)), (1, THERE, looks(2))])
-    assert people.recognise(THERE + 50, looks(1) + 0.1, False) == 0
+    assert people.recognize(THERE + 50, looks(1) + 0.1, False) == 0
 
 
 def test_a_face_that_stays_in_place_is_the_same_in_another_light() -> None:
     people = People([(0, HERE, looks(1))])
-    assert people.recognise(HERE + 1, looks(1) + WARMER, True) == 0
-    assert people.recognise(HERE + 1, looks(1) + WARMER, False) == 1
+    assert people.recognize(HERE + 1, looks(1) + WARMER, True) == 0
+    assert people.recognize(HERE + 1, looks(1) + WARMER, False) == 1
 
 
 def test_size_times_duration_decides_who_the_main_person_is() -> None:

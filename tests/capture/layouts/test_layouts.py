@@ -39,8 +39,8 @@ def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tm
     for row, (view, frame) in enumerate(pictures(views.views)):
         np.testing.assert_array_equal(frame.rgb, rgb[row])
         np.testing.assert_array_equal(read_mask(view), alpha[row])
-        np.testing.assert_allclose(view.K, capture.facts["cameras"][0]["K"], atol=1e-6)
-        np.testing.assert_allclose(view.world_to_cam, capture.facts["cameras"][0]["world_to_cam"], atol=1e-6)
+        np.testing.assert_allclose(view.K, capture.metadata["cameras"][0]["K"], atol=1e-6)
+        np.testing.assert_allclose(view.world_to_cam, capture.metadata["cameras"][0]["world_to_cam"], atol=1e-6)
 
 
 def test_instas_moving_camera_comes_back_as_the_heads_own_motion(capture: Capture, tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_malformed_file_is_one_sentence(tmp_path: Path, text: str, sentence: s
         read_layout(tmp_path)
 
 
-def test_a_folder_of_anything_else_is_not_recognised(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match="no layout of several cameras is recognised"):
+def test_a_folder_of_anything_else_is_not_recognized(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match="no layout of several cameras is recognized"):
         read_layout(tmp_path)
 
 

@@ -54,5 +54,5 @@ class Handed:
     def stop(self) -> None:
         """Nothing to end."""
 
-    def facts(self) -> dict[str, object]:
+    def stats(self) -> dict[str, object]:
         return {}

@@ -43,12 +43,12 @@ def test_a_face_at_rest_is_known_after_its_seconds(calibrator: Calibrator) -> No
     watch(calibrator, 0.2, 0.4, 0.2)
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) == pytest.approx(0.2)
-    assert calibrator.facts() == {"movement": pytest.approx(0, abs=1e-6), "still": True, "note": ""}
+    assert calibrator.stats() == {"movement": pytest.approx(0, abs=1e-6), "still": True, "note": ""}
 
 
 def test_who_talks_is_waited_for(calibrator: Calibrator) -> None:
     end = watch(calibrator, 0.4, 0, 1.0, talk=0.4)
-    assert calibrator.progress < 1 and calibrator.facts()["note"] == "look ahead at rest"
+    assert calibrator.progress < 1 and calibrator.stats()["note"] == "look ahead at rest"
     watch(calibrator, 0.1, end, 0.8)
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) == pytest.approx(0.1)
@@ -59,7 +59,7 @@ def test_of_who_never_rests_a_low_value_of_each_expression_serves_and_they_are_t
     watch(calibrator, 0.8, end, 0.9, talk=0.18)  # calmer, and far from rest
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) < 0.2
-    assert calibrator.facts()["note"] == "the face never rested; look ahead at rest and calibrate again"
+    assert calibrator.stats()["note"] == "the face never rested; look ahead at rest and calibrate again"
 
 
 def test_what_was_known_serves_until_the_face_was_watched_again(calibrator: Calibrator) -> None:

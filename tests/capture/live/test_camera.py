@@ -60,7 +60,7 @@ def test_who_is_slow_gets_the_newest_frame_and_drops_are_counted() -> None:
         time.sleep(0.001)
     newest = camera.take()
     assert newest is not None and newest.number == 29
-    assert camera.facts() == {"received": 30, "dropped": 29}
+    assert camera.stats() == {"received": 30, "dropped": 29}
     camera.stop()
 
 

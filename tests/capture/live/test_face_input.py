@@ -20,7 +20,7 @@ LEARN = LearnOptions(seconds=0.5, key_frames=5)
 def rest_of(source: FaceInput, until_tracked: int | None = None) -> list[Sample]:
     """Samples until so many pictures were tracked, or the source ends."""
     samples = []
-    while not source.finished and (until_tracked is None or source.facts()["tracked"] < until_tracked):
+    while not source.finished and (until_tracked is None or source.stats()["tracked"] < until_tracked):
         if sample := source.latest():
             samples.append(sample)
         time.sleep(1e-3)
@@ -66,4 +66,4 @@ def test_when_tracking_breaks_the_face_is_gone_and_the_cause_is_said(monkeypatch
     samples = rest_of(source)
     source.stop()
     assert [sample.confidence > 0 for sample in samples[-2:]] == [True, False]
-    assert "tracking failed (out of memory); start it again" in source.facts()["ended"]
+    assert "tracking failed (out of memory); start it again" in source.stats()["ended"]

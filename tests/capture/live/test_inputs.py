@@ -9,7 +9,7 @@ from capture.live.inputs import PROTOCOLS, listen
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_input_counts(protocol: str) -> None:
-    assert {"received", "dropped", "malformed", "rate"} <= set(listen(protocol).facts())
+    assert {"received", "dropped", "malformed", "rate"} <= set(listen(protocol).stats())
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatar.model.avatar import Avatar
-from capture.live import CalibrationOptions, FaceInput, LiveChain, LiveOptions, LivePose, Sample
+from capture.live import CalibrationOptions, FaceInput, LiveOptions, LivePipeline, LivePose, Sample
 from capture.live.camera import FileFeed
 from capture.live.identity import LearnOptions
 from tests.capture.live.made_up import Handed
@@ -22,9 +22,9 @@ CALIBRATION = CalibrationOptions(seconds=0.3, longest=0.8)
 HIDDEN = range(45, 60)
 
 
-def driven(avatar: Avatar, video: FakeVideo) -> tuple[LiveChain, list[LivePose]]:
+def driven(avatar: Avatar, video: FakeVideo) -> tuple[LivePipeline, list[LivePose]]:
     source = FaceInput(FileFeed(video, "all"), lossless=True, models=fake_models(), learn=LEARN)
-    chain, poses = LiveChain(avatar, source, LiveOptions(calibration=CALIBRATION, clock="source")), []
+    chain, poses = LivePipeline(avatar, source, LiveOptions(calibration=CALIBRATION, clock="source")), []
     chain.start()
     while not source.finished:
         pose = chain.latest()
@@ -37,28 +37,28 @@ def driven(avatar: Avatar, video: FakeVideo) -> tuple[LiveChain, list[LivePose]]
 
 
 @pytest.fixture(scope="module")
-def hidden(tiny_avatar: Avatar) -> tuple[LiveChain, list[LivePose]]:
+def hidden(tiny_avatar: Avatar) -> tuple[LivePipeline, list[LivePose]]:
     """A face that is hidden for half a second."""
     return driven(tiny_avatar, FakeVideo(75, dict.fromkeys(HIDDEN, NO_FACE)))
 
 
-def test_a_face_is_learnt_calibrated_and_drives(hidden: tuple[LiveChain, list[LivePose]]) -> None:
+def test_a_face_is_learned_calibrated_and_drives(hidden: tuple[LivePipeline, list[LivePose]]) -> None:
     phases = list(dict.fromkeys(pose.phase for pose in hidden[1]))
     assert phases == ["calibrating", "driving", "lost"]
     assert [pose for pose in hidden[1] if pose.fresh][-1].phase == "driving"
 
 
-def test_when_the_video_ends_the_avatar_is_let_go(hidden: tuple[LiveChain, list[LivePose]]) -> None:
+def test_when_the_video_ends_the_avatar_is_let_go(hidden: tuple[LivePipeline, list[LivePose]]) -> None:
     assert hidden[1][-1].phase == "lost"
 
 
-def test_every_stage_is_stamped_in_order(hidden: tuple[LiveChain, list[LivePose]]) -> None:
+def test_every_stage_is_stamped_in_order(hidden: tuple[LivePipeline, list[LivePose]]) -> None:
     stamps = hidden[1][-1].stamps
     assert list(stamps) == ["camera", "taken", "landmarks", "fit", "picked up", "smoothed", "parameters"]
     assert sorted(stamps.values()) == list(stamps.values())
 
 
-def test_the_avatar_turns_as_the_driver_does(hidden: tuple[LiveChain, list[LivePose]]) -> None:
+def test_the_avatar_turns_as_the_driver_does(hidden: tuple[LivePipeline, list[LivePose]]) -> None:
     turns = np.array(
         [
             (float(pose.sample.joint_rot[0, 1]), float(pose.params.joint_rot[0, 0, 1]))
@@ -70,14 +70,14 @@ def test_the_avatar_turns_as_the_driver_does(hidden: tuple[LiveChain, list[LiveP
     assert np.corrcoef(turns[10:].T)[0, 1] > 0.8
 
 
-def test_the_face_that_returns_drives_within_half_a_second(hidden: tuple[LiveChain, list[LivePose]]) -> None:
+def test_the_face_that_returns_drives_within_half_a_second(hidden: tuple[LivePipeline, list[LivePose]]) -> None:
     back = [pose.sample.source_time for pose in hidden[1] if pose.fresh and pose.sample and pose.phase == "driving"]
     after = min(time for time in back if time is not None and time >= HIDDEN.stop / 30)
     assert after - HIDDEN.stop / 30 < 0.25  # and PresenceOptions.back later it is there
 
 
-def test_facts_are_json(hidden: tuple[LiveChain, list[LivePose]]) -> None:
-    facts = json.loads(json.dumps(hidden[0].facts()))
+def test_facts_are_json(hidden: tuple[LivePipeline, list[LivePose]]) -> None:
+    facts = json.loads(json.dumps(hidden[0].stats()))
     assert facts["input"]["without_face"] == len(HIDDEN)
     assert facts["input"]["dropped"] == 0
     assert facts["latency"]["frames"] > 30
@@ -90,14 +90,14 @@ def face(avatar: Avatar, time: float, confidence: float = 1.0, **weights: float)
     return Sample(time, names, "arkit52", values, *still, confidence, source_time=time)
 
 
-def handed(avatar: Avatar, before: Sequence[Sample] = (), **options: object) -> tuple[LiveChain, Handed]:
+def handed(avatar: Avatar, before: Sequence[Sample] = (), **options: object) -> tuple[LivePipeline, Handed]:
     source = Handed(before)
-    chain = LiveChain(avatar, source, LiveOptions(calibration=CALIBRATION, clock="source", **options))  # type: ignore
+    chain = LivePipeline(avatar, source, LiveOptions(calibration=CALIBRATION, clock="source", **options))  # type: ignore
     chain.start()
     return chain, source
 
 
-def shown(chain: LiveChain, source: Handed, sample: Sample) -> LivePose:
+def shown(chain: LivePipeline, source: Handed, sample: Sample) -> LivePose:
     source.sample = sample
     return chain.latest()
 
@@ -108,7 +108,7 @@ def test_a_sample_that_is_not_finite_is_counted_and_left_out(tiny_avatar: Avatar
     broken.weights[0] = np.nan
     pose = shown(chain, source, broken)
     assert not pose.fresh and torch.isfinite(pose.params.expression).all()
-    assert chain.facts()["not_finite"] == 1
+    assert chain.stats()["not_finite"] == 1
 
 
 def test_a_lost_face_is_handed_out_and_is_not_fresh(tiny_avatar: Avatar) -> None:
@@ -151,9 +151,9 @@ def test_a_new_neutral_does_not_make_the_avatar_jump(tiny_avatar: Avatar) -> Non
     assert np.abs(np.diff(jaws[9:])).max() < 0.05
 
 
-def test_another_person_is_learnt_and_calibrated_anew(tiny_avatar: Avatar) -> None:
+def test_another_person_is_learned_and_calibrated_anew(tiny_avatar: Avatar) -> None:
     source = FaceInput(FileFeed(FakeVideo(50), "all"), lossless=True, models=fake_models(), learn=LEARN)
-    chain = LiveChain(tiny_avatar, source, LiveOptions(calibration=CALIBRATION, clock="source"))
+    chain = LivePipeline(tiny_avatar, source, LiveOptions(calibration=CALIBRATION, clock="source"))
     chain.start()
     fresh, anew, first = 0, False, ()
     while not source.finished:
@@ -171,7 +171,7 @@ def test_another_person_is_learnt_and_calibrated_anew(tiny_avatar: Avatar) -> No
 
 
 def test_a_camera_shows_its_picture_with_landmarks_and_others_have_none(
-    hidden: tuple[LiveChain, list[LivePose]], tiny_avatar: Avatar
+    hidden: tuple[LivePipeline, list[LivePose]], tiny_avatar: Avatar
 ) -> None:
     look = hidden[0].look()
     assert look is not None and look[1] is not None

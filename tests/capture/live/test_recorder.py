@@ -61,7 +61,7 @@ def test_ctrl_c_writes_every_file_and_goes_on_up(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert [len(read_motion(path)) for path in paths] == [5, 5]
     assert any(
-        note.startswith("take.csv: the file cannot carry where the head is") for note in recorder.facts()["notes"]
+        note.startswith("take.csv: the file cannot carry where the head is") for note in recorder.stats()["notes"]
     )
 
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_kept_is_counted(tmp_path: Path) -> None:
     wild = replace(second, joint_rot=np.full((5, 3), np.nan, np.float32))
     for sample in (first, first, replace(second, space="flame"), wild, second):
         recorder.add(sample)
-    assert (recorder.facts()["frames"], recorder.facts()["dropped"]) == (2, 3)
+    assert (recorder.stats()["frames"], recorder.stats()["dropped"]) == (2, 3)
 
 
 def test_the_senders_clock_evens_out_when_packets_come(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_memory_is_told_and_has_an_end(tmp_path: Path, monkeypatch: pytest.Monke
     recorder, sample = Recorder([tmp_path / "take.csv"]), samples_of(made_up_take(1))[0]
     for number in range(2100):
         recorder.add(replace(sample, time=number / 60))
-    facts = recorder.facts()
+    facts = recorder.stats()
     assert (facts["frames"], facts["dropped"], facts["full"]) == (2048, 52, True)
     assert facts["megabytes"] == pytest.approx(2048 * (71 * 4 + 8) / 1e6)
     assert facts["seconds"] == pytest.approx(2047 / 60)

@@ -102,7 +102,7 @@ def test_a_head_that_does_not_say_where_it_is_looks_at_a_camera_before_it(tiny_a
 
 def test_gain_makes_more_of_a_group_and_leaves_the_rest(tiny_avatar: Avatar) -> None:
     retarget, names = calibrated(tiny_avatar), tiny_avatar.head.expression_names
-    free = replace(retarget.driver, options=replace(retarget.driver.options, ease=False))
+    free = replace(retarget.driver, options=replace(retarget.driver.options, soft_clamp=False))
     frame = sample(tiny_avatar, browInnerUp=0.3, jawOpen=0.2)
     plain, more = (told(replace(retarget, driver=free), frame, {"brows": factor}).expression[0] for factor in (1, 2))
     brow, jaw = names.index("browInnerUp"), names.index("jawOpen")

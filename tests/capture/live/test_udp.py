@@ -75,12 +75,12 @@ def received(protocol: str, take: Path, *senders: Sender) -> tuple[list[Sample],
             process.stdin.close()
         total = sum(len(sender.order) + sender.bad for sender in senders)
         deadline = time.monotonic() + 20
-        while not settled(source.facts(), total, len(samples)) and time.monotonic() < deadline:
+        while not settled(source.stats(), total, len(samples)) and time.monotonic() < deadline:
             if sample := source.latest():
                 samples.append(sample)
             time.sleep(0.0005)
         assert [process.wait(20) for process in processes] == [0] * len(senders)
-        return samples, source.facts()
+        return samples, source.stats()
     finally:
         source.stop()
 
@@ -207,7 +207,7 @@ def test_stop_frees_the_port_and_ends_the_thread_and_start_counts_anew(source: U
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", source.port))
     source.start()
-    assert source.facts()["received"] == 0
+    assert source.stats()["received"] == 0
 
 
 def send(port: int, packets: Sequence[bytes]) -> None:
@@ -220,9 +220,9 @@ def send(port: int, packets: Sequence[bytes]) -> None:
 def wait_for(source: UdpInput, what: str, least: int) -> None:
     """Until a count is there."""
     deadline = time.monotonic() + 10
-    while source.facts()[what] < least and time.monotonic() < deadline:
+    while source.stats()[what] < least and time.monotonic() < deadline:
         time.sleep(0.002)
-    assert source.facts()[what] >= least
+    assert source.stats()[what] >= least
 
 
 def next_sample(source: UdpInput) -> Sample:
@@ -276,7 +276,7 @@ def test_a_sender_that_falls_silent_is_one_face_lost_and_may_come_back(
         monkeypatch.setattr(udp, "SILENT", 0.0)
         assert next_sample(source).confidence == 0
         monkeypatch.setattr(udp, "SILENT", FOREVER)
-        assert (source.latest(), source.facts()["silences"]) == (None, 1)
+        assert (source.latest(), source.stats()["silences"]) == (None, 1)
         sender.send(later)
         assert next_sample(source).confidence == 1
 
@@ -292,7 +292,7 @@ def test_a_packet_that_breaks_the_decoder_is_counted_and_the_next_is_heard(take_
     try:
         send(source.port, [b"odd", face_sender.live_link(Take.of(take_file), 0)])
         assert next_sample(source).confidence == 1
-        facts = source.facts()
+        facts = source.stats()
         assert (facts["malformed"], facts["last_malformed"]) == (1, "IndexError: list index out of range")
     finally:
         source.stop()

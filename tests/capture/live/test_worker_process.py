@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from capture.live import LiveChain, Sample
+from capture.live import LivePipeline, Sample
 from capture.live.camera import FileFeed, Lens
 from capture.live.identity import LearnOptions
 from capture.live.sample import CameraInput
@@ -54,7 +54,7 @@ def test_samples_come_with_stamps_of_one_clock(running: tuple[FaceApart, Sample]
     assert first.time < sample.time <= time.monotonic() < sample.time + PATIENCE
 
 
-def test_what_the_face_did_while_it_was_learnt_comes_along(running: tuple[FaceApart, Sample]) -> None:
+def test_what_the_face_did_while_it_was_learned_comes_along(running: tuple[FaceApart, Sample]) -> None:
     face, first = running
     assert face.earlier() and all(each.time <= first.time for each in face.earlier())
 
@@ -66,14 +66,14 @@ def test_its_pictures_are_small_and_its_landmarks_lie_in_them(running: tuple[Fac
 
 
 def test_counts_are_those_of_the_tracker(running: tuple[FaceApart, Sample]) -> None:
-    facts = until(lambda: (facts := running[0].facts())["phase"] == "tracking" and facts)
+    facts = until(lambda: (facts := running[0].stats())["phase"] == "tracking" and facts)
     assert facts["tracked"] > 0 and facts["ended"] is None
     assert facts["memory_mb"] is None or facts["memory_mb"] > 1
 
 
 def test_it_is_a_camera_to_the_chain() -> None:
     assert isinstance(FaceApart(FileFeed("none.mp4")), CameraInput)
-    assert hasattr(LiveChain, "look")
+    assert hasattr(LivePipeline, "look")
 
 
 def test_a_process_that_dies_is_said() -> None:
@@ -81,7 +81,7 @@ def test_a_process_that_dies_is_said() -> None:
     face.start()
     try:
         os.kill(face._process.pid, signal.SIGTERM)
-        assert "has ended; choose it again" in until(lambda: face.facts()["ended"])
+        assert "has ended; choose it again" in until(lambda: face.stats()["ended"])
     finally:
         face.stop()
 
@@ -134,12 +134,12 @@ def test_after_the_trackers_death_the_face_is_gone(tracker: Tracker) -> None:
     assert until(tracker.face.latest).confidence == 1
     tracker.ends()
     assert until(tracker.face.latest).confidence == 0
-    assert tracker.face.facts()["rate"] == 0
+    assert tracker.face.stats()["rate"] == 0
 
 
 def test_what_cannot_be_read_ends_it_with_a_sentence(tracker: Tracker) -> None:
     tracker.pipe.send_bytes(b"nonsense")
-    assert "what the tracker says cannot be read" in until(lambda: tracker.face.facts()["ended"])
+    assert "what the tracker says cannot be read" in until(lambda: tracker.face.stats()["ended"])
 
 
 def test_nothing_of_the_person_before_comes_after_another_sat_down(tracker: Tracker) -> None:
@@ -160,12 +160,12 @@ def test_it_may_be_started_again_and_nothing_of_before_is_left(tracker: Tracker)
     face = tracker.face
     tracker.sends(1.0, 0)
     tracker.ends()
-    until(lambda: face.facts()["ended"])
+    until(lambda: face.stats()["ended"])
     face.stop()
     assert face.latest() is None
     face.start()
     tracker.sends(2.0, face._person)
-    assert until(face.latest).time == 2.0 and face.facts()["ended"] is None
+    assert until(face.latest).time == 2.0 and face.stats()["ended"] is None
 
 
 def test_a_tracker_that_never_starts_is_one_sentence_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

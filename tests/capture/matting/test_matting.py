@@ -11,7 +11,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from avatar.video import write_video
 from capture.matting import network
-from capture.matting.network import Matter, Window, refine, smooth_in_time
+from capture.matting.network import MattingNetwork, Window, refine, smooth_in_time
 from capture.matting.user_matte import open_mattes
 from capture.video.decoding import open_video
 
@@ -19,7 +19,7 @@ SIZE = 256
 
 
 def drawing(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A noisy picture [256,256,3] of a brown figure before grey, and its true matte [256,256] float 0..1."""
+    """A noisy picture [256,256,3] of a brown figure before gray, and its true matte [256,256] float 0..1."""
     truth = np.zeros((SIZE * 4, SIZE * 4), np.float32)
     cv2.ellipse(truth, (512, 440), (240, 300), 0, 0, 360, 1.0, -1)
     cv2.rectangle(truth, (300, 640), (724, 1023), 1.0, -1)
@@ -150,7 +150,7 @@ def test_mattes_of_a_video_are_read_in_order_until_it_ends(tmp_path: Path) -> No
 @pytest.mark.usefixtures("face_models")
 def test_a_person_before_a_plain_wall_is_cut_out(clips: Path) -> None:
     picture = next(iter(open_video(clips / "wojtek_turn_512_16s.mp4"))).rgb
-    probability = Matter().raw(picture, np.array([153, 184, 339, 370]))
+    probability = MattingNetwork().raw(picture, np.array([153, 184, 339, 370]))
     found = refine(picture, probability)
     # The wall is bright and blue; the man is not, apart from highlights.
     wall = (picture[..., 2] > 225) & (picture[..., 0] < picture[..., 2] - 8)

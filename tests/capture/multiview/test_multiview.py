@@ -36,7 +36,7 @@ TRUTH = make_states(24)
 
 
 def _errors(states: tuple[State, ...], truth: list[State]) -> tuple[float, float]:
-    """Mean error in degrees and millimetres."""
+    """Mean error in degrees and millimeters."""
     turns = [np.linalg.norm(log_rotation(a.rotation @ b.rotation.T)) for a, b in zip(states, truth, strict=True)]
     off = [np.linalg.norm(a.translation - b.translation) for a, b in zip(states, truth, strict=True)]
     return float(np.degrees(np.mean(turns))), float(1000 * np.mean(off))
@@ -111,8 +111,8 @@ def test_unknown_cameras_are_found_from_the_face() -> None:
     priors = [FocalPrior(camera.pinhole.focal, 0.01, "given") for camera in cameras]
     centers = np.array([[camera.pinhole.cx, camera.pinhole.cy] for camera in cameras])
     solved = solve_cameras(MODEL, priors, centers, seen, "abc")
-    for degrees, millimetres in _solved_errors(list(solved.cameras), cameras):
-        assert degrees < 0.5 and millimetres < 5
+    for degrees, millimeters in _solved_errors(list(solved.cameras), cameras):
+        assert degrees < 0.5 and millimeters < 5
 
 
 def test_a_camera_that_never_sees_the_face_with_others_is_named() -> None:
@@ -160,7 +160,7 @@ def test_a_folder_becomes_a_capture_whose_rows_of_one_moment_share_a_head(tmp_pa
 
 def test_a_camera_can_be_held_out(tmp_path: Path) -> None:
     capture = _capture(_folder(tmp_path / "in"), tmp_path / "out", test_camera="1")
-    assert capture.facts["split"] == {"mode": "camera", "value": "1", "train": 20, "test": 20}
+    assert capture.metadata["split"] == {"mode": "camera", "value": "1", "train": 20, "test": 20}
     np.testing.assert_array_equal(capture.track["is_test"], capture.track["camera"] == 1)
     for name in ("expression", "joint_rot", "translation"):
         rows = capture.track[name]
@@ -179,7 +179,7 @@ def test_pixels_of_a_held_out_camera_change_no_training_number(tmp_path: Path) -
     np.testing.assert_array_equal(plain.track["identity"], other.track["identity"])
     for name in ("expression", "joint_rot", "translation", "landmarks"):
         np.testing.assert_array_equal(plain.track[name][train], other.track[name][train], err_msg=name)
-    assert plain.facts["cameras"] == other.facts["cameras"]
+    assert plain.metadata["cameras"] == other.metadata["cameras"]
     assert not np.array_equal(plain.track["landmarks"][1::2], other.track["landmarks"][1::2])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from capture.quality.frame_statistics import CELLS, Looks, measure_look
+from capture.quality.frame_statistics import CELLS, Looks, measure_frame
 from capture.quality.light import DISPLAY_EXPONENT, light_reference
 from tests.capture.drawn import drawn_frames
 
@@ -13,17 +13,17 @@ from tests.capture.drawn import drawn_frames
 def measured(drift: float) -> tuple[Looks, np.ndarray, np.ndarray, np.ndarray]:
     """Looks, landmarks, times (s) and true exposures of drawn frames."""
     pictures, points, mattes, exposure = drawn_frames(drift)
-    looks = Looks.of([measure_look(*frame) for frame in zip(pictures, points, mattes, strict=True)])
+    looks = Looks.of([measure_frame(*frame) for frame in zip(pictures, points, mattes, strict=True)])
     return looks, points, np.arange(len(points)) * 0.5, exposure
 
 
 def made_looks(gains: np.ndarray, background: bool = True, noise: float = 0.01) -> tuple[Looks, np.ndarray, np.ndarray]:
     """Looks of 60 frames in light of `gains` [60,3], landmarks that turn from side to side, and times."""
     rng = np.random.default_rng(1)
-    colours = rng.uniform(0.1, 0.5, (468, 3))
+    colors = rng.uniform(0.1, 0.5, (468, 3))
     yaw = 0.5 * np.sin(np.arange(60) / 4)
     shading = np.exp(0.3 * yaw[:, None] * rng.normal(0, 1, 468) + rng.normal(0, noise, (60, 468)))
-    face = colours * shading[..., None] * gains[:, None]
+    face = colors * shading[..., None] * gains[:, None]
     cells = rng.uniform(0.1, 0.5, (CELLS * CELLS, 3)) * gains[:, None] * np.exp(rng.normal(0, noise, (60, 400, 3)))
     points = np.zeros((60, 478, 3), np.float32)
     points[:, 263, 0], points[:, 263, 2], points[:, 2, 1] = np.cos(yaw), np.sin(yaw), 1

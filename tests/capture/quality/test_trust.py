@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from capture.quality.assessment import flagged_sentence
-from capture.quality.frame_statistics import Looks, measure_look
+from capture.quality.frame_statistics import Looks, measure_frame
 from capture.quality.trust import Trust, doubtful_spread, trust_reference
 from tests.capture.drawn import drawn_frames
 
@@ -27,7 +27,7 @@ def judged(
     spread[CHANGED, lower] *= spread_factor
     seen = np.ones(len(points))
     seen[CHANGED] = presence
-    looks = Looks.of([measure_look(*frame) for frame in zip(pictures, points, mattes, strict=True)])
+    looks = Looks.of([measure_frame(*frame) for frame in zip(pictures, points, mattes, strict=True)])
     return trust_reference(looks, points, spread).judge(looks, points, spread, seen), spread, points
 
 
@@ -39,10 +39,10 @@ def smear(picture: np.ndarray, points: np.ndarray) -> None:
     picture[:] = cv2.blur(picture, (11, 1))
 
 
-def cover(picture: np.ndarray, points: np.ndarray, colour: tuple[int, int, int] = (30, 60, 160)) -> None:
+def cover(picture: np.ndarray, points: np.ndarray, color: tuple[int, int, int] = (30, 60, 160)) -> None:
     (x, y), height = points[14, :2], float(np.ptp(points[:468, 1]))
     corner, end = (int(x - 0.3 * height), int(y - 0.15 * height)), (int(x + 0.3 * height), int(y + 0.4 * height))
-    cv2.rectangle(picture, corner, end, colour, -1)
+    cv2.rectangle(picture, corner, end, color, -1)
 
 
 def hand(picture: np.ndarray, points: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.data.capture_folder import FACTS_FILE, TRACK_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE, TRACK_FILE, Capture
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.refine.track import RefinedTrack
@@ -60,7 +60,7 @@ def test_exact_tracks_reproject_onto_their_landmarks_in_every_region(report: Cap
 
 def test_angles_are_those_the_head_was_turned_by(own: Capture, geometry: TrackedGeometry) -> None:
     turned = np.degrees(own.track["joint_rot"][:, 0, 1])
-    np.testing.assert_allclose(geometry.yaw, turned, atol=2.0)  # it also moves sideways by a centimetre
+    np.testing.assert_allclose(geometry.yaw, turned, atol=2.0)  # it also moves sideways by a centimeter
     assert np.corrcoef(geometry.pitch, -own.track["joint_rot"][:, 0, 0])[0, 1] > 0.95
 
 
@@ -150,7 +150,7 @@ def test_every_advice_is_a_sentence_of_its_own(report: CaptureReport) -> None:
 
 
 def test_words_tell_frames_fit_focal_and_advice(report: CaptureReport) -> None:
-    words = report.to_words()
+    words = report.to_text()
     assert "tiny: 16 training frames, 4 held out" in words
     assert "landmarks of training frames within" in words and "brows 0.0" in words
     assert "focal of camera 0: 182 pixels, given" in words
@@ -159,15 +159,15 @@ def test_words_tell_frames_fit_focal_and_advice(report: CaptureReport) -> None:
 
 def test_flags_jitter_and_focal_come_from_the_facts(own: Capture, geometry: TrackedGeometry) -> None:
     jitter = {"rotation_deg": 0.2, "sideways_cm": 0.1, "depth_cm": 0.3, "expression": 0.01}
-    camera = {**own.facts["cameras"][0], "focal_estimated": False, "focal_sigma": math.inf}
+    camera = {**own.metadata["cameras"][0], "focal_estimated": False, "focal_sigma": math.inf}
     facts = {
-        **own.facts,
+        **own.metadata,
         "quality": {"jitter_per_frame": jitter, "jitter": {**jitter, "rotation_deg": 0.05}},
         "flagged": [{"frame": 3, "reason": "blurred", "weight": 0.2}, {"frame": 4, "reason": "blurred", "weight": 0.3}],
         "lost": [7, 8],
         "cameras": [camera],
     }
-    words = report_on(dataclasses.replace(own, facts=facts), geometry).to_words()
+    words = report_on(dataclasses.replace(own, facts=facts), geometry).to_text()
     assert "2 blurred" in words and "2 lost" in words
     assert "jitter, smoothed from: 0.20 to 0.05 degrees" in words
     assert "focal of camera 0: 182 pixels, not measured" in words
@@ -180,7 +180,7 @@ def test_the_files_are_written_and_read_again(own: Capture) -> None:
     written = write_report(own, load_head(), progress=lambda *event: told.append(event))
     stored = read_report(own)
     assert stored is not None and stored == json.loads(written.to_json())
-    assert stored["words"] == written.to_words().splitlines()
+    assert stored["words"] == written.to_text().splitlines()
     picture = cv2.imread(str(own.root / "coverage.png"))
     assert picture.shape == (800, 1200, 3)
     with av.open(str(own.root / "overlay.mp4")) as video:
@@ -203,9 +203,9 @@ def test_a_report_of_another_track_does_not_count(own: Capture, tmp_path: Path) 
 
 def test_a_capture_of_version_1_is_reported_on(own: Capture, tmp_path: Path) -> None:
     old = tiny_capture(tmp_path / "old", frames=10)
-    facts = json.loads((old.root / FACTS_FILE).read_text())
+    facts = json.loads((old.root / METADATA_FILE).read_text())
     facts["camera"] = facts.pop("cameras")[0]
-    (old.root / FACTS_FILE).write_text(json.dumps({**facts, "version": 1}))
+    (old.root / METADATA_FILE).write_text(json.dumps({**facts, "version": 1}))
     arrays = dict(np.load(old.root / TRACK_FILE))
     for name in ("camera", "time_step", "exposure", "weight"):
         del arrays[name]
@@ -222,14 +222,17 @@ def test_a_track_without_landmarks_is_reported_on(own: Capture, geometry: Tracke
 
 def test_rows_of_several_cameras_are_seen_from_their_own(own: Capture) -> None:
     turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # the second camera sees the person's side
-    first = torch.tensor(own.facts["cameras"][0]["world_to_cam"])
+    first = torch.tensor(own.metadata["cameras"][0]["world_to_cam"])
     second = first.clone()
     second[:3, :3] = first[:3, :3] @ turn
     second[2, 3] = DISTANCE
     second[:3, 3] -= second[:3, :3] @ torch.tensor([0.0, 0, -DISTANCE])
-    cameras = [own.facts["cameras"][0], {**own.facts["cameras"][0], "name": "side", "world_to_cam": second.tolist()}]
+    cameras = [
+        own.metadata["cameras"][0],
+        {**own.metadata["cameras"][0], "name": "side", "world_to_cam": second.tolist()},
+    ]
     which = np.arange(len(own)) % 2
-    both = dataclasses.replace(own, facts={**own.facts, "cameras": cameras}, track={**own.track, "camera": which})
+    both = dataclasses.replace(own, facts={**own.metadata, "cameras": cameras}, track={**own.track, "camera": which})
     yaw = TrackedGeometry.of(both, load_head()).yaw
     plain = TrackedGeometry.of(own, load_head()).yaw
     np.testing.assert_array_equal(yaw[which == 0], plain[which == 0])
@@ -299,7 +302,7 @@ def test_a_refined_track_makes_the_report_stale_and_the_next_one_shows_it(tmp_pa
     )  # it turns about the neck
     assert after.coverage.expressions["jawOpen"] == pytest.approx((0.9, 0.9))
     assert after.reprojection_percent_iod["held_out"] == before.reprojection_percent_iod["held_out"]
-    words = after.to_words()
+    words = after.to_text()
     assert f"the head in {len(own.train_indices)} frames is as a training refined it (1 ran away" in words
 
 

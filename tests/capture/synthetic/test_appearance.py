@@ -61,7 +61,7 @@ def test_a_crooked_mouth_is_outside_every_expression_of_the_head(person: Person)
     expression = np.zeros(len(head.expression_names), np.float32)
     expression[head.expression_index("jawOpen")] = 1
     pull = torch.from_numpy(person.vertices(expression, *still) - straight.vertices(expression, *still))
-    assert 0.0015 < pull.norm(dim=1).max() < 0.003  # metres
+    assert 0.0015 < pull.norm(dim=1).max() < 0.003  # meters
     skin = head.regions["face"] | head.regions["lips"]
     basis = head.exprdirs[skin].reshape(-1, head.exprdirs.shape[2])
     wanted = pull[skin].reshape(-1)

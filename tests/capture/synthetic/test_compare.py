@@ -73,7 +73,7 @@ def test_the_truths_own_parameters_have_no_error(truth: SyntheticTruth, cameras:
     capture = capture_of(truth, [0, 2, 3, 5, 6, 8, 9, 11], cameras)
     found = score_tracks(capture, truth, {"own": capture.params(first_rows(capture))})["own"]
     for name in ("rotation", "rotation_raw", "position", "neutral", "posed", "expression", "aperture", "gaze"):
-        assert getattr(found, name) < 0.02, name  # float16 millimetres in the truth
+        assert getattr(found, name) < 0.02, name  # float16 millimeters in the truth
     assert found.scale == pytest.approx(1, abs=1e-3)
 
 

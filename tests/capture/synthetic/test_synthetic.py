@@ -64,9 +64,9 @@ def test_the_truth_poses_the_head_model_where_the_person_was_drawn(filmed: Filme
     truth = filmed[1]
     head, params, camera = load_head(), truth.params(), truth.camera()
     points = head.landmarks(head.vertices(params)) @ camera.world_to_cam[0, :3, :3].T @ camera.K[0].T
-    modelled = (points[..., :2] / points[..., 2:]).numpy()
+    modeled = (points[..., :2] / points[..., 2:]).numpy()
     # Not zero: what was drawn is outside the model's span. The head is about 100 pixels wide.
-    distance = np.linalg.norm(modelled - truth.landmarks[0], axis=-1).mean()
+    distance = np.linalg.norm(modeled - truth.landmarks[0], axis=-1).mean()
     assert 0.05 < distance < 2.5
 
 

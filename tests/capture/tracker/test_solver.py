@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from avatar.geometry.block_banded import Chain
-from avatar.geometry.similarity import rigid_fit
+from avatar.geometry.similarity import fit_similarity
 from capture.tracker.linalg import gram, pull, push
-from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearise
+from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearize
 from capture.tracker.rotation import exp_rotation, log_rotation
 from tests.capture.faces.landmark_fixture import CAMERA, make_model, make_states, observe
 
@@ -21,7 +21,7 @@ def test_jacobian_matches_finite_differences():
     problem, identity = _problem()
     state = make_states(9)[8]
     target = observe(problem.model, identity, make_states(3), np.arange(3) / 30).targets[2]
-    lin = linearise(problem, state, target, np.ones(468))
+    lin = linearize(problem, state, target, np.ones(468))
     limits = problem.model.limits
     for column in range(POSE + len(problem.model.names)):
         step = np.zeros(POSE + len(problem.model.names))
@@ -29,7 +29,7 @@ def test_jacobian_matches_finite_differences():
         inside = type(state)(state.rotation, state.translation, np.full_like(state.expression, 0.4))
         ahead, behind = inside.moved(step, limits), inside.moved(-step, limits)
         numeric = (problem.reproject(ahead) - problem.reproject(behind)).ravel() / 2e-6 / problem.unit
-        exact = linearise(problem, inside, target, np.ones(468)).jacobian[:, column]
+        exact = linearize(problem, inside, target, np.ones(468)).jacobian[:, column]
         np.testing.assert_allclose(exact, numeric, atol=1e-4 * np.abs(numeric).max() + 1e-6)
     assert lin.residual.shape == (936,)
 
@@ -104,6 +104,6 @@ def test_log_undoes_exp(angle):
 def test_rigid_fit_finds_rotation_and_scale():
     rng = np.random.default_rng(0)
     points, rotation = rng.normal(size=(20, 3)), exp_rotation(np.array([0.3, -0.7, 0.2]))
-    found, scale = rigid_fit(points, 2.5 * points @ rotation.T + 1.0)
+    found, scale = fit_similarity(points, 2.5 * points @ rotation.T + 1.0)
     np.testing.assert_allclose(found, rotation, atol=1e-12)
     assert scale == pytest.approx(2.5)

@@ -212,7 +212,7 @@ def test_the_face_is_upright_and_in_its_place(
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_hdr_becomes_the_colours_it_was_made_from_and_is_said(
+def test_hdr_becomes_the_colors_it_was_made_from_and_is_said(
     tmp_path: Path, plain: np.ndarray, transfer: int, name: str
 ) -> None:
     dim = (plain * 0.7).astype(np.uint8)  # below the highlights, which are rolled off

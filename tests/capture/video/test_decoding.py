@@ -14,8 +14,8 @@ from avatar.video import open_output, write_video
 from capture.video import decoding
 from capture.video.decoding import open_video
 
-#: Bound on |decoded - written| of flat colours: 4:2:0, 8-bit YUV rounding and light compression.
-COLOUR_TOLERANCE = 4
+#: Bound on |decoded - written| of flat colors: 4:2:0, 8-bit YUV rounding and light compression.
+COLOR_TOLERANCE = 4
 
 
 def quadrants(height: int = 96, width: int = 128) -> np.ndarray:
@@ -28,7 +28,7 @@ def quadrants(height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def corners(picture: np.ndarray) -> np.ndarray:
-    """Colours [4,3] of the quarters' middles: upper left, upper right, lower left, lower right."""
+    """Colors [4,3] of the quarters' middles: upper left, upper right, lower left, lower right."""
     height, width = picture.shape[:2]
     rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
     return np.array([picture[row, column] for row in rows for column in columns], dtype=np.int64)
@@ -40,13 +40,13 @@ def video(tmp_path: Path) -> Path:
     return tmp_path / "clip.mp4"
 
 
-def test_a_written_video_reads_back_with_its_colours_size_and_times(video: Path) -> None:
+def test_a_written_video_reads_back_with_its_colors_size_and_times(video: Path) -> None:
     source = open_video(video)
     frames = list(source)
     assert (source.width, source.height, source.fps, source.frame_count) == (128, 96, 24, 12)
     assert [frame.number for frame in frames] == list(range(12))
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(12) / 24, atol=1e-5)
-    assert np.abs(corners(frames[5].rgb) - corners(quadrants())).max() <= COLOUR_TOLERANCE
+    assert np.abs(corners(frames[5].rgb) - corners(quadrants())).max() <= COLOR_TOLERANCE
     assert source.warnings == []
 
 
@@ -92,7 +92,7 @@ def test_rotation_metadata_is_applied(video: Path, matrix: list[int], clockwise:
     assert (source.height, source.width) == upright.shape[:2]
     frame = next(iter(source)).rgb
     assert frame.shape == upright.shape
-    assert np.abs(corners(frame) - corners(upright)).max() <= COLOUR_TOLERANCE
+    assert np.abs(corners(frame) - corners(upright)).max() <= COLOR_TOLERANCE
 
 
 def test_the_focal_length_a_phone_writes_is_found(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_hlg_white_and_black_become_srgb_white_and_black() -> None:
     assert converted[0, 1].min() >= 250
 
 
-def test_hdr_keeps_grey_grey_and_brightness_in_order() -> None:
+def test_hdr_keeps_gray_gray_and_brightness_in_order() -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     for transfer in (16, 18):
         converted = decoding._hdr_to_srgb(ramp, transfer).astype(np.int64)[0]
@@ -209,7 +209,7 @@ def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "out.mp4", [quadrants(), quadrants(64, 64)], 25)
 
 
-def test_hdr_video_is_recognised_and_converted(tmp_path: Path) -> None:
+def test_hdr_video_is_recognized_and_converted(tmp_path: Path) -> None:
     path = tmp_path / "hlg.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)

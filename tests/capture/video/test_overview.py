@@ -32,7 +32,7 @@ def rows(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_rare_expression_is_chosen_with_its_neighbours() -> None:
+def test_a_rare_expression_is_chosen_with_its_neighbors() -> None:
     looked = rows(500)
     looked["features"][333] = 5.0
     chosen = choose_runs(np.arange(500) * 2, looked, 1000, 64)
@@ -88,7 +88,7 @@ def test_an_interrupted_overview_goes_on_to_the_same_choice(tmp_path: Path, monk
 
 
 def numbered_video(path: Path, count: int = 90) -> Path:
-    """Frames whose grey says their number, a key picture at least every 250."""
+    """Frames whose gray says their number, a key picture at least every 250."""
     with open_output(path, 30, encoding=Encoding(crf=4)) as writer:
         for number in range(count):
             # A cut every 20 frames makes the encoder set a key picture there.

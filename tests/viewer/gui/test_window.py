@@ -108,11 +108,11 @@ def test_the_resolution_is_chosen_from_a_list(seen: Seen) -> None:
     assert seen("resolution")["height"] == 384
 
 
-def test_the_background_has_the_colour_chosen(seen: Seen) -> None:
+def test_the_background_has_the_color_chosen(seen: Seen) -> None:
     assert seen("background")["corner"] == [0, 255, 255]
 
 
-def test_each_kind_of_picture_differs_from_the_colours(seen: Seen) -> None:
+def test_each_kind_of_picture_differs_from_the_colors(seen: Seen) -> None:
     changes = seen("kinds")["changes"]
     assert set(changes) == {"alpha", "depth", "mesh", "binding"}
     assert min(changes.values()) > 1

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar.common.image_io import read_picture
+from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from viewer.outputs.snapshot import save_snapshot
 
@@ -20,7 +20,7 @@ def noise(channels: int) -> np.ndarray:
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_every_pixel_comes_back(channels: int, tmp_path: Path) -> None:
-    back = read_picture(save_snapshot(noise(channels), tmp_path), cv2.IMREAD_UNCHANGED)
+    back = read_image(save_snapshot(noise(channels), tmp_path), cv2.IMREAD_UNCHANGED)
     assert back is not None
     np.testing.assert_array_equal(back[..., [2, 1, 0, 3][:channels]], noise(channels))
 

@@ -67,41 +67,41 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeCamera]:
     return cameras
 
 
-def grey(level: int, height: int = 36, width: int = 64) -> np.ndarray:
+def gray(level: int, height: int = 36, width: int = 64) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
 
 
 def test_pictures_arrive_in_the_devices_size_between_bars(fake: type[FakeCamera]) -> None:
     with VirtualCamera() as camera:
-        camera.send(grey(200, 90, 90))
+        camera.send(gray(200, 90, 90))
         frame = camera._camera.frames.get(timeout=10)
         assert camera._camera.asked == (1280, 720, 30.0)
-        assert camera.facts()["size"] == (64, 36)
+        assert camera.stats()["size"] == (64, 36)
     assert frame.shape == (36, 64, 3) and frame.flags.c_contiguous
     assert (frame[:, 14:50] == 200).all() and not frame[:, :14].any() and not frame[:, 50:].any()
 
 
 def test_the_last_picture_is_sent_again_while_nothing_is_new(fake: type[FakeCamera]) -> None:
     with VirtualCamera() as camera:
-        camera.send(grey(90))
+        camera.send(gray(90))
         assert all((camera._camera.frames.get(timeout=10) == 90).all() for _ in range(4))
 
 
 def test_a_device_that_hangs_costs_the_window_nothing_and_shows_the_newest_afterwards(fake: type[FakeCamera]) -> None:
     with VirtualCamera() as camera:
         fake.gate.clear()
-        camera.send(grey(0))
+        camera.send(gray(0))
         for level in range(1, 101):
-            camera.send(grey(level))  # would never return if it waited
+            camera.send(gray(level))  # would never return if it waited
         fake.gate.set()
         frames = [camera._camera.frames.get(timeout=10) for _ in range(3)]
-        facts = camera.facts()
+        facts = camera.stats()
     assert frames[-1][0, 0, 0] == 100
     assert facts["pictures"] == 101 and facts["passed"] >= 98
 
 
 def test_a_picture_may_be_overwritten_after_the_call(fake: type[FakeCamera]) -> None:
-    picture = grey(90)
+    picture = gray(90)
     with VirtualCamera() as camera:
         fake.gate.clear()
         camera.send(picture)
@@ -113,11 +113,11 @@ def test_a_picture_may_be_overwritten_after_the_call(fake: type[FakeCamera]) -> 
 def test_a_device_that_breaks_is_a_sentence_and_the_window_goes_on(fake: type[FakeCamera]) -> None:
     with VirtualCamera() as camera:
         camera._camera.broken = True
-        camera.send(grey(90))
+        camera.send(gray(90))
         camera._thread.join(10)
-        camera.send(grey(90))
+        camera.send(gray(90))
         said = "/dev/video7: the virtual camera takes no pictures any more (device gone)"
-        assert camera.facts()["failure"] == said
+        assert camera.stats()["failure"] == said
 
 
 def test_the_device_is_let_go_at_the_end(fake: type[FakeCamera]) -> None:
@@ -130,7 +130,7 @@ def test_the_device_is_let_go_at_the_end(fake: type[FakeCamera]) -> None:
 def test_nothing_is_sent_before_the_first_picture(fake: type[FakeCamera]) -> None:
     with VirtualCamera() as camera:
         time.sleep(0.03)  # six frames of the device
-    assert camera.facts()["sent"] == 0
+    assert camera.stats()["sent"] == 0
 
 
 def test_a_missing_package_is_a_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from avatar.rendering.cameras import look_at
 from avatar.types import Camera
 from viewer.render.orbit import FARTHEST, LONGEST, NEAREST, STEEPEST, WIDEST, Orbit, field_of_view
 
-CENTRE = torch.tensor([0.02, 0.05, -0.08])
+CENTER = torch.tensor([0.02, 0.05, -0.08])
 
 
 def front_camera() -> Camera:
-    pose = look_at(CENTRE[None] + torch.tensor([[0.05, 0.02, 0.9]]), CENTRE)
+    pose = look_at(CENTER[None] + torch.tensor([[0.05, 0.02, 0.9]]), CENTER)
     K = torch.tensor([[[700.0, 0, 256], [0, 700, 300], [0, 0, 1]]])
     return Camera(K, pose, 512, 512)
 
@@ -36,32 +36,32 @@ orbits = st.builds(
 
 def test_at_rest_it_is_the_front_camera() -> None:
     front = front_camera()
-    assert Orbit().camera(front, CENTRE) is front
+    assert Orbit().camera(front, CENTER) is front
 
 
 def test_a_turn_by_next_to_nothing_is_next_to_the_front_camera() -> None:
     front = front_camera()
-    camera = Orbit(yaw=1e-6).camera(front, CENTRE)
+    camera = Orbit(yaw=1e-6).camera(front, CENTER)
     torch.testing.assert_close(camera.world_to_cam, front.world_to_cam, atol=1e-5, rtol=0)
 
 
 @given(orbits)
-def test_every_orbit_is_a_rigid_camera_that_looks_at_the_centre(orbit: Orbit) -> None:
+def test_every_orbit_is_a_rigid_camera_that_looks_at_the_center(orbit: Orbit) -> None:
     front = front_camera()
-    camera = orbit.camera(front, CENTRE)
+    camera = orbit.camera(front, CENTER)
     rotation = camera.world_to_cam[0, :3, :3].double()
     torch.testing.assert_close(rotation @ rotation.T, torch.eye(3, dtype=torch.float64), atol=1e-5, rtol=0)
-    centre = seen(camera, CENTRE)
-    distance = float(seen(front, CENTRE).norm()) * orbit.distance
+    center = seen(camera, CENTER)
+    distance = float(seen(front, CENTER).norm()) * orbit.distance
     expected = torch.tensor([-orbit.pan[0], orbit.pan[1], distance])
-    torch.testing.assert_close(centre, expected, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(center, expected, atol=2e-4, rtol=1e-4)
 
 
 def test_a_positive_yaw_goes_round_to_the_cameras_right_and_a_positive_pitch_up() -> None:
     front = front_camera()
     eyes = {}
     for name, orbit in (("front", Orbit()), ("right", Orbit(yaw=30)), ("up", Orbit(pitch=30))):
-        pose = orbit.camera(front, CENTRE).world_to_cam[0]
+        pose = orbit.camera(front, CENTER).world_to_cam[0]
         eyes[name] = -pose[:3, :3].T @ pose[:3, 3]
     assert eyes["right"][0] > eyes["front"][0] + 0.3
     assert eyes["up"][1] > eyes["front"][1] + 0.3
@@ -70,10 +70,10 @@ def test_a_positive_yaw_goes_round_to_the_cameras_right_and_a_positive_pitch_up(
 def test_the_lens_keeps_the_heads_size() -> None:
     front = front_camera()
     longer = Orbit().with_field_of_view(field_of_view(front), 12.0)
-    camera = longer.camera(front, CENTRE)
+    camera = longer.camera(front, CENTER)
     assert field_of_view(camera) == pytest.approx(12.0, abs=1e-3)
-    size = camera.K[0, 0, 0] / seen(camera, CENTRE)[2]
-    assert size == pytest.approx(float(front.K[0, 0, 0] / seen(front, CENTRE)[2]), rel=1e-4)
+    size = camera.K[0, 0, 0] / seen(camera, CENTER)[2]
+    assert size == pytest.approx(float(front.K[0, 0, 0] / seen(front, CENTER)[2]), rel=1e-4)
 
 
 @given(orbits, st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))

@@ -21,12 +21,12 @@ from avatar.rendering.settings import Backdrop
 from avatar.rendering.settings import Look as Passes
 from avatar.types import Camera, Gaussians, HeadParams
 from avatar.video import Pass
-from avatar.video.film import Actor, draw_frames
-from viewer.render.inspection import drawing_order, part_colours
+from avatar.video.film import Actor, render_frames
+from viewer.render.inspection import drawing_order, part_colors
 from viewer.render.renderer import Engine
 from viewer.render.view_settings import Kind, Look
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 SIZE = 64
 GREEN = (0.0, 1.0, 0.0)
 
@@ -47,10 +47,10 @@ def camera(engine: Engine) -> Camera:
 
 
 def offline(
-    avatar: Avatar, take: HeadParams, camera: Camera, name: Pass, background: Colour = (1.0, 1.0, 1.0)
+    avatar: Avatar, take: HeadParams, camera: Camera, name: Pass, background: Color = (1.0, 1.0, 1.0)
 ) -> list[np.ndarray]:
     look = Passes(camera.width, camera.height, backdrop=Backdrop(background), passes=(name,))
-    return [pictures[name] for pictures in draw_frames([Actor(avatar, take, camera)], look)]
+    return [pictures[name] for pictures in render_frames([Actor(avatar, take, camera)], look)]
 
 
 def drawn(engine: Engine, look: Look, take: HeadParams, camera: Camera, frame: int = 5) -> np.ndarray:
@@ -96,13 +96,13 @@ def test_a_picture_is_in_the_memory_of_the_one_before(engine: Engine, take: Head
 
 
 @pytest.mark.parametrize("kind", ["rgb", "alpha", "depth", "mesh", "binding"])
-def test_every_kind_is_a_picture_in_colour(engine: Engine, take: HeadParams, camera: Camera, kind: Kind) -> None:
+def test_every_kind_is_a_picture_in_color(engine: Engine, take: HeadParams, camera: Camera, kind: Kind) -> None:
     for overlay in (0.0, 0.5):
         picture = engine.render(take[5], camera, Look(kind, overlay))
         assert picture.shape == (SIZE, SIZE, 3) and picture.dtype == np.uint8 and picture.flags.c_contiguous
 
 
-def test_alpha_is_the_offline_pass_in_grey(
+def test_alpha_is_the_offline_pass_in_gray(
     tiny_avatar: Avatar, engine: Engine, take: HeadParams, camera: Camera
 ) -> None:
     expected = offline(tiny_avatar, take, camera, "alpha")[5]
@@ -112,19 +112,19 @@ def test_alpha_is_the_offline_pass_in_grey(
 def test_depth_is_brighter_where_it_is_nearer(
     tiny_avatar: Avatar, engine: Engine, take: HeadParams, camera: Camera
 ) -> None:
-    metres = offline(tiny_avatar, take, camera, "depth")[5]
+    meters = offline(tiny_avatar, take, camera, "depth")[5]
     shown = drawn(engine, Look("depth", background=GREEN), take, camera)
-    assert (shown[metres == 0] == (0, 255, 0)).all()
-    solid = metres > 0
+    assert (shown[meters == 0] == (0, 255, 0)).all()
+    solid = meters > 0
     brightness = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)[solid].astype(float)
-    by_distance = brightness[np.argsort(metres[solid])]
+    by_distance = brightness[np.argsort(meters[solid])]
     assert (np.diff(by_distance) <= 1).all()
     assert by_distance[0] - by_distance[-1] > 100
 
 
 def test_the_scale_of_depth_goes_with_the_camera(engine: Engine, take: HeadParams, camera: Camera) -> None:
     view, K = camera.world_to_cam.clone(), camera.K.clone()
-    away = float(view[0, 2, :3] @ engine.centre + view[0, 2, 3])
+    away = float(view[0, 2, :3] @ engine.center + view[0, 2, 3])
     view[:, 2, 3] += away
     K[:, [0, 1], [0, 1]] *= 2
     near, far = (drawn(engine, Look("depth"), take, seen) for seen in (camera, replace(camera, K=K, world_to_cam=view)))
@@ -133,15 +133,15 @@ def test_the_scale_of_depth_goes_with_the_camera(engine: Engine, take: HeadParam
 
 def test_binding_has_a_hue_for_each_part(tiny_avatar: Avatar) -> None:
     rig, regions = tiny_avatar.rig, tiny_avatar.head.regions
-    colours = part_colours(tiny_avatar)
-    hues = cv2.cvtColor(colours[None].numpy(), cv2.COLOR_RGB2HSV)[0, :, 0]
+    colors = part_colors(tiny_avatar)
+    hues = cv2.cvtColor(colors[None].numpy(), cv2.COLOR_RGB2HSV)[0, :, 0]
     found = []
     for name in ("neck", "left_ear", "tongue"):
         own = hues[regions[name][rig.triangles].all(1).numpy()]
         assert len(own) and np.ptp(own) < 1, name
         found.append(own[0])
     assert np.diff(sorted(found)).min() > 20
-    assert 0 <= float(colours.min()) <= float(colours.max()) <= 1
+    assert 0 <= float(colors.min()) <= float(colors.max()) <= 1
 
 
 def test_binding_covers_what_the_splats_cover(engine: Engine, take: HeadParams, camera: Camera) -> None:
@@ -218,7 +218,7 @@ def test_the_front_camera_is_the_offline_one_at_the_avatars_rest(tiny_avatar: Av
     front = engine.front(90, 120)
     expected = front_camera(subject_of(tiny_avatar, posed(tiny_avatar)), 90, 120)
     assert torch.equal(front.K, expected.K) and torch.equal(front.world_to_cam, expected.world_to_cam)
-    seen = front.K[0] @ (front.world_to_cam[0, :3, :3] @ engine.centre + front.world_to_cam[0, :3, 3])
+    seen = front.K[0] @ (front.world_to_cam[0, :3, :3] @ engine.center + front.world_to_cam[0, :3, 3])
     assert 30 < seen[0] / seen[2] < 60 and 30 < seen[1] / seen[2] < 90
 
 
@@ -228,7 +228,7 @@ def test_gsplat_draws_where_it_is_asked_for(
     def as_ours(gaussians: Gaussians, camera: Camera, *, with_depth: bool) -> tuple[torch.Tensor | None, ...]:
         return splat(gaussians, camera, with_depth=with_depth)
 
-    monkeypatch.setattr("avatar.rendering.animator.gsplat_pictures", as_ours)
+    monkeypatch.setattr("avatar.rendering.animator.render_gsplat", as_ours)
     monkeypatch.setattr("viewer.render.renderer.check_rasterizer", lambda _: None)
     theirs = Engine(tiny_avatar, "gsplat")
     for look in (Look(), Look("depth"), Look("binding", 0.3)):

@@ -88,4 +88,4 @@ def test_the_text_of_a_face_is_read_by_the_command_line() -> None:
 
 def test_reset_keeps_how_faces_are_edited() -> None:
     sliders = Sliders({"jawOpen": 1.0}, {"jawOpen": 1.0}, (1.0, 2.0, 3.0), (4.0, 5.0), (6.0, 7.0), False, True, "brow")
-    assert at_rest(sliders) == Sliders(mirrored=False, eased=True, search="brow")
+    assert at_rest(sliders) == Sliders(mirrored=False, soft_clamp=True, search="brow")

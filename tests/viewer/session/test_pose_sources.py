@@ -40,13 +40,13 @@ def params(**parts: object) -> HeadParams:
 
 
 def landmarks(**parts: object) -> Tensor:
-    """[478,3] metres, world."""
+    """[478,3] meters, world."""
     head = avatar().head
     return head.landmarks(head.vertices(params(**parts)))[0]
 
 
 def opening(**parts: object) -> Tensor:
-    """[2] metres between the lids of the right and the left eye."""
+    """[2] meters between the lids of the right and the left eye."""
     found = landmarks(**parts)
     return torch.stack([found[up, 1] - found[down, 1] for up, down in LIDS])
 
@@ -136,7 +136,7 @@ def test_the_heads_own_are_added_and_kept_within_its_limits() -> None:
 
 def test_within_the_trained_range_the_jaw_opens_less() -> None:
     place = avatar().head.expression_index("jawOpen")
-    assert float(params(weights={"jawOpen": 1.0}, eased=True).expression[0, place]) < 0.6
+    assert float(params(weights={"jawOpen": 1.0}, soft_clamp=True).expression[0, place]) < 0.6
 
 
 def test_sliders_that_stand_still_are_not_fresh() -> None:

@@ -56,7 +56,7 @@ class Talker:
     def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
         return np.full((8, 12, 3), 7, np.uint8), None
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         return {"input": {"ended": None}}
 
 

@@ -14,7 +14,7 @@ from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of
 from avatar.training.progress import TrainProgress
-from avatar.training.snapshot import Growth, snapshot_of
+from avatar.training.snapshot import SnapshotBuffer, snapshot_of
 from viewer.render.orbit import Orbit
 from viewer.session.edits import Change
 from viewer.session.pose_sources import Player
@@ -37,7 +37,7 @@ class Growing:
     """A session of a small picture that watches a training."""
 
     def __init__(self, avatar: Avatar) -> None:
-        self.growth, self.clock, self.over = Growth(every=0), Clock(), False
+        self.growth, self.clock, self.over = SnapshotBuffer(every=0), Clock(), False
         self.session = Session(avatar, "me.avatar", clock=self.clock)
         view = replace(self.session.state.view, height=32, width=32)
         self.session.apply([Change("view", view)])
@@ -105,7 +105,7 @@ def test_another_avatar_that_was_opened_is_not_replaced(growing: Growing, later:
 def played(growing: Growing, tiny: Capture, avatar: Avatar) -> Session:
     player = Player(avatar, motion_of(tiny, load_head()), DriveOptions(head="absolute"))
     growing.session.show_motion(player, "clip", label="training clip")
-    for seconds in (1.0, 0.001, 10.0):  # eased into, shown at once, and the next picture drawn
+    for seconds in (1.0, 0.001, 10.0):  # blended into, shown at once, and the next picture drawn
         growing.advance(seconds)
     return growing.session
 

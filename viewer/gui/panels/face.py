@@ -66,9 +66,9 @@ def _how(sliders: Sliders) -> Sliders:
     _, mirrored = imgui.checkbox("both sides", sliders.mirrored)
     imgui.set_item_tooltip("a left slider moves its right twin, and the other way round")
     imgui.same_line()
-    _, eased = imgui.checkbox("within trained range", sliders.eased)
+    _, soft_clamp = imgui.checkbox("within trained range", sliders.soft_clamp)
     imgui.set_item_tooltip("slow down beyond what the training showed, as played motions do")
-    sliders = replace(sliders, mirrored=mirrored, eased=eased)
+    sliders = replace(sliders, mirrored=mirrored, soft_clamp=soft_clamp)
     if imgui.button("reset all"):
         sliders = at_rest(sliders)
     imgui.same_line()

@@ -53,6 +53,6 @@ def status_bar(state: State) -> Iterator[Edit]:
     imgui.text("   ".join(parts))
     if status.message:
         imgui.same_line(0, 24)
-        colour = _RED if status.failed else imgui.get_style_color_vec4(imgui.Col_.text)
-        imgui.text_colored(colour, status.message)
+        color = _RED if status.failed else imgui.get_style_color_vec4(imgui.Col_.text)
+        imgui.text_colored(color, status.message)
     yield from ()

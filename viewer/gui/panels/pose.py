@@ -63,7 +63,7 @@ def _square(gaze: tuple[float, float], side: float) -> tuple[float, float]:
     if imgui.is_item_hovered(imgui.HoveredFlags_.delay_normal):
         imgui.set_tooltip("drag to where the eyes look, right click: straight ahead")
     draw, middle = imgui.get_window_draw_list(), imgui.ImVec2(corner.x + side / 2, corner.y + side / 2)
-    frame, line = (imgui.get_color_u32(colour) for colour in (imgui.Col_.frame_bg, imgui.Col_.border))
+    frame, line = (imgui.get_color_u32(color) for color in (imgui.Col_.frame_bg, imgui.Col_.border))
     end = imgui.ImVec2(corner.x + side, corner.y + side)
     draw.add_rect_filled(corner, end, frame, 4)
     draw.add_line(imgui.ImVec2(corner.x, middle.y), imgui.ImVec2(end.x, middle.y), line)

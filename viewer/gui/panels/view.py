@@ -1,4 +1,4 @@
-"""What is drawn: colours, alpha, depth, mesh, binding; size and number of splats."""
+"""What is drawn: colors, alpha, depth, mesh, binding; size and number of splats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def look_panel(state: State) -> Iterator[Edit]:
         if imgui.radio_button(kind, look.kind == kind):
             look = replace(look, kind=kind)
     _, overlay = imgui.slider_float("mesh over it", look.mesh_overlay, 0, 1, "%.2f")
-    _, colour = imgui.color_edit3("background", list(look.background))
+    _, color = imgui.color_edit3("background", list(look.background))
     imgui.separator_text("splats")
     _, scale = imgui.slider_float("size", look.splat_scale, 0.05, 2, "%.2f")
     count = subject.gaussians if look.count is None else look.count
@@ -32,7 +32,7 @@ def look_panel(state: State) -> Iterator[Edit]:
     degree = subject.sh_degree if look.sh_degree is None else look.sh_degree
     if subject.sh_degree:
         _, degree = imgui.slider_int("SH degree", degree, 0, subject.sh_degree)
-    red, green, blue = (min(max(float(value), 0.0), 1.0) for value in colour)
+    red, green, blue = (min(max(float(value), 0.0), 1.0) for value in color)
     look = replace(
         look,
         mesh_overlay=min(max(overlay, 0.0), 1.0),

@@ -15,7 +15,7 @@ from viewer.session.state import SLIDERS, TIMELINE, State
 if TYPE_CHECKING:
     from viewer.gui.panels import Shown
 
-#: Degrees and metres for a drag across the picture's height; the distance for one notch of the wheel. The metres are
+#: Degrees and meters for a drag across the picture's height; the distance for one notch of the wheel. The meters are
 #: what the front camera's picture spans at the head (.33 to .42, by the avatar): the head stays under the mouse.
 _TURN, _PAN, _NEARER = 180.0, 0.38, 0.9
 

@@ -19,7 +19,7 @@ from avatar.head.regressor import placing_weights
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 VERSIONS = ("2020", "2023", "2023 Open")
-#: where only FLAME 2023 Open has its jaw and eyes, metres in the file's own frame
+#: where only FLAME 2023 Open has its jaw and eyes, meters in the file's own frame
 _OPEN_JOINTS = {
     JAW: (-0.00046, -0.01550, -0.05768),
     LEFT_EYE: (0.03172, 0.02288, 0.02437),

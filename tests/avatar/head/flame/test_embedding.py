@@ -18,7 +18,7 @@ from avatar.head.flame.lips import find_lips
 from avatar.head.flame.mouth import mouth_border
 from avatar.head.flame.openings import find_opening
 from avatar.head.flame.source import read_flame
-from avatar.head.sheets import View, rasterised
+from avatar.head.sheets import View, rasterized
 
 from .made_up import write
 
@@ -43,7 +43,7 @@ def _features(head: HeadModel, body: bare.Anatomy) -> tuple:
 
 
 def _truth() -> np.ndarray:
-    """Our own head's landmarks [468,3], metres with the origin between the eyeballs."""
+    """Our own head's landmarks [468,3], meters with the origin between the eyeballs."""
     own = load_head("embedded")
     eyes = own.joint_locations(own.neutral_params().identity)[3:].mean(0)
     return (own.landmarks(own.v_template[None])[0, :468] - eyes).double().numpy()
@@ -53,7 +53,7 @@ def _knows_the_answer(truth: np.ndarray, noise: float, seen: list[View]) -> embe
     """A detector that projects the true landmarks into each view in turn, with noise in pixels."""
     random = np.random.default_rng(0)
     views = [
-        View(yaw=yaw, pitch=pitch, centre=embedding._CENTRE, extent=embedding._EXTENT, size=SIZE)
+        View(yaw=yaw, pitch=pitch, center=embedding._CENTER, extent=embedding._EXTENT, size=SIZE)
         for pitch in embedding._PITCHES
         for yaw in embedding._YAWS
     ]
@@ -61,7 +61,7 @@ def _knows_the_answer(truth: np.ndarray, noise: float, seen: list[View]) -> embe
     def detector(image: np.ndarray) -> tuple[np.ndarray, float]:
         view = views[len(seen) % len(views)]
         seen.append(view)
-        turned, _, _ = rasterised(torch.tensor([[0, 1, 2]]), torch.from_numpy(truth).float(), view, 8)
+        turned, _, _ = rasterized(torch.tensor([[0, 1, 2]]), torch.from_numpy(truth).float(), view, 8)
         focal = SIZE * 0.9 / view.extent
         flat = turned[:, :2].double().numpy() * [1, -1] * focal / (0.9 - turned[:, 2:].double().numpy()) + SIZE / 2
         points = np.zeros((478, 3), np.float32)
@@ -98,7 +98,7 @@ def test_lips_and_lids_lie_on_their_own_edges_even_where_nothing_was_seen(head: 
     assert np.isfinite(found).all() and places.bary.min() > -1e-9
     jaw = (weights[body.faces[places.faces], 2] * places.bary).sum(1)
     assert jaw[[13, 82, 312]].max() < 0.5 < jaw[[14, 87, 317]].min()
-    assert np.linalg.norm(found[145] - body.right.centre) < 1.3 * body.right.radius
+    assert np.linalg.norm(found[145] - body.right.center) < 1.3 * body.right.radius
     assert found[159, 1] - found[145, 1] > 0.006
 
 

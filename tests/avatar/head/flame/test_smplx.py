@@ -47,7 +47,7 @@ def test_the_head_of_a_body_keeps_its_points_joints_and_correctives(tmp_path: Pa
     body = _body()
     read = read_flame(write_npz(tmp_path / "SMPLX_NEUTRAL.npz", body))
     count = len(body["v_template"]) // 2
-    assert read.version.name == "SMPL-X head" and "non-commercial" in read.version.licence
+    assert read.version.name == "SMPL-X head" and "non-commercial" in read.version.license
     assert np.allclose(read.v_template, body["v_template"][:count])
     assert np.array_equal(read.faces, body["f"][: len(read.faces)]) and read.faces.max() < count
     joints = body["J_regressor"][list(_HEAD_JOINTS)] @ body["v_template"]

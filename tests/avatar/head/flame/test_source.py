@@ -20,24 +20,24 @@ def _written(folder: Path, version: str, suffix: str) -> Path:
 
 @pytest.mark.parametrize("suffix", [".pkl", ".npz"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_version_and_its_licence_are_told_by_content(version: str, suffix: str, tmp_path: Path) -> None:
+def test_the_version_and_its_license_are_told_by_content(version: str, suffix: str, tmp_path: Path) -> None:
     read = read_flame(_written(tmp_path, version, suffix))
     assert read.version.name == f"FLAME {version}"
-    assert ("CC-BY-4.0" in read.version.licence) == (version == "2023 Open")
-    assert ("non-commercial" in read.version.licence) == (version != "2023 Open")
+    assert ("CC-BY-4.0" in read.version.license) == (version == "2023 Open")
+    assert ("non-commercial" in read.version.license) == (version != "2023 Open")
 
 
 def test_an_unknown_version_is_read_and_taken_as_non_commercial(tmp_path: Path) -> None:
     read = read_flame(write_npz(tmp_path / "generic_model.npz", tiny_arrays("")))
-    assert read.version.name == "FLAME (version not recognised)"
-    assert "non-commercial" in read.version.licence
+    assert read.version.name == "FLAME (version not recognized)"
+    assert "non-commercial" in read.version.license
 
 
 @pytest.mark.parametrize(("name", "version"), [("flame2023_Open.npz", "2023"), ("FLAME2020.npz", "2020")])
-def test_a_files_name_tells_the_version_but_never_a_freer_licence(name: str, version: str, tmp_path: Path) -> None:
+def test_a_files_name_tells_the_version_but_never_a_freer_license(name: str, version: str, tmp_path: Path) -> None:
     read = read_flame(write_npz(tmp_path / name, tiny_arrays("")))
     assert read.version.name == f"FLAME {version}"
-    assert "non-commercial" in read.version.licence
+    assert "non-commercial" in read.version.license
 
 
 def test_both_containers_hold_the_same_arrays(tmp_path: Path) -> None:

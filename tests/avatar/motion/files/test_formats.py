@@ -1,4 +1,4 @@
-"""Audio2Face, named JSON and FLAME parameters, and how each is recognised."""
+"""Audio2Face, named JSON and FLAME parameters, and how each is recognized."""
 
 from __future__ import annotations
 
