@@ -1,4 +1,4 @@
-"""Records that travel between the parts of headsplat, and the axes they are written in.
+"""Records that the parts of headsplat exchange, and the coordinate conventions they use.
 
 World: meters, right-handed, y up, the face looks along +z.
 Camera: OpenCV axes, x right, y down, z forward; pixel centers at +0.5.
@@ -24,7 +24,7 @@ def check_shape(name: str, value: Tensor, expected: tuple[int | str, ...]) -> No
     """Raise ValueError unless `value` has the `expected` shape; letters stand for any size.
 
     Args:
-        name: what to call the argument in the message.
+        name: name of the argument in the message.
         value: any tensor.
         expected: sizes as ints, free sizes as letters, e.g. ``("B", "N", 3)``.
     """
@@ -39,7 +39,7 @@ def check_shape(name: str, value: Tensor, expected: tuple[int | str, ...]) -> No
 
 @dataclass(frozen=True)
 class Camera:
-    """One pinhole camera a batch item: intrinsics in pixels, extrinsics world -> camera (OpenCV axes)."""
+    """Pinhole cameras, one per batch item: intrinsics in pixels, extrinsics world -> camera (OpenCV axes)."""
 
     K: Tensor  # [B,3,3] pixels
     world_to_cam: Tensor  # [B,4,4]
@@ -54,12 +54,12 @@ class Camera:
 
     @staticmethod
     def facing(focal: float, width: int, height: int) -> Camera:
-        """Camera [1] at the origin looking along -z with its principal point in the middle; focal in pixels."""
+        """Camera [1] at the origin looking along -z with its principal point at the image center; focal in pixels."""
         K = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
         return Camera(K[None], FACING_CAMERA[None].clone(), width, height)
 
     def repeated(self, batch: int) -> Camera:
-        """This one camera, `batch` times."""
+        """This single camera repeated along the batch axis, `batch` times."""
         return replace(self, K=self.K.expand(batch, -1, -1), world_to_cam=self.world_to_cam.expand(batch, -1, -1))
 
     def __getitem__(self, index: int) -> Camera:
@@ -70,7 +70,7 @@ class Camera:
         return len(self.K)
 
     def resized(self, width: int, height: int) -> Camera:
-        """The same view on a raster of another size (pixel edges coincide)."""
+        """The same view at another image size (the image borders coincide)."""
         scale = torch.tensor([width / self.width, height / self.height, 1.0], dtype=self.K.dtype)
         return replace(self, K=self.K * scale.to(self.K.device)[:, None], width=width, height=height)
 
@@ -79,8 +79,8 @@ class Camera:
 class HeadParams:
     """Parameters of the head model for B frames of one person.
 
-    `joint_rot` is axis-angle in radians in the order of JOINT_NAMES. A tracker that knows only the skull puts
-    its rotation on the root and leaves the neck at zero.
+    `joint_rot` is axis-angle in radians in the order of JOINT_NAMES. A tracker that estimates only the pose of the
+    skull writes its rotation to the root and leaves the neck at zero.
     """
 
     identity: Tensor  # [S]
@@ -95,7 +95,7 @@ class HeadParams:
         check_shape("HeadParams.translation", self.translation, ("B", 3))
 
     def __getitem__(self, index: int | slice | Tensor) -> HeadParams:
-        """The frames `index` picks, always with a batch axis."""
+        """The frames selected by `index`; the batch axis is kept."""
         pick = [index] if isinstance(index, int) else index
         return replace(
             self,
@@ -110,7 +110,7 @@ class HeadParams:
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Activated splats in the world frame, ready to be rendered."""
+    """Activated 3D Gaussians in world space, ready to be rendered."""
 
     means: Tensor  # [B,N,3] meters
     quats: Tensor  # [B,N,4] unit, wxyz
@@ -132,19 +132,20 @@ class Gaussians:
 
 @dataclass(frozen=True)
 class RenderOutput:
-    """Pictures of B views."""
+    """Rendered images of B views."""
 
     rgb: Tensor  # [B,H,W,3] 0..1, over the background
     alpha: Tensor  # [B,H,W]
-    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where no Gaussian contributes
 
 
 @dataclass(frozen=True)
 class Motion:
-    """T frames of named expression weights and poses, whatever file, wire or tracker they came from.
+    """T frames of named expression weights and head poses, independent of the file, protocol or tracker they came from.
 
-    The head's rotation is the root's, in the axes of the world: the identity looks along +z at the camera. Rotations of
-    jaw and eyes are what the expressions do not turn already (jawOpen turns the jaw, eyeLookUpLeft the left eye).
+    The rotation of the head is that of the root joint, in world axes: the identity looks along +z at the camera. The
+    rotations of jaw and eyes add to those that the expressions cause (jawOpen rotates the jaw, eyeLookUpLeft the left
+    eye).
     """
 
     time: Tensor  # [T] float64 seconds, increasing
@@ -152,9 +153,9 @@ class Motion:
     weights: Tensor  # [T,E]
     space: str  # "arkit52", "flame", ...
     joint_rot: Tensor  # [T,J,3] axis-angle radians
-    translation: Tensor  # [T,3] meters, of the point the head turns about
-    confidence: Tensor | None = None  # [T] 0..1, how sure the tracker was; 0 where it saw no face
-    notes: tuple[str, ...] = ()  # what the reader found out and a person should know, a sentence each
+    translation: Tensor  # [T,3] meters, of the point the head rotates about
+    confidence: Tensor | None = None  # [T] 0..1, of the tracker; 0 in frames without a face
+    notes: tuple[str, ...] = ()  # remarks of the reader for the user, one sentence each
 
     def __post_init__(self) -> None:
         check_shape("Motion.time", self.time, ("T",))
@@ -166,7 +167,7 @@ class Motion:
             check_shape("Motion.confidence", self.confidence, (frames,))
 
     def __getitem__(self, index: slice | Tensor) -> Motion:
-        """The frames `index` picks, their times as they are."""
+        """The frames selected by `index`, with unchanged times."""
         confidence = None if self.confidence is None else self.confidence[index]
         picked = {name: getattr(self, name)[index] for name in ("time", "weights", "joint_rot", "translation")}
         return replace(self, **picked, confidence=confidence)
@@ -176,5 +177,5 @@ class Motion:
 
     @property
     def rate(self) -> float:
-        """Mean frames a second; 30 where there is but one frame."""
+        """Mean frame rate in frames per second; 30 for a motion of one frame."""
         return (len(self) - 1) / float(self.time[-1] - self.time[0]) if len(self) > 1 else 30.0

@@ -1,4 +1,4 @@
-"""Where headsplat keeps what it can always make or fetch again."""
+"""The user's cache folder: files that headsplat can always create or fetch again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def user_cache(kind: str) -> Path:
-    """The folder for one kind of cached things, not made here: in HEADSPLAT_CACHE, else in the platform's place."""
-    if own := os.environ.get("HEADSPLAT_CACHE"):
-        return Path(own).expanduser() / kind
+    """The cache folder for one kind of file (not created): below HEADSPLAT_CACHE, else the platform's cache folder."""
+    if chosen := os.environ.get("HEADSPLAT_CACHE"):
+        return Path(chosen).expanduser() / kind
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         base = Path(xdg)
     elif sys.platform == "win32":

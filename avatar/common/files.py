@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all, and the sentences for what a disk can refuse."""
+"""Atomic output files and folders (complete or absent), and error messages for failed writes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _REASONS = {
 
 
 def os_error_sentence(error: OSError) -> str:
-    """One sentence for an OSError: which file, what the system refused, what to do."""
+    """One sentence for an OSError: the file, the reason, and what to do."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     name = error.filename2 or error.filename
     return f"{os.fspath(name) if isinstance(name, (str, os.PathLike)) else 'writing failed'}: {reason}"
 
 
 def error_words(error: Exception) -> str:
-    """What went wrong in words alone: without the numbers and file names that FFmpeg and the system add."""
+    """The message of an error without the numbers and file names that FFmpeg and the system add to it."""
     return str(getattr(error, "strerror", None) or error).strip().rstrip(".")
 
 
 def write_error(path: Path, error: Exception) -> HeadsplatError:
-    """What to raise where the system, or a library that writes for us, could not write the output `path`."""
+    """The error to raise when the system, or a library that writes on our behalf, could not write the output `path`."""
     reason = _REASONS.get(getattr(error, "errno", None) or 0)
     if reason is None:
         reason = f"cannot be written ({error_words(error)}); choose another place with -o"
@@ -44,16 +44,16 @@ def write_error(path: Path, error: Exception) -> HeadsplatError:
 
 
 def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> Path:
-    """`path` as a Path once it may be written; the folder it lies in is made where it is missing.
+    """Check that the output `path` can be written, create its parent folder if missing, and return it as a Path.
 
     Args:
-        path: what will be written: a file where it has a suffix, unless `folder` says otherwise.
-        overwrite: whether what exists may be replaced; a folder never gives way to a file.
-        folder: the output is a folder, whatever its name.
+        path: the output: a file if it has a suffix, unless `folder` is set.
+        overwrite: whether an existing output may be replaced; a folder is never replaced by a file.
+        folder: the output is a folder even if its name has a suffix.
 
     Raises:
-        HeadsplatError: it exists and `overwrite` is off, it is a folder in the place of a file, or the folder it lies
-            in cannot be made or written.
+        HeadsplatError: it exists and `overwrite` is off, it is a folder and the output is a file, or its parent folder
+            cannot be created or written.
     """
     path = Path(path)
     if path.suffix and not folder and path.is_dir():
@@ -67,7 +67,8 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> 
     except OSError as error:
         raise HeadsplatError(os_error_sentence(error)) from error
     try:
-        # Asked by writing: permissions alone do not tell what a system refuses, and all the work would be in vain.
+        # Checked by writing a file: permissions alone do not show what a system refuses, and a failure after the work
+        # would lose it.
         with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent, prefix="."):
             return path
     except OSError as error:
@@ -75,22 +76,22 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False) -> 
 
 
 def temporary_path(path: Path) -> Path:
-    """Where this process writes the output `path` before it has its name; remove_orphans knows it."""
+    """The temporary path at which this process writes the output `path`; `remove_orphans` recognizes its name."""
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
 
 
 def remove_orphans(path: Path) -> None:
-    """Delete the temporary files or folders of `path` that processes left which were killed while they wrote."""
-    if os.name != "posix":  # elsewhere there is no harmless way to ask whether a process lives
+    """Delete the temporary files or folders of `path` left behind by processes that were killed while writing."""
+    if os.name != "posix":  # other systems have no harmless test for whether a process is running
         return
     pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.part(ial)?{re.escape(path.suffix)}")
     with contextlib.suppress(OSError):
         for entry in path.parent.iterdir():
-            if (match := pattern.fullmatch(entry.name)) and not _lives(int(match[1])):
+            if (match := pattern.fullmatch(entry.name)) and not _is_running(int(match[1])):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -102,7 +103,7 @@ def _lives(process: int) -> bool:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, moved over it when the block ends well and removed when not.
+    """A temporary path next to `path`, with its suffix; it replaces `path` on success and is removed on an error.
 
     Raises:
         HeadsplatError: the disk is full, read-only or refuses the folder.
@@ -115,7 +116,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
-        temporary.chmod(mode)  # some writers (safetensors) make private files
+        temporary.chmod(mode)  # some writers (safetensors) create private files
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in _REASONS or error.filename in (temporary, str(temporary)):
@@ -128,9 +129,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, moved in its place when the block ends well and removed when not.
+    """A temporary folder next to `path`; it replaces `path` on success and is removed on an error.
 
-    What stood at `path` is replaced as a whole; ask check_output and check_replaceable_folder first.
+    An existing folder at `path` is replaced as a whole; call check_output and check_replaceable_folder first.
     """
     path = Path(path)
     try:
@@ -140,7 +141,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise HeadsplatError(os_error_sentence(error)) from error
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp makes it private
+        temporary.chmod(0o755)  # mkdtemp creates it private
         put_in_place(temporary, path)
     except OSError as error:
         if error.errno in _REASONS:
@@ -151,7 +152,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def put_in_place(new: Path, path: Path) -> None:
-    """Rename the folder `new` to `path`; what stood there is deleted after that, or put back if it fails."""
+    """Rename the folder `new` to `path`; an existing folder there is deleted afterwards, or restored on a failure."""
     if not path.exists():
         os.replace(new, path)
         return
@@ -166,12 +167,12 @@ def put_in_place(new: Path, path: Path) -> None:
 
 
 def check_replaceable_folder(path: Path, patterns: tuple[str, ...], sign: str | None = None) -> None:
-    """Raise HeadsplatError unless the folder `path` is ours to replace.
+    """Raise HeadsplatError unless the folder `path` was written by headsplat and may be replaced.
 
     Args:
         path: an existing folder.
-        patterns: what it may hold.
-        sign: a file that it must hold unless it is empty, where `patterns` name folders that anybody may have.
+        patterns: glob patterns of the names it may contain.
+        sign: a file it must contain unless it is empty; used where `patterns` alone would match folders of others.
     """
     if path.is_file():
         raise HeadsplatError(f"{path}: is a file, and the output is a folder; choose another name with -o")
@@ -179,9 +180,9 @@ def check_replaceable_folder(path: Path, patterns: tuple[str, ...], sign: str | 
     foreign = sorted(name for name in names if not any(map(Path(name).match, patterns)))
     if foreign:
         raise HeadsplatError(
-            f"{path}: holds other things too ({foreign[0]}), so it is not replaced; choose another folder with -o"
+            f"{path}: contains other files too ({foreign[0]}), so it is not replaced; choose another folder with -o"
         )
     if sign is not None and names and sign not in names:
         raise HeadsplatError(
-            f"{path}: without a {sign} it is none of ours, so it is not replaced; choose another folder with -o"
+            f"{path}: has no {sign}, so it is not headsplat's and not replaced; choose another folder with -o"
         )

@@ -1,13 +1,13 @@
-"""Frame rates that people give: the one limit of all of them."""
+"""The valid range of frame rates given by users."""
 
 from __future__ import annotations
 
 from avatar.errors import HeadsplatError
 
-MOST_FPS = 1000.0
+MAX_FPS = 1000.0
 
 
 def check_fps(fps: float | None, what: str = "fps") -> None:
-    """Raise HeadsplatError unless `fps`, which `what` names, is none or a rate that makes sense."""
-    if fps is not None and not 0 < fps <= MOST_FPS:
-        raise HeadsplatError(f"{what}: expected more than 0 and at most {MOST_FPS:g} frames a second, got {fps:g}")
+    """Raise HeadsplatError unless `fps` is None or within the valid range; `what` names it in the message."""
+    if fps is not None and not 0 < fps <= MAX_FPS:
+        raise HeadsplatError(f"{what}: expected more than 0 and at most {MAX_FPS:g} frames per second, got {fps:g}")

@@ -1,4 +1,4 @@
-"""Pictures on disk under any path: OpenCV's own imread and imwrite refuse non-ASCII names on Windows."""
+"""Image files under any path: OpenCV's own imread and imwrite fail on non-ASCII names on Windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatar.errors import HeadsplatError
 
 
 def read_image(path: Path, mode: int) -> np.ndarray | None:
-    """The picture at `path` as cv2.imread gives it for `mode` (cv2.IMREAD_*); None if missing or not a picture."""
+    """The image at `path` as cv2.imread returns it for `mode` (cv2.IMREAD_*); None if missing or not an image."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError:
@@ -19,18 +19,18 @@ def read_image(path: Path, mode: int) -> np.ndarray | None:
     return cv2.imdecode(data, mode) if len(data) else None  # imdecode raises on an empty buffer
 
 
-def write_image(path: Path, picture: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray) -> None:
     """Write uint8 [H,W,3] BGR or [H,W] gray as PNG.
 
     Raises:
-        HeadsplatError: the picture cannot be encoded.
-        OSError: the system refuses the file.
+        HeadsplatError: the image cannot be encoded.
+        OSError: the file cannot be written.
     """
     try:
-        path.write_bytes(encode_png(picture))
+        path.write_bytes(encode_png(image))
     except cv2.error as error:
-        found = f"{list(picture.shape)} {picture.dtype}"
-        raise HeadsplatError(f"{path}: expected a picture [H,W,3] or [H,W] uint8, got {found}") from error
+        found = f"{list(image.shape)} {image.dtype}"
+        raise HeadsplatError(f"{path}: expected an image [H,W,3] or [H,W] uint8, got {found}") from error
 
 
 _FAST_PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
@@ -38,13 +38,14 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.12
     _FAST_PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 
 
-def encode_png(picture: np.ndarray, level: int | None = None) -> bytes:
-    """The picture uint8 [H,W,3] BGR or [H,W] gray as a PNG file; `level` is the effort 0..9, None OpenCV's default.
+def encode_png(image: np.ndarray, level: int | None = None) -> bytes:
+    """Encode an image, uint8 [H,W,3] BGR or [H,W] gray, as a PNG file.
 
-    With a level every row is stored as the difference from the one above and only runs are looked for: a third of the
-    time of OpenCV's own choice on frames of a video, and about as small.
+    `level` is the zlib compression level 0..9; None is OpenCV's default. With a level every row is stored as the
+    difference from the row above (filter "up") and run-length encoded: a third of the time of OpenCV's default on video
+    frames, at about the same size.
     """
     options = [] if level is None else [cv2.IMWRITE_PNG_COMPRESSION, level, *_FAST_PNG]
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(picture), options)
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(image), options)
     assert done
     return encoded.tobytes()

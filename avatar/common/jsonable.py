@@ -1,4 +1,4 @@
-"""Numbers of a report as JSON and as words want them."""
+"""Values of a report as JSON types and as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def to_jsonable(value: Any) -> Any:
-    """`value` in JSON's types, numbers to six digits, None for what is not finite."""
+    """`value` as JSON types: floats rounded to six significant digits, None for those that are not finite."""
     if isinstance(value, Mapping):
         return {str(name): to_jsonable(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -19,5 +19,5 @@ def to_jsonable(value: Any) -> Any:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 frame`, `2 frames`."""
+    """A count with its noun in singular or plural: `1 frame`, `2 frames`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Arrays of an .npz or .npy file that anybody may have made: sizes are checked, nothing is evaluated or unpickled."""
+"""Arrays of an untrusted .npz or .npy file: sizes are checked, nothing is evaluated or unpickled."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_BYTES = 1 << 30  # a whole file unpacked
-_MOST_MEMBERS = 1000
-_LONGEST_HEADER = 1024  # numpy pads the header of an array of numbers to 64 or 128 bytes
-_LONGEST_TEXT = 1 << 16  # bytes
+_MAX_BYTES = 1 << 30  # of a whole file, uncompressed
+_MAX_MEMBERS = 1000
+_MAX_HEADER = 1024  # bytes; numpy pads the header of a numeric array to 64 or 128
+_MAX_TEXT = 1 << 16  # bytes
 _HEADER = re.compile(
     rb"\{'descr': *'([<>|=]?[a-zA-Z]\d*)', *'fortran_order': *(True|False), *'shape': *\(([\dL, ]*)\) *,? *\}\s*"
 )
-_DAMAGE = (
+_READ_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, KeyError, ValueError,
-    RuntimeError,  # an encrypted member, or an unknown way of packing
+    RuntimeError,  # an encrypted member, or an unknown compression method
 )  # fmt: skip
 
 
 class DamagedNpz(Exception):
-    """What is wrong with a file or a member of it; the caller adds the names."""
+    """The reason why a file or one of its members cannot be read; the caller adds the names."""
 
 
 class Npz:
@@ -39,34 +39,34 @@ class Npz:
         """Read the list of members.
 
         Raises:
-            DamagedNpz: it is no archive, or unpacks to more than any file of ours or FLAME's.
+            DamagedNpz: it is not an archive, or larger than any file of headsplat's or FLAME's.
         """
         self._path = path
         with self._opened() as archive:
             entries = archive.infolist()
             size = sum(entry.file_size for entry in entries)
-            if len(entries) > _MOST_MEMBERS or size > _MOST_BYTES:
-                raise DamagedNpz(f"it claims {len(entries)} members of {size >> 20} MB, more than any model has")
+            if len(entries) > _MAX_MEMBERS or size > _MAX_BYTES:
+                raise DamagedNpz(f"it declares {len(entries)} members of {size >> 20} MB, more than any model has")
         self.names: Collection[str] = {entry.filename.removesuffix(".npy") for entry in entries}
 
     def array(self, name: str) -> NDArray[Any]:
-        """The numbers of a member.
+        """The numeric array of a member.
 
         Raises:
-            DamagedNpz: no such member, not numbers, or fewer of them than its shape claims.
+            DamagedNpz: no such member, not numeric, or with fewer values than its shape declares.
         """
         with self._opened() as archive, self._member(archive, name) as (stream, size):
             return _numbers(stream, size)
 
     def texts(self) -> list[str]:
-        """The short texts among the members; those that cannot be read are left out."""
+        """The short strings among the members; unreadable ones are skipped."""
         return [text for name in sorted(self.names) if (text := self._text(name))]
 
     def _text(self, name: str) -> str:
         try:
             with self._opened() as archive, self._member(archive, name) as (stream, _):
                 dtype, _, shape = _header(stream)
-                if shape != () or dtype.kind != "U" or dtype.itemsize > _LONGEST_TEXT:
+                if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_TEXT:
                     return ""
                 return str(np.frombuffer(stream.read(dtype.itemsize), dtype)[0])
         except DamagedNpz:
@@ -77,32 +77,32 @@ class Npz:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 yield archive
-        except _DAMAGE as error:
+        except _READ_ERRORS as error:
             raise DamagedNpz(str(error)[:200]) from error
 
     @contextmanager
     def _member(self, archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], int]]:
-        """The unpacked bytes of a member and how many there are."""
+        """The uncompressed byte stream of a member, and its length."""
         entry = archive.getinfo(f"{name}.npy")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DamagedNpz("is packed in a way that numpy does not use")
+            raise DamagedNpz("uses a compression method that numpy does not write")
         with archive.open(entry) as stream:
             yield stream, entry.file_size
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """The numbers of an .npy file.
+    """The numeric array of an .npy file.
 
     Raises:
-        DamagedNpz: no array of numbers, or fewer of them than its shape claims.
+        DamagedNpz: not a numeric array, or with fewer values than its shape declares.
     """
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
+        if size > _MAX_BYTES:
             raise DamagedNpz(f"has {size >> 20} MB, more than any motion")
         with path.open("rb") as stream:
             return _numbers(stream, size)
-    except _DAMAGE as error:
+    except _READ_ERRORS as error:
         raise DamagedNpz(str(error)[:200]) from error
 
 
@@ -113,18 +113,18 @@ def _numbers(stream: IO[bytes], size: int) -> NDArray[Any]:
         raise DamagedNpz(f"holds {dtype}, not numbers")
     count = math.prod(shape) * dtype.itemsize
     if count > size or math.prod(max(length, 1) for length in shape) >= 1 << 59:  # numpy counts in int64
-        raise DamagedNpz(f"claims the shape {list(shape)[:6]} of {dtype} but has {size} bytes")
+        raise DamagedNpz(f"declares the shape {list(shape)[:6]} of {dtype} but has {size} bytes")
     return np.frombuffer(stream.read(count), dtype, math.prod(shape)).reshape(shape, order="F" if fortran else "C")
 
 
 def _header(stream: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
-    """Type, whether in Fortran's order, and shape that a .npy stream claims; numpy itself would evaluate it."""
+    """Dtype, whether in Fortran order, and shape declared by a .npy stream; numpy's own reader would evaluate it."""
     start = stream.read(8)
     form = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) == 8 and start[:6] == b"\x93NUMPY" else None
     if form is None:
-        raise DamagedNpz("is no array")
+        raise DamagedNpz("is not an array")
     (length,) = struct.unpack(form, stream.read(struct.calcsize(form)))
-    found = _HEADER.fullmatch(stream.read(length)) if length <= _LONGEST_HEADER else None
+    found = _HEADER.fullmatch(stream.read(length)) if length <= _MAX_HEADER else None
     if found is None:
         raise DamagedNpz("holds objects or records, not numbers")
     sizes = tuple(int(size.rstrip(b"L ")) for size in found[3].split(b",") if size.strip())

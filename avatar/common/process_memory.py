@@ -1,4 +1,4 @@
-"""How much memory a process takes."""
+"""Memory use of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _STATM = Path("/proc/self/statm")
 
 
 def memory_mb() -> float | None:
-    """Memory of this process in MB; None where the system does not say it in a file."""
+    """Resident memory of this process in MB; None on systems without /proc."""
     if not _STATM.exists():
         return None
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to and from TOML, strictly: an unknown key or a wrong type is an error with a suggestion."""
+"""Frozen dataclasses read from and written to TOML; an unknown key or a wrong type is an error with a suggestion."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ else:
 
 Config = TypeVar("Config")
 
-#: In a checkout the presets stand beside the package, in an installed wheel inside it.
+#: An installed wheel has the presets inside the package, a checkout next to it.
 PRESET_FOLDERS = (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs")
 
 
 def load_config(path: str | Path, base: Config) -> Config:
-    """`base` with the values of the TOML file `path` over it; tables go into nested dataclasses.
+    """`base` updated with the values of the TOML file `path`; tables update nested dataclasses.
 
     Args:
         path: a TOML file that names only what differs from `base`.
@@ -52,7 +52,7 @@ def load_config(path: str | Path, base: Config) -> Config:
 
 
 def load_preset(name: str, base: Config) -> Config:
-    """`base` with the preset `name` (configs/NAME.toml) over it; HeadsplatError lists the presets there are."""
+    """`base` updated with the preset `name` (configs/NAME.toml); HeadsplatError lists the known names."""
     known = preset_paths()
     if name not in known:
         raise HeadsplatError(f"--preset: no preset {name!r}; choose one of {', '.join(known)}")
@@ -65,7 +65,7 @@ def preset_paths() -> dict[str, Path]:
 
 
 def apply_values(base: Config, values: Mapping[str, Any], where: str, prefix: str = "") -> Config:
-    """`base` (a dataclass instance) with `values` over it; `where` and the dotted `prefix` go into error texts."""
+    """`base` (a dataclass instance) updated with `values`; `where` and the dotted `prefix` appear in error messages."""
     known = [field.name for field in dataclasses.fields(base)]  # type: ignore[arg-type]
     hints = typing.get_type_hints(type(base))
     changes: dict[str, Any] = {}
@@ -87,12 +87,12 @@ def apply_values(base: Config, values: Mapping[str, Any], where: str, prefix: st
 
 
 def save_config(path: str | Path, config: Any, comment: str = "") -> None:
-    """Write every value of the dataclass `config` to `path`, so that load_config gives it back; None is left out.
+    """Write every value of the dataclass `config` to `path`, readable by `load_config`; None values are omitted.
 
     Args:
-        path: the TOML file to write; replaced as a whole.
-        config: a dataclass instance of numbers, texts, booleans, paths, sequences of them and nested dataclasses.
-        comment: lines to put at the top.
+        path: the TOML file to write; an existing file is replaced atomically.
+        config: a dataclass instance of numbers, strings, booleans, paths, sequences of these and nested dataclasses.
+        comment: comment lines at the top of the file.
     """
     lines = [f"# {line}" for line in comment.splitlines()]
     _write_table(config, "", lines)
@@ -124,7 +124,7 @@ def _toml_value(value: Any) -> str:
         return str(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    # A JSON string without ASCII escapes is a TOML basic string, but for DEL.
+    # A JSON string without ASCII escapes is a TOML basic string, except for DEL.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -134,7 +134,7 @@ def _suggestion(key: str, known: list[str]) -> str:
 
 
 def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
-    """`value` as the annotation `hint` wants it, or HeadsplatError."""
+    """`value` converted to the type annotation `hint`; raises HeadsplatError if it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         choices = [argument for argument in arguments if argument is not type(None)]
@@ -167,5 +167,5 @@ def _item_hint(arguments: tuple[Any, ...], index: int) -> Any:
 
 
 def _describe(hint: Any) -> str:
-    plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
-    return plain.get(hint, "a list" if typing.get_origin(hint) in (tuple, list) else str(hint))
+    names = {int: "an integer", float: "a number", str: "a string", bool: "true or false", Path: "a path"}
+    return names.get(hint, "a list" if typing.get_origin(hint) in (tuple, list) else str(hint))

@@ -1,8 +1,8 @@
-"""A chain of frames tied together by a prior on acceleration: its normal equations, and solving them.
+"""Block-banded normal equations of a sequence of frames with a prior on acceleration, and their solver.
 
-The matrix has dense blocks on the diagonal and diagonal blocks one and two off it.
+The matrix has dense blocks on the diagonal and diagonal blocks on the first and second off-diagonals.
 Block Cholesky (Golub and Van Loan, Matrix Computations, 4.5), one frame at a time, so that no product is large
-enough for BLAS to start threads (see `linalg`).
+enough for BLAS to start threads.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ REFERENCE_STEP = 1.0 / 30.0
 
 
 @dataclass
-class Chain:
-    """The symmetric positive definite matrix of T frames with D unknowns each."""
+class BlockBandedMatrix:
+    """Symmetric positive definite block-banded matrix of T frames with D unknowns each."""
 
     diagonal: np.ndarray  # [T,D,D]
-    next: np.ndarray  # [T,D] diagonal of block (k+1, k); the last one is unused
-    second: np.ndarray  # [T,D] diagonal of block (k+2, k); the last two are unused
+    next: np.ndarray  # [T,D] diagonal of block (k+1, k); the last row is unused
+    second: np.ndarray  # [T,D] diagonal of block (k+2, k); the last two rows are unused
 
     @staticmethod
-    def zeros(count: int, size: int) -> Chain:
+    def zeros(count: int, size: int) -> BlockBandedMatrix:
         """The zero matrix of `count` frames with `size` unknowns each."""
-        return Chain(np.zeros((count, size, size)), np.zeros((count, size)), np.zeros((count, size)))
+        return BlockBandedMatrix(np.zeros((count, size, size)), np.zeros((count, size)), np.zeros((count, size)))
 
     def add_acceleration(
         self, gradient: np.ndarray, residual: np.ndarray, time: np.ndarray, precision: np.ndarray
     ) -> None:
-        """Add the prior on second differences, here and to `gradient` [T,D].
+        """Add the prior on second differences to this matrix and to `gradient` [T,D].
 
         Args:
-            gradient: of half of the cost, changed in place.
+            gradient: [T,D], of half of the cost; changed in place.
             residual: second differences [T-2,D] with the coefficients of `difference_weights(time)`.
             time: [T] seconds.
             precision: inverse variances [D] of a second difference at even steps of REFERENCE_STEP.
         """
-        coefficients, share = difference_weights(time)
-        weight = share[:, None] * precision
-        pull = residual * weight
+        coefficients, measure = difference_weights(time)
+        weight = measure[:, None] * precision
+        weighted = residual * weight
         count = len(coefficients)
         index = np.arange(len(precision))
         for row in range(3):
-            gradient[row : row + count] += coefficients[:, row : row + 1] * pull
+            gradient[row : row + count] += coefficients[:, row : row + 1] * weighted
             self.diagonal[row : row + count, index, index] += coefficients[:, row : row + 1] ** 2 * weight
         self.next[:count] += (coefficients[:, 0] * coefficients[:, 1])[:, None] * weight
         self.next[1 : count + 1] += (coefficients[:, 1] * coefficients[:, 2])[:, None] * weight
         self.second[:count] += (coefficients[:, 0] * coefficients[:, 2])[:, None] * weight
 
-    def hold(self, gradient: np.ndarray, held: np.ndarray) -> None:
-        """Make the step of the frames `held` [T] bool zero and take it out of their neighbors' equations."""
-        gradient[held] = 0
-        self.diagonal[held] = np.eye(gradient.shape[1])
-        for reach, band in ((1, self.next), (2, self.second)):
-            band[held] = 0
-            band[:-reach][held[reach:]] = 0
+    def fix(self, gradient: np.ndarray, fixed: np.ndarray) -> None:
+        """Force the step of the frames `fixed` [T] bool to zero and remove it from the equations of their neighbors."""
+        gradient[fixed] = 0
+        self.diagonal[fixed] = np.eye(gradient.shape[1])
+        for distance, band in ((1, self.next), (2, self.second)):
+            band[fixed] = 0
+            band[:-distance][fixed[distance:]] = 0
 
     def solve(self, right: np.ndarray) -> np.ndarray:
-        """x [T,D] with matrix @ x = `right` [T,D]."""
+        """Solve matrix @ x = `right` [T,D] for x [T,D]."""
         count, size = right.shape
-        # Unknowns of very different units: scale every diagonal entry to 1 first.
+        # The unknowns have very different units: scale every diagonal entry to 1 first.
         scale = 1.0 / np.sqrt(np.einsum("kii->ki", self.diagonal))
         pivots = self.diagonal * scale[:, :, None] * scale[:, None, :]
         second = np.zeros((count, size))
@@ -71,7 +71,7 @@ class Chain:
         index = np.arange(size)
         coupling[:-1, index, index] = self.next[:-1] * scale[:-1] * scale[1:]
         factor = np.empty_like(pivots)  # inverse Cholesky factors: pivot^-1 = factor^T factor
-        half = np.empty_like(pivots)  # factor @ coupling^T: symmetric updates, or rounding would grow along the chain
+        half = np.empty_like(pivots)  # factor @ coupling^T: symmetric updates keep rounding from growing with T
         half_second = np.empty_like(pivots)
         solution = right * scale
         for k in range(count):
@@ -96,14 +96,14 @@ class Chain:
 
 
 def difference_weights(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Second differences for uneven steps.
+    """Second-difference coefficients for uneven time steps.
 
     Args:
         time: [T] seconds.
 
     Returns:
         Coefficients [T-2,3] of three neighbors, equal to (1,-2,1) at even steps of REFERENCE_STEP, and the weight
-        [T-2] of each difference, so that the sum approximates one integral over time whatever the steps are.
+        [T-2] of each difference, so that the weighted sum approximates the integral over time for any steps.
     """
     steps = np.maximum(np.diff(time) / REFERENCE_STEP, 1e-3)
     before, after = steps[:-1], steps[1:]

@@ -38,7 +38,7 @@ _ONE, _HALF = ((1,),), ((0.5,),)
 
 @lru_cache(maxsize=32)
 def _table(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Constant rows as a tensor, made once: in a live frame making one costs as much as what it is used for."""
+    """Constant rows as a cached tensor: in a live frame, creating one costs as much as the operation that uses it."""
     with torch.inference_mode(False):
         return torch.tensor(rows, dtype=dtype, device=device)
 
@@ -107,7 +107,7 @@ def quat_multiply(left: Tensor, right: Tensor) -> Tensor:
 
 
 def mean_rotation(matrices: Tensor) -> Tensor:
-    """Chordal mean [3,3] of rotation matrices [n,3,3]: the rotation nearest their average."""
+    """Chordal mean [3,3] of rotation matrices [n,3,3]: the rotation closest to their average."""
     left, _, right = torch.linalg.svd(matrices.double().mean(0))
     sign = left.new_ones(3)
     sign[2] = torch.det(left @ right).sign()

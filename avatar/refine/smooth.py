@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.geometry.block_banded import Chain, difference_weights
+from avatar.geometry.block_banded import BlockBandedMatrix, difference_weights
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
@@ -38,7 +38,7 @@ def smooth_poses(
     information = (options.smooth_data * fit.information * torch.from_numpy(trust)[:, None, None]).numpy()
     information = information + _LEAST * np.eye(6 * groups)
     for _ in range(_STEPS):
-        chain = Chain.zeros(len(poses), 6 * groups)
+        chain = BlockBandedMatrix.zeros(len(poses), 6 * groups)
         chain.diagonal[:] = information
         away = _difference(poses, measured).numpy()
         gradient = (information @ away[..., None])[..., 0]
@@ -57,7 +57,7 @@ def smooth_controls(
     if len(values) < 3:
         return values
     measured = values.double().numpy()
-    chain = Chain.zeros(*measured.shape)
+    chain = BlockBandedMatrix.zeros(*measured.shape)
     weight = data * trust[:, None, None]
     chain.diagonal[:] = weight * information.double().numpy() + 1e-3 * np.eye(measured.shape[1])
     coefficients = difference_weights(time)[0]

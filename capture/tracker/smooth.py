@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.geometry.block_banded import Chain, difference_weights
+from avatar.geometry.block_banded import BlockBandedMatrix, difference_weights
 from capture.tracker.problem import (
     POSE,
     Fittable,
@@ -100,7 +100,7 @@ def _step(
 ) -> np.ndarray:
     """Joint Gauss-Newton step [T,6+E]; zero for frames that are not free."""
     count, size = len(states), len(precision)
-    chain = Chain.zeros(count, size)
+    chain = BlockBandedMatrix.zeros(count, size)
     gradient = np.zeros((count, size))
     for index in np.flatnonzero(free):
         matrix, slope = problem.normal(states[index], targets[index], weights[index])
@@ -112,7 +112,7 @@ def _step(
         gradient[index] = slope
         chain.diagonal[index] = matrix
     chain.add_acceleration(gradient, accelerations(states, difference_weights(time)[0]), time, precision)
-    chain.hold(gradient, ~free)
+    chain.fix(gradient, ~free)
     return -chain.solve(gradient)
 
 

@@ -57,6 +57,6 @@ def test_pictures_that_a_killed_run_left_torn_are_removed(begun: Workspace) -> N
 @pytest.mark.parametrize("place", ["notes.txt", "frames/notes.txt"])
 def test_overwrite_clears_nothing_where_other_files_lie(begun: Workspace, place: str) -> None:
     (begun.root / place).write_text("mine")
-    with pytest.raises(HeadsplatError, match=r"holds other things too \(notes\.txt\)"):
+    with pytest.raises(HeadsplatError, match=r"contains other files too \(notes\.txt\)"):
         begun.open({"source": "1"}, overwrite=True)
     assert begun.load_partial("stage.npz") is not None and (begun.root / place).exists()

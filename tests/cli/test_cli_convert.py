@@ -22,7 +22,7 @@ def test_a_folder_of_its_own_is_replaced(capture: Capture, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("notes.txt", "holds other things too (notes.txt)"), ("images", "none of ours")]
+    ("name", "sentence"), [("notes.txt", "contains other files too (notes.txt)"), ("images", "not headsplat's")]
 )
 def test_a_folder_of_anything_else_is_not_replaced(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, sentence: str

@@ -156,4 +156,4 @@ def test_a_folder_with_other_things_is_not_replaced(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     said = refused(capsys, me, "-o", str(tmp_path / "mine"), "--motion", take, "--overwrite")
-    assert "holds other things too (notes.txt)" in said and (tmp_path / "mine" / "notes.txt").exists()
+    assert "contains other files too (notes.txt)" in said and (tmp_path / "mine" / "notes.txt").exists()

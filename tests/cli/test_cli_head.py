@@ -108,7 +108,7 @@ def test_sheets_never_replace_a_folder_of_other_things(capsys: pytest.CaptureFix
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
     assert cli.main(["head", "sheets", "-o", str(tmp_path / "thesis"), "--overwrite"]) == 1
-    assert "holds other things too (thesis.tex)" in capsys.readouterr().err
+    assert "contains other files too (thesis.tex)" in capsys.readouterr().err
 
 
 def test_missing_action_is_a_usage_error() -> None:

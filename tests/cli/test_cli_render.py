@@ -211,7 +211,7 @@ def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
     arguments = [me, "--motion", tiny.root, "-o", out, "--frames", ":2"]
     assert "exists already; give --overwrite" in failure(capsys, *arguments)
     (out / "thesis.doc").touch()
-    assert "holds other things too (thesis.doc)" in failure(capsys, *arguments, "--overwrite")
+    assert "contains other files too (thesis.doc)" in failure(capsys, *arguments, "--overwrite")
     (out / "thesis.doc").unlink()
     assert run(*arguments, "--overwrite") == 0
     assert len(pictures(out)) == 2
@@ -225,7 +225,7 @@ def test_foreign_files_in_a_folder_named_like_a_pass_are_kept(
     (out / "rgb").mkdir(parents=True)
     (out / "rgb" / "thesis.doc").touch()
     text = failure(capsys, me, "--motion", tiny.root, "-o", out, "--passes", passes, "--overwrite")
-    assert "holds other things too" in text
+    assert "contains other files too" in text
     assert (out / "rgb" / "thesis.doc").exists()
 
 

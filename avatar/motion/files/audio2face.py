@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.common.frame_rate import MOST_FPS
+from avatar.common.frame_rate import MAX_FPS
 from avatar.errors import HeadsplatError
 from avatar.types import Motion
 
@@ -83,7 +83,7 @@ def _times(path: Path, rate: Any, count: int, fps: float | None, notes: list[str
     if rate is None:
         return frame_times(range(count), fps, notes)
     own = number(rate, f"{path}: exportFps")
-    if not 0 < own <= MOST_FPS:
+    if not 0 < own <= MAX_FPS:
         raise HeadsplatError(f"{path}: exportFps: {own:g} frames a second make no motion; export the file again")
     note_unused_fps(fps, notes)
     return np.arange(count) / own

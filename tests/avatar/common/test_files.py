@@ -162,7 +162,7 @@ def test_folder_with_foreign_files_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "00001.png").touch()
     check_replaceable_folder(tmp_path, ("[0-9]*.png",))
     (tmp_path / "thesis.doc").touch()
-    with pytest.raises(HeadsplatError, match=r"holds other things too \(thesis.doc\), so it is not replaced"):
+    with pytest.raises(HeadsplatError, match=r"contains other files too \(thesis.doc\), so it is not replaced"):
         check_replaceable_folder(tmp_path, ("[0-9]*.png",))
 
 

@@ -26,6 +26,6 @@ def test_missing_empty_and_other_files_are_no_picture(tmp_path: Path) -> None:
         assert read_image(tmp_path / name, cv2.IMREAD_COLOR) is None
 
 
-def test_an_array_that_is_no_picture_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match=r"a\.png: expected a picture \[H,W,3\] or \[H,W\] uint8, got \[4, 5, 7\]"):
+def test_an_array_that_is_not_an_image_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match=r"a\.png: expected an image \[H,W,3\] or \[H,W\] uint8, got \[4, 5, 7\]"):
         write_image(tmp_path / "a.png", np.zeros((4, 5, 7), np.uint8))

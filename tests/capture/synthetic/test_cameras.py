@@ -116,7 +116,7 @@ def test_the_command_does_not_replace_what_is_not_its_own(tmp_path: Path, capsys
 def test_the_command_does_not_replace_pictures_without_a_truth(tmp_path: Path, capsys) -> None:
     (tmp_path / "images").mkdir()
     assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
-    assert "without a truth.npz it is none of ours" in capsys.readouterr().err
+    assert "has no truth.npz, so it is not headsplat's" in capsys.readouterr().err
     assert (tmp_path / "images").exists()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatar.geometry.block_banded import Chain
+from avatar.geometry.block_banded import BlockBandedMatrix
 from avatar.geometry.similarity import fit_similarity
 from capture.tracker.linalg import gram, pull, push
 from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearize
@@ -55,7 +55,7 @@ def test_box_step_stays_in_the_box_and_beats_the_clipped_step():
 def test_chain_solves_what_a_dense_solver_solves():
     rng = np.random.default_rng(0)
     count, size = 8, 5
-    chain = Chain.zeros(count, size)
+    chain = BlockBandedMatrix.zeros(count, size)
     roots = rng.normal(size=(count, size, size))
     chain.diagonal[:] = np.swapaxes(roots, 1, 2) @ roots + 10 * np.eye(size)
     chain.next[:-1], chain.second[:-2] = rng.normal(size=(count - 1, size)), rng.normal(size=(count - 2, size))
@@ -75,7 +75,7 @@ def test_chain_solves_what_a_dense_solver_solves():
 def test_chain_stays_exact_on_a_long_stiff_clip():
     # A recursion with unsymmetric updates loses all digits here: stiffness 1e7 over data of 1, 300 frames.
     count, size = 300, 4
-    chain = Chain.zeros(count, size)
+    chain = BlockBandedMatrix.zeros(count, size)
     chain.diagonal[:] = np.eye(size) + 0.3
     difference = np.diff(np.eye(count), n=2, axis=0)
     stiff = 1e7 * difference.T @ difference
