@@ -102,7 +102,7 @@ class Workspace:
             foreign += [path for path in inside if not path.name.removesuffix(_TORN).endswith(suffixes)]
         if foreign:
             raise HeadsplatError(
-                f"{self.root}: the unfinished capture holds other things too ({min(foreign).name}), so it is not "
+                f"{self.root}: the unfinished capture contains other files too ({min(foreign).name}), so it is not "
                 "cleared; give -o a new or empty folder"
             )
 
