@@ -104,9 +104,16 @@ def splat_into(
 
     Args:
         buffers: from `splat_buffers`; what was in them is overwritten.
-        means, quats, scales, opacities, colors: contiguous, as for `splat`, of the shape the buffers were made for.
+        means: [B,N,3] meters, world; contiguous, as are the next four, and of the shape the buffers were made for.
+        quats: [B,N,4] wxyz.
+        scales: [B,N,3] meters.
+        opacities: [B,N] 0..1.
+        colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients.
         camera: B pinhole cameras, contiguous float32 on the device of `means`.
-        near, dilation, antialias, cutoff: as for `splat`.
+        near: as for `splat`.
+        dilation: as for `splat`.
+        antialias: as for `splat`.
+        cutoff: as for `splat`.
 
     Returns:
         The handle for `splat_features`, good until the buffers are written again.

@@ -93,7 +93,8 @@ def photometric(
         truth: [B,H,W,3] uint8 sRGB.
         matte: [B,H,W] uint8, 255 for the person.
         background: [B,3] 0..1.
-        ssim_weight, mask_weight: 0..1.
+        ssim_weight: 0..1, of 1 - SSIM against L1.
+        mask_weight: of the matte term.
 
     Returns:
         loss [B], differentiable in `rgb` and `alpha` only; mean of (p - t)^2 [B], no gradient.

@@ -21,7 +21,8 @@ def mesh(
         vertices_cam: [B,V,3] meters, camera axes (x right, y down, z forward).
         faces: [F,3] int64.
         K: [B,3,3] pixels.
-        width, height: pixels.
+        width: pixels.
+        height: pixels.
         near: meters; nearer surfaces are not seen.
 
     Returns:

@@ -82,13 +82,12 @@ def adam_outer_step(
 ) -> Tensor:
     """One step of Adam in place on a basis whose gradient is an outer product that is never stored.
 
-    The gradient of `param` [K,N,C] is the sum over b of weights[b,k] grad[b,n,c]: what `blend` would hand back.
-
     Args:
-        param: [K,N,C].
+        param: [K,N,C]; its gradient is the sum over b of weights[b,k] grad[b,n,c], as `blend` would return it.
         weights: [B,K].
         grad: [B,N,C]; must be zero in rows that are not touched.
-        m, v: [K,N,C], of the format of `param`, or both bfloat16 on the CPU, which takes a third off the memory read.
+        m: [K,N,C] first moment, in the dtype of `param`, or bfloat16 like `v` on the CPU: a third less memory to read.
+        v: [K,N,C] second moment.
         step: 1 for the first step.
         touched: bool [N], the rows to step; the others keep `param`, `m` and `v`.
         pull: [N], added to the gradient times `param`: what holds a row near zero.
