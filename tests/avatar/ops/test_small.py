@@ -10,7 +10,7 @@ from torch import Tensor
 
 import cuda_ext
 from avatar import ops, reference
-from avatar.geometry import rotations
+from avatar.geometry.rotations import quat_to_matrix, triangle_frames
 from tests.avatar.ops.splat_scenes import largest
 
 ROUNDING = 5e-6  # float32 against float64 through a few dozen operations
@@ -128,9 +128,7 @@ def test_bind_without_offsets_or_motion_gives_points_and_frames_of_the_triangles
     means, quats = ops.bind(vertices, triangles, bary, zeros, identity, values[5], still, torch.zeros(2, 2, 3))
     corners = vertices[:, triangles]
     torch.testing.assert_close(means, torch.einsum("nk,bnkc->bnc", bary, corners))
-    torch.testing.assert_close(
-        rotations.quat_to_matrix(quats), rotations.triangle_frames(corners), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(quat_to_matrix(quats), triangle_frames(corners), atol=1e-4, rtol=1e-4)
 
 
 def test_bind_moves_rigidly_with_a_bone_that_has_all_the_skin() -> None:
@@ -141,10 +139,10 @@ def test_bind_moves_rigidly_with_a_bone_that_has_all_the_skin() -> None:
     values[6] = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(2, 2, 4)
     values[7] = torch.zeros(2, 2, 3)
     rest, frames = ops.bind(*values)
-    rotation = rotations.quat_to_matrix(rotations[:, 1])
+    rotation = quat_to_matrix(rotations[:, 1])
     torch.testing.assert_close(moved, rest @ rotation.transpose(1, 2) + translations[:, 1:], atol=1e-6, rtol=1e-5)
-    expected = rotation[:, None] @ rotations.quat_to_matrix(frames)
-    torch.testing.assert_close(rotations.quat_to_matrix(turned), expected, atol=1e-5, rtol=1e-5)
+    expected = rotation[:, None] @ quat_to_matrix(frames)
+    torch.testing.assert_close(quat_to_matrix(turned), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_bind_of_a_degenerate_triangle_and_a_zero_quaternion_has_finite_gradients() -> None:
