@@ -11,6 +11,11 @@ endif
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
+DOCS_STAMP := $(VENV)/.docs
+# Prints the extra `docs` of pyproject.toml, one requirement a line; pip brings a TOML reader for Python 3.10.
+DOCS_REQUIREMENTS := import importlib, sys; \
+	toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "pip._vendor.tomli"); \
+	extras = toml.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["docs"], sep="\n")
 
 # Plain `pip install torch` takes the index's newest build; pin it, and without an NVIDIA driver prefer the small CPU build.
 TORCH ?= torch==2.13.0
@@ -22,11 +27,12 @@ endif
 SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name '*.cmake' -o -name CMakeLists.txt \) -print 2>/dev/null)
 
-.PHONY: help demo test lint sanitize gpu-check format clean
+.PHONY: help demo docs test lint sanitize gpu-check format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and test"
 	@echo "make lint    ruff and mypy only"
+	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
 	@echo "make format  rewrite the code with ruff"
 	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
 	@echo "make gpu-check  everything that needs a CUDA device, one report: gpu-report.md"
@@ -50,6 +56,16 @@ sanitize: $(STAMP)
 gpu-check:
 	$(if $(wildcard $(PY)),$(PY),$(PYTHON)) -m tests.bench.gpu_check $(GPU_CHECK_ARGS)
 
+# Only reads the source, so that nothing has to be compiled for it.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "built: open site/index.html"
+
+$(DOCS_STAMP): $(VENV)/.created pyproject.toml
+	$(PY) -c '$(DOCS_REQUIREMENTS)' > $@.txt
+	$(PY) -m pip install --quiet --requirement $@.txt
+	@touch $@
+
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -69,6 +85,6 @@ $(STAMP): $(VENV)/.created $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find avatar capture viewer cuda_ext tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cuda_ext -name '*.so' -delete
