@@ -69,7 +69,7 @@ def stored_camera(facts: Mapping[str, Any]) -> Camera:
 
 
 def fit_camera(camera: Camera, width: int, height: int) -> Camera:
-    """The view of `camera` on another raster: scaled to fit inside, centerd, more to see where the shapes differ."""
+    """The view of `camera` on another raster: scaled to fit inside, centered, more to see where the shapes differ."""
     scale = min(width / camera.width, height / camera.height)
     K = camera.K.clone()
     K[:, :2] *= scale

@@ -88,8 +88,8 @@ class _Poses:
 
     @staticmethod
     def of(avatar: Avatar, face: ArkitFace, params: HeadParams) -> _Poses:
-        """The frames of `params` [T], centerd."""
-        here = Place.centerd(avatar).params(avatar, params)
+        """The frames of `params` [T], centered."""
+        here = Place.centered(avatar).params(avatar, params)
         weights, joint_rot = face.weights(here)
         return _Poses(weights, joint_rot, here.translation + avatar.head.joint_locations(here.identity)[ROOT])
 

@@ -51,7 +51,7 @@ def vertex_colors(avatar: Avatar) -> Tensor:
 
     Behind closed lips the head model's colors stay; what else no picture shows takes its neighbors'.
     """
-    head, params, place = avatar.head, posed(avatar), Place.centerd(avatar)
+    head, params, place = avatar.head, posed(avatar), Place.centered(avatar)
     gaussians, vertices = place.splats(avatar(params)), head.vertices(place.params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
     total = vertices.new_zeros(len(vertices), 4)

@@ -26,7 +26,7 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
     Colors are sRGB 0..1 after each place, as MeshLab and Blender read them.
     """
     head = avatar.head
-    vertices = head.vertices(Place.centerd(avatar).params(avatar, params))[0]
+    vertices = head.vertices(Place.centered(avatar).params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
     corners = torch.stack([head.faces, head.uv_faces, head.faces], -1) + 1
     text = [

@@ -25,7 +25,7 @@ class Place:
     translation: Tensor  # [3] meters
 
     @staticmethod
-    def centerd(avatar: Avatar) -> Place:
+    def centered(avatar: Avatar) -> Place:
         """The motion that brings the avatar's mean head upright to the origin."""
         torso = avatar.rig.torso
         back = torso.mean_rotation.T

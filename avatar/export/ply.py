@@ -91,7 +91,7 @@ def comments(y_axis: YAxis, consent: str) -> list[str]:
 
 @torch.no_grad()
 def _standing(avatar: Avatar, params: HeadParams, y_axis: YAxis) -> Gaussians:
-    place = Place.centerd(avatar)
+    place = Place.centered(avatar)
     return (place.then(upside_down()) if y_axis == "down" else place).splats(avatar(params))
 
 

@@ -57,7 +57,7 @@ _POSES: Mapping[str, Mapping[int, tuple[float, float, float]]] = {
 
 @dataclass(frozen=True)
 class View:
-    """Where a picture is taken from: turns in degrees, what it is centerd on and how wide it is, in meters."""
+    """Where a picture is taken from: turns in degrees, what it is centered on and how wide it is, in meters."""
 
     yaw: float = 0.0
     pitch: float = 0.0

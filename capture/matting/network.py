@@ -39,7 +39,7 @@ class Window:
 
 
 def _slide(center: float, side: int, length: int) -> int:
-    """Where `side` pixels around `center` start, inside 0..length if they fit, centerd on it if not."""
+    """Where `side` pixels around `center` start, inside 0..length if they fit, centered on it if not."""
     if side >= length:
         return (length - side) // 2
     return min(max(round(center - side / 2), 0), length - side)

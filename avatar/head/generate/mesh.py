@@ -120,8 +120,8 @@ def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
 
 def outward(vertices: Floats, faces: Ints) -> Ints:
     """Faces with the winding that makes the enclosed volume positive (for closed or nearly closed parts)."""
-    centerd = vertices - vertices.mean(0)
-    volume = np.einsum("fc,fc->", face_normals(vertices, faces), centerd[faces].mean(1))
+    centered = vertices - vertices.mean(0)
+    volume = np.einsum("fc,fc->", face_normals(vertices, faces), centered[faces].mean(1))
     return faces if volume > 0 else faces[:, ::-1].copy()
 
 

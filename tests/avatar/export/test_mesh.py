@@ -158,7 +158,7 @@ def test_the_default_pose_is_the_asked_one(tiny_avatar: Avatar, tmp_path: Path) 
         turns,
         np.array(glb.json["nodes"][0]["translation"]),
     )
-    here = Place.centerd(tiny_avatar).params(tiny_avatar, params)
+    here = Place.centered(tiny_avatar).params(tiny_avatar, params)
     expected = corners_of(tiny_avatar, glb, tiny_avatar.head.vertices(here)[0])
     # our skinning turns the jaw of a displaced face, a target displaces a face whose jaw was turned
     assert np.linalg.norm(found - expected, axis=1).max() < 2.5e-3
@@ -172,7 +172,7 @@ def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tin
         keys[target["node"], target["path"]] = moving.values(sampler["output"])
         assert moving.values(sampler["input"]) == pytest.approx(np.arange(6) / 30, abs=1e-6)
     weights = keys[len(JOINT_NAMES), "weights"].reshape(6, -1)
-    expected = Place.centerd(tiny_avatar).params(tiny_avatar, track(tiny))
+    expected = Place.centered(tiny_avatar).params(tiny_avatar, track(tiny))
     vertices = tiny_avatar.head.vertices(expected)
     assert float(expected.expression[5, tiny_avatar.head.expression_index("jawOpen")]) > 0.2
     resting = np.array([node["rotation"] for node in moving.json["nodes"][: len(JOINT_NAMES)]])
@@ -245,7 +245,7 @@ def test_obj_has_the_heads_places_colors_and_triangles(tiny_avatar: Avatar, tmp_
     for words in map(str.split, (tmp_path / "me.obj").read_text().splitlines()):
         rows.setdefault(words[0], []).append(words[1:])
     places = np.array(rows["v"], float)
-    expected = head.vertices(Place.centerd(tiny_avatar).params(tiny_avatar, params))[0]
+    expected = head.vertices(Place.centered(tiny_avatar).params(tiny_avatar, params))[0]
     assert places[:, :3] == pytest.approx(expected.numpy(), abs=1e-6)
     assert places[:, 3:].min() >= 0 and places[:, 3:].max() <= 1
     assert (len(rows["vt"]), len(rows["vn"])) == (len(head.uv), len(places))

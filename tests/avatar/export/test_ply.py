@@ -77,7 +77,7 @@ def test_the_header_names_axes_and_consent(tiny_avatar: Avatar, tmp_path: Path) 
 
 def test_an_independent_splatting_of_the_file_shows_the_same_picture(tiny_avatar: Avatar, tmp_path: Path) -> None:
     params, camera = posed(tiny_avatar, {"jawOpen": 0.5}, (20, 5, 0)), from_front(48)
-    own = render(Place.centerd(tiny_avatar).splats(tiny_avatar(params)), camera).rgb[0].detach().numpy()
+    own = render(Place.centered(tiny_avatar).splats(tiny_avatar(params)), camera).rgb[0].detach().numpy()
     write_ply(tmp_path / "a.ply", tiny_avatar, params, "up")
     rows, view = Ply.read(tmp_path / "a.ply").elements["vertex"], camera.world_to_cam[0].double().numpy()
     # float32 against float64, and our kernels leave out what more than 0.9999 hides
@@ -106,14 +106,14 @@ def test_colors_that_depend_on_the_view_turn_with_the_splats() -> None:
 
 
 def test_the_head_is_upright_at_the_origin(tiny_avatar: Avatar) -> None:
-    head, place = tiny_avatar.head, Place.centerd(tiny_avatar)
+    head, place = tiny_avatar.head, Place.centered(tiny_avatar)
     rotation, translation = head.skull_pose(place.params(tiny_avatar, posed(tiny_avatar)))
     assert torch.allclose(rotation[0], torch.eye(3), atol=1e-5)
     assert translation.abs().max() < 1e-5
 
 
 def test_mesh_and_splats_are_brought_to_the_same_place(tiny_avatar: Avatar) -> None:
-    params, place = posed(tiny_avatar, {"jawOpen": 1}, (30, 10, -5)), Place.centerd(tiny_avatar)
+    params, place = posed(tiny_avatar, {"jawOpen": 1}, (30, 10, -5)), Place.centered(tiny_avatar)
     params.joint_rot[:, NECK] = torch.tensor([0.1, 0.2, 0.0])
     there = tiny_avatar.head.vertices(place.params(tiny_avatar, params))
     here = tiny_avatar.head.vertices(tiny_avatar.with_identity(params))
@@ -122,7 +122,7 @@ def test_mesh_and_splats_are_brought_to_the_same_place(tiny_avatar: Avatar) -> N
 
 
 def test_the_bust_of_the_mesh_does_not_turn_with_the_head(tiny_avatar: Avatar) -> None:
-    place, bust = Place.centerd(tiny_avatar), tiny_avatar.head.lbs_weights[:, ROOT] == 1
+    place, bust = Place.centered(tiny_avatar), tiny_avatar.head.lbs_weights[:, ROOT] == 1
 
     def shoulders(*degrees: float) -> torch.Tensor:
         params = place.params(tiny_avatar, posed(tiny_avatar, head_pose=degrees))
@@ -135,7 +135,7 @@ def test_the_bust_of_the_mesh_does_not_turn_with_the_head(tiny_avatar: Avatar) -
 
 
 def test_yaw_turns_left_pitch_down_roll_right(tiny_avatar: Avatar) -> None:
-    place = Place.centerd(tiny_avatar)
+    place = Place.centered(tiny_avatar)
 
     def axes(*degrees: float) -> torch.Tensor:
         params = place.params(tiny_avatar, posed(tiny_avatar, head_pose=degrees))
@@ -207,7 +207,7 @@ def test_a_rigged_file_put_on_its_mesh_gives_the_splats_of_the_resting_face(
     ]
     turned = frame @ rotations(columns(rows, "rot_0", "rot_1", "rot_2", "rot_3"))
     with torch.no_grad():
-        splats = Place.centerd(tiny_avatar).splats(tiny_avatar(posed(tiny_avatar)))
+        splats = Place.centered(tiny_avatar).splats(tiny_avatar(posed(tiny_avatar)))
     skull = tiny_avatar.rig.skin.numpy() == 0
     own = rotations(splats.quats[0].double().numpy())
     assert skull.sum() > 500
