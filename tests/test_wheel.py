@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import avatar
+
 ROOT = Path(__file__).parents[1]
 BUILD_TOOLS = ("scikit_build_core", "nanobind")
 
@@ -59,10 +61,21 @@ def test_wheel_holds_the_packages_the_presets_and_the_licenses_and_nothing_else(
     top = {name.split("/")[0] for name in names}
     assert {"avatar", "capture", "viewer", "cuda_ext"} == {name for name in top if not name.endswith(".dist-info")}
     assert "avatar/configs/fast.toml" in names
+    assert {f"{package}/py.typed" for package in ("avatar", "capture", "viewer", "cuda_ext")} <= set(names)
     for license in ("LICENSE", "NOTICE"):
         assert any(name.endswith(f".dist-info/licenses/{license}") for name in names)
     sources = (".cpp", ".cu", ".h", "CMakeLists.txt", ".pyc")
     assert [name for name in names if name.endswith(sources)] == []
+
+
+def test_the_wheel_carries_the_version_of_the_source_tree(wheel: Path) -> None:
+    assert wheel.name.split("-")[1] == avatar.__version__
+
+
+def test_the_smoke_test_of_released_wheels_passes(installed: Path, tmp_path: Path) -> None:
+    done = run_installed(installed, str(ROOT / "tests" / "support" / "wheel_smoke.py"), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"headsplat {avatar.__version__}: CPU kernels at level ")
 
 
 def test_installed_packages_import_and_load_the_embedded_head(installed: Path, tmp_path: Path) -> None:
