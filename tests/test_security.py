@@ -1,0 +1,134 @@
+"""The promises of SECURITY.md that the source code or a small experiment can show."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import socket
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from avatar.errors import HeadsplatError
+from capture.live.inputs.listen import PROTOCOLS, listen
+from capture.video.decoding import open_video
+
+ROOT = Path(__file__).parents[1]
+#: Modules that open connections or start programs; `socket` and `subprocess` are allowed in one module each.
+NETWORK = {"asyncio", "ftplib", "http", "requests", "smtplib", "socketserver", "ssl", "urllib", "urllib3", "webbrowser"}
+UNSAFE_READERS = {"cloudpickle", "dill", "joblib", "marshal", "shelve"}
+#: What the module `pickle` offers besides reading and writing.
+HARMLESS = {"pickle.UnpicklingError"}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The syntax tree of every module of the packages, by its path below the root."""
+    files = [path for package in ("avatar", "capture", "viewer", "cuda_ext") for path in (ROOT / package).rglob("*.py")]
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(files)}
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """Absolute names that each module imports, "package.module" or "package.module.name"."""
+    found: dict[str, set[str]] = {path: set() for path in trees()}
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found[path] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found[path] |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@cache
+def calls() -> list[tuple[str, str, ast.Call]]:
+    """("path:line", dotted name, node) of every call by a plain or dotted name."""
+    found = []
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                with contextlib.suppress(ValueError):
+                    found.append((f"{path}:{node.lineno}", dotted(node.func), node))
+    return found
+
+
+def dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    raise ValueError("not a dotted name")
+
+
+def keyword(call: ast.Call, name: str) -> object:
+    """The constant passed for `name`, or None."""
+    values = [item.value for item in call.keywords if item.arg == name]
+    return values[0].value if values and isinstance(values[0], ast.Constant) else None
+
+
+def importers(module: str) -> list[str]:
+    return [path for path, names in imports().items() if any(name.split(".")[0] == module for name in names)]
+
+
+def test_no_module_reads_pickles_with_pythons_unpickler() -> None:
+    pickles = {name for names in imports().values() for name in names if name.split(".")[0] == "pickle"}
+    assert pickles <= HARMLESS
+    assert [path for module in UNSAFE_READERS for path in importers(module)] == []
+
+
+@pytest.mark.parametrize(
+    ("function", "option", "value"),
+    [("np.load", "allow_pickle", False), ("torch.load", "weights_only", True)],
+)
+def test_loaders_that_could_unpickle_have_it_switched_off(function: str, option: str, value: bool) -> None:
+    found = [(place, call) for place, name, call in calls() if name == function]
+    assert found
+    assert [place for place, call in found if keyword(call, option) is not value] == []
+
+
+def test_no_module_evaluates_text_or_starts_a_shell() -> None:
+    forbidden = {"eval", "exec", "compile", "os.system", "os.popen", "pty.spawn"}
+    assert [place for place, name, call in calls() if name in forbidden or keyword(call, "shell") is not None] == []
+
+
+def test_one_module_opens_sockets_and_one_starts_pip() -> None:
+    assert importers("socket") == [Path(inspect.getfile(type(listen("vmc")))).relative_to(ROOT).as_posix()]
+    (starter,) = importers("subprocess")
+    source = (ROOT / starter).read_text(encoding="utf-8")
+    assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
+    assert [path for module in NETWORK for path in importers(module)] == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_input_listens_to_this_machine_alone_unless_another_address_is_given(protocol: str) -> None:
+    assert listen(protocol).host == "127.0.0.1"
+    assert listen(protocol, host="0.0.0.0").host == "0.0.0.0"
+
+
+PLAYLISTS = {
+    "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n",
+    "hls.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n",
+    "list.ffconcat": "ffconcat version 1.0\nfile '{url}'\n",
+    "dash.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT5S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet '
+    'mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{url}</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_playlist_in_the_place_of_a_video_opens_no_connection(name: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/video.mp4"
+        path = tmp_path / name
+        path.write_text(PLAYLISTS[name].format(url=url), encoding="utf-8")
+        with pytest.raises(HeadsplatError, match=r"is not a video|no permission"):
+            open_video(path)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    with pytest.raises(HeadsplatError, match="no such file"):
+        open_video(Path(url))
