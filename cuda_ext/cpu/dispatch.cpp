@@ -41,8 +41,8 @@ int processor_level() {
   const bool sse42 = (one[2] >> 20 & 1) && (one[2] >> 23 & 1);
   const bool saved = (one[2] >> 27 & 1) && (one[2] >> 28 & 1);
   const unsigned long long state = saved ? _xgetbv(0) : 0;
-  const bool avx2 = (state & 6) == 6 && (one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1) &&
-                    (seven[1] >> 8 & 1);
+  const bool avx2 =
+      (state & 6) == 6 && (one[2] >> 12 & 1) && (one[2] >> 29 & 1) && (seven[1] >> 5 & 1) && (seven[1] >> 8 & 1);
   const int wide = (1 << 16) | (1 << 17) | (1 << 28) | (1 << 30) | static_cast<int>(1u << 31);
   const bool avx512 = (state & 0xe6) == 0xe6 && (seven[1] & wide) == wide;
   return avx2 && avx512 ? 4 : avx2 ? 3 : sse42 ? 2 : 0;

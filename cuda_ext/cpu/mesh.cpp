@@ -13,7 +13,8 @@
 namespace headsplat {
 namespace {
 
-constexpr int kLeastBandRows = 8, kBands = 12;  // every band reads the whole triangle list: few, but enough to share out
+constexpr int kLeastBandRows = 8,
+              kBands = 12;  // every band reads the whole triangle list: few, but enough to share out
 
 // One image: its triangles and the nearest depth so far.
 struct Canvas {

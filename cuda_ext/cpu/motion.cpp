@@ -85,7 +85,8 @@ struct Sums {
 };
 
 // Flows of one group's turns and shifts, times its share, at the pixels of a vector.
-void flows(const MotionImage& image, const Scalar* pivot, Vec along, Scalar down, Vec depth, Vec share, Vec* u, Vec* v) {
+void flows(const MotionImage& image, const Scalar* pivot, Vec along, Scalar down, Vec depth, Vec share, Vec* u,
+           Vec* v) {
   const Vec near = keep(depth > Vec(kLeastAlpha), share / larger(depth, Vec(kLeastAlpha)));
   const Vec rx = fma(along, depth, Vec(-pivot[0])), ry = fma(Vec(down), depth, Vec(-pivot[1]));
   const Vec rz = depth - Vec(pivot[2]), a = near * Vec(image.fx), c = near * Vec(image.fy), zero(0.0f);
@@ -116,8 +117,7 @@ void add_pixels(const MotionImage& image, const Planes& planes, int y, int x, Ve
   if (bits((xx + yy) * weight > zero) == 0) return;
   xx = xx * weight, xy = xy * weight, yy = yy * weight, rx = rx * weight, ry = ry * weight;
   Scalar ramp[kWidth];
-  for (int lane = 0; lane < kWidth; ++lane)
-    ramp[lane] = (static_cast<Scalar>(x + lane) + 0.5f - image.cx) / image.fx;
+  for (int lane = 0; lane < kWidth; ++lane) ramp[lane] = (static_cast<Scalar>(x + lane) + 0.5f - image.cx) / image.fx;
   const Scalar down = (static_cast<Scalar>(y) + 0.5f - image.cy) / image.fy;
   const Vec depth = load(planes.row(kDepth, y) + x), first = load(planes.row(kFirst, y) + x);
   const Vec second = load(planes.row(kSecond, y) + x);

@@ -57,8 +57,8 @@ struct PhotometricInputs {
 // Pictures [batch] over one background as bytes.
 void to_bytes(int batch, const BytesImage& first);
 
-// Terms of `batch` pictures: matrix [batch,D,D], gradient [batch,D], cost [batch], D = 6 first.groups. Arrays of `first`
-// are those of the whole batch; K [batch,3,3] gives each picture's intrinsics.
+// Terms of `batch` pictures: matrix [batch,D,D], gradient [batch,D], cost [batch], D = 6 first.groups. Arrays of
+// `first` are those of the whole batch; K [batch,3,3] gives each picture's intrinsics.
 void rigid_normal(int batch, const MotionImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient, Scalar* cost);
 
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);

@@ -281,7 +281,8 @@ inline Vec load_brief(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(brief), 16));
 }
 inline void store_brief(uint16_t* p, Vec a) {
-  const __m512i word = _mm512_castps_si512(a.v), odd = _mm512_and_si512(_mm512_srli_epi32(word, 16), _mm512_set1_epi32(1));
+  const __m512i word = _mm512_castps_si512(a.v),
+                odd = _mm512_and_si512(_mm512_srli_epi32(word, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(word, odd), _mm512_set1_epi32(0x7fff));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
 }
@@ -291,7 +292,8 @@ inline Vec load_brief(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(brief), 16));
 }
 inline void store_brief(uint16_t* p, Vec a) {
-  const __m256i word = _mm256_castps_si256(a.v), odd = _mm256_and_si256(_mm256_srli_epi32(word, 16), _mm256_set1_epi32(1));
+  const __m256i word = _mm256_castps_si256(a.v),
+                odd = _mm256_and_si256(_mm256_srli_epi32(word, 16), _mm256_set1_epi32(1));
   const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(word, odd), _mm256_set1_epi32(0x7fff));
   const __m256i upper = _mm256_srli_epi32(rounded, 16), packed = _mm256_packus_epi32(upper, upper);
   const __m128i brief = _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));

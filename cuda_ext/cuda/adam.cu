@@ -47,9 +47,8 @@ __global__ void __launch_bounds__(kThreads)
 
 // One thread steps the same values of every base.
 template <int wide>
-__global__ void __launch_bounds__(kThreads)
-    adam_outer_kernel(BlendShape shape, AdamArrays arrays, const float* weights, const float* all_grad,
-                      AdamRows rows, AdamRates rates) {
+__global__ void __launch_bounds__(kThreads) adam_outer_kernel(BlendShape shape, AdamArrays arrays, const float* weights,
+                                                              const float* all_grad, AdamRows rows, AdamRates rates) {
   const size_t at = (static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x) * wide;
   if (at >= shape.values) return;
   const size_t row = rows.touched || rows.pull ? at / rows.columns : 0;
@@ -78,9 +77,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // Fours must not cross from one row into the next.
-bool rows_fit(const AdamRows& rows) {
-  return !(rows.rates || rows.touched || rows.pull) || rows.columns % 4 == 0;
-}
+bool rows_fit(const AdamRows& rows) { return !(rows.rates || rows.touched || rows.pull) || rows.columns % 4 == 0; }
 
 }  // namespace
 

@@ -1,8 +1,8 @@
 // Gaussians bound to triangles, carried into the world by two bones, and the way back; one thread a Gaussian.
 //
 // Vertices gather from many Gaussians. Their sums are taken in 64-bit integers, in units of 2^-40 of the image's
-// largest corner gradient: integer addition does not depend on its order, needs no sorted list of who shares a vertex, and is
-// finer than float.
+// largest corner gradient: integer addition does not depend on its order, needs no sorted list of who shares a vertex,
+// and is finer than float.
 #include "../rig.h"
 #include "launch.h"
 #include "ops.h"

@@ -29,9 +29,7 @@ void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, in
             at_least(scratch, mesh_scratch(shape)), stream_of(stream));
 }
 
-size_t mesh_scratch_bytes(int batch, int width, int height) {
-  return mesh_scratch({batch, 0, 0, width, height, 0.0f});
-}
+size_t mesh_scratch_bytes(int batch, int width, int height) { return mesh_scratch({batch, 0, 0, width, height, 0.0f}); }
 
 BindShape shape_of(const BindArrays& arrays) {
   return {static_cast<int>(std::get<0>(arrays).shape(0)), static_cast<int>(std::get<0>(arrays).shape(1)),
@@ -41,9 +39,14 @@ BindShape shape_of(const BindArrays& arrays) {
 BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays) {
   const auto& [vertices, triangles, bary, offsets, quats, skin, rotations, translations] = arrays;
   const size_t batch = shape.batch, count = shape.count;
-  return {sized(vertices, 3 * batch * shape.vertices), sized(triangles, 3 * count),     sized(bary, 3 * count),
-          sized(offsets, 3 * batch * count),           sized(quats, 4 * batch * count), sized(skin, count),
-          sized(rotations, 8 * batch),                 sized(translations, 6 * batch)};
+  return {sized(vertices, 3 * batch * shape.vertices),
+          sized(triangles, 3 * count),
+          sized(bary, 3 * count),
+          sized(offsets, 3 * batch * count),
+          sized(quats, 4 * batch * count),
+          sized(skin, count),
+          sized(rotations, 8 * batch),
+          sized(translations, 6 * batch)};
 }
 
 void run_bind(const BindArrays& arrays, const Out& means, const Out& quats, uintptr_t stream) {
@@ -58,11 +61,11 @@ void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_m
                        uintptr_t stream) {
   const BindShape shape = shape_of(arrays);
   const size_t batch = shape.batch, n = batch * shape.count;
-  bind_backward(shape, inputs_of(shape, arrays),
-                {sized(grad_means, 3 * n), sized(grad_quats, 4 * n), sized(vertices, 3 * batch * shape.vertices),
-                 sized(offsets, 3 * n), sized(quats, 4 * n), sized(rotations, 8 * batch),
-                 sized(translations, 6 * batch)},
-                at_least(scratch, bind_backward_scratch(shape, vertices.has_value())), stream_of(stream));
+  bind_backward(
+      shape, inputs_of(shape, arrays),
+      {sized(grad_means, 3 * n), sized(grad_quats, 4 * n), sized(vertices, 3 * batch * shape.vertices),
+       sized(offsets, 3 * n), sized(quats, 4 * n), sized(rotations, 8 * batch), sized(translations, 6 * batch)},
+      at_least(scratch, bind_backward_scratch(shape, vertices.has_value())), stream_of(stream));
 }
 
 size_t bind_backward_scratch_bytes(int batch, int vertices, int count, bool with_vertices) {
@@ -111,16 +114,15 @@ BlendShape shape_of(const Basis& basis, size_t batch) {
   return {static_cast<int>(batch), static_cast<int>(basis.shape(0)), basis.shape(1) * basis.shape(2)};
 }
 
-void run_blend(const std::optional<In>& base, const Basis& basis, const In& weights, const Out& out,
-               uintptr_t stream) {
+void run_blend(const std::optional<In>& base, const Basis& basis, const In& weights, const Out& out, uintptr_t stream) {
   const BlendShape shape = shape_of(basis, weights.shape(0));
   const size_t batch = shape.batch;
   blend(shape, sized(base, shape.values), basis.data(), is_half(basis), sized(weights, batch * shape.bases),
         sized(out, batch * shape.values), stream_of(stream));
 }
 
-void run_blend_backward_weights(const In& grad_out, const Basis& basis, const Out& grad_weights,
-                                const Scratch& scratch, uintptr_t stream) {
+void run_blend_backward_weights(const In& grad_out, const Basis& basis, const Out& grad_weights, const Scratch& scratch,
+                                uintptr_t stream) {
   const BlendShape shape = shape_of(basis, grad_weights.shape(0));
   const size_t batch = shape.batch;
   blend_backward_weights(shape, sized(grad_out, batch * shape.values), basis.data(), is_half(basis),

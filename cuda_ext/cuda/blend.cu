@@ -133,8 +133,8 @@ __global__ void __launch_bounds__(kRowSumThreads)
 int images_together(const BlendShape& shape) { return shape.batch == 1 ? 1 : 4; }
 
 template <class Basis, int wide, int images>
-void start_weights(const BlendShape& shape, const float* grad_out, const Basis* basis, float* grad_weights,
-                   float* rows, Stream stream) {
+void start_weights(const BlendShape& shape, const float* grad_out, const Basis* basis, float* grad_weights, float* rows,
+                   Stream stream) {
   const unsigned chunks = blocks_for(shape.values, kChunk);
   const unsigned image_groups = blocks_for(shape.batch, images), base_groups = blocks_for(shape.bases, kWarp / images);
   launch(weights_kernel<Basis, wide, images>, dim3(blocks_for(chunks, kThreads / kWarp), base_groups, image_groups),

@@ -9,8 +9,7 @@ namespace cuda {
 
 // Colour of one Gaussian seen from the camera; false when it is not finite.
 template <int terms>
-__device__ bool seen_color(const View& view, const GaussianInputs& in, size_t at, const float mean[3],
-                           float color[3]) {
+__device__ bool seen_color(const View& view, const GaussianInputs& in, size_t at, const float mean[3], float color[3]) {
   if constexpr (terms == 0) {
     for (int k = 0; k < 3; ++k) color[k] = in.colors[3 * at + k];
     return (color[0] + color[1] + color[2]) * 0.0f == 0.0f;

@@ -316,8 +316,7 @@ void compare(const Pair& pair, const PictureShape& shape, const Means& out, bool
     const int images = shape.batch - first < kImagesTogether ? shape.batch - first : kImagesTogether;
     const dim3 grid = tiles_of(shape, images), block(kThreads);
     launch(compare_kernel<Pair>, grid, block, 0, stream, pair, shape, first, partials, sums);
-    if (with_gradient)
-      launch(compare_gradient_kernel<Pair>, grid, block, 0, stream, pair, shape, first, partials);
+    if (with_gradient) launch(compare_gradient_kernel<Pair>, grid, block, 0, stream, pair, shape, first, partials);
   }
   const dim3 tiles = tiles_of(shape, 1);
   const double pixels = static_cast<double>(shape.height) * shape.width;
@@ -343,9 +342,8 @@ void ssim(const PictureShape& shape, const float* a, const float* b, float* mean
 void photometric(const PictureShape& shape, const PhotometricInputs& in, float* loss, float* mse, float* grad_rgb,
                  float* grad_alpha, void* scratch, Stream stream) {
   const float scale = 1.0f / (static_cast<float>(shape.height) * static_cast<float>(shape.width));
-  compare(PhotometricPair{in, grad_rgb, grad_alpha, scale}, shape,
-          {nullptr, loss, mse, in.ssim_weight, in.mask_weight}, grad_rgb || grad_alpha, static_cast<float*>(scratch),
-          stream);
+  compare(PhotometricPair{in, grad_rgb, grad_alpha, scale}, shape, {nullptr, loss, mse, in.ssim_weight, in.mask_weight},
+          grad_rgb || grad_alpha, static_cast<float*>(scratch), stream);
 }
 
 }  // namespace cuda

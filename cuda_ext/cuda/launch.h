@@ -14,7 +14,7 @@
 #if defined(HEADSPLAT_EMULATE)
 #define HEADSPLAT_DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(emulator::dynamic_shared())
 #else
-#define HEADSPLAT_DYNAMIC_SHARED(type, name)                  \
+#define HEADSPLAT_DYNAMIC_SHARED(type, name)                    \
   extern __shared__ __align__(16) unsigned char block_memory[]; \
   type* name = reinterpret_cast<type*>(block_memory)
 #endif

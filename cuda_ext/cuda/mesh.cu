@@ -78,8 +78,8 @@ void draw_mesh(const MeshShape& shape, const float* vertices, const int64_t* fac
   const Scene scene{vertices, faces, intrinsics};
   Key* keys = static_cast<Key*>(scratch);
   fill_bytes(keys, 0xff, mesh_scratch(shape), stream);
-  launch(draw_kernel, dim3(blocks_for(static_cast<size_t>(shape.faces) * kWarp, kThreads), shape.batch),
-         dim3(kThreads), 0, stream, shape, scene, keys);
+  launch(draw_kernel, dim3(blocks_for(static_cast<size_t>(shape.faces) * kWarp, kThreads), shape.batch), dim3(kThreads),
+         0, stream, shape, scene, keys);
   launch(resolve_kernel, dim3(blocks_for(static_cast<size_t>(shape.width) * shape.height, kThreads), shape.batch),
          dim3(kThreads), 0, stream, shape, scene, keys, out);
 }

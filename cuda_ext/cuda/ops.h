@@ -84,8 +84,8 @@ void deform_backward(const DeformShape& shape, const DeformForward& values, cons
 
 struct ShRotation {
   int terms;
-  size_t count;              // Gaussians of the whole batch
-  const float *sh, *quats;   // [count,terms,3] [count,4]
+  size_t count;             // Gaussians of the whole batch
+  const float *sh, *quats;  // [count,terms,3] [count,4]
 };
 
 void rotate_sh(const ShRotation& in, float* out, Stream stream);
@@ -128,9 +128,9 @@ void ssim(const PictureShape& shape, const float* a, const float* b, float* mean
           Stream stream);
 
 struct PhotometricInputs {
-  const float *rgb, *alpha;         // [B,H,W,3] [B,H,W]
-  const uint8_t *truth, *matte;     // [B,H,W,3] [B,H,W]
-  const float* background;          // [B,3]
+  const float *rgb, *alpha;      // [B,H,W,3] [B,H,W]
+  const uint8_t *truth, *matte;  // [B,H,W,3] [B,H,W]
+  const float* background;       // [B,3]
   float ssim_weight, mask_weight;
 };
 

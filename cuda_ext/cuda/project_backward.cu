@@ -89,8 +89,8 @@ void project_backward(const SplatSize& size, const Cameras& cameras, const Gauss
                       const float* moments, size_t moment_pairs, const GaussianGradients& out, Stream stream) {
   const dim3 grid(blocks_for(size.count, kThreads), size.batch);
   with_colors(in.sh_terms, [&](auto terms) {
-    launch(project_backward_kernel<decltype(terms)::value>, grid, kThreads, 0, stream, size, cameras, in, work,
-           moments, moment_pairs, out);
+    launch(project_backward_kernel<decltype(terms)::value>, grid, kThreads, 0, stream, size, cameras, in, work, moments,
+           moment_pairs, out);
   });
 }
 

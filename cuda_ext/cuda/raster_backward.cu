@@ -31,8 +31,8 @@ __device__ PixelGradient load_pixel(const SplatSize& size, const Tile& tile, con
   pixel.green = at_or_zero(in.grad_rgb, 3 * index + 1);
   pixel.blue = at_or_zero(in.grad_rgb, 3 * index + 2);
   const float alpha = in.alpha[index];
-  float light = pixel.red * in.rgb[3 * index] + pixel.green * in.rgb[3 * index + 1] +
-                pixel.blue * in.rgb[3 * index + 2];
+  float light =
+      pixel.red * in.rgb[3 * index] + pixel.green * in.rgb[3 * index + 1] + pixel.blue * in.rgb[3 * index + 2];
   float opaque = at_or_zero(in.grad_alpha, index);
   if (in.grad_depth && alpha > kDepthAlphaMin) {
     const float through = in.grad_depth[index] / alpha;

@@ -1,7 +1,6 @@
 // The only file that includes CUB, which is slow to compile.
-#include "sort.h"
-
 #include "launch.h"
+#include "sort.h"
 
 #if defined(HEADSPLAT_EMULATE)
 #include <algorithm>

@@ -9,9 +9,9 @@ namespace {
 
 constexpr size_t kIndexMax = 0x7fffffff;  // Gaussians, pairs and tiles of a batch are counted in 32 bits
 
-using Inputs = std::tuple<In, In, In, In, In>;     // means, quats, scales, opacities, colors
-using Views = std::tuple<In, In>;                  // intrinsics [B,3,3], world_to_cam [B,4,4]
-using Options = std::tuple<float, float, int>;     // near, dilation, flags: 1 antialias, 2 cutoff
+using Inputs = std::tuple<In, In, In, In, In>;  // means, quats, scales, opacities, colors
+using Views = std::tuple<In, In>;               // intrinsics [B,3,3], world_to_cam [B,4,4]
+using Options = std::tuple<float, float, int>;  // near, dilation, flags: 1 antialias, 2 cutoff
 using OutPictures = std::tuple<Out, std::optional<Out>, std::optional<Out>, std::optional<Out>>;
 using InPictures = std::tuple<In, In, std::optional<In>>;
 using InGradients = std::tuple<std::optional<In>, std::optional<In>, std::optional<In>>;
@@ -51,15 +51,23 @@ GaussianInputs inputs_of(const SplatSize& size, const Inputs& inputs) {
   const auto& [means, quats, scales, opacities, colors] = inputs;
   const size_t n = static_cast<size_t>(size.gaussians());
   const int terms = sh_terms_of(colors);
-  return {sized(means, 3 * n),  sized(quats, 4 * n), sized(scales, 3 * n),
-          sized(opacities, n), sized(colors, 3 * n * (terms ? terms : 1)), terms};
+  return {sized(means, 3 * n),
+          sized(quats, 4 * n),
+          sized(scales, 3 * n),
+          sized(opacities, n),
+          sized(colors, 3 * n * (terms ? terms : 1)),
+          terms};
 }
 
 Cameras cameras_of(const SplatSize& size, const Views& views, const Options& options) {
   const auto& [near_z, dilation, flags] = options;
   const size_t batch = size.batch;
-  return {sized(std::get<0>(views), 9 * batch), sized(std::get<1>(views), 16 * batch), near_z, dilation,
-          (flags & 1) != 0, (flags & 2) != 0};
+  return {sized(std::get<0>(views), 9 * batch),
+          sized(std::get<1>(views), 16 * batch),
+          near_z,
+          dilation,
+          (flags & 1) != 0,
+          (flags & 2) != 0};
 }
 
 // Height and width of pictures [B,H,W,3].

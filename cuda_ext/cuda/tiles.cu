@@ -37,8 +37,8 @@ Workspace carve(Carver& carver, const SplatSize& size) {
   Workspace work;
   work.pairs = carver.take<unsigned long long>(1);
   work.records = carver.take<Record>(n);
-  for (uint32_t** field : {&work.depth_keys, &work.depth_order, &work.sorted_keys, &work.order, &work.tile_counts,
-                           &work.first_slots})
+  for (uint32_t** field :
+       {&work.depth_keys, &work.depth_order, &work.sorted_keys, &work.order, &work.tile_counts, &work.first_slots})
     *field = carver.take<uint32_t>(n);
   for (uint32_t** field : {&work.tile_keys, &work.slots_in, &work.sorted_tiles, &work.slots, &work.owners})
     *field = carver.take<uint32_t>(size.capacity);

@@ -61,9 +61,7 @@ struct Ellipse {
   float x, y, a, b, c, edge_x, edge_y, reach;
 };
 
-__device__ inline Ellipse ellipse_of(const Record& s) {
-  return {s.x, s.y, s.a, s.b, s.c, s.edge_x, s.edge_y, s.reach};
-}
+__device__ inline Ellipse ellipse_of(const Record& s) { return {s.x, s.y, s.a, s.b, s.c, s.edge_x, s.edge_y, s.reach}; }
 
 __device__ inline bool touches_tile(const Ellipse& e, int tile_x, int tile_y) {
   const float x0 = static_cast<float>(tile_x * kTile) + 0.5f - e.x;

@@ -95,8 +95,8 @@ __device__ inline uint32_t touched_patches(const Record& s, const Tile& tile, in
   for (int k = first; k < last; ++k) {
     const float x0 = first_x + static_cast<float>(k % 2 * kPatchWidth);
     const float y0 = first_y + static_cast<float>(k / 2 * kPatchHeight);
-    const float least = least_exponent(s.a, s.b, s.c, s.edge_x, s.edge_y, x0, x0 + (kPatchWidth - 1), y0,
-                                       y0 + (kPatchHeight - 1));
+    const float least =
+        least_exponent(s.a, s.b, s.c, s.edge_x, s.edge_y, x0, x0 + (kPatchWidth - 1), y0, y0 + (kPatchHeight - 1));
     mask |= static_cast<uint32_t>(least <= s.reach) << k;
   }
   return mask;
@@ -111,8 +111,8 @@ struct Members {
   uint32_t warps[size];  // bit k where the ellipse may touch the pixels of warp k
 
   __device__ void put(int at, const Record& s, const Tile& tile, uint32_t touched) {
-    shape[at] = make_float4(s.x - static_cast<float>(tile.x) - 0.5f, s.y - static_cast<float>(tile.y) - 0.5f, -s.a,
-                            -s.b);
+    shape[at] =
+        make_float4(s.x - static_cast<float>(tile.x) - 0.5f, s.y - static_cast<float>(tile.y) - 0.5f, -s.a, -s.b);
     light[at] = make_float4(-s.c, s.log2_opacity, s.red, s.green);
     rest[at] = make_float2(s.blue, s.depth);
     warps[at] = touched;
@@ -123,9 +123,7 @@ struct Limits {
   float weakest, least;  // alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
 };
 
-inline Limits limits_of(bool cutoff) {
-  return cutoff ? Limits{kAlphaMin, kTransmittanceMin} : Limits{-1.0f, -1.0f};
-}
+inline Limits limits_of(bool cutoff) { return cutoff ? Limits{kAlphaMin, kTransmittanceMin} : Limits{-1.0f, -1.0f}; }
 
 }  // namespace cuda
 }  // namespace headsplat

@@ -1,7 +1,6 @@
 // Small kernels with known results, for the tests of the emulator itself and of the sort helper.
-#include "selftest.h"
-
 #include "launch.h"
+#include "selftest.h"
 #include "sort.h"
 #include "sums.h"
 

@@ -81,9 +81,7 @@ Thread& in_order(size_t position) {
 }
 
 // The first thread in running order that has not started, or null.
-Thread* take_unstarted() {
-  return block.next < block.threads.size() ? &in_order(block.next++) : nullptr;
-}
+Thread* take_unstarted() { return block.next < block.threads.size() ? &in_order(block.next++) : nullptr; }
 
 void make_current(Thread& thread) {
   block.running = &thread;
@@ -153,8 +151,8 @@ void start_or_resume(Thread& thread) {
 }
 
 std::string place() {
-  return " (block " + std::to_string(blockIdx.x) + "," + std::to_string(blockIdx.y) + "," +
-         std::to_string(blockIdx.z) + ")";
+  return " (block " + std::to_string(blockIdx.x) + "," + std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) +
+         ")";
 }
 
 // Ends the launch from within a thread.
@@ -205,7 +203,10 @@ void prepare_block(size_t shared_bytes) {
   block.warps.resize((count + kWarp - 1) / kWarp);
   for (unsigned k = 0; k < count; ++k)
     block.threads[k] = {{k % blockDim.x, k / blockDim.x % blockDim.y, k / blockDim.x / blockDim.y},
-                        static_cast<int>(k), Meeting::none, false, nullptr};
+                        static_cast<int>(k),
+                        Meeting::none,
+                        false,
+                        nullptr};
   for (size_t w = 0; w < block.warps.size(); ++w) {
     block.warps[w].meetings = block.warps[w].arrived = 0;
     block.warps[w].lanes = static_cast<int>(std::min<size_t>(kWarp, count - w * kWarp));
