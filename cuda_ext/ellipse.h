@@ -14,7 +14,7 @@ HEADSPLAT_FN float fma(float a, float b, float c) { return fmaf(a, b, c); }
 // to the splat's centre. It lies on the two edges nearest the centre; edge_x is d(dx)/d(dy) of the ellipse's extreme
 // along a row, edge_y d(dy)/d(dx) of that along a column.
 template <class Real>
-HEADSPLAT_FN Real least_exponent(Real a, Real b, Real c, Real edge_x, Real edge_y, Real x0, Real x1, Real y0, Real y1) {
+HEADSPLAT_FN Real min_exponent(Real a, Real b, Real c, Real edge_x, Real edge_y, Real x0, Real x1, Real y0, Real y1) {
   const Real zero(0.0f);
   const Real near_x = smaller(larger(zero, x0), x1), near_y = smaller(larger(zero, y0), y1);
   const Real y = smaller(larger(edge_y * near_x, y0), y1);

@@ -29,10 +29,10 @@ using Scalar = float;
 #endif
 
 // Pinhole camera: x_cam = rotation * x_world + translation (row-major), pixels = focal * x/z + centre.
-struct View {
+struct Camera {
   Scalar rotation[9];
   Scalar translation[3];
-  Scalar focal_x, focal_y, centre_x, centre_y;
+  Scalar focal_x, focal_y, center_x, center_y;
   Scalar near_z, dilation;
   int width, height;
   bool antialias, cutoff;
@@ -52,7 +52,7 @@ constexpr Scalar kLog2Of255 = Scalar(7.9943534368588579);
 // Without the cutoff alphas count down to 2^-kLog2Range, the least that a float keeps in full.
 constexpr Scalar kLog2Range = 126.0f;
 // Blocks are kept when they miss an ellipse by less than this (in log2 of alpha): the pixels decide, not rounding.
-constexpr Scalar kReachSlack = 1e-3f;
+constexpr Scalar kExponentSlack = 1e-3f;
 
 HEADSPLAT_FN float select(bool condition, float yes, float no) { return condition ? yes : no; }
 HEADSPLAT_FN double select(bool condition, double yes, double no) { return condition ? yes : no; }
@@ -71,15 +71,15 @@ struct Gaussian3 {
 // What projection keeps of one Gaussian: the image-plane splat and what the backward pass needs again.
 template <class Real>
 struct Projection {
-  Real x, y, depth;           // pixels, pixels, metres
-  Real xx, xy, yy;            // covariance with dilation, pixels^2
-  Real sharp, det;            // determinant before and after dilation
-  Real inverse_norm;          // 1 / |quat|
-  Real turned[9];             // camera <- local rotation
-  Real u[3], v[3];            // rows of the projected square-root covariance
-  Real slope_x, slope_y;      // x/z, y/z
-  Real magnify_x, magnify_y;  // focal / z
-  Real compensation;          // opacity factor of the antialias option
+  Real x, y, depth;                     // pixels, pixels, metres
+  Real xx, xy, yy;                      // covariance with dilation, pixels^2
+  Real det_undilated, det;              // determinant before and after dilation
+  Real inverse_norm;                    // 1 / |quat|
+  Real cam_from_local[9];               // camera <- local rotation
+  Real u[3], v[3];                      // rows of the projected square-root covariance
+  Real slope_x, slope_y;                // x/z, y/z
+  Real focal_over_z_x, focal_over_z_y;  // focal / z
+  Real compensation;                    // opacity factor of the antialias option
 };
 
 // True where every number of the Gaussian is finite: zero times anything else is not zero.
@@ -143,17 +143,17 @@ HEADSPLAT_FN Real quat_norm2(const Real q[4]) {
 
 // Position and quaternion of a Gaussian that will be culled are replaced by harmless ones, so that no NaN spreads.
 template <class Real>
-HEADSPLAT_FN auto make_safe(const View& view, Gaussian3<Real>& g, Real centre[3]) {
+HEADSPLAT_FN auto make_safe(const Camera& camera, Gaussian3<Real>& g, Real center[3]) {
   const Real zero(0.0f), one(1.0f);
   auto usable = all_finite(g) & (quat_norm2(g.quat) > Real(kQuatNorm2Min)) & (g.opacity > zero);
   for (int r = 0; r < 3; ++r) {
-    const Scalar* row = view.rotation + 3 * r;
-    centre[r] =
-        Real(row[0]) * g.mean[0] + Real(row[1]) * g.mean[1] + Real(row[2]) * g.mean[2] + Real(view.translation[r]);
+    const Scalar* row = camera.rotation + 3 * r;
+    center[r] =
+        Real(row[0]) * g.mean[0] + Real(row[1]) * g.mean[1] + Real(row[2]) * g.mean[2] + Real(camera.translation[r]);
   }
-  auto visible = usable & (centre[2] > Real(view.near_z));
+  auto visible = usable & (center[2] > Real(camera.near_z));
   for (int k = 0; k < 3; ++k) {
-    centre[k] = select(visible, centre[k], k == 2 ? one : zero);
+    center[k] = select(visible, center[k], k == 2 ? one : zero);
     g.scale[k] = select(visible, g.scale[k], zero);
   }
   for (int k = 0; k < 4; ++k) g.quat[k] = select(visible, g.quat[k], k == 0 ? one : zero);
@@ -163,30 +163,31 @@ HEADSPLAT_FN auto make_safe(const View& view, Gaussian3<Real>& g, Real centre[3]
 
 // EWA projection (Zwicker et al. 2001). Normalises g.quat; returns where the splat can be drawn.
 template <class Real>
-HEADSPLAT_FN auto project_gaussian(const View& view, Gaussian3<Real>& g, Projection<Real>& p) {
-  const Real zero(0.0f), one(1.0f), dilation(view.dilation);
-  Real centre[3];
-  auto visible = make_safe(view, g, centre);
+HEADSPLAT_FN auto project_gaussian(const Camera& camera, Gaussian3<Real>& g, Projection<Real>& p) {
+  const Real zero(0.0f), one(1.0f), dilation(camera.dilation);
+  Real center[3];
+  auto visible = make_safe(camera, g, center);
   p.inverse_norm = one / root(quat_norm2(g.quat));
   for (int k = 0; k < 4; ++k) g.quat[k] = g.quat[k] * p.inverse_norm;
   Real local[9];
   quat_to_matrix(g.quat, local);
   for (int r = 0; r < 3; ++r)
     for (int c = 0; c < 3; ++c)
-      p.turned[3 * r + c] = Real(view.rotation[3 * r]) * local[c] + Real(view.rotation[3 * r + 1]) * local[3 + c] +
-                            Real(view.rotation[3 * r + 2]) * local[6 + c];
-  const Real inverse_z = one / centre[2];
-  p.depth = centre[2];
-  p.slope_x = centre[0] * inverse_z;
-  p.slope_y = centre[1] * inverse_z;
-  p.magnify_x = Real(view.focal_x) * inverse_z;
-  p.magnify_y = Real(view.focal_y) * inverse_z;
+      p.cam_from_local[3 * r + c] = Real(camera.rotation[3 * r]) * local[c] +
+                                    Real(camera.rotation[3 * r + 1]) * local[3 + c] +
+                                    Real(camera.rotation[3 * r + 2]) * local[6 + c];
+  const Real inverse_z = one / center[2];
+  p.depth = center[2];
+  p.slope_x = center[0] * inverse_z;
+  p.slope_y = center[1] * inverse_z;
+  p.focal_over_z_x = Real(camera.focal_x) * inverse_z;
+  p.focal_over_z_y = Real(camera.focal_y) * inverse_z;
   const Real limit(kSlopeMax);
-  const Real frozen_x = smaller(larger(p.slope_x, zero - limit), limit);
-  const Real frozen_y = smaller(larger(p.slope_y, zero - limit), limit);
+  const Real clamped_x = smaller(larger(p.slope_x, zero - limit), limit);
+  const Real clamped_y = smaller(larger(p.slope_y, zero - limit), limit);
   for (int c = 0; c < 3; ++c) {
-    p.u[c] = p.magnify_x * (p.turned[c] - frozen_x * p.turned[6 + c]) * g.scale[c];
-    p.v[c] = p.magnify_y * (p.turned[3 + c] - frozen_y * p.turned[6 + c]) * g.scale[c];
+    p.u[c] = p.focal_over_z_x * (p.cam_from_local[c] - clamped_x * p.cam_from_local[6 + c]) * g.scale[c];
+    p.v[c] = p.focal_over_z_y * (p.cam_from_local[3 + c] - clamped_y * p.cam_from_local[6 + c]) * g.scale[c];
   }
   const Real xx = p.u[0] * p.u[0] + p.u[1] * p.u[1] + p.u[2] * p.u[2];
   const Real yy = p.v[0] * p.v[0] + p.v[1] * p.v[1] + p.v[2] * p.v[2];
@@ -194,22 +195,22 @@ HEADSPLAT_FN auto project_gaussian(const View& view, Gaussian3<Real>& g, Project
   const Real n0 = p.u[1] * p.v[2] - p.u[2] * p.v[1];
   const Real n1 = p.u[2] * p.v[0] - p.u[0] * p.v[2];
   const Real n2 = p.u[0] * p.v[1] - p.u[1] * p.v[0];
-  p.sharp = n0 * n0 + n1 * n1 + n2 * n2;  // |u x v|^2: the determinant without cancellation
-  p.det = p.sharp + dilation * (xx + yy) + dilation * dilation;
+  p.det_undilated = n0 * n0 + n1 * n1 + n2 * n2;  // |u x v|^2: the determinant without cancellation
+  p.det = p.det_undilated + dilation * (xx + yy) + dilation * dilation;
   p.xx = xx + dilation;
   p.yy = yy + dilation;
-  p.x = Real(view.focal_x) * p.slope_x + Real(view.centre_x);
-  p.y = Real(view.focal_y) * p.slope_y + Real(view.centre_y);
-  const Real reach = (p.det + p.x + p.y) * zero;
-  auto drawable = visible & (reach == zero) & (p.det > zero);
-  p.det = select(drawable, p.det, one);
-  p.compensation = view.antialias ? root(larger(p.sharp, zero) / p.det) : one;
-  return drawable;
+  p.x = Real(camera.focal_x) * p.slope_x + Real(camera.center_x);
+  p.y = Real(camera.focal_y) * p.slope_y + Real(camera.center_y);
+  const Real finite_test = (p.det + p.x + p.y) * zero;
+  auto valid = visible & (finite_test == zero) & (p.det > zero);
+  p.det = select(valid, p.det, one);
+  p.compensation = camera.antialias ? root(larger(p.det_undilated, zero) / p.det) : one;
+  return valid;
 }
 
 // What the rasterizer's backward pass says about one splat.
 template <class Real>
-struct SplatGrad {
+struct ProjectedGrad {
   Real x, y;                          // pixels
   Real conic_xx, conic_xy, conic_yy;  // of exp(-(xx dx^2)/2 - xy dx dy - (yy dy^2)/2)
   Real opacity;                       // of the opacity drawn, compensation included
@@ -223,9 +224,9 @@ struct GaussianGrad {
 
 // Gradient with respect to the covariance [xx, xy, yy], the off-diagonal entry counted once a side.
 template <class Real>
-HEADSPLAT_FN void covariance_backward(const View& view, const Projection<Real>& p, Real opacity,
-                                      const SplatGrad<Real>& d, Real cov[3]) {
-  const Real half(0.5f), zero(0.0f), one(1.0f), dilation(view.dilation);
+HEADSPLAT_FN void covariance_backward(const Camera& camera, const Projection<Real>& p, Real opacity,
+                                      const ProjectedGrad<Real>& d, Real cov[3]) {
+  const Real half(0.5f), zero(0.0f), one(1.0f), dilation(camera.dilation);
   const Real inverse = one / p.det;
   const Real a = p.yy * inverse, b = zero - p.xy * inverse, c = p.xx * inverse;
   const Real off = half * d.conic_xy;
@@ -234,53 +235,54 @@ HEADSPLAT_FN void covariance_backward(const View& view, const Projection<Real>& 
   cov[0] = zero - (a * t00 + b * t10);
   cov[1] = zero - (a * t01 + b * t11);
   cov[2] = zero - (b * t01 + c * t11);
-  if (view.antialias) {
-    const Real solid = select(p.compensation > zero, p.compensation, one);
-    const Real ratio = d.opacity * opacity * half / solid * inverse * inverse;
-    const Real through_sharp = ratio * (p.det - p.sharp), through_trace = ratio * p.sharp * dilation;
-    cov[0] = cov[0] + (p.yy - dilation) * through_sharp - through_trace;
-    cov[1] = cov[1] - p.xy * through_sharp;
-    cov[2] = cov[2] + (p.xx - dilation) * through_sharp - through_trace;
+  if (camera.antialias) {
+    const Real safe_compensation = select(p.compensation > zero, p.compensation, one);
+    const Real ratio = d.opacity * opacity * half / safe_compensation * inverse * inverse;
+    const Real by_det = ratio * (p.det - p.det_undilated), by_trace = ratio * p.det_undilated * dilation;
+    cov[0] = cov[0] + (p.yy - dilation) * by_det - by_trace;
+    cov[1] = cov[1] - p.xy * by_det;
+    cov[2] = cov[2] + (p.xx - dilation) * by_det - by_trace;
   }
 }
 
 // Chain rule of project_gaussian. `g` as that left it (unit quaternion, safe values).
 template <class Real>
-HEADSPLAT_FN void project_backward(const View& view, const Gaussian3<Real>& g, const Projection<Real>& p,
-                                   const SplatGrad<Real>& d, GaussianGrad<Real>& out) {
+HEADSPLAT_FN void project_backward(const Camera& camera, const Gaussian3<Real>& g, const Projection<Real>& p,
+                                   const ProjectedGrad<Real>& d, GaussianGrad<Real>& out) {
   const Real two(2.0f), zero(0.0f), one(1.0f), limit(kSlopeMax);
   Real cov[3];
-  covariance_backward(view, p, g.opacity, d, cov);
-  const Real frozen_x = smaller(larger(p.slope_x, zero - limit), limit);
-  const Real frozen_y = smaller(larger(p.slope_y, zero - limit), limit);
-  Real turned[9], slope_x = zero, slope_y = zero, stretch = zero;
+  covariance_backward(camera, p, g.opacity, d, cov);
+  const Real clamped_x = smaller(larger(p.slope_x, zero - limit), limit);
+  const Real clamped_y = smaller(larger(p.slope_y, zero - limit), limit);
+  Real grad_rotation[9], grad_slope_x = zero, grad_slope_y = zero, grad_dot_uv = zero;
   for (int c = 0; c < 3; ++c) {
     const Real du = two * (cov[0] * p.u[c] + cov[1] * p.v[c]);
     const Real dv = two * (cov[1] * p.u[c] + cov[2] * p.v[c]);
-    stretch = stretch + du * p.u[c] + dv * p.v[c];
-    const Real along_u = du * p.magnify_x, along_v = dv * p.magnify_y;
-    const Real across = zero - along_u * frozen_x - along_v * frozen_y;
-    slope_x = slope_x - along_u * p.turned[6 + c] * g.scale[c];
-    slope_y = slope_y - along_v * p.turned[6 + c] * g.scale[c];
-    out.scale[c] = along_u * p.turned[c] + along_v * p.turned[3 + c] + across * p.turned[6 + c];
-    turned[c] = along_u * g.scale[c];
-    turned[3 + c] = along_v * g.scale[c];
-    turned[6 + c] = across * g.scale[c];
+    grad_dot_uv = grad_dot_uv + du * p.u[c] + dv * p.v[c];
+    const Real along_u = du * p.focal_over_z_x, along_v = dv * p.focal_over_z_y;
+    const Real across = zero - along_u * clamped_x - along_v * clamped_y;
+    grad_slope_x = grad_slope_x - along_u * p.cam_from_local[6 + c] * g.scale[c];
+    grad_slope_y = grad_slope_y - along_v * p.cam_from_local[6 + c] * g.scale[c];
+    out.scale[c] = along_u * p.cam_from_local[c] + along_v * p.cam_from_local[3 + c] + across * p.cam_from_local[6 + c];
+    grad_rotation[c] = along_u * g.scale[c];
+    grad_rotation[3 + c] = along_v * g.scale[c];
+    grad_rotation[6 + c] = across * g.scale[c];
   }
-  slope_x = select(p.slope_x == frozen_x, slope_x, zero) + d.x * Real(view.focal_x);
-  slope_y = select(p.slope_y == frozen_y, slope_y, zero) + d.y * Real(view.focal_y);
+  grad_slope_x = select(p.slope_x == clamped_x, grad_slope_x, zero) + d.x * Real(camera.focal_x);
+  grad_slope_y = select(p.slope_y == clamped_y, grad_slope_y, zero) + d.y * Real(camera.focal_y);
   const Real inverse_z = one / p.depth;
-  Real centre[3] = {slope_x * inverse_z, slope_y * inverse_z, zero};
-  centre[2] = d.depth - (slope_x * p.slope_x + slope_y * p.slope_y + stretch) * inverse_z;
-  Real local[9];
+  Real grad_center[3] = {grad_slope_x * inverse_z, grad_slope_y * inverse_z, zero};
+  grad_center[2] = d.depth - (grad_slope_x * p.slope_x + grad_slope_y * p.slope_y + grad_dot_uv) * inverse_z;
+  Real grad_local[9];
   for (int r = 0; r < 3; ++r) {
-    const Real r0(view.rotation[r]), r1(view.rotation[3 + r]), r2(view.rotation[6 + r]);
-    out.mean[r] = r0 * centre[0] + r1 * centre[1] + r2 * centre[2];
-    for (int c = 0; c < 3; ++c) local[3 * r + c] = r0 * turned[c] + r1 * turned[3 + c] + r2 * turned[6 + c];
+    const Real r0(camera.rotation[r]), r1(camera.rotation[3 + r]), r2(camera.rotation[6 + r]);
+    out.mean[r] = r0 * grad_center[0] + r1 * grad_center[1] + r2 * grad_center[2];
+    for (int c = 0; c < 3; ++c)
+      grad_local[3 * r + c] = r0 * grad_rotation[c] + r1 * grad_rotation[3 + c] + r2 * grad_rotation[6 + c];
   }
-  Real unit[4];
-  quat_to_matrix_backward(g.quat, local, unit);
-  normalize4_backward(g.quat, p.inverse_norm, unit, out.quat);
+  Real grad_unit[4];
+  quat_to_matrix_backward(g.quat, grad_local, grad_unit);
+  normalize4_backward(g.quat, p.inverse_norm, grad_unit, out.quat);
   out.opacity = d.opacity * p.compensation;
 }
 

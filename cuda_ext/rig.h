@@ -93,14 +93,14 @@ HEADSPLAT_FN Bones bones_of(const Real* rotations, const Real* translations) {
 
 // One Gaussian on its triangle.
 template <class Real>
-struct Bound {
+struct BoundGaussian {
   Real corner[3][3];
   Real bary[3], offset[3], quat[4], skin;
 };
 
 // What the forward pass computes and the backward pass needs.
 template <class Real>
-struct Rigged {
+struct RigState {
   Real first[3], second[3];             // edges from corner 0 to 1 and to 2
   Real edge[3], tangent[3], normal[3];  // the triangle's frame
   Real edge_factor, normal_factor;
@@ -111,8 +111,9 @@ struct Rigged {
 };
 
 template <class Real>
-HEADSPLAT_FN void rig(const Bones& bones, const Bound<Real>& in, Rigged<Real>& r, Real mean[3], Real quat[4]) {
-  const Real stay = Real(1.0f) - in.skin;
+HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigState<Real>& r, Real mean[3],
+                      Real quat[4]) {
+  const Real skull_weight = Real(1.0f) - in.skin;
   Real area[3];
   for (int k = 0; k < 3; ++k) {
     r.first[k] = in.corner[1][k] - in.corner[0][k];
@@ -126,16 +127,17 @@ HEADSPLAT_FN void rig(const Bones& bones, const Bound<Real>& in, Rigged<Real>& r
     r.local[k] = in.bary[0] * in.corner[0][k] + in.bary[1] * in.corner[1][k] + in.bary[2] * in.corner[2][k] +
                  r.edge[k] * in.offset[0] + r.tangent[k] * in.offset[1] + r.normal[k] * in.offset[2];
   for (int k = 0; k < 3; ++k) {
-    Real moved[2];
+    Real posed[2];
     for (int bone = 0; bone < 2; ++bone) {
       const Scalar* row = bones.rotation[bone] + 3 * k;
-      moved[bone] = Real(row[0]) * r.local[0] + Real(row[1]) * r.local[1] + Real(row[2]) * r.local[2] +
+      posed[bone] = Real(row[0]) * r.local[0] + Real(row[1]) * r.local[1] + Real(row[2]) * r.local[2] +
                     Real(bones.translation[bone][k]);
     }
-    mean[k] = stay * moved[0] + in.skin * moved[1];
+    mean[k] = skull_weight * posed[0] + in.skin * posed[1];
   }
   Real mixed[4];
-  for (int k = 0; k < 4; ++k) mixed[k] = stay * Real(bones.quat[0][k]) + in.skin * Real(bones.sign * bones.quat[1][k]);
+  for (int k = 0; k < 4; ++k)
+    mixed[k] = skull_weight * Real(bones.quat[0][k]) + in.skin * Real(bones.sign * bones.quat[1][k]);
   r.bone_factor = normalize<4>(mixed, r.bone_quat);
   columns_to_quat(r.edge, r.tangent, r.normal, r.frame_quat);
   r.quat_factor = normalize<4>(in.quat, r.unit);
@@ -153,13 +155,13 @@ struct RigGrad {
 // From the gradient of the frame's quaternion to those of its first and last column. A turn w changes the edge by
 // w x edge and the normal by w x normal; in the frame's axes w = (-dn.t, -de.n, de.t).
 template <class Real>
-HEADSPLAT_FN void frame_quat_backward(const Rigged<Real>& r, const Real grad[4], Real edge[3], Real normal[3]) {
-  Real back[4], turn[4];
-  conjugate(r.frame_quat, back);
-  quat_multiply(grad, back, turn);
+HEADSPLAT_FN void frame_quat_backward(const RigState<Real>& r, const Real grad[4], Real edge[3], Real normal[3]) {
+  Real inverse[4], angular[4];
+  conjugate(r.frame_quat, inverse);
+  quat_multiply(grad, inverse, angular);
   const Real half(0.5f);
-  const Real about_edge = half * dot3(turn + 1, r.edge), about_tangent = half * dot3(turn + 1, r.tangent);
-  const Real about_normal = half * dot3(turn + 1, r.normal);
+  const Real about_edge = half * dot3(angular + 1, r.edge), about_tangent = half * dot3(angular + 1, r.tangent);
+  const Real about_normal = half * dot3(angular + 1, r.normal);
   for (int k = 0; k < 3; ++k) {
     edge[k] = edge[k] + about_normal * r.tangent[k] - about_tangent * r.normal[k];
     normal[k] = normal[k] - about_edge * r.tangent[k];
@@ -167,37 +169,37 @@ HEADSPLAT_FN void frame_quat_backward(const Rigged<Real>& r, const Real grad[4],
 }
 
 template <class Real>
-HEADSPLAT_FN void quats_backward(const Bones& bones, const Bound<Real>& in, const Rigged<Real>& r, const Real grad[4],
-                                 RigGrad<Real>& out, Real frame[4]) {
-  Real back[4], inner[4], unit[4], bone[4], mixed[4];
-  conjugate(r.inner, back);
-  quat_multiply(grad, back, bone);
+HEADSPLAT_FN void quats_backward(const Bones& bones, const BoundGaussian<Real>& in, const RigState<Real>& r,
+                                 const Real grad[4], RigGrad<Real>& out, Real frame[4]) {
+  Real inverse[4], inner[4], unit[4], bone[4], mixed[4];
+  conjugate(r.inner, inverse);
+  quat_multiply(grad, inverse, bone);
   normalize_backward<4>(r.bone_quat, r.bone_factor, bone, mixed);
   for (int k = 0; k < 4; ++k) {
     out.bone_quat[0][k] = (Real(1.0f) - in.skin) * mixed[k];
     out.bone_quat[1][k] = in.skin * Real(bones.sign) * mixed[k];
   }
-  conjugate(r.bone_quat, back);
-  quat_multiply(back, grad, inner);
-  conjugate(r.frame_quat, back);
-  quat_multiply(back, inner, unit);
+  conjugate(r.bone_quat, inverse);
+  quat_multiply(inverse, grad, inner);
+  conjugate(r.frame_quat, inverse);
+  quat_multiply(inverse, inner, unit);
   normalize_backward<4>(r.unit, r.quat_factor, unit, out.quat);
-  conjugate(r.unit, back);
-  quat_multiply(inner, back, frame);
+  conjugate(r.unit, inverse);
+  quat_multiply(inner, inverse, frame);
 }
 
 template <class Real>
-HEADSPLAT_FN void rig_backward(const Bones& bones, const Bound<Real>& in, const Rigged<Real>& r, const Real mean[3],
-                               const Real quat[4], RigGrad<Real>& out) {
-  const Real share[2] = {Real(1.0f) - in.skin, in.skin};
+HEADSPLAT_FN void rig_backward(const Bones& bones, const BoundGaussian<Real>& in, const RigState<Real>& r,
+                               const Real mean[3], const Real quat[4], RigGrad<Real>& out) {
+  const Real bone_weight[2] = {Real(1.0f) - in.skin, in.skin};
   Real local[3] = {Real(0.0f), Real(0.0f), Real(0.0f)};
   for (int bone = 0; bone < 2; ++bone)
     for (int row = 0; row < 3; ++row) {
-      const Real pull = share[bone] * mean[row];
-      out.translation[bone][row] = pull;
+      const Real grad_posed = bone_weight[bone] * mean[row];
+      out.translation[bone][row] = grad_posed;
       for (int k = 0; k < 3; ++k) {
-        out.rotation[bone][3 * row + k] = pull * r.local[k];
-        local[k] = local[k] + pull * Real(bones.rotation[bone][3 * row + k]);
+        out.rotation[bone][3 * row + k] = grad_posed * r.local[k];
+        local[k] = local[k] + grad_posed * Real(bones.rotation[bone][3 * row + k]);
       }
     }
   Real edge[3], tangent[3], normal[3], frame[4], one[3], two[3];

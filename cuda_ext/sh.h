@@ -114,24 +114,24 @@ inline void with_sh_terms(int terms, Body body) {
 }
 
 // World position of a camera.
-HEADSPLAT_FN void camera_centre(const View& view, Scalar out[3]) {
+HEADSPLAT_FN void camera_center(const Camera& camera, Scalar out[3]) {
   for (int k = 0; k < 3; ++k)
-    out[k] = -(view.rotation[k] * view.translation[0] + view.rotation[3 + k] * view.translation[1] +
-               view.rotation[6 + k] * view.translation[2]);
+    out[k] = -(camera.rotation[k] * camera.translation[0] + camera.rotation[3 + k] * camera.translation[1] +
+               camera.rotation[6 + k] * camera.translation[2]);
 }
 
 // Unit direction from the camera's centre to a Gaussian, zero where they coincide; returns the factor that made it so.
 template <class Real>
-HEADSPLAT_FN Real sight_line(const Scalar centre[3], const Real mean[3], Real direction[3]) {
-  Real away[3];
-  for (int k = 0; k < 3; ++k) away[k] = mean[k] - Real(centre[k]);
-  return normalize<3>(away, direction);
+HEADSPLAT_FN Real view_direction(const Scalar center[3], const Real mean[3], Real direction[3]) {
+  Real offset[3];
+  for (int k = 0; k < 3; ++k) offset[k] = mean[k] - Real(center[k]);
+  return normalize<3>(offset, direction);
 }
 
 // Vectors whose values fix a function of one band: the first 3 for band 1, 5 for band 2, 7 for band 3. Chosen among the
 // triples of -1, 0 and 1 for the least condition of the three systems: below 2.8 when the vectors are made unit.
-struct ShProbes {
-  int at[7][3] = {{0, 0, 1}, {0, 1, 0}, {1, -1, 0}, {0, 1, -1}, {1, 0, -1}, {1, -1, -1}, {1, 0, 0}};
+struct ShSamples {
+  int directions[7][3] = {{0, 0, 1}, {0, 1, 0}, {1, -1, 0}, {0, 1, -1}, {1, 0, -1}, {1, -1, -1}, {1, 0, 0}};
 };
 
 // The coefficients of a band's function from its values at the probes.
@@ -144,9 +144,10 @@ struct ShFit {
 // Rows of the terms at each probe, then of the identity.
 template <int band>
 HEADSPLAT_FN constexpr void fill_sh_system(double (&rows)[2 * band + 1][4 * band + 2]) {
-  constexpr ShProbes probes;
+  constexpr ShSamples samples;
   for (int i = 0; i < 2 * band + 1; ++i) {
-    const double v[3] = {double(probes.at[i][0]), double(probes.at[i][1]), double(probes.at[i][2])};
+    const double v[3] = {double(samples.directions[i][0]), double(samples.directions[i][1]),
+                         double(samples.directions[i][2])};
     sh_band<band>(v, rows[i]);
     rows[i][2 * band + 1 + i] = 1.0;
   }
@@ -199,11 +200,12 @@ static_assert(sh_fit_error<1>() < 1e-14 && sh_fit_error<2>() < 1e-14 && sh_fit_e
 
 // probe i carried back by the rotation (row-major): R^T probe.
 template <class Real>
-HEADSPLAT_FN void turn_probe(const Real rotation[9], int i, Real out[3]) {
-  constexpr ShProbes probes;
+HEADSPLAT_FN void rotate_sample(const Real rotation[9], int i, Real out[3]) {
+  constexpr ShSamples samples;
   for (int k = 0; k < 3; ++k)
-    out[k] = Real(double(probes.at[i][0])) * rotation[k] + Real(double(probes.at[i][1])) * rotation[3 + k] +
-             Real(double(probes.at[i][2])) * rotation[6 + k];
+    out[k] = Real(double(samples.directions[i][0])) * rotation[k] +
+             Real(double(samples.directions[i][1])) * rotation[3 + k] +
+             Real(double(samples.directions[i][2])) * rotation[6 + k];
 }
 
 // The coefficients [2 band + 1][3 channels] of one band carried along by a rotation: out(R d) = sh(d), hence
@@ -214,9 +216,9 @@ HEADSPLAT_FN void rotate_sh_band(const Real rotation[9], const Real* sh, Real* o
   constexpr ShFit<band> fit = make_sh_fit<band>();
   for (int k = 0; k < 3 * size; ++k) out[k] = Real(0.0);
   for (int i = 0; i < size; ++i) {
-    Real turned[3], basis[size];
-    turn_probe(rotation, i, turned);
-    sh_band<band>(turned, basis);
+    Real rotated[3], basis[size];
+    rotate_sample(rotation, i, rotated);
+    sh_band<band>(rotated, basis);
     for (int c = 0; c < 3; ++c) {
       Real value = basis[0] * sh[c];
       for (int k = 1; k < size; ++k) value = value + basis[k] * sh[3 * k + c];
@@ -231,24 +233,25 @@ HEADSPLAT_FN void rotate_sh_band_backward(const Real rotation[9], const Real* sh
                                           Real grad_rotation[9]) {
   constexpr int size = 2 * band + 1;
   constexpr ShFit<band> fit = make_sh_fit<band>();
-  constexpr ShProbes probes;
+  constexpr ShSamples samples;
   for (int k = 0; k < 3 * size; ++k) grad_sh[k] = Real(0.0);
   for (int i = 0; i < size; ++i) {
-    Real turned[3], basis[size], pull[size], value[3], back[3] = {Real(0.0), Real(0.0), Real(0.0)};
-    turn_probe(rotation, i, turned);
-    sh_band<band>(turned, basis);
+    Real rotated[3], basis[size], grad_basis[size], value[3], grad_direction[3] = {Real(0.0), Real(0.0), Real(0.0)};
+    rotate_sample(rotation, i, rotated);
+    sh_band<band>(rotated, basis);
     for (int c = 0; c < 3; ++c) {
       value[c] = Real(fit.inverse[0][i]) * grad[c];
       for (int k = 1; k < size; ++k) value[c] = value[c] + Real(fit.inverse[k][i]) * grad[3 * k + c];
     }
     for (int k = 0; k < size; ++k) {
-      pull[k] = value[0] * sh[3 * k] + value[1] * sh[3 * k + 1] + value[2] * sh[3 * k + 2];
+      grad_basis[k] = value[0] * sh[3 * k] + value[1] * sh[3 * k + 1] + value[2] * sh[3 * k + 2];
       for (int c = 0; c < 3; ++c) grad_sh[3 * k + c] = grad_sh[3 * k + c] + basis[k] * value[c];
     }
-    sh_band_backward<band>(turned, pull, back);
+    sh_band_backward<band>(rotated, grad_basis, grad_direction);
     for (int r = 0; r < 3; ++r)
       for (int k = 0; k < 3; ++k)
-        grad_rotation[3 * r + k] = grad_rotation[3 * r + k] + Real(double(probes.at[i][r])) * back[k];
+        grad_rotation[3 * r + k] =
+            grad_rotation[3 * r + k] + Real(double(samples.directions[i][r])) * grad_direction[k];
   }
 }
 

@@ -11,7 +11,7 @@
 namespace headsplat {
 
 struct ScreenTriangle {
-  double share[3][3];  // barycentric over depth of each corner: [0] x + [1] y + [2]
+  double edges[3][3];  // barycentric over depth of each corner: [0] x + [1] y + [2]
   int x0, y0, x1, y1;  // pixels, inclusive; x1 < x0 when nothing can be seen
 };
 
@@ -34,7 +34,7 @@ HEADSPLAT_FN void invert(const Real* m, double* out) {
     for (int c = 0; c < 3; ++c) out[3 * r + c] = columns[c][r] / det;
 }
 
-HEADSPLAT_FN int limited(double value, int lowest, int highest) {
+HEADSPLAT_FN int clamp_to_int(double value, int lowest, int highest) {
   if (!(value > lowest)) return lowest;
   return value < highest ? static_cast<int>(value) : highest;
 }
@@ -45,11 +45,11 @@ HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real*
                                  ScreenTriangle& t) {
   constexpr double kSlack = 1e-3, kFar = 1e300;
   double low[2] = {kFar, kFar}, high[2] = {-kFar, -kFar};
-  int before = 0;
+  int in_front = 0;
   for (int k = 0; k < 3; ++k) {
     const double* v = corner[k];
     if (!(v[2] > near_z)) continue;
-    ++before;
+    ++in_front;
     const double weight = K[6] * v[0] + K[7] * v[1] + K[8] * v[2];
     for (int axis = 0; axis < 2; ++axis) {
       const double at = (K[3 * axis] * v[0] + K[3 * axis + 1] * v[1] + K[3 * axis + 2] * v[2]) / weight;
@@ -58,19 +58,19 @@ HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real*
     }
   }
   t.x0 = t.y0 = 0;
-  t.x1 = before ? width - 1 : -1;
+  t.x1 = in_front ? width - 1 : -1;
   t.y1 = height - 1;
-  if (before < 3) return;
-  t.x0 = limited(std::floor(low[0] - 0.5 - kSlack), 0, width);
-  t.y0 = limited(std::floor(low[1] - 0.5 - kSlack), 0, height);
-  t.x1 = limited(std::ceil(high[0] - 0.5 + kSlack), -1, width - 1);
-  t.y1 = limited(std::ceil(high[1] - 0.5 + kSlack), -1, height - 1);
+  if (in_front < 3) return;
+  t.x0 = clamp_to_int(std::floor(low[0] - 0.5 - kSlack), 0, width);
+  t.y0 = clamp_to_int(std::floor(low[1] - 0.5 - kSlack), 0, height);
+  t.x1 = clamp_to_int(std::ceil(high[0] - 0.5 + kSlack), -1, width - 1);
+  t.y1 = clamp_to_int(std::ceil(high[1] - 0.5 + kSlack), -1, height - 1);
 }
 
 // `inverse` is that of the intrinsics `K`.
 template <class Real>
-HEADSPLAT_FN ScreenTriangle set_up_triangle(int width, int height, Real near_z, const Real* vertices,
-                                            const int64_t* face, const Real* K, const double* inverse) {
+HEADSPLAT_FN ScreenTriangle setup_triangle(int width, int height, Real near_z, const Real* vertices,
+                                           const int64_t* face, const Real* K, const double* inverse) {
   ScreenTriangle t{};
   t.x1 = -1;
   double corner[3][3], edge[3][3];
@@ -81,7 +81,7 @@ HEADSPLAT_FN ScreenTriangle set_up_triangle(int width, int height, Real near_z, 
   if (volume == 0.0 || !std::isfinite(volume)) return t;
   for (int k = 0; k < 3; ++k)
     for (int axis = 0; axis < 3; ++axis)
-      t.share[k][axis] =
+      t.edges[k][axis] =
           (edge[k][0] * inverse[axis] + edge[k][1] * inverse[3 + axis] + edge[k][2] * inverse[6 + axis]) / volume;
   bound_triangle(width, height, near_z, K, corner, t);
   return t;
@@ -89,9 +89,9 @@ HEADSPLAT_FN ScreenTriangle set_up_triangle(int width, int height, Real near_z, 
 
 // Barycentrics over depth at the centre of pixel (x, y); returns their sum, one over the depth. The triangle is seen
 // there when none is negative and the sum is positive.
-HEADSPLAT_FN double shares_at(const ScreenTriangle& t, int x, int y, double share[3]) {
-  for (int k = 0; k < 3; ++k) share[k] = t.share[k][0] * (x + 0.5) + (t.share[k][1] * (y + 0.5) + t.share[k][2]);
-  return share[0] + share[1] + share[2];
+HEADSPLAT_FN double edges_at(const ScreenTriangle& t, int x, int y, double edges[3]) {
+  for (int k = 0; k < 3; ++k) edges[k] = t.edges[k][0] * (x + 0.5) + (t.edges[k][1] * (y + 0.5) + t.edges[k][2]);
+  return edges[0] + edges[1] + edges[2];
 }
 
 }  // namespace HEADSPLAT_LEVEL

@@ -42,12 +42,12 @@ class CudaKernels:
         self._run(self._module.bind_backward, inputs, *rest, _bytes(vertices, size))
 
     def ssim(self, a: Tensor, b: Tensor, mean: Tensor, grad: Tensor | None) -> None:
-        scratch = _bytes(a, self._module.compare_scratch(*a.shape[:3], grad is not None))
+        scratch = _bytes(a, self._module.image_loss_scratch(*a.shape[:3], grad is not None))
         self._run(self._module.ssim, a, b, mean, grad, scratch)
 
     def photometric(self, rgb: Tensor, *rest: Any) -> None:
         with_gradient = any(grad is not None for grad in rest[-2:])
-        scratch = _bytes(rgb, self._module.compare_scratch(*rgb.shape[:3], with_gradient))
+        scratch = _bytes(rgb, self._module.image_loss_scratch(*rgb.shape[:3], with_gradient))
         self._run(self._module.photometric, rgb, *rest, scratch)
 
     def blend_backward_weights(self, grad: Tensor, basis: Tensor, grad_weights: Tensor) -> None:

@@ -96,7 +96,7 @@ class CudaFrame:
 
     def backward(self, inputs: Inputs, pictures: Pictures, grads: Grads, out: Inputs) -> None:
         native = native_for(pictures.rgb)
-        moments = pictures.rgb.new_empty(native.splat_moments(max(self._pairs, 1)))
+        moments = pictures.rgb.new_empty(native.splat_partials(max(self._pairs, 1)))
         native.splat_backward(
             inputs, *self._camera, self._workspace, self._capacity, moments,
             (pictures.rgb, pictures.alpha, pictures.depth), grads, out,

@@ -5,7 +5,7 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-void move(const Rule& rule, Vec grad, Scalar* param, Scalar* m, Scalar* v) {
+void update(const Rule& rule, Vec grad, Scalar* param, Scalar* m, Scalar* v) {
   Vec first = load(m), second = load(v);
   store(param, load(param) - rule(grad, first, second));
   store(m, first);
@@ -13,29 +13,29 @@ void move(const Rule& rule, Vec grad, Scalar* param, Scalar* m, Scalar* v) {
 }
 
 // Less than a vector of parameters, in lanes of its own.
-struct Rest {
+struct Remainder {
   Scalar grad[kWidth] = {}, param[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {};
 };
 
-void step_rest(const Rule& rule, const Scalar* grad, size_t count, Scalar* param, Scalar* m, Scalar* v) {
-  Rest rest;
+void step_remainder(const Rule& rule, const Scalar* grad, size_t count, Scalar* param, Scalar* m, Scalar* v) {
+  Remainder remainder;
   const size_t bytes = sizeof(Scalar) * count;
-  std::memcpy(rest.grad, grad, bytes);
-  std::memcpy(rest.param, param, bytes);
-  std::memcpy(rest.m, m, bytes);
-  std::memcpy(rest.v, v, bytes);
-  move(rule, load(rest.grad), rest.param, rest.m, rest.v);
-  std::memcpy(param, rest.param, bytes);
-  std::memcpy(m, rest.m, bytes);
-  std::memcpy(v, rest.v, bytes);
+  std::memcpy(remainder.grad, grad, bytes);
+  std::memcpy(remainder.param, param, bytes);
+  std::memcpy(remainder.m, m, bytes);
+  std::memcpy(remainder.v, v, bytes);
+  update(rule, load(remainder.grad), remainder.param, remainder.m, remainder.v);
+  std::memcpy(param, remainder.param, bytes);
+  std::memcpy(m, remainder.m, bytes);
+  std::memcpy(v, remainder.v, bytes);
 }
 
 // Elements begin..end share one rate.
 void step_range(const AdamStep& step, Scalar rate, size_t begin, size_t end) {
   const Rule rule(step.rule, rate);
   size_t i = begin;
-  for (; i + kWidth <= end; i += kWidth) move(rule, load(step.grad + i), step.param + i, step.m + i, step.v + i);
-  if (i < end) step_rest(rule, step.grad + i, end - i, step.param + i, step.m + i, step.v + i);
+  for (; i + kWidth <= end; i += kWidth) update(rule, load(step.grad + i), step.param + i, step.m + i, step.v + i);
+  if (i < end) step_remainder(rule, step.grad + i, end - i, step.param + i, step.m + i, step.v + i);
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ void load_corners(const Scalar* vertices, const int64_t* triangles, int first, i
   for (int k = 0; k < 9; ++k) corner[k / 3][k % 3] = load(lanes[k]);
 }
 
-Bound<Vec> load_bound(const BindInputs& in, int first, int end) {
-  Bound<Vec> bound;
+BoundGaussian<Vec> load_bound(const BindInputs& in, int first, int end) {
+  BoundGaussian<Vec> bound;
   load_corners(in.vertices, in.triangles, first, end, bound.corner);
   load_rows<3>(in.bary, first, end, bound.bary);
   load_rows<3>(in.offsets, first, end, bound.offset);
@@ -32,7 +32,7 @@ Bound<Vec> load_bound(const BindInputs& in, int first, int end) {
 // Adds the lanes that stand for Gaussians of their own (not for a repeated last one) to the bones' gradient.
 void add_bones(const RigGrad<Vec>& grad, Mask used, Scalar* total) {
   for (int bone = 0; bone < 2; ++bone) {
-    Scalar* out = total + bone * (kBoneGrad / 2);
+    Scalar* out = total + bone * (kBoneGradSize / 2);
     for (int k = 0; k < 9; ++k) out[k] += sum(keep(used, grad.rotation[bone][k]));
     for (int k = 0; k < 3; ++k) out[9 + k] += sum(keep(used, grad.translation[bone][k]));
     for (int k = 0; k < 4; ++k) out[12 + k] += sum(keep(used, grad.bone_quat[bone][k]));
@@ -56,9 +56,9 @@ void load_or_zero(const Scalar* source, int first, int end, Vec* out) {
 void bind_image(const Bones& bones, const BindInputs& in, int count, Scalar* means, Scalar* quats) {
   parallel_ranges(count, kBindChunk, [&](int begin, int end) {
     for (int first = begin; first < end; first += kWidth) {
-      Rigged<Vec> rigged;
+      RigState<Vec> state;
       Vec mean[3], quat[4];
-      rig(bones, load_bound(in, first, end), rigged, mean, quat);
+      rig(bones, load_bound(in, first, end), state, mean, quat);
       store_rows<3>(means, first, end, mean);
       store_rows<4>(quats, first, end, quat);
     }
@@ -67,17 +67,17 @@ void bind_image(const Bones& bones, const BindInputs& in, int count, Scalar* mea
 
 void bind_image_backward(const Bones& bones, const BindInputs& in, int count, const BindGradients& grads) {
   parallel_ranges(count, kBindChunk, [&](int begin, int end) {
-    Scalar* total = grads.bones + static_cast<size_t>(begin / kBindChunk) * kBoneGrad;
-    std::memset(total, 0, sizeof(Scalar) * kBoneGrad);
+    Scalar* total = grads.bones + static_cast<size_t>(begin / kBindChunk) * kBoneGradSize;
+    std::memset(total, 0, sizeof(Scalar) * kBoneGradSize);
     for (int first = begin; first < end; first += kWidth) {
-      const Bound<Vec> bound = load_bound(in, first, end);
-      Rigged<Vec> rigged;
+      const BoundGaussian<Vec> bound = load_bound(in, first, end);
+      RigState<Vec> state;
       Vec mean[3], quat[4];
-      rig(bones, bound, rigged, mean, quat);
+      rig(bones, bound, state, mean, quat);
       load_or_zero<3>(grads.means, first, end, mean);
       load_or_zero<4>(grads.world_quats, first, end, quat);
       RigGrad<Vec> grad;
-      rig_backward(bones, bound, rigged, mean, quat, grad);
+      rig_backward(bones, bound, state, mean, quat, grad);
       store_rows<3>(grads.offsets, first, end, grad.offset);
       store_rows<4>(grads.quats, first, end, grad.quat);
       if (grads.corners) store_rows<9>(grads.corners, first, end, grad.corner[0]);

@@ -13,20 +13,20 @@ inline Vec exp_of(Vec x) { return exp2(smaller(larger(x * Vec(kLog2E), Vec(-126.
 
 inline Vec sigmoid_of(Vec x) { return Vec(1.0f) / (Vec(1.0f) + exp_of(Vec(0.0f) - x)); }
 
-inline Mask lanes_below(int first, int end) { return Vec(static_cast<Scalar>(end - first)) > load(kLane); }
+inline Mask lanes_before(int first, int end) { return Vec(static_cast<Scalar>(end - first)) > load(kLane); }
 
 // Offsets of kWidth Gaussians from `first` on in real units; zero beyond those that carry any.
-void load_extra(const DeformShape& shape, const Scalar* extra, int first, Vec* out) {
+void load_blended(const DeformShape& shape, const Scalar* blended, int first, Vec* out) {
   for (int k = 0; k < kDeformChannels; ++k) out[k] = Vec(0.0f);
-  if (first >= shape.moved) return;
-  load_rows<kDeformChannels>(extra, first, shape.moved, out);
-  const Mask moves = lanes_below(first, shape.moved);
-  for (int k = 0; k < kDeformChannels; ++k) out[k] = keep(moves, out[k] * Vec(shape.units[k]));
+  if (first >= shape.deformed) return;
+  load_rows<kDeformChannels>(blended, first, shape.deformed, out);
+  const Mask deforms = lanes_before(first, shape.deformed);
+  for (int k = 0; k < kDeformChannels; ++k) out[k] = keep(deforms, out[k] * Vec(shape.units[k]));
 }
 
 template <int stride>
-void add(const Vec* more, Vec* values) {
-  for (int k = 0; k < stride; ++k) values[k] = values[k] + more[k];
+void add(const Vec* terms, Vec* values) {
+  for (int k = 0; k < stride; ++k) values[k] = values[k] + terms[k];
 }
 
 }  // namespace
@@ -43,7 +43,7 @@ void deform_range(const DeformShape& shape, const DeformInputs& in, int begin, i
     for (int b = 0; b < shape.batch; ++b) {
       const size_t image = static_cast<size_t>(b) * shape.count;
       Vec row[kDeformChannels];
-      load_extra(shape, in.extra + static_cast<size_t>(b) * shape.moved * kDeformChannels, first, row);
+      load_blended(shape, in.blended + static_cast<size_t>(b) * shape.deformed * kDeformChannels, first, row);
       add<3>(offsets, row);
       add<4>(quats, row + 3);
       add<3>(colors, row + 7);
@@ -58,18 +58,18 @@ void deform_range(const DeformShape& shape, const DeformInputs& in, int begin, i
   }
 }
 
-void deform_range_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& in, int begin,
-                           int end, const DeformSums& out) {
+void deform_range_backward(const DeformShape& shape, const DeformForwardOutputs& values,
+                           const DeformOutputGradients& in, int begin, int end, const DeformInputGradients& out) {
   const Vec zero(0.0f), one(1.0f);
   for (int first = begin; first < end; first += kWidth) {
-    Vec total[kDeformChannels], stretch[3] = {zero, zero, zero};
+    Vec total[kDeformChannels], grad_log_scales[3] = {zero, zero, zero};
     for (Vec& sum : total) sum = zero;
     for (int b = 0; b < shape.batch; ++b) {
       const size_t image = static_cast<size_t>(b) * shape.count;
-      Vec row[kDeformChannels], by_scale[3], scales[3], opacity;
+      Vec row[kDeformChannels], grad_scales[3], scales[3], opacity;
       load_rows<3>(in.offsets + 3 * image, first, end, row);
       load_rows<4>(in.quats + 4 * image, first, end, row + 3);
-      load_rows<3>(in.scales + 3 * image, first, end, by_scale);
+      load_rows<3>(in.scales + 3 * image, first, end, grad_scales);
       load_rows<1>(in.opacities + image, first, end, row + 10);
       load_rows<3>(in.sh + 3 * image, first, end, row + 7);
       load_rows<3>(values.scales + 3 * image, first, end, scales);
@@ -77,15 +77,15 @@ void deform_range_backward(const DeformShape& shape, const DeformForward& values
       for (int k = 7; k < 10; ++k) row[k] = row[k] * Vec(1.0f / kShConstant);
       row[10] = row[10] * opacity * (one - opacity);
       add<kDeformChannels>(row, total);
-      for (int k = 0; k < 3; ++k) stretch[k] = fma(by_scale[k], scales[k], stretch[k]);
-      if (first >= shape.moved) continue;
+      for (int k = 0; k < 3; ++k) grad_log_scales[k] = fma(grad_scales[k], scales[k], grad_log_scales[k]);
+      if (first >= shape.deformed) continue;
       for (int k = 0; k < kDeformChannels; ++k) row[k] = row[k] * Vec(shape.units[k]);
-      store_rows<kDeformChannels>(out.extra + static_cast<size_t>(b) * shape.moved * kDeformChannels, first,
-                                  end < shape.moved ? end : shape.moved, row);
+      store_rows<kDeformChannels>(out.blended + static_cast<size_t>(b) * shape.deformed * kDeformChannels, first,
+                                  end < shape.deformed ? end : shape.deformed, row);
     }
     store_rows<3>(out.offsets, first, end, total);
     store_rows<4>(out.quats, first, end, total + 3);
-    store_rows<3>(out.log_scales, first, end, stretch);
+    store_rows<3>(out.log_scales, first, end, grad_log_scales);
     store_rows<1>(out.logit_opacities, first, end, total + 10);
     store_rows<3>(out.colors, first, end, total + 7);
   }

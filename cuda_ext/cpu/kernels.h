@@ -11,24 +11,24 @@
 
 namespace headsplat {
 
-constexpr int kTile = 16;     // pixels; a tile is kTile x kTile
-constexpr int kMoments = 16;  // floats from one (splat, tile) pair's gradients to the next
-constexpr int kMomentsUsed = 10;
-constexpr uint32_t kStopEvery = 8;                 // splats between two looks at whether a strip is opaque
-constexpr int kMaxChunks = 64;                     // runs of splats that are tiled side by side
-constexpr size_t kMaxInstances = size_t(1) << 25;  // (splat, tile) pairs of one image
-constexpr uint32_t kHidden = 0xffffffffu;
+constexpr int kTile = 16;           // pixels; a tile is kTile x kTile
+constexpr int kPartialStride = 16;  // floats from one (splat, tile) pair's gradients to the next
+constexpr int kPartials = 10;
+constexpr uint32_t kEarlyStopInterval = 8;             // splats between two looks at whether a strip is opaque
+constexpr int kMaxChunks = 64;                         // runs of splats that are tiled side by side
+constexpr size_t kMaxIntersections = size_t(1) << 25;  // (splat, tile) pairs of one image
+constexpr uint32_t kInvalidKey = 0xffffffffu;
 
 // One projected splat, a cache line: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)). The ellipse is where
 // alpha meets the cutoff; on the row dy its middle is lean * dy and its half width
 // half_row * sqrt(1 - (dy inverse_extent_y)^2), and its rightmost point lies on the row turn_y.
-struct alignas(64) Splat {
+struct alignas(64) ProjectedGaussian {
   Scalar x, y;     // pixels
   Scalar a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
   Scalar log2_opacity;
   Scalar red, green, blue, depth;
-  Scalar lean, half_row, turn_y, inverse_extent_y;  // 1, pixels, pixels, 1/pixels
-  Scalar extent_x, extent_y;                        // half the ellipse's bounding box, pixels
+  Scalar row_center_slope, row_half_width, rightmost_y, inverse_extent_y;  // 1, pixels, pixels, 1/pixels
+  Scalar extent_x, extent_y;                                               // half the ellipse's bounding box, pixels
 };
 
 // Grow-only memory aligned for any vector; contents are not kept when it grows.
@@ -56,32 +56,32 @@ class Buffer {
 };
 
 // Everything kept of one image between projection, rasterization and their backward passes.
-struct Frame {
-  View view;
+struct ImageState {
+  Camera camera;
   int count = 0;    // Gaussians
   int visible = 0;  // of them on screen
   int tiles_x = 0, tiles_y = 0;
-  size_t instances = 0;  // (splat, tile) pairs
-  Buffer splats;         // Splat [count]
-  Buffer keys;           // uint32 [count], depth as bits, kHidden where not drawn
-  Buffer order;          // uint32 [visible], Gaussians front to back
-  Buffer tile_start;     // uint32 [tiles + 1], into `members`
-  Buffer tile_end;       // uint32 [tiles], one past the last member the forward pass blended
-  Buffer members;        // uint32 [instances], Gaussians of each tile front to back
-  Buffer masks;          // uint32 [instances], strips of the tile the forward pass visited
-  Buffer slot_start;     // uint32 [count], into `slots`
-  Buffer slot_count;     // uint32 [count]
-  Buffer slots;          // uint32 [instances], where each Gaussian stands in `members`
+  size_t intersections = 0;     // (splat, tile) pairs
+  Buffer projected;             // Splat [count]
+  Buffer depth_keys;            // uint32 [count], depth as bits, kHidden where not drawn
+  Buffer depth_order;           // uint32 [visible], Gaussians front to back
+  Buffer tile_offsets;          // uint32 [tiles + 1], into `tile_gaussians`
+  Buffer tile_blend_ends;       // uint32 [tiles], one past the last member the forward pass blended
+  Buffer tile_gaussians;        // uint32 [instances], Gaussians of each tile front to back
+  Buffer strip_masks;           // uint32 [instances], strips of the tile the forward pass visited
+  Buffer intersection_offsets;  // uint32 [count], into `sorted_positions`
+  Buffer tiles_per_gaussian;    // uint32 [count]
+  Buffer sorted_positions;      // uint32 [instances], where each Gaussian stands in `tile_gaussians`
 };
 
 // Memory a call needs only while it runs.
 struct Scratch {
-  Buffer sort[4];            // uint32 [count]
-  Buffer histogram;          // uint32 [chunks][tiles]
-  Buffer pairs[kMaxChunks];  // tile numbers in the order they are found
+  Buffer sort[4];                  // uint32 [count]
+  Buffer histogram;                // uint32 [chunks][tiles]
+  Buffer chunk_tiles[kMaxChunks];  // tile numbers in the order they are found
   int chunks = 0;
-  Buffer moments;  // Scalar [instances][kMoments]
-  Buffer weights;  // Scalar [instances]
+  Buffer partials;  // Scalar [instances][kMoments]
+  Buffer weights;   // Scalar [instances]
 };
 
 struct GaussianInputs {
@@ -96,12 +96,12 @@ struct GaussianGradients {
   Scalar *means, *quats, *scales, *opacities, *colors;
 };
 
-struct Pictures {
+struct RenderOutputs {
   Scalar *rgb, *alpha, *depth;  // [H,W,3] [H,W] [H,W]; depth may be null
   Scalar* weights;              // [instances] or null
 };
 
-struct PictureGradients {
+struct RenderGradients {
   const Scalar *rgb, *alpha, *depth;                 // outputs of the forward pass; depth only beside grad_depth
   const Scalar *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
 };
@@ -127,8 +127,8 @@ struct SsimImage {
   Scalar scale;                // one over the number of values
 };
 
-constexpr int kBindChunk = 1024;  // Gaussians whose part in the bones' gradient is summed together
-constexpr int kBoneGrad = 32;     // floats of it: for each bone rotation 9, translation 3, quaternion 4
+constexpr int kBindChunk = 1024;   // Gaussians whose part in the bones' gradient is summed together
+constexpr int kBoneGradSize = 32;  // floats of it: for each bone rotation 9, translation 3, quaternion 4
 
 // One image's Gaussians on their triangles; arrays as in avatar.ops.bind.
 struct BindInputs {
@@ -169,20 +169,20 @@ struct AdamStep {
   Scalar rate;
 };
 
-constexpr int kDotImages = 8;  // images of a step that may want the gradient of their weights
+constexpr int kWeightGradImages = 8;  // images of a step that may want the gradient of their weights
 
 // A basis [bases][size] whose gradient is the sum over images of weights [batch][bases] times grad [batch][size].
 struct AdamOuter {
   AdamRule rule;
   Scalar* param;
-  void *m, *v;  // Scalar, or bfloat16 where `brief`
+  void *m, *v;  // Scalar, or bfloat16 where `bf16`
   const Scalar *weights, *grad;
-  const uint8_t* touched;  // [size / columns], or null for all
-  const Scalar* pull;      // [size / columns], times the parameter part of its gradient; or null for none
+  const uint8_t* touched;       // [size / columns], or null for all
+  const Scalar* anchor_weight;  // [size / columns], times the parameter part of its gradient; or null for none
   int batch, bases;
   size_t size, columns;
   Scalar rate;
-  bool brief;
+  bool bf16;
 };
 
 // out [batch][size] = base + weights [batch][bases] times basis [bases][size], which holds floats or halves.
@@ -197,31 +197,31 @@ struct BlendInputs {
 
 constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacity logit 1
 
-// `moved` of the `count` Gaussians carry offsets, in units of `units`.
+// `deformed` of the `count` Gaussians carry offsets, in units of `units`.
 struct DeformShape {
-  int batch, count, moved;
+  int batch, count, deformed;
   Scalar units[kDeformChannels];
 };
 
 struct DeformInputs {
   const Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
-  const Scalar* extra;                                                    // [B,moved,kDeformChannels]
+  const Scalar* blended;                                                  // [B,moved,kDeformChannels]
 };
 
 struct DeformOutputs {
   Scalar *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
 };
 
-struct DeformForward {
+struct DeformForwardOutputs {
   const Scalar *scales, *opacities;  // outputs of the forward pass
 };
 
-struct DeformGradients {
+struct DeformOutputGradients {
   const Scalar *offsets, *quats, *scales, *opacities, *sh;
 };
 
-struct DeformSums {
-  Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
+struct DeformInputGradients {
+  Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors, *blended;
 };
 
 // One image of the photometric loss; pictures are interleaved, [height][3 width].
@@ -231,8 +231,8 @@ struct LossImage {
   const Scalar* background;  // [3]
   int height, width;
   Scalar ssim_weight, mask_weight;
-  Scalar *picture, *target;  // composed here
-  Scalar* row_sums;          // [height][3]: absolute and squared differences, absolute difference of the alphas
+  Scalar *composite, *target;  // composed here
+  Scalar* row_sums;            // [height][3]: absolute and squared differences, absolute difference of the alphas
   Scalar *grad_rgb, *grad_alpha;
 };
 
@@ -245,7 +245,7 @@ struct BytesImage {
 };
 
 // Normal equations of the rigid motions of `groups` groups of splats, as in avatar.ops.rigid_normal.
-struct MotionImage {
+struct RigidNormalImage {
   const Scalar *rgb, *alpha, *target, *features;  // [height][3 width] [height][width] [height][3 width] twice
   int height, width, groups;
   Scalar fx, fy, cx, cy;  // pixels
@@ -253,34 +253,34 @@ struct MotionImage {
   Scalar sigma;
 };
 
-constexpr int kMotionUnknowns = 18;  // of three groups
-constexpr int kMotionPlanes = 14;
-constexpr size_t kMotionMargin = 16;  // zeros before and after each row
+constexpr int kRigidUnknowns = 18;  // of three groups
+constexpr int kRigidPlanes = 14;
+constexpr size_t kRigidMargin = 16;  // zeros before and after each row
 
 // Floats from one row of a plane to the next.
-static inline size_t motion_stride(int width) {
-  return (static_cast<size_t>(width) + kMotionMargin - 1) / kMotionMargin * kMotionMargin + 2 * kMotionMargin;
+static inline size_t rigid_row_stride(int width) {
+  return (static_cast<size_t>(width) + kRigidMargin - 1) / kRigidMargin * kRigidMargin + 2 * kRigidMargin;
 }
 
 // Floats a thread needs for one image.
-static inline size_t motion_room(int height, int width) {
-  return (static_cast<size_t>(kMotionPlanes) * height + 5) * motion_stride(width);
+static inline size_t rigid_buffer_size(int height, int width) {
+  return (static_cast<size_t>(kRigidPlanes) * height + 5) * rigid_row_stride(width);
 }
 
-constexpr int kLossPlanes = 7;  // padded rows of 3 width floats a thread needs
+constexpr int kLossRows = 7;  // padded rows of 3 width floats a thread needs
 
 struct Kernels {
   const char* name;
-  void (*project)(Frame&, const GaussianInputs&);
-  void (*project_backward)(const Frame&, const GaussianInputs&, const Scalar* moments, const GaussianGradients&);
-  void (*assign_tiles)(Frame&, Scratch&);
-  void (*rasterize)(Frame&, const Pictures&);
-  void (*rasterize_backward)(const Frame&, const PictureGradients&, Scalar* moments);
+  void (*project)(ImageState&, const GaussianInputs&);
+  void (*project_backward)(const ImageState&, const GaussianInputs&, const Scalar* partials, const GaussianGradients&);
+  void (*assign_tiles)(ImageState&, Scratch&);
+  void (*rasterize)(ImageState&, const RenderOutputs&);
+  void (*rasterize_backward)(const ImageState&, const RenderGradients&, Scalar* partials);
   void (*bind_image)(const Bones&, const BindInputs&, int count, Scalar* means, Scalar* quats);
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
   void (*rotate_sh)(const ShRotation&, int begin, int end);
   void (*rotate_sh_backward)(const ShRotation&, int begin, int end);
-  void (*ssim_differing)(const SsimImage&, int begin, int end);
+  void (*ssim_find_differences)(const SsimImage&, int begin, int end);
   void (*ssim_rows)(const SsimImage&, int begin, int end, Scalar* buffer);
   void (*ssim_rows_backward)(const SsimImage&, int begin, int end, Scalar* buffer);
   void (*adam)(const AdamStep&, size_t begin, size_t end);
@@ -289,25 +289,25 @@ struct Kernels {
   void (*blend_range)(const BlendInputs&, size_t begin, size_t end, Scalar* out);
   void (*blend_dots)(const BlendInputs&, const Scalar* grad, size_t begin, size_t end, Scalar* sums);
   void (*deform_range)(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
-  void (*deform_range_backward)(const DeformShape&, const DeformForward&, const DeformGradients&, int begin, int end,
-                                const DeformSums&);
+  void (*deform_range_backward)(const DeformShape&, const DeformForwardOutputs&, const DeformOutputGradients&,
+                                int begin, int end, const DeformInputGradients&);
   void (*compose_rows)(const LossImage&, int begin, int end, Scalar* buffer);
   void (*loss_rows_backward)(const LossImage&, int begin, int end);
   void (*bytes_rows)(const BytesImage&, int begin, int end, Scalar* buffer);
-  void (*motion_image)(const MotionImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
+  void (*rigid_normal_image)(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
 };
 
 namespace HEADSPLAT_LEVEL {
-void project_frame(Frame&, const GaussianInputs&);
-void project_frame_backward(const Frame&, const GaussianInputs&, const Scalar* moments, const GaussianGradients&);
-void assign_tiles(Frame&, Scratch&);
-void rasterize(Frame&, const Pictures&);
-void rasterize_backward(const Frame&, const PictureGradients&, Scalar* moments);
+void project_image(ImageState&, const GaussianInputs&);
+void project_image_backward(const ImageState&, const GaussianInputs&, const Scalar* partials, const GaussianGradients&);
+void assign_tiles(ImageState&, Scratch&);
+void rasterize(ImageState&, const RenderOutputs&);
+void rasterize_backward(const ImageState&, const RenderGradients&, Scalar* partials);
 void bind_image(const Bones&, const BindInputs&, int count, Scalar* means, Scalar* quats);
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
 void rotate_sh(const ShRotation&, int begin, int end);
 void rotate_sh_backward(const ShRotation&, int begin, int end);
-void ssim_differing(const SsimImage&, int begin, int end);
+void ssim_find_differences(const SsimImage&, int begin, int end);
 void ssim_rows(const SsimImage&, int begin, int end, Scalar* buffer);
 void ssim_rows_backward(const SsimImage&, int begin, int end, Scalar* buffer);
 void adam(const AdamStep&, size_t begin, size_t end);
@@ -315,20 +315,20 @@ void adam_outer(const AdamOuter&, size_t begin, size_t end, Scalar* buffer, Scal
 void blend_range(const BlendInputs&, size_t begin, size_t end, Scalar* out);
 void blend_dots(const BlendInputs&, const Scalar* grad, size_t begin, size_t end, Scalar* sums);
 void deform_range(const DeformShape&, const DeformInputs&, int begin, int end, const DeformOutputs&);
-void deform_range_backward(const DeformShape&, const DeformForward&, const DeformGradients&, int begin, int end,
-                           const DeformSums&);
+void deform_range_backward(const DeformShape&, const DeformForwardOutputs&, const DeformOutputGradients&, int begin,
+                           int end, const DeformInputGradients&);
 void compose_rows(const LossImage&, int begin, int end, Scalar* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
 void bytes_rows(const BytesImage&, int begin, int end, Scalar* buffer);
-void motion_image(const MotionImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
+void rigid_normal_image(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
 }  // namespace HEADSPLAT_LEVEL
 
 // Asks the C library to hand freed memory out again instead of returning it to the system: fresh pages are cleared by
 // the kernel, which takes longer than what is computed in them. Only glibc needs to be asked.
 void keep_freed_memory();
 
-// Makes room for `frame.instances` pairs; what was there is lost.
-void reserve_instances(Frame& frame);
+// Makes room for `image.intersections` pairs; what was there is lost.
+void reserve_intersections(ImageState& image);
 
 // The table in use: the best the processor has, or what HEADSPLAT_SIMD or set_level named.
 const Kernels& kernels();

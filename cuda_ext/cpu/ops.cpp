@@ -8,12 +8,12 @@
 namespace headsplat {
 namespace {
 
-constexpr int kSsimRows = 16;       // rows one task works on
-constexpr int kRotateRun = 1024;    // Gaussians one task works on
-constexpr size_t kAdamRun = 16384;  // parameters one task works on
-constexpr size_t kOuterRun = 2048;  // the same for each basis of an outer step
-constexpr size_t kBlendRun = 4096;  // numbers of every basis one task blends: they stay in the L1 cache
-constexpr int kDeformRun = 1024;    // Gaussians one task works on
+constexpr int kRowsPerTask = 16;         // rows one task works on
+constexpr int kRotationsPerTask = 1024;  // Gaussians one task works on
+constexpr size_t kAdamPerTask = 16384;   // parameters one task works on
+constexpr size_t kOuterPerTask = 2048;   // the same for each basis of an outer step
+constexpr size_t kBlendPerTask = 4096;   // numbers of every basis one task blends: they stay in the L1 cache
+constexpr int kDeformPerTask = 1024;     // Gaussians one task works on
 
 BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
   const size_t first = static_cast<size_t>(b) * shape.count;
@@ -26,12 +26,13 @@ BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
 }
 
 // Sums the chunks' parts in their order and takes the rotation matrices' gradients to the quaternions.
-void finish_bones(const Bones& bones, const Scalar* parts, int chunks, Scalar* rotations, Scalar* translations) {
-  double total[kBoneGrad] = {};
+void reduce_bone_gradients(const Bones& bones, const Scalar* partials, int chunks, Scalar* rotations,
+                           Scalar* translations) {
+  double total[kBoneGradSize] = {};
   for (int chunk = 0; chunk < chunks; ++chunk)
-    for (int k = 0; k < kBoneGrad; ++k) total[k] += parts[chunk * kBoneGrad + k];
+    for (int k = 0; k < kBoneGradSize; ++k) total[k] += partials[chunk * kBoneGradSize + k];
   for (int bone = 0; bone < 2; ++bone) {
-    const double* sums = total + bone * (kBoneGrad / 2);
+    const double* sums = total + bone * (kBoneGradSize / 2);
     double quat[4], grad[4];
     for (int k = 0; k < 4; ++k) quat[k] = bones.quat[bone][k];
     shared::quat_to_matrix_backward(quat, sums, grad);
@@ -50,14 +51,14 @@ void scatter_corners(const BindShape& shape, const int64_t* triangles, const Sca
 }
 
 // Memory of the calling thread, kept from call to call.
-Buffer& thread_memory(int index) {
+Buffer& thread_buffer(int index) {
   thread_local Buffer buffers[6];
   return buffers[index];
 }
 
 Scalar* row_buffer(int width) {
   const size_t padded = static_cast<size_t>(width) * 3 + 2 * kSsimMargin;
-  Scalar* buffer = thread_memory(0).get<Scalar>(kSsimPlanes * padded);
+  Scalar* buffer = thread_buffer(0).get<Scalar>(kSsimPlanes * padded);
   for (int plane = 0; plane < kSsimPlanes; ++plane) {
     std::memset(buffer + plane * padded, 0, sizeof(Scalar) * kSsimMargin);
     std::memset(buffer + (plane + 1) * padded - kSsimMargin, 0, sizeof(Scalar) * kSsimMargin);
@@ -66,10 +67,10 @@ Scalar* row_buffer(int width) {
 }
 
 // Sums the tasks' parts [tasks][count] in their order.
-void add_parts(const Scalar* parts, int tasks, size_t count, Scalar* out) {
+void sum_partials(const Scalar* partials, int tasks, size_t count, Scalar* out) {
   for (size_t k = 0; k < count; ++k) {
     double total = 0.0;
-    for (int task = 0; task < tasks; ++task) total += parts[count * task + k];
+    for (int task = 0; task < tasks; ++task) total += partials[count * task + k];
     out[k] = static_cast<Scalar>(total);
   }
 }
@@ -89,35 +90,36 @@ void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scala
                    const Scalar* translations, const Scalar* grad_means, const Scalar* grad_quats,
                    const BindOutputs& out) {
   const int chunks = (shape.count + kBindChunk - 1) / kBindChunk;
-  Scalar* parts = thread_memory(1).get<Scalar>(static_cast<size_t>(chunks) * kBoneGrad);
-  Scalar* corners = out.vertices ? thread_memory(2).get<Scalar>(static_cast<size_t>(shape.count) * 9) : nullptr;
+  Scalar* partials = thread_buffer(1).get<Scalar>(static_cast<size_t>(chunks) * kBoneGradSize);
+  Scalar* corners = out.vertices ? thread_buffer(2).get<Scalar>(static_cast<size_t>(shape.count) * 9) : nullptr;
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
     const Bones bones = shared::bones_of(rotations + 8 * b, translations + 6 * b);
     kernels().bind_image_backward(
         bones, image_of(shape, inputs, b), shape.count,
         {grad_means ? grad_means + 3 * first : nullptr, grad_quats ? grad_quats + 4 * first : nullptr,
-         out.offsets + 3 * first, out.quats + 4 * first, corners, parts});
-    finish_bones(bones, parts, chunks, out.rotations + 8 * b, out.translations + 6 * b);
+         out.offsets + 3 * first, out.quats + 4 * first, corners, partials});
+    reduce_bone_gradients(bones, partials, chunks, out.rotations + 8 * b, out.translations + 6 * b);
     if (corners)
       scatter_corners(shape, inputs.triangles, corners, out.vertices + static_cast<size_t>(b) * shape.vertices * 3);
   }
 }
 
 void rotate_sh(const ShRotation& rotation, int count) {
-  parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh(rotation, begin, end); });
+  parallel_ranges(count, kRotationsPerTask, [&](int begin, int end) { kernels().rotate_sh(rotation, begin, end); });
 }
 
 void rotate_sh_backward(const ShRotation& rotation, int count) {
-  parallel_ranges(count, kRotateRun, [&](int begin, int end) { kernels().rotate_sh_backward(rotation, begin, end); });
+  parallel_ranges(count, kRotationsPerTask,
+                  [&](int begin, int end) { kernels().rotate_sh_backward(rotation, begin, end); });
 }
 
 void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad) {
   const size_t length = static_cast<size_t>(width) * 3, values = length * height;
-  Scalar* memory = thread_memory(1).get<Scalar>(length + height);
-  RowSpan* spans = thread_memory(5).get<RowSpan>(2 * static_cast<size_t>(height));
+  Scalar* memory = thread_buffer(1).get<Scalar>(length + height);
+  RowSpan* spans = thread_buffer(5).get<RowSpan>(2 * static_cast<size_t>(height));
   std::memset(memory, 0, sizeof(Scalar) * length);
-  Scalar* partials = grad ? thread_memory(2).get<Scalar>(3 * values) : nullptr;
+  Scalar* partials = grad ? thread_buffer(2).get<Scalar>(3 * values) : nullptr;
   for (int k = 0; k < batch; ++k) {
     const SsimImage image{a + k * values,
                           b + k * values,
@@ -130,14 +132,15 @@ void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Sc
                           partials,
                           grad ? grad + k * values : nullptr,
                           1.0f / static_cast<Scalar>(values)};
-    parallel_ranges(height, kSsimRows, [&](int begin, int end) { kernels().ssim_differing(image, begin, end); });
-    parallel_ranges(height, kSsimRows,
+    parallel_ranges(height, kRowsPerTask,
+                    [&](int begin, int end) { kernels().ssim_find_differences(image, begin, end); });
+    parallel_ranges(height, kRowsPerTask,
                     [&](int begin, int end) { kernels().ssim_rows(image, begin, end, row_buffer(width)); });
     double total = 0.0;
     for (int y = 0; y < height; ++y) total += image.row_sums[y];
     mean[k] = static_cast<Scalar>(total / static_cast<double>(values));
     if (!grad) continue;
-    parallel_ranges(height, kSsimRows,
+    parallel_ranges(height, kRowsPerTask,
                     [&](int begin, int end) { kernels().ssim_rows_backward(image, begin, end, row_buffer(width)); });
   }
 }
@@ -167,109 +170,110 @@ LossImage image_of(const PhotometricInputs& all, int b, Scalar* memory, Scalar* 
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha) {
   const double pixels = static_cast<double>(inputs.height) * inputs.width;
   Scalar* memory =
-      thread_memory(3).get<Scalar>(6 * static_cast<size_t>(pixels) + 3 * static_cast<size_t>(inputs.height));
-  const size_t room = kLossPlanes * (3 * static_cast<size_t>(inputs.width) + 16);
+      thread_buffer(3).get<Scalar>(6 * static_cast<size_t>(pixels) + 3 * static_cast<size_t>(inputs.height));
+  const size_t buffer_size = kLossRows * (3 * static_cast<size_t>(inputs.width) + 16);
   for (int b = 0; b < inputs.batch; ++b) {
     const LossImage image = image_of(inputs, b, memory, grad_rgb, grad_alpha);
-    parallel_ranges(inputs.height, kSsimRows, [&](int begin, int end) {
-      kernels().compose_rows(image, begin, end, thread_memory(4).get<Scalar>(room));
+    parallel_ranges(inputs.height, kRowsPerTask, [&](int begin, int end) {
+      kernels().compose_rows(image, begin, end, thread_buffer(4).get<Scalar>(buffer_size));
     });
     double sums[3] = {};
     for (int y = 0; y < inputs.height; ++y)
       for (int k = 0; k < 3; ++k) sums[k] += image.row_sums[3 * static_cast<size_t>(y) + k];
     Scalar similarity = 1.0f;
     if (inputs.ssim_weight != 0.0f)
-      ssim(1, inputs.height, inputs.width, image.picture, image.target, &similarity, image.grad_rgb);
+      ssim(1, inputs.height, inputs.width, image.composite, image.target, &similarity, image.grad_rgb);
     mse[b] = static_cast<Scalar>(sums[1] / (3.0 * pixels));
     loss[b] = static_cast<Scalar>((1.0 - inputs.ssim_weight) * sums[0] / (3.0 * pixels) +
                                   inputs.mask_weight * sums[2] / pixels +
                                   inputs.ssim_weight * (1.0 - static_cast<double>(similarity)));
     if (!grad_rgb) continue;
-    parallel_ranges(inputs.height, kSsimRows,
+    parallel_ranges(inputs.height, kRowsPerTask,
                     [&](int begin, int end) { kernels().loss_rows_backward(image, begin, end); });
   }
 }
 
 void to_bytes(int batch, const BytesImage& first) {
   const size_t pixels = static_cast<size_t>(first.height) * first.width;
-  const size_t room = kLossPlanes * (3 * static_cast<size_t>(first.width) + 16);
+  const size_t buffer_size = kLossRows * (3 * static_cast<size_t>(first.width) + 16);
   for (int b = 0; b < batch; ++b) {
     BytesImage image = first;
     image.rgb += 3 * b * pixels;
     image.alpha += b * pixels;
     image.out += 3 * b * pixels;
-    parallel_ranges(first.height, kSsimRows, [&](int begin, int end) {
-      kernels().bytes_rows(image, begin, end, thread_memory(4).get<Scalar>(room));
+    parallel_ranges(first.height, kRowsPerTask, [&](int begin, int end) {
+      kernels().bytes_rows(image, begin, end, thread_buffer(4).get<Scalar>(buffer_size));
     });
   }
 }
 
-void rigid_normal(int batch, const MotionImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
+void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
                   Scalar* cost) {
   const size_t pixels = static_cast<size_t>(first.height) * first.width;
   const int unknowns = 6 * first.groups;
   parallel(batch, [&](int b) {
-    MotionImage image = first;
+    RigidNormalImage image = first;
     image.rgb += 3 * b * pixels;
     image.alpha += b * pixels;
     image.target += 3 * b * pixels;
     image.features += 3 * b * pixels;
     image.pivots += 3 * static_cast<size_t>(b) * first.groups;
-    const Scalar* own = K + 9 * b;
-    image.fx = own[0], image.fy = own[4], image.cx = own[2], image.cy = own[5];
-    Scalar* buffer = thread_memory(0).get<Scalar>(motion_room(image.height, image.width));
-    kernels().motion_image(image, buffer, matrix + static_cast<size_t>(b) * unknowns * unknowns,
-                           gradient + static_cast<size_t>(b) * unknowns, cost + b);
+    const Scalar* intrinsics = K + 9 * b;
+    image.fx = intrinsics[0], image.fy = intrinsics[4], image.cx = intrinsics[2], image.cy = intrinsics[5];
+    Scalar* buffer = thread_buffer(0).get<Scalar>(rigid_buffer_size(image.height, image.width));
+    kernels().rigid_normal_image(image, buffer, matrix + static_cast<size_t>(b) * unknowns * unknowns,
+                                 gradient + static_cast<size_t>(b) * unknowns, cost + b);
   });
 }
 
 void adam_step(const AdamStep& step) {
-  const int tasks = static_cast<int>((step.size + kAdamRun - 1) / kAdamRun);
+  const int tasks = static_cast<int>((step.size + kAdamPerTask - 1) / kAdamPerTask);
   parallel(tasks, [&](int task) {
-    const size_t begin = task * kAdamRun, end = begin + kAdamRun;
+    const size_t begin = task * kAdamPerTask, end = begin + kAdamPerTask;
     kernels().adam(step, begin, end < step.size ? end : step.size);
   });
 }
 
 void adam_outer_step(const AdamOuter& step, Scalar* weights) {
   const size_t sums = static_cast<size_t>(step.batch) * step.bases;
-  const int tasks = static_cast<int>((step.size + kOuterRun - 1) / kOuterRun);
-  Scalar* parts = weights ? thread_memory(1).get<Scalar>(sums * tasks) : nullptr;
+  const int tasks = static_cast<int>((step.size + kOuterPerTask - 1) / kOuterPerTask);
+  Scalar* partials = weights ? thread_buffer(1).get<Scalar>(sums * tasks) : nullptr;
   parallel(tasks, [&](int task) {
-    const size_t begin = task * kOuterRun, end = begin + kOuterRun < step.size ? begin + kOuterRun : step.size;
-    Scalar* buffer = thread_memory(0).get<Scalar>((kOuterRun + 16) * (static_cast<size_t>(step.batch) + 2));
-    kernels().adam_outer(step, begin, end, buffer, parts ? parts + sums * task : nullptr);
+    const size_t begin = task * kOuterPerTask,
+                 end = begin + kOuterPerTask < step.size ? begin + kOuterPerTask : step.size;
+    Scalar* buffer = thread_buffer(0).get<Scalar>((kOuterPerTask + 16) * (static_cast<size_t>(step.batch) + 2));
+    kernels().adam_outer(step, begin, end, buffer, partials ? partials + sums * task : nullptr);
   });
-  if (weights) add_parts(parts, tasks, sums, weights);
+  if (weights) sum_partials(partials, tasks, sums, weights);
 }
 
 void blend(const BlendInputs& inputs, Scalar* out) {
-  const int tasks = static_cast<int>((inputs.size + kBlendRun - 1) / kBlendRun);
+  const int tasks = static_cast<int>((inputs.size + kBlendPerTask - 1) / kBlendPerTask);
   parallel(tasks, [&](int task) {
-    const size_t begin = task * kBlendRun, end = begin + kBlendRun;
+    const size_t begin = task * kBlendPerTask, end = begin + kBlendPerTask;
     kernels().blend_range(inputs, begin, end < inputs.size ? end : inputs.size, out);
   });
 }
 
 void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scalar* weights) {
   const size_t sums = static_cast<size_t>(inputs.batch) * inputs.bases;
-  const int tasks = static_cast<int>((inputs.size + kBlendRun - 1) / kBlendRun);
-  Scalar* parts = thread_memory(1).get<Scalar>(sums * tasks);
+  const int tasks = static_cast<int>((inputs.size + kBlendPerTask - 1) / kBlendPerTask);
+  Scalar* partials = thread_buffer(1).get<Scalar>(sums * tasks);
   parallel(tasks, [&](int task) {
-    const size_t begin = task * kBlendRun, end = begin + kBlendRun;
-    kernels().blend_dots(inputs, grad, begin, end < inputs.size ? end : inputs.size, parts + sums * task);
+    const size_t begin = task * kBlendPerTask, end = begin + kBlendPerTask;
+    kernels().blend_dots(inputs, grad, begin, end < inputs.size ? end : inputs.size, partials + sums * task);
   });
-  add_parts(parts, tasks, sums, weights);
+  sum_partials(partials, tasks, sums, weights);
 }
 
 void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out) {
-  parallel_ranges(shape.count, kDeformRun,
+  parallel_ranges(shape.count, kDeformPerTask,
                   [&](int begin, int end) { kernels().deform_range(shape, inputs, begin, end, out); });
 }
 
-void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& grads,
-                     const DeformSums& out) {
-  parallel_ranges(shape.count, kDeformRun,
+void deform_backward(const DeformShape& shape, const DeformForwardOutputs& values, const DeformOutputGradients& grads,
+                     const DeformInputGradients& out) {
+  parallel_ranges(shape.count, kDeformPerTask,
                   [&](int begin, int end) { kernels().deform_range_backward(shape, values, grads, begin, end, out); });
 }
 

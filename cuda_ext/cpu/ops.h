@@ -42,8 +42,8 @@ void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scala
 
 void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out);
 
-void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& grads,
-                     const DeformSums& out);
+void deform_backward(const DeformShape& shape, const DeformForwardOutputs& values, const DeformOutputGradients& grads,
+                     const DeformInputGradients& out);
 
 // Arrays of the whole batch as in avatar.ops.photometric; the gradients may both be null.
 struct PhotometricInputs {
@@ -59,7 +59,8 @@ void to_bytes(int batch, const BytesImage& first);
 
 // Terms of `batch` pictures: matrix [batch,D,D], gradient [batch,D], cost [batch], D = 6 first.groups. Arrays of
 // `first` are those of the whole batch; K [batch,3,3] gives each picture's intrinsics.
-void rigid_normal(int batch, const MotionImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient, Scalar* cost);
+void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
+                  Scalar* cost);
 
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);
 

@@ -276,31 +276,31 @@ inline Vec load_halves(const uint16_t* p) {
 
 // kWidth numbers of bfloat16, the upper halves of floats; stored rounded to nearest, ties to even.
 #if defined(HEADSPLAT_USE_AVX512)
-inline Vec load_brief(const uint16_t* p) {
-  const __m256i brief = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(brief), 16));
+inline Vec load_bf16(const uint16_t* p) {
+  const __m256i bf16 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
 }
-inline void store_brief(uint16_t* p, Vec a) {
+inline void store_bf16(uint16_t* p, Vec a) {
   const __m512i word = _mm512_castps_si512(a.v),
                 odd = _mm512_and_si512(_mm512_srli_epi32(word, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(word, odd), _mm512_set1_epi32(0x7fff));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
 }
 #elif defined(HEADSPLAT_USE_AVX2)
-inline Vec load_brief(const uint16_t* p) {
-  const __m128i brief = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(brief), 16));
+inline Vec load_bf16(const uint16_t* p) {
+  const __m128i bf16 = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
 }
-inline void store_brief(uint16_t* p, Vec a) {
+inline void store_bf16(uint16_t* p, Vec a) {
   const __m256i word = _mm256_castps_si256(a.v),
                 odd = _mm256_and_si256(_mm256_srli_epi32(word, 16), _mm256_set1_epi32(1));
   const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(word, odd), _mm256_set1_epi32(0x7fff));
   const __m256i upper = _mm256_srli_epi32(rounded, 16), packed = _mm256_packus_epi32(upper, upper);
-  const __m128i brief = _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), brief);
+  const __m128i bf16 = _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bf16);
 }
 #else
-inline Vec load_brief(const uint16_t* p) {
+inline Vec load_bf16(const uint16_t* p) {
   Scalar lanes[kWidth];
   for (int lane = 0; lane < kWidth; ++lane) {
     const uint32_t word = static_cast<uint32_t>(p[lane]) << 16;
@@ -310,7 +310,7 @@ inline Vec load_brief(const uint16_t* p) {
   }
   return load(lanes);
 }
-inline void store_brief(uint16_t* p, Vec a) {
+inline void store_bf16(uint16_t* p, Vec a) {
   Scalar lanes[kWidth];
   store(lanes, a);
   for (int lane = 0; lane < kWidth; ++lane) {

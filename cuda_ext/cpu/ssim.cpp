@@ -8,19 +8,19 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-constexpr int kReach = 5;
+constexpr int kRadius = 5;
 constexpr int kChannels = 3;
 constexpr int kMargin = kSsimMargin;  // zeros on both sides of a row buffer
 constexpr Scalar kC1 = Scalar(0.01 * 0.01), kC2 = Scalar(0.03 * 0.03);
 // exp(-d^2 / (2 1.5^2)) over its sum, from the edge to the centre.
-constexpr Scalar kTap[kReach + 1] = {Scalar(0.0010283800844791101), Scalar(0.007598758135239185),
-                                     Scalar(0.036000772128430829),  Scalar(0.10936068950970002),
-                                     Scalar(0.21300553771125369),   Scalar(0.26601172486179436)};
+constexpr Scalar kTap[kRadius + 1] = {Scalar(0.0010283800844791101), Scalar(0.007598758135239185),
+                                      Scalar(0.036000772128430829),  Scalar(0.10936068950970002),
+                                      Scalar(0.21300553771125369),   Scalar(0.26601172486179436)};
 
 // The rows y-5..y+5 of an image, `zeros` where there are none.
 void find_rows(const Scalar* image, const Scalar* zeros, int y, int height, size_t length, const Scalar** rows) {
-  for (int k = 0; k <= 2 * kReach; ++k) {
-    const int at = y - kReach + k;
+  for (int k = 0; k <= 2 * kRadius; ++k) {
+    const int at = y - kRadius + k;
     rows[k] = at >= 0 && at < height ? image + at * length : zeros;
   }
 }
@@ -42,16 +42,16 @@ inline void store_part(Scalar* row, size_t at, size_t length, Vec value) {
 
 // Blurred down the column: a, b, a^2, b^2, ab.
 inline void blur_moments(const Scalar* const* a, const Scalar* const* b, size_t at, size_t length, Vec out[5]) {
-  const Vec x = load_part(a[kReach], at, length), y = load_part(b[kReach], at, length), centre(kTap[kReach]);
-  out[0] = centre * x;
-  out[1] = centre * y;
+  const Vec x = load_part(a[kRadius], at, length), y = load_part(b[kRadius], at, length), center(kTap[kRadius]);
+  out[0] = center * x;
+  out[1] = center * y;
   out[2] = out[0] * x;
   out[3] = out[1] * y;
   out[4] = out[0] * y;
-  for (int k = 0; k < kReach; ++k) {
+  for (int k = 0; k < kRadius; ++k) {
     const Vec tap(kTap[k]);
-    const Vec p = load_part(a[k], at, length), q = load_part(a[2 * kReach - k], at, length);
-    const Vec s = load_part(b[k], at, length), t = load_part(b[2 * kReach - k], at, length);
+    const Vec p = load_part(a[k], at, length), q = load_part(a[2 * kRadius - k], at, length);
+    const Vec s = load_part(b[k], at, length), t = load_part(b[2 * kRadius - k], at, length);
     out[0] = fma(tap, p + q, out[0]);
     out[1] = fma(tap, s + t, out[1]);
     out[2] = fma(tap, fma(p, p, q * q), out[2]);
@@ -60,11 +60,11 @@ inline void blur_moments(const Scalar* const* a, const Scalar* const* b, size_t 
   }
 }
 
-inline Vec blur_along(const Scalar* centre) {
-  Vec total = Vec(kTap[kReach]) * load(centre);
-  for (int k = 0; k < kReach; ++k) {
-    const int away = kChannels * (kReach - k);
-    total = fma(Vec(kTap[k]), load(centre - away) + load(centre + away), total);
+inline Vec blur_along(const Scalar* center) {
+  Vec total = Vec(kTap[kRadius]) * load(center);
+  for (int k = 0; k < kRadius; ++k) {
+    const int offset = kChannels * (kRadius - k);
+    total = fma(Vec(kTap[k]), load(center - offset) + load(center + offset), total);
   }
   return total;
 }
@@ -89,8 +89,8 @@ inline SsimPart ssim_of(const Vec m[5]) {
 }
 
 // Where windows whose rows are y-kReach..y+kReach may hold a difference, widened to the pixels that such windows touch.
-RowSpan reach_of(const SsimImage& image, const RowSpan* spans, int y) {
-  const int length = image.width * kChannels, first = y - kReach, last = y + kReach;
+RowSpan affected_span(const SsimImage& image, const RowSpan* spans, int y) {
+  const int length = image.width * kChannels, first = y - kRadius, last = y + kRadius;
   RowSpan all{length, 0};
   for (int row = first < 0 ? 0 : first; row <= last && row < image.height; ++row) {
     if (spans[row].end <= spans[row].begin) continue;
@@ -98,14 +98,14 @@ RowSpan reach_of(const SsimImage& image, const RowSpan* spans, int y) {
     all.end = spans[row].end > all.end ? spans[row].end : all.end;
   }
   if (all.end <= all.begin) return {0, 0};
-  const int wide = kReach * kChannels;
-  return {all.begin > wide ? all.begin - wide : 0, all.end + wide < length ? all.end + wide : length};
+  const int halo = kRadius * kChannels;
+  return {all.begin > halo ? all.begin - halo : 0, all.end + halo < length ? all.end + halo : length};
 }
 
 // The columns whose blur a window in `span` needs.
-RowSpan widened(RowSpan span, int length) {
-  const int wide = kReach * kChannels;
-  return {span.begin > wide ? span.begin - wide : 0, span.end + wide < length ? span.end + wide : length};
+RowSpan with_halo(RowSpan span, int length) {
+  const int halo = kRadius * kChannels;
+  return {span.begin > halo ? span.begin - halo : 0, span.end + halo < length ? span.end + halo : length};
 }
 
 // Zeros in three rows of partial derivatives outside `span`.
@@ -118,7 +118,7 @@ void clear_outside(RowSpan span, int length, Scalar* rows) {
 
 }  // namespace
 
-void ssim_differing(const SsimImage& image, int begin, int end) {
+void ssim_find_differences(const SsimImage& image, int begin, int end) {
   const size_t length = static_cast<size_t>(image.width) * kChannels;
   for (int y = begin; y < end; ++y) {
     const Scalar *a = image.a + y * length, *b = image.b + y * length;
@@ -133,18 +133,18 @@ void ssim_rows(const SsimImage& image, int begin, int end, Scalar* buffer) {
   const int length = image.width * kChannels;
   const size_t padded = static_cast<size_t>(length) + 2 * kMargin, row = length;
   for (int y = begin; y < end; ++y) {
-    const RowSpan span = image.spans[y] = reach_of(image, image.differing, y), wide = widened(span, length);
+    const RowSpan span = image.spans[y] = affected_span(image, image.differing, y), halo = with_halo(span, length);
     Scalar* out = image.partials ? image.partials + 3 * y * row : nullptr;
     image.row_sums[y] = static_cast<Scalar>(length - (span.end - span.begin));
     if (span.end <= span.begin) continue;
-    const Scalar *a[2 * kReach + 1], *b[2 * kReach + 1];
+    const Scalar *a[2 * kRadius + 1], *b[2 * kRadius + 1];
     find_rows(image.a, image.zeros, y, image.height, row, a);
     find_rows(image.b, image.zeros, y, image.height, row, b);
     for (int k = 0; k < 5; ++k) {
-      std::memset(buffer + k * padded + wide.begin, 0, sizeof(Scalar) * kMargin);
-      std::memset(buffer + k * padded + kMargin + wide.end, 0, sizeof(Scalar) * kMargin);
+      std::memset(buffer + k * padded + halo.begin, 0, sizeof(Scalar) * kMargin);
+      std::memset(buffer + k * padded + kMargin + halo.end, 0, sizeof(Scalar) * kMargin);
     }
-    for (int at = wide.begin; at < wide.end; at += kWidth) {
+    for (int at = halo.begin; at < halo.end; at += kWidth) {
       Vec moment[5];
       blur_moments(a, b, at, row, moment);
       for (int k = 0; k < 5; ++k) store(buffer + k * padded + kMargin + at, moment[k]);
@@ -170,18 +170,18 @@ namespace {
 // Blurs one of the partial derivatives down the columns `span`.
 void blur_partials(const SsimImage& image, int part, int y, RowSpan span, Scalar* out) {
   const size_t length = static_cast<size_t>(image.width) * kChannels;
-  const Scalar* rows[2 * kReach + 1];
-  for (int k = 0; k <= 2 * kReach; ++k) {
-    const int at = y - kReach + k;
+  const Scalar* rows[2 * kRadius + 1];
+  for (int k = 0; k <= 2 * kRadius; ++k) {
+    const int at = y - kRadius + k;
     const bool any = at >= 0 && at < image.height && image.spans[at].end > image.spans[at].begin;
     rows[k] = any ? image.partials + (3 * static_cast<size_t>(at) + part) * length : image.zeros;
   }
   std::memset(out + span.begin - kMargin, 0, sizeof(Scalar) * kMargin);
   std::memset(out + span.end, 0, sizeof(Scalar) * kMargin);
   for (size_t at = span.begin; at < static_cast<size_t>(span.end); at += kWidth) {
-    Vec total = Vec(kTap[kReach]) * load_part(rows[kReach], at, length);
-    for (int k = 0; k < kReach; ++k) {
-      const Vec pair = load_part(rows[k], at, length) + load_part(rows[2 * kReach - k], at, length);
+    Vec total = Vec(kTap[kRadius]) * load_part(rows[kRadius], at, length);
+    for (int k = 0; k < kRadius; ++k) {
+      const Vec pair = load_part(rows[k], at, length) + load_part(rows[2 * kRadius - k], at, length);
       total = fma(Vec(kTap[k]), pair, total);
     }
     store(out + at, total);
@@ -194,17 +194,17 @@ void ssim_rows_backward(const SsimImage& image, int begin, int end, Scalar* buff
   const int length = image.width * kChannels;
   const size_t padded = static_cast<size_t>(length) + 2 * kMargin, row = length;
   for (int y = begin; y < end; ++y) {
-    const RowSpan span = reach_of(image, image.spans, y);
+    const RowSpan span = affected_span(image, image.spans, y);
     const Scalar *a = image.a + y * row, *b = image.b + y * row;
     Scalar* grad = image.grad + y * row;
     std::memset(grad, 0, sizeof(Scalar) * row);
     if (span.end <= span.begin) continue;
     for (int part = 0; part < 3; ++part) blur_partials(image, part, y, span, buffer + part * padded + kMargin);
     for (int at = span.begin; at < span.end; at += kWidth) {
-      const Scalar* centre = buffer + kMargin + at;
+      const Scalar* center = buffer + kMargin + at;
       const Vec p = load_part(a, at, row), q = load_part(b, at, row);
-      Vec sum = fma(q, blur_along(centre + 2 * padded), blur_along(centre));
-      sum = fma(p + p, blur_along(centre + padded), sum);
+      Vec sum = fma(q, blur_along(center + 2 * padded), blur_along(center));
+      sum = fma(p + p, blur_along(center + padded), sum);
       store_part(grad, at, span.end, sum * Vec(image.scale));
     }
   }

@@ -6,7 +6,7 @@
 #include "../rig.h"
 #include "launch.h"
 #include "ops.h"
-#include "sums.h"
+#include "reductions.h"
 
 namespace headsplat {
 namespace cuda {
@@ -15,11 +15,11 @@ namespace {
 using namespace headsplat::shared;
 
 constexpr int kThreads = 128;
-constexpr int kUnitBits = 40;  // 2^40 times 3 N corners stays below 2^63 for N under two millions
+constexpr int kFixedPointBits = 40;  // 2^40 times 3 N corners stays below 2^63 for N under two millions
 
 // What one image adds to the two bones, in the order rotation 9, translation 3, quaternion 4 of each.
-constexpr int kBoneGrad = 32;
-static_assert(kBoneGrad == kWarp);
+constexpr int kBoneGradSize = 32;
+static_assert(kBoneGradSize == kWarp);
 
 __device__ BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
   BindInputs in = all;
@@ -32,8 +32,8 @@ __device__ BindInputs image_of(const BindShape& shape, const BindInputs& all, in
   return in;
 }
 
-__device__ Bound<float> load_bound(const BindInputs& in, int n) {
-  Bound<float> bound;
+__device__ BoundGaussian<float> load_bound(const BindInputs& in, int n) {
+  BoundGaussian<float> bound;
   for (int corner = 0; corner < 3; ++corner) {
     const float* vertex = in.vertices + 3 * in.triangles[3 * static_cast<size_t>(n) + corner];
     for (int k = 0; k < 3; ++k) bound.corner[corner][k] = vertex[k];
@@ -52,9 +52,9 @@ __global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInp
   __syncthreads();
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= shape.count) return;
-  Rigged<float> rigged;
+  RigState<float> state;
   float mean[3], quat[4];
-  rig(bones, load_bound(in, n), rigged, mean, quat);
+  rig(bones, load_bound(in, n), state, mean, quat);
   const size_t at = static_cast<size_t>(blockIdx.y) * shape.count + n;
   for (int k = 0; k < 3; ++k) means[3 * at + k] = mean[k];
   for (int k = 0; k < 4; ++k) quats[4 * at + k] = quat[k];
@@ -62,24 +62,24 @@ __global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInp
 
 // The scratch memory of a backward pass; the first three are cleared before it.
 struct BackwardScratch {
-  unsigned long long* units;  // [B,V,3] sums of corner gradients, two's complement
-  unsigned* spoiled;          // [B,V] 1 where a gradient that is not finite arrived
-  unsigned* largest;          // [B] bits of the largest finite corner gradient
-  float* bones;               // [B,blocks,32]
-  float* corners;             // [B,N,3,3]
-  size_t cleared, bytes;
+  unsigned long long* fixed_sums;  // [B,V,3] sums of corner gradients, two's complement
+  unsigned* non_finite;            // [B,V] 1 where a gradient that is not finite arrived
+  unsigned* max_bits;              // [B] bits of the largest finite corner gradient
+  float* bones;                    // [B,blocks,32]
+  float* corners;                  // [B,N,3,3]
+  size_t zeroed_bytes, bytes;
 };
 
 BackwardScratch lay_out(const BindShape& shape, bool with_vertices, void* memory) {
   const size_t batch = shape.batch, vertices = with_vertices ? batch * shape.vertices : 0;
   unsigned char* at = static_cast<unsigned char*>(memory);
   BackwardScratch s;
-  s.units = reinterpret_cast<unsigned long long*>(at);
-  s.spoiled = reinterpret_cast<unsigned*>(s.units + 3 * vertices);
-  s.largest = s.spoiled + vertices;
-  s.bones = reinterpret_cast<float*>(s.largest + batch);
-  s.corners = s.bones + batch * blocks_for(shape.count, kThreads) * kBoneGrad;
-  s.cleared = static_cast<size_t>(reinterpret_cast<unsigned char*>(s.bones) - at);
+  s.fixed_sums = reinterpret_cast<unsigned long long*>(at);
+  s.non_finite = reinterpret_cast<unsigned*>(s.fixed_sums + 3 * vertices);
+  s.max_bits = s.non_finite + vertices;
+  s.bones = reinterpret_cast<float*>(s.max_bits + batch);
+  s.corners = s.bones + batch * blocks_for(shape.count, kThreads) * kBoneGradSize;
+  s.zeroed_bytes = static_cast<size_t>(reinterpret_cast<unsigned char*>(s.bones) - at);
   const float* end = s.corners + (with_vertices ? batch * shape.count * 9 : 0);
   s.bytes = static_cast<size_t>(reinterpret_cast<const unsigned char*>(end) - at);
   return s;
@@ -91,11 +91,11 @@ __device__ void load_or_zero(const float* source, size_t at, int size, float* ou
 
 // The block's part in the bones' gradient, one row of 32.
 __device__ void add_bones(const RigGrad<float>& grad, bool used, float* row) {
-  __shared__ float parts[kThreads / kWarp][kBoneGrad];
-  float values[kBoneGrad];
+  __shared__ float partials[kThreads / kWarp][kBoneGradSize];
+  float values[kBoneGradSize];
 #pragma unroll
   for (int bone = 0; bone < 2; ++bone) {
-    float* out = values + bone * (kBoneGrad / 2);
+    float* out = values + bone * (kBoneGradSize / 2);
 #pragma unroll
     for (int k = 0; k < 9; ++k) out[k] = used ? grad.rotation[bone][k] : 0.0f;
 #pragma unroll
@@ -104,15 +104,15 @@ __device__ void add_bones(const RigGrad<float>& grad, bool used, float* row) {
     for (int k = 0; k < 4; ++k) out[12 + k] = used ? grad.bone_quat[bone][k] : 0.0f;
   }
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  parts[warp][lane] = warp_column_sums(values);
+  partials[warp][lane] = warp_column_sums(values);
   __syncthreads();
   if (warp != 0) return;
-  float total = parts[0][lane];
-  for (int other = 1; other < kThreads / kWarp; ++other) total += parts[other][lane];
+  float total = partials[0][lane];
+  for (int w = 1; w < kThreads / kWarp; ++w) total += partials[w][lane];
   row[lane] = total;
 }
 
-__device__ void note_largest(const RigGrad<float>& grad, bool used, unsigned* largest) {
+__device__ void update_max(const RigGrad<float>& grad, bool used, unsigned* max_bits) {
   float most = 0.0f;
   for (int k = 0; k < 9; ++k) {
     const float size = fabsf(grad.corner[k / 3][k % 3]);
@@ -120,7 +120,7 @@ __device__ void note_largest(const RigGrad<float>& grad, bool used, unsigned* la
   }
   unsigned bits = __float_as_uint(most);  // of numbers that are not negative: in the same order
   for (int half = kWarp / 2; half; half /= 2) bits = max(bits, __shfl_xor_sync(kAllLanes, bits, half));
-  if (threadIdx.x % kWarp == 0 && bits) atomicMax(largest, bits);
+  if (threadIdx.x % kWarp == 0 && bits) atomicMax(max_bits, bits);
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -129,40 +129,40 @@ __global__ void __launch_bounds__(kThreads)
   const BindInputs in = image_of(shape, all, blockIdx.y);
   if (threadIdx.x == 0) bones = bones_of(in.rotations, in.translations);
   __syncthreads();
-  const int own = blockIdx.x * kThreads + threadIdx.x;
-  const bool used = own < shape.count;
-  const int n = used ? own : shape.count - 1;
+  const int index = blockIdx.x * kThreads + threadIdx.x;
+  const bool used = index < shape.count;
+  const int n = used ? index : shape.count - 1;
   const size_t at = static_cast<size_t>(blockIdx.y) * shape.count + n;
-  const Bound<float> bound = load_bound(in, n);
-  Rigged<float> rigged;
+  const BoundGaussian<float> bound = load_bound(in, n);
+  RigState<float> state;
   float mean[3], quat[4];
-  rig(bones, bound, rigged, mean, quat);
+  rig(bones, bound, state, mean, quat);
   load_or_zero(grads.means, at, 3, mean);
   load_or_zero(grads.world_quats, at, 4, quat);
   RigGrad<float> grad;
-  rig_backward(bones, bound, rigged, mean, quat, grad);
+  rig_backward(bones, bound, state, mean, quat, grad);
   if (used) {
     for (int k = 0; k < 3; ++k) grads.offsets[3 * at + k] = grad.offset[k];
     for (int k = 0; k < 4; ++k) grads.quats[4 * at + k] = grad.quat[k];
     if (grads.vertices)
       for (int k = 0; k < 9; ++k) scratch.corners[9 * at + k] = grad.corner[k / 3][k % 3];
   }
-  if (grads.vertices) note_largest(grad, used, scratch.largest + blockIdx.y);
-  add_bones(grad, used, scratch.bones + (static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x) * kBoneGrad);
+  if (grads.vertices) update_max(grad, used, scratch.max_bits + blockIdx.y);
+  add_bones(grad, used, scratch.bones + (static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x) * kBoneGradSize);
 }
 
 // One block an image: sums the rows and takes the rotation matrices' gradients to the quaternions.
 __global__ void __launch_bounds__(kRowSumThreads)
-    finish_bones_kernel(const float* rows, int count, const float* rotations, float* grad_rotations,
+    reduce_bones_kernel(const float* rows, int count, const float* rotations, float* grad_rotations,
                         float* grad_translations) {
-  __shared__ double totals[kBoneGrad];
+  __shared__ double totals[kBoneGradSize];
   const int b = blockIdx.x;
-  const double total = row_sums(rows + static_cast<size_t>(b) * count * kBoneGrad, count);
-  if (threadIdx.x < kBoneGrad) totals[threadIdx.x] = total;
+  const double total = row_sums(rows + static_cast<size_t>(b) * count * kBoneGradSize, count);
+  if (threadIdx.x < kBoneGradSize) totals[threadIdx.x] = total;
   __syncthreads();
   if (threadIdx.x >= 2) return;
   const int bone = threadIdx.x;
-  const double* sums = totals + bone * (kBoneGrad / 2);
+  const double* sums = totals + bone * (kBoneGradSize / 2);
   double quat[4], grad[4];
   for (int k = 0; k < 4; ++k) quat[k] = rotations[8 * b + 4 * bone + k];
   quat_to_matrix_backward(quat, sums, grad);
@@ -171,8 +171,8 @@ __global__ void __launch_bounds__(kRowSumThreads)
 }
 
 // Units in a gradient of 1: a power of two that takes the largest one to less than 2^kUnitBits.
-__device__ double units_per_one(unsigned largest_bits) {
-  return ldexp(1.0, kUnitBits + 126 - static_cast<int>(largest_bits >> 23));
+__device__ double fixed_point_scale(unsigned max_bits) {
+  return ldexp(1.0, kFixedPointBits + 126 - static_cast<int>(max_bits >> 23));
 }
 
 // One thread a corner of one Gaussian.
@@ -181,27 +181,27 @@ __global__ void __launch_bounds__(kThreads)
   const size_t corner = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (corner >= 3 * static_cast<size_t>(shape.count)) return;
   const int b = blockIdx.y;
-  const double scale = units_per_one(scratch.largest[b]);
+  const double scale = fixed_point_scale(scratch.max_bits[b]);
   const size_t vertex = static_cast<size_t>(b) * shape.vertices + triangles[corner];
   const float* grad = scratch.corners + 3 * (static_cast<size_t>(b) * shape.count * 3 + corner);
   for (int k = 0; k < 3; ++k) {
     const float value = grad[k];
     if (isfinite(value))
-      atomicAdd(scratch.units + 3 * vertex + k, static_cast<unsigned long long>(__double2ll_rn(value * scale)));
+      atomicAdd(scratch.fixed_sums + 3 * vertex + k, static_cast<unsigned long long>(__double2ll_rn(value * scale)));
     else
-      atomicOr(scratch.spoiled + vertex, 1u);
+      atomicOr(scratch.non_finite + vertex, 1u);
   }
 }
 
 __global__ void __launch_bounds__(kThreads)
-    finish_vertices_kernel(BindShape shape, BackwardScratch scratch, float* vertices) {
+    write_vertices_kernel(BindShape shape, BackwardScratch scratch, float* vertices) {
   const int vertex = blockIdx.x * kThreads + threadIdx.x, b = blockIdx.y;
   if (vertex >= shape.vertices) return;
   const size_t at = static_cast<size_t>(b) * shape.vertices + vertex;
-  const double scale = units_per_one(scratch.largest[b]);
+  const double scale = fixed_point_scale(scratch.max_bits[b]);
   for (int k = 0; k < 3; ++k) {
-    const double sum = static_cast<double>(static_cast<long long>(scratch.units[3 * at + k])) / scale;
-    vertices[3 * at + k] = scratch.spoiled[at] ? NAN : static_cast<float>(sum);
+    const double sum = static_cast<double>(static_cast<long long>(scratch.fixed_sums[3 * at + k])) / scale;
+    vertices[3 * at + k] = scratch.non_finite[at] ? NAN : static_cast<float>(sum);
   }
 }
 
@@ -220,14 +220,14 @@ void bind_backward(const BindShape& shape, const BindInputs& in, const BindGradi
                    Stream stream) {
   const BackwardScratch scratch = lay_out(shape, grads.vertices != nullptr, memory);
   const unsigned blocks = blocks_for(shape.count, kThreads);
-  fill_bytes(memory, 0, scratch.cleared, stream);
+  fill_bytes(memory, 0, scratch.zeroed_bytes, stream);
   launch(bind_backward_kernel, dim3(blocks, shape.batch), dim3(kThreads), 0, stream, shape, in, grads, scratch);
-  launch(finish_bones_kernel, dim3(shape.batch), dim3(kRowSumThreads), 0, stream, scratch.bones,
+  launch(reduce_bones_kernel, dim3(shape.batch), dim3(kRowSumThreads), 0, stream, scratch.bones,
          static_cast<int>(blocks), in.rotations, grads.rotations, grads.translations);
   if (!grads.vertices) return;
   launch(scatter_corners_kernel, dim3(blocks_for(3 * static_cast<size_t>(shape.count), kThreads), shape.batch),
          dim3(kThreads), 0, stream, shape, in.triangles, scratch);
-  launch(finish_vertices_kernel, dim3(blocks_for(shape.vertices, kThreads), shape.batch), dim3(kThreads), 0, stream,
+  launch(write_vertices_kernel, dim3(blocks_for(shape.vertices, kThreads), shape.batch), dim3(kThreads), 0, stream,
          shape, scratch, grads.vertices);
 }
 

@@ -16,7 +16,7 @@ using Basis = nb::ndarray<nb::ro, nb::c_contig, Device>;
 using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
 
 void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, float near_z,
-              const Labels& face, const Out& bary, const Out& depth, const Scratch& scratch, uintptr_t stream) {
+              const Labels& face, const Out& bary, const Out& depth_key, const Scratch& scratch, uintptr_t stream) {
   const MeshShape shape{static_cast<int>(vertices.shape(0)),
                         static_cast<int>(vertices.shape(1)),
                         static_cast<int>(faces.shape(0)),
@@ -24,9 +24,9 @@ void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, in
                         height,
                         near_z};
   const size_t batch = shape.batch, pixels = batch * width * height;
-  draw_mesh(shape, vertices.data(), faces.data(), sized(intrinsics, 9 * batch),
-            {sized(face, pixels), sized(bary, 3 * pixels), sized(depth, pixels)},
-            at_least(scratch, mesh_scratch(shape)), stream_of(stream));
+  rasterize_mesh(shape, vertices.data(), faces.data(), sized(intrinsics, 9 * batch),
+                 {sized(face, pixels), sized(bary, 3 * pixels), sized(depth_key, pixels)},
+                 at_least(scratch, mesh_scratch(shape)), stream_of(stream));
 }
 
 size_t mesh_scratch_bytes(int batch, int width, int height) { return mesh_scratch({batch, 0, 0, width, height, 0.0f}); }
@@ -72,35 +72,34 @@ size_t bind_backward_scratch_bytes(int batch, int vertices, int count, bool with
   return bind_backward_scratch({batch, vertices, count}, with_vertices);
 }
 
-PictureShape shape_of_pictures(const In& pictures) {
-  if (pictures.ndim() != 4 || pictures.shape(3) != 3)
+ImageShape shape_of_images(const In& images) {
+  if (images.ndim() != 4 || images.shape(3) != 3)
     throw std::invalid_argument("native kernel: images must be [B,H,W,3]");
-  return {static_cast<int>(pictures.shape(0)), static_cast<int>(pictures.shape(1)),
-          static_cast<int>(pictures.shape(2))};
+  return {static_cast<int>(images.shape(0)), static_cast<int>(images.shape(1)), static_cast<int>(images.shape(2))};
 }
 
 void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out>& grad, const Scratch& scratch,
               uintptr_t stream) {
-  const PictureShape shape = shape_of_pictures(a);
+  const ImageShape shape = shape_of_images(a);
   ssim(shape, a.data(), sized(b, a.size()), sized(mean, shape.batch), sized(grad, a.size()),
-       at_least(scratch, compare_scratch(shape, grad.has_value())), stream_of(stream));
+       at_least(scratch, image_loss_scratch(shape, grad.has_value())), stream_of(stream));
 }
 
 void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
                      float ssim_weight, float mask_weight, const Out& loss, const Out& mse,
                      const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha, const Scratch& scratch,
                      uintptr_t stream) {
-  const PictureShape shape = shape_of_pictures(rgb);
+  const ImageShape shape = shape_of_images(rgb);
   const size_t batch = shape.batch, pixels = rgb.size() / 3;
   photometric(shape,
               {rgb.data(), sized(alpha, pixels), sized(truth, 3 * pixels), sized(matte, pixels),
                sized(background, 3 * batch), ssim_weight, mask_weight},
               sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels),
-              at_least(scratch, compare_scratch(shape, grad_rgb || grad_alpha)), stream_of(stream));
+              at_least(scratch, image_loss_scratch(shape, grad_rgb || grad_alpha)), stream_of(stream));
 }
 
-size_t compare_scratch_bytes(int batch, int height, int width, bool with_gradient) {
-  return compare_scratch({batch, height, width}, with_gradient);
+size_t image_loss_scratch_bytes(int batch, int height, int width, bool with_gradient) {
+  return image_loss_scratch({batch, height, width}, with_gradient);
 }
 
 bool is_half(const Basis& basis) {
@@ -134,38 +133,39 @@ size_t blend_backward_weights_scratch_bytes(int batch, int bases, size_t values)
   return blend_weights_scratch({batch, bases, values});
 }
 
-DeformShape deform_shape_of(const In& extra, size_t count) {
-  const DeformShape shape{static_cast<int>(extra.shape(0)), static_cast<int>(count), static_cast<int>(extra.shape(1))};
-  sized(extra, static_cast<size_t>(shape.batch) * shape.moved * kDeformChannels);
-  if (extra.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
+DeformShape deform_shape_of(const In& blended, size_t count) {
+  const DeformShape shape{static_cast<int>(blended.shape(0)), static_cast<int>(count),
+                          static_cast<int>(blended.shape(1))};
+  sized(blended, static_cast<size_t>(shape.batch) * shape.deformed * kDeformChannels);
+  if (blended.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
   return shape;
 }
 
-void run_deform(const std::tuple<In, In, In, In, In>& local, const In& extra, const In& units,
+void run_deform(const std::tuple<In, In, In, In, In>& local, const In& blended, const In& units,
                 const std::tuple<Out, Out, Out, Out, Out>& out, uintptr_t stream) {
   const auto& [offsets, quats, log_scales, logits, colors] = local;
   const auto& [o_offsets, o_quats, o_scales, o_opacities, o_sh] = out;
-  const size_t count = logits.size(), n = extra.shape(0) * count;
-  deform(deform_shape_of(extra, count),
+  const size_t count = logits.size(), n = blended.shape(0) * count;
+  deform(deform_shape_of(blended, count),
          {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
-          sized(colors, 3 * count), extra.data(), sized(units, kDeformChannels)},
+          sized(colors, 3 * count), blended.data(), sized(units, kDeformChannels)},
          {sized(o_offsets, 3 * n), sized(o_quats, 4 * n), sized(o_scales, 3 * n), sized(o_opacities, n),
           sized(o_sh, 3 * n)},
          stream_of(stream));
 }
 
 void run_deform_backward(const In& scales, const In& opacities, const std::tuple<In, In, In, In, In>& grads,
-                         const In& units, const std::tuple<Out, Out, Out, Out, Out>& local, const Out& extra,
+                         const In& units, const std::tuple<Out, Out, Out, Out, Out>& local, const Out& blended,
                          uintptr_t stream) {
   const auto& [g_offsets, g_quats, g_scales, g_opacities, g_sh] = grads;
   const auto& [offsets, quats, log_scales, logits, colors] = local;
-  const size_t count = logits.size(), n = extra.shape(0) * count;
-  deform_backward(deform_shape_of(In(extra), count), {sized(scales, 3 * n), sized(opacities, n)},
+  const size_t count = logits.size(), n = blended.shape(0) * count;
+  deform_backward(deform_shape_of(In(blended), count), {sized(scales, 3 * n), sized(opacities, n)},
                   {sized(g_offsets, 3 * n), sized(g_quats, 4 * n), sized(g_scales, 3 * n), sized(g_opacities, n),
                    sized(g_sh, 3 * n)},
                   sized(units, kDeformChannels),
                   {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
-                   sized(colors, 3 * count), extra.data()},
+                   sized(colors, 3 * count), blended.data()},
                   stream_of(stream));
 }
 
@@ -208,14 +208,14 @@ void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v,
 }
 
 void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, float rate,
-                         const Betas& betas, const std::optional<Flags>& touched, const std::optional<In>& pull,
-                         uintptr_t stream) {
+                         const Betas& betas, const std::optional<Flags>& touched,
+                         const std::optional<In>& anchor_weight, uintptr_t stream) {
   if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
   const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), values = rows * columns;
   const size_t batch = bases ? weights.size() / bases : 0;
   adam_outer_step({static_cast<int>(batch), static_cast<int>(bases), values},
                   {param.data(), sized(m, bases * values), sized(v, bases * values)}, sized(weights, batch * bases),
-                  sized(grad, batch * values), {nullptr, flags_of(touched, rows), sized(pull, rows), columns},
+                  sized(grad, batch * values), {nullptr, flags_of(touched, rows), sized(anchor_weight, rows), columns},
                   rates_of(rate, betas), stream_of(stream));
 }
 
@@ -229,7 +229,7 @@ void register_functions(nb::module_& m) {
   m.def("bind_backward_scratch", &bind_backward_scratch_bytes);
   m.def("ssim", &run_ssim, Released());
   m.def("photometric", &run_photometric, Released());
-  m.def("compare_scratch", &compare_scratch_bytes);
+  m.def("image_loss_scratch", &image_loss_scratch_bytes);
   m.def("blend", &run_blend, Released());
   m.def("blend_backward_weights", &run_blend_backward_weights, Released());
   m.def("blend_backward_weights_scratch", &blend_backward_weights_scratch_bytes);

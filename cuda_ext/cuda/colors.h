@@ -9,15 +9,16 @@ namespace cuda {
 
 // Colour of one Gaussian seen from the camera; false when it is not finite.
 template <int terms>
-__device__ bool seen_color(const View& view, const GaussianInputs& in, size_t at, const float mean[3], float color[3]) {
+__device__ bool view_color(const Camera& camera, const GaussianInputs& in, size_t at, const float mean[3],
+                           float color[3]) {
   if constexpr (terms == 0) {
     for (int k = 0; k < 3; ++k) color[k] = in.colors[3 * at + k];
     return (color[0] + color[1] + color[2]) * 0.0f == 0.0f;
   } else {
     const float* sh = in.colors + 3 * terms * at;
-    float centre[3], direction[3], basis[terms];
-    camera_centre(view, centre);
-    sight_line(centre, mean, direction);
+    float center[3], direction[3], basis[terms];
+    camera_center(camera, center);
+    view_direction(center, mean, direction);
     sh_basis<terms>(direction, basis);
     for (int k = 0; k < 3; ++k) color[k] = 0.5f;
     for (int d = 0; d < terms; ++d)
@@ -30,26 +31,27 @@ __device__ bool seen_color(const View& view, const GaussianInputs& in, size_t at
 
 // Gradient of the colours' numbers, and along the line of sight of the mean.
 template <int terms>
-__device__ void color_backward(const View& view, const GaussianInputs& in, const Record& record, size_t at,
-                               const float mean[3], const float* color, float grad_mean[3], float* out) {
+__device__ void view_color_backward(const Camera& camera, const GaussianInputs& in, const ProjectedGaussian& projected,
+                                    size_t at, const float mean[3], const float* color, float grad_mean[3],
+                                    float* out) {
   if constexpr (terms == 0) {
     for (int k = 0; k < 3; ++k) out[3 * at + k] = color[k];
   } else {
-    const float given[3] = {record.red > 0.0f ? color[0] : 0.0f, record.green > 0.0f ? color[1] : 0.0f,
-                            record.blue > 0.0f ? color[2] : 0.0f};
+    const float grad_color[3] = {projected.red > 0.0f ? color[0] : 0.0f, projected.green > 0.0f ? color[1] : 0.0f,
+                                 projected.blue > 0.0f ? color[2] : 0.0f};
     const float* sh = in.colors + 3 * terms * at;
-    float centre[3], direction[3], basis[terms], pull[terms], along[3], away[3];
-    camera_centre(view, centre);
-    const float factor = sight_line(centre, mean, direction);
+    float center[3], direction[3], basis[terms], grad_basis[terms], grad_direction[3], grad_offset[3];
+    camera_center(camera, center);
+    const float factor = view_direction(center, mean, direction);
     sh_basis<terms>(direction, basis);
     for (int d = 0; d < terms; ++d) {
-      pull[d] = given[0] * sh[3 * d] + given[1] * sh[3 * d + 1] + given[2] * sh[3 * d + 2];
-      for (int k = 0; k < 3; ++k) out[3 * (terms * at + d) + k] = basis[d] * given[k];
+      grad_basis[d] = grad_color[0] * sh[3 * d] + grad_color[1] * sh[3 * d + 1] + grad_color[2] * sh[3 * d + 2];
+      for (int k = 0; k < 3; ++k) out[3 * (terms * at + d) + k] = basis[d] * grad_color[k];
     }
     if constexpr (terms > 1) {
-      sh_basis_backward<terms>(direction, pull, along);
-      normalize_backward<3>(direction, factor, along, away);
-      for (int k = 0; k < 3; ++k) grad_mean[k] += away[k];
+      sh_basis_backward<terms>(direction, grad_basis, grad_direction);
+      normalize_backward<3>(direction, factor, grad_direction, grad_offset);
+      for (int k = 0; k < 3; ++k) grad_mean[k] += grad_offset[k];
     }
   }
 }

@@ -24,14 +24,14 @@ namespace cuda {
 
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
-constexpr size_t kSharedWithoutAsking = 48 * 1024;  // bytes; more has to be asked for kernel by kernel
+constexpr size_t kDefaultSharedLimit = 48 * 1024;  // bytes; more has to be asked for kernel by kernel
 
 // Throws std::runtime_error with CUDA's own text. CUDA also keeps the error until somebody asks for it, and the next
 // kernel, which is fine, would be blamed: it is taken back here.
-inline void check(cudaError_t error, const char* doing) {
+inline void check(cudaError_t error, const char* action) {
   if (error == cudaSuccess) return;
   cudaGetLastError();
-  throw std::runtime_error(std::string("CUDA error while ") + doing + ": " + cudaGetErrorString(error));
+  throw std::runtime_error(std::string("CUDA error while ") + action + ": " + cudaGetErrorString(error));
 }
 
 // Blocks of `size` that cover `count`.
@@ -46,7 +46,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   (void)stream;
   emulator::run(grid, block, shared_bytes, [&] { kernel(arguments...); });
 #else
-  if (shared_bytes > kSharedWithoutAsking)
+  if (shared_bytes > kDefaultSharedLimit)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),
           "asking for shared memory");

@@ -12,7 +12,7 @@ using namespace headsplat::shared;
 using Key = unsigned long long;  // bits of the depth in metres, then the face
 
 constexpr int kThreads = 128;
-constexpr Key kNothing = ~Key(0);
+constexpr Key kEmptyKey = ~Key(0);
 
 struct Scene {
   const float* vertices;    // [B,V,3]
@@ -24,47 +24,47 @@ __device__ ScreenTriangle triangle_of(const MeshShape& shape, const Scene& scene
   const float* K = scene.intrinsics + 9 * image;
   double inverse[9];
   invert(K, inverse);
-  return set_up_triangle(shape.width, shape.height, shape.near_z,
-                         scene.vertices + static_cast<size_t>(image) * shape.vertices * 3,
-                         scene.faces + 3 * static_cast<size_t>(face), K, inverse);
+  return setup_triangle(shape.width, shape.height, shape.near_z,
+                        scene.vertices + static_cast<size_t>(image) * shape.vertices * 3,
+                        scene.faces + 3 * static_cast<size_t>(face), K, inverse);
 }
 
 // A warp a face.
-__global__ void __launch_bounds__(kThreads) draw_kernel(MeshShape shape, Scene scene, Key* keys) {
+__global__ void __launch_bounds__(kThreads) depth_test_kernel(MeshShape shape, Scene scene, Key* keys) {
   const int face = (blockIdx.x * kThreads + threadIdx.x) / kWarp, lane = threadIdx.x % kWarp;
   if (face >= shape.faces) return;
   const ScreenTriangle t = triangle_of(shape, scene, blockIdx.y, face);
   if (t.x1 < t.x0 || t.y1 < t.y0) return;
-  Key* own = keys + static_cast<size_t>(blockIdx.y) * shape.height * shape.width;
-  const unsigned wide = t.x1 - t.x0 + 1, count = wide * (t.y1 - t.y0 + 1);
+  Key* image_keys = keys + static_cast<size_t>(blockIdx.y) * shape.height * shape.width;
+  const unsigned box_width = t.x1 - t.x0 + 1, count = box_width * (t.y1 - t.y0 + 1);
   for (unsigned k = lane; k < count; k += kWarp) {
-    const int x = t.x0 + static_cast<int>(k % wide), y = t.y0 + static_cast<int>(k / wide);
-    double share[3];
-    const double total = shares_at(t, x, y, share);
-    if (!(share[0] >= 0.0 && share[1] >= 0.0 && share[2] >= 0.0 && total > 0.0)) continue;
-    const double metres = 1.0 / total;
-    if (!(metres > shape.near_z)) continue;
-    const Key depth = __float_as_uint(static_cast<float>(metres));
-    atomicMin(own + static_cast<size_t>(y) * shape.width + x, depth << 32 | static_cast<unsigned>(face));
+    const int x = t.x0 + static_cast<int>(k % box_width), y = t.y0 + static_cast<int>(k / box_width);
+    double edges[3];
+    const double total = edges_at(t, x, y, edges);
+    if (!(edges[0] >= 0.0 && edges[1] >= 0.0 && edges[2] >= 0.0 && total > 0.0)) continue;
+    const double depth = 1.0 / total;
+    if (!(depth > shape.near_z)) continue;
+    const Key depth_key = __float_as_uint(static_cast<float>(depth));
+    atomicMin(image_keys + static_cast<size_t>(y) * shape.width + x, depth_key << 32 | static_cast<unsigned>(face));
   }
 }
 
 __global__ void __launch_bounds__(kThreads)
-    resolve_kernel(MeshShape shape, Scene scene, const Key* keys, MeshPictures out) {
+    resolve_kernel(MeshShape shape, Scene scene, const Key* keys, MeshOutputs out) {
   const int pixels = shape.width * shape.height, pixel = blockIdx.x * kThreads + threadIdx.x;
   if (pixel >= pixels) return;
   const size_t at = static_cast<size_t>(blockIdx.y) * pixels + pixel;
   const Key key = keys[at];
-  double share[3] = {0.0, 0.0, 0.0}, depth = 0.0;
+  double edges[3] = {0.0, 0.0, 0.0}, depth = 0.0;
   int face = -1;
-  if (key != kNothing) {
+  if (key != kEmptyKey) {
     face = static_cast<int>(key & 0xffffffffu);
     const ScreenTriangle t = triangle_of(shape, scene, blockIdx.y, face);
-    depth = 1.0 / shares_at(t, pixel % shape.width, pixel / shape.width, share);
+    depth = 1.0 / edges_at(t, pixel % shape.width, pixel / shape.width, edges);
   }
   out.face[at] = face;
   out.depth[at] = static_cast<float>(depth);
-  for (int k = 0; k < 3; ++k) out.bary[3 * at + k] = static_cast<float>(share[k] * depth);
+  for (int k = 0; k < 3; ++k) out.bary[3 * at + k] = static_cast<float>(edges[k] * depth);
 }
 
 }  // namespace
@@ -73,13 +73,13 @@ size_t mesh_scratch(const MeshShape& shape) {
   return sizeof(Key) * shape.batch * static_cast<size_t>(shape.height) * shape.width;
 }
 
-void draw_mesh(const MeshShape& shape, const float* vertices, const int64_t* faces, const float* intrinsics,
-               const MeshPictures& out, void* scratch, Stream stream) {
+void rasterize_mesh(const MeshShape& shape, const float* vertices, const int64_t* faces, const float* intrinsics,
+                    const MeshOutputs& out, void* scratch, Stream stream) {
   const Scene scene{vertices, faces, intrinsics};
   Key* keys = static_cast<Key*>(scratch);
   fill_bytes(keys, 0xff, mesh_scratch(shape), stream);
-  launch(draw_kernel, dim3(blocks_for(static_cast<size_t>(shape.faces) * kWarp, kThreads), shape.batch), dim3(kThreads),
-         0, stream, shape, scene, keys);
+  launch(depth_test_kernel, dim3(blocks_for(static_cast<size_t>(shape.faces) * kWarp, kThreads), shape.batch),
+         dim3(kThreads), 0, stream, shape, scene, keys);
   launch(resolve_kernel, dim3(blocks_for(static_cast<size_t>(shape.width) * shape.height, kThreads), shape.batch),
          dim3(kThreads), 0, stream, shape, scene, keys, out);
 }

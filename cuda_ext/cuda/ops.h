@@ -50,35 +50,35 @@ void blend_backward_weights(const BlendShape& shape, const float* grad_out, cons
 
 constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacity logit 1
 
-// The first `moved` of the `count` Gaussians carry offsets.
+// The first `deformed` of the `count` Gaussians carry offsets.
 struct DeformShape {
-  int batch, count, moved;
+  int batch, count, deformed;
 };
 
 struct DeformInputs {
   const float *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
-  const float *extra, *units;                                            // [B,moved,kDeformChannels] [kDeformChannels]
+  const float *blended, *units;                                          // [B,moved,kDeformChannels] [kDeformChannels]
 };
 
 struct DeformOutputs {
   float *offsets, *quats, *scales, *opacities, *sh;  // [B,N,3] [B,N,4] [B,N,3] [B,N] [B,N,3]
 };
 
-struct DeformForward {
+struct DeformForwardOutputs {
   const float *scales, *opacities;  // outputs of the forward pass
 };
 
-struct DeformGradients {
+struct DeformOutputGradients {
   const float *offsets, *quats, *scales, *opacities, *sh;
 };
 
-struct DeformSums {
-  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *extra;
+struct DeformInputGradients {
+  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *blended;
 };
 
 void deform(const DeformShape& shape, const DeformInputs& in, const DeformOutputs& out, Stream stream);
-void deform_backward(const DeformShape& shape, const DeformForward& values, const DeformGradients& in,
-                     const float* units, const DeformSums& out, Stream stream);
+void deform_backward(const DeformShape& shape, const DeformForwardOutputs& values, const DeformOutputGradients& in,
+                     const float* units, const DeformInputGradients& out, Stream stream);
 
 // --- sh.cu ---
 
@@ -104,9 +104,9 @@ struct AdamArrays {
 
 // One value for each row of `columns` parameters, or null.
 struct AdamRows {
-  const float* rates;      // instead of AdamRates::rate
-  const uint8_t* touched;  // 0 where nothing moves
-  const float* pull;       // added to the gradient times the parameter; for adam_outer_step
+  const float* rates;          // instead of AdamRates::rate
+  const uint8_t* touched;      // 0 where nothing moves
+  const float* anchor_weight;  // added to the gradient times the parameter; for adam_outer_step
   size_t columns;
 };
 
@@ -119,12 +119,12 @@ void adam_outer_step(const BlendShape& shape, const AdamArrays& arrays, const fl
 
 // --- compare.cu: pictures ---
 
-struct PictureShape {
+struct ImageShape {
   int batch, height, width;
 };
 
-size_t compare_scratch(const PictureShape& shape, bool with_gradient);
-void ssim(const PictureShape& shape, const float* a, const float* b, float* mean, float* grad, void* scratch,
+size_t image_loss_scratch(const ImageShape& shape, bool with_gradient);
+void ssim(const ImageShape& shape, const float* a, const float* b, float* mean, float* grad, void* scratch,
           Stream stream);
 
 struct PhotometricInputs {
@@ -135,7 +135,7 @@ struct PhotometricInputs {
 };
 
 // Either gradient may be null.
-void photometric(const PictureShape& shape, const PhotometricInputs& in, float* loss, float* mse, float* grad_rgb,
+void photometric(const ImageShape& shape, const PhotometricInputs& in, float* loss, float* mse, float* grad_rgb,
                  float* grad_alpha, void* scratch, Stream stream);
 
 // --- mesh.cu ---
@@ -145,15 +145,15 @@ struct MeshShape {
   float near_z;
 };
 
-struct MeshPictures {
+struct MeshOutputs {
   int32_t* face;  // [B,H,W]
   float* bary;    // [B,H,W,3]
   float* depth;   // [B,H,W]
 };
 
 size_t mesh_scratch(const MeshShape& shape);
-void draw_mesh(const MeshShape& shape, const float* vertices, const int64_t* faces, const float* intrinsics,
-               const MeshPictures& out, void* scratch, Stream stream);
+void rasterize_mesh(const MeshShape& shape, const float* vertices, const int64_t* faces, const float* intrinsics,
+                    const MeshOutputs& out, void* scratch, Stream stream);
 
 }  // namespace cuda
 }  // namespace headsplat

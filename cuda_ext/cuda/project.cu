@@ -6,19 +6,19 @@ namespace headsplat {
 namespace cuda {
 namespace {
 
-__device__ bool on_screen(const View& view, const Record& s) {
-  return s.x + s.extent_x > 0.0f && s.y + s.extent_y > 0.0f && s.x - s.extent_x < static_cast<float>(view.width) &&
-         s.y - s.extent_y < static_cast<float>(view.height);
+__device__ bool on_screen(const Camera& camera, const ProjectedGaussian& s) {
+  return s.x + s.extent_x > 0.0f && s.y + s.extent_y > 0.0f && s.x - s.extent_x < static_cast<float>(camera.width) &&
+         s.y - s.extent_y < static_cast<float>(camera.height);
 }
 
 // What the rasterizer needs of one Gaussian; returns whether it is drawn.
 template <int terms>
-__device__ bool make_record(const View& view, const GaussianInputs& in, size_t at, Record& s) {
+__device__ bool project_one(const Camera& camera, const GaussianInputs& in, size_t at, ProjectedGaussian& s) {
   Gaussian3<float> g = load_gaussian(in, at);
   Projection<float> p;
   float color[3];
-  bool drawn = project_gaussian(view, g, p);
-  drawn = seen_color<terms>(view, in, at, g.mean, color) && drawn;
+  bool visible = project_gaussian(camera, g, p);
+  visible = view_color<terms>(camera, in, at, g.mean, color) && visible;
   const float inverse = 1.0f / p.det;
   s.x = p.x;
   s.y = p.y;
@@ -33,45 +33,46 @@ __device__ bool make_record(const View& view, const GaussianInputs& in, size_t a
   s.depth = p.depth;
   s.edge_x = p.xy / p.yy;
   s.edge_y = p.xy / p.xx;
-  s.reach = s.log2_opacity + (view.cutoff ? kLog2Of255 + kReachSlack : kLog2Range);
-  drawn = drawn && s.reach > 0.0f;
-  const float sigmas = root(2.0f * kLn2 * (s.reach > 0.0f ? s.reach : 0.0f));
+  s.exponent_max = s.log2_opacity + (camera.cutoff ? kLog2Of255 + kExponentSlack : kLog2Range);
+  visible = visible && s.exponent_max > 0.0f;
+  const float sigmas = root(2.0f * kLn2 * (s.exponent_max > 0.0f ? s.exponent_max : 0.0f));
   s.extent_x = rounded_product(sigmas, root(p.xx));
   s.extent_y = rounded_product(sigmas, root(p.yy));
-  return drawn && on_screen(view, s);
+  return visible && on_screen(camera, s);
 }
 
 template <int terms>
 __global__ void __launch_bounds__(kThreads)
     project_kernel(SplatSize size, Cameras cameras, GaussianInputs in, Workspace work) {
-  __shared__ unsigned long long block_pairs;  // whole numbers: their sum does not depend on the order
-  if (threadIdx.x == 0) block_pairs = 0;
+  __shared__ unsigned long long block_intersections;  // whole numbers: their sum does not depend on the order
+  if (threadIdx.x == 0) block_intersections = 0;
   const int image = blockIdx.y, index = blockIdx.x * kThreads + threadIdx.x;
   const bool present = index < size.count;
   const size_t at = static_cast<size_t>(image) * size.count + (present ? index : 0);
-  const View view = load_view(cameras, size, image);
-  Record record;
-  const bool drawn = make_record<terms>(view, in, at, record) && present;
-  const TileJob job{ellipse_of(record), drawn ? tile_box(size, record) : TileBox{0, 0, -1, -1}, 0, 0, 0};
-  const uint32_t tiles = visit_tiles(job, [](const TileJob&, uint32_t, int, int) {});
+  const Camera camera = load_camera(cameras, size, image);
+  ProjectedGaussian projected;
+  const bool visible = project_one<terms>(camera, in, at, projected) && present;
+  const TileQuery query{ellipse_of(projected), visible ? tile_box(size, projected) : TileBox{0, 0, -1, -1}, 0, 0, 0};
+  const uint32_t tiles = visit_tiles(query, [](const TileQuery&, uint32_t, int, int) {});
   if (present) {
-    work.records[at] = record;
-    work.depth_keys[at] = drawn ? __float_as_uint(record.depth) : kHidden;
-    work.depth_order[at] = static_cast<uint32_t>(at);
-    work.tile_counts[at] = tiles;
+    work.projected[at] = projected;
+    work.depth_keys[at] = visible ? __float_as_uint(projected.depth) : kInvalidKey;
+    work.gaussian_ids[at] = static_cast<uint32_t>(at);
+    work.tiles_per_gaussian[at] = tiles;
   }
   __syncthreads();
-  const uint32_t pairs = warp_sum(tiles);
-  if (lane_index() == 0 && pairs) atomicAdd(&block_pairs, static_cast<unsigned long long>(pairs));
+  const uint32_t intersection_count = warp_sum(tiles);
+  if (lane_index() == 0 && intersection_count)
+    atomicAdd(&block_intersections, static_cast<unsigned long long>(intersection_count));
   __syncthreads();
-  if (threadIdx.x == 0 && block_pairs) atomicAdd(work.pairs, block_pairs);
+  if (threadIdx.x == 0 && block_intersections) atomicAdd(work.intersection_count, block_intersections);
 }
 
 }  // namespace
 
 void project(const SplatSize& size, const Cameras& cameras, const GaussianInputs& in, const Workspace& work,
              Stream stream) {
-  fill_bytes(work.pairs, 0, sizeof *work.pairs, stream);
+  fill_bytes(work.intersection_count, 0, sizeof *work.intersection_count, stream);
   const dim3 grid(blocks_for(size.count, kThreads), size.batch);
   with_colors(in.sh_terms, [&](auto terms) {
     launch(project_kernel<decltype(terms)::value>, grid, kThreads, 0, stream, size, cameras, in, work);

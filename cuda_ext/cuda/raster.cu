@@ -6,75 +6,77 @@ namespace headsplat {
 namespace cuda {
 namespace {
 
-constexpr int kBatch = kThreads;  // members loaded together, one by each thread
+constexpr int kBatchSize = kThreads;  // members loaded together, one by each thread
 
 struct Pixel {
-  float red, green, blue, depth, left;
+  float red, green, blue, depth, transmittance;
 };
 
 // The blend weights of a batch's members, a column for each warp.
 template <bool with_weights>
 struct WarpWeights {
-  alignas(16) float sum[kBatch][kPatches];  // a thread clears and adds a row in fours
+  alignas(16) float sum[kBatchSize][kPatches];  // a thread clears and adds a row in fours
 };
 template <>
 struct WarpWeights<false> {};
 
 __device__ float finite_or_zero(float value) { return value - value == 0.0f ? value : 0.0f; }
 
-__device__ Record load_member(const Workspace& work, const float* colors, uint32_t place) {
-  const uint32_t gaussian = work.members()[place];
-  Record record = work.records[gaussian];
+__device__ ProjectedGaussian load_projected(const Workspace& work, const float* colors, uint32_t intersection) {
+  const uint32_t gaussian = work.tile_gaussians()[intersection];
+  ProjectedGaussian projected = work.projected[gaussian];
   if (colors) {
-    record.red = finite_or_zero(colors[3 * static_cast<size_t>(gaussian)]);
-    record.green = finite_or_zero(colors[3 * static_cast<size_t>(gaussian) + 1]);
-    record.blue = finite_or_zero(colors[3 * static_cast<size_t>(gaussian) + 2]);
+    projected.red = finite_or_zero(colors[3 * static_cast<size_t>(gaussian)]);
+    projected.green = finite_or_zero(colors[3 * static_cast<size_t>(gaussian) + 1]);
+    projected.blue = finite_or_zero(colors[3 * static_cast<size_t>(gaussian) + 2]);
   }
-  return record;
+  return projected;
 }
 
 // Blends one member into the thread's pixel; returns its weight there.
 template <bool with_depth>
-__device__ float blend(const Members<kBatch>& members, int at, float x, float y, const Limits& limits, Pixel& pixel) {
-  const float4 shape = members.shape[at], light = members.light[at];
-  const float2 rest = members.rest[at];
-  const float alpha = power_of_two(exponent(shape.z, shape.w, light.x, light.y, x - shape.x, y - shape.y));
-  if (!(alpha >= limits.weakest && pixel.left > limits.least)) return 0.0f;
-  const float share = rounded_product(pixel.left, smaller(alpha, kAlphaMax));
-  pixel.red = fmaf(share, light.z, pixel.red);
-  pixel.green = fmaf(share, light.w, pixel.green);
-  pixel.blue = fmaf(share, rest.x, pixel.blue);
-  if (with_depth) pixel.depth = fmaf(share, rest.y, pixel.depth);
-  pixel.left -= share;
-  return share;
+__device__ float blend_pixel(const GaussianBatch<kBatchSize>& batch, int at, float x, float y,
+                             const Thresholds& thresholds, Pixel& pixel) {
+  const float4 xy_ab = batch.xy_ab[at], c_opacity_rg = batch.c_opacity_rg[at];
+  const float2 blue_depth = batch.blue_depth[at];
+  const float alpha =
+      power_of_two(exponent(xy_ab.z, xy_ab.w, c_opacity_rg.x, c_opacity_rg.y, x - xy_ab.x, y - xy_ab.y));
+  if (!(alpha >= thresholds.alpha_min && pixel.transmittance > thresholds.transmittance_min)) return 0.0f;
+  const float weight = rounded_product(pixel.transmittance, smaller(alpha, kAlphaMax));
+  pixel.red = fmaf(weight, c_opacity_rg.z, pixel.red);
+  pixel.green = fmaf(weight, c_opacity_rg.w, pixel.green);
+  pixel.blue = fmaf(weight, blue_depth.x, pixel.blue);
+  if (with_depth) pixel.depth = fmaf(weight, blue_depth.y, pixel.depth);
+  pixel.transmittance -= weight;
+  return weight;
 }
 
 // Blends the batch's `count` members into a warp's pixels; returns whether all of them are opaque.
 template <bool with_depth, bool with_weights>
-__device__ bool blend_batch(const Members<kBatch>& members, WarpWeights<with_weights>& weights, int count, float x,
-                            float y, const Limits& limits, Pixel& pixel) {
+__device__ bool blend_batch(const GaussianBatch<kBatchSize>& batch, WarpWeights<with_weights>& weights, int count,
+                            float x, float y, const Thresholds& thresholds, Pixel& pixel) {
   const int lane = lane_index(), warp = static_cast<int>(threadIdx.x) / kWarp;
   for (int group = 0; group < count; group += kWarp) {
-    const bool mine = group + lane < count && (members.warps[group + lane] >> warp & 1u);
-    for (unsigned rest = __ballot_sync(kAllLanes, mine); rest; rest &= rest - 1) {
-      const int at = group + __ffs(static_cast<int>(rest)) - 1;
-      const float share = blend<with_depth>(members, at, x, y, limits, pixel);
+    const bool own = group + lane < count && (batch.warp_masks[group + lane] >> warp & 1u);
+    for (unsigned remaining = __ballot_sync(kAllLanes, own); remaining; remaining &= remaining - 1) {
+      const int at = group + __ffs(static_cast<int>(remaining)) - 1;
+      const float weight = blend_pixel<with_depth>(batch, at, x, y, thresholds, pixel);
       if constexpr (with_weights) {
-        const float sum = warp_sum(share);
+        const float sum = warp_sum(weight);
         if (lane == 0) weights.sum[at][warp] = sum;
       }
     }
-    if (__all_sync(kAllLanes, !(pixel.left > limits.least))) return true;
+    if (__all_sync(kAllLanes, !(pixel.transmittance > thresholds.transmittance_min))) return true;
   }
   return false;
 }
 
-__device__ void write_pixel(const SplatSize& size, const Tile& tile, const Pixel& pixel, const Pictures& out) {
+__device__ void write_pixel(const SplatSize& size, const Tile& tile, const Pixel& pixel, const RenderOutputs& out) {
   const TilePixel at = tile_pixel();
   const int x = tile.x + at.x, y = tile.y + at.y;
   if (x >= size.width || y >= size.height) return;
   const size_t index = (static_cast<size_t>(tile.image) * size.height + y) * size.width + x;
-  const float alpha = 1.0f - pixel.left;
+  const float alpha = 1.0f - pixel.transmittance;
   out.rgb[3 * index] = pixel.red;
   out.rgb[3 * index + 1] = pixel.green;
   out.rgb[3 * index + 2] = pixel.blue;
@@ -87,47 +89,47 @@ __device__ void clear_weights(WarpWeights<true>& weights) {
 }
 
 // What a batch's members weigh in the tile, the warps in their order.
-__device__ void write_weights(const WarpWeights<true>& weights, const Workspace& work, uint32_t place) {
+__device__ void write_weights(const WarpWeights<true>& weights, const Workspace& work, uint32_t intersection) {
   float total = 0.0f;
   for (float sum : weights.sum[threadIdx.x]) total += sum;
-  work.pair_weights()[work.slots[place]] = total;
+  work.intersection_weights()[work.sorted_ids[intersection]] = total;
 }
 
 template <bool with_depth, bool with_weights>
 __global__ void __launch_bounds__(kThreads)
-    rasterize_kernel(SplatSize size, Limits limits, Workspace work, const float* colors, Pictures out) {
-  __shared__ Members<kBatch> members;
+    rasterize_kernel(SplatSize size, Thresholds thresholds, Workspace work, const float* colors, RenderOutputs out) {
+  __shared__ GaussianBatch<kBatchSize> batch;
   __shared__ WarpWeights<with_weights> weights;
   const Tile tile(size, work);
   const TilePixel at = tile_pixel();
   const float x = static_cast<float>(at.x), y = static_cast<float>(at.y);
   const bool present = tile.x + at.x < size.width && tile.y + at.y < size.height;
   Pixel pixel{0.0f, 0.0f, 0.0f, 0.0f, present ? 1.0f : 0.0f};
-  if (overflowed(work, size.capacity)) {
+  if (overflowed(work, size.max_intersections)) {
     const float nothing = not_a_number();
     return write_pixel(size, tile, {nothing, nothing, nothing, nothing, nothing}, out);
   }
-  bool opaque = false;
+  bool finished = false;
   uint32_t first = tile.range.begin;
-  for (; first < tile.range.end; first += kBatch) {
-    if (__syncthreads_and(opaque)) break;
-    const uint32_t place = first + threadIdx.x, left = tile.range.end - first;
-    const int count = left < kBatch ? static_cast<int>(left) : kBatch;
-    if (place < tile.range.end) {
-      const Record record = load_member(work, colors, place);
-      members.put(threadIdx.x, record, tile, touched_patches(record, tile, 0, kPatches));
+  for (; first < tile.range.end; first += kBatchSize) {
+    if (__syncthreads_and(finished)) break;
+    const uint32_t intersection = first + threadIdx.x, remaining = tile.range.end - first;
+    const int count = remaining < kBatchSize ? static_cast<int>(remaining) : kBatchSize;
+    if (intersection < tile.range.end) {
+      const ProjectedGaussian projected = load_projected(work, colors, intersection);
+      batch.set(threadIdx.x, projected, tile, overlapped_patches(projected, tile, 0, kPatches));
     }
     if constexpr (with_weights) clear_weights(weights);
     __syncthreads();
-    if (!opaque) opaque = blend_batch<with_depth, with_weights>(members, weights, count, x, y, limits, pixel);
+    if (!finished) finished = blend_batch<with_depth, with_weights>(batch, weights, count, x, y, thresholds, pixel);
     if constexpr (with_weights) {
       __syncthreads();
-      if (place < tile.range.end) write_weights(weights, work, place);
+      if (intersection < tile.range.end) write_weights(weights, work, intersection);
     }
   }
   if constexpr (with_weights)
-    for (uint32_t place = first + threadIdx.x; place < tile.range.end; place += kThreads)
-      work.pair_weights()[work.slots[place]] = 0.0f;
+    for (uint32_t intersection = first + threadIdx.x; intersection < tile.range.end; intersection += kThreads)
+      work.intersection_weights()[work.sorted_ids[intersection]] = 0.0f;
   write_pixel(size, tile, pixel, out);
 }
 
@@ -135,34 +137,34 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads) sum_weights_kernel(SplatSize size, Workspace work, float* out) {
   const int at = blockIdx.x * kThreads + threadIdx.x;
   if (at >= size.gaussians()) return;
-  float total = overflowed(work, size.capacity) ? not_a_number() : 0.0f;
-  const uint32_t first = work.first_slots[at], tiles = work.tile_counts[at];
+  float total = overflowed(work, size.max_intersections) ? not_a_number() : 0.0f;
+  const uint32_t first = work.intersection_offsets[at], tiles = work.tiles_per_gaussian[at];
   if (total == 0.0f)
-    for (uint32_t k = 0; k < tiles; ++k) total += work.pair_weights()[first + k];
+    for (uint32_t k = 0; k < tiles; ++k) total += work.intersection_weights()[first + k];
   out[at] = total;
 }
 
 template <bool with_depth, bool with_weights>
-void draw(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const Pictures& out,
-          Stream stream) {
+void launch_rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors,
+                      const RenderOutputs& out, Stream stream) {
   launch(rasterize_kernel<with_depth, with_weights>, dim3(size.tiles_x(), size.tiles_y(), size.batch), kThreads, 0,
-         stream, size, limits_of(cutoff), work, colors, out);
+         stream, size, thresholds_for(cutoff), work, colors, out);
 }
 
 }  // namespace
 
-void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const Pictures& out,
+void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const RenderOutputs& out,
                Stream stream) {
   if (out.weights) {
     if (out.depth)
-      draw<true, true>(size, cutoff, work, colors, out, stream);
+      launch_rasterize<true, true>(size, cutoff, work, colors, out, stream);
     else
-      draw<false, true>(size, cutoff, work, colors, out, stream);
+      launch_rasterize<false, true>(size, cutoff, work, colors, out, stream);
     launch(sum_weights_kernel, blocks_for(size.gaussians(), kThreads), kThreads, 0, stream, size, work, out.weights);
   } else if (out.depth) {
-    draw<true, false>(size, cutoff, work, colors, out, stream);
+    launch_rasterize<true, false>(size, cutoff, work, colors, out, stream);
   } else {
-    draw<false, false>(size, cutoff, work, colors, out, stream);
+    launch_rasterize<false, false>(size, cutoff, work, colors, out, stream);
   }
 }
 

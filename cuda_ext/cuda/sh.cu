@@ -12,17 +12,17 @@ using namespace headsplat::shared;
 
 constexpr int kThreads = 128;
 
-struct Turn {
-  float unit[4], factor, rotation[9];
+struct Rotation {
+  float unit[4], factor, matrix[9];
 };
 
-__device__ Turn load_turn(const float* quats, size_t n) {
-  Turn turn;
+__device__ Rotation load_rotation(const float* quats, size_t n) {
+  Rotation rotation;
   float raw[4];
   for (int k = 0; k < 4; ++k) raw[k] = quats[4 * n + k];
-  turn.factor = normalize<4>(raw, turn.unit);
-  quat_to_matrix(turn.unit, turn.rotation);
-  return turn;
+  rotation.factor = normalize<4>(raw, rotation.unit);
+  quat_to_matrix(rotation.unit, rotation.matrix);
+  return rotation;
 }
 
 // Numbers of one Gaussian before a band's first coefficient.
@@ -30,36 +30,36 @@ constexpr int band_start(int band) { return 3 * band * band; }
 
 // One band at a time, so that only its coefficients are in registers.
 template <int band>
-__device__ void turn_band(const Turn& turn, const float* sh, float* out) {
+__device__ void rotate_band(const Rotation& rotation, const float* sh, float* out) {
   constexpr int start = band_start(band), size = band_start(band + 1) - start;
-  float given[size], turned[size];
-  for (int k = 0; k < size; ++k) given[k] = sh[start + k];
-  rotate_sh_band<band>(turn.rotation, given, turned);
-  for (int k = 0; k < size; ++k) out[start + k] = turned[k];
+  float coefficients[size], rotated[size];
+  for (int k = 0; k < size; ++k) coefficients[k] = sh[start + k];
+  rotate_sh_band<band>(rotation.matrix, coefficients, rotated);
+  for (int k = 0; k < size; ++k) out[start + k] = rotated[k];
 }
 
 template <int terms>
 __global__ void __launch_bounds__(kThreads) rotate_sh_kernel(ShRotation in, float* all_out) {
   const size_t n = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (n >= in.count) return;
-  const Turn turn = load_turn(in.quats, n);
+  const Rotation rotation = load_rotation(in.quats, n);
   const float* sh = in.sh + 3 * terms * n;
   float* out = all_out + 3 * terms * n;
   for (int k = 0; k < 3; ++k) out[k] = sh[k];
-  if constexpr (terms > 1) turn_band<1>(turn, sh, out);
-  if constexpr (terms > 4) turn_band<2>(turn, sh, out);
-  if constexpr (terms > 9) turn_band<3>(turn, sh, out);
+  if constexpr (terms > 1) rotate_band<1>(rotation, sh, out);
+  if constexpr (terms > 4) rotate_band<2>(rotation, sh, out);
+  if constexpr (terms > 9) rotate_band<3>(rotation, sh, out);
 }
 
 template <int band>
-__device__ void turn_band_back(const Turn& turn, const float* sh, const float* grad, float* grad_sh,
-                               float grad_rotation[9]) {
+__device__ void rotate_band_backward(const Rotation& rotation, const float* sh, const float* grad, float* grad_sh,
+                                     float grad_rotation[9]) {
   constexpr int start = band_start(band), size = band_start(band + 1) - start;
-  float given[size], by_out[size], by_sh[size];
-  for (int k = 0; k < size; ++k) given[k] = sh[start + k];
-  for (int k = 0; k < size; ++k) by_out[k] = grad[start + k];
-  rotate_sh_band_backward<band>(turn.rotation, given, by_out, by_sh, grad_rotation);
-  for (int k = 0; k < size; ++k) grad_sh[start + k] = by_sh[k];
+  float coefficients[size], grad_out[size], grad_coefficients[size];
+  for (int k = 0; k < size; ++k) coefficients[k] = sh[start + k];
+  for (int k = 0; k < size; ++k) grad_out[k] = grad[start + k];
+  rotate_sh_band_backward<band>(rotation.matrix, coefficients, grad_out, grad_coefficients, grad_rotation);
+  for (int k = 0; k < size; ++k) grad_sh[start + k] = grad_coefficients[k];
 }
 
 template <int terms>
@@ -67,16 +67,16 @@ __global__ void __launch_bounds__(kThreads)
     rotate_sh_backward_kernel(ShRotation in, const float* all_grad, float* all_grad_sh, float* grad_quats) {
   const size_t n = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (n >= in.count) return;
-  const Turn turn = load_turn(in.quats, n);
+  const Rotation rotation = load_rotation(in.quats, n);
   const float *sh = in.sh + 3 * terms * n, *grad = all_grad + 3 * terms * n;
   float* grad_sh = all_grad_sh + 3 * terms * n;
   float grad_rotation[9] = {}, unit[4], quat[4];
   for (int k = 0; k < 3; ++k) grad_sh[k] = grad[k];
-  if constexpr (terms > 1) turn_band_back<1>(turn, sh, grad, grad_sh, grad_rotation);
-  if constexpr (terms > 4) turn_band_back<2>(turn, sh, grad, grad_sh, grad_rotation);
-  if constexpr (terms > 9) turn_band_back<3>(turn, sh, grad, grad_sh, grad_rotation);
-  quat_to_matrix_backward(turn.unit, grad_rotation, unit);
-  normalize_backward<4>(turn.unit, turn.factor, unit, quat);
+  if constexpr (terms > 1) rotate_band_backward<1>(rotation, sh, grad, grad_sh, grad_rotation);
+  if constexpr (terms > 4) rotate_band_backward<2>(rotation, sh, grad, grad_sh, grad_rotation);
+  if constexpr (terms > 9) rotate_band_backward<3>(rotation, sh, grad, grad_sh, grad_rotation);
+  quat_to_matrix_backward(rotation.unit, grad_rotation, unit);
+  normalize_backward<4>(rotation.unit, rotation.factor, unit, quat);
   for (int k = 0; k < 4; ++k) grad_quats[4 * n + k] = quat[k];
 }
 

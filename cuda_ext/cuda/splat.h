@@ -14,15 +14,15 @@
 namespace headsplat {
 namespace cuda {
 
-constexpr int kTile = 16;      // pixels; a tile is kTile x kTile
-constexpr int kThreads = 256;  // of every block; one a pixel in the rasterizer
-constexpr int kMoments = 12;   // floats from one pair's gradients to the next, 10 used: whole float4s
-constexpr int kMomentsUsed = 10;
-constexpr uint32_t kHidden = 0xffffffffu;  // depth key of what is not drawn, tile key of unused capacity
+constexpr int kTile = 16;           // pixels; a tile is kTile x kTile
+constexpr int kThreads = 256;       // of every block; one a pixel in the rasterizer
+constexpr int kPartialStride = 12;  // floats from one pair's gradients to the next, 10 used: whole float4s
+constexpr int kPartials = 10;
+constexpr uint32_t kInvalidKey = 0xffffffffu;  // depth key of what is not drawn, tile key of unused capacity
 
 struct SplatSize {
   int batch, count, width, height;
-  uint32_t capacity;  // (splat, tile) pairs of the whole batch
+  uint32_t max_intersections;  // (splat, tile) pairs of the whole batch
 
   HEADSPLAT_FN int tiles_x() const { return (width + kTile - 1) / kTile; }
   HEADSPLAT_FN int tiles_y() const { return (height + kTile - 1) / kTile; }
@@ -31,17 +31,17 @@ struct SplatSize {
 };
 
 // One projected splat, four float4s: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)).
-struct alignas(16) Record {
+struct alignas(16) ProjectedGaussian {
   float x, y;     // pixels
   float a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
   float log2_opacity;
   float red, green, blue, depth;
   float edge_x, edge_y;      // d(dx)/d(dy) of the ellipse's extreme along a row, d(dy)/d(dx) along a column
-  float reach;               // exponent at which alpha meets the cutoff
+  float exponent_max;        // exponent at which alpha meets the cutoff
   float extent_x, extent_y;  // half the ellipse's bounding box at the cutoff, pixels
   float opacity;
 };
-static_assert(sizeof(Record) == 64, "one record is half a cache line");
+static_assert(sizeof(ProjectedGaussian) == 64, "one record is half a cache line");
 
 struct Range {
   uint32_t begin, end;
@@ -50,21 +50,21 @@ struct Range {
 // Pointers into the workspace. "Slot": place of a pair when Gaussians stand front to back and the tiles of one follow
 // one another. "Member": place of a pair when tiles follow one another and those of one stand front to back.
 struct Workspace {
-  unsigned long long* pairs;           // [1] of the frame, more than `capacity` on overflow
-  Record* records;                     // [gaussians]
-  uint32_t *depth_keys, *depth_order;  // [gaussians] to sort
-  uint32_t *sorted_keys, *order;       // [gaussians] front to back, images mixed; the keys then hold the tile counts
-  uint32_t* tile_counts;               // [gaussians]
-  uint32_t* first_slots;               // [gaussians]
-  uint32_t *tile_keys, *slots_in;      // [capacity] to sort; then members' Gaussians, and blend weights by slot
-  uint32_t *sorted_tiles, *slots;      // [capacity] by member
-  uint32_t* owners;                    // [capacity] Gaussian by slot
-  Range* ranges;                       // [batch * tiles] members of each tile
-  void* temp;                          // of sorts and sums
+  unsigned long long* intersection_count;  // [1] of the frame, more than `max_intersections` on overflow
+  ProjectedGaussian* projected;            // [gaussians]
+  uint32_t *depth_keys, *gaussian_ids;     // [gaussians] to sort
+  uint32_t *sorted_keys, *depth_order;  // [gaussians] front to back, images mixed; the keys then hold the tile counts
+  uint32_t* tiles_per_gaussian;         // [gaussians]
+  uint32_t* intersection_offsets;       // [gaussians]
+  uint32_t *tile_keys, *intersection_ids;  // [capacity] to sort; then members' Gaussians, and blend weights by slot
+  uint32_t *sorted_tiles, *sorted_ids;     // [capacity] by member
+  uint32_t* intersection_gaussians;        // [capacity] Gaussian by slot
+  Range* tile_ranges;                      // [batch * tiles] members of each tile
+  void* temp;                              // of sorts and sums
   size_t temp_bytes;
 
-  HEADSPLAT_FN uint32_t* members() const { return tile_keys; }
-  HEADSPLAT_FN float* pair_weights() const { return reinterpret_cast<float*>(slots_in); }
+  HEADSPLAT_FN uint32_t* tile_gaussians() const { return tile_keys; }
+  HEADSPLAT_FN float* intersection_weights() const { return reinterpret_cast<float*>(intersection_ids); }
 };
 
 // Bytes of a workspace; any memory aligned to 16 bytes will do. place_workspace throws std::invalid_argument where
@@ -88,12 +88,12 @@ struct GaussianGradients {
   float *means, *quats, *scales, *opacities, *colors;
 };
 
-struct Pictures {
+struct RenderOutputs {
   float *rgb, *alpha, *depth;  // [B,H,W,3] [B,H,W] [B,H,W]; alpha and depth may be null
   float* weights;              // [B,N] or null
 };
 
-struct PictureGradients {
+struct RenderGradients {
   const float *rgb, *alpha, *depth;                 // outputs of the forward pass; depth may be null without grad_depth
   const float *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
 };
@@ -108,15 +108,15 @@ void project(const SplatSize& size, const Cameras& cameras, const GaussianInputs
 void assign_tiles(const SplatSize& size, const Workspace& work, Stream stream);
 
 // `colors` [B,N,3] replace the records' where given; numbers that are not finite count as zero.
-void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const Pictures& out,
+void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const RenderOutputs& out,
                Stream stream);
 
-// Sums of each pair's gradients by slot into `moments` [moment_pairs,kMoments].
-void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const PictureGradients& in,
-                        float* moments, size_t moment_pairs, Stream stream);
+// Sums of each pair's gradients by slot into `partials` [moment_pairs,kMoments].
+void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const RenderGradients& in,
+                        float* partials, size_t max_partials, Stream stream);
 
 void project_backward(const SplatSize& size, const Cameras& cameras, const GaussianInputs& in, const Workspace& work,
-                      const float* moments, size_t moment_pairs, const GaussianGradients& out, Stream stream);
+                      const float* partials, size_t max_partials, const GaussianGradients& out, Stream stream);
 
 }  // namespace cuda
 }  // namespace headsplat

@@ -10,28 +10,28 @@ namespace {
 constexpr size_t kIndexMax = 0x7fffffff;  // Gaussians, pairs and tiles of a batch are counted in 32 bits
 
 using Inputs = std::tuple<In, In, In, In, In>;  // means, quats, scales, opacities, colors
-using Views = std::tuple<In, In>;               // intrinsics [B,3,3], world_to_cam [B,4,4]
+using CameraArrays = std::tuple<In, In>;        // intrinsics [B,3,3], world_to_cam [B,4,4]
 using Options = std::tuple<float, float, int>;  // near, dilation, flags: 1 antialias, 2 cutoff
-using OutPictures = std::tuple<Out, std::optional<Out>, std::optional<Out>, std::optional<Out>>;
-using InPictures = std::tuple<In, In, std::optional<In>>;
-using InGradients = std::tuple<std::optional<In>, std::optional<In>, std::optional<In>>;
-using OutGradients = std::tuple<Out, Out, Out, Out, Out>;
+using OutputArrays = std::tuple<Out, std::optional<Out>, std::optional<Out>, std::optional<Out>>;
+using ForwardArrays = std::tuple<In, In, std::optional<In>>;
+using GradientArrays = std::tuple<std::optional<In>, std::optional<In>, std::optional<In>>;
+using InputGradientArrays = std::tuple<Out, Out, Out, Out, Out>;
 
-SplatSize checked(size_t batch, size_t count, size_t width, size_t height, size_t capacity) {
+SplatSize checked(size_t batch, size_t count, size_t width, size_t height, size_t max_intersections) {
   const size_t tiles = ((width + kTile - 1) / kTile) * ((height + kTile - 1) / kTile);
-  if (batch < 1 || width < 1 || height < 1 || capacity < 1)
+  if (batch < 1 || width < 1 || height < 1 || max_intersections < 1)
     throw std::invalid_argument("native kernel: batch, width, height and capacity must be at least 1");
   if (batch > 65535 || (height + kTile - 1) / kTile > 65535)
     throw std::invalid_argument("native kernel: more than 65535 images or rows of tiles");
-  if (batch * count > kIndexMax || capacity > kIndexMax || batch * tiles >= kIndexMax)
+  if (batch * count > kIndexMax || max_intersections > kIndexMax || batch * tiles >= kIndexMax)
     throw std::invalid_argument("native kernel: more than 2147483647 Gaussians, pairs or tiles");
   return {static_cast<int>(batch), static_cast<int>(count), static_cast<int>(width), static_cast<int>(height),
-          static_cast<uint32_t>(capacity)};
+          static_cast<uint32_t>(max_intersections)};
 }
 
-SplatSize size_of(const In& means, size_t width, size_t height, size_t capacity) {
+SplatSize size_of(const In& means, size_t width, size_t height, size_t max_intersections) {
   if (means.ndim() != 3 || means.shape(2) != 3) throw std::invalid_argument("native kernel: means must be [B,N,3]");
-  return checked(means.shape(0), means.shape(1), width, height, capacity);
+  return checked(means.shape(0), means.shape(1), width, height, max_intersections);
 }
 
 Workspace workspace_of(const Scratch& memory, const SplatSize& size) {
@@ -59,11 +59,11 @@ GaussianInputs inputs_of(const SplatSize& size, const Inputs& inputs) {
           terms};
 }
 
-Cameras cameras_of(const SplatSize& size, const Views& views, const Options& options) {
+Cameras cameras_of(const SplatSize& size, const CameraArrays& camera_arrays, const Options& options) {
   const auto& [near_z, dilation, flags] = options;
   const size_t batch = size.batch;
-  return {sized(std::get<0>(views), 9 * batch),
-          sized(std::get<1>(views), 16 * batch),
+  return {sized(std::get<0>(camera_arrays), 9 * batch),
+          sized(std::get<1>(camera_arrays), 16 * batch),
           near_z,
           dilation,
           (flags & 1) != 0,
@@ -77,59 +77,60 @@ std::tuple<size_t, size_t> extent_of(const Rgb& rgb) {
   return {rgb.shape(1), rgb.shape(2)};
 }
 
-size_t splat_workspace(size_t batch, size_t count, size_t width, size_t height, size_t capacity, uintptr_t) {
-  return workspace_bytes(checked(batch, count, width, height, capacity));
+size_t splat_workspace(size_t batch, size_t count, size_t width, size_t height, size_t max_intersections, uintptr_t) {
+  return workspace_bytes(checked(batch, count, width, height, max_intersections));
 }
 
 // Floats of the scratch memory that splat_backward needs for a frame of so many pairs.
-size_t splat_moments(size_t pairs, uintptr_t) { return kMoments * pairs; }
+size_t splat_partials(size_t intersections, uintptr_t) { return kPartialStride * intersections; }
 
-void splat_forward(const Inputs& inputs, const Views& views, const Options& options, const Scratch& workspace,
-                   size_t capacity, const OutPictures& pictures, uintptr_t stream) {
-  const auto& [rgb, alpha, depth, weights] = pictures;
+void splat_forward(const Inputs& inputs, const CameraArrays& camera_arrays, const Options& options,
+                   const Scratch& workspace, size_t max_intersections, const OutputArrays& outputs, uintptr_t stream) {
+  const auto& [rgb, alpha, depth, weights] = outputs;
   const auto [height, width] = extent_of(rgb);
-  const SplatSize size = size_of(std::get<0>(inputs), width, height, capacity);
+  const SplatSize size = size_of(std::get<0>(inputs), width, height, max_intersections);
   const size_t pixels = size.batch * width * height;
-  const Pictures out{sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels),
-                     sized(weights, static_cast<size_t>(size.gaussians()))};
-  const Cameras cameras = cameras_of(size, views, options);
+  const RenderOutputs out{sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels),
+                          sized(weights, static_cast<size_t>(size.gaussians()))};
+  const Cameras cameras = cameras_of(size, camera_arrays, options);
   const Workspace work = workspace_of(workspace, size);
   project(size, cameras, inputs_of(size, inputs), work, stream_of(stream));
   assign_tiles(size, work, stream_of(stream));
   rasterize(size, cameras.cutoff, work, nullptr, out, stream_of(stream));
 }
 
-void splat_colors(const In& colors, const Scratch& workspace, size_t capacity, bool cutoff, const Out& rgb,
+void splat_colors(const In& colors, const Scratch& workspace, size_t max_intersections, bool cutoff, const Out& rgb,
                   uintptr_t stream) {
   const auto [height, width] = extent_of(rgb);
-  const SplatSize size = size_of(colors, width, height, capacity);
-  const Pictures out{sized(rgb, 3 * size.batch * width * height), nullptr, nullptr, nullptr};
+  const SplatSize size = size_of(colors, width, height, max_intersections);
+  const RenderOutputs out{sized(rgb, 3 * size.batch * width * height), nullptr, nullptr, nullptr};
   rasterize(size, cutoff, workspace_of(workspace, size), colors.data(), out, stream_of(stream));
 }
 
-void splat_backward(const Inputs& inputs, const Views& views, const Options& options, const Scratch& workspace,
-                    size_t capacity, const Out& moments, const InPictures& pictures, const InGradients& given,
-                    const OutGradients& gradients, uintptr_t stream) {
-  const auto& [rgb, alpha, depth] = pictures;
+void splat_backward(const Inputs& inputs, const CameraArrays& camera_arrays, const Options& options,
+                    const Scratch& workspace, size_t max_intersections, const Out& partials,
+                    const ForwardArrays& outputs, const GradientArrays& given, const InputGradientArrays& gradients,
+                    uintptr_t stream) {
+  const auto& [rgb, alpha, depth] = outputs;
   const auto& [grad_rgb, grad_alpha, grad_depth] = given;
   const auto& [means, quats, scales, opacities, colors] = gradients;
   const auto [height, width] = extent_of(rgb);
-  const SplatSize size = size_of(std::get<0>(inputs), width, height, capacity);
+  const SplatSize size = size_of(std::get<0>(inputs), width, height, max_intersections);
   const size_t pixels = size.batch * width * height, n = static_cast<size_t>(size.gaussians());
   if (grad_depth && !depth) throw std::invalid_argument("native kernel: a gradient of the depth needs the depth");
-  if (reinterpret_cast<uintptr_t>(moments.data()) % 16 != 0)
+  if (reinterpret_cast<uintptr_t>(partials.data()) % 16 != 0)
     throw std::invalid_argument("native kernel: the moments must be aligned to 16 bytes");
   const GaussianInputs in = inputs_of(size, inputs);
   const GaussianGradients out{sized(means, 3 * n), sized(quats, 4 * n), sized(scales, 3 * n), sized(opacities, n),
                               sized(colors, 3 * n * (in.sh_terms ? in.sh_terms : 1))};
-  const Cameras cameras = cameras_of(size, views, options);
+  const Cameras cameras = cameras_of(size, camera_arrays, options);
   const Workspace work = workspace_of(workspace, size);
-  const size_t pairs = moments.size() / kMoments;
+  const size_t max_partials = partials.size() / kPartialStride;
   rasterize_backward(size, cameras.cutoff, work,
                      {sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels), sized(grad_rgb, 3 * pixels),
                       sized(grad_alpha, pixels), sized(grad_depth, pixels)},
-                     moments.data(), pairs, stream_of(stream));
-  project_backward(size, cameras, in, work, moments.data(), pairs, out, stream_of(stream));
+                     partials.data(), max_partials, stream_of(stream));
+  project_backward(size, cameras, in, work, partials.data(), max_partials, out, stream_of(stream));
 }
 
 }  // namespace
@@ -137,7 +138,7 @@ void splat_backward(const Inputs& inputs, const Views& views, const Options& opt
 // The first eight bytes of a workspace say, once a frame is drawn, how many pairs of a splat and a tile it has.
 void register_splat(nb::module_& m) {
   m.def("splat_workspace", &splat_workspace, Released());
-  m.def("splat_moments", &splat_moments, Released());
+  m.def("splat_partials", &splat_partials, Released());
   m.def("splat_forward", &splat_forward, Released());
   m.def("splat_colors", &splat_colors, Released());
   m.def("splat_backward", &splat_backward, Released());

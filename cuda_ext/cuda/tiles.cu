@@ -1,5 +1,5 @@
 // Which splats each tile blends, front to back: a stable sort by depth, a running sum that gives every (splat, tile)
-// pair its slot, and a stable sort of the pairs by tile.
+// pair its id, and a stable sort of the pairs by tile.
 //
 // One sort by depth serves the batch: it mixes the images, and the sort by tile, whose keys count the tiles of all
 // images, takes them apart again. Keys are whole float bit patterns and a Gaussian's index in the batch breaks ties.
@@ -20,7 +20,7 @@ int tile_bits(const SplatSize& size) {
   return bits;
 }
 
-struct Carver {
+struct WorkspaceLayout {
   uintptr_t memory;
   size_t used = 0;
 
@@ -32,100 +32,107 @@ struct Carver {
   }
 };
 
-Workspace carve(Carver& carver, const SplatSize& size) {
+Workspace lay_out(WorkspaceLayout& layout, const SplatSize& size) {
   const size_t n = size.gaussians(), tiles = static_cast<size_t>(size.batch) * size.tiles();
   Workspace work;
-  work.pairs = carver.take<unsigned long long>(1);
-  work.records = carver.take<Record>(n);
+  work.intersection_count = layout.take<unsigned long long>(1);
+  work.projected = layout.take<ProjectedGaussian>(n);
+  for (uint32_t** field : {&work.depth_keys, &work.gaussian_ids, &work.sorted_keys, &work.depth_order,
+                           &work.tiles_per_gaussian, &work.intersection_offsets})
+    *field = layout.take<uint32_t>(n);
   for (uint32_t** field :
-       {&work.depth_keys, &work.depth_order, &work.sorted_keys, &work.order, &work.tile_counts, &work.first_slots})
-    *field = carver.take<uint32_t>(n);
-  for (uint32_t** field : {&work.tile_keys, &work.slots_in, &work.sorted_tiles, &work.slots, &work.owners})
-    *field = carver.take<uint32_t>(size.capacity);
-  work.ranges = carver.take<Range>(tiles);
+       {&work.tile_keys, &work.intersection_ids, &work.sorted_tiles, &work.sorted_ids, &work.intersection_gaussians})
+    *field = layout.take<uint32_t>(size.max_intersections);
+  work.tile_ranges = layout.take<Range>(tiles);
   work.temp_bytes = exclusive_sum_bytes(static_cast<int>(n));
-  for (int count : {static_cast<int>(n), static_cast<int>(size.capacity)}) {
+  for (int count : {static_cast<int>(n), static_cast<int>(size.max_intersections)}) {
     const size_t bytes = sort_pairs_bytes(count);
     work.temp_bytes = bytes > work.temp_bytes ? bytes : work.temp_bytes;
   }
-  work.temp = carver.take<uint8_t>(work.temp_bytes);
+  work.temp = layout.take<uint8_t>(work.temp_bytes);
   return work;
 }
 
-__global__ void __launch_bounds__(kThreads) order_counts_kernel(int count, Workspace work) {
+__global__ void __launch_bounds__(kThreads) gather_counts_kernel(int count, Workspace work) {
   const int j = blockIdx.x * kThreads + threadIdx.x;
-  if (j < count) work.sorted_keys[j] = work.tile_counts[work.order[j]];
+  if (j < count) work.sorted_keys[j] = work.tiles_per_gaussian[work.depth_order[j]];
 }
 
-// Slots of the Gaussians in depth order; `first_slots` holds the running sum by place in that order. A pair beyond the
-// counted ones cannot be (both kernels ask the same question), but it must not reach a neighbour's slots.
-__global__ void __launch_bounds__(kThreads) fill_slots_kernel(SplatSize size, Workspace work, const uint32_t* starts) {
-  if (overflowed(work, size.capacity)) return;
+// Slots of the Gaussians in depth order; `intersection_offsets` holds the running sum by place in that order. A pair
+// beyond the counted ones cannot be (both kernels ask the same question), but it must not reach a neighbour's slots.
+__global__ void __launch_bounds__(kThreads)
+    emit_intersections_kernel(SplatSize size, Workspace work, const uint32_t* offsets) {
+  if (overflowed(work, size.max_intersections)) return;
   const int j = blockIdx.x * kThreads + threadIdx.x;
-  TileJob job{{}, {0, 0, -1, -1}, 0, 0, 0};
+  TileQuery query{{}, {0, 0, -1, -1}, 0, 0, 0};
   if (j < size.gaussians()) {
-    job.gaussian = work.order[j];
-    job.first_slot = starts[j];
-    job.slots = work.sorted_keys[j];
-    work.first_slots[job.gaussian] = job.first_slot;
-    if (job.slots) {
-      const Record record = work.records[job.gaussian];
-      job.ellipse = ellipse_of(record);
-      job.box = tile_box(size, record);
+    query.gaussian = work.depth_order[j];
+    query.first_intersection = offsets[j];
+    query.tiles = work.sorted_keys[j];
+    work.intersection_offsets[query.gaussian] = query.first_intersection;
+    if (query.tiles) {
+      const ProjectedGaussian projected = work.projected[query.gaussian];
+      query.ellipse = ellipse_of(projected);
+      query.box = tile_box(size, projected);
     }
   }
-  visit_tiles(job, [&](const TileJob& of, uint32_t ordinal, int x, int y) {
-    if (ordinal >= of.slots) return;
-    const uint32_t slot = of.first_slot + ordinal, image = of.gaussian / size.count;
-    work.tile_keys[slot] = image * size.tiles() + y * size.tiles_x() + x;
-    work.slots_in[slot] = slot;
-    work.owners[slot] = of.gaussian;
+  visit_tiles(query, [&](const TileQuery& of, uint32_t ordinal, int x, int y) {
+    if (ordinal >= of.tiles) return;
+    const uint32_t id = of.first_intersection + ordinal, image = of.gaussian / size.count;
+    work.tile_keys[id] = image * size.tiles() + y * size.tiles_x() + x;
+    work.intersection_ids[id] = id;
+    work.intersection_gaussians[id] = of.gaussian;
   });
 }
 
 // Each member's Gaussian, and where each tile's members begin and end.
-__global__ void __launch_bounds__(kThreads) fill_members_kernel(SplatSize size, Workspace work, uint32_t* members) {
-  const uint32_t place = blockIdx.x * kThreads + threadIdx.x;
-  if (place >= size.capacity || place >= *work.pairs || overflowed(work, size.capacity)) return;
-  const uint32_t tile = work.sorted_tiles[place];
-  if (tile == kHidden) return;
-  members[place] = work.owners[work.slots[place]];
-  if (place == 0 || work.sorted_tiles[place - 1] != tile) work.ranges[tile].begin = place;
-  if (place + 1 == size.capacity || work.sorted_tiles[place + 1] != tile) work.ranges[tile].end = place + 1;
+__global__ void __launch_bounds__(kThreads)
+    gather_tiles_kernel(SplatSize size, Workspace work, uint32_t* tile_gaussians) {
+  const uint32_t position = blockIdx.x * kThreads + threadIdx.x;
+  if (position >= size.max_intersections || position >= *work.intersection_count ||
+      overflowed(work, size.max_intersections))
+    return;
+  const uint32_t tile = work.sorted_tiles[position];
+  if (tile == kInvalidKey) return;
+  tile_gaussians[position] = work.intersection_gaussians[work.sorted_ids[position]];
+  if (position == 0 || work.sorted_tiles[position - 1] != tile) work.tile_ranges[tile].begin = position;
+  if (position + 1 == size.max_intersections || work.sorted_tiles[position + 1] != tile)
+    work.tile_ranges[tile].end = position + 1;
 }
 
 }  // namespace
 
 size_t workspace_bytes(const SplatSize& size) {
-  Carver carver{0};
-  carve(carver, size);
-  return carver.used;
+  WorkspaceLayout layout{0};
+  lay_out(layout, size);
+  return layout.used;
 }
 
 Workspace place_workspace(void* memory, size_t bytes, const SplatSize& size) {
-  Carver carver{reinterpret_cast<uintptr_t>(memory)};
-  const Workspace work = carve(carver, size);
-  if (carver.used > bytes) throw std::invalid_argument("native kernel: the workspace is too small");
-  if (carver.memory % alignof(float4) != 0)
+  WorkspaceLayout layout{reinterpret_cast<uintptr_t>(memory)};
+  const Workspace work = lay_out(layout, size);
+  if (layout.used > bytes) throw std::invalid_argument("native kernel: the workspace is too small");
+  if (layout.memory % alignof(float4) != 0)
     throw std::invalid_argument("native kernel: the workspace must be aligned to 16 bytes");
   return work;
 }
 
 void assign_tiles(const SplatSize& size, const Workspace& work, Stream stream) {
-  const int count = size.gaussians(), capacity = static_cast<int>(size.capacity);
-  fill_bytes(work.ranges, 0, sizeof(Range) * size.batch * size.tiles(), stream);
+  const int count = size.gaussians(), max_intersections = static_cast<int>(size.max_intersections);
+  fill_bytes(work.tile_ranges, 0, sizeof(Range) * size.batch * size.tiles(), stream);
   if (count == 0) return;
-  sort_pairs(work.temp, work.temp_bytes, work.depth_keys, work.sorted_keys, work.depth_order, work.order, count, 32,
-             stream);
+  sort_pairs(work.temp, work.temp_bytes, work.depth_keys, work.sorted_keys, work.gaussian_ids, work.depth_order, count,
+             32, stream);
   const unsigned blocks = blocks_for(count, kThreads);
-  launch(order_counts_kernel, blocks, kThreads, 0, stream, count, work);
-  uint32_t* starts = work.depth_keys;  // sorted, so free
-  exclusive_sum(work.temp, work.temp_bytes, work.sorted_keys, starts, count, stream);
-  fill_bytes(work.tile_keys, 0xff, sizeof(uint32_t) * size.capacity, stream);
-  launch(fill_slots_kernel, blocks, kThreads, 0, stream, size, work, starts);
-  sort_pairs(work.temp, work.temp_bytes, work.tile_keys, work.sorted_tiles, work.slots_in, work.slots, capacity,
-             tile_bits(size), stream);
-  launch(fill_members_kernel, blocks_for(size.capacity, kThreads), kThreads, 0, stream, size, work, work.members());
+  launch(gather_counts_kernel, blocks, kThreads, 0, stream, count, work);
+  uint32_t* offsets = work.depth_keys;  // sorted, so free
+  exclusive_sum(work.temp, work.temp_bytes, work.sorted_keys, offsets, count, stream);
+  fill_bytes(work.tile_keys, 0xff, sizeof(uint32_t) * size.max_intersections, stream);
+  launch(emit_intersections_kernel, blocks, kThreads, 0, stream, size, work, offsets);
+  sort_pairs(work.temp, work.temp_bytes, work.tile_keys, work.sorted_tiles, work.intersection_ids, work.sorted_ids,
+             max_intersections, tile_bits(size), stream);
+  launch(gather_tiles_kernel, blocks_for(size.max_intersections, kThreads), kThreads, 0, stream, size, work,
+         work.tile_gaussians());
 }
 
 }  // namespace cuda

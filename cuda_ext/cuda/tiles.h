@@ -6,25 +6,25 @@
 namespace headsplat {
 namespace cuda {
 
-__device__ inline View load_view(const Cameras& cameras, const SplatSize& size, int image) {
+__device__ inline Camera load_camera(const Cameras& cameras, const SplatSize& size, int image) {
   const float* K = cameras.intrinsics + 9 * image;
   const float* pose = cameras.world_to_cam + 16 * image;
-  View view;
+  Camera camera;
   for (int r = 0; r < 3; ++r) {
-    for (int c = 0; c < 3; ++c) view.rotation[3 * r + c] = pose[4 * r + c];
-    view.translation[r] = pose[4 * r + 3];
+    for (int c = 0; c < 3; ++c) camera.rotation[3 * r + c] = pose[4 * r + c];
+    camera.translation[r] = pose[4 * r + 3];
   }
-  view.focal_x = K[0];
-  view.focal_y = K[4];
-  view.centre_x = K[2];
-  view.centre_y = K[5];
-  view.near_z = cameras.near_z;
-  view.dilation = cameras.dilation;
-  view.width = size.width;
-  view.height = size.height;
-  view.antialias = cameras.antialias;
-  view.cutoff = cameras.cutoff;
-  return view;
+  camera.focal_x = K[0];
+  camera.focal_y = K[4];
+  camera.center_x = K[2];
+  camera.center_y = K[5];
+  camera.near_z = cameras.near_z;
+  camera.dilation = cameras.dilation;
+  camera.width = size.width;
+  camera.height = size.height;
+  camera.antialias = cameras.antialias;
+  camera.cutoff = cameras.cutoff;
+  return camera;
 }
 
 __device__ inline Gaussian3<float> load_gaussian(const GaussianInputs& in, size_t at) {
@@ -51,59 +51,61 @@ __device__ inline int tile_of(float value, int lowest, int highest) {
 }
 
 // Tiles that hold a pixel centre inside the ellipse's bounding box.
-__device__ inline TileBox tile_box(const SplatSize& size, const Record& s) {
+__device__ inline TileBox tile_box(const SplatSize& size, const ProjectedGaussian& s) {
   return {tile_of(s.x - s.extent_x + 0.499f, 0, size.tiles_x()), tile_of(s.y - s.extent_y + 0.499f, 0, size.tiles_y()),
           tile_of(s.x + s.extent_x - 0.499f, -1, size.tiles_x() - 1),
           tile_of(s.y + s.extent_y - 0.499f, -1, size.tiles_y() - 1)};
 }
 
 struct Ellipse {
-  float x, y, a, b, c, edge_x, edge_y, reach;
+  float x, y, a, b, c, edge_x, edge_y, exponent_max;
 };
 
-__device__ inline Ellipse ellipse_of(const Record& s) { return {s.x, s.y, s.a, s.b, s.c, s.edge_x, s.edge_y, s.reach}; }
+__device__ inline Ellipse ellipse_of(const ProjectedGaussian& s) {
+  return {s.x, s.y, s.a, s.b, s.c, s.edge_x, s.edge_y, s.exponent_max};
+}
 
-__device__ inline bool touches_tile(const Ellipse& e, int tile_x, int tile_y) {
+__device__ inline bool overlaps_tile(const Ellipse& e, int tile_x, int tile_y) {
   const float x0 = static_cast<float>(tile_x * kTile) + 0.5f - e.x;
   const float y0 = static_cast<float>(tile_y * kTile) + 0.5f - e.y;
-  return least_exponent(e.a, e.b, e.c, e.edge_x, e.edge_y, x0, x0 + (kTile - 1), y0, y0 + (kTile - 1)) <= e.reach;
+  return min_exponent(e.a, e.b, e.c, e.edge_x, e.edge_y, x0, x0 + (kTile - 1), y0, y0 + (kTile - 1)) <= e.exponent_max;
 }
 
 // One lane's splat and what the visitor wants to know of it; words only, so that lanes can pass it on.
-struct TileJob {
+struct TileQuery {
   Ellipse ellipse;
   TileBox box;
-  uint32_t gaussian, first_slot, slots;
+  uint32_t gaussian, first_intersection, tiles;
 };
 
-constexpr int kAlone = 16;  // tiles a lane looks through by itself; the warp shares out larger boxes
+constexpr int kSerialTiles = 16;  // tiles a lane looks through by itself; the warp shares out larger boxes
 
 // Calls visit(job, ordinal, tile_x, tile_y) for the tiles each lane's ellipse touches, rows from the top; the ordinal
 // counts one splat's tiles from 0. Returns how many this lane's splat has. Called by all lanes of the warp.
 template <class Visit>
-__device__ uint32_t visit_tiles(const TileJob& mine, Visit visit) {
-  const int area = mine.box.area(), lane = lane_index();
+__device__ uint32_t visit_tiles(const TileQuery& own, Visit visit) {
+  const int area = own.box.area(), lane = lane_index();
   uint32_t found = 0;
   if (area == 1) {
-    visit(mine, found++, mine.box.x0, mine.box.y0);
-  } else if (area <= kAlone) {
-    for (int y = mine.box.y0; y <= mine.box.y1; ++y)
-      for (int x = mine.box.x0; x <= mine.box.x1; ++x)
-        if (touches_tile(mine.ellipse, x, y)) visit(mine, found++, x, y);
+    visit(own, found++, own.box.x0, own.box.y0);
+  } else if (area <= kSerialTiles) {
+    for (int y = own.box.y0; y <= own.box.y1; ++y)
+      for (int x = own.box.x0; x <= own.box.x1; ++x)
+        if (overlaps_tile(own.ellipse, x, y)) visit(own, found++, x, y);
   }
-  for (unsigned large = __ballot_sync(kAllLanes, area > kAlone); large; large &= large - 1) {
-    const int owner = __ffs(static_cast<int>(large)) - 1;
-    const TileJob job = from_lane(mine, owner);
-    const int wide = job.box.wide(), tiles = job.box.area();
+  for (unsigned large = __ballot_sync(kAllLanes, area > kSerialTiles); large; large &= large - 1) {
+    const int source_lane = __ffs(static_cast<int>(large)) - 1;
+    const TileQuery query = broadcast(own, source_lane);
+    const int wide = query.box.wide(), tiles = query.box.area();
     uint32_t before = 0;
     for (int first = 0; first < tiles; first += kWarp) {
-      const int k = first + lane, x = job.box.x0 + k % wide, y = job.box.y0 + k / wide;
-      const bool hit = k < tiles && touches_tile(job.ellipse, x, y);
-      const unsigned hits = __ballot_sync(kAllLanes, hit);
-      if (hit) visit(job, before + __popc(hits & ((1u << lane) - 1u)), x, y);
-      before += __popc(hits);
+      const int k = first + lane, x = query.box.x0 + k % wide, y = query.box.y0 + k / wide;
+      const bool overlap = k < tiles && overlaps_tile(query.ellipse, x, y);
+      const unsigned overlaps = __ballot_sync(kAllLanes, overlap);
+      if (overlap) visit(query, before + __popc(overlaps & ((1u << lane) - 1u)), x, y);
+      before += __popc(overlaps);
     }
-    if (lane == owner) found = before;
+    if (lane == source_lane) found = before;
   }
   return found;
 }

@@ -35,14 +35,14 @@ __device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % kWar
 
 // `value` of another lane; called by all lanes of the warp.
 template <class T>
-__device__ T from_lane(const T& value, int lane) {
+__device__ T broadcast(const T& value, int lane) {
   static_assert(sizeof(T) % sizeof(uint32_t) == 0, "passed on in words");
   uint32_t words[sizeof(T) / sizeof(uint32_t)];
   memcpy(words, &value, sizeof(T));
   for (uint32_t& word : words) word = __shfl_sync(kAllLanes, word, lane);
-  T passed;
-  memcpy(&passed, words, sizeof(T));
-  return passed;
+  T result;
+  memcpy(&result, words, sizeof(T));
+  return result;
 }
 
 // Sum over the warp in the same order always, in every lane.
@@ -55,7 +55,7 @@ __device__ T warp_sum(T value) {
 __device__ inline float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
 // Whether the frame has more pairs than fit; then its pairs were never written.
-__device__ inline bool overflowed(const Workspace& work, size_t pairs) { return *work.pairs > pairs; }
+__device__ inline bool overflowed(const Workspace& work, size_t limit) { return *work.intersection_count > limit; }
 
 // log2 of alpha at (dx, dy) from the centre, of a conic whose sign is turned.
 __device__ inline float exponent(float minus_a, float minus_b, float minus_c, float log2_opacity, float dx, float dy) {
@@ -83,47 +83,50 @@ struct Tile {
 
   __device__ Tile(const SplatSize& size, const Workspace& work)
       : image(blockIdx.z), x(blockIdx.x * kTile), y(blockIdx.y * kTile) {
-    range = work.ranges[image * size.tiles() + blockIdx.y * gridDim.x + blockIdx.x];
+    range = work.tile_ranges[image * size.tiles() + blockIdx.y * gridDim.x + blockIdx.x];
   }
 };
 
 // Bit k is set when the ellipse may hold a pixel centre of warp k, for the warps from `first` up to `last`.
-__device__ inline uint32_t touched_patches(const Record& s, const Tile& tile, int first, int last) {
+__device__ inline uint32_t overlapped_patches(const ProjectedGaussian& s, const Tile& tile, int first, int last) {
   const float first_x = static_cast<float>(tile.x) + 0.5f - s.x, first_y = static_cast<float>(tile.y) + 0.5f - s.y;
   uint32_t mask = 0;
 #pragma unroll 1  // unrolled it costs the rasterizer a fifth of its warps in registers
   for (int k = first; k < last; ++k) {
     const float x0 = first_x + static_cast<float>(k % 2 * kPatchWidth);
     const float y0 = first_y + static_cast<float>(k / 2 * kPatchHeight);
-    const float least =
-        least_exponent(s.a, s.b, s.c, s.edge_x, s.edge_y, x0, x0 + (kPatchWidth - 1), y0, y0 + (kPatchHeight - 1));
-    mask |= static_cast<uint32_t>(least <= s.reach) << k;
+    const float exponent_min =
+        min_exponent(s.a, s.b, s.c, s.edge_x, s.edge_y, x0, x0 + (kPatchWidth - 1), y0, y0 + (kPatchHeight - 1));
+    mask |= static_cast<uint32_t>(exponent_min <= s.exponent_max) << k;
   }
   return mask;
 }
 
 // The members of a tile that a block looks at together, in its shared memory.
 template <int size>
-struct Members {
-  float4 shape[size];    // x, y relative to the tile's first pixel centre; conic a and b, sign turned
-  float4 light[size];    // conic c, sign turned; log2 opacity; red, green
-  float2 rest[size];     // blue, depth
-  uint32_t warps[size];  // bit k where the ellipse may touch the pixels of warp k
+struct GaussianBatch {
+  float4 xy_ab[size];         // x, y relative to the tile's first pixel centre; conic a and b, sign turned
+  float4 c_opacity_rg[size];  // conic c, sign turned; log2 opacity; red, green
+  float2 blue_depth[size];    // blue, depth
+  uint32_t warp_masks[size];  // bit k where the ellipse may touch the pixels of warp k
 
-  __device__ void put(int at, const Record& s, const Tile& tile, uint32_t touched) {
-    shape[at] =
+  __device__ void set(int at, const ProjectedGaussian& s, const Tile& tile, uint32_t warp_mask) {
+    xy_ab[at] =
         make_float4(s.x - static_cast<float>(tile.x) - 0.5f, s.y - static_cast<float>(tile.y) - 0.5f, -s.a, -s.b);
-    light[at] = make_float4(-s.c, s.log2_opacity, s.red, s.green);
-    rest[at] = make_float2(s.blue, s.depth);
-    warps[at] = touched;
+    c_opacity_rg[at] = make_float4(-s.c, s.log2_opacity, s.red, s.green);
+    blue_depth[at] = make_float2(s.blue, s.depth);
+    warp_masks[at] = warp_mask;
   }
 };
 
-struct Limits {
-  float weakest, least;  // alpha below `weakest` is dropped, a pixel at or below transmittance `least` is finished
+struct Thresholds {
+  float alpha_min, transmittance_min;  // alpha below `alpha_min` is dropped, a pixel at or below transmittance
+                                       // `transmittance_min` is finished
 };
 
-inline Limits limits_of(bool cutoff) { return cutoff ? Limits{kAlphaMin, kTransmittanceMin} : Limits{-1.0f, -1.0f}; }
+inline Thresholds thresholds_for(bool cutoff) {
+  return cutoff ? Thresholds{kAlphaMin, kTransmittanceMin} : Thresholds{-1.0f, -1.0f};
+}
 
 }  // namespace cuda
 }  // namespace headsplat

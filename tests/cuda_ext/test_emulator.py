@@ -24,7 +24,7 @@ def emulated(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
 
 def test_lanes_see_what_cuda_says_they_see(emulated: ModuleType) -> None:
     out = np.zeros((64, 8), np.int32)
-    emulated.see_warp(out)
+    emulated.warp_intrinsics(out)
     lane = np.arange(64) % 32
     multiples = sum(1 << k for k in range(0, 32, 3))
     expected = [
@@ -37,7 +37,7 @@ def test_lanes_see_what_cuda_says_they_see(emulated: ModuleType) -> None:
 def test_barriers_separate_writing_from_reading(emulated: ModuleType) -> None:
     rounds, threads = 7, 96
     out, votes = np.zeros(threads, np.int32), np.zeros(rounds, np.int32)
-    emulated.pass_around(rounds, out, votes)
+    emulated.ring_shift(rounds, out, votes)
     np.testing.assert_array_equal(out, (np.arange(threads) - rounds) % threads)
     np.testing.assert_array_equal(votes, np.arange(rounds))
 
@@ -55,9 +55,9 @@ def test_kernels_a_device_would_hang_on_are_refused_and_the_next_one_runs(
     emulated: ModuleType, which: int, words: str
 ) -> None:
     with pytest.raises(RuntimeError, match=f"emulator: {words}"):
-        emulated.start_wrong(which)
+        emulated.launch_invalid(which)
     out = np.zeros((32, 8), np.int32)
-    emulated.see_warp(out)
+    emulated.warp_intrinsics(out)
     assert (out[:, 0] == 5).all()
 
 

@@ -61,17 +61,17 @@ constexpr unsigned kEmulatedFullMask = 0xffffffffu;
 
 // --- barriers and votes ---
 
-inline void __syncthreads() { emulator::meet_block(false); }
-inline int __syncthreads_count(int vote) { return emulator::meet_block(vote != 0); }
-inline int __syncthreads_or(int vote) { return emulator::meet_block(vote != 0) > 0; }
-inline int __syncthreads_and(int vote) { return emulator::meet_block(vote == 0) == 0; }
+inline void __syncthreads() { emulator::sync_block(false); }
+inline int __syncthreads_count(int vote) { return emulator::sync_block(vote != 0); }
+inline int __syncthreads_or(int vote) { return emulator::sync_block(vote != 0) > 0; }
+inline int __syncthreads_and(int vote) { return emulator::sync_block(vote == 0) == 0; }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
-inline void __syncwarp(unsigned mask = kEmulatedFullMask) { emulator::meet_warp(emulator::Meeting::warp, mask, 0); }
+inline void __syncwarp(unsigned mask = kEmulatedFullMask) { emulator::sync_warp(emulator::SyncPoint::warp, mask, 0); }
 
 inline unsigned __ballot_sync(unsigned mask, int vote) {
-  const uint64_t* votes = emulator::meet_warp(emulator::Meeting::vote, mask, vote != 0);
+  const uint64_t* votes = emulator::sync_warp(emulator::SyncPoint::vote, mask, vote != 0);
   unsigned bits = 0;
   for (int lane = 0; lane < emulator::warp_lanes(); ++lane) bits |= static_cast<unsigned>(votes[lane]) << lane;
   return bits;
@@ -88,7 +88,7 @@ T shuffle(unsigned mask, T value, int source) {
   static_assert(sizeof(T) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  const uint64_t* all = meet_warp(Meeting::shuffle, mask, bits);
+  const uint64_t* all = sync_warp(SyncPoint::shuffle, mask, bits);
   std::memcpy(&value, &all[source], sizeof value);
   return value;
 }
@@ -118,7 +118,7 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
 namespace emulator {
 template <class T, class Combine>
 T reduce(unsigned mask, T value, Combine combine) {
-  const uint64_t* all = meet_warp(Meeting::reduce, mask, static_cast<uint64_t>(value));
+  const uint64_t* all = sync_warp(SyncPoint::reduce, mask, static_cast<uint64_t>(value));
   T total = static_cast<T>(all[0]);
   for (int lane = 1; lane < warp_lanes(); ++lane) total = combine(total, static_cast<T>(all[lane]));
   return total;

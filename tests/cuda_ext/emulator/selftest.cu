@@ -1,8 +1,8 @@
 // Small kernels with known results, for the tests of the emulator itself and of the sort helper.
 #include "launch.h"
+#include "reductions.h"
 #include "selftest.h"
 #include "sort.h"
-#include "sums.h"
 
 namespace emulator {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 using namespace headsplat::cuda;
 
 // What every lane sees of its warp, one row of 8 for each thread.
-__global__ void see_warp(int* out) {
+__global__ void warp_intrinsics(int* out) {
   const int lane = threadIdx.x % kWarp;
   int* row = out + 8 * threadIdx.x;
   row[0] = __shfl_sync(kAllLanes, lane, 5);
@@ -26,54 +26,53 @@ __global__ void see_warp(int* out) {
 }
 
 // Each round every thread passes its number on to the next one through shared memory.
-__global__ void pass_around(int rounds, int* out, int* votes) {
-  HEADSPLAT_DYNAMIC_SHARED(int, slots);
-  int mine = threadIdx.x;
+__global__ void ring_shift(int rounds, int* out, int* votes) {
+  HEADSPLAT_DYNAMIC_SHARED(int, values);
+  int own = threadIdx.x;
   for (int round = 0; round < rounds; ++round) {
-    slots[(threadIdx.x + 1) % blockDim.x] = mine;
+    values[(threadIdx.x + 1) % blockDim.x] = own;
     __syncthreads();
-    mine = slots[threadIdx.x];
-    const int count = __syncthreads_count(mine < round);
+    own = values[threadIdx.x];
+    const int count = __syncthreads_count(own < round);
     if (threadIdx.x == 0) votes[round] = count;
   }
-  out[threadIdx.x] = mine;
+  out[threadIdx.x] = own;
 }
 
-__global__ void leave_before_a_barrier() {
+__global__ void exit_before_barrier() {
   if (threadIdx.x < 40) return;
   __syncthreads();
 }
 
-__global__ void leave_before_a_vote() {
+__global__ void exit_before_vote() {
   if (threadIdx.x < 5) return;
   __any_sync(kAllLanes, 1);
 }
 
-__global__ void meet_at_different_operations() {
+__global__ void diverge_in_collective() {
   if (threadIdx.x < 5)
     __syncwarp();
   else
     __shfl_sync(kAllLanes, 1, 0);
 }
 
-__global__ void name_half_a_warp() { __ballot_sync(0xffffu, 1); }
+__global__ void mask_half_warp() { __ballot_sync(0xffffu, 1); }
 
 }  // namespace
 
-void start_see_warp(int* out, int threads) { launch(see_warp, dim3(1), dim3(threads), 0, nullptr, out); }
+void launch_warp_intrinsics(int* out, int threads) { launch(warp_intrinsics, dim3(1), dim3(threads), 0, nullptr, out); }
 
-void start_pass_around(int rounds, int* out, int* votes, int threads) {
-  launch(pass_around, dim3(1), dim3(threads), sizeof(int) * threads, nullptr, rounds, out, votes);
+void launch_ring_shift(int rounds, int* out, int* votes, int threads) {
+  launch(ring_shift, dim3(1), dim3(threads), sizeof(int) * threads, nullptr, rounds, out, votes);
 }
 
-void start_wrong(int which) {
-  void (*const kernels[])() = {leave_before_a_barrier, leave_before_a_vote, meet_at_different_operations,
-                               name_half_a_warp};
+void launch_invalid(int which) {
+  void (*const kernels[])() = {exit_before_barrier, exit_before_vote, diverge_in_collective, mask_half_warp};
   launch(kernels[which], dim3(2), dim3(64), 0, nullptr);
 }
 
-void start_sort(const uint32_t* keys, const uint32_t* values, uint32_t* keys_out, uint32_t* values_out, uint32_t* sums,
-                int count, int end_bit) {
+void run_sort_and_sum(const uint32_t* keys, const uint32_t* values, uint32_t* keys_out, uint32_t* values_out,
+                      uint32_t* sums, int count, int end_bit) {
   unsigned char temp[1];
   sort_pairs(temp, sizeof temp, keys, keys_out, values, values_out, count, end_bit, nullptr);
   exclusive_sum(temp, sizeof temp, values, sums, count, nullptr);

@@ -19,23 +19,23 @@ dim3 blockDim, gridDim;
 namespace {
 
 constexpr size_t kStack = 64 * 1024, kGuard = 4096;
-const char* const kNames[] = {"nothing", "__syncthreads", "a shuffle", "a vote", "a reduction", "__syncwarp"};
+const char* const kSyncNames[] = {"nothing", "__syncthreads", "a shuffle", "a vote", "a reduction", "__syncwarp"};
 
 struct Fiber;
 
 struct Thread {
   uint3 index;
   int number;
-  Meeting waits;
+  SyncPoint waits_at;
   bool done;
   Fiber* fiber;  // null before the thread starts and after it ends
 };
 
 struct Warp {
-  uint64_t brought[2][kWarp];  // of the last two meetings: a fast lane may be one ahead of a slow one
-  unsigned meetings;
+  uint64_t lane_values[2][kWarp];  // of the last two meetings: a fast lane may be one ahead of a slow one
+  unsigned generation;
   int lanes, arrived;
-  Meeting kind;
+  SyncPoint kind;
 };
 
 // A stack that runs one thread after the other; ucontext makes it, the cheaper setjmp changes between them.
@@ -76,19 +76,19 @@ struct Block {
 Block block;
 std::mutex one_launch;
 
-Thread& in_order(size_t position) {
+Thread& thread_at(size_t position) {
   return block.threads[block.reversed ? block.threads.size() - 1 - position : position];
 }
 
 // The first thread in running order that has not started, or null.
-Thread* take_unstarted() { return block.next < block.threads.size() ? &in_order(block.next++) : nullptr; }
+Thread* take_unstarted() { return block.next < block.threads.size() ? &thread_at(block.next++) : nullptr; }
 
 void make_current(Thread& thread) {
   block.running = &thread;
   threadIdx = thread.index;
 }
 
-__attribute__((noinline)) void to_scheduler(Fiber& fiber) {
+__attribute__((noinline)) void yield_to_scheduler(Fiber& fiber) {
   if (_setjmp(fiber.at) == 0) _longjmp(block.scheduler, 1);
 }
 
@@ -109,12 +109,12 @@ void run_thread(Thread& thread, Fiber& fiber) {
 }
 
 // A thread that ends without having waited is followed by the next on the same stack: no switch for simple kernels.
-void live(unsigned high, unsigned low) {
+void fiber_main(unsigned high, unsigned low) {
   Fiber& fiber = *reinterpret_cast<Fiber*>(static_cast<uintptr_t>(high) << 32 | low);
   for (;;) {
     for (Thread* thread = fiber.first; thread; thread = take_unstarted()) run_thread(*thread, fiber);
     block.idle.push_back(&fiber);
-    to_scheduler(fiber);
+    yield_to_scheduler(fiber);
   }
 }
 
@@ -126,7 +126,7 @@ Fiber& make_fiber() {
   fiber.start.uc_stack.ss_size = kStack;
   fiber.start.uc_link = nullptr;
   const uintptr_t address = reinterpret_cast<uintptr_t>(&fiber);
-  makecontext(&fiber.start, reinterpret_cast<void (*)()>(&live), 2, static_cast<unsigned>(address >> 32),
+  makecontext(&fiber.start, reinterpret_cast<void (*)()>(&fiber_main), 2, static_cast<unsigned>(address >> 32),
               static_cast<unsigned>(address));
   return fiber;
 }
@@ -138,7 +138,7 @@ Fiber& idle_fiber() {
   return fiber;
 }
 
-void start_or_resume(Thread& thread) {
+void run_or_resume(Thread& thread) {
   if (thread.fiber) {
     make_current(thread);
     resume(*thread.fiber);
@@ -150,36 +150,36 @@ void start_or_resume(Thread& thread) {
   if (!block.failure.empty()) throw std::runtime_error(block.failure);
 }
 
-std::string place() {
+std::string block_name() {
   return " (block " + std::to_string(blockIdx.x) + "," + std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) +
          ")";
 }
 
 // Ends the launch from within a thread.
-[[noreturn]] void fail(const std::string& text) {
-  block.failure = "emulator: " + text + place();
-  to_scheduler(*block.running->fiber);
+[[noreturn]] void abort_launch(const std::string& text) {
+  block.failure = "emulator: " + text + block_name();
+  yield_to_scheduler(*block.running->fiber);
   std::abort();
 }
 
 // Runs a warp's threads until all of them ended or wait for the block.
 void run_warp(size_t first, size_t last) {
-  for (bool moved = true; moved;) {
-    moved = false;
+  for (bool progress = true; progress;) {
+    progress = false;
     for (size_t k = first; k < last; ++k) {
-      Thread& thread = in_order(k);
-      if (thread.done || thread.waits != Meeting::none) continue;
+      Thread& thread = thread_at(k);
+      if (thread.done || thread.waits_at != SyncPoint::none) continue;
       if (!thread.fiber) ++block.next;  // started in order, so it is this one
-      start_or_resume(thread);
-      moved = true;
+      run_or_resume(thread);
+      progress = true;
     }
   }
   for (size_t k = first; k < last; ++k) {
-    const Thread& thread = in_order(k);
-    if (!thread.done && thread.waits != Meeting::block)
+    const Thread& thread = thread_at(k);
+    if (!thread.done && thread.waits_at != SyncPoint::block)
       throw std::runtime_error(std::string("emulator: deadlock: a lane waits at ") +
-                               kNames[static_cast<int>(thread.waits)] + " for lanes that ended or wait elsewhere" +
-                               place());
+                               kSyncNames[static_cast<int>(thread.waits_at)] +
+                               " for lanes that ended or wait elsewhere" + block_name());
   }
 }
 
@@ -191,9 +191,9 @@ void run_block() {
     if (block.done)
       throw std::runtime_error("emulator: deadlock: " + std::to_string(count - block.done) +
                                " threads wait at __syncthreads while " + std::to_string(block.done) + " ended" +
-                               place());
+                               block_name());
     block.votes[++block.barriers & 1] = 0;
-    for (Thread& thread : block.threads) thread.waits = Meeting::none;
+    for (Thread& thread : block.threads) thread.waits_at = SyncPoint::none;
   }
 }
 
@@ -204,11 +204,11 @@ void prepare_block(size_t shared_bytes) {
   for (unsigned k = 0; k < count; ++k)
     block.threads[k] = {{k % blockDim.x, k / blockDim.x % blockDim.y, k / blockDim.x / blockDim.y},
                         static_cast<int>(k),
-                        Meeting::none,
+                        SyncPoint::none,
                         false,
                         nullptr};
   for (size_t w = 0; w < block.warps.size(); ++w) {
-    block.warps[w].meetings = block.warps[w].arrived = 0;
+    block.warps[w].generation = block.warps[w].arrived = 0;
     block.warps[w].lanes = static_cast<int>(std::min<size_t>(kWarp, count - w * kWarp));
   }
   block.shared.resize((shared_bytes + sizeof(float) - 1) / sizeof(float) + 4);
@@ -267,36 +267,36 @@ void* dynamic_shared() {
   return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block.shared.data()) + 15) & ~uintptr_t(15));
 }
 
-int meet_block(bool vote) {
+int sync_block(bool vote) {
   Thread& thread = *block.running;
   int& votes = block.votes[block.barriers & 1];  // a fast thread's next barrier counts in the other one
   votes += vote;
-  thread.waits = Meeting::block;
-  to_scheduler(*thread.fiber);
+  thread.waits_at = SyncPoint::block;
+  yield_to_scheduler(*thread.fiber);
   return votes;
 }
 
-const uint64_t* meet_warp(Meeting kind, unsigned mask, uint64_t value) {
+const uint64_t* sync_warp(SyncPoint kind, unsigned mask, uint64_t value) {
   Thread& thread = *block.running;
   Warp& warp = block.warps[thread.number / kWarp];
   const unsigned whole = warp.lanes == kWarp ? ~0u : (1u << warp.lanes) - 1;
-  if ((mask & whole) != whole) fail("a warp's collective operation has to name all of its lanes");
+  if ((mask & whole) != whole) abort_launch("a warp's collective operation has to name all of its lanes");
   if (warp.arrived && warp.kind != kind)
-    fail(std::string("lanes of a warp meet at ") + kNames[static_cast<int>(warp.kind)] + " and at " +
-         kNames[static_cast<int>(kind)]);
+    abort_launch(std::string("lanes of a warp meet at ") + kSyncNames[static_cast<int>(warp.kind)] + " and at " +
+                 kSyncNames[static_cast<int>(kind)]);
   warp.kind = kind;
-  uint64_t* brought = warp.brought[warp.meetings & 1];
-  brought[thread.number % kWarp] = value;
+  uint64_t* lane_values = warp.lane_values[warp.generation & 1];
+  lane_values[thread.number % kWarp] = value;
   if (++warp.arrived == warp.lanes) {
     warp.arrived = 0;
-    ++warp.meetings;
+    ++warp.generation;
     const int first = thread.number / kWarp * kWarp;
-    for (int k = first; k < first + warp.lanes; ++k) block.threads[k].waits = Meeting::none;
+    for (int k = first; k < first + warp.lanes; ++k) block.threads[k].waits_at = SyncPoint::none;
   } else {
-    thread.waits = kind;
-    to_scheduler(*thread.fiber);
+    thread.waits_at = kind;
+    yield_to_scheduler(*thread.fiber);
   }
-  return brought;
+  return lane_values;
 }
 
 }  // namespace emulator

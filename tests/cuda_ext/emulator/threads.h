@@ -21,7 +21,7 @@ struct dim3 {
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
-enum class Meeting { none, block, shuffle, vote, reduce, warp };
+enum class SyncPoint { none, block, shuffle, vote, reduce, warp };
 
 // Runs `kernel` once for every thread. Throws std::runtime_error when threads wait for others that ended, when the
 // lanes of a warp meet at different operations, and for a collective operation that does not name the whole warp.
@@ -35,8 +35,8 @@ void set_reversed(bool reversed);
 int lane();                 // of the calling thread in its warp
 int warp_lanes();           // in the calling thread's warp
 void* dynamic_shared();     // this block's; filled with NaN when the block starts
-int meet_block(bool vote);  // waits for the block; how many voted
+int sync_block(bool vote);  // waits for the block; how many voted
 // Waits for the warp and returns what its lanes brought, valid until the lane's next meeting but one.
-const uint64_t* meet_warp(Meeting kind, unsigned mask, uint64_t value);
+const uint64_t* sync_warp(SyncPoint kind, unsigned mask, uint64_t value);
 
 }  // namespace emulator

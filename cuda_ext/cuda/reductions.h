@@ -11,8 +11,8 @@ template <int half>
 __device__ inline void fold(float* values, bool upper) {
 #pragma unroll
   for (int k = 0; k < half; ++k) {
-    const float kept = upper ? values[k + half] : values[k], sent = upper ? values[k] : values[k + half];
-    values[k] = kept + __shfl_xor_sync(kAllLanes, sent, half);
+    const float own = upper ? values[k + half] : values[k], sent = upper ? values[k] : values[k + half];
+    values[k] = own + __shfl_xor_sync(kAllLanes, sent, half);
   }
 }
 
@@ -31,16 +31,16 @@ constexpr int kRowSumThreads = 1024;
 
 // Sum of `rows` [count][32] for each column; a block of kRowSumThreads, the total in the lanes of its first warp.
 __device__ inline double row_sums(const float* rows, int count) {
-  __shared__ double parts[kRowSumThreads / kWarp][kWarp];
+  __shared__ double partials[kRowSumThreads / kWarp][kWarp];
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   double total = 0.0;
 #pragma unroll 4
   for (int row = warp; row < count; row += kRowSumThreads / kWarp)
     total += rows[static_cast<size_t>(row) * kWarp + lane];
-  parts[warp][lane] = total;
+  partials[warp][lane] = total;
   __syncthreads();
   if (warp == 0)
-    for (int other = 1; other < kRowSumThreads / kWarp; ++other) total += parts[other][lane];
+    for (int w = 1; w < kRowSumThreads / kWarp; ++w) total += partials[w][lane];
   return total;
 }
 

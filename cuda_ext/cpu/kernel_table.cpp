@@ -10,8 +10,8 @@ namespace HEADSPLAT_LEVEL {
 extern const Kernels table;
 const Kernels table = {
     HEADSPLAT_TEXT(HEADSPLAT_LEVEL),
-    project_frame,
-    project_frame_backward,
+    project_image,
+    project_image_backward,
     assign_tiles,
     rasterize,
     rasterize_backward,
@@ -19,7 +19,7 @@ const Kernels table = {
     bind_image_backward,
     rotate_sh,
     rotate_sh_backward,
-    ssim_differing,
+    ssim_find_differences,
     ssim_rows,
     ssim_rows_backward,
     adam,
@@ -31,7 +31,7 @@ const Kernels table = {
     compose_rows,
     loss_rows_backward,
     bytes_rows,
-    motion_image,
+    rigid_normal_image,
 };
 
 }  // namespace HEADSPLAT_LEVEL

@@ -16,24 +16,24 @@ struct SplatShape {
 class SplatBatch {
  public:
   SplatShape shape{};
-  std::vector<std::unique_ptr<Frame>> frames;
+  std::vector<std::unique_ptr<ImageState>> images;
   Scratch scratch;
 
   // Projects, sorts and tiles `inputs` [batch,...] seen by `views` [batch]. Throws std::length_error when one image
   // holds more than kMaxInstances (splat, tile) pairs.
-  void prepare(const SplatShape& shape, const View* views, const GaussianInputs& inputs);
+  void prepare(const SplatShape& shape, const Camera* cameras, const GaussianInputs& inputs);
 
   // Blends the prepared splats into pictures [batch,...]; `weights` [batch,count] may be null.
-  void rasterize(const Pictures& pictures);
+  void rasterize(const RenderOutputs& outputs);
 
   // Blends `colors` [batch,count,3] instead of the prepared ones into `rgb` [batch,height,width,3].
   void rasterize_colors(const Scalar* colors, Scalar* rgb);
 
-  void backward(const GaussianInputs& inputs, const PictureGradients& pictures, const GaussianGradients& gradients);
+  void backward(const GaussianInputs& inputs, const RenderGradients& render, const GaussianGradients& gradients);
 
  private:
   Buffer recolored_, unused_alpha_;
-  void sum_weights(const Frame& frame, Scalar* weights) const;
+  void sum_weights(const ImageState& image, Scalar* weights) const;
 };
 
 // A SplatBatch from the store of idle ones, returned there when the handle goes.

@@ -9,12 +9,12 @@ namespace HEADSPLAT_LEVEL {
 
 // A splat's ellipse, spread over vectors that hold one band of rows a lane.
 struct Ellipse {
-  Vec lean, half_row, turn_y, inverse_extent_y, extent_y;
+  Vec row_center_slope, row_half_width, rightmost_y, inverse_extent_y, extent_y;
 
-  explicit Ellipse(const Splat& s)
-      : lean(s.lean),
-        half_row(s.half_row),
-        turn_y(s.turn_y),
+  explicit Ellipse(const ProjectedGaussian& s)
+      : row_center_slope(s.row_center_slope),
+        row_half_width(s.row_half_width),
+        rightmost_y(s.rightmost_y),
         inverse_extent_y(s.inverse_extent_y),
         extent_y(s.extent_y) {}
 
@@ -22,10 +22,10 @@ struct Ellipse {
   // all. In a band the rightmost point is the ellipse's own or lies on the band's edge that is nearer to it.
   Mask span(Vec y0, Vec y1, Vec& left, Vec& right) const {
     const Vec zero(0.0f), one(1.0f);
-    const Vec right_y = smaller(larger(turn_y, y0), y1), left_y = smaller(larger(zero - turn_y, y0), y1);
+    const Vec right_y = smaller(larger(rightmost_y, y0), y1), left_y = smaller(larger(zero - rightmost_y, y0), y1);
     const Vec right_part = right_y * inverse_extent_y, left_part = left_y * inverse_extent_y;
-    right = fma(half_row, root(larger(fnma(right_part, right_part, one), zero)), lean * right_y);
-    left = fnma(half_row, root(larger(fnma(left_part, left_part, one), zero)), lean * left_y);
+    right = fma(row_half_width, root(larger(fnma(right_part, right_part, one), zero)), row_center_slope * right_y);
+    left = fnma(row_half_width, root(larger(fnma(left_part, left_part, one), zero)), row_center_slope * left_y);
     return (extent_y >= y0) & (y1 >= zero - extent_y);
   }
 };
@@ -33,7 +33,7 @@ struct Ellipse {
 // Bit column * rows + row is set when that rectangle of a grid four wide, each 4 x height pixels, with the grid's
 // corner at (left, top), may hold a pixel centre inside the ellipse.
 template <int rows, int height>
-inline uint32_t touched_strips(const Splat& s, Scalar left, Scalar top) {
+inline uint32_t overlapped_strips(const ProjectedGaussian& s, Scalar left, Scalar top) {
   const Ellipse ellipse(s);
   const Scalar first_x = left + 0.5f - s.x, first_y = top + 0.5f - s.y;
   constexpr uint32_t lanes = rows < kWidth ? (1u << rows) - 1u : ~0u;

@@ -1,0 +1,249 @@
+// The CPU operations, except the rasterizer, as functions of the Python module.
+#include "bindings.h"
+
+#include "arrays.h"
+#include "mesh.h"
+#include "ops.h"
+
+namespace headsplat {
+namespace {
+
+void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, Scalar near_z,
+              const Labels& face, const Out& bary, const Out& depth) {
+  const MeshShape shape{static_cast<int>(vertices.shape(0)),
+                        static_cast<int>(vertices.shape(1)),
+                        static_cast<int>(faces.shape(0)),
+                        width,
+                        height,
+                        near_z};
+  const size_t pixels = static_cast<size_t>(shape.batch) * width * height;
+  rasterize_mesh(shape, vertices.data(), faces.data(), sized(intrinsics, 9 * static_cast<size_t>(shape.batch)),
+                 {sized(face, pixels), sized(bary, 3 * pixels), sized(depth, pixels)});
+}
+
+using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
+
+BindShape shape_of(const BindArrays& arrays) {
+  return {static_cast<int>(std::get<0>(arrays).shape(0)), static_cast<int>(std::get<0>(arrays).shape(1)),
+          static_cast<int>(std::get<1>(arrays).shape(0))};
+}
+
+BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays) {
+  const auto& [vertices, triangles, bary, offsets, quats, skin, rotations, translations] = arrays;
+  const size_t batch = shape.batch, count = shape.count;
+  sized(rotations, 8 * batch);
+  sized(translations, 6 * batch);
+  return {sized(vertices, 3 * batch * shape.vertices), sized(triangles, 3 * count),     sized(bary, 3 * count),
+          sized(offsets, 3 * batch * count),           sized(quats, 4 * batch * count), sized(skin, count)};
+}
+
+void run_bind(const BindArrays& arrays, const Out& means, const Out& quats) {
+  const BindShape shape = shape_of(arrays);
+  const size_t n = static_cast<size_t>(shape.batch) * shape.count;
+  bind(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(), sized(means, 3 * n),
+       sized(quats, 4 * n));
+}
+
+void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_means,
+                       const std::optional<In>& grad_quats, const std::optional<Out>& vertices, const Out& offsets,
+                       const Out& quats, const Out& rotations, const Out& translations) {
+  const BindShape shape = shape_of(arrays);
+  const size_t batch = shape.batch, n = batch * shape.count;
+  bind_backward(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(),
+                sized(grad_means, 3 * n), sized(grad_quats, 4 * n),
+                {sized(vertices, 3 * batch * shape.vertices), sized(offsets, 3 * n), sized(quats, 4 * n),
+                 sized(rotations, 8 * batch), sized(translations, 6 * batch)});
+}
+
+void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out>& grad) {
+  if (a.ndim() != 4 || a.shape(3) != 3) throw std::invalid_argument("native kernel: images must be [B,H,W,3]");
+  const size_t batch = a.shape(0);
+  ssim(static_cast<int>(batch), static_cast<int>(a.shape(1)), static_cast<int>(a.shape(2)), a.data(),
+       sized(b, a.size()), sized(mean, batch), sized(grad, a.size()));
+}
+
+ShRotation rotation_of(const In& sh, const In& quats) {
+  if (sh.ndim() != 4 || sh.shape(3) != 3) throw std::invalid_argument("native kernel: coefficients must be [B,N,D,3]");
+  ShRotation rotation{};
+  rotation.terms = sh_terms_of(sh);
+  rotation.sh = sh.data();
+  rotation.quats = sized(quats, 4 * sh.shape(0) * sh.shape(1));
+  return rotation;
+}
+
+void run_rotate_sh(const In& sh, const In& quats, const Out& out) {
+  ShRotation rotation = rotation_of(sh, quats);
+  rotation.out = sized(out, sh.size());
+  rotate_sh(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
+}
+
+void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const Out& grad_sh, const Out& grad_quats) {
+  ShRotation rotation = rotation_of(sh, quats);
+  rotation.grad = sized(grad, sh.size());
+  rotation.grad_sh = sized(grad_sh, sh.size());
+  rotation.grad_quats = sized(grad_quats, quats.size());
+  rotate_sh_backward(rotation, static_cast<int>(sh.shape(0) * sh.shape(1)));
+}
+
+using Betas = std::tuple<Scalar, Scalar, Scalar, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
+
+AdamRule rule_of(const Betas& betas) {
+  const auto& [beta1, beta2, eps, bias1, bias2] = betas;
+  return {beta1, beta2, eps, static_cast<Scalar>(1.0 / bias1), static_cast<Scalar>(1.0 / bias2)};
+}
+
+const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
+  return reinterpret_cast<const uint8_t*>(sized(touched, rows));
+}
+
+void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
+                   Scalar rate, const Betas& betas, const std::optional<Flags>& touched) {
+  const size_t size = param.size(), rows = param.ndim() ? param.shape(0) : 1;
+  if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
+  adam_step({rule_of(betas), param.data(), sized(m, size), sized(v, size), sized(grad, size), sized(row_rates, rows),
+             flags_of(touched, rows), size, size / rows, rate});
+}
+
+using Moments = nb::ndarray<nb::c_contig, nb::device::cpu>;  // Scalar or bfloat16
+
+bool is_bf16(const Moments& moments) {
+  if (moments.dtype() == nb::dtype<Scalar>()) return false;
+  if (moments.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Bfloat) || moments.itemsize() != 2)
+    throw std::invalid_argument("native kernel: unknown format of moments");
+  return true;
+}
+
+void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Moments& m, const Moments& v,
+                         Scalar rate, const Betas& betas, const std::optional<Flags>& touched,
+                         const std::optional<In>& anchor_weight, const std::optional<Out>& grad_weights) {
+  if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
+  const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), size = rows * columns;
+  const size_t batch = bases ? weights.size() / bases : 0;
+  if (!size || !bases) return;
+  if (grad_weights && batch > kWeightGradImages) throw std::invalid_argument("native kernel: too many images");
+  if (is_bf16(m) != is_bf16(v)) throw std::invalid_argument("native kernel: moments of two formats");
+  adam_outer_step(
+      {rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size), sized(weights, batch * bases),
+       sized(grad, batch * size), flags_of(touched, rows), sized(anchor_weight, rows), static_cast<int>(batch),
+       static_cast<int>(bases), size, columns, rate, is_bf16(m)},
+      sized(grad_weights, batch * bases));
+}
+
+BlendInputs blend_inputs_of(const std::optional<In>& base, const Basis& basis, const Scalar* weights, size_t batch) {
+  const bool half = basis.dtype() == nb::dlpack::dtype{static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
+  if (!half && basis.dtype() != nb::dtype<Scalar>()) throw std::invalid_argument("native kernel: unknown basis format");
+  const size_t bases = basis.shape(0), size = bases ? basis.size() / bases : 0;
+  return {sized(base, size), basis.data(), weights, static_cast<int>(batch), static_cast<int>(bases), size, half};
+}
+
+void run_blend(const std::optional<In>& base, const Basis& basis, const In& weights, const Out& out) {
+  const BlendInputs inputs = blend_inputs_of(base, basis, weights.data(), weights.shape(0));
+  sized(weights, static_cast<size_t>(inputs.batch) * inputs.bases);
+  sized(out, static_cast<size_t>(inputs.batch) * inputs.size);
+  blend(inputs, out.data());
+}
+
+void run_blend_backward_weights(const In& grad, const Basis& basis, const Out& weights) {
+  const BlendInputs inputs = blend_inputs_of(std::nullopt, basis, nullptr, weights.shape(0));
+  sized(weights, static_cast<size_t>(inputs.batch) * inputs.bases);
+  blend_backward_weights(inputs, sized(grad, static_cast<size_t>(inputs.batch) * inputs.size), weights.data());
+}
+
+DeformShape deform_shape_of(const In& units, const In& blended, size_t count) {
+  DeformShape shape{
+      static_cast<int>(blended.shape(0)), static_cast<int>(count), static_cast<int>(blended.shape(1)), {}};
+  const Scalar* values = sized(units, kDeformChannels);
+  for (int k = 0; k < kDeformChannels; ++k) shape.units[k] = values[k];
+  sized(blended, static_cast<size_t>(shape.batch) * shape.deformed * kDeformChannels);
+  if (blended.shape(1) > count) throw std::invalid_argument("native kernel: more offsets than Gaussians");
+  return shape;
+}
+
+void run_deform(const std::tuple<In, In, In, In, In>& local, const In& blended, const In& units,
+                const std::tuple<Out, Out, Out, Out, Out>& out) {
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const auto& [o_offsets, o_quats, o_scales, o_opacities, o_sh] = out;
+  const size_t count = logits.size(), n = blended.shape(0) * count;
+  deform(deform_shape_of(units, blended, count),
+         {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+          sized(colors, 3 * count), blended.data()},
+         {sized(o_offsets, 3 * n), sized(o_quats, 4 * n), sized(o_scales, 3 * n), sized(o_opacities, n),
+          sized(o_sh, 3 * n)});
+}
+
+void run_deform_backward(const In& scales, const In& opacities, const std::tuple<In, In, In, In, In>& grads,
+                         const In& units, const std::tuple<Out, Out, Out, Out, Out>& local, const Out& blended) {
+  const auto& [g_offsets, g_quats, g_scales, g_opacities, g_sh] = grads;
+  const auto& [offsets, quats, log_scales, logits, colors] = local;
+  const size_t count = logits.size(), n = blended.shape(0) * count;
+  deform_backward(deform_shape_of(units, In(blended), count), {sized(scales, 3 * n), sized(opacities, n)},
+                  {sized(g_offsets, 3 * n), sized(g_quats, 4 * n), sized(g_scales, 3 * n), sized(g_opacities, n),
+                   sized(g_sh, 3 * n)},
+                  {sized(offsets, 3 * count), sized(quats, 4 * count), sized(log_scales, 3 * count), logits.data(),
+                   sized(colors, 3 * count), blended.data()});
+}
+
+void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
+                     Scalar ssim_weight, Scalar mask_weight, const Out& loss, const Out& mse,
+                     const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha) {
+  if (alpha.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  const size_t batch = alpha.shape(0), pixels = alpha.size();
+  photometric({static_cast<int>(batch), static_cast<int>(alpha.shape(1)), static_cast<int>(alpha.shape(2)),
+               sized(rgb, 3 * pixels), alpha.data(), sized(truth, 3 * pixels), sized(matte, pixels),
+               sized(background, 3 * batch), ssim_weight, mask_weight},
+              sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
+}
+
+void run_rigid_normal(const In& rgb, const In& alpha, const In& target, const In& features, const In& K,
+                      const In& pivots, Scalar sigma, const Out& matrix, const Out& gradient, const Out& cost) {
+  if (alpha.ndim() != 3 || pivots.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  const size_t batch = alpha.shape(0), pixels = alpha.size(), groups = pivots.shape(1), unknowns = 6 * groups;
+  if (groups < 1 || unknowns > kRigidUnknowns) throw std::invalid_argument("native kernel: one to three groups");
+  const RigidNormalImage first{sized(rgb, 3 * pixels),
+                               alpha.data(),
+                               sized(target, 3 * pixels),
+                               sized(features, 3 * pixels),
+                               static_cast<int>(alpha.shape(1)),
+                               static_cast<int>(alpha.shape(2)),
+                               static_cast<int>(groups),
+                               0,
+                               0,
+                               0,
+                               0,
+                               sized(pivots, 3 * batch * groups),
+                               sigma};
+  rigid_normal(static_cast<int>(batch), first, sized(K, 9 * batch), sized(matrix, batch * unknowns * unknowns),
+               sized(gradient, batch * unknowns), sized(cost, batch));
+}
+
+using ByteOut = nb::ndarray<uint8_t, nb::c_contig, nb::device::cpu>;
+
+void run_to_bytes(const In& rgb, const In& alpha, const In& background, const ByteOut& out) {
+  if (alpha.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  const size_t pixels = alpha.size();
+  to_bytes(static_cast<int>(alpha.shape(0)),
+           {sized(rgb, 3 * pixels), alpha.data(), sized(background, 3), static_cast<int>(alpha.shape(1)),
+            static_cast<int>(alpha.shape(2)), sized(out, 3 * pixels)});
+}
+
+}  // namespace
+
+void register_functions(nb::module_& m) {
+  m.def("mesh", &run_mesh, Released());
+  m.def("bind", &run_bind, Released());
+  m.def("bind_backward", &run_bind_backward, Released());
+  m.def("rotate_sh", &run_rotate_sh, Released());
+  m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
+  m.def("ssim", &run_ssim, Released());
+  m.def("adam_step", &run_adam_step, Released());
+  m.def("adam_outer_step", &run_adam_outer_step, Released());
+  m.def("blend", &run_blend, Released());
+  m.def("blend_backward_weights", &run_blend_backward_weights, Released());
+  m.def("deform", &run_deform, Released());
+  m.def("deform_backward", &run_deform_backward, Released());
+  m.def("photometric", &run_photometric, Released());
+  m.def("rigid_normal", &run_rigid_normal, Released());
+  m.def("to_bytes", &run_to_bytes, Released());
+}
+
+}  // namespace headsplat

@@ -1,0 +1,16 @@
+// The CPU kernels as functions of a Python module.
+#pragma once
+
+namespace nanobind {
+class module_;
+}
+
+namespace headsplat {
+
+// Rasterizer: `prepare`, `rasterize`, `rasterize_colors`, `splat_backward`.
+void register_splat(nanobind::module_& m);
+
+// All other operations.
+void register_functions(nanobind::module_& m);
+
+}  // namespace headsplat
