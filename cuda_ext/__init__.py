@@ -1,6 +1,6 @@
-"""Native kernels of headsplat: one compiled module `_C`, absent or present, and what it can do here.
+"""Native kernels of headsplat: the compiled module `_C`, if it is built, and its settings.
 
-Importing this package always succeeds; `available(device)` says whether kernels for the device can run and
+Importing this package always succeeds; `available(device)` returns whether kernels for the device can run and
 `reason(device)` why not. The kernels take contiguous arrays and check sizes only; call them through `avatar.ops`.
 """
 
@@ -40,9 +40,9 @@ def available(device: str = "cpu") -> bool:
 
 
 def reason(device: str = "cpu") -> str:
-    """One sentence: what kernels for `device` run on, or why there are none."""
+    """One sentence: what the kernels for `device` run on, or why they are not available."""
     if _C is None:
-        return f"The native module is not built ({_failure}); install headsplat with a C++ compiler at hand."
+        return f"The native module is not built ({_failure}); install headsplat on a machine with a C++ compiler."
     if device == "cpu":
         return f"CPU kernels at level {simd_level()} on {threads()} threads."
     if device == "cuda":
@@ -51,13 +51,13 @@ def reason(device: str = "cpu") -> str:
 
 
 def cuda_architectures() -> str:
-    """CMake's names of what CUDA code was compiled in, as in "80-real 90-real 90-virtual"; empty when none was."""
+    """Compiled CUDA architectures in CMake's names, such as "80-real 90-real 90-virtual"; empty without CUDA code."""
     return str(_C.cuda_architectures()) if _C is not None else ""
 
 
 @lru_cache(maxsize=1)
 def _cuda_problem() -> str:
-    """Why no CUDA kernel can run in this process, in one sentence; empty when they can. Asks the driver once."""
+    """Why no CUDA kernel can run in this process, in one sentence; empty when they can. Queries the driver once."""
     architectures = cuda_architectures()
     return problem(architectures, DeviceState(*native().cuda.device_state()) if architectures else None)
 
@@ -76,28 +76,28 @@ def native() -> ModuleType:
 def simd_level() -> str:
     """Instruction set in use: "v4" (AVX-512), "v3" (AVX2), "v2" (SSE4.2), "portable", or "none" without the module.
 
-    The environment variable HEADSPLAT_SIMD, read once, asks for a level the processor has.
+    The environment variable HEADSPLAT_SIMD, read once, selects a level that the processor has.
     """
     return str(_C.simd_level()) if _C is not None else "none"
 
 
 def set_simd_level(name: str) -> None:
-    """Use another level from the next call on.
+    """Select another level, starting with the next call.
 
     Raises:
         ValueError: the name is unknown or the processor lacks the level.
     """
     if not native().set_simd_level(name):
-        raise ValueError(f"name: expected v4, v3, v2 or portable and a processor that has it, got {name!r}")
+        raise ValueError(f"name: expected v4, v3, v2 or portable, supported by the processor, got {name!r}")
 
 
 def threads() -> int:
-    """Threads a native call uses; at first as many as the process may run on."""
+    """Number of threads of a native call; by default as many as the process may run on."""
     return int(_C.threads()) if _C is not None else (os.cpu_count() or 1)
 
 
 def set_threads(count: int) -> None:
-    """Use `count` threads from the next call on; results do not depend on it.
+    """Set the number of threads, starting with the next call; results do not depend on it.
 
     Raises:
         ValueError: `count` is less than 1.

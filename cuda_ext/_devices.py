@@ -1,4 +1,4 @@
-"""Whether the compiled CUDA code and this machine's devices fit, and the sentence that says what to do when not."""
+"""Whether this machine's devices can run the compiled CUDA code, and a message with the remedy when not."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import NamedTuple
 
 
 class DeviceState(NamedTuple):
-    """What the driver says about this machine."""
+    """Versions and devices reported by the driver."""
 
     runtime: int
-    """version of the CUDA runtime in the module, 1000 major + 10 minor"""
+    """version of the CUDA runtime in the module: 1000 major + 10 minor"""
     driver: int
-    """newest CUDA version the driver can run, counted the same way; 0 without a driver"""
+    """newest CUDA version that the driver supports, in the same encoding; 0 without a driver"""
     devices: list[tuple[int, int]]
     """compute capability (major, minor) of each device"""
     error: str
-    """CUDA's own words when the devices cannot be listed"""
+    """CUDA's error message when the devices cannot be listed"""
 
 
 def runs_on(architectures: str, capability: tuple[int, int]) -> bool:
     """Whether code compiled for `architectures` (CMake's names) runs on a device of this compute capability.
 
-    Machine code ("real") runs on its own generation from its minor version on; intermediate code ("virtual") on
-    everything later. Names that are no numbers ("native", "all") are taken at their word.
+    Machine code ("real") runs on devices of the same major and an equal or higher minor version; PTX ("virtual") runs
+    on all later devices. Names without a number ("native", "all") are assumed to match.
     """
     for name in architectures.split():
         found = re.fullmatch(r"(\d+)(\d)[a-z]?(-real|-virtual)?", name)
@@ -38,7 +38,7 @@ def runs_on(architectures: str, capability: tuple[int, int]) -> bool:
 
 
 def problem(architectures: str, state: DeviceState | None) -> str:
-    """Why no CUDA kernel can run, and what to do about it, in one sentence; empty when they can.
+    """Why no CUDA kernel can run and the remedy, in one sentence; empty when they can.
 
     `state` is None when no CUDA code was compiled in.
     """
@@ -48,19 +48,19 @@ def problem(architectures: str, state: DeviceState | None) -> str:
             "or use the CPU."
         )
     if state.driver == 0:
-        return "No NVIDIA driver is on this machine; install one to use the CUDA kernels, or use the CPU."
+        return "No NVIDIA driver is installed; install one to use the CUDA kernels, or use the CPU."
     if state.driver // 1000 < state.runtime // 1000:
         return (
-            f"The NVIDIA driver runs CUDA up to {_version(state.driver)} and the kernels need "
+            f"The NVIDIA driver supports CUDA up to {_version(state.driver)} and the kernels require "
             f"{_version(state.runtime)}; update the driver, or use the CPU."
         )
     if not state.devices:
-        said = f" ({state.error})" if state.error else ""
-        return f"The NVIDIA driver finds no usable device{said}; check `nvidia-smi`, or use the CPU."
+        detail = f" ({state.error})" if state.error else ""
+        return f"The NVIDIA driver finds no usable device{detail}; check `nvidia-smi`, or use the CPU."
     if not any(runs_on(architectures, device) for device in state.devices):
         found = ", ".join(f"{major}.{minor}" for major, minor in state.devices)
         return (
-            f"No device here (compute capability {found}) runs the compiled architectures ({architectures}); reinstall "
+            f"No device (compute capability {found}) can run the compiled architectures ({architectures}); reinstall "
             "headsplat with the environment variable CUDAARCHS naming yours, or use the CPU."
         )
     return ""

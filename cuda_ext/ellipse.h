@@ -1,6 +1,5 @@
-// Where a projected splat can be seen: its bounding box in tiles and the exact test of a rectangle of pixel centres
-// against its ellipse. The sums are written as fused multiply-adds, so that two kernels which ask the same question get
-// the same answer.
+// Exact overlap test of a rectangle of pixel centers and a projected Gaussian's ellipse. The sums are written as
+// explicit fused multiply-adds, so that two kernels that make the same test get the same result.
 #pragma once
 
 #include "math.h"
@@ -10,9 +9,9 @@ namespace HEADSPLAT_LEVEL {
 
 HEADSPLAT_FN float fma(float a, float b, float c) { return fmaf(a, b, c); }
 
-// The least of a dx^2 + b dx dy + c dy^2 (log2 of alpha) over the pixel centres between x0 and x1, y0 and y1 relative
-// to the splat's centre. It lies on the two edges nearest the centre; edge_x is d(dx)/d(dy) of the ellipse's extreme
-// along a row, edge_y d(dy)/d(dx) of that along a column.
+// Minimum of a dx^2 + b dx dy + c dy^2 (log2 of alpha) over the pixel centers with x0 <= dx <= x1 and y0 <= dy <= y1,
+// relative to the mean. It lies on one of the two edges nearest to the mean. edge_x is d(dx)/d(dy) of the minimum along
+// a row, edge_y is d(dy)/d(dx) of the minimum along a column.
 template <class Real>
 HEADSPLAT_FN Real min_exponent(Real a, Real b, Real c, Real edge_x, Real edge_y, Real x0, Real x1, Real y0, Real y1) {
   const Real zero(0.0f);

@@ -1,8 +1,9 @@
-// Splat mathematics shared by every kernel, host or device. `Real` is float, double or a SIMD vector;
-// conditions are written with select(), so one text serves all three.
+// Projection of 3D Gaussians, shared by all host and device kernels. `Real` is float, double or a SIMD vector;
+// conditions are written with select(), so that the same code compiles for all three.
 //
-// Conventions: quaternions wxyz; camera axes x right, y down, z forward; pixel centres at +0.5.
-// The constants and the order of operations follow avatar/reference, which is the specification.
+//
+// Conventions: quaternions are wxyz; camera axes are x right, y down, z forward; pixel centers lie at +0.5. The
+// constants and the order of operations follow the PyTorch reference implementation.
 #pragma once
 
 #include <cmath>
@@ -14,21 +15,21 @@
 #define HEADSPLAT_FN inline
 #endif
 
-// Each instruction-set level compiles its own copy under its own name, so that the linker never mixes them.
+// Each instruction-set level is compiled in its own namespace, so that the linker never merges code of two levels.
 #ifndef HEADSPLAT_LEVEL
 #define HEADSPLAT_LEVEL shared
 #endif
 
 namespace headsplat {
 
-// What a number in memory is: float, or double in the build that compares gradients with finite differences.
+// Type of numbers in memory: float, or double in the build that compares gradients with finite differences.
 #if defined(HEADSPLAT_DOUBLE)
 using Scalar = double;
 #else
 using Scalar = float;
 #endif
 
-// Pinhole camera: x_cam = rotation * x_world + translation (row-major), pixels = focal * x/z + centre.
+// Pinhole camera: x_cam = rotation * x_world + translation (row-major), pixels = focal * x/z + center.
 struct Camera {
   Scalar rotation[9];
   Scalar translation[3];
@@ -49,9 +50,10 @@ constexpr Scalar kQuatNorm2Min = 1e-24f;
 constexpr Scalar kLog2E = Scalar(1.4426950408889634);
 constexpr Scalar kLn2 = Scalar(0.69314718055994531);
 constexpr Scalar kLog2Of255 = Scalar(7.9943534368588579);
-// Without the cutoff alphas count down to 2^-kLog2Range, the least that a float keeps in full.
+// Without the cutoff, alphas down to 2^-kLog2Range are blended: about the smallest normal float.
 constexpr Scalar kLog2Range = 126.0f;
-// Blocks are kept when they miss an ellipse by less than this (in log2 of alpha): the pixels decide, not rounding.
+// Tolerance of the tile and strip tests, in log2 of alpha: a block that an ellipse misses by less than this is kept,
+// and the exact test per pixel decides, not rounding.
 constexpr Scalar kExponentSlack = 1e-3f;
 
 HEADSPLAT_FN float select(bool condition, float yes, float no) { return condition ? yes : no; }
@@ -68,21 +70,21 @@ struct Gaussian3 {
   Real mean[3], quat[4], scale[3], opacity;
 };
 
-// What projection keeps of one Gaussian: the image-plane splat and what the backward pass needs again.
+// Result of projecting one Gaussian: the 2D Gaussian in the image plane and the intermediates of the backward pass.
 template <class Real>
 struct Projection {
-  Real x, y, depth;                     // pixels, pixels, metres
-  Real xx, xy, yy;                      // covariance with dilation, pixels^2
+  Real x, y, depth;                     // pixels, pixels, meters
+  Real xx, xy, yy;                      // 2D covariance with dilation, pixels^2
   Real det_undilated, det;              // determinant before and after dilation
   Real inverse_norm;                    // 1 / |quat|
-  Real cam_from_local[9];               // camera <- local rotation
-  Real u[3], v[3];                      // rows of the projected square-root covariance
+  Real cam_from_local[9];               // rotation from the Gaussian's axes to the camera's
+  Real u[3], v[3];                      // rows of the projected square root of the covariance
   Real slope_x, slope_y;                // x/z, y/z
   Real focal_over_z_x, focal_over_z_y;  // focal / z
   Real compensation;                    // opacity factor of the antialias option
 };
 
-// True where every number of the Gaussian is finite: zero times anything else is not zero.
+// True where every number of the Gaussian is finite: zero times infinity or NaN is not zero.
 template <class Real>
 HEADSPLAT_FN auto all_finite(const Gaussian3<Real>& g) {
   const Real zero(0.0f);
@@ -141,7 +143,8 @@ HEADSPLAT_FN Real quat_norm2(const Real q[4]) {
   return q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3];
 }
 
-// Position and quaternion of a Gaussian that will be culled are replaced by harmless ones, so that no NaN spreads.
+// Computes the mean in camera coordinates. Gaussians that will be culled get harmless values, so that no NaN spreads;
+// returns which are not culled.
 template <class Real>
 HEADSPLAT_FN auto make_safe(const Camera& camera, Gaussian3<Real>& g, Real center[3]) {
   const Real zero(0.0f), one(1.0f);
@@ -161,7 +164,7 @@ HEADSPLAT_FN auto make_safe(const Camera& camera, Gaussian3<Real>& g, Real cente
   return visible;
 }
 
-// EWA projection (Zwicker et al. 2001). Normalises g.quat; returns where the splat can be drawn.
+// EWA projection (Zwicker et al. 2001). Normalizes g.quat; returns which Gaussians have a valid projection.
 template <class Real>
 HEADSPLAT_FN auto project_gaussian(const Camera& camera, Gaussian3<Real>& g, Projection<Real>& p) {
   const Real zero(0.0f), one(1.0f), dilation(camera.dilation);
@@ -208,12 +211,12 @@ HEADSPLAT_FN auto project_gaussian(const Camera& camera, Gaussian3<Real>& g, Pro
   return valid;
 }
 
-// What the rasterizer's backward pass says about one splat.
+// Gradient with respect to one projected Gaussian, from the backward pass of the rasterizer.
 template <class Real>
 struct ProjectedGrad {
   Real x, y;                          // pixels
   Real conic_xx, conic_xy, conic_yy;  // of exp(-(xx dx^2)/2 - xy dx dy - (yy dy^2)/2)
-  Real opacity;                       // of the opacity drawn, compensation included
+  Real opacity;                       // of the blended opacity, compensation included
   Real depth;
 };
 
@@ -222,7 +225,7 @@ struct GaussianGrad {
   Real mean[3], quat[4], scale[3], opacity;
 };
 
-// Gradient with respect to the covariance [xx, xy, yy], the off-diagonal entry counted once a side.
+// Gradient with respect to the covariance [xx, xy, yy]; the off-diagonal entry is counted once per side.
 template <class Real>
 HEADSPLAT_FN void covariance_backward(const Camera& camera, const Projection<Real>& p, Real opacity,
                                       const ProjectedGrad<Real>& d, Real cov[3]) {
@@ -245,7 +248,7 @@ HEADSPLAT_FN void covariance_backward(const Camera& camera, const Projection<Rea
   }
 }
 
-// Chain rule of project_gaussian. `g` as that left it (unit quaternion, safe values).
+// Chain rule of project_gaussian. `g` must be as that function left it (unit quaternion, safe values).
 template <class Real>
 HEADSPLAT_FN void project_backward(const Camera& camera, const Gaussian3<Real>& g, const Projection<Real>& p,
                                    const ProjectedGrad<Real>& d, GaussianGrad<Real>& out) {

@@ -1,17 +1,17 @@
-// Mathematics of a Gaussian bound to a triangle and carried by two bones, shared by host and device kernels.
-// Written like math.h: `Real` is float, double or a SIMD vector; avatar/reference is the specification.
+// A Gaussian bound to a triangle and posed by linear blend skinning with two bones, shared by host and device kernels.
+// Same conventions as math.h.
 #pragma once
 
 #include "math.h"
 
 namespace headsplat {
 
-// Two bones of one image, x -> rotation x + translation, skull then torso.
+// The two bones of one image: skull, then torso; x -> rotation x + translation.
 struct Bones {
   Scalar quat[2][4];
   Scalar rotation[2][9];
   Scalar translation[2][3];
-  Scalar sign;  // -1 when the torso's quaternion has to be negated to lie on the skull's side
+  Scalar sign;  // -1 when the torso's quaternion must be negated to lie in the same hemisphere as the skull's
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -36,7 +36,11 @@ HEADSPLAT_FN void conjugate(const Real q[4], Real out[4]) {
   for (int k = 1; k < 4; ++k) out[k] = Real(0.0f) - q[k];
 }
 
-// v / max(|v|, kNormMin); returns the factor.
+// out = v / max(
+//
+// v
+//
+// , kNormMin); returns the scale factor.
 template <int size, class Real>
 HEADSPLAT_FN Real normalize(const Real* v, Real* out) {
   Real norm2 = v[0] * v[0];
@@ -46,7 +50,7 @@ HEADSPLAT_FN Real normalize(const Real* v, Real* out) {
   return factor;
 }
 
-// Gradient through normalize; zero where the vector had no length.
+// Gradient through normalize; zero where the length was below kNormMin.
 template <int size, class Real>
 HEADSPLAT_FN void normalize_backward(const Real* unit, Real factor, const Real* grad_unit, Real* grad) {
   Real along = grad_unit[0] * unit[0];
@@ -55,7 +59,7 @@ HEADSPLAT_FN void normalize_backward(const Real* unit, Real factor, const Real* 
   for (int k = 0; k < size; ++k) grad[k] = (grad_unit[k] - along * unit[k]) * safe;
 }
 
-// Unit quaternion of a rotation given by its columns, by the largest of the four components.
+// Unit quaternion of a rotation matrix given by its columns; numerically stable: starts from the largest component.
 template <class Real>
 HEADSPLAT_FN void columns_to_quat(const Real c0[3], const Real c1[3], const Real c2[3], Real out[4]) {
   const Real one(1.0f);
@@ -76,7 +80,7 @@ HEADSPLAT_FN void columns_to_quat(const Real c0[3], const Real c1[3], const Real
   normalize<4>(chosen, out);
 }
 
-// The two bones of one image from unit quaternions [2,4] and translations [2,3].
+// Bones of one image from unit quaternions [2,4] and translations [2,3].
 template <class Real>
 HEADSPLAT_FN Bones bones_of(const Real* rotations, const Real* translations) {
   Bones bones;
@@ -91,20 +95,20 @@ HEADSPLAT_FN Bones bones_of(const Real* rotations, const Real* translations) {
   return bones;
 }
 
-// One Gaussian on its triangle.
+// Inputs of one Gaussian bound to a triangle.
 template <class Real>
 struct BoundGaussian {
   Real corner[3][3];
   Real bary[3], offset[3], quat[4], skin;
 };
 
-// What the forward pass computes and the backward pass needs.
+// Intermediates of the forward pass that the backward pass uses.
 template <class Real>
 struct RigState {
-  Real first[3], second[3];             // edges from corner 0 to 1 and to 2
-  Real edge[3], tangent[3], normal[3];  // the triangle's frame
+  Real first[3], second[3];             // edges from corner 0 to corners 1 and 2
+  Real edge[3], tangent[3], normal[3];  // orthonormal frame of the triangle
   Real edge_factor, normal_factor;
-  Real local[3];  // position in the skull's frame
+  Real local[3];  // position before skinning
   Real frame_quat[4], unit[4], quat_factor;
   Real bone_quat[4], bone_factor;
   Real inner[4];  // frame_quat * unit
@@ -145,15 +149,16 @@ HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigStat
   quat_multiply(r.bone_quat, r.inner, quat);
 }
 
-// Gradients of one Gaussian: its own parameters, its corners, and what it adds to the bones.
+// Gradients of one Gaussian: its parameters, its triangle's corners, and its contribution to the bones.
 template <class Real>
 struct RigGrad {
   Real corner[3][3], offset[3], quat[4];
   Real rotation[2][9], translation[2][3], bone_quat[2][4];
 };
 
-// From the gradient of the frame's quaternion to those of its first and last column. A turn w changes the edge by
-// w x edge and the normal by w x normal; in the frame's axes w = (-dn.t, -de.n, de.t).
+// From the gradient of the triangle frame's quaternion to the gradients of the frame's edge and normal. An
+// infinitesimal rotation w changes the edge by w x edge and the normal by w x normal; in the frame's axes w = (-dn.t,
+// -de.n, de.t).
 template <class Real>
 HEADSPLAT_FN void frame_quat_backward(const RigState<Real>& r, const Real grad[4], Real edge[3], Real normal[3]) {
   Real inverse[4], angular[4];

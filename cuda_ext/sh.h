@@ -1,8 +1,9 @@
-// Real spherical harmonics to degree 3 with the signs of 3D Gaussian splatting (Kerbl et al. 2023), shared by host and
-// device kernels. Written like math.h; avatar/reference/sh.py is the specification.
+// Real spherical harmonics up to degree 3 with the signs of 3D Gaussian Splatting (Kerbl et al. 2023), shared by host
+// and device kernels. Same conventions as math.h.
 //
-// Band l holds 2l+1 terms and is written as a homogeneous polynomial of degree l: its terms are defined for any vector,
-// and a rotation of the vector mixes the terms of one band only.
+//
+// Band l has 2l+1 terms, written as homogeneous polynomials of degree l: they are defined for any vector, and a
+// rotation of the vector mixes only the terms of one band.
 #pragma once
 
 #include "rig.h"
@@ -21,7 +22,7 @@ constexpr double kSh3Inner = 2.8906114426405538;    // sqrt(105 / pi) / 2
 constexpr double kSh3Middle = 0.45704579946446577;  // sqrt(21 / (2 pi)) / 4
 constexpr double kSh3Zonal = 0.37317633259011540;   // sqrt(7 / pi) / 4
 
-// The 2 band + 1 terms of one band at v, orders -band to band.
+// The 2 band + 1 terms of one band at v, from order -band to order band.
 template <int band, class Real>
 HEADSPLAT_FN constexpr void sh_band(const Real v[3], Real* out) {
   const Real x = v[0], y = v[1], z = v[2];
@@ -51,7 +52,7 @@ HEADSPLAT_FN constexpr void sh_band(const Real v[3], Real* out) {
   }
 }
 
-// Adds to `grad` the gradient with respect to v, given that with respect to the band's terms.
+// Adds the gradient with respect to v to `grad`, given the gradient with respect to the band's terms.
 template <int band, class Real>
 HEADSPLAT_FN void sh_band_backward(const Real v[3], const Real* d, Real grad[3]) {
   const Real x = v[0], y = v[1], z = v[2];
@@ -90,7 +91,7 @@ HEADSPLAT_FN void sh_basis(const Real direction[3], Real* out) {
   if constexpr (terms > 9) sh_band<3>(direction, out + 9);
 }
 
-// Gradient with respect to the direction, given that with respect to the harmonics.
+// Gradient with respect to the direction, given the gradient with respect to the harmonics.
 template <int terms, class Real>
 HEADSPLAT_FN void sh_basis_backward(const Real direction[3], const Real* d, Real grad[3]) {
   for (int k = 0; k < 3; ++k) grad[k] = Real(0.0);
@@ -99,7 +100,7 @@ HEADSPLAT_FN void sh_basis_backward(const Real direction[3], const Real* d, Real
   if constexpr (terms > 9) sh_band_backward<3>(direction, d + 9, grad);
 }
 
-// Calls body with the number of terms as a type whose `value` is a constant; `terms` is 1, 4, 9 or 16.
+// Calls body with the number of terms (1, 4, 9 or 16) as a type whose `value` is a compile-time constant.
 template <int number>
 struct ShTerms {
   static constexpr int value = number;
@@ -113,14 +114,14 @@ inline void with_sh_terms(int terms, Body body) {
   return body(ShTerms<16>());
 }
 
-// World position of a camera.
+// Position of a camera in world coordinates.
 HEADSPLAT_FN void camera_center(const Camera& camera, Scalar out[3]) {
   for (int k = 0; k < 3; ++k)
     out[k] = -(camera.rotation[k] * camera.translation[0] + camera.rotation[3 + k] * camera.translation[1] +
                camera.rotation[6 + k] * camera.translation[2]);
 }
 
-// Unit direction from the camera's centre to a Gaussian, zero where they coincide; returns the factor that made it so.
+// Unit direction from the camera to a Gaussian's mean, zero where they coincide; returns the normalization factor.
 template <class Real>
 HEADSPLAT_FN Real view_direction(const Scalar center[3], const Real mean[3], Real direction[3]) {
   Real offset[3];
@@ -128,20 +129,21 @@ HEADSPLAT_FN Real view_direction(const Scalar center[3], const Real mean[3], Rea
   return normalize<3>(offset, direction);
 }
 
-// Vectors whose values fix a function of one band: the first 3 for band 1, 5 for band 2, 7 for band 3. Chosen among the
-// triples of -1, 0 and 1 for the least condition of the three systems: below 2.8 when the vectors are made unit.
+// Sample directions whose values determine a function of one band: the first 3 for band 1, 5 for band 2, 7 for band 3.
+// Chosen among the triples of -1, 0 and 1 for the smallest condition numbers of the three systems: below 2.8 with
+// normalized directions.
 struct ShSamples {
   int directions[7][3] = {{0, 0, 1}, {0, 1, 0}, {1, -1, 0}, {0, 1, -1}, {1, 0, -1}, {1, -1, -1}, {1, 0, 0}};
 };
 
-// The coefficients of a band's function from its values at the probes.
+// Inverse of the matrix of a band's terms at the sample directions: from sampled values to coefficients.
 template <int band>
 struct ShFit {
   static constexpr int size = 2 * band + 1;
-  double inverse[size][size] = {};  // [term][probe]
+  double inverse[size][size] = {};  // [term][sample]
 };
 
-// Rows of the terms at each probe, then of the identity.
+// Rows of the terms at each sample direction, augmented with the identity.
 template <int band>
 HEADSPLAT_FN constexpr void fill_sh_system(double (&rows)[2 * band + 1][4 * band + 2]) {
   constexpr ShSamples samples;
@@ -153,7 +155,7 @@ HEADSPLAT_FN constexpr void fill_sh_system(double (&rows)[2 * band + 1][4 * band
   }
 }
 
-// Gauss and Jordan with row exchange, done by the compiler.
+// Gauss-Jordan elimination with pivoting, at compile time.
 template <int band>
 HEADSPLAT_FN constexpr ShFit<band> make_sh_fit() {
   constexpr int size = 2 * band + 1;
@@ -180,7 +182,7 @@ HEADSPLAT_FN constexpr ShFit<band> make_sh_fit() {
   return fit;
 }
 
-// How far the fit is from the inverse: the largest entry of their product less the identity.
+// Residual of the inverse: the largest entry of its product with the matrix, minus the identity.
 template <int band>
 constexpr double sh_fit_error() {
   constexpr int size = 2 * band + 1;
@@ -196,9 +198,9 @@ constexpr double sh_fit_error() {
   return worst;
 }
 static_assert(sh_fit_error<1>() < 1e-14 && sh_fit_error<2>() < 1e-14 && sh_fit_error<3>() < 1e-14,
-              "the probes fix every band's coefficients");
+              "the sample directions determine the coefficients of every band");
 
-// probe i carried back by the rotation (row-major): R^T probe.
+// Sample direction i rotated by the inverse of the row-major rotation: R^T sample.
 template <class Real>
 HEADSPLAT_FN void rotate_sample(const Real rotation[9], int i, Real out[3]) {
   constexpr ShSamples samples;
@@ -208,8 +210,8 @@ HEADSPLAT_FN void rotate_sample(const Real rotation[9], int i, Real out[3]) {
              Real(double(samples.directions[i][2])) * rotation[6 + k];
 }
 
-// The coefficients [2 band + 1][3 channels] of one band carried along by a rotation: out(R d) = sh(d), hence
-// out = inverse Y(R^T probes) sh.
+// Rotates the coefficients [2 band + 1][3 channels] of one band: out(R d) = sh(d), hence out = inverse Y(R^T samples)
+// sh.
 template <int band, class Real>
 HEADSPLAT_FN void rotate_sh_band(const Real rotation[9], const Real* sh, Real* out) {
   constexpr int size = 2 * band + 1;
@@ -227,7 +229,7 @@ HEADSPLAT_FN void rotate_sh_band(const Real rotation[9], const Real* sh, Real* o
   }
 }
 
-// Chain rule of rotate_sh_band: `grad_sh` is set, what the band says about the rotation is added to `grad_rotation`.
+// Chain rule of rotate_sh_band: sets `grad_sh` and adds the band's contribution to `grad_rotation`.
 template <int band, class Real>
 HEADSPLAT_FN void rotate_sh_band_backward(const Real rotation[9], const Real* sh, const Real* grad, Real* grad_sh,
                                           Real grad_rotation[9]) {

@@ -1,6 +1,7 @@
-// A triangle seen through a pinhole camera, shared by the host and device z-buffers. Barycentrics of the hit of ray r
-// with triangle (a, b, c) are M^-1 r over their sum, M = [a b c]: each is affine in the pixel, no clipping is needed
-// and both sides are seen (Olano and Greer 1997). In double, so that neighbours share edges.
+// Setup of a triangle for the host and device z-buffers. The barycentrics of the intersection of ray r with triangle
+// (a, b, c) are M^-1 r divided by their sum, M = [a b c]: each is affine in the pixel coordinates, no clipping is
+// needed, and both faces are visible (Olano and Greer 1997). In double, so that adjacent triangles share edges without
+// gaps.
 #pragma once
 
 #include <cmath>
@@ -11,8 +12,8 @@
 namespace headsplat {
 
 struct ScreenTriangle {
-  double edges[3][3];  // barycentric over depth of each corner: [0] x + [1] y + [2]
-  int x0, y0, x1, y1;  // pixels, inclusive; x1 < x0 when nothing can be seen
+  double edges[3][3];  // edge functions: barycentric / depth of each corner is [0] x + [1] y + [2]
+  int x0, y0, x1, y1;  // bounding box in pixels, inclusive; x1 < x0 when empty
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -23,7 +24,7 @@ HEADSPLAT_FN void cross_double(const double* a, const double* b, double* out) {
   out[2] = a[0] * b[1] - a[1] * b[0];
 }
 
-// Inverse of a 3x3 matrix, row-major; not finite when it has none.
+// Inverse of a row-major 3x3 matrix; not finite when singular.
 template <class Real>
 HEADSPLAT_FN void invert(const Real* m, double* out) {
   double row[3][3], columns[3][3];
@@ -39,7 +40,7 @@ HEADSPLAT_FN int clamp_to_int(double value, int lowest, int highest) {
   return value < highest ? static_cast<int>(value) : highest;
 }
 
-// Pixels whose centres may see the triangle; all of them when it reaches behind the near plane.
+// Bounding box of the pixels whose centers may lie in the triangle; the whole image when it crosses the near plane.
 template <class Real>
 HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real* K, const double corner[3][3],
                                  ScreenTriangle& t) {
@@ -67,7 +68,7 @@ HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real*
   t.y1 = clamp_to_int(std::ceil(high[1] - 0.5 + kSlack), -1, height - 1);
 }
 
-// `inverse` is that of the intrinsics `K`.
+// `inverse` is the inverse of the intrinsics `K`.
 template <class Real>
 HEADSPLAT_FN ScreenTriangle setup_triangle(int width, int height, Real near_z, const Real* vertices,
                                            const int64_t* face, const Real* K, const double* inverse) {
@@ -87,8 +88,8 @@ HEADSPLAT_FN ScreenTriangle setup_triangle(int width, int height, Real near_z, c
   return t;
 }
 
-// Barycentrics over depth at the centre of pixel (x, y); returns their sum, one over the depth. The triangle is seen
-// there when none is negative and the sum is positive.
+// Edge functions at the center of pixel (x, y); returns their sum, which is 1 / depth. The pixel center lies in the
+// triangle when none is negative and the sum is positive.
 HEADSPLAT_FN double edges_at(const ScreenTriangle& t, int x, int y, double edges[3]) {
   for (int k = 0; k < 3; ++k) edges[k] = t.edges[k][0] * (x + 0.5) + (t.edges[k][1] * (y + 0.5) + t.edges[k][2]);
   return edges[0] + edges[1] + edges[2];

@@ -176,7 +176,5 @@ def _larger_capacity(batch: int, pairs: int) -> int:
     limit = min(batch * PAIRS_MAX, CAPACITY_MAX)
     if pairs > limit:
         where = "one image" if batch == 1 else f"{batch} images"
-        raise ValueError(
-            f"splat: more than {limit} pairs of a splat and a 16x16 tile in {where}; use fewer or smaller Gaussians"
-        )
+        raise ValueError(f"splat: more than {limit} tile intersections in {where}; use fewer or smaller Gaussians")
     return min(pairs + pairs // 4, limit)

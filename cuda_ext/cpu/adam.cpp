@@ -12,7 +12,7 @@ void update(const Rule& rule, Vec grad, Scalar* param, Scalar* m, Scalar* v) {
   store(v, second);
 }
 
-// Less than a vector of parameters, in lanes of its own.
+// Fewer parameters than lanes, zero-padded to a vector.
 struct Remainder {
   Scalar grad[kWidth] = {}, param[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {};
 };
@@ -30,7 +30,7 @@ void step_remainder(const Rule& rule, const Scalar* grad, size_t count, Scalar* 
   std::memcpy(v, remainder.v, bytes);
 }
 
-// Elements begin..end share one rate.
+// Elements begin..end share one learning rate.
 void step_range(const AdamStep& step, Scalar rate, size_t begin, size_t end) {
   const Rule rule(step.rule, rate);
   size_t i = begin;

@@ -1,12 +1,12 @@
-// One step of Adam for a basis whose gradient is an outer product, never stored, and the gradient of its weights: all
-// that touches a basis in one pass, because memory is what it takes.
+// One step of Adam for a basis whose gradient is an outer product that is never stored, and the gradient of the basis
+// weights, in one pass over the basis: the operation is limited by memory bandwidth.
 #include "adam_rule.h"
 
 namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-// Moments are kept as they are, or as bfloat16: 8 bits are more than the estimate of a gradient's size is worth.
+// Storage formats of the moments m and v: full precision, or bf16, whose 8 significant bits suffice for them.
 struct FullPrecision {
   using Number = Scalar;
   static Vec read(const Scalar* p) { return load(p); }
@@ -19,10 +19,10 @@ struct Bfloat16 {
   static void write(uint16_t* p, Vec value) { store_bf16(p, value); }
 };
 
-// What a run of parameters has in common for all bases, padded to whole vectors.
+// A block of parameters with what all bases share, padded to whole vectors.
 struct Block {
   size_t count, padded;
-  Scalar *active, *anchor_weight, *grad;  // [room] [room] [batch][room]
+  Scalar *active, *anchor_weight, *grad;  // [padded] [padded] [batch][padded]
 };
 
 Block prepare_block(const AdamOuter& step, size_t begin, size_t end, Scalar* buffer) {
@@ -39,7 +39,8 @@ Block prepare_block(const AdamOuter& step, size_t begin, size_t end, Scalar* buf
   return block;
 }
 
-// Steps kWidth parameters of one basis, the lanes of `active` only, and adds to the gradients of its weights `dots`.
+// Steps kWidth parameters of one basis, in the lanes of `active` only, and adds to `dots`, the gradients of its
+// weights.
 template <class Format>
 void step_vector(const AdamOuter& step, const Rule& rule, const Block& block, size_t i, const Scalar* weights,
                  Scalar* param, typename Format::Number* m, typename Format::Number* v, Vec* dots) {

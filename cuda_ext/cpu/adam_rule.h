@@ -1,4 +1,4 @@
-// Adam's rule (Kingma and Ba 2015, algorithm 1) for one vector of parameters.
+// Adam's update (Kingma and Ba 2015, algorithm 1) for one vector of parameters.
 #pragma once
 
 #include "kernels.h"
@@ -8,21 +8,21 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 
 struct Rule {
-  Vec keep1, take1, keep2, take2, scale, bias2, eps;
+  Vec beta1, one_minus_beta1, beta2, one_minus_beta2, scale, bias2, eps;
 
   explicit Rule(const AdamRule& rule, Scalar rate)
-      : keep1(rule.beta1),
-        take1(1.0f - rule.beta1),
-        keep2(rule.beta2),
-        take2(1.0f - rule.beta2),
+      : beta1(rule.beta1),
+        one_minus_beta1(1.0f - rule.beta1),
+        beta2(rule.beta2),
+        one_minus_beta2(1.0f - rule.beta2),
         scale(rate * rule.inverse_bias1),
         bias2(rule.inverse_bias2),
         eps(rule.eps) {}
 
-  // Moves the moments on and returns what to subtract from the parameters.
+  // Updates the moments and returns what to subtract from the parameters.
   Vec operator()(Vec grad, Vec& m, Vec& v) const {
-    m = fma(keep1, m, take1 * grad);
-    v = fma(keep2, v, take2 * grad * grad);
+    m = fma(beta1, m, one_minus_beta1 * grad);
+    v = fma(beta2, v, one_minus_beta2 * grad * grad);
     return scale * m / (root(v * bias2) + eps);
   }
 };

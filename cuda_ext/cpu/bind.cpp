@@ -1,4 +1,4 @@
-// Gaussians bound to triangles, carried into the world by two bones, and the way back.
+// Gaussians bound to triangles and posed by two bones, kWidth Gaussians at a time; forward and backward.
 #include "kernels.h"
 #include "rows.h"
 #include "threads.h"
@@ -29,7 +29,7 @@ BoundGaussian<Vec> load_bound(const BindInputs& in, int first, int end) {
   return bound;
 }
 
-// Adds the lanes that stand for Gaussians of their own (not for a repeated last one) to the bones' gradient.
+// Adds the lanes of `used` to the gradient of the bones; other lanes repeat the last Gaussian.
 void add_bones(const RigGrad<Vec>& grad, Mask used, Scalar* total) {
   for (int bone = 0; bone < 2; ++bone) {
     Scalar* out = total + bone * (kBoneGradSize / 2);

@@ -109,7 +109,7 @@ using Moments = nb::ndarray<nb::c_contig, nb::device::cpu>;  // Scalar or bfloat
 bool is_bf16(const Moments& moments) {
   if (moments.dtype() == nb::dtype<Scalar>()) return false;
   if (moments.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Bfloat) || moments.itemsize() != 2)
-    throw std::invalid_argument("native kernel: unknown format of moments");
+    throw std::invalid_argument("native kernel: m and v must be float32 or bfloat16");
   return true;
 }
 
@@ -120,8 +120,9 @@ void run_adam_outer_step(const Out& param, const In& weights, const In& grad, co
   const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), size = rows * columns;
   const size_t batch = bases ? weights.size() / bases : 0;
   if (!size || !bases) return;
-  if (grad_weights && batch > kWeightGradImages) throw std::invalid_argument("native kernel: too many images");
-  if (is_bf16(m) != is_bf16(v)) throw std::invalid_argument("native kernel: moments of two formats");
+  if (grad_weights && batch > kWeightGradImages)
+    throw std::invalid_argument("native kernel: too many images for the gradient of the weights");
+  if (is_bf16(m) != is_bf16(v)) throw std::invalid_argument("native kernel: m and v must have the same format");
   adam_outer_step(
       {rule_of(betas), param.data(), sized(m, bases * size), sized(v, bases * size), sized(weights, batch * bases),
        sized(grad, batch * size), flags_of(touched, rows), sized(anchor_weight, rows), static_cast<int>(batch),
@@ -131,7 +132,8 @@ void run_adam_outer_step(const Out& param, const In& weights, const In& grad, co
 
 BlendInputs blend_inputs_of(const std::optional<In>& base, const Basis& basis, const Scalar* weights, size_t batch) {
   const bool half = basis.dtype() == nb::dlpack::dtype{static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
-  if (!half && basis.dtype() != nb::dtype<Scalar>()) throw std::invalid_argument("native kernel: unknown basis format");
+  if (!half && basis.dtype() != nb::dtype<Scalar>())
+    throw std::invalid_argument("native kernel: a basis must be float32 or float16");
   const size_t bases = basis.shape(0), size = bases ? basis.size() / bases : 0;
   return {sized(base, size), basis.data(), weights, static_cast<int>(batch), static_cast<int>(bases), size, half};
 }
@@ -198,7 +200,8 @@ void run_rigid_normal(const In& rgb, const In& alpha, const In& target, const In
                       const In& pivots, Scalar sigma, const Out& matrix, const Out& gradient, const Out& cost) {
   if (alpha.ndim() != 3 || pivots.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
   const size_t batch = alpha.shape(0), pixels = alpha.size(), groups = pivots.shape(1), unknowns = 6 * groups;
-  if (groups < 1 || unknowns > kRigidUnknowns) throw std::invalid_argument("native kernel: one to three groups");
+  if (groups < 1 || unknowns > kRigidUnknowns)
+    throw std::invalid_argument("native kernel: expected one to three groups");
   const RigidNormalImage first{sized(rgb, 3 * pixels),
                                alpha.data(),
                                sized(target, 3 * pixels),

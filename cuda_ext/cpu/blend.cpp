@@ -1,4 +1,4 @@
-// Linear blendshapes over a flat range of numbers, and the gradient of their weights.
+// Linear blendshapes over a flat range of values, and the gradient of their weights.
 #include "kernels.h"
 #include "simd.h"
 

@@ -1,4 +1,4 @@
-// Local Gaussians + blendshape offsets -> activated local Gaussians of every image, and the way back.
+// Local Gaussians + blendshape offsets -> activated local Gaussians of every image; forward and backward.
 #include "kernels.h"
 #include "rows.h"
 
@@ -8,14 +8,14 @@ namespace {
 
 constexpr Scalar kShConstant = Scalar(0.28209479177387814);  // Y_0
 
-// e^x, limited to the range of floats.
+// e^x, clamped to the range of normal floats.
 inline Vec exp_of(Vec x) { return exp2(smaller(larger(x * Vec(kLog2E), Vec(-126.0f)), Vec(126.0f))); }
 
 inline Vec sigmoid_of(Vec x) { return Vec(1.0f) / (Vec(1.0f) + exp_of(Vec(0.0f) - x)); }
 
 inline Mask lanes_before(int first, int end) { return Vec(static_cast<Scalar>(end - first)) > load(kLane); }
 
-// Offsets of kWidth Gaussians from `first` on in real units; zero beyond those that carry any.
+// Blendshape offsets of kWidth Gaussians from `first` on, times the channel units; zero for Gaussians without offsets.
 void load_blended(const DeformShape& shape, const Scalar* blended, int first, Vec* out) {
   for (int k = 0; k < kDeformChannels; ++k) out[k] = Vec(0.0f);
   if (first >= shape.deformed) return;

@@ -1,4 +1,4 @@
-// Chooses the level: the best the processor has, or the one HEADSPLAT_SIMD names.
+// Selects the instruction-set level at run time: the best of this processor, or the one named by HEADSPLAT_SIMD.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -33,7 +33,7 @@ namespace {
 
 #if defined(HEADSPLAT_X86)
 #if defined(_MSC_VER)
-// 2, 3 or 4 as in x86-64-v2 and so on, 0 for less; the operating system must save the wide registers too.
+// 2, 3 or 4 for x86-64-v2, v3 or v4, 0 for less; the operating system must also save the wide registers.
 int processor_level() {
   int one[4], seven[4];
   __cpuid(one, 1);
@@ -48,7 +48,7 @@ int processor_level() {
   return avx2 && avx512 ? 4 : avx2 ? 3 : sse42 ? 2 : 0;
 }
 #else
-// F16C; compilers do not agree on whether __builtin_cpu_supports knows it.
+// F16C; not every compiler's __builtin_cpu_supports knows it.
 bool has_half_floats() {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1u);
@@ -94,7 +94,7 @@ const Kernels* best_table() {
   return &portable::table;
 }
 
-// A name the processor cannot honour is ignored rather than crashed on.
+// A level that the processor lacks is ignored.
 const Kernels* initial_table() {
   const char* name = std::getenv("HEADSPLAT_SIMD");
   const Kernels* named = name ? find_table(name) : nullptr;

@@ -1,4 +1,4 @@
-// The exact test of a grid of rectangles against a splat's ellipse, shared by the tiling and the rasterizer.
+// Exact overlap test of a grid of rectangles and a projected Gaussian's ellipse, shared by tiling and rasterizer.
 #pragma once
 
 #include "kernels.h"
@@ -7,7 +7,7 @@
 namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 
-// A splat's ellipse, spread over vectors that hold one band of rows a lane.
+// The ellipse of a projected Gaussian, broadcast to vectors with one band of rows per lane.
 struct Ellipse {
   Vec row_center_slope, row_half_width, rightmost_y, inverse_extent_y, extent_y;
 
@@ -18,8 +18,9 @@ struct Ellipse {
         inverse_extent_y(s.inverse_extent_y),
         extent_y(s.extent_y) {}
 
-  // From where to where the ellipse reaches in the bands y0..y1 (all relative to its centre), where it meets them at
-  // all. In a band the rightmost point is the ellipse's own or lies on the band's edge that is nearer to it.
+  // Columns that the ellipse covers in the bands y0..y1 (relative to its center); the mask says which bands it
+  // overlaps. The rightmost point in a band is the ellipse's rightmost point or lies on the band's edge nearest to it;
+  // the same on the left.
   Mask span(Vec y0, Vec y1, Vec& left, Vec& right) const {
     const Vec zero(0.0f), one(1.0f);
     const Vec right_y = smaller(larger(rightmost_y, y0), y1), left_y = smaller(larger(zero - rightmost_y, y0), y1);
@@ -30,8 +31,8 @@ struct Ellipse {
   }
 };
 
-// Bit column * rows + row is set when that rectangle of a grid four wide, each 4 x height pixels, with the grid's
-// corner at (left, top), may hold a pixel centre inside the ellipse.
+// Bit column * rows + row is set when that rectangle of a grid may contain a pixel center inside the ellipse. The grid
+// is four rectangles wide, each 4 x height pixels, with its corner at (left, top).
 template <int rows, int height>
 inline uint32_t overlapped_strips(const ProjectedGaussian& s, Scalar left, Scalar top) {
   const Ellipse ellipse(s);

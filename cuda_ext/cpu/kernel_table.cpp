@@ -1,4 +1,4 @@
-// The table of one instruction-set level.
+// The function table of one instruction-set level.
 #include "kernels.h"
 
 #define HEADSPLAT_TEXT_(name) #name

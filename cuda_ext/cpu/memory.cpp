@@ -38,12 +38,12 @@ Buffer::~Buffer() { release(memory_); }
 
 void* Buffer::reserve(size_t bytes, bool keep) {
   if (bytes <= capacity_ && memory_) return memory_;
-  const size_t wanted = bytes + bytes / 8 + kAlignment;
-  void* memory = allocate(wanted);
+  const size_t new_capacity = bytes + bytes / 8 + kAlignment;
+  void* memory = allocate(new_capacity);
   if (keep && memory_) std::memcpy(memory, memory_, capacity_);
   release(memory_);
   memory_ = memory;
-  capacity_ = wanted;
+  capacity_ = new_capacity;
   return memory_;
 }
 

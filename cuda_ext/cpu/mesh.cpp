@@ -1,4 +1,4 @@
-// The z-buffer of a mesh, bands of rows side by side; the geometry is in ../triangle.h.
+// Z-buffer of a triangle mesh, horizontal bands in parallel; the geometry is in ../triangle.h.
 #include "mesh.h"
 
 #include <algorithm>
@@ -13,10 +13,10 @@
 namespace headsplat {
 namespace {
 
-constexpr int kMinBandRows = 8,
-              kBands = 12;  // every band reads the whole triangle list: few, but enough to share out
+// Every band reads the whole triangle list: few bands, but enough to balance the threads.
+constexpr int kMinBandRows = 8, kBands = 12;
 
-// One image: its triangles and the nearest depth so far.
+// Triangles and output buffers of one image.
 struct MeshTarget {
   const MeshShape& shape;
   const std::vector<ScreenTriangle>& triangles;

@@ -1,4 +1,4 @@
-// Z-buffer of a triangle mesh at the pixel centres.
+// Z-buffer of a triangle mesh at the pixel centers.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ struct MeshShape {
 };
 
 struct MeshOutputs {
-  int32_t* face;  // [B,H,W], -1 where nothing
-  Scalar* bary;   // [B,H,W,3]
-  Scalar* depth;  // [B,H,W] metres, 0 where nothing
+  int32_t* face;  // [B,H,W] face index, -1 for background
+  Scalar* bary;   // [B,H,W,3] barycentrics, 0 for background
+  Scalar* depth;  // [B,H,W] meters, 0 for background
 };
 
-// `vertices` [B,V,3] camera axes, `faces` [F,3] valid, `intrinsics` [B,3,3] pixels.
+// `vertices` [B,V,3] meters, camera axes; `faces` [F,3] valid indices; `intrinsics` [B,3,3] pixels.
 void rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
                     const MeshOutputs& out);
 

@@ -8,12 +8,12 @@
 namespace headsplat {
 namespace {
 
-constexpr int kRowsPerTask = 16;         // rows one task works on
-constexpr int kRotationsPerTask = 1024;  // Gaussians one task works on
-constexpr size_t kAdamPerTask = 16384;   // parameters one task works on
-constexpr size_t kOuterPerTask = 2048;   // the same for each basis of an outer step
-constexpr size_t kBlendPerTask = 4096;   // numbers of every basis one task blends: they stay in the L1 cache
-constexpr int kDeformPerTask = 1024;     // Gaussians one task works on
+constexpr int kRowsPerTask = 16;         // rows
+constexpr int kRotationsPerTask = 1024;  // Gaussians
+constexpr size_t kAdamPerTask = 16384;   // parameters
+constexpr size_t kOuterPerTask = 2048;   // parameters of each basis
+constexpr size_t kBlendPerTask = 4096;   // values of every basis, which fit in the L1 cache
+constexpr int kDeformPerTask = 1024;     // Gaussians
 
 BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
   const size_t first = static_cast<size_t>(b) * shape.count;
@@ -25,7 +25,7 @@ BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
           all.skin};
 }
 
-// Sums the chunks' parts in their order and takes the rotation matrices' gradients to the quaternions.
+// Sums the chunks' gradients in a fixed order and converts rotation matrix gradients to quaternion gradients.
 void reduce_bone_gradients(const Bones& bones, const Scalar* partials, int chunks, Scalar* rotations,
                            Scalar* translations) {
   double total[kBoneGradSize] = {};
@@ -41,7 +41,7 @@ void reduce_bone_gradients(const Bones& bones, const Scalar* partials, int chunk
   }
 }
 
-// Corner gradients onto the vertices they belong to, in the Gaussians' order.
+// Adds corner gradients to the vertices, in the order of the Gaussians.
 void scatter_corners(const BindShape& shape, const int64_t* triangles, const Scalar* corners, Scalar* vertices) {
   std::memset(vertices, 0, sizeof(Scalar) * 3 * shape.vertices);
   for (size_t k = 0; k < 3 * static_cast<size_t>(shape.count); ++k) {
@@ -50,7 +50,7 @@ void scatter_corners(const BindShape& shape, const int64_t* triangles, const Sca
   }
 }
 
-// Memory of the calling thread, kept from call to call.
+// Temporary memory of the calling thread, kept between calls.
 Buffer& thread_buffer(int index) {
   thread_local Buffer buffers[6];
   return buffers[index];
@@ -66,7 +66,7 @@ Scalar* row_buffer(int width) {
   return buffer;
 }
 
-// Sums the tasks' parts [tasks][count] in their order.
+// Sums the tasks' partial sums [tasks][count] in a fixed order.
 void sum_partials(const Scalar* partials, int tasks, size_t count, Scalar* out) {
   for (size_t k = 0; k < count; ++k) {
     double total = 0.0;

@@ -1,4 +1,4 @@
-// The smaller operations over whole batches: what they do is in avatar/ops.
+// Operations over whole batches; each is documented in avatar/ops.
 #pragma once
 
 #include "kernels.h"
@@ -13,7 +13,7 @@ struct BindShape {
 void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations, const Scalar* translations,
           Scalar* means, Scalar* quats);
 
-// Gradients of the whole batch; `vertices` [B,V,3] may be null.
+// Gradients with respect to the inputs of `bind`, whole batch; `vertices` [B,V,3] may be null.
 struct BindOutputs {
   Scalar *vertices, *offsets, *quats, *rotations, *translations;
 };
@@ -22,22 +22,23 @@ void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scala
                    const Scalar* translations, const Scalar* grad_means, const Scalar* grad_quats,
                    const BindOutputs& out);
 
-// Coefficients of `count` Gaussians carried along by their rotations, and the gradients of both.
+// Rotates the coefficients of `count` Gaussians; backward computes the gradients of coefficients and rotations.
 void rotate_sh(const ShRotation& rotation, int count);
 void rotate_sh_backward(const ShRotation& rotation, int count);
 
-// Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient by `a` into `grad`, which may be null.
+// Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient with respect to `a` into `grad`, which may be null.
 void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad);
 
 void adam_step(const AdamStep& step);
 
-// `weights` [batch,bases] receives the weights' gradient before the step, for at most kDotImages images; may be null.
+// `weights` [batch,bases] receives the gradient of the weights before the step, for at most kWeightGradImages images;
+// may be null.
 void adam_outer_step(const AdamOuter& step, Scalar* weights);
 
 // Blended offsets into `out` [batch][size].
 void blend(const BlendInputs& inputs, Scalar* out);
 
-// Gradient of the weights [batch][bases], given that of the blended offsets [batch][size].
+// Gradient of the weights [batch][bases], given the gradient of the blended offsets [batch][size].
 void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scalar* weights);
 
 void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out);
@@ -45,7 +46,7 @@ void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOu
 void deform_backward(const DeformShape& shape, const DeformForwardOutputs& values, const DeformOutputGradients& grads,
                      const DeformInputGradients& out);
 
-// Arrays of the whole batch as in avatar.ops.photometric; the gradients may both be null.
+// Arrays of the whole batch as in avatar.ops.photometric; both gradients may be null.
 struct PhotometricInputs {
   int batch, height, width;
   const Scalar *rgb, *alpha;
@@ -54,11 +55,11 @@ struct PhotometricInputs {
   Scalar ssim_weight, mask_weight;
 };
 
-// Pictures [batch] over one background as bytes.
+// Composites `batch` images over one background and converts them to bytes.
 void to_bytes(int batch, const BytesImage& first);
 
-// Terms of `batch` pictures: matrix [batch,D,D], gradient [batch,D], cost [batch], D = 6 first.groups. Arrays of
-// `first` are those of the whole batch; K [batch,3,3] gives each picture's intrinsics.
+// Normal equations of `batch` images: matrix [batch,D,D], gradient [batch,D], cost [batch], D = 6 first.groups. Arrays
+// of `first` are those of the whole batch; K [batch,3,3] are the intrinsics of each image.
 void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
                   Scalar* cost);
 

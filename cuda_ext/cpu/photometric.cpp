@@ -1,4 +1,4 @@
-// Rows of composed pictures: those of the photometric loss with its gradients, and those that are shown.
+// Rows of composited images: the photometric loss with its gradients, and conversion to bytes.
 #include "kernels.h"
 #include "simd.h"
 
@@ -6,10 +6,10 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-// The least multiple of kWidth that holds `length` floats.
+// `length` rounded up to a multiple of kWidth.
 size_t round_up(size_t length) { return (length + kWidth - 1) / kWidth * kWidth; }
 
-// Each value three times, as the channels of an interleaved picture want it.
+// Repeats each value three times, once per channel of an interleaved image.
 void repeat_channels(const Scalar* source, size_t count, Scalar* out) {
   for (size_t i = 0; i < count; ++i) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = source[i];
 }

@@ -1,4 +1,4 @@
-// World Gaussians -> image-plane splats, kWidth Gaussians at a time, and the way back.
+// World Gaussians -> projected Gaussians, kWidth at a time; forward and backward.
 #include "../sh.h"
 #include "kernels.h"
 #include "rows.h"
@@ -9,7 +9,7 @@ namespace HEADSPLAT_LEVEL {
 namespace {
 
 constexpr int kGaussiansPerTask = 512;
-constexpr int kPrefetchAhead = 16;  // Gaussians whose moments are fetched early
+constexpr int kPrefetchAhead = 16;  // Gaussians between a prefetch of gradient partials and their use
 
 Gaussian3<Vec> load_gaussians(const GaussianInputs& in, int first, int count) {
   Gaussian3<Vec> g;
@@ -20,8 +20,8 @@ Gaussian3<Vec> load_gaussians(const GaussianInputs& in, int first, int count) {
   return g;
 }
 
-// The numbers of kWidth splats in the order of struct Splat, and which of them are drawn. With spherical harmonics the
-// colours are left to add_color.
+// Fields of kWidth projected Gaussians in the order of struct ProjectedGaussian, and which are valid. With spherical
+// harmonics the color fields are filled by add_color.
 struct ProjectedLanes {
   Scalar field[16][kWidth];
   Scalar basis[kShTermsMax][kWidth];
@@ -48,8 +48,8 @@ void store_basis(const Camera& camera, int terms, const Vec mean[3], Scalar (*ou
   });
 }
 
-// Colour of the Gaussian in one lane from its coefficients; false when it is not finite. Four at a time, the fourth
-// being the next term's first: the compiler makes that one vector.
+// Color of the Gaussian in one lane from its coefficients; false when it is not finite. The loop adds four channels,
+// the fourth being the next term's first, so that the compiler makes it one vector.
 template <int terms>
 bool add_color(const ProjectedLanes& lanes, int lane, const Scalar* sh, ProjectedGaussian& out) {
   Scalar color[4] = {0.5f, 0.5f, 0.5f, 0.0f};
@@ -124,7 +124,7 @@ void project_image(ImageState& image, const GaussianInputs& in) {
         for (int k = 0; k < 16; ++k) row[k] = lanes.field[k][lane];
         ProjectedGaussian* out = projected + first + lane;
         std::memcpy(static_cast<void*>(out), row, sizeof row);
-        const float depth = static_cast<float>(out->depth);  // whose bits sort like the number
+        const float depth = static_cast<float>(out->depth);  // positive floats sort like their bits
         uint32_t key;
         std::memcpy(&key, &depth, sizeof key);
         bool visible = (lanes.valid >> lane & 1u) && on_screen(camera, *out);
@@ -141,7 +141,7 @@ void project_image(ImageState& image, const GaussianInputs& in) {
 
 namespace {
 
-// Sum of a Gaussian's moments over the tiles it touches, always in the same order.
+// Sum of a Gaussian's gradient partials over its tiles, in a fixed order.
 void sum_partials(const ImageState& image, const Scalar* partials, int gaussian, Scalar* total) {
   for (int k = 0; k < kPartials; ++k) total[k] = 0.0f;
   const uint32_t* position =
@@ -153,7 +153,7 @@ void sum_partials(const ImageState& image, const Scalar* partials, int gaussian,
   }
 }
 
-// Starts fetching the moments of a Gaussian that comes a little later.
+// Prefetches the gradient partials of a Gaussian.
 void prefetch_partials(const ImageState& image, const Scalar* partials, int gaussian) {
   const uint32_t* position =
       image.sorted_positions.data<uint32_t>() + image.intersection_offsets.data<uint32_t>()[gaussian];
@@ -161,7 +161,7 @@ void prefetch_partials(const ImageState& image, const Scalar* partials, int gaus
   for (uint32_t t = 0; t < tiles; ++t) prefetch(partials + static_cast<size_t>(position[t]) * kPartialStride);
 }
 
-// Moments: 0 d(alpha) alpha, 1 2 times dx, dy, 3 4 5 times dx^2, dx dy, dy^2; 6 7 8 colour; 9 depth.
+// Partials: 0 dL/dalpha * alpha; 1 2 that times dx, dy; 3 4 5 times dx^2, dx dy, dy^2; 6 7 8 color; 9 depth.
 ProjectedGrad<Vec> projected_gradient(const Projection<Vec>& p, Vec opacity, const Vec* partials) {
   const Vec inverse = Vec(1.0f) / p.det, zero(0.0f);
   const Vec a = p.yy * inverse, b = zero - p.xy * inverse, c = p.xx * inverse;
@@ -182,7 +182,7 @@ void store_visible(Scalar* target, int first, int count, Mask visible, Vec* valu
   store_rows<stride>(target, first, count, values);
 }
 
-// From the gradient of the colours to that of the coefficients and, along the line of sight, of the means.
+// From the gradient of the color to the gradients of the coefficients and, through the view direction, of the mean.
 void colors_backward(const ImageState& image, const GaussianInputs& in, int first, int end, uint32_t visible,
                      const Vec* color, const Vec mean[3], Scalar* grad_sh, Vec grad_mean[3]) {
   Scalar center[3], basis[kShTermsMax][kWidth], grad_basis[kShTermsMax][kWidth] = {}, grad_color[3][kWidth];

@@ -1,7 +1,10 @@
-// Tiles of splats -> pictures, and the raw moments of the pictures' gradient for every (splat, tile) pair.
+// Tiles of projected Gaussians -> images, and from the images' gradient the gradient partials of every tile
+// intersection.
 //
-// Splat outer, strip inner: a tile's state stays in L1. A strip is four pixels wide and as high as makes one vector
-// (two of the narrow ones); strips follow one another down the columns of a tile, a strip's pixels by rows.
+//
+// Outer loop over Gaussians, inner loop over strips: a tile's state stays in the L1 cache. A strip is four pixels wide
+// and as high as fills one vector (two of the narrow ones). Strips are numbered down the columns of a tile, pixels of a
+// strip by rows.
 #include "ellipse_spans.h"
 #include "kernels.h"
 #include "threads.h"
@@ -11,15 +14,15 @@ namespace HEADSPLAT_LEVEL {
 namespace {
 
 constexpr int kPixels = kTile * kTile;
-constexpr int kStrip = kWidth > 8 ? kWidth : 8;  // pixels; a tile has 32 strips at most, a mask bit for each
+constexpr int kStrip = kWidth > 8 ? kWidth : 8;  // pixels; a tile has at most 32 strips, one mask bit each
 constexpr int kStripRows = kStrip / 4;
 constexpr int kBands = kTile / kStripRows;  // strips in a column
 constexpr int kStrips = kPixels / kStrip;
 constexpr uint32_t kAllStrips = kStrips == 32 ? 0xffffffffu : (1u << kStrips % 32) - 1u;
-constexpr uint32_t kPrefetchAhead = 8;  // members whose splats are fetched early
+constexpr uint32_t kPrefetchAhead = 8;  // tile intersections between a prefetch and its use
 
 struct TileSpan {
-  int x, y, width, height;  // pixels; width and height are less than kTile at the right and lower edge
+  int x, y, width, height;  // pixels; width and height are less than kTile at the right and lower image border
 };
 
 TileSpan tile_span(const ImageState& image, int tile) {
@@ -34,7 +37,7 @@ TileSpan tile_span(const ImageState& image, int tile) {
 inline int strip_of(int x, int y) { return x / 4 * kBands + y / kStripRows; }
 inline int lane_of(int x, int y) { return y % kStripRows * 4 + x % 4; }
 
-// Pixel centres of every strip, relative to the tile's first one.
+// Pixel centers of every strip, relative to the tile's first pixel center.
 struct alignas(64) Centers {
   Scalar x[kStrips][kStrip], y[kStrips][kStrip];
   constexpr Centers() : x(), y() {
@@ -47,7 +50,7 @@ struct alignas(64) Centers {
 };
 constexpr Centers kCenters;
 
-// A splat as seen from one tile, spread over vectors.
+// A projected Gaussian relative to one tile, broadcast to vectors.
 struct TileGaussian {
   Vec x, y, minus_a, minus_b, minus_c, log2_opacity;
 
@@ -59,7 +62,7 @@ struct TileGaussian {
         minus_c(-s.c),
         log2_opacity(s.log2_opacity) {}
 
-  // log2 of alpha before clamp and cutoff at the offsets (dx, dy) from the centre.
+  // log2 of alpha, before clamping and cutoff, at the offset (dx, dy) from the mean.
   Vec exponent(Vec dx, Vec dy) const {
     const Vec slope = fma(minus_a, dx, minus_b * dy);
     return fma(slope, dx, fma(minus_c * dy, dy, log2_opacity));
@@ -67,15 +70,14 @@ struct TileGaussian {
 };
 
 struct Thresholds {
-  Vec log2_alpha_min,
-      transmittance_min;  // log2 of alpha below `log2_alpha_min` is dropped, a pixel at or below transmittance
-                          // `transmittance_min` is finished
+  Vec log2_alpha_min;     // alpha below this is skipped
+  Vec transmittance_min;  // pixels at or below this are opaque
   explicit Thresholds(const Camera& camera)
       : log2_alpha_min(camera.cutoff ? -kLog2Of255 : -kLog2Range),
         transmittance_min(camera.cutoff ? kTransmittanceMin : -1.0f) {}
 };
 
-// Sums of one strip's pixels over the splats so far, and their transmittance.
+// Accumulated color and depth of one strip's pixels, and their transmittance.
 struct alignas(64) Strip {
   Scalar transmittance[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
 };
@@ -110,14 +112,15 @@ void write_empty_tile(const ImageState& image, const TileSpan& span, const Rende
   }
 }
 
-// Black and clear inside the picture; lanes outside it are finished from the start.
+// Transmittance 1 inside the image; lanes outside start with 0, which blends nothing.
 void init_tile(const TileSpan& span, TileState& state) {
   std::memset(&state, 0, sizeof state);
   for (int y = 0; y < span.height; ++y)
     for (int x = 0; x < span.width; ++x) state.strips[strip_of(x, y)].transmittance[lane_of(x, y)] = 1.0f;
 }
 
-// Blends one splat into one strip. With `check` it returns whether a pixel still takes light, otherwise true.
+// Blends one Gaussian into one strip. With `check`, returns whether any pixel is above the transmittance threshold,
+// otherwise true.
 template <bool with_depth, bool with_weights>
 inline bool blend_strip(Strip& strip, int index, const TileGaussian& gaussian, const ProjectedGaussian& s,
                         const Thresholds& thresholds, bool check, Vec& weight_sum) {
@@ -156,7 +159,7 @@ void blend_tile(const ImageState& image, int tile, const RenderOutputs& out) {
   uint32_t active_strips = kAllStrips, stop = end;
   for (uint32_t first = begin; first < stop; first += kEarlyStopInterval) {
     const uint32_t last = end - first < kEarlyStopInterval ? end : first + kEarlyStopInterval;
-    // Masks first: what to visit is then known when the processor guesses how often the inner loop turns.
+    // All masks first: the number of iterations of the loop below is then known early, which helps branch prediction.
     for (uint32_t j = first; j < last; ++j) {
       prefetch(projected + tile_gaussians[j + kEarlyStopInterval]);
       strip_masks[j] = overlapped_strips<kBands, kStripRows>(projected[tile_gaussians[j]], left, top) & active_strips;
@@ -193,8 +196,8 @@ void rasterize(ImageState& image, const RenderOutputs& out) {
 
 namespace {
 
-// Per pixel of a strip: gradients of the four sums, what lies behind (gradient times light still to come),
-// transmittance.
+// Per pixel of a strip: gradients of the accumulated color and depth; grad_behind, the dot product of the gradient with
+// what the Gaussians behind the current one accumulate; transmittance.
 struct alignas(64) StripGradient {
   Scalar transmittance[kStrip], grad_behind[kStrip], red[kStrip], green[kStrip], blue[kStrip], depth[kStrip];
 };
@@ -232,7 +235,7 @@ void read_gradients(const ImageState& image, const TileSpan& span, const RenderG
   }
 }
 
-// Sums over one splat's pixels in one tile, in the order project_backward reads them.
+// Gradient partials of one tile intersection, in the order that project_image_backward reads them.
 struct TilePartials {
   Vec total, x, y, xx, xy, yy, red, green, blue, depth;
 };

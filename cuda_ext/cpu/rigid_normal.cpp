@@ -1,4 +1,4 @@
-// Normal equations of rigid motions from the difference of two pictures; avatar/reference/motion.py states the maths.
+// Normal equations of the rigid motions that align a rendered image with a target image, see avatar.ops.rigid_normal.
 #include <cmath>
 
 #include "kernels.h"
@@ -10,7 +10,7 @@ namespace {
 
 constexpr Scalar kAlphaSolid = 0.5f, kAlphaMin = 1e-3f;
 
-// Planes of [height] rows that lie `stride` apart, with kMotionMargin zeros before and after each row's pixels.
+// Planes of [height] rows, `stride` floats apart, with kRigidMargin zeros before and after the pixels of each row.
 struct Planes {
   Scalar* memory;
   size_t stride, size;
@@ -35,7 +35,7 @@ void load_row(const RigidNormalImage& image, const Planes& planes, int y) {
   std::memcpy(planes.row(kAlpha, y), alpha, sizeof(Scalar) * image.width);
 }
 
-// Sums over 2 reach + 1 pixels of each row.
+// Sums over 2 radius + 1 pixels of each row.
 void box_sum_row(const Scalar* row, int width, int radius, Scalar* out) {
   double total = 0.0;
   for (int x = 0; x < radius && x < width; ++x) total += row[x];
@@ -46,7 +46,7 @@ void box_sum_row(const Scalar* row, int width, int radius, Scalar* out) {
   }
 }
 
-// Turns premultiplied depth and shares into means; thin pixels take the mean around them.
+// Divides premultiplied depth and group weights by alpha; pixels of low alpha get the mean of their neighborhood.
 void fill_thin_pixels(const RigidNormalImage& image, const Planes& planes, Scalar* column) {
   const int radius = image.height / 14 > 3 ? (image.height / 14 | 1) / 2 : 1, side = 2 * radius + 1;
   const Scalar alpha_sum_min = kAlphaMin * static_cast<Scalar>(side * side);
@@ -84,7 +84,7 @@ struct Sums {
   Vec cost;
 };
 
-// Flows of one group's turns and shifts, times its share, at the pixels of a vector.
+// Optical flow per unit of one group's rotation and translation, times the group's weight, at the pixels of a vector.
 void flows(const RigidNormalImage& image, const Scalar* pivot, Vec ray_x, Scalar ray_y, Vec depth, Vec group_weight,
            Vec* u, Vec* v) {
   const Vec weight_over_depth = keep(depth > Vec(kAlphaMin), group_weight / larger(depth, Vec(kAlphaMin)));
@@ -130,7 +130,7 @@ void add_pixels(const RigidNormalImage& image, const Planes& planes, int y, int 
   const int unknowns = 6 * image.groups;
   Vec* out = sums.matrix;
   for (int a = 0; a < unknowns; ++a) {
-    // The picture changes by minus slope times flow.
+    // The image changes by minus its slope times the flow.
     sums.gradient[a] = fnma(u[a], rx, fnma(v[a], ry, sums.gradient[a]));
     const Vec p = fma(xx, u[a], xy * v[a]), q = fma(xy, u[a], yy * v[a]);
     for (int b = a; b < unknowns; ++b, ++out) *out = fma(p, u[b], fma(q, v[b], *out));

@@ -1,4 +1,4 @@
-// Arrays of small rows <-> vectors with one row a lane.
+// Conversion between arrays of short rows and vectors with one row per lane.
 #pragma once
 
 #include "simd.h"
@@ -6,7 +6,7 @@
 namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 
-// kWidth rows of `stride` floats from `first` on, turned into `stride` vectors; missing rows repeat the last one.
+// Loads kWidth rows of `stride` floats from `first` on into `stride` vectors; rows beyond `count` repeat the last one.
 template <int stride>
 inline void load_rows(const Scalar* source, int first, int count, Vec* out) {
   Scalar lanes[stride][kWidth];
@@ -17,7 +17,7 @@ inline void load_rows(const Scalar* source, int first, int count, Vec* out) {
   for (int k = 0; k < stride; ++k) out[k] = load(lanes[k]);
 }
 
-// The way back; lanes beyond `count` are dropped.
+// Inverse of load_rows; lanes beyond `count` are dropped.
 template <int stride>
 inline void store_rows(Scalar* target, int first, int count, const Vec* values) {
   Scalar lanes[stride][kWidth];

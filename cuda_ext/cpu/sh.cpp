@@ -1,4 +1,4 @@
-// Spherical-harmonic coefficients carried along by rotations, kWidth Gaussians at a time.
+// Rotation of spherical-harmonic coefficients, kWidth Gaussians at a time; forward and backward.
 #include "../sh.h"
 
 #include "kernels.h"
@@ -21,7 +21,7 @@ Rotation load_rotation(const ShRotation& in, int first, int end) {
   return rotation;
 }
 
-// Where a band's first coefficient stands among the numbers of one Gaussian.
+// Offset of a band's first coefficient in the floats of one Gaussian.
 constexpr int band_start(int band) { return 3 * band * band; }
 
 template <int terms>

@@ -1,8 +1,9 @@
-// One vector type a level, of floats (of Scalar in the portable one): AVX-512 (v4), AVX2 (v3), SSE4.2 (v2), plain loops
-// (anything else).
+// One vector type per instruction-set level, of floats (portable: of Scalar): AVX-512 (v4), AVX2 (v3), SSE4.2 (v2),
+// plain loops (portable).
 //
-// All have kWidth lanes, the arithmetic operators, and the functions below. Masks come from comparisons, combine
-// with &, and choose in select(); a comparison with NaN is false.
+//
+// All have kWidth lanes, the arithmetic operators, and the functions below. Masks result from comparisons, combine with
+// & and are used by select(); a comparison with NaN is false.
 #pragma once
 
 #include <cmath>
@@ -94,7 +95,7 @@ inline float sum(Vec a) {
   half = _mm_add_ps(half, _mm_movehl_ps(half, half));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
-// `shifted` is a whole number plus 1.5 * 2^23.
+// `shifted` is an integer plus 1.5 * 2^23.
 inline Vec scale_by_power_of_two(Vec a, Vec shifted) {
   const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(shifted.v), 23);
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), power));
@@ -137,7 +138,7 @@ inline float sum(Vec a) {
   const __m128 half = _mm_add_ps(a.v, _mm_movehl_ps(a.v, a.v));
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
-// `shifted` is a whole number plus 1.5 * 2^23.
+// `shifted` is an integer plus 1.5 * 2^23.
 inline Vec scale_by_power_of_two(Vec a, Vec shifted) {
   const __m128i power = _mm_slli_epi32(_mm_castps_si128(shifted.v), 23);
   return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a.v), power));
@@ -227,11 +228,11 @@ inline void store_sums(Scalar* out, const Vec* a) {
 #endif
 
 #if !defined(HEADSPLAT_DOUBLE)
-// 2^x for x in [-126, 126], relative error under 3e-6; any other x, NaN included, gives some number. Degree-4 minimax,
-// exact at whole x.
+// 2^x for x in [-126, 126], relative error below 3e-6, exact at integers; for any other x, NaN included, the result is
+// unspecified. Degree-4 minimax polynomial.
 inline Vec exp2(Vec x) {
 #if defined(HEADSPLAT_USE_AVX2) || defined(HEADSPLAT_USE_SSE)
-  // Adding 1.5 * 2^23 leaves the nearest whole number in the lowest bits.
+  // Adding 1.5 * 2^23 puts the nearest integer into the lowest bits.
   const Vec shifted = x + Vec(12582912.0f);
   const Vec part = x - (shifted - Vec(12582912.0f));
 #else
@@ -248,7 +249,7 @@ inline Vec exp2(Vec x) {
 
 constexpr Scalar kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// The float a half-precision number stands for (IEEE 754 binary16).
+// Conversion from half precision (IEEE 754 binary16).
 inline float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16, exponent = half >> 10 & 31u, part = half & 1023u;
   if (exponent == 0) {
@@ -261,7 +262,7 @@ inline float half_to_float(uint16_t half) {
   return value;
 }
 
-// kWidth half-precision numbers.
+// Loads kWidth half-precision numbers.
 inline Vec load_halves(const uint16_t* p) {
 #if defined(HEADSPLAT_USE_AVX512)
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -274,7 +275,7 @@ inline Vec load_halves(const uint16_t* p) {
 #endif
 }
 
-// kWidth numbers of bfloat16, the upper halves of floats; stored rounded to nearest, ties to even.
+// kWidth bfloat16 numbers, the upper 16 bits of floats; stores round to nearest even.
 #if defined(HEADSPLAT_USE_AVX512)
 inline Vec load_bf16(const uint16_t* p) {
   const __m256i bf16 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
@@ -322,7 +323,7 @@ inline void store_bf16(uint16_t* p, Vec a) {
 }
 #endif
 
-// Index of the lowest set bit of a number that is not zero.
+// Index of the lowest set bit of a nonzero number.
 inline int lowest_bit(uint32_t value) {
 #if defined(_MSC_VER)
   unsigned long index;

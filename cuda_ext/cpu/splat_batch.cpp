@@ -34,7 +34,7 @@ void sort_digit(const SortPass& pass, int count, int shift) {
   }
 }
 
-// Fills frame.order with the drawn splats by depth, ties by index: a stable radix sort of the depths' bit patterns.
+// Fills image.depth_order with the visible Gaussians by depth, ties by index: a stable radix sort of the depths' bits.
 void sort_by_depth(ImageState& image, Scratch& scratch) {
   const uint32_t* depth_keys = image.depth_keys.data<uint32_t>();
   uint32_t* buffers[4];
@@ -88,7 +88,7 @@ auto* idle = new std::vector<std::unique_ptr<SplatBatch>>;
 }  // namespace
 
 void reserve_intersections(ImageState& image) {
-  constexpr size_t kPrefetchPadding = 32;  // the rasterizer fetches a few members early
+  constexpr size_t kPrefetchPadding = 32;  // the rasterizer prefetches beyond the end
   uint32_t* tile_gaussians = image.tile_gaussians.get<uint32_t>(image.intersections + kPrefetchPadding);
   std::memset(tile_gaussians + image.intersections, 0, sizeof(uint32_t) * kPrefetchPadding);
   image.strip_masks.get<uint32_t>(image.intersections);
@@ -112,7 +112,7 @@ void SplatBatch::prepare(const SplatShape& new_shape, const Camera* cameras, con
     kernels().assign_tiles(image, scratch);
     if (image.intersections > kMaxIntersections) {
       throw std::length_error(
-          "splat: more than 33554432 pairs of a splat and a 16x16 tile in one image; use fewer or smaller Gaussians");
+          "splat: more than 33554432 tile intersections in one image; use fewer or smaller Gaussians");
     }
   }
 }

@@ -1,4 +1,4 @@
-// Projection, tiling and rasterization of a batch, with the memory they need, kept from call to call.
+// Projection, tiling and rasterization of a batch of images; memory is kept between calls.
 #pragma once
 
 #include <memory>
@@ -12,21 +12,21 @@ struct SplatShape {
   int batch, count, width, height;
 };
 
-// What the forward pass leaves for the backward pass and for rasterizing other colours.
+// State of the forward pass, for the backward pass and for rasterizing other colors.
 class SplatBatch {
  public:
   SplatShape shape{};
   std::vector<std::unique_ptr<ImageState>> images;
   Scratch scratch;
 
-  // Projects, sorts and tiles `inputs` [batch,...] seen by `views` [batch]. Throws std::length_error when one image
-  // holds more than kMaxInstances (splat, tile) pairs.
+  // Projects, sorts and tiles `inputs` [batch,...] for `cameras` [batch]. Throws std::length_error when one image has
+  // more than kMaxIntersections tile intersections.
   void prepare(const SplatShape& shape, const Camera* cameras, const GaussianInputs& inputs);
 
-  // Blends the prepared splats into pictures [batch,...]; `weights` [batch,count] may be null.
+  // Blends the prepared Gaussians into images [batch,...]; `weights` [batch,count] may be null.
   void rasterize(const RenderOutputs& outputs);
 
-  // Blends `colors` [batch,count,3] instead of the prepared ones into `rgb` [batch,height,width,3].
+  // Blends `colors` [batch,count,3] in place of the prepared colors into `rgb` [batch,height,width,3].
   void rasterize_colors(const Scalar* colors, Scalar* rgb);
 
   void backward(const GaussianInputs& inputs, const RenderGradients& render, const GaussianGradients& gradients);
@@ -36,7 +36,7 @@ class SplatBatch {
   void sum_weights(const ImageState& image, Scalar* weights) const;
 };
 
-// A SplatBatch from the store of idle ones, returned there when the handle goes.
+// A SplatBatch from a pool of idle ones, returned to it by the destructor.
 class SplatHandle {
  public:
   SplatHandle();

@@ -101,12 +101,12 @@ void splat_backward(Prepared& prepared, const std::tuple<In, In, In, In, In>& in
   const auto& [means, quats, scales, opacities, colors] = inputs;
   const auto& [rgb, alpha, depth] = outputs;
   const auto& [d_means, d_quats, d_scales, d_opacities, d_colors] = gradients;
-  const GaussianInputs given = inputs_of(shape, means, quats, scales, opacities, colors);
-  prepared.batch->backward(given,
+  const GaussianInputs gaussians = inputs_of(shape, means, quats, scales, opacities, colors);
+  prepared.batch->backward(gaussians,
                            {sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels),
                             sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels), sized(grad_depth, pixels)},
                            {sized(d_means, 3 * n), sized(d_quats, 4 * n), sized(d_scales, 3 * n), sized(d_opacities, n),
-                            sized(d_colors, given.color_size() * n)});
+                            sized(d_colors, gaussians.color_size() * n)});
 }
 
 }  // namespace

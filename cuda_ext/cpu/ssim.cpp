@@ -1,5 +1,5 @@
-// Structural similarity of interleaved RGB images with an 11-tap separable Gaussian, a row at a time (Wang et al.
-// 2004). A tap to the side is three floats away, so the channels never need to be taken apart.
+// Structural similarity of interleaved RGB images with an 11-tap separable Gaussian window, row by row (Wang et al.
+// 2004). Horizontal taps are three floats apart, so the channels need not be separated.
 #include "kernels.h"
 #include "simd.h"
 #include "threads.h"
@@ -10,14 +10,14 @@ namespace {
 
 constexpr int kRadius = 5;
 constexpr int kChannels = 3;
-constexpr int kMargin = kSsimMargin;  // zeros on both sides of a row buffer
+constexpr int kMargin = kSsimMargin;  // zeros before and after each row buffer
 constexpr Scalar kC1 = Scalar(0.01 * 0.01), kC2 = Scalar(0.03 * 0.03);
-// exp(-d^2 / (2 1.5^2)) over its sum, from the edge to the centre.
+// exp(-d^2 / (2 1.5^2)) divided by the sum over the window, from the edge to the center.
 constexpr Scalar kTap[kRadius + 1] = {Scalar(0.0010283800844791101), Scalar(0.007598758135239185),
                                       Scalar(0.036000772128430829),  Scalar(0.10936068950970002),
                                       Scalar(0.21300553771125369),   Scalar(0.26601172486179436)};
 
-// The rows y-5..y+5 of an image, `zeros` where there are none.
+// The rows y-5..y+5 of an image, `zeros` for rows outside it.
 void find_rows(const Scalar* image, const Scalar* zeros, int y, int height, size_t length, const Scalar** rows) {
   for (int k = 0; k <= 2 * kRadius; ++k) {
     const int at = y - kRadius + k;
@@ -25,7 +25,7 @@ void find_rows(const Scalar* image, const Scalar* zeros, int y, int height, size
   }
 }
 
-// Loads kWidth floats at `at` of a row of `length`, zeros beyond its end.
+// Loads kWidth floats at `at` of a row of `length` floats; zeros beyond its end.
 inline Vec load_part(const Scalar* row, size_t at, size_t length) {
   if (at + kWidth <= length) return load(row + at);
   Scalar lanes[kWidth] = {};
@@ -40,7 +40,7 @@ inline void store_part(Scalar* row, size_t at, size_t length, Vec value) {
   std::memcpy(row + at, lanes, sizeof(Scalar) * (length - at));
 }
 
-// Blurred down the column: a, b, a^2, b^2, ab.
+// Vertical blur of a, b, a^2, b^2 and ab.
 inline void blur_moments(const Scalar* const* a, const Scalar* const* b, size_t at, size_t length, Vec out[5]) {
   const Vec x = load_part(a[kRadius], at, length), y = load_part(b[kRadius], at, length), center(kTap[kRadius]);
   out[0] = center * x;
@@ -73,7 +73,7 @@ struct SsimPart {
   Vec value, by_mean, by_square, by_product;
 };
 
-// SSIM of one window from its blurred moments, and its derivatives by blurred a, a^2 and ab.
+// SSIM of one window from its blurred moments, and its derivatives with respect to blurred a, a^2 and ab.
 inline SsimPart ssim_of(const Vec m[5]) {
   const Vec two(2.0f);
   const Vec squares = fma(m[0], m[0], m[1] * m[1]), product = m[0] * m[1];
@@ -88,7 +88,7 @@ inline SsimPart ssim_of(const Vec m[5]) {
   return part;
 }
 
-// Where windows whose rows are y-kReach..y+kReach may hold a difference, widened to the pixels that such windows touch.
+// Union of the spans of rows y-kRadius..y+kRadius, extended by the window radius.
 RowSpan affected_span(const SsimImage& image, const RowSpan* spans, int y) {
   const int length = image.width * kChannels, first = y - kRadius, last = y + kRadius;
   RowSpan all{length, 0};
@@ -102,13 +102,13 @@ RowSpan affected_span(const SsimImage& image, const RowSpan* spans, int y) {
   return {all.begin > halo ? all.begin - halo : 0, all.end + halo < length ? all.end + halo : length};
 }
 
-// The columns whose blur a window in `span` needs.
+// Columns whose vertical blur the windows in `span` need.
 RowSpan with_halo(RowSpan span, int length) {
   const int halo = kRadius * kChannels;
   return {span.begin > halo ? span.begin - halo : 0, span.end + halo < length ? span.end + halo : length};
 }
 
-// Zeros in three rows of partial derivatives outside `span`.
+// Clears three rows of derivatives outside `span`.
 void clear_outside(RowSpan span, int length, Scalar* rows) {
   for (int part = 0; part < 3; ++part, rows += length) {
     std::memset(rows, 0, sizeof(Scalar) * span.begin);
@@ -167,7 +167,7 @@ void ssim_rows(const SsimImage& image, int begin, int end, Scalar* buffer) {
 
 namespace {
 
-// Blurs one of the partial derivatives down the columns `span`.
+// Vertical blur of one of the derivatives over the columns of `span`.
 void blur_partials(const SsimImage& image, int part, int y, RowSpan span, Scalar* out) {
   const size_t length = static_cast<size_t>(image.width) * kChannels;
   const Scalar* rows[2 * kRadius + 1];

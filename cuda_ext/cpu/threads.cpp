@@ -20,12 +20,12 @@
 namespace headsplat {
 namespace {
 
-// How long an idle thread looks for work before it sleeps: longer than the gap between two calls of one training step.
+// How long an idle thread spins before it sleeps: longer than the gap between two calls of one training step.
 constexpr auto kSpin = std::chrono::microseconds(200);
-// Turns the caller waits for the last task before it offers its core to others.
-constexpr int kPatience = 4000;
+// Spins of the caller waiting for the last tasks before it yields its core.
+constexpr int kSpinsBeforeYield = 4000;
 
-void pause_briefly() {
+void cpu_pause() {
 #if defined(__x86_64__) || defined(_M_X64)
   _mm_pause();
 #else
@@ -51,7 +51,7 @@ struct Job {
 class Pool {
  public:
   explicit Pool(int count) : count_(count) {
-    for (int k = 1; k < count; ++k) std::thread([this] { serve(); }).detach();
+    for (int k = 1; k < count; ++k) std::thread([this] { worker_loop(); }).detach();
   }
 
   int count() const { return count_; }
@@ -66,19 +66,19 @@ class Pool {
       generation_.store(generation, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
-    take_tasks(generation);
+    run_tasks_of(generation);
     for (int turns = 0; done_.load(std::memory_order_acquire) < job.tasks; ++turns) {
-      turns < kPatience ? pause_briefly() : std::this_thread::yield();
+      turns < kSpinsBeforeYield ? cpu_pause() : std::this_thread::yield();
     }
   }
 
-  // After this the threads leave and the last of them frees the pool.
+  // After this call the threads exit, and the last one deletes the pool.
   void retire() {
     if (count_ == 1) {
       delete this;
       return;
     }
-    leaving_.store(count_ - 1, std::memory_order_relaxed);
+    active_workers_.store(count_ - 1, std::memory_order_relaxed);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       quit_.store(true, std::memory_order_release);
@@ -88,9 +88,9 @@ class Pool {
   }
 
  private:
-  // A ticket names the job (16 bits of its generation), how many tasks it has and the next one to take. Only a task
-  // taken from it makes `job_` safe to read, so a thread that wakes late for a finished job does nothing.
-  void take_tasks(uint64_t generation) {
+  // A ticket holds the job's generation (16 bits), its number of tasks and the next task to take. `job_` may be read
+  // only after taking a task from the ticket, so a thread that wakes late for a finished job does nothing.
+  void run_tasks_of(uint64_t generation) {
     uint64_t ticket = ticket_.load(std::memory_order_acquire);
     for (;;) {
       const uint64_t task = ticket & kTaskMask;
@@ -102,21 +102,21 @@ class Pool {
     }
   }
 
-  void serve() {
+  void worker_loop() {
     uint64_t seen = 0;
     for (;;) {
-      seen = await(seen);
+      seen = wait_for_job(seen);
       if (quit_.load(std::memory_order_acquire)) break;
-      take_tasks(seen);
+      run_tasks_of(seen);
     }
-    if (leaving_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    if (active_workers_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  // Returns the first generation after `seen` that this thread notices.
-  uint64_t await(uint64_t seen) {
+  // Waits for a generation other than `seen` and returns it.
+  uint64_t wait_for_job(uint64_t seen) {
     const auto until = std::chrono::steady_clock::now() + kSpin;
     do {
-      for (int k = 0; k < 32; ++k) pause_briefly();
+      for (int k = 0; k < 32; ++k) cpu_pause();
       const uint64_t generation = generation_.load(std::memory_order_acquire);
       if (generation != seen) return generation;
     } while (std::chrono::steady_clock::now() < until);
@@ -131,7 +131,7 @@ class Pool {
   const int count_;
   Job job_{};
   std::atomic<uint64_t> ticket_{0}, generation_{0};
-  std::atomic<int> done_{0}, sleeping_{0}, leaving_{0};
+  std::atomic<int> done_{0}, sleeping_{0}, active_workers_{0};
   std::atomic<bool> quit_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -140,25 +140,25 @@ class Pool {
 // The pool is leaked on purpose: its threads may outlive static destructors.
 std::mutex* pool_mutex = new std::mutex;
 Pool* pool = nullptr;
-std::atomic<int> wanted{0};
+std::atomic<int> requested_threads{0};
 
 #if !defined(_WIN32)
-// A forked child has no worker threads: it starts with a fresh mutex and makes its own pool when it needs one.
-void forget_pool() {
+// A forked child has no worker threads: it starts with a new mutex and creates its own pool on demand.
+void reset_pool_after_fork() {
   pool_mutex = new std::mutex;
   pool = nullptr;
 }
-const int fork_handler = pthread_atfork(nullptr, nullptr, forget_pool);
+const int fork_handler = pthread_atfork(nullptr, nullptr, reset_pool_after_fork);
 #endif
 
 }  // namespace
 
 int thread_count() {
-  if (wanted.load() == 0) wanted.store(allowed_threads());
-  return wanted.load();
+  if (requested_threads.load() == 0) requested_threads.store(allowed_threads());
+  return requested_threads.load();
 }
 
-void set_thread_count(int count) { wanted.store(count < 1 ? 1 : count); }
+void set_thread_count(int count) { requested_threads.store(count < 1 ? 1 : count); }
 
 void run_tasks(int tasks, void (*body)(void*, int), void* context) {
   const int count = thread_count();

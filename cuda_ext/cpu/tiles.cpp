@@ -1,4 +1,4 @@
-// Which splats each tile blends, front to back: stable counting over splats that are already in depth order.
+// Tile intersections: the Gaussians of each tile, front to back, by stable counting sort of Gaussians in depth order.
 #include "ellipse_spans.h"
 #include "kernels.h"
 #include "threads.h"
@@ -11,14 +11,14 @@ struct TileBox {
   int x0, y0, x1, y1;  // inclusive; empty when x1 < x0 or y1 < y0
 };
 
-// floor(value / kTile) limited to lowest..highest, for any finite or infinite value.
+// floor(value / kTile) clamped to lowest..highest, for any finite or infinite value.
 int tile_of(Scalar value, int lowest, int highest) {
   const Scalar tile = std::floor(value * (1.0f / kTile));
   if (!(tile > static_cast<Scalar>(lowest))) return lowest;
   return tile < static_cast<Scalar>(highest) ? static_cast<int>(tile) : highest;
 }
 
-// Tiles that hold a pixel centre inside the ellipse's bounding box.
+// Tiles that contain a pixel center inside the ellipse's bounding box.
 TileBox tile_box(const ImageState& image, const ProjectedGaussian& s) {
   TileBox box;
   box.x0 = tile_of(s.x - s.extent_x + 0.499f, 0, image.tiles_x);
@@ -28,12 +28,12 @@ TileBox tile_box(const ImageState& image, const ProjectedGaussian& s) {
   return box;
 }
 
-// Calls visit(tile) for the tiles the ellipse touches.
+// Calls visit(tile) for every tile that the ellipse overlaps.
 template <class Visit>
 void visit_tiles(const ImageState& image, const ProjectedGaussian& s, Visit visit) {
   const TileBox box = tile_box(image, s);
   if (box.x1 < box.x0 || box.y1 < box.y0) return;
-  if (box.x0 == box.x1 || box.y0 == box.y1) {  // a convex shape touches all that its box spans along one axis
+  if (box.x0 == box.x1 || box.y0 == box.y1) {  // a convex shape overlaps every tile of a one-tile-wide box
     for (int y = box.y0; y <= box.y1; ++y)
       for (int x = box.x0; x <= box.x1; ++x) visit(y * image.tiles_x + x);
     return;
@@ -65,7 +65,8 @@ Chunk chunk_of(int count, int chunks, int index) {
           static_cast<int>(static_cast<int64_t>(count) * (index + 1) / chunks)};
 }
 
-// Finds the pairs of one run of splats; returns how many, or more than kMaxInstances when there are too many.
+// Finds the tile intersections of one chunk of Gaussians; returns their number, more than `limit` when there are too
+// many.
 size_t find_intersections(ImageState& image, Scratch& scratch, int index, size_t limit) {
   const int tiles = image.tiles_x * image.tiles_y;
   uint32_t* histogram = scratch.histogram.data<uint32_t>() + static_cast<size_t>(index) * tiles;
@@ -93,7 +94,7 @@ size_t find_intersections(ImageState& image, Scratch& scratch, int index, size_t
   return used;
 }
 
-// Turns counts into first positions: tile after tile, in each tile chunk after chunk.
+// Exclusive prefix sum of the histograms: by tile, then by chunk.
 void compute_offsets(ImageState& image, Scratch& scratch) {
   const int tiles = image.tiles_x * image.tiles_y;
   uint32_t* histogram = scratch.histogram.data<uint32_t>();

@@ -1,4 +1,4 @@
-// One step of Adam (Kingma and Ba 2015, algorithm 1), over flat parameters and over a basis with a low-rank gradient.
+// One step of Adam (Kingma and Ba 2015, algorithm 1), for flat parameters and for a basis with a low-rank gradient.
 #include "launch.h"
 #include "ops.h"
 #include "vectorized.h"
@@ -8,7 +8,7 @@ namespace cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kMaxImages = 8;  // whose gradients a thread keeps in registers
+constexpr int kMaxImages = 8;  // images whose gradients a thread keeps in registers
 
 template <int width>
 __device__ void step_at(const AdamArrays& arrays, size_t at, const float* gradient, float anchor_weight, float rate,
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads)
   step_at<width>(arrays, at, grad, 0.0f, rate, rates);
 }
 
-// One thread steps the same values of every base.
+// One thread updates the same elements of every basis vector.
 template <int width>
 __global__ void __launch_bounds__(kThreads) adam_outer_kernel(BlendShape shape, AdamArrays arrays, const float* weights,
                                                               const float* all_grad, AdamRows rows, AdamRates rates) {
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) adam_outer_kernel(BlendShape shape, 
   }
 }
 
-// Fours must not cross from one row into the next.
+// A float4 must not span two rows.
 bool rows_vectorize(const AdamRows& rows) {
   return !(rows.rates || rows.touched || rows.anchor_weight) || rows.columns % 4 == 0;
 }
@@ -94,7 +94,7 @@ void adam_outer_step(const BlendShape& shape, const AdamArrays& arrays, const fl
                      const AdamRows& rows, const AdamRates& rates, Stream stream) {
   const bool vectorized = rows_vectorize(rows) && can_vectorize(shape.values, arrays.param, arrays.m, arrays.v, grad);
   const unsigned blocks = blocks_for(shape.values, kThreads * (vectorized ? 4 : 1));
-  constexpr int kBaseGroups = 4;  // enough blocks for a large device at head scale
+  constexpr int kBaseGroups = 4;  // enough blocks to fill a large device at the size of a head
   launch(vectorized ? adam_outer_kernel<4> : adam_outer_kernel<1>,
          dim3(blocks, shape.bases < kBaseGroups ? shape.bases : kBaseGroups), dim3(kThreads), 0, stream, shape, arrays,
          weights, grad, rows, rates);

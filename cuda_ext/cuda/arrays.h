@@ -1,5 +1,5 @@
-// What Python hands to the CUDA half: contiguous device arrays through DLPack (the processor's in the emulator), and
-// the stream as a number.
+// Array arguments of the CUDA functions: contiguous device arrays from Python through DLPack (CPU arrays in the
+// emulator); the stream is passed as an integer.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -46,7 +46,7 @@ auto sized(const std::optional<Any>& array, size_t size) -> decltype(array->data
   return array ? sized(*array, size) : nullptr;
 }
 
-// Scratch memory of at least `bytes`.
+// Temporary memory of at least `bytes`.
 inline uint8_t* at_least(const Scratch& scratch, size_t bytes) {
   if (scratch.size() < bytes) throw std::invalid_argument("native kernel: the scratch memory is too small");
   return scratch.data();
@@ -54,7 +54,7 @@ inline uint8_t* at_least(const Scratch& scratch, size_t bytes) {
 
 inline Stream stream_of(uintptr_t stream) { return reinterpret_cast<Stream>(stream); }
 
-// Functions of the splat rasterizer; the others are registered in bindings.cpp.
+// Registers the rasterizer; the other functions are registered in bindings.cpp.
 void register_splat(nb::module_& m);
 
 }  // namespace cuda

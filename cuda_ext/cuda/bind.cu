@@ -1,8 +1,9 @@
-// Gaussians bound to triangles, carried into the world by two bones, and the way back; one thread a Gaussian.
+// Gaussians bound to triangles and posed by two bones, forward and backward; one thread per Gaussian.
 //
-// Vertices gather from many Gaussians. Their sums are taken in 64-bit integers, in units of 2^-40 of the image's
-// largest corner gradient: integer addition does not depend on its order, needs no sorted list of who shares a vertex,
-// and is finer than float.
+//
+// The gradients of many Gaussians add up in a vertex. They are summed as 64-bit fixed-point numbers, in units of 2^-40
+// of the image's largest corner gradient: integer addition is independent of the order, needs no sorted adjacency
+// lists, and is more precise than float.
 #include "../rig.h"
 #include "launch.h"
 #include "ops.h"
@@ -15,9 +16,9 @@ namespace {
 using namespace headsplat::shared;
 
 constexpr int kThreads = 128;
-constexpr int kFixedPointBits = 40;  // 2^40 times 3 N corners stays below 2^63 for N under two millions
+constexpr int kFixedPointBits = 40;  // 2^40 times 3 N corners stays below 2^63 for N below two million
 
-// What one image adds to the two bones, in the order rotation 9, translation 3, quaternion 4 of each.
+// Gradient of one image's bones: for each bone rotation 9, translation 3, quaternion 4.
 constexpr int kBoneGradSize = 32;
 static_assert(kBoneGradSize == kWarp);
 
@@ -60,12 +61,12 @@ __global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInp
   for (int k = 0; k < 4; ++k) quats[4 * at + k] = quat[k];
 }
 
-// The scratch memory of a backward pass; the first three are cleared before it.
+// Temporary memory of the backward pass; the first three arrays must be zero at its start.
 struct BackwardScratch {
   unsigned long long* fixed_sums;  // [B,V,3] sums of corner gradients, two's complement
-  unsigned* non_finite;            // [B,V] 1 where a gradient that is not finite arrived
+  unsigned* non_finite;            // [B,V] 1 where a corner gradient is not finite
   unsigned* max_bits;              // [B] bits of the largest finite corner gradient
-  float* bones;                    // [B,blocks,32]
+  float* bones;                    // [B,blocks,32] partial sums of the bones' gradient
   float* corners;                  // [B,N,3,3]
   size_t zeroed_bytes, bytes;
 };
@@ -89,7 +90,7 @@ __device__ void load_or_zero(const float* source, size_t at, int size, float* ou
   for (int k = 0; k < size; ++k) out[k] = source ? source[at * size + k] : 0.0f;
 }
 
-// The block's part in the bones' gradient, one row of 32.
+// Writes the block's sum of the bones' gradient, one row of 32.
 __device__ void add_bones(const RigGrad<float>& grad, bool used, float* row) {
   __shared__ float partials[kThreads / kWarp][kBoneGradSize];
   float values[kBoneGradSize];
@@ -118,7 +119,7 @@ __device__ void update_max(const RigGrad<float>& grad, bool used, unsigned* max_
     const float size = fabsf(grad.corner[k / 3][k % 3]);
     if (used && isfinite(size) && size > most) most = size;
   }
-  unsigned bits = __float_as_uint(most);  // of numbers that are not negative: in the same order
+  unsigned bits = __float_as_uint(most);  // nonnegative floats sort like their bits
   for (int half = kWarp / 2; half; half /= 2) bits = max(bits, __shfl_xor_sync(kAllLanes, bits, half));
   if (threadIdx.x % kWarp == 0 && bits) atomicMax(max_bits, bits);
 }
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kThreads)
   add_bones(grad, used, scratch.bones + (static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x) * kBoneGradSize);
 }
 
-// One block an image: sums the rows and takes the rotation matrices' gradients to the quaternions.
+// One block per image: sums the rows and converts rotation matrix gradients to quaternion gradients.
 __global__ void __launch_bounds__(kRowSumThreads)
     reduce_bones_kernel(const float* rows, int count, const float* rotations, float* grad_rotations,
                         float* grad_translations) {
@@ -170,12 +171,12 @@ __global__ void __launch_bounds__(kRowSumThreads)
   for (int k = 0; k < 3; ++k) grad_translations[6 * b + 3 * bone + k] = static_cast<float>(sums[9 + k]);
 }
 
-// Units in a gradient of 1: a power of two that takes the largest one to less than 2^kUnitBits.
+// Fixed-point units per 1.0: a power of two that scales the largest gradient to below 2^kFixedPointBits.
 __device__ double fixed_point_scale(unsigned max_bits) {
   return ldexp(1.0, kFixedPointBits + 126 - static_cast<int>(max_bits >> 23));
 }
 
-// One thread a corner of one Gaussian.
+// One thread per corner of a Gaussian's triangle.
 __global__ void __launch_bounds__(kThreads)
     scatter_corners_kernel(BindShape shape, const int64_t* triangles, BackwardScratch scratch) {
   const size_t corner = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;

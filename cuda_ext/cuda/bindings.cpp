@@ -1,5 +1,6 @@
-// The CUDA functions on one screen: the names and arguments of the CPU ones in ../bindings.cpp, then scratch memory
-// where a kernel needs any (NAME_scratch says how many bytes), then the stream. Nothing here allocates or waits.
+// The CUDA operations, except the rasterizer, as functions of the Python module: the names and arguments of the CPU
+// functions in ../cpu/bindings.cpp, then scratch memory where a kernel needs it (NAME_scratch returns its size in
+// bytes), then the stream. Nothing here allocates or synchronizes.
 #include "bindings.h"
 
 #include <tuple>

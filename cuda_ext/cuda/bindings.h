@@ -1,4 +1,4 @@
-// The CUDA half as functions of a Python module.
+// The CUDA kernels as functions of a Python module.
 #pragma once
 
 namespace nanobind {
@@ -10,7 +10,7 @@ namespace cuda {
 
 void register_functions(nanobind::module_& m);
 
-// device_state(): what the driver says about this machine; see cuda_ext/__init__.py.
+// Registers device_state(): versions and devices reported by the driver; see cuda_ext/__init__.py.
 void register_device(nanobind::module_& m);
 
 }  // namespace cuda

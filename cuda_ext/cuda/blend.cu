@@ -1,4 +1,4 @@
-// Linear blendshapes, out[b] = base + sum_k weights[b,k] basis[k]: the basis is read once for several images.
+// Linear blendshapes, out[b] = base + sum_k weights[b,k] basis[k]; the basis is read once for several images.
 #include <cuda_fp16.h>
 
 #include "launch.h"
@@ -11,10 +11,10 @@ namespace cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kMaxImages = 8;      // that share one reading of the basis
-constexpr int kBasesUnrolled = 4;  // loaded side by side
+constexpr int kMaxImages = 8;      // images that share one read of the basis
+constexpr int kBasesUnrolled = 4;  // loads in flight per thread
 
-// Like store_wide, of which nvcc makes four stores where a loop carries the values: the intrinsic it leaves whole.
+// Like store_vector; nvcc splits that into four stores when a loop carries the values, but not this intrinsic.
 template <int width>
 __device__ void store_total(float* at, const float* total) {
   if constexpr (width == 4)
@@ -23,7 +23,7 @@ __device__ void store_total(float* at, const float* total) {
     *at = total[0];
 }
 
-// blockIdx.y counts groups of `images` images.
+// blockIdx.y is the group of `images` images.
 template <class Basis, int width, int images>
 __global__ void __launch_bounds__(kThreads)
     blend_kernel(BlendShape shape, const float* base, const Basis* basis, const float* weights, float* out) {
@@ -78,10 +78,10 @@ void blend_as(const BlendShape& shape, const float* base, const Basis* basis, co
 
 // --- gradient of the weights: [B,K] = grad_out [B,NC] x basis [K,NC]^T ---
 
-constexpr int kValuesPerWarp = 2048;  // values one warp goes through
+constexpr int kValuesPerWarp = 2048;  // values per warp
 
-// A warp sums images x bases = 32 products over its chunk. blockIdx.y counts groups of bases, blockIdx.z of images; the
-// 32 sums are a row of `rows` [image groups][base groups][chunks][32].
+// A warp sums images x bases = 32 products over its chunk. blockIdx.y is the group of bases, blockIdx.z the group of
+// images; the 32 sums are one row of `rows` [image groups][base groups][chunks][32].
 template <class Basis, int width, int images>
 __global__ void __launch_bounds__(kThreads)
     weights_kernel(BlendShape shape, const float* grad_out, const Basis* basis, int chunks, float* rows) {

@@ -1,4 +1,4 @@
-// Colours of Gaussians, plain (terms = 0) or from spherical harmonics (terms = 1, 4, 9, 16), and the way back.
+// Colors of Gaussians, plain (terms = 0) or from spherical harmonics (terms = 1, 4, 9, 16); forward and backward.
 #pragma once
 
 #include "../sh.h"
@@ -7,7 +7,7 @@
 namespace headsplat {
 namespace cuda {
 
-// Colour of one Gaussian seen from the camera; false when it is not finite.
+// Color of one Gaussian for the camera's view direction; false when it is not finite.
 template <int terms>
 __device__ bool view_color(const Camera& camera, const GaussianInputs& in, size_t at, const float mean[3],
                            float color[3]) {
@@ -29,7 +29,7 @@ __device__ bool view_color(const Camera& camera, const GaussianInputs& in, size_
   }
 }
 
-// Gradient of the colours' numbers, and along the line of sight of the mean.
+// Gradient of the color inputs and, through the view direction, of the mean.
 template <int terms>
 __device__ void view_color_backward(const Camera& camera, const GaussianInputs& in, const ProjectedGaussian& projected,
                                     size_t at, const float mean[3], const float* color, float grad_mean[3],
@@ -56,7 +56,7 @@ __device__ void view_color_backward(const Camera& camera, const GaussianInputs& 
   }
 }
 
-// One launch for each kind of colour.
+// Calls body with the number of terms as a compile-time constant, 0 for plain colors.
 template <class Body>
 void with_colors(int sh_terms, Body body) {
   if (sh_terms == 0) return body(ShTerms<0>());

@@ -1,25 +1,24 @@
-# The CUDA half, when a usable nvcc is here: defines the object library kernels_cuda and the list cuda_sources, and sets
-# HEADSPLAT_WITH_CUDA. Without nvcc the module is built for the processor alone; that is never an error unless
-# HEADSPLAT_CUDA=ON asked for it.
+# The CUDA kernels, when a usable nvcc is found: defines the object library kernels_cuda and the list cuda_sources, and
+# sets HEADSPLAT_WITH_CUDA. Without nvcc only the CPU kernels are built, which is an error only with HEADSPLAT_CUDA=ON.
 set(HEADSPLAT_WITH_CUDA OFF)
 if(NOT DEFINED HEADSPLAT_CUDA)
   set(HEADSPLAT_CUDA AUTO CACHE STRING "CUDA kernels: AUTO when nvcc is found, ON or OFF")
 endif()
-string(TOUPPER "${HEADSPLAT_CUDA}" wanted)
-if(wanted STREQUAL "AUTO" AND NOT "$ENV{HEADSPLAT_CUDA}" STREQUAL "")
-  string(TOUPPER "$ENV{HEADSPLAT_CUDA}" wanted)  # a pip install passes no options; not kept for the next one
+string(TOUPPER "${HEADSPLAT_CUDA}" requested)
+if(requested STREQUAL "AUTO" AND NOT "$ENV{HEADSPLAT_CUDA}" STREQUAL "")
+  string(TOUPPER "$ENV{HEADSPLAT_CUDA}" requested)  # pip passes no options; not cached
 endif()
 
 function(without_cuda why)
-  if(wanted STREQUAL "AUTO")
+  if(requested STREQUAL "AUTO")
     message(STATUS "headsplat: no CUDA kernels (${why}); the CPU kernels are built")
   else()
-    message(FATAL_ERROR "headsplat: HEADSPLAT_CUDA=${wanted} asked for CUDA kernels, but ${why}")
+    message(FATAL_ERROR "headsplat: HEADSPLAT_CUDA=${requested} requires CUDA kernels, but ${why}")
   endif()
 endfunction()
 
-if(wanted MATCHES "^(OFF|0|FALSE|NO)$")
-  message(STATUS "headsplat: CUDA kernels are switched off (HEADSPLAT_CUDA=${wanted})")
+if(requested MATCHES "^(OFF|0|FALSE|NO)$")
+  message(STATUS "headsplat: CUDA kernels are disabled (HEADSPLAT_CUDA=${requested})")
   return()
 endif()
 
@@ -31,17 +30,17 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   endif()
 endif()
 if(NOT CMAKE_CUDA_COMPILER)
-  unset(CMAKE_CUDA_COMPILER CACHE)  # a toolkit may have come since the last time
+  unset(CMAKE_CUDA_COMPILER CACHE)  # a toolkit may have been installed since the last configuration
 endif()
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
-  without_cuda("no nvcc that compiles was found; set CUDACXX to one")
+  without_cuda("no working nvcc was found; set CUDACXX to its path")
   return()
 endif()
 
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-  # A100 and its family, H100, and code that later devices translate for themselves.
+  # A100 family, H100, and PTX for later devices.
   set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;90-virtual")
 endif()
 set(CMAKE_CUDA_STANDARD 17)
@@ -49,7 +48,7 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 enable_language(CUDA)
 find_package(CUDAToolkit QUIET)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 11.8 OR NOT TARGET CUDA::cudart_static)
-  without_cuda("nvcc 11.8 or newer with the static runtime is needed, found ${CMAKE_CUDA_COMPILER_VERSION}")
+  without_cuda("nvcc 11.8 or newer with the static runtime is required, found ${CMAKE_CUDA_COMPILER_VERSION}")
   return()
 endif()
 
@@ -57,7 +56,7 @@ set(HEADSPLAT_WITH_CUDA ON)
 file(GLOB cuda_kernels CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cu")
 file(GLOB cuda_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cpp")
 add_library(kernels_cuda OBJECT ${cuda_kernels})
-# Never --use_fast_math: NaN and infinity are inputs these kernels must survive.
+# Never --use_fast_math: the kernels must handle NaN and infinity in their inputs.
 target_compile_options(kernels_cuda PRIVATE -O3 --expt-relaxed-constexpr)
 set_target_properties(kernels_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON)
 message(STATUS "headsplat: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by nvcc ${CMAKE_CUDA_COMPILER_VERSION}")

@@ -1,5 +1,5 @@
-// Local Gaussians + blendshape offsets -> activated local Gaussians of every image, and the way back; one thread a
-// Gaussian, which goes through the images in their order, so that gradients summed over them need no atomics.
+// Local Gaussians + blendshape offsets -> activated local Gaussians of every image, forward and backward. One thread
+// per Gaussian loops over the images in order, so that gradients summed over images need no atomics.
 #include "launch.h"
 #include "ops.h"
 
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void deform(const DeformShape& shape, const DeformInputs& in, const DeformOutputs& out, Stream stream) {
-  constexpr int kImagesAtOnce = 16;  // enough blocks for a large device at head scale
+  constexpr int kImagesAtOnce = 16;  // enough blocks to fill a large device at the size of a head
   const int images = shape.batch < kImagesAtOnce ? shape.batch : kImagesAtOnce;
   launch(deform_kernel, dim3(blocks_for(shape.count, kThreads), images), dim3(kThreads), 0, stream, shape, in, out);
 }

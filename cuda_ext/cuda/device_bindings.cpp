@@ -1,5 +1,5 @@
-// What the driver says about this machine. Starts no context, so asking takes no memory on a device; but it starts the
-// driver, and what is forked from the process afterwards cannot use CUDA.
+// Query of the CUDA driver. It creates no context, so it takes no device memory; but it initializes the driver, and
+// processes forked afterwards cannot use CUDA.
 #include <cuda_runtime_api.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
@@ -20,8 +20,8 @@ namespace {
 
 using Capability = std::tuple<int, int>;  // major, minor
 
-// The runtime's version, the newest the driver can run (0 without a driver), each device's compute capability, and
-// CUDA's own words when the devices cannot be listed.
+// Version of the runtime, newest version that the driver supports (0 without a driver), compute capability of each
+// device, and CUDA's error message when the devices cannot be listed.
 std::tuple<int, int, std::vector<Capability>, std::string> device_state() {
   int driver = 0, count = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;

@@ -1,6 +1,7 @@
-// Structural similarity (Wang et al. 2004: 11-tap separable Gaussian, zero padding) and the photometric loss built on
-// it, each with its gradient. One pass over tiles makes the values and the derivatives by the windows' blurred moments,
-// a second blurs those derivatives back; a few images at a time, so that what is in between stays in the L2 cache.
+// Structural similarity (Wang et al. 2004: 11-tap separable Gaussian window, zero padding) and the photometric loss
+// built on it, each with its gradient. The first pass over tiles computes the values and the derivatives with respect
+// to the windows' blurred moments, the second pass blurs those derivatives back. Few images at a time, so that the
+// intermediates stay in the L2 cache.
 #include "launch.h"
 #include "ops.h"
 
@@ -10,18 +11,19 @@ namespace {
 
 constexpr int kRadius = 5;
 constexpr int kTaps = 2 * kRadius + 1;
-constexpr int kTileX = 32, kTileY = 16;                                      // pixels of a block
-constexpr int kHaloX = kTileX + 2 * kRadius, kHaloY = kTileY + 2 * kRadius;  // and what their windows reach
-constexpr int kThreadsY = 8;                                                 // each thread has kRows rows
+constexpr int kTileX = 32, kTileY = 16;                                      // pixels per block
+constexpr int kHaloX = kTileX + 2 * kRadius, kHaloY = kTileY + 2 * kRadius;  // with the radius of the windows
+constexpr int kThreadsY = 8;                                                 // each thread computes kRows rows
 constexpr int kThreads = kTileX * kThreadsY;
 constexpr int kRows = kTileY / kThreadsY;
 constexpr int kWindowMoments = 5;  // a, b, a^2, b^2, ab
-constexpr int kDerivatives = 3;    // derivatives by blurred a, a^2 and ab
-constexpr int kSums = 4;           // SSIM, |picture - target|, |alpha - matte|, (picture - target)^2
-constexpr int kImagesPerPass = 8;  // between one pass and the next
+constexpr int kDerivatives = 3;    // with respect to blurred a, a^2 and ab
+constexpr int kSums = 4;           // SSIM, |composite - target|, |alpha - matte|, (composite - target)^2
+constexpr int kImagesPerPass = 8;
 constexpr float kC1 = 0.01f * 0.01f, kC2 = 0.03f * 0.03f;
 
-// exp(-d^2 / (2 1.5^2)) over its sum; a literal index after unrolling, so it becomes an immediate.
+// exp(-d^2 / (2 1.5^2)) divided by the sum over the window; the index is a literal after unrolling, so it is an
+// immediate.
 __device__ inline float tap(int k) {
   const int offset = k < kRadius ? kRadius - k : k - kRadius;
   return offset == 0   ? 0.266011725f
@@ -32,11 +34,11 @@ __device__ inline float tap(int k) {
                        : 0.00102838008f;
 }
 
-// Two pictures as they are.
+// Two images compared by SSIM alone.
 struct SsimPair {
   const float *a, *b;
   float* grad;
-  float scale;  // one over the number of values of an image
+  float scale;  // 1 / number of values per image
   static constexpr bool has_loss = false;
 
   __device__ void load(int, size_t pixel, float first[3], float second[3]) const {
@@ -51,11 +53,11 @@ struct SsimPair {
 
 __device__ inline float sign(float value) { return value > 0.0f ? 1.0f : value < 0.0f ? -1.0f : 0.0f; }
 
-// A rendering over its background against what the camera saw over the same background.
+// A rendered image and a captured frame, both composited over the same background.
 struct PhotometricPair {
   PhotometricInputs in;
   float *grad_rgb, *grad_alpha;
-  float scale;  // one over the number of pixels of an image
+  float scale;  // 1 / number of pixels per image
   static constexpr bool has_loss = true;
 
   __device__ float matte(size_t pixel) const { return static_cast<float>(in.matte[pixel]) * (1.0f / 255.0f); }
@@ -82,10 +84,10 @@ struct PhotometricPair {
   }
 };
 
-// Images `first_image` + blockIdx.z of the batch; `at` counts pixels of the whole batch.
+// A block's tile in image `first_image` + blockIdx.z of the batch.
 struct TileLocation {
   int image, left, top;
-  size_t first;  // pixel
+  size_t first;  // index of the image's first pixel in the batch
 };
 
 __device__ TileLocation tile_location(const ImageShape& shape, int first_image) {
@@ -98,7 +100,7 @@ struct SsimDerivatives {
   float value, by_mean, by_square, by_product;
 };
 
-// SSIM of one window from its blurred moments, and its derivatives by blurred a, a^2 and ab.
+// SSIM of one window from its blurred moments, and its derivatives with respect to blurred a, a^2 and ab.
 __device__ SsimDerivatives ssim_of(const float m[kWindowMoments]) {
   const float squares = m[0] * m[0] + m[1] * m[1], product = m[0] * m[1];
   const float top1 = 2.0f * product + kC1, top2 = 2.0f * (m[4] - product) + kC2;
@@ -115,7 +117,7 @@ __device__ SsimDerivatives ssim_of(const float m[kWindowMoments]) {
 using Interleaved = float[kHaloY][3 * kHaloX];
 using Blurred = float[kHaloY][kTileX];
 
-// The tile and its margin, zeros outside the picture.
+// Loads the tile with its halo, zeros outside the image.
 template <class Pair>
 __device__ void load_tile(const Pair& pair, const ImageShape& shape, const TileLocation& location, Interleaved& a,
                           Interleaved& b) {
@@ -150,7 +152,7 @@ __device__ void blur_rows(const Interleaved& a, const Interleaved& b, int channe
   }
 }
 
-// Down the column, for the kRows rows of the calling thread from `top` on.
+// Vertical blur of the calling thread's kRows rows, starting at `top`.
 __device__ inline void blur_column(const Blurred& rows, int top, int column, float out[kRows]) {
   for (int r = 0; r < kRows; ++r) out[r] = 0.0f;
 #pragma unroll
@@ -162,7 +164,7 @@ __device__ inline void blur_column(const Blurred& rows, int top, int column, flo
   }
 }
 
-// Sums of the block, in the first thread.
+// Sums over the block, written by the first threads.
 __device__ void write_sums(float sums[kSums], float* out) {
   __shared__ float parts[kThreads / kWarp][kSums];
   for (int k = 0; k < kSums; ++k)
@@ -176,7 +178,7 @@ __device__ void write_sums(float sums[kSums], float* out) {
   out[threadIdx.x] = total;
 }
 
-// `partials` [images][3 channels][kParts][H][W] or null, `sums` [images][blocks][kSums].
+// `partials` [images][3 channels][kDerivatives][H][W] or null, `sums` [images][blocks][kSums].
 template <class Pair>
 __global__ void __launch_bounds__(kThreads)
     image_loss_kernel(Pair pair, ImageShape shape, int first_image, float* partials, float* sums) {
@@ -218,7 +220,7 @@ __global__ void __launch_bounds__(kThreads)
   write_sums(totals, sums + block * kSums);
 }
 
-// One plane of `partials`: the tile and its margin, then blurred along the rows.
+// Loads one plane of `partials` with its halo and blurs it along the rows.
 __device__ void load_blurred(const float* plane, const ImageShape& shape, const TileLocation& location,
                              float (&halo)[kHaloY][kHaloX], Blurred& out) {
   for (int k = threadIdx.x; k < kHaloX * kHaloY; k += kThreads) {
@@ -268,13 +270,13 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Where the means of an image go; `loss` null for SSIM alone.
+// Per-image results; `loss` is null for SSIM alone.
 struct LossOutputs {
   float *ssim, *loss, *mse;
   float ssim_weight, mask_weight;
 };
 
-// One block an image: the tiles' sums in a fixed order.
+// One block per image: sums the tiles in a fixed order.
 __global__ void __launch_bounds__(kThreads)
     reduce_loss_kernel(const float* sums, int blocks, double pixels, LossOutputs out) {
   __shared__ double parts[kThreads][kSums];

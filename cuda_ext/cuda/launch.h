@@ -1,5 +1,5 @@
-// How kernels start and memory is filled, on a device or in the emulator (tests/cuda_ext/emulator, HEADSPLAT_EMULATE).
-// Nothing here waits for the device or allocates, so everything can be captured in a CUDA graph.
+// Kernel launches and memory fills, on a device or in the emulator (tests/cuda_ext/emulator, HEADSPLAT_EMULATE).
+// Nothing here synchronizes with the device or allocates, so everything can be captured in a CUDA graph.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -24,20 +24,20 @@ namespace cuda {
 
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
-constexpr size_t kDefaultSharedLimit = 48 * 1024;  // bytes; more has to be asked for kernel by kernel
+constexpr size_t kDefaultSharedLimit = 48 * 1024;  // bytes; more requires an attribute per kernel
 
-// Throws std::runtime_error with CUDA's own text. CUDA also keeps the error until somebody asks for it, and the next
-// kernel, which is fine, would be blamed: it is taken back here.
+// Throws std::runtime_error with CUDA's message. Also clears CUDA's sticky last error, which the next launch would
+// otherwise report as its own.
 inline void check(cudaError_t error, const char* action) {
   if (error == cudaSuccess) return;
   cudaGetLastError();
   throw std::runtime_error(std::string("CUDA error while ") + action + ": " + cudaGetErrorString(error));
 }
 
-// Blocks of `size` that cover `count`.
+// Number of blocks of `size` that cover `count`.
 inline unsigned blocks_for(size_t count, size_t size) { return static_cast<unsigned>((count + size - 1) / size); }
 
-// Starts `kernel` on `stream`; a grid without blocks starts nothing.
+// Launches `kernel` on `stream`; an empty grid launches nothing.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream stream,
             const Arguments&... arguments) {
@@ -49,9 +49,9 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   if (shared_bytes > kDefaultSharedLimit)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),
-          "asking for shared memory");
+          "requesting shared memory");
   kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
-  check(cudaGetLastError(), "starting a kernel");
+  check(cudaGetLastError(), "launching a kernel");
 #endif
 }
 

@@ -1,5 +1,5 @@
-// Z-buffer of a triangle mesh at the pixel centres: the nearest face of a pixel is the least key of depth, then number,
-// which does not depend on the order the faces come in; barycentrics are made again from the face that won.
+// Z-buffer of a triangle mesh at the pixel centers. A pixel's face is the minimum key of depth, then face index, which
+// does not depend on the order of the faces; barycentrics are recomputed from that face.
 #include "../triangle.h"
 #include "launch.h"
 #include "ops.h"
@@ -9,7 +9,7 @@ namespace cuda {
 namespace {
 
 using namespace headsplat::shared;
-using Key = unsigned long long;  // bits of the depth in metres, then the face
+using Key = unsigned long long;  // bits of the depth in meters, then the face index
 
 constexpr int kThreads = 128;
 constexpr Key kEmptyKey = ~Key(0);
@@ -29,7 +29,7 @@ __device__ ScreenTriangle triangle_of(const MeshShape& shape, const Scene& scene
                         scene.faces + 3 * static_cast<size_t>(face), K, inverse);
 }
 
-// A warp a face.
+// One warp per face.
 __global__ void __launch_bounds__(kThreads) depth_test_kernel(MeshShape shape, Scene scene, Key* keys) {
   const int face = (blockIdx.x * kThreads + threadIdx.x) / kWarp, lane = threadIdx.x % kWarp;
   if (face >= shape.faces) return;

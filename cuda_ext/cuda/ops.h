@@ -1,5 +1,5 @@
-// The smaller operations of the CUDA half over whole batches; what they do is in avatar/ops. Pointers are device
-// memory, scratch needs no initial value, and two calls with the same inputs give the same bits.
+// CUDA operations over whole batches; each is documented in avatar/ops. Pointers are device memory, scratch memory
+// needs no initialization, and results are deterministic.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ struct BindInputs {
 };
 
 struct BindGradients {
-  const float *means, *world_quats;                              // given; either may be null
+  const float *means, *world_quats;                              // gradients of the outputs; either may be null
   float *vertices, *offsets, *quats, *rotations, *translations;  // vertices may be null
 };
 
@@ -48,16 +48,16 @@ void blend_backward_weights(const BlendShape& shape, const float* grad_out, cons
 
 // --- deform.cu ---
 
-constexpr int kDeformChannels = 11;  // position 3, rotation 4, colour 3, opacity logit 1
+constexpr int kDeformChannels = 11;  // position 3, rotation 4, color 3, opacity logit 1
 
-// The first `deformed` of the `count` Gaussians carry offsets.
+// The first `deformed` of the `count` Gaussians have blendshape offsets, each channel in units of `units`.
 struct DeformShape {
   int batch, count, deformed;
 };
 
 struct DeformInputs {
   const float *offsets, *quats, *log_scales, *logit_opacities, *colors;  // [N,3] [N,4] [N,3] [N] [N,3]
-  const float *blended, *units;                                          // [B,moved,kDeformChannels] [kDeformChannels]
+  const float *blended, *units;  // [B,deformed,kDeformChannels] [kDeformChannels]
 };
 
 struct DeformOutputs {
@@ -102,11 +102,11 @@ struct AdamArrays {
   float *param, *m, *v;
 };
 
-// One value for each row of `columns` parameters, or null.
+// Options per row of `columns` parameters; each may be null.
 struct AdamRows {
-  const float* rates;          // instead of AdamRates::rate
-  const uint8_t* touched;      // 0 where nothing moves
-  const float* anchor_weight;  // added to the gradient times the parameter; for adam_outer_step
+  const float* rates;          // learning rates that replace AdamRates::rate
+  const uint8_t* touched;      // 0 for rows to skip
+  const float* anchor_weight;  // L2 weight toward zero: adds weight * param to the gradient; adam_outer_step only
   size_t columns;
 };
 
@@ -117,7 +117,7 @@ void adam_step(const AdamArrays& arrays, const float* grad, const AdamRows& rows
 void adam_outer_step(const BlendShape& shape, const AdamArrays& arrays, const float* weights, const float* grad,
                      const AdamRows& rows, const AdamRates& rates, Stream stream);
 
-// --- compare.cu: pictures ---
+// --- image_loss.cu ---
 
 struct ImageShape {
   int batch, height, width;

@@ -1,4 +1,4 @@
-// World Gaussians -> image-plane splats, one thread a Gaussian.
+// World Gaussians -> projected Gaussians, one thread per Gaussian.
 #include "colors.h"
 #include "tiles.h"
 
@@ -11,7 +11,7 @@ __device__ bool on_screen(const Camera& camera, const ProjectedGaussian& s) {
          s.y - s.extent_y < static_cast<float>(camera.height);
 }
 
-// What the rasterizer needs of one Gaussian; returns whether it is drawn.
+// Projects one Gaussian; returns whether it is visible.
 template <int terms>
 __device__ bool project_one(const Camera& camera, const GaussianInputs& in, size_t at, ProjectedGaussian& s) {
   Gaussian3<float> g = load_gaussian(in, at);
@@ -44,7 +44,7 @@ __device__ bool project_one(const Camera& camera, const GaussianInputs& in, size
 template <int terms>
 __global__ void __launch_bounds__(kThreads)
     project_kernel(SplatSize size, Cameras cameras, GaussianInputs in, Workspace work) {
-  __shared__ unsigned long long block_intersections;  // whole numbers: their sum does not depend on the order
+  __shared__ unsigned long long block_intersections;  // integers: their sum does not depend on the order
   if (threadIdx.x == 0) block_intersections = 0;
   const int image = blockIdx.y, index = blockIdx.x * kThreads + threadIdx.x;
   const bool present = index < size.count;

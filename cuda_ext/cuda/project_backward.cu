@@ -1,4 +1,4 @@
-// Raw moments of (splat, tile) pairs -> gradients of world Gaussians, one thread a Gaussian.
+// Gradient partials of tile intersections -> gradients of world Gaussians, one thread per Gaussian.
 #include "colors.h"
 #include "tiles.h"
 
@@ -13,8 +13,8 @@ __device__ void add_partials(const float4* partials, float total[kPartials]) {
   for (int k = 0; k < kPartials; ++k) total[k] += values[k];
 }
 
-// Moments of each lane's Gaussian over its tiles, in the same order always; the warp shares out those of many tiles.
-// Called by all lanes of the warp.
+// Sums the gradient partials of each lane's Gaussian over its tiles, in a fixed order; the whole warp sums Gaussians
+// with many tiles. Must be called by all lanes of the warp.
 __device__ void sum_partials(const float* partials, uint32_t first, uint32_t tiles, float total[kPartials]) {
   const float4* rows = reinterpret_cast<const float4*>(partials);
   constexpr uint32_t stride = kPartialStride / 4;
@@ -35,7 +35,7 @@ __device__ void sum_partials(const float* partials, uint32_t first, uint32_t til
   }
 }
 
-// Moments: 0 d(alpha) alpha, 1 2 times dx, dy, 3 4 5 times dx^2, dx dy, dy^2; 6 7 8 colour; 9 depth.
+// Partials: 0 dL/dalpha * alpha; 1 2 that times dx, dy; 3 4 5 times dx^2, dx dy, dy^2; 6 7 8 color; 9 depth.
 __device__ ProjectedGrad<float> projected_gradient(const Projection<float>& p, float opacity, const float* sums) {
   const float inverse = 1.0f / p.det, a = p.yy * inverse, b = -p.xy * inverse, c = p.xx * inverse;
   ProjectedGrad<float> d;
@@ -49,7 +49,7 @@ __device__ ProjectedGrad<float> projected_gradient(const Projection<float>& p, f
   return d;
 }
 
-// `value` in every gradient of one Gaussian.
+// Sets every gradient of one Gaussian to `value`.
 template <int terms>
 __device__ void fill_gradients(const GaussianGradients& out, size_t at, float value) {
   constexpr int numbers = 3 * (terms ? terms : 1);

@@ -1,21 +1,21 @@
-// Tiles of splats -> pictures. One block a tile, one thread a pixel; the block loads a tile's members in batches, and a
-// warp looks only at those whose ellipse may touch its 8x4 pixels.
+// Tiles of projected Gaussians -> images. One block per tile, one thread per pixel. The block loads a tile's Gaussians
+// in batches, and each warp blends only those whose ellipse may overlap its 8x4 pixels.
 #include "warps.h"
 
 namespace headsplat {
 namespace cuda {
 namespace {
 
-constexpr int kBatchSize = kThreads;  // members loaded together, one by each thread
+constexpr int kBatchSize = kThreads;  // Gaussians loaded together, one per thread
 
 struct Pixel {
   float red, green, blue, depth, transmittance;
 };
 
-// The blend weights of a batch's members, a column for each warp.
+// Blend weights of a batch, one column per warp.
 template <bool with_weights>
 struct WarpWeights {
-  alignas(16) float sum[kBatchSize][kPatches];  // a thread clears and adds a row in fours
+  alignas(16) float sum[kBatchSize][kPatches];  // cleared and read as float4
 };
 template <>
 struct WarpWeights<false> {};
@@ -33,7 +33,7 @@ __device__ ProjectedGaussian load_projected(const Workspace& work, const float* 
   return projected;
 }
 
-// Blends one member into the thread's pixel; returns its weight there.
+// Blends one Gaussian into the thread's pixel; returns its blend weight.
 template <bool with_depth>
 __device__ float blend_pixel(const GaussianBatch<kBatchSize>& batch, int at, float x, float y,
                              const Thresholds& thresholds, Pixel& pixel) {
@@ -51,7 +51,7 @@ __device__ float blend_pixel(const GaussianBatch<kBatchSize>& batch, int at, flo
   return weight;
 }
 
-// Blends the batch's `count` members into a warp's pixels; returns whether all of them are opaque.
+// Blends the first `count` Gaussians of the batch into a warp's pixels; returns whether all pixels are opaque.
 template <bool with_depth, bool with_weights>
 __device__ bool blend_batch(const GaussianBatch<kBatchSize>& batch, WarpWeights<with_weights>& weights, int count,
                             float x, float y, const Thresholds& thresholds, Pixel& pixel) {
@@ -88,7 +88,7 @@ __device__ void clear_weights(WarpWeights<true>& weights) {
   for (float& sum : weights.sum[threadIdx.x]) sum = 0.0f;
 }
 
-// What a batch's members weigh in the tile, the warps in their order.
+// Blend weights of a batch summed over the tile, warps in a fixed order.
 __device__ void write_weights(const WarpWeights<true>& weights, const Workspace& work, uint32_t intersection) {
   float total = 0.0f;
   for (float sum : weights.sum[threadIdx.x]) total += sum;
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kThreads)
   write_pixel(size, tile, pixel, out);
 }
 
-// Each Gaussian's weight over its tiles, always in the same order.
+// Blend weight of each Gaussian summed over its tiles, in a fixed order.
 __global__ void __launch_bounds__(kThreads) sum_weights_kernel(SplatSize size, Workspace work, float* out) {
   const int at = blockIdx.x * kThreads + threadIdx.x;
   if (at >= size.gaussians()) return;

@@ -1,26 +1,28 @@
-// The pictures' gradients -> raw moments of every (splat, tile) pair, front to back like the pictures were made.
+// Gradients of the images -> gradient partials of every tile intersection, front to back like the forward pass.
 //
-// Going front to back, a pixel carries what its gradient says about the light still to come; neither the background nor
-// the light behind a splat has to be divided out. A pair's moments are summed over a warp by exchange, over the block's
-// warps in their order, and written to the pair's own slot: no atomics, the same bits every time.
+//
+// Each pixel carries the dot product of its gradient with what the Gaussians behind the current one accumulate, so that
+// neither the background nor that color has to be recovered by division. The partials of an intersection are summed
+// over a warp by shuffles, over the block's warps in a fixed order, and written to the intersection's own entry: no
+// atomics, so the results are deterministic.
 #include "warps.h"
 
 namespace headsplat {
 namespace cuda {
 namespace {
 
-constexpr int kBatchSize = 64;  // members loaded together, four threads each
+constexpr int kBatchSize = 64;  // Gaussians loaded together, four threads each
 constexpr int kGroups = kBatchSize / kWarp;
 
 struct PixelGradient {
-  float red, green, blue, depth;  // of the sums over splats
-  float grad_behind;              // gradient times light still to come
+  float red, green, blue, depth;  // gradients of the accumulated color and depth
+  float grad_behind;              // gradient dot color accumulated behind
   float transmittance;
 };
 
 __device__ float at_or_zero(const float* values, size_t index) { return values ? values[index] : 0.0f; }
 
-// Nothing to come and no transmittance outside the picture.
+// Pixels outside the image have zero gradient and transmittance.
 __device__ PixelGradient load_pixel(const SplatSize& size, const Tile& tile, const RenderGradients& in) {
   PixelGradient pixel{0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
   const TilePixel at = tile_pixel();
@@ -45,7 +47,8 @@ __device__ PixelGradient load_pixel(const SplatSize& size, const Tile& tile, con
   return pixel;
 }
 
-// One pixel's part in a pair's moments, in the order project_backward reads them; whether it has one.
+// The pixel's contribution to the partials of an intersection, in the order that project_backward reads them; returns
+// whether it contributes.
 template <bool with_depth>
 __device__ bool pixel_partials(const GaussianBatch<kBatchSize>& batch, int at, float x, float y,
                                const Thresholds& thresholds, PixelGradient& pixel, float partials[kPartials]) {
@@ -76,8 +79,8 @@ __device__ bool pixel_partials(const GaussianBatch<kBatchSize>& batch, int at, f
   return contributes;
 }
 
-// One round of the exchange: lanes whose `bit` is set keep the upper part of the first `held` values, the others the
-// lower, and each adds what its partner had of it.
+// One round of the reduction: lanes whose `bit` is set keep the upper part of the first `held` values, the others the
+// lower part, and each adds its partner's values of that part.
 template <int held>
 __device__ void exchange(float* values, int bit) {
   constexpr int kept = (held + 1) / 2;
@@ -89,7 +92,7 @@ __device__ void exchange(float* values, int bit) {
   }
 }
 
-// Sums ten values over the warp with twelve shuffles; lane l then holds the sum number sum_of_lane(l) in values[0].
+// Sums ten values over the warp with twelve shuffles; lane l then holds sum number sum_of_lane(l) in values[0].
 __device__ void scatter_sums(float values[kPartials]) {
   exchange<10>(values, 16);
   exchange<5>(values, 8);
@@ -98,7 +101,7 @@ __device__ void scatter_sums(float values[kPartials]) {
   values[0] += __shfl_xor_sync(kAllLanes, values[0], 1);
 }
 
-// Which of the ten sums a lane ends with, or -1 for lanes that end with nothing of their own.
+// Index of the sum that a lane holds, or -1.
 __device__ int sum_of_lane(int lane) {
   int first = 0, held = kPartials, kept = kPartials;
   for (int bit = 16; bit > 1; bit /= 2) {
@@ -109,10 +112,10 @@ __device__ int sum_of_lane(int lane) {
   return lane & 1 || held <= 0 ? -1 : first;
 }
 
-// Sums of a batch's pairs before they are added over the warps.
+// Per-warp partials of a batch.
 struct WarpPartials {
   alignas(16) float partials[kBatchSize][kPatches][kPartialStride];
-  uint32_t touched[kGroups][kPatches];  // bit k: the warp has sums of index k of the group
+  uint32_t touched[kGroups][kPatches];  // bit k: the warp has partials of Gaussian k of the group
 };
 
 template <bool with_depth>
@@ -134,8 +137,8 @@ __device__ void group_backward(const GaussianBatch<kBatchSize>& batch, WarpParti
   if (lane == 0) sums.touched[group][warp] = touched;
 }
 
-// Adds the warps' sums of a batch, a thread for four moments of a index, and writes them to the pair's slot. The sums
-// are read in fours: one at a time, all members of a warp would read from the same bank of the shared memory.
+// Adds the warps' partials of a batch, one thread per four values of a Gaussian, and writes them to the intersection's
+// entry. Reads are float4: with single floats, all Gaussians of a warp would hit the same bank of shared memory.
 __device__ void write_partials(const WarpPartials& sums, int count, const Workspace& work, uint32_t first,
                                float* partials) {
   const int index = static_cast<int>(threadIdx.x) / 4, part = static_cast<int>(threadIdx.x) % 4;
@@ -146,7 +149,7 @@ __device__ void write_partials(const WarpPartials& sums, int count, const Worksp
     const float4 one = *reinterpret_cast<const float4*>(sums.partials[index][warp] + 4 * part);
     total.x += one.x;
     total.y += one.y;
-    if (part == kPartialStride / 4 - 1) continue;  // the last two are no moments and were never written
+    if (part == kPartialStride / 4 - 1) continue;  // the last two floats are padding
     total.z += one.z;
     total.w += one.w;
   }
@@ -154,7 +157,7 @@ __device__ void write_partials(const WarpPartials& sums, int count, const Worksp
       partials)[static_cast<size_t>(work.sorted_ids[first + index]) * (kPartialStride / 4) + part] = total;
 }
 
-// Loads a batch's members, four threads each; every one of them tests the ellipse against two warps' pixels.
+// Loads a batch, four threads per Gaussian; each thread tests the ellipse against the pixels of two warps.
 __device__ void load_batch(GaussianBatch<kBatchSize>& batch, const Workspace& work, const Tile& tile, uint32_t first) {
   constexpr int threads_each = kThreads / kBatchSize, patches = kPatches / threads_each;
   const int index = static_cast<int>(threadIdx.x) / threads_each, part = static_cast<int>(threadIdx.x) % threads_each;

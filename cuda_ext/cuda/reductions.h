@@ -1,4 +1,4 @@
-// Sums in a fixed order: the same bits every time, which floating-point atomics would not give.
+// Sums in a fixed order: deterministic, unlike floating-point atomics.
 #pragma once
 
 #include "launch.h"
@@ -6,7 +6,8 @@
 namespace headsplat {
 namespace cuda {
 
-// Adds what the lanes `half` apart hold, each keeping half of the values; a constant, so that they stay in registers.
+// Adds the values of lanes `half` apart, each lane keeping half of them; `half` is a constant, so that values stay in
+// registers.
 template <int half>
 __device__ inline void fold(float* values, bool upper) {
 #pragma unroll
@@ -16,7 +17,7 @@ __device__ inline void fold(float* values, bool upper) {
   }
 }
 
-// Lane i gets the sum of values[i] over the warp; 31 shuffles instead of 32 times 5.
+// Lane i receives the sum of values[i] over the warp, with 31 shuffles instead of 32 x 5.
 __device__ inline float warp_column_sums(float values[kWarp]) {
   const unsigned lane = threadIdx.x % kWarp;
   fold<16>(values, (lane & 16) != 0);
@@ -29,7 +30,8 @@ __device__ inline float warp_column_sums(float values[kWarp]) {
 
 constexpr int kRowSumThreads = 1024;
 
-// Sum of `rows` [count][32] for each column; a block of kRowSumThreads, the total in the lanes of its first warp.
+// Column sums of `rows` [count][32] by a block of kRowSumThreads threads; the lanes of the first warp return the
+// totals.
 __device__ inline double row_sums(const float* rows, int count) {
   __shared__ double partials[kRowSumThreads / kWarp][kWarp];
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;

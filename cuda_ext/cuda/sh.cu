@@ -1,4 +1,4 @@
-// Spherical-harmonic coefficients carried along by rotations, one thread a Gaussian.
+// Rotation of spherical-harmonic coefficients, one thread per Gaussian; forward and backward.
 #include "../rig.h"
 #include "../sh.h"
 #include "launch.h"
@@ -25,10 +25,10 @@ __device__ Rotation load_rotation(const float* quats, size_t n) {
   return rotation;
 }
 
-// Numbers of one Gaussian before a band's first coefficient.
+// Offset of a band's first coefficient in the floats of one Gaussian.
 constexpr int band_start(int band) { return 3 * band * band; }
 
-// One band at a time, so that only its coefficients are in registers.
+// One band at a time, so that only its coefficients occupy registers.
 template <int band>
 __device__ void rotate_band(const Rotation& rotation, const float* sh, float* out) {
   constexpr int start = band_start(band), size = band_start(band + 1) - start;
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int k = 0; k < 4; ++k) grad_quats[4 * n + k] = quat[k];
 }
 
-// The kernel of a table for the number of terms.
+// Selects the kernel for a number of terms.
 template <class Kernel>
 Kernel for_terms(int terms, Kernel one, Kernel four, Kernel nine, Kernel sixteen) {
   return terms == 1 ? one : terms == 4 ? four : terms == 9 ? nine : sixteen;

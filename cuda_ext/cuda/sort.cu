@@ -46,7 +46,7 @@ size_t sort_pairs_bytes(int count) {
   size_t bytes = 0;
   const uint32_t* in = nullptr;
   uint32_t* out = nullptr;
-  check(cub::DeviceRadixSort::SortPairs(nullptr, bytes, in, out, in, out, count), "measuring a sort");
+  check(cub::DeviceRadixSort::SortPairs(nullptr, bytes, in, out, in, out, count), "sizing a sort");
   return bytes ? bytes : 1;
 }
 
@@ -54,7 +54,7 @@ size_t exclusive_sum_bytes(int count) {
   size_t bytes = 0;
   const uint32_t* in = nullptr;
   uint32_t* out = nullptr;
-  check(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, count), "measuring a running sum");
+  check(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, count), "sizing a prefix sum");
   return bytes ? bytes : 1;
 }
 

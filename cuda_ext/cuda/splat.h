@@ -1,8 +1,9 @@
-// The splat pipeline of the CUDA half: what is passed in, what is kept between its passes, and the passes in order.
+// The CUDA rasterizer: its inputs, the state kept between its passes, and the passes in order.
 //
-// A workspace holds a whole batch. Its size depends on numbers the host knows, and how many (splat, tile) pairs a frame
-// really has stays on the device: nothing in a frame waits for it. A frame with more pairs than the workspace holds
-// gives pictures of NaN.
+//
+// A workspace holds a whole batch. Its size depends only on numbers known to the host; the number of tile intersections
+// stays on the device, so that nothing synchronizes. When there are more intersections than the workspace holds, the
+// images are NaN.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +16,14 @@ namespace headsplat {
 namespace cuda {
 
 constexpr int kTile = 16;           // pixels; a tile is kTile x kTile
-constexpr int kThreads = 256;       // of every block; one a pixel in the rasterizer
-constexpr int kPartialStride = 12;  // floats from one pair's gradients to the next, 10 used: whole float4s
+constexpr int kThreads = 256;       // per block; one per pixel in the rasterizer
+constexpr int kPartialStride = 12;  // floats per tile intersection in the buffer of gradient partials, padded to float4
 constexpr int kPartials = 10;
-constexpr uint32_t kInvalidKey = 0xffffffffu;  // depth key of what is not drawn, tile key of unused capacity
+constexpr uint32_t kInvalidKey = 0xffffffffu;  // depth key of culled Gaussians, tile key of unused capacity
 
 struct SplatSize {
   int batch, count, width, height;
-  uint32_t max_intersections;  // (splat, tile) pairs of the whole batch
+  uint32_t max_intersections;  // capacity for tile intersections of the whole batch
 
   HEADSPLAT_FN int tiles_x() const { return (width + kTile - 1) / kTile; }
   HEADSPLAT_FN int tiles_y() const { return (height + kTile - 1) / kTile; }
@@ -30,45 +31,48 @@ struct SplatSize {
   HEADSPLAT_FN int gaussians() const { return batch * count; }
 };
 
-// One projected splat, four float4s: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)).
+// One projected Gaussian, four float4s: alpha = exp2(log2_opacity - (a dx^2 + b dx dy + c dy^2)).
 struct alignas(16) ProjectedGaussian {
-  float x, y;     // pixels
+  float x, y;     // mean, pixels
   float a, b, c;  // conic times log2(e)/2, log2(e), log2(e)/2
   float log2_opacity;
   float red, green, blue, depth;
-  float edge_x, edge_y;      // d(dx)/d(dy) of the ellipse's extreme along a row, d(dy)/d(dx) along a column
-  float exponent_max;        // exponent at which alpha meets the cutoff
-  float extent_x, extent_y;  // half the ellipse's bounding box at the cutoff, pixels
+  float edge_x, edge_y;      // d(dx)/d(dy) of the quadratic form's minimum along a row, d(dy)/d(dx) along a column
+  float exponent_max;        // value of the quadratic form at which alpha reaches the cutoff
+  float extent_x, extent_y;  // half the bounding box of the ellipse at the cutoff, pixels
   float opacity;
 };
-static_assert(sizeof(ProjectedGaussian) == 64, "one record is half a cache line");
+static_assert(sizeof(ProjectedGaussian) == 64, "half a cache line");
 
 struct Range {
   uint32_t begin, end;
 };
 
-// Pointers into the workspace. "Slot": place of a pair when Gaussians stand front to back and the tiles of one follow
-// one another. "Member": place of a pair when tiles follow one another and those of one stand front to back.
+// Pointers into the workspace. An intersection's id is its index with Gaussians front to back and the tiles of each
+// Gaussian consecutive; its sorted position is its index with tiles consecutive and the Gaussians of each tile front to
+// back.
 struct Workspace {
-  unsigned long long* intersection_count;  // [1] of the frame, more than `max_intersections` on overflow
+  unsigned long long* intersection_count;  // [1] more than `max_intersections` on overflow
   ProjectedGaussian* projected;            // [gaussians]
-  uint32_t *depth_keys, *gaussian_ids;     // [gaussians] to sort
-  uint32_t *sorted_keys, *depth_order;  // [gaussians] front to back, images mixed; the keys then hold the tile counts
+  uint32_t *depth_keys, *gaussian_ids;     // [gaussians] input of the depth sort
+  uint32_t *sorted_keys, *depth_order;  // [gaussians] front to back, images mixed; the keys are reused for tile counts
   uint32_t* tiles_per_gaussian;         // [gaussians]
-  uint32_t* intersection_offsets;       // [gaussians]
-  uint32_t *tile_keys, *intersection_ids;  // [capacity] to sort; then members' Gaussians, and blend weights by slot
-  uint32_t *sorted_tiles, *sorted_ids;     // [capacity] by member
-  uint32_t* intersection_gaussians;        // [capacity] Gaussian by slot
-  Range* tile_ranges;                      // [batch * tiles] members of each tile
-  void* temp;                              // of sorts and sums
+  uint32_t* intersection_offsets;       // [gaussians] first id of each Gaussian
+  uint32_t *tile_keys, *intersection_ids;  // [max_intersections] input of the tile sort; see accessors below
+  uint32_t *sorted_tiles, *sorted_ids;     // [max_intersections] by sorted position: tile, id
+  uint32_t* intersection_gaussians;        // [max_intersections] by id
+  Range* tile_ranges;                      // [batch * tiles] sorted positions of each tile
+  void* temp;                              // of sorts and prefix sums
   size_t temp_bytes;
 
+  // [max_intersections] by sorted position, front to back; reuses the tile keys after the sort.
   HEADSPLAT_FN uint32_t* tile_gaussians() const { return tile_keys; }
+  // [max_intersections] blend weights by id; reuses the ids after the sort.
   HEADSPLAT_FN float* intersection_weights() const { return reinterpret_cast<float*>(intersection_ids); }
 };
 
-// Bytes of a workspace; any memory aligned to 16 bytes will do. place_workspace throws std::invalid_argument where
-// `bytes` are too few or lie badly.
+// Size of a workspace in bytes. place_workspace throws std::invalid_argument when `bytes` are too few or `memory` is
+// not aligned to 16 bytes.
 size_t workspace_bytes(const SplatSize& size);
 Workspace place_workspace(void* memory, size_t bytes, const SplatSize& size);
 
@@ -81,7 +85,7 @@ struct Cameras {
 struct GaussianInputs {
   const float *means, *quats, *scales, *opacities;  // [B,N,3] [B,N,4] [B,N,3] [B,N]
   const float* colors;                              // [B,N,3], or coefficients [B,N,sh_terms,3]
-  int sh_terms;                                     // 0 for plain colours, else 1, 4, 9 or 16
+  int sh_terms;                                     // 0 for plain colors, else 1, 4, 9 or 16
 };
 
 struct GaussianGradients {
@@ -90,7 +94,7 @@ struct GaussianGradients {
 
 struct RenderOutputs {
   float *rgb, *alpha, *depth;  // [B,H,W,3] [B,H,W] [B,H,W]; alpha and depth may be null
-  float* weights;              // [B,N] or null
+  float* weights;              // [B,N] blend weights summed over pixels, or null
 };
 
 struct RenderGradients {
@@ -100,18 +104,18 @@ struct RenderGradients {
 
 // --- the passes ---
 
-// Records, depth keys, tile counts, and the number of pairs.
+// Projected Gaussians, depth keys, tile counts, and the number of intersections.
 void project(const SplatSize& size, const Cameras& cameras, const GaussianInputs& in, const Workspace& work,
              Stream stream);
 
-// Members of every tile front to back, ties by index.
+// Intersections sorted by tile, front to back, ties by Gaussian index.
 void assign_tiles(const SplatSize& size, const Workspace& work, Stream stream);
 
-// `colors` [B,N,3] replace the records' where given; numbers that are not finite count as zero.
+// `colors` [B,N,3] replace the projected colors unless null; numbers that are not finite count as zero.
 void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const RenderOutputs& out,
                Stream stream);
 
-// Sums of each pair's gradients by slot into `partials` [moment_pairs,kMoments].
+// Gradient partials of each intersection, by id, into `partials` [max_partials,kPartialStride].
 void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const RenderGradients& in,
                         float* partials, size_t max_partials, Stream stream);
 

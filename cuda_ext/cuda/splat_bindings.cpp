@@ -1,5 +1,5 @@
-// The splat pipeline as functions of a Python module. Shapes and gradients are the business of avatar/ops; what is
-// checked here only keeps memory safe.
+// The CUDA rasterizer as functions of the Python module. Sizes are checked only as far as memory safety requires;
+// shapes and gradients are checked in avatar/ops.
 #include "arrays.h"
 #include "splat.h"
 
@@ -7,7 +7,7 @@ namespace headsplat {
 namespace cuda {
 namespace {
 
-constexpr size_t kIndexMax = 0x7fffffff;  // Gaussians, pairs and tiles of a batch are counted in 32 bits
+constexpr size_t kIndexMax = 0x7fffffff;  // Gaussians, intersections and tiles of a batch are counted in 32 bits
 
 using Inputs = std::tuple<In, In, In, In, In>;  // means, quats, scales, opacities, colors
 using CameraArrays = std::tuple<In, In>;        // intrinsics [B,3,3], world_to_cam [B,4,4]
@@ -20,11 +20,11 @@ using InputGradientArrays = std::tuple<Out, Out, Out, Out, Out>;
 SplatSize checked(size_t batch, size_t count, size_t width, size_t height, size_t max_intersections) {
   const size_t tiles = ((width + kTile - 1) / kTile) * ((height + kTile - 1) / kTile);
   if (batch < 1 || width < 1 || height < 1 || max_intersections < 1)
-    throw std::invalid_argument("native kernel: batch, width, height and capacity must be at least 1");
+    throw std::invalid_argument("native kernel: batch, width, height and max_intersections must be at least 1");
   if (batch > 65535 || (height + kTile - 1) / kTile > 65535)
     throw std::invalid_argument("native kernel: more than 65535 images or rows of tiles");
   if (batch * count > kIndexMax || max_intersections > kIndexMax || batch * tiles >= kIndexMax)
-    throw std::invalid_argument("native kernel: more than 2147483647 Gaussians, pairs or tiles");
+    throw std::invalid_argument("native kernel: more than 2147483647 Gaussians, tile intersections or tiles");
   return {static_cast<int>(batch), static_cast<int>(count), static_cast<int>(width), static_cast<int>(height),
           static_cast<uint32_t>(max_intersections)};
 }
@@ -70,7 +70,7 @@ Cameras cameras_of(const SplatSize& size, const CameraArrays& camera_arrays, con
           (flags & 2) != 0};
 }
 
-// Height and width of pictures [B,H,W,3].
+// Height and width of images [B,H,W,3].
 template <class Rgb>
 std::tuple<size_t, size_t> extent_of(const Rgb& rgb) {
   if (rgb.ndim() != 4 || rgb.shape(3) != 3) throw std::invalid_argument("native kernel: rgb must be [B,H,W,3]");
@@ -81,7 +81,7 @@ size_t splat_workspace(size_t batch, size_t count, size_t width, size_t height, 
   return workspace_bytes(checked(batch, count, width, height, max_intersections));
 }
 
-// Floats of the scratch memory that splat_backward needs for a frame of so many pairs.
+// Floats of temporary memory that splat_backward needs for so many tile intersections.
 size_t splat_partials(size_t intersections, uintptr_t) { return kPartialStride * intersections; }
 
 void splat_forward(const Inputs& inputs, const CameraArrays& camera_arrays, const Options& options,
@@ -117,9 +117,9 @@ void splat_backward(const Inputs& inputs, const CameraArrays& camera_arrays, con
   const auto [height, width] = extent_of(rgb);
   const SplatSize size = size_of(std::get<0>(inputs), width, height, max_intersections);
   const size_t pixels = size.batch * width * height, n = static_cast<size_t>(size.gaussians());
-  if (grad_depth && !depth) throw std::invalid_argument("native kernel: a gradient of the depth needs the depth");
+  if (grad_depth && !depth) throw std::invalid_argument("native kernel: the gradient of the depth needs the depth");
   if (reinterpret_cast<uintptr_t>(partials.data()) % 16 != 0)
-    throw std::invalid_argument("native kernel: the moments must be aligned to 16 bytes");
+    throw std::invalid_argument("native kernel: the partials must be aligned to 16 bytes");
   const GaussianInputs in = inputs_of(size, inputs);
   const GaussianGradients out{sized(means, 3 * n), sized(quats, 4 * n), sized(scales, 3 * n), sized(opacities, n),
                               sized(colors, 3 * n * (in.sh_terms ? in.sh_terms : 1))};
@@ -135,7 +135,7 @@ void splat_backward(const Inputs& inputs, const CameraArrays& camera_arrays, con
 
 }  // namespace
 
-// The first eight bytes of a workspace say, once a frame is drawn, how many pairs of a splat and a tile it has.
+// After a render, the first eight bytes of a workspace are the number of tile intersections.
 void register_splat(nb::module_& m) {
   m.def("splat_workspace", &splat_workspace, Released());
   m.def("splat_partials", &splat_partials, Released());

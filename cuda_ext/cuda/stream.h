@@ -1,4 +1,4 @@
-// The CUDA stream a call runs on, named without CUDA's headers so that plain C++ files can pass it on.
+// The type of a CUDA stream, declared without CUDA's headers so that plain C++ files can use it.
 #pragma once
 
 struct CUstream_st;

@@ -1,8 +1,10 @@
-// Which splats each tile blends, front to back: a stable sort by depth, a running sum that gives every (splat, tile)
-// pair its id, and a stable sort of the pairs by tile.
+// Tile intersections: the Gaussians of each tile, front to back. A stable sort by depth, a prefix sum that gives every
+// intersection its id, and a stable sort of the intersections by tile.
 //
-// One sort by depth serves the batch: it mixes the images, and the sort by tile, whose keys count the tiles of all
-// images, takes them apart again. Keys are whole float bit patterns and a Gaussian's index in the batch breaks ties.
+//
+// One depth sort serves the whole batch: it mixes the images, and the sort by tile, whose keys number the tiles of all
+// images, separates them again. Depth keys are full float bit patterns, and ties are ordered by the Gaussian's index in
+// the batch.
 #include "sort.h"
 #include "tiles.h"
 
@@ -12,7 +14,7 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 
-// Bits of tile keys: the largest number of so many bits is no tile, it stands for unused capacity.
+// Bits of the tile keys: all bits set must not be a valid tile, since it marks unused capacity.
 int tile_bits(const SplatSize& size) {
   const uint64_t tiles = static_cast<uint64_t>(size.batch) * size.tiles();
   int bits = 1;
@@ -58,8 +60,9 @@ __global__ void __launch_bounds__(kThreads) gather_counts_kernel(int count, Work
   if (j < count) work.sorted_keys[j] = work.tiles_per_gaussian[work.depth_order[j]];
 }
 
-// Slots of the Gaussians in depth order; `intersection_offsets` holds the running sum by place in that order. A pair
-// beyond the counted ones cannot be (both kernels ask the same question), but it must not reach a neighbour's slots.
+// Writes the intersections of every Gaussian, in depth order; `offsets` is the prefix sum of the tile counts in that
+// order. More tiles than were counted cannot occur (both kernels make the same test), but must not overwrite other
+// entries.
 __global__ void __launch_bounds__(kThreads)
     emit_intersections_kernel(SplatSize size, Workspace work, const uint32_t* offsets) {
   if (overflowed(work, size.max_intersections)) return;
@@ -85,7 +88,7 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-// Each member's Gaussian, and where each tile's members begin and end.
+// Writes the Gaussian of each sorted intersection, and the range of intersections of each tile.
 __global__ void __launch_bounds__(kThreads)
     gather_tiles_kernel(SplatSize size, Workspace work, uint32_t* tile_gaussians) {
   const uint32_t position = blockIdx.x * kThreads + threadIdx.x;
@@ -125,7 +128,7 @@ void assign_tiles(const SplatSize& size, const Workspace& work, Stream stream) {
              32, stream);
   const unsigned blocks = blocks_for(count, kThreads);
   launch(gather_counts_kernel, blocks, kThreads, 0, stream, count, work);
-  uint32_t* offsets = work.depth_keys;  // sorted, so free
+  uint32_t* offsets = work.depth_keys;  // free after the sort
   exclusive_sum(work.temp, work.temp_bytes, work.sorted_keys, offsets, count, stream);
   fill_bytes(work.tile_keys, 0xff, sizeof(uint32_t) * size.max_intersections, stream);
   launch(emit_intersections_kernel, blocks, kThreads, 0, stream, size, work, offsets);

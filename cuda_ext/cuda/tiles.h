@@ -1,4 +1,4 @@
-// The tiles one splat touches, found by a warp; loading of cameras and Gaussians.
+// Tiles overlapped by a Gaussian, found by a warp; loading of cameras and Gaussians.
 #pragma once
 
 #include "warps.h"
@@ -43,14 +43,14 @@ struct TileBox {
   __device__ int area() const { return x1 < x0 || y1 < y0 ? 0 : (x1 - x0 + 1) * (y1 - y0 + 1); }
 };
 
-// floor(value / kTile) limited to lowest..highest, for any number and none.
+// floor(value / kTile) clamped to lowest..highest, for any value including NaN.
 __device__ inline int tile_of(float value, int lowest, int highest) {
   const float tile = floorf(value * (1.0f / kTile));
   if (!(tile > static_cast<float>(lowest))) return lowest;
   return tile < static_cast<float>(highest) ? static_cast<int>(tile) : highest;
 }
 
-// Tiles that hold a pixel centre inside the ellipse's bounding box.
+// Tiles that contain a pixel center inside the ellipse's bounding box.
 __device__ inline TileBox tile_box(const SplatSize& size, const ProjectedGaussian& s) {
   return {tile_of(s.x - s.extent_x + 0.499f, 0, size.tiles_x()), tile_of(s.y - s.extent_y + 0.499f, 0, size.tiles_y()),
           tile_of(s.x + s.extent_x - 0.499f, -1, size.tiles_x() - 1),
@@ -71,17 +71,18 @@ __device__ inline bool overlaps_tile(const Ellipse& e, int tile_x, int tile_y) {
   return min_exponent(e.a, e.b, e.c, e.edge_x, e.edge_y, x0, x0 + (kTile - 1), y0, y0 + (kTile - 1)) <= e.exponent_max;
 }
 
-// One lane's splat and what the visitor wants to know of it; words only, so that lanes can pass it on.
+// A Gaussian to test against tiles, with the data of the visitor; multiples of 32 bits, so that lanes can exchange it.
 struct TileQuery {
   Ellipse ellipse;
   TileBox box;
   uint32_t gaussian, first_intersection, tiles;
 };
 
-constexpr int kSerialTiles = 16;  // tiles a lane looks through by itself; the warp shares out larger boxes
+constexpr int kSerialTiles = 16;  // tiles that a lane tests by itself; the warp shares larger boxes
 
-// Calls visit(job, ordinal, tile_x, tile_y) for the tiles each lane's ellipse touches, rows from the top; the ordinal
-// counts one splat's tiles from 0. Returns how many this lane's splat has. Called by all lanes of the warp.
+// Calls visit(query, ordinal, tile_x, tile_y) for the tiles that each lane's ellipse overlaps, rows from the top; the
+// ordinal counts the tiles of one Gaussian from 0. Returns the number of tiles of the calling lane's Gaussian. Must be
+// called by all lanes of the warp.
 template <class Visit>
 __device__ uint32_t visit_tiles(const TileQuery& own, Visit visit) {
   const int area = own.box.area(), lane = lane_index();

@@ -1,4 +1,4 @@
-// Four numbers at a time where the arrays allow it, one at a time where they do not.
+// Loads and stores of four numbers at a time where the alignment of the arrays allows it, otherwise of one.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -10,7 +10,7 @@
 namespace headsplat {
 namespace cuda {
 
-// Whether arrays of `size` values that start at these addresses can be read in fours of `bytes` each.
+// Whether arrays of `size` values at these addresses can be accessed as vectors of four.
 template <class... Pointers>
 bool can_vectorize(size_t size, const Pointers*... pointers) {
   return size % 4 == 0 && ((reinterpret_cast<uintptr_t>(pointers) % (4 * sizeof(Pointers)) == 0) && ...);

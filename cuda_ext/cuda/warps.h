@@ -1,5 +1,5 @@
-// What kernels of the splat pipeline share below the block: values passed between lanes, sums in a fixed order, and
-// arithmetic that is rounded the same way wherever it stands.
+// Warp-level helpers of the rasterizer: values exchanged between lanes, sums in a fixed order, and arithmetic with the
+// same rounding in all kernels.
 #pragma once
 
 #include "../ellipse.h"
@@ -11,7 +11,7 @@ namespace cuda {
 
 using namespace HEADSPLAT_LEVEL;
 
-// The product, rounded: never fused into a sum that follows, so that the forward and backward passes agree bit for bit.
+// a * b, rounded: never fused with a following addition, so that forward and backward passes agree bit for bit.
 __device__ inline float rounded_product(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return __fmul_rn(a, b);
@@ -20,7 +20,7 @@ __device__ inline float rounded_product(float a, float b) {
 #endif
 }
 
-// 2^a to 2 units in the last place; what has no normal float becomes zero.
+// 2^a within 2 ulp; denormal results are flushed to zero.
 __device__ inline float power_of_two(float a) {
 #if defined(__CUDA_ARCH__)
   float power;
@@ -33,7 +33,7 @@ __device__ inline float power_of_two(float a) {
 
 __device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % kWarp; }
 
-// `value` of another lane; called by all lanes of the warp.
+// `value` of another lane; must be called by all lanes of the warp.
 template <class T>
 __device__ T broadcast(const T& value, int lane) {
   static_assert(sizeof(T) % sizeof(uint32_t) == 0, "passed on in words");
@@ -45,7 +45,7 @@ __device__ T broadcast(const T& value, int lane) {
   return result;
 }
 
-// Sum over the warp in the same order always, in every lane.
+// Sum over the warp in a fixed order, in every lane.
 template <class T>
 __device__ T warp_sum(T value) {
   for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
@@ -54,16 +54,16 @@ __device__ T warp_sum(T value) {
 
 __device__ inline float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
-// Whether the frame has more pairs than fit; then its pairs were never written.
+// Whether there are more intersections than fit; the intersections are then not written.
 __device__ inline bool overflowed(const Workspace& work, size_t limit) { return *work.intersection_count > limit; }
 
-// log2 of alpha at (dx, dy) from the centre, of a conic whose sign is turned.
+// log2 of alpha at offset (dx, dy) from the mean, given the negated conic.
 __device__ inline float exponent(float minus_a, float minus_b, float minus_c, float log2_opacity, float dx, float dy) {
   const float slope = fmaf(minus_a, dx, rounded_product(minus_b, dy));
   return fmaf(slope, dx, fmaf(rounded_product(minus_c, dy), dy, log2_opacity));
 }
 
-// Pixel of a thread in its tile: a warp has 8x4 of them, two warps stand side by side.
+// Pixel of a thread in its tile: each warp covers 8x4 pixels, two warps side by side.
 struct TilePixel {
   int x, y;
 };
@@ -79,7 +79,7 @@ __device__ inline TilePixel tile_pixel() {
 // The tile of a block of the rasterizer, whose grid is tiles_x x tiles_y x batch.
 struct Tile {
   int image, x, y;  // pixels
-  Range range;      // its members
+  Range range;      // its intersections
 
   __device__ Tile(const SplatSize& size, const Workspace& work)
       : image(blockIdx.z), x(blockIdx.x * kTile), y(blockIdx.y * kTile) {
@@ -87,11 +87,11 @@ struct Tile {
   }
 };
 
-// Bit k is set when the ellipse may hold a pixel centre of warp k, for the warps from `first` up to `last`.
+// Bit k is set when the ellipse may contain a pixel center of warp k, for first <= k < last.
 __device__ inline uint32_t overlapped_patches(const ProjectedGaussian& s, const Tile& tile, int first, int last) {
   const float first_x = static_cast<float>(tile.x) + 0.5f - s.x, first_y = static_cast<float>(tile.y) + 0.5f - s.y;
   uint32_t mask = 0;
-#pragma unroll 1  // unrolled it costs the rasterizer a fifth of its warps in registers
+#pragma unroll 1  // unrolled, its registers cost the rasterizer a fifth of its occupancy
   for (int k = first; k < last; ++k) {
     const float x0 = first_x + static_cast<float>(k % 2 * kPatchWidth);
     const float y0 = first_y + static_cast<float>(k / 2 * kPatchHeight);
@@ -102,13 +102,13 @@ __device__ inline uint32_t overlapped_patches(const ProjectedGaussian& s, const 
   return mask;
 }
 
-// The members of a tile that a block looks at together, in its shared memory.
+// A batch of a tile's Gaussians in the block's shared memory.
 template <int size>
 struct GaussianBatch {
-  float4 xy_ab[size];         // x, y relative to the tile's first pixel centre; conic a and b, sign turned
-  float4 c_opacity_rg[size];  // conic c, sign turned; log2 opacity; red, green
+  float4 xy_ab[size];         // mean relative to the tile's first pixel center; negated conic a, b
+  float4 c_opacity_rg[size];  // negated conic c; log2 opacity; red, green
   float2 blue_depth[size];    // blue, depth
-  uint32_t warp_masks[size];  // bit k where the ellipse may touch the pixels of warp k
+  uint32_t warp_masks[size];  // bit k: the ellipse may overlap the pixels of warp k
 
   __device__ void set(int at, const ProjectedGaussian& s, const Tile& tile, uint32_t warp_mask) {
     xy_ab[at] =
@@ -120,8 +120,8 @@ struct GaussianBatch {
 };
 
 struct Thresholds {
-  float alpha_min, transmittance_min;  // alpha below `alpha_min` is dropped, a pixel at or below transmittance
-                                       // `transmittance_min` is finished
+  float alpha_min;          // alpha below this is skipped
+  float transmittance_min;  // pixels at or below this are opaque
 };
 
 inline Thresholds thresholds_for(bool cutoff) {

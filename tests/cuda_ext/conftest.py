@@ -1,4 +1,4 @@
-"""The device of the CUDA half's tests: a real one, or the emulator behind `avatar.ops` for CPU tensors."""
+"""The device of the CUDA tests: a GPU, or the emulator behind `avatar.ops` for CPU tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.emulated import CannotBuild, load_emulated
 
 @pytest.fixture(params=[pytest.param("cuda", marks=pytest.mark.gpu), "emulated"])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
-    """Where a test's tensors go so that `avatar.ops` runs the CUDA sources on them."""
+    """Device for a test's tensors, on which `avatar.ops` runs the CUDA sources."""
     if request.param == "cuda":
         if not torch.cuda.is_available() or not cuda_ext.available("cuda"):
             pytest.skip(f"no CUDA device: {cuda_ext.reason('cuda')}")

@@ -1,4 +1,4 @@
-"""Deformation and turning harmonics on CUDA, on a device and in the emulator, against the specification in double."""
+"""Deformation and rotation of harmonics on CUDA, on a device and in the emulator, against the reference in double."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cuda_ext.test_cuda_small import assert_same_bits, there
 
 
 def values_and_gradients(run: str, where: object, inputs: list[Tensor], learned: int) -> tuple[Tensor, ...]:
-    """What ops.`run` or reference.`run` gives for the inputs, and the gradients by the first `learned` of them."""
+    """Outputs of ops.`run` or reference.`run`, and the gradients with respect to the first `learned` inputs."""
     leaves = [value.clone().requires_grad_(k < learned) for k, value in enumerate(inputs)]
     found = getattr(where, run)(*leaves)
     values = (found,) if isinstance(found, Tensor) else found

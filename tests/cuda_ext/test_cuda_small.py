@@ -1,4 +1,4 @@
-"""The smaller CUDA operations, on a device and in the emulator, against the specification in double."""
+"""CUDA operations except the rasterizer, on a device and in the emulator, against the reference in double."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLIVERS = 2e-4  # slivers among random triangles amplify rounding in their frame
 
 
 def there(device: torch.device, *values: Tensor) -> list[Tensor]:
-    """On the device, in single precision."""
+    """The tensors on the device, in single precision."""
     return [(value.float() if value.is_floating_point() else value).to(device).contiguous() for value in values]
 
 
@@ -34,7 +34,7 @@ def assert_close(found: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolera
 
 
 def assert_same_bits(device: torch.device, run: Callable[[], tuple[Tensor, ...]]) -> None:
-    """Twice on a device; in the emulator with blocks and threads from the first to the last, then the other way."""
+    """Run twice on a device; in the emulator with blocks and threads in forward, then in reverse order."""
     first = run()
     if device.type == "cpu":
         load_emulated().set_reversed(True)
@@ -51,8 +51,8 @@ def bind_and_gradients(values: list[Tensor], learned: tuple[int, ...] = LEARNED)
         values[k] = values[k].clone().requires_grad_()
     bind = reference.bind if values[0].dtype == torch.float64 else ops.bind
     means, quats = bind(*values)
-    pull = (random(*means.shape, seed=9) - 0.5).to(means), (random(*quats.shape, seed=10) - 0.5).to(quats)
-    total = (means * pull[0]).sum() + (quats * pull[1]).sum()
+    grads = (random(*means.shape, seed=9) - 0.5).to(means), (random(*quats.shape, seed=10) - 0.5).to(quats)
+    total = (means * grads[0]).sum() + (quats * grads[1]).sum()
     return means.detach(), quats.detach(), *torch.autograd.grad(total, [values[k] for k in learned])
 
 
@@ -62,7 +62,7 @@ def test_bind_and_its_gradients_match_reference(device: torch.device, count: int
     assert_close(bind_and_gradients(there(device, *values)), bind_and_gradients(list(values)), SLIVERS)
 
 
-def test_bind_without_vertex_gradient_gives_the_others(device: torch.device) -> None:
+def test_bind_without_vertex_gradient_has_the_same_other_gradients(device: torch.device) -> None:
     values, learned = there(device, *rigged(200)), (3, 4, 6, 7)
     whole = bind_and_gradients(values)
     some = bind_and_gradients(values, learned)
@@ -83,16 +83,16 @@ def test_bind_of_a_batch_equals_its_images_one_by_one(device: torch.device) -> N
         assert all(torch.equal(one[0], other[b]) for one, other in zip(alone, together, strict=True))
 
 
-def test_a_gradient_that_is_not_finite_spoils_only_its_triangles_vertices(device: torch.device) -> None:
+def test_a_gradient_that_is_not_finite_affects_only_its_triangles_vertices(device: torch.device) -> None:
     values = there(device, *rigged(30))
     vertices = values[0].requires_grad_()
     means, _ = ops.bind(*values)
-    pull = torch.ones_like(means)
-    pull[0, 4] = float("nan")
-    (grad,) = torch.autograd.grad(means, vertices, pull)
-    spoiled = torch.zeros(vertices.shape[:2], dtype=torch.bool, device=device)
-    spoiled[0, values[1][4]] = True
-    assert torch.equal(~grad.isfinite().all(-1), spoiled)
+    grad_means = torch.ones_like(means)
+    grad_means[0, 4] = float("nan")
+    (grad,) = torch.autograd.grad(means, vertices, grad_means)
+    affected = torch.zeros(vertices.shape[:2], dtype=torch.bool, device=device)
+    affected[0, values[1][4]] = True
+    assert torch.equal(~grad.isfinite().all(-1), affected)
 
 
 def test_a_degenerate_triangle_and_a_zero_quaternion_have_finite_gradients(device: torch.device) -> None:
@@ -135,20 +135,20 @@ def test_blend_and_its_weight_gradient_match_a_product(
     assert_close((blended(device, singles[0], basis_there, singles[1]),), (expected,), ROUNDING)
     assert_close((blended(device, None, basis_there, singles[1]),), (expected - base,), ROUNDING)
     product = torch.einsum("bnc,knc->bk", grad, basis.double())
-    # Thousands of products of both signs are summed.
+    # The sum has thousands of products of both signs.
     found = weights_gradient(device, singles[2], basis_there, batch).cpu()
     assert (found - product).abs().max() < 2e-6 * (count * channels) ** 0.5 + 1e-6
 
 
 @pytest.mark.parametrize("offset", [1, 2])
-def test_blend_of_arrays_that_start_between_fours_matches(device: torch.device, offset: int) -> None:
+def test_blend_of_unaligned_arrays_matches(device: torch.device, offset: int) -> None:
     whole = random(2 * 40 + offset).float().to(device)
     basis, (weights,) = whole[offset:].reshape(2, 10, 4), there(device, random(3, 2, seed=1))
     expected = torch.einsum("bk,knc->bnc", weights.double(), basis.double())
     assert_close((blended(device, None, basis, weights),), (expected.cpu(),), ROUNDING)
 
 
-def test_halves_of_every_kind_are_read_exactly(device: torch.device) -> None:
+def test_every_finite_half_is_converted_exactly(device: torch.device) -> None:
     values = torch.arange(-32768, 32768, dtype=torch.int32).to(torch.int16).view(torch.float16)
     basis = values[values.isfinite()].reshape(1, -1, 2).to(device)
     assert torch.equal(blended(device, None, basis, torch.ones(1, 1, device=device))[0], basis[0].float())
@@ -159,7 +159,7 @@ def test_blend_and_its_weight_gradient_are_bit_identical_in_any_order_of_threads
     assert_same_bits(device, lambda: (blended(device, None, basis, weights), weights_gradient(device, grad, basis, 3)))
 
 
-# --- pictures ---
+# --- image losses ---
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 9), (17, 33), (40, 70)])
@@ -179,13 +179,13 @@ def photometric_in_double(
 ) -> tuple[Tensor, ...]:
     """Loss, mean square error and the gradients of the loss's sum."""
     rgb, alpha = rgb.clone().requires_grad_(), alpha.clone().requires_grad_()
-    behind, share = background[:, None, None], matte.double() / 255
-    picture = rgb + (1 - alpha)[..., None] * behind
-    target = behind + (truth.double() / 255 - behind) * share[..., None]
-    loss = (1 - ssim_weight) * (picture - target).abs().mean((1, 2, 3))
-    loss = loss + mask_weight * (alpha - share).abs().mean((1, 2))
-    loss = loss + ssim_weight * (1 - reference.ssim(picture, target))
-    mse = (picture - target).square().mean((1, 2, 3))
+    backdrop, coverage = background[:, None, None], matte.double() / 255
+    composite = rgb + (1 - alpha)[..., None] * backdrop
+    target = backdrop + (truth.double() / 255 - backdrop) * coverage[..., None]
+    loss = (1 - ssim_weight) * (composite - target).abs().mean((1, 2, 3))
+    loss = loss + mask_weight * (alpha - coverage).abs().mean((1, 2))
+    loss = loss + ssim_weight * (1 - reference.ssim(composite, target))
+    mse = (composite - target).square().mean((1, 2, 3))
     return loss.detach(), mse.detach(), *torch.autograd.grad(loss.sum(), (rgb, alpha))
 
 
@@ -221,7 +221,7 @@ def test_photometric_loss_and_its_gradients_match_reference(
     assert_close(photometric(device, inputs, ssim_weight), expected, ROUNDING)
 
 
-def test_photometric_gradient_is_zero_where_picture_and_target_are_equal(device: torch.device) -> None:
+def test_photometric_gradient_is_zero_where_image_and_target_are_equal(device: torch.device) -> None:
     truth = torch.full((1, 5, 6, 3), 255, dtype=torch.uint8)
     matte = torch.full((1, 5, 6), 255, dtype=torch.uint8)
     inputs = (torch.ones(1, 5, 6, 3), torch.ones(1, 5, 6), truth, matte, torch.zeros(1, 3))
@@ -281,18 +281,18 @@ def test_outer_adam_matches_a_stored_gradient(
     state = there(device, *truth)
     weights, grad = random(batch, bases, seed=1) - 0.5, random(batch, count, channels, seed=2) - 0.5
     weights, grad = weights.float().double(), grad.float().double()
-    touched, pull = random(count, seed=3) > 0.3, (random(count, seed=4) * 0.1).float()
+    touched, anchor_weight = random(count, seed=3) > 0.3, (random(count, seed=4) * 0.1).float()
     for step in (1, 2):
         outer = torch.einsum("bk,bnc->knc", weights, grad)
         if not whole:
-            outer = outer + pull.double()[:, None] * truth[0]
+            outer = outer + anchor_weight.double()[:, None] * truth[0]
         expected_step(truth, outer, 0.05, step, torch.ones(1, dtype=torch.bool) if whole else touched[:, None])
         native(device).adam_outer_step(  # type: ignore[attr-defined]
             state[0], *there(device, weights, grad), state[1], state[2], 0.05,
             (*BETAS, 1 - 0.9**step, 1 - 0.99**step),
-            None if whole else touched.to(device), None if whole else pull.to(device),
+            None if whole else touched.to(device), None if whole else anchor_weight.to(device),
         )  # fmt: skip
-    # Where the gradient nearly cancels, Adam's step of constant size keeps little of its relative accuracy.
+    # Where the gradient nearly cancels, the relative accuracy of Adam's normalized step is low.
     assert_close(tuple(state), tuple(truth), 1e-4)
 
 
@@ -312,7 +312,7 @@ def test_mesh_matches_reference_also_across_the_near_plane(device: torch.device,
     torch.testing.assert_close(found[1][same].double(), expected[1][same], rtol=1e-5, atol=1e-6)
 
 
-def test_of_faces_at_one_depth_the_first_is_seen(device: torch.device) -> None:
+def test_of_faces_at_one_depth_the_first_is_visible(device: torch.device) -> None:
     near = torch.tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [0.0, 2.0, 1.0]])
     vertices = torch.cat([near + torch.tensor([0.0, 0.0, 1.0]), near])[None]
     faces = torch.tensor([[0, 1, 2], [3, 4, 5], [3, 4, 5]])
@@ -320,7 +320,7 @@ def test_of_faces_at_one_depth_the_first_is_seen(device: torch.device) -> None:
     assert set(face[0, 10:20, 15:25].unique().tolist()) == {1}
 
 
-def test_an_empty_mesh_shows_nothing(device: torch.device) -> None:
+def test_an_empty_mesh_renders_background(device: torch.device) -> None:
     vertices, faces = random_mesh()
     face, bary, depth = ops.mesh(*there(device, vertices, faces[:0], intrinsics(2)), 41, 33)
     assert (face == -1).all() and (bary == 0).all() and (depth == 0).all()

@@ -1,4 +1,4 @@
-"""The CUDA splat pipeline, on a device and in the emulator, against the specification and the CPU kernels."""
+"""The CUDA rasterizer, on a device and in the emulator, against the reference and the CPU kernels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from avatar.types import Camera
 from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, largest, scene, splat_and_gradients
 from tests.support.emulated import load_emulated
 
-cpu_kernels = cuda_ext.native  # before the fixture puts the emulator in its place
+cpu_kernels = cuda_ext.native  # before the fixture replaces it by the emulator
 
 OPTIONS = ({}, {"antialias": True}, {"cutoff": False}, {"dilation": 0.05})
 FIELDS = ("means", "quats", "scales", "opacities", "colors")
 
 # As for the CPU kernels (tests/avatar/ops/test_splat.py).
-PICTURE_TOLERANCE = 1e-5
+IMAGE_TOLERANCE = 1e-5
 UNCUT_DEPTH_TOLERANCE = 5e-4
 GRADIENT_TOLERANCE = 1e-4
 UNCUT_GRADIENT_TOLERANCE = 2e-3
@@ -36,7 +36,7 @@ def assert_matches_reference(inputs: Inputs, view: Camera, device: torch.device,
     expected, true_gradients = splat_and_gradients(reference.splat, doubles, view, with_weights=True, **options)
     uncut = options.get("cutoff") is False
     for name in (*PICTURES, "weights"):
-        tolerance = UNCUT_DEPTH_TOLERANCE if uncut and name == "depth" else PICTURE_TOLERANCE
+        tolerance = UNCUT_DEPTH_TOLERANCE if uncut and name == "depth" else IMAGE_TOLERANCE
         assert largest(getattr(found, name).cpu(), getattr(expected, name)) < tolerance, name
     for name, gradient, true_gradient in zip(FIELDS, gradients, true_gradients, strict=True):
         tolerance = UNCUT_GRADIENT_TOLERANCE if uncut else GRADIENT_TOLERANCE
@@ -44,48 +44,48 @@ def assert_matches_reference(inputs: Inputs, view: Camera, device: torch.device,
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_pictures_weights_and_gradients_match_reference(device: torch.device, options: dict[str, object]) -> None:
+def test_images_weights_and_gradients_match_reference(device: torch.device, options: dict[str, object]) -> None:
     assert_matches_reference(scene(2, 60), camera(2), device, **options)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (17, 33), (16, 16), (48, 3)])
-def test_odd_picture_sizes_match_reference(device: torch.device, width: int, height: int) -> None:
+def test_odd_image_sizes_match_reference(device: torch.device, width: int, height: int) -> None:
     view = camera(1, width, height, focal=0.9 * max(width, height))
     assert_matches_reference(scene(1, 40), view, device)
 
 
-def test_splats_over_more_tiles_than_a_warp_has_lanes_match_reference(device: torch.device) -> None:
+def test_gaussians_over_more_tiles_than_a_warp_has_lanes_match_reference(device: torch.device) -> None:
     means, quats, scales, *rest = scene(1, 8)
     assert_matches_reference((means, quats, scales * 4, *rest), camera(1, 112, 96, focal=120.0), device)
 
 
-def test_tiles_of_more_members_than_a_batch_match_reference(device: torch.device) -> None:
+def test_tiles_with_more_gaussians_than_a_batch_match_reference(device: torch.device) -> None:
     means, quats, scales, opacities, colors = scene(1, 400)
     assert_matches_reference(
         (means * torch.tensor([0.3, 0.3, 1.0]), quats, scales, opacities * 0.05, colors), camera(1, 16, 16), device
     )
 
 
-def test_pixels_that_grow_opaque_take_no_more_light(device: torch.device) -> None:
+def test_opaque_pixels_skip_further_gaussians(device: torch.device) -> None:
     means, quats, scales, opacities, colors = scene(1, 300)
     inputs = (means * torch.tensor([0.2, 0.2, 1.0]), quats, scales + 0.05, opacities * 0.0 + 0.9, colors)
     assert_matches_reference(inputs, camera(1, 20, 20), device)
 
 
 @pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
-def test_pictures_and_weights_match_the_cpu_kernels(device: torch.device) -> None:
+def test_images_and_weights_match_the_cpu_kernels(device: torch.device) -> None:
     inputs, view = scene(1, 150, seed=4), camera(1, 48, 40)
     found = ops.splat(*there(inputs, device), view, with_weights=True)
     native = cpu_kernels()
     expected = (torch.empty(1, 40, 48, 3), torch.empty(1, 40, 48), torch.empty(1, 40, 48), torch.empty(1, 150))
     prepared = native.prepare(*inputs, view.K, view.world_to_cam, 48, 40, 0.01, 0.3, 2)
     native.rasterize(prepared, *expected)
-    for name, picture in zip((*PICTURES, "weights"), expected, strict=True):
-        assert largest(getattr(found, name).cpu(), picture) < PICTURE_TOLERANCE, name
+    for name, image in zip((*PICTURES, "weights"), expected, strict=True):
+        assert largest(getattr(found, name).cpu(), image) < IMAGE_TOLERANCE, name
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_gradient_of_one_picture_alone_matches_reference(device: torch.device, name: str) -> None:
+def test_gradient_of_one_output_alone_matches_reference(device: torch.device, name: str) -> None:
     def gradients(splat, inputs):  # type: ignore[no-untyped-def]
         leaves = tuple(value.clone().requires_grad_() for value in inputs)
         return torch.autograd.grad(getattr(splat(*leaves, camera()), name).square().sum(), leaves, allow_unused=True)
@@ -97,19 +97,19 @@ def test_gradient_of_one_picture_alone_matches_reference(device: torch.device, n
         assert largest(gradient.cpu(), true_gradient.cpu()) < GRADIENT_TOLERANCE
 
 
-@pytest.mark.skipif(not hasattr(reference, "SH_TERMS"), reason="colours have no spherical harmonics here")
+@pytest.mark.skipif(not hasattr(reference, "SH_TERMS"), reason="the reference has no spherical harmonics")
 @pytest.mark.parametrize("terms", [1, 4, 9, 16])
-def test_spherical_harmonic_colours_match_reference(device: torch.device, terms: int) -> None:
+def test_spherical_harmonic_colors_match_reference(device: torch.device, terms: int) -> None:
     *shape, _ = scene(2, 40)
     sh = 0.4 * torch.randn(2, 40, terms, 3, generator=torch.Generator().manual_seed(terms))
     assert_matches_reference((*shape, sh), camera(2), device)  # type: ignore[arg-type]
 
 
-def test_a_turned_camera_for_every_image_matches_reference(device: torch.device) -> None:
+def test_a_rotated_camera_for_every_image_matches_reference(device: torch.device) -> None:
     pose = torch.eye(4).repeat(2, 1, 1)
     for k in range(2):
-        turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(k + 1))).Q
-        pose[k, :3, :3] = turn * turn.det().sign()
+        rotation = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(k + 1))).Q
+        pose[k, :3, :3] = rotation * rotation.det().sign()
         pose[k, :3, 3] = torch.tensor([0.02, -0.03, 0.9]) + pose[k, :3, :3] @ torch.tensor([0.0, 0.0, 1.0])
     K = torch.tensor([[70.0, 0.0, 15.0], [0.0, 55.0, 30.0], [0.0, 0.0, 1.0]]).repeat(2, 1, 1)
     assert_matches_reference(scene(2), Camera(K, pose, 49, 37), device)
@@ -117,9 +117,7 @@ def test_a_turned_camera_for_every_image_matches_reference(device: torch.device)
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("field", range(5), ids=FIELDS)
-def test_a_number_that_is_not_finite_culls_its_splat_and_nothing_else(
-    device: torch.device, field: int, bad: float
-) -> None:
+def test_a_number_that_is_not_finite_culls_only_its_gaussian(device: torch.device, field: int, bad: float) -> None:
     inputs, view = there(scene(1, 30), device), camera()
     kept = torch.arange(30) != 11
     broken = tuple(value.clone() for value in inputs)
@@ -150,7 +148,7 @@ def test_extreme_positions_stay_finite(device: torch.device, position: tuple[flo
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_no_gaussians_give_an_empty_picture(device: torch.device) -> None:
+def test_no_gaussians_give_an_empty_image(device: torch.device) -> None:
     out, gradients = splat_and_gradients(ops.splat, there(scene(2, 0), device), camera(2), with_weights=True)
     assert all((getattr(out, name) == 0).all() for name in PICTURES)
     assert out.weights is not None and out.weights.shape == (2, 0)
@@ -158,7 +156,7 @@ def test_no_gaussians_give_an_empty_picture(device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("shift", [(5.0, 0.0, 0.0), (0.0, -5.0, 0.0), (0.0, 0.0, 3.0)], ids=["side", "below", "behind"])
-def test_splats_that_are_all_culled_give_an_empty_picture(
+def test_gaussians_that_are_all_culled_give_an_empty_image(
     device: torch.device, shift: tuple[float, float, float]
 ) -> None:
     means, *rest = scene(1, 30)
@@ -173,8 +171,8 @@ def test_equal_depths_are_blended_in_the_order_of_their_index(device: torch.devi
     means = torch.tensor([[[0.0, 0.0, -1.0], [0.0, 0.0, -1.0]]])
     colors = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
     inputs = there((means, quats, scales, torch.full((1, 2), 0.9), colors), device)
-    middle = ops.splat(*inputs, camera()).rgb[0, 18, 24]
-    assert middle[0] > 2 * middle[1] > 0
+    center = ops.splat(*inputs, camera()).rgb[0, 18, 24]
+    assert center[0] > 2 * center[1] > 0
 
 
 def test_depths_that_differ_in_the_last_bit_are_in_order(device: torch.device) -> None:
@@ -189,7 +187,7 @@ def test_depths_that_differ_in_the_last_bit_are_in_order(device: torch.device) -
     assert ops.splat(*inputs, camera()).rgb[0, 18, 24, 0] > 0.9
 
 
-def test_order_of_splats_at_distinct_depths_does_not_matter(device: torch.device) -> None:
+def test_order_of_gaussians_at_distinct_depths_does_not_matter(device: torch.device) -> None:
     inputs, view = there(scene(1, 150), device), camera()
     order = torch.randperm(150, generator=torch.Generator().manual_seed(2))
     first, second = ops.splat(*inputs, view), ops.splat(*(value[:, order] for value in inputs), view)
@@ -216,7 +214,7 @@ def test_two_runs_give_the_same_bits(device: torch.device) -> None:
 
 def test_the_order_in_which_blocks_and_threads_run_does_not_change_a_bit(device: torch.device) -> None:
     if device.type == "cuda":
-        pytest.skip("only the emulator runs blocks and threads in an order of choice")
+        pytest.skip("only the emulator can choose the order of blocks and threads")
     inputs, view = scene(2, 120), camera(2)
     results = []
     for reverse in (False, True):
@@ -235,7 +233,7 @@ def test_blend_weights_and_transmittance_sum_to_one_per_pixel(device: torch.devi
     torch.testing.assert_close(out.weights.sum(-1), out.alpha.sum((1, 2)), rtol=1e-5, atol=1e-3)
 
 
-def test_splat_features_blend_other_colours_and_leave_the_backward_pass_alone(device: torch.device) -> None:
+def test_splat_features_blend_other_colors_and_do_not_affect_the_backward_pass(device: torch.device) -> None:
     inputs, view = there(scene(2, 60), device), camera(2)
     _, expected = splat_and_gradients(ops.splat, inputs, view)
     other = torch.rand(2, 60, 3, generator=torch.Generator().manual_seed(1)).to(device)
@@ -260,7 +258,7 @@ def test_features_that_are_not_finite_count_as_zero(device: torch.device) -> Non
     assert torch.equal(ops.splat_features(prepared, broken), ops.splat_features(prepared, zero))
 
 
-def test_without_depth_the_other_pictures_and_gradients_stay_as_they_are(device: torch.device) -> None:
+def test_without_depth_the_other_outputs_and_gradients_are_unchanged(device: torch.device) -> None:
     inputs, view = there(scene(1, 40), device), camera()
 
     def gradients(**options: bool) -> tuple[Tensor, ...]:

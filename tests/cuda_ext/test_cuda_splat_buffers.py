@@ -1,4 +1,4 @@
-"""Workspaces of the CUDA splat pipeline: they grow, or the pictures are NaN; and drawing into buffers made before."""
+"""Workspaces of the CUDA rasterizer: they grow, or the images are NaN; and rendering into existing buffers."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_a_workspace_that_is_too_small_grows_and_its_size_is_remembered(
     assert capacity > 40
 
 
-def test_under_capture_nothing_is_read_and_a_frame_that_does_not_fit_is_nan(
+def test_under_capture_nothing_is_read_and_images_that_do_not_fit_are_nan(
     device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot_wait(frame: CudaFrame) -> int:
-        raise AssertionError("a captured frame was waited for")
+        raise AssertionError("a captured render was synchronized")
 
     monkeypatch.setattr(frames, "_captured", lambda like: True)
     monkeypatch.setattr(CudaFrame, "pairs", cannot_wait)
@@ -55,13 +55,15 @@ def test_under_capture_nothing_is_read_and_a_frame_that_does_not_fit_is_nan(
     assert lost.rgb.isnan().all() and all(gradient.isnan().all() for gradient in gradients)
 
 
-def test_more_pairs_than_the_limit_is_a_clear_error() -> None:
-    with pytest.raises(ValueError, match=r"more than 33554432 pairs .* in one image; use fewer or smaller Gaussians"):
+def test_more_tile_intersections_than_the_limit_are_an_error() -> None:
+    with pytest.raises(
+        ValueError, match=r"more than 33554432 tile intersections in one image; use fewer or smaller Gaussians"
+    ):
         frames._larger_capacity(1, frames.PAIRS_MAX + 1)
     assert frames._larger_capacity(2, frames.PAIRS_MAX + 1) > frames.PAIRS_MAX
 
 
-def test_buffers_that_are_too_small_give_pictures_of_nan_and_say_how_many_pairs_there_were(
+def test_buffers_that_are_too_small_give_nan_and_report_the_number_of_tile_intersections(
     device: torch.device,
 ) -> None:
     inputs, view = there(scene(2, 40), device), there_camera(device, 2)
@@ -76,7 +78,7 @@ def test_buffers_that_are_too_small_give_pictures_of_nan_and_say_how_many_pairs_
     assert torch.equal(larger.rgb, ops.splat(*inputs, view).rgb)
 
 
-def test_buffers_that_were_too_small_for_one_frame_draw_the_next(device: torch.device) -> None:
+def test_buffers_that_were_too_small_for_one_image_render_the_next(device: torch.device) -> None:
     many, view = there(scene(1, 40), device), there_camera(device)
     few = tuple(value.clone() for value in many)
     few[3][:, 2:] = 0
@@ -87,11 +89,11 @@ def test_buffers_that_were_too_small_for_one_frame_draw_the_next(device: torch.d
     assert torch.equal(buffers.rgb, ops.splat(*few, view).rgb)
 
 
-@pytest.mark.parametrize("room", ["workspace", "moments"])
-def test_gradients_of_a_frame_that_did_not_fit_are_nan(device: torch.device, room: str) -> None:
+@pytest.mark.parametrize("limited", ["workspace", "partials"])
+def test_gradients_of_images_that_did_not_fit_are_nan(device: torch.device, limited: str) -> None:
     inputs, view = there(scene(1, 40), device), there_camera(device)
     call = SplatCall(view.K, view.world_to_cam, 49, 37, 0.01, 0.3, 2)
-    capacity = 5 if room == "workspace" else 400
+    capacity = 5 if limited == "workspace" else 400
     frame = CudaFrame(call, new_workspace(inputs[0], 1, 40, 49, 37, capacity), capacity)
     pictures = Pictures.empty(1, 40, 49, 37, depth=True, weights=False, like=inputs[0])
     frame.draw(inputs, pictures)
@@ -102,7 +104,7 @@ def test_gradients_of_a_frame_that_did_not_fit_are_nan(device: torch.device, roo
 
 
 @pytest.mark.parametrize("options", [{}, {"antialias": True, "cutoff": False, "near": 0.9, "dilation": 0.1}], ids=str)
-def test_splat_into_draws_what_splat_draws(device: torch.device, options: dict[str, object]) -> None:
+def test_splat_into_renders_what_splat_renders(device: torch.device, options: dict[str, object]) -> None:
     inputs, view = there(scene(2, 50), device), there_camera(device, 2)
     buffers = ops.splat_buffers(2, 50, 49, 37, device=device, with_weights=True)
     prepared = ops.splat_into(buffers, *inputs, view, **options)  # type: ignore[arg-type]
@@ -112,7 +114,7 @@ def test_splat_into_draws_what_splat_draws(device: torch.device, options: dict[s
     assert torch.equal(ops.splat_features(prepared, inputs[4]), expected.rgb)
 
 
-def test_what_a_workspace_held_before_does_not_matter(device: torch.device) -> None:
+def test_previous_contents_of_a_workspace_do_not_matter(device: torch.device) -> None:
     inputs, view = there(scene(2, 50), device), there_camera(device, 2)
     buffers = ops.splat_buffers(2, 50, 49, 37, device=device, with_weights=True)
     pictures = []
@@ -125,7 +127,7 @@ def test_what_a_workspace_held_before_does_not_matter(device: torch.device) -> N
         assert all(torch.equal(a, b) for a, b in zip(pictures[0], other, strict=True))
 
 
-def test_splat_into_leaves_out_what_the_buffers_have_no_room_for(device: torch.device) -> None:
+def test_splat_into_omits_outputs_without_buffers(device: torch.device) -> None:
     inputs, view = there(scene(1, 30), device), there_camera(device)
     buffers = ops.splat_buffers(1, 30, 49, 37, device=device, with_depth=False)
     ops.splat_into(buffers, *inputs, view)
@@ -133,7 +135,7 @@ def test_splat_into_leaves_out_what_the_buffers_have_no_room_for(device: torch.d
     assert torch.equal(buffers.rgb, ops.splat(*inputs, view).rgb)
 
 
-def test_splat_into_refuses_what_it_would_have_to_copy(device: torch.device) -> None:
+def test_splat_into_rejects_inputs_it_would_have_to_copy(device: torch.device) -> None:
     inputs, view = there(scene(1, 30), device), there_camera(device)
     buffers = ops.splat_buffers(1, 30, 49, 37, device=device)
     strided = inputs[0].transpose(1, 2).contiguous().transpose(1, 2)
@@ -141,7 +143,7 @@ def test_splat_into_refuses_what_it_would_have_to_copy(device: torch.device) -> 
         ops.splat_into(buffers, strided, *inputs[1:], view)
 
 
-def test_buffers_of_another_shape_are_refused(device: torch.device) -> None:
+def test_buffers_of_another_shape_are_rejected(device: torch.device) -> None:
     inputs, view = there(scene(1, 30), device), there_camera(device)
     with pytest.raises(ValueError, match=r"buffers.count: expected N=30 \(from means\), got 31"):
         ops.splat_into(ops.splat_buffers(1, 31, 49, 37, device=device), *inputs, view)
@@ -149,7 +151,7 @@ def test_buffers_of_another_shape_are_refused(device: torch.device) -> None:
         ops.splat_into(ops.splat_buffers(1, 30, 48, 37, device=device), *inputs, view)
 
 
-def test_native_calls_refuse_a_workspace_that_is_too_small_for_its_capacity(device: torch.device) -> None:
+def test_native_calls_reject_a_workspace_that_is_too_small_for_its_capacity(device: torch.device) -> None:
     inputs, view = there(scene(1, 30), device), there_camera(device)
     buffers = ops.splat_buffers(1, 30, 49, 37, device=device, capacity=100)
     assert buffers.workspace is not None
@@ -161,7 +163,7 @@ def test_native_calls_refuse_a_workspace_that_is_too_small_for_its_capacity(devi
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch", 0), ("count", -1), ("width", 0), ("capacity", 0)])
-def test_buffers_of_no_size_are_refused(name: str, value: int) -> None:
+def test_buffers_of_invalid_size_are_rejected(name: str, value: int) -> None:
     sizes = {"batch": 1, "count": 4, "width": 8, "height": 8, name: value}
     with pytest.raises(ValueError, match=f"{name}: expected . or more, got {value}"):
         ops.splat_buffers(**sizes)
@@ -169,7 +171,7 @@ def test_buffers_of_no_size_are_refused(name: str, value: int) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a CUDA device")
-def test_a_cuda_graph_holds_a_frame_and_draws_what_its_inputs_say_when_it_runs() -> None:
+def test_a_cuda_graph_renders_the_inputs_at_replay() -> None:
     device = torch.device("cuda")
     inputs, later, view = there(scene(1, 60), device), there(scene(1, 60, seed=9), device), there_camera(device)
     buffers = ops.splat_buffers(1, 60, 49, 37, device=device, with_weights=True)
@@ -188,7 +190,7 @@ def test_a_cuda_graph_holds_a_frame_and_draws_what_its_inputs_say_when_it_runs()
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a CUDA device")
-def test_a_cuda_graph_holds_a_frame_with_its_gradients() -> None:
+def test_a_cuda_graph_captures_a_render_with_its_gradients() -> None:
     device = torch.device("cuda")
     view = there_camera(device)
     leaves = tuple(value.to(device).requires_grad_() for value in scene(1, 60))

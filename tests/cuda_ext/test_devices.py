@@ -1,4 +1,4 @@
-"""`cuda_ext.reason("cuda")`: every way CUDA can be missing has a sentence that says what to do."""
+"""`cuda_ext.reason("cuda")`: every cause of missing CUDA has a message with a remedy."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def test_a_build_without_cuda_code_says_how_to_get_it() -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (DeviceState(13000, 0, [], "insufficient driver"), "No NVIDIA driver is on this machine; install one"),
+        (DeviceState(13000, 0, [], "insufficient driver"), "No NVIDIA driver is installed; install one"),
         (
             DeviceState(13000, 12040, [], "insufficient driver"),
-            "runs CUDA up to 12.4 and the kernels need 13.0; update",
+            "supports CUDA up to 12.4 and the kernels require 13.0; update",
         ),
         (DeviceState(13000, 13000, [], "no device"), "finds no usable device (no device); check `nvidia-smi`"),
-        (DeviceState(13000, 13000, [(7, 5)], ""), "No device here (compute capability 7.5) runs the compiled"),
+        (DeviceState(13000, 13000, [(7, 5)], ""), "No device (compute capability 7.5) can run the compiled"),
     ],
     ids=["no driver", "old driver", "no device", "old device"],
 )
-def test_what_is_missing_is_named_with_what_to_do(state: DeviceState, words: str) -> None:
+def test_a_missing_part_is_named_with_its_remedy(state: DeviceState, words: str) -> None:
     sentence = problem(DEFAULT, state)
     assert words in sentence
     assert sentence.endswith("or use the CPU.")
@@ -41,8 +41,8 @@ def test_one_device_that_fits_is_enough() -> None:
     ("architectures", "capability", "fits"),
     [
         (DEFAULT, (8, 0), True),
-        (DEFAULT, (8, 9), True),  # machine code runs on later minor versions of its generation
-        (DEFAULT, (10, 0), True),  # through the intermediate code for 9.0
+        (DEFAULT, (8, 9), True),  # machine code runs on later minor versions of its major version
+        (DEFAULT, (10, 0), True),  # through the PTX for 9.0
         (DEFAULT, (7, 5), False),
         ("80-real", (9, 0), False),
         ("86-real", (8, 0), False),
@@ -50,7 +50,7 @@ def test_one_device_that_fits_is_enough() -> None:
         ("native", (8, 6), True),
     ],
 )
-def test_compiled_code_runs_where_cuda_says_it_does(
+def test_compiled_code_runs_on_the_devices_that_cuda_documents(
     architectures: str, capability: tuple[int, int], fits: bool
 ) -> None:
     assert runs_on(architectures, capability) is fits

@@ -1,4 +1,4 @@
-"""The emulator that runs the CUDA sources: it agrees with CUDA's rules, and refuses what a device would hang on."""
+"""The emulator that runs the CUDA sources: it follows CUDA's rules and rejects kernels that would hang on a device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def emulated(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     module.set_reversed(False)
 
 
-def test_lanes_see_what_cuda_says_they_see(emulated: ModuleType) -> None:
+def test_warp_intrinsics_match_cuda(emulated: ModuleType) -> None:
     out = np.zeros((64, 8), np.int32)
     emulated.warp_intrinsics(out)
     lane = np.arange(64) % 32
@@ -45,13 +45,13 @@ def test_barriers_separate_writing_from_reading(emulated: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("which", "words"),
     [
-        (0, "deadlock: 24 threads wait at __syncthreads while 40 ended"),
-        (1, "deadlock: a lane waits at a vote for lanes that ended or wait elsewhere"),
-        (2, "lanes of a warp meet at .* and at "),
-        (3, "a warp.s collective operation has to name all of its lanes"),
+        (0, "deadlock: 24 threads wait at __syncthreads while 40 have ended"),
+        (1, "deadlock: a lane waits at a vote for lanes that have ended or wait elsewhere"),
+        (2, "lanes of a warp synchronize at .* and at "),
+        (3, "the mask of a collective operation must name all lanes of the warp"),
     ],
 )
-def test_kernels_a_device_would_hang_on_are_refused_and_the_next_one_runs(
+def test_kernels_that_would_hang_are_rejected_and_the_next_one_runs(
     emulated: ModuleType, which: int, words: str
 ) -> None:
     with pytest.raises(RuntimeError, match=f"emulator: {words}"):
@@ -61,7 +61,7 @@ def test_kernels_a_device_would_hang_on_are_refused_and_the_next_one_runs(
     assert (out[:, 0] == 5).all()
 
 
-def test_sort_keeps_the_order_of_equal_keys_and_looks_at_the_low_bits_only(emulated: ModuleType) -> None:
+def test_sort_is_stable_and_uses_the_low_bits_only(emulated: ModuleType) -> None:
     keys = np.random.default_rng(0).integers(0, 2**20, 500, dtype=np.uint32)
     values = np.arange(500, dtype=np.uint32)
     keys_out, values_out, sums = (np.empty(500, np.uint32) for _ in range(3))

@@ -1,6 +1,6 @@
-"""The native kernels in double: each operation alone against finite differences, and against its specification.
+"""The native kernels in double: each operation alone against finite differences, and against its reference.
 
-In double nothing hides behind rounding: a formula that is wrong by one part in a million fails here.
+In double, rounding hides no error: a formula that is wrong by one part in a million fails here.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.support.double import load_double
 
 pytestmark = pytest.mark.usefixtures("double_kernels")
 
-EXACT = 1e-9  # double against double, sums in another order
+EXACT = 1e-9  # both in double, sums in a different order
 NAMES = ("bind", "blend", "deform", "photometric", "rotate_sh", "splat", "ssim")
 SPECIFICATION = {name: getattr(reference, name) for name in NAMES}
 
 
 @pytest.fixture
 def double_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sends the float64 tensors of `avatar.ops` to the kernels for double; falling back is an error."""
+    """Routes float64 tensors of `avatar.ops` to the kernels in double; falling back to the reference is an error."""
     double = load_double()
 
     def native_for(tensor: Tensor) -> object:
@@ -115,7 +115,7 @@ def test_blend_in_double_equals_its_specification() -> None:
 
 
 def local_gaussians(count: int, moved: int) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Arguments of deform that are learned, and the units."""
+    """The differentiable arguments of deform, and the units."""
     shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 3), (2, moved, 11))
     return tuple(random(*shape, seed=k) - 0.5 for k, shape in enumerate(shapes)), 0.1 + random(11, seed=9)
 
@@ -131,7 +131,7 @@ def test_deform_in_double_equals_its_specification() -> None:
         assert largest(found, expected) < EXACT
 
 
-def compared_pictures(height: int, width: int) -> tuple[Tensor, ...]:
+def compared_images(height: int, width: int) -> tuple[Tensor, ...]:
     """Arguments of photometric up to the weights."""
     truth, matte = ((255 * random(2, height, width, *tail, seed=3)).byte() for tail in ((3,), ()))
     alpha = random(2, height, width, seed=1)
@@ -140,13 +140,13 @@ def compared_pictures(height: int, width: int) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
 def test_photometric_gradients_match_finite_differences(ssim_weight: float) -> None:
-    rgb, alpha, *fixed = compared_pictures(8, 7)
+    rgb, alpha, *fixed = compared_images(8, 7)
     learned = leaves_of((rgb, alpha))
     assert torch.autograd.gradcheck(lambda *values: ops.photometric(*values, *fixed, ssim_weight, 0.3)[0], learned)
 
 
 def test_photometric_in_double_equals_its_specification() -> None:
-    given = compared_pictures(33, 29)
+    given = compared_images(33, 29)
     found, expected = (call(*given, 0.2, 0.3) for call in (ops.photometric, SPECIFICATION["photometric"]))
     for value, true_value in zip(found, expected, strict=True):
         assert largest(value, true_value) < EXACT

@@ -1,4 +1,4 @@
-"""The native package itself: it always imports, says what it can do, and obeys its settings."""
+"""The native package: it always imports, reports what is available, and follows its settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_import_succeeds_without_the_compiled_module_and_says_why() -> None:
+def test_import_succeeds_without_the_compiled_module_and_reports_why() -> None:
     code = (
         "import sys; sys.modules['cuda_ext._C'] = None\n"
         "import cuda_ext; print(cuda_ext.available('cpu'), cuda_ext.simd_level(), cuda_ext.reason('cpu'))"
@@ -49,15 +49,15 @@ def test_reason_of_the_cpu_names_level_and_threads() -> None:
 
 
 @needs_native
-@pytest.mark.parametrize(("asked", "found"), [("portable", "portable"), ("v2", "v2")])
-def test_environment_asks_for_a_level(asked: str, found: str) -> None:
+@pytest.mark.parametrize(("selected", "found"), [("portable", "portable"), ("v2", "v2")])
+def test_environment_selects_a_level(selected: str, found: str) -> None:
     try:
         before = cuda_ext.simd_level()
-        cuda_ext.set_simd_level(asked)
+        cuda_ext.set_simd_level(selected)
         cuda_ext.set_simd_level(before)
     except ValueError:
-        pytest.skip(f"this processor has no {asked}")
-    assert run("import cuda_ext; print(cuda_ext.simd_level())", HEADSPLAT_SIMD=asked) == found
+        pytest.skip(f"this processor has no {selected}")
+    assert run("import cuda_ext; print(cuda_ext.simd_level())", HEADSPLAT_SIMD=selected) == found
 
 
 @needs_native
@@ -67,7 +67,7 @@ def test_environment_with_an_unknown_level_is_ignored() -> None:
 
 
 @needs_native
-def test_an_unknown_level_and_no_threads_are_refused() -> None:
+def test_an_unknown_level_and_zero_threads_are_rejected() -> None:
     with pytest.raises(ValueError, match="name: expected v4, v3, v2 or portable"):
         cuda_ext.set_simd_level("avx9")
     with pytest.raises(ValueError, match="count: expected 1 or more, got 0"):
@@ -82,12 +82,12 @@ def test_threads_follow_the_affinity_mask() -> None:
 
 
 @needs_native
-def test_calls_from_several_python_threads_give_the_same_pictures() -> None:
+def test_calls_from_several_python_threads_give_the_same_images() -> None:
     inputs, view = scene(1, 300), camera()
     expected = ops.splat(*inputs, view).rgb
     with ThreadPoolExecutor(4) as workers:
-        pictures = list(workers.map(lambda _: ops.splat(*inputs, view).rgb, range(40)))
-    assert all(torch.equal(picture, expected) for picture in pictures)
+        images = list(workers.map(lambda _: ops.splat(*inputs, view).rgb, range(40)))
+    assert all(torch.equal(image, expected) for image in images)
 
 
 @needs_native
@@ -109,6 +109,6 @@ def test_a_forked_child_can_use_the_kernels() -> None:
 
 
 @needs_native
-def test_native_calls_refuse_arrays_of_the_wrong_size() -> None:
+def test_native_calls_reject_arrays_of_the_wrong_size() -> None:
     with pytest.raises(ValueError, match="an array has the wrong number of elements"):
         cuda_ext.native().ssim(torch.zeros(1, 4, 4, 3), torch.zeros(1, 4, 4, 2), torch.zeros(1), None)

@@ -156,12 +156,14 @@ def assert_same_bits_at_any_thread_count(run: Callable[[], tuple[Tensor, ...]]) 
 
 
 @needs_native
-def test_a_pair_count_beyond_32_bits_is_the_same_clear_error() -> None:
-    count = 530_000  # each covers 64 x 64 tiles: 2.17e9 pairs, more than an int32 can count
+def test_more_tile_intersections_than_32_bits_count_are_the_same_error() -> None:
+    count = 530_000  # each overlaps 64 x 64 tiles: 2.17e9 tile intersections, more than an int32 can count
     means = torch.tensor([0.0, 0.0, -1.0]).expand(1, count, 3)
     quats = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, count, 4)
     wide = (means, quats, torch.full((1, count, 3), 50.0), torch.full((1, count), 0.5), torch.ones(1, count, 3))
-    with pytest.raises(ValueError, match=r"splat: more than 33554432 pairs .* use fewer or smaller Gaussians"):
+    with pytest.raises(
+        ValueError, match=r"splat: more than 33554432 tile intersections .* use fewer or smaller Gaussians"
+    ):
         ops.splat(*wide, camera(1, 1024, 1024, focal=1000.0))
 
 

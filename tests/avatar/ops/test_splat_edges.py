@@ -136,12 +136,12 @@ def test_buffers_grow_when_a_later_scene_needs_more_than_an_earlier_one() -> Non
 
 
 @pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
-def test_more_pairs_than_the_limit_is_a_clear_error_and_the_next_call_works() -> None:
+def test_more_tile_intersections_than_the_limit_are_an_error_and_the_next_call_works() -> None:
     count = 10000
     means = torch.tensor([0.0, 0.0, -1.0]).expand(1, count, 3)
     quats = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, count, 4)
     wide = (means, quats, torch.full((1, count, 3), 50.0), torch.full((1, count), 0.5), torch.ones(1, count, 3))
-    with pytest.raises(ValueError, match=r"more than 33554432 pairs .* use fewer or smaller Gaussians"):
+    with pytest.raises(ValueError, match=r"more than 33554432 tile intersections .* use fewer or smaller Gaussians"):
         ops.splat(*wide, camera(1, 1024, 1024, focal=1000.0))
     assert (ops.splat(*scene(), camera()).alpha > 0).any()
 

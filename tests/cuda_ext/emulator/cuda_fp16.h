@@ -1,4 +1,4 @@
-// Half precision for the emulator: storage and the way to float, which is all the kernels use.
+// Half precision for the emulator: storage and conversion to float, which is all that the kernels use.
 #pragma once
 
 #include <cstdint>

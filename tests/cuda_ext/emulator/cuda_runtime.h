@@ -1,5 +1,5 @@
-// Stand-in for the CUDA headers, so that a C++ compiler builds cuda_ext/cuda/*.cu for the processor: what those files
-// use of the language and the runtime, and no more. threads.h runs the blocks.
+// Replacement of the CUDA headers, so that a C++ compiler builds cuda_ext/cuda/*.cu for the CPU: only the parts of the
+// language and the runtime that those files use. threads.h runs the blocks.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// Blocks run one after the other, so a block's memory may be static; like the hardware's it starts with leftovers.
+// Blocks run one after another, so shared memory may be static; as on a device, it is not initialized.
 #define __shared__ static
 
 template <class T>
@@ -141,7 +141,7 @@ inline unsigned __reduce_or_sync(unsigned mask, unsigned value) {
   return emulator::reduce(mask, value, [](unsigned a, unsigned b) { return a | b; });
 }
 
-// --- atomics: one thread at a time runs, so plain arithmetic is atomic ---
+// --- atomics: only one thread runs at a time, so plain arithmetic is atomic ---
 
 template <class T>
 struct Unchanged {
@@ -225,7 +225,7 @@ void __stwb(T* at, T value) {
   *at = value;
 }
 
-// --- the runtime: streams and errors do not exist here ---
+// --- the runtime: streams and errors do not exist in the emulator ---
 
 struct CUstream_st;
 using cudaStream_t = CUstream_st*;

@@ -1,4 +1,4 @@
-// The CUDA half as a module that runs on the processor, with the emulator's own switch and what tests the emulator.
+// The CUDA functions as a Python module that runs on the CPU, the emulator's switch, and its self-tests.
 #include "arrays.h"
 #include "bindings.h"
 #include "selftest.h"

@@ -1,4 +1,4 @@
-// Small kernels with known results, for the tests of the emulator itself and of the sort helper.
+// Small kernels with known results, for the tests of the emulator itself and of the sort.
 #include "launch.h"
 #include "reductions.h"
 #include "selftest.h"
@@ -9,7 +9,7 @@ namespace {
 
 using namespace headsplat::cuda;
 
-// What every lane sees of its warp, one row of 8 for each thread.
+// Results of the warp intrinsics in each lane, one row of 8 per thread.
 __global__ void warp_intrinsics(int* out) {
   const int lane = threadIdx.x % kWarp;
   int* row = out + 8 * threadIdx.x;
@@ -25,7 +25,7 @@ __global__ void warp_intrinsics(int* out) {
   row[7] = static_cast<int>(warp_column_sums(values));
 }
 
-// Each round every thread passes its number on to the next one through shared memory.
+// In each round every thread passes its value to the next thread through shared memory.
 __global__ void ring_shift(int rounds, int* out, int* votes) {
   HEADSPLAT_DYNAMIC_SHARED(int, values);
   int own = threadIdx.x;

@@ -1,4 +1,4 @@
-// What tests/cuda_ext/test_emulator.py starts.
+// Launchers of the kernels in selftest.cu, for tests/cuda_ext/test_emulator.py.
 #pragma once
 
 #include <cstdint>

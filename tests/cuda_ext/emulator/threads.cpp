@@ -32,13 +32,13 @@ struct Thread {
 };
 
 struct Warp {
-  uint64_t lane_values[2][kWarp];  // of the last two meetings: a fast lane may be one ahead of a slow one
+  uint64_t lane_values[2][kWarp];  // of the last two synchronizations: a fast lane may be one ahead of a slow one
   unsigned generation;
   int lanes, arrived;
   SyncPoint kind;
 };
 
-// A stack that runs one thread after the other; ucontext makes it, the cheaper setjmp changes between them.
+// A stack that runs one thread after another; created by ucontext, switched by the cheaper setjmp.
 struct Fiber {
   ucontext_t start;
   jmp_buf at;
@@ -50,13 +50,13 @@ struct Fiber {
     void* memory = mmap(nullptr, kStack + kGuard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     stack = static_cast<char*>(memory);
-    mprotect(stack, kGuard, PROT_NONE);  // an overflow faults instead of overwriting a neighbour
+    mprotect(stack, kGuard, PROT_NONE);  // an overflow faults instead of overwriting the adjacent stack
   }
   ~Fiber() { munmap(stack, kStack + kGuard); }
   Fiber(const Fiber&) = delete;
 };
 
-// Everything of the block that runs; one at a time in the process.
+// State of the running block; one per process.
 struct Block {
   const std::function<void()>* kernel;
   std::vector<Thread> threads;
@@ -108,7 +108,7 @@ void run_thread(Thread& thread, Fiber& fiber) {
   ++block.done;
 }
 
-// A thread that ends without having waited is followed by the next on the same stack: no switch for simple kernels.
+// Threads that end without waiting are followed by the next thread on the same stack: no switch for simple kernels.
 void fiber_main(unsigned high, unsigned low) {
   Fiber& fiber = *reinterpret_cast<Fiber*>(static_cast<uintptr_t>(high) << 32 | low);
   for (;;) {
@@ -155,21 +155,21 @@ std::string block_name() {
          ")";
 }
 
-// Ends the launch from within a thread.
+// Ends the launch from inside a thread.
 [[noreturn]] void abort_launch(const std::string& text) {
   block.failure = "emulator: " + text + block_name();
   yield_to_scheduler(*block.running->fiber);
   std::abort();
 }
 
-// Runs a warp's threads until all of them ended or wait for the block.
+// Runs a warp's threads until all of them have ended or wait at a block barrier.
 void run_warp(size_t first, size_t last) {
   for (bool progress = true; progress;) {
     progress = false;
     for (size_t k = first; k < last; ++k) {
       Thread& thread = thread_at(k);
       if (thread.done || thread.waits_at != SyncPoint::none) continue;
-      if (!thread.fiber) ++block.next;  // started in order, so it is this one
+      if (!thread.fiber) ++block.next;  // threads start in order, so it is this one
       run_or_resume(thread);
       progress = true;
     }
@@ -179,7 +179,7 @@ void run_warp(size_t first, size_t last) {
     if (!thread.done && thread.waits_at != SyncPoint::block)
       throw std::runtime_error(std::string("emulator: deadlock: a lane waits at ") +
                                kSyncNames[static_cast<int>(thread.waits_at)] +
-                               " for lanes that ended or wait elsewhere" + block_name());
+                               " for lanes that have ended or wait elsewhere" + block_name());
   }
 }
 
@@ -190,7 +190,7 @@ void run_block() {
     if (block.done == static_cast<int>(count)) return;
     if (block.done)
       throw std::runtime_error("emulator: deadlock: " + std::to_string(count - block.done) +
-                               " threads wait at __syncthreads while " + std::to_string(block.done) + " ended" +
+                               " threads wait at __syncthreads while " + std::to_string(block.done) + " have ended" +
                                block_name());
     block.votes[++block.barriers & 1] = 0;
     for (Thread& thread : block.threads) thread.waits_at = SyncPoint::none;
@@ -247,7 +247,7 @@ void run(dim3 grid, dim3 threads, size_t shared_bytes, const std::function<void(
       run_block();
     }
   } catch (...) {
-    block.fibers.clear();  // some are stuck in the middle of a kernel
+    block.fibers.clear();  // some are suspended inside a kernel
     block.idle.clear();
     block.failure.clear();
     throw;
@@ -269,7 +269,7 @@ void* dynamic_shared() {
 
 int sync_block(bool vote) {
   Thread& thread = *block.running;
-  int& votes = block.votes[block.barriers & 1];  // a fast thread's next barrier counts in the other one
+  int& votes = block.votes[block.barriers & 1];  // the next barrier of a fast thread counts in the other entry
   votes += vote;
   thread.waits_at = SyncPoint::block;
   yield_to_scheduler(*thread.fiber);
@@ -280,9 +280,9 @@ const uint64_t* sync_warp(SyncPoint kind, unsigned mask, uint64_t value) {
   Thread& thread = *block.running;
   Warp& warp = block.warps[thread.number / kWarp];
   const unsigned whole = warp.lanes == kWarp ? ~0u : (1u << warp.lanes) - 1;
-  if ((mask & whole) != whole) abort_launch("a warp's collective operation has to name all of its lanes");
+  if ((mask & whole) != whole) abort_launch("the mask of a collective operation must name all lanes of the warp");
   if (warp.arrived && warp.kind != kind)
-    abort_launch(std::string("lanes of a warp meet at ") + kSyncNames[static_cast<int>(warp.kind)] + " and at " +
+    abort_launch(std::string("lanes of a warp synchronize at ") + kSyncNames[static_cast<int>(warp.kind)] + " and at " +
                  kSyncNames[static_cast<int>(kind)]);
   warp.kind = kind;
   uint64_t* lane_values = warp.lane_values[warp.generation & 1];

@@ -1,5 +1,5 @@
-// The threads of one emulated kernel launch: blocks run one after the other, the threads of a block are fibers that
-// change places only where they meet, at a barrier or a warp's collective operation.
+// The threads of one emulated kernel launch. Blocks run one after another; the threads of a block are fibers that
+// switch only at synchronization points: a block barrier or a collective operation of a warp.
 #pragma once
 
 #include <cstddef>
@@ -23,20 +23,20 @@ extern dim3 blockDim, gridDim;
 
 enum class SyncPoint { none, block, shuffle, vote, reduce, warp };
 
-// Runs `kernel` once for every thread. Throws std::runtime_error when threads wait for others that ended, when the
-// lanes of a warp meet at different operations, and for a collective operation that does not name the whole warp.
+// Runs `kernel` once per thread. Throws std::runtime_error when threads wait for others that have ended, when lanes of
+// a warp reach different operations, and for a collective operation whose mask is not the whole warp.
 void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
 
-// Blocks and threads run from the last to the first from now on, or in their order: results must not depend on it.
+// Runs blocks and threads from the last to the first, or in order again: results must not depend on it.
 void set_reversed(bool reversed);
 
-// --- called by the threads ---
+// --- called by the emulated threads ---
 
 int lane();                 // of the calling thread in its warp
 int warp_lanes();           // in the calling thread's warp
-void* dynamic_shared();     // this block's; filled with NaN when the block starts
-int sync_block(bool vote);  // waits for the block; how many voted
-// Waits for the warp and returns what its lanes brought, valid until the lane's next meeting but one.
+void* dynamic_shared();     // of the running block; filled with NaN at its start
+int sync_block(bool vote);  // block barrier; returns the number of votes
+// Synchronizes the warp and returns the values of its lanes, valid until the second next synchronization.
 const uint64_t* sync_warp(SyncPoint kind, unsigned mask, uint64_t value);
 
 }  // namespace emulator
