@@ -33,9 +33,9 @@ using Scalar = float;
 struct Camera {
   Scalar rotation[9];
   Scalar translation[3];
-  Scalar focal_x, focal_y, center_x, center_y;
-  Scalar near_z, dilation;
-  int width, height;
+  Scalar focal_x, focal_y, center_x, center_y;  // pixels
+  Scalar near_z, dilation;                      // meters, pixels^2 added to the projected covariance
+  int width, height;                            // pixels
   bool antialias, cutoff;
 };
 
@@ -65,9 +65,10 @@ HEADSPLAT_FN double larger(double a, double b) { return a > b ? a : b; }
 HEADSPLAT_FN float root(float a) { return std::sqrt(a); }
 HEADSPLAT_FN double root(double a) { return std::sqrt(a); }
 
+// One Gaussian in world coordinates; scales are standard deviations.
 template <class Real>
 struct Gaussian3 {
-  Real mean[3], quat[4], scale[3], opacity;
+  Real mean[3], quat[4], scale[3], opacity;  // meters, wxyz, meters, 0..1
 };
 
 // Result of projecting one Gaussian: the 2D Gaussian in the image plane and the intermediates of the backward pass.
@@ -220,6 +221,7 @@ struct ProjectedGrad {
   Real depth;
 };
 
+// Gradient with respect to one Gaussian in world coordinates.
 template <class Real>
 struct GaussianGrad {
   Real mean[3], quat[4], scale[3], opacity;

@@ -10,7 +10,7 @@ namespace headsplat {
 struct Bones {
   Scalar quat[2][4];
   Scalar rotation[2][9];
-  Scalar translation[2][3];
+  Scalar translation[2][3];  // meters
   Scalar sign;  // -1 when the torso's quaternion must be negated to lie in the same hemisphere as the skull's
 };
 
@@ -98,8 +98,8 @@ HEADSPLAT_FN Bones bones_of(const Real* rotations, const Real* translations) {
 // Inputs of one Gaussian bound to a triangle.
 template <class Real>
 struct BoundGaussian {
-  Real corner[3][3];
-  Real bary[3], offset[3], quat[4], skin;
+  Real corner[3][3];                       // triangle vertices, meters
+  Real bary[3], offset[3], quat[4], skin;  // offset in the triangle's frame, meters; skin: weight of the torso
 };
 
 // Intermediates of the forward pass that the backward pass uses.

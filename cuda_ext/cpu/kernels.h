@@ -94,7 +94,7 @@ struct GaussianInputs {
 };
 
 struct GaussianGradients {
-  Scalar *means, *quats, *scales, *opacities, *colors;
+  Scalar *means, *quats, *scales, *opacities, *colors;  // shapes as in GaussianInputs
 };
 
 struct RenderOutputs {
@@ -219,11 +219,11 @@ struct DeformForwardOutputs {
 };
 
 struct DeformOutputGradients {
-  const Scalar *offsets, *quats, *scales, *opacities, *sh;
+  const Scalar *offsets, *quats, *scales, *opacities, *sh;  // shapes as in DeformOutputs
 };
 
 struct DeformInputGradients {
-  Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors, *blended;
+  Scalar *offsets, *quats, *log_scales, *logit_opacities, *colors, *blended;  // shapes as in DeformInputs
 };
 
 // One image of the photometric loss; RGB is interleaved, [height][3 width].

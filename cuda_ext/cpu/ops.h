@@ -6,7 +6,7 @@
 namespace headsplat {
 
 struct BindShape {
-  int batch, vertices, count;
+  int batch, vertices, count;  // images, vertices per mesh, Gaussians per image
 };
 
 // Arrays of the whole batch; `bary`, `skin` and `triangles` of `inputs` are shared by its images.
@@ -15,7 +15,7 @@ void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotati
 
 // Gradients with respect to the inputs of `bind`, whole batch; `vertices` [B,V,3] may be null.
 struct BindOutputs {
-  Scalar *vertices, *offsets, *quats, *rotations, *translations;
+  Scalar *vertices, *offsets, *quats, *rotations, *translations;  // [B,V,3] [B,N,3] [B,N,4] [B,2,4] [B,2,3]
 };
 
 void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations,
@@ -29,6 +29,7 @@ void rotate_sh_backward(const ShRotation& rotation, int count);
 // Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient with respect to `a` into `grad`, which may be null.
 void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad);
 
+// One step of Adam in place.
 void adam_step(const AdamStep& step);
 
 // `weights` [batch,bases] receives the gradient of the weights before the step, for at most kWeightGradImages images;
@@ -41,6 +42,7 @@ void blend(const BlendInputs& inputs, Scalar* out);
 // Gradient of the weights [batch][bases], given the gradient of the blended offsets [batch][size].
 void blend_backward_weights(const BlendInputs& inputs, const Scalar* grad, Scalar* weights);
 
+// Local Gaussians with blended offsets -> activated Gaussians of every image.
 void deform(const DeformShape& shape, const DeformInputs& inputs, const DeformOutputs& out);
 
 void deform_backward(const DeformShape& shape, const DeformForwardOutputs& values, const DeformOutputGradients& grads,
@@ -49,9 +51,9 @@ void deform_backward(const DeformShape& shape, const DeformForwardOutputs& value
 // Arrays of the whole batch as in avatar.ops.photometric; both gradients may be null.
 struct PhotometricInputs {
   int batch, height, width;
-  const Scalar *rgb, *alpha;
-  const uint8_t *truth, *matte;
-  const Scalar* background;  // [batch,3]
+  const Scalar *rgb, *alpha;     // [batch,height,width,3] premultiplied, [batch,height,width]
+  const uint8_t *truth, *matte;  // [batch,height,width,3], [batch,height,width]
+  const Scalar* background;      // [batch,3]
   Scalar ssim_weight, mask_weight;
 };
 
@@ -63,6 +65,7 @@ void to_bytes(int batch, const BytesImage& first);
 void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
                   Scalar* cost);
 
+// Loss and mean squared error [batch]; gradients of the loss with respect to `rgb` and `alpha`.
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);
 
 }  // namespace headsplat

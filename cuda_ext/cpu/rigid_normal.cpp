@@ -8,7 +8,7 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-constexpr Scalar kAlphaSolid = 0.5f, kAlphaMin = 1e-3f;
+constexpr Scalar kAlphaSolid = 0.5f, kAlphaFloor = 1e-3f;
 
 // Planes of [height] rows, `stride` floats apart, with kRigidMargin zeros before and after the pixels of each row.
 struct Planes {
@@ -49,7 +49,7 @@ void box_sum_row(const Scalar* row, int width, int radius, Scalar* out) {
 // Divides premultiplied depth and group weights by alpha; pixels of low alpha get the mean of their neighborhood.
 void fill_thin_pixels(const RigidNormalImage& image, const Planes& planes, Scalar* column) {
   const int radius = image.height / 14 > 3 ? (image.height / 14 | 1) / 2 : 1, side = 2 * radius + 1;
-  const Scalar alpha_sum_min = kAlphaMin * static_cast<Scalar>(side * side);
+  const Scalar alpha_sum_min = kAlphaFloor * static_cast<Scalar>(side * side);
   for (int plane = 0; plane < 4; ++plane)
     for (int y = 0; y < image.height; ++y)
       box_sum_row(planes.row(kDepth + plane, y), image.width, radius, planes.row(kSums + plane, y));
@@ -70,7 +70,7 @@ void fill_thin_pixels(const RigidNormalImage& image, const Planes& planes, Scala
       Scalar* value = planes.row(kDepth + plane, y);
       const Scalar* total = column + plane * planes.stride;
       for (int x = 0; x < image.width; ++x) {
-        const Scalar pixel_mean = value[x] / (alpha[x] > kAlphaMin ? alpha[x] : kAlphaMin);
+        const Scalar pixel_mean = value[x] / (alpha[x] > kAlphaFloor ? alpha[x] : kAlphaFloor);
         const Scalar local_mean = around[x] > alpha_sum_min ? total[x] / around[x] : 0.0f;
         value[x] = alpha[x] >= kAlphaSolid ? pixel_mean : local_mean;
       }
@@ -87,7 +87,7 @@ struct Sums {
 // Optical flow per unit of one group's rotation and translation, times the group's weight, at the pixels of a vector.
 void flows(const RigidNormalImage& image, const Scalar* pivot, Vec ray_x, Scalar ray_y, Vec depth, Vec group_weight,
            Vec* u, Vec* v) {
-  const Vec weight_over_depth = keep(depth > Vec(kAlphaMin), group_weight / larger(depth, Vec(kAlphaMin)));
+  const Vec weight_over_depth = keep(depth > Vec(kAlphaFloor), group_weight / larger(depth, Vec(kAlphaFloor)));
   const Vec rx = fma(ray_x, depth, Vec(-pivot[0])), ry = fma(Vec(ray_y), depth, Vec(-pivot[1]));
   const Vec rz = depth - Vec(pivot[2]), a = weight_over_depth * Vec(image.fx), c = weight_over_depth * Vec(image.fy),
             zero(0.0f);

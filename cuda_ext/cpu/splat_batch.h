@@ -9,7 +9,7 @@
 namespace headsplat {
 
 struct SplatShape {
-  int batch, count, width, height;
+  int batch, count, width, height;  // images, Gaussians per image, pixels
 };
 
 // State of the forward pass, for the backward pass and for rasterizing other colors.

@@ -13,7 +13,7 @@ namespace cuda {
 // --- bind.cu ---
 
 struct BindShape {
-  int batch, vertices, count;
+  int batch, vertices, count;  // images, vertices per mesh, Gaussians per image
 };
 
 struct BindInputs {
@@ -69,11 +69,11 @@ struct DeformForwardOutputs {
 };
 
 struct DeformOutputGradients {
-  const float *offsets, *quats, *scales, *opacities, *sh;
+  const float *offsets, *quats, *scales, *opacities, *sh;  // shapes as in DeformOutputs
 };
 
 struct DeformInputGradients {
-  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *blended;
+  float *offsets, *quats, *log_scales, *logit_opacities, *colors, *blended;  // shapes as in DeformInputs
 };
 
 void deform(const DeformShape& shape, const DeformInputs& in, const DeformOutputs& out, Stream stream);
@@ -146,9 +146,9 @@ struct MeshShape {
 };
 
 struct MeshOutputs {
-  int32_t* face;  // [B,H,W]
+  int32_t* face;  // [B,H,W] face index, -1 for background
   float* bary;    // [B,H,W,3]
-  float* depth;   // [B,H,W]
+  float* depth;   // [B,H,W] meters, 0 for background
 };
 
 size_t mesh_scratch(const MeshShape& shape);

@@ -87,8 +87,8 @@ __device__ void exchange(float* values, int bit) {
   const bool upper = lane_index() & bit;
   for (int k = 0; k < kept; ++k) {
     const float high = k + kept < held ? values[k + kept] : 0.0f;
-    const float given = upper ? values[k] : high, own = upper ? high : values[k];
-    values[k] = own + __shfl_xor_sync(kAllLanes, given, bit);
+    const float sent = upper ? values[k] : high, own = upper ? high : values[k];
+    values[k] = own + __shfl_xor_sync(kAllLanes, sent, bit);
   }
 }
 
@@ -115,7 +115,7 @@ __device__ int sum_of_lane(int lane) {
 // Per-warp partials of a batch.
 struct WarpPartials {
   alignas(16) float partials[kBatchSize][kPatches][kPartialStride];
-  uint32_t touched[kGroups][kPatches];  // bit k: the warp has partials of Gaussian k of the group
+  uint32_t has_partials[kGroups][kPatches];  // bit k: the warp has partials of Gaussian k of the group
 };
 
 template <bool with_depth>
@@ -124,7 +124,7 @@ __device__ void group_backward(const GaussianBatch<kBatchSize>& batch, WarpParti
   const int lane = lane_index(), warp = static_cast<int>(threadIdx.x) / kWarp, sum = sum_of_lane(lane);
   const int first = group * kWarp;
   const bool own = first + lane < count && (batch.warp_masks[first + lane] >> warp & 1u);
-  uint32_t touched = 0;
+  uint32_t has_partials = 0;
   for (unsigned remaining = __ballot_sync(kAllLanes, own); remaining; remaining &= remaining - 1) {
     const int k = __ffs(static_cast<int>(remaining)) - 1;
     float partials[kPartials];
@@ -132,9 +132,9 @@ __device__ void group_backward(const GaussianBatch<kBatchSize>& batch, WarpParti
     if (!__any_sync(kAllLanes, contributes)) continue;
     scatter_sums(partials);
     if (sum >= 0) sums.partials[first + k][warp][sum] = partials[0];
-    touched |= 1u << k;
+    has_partials |= 1u << k;
   }
-  if (lane == 0) sums.touched[group][warp] = touched;
+  if (lane == 0) sums.has_partials[group][warp] = has_partials;
 }
 
 // Adds the warps' partials of a batch, one thread per four values of a Gaussian, and writes them to the intersection's
@@ -145,7 +145,7 @@ __device__ void write_partials(const WarpPartials& sums, int count, const Worksp
   if (index >= count || part >= kPartialStride / 4) return;
   float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   for (int warp = 0; warp < kPatches; ++warp) {
-    if (!(sums.touched[index / kWarp][warp] >> index % kWarp & 1u)) continue;
+    if (!(sums.has_partials[index / kWarp][warp] >> index % kWarp & 1u)) continue;
     const float4 one = *reinterpret_cast<const float4*>(sums.partials[index][warp] + 4 * part);
     total.x += one.x;
     total.y += one.y;
@@ -163,9 +163,9 @@ __device__ void load_batch(GaussianBatch<kBatchSize>& batch, const Workspace& wo
   const int index = static_cast<int>(threadIdx.x) / threads_each, part = static_cast<int>(threadIdx.x) % threads_each;
   const bool present = first + index < tile.range.end;
   const ProjectedGaussian projected = work.projected[work.tile_gaussians()[present ? first + index : first]];
-  uint32_t touched = overlapped_patches(projected, tile, part * patches, (part + 1) * patches);
-  for (int step = 1; step < threads_each; step *= 2) touched |= __shfl_xor_sync(kAllLanes, touched, step);
-  if (present && part == 0) batch.set(index, projected, tile, touched);
+  uint32_t warp_mask = overlapped_patches(projected, tile, part * patches, (part + 1) * patches);
+  for (int step = 1; step < threads_each; step *= 2) warp_mask |= __shfl_xor_sync(kAllLanes, warp_mask, step);
+  if (present && part == 0) batch.set(index, projected, tile, warp_mask);
 }
 
 template <bool with_depth>
@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(kThreads)
       if (__any_sync(kAllLanes, pixel.transmittance > thresholds.transmittance_min)) {
         group_backward<with_depth>(batch, sums, group, count, x, y, thresholds, pixel);
       } else if (lane_index() == 0) {
-        sums.touched[group][warp] = 0;
+        sums.has_partials[group][warp] = 0;
       }
     }
     __syncthreads();

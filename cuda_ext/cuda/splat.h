@@ -22,8 +22,8 @@ constexpr int kPartials = 10;
 constexpr uint32_t kInvalidKey = 0xffffffffu;  // depth key of culled Gaussians, tile key of unused capacity
 
 struct SplatSize {
-  int batch, count, width, height;
-  uint32_t max_intersections;  // capacity for tile intersections of the whole batch
+  int batch, count, width, height;  // images, Gaussians per image, pixels
+  uint32_t max_intersections;       // capacity for tile intersections of the whole batch
 
   HEADSPLAT_FN int tiles_x() const { return (width + kTile - 1) / kTile; }
   HEADSPLAT_FN int tiles_y() const { return (height + kTile - 1) / kTile; }
@@ -78,7 +78,7 @@ Workspace place_workspace(void* memory, size_t bytes, const SplatSize& size);
 
 struct Cameras {
   const float *intrinsics, *world_to_cam;  // [B,3,3] [B,4,4]
-  float near_z, dilation;
+  float near_z, dilation;                  // meters, pixels^2
   bool antialias, cutoff;
 };
 
@@ -89,7 +89,7 @@ struct GaussianInputs {
 };
 
 struct GaussianGradients {
-  float *means, *quats, *scales, *opacities, *colors;
+  float *means, *quats, *scales, *opacities, *colors;  // shapes as in GaussianInputs
 };
 
 struct RenderOutputs {
