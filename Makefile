@@ -26,14 +26,16 @@ endif
 # Only what is compiled or declared triggers a new install; the Python code is installed in place.
 SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name '*.cmake' -o -name CMakeLists.txt \) -print 2>/dev/null)
+NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
+	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
 
 .PHONY: help demo docs test lint sanitize gpu-check format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and test"
-	@echo "make lint    ruff and mypy only"
+	@echo "make lint    ruff, clang-format and mypy only"
 	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
-	@echo "make format  rewrite the code with ruff"
+	@echo "make format  rewrite the code with ruff and clang-format"
 	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
 	@echo "make gpu-check  everything that needs a CUDA device, one report: gpu-report.md"
 	@echo "make clean   remove the environment, build folders and caches"
@@ -44,6 +46,7 @@ demo: $(STAMP)
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 	$(PY) -m mypy
 
 test: lint
@@ -69,6 +72,7 @@ $(DOCS_STAMP): $(VENV)/.created pyproject.toml
 format: $(STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+	$(BIN)/clang-format -i $(NATIVE)
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -87,4 +91,4 @@ $(STAMP): $(VENV)/.created $(SOURCES)
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find avatar capture viewer cuda_ext tests -name __pycache__ -type d -prune -exec rm -rf {} +
-	find cuda_ext -name '*.so' -delete
+	find cuda_ext \( -name '*.so' -o -name '*.pyd' \) -delete
