@@ -24,6 +24,9 @@ _MARGIN = 0.004
 _DETAILED = (((3.15, 0.2, 0), (2.3, 1.9, 3)), ((0, -4.0, 2.5), (1.9, 1.8, 4)), ((0, -7.3, 1.5), (3.0, 1.8, 3)))
 _EASE = 6.0  # how much weaker edges get there
 _HOLE_WEIGHT = 0.12
+#: heights on the disc between which the midline is rounded down, see `_off_the_tie`
+_MIDLINE_DOWN = (-0.745, 0.67)
+_OFF_TIE = 1e-9  # of the disc's radius: 3e-5 of a stored unit, 10^6 times the solver's rounding error
 
 
 def _square(direction: Floats) -> Floats:
@@ -50,7 +53,20 @@ def _skin_disc(cage: Cage, skin_faces: Ints) -> Floats:
     inner = [index for index in face_vertices(cage) if index not in OVAL]
     solved = _harmonic(cage.vertices, skin_faces, holes, inner, flat)
     flat[inner] = solved
+    middle = (cage.mirror == np.arange(len(flat))) & np.isfinite(flat[:, 1])
+    flat[middle, 0] = _off_the_tie(flat[middle, 1])
     return flat
+
+
+def _off_the_tie(height: Floats) -> Floats:
+    """Horizontal coordinates [M] of midline vertices at `height` [M]: 0, shifted by `_OFF_TIE` to either side.
+
+    The middle of the texture is a rounding tie of the 16-bit format (65535 / 2 = 32767.5). Without the shift the last
+    bit of the solution decides it, and that bit depends on the processor's SIMD level. The stored file fixes the
+    direction, because avatars refer to the head by its hash.
+    """
+    low, high = _MIDLINE_DOWN
+    return np.where((height > low) & (height < high), -_OFF_TIE, _OFF_TIE)
 
 
 def _eased(weights: sparse.csr_matrix, vertices: Floats) -> sparse.csr_matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,19 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from avatar.head import stored
-from avatar.head.generate import base, build_head, cartoon
+from avatar.head.generate import atlas, base, build_head, cartoon
 from avatar.head.generate.__main__ import main
+from avatar.head.generate.cage import build_cage
+from avatar.head.generate.mesh import MIRROR
 from avatar.head.generate.topology import symmetric_triangles
 from avatar.head.subdivision import loop_matrix, midpoint_matrix, split_faces, unique_edges
 
-INTEGERS = [item.name for item in fields(stored.StoredHead) if item.name not in ("regressor_weight",)]
+REMADE = [item.name for item in fields(stored.StoredHead) if item.name not in ("regressor_weight",)]
+#: indices: the same on every platform
+TOPOLOGY = (
+    *("cage_faces", "cage_uv_faces", "curve_columns", "part_faces", "part_of", "half_part_vertices", "half_part_faces"),
+    *("regressor_joint", "regressor_vertex", "landmark_vertex"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +36,31 @@ def kept() -> stored.StoredHead:
     return stored.read()
 
 
-@pytest.mark.parametrize("name", [name for name in INTEGERS if not name.endswith("_names")])
+@pytest.mark.parametrize("name", [name for name in REMADE if not name.endswith("_names")])
 def test_remaking_gives_the_stored_arrays(remade: stored.StoredHead, kept: stored.StoredHead, name: str) -> None:
-    """Bit for bit where the file was made (Linux, x86-64); one unit of rounding, 1e-5 m, elsewhere."""
+    """Bit for bit on Linux with x86-64, whatever SIMD level NumPy and BLAS use; indices bit for bit everywhere.
+
+    Other platforms have other math libraries: there at most one value in a thousand may differ by one unit (1e-5 m).
+    """
     new, old = getattr(remade, name), getattr(kept, name)
     assert new.dtype == old.dtype and new.shape == old.shape
-    if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
+    if name in TOPOLOGY or (platform.system(), platform.machine()) == ("Linux", "x86_64"):
         assert np.array_equal(new, old)
     elif name != "regions":
-        assert np.abs(new.astype(int) - old.astype(int)).max() <= 1
+        difference = np.abs(new.astype(float) - old.astype(float))
+        assert difference.max() <= (1 if np.issubdtype(old.dtype, np.integer) else 1e-6)
+        assert np.count_nonzero(difference > 1e-6) <= old.size // 1000
+
+
+def test_rounding_errors_do_not_decide_texture_coordinates(kept: stored.StoredHead) -> None:
+    """Vertices moved symmetrically by 1e-12 cm, far more than SIMD levels differ, give the same 16-bit coordinates."""
+    cage = build_cage(base.load())
+    noise = np.random.default_rng(0).normal(0, 1e-12, cage.vertices.shape)
+    moved = cage.vertices + (noise + (noise * MIRROR)[cage.mirror]) / 2
+    flat, faces, island = atlas.cage_atlas(replace(cage, vertices=moved))
+    packed, _ = atlas.pack((flat, faces, island), [])
+    skin = island == 0
+    assert np.array_equal(stored.to_fractions(packed[skin]), kept.cage_uv[skin])
 
 
 def test_remaking_gives_the_stored_names(remade: stored.StoredHead, kept: stored.StoredHead) -> None:
