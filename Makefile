@@ -29,10 +29,11 @@ SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -
 NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
 
-.PHONY: help demo docs test lint sanitize gpu-check format clean
+.PHONY: help demo docs test test-simd lint sanitize gpu-check format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and test"
+	@echo "make test-simd  the tests under every SIMD path of NumPy, BLAS, PyTorch and the kernels (hours)"
 	@echo "make lint    ruff, clang-format and mypy only"
 	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
 	@echo "make format  rewrite the code with ruff and clang-format"
@@ -51,6 +52,9 @@ lint: $(STAMP)
 
 test: lint
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-simd: $(STAMP)
+	$(PY) -m tests.support.simd $(PYTEST_ARGS)
 
 sanitize: $(STAMP)
 	$(PY) -m tests.support.sanitize $(PYTEST_ARGS)
