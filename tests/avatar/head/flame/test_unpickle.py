@@ -219,10 +219,10 @@ _SAME_HASH = 2**61 - 1  # Python takes integers modulo this number for their has
 def test_a_pickle_bomb_ends_soon_with_a_sentence(bomb: bytes, tmp_path: Path) -> None:
     path = tmp_path / "flame.pkl"
     path.write_bytes(bomb)
-    start = time.monotonic()
+    start = time.process_time()  # not wall time: other processes may hold the processor
     with pytest.raises((HeadsplatError, KeyError)):
         read_pickle(path).array("v_template")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
