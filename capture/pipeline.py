@@ -27,7 +27,7 @@ from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.quality.assessment import Judgment, flagged_sentence, judge_frames
 from capture.quality.frame_statistics import FrameStatistics
-from capture.stages.frames import PictureStage
+from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import (
@@ -144,14 +144,14 @@ class _Run:
     judgments: list[Judgment] = field(default_factory=list)
 
     def all_stages(self) -> None:
-        """Landmarks, pictures, track, files."""
+        """Landmarks, images, track, files."""
         head = load_head(self.options.head, HeadDetector(), self._told)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._timed("overview", lambda: self._chosen(follower))
         training = self._timed("landmarks", lambda: self._landmarks(follower))
         crop = choose_crop(np.stack(training.points), self.video.width, self.video.height, self.options.max_size)
-        training, held_out = self._timed("mattes", lambda: self._pictures(training, crop, follower))
+        training, held_out = self._timed("mattes", lambda: self._images(training, crop, follower))
         person, tracks = self._timed("track", lambda: self._track(head, training, held_out, crop))
         self._finish(head, crop, person, tracks)
 
@@ -180,12 +180,12 @@ class _Run:
         self.warnings += warnings
         return kept
 
-    def _pictures(
+    def _images(
         self, training: LandmarkTable, crop: Crop, follower: FaceFollower
     ) -> tuple[LandmarkTable, LandmarkTable]:
         """Write frames and mattes; the training rows that have them, and the held-out ones."""
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
-        stage = PictureStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
+        stage = ImageStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
         held_out = stage.run(self.video, self.progress)
         self.looks = stage.looks
         wanted = int(np.count_nonzero(self.plan.is_test))

@@ -137,14 +137,14 @@ class Workspace:
         with explained(self.root):
             save_arrays(self._partial / name, arrays)
 
-    def write_image(self, folder: str, name: str, picture: np.ndarray) -> None:
+    def write_image(self, folder: str, name: str, image: np.ndarray) -> None:
         """Store RGB [H,W,3] or gray [H,W] uint8 as PNG in frames/ or mattes/."""
-        encoded = encode_png(picture[..., ::-1] if picture.ndim == 3 else picture, _PNG_LEVEL)
+        encoded = encode_png(image[..., ::-1] if image.ndim == 3 else image, _PNG_LEVEL)
         with explained(self.root):
             write_atomically(self.root / folder / name, encoded)
 
     def finish(self, track: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-        """Write the track, drop pictures of frames that are not in it, then write the facts and put all in place."""
+        """Write the track, drop images of frames that are not in it, then write the facts and put all in place."""
         with explained(self.final):
             save_arrays(self.root / TRACK_FILE, track)
             known = {f"{number:05d}.png" for number in track["frame_number"]}

@@ -1,4 +1,4 @@
-"""Finding faces in a picture with MediaPipe's BlazeFace networks (Bazarevsky et al. 2019)."""
+"""Finding faces in an image with MediaPipe's BlazeFace networks (Bazarevsky et al. 2019)."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ _LAYOUTS = {
     "full_range": _Layout(192, ((48, 1),), 0.5),
 }
 _SAME_FACE_IOU = 0.3
-#: Sides of the tiles searched when the whole picture shows no face, as fractions of its longer side.
+#: Sides of the tiles searched when the whole image shows no face, as fractions of its longer side.
 _TILE_FRACTIONS = (0.5, 0.25)
 #: A tile is never smaller than this: enlarging further shows the network nothing new.
 _SMALLEST_TILE = 160
 
 
 class FaceDetector:
-    """Finds faces of any size: whole picture first (near, then far), then overlapping tiles."""
+    """Finds faces of any size: whole image first (near, then far), then overlapping tiles."""
 
     def __init__(self, model: Literal["auto", "short_range", "full_range"] = "auto") -> None:
         """
         Args:
-            model: one network on the whole picture ("short_range": faces of at least a fifth of the picture, 1 ms;
+            model: one network on the whole image ("short_range": faces of at least a fifth of the image, 1 ms;
                 "full_range": a twentieth, 4 ms), or both and tiles until something is found ("auto").
         """
         names = ("short_range", "full_range") if model == "auto" else (model,)
@@ -64,11 +64,11 @@ class FaceDetector:
         self._tiles = model == "auto"
 
     def detect(self, rgb: np.ndarray, thorough: bool = True) -> list[Detection]:
-        """Faces in a picture, largest first.
+        """Faces in an image, largest first.
 
         Args:
             rgb: [H,W,3] uint8.
-            thorough: search tiles when the whole picture shows nothing (up to 0.2 s); "auto" only.
+            thorough: search tiles when the whole image shows nothing (up to 0.2 s); "auto" only.
 
         Returns:
             Detections in pixels of `rgb`; empty when there are none.
@@ -118,7 +118,7 @@ class _BlazeFace:
 
 
 def _letterbox(rgb: np.ndarray, side: int) -> np.ndarray:
-    """The picture in the upper left of a black square, [1,side,side,3] float32 in -1..1."""
+    """The image in the upper left of a black square, [1,side,side,3] float32 in -1..1."""
     height, width = rgb.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -172,7 +172,7 @@ def _largest_first(faces: list[Detection]) -> list[Detection]:
 
 
 def _tile_corners(width: int, height: int, side: int) -> Iterator[tuple[int, int]]:
-    """Upper left corners of half-overlapping tiles that cover the picture."""
+    """Upper left corners of half-overlapping tiles that cover the image."""
     for y in _starts(height, side):
         for x in _starts(width, side):
             yield x, y

@@ -16,7 +16,7 @@ _UNITS = np.array([0.12, 0.10, 0.15, 0.20, 0.10, 0.08, 0.05, 0.06])
 
 
 def face_angles(points: np.ndarray) -> np.ndarray:
-    """Yaw (to the picture's right), pitch (down) and roll (clockwise) [T,3] in radians of landmarks [T,478,3]."""
+    """Yaw (to the image's right), pitch (down) and roll (clockwise) [T,3] in radians of landmarks [T,478,3]."""
     across = points[:, LEFT_CORNER] - points[:, RIGHT_CORNER]
     down = points[:, _NOSE_BASE] - points[:, _FOREHEAD]
     yaw = np.arctan2(across[:, 2], np.linalg.norm(across[:, :2], axis=1))

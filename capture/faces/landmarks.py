@@ -1,4 +1,4 @@
-"""478 face landmarks of a picture with MediaPipe's attention mesh (Grishchenko et al. 2020).
+"""478 face landmarks of an image with MediaPipe's attention mesh (Grishchenko et al. 2020).
 
 Points are in pixels with pixel centers at +0.5; z grows away from the camera, in the same scale, zero near the middle
 of the head. Left and right are the person's own.
@@ -38,7 +38,7 @@ _JITTER = (math.radians(5), 0.05, 0.02)
 
 @dataclass(frozen=True)
 class Roi:
-    """A turned square in a picture."""
+    """A turned square in an image."""
 
     center: tuple[float, float]  # pixels
     size: float  # side, pixels
@@ -63,7 +63,7 @@ class Roi:
         return Roi((float(middle[0]), float(middle[1])), size, math.atan2(float(line[1]), float(line[0])))
 
     def matrix(self, side: int) -> np.ndarray:
-        """[2,3] from pixels of a `side` x `side` crop to pixels of the picture (pixel centers at +0.5 in both)."""
+        """[2,3] from pixels of a `side` x `side` crop to pixels of the image (pixel centers at +0.5 in both)."""
         scale = self.size / side
         cosine, sine = scale * math.cos(self.angle), scale * math.sin(self.angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
@@ -73,7 +73,7 @@ class Roi:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Landmarks of one face in one picture."""
+    """Landmarks of one face in one image."""
 
     points: np.ndarray  # [478,3] float32: x, y pixels, z in the same scale
     presence: float  # 0..1, how sure the network is that there is a face
@@ -91,7 +91,7 @@ class LandmarkTracker:
         self._mesh = AttentionMesh(model_path("face_landmarks_attention"))
 
     def locate(self, rgb: np.ndarray, roi: Roi) -> Landmarks:
-        """Landmarks of the face in one region of a picture.
+        """Landmarks of the face in one region of an image.
 
         Args:
             rgb: [H,W,3] uint8.
@@ -126,36 +126,36 @@ class LandmarkTracker:
         return mean, spread.astype(np.float32), float(np.mean([each.presence for each in found]))
 
     def _locate(self, patch: np.ndarray, corner: np.ndarray, scale: float, roi: Roi) -> Landmarks:
-        """Landmarks in picture pixels from a patch whose pixel p lies at corner + p / scale in the picture."""
-        to_picture = roi.matrix(_INPUT_SIDE)
-        to_patch = to_picture * scale
+        """Landmarks in image pixels from a patch whose pixel p lies at corner + p / scale in the image."""
+        to_image = roi.matrix(_INPUT_SIDE)
+        to_patch = to_image * scale
         to_patch[:, 2] -= corner * scale
         to_patch[:, 2] += to_patch[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV puts pixel centers at integers
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         crop = cv2.warpAffine(patch, to_patch, (_INPUT_SIDE, _INPUT_SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         local, presence = self._mesh(np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[None])
         points = np.empty((POINTS, 3), np.float32)
-        points[:, :2] = local[:, :2] @ to_picture[:, :2].T.astype(np.float32) + to_picture[:, 2].astype(np.float32)
+        points[:, :2] = local[:, :2] @ to_image[:, :2].T.astype(np.float32) + to_image[:, 2].astype(np.float32)
         points[:, 2] = local[:, 2] * (roi.size / _INPUT_SIDE)
         return Landmarks(points, presence)
 
 
 def _patch(rgb: np.ndarray, roi: Roi) -> tuple[np.ndarray, np.ndarray, float]:
-    """The part of the picture the jittered crops can reach, area-averaged when it is much finer than the network.
+    """The part of the image the jittered crops can reach, area-averaged when it is much finer than the network.
 
-    Returns: patch [h,w,3], its upper left corner [2] in the picture, its pixels per pixel of the picture.
+    Returns: patch [h,w,3], its upper left corner [2] in the image, its pixels per pixel of the image.
     """
     reach = 0.5 * roi.size * math.sqrt(2) * 1.3
     height, width = rgb.shape[:2]
     x0, y0 = (max(0, math.floor(c - reach)) for c in roi.center)
     x1, y1 = (min(n, math.ceil(c + reach)) for c, n in zip(roi.center, (width, height), strict=True))
-    if x1 - x0 < 2 or y1 - y0 < 2:  # the region left the picture: let the crop be black
+    if x1 - x0 < 2 or y1 - y0 < 2:  # the region left the image: let the crop be black
         return np.zeros((2, 2, 3), np.uint8), np.zeros(2), 1.0
     patch = rgb[y0:y1, x0:x1]
     shrink = int(roi.size / (_INPUT_SIDE * _OVERSAMPLING))
     if shrink < 2:
         return patch, np.array([x0, y0], dtype=np.float64), 1.0
-    # Whole blocks only, so that the patch's pixels are exactly `shrink` of the picture's.
+    # Whole blocks only, so that the patch's pixels are exactly `shrink` of the image's.
     rows, columns = patch.shape[0] // shrink, patch.shape[1] // shrink
     patch = patch[: rows * shrink, : columns * shrink]
     small = cv2.resize(patch, (columns, rows), interpolation=cv2.INTER_AREA)

@@ -14,7 +14,7 @@ from avatar.errors import HeadsplatError
 
 #: How far R^T R may be from the identity: exporters round, but a scale or a shear is no camera.
 _ORTHOGONAL = 1e-3
-_FARTHEST, _LARGEST_PICTURE, _LARGEST_STEP = 1e6, 16384, 10_000_000
+_FARTHEST, _LARGEST_IMAGE, _LARGEST_STEP = 1e6, 16384, 10_000_000
 
 
 def beneath(root: Path, name: str, where: str) -> Path:
@@ -70,8 +70,8 @@ def whole(value: Any, where: str, low: int = 0, high: int = _LARGEST_STEP) -> in
 
 
 def side(value: Any, where: str) -> int:
-    """Width or height of a picture in pixels."""
-    return whole(value, where, 1, _LARGEST_PICTURE)
+    """Width or height of an image in pixels."""
+    return whole(value, where, 1, _LARGEST_IMAGE)
 
 
 def rigid(value: Any, where: str) -> np.ndarray:

@@ -68,8 +68,8 @@ def _check_once(entries: Sequence[Entry], cameras: Sequence[int], steps: Sequenc
     for entry, camera, step in zip(entries, cameras, steps, strict=True):
         if (camera, step) in seen:
             raise HeadsplatError(
-                f"{entry.where}: the same camera and moment as {seen[camera, step].picture.name}; "
-                "give each picture its own timestep_index"
+                f"{entry.where}: the same camera and moment as {seen[camera, step].image.name}; "
+                "give each image its own timestep_index"
             )
         seen[camera, step] = entry
 
@@ -93,7 +93,7 @@ def make_views(entries: Sequence[Entry], opengl: bool) -> tuple[tuple[str, ...],
     steps, times = number_steps(entries, cameras)
     views = [
         View(
-            entry.picture,
+            entry.image,
             None,
             camera,
             step,
@@ -119,7 +119,7 @@ def make_views(entries: Sequence[Entry], opengl: bool) -> tuple[tuple[str, ...],
 def at_rest(views: Sequence[View]) -> list[View]:
     """Views of one camera that moves about a head, as one camera at the origin and a head that moves.
 
-    A point x of the resting head lies at `head_motion x` in the new world; its place in the picture stays the same.
+    A point x of the resting head lies at `head_motion x` in the new world; its place in the image stays the same.
     """
     return [
         view
@@ -136,7 +136,7 @@ def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Seque
         known = first.setdefault(view.camera, view)
         if view.size != known.size:
             raise HeadsplatError(
-                f"{entry.where}: {view.size[0]}x{view.size[1]} pixels, other pictures of the camera "
+                f"{entry.where}: {view.size[0]}x{view.size[1]} pixels, other images of the camera "
                 f"{names[view.camera]} have {known.size[0]}x{known.size[1]}; export one size a camera"
             )
         if (view.K is None) != (known.K is None) or (view.world_to_cam is None) != (known.world_to_cam is None):
@@ -146,7 +146,7 @@ def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Seque
         if view.K is not None and known.K is not None and not np.allclose(view.K, known.K, rtol=1e-3, atol=0.5):
             raise HeadsplatError(
                 f"{entry.where}: another focal length or center than other frames of the camera {names[view.camera]}; "
-                "export pictures with one set of intrinsics a camera"
+                "export images with one set of intrinsics a camera"
             )
 
 

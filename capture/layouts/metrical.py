@@ -1,4 +1,4 @@
-"""metrical-tracker's output folder: checkpoint/NNNNN.frame beside the pictures it was made from.
+"""metrical-tracker's output folder: checkpoint/NNNNN.frame beside the images it was made from.
 
 Its head rests and its camera moves; both are turned round (see grouping.at_rest).
 """
@@ -18,7 +18,7 @@ from capture.layouts.transforms import natural
 from capture.layouts.views import View, ViewSet
 
 CHECKPOINTS = "checkpoint"
-_PICTURES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
+_IMAGES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
 MOVING = "{}: the camera moves about a resting head; read as a moving head and one resting camera"
 
 
@@ -26,7 +26,7 @@ def read_metrical(folder: Path) -> ViewSet:
     """Views of a metrical-tracker output folder.
 
     Raises:
-        HeadsplatError: a checkpoint is damaged or its picture is missing.
+        HeadsplatError: a checkpoint is damaged or its image is missing.
     """
     files = sorted((folder / CHECKPOINTS).glob("*.frame"), key=natural)
     if not files:
@@ -36,7 +36,7 @@ def read_metrical(folder: Path) -> ViewSet:
     if odd is not None:
         raise HeadsplatError(
             f"{odd.flame}: {odd.size[0]}x{odd.size[1]} pixels, others {views[0].size[0]}x{views[0].size[1]}; "
-            "track pictures of one size"
+            "track images of one size"
         )
     note = MOVING.format(folder.name)
     return ViewSet(folder, "metrical-tracker", ("0",), tuple(at_rest(views)), (note,))
@@ -56,17 +56,17 @@ def _view(folder: Path, path: Path, step: int) -> View:
     height, width = _array(content.get("img_size"), (2,), f"{path}: img_size").tolist()
     size = side(width, f"{path}: width"), side(height, f"{path}: height")
     own = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
-    picture = _picture(folder, path)
+    image = _image(folder, path)
     pose = rigid(world_to_cam, f"{path}: R, t")
-    return View(picture, None, 0, step, step / RATE, own, pose, size, flame=path)
+    return View(image, None, 0, step, step / RATE, own, pose, size, flame=path)
 
 
-def _picture(folder: Path, path: Path) -> Path:
-    for place in _PICTURES:
+def _image(folder: Path, path: Path) -> Path:
+    for place in _IMAGES:
         for suffix in _SUFFIXES:
             if (candidate := folder / place / f"{path.stem}{suffix}").is_file():
                 return candidate
-    raise HeadsplatError(f"{path}: its picture {path.stem}.png is in none of {', '.join(_PICTURES)}; copy it there")
+    raise HeadsplatError(f"{path}: its image {path.stem}.png is in none of {', '.join(_IMAGES)}; copy it there")
 
 
 def _array(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:

@@ -59,7 +59,7 @@ def _read_transforms(folder: Path) -> ViewSet:
     ]
     notes = []
     if any(entry.distorted for entry in entries):
-        notes.append(f"{folder.name}: lens distortion is not undone; undistort the pictures where it shows")
+        notes.append(f"{folder.name}: lens distortion is not undone; undistort the images where it shows")
     if any(view.head_motion is not None for view in views):
         notes.append(MOVING.format(folder.name))
     ordered = sorted(views, key=lambda view: (view.time_step, view.camera))
@@ -83,19 +83,19 @@ def _looks_ahead(entries: Sequence[Entry]) -> bool:
 
 
 def _masks(folder: Path, entries: Sequence[Entry]) -> list[Path | None]:
-    """A matte of each entry: as stated, beside the pictures, the alpha of INSTA's matted/ or of the picture itself."""
+    """A matte of each entry: as stated, beside the images, the alpha of INSTA's matted/ or of the image itself."""
     own: dict[Path, bool] = {}
     result: list[Path | None] = []
     for entry in entries:
         stated = entry.raw.get("fg_mask_path") or entry.raw.get("mask_path")
-        name = entry.picture.with_suffix(".png").name
+        name = entry.image.with_suffix(".png").name
         found = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
         if isinstance(stated, str):
             result.append(_stated_mask(folder, entry, stated, own))
         elif found and (found[0].parent.name != "matted" or _has_alpha(found[0], own)):
             result.append(found[0])
         else:
-            result.append(entry.picture if _has_alpha(entry.picture, own) else None)
+            result.append(entry.image if _has_alpha(entry.image, own) else None)
     return result
 
 
@@ -107,22 +107,22 @@ def _stated_mask(folder: Path, entry: Entry, stated: str, own: dict[Path, bool])
         missing = True
     if missing:
         raise HeadsplatError(f"{entry.where}: the mask {stated[:200]} is missing; copy it into {folder}")
-    if path.resolve() == entry.picture.resolve() and not _has_alpha(path, own):
+    if path.resolve() == entry.image.resolve() and not _has_alpha(path, own):
         raise HeadsplatError(
-            f"{entry.where}: the mask {stated} is the picture itself, which has no alpha channel; "
+            f"{entry.where}: the mask {stated} is the image itself, which has no alpha channel; "
             "name a mask or leave fg_mask_path out"
         )
     return path
 
 
-def _has_alpha(picture: Path, known: dict[Path, bool]) -> bool:
-    """Whether pictures in this folder have an alpha channel, by the first one asked for."""
-    if picture.suffix.lower() != ".png":
+def _has_alpha(image: Path, known: dict[Path, bool]) -> bool:
+    """Whether images in this folder have an alpha channel, by the first one asked for."""
+    if image.suffix.lower() != ".png":
         return False
-    if picture.parent not in known:
-        read = read_image(picture, cv2.IMREAD_UNCHANGED)
-        known[picture.parent] = read is not None and read.ndim == 3 and read.shape[2] == 4
-    return known[picture.parent]
+    if image.parent not in known:
+        read = read_image(image, cv2.IMREAD_UNCHANGED)
+        known[image.parent] = read is not None and read.ndim == 3 and read.shape[2] == 4
+    return known[image.parent]
 
 
 def _flame(folder: Path, entry: Entry, view: View) -> Path | None:

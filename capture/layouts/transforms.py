@@ -31,7 +31,7 @@ class Entry:
     """One frame of the files, checked; cameras still in the axes of the file."""
 
     where: str  # file and entry, for messages
-    picture: Path
+    image: Path
     camera_to_world: np.ndarray | None  # [4,4]
     K: np.ndarray | None  # [3,3] pixels
     size: tuple[int, int]
@@ -51,7 +51,7 @@ def transforms_files(root: Path) -> list[Path]:
 
 
 def read_entries(root: Path) -> list[Entry]:
-    """Entries of every transforms file of the folder, once for each picture, in natural order of the file names.
+    """Entries of every transforms file of the folder, once for each image, in natural order of the file names.
 
     A frame is held out where training does not name it and another part does, or the file for all parts where there is
     one for training.
@@ -72,16 +72,16 @@ def read_entries(root: Path) -> list[Entry]:
             where = f"{path}: frame {place}"
             if not isinstance(frame, dict):
                 raise HeadsplatError(f"{where}: expected an object, got {type(frame).__name__}")
-            picture = _picture(root, frame, where)
-            same = picture.resolve()  # whatever its spelling
+            image = _image(root, frame, where)
+            same = image.resolve()  # whatever its spelling
             if same not in found:
-                found[same] = _entry(content, frame, picture, where, sizes)
+                found[same] = _entry(content, frame, image, where, sizes)
             parts.setdefault(same, set()).add(part)
     if not found:
         raise HeadsplatError(f"{root}: no frames in its transforms files; export the folder again")
     known = set().union(*parts.values())
-    marked = [_marked(entry, parts[picture], known) for picture, entry in found.items()]
-    return sorted(marked, key=lambda entry: natural(entry.picture))
+    marked = [_marked(entry, parts[image], known) for image, entry in found.items()]
+    return sorted(marked, key=lambda entry: natural(entry.image))
 
 
 def natural(path: Path) -> tuple[Any, ...]:
@@ -96,7 +96,7 @@ def _marked(entry: Entry, parts: set[str], known: set[str]) -> Entry:
     return replace(entry, is_test=bool(parts & set(SPLITS))) if known & set(SPLITS) else entry
 
 
-def _picture(root: Path, frame: dict[str, Any], where: str) -> Path:
+def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
     name = frame.get("file_path")
     if not isinstance(name, str) or not name:
         raise HeadsplatError(f"{where}: no `file_path`; export the folder again")
@@ -107,14 +107,14 @@ def _picture(root: Path, frame: dict[str, Any], where: str) -> Path:
                 return candidate
         except OSError:  # a name longer than the file system takes
             break
-    raise HeadsplatError(f"{where}: the picture {name} is missing; copy it into {root} or export the folder again")
+    raise HeadsplatError(f"{where}: the image {name} is missing; copy it into {root} or export the folder again")
 
 
 def _entry(
-    shared: dict[str, Any], frame: dict[str, Any], picture: Path, where: str, sizes: dict[Path, tuple[int, int]]
+    shared: dict[str, Any], frame: dict[str, Any], image: Path, where: str, sizes: dict[Path, tuple[int, int]]
 ) -> Entry:
     merged = {**{key: value for key, value in shared.items() if key != "frames"}, **frame}
-    size = _size(merged, picture, where, sizes)
+    size = _size(merged, image, where, sizes)
     matrix = merged.get("transform_matrix")
     step = merged.get("timestep_index")
     index = merged.get("camera_index")
@@ -122,7 +122,7 @@ def _entry(
     time = merged.get("time")
     return Entry(
         where,
-        picture,
+        image,
         None if matrix is None else rigid(matrix, f"{where}: transform_matrix"),
         _intrinsics(merged, size, where),
         size,
@@ -136,16 +136,16 @@ def _entry(
     )
 
 
-def _size(merged: dict[str, Any], picture: Path, where: str, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
-    """(width, height) as stated, else of the first picture in the same folder."""
+def _size(merged: dict[str, Any], image: Path, where: str, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
+    """(width, height) as stated, else of the first image in the same folder."""
     if merged.get("w") is not None and merged.get("h") is not None:
         return side(merged["w"], f"{where}: w"), side(merged["h"], f"{where}: h")
-    if picture.parent not in sizes:
-        read = read_image(picture, cv2.IMREAD_COLOR)
+    if image.parent not in sizes:
+        read = read_image(image, cv2.IMREAD_COLOR)
         if read is None:
-            raise HeadsplatError(f"{picture}: damaged picture; export the folder again")
-        sizes[picture.parent] = (read.shape[1], read.shape[0])
-    return sizes[picture.parent]
+            raise HeadsplatError(f"{image}: damaged image; export the folder again")
+        sizes[image.parent] = (read.shape[1], read.shape[0])
+    return sizes[image.parent]
 
 
 def _intrinsics(merged: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""What every reader of a folder of several cameras yields: pictures, cameras and moments, and nothing of a format.
+"""What every reader of a folder of several cameras yields: images, cameras and moments, and nothing of a format.
 
 Cameras follow avatar.types: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centers at +0.5.
 """
@@ -19,14 +19,14 @@ from capture.video.decoding import SourceFrame, open_video
 
 @dataclass(frozen=True)
 class View:
-    """One picture: where it lies, which camera took it when."""
+    """One image: where it lies, which camera took it when."""
 
-    picture: Path  # a picture file, or the video it is a frame of
-    frame: int | None  # number of the frame in the video; None for a picture file
+    image: Path  # an image file, or the video it is a frame of
+    frame: int | None  # number of the frame in the video; None for an image file
     camera: int  # index into ViewSet.cameras
     time_step: int  # views of one moment share it
     time: float  # seconds
-    K: np.ndarray | None  # [3,3] pixels of the picture; None where nobody stated it
+    K: np.ndarray | None  # [3,3] pixels of the image; None where nobody stated it
     world_to_cam: np.ndarray | None  # [4,4] in the layout's own unit of length; None where it is not known
     size: tuple[int, int]  # (width, height) pixels
     mask: Path | None = None  # a matte: its alpha channel, else its gray
@@ -37,7 +37,7 @@ class View:
 
 @dataclass(frozen=True)
 class ViewSet:
-    """Pictures of one person by several cameras."""
+    """Images of one person by several cameras."""
 
     root: Path
     layout: str  # "nerf", "vhap", "insta", "metrical-tracker" or "videos"
@@ -76,57 +76,57 @@ class ViewSet:
         raise HeadsplatError(f"{self.root}: no camera {name!r}; there are {', '.join(self.cameras)}")
 
 
-def pictures(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
-    """Views of one camera with their pictures, in order of time; the frame's number is the view's moment.
+def images(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
+    """Views of one camera with their images, in order of time; the frame's number is the view's moment.
 
     Raises:
-        HeadsplatError: a picture is missing, damaged or of another size than stated.
+        HeadsplatError: an image is missing, damaged or of another size than stated.
     """
     ordered = sorted(views, key=lambda view: view.time_step)
     if ordered and ordered[0].frame is not None:
         yield from _video_frames(ordered)
         return
     for view in ordered:
-        picture = read_image(view.picture, cv2.IMREAD_COLOR)
-        if picture is None:
-            raise HeadsplatError(f"{view.picture}: missing or damaged picture; export the folder again")
-        check_size(view, picture)
-        yield view, SourceFrame(view.time_step, view.time, np.ascontiguousarray(picture[..., ::-1]))
+        image = read_image(view.image, cv2.IMREAD_COLOR)
+        if image is None:
+            raise HeadsplatError(f"{view.image}: missing or damaged image; export the folder again")
+        check_size(view, image)
+        yield view, SourceFrame(view.time_step, view.time, np.ascontiguousarray(image[..., ::-1]))
 
 
 def read_mask(view: View) -> np.ndarray:
     """The view's matte [H,W] uint8; raises HeadsplatError where it is missing, damaged or of another size."""
     assert view.mask is not None
-    picture = read_image(view.mask, cv2.IMREAD_UNCHANGED)
-    if picture is None:
+    image = read_image(view.mask, cv2.IMREAD_UNCHANGED)
+    if image is None:
         raise HeadsplatError(f"{view.mask}: missing or damaged mask; export the folder again")
-    check_size(replace(view, picture=view.mask), picture)
-    if picture.dtype == np.uint16:
-        picture = (picture // 257).astype(np.uint8)
-    if picture.ndim == 3:
-        picture = picture[..., 3] if picture.shape[2] == 4 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    return np.asarray(picture)
+    check_size(replace(view, image=view.mask), image)
+    if image.dtype == np.uint16:
+        image = (image // 257).astype(np.uint8)
+    if image.ndim == 3:
+        image = image[..., 3] if image.shape[2] == 4 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return np.asarray(image)
 
 
-def check_size(view: View, picture: np.ndarray) -> None:
-    """Raise HeadsplatError unless the picture [H,W,...] has the size its camera was stated for."""
-    found = (picture.shape[1], picture.shape[0])
+def check_size(view: View, image: np.ndarray) -> None:
+    """Raise HeadsplatError unless the image [H,W,...] has the size its camera was stated for."""
+    found = (image.shape[1], image.shape[0])
     if found != view.size:
         raise HeadsplatError(
-            f"{view.picture}: {found[0]}x{found[1]} pixels, its camera is stated for {view.size[0]}x{view.size[1]}; "
-            "export pictures of the cameras' own size"
+            f"{view.image}: {found[0]}x{found[1]} pixels, its camera is stated for {view.size[0]}x{view.size[1]}; "
+            "export images of the cameras' own size"
         )
 
 
 def _video_frames(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
     wanted = {view.frame: view for view in views}
     found = 0
-    for frame in open_video(views[0].picture).frames(sorted(number for number in wanted if number is not None)):
+    for frame in open_video(views[0].image).frames(sorted(number for number in wanted if number is not None)):
         view = wanted.get(frame.number)
         if view is not None:
             found += 1
             yield view, SourceFrame(view.time_step, view.time, frame.rgb)
     if found < len(wanted):
         raise HeadsplatError(
-            f"{views[0].picture}: the video ends after {found} of {len(wanted)} frames; record or copy it again"
+            f"{views[0].image}: the video ends after {found} of {len(wanted)} frames; record or copy it again"
         )

@@ -68,13 +68,13 @@ def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: 
 
 
 def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, Any]:
-    """The entry of one picture; its files are written."""
+    """The entry of one image; its files are written."""
     facts, track = capture.metadata, capture.track
     camera, step = int(track["camera"][row]), int(track["time_step"][row])
     known = facts["cameras"][camera]
     K, pose = np.array(known["K"], dtype=np.float64), inverse(np.array(known["world_to_cam"], dtype=np.float64))
     name = f"{step:05d}.png" if layout == "insta" else f"{step:05d}_{camera:02d}.png"
-    _copy_pictures(capture, int(track["frame_number"][row]), folder, name, layout)
+    _copy_images(capture, int(track["frame_number"][row]), folder, name, layout)
     entry: dict[str, Any] = {"file_path": f"images/{name}", "timestep_index": step, "time": float(track["time"][row])}
     entry |= {"w": facts["width"], "h": facts["height"]}
     entry |= {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
@@ -95,7 +95,7 @@ def _skull_pose(capture: Capture, row: int) -> np.ndarray:
     return pose
 
 
-def _copy_pictures(capture: Capture, number: int, folder: Path, name: str, layout: str) -> None:
+def _copy_images(capture: Capture, number: int, folder: Path, name: str, layout: str) -> None:
     frame, matte = (capture.root / place / frame_name(number) for place in (FRAMES_DIR, MATTES_DIR))
     masks = folder / ("matted" if layout == "insta" else "fg_masks")
     (folder / "images").mkdir(exist_ok=True)
@@ -106,10 +106,10 @@ def _copy_pictures(capture: Capture, number: int, folder: Path, name: str, layou
             shutil.copyfile(matte, masks / name)
             return
     except FileNotFoundError as error:
-        raise HeadsplatError(f"{error.filename}: missing picture; run `headsplat capture` again") from error
+        raise HeadsplatError(f"{error.filename}: missing image; run `headsplat capture` again") from error
     color, alpha = read_image(frame, cv2.IMREAD_COLOR), read_image(matte, cv2.IMREAD_GRAYSCALE)
     if color is None or alpha is None:
-        raise HeadsplatError(f"{matte}: missing or damaged picture; run `headsplat capture` again")
+        raise HeadsplatError(f"{matte}: missing or damaged image; run `headsplat capture` again")
     write_image(masks / name, np.dstack([color, alpha]))
 
 

@@ -1,7 +1,7 @@
 """Mattes: how much of each pixel is the person, from selfie segmentation refined by local colors.
 
 A small network says roughly where the person is; where it is unsure, the colors nearby that are surely person and
-surely background decide; a guided filter takes the edge from the picture.
+surely background decide; a guided filter takes the edge from the image.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from capture.networks.models import model_path
 _NETWORK_SIDE = 256
 #: Side of the square the network sees, in heights of the face box (brow to chin): shoulders and long hair fit.
 _CROP_FACES = 3.2
-#: The longer side of the raster on which colors are compared is half the picture's, at most this.
+#: The longer side of the raster on which colors are compared is half the image's, at most this.
 _LONGEST_WORK_SIDE = 512
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square part of a picture, in whole pixels; it may reach beyond a picture that is smaller than it."""
+    """A square part of an image, in whole pixels; it may reach beyond an image that is smaller than it."""
 
     x: int
     y: int
@@ -32,7 +32,7 @@ class Window:
 
     @staticmethod
     def around(face_box: np.ndarray, width: int, height: int) -> Window:
-        """The square of _CROP_FACES face heights around a face [4] (x0, y0, x1, y1), slid into the picture."""
+        """The square of _CROP_FACES face heights around a face [4] (x0, y0, x1, y1), slid into the image."""
         x0, y0, x1, y1 = (float(value) for value in face_box)
         side = max(2, min(round(_CROP_FACES * max(x1 - x0, y1 - y0)), max(width, height)))
         return Window(_slide((x0 + x1) / 2, side, width), _slide((y0 + y1) / 2, side, height), side)
@@ -52,7 +52,7 @@ class MattingNetwork:
         self._network = load_network(model_path("selfie_segmentation"))
 
     def raw(self, rgb: np.ndarray, face_box: np.ndarray) -> np.ndarray:
-        """Probability [h,w] float32 0..1 of the person on the picture's work raster; zero beyond a window at the face.
+        """Probability [h,w] float32 0..1 of the person on the image's work raster; zero beyond a window at the face.
 
         Args:
             rgb: [H,W,3] uint8.
@@ -63,7 +63,7 @@ class MattingNetwork:
         left, top = max(window.x, 0), max(window.y, 0)
         right, bottom = min(window.x + window.side, width), min(window.y + window.side, height)
         crop = rgb[top:bottom, left:right]
-        if crop.shape[0] != crop.shape[1]:  # a network trained on whole pictures wants no black bars
+        if crop.shape[0] != crop.shape[1]:  # a network trained on whole images wants no black bars
             pads = (top - window.y, window.y + window.side - bottom, left - window.x, window.x + window.side - right)
             crop = cv2.copyMakeBorder(crop, *pads, cv2.BORDER_REPLICATE)
         shrink = cv2.INTER_AREA if window.side > _NETWORK_SIDE else cv2.INTER_LINEAR
@@ -73,14 +73,14 @@ class MattingNetwork:
 
 
 def work_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) of the raster on which mattes of `width` x `height` pictures are decided."""
+    """(width, height) of the raster on which mattes of `width` x `height` images are decided."""
     return _fit(width, height, min(max(width, height) // 2, _LONGEST_WORK_SIDE))
 
 
 def _paste(found: np.ndarray, window: Window, width: int, height: int) -> np.ndarray:
-    """What the network `found` [256,256] in the `window` of a picture, on its work raster; zero outside."""
+    """What the network `found` [256,256] in the `window` of an image, on its work raster; zero outside."""
     size = work_size(width, height)
-    cells = len(found) / window.side  # of the network, for a pixel of the picture
+    cells = len(found) / window.side  # of the network, for a pixel of the image
     step = np.array([width / size[0], height / size[1]]) * cells
     start = 0.5 * step - 0.5 - np.array([window.x, window.y]) * cells  # OpenCV puts pixel centers at integers
     matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
@@ -93,7 +93,7 @@ def smooth_in_time(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """The middle one of an odd number of consecutive probabilities [H,W], with flicker reduced.
 
     Half itself and a quarter of each neighbor; a blob of one frame loses half its weight. Where the edge moves, the
-    picture's own colors sharpen it again in `refine`.
+    image's own colors sharpen it again in `refine`.
     """
     middle = len(probabilities) // 2
     now = probabilities[middle]
@@ -104,7 +104,7 @@ def smooth_in_time(probabilities: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = None) -> np.ndarray:
-    """Matte [H,W] uint8 (255 is person) from a rough probability and the picture.
+    """Matte [H,W] uint8 (255 is person) from a rough probability and the image.
 
     Args:
         rgb: [H,W,3] uint8.
@@ -114,16 +114,16 @@ def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = N
     height, width = rgb.shape[:2]
     work = work_size(width, height)
     scale = work[0] / width
-    picture = cv2.resize(rgb, work, interpolation=cv2.INTER_AREA)
+    image = cv2.resize(rgb, work, interpolation=cv2.INTER_AREA)
     rough = probability
-    if probability.shape != picture.shape[:2]:
+    if probability.shape != image.shape[:2]:
         rough = cv2.resize(probability, work, interpolation=cv2.INTER_AREA)
     outline = None if face is None else np.asarray(face)[:, :2] * scale
     rough = _only_person(rough, outline)
-    decided = _decide_by_color(picture, rough)
+    decided = _decide_by_color(image, rough)
     if outline is not None:
         cv2.fillConvexPoly(decided, _inner_hull(outline), 1.0, lineType=cv2.LINE_AA)
-    return _guided(rgb, picture, decided)
+    return _guided(rgb, image, decided)
 
 
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
@@ -177,7 +177,7 @@ _LEAST_DEVIATION = 10.0
 _COLOR_RADIUS = 0.1
 
 
-def _decide_by_color(picture: np.ndarray, rough: np.ndarray) -> np.ndarray:
+def _decide_by_color(image: np.ndarray, rough: np.ndarray) -> np.ndarray:
     """The probability [h,w] with local colors weighed in where it is unsure.
 
     Each side has, at each place, a Gaussian of its sure colors around (mean and variance per channel); their log
@@ -189,10 +189,10 @@ def _decide_by_color(picture: np.ndarray, rough: np.ndarray) -> np.ndarray:
     if not len(rows):
         return decided
     coarse = _fit(rough.shape[1], rough.shape[0], max(rough.shape) // 2)
-    colors = cv2.resize(picture, coarse, interpolation=cv2.INTER_AREA).astype(np.float32)
+    colors = cv2.resize(image, coarse, interpolation=cv2.INTER_AREA).astype(np.float32)
     where = cv2.resize(rough, coarse, interpolation=cv2.INTER_AREA)
     pick = (rows * coarse[1] // rough.shape[0], columns * coarse[0] // rough.shape[1])
-    here = picture[rows, columns].astype(np.float32)
+    here = image[rows, columns].astype(np.float32)
     person = _log_likelihood(here, pick, colors, where, _SURE_PERSON)
     background = _log_likelihood(here, pick, colors, 1 - where, 1 - _SURE_BACKGROUND)
     ratio = np.clip(person - background, -_COLOR_LIMIT, _COLOR_LIMIT)
@@ -223,15 +223,15 @@ _GUIDE_WINDOW, _GUIDE_EDGE = 0.008, 3e-4
 _CONTRAST = 1.2
 
 
-def _guided(rgb: np.ndarray, picture: np.ndarray, decided: np.ndarray) -> np.ndarray:
-    """Matte [H,W] uint8: `decided` [h,w] with its edges taken from the picture.
+def _guided(rgb: np.ndarray, image: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Matte [H,W] uint8: `decided` [h,w] with its edges taken from the image.
 
     The fast guided filter of He and Sun (2015): local linear models of gray fitted at the working size, applied at the
-    picture's own.
+    image's own.
     """
     window = 2 * max(1, round(_GUIDE_WINDOW * max(decided.shape) / 2)) + 1
     size = (window, window)
-    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     mean_gray, mean_value = cv2.blur(gray, size), cv2.blur(decided, size)
     covariance = cv2.blur(gray * decided, size) - mean_gray * mean_value
     slope = covariance / (cv2.blur(gray * gray, size) - mean_gray * mean_gray + _GUIDE_EDGE)

@@ -1,4 +1,4 @@
-"""Mattes the user made with another tool: a folder of pictures by frame number, or a video."""
+"""Mattes the user made with another tool: a folder of images by frame number, or a video."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from capture.video.decoding import SourceFrame, open_video
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
+_IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 _LAST_NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
 class MatteFolder:
-    """Pictures whose name ends in the frame number; counted from 0, or from 1 where no picture is number 0."""
+    """Images whose name ends in the frame number; counted from 0, or from 1 where no image is number 0."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         numbered = [(match, file) for file in path.iterdir() if (match := _number(file)) is not None]
         if not numbered:
             raise HeadsplatError(
-                f"{path}: no mattes in it; name one picture per frame by its number, as 00000.png, 00001.png"
+                f"{path}: no mattes in it; name one image per frame by its number, as 00000.png, 00001.png"
             )
         first = min(1, min(number for number, _ in numbered))
         self._files = {number - first: file for number, file in numbered}
@@ -38,14 +38,14 @@ class MatteFolder:
                 f"{self.path}: no matte for frame {number} (there are {len(self._files)}, up to frame "
                 f"{max(self._files)}); make one matte per frame of the video"
             )
-        picture = read_image(file, cv2.IMREAD_UNCHANGED)
-        if picture is None:
-            raise HeadsplatError(f"{file}: cannot be read as a picture; export the matte again")
-        if picture.dtype == np.uint16:
-            picture = (picture // 257).astype(np.uint8)
-        if picture.ndim == 3:
-            picture = picture[..., 3] if picture.shape[2] == 4 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-        return _fitted(picture, file, size)
+        image = read_image(file, cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise HeadsplatError(f"{file}: cannot be read as an image; export the matte again")
+        if image.dtype == np.uint16:
+            image = (image // 257).astype(np.uint8)
+        if image.ndim == 3:
+            image = image[..., 3] if image.shape[2] == 4 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        return _fitted(image, file, size)
 
 
 class MatteVideo:
@@ -72,10 +72,10 @@ class MatteVideo:
 
 
 def open_mattes(path: str | Path) -> MatteFolder | MatteVideo:
-    """The user's mattes: a folder of pictures or a video; `.matte(number, size)` gives them one by one.
+    """The user's mattes: a folder of images or a video; `.matte(number, size)` gives them one by one.
 
     Raises:
-        HeadsplatError: nothing is there, the folder has no numbered pictures, or the video cannot be read.
+        HeadsplatError: nothing is there, the folder has no numbered images, or the video cannot be read.
     """
     path = Path(path)
     return MatteFolder(path) if path.is_dir() else MatteVideo(path)
@@ -83,7 +83,7 @@ def open_mattes(path: str | Path) -> MatteFolder | MatteVideo:
 
 def _number(file: Path) -> int | None:
     match = _LAST_NUMBER.search(file.stem)
-    return int(match.group(1)) if match and file.suffix.lower() in _PICTURES else None
+    return int(match.group(1)) if match and file.suffix.lower() in _IMAGES else None
 
 
 def _fitted(matte: np.ndarray, source: Path, size: tuple[int, int]) -> np.ndarray:

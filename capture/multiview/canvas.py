@@ -1,4 +1,4 @@
-"""One size for the pictures of all cameras: each camera's head and shoulders, brought to a common canvas."""
+"""One size for the images of all cameras: each camera's head and shoulders, brought to a common canvas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from capture.video.crop import choose_crop
 
 @dataclass(frozen=True)
 class Canvas:
-    """A rectangle of a camera's pictures, which may reach beyond them, and the size it is stored at."""
+    """A rectangle of a camera's images, which may reach beyond them, and the size it is stored at."""
 
     x: int
     y: int
@@ -26,12 +26,12 @@ class Canvas:
         """Stored pixels per source pixel [2], across and down."""
         return np.array([self.size[0] / self.width, self.size[1] / self.height])
 
-    def apply(self, picture: np.ndarray) -> np.ndarray:
-        """The stored picture of a source picture [H,W] or [H,W,3]; black (no matte) beyond its edges."""
-        height, width = picture.shape[:2]
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """The stored image of a source image [H,W] or [H,W,3]; black (no matte) beyond its edges."""
+        height, width = image.shape[:2]
         left, top = max(self.x, 0), max(self.y, 0)
         right, bottom = min(self.x + self.width, width), min(self.y + self.height, height)
-        part = picture[top:bottom, left:right]
+        part = image[top:bottom, left:right]
         pads = (top - self.y, self.y + self.height - bottom, left - self.x, self.x + self.width - right)
         if any(pads):
             part = cv2.copyMakeBorder(part, *pads, cv2.BORDER_CONSTANT, value=(0, 0, 0))
@@ -41,29 +41,29 @@ class Canvas:
         return cv2.resize(part, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """Landmarks [...,2 or 3] of source pictures in stored pixels."""
+        """Landmarks [...,2 or 3] of source images in stored pixels."""
         moved = points.astype(np.float64)
         moved[..., :2] = (moved[..., :2] - [self.x, self.y]) * self.scale
         moved[..., 2:] *= self.scale[0]
         return moved
 
     def intrinsics(self, K: np.ndarray) -> np.ndarray:
-        """K [3,3] of the stored pictures."""
+        """K [3,3] of the stored images."""
         x, y = self.scale
         return np.array([[x, 0, -x * self.x], [0, y, -y * self.y], [0, 0, 1.0]]) @ K
 
 
 def choose_canvases(heads: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], max_size: int) -> list[Canvas]:
-    """What to store of each camera's pictures.
+    """What to store of each camera's images.
 
     Args:
         heads: landmarks [T,468,2] of the tracked head at training moments in each camera's source pixels.
-        sizes: (width, height) of each camera's pictures.
-        max_size: longer side of stored pictures at most.
+        sizes: (width, height) of each camera's images.
+        max_size: longer side of stored images at most.
     """
     boxes = []
     for points, (width, height) in zip(heads, sizes, strict=True):
-        inside = _in_picture(points, width, height)
+        inside = _in_image(points, width, height)
         if len(inside):
             crop = choose_crop(inside, width, height, max_size)
             boxes.append((crop.x, crop.y, crop.width, crop.height))
@@ -77,14 +77,14 @@ def choose_canvases(heads: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]
     return [Canvas(*box, size) for box in grown]
 
 
-def _in_picture(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The moments of points [T,468,2] at which the head's middle is in the picture."""
+def _in_image(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The moments of points [T,468,2] at which the head's middle is in the image."""
     middle = points.mean(1)
     return points[((middle >= 0) & (middle < [width, height])).all(1)]
 
 
 def _grown(box: tuple[int, int, int, int], size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
-    """The smallest box of the `aspect` around `box`, slid into the picture where it fits."""
+    """The smallest box of the `aspect` around `box`, slid into the image where it fits."""
     x, y, width, height = box
     if abs(width / height / aspect - 1) < 2e-3:
         return box

@@ -1,4 +1,4 @@
-"""The arrays and the quality of a capture by several cameras, a row for each picture."""
+"""The arrays and the quality of a capture by several cameras, a row for each image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNSEEN_SPREAD = 0.1
 
 @dataclass(frozen=True)
 class Row:
-    """One picture of the capture."""
+    """One image of the capture."""
 
     number: int
     view: View

@@ -1,4 +1,4 @@
-"""From a folder of several cameras to a Capture on disk: landmarks, one head a moment, then pictures and mattes.
+"""From a folder of several cameras to a Capture on disk: landmarks, one head a moment, then images and mattes.
 
 As with one camera, training views decide everything that lasts (the cameras' world, the person, the canvas) before a
 held-out view counts. A view that does not show the face takes no part in the track; it is stored where the folder has a
@@ -24,7 +24,7 @@ from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
 from capture.faces.head_detector import HeadDetector
 from capture.layouts import ViewSet, read_layout
-from capture.layouts.views import pictures, read_mask
+from capture.layouts.views import images, read_mask
 from capture.multiview.canvas import Canvas
 from capture.multiview.fit import HeadFit
 from capture.multiview.output import Row, project_head, rig_quality, row_arrays
@@ -133,7 +133,7 @@ class _Run:
     head_notes: list[str] = field(default_factory=list)
 
     def all_stages(self) -> None:
-        """Landmarks, track, pictures, files."""
+        """Landmarks, track, images, files."""
         head = load_head(self.options.head, HeadDetector(), self._told)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
         found = self._timed("landmarks", lambda: find_sightings(self.plan, follower, self.workspace, self.progress))
@@ -142,7 +142,7 @@ class _Run:
         )
         self._timed("track", lambda: stage.run(found, self.progress))
         self.warnings += stage.warnings
-        rows, canvases = self._timed("mattes", lambda: self._pictures(stage))
+        rows, canvases = self._timed("mattes", lambda: self._images(stage))
         self._finish(head, stage, rows, canvases)
 
     def _told(self, sentence: str) -> None:
@@ -155,12 +155,12 @@ class _Run:
         self.seconds[stage] = round(time.perf_counter() - start, 3)
         return result
 
-    def _pictures(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
+    def _images(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
         """Write frames and mattes; returns the rows of the capture and each camera's canvas."""
         rows, left_out = stage.rows()
         if left_out:
             self.warnings.append(
-                f"{self.source_facts['name']}: {left_out} of {len(self.plan.views)} pictures do not show the face "
+                f"{self.source_facts['name']}: {left_out} of {len(self.plan.views)} images do not show the face "
                 "and have no matte; left out"
             )
         canvases = stage.canvases(self.options.max_size)
@@ -168,7 +168,7 @@ class _Run:
         with Pool() as pool:
             for camera, canvas in enumerate(canvases):
                 own = {row.view.time_step: row for row in rows if row.view.camera == camera}
-                for view, frame in ahead(pictures([row.view for row in own.values()])):
+                for view, frame in ahead(images([row.view for row in own.values()])):
                     pool.submit(self._store, own[view.time_step], frame.rgb, canvas, stage.fit, matter)
                     done += 1
                     if self.progress:

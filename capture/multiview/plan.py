@@ -15,7 +15,7 @@ from capture.options import CaptureOptions
 from capture.video.split import MAX_TEST
 
 _FAST, _TARGET = 45.0, 30.0
-LEAST_PICTURES = 16
+LEAST_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class ViewPlan:
         return {step: place for place, step in enumerate(sorted({view.time_step for view in self.views}))}
 
     def number(self, view: View) -> int:
-        """The picture's number in the capture, unique."""
+        """The image's number in the capture, unique."""
         return self._places[view.time_step] * len(self.cameras) + view.camera
 
 
 def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
-    """Decide on the split and thin the moments evenly to the pictures asked for.
+    """Decide on the split and thin the moments evenly to the images asked for.
 
     Raises:
         HeadsplatError: the camera to hold out does not exist, or too little is left for training.
@@ -90,26 +90,26 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
     thinned = tuple(_thin(kept, len(views.cameras), options.max_frames))
     plan = _without_blind(ViewPlan(thinned, views.cameras, mode, value), views)
     training = sum(not view.is_test for view in plan.views)
-    if training < LEAST_PICTURES:
+    if training < LEAST_IMAGES:
         raise HeadsplatError(
-            f"{views.root}: {training} training pictures, at least {LEAST_PICTURES} are needed; "
-            "give more pictures or hold out less"
+            f"{views.root}: {training} training images, at least {LEAST_IMAGES} are needed; "
+            "give more images or hold out less"
         )
     return plan
 
 
 def _without_blind(plan: ViewPlan, views: ViewSet) -> ViewPlan:
-    """The plan without cameras of which no picture is left; raises HeadsplatError where one is held out."""
+    """The plan without cameras of which no image is left; raises HeadsplatError where one is held out."""
     left = sorted({view.camera for view in plan.views})
     if len(left) == len(plan.cameras):
         return plan
     blind = [name for camera, name in enumerate(plan.cameras) if camera not in left]
     if plan.mode == "camera" and plan.value in blind:
         raise HeadsplatError(
-            f"{views.root}: the camera {plan.value} has no picture at the moments that count, so holding it out "
+            f"{views.root}: the camera {plan.value} has no image at the moments that count, so holding it out "
             "measures nothing; hold out another camera or give a larger --max-frames"
         )
-    warning = f"{views.root.name}: no picture of the camera {', '.join(blind)} at the moments that count; left out"
+    warning = f"{views.root.name}: no image of the camera {', '.join(blind)} at the moments that count; left out"
     kept = tuple(replace(view, camera=left.index(view.camera)) for view in plan.views)
     return replace(plan, views=kept, cameras=tuple(plan.cameras[camera] for camera in left), warnings=(warning,))
 
@@ -124,7 +124,7 @@ def _thin_fast(views: ViewSet) -> np.ndarray:
 
 
 def _thin(views: Sequence[View], cameras: int, most: int) -> list[View]:
-    """Views of an even choice of training and held-out moments, so that about `most` training pictures are left."""
+    """Views of an even choice of training and held-out moments, so that about `most` training images are left."""
     training = {view.time_step for view in views if not view.is_test}
     held_out = {view.time_step for view in views} - training
     kept: set[int] = set()

@@ -10,7 +10,7 @@ import numpy as np
 
 from capture.faces.people import People
 from capture.layouts import View
-from capture.layouts.views import pictures
+from capture.layouts.views import images
 from capture.multiview.plan import ViewPlan
 from capture.multiview.rig import Sighting, square
 from capture.options import Progress
@@ -66,7 +66,7 @@ def _follow(
     table, people = LandmarkTable(), People()
     waiting: list[Future[Any]] = []
     with Pool() as pool:
-        for place, (_, frame) in enumerate(ahead(pictures(views))):
+        for place, (_, frame) in enumerate(ahead(images(views))):
             start, last = _start(table, known, frame.time)
             found = follower.follow(frame.rgb, start, last)
             if found is not None:

@@ -15,7 +15,7 @@ from capture.multiview.bundle import solve_cameras
 from capture.multiview.canvas import Canvas, choose_canvases
 from capture.multiview.fit import HeadFit, fit_head
 from capture.multiview.output import Row, project_head
-from capture.multiview.plan import LEAST_PICTURES, ViewPlan
+from capture.multiview.plan import LEAST_IMAGES, ViewPlan
 from capture.multiview.rig import RigCamera
 from capture.multiview.sightings import as_sighting
 from capture.multiview.track import Moments
@@ -77,7 +77,7 @@ class TrackStage:
 
     @staticmethod
     def _focal_35mm(view: View) -> float | None:
-        return None if view.frame is None else open_video(view.picture).focal_35mm
+        return None if view.frame is None else open_video(view.image).focal_35mm
 
     def _gather(self) -> None:
         """What was seen at training and at held-out moments."""
@@ -95,11 +95,11 @@ class TrackStage:
             time = np.array([by_step[step][0].time for step in self._steps[is_test]], dtype=np.float64)
             moments.append(Moments(tuple(seen), time))
         self.training, self.held_out = moments
-        pictures_seen = sum(len(sightings) for sightings in self.training.sightings)
-        if pictures_seen < LEAST_PICTURES:
+        images_seen = sum(len(sightings) for sightings in self.training.sightings)
+        if images_seen < LEAST_IMAGES:
             raise HeadsplatError(
-                f"{self._name}: {pictures_seen} training pictures show the face, at least {LEAST_PICTURES} are needed; "
-                "give more pictures of the face"
+                f"{self._name}: {images_seen} training images show the face, at least {LEAST_IMAGES} are needed; "
+                "give more images of the face"
             )
         self._only_one_camera()
 
@@ -172,7 +172,7 @@ class TrackStage:
         return sorted(rows, key=lambda row: row.number), len(self._chosen) - len(rows)
 
     def canvases(self, max_size: int) -> list[Canvas]:
-        """What is stored of each camera's pictures, by the head at training moments."""
+        """What is stored of each camera's images, by the head at training moments."""
         firsts = [next(view for view in self._chosen if view.camera == c) for c in range(len(self._plan.cameras))]
         heads = [
             np.stack([project_head(self.fit, state, view) for state in self.fit.training.states]) for view in firsts

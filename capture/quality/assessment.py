@@ -1,4 +1,4 @@
-"""Light and trust of every picture, judged against the training frames alone."""
+"""Light and trust of every image, judged against the training frames alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from capture.tracker.clip import Observations
 
 @dataclass(frozen=True)
 class Judgment:
-    """What is known of T pictures besides their landmarks."""
+    """What is known of T images besides their landmarks."""
 
     exposure: np.ndarray  # [T,3] gains of sRGB values
     weight: np.ndarray  # [T] 0..1

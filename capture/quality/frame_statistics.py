@@ -91,7 +91,7 @@ def _inside(matte: np.ndarray, mesh: np.ndarray, shape: tuple[int, ...]) -> floa
 
 
 def _cut(rgb: np.ndarray, mesh: np.ndarray, height: int, margin: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """The face box times `margin`, shrunk to `height` if larger: picture, its corner [2], its pixels per pixel."""
+    """The face box times `margin`, shrunk to `height` if larger: image, its corner [2], its pixels per pixel."""
     low, high = mesh.min(0), mesh.max(0)
     middle, half = (low + high) / 2, margin * (high - low) / 2
     limit = np.array([rgb.shape[1], rgb.shape[0]])

@@ -25,7 +25,7 @@ _BACKGROUND_NOISE, _SKIN_NOISE = (0.012, 0.02), (0.05, 0.08)
 #: Standard deviation of the smoothing in time, seconds: the background's own noise is small, skin's is not.
 _BACKGROUND_SMOOTH, _SKIN_SMOOTH = 0.06, 0.25
 _ROUNDS = 12
-#: Light is about the stored value to this power, and gains of stored values are what pictures are corrected by.
+#: Light is about the stored value to this power, and gains of stored values are what images are corrected by.
 DISPLAY_EXPONENT = 2.2
 _BROWS = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 _SKIN = np.setdiff1d(np.arange(FACE_COUNT), np.concatenate([LIPS, EYES, OVAL, _BROWS]))

@@ -1,4 +1,4 @@
-"""How far each picture can be trusted: blur, things before the face, a face that was hardly found.
+"""How far each image can be trusted: blur, things before the face, a face that was hardly found.
 
 All references are the training frames' own medians. A hand or a cup before the face shows twice: the landmark
 network no longer agrees with itself over jittered regions there, and the colors at the landmarks change. Skin
@@ -37,7 +37,7 @@ _HIDDEN_SPREAD = 0.1
 
 @dataclass(frozen=True)
 class Trust:
-    """How far T pictures can be trusted."""
+    """How far T images can be trusted."""
 
     weight: np.ndarray  # [T] 0..1
     reason: tuple[str, ...]  # [T] "blurred", "occluded" or "lost", whatever weighs most; "" where all is well

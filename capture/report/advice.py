@@ -20,7 +20,7 @@ BLINKS = 3
 BROWS_MM = 5.0
 #: Eyes turn some 40 degrees either way; within 12 all told they stay on the camera.
 GAZE_DEG = 12.0
-#: A training picture of 512 pixels shows the head's 40 cm or so: the eyes' outer corners (9 cm) are then 115 apart.
+#: A training image of 512 pixels shows the head's 40 cm or so: the eyes' outer corners (9 cm) are then 115 apart.
 FACE_PIXELS = 64.0
 #: Faces in focus score 0.3 to 0.55 on real clips; five pixels of motion add 0.2 to 0.25, a soft lens as much.
 SOFT, SOFT_AT_TIMES = 0.62, 0.68
@@ -30,7 +30,7 @@ EXPOSURE_DRIFT = 1.25
 DARK, CLIPPED = 0.18, 0.03
 #: A window at one side makes one half of the face this much brighter; the avatar keeps such light for good.
 SIDE_LIGHT = 1.8
-#: Fewer pictures than this do not even fill the turn from side to side and a few words.
+#: Fewer images than this do not even fill the turn from side to side and a few words.
 FRAMES = 100
 
 
@@ -46,7 +46,7 @@ class Check:
 
 def check_coverage(coverage: Coverage) -> list[Check]:
     """All checks of a clip, in the order a person would go through them in front of the camera."""
-    return [*_views(coverage), *_face(coverage), *_pictures(coverage)]
+    return [*_views(coverage), *_face(coverage), *_images(coverage)]
 
 
 def _views(c: Coverage) -> list[Check]:
@@ -118,7 +118,7 @@ def _span(bounds: tuple[float, float]) -> str:
     return f"{100 * bounds[0]:.0f}-{bounds[1]:.0%}"
 
 
-def _pictures(c: Coverage) -> list[Check]:
+def _images(c: Coverage) -> list[Check]:
     drift = c.exposure[1] / max(c.exposure[0], 1e-3)
     light = "too dark" if c.brightness < DARK else "burnt out" if c.clipped > CLIPPED else "even enough"
     lit = {
@@ -131,13 +131,13 @@ def _pictures(c: Coverage) -> list[Check]:
             "size",
             c.face_pixels >= FACE_PIXELS,
             f"{c.face_pixels:.0f} pixels between the outer eye corners",
-            "The face is small in the picture: come closer or film at a higher resolution.",
+            "The face is small in the image: come closer or film at a higher resolution.",
         ),
         Check(
             "sharpness",
             c.blur[0] <= SOFT and c.blur[1] <= SOFT_AT_TIMES,
             f"blur {c.blur[0]:.2f}, {c.blur[1]:.2f} in the worst tenth",
-            "The picture is soft: wipe the lens and focus on the face."
+            "The image is soft: wipe the lens and focus on the face."
             if c.blur[0] > SOFT
             else "Fast turns are blurred: move slowly, hold the phone still, and use more light.",
         ),

@@ -12,7 +12,7 @@ _SCALE = 2
 
 
 class Canvas:
-    """RGB picture of `width` x `height` pixels; all coordinates are of the finished picture."""
+    """RGB image of `width` x `height` pixels; all coordinates are of the finished image."""
 
     def __init__(self, width: int, height: int) -> None:
         self._pixels = np.full((height * _SCALE, width * _SCALE, 3), PAPER, np.uint8)
@@ -52,13 +52,13 @@ class Canvas:
         self.text(x, y, line, color, size)
         return y + 1.35 * size
 
-    def paste(self, x: float, y: float, picture: np.ndarray) -> None:
-        """Put a picture [H,W,3] RGB, drawn at twice its final size, with its corner at (x, y)."""
-        height, width = picture.shape[:2]
-        self._pixels[_up(y) : _up(y) + height, _up(x) : _up(x) + width] = picture
+    def paste(self, x: float, y: float, image: np.ndarray) -> None:
+        """Put an image [H,W,3] RGB, drawn at twice its final size, with its corner at (x, y)."""
+        height, width = image.shape[:2]
+        self._pixels[_up(y) : _up(y) + height, _up(x) : _up(x) + width] = image
 
     def finished(self) -> np.ndarray:
-        """The picture [H,W,3] uint8 RGB."""
+        """The image [H,W,3] uint8 RGB."""
         height, width = self._pixels.shape[:2]
         return cv2.resize(self._pixels, (width // _SCALE, height // _SCALE), interpolation=cv2.INTER_AREA)
 

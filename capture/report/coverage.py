@@ -29,7 +29,7 @@ _TAIL = 1.0
 _CLOSED, _REOPENED = 0.45, 0.7
 #: Beyond this share of its usual width a mouth is being drawn wide, if not smiling.
 _WIDE = 1.05
-#: What pictures of less weight show is hardly learned.
+#: What images of less weight show is hardly learned.
 _TRUSTED = 0.3
 #: Edges of the cells of views, degrees.
 YAW_EDGES = np.arange(-67.5, 68, 15.0)
@@ -40,11 +40,11 @@ PITCH_EDGES = np.arange(-37.5, 38, 15.0)
 class Coverage:
     """What training frames show; ranges are [least, greatest] without the outermost hundredth."""
 
-    frames: int  # training pictures
+    frames: int  # training images
     seconds: float  # from the first to the last
     yaw: tuple[float, float]  # degrees to the person's left, seen from the camera
     pitch: tuple[float, float]  # degrees up
-    views: tuple[tuple[int, ...], ...]  # pictures in each cell, pitch (up first) by yaw (own right first)
+    views: tuple[tuple[int, ...], ...]  # images in each cell, pitch (up first) by yaw (own right first)
     expressions: dict[str, tuple[float, float]]  # weights of the named expressions
     mouth_gap_mm: tuple[float, float]  # between the lips' inner rims, at the tracked head's size
     mouth_width: float  # widest over usual
@@ -54,7 +54,7 @@ class Coverage:
     lids: dict[str, tuple[float, float]]  # opening over eye width, by the person's own side
     blinks: dict[str, int]
     face_pixels: float  # between the eyes' outer corners
-    blur: tuple[float, float]  # of the typical picture and of the blurriest tenth, 0..1
+    blur: tuple[float, float]  # of the typical image and of the blurriest tenth, 0..1
     exposure: tuple[float, float]  # least and greatest gain against the typical light
     brightness: float  # 0..1, of the face
     clipped: float  # share of the face burnt out
@@ -62,7 +62,7 @@ class Coverage:
 
     @staticmethod
     def of(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics) -> Coverage:
-        """Measure the training pictures of `capture` that training trusts; `pixels` has to be of training pictures."""
+        """Measure the training images of `capture` that training trusts; `pixels` has to be of training images."""
         rows = capture.train_indices
         trusted = capture.track["weight"][rows] >= _TRUSTED
         rows = rows[trusted] if trusted.any() else rows
@@ -128,7 +128,7 @@ def cell_of(yaw: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def count_views(yaw: np.ndarray, pitch: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Pictures in each cell of the map of views."""
+    """Images in each cell of the map of views."""
     counts = np.zeros((len(PITCH_EDGES) - 1, len(YAW_EDGES) - 1), dtype=int)
     np.add.at(counts, cell_of(yaw, pitch), 1)
     return tuple(tuple(int(count) for count in line) for line in counts)

@@ -1,4 +1,4 @@
-"""The coverage of a clip in one picture: views, expressions, and what to film again."""
+"""The coverage of a clip in one image: views, expressions, and what to film again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FULL = 1.0
 _SEEN = 0.15
 
 
-def coverage_picture(capture: Capture, geometry: TrackedGeometry, report: CaptureReport) -> np.ndarray:
+def coverage_image(capture: Capture, geometry: TrackedGeometry, report: CaptureReport) -> np.ndarray:
     """Draw [800,1200,3] uint8 RGB."""
     canvas = Canvas(WIDTH, HEIGHT)
     frames, coverage = report.frames, report.coverage
@@ -88,15 +88,15 @@ def _thumbnails(capture: Capture, geometry: TrackedGeometry) -> dict[tuple[int, 
     return found
 
 
-def _face(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The face and a little around it, square; what lies outside of the picture is white."""
+def _face(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The face and a little around it, square; what lies outside of the image is white."""
     side = 1.35 * float(np.ptp(points, axis=0).max())
     corner = (points.min(0) + points.max(0)) / 2 - side / 2
     target = 2 * (_CELL - 2)
     scale = target / side
     matrix = np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]]])
     return cv2.warpAffine(
-        np.ascontiguousarray(picture), matrix, (target, target), flags=cv2.INTER_AREA, borderValue=(255, 255, 255)
+        np.ascontiguousarray(image), matrix, (target, target), flags=cv2.INTER_AREA, borderValue=(255, 255, 255)
     )
 
 

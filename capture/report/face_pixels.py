@@ -12,7 +12,7 @@ from avatar.data.capture_folder import FRAMES_DIR, Capture, frame_name
 from avatar.errors import HeadsplatError
 from capture.tracker.indices import FACE_COUNT, OVAL
 
-#: Pictures that are looked at, at most: their decoding is all it costs, and light and focus change slowly.
+#: Images that are looked at, at most: their decoding is all it costs, and light and focus change slowly.
 _SAMPLE = 120
 #: Faces are judged at this width: no avatar is trained on a larger one.
 _FACE_WIDTH = 256
@@ -21,7 +21,7 @@ _BOX = 9  # taps of the blur that is put on top (Crete et al. 2007)
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Of n sampled pictures."""
+    """Of n sampled images."""
 
     rows: np.ndarray  # [n] int, of the capture
     blur: np.ndarray  # [n] 0 (sharp) .. 1
@@ -31,7 +31,7 @@ class PixelStatistics:
 
     @staticmethod
     def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
-        """Look at up to 120 of the pictures `rows`, spread evenly; their faces are at `projected` [T,478,2] pixels."""
+        """Look at up to 120 of the images `rows`, spread evenly; their faces are at `projected` [T,478,2] pixels."""
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
         found = np.array([_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]).reshape(
             -1, 4
@@ -42,14 +42,14 @@ class PixelStatistics:
 def read_frame(capture: Capture, row: int) -> np.ndarray:
     """The stored frame of a row, [H,W,3] uint8 BGR."""
     path = capture.root / FRAMES_DIR / frame_name(int(capture.track["frame_number"][row]))
-    picture = read_image(path, cv2.IMREAD_COLOR)
-    if picture is None:
-        raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
-    return picture
+    image = read_image(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise HeadsplatError(f"{path}: missing or damaged image; run `headsplat capture` on the video again")
+    return image
 
 
 def blurredness(gray: np.ndarray) -> float:
-    """How little a picture [H,W] changes when it is blurred once more, 0 (sharp) .. 1, the worse of both directions.
+    """How little an image [H,W] changes when it is blurred once more, 0 (sharp) .. 1, the worse of both directions.
 
     Crete, Dolmiere, Ladret, Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual
     blur metric", 2007.
@@ -64,12 +64,12 @@ def blurredness(gray: np.ndarray) -> float:
     return max(shares)
 
 
-def _face(picture: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
-    """Blur, brightness, clipped share and left-to-right ratio of the face at `points` [468,2] of a BGR picture."""
-    size = np.array([picture.shape[1], picture.shape[0]])
+def _face(image: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
+    """Blur, brightness, clipped share and left-to-right ratio of the face at `points` [468,2] of a BGR image."""
+    size = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(points.min(0)), 0, size - 2).astype(int)
     high = np.clip(np.ceil(points.max(0)), low + 2, size).astype(int)
-    crop = picture[low[1] : high[1], low[0] : high[0]]
+    crop = image[low[1] : high[1], low[0] : high[0]]
     scale = min(1.0, _FACE_WIDTH / crop.shape[1])
     if scale < 1:
         crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -15,7 +15,7 @@ from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.refine.track import RefinedTrack
-from capture.report.coverage_image import coverage_picture
+from capture.report.coverage_image import coverage_image
 from capture.report.geometry import TrackedGeometry
 from capture.report.overlay import write_overlay
 from capture.report.summary import CaptureReport, report_on
@@ -49,7 +49,7 @@ def write_report(
         geometry = TrackedGeometry.of(capture, head, refined.params(capture) if refined else None)
         report = report_on(capture, geometry, refined)
         with atomic_path(root / COVERAGE_FILE) as path:
-            write_image(path, cv2.cvtColor(coverage_picture(capture, geometry, report), cv2.COLOR_RGB2BGR))
+            write_image(path, cv2.cvtColor(coverage_image(capture, geometry, report), cv2.COLOR_RGB2BGR))
         if overlay:
             write_overlay(capture, head, root / OVERLAY_FILE, refined, progress)
         else:

@@ -1,4 +1,4 @@
-"""The tracked head of every picture as numbers in the picture and in the skull's own frame."""
+"""The tracked head of every image as numbers in the image and in the skull's own frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class TrackedGeometry:
-    """Landmarks and attitude of T pictures."""
+    """Landmarks and attitude of T images."""
 
     skull: np.ndarray  # [T,478,3] meters, skull frame: what expressions move, whatever the pose
     projected: np.ndarray  # [T,478,2] pixels of the stored frames
@@ -31,7 +31,7 @@ class TrackedGeometry:
 
     @staticmethod
     def of(capture: Capture, head: HeadModel, params: HeadParams | None = None) -> TrackedGeometry:
-        """Pose `head` as `params` say for every picture of `capture`; None: as it was tracked."""
+        """Pose `head` as `params` say for every image of `capture`; None: as it was tracked."""
         params = params or capture.params(np.arange(len(capture)))
         camera = capture.camera(max(capture.metadata["width"], capture.metadata["height"]), np.arange(len(capture)))
         view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, :3, 3]
@@ -58,9 +58,9 @@ class TrackedGeometry:
         )
 
     def reprojection(self, landmarks: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """Mean distance to `landmarks` [T,478,3] in the pictures `rows`, by region, percent of the inter-ocular one.
+        """Mean distance to `landmarks` [T,478,3] in the images `rows`, by region, percent of the inter-ocular one.
 
-        Pictures whose landmarks are not finite have none; empty where no picture has any.
+        Images whose landmarks are not finite have none; empty where no image has any.
         """
         rows = rows[np.isfinite(landmarks[rows]).all((1, 2))]
         if not len(rows):

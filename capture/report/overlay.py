@@ -39,7 +39,7 @@ _SHIFT = 4  # bits behind the point of OpenCV's coordinates
 
 @dataclass(frozen=True)
 class PosedHead:
-    """The tracked head of one picture in its camera."""
+    """The tracked head of one image in its camera."""
 
     surface: Tensor  # [V,3] meters, camera axes
     landmarks: np.ndarray  # [478,3] meters, camera axes
@@ -59,7 +59,7 @@ def write_overlay(
     refined: RefinedTrack | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
-    """Draw every picture of `capture` in the order of cameras and time.
+    """Draw every image of `capture` in the order of cameras and time.
 
     Args:
         capture: the capture.
@@ -80,14 +80,14 @@ def write_overlay(
     ):
         items = _posed(capture, head, rows, params)
         for batch in _batches(items):
-            for picture in pool.map(drawn, batch):
-                writer.add(picture)
+            for image in pool.map(drawn, batch):
+                writer.add(image)
             if progress:
                 progress("overlay", writer.count, len(rows))
 
 
 class _Draughtsman:
-    """Draws one picture after another, with a caption each."""
+    """Draws one image after another, with a caption each."""
 
     def __init__(self, capture: Capture, head: HeadModel, refined: RefinedTrack | None) -> None:
         self.capture, self.refined, self.faces = capture, refined, outer_faces(head)
@@ -103,11 +103,11 @@ class _Draughtsman:
         row, posed = item
         scale = posed.camera.width / self.capture.metadata["width"]
         measured = self.landmarks[row, :FACE_COUNT, :2] * scale
-        picture = draw_head(_frame(self.capture, row, posed.camera), posed, self.faces, measured)
-        self._caption(picture, row, 100 * posed.distance(measured) / (scale * self.unit))
-        return picture
+        image = draw_head(_frame(self.capture, row, posed.camera), posed, self.faces, measured)
+        self._caption(image, row, 100 * posed.distance(measured) / (scale * self.unit))
+        return image
 
-    def _caption(self, picture: np.ndarray, row: int, error: float) -> None:
+    def _caption(self, image: np.ndarray, row: int, error: float) -> None:
         """Write the frame's number, camera, landmark error (percent; nan: not known) and flags along the upper edge."""
         track, number = self.capture.track, int(self.capture.track["frame_number"][row])
         cameras = self.capture.metadata["cameras"]
@@ -119,9 +119,9 @@ class _Draughtsman:
         words += [self.flags[number]] if number in self.flags else []
         text = "   ".join(words).encode("ascii", "replace").decode()
         (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
-        picture[:24, : width + 16] = picture[:24, : width + 16] // 4
+        image[:24, : width + 16] = image[:24, : width + 16] // 4
         color = _FLAGGED if number in self.flags else (255, 255, 255)
-        cv2.putText(picture, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+        cv2.putText(image, text, (8, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
 
 
 def outer_faces(head: HeadModel) -> Tensor:
@@ -145,7 +145,7 @@ def _batches(items: Iterator[tuple[int, PosedHead]]) -> Iterator[list[tuple[int,
 
 
 def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
-    """The head of each picture in `rows`, posed a few at a time."""
+    """The head of each image in `rows`, posed a few at a time."""
     person = baked(head, params.identity)
     for start in range(0, len(rows), _CHUNK):
         chosen = torch.from_numpy(rows[start : start + _CHUNK])
@@ -168,55 +168,55 @@ def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadPara
 
 
 def _frame(capture: Capture, row: int, camera: Camera) -> np.ndarray:
-    """The picture [H,W,3] RGB of a row at the video's size."""
-    picture = read_frame(capture, row)
-    if picture.shape[:2] != (camera.height, camera.width):
-        picture = cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(picture[..., ::-1])
+    """The image [H,W,3] RGB of a row at the video's size."""
+    image = read_frame(capture, row)
+    if image.shape[:2] != (camera.height, camera.width):
+        image = cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(image[..., ::-1])
 
 
-def draw_head(picture: np.ndarray, posed: PosedHead, faces: Tensor, measured: np.ndarray) -> np.ndarray:
-    """Draw on `picture` [H,W,3] RGB: the head's silhouette, its contours where they are seen, landmarks, gaze.
+def draw_head(image: np.ndarray, posed: PosedHead, faces: Tensor, measured: np.ndarray) -> np.ndarray:
+    """Draw on `image` [H,W,3] RGB: the head's silhouette, its contours where they are seen, landmarks, gaze.
 
     Args:
-        picture: at the size of `posed.camera`; changed in place.
+        image: at the size of `posed.camera`; changed in place.
         posed: the tracked head.
         faces: [F,3] of its mesh.
-        measured: landmarks [L,2] in pixels of `picture`.
+        measured: landmarks [L,2] in pixels of `image`.
     """
     camera = posed.camera
     small = camera.resized(round(camera.width * _DEPTH_SHARE), round(camera.height * _DEPTH_SHARE))
     depth = ops.mesh(posed.surface[None], faces, small.K, small.width, small.height)[2][0].numpy()
     K = camera.K[0].numpy()
     points = _project(posed.landmarks, K)
-    _outline(picture, depth > 0, points[_CHIN, 1] + _NECK * (points[_CHIN, 1] - points[_FOREHEAD, 1]))
+    _outline(image, depth > 0, points[_CHIN, 1] + _NECK * (points[_CHIN, 1] - points[_FOREHEAD, 1]))
     seen = _visible(posed.landmarks, points * _DEPTH_SHARE, depth)
     for chain in CONTOURS:
         lines = [_fixed(points[run]) for run in _runs(chain, seen)]
-        cv2.polylines(picture, lines, False, _MESH, 1, cv2.LINE_AA, _SHIFT)
-    _dots(picture, measured)
+        cv2.polylines(image, lines, False, _MESH, 1, cv2.LINE_AA, _SHIFT)
+    _dots(image, measured)
     for start, end in _project(posed.eyes, K):
-        cv2.arrowedLine(picture, _pixel(start), _pixel(end), _ARROW, 1, cv2.LINE_AA, tipLength=0.25)
-    return picture
+        cv2.arrowedLine(image, _pixel(start), _pixel(end), _ARROW, 1, cv2.LINE_AA, tipLength=0.25)
+    return image
 
 
-def _outline(picture: np.ndarray, covered: np.ndarray, bottom: float) -> None:
-    """Draw the rim of the mask `covered` [h,w] above the row `bottom` of the picture."""
+def _outline(image: np.ndarray, covered: np.ndarray, bottom: float) -> None:
+    """Draw the rim of the mask `covered` [h,w] above the row `bottom` of the image."""
     rims, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
     for rim in rims:
         points = np.round((np.concatenate([rim, rim[:1]])[:, 0] + 0.5) / _DEPTH_SHARE).astype(np.int32)
         below = points[:, 1] > bottom
         lines = [run[run[:, 1] <= bottom] for run in np.split(points, np.flatnonzero(below))]
-        cv2.polylines(picture, [line for line in lines if len(line) > 1], False, _OUTLINE, 1, cv2.LINE_AA)
+        cv2.polylines(image, [line for line in lines if len(line) > 1], False, _OUTLINE, 1, cv2.LINE_AA)
 
 
-def _dots(picture: np.ndarray, points: np.ndarray) -> None:
+def _dots(image: np.ndarray, points: np.ndarray) -> None:
     """Mark the two by two pixels nearest to each of `points` [L,2]; nan: there was none."""
     x, y = np.floor(points[np.isfinite(points).all(1)] - 0.5).astype(int).T
-    inside = (x >= 0) & (y >= 0) & (x < picture.shape[1] - 1) & (y < picture.shape[0] - 1)
+    inside = (x >= 0) & (y >= 0) & (x < image.shape[1] - 1) & (y < image.shape[0] - 1)
     x, y = x[inside], y[inside]
     for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        picture[y + down, x + right] = _DOT
+        image[y + down, x + right] = _DOT
 
 
 def _visible(points: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class CaptureReport:
     source: str  # name of the video
     frames: Mapping[str, int]  # "training", "held_out", "lost"
     lost: tuple[int, ...]  # frame numbers of the plan that did not show the face, where they are known
-    flagged: tuple[Mapping[str, Any], ...]  # {"frame", "reason", "weight"} of pictures that count less
+    flagged: tuple[Mapping[str, Any], ...]  # {"frame", "reason", "weight"} of images that count less
     reprojection_percent_iod: Mapping[str, Mapping[str, float]]  # "training", "held_out" -> region -> mean distance
     jitter: Mapping[str, Mapping[str, float]]  # "before", "after" smoothing; empty where it was not measured
     refined: Mapping[str, Any] | None  # of the refined track that was measured: {"fingerprint", "frames", "flagged"}

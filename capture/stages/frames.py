@@ -47,7 +47,7 @@ class _Row:
     written: bool = False
 
 
-class PictureStage:
+class ImageStage:
     """Writes frames and mattes in the plan's order; at most a handful of frames are in memory."""
 
     def __init__(
@@ -105,7 +105,7 @@ class PictureStage:
         return self.held_out
 
     def _resume(self) -> int:
-        """Load what an earlier run did; returns the row of the plan from which on pictures are missing."""
+        """Load what an earlier run did; returns the row of the plan from which on images are missing."""
         stored, looks = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
         if not stored or not looks:
             return 0

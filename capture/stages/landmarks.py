@@ -1,4 +1,4 @@
-"""First pass over the video: the landmarks of the training frames, and who in the picture they belong to."""
+"""First pass over the video: the landmarks of the training frames, and who in the image they belong to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from capture.workspace import Workspace
 
 #: Least presence of a face for its landmarks to count.
 PRESENT = 0.5
-#: Every so many training frames the whole picture is searched for other people.
+#: Every so many training frames the whole image is searched for other people.
 _SURVEY_STEP = 10
 _SAVE_STEP = 200
 PARTIAL = "landmarks.npz"
@@ -110,7 +110,7 @@ class FaceFollower:
             models: makers of the networks.
             passes: jittered passes of `average`.
             seed: of the jitter.
-            thorough: search a picture without a face tile by tile (0.2 s), for faces that are small in it.
+            thorough: search an image without a face tile by tile (0.2 s), for faces that are small in it.
         """
         self._detector, self._thorough = models.detector(), thorough
         self._tracker = PerThread(models.landmarks)
@@ -300,12 +300,12 @@ def _check_others(table: LandmarkTable, name: str) -> list[str]:
     ratio = survey[:, 2] / survey[:, 1]
     if np.mean(ratio > 0.6) > 0.5:
         raise HeadsplatError(
-            f"{name}: several people of similar size are in the picture for most of the clip; "
+            f"{name}: several people of similar size are in the image for most of the clip; "
             "crop or trim the video to one"
         )
     if np.mean(ratio > 0.3) > 0.1:
         return [
-            f"{name}: other faces are in the picture in {np.mean(ratio > 0.3):.0%} of the clip; the largest was taken"
+            f"{name}: other faces are in the image in {np.mean(ratio > 0.3):.0%} of the clip; the largest was taken"
         ]
     return []
 

@@ -1,7 +1,7 @@
 """Synthetic captures on disk: a phone's video, or a calibrated folder; the truth beside either.
 
 One camera: `video.mp4`, `truth.npz`, `mattes/NNNNN.png`. Several: `transforms.json` in the layout of NeRF and VHAP
-(one entry a picture, `transform_matrix` camera -> world in OpenGL axes, meters), `images/CAMERA_STEP.jpg`,
+(one entry an image, `transform_matrix` camera -> world in OpenGL axes, meters), `images/CAMERA_STEP.jpg`,
 `fg_masks/CAMERA_STEP.png`, `truth.npz`.
 """
 
@@ -69,7 +69,7 @@ def _write_shot(folder: Path, name: str, shot: Shot) -> None:
 
 
 def transforms(views: Sequence[View], names: Sequence[str], time: Sequence[float]) -> dict[str, Any]:
-    """The contents of transforms.json: one entry a picture, ordered by time step and then by camera."""
+    """The contents of transforms.json: one entry an image, ordered by time step and then by camera."""
     frames = []
     for step, seconds in enumerate(time):
         for index, (view, name) in enumerate(zip(views, names, strict=True)):

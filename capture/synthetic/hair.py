@@ -45,7 +45,7 @@ class HairSystem:
     """All strands of a person: scalp hair moves with the skull, brows and lashes with their triangles."""
 
     def __init__(self, look: Look, person: Person, seed: int, detail: float = 1.0) -> None:
-        """`detail` is the picture's size over the usual one: small pictures get thicker strands."""
+        """`detail` is the image's size over the usual one: small images get thicker strands."""
         self._thickness = np.float32(0.01 * min(1.0, detail) ** -0.7)  # meters a centimeter of width becomes
         rng = np.random.default_rng(seed)
         barber = _Barber(look, person, rng, NoiseField(seed))

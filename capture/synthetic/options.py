@@ -21,7 +21,7 @@ class SyntheticOptions:
     height: int = 720  # pixels, even
     frames: int = 240
     fps: float = 30.0
-    focal: float = 1.35  # focal length over the picture's width, unknown to the tracker
+    focal: float = 1.35  # focal length over the image's width, unknown to the tracker
     noise: float = 0.009  # of the sensor, standard deviation at mid-gray, display units
     exposure_drift: float = 0.04  # relative, peak
     handheld: float = 1.0  # 0 is a tripod, 1 an ordinary hand

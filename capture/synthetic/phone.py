@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.synthetic.noise import NoiseField
-from capture.synthetic.renderer import Picture
+from capture.synthetic.renderer import Image
 
 Array = NDArray[np.float32]
 
-_MARGIN = 0.12  # of the picture, room for the hand's drift
+_MARGIN = 0.12  # of the image, room for the hand's drift
 
 
 class Phone:
@@ -27,13 +27,13 @@ class Phone:
         steps = np.arange(4097, dtype=np.float32) / 1024
         self._curve = _filmic(steps)
 
-    def expose(self, picture: Picture, shift: tuple[float, float], gain: float, frame: int) -> NDArray[np.uint8]:
+    def expose(self, image: Image, shift: tuple[float, float], gain: float, frame: int) -> NDArray[np.uint8]:
         """One frame [H,W,3] uint8 sRGB; `shift` moves the background by that many pixels, `gain` is the exposure."""
         move = np.array(
             [[1, 0, shift[0] - _MARGIN * self._width], [0, 1, shift[1] - _MARGIN * self._height]], np.float32
         )
         room = cv2.warpAffine(self._room, move, (self._width, self._height), borderMode=cv2.BORDER_REPLICATE)
-        linear = (picture.rgb + room * (1 - picture.alpha[..., None])) * self._vignette
+        linear = (image.rgb + room * (1 - image.alpha[..., None])) * self._vignette
         index = np.clip(linear * np.float32(1024 * gain), 0, 4096)
         display = self._curve[index.astype(np.int32)]
         display = cv2.addWeighted(display, 1.35, cv2.GaussianBlur(display, (0, 0), 1.1), -0.35, 0)
@@ -59,7 +59,7 @@ def _filmic(linear: Array) -> Array:
 
 
 def _room(width: int, height: int, seed: int) -> Array:
-    """A defocused living room [H',W',3] in linear light, larger than the picture by the margin on every side."""
+    """A defocused living room [H',W',3] in linear light, larger than the image by the margin on every side."""
     high, wide = round(height * (1 + 2 * _MARGIN)), round(width * (1 + 2 * _MARGIN))
     y, x = np.mgrid[:high, :wide].astype(np.float32) / np.float32(wide)
     bottom = high / wide

@@ -26,12 +26,12 @@ Array = NDArray[np.float32]
 Index = NDArray[np.int64]
 
 _SUPERSAMPLE = 2
-_TEXELS = 10  # along an edge of a triangle, for a picture of the usual size
+_TEXELS = 10  # along an edge of a triangle, for an image of the usual size
 _MIDDLE = np.array([0, -0.06, -0.05], np.float32)  # meters, of head and shoulders in the skull's frame
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """A rendered frame before the phone's camera gets it."""
 
     rgb: Array  # [H,W,3] linear light, premultiplied by alpha
@@ -51,7 +51,7 @@ class Renderer:
     """Draws a person frame by frame; everything that does not change is painted once."""
 
     def __init__(self, look: Look, person: Person, seed: int, detail: float = 1.0) -> None:
-        """`detail` is the picture's size over the usual one; textures and hair are made as fine as that needs."""
+        """`detail` is the image's size over the usual one; textures and hair are made as fine as that needs."""
         self.person = person
         self._lighting = Lighting()
         self._garment = Garment(look, person, seed + 1)
@@ -85,7 +85,7 @@ class Renderer:
         self._closing = np.array([0.5 * name.startswith("eyeBlink") for name in names], np.float32)
         self._line_weights = np.array([raised, smiling], np.float32)
 
-    def draw(self, pose: Pose, views: Sequence[View]) -> list[Picture]:
+    def draw(self, pose: Pose, views: Sequence[View]) -> list[Image]:
         """One moment seen by every camera of `views`."""
         head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
         rotations, offsets = pose.rotations, pose.offsets
@@ -98,15 +98,15 @@ class Renderer:
         shadows = self._lighting.cast(np.concatenate([surface, hull]), caster_faces, middle)
         lit = self._lit_surface(surface, shadows)
         closed = float(pose.expression @ self._closing)
-        pictures = []
+        images = []
         for view in views:
             strands = self._hair.posed(head, skull, closed, self._lighting, shadows, view.eye)
             vertices = np.concatenate([surface, strands.vertices])
             faces = np.concatenate([self._faces, strands.faces + len(surface)])
             face, bary = self._raster(vertices, faces, view)
             shaded = self._shade(pose, lit, strands, face, bary, view)
-            pictures.append(_averaged(shaded, face >= 0, view.width, view.height))
-        return pictures
+            images.append(_averaged(shaded, face >= 0, view.width, view.height))
+        return images
 
     @staticmethod
     def _raster(vertices: Array, faces: Array, view: View) -> tuple[Array, Array]:
@@ -218,8 +218,8 @@ def _looked_up(table: Array, normals: Array) -> Array:
     return table.reshape(-1, 3)[cell[:, 1] * size + cell[:, 0]]
 
 
-def _averaged(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Picture:
+def _averaged(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Image:
     fine = (height * _SUPERSAMPLE, width * _SUPERSAMPLE)
     color = cv2.resize(rgb.reshape(*fine, 3), (width, height), interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(inside.reshape(fine).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return Picture(color, alpha)
+    return Image(color, alpha)

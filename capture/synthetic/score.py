@@ -1,4 +1,4 @@
-"""How far a track is from the truth of a synthetic capture, in units a person can picture; and tracks that must lose.
+"""How far a track is from the truth of a synthetic capture, in units a person can image; and tracks that must lose.
 
 Two heads never share their frames exactly: what "straight ahead" is and where the origin lies differ from identity
 to identity, and one camera alone does not know the scale. So constants of the whole clip are removed first (one

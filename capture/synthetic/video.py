@@ -80,11 +80,11 @@ class SyntheticScene:
     def shots(self, index: int) -> list[Shot]:
         """Moment `index` as every camera records it."""
         shift = (float(self._shift[index, 0]), float(self._shift[index, 1]))
-        pictures = self._renderer.draw(self._pose(index), self.views)
+        images = self._renderer.draw(self._pose(index), self.views)
         shots = []
-        for phone, picture, gains in zip(self._phones, pictures, self.exposure, strict=True):
-            rgb = phone.expose(picture, shift, float(gains[index]), index)
-            shots.append(Shot(rgb, (picture.alpha * 255 + 0.5).astype(np.uint8)))
+        for phone, image, gains in zip(self._phones, images, self.exposure, strict=True):
+            rgb = phone.expose(image, shift, float(gains[index]), index)
+            shots.append(Shot(rgb, (image.alpha * 255 + 0.5).astype(np.uint8)))
         return shots
 
     def frame(self, index: int) -> NDArray[np.uint8]:
@@ -97,7 +97,7 @@ class SyntheticScene:
         torch.set_num_threads(1)
         pool = ThreadPoolExecutor(_WORKERS)
         try:
-            # Few at a time: pictures that wait for a slow writer would fill the memory.
+            # Few at a time: images that wait for a slow writer would fill the memory.
             for first in range(0, self.options.frames, _BATCH):
                 batch = range(first, min(first + _BATCH, self.options.frames))
                 for index, shots in zip(batch, pool.map(self.shots, batch), strict=True):

@@ -20,7 +20,7 @@ class FocalPrior:
 
     focal: float
     log_sigma: float
-    origin: str  # "given", "metadata", "typical camera", "cropped picture"
+    origin: str  # "given", "metadata", "typical camera", "cropped image"
 
     def scaled(self, scale: float) -> FocalPrior:
         """The same belief for frames resized by `scale`."""
@@ -41,7 +41,7 @@ def focal_prior(width: int, height: int, focal_35mm: float | None = None, given:
     aspect = max(width, height) / min(width, height)
     if min(abs(aspect / known - 1) for known in RECORDED_ASPECTS) < 0.03:
         return FocalPrior(1.4 * min(width, height), 0.35, "typical camera")
-    return FocalPrior(3.0 * max(width, height), 0.35, "cropped picture")
+    return FocalPrior(3.0 * max(width, height), 0.35, "cropped image")
 
 
 def may_release_focal(yaw: np.ndarray) -> bool:

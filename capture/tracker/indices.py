@@ -44,7 +44,7 @@ RIGID = np.array(
 
 
 def inter_ocular(points: np.ndarray) -> np.ndarray:
-    """Distance [...] in the picture between the outer eye corners of landmarks [...,L,2 or 3]."""
+    """Distance [...] in the image between the outer eye corners of landmarks [...,L,2 or 3]."""
     return np.linalg.norm(points[..., RIGHT_CORNER, :2] - points[..., LEFT_CORNER, :2], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""The least-squares problem of one frame: pose and expression against landmarks in the picture.
+"""The least-squares problem of one frame: pose and expression against landmarks in the image.
 
 World axes (y up, the face looks along +z), a pinhole at the origin that looks along -z. Residuals are measured in
 hundredths of the clip's inter-ocular distance, so that every weight below means the same on every video.

@@ -9,7 +9,7 @@ import numpy as np
 
 #: Side of the stored square in heights of the face (landmarks' top to chin), and its middle's way below the face's.
 _FACE_HEIGHTS, _DOWN = 3.2, 0.15
-#: A crop that saves less than this share of the picture, or a picture this small (pixels), is not worth it.
+#: A crop that saves less than this share of the image, or an image this small (pixels), is not worth it.
 _WORTH, _SMALL = 0.4, 640
 
 
@@ -28,9 +28,9 @@ class Crop:
         """(width, height) of stored frames."""
         return max(1, round(self.width * self.scale)), max(1, round(self.height * self.scale))
 
-    def apply(self, picture: np.ndarray) -> np.ndarray:
-        """The stored picture of a source picture [H,W] or [H,W,3]."""
-        part = picture[self.y : self.y + self.height, self.x : self.x + self.width]
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """The stored image of a source image [H,W] or [H,W,3]."""
+        part = image[self.y : self.y + self.height, self.x : self.x + self.width]
         if self.stored_size == (self.width, self.height):
             return np.ascontiguousarray(part)
         return cv2.resize(part, self.stored_size, interpolation=cv2.INTER_AREA)

@@ -83,7 +83,7 @@ class VideoSource:
 
     @cached_property
     def index(self) -> FrameIndex | None:
-        """Which pictures there are; None where the file does not say."""
+        """Which frames there are; None where the file does not say."""
         with _open_container(self.path) as container:
             return FrameIndex.of(container, _video_stream(container, self.path))
 
@@ -98,7 +98,7 @@ class VideoSource:
             wanted: increasing frame numbers; None: all of them.
 
         Raises:
-            HeadsplatError: no picture can be decoded.
+            HeadsplatError: no frame can be decoded.
         """
         self.warnings.clear()
         if self.hdr:
@@ -111,12 +111,12 @@ class VideoSource:
             return
         last, decoded = -1, 0
         reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
-        for number, picture, time in self._numbered(left):
+        for number, decoded, time in self._numbered(left):
             decoded, last = decoded + 1, max(last, number)
             while left and left[0] < number:
                 left.popleft()  # damaged, or announced and not there
             if left is None or (left and left[0] == number):
-                yield SourceFrame(number, time, _upright(picture, self.metadata, reformatter))
+                yield SourceFrame(number, time, _upright(decoded, self.metadata, reformatter))
                 if left is not None:
                     left.popleft()
             if left is not None and not left:
@@ -129,35 +129,35 @@ class VideoSource:
             )
 
     def _numbered(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
-        """Decoded pictures with number and time (seconds); `left` is what is still wanted."""
+        """Decoded frames with number and time (seconds); `left` is what is still wanted."""
         with _open_container(self.path) as container:
             stream = _video_stream(container, self.path)
             stream.thread_type = "AUTO"
             offset = (stream.start_time or 0) * float(stream.time_base or 0)
             last, number = -math.inf, -1
             sought = self._jump(container, stream, 0, left, None)
-            pictures = self._pictures(container, stream)
-            while (picture := next(pictures, None)) is not None:
-                known = self.index.number(picture.pts) if self.index else None
+            decoded_frames = self._decoded_frames(container, stream)
+            while (decoded := next(decoded_frames, None)) is not None:
+                known = self.index.number(decoded.pts) if self.index else None
                 number = number + 1 if known is None else known
-                time = picture.time - offset if picture.time is not None else number / self.fps
+                time = decoded.time - offset if decoded.time is not None else number / self.fps
                 time = max(float(time), last + _SMALLEST_STEP)
-                yield number, picture, time
+                yield number, decoded, time
                 last = time
                 target = self._jump(container, stream, number, left, sought)
                 if target != sought:
-                    sought, last = target, -math.inf  # the seek may have landed before pictures that were seen
-                    pictures = self._pictures(container, stream)
+                    sought, last = target, -math.inf  # the seek may have landed before frames that were seen
+                    decoded_frames = self._decoded_frames(container, stream)
 
     def _jump(
         self, container: Any, stream: Any, position: int, left: deque[int] | None, sought: int | None
     ) -> int | None:
-        """Seek on the way from picture `position` to the next one wanted, where that pays.
+        """Seek on the way from frame `position` to the next one wanted, where that pays.
 
         Args:
             container: the open file.
             stream: its video.
-            position: number of the picture that was decoded last.
+            position: number of the frame that was decoded last.
             left: numbers that are still wanted.
             sought: ticks of the last seek; never sought twice, since damaged files land elsewhere again and again.
 
@@ -173,8 +173,8 @@ class VideoSource:
             log.debug("%s: no seek to %d (%s); decoding on", self.path, target, error)
         return target
 
-    def _pictures(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
-        """Decoded pictures; damaged packets are skipped and counted in a warning."""
+    def _decoded_frames(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
+        """Decoded frames; damaged packets are skipped and counted in a warning."""
         damaged = 0
         packets = container.demux(stream)
         while True:
@@ -261,16 +261,16 @@ def _open_container(path: Path) -> Any:
 
 
 def _video_stream(container: Any, path: Path) -> Any:
-    pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
-    moving = [stream for stream in pictures if not _is_cover(stream)]
+    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+    moving = [stream for stream in streams if not _is_cover(stream)]
     if not moving:
-        found = "only sound" if container.streams.audio else "no pictures"
-        raise HeadsplatError(f"{path}: there is no video stream in it ({found}); give a file with moving pictures")
+        found = "only sound" if container.streams.audio else "no images"
+        raise HeadsplatError(f"{path}: there is no video stream in it ({found}); give a video file")
     return max(moving, key=lambda stream: (stream.codec_context.width or 0) * (stream.codec_context.height or 0))
 
 
 def _is_cover(stream: Any) -> bool:
-    """Whether the stream is the cover picture of a sound file."""
+    """Whether the stream is the cover image of a sound file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
@@ -279,8 +279,8 @@ def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
     try:
         for packet in container.demux(stream):
             try:
-                for picture in packet.decode():
-                    return picture
+                for decoded in packet.decode():
+                    return decoded
             except av.error.EOFError:
                 break
             except av.error.FFmpegError as error:
@@ -308,23 +308,23 @@ def _focal_35mm(metadata: dict[str, str]) -> float | None:
     return None
 
 
-def _upright_size(picture: av.VideoFrame, stream: Any, rotation: int) -> tuple[int, int]:
+def _upright_size(decoded: av.VideoFrame, stream: Any, rotation: int) -> tuple[int, int]:
     """(height, width) with square pixels and the rotation applied."""
     aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-    width, height = round(picture.width * aspect), picture.height
+    width, height = round(decoded.width * aspect), decoded.height
     return (width, height) if rotation % 180 else (height, width)
 
 
-def _upright(picture: av.VideoFrame, facts: VideoFacts, reformatter: VideoReformatter) -> np.ndarray:
-    """The picture [H,W,3] uint8 sRGB, upright and with square pixels."""
+def _upright(decoded: av.VideoFrame, facts: VideoFacts, reformatter: VideoReformatter) -> np.ndarray:
+    """The frame [H,W,3] uint8 sRGB, upright and with square pixels."""
     turned = facts.rotation % 180 != 0
     width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
     rgb = reformatter.reformat(
-        picture,
+        decoded,
         width=width,
         height=height,
         format="rgb48le" if facts.hdr else "rgb24",
-        src_colorspace=_matrix(picture),
+        src_colorspace=_matrix(decoded),
         interpolation="BICUBIC",
     ).to_ndarray()
     if facts.hdr:
@@ -332,16 +332,16 @@ def _upright(picture: av.VideoFrame, facts: VideoFacts, reformatter: VideoReform
     return np.ascontiguousarray(np.rot90(rgb, facts.rotation // 90)) if facts.rotation else rgb
 
 
-def _matrix(picture: av.VideoFrame) -> int:
+def _matrix(decoded: av.VideoFrame) -> int:
     """swscale's name of the color matrix; high definition without a tag is BT.709, as players assume."""
-    stated = int(picture.colorspace or 0)
+    stated = int(decoded.colorspace or 0)
     if stated in (_BT2020, _BT2020 + 1):
         return _SWS_BT2020
     if stated == _BT709:
         return _SWS_BT709
     if stated in (_BT601_PAL, _BT601):
         return _SWS_BT601
-    return _SWS_BT709 if max(picture.width, picture.height) >= 1280 else _SWS_BT601
+    return _SWS_BT709 if max(decoded.width, decoded.height) >= 1280 else _SWS_BT601
 
 
 def _hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
@@ -361,7 +361,7 @@ _BT2020_TO_BT709 = np.array(
 )
 
 
-#: HDR pictures are read with this many bits; linear light beyond the brightest is white.
+#: HDR frames are read with this many bits; linear light beyond the brightest is white.
 _HDR_BITS, _HDR_BRIGHTEST, _HDR_STEPS = 10, 4.0, 4096
 
 

@@ -1,4 +1,4 @@
-"""Which pictures a video file holds, from its packets alone: exact numbers, and where decoding can start."""
+"""Which frames a video file holds, from its packets alone: exact numbers, and where decoding can start."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import av
 import numpy as np
 
-#: Decoding through at least this many pictures is dearer than jumping to a key picture.
+#: Decoding through at least this many frames is dearer than jumping to a key frame.
 _WORTH_A_JUMP = 12
 
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """Presentation times of all pictures in order, in ticks of the stream."""
+    """Presentation times of all frames in order, in ticks of the stream."""
 
     ticks: np.ndarray  # [n] int64, increasing
-    keys: np.ndarray  # [k] int64, numbers of the pictures decoding can start at
+    keys: np.ndarray  # [k] int64, numbers of the frames decoding can start at
     tick: float  # seconds; 0 where the stream does not say
 
     @staticmethod
     def of(container: Any, stream: Any) -> FrameIndex | None:
-        """Read through the packets of an open file; None where they do not tell one picture from another."""
+        """Read through the packets of an open file; None where they do not tell one frame from another."""
         found: list[tuple[int, bool]] = []
         try:
             for packet in container.demux(stream):
@@ -44,18 +44,18 @@ class FrameIndex:
 
     @property
     def times(self) -> np.ndarray:
-        """Seconds [n] since the first picture."""
+        """Seconds [n] since the first frame."""
         return (self.ticks - self.ticks[0]) * self.tick
 
     def number(self, tick: int | None) -> int | None:
-        """Number of the picture shown at `tick`; None where there is no such picture."""
+        """Number of the frame shown at `tick`; None where there is no such frame."""
         if tick is None:
             return None
         place = int(np.searchsorted(self.ticks, tick))
         return place if place < len(self.ticks) and self.ticks[place] == tick else None
 
     def jump(self, position: int, target: int) -> int | None:
-        """Ticks of the key picture to seek to on the way from picture `position` to `target`, where that pays."""
+        """Ticks of the key frame to seek to on the way from frame `position` to `target`, where that pays."""
         before = self.keys[self.keys <= target]
         if not len(before) or before[-1] < position + _WORTH_A_JUMP:
             return None

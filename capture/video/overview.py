@@ -27,7 +27,7 @@ _LOOKED, _RUN = 1500, 8
 _EVEN = 1 / 3
 #: A frame this much less sharp (log) than the clip's median, or with a face less present, is no discovery.
 _BLURRED, _PRESENT = 0.6, 0.9
-#: Pictures are looked at with this many pixels on the longer side.
+#: Images are looked at with this many pixels on the longer side.
 _SIDE = 640
 _SAVE_STEP = 200
 
@@ -109,14 +109,14 @@ def _look(
     order = {int(number): row for row, number in enumerate(numbers)}
     for frame in ahead(wanted_frames(video, numbers[seen_before:])):
         row = order[frame.number]
-        picture = _smaller(frame.rgb)
-        seen = follower.find(picture, people, lost)
+        image = _smaller(frame.rgb)
+        seen = follower.find(image, people, lost)
         lost = seen is None
         if seen is not None:
             people.see(seen.person, seen.roi, seen.look)
             points = seen.found.points
             feature = face_features(points[None])[0]
-            values = (row, feature, sharpness(picture, points), seen.found.presence, seen.person, seen.roi[2])
+            values = (row, feature, sharpness(image, points), seen.found.presence, seen.person, seen.roi[2])
             for name, value in zip(_COLUMNS, (*values, seen.roi, seen.look), strict=True):
                 rows[name].append(value)
         if progress:

@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 192, 256
 def drawn_frames(drift: float, count: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Frames that look ahead, spread over a clip.
 
-    Returns: pictures [n,H,W,3] uint8, landmarks [n,478,3] pixels (z zero), rough mattes [n,H,W] float32, true
+    Returns: images [n,H,W,3] uint8, landmarks [n,478,3] pixels (z zero), rough mattes [n,H,W] float32, true
     exposure [n] of linear light.
     """
     scene = SyntheticScene(SyntheticOptions(width=WIDTH, height=HEIGHT, frames=48, exposure_drift=drift))
@@ -24,8 +24,8 @@ def drawn_frames(drift: float, count: int = 10) -> tuple[np.ndarray, np.ndarray,
     chosen = ahead[np.linspace(0, len(ahead) - 1, count).round().astype(int)]
     points = np.zeros((count, 478, 3), np.float32)
     points[..., :2] = truth.landmarks[0, chosen]
-    pictures = np.stack([scene.frame(int(number)) for number in chosen])
-    return pictures, points, np.stack([_matte(each) for each in points]), truth.exposure[0, chosen]
+    images = np.stack([scene.frame(int(number)) for number in chosen])
+    return images, points, np.stack([_matte(each) for each in points]), truth.exposure[0, chosen]
 
 
 def _matte(points: np.ndarray) -> np.ndarray:

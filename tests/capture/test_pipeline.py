@@ -32,7 +32,7 @@ def finished(tmp_path_factory) -> Capture:
     return _capture(tmp_path_factory.mktemp("capture") / "clip", test_fraction=0.2)
 
 
-def test_a_finished_capture_has_every_array_picture_and_fact(finished):
+def test_a_finished_capture_has_every_array_image_and_fact(finished):
     assert len(finished) == 40 and len(finished.test_indices) == 8
     assert set(finished.track) == set(TRACK_ARRAYS)
     assert (np.diff(finished.track["frame_number"]) == 1).all()
@@ -131,7 +131,7 @@ def test_fast_video_keeps_the_sources_frame_numbers(tmp_path):
 
 def test_another_smaller_face_is_a_warning(tmp_path):
     capture = _capture(tmp_path / "clip", models=fake_models(other=0.45))
-    assert any("other faces are in the picture" in text for text in capture.metadata["warnings"])
+    assert any("other faces are in the image" in text for text in capture.metadata["warnings"])
 
 
 @pytest.mark.parametrize(

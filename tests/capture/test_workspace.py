@@ -47,7 +47,7 @@ def test_overwrite_leaves_a_finished_capture_until_the_new_one_is_complete(begun
     assert [path.name for path in begun.final.parent.iterdir()] == ["clip"]
 
 
-def test_pictures_that_a_killed_run_left_torn_are_removed(begun: Workspace) -> None:
+def test_images_that_a_killed_run_left_torn_are_removed(begun: Workspace) -> None:
     torn = begun.root / "frames" / "00000.png.tmp"
     torn.write_bytes(b"half")
     begun.open({"source": "0"}, overwrite=False)

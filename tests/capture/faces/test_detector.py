@@ -14,7 +14,7 @@ from capture.video.decoding import open_video
 
 
 @pytest.fixture
-def face_picture(clips: Path) -> np.ndarray:
+def face_image(clips: Path) -> np.ndarray:
     """A frame [512,512,3] with one face."""
     return next(iter(open_video(clips / "wojtek_turn_512_16s.mp4"))).rgb
 
@@ -40,7 +40,7 @@ def test_overlapping_detections_become_their_weighted_mean() -> None:
 
 
 @pytest.mark.parametrize(("width", "height", "side"), [(1920, 1080, 960), (1080, 1920, 480), (300, 200, 200)])
-def test_tiles_cover_the_picture(width: int, height: int, side: int) -> None:
+def test_tiles_cover_the_image(width: int, height: int, side: int) -> None:
     covered = np.zeros((height, width), bool)
     for x, y in detector._tile_corners(width, height, side):
         assert 0 <= x <= width - side or x == 0
@@ -51,8 +51,8 @@ def test_tiles_cover_the_picture(width: int, height: int, side: int) -> None:
 @pytest.mark.data
 @pytest.mark.usefixtures("face_models")
 @pytest.mark.parametrize("model", ["auto", "short_range", "full_range"])
-def test_a_face_is_found_where_it_is(face_picture: np.ndarray, model: str) -> None:
-    found = FaceDetector(model).detect(face_picture)
+def test_a_face_is_found_where_it_is(face_image: np.ndarray, model: str) -> None:
+    found = FaceDetector(model).detect(face_image)
     assert len(found) == 1
     x0, y0, x1, y1 = found[0].box
     assert 125 < x0 < 180 < 320 < x1 < 350
@@ -63,17 +63,17 @@ def test_a_face_is_found_where_it_is(face_picture: np.ndarray, model: str) -> No
 
 @pytest.mark.data
 @pytest.mark.usefixtures("face_models")
-def test_a_small_face_in_a_4k_picture_is_found_in_a_tile(face_picture: np.ndarray) -> None:
-    picture = np.full((2160, 3840, 3), 128, np.uint8)
-    picture[1500:1756, 3000:3256] = cv2.resize(face_picture, (256, 256), interpolation=cv2.INTER_AREA)
-    found = FaceDetector().detect(picture)
+def test_a_small_face_in_a_4k_image_is_found_in_a_tile(face_image: np.ndarray) -> None:
+    image = np.full((2160, 3840, 3), 128, np.uint8)
+    image[1500:1756, 3000:3256] = cv2.resize(face_image, (256, 256), interpolation=cv2.INTER_AREA)
+    found = FaceDetector().detect(image)
     assert len(found) == 1
     center = (found[0].box[:2] + found[0].box[2:]) / 2
     assert np.abs(center - [3122, 1639]).max() < 15
-    assert FaceDetector().detect(picture, thorough=False) == []
+    assert FaceDetector().detect(image, thorough=False) == []
 
 
 @pytest.mark.usefixtures("face_models")
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_no_face_is_found_in_a_flat_picture(shade: int) -> None:
+def test_no_face_is_found_in_a_flat_image(shade: int) -> None:
     assert FaceDetector().detect(np.full((480, 640, 3), shade, np.uint8)) == []

@@ -17,9 +17,9 @@ from capture.video.decoding import open_video
 @pytest.fixture
 def face(clips: Path) -> tuple[np.ndarray, Roi]:
     """A frame [512,512,3] with one face, and the region of that face."""
-    picture = next(iter(open_video(clips / "wojtek_turn_512_16s.mp4"))).rgb
-    found = LandmarkTracker().locate(picture, Roi.from_detection(FaceDetector().detect(picture)[0]))
-    return picture, Roi.from_landmarks(found.points)
+    image = next(iter(open_video(clips / "wojtek_turn_512_16s.mp4"))).rgb
+    found = LandmarkTracker().locate(image, Roi.from_detection(FaceDetector().detect(image)[0]))
+    return image, Roi.from_landmarks(found.points)
 
 
 def mean_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -30,7 +30,7 @@ def mean_distance(first: np.ndarray, second: np.ndarray) -> float:
 def test_the_region_matrix_maps_the_crop_middle_and_corners() -> None:
     matrix = Roi((100.0, 50.0), 40.0, math.pi / 2).matrix(20)
     np.testing.assert_allclose(matrix @ [10, 10, 1], [100, 50], atol=1e-9)
-    # Turned clockwise on screen: the crop's upper left corner lies at the upper right of the picture's square.
+    # Turned clockwise on screen: the crop's upper left corner lies at the upper right of the image's square.
     np.testing.assert_allclose(matrix @ [0, 0, 1], [120, 30], atol=1e-9)
     np.testing.assert_allclose(matrix @ [20, 0, 1], [120, 70], atol=1e-9)
 
@@ -69,7 +69,7 @@ def test_one_outlying_pass_hardly_moves_the_mean() -> None:
 
 @pytest.mark.parametrize("roi", [Roi((5.0, 5.0), 40.0, 0.3), Roi((-900.0, 40.0), 60.0, 0.0)], ids=["edge", "outside"])
 @pytest.mark.usefixtures("face_models")
-def test_a_region_beyond_the_picture_gives_finite_points_and_no_presence(roi: Roi) -> None:
+def test_a_region_beyond_the_image_gives_finite_points_and_no_presence(roi: Roi) -> None:
     found = LandmarkTracker().locate(np.full((64, 64, 3), 90, np.uint8), roi)
     assert np.isfinite(found.points).all()
     assert found.presence < 0.5
@@ -78,8 +78,8 @@ def test_a_region_beyond_the_picture_gives_finite_points_and_no_presence(roi: Ro
 @pytest.mark.data
 @pytest.mark.usefixtures("face_models")
 def test_a_face_is_present_and_its_points_lie_where_they_should(face: tuple[np.ndarray, Roi]) -> None:
-    picture, roi = face
-    found = LandmarkTracker().locate(picture, roi)
+    image, roi = face
+    found = LandmarkTracker().locate(image, roi)
     points = found.points
     assert points.shape == (478, 3)
     assert points.dtype == np.float32
@@ -95,11 +95,11 @@ def test_a_face_is_present_and_its_points_lie_where_they_should(face: tuple[np.n
 @pytest.mark.data
 @pytest.mark.usefixtures("face_models")
 @pytest.mark.parametrize("scale", [2, 5])
-def test_a_larger_picture_gives_the_same_points(face: tuple[np.ndarray, Roi], scale: int) -> None:
-    picture, roi = face
-    large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+def test_a_larger_image_gives_the_same_points(face: tuple[np.ndarray, Roi], scale: int) -> None:
+    image, roi = face
+    large = image.repeat(scale, axis=0).repeat(scale, axis=1)
     tracker = LandmarkTracker()
-    points = tracker.locate(picture, roi).points
+    points = tracker.locate(image, roi).points
     found = tracker.locate(large, Roi((roi.center[0] * scale, roi.center[1] * scale), roi.size * scale, roi.angle))
     # 0.5 % of the inter-ocular distance: nearest-neighbor enlarging is not quite the same crop.
     assert mean_distance(points, found.points / scale) < 0.005
@@ -108,13 +108,13 @@ def test_a_larger_picture_gives_the_same_points(face: tuple[np.ndarray, Roi], sc
 @pytest.mark.data
 @pytest.mark.usefixtures("face_models")
 def test_averaging_is_repeatable_and_removes_most_of_the_noise(face: tuple[np.ndarray, Roi]) -> None:
-    picture, roi = face
+    image, roi = face
     tracker = LandmarkTracker()
-    truth = tracker.locate_averaged(picture, roi, 40, np.random.default_rng(9))[0]
-    points, spread, presence = tracker.locate_averaged(picture, roi)
-    np.testing.assert_array_equal(points, tracker.locate_averaged(picture, roi)[0])
+    truth = tracker.locate_averaged(image, roi, 40, np.random.default_rng(9))[0]
+    points, spread, presence = tracker.locate_averaged(image, roi)
+    np.testing.assert_array_equal(points, tracker.locate_averaged(image, roi)[0])
     assert spread.shape == (478,)
     assert (spread > 0).all()
     assert presence > 0.95
-    one_pass = mean_distance(truth, tracker.locate(picture, roi).points)
+    one_pass = mean_distance(truth, tracker.locate(image, roi).points)
     assert mean_distance(truth, points) < 0.7 * one_pass

@@ -17,7 +17,7 @@ from avatar.errors import HeadsplatError
 from avatar.motion.files.metrical_frame import load_frame
 from avatar.video import open_output
 from capture.layouts import read_layout
-from capture.layouts.views import pictures, read_mask
+from capture.layouts.views import images, read_mask
 from capture.layouts.write import write_layout
 from tests.support.tiny import tiny_capture
 
@@ -36,7 +36,7 @@ def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tm
     assert [view.time_step for view in views.views] == capture.track["time_step"].tolist()
     np.testing.assert_allclose([view.time for view in views.views], capture.track["time"], atol=1e-9)
     rgb, alpha = capture.images(range(len(capture)), 4096)
-    for row, (view, frame) in enumerate(pictures(views.views)):
+    for row, (view, frame) in enumerate(images(views.views)):
         np.testing.assert_array_equal(frame.rgb, rgb[row])
         np.testing.assert_array_equal(read_mask(view), alpha[row])
         np.testing.assert_allclose(view.K, capture.metadata["cameras"][0]["K"], atol=1e-6)
@@ -83,14 +83,14 @@ def _spoil(frame: dict, key: str, value: object) -> None:
     ("key", "value", "sentence"),
     [
         ("file_path", None, "no `file_path`"),
-        ("file_path", "images/none.png", "the picture images/none.png is missing"),
+        ("file_path", "images/none.png", "the image images/none.png is missing"),
         ("transform_matrix", [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]], "not a rigid transform"),
         ("transform_matrix", [[float("nan")] * 4] * 4, "entries that are no numbers"),
         ("transform_matrix", [[1, 0, 0, 1e30], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "units away"),
         ("transform_matrix", "here", "expected a matrix of 4x4 numbers"),
         ("fl_x", 10**400, "expected 1 to 1e\\+06, got inf"),
         ("fl_x", 0, "expected 1 to 1e\\+06, got 0"),
-        ("w", 99, "99x64 pixels, other pictures"),
+        ("w", 99, "99x64 pixels, other images"),
         ("timestep_index", 1.5, "expected a whole number"),
         ("timestep_index", 1, "the same camera and moment"),
         ("fg_mask_path", "fg_masks/none.png", "the mask fg_masks/none.png is missing"),
@@ -145,7 +145,7 @@ def test_what_only_the_file_of_all_parts_names_is_no_training_frame(capture: Cap
     assert [view.is_test for view in read_layout(out).views] == capture.track["is_test"].tolist()
 
 
-def test_two_spellings_of_a_picture_are_one(capture: Capture, tmp_path: Path) -> None:
+def test_two_spellings_of_a_image_are_one(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     _part(out, "_train", lambda frames: [{**f, "file_path": f"../out/{f['file_path'][:-4]}"} for f in frames])
@@ -163,15 +163,15 @@ def test_paths_that_lead_out_of_the_folder_are_refused(capture: Capture, tmp_pat
         read_layout(out)
 
 
-def test_a_mask_without_alpha_that_is_the_picture_is_refused(capture: Capture, tmp_path: Path) -> None:
+def test_a_mask_without_alpha_that_is_the_image_is_refused(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     _part(out, "", lambda frames: [{**f, "fg_mask_path": f["file_path"]} for f in frames])
-    with pytest.raises(HeadsplatError, match="is the picture itself, which has no alpha channel"):
+    with pytest.raises(HeadsplatError, match="is the image itself, which has no alpha channel"):
         read_layout(out)
 
 
-def test_matted_pictures_without_alpha_are_no_mattes(capture: Capture, tmp_path: Path) -> None:
+def test_matted_images_without_alpha_are_no_mattes(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     shutil.copytree(out / "images", out / "matted")

@@ -171,9 +171,9 @@ def test_pixels_of_a_held_out_camera_change_no_training_number(tmp_path: Path) -
     folder = _folder(tmp_path / "in")
     plain = _capture(folder, tmp_path / "plain", test_camera="1")
     for path in (folder / "images").glob("*_1.png"):
-        picture = cv2.imread(str(path))
-        picture[0, 0, 0] = 77  # another content: other landmarks
-        cv2.imwrite(str(path), picture)
+        image = cv2.imread(str(path))
+        image[0, 0, 0] = 77  # another content: other landmarks
+        cv2.imwrite(str(path), image)
     other = _capture(folder, tmp_path / "other", test_camera="1")
     train = plain.train_indices
     np.testing.assert_array_equal(plain.track["identity"], other.track["identity"])
@@ -189,7 +189,7 @@ def test_pixels_of_a_held_out_camera_change_no_training_number(tmp_path: Path) -
         ({"test_camera": "7"}, "no camera '7'; there are 0, 1"),
         ({"test_camera": "1", "solve_cameras": True}, "cannot be found from the face"),
         ({"test_camera": "1", "test_every": 5}, "both given"),
-        ({"test_fraction": 0.9}, "4 training pictures, at least 16 are needed"),
+        ({"test_fraction": 0.9}, "4 training images, at least 16 are needed"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(tmp_path: Path, options: dict, sentence: str) -> None:
@@ -198,7 +198,7 @@ def test_what_cannot_be_done_is_one_sentence(tmp_path: Path, options: dict, sent
         _capture(folder, tmp_path / "out", **options)
 
 
-def test_a_camera_without_a_picture_left_is_dropped_with_its_name(tmp_path: Path) -> None:
+def test_a_camera_without_a_image_left_is_dropped_with_its_name(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "in", steps=40)
     content = json.loads((folder / "transforms.json").read_text())
     content["frames"] = [f for f in content["frames"] if f["camera_index"] == 1 or f["timestep_index"] == 1]
@@ -206,8 +206,8 @@ def test_a_camera_without_a_picture_left_is_dropped_with_its_name(tmp_path: Path
     views = read_layout(folder)
     plan = plan_views(views, CaptureOptions(max_frames=40))
     assert plan.cameras == ("1",) and {view.camera for view in plan.views} == {0}
-    assert "no picture of the camera 0 " in plan.warnings[0]
-    with pytest.raises(HeadsplatError, match="the camera 0 has no picture at the moments that count"):
+    assert "no image of the camera 0 " in plan.warnings[0]
+    with pytest.raises(HeadsplatError, match="the camera 0 has no image at the moments that count"):
         plan_views(views, CaptureOptions(max_frames=40, test_camera="0"))
 
 

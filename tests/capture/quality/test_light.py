@@ -12,8 +12,8 @@ from tests.capture.drawn import drawn_frames
 
 def measured(drift: float) -> tuple[Looks, np.ndarray, np.ndarray, np.ndarray]:
     """Looks, landmarks, times (s) and true exposures of drawn frames."""
-    pictures, points, mattes, exposure = drawn_frames(drift)
-    looks = Looks.of([measure_frame(*frame) for frame in zip(pictures, points, mattes, strict=True)])
+    images, points, mattes, exposure = drawn_frames(drift)
+    looks = Looks.of([measure_frame(*frame) for frame in zip(images, points, mattes, strict=True)])
     return looks, points, np.arange(len(points)) * 0.5, exposure
 
 

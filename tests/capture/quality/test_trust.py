@@ -16,38 +16,38 @@ CHANGED = 5
 def judged(
     change=None, spread_factor: float = 1.0, presence: float = 1.0, matte: float = 1.0
 ) -> tuple[Trust, np.ndarray, np.ndarray]:
-    """Drawn frames judged after `change(picture, points)` was done to one of them; with its spread and landmarks."""
-    pictures, points, mattes, _ = drawn_frames(0.04)
-    pictures, mattes = pictures.copy(), mattes.copy()
+    """Drawn frames judged after `change(image, points)` was done to one of them; with its spread and landmarks."""
+    images, points, mattes, _ = drawn_frames(0.04)
+    images, mattes = images.copy(), mattes.copy()
     spread = np.full((len(points), 478), 0.3)
     if change is not None:
-        change(pictures[CHANGED], points[CHANGED])
+        change(images[CHANGED], points[CHANGED])
     mattes[CHANGED] *= matte
     lower = points[0, :478, 1] > points[0, 1, 1]
     spread[CHANGED, lower] *= spread_factor
     seen = np.ones(len(points))
     seen[CHANGED] = presence
-    looks = Looks.of([measure_frame(*frame) for frame in zip(pictures, points, mattes, strict=True)])
+    looks = Looks.of([measure_frame(*frame) for frame in zip(images, points, mattes, strict=True)])
     return trust_reference(looks, points, spread).judge(looks, points, spread, seen), spread, points
 
 
-def blur(picture: np.ndarray, points: np.ndarray) -> None:
-    picture[:] = cv2.GaussianBlur(picture, (0, 0), 3)
+def blur(image: np.ndarray, points: np.ndarray) -> None:
+    image[:] = cv2.GaussianBlur(image, (0, 0), 3)
 
 
-def smear(picture: np.ndarray, points: np.ndarray) -> None:
-    picture[:] = cv2.blur(picture, (11, 1))
+def smear(image: np.ndarray, points: np.ndarray) -> None:
+    image[:] = cv2.blur(image, (11, 1))
 
 
-def cover(picture: np.ndarray, points: np.ndarray, color: tuple[int, int, int] = (30, 60, 160)) -> None:
+def cover(image: np.ndarray, points: np.ndarray, color: tuple[int, int, int] = (30, 60, 160)) -> None:
     (x, y), height = points[14, :2], float(np.ptp(points[:468, 1]))
     corner, end = (int(x - 0.3 * height), int(y - 0.15 * height)), (int(x + 0.3 * height), int(y + 0.4 * height))
-    cv2.rectangle(picture, corner, end, color, -1)
+    cv2.rectangle(image, corner, end, color, -1)
 
 
-def hand(picture: np.ndarray, points: np.ndarray) -> None:
+def hand(image: np.ndarray, points: np.ndarray) -> None:
     x, y = points[151, :2].astype(int)
-    cover(picture, points, tuple(int(0.8 * value) for value in picture[y, x]))
+    cover(image, points, tuple(int(0.8 * value) for value in image[y, x]))
 
 
 def others(trust: Trust) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The report on a capture: numbers, advice, picture and overlay, on a tiny capture with exact tracking."""
+"""The report on a capture: numbers, advice, image and overlay, on a tiny capture with exact tracking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from capture.report import read_report, write_report
 from capture.report.advice import check_coverage
 from capture.report.canvas import Canvas
 from capture.report.coverage import Coverage, count_blinks, count_views
-from capture.report.coverage_image import HEIGHT, coverage_picture, pairs_of
+from capture.report.coverage_image import HEIGHT, coverage_image, pairs_of
 from capture.report.face_pixels import PixelStatistics, blurredness
 from capture.report.geometry import TrackedGeometry
 from capture.report.overlay import PosedHead, draw_head, outer_faces
@@ -99,9 +99,9 @@ def test_views_beyond_the_map_count_to_its_rim() -> None:
 
 
 def test_blur_raises_the_measure_whatever_the_light() -> None:
-    picture = np.random.default_rng(0).uniform(0, 255, (80, 80)).astype(np.uint8)
-    soft = cv2.GaussianBlur(picture, (0, 0), 1.5)
-    assert blurredness(picture) < blurredness(soft) < blurredness(cv2.GaussianBlur(picture, (0, 0), 4))
+    image = np.random.default_rng(0).uniform(0, 255, (80, 80)).astype(np.uint8)
+    soft = cv2.GaussianBlur(image, (0, 0), 1.5)
+    assert blurredness(image) < blurredness(soft) < blurredness(cv2.GaussianBlur(image, (0, 0), 4))
     assert blurredness(soft // 2) == pytest.approx(blurredness(soft), abs=0.02)
 
 
@@ -181,8 +181,8 @@ def test_the_files_are_written_and_read_again(own: Capture) -> None:
     stored = read_report(own)
     assert stored is not None and stored == json.loads(written.to_json())
     assert stored["words"] == written.to_text().splitlines()
-    picture = cv2.imread(str(own.root / "coverage.png"))
-    assert picture.shape == (800, 1200, 3)
+    image = cv2.imread(str(own.root / "coverage.png"))
+    assert image.shape == (800, 1200, 3)
     with av.open(str(own.root / "overlay.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == len(own)
     assert told[-1] == ("overlay", 20, 20)
@@ -241,9 +241,9 @@ def test_rows_of_several_cameras_are_seen_from_their_own(own: Capture) -> None:
 
 def test_all_advice_at_once_stays_on_the_page(own: Capture, geometry: TrackedGeometry, report: CaptureReport) -> None:
     failed = tuple(dataclasses.replace(check, good=False) for check in report.checks)
-    picture = coverage_picture(own, geometry, dataclasses.replace(report, checks=failed))
+    image = coverage_image(own, geometry, dataclasses.replace(report, checks=failed))
     paper = Canvas(4, 4).finished()[0, 0]
-    assert (picture[HEIGHT - 8 :, :700] == paper).all()
+    assert (image[HEIGHT - 8 :, :700] == paper).all()
 
 
 def test_pairs_share_a_line_left_first() -> None:
@@ -264,9 +264,9 @@ def test_hidden_contours_are_not_drawn() -> None:
     for vertices in (surface, away):
         landmarks = head.landmarks(vertices[None])[0].numpy()
         posed = PosedHead(vertices, landmarks, np.broadcast_to([9.0, 9.0, 1.0], (2, 2, 3)), camera)
-        picture = np.zeros((128, 128, 3), np.uint8)
-        draw_head(picture, posed, outer_faces(head), np.zeros((0, 2)))
-        counts.append(int((picture[..., 0] > 200).sum()))
+        image = np.zeros((128, 128, 3), np.uint8)
+        draw_head(image, posed, outer_faces(head), np.zeros((0, 2)))
+        counts.append(int((image[..., 0] > 200).sum()))
     assert counts[0] > 200 > 20 > counts[1]
 
 

@@ -1,4 +1,4 @@
-"""Several calibrated cameras around the procedural person: one head in every picture, the folder as others read it."""
+"""Several calibrated cameras around the procedural person: one head in every image, the folder as others read it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_every_camera_records_every_moment_with_its_mask(folder: Path) -> None:
         (step, camera) for step in range(RIG.frames) for camera in range(RIG.cameras)
     ]
     for frame in frames:
-        picture = cv2.imread(str(folder / frame["file_path"]))
+        image = cv2.imread(str(folder / frame["file_path"]))
         mask = cv2.imread(str(folder / frame["fg_mask_path"]), cv2.IMREAD_GRAYSCALE)
-        assert picture.shape == (frame["h"], frame["w"], 3) and mask.shape == picture.shape[:2]
+        assert image.shape == (frame["h"], frame["w"], 3) and mask.shape == image.shape[:2]
 
 
 def test_the_transforms_put_the_true_surface_on_the_true_landmarks(folder: Path, truth: SyntheticTruth) -> None:
@@ -57,7 +57,7 @@ def test_the_transforms_put_the_true_surface_on_the_true_landmarks(folder: Path,
         np.testing.assert_allclose(np.stack([x, y], 1), truth.landmarks[camera, step], atol=0.02)
 
 
-def test_the_mask_covers_the_landmarks_and_not_the_picture(folder: Path, truth: SyntheticTruth) -> None:
+def test_the_mask_covers_the_landmarks_and_not_the_image(folder: Path, truth: SyntheticTruth) -> None:
     for camera, name in enumerate(truth.camera_names):
         mask = cv2.imread(str(folder / "fg_masks" / f"{name}_00000.png"), cv2.IMREAD_GRAYSCALE)
         column, row = truth.landmarks[camera, 0].astype(int).T
@@ -113,7 +113,7 @@ def test_the_command_does_not_replace_what_is_not_its_own(tmp_path: Path, capsys
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_the_command_does_not_replace_pictures_without_a_truth(tmp_path: Path, capsys) -> None:
+def test_the_command_does_not_replace_images_without_a_truth(tmp_path: Path, capsys) -> None:
     (tmp_path / "images").mkdir()
     assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
     assert "has no truth.npz, so it is not headsplat's" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def truth() -> SyntheticTruth:
 
 
 def capture_of(truth: SyntheticTruth, steps: list[int], cameras: int = 1) -> Capture:
-    """A capture of the time steps, one row for each camera, without pictures; the last fifth is held out."""
+    """A capture of the time steps, one row for each camera, without images; the last fifth is held out."""
     rows = np.repeat(steps, cameras)
     count = len(rows)
     track = {

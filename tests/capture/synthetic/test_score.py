@@ -68,7 +68,7 @@ def of_another_frame(motion: HeadMotion, turn: Rotation, shift: np.ndarray) -> H
 
 
 def in_another_room(motion: HeadMotion, scale: float) -> HeadMotion:
-    """The same pictures by a head `scale` times as large and as far away."""
+    """The same images by a head `scale` times as large and as far away."""
     sized = {name: getattr(motion, name) * scale for name in ("translation", "neutral", "points", "aperture")}
     return replace(motion, **sized)
 

@@ -114,7 +114,7 @@ class FakeLandmarks:
 
 
 class FakeMatter:
-    """Probability that depends on the picture's brightness and content."""
+    """Probability that depends on the image's brightness and content."""
 
     def raw(self, rgb: np.ndarray, face_box: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]

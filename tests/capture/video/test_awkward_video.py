@@ -66,21 +66,21 @@ def encode(
         if transfer:
             context.colorspace, context.color_primaries, context.color_trc, context.color_range = 9, 9, transfer, 1
         tone = _sound_stream(container) if sound else None
-        picture_of_song = _cover_stream(container) if cover else None
+        image_of_song = _cover_stream(container) if cover else None
         for number, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(
+            image = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(frame), format="rgb24" if frame.dtype == np.uint8 else "rgb48le"
             )
             matrix = {"dst_colorspace": 9} if transfer else {}
-            picture = picture.reformat(format=pixels, **matrix)
+            image = image.reformat(format=pixels, **matrix)
             seconds = times[number] if times else number / rate
-            picture.pts, picture.time_base = round(seconds * 90000), Fraction(1, 90000)
-            container.mux(stream.encode(picture))
+            image.pts, image.time_base = round(seconds * 90000), Fraction(1, 90000)
+            container.mux(stream.encode(image))
         container.mux(stream.encode(None))
         if tone is not None:
             _add_sound(container, tone)
-        if picture_of_song is not None:
-            _add_cover(container, picture_of_song)
+        if image_of_song is not None:
+            _add_cover(container, image_of_song)
     return path
 
 
@@ -103,8 +103,8 @@ def _cover_stream(container: av.container.OutputContainer) -> av.VideoStream:
 
 
 def _add_cover(container: av.container.OutputContainer, stream: av.VideoStream) -> None:
-    picture = av.VideoFrame.from_ndarray(np.full((640, 640, 3), 200, np.uint8), format="rgb24")
-    container.mux(stream.encode(picture.reformat(format="yuvj420p")))
+    image = av.VideoFrame.from_ndarray(np.full((640, 640, 3), 200, np.uint8), format="rgb24")
+    container.mux(stream.encode(image.reformat(format="yuvj420p")))
     container.mux(stream.encode(None))
 
 
@@ -118,7 +118,7 @@ def to_hdr(frames: np.ndarray, transfer: int) -> np.ndarray:
 
 
 def turned(folder: Path, plain: np.ndarray, matrix: list[int], clockwise: int) -> Path:
-    """Pictures lying on their side in the file, and a display matrix that says so."""
+    """Images lying on their side in the file, and a display matrix that says so."""
     lying = np.rot90(plain, clockwise, axes=(1, 2))
     return rotated(encode(folder / "clip.mp4", lying), matrix)
 
@@ -186,7 +186,7 @@ KINDS: list[tuple[str, Make, tuple[int, int], float, tuple[int, int]]] = [
         (0, 0),
     ),
     ("with sound", lambda d, p: encode(d / "c.mp4", p, sound=True), (WIDTH, HEIGHT), 1, (0, 0)),
-    ("with a larger cover picture", lambda d, p: encode(d / "c.mp4", p, cover=True), (WIDTH, HEIGHT), 1, (0, 0)),
+    ("with a larger cover image", lambda d, p: encode(d / "c.mp4", p, cover=True), (WIDTH, HEIGHT), 1, (0, 0)),
     ("one frame", lambda d, p: encode(d / "c.mp4", p[:1]), (WIDTH, HEIGHT), 1, (0, 0)),
 ]
 
@@ -205,7 +205,7 @@ def test_the_face_is_upright_and_in_its_place(
     assert (source.width, source.height) == size
     frame = next(iter(source)).rgb
     assert frame.shape == (size[1], size[0], 3)
-    found, expected = (follower.follow(picture, None, None) for picture in (frame, plain[0]))
+    found, expected = (follower.follow(image, None, None) for image in (frame, plain[0]))
     assert found is not None and expected is not None
     distance = np.linalg.norm(found.points[:, :2] - (expected.points[:, :2] * scale + shift), axis=1)
     assert distance.mean() < SAME_PLACE * scale * inter_ocular(expected.points)
@@ -231,17 +231,17 @@ def test_times_of_a_variable_rate_are_the_files_own(tmp_path: Path, plain: np.nd
 
 
 def song(path: Path, cover: bool) -> Path:
-    """A sound file, with or without a cover picture."""
+    """A sound file, with or without a cover image."""
     with av.open(str(path), "w") as container:
         stream = _sound_stream(container)
-        picture = _cover_stream(container) if cover else None
+        image = _cover_stream(container) if cover else None
         _add_sound(container, stream)
-        if picture is not None:
-            _add_cover(container, picture)
+        if image is not None:
+            _add_cover(container, image)
     return path
 
 
-@pytest.mark.parametrize("cover", [False, True], ids=["sound", "sound with a cover picture"])
+@pytest.mark.parametrize("cover", [False, True], ids=["sound", "sound with a cover image"])
 def test_sound_files_are_refused_in_one_sentence(tmp_path: Path, cover: bool) -> None:
     with pytest.raises(HeadsplatError, match=r"song\.m4a: there is no video stream in it \(only sound\)") as caught:
         open_video(song(tmp_path / "song.mp4", cover).rename(tmp_path / "song.m4a"))

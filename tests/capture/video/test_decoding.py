@@ -19,19 +19,19 @@ COLOR_TOLERANCE = 4
 
 
 def quadrants(height: int = 96, width: int = 128) -> np.ndarray:
-    """A picture [H,W,3] whose quarters are red, white, black and green."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[: height // 2, : width // 2] = (200, 30, 60)
-    picture[: height // 2, width // 2 :] = (240, 240, 240)
-    picture[height // 2 :, width // 2 :] = (20, 180, 90)
-    return picture
+    """An image [H,W,3] whose quarters are red, white, black and green."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2] = (200, 30, 60)
+    image[: height // 2, width // 2 :] = (240, 240, 240)
+    image[height // 2 :, width // 2 :] = (20, 180, 90)
+    return image
 
 
-def corners(picture: np.ndarray) -> np.ndarray:
+def corners(image: np.ndarray) -> np.ndarray:
     """Colors [4,3] of the quarters' middles: upper left, upper right, lower left, lower right."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
-    return np.array([picture[row, column] for row in rows for column in columns], dtype=np.int64)
+    return np.array([image[row, column] for row in rows for column in columns], dtype=np.int64)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_sound_alone_has_no_video_stream(tmp_path: Path) -> None:
 
 
 def noisy_video(folder: Path) -> Path:
-    """A video with pictures that take room in the file, its index at the front."""
+    """A video with images that take room in the file, its index at the front."""
     rng = np.random.default_rng(3)
     write_video(folder / "noise.mp4", (rng.integers(0, 255, (96, 128, 3), dtype=np.uint8) for _ in range(30)), 30)
     return folder / "noise.mp4"
@@ -177,8 +177,8 @@ def test_damaged_parts_are_skipped_with_a_warning(tmp_path: Path) -> None:
 
 
 def test_hlg_white_and_black_become_srgb_white_and_black() -> None:
-    picture = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
-    converted = decoding._hdr_to_srgb(picture, 18)
+    image = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
+    converted = decoding._hdr_to_srgb(image, 18)
     assert converted[0, 0].tolist() == [0, 0, 0]
     assert converted[0, 1].min() >= 250
 

@@ -88,10 +88,10 @@ def test_an_interrupted_overview_goes_on_to_the_same_choice(tmp_path: Path, monk
 
 
 def numbered_video(path: Path, count: int = 90) -> Path:
-    """Frames whose gray says their number, a key picture at least every 250."""
+    """Frames whose gray says their number, a key image at least every 250."""
     with open_output(path, 30, encoding=Encoding(crf=4)) as writer:
         for number in range(count):
-            # A cut every 20 frames makes the encoder set a key picture there.
+            # A cut every 20 frames makes the encoder set a key image there.
             base = 200 if number // 20 % 2 else 30
             writer.add(np.full((64, 64, 3), base + number % 20, np.uint8))
     return path
