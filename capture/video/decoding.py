@@ -44,7 +44,7 @@ class SourceFrame:
 
 
 @dataclass(frozen=True)
-class VideoFacts:
+class VideoMetadata:
     """What a video file says about itself."""
 
     width: int  # pixels, upright
@@ -65,16 +65,16 @@ class VideoFacts:
 class VideoSource:
     """A video file; iterating decodes it from the start, one frame in memory at a time.
 
-    The facts of `VideoFacts` are attributes. `warnings` holds sentences about damaged parts met while iterating.
+    The metadata of `VideoMetadata` are attributes. `warnings` holds sentences about damaged parts met while iterating.
     """
 
-    def __init__(self, path: Path, facts: VideoFacts) -> None:
+    def __init__(self, path: Path, metadata: VideoMetadata) -> None:
         self.path = path
         self.name = path.name
-        self.metadata = facts
-        self.width, self.height = facts.width, facts.height
-        self.fps, self.frame_count, self.duration = facts.fps, facts.frame_count, facts.duration
-        self.rotation, self.focal_35mm, self.hdr = facts.rotation, facts.focal_35mm, facts.hdr
+        self.metadata = metadata
+        self.width, self.height = metadata.width, metadata.height
+        self.fps, self.frame_count, self.duration = metadata.fps, metadata.frame_count, metadata.duration
+        self.rotation, self.focal_35mm, self.hdr = metadata.rotation, metadata.focal_35mm, metadata.hdr
         self.warnings: list[str] = []
 
     def __len__(self) -> int:
@@ -109,10 +109,10 @@ class VideoSource:
         left = None if wanted is None else deque(int(number) for number in wanted)
         if left is not None and not left:
             return
-        last, decoded = -1, 0
+        last, count = -1, 0
         reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
         for number, decoded, time in self._numbered(left):
-            decoded, last = decoded + 1, max(last, number)
+            count, last = count + 1, max(last, number)
             while left and left[0] < number:
                 left.popleft()  # damaged, or announced and not there
             if left is None or (left and left[0] == number):
@@ -121,7 +121,7 @@ class VideoSource:
                     left.popleft()
             if left is not None and not left:
                 return
-        if decoded == 0:
+        if count == 0:
             raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
         if last + 1 < 0.9 * self.frame_count - 1:
             self.warnings.append(
@@ -209,7 +209,7 @@ def wanted_frames(video: Any, numbers: Sequence[int] | np.ndarray) -> Iterator[S
 
 
 def open_video(path: str | Path) -> VideoSource:
-    """Open a video file and decode its first frame to learn its facts.
+    """Open a video file and decode its first frame to learn its metadata.
 
     Args:
         path: any file FFmpeg can read.
@@ -229,7 +229,7 @@ def open_video(path: str | Path) -> VideoSource:
         count = stream.frames or max(1, round(duration * fps))
         rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
         height, width = _upright_size(first, stream, rotation)
-        facts = VideoFacts(
+        metadata = VideoMetadata(
             width=width,
             height=height,
             fps=fps,
@@ -239,7 +239,7 @@ def open_video(path: str | Path) -> VideoSource:
             focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
             transfer=int(stream.codec_context.color_trc or 0),
         )
-    return VideoSource(path, facts)
+    return VideoSource(path, metadata)
 
 
 def _open_container(path: Path) -> Any:
@@ -315,21 +315,21 @@ def _upright_size(decoded: av.VideoFrame, stream: Any, rotation: int) -> tuple[i
     return (width, height) if rotation % 180 else (height, width)
 
 
-def _upright(decoded: av.VideoFrame, facts: VideoFacts, reformatter: VideoReformatter) -> np.ndarray:
+def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: VideoReformatter) -> np.ndarray:
     """The frame [H,W,3] uint8 sRGB, upright and with square pixels."""
-    turned = facts.rotation % 180 != 0
-    width, height = (facts.height, facts.width) if turned else (facts.width, facts.height)
+    turned = metadata.rotation % 180 != 0
+    width, height = (metadata.height, metadata.width) if turned else (metadata.width, metadata.height)
     rgb = reformatter.reformat(
         decoded,
         width=width,
         height=height,
-        format="rgb48le" if facts.hdr else "rgb24",
+        format="rgb48le" if metadata.hdr else "rgb24",
         src_colorspace=_matrix(decoded),
         interpolation="BICUBIC",
     ).to_ndarray()
-    if facts.hdr:
-        rgb = _hdr_to_srgb(rgb, facts.transfer)
-    return np.ascontiguousarray(np.rot90(rgb, facts.rotation // 90)) if facts.rotation else rgb
+    if metadata.hdr:
+        rgb = _hdr_to_srgb(rgb, metadata.transfer)
+    return np.ascontiguousarray(np.rot90(rgb, metadata.rotation // 90)) if metadata.rotation else rgb
 
 
 def _matrix(decoded: av.VideoFrame) -> int:
