@@ -34,7 +34,7 @@ def exact_capture(capture: Capture, truth: SyntheticTruth) -> Capture:
     if len(held_out):
         late = track_held_out(person, training, track, held_out)
         parts.append(track_arrays(head, person, steps[rows[1]], held_out, late, is_test=True))
-    return replace(capture, facts=_with_focal(capture, person.camera.focal), track=_joined(capture, parts))
+    return replace(capture, metadata=_with_focal(capture, person.camera.focal), track=_joined(capture, parts))
 
 
 def _observed(truth: SyntheticTruth, steps: np.ndarray, crop: Crop, time: np.ndarray) -> Observations:

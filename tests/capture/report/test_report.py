@@ -167,7 +167,7 @@ def test_flags_jitter_and_focal_come_from_the_facts(own: Capture, geometry: Trac
         "lost": [7, 8],
         "cameras": [camera],
     }
-    words = report_on(dataclasses.replace(own, facts=facts), geometry).to_text()
+    words = report_on(dataclasses.replace(own, metadata=facts), geometry).to_text()
     assert "2 blurred" in words and "2 lost" in words
     assert "jitter, smoothed from: 0.20 to 0.05 degrees" in words
     assert "focal of camera 0: 182 pixels, not measured" in words
@@ -232,7 +232,7 @@ def test_rows_of_several_cameras_are_seen_from_their_own(own: Capture) -> None:
         {**own.metadata["cameras"][0], "name": "side", "world_to_cam": second.tolist()},
     ]
     which = np.arange(len(own)) % 2
-    both = dataclasses.replace(own, facts={**own.metadata, "cameras": cameras}, track={**own.track, "camera": which})
+    both = dataclasses.replace(own, metadata={**own.metadata, "cameras": cameras}, track={**own.track, "camera": which})
     yaw = TrackedGeometry.of(both, load_head()).yaw
     plain = TrackedGeometry.of(own, load_head()).yaw
     np.testing.assert_array_equal(yaw[which == 0], plain[which == 0])
