@@ -1,4 +1,4 @@
-"""What a user may ask of a capture, and the models it needs, as values."""
+"""Options of a capture, and factories of the networks it needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CaptureOptions:
     test_fraction: float | None = None  # hold out the last part of the clip, 0..0.9
     test_every: int | None = None  # hold out every Nth frame
     test_camera: str | None = None  # hold out all of one camera of several: its name or number
-    solve_cameras: bool = False  # find where several cameras stood from the face, whatever their files say
+    solve_cameras: bool = False  # estimate the poses of several cameras from the face, ignoring their files
     max_frames: int = 600  # training frames at most, those of a longer clip that show the most
     max_size: int = 768  # longer side of stored frames, pixels
     passes: int = 5  # jittered landmark passes averaged per frame
@@ -30,7 +30,7 @@ class CaptureOptions:
     focal: float | None = None  # pixels of the source frame; None: metadata or a guess
     mattes: Path | None = None  # folder of NNNNN.png by frame number, or a video of mattes
     head: str = "embedded"  # the head model, as `avatar.head.load_head` takes it
-    consent: str = ""  # who agreed to what; copied into every avatar made from this capture
+    consent: str = ""  # note on the person's consent; copied into every avatar trained from this capture
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class CaptureOptions:
             raise HeadsplatError(f"--focal: expected a focal length in pixels above 0, got {self.focal}")
         if self.test_camera is not None and (self.test_fraction or self.test_every):
             raise HeadsplatError(
-                "--test-camera and --test-fraction or --test-every: both given; hold out a camera or moments"
+                "--test-camera and --test-fraction or --test-every: both given; hold out a camera or time steps"
             )
         _ = self.split
 
@@ -90,7 +90,7 @@ def _matter() -> Any:
 
 @dataclass(frozen=True)
 class FaceModels:
-    """Makers of the three networks; called once per thread. Tests put their own in."""
+    """Factories of the three networks; called once per thread. Tests replace them."""
 
     detector: Callable[[], Any] = field(default=_detector)  # -> FaceDetector
     landmarks: Callable[[], Any] = field(default=_landmarks)  # -> LandmarkTracker

@@ -25,7 +25,7 @@ from avatar.types import FACING_CAMERA
 from capture.faces.head_detector import HeadDetector
 from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
-from capture.quality.assessment import Judgment, flagged_sentence, judge_frames
+from capture.quality.assessment import Assessment, assess_frames, flagged_sentence
 from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
@@ -64,7 +64,7 @@ def run_capture(
         options: see CaptureOptions.
         progress: called as `progress(stage, done, total)` with stages "overview" (of long videos), "landmarks",
             "mattes", "track".
-        models: makers of the networks (tests bring their own).
+        models: factories of the networks (tests replace them).
 
     Returns:
         The finished capture.
@@ -83,14 +83,14 @@ def run_capture(
         )
     video = open_video(source)
     digest = file_digest(source)
-    facts = {"name": source.name, "sha256": digest}
-    return capture_frames(video, len(video), facts, out, options, progress, models)
+    metadata = {"name": source.name, "sha256": digest}
+    return capture_frames(video, len(video), metadata, out, options, progress, models)
 
 
 def capture_frames(
     video: Any,
     frame_count: int,
-    source_facts: dict[str, Any],
+    source_metadata: dict[str, Any],
     out: Path,
     options: CaptureOptions | None = None,
     progress: Progress | None = None,
@@ -101,7 +101,7 @@ def capture_frames(
     Args:
         video: iterable of SourceFrame, again and again, with a VideoSource's attributes.
         frame_count: how many frames it has.
-        source_facts: name and hash of the source.
+        source_metadata: name and hash of the source.
         out: the folder to make.
         options: see CaptureOptions.
         progress: see run_capture.
@@ -111,16 +111,16 @@ def capture_frames(
     training, held_out = split_frames(frame_count, video.fps, options.split)
     if len(training) < 16:
         raise HeadsplatError(
-            f"{source_facts['name']}: {len(training)} training frames, at least 16 are needed; "
+            f"{source_metadata['name']}: {len(training)} training frames, at least 16 are needed; "
             "give a longer clip or hold out less"
         )
     if options.mattes is not None:
-        open_mattes(options.mattes)  # a wrong path is said before the work, not after half of it
+        open_mattes(options.mattes)  # a wrong path fails before the work, not in the middle of it
     workspace = Workspace(out)
-    key = {"source": source_facts["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
+    key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
     workspace.open(key, options.overwrite)
     run = _Run(
-        video, frame_plan(training, held_out), source_facts, workspace, options, progress, models or FaceModels()
+        video, frame_plan(training, held_out), source_metadata, workspace, options, progress, models or FaceModels()
     )
     run.all_stages()
     return Capture.load(out)
@@ -132,7 +132,7 @@ class _Run:
 
     video: Any
     plan: FramePlan
-    source_facts: dict[str, Any]
+    source_metadata: dict[str, Any]
     workspace: Workspace
     options: CaptureOptions
     progress: Progress | None
@@ -140,12 +140,12 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
-    looks: dict[int, FrameStatistics] = field(default_factory=dict)
-    judgments: list[Judgment] = field(default_factory=list)
+    statistics: dict[int, FrameStatistics] = field(default_factory=dict)
+    assessments: list[Assessment] = field(default_factory=list)
 
     def all_stages(self) -> None:
         """Landmarks, images, track, files."""
-        head = load_head(self.options.head, HeadDetector(), self._told)
+        head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._timed("overview", lambda: self._chosen(follower))
@@ -155,8 +155,8 @@ class _Run:
         person, tracks = self._timed("track", lambda: self._track(head, training, held_out, crop))
         self._finish(head, crop, person, tracks)
 
-    def _told(self, sentence: str) -> None:
-        """What reading a head file has to say; kept with the capture."""
+    def _add_head_note(self, sentence: str) -> None:
+        """A remark from reading a head file; stored with the capture."""
         log.info("%s", sentence)
         self.head_notes.append(sentence)
 
@@ -176,7 +176,7 @@ class _Run:
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
         table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
-        kept, warnings = choose_person(table, self.source_facts["name"], len(wanted))
+        kept, warnings = choose_person(table, self.source_metadata["name"], len(wanted))
         self.warnings += warnings
         return kept
 
@@ -187,12 +187,12 @@ class _Run:
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
         stage = ImageStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
         held_out = stage.run(self.video, self.progress)
-        self.looks = stage.looks
+        self.statistics = stage.statistics
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
         self.warnings += [text for text in self.video.warnings if text not in self.warnings]
-        stored = np.flatnonzero([number in self.looks for number in training.number])
+        stored = np.flatnonzero([number in self.statistics for number in training.number])
         if len(stored) < len(training):  # a damaged file does not decode alike in both passes
             self.warnings.append(f"{len(training) - len(stored)} training frames could not be decoded again; left out")
             training = training.keep(stored)
@@ -205,21 +205,21 @@ class _Run:
         model = LandmarkModel.from_head(head)
         prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(crop.scale)
         seen, unseen = _observations(training, crop), _observations(held_out, crop) if len(held_out) else None
-        self.judgments = judge_frames(self.looks, seen, training.number, unseen, held_out.number)
-        seen = self.judgments[0].observations
+        self.assessments = assess_frames(self.statistics, seen, training.number, unseen, held_out.number)
+        seen = self.assessments[0].observations
         total = len(training) + len(held_out)
 
-        def told(done: int) -> None:
+        def report_done(done: int) -> None:
             if self.progress:
                 self.progress("track", done, total)
 
         person = fit_person(model, seen, prior, crop.principal_point(video.width, video.height))
-        track = track_training(person, seen, lambda done, _: told(done))
+        track = track_training(person, seen, lambda done, _: report_done(done))
         tracks = [(training, seen, track, False)]
         if unseen is not None:
-            unseen = self.judgments[1].observations
+            unseen = self.assessments[1].observations
             tracks.append((held_out, unseen, track_held_out(person, seen, track, unseen), True))
-        told(total)
+        report_done(total)
         return person, tracks
 
     def _finish(
@@ -235,7 +235,7 @@ class _Run:
                 "exposure": judgment.exposure,
                 "weight": judgment.weight,
             }
-            for (table, seen, track, is_test), judgment in zip(tracks, self.judgments, strict=True)
+            for (table, seen, track, is_test), judgment in zip(tracks, self.assessments, strict=True)
         ]
         numbers = np.concatenate([part["frame_number"] for part in parts])
         order = np.argsort(numbers, kind="stable")
@@ -244,34 +244,27 @@ class _Run:
             for name in parts[0]
         }
         arrays = {**track_defaults(len(order)), **arrays}
-        flagged = sorted((entry for part in self.judgments for entry in part.flagged), key=lambda entry: entry["frame"])
+        flagged = sorted(
+            (entry for part in self.assessments for entry in part.flagged), key=lambda entry: entry["frame"]
+        )
         if flagged:
             self.warnings.append(flagged_sentence(flagged))
-        facts = self._facts(head, crop, person, arrays)
-        facts["flagged"] = flagged
-        facts["quality"] = quality(person, tracks[0][1], tracks[0][2])
-        self.workspace.finish(arrays, facts)
+        metadata = self._metadata(head, crop, person, arrays)
+        metadata["flagged"] = flagged
+        metadata["quality"] = quality(person, tracks[0][1], tracks[0][2])
+        self.workspace.finish(arrays, metadata)
 
-    def _facts(self, head: HeadModel, crop: Crop, person: Person, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _metadata(self, head: HeadModel, crop: Crop, person: Person, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         width, height = crop.stored_size
-        video, split = self.video, self.options.split
-        training = int(np.count_nonzero(~arrays["is_test"]))
         return {
             "magic": MAGIC,
             "version": VERSION,
             "headsplat": avatar.__version__,
-            "source": {
-                **self.source_facts,
-                "fps": float(video.fps),
-                "frames": len(self.plan),
-                "width": video.width,
-                "height": video.height,
-                "rotation": video.rotation,
-            },
+            "source": self._source_metadata(),
             "crop": {"x": crop.x, "y": crop.y, "width": crop.width, "height": crop.height, "scale": crop.scale},
             "width": width,
             "height": height,
-            "cameras": [camera_facts(person)],
+            "cameras": [camera_metadata(person)],
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
             "head": {
                 "name": head.name,
@@ -281,12 +274,7 @@ class _Run:
                 "notes": self.head_notes,
                 "expression_names": list(head.expression_names),
             },
-            "split": {
-                "mode": split.mode,
-                "value": split.value,
-                "train": training,
-                "test": len(arrays["is_test"]) - training,
-            },
+            "split": self._split_metadata(arrays["is_test"]),
             "lost": [int(number) for number in np.setdiff1d(self.plan.numbers, arrays["frame_number"])],
             "warnings": self.warnings,
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
@@ -294,15 +282,24 @@ class _Run:
             "consent": self.options.consent,
         }
 
+    def _source_metadata(self) -> dict[str, Any]:
+        video = self.video
+        size = {"width": video.width, "height": video.height, "rotation": video.rotation}
+        return {**self.source_metadata, "fps": float(video.fps), "frames": len(self.plan), **size}
 
-def camera_facts(person: Person) -> dict[str, Any]:
+    def _split_metadata(self, is_test: np.ndarray) -> dict[str, Any]:
+        split, test = self.options.split, int(np.count_nonzero(is_test))
+        return {"mode": split.mode, "value": split.value, "train": len(is_test) - test, "test": test}
+
+
+def camera_metadata(person: Person) -> dict[str, Any]:
     """The one camera as capture.json states it."""
     camera = person.camera
     return {
         "name": "0",
         "K": [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]],
         "world_to_cam": FACING_CAMERA.tolist(),
-        "axes": "world: meters, y up, face looks along +z; camera: OpenCV, x right, y down, z forward, "
+        "axes": "world: meters, y up, face statistics along +z; camera: OpenCV, x right, y down, z forward, "
         "pixel centers at +0.5",
         "focal_px": camera.focal,
         "focal_sigma": camera.focal * person.focal_log_sigma,
@@ -316,7 +313,7 @@ def _observations(table: LandmarkTable, crop: Crop) -> Observations:
 
 
 def source_digest(source: Path) -> str:
-    """What tells one video, or one folder of several cameras, from another."""
+    """Digest that identifies a video, or a folder of several cameras."""
     if source.is_dir():
         from capture.multiview.pipeline import folder_digest
 

@@ -39,7 +39,7 @@ class Workspace:
         self._partial = root / _PARTIAL_DIR
 
     def open(self, key: dict[str, Any], overwrite: bool) -> None:
-        """Create the folder, or continue in it; refuses a finished capture or one begun from something else.
+        """Create the folder, or continue in it; refuses a finished capture or one started from another input.
 
         Args:
             key: what decides the result: the source and the options.
@@ -56,7 +56,7 @@ class Workspace:
                 self.root, self._partial = beside, beside / _PARTIAL_DIR
             else:
                 shutil.rmtree(beside, ignore_errors=True)
-            self._check_begun(key, overwrite)
+            self._check_started(key, overwrite)
             for folder in (self._partial, self.root / FRAMES_DIR, self.root / MATTES_DIR):
                 folder.mkdir(parents=True, exist_ok=True)
                 for torn in folder.glob(f"*{_TORN}"):
@@ -71,30 +71,30 @@ class Workspace:
                 f"{self.final}: a mounted disk cannot be replaced by another folder; give -o a folder inside it"
             )
 
-    def _check_begun(self, key: dict[str, Any], overwrite: bool) -> None:
-        """Raise HeadsplatError unless the folder is empty, begun with `key`, or may be emptied, which it then is."""
-        begun = self._read_key()
-        if overwrite and begun is not None and begun != key:
+    def _check_started(self, key: dict[str, Any], overwrite: bool) -> None:
+        """Raise HeadsplatError unless the folder is empty, was started with `key`, or may be cleared (then it is)."""
+        started = self._read_key()
+        if overwrite and started is not None and started != key:
             self._check_ours()
             self._clear()
-            begun = self._read_key()
-        if begun is None and self._holds_more():
+            started = self._read_key()
+        if started is None and self._has_other_files():
             raise HeadsplatError(f"{self.root}: the folder holds other files; give -o a new or empty folder")
-        if begun is not None and begun != key:
-            changed = ", ".join(sorted(name for name in key if begun.get(name) != key[name]))
+        if started is not None and started != key:
+            changed = ", ".join(sorted(name for name in key if started.get(name) != key[name]))
             raise HeadsplatError(
                 f"{self.root}: an unfinished capture with another {changed or 'version'} is there; "
                 "repeat its command to finish it, or add --overwrite to start again"
             )
 
-    def _holds_more(self) -> bool:
+    def _has_other_files(self) -> bool:
         """Whether anything but what `open` itself makes before the key is in the folder."""
         made = {self.root / _PARTIAL_DIR, self.root / FRAMES_DIR, self.root / MATTES_DIR}
         made.add(_torn(self._partial / _KEY_FILE))
         return self.root.is_dir() and any(path not in made for path in self.root.rglob("*"))
 
     def _check_ours(self) -> None:
-        """Raise HeadsplatError if anything lies in the begun folder that no capture has put there."""
+        """Raise HeadsplatError if the unfinished folder contains a file that no capture wrote."""
         foreign = [path for path in self.root.iterdir() if path.name.removesuffix(_TORN) not in _OURS]
         for folder in (FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR):
             suffixes = (".npz", _KEY_FILE) if folder == _PARTIAL_DIR else (".png",)
@@ -115,7 +115,7 @@ class Workspace:
         for path in self._partial.iterdir():
             if path.name != _KEY_FILE:
                 path.unlink()
-        (self._partial / _KEY_FILE).unlink()  # last: it says whose folder this is
+        (self._partial / _KEY_FILE).unlink()  # last: it identifies the folder
 
     def _read_key(self) -> dict[str, Any] | None:
         try:
@@ -143,8 +143,8 @@ class Workspace:
         with explained(self.root):
             write_atomically(self.root / folder / name, encoded)
 
-    def finish(self, track: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-        """Write the track, drop images of frames that are not in it, then write the facts and put all in place."""
+    def finish(self, track: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+        """Write the track, delete images of frames outside it, then write the metadata and move all into place."""
         with explained(self.final):
             save_arrays(self.root / TRACK_FILE, track)
             known = {f"{number:05d}.png" for number in track["frame_number"]}
@@ -152,7 +152,7 @@ class Workspace:
                 for path in (self.root / folder).glob("*.png"):
                     if path.name not in known:
                         path.unlink()
-            write_atomically(self.root / METADATA_FILE, json.dumps(facts, indent=1).encode())
+            write_atomically(self.root / METADATA_FILE, json.dumps(metadata, indent=1).encode())
             settle(self.final)
 
 
@@ -186,7 +186,7 @@ def _retire(old: Path, root: Path) -> None:
 
 
 def _beside(root: Path, kind: str = "new") -> Path:
-    """The hidden folder beside `root` that holds the capture to come, or (`old`) the one that was."""
+    """The hidden folder next to `root` with the unfinished capture, or (`old`) with the one being replaced."""
     root = root.resolve()
     return root.parent / f".{root.name}.{kind}.partial"
 

@@ -12,7 +12,7 @@ import numpy as np
 from capture.networks.litert import load_network
 from capture.networks.models import model_path
 
-#: Rows of Detection.keypoints; left and right are the person's own.
+#: Rows of Detection.keypoints; left and right as seen by the person.
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, MOUTH, RIGHT_EAR, LEFT_EAR = range(6)
 
 

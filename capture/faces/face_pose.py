@@ -10,8 +10,8 @@ from capture.tracker.indices import LEFT_CORNER, LEFT_LIDS, LIP_GAP, MOUTH_CORNE
 _FOREHEAD, _NOSE_BASE = 10, 2
 #: Middles of the brows (right, left), measured against the lids below them.
 _BROWS = (105, 334)
-#: What counts as one unit apart: yaw, pitch, roll (radians), log of the size, lip gap, mouth width, lid gap, brow
-#: height (of the inter-ocular distance).
+#: Scale of each feature (a distance of one unit): yaw, pitch, roll (radians), log of the size, lip gap, mouth width,
+#: lid gap, brow height (of the inter-ocular distance).
 _UNITS = np.array([0.12, 0.10, 0.15, 0.20, 0.10, 0.08, 0.05, 0.06])
 
 

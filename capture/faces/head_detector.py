@@ -1,4 +1,4 @@
-"""The landmark network as the detector that `avatar.head.load_head` marks a user's own head with."""
+"""The landmark network as the detector with which `avatar.head.load_head` finds landmarks on a user's head model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from capture.networks.models import model_path
 
 
 class HeadDetector:
-    """Loads the network when it is first asked, since a head that was marked before needs none."""
+    """Loads the network on first use: a head model whose landmarks are cached does not need it."""
 
     def __init__(self) -> None:
         self._mesh: AttentionMesh | None = None

@@ -1,7 +1,7 @@
 """478 face landmarks of an image with MediaPipe's attention mesh (Grishchenko et al. 2020).
 
 Points are in pixels with pixel centers at +0.5; z grows away from the camera, in the same scale, zero near the middle
-of the head. Left and right are the person's own.
+of the head. Left and right are as seen by the person.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MESH_POINTS = 468
 _INPUT_SIDE = 192
 #: The region of interest is the landmarks' square box times this.
 _MARGIN = 1.5
-#: The patch the crops are taken from holds at least this many of its pixels for one of the network's.
+#: Minimum resolution of the patch from which crops are taken, in patch pixels per pixel of the network's input.
 _OVERSAMPLING = 1.5
 #: Standard deviations of the jitter: turn (radians), log of the size, shift (fraction of the size).
 _JITTER = (math.radians(5), 0.05, 0.02)
@@ -102,10 +102,10 @@ class LandmarkTracker:
     def locate_averaged(
         self, rgb: np.ndarray, roi: Roi, passes: int = 8, rng: np.random.Generator | None = None
     ) -> tuple[np.ndarray, np.ndarray, float]:
-        """Landmarks averaged over jittered regions, which removes most of the network's own noise.
+        """Landmarks averaged over jittered regions, which removes most of the network's noise.
 
         The jitter comes in opposite pairs, so that what depends linearly on it cancels, and is the same for every frame
-        unless `rng` says otherwise: what is left of it then is constant in time instead of noise.
+        unless `rng` is given: the remaining error is then constant in time instead of noise.
 
         Args:
             rgb: [H,W,3] uint8.
@@ -211,7 +211,7 @@ class AttentionMesh:
             points[self._regions[k].subset, :2] = _to_crop(local, matrices[k])
         for local, k, where in ((right_iris, 1, RIGHT_IRIS), (left_iris, 2, LEFT_IRIS)):
             points[where, :2] = _to_crop(local, matrices[k])
-            # MediaPipe's own rule: an iris lies at the mean depth of the 16 points of its eye's contour.
+            # As in MediaPipe: an iris has the mean depth of the 16 points of its eye's contour.
             points[where, 2] = points[self._regions[k].subset[:_EYE_CONTOUR], 2].mean()
         return points, 1 / (1 + math.exp(-float(flag.ravel()[0])))
 

@@ -1,6 +1,6 @@
 """Mattes: how much of each pixel is the person, from selfie segmentation refined by local colors.
 
-A small network says roughly where the person is; where it is unsure, the colors nearby that are surely person and
+A small network segments the person roughly; where it is unsure, the nearby colors that are certainly person and
 surely background decide; a guided filter takes the edge from the image.
 """
 
@@ -63,7 +63,7 @@ class MattingNetwork:
         left, top = max(window.x, 0), max(window.y, 0)
         right, bottom = min(window.x + window.side, width), min(window.y + window.side, height)
         crop = rgb[top:bottom, left:right]
-        if crop.shape[0] != crop.shape[1]:  # a network trained on whole images wants no black bars
+        if crop.shape[0] != crop.shape[1]:  # the network was trained on whole images: no black bars
             pads = (top - window.y, window.y + window.side - bottom, left - window.x, window.x + window.side - right)
             crop = cv2.copyMakeBorder(crop, *pads, cv2.BORDER_REPLICATE)
         shrink = cv2.INTER_AREA if window.side > _NETWORK_SIDE else cv2.INTER_LINEAR
@@ -93,7 +93,7 @@ def smooth_in_time(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """The middle one of an odd number of consecutive probabilities [H,W], with flicker reduced.
 
     Half itself and a quarter of each neighbor; a blob of one frame loses half its weight. Where the edge moves, the
-    image's own colors sharpen it again in `refine`.
+    colors of the image sharpen it again in `refine`.
     """
     middle = len(probabilities) // 2
     now = probabilities[middle]
@@ -141,7 +141,7 @@ _REACH = 0.05
 
 
 def _only_person(rough: np.ndarray, outline: np.ndarray | None) -> np.ndarray:
-    """The probability [h,w], zero away from the blob that holds the face (or the largest one)."""
+    """The probability [h,w], zero outside the connected component that contains the face (or the largest one)."""
     likely = (rough > 0.5).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=4)
     if count < 2:
@@ -162,7 +162,7 @@ def _only_person(rough: np.ndarray, outline: np.ndarray | None) -> np.ndarray:
 
 
 def _inner_hull(outline: np.ndarray) -> np.ndarray:
-    """Convex hull [k,1,2] int32 of face points, pulled 8 % towards the middle: the landmark oval is the least sure."""
+    """Convex hull [k,1,2] int32 of face points, shrunk by 8 %: the landmark oval is the least reliable."""
     middle = outline.mean(axis=0)
     return cv2.convexHull(np.rint(middle + 0.92 * (outline - middle)).astype(np.int32))
 
@@ -171,7 +171,7 @@ def _inner_hull(outline: np.ndarray) -> np.ndarray:
 _SURE_PERSON, _SURE_BACKGROUND = 0.9, 0.1
 #: Log odds that color may add: it cannot overturn a probability beyond 0.07..0.93.
 _COLOR_LIMIT = 2.6
-#: Least standard deviation of a local color, of 0..255: sensor noise and fine texture.
+#: Minimum standard deviation of a local color, of 0..255: sensor noise and fine texture.
 _LEAST_DEVIATION = 10.0
 #: Radius over which local colors are averaged, as a fraction of the longer side.
 _COLOR_RADIUS = 0.1
@@ -236,7 +236,7 @@ def _guided(rgb: np.ndarray, image: np.ndarray, decided: np.ndarray) -> np.ndarr
     covariance = cv2.blur(gray * decided, size) - mean_gray * mean_value
     slope = covariance / (cv2.blur(gray * gray, size) - mean_gray * mean_gray + _GUIDE_EDGE)
     offset = cv2.blur(mean_value - slope * mean_gray, size)
-    # Scaled to 0..255 and stretched about one half while still small; the last sum rounds and saturates.
+    # Scaled to 0..255 and stretched about one half at the working size; the last sum rounds and saturates.
     slope = _CONTRAST * cv2.blur(slope, size)
     offset = 255 * (_CONTRAST * offset - (_CONTRAST - 1) / 2)
     full = (rgb.shape[1], rgb.shape[0])

@@ -1,4 +1,4 @@
-"""Mattes the user made with another tool: a folder of images by frame number, or a video."""
+"""Mattes made by the user with another tool: a folder of images named by frame number, or a video."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class MatteFolder:
 
 
 class MatteVideo:
-    """A black and white video with the source's frames; ask for frames in increasing order."""
+    """A black and white video with the frames of the source; frames must be requested in increasing order."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

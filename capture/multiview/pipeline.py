@@ -73,7 +73,7 @@ def folder_digest(folder: Path) -> str:
 
 def capture_views(
     views: ViewSet,
-    source_facts: dict[str, Any],
+    source_metadata: dict[str, Any],
     out: Path,
     options: CaptureOptions | None = None,
     progress: Progress | None = None,
@@ -83,7 +83,7 @@ def capture_views(
 
     Args:
         views: as `read_layout` gives them.
-        source_facts: name and hash of the folder.
+        source_metadata: name and hash of the folder.
         out: the folder to make.
         options: see CaptureOptions.
         progress: called as `progress(stage, done, total)`.
@@ -96,9 +96,9 @@ def capture_views(
     _check_asked(views, options)
     plan = plan_views(views, options)
     workspace = Workspace(out)
-    key = {"source": source_facts["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
+    key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
     workspace.open(key, options.overwrite)
-    run = _Run(views, plan, source_facts, workspace, options, progress, models or FaceModels())
+    run = _Run(views, plan, source_metadata, workspace, options, progress, models or FaceModels())
     run.all_stages()
     return Capture.load(out)
 
@@ -123,7 +123,7 @@ class _Run:
 
     views: ViewSet
     plan: ViewPlan
-    source_facts: dict[str, Any]
+    source_metadata: dict[str, Any]
     workspace: Workspace
     options: CaptureOptions
     progress: Progress | None
@@ -138,7 +138,7 @@ class _Run:
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
         found = self._timed("landmarks", lambda: find_sightings(self.plan, follower, self.workspace, self.progress))
         stage = TrackStage(
-            self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source_facts["name"]
+            self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source_metadata["name"]
         )
         self._timed("track", lambda: stage.run(found, self.progress))
         self.warnings += stage.warnings
@@ -160,7 +160,7 @@ class _Run:
         rows, left_out = stage.rows()
         if left_out:
             self.warnings.append(
-                f"{self.source_facts['name']}: {left_out} of {len(self.plan.views)} images do not show the face "
+                f"{self.source_metadata['name']}: {left_out} of {len(self.plan.views)} images do not show the face "
                 "and have no matte; left out"
             )
         canvases = stage.canvases(self.options.max_size)
@@ -200,7 +200,7 @@ class _Run:
             "source": self._source(),
             "width": canvases[0].size[0],
             "height": canvases[0].size[1],
-            "cameras": stage.camera_facts(canvases),
+            "cameras": stage.camera_metadata(canvases),
             "world": stage.similarity.to_dict(),
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
             "head": {
@@ -229,7 +229,7 @@ class _Run:
         times = np.unique([view.time for view in self.plan.views])
         width, height = self.plan.views[0].size
         return {
-            **self.source_facts,
+            **self.source_metadata,
             "layout": self.views.layout,
             "fps": float(1 / np.median(np.diff(times))) if len(times) > 1 else 30.0,
             "frames": len(self.plan.views),

@@ -179,7 +179,7 @@ class TrackStage:
         ]
         return choose_canvases(heads, [view.size for view in firsts], max_size)
 
-    def camera_facts(self, canvases: Sequence[Canvas]) -> list[dict[str, Any]]:
+    def camera_metadata(self, canvases: Sequence[Canvas]) -> list[dict[str, Any]]:
         """The cameras as capture.json states them."""
         facts = []
         for index, (name, canvas) in enumerate(zip(self._plan.cameras, canvases, strict=True)):

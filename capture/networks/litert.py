@@ -44,9 +44,9 @@ class Network:
 
 @contextlib.contextmanager
 def _native_log_silenced() -> Iterator[None]:
-    """Keep LiteRT's own line about its delegate off the user's terminal: it has no setting for that.
+    """Suppress LiteRT's log line about its delegate on the terminal: it has no setting for that.
 
-    Failures still raise; the descriptor is put back before anything else runs.
+    Failures still raise; the file descriptor is restored before anything else runs.
     """
     try:
         saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

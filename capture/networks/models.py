@@ -1,4 +1,4 @@
-"""Where the face models live: the user's own files, the cache, or the mediapipe wheel fetched by pip.
+"""Locations of the face models: the user's files, the cache, or the mediapipe wheel fetched by pip.
 
 The wheel of mediapipe 0.10.21 carries its Apache-2.0 models; it is treated as a zip and never installed.
 """
@@ -72,10 +72,10 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
         raise ValueError(f"name: expected one of {', '.join(NAMES)}, got {name!r}")
     cache = cache_dir()
     folders = [cache]
-    if own := os.environ.get("HEADSPLAT_MODELS"):
-        if not Path(own).is_dir():
-            raise HeadsplatError(f"HEADSPLAT_MODELS={own}: no such folder; make it or unset the variable")
-        folders.insert(0, Path(own))
+    if chosen := os.environ.get("HEADSPLAT_MODELS"):
+        if not Path(chosen).is_dir():
+            raise HeadsplatError(f"HEADSPLAT_MODELS={chosen}: no such folder; create it or unset the variable")
+        folders.insert(0, Path(chosen))
     with _ONE_AT_A_TIME:
         for folder in folders:
             if (found := _find(folder, name, cache)) is not None:
@@ -87,10 +87,10 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
 
 
 def _find(folder: Path, name: str, cache: Path) -> Path | None:
-    """The model in `folder`: as a plain file, in a .task or in the wheel (unpacked into the cache)."""
-    plain = folder / f"{name}.tflite"
-    if plain.is_file():
-        return plain
+    """The model in `folder`: as a .tflite file, in a .task or in the wheel (unpacked into the cache)."""
+    model = folder / f"{name}.tflite"
+    if model.is_file():
+        return model
     task, wheel = folder / TASK, folder / WHEEL
     if name in TASK_MEMBERS and task.is_file():
         # Unpacked beside its stamp, so that another .task of the user's is not shadowed by an older one.
@@ -136,7 +136,7 @@ def _pip_download(folder: Path) -> None:
         raise OSError("pip took more than 15 minutes") from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise OSError(f"pip says: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
+        raise OSError(f"pip failed: {lines[-1].strip() if lines else f'exit code {done.returncode}'}")
 
 
 def _unpack_wheel(wheel: Path, cache: Path) -> None:

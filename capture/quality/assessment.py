@@ -1,4 +1,4 @@
-"""Light and trust of every image, judged against the training frames alone."""
+"""Exposure and reliability of every image, relative to the training frames alone."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ from typing import Any
 
 import numpy as np
 
-from capture.quality.frame_statistics import FrameStatistics, Looks
+from capture.quality.frame_statistics import ClipStatistics, FrameStatistics
 from capture.quality.light import light_reference
 from capture.quality.trust import doubtful_spread, trust_reference
 from capture.tracker.clip import Observations
 
 
 @dataclass(frozen=True)
-class Judgment:
-    """What is known of T images besides their landmarks."""
+class Assessment:
+    """Exposure and weight of T images."""
 
     exposure: np.ndarray  # [T,3] gains of sRGB values
     weight: np.ndarray  # [T] 0..1
     flagged: tuple[dict[str, Any], ...]  # frames that count less: frame, reason, weight
-    observations: Observations  # the landmarks, those that are hidden with a larger spread
+    observations: Observations  # the landmarks; occluded ones have a larger spread
 
 
-def judge_frames(
-    looks: Mapping[int, FrameStatistics],
+def assess_frames(
+    statistics: Mapping[int, FrameStatistics],
     training: Observations,
     training_numbers: Sequence[int],
     held_out: Observations | None,
     held_out_numbers: Sequence[int],
-) -> list[Judgment]:
-    """Judge training frames and, where there are any, held-out ones.
+) -> list[Assessment]:
+    """Assess the training frames and, if there are any, the held-out frames.
 
     Args:
-        looks: of every frame, by its number.
+        statistics: of every frame, by frame number.
         training: landmarks of the training frames.
         training_numbers: their numbers.
-        held_out: landmarks of the held-out frames; nothing of them reaches the references.
+        held_out: landmarks of the held-out frames; they do not influence the references.
         held_out_numbers: their numbers.
     """
-    seen = Looks.of([looks[number] for number in training_numbers])
+    seen = ClipStatistics.of([statistics[number] for number in training_numbers])
     light = light_reference(seen, training.points)
     usual = trust_reference(seen, training.points, training.spread)
-    judgments = []
+    assessments = []
     for part, numbers in ((training, training_numbers), (held_out, held_out_numbers)):
         if part is None:
             continue
-        own = Looks.of([looks[number] for number in numbers])
-        trust = usual.judge(own, part.points, part.spread, part.presence)
-        judgments.append(
-            Judgment(
+        own = ClipStatistics.of([statistics[number] for number in numbers])
+        trust = usual.assess(own, part.points, part.spread, part.presence)
+        assessments.append(
+            Assessment(
                 light.gains(own, part.points, part.time),
                 trust.weight,
                 tuple(trust.flagged(list(numbers))),
                 replace(part, spread=doubtful_spread(part.spread, part.points, trust.doubt)),
             )
         )
-    return judgments
+    return assessments
 
 
 def flagged_sentence(flagged: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence about frames that count less."""
+    """One sentence about frames with a reduced weight."""
     counts = Counter(entry["reason"] for entry in flagged).most_common()
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
     return f"{len(flagged)} frames count less in training ({reasons}); they are listed in capture.json under `flagged`"

@@ -1,4 +1,4 @@
-"""What a frame's pixels look like on the face and behind it: the numbers that light and trust are judged by."""
+"""Color, sharpness and coverage of face and background in a frame: the input of the light and trust estimates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from capture.tracker.indices import FACE_COUNT
 CELLS = 20
 #: Height of the face, in pixels, at which its colors are sampled and its sharpness is measured.
 _COLOR_HEIGHT, _SHARP_HEIGHT = 96, 160
-#: Pixels of a cell, and how sure of being background all around one must be.
+#: Pixels of a cell, and the largest person probability around a cell that counts as background.
 _CELL_PIXELS, _BACKGROUND = 4, 0.04
-#: Linear light beyond which a color says nothing of the exposure: noise below, clipping above.
+#: Range of linear light in which a color shows the exposure: noise below, clipping above.
 DARKEST, BRIGHTEST = 0.004, 0.92
 
 
@@ -35,7 +35,7 @@ class FrameStatistics:
     face: np.ndarray  # [468,3] float32 linear light around each landmark
     background: np.ndarray  # [CELLS*CELLS,3] float32 linear light, NaN where there is a person or nothing to measure
     sharpness: float  # log of fine over coarse detail inside the face
-    person: float  # 0..1, what the matte says of the face's inside
+    person: float  # 0..1, mean matte inside the face
 
 
 def measure_frame(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> FrameStatistics:
@@ -106,8 +106,8 @@ def _cut(rgb: np.ndarray, mesh: np.ndarray, height: int, margin: float) -> tuple
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The looks of T frames."""
+class ClipStatistics:
+    """The statistics of T frames, as arrays."""
 
     face: np.ndarray  # [T,468,3]
     background: np.ndarray  # [T,CELLS*CELLS,3]
@@ -115,22 +115,22 @@ class Looks:
     person: np.ndarray  # [T]
 
     @staticmethod
-    def of(looks: list[FrameStatistics]) -> Looks:
-        """The looks of frames in their order."""
-        return Looks(
-            np.array([look.face for look in looks], np.float32).reshape(-1, FACE_COUNT, 3),
-            np.array([look.background for look in looks], np.float32).reshape(-1, CELLS * CELLS, 3),
-            np.array([look.sharpness for look in looks]),
-            np.array([look.person for look in looks]),
+    def of(statistics: list[FrameStatistics]) -> ClipStatistics:
+        """The statistics of frames in their order."""
+        return ClipStatistics(
+            np.array([look.face for look in statistics], np.float32).reshape(-1, FACE_COUNT, 3),
+            np.array([look.background for look in statistics], np.float32).reshape(-1, CELLS * CELLS, 3),
+            np.array([look.sharpness for look in statistics]),
+            np.array([look.person for look in statistics]),
         )
 
     def __len__(self) -> int:
         return len(self.sharpness)
 
-    def __getitem__(self, rows: np.ndarray) -> Looks:
-        return Looks(self.face[rows], self.background[rows], self.sharpness[rows], self.person[rows])
+    def __getitem__(self, rows: np.ndarray) -> ClipStatistics:
+        return ClipStatistics(self.face[rows], self.background[rows], self.sharpness[rows], self.person[rows])
 
     def frames(self) -> list[FrameStatistics]:
-        """One by one."""
+        """The records of single frames."""
         rows = zip(self.face, self.background, self.sharpness.tolist(), self.person.tolist(), strict=True)
         return [FrameStatistics(*row) for row in rows]

@@ -1,6 +1,6 @@
 """How far each image can be trusted: blur, things before the face, a face that was hardly found.
 
-All references are the training frames' own medians. A hand or a cup before the face shows twice: the landmark
+All references are medians of the training frames. A hand or a cup in front of the face shows twice: the landmark
 network no longer agrees with itself over jittered regions there, and the colors at the landmarks change. Skin
 before skin changes colors little and a wide open mouth unsettles landmarks, so either alone counts for little.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capture.faces.face_pose import face_angles
-from capture.quality.frame_statistics import DARKEST, Looks
+from capture.quality.frame_statistics import DARKEST, ClipStatistics
 from capture.tracker.indices import FACE_COUNT, inter_ocular
 
 #: Landmarks around which regions of the face gather: mouth, chin, cheeks, jaws, brow, nose, eyes.
@@ -63,14 +63,14 @@ class TrustReference:
     turn: np.ndarray  # [2] radians, median yaw and pitch
     sharpness: float
 
-    def judge(self, looks: Looks, points: np.ndarray, spread: np.ndarray, presence: np.ndarray) -> Trust:
-        """Judge frames by their looks, landmarks [T,478,3], spread [T,478] and presence [T]."""
-        regions = np.clip(self._hidden(looks, points, spread), 0, 1)
+    def assess(self, statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray, presence: np.ndarray) -> Trust:
+        """Assess frames by their statistics, landmarks [T,478,3], spread [T,478] and presence [T]."""
+        regions = np.clip(self._hidden(statistics, points, spread), 0, 1)
         worst = np.sort(regions, axis=1)[:, -2:].mean(1)
-        blur = (_SHARP - (looks.sharpness - self.sharpness)) / (_SHARP - _BLURRED)
+        blur = (_SHARP - (statistics.sharpness - self.sharpness)) / (_SHARP - _BLURRED)
         losses = {
             "blurred": np.clip(blur, 0, 1),
-            "occluded": np.maximum(worst, np.clip(1.5 - 2 * looks.person, 0, 1)),
+            "occluded": np.maximum(worst, np.clip(1.5 - 2 * statistics.person, 0, 1)),
             "lost": np.clip((_PRESENT - presence) / (_PRESENT - 0.5), 0, 1),
         }
         stacked = np.stack(list(losses.values()))
@@ -79,9 +79,9 @@ class TrustReference:
         reason = tuple(str(name) if value < _LISTED else "" for name, value in zip(names, weight, strict=True))
         return Trust(weight, reason, regions[:, self.region])
 
-    def _hidden(self, looks: Looks, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    def _hidden(self, statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Evidence [T,R] that something is before a region; 1 is enough."""
-        deviation = np.abs((_relative_colors(looks) - self.color) / self.deviation).mean(-1)
+        deviation = np.abs((_relative_colors(statistics) - self.color) / self.deviation).mean(-1)
         color = _by_region(deviation, self.region)
         doubt = _by_region(_log_spread(points, spread), self.region) - self.spread
         turned = np.linalg.norm(face_angles(points)[:, :2] - self.turn, axis=1)
@@ -91,17 +91,17 @@ class TrustReference:
         return both + _ramp(foreign, _FOREIGN_FROM, _FOREIGN_OVER)
 
 
-def trust_reference(looks: Looks, points: np.ndarray, spread: np.ndarray) -> TrustReference:
-    """What is usual in training frames: their looks, landmarks [T,478,3] and spread [T,478]."""
+def trust_reference(statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray) -> TrustReference:
+    """The typical values of training frames: their statistics, landmarks [T,478,3] and spread [T,478]."""
     angles = face_angles(points)
     plain = points[int(np.argmin(np.abs(angles - np.median(angles, axis=0)).sum(1))), :FACE_COUNT]
     region = np.argmin(np.linalg.norm(plain[:, None] - plain[list(_ANCHORS)][None], axis=-1), axis=1)
-    colors = _relative_colors(looks)
+    colors = _relative_colors(statistics)
     middle = np.median(colors, axis=0)
     deviation = 1.4826 * np.median(np.abs(colors - middle), axis=0) + _SHADING
     usual = np.median(_by_region(_log_spread(points, spread), region), axis=0)
     turn = np.median(angles[:, :2], axis=0)
-    return TrustReference(region, middle, deviation, usual, turn, float(np.median(looks.sharpness)))
+    return TrustReference(region, middle, deviation, usual, turn, float(np.median(statistics.sharpness)))
 
 
 def doubtful_spread(spread: np.ndarray, points: np.ndarray, doubt: np.ndarray) -> np.ndarray:
@@ -111,9 +111,9 @@ def doubtful_spread(spread: np.ndarray, points: np.ndarray, doubt: np.ndarray) -
     return np.hypot(spread, hidden)
 
 
-def _relative_colors(looks: Looks) -> np.ndarray:
-    """Log of linear light [T,468,3] against the frame's own middle: exposure is no occlusion."""
-    logs = np.log(np.maximum(looks.face.astype(np.float64), DARKEST))
+def _relative_colors(statistics: ClipStatistics) -> np.ndarray:
+    """Log of linear light [T,468,3] relative to the frame's median: exposure is not occlusion."""
+    logs = np.log(np.maximum(statistics.face.astype(np.float64), DARKEST))
     return logs - np.median(logs, axis=1, keepdims=True)
 
 

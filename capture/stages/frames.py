@@ -1,6 +1,6 @@
 """Second pass over the video: stored frames and mattes of all frames, and the landmarks of held-out ones.
 
-Held-out frames start from what the training frames left; nothing of theirs flows back. In particular a training
+Held-out frames start from the results of the training frames and do not influence them. In particular a training
 frame's matte is smoothed in time with neighboring training frames only.
 """
 
@@ -16,7 +16,7 @@ from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, frame_name
 from capture.faces.people import People
 from capture.matting.user_matte import MatteFolder, MatteVideo
 from capture.options import FaceModels, Progress
-from capture.quality.frame_statistics import FrameStatistics, Looks, measure_frame
+from capture.quality.frame_statistics import ClipStatistics, FrameStatistics, measure_frame
 from capture.stages.landmarks import FaceFollower, LandmarkTable
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.video.crop import Crop
@@ -24,13 +24,13 @@ from capture.video.decoding import wanted_frames
 from capture.video.split import FramePlan
 from capture.workspace import Workspace
 
-PARTIAL, LOOKS = "held_out.npz", "looks.npz"
+PARTIAL, LOOKS = "held_out.npz", "statistics.npz"
 _SAVE_STEP = 200
 #: Frames that are read again when a run is continued.
 _REREAD = 12
-#: How many frames nearest in time say what the person looks like.
+#: Number of frames nearest in time that define the person's appearance.
 _REMEMBERED = 15
-#: Frames farther apart than this (seconds) are no neighbors for the matte.
+#: Frames farther apart than this (seconds) are not used to smooth the matte.
 _NEIGHBOR_SECONDS = 0.15
 
 
@@ -68,7 +68,7 @@ class ImageStage:
             follower: finds the face in held-out frames.
             models: for mattes.
             workspace: where everything goes.
-            mattes: the user's own, instead of the network's.
+            mattes: mattes of the user, used instead of the network's.
         """
         self._plan, self._crop, self._follower, self._workspace = plan, crop, follower, workspace
         self._matter = PerThread(models.matter)
@@ -76,7 +76,7 @@ class ImageStage:
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
-        self.looks: dict[int, FrameStatistics] = {}  # by frame number
+        self.statistics: dict[int, FrameStatistics] = {}  # by frame number
         self._pending: list[_Row] = []
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
@@ -106,11 +106,11 @@ class ImageStage:
 
     def _resume(self) -> int:
         """Load what an earlier run did; returns the row of the plan from which on images are missing."""
-        stored, looks = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
-        if not stored or not looks:
+        stored, statistics = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
+        if not stored or not statistics:
             return 0
-        numbers = looks.pop("number")
-        self.looks = dict(zip(numbers.tolist(), Looks(**looks).frames(), strict=True))
+        numbers = statistics.pop("number")
+        self.statistics = dict(zip(numbers.tolist(), ClipStatistics(**statistics).frames(), strict=True))
         table = LandmarkTable.from_arrays(stored)
         done = table.seen
         if done < len(self._plan):
@@ -133,14 +133,14 @@ class ImageStage:
         pool.submit(self._workspace.write_image, FRAMES_DIR, frame_name(frame.number), rgb)
         if self._mattes is not None:
             if frame.number >= self._first_new:
-                own = self._own_matte(frame)
-                pool.submit(self._workspace.write_image, MATTES_DIR, frame_name(frame.number), own)
-                pool.submit(self._look, frame.number, rgb, points, own.astype(np.float32) / 255)
+                matte = self._user_matte(frame)
+                pool.submit(self._workspace.write_image, MATTES_DIR, frame_name(frame.number), matte)
+                pool.submit(self._look, frame.number, rgb, points, matte.astype(np.float32) / 255)
             return
         raw = pool.submit(self._raw, frame.number, rgb, points)
         self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
 
-    def _own_matte(self, frame: Any) -> np.ndarray:
+    def _user_matte(self, frame: Any) -> np.ndarray:
         assert self._mattes is not None
         return self._crop.apply(self._mattes.matte(frame.number, (frame.rgb.shape[1], frame.rgb.shape[0])))
 
@@ -151,7 +151,7 @@ class ImageStage:
         return raw
 
     def _look(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
-        self.looks[number] = measure_frame(rgb, points, matte)
+        self.statistics[number] = measure_frame(rgb, points, matte)
 
     def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
         """Landmarks of a held-out frame, from the frames nearest in time that show the face."""
@@ -171,7 +171,7 @@ class ImageStage:
         return seen.found.points
 
     def _write_ready(self, pool: Pool, now: float) -> None:
-        """Refine mattes whose next neighbors are known by the time `now`; forget frames nobody needs any more."""
+        """Refine mattes whose following neighbors are known at time `now`; release frames that are no longer needed."""
         for position, row in enumerate(self._pending):
             after = self._neighbor(self._pending[position + 1 :], row)
             if row.written or (after is None and now - row.time <= _NEIGHBOR_SECONDS):
@@ -185,7 +185,7 @@ class ImageStage:
 
     @staticmethod
     def _neighbor(rows: list[_Row], row: _Row) -> _Row | None:
-        """The next of `rows` near in time that may tell `row` something: training frames hear training frames only."""
+        """The next of `rows` near in time that may influence `row`: training frames depend on training frames only."""
         for other in rows:
             if abs(other.time - row.time) > _NEIGHBOR_SECONDS:
                 return None
@@ -206,7 +206,7 @@ class ImageStage:
             self.held_out.points[row], self.held_out.spread[row], self.held_out.presence[row] = points, spread, presence
         self._waiting.clear()
         self.held_out.seen = seen
-        numbers = sorted(self.looks)
-        arrays = vars(Looks.of([self.looks[number] for number in numbers]))
+        numbers = sorted(self.statistics)
+        arrays = vars(ClipStatistics.of([self.statistics[number] for number in numbers]))
         self._workspace.save_partial(LOOKS, {"number": np.array(numbers, np.int64), **arrays})
         self._workspace.save_partial(PARTIAL, self.held_out.arrays())

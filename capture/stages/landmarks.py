@@ -1,4 +1,4 @@
-"""First pass over the video: the landmarks of the training frames, and who in the image they belong to."""
+"""First pass over the video: the landmarks of the training frames, and the person they belong to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from capture.tracker.indices import inter_ocular
 from capture.video.decoding import wanted_frames
 from capture.workspace import Workspace
 
-#: Least presence of a face for its landmarks to count.
+#: Minimum presence score of a face for its landmarks to be used.
 PRESENT = 0.5
 #: Every so many training frames the whole image is searched for other people.
 _SURVEY_STEP = 10
@@ -38,7 +38,7 @@ class LandmarkTable:
     signature: list[np.ndarray] = field(default_factory=list)  # capture.faces.people.SIGNATURE, how the face looks
     roi: list[np.ndarray] = field(default_factory=list)  # [4] center, size, angle: where the next frame starts
     survey: list[np.ndarray] = field(default_factory=list)  # rows of frame number, main face's height, other's height
-    seen: int = 0  # frames looked at, with or without a face
+    seen: int = 0  # frames processed, with or without a face
 
     def __len__(self) -> int:
         return len(self.number)
@@ -66,7 +66,7 @@ class LandmarkTable:
         self.spread.append(np.zeros(len(seen.found.points), np.float32))
         self.presence.append(seen.found.presence)
         self.person.append(seen.person)
-        self.signature.append(seen.look)
+        self.signature.append(seen.appearance)
         self.roi.append(seen.roi)
 
     @staticmethod
@@ -89,7 +89,7 @@ class Sighting:
 
     found: Any  # Landmarks
     roi: np.ndarray  # [4] center, size, angle
-    look: np.ndarray  # signature
+    appearance: np.ndarray  # signature
     person: int
 
     @staticmethod
@@ -97,8 +97,8 @@ class Sighting:
         """Landmarks `found` in a frame, and whose they are; `followed` from the frame before or not."""
         region = Roi.from_landmarks(found.points)
         roi = np.array([*region.center, region.size, region.angle])
-        look = signature(rgb, found.points)
-        return Sighting(found, roi, look, people.recognize(roi, look, followed))
+        appearance = signature(rgb, found.points)
+        return Sighting(found, roi, appearance, people.recognize(roi, appearance, followed))
 
 
 class FaceFollower:
@@ -135,7 +135,7 @@ class FaceFollower:
         return None
 
     def find(self, rgb: np.ndarray, people: People, lost: bool) -> Sighting | None:
-        """The clip's main person in one frame, or else whoever was followed; None where there is no face.
+        """The clip's main person in one frame, or else the person followed; None if there is no face.
 
         Args:
             rgb: [H,W,3] uint8.
@@ -154,7 +154,7 @@ class FaceFollower:
         return self._main_person(rgb, people, main) or seen
 
     def find_again(self, rgb: np.ndarray, people: People) -> Sighting | None:
-        """The only known person in another frame; None where others, or nobody, can be seen."""
+        """The only known person in another frame; None if other people, or none, are visible."""
         start = people.where(0)
         found = self.follow(rgb, start, start)
         if found is None:
@@ -163,12 +163,12 @@ class FaceFollower:
         return seen if seen.person == 0 else self._main_person(rgb, people, 0)
 
     def _main_person(self, rgb: np.ndarray, people: People, main: int) -> Sighting | None:
-        """The face that looks like person `main`, nearest to where they were."""
+        """The face whose appearance matches person `main`, nearest to their last position."""
         for detection in self._ordered(rgb, people.where(main)):
             found = self._at(rgb, detection)
             if found is not None:
                 seen = Sighting.of(rgb, found, people, False)
-                if people.resembles(main, seen.look):
+                if people.resembles(main, seen.appearance):
                     return replace(seen, person=main)
         return None
 
@@ -178,7 +178,7 @@ class FaceFollower:
         return found if found.presence >= PRESENT else None
 
     def average(self, rgb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Averaged points [478,3], spread [478] and presence; every frame gets the same jitter: tracks stay still."""
+        """Averaged points [478,3], spread [478] and presence; the jitter is the same in every frame."""
         rng = np.random.default_rng(self._seed)
         return self._tracker.get().locate_averaged(rgb, Roi.from_landmarks(points), self._passes, rng)
 
@@ -212,10 +212,10 @@ def find_training_landmarks(
 
     Args:
         video: a VideoSource, or an iterable of SourceFrames that starts anew each time.
-        wanted: training frames only; nothing else is looked at.
+        wanted: training frames only; no other frame is processed.
         follower: finds the face.
         workspace: keeps what is done so far.
-        progress: told after every frame.
+        progress: called after every frame.
     """
     stored = workspace.load_partial(PARTIAL)
     table = LandmarkTable.from_arrays(stored) if stored else LandmarkTable()
@@ -237,7 +237,7 @@ def find_training_landmarks(
             seen = follower.find(frame.rgb, people, lost)
             lost = seen is None
             if seen is not None:
-                people.see(seen.person, seen.roi, seen.look)
+                people.see(seen.person, seen.roi, seen.appearance)
                 table.add(frame, seen)
                 waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, seen.found.points)))
                 if order[frame.number] % _SURVEY_STEP == 0:
@@ -263,7 +263,7 @@ def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[Landmark
     Args:
         table: landmarks of training frames.
         name: of the video, for messages.
-        asked: training frames that were looked at.
+        asked: number of training frames that were processed.
 
     Returns:
         The rows of that face, and warnings.

@@ -21,7 +21,7 @@ class PerThread(Generic[T]):
         self._make, self._local = make, threading.local()
 
     def get(self) -> T:
-        """This thread's own instance."""
+        """The instance of the calling thread."""
         if not hasattr(self._local, "value"):
             with _MAKING:  # the first maker may have to unpack files the others then find
                 self._local.value = self._make()
@@ -57,7 +57,7 @@ class Pool:
 
 
 def ahead(items: Iterable[T], depth: int = 6) -> Iterator[T]:
-    """The same items, produced by a thread of their own up to `depth` ahead."""
+    """The same items, produced by a separate thread up to `depth` ahead."""
     slots: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
     stop = threading.Event()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 #: Side of the stored square in heights of the face (landmarks' top to chin), and its middle's way below the face's.
 _FACE_HEIGHTS, _DOWN = 3.2, 0.15
-#: A crop that saves less than this share of the image, or an image this small (pixels), is not worth it.
+#: No crop is made if it saves less than this fraction of the image, or if the image is this small (pixels).
 _WORTH, _SMALL = 0.4, 640
 
 

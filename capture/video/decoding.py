@@ -45,7 +45,7 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class VideoMetadata:
-    """What a video file says about itself."""
+    """Metadata of a video file."""
 
     width: int  # pixels, upright
     height: int
@@ -53,7 +53,7 @@ class VideoMetadata:
     frame_count: int  # estimate
     duration: float  # seconds, estimate
     rotation: int  # degrees counter-clockwise that were applied to make it upright: 0, 90, 180 or 270
-    focal_35mm: float | None  # millimeters on 36 mm wide film, when the file says
+    focal_35mm: float | None  # millimeters, equivalent for 36 mm wide film; None if the file does not state it
     transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
 
     @property
@@ -65,7 +65,7 @@ class VideoMetadata:
 class VideoSource:
     """A video file; iterating decodes it from the start, one frame in memory at a time.
 
-    The metadata of `VideoMetadata` are attributes. `warnings` holds sentences about damaged parts met while iterating.
+    The fields of `VideoMetadata` are attributes. `warnings` collects sentences about damaged parts found on the way.
     """
 
     def __init__(self, path: Path, metadata: VideoMetadata) -> None:
@@ -78,12 +78,12 @@ class VideoSource:
         self.warnings: list[str] = []
 
     def __len__(self) -> int:
-        """Number of frames: counted where the file tells them apart, estimated otherwise."""
+        """Number of frames: counted if the packets identify them, estimated otherwise."""
         return len(self.index) if self.index else self.frame_count
 
     @cached_property
     def index(self) -> FrameIndex | None:
-        """Which frames there are; None where the file does not say."""
+        """The index of the frames; None if the packets do not identify them."""
         with _open_container(self.path) as container:
             return FrameIndex.of(container, _video_stream(container, self.path))
 
@@ -92,7 +92,7 @@ class VideoSource:
         return self.frames()
 
     def frames(self, wanted: Sequence[int] | np.ndarray | None = None) -> Iterator[SourceFrame]:
-        """Frames in order; only those wanted are converted, and long stretches without any are jumped over.
+        """Frames in order; only the requested ones are converted, and long gaps between them are skipped by seeking.
 
         Args:
             wanted: increasing frame numbers; None: all of them.
@@ -129,7 +129,7 @@ class VideoSource:
             )
 
     def _numbered(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
-        """Decoded frames with number and time (seconds); `left` is what is still wanted."""
+        """Decoded frames with number and time (seconds); `left` are the numbers still requested."""
         with _open_container(self.path) as container:
             stream = _video_stream(container, self.path)
             stream.thread_type = "AUTO"
@@ -152,13 +152,13 @@ class VideoSource:
     def _jump(
         self, container: Any, stream: Any, position: int, left: deque[int] | None, sought: int | None
     ) -> int | None:
-        """Seek on the way from frame `position` to the next one wanted, where that pays.
+        """Seek from frame `position` towards the next requested one if that is faster than decoding.
 
         Args:
             container: the open file.
             stream: its video.
             position: number of the frame that was decoded last.
-            left: numbers that are still wanted.
+            left: frame numbers still requested.
             sought: ticks of the last seek; never sought twice, since damaged files land elsewhere again and again.
 
         Returns:
@@ -209,7 +209,7 @@ def wanted_frames(video: Any, numbers: Sequence[int] | np.ndarray) -> Iterator[S
 
 
 def open_video(path: str | Path) -> VideoSource:
-    """Open a video file and decode its first frame to learn its metadata.
+    """Open a video file and decode its first frame to read its metadata.
 
     Args:
         path: any file FFmpeg can read.

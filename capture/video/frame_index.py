@@ -1,4 +1,4 @@
-"""Which frames a video file holds, from its packets alone: exact numbers, and where decoding can start."""
+"""The index of a video file from its packets alone: exact frame numbers, and the key frames to seek to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-#: Decoding through at least this many frames is dearer than jumping to a key frame.
+#: Number of frames from which seeking to a key frame is faster than decoding through.
 _WORTH_A_JUMP = 12
 
 
@@ -18,11 +18,11 @@ class FrameIndex:
 
     ticks: np.ndarray  # [n] int64, increasing
     keys: np.ndarray  # [k] int64, numbers of the frames decoding can start at
-    tick: float  # seconds; 0 where the stream does not say
+    tick: float  # seconds; 0 where the stream does not state it
 
     @staticmethod
     def of(container: Any, stream: Any) -> FrameIndex | None:
-        """Read through the packets of an open file; None where they do not tell one frame from another."""
+        """Read through the packets of an open file; None if they do not identify single frames."""
         found: list[tuple[int, bool]] = []
         try:
             for packet in container.demux(stream):

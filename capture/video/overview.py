@@ -1,7 +1,7 @@
-"""Which frames of a long video are worth having: a quick look at some, then those that show something new.
+"""Selection of frames of a long video: a fast pass over some of them, then those that show something new.
 
-Only training frames are looked at. What is chosen are short runs of consecutive frames, because tracks and mattes are
-smoothed in time.
+Only training frames are examined. The selection consists of short runs of consecutive frames, because tracks and mattes
+are smoothed in time.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from capture.video.decoding import wanted_frames
 from capture.workspace import Workspace
 
 PARTIAL = "overview.npz"
-#: Frames looked at at most, and how many consecutive ones are taken of what is chosen.
+#: Maximum number of frames examined, and the length of the runs that are selected.
 _LOOKED, _RUN = 1500, 8
-#: Share of the runs that are spread evenly over the clip, so that what is usual stays usual.
+#: Fraction of the runs that are spread evenly over the clip, so that common poses remain common.
 _EVEN = 1 / 3
 #: A frame this much less sharp (log) than the clip's median, or with a face less present, is no discovery.
 _BLURRED, _PRESENT = 0.6, 0.9
-#: Images are looked at with this many pixels on the longer side.
+#: Longer side, in pixels, of the images that are examined.
 _SIDE = 640
 _SAVE_STEP = 200
 
@@ -47,8 +47,8 @@ def choose_frames(
         candidates: numbers of training frames, increasing.
         most: how many may be chosen.
         follower: finds the face.
-        workspace: keeps what was seen for a later run.
-        progress: told after every frame looked at, as stage "overview".
+        workspace: stores the results for a later run.
+        progress: called after every frame examined, as stage "overview".
     """
     looked = np.arange(0, len(candidates), max(1, -(-len(candidates) // _LOOKED)))
     rows = _look(video, candidates[looked], follower, workspace, progress)
@@ -59,7 +59,7 @@ def choose_runs(positions: np.ndarray, rows: dict[str, np.ndarray], count: int, 
     """Positions [<= most] of runs of frames out of `count`, increasing.
 
     Args:
-        positions: [n] of the frames that were looked at and show a face.
+        positions: [n] of the frames that were examined and show a face.
         rows: of those frames: "features" [n,8], "sharpness" [n], "presence" [n], "person" [n], "size" [n].
         count: frames there are.
         most: frames to choose.
@@ -100,7 +100,7 @@ def _look(
     stored = workspace.load_partial(PARTIAL)
     rows = {name: list(stored[name]) for name in _COLUMNS} if stored else {name: [] for name in _COLUMNS}
     seen_before = int(stored["seen"]) if stored else 0
-    people = People(zip(rows["person"], rows["roi"], rows["look"], strict=True))
+    people = People(zip(rows["person"], rows["roi"], rows["appearance"], strict=True))
     lost = seen_before > 0 and (not rows["row"] or rows["row"][-1] != seen_before - 1)
 
     def save(seen: int) -> None:
@@ -113,11 +113,11 @@ def _look(
         seen = follower.find(image, people, lost)
         lost = seen is None
         if seen is not None:
-            people.see(seen.person, seen.roi, seen.look)
+            people.see(seen.person, seen.roi, seen.appearance)
             points = seen.found.points
             feature = face_features(points[None])[0]
             values = (row, feature, sharpness(image, points), seen.found.presence, seen.person, seen.roi[2])
-            for name, value in zip(_COLUMNS, (*values, seen.roi, seen.look), strict=True):
+            for name, value in zip(_COLUMNS, (*values, seen.roi, seen.appearance), strict=True):
                 rows[name].append(value)
         if progress:
             progress("overview", row + 1, len(numbers))
@@ -127,11 +127,11 @@ def _look(
     return _arrays(rows)
 
 
-_COLUMNS = ("row", "features", "sharpness", "presence", "person", "size", "roi", "look")
+_COLUMNS = ("row", "features", "sharpness", "presence", "person", "size", "roi", "appearance")
 
 
 def _arrays(rows: dict[str, list[Any]]) -> dict[str, np.ndarray]:
-    shapes = {"features": (-1, 8), "roi": (-1, 4), "look": (-1, *SIGNATURE)}
+    shapes = {"features": (-1, 8), "roi": (-1, 4), "appearance": (-1, *SIGNATURE)}
     whole = ("row", "person")
     return {
         name: np.array(values, dtype=np.int64 if name in whole else np.float64).reshape(shapes.get(name, (-1,)))

@@ -1,4 +1,4 @@
-"""Which frames of a video are used, and which of them are held out: decided once, before anything is measured."""
+"""The frames of a video that are used and those that are held out: decided once, before anything is measured."""
 
 from __future__ import annotations
 

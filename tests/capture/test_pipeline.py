@@ -15,7 +15,7 @@ from avatar.head import load_head
 from capture.options import CaptureOptions
 from capture.pipeline import capture_frames, run_capture
 from capture.workspace import Workspace
-from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, source_facts
+from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, source_metadata
 
 #: Arrays of one row per frame.
 PER_FRAME = [name for name, axes in TRACK_ARRAYS.items() if axes[0] == "T"]
@@ -24,7 +24,7 @@ PER_FRAME = [name for name, axes in TRACK_ARRAYS.items() if axes[0] == "T"]
 def _capture(out: Path, video: FakeVideo | None = None, models=None, **options) -> Capture:
     video = video or FakeVideo()
     chosen = CaptureOptions(passes=2, **options)
-    return capture_frames(video, video.count, source_facts(), out, chosen, None, models or fake_models())
+    return capture_frames(video, video.count, source_metadata(), out, chosen, None, models or fake_models())
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_progress_counts_up_in_every_stage(tmp_path):
     capture_frames(
         FakeVideo(),
         40,
-        source_facts(),
+        source_metadata(),
         tmp_path / "clip",
         options,
         lambda *event: told.append(event),

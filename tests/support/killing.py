@@ -71,13 +71,15 @@ def _capture(run: dict[str, Any]) -> None:
     from capture.options import CaptureOptions
     from capture.tracker.clip import TrackerOptions, fit_person
     from capture.tracker.identity import IdentityOptions
-    from tests.capture.video.fake_video import FakeVideo, fake_models, source_facts
+    from tests.capture.video.fake_video import FakeVideo, fake_models, source_metadata
 
     quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # the person found is no matter here
     capture.pipeline.fit_person = partial(fit_person, options=quick)  # type: ignore[assignment]
     capture.stages.landmarks._SAVE_STEP = capture.stages.frames._SAVE_STEP = 7
     video, options = FakeVideo(FRAMES), CaptureOptions(passes=1, **run["options"])
-    capture.pipeline.capture_frames(video, video.count, source_facts(), Path(run["out"]), options, None, fake_models())
+    capture.pipeline.capture_frames(
+        video, video.count, source_metadata(), Path(run["out"]), options, None, fake_models()
+    )
 
 
 def _train(arguments: list[str]) -> int:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from capture.quality.assessment import flagged_sentence
-from capture.quality.frame_statistics import Looks, measure_frame
+from capture.quality.frame_statistics import ClipStatistics, measure_frame
 from capture.quality.trust import Trust, doubtful_spread, trust_reference
 from tests.capture.drawn import drawn_frames
 
@@ -27,8 +27,8 @@ def judged(
     spread[CHANGED, lower] *= spread_factor
     seen = np.ones(len(points))
     seen[CHANGED] = presence
-    looks = Looks.of([measure_frame(*frame) for frame in zip(images, points, mattes, strict=True)])
-    return trust_reference(looks, points, spread).judge(looks, points, spread, seen), spread, points
+    statistics = ClipStatistics.of([measure_frame(*frame) for frame in zip(images, points, mattes, strict=True)])
+    return trust_reference(statistics, points, spread).assess(statistics, points, spread, seen), spread, points
 
 
 def blur(image: np.ndarray, points: np.ndarray) -> None:

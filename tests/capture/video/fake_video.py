@@ -129,6 +129,6 @@ def fake_models(scale: float = 1.0, other: float = 0.0) -> FaceModels:
     return FaceModels(partial(FakeDetector, scale, other), partial(FakeLandmarks, scale), FakeMatter)
 
 
-def source_facts(name: str = "clip.mp4") -> dict[str, str]:
+def source_metadata(name: str = "clip.mp4") -> dict[str, str]:
     """What the pipeline is told of the source."""
     return SimpleNamespace(name=name, sha256="0" * 64).__dict__.copy()

@@ -68,11 +68,7 @@ def encode(
         tone = _sound_stream(container) if sound else None
         image_of_song = _cover_stream(container) if cover else None
         for number, frame in enumerate(frames):
-            image = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(frame), format="rgb24" if frame.dtype == np.uint8 else "rgb48le"
-            )
-            matrix = {"dst_colorspace": 9} if transfer else {}
-            image = image.reformat(format=pixels, **matrix)
+            image = _encodable(frame, pixels, transfer)
             seconds = times[number] if times else number / rate
             image.pts, image.time_base = round(seconds * 90000), Fraction(1, 90000)
             container.mux(stream.encode(image))
@@ -82,6 +78,15 @@ def encode(
         if image_of_song is not None:
             _add_cover(container, image_of_song)
     return path
+
+
+def _encodable(frame: np.ndarray, pixels: str, transfer: int) -> av.VideoFrame:
+    """A frame [H,W,3] uint8 or uint16 in the pixel format and color space of the stream."""
+    image = av.VideoFrame.from_ndarray(
+        np.ascontiguousarray(frame), format="rgb24" if frame.dtype == np.uint8 else "rgb48le"
+    )
+    matrix = {"dst_colorspace": 9} if transfer else {}
+    return image.reformat(format=pixels, **matrix)
 
 
 def _sound_stream(container: av.container.OutputContainer) -> av.AudioStream:
