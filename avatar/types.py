@@ -69,6 +69,31 @@ class Camera:
     def __len__(self) -> int:
         return len(self.K)
 
+    def to_camera(self, points: Tensor) -> Tensor:
+        """World points in the axes of the camera (x right, y down, z forward), meters, in the shape of `points`.
+
+        Args:
+            points: [B,N,3] meters, world: N points for each of the B cameras; or [...,3] for a camera [1].
+        """
+        rotation, translation = self.world_to_cam[:, :3, :3], self.world_to_cam[:, :3, 3]
+        if points.ndim == 3 and len(points) == len(self):
+            return points @ rotation.transpose(1, 2) + translation[:, None]
+        check_shape("Camera.world_to_cam", self.world_to_cam, (1, 4, 4))
+        return points @ rotation[0].T + translation[0]
+
+    def project(self, points: Tensor, *, near: float | None = None) -> Tensor:
+        """Pixel positions [B,N,2] or [...,2] of world points.
+
+        Args:
+            points: meters, world, in one of the shapes that `to_camera` takes.
+            near: smallest depth in meters to divide by; None: no limit, points behind the camera give mirrored pixels.
+        """
+        seen = self.to_camera(points)
+        batched = points.ndim == 3 and len(points) == len(self)
+        pixels = seen @ (self.K.transpose(1, 2) if batched else self.K[0].T)
+        depth = pixels[..., 2:]
+        return pixels[..., :2] / (depth if near is None else depth.clamp_min(near))
+
     def resized(self, width: int, height: int) -> Camera:
         """The same view at another image size (the image borders coincide)."""
         scale = torch.tensor([width / self.width, height / self.height, 1.0], dtype=self.K.dtype)

@@ -50,8 +50,7 @@ class TexturedMesh:
         self, vertices: Tensor, rotation: Tensor, translation: Tensor, camera: Camera
     ) -> tuple[Tensor, Tensor, Tensor]:
         """UV [H,W,2], coverage [H,W] and face ids of skull-frame vertices [V,3] at a skull pose."""
-        view = camera.world_to_cam[0]
-        seen = (vertices @ rotation.T + translation) @ view[:3, :3].T + view[:3, 3]
+        seen = camera.to_camera(vertices @ rotation.T + translation)
         face, bary, _ = ops.mesh(seen[None], self.head.faces, camera.K, camera.width, camera.height)
         covered = face[0] >= 0
         corners = self.head.uv[self.head.uv_faces[face[0].clamp_min(0).to(torch.int64)]]

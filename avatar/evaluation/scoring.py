@@ -97,11 +97,8 @@ class Scorer:
         return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
 
     def _project(self, frames: TrainingFrames, index: int) -> np.ndarray:
-        camera = frames.view(index)
-        view = camera.world_to_cam[0]
         world = frames.vertices(index)[self.head_vertices] @ frames.rotation[index].T + frames.translation[index]
-        seen = (world @ view[:3, :3].T + view[:3, 3]) @ camera.K[0].T
-        return (seen[:, :2] / seen[:, 2:]).numpy()
+        return frames.view(index).project(world).numpy()
 
 
 def save_row(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray, matte: np.ndarray) -> None:

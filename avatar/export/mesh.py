@@ -79,14 +79,13 @@ def _camera(yaw: float, pitch: float) -> Camera:
 
 def _sampled(picture: Tensor, vertices: Tensor, normals: Tensor, faces: Tensor, camera: Camera) -> Tensor:
     """Colors times weights, and weights [V,4]: how squarely a vertex is seen in `picture` [H,W,4], 0 where not."""
-    view = camera.world_to_cam[0]
-    seen = vertices @ view[:3, :3].T + view[:3, 3]
+    seen = camera.to_camera(vertices)
     depth = ops.mesh(seen[None].contiguous(), faces, camera.K, _PIXELS, _PIXELS)[2][0]
-    pixel = (seen @ camera.K[0].T)[:, :2] / seen[:, 2:]
+    pixel = camera.project(vertices)
     inside = ((pixel >= 0) & (pixel < _PIXELS)).all(-1)
     column, row = pixel.long().clamp(0, _PIXELS - 1).unbind(-1)
     color, alpha = picture[row, column].split([3, 1], -1)
-    squarely = -(normals @ view[:3, :3].T * torch.nn.functional.normalize(seen, dim=-1)).sum(-1)
+    squarely = -(normals @ camera.world_to_cam[0, :3, :3].T * torch.nn.functional.normalize(seen, dim=-1)).sum(-1)
     shown = inside & (seen[:, 2] <= depth[row, column] + _BEHIND) & (alpha[:, 0] > _OPAQUE)
     weight = (squarely.clamp_min(0) ** 4 * shown)[:, None]
     return torch.cat([weight * color / alpha.clamp_min(_OPAQUE), weight], -1)

@@ -28,6 +28,7 @@ from avatar.types import Camera, Gaussians, HeadParams
 #: Regions whose bounding box is compared, and how much around it.
 _REGIONS, _MARGIN = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region"), 0.25
 _LARGEST = 0.4  # of a control in one step
+_NEAR = 1e-3  # meters, smallest depth to divide by
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,8 @@ class _Chunk:
         count, size = len(self.controls), motion.shape[1]
         camera = self.targets.camera
         turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
-        means = gaussians.means[self.row] @ camera.world_to_cam[:, :3, :3].transpose(1, 2)
-        x, y, z = (means + camera.world_to_cam[:, None, :3, 3]).unbind(-1)  # [m,N]
-        near = 1 / z.clamp_min(1e-3)
+        x, y, z = camera.to_camera(gaussians.means[self.row]).unbind(-1)  # [m,N]
+        near = 1 / z.clamp_min(_NEAR)
         channels = torch.empty(len(turn), 5 * count + (-5 * count) % 3, size)
         channels[:, 5 * count :] = 0
         for picture in range(len(turn)):
@@ -217,10 +217,7 @@ def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor)
     if not face.any():
         face = ~face
     world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]
-    view, K = targets.camera.world_to_cam, targets.camera.K
-    seen = world[row] @ view[:, :3, :3].transpose(1, 2) + view[:, None, :3, 3]
-    pixels = seen @ K.transpose(1, 2)
-    spots = pixels[..., :2] / pixels[..., 2:].clamp_min(1e-3)
+    spots = targets.camera.project(world[row], near=_NEAR)
     low, high = spots.amin(1), spots.amax(1)
     full = torch.tensor([targets.camera.width, targets.camera.height])
     side = ((high - low).amax(0) * (1 + 2 * _MARGIN)).ceil().clamp(min=16).minimum(full).long()
@@ -230,6 +227,6 @@ def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor)
     rgb = torch.stack(
         [picture[y : y + height, x : x + width] for picture, (x, y) in zip(targets.rgb, corner.tolist(), strict=True)]
     )
-    moved = K.clone()
+    moved = targets.camera.K.clone()
     moved[:, :2, 2] -= corner
-    return replace(targets, rgb=rgb, camera=Camera(moved, view, width, height))
+    return replace(targets, rgb=rgb, camera=Camera(moved, targets.camera.world_to_cam, width, height))

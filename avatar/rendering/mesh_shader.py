@@ -34,9 +34,8 @@ def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians:
     local = _mixed(at_vertices, rig.triangles, rig.bary)
     skull, torso = (local @ rotation.T for rotation in quat_to_matrix(quats))
     normals = torch.lerp(skull, torso, rig.skin[:, None])
-    view = camera.world_to_cam[0]
-    seen = torch.nn.functional.normalize(normals @ view[:3, :3].T, dim=1)
-    toward = torch.nn.functional.normalize(-(gaussians.means[0] @ view[:3, :3].T + view[:3, 3]), dim=1)
+    seen = torch.nn.functional.normalize(normals @ camera.world_to_cam[0, :3, :3].T, dim=1)
+    toward = torch.nn.functional.normalize(-camera.to_camera(gaussians.means[0]), dim=1)
     seen = seen - (seen * toward).sum(1, keepdim=True).clamp(max=0) * toward
     return torch.nn.functional.normalize(seen, dim=1) * seen.new_tensor(_TO_VIEWER)
 
@@ -71,8 +70,7 @@ class MeshShader:
         """
         rotations = quat_to_matrix(quats)
         skull, torso = (vertices[0] @ rotations[bone].T + translations[bone] for bone in (0, 1))
-        view = camera.world_to_cam[0]
-        placed = torch.lerp(skull, torso, self._share) @ view[:3, :3].T + view[:3, 3]
+        placed = camera.to_camera(torch.lerp(skull, torso, self._share))
         faces = self.head.faces
         normals = vertex_normals(placed, faces) * placed.new_tensor(_TO_VIEWER)
         gloss = torch.zeros_like(self._sky)

@@ -40,8 +40,7 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.
     rotation, translation = frames.rotation[frame], frames.translation[frame]
     world = frames.vertices(frame) @ rotation.T + translation
     camera = frames.view(frame)
-    view = camera.world_to_cam[0]
-    seen = world @ view[:3, :3].T + view[:3, 3]
+    seen = camera.to_camera(world)
     faces = head.faces[torch.from_numpy(torso_weight(head))[head.faces].amax(1) < 0.5]
     face_id, _, _ = ops.mesh(seen[None], faces, camera.K, camera.width, camera.height)
     covered = (face_id[0] >= 0).numpy()

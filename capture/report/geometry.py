@@ -42,7 +42,6 @@ class TrackedGeometry:
         ]
         skull = torch.cat(chunks)
         world = skull @ rotation.transpose(1, 2) + translation[:, None]
-        seen = (world @ view.transpose(1, 2) + shift[:, None]) @ camera.K.transpose(1, 2)
         eye = -(view.transpose(1, 2) @ shift[..., None]).squeeze(-1)  # camera center in the world
         toward = (rotation.transpose(1, 2) @ (eye - world.mean(1))[..., None]).squeeze(-1).numpy().astype(np.float64)
         toward /= np.linalg.norm(toward, axis=1, keepdims=True)
@@ -50,7 +49,7 @@ class TrackedGeometry:
         eyes = axis_angle_to_matrix(params.joint_rot[:, [LEFT_EYE, RIGHT_EYE]]).numpy().astype(np.float64)
         return TrackedGeometry(
             skull.numpy().astype(np.float64),
-            (seen[..., :2] / seen[..., 2:]).numpy().astype(np.float64),
+            camera.project(world).numpy().astype(np.float64),
             angles[0],
             angles[1],
             np.degrees(yaw_pitch(eyes)).mean(1),

@@ -153,15 +153,14 @@ def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadPara
             params.identity[:0], params.expression[chosen], params.joint_rot[chosen], params.translation[chosen]
         )
         camera = capture.camera(SIZE, chosen.numpy())
-        view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, None, :3, 3]
         surface = person.vertices(own)
         rotations, offsets = person.joint_transforms(own)
         centers = person.joint_locations(own.identity)[[LEFT_EYE, RIGHT_EYE]]
         ahead = torch.stack([centers, centers + torch.tensor([0.0, 0.0, _GAZE])], 1)
         eyes = ahead @ rotations[:, [LEFT_EYE, RIGHT_EYE]].transpose(2, 3) + offsets[:, [LEFT_EYE, RIGHT_EYE], None]
-        landmarks = person.landmarks(surface) @ view.transpose(1, 2) + shift
-        eyes = eyes @ view[:, None].transpose(2, 3) + shift[:, None]
-        surface = surface @ view.transpose(1, 2) + shift
+        landmarks = camera.to_camera(person.landmarks(surface))
+        eyes = camera.to_camera(eyes.flatten(1, 2)).unflatten(1, (2, 2))
+        surface = camera.to_camera(surface)
         for index, row in enumerate(chosen.tolist()):
             one = replace(camera, K=camera.K[[index]], world_to_cam=camera.world_to_cam[[index]])
             yield row, PosedHead(surface[index], landmarks[index].numpy(), eyes[index].numpy(), one)

@@ -50,11 +50,10 @@ def tiny_params(frames: int, seed: int = 0) -> HeadParams:
 def tiny_pictures(params: HeadParams, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Shaded pictures [T,H,W,3] and mattes [T,H,W], uint8, of the head at `params`."""
     head = load_head()
-    view = camera.world_to_cam[0]
     pictures, mattes = [], []
     for frame in range(len(params)):
         vertices = head.vertices(params[frame])[0]
-        seen = vertices @ view[:3, :3].T + view[:3, 3]
+        seen = camera.to_camera(vertices)
         face, bary, _ = ops.mesh(seen[None], head.faces, camera.K, camera.width, camera.height)
         hit = (face[0] >= 0).numpy()
         corners = head.faces[face[0].clamp_min(0).long()]
@@ -146,6 +145,5 @@ def tiny_capture(
 
 
 def _project(points: torch.Tensor, camera: Camera) -> np.ndarray:
-    view = camera.world_to_cam[0]
-    seen = (points @ view[:3, :3].T + view[:3, 3]) @ camera.K[0].T
-    return torch.cat([seen[..., :2] / seen[..., 2:], seen[..., 2:]], -1).numpy().astype(np.float32)
+    depth = camera.to_camera(points)[..., 2:]
+    return torch.cat([camera.project(points), depth], -1).numpy().astype(np.float32)

@@ -63,8 +63,7 @@ def test_each_camera_sees_the_head_where_its_matte_is(frames: TrainingFrames) ->
     for index in range(len(frames)):
         view = frames.view(index)
         world = frames.vertices(index) @ frames.rotation[index].T + frames.translation[index]
-        seen = (world @ view.world_to_cam[0, :3, :3].T + view.world_to_cam[0, :3, 3]) @ view.K[0].T
-        columns, rows = (seen[:, :2] / seen[:, 2:]).floor().long().unbind(1)
+        columns, rows = view.project(world).floor().long().unbind(1)
         inside = (columns >= 0) & (columns < SIZE) & (rows >= 0) & (rows < SIZE)
         assert (frames.alpha[index][rows[inside], columns[inside]] > 0).float().mean() > 0.95, index
 
