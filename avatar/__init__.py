@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from avatar.rendering.render import render
     from avatar.training.config import TrainConfig
     from avatar.training.fit import fit
+    from avatar.training.result import TrainResult
     from avatar.types import Camera, Gaussians, HeadParams, Motion, RenderOutput
     from avatar.video import open_output
 
@@ -41,6 +42,7 @@ _HOMES = {
     "Motion": "avatar.types",
     "RenderOutput": "avatar.types",
     "TrainConfig": "avatar.training.config",
+    "TrainResult": "avatar.training.result",
     "drive": "avatar.driving.driver",
     "evaluate": "avatar.evaluation.protocol",
     "fit": "avatar.training.fit",
@@ -68,6 +70,7 @@ __all__ = [
     "Motion",
     "RenderOutput",
     "TrainConfig",
+    "TrainResult",
     "__version__",
     "drive",
     "evaluate",

@@ -1,4 +1,4 @@
-"""`headsplat demo`: the whole path on a synthetic clip, ending with an avatar, videos and a report to read."""
+"""`headsplat demo`: the whole pipeline on a synthetic clip; leaves an avatar, videos and a report."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class DemoCommand:
-    """See the whole path: synthetic video, capture, training, evaluation, rendering, report."""
+    """Run the whole pipeline on a synthetic video: capture, training, evaluation, rendering, report."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("demo")
-    """folder for everything the demo makes"""
+    """folder for all outputs"""
     frames: int = 240
-    """length of the synthetic video"""
+    """number of frames of the synthetic video"""
     size: int = 256
-    """longer side of the training pictures in pixels"""
+    """longer side of the training images in pixels"""
     seconds: OptionalFloat = 150.0
-    """end the training after this wall-clock time at the latest"""
+    """end the training after this wall-clock time"""
     seed: int = 0
-    """another training (the video stays the same)"""
+    """random seed of the training (the video does not depend on it)"""
     overwrite: bool = False
-    """replace an earlier demo"""
+    """replace the outputs of an earlier demo"""
 
     def run(self) -> int:
         """Run every stage; returns the exit code."""
@@ -57,13 +57,13 @@ class DemoCommand:
         write_report(report, self.out)
         print(report.headline)
         print(f"Open {self.out / REPORT}")
-        drive = f"headsplat render {self.out / 'demo.avatar'} --motion {self.out / 'puppet.csv'}"
-        print(f"Then drive it with a file: {drive} --camera orbit -o {self.out / 'orbit.mp4'}")
+        command = f"headsplat render {self.out / 'demo.avatar'} --motion {self.out / 'puppet.csv'}"
+        print(f"Then drive it with a motion file: {command} --camera orbit -o {self.out / 'orbit.mp4'}")
         return 0
 
 
 class Demo:
-    """The stages of one demo and the seconds each of them took."""
+    """The stages of a demo, with the seconds of each."""
 
     def __init__(self, command: DemoCommand) -> None:
         self.command = command
@@ -77,7 +77,7 @@ class Demo:
         self.seconds[name] = time.perf_counter() - start
 
     def report(self) -> DemoReport:
-        """Run all stages and gather what they found."""
+        """Run all stages; returns their results."""
         from avatar.cli.evaluate import evaluate_file, write_text
         from avatar.cli.report import DemoReport
         from avatar.cli.showcase import SHEET_SIZE, comparison_sheet, puppet_sheet
@@ -119,7 +119,8 @@ class Demo:
             return make_capture(request, self.command.overwrite)
 
     def _train(self, capture: Capture) -> Path:
-        from avatar.cli.train import Outputs, train_capture, with_flags
+        from avatar.cli.train import with_flags
+        from avatar.cli.training_run import Outputs, train_capture
 
         flags = {"size": self.command.size, "seed": self.command.seed, "max_seconds": self.command.seconds}
         settings = with_flags(load_preset("default", TrainConfig()), flags)
@@ -139,7 +140,7 @@ class Demo:
         from avatar.rendering.settings import Look
 
         look = Look(capture.metadata["width"], capture.metadata["height"])
-        puppet = self.out / "puppet.csv"  # a Live Link take to play with, made here
+        puppet = self.out / "puppet.csv"  # a Live Link Face file
         write_motion(puppet, puppet_motion())
         takes = [
             (name, Source.load(motion, MotionOptions()).on(path, None))

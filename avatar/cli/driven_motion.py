@@ -11,7 +11,7 @@ import numpy as np
 
 from avatar.cli.arguments import parse_gain
 from avatar.cli.progress import say
-from avatar.cli.render_inputs import fit_camera, head_of, is_own, resample, stored_camera
+from avatar.cli.render_inputs import fit_camera, head_of, is_trained_on, resample, stored_camera
 from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.driving.driver import DriveOptions, drive
 from avatar.head import load_head
@@ -94,7 +94,7 @@ class Source:
             fps: constant frame rate, frame k at exactly k / fps seconds; None: the motion's own times.
         """
         header, avatar = read_header(path), load_avatar(path)
-        if self.capture is not None and is_own(header, self.capture) and not self.edited:
+        if self.capture is not None and is_trained_on(header, self.capture) and not self.edited:
             return self._own(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resampled(self.motion, fps)
         driven = drive(avatar, motion, self.options)

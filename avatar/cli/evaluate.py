@@ -1,4 +1,4 @@
-"""`headsplat eval`: how well an avatar shows the held-out frames of a capture."""
+"""`headsplat eval`: scores an avatar on the held-out frames of a capture."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
 
-PICTURE_FOLDERS = ("tracked", "refined")
-DEFAULT_SIZE = 256  # pixels, for avatars whose header does not say
+IMAGE_FOLDERS = ("tracked", "refined")
+DEFAULT_SIZE = 256  # pixels, for avatars whose header has no settings
 
 
 @dataclass(frozen=True)
 class EvalCommand:
-    """Compare an avatar with the held-out frames of a capture, beside baselines; prints a Markdown table."""
+    """Score an avatar and baselines on the held-out frames of a capture; prints a Markdown table."""
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """an .avatar file"""
     capture: Annotated[Positional[Path], arg(metavar="CAPTURE")]
     """the capture folder it was trained on"""
     json: OptionalPath = None
-    """write all figures here"""
+    """JSON file for all figures"""
     markdown: OptionalPath = None
-    """write the table here too"""
+    """Markdown file for the table"""
     save_images: OptionalPath = None
-    """folder for predicted and true pictures and mattes of every test frame"""
+    """folder for prediction, truth and matte of every held-out frame, as PNG"""
     size: OptionalInt = None
-    """longer side of the compared pictures in pixels; default: that of the training"""
+    """longer side of the compared images in pixels; default: that of the training"""
     lpips: OptionalPath = None
-    """an LPIPS network as two-input ONNX file, named in the table"""
+    """an LPIPS network as ONNX file with two inputs; its name is in the table"""
     refine: bool = True
-    """also score held-out frames with poses and expressions refined against the avatar, in a row of its own"""
+    """add a row with poses and expressions of the held-out frames refined against the avatar"""
     rasterizer: Rasterizer = "native"
-    """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
+    """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
     overwrite: bool = False
     """replace outputs that exist"""
 
     def run(self) -> int:
-        """Evaluate and report; returns the exit code."""
+        """Evaluate, write and print the report; returns the exit code."""
         for path in (self.json, self.markdown, self.save_images):
             if path is not None:
                 check_output(path, self.overwrite, folder=path is self.save_images)
         if self.save_images is not None and self.save_images.exists():
-            check_replaceable_folder(self.save_images, PICTURE_FOLDERS)
+            check_replaceable_folder(self.save_images, IMAGE_FOLDERS)
         if self.size is not None and self.size < 32:
             raise HeadsplatError(f"--size: {self.size} pixels are too few; give at least 32")
         if self.lpips is not None and not self.lpips.is_file():
@@ -92,20 +92,33 @@ def evaluate_file(
     rasterizer: Rasterizer = "native",
     refine: bool = True,
 ) -> Report:
-    """The report of the avatar file `path` on `capture`, with progress on stderr; `size` defaults to the training's."""
-    from avatar.cli.render_inputs import is_own
+    """The report of an avatar file, with progress on stderr.
+
+    Args:
+        path: the avatar file.
+        capture: the capture on which it was trained.
+        size: longer side of the compared images, pixels; None: that of the training.
+        lpips: an LPIPS network as ONNX file.
+        save_images: folder for predictions, truths and mattes.
+        rasterizer: rasterizer that renders the avatar.
+        refine: whether to add the row "refined".
+
+    Raises:
+        HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
+    """
+    from avatar.cli.render_inputs import is_trained_on
     from avatar.evaluation.protocol import evaluate
     from avatar.model.avatar_file import load_avatar, read_header
 
     header = read_header(path)
-    if not is_own(header, capture):
+    if not is_trained_on(header, capture):
         raise HeadsplatError(
-            f"{capture.root}: not the capture {path.name} was trained on, so training may have seen its held-out "
-            "frames; train on this capture or give the other one"
+            f"{capture.root}: not the capture on which {path.name} was trained, so its held-out frames may have been "
+            "training frames; train on this capture or give the other one"
         )
     trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
-    pictures = nullcontext() if save_images is None else atomic_folder(save_images)
-    with stage("evaluation") as update, pictures as folder:
+    images = nullcontext() if save_images is None else atomic_folder(save_images)
+    with stage("evaluation") as update, images as folder:
         return evaluate(
             load_avatar(path),
             capture,
@@ -122,21 +135,21 @@ def evaluate_file(
 
 
 def trained_track(header: Mapping[str, Any], capture: Capture) -> RefinedTrack | None:
-    """The refined track that the avatar with this header was trained on; None where that is not beside `capture`."""
+    """The refined track on which the avatar with this header was trained; None if `capture` does not have it."""
     from avatar.refine.track import RefinedTrack
 
-    told = header.get("track")
-    if not isinstance(told, Mapping) or told.get("name") != "refined":
+    entry = header.get("track")
+    if not isinstance(entry, Mapping) or entry.get("name") != "refined":
         return None
     found = RefinedTrack.load(capture)
-    if found is None or found.fingerprint != told.get("fingerprint"):
-        say(f"{capture.root}: the refined track beside it is not this avatar's; training frames keep tracked poses")
+    if found is None or found.fingerprint != entry.get("fingerprint"):
+        say(f"{capture.root}: its refined track is not that of this avatar; training frames keep the tracker's poses")
         return None
     return found
 
 
 def refine_options(header: Mapping[str, Any]) -> RefineOptions:
-    """How the avatar with this header was refined in training; the defaults where it does not say."""
+    """Options of the refinement in the training of the avatar with this header; defaults if it has none."""
     from avatar.common.toml_config import apply_values
     from avatar.refine.options import RefineOptions
 

@@ -1,4 +1,4 @@
-"""The demo's report: one Markdown file, and one HTML page that stands alone."""
+"""The report of the demo: a Markdown file, and an HTML page with all images and videos embedded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from avatar.evaluation.report import Report
 COMPARISON, PUPPET = "comparison.png", "puppet.png"
 COLUMNS = ("psnr", "psnr_head", "ssim", "psnr_mouth", "psnr_eyes", "psnr_hair")
 HEADINGS = {
-    "psnr": "whole picture, dB",
+    "psnr": "whole image, dB",
     "psnr_head": "head, dB",
     "ssim": "SSIM",
     "psnr_mouth": "mouth, dB",
@@ -26,14 +26,14 @@ HEADINGS = {
 }
 ROWS = {
     "test": "the avatar",
-    "blendshapes off": "its blendshapes off",
-    "static head": "a face that never moves",
+    "blendshapes off": "without blendshapes",
+    "static head": "a static face",
     "textured mesh": "the tracked mesh with a mean texture",
-    "train": "the avatar on frames it trained on",
+    "train": "the avatar on training frames",
 }
 CAVEAT = (
-    "The person in this demo is synthetic: drawn by a procedural renderer that is not the one that learns. "
-    "The figures show that the whole path works on this machine; they say nothing about accuracy on people."
+    "The person in this demo is synthetic, rendered by a procedural renderer that training does not use. "
+    "The figures show that the whole pipeline works on this machine; they do not measure accuracy on people."
 )
 NEXT = "headsplat train selfie.mp4 -o me.avatar --test-fraction 0.2"
 STYLE = """
@@ -55,7 +55,7 @@ BAR_COLORS = ("#5b7db1", "#6a9a78", "#b0703f", "#8a6bab", "#a8555c")
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What a demo found."""
+    """The results of a demo."""
 
     evaluation: Report
     seconds: Mapping[str, float]  # by stage
@@ -68,16 +68,16 @@ class DemoReport:
     @property
     def headline(self) -> str:
         """The result in one sentence."""
-        test, still = (self.evaluation.rows[row]["psnr_head"] for row in ("test", "static head"))
+        test, static = (self.evaluation.rows[row]["psnr_head"] for row in ("test", "static head"))
         return (
             f"From a {self.frames}-frame video to an avatar in {sum(self.seconds.values()):.0f} s: "
-            f"{test:.1f} dB on the head in {self.held_out} frames it never saw "
-            f"({test - still:+.1f} dB over a face that never moves), "
-            f"drawn at {self.evaluation.metadata['frames_per_second']:.0f} frames a second on this machine."
+            f"{test:.1f} dB on the head in {self.held_out} held-out frames "
+            f"({test - static:+.1f} dB relative to a static face), "
+            f"rendered at {self.evaluation.metadata.frames_per_second:.0f} fps on this machine."
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headings and rows of the figures, best known columns only."""
+        """Headings and rows of the main figures."""
         rows = self.evaluation.rows
         columns = [name for name in COLUMNS if name in rows["test"]]
         body = [
@@ -89,7 +89,7 @@ class DemoReport:
 
 
 def write_report(report: DemoReport, folder: Path) -> None:
-    """Write comparison.png, puppet.png, report.md and report.html (pictures and videos inside) into `folder`."""
+    """Write comparison.png, puppet.png, report.md and report.html (images and videos embedded) to `folder`."""
     write_image(folder / COMPARISON, report.comparison)
     write_image(folder / PUPPET, report.puppet)
     write_text(folder / "report.md", as_markdown(report))
@@ -97,37 +97,37 @@ def write_report(report: DemoReport, folder: Path) -> None:
 
 
 def as_markdown(report: DemoReport) -> str:
-    """The report as Markdown, pictures by file name."""
+    """The report as Markdown, with links to the images."""
     headings, body = report.table()
     lines = ["# headsplat demo", "", report.headline, "", f"![video, avatar, blendshapes off]({COMPARISON})", ""]
     lines += ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in body]
-    lines += ["", f"![poses nobody recorded]({PUPPET})", "", "Seconds by stage: " + _timing(report) + ".", ""]
+    lines += ["", f"![unrecorded poses]({PUPPET})", "", "Seconds by stage: " + _timing(report) + ".", ""]
     lines += ["Files: " + ", ".join(f"`{name}`" for name in report.files) + ".", "", CAVEAT, ""]
     lines += ["Next, with a video of your own face:", "", f"    {NEXT}", ""]
     return "\n".join(lines)
 
 
 def as_html(report: DemoReport, folder: Path) -> str:
-    """The report as one page; the pictures and videos of `folder` are embedded."""
+    """The report as one page, with the images and videos of `folder` embedded."""
     headings, body = report.table()
     head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    seen = _image(folder / COMPARISON, "From the top: the video, the avatar, the avatar without its blendshapes.")
-    puppet = _image(folder / PUPPET, "Expressions and turns set by hand: nothing of this is in the video.")
-    videos = _video(folder / "phone.mp4", "The video it learned from (synthetic)")
-    videos += _video(folder / "own_motion.mp4", "The avatar along the same motion")
-    videos += _video(folder / "puppet.mp4", "As a puppet: expressions set by hand")
+    comparison = _image(folder / COMPARISON, "From the top: the video, the avatar, the avatar without blendshapes.")
+    puppet = _image(folder / PUPPET, "Expressions and head rotations set by hand; none of them is in the video.")
+    videos = _video(folder / "phone.mp4", "The training video (synthetic)")
+    videos += _video(folder / "own_motion.mp4", "The avatar with the motion of the video")
+    videos += _video(folder / "puppet.mp4", "The avatar with expressions set by hand")
     return f"""<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1"><title>headsplat demo</title><style>{STYLE}</style>
 <h1>headsplat demo</h1><p class="lead">{html.escape(report.headline)}</p>
 <div class="videos">{videos}</div>
-<h2>Frames it never saw</h2>{seen}
+<h2>Held-out frames</h2>{comparison}
 <table><tr>{head}</tr>{rows}</table>
-<p class="note">Mean over {report.held_out} held-out frames, matted over white, poses as tracked; higher is better.</p>
-<h2>Poses nobody recorded</h2>{puppet}
-<h2>Where the time went</h2><div class="bar">{_bar(report)}</div><p class="note">{_timing(report)}.</p>
-<h2>Your turn</h2><p>Half a minute of your own face, turning and talking, is enough:</p><p><code>{NEXT}</code></p>
+<p class="note">Mean over {report.held_out} held-out frames over white, in the tracker's poses; higher is better.</p>
+<h2>Unrecorded poses</h2>{puppet}
+<h2>Time by stage</h2><div class="bar">{_bar(report)}</div><p class="note">{_timing(report)}.</p>
+<h2>Next</h2><p>Train on half a minute of video of your own face, turning and talking:</p><p><code>{NEXT}</code></p>
 <p class="note">{CAVEAT} headsplat {__version__}; train only on someone who has agreed.</p></html>
 """
 

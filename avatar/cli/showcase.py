@@ -1,4 +1,4 @@
-"""Pictures that show what an avatar can do: beside its video, and as a puppet in poses nobody recorded."""
+"""Sheets of images for the demo: the avatar beside its video, and in expressions and poses set by hand (a puppet)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from avatar.cli.images import labeled_grid
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.driving.driver import render_track
-from avatar.evaluation.protocol import render_avatar_frame
+from avatar.evaluation.frame_rendering import render_avatar_frame
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
 from avatar.types import JOINT_NAMES, ROOT, Camera, HeadParams, Motion
 
-SHEET_SIZE = 224  # pixels, longer side of one picture on a sheet
+SHEET_SIZE = 224  # pixels, longer side of one image on a sheet
 SHEET_COLUMNS = 6
 PUPPET_RATE = 30.0  # frames per second
 #: Label and expression weights of the puppet's poses, set by hand.
@@ -31,26 +31,26 @@ PUPPET: tuple[tuple[str, dict[str, float]], ...] = (
     ("pucker", {"mouthPucker": 0.8}),
     ("raised brows", {"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8}),
 )
-HOLD, MOVE = 12, 18  # frames the puppet rests in a pose, and takes to the next
-PUPPET_YAW = 0.25  # radians, peak of its slow turn
+HOLD, MOVE = 12, 18  # frames in a pose, and frames of the transition to the next one
+PUPPET_YAW = 0.25  # radians, amplitude of the slow head rotation
 
 
 def comparison_sheet(avatar: Avatar, capture: Capture) -> np.ndarray:
-    """Held-out frames uint8 [H,W,3]: the video, the avatar, and the avatar with its blendshapes off."""
+    """Held-out frames, uint8 [H,W,3]: rows with the video, the avatar, and the avatar without blendshapes."""
     held_out = capture.test_indices
     chosen = held_out[np.linspace(0, len(held_out) - 1, min(SHEET_COLUMNS, len(held_out))).astype(int)]
     frames = load_frames(capture, chosen, SHEET_SIZE, avatar.head)
     matte = frames.alpha.numpy()[..., None] / 255
     truth = frames.rgb.numpy() / 255 * matte + 1 - matte
-    shown = [render_avatar_frame(avatar, frames, index)[0] for index in range(len(chosen))]
-    plain = [render_avatar_frame(avatar, frames, index, blend=False)[0] for index in range(len(chosen))]
-    rows = [("video", list(truth)), ("avatar", shown), ("blendshapes off", plain)]
+    full = [render_avatar_frame(avatar, frames, index)[0] for index in range(len(chosen))]
+    off = [render_avatar_frame(avatar, frames, index, blend=False)[0] for index in range(len(chosen))]
+    rows = [("video", list(truth)), ("avatar", full), ("blendshapes off", off)]
     columns = [f"frame {number}" for number in capture.track["frame_number"][chosen]]
-    return labeled_grid([(label, [_eight_bit(picture) for picture in row]) for label, row in rows], columns)
+    return labeled_grid([(label, [_eight_bit(image) for image in row]) for label, row in rows], columns)
 
 
 def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
-    """The puppet's poses from the front and turned to both sides, as `camera` [1] sees them: uint8 [H,W,3]."""
+    """The puppet's poses from the front and turned to both sides, rendered with `camera` [1], uint8 [H,W,3]."""
     weights = torch.stack([_weights(avatar, pose) for _, pose in PUPPET])
     sheet = []
     for label, yaw in (("front", 0.0), ("turned", PUPPET_YAW), ("other side", -PUPPET_YAW)):
@@ -60,7 +60,7 @@ def puppet_sheet(avatar: Avatar, camera: Camera) -> np.ndarray:
 
 
 def puppet_motion() -> Motion:
-    """The puppet going through its poses while it slowly turns, for any avatar: what a motion file holds."""
+    """A motion through the puppet's poses with a slow head rotation, for any avatar."""
     keys = torch.zeros(len(PUPPET) + 1, len(ARKIT_52))
     for key, (_, pose) in zip(keys, PUPPET, strict=False):
         for name, value in pose.items():
@@ -78,7 +78,7 @@ def puppet_motion() -> Motion:
 
 
 def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:
-    """Expression weights [E]: the person's resting face and `pose` on top."""
+    """Expression weights [E]: those of the person's resting face plus those of `pose`."""
     weights = avatar.neutral.clone()
     for name, value in pose.items():
         weights[avatar.head.expression_index(name)] += value
@@ -86,7 +86,7 @@ def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:
 
 
 def _posed(avatar: Avatar, weights: torch.Tensor, yaw: torch.Tensor) -> HeadParams:
-    """Expressions [T,E] at the pose the person was filmed at, turned about the vertical by `yaw` [T] radians."""
+    """Head parameters [T] with expressions `weights` [T,E], in the mean training pose rotated by `yaw` [T] radians."""
     torso = avatar.rig.torso
     turn = torch.stack([torch.zeros_like(yaw), yaw, torch.zeros_like(yaw)], -1)
     rotation = axis_angle_to_matrix(turn) @ torso.mean_rotation
@@ -97,5 +97,5 @@ def _posed(avatar: Avatar, weights: torch.Tensor, yaw: torch.Tensor) -> HeadPara
     return params
 
 
-def _eight_bit(picture: np.ndarray) -> np.ndarray:
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+def _eight_bit(image: np.ndarray) -> np.ndarray:
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

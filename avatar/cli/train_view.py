@@ -1,4 +1,4 @@
-"""`headsplat train --view`: the training on a thread of its own, the window on the main one, where it must be."""
+"""`headsplat train --view`: training on a worker thread, the window on the main thread, where it has to run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from avatar.cli.interrupt import Stop, stopped_by_interrupt
 from avatar.cli.progress import say
-from avatar.cli.train import STOPPING, Outputs, train_capture
+from avatar.cli.training_run import STOPPING, Outputs, train_capture
 from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
 
@@ -20,80 +20,90 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks whether a training has ended: a wait without an end would not hear Ctrl-C everywhere.
-_LOOK = 0.1
-#: How fast the clip is played: slow enough to see what has changed.
+#: Seconds between two checks whether the training has ended: on some platforms Ctrl-C does not interrupt a wait.
+_POLL_SECONDS = 0.1
+#: Playback speed of the clip: slow enough to see what changes.
 _SPEED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """One that runs on a thread of its own."""
+    """A training that runs on a worker thread."""
 
     capture: Capture
     head: str | None
     name: str  # of the avatar's file
-    growth: SnapshotBuffer
+    snapshots: SnapshotBuffer
     stop: Stop
     code: Future[int]
 
     @property
     def over(self) -> bool:
-        """Whether it has ended and left nothing to look at."""
+        """Whether it has ended by an error or Ctrl-C, so that the window is to close."""
         return self.code.done() and (self.stop.asked or self.code.exception() is not None)
 
 
 def check_window() -> None:
-    """Raise HeadsplatError where no window can be opened."""
+    """Raise HeadsplatError if no window can be opened."""
     from viewer.gui.display import check_display
 
     check_display()
 
 
-def train_in_sight(
+def train_with_window(
     capture: Capture, settings: TrainConfig, outputs: Outputs, *, resume: bool, head: str | None = None
 ) -> int:
-    """Like `train_capture`, with a window that shows the avatar while it grows and stays until it is closed.
+    """Like `train_capture`, with a window that shows the avatar in training and stays open until it is closed.
 
-    A window that is closed, or fails, does not end the training. Ctrl-C and an error of the training close it.
+    Closing the window, or an error in it, does not end the training. Ctrl-C and an error of the training close it.
+
+    Args:
+        capture: a finished capture.
+        settings: settings of the training.
+        outputs: files to write.
+        resume: continue from the checkpoint.
+        head: path or name of the head model; None: the one that the metadata of the capture names.
+
+    Returns:
+        The exit code.
     """
     from avatar.training.snapshot import SnapshotBuffer
 
-    growth = SnapshotBuffer()
+    snapshots = SnapshotBuffer()
     with stopped_by_interrupt(STOPPING) as stop, ThreadPoolExecutor(1, "training") as worker:
         code = worker.submit(
-            train_capture, capture, settings, outputs, resume=resume, head=head, growth=growth, stop=stop
+            train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots, stop=stop
         )
         try:
-            _show(_Training(capture, head, outputs.avatar.name, growth, stop, code))
+            _show(_Training(capture, head, outputs.avatar.name, snapshots, stop, code))
         finally:
-            growth.leave()
-        while not wait([code], _LOOK).done:
+            snapshots.close()
+        while not wait([code], _POLL_SECONDS).done:
             pass
         return code.result()
 
 
 def _show(training: _Training) -> None:
-    """Open the window as soon as there is something to see; returns when it is closed."""
-    while (first := training.growth.wait(_LOOK)) is None:
+    """Open the window with the first snapshot; returns when it is closed."""
+    while (first := training.snapshots.wait(_POLL_SECONDS)) is None:
         if training.code.done():
             return
     try:
         _window(training, first)
     except HeadsplatError as error:
-        say(f"headsplat: {error}; the training goes on without the window")
-    except Exception as error:  # a fault of the window must not cost the training
+        say(f"headsplat: {error}; the training continues without the window")
+    except Exception as error:  # an error of the window must not end the training
         log.debug("the window failed", exc_info=True)
-        say(f"headsplat: the window failed ({type(error).__name__}: {error}); the training goes on without it")
+        say(f"headsplat: the window failed ({type(error).__name__}: {error}); the training continues without it")
     else:
         if not training.code.done():
-            say("headsplat: the window is closed and the training goes on; Ctrl-C stops it and saves")
+            say("headsplat: the window is closed, the training continues; Ctrl-C stops it and saves the avatar")
 
 
 def _window(training: _Training, first: Avatar) -> None:
-    """Show what grows, beginning with `first`, until the window is closed.
+    """Show snapshots of the avatar, beginning with `first`, until the window is closed.
 
-    The person's own face and head, as they were tracked, are played; the sliders are the other choice.
+    The window plays the tracked motion of the training clip; the sliders can be selected instead.
     """
     from avatar.cli.render_inputs import head_of
     from avatar.driving.driver import DriveOptions
@@ -109,7 +119,7 @@ def _window(training: _Training, first: Avatar) -> None:
     session = Session(first, training.name)
     session.show_motion(Player(first, clip, as_tracked), "training clip", label="training clip")
     session.apply([Change("timeline", replace(session.state.timeline, speed=_SPEED))])
-    session.watch = Watch(training.growth, first, lambda: training.over)
+    session.watch = Watch(training.snapshots, first, lambda: training.over)
     try:
         Window(session, WindowOptions(title=f"{training.name}, training - headsplat")).run()
     finally:

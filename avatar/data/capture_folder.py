@@ -1,10 +1,10 @@
 """Capture: tracked frames on disk, written by the `capture` package, read by training and evaluation.
 
-Layout of the folder: `capture.json` (facts and conventions), `track.npz` (numbers per picture), `frames/NNNNN.png` and
-`mattes/NNNNN.png` by frame number. `capture.json` is written last: without it the folder is unfinished. Several cameras
-make several pictures (rows) of one moment, which share one head.
+Layout of the folder: `capture.json` (metadata), `track.npz` (arrays with one row per image), `frames/NNNNN.png` and
+`mattes/NNNNN.png` by frame number. `capture.json` is written last: a folder without it is unfinished. With several
+cameras a time step has several images (rows), which share the head parameters.
 
-Version 1 knew one camera and neither `camera`, `time_step`, `exposure` nor `weight`; it is read with their defaults.
+Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; it is read with their defaults.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ MAGIC = "headsplat-capture"
 VERSION = 2
 READABLE = (1, 2)
 METADATA_FILE, TRACK_FILE, FRAMES_DIR, MATTES_DIR = "capture.json", "track.npz", "frames", "mattes"
-#: Arrays of track.npz and the axes they must have (T frames, S identity, E expressions).
+#: Arrays of track.npz and their axes (T images, S identity, E expressions, J joints, L landmarks).
 TRACK_ARRAYS = {
     "frame_number": "T",  # int, in the source
     "time": "T",  # seconds from the source's own timestamps
     "is_test": "T",  # bool
     "identity": "S",
     "expression": "TE",
-    "joint_rot": "TJ3",  # axis-angle radians; the skull's rotation sits on the root
+    "joint_rot": "TJ3",  # axis-angle radians; the skull's rotation is that of the root
     "translation": "T3",  # meters
     "landmarks": "TL3",  # stored-frame pixels, z in the same scale
     "landmark_spread": "TL",  # pixels, standard deviation over jittered passes
     "confidence": "T",  # 0..1
     "reprojection": "T",  # mean landmark distance, fraction of the inter-ocular distance
     "camera": "T",  # int, which of the cameras
-    "time_step": "T",  # int, the moment; its rows share expression, joint_rot and translation
-    "exposure": "T3",  # gain of each channel's sRGB values against the clip's typical light
-    "weight": "T",  # 0..1, how far training should trust the picture: blur, occlusion
+    "time_step": "T",  # int; the rows of a time step share expression, joint_rot and translation
+    "exposure": "T3",  # gain of the sRGB values of each channel relative to the typical exposure of the clip
+    "weight": "T",  # 0..1, weight of the image in training: lower where it is blurred or occluded
 }
 
-#: What capture.json cannot do without, and its type; none may be empty.
-_NEEDED_FACTS = {"cameras": list, "source": dict, "split": dict, "head": dict, "width": int, "height": int}
+#: Required entries of capture.json and their types; none may be empty.
+_REQUIRED_METADATA = {"cameras": list, "source": dict, "split": dict, "head": dict, "width": int, "height": int}
 
 
 def frame_name(number: int) -> str:
@@ -60,7 +60,7 @@ def frame_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Capture:
-    """A tracked clip of one person: T pictures, of one camera or several."""
+    """A tracked clip of one person: T images, from one camera or several."""
 
     root: Path
     metadata: Mapping[str, Any]  # capture.json as read
@@ -68,9 +68,13 @@ class Capture:
 
     @staticmethod
     def load(root: str | Path) -> Capture:
-        """Read a finished capture folder; raises HeadsplatError that says what is wrong and what to do."""
+        """Read a finished capture folder.
+
+        Raises:
+            HeadsplatError: no folder, unfinished, damaged, or of a newer version.
+        """
         root = Path(root)
-        facts = _read_facts(root)
+        metadata = _read_metadata(root)
         path = root / TRACK_FILE
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -79,7 +83,7 @@ class Capture:
             raise HeadsplatError(
                 f"{path}: the track is damaged or incomplete ({error}); run `headsplat capture` on the video again"
             ) from error
-        if facts["version"] == 1:
+        if metadata["version"] == 1:
             track = _version_1_track(track)
         if missing := [name for name in TRACK_ARRAYS if name not in track]:
             raise HeadsplatError(
@@ -93,20 +97,20 @@ class Capture:
                     f"{path}: `{name}` has shape {list(track[name].shape)}, "
                     f"expected [{','.join(axes)}] with T={frames}; run `headsplat capture` on the video again"
                 )
-        cameras = len(facts["cameras"])
+        cameras = len(metadata["cameras"])
         if frames and not (track["camera"].min() >= 0 and track["camera"].max() < cameras):
             raise HeadsplatError(
-                f"{path}: `camera` names a camera that {METADATA_FILE} does not have (it has {cameras}); "
+                f"{path}: `camera` has an index that {METADATA_FILE} does not have (it has {cameras} cameras); "
                 "run `headsplat capture` on the video again"
             )
-        return Capture(root, facts, track)
+        return Capture(root, metadata, track)
 
     def __len__(self) -> int:
         return len(self.track["frame_number"])
 
     @property
     def train_indices(self) -> np.ndarray:
-        """Indices [n] of the frames training may see."""
+        """Indices [n] of the frames for training."""
         return np.flatnonzero(~self.track["is_test"])
 
     @property
@@ -116,7 +120,7 @@ class Capture:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that tell one track and its split from another, wherever the folder lies."""
+        """16 hex digits that identify the track and its split; they do not depend on the folder's path."""
         digest = hashlib.sha256()
         for name in ("frame_number", "is_test", "identity", "translation"):
             digest.update(np.ascontiguousarray(self.track[name]).tobytes())
@@ -136,13 +140,13 @@ class Capture:
     def camera(self, size: int, indices: Sequence[int] | np.ndarray | None = None) -> Camera:
         """Cameras [n] of the rows `indices` (None: the first camera, [1]) when the longer side is `size` pixels."""
         which = [0] if indices is None else self.track["camera"][np.asarray(indices, dtype=np.int64)].tolist()
-        facts = self.metadata
+        metadata = self.metadata
 
         def tensor(name: str) -> torch.Tensor:
-            every = torch.tensor([camera[name] for camera in facts["cameras"]], dtype=torch.float32)
+            every = torch.tensor([camera[name] for camera in metadata["cameras"]], dtype=torch.float32)
             return every[torch.tensor(which, dtype=torch.int64)]
 
-        camera = Camera(tensor("K"), tensor("world_to_cam"), facts["width"], facts["height"])
+        camera = Camera(tensor("K"), tensor("world_to_cam"), metadata["width"], metadata["height"])
         return camera.resized(*self.size_at(size))
 
     def params(self, indices: Sequence[int] | np.ndarray) -> HeadParams:
@@ -161,9 +165,9 @@ class Capture:
 
         def one(index: int) -> tuple[np.ndarray, np.ndarray]:
             name = frame_name(int(self.track["frame_number"][index]))
-            picture = _stored_picture(self.root / FRAMES_DIR / name, cv2.IMREAD_COLOR)
-            matte = _stored_picture(self.root / MATTES_DIR / name, cv2.IMREAD_GRAYSCALE)
-            return _shrink(picture[..., ::-1], target), _shrink(matte, target)
+            image = _stored_image(self.root / FRAMES_DIR / name, cv2.IMREAD_COLOR)
+            matte = _stored_image(self.root / MATTES_DIR / name, cv2.IMREAD_GRAYSCALE)
+            return _shrink(image[..., ::-1], target), _shrink(matte, target)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             pairs = list(pool.map(one, indices))
@@ -173,7 +177,7 @@ class Capture:
         return rgb, alpha
 
 
-def _read_facts(root: Path) -> dict[str, Any]:
+def _read_metadata(root: Path) -> dict[str, Any]:
     path = root / METADATA_FILE
     if not root.is_dir():
         raise HeadsplatError(f"{root}: no such capture folder; make one with `headsplat capture VIDEO -o {root}`")
@@ -183,28 +187,26 @@ def _read_facts(root: Path) -> dict[str, Any]:
             f"run `headsplat capture VIDEO -o {root}` to finish it"
         )
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HeadsplatError(f"{path}: damaged ({error}); run `headsplat capture` on the video again") from error
-    if not isinstance(facts, dict) or facts.get("magic") != MAGIC:
-        raise HeadsplatError(f"{path}: not a headsplat capture; point at a folder made by `headsplat capture`")
-    if facts.get("version") not in READABLE:
+    if not isinstance(metadata, dict) or metadata.get("magic") != MAGIC:
+        raise HeadsplatError(f"{path}: not a headsplat capture; give a folder made by `headsplat capture`")
+    if metadata.get("version") not in READABLE:
         raise HeadsplatError(
-            f"{path}: capture version {facts.get('version')}, this headsplat reads up to version {VERSION}; "
+            f"{path}: capture version {metadata.get('version')}, this headsplat reads up to version {VERSION}; "
             "capture the video again with this headsplat"
         )
-    if facts["version"] == 1 and isinstance(facts.get("camera"), dict):
-        facts = {**facts, "cameras": [{"name": "0", **facts["camera"]}]}
-    for name, kind in _NEEDED_FACTS.items():
-        if not isinstance(facts.get(name), kind) or not facts[name]:
-            raise HeadsplatError(
-                f"{path}: damaged (no `{name}` as it must be); run `headsplat capture` on the video again"
-            )
-    return facts
+    if metadata["version"] == 1 and isinstance(metadata.get("camera"), dict):
+        metadata = {**metadata, "cameras": [{"name": "0", **metadata["camera"]}]}
+    for name, kind in _REQUIRED_METADATA.items():
+        if not isinstance(metadata.get(name), kind) or not metadata[name]:
+            raise HeadsplatError(f"{path}: damaged (no `{name}` in it); run `headsplat capture` on the video again")
+    return metadata
 
 
 def track_defaults(count: int) -> dict[str, np.ndarray]:
-    """The arrays that version 1 did not know, for `count` pictures of one camera, trusted alike, in steady light."""
+    """The arrays that version 1 lacks, for `count` images of one camera, of equal weight and constant exposure."""
     return {
         "camera": np.zeros(count, np.int64),
         "time_step": np.arange(count),
@@ -217,14 +219,14 @@ def _version_1_track(track: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**track_defaults(len(track.get("frame_number", ()))), **track}
 
 
-def _stored_picture(path: Path, mode: int) -> np.ndarray:
-    picture = read_image(path, mode)
-    if picture is None:
-        raise HeadsplatError(f"{path}: missing or damaged picture; run `headsplat capture` on the video again")
-    return picture
+def _stored_image(path: Path, mode: int) -> np.ndarray:
+    image = read_image(path, mode)
+    if image is None:
+        raise HeadsplatError(f"{path}: missing or damaged image; run `headsplat capture` on the video again")
+    return image
 
 
-def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if (picture.shape[1], picture.shape[0]) == size:
-        return np.ascontiguousarray(picture)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if (image.shape[1], image.shape[0]) == size:
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -1,20 +1,14 @@
-"""Regions of an image by its face landmarks: mouth, eyes, hair, and the box around the head."""
+"""Regions of an image from its face landmarks: mouth, eyes, hair, and the box around the head."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-#: MediaPipe landmark rings that outline a region.
+#: Rings of MediaPipe landmarks that outline a region.
 LIP_RING = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-
-
 RIGHT_EYE_RING = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-
-
 LEFT_EYE_RING = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
-
-
 FACE_RING = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -24,7 +18,7 @@ FACE_RING = (
 def region_masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarray]:
     """Masks [H,W] of mouth, eyes and hair from landmarks [478,2+] in pixels and the matte [H,W] in 0..1.
 
-    Mouth and eyes are their landmark hulls, widened; hair is what the matte holds above the chin outside the face.
+    Mouth and eyes are the dilated convex hulls of their landmarks; hair is the matte above the chin outside the face.
     """
     height, width = matte.shape
     scale = float(np.linalg.norm(landmarks[33, :2] - landmarks[263, :2]))
@@ -33,8 +27,8 @@ def region_masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarr
         canvas = np.zeros((height, width), np.uint8)
         points = cv2.convexHull(landmarks[list(ring), :2].round().astype(np.int32))
         cv2.fillConvexPoly(canvas, points, 1)
-        reach = max(1, round(grow * scale))
-        return cv2.dilate(canvas, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        radius = max(1, round(grow * scale))
+        return cv2.dilate(canvas, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0
 
     mouth = hull(LIP_RING, 0.12)
     eyes = hull(RIGHT_EYE_RING, 0.12) | hull(LEFT_EYE_RING, 0.12)
@@ -44,7 +38,7 @@ def region_masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarr
 
 
 def head_box(pixels: np.ndarray, width: int, height: int) -> tuple[slice, slice]:
-    """Rows and columns of the face-and-hair box around projected head vertices [n,2]: 12 % of its height on top."""
+    """Rows and columns of the box around projected head vertices [n,2], enlarged by 12 % of its height for the hair."""
     low, high = pixels.min(0), pixels.max(0)
     tall = high[1] - low[1]
     top, bottom = int(max(0, low[1] - 0.12 * tall)), int(np.clip(high[1], 1, height))

@@ -1,9 +1,10 @@
-"""Picture metrics of the protocol: PSNR, SSIM, LPIPS (where a network is given), regions, flicker."""
+"""Image metrics of the protocol: PSNR, SSIM, LPIPS (with a given network), temporal difference, flicker."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +13,43 @@ import torch
 from avatar import ops
 from avatar.errors import HeadsplatError
 
-Lpips = Callable[[np.ndarray, np.ndarray], float]
+
+@dataclass(frozen=True)
+class LpipsNetwork:
+    """An LPIPS network."""
+
+    name: str  # for the table; distances of different networks are not comparable
+    distance: Callable[[np.ndarray, np.ndarray], float]  # of two images [H,W,3] in 0..1
 
 
 def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio in dB of pictures [H,W,3] in 0..1, over `mask` [H,W] where given; at most 100.
+    """Peak signal-to-noise ratio in dB of two images [H,W,3] in 0..1, at most 100; over `mask` [H,W] if given.
 
-    An empty mask gives nan; pictures that are not finite raise ValueError.
+    An empty mask gives nan.
+
+    Raises:
+        ValueError: an image has values that are not finite.
     """
     error = np.square(a.astype(np.float64) - b).mean(-1)
     if mask is not None and not mask.any():
         return float("nan")
     mean = error.mean() if mask is None else error[mask].mean()
     if not np.isfinite(mean):
-        raise ValueError("psnr: the pictures hold values that are not finite")
+        raise ValueError("psnr: the images have values that are not finite")
     return float(min(100.0, -10 * np.log10(max(mean, 1e-12))))
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean structural similarity (11x11 Gaussian window, sigma 1.5; Wang et al. 2004) of pictures [H,W,3] in 0..1."""
+    """Mean structural similarity (11x11 Gaussian window, sigma 1.5; Wang et al. 2004) of two images [H,W,3] in 0..1."""
     first, second = (torch.from_numpy(np.ascontiguousarray(x, np.float32))[None] for x in (a, b))
     return float(ops.ssim(first, second)[0])
 
 
-def load_lpips(path: str | Path) -> tuple[str, Lpips]:
-    """An LPIPS network from a two-input ONNX file: (name for the table, distance of two pictures [H,W,3] in 0..1).
+def load_lpips(path: str | Path) -> LpipsNetwork:
+    """An LPIPS network from an ONNX file with two inputs; its name is the file's stem without a leading `lpips_`.
 
-    The two inputs take ImageNet-normalized pictures [1,3,H,W], as LPIPS networks exported without their scaling
-    layer do. The name is the file's stem without a leading `lpips_`: distances of different networks never compare.
+    The inputs are images [1,3,H,W] normalized as for ImageNet, as in LPIPS networks exported without their scaling
+    layer.
 
     Raises:
         HeadsplatError: onnxruntime is missing, or the file is not such a network.
@@ -56,7 +66,7 @@ def load_lpips(path: str | Path) -> tuple[str, Lpips]:
         raise HeadsplatError(f"{path}: not a readable ONNX network; give an LPIPS network with two inputs") from error
     names = [entry.name for entry in session.get_inputs()]
     if len(names) != 2:
-        raise HeadsplatError(f"{path}: {len(names)} inputs, an LPIPS network has two pictures as inputs")
+        raise HeadsplatError(f"{path}: {len(names)} inputs, an LPIPS network has two images as inputs")
     mean = np.array([0.485, 0.456, 0.406], np.float32)
     spread = np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -64,18 +74,18 @@ def load_lpips(path: str | Path) -> tuple[str, Lpips]:
         feeds = [((x.astype(np.float32) - mean) / spread).transpose(2, 0, 1)[None] for x in (a, b)]
         return float(np.ravel(session.run(None, dict(zip(names, feeds, strict=True)))[0])[0])
 
-    return Path(path).stem.removeprefix("lpips_"), distance
+    return LpipsNetwork(Path(path).stem.removeprefix("lpips_"), distance)
 
 
 class TemporalDifference:
-    """How well the change from each frame to the next is shown: PSNR of the differences of consecutive frames."""
+    """PSNR of the differences of consecutive frames: how well changes from frame to frame are reproduced."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
         self._values: list[float] = []
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """Take the next frame [H,W,3] in 0..1 and its truth."""
+        """Add the next frame [H,W,3] in 0..1 and its truth."""
         residual = predicted.astype(np.float32) - truth
         if self._last is not None:
             square = float(np.square(residual - self._last).mean())
@@ -84,7 +94,7 @@ class TemporalDifference:
 
     @property
     def value(self) -> float:
-        """Mean over the pairs so far, dB; nan before the second frame."""
+        """Mean over all pairs of frames, dB; nan before the second frame."""
         return float(np.mean(self._values)) if self._values else float("nan")
 
 
@@ -96,7 +106,7 @@ class Flicker:
         self._squares: list[float] = []
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """Take the next frame [H,W,3] in 0..1 and its truth."""
+        """Add the next frame [H,W,3] in 0..1 and its truth."""
         self._last = [*self._last[-2:], predicted.astype(np.float32) - truth]
         if len(self._last) == 3:
             a, b, c = self._last
@@ -104,5 +114,5 @@ class Flicker:
 
     @property
     def value(self) -> float:
-        """The flicker so far; nan before the third frame."""
+        """Flicker of all frames; nan before the third frame."""
         return float(255 * np.sqrt(np.mean(self._squares))) if self._squares else float("nan")

@@ -1,32 +1,54 @@
-"""The report of an evaluation: a row of metrics for each question, as JSON and as a table."""
+"""The report of an evaluation: rows of metrics, as JSON and as a Markdown table."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `headsplat eval` prints and writes."""
+class EvaluationMetadata:
+    """What was evaluated, and how; the fields are the keys of the JSON report."""
 
-    rows: dict[str, dict[str, float]]  # "test", "train" and a row for each baseline
-    metadata: dict[str, Any]
+    test_frames: int
+    width: int  # of the compared images, pixels
+    height: int
+    background: str
+    rasterizer: str
+    poses: Mapping[str, str]  # row -> source of its poses
+    refinement: Mapping[str, Any] | None  # figures of the refinement of held-out frames
+    split: Mapping[str, Any]  # of the capture
+    gaussians: int
+    bytes: int  # of the avatar file
+    frames_per_second: float  # from expression weights to pixels
+    reprojection: float  # median over held-out frames, fraction of the inter-ocular distance
+    seconds: Mapping[str, Any]  # of capture, training and evaluation
+    peak_memory_mb: float  # nan where the platform does not report it
+    lpips_network: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of `headsplat eval`."""
+
+    rows: dict[str, dict[str, float]]  # "test", "refined", "train" and a row for each baseline
+    metadata: EvaluationMetadata
 
     def to_json(self) -> str:
-        """All rows and facts as one JSON object; what could not be measured is null."""
-        return json.dumps(finite({**self.rows, **self.metadata}), indent=2, allow_nan=False)
+        """All rows and metadata as one JSON object; numbers that are not finite are null."""
+        return json.dumps(finite({**self.rows, **asdict(self.metadata)}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """The table, and one line of facts."""
+        """The table, and the metadata in one line."""
         columns = list(dict.fromkeys(name for row in self.rows.values() for name in row))
         lines = ["| row | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         for name, row in self.rows.items():
             cells = [_cell(row.get(column)) for column in columns]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        facts = self.metadata
+        about = self.metadata
         lines.append("")
         if "refined" in self.rows:
             lines.append(
@@ -34,16 +56,16 @@ class Report:
                 "pixels, the avatar frozen."
             )
         lines.append(
-            f"{facts['test_frames']} held-out frames, {facts['width']}x{facts['height']}, matted over white; "
-            f"{facts['gaussians']} Gaussians, {facts['bytes'] / 1e6:.1f} MB, {facts['frames_per_second']:.0f} frames/s "
-            f"from coefficients to pixels, tracker reprojection {100 * facts['reprojection']:.2f} % of the "
-            f"inter-ocular distance, peak memory {facts['peak_memory_mb']:.0f} MB."
+            f"{about.test_frames} held-out frames, {about.width}x{about.height}, matted over white; "
+            f"{about.gaussians} Gaussians, {about.bytes / 1e6:.1f} MB, {about.frames_per_second:.0f} fps "
+            f"from expression weights to pixels, tracker reprojection {100 * about.reprojection:.2f} % of the "
+            f"inter-ocular distance, peak memory {about.peak_memory_mb:.0f} MB."
         )
         return "\n".join(lines)
 
 
 def finite(value: Any) -> Any:
-    """`value` with every number that is not finite replaced by None."""
+    """`value` with None in place of every number that is not finite."""
     if isinstance(value, dict):
         return {name: finite(entry) for name, entry in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

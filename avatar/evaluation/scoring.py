@@ -1,4 +1,4 @@
-"""Per-frame metrics of rendered frames against the truth, averaged into one row."""
+"""Metrics of rendered frames against the truth, averaged over frames into one row of the report."""
 
 from __future__ import annotations
 
@@ -13,57 +13,68 @@ from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import head_box, region_masks
 from avatar.data.training_frames import TrainingFrames
 from avatar.evaluation import metrics
+from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight
-from avatar.model.avatar import Avatar
 
 REGIONS = ("mouth", "eyes", "hair")
 
-
-#: Renders the frame `index` of some frames: [H,W,3] in 0..1 over white, and its alpha [H,W].
-Picture = tuple[np.ndarray, np.ndarray]
-
-
-Renderer = Callable[[TrainingFrames, int], Picture]
+#: Renders the image `index` of some frames: color [H,W,3] in 0..1 over white, and alpha [H,W].
+FrameRenderer = Callable[[TrainingFrames, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Scorer:
-    """Means of per-frame metrics, row by row."""
+    """Computes rows of the report: metrics per frame, averaged over frames."""
 
     def __init__(
         self,
-        avatar: Avatar,
+        head: HeadModel,
         capture: Capture,
-        network: tuple[str, metrics.Lpips] | None,
+        network: metrics.LpipsNetwork | None,
         progress: Callable[[str, int, int], None] | None,
     ) -> None:
+        """
+        Args:
+            head: the baked head; its projection gives the box of the head.
+            capture: the capture of the frames.
+            network: for LPIPS; None: no LPIPS column.
+            progress: called with (row, done, total).
+        """
         self.capture, self.network, self.progress = capture, network, progress
-        self.head_vertices = torch.from_numpy(torso_weight(avatar.head) < 0.1)
+        self.head_vertices = torch.from_numpy(torso_weight(head) < 0.1)
 
     def score(
         self,
         row: str,
-        renderer: Renderer,
+        renderer: FrameRenderer,
         frames: TrainingFrames,
         indices: np.ndarray,
         save_images: Path | None = None,
     ) -> dict[str, float]:
+        """Mean metrics of all `frames`.
+
+        Args:
+            row: name of the row, for the progress.
+            renderer: renders the prediction.
+            frames: the truth, with the poses for the prediction.
+            indices: [n] int, rows of the frames in the capture.
+            save_images: folder for predictions, truths and mattes.
+        """
         columns: dict[str, list[float]] = {}
         flicker, change = metrics.Flicker(), metrics.TemporalDifference()
         for index, source in enumerate(indices):
             matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
-            picture = frames.rgb[index].numpy().astype(np.float32) / 255
-            truth = picture * matte + 1 - matte
+            truth = frames.rgb[index].numpy().astype(np.float32) / 255 * matte + 1 - matte
             predicted, alpha = renderer(frames, index)
             values = self._frame(predicted, truth, frames, index, int(source))
-            dark = predicted - (1 - alpha)[..., None]
-            values["psnr_black"] = metrics.psnr(dark, truth - (1 - matte))
+            on_black = predicted - (1 - alpha)[..., None]
+            values["psnr_black"] = metrics.psnr(on_black, truth - (1 - matte))
             for name, value in values.items():
                 columns.setdefault(name, []).append(value)
             flicker.add(predicted, truth)
             change.add(predicted, truth)
             if save_images is not None:
                 number = int(self.capture.track["frame_number"][source])
-                save_row(save_images, number, predicted, truth, matte)
+                save_frame(save_images, number, predicted, truth, matte)
             if self.progress:
                 self.progress(row, index + 1, len(indices))
         result = {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
@@ -81,28 +92,38 @@ class Scorer:
         index: int,
         source: int,
     ) -> dict[str, float]:
+        """Metrics of one frame; `source` is its row in the capture."""
         camera = frames.camera
         matte = frames.alpha[index].numpy().astype(np.float32) / 255
-        rows, cols = head_box(self._project(frames, index), camera.width, camera.height)
+        rows, cols = head_box(self._head_pixels(frames, index), camera.width, camera.height)
         values = {
             "psnr": metrics.psnr(predicted, truth),
             "psnr_head": metrics.psnr(predicted[rows, cols], truth[rows, cols]),
             "ssim": metrics.ssim(predicted, truth),
         }
         if self.network:
-            values[f"lpips_{self.network[0]}"] = self.network[1](predicted, truth)
+            values[f"lpips_{self.network.name}"] = self.network.distance(predicted, truth)
         scale = camera.width / self.capture.metadata["width"]
         landmarks = self.capture.track["landmarks"][source] * scale
         masks = region_masks(landmarks, matte)
         return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
 
-    def _project(self, frames: TrainingFrames, index: int) -> np.ndarray:
+    def _head_pixels(self, frames: TrainingFrames, index: int) -> np.ndarray:
+        """Vertices of the head without the torso in pixels [n,2]."""
         world = frames.vertices(index)[self.head_vertices] @ frames.rotation[index].T + frames.translation[index]
         return frames.view(index).project(world).numpy()
 
 
-def save_row(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray, matte: np.ndarray) -> None:
-    """Write pred_, truth_ (both over white) and matte_NNNNN.png of source frame `number`."""
+def save_frame(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray, matte: np.ndarray) -> None:
+    """Write pred_NNNNN.png, truth_NNNNN.png and matte_NNNNN.png of a source frame.
+
+    Args:
+        folder: the folder; made if it does not exist.
+        number: of the source frame.
+        predicted: [H,W,3] in 0..1, over white.
+        truth: [H,W,3] in 0..1, over white.
+        matte: [H,W] or [H,W,1] in 0..1.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in (("pred", predicted[..., ::-1]), ("truth", truth[..., ::-1]), ("matte", matte)):
-        write_image(folder / f"{name}_{number:05d}.png", (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+    for name, image in (("pred", predicted[..., ::-1]), ("truth", truth[..., ::-1]), ("matte", matte)):
+        write_image(folder / f"{name}_{number:05d}.png", (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))

@@ -1,9 +1,10 @@
-"""The avatar: head model -> blendshapes -> rig -> Gaussians. The only path from parameters to splats."""
+"""The avatar: head model -> blendshapes -> rig -> Gaussians. The only path from head parameters to Gaussians."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,11 @@ from avatar.model.blendshapes import Blendshapes, expression_features
 from avatar.model.rig import Rig
 from avatar.types import Gaussians, HeadParams
 
-if TYPE_CHECKING:
-    from avatar.refine.track import RefinedTrack
-
 
 def baked(head: HeadModel, identity: Tensor) -> HeadModel:
-    """The head of one person: `identity [S]` becomes the template and the identity basis is dropped.
+    """The head of one person: the template is the shape of `identity` [S], and the identity basis is dropped.
 
-    The expression basis is rounded to half precision, as the .avatar file keeps it, so that training and use agree.
+    The expression basis is rounded to half precision, as in the .avatar file, so that training and rendering agree.
     """
     shaped = head.identity_vertices(identity).detach()
     rounded = {name: getattr(head, name).half().to(shaped.dtype) for name in ("exprdirs", "curvedirs", "posedirs")}
@@ -31,14 +29,18 @@ def baked(head: HeadModel, identity: Tensor) -> HeadModel:
 class Avatar(nn.Module):
     """N Gaussians on one person's head, driven by expression, jaw, gaze and pose.
 
-    The head is baked (`baked`): the avatar needs neither the capture nor the head model's file again.
+    The head is baked (`baked`): the avatar needs neither the capture nor the file of the head model.
     """
 
     def __init__(self, head: HeadModel, rig: Rig, blendshapes: Blendshapes, initial: dict[str, Tensor]) -> None:
-        """Args: a baked head, the rig, the blendshapes and the initial local Gaussians.
-
-        `initial` holds offsets [N,3] meters, quats [N,4], log_scales [N,3], logit_opacities [N], colors [N,3], and
-        `neutral [E]`, the expression weights this person's resting face was tracked with.
+        """
+        Args:
+            head: a baked head.
+            rig: which triangle carries each of the N Gaussians.
+            blendshapes: offsets of the Gaussians by expression.
+            initial: values of the parameters by name: offsets [N,3] meters, quats [N,4] wxyz, log_scales [N,3],
+                logit_opacities [N], colors [N,3]; and `neutral` [E], the tracked expression weights of the person's
+                resting face.
         """
         super().__init__()
         self.head = head
@@ -50,8 +52,7 @@ class Avatar(nn.Module):
         self.logit_opacities = nn.Parameter(initial["logit_opacities"].clone())
         self.colors = nn.Parameter(initial["colors"].clone())
         self.register_buffer("neutral", initial["neutral"].clone())
-        self.summary: dict[str, object] = {}
-        self.refined: RefinedTrack | None = None  # what training found out about its frames
+        self.provenance: Mapping[str, Any] = {}  # figures of the training, plain JSON values, stored in the file
 
     neutral: Tensor
 
@@ -60,17 +61,17 @@ class Avatar(nn.Module):
 
     @property
     def sh_degree(self) -> int:
-        """Degree of the spherical harmonics of its colors: 0, the same from everywhere."""
+        """Degree of the spherical harmonics of the colors: 0, the same color from every direction."""
         return 0
 
     def with_identity(self, params: HeadParams) -> HeadParams:
-        """`params` with this avatar's own (baked) identity: what cross-driving needs."""
+        """`params` with the identity of this avatar, which is baked into its head; needed for cross-driving."""
         return replace(params, identity=self.head.v_template.new_zeros(0))
 
     def forward(self, params: HeadParams, *, blend: bool = True) -> Gaussians:
-        """Gaussians [B,N] in the world for `params` (its identity is ignored: the person is baked in).
+        """Gaussians [B,N] in the world for `params` [B]; the identity in `params` is ignored.
 
-        `blend=False` leaves the blendshapes out: the mesh alone moves the Gaussians.
+        `blend=False` leaves the blendshapes out: only the mesh moves the Gaussians.
         """
         params = self.with_identity(params)
         rotation, translation = self.head.skull_pose(params)
@@ -87,9 +88,14 @@ class Avatar(nn.Module):
         translation: Tensor,
         torso: tuple[Tensor, Tensor] | None = None,
     ) -> Gaussians:
-        """Gaussians [B,N] from skull-frame vertices [B,V,3], blend weights [B,K] and skull poses [B,3,3], [B,3].
+        """Gaussians [B,N] in the world.
 
-        `torso` is the torso's pose [B,3,3], [B,3] where it is known.
+        Args:
+            vertices: [B,V,3] meters, skull frame.
+            weights: [B,K] blend weights.
+            rotation: [B,3,3] skull frame -> world.
+            translation: [B,3] meters, origin of the skull frame in the world.
+            torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.
         """
         return self.place(self.blendshapes(weights), vertices, rotation, translation, torso)
 
@@ -101,7 +107,15 @@ class Avatar(nn.Module):
         translation: Tensor,
         torso: tuple[Tensor, Tensor] | None = None,
     ) -> Gaussians:
-        """Gaussians [B,N] from blended offsets `extra` [B,M,CHANNELS]; the rest as for `assemble`."""
+        """Gaussians [B,N] in the world from offsets that are blended already.
+
+        Args:
+            extra: [B,M,CHANNELS] blended offsets of the first M Gaussians, in the units of the blendshapes.
+            vertices: [B,V,3] meters, skull frame.
+            rotation: [B,3,3] skull frame -> world.
+            translation: [B,3] meters, origin of the skull frame in the world.
+            torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.
+        """
         offsets, quats, scales, opacities, sh = ops.deform(
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )

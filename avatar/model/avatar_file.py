@@ -1,4 +1,4 @@
-"""The .avatar file: one safetensors file with a JSON header, everything needed to drive and render, no pickle."""
+"""The .avatar file: one safetensors file with a JSON header; all that rendering needs, no pickle."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
 
     Args:
         path: the file to write; replaced if it exists.
-        avatar: what to store.
-        extras: further facts for the header (capture, training summary, consent note); JSON types.
+        avatar: the avatar to store.
+        extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
     tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items()}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
@@ -67,13 +67,17 @@ def describe(avatar: Avatar) -> dict[str, Any]:
             "parents": list(avatar.head.parents),
             "capabilities": sorted(avatar.head.capabilities),
         },
-        "training": avatar.summary,
+        "training": dict(avatar.provenance),
         "consent": CONSENT,
     }
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """The header of an avatar file; raises HeadsplatError that says what was found instead and what to do."""
+    """The header of an avatar file.
+
+    Raises:
+        HeadsplatError: no file, not an avatar, damaged, or of a newer version.
+    """
     path = Path(path)
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
@@ -94,7 +98,11 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def load_avatar(path: str | Path) -> Avatar:
-    """Read an avatar file; raises HeadsplatError on anything that is not one, or is cut short."""
+    """Read an avatar file.
+
+    Raises:
+        HeadsplatError: no file, not an avatar, damaged, or of a newer version.
+    """
     header = read_header(path)
     try:
         stored = {name: _unpack(name, value) for name, value in load_file(path).items()}
@@ -128,12 +136,12 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
     avatar = Avatar(head, rig, blendshapes, initial)
     avatar.load_state_dict(state)
-    avatar.summary = dict(header["training"])
+    avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
 
 
 def _straight(vertices: int, expressions: int) -> dict[str, Tensor]:
-    """What a version 1 head leaves out: its expressions turn no joint and do not bend."""
+    """The tensors that a head of version 1 lacks: its expressions rotate no joint and have no quadratic term."""
     return {
         "joint_dirs": torch.zeros(len(JOINT_NAMES), 3, expressions),
         "curvedirs": torch.zeros(vertices, 3, 0),

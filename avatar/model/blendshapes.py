@@ -1,11 +1,11 @@
-"""Per-expression offsets of Gaussians: expression -> blend weights -> what to add to each local Gaussian.
+"""Offsets of Gaussians by expression: expression -> blend weights -> offsets added to each local Gaussian.
 
 Two modes share one form, `offsets = weights @ basis`:
 
-- `reduced`: K learned bases; the weights are a linear map of standardised, softly clamped expression and gaze
-  (after RGBAvatar, CVPR 2025). Clamped, because unclamped features explode outside the training range.
-- `expression`: one basis for each expression coefficient, starting from what the mesh already does under that
-  expression and masked where the mesh hardly moves (the consistency idea of GaussianBlendshapes, SIGGRAPH 2024).
+- `reduced`: K learned bases; the weights are a linear map of standardized, soft-clamped expression and gaze
+  (after RGBAvatar, CVPR 2025). Without the clamp, features outside the training range give offsets without limit.
+- `expression`: one basis for each expression coefficient, masked where the mesh hardly moves under that expression
+  (the consistency idea of GaussianBlendshapes, SIGGRAPH 2024).
 
 Zero weights add nothing, bit for bit.
 """
@@ -22,33 +22,33 @@ from avatar.types import HeadParams
 
 Mode = Literal["reduced", "expression"]
 
-#: Channels of a basis: local position 3, local rotation 4, color 3, opacity logit 1, and the unit each is kept in
-#: (meters, quaternion, sRGB, logit), chosen so that one learning rate suits them all.
+#: Channels of a basis: local position 3, local rotation 4, color 3, opacity logit 1; and the unit of each (meters,
+#: quaternion, sRGB, logit), chosen so that one learning rate suits all channels.
 CHANNELS = ops.DEFORM_CHANNELS
 UNITS = (0.01, 0.01, 0.01, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0)
 CLAMP = 1.5
 
 
 def expression_features(params: HeadParams) -> Tensor:
-    """What the weights may depend on, [B,E+9]: expression, jaw rotation, both eyes' rotation (radians).
+    """Features [B,E+9] that blend weights depend on: expression, rotation of the jaw and of both eyes (radians).
 
-    Never the head's pose: that would tie the look to the place in front of the camera.
+    The pose of the head is left out: the appearance must not depend on where the head is in front of the camera.
     """
     return torch.cat([params.expression, params.joint_rot[:, 2:].flatten(1)], -1)
 
 
 class Blendshapes(nn.Module):
-    """Offset sets for the first `count` Gaussians (those of face, eyes and mouth)."""
+    """Bases of offsets for the first `count` Gaussians (those of face, eyes and mouth)."""
 
     def __init__(self, mode: Mode, features: Tensor, bases: int, count: int, mask: Tensor | None = None) -> None:
         """Start with zero offsets.
 
         Args:
             mode: "reduced" or "expression".
-            features: [T,F] of the training frames; they set the standardisation and the range.
-            bases: K for "reduced"; in "expression" mode K is F.
-            count: how many Gaussians carry offsets.
-            mask: [K,count] 0..1, how far each Gaussian may follow each basis; all ones when left out.
+            features: [T,F] of the training frames; they set mean, standard deviation and range.
+            bases: K of the mode "reduced"; in the mode "expression" K is F.
+            count: number of Gaussians with offsets.
+            mask: [K,count] 0..1, factor of each Gaussian's offsets in each basis; None: all ones.
         """
         super().__init__()
         self.mode: Mode = mode
@@ -59,7 +59,7 @@ class Blendshapes(nn.Module):
         self.register_buffer("low", features.amin(0))
         self.register_buffer("high", features.amax(0))
         if mode == "reduced":
-            soft = self._standardise(features)
+            soft = self._standardized(features)
             _, singular, directions = torch.linalg.svd(soft, full_matrices=False)
             keep = min(bases, int((singular > 1e-4 * singular[0].clamp_min(1e-12)).sum()), len(singular))
             scale = singular[:keep] / max(len(features), 1) ** 0.5
@@ -85,20 +85,20 @@ class Blendshapes(nn.Module):
 
     @property
     def count(self) -> int:
-        """How many Gaussians carry offsets."""
+        """Number of Gaussians with offsets."""
         return self.basis.shape[1]
 
-    def _standardise(self, features: Tensor) -> Tensor:
+    def _standardized(self, features: Tensor) -> Tensor:
         return CLAMP * torch.tanh((features - self.mean) / (self.spread * CLAMP))
 
     def weights(self, features: Tensor) -> Tensor:
         """Blend weights [B,K] for features [B,F]."""
         if self.mode == "reduced":
             return ops.batch_invariant_matmul(
-                ops.batch_invariant_matmul(self._standardise(features), self.components), self.mix.T
+                ops.batch_invariant_matmul(self._standardized(features), self.components), self.mix.T
             )
-        room = 0.15 * (self.high - self.low)
-        return torch.minimum(torch.maximum(features, self.low - room), self.high + room)
+        margin = 0.15 * (self.high - self.low)
+        return torch.minimum(torch.maximum(features, self.low - margin), self.high + margin)
 
     def forward(self, weights: Tensor) -> Tensor:
         """Offsets [B,count,CHANNELS] in `units` for blend weights [B,K]."""

@@ -1,4 +1,4 @@
-"""The expression that a person's neutral face was tracked with."""
+"""The expression weights with which the neutral face of a person was tracked."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ NEUTRAL_QUANTILE = 0.2
 
 
 def resting_expression(expression: Tensor) -> Tensor:
-    """What the tracker reads off this person's resting face [E], from all weights [T,E]: a low quantile."""
+    """Tracked weights of the person's resting face [E]: a low quantile over the frames of `expression` [T,E]."""
     return expression.quantile(NEUTRAL_QUANTILE, dim=0)

@@ -1,4 +1,4 @@
-"""Gaussians bound to triangles, carried by two rigid bones: the skull and the torso."""
+"""Gaussians bound to triangles of the mesh and skinned to two rigid bones, the skull and the torso."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from torch import Tensor, nn
 from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quat
 
-#: Meters of head travel that count as one unit of the torso map's input, and of its output.
+#: Meters of translation in one unit of the torso map's input and output.
 TRAVEL_UNIT = 0.1
 
 
 class TorsoMap(nn.Module):
-    """Where the torso is, told from where the skull is: a linear map learned with the avatar.
+    """Pose of the torso as a linear map of the pose of the skull, learned with the avatar.
 
-    A phone video shows the skull's pose but hardly the torso's. The torso starts out still, at the mean pose of the
-    skull, and learns how much of the skull's rotation and travel it follows.
+    A phone video shows the pose of the skull but hardly that of the torso. Before training the torso rests at the mean
+    pose of the skull; training learns how much of the skull's rotation and translation it follows.
     """
 
     def __init__(self, mean_rotation: Tensor, mean_translation: Tensor, pivot: Tensor) -> None:
-        """Args: mean skull pose `[3,3]`, `[3]` meters; `pivot [3]`, the point of the skull frame it turns about."""
+        """
+        Args:
+            mean_rotation: [3,3] mean of the skull's rotation, skull frame -> world.
+            mean_translation: [3] meters, mean of the skull's translation.
+            pivot: [3] meters, skull frame, the point about which the torso rotates.
+        """
         super().__init__()
         self.register_buffer("mean_rotation", mean_rotation.clone())
         self.register_buffer("mean_translation", mean_translation.clone())
@@ -34,17 +39,17 @@ class TorsoMap(nn.Module):
     limit: Tensor
 
     def features(self, rotation: Tensor, translation: Tensor) -> Tensor:
-        """Pose features [B,7] of skull poses [B,3,3], [B,3]: one, rotation from the mean (rad), travel (dm)."""
+        """Features [B,7] of skull poses [B,3,3], [B,3]: 1, rotation from the mean (rad), translation from it (dm)."""
         turn = matrix_to_axis_angle(rotation @ self.mean_rotation.T)
         travel = (translation - self.mean_translation) / TRAVEL_UNIT
         return torch.cat([torch.ones_like(turn[:, :1]), turn, travel], -1)
 
     def learn_limits(self, features: Tensor, slack: float = 1.15) -> None:
-        """Clamp later inputs to `slack` times the range that the training poses `features [T,7]` span."""
+        """Clamp later inputs to `slack` times the range of the features [T,7] of the training poses."""
         self.limit.copy_(features.abs().amax(0) * slack + 1e-3)
 
     def forward(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-        """Torso poses [B,3,3], [B,3] (skull-frame points -> world) for skull poses [B,3,3], [B,3]."""
+        """Torso poses [B,3,3], [B,3] (points of the skull frame -> world) for skull poses [B,3,3], [B,3]."""
         features = self.features(rotation, translation)
         motion = ops.batch_invariant_matmul(
             torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T
@@ -56,10 +61,16 @@ class TorsoMap(nn.Module):
 
 
 class Rig(nn.Module):
-    """The fixed part of the binding: triangle corners, barycentrics and the torso's share of each Gaussian."""
+    """The fixed part of the binding: triangle, barycentric coordinates and skinning weight of each Gaussian."""
 
     def __init__(self, triangles: Tensor, bary: Tensor, skin: Tensor, torso: TorsoMap) -> None:
-        """Args: vertex ids `triangles [N,3]`, `bary [N,3]`, `skin [N]` (0 skull, 1 torso) and the torso map."""
+        """
+        Args:
+            triangles: [N,3] int, vertex indices of the triangle of each Gaussian.
+            bary: [N,3] barycentric coordinates of the binding point.
+            skin: [N] 0..1, skinning weight of the torso (0 skull, 1 torso).
+            torso: gives the pose of the torso where it is not known.
+        """
         super().__init__()
         self.register_buffer("triangles", triangles.to(torch.int64).contiguous())
         self.register_buffer("bary", bary.contiguous())
@@ -86,10 +97,11 @@ class Rig(nn.Module):
 
         Args:
             vertices: [B,V,3] skull-frame vertices, meters.
-            offsets: [B,N,3] meters in each triangle's frame.
-            quats: [B,N,4] rotation against the triangle's frame, wxyz.
-            rotation, translation: the skull's pose [B,3,3], [B,3].
-            torso: the torso's pose [B,3,3], [B,3] where it is known; else the torso map tells it from the skull's.
+            offsets: [B,N,3] meters, in the frame of each triangle.
+            quats: [B,N,4] wxyz, relative to the frame of the triangle.
+            rotation: [B,3,3] skull frame -> world.
+            translation: [B,3] meters, origin of the skull frame in the world.
+            torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the torso map.
         """
         torso_rotation, torso_translation = self.torso(rotation, translation) if torso is None else torso
         rotations = torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1)

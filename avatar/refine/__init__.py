@@ -1,1 +1,1 @@
-"""Poses and expressions of tracked frames, refined against the avatar that is made from them."""
+"""Refinement: poses and expressions of tracked frames, fitted to the images with an avatar."""

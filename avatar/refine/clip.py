@@ -1,4 +1,4 @@
-"""A clip refined as a whole: poses frame by frame, runaways flagged, smoothed, and put back into the states."""
+"""Refinement of a whole clip: poses frame by frame, failed frames flagged, motion smoothed, expressions refined."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from avatar.refine.poses import Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
 from avatar.refine.targets import Targets
 
-#: How far a flagged frame's pose counts against its neighbors'.
+#: Factor of the information of a flagged frame's pose in the smoothing.
 _FLAGGED_TRUST = 0.01
-#: A frame whose pictures still differ by more than this, times the median, was not understood.
+#: The refinement of a frame failed if its final cost is larger than this times the median.
 _BAD_COST = 4.0
-#: Ridge of the torso map, in features squared, a frame: a torso moves little where its motion was not seen.
+#: Ridge of the torso map, in features squared per frame: small motion of the torso where the frames do not show it.
 _TORSO_RIDGE = 0.005
 
 
 @dataclass(frozen=True)
 class ClipFit:
-    """What a refinement of S states found."""
+    """The result of a refinement of S states."""
 
     states: HeadStates
-    flagged: Tensor  # [S] bool: the frame ran away or was not understood
-    cost: tuple[float, float]  # mean of a moment, before and as found, before flagged ones went back and smoothing
-    turn_deg: Tensor  # [3] mean size of the change about each world axis
-    shift_cm: Tensor  # [3]
-    jitter: tuple[dict[str, float], dict[str, float]]  # of the start, and of the result
+    flagged: Tensor  # [S] bool: the refinement failed
+    cost: tuple[float, float]  # mean over time steps before and after the fit of poses, without reset and smoothing
+    turn_deg: Tensor  # [3] mean absolute change of rotation about each world axis
+    shift_cm: Tensor  # [3] mean absolute change of position along each world axis
+    jitter: tuple[dict[str, float], dict[str, float]]  # of the initial poses and of the result
     seconds: float
 
     def state(self) -> dict[str, Any]:
-        """Everything `restored` needs, as tensors and plain numbers."""
+        """Tensors and plain numbers from which `restored` makes the same result."""
         params, torso = self.states.params, self.states.torso or ()
         return {
             "params": (params.expression, params.joint_rot, params.translation),
@@ -55,11 +55,17 @@ class ClipFit:
 
     @staticmethod
     def restored(state: dict[str, Any], before: HeadStates, head: HeadModel) -> ClipFit:
-        """The inverse of `state`; `before` are states of the same moments, `head` is the baked head."""
+        """The inverse of `state`.
+
+        Args:
+            state: as `state()` returned it.
+            before: any states of the same time steps.
+            head: the baked head.
+        """
         expression, joint_rot, translation = state["params"]
         params = replace(before.params, expression=expression, joint_rot=joint_rot, translation=translation)
-        rotation, place, *torso = state["poses"]
-        states = replace(HeadStates.of(params, head), rotation=rotation, translation=place)
+        rotation, position, *torso = state["poses"]
+        states = replace(HeadStates.of(params, head), rotation=rotation, translation=position)
         if torso:
             states = states.with_torso(*torso)
         flagged, turn, shift = state["found"]
@@ -67,7 +73,7 @@ class ClipFit:
         return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for reports and headers."""
+        """Figures as plain numbers, for reports and headers."""
         return {
             "frames": len(self.flagged),
             "flagged": int(self.flagged.sum()),
@@ -87,38 +93,38 @@ def refine_clip(
     options: RefineOptions,
     *,
     keep_mean: bool = False,
-    trained: int | None = None,
+    trained_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipFit:
-    """Refine the poses of all states of `frames` against `avatar`, as it is.
+    """Refine the poses (and the expressions, by `options`) of all states of `frames` against `avatar`.
 
     Args:
-        avatar: what is drawn; it is not changed.
-        frames: pictures and where to start.
+        avatar: the avatar; it is not changed.
+        frames: images and initial states.
         options: weights and limits.
-        keep_mean: take the mean change back, so that the frame of the head stays where the tracker puts it: for
-            frames that the avatar goes on to be trained with.
-        trained: longer side of the pictures the avatar was trained with; None: that of `frames`.
+        keep_mean: remove the mean change, so that the head keeps the tracker's frame of reference: for frames on which
+            the avatar is trained further.
+        trained_size: longer side of the images on which the avatar was trained; None: that of `frames`.
         progress: called with (states done, S).
     """
-    began = clock.perf_counter()
+    started = clock.perf_counter()
     states, time = frames.states, frames.time
     start = Poses.of(avatar, states, options.torso)
-    fit = refine_poses(avatar, Targets.of(frames, options.size, trained), states, options, progress)
+    fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
     cost = fit.cost / torch.zeros(len(states), dtype=torch.float64).index_add_(
         0, frames.step, frames.weight.double()
     ).clamp_min(1e-3)
-    found, lost = fit.poses, cost > _BAD_COST * cost.median()
-    flagged = lost | ran_away(found, start, frames, options)
+    found, bad = fit.poses, cost > _BAD_COST * cost.median()
+    flagged = bad | diverged(found, start, frames, options)
     if keep_mean and not flagged.all():
-        found = without_mean(found, start, ~flagged)
-        flagged = lost | ran_away(found, start, frames, options)
+        found = without_mean_change(found, start, ~flagged)
+        flagged = bad | diverged(found, start, frames, options)
     found = start.where(flagged, found)
     trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
-    smooth = smooth_poses(replace(fit, poses=found), trust, time, options, one_depth_axis(frames))
-    result = install(states, smooth)
+    smooth = smooth_poses(replace(fit, poses=found), trust, time, options, share_depth_axis(frames))
+    result = with_poses(states, smooth)
     if options.expressions:
-        targets = Targets.of(frames, options.expression_size, trained)
+        targets = Targets.of(frames, options.expression_size, trained_size)
         result = refined_expressions(avatar, targets, result, trust, time, options, progress)
     change = matrix_to_axis_angle(smooth.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2))
     return ClipFit(
@@ -128,12 +134,12 @@ def refine_clip(
         change.abs().mean(0).rad2deg(),
         100 * (smooth.translation[:, 0] - start.translation[:, 0]).abs().mean(0),
         (jitter(start, time), jitter(smooth, time)),
-        clock.perf_counter() - began,
+        clock.perf_counter() - started,
     )
 
 
-def install(states: HeadStates, poses: Poses) -> HeadStates:
-    """`states` with the poses `poses`."""
+def with_poses(states: HeadStates, poses: Poses) -> HeadStates:
+    """`states` [S] with other poses [S]; without a torso in `poses` that of `states` stays."""
     rotation, translation = poses.rotation.float(), poses.translation.float()
     torso = (rotation[:, 1].contiguous(), translation[:, 1].contiguous()) if rotation.shape[1] > 1 else states.torso
     return replace(
@@ -150,45 +156,62 @@ def refined_expressions(
     options: RefineOptions,
     progress: Callable[[int, int], None] | None = None,
 ) -> HeadStates:
-    """`states` with lips, lids, brows and gaze refined, and smoothed over the clip."""
+    """States with refined and smoothed expressions of lips, lids and brows, and gaze.
+
+    Args:
+        avatar: the avatar; it is not changed.
+        targets: images of the states.
+        states: [S] the initial values.
+        trust: [S] 0..1, factor of the information of each frame in the smoothing.
+        time: [S] seconds, increasing.
+        options: weights and limits.
+        progress: called with (states done, S).
+    """
     controls = Controls.of(avatar.head)
     fit = refine_expressions(avatar, targets, states, controls, options, progress)
     values = smooth_controls(fit.values, fit.information, trust, time, controls, options.smooth_data)
     params = controls.write(states.params, values)
-    fresh = HeadStates.of(params, avatar.head)
-    return replace(fresh, rotation=states.rotation, translation=states.translation, torso=states.torso)
+    refined = HeadStates.of(params, avatar.head)
+    return replace(refined, rotation=states.rotation, translation=states.translation, torso=states.torso)
 
 
-def one_depth_axis(frames: TrainingFrames) -> bool:
-    """Whether all pictures look along the world's z axis, so that this axis is the one they hardly tell."""
+def share_depth_axis(frames: TrainingFrames) -> bool:
+    """Whether all cameras look along the world's z axis, so that positions along it are the least certain."""
     return bool((frames.camera.world_to_cam[:, 2, 2].abs() > 0.9).all())
 
 
-def without_mean(poses: Poses, start: Poses, kept: Tensor) -> Poses:
-    """`poses` with the mean change of the skull's, seen from the skull, taken back; the torso's stay.
+def without_mean_change(poses: Poses, start: Poses, counted: Tensor) -> Poses:
+    """Poses without the mean change of the skull's pose, in the skull frame; poses of the torso stay.
 
-    All skull frames are moved alike, so that they fit an avatar moved the other way as well as before.
+    All skull frames are moved by the same motion, so they fit an avatar moved by its inverse as well as before.
 
     Args:
-        poses: after.
-        start: before.
-        kept: [S] bool, whose changes count.
+        poses: poses after the fit.
+        start: poses before the fit.
+        counted: [S] bool, states whose changes enter the mean.
     """
     rotation, translation = poses.rotation.clone(), poses.translation.clone()
     before = start.rotation[:, 0].transpose(1, 2)
-    turn = mean_rotation((before @ rotation[:, 0])[kept])
+    turn = mean_rotation((before @ rotation[:, 0])[counted])
     rotation[:, 0] = rotation[:, 0] @ turn.T
-    change = (before @ (translation[:, 0] - start.translation[:, 0])[..., None])[kept].mean(0)
-    shift = torch.linalg.solve((before @ rotation[:, 0])[kept].mean(0), change)
+    change = (before @ (translation[:, 0] - start.translation[:, 0])[..., None])[counted].mean(0)
+    shift = torch.linalg.solve((before @ rotation[:, 0])[counted].mean(0), change)
     translation[:, 0] -= (rotation[:, 0] @ shift)[..., 0]
     return Poses(rotation, translation)
 
 
-def ran_away(poses: Poses, start: Poses, frames: TrainingFrames, options: RefineOptions) -> Tensor:
-    """Which skulls [S] left the tracker's pose `start` by more than the tracker can be wrong."""
+def diverged(poses: Poses, start: Poses, frames: TrainingFrames, options: RefineOptions) -> Tensor:
+    """Whether poses of the skull [S] differ from the tracker's by more than the errors of the tracker.
+
+    Args:
+        poses: poses after the fit.
+        start: poses before the fit, the tracker's.
+        frames: images and cameras.
+        options: limits of the difference.
+    """
     turn = matrix_to_axis_angle(poses.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2)).norm(dim=-1)
     first = torch.from_numpy(np.unique(frames.step.numpy(), return_index=True)[1])
-    if len(first) < len(poses):  # moments without a picture do not move
+    if len(first) < len(poses):  # time steps without an image do not move
         return torch.zeros(len(poses), dtype=torch.bool)
     view = frames.camera.world_to_cam[first, :3, :3].double()
     shift = (view @ (poses.translation[:, 0] - start.translation[:, 0])[..., None])[..., 0].abs()
@@ -198,7 +221,7 @@ def ran_away(poses: Poses, start: Poses, frames: TrainingFrames, options: Refine
 
 @torch.no_grad()
 def learn_torso(avatar: Avatar, states: HeadStates) -> None:
-    """Fit the rig's torso map, which tells a torso's pose where none is known, to the torsos of `states`."""
+    """Fit the rig's torso map, used where the pose of the torso is not known, to the torso poses of `states`."""
     if states.torso is None:
         return
     torso = avatar.rig.torso
@@ -207,8 +230,8 @@ def learn_torso(avatar: Avatar, states: HeadStates) -> None:
     rotation, translation = states.torso
     turn = matrix_to_axis_angle(rotation @ torso.mean_rotation.T)
     pivot = torso.mean_rotation @ torso.pivot + torso.mean_translation
-    still = (rotation @ torso.mean_rotation.T @ (torso.mean_translation - pivot)[:, None])[..., 0] + pivot
-    motion = torch.cat([turn, (translation - still) / TRAVEL_UNIT], -1).double()
+    turned = (rotation @ torso.mean_rotation.T @ (torso.mean_translation - pivot)[:, None])[..., 0] + pivot
+    motion = torch.cat([turn, (translation - turned) / TRAVEL_UNIT], -1).double()
     x = features.double()
     ridge = torch.eye(x.shape[1], dtype=x.dtype) * (_TORSO_RIDGE * len(x))
     ridge[0, 0] = 1e-9

@@ -1,4 +1,4 @@
-"""Which numbers of an expression pictures can tell better than landmarks, and how they act on head parameters."""
+"""Controls: the expression weights and the gaze that images determine better than landmarks do."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from torch import Tensor
 from avatar.head.model import HeadModel
 from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 
-#: Lips, jaw, lids and brows by their ARKit names.
+#: Expressions of lips, jaw, lids and brows by their ARKit names.
 NAMES = (
     "jawOpen", "mouthFunnel", "mouthPucker", "mouthClose", "mouthLowerDownLeft", "mouthLowerDownRight",
     "mouthUpperUpLeft", "mouthUpperUpRight", "mouthSmileLeft", "mouthSmileRight", "mouthPressLeft", "mouthPressRight",
     "eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight", "browInnerUp",
     "browDownLeft", "browDownRight",
 )  # fmt: skip
-#: Heads with other names give their strongest expressions, so many.
+#: Number of controls of heads with other names: their expressions of largest motion.
 STRONGEST = 20
-#: Both eyes turn together, about x (pitch) and y (yaw).
+#: Both eyes rotate together, about x (pitch) and y (yaw).
 GAZE = 2
-#: Steps of the finite differences, and what the numbers are worth against each other: expression weights, radians.
+#: Steps of the finite differences: expression weights, radians.
 _STEP, _GAZE_STEP = 0.1, 0.05
 _BLINKS = ("eyeBlink", "eyelid")
 
 
 @dataclass(frozen=True)
 class Controls:
-    """P numbers of head parameters: some expression weights, then the gaze's pitch and yaw (radians)."""
+    """P entries of the head parameters: some expression weights, then pitch and yaw of the gaze (radians)."""
 
-    columns: Tensor  # [P-GAZE] int
+    columns: Tensor  # [P-GAZE] int, of the expression weights
     low: Tensor  # [P]
     high: Tensor  # [P]
-    sigma: Tensor  # [P] second difference at 30 frames/s, standard deviation
+    sigma: Tensor  # [P] standard deviation of the second difference at 30 fps
 
     @staticmethod
     def of(head: HeadModel) -> Controls:
@@ -60,16 +60,16 @@ class Controls:
 
     @property
     def steps(self) -> Tensor:
-        """Sizes of finite differences [P]."""
+        """Steps of finite differences [P]."""
         return torch.cat([torch.full((len(self.columns),), _STEP), torch.full((GAZE,), _GAZE_STEP)])
 
     def read(self, params: HeadParams) -> Tensor:
-        """The numbers [B,P] that `params` have; of the gaze, the mean of both eyes."""
+        """Values [B,P] of the controls in `params`; the gaze is the mean of both eyes."""
         gaze = 0.5 * (params.joint_rot[:, LEFT_EYE, :GAZE] + params.joint_rot[:, RIGHT_EYE, :GAZE])
         return torch.cat([params.expression[:, self.columns], gaze], 1)
 
     def write(self, params: HeadParams, values: Tensor) -> HeadParams:
-        """`params` with the numbers `values` [B,P]; the eyes keep the angle between them."""
+        """`params` with the values [B,P] of the controls; the angle between the eyes stays."""
         expression, joint_rot = params.expression.clone(), params.joint_rot.clone()
         count = len(self.columns)
         expression[:, self.columns] = values[:, :count]

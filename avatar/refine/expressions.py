@@ -1,7 +1,7 @@
-"""Expressions of tracked frames, refined against an avatar: Gauss-Newton with flows drawn from the avatar itself.
+"""Expressions of tracked frames, refined against an avatar: Gauss-Newton with image derivatives from rendered flow.
 
-How each control moves and tints every Gaussian is found once for a few neighboring frames; blending those motions like
-colors gives the flow of each pixel, so that one drawing a control replaces finite differences of whole pictures.
+The motion and change of color of every Gaussian by each control are computed once for a few neighboring frames.
+Blending them like colors gives the optical flow of each pixel, which replaces finite differences of whole images.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import robust, slopes
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
-from avatar.refine.targets import Targets, draw
+from avatar.refine.targets import Targets, render_targets
 from avatar.types import Camera, Gaussians, HeadParams
 
-#: Regions whose bounding box is compared, and how much around it.
+#: Regions whose bounding box is compared, and the margin around it relative to its size.
 _REGIONS, _MARGIN = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region"), 0.25
-_LARGEST = 0.4  # of a control in one step
+_LARGEST = 0.4  # largest change of a control in one step
 _NEAR = 1e-3  # meters, smallest depth to divide by
 
 
@@ -36,8 +36,8 @@ class ExpressionFit:
     """Refined controls of S states."""
 
     values: Tensor  # [S,P]
-    information: Tensor  # [S,P,P] second derivatives of the cost, without the pull to the landmarks' values
-    cost: tuple[float, float]  # mean of a frame, before and after
+    information: Tensor  # [S,P,P] Hessian of the cost, without the anchor to the landmarks' values
+    cost: tuple[float, float]  # mean over frames, before and after
 
 
 def refine_expressions(
@@ -48,20 +48,20 @@ def refine_expressions(
     options: RefineOptions,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExpressionFit:
-    """Refine the controls of `states` [S] so that the avatar's face looks like the pictures; poses stay.
+    """Refine the controls of `states` [S] so that the rendered face matches the images; poses stay.
 
     Args:
-        avatar: what is drawn; it is not changed.
-        targets: pictures of the states.
-        states: where to start, and what the controls are pulled to.
-        controls: which numbers.
+        avatar: the avatar; it is not changed.
+        targets: images of the states.
+        states: the initial values, to which the controls are anchored.
+        controls: the expression weights to refine, and the gaze.
         options: weights and limits.
         progress: called with (states done, S).
     """
     parts = []
-    together = targets.together(len(states))
-    for start in range(0, len(states), together):
-        chosen = torch.arange(start, min(start + together, len(states)))
+    size = targets.chunk_size(len(states))
+    for start in range(0, len(states), size):
+        chosen = torch.arange(start, min(start + size, len(states)))
         parts.append(_Chunk(avatar, targets, states, chosen, controls, options).solve())
         if progress:
             progress(int(chosen[-1]) + 1, len(states))
@@ -70,7 +70,7 @@ def refine_expressions(
 
 
 class _Chunk:
-    """A few neighboring states."""
+    """A few neighboring states, solved in one batch."""
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class _Chunk:
         self.states = states[chosen]
         whole, self.row = targets.of_states(chosen)
         self.targets = face_crop(avatar, whole, self.states, self.row)
-        # The pull is stated for pictures of the poses' size: a finer picture has more pixels to pull against.
-        self.pull = options.pull * (max(whole.camera.width, whole.camera.height) / options.size) ** 2
+        # The option is for images of `options.size`; a larger image has more pixels.
+        self.anchor_weight = options.pull * (max(whole.camera.width, whole.camera.height) / options.size) ** 2
 
     @torch.no_grad()
     def solve(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -99,20 +99,20 @@ class _Chunk:
         matrix = gradient = information = torch.zeros(0)
         for iteration in range(self.options.expression_iterations + 1):
             gaussians = self._gaussians(self.controls.write(self.states.params, values))
-            drawn = draw(gaussians, self.targets, self.row)
+            rendered = render_targets(gaussians, self.targets, self.row)
             if flows is None:
-                flows = self._flows(gaussians, drawn.prepared)
-            now, new_matrix, new_gradient = self._normal(drawn.rgb + (1 - drawn.alpha)[..., None], flows)
-            away = values - start
-            now = now + self.pull * away.square().sum(1)
+                flows = self._flows(gaussians, rendered.prepared)
+            now, new_matrix, new_gradient = self._normal(rendered.rgb + (1 - rendered.alpha)[..., None], flows)
+            change = values - start
+            now = now + self.anchor_weight * change.square().sum(1)
             better = now < cost
             if iteration == 0:
                 first, matrix, gradient, information = now, new_matrix, new_gradient, new_matrix
             cost = torch.where(better, now, cost)
             best = torch.where(better[:, None], values, best)
-            matrix = torch.where(better[:, None, None], new_matrix, 2 * matrix)  # a worse step: shorter from the best
+            matrix = torch.where(better[:, None, None], new_matrix, 2 * matrix)  # worse: a shorter step
             information = torch.where(better[:, None, None], new_matrix, information)
-            gradient = torch.where(better[:, None], new_gradient + self.pull * away, gradient)
+            gradient = torch.where(better[:, None], new_gradient + self.anchor_weight * change, gradient)
             if iteration < self.options.expression_iterations:
                 values = self._step(best, matrix, gradient)
         return best, information, first, cost
@@ -124,9 +124,9 @@ class _Chunk:
         out = np.empty_like(low)
         for index in range(len(values)):
             hessian = matrix[index].double().numpy()
-            hessian = hessian + eye * self.pull + np.diag(1e-2 * np.diag(hessian))
+            hessian = hessian + eye * self.anchor_weight + np.diag(1e-2 * np.diag(hessian))
             right = hessian @ values[index].double().numpy() - gradient[index].double().numpy()
-            out[index] = _boxed(hessian, right, low[index], high[index])
+            out[index] = _box_constrained(hessian, right, low[index], high[index])
         return torch.from_numpy(out).float()
 
     def _gaussians(self, params: HeadParams) -> Gaussians:
@@ -137,15 +137,18 @@ class _Chunk:
         )
 
     def _motions(self) -> tuple[Tensor, Tensor]:
-        """How each control moves (meters, skull frame) and tints every Gaussian at the mean of the states, [P,N,3]."""
+        """Change of position (meters, skull frame) and of color of every Gaussian by each control, [P,N,3] each.
+
+        They are finite differences at the mean of the states.
+        """
         mean = self.states.params[torch.zeros(1, dtype=torch.int64)]
         mean.expression[:] = self.states.params.expression.mean(0)
         mean.joint_rot[:] = self.states.params.joint_rot.mean(0)
-        here = self.controls.read(mean)
-        step = torch.where(here[0] + self.controls.steps > self.controls.high, -1.0, 1.0) * self.controls.steps
+        center = self.controls.read(mean)
+        step = torch.where(center[0] + self.controls.steps > self.controls.high, -1.0, 1.0) * self.controls.steps
         count = len(self.controls)
-        many = mean[torch.zeros(count + 1, dtype=torch.int64)]
-        moved = self.controls.write(many, here + torch.cat([torch.zeros(1, count), torch.diag(step)]))
+        repeated = mean[torch.zeros(count + 1, dtype=torch.int64)]
+        moved = self.controls.write(repeated, center + torch.cat([torch.zeros(1, count), torch.diag(step)]))
         eye, origin = torch.eye(3).expand(count + 1, 3, 3), torch.zeros(count + 1, 3)
         weights = self.avatar.blendshapes.weights(expression_features(moved))
         out = self.avatar.assemble(self.avatar.head.skull_vertices(moved), weights, eye, origin, (eye, origin))
@@ -153,23 +156,23 @@ class _Chunk:
         return (out.means[1:] - out.means[:1]) / size, (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
 
     def _flows(self, gaussians: Gaussians, prepared: object) -> tuple[Tensor, Tensor]:
-        """Motion [m,P,2,h,w] in pixels and change of color [m,P,3,h,w] of each pixel for each control."""
+        """Optical flow [m,P,2,h,w] in pixels and change of color [m,P,3,h,w] of each pixel by each control."""
         motion, tint = self._motions()
         count, size = len(self.controls), motion.shape[1]
         camera = self.targets.camera
         turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
         x, y, z = camera.to_camera(gaussians.means[self.row]).unbind(-1)  # [m,N]
-        near = 1 / z.clamp_min(_NEAR)
+        inverse_depth = 1 / z.clamp_min(_NEAR)
         channels = torch.empty(len(turn), 5 * count + (-5 * count) % 3, size)
         channels[:, 5 * count :] = 0
-        for picture in range(len(turn)):
-            dx, dy, dz = (motion @ turn[picture].T).unbind(-1)  # [P,N]
-            scale = near[picture]
-            K = camera.K[picture]
-            channels[picture, 0 : 5 * count : 5] = K[0, 0] * scale * (dx - x[picture] * scale * dz)
-            channels[picture, 1 : 5 * count : 5] = K[1, 1] * scale * (dy - y[picture] * scale * dz)
+        for image in range(len(turn)):
+            dx, dy, dz = (motion @ turn[image].T).unbind(-1)  # [P,N]
+            scale = inverse_depth[image]
+            K = camera.K[image]
+            channels[image, 0 : 5 * count : 5] = K[0, 0] * scale * (dx - x[image] * scale * dz)
+            channels[image, 1 : 5 * count : 5] = K[1, 1] * scale * (dy - y[image] * scale * dz)
             for k in range(3):
-                channels[picture, 2 + k : 5 * count : 5] = tint[..., k]
+                channels[image, 2 + k : 5 * count : 5] = tint[..., k]
         passes = [
             ops.splat_features(prepared, channels[:, k : k + 3].transpose(1, 2).contiguous())
             for k in range(0, channels.shape[1], 3)
@@ -177,11 +180,11 @@ class _Chunk:
         blended = torch.cat(passes, -1)[..., : 5 * count].unflatten(-1, (count, 5)).permute(0, 3, 4, 1, 2)
         return blended[:, :, :2].contiguous(), blended[:, :, 2:].contiguous()
 
-    def _normal(self, picture: Tensor, flows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Cost [s], matrix [s,P,P] and gradient [s,P] of the states at their present pictures [m,h,w,3]."""
-        residual = picture - self.targets.rgb
+    def _normal(self, image: Tensor, flows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cost [s], matrix [s,P,P] and gradient [s,P] of the states from their rendered images [m,h,w,3]."""
+        residual = image - self.targets.rgb
         cost, weight = robust(residual, self.options.sigma)
-        gx, gy = (slope.permute(0, 3, 1, 2)[:, None] for slope in slopes(picture))
+        gx, gy = (slope.permute(0, 3, 1, 2)[:, None] for slope in slopes(image))
         motion, tint = flows
         jacobian = (tint - gx * motion[:, :, :1] - gy * motion[:, :, 1:]).flatten(2)  # [m,P,3 h w]
         weighted = jacobian * weight[:, None].expand(-1, 3, -1, -1).flatten(1)[:, None]
@@ -196,37 +199,51 @@ class _Chunk:
         )
 
 
-def _boxed(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """About the x [P] in low..high that minimizes x H x / 2 - b x: those beyond a bound are held there in turn."""
-    held = np.zeros(len(right), bool)
+def _box_constrained(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Approximate minimum x [P] of x H x / 2 - b x in low..high: entries beyond a bound are fixed there, in rounds.
+
+    Args:
+        hessian: H [P,P].
+        right: b [P].
+        low: [P].
+        high: [P].
+    """
+    fixed = np.zeros(len(right), bool)
     x = np.zeros(len(right))
     for _ in range(len(right)):
-        free = ~held
-        x[free] = np.linalg.solve(hessian[np.ix_(free, free)], right[free] - hessian[np.ix_(free, held)] @ x[held])
+        free = ~fixed
+        x[free] = np.linalg.solve(hessian[np.ix_(free, free)], right[free] - hessian[np.ix_(free, fixed)] @ x[fixed])
         beyond = free & ((x < low) | (x > high))
         if not beyond.any():
             break
         x[beyond] = np.clip(x[beyond], low[beyond], high[beyond])
-        held |= beyond
+        fixed |= beyond
     return x
 
 
 def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor) -> Targets:
-    """The part of the pictures `targets` [m] around eyes and mouth: one size for all, inside the pictures."""
+    """Crops around eyes and mouth, of one size, inside the images.
+
+    Args:
+        avatar: gives the vertices of eyes and mouth.
+        targets: m images.
+        states: [s] poses and vertices.
+        row: [m] int, the state of each image.
+    """
     face = torch.from_numpy(vertex_mask(avatar.head, _REGIONS))
     if not face.any():
         face = ~face
     world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]
-    spots = targets.camera.project(world[row], near=_NEAR)
-    low, high = spots.amin(1), spots.amax(1)
+    pixels = targets.camera.project(world[row], near=_NEAR)
+    low, high = pixels.amin(1), pixels.amax(1)
     full = torch.tensor([targets.camera.width, targets.camera.height])
     side = ((high - low).amax(0) * (1 + 2 * _MARGIN)).ceil().clamp(min=16).minimum(full).long()
     corner = (0.5 * (low + high) - 0.5 * side).round().long().clamp(min=0)
     corner = torch.minimum(corner, full - side)
     width, height = side.tolist()
     rgb = torch.stack(
-        [picture[y : y + height, x : x + width] for picture, (x, y) in zip(targets.rgb, corner.tolist(), strict=True)]
+        [image[y : y + height, x : x + width] for image, (x, y) in zip(targets.rgb, corner.tolist(), strict=True)]
     )
-    moved = targets.camera.K.clone()
-    moved[:, :2, 2] -= corner
-    return replace(targets, rgb=rgb, camera=Camera(moved, targets.camera.world_to_cam, width, height))
+    K = targets.camera.K.clone()
+    K[:, :2, 2] -= corner
+    return replace(targets, rgb=rgb, camera=Camera(K, targets.camera.world_to_cam, width, height))

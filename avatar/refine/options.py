@@ -1,4 +1,4 @@
-"""How poses and expressions are refined; light, so that the command line starts fast."""
+"""Options of the refinement; imports little, so that the command line starts fast."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 class RefineOptions:
     """Refinement of tracked frames against an avatar."""
 
-    size: int = 128  # longer side of the compared pictures, pixels
-    sigma: float = 0.7  # of the robust cost, color (0..1) summed in square over channels
-    iterations: int = 8  # at most, a frame
-    tolerance: float = 2e-3  # relative decrease of the cost that ends a frame
-    torso: bool = True  # let the torso have a pose of its own in each frame
-    torso_pull: float = 300.0  # of its turn (rad) and travel (dm) to the rig's map, in pixels
+    size: int = 128  # longer side of the compared images, pixels
+    sigma: float = 0.7  # scale of the robust cost: norm of a pixel's color difference (0..1)
+    iterations: int = 8  # limit per frame
+    tolerance: float = 2e-3  # relative decrease of the cost below which a frame is done
+    torso: bool = True  # fit a separate pose of the torso in each frame
+    torso_pull: float = 300.0  # weight that holds the torso's rotation (rad) and position (dm) to the map, in pixels
     expressions: bool = True  # refine lips, lids, brows and gaze of held-out frames too
-    training_expressions: bool = False  # and of training frames: it takes long and held-out frames gain nothing
-    expression_size: int = 128  # longer side of the whole picture where faces are compared, pixels
+    training_expressions: bool = False  # and of training frames: slow, and held-out frames do not improve
+    expression_size: int = 128  # longer side of the whole image where faces are compared, pixels
     expression_iterations: int = 3
-    pull: float = 3.0  # of a control to the landmarks' value, in pixels of the poses' pictures
-    trust_turn: float = math.radians(12)  # a frame that turns farther from the landmarks' pose ran away
-    trust_depth: float = 0.08  # meters, the same for its distance from the camera
-    trust_shift: float = 0.03  # meters, the same along the picture
-    smooth_data: float = 10.0  # weight of the pictures against smooth motion; sigma is no measure of their noise
-    smooth_turn: float = math.radians(0.25)  # second difference at 30 frames/s, standard deviation
+    pull: float = 3.0  # weight that holds a control to the landmarks' value, in pixels of images of `size`
+    trust_turn: float = math.radians(12)  # larger rotations from the landmarks' pose mark a frame as failed
+    trust_depth: float = 0.08  # meters, the same for the distance from the camera
+    trust_shift: float = 0.03  # meters, the same parallel to the image
+    smooth_data: float = 10.0  # weight of the images against smoothness; sigma does not measure their noise
+    smooth_turn: float = math.radians(0.25)  # standard deviation of the second difference at 30 fps
     smooth_shift: float = 3e-4  # meters
     smooth_depth: float = 1e-3  # meters
 

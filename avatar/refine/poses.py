@@ -1,4 +1,4 @@
-"""Poses of tracked frames, refined against an avatar by Gauss-Newton on the pictures themselves."""
+"""Poses of tracked frames, refined against an avatar by Levenberg-Marquardt on the pixels."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model.avatar import Avatar
 from avatar.model.rig import TRAVEL_UNIT
 from avatar.refine.options import RefineOptions
-from avatar.refine.targets import Drawn, Targets, depth_and_torso, draw
+from avatar.refine.targets import Rendered, Targets, depth_and_torso, render_targets
 from avatar.types import Gaussians
 
-#: Largest step: radians of a turn, meters of a shift.
+#: Largest step: rotation in radians, translation in meters.
 _LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015
-#: Levenberg-Marquardt damping, relative to the diagonal: where it starts, and how it shrinks and grows.
-_DAMPING, _SHRINK, _GROW, _GROW_BY, _DAMPING_LEAST, _DAMPING_MOST = 1e-3, 0.3, 10.0, 1e-2, 1e-4, 10.0
+#: Levenberg-Marquardt damping, relative to the diagonal: initial value, factor after a better step, factor and summand
+#: after a worse one, minimum and maximum.
+_DAMPING, _SHRINK, _GROW, _GROW_BY, _DAMPING_MIN, _DAMPING_MAX = 1e-3, 0.3, 10.0, 1e-2, 1e-4, 10.0
 
 
 @dataclass(frozen=True)
 class Poses:
-    """Rigid poses of S states: the skull's, and the torso's where it has one of its own (G = 1 or 2 groups)."""
+    """Rigid poses of S states in G groups: the skull (G = 1), or the skull and the torso (G = 2)."""
 
-    rotation: Tensor  # [S,G,3,3] -> world, float64
+    rotation: Tensor  # [S,G,3,3] frame of the group -> world, float64
     translation: Tensor  # [S,G,3] meters
 
     @staticmethod
     def of(avatar: Avatar, states: HeadStates, torso: bool) -> Poses:
-        """The poses that `states` have now; a torso without one is where the rig's map puts it."""
+        """The poses of `states`; with `torso` also those of the torso, from the rig's torso map if not known."""
         rotation, translation = [states.rotation], [states.translation]
         if torso:
             with torch.no_grad():
-                own = states.torso or avatar.rig.torso(states.rotation, states.translation)
-            rotation.append(own[0])
-            translation.append(own[1])
+                torso_pose = states.torso or avatar.rig.torso(states.rotation, states.translation)
+            rotation.append(torso_pose[0])
+            translation.append(torso_pose[1])
         return Poses(torch.stack(rotation, 1).double(), torch.stack(translation, 1).double())
 
     def __len__(self) -> int:
@@ -48,15 +49,15 @@ class Poses:
         return Poses(self.rotation[rows], self.translation[rows])
 
     def pivots(self, avatar: Avatar) -> Tensor:
-        """World points [S,G,3] that the groups turn about: the skull frame's origin, the foot of the neck."""
-        return self.about(own_pivots(avatar, self.rotation.shape[1])).translation
+        """Pivots of rotation [S,G,3] in the world: the origin of the skull frame, the base of the neck."""
+        return self.about(local_pivots(avatar, self.rotation.shape[1])).translation
 
     def about(self, points: Tensor) -> Poses:
-        """The same poses told by where `points` [G,3] of the groups' own frames are, instead of the origins."""
+        """The same poses with `points` [G,3] of the groups' frames as origins of these frames."""
         return Poses(self.rotation, self.translation + (self.rotation @ points[..., None])[..., 0])
 
     def moved(self, step: Tensor, pivots: Tensor) -> Poses:
-        """After the motion `step` [S,6 G]: turns (rad, world axes) about `pivots`, and shifts (m)."""
+        """These poses after the motion `step` [S,6 G]: rotations (rad, world axes) about `pivots`, translations (m)."""
         parts = step.reshape(len(step), -1, 6)
         turn = axis_angle_to_matrix(parts[..., :3])
         arm = self.translation - pivots
@@ -68,18 +69,18 @@ class Poses:
         return Poses(rotation, torch.where(mask[:, None, None], self.translation, other.translation))
 
 
-def own_pivots(avatar: Avatar, groups: int) -> Tensor:
-    """Points [G,3] of the groups' own frames that they turn about."""
+def local_pivots(avatar: Avatar, groups: int) -> Tensor:
+    """Pivots of rotation [G,3] in the frames of the groups."""
     return torch.stack([torch.zeros(3), avatar.rig.torso.pivot])[:groups].double()
 
 
 @dataclass(frozen=True)
 class PoseFit:
-    """Refined poses of S states, and what the pictures say about them."""
+    """Refined poses of S states and the curvature of their cost."""
 
     poses: Poses
-    pivots: Tensor  # [G,3] points of the groups' own frames
-    information: Tensor  # [S,D,D] second derivatives of the cost by turns about the pivots and shifts, world axes
+    pivots: Tensor  # [G,3] in the frames of the groups
+    information: Tensor  # [S,D,D] Hessian of the cost by rotations about the pivots and translations, world axes
     cost: Tensor  # [S] after
     cost_before: Tensor  # [S]
     evaluations: int  # of states
@@ -92,19 +93,19 @@ def refine_poses(
     options: RefineOptions,
     progress: Callable[[int, int], None] | None = None,
 ) -> PoseFit:
-    """Refine the poses of `states` [S] so that the avatar looks like the pictures; expressions stay.
+    """Refine the poses of `states` [S] so that the rendered avatar matches the images; expressions stay.
 
     Args:
-        avatar: what is drawn; it is not changed.
-        targets: pictures of the states; states without one stay where they are.
-        states: where to start.
+        avatar: the avatar; it is not changed.
+        targets: images of the states; states without an image keep their poses.
+        states: the initial poses.
         options: weights and limits.
         progress: called with (states done, S).
     """
     fits = []
-    together = targets.together(len(states))
-    for start in range(0, max(1, len(states)), together):
-        end = min(start + together, len(states))
+    size = targets.chunk_size(len(states))
+    for start in range(0, max(1, len(states)), size):
+        end = min(start + size, len(states))
         fits.append(_Chunk(avatar, targets, states, torch.arange(start, end), options).solve())
         if progress:
             progress(end, len(states))
@@ -117,7 +118,7 @@ def refine_poses(
 
 
 class _Chunk:
-    """A few states solved side by side by Levenberg-Marquardt."""
+    """A few states, solved in one batch by Levenberg-Marquardt."""
 
     def __init__(
         self, avatar: Avatar, targets: Targets, states: HeadStates, chosen: Tensor, options: RefineOptions
@@ -154,41 +155,42 @@ class _Chunk:
             accepted[won] = True
             best = trial.where(accepted, best)
             damping = torch.where(accepted, damping * _SHRINK, damping * _GROW + _GROW_BY)
-            damping.clamp_(_DAMPING_LEAST, _DAMPING_MOST)
+            damping.clamp_(_DAMPING_MIN, _DAMPING_MAX)
             done = rows[better & (gained < self.options.tolerance)]
             active[done] = False
             if not active.any():
                 break
             trial = best.moved(self._step(matrix, gradient, damping), best.pivots(self.avatar))
-        return PoseFit(best, own_pivots(self.avatar, size // 6), matrix, cost, first, evaluations)
+        return PoseFit(best, local_pivots(self.avatar, size // 6), matrix, cost, first, evaluations)
 
     def _step(self, matrix: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
         diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
         damped = matrix + torch.diag_embed(damping[:, None] * diagonal + 1e-9)
         step = -torch.linalg.solve(damped, gradient)
-        most = step.new_tensor([_LARGEST_TURN] * 3 + [_LARGEST_SHIFT] * 3).repeat(step.shape[1] // 6)
-        return step / (step.abs() / most).amax(1, keepdim=True).clamp_min(1)
+        limit = step.new_tensor([_LARGEST_TURN] * 3 + [_LARGEST_SHIFT] * 3).repeat(step.shape[1] // 6)
+        return step / (step.abs() / limit).amax(1, keepdim=True).clamp_min(1)
 
     def _evaluate(self, poses: Poses, rows: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Cost [r] and normal equations [r,D,D], [r,D] in world axes of the states `rows` at `poses` [r]."""
-        targets, row = self._pictures(rows)
+        targets, row = self._images(rows)
         gaussians = self._place(poses, rows)
-        drawn = draw(gaussians, targets, row)
-        features = depth_and_torso(self.avatar, gaussians.means[row], targets, drawn)
-        normal = self._normal(poses, targets, row, drawn, features)
+        rendered = render_targets(gaussians, targets, row)
+        features = depth_and_torso(self.avatar, gaussians.means[row], targets, rendered)
+        normal = self._normal(poses, targets, row, rendered, features)
         cost = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, row, normal[2])
         matrix = torch.zeros(len(rows), *normal[0].shape[1:], dtype=torch.float64).index_add_(0, row, normal[0])
         gradient = torch.zeros(len(rows), normal[1].shape[1], dtype=torch.float64).index_add_(0, row, normal[1])
-        self._keep_torso(poses, cost, matrix, gradient)
+        self._add_torso_prior(poses, cost, matrix, gradient)
         return cost, (matrix, gradient)
 
-    def _pictures(self, rows: Tensor) -> tuple[Targets, Tensor]:
+    def _images(self, rows: Tensor) -> tuple[Targets, Tensor]:
+        """The m images of the states `rows` [r], and the position of each image's state in `rows`, [m]."""
         if len(rows) == len(self.start):
             return self.targets, self.row
-        place = torch.full((len(self.start),), -1, dtype=torch.int64)
-        place[rows] = torch.arange(len(rows))
-        kept = torch.nonzero(place[self.row] >= 0)[:, 0]
-        return self.targets.at(kept), place[self.row[kept]]
+        position = torch.full((len(self.start),), -1, dtype=torch.int64)
+        position[rows] = torch.arange(len(rows))
+        kept = torch.nonzero(position[self.row] >= 0)[:, 0]
+        return self.targets.select(kept), position[self.row[kept]]
 
     def _place(self, poses: Poses, rows: Tensor) -> Gaussians:
         rotation, translation = poses.rotation.float(), poses.translation.float()
@@ -196,46 +198,63 @@ class _Chunk:
         return self.avatar.place(self.extra[rows], self.states.vertices[rows], rotation[:, 0], translation[:, 0], torso)
 
     def _normal(
-        self, poses: Poses, targets: Targets, row: Tensor, drawn: Drawn, features: Tensor
+        self, poses: Poses, targets: Targets, row: Tensor, rendered: Rendered, features: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Matrix [m,D,D], gradient [m,D] and cost [m] of each image, in world axes.
+
+        Args:
+            poses: [r] of the states.
+            targets: m images.
+            row: [m] int, the state of each image.
+            rendered: the avatar at these poses.
+            features: [m,H,W,3] of `depth_and_torso`.
+        """
         view = targets.camera.world_to_cam.double()
         pivots = poses.pivots(self.avatar)[row]
+        # In double precision, unlike `Camera.to_camera`.
         seen = (view[:, None, :3, :3] @ pivots[..., None])[..., 0] + view[:, None, :3, 3]
         matrix, gradient, cost = (
             term.double()
             for term in ops.rigid_normal(
-                drawn.rgb, drawn.alpha, targets.rgb, features, targets.camera.K, seen.float(), self.options.sigma
+                rendered.rgb, rendered.alpha, targets.rgb, features, targets.camera.K, seen.float(), self.options.sigma
             )
         )
-        # Turns and shifts along the camera's axes are those along the world's, turned with the camera.
+        # The kernel's derivatives are along the axes of the camera; rotate them to the axes of the world.
         blocks = 2 * pivots.shape[1]
         mask = torch.block_diag(*[torch.ones(3, 3, dtype=torch.float64)] * blocks)
         axes = view[:, :3, :3].repeat(1, blocks, blocks) * mask
         gradient = (axes.transpose(1, 2) @ gradient[..., None])[..., 0]
-        trust = targets.weight.double()
+        weight = targets.weight.double()
         matrix = axes.transpose(1, 2) @ matrix @ axes
-        return matrix * trust[:, None, None], gradient * trust[:, None], cost * trust
+        return matrix * weight[:, None, None], gradient * weight[:, None], cost * weight
 
-    def _keep_torso(self, poses: Poses, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
-        """Pull the torso to where the rig's map puts it for this head: often little of it is in the picture."""
+    def _add_torso_prior(self, poses: Poses, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
+        """Add, in place, the L2 anchor of the torso to the pose of the rig's map: few pixels show the torso.
+
+        Args:
+            poses: [r].
+            cost: [r].
+            matrix: [r,D,D].
+            gradient: [r,D].
+        """
         if matrix.shape[1] == 6:
             return
         rotation, translation = self.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())
-        likely = Poses(rotation.double()[:, None], translation.double()[:, None])
-        own = Poses(poses.rotation[:, 1:], poses.translation[:, 1:])
-        away = torch.cat(
+        mapped = Poses(rotation.double()[:, None], translation.double()[:, None])
+        torso = Poses(poses.rotation[:, 1:], poses.translation[:, 1:])
+        difference = torch.cat(
             [
-                matrix_to_axis_angle(own.rotation[:, 0] @ likely.rotation[:, 0].transpose(1, 2)),
-                (self._foot(own) - self._foot(likely)),
+                matrix_to_axis_angle(torso.rotation[:, 0] @ mapped.rotation[:, 0].transpose(1, 2)),
+                (self._neck_base(torso) - self._neck_base(mapped)),
             ],
             -1,
         )
         turn = self.options.torso_pull
-        pull = away.new_tensor([turn] * 3 + [turn / TRAVEL_UNIT**2] * 3)
-        cost += (pull * away.square()).sum(-1)
-        gradient[:, 6:] += pull * away
-        matrix[:, range(6, 12), range(6, 12)] += pull
+        weight = difference.new_tensor([turn] * 3 + [turn / TRAVEL_UNIT**2] * 3)
+        cost += (weight * difference.square()).sum(-1)
+        gradient[:, 6:] += weight * difference
+        matrix[:, range(6, 12), range(6, 12)] += weight
 
-    def _foot(self, torso: Poses) -> Tensor:
-        """The foot of the neck [S,3] for torso poses."""
+    def _neck_base(self, torso: Poses) -> Tensor:
+        """Base of the neck [S,3] in the world for torso poses."""
         return (torso.rotation[:, 0] @ self.avatar.rig.torso.pivot.double()) + torso.translation[:, 0]

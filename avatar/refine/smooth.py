@@ -1,4 +1,4 @@
-"""Refined poses of a whole clip, tied together by a prior on acceleration, in one banded solve a step."""
+"""Smoothing of the refined poses of a clip with a prior on acceleration: one block-banded solve per step."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses
 
 _STEPS = 3
-_LEAST = 1e-9  # information of a frame without pictures
+_MIN_INFORMATION = 1e-9  # of a frame without images
 
 
 def smooth_poses(
     fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: RefineOptions, z_is_depth: bool = True
 ) -> Poses:
-    """Poses [S] near those of `fit`, weighed by what the pictures say about each, that accelerate little.
+    """Poses [S] of small acceleration near those of `fit`, which count by their information.
 
     Args:
-        fit: poses and their information; each group's pivot is what moves smoothly.
-        trust: [S] 0..1, how far each frame's own information counts.
+        fit: poses and their information; the motion of the pivot of each group is smoothed.
+        trust: [S] 0..1, factor of the information of each frame.
         time: [S] seconds, increasing; steps may differ.
-        options: weight of the pictures and standard deviations.
-        z_is_depth: False where cameras look from several sides: then shifts along all axes are held alike.
+        options: weight of the images and standard deviations.
+        z_is_depth: True if all cameras look along the world's z axis, whose position is then smoothed more weakly;
+            False: translations along all axes are smoothed alike.
     """
     if len(fit.poses) < 3:
         return fit.poses
@@ -36,12 +37,12 @@ def smooth_poses(
     sigma = [options.smooth_turn] * 3 + [sideways] * 2 + [options.smooth_depth]
     precision = np.tile(1 / np.square(sigma), groups)
     information = (options.smooth_data * fit.information * torch.from_numpy(trust)[:, None, None]).numpy()
-    information = information + _LEAST * np.eye(6 * groups)
+    information = information + _MIN_INFORMATION * np.eye(6 * groups)
     for _ in range(_STEPS):
         chain = BlockBandedMatrix.zeros(len(poses), 6 * groups)
         chain.diagonal[:] = information
-        away = _difference(poses, measured).numpy()
-        gradient = (information @ away[..., None])[..., 0]
+        change = _difference(poses, measured).numpy()
+        gradient = (information @ change[..., None])[..., 0]
         chain.add_acceleration(gradient, accelerations(poses, time), time, precision)
         step = -chain.solve(gradient)
         poses = poses.moved(torch.from_numpy(step), poses.translation)
@@ -53,7 +54,16 @@ def smooth_poses(
 def smooth_controls(
     values: Tensor, information: Tensor, trust: np.ndarray, time: np.ndarray, controls: Controls, data: float
 ) -> Tensor:
-    """Controls [S,P] near `values` [S,P], weighed by `data` x `trust` [S] x `information` [S,P,P], smooth."""
+    """Controls [S,P] of small acceleration near `values`, which count by `data` x `trust` x `information`.
+
+    Args:
+        values: [S,P] refined controls.
+        information: [S,P,P] Hessian of their cost.
+        trust: [S] 0..1, factor of the information of each frame.
+        time: [S] seconds, increasing.
+        controls: standard deviations and limits.
+        data: weight of the images against smoothness.
+    """
     if len(values) < 3:
         return values
     measured = values.double().numpy()
@@ -81,7 +91,7 @@ def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
 
 
 def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
-    """Root mean square distance of the skull's pose from the middle of its neighbors', at 30 frames/s."""
+    """Root mean square distance of the skull's pose from the mean of its two neighbors, at 30 fps."""
     if len(poses) < 3:
         return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0}
     rms = np.sqrt(np.square(accelerations(poses, time)[:, :6] / 2).mean(0))
@@ -93,6 +103,6 @@ def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
 
 
 def _difference(poses: Poses, other: Poses) -> Tensor:
-    """What moves `other` to `poses`, [S,6 G]."""
+    """The motion [S,6 G] from `other` to `poses`: rotations (rad), translations (m)."""
     turn = matrix_to_axis_angle(poses.rotation @ other.rotation.transpose(-1, -2))
     return torch.cat([turn, poses.translation - other.translation], -1).flatten(1)

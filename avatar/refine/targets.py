@@ -1,4 +1,4 @@
-"""What frames are compared with: matted pictures over white, and the avatar drawn as they show it."""
+"""The two images that refinement compares: matted frames over white, and the rendered avatar."""
 
 from __future__ import annotations
 
@@ -14,99 +14,111 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, Gaussians
 
-#: Variance (pixels^2) that splats are widened by at the resolution the avatar was trained at.
+#: Variance in pixels^2 added to projected Gaussians, at the resolution on which the avatar was trained.
 DILATION = 0.3
-#: Pictures that are worked on side by side.
-TOGETHER = 8
+#: Images per chunk; the states of a chunk are solved in one batch.
+CHUNK_IMAGES = 8
 
 
 @dataclass(frozen=True)
 class Targets:
-    """n pictures over white at the size of the refinement."""
+    """n images over white at the size of the refinement."""
 
     rgb: Tensor  # [n,H,W,3] 0..1
     camera: Camera  # [n]
-    step: Tensor  # [n] int, the state each one shows
-    weight: Tensor  # [n] 0..1, trust in each picture
-    dilation: float  # pixels^2, for the splats drawn at this size
+    step: Tensor  # [n] int, index of each image's state
+    weight: Tensor  # [n] 0..1, weight of each image
+    dilation: float  # pixels^2, variance added to projected Gaussians at this size
 
     @staticmethod
-    def of(frames: TrainingFrames, size: int, trained: int | None = None) -> Targets:
-        """`frames` over white, area-averaged to a longer side of `size` pixels (never enlarged).
+    def of(frames: TrainingFrames, size: int, trained_size: int | None = None) -> Targets:
+        """Frames over white, area-averaged.
 
-        `trained` is the longer side of the pictures the avatar was trained with; None: that of `frames`.
+        Args:
+            frames: images, mattes and cameras.
+            size: longer side, pixels; never enlarged.
+            trained_size: longer side of the images on which the avatar was trained; None: that of `frames`.
         """
         full = (frames.camera.width, frames.camera.height)
         scale = min(1.0, size / max(full))
         width, height = (max(1, round(side * scale)) for side in full)
-        pictures = [
+        images = [
             _over_white(rgb, alpha, width, height)
             for rgb, alpha in zip(frames.rgb.numpy(), frames.alpha.numpy(), strict=True)
         ]
-        # Averaging over 1/share pixels widens everything by the variance of that box, less what a pixel had before.
-        share = max(width, height) / (trained or max(full))
-        dilation = DILATION * share * share + max(0.0, 1 - share * share) / 12
+        # Averaging over 1/scale pixels adds the variance of that box, less that of one pixel, which training has seen.
+        trained_scale = max(width, height) / (trained_size or max(full))
+        dilation = DILATION * trained_scale * trained_scale + max(0.0, 1 - trained_scale * trained_scale) / 12
         return Targets(
-            torch.from_numpy(np.stack(pictures)),
+            torch.from_numpy(np.stack(images)),
             frames.camera.resized(width, height),
             frames.step,
             frames.weight,
             dilation,
         )
 
-    def at(self, rows: Tensor) -> Targets:
-        """The pictures `rows` [m] int."""
+    def select(self, rows: Tensor) -> Targets:
+        """The images `rows` [m] int."""
         camera = Camera(self.camera.K[rows], self.camera.world_to_cam[rows], self.camera.width, self.camera.height)
         return Targets(self.rgb[rows], camera, self.step[rows], self.weight[rows], self.dilation)
 
-    def together(self, states: int) -> int:
-        """How many of `states` moments are solved side by side: about TOGETHER pictures."""
-        return max(1, TOGETHER * states // max(len(self.rgb), 1)) if len(self.rgb) > states else TOGETHER
+    def chunk_size(self, states: int) -> int:
+        """Number of states per chunk, out of `states`: about CHUNK_IMAGES images."""
+        return max(1, CHUNK_IMAGES * states // max(len(self.rgb), 1)) if len(self.rgb) > states else CHUNK_IMAGES
 
     def of_states(self, states: Tensor) -> tuple[Targets, Tensor]:
-        """The pictures of the states `states` [s], and for each of them which of those s it shows, [m]."""
-        most = max((int(steps.max()) for steps in (self.step, states) if len(steps)), default=-1)
-        place = torch.full((most + 1,), -1, dtype=torch.int64)
-        place[states] = torch.arange(len(states))
-        rows = torch.nonzero(place[self.step] >= 0)[:, 0]
-        return self.at(rows), place[self.step[rows]]
+        """The m images of the states `states` [s] int, and the position of each image's state in `states`, [m]."""
+        last = max((int(steps.max()) for steps in (self.step, states) if len(steps)), default=-1)
+        position = torch.full((last + 1,), -1, dtype=torch.int64)
+        position[states] = torch.arange(len(states))
+        rows = torch.nonzero(position[self.step] >= 0)[:, 0]
+        return self.select(rows), position[self.step[rows]]
 
 
 def _over_white(rgb: np.ndarray, alpha: np.ndarray, width: int, height: int) -> np.ndarray:
     matte = alpha[..., None].astype(np.float32) / 255
-    picture = rgb.astype(np.float32) / 255 * matte + 1 - matte
-    if picture.shape[:2] == (height, width):
-        return picture
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    image = rgb.astype(np.float32) / 255 * matte + 1 - matte
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The avatar as m pictures see it."""
+class Rendered:
+    """The avatar rendered for m images."""
 
     rgb: Tensor  # [m,H,W,3] premultiplied
     alpha: Tensor  # [m,H,W]
-    prepared: object  # for ops.splat_features
+    prepared: object  # projected and sorted Gaussians, for ops.splat_features
 
 
 @torch.no_grad()
-def draw(gaussians: Gaussians, targets: Targets, rows: Tensor | None = None) -> Drawn:
-    """Draw `gaussians` [s,N] as `targets` [m] see them; `rows` [m] says which of the s each picture shows."""
+def render_targets(gaussians: Gaussians, targets: Targets, rows: Tensor | None = None) -> Rendered:
+    """Render Gaussians with the cameras of `targets`.
+
+    Args:
+        gaussians: [s,N] world, of s states.
+        targets: m images.
+        rows: [m] int, the state of each image; None: image i has state i.
+    """
     fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
     if rows is not None and not torch.equal(rows, torch.arange(len(gaussians.means))):
         fields = tuple(field[rows] for field in fields)  # type: ignore[assignment]
     out = ops.splat(*fields, targets.camera, with_depth=False, dilation=targets.dilation)
-    return Drawn(out.rgb, out.alpha, out.prepared)
+    return Rendered(out.rgb, out.alpha, out.prepared)
 
 
 @torch.no_grad()
-def depth_and_torso(avatar: Avatar, means: Tensor, targets: Targets, drawn: Drawn) -> Tensor:
-    """Blended camera depth (meters) and torso share of each pixel [m,H,W,3], premultiplied; the last one is unused.
+def depth_and_torso(avatar: Avatar, means: Tensor, targets: Targets, rendered: Rendered) -> Tensor:
+    """Blended camera depth (meters) and torso weight of each pixel [m,H,W,3], premultiplied; the last channel is 0.
 
     Args:
-        means: [m,N,3] meters, world, of the Gaussians of each picture.
+        avatar: the avatar.
+        means: [m,N,3] meters, world, of the Gaussians of each image.
+        targets: m images.
+        rendered: the Gaussians rendered for these images.
     """
     view = targets.camera.world_to_cam
     depth = (means * view[:, None, 2, :3]).sum(-1) + view[:, None, 2, 3]
     skin = avatar.rig.skin.expand_as(depth)
-    return ops.splat_features(drawn.prepared, torch.stack([depth, skin, torch.zeros_like(depth)], -1))
+    return ops.splat_features(rendered.prepared, torch.stack([depth, skin, torch.zeros_like(depth)], -1))

@@ -1,4 +1,4 @@
-"""The refined track: what training found out about the poses and expressions of a capture's frames, kept beside it."""
+"""The refined track: poses and expressions of a capture's frames after the refinement, stored in its folder."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class RefinedTrack:
-    """Poses and expressions of the T pictures of a capture; those that were not refined are the tracker's own."""
+    """Poses and expressions of the T images of a capture; those that were not refined are the tracker's."""
 
     capture: str  # fingerprint of the capture
     refined: np.ndarray  # [T] bool
-    flagged: np.ndarray  # [T] bool: the frame ran away or was not understood, and follows its neighbors
+    flagged: np.ndarray  # [T] bool: the refinement of the frame failed, it follows its neighbors
     expression: np.ndarray  # [T,E]
-    joint_rot: np.ndarray  # [T,J,3] radians; the skull's rotation sits on the root
+    joint_rot: np.ndarray  # [T,J,3] radians; the skull's rotation is that of the root
     translation: np.ndarray  # [T,3] meters
-    torso_rot: np.ndarray  # [T,3] radians, skull-frame points of the torso -> world; NaN where not known
+    torso_rot: np.ndarray  # [T,3] radians, points of the torso in the skull frame -> world; NaN where not known
     torso_translation: np.ndarray  # [T,3] meters
 
     @staticmethod
     def of(
         capture: Capture, indices: np.ndarray, states: HeadStates, flagged: torch.Tensor, head: HeadModel
     ) -> RefinedTrack:
-        """The track with the rows of the moments that `indices` [n] show replaced.
+        """The track of `capture` with the rows `indices` replaced by refined states.
 
         Args:
-            capture: what was refined.
-            indices: pictures, in any order.
-            states: [S] of their moments, as `avatar.data.training_frames.load_frames` orders them.
-            flagged: [S] bool.
+            capture: the refined capture.
+            indices: [n] int, images, in any order.
+            states: [S] of their time steps, in the order of `avatar.data.training_frames.load_frames`.
+            flagged: [S] bool, failed refinements.
             head: the baked head.
         """
         count = len(capture)
@@ -57,8 +57,8 @@ class RefinedTrack:
         joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(states.rotation), 0
         arrays["expression"][indices] = states.params.expression.numpy()[step]
         arrays["joint_rot"][indices] = joint_rot.numpy()[step]
-        place = head.root_translation(identity, states.rotation, states.translation)
-        arrays["translation"][indices] = place.numpy()[step]
+        root = head.root_translation(identity, states.rotation, states.translation)
+        arrays["translation"][indices] = root.numpy()[step]
         if states.torso is not None:
             torso_rot[indices] = matrix_to_axis_angle(states.torso[0]).numpy()[step]
             torso_translation[indices] = states.torso[1].numpy()[step]
@@ -70,14 +70,14 @@ class RefinedTrack:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that tell one refined track from another."""
+        """16 hex digits that identify the refined track."""
         digest = hashlib.sha256(self.capture.encode())
         for field in fields(self)[1:]:
             digest.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
         return digest.hexdigest()[:16]
 
     def params(self, capture: Capture) -> HeadParams:
-        """The head parameters of all pictures, in the place of what `capture.params` says."""
+        """Refined head parameters of all images, in place of those of `capture.params`."""
 
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values, np.float32))
@@ -86,8 +86,13 @@ class RefinedTrack:
         return HeadParams(identity, tensor(self.expression), tensor(self.joint_rot), tensor(self.translation))
 
     def states(self, capture: Capture, indices: np.ndarray, head: HeadModel) -> HeadStates:
-        """The states of the moments that the pictures `indices` show, in the order of
-        `avatar.data.training_frames.load_frames`."""
+        """States of the time steps of some images, in the order of `avatar.data.training_frames.load_frames`.
+
+        Args:
+            capture: the refined capture.
+            indices: [n] int, images.
+            head: the baked head.
+        """
         rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]
 
         def tensor(values: np.ndarray) -> torch.Tensor:
@@ -101,7 +106,7 @@ class RefinedTrack:
         return states.with_torso(axis_angle_to_matrix(tensor(self.torso_rot)), tensor(self.torso_translation))
 
     def save(self, root: Path) -> None:
-        """Write the track into the capture folder `root`, whole or not at all."""
+        """Write the track to the capture folder `root`, whole or not at all."""
         arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
         arrays["version"] = np.asarray(VERSION)
         with atomic_path(root / FILE) as temporary, temporary.open("wb") as stream:
@@ -109,22 +114,22 @@ class RefinedTrack:
 
     @staticmethod
     def load(capture: Capture) -> RefinedTrack | None:
-        """The refined track beside `capture`, or None where there is none.
+        """The refined track in the folder of `capture`; None if there is none.
 
         Raises:
-            HeadsplatError: it is damaged, or of another capture.
+            HeadsplatError: it is damaged, or belongs to another capture.
         """
         path = capture.root / FILE
         if not path.is_file():
             return None
-        again = f"delete it, or train on {capture.root} again"
+        remedy = f"delete it, or train on {capture.root} again"
         try:
             with np.load(path, allow_pickle=False) as stored:
                 found = {field.name: stored[field.name] for field in fields(RefinedTrack)}
                 version = int(stored["version"])
         except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
-            raise HeadsplatError(f"{path}: the refined track is damaged ({error}); {again}") from error
+            raise HeadsplatError(f"{path}: the refined track is damaged ({error}); {remedy}") from error
         found["capture"] = str(found["capture"])
         if version != VERSION or found["capture"] != capture.fingerprint or len(found["refined"]) != len(capture):
-            raise HeadsplatError(f"{path}: the refined track belongs to another capture or version; {again}")
+            raise HeadsplatError(f"{path}: the refined track belongs to another capture or version; {remedy}")
         return RefinedTrack(**found)

@@ -1,4 +1,4 @@
-"""Adam over an avatar's parameters, by the native steps."""
+"""Adam over the parameters of an avatar, with the native kernels."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ EPS = 1e-15
 
 @dataclass
 class Group:
-    """One parameter, its rate and its moments."""
+    """One parameter, its learning rate and its moments."""
 
     name: str
     param: Tensor
     rate: float
-    per_gaussian: bool = False  # rows are Gaussians: those a step does not touch are left alone
-    outer: bool = False  # a basis whose gradient arrives as an outer product
+    per_gaussian: bool = False  # rows are Gaussians: rows that a step does not touch stay unchanged
+    outer: bool = False  # a basis whose gradient is given as an outer product
 
     def __post_init__(self) -> None:
-        brief = self.outer and self.param.device.type == "cpu"  # memory is what the step of a large basis takes
-        kept = torch.bfloat16 if brief else self.param.dtype
-        self.m = torch.zeros_like(self.param, dtype=kept)
-        self.v = torch.zeros_like(self.param, dtype=kept)
+        # Memory traffic limits the step of a large basis: on the CPU its moments have low precision.
+        low_precision = self.outer and self.param.device.type == "cpu"
+        dtype = torch.bfloat16 if low_precision else self.param.dtype
+        self.m = torch.zeros_like(self.param, dtype=dtype)
+        self.v = torch.zeros_like(self.param, dtype=dtype)
 
 
 class Optimizer:
-    """Adam (Kingma and Ba 2015) that skips the Gaussians no picture of a step shows.
+    """Adam (Kingma and Ba 2015) that skips Gaussians which no image of a step shows.
 
-    Skipping keeps their moments as they are, so what is seen seldom does not drift on old momentum; it also saves most
-    of the memory traffic of a large basis.
+    The moments of skipped Gaussians stay unchanged, so Gaussians that are visible in few frames do not drift on old
+    momentum. Skipping also saves most of the memory traffic of a large basis.
     """
 
     def __init__(self, groups: list[Group]) -> None:
@@ -43,10 +44,11 @@ class Optimizer:
         self.steps = 0
 
     def step(self, factor: float, touched: Tensor) -> None:
-        """Apply the gradients at `factor` times each group's rate, then forget them.
+        """Apply the gradients and clear them.
 
         Args:
-            touched: bool [N], the Gaussians this step's pictures show.
+            factor: of the learning rate of each group.
+            touched: bool [N], Gaussians that the images of this step show.
         """
         self.steps += 1
         for group in self.groups:
@@ -58,29 +60,34 @@ class Optimizer:
             ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, EPS, self.steps, rows)
             param.grad = None
 
-    def step_basis(self, factor: float, touched: Tensor, weights: Tensor, grad: Tensor, pull: Tensor) -> Tensor:
-        """Apply to the outer basis [K,M,C] the gradient `grad` [B,M,C] of what it was blended into; before `step`.
+    def step_basis(
+        self, factor: float, touched: Tensor, weights: Tensor, grad: Tensor, anchor_weights: Tensor
+    ) -> Tensor:
+        """Step of the outer basis [K,M,C]; call it before `step`.
 
         Args:
-            weights: [B,K] it was blended with.
-            pull: [M] to zero.
+            factor: of the learning rate of the basis.
+            touched: bool [N], Gaussians that the images of this step show.
+            weights: [B,K] blend weights of the images.
+            grad: [B,M,C] gradient of the blended offsets.
+            anchor_weights: [M] weight of the L2 anchor to zero.
 
         Returns:
-            The gradient of `weights`.
+            The gradient of `weights` [B,K].
         """
         group = next(group for group in self.groups if group.outer)
         param, rate = group.param, group.rate * factor
         rows = touched[: param.shape[1]]
         return ops.adam_outer_step(
-            param, weights, grad, group.m, group.v, rate, *BETAS, EPS, self.steps + 1, touched=rows, pull=pull
+            param, weights, grad, group.m, group.v, rate, *BETAS, EPS, self.steps + 1, touched=rows, pull=anchor_weights
         )
 
     def state(self) -> dict[str, Any]:
-        """Everything `restore` needs."""
+        """Tensors and plain values from which `restore` continues."""
         return {"steps": self.steps, "moments": {group.name: (group.m, group.v) for group in self.groups}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state()`."""
+        """Continue from `state()`."""
         self.steps = state["steps"]
         for group in self.groups:
             m, v = state["moments"][group.name]

@@ -1,4 +1,4 @@
-"""What a training run can be told; light, so that the command line starts fast."""
+"""Settings of a training; imports little, so that the command line starts fast."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from avatar.rendering.backends import Rasterizer
 
 @dataclass(frozen=True)
 class LearningRates:
-    """Adam's rates at the start; they decay exponentially to `final` of that."""
+    """Initial learning rates of Adam; they decay exponentially to the fraction `final` of these values."""
 
     position: float = 6e-4  # meters
     log_scale: float = 0.05
     rotation: float = 0.03
     opacity: float = 0.1
     color: float = 0.03
-    basis: float = 3e-3  # of avatar.blendshapes.UNITS
+    basis: float = 3e-3  # in avatar.model.blendshapes.UNITS
     mix: float = 2e-3
     torso: float = 3e-4
     final: float = 0.05
 
 
-#: Least and greatest value of a setting.
+#: Smallest and largest value of a setting.
 RANGES = (
     ("steps", 1, 10**8),
     ("seed", 0, 2**32 - 1),
@@ -40,24 +40,24 @@ RANGES = (
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. The same config and seed give the same bits on one machine, unless the clock cuts it short."""
+    """Settings of a training. The same settings give the same bits on one machine, unless `max_seconds` ends it."""
 
-    size: int = 256  # longer side of the pictures, pixels
+    size: int = 256  # longer side of the images, pixels
     steps: int = 4000
-    max_seconds: float | None = None  # wall clock at most; a slower machine goes through the schedule in fewer steps
+    max_seconds: float | None = None  # limit of the wall-clock time; a slower machine then makes fewer steps
     seed: int = 0
-    batch: int = 1  # pictures a step
+    batch: int = 1  # images per step
     gaussians: int = 15000
-    extra_share: float = 0.3  # of the Gaussians, for hair, glasses and clothes off the mesh
+    extra_share: float = 0.3  # fraction of the Gaussians for hair, glasses and clothes, which the mesh does not cover
     mode: Literal["reduced", "expression"] = "reduced"
     bases: int = 10  # K of the reduced mode
-    ssim: float = 0.2  # weight of 1 - SSIM against L1
+    ssim: float = 0.2  # weight of 1 - SSIM; L1 has 1 minus this weight
     mask: float = 0.02  # weight of the matte term
-    coarse_share: float = 0.4  # of the run spent at half size when `size` is above 256
-    fine_rate: float = 0.35  # learning-rate factor after the coarse part
+    coarse_share: float = 0.4  # fraction of the schedule at half size if `size` is above 256
+    fine_rate: float = 0.35  # factor of the learning rates after the half-size part
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
-    refine_at: float = 0.2  # share of the run after which frames are refined against the avatar; 1: never
+    refine_at: float = 0.2  # fraction of the schedule after which frames are refined against the avatar; 1: never
     refine: RefineOptions = field(default_factory=RefineOptions)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Training: tracked frames in, avatar out."""
+"""Training: an avatar from the tracked frames of a capture."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from avatar.training.checkpoints import restore_checkpoint, save_checkpoint
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
-from avatar.training.report import residual_by_region
+from avatar.training.report import TrainReport, residual_by_region
+from avatar.training.result import TrainResult
 from avatar.training.trainer import Trainer
 
 MIN_FRAMES = 8
 CHECKPOINT_SECONDS = 30.0
-#: Training frames, evenly spread, whose differences from the avatar are reported.
+#: Training frames, evenly spread, from which the reported residual is measured.
 RESIDUAL_FRAMES = 12
-#: Share of the time allowed by which a refinement must be over: what it finds has to be trained on.
+#: A refinement must end before this fraction of `max_seconds`: training has to continue on the refined frames.
 REFINE_UNTIL = 0.7
 
 
@@ -45,36 +46,38 @@ def fit(
     resume: bool = False,
     stop: Event | None = None,
     snapshot: Callable[[Avatar], None] | None = None,
-) -> Avatar:
+) -> TrainResult:
     """Train an avatar on the training frames of `capture`.
 
     Args:
         capture: a finished capture.
-        head: the head model the capture was tracked with.
-        config: what to train.
+        head: the head model with which the capture was tracked.
+        config: the settings of the training.
         progress: called several times a second.
-        checkpoint: file that receives the state every half minute and when `stop` is set.
-        resume: go on from `checkpoint` if it exists; a run of steps then ends in the same bits as an unbroken one.
-        stop: when set, training ends after the current step and returns what it has.
-        snapshot: called on this thread before the first step and after each with the avatar as it then is, which goes
-            on changing: to be copied, never changed or kept (`avatar.training.snapshot`).
+        checkpoint: file for the state of the training, written every half minute and when `stop` is set.
+        resume: continue from `checkpoint` if it exists; a run limited by steps then gives the same bits as an
+            uninterrupted one.
+        stop: when set, training ends after the current step and the present avatar is returned.
+        snapshot: called on this thread before the first step and after each step with the avatar in training, which
+            must be copied, not changed or kept (`avatar.training.snapshot`).
 
     Raises:
         HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
-            that cannot run here.
+            that is not available.
     """
     check_rasterizer(config.rasterizer)
     ops.keep_memory()
-    began, spent = time.perf_counter(), 0.0
+    started, spent = time.perf_counter(), 0.0
     with ops.one_thread():
         trainer = _prepare(capture, head, config)
         if resume and checkpoint is not None and checkpoint.exists():
             spent = restore_checkpoint(trainer, checkpoint, capture)
         else:
-            trainer.hold(trainer.set_colors())
+            trainer.initialize()
         clock = Schedule(config, time.perf_counter(), spent)
         _run(trainer, capture, clock, progress, checkpoint, stop, snapshot or (lambda avatar: None))
-        return _result(trainer, capture, clock.fraction(trainer.steps_done), clock.started - began, clock.spent())
+        track = _finish(trainer, capture, clock, clock.started - started)
+    return TrainResult(trainer.avatar, TrainReport.of(trainer.avatar, capture, track), track)
 
 
 def _run(
@@ -90,7 +93,7 @@ def _run(
     saved = time.perf_counter()
     snapshot(trainer.avatar)
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
-        if trainer.wants_refinement(fraction):
+        if trainer.refinement_due(fraction):
             _refine(trainer, clock, fraction, reporter, stop)
             continue
         loss = trainer.step(fraction)
@@ -107,34 +110,43 @@ def _run(
         save_checkpoint(trainer, checkpoint, capture, clock.spent())
 
 
-class _Stopped(Exception):
-    """A refinement is not to be finished."""
+class _RefinementStopped(Exception):
+    """Raised inside a refinement to end it early."""
 
 
 def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: ProgressReporter, stop: Event | None) -> None:
-    """Refine, unless Ctrl-C comes or the time left after it would be too short to train on what it finds."""
-    began, limit = clock.spent(), trainer.config.max_seconds
+    """Refine the frames; ends early when `stop` is set or too little time would remain to train on the result."""
+    started, limit = clock.spent(), trainer.config.max_seconds
 
-    def told(done: int, total: int) -> None:
+    def progress(done: int, total: int) -> None:
         if stop is not None and stop.is_set():
-            raise _Stopped
-        if limit and began + (clock.spent() - began) * total / done > REFINE_UNTIL * limit:
-            trainer.skipped = (
-                f"{limit:g} s are too short to refine {total} moments and train on; poses stay as tracked: give "
-                "--max-seconds more, or --no-refine"
+            raise _RefinementStopped
+        if limit and started + (clock.spent() - started) * total / done > REFINE_UNTIL * limit:
+            trainer.refinement_skipped = (
+                f"{limit:g} s are too short to refine {total} time steps and train on the result; poses stay as "
+                "tracked: use a larger --max-seconds, or --no-refine"
             )
-            raise _Stopped
+            raise _RefinementStopped
         reporter.refining(done, total)
 
-    with contextlib.suppress(_Stopped):
-        trainer.refine(fraction, told)
+    with contextlib.suppress(_RefinementStopped):
+        trainer.refine(fraction, progress)
 
 
-def _result(trainer: Trainer, capture: Capture, fraction: float, initializing: float, training: float) -> Avatar:
-    """The trained avatar and its summary; the last two are seconds."""
-    refining = trainer.refinement.seconds if trainer.refinement is not None else 0.0
+def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: float) -> RefinedTrack | None:
+    """Store the figures of the training in its avatar; returns the refined track.
+
+    Args:
+        trainer: after its last step.
+        capture: the capture of its frames.
+        clock: schedule of the training.
+        initializing: seconds before the first step.
+    """
+    fraction, training = clock.fraction(trainer.steps_done), clock.spent()
+    found = trainer.refinement
+    refining = found.seconds if found is not None else 0.0
     avatar = trainer.avatar.requires_grad_(True)
-    avatar.summary = {
+    figures = {
         "steps": trainer.steps_done,
         "seconds_training": round(training, 2),
         "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
@@ -146,24 +158,24 @@ def _result(trainer: Trainer, capture: Capture, fraction: float, initializing: f
         },
         "residual": _residual(trainer, capture),
     }
-    if trainer.skipped:
-        avatar.summary["refinement_skipped"] = trainer.skipped
-    if trainer.refinement is not None:
-        avatar.summary["refinement"] = trainer.refinement.to_dict()
-        avatar.refined = RefinedTrack.of(
-            capture, capture.train_indices, trainer.refinement.states, trainer.refinement.flagged, avatar.head
-        )
-    return avatar
+    if trainer.refinement_skipped:
+        figures["refinement_skipped"] = trainer.refinement_skipped
+    if found is not None:
+        figures["refinement"] = found.to_dict()
+    avatar.provenance = figures
+    if found is None:
+        return None
+    return RefinedTrack.of(capture, capture.train_indices, found.states, found.flagged, avatar.head)
 
 
 def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]:
-    """What still differs in some of the training pictures, by region; regions that they do not show are left out."""
+    """Difference from some of the training frames by region; without regions that these frames do not show."""
     frames, rows = trainer.full, capture.train_indices
     chosen = np.unique(np.linspace(0, len(frames) - 1, RESIDUAL_FRAMES).astype(int))
     scale = frames.camera.width / capture.metadata["width"]
     found = residual_by_region(
         (
-            *(picture.numpy() for picture in trainer.compare(index)),
+            *(image.numpy() for image in trainer.compare(index)),
             frames.alpha[index].numpy() / 255,
             capture.track["landmarks"][rows[index]] * scale,
         )

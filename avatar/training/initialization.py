@@ -1,4 +1,4 @@
-"""The avatar a training starts from: where the Gaussians sit, how large they are and what color they have."""
+"""The untrained avatar: positions, sizes and colors of its Gaussians before the first step."""
 
 from __future__ import annotations
 
@@ -14,70 +14,78 @@ from avatar.model.blendshapes import Blendshapes
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.training.config import TrainConfig
-from avatar.training.matte_sampling import anchor, camera_depth, mean_pose, sample_matte
-from avatar.training.mesh_sampling import Points, sample_mesh
+from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
+from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 
-#: Gaussians of these regions carry blendshape offsets.
+#: Gaussians of these regions have blendshape offsets.
 EXPRESSIVE = (
     "face", "nose", "forehead", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_eyeball",
     "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior",
 )  # fmt: skip
-SIZE_OF_SPACING = 0.6
-NORMAL_AXIS = 0.35
+SCALE_PER_SPACING = 0.6  # standard deviation of a Gaussian relative to the distance of its neighbors
+MIN_PIXELS = 0.35  # smallest initial standard deviation
+NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
 
 
-def expression_mask(head: HeadModel, points: Points, count: int, features: int) -> Tensor:
-    """How far each of `count` Gaussians may follow each feature [features,count]: 1 where the mesh itself moves.
+def expression_mask(head: HeadModel, samples: SurfaceSamples, count: int, features: int) -> Tensor:
+    """Factor 0..1 [features,count] of the offsets of each Gaussian for each feature: 1 where the mesh moves.
 
-    A Gaussian gets full freedom where its face moves by a tenth of the expression's largest motion or more. Jaw and
-    eye rotations (the features after the expressions) move what their joint carries.
+    The factor is 1 where the triangle moves by a tenth of the largest motion of the expression or more. Rotations of
+    jaw and eyes (the features after the expressions) act where their joint has skinning weight.
+
+    Args:
+        head: the baked head.
+        samples: the Gaussians.
+        count: number of Gaussians with offsets, the first ones of `samples`.
+        features: number of features F.
     """
-    corner_motion = head.expression_motion().norm(dim=1)[head.faces].mean(1).T  # [E,F]
-    reach = corner_motion / corner_motion.amax(1, keepdim=True).clamp_min(1e-6)
-    joints = head.lbs_weights[head.faces].mean(1)[:, 2:].T.repeat_interleave(3, 0)  # [9,F]
-    share = torch.cat([(reach / 0.1).clamp(0, 1), (joints / 0.1).clamp(0, 1)])[:features]
-    share = torch.where(share < 0.2, torch.zeros_like(share), share)
-    return share[:, torch.from_numpy(points.face[:count])]
+    triangle_motion = head.expression_motion().norm(dim=1)[head.faces].mean(1).T  # [E,triangles]
+    relative = triangle_motion / triangle_motion.amax(1, keepdim=True).clamp_min(1e-6)
+    joints = head.lbs_weights[head.faces].mean(1)[:, 2:].T.repeat_interleave(3, 0)  # [9,triangles]
+    mask = torch.cat([(relative / 0.1).clamp(0, 1), (joints / 0.1).clamp(0, 1)])[:features]
+    mask = torch.where(mask < 0.2, torch.zeros_like(mask), mask)
+    return mask[:, torch.from_numpy(samples.face[:count])]
 
 
 def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -> Avatar:
     """The untrained avatar for a baked `head` and its training frames."""
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
-    points = sample_mesh(head, config.gaussians - extras, rng)
-    free = sample_matte(head, frames, extras, rng)
-    expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[points.face, 0]] & (points.torso < 0.5)
-    points = points.take(np.argsort(~expressive, kind="stable"))
+    samples = sample_mesh(head, config.gaussians - extras, rng)
+    off_mesh = sample_matte(head, frames, extras, rng)
+    expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)
+    samples = samples.take(np.argsort(~expressive, kind="stable"))
     count = int(expressive.sum())
-    if len(free.position):
-        points = points + anchor(head, free)
-    middle, mean_translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
+    if len(off_mesh.position):
+        samples = samples + bind_to_mesh(head, off_mesh)
+    rotation, translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
     neck = head.joint_locations(head.v_template.new_zeros(0))[1]
-    torso = TorsoMap(middle, mean_translation, neck)
+    torso = TorsoMap(rotation, translation, neck)
     torso.learn_limits(torso.features(frames.rotation, frames.translation))
-    triangles = head.faces[torch.from_numpy(points.face)]
-    rig = Rig(triangles, _float(points.bary), _float(points.torso), torso)
-    mask = expression_mask(head, points, count, frames.features.shape[1]) if config.mode == "expression" else None
+    triangles = head.faces[torch.from_numpy(samples.face)]
+    rig = Rig(triangles, _float(samples.bary), _float(samples.torso), torso)
+    mask = expression_mask(head, samples, count, frames.features.shape[1]) if config.mode == "expression" else None
     blendshapes = Blendshapes(config.mode, frames.features, config.bases, count, mask)
     if config.mode == "reduced":
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
-    return Avatar(head, rig, blendshapes, _initial(head, frames, points))
+    return Avatar(head, rig, blendshapes, _initial_values(head, frames, samples))
 
 
-def _initial(head: HeadModel, frames: TrainingFrames, points: Points) -> dict[str, Tensor]:
+def _initial_values(head: HeadModel, frames: TrainingFrames, samples: SurfaceSamples) -> dict[str, Tensor]:
+    """The `initial` argument of `Avatar`."""
     depth = camera_depth(frames.view(0), frames.translation.mean(0).numpy())
     pixel = depth / frames.camera.K[0, 0, 0].item()
-    size = np.log(np.maximum(points.spacing * SIZE_OF_SPACING, 0.35 * pixel))
-    log_scales = np.stack([size, size, size + np.log(NORMAL_AXIS)], 1)
-    bary = _float(points.bary)
-    colors = (head.colors[head.faces[torch.from_numpy(points.face)]] * bary[:, :, None]).sum(1)
+    size = np.log(np.maximum(samples.spacing * SCALE_PER_SPACING, MIN_PIXELS * pixel))
+    log_scales = np.stack([size, size, size + np.log(NORMAL_SCALE)], 1)
+    bary = _float(samples.bary)
+    colors = (head.colors[head.faces[torch.from_numpy(samples.face)]] * bary[:, :, None]).sum(1)
     return {
-        "offsets": _float(points.offset),
-        "quats": _float(points.quat),
+        "offsets": _float(samples.offset),
+        "quats": _float(samples.quat),
         "log_scales": _float(log_scales),
-        "logit_opacities": torch.ones(len(points)),
+        "logit_opacities": torch.ones(len(samples)),
         "colors": colors,
         "neutral": resting_expression(frames.features[:, : len(head.expression_names)]),
     }

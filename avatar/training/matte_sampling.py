@@ -1,4 +1,4 @@
-"""Gaussians for what the mesh does not cover (hair, glasses, clothes), sampled in the mattes of a few frames."""
+"""Gaussians for hair, glasses and clothes, which the mesh does not cover: sampled in the mattes of a few frames."""
 
 from __future__ import annotations
 
@@ -13,64 +13,68 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import matrix_to_quat, mean_rotation, triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import INSIDE, torso_weight, vertex_mask
-from avatar.training.mesh_sampling import Points
+from avatar.training.mesh_sampling import SurfaceSamples
 from avatar.types import FACING_CAMERA, Camera
 
 HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame
-
-
-MOVES = 0.0015  # meters of expression motion above which a face is no anchor for hair
+#: Meters: points are not bound to a triangle that expressions move by more than this.
+MAX_MOTION = 0.0015
 
 
 def extreme_frames(frames: TrainingFrames) -> list[int]:
-    """Five frames: nearest the mean pose, the extremes of yaw and of pitch, all as the cameras see it (no repeats)."""
+    """Up to five frames: nearest to the mean pose, extremes of yaw and of pitch, as seen by the cameras; no repeats."""
     view = FACING_CAMERA.double() @ frames.camera.world_to_cam.double()
-    seen = view[:, :3, :3] @ frames.rotation.double()
-    turned = (seen @ mean_rotation(seen).T).numpy()
+    rotation = view[:, :3, :3] @ frames.rotation.double()
+    turned = (rotation @ mean_rotation(rotation).T).numpy()
     place = ((view[:, :3, :3] @ frames.translation.double()[..., None])[..., 0] + view[:, :3, 3]).numpy()
     yaw, pitch = turned[:, 0, 2], turned[:, 1, 2]
-    travel = np.linalg.norm(place - place.mean(0), axis=1)
+    distance = np.linalg.norm(place - place.mean(0), axis=1)
     angle = np.arccos(np.clip((np.trace(turned, axis1=1, axis2=2) - 1) / 2, -1, 1))
-    picks = [np.argmin(angle + 2 * travel), yaw.argmin(), yaw.argmax(), pitch.argmin(), pitch.argmax()]
+    picks = [np.argmin(angle + 2 * distance), yaw.argmin(), yaw.argmax(), pitch.argmin(), pitch.argmax()]
     return list(dict.fromkeys(int(pick) for pick in picks))
 
 
 def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.ndarray:
-    """Pixels [n,2] (x, y centers) of frame `frame` that are in the matte but not on the tracked head."""
+    """Pixel centers [n,2] (x, y) of frame `frame` that are in the matte but not on the tracked head."""
     rotation, translation = frames.rotation[frame], frames.translation[frame]
-    world = frames.vertices(frame) @ rotation.T + translation
     camera = frames.view(frame)
-    seen = camera.to_camera(world)
+    vertices = camera.to_camera(frames.vertices(frame) @ rotation.T + translation)
     faces = head.faces[torch.from_numpy(torso_weight(head))[head.faces].amax(1) < 0.5]
-    face_id, _, _ = ops.mesh(seen[None], faces, camera.K, camera.width, camera.height)
+    face_id, _, _ = ops.mesh(vertices[None], faces, camera.K, camera.width, camera.height)
     covered = (face_id[0] >= 0).numpy()
     ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
     return np.stack([xs + 0.5, ys + 0.5], 1)
 
 
 @dataclass
-class FreePoints:
-    """Points off the mesh, in the skull's frame (torso points: in the skull's frame at its mean pose)."""
+class MattePoints:
+    """n points off the mesh, in the skull frame; points of the torso in the skull frame at the mean pose."""
 
     position: np.ndarray  # [n,3] meters
-    torso: np.ndarray  # [n] bool
+    torso: np.ndarray  # [n] bool, points of the torso
     spacing: float  # meters between neighbors
-    axes: np.ndarray  # [3,3], columns right, up and towards the camera of the picture plane
+    axes: np.ndarray  # [3,3], columns right, up and towards the camera
 
 
-def unproject(camera: Camera, spots: np.ndarray, depth: float) -> np.ndarray:
-    """World points [n,3] of positions `spots` [n,2] in the picture of `camera` [1], at `depth` meters."""
+def unproject(camera: Camera, pixels: np.ndarray, depth: float) -> np.ndarray:
+    """World points [n,3] at the positions `pixels` [n,2] in the image of `camera` [1], at `depth` meters."""
     view = camera.world_to_cam[0].numpy().astype(np.float64)
     K = camera.K[0].numpy().astype(np.float64)
-    rays = np.column_stack([spots, np.ones(len(spots))]) @ np.linalg.inv(K).T
+    rays = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(K).T
     return (rays * depth - view[:3, 3]) @ view[:3, :3]
 
 
-def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator) -> FreePoints:
-    """At most `count` points for what the mesh does not carry: hair, glasses, clothes.
+def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator) -> MattePoints:
+    """Points off the mesh for hair, glasses and clothes.
 
-    Matte pixels off the mesh in a few extreme frames are unprojected to the depth of the middle of the head; a later
-    frame adds only what the earlier ones left uncovered.
+    Pixels in the matte but off the mesh, in a few extreme frames, are unprojected to the depth of the head's center; a
+    later frame adds only points where the earlier ones left a gap.
+
+    Args:
+        head: the baked head.
+        frames: the training frames.
+        count: number of points; none if the mesh covers the whole matte.
+        rng: source of random numbers.
     """
     middle, mean_translation = mean_pose(frames)
     chin = head.v_template[:, 1][head.faces[head.landmark_faces[152]]].mean().item() - 0.005
@@ -82,8 +86,8 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         camera = frames.view(frame)
         depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
         pixel = depth / camera.K[0, 0, 0].item()
-        spots = uncovered_pixels(head, frames, frame)
-        world = unproject(camera, spots + rng.uniform(-0.5, 0.5, spots.shape), depth)
+        pixels = uncovered_pixels(head, frames, frame)
+        world = unproject(camera, pixels + rng.uniform(-0.5, 0.5, pixels.shape), depth)
         local = (world - translation) @ rotation
         low = local[:, 1] < chin
         local[low] = (world[low] - mean_translation) @ middle
@@ -94,31 +98,33 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)
     axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
     picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
-    return FreePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
+    return MattePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
 
 
-def anchor(head: HeadModel, free: FreePoints) -> Points:
-    """Bind free points to the nearest face that expressions leave alone.
+def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
+    """Bind points to the nearest triangle that expressions hardly move.
 
-    Points of the torso go to faces of the torso, the others to faces of the skull.
+    Points of the torso are bound to triangles of the torso, the others to triangles of the skull.
     """
-    points, torso = free.position, free.torso
+    position, torso = points.position, points.torso
     faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
     motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
-    share = torso_weight(head)[faces].mean(1)
+    torso_part = torso_weight(head)[faces].mean(1)
     inside = vertex_mask(head, INSIDE)[faces[:, 0]]
     corners = template[faces]
     centers = corners.mean(1)
-    face = np.zeros(len(points), np.int64)
-    for rows, allowed in ((torso, share > 0.9), (~torso, (share < 0.05) & (motion < MOVES) & ~inside)):
+    face = np.zeros(len(position), np.int64)
+    skull = (torso_part < 0.05) & (motion < MAX_MOTION) & ~inside
+    for rows, allowed in ((torso, torso_part > 0.9), (~torso, skull)):
         candidates = np.flatnonzero(allowed)
         if rows.any():
-            face[rows] = candidates[cKDTree(centers[candidates]).query(points[rows])[1]]
+            face[rows] = candidates[cKDTree(centers[candidates]).query(position[rows])[1]]
     frame = triangle_frames(torch.from_numpy(corners[face])).numpy()
-    bary = np.full((len(points), 3), 1 / 3)
-    offset = np.einsum("nij,ni->nj", frame, points - centers[face])
-    quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, free.axes))).numpy()
-    return Points(face, bary, offset, quat, np.full(len(points), free.spacing), torso.astype(np.float64))
+    bary = np.full((len(position), 3), 1 / 3)
+    offset = np.einsum("nij,ni->nj", frame, position - centers[face])
+    quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, points.axes))).numpy()
+    spacing = np.full(len(position), points.spacing)
+    return SurfaceSamples(face, bary, offset, quat, spacing, torso.astype(np.float64))
 
 
 def mean_pose(frames: TrainingFrames) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
 
-#: How densely a region is sampled, against plain skin; the first match wins.
+#: Sampling density of regions relative to skin; the first matching row counts.
 DENSITY = (
     (("left_eyeball", "right_eyeball"), 1.2),
     (("teeth_upper", "teeth_lower", "tongue"), 0.8),
@@ -17,39 +17,40 @@ DENSITY = (
     (("lips", "eyelids"), 2.2),
     (("face",), 1.6),
 )
-
-
 BACK_DENSITY = 0.12
-
-
-HAIR_LIFT = 0.003  # meters off the scalp
+HAIR_LIFT = 0.003  # meters above the scalp
 
 
 @dataclass
-class Points:
-    """Local Gaussians under construction; one row each, in the skull's frame."""
+class SurfaceSamples:
+    """Local Gaussians before training: n binding points on the mesh with offset, rotation and spacing."""
 
-    face: np.ndarray  # [n]
-    bary: np.ndarray  # [n,3]
-    offset: np.ndarray  # [n,3] meters, in the triangle's frame
-    quat: np.ndarray  # [n,4] against the triangle's frame
-    spacing: np.ndarray  # [n] meters
-    torso: np.ndarray  # [n] 0..1
+    face: np.ndarray  # [n] int, index of the triangle
+    bary: np.ndarray  # [n,3] barycentric coordinates
+    offset: np.ndarray  # [n,3] meters, in the frame of the triangle
+    quat: np.ndarray  # [n,4] wxyz, relative to the frame of the triangle
+    spacing: np.ndarray  # [n] meters between neighbors
+    torso: np.ndarray  # [n] 0..1, skinning weight of the torso
 
     def __len__(self) -> int:
         return len(self.face)
 
-    def __add__(self, other: Points) -> Points:
+    def __add__(self, other: SurfaceSamples) -> SurfaceSamples:
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Points(*(np.concatenate(pair) for pair in pairs))
+        return SurfaceSamples(*(np.concatenate(pair) for pair in pairs))
 
-    def take(self, rows: np.ndarray) -> Points:
-        """The rows `rows`, in that order."""
-        return Points(*(values[rows] for values in vars(self).values()))
+    def take(self, rows: np.ndarray) -> SurfaceSamples:
+        """The samples `rows`, in that order."""
+        return SurfaceSamples(*(values[rows] for values in vars(self).values()))
 
 
 def face_density(head: HeadModel, normals: np.ndarray) -> np.ndarray:
-    """Sampling density of each face [F] against plain skin; the torso and what never shows get none."""
+    """Sampling density [F] of each triangle relative to skin; 0 on the torso and on surfaces that are never visible.
+
+    Args:
+        head: the baked head.
+        normals: [F,3] unit normals of the triangles.
+    """
     first = head.faces.numpy()[:, 0]
     density = np.ones(len(first))
     decided = np.zeros(len(first), bool)
@@ -64,8 +65,8 @@ def face_density(head: HeadModel, normals: np.ndarray) -> np.ndarray:
     return density
 
 
-def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> Points:
-    """`count` points spread over the neutral mesh by area times density (systematic sampling)."""
+def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> SurfaceSamples:
+    """`count` samples spread over the neutral mesh by area times density (systematic sampling)."""
     corners = head.v_template.numpy()[head.faces.numpy()].astype(np.float64)
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
@@ -81,5 +82,5 @@ def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> Points
     scalp = (vertex_mask(head, ("scalp",)) & ~vertex_mask(head, ("face",)))[head.faces.numpy()[face, 0]]
     offset[scalp, 2] = HAIR_LIFT
     quat = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
-    share = (torso_weight(head)[head.faces.numpy()[face]] * bary).sum(1)
-    return Points(face, bary, offset, quat, spacing, share)
+    torso = (torso_weight(head)[head.faces.numpy()[face]] * bary).sum(1)
+    return SurfaceSamples(face, bary, offset, quat, spacing, torso)

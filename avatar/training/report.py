@@ -1,4 +1,4 @@
-"""What a training came to, as JSON beside the avatar (`me.report.json`) and in words."""
+"""The report of a training, as JSON beside the avatar (`me.report.json`) and as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,97 +18,104 @@ from avatar.common.jsonable import to_jsonable
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import region_masks
 from avatar.geometry.rotations import matrix_to_axis_angle
-
-if TYPE_CHECKING:
-    from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar
+from avatar.refine.track import RefinedTrack
 
 REGIONS = ("all", "face", "mouth", "eyes", "hair", "torso")
-#: A region this many levels (of 255) above the whole picture is where the avatar and the video disagree.
+#: The worst region is reported if its difference is larger than that of the whole image by this many levels (of 255).
 _WORSE = 1.5
 
 
 @dataclass(frozen=True)
 class RefinementFigures:
-    """What refining poses, and expressions if asked, against the avatar changed."""
+    """Changes of poses, and of expressions if configured, by the refinement against the avatar."""
 
-    frames: int  # refined
-    turn_deg: float  # mean size of the change
-    shift_cm: float
-    jitter_before: Mapping[str, float]  # name with unit -> root mean square, as of the track
+    frames: int  # refined frames
+    turn_deg: float  # mean absolute change of rotation
+    shift_cm: float  # mean absolute change of position
+    jitter_before: Mapping[str, float]  # name with unit -> root mean square, of the landmark track
     jitter_after: Mapping[str, float]
-    flagged: tuple[int, ...] = ()  # numbers of frames that ran away or were not understood, and follow their neighbors
-    cost: tuple[float, float] | None = None  # mean of a frame's robust cost, before and after
-    expression: float | None = None  # mean change of an expression's weight; None where they were left alone
+    flagged: tuple[int, ...] = ()  # numbers of the frames whose refinement failed; they follow their neighbors
+    cost: tuple[float, float] | None = None  # mean robust cost of a frame, before and after
+    expression: float | None = None  # mean absolute change of an expression weight; None: expressions unchanged
 
     @staticmethod
-    def of(avatar: Avatar, capture: Capture) -> RefinementFigures | None:
-        """What the training of `avatar` changed in the track of `capture`; None where it refined nothing."""
-        told: Mapping[str, Any] = avatar.summary
-        track = avatar.refined
-        if track is None or "refinement" not in told:
-            return None
+    def of(avatar: Avatar, capture: Capture, track: RefinedTrack) -> RefinementFigures:
+        """Differences of the refined `track` of `avatar` from the track of `capture`."""
+        figures: Mapping[str, Any] = avatar.provenance["refinement"]
         rows = np.flatnonzero(track.refined & ~track.flagged)
         every = np.arange(len(capture))
         before, after = (avatar.with_identity(params) for params in (capture.params(every), track.params(capture)))
         (turned, moved), (turn, move) = avatar.head.skull_pose(before), avatar.head.skull_pose(after)
         angle = matrix_to_axis_angle(turn @ turned.transpose(1, 2)).norm(dim=-1).numpy()[rows]
         change = np.abs(track.expression - capture.track["expression"])[rows]
-        changed = (change > 1e-6).any(0)  # tracks are kept in more digits than training has
+        changed = (change > 1e-6).any(0)  # the track of the capture has more digits than training works with
         return RefinementFigures(
             frames=len(rows),
             turn_deg=float(np.degrees(angle).mean()) if len(rows) else 0.0,
             shift_cm=float(100 * (move - moved).norm(dim=-1).numpy()[rows].mean()) if len(rows) else 0.0,
-            jitter_before=told["refinement"]["jitter_before"],
-            jitter_after=told["refinement"]["jitter_after"],
+            jitter_before=figures["jitter_before"],
+            jitter_after=figures["jitter_after"],
             flagged=tuple(int(number) for number in capture.track["frame_number"][track.flagged]),
-            cost=(told["refinement"]["cost_before"], told["refinement"]["cost_after"]),
+            cost=(figures["cost_before"], figures["cost_after"]),
             expression=float(change[:, changed].mean()) if changed.any() else None,
         )
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """One training; plain values throughout."""
+    """One training, as plain values."""
 
-    avatar: str  # file name
+    avatar: str  # file name; empty before it is saved
     capture: str  # fingerprint of the capture
-    frames: int  # training pictures
+    frames: int  # training images
     gaussians: int
     steps: int
     train_psnr: float  # dB, running mean at the end
-    finished: bool  # False: Ctrl-C ended it; it can go on
-    seconds: Mapping[str, float]  # by stage, in their order
+    finished: bool  # False: stopped before the end of the schedule; it can be resumed
+    seconds: Mapping[str, float]  # by stage, in order
     residual: Mapping[str, Mapping[str, float]]  # region -> {"levels": mean absolute difference, "psnr": dB}
     refinement: RefinementFigures | None = None
     headsplat: str = __version__
 
     @staticmethod
-    def of(avatar: Avatar, capture: Capture, name: str) -> TrainReport:
-        """The report of the training that made `avatar` from `capture`; `name` is the avatar's file name."""
-        told: Mapping[str, Any] = avatar.summary
+    def of(avatar: Avatar, capture: Capture, track: RefinedTrack | None) -> TrainReport:
+        """The report of a training.
+
+        Args:
+            avatar: as `fit` trained it.
+            capture: the capture it was trained on.
+            track: the refined track; None if no frames were refined.
+        """
+        figures = avatar.provenance
         return TrainReport(
-            avatar=name,
+            avatar="",
             capture=capture.fingerprint,
             frames=len(capture.train_indices),
             gaussians=len(avatar),
-            steps=told["steps"],
-            train_psnr=told["train_psnr"],
-            finished=told["finished"],
-            seconds=told["seconds"],
-            residual=told["residual"],
-            refinement=RefinementFigures.of(avatar, capture),
+            steps=figures["steps"],
+            train_psnr=figures["train_psnr"],
+            finished=figures["finished"],
+            seconds=figures["seconds"],
+            residual=figures["residual"],
+            refinement=None if track is None else RefinementFigures.of(avatar, capture, track),
         )
 
+    def named(self, name: str) -> TrainReport:
+        """This report with the file `name` of the avatar."""
+        return dataclasses.replace(self, avatar=name)
+
     def to_json(self) -> str:
-        """Everything as one JSON object, `words` included; what is not finite is null."""
-        facts = {**dataclasses.asdict(self), "words": self.to_text().splitlines()}
-        return json.dumps(to_jsonable(facts), indent=1, allow_nan=False)
+        """One JSON object: all fields, and `words`, the lines of `to_text`; numbers that are not finite are null."""
+        values = {**dataclasses.asdict(self), "words": self.to_text().splitlines()}
+        return json.dumps(to_jsonable(values), indent=1, allow_nan=False)
 
     def to_text(self) -> str:
-        """A few lines for a person."""
+        """A summary in a few lines."""
+        name = self.avatar or "avatar"
         end = "" if self.finished else ", stopped before its end"
         lines = [
-            f"{self.avatar}: {self.gaussians} Gaussians from {self.frames} frames, {self.steps} steps, "
+            f"{name}: {self.gaussians} Gaussians from {self.frames} frames, {self.steps} steps, "
             f"{self.train_psnr:.1f} dB in training{end}",
             "seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
         ]
@@ -124,11 +131,11 @@ class TrainReport:
         if not known:
             return []
         row = ", ".join(f"{name} {figures['levels']:.1f}" for name, figures in known.items())
-        lines = [f"mean difference from the training pictures, levels of 255: {row}"]
+        lines = [f"mean difference from the training images, levels of 255: {row}"]
         parts = {name: figures["levels"] for name, figures in known.items() if name != "all"}
         worst = max(parts, key=lambda name: parts[name], default=None)
         if worst and "all" in known and parts[worst] > _WORSE + known["all"]["levels"]:
-            lines.append(f"the {worst} is where the avatar and the video differ most")
+            lines.append(f"largest difference between avatar and video: {worst}")
         return lines
 
     def _refinement(self) -> list[str]:
@@ -136,33 +143,33 @@ class TrainReport:
         if found is None:
             return []
         lines = [
-            f"{found.frames} frames refined against the avatar: turned {found.turn_deg:.2f} degrees, moved "
-            f"{found.shift_cm:.2f} cm on average"
+            f"{found.frames} frames refined against the avatar: mean change {found.turn_deg:.2f} degrees and "
+            f"{found.shift_cm:.2f} cm"
         ]
         if found.expression is not None:
-            lines[0] += f", expressions changed by {found.expression:.3f}"
+            lines[0] += f", expression weights {found.expression:.3f}"
         both = [name for name in found.jitter_before if name in found.jitter_after]
         if both:
             pairs = (f"{name} {found.jitter_before[name]:.3g} to {found.jitter_after[name]:.3g}" for name in both)
-            lines.append("jitter, refined from: " + ", ".join(pairs))
+            lines.append("jitter before and after: " + ", ".join(pairs))
         if found.flagged:
-            some = ", ".join(map(str, found.flagged[:8])) + (", ..." if len(found.flagged) > 8 else "")
-            lines.append(f"{len(found.flagged)} frames could not be refined and follow their neighbors: {some}")
+            numbers = ", ".join(map(str, found.flagged[:8])) + (", ..." if len(found.flagged) > 8 else "")
+            lines.append(f"{len(found.flagged)} frames could not be refined and follow their neighbors: {numbers}")
         return lines
 
 
 def residual_by_region(
-    pictures: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
 ) -> dict[str, dict[str, float]]:
-    """Mean photometric difference by region; regions that no picture holds are nan.
+    """Mean photometric difference by region; nan for regions that no frame shows.
 
     Args:
-        pictures: of each frame what was drawn and the truth [H,W,3] in 0..1 over the same background, the matte [H,W]
-            in 0..1, and the landmarks [478,2+] in pixels of these pictures, nan where none were found.
+        frames: for each frame the prediction and the truth [H,W,3] in 0..1 over the same background, the matte [H,W]
+            in 0..1, and the landmarks [478,2+] in pixels of these images, nan where no face was found.
     """
     absolute, squared, count = dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0)
-    for drawn, truth, matte, landmarks in pictures:
-        difference = drawn.astype(np.float64) - truth
+    for prediction, truth, matte, landmarks in frames:
+        difference = prediction.astype(np.float64) - truth
         for name, mask in _masks(landmarks, matte).items():
             inside = difference[mask]
             absolute[name] += float(np.abs(inside).sum())

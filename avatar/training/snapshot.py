@@ -1,4 +1,4 @@
-"""An avatar on its way from the thread that trains it to the thread that shows it."""
+"""Snapshots of an avatar in training, passed from the training thread to the thread of the window."""
 
 from __future__ import annotations
 
@@ -12,82 +12,85 @@ from avatar.model.avatar import Avatar
 if TYPE_CHECKING:
     from avatar.training.progress import TrainProgress
 
-#: Seconds between two copies, at the least.
+#: Minimum seconds between two snapshots.
 SNAPSHOT_SECONDS = 1.0
-#: Share of the training's time that copying may take, at the most.
+#: Maximum fraction of the training time for copying.
 SNAPSHOT_SHARE = 0.02
 
 
 def snapshot_of(avatar: Avatar) -> Avatar:
-    """`avatar` as it is now in memory of its own, to be drawn and not trained; the head, which is fixed, is shared."""
+    """A copy of `avatar` for rendering; the head is shared, because training does not change it."""
     taken = copy.deepcopy(avatar, {id(avatar.head): avatar.head})
     return taken.eval().requires_grad_(False)
 
 
 class SnapshotBuffer:
-    """Room for one snapshot: the training thread puts it there, the window's thread takes it.
+    """A buffer for one snapshot: the training thread puts it in, the window's thread takes it out.
 
-    A new one is made only when the last one was taken, so a window that is busy or closed costs the training nothing.
+    A snapshot is copied only after the last one was taken, so a busy or closed window costs the training nothing.
     """
 
     def __init__(self, every: float = SNAPSHOT_SECONDS) -> None:
-        """Args: seconds between two snapshots, at the least."""
+        """
+        Args:
+            every: minimum seconds between two snapshots.
+        """
         self._every = every
-        self._next = -float("inf")  # time.perf_counter() from which one may be made
-        self._room: Avatar | None = None
+        self._next = -float("inf")  # time.perf_counter() from which the next copy is due
+        self._pending: Avatar | None = None
         self._progress: TrainProgress | None = None
-        self._finished = self._left = False
+        self._finished = self._closed = False
         self._changed = threading.Condition()
 
     def offer(self, avatar: Avatar) -> None:
-        """On the training thread, between two steps: keep a snapshot of `avatar` if one is due (`fit(snapshot=)`)."""
+        """Store a snapshot of `avatar` if one is due. Training thread, between two steps (`fit(snapshot=)`)."""
         with self._changed:
-            due = not self._left and self._room is None and time.perf_counter() >= self._next
+            due = not self._closed and self._pending is None and time.perf_counter() >= self._next
         if due:
-            began = time.perf_counter()
+            started = time.perf_counter()
             taken = snapshot_of(avatar)
             ended = time.perf_counter()
-            self._next = ended + max(self._every, (ended - began) / SNAPSHOT_SHARE)
+            self._next = ended + max(self._every, (ended - started) / SNAPSHOT_SHARE)
             self._put(taken, False)
 
     def finish(self, avatar: Avatar) -> None:
-        """On the training thread: the training is over and `avatar` is what came of it."""
+        """Store a snapshot of the trained `avatar` after the last step. Training thread."""
         self._put(snapshot_of(avatar), True)
 
-    def tell(self, progress: TrainProgress) -> None:
-        """On the training thread: where it stands; for `fit(progress=)`."""
+    def report(self, progress: TrainProgress) -> None:
+        """Store the progress of the training. Training thread (`fit(progress=)`)."""
         self._progress = progress
 
     def take(self) -> Avatar | None:
-        """On the window's thread: the newest snapshot, once; None where there is none since."""
+        """Take the newest snapshot out; None if there is no new one. Window's thread."""
         with self._changed:
-            taken, self._room = self._room, None
+            taken, self._pending = self._pending, None
         return taken
 
-    def leave(self) -> None:
-        """On the window's thread: nobody takes any more, make no more snapshots."""
+    def close(self) -> None:
+        """Make no more snapshots. Window's thread."""
         with self._changed:
-            self._left, self._room = True, None
+            self._closed, self._pending = True, None
 
     def wait(self, seconds: float) -> Avatar | None:
-        """On the window's thread: `take`, but wait at most `seconds` for a snapshot."""
+        """Like `take`, after waiting at most `seconds` for a snapshot. Window's thread."""
         with self._changed:
-            self._changed.wait_for(lambda: self._room is not None, seconds)
+            self._changed.wait_for(lambda: self._pending is not None, seconds)
         return self.take()
 
     @property
     def progress(self) -> TrainProgress | None:
-        """Where the training stands: what it told last."""
+        """The last reported progress of the training."""
         return self._progress
 
     @property
     def finished(self) -> bool:
-        """Whether the training is over: what `take` gives next, or gave last, is the finished avatar."""
+        """Whether the training has ended: the next snapshot, or the last one taken, is the trained avatar."""
         return self._finished
 
     def _put(self, taken: Avatar, finished: bool) -> None:
         with self._changed:
             self._finished = finished
-            if not self._left:
-                self._room = taken
+            if not self._closed:
+                self._pending = taken
                 self._changed.notify_all()

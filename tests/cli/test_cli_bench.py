@@ -11,7 +11,7 @@ import torch
 
 import cuda_ext
 from avatar import cli
-from avatar.cli.render_inputs import provenance
+from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
@@ -59,7 +59,7 @@ def test_bench_prints_json_alone_where_a_program_reads(capsys: pytest.CaptureFix
 def test_bench_times_a_trained_avatar_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny: Capture, tiny_avatar: Avatar
 ) -> None:
-    save_avatar(tmp_path / "me.avatar", tiny_avatar, {"capture": provenance(tiny)})
+    save_avatar(tmp_path / "me.avatar", tiny_avatar, {"capture": capture_entry(tiny)})
     assert run(*TINY, "--avatar", tmp_path / "me.avatar", "--json") == 0
     rows = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["scene"] == "me.avatar"]
     assert {row["part"] for row in rows} == {"path", "step", "split"}

@@ -38,7 +38,7 @@ def test_info_with_an_avatar_says_how_the_motion_comes_out_on_it(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     avatar = puppet(load_head())
-    avatar.summary = {"steps": 0}
+    avatar.provenance = {"steps": 0}
     save_avatar(tmp_path / "a.avatar", avatar)
     assert cli.main(["motion", "info", str(capture.root), "--avatar", str(tmp_path / "a.avatar")]) == 0
     assert "every expression of the motion can be shown\neased back" in capsys.readouterr().out

@@ -16,7 +16,7 @@ import pytest
 
 from avatar import cli
 from avatar.cli.interrupt import stopped_by_interrupt
-from avatar.cli.render_inputs import provenance
+from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
@@ -26,7 +26,7 @@ from tests.support.tiny import tiny_capture
 @pytest.fixture(scope="module")
 def me(tiny_avatar: Avatar, tiny: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("render") / "me.avatar"
-    save_avatar(path, tiny_avatar, {"capture": provenance(tiny)})
+    save_avatar(path, tiny_avatar, {"capture": capture_entry(tiny)})
     return path
 
 

@@ -41,7 +41,7 @@ class Watch:
         if self._over():
             session.closing = True
         if session.avatar is not self._shown:  # another one was opened
-            self._growth.leave()
+            self._growth.close()
         elif (taken := self._growth.take()) is not None:
             self._shown = taken
             session.show_grown(taken)
@@ -62,9 +62,9 @@ class Watch:
     @property
     def words(self) -> str:
         """How far it is."""
-        summary = self._shown.summary
-        if summary and not self.training:
-            return f"trained: {summary['steps']} steps, {summary['train_psnr']} dB"
+        figures = self._shown.provenance
+        if figures and not self.training:
+            return f"trained: {figures['steps']} steps, {figures['train_psnr']} dB"
         progress = self._growth.progress
         return "training begins" if progress is None else words_of(progress)
 

@@ -26,9 +26,9 @@ def copy(tiny: Capture, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny.root, tmp_path / "capture"))
 
 
-def edit(root: Path, **facts: object) -> None:
+def edit(root: Path, **entries: object) -> None:
     path = root / METADATA_FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
 
 
 def test_splits_are_disjoint_and_complete(tiny: Capture) -> None:
@@ -36,12 +36,12 @@ def test_splits_are_disjoint_and_complete(tiny: Capture) -> None:
     assert sorted(both) == list(range(len(tiny))) and len(tiny.test_indices) == 4
 
 
-def test_the_fingerprint_tells_splits_apart(tiny: Capture, tmp_path: Path) -> None:
+def test_the_fingerprint_differs_between_splits(tiny: Capture, tmp_path: Path) -> None:
     same, other = (tiny_capture(tmp_path / str(every), test_every=every) for every in (5, 4))
     assert same.fingerprint == tiny.fingerprint != other.fingerprint
 
 
-def test_pictures_shrink_together_with_the_camera(tiny: Capture) -> None:
+def test_images_are_resized_together_with_the_camera(tiny: Capture) -> None:
     rgb, alpha = tiny.images([0, 3], 32)
     camera = tiny.camera(32)
     assert rgb.shape == (2, 32, 32, 3) and alpha.shape == (2, 32, 32)
@@ -49,33 +49,33 @@ def test_pictures_shrink_together_with_the_camera(tiny: Capture) -> None:
     assert torch.allclose(camera.K[0, 0, 0] * 2, tiny.camera(64).K[0, 0, 0])
 
 
-def test_pictures_are_never_enlarged(tiny: Capture) -> None:
+def test_images_are_never_enlarged(tiny: Capture) -> None:
     assert tiny.size_at(512) == (64, 64)
 
 
-def test_params_keep_the_order_asked_for(tiny: Capture) -> None:
+def test_params_come_in_the_order_of_the_indices(tiny: Capture) -> None:
     params = tiny.params([5, 2])
     assert np.allclose(params.expression.numpy(), tiny.track["expression"][[5, 2]])
 
 
-def test_a_missing_folder_and_an_unfinished_one_say_how_to_make_it(tmp_path: Path) -> None:
+def test_errors_of_a_missing_and_an_unfinished_folder_name_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match="no such capture folder; make one with `headsplat capture VIDEO"):
         Capture.load(tmp_path / "none")
     with pytest.raises(HeadsplatError, match="not a finished capture"):
         Capture.load(tmp_path)
 
 
-def test_a_capture_of_another_version_asks_for_a_new_one(copy: Path) -> None:
+def test_a_capture_of_a_newer_version_is_refused(copy: Path) -> None:
     edit(copy, version=VERSION + 3)
     with pytest.raises(HeadsplatError, match=f"{VERSION + 3}, this headsplat reads up to version {VERSION}"):
         Capture.load(copy)
 
 
-def test_a_capture_of_version_1_is_one_camera_of_trusted_pictures(tiny: Capture, copy: Path) -> None:
-    facts = json.loads((copy / METADATA_FILE).read_text())
-    (camera,) = facts.pop("cameras")
+def test_a_capture_of_version_1_has_one_camera_and_full_weights(tiny: Capture, copy: Path) -> None:
+    metadata = json.loads((copy / METADATA_FILE).read_text())
+    (camera,) = metadata.pop("cameras")
     del camera["name"]
-    (copy / METADATA_FILE).write_text(json.dumps(facts | {"version": 1, "camera": camera}))
+    (copy / METADATA_FILE).write_text(json.dumps(metadata | {"version": 1, "camera": camera}))
     with np.load(copy / TRACK_FILE) as stored:
         track = {name: stored[name] for name in stored.files if name not in track_defaults(0)}
     np.savez(copy / TRACK_FILE, **track)
@@ -84,11 +84,11 @@ def test_a_capture_of_version_1_is_one_camera_of_trusted_pictures(tiny: Capture,
     assert all(np.array_equal(old.track[name], tiny.track[name]) for name in tiny.track)
 
 
-def test_rows_bring_their_own_camera(copy: Path) -> None:
-    facts = json.loads((copy / METADATA_FILE).read_text())
-    other = {**facts["cameras"][0], "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
+def test_each_row_has_the_camera_of_its_index(copy: Path) -> None:
+    metadata = json.loads((copy / METADATA_FILE).read_text())
+    other = {**metadata["cameras"][0], "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
     other["world_to_cam"][0][3] = 0.25
-    edit(copy, cameras=[facts["cameras"][0], other])
+    edit(copy, cameras=[metadata["cameras"][0], other])
     with np.load(copy / TRACK_FILE) as stored:
         track = dict(stored)
     track["camera"][3] = 1
@@ -96,11 +96,11 @@ def test_rows_bring_their_own_camera(copy: Path) -> None:
     assert Capture.load(copy).camera(64, [2, 3, 4]).world_to_cam[:, 0, 3].tolist() == [0.0, 0.25, 0.0]
     track["camera"][3] = 2
     np.savez(copy / TRACK_FILE, **track)
-    with pytest.raises(HeadsplatError, match="`camera` names a camera that "):
+    with pytest.raises(HeadsplatError, match="`camera` has an index that "):
         Capture.load(copy)
 
 
-def test_other_json_is_not_taken_for_a_capture(copy: Path) -> None:
+def test_other_json_is_refused(copy: Path) -> None:
     edit(copy, magic="something")
     with pytest.raises(HeadsplatError, match="not a headsplat capture"):
         Capture.load(copy)
@@ -109,7 +109,7 @@ def test_other_json_is_not_taken_for_a_capture(copy: Path) -> None:
         Capture.load(copy)
 
 
-def test_a_truncated_track_is_one_sentence(copy: Path) -> None:
+def test_a_truncated_track_is_refused(copy: Path) -> None:
     path = copy / TRACK_FILE
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(HeadsplatError, match="the track is damaged or incomplete"):
@@ -126,21 +126,21 @@ def test_arrays_of_unequal_length_are_refused(copy: Path) -> None:
         Capture.load(copy)
 
 
-def test_a_lost_picture_names_the_file(copy: Path) -> None:
-    lost = copy / FRAMES_DIR / frame_name(3)
-    lost.unlink()
-    with pytest.raises(HeadsplatError, match=f"{lost.name}: missing or damaged picture"):
+def test_the_error_of_a_missing_image_names_its_file(copy: Path) -> None:
+    missing = copy / FRAMES_DIR / frame_name(3)
+    missing.unlink()
+    with pytest.raises(HeadsplatError, match=f"{missing.name}: missing or damaged image"):
         Capture.load(copy).images([3], 64)
 
 
 @pytest.mark.parametrize("name", ["cameras", "source", "split", "head", "width", "height"])
-def test_facts_that_miss_something_are_damaged(copy: Path, name: str) -> None:
+def test_metadata_without_a_required_entry_is_damaged(copy: Path, name: str) -> None:
     edit(copy, **{name: None})
     with pytest.raises(HeadsplatError, match=f"damaged \\(no `{name}`"):
         Capture.load(copy)
 
 
-def test_a_lone_array_is_no_track(copy: Path) -> None:
+def test_a_single_array_is_not_a_track(copy: Path) -> None:
     with (copy / TRACK_FILE).open("wb") as stream:
         np.save(stream, np.zeros(3))
     with pytest.raises(HeadsplatError, match="the track is damaged or incomplete"):

@@ -1,3 +1,5 @@
+"""The evaluation protocol and its metrics."""
+
 from __future__ import annotations
 
 import json
@@ -22,19 +24,19 @@ from tests.support.tiny import tiny_capture
 
 
 def test_psnr_of_a_known_error() -> None:
-    picture = np.full((8, 8, 3), 0.5)
-    assert metrics.psnr(picture, picture + 0.1) == pytest.approx(20.0)
-    assert metrics.psnr(picture, picture) == 100.0
+    image = np.full((8, 8, 3), 0.5)
+    assert metrics.psnr(image, image + 0.1) == pytest.approx(20.0)
+    assert metrics.psnr(image, image) == 100.0
 
 
-def test_ssim_is_one_for_equal_pictures_and_falls_with_noise() -> None:
+def test_ssim_is_one_for_equal_images_and_falls_with_noise() -> None:
     rng = np.random.default_rng(0)
-    picture = rng.random((40, 40, 3))
-    assert metrics.ssim(picture, picture) == pytest.approx(1.0, abs=1e-5)
-    assert metrics.ssim(picture, rng.random((40, 40, 3))) < 0.2
+    image = rng.random((40, 40, 3))
+    assert metrics.ssim(image, image) == pytest.approx(1.0, abs=1e-5)
+    assert metrics.ssim(image, rng.random((40, 40, 3))) < 0.2
 
 
-def test_flicker_sees_what_changes_against_the_truth_only() -> None:
+def test_flicker_measures_only_changes_that_the_truth_does_not_have() -> None:
     steady, flickering = metrics.Flicker(), metrics.Flicker()
     for index, value in enumerate((0.1, 0.5, 0.3, 0.9)):
         truth = np.full((4, 4, 3), value)
@@ -45,7 +47,7 @@ def test_flicker_sees_what_changes_against_the_truth_only() -> None:
     assert np.isnan(metrics.Flicker().value)
 
 
-def test_temporal_difference_sees_changes_not_the_pictures_themselves() -> None:
+def test_temporal_difference_measures_changes_not_constant_errors() -> None:
     source = np.random.default_rng(0)
     steady, shaky = metrics.TemporalDifference(), metrics.TemporalDifference()
     for index in range(4):
@@ -62,14 +64,16 @@ def test_temporal_difference_needs_two_frames() -> None:
     assert np.isnan(change.value)
 
 
-def test_an_empty_region_scores_nothing_and_broken_pictures_are_refused() -> None:
-    picture = np.full((8, 8, 3), 0.5)
-    assert np.isnan(metrics.psnr(picture, picture, np.zeros((8, 8), bool)))
+def test_an_empty_region_gives_nan_and_images_that_are_not_finite_are_refused() -> None:
+    image = np.full((8, 8, 3), 0.5)
+    assert np.isnan(metrics.psnr(image, image, np.zeros((8, 8), bool)))
     with pytest.raises(ValueError, match="not finite"):
-        metrics.psnr(picture * np.nan, picture)
+        metrics.psnr(image * np.nan, image)
 
 
-def test_report_holds_every_row_and_figure_of_the_protocol(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_the_report_has_every_row_and_figure_of_the_protocol(
+    tiny: Capture, tiny_avatar: Avatar, tmp_path: Path
+) -> None:
     report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path, asset_bytes=1234)
     data = json.loads(report.to_json())
     for row in ("test", "train", "blendshapes off", "static head", "textured mesh"):
@@ -78,7 +82,7 @@ def test_report_holds_every_row_and_figure_of_the_protocol(tiny: Capture, tiny_a
     assert "seconds" in data and "| test |" in report.to_markdown()
 
 
-def test_saved_pictures_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_saved_images_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
     report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path)
     numbers = tiny.track["frame_number"][tiny.test_indices]
     assert sorted(path.name for path in (tmp_path / "tracked").iterdir()) == sorted(
@@ -92,7 +96,7 @@ def test_saved_pictures_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avata
     assert np.mean(scores) == pytest.approx(report.rows["test"]["psnr"], abs=0.05)
 
 
-def test_a_capture_without_held_out_frames_says_what_to_do(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_the_error_of_a_capture_without_held_out_frames_names_the_options(tiny_avatar: Avatar, tmp_path: Path) -> None:
     capture = tiny_capture(tmp_path / "all", frames=8, test_every=0)
     with pytest.raises(
         HeadsplatError, match=r"no held-out frames; capture again with --test-fraction .* then train on that"
@@ -100,7 +104,7 @@ def test_a_capture_without_held_out_frames_says_what_to_do(tiny_avatar: Avatar, 
         evaluate(tiny_avatar, capture, size=64)
 
 
-def test_lpips_network_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_no_lpips_network_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     path = tmp_path / "lpips_x.onnx"
     path.write_bytes(b"no network")
@@ -113,55 +117,55 @@ REFINE = RefineOptions(size=64, iterations=6, expressions=False)
 
 
 def badly_tracked(capture: Capture, degrees: float) -> Capture:
-    """`capture` with every skull turned sideways by `degrees` too far."""
+    """`capture` with an error of `degrees` in the roll of every skull."""
     joint_rot = capture.track["joint_rot"].copy()
     joint_rot[:, 0, 2] += np.radians(degrees)
     return replace(capture, track={**capture.track, "joint_rot": joint_rot})
 
 
 @pytest.fixture(scope="module")
-def plain(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
-    """A report on badly tracked frames without refinement, and its pictures."""
-    folder = tmp_path_factory.mktemp("plain")
+def unrefined(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """A report on badly tracked frames without refinement, and its folder of images."""
+    folder = tmp_path_factory.mktemp("unrefined")
     return evaluate(tiny_avatar, badly_tracked(tiny, 4), size=64, save_images=folder), folder
 
 
 @pytest.fixture(scope="module")
 def refined(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
-    """The same with refinement, the training frames in their true poses, and its pictures."""
+    """The same with refinement and the training frames in their true poses."""
     folder, capture, rows = tmp_path_factory.mktemp("refined"), badly_tracked(tiny, 4), tiny.train_indices
     states = load_frames(tiny, rows, 64, tiny_avatar.head).states
     track = RefinedTrack.of(capture, rows, states, torch.zeros(len(rows), dtype=torch.bool), tiny_avatar.head)
     return evaluate(tiny_avatar, capture, size=64, save_images=folder, refine=REFINE, track=track), folder
 
 
-def test_the_refined_row_mends_bad_tracking(refined: tuple[Report, Path]) -> None:
+def test_the_refined_row_corrects_bad_tracking(refined: tuple[Report, Path]) -> None:
     rows = refined[0].rows
     assert rows["refined"]["psnr"] > rows["test"]["psnr"] + 1
 
 
-def test_the_tracked_row_is_not_refined(refined: tuple[Report, Path], plain: tuple[Report, Path]) -> None:
-    assert refined[0].rows["test"] == plain[0].rows["test"]
+def test_the_tracked_row_is_not_refined(refined: tuple[Report, Path], unrefined: tuple[Report, Path]) -> None:
+    assert refined[0].rows["test"] == unrefined[0].rows["test"]
 
 
-def test_refined_pictures_lie_beside_the_tracked_ones(tiny: Capture, refined: tuple[Report, Path]) -> None:
+def test_refined_and_tracked_images_have_the_same_names(tiny: Capture, refined: tuple[Report, Path]) -> None:
     tracked, fitted = (sorted(path.name for path in (refined[1] / name).iterdir()) for name in ("tracked", "refined"))
     assert fitted == tracked and len(fitted) == 3 * len(tiny.test_indices)
 
 
-def test_the_report_tells_what_the_refined_row_is(tiny: Capture, refined: tuple[Report, Path]) -> None:
-    text, facts = refined[0].to_markdown(), json.loads(refined[0].to_json())["refinement"]
+def test_the_report_explains_the_refined_row(tiny: Capture, refined: tuple[Report, Path]) -> None:
+    text, figures = refined[0].to_markdown(), json.loads(refined[0].to_json())["refinement"]
     assert "| refined |" in text and "fitted to their own pixels, the avatar frozen" in text
-    assert facts["frames"] == len(tiny.test_indices)
+    assert figures["frames"] == len(tiny.test_indices)
 
 
-def test_without_refinement_there_is_neither_row_nor_folder(plain: tuple[Report, Path]) -> None:
-    report, folder = plain
+def test_without_refinement_there_is_neither_row_nor_folder(unrefined: tuple[Report, Path]) -> None:
+    report, folder = unrefined
     assert "refined" not in report.rows and "refined:" not in report.to_markdown()
     assert [path.name for path in folder.iterdir()] == ["tracked"]
 
 
-def test_training_frames_are_scored_as_the_training_saw_them(
-    refined: tuple[Report, Path], plain: tuple[Report, Path]
+def test_training_frames_are_scored_in_the_poses_of_the_refined_track(
+    refined: tuple[Report, Path], unrefined: tuple[Report, Path]
 ) -> None:
-    assert refined[0].rows["train"]["psnr"] > plain[0].rows["train"]["psnr"] + 1
+    assert refined[0].rows["train"]["psnr"] > unrefined[0].rows["train"]["psnr"] + 1

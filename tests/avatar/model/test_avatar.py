@@ -19,30 +19,30 @@ from avatar.training.fit import fit
 from avatar.types import HeadParams
 
 
-def own(avatar: Avatar, capture: Capture, frame: int = 3) -> HeadParams:
+def params_of(avatar: Avatar, capture: Capture, frame: int = 3) -> HeadParams:
     return avatar.with_identity(capture.params([frame]))
 
 
 def test_zero_weights_give_the_neutral_bit_for_bit(tiny_avatar: Avatar, tiny: Capture) -> None:
-    params = own(tiny_avatar, tiny)
+    params = params_of(tiny_avatar, tiny)
     rotation, translation = tiny_avatar.head.skull_pose(params)
     vertices = tiny_avatar.head.skull_vertices(params)
     zero = torch.zeros(1, tiny_avatar.blendshapes.basis.shape[0])
-    still = tiny_avatar.assemble(vertices, zero, rotation, translation)
+    neutral = tiny_avatar.assemble(vertices, zero, rotation, translation)
     means, quats = tiny_avatar.rig.place(
         vertices, tiny_avatar.offsets[None], tiny_avatar.quats[None], rotation, translation
     )
-    assert torch.equal(still.means, means)
-    assert torch.equal(still.quats, quats)
+    assert torch.equal(neutral.means, means)
+    assert torch.equal(neutral.quats, quats)
     bare = tiny_avatar.place(torch.zeros(1, 0, CHANNELS), vertices, rotation, translation)
-    assert torch.equal(still.opacities, bare.opacities)
-    assert torch.equal(still.sh, bare.sh)
-    assert_close(still.opacities[0], torch.sigmoid(tiny_avatar.logit_opacities), rtol=1e-5, atol=1e-6)
-    assert torch.equal(tiny_avatar(params, blend=False).means, still.means)
+    assert torch.equal(neutral.opacities, bare.opacities)
+    assert torch.equal(neutral.sh, bare.sh)
+    assert_close(neutral.opacities[0], torch.sigmoid(tiny_avatar.logit_opacities), rtol=1e-5, atol=1e-6)
+    assert torch.equal(tiny_avatar(params, blend=False).means, neutral.means)
 
 
 def test_trained_blendshapes_move_gaussians_of_the_face_only(tiny_avatar: Avatar, tiny: Capture) -> None:
-    params = own(tiny_avatar, tiny)
+    params = params_of(tiny_avatar, tiny)
     with_blend, without = tiny_avatar(params), tiny_avatar(params, blend=False)
     moved = (with_blend.means - without.means).norm(dim=-1)[0]
     count = tiny_avatar.blendshapes.count
@@ -60,7 +60,7 @@ def test_a_batch_equals_the_loop(tiny_avatar: Avatar, tiny: Capture) -> None:
 
 
 def test_skull_gaussians_follow_the_head_rigidly(tiny_avatar: Avatar, tiny: Capture) -> None:
-    params = own(tiny_avatar, tiny)
+    params = params_of(tiny_avatar, tiny)
     turn = axis_angle_to_matrix(torch.tensor([0.1, 0.3, 0.0]))
     rotation, translation = tiny_avatar.head.skull_pose(params)
     vertices = tiny_avatar.head.skull_vertices(params)
@@ -74,7 +74,7 @@ def test_skull_gaussians_follow_the_head_rigidly(tiny_avatar: Avatar, tiny: Capt
 
 
 def test_the_neck_joint_carries_the_skull(tiny_avatar: Avatar, tiny: Capture) -> None:
-    params = own(tiny_avatar, tiny)
+    params = params_of(tiny_avatar, tiny)
     joint_rot = params.joint_rot.clone()
     joint_rot[:, 1, 1] = 0.2
     rotation, _ = tiny_avatar.head.skull_pose(params)
@@ -82,13 +82,13 @@ def test_the_neck_joint_carries_the_skull(tiny_avatar: Avatar, tiny: Capture) ->
     assert torch.allclose(rotation @ axis_angle_to_matrix(joint_rot[:, 1]), turned, atol=1e-6)
 
 
-def test_torso_is_still_at_first_and_never_leaves_its_range() -> None:
+def test_the_torso_rests_before_training_and_stays_in_its_range() -> None:
     torso = TorsoMap(torch.eye(3), torch.tensor([0.0, 0.0, -0.6]), torch.tensor([0.0, -0.16, -0.1]))
     rotation = axis_angle_to_matrix(torch.tensor([[0.0, 0.5, 0.0]]))
     translation = torch.tensor([[0.05, 0.0, -0.6]])
-    still, place = torso(rotation, translation)
-    assert torch.allclose(still[0], torch.eye(3), atol=1e-6)
-    assert torch.allclose(place[0], torso.mean_translation, atol=1e-6)
+    rest, position = torso(rotation, translation)
+    assert torch.allclose(rest[0], torch.eye(3), atol=1e-6)
+    assert torch.allclose(position[0], torso.mean_translation, atol=1e-6)
     torso.weight.data[0, 1:4] = 1.0
     torso.learn_limits(torso.features(axis_angle_to_matrix(torch.tensor([[0.0, 0.2, 0.0]])), translation))
     inside, _ = torso(axis_angle_to_matrix(torch.tensor([[0.0, 0.24, 0.0]])), translation)
@@ -104,8 +104,8 @@ def test_weights_stay_bounded_far_outside_the_training_range(mode: str) -> None:
     assert far.abs().max() < 50
 
 
-def test_expression_mode_leaves_gaussians_alone_where_the_mesh_is_still(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), TrainConfig(size=64, steps=20, gaussians=800, mode="expression"))
+def test_expression_mode_has_no_offsets_where_the_mesh_does_not_move(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), TrainConfig(size=64, steps=20, gaussians=800, mode="expression")).avatar
     mask = avatar.blendshapes.mask
     with torch.no_grad():
         weights = torch.zeros(1, mask.shape[0])
@@ -116,7 +116,7 @@ def test_expression_mode_leaves_gaussians_alone_where_the_mesh_is_still(tiny: Ca
     assert torch.equal(offsets[masked], torch.zeros_like(offsets[masked]))
 
 
-def test_no_blendshapes_at_all_is_a_legal_avatar(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), TrainConfig(size=64, steps=5, gaussians=600, bases=0))
-    params = own(avatar, tiny)
+def test_an_avatar_without_blendshapes_is_valid(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), TrainConfig(size=64, steps=5, gaussians=600, bases=0)).avatar
+    params = params_of(avatar, tiny)
     assert torch.equal(avatar(params).means, avatar(params, blend=False).means)

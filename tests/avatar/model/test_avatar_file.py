@@ -1,3 +1,5 @@
+"""The .avatar file: what is stored is rendered to the same pixels; damaged and foreign files are refused."""
+
 from __future__ import annotations
 
 import json
@@ -24,11 +26,11 @@ DATA = Path(__file__).parents[2] / "data"
 
 
 def driven_by(avatar: Avatar, driver: Capture, head: HeadModel) -> HeadParams:
-    """`avatar` along another person's capture, which was tracked with `head`."""
+    """`avatar` driven by another person's capture, which was tracked with `head`."""
     return drive(avatar, motion_of(driver, head), DriveOptions(motion_head=head)).params
 
 
-def test_a_stored_avatar_renders_the_same_picture(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_a_stored_avatar_renders_the_same_pixels(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
     path = tmp_path / "me.avatar"
     save_avatar(path, tiny_avatar, {"capture": "tiny"})
     loaded = load_avatar(path)
@@ -38,7 +40,7 @@ def test_a_stored_avatar_renders_the_same_picture(tiny: Capture, tiny_avatar: Av
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_the_header_says_what_the_file_is(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_the_header_describes_the_file(tiny_avatar: Avatar, tmp_path: Path) -> None:
     path = tmp_path / "me.avatar"
     save_avatar(path, tiny_avatar)
     header = read_header(path)
@@ -53,7 +55,7 @@ def test_saving_twice_gives_the_same_bytes(tiny_avatar: Avatar, tmp_path: Path) 
     assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()
 
 
-def test_a_file_cut_short_is_one_sentence(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(tiny_avatar: Avatar, tmp_path: Path) -> None:
     path = tmp_path / "me.avatar"
     save_avatar(path, tiny_avatar)
     path.write_bytes(path.read_bytes()[:-1000])
@@ -61,16 +63,16 @@ def test_a_file_cut_short_is_one_sentence(tiny_avatar: Avatar, tmp_path: Path) -
         load_avatar(path)
 
 
-def test_other_files_are_told_apart(tmp_path: Path) -> None:
-    foreign = tmp_path / "x.avatar"
-    save_file({"a": torch.zeros(1)}, foreign)
+def test_other_and_missing_files_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "x.avatar"
+    save_file({"a": torch.zeros(1)}, other)
     with pytest.raises(HeadsplatError, match="but not a headsplat avatar"):
-        load_avatar(foreign)
+        load_avatar(other)
     with pytest.raises(HeadsplatError, match="no such avatar file"):
         load_avatar(tmp_path / "none.avatar")
 
 
-def test_an_avatar_of_a_newer_version_asks_for_an_update(tmp_path: Path) -> None:
+def test_the_error_of_a_newer_version_names_both_versions(tmp_path: Path) -> None:
     path = tmp_path / "new.avatar"
     header = json.dumps({"magic": MAGIC, "version": VERSION + 1})
     save_file({"a": torch.zeros(1)}, path, metadata={"headsplat": header})
@@ -113,29 +115,29 @@ def test_cross_driving_keeps_the_person_in_place_and_bounded(
     with torch.no_grad():
         gaussians = tiny_avatar(params)
     center = gaussians.means.mean(1)
-    home = tiny_avatar(tiny.params(tiny.train_indices[:1])).means.mean(1)
-    assert (center - home).norm(dim=-1).max() < 0.05
+    trained = tiny_avatar(tiny.params(tiny.train_indices[:1])).means.mean(1)
+    assert (center - trained).norm(dim=-1).max() < 0.05
     assert torch.isfinite(gaussians.means).all() and gaussians.scales.max() < 0.1
     frame = next(iter(render_track(tiny_avatar, params[0], tiny.camera(64))))
     assert frame.shape == (64, 64, 3) and (frame < 250).any()
 
 
-def test_a_driver_with_another_head_is_carried_over_by_a_bridge(
+def test_a_driver_with_another_head_is_retargeted_by_a_bridge(
     tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
-    driver, own = tiny_capture(tmp_path / "driver", frames=8, seed=3), load_head()
-    backwards = torch.arange(len(own.expression_names)).flip(0)
+    driver, head = tiny_capture(tmp_path / "driver", frames=8, seed=3), load_head()
+    backwards = torch.arange(len(head.expression_names)).flip(0)
     other = replace(
-        own,
-        expression_names=own.expression_names[::-1],
-        exprdirs=own.exprdirs[:, :, backwards],
-        joint_dirs=own.joint_dirs[:, :, backwards],
-        curve_columns=len(backwards) - 1 - own.curve_columns,
+        head,
+        expression_names=head.expression_names[::-1],
+        exprdirs=head.exprdirs[:, :, backwards],
+        joint_dirs=head.joint_dirs[:, :, backwards],
+        curve_columns=len(backwards) - 1 - head.curve_columns,
     )
-    told = replace(driver, track={**driver.track, "expression": driver.track["expression"][:, ::-1]})
+    reordered = replace(driver, track={**driver.track, "expression": driver.track["expression"][:, ::-1]})
     assert torch.allclose(
-        driven_by(tiny_avatar, told, other).expression, driven_by(tiny_avatar, driver, own).expression, atol=1e-6
+        driven_by(tiny_avatar, reordered, other).expression, driven_by(tiny_avatar, driver, head).expression, atol=1e-6
     )
 
 
@@ -148,13 +150,13 @@ def test_cross_driving_keeps_the_sign_of_principal_components(
     driver = tiny_capture(tmp_path / "driver", frames=8, seed=3)
     weights = driver.track["expression"].copy()
     weights[:, 0] = np.linspace(-2, 2, 8)
-    told = replace(driver, track={**driver.track, "expression": weights})
-    params = driven_by(tiny_avatar, told, replace(load_head(), expression_names=names))
+    driver = replace(driver, track={**driver.track, "expression": weights})
+    params = driven_by(tiny_avatar, driver, replace(load_head(), expression_names=names))
     assert params.expression[:, 0].min() < -0.5
 
 
-def test_an_avatar_of_version_1_still_drives_as_it_did() -> None:
-    """A made-up avatar of six Gaussians, written by the last version 1 program with the means it gave."""
+def test_an_avatar_of_version_1_gives_the_same_means_as_before() -> None:
+    """An artificial avatar of six Gaussians, written by the last program of version 1, and the means it computed."""
     avatar = load_avatar(DATA / "version1.avatar")
     assert not avatar.head.joint_dirs.any() and not len(avatar.head.curve_columns)
     joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)

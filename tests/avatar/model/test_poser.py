@@ -1,4 +1,4 @@
-"""Poses of many frames, and the mesh by one blend: the head model's own numbers."""
+"""The poser gives the values of the head model, for one frame and for many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avatar.model.poser import Poser
 from avatar.types import JAW, LEFT_EYE
 
 
-def test_vertices_are_the_head_models(tiny_avatar: Avatar, tiny: Capture) -> None:
+def test_vertices_equal_those_of_the_head_model(tiny_avatar: Avatar, tiny: Capture) -> None:
     params = tiny_avatar.with_identity(tiny.params(range(6)))
     params.joint_rot[:, JAW, 0] = 0.2
     params.joint_rot[:, LEFT_EYE, 1] = 0.3
@@ -23,7 +23,7 @@ def test_vertices_are_the_head_models(tiny_avatar: Avatar, tiny: Capture) -> Non
         torch.testing.assert_close(poser.vertices(poses, frame), expected, rtol=0, atol=1e-6)
 
 
-def test_poses_of_a_frame_alone_are_those_among_others_bit_for_bit(tiny_avatar: Avatar, tiny: Capture) -> None:
+def test_poses_do_not_depend_on_the_number_of_frames(tiny_avatar: Avatar, tiny: Capture) -> None:
     params, poser = tiny_avatar.with_identity(tiny.params(range(24))), Poser(tiny_avatar)
     params.joint_rot[:, JAW, 0] = torch.linspace(0, 0.3, 24)
     whole = poser.poses(params)
@@ -34,14 +34,16 @@ def test_poses_of_a_frame_alone_are_those_among_others_bit_for_bit(tiny_avatar: 
             assert torch.equal(joined, getattr(whole, field.name)), (size, field.name)
 
 
-def test_corrective_shapes_of_turned_joints_are_in_the_vertices(tiny_avatar: Avatar, tiny: Capture) -> None:
+def test_vertices_have_the_pose_correctives_of_joints(tiny_avatar: Avatar, tiny: Capture) -> None:
     from copy import copy
     from dataclasses import replace
 
     head = tiny_avatar.head
-    bumps = 0.001 * torch.randn(len(head.v_template), 3, 36, generator=torch.Generator().manual_seed(0)).half().float()
+    correctives = (
+        0.001 * torch.randn(len(head.v_template), 3, 36, generator=torch.Generator().manual_seed(0)).half().float()
+    )
     other = copy(tiny_avatar)
-    other.head = replace(head, posedirs=bumps)
+    other.head = replace(head, posedirs=correctives)
     params = other.with_identity(tiny.params([3]))
     params.joint_rot[:, JAW, 0] = 0.3
     poser = Poser(other)

@@ -1,4 +1,4 @@
-"""One avatar, trained on exact poses and never refined, for all tests of the refinement."""
+"""One avatar, trained on exact poses without refinement, for all tests of the refinement."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ SIZE = 96
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A capture with exact poses, its training frames and an avatar that learned them. Read only."""
+class Trained:
+    """A capture with exact poses, its training frames, and an avatar trained on them. Read only."""
 
     capture: Capture
     frames: TrainingFrames
     avatar: Avatar
 
     @staticmethod
-    def trained(capture: Capture) -> Shown:
+    def on(capture: Capture) -> Trained:
         """An avatar trained for some seconds on `capture`."""
         config = TrainConfig(size=SIZE, steps=250, gaussians=3000, refine_at=1.0)
-        avatar = fit(capture, load_head(), config).requires_grad_(False)
-        return Shown(capture, load_frames(capture, capture.train_indices, SIZE, avatar.head), avatar)
+        avatar = fit(capture, load_head(), config).avatar.requires_grad_(False)
+        return Trained(capture, load_frames(capture, capture.train_indices, SIZE, avatar.head), avatar)
 
 
 @pytest.fixture(scope="session")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    """24 moments at 96 pixels, 20 of them for training."""
-    return Shown.trained(tiny_capture(tmp_path_factory.mktemp("refine") / "capture", size=SIZE))
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """24 time steps at 96 pixels, 20 of them for training."""
+    return Trained.on(tiny_capture(tmp_path_factory.mktemp("refine") / "capture", size=SIZE))
 
 
 @pytest.fixture
 def options() -> RefineOptions:
-    """Refinement at the size of the pictures."""
+    """Refinement at the size of the images."""
     return RefineOptions(size=SIZE, expression_size=SIZE)

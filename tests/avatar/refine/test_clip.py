@@ -1,4 +1,4 @@
-"""A clip refined as a whole: runaways, the mean change, the states that come back, the torso's map."""
+"""Refinement of a clip: failed frames, the mean change, resulting states, the torso map."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.refine import clip
-from avatar.refine.clip import ClipFit, install, learn_torso, refine_clip, without_mean
+from avatar.refine.clip import ClipFit, learn_torso, refine_clip, with_poses, without_mean_change
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import Poses
-from tests.avatar.refine.conftest import SIZE, Shown
-from tests.avatar.refine.made_up import Distance, some, wrong
+from tests.avatar.refine.conftest import SIZE, Trained
+from tests.avatar.refine.made_up import Distance, first, wrong
 
 
 @pytest.fixture
@@ -26,39 +26,39 @@ def poses_only(options: RefineOptions) -> RefineOptions:
 
 
 def with_picture(frames: TrainingFrames, index: int, rgb: Tensor, alpha: Tensor) -> TrainingFrames:
-    """`frames` with the picture `index` replaced."""
-    pictures, mattes = frames.rgb.clone(), frames.alpha.clone()
-    pictures[index], mattes[index] = rgb, alpha
-    return replace(frames, rgb=pictures, alpha=mattes)
+    """`frames` with the image `index` replaced."""
+    images, mattes = frames.rgb.clone(), frames.alpha.clone()
+    images[index], mattes[index] = rgb, alpha
+    return replace(frames, rgb=images, alpha=mattes)
 
 
-@pytest.fixture(scope="module", params=["noise", "another moment"])
-def misled(request: pytest.FixtureRequest, shown: Shown) -> tuple[TrainingFrames, ClipFit]:
-    """9 frames of which frame 4 shows something else, noise or the head turned the other way, and their fit."""
-    few, source = some(shown.frames, 9), torch.Generator().manual_seed(0)
-    rgb, alpha = shown.frames.rgb[14], shown.frames.alpha[14]
+@pytest.fixture(scope="module", params=["noise", "another time step"])
+def with_outlier(request: pytest.FixtureRequest, trained: Trained) -> tuple[TrainingFrames, ClipFit]:
+    """9 frames, of which frame 4 shows noise or the head of another time step, and their fit."""
+    few, source = first(trained.frames, 9), torch.Generator().manual_seed(0)
+    rgb, alpha = trained.frames.rgb[14], trained.frames.alpha[14]
     if request.param == "noise":
         rgb = torch.randint(0, 256, rgb.shape, generator=source, dtype=torch.uint8)
         alpha = torch.full_like(alpha, 255)
     frames = with_picture(few, 4, rgb, alpha)
-    return frames, refine_clip(shown.avatar, frames, RefineOptions(size=SIZE, expressions=False))
+    return frames, refine_clip(trained.avatar, frames, RefineOptions(size=SIZE, expressions=False))
 
 
-def test_only_the_frame_that_misleads_is_flagged(misled: tuple[TrainingFrames, ClipFit]) -> None:
-    assert torch.nonzero(misled[1].flagged)[:, 0].tolist() == [4]
+def test_only_the_outlier_is_flagged(with_outlier: tuple[TrainingFrames, ClipFit]) -> None:
+    assert torch.nonzero(with_outlier[1].flagged)[:, 0].tolist() == [4]
 
 
-def test_a_flagged_frame_follows_its_neighbors(misled: tuple[TrainingFrames, ClipFit]) -> None:
-    frames, found = misled
-    away = Distance.of(found.states.rotation, found.states.translation, frames.states)
-    assert away.turn[4] < 1.5
-    assert away.depth[4] < 0.01
+def test_a_flagged_frame_follows_its_neighbors(with_outlier: tuple[TrainingFrames, ClipFit]) -> None:
+    frames, found = with_outlier
+    error = Distance.of(found.states.rotation, found.states.translation, frames.states)
+    assert error.turn[4] < 1.5
+    assert error.depth[4] < 0.01
 
 
-def test_wrong_poses_of_a_clip_come_back_with_less_jitter(shown: Shown, poses_only: RefineOptions) -> None:
-    few = some(shown.frames, 8)
+def test_wrong_poses_of_a_clip_are_corrected_with_less_jitter(trained: Trained, poses_only: RefineOptions) -> None:
+    few = first(trained.frames, 8)
     shaky = replace(few, states=wrong(few.states, 2.0))
-    found = refine_clip(shown.avatar, shaky, poses_only)
+    found = refine_clip(trained.avatar, shaky, poses_only)
     after = Distance.of(found.states.rotation, found.states.translation, few.states)
     assert not found.flagged.any()
     assert after.turn.mean() < 0.8 and after.depth.mean() < 4e-3
@@ -66,7 +66,7 @@ def test_wrong_poses_of_a_clip_come_back_with_less_jitter(shown: Shown, poses_on
 
 
 def shifted(few: TrainingFrames) -> TrainingFrames:
-    """`few` with all skull frames moved alike by 2 degrees and 5 mm."""
+    """`few` with all skull frames moved by the same 2 degrees and 5 mm."""
     turn = axis_angle_to_matrix(torch.tensor([0.0, 2.0, 0.0]).deg2rad())
     rotation, shift = few.states.rotation, torch.tensor([0.005, 0.0, 0.0])
     states = replace(few.states, rotation=rotation @ turn, translation=few.states.translation + rotation @ shift)
@@ -79,15 +79,13 @@ def mean_turn(found: ClipFit, start: TrainingFrames) -> float:
     return float(matrix_to_axis_angle(change).norm().rad2deg())
 
 
-def test_keep_mean_leaves_the_frame_of_the_head_where_the_tracker_puts_it(
-    shown: Shown, poses_only: RefineOptions
-) -> None:
-    start = shifted(some(shown.frames, 6))
-    assert mean_turn(refine_clip(shown.avatar, start, poses_only, keep_mean=True), start) < 0.3
-    assert mean_turn(refine_clip(shown.avatar, start, poses_only), start) > 1.5
+def test_keep_mean_keeps_the_trackers_frame_of_reference(trained: Trained, poses_only: RefineOptions) -> None:
+    start = shifted(first(trained.frames, 6))
+    assert mean_turn(refine_clip(trained.avatar, start, poses_only, keep_mean=True), start) < 0.3
+    assert mean_turn(refine_clip(trained.avatar, start, poses_only), start) > 1.5
 
 
-def made_up_poses(count: int = 7, seed: int = 0) -> tuple[Poses, Poses]:
+def random_poses(count: int = 7, seed: int = 0) -> tuple[Poses, Poses]:
     """Random poses, and the same after motions with a mean."""
     source = torch.Generator().manual_seed(seed)
 
@@ -101,21 +99,21 @@ def made_up_poses(count: int = 7, seed: int = 0) -> tuple[Poses, Poses]:
 
 
 def change_of(poses: Poses, start: Poses) -> tuple[Tensor, Tensor]:
-    """Turn [S,3,3] and shift [S,3] of the skulls, seen from the skull."""
+    """Change of rotation [S,3,3] and position [S,3] of the skulls, in the skull frame."""
     before = start.rotation[:, 0].transpose(1, 2)
     return before @ poses.rotation[:, 0], (before @ (poses.translation - start.translation)[:, 0, :, None])[..., 0]
 
 
-def test_without_mean_the_mean_change_is_none() -> None:
-    poses, start = made_up_poses()
-    turn, shift = change_of(without_mean(poses, start, torch.ones(7, dtype=torch.bool)), start)
+def test_without_mean_change_the_mean_change_is_zero() -> None:
+    poses, start = random_poses()
+    turn, shift = change_of(without_mean_change(poses, start, torch.ones(7, dtype=torch.bool)), start)
     torch.testing.assert_close(mean_rotation(turn), torch.eye(3).double(), rtol=0, atol=1e-12)
     torch.testing.assert_close(shift.mean(0), torch.zeros(3).double(), rtol=0, atol=1e-12)
 
 
-def test_without_mean_all_skull_frames_move_alike_and_torsos_stay() -> None:
-    poses, start = made_up_poses()
-    found = without_mean(poses, start, torch.ones(7, dtype=torch.bool))
+def test_without_mean_change_moves_all_skull_frames_alike_and_no_torso() -> None:
+    poses, start = random_poses()
+    found = without_mean_change(poses, start, torch.ones(7, dtype=torch.bool))
     turn, shift = change_of(found, poses)
     torch.testing.assert_close(turn, turn[:1].expand(7, -1, -1))
     torch.testing.assert_close(shift, shift[:1].expand(7, -1))
@@ -123,40 +121,40 @@ def test_without_mean_all_skull_frames_move_alike_and_torsos_stay() -> None:
     assert torch.equal(found.translation[:, 1], poses.translation[:, 1])
 
 
-def test_runaways_do_not_count_in_the_mean() -> None:
-    # Regression: one frame that ran away by 90 degrees of 50 would turn every other by 2 degrees.
-    poses, start = made_up_poses()
+def test_diverged_frames_do_not_count_in_the_mean() -> None:
+    # Regression: one of 50 frames that diverged by 90 degrees would rotate all others by 2 degrees.
+    poses, start = random_poses()
     kept = torch.arange(7) != 3
-    expected = without_mean(poses, start, kept)
+    expected = without_mean_change(poses, start, kept)
     poses.rotation[3, 0] = axis_angle_to_matrix(torch.tensor([0.0, 1.6, 0.0]).double()) @ poses.rotation[3, 0]
-    found = without_mean(poses, start, kept)
+    found = without_mean_change(poses, start, kept)
     assert torch.equal(found.rotation[kept], expected.rotation[kept])
     assert torch.equal(found.translation[kept], expected.translation[kept])
 
 
 @pytest.mark.parametrize("torso", [True, False])
-def test_poses_without_change_go_back_bit_for_bit(shown: Shown, torso: bool) -> None:
-    own = shown.avatar.rig.torso(shown.frames.states.rotation, shown.frames.states.translation)
-    states = shown.frames.states.with_torso(*own)
-    found = install(states, Poses.of(shown.avatar, states, torso))
+def test_unchanged_poses_give_the_same_states_bit_for_bit(trained: Trained, torso: bool) -> None:
+    torsos = trained.avatar.rig.torso(trained.frames.states.rotation, trained.frames.states.translation)
+    states = trained.frames.states.with_torso(*torsos)
+    found = with_poses(states, Poses.of(trained.avatar, states, torso))
     assert found.torso is not None and states.torso is not None
     assert torch.equal(found.rotation, states.rotation) and torch.equal(found.translation, states.translation)
     assert torch.equal(found.torso[0], states.torso[0]) and torch.equal(found.torso[1], states.torso[1])
 
 
-def test_without_expressions_the_trackers_parameters_stay(shown: Shown, poses_only: RefineOptions) -> None:
-    few = some(shown.frames, 4)
-    found = refine_clip(shown.avatar, few, replace(poses_only, iterations=1)).states
+def test_without_expressions_the_trackers_parameters_stay(trained: Trained, poses_only: RefineOptions) -> None:
+    few = first(trained.frames, 4)
+    found = refine_clip(trained.avatar, few, replace(poses_only, iterations=1)).states
     assert found.params is few.states.params
     assert torch.equal(found.vertices, few.states.vertices) and torch.equal(found.features, few.states.features)
 
 
-def test_refining_leaves_avatar_and_frames_alone(shown: Shown, options: RefineOptions) -> None:
-    few = some(shown.frames, 3)
-    weights = {name: value.clone() for name, value in shown.avatar.state_dict().items()}
+def test_refining_does_not_change_avatar_and_frames(trained: Trained, options: RefineOptions) -> None:
+    few = first(trained.frames, 3)
+    weights = {name: value.clone() for name, value in trained.avatar.state_dict().items()}
     states = copy.deepcopy(few.states)
-    refine_clip(shown.avatar, few, replace(options, iterations=1, expression_iterations=1))
-    assert all(torch.equal(weights[name], value) for name, value in shown.avatar.state_dict().items())
+    refine_clip(trained.avatar, few, replace(options, iterations=1, expression_iterations=1))
+    assert all(torch.equal(weights[name], value) for name, value in trained.avatar.state_dict().items())
     assert torch.equal(states.rotation, few.states.rotation)
     assert torch.equal(states.params.expression, few.states.params.expression)
 
@@ -164,37 +162,39 @@ def test_refining_leaves_avatar_and_frames_alone(shown: Shown, options: RefineOp
 def tensors_of(states: HeadStates) -> list[Tensor]:
     """All tensors of head states."""
     params, torso = states.params, states.torso or ()
-    own = (states.vertices, states.features, states.rotation, states.translation)
-    return [params.expression, params.joint_rot, params.translation, *own, *torso]
+    head = (states.vertices, states.features, states.rotation, states.translation)
+    return [params.expression, params.joint_rot, params.translation, *head, *torso]
 
 
 @pytest.mark.parametrize("changes", [{}, {"torso": False}, {"expressions": False}])
-def test_a_fit_comes_back_from_its_state_bit_for_bit(
-    shown: Shown, options: RefineOptions, changes: dict[str, bool]
+def test_a_fit_is_restored_from_its_state_bit_for_bit(
+    trained: Trained, options: RefineOptions, changes: dict[str, bool]
 ) -> None:
-    few = some(shown.frames, 3)
-    few = replace(few, states=HeadStates.of(few.states.params, shown.avatar.head))  # the bits that three together give
-    found = refine_clip(shown.avatar, few, replace(options, iterations=1, expression_iterations=1, **changes))
+    few = first(trained.frames, 3)
+    few = replace(
+        few, states=HeadStates.of(few.states.params, trained.avatar.head)
+    )  # batches of another size may give other bits
+    found = refine_clip(trained.avatar, few, replace(options, iterations=1, expression_iterations=1, **changes))
     stream = io.BytesIO()
     torch.save(found.state(), stream)
     stream.seek(0)
-    back = ClipFit.restored(torch.load(stream, weights_only=True), few.states, shown.avatar.head)
-    assert (back.states.torso is None) == (found.states.torso is None)
-    assert all(torch.equal(*pair) for pair in zip(tensors_of(found.states), tensors_of(back.states), strict=True))
-    assert torch.equal(back.flagged, found.flagged) and back.to_dict() == found.to_dict()
+    restored = ClipFit.restored(torch.load(stream, weights_only=True), few.states, trained.avatar.head)
+    assert (restored.states.torso is None) == (found.states.torso is None)
+    assert all(torch.equal(*pair) for pair in zip(tensors_of(found.states), tensors_of(restored.states), strict=True))
+    assert torch.equal(restored.flagged, found.flagged) and restored.to_dict() == found.to_dict()
 
 
-def test_facts_tell_how_many_were_flagged_and_what_changed(shown: Shown, poses_only: RefineOptions) -> None:
-    few = some(shown.frames, 4)
-    facts = refine_clip(shown.avatar, replace(few, states=wrong(few.states, 2.0)), poses_only).to_dict()
-    assert (facts["frames"], facts["flagged"]) == (4, 0)
-    assert facts["cost_after"] < facts["cost_before"]
-    assert 1.0 < facts["shift_cm"][2] < 2.0  # the depth was wrong by 1.5 cm
+def test_figures_have_flagged_frames_and_the_mean_change(trained: Trained, poses_only: RefineOptions) -> None:
+    few = first(trained.frames, 4)
+    figures = refine_clip(trained.avatar, replace(few, states=wrong(few.states, 2.0)), poses_only).to_dict()
+    assert (figures["frames"], figures["flagged"]) == (4, 0)
+    assert figures["cost_after"] < figures["cost_before"]
+    assert 1.0 < figures["shift_cm"][2] < 2.0  # the depth was wrong by 1.5 cm
 
 
-def torso_moved_by(shown: Shown, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The true torsos that a map with `weight` [6,7] gives, and those of the map learned from them."""
-    avatar, states = copy.deepcopy(shown.avatar), wrong(shown.frames.states, 8.0, 0.02, 0.02)
+def torso_moved_by(trained: Trained, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Torso poses of a map with `weight` [6,7], and those of the map that is fitted to them."""
+    avatar, states = copy.deepcopy(trained.avatar), wrong(trained.frames.states, 8.0, 0.02, 0.02)
     avatar.rig.torso.limit.fill_(1e3)
     avatar.rig.torso.weight.data.copy_(weight)
     truth = avatar.rig.torso(states.rotation, states.translation)
@@ -204,14 +204,14 @@ def torso_moved_by(shown: Shown, weight: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([each.flatten(1) for each in truth], 1), torch.cat([each.flatten(1) for each in found], 1)
 
 
-def test_a_torso_that_moves_linearly_is_learned_exactly(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_linear_motion_of_the_torso_is_fitted_exactly(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip, "_TORSO_RIDGE", 1e-9)
     weight = 0.3 * torch.randn(6, 7, generator=torch.Generator().manual_seed(3))
-    truth, found = torso_moved_by(shown, weight)
+    truth, found = torso_moved_by(trained, weight)
     torch.testing.assert_close(found, truth, rtol=0, atol=2e-4)
 
 
-def test_states_without_torsos_teach_the_map_nothing(shown: Shown) -> None:
-    avatar = copy.deepcopy(shown.avatar)
-    learn_torso(avatar, shown.frames.states)
-    assert torch.equal(avatar.rig.torso.weight, shown.avatar.rig.torso.weight)
+def test_states_without_torsos_do_not_change_the_map(trained: Trained) -> None:
+    avatar = copy.deepcopy(trained.avatar)
+    learn_torso(avatar, trained.frames.states)
+    assert torch.equal(avatar.rig.torso.weight, trained.avatar.rig.torso.weight)

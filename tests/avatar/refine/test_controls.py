@@ -1,4 +1,4 @@
-"""Which numbers of an expression are refined, and how they go into head parameters and back."""
+"""Controls: which expression weights are refined, and their conversion to head parameters and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.avatar.motion.made_up import flame_head
 
 
 def modes_head() -> HeadModel:
-    """A head whose expressions have numbers only, as FLAME's."""
+    """A head whose expressions are numbered, like FLAME's."""
     head = flame_head()
     modes = [index for index, name in enumerate(head.expression_names) if name.startswith("expr")]
     return replace(
@@ -33,12 +33,12 @@ def params(head: HeadModel, count: int = 3) -> HeadParams:
     return HeadParams(torch.zeros(0), expression, joints, torch.zeros(count, 3))
 
 
-def test_the_embedded_head_gives_lips_lids_and_brows_by_name() -> None:
+def test_controls_of_the_embedded_head_are_lips_lids_and_brows_by_name() -> None:
     head = load_head()
     assert [head.expression_names[column] for column in Controls.of(head).columns] == list(NAMES)
 
 
-def test_a_head_of_numbered_modes_gives_its_strongest() -> None:
+def test_controls_of_a_head_with_numbered_expressions_are_the_strongest() -> None:
     head = modes_head()
     size = head.expression_motion().square().sum((0, 1))
     columns = Controls.of(head).columns
@@ -47,7 +47,7 @@ def test_a_head_of_numbered_modes_gives_its_strongest() -> None:
     assert size[columns].min() >= size[others].max()
 
 
-def test_limits_are_the_heads_and_the_gazes() -> None:
+def test_limits_are_those_of_the_head_and_of_the_gaze() -> None:
     head = modes_head()
     controls = Controls.of(head)
     assert controls.low.tolist() == pytest.approx([-3.0] * STRONGEST + [-0.6] * GAZE)
@@ -61,19 +61,19 @@ def test_lids_and_jaw_may_move_faster_than_brows() -> None:
 
 
 @pytest.mark.parametrize("head", [load_head, modes_head])
-def test_what_is_written_is_read_back(head) -> None:  # type: ignore[no-untyped-def]
+def test_written_values_are_read_back(head) -> None:  # type: ignore[no-untyped-def]
     controls, before = Controls.of(head()), params(head())
     values = controls.read(before) + 0.05 * torch.arange(len(controls))
     torch.testing.assert_close(controls.read(controls.write(before, values)), values)
 
 
-def test_writing_what_was_read_changes_nothing() -> None:
+def test_writing_values_that_were_read_changes_nothing() -> None:
     controls, before = Controls.of(load_head()), params(load_head())
     after = controls.write(before, controls.read(before))
     assert torch.equal(after.expression, before.expression) and torch.equal(after.joint_rot, before.joint_rot)
 
 
-def test_writing_leaves_everything_else_and_the_angle_between_the_eyes() -> None:
+def test_writing_keeps_other_parameters_and_the_angle_between_the_eyes() -> None:
     controls, before = Controls.of(load_head()), params(load_head())
     after = controls.write(before, controls.read(before) + 0.1)
     rest = torch.ones(before.expression.shape[1], dtype=torch.bool)

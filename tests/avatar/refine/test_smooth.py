@@ -1,4 +1,4 @@
-"""Smoothing of poses: noise goes, steady motion stays whatever the time steps, well-seen poses stay."""
+"""Smoothing of poses: noise is reduced, steady motion and certain poses stay, at even and uneven time steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIONS = RefineOptions()
 
 
 def steady(time: np.ndarray, groups: int = 1) -> Poses:
-    """A head that turns and travels at constant speed."""
+    """A head that rotates and moves at constant speed."""
     seconds = torch.from_numpy(time)[:, None, None].expand(-1, groups, -1)
     turn = axis_angle_to_matrix(seconds * torch.tensor([0.1, 0.5, -0.2], dtype=torch.float64))
     return Poses(turn, seconds * torch.tensor([0.05, -0.02, 0.1], dtype=torch.float64) - 0.6)
@@ -28,8 +28,10 @@ def steady(time: np.ndarray, groups: int = 1) -> Poses:
 def fit_of(poses: Poses, information: Tensor, pivots: Tensor | None = None) -> PoseFit:
     """A fit with the same `information` [D,D] for every state."""
     groups, none = poses.rotation.shape[1], torch.zeros(len(poses), dtype=torch.float64)
-    own = torch.zeros(groups, 3, dtype=torch.float64) if pivots is None else pivots
-    return PoseFit(poses, own, information.double().expand(len(poses), -1, -1), none, none, 0)
+    origins = torch.zeros(groups, 3, dtype=torch.float64)
+    return PoseFit(
+        poses, origins if pivots is None else pivots, information.double().expand(len(poses), -1, -1), none, none, 0
+    )
 
 
 def noisy(poses: Poses, degrees: float = 0.3, meters: float = 1e-3) -> Poses:
@@ -40,11 +42,11 @@ def noisy(poses: Poses, degrees: float = 0.3, meters: float = 1e-3) -> Poses:
     return poses.moved(step, poses.translation)
 
 
-#: What some thousand pixels say: a turn to a degree, a shift to a millimeter or two.
+#: Information of some thousand pixels: rotation to a degree, translation to a millimeter or two.
 SOME = torch.diag(torch.tensor([3e3] * 3 + [3e5] * 3))
 
 
-def test_noise_is_smoothed_away() -> None:
+def test_noise_is_reduced() -> None:
     shaky = noisy(steady(EVEN))
     before, after = (
         jitter(each, EVEN) for each in (shaky, smooth_poses(fit_of(shaky, SOME), np.ones(COUNT), EVEN, OPTIONS))
@@ -60,14 +62,14 @@ def test_smoothed_poses_are_nearer_to_the_truth() -> None:
     assert after < 0.7 * before
 
 
-def test_steady_motion_stays_at_uneven_time_steps() -> None:
+def test_steady_motion_is_kept_at_uneven_time_steps() -> None:
     truth = steady(UNEVEN)
     smooth = smooth_poses(fit_of(truth, SOME), np.ones(COUNT), UNEVEN, OPTIONS)
     torch.testing.assert_close(smooth.translation, truth.translation, rtol=0, atol=1e-8)
     assert matrix_to_axis_angle(smooth.rotation @ truth.rotation.transpose(-1, -2)).norm(dim=-1).max() < 1e-6
 
 
-def test_what_pictures_say_for_certain_is_not_smoothed() -> None:
+def test_certain_poses_are_not_smoothed() -> None:
     shaky = noisy(steady(EVEN))
     smooth = smooth_poses(fit_of(shaky, 1e12 * torch.eye(6)), np.ones(COUNT), EVEN, OPTIONS)
     torch.testing.assert_close(smooth.translation, shaky.translation, rtol=0, atol=1e-5)
@@ -82,30 +84,30 @@ def test_a_state_without_trust_follows_its_neighbors() -> None:
     assert (smooth.translation - truth.translation).norm(dim=-1).max() < 1e-3
 
 
-def test_two_states_are_handed_back_as_they_are() -> None:
+def test_two_states_are_returned_unchanged() -> None:
     few = Poses(*(each[:2] for each in (steady(EVEN).rotation, steady(EVEN).translation)))
     assert smooth_poses(fit_of(few, SOME), np.ones(2), EVEN[:2], OPTIONS) is few
 
 
-def test_a_torso_that_pictures_hold_by_its_pivot_is_smoothed_about_it() -> None:
-    # Regression: the information is about the foot of the neck, but the smoothing took it for that of the frame's
-    # origin, a hand's breadth above: straightening a shaky torso then dragged its foot about.
+def test_a_torso_is_smoothed_about_its_pivot() -> None:
+    # Regression: the information is for the base of the neck, but smoothing used it for the origin of the frame, 15 cm
+    # above: smoothing the rotation of a torso then moved its base.
     pivots = torch.tensor([[0.0, 0.0, 0.0], [0.0, -0.15, -0.05]], dtype=torch.float64)
     truth = steady(EVEN, groups=2)
     step = torch.zeros(COUNT, 12, dtype=torch.float64)
     step[:, 6:9] = 0.02 * torch.randn(COUNT, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    foot = truth.about(pivots).translation
-    shaky = truth.moved(step, foot)
+    base = truth.about(pivots).translation
+    shaky = truth.moved(step, base)
     held = torch.diag(torch.tensor([3e3] * 3 + [3e5] * 3 + [1.0] * 3 + [1e9] * 3))
     smooth = smooth_poses(fit_of(shaky, held, pivots), np.ones(COUNT), EVEN, OPTIONS)
-    assert (smooth.about(pivots).translation - foot)[:, 1].norm(dim=-1).max() < 2e-4
+    assert (smooth.about(pivots).translation - base)[:, 1].norm(dim=-1).max() < 2e-4
 
 
 def test_jitter_of_a_steady_motion_is_zero_at_uneven_steps() -> None:
     assert max(jitter(steady(UNEVEN), UNEVEN).values()) < 1e-6
 
 
-def test_jitter_is_the_distance_from_the_middle_of_the_neighbors() -> None:
+def test_jitter_is_the_distance_from_the_mean_of_the_neighbors() -> None:
     poses = steady(EVEN)
     bumpy = poses.translation.clone()
     bumpy[::2, :, 2] += 0.01

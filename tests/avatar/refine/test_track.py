@@ -1,4 +1,4 @@
-"""The refined track beside a capture: what it holds, and what it says when it cannot be used."""
+"""The refined track in a capture folder: its rows, and errors of files that cannot be used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.tiny import side_camera, tiny_capture
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
-    """10 moments of two cameras, 8 of them for training."""
+    """10 time steps of two cameras, 8 of them for training."""
     root = tmp_path_factory.mktemp("track") / "capture"
     return tiny_capture(root, frames=10, size=32, others=[side_camera(32, 20)])
 
@@ -36,7 +36,7 @@ def head(capture: Capture) -> HeadModel:
 
 @pytest.fixture(scope="module")
 def found(capture: Capture, head: HeadModel) -> HeadStates:
-    """Refined states of the training moments: other poses and expressions, and torsos."""
+    """Refined states of the training time steps: other poses and expressions, and torsos."""
     tracked = load_frames(capture, capture.train_indices, 32, head).states
     params = replace(tracked.params, expression=(tracked.params.expression + 0.1).clamp(0, 1))
     states = wrong(HeadStates.of(params, head), 5.0)
@@ -52,20 +52,20 @@ def track(capture: Capture, head: HeadModel, found: HeadStates) -> RefinedTrack:
 
 @pytest.fixture
 def copied(capture: Capture, tmp_path: Path) -> Capture:
-    """A capture of one's own to write into."""
+    """A copy of the capture, for tests that write to it."""
     shutil.copytree(capture.root, tmp_path / "copy")
     return Capture.load(tmp_path / "copy")
 
 
-def test_saved_and_loaded_it_is_the_same(copied: Capture, track: RefinedTrack) -> None:
+def test_a_track_is_loaded_as_it_was_saved(copied: Capture, track: RefinedTrack) -> None:
     track.save(copied.root)
-    back = RefinedTrack.load(copied)
-    assert back is not None and back.fingerprint == track.fingerprint
+    loaded = RefinedTrack.load(copied)
+    assert loaded is not None and loaded.fingerprint == track.fingerprint
     for name in ("refined", "flagged", "expression", "joint_rot", "translation", "torso_rot", "torso_translation"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(track, name))
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(track, name))
 
 
-def test_its_states_are_those_that_were_found(
+def test_states_of_the_track_are_the_refined_states(
     capture: Capture, head: HeadModel, found: HeadStates, track: RefinedTrack
 ) -> None:
     states = track.states(capture, capture.train_indices, head)
@@ -76,40 +76,38 @@ def test_its_states_are_those_that_were_found(
         torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
 
 
-def test_its_states_come_in_the_order_of_the_frames(
+def test_states_come_in_the_order_of_the_frames(
     capture: Capture, head: HeadModel, found: HeadStates, track: RefinedTrack
 ) -> None:
-    rows = capture.train_indices[[9, 2, 3, 8]]  # two moments, neither sorted nor every camera first
+    rows = capture.train_indices[[9, 2, 3, 8]]  # two time steps, not sorted
     states = track.states(capture, rows, head)
     torch.testing.assert_close(states.rotation, found.rotation[[1, 4]], rtol=0, atol=2e-6)
     assert len(load_frames(capture, rows, 32, head).states) == len(states)
 
 
-def test_both_cameras_rows_of_a_moment_get_its_pose(capture: Capture, track: RefinedTrack) -> None:
+def test_rows_of_both_cameras_have_the_pose_of_their_time_step(capture: Capture, track: RefinedTrack) -> None:
     np.testing.assert_array_equal(track.joint_rot[0::2], track.joint_rot[1::2])
     np.testing.assert_array_equal(track.flagged, np.arange(20) // 2 == 2)
 
 
-def test_rows_that_were_not_refined_keep_the_trackers_values(capture: Capture, track: RefinedTrack) -> None:
+def test_other_rows_keep_the_trackers_values(capture: Capture, track: RefinedTrack) -> None:
     rest = capture.test_indices
     assert not track.refined[rest].any() and track.refined[capture.train_indices].all()
     for name in ("expression", "joint_rot", "translation"):
         np.testing.assert_array_equal(getattr(track, name)[rest], capture.track[name][rest])
 
 
-def test_rows_that_were_not_refined_have_no_torso(
-    capture: Capture, head: HeadModel, found: HeadStates, track: RefinedTrack
-) -> None:
+def test_other_rows_have_no_torso(capture: Capture, head: HeadModel, found: HeadStates, track: RefinedTrack) -> None:
     rest = capture.test_indices
     assert np.isnan(track.torso_rot[rest]).all() and np.isnan(track.torso_translation[rest]).all()
     assert track.states(capture, rest, head).torso is None
 
 
-def test_the_skulls_turn_sits_on_the_root(track: RefinedTrack, capture: Capture) -> None:
+def test_the_rotation_of_the_skull_is_that_of_the_root(track: RefinedTrack, capture: Capture) -> None:
     assert not track.joint_rot[capture.train_indices, NECK].any()
 
 
-def test_poses_without_torsos_leave_them_unknown(capture: Capture, head: HeadModel, found: HeadStates) -> None:
+def test_torsos_are_nan_if_not_known(capture: Capture, head: HeadModel, found: HeadStates) -> None:
     none = replace(found, torso=None)
     track = RefinedTrack.of(capture, capture.train_indices, none, torch.zeros(8, dtype=torch.bool), head)
     assert np.isnan(track.torso_rot).all()
@@ -121,12 +119,12 @@ def test_another_pose_gives_another_fingerprint(track: RefinedTrack) -> None:
     assert replace(track, translation=moved).fingerprint != track.fingerprint
 
 
-def test_where_there_is_none_there_is_none(copied: Capture) -> None:
+def test_a_capture_without_a_refined_track_has_none(copied: Capture) -> None:
     assert RefinedTrack.load(copied) is None
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "nonsense", "array"])
-def test_a_damaged_one_says_what_to_do(copied: Capture, track: RefinedTrack, damage: str) -> None:
+def test_the_error_of_a_damaged_track_names_the_remedy(copied: Capture, track: RefinedTrack, damage: str) -> None:
     track.save(copied.root)
     path = copied.root / FILE
     whole = path.read_bytes()
@@ -139,7 +137,7 @@ def test_a_damaged_one_says_what_to_do(copied: Capture, track: RefinedTrack, dam
         RefinedTrack.load(copied)
 
 
-def test_one_without_an_array_is_damaged(copied: Capture, track: RefinedTrack) -> None:
+def test_a_track_without_an_array_is_damaged(copied: Capture, track: RefinedTrack) -> None:
     track.save(copied.root)
     with np.load(copied.root / FILE) as stored:
         arrays = {name: stored[name] for name in stored.files if name != "torso_rot"}
@@ -149,7 +147,7 @@ def test_one_without_an_array_is_damaged(copied: Capture, track: RefinedTrack) -
 
 
 @pytest.mark.parametrize("field", ["capture", "version"])
-def test_one_of_another_capture_or_version_is_refused(copied: Capture, track: RefinedTrack, field: str) -> None:
+def test_a_track_of_another_capture_or_version_is_refused(copied: Capture, track: RefinedTrack, field: str) -> None:
     track.save(copied.root)
     with np.load(copied.root / FILE) as stored:
         arrays = {name: stored[name] for name in stored.files}
@@ -159,7 +157,7 @@ def test_one_of_another_capture_or_version_is_refused(copied: Capture, track: Re
         RefinedTrack.load(copied)
 
 
-def test_nothing_half_written_stays_behind(copied: Capture, track: RefinedTrack) -> None:
+def test_saving_leaves_no_temporary_file(copied: Capture, track: RefinedTrack) -> None:
     before = {path.name for path in copied.root.iterdir()}
     track.save(copied.root)
     assert {path.name for path in copied.root.iterdir()} == before | {FILE}

@@ -30,8 +30,7 @@ def eyes(camera: Camera) -> torch.Tensor:
 
 def pixels(camera: Camera, points: torch.Tensor) -> torch.Tensor:
     """Pixels [T,n,2] of points [n,3]."""
-    seen = points @ camera.world_to_cam[:, :3, :3].mT + camera.world_to_cam[:, None, :3, 3]
-    return (seen @ camera.K.mT)[..., :2] / seen[..., 2:]
+    return camera.project(points.expand(len(camera), -1, -1))
 
 
 def test_a_camera_looks_at_its_target_the_right_way_up() -> None:

@@ -1,4 +1,4 @@
-"""Training on the tiny capture: it learns, it repeats itself, it resumes, it says what is wrong."""
+"""Training on the tiny capture: quality, reproducibility, resuming, and errors."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from avatar.refine.options import RefineOptions
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.progress import TrainProgress
+from avatar.training.result import TrainResult
 from tests.support.tiny import tiny_capture
 
 CONFIG = TrainConfig(size=64, steps=16, gaussians=500)
@@ -34,29 +35,29 @@ def same(a: Avatar, b: Avatar) -> bool:
 
 
 def test_training_beats_its_own_start_and_a_static_head(tiny: Capture, tiny_avatar: Avatar) -> None:
-    untrained = fit(tiny, load_head(), TrainConfig(size=64, steps=1, gaussians=1500))
+    untrained = fit(tiny, load_head(), TrainConfig(size=64, steps=1, gaussians=1500)).avatar
     rows = evaluate(tiny_avatar, tiny, size=64).rows
     assert rows["test"]["psnr"] > rows["static head"]["psnr"]
     assert rows["test"]["psnr"] > evaluate(untrained, tiny, size=64).rows["test"]["psnr"] + 3
 
 
 def test_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny: Capture) -> None:
-    first, second = (fit(tiny, load_head(), CONFIG) for _ in range(2))
+    first, second = (fit(tiny, load_head(), CONFIG).avatar for _ in range(2))
     assert same(first, second)
-    assert not same(first, fit(tiny, load_head(), replace(CONFIG, seed=1)))
+    assert not same(first, fit(tiny, load_head(), replace(CONFIG, seed=1)).avatar)
 
 
-def test_a_resumed_run_ends_in_the_same_bits(tiny: Capture, tmp_path: Path) -> None:
+def test_a_resumed_run_gives_the_same_bits(tiny: Capture, tmp_path: Path) -> None:
     whole = fit(tiny, load_head(), CONFIG)
     checkpoint, stop = tmp_path / "run.ckpt", Event()
     half = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, stop=StopAfter(7))  # type: ignore[arg-type]
-    assert not half.summary["finished"]
+    assert not half.report.finished
     rest = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, resume=True, stop=stop)
-    assert rest.summary["finished"]
-    assert same(whole, rest)
+    assert rest.report.finished
+    assert same(whole.avatar, rest.avatar)
 
 
-#: Refines after a quarter of the run, little enough for a test, expressions too.
+#: With a short refinement, expressions included, after a quarter of the run.
 REFINING = replace(
     CONFIG,
     refine_at=0.25,
@@ -65,65 +66,75 @@ REFINING = replace(
 
 
 class StopAfter:
-    """Set from the `rounds`-th look on."""
+    """An event that is set after `checks` calls of `is_set`."""
 
-    def __init__(self, rounds: int) -> None:
-        self.left = rounds
+    def __init__(self, checks: int) -> None:
+        self.remaining = checks
 
     def is_set(self) -> bool:
-        self.left -= 1
-        return self.left < 0
+        self.remaining -= 1
+        return self.remaining < 0
 
 
 @pytest.fixture(scope="module")
-def refining(tiny: Capture) -> Avatar:
-    """An avatar of an unbroken run that refined its frames. Read only."""
+def refining(tiny: Capture) -> TrainResult:
+    """The result of an uninterrupted run with refinement. Read only."""
     return fit(tiny, load_head(), REFINING)
 
 
-@pytest.mark.parametrize(
-    "rounds", [4, 7, 11, 15]
-)  # a look each: four steps, a round, six parts of the refinement, steps
-def test_a_run_broken_around_its_refinement_ends_in_the_same_bits(
-    tiny: Capture, refining: Avatar, tmp_path: Path, rounds: int
+# Checks of the event: one before each of four steps, one before the refinement, six in it, one before each later step.
+@pytest.mark.parametrize("checks", [4, 7, 11, 15])
+def test_a_run_interrupted_around_its_refinement_gives_the_same_bits(
+    tiny: Capture, refining: TrainResult, tmp_path: Path, checks: int
 ) -> None:
     checkpoint = tmp_path / "run.ckpt"
-    half = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, stop=StopAfter(rounds))  # type: ignore[arg-type]
-    assert (half.refined is None) == (rounds < 11)
+    half = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, stop=StopAfter(checks))  # type: ignore[arg-type]
+    assert (half.refined_track is None) == (checks < 11)
     rest = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, resume=True)
-    assert same(refining, rest)
-    assert rest.refined is not None and refining.refined is not None
-    assert rest.refined.fingerprint == refining.refined.fingerprint
+    assert same(refining.avatar, rest.avatar)
+    assert rest.refined_track is not None and refining.refined_track is not None
+    assert rest.refined_track.fingerprint == refining.refined_track.fingerprint
 
 
-def test_refining_gives_the_track_of_the_training_frames(tiny: Capture, refining: Avatar) -> None:
-    track = refining.refined
+def test_the_refined_track_has_the_training_frames(tiny: Capture, refining: TrainResult) -> None:
+    track = refining.refined_track
     assert track is not None and track.capture == tiny.fingerprint
     assert track.refined[tiny.train_indices].all() and not track.refined[tiny.test_indices].any()
 
 
-def test_refining_is_told_in_the_summary(tiny: Capture, refining: Avatar) -> None:
-    facts = refining.summary["refinement"]
-    assert facts["frames"] == len(tiny.train_indices)  # type: ignore[index]
-    assert facts["cost_after"] <= facts["cost_before"]  # type: ignore[index]
-    json.dumps(refining.summary)
+def test_the_provenance_has_the_figures_of_the_refinement(tiny: Capture, refining: TrainResult) -> None:
+    figures = refining.avatar.provenance["refinement"]
+    assert figures["frames"] == len(tiny.train_indices)
+    assert figures["cost_after"] <= figures["cost_before"]
+    json.dumps(refining.avatar.provenance)
 
 
-def test_refine_at_one_never_refines(tiny: Capture, refining: Avatar) -> None:
-    avatar = fit(tiny, load_head(), replace(REFINING, refine_at=1.0))
-    assert avatar.refined is None and "refinement" not in avatar.summary
-    assert not same(refining, avatar)
+def test_the_report_has_the_figures_of_the_provenance(tiny: Capture, refining: TrainResult) -> None:
+    figures, report = refining.avatar.provenance, refining.report
+    assert (report.steps, report.train_psnr, report.seconds) == (16, figures["train_psnr"], figures["seconds"])
+    assert report.refinement is not None and report.refinement.cost == (
+        figures["refinement"]["cost_before"],
+        figures["refinement"]["cost_after"],
+    )
+    assert report.to_text().startswith("avatar: ") and report.named("me.avatar").to_text().startswith("me.avatar: ")
 
 
-def test_training_expressions_stay_the_trackers_unless_asked_for(tiny: Capture, refining: Avatar) -> None:
+def test_refine_at_one_never_refines(tiny: Capture, refining: TrainResult) -> None:
+    result = fit(tiny, load_head(), replace(REFINING, refine_at=1.0))
+    assert result.refined_track is None and "refinement" not in result.avatar.provenance
+    assert result.report.refinement is None
+    assert not same(refining.avatar, result.avatar)
+
+
+def test_training_expressions_stay_the_trackers_by_default(tiny: Capture, refining: TrainResult) -> None:
     poses_only = replace(REFINING.refine, training_expressions=False)
-    track = fit(tiny, load_head(), replace(REFINING, steps=4, refine=poses_only)).refined
-    assert track is not None and refining.refined is not None
+    track = fit(tiny, load_head(), replace(REFINING, steps=4, refine=poses_only)).refined_track
+    assert track is not None and refining.refined_track is not None
     assert np.array_equal(track.expression, tiny.track["expression"])
-    assert not np.array_equal(refining.refined.expression, tiny.track["expression"])
+    assert not np.array_equal(refining.refined_track.expression, tiny.track["expression"])
 
 
-def test_progress_tells_the_stage(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_names_the_stage(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr("avatar.training.fit.time.perf_counter", lambda: float(next(ticks)))
     stages = []
@@ -156,11 +167,11 @@ def test_progress_reports_psnr_eta_and_a_preview(tiny: Capture) -> None:
 
 
 def test_a_second_of_wall_clock_ends_the_run(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), replace(CONFIG, max_seconds=0.5, steps=10**6))
-    assert 0.4 < avatar.summary["seconds_training"] < 5  # type: ignore[operator]
+    avatar = fit(tiny, load_head(), replace(CONFIG, max_seconds=0.5, steps=10**6)).avatar
+    assert 0.4 < avatar.provenance["seconds_training"] < 5
 
 
-def test_too_few_frames_is_one_sentence(tmp_path: Path) -> None:
+def test_too_few_frames_are_refused(tmp_path: Path) -> None:
     capture = tiny_capture(tmp_path / "few", frames=6, test_every=0)
     with pytest.raises(HeadsplatError, match="6 training frames, at least 8 are needed; capture a longer video"):
         fit(capture, load_head(), CONFIG)
@@ -194,33 +205,33 @@ def test_what_the_video_never_shows_keeps_the_heads_colors(tiny: Capture) -> Non
         ({"max_seconds": 0.0}, "max_seconds: expected more than 0, got 0"),
     ],
 )
-def test_settings_out_of_range_name_the_setting(setting: dict[str, float], sentence: str) -> None:
+def test_errors_of_settings_out_of_range_name_the_setting(setting: dict[str, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(CONFIG, **setting)
 
 
 @pytest.mark.parametrize("mode", ["reduced", "expression"])
-def test_a_batch_gives_the_same_bits_twice_and_learns_from_every_picture(
+def test_a_batch_is_reproducible_and_differs_from_single_images(
     tiny: Capture, mode: Literal["reduced", "expression"]
 ) -> None:
     config = TrainConfig(size=64, steps=12, gaussians=600, batch=3, mode=mode)
-    first, second = (fit(tiny, load_head(), config).state_dict() for _ in range(2))
+    first, second = (fit(tiny, load_head(), config).avatar.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    alone = fit(tiny, load_head(), replace(config, batch=1)).state_dict()
-    assert not torch.equal(first["blendshapes.basis"], alone["blendshapes.basis"])
+    single = fit(tiny, load_head(), replace(config, batch=1)).avatar.state_dict()
+    assert not torch.equal(first["blendshapes.basis"], single["blendshapes.basis"])
 
 
-def test_a_batch_larger_than_the_video_takes_every_frame_once(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), TrainConfig(size=64, steps=2, gaussians=400, batch=1000))
-    assert avatar.summary["steps"] == 2
+def test_a_batch_larger_than_the_video_has_every_frame_once(tiny: Capture) -> None:
+    result = fit(tiny, load_head(), TrainConfig(size=64, steps=2, gaussians=400, batch=1000))
+    assert result.report.steps == 2
 
 
-def test_training_hands_back_parameters_that_can_be_trained_on(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), replace(CONFIG, steps=1))
+def test_parameters_of_a_trained_avatar_require_gradients(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), replace(CONFIG, steps=1)).avatar
     assert all(parameter.requires_grad for parameter in avatar.parameters())
 
 
-def test_a_limit_too_short_to_refine_and_train_on_leaves_the_poses_and_says_so(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), replace(REFINING, steps=10**6, max_seconds=0.3, refine_at=0.6))
-    assert avatar.refined is None
-    assert "too short to refine 20 moments" in str(avatar.summary["refinement_skipped"])
+def test_a_time_limit_too_short_for_the_refinement_skips_it_with_a_reason(tiny: Capture) -> None:
+    result = fit(tiny, load_head(), replace(REFINING, steps=10**6, max_seconds=0.3, refine_at=0.6))
+    assert result.refined_track is None
+    assert "too short to refine 20 time steps" in result.avatar.provenance["refinement_skipped"]

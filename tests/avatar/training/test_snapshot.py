@@ -1,4 +1,4 @@
-"""Snapshots of an avatar that trains: what a window takes, and that the training does not notice."""
+"""Snapshots of an avatar in training: what the window gets, and that training gives the same bits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from avatar.model.avatar import Avatar
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
+from avatar.training.result import TrainResult
 from avatar.training.snapshot import SnapshotBuffer, snapshot_of
 from avatar.types import Camera
 
@@ -29,125 +30,127 @@ def same(a: Avatar, b: Avatar) -> bool:
 
 
 @pytest.fixture(scope="module")
-def plain(tiny: Capture) -> Avatar:
-    """What CONFIG trains without anybody looking. Read only."""
-    return fit(tiny, load_head(), CONFIG)
+def undisturbed(tiny: Capture) -> Avatar:
+    """The avatar trained by CONFIG without snapshots. Read only."""
+    return fit(tiny, load_head(), CONFIG).avatar
 
 
-def test_a_snapshot_is_the_avatar_in_memory_of_its_own(plain: Avatar) -> None:
-    taken = snapshot_of(plain)
-    assert same(taken, plain) and taken.head is plain.head
-    theirs = {tensor.untyped_storage().data_ptr() for tensor in plain.state_dict().values() if tensor.numel()}
-    ours = {tensor.untyped_storage().data_ptr() for tensor in taken.state_dict().values() if tensor.numel()}
-    assert not theirs & ours
+def test_a_snapshot_shares_no_memory_with_the_avatar(undisturbed: Avatar) -> None:
+    taken = snapshot_of(undisturbed)
+    assert same(taken, undisturbed) and taken.head is undisturbed.head
+    one, other = (
+        {tensor.untyped_storage().data_ptr() for tensor in avatar.state_dict().values() if tensor.numel()}
+        for avatar in (undisturbed, taken)
+    )
+    assert not one & other
 
 
-def test_a_snapshot_is_not_trained(plain: Avatar) -> None:
-    taken = snapshot_of(plain)
+def test_a_snapshot_requires_no_gradients(undisturbed: Avatar) -> None:
+    taken = snapshot_of(undisturbed)
     assert not taken.training
     assert not any(value.requires_grad or value.grad is not None for value in taken.parameters())
 
 
-def test_a_snapshot_keeps_what_it_was_when_the_avatar_goes_on_changing(tiny_avatar: Avatar) -> None:
-    growing = snapshot_of(tiny_avatar)
-    taken = snapshot_of(growing)
+def test_a_snapshot_does_not_change_with_the_avatar(tiny_avatar: Avatar) -> None:
+    changing = snapshot_of(tiny_avatar)
+    taken = snapshot_of(changing)
     with torch.no_grad():
-        for value in growing.state_dict().values():
+        for value in changing.state_dict().values():
             value.zero_()
     assert same(taken, tiny_avatar)
 
 
 def test_a_snapshot_is_made_only_when_the_last_one_was_taken(tiny_avatar: Avatar) -> None:
-    growth, newer = SnapshotBuffer(every=0), snapshot_of(tiny_avatar)
-    growth.offer(tiny_avatar)
-    growth._next = 0  # however long the copy took
-    growth.offer(newer)
-    first = growth.take()
-    assert first is not None and growth.take() is None
-    growth.offer(newer)
-    assert growth.take() is not None
+    snapshots, newer = SnapshotBuffer(every=0), snapshot_of(tiny_avatar)
+    snapshots.offer(tiny_avatar)
+    snapshots._next = 0  # however long the copy took
+    snapshots.offer(newer)
+    first = snapshots.take()
+    assert first is not None and snapshots.take() is None
+    snapshots.offer(newer)
+    assert snapshots.take() is not None
 
 
-def test_snapshots_keep_their_distance_in_time(tiny_avatar: Avatar) -> None:
-    growth = SnapshotBuffer(every=3600)
-    growth.offer(tiny_avatar)
-    assert growth.take() is not None
-    growth.offer(tiny_avatar)
-    assert growth.take() is None
+def test_snapshots_have_a_minimum_interval(tiny_avatar: Avatar) -> None:
+    snapshots = SnapshotBuffer(every=3600)
+    snapshots.offer(tiny_avatar)
+    assert snapshots.take() is not None
+    snapshots.offer(tiny_avatar)
+    assert snapshots.take() is None
 
 
-def test_the_finished_avatar_replaces_a_snapshot_that_nobody_took(tiny_avatar: Avatar) -> None:
-    growth, finished = SnapshotBuffer(), snapshot_of(tiny_avatar)
+def test_the_finished_avatar_replaces_a_snapshot_that_was_not_taken(tiny_avatar: Avatar) -> None:
+    snapshots, finished = SnapshotBuffer(), snapshot_of(tiny_avatar)
     finished.colors.zero_()
-    growth.offer(tiny_avatar)
-    assert not growth.finished
-    growth.finish(finished)
-    taken = growth.take()
-    assert growth.finished and taken is not None and same(taken, finished)
+    snapshots.offer(tiny_avatar)
+    assert not snapshots.finished
+    snapshots.finish(finished)
+    taken = snapshots.take()
+    assert snapshots.finished and taken is not None and same(taken, finished)
 
 
-def test_nothing_is_copied_for_a_window_that_has_gone(tiny_avatar: Avatar) -> None:
-    growth = SnapshotBuffer(every=0)
-    growth.offer(tiny_avatar)
-    growth.leave()
-    growth.offer(tiny_avatar)
-    growth.finish(tiny_avatar)
-    assert growth.take() is None
+def test_a_closed_buffer_makes_no_snapshots(tiny_avatar: Avatar) -> None:
+    snapshots = SnapshotBuffer(every=0)
+    snapshots.offer(tiny_avatar)
+    snapshots.close()
+    snapshots.offer(tiny_avatar)
+    snapshots.finish(tiny_avatar)
+    assert snapshots.take() is None
 
 
-def test_waiting_gives_a_snapshot_that_comes_from_another_thread(tiny_avatar: Avatar) -> None:
-    growth = SnapshotBuffer()
-    assert growth.wait(0) is None
+def test_wait_returns_a_snapshot_from_another_thread(tiny_avatar: Avatar) -> None:
+    snapshots = SnapshotBuffer()
+    assert snapshots.wait(0) is None
     with ThreadPoolExecutor(1) as other:
-        other.submit(growth.offer, tiny_avatar)
-        assert growth.wait(30) is not None
+        other.submit(snapshots.offer, tiny_avatar)
+        assert snapshots.wait(30) is not None
 
 
-def test_growth_tells_where_the_training_stands(tiny: Capture) -> None:
-    growth = SnapshotBuffer()
-    assert growth.progress is None
-    fit(tiny, load_head(), replace(CONFIG, steps=1), progress=growth.tell)
-    assert growth.progress is not None and growth.progress.step == 1
+def test_the_buffer_keeps_the_progress_of_the_training(tiny: Capture) -> None:
+    snapshots = SnapshotBuffer()
+    assert snapshots.progress is None
+    fit(tiny, load_head(), replace(CONFIG, steps=1), progress=snapshots.report)
+    assert snapshots.progress is not None and snapshots.progress.step == 1
 
 
-def beside(tiny: Capture, growth: SnapshotBuffer, look: Callable[[Future[Avatar]], None]) -> Avatar:
-    """Train on another thread, with snapshots, while `look` runs on this one."""
+def trained_during(tiny: Capture, snapshots: SnapshotBuffer, action: Callable[[Future[TrainResult]], None]) -> Avatar:
+    """The avatar trained on another thread, with snapshots, while `action` runs on this one."""
     with ThreadPoolExecutor(1) as worker:
-        training = worker.submit(fit, tiny, load_head(), CONFIG, snapshot=growth.offer)
-        look(training)
-        return training.result()
+        training = worker.submit(fit, tiny, load_head(), CONFIG, snapshot=snapshots.offer)
+        action(training)
+        return training.result().avatar
 
 
-def test_training_ends_in_the_same_bits_when_somebody_looks(tiny: Capture, plain: Avatar) -> None:
-    growth, taken = SnapshotBuffer(every=0), []
+def test_training_gives_the_same_bits_while_snapshots_are_taken(tiny: Capture, undisturbed: Avatar) -> None:
+    snapshots, taken = SnapshotBuffer(every=0), []
 
-    def look(training: Future[Avatar]) -> None:
+    def take(training: Future[TrainResult]) -> None:
         while not training.done():
-            taken.append(growth.wait(0.05))
+            taken.append(snapshots.wait(0.05))
 
-    assert same(beside(tiny, growth, look), plain)
+    assert same(trained_during(tiny, snapshots, take), undisturbed)
     assert any(avatar is not None for avatar in taken)
 
 
-def test_pictures_drawn_beside_a_training_are_those_drawn_alone(
-    tiny: Capture, tiny_avatar: Avatar, plain: Avatar
+def test_frames_rendered_during_a_training_are_those_rendered_without_one(
+    tiny: Capture, tiny_avatar: Avatar, undisturbed: Avatar
 ) -> None:
     animator, params = Animator(tiny_avatar, 72, 56), tiny.params([2, 9])
-    alone = [animator.draw(params[frame], CAMERA).clone() for frame in range(2)]
-    wrong, drawn = 0, 0
+    expected = [animator.draw(params[frame], CAMERA).clone() for frame in range(2)]
+    wrong, rendered = 0, 0
 
-    def look(training: Future[Avatar]) -> None:
-        nonlocal wrong, drawn
+    def render(training: Future[TrainResult]) -> None:
+        nonlocal wrong, rendered
         while not training.done():
-            frame = drawn % 2
-            wrong += not torch.equal(animator.draw(params[frame], CAMERA), alone[frame])
-            drawn += 1
+            frame = rendered % 2
+            wrong += not torch.equal(animator.draw(params[frame], CAMERA), expected[frame])
+            rendered += 1
 
-    assert same(beside(tiny, SnapshotBuffer(), look), plain)
-    assert drawn and not wrong
+    assert same(trained_during(tiny, SnapshotBuffer(), render), undisturbed)
+    assert rendered and not wrong
 
 
-def test_pytorch_on_one_thread_for_a_training_leaves_the_windows_thread_alone() -> None:
+def test_one_thread_for_a_training_does_not_change_the_threads_of_the_window() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

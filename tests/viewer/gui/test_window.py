@@ -33,7 +33,7 @@ def window(display: str, tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: p
     pytest.importorskip("imgui_bundle", reason="imgui-bundle cannot be loaded", exc_type=ImportError)
     folder = tmp_path_factory.mktemp("window")
     save_avatar(folder / "first.avatar", tiny_avatar)
-    save_avatar(folder / "second.avatar", fit(tiny, load_head(), TrainConfig(size=64, steps=2, gaussians=400)))
+    save_avatar(folder / "second.avatar", fit(tiny, load_head(), TrainConfig(size=64, steps=2, gaussians=400)).avatar)
     (folder / "damaged.avatar").write_bytes(b"no avatar")
     opening = np.linspace(0, 1, FRAMES)
     rows = [f"00:00:{k // 60:02}:{k % 60:02}.000,1,{value:.4f}" for k, value in enumerate(opening)]

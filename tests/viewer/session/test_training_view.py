@@ -147,12 +147,12 @@ def test_the_selector_offers_the_clip_and_the_sliders(growing: Growing, tiny: Ca
 def test_the_status_tells_how_far_the_training_is_and_then_what_came_of_it(
     growing: Growing, tiny_avatar: Avatar
 ) -> None:
-    growing.growth.tell(TrainProgress(250, 10.0, 0.25, 0.1, 28.31, 30.2, "training", None))
+    growing.growth.report(TrainProgress(250, 10.0, 0.25, 0.1, 28.31, 30.2, "training", None))
     growing.advance(1.0)
     assert growing.session.state.status.growing == "training, 25%: step 250, 28.3 dB, 30 s left"
     growing.growth.finish(tiny_avatar)
     growing.advance(1.0)
-    psnr = tiny_avatar.summary["train_psnr"]
+    psnr = tiny_avatar.provenance["train_psnr"]
     assert growing.session.state.status.growing == f"trained: 80 steps, {psnr} dB"
 
 

@@ -1,0 +1,163 @@
+"""Training from the command line: trains on a capture and writes the avatar and the files beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avatar import __version__
+from avatar.cli.exit_codes import DONE, INTERRUPTED
+from avatar.cli.interrupt import Stop, stopped_by_interrupt
+from avatar.cli.progress import Update, say, stage
+from avatar.common.files import check_output
+from avatar.common.toml_config import save_config
+from avatar.errors import HeadsplatError
+from avatar.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from avatar.data.capture_folder import Capture
+    from avatar.refine.track import RefinedTrack
+    from avatar.training.progress import TrainProgress
+    from avatar.training.result import TrainResult
+    from avatar.training.snapshot import SnapshotBuffer
+
+#: Printed after the first Ctrl-C.
+STOPPING = "stopping after this step; press Ctrl-C again to quit without saving"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files a training writes."""
+
+    avatar: Path
+    config: Path
+    report: Path
+    preview: Path
+    checkpoint: Path
+
+    @staticmethod
+    def beside(out: Path) -> Outputs:
+        """The avatar `out` and the files that are written beside it."""
+        if out.suffix != ".avatar":
+            raise HeadsplatError(f"{out}: an avatar's name ends in .avatar; write -o {out.with_suffix('.avatar')}")
+        names = (f"{out.stem}{suffix}" for suffix in (".toml", ".report.json", ".preview.png", ".checkpoint"))
+        return Outputs(out, *(out.with_name(name) for name in names))
+
+    def check(self, resume: bool, overwrite: bool) -> None:
+        """Raise HeadsplatError if a file exists and `overwrite` is not set, or there is no checkpoint to resume."""
+        if resume and not self.checkpoint.exists():
+            raise HeadsplatError(f"{self.checkpoint}: no such checkpoint; omit --resume to start a new training")
+        for path in (self.avatar, self.config, self.report):
+            check_output(path, overwrite or resume)
+        if self.checkpoint.exists() and not (resume or overwrite):
+            raise HeadsplatError(
+                f"{self.checkpoint}: checkpoint of an interrupted training; give --resume to continue it or "
+                "--overwrite to start a new one"
+            )
+
+
+def train_capture(
+    capture: Capture,
+    settings: TrainConfig,
+    outputs: Outputs,
+    *,
+    resume: bool,
+    head: str | None = None,
+    snapshots: SnapshotBuffer | None = None,
+    stop: Stop | None = None,
+) -> int:
+    """Train on `capture` with progress and preview, write `outputs`; after Ctrl-C the present avatar is saved.
+
+    Args:
+        capture: a finished capture.
+        settings: settings of the training.
+        outputs: files to write.
+        resume: continue from the checkpoint.
+        head: path or name of the head model; None: the one that the metadata of the capture names.
+        snapshots: buffer from which a window takes the avatar in training.
+        stop: event that Ctrl-C sets, if another thread handles Ctrl-C; None: this thread handles it.
+
+    Returns:
+        The exit code: 0 for a finished training, 130 for an interrupted one.
+    """
+    from avatar.cli.render_inputs import head_of
+    from avatar.training.checkpoints import unfinished
+    from avatar.training.fit import fit
+
+    def progress(state: TrainProgress) -> None:
+        _show(state, update, outputs.preview)
+        if snapshots is not None:
+            snapshots.report(state)
+
+    model = head_of(capture, head)
+    with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stage("training") as update:
+        snapshot = None if snapshots is None else snapshots.offer
+        result = fit(
+            capture, model, settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume, stop=stopped,
+            snapshot=snapshot,
+        )  # fmt: skip
+    if snapshots is not None:
+        snapshots.finish(result.avatar)
+    _write(result, capture, settings, outputs)
+    if stopped.is_set():
+        say(f"headsplat: stopped by Ctrl-C; the present avatar is in {outputs.avatar}, --resume continues the training")
+        return INTERRUPTED
+    for checkpoint in (unfinished(outputs.checkpoint), outputs.checkpoint):
+        checkpoint.unlink(missing_ok=True)
+    return DONE
+
+
+def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs) -> None:
+    """Write the avatar, its settings, its report and the refined track; print the report."""
+    from avatar.cli.render_inputs import capture_entry
+    from avatar.model.avatar_file import save_avatar
+
+    extras: dict[str, Any] = {
+        "settings": dataclasses.asdict(settings),
+        "capture": capture_entry(capture),
+        "track": track_entry(result.refined_track),
+    }
+    if capture.metadata.get("consent"):
+        extras["consent"] = capture.metadata["consent"]
+    save_avatar(outputs.avatar, result.avatar, extras)
+    save_config(outputs.config, settings, f"headsplat {__version__}: the resolved settings of {outputs.avatar.name}")
+    report = result.report.named(outputs.avatar.name)
+    report.write(outputs.report)
+    print(report.to_text(), flush=True)
+    _save_track(result.refined_track, capture)
+    if skipped := result.avatar.provenance.get("refinement_skipped"):
+        say(f"headsplat: {skipped}")
+
+
+def _save_track(track: RefinedTrack | None, capture: Capture) -> None:
+    """Write the refined track to the folder of the capture; failing to write there is no error."""
+    if track is None:
+        return
+    try:
+        track.save(capture.root)
+    except OSError as error:
+        say(f"{capture.root}: the refined track could not be written ({error.strerror}); the avatar is complete")
+    else:
+        say(
+            f"{capture.root}: the refined track is saved; `headsplat info {capture.root} --report` makes a report of it"
+        )
+
+
+def track_entry(track: RefinedTrack | None) -> dict[str, str]:
+    """The entry `track` of an avatar's header: the track on which it was trained."""
+    return {"name": "landmarks"} if track is None else {"name": "refined", "fingerprint": track.fingerprint}
+
+
+def _show(state: TrainProgress, update: Update, preview: Path) -> None:
+    from avatar.cli.images import write_image
+
+    remaining = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
+    if state.stage != "training":
+        update(state.fraction, f"step {state.step}, {state.stage}")
+    else:
+        update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {remaining}")
+    if state.preview is not None:
+        write_image(preview, state.preview)

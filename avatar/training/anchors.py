@@ -1,0 +1,61 @@
+"""Anchors: L2 terms that hold Gaussians which the video hardly shows to their initial values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatar.head.regions import vertex_mask
+from avatar.model.avatar import Avatar
+
+#: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
+MIN_COVERAGE = 0.5
+#: ... or lies in one of these regions.
+HIDDEN_REGIONS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+#: Gradient of the loss per unit of distance from the initial value, for each parameter: well below the gradient of a
+#: visible Gaussian, well above the noise that Adam would otherwise scale up to full steps.
+ANCHOR_WEIGHTS = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opacities": 3e-6, "colors": 1e-5}
+BASIS_ANCHOR_WEIGHT = 1e-5
+
+
+class Anchors:
+    """The anchored Gaussians of an avatar and their initial values; none before `set` or `restore`."""
+
+    def __init__(self, avatar: Avatar, batch: int) -> None:
+        """
+        Args:
+            avatar: its gradients receive the terms.
+            batch: images per step; the loss is a sum over images, so the terms are multiplied by it.
+        """
+        self._avatar, self._batch = avatar, batch
+        self.rows = torch.zeros(0, dtype=torch.int64)  # [M] indices of the anchored Gaussians
+        self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
+        self.basis_weights = torch.zeros(avatar.blendshapes.count)  # [count] anchor weight to zero in the basis
+        self._mask = torch.zeros(len(avatar))  # 1 for anchored Gaussians
+
+    def set(self, coverage: Tensor) -> None:
+        """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
+        region = torch.from_numpy(vertex_mask(self._avatar.head, HIDDEN_REGIONS))[self._avatar.rig.triangles[:, 0]]
+        rows = torch.nonzero(region | (coverage < MIN_COVERAGE))[:, 0]
+        self.restore(rows, {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS})
+
+    def restore(self, rows: Tensor, initial: dict[str, Tensor]) -> None:
+        """Anchor the Gaussians `rows` [M] to the values `initial` of all Gaussians, by name of the parameter."""
+        self.rows, self.initial = rows, initial
+        self._mask.zero_()
+        self._mask[rows] = 1.0
+        self.basis_weights.zero_()
+        self.basis_weights[rows[rows < len(self.basis_weights)]] = self._batch * BASIS_ANCHOR_WEIGHT
+
+    def add_gradients(self) -> None:
+        """Add the gradients of the anchors; an outer basis has none, its optimizer step takes `basis_weights`."""
+        if not len(self.rows):
+            return
+        for name, weight in ANCHOR_WEIGHTS.items():
+            values = getattr(self._avatar, name)
+            mask = self._mask.reshape(-1, *[1] * (values.ndim - 1))
+            values.grad.addcmul_(values.detach() - self.initial[name], mask, value=self._batch * weight)
+        basis = self._avatar.blendshapes.basis
+        if basis.grad is not None:
+            rows = self.rows[self.rows < basis.shape[1]]
+            basis.grad[:, rows] += self._batch * BASIS_ANCHOR_WEIGHT * basis.detach()[:, rows]

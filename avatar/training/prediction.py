@@ -1,0 +1,26 @@
+"""Gaussians of training frames, from their cached head vertices through the same path as driving."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from avatar.data.training_frames import TrainingFrames, pick
+from avatar.model.avatar import Avatar
+from avatar.types import Gaussians
+
+
+def predict(avatar: Avatar, frames: TrainingFrames, indices: Tensor, extra: Tensor | None = None) -> Gaussians:
+    """Gaussians [B,N] in the world for images of `frames`.
+
+    Args:
+        avatar: the avatar.
+        frames: the training frames.
+        indices: [B] int, the images.
+        extra: [B,M,CHANNELS] blended offsets; None: from the features of the frames.
+    """
+    states, steps = frames.states, pick(frames.step, indices)
+    if extra is None:
+        extra = avatar.blendshapes(avatar.blendshapes.weights(pick(states.features, steps)))
+    torso = None if states.torso is None else (pick(states.torso[0], steps), pick(states.torso[1], steps))
+    vertices, rotation = pick(states.vertices, steps), pick(states.rotation, steps)
+    return avatar.place(extra, vertices, rotation, pick(states.translation, steps), torso)
