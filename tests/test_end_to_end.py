@@ -1,6 +1,6 @@
-"""The main job on a small scale: the demo's synthetic video through the real networks to an avatar and a video.
+"""The whole pipeline on a small scale: the demo's synthetic video through the real networks to an avatar and a video.
 
-The person in it is drawn; what is measured here says that the path holds together, not how well it does on people.
+The person is synthetic: these tests check that the pipeline works as a whole, not its accuracy on people.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EVERY = 4
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the whole path was run through the command line."""
+    """A folder in which the whole pipeline was run from the command line."""
     try:
         for name in WHEEL_MEMBERS:
             model_path(name)
@@ -57,10 +57,10 @@ def test_nearly_every_frame_is_tracked(folder: Path) -> None:
 
 
 def test_the_tracker_follows_the_true_head(scores: dict[str, TruthScore]) -> None:
-    found, still = scores["track"], scores["track, constant pose"]
+    found, constant = scores["track"], scores["track, constant pose"]
     assert found.rotation < 5 and found.position < 12
-    assert found.rotation < 0.4 * still.rotation and found.position < 0.5 * still.position
-    assert found.gaze < 0.8 * still.gaze
+    assert found.rotation < 0.4 * constant.rotation and found.position < 0.5 * constant.position
+    assert found.gaze < 0.8 * constant.gaze
 
 
 def test_the_tracker_follows_the_true_face(scores: dict[str, TruthScore]) -> None:
@@ -70,7 +70,7 @@ def test_the_tracker_follows_the_true_face(scores: dict[str, TruthScore]) -> Non
         assert getattr(found, name) < 0.95 * getattr(shuffled, name), name
 
 
-def test_the_avatar_beats_the_baselines_on_frames_it_never_saw(folder: Path) -> None:
+def test_the_avatar_beats_the_baselines_on_held_out_frames(folder: Path) -> None:
     rows = json.loads((folder / "eval.json").read_text())
     assert rows["test"]["psnr"] > 20
     for baseline in ("blendshapes off", "static head", "textured mesh"):

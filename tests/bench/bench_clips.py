@@ -1,8 +1,8 @@
-"""Quality and time on real clips: capture, train with several seeds and modes, evaluate, one Markdown table.
+"""Quality and time on real clips: capture, train with several seeds and modes, evaluate; prints a Markdown table.
 
     python -m tests.bench.bench_clips CLIP.mp4 --test-fraction 0.2 --seconds 60 --seeds 3 --lpips lpips_sq.onnx
 
-A row gives the median over the seeds. The clip is captured once into the work folder and reused.
+Rows are medians over the seeds. A clip is captured once into the work folder and reused.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ BASELINES = ("static head", "textured mesh")
 
 
 def captured(clip: Path, work: Path, options: CaptureOptions) -> Capture:
-    """The capture of `clip` under `work`, made if it is not there."""
+    """The capture of `clip` in the folder `work`, made if it does not exist."""
     split = f"f{options.test_fraction}" if options.test_fraction else f"e{options.test_every}"
     folder = work / f"{clip.stem}_{split}"
     return Capture.load(folder) if (folder / METADATA_FILE).exists() else run_capture(clip, folder, options)
 
 
 def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, dict[str, float]]:
-    """Rows of one evaluation, with training facts in the row `test`."""
+    """Rows of one evaluation, with figures of the training in the row `test`."""
     started = time.perf_counter()
-    avatar = fit(capture, load_head(), config)
-    seconds = time.perf_counter() - started
-    report = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=config.refine, track=avatar.refined)
+    result = fit(capture, load_head(), config)
+    avatar, seconds = result.avatar, time.perf_counter() - started
+    report = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=config.refine, track=result.refined_track)
     poses = replace(config.refine, expressions=False)
     report.rows["refined poses"] = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=poses).rows[
         "refined"
     ]
-    facts = report.metadata["refinement"]
+    figures = report.metadata.refinement
+    assert figures is not None
     for row, when in (("test", "jitter_before"), ("refined", "jitter_after")):
-        report.rows[row]["jitter"] = facts[when]["rotation_deg"]
+        report.rows[row]["jitter"] = figures[when]["rotation_deg"]
     report.rows["test"] |= {
         "train_psnr": report.rows["train"]["psnr"],
-        "steps": float(avatar.summary["steps"]),  # type: ignore[arg-type]
+        "steps": float(result.report.steps),
         "seconds": seconds,
-        "fps": report.metadata["frames_per_second"],
+        "fps": report.metadata.frames_per_second,
         "basis_mb": avatar.blendshapes.basis.numel() * 4 / 1e6,
     }
     return report.rows
 
 
 def row(name: str, runs: list[dict[str, float]]) -> str:
-    """One table row: medians over `runs` of the columns they share."""
+    """One row of the table: medians over `runs`."""
     columns = (
         "psnr",
         "psnr_head",

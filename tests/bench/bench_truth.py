@@ -1,10 +1,10 @@
-"""How far tracks are from the truth of synthetic captures: film, capture with the real networks, score, one table.
+"""Distance of tracks from the truth of synthetic captures: render, capture with the real networks, score, one table.
 
     python -m tests.bench.bench_truth --people noor kofi --size 512 --frames 240
 
-Below each person's tracks stand baselines that must lose by the same metric, and "exact landmarks": the tracker alone,
-fed with the true landmarks. Clips and captures stay in the work folder and are reused. The people are drawn: the
-figures compare trackers, they are not accuracy on people.
+Below the tracks of each person are baselines, which must be worse by the same metrics, and "exact landmarks": the
+tracker alone, with the true landmarks as input. Clips and captures stay in the work folder and are reused. The people
+are synthetic: the figures compare trackers, they do not measure accuracy on people.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from tests.bench.exact_landmarks import exact_capture
 
 REFINED_FILE = "refined.npz"
 TEST_FRACTION = 0.2
-WRONG_FOCAL = 1.3  # of the truth's: the baseline of a camera that is not understood
-MATTE_STEP = 10  # every so many frames of a clip are enough to judge the outline
+WRONG_FOCAL = 1.3  # relative to the truth: the baseline of a wrong focal length
+MATTE_STEP = 10  # frames between two scored mattes
 
 
 def tracks(capture: Capture) -> dict[str, HeadParams]:
-    """Every track of `capture` by name, one row a time step: the landmarks', and the refined one where there is one."""
+    """Every track of `capture` by name, one row per time step: of the landmarks, and refined if present."""
     rows = first_rows(capture)
     params = capture.params(rows)
     found = {"landmarks": params}
@@ -64,12 +64,12 @@ def score_capture(capture: Capture, folder: Path, rows: str = "all") -> dict[str
     """Scores of every track of `capture` against the truth in `folder`, baselines last; `rows`: all, train or test."""
     truth = SyntheticTruth.load(folder / TRUTH_FILE)
     scores = score_tracks(capture, truth, tracks(capture), rows, HeadDetector())
-    outline = _matte_iou(capture, folder)
-    return {name: replace(each, matte_iou=outline) for name, each in scores.items()}
+    overlap = _matte_iou(capture, folder)
+    return {name: replace(each, matte_iou=overlap) for name, each in scores.items()}
 
 
 def _matte_iou(capture: Capture, folder: Path) -> float:
-    """The mean outline's agreement over some frames of a phone's clip; not a number for a calibrated folder."""
+    """Mean IoU of mattes over some frames of a phone clip; nan for a folder of calibrated cameras."""
     if not (folder / MATTES_DIR).is_dir():
         return float("nan")
     crop, rows = Crop(**capture.metadata["crop"]), range(0, len(capture), MATTE_STEP)
@@ -80,14 +80,14 @@ def _matte_iou(capture: Capture, folder: Path) -> float:
 
 
 def _true_matte(folder: Path, number: int) -> np.ndarray:
-    picture = read_image(folder / MATTES_DIR / frame_name(number), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise HeadsplatError(f"{folder}: its matte of frame {number} is missing; film it again with --overwrite")
-    return picture
+    matte = read_image(folder / MATTES_DIR / frame_name(number), cv2.IMREAD_GRAYSCALE)
+    if matte is None:
+        raise HeadsplatError(f"{folder}: its matte of frame {number} is missing; make it again with --overwrite")
+    return matte
 
 
 def filmed(options: SyntheticOptions, work: Path) -> Path:
-    """The folder of a synthetic capture under `work`, made if it is not there."""
+    """The folder of a synthetic clip in `work`, made if it does not exist."""
     held = "-held-out" if options.held_out else ""
     name = f"{options.person}-{options.performance}{held}-{options.width}x{options.height}-{options.frames}"
     folder = work / f"{name}-cam{options.cameras}"
@@ -97,7 +97,7 @@ def filmed(options: SyntheticOptions, work: Path) -> Path:
 
 
 def captured(folder: Path, focal: float | None = None) -> Capture:
-    """The capture of a clip or a calibrated folder beside it; `focal` in pixels where it shall not be estimated."""
+    """The capture of a clip or of a folder of calibrated cameras; `focal` in pixels, None: it is estimated."""
     out = folder.with_name(f"{folder.name}.capture" if focal is None else f"{folder.name}-focal.capture")
     if (out / METADATA_FILE).is_file():
         return Capture.load(out)
@@ -106,15 +106,16 @@ def captured(folder: Path, focal: float | None = None) -> Capture:
 
 
 def refine(capture: Capture, steps: int, seed: int = 0) -> None:
-    """Train an avatar on `capture`, then refine every frame against it, frozen, and keep the track beside the capture.
+    """Train an avatar on `capture`, refine every frame against it, frozen, and save the track in the capture folder.
 
-    Training frames start from the poses of the training, held-out ones from the landmarks'.
+    Initial poses are the refined ones for training frames, those of the landmarks for held-out frames.
     """
-    avatar = fit(capture, load_head(), TrainConfig(steps=steps, seed=seed))
-    assert avatar.refined is not None
+    result = fit(capture, load_head(), TrainConfig(steps=steps, seed=seed))
+    avatar, track = result.avatar, result.refined_track
+    assert track is not None
     parts = []
     for rows, states in (
-        (capture.train_indices, avatar.refined.states(capture, capture.train_indices, avatar.head)),
+        (capture.train_indices, track.states(capture, capture.train_indices, avatar.head)),
         (capture.test_indices, None),
     ):
         frames = load_frames(capture, rows, TrainConfig.size, avatar.head)
@@ -134,7 +135,7 @@ def refine(capture: Capture, steps: int, seed: int = 0) -> None:
 
 
 def score_folder(folder: Path, rows: str, steps: int) -> dict[str, TruthScore]:
-    """All rows of one synthetic capture; a phone's has the wrong focal length and the tracker's own share last."""
+    """All rows of one synthetic capture; for a phone clip with exact landmarks and a wrong focal length at the end."""
     capture = captured(folder)
     if steps and not (capture.root / REFINED_FILE).is_file():
         refine(capture, steps)
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--people", nargs="+", default=["noor", "kofi", "ines"])
     parser.add_argument("--performance", nargs="+", default=["demo"])
     parser.add_argument("--held-out", action="store_true", help="whole expressions and wide turns only at the end")
-    parser.add_argument("--size", type=int, default=512, help="longer side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=512, help="longer side of the images, pixels")
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--rows", choices=("all", "train", "test"), default="all")
     parser.add_argument("--cameras", nargs="+", type=int, default=[1], help="1 is a phone, more are calibrated")

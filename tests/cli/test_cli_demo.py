@@ -1,4 +1,4 @@
-"""`headsplat demo` on a tiny capture in place of the synthetic video: what it leaves and what its report says."""
+"""`headsplat demo` with a tiny capture in place of the synthetic video: its files and its report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_demo_leaves_an_avatar_videos_figures_and_a_report(demo: Path) -> None:
+def test_demo_writes_avatar_videos_figures_and_report(demo: Path) -> None:
     expected = {"demo.avatar", "demo.toml", "phone.mp4", "own_motion.mp4", "puppet.csv", "puppet.mp4"}
     expected |= {
         "evaluation.json",
@@ -51,7 +51,7 @@ def test_demo_leaves_an_avatar_videos_figures_and_a_report(demo: Path) -> None:
     assert {path.name for path in demo.iterdir()} == expected
 
 
-def test_the_puppets_motion_is_a_live_link_file_that_drives_the_avatar(demo: Path, tmp_path: Path) -> None:
+def test_the_motion_of_the_puppet_is_a_live_link_file_that_drives_the_avatar(demo: Path, tmp_path: Path) -> None:
     assert (demo / "puppet.csv").read_text(encoding="utf-8").startswith("Timecode,BlendShapeCount,EyeBlinkLeft")
     again = ["render", str(demo / "demo.avatar"), "--motion", str(demo / "puppet.csv"), "-o", str(tmp_path / "a.mp4")]
     assert cli.main(again) == 0
@@ -60,31 +60,31 @@ def test_the_puppets_motion_is_a_live_link_file_that_drives_the_avatar(demo: Pat
     assert (first == second).all()
 
 
-def test_report_page_stands_alone(demo: Path) -> None:
+def test_the_report_page_embeds_all_media(demo: Path) -> None:
     page = (demo / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
     assert len(sources) == 5
     assert all(source.startswith("data:") for source in sources)
 
 
-def test_report_names_the_baselines_and_calls_the_person_synthetic(demo: Path) -> None:
+def test_the_report_names_the_baselines_and_that_the_person_is_synthetic(demo: Path) -> None:
     for name in ("report.md", "report.html"):
         text = (demo / name).read_text(encoding="utf-8")
-        assert "a face that never moves" in text
-        assert "they say nothing about accuracy on people" in text
+        assert "a static face" in text
+        assert "they do not measure accuracy on people" in text
 
 
-def test_markdown_report_shows_pictures_that_are_there(demo: Path) -> None:
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (demo / "report.md").read_text(encoding="utf-8"))
-    assert pictures
-    assert all((demo / name).is_file() for name in pictures)
+def test_images_of_the_markdown_report_exist(demo: Path) -> None:
+    images = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (demo / "report.md").read_text(encoding="utf-8"))
+    assert images
+    assert all((demo / name).is_file() for name in images)
 
 
-def test_demo_does_not_replace_an_earlier_one_unasked(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_does_not_replace_an_earlier_one_without_overwrite(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "-o", str(demo)]) == 1
     assert "exists already; give --overwrite" in capsys.readouterr().err
 
 
-def test_demo_wants_enough_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_refuses_too_few_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "-o", str(tmp_path / "d"), "--frames", "10"]) == 1
     assert "--frames: expected at least 40, got 10" in capsys.readouterr().err

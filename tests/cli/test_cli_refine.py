@@ -1,4 +1,4 @@
-"""Refined tracks through the command line: what `train` writes beside a capture and what `eval` makes of it."""
+"""Refined tracks on the command line: written by `train` to the capture folder, used by `eval`."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_capture(folder / "tiny", frames=15, size=48)
     (folder / "fast.toml").write_text(FAST)
     shared = ["train", str(folder / "tiny"), "--config", str(folder / "fast.toml"), "--size", "48"]
-    assert cli.main([*shared, "-o", str(folder / "plain.avatar"), "--no-refine"]) == 0
+    assert cli.main([*shared, "-o", str(folder / "unrefined.avatar"), "--no-refine"]) == 0
     assert not (folder / "tiny" / FILE).exists()
     assert cli.main([*shared, "-o", str(folder / "refined.avatar")]) == 0
     return folder
 
 
 @pytest.fixture
-def own(folder: Path, tmp_path: Path) -> Capture:
-    """A copy of the capture to spoil."""
-    return Capture.load(shutil.copytree(folder / "tiny", tmp_path / "own"))
+def copied(folder: Path, tmp_path: Path) -> Capture:
+    """A copy of the capture, for tests that change it."""
+    return Capture.load(shutil.copytree(folder / "tiny", tmp_path / "copied"))
 
 
 def test_the_header_names_the_refined_track(folder: Path) -> None:
@@ -51,63 +51,61 @@ def test_the_header_names_the_refined_track(folder: Path) -> None:
 
 
 def test_no_refine_names_the_landmarks_track_and_keeps_the_setting(folder: Path) -> None:
-    header = read_header(folder / "plain.avatar")
+    header = read_header(folder / "unrefined.avatar")
     assert header["track"] == {"name": "landmarks"}
     assert header["settings"]["refine_at"] == 1.0
 
 
-def test_eval_adds_the_refined_row_and_pictures(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pictures = tmp_path / "pictures"
-    arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--save-images", pictures]
+def test_eval_adds_the_refined_row_and_images(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "images"
+    arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert "| refined |" in capsys.readouterr().out
-    assert sorted(path.name for path in pictures.iterdir()) == ["refined", "tracked"]
+    assert sorted(path.name for path in images.iterdir()) == ["refined", "tracked"]
 
 
-def test_eval_no_refine_leaves_row_and_pictures_out(
+def test_eval_without_refinement_has_neither_row_nor_images(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = tmp_path / "pictures"
-    arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--no-refine", "--save-images", pictures]
+    images = tmp_path / "images"
+    arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--no-refine", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert "| refined |" not in capsys.readouterr().out
-    assert [path.name for path in pictures.iterdir()] == ["tracked"]
+    assert [path.name for path in images.iterdir()] == ["tracked"]
 
 
-def test_eval_takes_the_avatars_own_track_without_a_word(
-    folder: Path, own: Capture, capsys: pytest.CaptureFixture[str]
+def test_eval_uses_the_track_of_the_avatar_without_a_message(
+    folder: Path, copied: Capture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = read_header(folder / "refined.avatar")
-    found = trained_track(header, own)
+    found = trained_track(header, copied)
     assert found is not None and found.fingerprint == header["track"]["fingerprint"]
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("spoiled", ["another", "gone"])
-def test_eval_says_when_the_refined_track_is_not_the_avatars(
-    folder: Path, own: Capture, capsys: pytest.CaptureFixture[str], spoiled: str
+@pytest.mark.parametrize("change", ["another", "missing"])
+def test_eval_reports_a_refined_track_of_another_training(
+    folder: Path, copied: Capture, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
-    track = RefinedTrack.load(own)
+    track = RefinedTrack.load(copied)
     assert track is not None
-    if spoiled == "gone":
-        (own.root / FILE).unlink()
+    if change == "missing":
+        (copied.root / FILE).unlink()
     else:
-        replace(track, translation=track.translation + 0.01).save(own.root)
-    assert trained_track(read_header(folder / "refined.avatar"), own) is None
-    said = capsys.readouterr().err
-    assert "the refined track beside it is not this avatar's; training frames keep tracked poses" in said
+        replace(track, translation=track.translation + 0.01).save(copied.root)
+    assert trained_track(read_header(folder / "refined.avatar"), copied) is None
+    text = capsys.readouterr().err
+    assert "its refined track is not that of this avatar; training frames keep the tracker's poses" in text
 
 
-def test_a_plain_avatar_does_not_look_at_the_refined_track(folder: Path, own: Capture) -> None:
-    (own.root / FILE).write_bytes(b"nonsense")
-    assert trained_track(read_header(folder / "plain.avatar"), own) is None
+def test_the_refined_track_is_not_read_for_an_avatar_without_refinement(folder: Path, copied: Capture) -> None:
+    (copied.root / FILE).write_bytes(b"nonsense")
+    assert trained_track(read_header(folder / "unrefined.avatar"), copied) is None
 
 
-def test_eval_says_when_the_refined_track_is_damaged(
-    folder: Path, own: Capture, capsys: pytest.CaptureFixture[str]
+def test_eval_reports_a_damaged_refined_track(
+    folder: Path, copied: Capture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (own.root / FILE).write_bytes(b"nonsense")
-    assert cli.main(["eval", str(folder / "refined.avatar"), str(own.root)]) == 1
+    (copied.root / FILE).write_bytes(b"nonsense")
+    assert cli.main(["eval", str(folder / "refined.avatar"), str(copied.root)]) == 1
     assert "refined.npz: the refined track is damaged" in capsys.readouterr().err.splitlines()[-1]

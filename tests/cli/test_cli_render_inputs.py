@@ -1,4 +1,4 @@
-"""Shots: resampled tracks and cameras on other rasters."""
+"""Inputs of rendering: resampled tracks, cameras at other sizes, the head model of a capture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.tiny import tiny_capture
 
 
 def track(frames: int) -> tuple[HeadParams, np.ndarray]:
-    """Everything grows with time: weights by 1, translation by 2, the root's turn by 0.5 radians a second."""
+    """A linear motion: weights grow by 1, translation by 2, rotation of the root by 0.5 radians per second."""
     times = np.linspace(1.0, 2.0, frames)
     since = torch.from_numpy(times).float()[:, None]
     joint_rot = torch.zeros(frames, 5, 3)
@@ -30,23 +30,23 @@ def track(frames: int) -> tuple[HeadParams, np.ndarray]:
 
 def test_resampling_follows_a_steady_motion_exactly() -> None:
     params, times = track(11)
-    mixed, wanted = resample(params, times, 24.0)
-    assert wanted == pytest.approx(1 + np.arange(25) / 24)
-    expected = torch.from_numpy(wanted).float()
-    assert torch.allclose(mixed.expression[:, 0], expected, atol=1e-5)
-    assert torch.allclose(mixed.translation[:, 2], 2 * expected, atol=1e-5)
-    assert torch.allclose(mixed.joint_rot[:, 0, 1], 0.5 * expected, atol=1e-4)
+    found, at = resample(params, times, 24.0)
+    assert at == pytest.approx(1 + np.arange(25) / 24)
+    expected = torch.from_numpy(at).float()
+    assert torch.allclose(found.expression[:, 0], expected, atol=1e-5)
+    assert torch.allclose(found.translation[:, 2], 2 * expected, atol=1e-5)
+    assert torch.allclose(found.joint_rot[:, 0, 1], 0.5 * expected, atol=1e-4)
 
 
-def test_resampling_turns_along_the_shortest_arc_near_half_a_turn() -> None:
+def test_resampling_rotates_along_the_shortest_arc_near_half_a_turn() -> None:
     params, _ = track(2)
     params.joint_rot[:, 0] = torch.tensor([[0.0, 3.1, 0.0], [0.0, -3.1, 0.0]])
-    mixed, _ = resample(params, np.array([0.0, 1.0]), 2.0)
-    middle = axis_angle_to_matrix(mixed.joint_rot[1, 0])
+    found, _ = resample(params, np.array([0.0, 1.0]), 2.0)
+    middle = axis_angle_to_matrix(found.joint_rot[1, 0])
     assert torch.allclose(middle, torch.diag(torch.tensor([-1.0, 1.0, -1.0])), atol=1e-3)
 
 
-def test_a_lower_rate_smooths_jitter_as_it_does_in_any_motion() -> None:
+def test_a_lower_rate_smooths_jitter() -> None:
     params, times = track(241)
     shaking = replace(params, expression=0.5 + 0.3 * torch.cos(torch.pi * torch.arange(241.0))[:, None].expand(-1, 2))
     found, _ = resample(shaking, 4 * times, 15.0)
@@ -65,7 +65,7 @@ def test_times_that_do_not_increase_are_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [(200, 200), (400, 300), (100, 700)])
-def test_other_raster_shows_the_whole_view_undistorted_and_centerd(size: tuple[int, int]) -> None:
+def test_another_size_shows_the_whole_view_undistorted_and_centered(size: tuple[int, int]) -> None:
     camera = fit_camera(Camera.facing(100.0, 100, 200), *size)
     K = camera.K[0]
     assert (camera.width, camera.height) == size
@@ -73,7 +73,7 @@ def test_other_raster_shows_the_whole_view_undistorted_and_centerd(size: tuple[i
     assert K[:2, 2].tolist() == pytest.approx([size[0] / 2, size[1] / 2])
 
 
-def test_a_capture_finds_the_built_in_head_it_was_made_with(tmp_path: Path) -> None:
+def test_the_built_in_head_of_a_capture_is_loaded(tmp_path: Path) -> None:
     half = load_head("embedded-half")
     capture = tiny_capture(tmp_path / "tiny", frames=2)
     facts = dict(capture.metadata) | {"head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}}

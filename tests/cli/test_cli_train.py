@@ -1,4 +1,4 @@
-"""`headsplat train`, `capture` and `eval` on a tiny capture, and every sentence they may end with."""
+"""`headsplat train`, `capture` and `eval` on a tiny capture, and their error messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
 @pytest.fixture(scope="module")
 def trained(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny avatar with everything `headsplat train` writes beside it."""
+    """A tiny avatar with all files that `headsplat train` writes beside it."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "fast.toml").write_text(FAST)
     out = folder / "tiny.avatar"
@@ -53,7 +53,7 @@ def test_train_writes_avatar_preview_and_resolved_settings(trained: Path) -> Non
     assert (settings.steps, settings.gaussians, settings.size) == (30, 300, 48)
 
 
-def test_train_reports_its_stages_what_still_differs_and_the_refinement(trained: Path, capture: Capture) -> None:
+def test_the_report_of_train_has_stages_residual_and_refinement(trained: Path, capture: Capture) -> None:
     report = json.loads(trained.with_name("tiny.report.json").read_text())
     assert set(report["seconds"]) == {"initialising", "training", "refining"}
     assert 0 < report["residual"]["mouth"]["levels"] < 255
@@ -83,7 +83,7 @@ def test_train_without_refinement_reports_none(
     assert "a.avatar: 300 Gaussians" in printed and "refined" not in printed
 
 
-def test_train_does_not_replace_a_report_unasked(
+def test_train_does_not_replace_a_report_without_overwrite(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.report.json").write_text("{}")
@@ -91,9 +91,7 @@ def test_train_does_not_replace_a_report_unasked(
     assert "a.report.json: exists already; give --overwrite to replace it" in text
 
 
-def test_a_checkpoint_that_was_killed_half_written_goes_with_the_next_training(
-    capture: Capture, tmp_path: Path
-) -> None:
+def test_an_incomplete_checkpoint_is_removed_by_the_next_training(capture: Capture, tmp_path: Path) -> None:
     (tmp_path / "fast.toml").write_text(FAST)
     (tmp_path / "a.checkpoint.part").write_bytes(b"half")
     arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml", "--no-refine"]
@@ -101,16 +99,14 @@ def test_a_checkpoint_that_was_killed_half_written_goes_with_the_next_training(
     assert not (tmp_path / "a.checkpoint.part").exists()
 
 
-def test_train_says_that_avatars_are_of_people(
-    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_prints_the_note_on_consent(capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "fast.toml").write_text(FAST)
     arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml"]
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert "train only on someone who has agreed" in capsys.readouterr().err
 
 
-def test_train_does_not_replace_an_avatar_unasked(
+def test_train_does_not_replace_an_avatar_without_overwrite(
     capture: Capture, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = trained.read_bytes()
@@ -120,23 +116,23 @@ def test_train_does_not_replace_an_avatar_unasked(
 
 
 @pytest.mark.parametrize(
-    ("flags", "sentence"),
+    ("flags", "message"),
     [
         (["--size", "8"], "--size: 8 pixels are too few; give at least 32"),
         (["--max-seconds", "0"], "--max-seconds: expected more than 0, got 0"),
-        (["--test-every", "5"], "a capture carries its own split"),
-        (["--resume"], "nothing to resume here; leave --resume out"),
+        (["--test-every", "5"], "a capture has its split already"),
+        (["--resume"], "no such checkpoint; omit --resume to start a new training"),
         (["--config", "none.toml"], "none.toml: no such configuration file"),
     ],
 )
-def test_train_refuses_flags_with_a_sentence(
-    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], sentence: str
+def test_train_refuses_flags_with_a_message(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
 ) -> None:
-    assert sentence in failure(capsys, ["train", capture.root, "-o", tmp_path / "a.avatar", *flags])
+    assert message in failure(capsys, ["train", capture.root, "-o", tmp_path / "a.avatar", *flags])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_train_names_the_nearest_key_for_an_unknown_one(
+def test_the_error_of_an_unknown_key_names_the_nearest_one(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "my.toml").write_text("gausians = 3\n")
@@ -144,7 +140,7 @@ def test_train_names_the_nearest_key_for_an_unknown_one(
     assert "unknown key `gausians`; did you mean `gaussians`?" in failure(capsys, arguments)
 
 
-def test_train_wants_the_name_to_end_in_avatar(
+def test_train_requires_a_name_that_ends_in_avatar(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.ply"])
@@ -152,13 +148,13 @@ def test_train_wants_the_name_to_end_in_avatar(
 
 
 @pytest.mark.parametrize("command", ["train", "capture"])
-def test_missing_video_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_a_missing_video_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     text = failure(capsys, [command, tmp_path / "none.mp4", "-o", tmp_path / "out.avatar"])
     assert "none.mp4: no such file; give a video" in text
 
 
 @pytest.mark.parametrize("command", ["train", "capture"])
-def test_file_that_is_no_video_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     (tmp_path / "notes.mp4").write_text("hello\n")
     text = failure(capsys, [command, tmp_path / "notes.mp4", "-o", tmp_path / "out.avatar"])
     assert "notes.mp4 is not a video headsplat can read" in text
@@ -171,7 +167,7 @@ def test_two_splits_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--test-fraction and --test-every: both given" in text
 
 
-def test_capture_does_not_replace_a_capture_unasked(
+def test_capture_does_not_replace_a_capture_without_overwrite(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "clip.mp4").write_text("x")
@@ -180,19 +176,19 @@ def test_capture_does_not_replace_a_capture_unasked(
 
 
 @pytest.mark.parametrize(
-    ("code", "sentence"),
+    ("code", "message"),
     [
         (errno.ENOSPC, "the disk is full; free some space"),
         (errno.EACCES, "permission denied; choose a place you may write to"),
     ],
 )
-def test_train_on_a_refusing_disk_leaves_nothing_half_written(
+def test_a_write_error_leaves_no_incomplete_files(
     capture: Capture,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     code: int,
-    sentence: str,
+    message: str,
 ) -> None:
     def refuse(source: Any, target: Any) -> None:
         raise OSError(code, os.strerror(code), str(target))
@@ -200,11 +196,11 @@ def test_train_on_a_refusing_disk_leaves_nothing_half_written(
     (tmp_path / "fast.toml").write_text(FAST)
     monkeypatch.setattr(os, "replace", refuse)
     arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml"]
-    assert sentence in failure(capsys, arguments)
+    assert message in failure(capsys, arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
 
 
-def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
+def test_ctrl_c_saves_the_avatar_and_resume_finishes_the_training(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from avatar.training.trainer import Trainer
@@ -220,7 +216,7 @@ def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
     arguments = ["train", capture.root, "-o", tmp_path / "a.avatar", "--config", tmp_path / "fast.toml"]
     monkeypatch.setattr(Trainer, "step", interrupted_step)
     text = failure(capsys, arguments, code=130)
-    assert "stopped by Ctrl-C" in text and "--resume goes on from there" in text
+    assert "stopped by Ctrl-C" in text and "--resume continues the training" in text
     assert (tmp_path / "a.avatar").exists() and (tmp_path / "a.checkpoint").exists()
 
     monkeypatch.setattr(Trainer, "step", step)
@@ -231,45 +227,45 @@ def test_ctrl_c_saves_what_is_there_and_resume_finishes_it(
     assert json.loads(capsys.readouterr().out)["training"]["steps"] == 30
 
 
-def test_a_killed_training_is_not_started_afresh_unasked(
+def test_a_checkpoint_is_not_replaced_without_overwrite(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.checkpoint").write_bytes(b"of half an hour")
+    (tmp_path / "a.checkpoint").write_bytes(b"a checkpoint")
     text = failure(capsys, ["train", capture.root, "-o", tmp_path / "a.avatar"])
-    assert "give --resume to go on with it or --overwrite to start afresh" in text
-    assert (tmp_path / "a.checkpoint").read_bytes() == b"of half an hour"
+    assert "give --resume to continue it or --overwrite to start a new one" in text
+    assert (tmp_path / "a.checkpoint").read_bytes() == b"a checkpoint"
 
 
-def test_interrupt_handler_is_put_back(capture: Capture, tmp_path: Path) -> None:
-    def ours(*_: object) -> None: ...
+def test_the_interrupt_handler_is_restored(capture: Capture, tmp_path: Path) -> None:
+    def handler(*_: object) -> None: ...
 
-    before = signal.signal(signal.SIGINT, ours)
+    before = signal.signal(signal.SIGINT, handler)
     try:
         (tmp_path / "fast.toml").write_text(FAST)
         out, config = str(tmp_path / "a.avatar"), str(tmp_path / "fast.toml")
         assert cli.main(["train", str(capture.root), "-o", out, "--config", config, "--size", "48"]) == 0
-        assert signal.getsignal(signal.SIGINT) is ours
+        assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_info_of_an_avatar_tells_its_training(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_of_an_avatar_has_its_training(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", str(trained), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["kind"], facts["gaussians"], facts["settings"]["size"]) == ("avatar", 300, 48)
     assert facts["capture"]["name"] == "tiny"
 
 
-def test_info_of_a_capture_counts_its_frames(capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_of_a_capture_has_numbers_of_frames(capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", str(capture.root), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["kind"], facts["frames"], facts["test_frames"]) == ("capture", 24, 4)
 
 
-def test_eval_writes_table_figures_and_pictures(
+def test_eval_writes_table_figures_and_images(
     capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outputs = ["--json", tmp_path / "e.json", "--markdown", tmp_path / "e.md", "--save-images", tmp_path / "pictures"]
+    outputs = ["--json", tmp_path / "e.json", "--markdown", tmp_path / "e.md", "--save-images", tmp_path / "images"]
     assert cli.main([str(argument) for argument in ["eval", trained, capture.root, *outputs]]) == 0
     printed = capsys.readouterr().out
     assert "| test |" in printed and "| static head |" in printed
@@ -277,36 +273,34 @@ def test_eval_writes_table_figures_and_pictures(
     assert figures["width"] == 48
     assert figures["test"]["psnr"] > 10
     assert (tmp_path / "e.md").read_text().startswith("| row |")
-    assert len(list((tmp_path / "pictures" / "tracked").glob("pred_*.png"))) == 4
+    assert len(list((tmp_path / "images" / "tracked").glob("pred_*.png"))) == 4
 
 
-def test_eval_does_not_replace_figures_unasked(
+def test_eval_does_not_replace_figures_without_overwrite(
     capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "e.json").write_text("{}")
     assert "exists already" in failure(capsys, ["eval", trained, capture.root, "--json", tmp_path / "e.json"])
 
 
-def test_eval_wants_an_lpips_file_that_exists(
+def test_eval_refuses_a_missing_lpips_file(
     capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = failure(capsys, ["eval", trained, capture.root, "--lpips", tmp_path / "none.onnx"])
     assert "none.onnx: no such file; give an LPIPS network in ONNX format" in text
 
 
-def test_training_on_a_capture_whose_head_file_is_gone_says_so(
+def test_training_on_a_capture_whose_head_file_is_missing_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capture = tiny_capture(tmp_path / "mine", frames=10)
     facts = dict(capture.metadata) | {"head": capture.metadata["head"] | {"source": str(tmp_path / "flame2023.pkl")}}
     (capture.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.avatar"])
-    assert "flame2023.pkl: the head model that" in text and "is gone; give --head FILE" in text
+    assert "flame2023.pkl: the head model of" in text and "does not exist any more; give --head FILE" in text
 
 
-def test_training_on_a_folder_of_several_cameras_says_to_capture_it_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_on_a_folder_of_several_cameras_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "transforms.json").write_text("{}")
     text = failure(capsys, ["train", tmp_path, "-o", tmp_path / "me.avatar"])
     assert f"a folder of several cameras, not a capture; run `headsplat capture {tmp_path} -o me.capture`" in text

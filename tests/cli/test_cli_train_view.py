@@ -1,4 +1,4 @@
-"""`headsplat train --view`: the training beside a window, here mostly one that is only told to be there."""
+"""`headsplat train --view`: training with a window, which most tests replace by a function."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def arguments(tiny: Capture, tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def windowed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Window], None]:
-    """Puts a function in the window's place."""
+    """Replaces the window by a function."""
 
     def use(window: Window) -> None:
         monkeypatch.setattr(train_view, "check_window", lambda: None)
-        monkeypatch.setattr(train_view, "_window", lambda training, first: window(training.growth, training.code))
+        monkeypatch.setattr(train_view, "_window", lambda training, first: window(training.snapshots, training.code))
 
     return use
 
 
 def ended(training: Future[int]) -> None:
-    """A window that stays until the training has ended, however it does."""
+    """Wait until the training has ended, with or without an error."""
     training.exception()
 
 
@@ -50,7 +50,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_without_a_display_nothing_is_begun(
+def test_without_a_display_nothing_is_started(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -62,24 +62,24 @@ def test_without_a_display_nothing_is_begun(
     assert names(tmp_path) == {"fast.toml"}
 
 
-def test_a_window_that_stays_sees_the_finished_avatar_and_its_files_written(
+def test_an_open_window_gets_the_finished_avatar_after_its_files_are_written(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[Any] = []
 
-    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
         ended(training)
-        seen.extend((growth.finished, growth.take(), names(tmp_path), capsys.readouterr().out))
+        seen.extend((snapshots.finished, snapshots.take(), names(tmp_path), capsys.readouterr().out))
 
     windowed(window)
     assert cli.main(arguments) == 0
-    finished, avatar, written, told = seen
-    assert finished and avatar is not None and avatar.summary["steps"] == 12
+    finished, avatar, written, printed = seen
+    assert finished and avatar is not None and avatar.provenance["steps"] == 12
     assert {"a.avatar", "a.toml", "a.report.json"} <= written and "a.checkpoint" not in written
-    assert "a.avatar: 300 Gaussians" in told
+    assert "a.avatar: 300 Gaussians" in printed
 
 
-def test_a_real_window_shows_the_avatar_growing_to_its_end(
+def test_a_real_window_shows_the_avatar_until_the_training_ends(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not os.environ.get("DISPLAY"):
@@ -88,39 +88,41 @@ def test_a_real_window_shows_the_avatar_growing_to_its_end(
 
     advance, shown = Session.advance, []
 
-    def looked_at(session: Session) -> bool:
+    def recorded(session: Session) -> bool:
         changed = advance(session)
-        shown.append((session.avatar.summary.get("steps"), session.state.status.growing, session.picture is not None))
+        shown.append(
+            (session.avatar.provenance.get("steps"), session.state.status.growing, session.picture is not None)
+        )
         if session.state.status.growing.startswith("trained"):
             session.closing = True
         return changed
 
-    monkeypatch.setenv("HOME", str(tmp_path))  # where the window would keep its layout
+    monkeypatch.setenv("HOME", str(tmp_path))  # the window saves its layout there
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(Session, "advance", looked_at)
+    monkeypatch.setattr(Session, "advance", recorded)
     assert cli.main(arguments) == 0
     steps, words, drawn = shown[-1]
     assert steps == 12 and words.startswith("trained: 12 steps") and drawn
 
 
-def test_a_closed_window_leaves_the_training_to_its_end_and_says_so_once(
+def test_closing_the_window_does_not_end_the_training_and_is_reported_once(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    windowed(lambda growth, training: None)
+    windowed(lambda snapshots, training: None)
     assert cli.main(arguments) == 0
-    assert capsys.readouterr().err.count("the window is closed and the training goes on; Ctrl-C stops it") == 1
+    assert capsys.readouterr().err.count("the window is closed, the training continues; Ctrl-C stops it") == 1
     assert (tmp_path / "a.avatar").exists()
 
 
-def test_a_window_that_fails_does_not_cost_the_training(
+def test_an_error_of_the_window_does_not_end_the_training(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
         raise HeadsplatError("no window could be opened")
 
     windowed(window)
     assert cli.main(arguments) == 0
-    assert "no window could be opened; the training goes on without the window" in capsys.readouterr().err
+    assert "no window could be opened; the training continues without the window" in capsys.readouterr().err
     assert (tmp_path / "a.avatar").exists()
 
 
@@ -130,31 +132,31 @@ def test_an_error_of_the_training_is_reported_as_without_a_window(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    windowed(lambda growth, training: ended(training))
+    windowed(lambda snapshots, training: ended(training))
     monkeypatch.setattr(Trainer, "step", lambda *_: float("nan"))
     assert cli.main(arguments) == 1
     assert "headsplat: training diverged at step 0; try" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_ctrl_c_saves_what_there_is_beside_a_window(
+def test_ctrl_c_saves_the_avatar_while_a_window_is_open(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
         signal.raise_signal(signal.SIGINT)
         ended(training)
 
     (tmp_path / "fast.toml").write_text(ENDLESS)
     windowed(window)
     assert cli.main(arguments) == 130
-    told = capsys.readouterr().err
-    assert "stopping after this step" in told and "--resume goes on from there" in told.splitlines()[-1]
+    text = capsys.readouterr().err
+    assert "stopping after this step" in text and "--resume continues the training" in text.splitlines()[-1]
     assert {"a.avatar", "a.checkpoint"} <= names(tmp_path)
 
 
-def test_a_second_ctrl_c_gives_up_without_saving(
+def test_a_second_ctrl_c_quits_without_saving(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path
 ) -> None:
-    def window(growth: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 

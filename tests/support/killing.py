@@ -1,8 +1,8 @@
-"""Captures and trainings that die by SIGKILL at a chosen touch of the disk, each in a process of its own.
+"""Captures and trainings that are killed with SIGKILL at a chosen file operation, each in a forked process.
 
-`python -m tests.support.killing` reads a JSON list of runs from stdin and forks once for each, after one import of
-everything. A run has "kill": [event, end of the path, how many-th] or null, and is a capture of the fake video, {"out",
-"options"}, or a training, {"train": arguments of `headsplat train`}.
+`python -m tests.support.killing` imports everything once, reads a JSON list of runs from stdin and forks for each. A
+run has "kill": [event, end of the path, count] or null, and is a capture of the fake video, {"out", "options"}, or a
+training, {"train": arguments of `headsplat train`}.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 24
-#: Events of Python's audit hooks that change files, and our own: the middle of Path.write_bytes.
+#: Python's audit events that change files, and one of this module: half of the bytes of Path.write_bytes are written.
 EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "half")
 
 
 def run_all(runs: list[dict[str, Any]], timeout: float = 120.0) -> list[int]:
-    """Run captures and trainings one after another; returns their exit codes, -9 for those that were killed."""
+    """Run captures and trainings one after another; returns their exit codes, -9 for killed runs."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.support.killing"]
     done = subprocess.run(
@@ -35,8 +35,8 @@ def run_all(runs: list[dict[str, Any]], timeout: float = 120.0) -> list[int]:
 
 
 def die_at(event: str, ending: str, count: int) -> None:
-    """From now on, die at the `count`-th `event` on a path that ends in `ending` (an empty event: any)."""
-    left, lock = [count], threading.Lock()
+    """Let this process kill itself at the `count`-th `event` on a path that ends in `ending` (empty: any event)."""
+    remaining, lock = [count], threading.Lock()
 
     def hook(name: str, arguments: tuple[Any, ...]) -> None:
         if name not in EVENTS or (event and name != event) or not arguments:
@@ -45,8 +45,8 @@ def die_at(event: str, ending: str, count: int) -> None:
             return
         if str(arguments[0]).endswith(ending):
             with lock:
-                left[0] -= 1
-                if not left[0]:
+                remaining[0] -= 1
+                if not remaining[0]:
                     os.kill(os.getpid(), signal.SIGKILL)
 
     def write_bytes(path: Path, content: bytes) -> int:
@@ -73,7 +73,7 @@ def _capture(run: dict[str, Any]) -> None:
     from capture.tracker.identity import IdentityOptions
     from tests.capture.video.fake_video import FakeVideo, fake_models, source_metadata
 
-    quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # the person found is no matter here
+    quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # a coarse identity is enough here
     capture.pipeline.fit_person = partial(fit_person, options=quick)  # type: ignore[assignment]
     capture.stages.landmarks._SAVE_STEP = capture.stages.frames._SAVE_STEP = 7
     video, options = FakeVideo(FRAMES), CaptureOptions(passes=1, **run["options"])
@@ -94,7 +94,7 @@ def _forked(run: dict[str, Any]) -> int:
     child = os.fork()
     if not child:
         code = 1
-        os.dup2(2, 1)  # our own stdout carries the exit codes
+        os.dup2(2, 1)  # the stdout of the parent is for the exit codes
         try:
             if run["kill"]:
                 die_at(*run["kill"])
@@ -107,7 +107,7 @@ def _forked(run: dict[str, Any]) -> int:
 def _main() -> None:
     import torch
 
-    torch.set_num_threads(1)  # threads would not live on in the forks
+    torch.set_num_threads(1)  # threads do not exist in forked processes
     import capture.pipeline  # noqa: F401
     from tests.capture.video.fake_video import true_points
 

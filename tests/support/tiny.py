@@ -1,10 +1,11 @@
-"""A tiny capture with exact tracking: the embedded head, shaded, rendered by the z-buffer at a few pixels."""
+"""A tiny capture with exact tracking: small images of the embedded head, shaded, rendered with the z-buffer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ DISTANCE = 0.6  # meters from the camera to the head
 
 
 def tiny_params(frames: int, seed: int = 0) -> HeadParams:
-    """`frames` frames of a head that turns, opens its mouth, smiles and blinks."""
+    """`frames` frames of a head that rotates, opens its mouth and smiles."""
     head = load_head()
     rng = np.random.default_rng(seed)
     identity = torch.from_numpy(rng.normal(0, 0.3, head.shapedirs.shape[2])).float()
@@ -47,10 +48,10 @@ def tiny_params(frames: int, seed: int = 0) -> HeadParams:
     return HeadParams(identity, expression, joint_rot, translation)
 
 
-def tiny_pictures(params: HeadParams, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Shaded pictures [T,H,W,3] and mattes [T,H,W], uint8, of the head at `params`."""
+def tiny_images(params: HeadParams, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Shaded images [T,H,W,3] and mattes [T,H,W], uint8, of the head at `params` [T]."""
     head = load_head()
-    pictures, mattes = [], []
+    images, mattes = [], []
     for frame in range(len(params)):
         vertices = head.vertices(params[frame])[0]
         seen = camera.to_camera(vertices)
@@ -61,17 +62,17 @@ def tiny_pictures(params: HeadParams, camera: Camera) -> tuple[np.ndarray, np.nd
         normal = torch.linalg.cross(sides[..., 1, :] - sides[..., 0, :], sides[..., 2, :] - sides[..., 0, :])
         light = (torch.nn.functional.normalize(normal, dim=-1) @ torch.tensor([0.3, 0.4, 0.86])).clamp(0, 1)
         color = (head.colors[corners] * bary[0][..., None]).sum(-2) * (0.4 + 0.6 * light)[..., None]
-        pictures.append(np.where(hit[..., None], (color.numpy() * 255).round(), 90).astype(np.uint8))
+        images.append(np.where(hit[..., None], (color.numpy() * 255).round(), 90).astype(np.uint8))
         mattes.append(hit.astype(np.uint8) * 255)
-    return np.stack(pictures), np.stack(mattes)
+    return np.stack(images), np.stack(mattes)
 
 
 def side_camera(size: int, degrees: float) -> Camera:
-    """A camera that looks at the head from `degrees` to the side of the usual one, at the same distance."""
+    """A camera at `degrees` to the side of the front camera, at the same distance from the head."""
     turn = axis_angle_to_matrix(torch.tensor([0.0, degrees, 0.0]).deg2rad())
-    middle = torch.tensor([0.0, 0.0, -DISTANCE])
+    center = torch.tensor([0.0, 0.0, -DISTANCE])
     around = torch.eye(4)
-    around[:3, :3], around[:3, 3] = turn, middle - turn @ middle
+    around[:3, :3], around[:3, 3] = turn, center - turn @ center
     front = Camera.facing(1.9 * size, size, size)
     return Camera(front.K, front.world_to_cam @ around, size, size)
 
@@ -84,47 +85,68 @@ def tiny_capture(
     seed: int = 0,
     others: Sequence[Camera] = (),
 ) -> Capture:
-    """Write and load a capture of `frames` moments at `size` pixels; every `test_every`-th moment is held out.
+    """Write and load a capture; each time step has an image from the front camera and one from each other camera.
 
-    Each moment is seen by the usual camera, then by each of the `others`: a row each.
+    Args:
+        root: the folder to make.
+        frames: number of time steps.
+        size: width and height, pixels.
+        test_every: every so many time steps one is held out; 0: none.
+        seed: of the person.
+        others: further cameras.
     """
-    head = load_head()
-    params = tiny_params(frames, seed)
-    cameras = [Camera.facing(1.9 * size, size, size), *others]
+    params, cameras = tiny_params(frames, seed), [Camera.facing(1.9 * size, size, size), *others]
+    _write_images(root, params, cameras)
+    time_steps = np.arange(frames)
+    is_test = time_steps % test_every == test_every - 1 if test_every else np.zeros(frames, bool)
+    np.savez(root / TRACK_FILE, **_track(params, cameras, is_test))
+    metadata = _metadata(cameras, frames * len(cameras), test_every, seed)
+    (root / METADATA_FILE).write_text(json.dumps(metadata))
+    return Capture.load(root)
+
+
+def _write_images(root: Path, params: HeadParams, cameras: Sequence[Camera]) -> None:
     (root / FRAMES_DIR).mkdir(parents=True)
     (root / MATTES_DIR).mkdir()
     for which, camera in enumerate(cameras):
-        for moment, (picture, matte) in enumerate(zip(*tiny_pictures(params, camera), strict=True)):
-            name = frame_name(moment * len(cameras) + which)
-            cv2.imwrite(str(root / FRAMES_DIR / name), picture[..., ::-1])
+        for time_step, (image, matte) in enumerate(zip(*tiny_images(params, camera), strict=True)):
+            name = frame_name(time_step * len(cameras) + which)
+            cv2.imwrite(str(root / FRAMES_DIR / name), image[..., ::-1])
             cv2.imwrite(str(root / MATTES_DIR / name), matte)
+
+
+def _track(params: HeadParams, cameras: Sequence[Camera], is_test: np.ndarray) -> dict[str, np.ndarray]:
+    """Arrays of the track: a row for each camera of each time step."""
+    head, count = load_head(), len(cameras)
     points = head.landmarks(head.vertices(params))
     landmarks = np.stack([_project(points, camera) for camera in cameras], 1).reshape(-1, points.shape[1], 3)
-    moments = np.arange(frames)
-    is_test = moments % test_every == test_every - 1 if test_every else np.zeros(frames, bool)
-    rows, step = frames * len(cameras), moments.repeat(len(cameras))
-    defaults = track_defaults(rows) | {"camera": np.tile(np.arange(len(cameras)), frames), "time_step": step}
-    np.savez(
-        root / TRACK_FILE,
-        frame_number=np.arange(rows),
-        time=step / 30,
-        is_test=is_test[step],
-        identity=params.identity.numpy(),
-        expression=params.expression.numpy()[step],
-        joint_rot=params.joint_rot.numpy()[step],
-        translation=params.translation.numpy()[step],
-        landmarks=landmarks,
-        landmark_spread=np.zeros(landmarks.shape[:2], np.float32),
-        confidence=np.ones(rows),
-        reprojection=np.zeros(rows),
-        **defaults,
-    )
-    facts = {
+    rows, step = len(params) * count, np.arange(len(params)).repeat(count)
+    return {
+        **track_defaults(rows),
+        "frame_number": np.arange(rows),
+        "time": step / 30,
+        "is_test": is_test[step],
+        "identity": params.identity.numpy(),
+        "expression": params.expression.numpy()[step],
+        "joint_rot": params.joint_rot.numpy()[step],
+        "translation": params.translation.numpy()[step],
+        "landmarks": landmarks,
+        "landmark_spread": np.zeros(landmarks.shape[:2], np.float32),
+        "confidence": np.ones(rows),
+        "reprojection": np.zeros(rows),
+        "camera": np.tile(np.arange(count), len(params)),
+        "time_step": step,
+    }
+
+
+def _metadata(cameras: Sequence[Camera], rows: int, test_every: int, seed: int) -> dict[str, Any]:
+    head = load_head()
+    return {
         "magic": MAGIC,
         "version": VERSION,
         "source": {"name": "tiny", "sha256": f"tiny{seed}", "fps": 30, "frames": rows},
-        "width": size,
-        "height": size,
+        "width": cameras[0].width,
+        "height": cameras[0].height,
         "cameras": [
             {"name": str(which), "K": camera.K[0].tolist(), "world_to_cam": camera.world_to_cam[0].tolist()}
             for which, camera in enumerate(cameras)
@@ -140,10 +162,9 @@ def tiny_capture(
         "seconds": {},
         "consent": "made by the tests",
     }
-    (root / METADATA_FILE).write_text(json.dumps(facts))
-    return Capture.load(root)
 
 
 def _project(points: torch.Tensor, camera: Camera) -> np.ndarray:
+    """Pixels and depth [T,n,3] of world points [T,n,3]."""
     depth = camera.to_camera(points)[..., 2:]
     return torch.cat([camera.project(points), depth], -1).numpy().astype(np.float32)

@@ -59,9 +59,8 @@ def test_two_cameras_give_poses_at_least_as_good_as_one(two_cameras: Trained, op
     both, front = Targets.of(two_cameras.frames, SIZE), torch.arange(0, len(two_cameras.frames), 2)
     alone = both.select(front)
     start = wrong(two_cameras.frames.states, 3.0)
-    one, two = (
-        skull(refine_poses(two_cameras.avatar, each, start, options), two_cameras.frames) for each in (alone, both)
-    )
+    fits = (refine_poses(two_cameras.avatar, targets, start, options) for targets in (alone, both))
+    one, two = (skull(fit, two_cameras.frames) for fit in fits)
     assert two.turn.mean() < 1.1 * one.turn.mean()
     assert two.side.mean() < 1e-3  # a third of a pixel
     assert two.depth.mean() < one.depth.mean() / 2
@@ -98,7 +97,7 @@ def test_poses_do_not_depend_on_the_chunk_size(
     few = first(trained.frames, 4)
     start, targets, fits = wrong(few.states, 3.0), Targets.of(few, SIZE), []
     for images in (4, 3):
-        monkeypatch.setattr(targets, "CHUNK_IMAGES", images)
+        monkeypatch.setattr("avatar.refine.targets.CHUNK_IMAGES", images)
         fits.append(refine_poses(trained.avatar, targets, start, options))
     torch.testing.assert_close(fits[1].poses.rotation, fits[0].poses.rotation, rtol=0, atol=1e-5)
     torch.testing.assert_close(fits[1].poses.translation, fits[0].poses.translation, rtol=0, atol=1e-6)

@@ -27,11 +27,10 @@ def steady(time: np.ndarray, groups: int = 1) -> Poses:
 
 def fit_of(poses: Poses, information: Tensor, pivots: Tensor | None = None) -> PoseFit:
     """A fit with the same `information` [D,D] for every state."""
-    groups, none = poses.rotation.shape[1], torch.zeros(len(poses), dtype=torch.float64)
-    origins = torch.zeros(groups, 3, dtype=torch.float64)
-    return PoseFit(
-        poses, origins if pivots is None else pivots, information.double().expand(len(poses), -1, -1), none, none, 0
-    )
+    none = torch.zeros(len(poses), dtype=torch.float64)
+    if pivots is None:
+        pivots = torch.zeros(poses.rotation.shape[1], 3, dtype=torch.float64)
+    return PoseFit(poses, pivots, information.double().expand(len(poses), -1, -1), none, none, 0)
 
 
 def noisy(poses: Poses, degrees: float = 0.3, meters: float = 1e-3) -> Poses:
