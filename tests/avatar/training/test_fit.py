@@ -180,23 +180,23 @@ def test_too_few_frames_are_refused(tmp_path: Path) -> None:
 def test_a_capture_of_another_head_is_refused(tmp_path: Path) -> None:
     capture = tiny_capture(tmp_path / "other", frames=10)
     path = capture.root / METADATA_FILE
-    facts = json.loads(path.read_text())
-    facts["head"]["model_id"] = "0" * 16
-    path.write_text(json.dumps(facts))
+    metadata = json.loads(path.read_text())
+    metadata["head"]["model_id"] = "0" * 16
+    path.write_text(json.dumps(metadata))
     with pytest.raises(HeadsplatError, match="tracked with another head model"):
         fit(Capture.load(capture.root), load_head(), CONFIG)
 
 
-def test_what_the_video_never_shows_keeps_the_heads_colors(tiny: Capture) -> None:
-    avatar = fit(tiny, load_head(), replace(CONFIG, steps=1, gaussians=1500))
+def test_gaussians_that_the_video_never_shows_keep_the_colors_of_the_head(tiny: Capture) -> None:
+    avatar = fit(tiny, load_head(), replace(CONFIG, steps=1, gaussians=1500)).avatar
     teeth = avatar.head.regions["teeth_lower"][avatar.rig.triangles[:, 0]]
     assert teeth.any()
     color = avatar.colors[teeth].mean(0)
-    assert color.min() > 0.3  # teeth and gums, not the gray or black of an untouched start
+    assert color.min() > 0.3  # the color of teeth and gums, not gray or black
 
 
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("setting", "message"),
     [
         ({"steps": 0}, "steps: expected 1 to"),
         ({"extra_share": 1.0}, "extra_share: expected 0 to 0.9, got 1"),
@@ -205,8 +205,8 @@ def test_what_the_video_never_shows_keeps_the_heads_colors(tiny: Capture) -> Non
         ({"max_seconds": 0.0}, "max_seconds: expected more than 0, got 0"),
     ],
 )
-def test_errors_of_settings_out_of_range_name_the_setting(setting: dict[str, float], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_errors_of_settings_out_of_range_name_the_setting(setting: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         replace(CONFIG, **setting)
 
 
