@@ -99,7 +99,7 @@ def test_a_source_of_its_own_drives_the_window(after: dict[str, Any]) -> None:
 
 
 def test_the_trained_avatar_is_on_disk(after: dict[str, Any]) -> None:
-    assert len(avatar.load_avatar(after["folder"] / "trained.avatar")) == len(after["person"])
+    assert len(avatar.load_avatar(after["folder"] / "trained.avatar")) == len(after["result"].avatar)
 
 
 def test_the_rendered_video_has_every_frame(after: dict[str, Any]) -> None:

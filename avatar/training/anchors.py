@@ -10,7 +10,7 @@ from avatar.model.avatar import Avatar
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
-#: ... or lies in one of these regions.
+#: ... or is bound to one of these regions.
 HIDDEN_REGIONS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 #: Gradient of the loss per unit of distance from the initial value, for each parameter: well below the gradient of a
 #: visible Gaussian, well above the noise that Adam would otherwise scale up to full steps.
