@@ -29,6 +29,6 @@ for frame in range(len(motion)):
         driver = driver.calibrated(motion.weights[:30], motion.joint_rot[:30], motion.translation[:30])
     row = slice(frame, frame + 1)
     params = driver(motion.weights[row], motion.joint_rot[row], motion.translation[row])
-    image = animator.draw(params, camera).numpy()  # uint8 [H,W,3], overwritten by the next call
+    image = animator.render(params, camera).numpy()  # uint8 [H,W,3], overwritten by the next call
     cv2.imwrite(str(arguments.out / f"{frame:05d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 print(f"{arguments.out}: {len(motion)} images")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from avatar import drive, load_avatar, open_output, read_motion, resample
 from avatar.rendering.cameras import front_camera, subject_of
-from avatar.rendering.settings import Backdrop, Look
-from avatar.video.film import Actor, render_frames
+from avatar.rendering.settings import Background, RenderSettings
+from avatar.video.offline_render import RenderColumn, render_frames
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("avatar", type=Path)
@@ -24,13 +24,14 @@ arguments = parser.parse_args()
 avatar = load_avatar(arguments.avatar)
 take = drive(avatar, resample(read_motion(arguments.motion), arguments.fps))
 print(take.report.to_text())
-look = Look(arguments.size, arguments.size, backdrop=Backdrop(transparent=True), passes=("rgb", "depth"))
-actor = Actor(avatar, take.params, front_camera(subject_of(avatar, take.params), look.width, look.height))
+background = Background(transparent=True)
+settings = RenderSettings(arguments.size, arguments.size, background=background, passes=("rgb", "depth"))
+camera = front_camera(subject_of(avatar, take.params), settings.width, settings.height)
 depth_folder = arguments.out.with_name(f"{arguments.out.stem}_depth")
 with (
     open_output(arguments.out, arguments.fps, alpha=True) as video,
-    open_output(depth_folder, arguments.fps, picture="depth") as depths,
+    open_output(depth_folder, arguments.fps, pass_name="depth") as depths,
 ):
-    for images in render_frames([actor], look):
+    for images in render_frames([RenderColumn(avatar, take.params, camera)], settings):
         video.add(images["rgb"])  # uint8 [H,W,4], straight alpha
         depths.add(images["depth"])  # float32 [H,W], meters

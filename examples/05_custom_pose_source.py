@@ -46,4 +46,4 @@ camera = Camera.facing(focal=2 * arguments.size, width=arguments.size, height=ar
 chain.start()
 with open_output(arguments.out, 30) as video:
     for _ in range(arguments.frames):
-        video.add(animator.draw(chain.latest().params, camera).numpy().copy())
+        video.add(animator.render(chain.latest().params, camera).numpy().copy())

@@ -13,7 +13,7 @@ from avatar.bench.report import Part, Report
 from avatar.bench.scene import Scene
 from avatar.bench.stages import gaussians, parameters
 from avatar.errors import HeadsplatError
-from avatar.rendering.backends import check_rasterizer, render_gsplat
+from avatar.rendering.backends import backend_of
 from avatar.types import Gaussians
 
 LEAST_AGREEMENT = 50.0  # dB
@@ -28,8 +28,9 @@ def agreement(found: Tensor, expected: Tensor) -> float:
 
 def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
     """Forward, and forward with backward, of both rasterizers; a note instead where gsplat is missing or disagrees."""
+    gsplat = backend_of("gsplat")
     try:
-        check_rasterizer("gsplat")
+        gsplat.check()
     except HeadsplatError as error:
         note = f"Not compared with gsplat: {error}."
         if note not in report.notes:
@@ -45,7 +46,7 @@ def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
 
     def theirs() -> Tensor:
         means, quats, scales, opacities, sh = leaves
-        return render_gsplat(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False)[0]
+        return gsplat.rasterize(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False).rgb
 
     decibels = agreement(theirs().detach(), ours().detach())
     if not decibels > LEAST_AGREEMENT:

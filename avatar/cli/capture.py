@@ -151,7 +151,7 @@ def report_capture(capture: Capture, *, overlay: bool) -> Any:
 
     Returns the `capture.report.CaptureReport`.
     """
-    from avatar.cli.render_inputs import head_of
+    from avatar.data.capture_head import head_of
     from capture.report import write_report
 
     with _stages() as progress:

@@ -1,4 +1,4 @@
-"""`headsplat convert`: a capture in, a folder of another tool's layout out."""
+"""`headsplat convert`: write a capture in the folder layout of another tool."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ConvertCommand:
     layout: str = "nerf"
     """nerf, vhap or insta (one camera)"""
     overwrite: bool = False
-    """replace what is there"""
+    """replace an output that exists"""
 
     def run(self) -> int:
         """Write the folder; returns the exit code."""
@@ -36,11 +36,11 @@ class ConvertCommand:
         capture = Capture.load(self.source)
         out, source = self.out.resolve(), self.source.resolve()
         if out == source or out in source.parents:
-            raise HeadsplatError(f"{self.out}: holds the capture itself; choose another folder with -o")
+            raise HeadsplatError(f"{self.out}: contains the capture itself; choose another folder with -o")
         check_output(self.out, self.overwrite, folder=True)
         if self.out.exists():
             check_replaceable_folder(self.out, OURS, sign=ALL_FILE)
         for note in write_layout(capture, self.layout, self.out):
             say(note)
-        print(f"{self.out}: {len(capture)} pictures in the layout {self.layout}")
+        print(f"{self.out}: {len(capture)} images in the layout {self.layout}")
         return 0

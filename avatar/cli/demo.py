@@ -131,23 +131,24 @@ class Demo:
         return outputs.avatar
 
     def _render(self, path: Path, capture: Capture) -> None:
-        from avatar.cli.driven_motion import Source
-        from avatar.cli.frame_output import FilmWriter
-        from avatar.cli.render import MotionOptions
+        from avatar.cli.driven_motion import DrivingSource
+        from avatar.cli.frame_output import FrameOutput
+        from avatar.cli.motion_options import MotionOptions
         from avatar.cli.showcase import puppet_motion
         from avatar.motion import write_motion
         from avatar.rendering.camera_request import CameraRequest
-        from avatar.rendering.settings import Look
+        from avatar.rendering.settings import RenderSettings
 
-        look = Look(capture.metadata["width"], capture.metadata["height"])
+        settings = RenderSettings(capture.metadata["width"], capture.metadata["height"])
         puppet = self.out / "puppet.csv"  # a Live Link Face file
         write_motion(puppet, puppet_motion())
-        takes = [
-            (name, Source.load(motion, MotionOptions()).on(path, None))
+        videos = [
+            (name, DrivingSource.load(motion, MotionOptions()).drive(path, None))
             for name, motion in (("own_motion.mp4", capture.root), ("puppet.mp4", puppet))
         ]
         with self._timed("rendering"), stage("rendering") as update:
-            for name, take in takes:
-                film = FilmWriter(self.out / name, look, take.rate, take.times, len(take))
-                if film.render([take.before(CameraRequest(), look)], range(len(take)), update) < len(take):
+            for name, driven in videos:
+                count = len(driven)
+                output = FrameOutput(self.out / name, settings, driven.rate, driven.times, count)
+                if output.render([driven.column(CameraRequest(), settings)], range(count), update) < count:
                     raise KeyboardInterrupt

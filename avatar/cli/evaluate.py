@@ -14,7 +14,7 @@ from avatar.cli.arguments import OptionalInt, OptionalPath
 from avatar.cli.progress import say, stage
 from avatar.common.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
 from avatar.errors import HeadsplatError
-from avatar.rendering.backends import Rasterizer, check_rasterizer
+from avatar.rendering.backends import Rasterizer, backend_of
 
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
@@ -62,7 +62,7 @@ class EvalCommand:
             raise HeadsplatError(f"--size: {self.size} pixels are too few; give at least 32")
         if self.lpips is not None and not self.lpips.is_file():
             raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
-        check_rasterizer(self.rasterizer)
+        backend_of(self.rasterizer).check()
         from avatar.data.capture_folder import Capture
 
         report = evaluate_file(

@@ -1,4 +1,4 @@
-"""`headsplat export`: an avatar for other programs: splats (.ply), the head's mesh (.obj, .glb), one file a frame."""
+"""`headsplat export`: write an avatar for other programs: Gaussians (.ply) or the head mesh (.obj, .glb)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from avatar.cli.arguments import (
     parse_frames,
     parse_weights,
 )
+from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import Update, say, stage
-from avatar.cli.render import MotionOptions
 from avatar.common.files import check_output, check_replaceable_folder
 from avatar.common.frame_rate import check_fps
 from avatar.common.jsonable import counted
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from avatar.model.avatar import Avatar
     from avatar.types import HeadParams
 
-YAxisName = Literal["down", "up"]  # as avatar.export has it, which loads torch
+YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
 SUFFIXES = ("", ".ply", ".obj", ".glb")
 FRAMES = ("[0-9]*.ply",)
 _MEGABYTE = 1 << 20
@@ -42,10 +42,10 @@ _MEGABYTE = 1 << 20
 class ExportCommand:
     """Write an avatar for other programs.
 
-    NAME.ply: Gaussians in one pose, for any splat viewer. FOLDER with --motion: 00000.ply and on, one a frame.
-    NAME.obj: the head's mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with ARKit's
-    expressions as morph targets and a skin of five joints; with --motion, animated. Meters, the origin between the
-    eyes.
+    NAME.ply: Gaussians in one pose, for splat viewers. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame.
+    NAME.obj: the head mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with ARKit's
+    expressions as morph targets and a skin of five joints; animated with --motion. Units are meters, the origin is
+    between the eyes.
     """
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
@@ -53,61 +53,62 @@ class ExportCommand:
     out: Out
     """a name in .ply, .obj or .glb, or a folder for numbered .ply files"""
     expression: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=WEIGHT")] = ()
-    """a weight added to the person's resting face, such as jawOpen=0.5; may be given many times"""
+    """a weight added to the neutral expression, such as jawOpen=0.5; may be repeated"""
     head_pose: Annotated[str | None, arg(metavar="YAW,PITCH,ROLL")] = None
-    """degrees the head is turned: to the person's left, down, to the right shoulder"""
+    """head rotation in degrees: to the person's left, down, to the person's right shoulder"""
     motion: OptionalPath = None
-    """what poses the avatar: a capture folder, or a file of expressions (Live Link, ARKit, FLAME, ...)"""
+    """the motion that poses the avatar: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
     frame: OptionalInt = None
-    """which frame of the motion, counted from 0: one pose instead of all"""
+    """export this frame of the motion only, counted from 0"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
-    """only these frames of the motion, the end left out; files keep the numbers of the whole"""
+    """export only frames A to B-1 of the motion; files are numbered as in the full motion"""
     fps: OptionalFloat = None
-    """constant frame rate; default: the motion's own times, frame for frame"""
-    retold: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
+    """constant frame rate; default: the frames and times of the motion"""
+    motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     rigged: bool = False
-    """.ply only: Gaussians in the frames of their triangles and the mesh that carries them, for use in other rigs; no
-    splat viewer shows it"""
+    """.ply only: Gaussians in the frames of their triangles, and the mesh, for use in other rigs; splat viewers cannot
+    show it"""
     y_axis: YAxisName = "down"
-    """where y points in splat files: down, as scenes trained from COLMAP have it, stands upright in SuperSplat,
-    PlayCanvas and Brush, which turn such scenes over; up for tools that take a file as it is (Blender, three.js)"""
+    """direction of the y axis in splat files. down: as in scenes trained from COLMAP; SuperSplat, PlayCanvas and Brush
+    correct it. up: for tools that do not (Blender, three.js)"""
     overwrite: bool = False
     """replace an output that exists"""
 
     def run(self) -> int:
-        """Export and say what was written; returns the exit code."""
+        """Export and print what was written; returns the exit code."""
         weights = parse_weights(self.expression)
-        turn = (0.0, 0.0, 0.0) if self.head_pose is None else parse_angles(self.head_pose)
+        rotation = (0.0, 0.0, 0.0) if self.head_pose is None else parse_angles(self.head_pose)
         self._check()
-        scene = self._posed(weights, turn) if self.motion is None else self._moving(self.motion)
+        frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
         with stage("exporting") as update:
-            print(self._write(scene, update))
+            print(self._write(frames, update))
         if self.rigged or self.out.suffix in (".obj", ".glb"):
-            _say_license(scene.avatar)
+            _log_license(frames.avatar)
         return 0
 
-    def _posed(self, weights: dict[str, float], turn: tuple[float, float, float]) -> Scene:
-        """One frame of the face that was asked for."""
+    def _single_pose(self, weights: dict[str, float], rotation: tuple[float, float, float]) -> ExportFrames:
+        """One frame with the expression and head rotation of the options."""
         from avatar.export.posed import out_of_range, posed
         from avatar.model.avatar_file import load_avatar, read_header
 
         header, avatar = read_header(self.avatar), load_avatar(self.avatar)
-        params = posed(avatar, weights, turn)
-        for sentence in out_of_range(avatar, weights):
-            say(f"--expression: {sentence}")
-        return Scene(avatar, _consent(header), params)
+        params = posed(avatar, weights, rotation)
+        for message in out_of_range(avatar, weights):
+            say(f"--expression: {message}")
+        return ExportFrames(avatar, _consent(header), params)
 
-    def _moving(self, motion: Path) -> Scene:
+    def _driven_frames(self, motion: Path) -> ExportFrames:
         """The chosen frames of the avatar along the motion."""
-        from avatar.cli.driven_motion import Source
+        from avatar.cli.driven_motion import DrivingSource
 
-        take = Source.load(motion, self.retold).on(self.avatar, self.fps)
-        frames = self._chosen(len(take))
-        part = slice(frames.start, frames.stop)
-        return Scene(take.avatar, _consent(take.header), take.params[part], take.times[part], frames.start)
+        driven = DrivingSource.load(motion, self.motion_options).drive(self.avatar, self.fps)
+        chosen = self._chosen(len(driven))
+        part = slice(chosen.start, chosen.stop)
+        consent = _consent(driven.header)
+        return ExportFrames(driven.avatar, consent, driven.params[part], driven.times[part], chosen.start)
 
     def _check(self) -> None:
-        """Refuse what cannot be written before anything is read."""
+        """Raise HeadsplatError for options that are not valid, before any file is read."""
         suffix = self.out.suffix
         if suffix not in SUFFIXES:
             raise HeadsplatError(
@@ -118,7 +119,7 @@ class ExportCommand:
         if self.rigged and suffix != ".ply":
             raise HeadsplatError(f"{self.out}: --rigged writes a .ply; give a name in .ply or leave --rigged out")
         if self.rigged and (self.expression or self.head_pose):
-            raise HeadsplatError("--rigged: holds the resting face; leave out --expression and --head-pose")
+            raise HeadsplatError("--rigged: writes the neutral expression; leave out --expression and --head-pose")
         check_output(self.out, self.overwrite)
         if not suffix and self.out.exists():
             check_replaceable_folder(self.out, FRAMES)
@@ -127,30 +128,30 @@ class ExportCommand:
         suffix = self.out.suffix
         check_fps(self.fps, "--fps")
         parse_frames(self.frames)
-        self.retold.check()
+        self.motion_options.check()
         if self.motion is None:
             given = {"--frame": self.frame, "--frames": self.frames, "--fps": self.fps}
-            lonely = [name for name, value in given.items() if value is not None]
-            if lonely or not suffix:
+            unused = [name for name, value in given.items() if value is not None]
+            if unused or not suffix:
                 raise HeadsplatError(
-                    f"{lonely[0] if lonely else self.out}: needs a motion; give --motion FILE or CAPTURE"
+                    f"{unused[0] if unused else self.out}: needs a motion; give --motion FILE or CAPTURE"
                 )
             return
         if self.expression or self.head_pose or self.rigged:
             raise HeadsplatError(
-                "--motion: poses the avatar by itself; leave out --expression, --head-pose and --rigged"
+                "--motion: determines the pose of the avatar; leave out --expression, --head-pose and --rigged"
             )
         if self.frame is not None and self.frames is not None:
-            raise HeadsplatError("--frame: picks one pose; leave out --frames")
+            raise HeadsplatError("--frame: selects one pose; leave out --frames")
         if self.frame is not None and not suffix:
-            raise HeadsplatError(f"{self.out}: --frame picks one pose; give a name in .ply, .obj or .glb")
+            raise HeadsplatError(f"{self.out}: --frame selects one pose; give a name in .ply, .obj or .glb")
         if self.frame is None and suffix in (".ply", ".obj"):
             raise HeadsplatError(
-                f"{self.out}: holds one pose; pick it with --frame N, or give a folder for all frames of the motion"
+                f"{self.out}: stores one pose; select it with --frame N, or give a folder for all frames of the motion"
             )
 
     def _chosen(self, count: int) -> range:
-        """The frames to export of `count`."""
+        """The numbers of the frames to export, out of `count`."""
         if self.frame is None:
             return chosen_frames(parse_frames(self.frames), count)
         if not 0 <= self.frame < count:
@@ -160,19 +161,21 @@ class ExportCommand:
             )
         return range(self.frame, self.frame + 1)
 
-    def _write(self, scene: Scene, update: Update) -> str:
-        """Write the output; returns the line that says what it is."""
+    def _write(self, frames: ExportFrames, update: Update) -> str:
+        """Write the output; returns a line that describes it."""
         import torch
 
         from avatar import export
 
-        avatar, params, consent, count = scene.avatar, scene.params, scene.consent, len(scene.params)
+        avatar, params, consent, count = frames.avatar, frames.params, frames.consent, len(frames.params)
         if not self.out.suffix:
 
-            def told(done: int) -> None:
+            def report_progress(done: int) -> None:
                 update(done / count, f"frame {done} of {count}")
 
-            total = export.write_plys(self.out, avatar, params, self.y_axis, consent, first=scene.first, update=told)
+            total = export.write_plys(
+                self.out, avatar, params, self.y_axis, consent, first=frames.first, update=report_progress
+            )
             return f"{self.out}: {counted(count, 'file')} of {len(avatar)} Gaussians, {total / _MEGABYTE:.1f} MB"
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
@@ -181,40 +184,40 @@ class ExportCommand:
         elif self.out.suffix == ".obj":
             export.write_obj(self.out, avatar, params, consent)
         else:
-            times = None if scene.times is None else torch.from_numpy(scene.times)
+            times = None if frames.times is None else torch.from_numpy(frames.times)
             export.write_glb(self.out, avatar, params, times, consent)
-        return f"{self.out}: {self._words(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
+        return f"{self.out}: {self._description(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
 
-    def _words(self, avatar: Avatar, count: int) -> str:
+    def _description(self, avatar: Avatar, count: int) -> str:
         if self.out.suffix == ".ply":
-            return f"{len(avatar)} Gaussians{' of a rig, no scene' if self.rigged else ''}"
+            return f"{len(avatar)} Gaussians{' of a rig, not a scene' if self.rigged else ''}"
         return f"mesh of {len(avatar.head.faces)} triangles" + (f", animation of {count} frames" if count > 1 else "")
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What is exported."""
+class ExportFrames:
+    """The avatar and the frames to export."""
 
     avatar: Avatar
-    consent: str
+    consent: str  # statement stored in the output
     params: HeadParams  # T frames
-    times: np.ndarray | None = None  # [T] seconds, of a motion
-    first: int = 0  # number of the first frame in the whole
+    times: np.ndarray | None = None  # [T] seconds; None: a single pose without a motion
+    first: int = 0  # number of the first frame in the motion
 
 
 def _consent(header: Mapping[str, Any]) -> str:
-    """What the avatar's file says of consent."""
+    """The consent statement of the avatar's file."""
     from avatar.model.avatar_file import CONSENT
 
     return str(header.get("consent") or CONSENT)
 
 
-def _say_license(avatar: Avatar) -> None:
-    """Say whose the mesh is where that binds the user."""
+def _log_license(avatar: Avatar) -> None:
+    """Report the license of the mesh if it is not that of headsplat."""
     from avatar.head import load_head
 
     if avatar.head.license != load_head().license:
         say(
-            f"the mesh is a form of the head model {avatar.head.name} ({avatar.head.license}); that license binds what "
-            "you do with the file"
+            f"the mesh is derived from the head model {avatar.head.name} ({avatar.head.license}); its license applies "
+            "to the file"
         )

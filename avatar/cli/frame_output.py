@@ -1,4 +1,4 @@
-"""Drawing frames and writing them: a writer for each pass, progress, and Ctrl-C that loses nothing."""
+"""Rendering frames to files: a writer for each pass, progress, and Ctrl-C that keeps the frames so far."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 
 from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.progress import Update, say
-from avatar.rendering.settings import Look
+from avatar.rendering.settings import RenderSettings
 from avatar.video import Encoding, Pass, Writer, open_output
-from avatar.video.film import Actor, render_frames
+from avatar.video.offline_render import RenderColumn, render_frames
 
-_STOPPING = "stopping once what is drawn is written"
-#: Passes whose numbers a PNG would round.
+_STOPPING = "stopping after the rendered frames are written"
+#: Passes with float values, which PNG would round.
 _FLOATS: tuple[Pass, ...] = ("depth", "normals")
 
 
 def outputs_of(out: Path, passes: Sequence[Pass]) -> dict[Pass, Path]:
-    """Where each pass goes: one alone to `out`; several to take.mp4 and take_depth.mp4, or to folders take/depth."""
+    """The output of each pass: `out` for one pass; take.mp4 and take_depth.mp4, or folders take/depth, for several."""
     if len(passes) == 1:
         return {passes[0]: out}
     if not out.suffix:
@@ -32,13 +32,13 @@ def outputs_of(out: Path, passes: Sequence[Pass]) -> dict[Pass, Path]:
 
 
 @dataclass(frozen=True)
-class FilmWriter:
-    """Where the pictures of one rendering go, and when each is shown."""
+class FrameOutput:
+    """The output files of one rendering, and the times of its frames."""
 
     out: Path
-    look: Look
-    rate: float  # frames a second
-    times: np.ndarray | None  # [T] seconds of the frames of the whole; None: number / rate
+    settings: RenderSettings
+    rate: float  # frames per second
+    times: np.ndarray | None  # [T] seconds of all frames of the motion; None: number / rate
     total: int  # T
     encoding: Encoding = field(default_factory=Encoding)
     audio: Path | None = None
@@ -46,17 +46,17 @@ class FilmWriter:
     @property
     def outputs(self) -> dict[Pass, Path]:
         """The file or folder of each pass."""
-        return outputs_of(self.out, self.look.passes)
+        return outputs_of(self.out, self.settings.passes)
 
     def writers(self, first_frame: int) -> dict[Pass, Writer]:
-        """A writer for each pass, not opened yet; raises HeadsplatError where one cannot hold its pictures."""
+        """A writer for each pass, not opened yet; raises HeadsplatError for a format that cannot store its pass."""
         first = next(iter(self.outputs))
         return {
             name: open_output(
                 path,
                 self.rate,
-                picture=name,
-                alpha=self.look.backdrop.transparent,
+                pass_name=name,
+                alpha=self.settings.background.transparent,
                 encoding=self._encoding(name, path),
                 audio=self.audio if name == first else None,
                 first_frame=first_frame,
@@ -70,29 +70,38 @@ class FilmWriter:
             return Encoding(codec="exr", half=False)
         return self.encoding
 
-    def render(self, actors: Sequence[Actor], frames: range, update: Update) -> int:
-        """Draw and write `frames` of the whole; returns how many: fewer after Ctrl-C, which keeps what was done.
+    def render(self, columns: Sequence[RenderColumn], frames: range, update: Update) -> int:
+        """Render and write frames of the motion.
 
-        What Ctrl-C kept, and how to draw the rest, is said.
+        The first Ctrl-C ends the rendering and keeps the frames so far; a message on stderr explains how to render the
+        remaining ones.
+
+        Args:
+            columns: avatars side by side.
+            frames: numbers of the frames to render.
+            update: receives the progress.
+
+        Returns:
+            The number of frames written; less than `len(frames)` after Ctrl-C.
 
         Raises:
-            KeyboardInterrupt: at the second Ctrl-C, wherever it comes. The files keep what was done until then; they
-                are not written where that is nothing.
+            KeyboardInterrupt: at the second Ctrl-C. The files contain the frames so far, and do not exist if there are
+                none.
         """
         writers = self.writers(frames.start)
         try:
             with stopped_by_interrupt(_STOPPING) as stop:
-                self._write(writers, actors, frames, update, stop)
+                self._write(writers, columns, frames, update, stop)
         finally:
             done = min(writer.count for writer in writers.values())
             if all(writer.finished for writer in writers.values()) and done < len(frames):
-                say(self._resume(frames, done))
+                say(self._interrupted_message(frames, done))
         return done
 
     def _write(
         self,
         writers: Mapping[Pass, Writer],
-        actors: Sequence[Actor],
+        columns: Sequence[RenderColumn],
         frames: range,
         update: Update,
         stop: threading.Event,
@@ -101,23 +110,23 @@ class FilmWriter:
         with contextlib.ExitStack() as stack:
             for writer in writers.values():
                 stack.enter_context(writer)
-            drawn = zip(frames, render_frames(actors, self.look, frames), strict=True)
-            for done, (frame, pictures) in enumerate(drawn, 1):
+            rendered = zip(frames, render_frames(columns, self.settings, frames), strict=True)
+            for done, (frame, images) in enumerate(rendered, 1):
                 for name, writer in writers.items():
-                    writer.add(pictures[name], None if self.times is None else float(self.times[frame]))
+                    writer.add(images[name], None if self.times is None else float(self.times[frame]))
                 update(done / len(frames), _progress(done, len(frames), time.monotonic() - start))
                 if done < len(frames) and stop.is_set():
                     break
 
-    def _resume(self, frames: range, done: int) -> str:
-        middle = frames.start + done
+    def _interrupted_message(self, frames: range, done: int) -> str:
+        next_frame = frames.start + done
         return (
-            f"stopped by Ctrl-C: {self.out} holds {done} of {len(frames)} frames ({frames.start}:{middle}); "
-            f"--frames {middle}:{frames.stop} with another -o draws the rest, and `headsplat join` joins videos"
+            f"stopped by Ctrl-C: {self.out} contains {done} of {len(frames)} frames ({frames.start}:{next_frame}); "
+            f"--frames {next_frame}:{frames.stop} with another -o renders the rest, and `headsplat join` joins videos"
         )
 
 
 def _progress(done: int, count: int, seconds: float) -> str:
     speed = done / max(seconds, 1e-6)
-    left = round((count - done) / speed)
-    return f"frame {done} of {count}, {speed:.1f} frames/s, {left // 60}:{left % 60:02d} left"
+    remaining = round((count - done) / speed)
+    return f"frame {done} of {count}, {speed:.1f} fps, {remaining // 60}:{remaining % 60:02d} remaining"

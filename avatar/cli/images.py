@@ -1,4 +1,4 @@
-"""Pictures for people: PNG files, labeled grids, data URIs."""
+"""Images for reports: PNG files, labeled grids, data URIs."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ import numpy as np
 from avatar.common.files import atomic_path
 from avatar.common.image_io import encode_png
 
-LABEL_HEIGHT = 22  # pixels above each picture of a grid
+LABEL_HEIGHT = 22  # pixels above the images of a row
 GAP = 6
 
 
-def png_bytes(picture: np.ndarray) -> bytes:
-    """The picture uint8 [H,W,3] sRGB as a PNG file."""
-    return encode_png(picture[..., ::-1])
+def png_bytes(image: np.ndarray) -> bytes:
+    """The bytes of a PNG file of `image` uint8 [H,W,3] sRGB."""
+    return encode_png(image[..., ::-1])
 
 
-def write_image(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 [H,W,3] sRGB as PNG, whole or not at all."""
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write `image` uint8 [H,W,3] sRGB as PNG, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(png_bytes(picture))
+        temporary.write_bytes(png_bytes(image))
 
 
 def data_uri(data: bytes, kind: str = "image/png") -> str:
-    """A data: URI, for pages that stand alone."""
+    """`data` as a data: URI of MIME type `kind`, for self-contained HTML pages."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def labeled_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str]) -> np.ndarray:
-    """A contact sheet uint8 [H,W,3] of rows of pictures (all uint8 [h,w,3] of one size).
+    """A contact sheet of rows of images.
 
     Args:
-        rows: label and pictures of each row.
-        columns: labels above the pictures, one a column.
+        rows: label and images of each row, uint8 [h,w,3], all of one size.
+        columns: label of each column.
+
+    Returns:
+        uint8 [H,W,3].
     """
     height, width = rows[0][1][0].shape[:2]
     margin = 8 + max(_text_width(label) for label, _ in rows)
@@ -46,12 +49,12 @@ def labeled_grid(rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequ
     )
     for column, label in enumerate(columns):
         _write(sheet, label, margin + column * (width + GAP) + 2, LABEL_HEIGHT - 7)
-    for row, (label, pictures) in enumerate(rows):
+    for row, (label, images) in enumerate(rows):
         top = LABEL_HEIGHT + row * (height + GAP)
         _write(sheet, label, 4, top + height // 2)
-        for column, picture in enumerate(pictures):
+        for column, image in enumerate(images):
             left = margin + column * (width + GAP)
-            sheet[top : top + height, left : left + width] = picture
+            sheet[top : top + height, left : left + width] = image
     return sheet
 
 

@@ -1,4 +1,4 @@
-"""`headsplat join`: pieces of one rendering to the whole."""
+"""`headsplat join`: join the segments of a rendering."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from avatar.errors import HeadsplatError
 
 @dataclass(frozen=True)
 class JoinCommand:
-    """Join the pieces that `headsplat render --frames A:B` wrote, in any order; nothing is encoded again."""
+    """Join segments that `headsplat render --frames A:B` wrote, given in any order, without re-encoding."""
 
-    pieces: Annotated[Positional[tuple[Path, ...]], arg(metavar="PIECE...", help_behavior_hint="(required)")]
-    """videos, or folders of pictures"""
+    segments: Annotated[Positional[tuple[Path, ...]], arg(metavar="SEGMENT...", help_behavior_hint="(required)")]
+    """videos, or folders of images"""
     out: Out
-    """the whole, with the suffix of the pieces"""
+    """the output, with the suffix of the segments"""
     audio: OptionalPath = None
-    """a sound file, or a video with sound, for the whole"""
+    """an audio file, or a video with audio, for the output"""
     partial: bool = False
-    """the pieces need not begin with frame 0 and end with the last of the motion (which folders of pictures do not
-    tell: only their beginning and gaps are checked)"""
+    """allow segments that do not start with frame 0 or do not end with the last frame of the motion (folders of images
+    do not store the last frame: only start and gaps are checked)"""
     overwrite: bool = False
     """replace an output that exists"""
 
     def run(self) -> int:
-        """Write the whole; returns the exit code."""
-        if not self.pieces:
-            raise HeadsplatError("join: no pieces; give the files that `headsplat render --frames A:B` wrote")
-        folder = self.pieces[0].is_dir()
+        """Write the output; returns the exit code."""
+        if not self.segments:
+            raise HeadsplatError("join: no segments; give the files that `headsplat render --frames A:B` wrote")
+        folder = self.segments[0].is_dir()
         check_output(self.out, self.overwrite, folder=folder)
         from avatar.video.joining import join
-        from avatar.video.sequence import PICTURES
+        from avatar.video.sequence import FRAME_FILES
 
         if folder and self.out.exists():
-            check_replaceable_folder(self.out, PICTURES)
+            check_replaceable_folder(self.out, FRAME_FILES)
         with stage("joining") as update:
             joined = join(
-                self.pieces,
+                self.segments,
                 self.out,
                 audio=self.audio,
                 partial=self.partial,
                 progress=lambda done, total: update(done / total, f"frame {done} of {total}"),
             )
-        if joined.silenced:
-            say(f"{self.out}: the sound of the pieces is left out, it would not meet without gaps; give --audio FILE")
-        print(f"{self.out}: {counted(joined.count, 'frame')}, from frame {joined.first} on")
+        if joined.audio_dropped:
+            say(f"{self.out}: the audio of the segments is dropped: joined, it would have gaps; give --audio FILE")
+        print(f"{self.out}: {counted(joined.count, 'frame')}, starting with frame {joined.first}")
         return 0

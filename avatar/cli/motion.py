@@ -1,4 +1,4 @@
-"""`headsplat motion`: what an expression file or a capture holds, and other files made of it."""
+"""`headsplat motion`: show or convert the motion of an expression file or a capture."""
 
 from __future__ import annotations
 
@@ -28,65 +28,65 @@ OptionalSeconds = Annotated[float | None, arg(metavar="SECONDS")]
 
 @dataclass(frozen=True)
 class MotionInfo:
-    """Say what a motion holds: frames, gaps, expressions in use, how far the head turns."""
+    """Show frames, gaps, used expressions and head rotation of a motion."""
 
     file: Input
     """an expression file (Live Link CSV, ARKit or Audio2Face, FLAME, .motion.npz) or a capture folder"""
     avatar: OptionalPath = None
-    """an .avatar file: say how the motion would come out on it"""
+    """an .avatar file: also report how the motion is retargeted to it"""
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFloat = None
-    """frame rate of a motion file that states no times"""
+    """frame rate of a motion file without times"""
     json: bool = False
-    """as JSON, for programs"""
+    """print JSON"""
 
     def run(self) -> int:
-        """Print the facts; returns the exit code."""
-        from avatar.cli.driven_motion import read_source
+        """Print the summary; returns the exit code."""
+        from avatar.driving.motion_source import load_motion_source
         from avatar.motion.summary import MotionSummary
 
         check_fps(self.motion_fps, "--motion-fps")
-        motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
-        found = MotionSummary.of(motion, str(self.file))
+        source = load_motion_source(self.file, self.motion_head, self.motion_fps, log=say)
+        found = MotionSummary.of(source.motion, str(self.file))
         report = None
         if self.avatar is not None:
             from avatar.driving.driver import DriveOptions, drive
             from avatar.model.avatar_file import load_avatar
 
-            report = drive(load_avatar(self.avatar), motion, DriveOptions(motion_head=head)).report
+            report = drive(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head)).report
         if self.json:
-            facts = found.to_dict() | ({} if report is None else {"drive": report.to_dict()})
-            print(json.dumps(facts, indent=1, allow_nan=False))
+            content = found.to_dict() | ({} if report is None else {"drive": report.to_dict()})
+            print(json.dumps(content, indent=1, allow_nan=False))
             return 0
         print(found.to_text())
         if report is not None:
-            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_text()}")  # notes stand above
+            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_text()}")  # the summary has the notes
         return 0
 
 
 @dataclass(frozen=True)
 class MotionConvert:
-    """Write a motion as another file: another format, rate, part, strength or head."""
+    """Write a motion in another format, frame rate or expression space, trimmed, smoothed or scaled."""
 
     file: Input
     """an expression file or a capture folder"""
     out: Out
     """a Live Link .csv, an ARKit .json or our own .motion.npz"""
     fps: OptionalFloat = None
-    """constant frame rate; default: the times it has"""
+    """constant frame rate; default: the times of the motion"""
     trim: Annotated[str | None, arg(metavar="A:B")] = None
-    """only from A to B seconds after the first frame, B left out"""
+    """only frames from A to B seconds after the first frame, B excluded"""
     smooth: OptionalSeconds = None
-    """take jitter away with a window this wide; a blink lasts about 0.15"""
+    """width of the smoothing window against jitter; a blink lasts about 0.15"""
     gain: Gain = ()
-    """make expressions, or brows, eyes, mouth, jaw or head, stronger or weaker"""
+    """scale the weights of expressions, or of the groups brows, eyes, mouth, jaw or head"""
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFloat = None
-    """frame rate of a motion file that states no times"""
+    """frame rate of a motion file without times"""
     to_head: OptionalHead = None
-    """carry the expressions to this head: embedded (ARKit's names), or a head file"""
+    """retarget the expressions to this head: embedded (ARKit's names), or a head file"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -98,22 +98,22 @@ class MotionConvert:
         check_fps(self.fps, "--fps")
         check_fps(self.motion_fps, "--motion-fps")
         check_output(self.out, self.overwrite)
-        from avatar.cli.driven_motion import read_source
+        from avatar.driving.motion_source import load_motion_source
 
-        motion, head, _ = read_source(self.file, self.motion_head, self.motion_fps)
-        motion = edited(motion, span, self.smooth, self.fps, factors)
+        source = load_motion_source(self.file, self.motion_head, self.motion_fps, log=say)
+        motion = edit_motion(source.motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
-            motion = carried(motion, head, self.to_head)
+            motion = retarget_motion(motion, source.head, self.to_head)
         missing = write_motion(self.out, motion)
         for note in (*motion.notes, *missing):
             say(note)
-        print(f"{self.out}: {counted(len(motion), 'frame')}, {motion.rate:.3f} frames/s, {motion.space}")
+        print(f"{self.out}: {counted(len(motion), 'frame')}, {motion.rate:.3f} fps, {motion.space}")
         return 0
 
 
 @dataclass(frozen=True)
 class MotionCommand:
-    """Look at an expression file or a capture's motion, or write it as another file."""
+    """Show or convert the motion of an expression file or a capture."""
 
     action: OmitArgPrefixes[
         Annotated[MotionInfo, subcommand("info", prefix_name=False)]
@@ -121,20 +121,28 @@ class MotionCommand:
     ]
 
     def run(self) -> int:
-        """Do it; returns the exit code."""
+        """Run the action; returns the exit code."""
         return self.action.run()
 
 
-def edited(
+def edit_motion(
     motion: Motion,
     span: tuple[float | None, float | None],
     smooth: float | None,
     fps: float | None,
     factors: dict[str, float],
 ) -> Motion:
-    """The motion smoothed, the part of `span` at another rate where one is given, and with other strengths.
+    """Smooth, trim or resample, and scale a motion.
 
-    The span comes last of the three, so that its ends know their neighbors and its first frame lies where it begins.
+    The motion is trimmed after smoothing, so that smoothing sees the neighbors of the ends. With `fps` the first frame
+    is exactly at the start of the span.
+
+    Args:
+        motion: T frames.
+        span: start and end in seconds after the first frame; None: not trimmed on that side.
+        smooth: width of the window in seconds; None: not smoothed.
+        fps: constant frame rate; None: the times of the motion.
+        factors: scale by name of an expression or group.
     """
     from avatar.motion import edit
 
@@ -144,27 +152,27 @@ def edited(
     return edit.gain(motion, factors)
 
 
-def carried(motion: Motion, source: HeadModel | None, target: str) -> Motion:
-    """The motion in the expressions of the head that `target` names."""
+def retarget_motion(motion: Motion, source: HeadModel | None, target: str) -> Motion:
+    """The motion in the expressions of the head named `target`; `source` is the head it was made for."""
     from avatar.head import load_head
     from avatar.motion import load_bridge
     from avatar.motion.from_capture import space_of
 
     if source is None and motion.space != "arkit52":
         raise HeadsplatError(
-            f"--to-head: the motion is in {motion.space}, which its file does not describe; give the head model it was "
-            "made for with --motion-head FILE"
+            f"--to-head: the motion is in {motion.space}, and its file does not contain the head model; give the "
+            "one it was made for with --motion-head FILE"
         )
     source, head = source or load_head(), load_head(target, told=say)
     return load_bridge(source, head).motion(motion, space_of(head))
 
 
 def parse_trim(text: str) -> tuple[float | None, float | None]:
-    """Seconds of `A:B`, either side may be left out; raises HeadsplatError."""
+    """Parse `A:B` in seconds, both optional; raises HeadsplatError."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)?:(\d+\.?\d*|\.\d+)?", text)
     if not match:
-        raise HeadsplatError(f"--trim: {text!r} is no span; give FROM:TO in seconds, such as 1.5:20 or 3:")
+        raise HeadsplatError(f"--trim: {text!r} is not a time span; give FROM:TO in seconds, such as 1.5:20 or 3:")
     start, end = (float(side) if side else None for side in match.groups())
     if end is not None and end <= (start or 0.0):
-        raise HeadsplatError(f"--trim: {text}: the end does not lie after the start; give FROM:TO in seconds")
+        raise HeadsplatError(f"--trim: {text}: the end is not after the start; give FROM:TO in seconds")
     return start, end

@@ -326,7 +326,7 @@ def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
         params: [1] frame.
         time: seconds, time.monotonic().
     """
-    from avatar.driving.trained_range import pivot_place
+    from avatar.driving.trained_range import pivot_position
     from avatar.geometry.rotations import axis_angle_to_matrix
     from avatar.motion.files.names import ARKIT
     from avatar.types import ROOT
@@ -334,7 +334,7 @@ def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
 
     head = avatar.head
     rotation = axis_angle_to_matrix(params.joint_rot[:, ROOT])
-    place = pivot_place(head, params.identity, rotation, params.translation, avatar.rig.torso.pivot)
+    place = pivot_position(head, params.identity, rotation, params.translation, avatar.rig.torso.pivot)
     return Sample(
         time=time,
         names=head.expression_names,

@@ -1,107 +1,71 @@
-"""`headsplat render`: avatars along a motion, to videos or folders of pictures."""
+"""`headsplat render`: render avatars along a motion to videos or folders of images."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import (
-    Gain,
-    OptionalFloat,
-    OptionalHead,
-    OptionalPath,
-    Out,
-    chosen_frames,
-    parse_frames,
-    parse_gain,
-    parse_size,
-)
+from avatar.cli.arguments import OptionalFloat, OptionalPath, Out, chosen_frames, parse_frames, parse_size
 from avatar.cli.exit_codes import DONE, INTERRUPTED
+from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say, stage
 from avatar.common.files import check_output, check_replaceable_folder
 from avatar.common.frame_rate import check_fps
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.rendering.backends import Rasterizer, check_rasterizer
+from avatar.rendering.backends import Rasterizer, backend_of
 
 if TYPE_CHECKING:
-    from avatar.cli.driven_motion import Take
-    from avatar.cli.frame_output import FilmWriter
+    from avatar.cli.driven_motion import DrivenAvatar
+    from avatar.cli.frame_output import FrameOutput
     from avatar.rendering.camera_request import CameraRequest
-    from avatar.rendering.settings import Look
+    from avatar.rendering.settings import RenderSettings
     from avatar.video import Encoding
-    from avatar.video.film import Actor
-    from avatar.video.film_report import RenderReport
+    from avatar.video.offline_render import RenderColumn
+    from avatar.video.render_report import RenderReport
 
 _DEFAULT_SIDE = 512
 
 
 @dataclass(frozen=True)
-class PictureOptions:
-    """what the pictures show"""
+class ImageOptions:
+    """size, camera and content of the frames"""
 
     size: Annotated[str | None, arg(metavar="WxH|SIDE")] = None
-    """pixels of each avatar's picture, up to 4096 a side (one number: a square); default: those of the capture it was
-    trained on"""
+    """pixels of each avatar's column, up to 4096 per side (one number: a square); default: those of the capture that
+    the first avatar was trained on"""
     camera: Annotated[str, arg(metavar="CAMERA")] = "capture"
-    """capture: the one that filmed the person; front; orbit[:DEGREES[,SECONDS]]: swings round the head;
-    dolly[:SHARE[,SECONDS]]: in to that share of the distance and out; or a .json file (transforms.json, or K and
+    """capture: the camera of the capture; front; orbit[:DEGREES[,SECONDS]]: swings about the head;
+    dolly[:DISTANCE[,SECONDS]]: moves to that relative distance and back; or a .json file (transforms.json, or K and
     world_to_cam)"""
-    background: Annotated[str, arg(metavar="COLOR|PICTURE")] = "white"
-    """a color's name, #rrggbb, a picture file (scaled to cover), or transparent"""
+    background: Annotated[str, arg(metavar="COLOR|IMAGE")] = "white"
+    """a color name, #rrggbb, an image file (resized to cover), or transparent"""
     passes: Annotated[str, arg(metavar="NAMES")] = "rgb"
-    """some of rgb,alpha,depth,normals,mesh, each to a file or folder of its own"""
+    """some of rgb,alpha,depth,normals,mesh, each written to a separate file or folder"""
     supersample: Annotated[int, arg(metavar="1..4")] = 1
-    """draw so many times larger and average"""
+    """render this many times larger per side, then average"""
     rasterizer: Rasterizer = "native"
-    """what splats: our own kernels, or gsplat (CUDA; pip install gsplat)"""
+    """native: the kernels of headsplat; gsplat: needs CUDA and `pip install gsplat`"""
 
 
 @dataclass(frozen=True)
-class MotionOptions:
-    """how the motion is retold; any of these retells an avatar's own capture too"""
-
-    motion_head: OptionalHead = None
-    """the head model (FLAME's file) that the motion's expressions were made for"""
-    motion_fps: OptionalFloat = None
-    """frame rate of a motion file that states no times"""
-    neutral: Literal["resting", "as-is"] = "resting"
-    """resting: the driver's resting face becomes the avatar person's; as-is: weights as they are"""
-    pose: Literal["relative", "absolute", "still"] = "relative"
-    """the head: about the driver's mean pose, set about the avatar's; turned as in the motion; or still"""
-    travel: float = 0.5
-    """share of the head's travel about its mean place"""
-    soft_clamp: Annotated[bool, arg(help_behavior_hint="(default: soft clamped)")] = True
-    """leave expressions and poses beyond what the avatar was trained on as they are"""
-    gain: Gain = ()
-    """make expressions, or brows, eyes, mouth, jaw or head, stronger or weaker"""
-    smooth: Annotated[float, arg(metavar="SECONDS")] = 0.0
-    """width of the window that smooths the motion"""
-
-    def check(self) -> None:
-        """Refuse what cannot be before anything is read."""
-        check_fps(self.motion_fps, "--motion-fps")
-        parse_gain(self.gain)
-
-
-@dataclass(frozen=True)
-class StorageOptions:
-    """how the pictures are stored"""
+class EncodingOptions:
+    """how the frames are stored"""
 
     audio: OptionalPath = None
-    """a file whose sound goes with the video; its start is the motion's"""
+    """a file whose audio is added to the video; its start is the start of the motion"""
     codec: Annotated[str | None, arg(metavar="NAME")] = None
     """h264 or h265 (.mp4), prores (.mov), vp9 (.webm), png or exr (a folder)"""
     quality: OptionalFloat = None
-    """the codec's CRF: smaller is better, and larger on disk"""
+    """CRF of the codec: smaller means better quality and larger files"""
 
     @property
     def encoding(self) -> Encoding:
-        """The same for avatar.video."""
+        """The options as `avatar.video.Encoding`."""
         from avatar.video import Encoding
 
         return Encoding(codec=self.codec, crf=self.quality)
@@ -109,46 +73,46 @@ class StorageOptions:
 
 @dataclass(frozen=True)
 class RenderCommand:
-    """Render one avatar, or several side by side, along a motion: the person's own, or another's."""
+    """Render one avatar, or several side by side, along their own captures or another motion."""
 
     avatars: Annotated[
         Positional[tuple[Path, ...]], arg(metavar="AVATAR [AVATAR ...]", help_behavior_hint="(required)")
     ]
-    """avatar files; each gets a column"""
+    """avatar files, one column each"""
     motion: Annotated[Path, arg(metavar="MOTION")]
-    """what drives the avatars: a capture folder, or a file of expressions (Live Link, ARKit, FLAME, ...)"""
+    """the motion: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
     out: Out
-    """a video (.mp4, .mov, .webm) to write, or a folder for pictures"""
+    """the video (.mp4, .mov, .webm) or the folder of images to write"""
     fps: OptionalFloat = None
-    """constant frame rate, frame k at exactly k/FPS seconds; default: the motion's own times, frame for frame"""
+    """constant frame rate, frame k at exactly k/FPS seconds; default: the frames and times of the motion"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
-    """only these frames of the whole, the end left out; such pieces join without a seam"""
-    picture: Annotated[PictureOptions, arg(name="")] = field(default_factory=PictureOptions)
-    retold: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
-    storage: Annotated[StorageOptions, arg(name="")] = field(default_factory=StorageOptions)
+    """render only frames A to B-1 of the motion; `headsplat join` joins such segments without re-encoding"""
+    image: Annotated[ImageOptions, arg(name="")] = field(default_factory=ImageOptions)
+    motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
+    storage: Annotated[EncodingOptions, arg(name="")] = field(default_factory=EncodingOptions)
     overwrite: bool = False
     """replace outputs that exist"""
 
     def run(self) -> int:
-        """Render and write; returns the exit code: 130 after Ctrl-C."""
+        """Render and write; returns the exit code, 130 after Ctrl-C."""
         request = self._check()
         from avatar import ops
-        from avatar.cli.driven_motion import Source
+        from avatar.cli.driven_motion import DrivingSource
 
-        # On one thread sums have one order: machines that share a job agree about means over the whole motion.
+        # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
         with stage("preparing"), ops.one_thread():
-            source = Source.load(self.motion, self.retold)
-            takes = [source.on(path, self.fps) for path in self.avatars]
-            chosen = chosen_frames(parse_frames(self.frames), len(takes[0]))
-            look = self._look(takes[0])
-            actors = [take.before(request, look) for take in takes]
-        film = self._film(look, takes[0])
-        _say_memory(actors, look)
-        self._report_path.unlink(missing_ok=True)  # that of an earlier run must not stand beside these pictures
+            source = DrivingSource.load(self.motion, self.motion_options)
+            driven = [source.drive(path, self.fps) for path in self.avatars]
+            chosen = chosen_frames(parse_frames(self.frames), len(driven[0]))
+            settings = self._settings(driven[0])
+            columns = [avatar.column(request, settings) for avatar in driven]
+        output = self._output(settings, driven[0])
+        _log_memory(columns, settings)
+        self._report_path.unlink(missing_ok=True)  # an old report must not remain beside new frames
         start = time.monotonic()
         with stage("rendering") as update:
-            done = film.render(actors, chosen, update)
-        report = self._report(takes, film, chosen, done, time.monotonic() - start)
+            done = output.render(columns, chosen, update)
+        report = self._report(driven, output, chosen, done, time.monotonic() - start)
         report.save(self._report_path)
         print(f"{self.out}: {report.to_text()}")
         return DONE if report.finished else INTERRUPTED
@@ -158,81 +122,87 @@ class RenderCommand:
         return self.out.with_name(f"{self.out.name}.report.json")
 
     def _check(self) -> CameraRequest:
-        """The camera, once all is refused that can be before anything is read."""
+        """The camera; raises HeadsplatError for everything that can be checked before files are read."""
         from avatar.rendering.camera_request import parse_camera
 
         if not self.avatars:
             raise HeadsplatError("no avatar to render; name one or more .avatar files")
         check_fps(self.fps, "--fps")
         parse_frames(self.frames)
-        self.retold.check()
-        request = parse_camera(self.picture.camera)
-        check_rasterizer(self.picture.rasterizer)
-        film = self._film(self._look(None), None)
-        film.writers(0)
-        self._check_outputs(film)
+        self.motion_options.check()
+        request = parse_camera(self.image.camera)
+        backend_of(self.image.rasterizer).check()
+        output = self._output(self._settings(None), None)
+        output.writers(0)
+        self._check_outputs(output)
         if not self.motion.exists():
-            raise HeadsplatError(f"{self.motion}: no such capture or motion; check its path")
+            raise HeadsplatError(f"{self.motion}: no such capture or motion file; check the path")
         return request
 
-    def _check_outputs(self, film: FilmWriter) -> None:
-        from avatar.video import PICTURES
+    def _check_outputs(self, output: FrameOutput) -> None:
+        from avatar.video import FRAME_FILES
 
         folders = not self.out.suffix
-        for path in (self.out, self._report_path) if folders else (*film.outputs.values(), self._report_path):
+        for path in (self.out, self._report_path) if folders else (*output.outputs.values(), self._report_path):
             check_output(path, self.overwrite)
         if folders and self.out.exists():
-            inside = [path for path in film.outputs.values() if path != self.out]
-            check_replaceable_folder(self.out, (*PICTURES, *(path.name for path in inside)))
+            inside = [path for path in output.outputs.values() if path != self.out]
+            check_replaceable_folder(self.out, (*FRAME_FILES, *(path.name for path in inside)))
             for path in inside:
                 if path.exists():
-                    check_replaceable_folder(path, PICTURES)
+                    check_replaceable_folder(path, FRAME_FILES)
 
-    def _look(self, take: Take | None) -> Look:
-        """What is drawn; before anything is read (None) a size that is not given is but a guess."""
-        from avatar.rendering.backdrop import parse_backdrop
-        from avatar.rendering.settings import LARGEST_SIDE, Look, parse_passes
+    def _settings(self, first: DrivenAvatar | None) -> RenderSettings:
+        """The settings for the first avatar; None before it is read: the size is then a default if it is not given."""
+        from avatar.rendering.background import parse_background
+        from avatar.rendering.settings import MAX_SIDE, RenderSettings, parse_passes
 
-        told = {} if take is None else take.header.get("capture", {})
-        own = told.get("width", _DEFAULT_SIDE), told.get("height", _DEFAULT_SIDE)
-        given = self.picture
-        width, height = own if given.size is None else parse_size(given.size, LARGEST_SIDE)
-        backdrop = parse_backdrop(given.background, width, height)
-        return Look(width, height, given.supersample, backdrop, parse_passes(given.passes), given.rasterizer)
+        capture = {} if first is None else first.header.get("capture", {})
+        default = capture.get("width", _DEFAULT_SIDE), capture.get("height", _DEFAULT_SIDE)
+        given = self.image
+        width, height = default if given.size is None else parse_size(given.size, MAX_SIDE)
+        background = parse_background(given.background, width, height)
+        passes = parse_passes(given.passes)
+        return RenderSettings(width, height, given.supersample, background, passes, given.rasterizer)
 
-    def _film(self, look: Look, take: Take | None) -> FilmWriter:
-        from avatar.cli.frame_output import FilmWriter
+    def _output(self, settings: RenderSettings, first: DrivenAvatar | None) -> FrameOutput:
+        """The output for the frames of the first avatar; None before it is read."""
+        from avatar.cli.frame_output import FrameOutput
 
-        rate = self.fps or (30.0 if take is None else take.rate)
-        times = None if self.fps is not None or take is None else take.times
-        total = 0 if take is None else len(take)
-        return FilmWriter(self.out, look, rate, times, total, self.storage.encoding, self.storage.audio)
+        rate = self.fps or (30.0 if first is None else first.rate)
+        times = None if self.fps is not None or first is None else first.times
+        total = 0 if first is None else len(first)
+        return FrameOutput(self.out, settings, rate, times, total, self.storage.encoding, self.storage.audio)
 
-    def _report(self, takes: list[Take], film: FilmWriter, chosen: range, done: int, seconds: float) -> RenderReport:
-        from avatar.video.film_report import AvatarStats, RenderReport
+    def _report(
+        self, driven: list[DrivenAvatar], output: FrameOutput, chosen: range, done: int, seconds: float
+    ) -> RenderReport:
+        from avatar.video.render_report import RenderedAvatar, RenderReport
 
-        facts = tuple(AvatarStats(take.name, str(take.header.get("consent", "")), take.report) for take in takes)
+        rendered = (RenderedAvatar(each.name, str(each.header.get("consent", "")), each.report) for each in driven)
         return RenderReport(
-            avatars=facts,
+            avatars=tuple(rendered),
             motion=self.motion.name,
-            camera=self.picture.camera,
-            background=self.picture.background,
-            files={name: path.name for name, path in film.outputs.items()},
-            width=film.look.width * len(takes),
-            height=film.look.height,
-            supersample=film.look.supersample,
+            camera=self.image.camera,
+            background=self.image.background,
+            files={name: path.name for name, path in output.outputs.items()},
+            width=output.settings.width * len(driven),
+            height=output.settings.height,
+            supersample=output.settings.supersample,
             first_frame=chosen.start,
             frames=done,
-            frames_whole=film.total,
-            frame_rate=film.rate,
-            seconds_film=done / film.rate,
+            frames_whole=output.total,
+            frame_rate=output.rate,
+            seconds_film=done / output.rate,
             seconds_drawing=seconds,
             finished=done == len(chosen),
         )
 
 
-def _say_memory(actors: list[Actor], look: Look) -> None:
-    from avatar.video.film import working_memory
+def _log_memory(columns: list[RenderColumn], settings: RenderSettings) -> None:
+    """Report the memory that a large rendering needs."""
+    from avatar.video.offline_render import working_memory
 
-    if len(actors) > 1 or look.width * look.height * look.supersample**2 > 1 << 22:
-        say(f"drawing {counted(len(actors), 'avatar')} needs about {working_memory(actors, look) / 1e6:.0f} MB")
+    if len(columns) > 1 or settings.width * settings.height * settings.supersample**2 > 1 << 22:
+        megabytes = working_memory(columns, settings) / 1e6
+        say(f"rendering {counted(len(columns), 'avatar')} needs about {megabytes:.0f} MB")

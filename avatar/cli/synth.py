@@ -1,4 +1,4 @@
-"""`headsplat synth`: captures of a procedural person whose truth is known, from a phone or calibrated cameras."""
+"""`headsplat synth`: footage of a procedural person with ground truth, from a phone or calibrated cameras."""
 
 from __future__ import annotations
 
@@ -16,59 +16,59 @@ _LARGEST_SIDE = 8192  # pixels
 
 @dataclass(frozen=True)
 class SynthCommand:
-    """Record a procedural person: a phone's video, or the images of calibrated cameras, with the ground truth."""
+    """Render footage of a procedural person: a phone video or images of calibrated cameras, with ground truth."""
 
     out: Annotated[Out, arg(metavar="DIR")]
     """folder to write: video.mp4 or transforms.json with images and masks, and truth.npz"""
     person: str = "noor"
     """noor, kofi, ines or vera (glasses, longer hair, a collar)"""
     glasses: bool = False
-    """glasses on whoever wears none"""
+    """add glasses to a person without them"""
     performance: str = "demo"
-    """demo, sweep (every expression up and down, then turns; give it 480 frames or more) or talk"""
+    """demo, sweep (every expression up and down, then head turns; needs 480 frames or more) or talk"""
     held_out: bool = False
-    """whole expressions and wide turns only in the last fifth, for captures with --test-fraction 0.2"""
+    """full expressions and wide turns only in the last fifth, for captures with --test-fraction 0.2"""
     yaw: float = 35.0
-    """degrees, the widest turn of the head to the side"""
+    """largest head yaw in degrees"""
     cameras: int = 1
-    """1 is a hand-held phone; more stand still around the head, calibrated"""
+    """1: a hand-held phone; more: fixed calibrated cameras around the head"""
     arc: float = 35.0
-    """degrees from the face's middle to the outermost of several cameras"""
+    """angle in degrees from the front to the outermost of several cameras"""
     frames: int = 240
-    """moments filmed; every camera records each"""
+    """time steps; every camera records each one"""
     fps: float = 30.0
-    """moments a second"""
+    """time steps per second"""
     size: str = "540x720"
-    """pictures in pixels, even"""
+    """image size in pixels, even numbers"""
     focal: float = 1.35
-    """of the phone, over the picture's width; calibrated cameras are longer by the same share"""
+    """focal length of the phone relative to the image width; that of calibrated cameras is scaled by the same factor"""
     noise: float = 0.009
-    """of the sensor, standard deviation at mid-gray, 0..1"""
+    """sensor noise, standard deviation at mid-gray, 0..1"""
     exposure_drift: float = 0.04
-    """how far the exposure strays, relative"""
+    """largest relative change of the exposure"""
     handheld: float = 1.0
-    """0 is a tripod, 1 an ordinary hand; calibrated cameras always stand still"""
+    """camera shake: 0 is a tripod, 1 a hand-held phone; calibrated cameras do not move"""
     seed: int = 7
-    """another one is another room, other noise and other timing"""
+    """seed of the background, the noise and the timing"""
     overwrite: bool = False
-    """replace what is there"""
+    """replace an output that exists"""
 
     def run(self) -> int:
-        """Record and write; returns the exit code."""
+        """Render and write; returns the exit code."""
         from capture.synthetic.folder import OURS, TRUTH_FILE, write_synthetic
         from capture.synthetic.options import SyntheticOptions
 
-        options = SyntheticOptions(**self._settings())
+        options = SyntheticOptions(**self._options())
         folder = check_output(self.out, self.overwrite, folder=True)
         if folder.exists():
             check_replaceable_folder(folder, OURS, sign=TRUTH_FILE)
         with stage("synthetic capture") as update:
-            write_synthetic(folder, options, lambda done, total: update(done / total, f"moment {done} of {total}"))
+            write_synthetic(folder, options, lambda done, total: update(done / total, f"time step {done} of {total}"))
         print(folder)
         return 0
 
-    def _settings(self) -> dict[str, Any]:
-        """The flags that are SyntheticOptions' own, by its names."""
+    def _options(self) -> dict[str, Any]:
+        """The arguments of SyntheticOptions."""
         width, height = parse_size(self.size, _LARGEST_SIDE)
-        own = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "size")}
-        return {**own, "width": width, "height": height}
+        shared = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "size")}
+        return {**shared, "width": width, "height": height}

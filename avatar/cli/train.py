@@ -12,7 +12,7 @@ from avatar.cli.progress import say
 from avatar.cli.training_run import Outputs, train_capture
 from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
-from avatar.rendering.backends import Rasterizer, check_rasterizer
+from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class TrainCommand:
     def run(self) -> int:
         """Capture if needed, train, save; returns the exit code."""
         settings = self.resolved()
-        check_rasterizer(settings.rasterizer)
+        backend_of(settings.rasterizer).check()
         outputs = Outputs.beside(self.out)
         outputs.check(self.resume, self.overwrite)
         if not self.view:

@@ -105,7 +105,7 @@ def _window(training: _Training, first: Avatar) -> None:
 
     The window plays the tracked motion of the training clip; the sliders can be selected instead.
     """
-    from avatar.cli.render_inputs import head_of
+    from avatar.data.capture_head import head_of
     from avatar.driving.driver import DriveOptions
     from avatar.motion.from_capture import motion_of
     from viewer.gui.window import Window, WindowOptions

@@ -83,7 +83,7 @@ def train_capture(
     Returns:
         The exit code: 0 for a finished training, 130 for an interrupted one.
     """
-    from avatar.cli.render_inputs import head_of
+    from avatar.data.capture_head import head_of
     from avatar.training.checkpoints import unfinished
     from avatar.training.fit import fit
 

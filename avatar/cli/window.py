@@ -164,7 +164,7 @@ def _tell(report: RunReport, sentences: Sequence[str], path: Path | None) -> Non
 
 def _set(session: Session, options: WindowedOptions) -> None:
     """Size and background, as the command line has them."""
-    from avatar.rendering.backdrop import parse_color
+    from avatar.rendering.background import parse_color
 
     state = session.state
     width, height = parse_size(options.size, _LARGEST)

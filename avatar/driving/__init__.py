@@ -1,1 +1,1 @@
-"""The parts of driving: carrying a motion into an avatar's space, keeping it within reach, saying what was lost."""
+"""Driving: retarget a motion to an avatar, soft-clamp it to the trained range, and report what could not be shown."""

@@ -1,8 +1,8 @@
-"""Driving: a motion of any space in, parameters of the avatar out, and pictures of it."""
+"""Driving: a motion in any expression space in, head parameters of an avatar out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.driving.lip_closure import Lips
+from avatar.driving.lip_closure import LipClosure
 from avatar.driving.report import DriveReport
-from avatar.driving.retargeting import Carrier
+from avatar.driving.retargeting import ExpressionRetargeter
 from avatar.driving.trained_range import PoseTarget, TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import mean_rotation
@@ -21,15 +21,12 @@ from avatar.head.model import HeadModel, is_mode
 from avatar.model.avatar import Avatar
 from avatar.model.neutral import resting_expression
 from avatar.motion.edit import filled, head_rotation
-from avatar.rendering.animator import Animator
-from avatar.rendering.backends import Rasterizer
-from avatar.rendering.render import WHITE, render, to_uint8
-from avatar.types import NECK, Camera, HeadParams, Motion
+from avatar.types import NECK, HeadParams, Motion
 
-#: Share of the driver's travel (meters) that the avatar makes: two people rarely sit the same way.
-TRAVEL_SHARE = 0.5
-#: Fewer frames than these say nothing about a resting face or a mean pose.
-ENOUGH_FRAMES = 30
+#: Fraction of the recorded head travel that the avatar makes: the recorded person may sit at another distance.
+DEFAULT_TRAVEL = 0.5
+#: Fewer frames than these do not determine a neutral expression or a mean pose.
+MIN_CALIBRATION_FRAMES = 30
 
 Neutral = Literal["resting", "as-is"]
 HeadMode = Literal["relative", "absolute", "still"]
@@ -37,157 +34,177 @@ HeadMode = Literal["relative", "absolute", "still"]
 
 @dataclass(frozen=True)
 class DriveOptions:
-    """How a motion is retold."""
+    """How a motion is retargeted."""
 
     neutral: Neutral = "resting"
-    """resting: the driver's resting face becomes the avatar person's; as-is: weights as the motion has them"""
+    """resting: the neutral expression of the recording maps to that of the avatar; as-is: weights are not changed"""
     head: HeadMode = "relative"
-    """relative: turns about the driver's mean pose, set about the avatar's; absolute: turned as in the motion; still"""
-    travel: float = TRAVEL_SHARE
-    """share of the head's travel about its mean place"""
+    """relative: rotation from the recording's mean pose, applied to the avatar's; absolute: as recorded; still: none"""
+    travel: float = DEFAULT_TRAVEL
+    """fraction of the head's travel about its mean position"""
     soft_clamp: bool = True
-    """keep expressions and poses within the avatar's reach"""
+    """limit expressions and poses to the trained range of the avatar"""
     motion_head: HeadModel | None = None
-    """the head model the motion was made for; needed for FLAME's expressions on another head"""
+    """the head model that the motion was made for; needed for FLAME's expressions on another head"""
 
 
 @dataclass(frozen=True, eq=False)
 class Driver:
-    """Retells frames of a motion for one avatar, each on its own: nothing is remembered from one to the next.
+    """Retargets frames of a motion to one avatar. It has no memory: the result of a frame depends on that frame only.
 
-    So a frame without a face (confidence 0) is the caller's: skip it and show the parameters of the frame before again,
-    and leave it out of what `calibrated` sees.
+    Frames without a face (confidence 0) are the caller's task: skip them, keep showing the parameters of the frame
+    before, and do not pass them to `calibrated`.
     """
 
     avatar: Avatar
-    carrier: Carrier
-    reach: TrainedRange
+    retargeter: ExpressionRetargeter
+    trained_range: TrainedRange
     options: DriveOptions
-    resting: Tensor  # [E] of the avatar's expressions, the driver's resting face
-    own_rest: Tensor  # [E] the avatar person's, which stands in for it
-    mean_rotation: Tensor  # [3,3] of the driver's head
-    mean_place: Tensor | None  # [3] meters; None before any frame was seen: the avatar then stays in its own place
-    lips: Lips | None  # of the avatar's head; None where its landmarks are not known
+    source_neutral: Tensor  # [E] weights of the avatar's expressions: neutral expression of the recorded person
+    avatar_neutral: Tensor  # [E] neutral expression of the avatar, which replaces it
+    mean_rotation: Tensor  # [3,3] mean rotation of the recorded head
+    mean_position: Tensor | None  # [3] meters, mean position of the recorded head; None before calibration
+    lip_closure: LipClosure | None  # of the avatar's head; None for a head without landmarks
 
     @staticmethod
     def of(avatar: Avatar, names: tuple[str, ...], space: str, options: DriveOptions | None = None) -> Driver:
-        """A driver for motions with these expression `names`, of a person whose face rests at zero weights.
+        """A driver that is not calibrated: the neutral expression of the recording is zero for all weights.
 
-        Until it is `calibrated` it takes the driver's mean pose for one straight at the camera, and as it cannot tell
-        travel from where the driver sits, it leaves the avatar in its own mean place.
+        Until `calibrated`, the mean head rotation is the identity (straight at the camera), and head travel is ignored,
+        because it cannot be separated from the position at which the person sits.
 
         Args:
-            avatar: whom to drive.
-            names: of the motion's expressions.
-            space: of the motion, "arkit52", "flame" or a capture's own.
-            options: how; as they come when None.
+            avatar: the avatar to drive.
+            names: the motion's expressions.
+            space: of the motion, "arkit52", "flame" or a capture's.
+            options: None for the defaults.
         """
         options = options or DriveOptions()
-        carrier = Carrier.between(tuple(names), space, options.motion_head, avatar.head)
+        retargeter = ExpressionRetargeter.between(tuple(names), space, options.motion_head, avatar.head)
         like = avatar.neutral
-        still = torch.zeros_like(like), like, torch.eye(3, dtype=like.dtype, device=like.device), None
-        return Driver(avatar, carrier, TrainedRange.of(avatar), options, *still, Lips.of(avatar.head))
+        uncalibrated = torch.zeros_like(like), like, torch.eye(3, dtype=like.dtype, device=like.device), None
+        trained_range, lip_closure = TrainedRange.of(avatar), LipClosure.of(avatar.head)
+        return Driver(avatar, retargeter, trained_range, options, *uncalibrated, lip_closure)
 
     def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:
-        """This driver once it has seen frames [T,E], [T,J,3], [T,3] of the person.
+        """A driver calibrated with frames of the recorded person: neutral expression, mean pose, lip closure.
 
-        They tell the resting face, the mean pose and where the lips meet; of fewer than ENOUGH_FRAMES only the place is
-        taken, and of none nothing. All of them should show a face.
+        With fewer than MIN_CALIBRATION_FRAMES frames only the mean position is set; with no frames nothing changes.
+
+        Args:
+            weights: [T,E], frames with a face only.
+            joint_rot: [T,J,3] axis-angle radians.
+            translation: [T,3] meters.
         """
         if not len(weights):
             return self
-        weights, joint_rot, translation = self._at_home(weights, joint_rot, translation)
-        known = replace(self, mean_place=translation.mean(0))
-        if len(weights) < ENOUGH_FRAMES:
-            return known
-        carried, _ = self.carrier(weights, joint_rot)
-        resting = resting_expression(carried)
+        weights, joint_rot, translation = self._to_device(weights, joint_rot, translation)
+        positioned = replace(self, mean_position=translation.mean(0))
+        if len(weights) < MIN_CALIBRATION_FRAMES:
+            return positioned
+        expression, _ = self.retargeter(weights, joint_rot)
+        neutral = resting_expression(expression)
         gaze = [name.startswith("eyeLook") for name in self.avatar.head.expression_names]
-        resting[gaze] = 0
-        known = replace(known, resting=resting, mean_rotation=mean_rotation(head_rotation(joint_rot)))
-        if self.lips is None:
-            return known
-        meant = known._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
-        return replace(known, own_rest=self.lips.closing(self.own_rest, meant))
+        neutral[gaze] = 0
+        rotation = mean_rotation(head_rotation(joint_rot))
+        driver = replace(positioned, source_neutral=neutral, mean_rotation=rotation)
+        if self.lip_closure is None:
+            return driver
+        limited = expression.clamp(*self.avatar.head.expression_limits)
+        closed = self.lip_closure.close(self.avatar_neutral, driver._replace_neutral(limited))
+        return replace(driver, avatar_neutral=closed)
 
     def __call__(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> HeadParams:
-        """Parameters of the avatar for frames of the motion.
+        """Head parameters of the avatar for frames of the motion.
 
         Args:
             weights: [T,E].
             joint_rot: [T,J,3] axis-angle radians.
-            translation: [T,3] meters, of the point the head turns about.
+            translation: [T,3] meters, of the point that the head turns about.
+
+        Returns:
+            T frames.
         """
-        wish = self.wish(weights, joint_rot, translation)
-        return self.reach.params(self.reach.within(wish) if self.options.soft_clamp else wish)
+        target = self.target(weights, joint_rot, translation)
+        return self.trained_range.head_params(self.trained_range.clamp(target) if self.options.soft_clamp else target)
 
-    def wish(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> PoseTarget:
-        """What the motion wants, arguments as for `__call__`: not yet kept within reach."""
-        weights, joint_rot, translation = self._at_home(weights, joint_rot, translation)
-        carried, turned = self.carrier(weights, joint_rot)
-        expression = self._on_own_rest(carried.clamp(*self.avatar.head.expression_limits))
-        rotation, place = self._pose(head_rotation(joint_rot), translation)
-        turned[:, NECK] = 0
-        return PoseTarget(expression, turned, rotation, place)
+    def target(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> PoseTarget:
+        """The retargeted frames before the soft clamp; arguments as for `__call__`."""
+        weights, joint_rot, translation = self._to_device(weights, joint_rot, translation)
+        expression, remaining_rot = self.retargeter(weights, joint_rot)
+        expression = self._replace_neutral(expression.clamp(*self.avatar.head.expression_limits))
+        rotation, position = self._head_pose(head_rotation(joint_rot), translation)
+        remaining_rot[:, NECK] = 0
+        return PoseTarget(expression, remaining_rot, rotation, position)
 
-    def _at_home(self, *values: Tensor) -> Iterator[Tensor]:
-        """Tensors of a motion where the avatar is: files and sockets fill the CPU's memory."""
-        return (value.to(self.resting) for value in values)
+    def _to_device(self, *values: Tensor) -> Iterator[Tensor]:
+        """Tensors of a motion on the avatar's device: files and sockets provide CPU tensors."""
+        return (value.to(self.source_neutral) for value in values)
 
     @cached_property
     def _modes(self) -> Tensor:
-        """Which expressions [E] of the avatar are numbered components: they have a sign and no full strength."""
+        """[E] bool, which expressions are principal components: these have a sign and no maximum of 1."""
         modes = [is_mode(name) for name in self.avatar.head.expression_names]
-        return torch.tensor(modes, device=self.resting.device)
+        return torch.tensor(modes, device=self.source_neutral.device)
 
     @cached_property
-    def _exchange(self) -> tuple[Tensor, Tensor]:
-        """What the avatar's resting face has more than the driver's [E], and the driver's room up to weight 1 [E]."""
-        return self.own_rest - self.resting, (1 - self.resting).clamp_min(1e-3)
+    def _neutral_difference(self) -> tuple[Tensor, Tensor]:
+        """[E] avatar neutral minus source neutral, and [E] range of the source from its neutral up to weight 1."""
+        return self.avatar_neutral - self.source_neutral, (1 - self.source_neutral).clamp_min(1e-3)
 
     @cached_property
-    def _mean_turn(self) -> Tensor:
-        """[3,3], from the driver's mean pose to the avatar's, the driver's turn to the left of it."""
+    def _mean_rotation_change(self) -> Tensor:
+        """[3,3], from the recording's mean pose to the avatar's; multiplied to the recorded rotation from the right."""
         return self.mean_rotation.T @ self.avatar.rig.torso.mean_rotation
 
-    def _on_own_rest(self, weights: Tensor) -> Tensor:
-        """Weights [T,E] with the driver's resting face exchanged for the avatar person's.
+    def _replace_neutral(self, weights: Tensor) -> Tensor:
+        """Weights [T,E] with the source's neutral expression replaced by the avatar's.
 
-        A shift at and below rest, which runs out towards weight 1: what the driver does fully the avatar does fully.
+        The difference is added in full at and below the neutral weight and fades linearly to zero at weight 1, so that
+        full expressions stay full.
         """
         if self.options.neutral == "as-is":
             return weights
-        more, room = self._exchange
-        left = ((1 - weights) / room).clamp(0, 1).masked_fill(self._modes, 1.0)
-        return (weights + more * left).clamp(*self.avatar.head.expression_limits)
+        difference, span = self._neutral_difference
+        fade = ((1 - weights) / span).clamp(0, 1).masked_fill(self._modes, 1.0)
+        return (weights + difference * fade).clamp(*self.avatar.head.expression_limits)
 
-    def _pose(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotation [T,3,3] of the avatar's head and place [T,3] of the point it turns about.
+    def _head_pose(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Head pose of the avatar: rotation [T,3,3], and position [T,3] of the pivot.
 
-        That point is the neck's joint: it travels least when people nod and turn.
+        The pivot is the neck joint, which moves least when people nod and turn.
+
+        Args:
+            rotation: [T,3,3] recorded.
+            translation: [T,3] meters, recorded.
         """
         torso, mode = self.avatar.rig.torso, self.options.head
-        place = self.reach.mean_place.expand(len(rotation), 3)
+        position = self.trained_range.mean_position.expand(len(rotation), 3)
         if mode == "still":
-            return torso.mean_rotation.expand(len(rotation), 3, 3), place
+            return torso.mean_rotation.expand(len(rotation), 3, 3), position
         if mode == "relative":
-            rotation = rotation @ self._mean_turn
-        if self.mean_place is None:
-            return rotation, place
-        return rotation, place + self.options.travel * (translation - self.mean_place)
+            rotation = rotation @ self._mean_rotation_change
+        if self.mean_position is None:
+            return rotation, position
+        return rotation, position + self.options.travel * (translation - self.mean_position)
 
 
 @dataclass(frozen=True)
-class Drive:
-    """A motion retold for an avatar."""
+class DriveResult:
+    """A motion retargeted to an avatar."""
 
     params: HeadParams  # T frames
     time: np.ndarray  # [T] float64 seconds
     report: DriveReport
 
 
-def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> Drive:
-    """Retell `motion` for `avatar`, frame for frame; frames without a face are bridged from those beside them.
+def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> DriveResult:
+    """Retarget `motion` to `avatar`, frame by frame; frames without a face are interpolated from their neighbors.
+
+    Args:
+        avatar: the avatar to drive.
+        motion: T frames.
+        options: None for the defaults.
 
     Raises:
         HeadsplatError: the motion has no frames or no face, or none of its expressions is of `options.motion_head`.
@@ -195,31 +212,16 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
     options = options or DriveOptions()
     if not len(motion):
         raise HeadsplatError("the motion has no frames; give another file")
-    seen = torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
-    if not seen.any():
-        raise HeadsplatError("the motion shows no face in any frame (confidence 0 throughout); give another take")
-    whole = filled(motion)
-    known = whole[seen]
+    has_face = torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
+    if not has_face.any():
+        raise HeadsplatError("the motion shows no face in any frame (confidence 0 throughout); give another recording")
+    full = filled(motion)
+    known = full[has_face]
     driver = Driver.of(avatar, motion.names, motion.space, options)
     driver = driver.calibrated(known.weights, known.joint_rot, known.translation)
-    wish = driver.wish(whole.weights, whole.joint_rot, whole.translation)
-    meant = driver.reach.params(wish)
-    params = driver.reach.params(driver.reach.within(wish)) if options.soft_clamp else meant
-    return Drive(params, motion.time.numpy(), DriveReport.of(driver.carrier, driver.reach, whole, meant, params))
-
-
-def render_track(
-    avatar: Avatar,
-    params: HeadParams,
-    camera: Camera,
-    background: Sequence[float] = WHITE,
-    rasterizer: Rasterizer = "native",
-) -> Iterator[np.ndarray]:
-    """Pictures [H,W,3] uint8 of `avatar`, one for each frame of `params`, over `background` (0..1)."""
-    animator = Animator(avatar, camera.width, camera.height, background)
-    for frame in range(len(params)):
-        if rasterizer == "native":
-            yield animator.draw(params[frame], camera).cpu().numpy().copy()
-            continue
-        with torch.no_grad():
-            yield to_uint8(render(avatar(params[frame]), camera, background, rasterizer).rgb[0]).cpu().numpy()
+    target = driver.target(full.weights, full.joint_rot, full.translation)
+    trained_range = driver.trained_range
+    unclamped = trained_range.head_params(target)
+    params = trained_range.head_params(trained_range.clamp(target)) if options.soft_clamp else unclamped
+    report = DriveReport.of(driver.retargeter, trained_range, full, unclamped, params)
+    return DriveResult(params, motion.time.numpy(), report)

@@ -1,4 +1,4 @@
-"""From one pose to another without a jump."""
+"""Interpolation between two poses of an avatar."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.types import HeadParams
 
 
-def smoothstep(share: float) -> float:
-    """0..1 with no slope at either end."""
-    share = min(max(share, 0.0), 1.0)
-    return share * share * (3 - 2 * share)
+def smoothstep(fraction: float) -> float:
+    """Hermite interpolation of `fraction`, clamped to 0..1, with zero slope at both ends."""
+    fraction = min(max(fraction, 0.0), 1.0)
+    return fraction * fraction * (3 - 2 * fraction)
 
 
-def between(first: HeadParams, second: HeadParams, share: float) -> HeadParams:
-    """Parameters `share` of the way from `first` to `second`, rotations along the shortest arc."""
-    if share <= 0:
+def interpolate_params(first: HeadParams, second: HeadParams, fraction: float) -> HeadParams:
+    """Interpolate head parameters: expression and translation linearly, rotations along the shortest arc.
+
+    Args:
+        first: T frames, the result at a fraction of 0 or less.
+        second: T frames, the result at a fraction of 1 or more.
+        fraction: 0..1.
+    """
+    if fraction <= 0:
         return first
-    if share >= 1:
+    if fraction >= 1:
         return second
     start = axis_angle_to_matrix(first.joint_rot.double())
-    step = matrix_to_axis_angle(start.mT @ axis_angle_to_matrix(second.joint_rot.double()))
-    turned = matrix_to_axis_angle(start @ axis_angle_to_matrix(share * step)).to(first.joint_rot)
+    difference = matrix_to_axis_angle(start.mT @ axis_angle_to_matrix(second.joint_rot.double()))
+    joint_rot = matrix_to_axis_angle(start @ axis_angle_to_matrix(fraction * difference)).to(first.joint_rot)
     return replace(
         first,
-        expression=torch.lerp(first.expression, second.expression, share),
-        joint_rot=turned,
-        translation=torch.lerp(first.translation, second.translation, share),
+        expression=torch.lerp(first.expression, second.expression, fraction),
+        joint_rot=joint_rot,
+        translation=torch.lerp(first.translation, second.translation, fraction),
     )

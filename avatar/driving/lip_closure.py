@@ -1,4 +1,4 @@
-"""Lips that come together when the driver's do."""
+"""Lip closure: a neutral expression in which the avatar's lips meet when those of the driving source do."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor
 from avatar.head.model import HeadModel, is_mode
 from avatar.motion.correspondence import LANDMARKS, landmark_columns, neutral_landmarks
 
-#: inner edges of the upper and the lower lip, three pairs around the middle
+#: landmarks of the inner edges of the upper and the lower lip, three pairs around the center
 _PAIRS = ((13, 82, 312), (14, 87, 317))
-#: The gap that this share of a take stays below counts as the driver's closed mouth.
-_CLOSED = 0.05
+#: The quantile of the lip gap over a recording that counts as a closed mouth.
+_CLOSED_QUANTILE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Lips:
-    """How expressions part the lips of one head, as far as a straight line says it."""
+class LipClosure:
+    """Effect of the expressions on the lip gap of one head, as a linear model."""
 
     gap: Tensor  # [] meters at zero weights
     opening: Tensor  # [E] meters that a weight of 1 adds
 
     @staticmethod
-    def of(head: HeadModel) -> Lips | None:
-        """Read off a head with landmarks; None without."""
+    def of(head: HeadModel) -> LipClosure | None:
+        """Compute it from the landmarks of `head`; None for a head without landmarks."""
         if len(head.landmark_faces) != LANDMARKS:
             return None
         upper, lower = (list(edge) for edge in _PAIRS)
@@ -34,16 +34,23 @@ class Lips:
         named = [not is_mode(name) for name in head.expression_names]
         opening = (fields[upper] - fields[lower]).mean(0) * named
         like = head.v_template
-        return Lips(like.new_tensor((points[upper] - points[lower]).mean()), torch.from_numpy(opening).to(like))
+        return LipClosure(like.new_tensor((points[upper] - points[lower]).mean()), torch.from_numpy(opening).to(like))
 
-    def closing(self, neutral: Tensor, meant: Tensor) -> Tensor:
-        """`neutral` [E] with less of what parts the lips, so that they meet where a take of weights `meant` shuts them.
+    def close(self, neutral: Tensor, expression: Tensor) -> Tensor:
+        """Scale down the lip-opening weights of a neutral expression until the lips meet where a recording closes them.
 
-        What a tracker reads off a resting face is a low value of every expression by itself: together they may part
-        lips that the person never parts at rest. Openers are scaled, down to nothing; they are never made stronger.
+        A tracker measures a low value for every expression of a neutral face. Together these may open lips that the
+        person keeps closed. Opening weights are only scaled down, at most to zero.
+
+        Args:
+            neutral: [E] weights of the neutral expression.
+            expression: [T,E] weights of the recording with `neutral` applied.
+
+        Returns:
+            [E].
         """
-        shut = float((self.gap + meant @ self.opening).quantile(_CLOSED))
+        closed_gap = float((self.gap + expression @ self.opening).quantile(_CLOSED_QUANTILE))
         openers = neutral * self.opening > 0
-        parted = float((neutral * self.opening)[openers].sum())
-        share = min(max(1 - shut / parted, 0.0), 1.0) if parted > 0 else 1.0
-        return torch.where(openers, share * neutral, neutral)
+        open_gap = float((neutral * self.opening)[openers].sum())
+        scale = min(max(1 - closed_gap / open_gap, 0.0), 1.0) if open_gap > 0 else 1.0
+        return torch.where(openers, scale * neutral, neutral)

@@ -1,4 +1,4 @@
-"""What became of a motion on an avatar: what could not be shown, and what was soft-clamped."""
+"""Report of a retargeted motion: expressions that the avatar cannot show, and values that were soft-clamped."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from avatar.common.jsonable import counted, to_jsonable
-from avatar.driving.retargeting import Carrier
-from avatar.driving.trained_range import TrainedRange, pivot_place
+from avatar.driving.retargeting import ExpressionRetargeter
+from avatar.driving.trained_range import TrainedRange, pivot_position
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import is_mode
 from avatar.types import ROOT, HeadParams, Motion
 
-#: Weights smaller than this are nothing anybody sees.
-_SEEN = 0.01
-_SEEN_DEGREES = 0.5
-#: How many names a sentence lists.
-_LISTED = 8
+#: Changes below these are not visible: weights, degrees, centimeters.
+_MIN_WEIGHT, _MIN_DEGREES, _MIN_CENTIMETERS = 0.01, 0.5, 0.1
+#: Names that one line lists.
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -28,137 +27,154 @@ class Unexpressed:
     """An expression of the motion that the avatar cannot show, or less than half of it."""
 
     name: str
-    peak: float  # largest weight, in size
+    peak: float  # largest absolute weight
     rms: float
-    expressed: float  # 0..1, the part of its motion that is shown
-    advice: str
+    expressed: float  # 0..1, fraction of its vertex motion that is shown
+    advice: str  # remedy, or empty
 
 
 @dataclass(frozen=True)
 class SoftClamped:
-    """An expression of the avatar that the motion wants stronger than the avatar's reach."""
+    """An expression of the avatar whose target weight exceeds the trained range."""
 
     name: str
     frames: int
     most: float  # largest change of its weight
-    mean: float  # over those frames
-    wanted: float  # the weight where it changes most, before
-    shown: float  # and after
+    mean: float  # mean change over those frames
+    wanted: float  # target weight in the frame with the largest change
+    shown: float  # weight after the soft clamp in that frame
 
 
 @dataclass(frozen=True)
 class DriveReport:
-    """One motion on one avatar; plain values throughout."""
+    """Report of one motion on one avatar. The names of the fields are keys of the JSON report."""
 
     frames: int
     seconds: float
     space: str
-    way: str  # how its expressions reach the avatar
-    without_face: int  # frames that were bridged
-    unexpressed: tuple[Unexpressed, ...]  # those in use, strongest first
-    soft_clamped: tuple[SoftClamped, ...]  # the largest clamping first
-    turns_eased: int  # frames
-    most_turn_deg: float  # largest change of the head's rotation
-    travel_eased: int  # frames
-    most_travel_cm: float
+    way: str  # how its expressions are retargeted
+    without_face: int  # frames that were interpolated
+    unexpressed: tuple[Unexpressed, ...]  # those in use, largest RMS first
+    soft_clamped: tuple[SoftClamped, ...]  # largest change first
+    turns_eased: int  # frames with a soft-clamped head rotation
+    most_turn_deg: float  # largest change of the head rotation
+    travel_eased: int  # frames with a soft-clamped head position
+    most_travel_cm: float  # largest change of the head position
     notes: tuple[str, ...]
 
     @staticmethod
-    def of(carrier: Carrier, reach: TrainedRange, motion: Motion, meant: HeadParams, shown: HeadParams) -> DriveReport:
-        """The report of `motion`, which means `meant` on the avatar and is `shown`."""
-        turn, travel = _moved(reach, meant, shown)
+    def of(
+        retargeter: ExpressionRetargeter,
+        trained_range: TrainedRange,
+        motion: Motion,
+        target: HeadParams,
+        shown: HeadParams,
+    ) -> DriveReport:
+        """Compare the target of a motion with what is shown.
+
+        Args:
+            retargeter: of the motion's expressions.
+            trained_range: of the avatar.
+            motion: T frames.
+            target: T frames of the avatar before the soft clamp.
+            shown: T frames after it.
+        """
+        turn, travel = _pose_changes(trained_range, target, shown)
         return DriveReport(
             frames=len(motion),
             seconds=float(motion.time[-1] - motion.time[0]),
             space=motion.space,
-            way=carrier.way,
+            way=retargeter.route,
             without_face=0 if motion.confidence is None else int((motion.confidence <= 0).sum()),
-            unexpressed=_unexpressed(carrier, motion),
-            soft_clamped=_soft_clamped(reach.head.expression_names, meant.expression, shown.expression),
-            turns_eased=int((turn > _SEEN_DEGREES).sum()),
+            unexpressed=_unexpressed(retargeter, motion),
+            soft_clamped=_soft_clamped(trained_range.head.expression_names, target.expression, shown.expression),
+            turns_eased=int((turn > _MIN_DEGREES).sum()),
             most_turn_deg=float(turn.max()),
-            travel_eased=int((travel > 0.1).sum()),
+            travel_eased=int((travel > _MIN_CENTIMETERS).sum()),
             most_travel_cm=float(travel.max()),
             notes=motion.notes,
         )
 
     def to_json(self) -> str:
-        """Everything as one JSON object, `words` included."""
+        """The report as a JSON object."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
     def to_dict(self) -> dict[str, object]:
-        """Everything in JSON's types."""
+        """The report in JSON types; `words` contains the lines of `to_text`."""
         found: dict[str, object] = to_jsonable({**dataclasses.asdict(self), "words": self.to_text().splitlines()})
         return found
 
     def to_text(self) -> str:
-        """A few lines for a person."""
+        """The report as a few lines of text."""
         lines = [f"{counted(self.frames, 'frame')}, {self.seconds:.2f} s of {self.space}, {self.way}", *self.notes]
         if self.without_face:
-            lines.append(f"without a face: {counted(self.without_face, 'frame')}, bridged from those beside them")
-        return "\n".join([*lines, *self._lost_words(), *self._soft_clamped_words(), *self._pose_words()])
+            frames = counted(self.without_face, "frame")
+            lines.append(f"without a face: {frames}, interpolated from the frames around them")
+        return "\n".join([*lines, *self._unexpressed_lines(), *self._soft_clamped_lines(), *self._pose_lines()])
 
-    def _lost_words(self) -> list[str]:
+    def _unexpressed_lines(self) -> list[str]:
         if not self.unexpressed:
             return ["every expression of the motion can be shown"]
         numbered = [row for row in self.unexpressed if is_mode(row.name)]
         named = [row for row in self.unexpressed if not is_mode(row.name)]
-        some = [f"{row.name} (peak {row.peak:.2f}, rms {row.rms:.2f})" for row in named[:_LISTED]]
-        if len(named) > _LISTED:
-            some.append(f"{len(named) - _LISTED} more")
+        some = [f"{row.name} (peak {row.peak:.2f}, rms {row.rms:.2f})" for row in named[:_MAX_LISTED]]
+        if len(named) > _MAX_LISTED:
+            some.append(f"{len(named) - _MAX_LISTED} more")
         if numbered:
             some.append(f"{counted(len(numbered), 'numbered expression')} ({numbered[0].name} the strongest)")
         advice = next((row.advice for row in self.unexpressed if row.advice), "")
         return [f"not expressible here: {', '.join(some)}{f'; {advice}' if advice else ''}"]
 
-    def _soft_clamped_words(self) -> list[str]:
+    def _soft_clamped_lines(self) -> list[str]:
         if not self.soft_clamped:
             return []
         some = ", ".join(
             f"{row.name} ({counted(row.frames, 'frame')}, {row.wanted:.2f} to {row.shown:.2f})"
-            for row in self.soft_clamped[:_LISTED]
+            for row in self.soft_clamped[:_MAX_LISTED]
         )
-        more = len(self.soft_clamped) - _LISTED
-        return [f"soft-clamped to what the avatar can show: {some}{f' and {more} more' if more > 0 else ''}"]
+        more = len(self.soft_clamped) - _MAX_LISTED
+        return [f"soft-clamped to the trained range of the avatar: {some}{f' and {more} more' if more > 0 else ''}"]
 
-    def _pose_words(self) -> list[str]:
+    def _pose_lines(self) -> list[str]:
         lines = []
         if self.turns_eased:
             frames = counted(self.turns_eased, "frame")
-            lines.append(f"the head turns less in {frames}, by up to {self.most_turn_deg:.0f} degrees")
+            lines.append(f"head rotation reduced in {frames}, by up to {self.most_turn_deg:.0f} degrees")
         if self.travel_eased:
             frames = counted(self.travel_eased, "frame")
-            lines.append(f"the head travels less in {frames}, by up to {self.most_travel_cm:.1f} cm")
+            lines.append(f"head travel reduced in {frames}, by up to {self.most_travel_cm:.1f} cm")
         return lines
 
 
-def _unexpressed(carrier: Carrier, motion: Motion) -> tuple[Unexpressed, ...]:
+def _unexpressed(retargeter: ExpressionRetargeter, motion: Motion) -> tuple[Unexpressed, ...]:
     rows = []
-    for lost in carrier.lost:
-        used = motion.weights[:, lost.column].double()
-        peak = float(used.abs().max())
-        if peak > _SEEN:
-            rows.append(Unexpressed(lost.name, peak, float(used.square().mean().sqrt()), lost.expressed, lost.advice))
+    for row in retargeter.unmapped:
+        weights = motion.weights[:, row.column].double()
+        peak = float(weights.abs().max())
+        if peak > _MIN_WEIGHT:
+            rms = float(weights.square().mean().sqrt())
+            rows.append(Unexpressed(row.name, peak, rms, row.expressed, row.advice))
     return tuple(sorted(rows, key=lambda row: -row.rms))
 
 
-def _soft_clamped(names: tuple[str, ...], meant: Tensor, shown: Tensor) -> tuple[SoftClamped, ...]:
-    change = (shown - meant).abs()
+def _soft_clamped(names: tuple[str, ...], target: Tensor, shown: Tensor) -> tuple[SoftClamped, ...]:
+    change = (shown - target).abs()
     rows = []
-    for column in torch.nonzero((change > _SEEN).any(0)).flatten().tolist():
-        excess = change[:, column][change[:, column] > _SEEN]
+    for column in torch.nonzero((change > _MIN_WEIGHT).any(0)).flatten().tolist():
+        visible = change[:, column][change[:, column] > _MIN_WEIGHT]
         worst = int(change[:, column].argmax())
-        wanted, left = float(meant[worst, column]), float(shown[worst, column])
-        rows.append(SoftClamped(names[column], len(excess), float(excess.max()), float(excess.mean()), wanted, left))
+        before, after = float(target[worst, column]), float(shown[worst, column])
+        largest, mean = float(visible.max()), float(visible.mean())
+        rows.append(SoftClamped(names[column], len(visible), largest, mean, before, after))
     return tuple(sorted(rows, key=lambda row: -row.frames * row.mean))
 
 
-def _moved(reach: TrainedRange, meant: HeadParams, shown: HeadParams) -> tuple[Tensor, Tensor]:
-    """How far easing turned the head [T] in degrees and moved it [T] in centimeters."""
-    rotations = [axis_angle_to_matrix(params.joint_rot[:, ROOT].double()) for params in (meant, shown)]
-    places = [
-        pivot_place(reach.head, params.identity, rotation.float(), params.translation, reach.pivot)
-        for params, rotation in zip((meant, shown), rotations, strict=True)
+def _pose_changes(trained_range: TrainedRange, target: HeadParams, shown: HeadParams) -> tuple[Tensor, Tensor]:
+    """How far the soft clamp rotated the head [T] in degrees and moved it [T] in centimeters."""
+    rotations = [axis_angle_to_matrix(params.joint_rot[:, ROOT].double()) for params in (target, shown)]
+    positions = [
+        pivot_position(trained_range.head, params.identity, rotation.float(), params.translation, trained_range.pivot)
+        for params, rotation in zip((target, shown), rotations, strict=True)
     ]
     turn = matrix_to_axis_angle(rotations[1] @ rotations[0].mT).norm(dim=-1).rad2deg()
-    return turn, 100 * (places[1] - places[0]).norm(dim=-1)
+    return turn, 100 * (positions[1] - positions[0]).norm(dim=-1)

@@ -1,4 +1,4 @@
-"""From the expressions a motion names to those of an avatar's head."""
+"""Expression retargeting: from the expressions of a motion to those of an avatar's head."""
 
 from __future__ import annotations
 
@@ -19,35 +19,38 @@ from avatar.types import JOINT_NAMES
 
 
 @dataclass(frozen=True)
-class Lost:
-    """An expression of a motion that the avatar's head cannot show."""
+class UnmappedExpression:
+    """An expression of a motion that the avatar's head cannot show, or less than half of it."""
 
-    column: int  # of the motion
+    column: int  # of the motion's weights
     name: str
-    expressed: float  # 0..1, the part of its motion that can be shown
-    advice: str  # what would help, or empty
+    expressed: float  # 0..1, fraction of its vertex motion that is shown
+    advice: str  # remedy, or empty
 
 
 @dataclass(frozen=True, eq=False)
-class Carrier:
-    """Carries weights of E names to the F expressions of a head: through a bridge where there is one, else by name."""
+class ExpressionRetargeter:
+    """Maps weights of E named expressions to the F expressions of a head, through a bridge or by name."""
 
     names: tuple[str, ...]  # [E]
     head: HeadModel  # the avatar's
-    way: str  # for a person
+    route: str  # description for the report
     bridge: Bridge | None
-    to_bridge: Tensor  # [E,A] 0 or 1: which column of the bridge's first head each name is
+    to_bridge: Tensor  # [E,A] 0 or 1: which column of the bridge's source head each name is
     by_name: Tensor  # [E,F] 0 or 1
-    controls: np.ndarray  # [C] columns of the head that take joint turns which the motion has no names for
-    lost: tuple[Lost, ...]
+    controls: np.ndarray  # [C] columns of the head whose weights replace joint rotations of the motion
+    unmapped: tuple[UnmappedExpression, ...]
 
     @staticmethod
-    def between(names: tuple[str, ...], space: str, source: HeadModel | None, head: HeadModel) -> Carrier:
-        """The carrier from a motion's `names` in `space` to `head`.
+    def between(names: tuple[str, ...], space: str, source: HeadModel | None, head: HeadModel) -> ExpressionRetargeter:
+        """The retargeter from a motion to a head.
 
         Args:
-            source: the head the motion was made for, where it is known; the embedded head stands in for an arkit52
-                motion on a head without ARKit's expressions.
+            names: the motion's expressions.
+            space: of the motion, "arkit52", "flame" or a capture's.
+            source: the head model that the motion was made for, if known. For an arkit52 motion on a head without
+                ARKit's expressions the embedded head is the default.
+            head: the avatar's head.
 
         Raises:
             HeadsplatError: `source` has none of the names.
@@ -57,69 +60,79 @@ class Carrier:
         if source is None or source.expression_names == head.expression_names:
             return _by_name(names, head)
         if names and not set(names) & set(source.expression_names):
-            own, known = (", ".join(listed[:3]) for listed in (names, source.expression_names))
+            found, expected = (", ".join(listed[:3]) for listed in (names, source.expression_names))
             raise HeadsplatError(
-                f"motion in {space}: none of its expressions ({own}...) is of {source.name}, the head it is said to be "
-                f"made for ({known}...); give a model that has them with --motion-head, or leave it out: jaw, gaze and "
-                "head are then driven alone"
+                f"motion in {space}: none of its expressions ({found}...) is of {source.name}, the given motion head "
+                f"({expected}...); give a model that has them with --motion-head, or leave it out: then only jaw, gaze "
+                "and head are driven"
             )
         return _bridged(names, source, head)
 
     def __call__(self, weights: Tensor, joint_rot: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [T,F] and joint rotations [T,J,3] of the head for weights [T,E] and rotations of the motion.
+        """Retarget frames of the motion; all tensors are on the head's device.
 
-        All on the head's device.
+        Args:
+            weights: [T,E] of the motion.
+            joint_rot: [T,J,3] axis-angle radians, of the motion.
+
+        Returns:
+            Weights [T,F] and joint rotations [T,J,3] of the head.
         """
         if self.bridge is not None:
-            carried, turned = self.bridge(weights @ self.to_bridge, joint_rot)
-            return carried + weights @ self.by_name, turned
-        carried, turned = weights @ self.by_name, joint_rot.clone()
+            mapped, remaining = self.bridge(weights @ self.to_bridge, joint_rot)
+            return mapped + weights @ self.by_name, remaining
+        mapped, remaining = weights @ self.by_name, joint_rot.clone()
         if len(self.controls):
-            wanted = turned.double().cpu().numpy().reshape(len(turned), -1)
-            driven = self._driving(wanted)
-            carried[:, self.controls] += torch.from_numpy(driven).to(carried)
-            turned = torch.from_numpy(wanted - driven @ self._driving.turns.T).to(turned).reshape(joint_rot.shape)
-        return carried, turned
+            rotations = remaining.double().cpu().numpy().reshape(len(remaining), -1)
+            driven = self._joint_controls(rotations)
+            mapped[:, self.controls] += torch.from_numpy(driven).to(mapped)
+            rotations = rotations - driven @ self._joint_controls.turns.T
+            remaining = torch.from_numpy(rotations).to(remaining).reshape(joint_rot.shape)
+        return mapped, remaining
 
     @cached_property
-    def _driving(self) -> Controls:
+    def _joint_controls(self) -> Controls:
         turns = self.head.joint_dirs.double().cpu().numpy().reshape(3 * len(JOINT_NAMES), -1)
         return Controls(turns[:, self.controls])
 
 
-def _by_name(names: tuple[str, ...], head: HeadModel) -> Carrier:
-    """The carrier of a motion whose names are the head's own, or for which nothing better is known."""
-    table = _table(names, head, range(len(names)))
+def _by_name(names: tuple[str, ...], head: HeadModel) -> ExpressionRetargeter:
+    """The retargeter of a motion that has the head's names, or for which no bridge is known."""
+    table = _name_table(names, head, range(len(names)))
     turning = head.joint_dirs.abs().amax((0, 1)).cpu().numpy() > 0
     unnamed = np.array([name not in names for name in head.expression_names])
-    # A motion that names some controls has put its turns into them; the rest of its joints is meant as it is.
+    # A motion that names some controls has its rotations in them; its other joint rotations are used unchanged.
     controls = np.flatnonzero(turning & unnamed) if (unnamed | ~turning).all() else np.zeros(0, np.int64)
-    lost = tuple(
-        Lost(column, name, 0.0, _advice(name)) for column, name in enumerate(names) if not bool(table[column].any())
+    unmapped = tuple(
+        UnmappedExpression(column, name, 0.0, _advice(name))
+        for column, name in enumerate(names)
+        if not bool(table[column].any())
     )
-    way = "by name" if len(lost) < len(names) else "none of its expressions, only head, jaw and gaze"
-    return Carrier(names, head, way, None, table.new_zeros(len(names), 0), table, controls, lost)
+    route = "by name" if len(unmapped) < len(names) else "none of its expressions, only head, jaw and gaze"
+    return ExpressionRetargeter(names, head, route, None, table.new_zeros(len(names), 0), table, controls, unmapped)
 
 
-def _bridged(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> Carrier:
+def _bridged(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> ExpressionRetargeter:
+    """The retargeter through the bridge from `source` to `head`; names that `source` does not have go by name."""
     bridge = load_bridge(source, head)
     shares = {share.name: share for share in bridge.report()}
     to_bridge = head.v_template.new_zeros(len(names), len(source.expression_names))
     for column, name in enumerate(names):
         if name in shares:
             to_bridge[column, source.expression_names.index(name)] = 1
-    table = _table(names, head, [column for column, name in enumerate(names) if name not in shares])
-    lost = []
+    table = _name_table(names, head, [column for column, name in enumerate(names) if name not in shares])
+    unmapped = []
     for column, name in enumerate(names):
         expressed = shares[name].expressed if name in shares else float(table[column].any())
         if expressed < LOST_BELOW:
-            lost.append(Lost(column, name, expressed, ""))
-    way = f"through a bridge from {source.name} to {head.name}"
-    return Carrier(names, head, way, bridge, to_bridge, table, np.zeros(0, np.int64), tuple(lost))
+            unmapped.append(UnmappedExpression(column, name, expressed, ""))
+    route = f"through a bridge from {source.name} to {head.name}"
+    none = np.zeros(0, np.int64)
+    return ExpressionRetargeter(names, head, route, bridge, to_bridge, table, none, tuple(unmapped))
 
 
-def _table(names: tuple[str, ...], head: HeadModel, columns: range | list[int]) -> Tensor:
-    """[E,F], 1 where a name among `columns` is one of the head's; FLAME's extra lids do what eyeBlink does."""
+def _name_table(names: tuple[str, ...], head: HeadModel, columns: range | list[int]) -> Tensor:
+    """[E,F], 1 where a name in `columns` is one of the head's; FLAME's additional eyelids map to eyeBlink."""
     table = head.v_template.new_zeros(len(names), len(head.expression_names))
     for column in columns:
         name = names[column]

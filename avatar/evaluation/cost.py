@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from avatar.data.capture_folder import Capture
-from avatar.driving.driver import render_track
 from avatar.model.avatar import Avatar
+from avatar.rendering.animator import render_track
 from avatar.rendering.backends import Rasterizer
 
 FRAMES = 30

@@ -25,7 +25,7 @@ from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.options import RefineOptions
 from avatar.refine.track import RefinedTrack
-from avatar.rendering.backends import Rasterizer, check_rasterizer
+from avatar.rendering.backends import Rasterizer, backend_of
 
 #: Maximum number of training frames that are scored, and from which the textured mesh takes its colors.
 TRAIN_SAMPLE = 40
@@ -68,7 +68,7 @@ def evaluate(
         HeadsplatError: the capture has no held-out frames, its expressions are not those of the avatar's head, or
             `rasterizer` is not available.
     """
-    check_rasterizer(rasterizer)
+    backend_of(rasterizer).check()
     _check(avatar, capture)
     started = time.perf_counter()
     network = metrics.load_lpips(lpips) if lpips else None

@@ -1,4 +1,4 @@
-"""What leaves headsplat: Gaussians for splat viewers (.ply) and the head's mesh for everything else (.obj, .glb)."""
+"""Export: Gaussians for splat viewers (.ply) and the head mesh for other programs (.obj, .glb)."""
 
 from .glb import write_glb
 from .obj import write_obj

@@ -1,4 +1,4 @@
-"""ARKit's expressions on any head: what each does to the mesh alone, and which weights show given parameters."""
+"""ARKit's expressions as morph targets of any head, and their weights for given head parameters."""
 
 from __future__ import annotations
 
@@ -16,41 +16,52 @@ from avatar.types import HeadParams
 
 @dataclass(frozen=True)
 class ArkitFace:
-    """A mesh at rest and E named displacements: ARKit's 52, and the two lids that headsplat adds.
+    """A neutral mesh and E named morph targets: ARKit's 52 expressions and the two eyelid expressions of headsplat.
 
-    A displacement is that of the finished mesh at weight 1, turned joints included (jawOpen alone opens the mouth, chin
-    and all). So the joints of an animation turn only by what expressions leave over: `HeadParams.joint_rot`.
+    A target is the displacement of the skinned mesh at weight 1, joint rotations included: jawOpen alone opens the
+    mouth and moves the chin. So the joints of an animation have only the rotations that are not in the expressions
+    (`HeadParams.joint_rot`).
     """
 
     names: tuple[str, ...]
-    rest: Tensor  # [V,3] meters, joints unturned
+    neutral_mesh: Tensor  # [V,3] meters, joints not rotated
     targets: Tensor  # [E,V,3] meters
-    neutral: Tensor  # [F] weights of the head in which `rest` is
-    back: Bridge | None  # from the head's weights to those of `names`; None where they are the same
+    neutral: Tensor  # [F] weights of the head for `neutral_mesh`
+    to_arkit: Bridge | None  # from the head's weights to those of `names`; None if they are the same
 
     @staticmethod
     def of(avatar: Avatar) -> ArkitFace:
-        """Read it off an avatar's head; where that has no ARKit names, the bridge shows what each looks like on it."""
+        """The targets of an avatar's head; for a head without ARKit's names they come from the bridge."""
         head = avatar.head
         if "arkit" in head.capabilities:
             neutral = torch.zeros_like(avatar.neutral)
-            rest, targets = _targets(head, neutral, torch.eye(len(neutral)), None)
-            return ArkitFace(head.expression_names, rest, targets, neutral, None)
+            neutral_mesh, targets = _targets(head, neutral, torch.eye(len(neutral)), None)
+            return ArkitFace(head.expression_names, neutral_mesh, targets, neutral, None)
         arkit = load_head()
         count = len(arkit.expression_names)
         weights, joint_rot = load_bridge(arkit, head)(torch.eye(count), arkit.neutral_params(count).joint_rot)
-        rest, targets = _targets(head, avatar.neutral, weights, joint_rot)
-        return ArkitFace(arkit.expression_names, rest, targets, avatar.neutral, load_bridge(head, arkit))
+        neutral_mesh, targets = _targets(head, avatar.neutral, weights, joint_rot)
+        return ArkitFace(arkit.expression_names, neutral_mesh, targets, avatar.neutral, load_bridge(head, arkit))
 
     def weights(self, params: HeadParams) -> tuple[Tensor, Tensor]:
-        """Weights [T,E] of the targets and joint rotations [T,J,3] left over, for parameters [T] of the head."""
-        if self.back is None:
+        """Weights [T,E] of the targets and remaining joint rotations [T,J,3], for parameters [T] of the head."""
+        if self.to_arkit is None:
             return params.expression, params.joint_rot
-        return self.back(params.expression - self.neutral, params.joint_rot)
+        return self.to_arkit(params.expression - self.neutral, params.joint_rot)
 
 
 def _targets(head: HeadModel, neutral: Tensor, weights: Tensor, joint_rot: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Vertices [V,3] at `neutral` [F] and displacements [E,V,3] by weights [E,F] and rotations [E,J,3] on top of it."""
+    """Neutral vertices and the displacements of E targets.
+
+    Args:
+        head: the head model.
+        neutral: [F] weights.
+        weights: [E,F] added to `neutral`, a row for each target.
+        joint_rot: [E,J,3] axis-angle radians; None: none.
+
+    Returns:
+        [V,3] and [E,V,3], meters.
+    """
     params = head.neutral_params(len(weights) + 1)
     params.expression[:] = neutral
     params.expression[1:] += weights

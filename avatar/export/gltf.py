@@ -1,4 +1,4 @@
-"""The container of glTF 2.0 in its binary form (.glb): typed arrays in one buffer, described by JSON."""
+"""The binary container of glTF 2.0 (.glb): typed arrays in one buffer, described by JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAGIC, _VERSION, _JSON, _BIN = b"glTF", 2, b"JSON", b"BIN\0"
 
 
 class Buffer:
-    """Arrays laid one after the other, each with its view and accessor."""
+    """The binary buffer with a buffer view and an accessor for each array."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -24,11 +24,12 @@ class Buffer:
         self.accessors: list[dict[str, Any]] = []
 
     def add(self, values: NDArray[Any], target: int | None = None, *, bounds: bool = False) -> int:
-        """Append `values` [n] or [n,c] (float32, uint32, uint16 or uint8); returns the accessor's number.
+        """Append an array; returns the index of its accessor.
 
         Args:
-            target: ARRAY_BUFFER or ELEMENT_ARRAY_BUFFER for what a mesh uses.
-            bounds: write the least and greatest values, which the format asks of places and of times.
+            values: [n] or [n,c], float32, uint32, uint16 or uint8.
+            target: ARRAY_BUFFER or ELEMENT_ARRAY_BUFFER for arrays of a mesh.
+            bounds: store minimum and maximum, which the format requires for positions and for times.
         """
         rows = np.ascontiguousarray(values.reshape(len(values), -1))
         rows = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
@@ -51,14 +52,19 @@ class Buffer:
 
 
 def glb(document: dict[str, Any], buffer: Buffer) -> bytes:
-    """The file of `document` (everything but buffers, views and accessors) and its arrays."""
-    whole = {
+    """The bytes of a .glb file.
+
+    Args:
+        document: the JSON without buffers, buffer views and accessors.
+        buffer: the arrays.
+    """
+    complete = {
         **document,
         "buffers": [{"byteLength": len(buffer.data)}],
         "bufferViews": buffer.views,
         "accessors": buffer.accessors,
     }
-    text = json.dumps(whole, separators=(",", ":")).encode()
+    text = json.dumps(complete, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     chunks = [(_JSON, text), (_BIN, bytes(buffer.data))]
     total = 12 + sum(8 + len(data) for _, data in chunks)

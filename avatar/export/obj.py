@@ -1,4 +1,4 @@
-"""The posed mesh as Wavefront OBJ: places with colors (`v x y z r g b`), texture coordinates, normals, triangles."""
+"""Export of the posed mesh as Wavefront OBJ: colored vertices (`v x y z r g b`), UVs, normals, triangles."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ from avatar.model.avatar_file import CONSENT
 from avatar.types import HeadParams
 
 from .mesh import vertex_colors
-from .placement import Place
+from .placement import Placement
 
 
 @torch.no_grad()
 def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str = CONSENT) -> None:
-    """Write the head's mesh at `params` [1], whole or not at all; meters, y up, the face looks along +z.
+    """Write the head mesh in one pose atomically; meters, y up, the face looks along +z.
 
-    Colors are sRGB 0..1 after each place, as MeshLab and Blender read them.
+    Colors are sRGB 0..1 after the coordinates of each vertex, as read by MeshLab and Blender.
+
+    Args:
+        path: the file to write; an existing one is replaced.
+        avatar: the avatar.
+        params: [1].
+        consent: the consent statement stored in a comment.
     """
     head = avatar.head
-    vertices = head.vertices(Place.centered(avatar).params(avatar, params))[0]
+    vertices = head.vertices(Placement.centered(avatar).params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
     corners = torch.stack([head.faces, head.uv_faces, head.faces], -1) + 1
     text = [

@@ -1,7 +1,8 @@
-"""The axes of what is exported: meters, the origin between the eyes of the mean pose, the face looking along +z.
+"""Axes of exported files: meters, origin between the eyes in the mean pose, the face looks along +z.
 
-An avatar lives where its person was filmed, half a meter before the camera and turned a little. One fixed rigid motion
-brings the mean pose of its head upright to the origin, the same for every frame, so that numbered files move as filmed.
+The world position of an avatar is where the person was filmed, about half a meter in front of the camera and slightly
+rotated. One rigid transform moves the mean pose of the head upright to the origin. It is the same for every frame, so
+that the head moves in numbered files as it did in the motion.
 """
 
 from __future__ import annotations
@@ -18,35 +19,35 @@ from avatar.types import NECK, ROOT, Gaussians, HeadParams
 
 
 @dataclass(frozen=True)
-class Place:
-    """A rigid motion `x -> rotation x + translation` of world points."""
+class Placement:
+    """The rigid transform `x -> rotation x + translation` of world points."""
 
     rotation: Tensor  # [3,3]
     translation: Tensor  # [3] meters
 
     @staticmethod
-    def centered(avatar: Avatar) -> Place:
-        """The motion that brings the avatar's mean head upright to the origin."""
+    def centered(avatar: Avatar) -> Placement:
+        """The transform of the avatar's mean head pose to the origin, upright."""
         torso = avatar.rig.torso
-        back = torso.mean_rotation.T
-        return Place(back, -back @ torso.mean_translation)
+        inverse = torso.mean_rotation.T
+        return Placement(inverse, -inverse @ torso.mean_translation)
 
-    def then(self, turn: Tensor) -> Place:
-        """This motion followed by the rotation `turn` [3,3]."""
-        return Place(turn @ self.rotation, turn @ self.translation)
+    def rotated(self, rotation: Tensor) -> Placement:
+        """This transform followed by `rotation` [3,3]."""
+        return Placement(rotation @ self.rotation, rotation @ self.translation)
 
-    def splats(self, gaussians: Gaussians) -> Gaussians:
-        """Gaussians [B,N] moved: places, rotations and what they look like from where."""
-        turn = matrix_to_quat(self.rotation).expand_as(gaussians.quats)
-        sh = gaussians.sh if gaussians.sh.shape[2] == 1 else ops.rotate_sh(gaussians.sh, turn.contiguous())
+    def gaussians(self, gaussians: Gaussians) -> Gaussians:
+        """Gaussians [B,N] transformed: means, rotations and spherical harmonics."""
+        quat = matrix_to_quat(self.rotation).expand_as(gaussians.quats)
+        sh = gaussians.sh if gaussians.sh.shape[2] == 1 else ops.rotate_sh(gaussians.sh, quat.contiguous())
         means = gaussians.means @ self.rotation.T + self.translation
-        return replace(gaussians, means=means, quats=quat_multiply(turn, gaussians.quats), sh=sh)
+        return replace(gaussians, means=means, quats=quat_multiply(quat, gaussians.quats), sh=sh)
 
     def params(self, avatar: Avatar, params: HeadParams) -> HeadParams:
-        """Parameters [T] whose head stands where this motion brings that of `params`, its bust turned as the torso is.
+        """Parameters [T] whose head has the transformed pose of `params`, and whose bust follows the avatar's torso.
 
-        Trackers turn the root, shoulders and all. Here the root turns with the avatar's torso, the neck makes up for
-        it, and the root is shifted so that the head stays exactly where it is.
+        Trackers rotate the root, shoulders included. Here the root has the rotation of the avatar's torso, the neck has
+        the difference, and the root is translated so that the head pose is exact.
         """
         params = avatar.with_identity(params)
         head = avatar.head
@@ -62,5 +63,5 @@ class Place:
 
 
 def upside_down() -> Tensor:
-    """Half a turn about z [3,3]: y points down, the face still looks along +z."""
+    """Rotation [3,3] by 180 degrees about z: y points down, the face still looks along +z."""
     return torch.diag(torch.tensor([-1.0, -1.0, 1.0]))

@@ -1,6 +1,6 @@
-"""Posed Gaussians as the PLY that INRIA's 3D Gaussian splatting made common and every splat viewer opens.
+"""Export of posed Gaussians as PLY in the layout of INRIA's 3D Gaussian splatting, which splat viewers read.
 
-One `vertex` a Gaussian, float32, little endian: x y z (meters), nx ny nz (zero), f_dc_0..2 and f_rest_* (spherical
+One `vertex` per Gaussian, float32, little endian: x y z (meters), nx ny nz (zero), f_dc_0..2 and f_rest_* (spherical
 harmonics; f_rest channel by channel), opacity (logit), scale_0..2 (natural logarithm), rot_0..3 (wxyz).
 """
 
@@ -20,32 +20,31 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import CONSENT
 from avatar.types import Gaussians, HeadParams
 
-from .placement import Place, upside_down
+from .placement import Placement, upside_down
 
-#: Where the file's y axis points. Scenes trained from COLMAP's cameras have it down, and viewers that stand scenes up
-#: by themselves make half a turn about z for it (SuperSplat, PlayCanvas, the Finder) or read it off `Vertical axis: y`
-#: (Brush); tools that take a file as it is (Blender, three.js) want it up.
+#: Direction of the file's y axis. Scenes trained from COLMAP cameras have y down. Viewers that correct this rotate the
+#: scene by 180 degrees about z (SuperSplat, PlayCanvas, the Finder) or read `Vertical axis: y` (Brush). Tools that do
+#: not correct it (Blender, three.js) need y up.
 YAxis = Literal["down", "up"]
 _VERTICAL: dict[YAxis, str] = {"down": "y", "up": "0 1 0"}
-#: opacities closer to 0 or 1 than this have no finite logit in float32
-_EDGE = 1e-6
-_SMALLEST = 1e-12  # meters
+_OPACITY_MARGIN = 1e-6  # closer to 0 or 1 the logit is not finite in float32
+_MIN_SCALE = 1e-12  # meters
 
 
 def write_ply(
     path: str | Path, avatar: Avatar, params: HeadParams, y_axis: YAxis = "down", consent: str = CONSENT
 ) -> None:
-    """Write one frame of `avatar` as a splat file, whole or not at all; an existing file is replaced.
+    """Write one frame of an avatar as a splat file atomically; an existing file is replaced.
 
     Args:
         path: the file to write.
-        avatar: whose Gaussians.
-        params: [1] frame, from `posed`, a track or a driven motion.
-        y_axis: where y points in the file; the origin is between the eyes of the mean pose, units are meters.
-        consent: a sentence kept in the header.
+        avatar: the avatar.
+        params: [1], from `posed`, a track or a retargeted motion.
+        y_axis: direction of y in the file; the origin is between the eyes in the mean pose, units are meters.
+        consent: the consent statement stored in the header.
     """
     with atomic_path(path) as part:
-        part.write_bytes(ply_bytes(_standing(avatar, params, y_axis), comments(y_axis, consent)))
+        part.write_bytes(ply_bytes(_placed(avatar, params, y_axis), comments(y_axis, consent)))
 
 
 def write_plys(
@@ -58,10 +57,16 @@ def write_plys(
     first: int = 0,
     update: Callable[[int], None] | None = None,
 ) -> int:
-    """Write frames `params` [T] as `00000.ply` and on in a new folder, one in memory at a time.
+    """Write frames as `00000.ply`, `00001.ply`, ... in a new folder, with one frame in memory at a time.
 
-    Args: as for `write_ply`; `first` is the number of the first file, `update` is called with the count of written
-    ones.
+    Args:
+        folder: the folder to write; an existing one is replaced.
+        avatar: the avatar.
+        params: [T].
+        y_axis: as for `write_ply`.
+        consent: as for `write_ply`.
+        first: number of the first file.
+        update: called with the number of files written so far.
 
     Returns:
         Bytes written.
@@ -70,7 +75,7 @@ def write_plys(
     with atomic_folder(folder) as temporary:
         for frame in range(len(params)):
             with ops.one_thread():
-                data = ply_bytes(_standing(avatar, params[frame], y_axis), comments(y_axis, consent))
+                data = ply_bytes(_placed(avatar, params[frame], y_axis), comments(y_axis, consent))
             (temporary / f"{first + frame:05d}.ply").write_bytes(data)
             total += len(data)
             if update is not None:
@@ -79,7 +84,7 @@ def write_plys(
 
 
 def comments(y_axis: YAxis, consent: str) -> list[str]:
-    """Header comments: the words other tools read, then a person's."""
+    """Comments of the header: those that other tools parse, then those for people."""
     return [
         f"Exported from headsplat {__version__}",
         f"Vertical axis: {_VERTICAL[y_axis]}",
@@ -90,13 +95,13 @@ def comments(y_axis: YAxis, consent: str) -> list[str]:
 
 
 @torch.no_grad()
-def _standing(avatar: Avatar, params: HeadParams, y_axis: YAxis) -> Gaussians:
-    place = Place.centered(avatar)
-    return (place.then(upside_down()) if y_axis == "down" else place).splats(avatar(params))
+def _placed(avatar: Avatar, params: HeadParams, y_axis: YAxis) -> Gaussians:
+    placement = Placement.centered(avatar)
+    return (placement.rotated(upside_down()) if y_axis == "down" else placement).gaussians(avatar(params))
 
 
 def ply_bytes(gaussians: Gaussians, remarks: Sequence[str] = ()) -> bytes:
-    """The splat file of Gaussians [1,N] in the axes they are in."""
+    """The splat file of Gaussians [1,N], whose axes are not changed; `remarks` become comments."""
     sh = gaussians.sh[0]
     rest = sh[:, 1:].transpose(1, 2).flatten(1)  # channel by channel: all of red, then green, then blue
     columns = {
@@ -104,25 +109,25 @@ def ply_bytes(gaussians: Gaussians, remarks: Sequence[str] = ()) -> bytes:
         "n": torch.zeros_like(gaussians.means[0]),
         "f_dc": sh[:, 0],
         "f_rest": rest,
-        "opacity": torch.logit(gaussians.opacities[0].double().clamp(_EDGE, 1 - _EDGE))[:, None],
-        "scale": gaussians.scales[0].clamp_min(_SMALLEST).log(),
+        "opacity": torch.logit(gaussians.opacities[0].double().clamp(_OPACITY_MARGIN, 1 - _OPACITY_MARGIN))[:, None],
+        "scale": gaussians.scales[0].clamp_min(_MIN_SCALE).log(),
         "rot": torch.nn.functional.normalize(gaussians.quats[0], dim=-1),
     }
     names = [*"xyz", "nx", "ny", "nz", *_numbered("f_dc", 3), *_numbered("f_rest", rest.shape[1])]
     names += ["opacity", *_numbered("scale", 3), *_numbered("rot", 4)]
     lines = [f"element vertex {len(sh)}", *(f"property float {name}" for name in names)]
-    return header(remarks, lines) + little(torch.cat([value.double() for value in columns.values()], 1))
+    return header(remarks, lines) + to_little_endian(torch.cat([value.double() for value in columns.values()], 1))
 
 
 def header(remarks: Iterable[str], lines: Iterable[str]) -> bytes:
-    """The header of a little-endian PLY: `remarks` become comments (ASCII, a line each), `lines` name the elements."""
-    said = [f"comment {' '.join(remark.split())}" for remark in remarks]
-    text = "\n".join(["ply", "format binary_little_endian 1.0", *said, *lines, "end_header", ""])
+    """The header of a little-endian PLY: `remarks` become comments (ASCII, one line each), `lines` declare elements."""
+    comment_lines = [f"comment {' '.join(remark.split())}" for remark in remarks]
+    text = "\n".join(["ply", "format binary_little_endian 1.0", *comment_lines, *lines, "end_header", ""])
     return text.encode("ascii", "replace")
 
 
-def little(values: Tensor) -> bytes:
-    """`values` as float32, little endian, row after row."""
+def to_little_endian(values: Tensor) -> bytes:
+    """`values` as float32, little endian, in row-major order."""
     return np.ascontiguousarray(values.detach().cpu().numpy(), dtype="<f4").tobytes()
 
 

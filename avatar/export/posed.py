@@ -1,4 +1,4 @@
-"""A pose in words: named expressions and the head's turn, as parameters of an avatar."""
+"""Head parameters of an avatar for named expression weights and a head rotation."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from avatar.types import NECK, ROOT, HeadParams
 def posed(
     avatar: Avatar, expression: Mapping[str, float] | None = None, head_pose: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> HeadParams:
-    """One frame of `avatar` at its mean place with a chosen face.
+    """Head parameters of one frame at the mean head position with a given expression and rotation.
 
     Args:
-        avatar: whom to pose.
-        expression: weights by name, added to the person's resting face: names of the avatar's head, or ARKit's, which
-            a bridge carries to a head that has others. Limits hold for the sum, unless the weight itself exceeds them.
+        avatar: the avatar.
+        expression: weights by name, added to the avatar's neutral expression. Names are those of the avatar's head or
+            ARKit's, which a bridge retargets to a head with other names. The sum is clamped to the limits of the head,
+            unless the weight alone exceeds them.
         head_pose: yaw to the person's left, pitch down and roll to the person's right shoulder, in degrees, from
-            the mean pose; the roll turns first, the yaw last.
+            the mean pose; roll is applied first, yaw last.
 
     Returns:
         Parameters [1].
 
     Raises:
-        HeadsplatError: a name is neither of the avatar's head nor ARKit's.
+        HeadsplatError: a name is not of the avatar's head and not ARKit's.
     """
     head, torso = avatar.head, avatar.rig.torso
-    given, joint_rot = _in_space_of(avatar, dict(expression or {}))
+    added, joint_rot = _retarget(avatar, dict(expression or {}))
     low, high = head.expression_limits
-    weights = (avatar.neutral + given).clamp(torch.minimum(low, given), torch.maximum(high, given))
+    weights = (avatar.neutral + added).clamp(torch.minimum(low, added), torch.maximum(high, added))
     rotation = torso.mean_rotation @ head_turn(head_pose).to(torso.mean_rotation)
     joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
     joint_rot[:, NECK] = 0
@@ -48,7 +49,7 @@ def posed(
 
 
 def head_turn(degrees: Sequence[float]) -> Tensor:
-    """The rotation [3,3] of yaw, pitch and roll in degrees: about y, x and z of the world, z first."""
+    """The rotation [3,3] of yaw, pitch and roll in degrees about the world's y, x and z; roll is applied first."""
     yaw, pitch, roll = degrees
     angles = torch.tensor([[0.0, yaw, 0.0], [pitch, 0.0, 0.0], [0.0, 0.0, roll]])
     about_y, about_x, about_z = axis_angle_to_matrix(angles.deg2rad())
@@ -56,28 +57,28 @@ def head_turn(degrees: Sequence[float]) -> Tensor:
 
 
 def out_of_range(avatar: Avatar, expression: Mapping[str, float]) -> list[str]:
-    """A sentence for each weight that the head was not made for, or that goes far beyond what training showed."""
-    head, reach = avatar.head, TrainedRange.of(avatar)
-    asked = posed(avatar, expression).expression[0]
-    sentences = []
+    """A message for each weight outside the limits of the head or far outside the trained range."""
+    head, trained_range = avatar.head, TrainedRange.of(avatar)
+    shown = posed(avatar, expression).expression[0]
+    messages = []
     for name, weight in expression.items():
         row = head.expression_names.index(name) if name in head.expression_names else None
         low, high = (0.0, 1.0) if row is None else head.expression_limits[:, row].tolist()
         if not low <= weight <= high:
-            sentences.append(f"{name}={weight:g} lies outside {low:g}..{high:g}: the face is extrapolated")
-        elif row is not None and float(asked[row]) > float(reach.high[row]) + margin_of(name):
-            sentences.append(
-                f"{name}: with the resting face {float(asked[row]):.2f}, and training showed up to "
-                f"{float(reach.high[row]):.2f}: what lies beyond is guessed"
+            messages.append(f"{name}={weight:g} is outside {low:g}..{high:g}: the face is extrapolated")
+        elif row is not None and float(shown[row]) > float(trained_range.high[row]) + margin_of(name):
+            messages.append(
+                f"{name}: {float(shown[row]):.2f} with the neutral expression, trained up to "
+                f"{float(trained_range.high[row]):.2f}: the appearance is extrapolated"
             )
-    return sentences
+    return messages
 
 
-def _in_space_of(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, Tensor]:
+def _retarget(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, Tensor]:
     """Weights [1,E] of the avatar's head and joint rotations [1,J,3] for weights by name."""
     head = avatar.head
-    own = {name: weight for name, weight in expression.items() if name in head.expression_names}
-    foreign = {name: weight for name, weight in expression.items() if name not in own}
+    native = {name: weight for name, weight in expression.items() if name in head.expression_names}
+    foreign = {name: weight for name, weight in expression.items() if name not in native}
     neutral = head.neutral_params()
     weights, joint_rot = neutral.expression, neutral.joint_rot
     if foreign:
@@ -85,11 +86,11 @@ def _in_space_of(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, 
         for name in foreign:
             if "arkit" in head.capabilities or name not in arkit.expression_names:
                 raise _unknown(name, (*head.expression_names, *arkit.expression_names))
-        asked = arkit.neutral_params()
+        arkit_params = arkit.neutral_params()
         for name, weight in foreign.items():
-            asked.expression[0, arkit.expression_index(name)] = weight
-        weights, joint_rot = load_bridge(arkit, head)(asked.expression, asked.joint_rot)
-    for name, weight in own.items():
+            arkit_params.expression[0, arkit.expression_index(name)] = weight
+        weights, joint_rot = load_bridge(arkit, head)(arkit_params.expression, arkit_params.joint_rot)
+    for name, weight in native.items():
         weights[0, head.expression_index(name)] += weight
     return weights, joint_rot
 
@@ -97,5 +98,5 @@ def _in_space_of(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, 
 def _unknown(name: str, known: Iterable[str]) -> HeadsplatError:
     spelled = {entry.lower(): entry for entry in known}
     near = [spelled[entry] for entry in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)]
-    hint = f"near: {', '.join(near)}" if near else "`headsplat info AVATAR` lists the names"
-    return HeadsplatError(f"--expression: there is no expression {name!r}; {hint}")
+    hint = f"similar names: {', '.join(near)}" if near else "`headsplat info AVATAR` lists the names"
+    return HeadsplatError(f"--expression: unknown expression {name!r}; {hint}")

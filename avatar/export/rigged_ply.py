@@ -1,12 +1,12 @@
-"""Gaussians in the frames of their triangles, with the mesh that carries them: for other rigs, not for splat viewers.
+"""Export of Gaussians in the frames of their triangles, with the mesh: for other rigs, not for splat viewers.
 
-A PLY of three elements. `vertex` and `face` are the head's resting mesh in meters (a mesh viewer shows it; a splat
-viewer finds no splats). `rigged_gaussian` holds what a Gaussian is in its triangle's frame. With the corners c0, c1, c2
-of the face, posed in any way, the frame is F = [e, n x e, n], e along c1 - c0, n along (c1 - c0) x (c2 - c0), and
+A PLY with three elements. `vertex` and `face` are the head's neutral mesh in meters (visible in a mesh viewer; a splat
+viewer finds no Gaussians). `rigged_gaussian` has each Gaussian in the frame of its triangle. For any pose with the
+corners c0, c1, c2 of the face, the frame is F = [e, n x e, n], e along c1 - c0, n along (c1 - c0) x (c2 - c0), and
 
     mean = bary_0 c0 + bary_1 c1 + bary_2 c2 + F offset        rotation = F rot
 
-`torso` is the share of the torso in what carries the Gaussian, the skull has the rest.
+`torso` is the skinning weight of the torso; the weight of the skull is 1 - torso.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ REMARKS = (
 
 @torch.no_grad()
 def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -> None:
-    """Write the resting face of `avatar` as local Gaussians, their binding and the mesh they are bound to."""
+    """Write the neutral expression of an avatar as local Gaussians with their binding and the mesh.
+
+    Args:
+        path: the file to write; an existing one is replaced.
+        avatar: the avatar.
+        consent: the consent statement stored in the header.
+    """
     neutral = posed(avatar)
     vertices = avatar.head.skull_vertices(neutral)[0]
     mesh = np.zeros(len(avatar.head.faces), [("count", "u1"), ("corners", "<i4", 3)])
@@ -62,7 +68,7 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
 
 
 def _local(avatar: Avatar) -> np.ndarray:
-    """A row for each Gaussian: _FLOATS and the face."""
+    """A row for each Gaussian: the values of _FLOATS and the index of its face."""
     shapes = avatar.blendshapes
     extra = shapes(shapes.weights(expression_features(posed(avatar))))
     offsets, quats, _, opacities, sh = ops.deform(
@@ -81,6 +87,6 @@ def _local(avatar: Avatar) -> np.ndarray:
 
 
 def _face_rows(avatar: Avatar) -> np.ndarray:
-    """For each Gaussian the row of the head's faces that has its triangle's corners, in their order."""
-    where = {tuple(corners): row for row, corners in enumerate(avatar.head.faces.tolist())}
-    return np.array([where[tuple(corners)] for corners in avatar.rig.triangles.tolist()])
+    """For each Gaussian the index of the face of the head with the corners of its triangle, in equal order."""
+    index = {tuple(corners): row for row, corners in enumerate(avatar.head.faces.tolist())}
+    return np.array([index[tuple(corners)] for corners in avatar.rig.triangles.tolist()])

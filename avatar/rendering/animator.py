@@ -1,92 +1,118 @@
-"""An avatar drawn again and again: what a viewer and an offline renderer run, without autograd."""
+"""Inference: from head parameters to images in reused memory, without autograd. Used by the viewer and offline."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from avatar import ops
 from avatar.model.avatar import Avatar
 from avatar.model.poser import Poser, Poses
-from avatar.rendering.backends import render_gsplat
+from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.render import WHITE
 from avatar.types import Camera, Gaussians, HeadParams
 
 
 class Animator:
-    """From head parameters to pictures of one size, in memory that is made once.
+    """Renders one avatar at one image size, frame after frame, into memory that is allocated once.
 
-    The same operations as `avatar(params)` and `render`, but for the bases, which are read in half precision: a frame
-    reads all of them, and half the bytes take half the time.
+    It runs the same operations as `avatar(params)` and `render`, except that the blendshape basis is stored in half
+    precision: a frame reads all of it, and half the bytes take half the time.
     """
 
     def __init__(
-        self, avatar: Avatar, width: int, height: int, background: Sequence[float] = WHITE, *, with_depth: bool = False
+        self,
+        avatar: Avatar,
+        width: int,
+        height: int,
+        background: Sequence[float] = WHITE,
+        *,
+        with_depth: bool = False,
+        rasterizer: Rasterizer = "native",
     ) -> None:
-        """Args: the avatar, the pictures' size in pixels, their background (three values, 0..1), and whether `depth`
-        is wanted."""
+        """
+        Args:
+            avatar: the avatar to render.
+            width: pixels.
+            height: pixels.
+            background: [3], 0..1.
+            with_depth: also render `depth`.
+            rasterizer: "native" or "gsplat".
+        """
         self.avatar = avatar
-        home = avatar.offsets.device
+        device = avatar.offsets.device
         shapes = avatar.blendshapes
         masked = shapes.basis * shapes.mask[:, :, None] if shapes.mode == "expression" else shapes.basis
         self.basis = masked.detach().half()
-        self.background = torch.tensor(list(background), dtype=torch.float32, device=home)
+        self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
         self._poser = Poser(avatar)
-        self._splatted: object = None
-        self._make_pictures(width, height, with_depth)
+        self._backend = backend_of(rasterizer)
+        self._features_handle: object = None
+        self._allocate(width, height, with_depth)
         ops.keep_memory()
 
-    def sized(self, width: int, height: int, *, with_depth: bool = False) -> Animator:
-        """An animator of the same avatar with pictures of its own size; what was made of the avatar is shared."""
+    def resized(self, width: int, height: int, *, with_depth: bool = False) -> Animator:
+        """An animator of the same avatar with another image size; it shares everything but the image buffers."""
         other = copy.copy(self)
-        other._make_pictures(width, height, with_depth)
+        other._allocate(width, height, with_depth)
         return other
 
-    def _make_pictures(self, width: int, height: int, with_depth: bool) -> None:
-        home, count = self.background.device, len(self.avatar)
-        self.buffers = ops.splat_buffers(1, count, width, height, device=home, with_depth=with_depth)
-        self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=home)
+    def _allocate(self, width: int, height: int, with_depth: bool) -> None:
+        device, count = self.background.device, len(self.avatar)
+        self.buffers = ops.splat_buffers(1, count, width, height, device=device, with_depth=with_depth)
+        self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=device)
 
     @property
     def rgb(self) -> Tensor:
-        """Premultiplied color [H,W,3] of the frame drawn last."""
+        """Premultiplied color [H,W,3] of the last rendered frame."""
         return self.buffers.rgb[0]
 
     @property
     def depth(self) -> Tensor | None:
-        """Depth [H,W] meters of the frame drawn last, where it was asked for."""
+        """Depth [H,W] in meters of the last rendered frame; None without `with_depth`."""
         return None if self.buffers.depth is None else self.buffers.depth[0]
 
     @property
     def alpha(self) -> Tensor:
-        """Alpha [H,W] of the frame drawn last."""
+        """Alpha [H,W] of the last rendered frame."""
         return self.buffers.alpha[0]
 
     def poses(self, params: HeadParams) -> Poses:
-        """All of the frames of `params`, for `gaussians`: made together they cost next to nothing."""
+        """Poses of all frames of `params`, for `gaussians`; one call for many frames is much faster than many calls."""
         return self._poser.poses(params)
 
     def vertices(self, poses: Poses, frame: int) -> Tensor:
-        """Vertices [1,V,3] of a frame's mesh in the skull's frame, meters."""
+        """Vertices [1,V,3] of the mesh of frame `frame`, skull frame, meters."""
         return self._poser.vertices(poses, frame)
 
     @torch.no_grad()
-    def draw(self, params: HeadParams, camera: Camera) -> Tensor:
-        """The picture of one frame of `params` as `camera` [1] sees it.
+    def render(self, params: HeadParams, camera: Camera) -> Tensor:
+        """Render one frame.
+
+        Args:
+            params: [1].
+            camera: [1], of the animator's image size.
 
         Returns:
             uint8 [H,W,3], overwritten by the next call.
         """
         poses = self.poses(params)
-        self.splat(self.gaussians(poses, 0, self.vertices(poses, 0)), camera)
-        return self.picture()
+        self.rasterize(self.gaussians(poses, 0, self.vertices(poses, 0)), camera)
+        return self.image()
 
     @torch.no_grad()
     def gaussians(self, poses: Poses, frame: int, vertices: Tensor) -> Gaussians:
-        """Gaussians [1,N] of frame `frame` of `poses` with its `vertices` [1,V,3], world."""
+        """Gaussians [1,N] of one frame in the world frame.
+
+        Args:
+            poses: from `poses`.
+            frame: index in `poses`.
+            vertices: [1,V,3] of that frame, from `vertices`.
+        """
         avatar, rig = self.avatar, self.avatar.rig
         one = slice(frame, frame + 1)
         extra = ops.blend(None, self.basis, poses.blend_weights[one])
@@ -94,45 +120,45 @@ class Animator:
             avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
             avatar.blendshapes.units,
         )  # fmt: skip
-        means, turns = ops.bind(
+        means, world_quats = ops.bind(
             vertices, rig.triangles, rig.bary, offsets, quats, rig.skin, poses.quats[one], poses.translations[one]
         )
-        return Gaussians(means, turns, scales, opacities, sh)
+        return Gaussians(means, world_quats, scales, opacities, sh)
 
     @torch.no_grad()
-    def splat(self, gaussians: Gaussians, camera: Camera) -> None:
-        """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
-        splats = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
-        self._splatted = ops.splat_into(self.buffers, *splats, camera)
-        # On a CUDA device a frame may need more memory than was made for it.
-        while (pairs := self.buffers.pairs()) > self.buffers.capacity:
-            self._make_room(pairs + pairs // 2)
-            self._splatted = ops.splat_into(self.buffers, *splats, camera)
+    def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:
+        """Rasterize `gaussians` [1,N] from `camera` [1] into `rgb`, `alpha` and `depth`."""
+        self.buffers, self._features_handle = self._backend.rasterize_into(self.buffers, gaussians, camera)
 
-    def picture(self, background: Tensor | None = None) -> Tensor:
-        """The frame drawn last over `background` [3] (None: its own): uint8 [H,W,3], overwritten by the next call."""
-        behind = self.background if background is None else background
-        return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, behind, self.bytes)[0]
+    def image(self, background: Tensor | None = None) -> Tensor:
+        """The last frame over `background` [3] (None: the animator's): uint8 [H,W,3], overwritten by the next call."""
+        color = self.background if background is None else background
+        return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, color, self.bytes)[0]
 
-    def blended(self, values: Tensor) -> Tensor:
-        """Other 3-vectors [N,3] of the Gaussians blended as the frame drawn last: [H,W,3] over zero."""
-        return ops.splat_features(self._splatted, values[None])[0]
-
-    def _make_room(self, capacity: int) -> None:
-        _, height, width, _ = self.bytes.shape
-        self.buffers = ops.splat_buffers(
-            1, len(self.avatar), width, height, device=self.bytes.device, capacity=capacity,
-            with_depth=self.buffers.depth is not None,
-        )  # fmt: skip
+    def blend_features(self, features: Tensor) -> Tensor:
+        """Blend 3-vectors [N,3] of the Gaussians with the blend weights of the last frame: [H,W,3] over zero."""
+        return self._backend.blend_features(self._features_handle, features[None])[0]
 
 
-class GsplatAnimator(Animator):
-    """The same with gsplat's kernels; it blends no values but colors."""
+def render_track(
+    avatar: Avatar,
+    params: HeadParams,
+    camera: Camera,
+    background: Sequence[float] = WHITE,
+    rasterizer: Rasterizer = "native",
+) -> Iterator[np.ndarray]:
+    """Render every frame of a track from one camera.
 
-    @torch.no_grad()
-    def splat(self, gaussians: Gaussians, camera: Camera) -> None:
-        """Draw `gaussians` [1,N] as `camera` [1] sees them into `rgb`, `alpha` and `depth`."""
-        pictures = render_gsplat(gaussians, camera, with_depth=self.buffers.depth is not None)
-        for target, picture in zip((self.buffers.rgb, self.buffers.alpha, self.buffers.depth), pictures, strict=True):
-            if target is not None and picture is not None:
-                target.copy_(picture)
+    Args:
+        avatar: the avatar.
+        params: T frames.
+        camera: [1].
+        background: [3], 0..1.
+        rasterizer: "native" or "gsplat".
+
+    Yields:
+        uint8 [H,W,3] for each frame.
+    """
+    animator = Animator(avatar, camera.width, camera.height, background, rasterizer=rasterizer)
+    for frame in range(len(params)):
+        yield animator.render(params[frame], camera).cpu().numpy().copy()

@@ -1,14 +1,18 @@
-"""Which splatting a picture is made with: our own kernels, or gsplat's on a CUDA device.
+"""Rasterizers of Gaussians behind one interface: the native kernels, or gsplat on a CUDA device.
 
-gsplat (https://github.com/nerfstudio-project/gsplat, Apache-2.0) is an optional package. Its pictures are ours to
-within rounding, but for these: it does not cull what is not finite, freezes the projection's Jacobian a little outside
-the picture's edge (ours: at a fixed slope, so that crops agree), and does not promise the same bits twice.
+gsplat (https://github.com/nerfstudio-project/gsplat, Apache-2.0) is an optional package. Its images equal those of the
+native kernels within rounding, with these differences: gsplat does not cull Gaussians that are not finite, clamps the
+projection's Jacobian a little outside the image (the native kernels clamp at a fixed slope, so that crops agree), and
+is not deterministic.
+
+Importing this module does not import torch.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from avatar.errors import HeadsplatError
 
@@ -16,19 +20,189 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from avatar.ops import SplatBuffers
     from avatar.types import Camera, Gaussians
 
 Rasterizer = Literal["native", "gsplat"]
 INSTALL = "pip install 'gsplat>=1.5'"
-OLDEST = (1, 5)
-NEAR, DILATION = 0.01, 0.3  # meters, pixels^2: those of `ops.splat`
+MIN_VERSION = (1, 5)
+NEAR, DILATION = 0.01, 0.3  # meters, pixels^2: the defaults of `ops.splat`
 
 
-def check_rasterizer(rasterizer: Rasterizer) -> None:
-    """Raise HeadsplatError where `rasterizer` cannot run here; the sentence says what to do."""
-    if rasterizer == "gsplat":
+class RasterOutput(NamedTuple):
+    """Images of B views before they are composited over a background."""
+
+    rgb: Tensor  # [B,H,W,3] premultiplied with alpha
+    alpha: Tensor  # [B,H,W] 0..1
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where alpha is 0
+
+
+class RasterizerBackend(ABC):
+    """One rasterizer of Gaussians. Backends have no state: one object serves every caller and thread."""
+
+    name: ClassVar[Rasterizer]
+    blends_features: ClassVar[bool]
+    """whether `blend_features` is available, which the normals pass needs"""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise HeadsplatError if the rasterizer cannot run on this machine; the message contains the remedy."""
+
+    @abstractmethod
+    def rasterize(self, gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> RasterOutput:
+        """Rasterize with autograd: the output is differentiable in every tensor of `gaussians`.
+
+        Args:
+            gaussians: [B,N], world frame.
+            camera: [B].
+            with_depth: False skips the depth (None in the output) and saves time.
+
+        Raises:
+            HeadsplatError: the rasterizer cannot run on this machine.
+        """
+
+    @abstractmethod
+    def rasterize_into(
+        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera
+    ) -> tuple[SplatBuffers, object]:
+        """Rasterize for inference, without autograd, into memory that is reused from frame to frame.
+
+        Args:
+            buffers: from `ops.splat_buffers` for B, N and the size of `camera`; overwritten.
+            gaussians: [B,N], world frame, contiguous, on the device of the buffers.
+            camera: [B], on the same device.
+
+        Returns:
+            The buffers that contain the images (new and larger ones if `buffers` were too small), and a handle for
+            `blend_features` that is valid until those buffers are overwritten.
+
+        Raises:
+            HeadsplatError: the rasterizer cannot run on this machine.
+        """
+
+    @abstractmethod
+    def blend_features(self, handle: object, features: Tensor) -> Tensor:
+        """Blend other values of the Gaussians with the blend weights of a rasterized frame.
+
+        Args:
+            handle: from `rasterize_into`.
+            features: [B,N,3], one vector for each Gaussian.
+
+        Returns:
+            [B,H,W,3], over zero.
+        """
+
+
+class NativeBackend(RasterizerBackend):
+    """The kernels of `cuda_ext`; plain PyTorch where they have no build for a device."""
+
+    name = "native"
+    blends_features = True
+
+    def check(self) -> None:
+        """Nothing to check: the native rasterizer runs on every device."""
+
+    def rasterize(self, gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> RasterOutput:
+        """See `RasterizerBackend.rasterize`."""
+        from avatar import ops
+
+        out = ops.splat(*_tensors(gaussians), camera, with_depth=with_depth)
+        return RasterOutput(out.rgb, out.alpha, out.depth)
+
+    def rasterize_into(
+        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera
+    ) -> tuple[SplatBuffers, object]:
+        """See `RasterizerBackend.rasterize_into`."""
+        from avatar import ops
+
+        tensors = _tensors(gaussians)
+        handle = ops.splat_into(buffers, *tensors, camera)
+        # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
+        while (needed := buffers.pairs()) > buffers.capacity:
+            batch, height, width, _ = buffers.rgb.shape
+            buffers = ops.splat_buffers(
+                batch, buffers.count, width, height, device=buffers.rgb.device, capacity=needed + needed // 2,
+                with_depth=buffers.depth is not None,
+            )  # fmt: skip
+            handle = ops.splat_into(buffers, *tensors, camera)
+        return buffers, handle
+
+    def blend_features(self, handle: object, features: Tensor) -> Tensor:
+        """See `RasterizerBackend.blend_features`."""
+        from avatar import ops
+
+        return ops.splat_features(handle, features)
+
+
+class GsplatBackend(RasterizerBackend):
+    """gsplat on a CUDA device; it blends colors and depth only."""
+
+    name = "gsplat"
+    blends_features = False
+
+    def check(self) -> None:
+        """Raise HeadsplatError without a CUDA device, without gsplat, or with a gsplat older than 1.5."""
         _cuda_device()
         _load_gsplat()
+
+    def rasterize(self, gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> RasterOutput:
+        """See `RasterizerBackend.rasterize`. Gaussians on another device are copied to the CUDA device and back.
+
+        gsplat renders all cameras of a call from one set of Gaussians, so it is called once for each batch item.
+        """
+        import torch
+
+        source = gaussians.means.device
+        device = source if source.type == "cuda" else _cuda_device()
+        gsplat = _load_gsplat()
+        degree = round(gaussians.sh.shape[2] ** 0.5) - 1
+        images, alphas = [], []
+        for b in range(len(gaussians.means)):
+            image, alpha, _ = gsplat.rasterization(
+                *(values[b].to(device) for values in _tensors(gaussians)),
+                camera.world_to_cam[b : b + 1].to(device),
+                camera.K[b : b + 1].to(device),
+                camera.width,
+                camera.height,
+                near_plane=NEAR,
+                eps2d=DILATION,
+                sh_degree=degree,
+                packed=False,
+                render_mode="RGB+ED" if with_depth else "RGB",
+            )
+            images.append(image)
+            alphas.append(alpha)
+        image, alpha = torch.cat(images).to(source), torch.cat(alphas).to(source)
+        return RasterOutput(image[..., :3], alpha[..., 0], image[..., 3] if with_depth else None)
+
+    def rasterize_into(
+        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera
+    ) -> tuple[SplatBuffers, object]:
+        """See `RasterizerBackend.rasterize_into`. gsplat allocates its output, which is copied into `buffers`."""
+        out = self.rasterize(gaussians, camera, with_depth=buffers.depth is not None)
+        for target, image in zip((buffers.rgb, buffers.alpha, buffers.depth), out, strict=True):
+            if target is not None and image is not None:
+                target.copy_(image)
+        return buffers, None
+
+    def blend_features(self, handle: object, features: Tensor) -> Tensor:
+        """Not available; raises HeadsplatError."""
+        raise HeadsplatError("gsplat blends colors only; leave --rasterizer gsplat out")
+
+
+_BACKENDS: dict[Rasterizer, RasterizerBackend] = {"native": NativeBackend(), "gsplat": GsplatBackend()}
+
+
+def backend_of(name: Rasterizer) -> RasterizerBackend:
+    """The backend called `name`; raises HeadsplatError for an unknown name."""
+    if name not in _BACKENDS:
+        raise HeadsplatError(f"rasterizer: expected one of {', '.join(_BACKENDS)}, got {name!r}")
+    return _BACKENDS[name]
+
+
+def _tensors(gaussians: Gaussians) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The tensors of `gaussians` in the order of the arguments of `ops.splat` and of gsplat."""
+    return gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh
 
 
 def _cuda_device() -> torch.device:
@@ -47,50 +221,6 @@ def _load_gsplat() -> Any:
     except ImportError as error:
         raise HeadsplatError(f"gsplat is not installed ({error}); `{INSTALL}`, or leave --rasterizer out") from error
     found = tuple(int(number) for number in re.findall(r"\d+", gsplat.__version__)[:2])
-    if found < OLDEST:
+    if found < MIN_VERSION:
         raise HeadsplatError(f"gsplat {gsplat.__version__} is too old for headsplat; `{INSTALL}`")
     return gsplat
-
-
-def render_gsplat(
-    gaussians: Gaussians, camera: Camera, *, with_depth: bool = True
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Splat with gsplat on the CUDA device, image by image: there a batch of cameras shares one set of Gaussians.
-
-    Args:
-        gaussians: [B,N] on any device.
-        camera: [B].
-        with_depth: False leaves the depth out.
-
-    Returns:
-        rgb [B,H,W,3] over black, alpha [B,H,W], depth [B,H,W] meters (alpha-weighted mean, 0 where nothing is) or None,
-        on the device of `gaussians`; differentiable in all of `gaussians`.
-
-    Raises:
-        HeadsplatError: no CUDA device, no gsplat, or one older than 1.5.
-    """
-    import torch
-
-    home = gaussians.means.device
-    device = home if home.type == "cuda" else _cuda_device()
-    gsplat = _load_gsplat()
-    degree = round(gaussians.sh.shape[2] ** 0.5) - 1
-    pictures, alphas = [], []
-    for b in range(len(gaussians.means)):
-        fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
-        picture, alpha, _ = gsplat.rasterization(
-            *(field[b].to(device) for field in fields),
-            camera.world_to_cam[b : b + 1].to(device),
-            camera.K[b : b + 1].to(device),
-            camera.width,
-            camera.height,
-            near_plane=NEAR,
-            eps2d=DILATION,
-            sh_degree=degree,
-            packed=False,
-            render_mode="RGB+ED" if with_depth else "RGB",
-        )
-        pictures.append(picture)
-        alphas.append(alpha)
-    picture, alpha = torch.cat(pictures).to(home), torch.cat(alphas).to(home)
-    return picture[..., :3], alpha[..., 0], picture[..., 3] if with_depth else None

@@ -1,8 +1,9 @@
 """Cameras from a JSON file: a NeRF transforms.json, or `K` and `world_to_cam` of one camera.
 
-transforms.json: `frames` with `transform_matrix` (camera to world, OpenGL axes: x right, y up, z back), and for all or
-each of them `fl_x` `fl_y` `cx` `cy` `w` `h` in pixels, or `camera_angle_x` in radians. Where all frames have a `time`
-(seconds) the camera moves from one to the next along it; without, they are spread evenly over the motion.
+transforms.json: `frames` with `transform_matrix` (camera to world, OpenGL axes: x right, y up, z back), and for the
+file or each frame `fl_x` `fl_y` `cx` `cy` `w` `h` in pixels, or `camera_angle_x` in radians. If every frame has a
+`time` (seconds), the camera is interpolated between these times. Otherwise the frames are spread evenly over the
+motion.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from avatar.errors import HeadsplatError
 from avatar.types import Camera
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera axes <-> OpenCV
-_ORTHOGONAL = 1e-3  # how far R^T R may be from the identity
-_FARTHEST, _LARGEST = 1e4, 1e6  # meters, pixels
+_MAX_ORTHOGONALITY_ERROR = 1e-3  # largest element of R^T R - I
+_MAX_DISTANCE, _MAX_NUMBER = 1e4, 1e6  # meters, pixels
 _FORMAT = "give a NeRF transforms.json, or K [3][3] in pixels and world_to_cam [4][4] of one camera"
 
 
 @dataclass(frozen=True)
-class CameraKeys:
-    """n places of one camera."""
+class CameraPath:
+    """Camera path: n keyframes of one camera."""
 
     K: np.ndarray  # [n,3,3] pixels
     world_to_cam: np.ndarray  # [n,4,4] OpenCV axes
     size: tuple[int, int]  # width and height, pixels
-    times: np.ndarray | None  # [n] seconds, increasing; None: spread evenly
+    times: np.ndarray | None  # [n] seconds, increasing; None: spread evenly over the motion
 
 
-def read_camera_file(path: Path) -> CameraKeys:
-    """The cameras of a JSON file; raises HeadsplatError that names the file, the entry and the key."""
+def read_camera_file(path: Path) -> CameraPath:
+    """Read the cameras of a JSON file; raises HeadsplatError that names the file, the frame and the key."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -46,43 +47,44 @@ def read_camera_file(path: Path) -> CameraKeys:
         return _one_camera(content, path)
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
-        raise HeadsplatError(f"{path}: no cameras in it (no list of `frames`, no `world_to_cam`); {_FORMAT}")
+        raise HeadsplatError(f"{path}: contains no cameras (no list of `frames`, no `world_to_cam`); {_FORMAT}")
     shared = {key: value for key, value in content.items() if key != "frames"}
     return _transforms([{**shared, **frame} for frame in frames], path)
 
 
-def _one_camera(content: dict[str, Any], path: Path) -> CameraKeys:
+def _one_camera(content: dict[str, Any], path: Path) -> CameraPath:
     K = _matrix(content.get("K"), (3, 3), f"{path}: K")
     width, height = content.get("width", 2 * K[0, 2]), content.get("height", 2 * K[1, 2])
     size = tuple(round(_number(side, f"{path}: {name}", 1)) for name, side in (("width", width), ("height", height)))
     for value in (K[0, 0], K[1, 1]):
         _number(float(value), f"{path}: K: focal length", 1)
-    pose = _rigid(content["world_to_cam"], f"{path}: world_to_cam")
-    return CameraKeys(K[None], pose[None], (size[0], size[1]), None)
+    pose = _rigid_matrix(content["world_to_cam"], f"{path}: world_to_cam")
+    return CameraPath(K[None], pose[None], (size[0], size[1]), None)
 
 
-def _transforms(frames: list[dict[str, Any]], path: Path) -> CameraKeys:
+def _transforms(frames: list[dict[str, Any]], path: Path) -> CameraPath:
     cameras = {frame.get("camera_index", frame.get("camera_id")) for frame in frames}
     if len(cameras) > 1:
-        raise HeadsplatError(f"{path}: holds {len(cameras)} cameras; keep the frames of one of them")
+        raise HeadsplatError(f"{path}: contains {len(cameras)} cameras; keep the frames of one of them")
     intrinsics, poses, sizes = [], [], []
-    for place, frame in enumerate(frames):
-        where = f"{path}: frame {place}"
+    for index, frame in enumerate(frames):
+        where = f"{path}: frame {index}"
         if "transform_matrix" not in frame:
             raise HeadsplatError(f"{where}: no `transform_matrix`; {_FORMAT}")
-        poses.append(np.linalg.inv(_rigid(frame["transform_matrix"], f"{where}: transform_matrix") @ _FLIP))
+        poses.append(np.linalg.inv(_rigid_matrix(frame["transform_matrix"], f"{where}: transform_matrix") @ _FLIP))
         K, size = _intrinsics(frame, where)
         intrinsics.append(K)
         sizes.append(size)
     if len(set(sizes)) > 1:
         raise HeadsplatError(f"{path}: frames of different sizes ({sizes[0]} and others); give one w and h")
-    return CameraKeys(np.stack(intrinsics), np.stack(poses), sizes[0], _times(frames, path))
+    return CameraPath(np.stack(intrinsics), np.stack(poses), sizes[0], _times(frames, path))
 
 
 def _times(frames: list[dict[str, Any]], path: Path) -> np.ndarray | None:
     if len(frames) < 2 or any(frame.get("time") is None for frame in frames):
         return None
-    times = np.array([_number(frame["time"], f"{path}: frame {k}: time", -_LARGEST) for k, frame in enumerate(frames)])
+    listed = [_number(frame["time"], f"{path}: frame {k}: time", -_MAX_NUMBER) for k, frame in enumerate(frames)]
+    times = np.array(listed)
     if not (np.diff(times) > 0).all():
         late = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
         raise HeadsplatError(f"{path}: frame {late}: its time is not after the one before; sort the frames by time")
@@ -90,16 +92,16 @@ def _times(frames: list[dict[str, Any]], path: Path) -> np.ndarray | None:
 
 
 def _intrinsics(frame: dict[str, Any], where: str) -> tuple[np.ndarray, tuple[int, int]]:
-    """[3,3] pixels, width and height of one entry."""
+    """K [3,3] in pixels, and (width, height) of one frame."""
 
-    def optional(name: str, low: float) -> float | None:
-        return None if frame.get(name) is None else _number(frame[name], f"{where}: {name}", low)
+    def optional(name: str, minimum: float) -> float | None:
+        return None if frame.get(name) is None else _number(frame[name], f"{where}: {name}", minimum)
 
-    cx, cy = optional("cx", -_LARGEST), optional("cy", -_LARGEST)
+    cx, cy = optional("cx", -_MAX_NUMBER), optional("cy", -_MAX_NUMBER)
     width = optional("w", 1) or (2 * cx if cx else None)
     height = optional("h", 1) or (2 * cy if cy else None)
     if width is None or height is None:
-        raise HeadsplatError(f"{where}: the pictures' size is not stated; add w and h in pixels")
+        raise HeadsplatError(f"{where}: the image size is missing; add w and h in pixels")
     fx, angle = optional("fl_x", 1), optional("camera_angle_x", 1e-3)
     if fx is None and angle is not None and angle < math.pi:
         fx = 0.5 * width / math.tan(0.5 * angle)
@@ -110,11 +112,11 @@ def _intrinsics(frame: dict[str, Any], where: str) -> tuple[np.ndarray, tuple[in
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), (round(width), round(height))
 
 
-def _number(value: Any, where: str, low: float) -> float:
+def _number(value: Any, where: str, minimum: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise HeadsplatError(f"{where}: expected a number, got {value!r:.40}")
-    if not low <= value <= _LARGEST:
-        raise HeadsplatError(f"{where}: expected {low:g} to {_LARGEST:g}, got {value:g}")
+    if not minimum <= value <= _MAX_NUMBER:
+        raise HeadsplatError(f"{where}: expected {minimum:g} to {_MAX_NUMBER:g}, got {value:g}")
     return float(value)
 
 
@@ -128,45 +130,62 @@ def _matrix(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
     return matrix
 
 
-def _rigid(value: Any, where: str) -> np.ndarray:
-    """A rotation and a shift [4,4]; the nearest rotation is taken, for exporters round."""
+def _rigid_matrix(value: Any, where: str) -> np.ndarray:
+    """A rigid transform [4,4], with the rotation part projected to the nearest rotation: exporters round numbers."""
     matrix = _matrix(value, (4, 4), where)
     rotation = matrix[:3, :3]
-    off = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
-    if off > _ORTHOGONAL or np.linalg.det(rotation) < 0 or np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
-        raise HeadsplatError(f"{where}: not a rotation and a shift; export cameras without scale or mirror")
-    if np.abs(matrix[:3, 3]).max() > _FARTHEST:
-        raise HeadsplatError(f"{where}: a camera {np.abs(matrix[:3, 3]).max():.3g} m away; the world is in meters")
+    error = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
+    if error > _MAX_ORTHOGONALITY_ERROR or np.linalg.det(rotation) < 0 or np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
+        raise HeadsplatError(f"{where}: not a rotation and a translation; export cameras without scale or mirror")
+    distance = np.abs(matrix[:3, 3]).max()
+    if distance > _MAX_DISTANCE:
+        raise HeadsplatError(f"{where}: the camera is {distance:.3g} m away; positions are in meters")
     result = np.eye(4)
     result[:3, :3], result[:3, 3] = Rotation.from_matrix(rotation).as_matrix(), matrix[:3, 3]
     return result
 
 
-def camera_along(keys: CameraKeys, times: np.ndarray) -> Camera:
-    """The camera [T] (or [1] where it rests) at `times` [T], seconds since the motion began; held before and after."""
-    if len(keys.K) == 1:
-        K, world_to_cam = keys.K, keys.world_to_cam
+def camera_at_times(path: CameraPath, times: np.ndarray) -> Camera:
+    """Interpolate a camera path.
+
+    Args:
+        path: n keyframes.
+        times: [T] seconds since the start of the motion. Before the first keyframe and after the last one the camera
+            rests.
+
+    Returns:
+        [T], or [1] if there is one keyframe.
+    """
+    if len(path.K) == 1:
+        K, world_to_cam = path.K, path.world_to_cam
     else:
         ends = times[0], max(times[-1], times[0] + 1e-9)
-        at = np.linspace(*ends, len(keys.K)) if keys.times is None else keys.times - keys.times[0]
-        K, world_to_cam = _between(keys, at, times.clip(at[0], at[-1]))
-    size = keys.size
-    return Camera(torch.from_numpy(K).float(), torch.from_numpy(world_to_cam).float().contiguous(), *size)
+        key_times = np.linspace(*ends, len(path.K)) if path.times is None else path.times - path.times[0]
+        K, world_to_cam = _interpolate(path, key_times, times.clip(key_times[0], key_times[-1]))
+    return Camera(torch.from_numpy(K).float(), torch.from_numpy(world_to_cam).float().contiguous(), *path.size)
 
 
-def _between(keys: CameraKeys, at: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """K [T,3,3] and world_to_cam [T,4,4] at `wanted` [T] of keys at `at` [n]: rotations along the shortest arc, centers
-    and intrinsics along straight lines."""
+def _interpolate(path: CameraPath, key_times: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolate camera keyframes: rotations by slerp, camera centers and intrinsics linearly.
 
-    def straight(values: np.ndarray) -> np.ndarray:
+    Args:
+        path: n keyframes.
+        key_times: [n] seconds of the keyframes.
+        times: [T] seconds.
+
+    Returns:
+        K [T,3,3] and world_to_cam [T,4,4].
+    """
+
+    def linear(values: np.ndarray) -> np.ndarray:
         flat = values.reshape(len(values), -1)
-        lines = np.stack([np.interp(wanted, at, column) for column in flat.T], 1)
-        return lines.reshape(len(wanted), *values.shape[1:])
+        columns = np.stack([np.interp(times, key_times, column) for column in flat.T], 1)
+        return columns.reshape(len(times), *values.shape[1:])
 
-    rotations = keys.world_to_cam[:, :3, :3]
-    centers = -(rotations.transpose(0, 2, 1) @ keys.world_to_cam[:, :3, 3:])[..., 0]
-    turned = Slerp(at, Rotation.from_matrix(rotations))(wanted).as_matrix()
-    poses = np.tile(np.eye(4), (len(wanted), 1, 1))
-    poses[:, :3, :3] = turned
-    poses[:, :3, 3] = -(turned @ straight(centers)[..., None])[..., 0]
-    return straight(keys.K), poses
+    rotations = path.world_to_cam[:, :3, :3]
+    centers = -(rotations.transpose(0, 2, 1) @ path.world_to_cam[:, :3, 3:])[..., 0]
+    interpolated = Slerp(key_times, Rotation.from_matrix(rotations))(times).as_matrix()
+    poses = np.tile(np.eye(4), (len(times), 1, 1))
+    poses[:, :3, :3] = interpolated
+    poses[:, :3, 3] = -(interpolated @ linear(centers)[..., None])[..., 0]
+    return linear(path.K), poses

@@ -1,6 +1,6 @@
-"""One frame of an avatar as one camera sees it: every pass of a picture from one set of splats.
+"""All passes of one frame from one camera, from one set of Gaussians.
 
-What the offline renderer and the viewer share: the same parameters, camera and look are the same bits in both.
+The offline renderer and the viewer both use it: equal parameters, camera and settings give equal bits in both.
 """
 
 from __future__ import annotations
@@ -15,151 +15,157 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.model.poser import Poses
-from avatar.rendering.animator import Animator, GsplatAnimator
-from avatar.rendering.backends import Rasterizer
+from avatar.rendering.animator import Animator
 from avatar.rendering.mesh_shader import MeshShader, gaussian_normals
-from avatar.rendering.settings import Look
+from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, Gaussians
 
-#: Pixels that are splatted at once: a picture that is larger (supersampled) is drawn in strips.
+#: Pixels that are rasterized at once: a larger (supersampled) frame is rendered in horizontal strips.
 STRIP_PIXELS = 1 << 22
-#: Alpha under which a pixel has no depth or normal: it shows more of the background than of a surface.
-_VISIBLE = 0.5
-#: What draws the splats of a still.
-ANIMATORS: dict[Rasterizer, type[Animator]] = {"native": Animator, "gsplat": GsplatAnimator}
+#: Below this alpha a pixel has no depth and no normal: it shows more background than surface.
+_MIN_SURFACE_ALPHA = 0.5
 
 
 @dataclass(frozen=True)
-class Still:
-    """One frame of an avatar, before any camera."""
+class PosedFrame:
+    """One frame of an avatar: its mesh and Gaussians, independent of a camera."""
 
     poses: Poses
-    frame: int  # of `poses`
-    vertices: Tensor  # [1,V,3] skull frame
-    gaussians: Gaussians  # [1,N]
+    frame: int  # index in `poses`
+    vertices: Tensor  # [1,V,3] meters, skull frame
+    gaussians: Gaussians  # [1,N], world frame
 
     @staticmethod
-    def of(animator: Animator, poses: Poses, frame: int) -> Still:
-        """Frame `frame` of `poses`, which `animator` made."""
+    def of(animator: Animator, poses: Poses, frame: int) -> PosedFrame:
+        """Frame `frame` of `poses`, which must come from `animator`."""
         vertices = animator.vertices(poses, frame)
-        return Still(poses, frame, vertices, animator.gaussians(poses, frame, vertices))
+        return PosedFrame(poses, frame, vertices, animator.gaussians(poses, frame, vertices))
 
 
-def strip_size(look: Look, strip_pixels: int = STRIP_PIXELS) -> tuple[int, int]:
-    """Pixels (width, height) of the raster that a picture is drawn on, strip by strip where it has more pixels."""
-    step = look.supersample
-    wide = look.width * step
-    return wide, step * max(1, min(look.height, strip_pixels // (wide * step)))
+def raster_size(settings: RenderSettings, strip_pixels: int = STRIP_PIXELS) -> tuple[int, int]:
+    """(width, height) in pixels of the rasterized image: the supersampled frame, or one strip of it."""
+    step = settings.supersample
+    width = settings.width * step
+    return width, step * max(1, min(settings.height, strip_pixels // (width * step)))
 
 
-class Painter:
-    """Pictures of stills of one avatar in one look; cheap to make."""
+class FrameRenderer:
+    """Renders the passes of one avatar with one set of settings; cheap to construct."""
 
-    def __init__(self, animator: Animator, look: Look, shader: MeshShader | None = None) -> None:
+    def __init__(self, animator: Animator, settings: RenderSettings, shader: MeshShader | None = None) -> None:
         """
         Args:
-            animator: of `strip_size(look)` pixels, with depth where the look has a depth pass; drawn into.
-            look: what is drawn.
-            shader: of the same avatar, where the look has a mesh pass.
+            animator: of `raster_size(settings)` pixels, with depth if the settings have a depth pass; its buffers are
+                overwritten.
+            settings: size, passes and background.
+            shader: of the same avatar; required for a mesh pass.
         """
-        self.look = look
+        self.settings = settings
         self._animator, self._shader = animator, shader
-        self._rows = animator.bytes.shape[1] // look.supersample
-        #: rows where the strips begin; the last one overlaps where they do not fit evenly
-        self._tops = [min(top, look.height - self._rows) for top in range(0, look.height, self._rows)]
-        home = animator.bytes.device
-        picture = look.backdrop.picture
-        self._picture = None if picture is None else torch.from_numpy(picture).to(home).float() / 255
-        self._color = torch.tensor(look.backdrop.color, dtype=torch.float32, device=home)
+        self._rows = animator.bytes.shape[1] // settings.supersample
+        #: first row of each strip; the last strip overlaps the one before if they do not divide the height evenly
+        self._tops = [min(top, settings.height - self._rows) for top in range(0, settings.height, self._rows)]
+        device = animator.bytes.device
+        image = settings.background.image
+        self._background_image = None if image is None else torch.from_numpy(image).to(device).float() / 255
+        self._background_color = torch.tensor(settings.background.color, dtype=torch.float32, device=device)
 
-    def draw(self, still: Still, camera: Camera) -> dict[str, np.ndarray]:
-        """Every pass of the look as `camera` [1] sees it, overwritten by the next call."""
-        strips = [self._strip(still, camera, top) for top in self._tops]
-        return {name: self._joined([strip[name] for strip in strips]) for name in self.look.passes}
+    def render(self, frame: PosedFrame, camera: Camera) -> dict[str, np.ndarray]:
+        """Every pass of the settings as seen from `camera` [1]; the arrays are overwritten by the next call."""
+        strips = [self._render_strip(frame, camera, top) for top in self._tops]
+        return {name: self._join([strip[name] for strip in strips]) for name in self.settings.passes}
 
-    def _joined(self, strips: list[Tensor]) -> np.ndarray:
+    def _join(self, strips: list[Tensor]) -> np.ndarray:
         if len(strips) == 1:
             return strips[0].cpu().numpy()
-        whole = strips[0].new_empty(self.look.height, *strips[0].shape[1:])
+        joined = strips[0].new_empty(self.settings.height, *strips[0].shape[1:])
         for top, strip in zip(self._tops, strips, strict=True):
-            whole[top : top + self._rows] = strip
-        return whole.cpu().numpy()
+            joined[top : top + self._rows] = strip
+        return joined.cpu().numpy()
 
-    def _strip(self, still: Still, camera: Camera, top: int) -> dict[str, Tensor]:
-        """The passes of the strip of rows that begins at `top`."""
-        look, animator = self.look, self._animator
-        camera = _part(camera, look.supersample, top, self._rows)
-        if look.passes != ("mesh",):
-            animator.splat(still.gaussians, camera)
-        makers: dict[str, Callable[[], Tensor]] = {
+    def _render_strip(self, frame: PosedFrame, camera: Camera, top: int) -> dict[str, Tensor]:
+        """The passes of the strip whose first row is `top`."""
+        settings, animator = self.settings, self._animator
+        camera = _strip_camera(camera, settings.supersample, top, self._rows)
+        if settings.passes != ("mesh",):
+            animator.rasterize(frame.gaussians, camera)
+        passes: dict[str, Callable[[], Tensor]] = {
             "rgb": lambda: self._rgb(top),
-            "alpha": lambda: _bytes(self._small(animator.alpha)),
+            "alpha": lambda: _to_bytes(self._downsample(animator.alpha)),
             "depth": self._depth,
-            "normals": lambda: self._normals(still, camera),
-            "mesh": lambda: self._mesh(still, camera, top),
+            "normals": lambda: self._normals(frame, camera),
+            "mesh": lambda: self._mesh(frame, camera, top),
         }
-        # Copies: with several strips the next one overwrites the animator's memory.
-        return {name: makers[name]() if len(self._tops) == 1 else makers[name]().clone() for name in look.passes}
+        # Copies: with several strips the next one overwrites the animator's buffers.
+        return {name: passes[name]() if len(self._tops) == 1 else passes[name]().clone() for name in settings.passes}
 
-    def _small(self, picture: Tensor) -> Tensor:
-        """A picture [h,w(,c)] of the supersampled raster averaged to the asked size."""
-        step = self.look.supersample
+    def _downsample(self, image: Tensor) -> Tensor:
+        """An image [h,w(,c)] of the supersampled raster averaged to the output size."""
+        step = self.settings.supersample
         if step == 1:
-            return picture
-        if picture.device.type == "cpu":  # ten times as fast as PyTorch's pooling of pictures with few channels
-            size = picture.shape[1] // step, picture.shape[0] // step
-            return torch.from_numpy(cv2.resize(picture.numpy(), size, interpolation=cv2.INTER_AREA))
-        channels = picture if picture.ndim == 3 else picture[..., None]
+            return image
+        if image.device.type == "cpu":  # ten times as fast as PyTorch's pooling of images with few channels
+            size = image.shape[1] // step, image.shape[0] // step
+            return torch.from_numpy(cv2.resize(image.numpy(), size, interpolation=cv2.INTER_AREA))
+        channels = image if image.ndim == 3 else image[..., None]
         small = torch.nn.functional.avg_pool2d(channels.permute(2, 0, 1)[None], step)[0].permute(1, 2, 0)
-        return small.contiguous() if picture.ndim == 3 else small[..., 0].contiguous()
+        return small.contiguous() if image.ndim == 3 else small[..., 0].contiguous()
 
     def _rgb(self, top: int) -> Tensor:
-        animator, backdrop = self._animator, self.look.backdrop
-        if self.look.supersample == 1 and not backdrop.transparent and self._picture is None:
-            return animator.picture(self._color)
-        rgb, alpha = self._small(animator.rgb), self._small(animator.alpha)
-        return self._over(rgb, alpha, top)
+        animator, background = self._animator, self.settings.background
+        if self.settings.supersample == 1 and not background.transparent and self._background_image is None:
+            return animator.image(self._background_color)
+        rgb, alpha = self._downsample(animator.rgb), self._downsample(animator.alpha)
+        return self._composite(rgb, alpha, top)
 
-    def _over(self, rgb: Tensor, alpha: Tensor, top: int) -> Tensor:
-        """Premultiplied color over the background, as bytes; with straight alpha where that is transparent."""
-        if self.look.backdrop.transparent:
+    def _composite(self, rgb: Tensor, alpha: Tensor, top: int) -> Tensor:
+        """Bytes of premultiplied color over the background; with straight alpha if the background is transparent.
+
+        Args:
+            rgb: [h,w,3] 0..1, premultiplied.
+            alpha: [h,w] 0..1.
+            top: the strip's first row in the frame.
+        """
+        if self.settings.background.transparent:
             straight = rgb / alpha.clamp_min(1e-6)[..., None]
-            return _bytes(torch.cat([straight, alpha[..., None]], -1))
-        if self._picture is None:
-            return ops.to_bytes(rgb[None], alpha[None], self._color)[0]
-        behind = self._picture[top : top + self._rows]
-        composed = torch.addcmul(rgb, (1 - alpha)[..., None], behind)
-        return ops.to_bytes(composed[None], alpha[None], torch.zeros_like(self._color))[0]
+            return _to_bytes(torch.cat([straight, alpha[..., None]], -1))
+        if self._background_image is None:
+            return ops.to_bytes(rgb[None], alpha[None], self._background_color)[0]
+        background = self._background_image[top : top + self._rows]
+        composite = torch.addcmul(rgb, (1 - alpha)[..., None], background)
+        return ops.to_bytes(composite[None], alpha[None], torch.zeros_like(self._background_color))[0]
 
     def _depth(self) -> Tensor:
         alpha, depth = self._animator.alpha, self._animator.depth
         assert depth is not None
-        small = self._small(alpha)
-        if self.look.supersample > 1:
-            depth = self._small(depth * alpha) / small.clamp_min(1e-6)
-        return torch.where(small >= _VISIBLE, depth, torch.zeros_like(depth))
+        small_alpha = self._downsample(alpha)
+        if self.settings.supersample > 1:
+            depth = self._downsample(depth * alpha) / small_alpha.clamp_min(1e-6)
+        return torch.where(small_alpha >= _MIN_SURFACE_ALPHA, depth, torch.zeros_like(depth))
 
-    def _normals(self, still: Still, camera: Camera) -> Tensor:
+    def _normals(self, frame: PosedFrame, camera: Camera) -> Tensor:
         animator = self._animator
-        own = gaussian_normals(animator.avatar, still.poses.quats[still.frame], still.vertices, still.gaussians, camera)
-        blended = self._small(animator.blended(own))
-        visible = self._small(animator.alpha) >= _VISIBLE
-        squared = blended.square() @ blended.new_ones(3)  # a product: sums over three are slow
+        normals = gaussian_normals(
+            animator.avatar, frame.poses.quats[frame.frame], frame.vertices, frame.gaussians, camera
+        )
+        blended = self._downsample(animator.blend_features(normals))
+        visible = self._downsample(animator.alpha) >= _MIN_SURFACE_ALPHA
+        squared = blended.square() @ blended.new_ones(3)  # a matrix product: a sum over three channels is slow
         return blended * (squared.clamp_min(1e-18).rsqrt() * visible)[..., None]
 
-    def _mesh(self, still: Still, camera: Camera, top: int) -> Tensor:
+    def _mesh(self, frame: PosedFrame, camera: Camera, top: int) -> Tensor:
         assert self._shader is not None
-        poses, frame = still.poses, still.frame
-        rgb, alpha = self._shader.draw(still.vertices, poses.quats[frame], poses.translations[frame], camera)
-        return self._over(self._small(rgb), self._small(alpha), top)
+        poses, index = frame.poses, frame.frame
+        rgb, alpha = self._shader.render(frame.vertices, poses.quats[index], poses.translations[index], camera)
+        return self._composite(self._downsample(rgb), self._downsample(alpha), top)
 
 
-def _bytes(values: Tensor) -> Tensor:
+def _to_bytes(values: Tensor) -> Tensor:
     return (values.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
 
 
-def _part(camera: Camera, step: int, top: int, rows: int) -> Camera:
-    """The camera of `rows` rows from `top` on, every pixel split into step x step."""
+def _strip_camera(camera: Camera, step: int, top: int, rows: int) -> Camera:
+    """The camera of `rows` rows from row `top` on, with every pixel split into step x step pixels."""
     if step == 1 and rows == camera.height:
         return camera
     K = camera.K.clone()

@@ -1,4 +1,4 @@
-"""The tracked mesh under the Gaussians: its normals for them, and pictures of itself."""
+"""The posed head mesh under the Gaussians: surface normals for the Gaussians, and shaded images of the mesh."""
 
 from __future__ import annotations
 
@@ -12,79 +12,88 @@ from avatar.head.shading import openness, shade, vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, Gaussians
 
-#: OpenCV camera axes (y down, z forward) -> those of normals (y up, z towards the viewer).
+#: OpenCV camera axes (y down, z forward) -> axes of the normals pass (y up, z towards the viewer).
 _TO_VIEWER = (1.0, -1.0, -1.0)
 
 
 def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians: Gaussians, camera: Camera) -> Tensor:
-    """Normals [N,3] of the surface each Gaussian is bound to, unit, in the viewer's axes (x right, y up, z to it).
+    """Unit normals of the mesh surface at the binding point of each Gaussian.
 
-    They are the posed mesh's, smoothed over its vertices, at the binding points. A Gaussian has axes of its own, but
-    its shortest is no normal: it has no sign, and where training saw a face from one side it is free to point anywhere.
-    A surface that is seen cannot face away, so what does (the far side of hair, rims) is laid on the horizon.
+    They are interpolated from the vertex normals of the posed mesh. The shortest axis of a Gaussian is not used: it has
+    no sign, and where training views showed a surface from one side only, its direction is not constrained. A visible
+    surface cannot face away from the camera; normals that do (far side of the hair, silhouettes) are made perpendicular
+    to the view direction.
 
     Args:
-        quats: [2,4] poses of skull and torso, skull frame -> world.
-        vertices: [1,V,3] skull frame.
-        gaussians: [1,N] world.
+        avatar: the avatar.
+        quats: [2,4] rotations of skull and torso, skull frame -> world, wxyz.
+        vertices: [1,V,3] meters, skull frame.
+        gaussians: [1,N], world frame.
         camera: [1].
+
+    Returns:
+        [N,3] in the viewer's axes: x right, y up, z towards the viewer.
     """
     rig = avatar.rig
     at_vertices = vertex_normals(vertices[0], avatar.head.faces)
-    local = _mixed(at_vertices, rig.triangles, rig.bary)
+    local = _interpolate(at_vertices, rig.triangles, rig.bary)
     skull, torso = (local @ rotation.T for rotation in quat_to_matrix(quats))
     normals = torch.lerp(skull, torso, rig.skin[:, None])
-    seen = torch.nn.functional.normalize(normals @ camera.world_to_cam[0, :3, :3].T, dim=1)
-    toward = torch.nn.functional.normalize(-camera.to_camera(gaussians.means[0]), dim=1)
-    seen = seen - (seen * toward).sum(1, keepdim=True).clamp(max=0) * toward
-    return torch.nn.functional.normalize(seen, dim=1) * seen.new_tensor(_TO_VIEWER)
+    in_camera = torch.nn.functional.normalize(normals @ camera.world_to_cam[0, :3, :3].T, dim=1)
+    to_camera = torch.nn.functional.normalize(-camera.to_camera(gaussians.means[0]), dim=1)
+    in_camera = in_camera - (in_camera * to_camera).sum(1, keepdim=True).clamp(max=0) * to_camera
+    return torch.nn.functional.normalize(in_camera, dim=1) * in_camera.new_tensor(_TO_VIEWER)
 
 
-def _mixed(values: Tensor, corners: Tensor, shares: Tensor) -> Tensor:
-    """Values [V,C] at points inside triangles: corners [M,3], barycentrics [M,3]; [M,C]."""
-    mixed = values.index_select(0, corners[:, 0]) * shares[:, :1]
+def _interpolate(values: Tensor, corners: Tensor, bary: Tensor) -> Tensor:
+    """Vertex values [V,C] at points of triangles: corners [M,3] vertex indices, bary [M,3]; returns [M,C]."""
+    result = values.index_select(0, corners[:, 0]) * bary[:, :1]
     for k in (1, 2):
-        mixed.addcmul_(values.index_select(0, corners[:, k]), shares[:, k : k + 1])
-    return mixed
+        result.addcmul_(values.index_select(0, corners[:, k]), bary[:, k : k + 1])
+    return result
 
 
 class MeshShader:
-    """Pictures of an avatar's tracked mesh, lit softly from in front, over a background."""
+    """Renders an avatar's posed mesh with soft frontal light."""
 
     def __init__(self, avatar: Avatar) -> None:
-        """Args: the avatar; how open to the sky its surface lies is taken from its resting shape, once."""
+        """The ambient occlusion is computed once, on the neutral mesh of `avatar`."""
         head = avatar.head
         self.head = head
-        self._share = torch.from_numpy(torso_weight(head)).to(head.v_template)[:, None]
+        self._torso_weight = torch.from_numpy(torso_weight(head)).to(head.v_template)[:, None]
         template = head.v_template.cpu()
         normals = vertex_normals(template, head.faces.cpu())
-        self._sky = openness(template, normals, head.faces.cpu()).to(head.v_template)[:, None]
+        self._openness = openness(template, normals, head.faces.cpu()).to(head.v_template)[:, None]
 
-    def draw(self, vertices: Tensor, quats: Tensor, translations: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
-        """Premultiplied color [H,W,3] 0..1 and alpha [H,W] of the mesh.
+    def render(self, vertices: Tensor, quats: Tensor, translations: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+        """Render the mesh.
 
         Args:
-            vertices: [1,V,3] skull frame.
-            quats, translations: [2,4], [2,3] poses of skull and torso, skull frame -> world.
+            vertices: [1,V,3] meters, skull frame.
+            quats: [2,4] rotations of skull and torso, skull frame -> world, wxyz.
+            translations: [2,3] meters, of skull and torso.
             camera: [1].
+
+        Returns:
+            Premultiplied color [H,W,3] 0..1 and alpha [H,W].
         """
         rotations = quat_to_matrix(quats)
         skull, torso = (vertices[0] @ rotations[bone].T + translations[bone] for bone in (0, 1))
-        placed = camera.to_camera(torch.lerp(skull, torso, self._share))
+        in_camera = camera.to_camera(torch.lerp(skull, torso, self._torso_weight))
         faces = self.head.faces
-        normals = vertex_normals(placed, faces) * placed.new_tensor(_TO_VIEWER)
-        gloss = torch.zeros_like(self._sky)
-        colors = shade(self.head.colors.cpu(), normals.cpu(), self._sky.cpu(), gloss.cpu()).to(placed)
-        face, bary, _ = ops.mesh(placed[None], faces, camera.K, camera.width, camera.height)
+        normals = vertex_normals(in_camera, faces) * in_camera.new_tensor(_TO_VIEWER)
+        gloss = torch.zeros_like(self._openness)
+        colors = shade(self.head.colors.cpu(), normals.cpu(), self._openness.cpu(), gloss.cpu()).to(in_camera)
+        face, bary, _ = ops.mesh(in_camera[None], faces, camera.K, camera.width, camera.height)
         hit = face[0] >= 0
         pixels = hit.flatten().nonzero()[:, 0]
-        # A face's three colors side by side: pixels read one row each, in place of three.
-        of_faces = colors.clamp(0, 1).index_select(0, faces.flatten()).view(-1, 9)
-        corners = of_faces.index_select(0, face.flatten().index_select(0, pixels))
-        shares = bary.reshape(-1, 3).index_select(0, pixels)
-        shown = corners[:, :3] * shares[:, :1]
+        # The three corner colors of a face in one row, so that a pixel reads one row and not three.
+        face_colors = colors.clamp(0, 1).index_select(0, faces.flatten()).view(-1, 9)
+        corners = face_colors.index_select(0, face.flatten().index_select(0, pixels))
+        weights = bary.reshape(-1, 3).index_select(0, pixels)
+        pixel_colors = corners[:, :3] * weights[:, :1]
         for k in (1, 2):
-            shown.addcmul_(corners[:, 3 * k : 3 * k + 3], shares[:, k : k + 1])
-        picture = placed.new_zeros(camera.height, camera.width, 3)
-        picture.view(-1, 3).index_copy_(0, pixels, shown)
-        return picture, hit.to(placed.dtype)
+            pixel_colors.addcmul_(corners[:, 3 * k : 3 * k + 3], weights[:, k : k + 1])
+        image = in_camera.new_zeros(camera.height, camera.width, 3)
+        image.view(-1, 3).index_copy_(0, pixels, pixel_colors)
+        return image, hit.to(in_camera.dtype)

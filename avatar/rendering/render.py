@@ -1,4 +1,4 @@
-"""Gaussians + Camera -> pictures."""
+"""Gaussians and a camera to images, with autograd."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from avatar import ops
-from avatar.rendering.backends import Rasterizer, render_gsplat
+from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.types import Camera, Gaussians, RenderOutput
 
 WHITE = (1.0, 1.0, 1.0)
@@ -22,33 +21,27 @@ def render(
     *,
     with_depth: bool = True,
 ) -> RenderOutput:
-    """Splat `gaussians` [B,N] as `camera` [B] sees them over one `background` color (three values, 0..1).
+    """Render Gaussians over one background color; differentiable in every tensor of `gaussians`.
 
-    One SH term is a color that is the same from everywhere; more are evaluated for the camera's place. `rasterizer` is
-    our own kernels or gsplat (`avatar.rendering.backends`). Without `with_depth` the
-    depth is None, and some time is saved.
+    Args:
+        gaussians: [B,N], world frame. One SH coefficient is a color that does not depend on the view direction; more
+            are evaluated for the direction from the camera.
+        camera: [B].
+        background: [3], 0..1.
+        rasterizer: "native" (our kernels) or "gsplat" (see `avatar.rendering.backends`).
+        with_depth: False skips the depth (None in the output) and saves time.
+
+    Returns:
+        rgb [B,H,W,3], alpha [B,H,W] and depth [B,H,W] in meters.
 
     Raises:
-        HeadsplatError: gsplat is asked for and cannot run here.
+        HeadsplatError: the rasterizer cannot run on this machine.
     """
-    rgb, alpha, depth = splat(gaussians, camera, rasterizer, with_depth=with_depth)
-    behind = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
-    return RenderOutput(rgb + (1 - alpha)[..., None] * behind, alpha, depth)
-
-
-def splat(
-    gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer = "native", *, with_depth: bool = True
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Premultiplied rgb [B,H,W,3], alpha [B,H,W] and depth [B,H,W] of `gaussians` [B,N] as `camera` [B] sees them."""
-    if rasterizer == "gsplat":
-        return render_gsplat(gaussians, camera, with_depth=with_depth)
-    out = ops.splat(
-        gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh, camera,
-        with_depth=with_depth,
-    )  # fmt: skip
-    return out.rgb, out.alpha, out.depth
+    rgb, alpha, depth = backend_of(rasterizer).rasterize(gaussians, camera, with_depth=with_depth)
+    color = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
+    return RenderOutput(rgb + (1 - alpha)[..., None] * color, alpha, depth)
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
-    """Pictures [...,3] in 0..1 as uint8 with rounding."""
+    """Images [...,3] in 0..1 as uint8 with rounding."""
     return (rgb.clamp(0, 1) * 255 + 0.5).to(torch.uint8)

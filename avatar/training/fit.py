@@ -19,7 +19,7 @@ from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, baked
 from avatar.refine.track import RefinedTrack
-from avatar.rendering.backends import check_rasterizer
+from avatar.rendering.backends import backend_of
 from avatar.training.checkpoints import restore_checkpoint, save_checkpoint
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
@@ -65,7 +65,7 @@ def fit(
         HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
             that is not available.
     """
-    check_rasterizer(config.rasterizer)
+    backend_of(config.rasterizer).check()
     ops.keep_memory()
     started, spent = time.perf_counter(), 0.0
     with ops.one_thread():

@@ -14,7 +14,8 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
-from avatar.rendering.render import render, splat, to_uint8
+from avatar.rendering.backends import backend_of
+from avatar.rendering.render import render, to_uint8
 from avatar.training.adam import Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
@@ -95,7 +96,7 @@ class Trainer:
         if self.outer:
             extra.requires_grad_()
         gaussians, camera = predict(self.avatar, frames, indices, extra), frames.views(indices)
-        rgb, alpha, _ = splat(gaussians, camera, config.rasterizer, with_depth=False)
+        rgb, alpha, _ = backend_of(config.rasterizer).rasterize(gaussians, camera, with_depth=False)
         truth, matte = pick(frames.rgb, indices), pick(frames.alpha, indices)
         losses, squares = ops.photometric(rgb, alpha, truth, matte, background, config.ssim, config.mask)
         (losses * pick(frames.weight, indices)).sum().backward()

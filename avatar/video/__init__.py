@@ -1,4 +1,4 @@
-"""Pictures out: video files, PNG and EXR sequences, with sound, in pieces that join."""
+"""Writing frames: video files with audio, PNG and EXR sequences, in segments that can be joined without re-encoding."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from avatar.rendering.passes import COLORED, PASSES, Pass
-from avatar.video.audio import check_sound
+from avatar.rendering.passes import COLOR_PASSES, PASSES, Pass
+from avatar.video.audio import check_audio
 from avatar.video.clock import exact_rate
-from avatar.video.codecs import SEGMENT, Encoding, choose_codec
-from avatar.video.conversions import DEPTH_SHOWN, for_video
-from avatar.video.sequence import PICTURES, SequenceSink, image_name
+from avatar.video.codecs import KEYFRAME_INTERVAL, Encoding, choose_codec
+from avatar.video.conversions import DEPTH_RANGE, for_video
+from avatar.video.sequence import FRAME_FILES, SequenceSink, image_name
 from avatar.video.video_file import VideoSink
 from avatar.video.writer import Writer
 
 __all__ = [
-    "DEPTH_SHOWN",
+    "DEPTH_RANGE",
+    "FRAME_FILES",
+    "KEYFRAME_INTERVAL",
     "PASSES",
-    "PICTURES",
-    "SEGMENT",
     "Encoding",
     "Pass",
     "Writer",
@@ -37,62 +37,73 @@ def open_output(
     path: str | Path,
     rate: float | Fraction,
     *,
-    picture: Pass = "rgb",
+    pass_name: Pass = "rgb",
     alpha: bool = False,
     encoding: Encoding | None = None,
     audio: str | Path | None = None,
     first_frame: int = 0,
     total: int | None = None,
-    depth_shown: tuple[float, float] = DEPTH_SHOWN,
-    only_whole: bool = False,
+    depth_range: tuple[float, float] = DEPTH_RANGE,
+    complete_only: bool = False,
 ) -> Writer:
-    """A writer, to be used in a `with` block, for the pictures of one pass; nothing is written before the block.
+    """A writer for the frames of one pass, to be used in a `with` block; nothing is written before the block.
 
     Args:
-        path: a name in .mp4, .mov or .webm, or without a suffix a folder; what is there is replaced.
-        rate: frames a second; 29.97 and the like are taken for the 1000/1001 that they stand for.
-        picture: the pass; avatar.video.conversions says what its pictures are and how they are stored.
-        alpha: rgb and mesh come as [H,W,4] with straight alpha.
+        path: a name in .mp4, .mov or .webm, or without a suffix a folder of images. An existing output is replaced.
+        rate: frames per second; 29.97 and similar numbers mean the exact multiple of 1000/1001.
+        pass_name: the pass; `avatar.video.conversions` lists its array format and how it is stored.
+        alpha: rgb and mesh frames are [H,W,4] with straight alpha.
         encoding: codec and quality; None: the defaults for the suffix.
-        audio: a file with sound; its time 0 is that of frame 0 of the whole.
-        first_frame: number in the whole of the first picture.
-        total: frames of the whole, which joined pieces must make up; None: not known.
-        depth_shown: meters that are white and black where depth is shown in a video.
-        only_whole: Ctrl-C leaves nothing, for outputs that other work takes for complete.
+        audio: a file with an audio stream; its time 0 is frame 0 of the full video.
+        first_frame: number of the first frame in the full video, if this is a segment of it.
+        total: number of frames of the full video, checked when segments are joined; None: not known.
+        depth_range: meters that are white and black in a video of the depth pass.
+        complete_only: after Ctrl-C write nothing; for outputs that later steps expect to be complete.
 
     Raises:
-        HeadsplatError: the suffix is unknown, what it stands for cannot hold the pictures or the sound, or there is
-            none in `audio`.
-        ValueError: the rate or the first frame is no such number.
+        HeadsplatError: the suffix is unknown, its format cannot store the frames or the audio, or `audio` has no audio
+            stream.
+        ValueError: `rate` or `first_frame` is out of range.
     """
     path, fraction = Path(path), exact_rate(rate)
     encoding = Encoding() if encoding is None else encoding
-    alpha = alpha and picture in COLORED
+    alpha = alpha and pass_name in COLOR_PASSES
     if first_frame < 0:
         raise ValueError(f"first_frame: expected 0 or more, got {first_frame}")
-    codec = choose_codec(path, encoding, picture, alpha)
+    codec = choose_codec(path, encoding, pass_name, alpha)
     if audio is not None:
-        if codec.sound is None:
-            raise HeadsplatError(f"{path}: a folder of pictures holds no sound; give a name in .mp4, .mov or .webm")
-        check_sound(Path(audio))
+        if codec.audio_encoder is None:
+            raise HeadsplatError(f"{path}: a folder of images cannot store audio; give a name in .mp4, .mov or .webm")
+        check_audio(Path(audio))
     if not codec.suffix:
-        return Writer(SequenceSink(path, picture, codec.name, encoding.half, first_frame), picture, alpha, only_whole)
+        images = SequenceSink(path, pass_name, codec.name, encoding.half, first_frame)
+        return Writer(images, pass_name, alpha, complete_only)
     sink = VideoSink(
         path,
         fraction,
         codec,
         encoding,
-        for_video(picture, depth_shown),
+        for_video(pass_name, depth_range),
         audio=None if audio is None else Path(audio),
         first_frame=first_frame,
         total=total,
     )
-    return Writer(sink, picture, alpha, only_whole)
+    return Writer(sink, pass_name, alpha, complete_only)
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], rate: float, *, crf: float | None = None) -> int:
-    """Write frames [H,W,3] uint8 sRGB to a video file; returns how many. See open_output."""
-    with open_output(path, rate, encoding=Encoding(crf=crf), only_whole=True) as writer:
+    """Write a video file; see `open_output`.
+
+    Args:
+        path: a name in .mp4, .mov or .webm.
+        frames: [H,W,3] uint8 sRGB.
+        rate: frames per second.
+        crf: quality; None: the codec's default.
+
+    Returns:
+        The number of frames.
+    """
+    with open_output(path, rate, encoding=Encoding(crf=crf), complete_only=True) as writer:
         for frame in frames:
             writer.add(frame)
     return writer.count

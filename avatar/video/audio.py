@@ -1,4 +1,4 @@
-"""A sound file beside a video: cut and padded to its length, encoded as the pictures go by."""
+"""The audio track of a video: cut and padded to the length of the video, encoded together with the frames."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from avatar.common.files import error_words
 from avatar.errors import HeadsplatError
 
-RATE = 48_000  # samples a second; Opus knows no other of use
+RATE = 48_000  # samples per second; the full rate of Opus
 _CHUNK = 1024
 _BIT_RATES = {1: 96_000, 2: 192_000}
 
 
-def check_sound(path: Path) -> None:
-    """Raise HeadsplatError unless `path` is a file with sound in it."""
+def check_audio(path: Path) -> None:
+    """Raise HeadsplatError unless `path` is a file with an audio stream."""
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such file; check the path given with --audio")
     try:
@@ -27,21 +27,21 @@ def check_sound(path: Path) -> None:
                 return
     except (OSError, av.error.FFmpegError) as error:
         raise HeadsplatError(
-            f"{path}: cannot be read as sound ({error_words(error)}); give a wav, mp3, m4a or video"
+            f"{path}: cannot be read as audio ({error_words(error)}); give a wav, mp3, m4a or video"
         ) from error
-    raise HeadsplatError(f"{path}: there is no sound in it; give another file with --audio or leave it out")
+    raise HeadsplatError(f"{path}: contains no audio; give another file with --audio or leave it out")
 
 
-class SoundTrack:
-    """The sound stream of an output container, fed up to the time of the pictures."""
+class AudioTrack:
+    """The audio stream of an output container, written up to the time of the frames."""
 
     def __init__(self, path: Path, container: av.container.OutputContainer, codec: str, start: Fraction) -> None:
         """
         Args:
-            path: a file with sound; its time 0 is that of frame 0 of the whole.
-            container: where the sound goes; its header is not written yet.
-            codec: ffmpeg's encoder.
-            start: seconds of it that come before this output.
+            path: a file with an audio stream; its time 0 is frame 0 of the full video.
+            container: the output container; its header must not be written yet.
+            codec: name of ffmpeg's encoder.
+            start: seconds from frame 0 of the full video to the first frame of this output.
         """
         self._container = container
         self._source = av.open(str(path))
@@ -53,48 +53,49 @@ class SoundTrack:
         self._stream = stream
         self._stream.bit_rate = _BIT_RATES[channels]
         self._samples = self._chunks(round(start * RATE))
-        self._rest = np.zeros((channels, 0), np.float32)
-        self._done = 0  # samples encoded
+        self._pending = np.zeros((channels, 0), np.float32)
+        self._encoded = 0  # samples
 
     def advance(self, seconds: Fraction) -> None:
-        """Encode and write all whole chunks that begin before `seconds`."""
-        while (self._done + _CHUNK) <= seconds * RATE:
+        """Encode and write the chunks that end before `seconds`."""
+        while (self._encoded + _CHUNK) <= seconds * RATE:
             self._encode(_CHUNK)
 
     def finish(self, seconds: Fraction) -> None:
-        """Encode and write the rest up to `seconds`, the length of the video."""
+        """Encode and write the remaining samples up to `seconds`, the length of the video."""
         self.advance(seconds)
-        if (left := int(seconds * RATE) - self._done) > 0:
-            self._encode(left)
+        if (remaining := int(seconds * RATE) - self._encoded) > 0:
+            self._encode(remaining)
         self._container.mux(self._stream.encode(None))
         self.close()
 
     def close(self) -> None:
-        """Let the sound file go."""
+        """Close the audio file."""
         self._source.close()
 
     def _encode(self, count: int) -> None:
         frame = av.AudioFrame.from_ndarray(self._take(count), format="fltp", layout=self._layout)
-        frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), self._done
-        self._done += count
+        frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), self._encoded
+        self._encoded += count
         self._container.mux(self._stream.encode(frame))
 
     def _take(self, count: int) -> np.ndarray:
-        """The next `count` samples [C,n], silence once there are no more."""
-        while self._rest.shape[1] < count and (chunk := next(self._samples, None)) is not None:
-            self._rest = np.concatenate((self._rest, chunk), axis=1)
-        taken, self._rest = self._rest[:, :count], self._rest[:, count:]
+        """The next `count` samples [C,n], padded with silence after the end of the file."""
+        while self._pending.shape[1] < count and (chunk := next(self._samples, None)) is not None:
+            self._pending = np.concatenate((self._pending, chunk), axis=1)
+        taken, self._pending = self._pending[:, :count], self._pending[:, count:]
         return np.ascontiguousarray(np.pad(taken, ((0, 0), (0, count - taken.shape[1]))))
 
     def _chunks(self, skip: int) -> Iterator[np.ndarray]:
-        """Decoded samples [C,n] at RATE from number `skip` of the file's own time on."""
+        """Decoded samples [C,n] at RATE, without the first `skip` samples of the file."""
         origin = (self._source.start_time or 0) / av.time_base
         resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=RATE)
-        begun = False
+        started = False
         for frame in self._decoded():
-            if frame is not None and not begun:
-                skip -= round(((frame.time or 0.0) - origin) * RATE)  # a video's sound may begin late
-                begun = True
+            if frame is not None and not started:
+                # The audio of a video may start later than its frames.
+                skip -= round(((frame.time or 0.0) - origin) * RATE)
+                started = True
             for part in resampler.resample(frame):
                 samples: np.ndarray = part.to_ndarray()
                 if skip < 0:
@@ -106,4 +107,4 @@ class SoundTrack:
 
     def _decoded(self) -> Iterator[av.AudioFrame | None]:
         yield from self._source.decode(audio=0)
-        yield None  # the resampler's own rest
+        yield None  # flushes the resampler

@@ -1,4 +1,4 @@
-"""Which encoders there are, what they can hold, and how each is set up so that equal pictures give equal bytes."""
+"""The supported codecs, what each can store, and encoder settings with which equal frames give equal bytes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from avatar.errors import HeadsplatError
 from avatar.rendering.passes import PASSES, Pass
 from avatar.video.clock import TICKS, WEBM_TICKS, Clock
 
-#: Frames that one encoder makes before a fresh one begins, counted from frame 0 of the whole. A piece that begins at a
-#: multiple is the same part of the whole, bit for bit. Every one begins with a whole picture, which costs 2 % in size.
-SEGMENT = 120
+#: Frames after which the encoder is restarted, counted from frame 0 of the full video. A segment that starts at a
+#: multiple equals that part of the full video bit for bit. Each restart begins with a keyframe, which adds 2 % size.
+KEYFRAME_INTERVAL = 120
 
-#: Fixed, because what x264, x265 and libvpx write depends on it: every machine must write the same.
+#: Fixed, because the output of x264, x265 and libvpx depends on it: every machine must write the same bytes.
 _THREADS = 2
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How pictures are stored; None leaves the choice to the file's suffix and the codec's default."""
+    """How frames are stored; None is the default for the file's suffix and the codec."""
 
     codec: str | None = None
     """h264 or h265 (.mp4), prores (.mov), vp9 (.webm), png or exr (a folder)"""
@@ -31,42 +31,42 @@ class Encoding:
     preset: str | None = None
     """speed of h264 and h265: ultrafast to veryslow"""
     lossless: bool = False
-    """h264: every pixel exactly as rendered; few players other than ffmpeg's show such files"""
+    """h264: every pixel exactly as rendered; few players except ffmpeg's can play such files"""
     half: bool = True
-    """exr: 16-bit floats; depth is always stored in 32"""
+    """exr: 16-bit floats; depth is always stored with 32 bits"""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """An encoder of ffmpeg and what its files can hold."""
+    """An encoder of ffmpeg and what its files can store."""
 
     name: str
-    suffix: str  # "" for a folder of pictures
+    suffix: str  # "" for a folder of images
     encoder: str
     pixels: str
     pixels_alpha: str | None  # None: no alpha
-    crf: float | None = None  # the default; None where there is no such thing
-    preset: str | None = None
-    most_crf: float = 51
-    sound: str | None = None  # the encoder of its sound
+    crf: float | None = None  # the default; None: the codec has no CRF
+    preset: str | None = None  # the default; None: the codec has no presets
+    max_crf: float = 51
+    audio_encoder: str | None = None
     format: str = ""  # ffmpeg's muxer
-    tag: str = ""  # the name of the codec in the file, where ffmpeg's own choice is none that players take
+    tag: str = ""  # the codec tag in the file; empty: ffmpeg's choice
 
     def clock(self, rate: Fraction, timed: bool) -> Clock:
-        """What its files count in, at `rate` frames a second or with frames that have times of their own."""
+        """The clock of its files, for constant `rate` frames per second or (`timed`) for a variable frame rate."""
         if not timed:
             return Clock.constant(rate)
         return Clock.variable(WEBM_TICKS if self.format == "webm" else TICKS)
 
 
-# Veryfast at 14 for H.264: on renderings of a trained avatar (512 and 1024 pixels) 51 and 53 dB in luma for 3.7 and
-# 12.8 ms of one core a frame; medium takes 2.7 times as long for 0.6 dB in files of the same size, superfast 3/4 of the
-# time for twice the size. B pictures would save a fifth of the size and cost an edit list: without them presentation
-# and decoding order are one, and any two pieces can stand behind one another.
+# Preset veryfast with CRF 14 for H.264: on renderings of a trained avatar (512 and 1024 pixels) 51 and 53 dB in luma
+# at 3.7 and 12.8 ms per frame on one core. Medium takes 2.7 times as long for 0.6 dB more at the same size, superfast
+# 3/4 of the time for twice the size. B-frames would save a fifth of the size but require an edit list: without them
+# presentation order equals decoding order, and any two segments can be concatenated.
 CODECS = (
     Codec("h264", ".mp4", "libx264", "yuv420p", None, 14, "veryfast", 51, "aac", "mp4"),
     Codec("h265", ".mp4", "libx265", "yuv420p", None, 16, "veryfast", 51, "aac", "mp4", "hvc1"),
-    Codec("prores", ".mov", "prores_ks", "yuv444p10le", "yuva444p10le", sound="aac", format="mov", tag="ap4h"),
+    Codec("prores", ".mov", "prores_ks", "yuv444p10le", "yuva444p10le", audio_encoder="aac", format="mov", tag="ap4h"),
     Codec("vp9", ".webm", "libvpx-vp9", "yuv420p", "yuva420p", 15, None, 63, "libopus", "webm"),
     Codec("png", "", "png", "", "rgba"),
     Codec("exr", "", "exr", "", "gbrapf32le"),
@@ -74,14 +74,20 @@ CODECS = (
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
-def choose_codec(path: Path, encoding: Encoding, picture: Pass, alpha: bool) -> Codec:
-    """The codec for pictures of pass `picture` in a file or folder `path`.
+def choose_codec(path: Path, encoding: Encoding, pass_name: Pass, alpha: bool) -> Codec:
+    """The codec for a video file or a folder of images.
+
+    Args:
+        path: the file or folder.
+        encoding: codec and quality as requested.
+        pass_name: the pass to store.
+        alpha: whether the frames have alpha.
 
     Raises:
-        HeadsplatError: the suffix is unknown, or the codec cannot hold what is asked for.
+        HeadsplatError: the suffix or the pass is unknown, or the codec does not support the request.
     """
-    if picture not in PASSES:
-        raise HeadsplatError(f"{picture}: no such picture; choose one of {', '.join(PASSES)}")
+    if pass_name not in PASSES:
+        raise HeadsplatError(f"{pass_name}: no such pass; choose one of {', '.join(PASSES)}")
     fitting = [codec for codec in CODECS if codec.suffix == path.suffix.lower()]
     if not fitting:
         raise HeadsplatError(
@@ -96,7 +102,7 @@ def choose_codec(path: Path, encoding: Encoding, picture: Pass, alpha: bool) -> 
         place = f"a name in {codec.suffix}" if codec.suffix else "the name of a folder"
         raise HeadsplatError(f"{path}: {codec.name} is not stored in {path.suffix or 'folders'}; give {place}")
     if alpha and codec.pixels_alpha is None:
-        raise HeadsplatError(f"{path}: {path.suffix} holds no alpha; give a name in .mov or .webm, or a folder")
+        raise HeadsplatError(f"{path}: {path.suffix} cannot store alpha; give a name in .mov or .webm, or a folder")
     _check_settings(path, codec, encoding)
     return codec
 
@@ -104,33 +110,34 @@ def choose_codec(path: Path, encoding: Encoding, picture: Pass, alpha: bool) -> 
 def _check_settings(path: Path, codec: Codec, encoding: Encoding) -> None:
     if encoding.crf is not None:
         if codec.crf is None:
-            raise HeadsplatError(f"{path}: {codec.name} has no quality to choose; leave crf out")
-        if not 0 <= encoding.crf <= codec.most_crf:
-            raise HeadsplatError(f"crf: expected 0 to {codec.most_crf:g} for {codec.name}, got {encoding.crf:g}")
+            raise HeadsplatError(f"{path}: {codec.name} has no quality setting; leave crf out")
+        if not 0 <= encoding.crf <= codec.max_crf:
+            raise HeadsplatError(f"crf: expected 0 to {codec.max_crf:g} for {codec.name}, got {encoding.crf:g}")
     if encoding.preset is not None:
         if codec.preset is None:
-            raise HeadsplatError(f"{path}: {codec.name} has no preset to choose; leave preset out")
+            raise HeadsplatError(f"{path}: {codec.name} has no presets; leave preset out")
         if encoding.preset not in PRESETS:
-            raise HeadsplatError(f"preset: {encoding.preset!r} is none; choose one of {', '.join(PRESETS)}")
+            names = ", ".join(PRESETS)
+            raise HeadsplatError(f"preset: {encoding.preset!r} is not a preset; choose one of {names}")
     if encoding.lossless and codec.name not in ("h264", "png"):
         raise HeadsplatError(f"{path}: {codec.name} is not lossless here; give an .mp4 with h264 or a folder of png")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that an encoder of a video is opened with."""
+class EncoderSettings:
+    """All settings of a video encoder."""
 
     codec: Codec
     encoding: Encoding
     alpha: bool
     width: int  # even
     height: int
-    tick: Fraction  # seconds
-    rate: Fraction
+    tick: Fraction  # time base in seconds
+    rate: Fraction  # frames per second
 
     @property
     def rgb(self) -> bool:
-        """Whether pictures are stored as RGB, not as luma and chroma."""
+        """Whether frames are stored as RGB, not as luma and chroma."""
         return self.encoding.lossless
 
     @property
@@ -148,7 +155,7 @@ class Settings:
         return pixels
 
     def apply(self, context: av.VideoCodecContext) -> None:
-        """Set `context` up; it is not open yet."""
+        """Configure `context`, which must not be open yet."""
         context.width, context.height, context.pix_fmt = self.width, self.height, self.pixels
         context.time_base, context.framerate = self.tick, self.rate
         # Matrix, primaries, transfer and range (ITU-T H.273): BT.709 in 16..235, or RGB in 0..255 with sRGB's transfer.
@@ -160,8 +167,8 @@ class Settings:
         context.flags |= av.codec.context.Flags.global_header
         context.options = self._options()
 
-    def fresh(self) -> av.VideoCodecContext:
-        """An encoder that has seen nothing."""
+    def new_encoder(self) -> av.VideoCodecContext:
+        """A new encoder."""
         context = av.CodecContext.create(self.encoder, "w")
         assert isinstance(context, av.VideoCodecContext)
         self.apply(context)
@@ -172,15 +179,15 @@ class Settings:
         preset = self.encoding.preset or self.codec.preset or ""
         if self.codec.name == "h264":
             quality = {"qp": "0"} if self.rgb else {"crf": f"{crf:g}"}
-            return {"preset": preset, "bf": "0", "g": str(SEGMENT)} | quality
+            return {"preset": preset, "bf": "0", "g": str(KEYFRAME_INTERVAL)} | quality
         if self.codec.name == "h265":
-            # A picture that is a single block is not encoded the same way twice by x265 4.2: several blocks, then.
+            # x265 4.2 is not deterministic for a frame of a single block, so frames have several blocks.
             block = next((side for side in (64, 32) if side < min(self.width, self.height)), 16)
-            fixed = f"bframes=0:open-gop=0:keyint={SEGMENT}:frame-threads=1:pools={_THREADS}:ctu={block}"
+            fixed = f"bframes=0:open-gop=0:keyint={KEYFRAME_INTERVAL}:frame-threads=1:pools={_THREADS}:ctu={block}"
             return {"preset": preset, "crf": f"{crf:g}", "x265-params": f"log-level=error:{fixed}"}
         if self.codec.name == "prores":
             return {"profile": "4444", "vendor": "apl0", "alpha_bits": "16" if self.alpha else "0"}
         return {
-            "crf": f"{crf:g}", "b": "0", "g": str(SEGMENT), "deadline": "realtime", "cpu-used": "6",
+            "crf": f"{crf:g}", "b": "0", "g": str(KEYFRAME_INTERVAL), "deadline": "realtime", "cpu-used": "6",
             "auto-alt-ref": "0", "lag-in-frames": "0", "row-mt": "1",
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pieces of one rendering to the whole, without encoding anything again."""
+"""Join the segments of a rendering into the full video without re-encoding."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ import av
 
 from avatar.common.files import atomic_folder, atomic_path, write_error
 from avatar.errors import HeadsplatError
-from avatar.video.audio import SoundTrack, check_sound
-from avatar.video.metadata import Piece, read_piece
-from avatar.video.sequence import PICTURES
+from avatar.video.audio import AudioTrack, check_audio
+from avatar.video.metadata import Segment, read_segment
+from avatar.video.sequence import FRAME_FILES
 from avatar.video.tracks import PacketTrack, open_container
 
-#: Called with (frames done, frames in all).
+#: Called with (number of frames done, number of all frames).
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Joined:
-    """What was joined."""
+class JoinResult:
+    """The joined output."""
 
     path: Path
     first: int  # number of the first frame
     count: int  # frames
-    silenced: bool  # the pieces had sound, the whole has none
+    audio_dropped: bool  # the segments have audio, the output has none
 
 
 def join(
@@ -41,163 +41,169 @@ def join(
     audio: Path | None = None,
     partial: bool = False,
     progress: Progress | None = None,
-) -> Joined:
-    """Put the pieces `paths`, in any order, behind one another in `out`.
+) -> JoinResult:
+    """Concatenate segments, given in any order.
 
     Args:
-        paths: videos that avatar.video wrote, or folders of numbered pictures.
-        out: the video or folder; what is there is replaced.
-        audio: a file with sound for the whole; the pieces' own sound is left out, it would not meet without gaps.
-        partial: the pieces may begin after frame 0 and end before the last of the whole. Folders of pictures do not say
-            how many frames the whole has: that they end too early is never found.
+        paths: videos that avatar.video wrote, or folders of numbered images.
+        out: the video or folder to write; an existing one is replaced.
+        audio: a file with audio for the full video. The audio of the segments is dropped: it cannot be concatenated
+            without gaps.
+        partial: the segments may start after frame 0 and end before the last frame of the full video. Folders of images
+            do not store the number of frames of the full video, so a missing end is not detected.
         progress: called after every frame.
 
     Raises:
-        HeadsplatError: a piece is missing, foreign, overlaps another or does not fit.
+        HeadsplatError: a segment does not exist, was not written by avatar.video, overlaps another one or has other
+            settings; or frames are missing.
     """
     folders = [path for path in paths if path.is_dir()]
     if folders and len(folders) < len(paths):
-        raise HeadsplatError(f"{folders[0]}: is a folder beside videos; give pieces of one kind")
+        raise HeadsplatError(f"{folders[0]}: is a folder, others are videos; give segments of one kind")
     if folders:
         if audio is not None:
-            raise HeadsplatError(f"{out}: a folder of pictures holds no sound; leave --audio out")
+            raise HeadsplatError(f"{out}: a folder of images cannot store audio; leave --audio out")
         return _join_folders(folders, out, partial)
     if audio is not None:
-        check_sound(audio)
-    pieces = sorted((read_piece(path) for path in paths), key=lambda piece: (piece.metadata.first, piece.stop))
-    _check(pieces, out, partial)
+        check_audio(audio)
+    segments = sorted((read_segment(path) for path in paths), key=lambda segment: (segment.info.first, segment.stop))
+    _check(segments, out, partial)
     with atomic_path(out) as temporary:
         try:
-            _remux(pieces, temporary, audio, progress)
+            _remux(segments, temporary, audio, progress)
         except (OSError, av.error.FFmpegError) as error:
             raise write_error(out, error) from error
-    count = sum(piece.count for piece in pieces)
-    silenced = audio is None and any(piece.sound for piece in pieces)
-    return Joined(out, pieces[0].metadata.first, count, silenced)
+    count = sum(segment.count for segment in segments)
+    audio_dropped = audio is None and any(segment.has_audio for segment in segments)
+    return JoinResult(out, segments[0].info.first, count, audio_dropped)
 
 
-def _check(pieces: Sequence[Piece], out: Path, partial: bool) -> None:
-    first, last = pieces[0], pieces[-1]
-    if out.suffix.lower() != first.metadata.stored.suffix:
-        raise HeadsplatError(
-            f"{out}: the pieces are {first.metadata.stored.suffix} files; give the whole that suffix too"
-        )
-    for piece in pieces:
-        if any(piece.path.samefile(other.path) for other in pieces if other is not piece):
-            raise HeadsplatError(f"{piece.path}: given twice; name each piece once")
-        if out.exists() and piece.path.samefile(out):
-            raise HeadsplatError(f"{out}: is one of the pieces; choose another name with -o")
-        _check_alike(first, piece)
-    for before, after in pairwise(pieces):
-        if after.metadata.first < before.stop:
+def _check(segments: Sequence[Segment], out: Path, partial: bool) -> None:
+    """Raise HeadsplatError unless `segments`, sorted, have equal settings and continue each other."""
+    first, last = segments[0], segments[-1]
+    suffix = first.info.stored_codec.suffix
+    if out.suffix.lower() != suffix:
+        raise HeadsplatError(f"{out}: the segments are {suffix} files; give the output this suffix too")
+    for segment in segments:
+        if any(segment.path.samefile(other.path) for other in segments if other is not segment):
+            raise HeadsplatError(f"{segment.path}: given twice; name each segment once")
+        if out.exists() and segment.path.samefile(out):
+            raise HeadsplatError(f"{out}: is one of the segments; choose another name with -o")
+        _check_settings(first, segment)
+    for before, after in pairwise(segments):
+        if after.info.first < before.stop:
             raise HeadsplatError(
-                f"{after.path}: begins with frame {after.metadata.first}, and {before.path} goes up to frame "
+                f"{after.path}: starts with frame {after.info.first}, and {before.path} ends with frame "
                 f"{before.stop - 1}; leave one of them out or render one again"
             )
-        if after.metadata.first > before.stop:
+        if after.info.first > before.stop:
             raise HeadsplatError(
-                f"{after.path}: begins with frame {after.metadata.first}, and {before.path} ends with frame "
-                f"{before.stop - 1}; render --frames {before.stop}:{after.metadata.first} too"
+                f"{after.path}: starts with frame {after.info.first}, and {before.path} ends with frame "
+                f"{before.stop - 1}; render --frames {before.stop}:{after.info.first} too"
             )
-    if partial or first.metadata.total is None:
+    if partial or first.info.total is None:
         return
-    for start, stop in ((0, first.metadata.first), (last.stop, first.metadata.total)):
+    for start, stop in ((0, first.info.first), (last.stop, first.info.total)):
         if start < stop:
-            raise _missing(out, start, stop, f" of {first.metadata.total}")
+            raise _missing(out, start, stop, f" of {first.info.total}")
 
 
-def _missing(out: Path, start: int, stop: int, whole: str = "") -> HeadsplatError:
+def _missing(out: Path, start: int, stop: int, of_total: str = "") -> HeadsplatError:
+    """The error for frames start..stop-1 that no segment contains."""
     return HeadsplatError(
-        f"{out}: frames {start} to {stop - 1}{whole} are in none of the pieces; render --frames {start}:{stop} too, or "
-        "give --partial"
+        f"{out}: frames {start} to {stop - 1}{of_total} are in none of the segments; render --frames {start}:{stop} "
+        "too, or give --partial"
     )
 
 
-def _check_alike(first: Piece, piece: Piece) -> None:
-    kinds = (
-        ("codec", piece.metadata.codec, first.metadata.codec),
-        ("size", f"{piece.width}x{piece.height}", f"{first.width}x{first.height}"),
-        ("rate", _rate_in_words(piece), _rate_in_words(first)),
-        ("number of frames of the whole", str(piece.metadata.total), str(first.metadata.total)),
+def _check_settings(first: Segment, segment: Segment) -> None:
+    """Raise HeadsplatError unless `segment` was encoded with the settings of `first`."""
+    settings = (
+        ("codec", segment.info.codec, first.info.codec),
+        ("size", f"{segment.width}x{segment.height}", f"{first.width}x{first.height}"),
+        ("rate", _rate_text(segment), _rate_text(first)),
+        ("number of frames of the full video", str(segment.info.total), str(first.info.total)),
     )
-    for kind, found, wanted in kinds:
-        if found != wanted:
+    for name, found, expected in settings:
+        if found != expected:
             raise HeadsplatError(
-                f"{piece.path}: its {kind} is {found}, that of {first.path} {wanted}; render it again with the "
+                f"{segment.path}: its {name} is {found}, that of {first.path} {expected}; render it again with the "
                 "options of the others"
             )
-    if piece.setup != first.setup:
+    if segment.extradata != first.extradata:
         raise HeadsplatError(
-            f"{piece.path}: encoded with other settings than {first.path}; render it again with the options of the "
+            f"{segment.path}: encoded with other settings than {first.path}; render it again with the options of the "
             "others"
         )
 
 
-def _rate_in_words(piece: Piece) -> str:
-    if piece.metadata.timed:  # the mean of a piece says nothing of the others'
-        return "its frames' own times"
-    return f"{float(Fraction(piece.metadata.rate)):.6g} frames/s"
+def _rate_text(segment: Segment) -> str:
+    if segment.info.timed:  # the mean rates of segments may differ
+        return "variable"
+    return f"{float(Fraction(segment.info.rate)):.6g} fps"
 
 
-def _remux(pieces: Sequence[Piece], path: Path, audio: Path | None, progress: Progress | None) -> None:
-    facts = pieces[0].metadata
-    clock, total = facts.clock, sum(piece.count for piece in pieces)
+def _remux(segments: Sequence[Segment], path: Path, audio: Path | None, progress: Progress | None) -> None:
+    """Write the packets of all segments to one file, with the audio of `audio`."""
+    info = segments[0].info
+    codec, clock, total = info.stored_codec, info.clock, sum(segment.count for segment in segments)
     with contextlib.ExitStack() as closing:
-        container = closing.enter_context(open_container(path, facts.stored, clock))
-        container.metadata.update(facts.tags())
-        template = closing.enter_context(av.open(str(pieces[0].path))).streams.video[0]
+        container = closing.enter_context(open_container(path, codec, clock))
+        container.metadata.update(info.tags())
+        template = closing.enter_context(av.open(str(segments[0].path))).streams.video[0]
         stream = container.add_stream_from_template(template, opaque=True)
         assert isinstance(stream, av.VideoStream)
-        stream.metadata.update(template.metadata)  # a webm says there that it has alpha
+        stream.metadata.update(template.metadata)  # WebM stores there that it has alpha
         stream.time_base = clock.tick
-        if template.average_rate:  # without one a webm stores no frame's duration
+        if template.average_rate:  # without it WebM stores no frame durations
             stream.codec_context.framerate = template.average_rate
-        if facts.stored.tag:
-            stream.codec_context.codec_tag = facts.stored.tag
-        sound = None
+        if codec.tag:
+            stream.codec_context.codec_tag = codec.tag
+        audio_track = None
         if audio is not None:
-            assert facts.stored.sound is not None
-            sound = SoundTrack(audio, container, facts.stored.sound, facts.start * clock.tick)
-            closing.callback(sound.close)
-        track, last = PacketTrack(container, stream, facts, sound), -1
-        for done, (piece, index, packet, tick) in enumerate(_packets(pieces)):
+            assert codec.audio_encoder is not None
+            audio_track = AudioTrack(audio, container, codec.audio_encoder, info.start * clock.tick)
+            closing.callback(audio_track.close)
+        track, last = PacketTrack(container, stream, info, audio_track), -1
+        for done, (segment, index, packet, tick) in enumerate(_packets(segments)):
             if tick < last and not index:
                 raise HeadsplatError(
-                    f"{piece.path}: begins at {piece.metadata.start * float(clock.tick):.3f} s, when the piece before "
-                    "is not over; render it again with times of the whole"
+                    f"{segment.path}: starts at {segment.info.start * float(clock.tick):.3f} s, before the end of the "
+                    "segment before it; render it again with the times of the full video"
                 )
-            last = max(tick, last + 1)  # times may lie closer than a tick, also where two pieces meet
+            last = max(tick, last + 1)  # times may differ by less than a tick, also between two segments
             track.put(packet, last)
             if progress is not None:
                 progress(done + 1, total)
         track.finish()
 
 
-def _packets(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int, av.Packet, int]]:
-    """(piece, packet's number in it, packet, its tick in the whole) in order."""
-    clock, start = pieces[0].metadata.clock, pieces[0].metadata.start
-    for piece in pieces:
-        with av.open(str(piece.path)) as container:
+def _packets(segments: Sequence[Segment]) -> Iterator[tuple[Segment, int, av.Packet, int]]:
+    """(segment, number of the packet in it, packet, its tick in the output), in order."""
+    clock, start = segments[0].info.clock, segments[0].info.start
+    for segment in segments:
+        with av.open(str(segment.path)) as container:
             stream = container.streams.video[0]
             packets = (packet for packet in container.demux(stream) if packet.size)
             for index, packet in enumerate(packets):
                 assert packet.pts is not None and packet.time_base is not None
-                own = round(packet.pts * packet.time_base * clock.scale)
-                place = clock.at(piece.metadata.first + index, None) if clock.step else piece.metadata.start + own
-                yield piece, index, packet, place - start
+                local = round(packet.pts * packet.time_base * clock.scale)
+                tick = clock.at(segment.info.first + index, None) if clock.step else segment.info.start + local
+                yield segment, index, packet, tick - start
 
 
-def _join_folders(folders: Sequence[Path], out: Path, partial: bool) -> Joined:
+def _join_folders(folders: Sequence[Path], out: Path, partial: bool) -> JoinResult:
+    """Join folders of images, as hard links where the file system supports them."""
     found: dict[int, Path] = {}
-    for picture in (picture for folder in folders for picture in sorted(folder.iterdir())):
-        if not any(map(Path(picture.name).match, PICTURES)) or not picture.stem.isdecimal():
-            raise HeadsplatError(f"{picture}: is no numbered picture; give folders that `headsplat render` wrote")
-        number = int(picture.stem)
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
+        if not any(map(Path(path.name).match, FRAME_FILES)) or not path.stem.isdecimal():
+            raise HeadsplatError(f"{path}: is not a numbered image; give folders that `headsplat render` wrote")
+        number = int(path.stem)
         if number in found:
-            raise HeadsplatError(f"{picture}: {found[number]} is the same frame; leave one of the folders out")
-        found[number] = picture
+            raise HeadsplatError(f"{path}: {found[number]} is the same frame; leave one of the folders out")
+        found[number] = path
     if not found:
-        raise HeadsplatError(f"{folders[0]}: holds no pictures; give folders that `headsplat render` wrote")
+        raise HeadsplatError(f"{folders[0]}: contains no images; give folders that `headsplat render` wrote")
     first = min(found)
     if first > 0 and not partial:
         raise _missing(out, 0, first)
@@ -208,15 +214,15 @@ def _join_folders(folders: Sequence[Path], out: Path, partial: bool) -> Joined:
                 f"{found[after]}: the frame before is missing; render --frames {number + 1}:{after} too"
             )
         if found[after].suffix != suffix:
-            raise HeadsplatError(f"{found[after]}: the pictures before are {suffix} files; give pieces of one kind")
+            raise HeadsplatError(f"{found[after]}: the images before it are {suffix} files; give segments of one kind")
     with atomic_folder(out) as temporary:
-        for picture in found.values():
-            _link(picture, temporary / picture.name)
-    return Joined(out, first, len(found), silenced=False)
+        for path in found.values():
+            _link(path, temporary / path.name)
+    return JoinResult(out, first, len(found), audio_dropped=False)
 
 
 def _link(source: Path, target: Path) -> None:
-    """`source` under the name `target` as well, as a copy where the file system knows no second names."""
+    """Hard-link `source` as `target`, or copy it if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a written video says of its place in the whole, so that pieces can be joined; and reading it back."""
+"""Metadata of a written video: its position in the full video, so that segments can be joined."""
 
 from __future__ import annotations
 
@@ -20,86 +20,86 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A piece's place in the whole."""
+class SegmentInfo:
+    """Position of a segment in the full video. The names of the fields are keys of the stored metadata."""
 
-    rate: str  # frames a second, a fraction
-    timed: bool  # frames have times of their own
-    first: int  # number of the first frame
+    rate: str  # frames per second, a fraction
+    timed: bool  # variable frame rate
+    first: int  # number of the first frame in the full video
     start: int  # its time in ticks of the clock
-    total: int | None  # frames of the whole
+    total: int | None  # number of frames of the full video; None: not known
     codec: str
 
     @property
     def clock(self) -> Clock:
-        """The clock that `start` is counted on."""
-        return self.stored.clock(Fraction(self.rate), self.timed)
+        """The clock that counts `start`."""
+        return self.stored_codec.clock(Fraction(self.rate), self.timed)
 
     @property
-    def stored(self) -> Codec:
+    def stored_codec(self) -> Codec:
         """The codec."""
         return next(codec for codec in CODECS if codec.name == self.codec)
 
     def tags(self) -> dict[str, str]:
-        """As metadata of a container."""
+        """The metadata as tags of a container."""
         return {_KEY: json.dumps({"version": _VERSION, **asdict(self)}, separators=(",", ":"))}
 
     @classmethod
-    def of(cls, tags: Mapping[str, str]) -> Facts | None:
-        """From metadata of a container; None where there are none of this version."""
+    def of(cls, tags: Mapping[str, str]) -> SegmentInfo | None:
+        """Read the tags of a container; None without valid metadata of this version."""
         text = next((value for key, value in tags.items() if key.lower() == _KEY), None)
         try:
             found = json.loads(text or "")
             if found.pop("version") != _VERSION:
                 return None
-            facts = cls(**found)
-            whole = all(isinstance(number, int) for number in (facts.first, facts.start))
-            sound = Fraction(facts.rate) > 0 and facts.stored is not None and isinstance(facts.total, int | None)
-            return facts if whole and sound else None
+            info = cls(**found)
+            integers = all(isinstance(number, int) for number in (info.first, info.start))
+            valid = Fraction(info.rate) > 0 and info.stored_codec is not None and isinstance(info.total, int | None)
+            return info if integers and valid else None
         except (ValueError, TypeError, KeyError, AttributeError, StopIteration, ZeroDivisionError):
             return None
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A written video."""
+class Segment:
+    """A written video that is all or part of the full video."""
 
     path: Path
-    metadata: Facts
+    info: SegmentInfo
     count: int  # frames
-    width: int
-    height: int
-    setup: bytes  # what a decoder has to know before the first packet
-    sound: bool
+    width: int  # pixels
+    height: int  # pixels
+    extradata: bytes  # decoder configuration
+    has_audio: bool
 
     @property
     def stop(self) -> int:
-        """The number of the frame after its last."""
-        return self.metadata.first + self.count
+        """One more than the number of the last frame."""
+        return self.info.first + self.count
 
 
-def read_piece(path: Path) -> Piece:
-    """What the video `path` says of itself; its frames are counted.
+def read_segment(path: Path) -> Segment:
+    """Read the metadata of a video and count its frames.
 
     Raises:
-        HeadsplatError: it is missing, no video, or not written by avatar.video.
+        HeadsplatError: the file does not exist, is not a video, or was not written by avatar.video.
     """
     if not path.is_file():
-        raise HeadsplatError(f"{path}: no such file; give the pieces that `headsplat render --frames` wrote")
+        raise HeadsplatError(f"{path}: no such file; give the segments that `headsplat render --frames` wrote")
     try:
         with av.open(str(path)) as container:
-            facts = Facts.of(container.metadata)
-            if facts is None or not container.streams.video:
+            info = SegmentInfo.of(container.metadata)
+            if info is None or not container.streams.video:
                 raise HeadsplatError(
-                    f"{path}: does not say which frames it holds; only what `headsplat render` wrote can be joined"
+                    f"{path}: has no frame numbers in it; only files that `headsplat render` wrote can be joined"
                 )
             stream = container.streams.video[0]
             context = stream.codec_context
             count = sum(packet.size > 0 for packet in container.demux(stream))
-            setup = bytes(context.extradata or b"")
-            sound = bool(container.streams.audio)
-            return Piece(path, facts, count, context.width, context.height, setup, sound)
+            extradata = bytes(context.extradata or b"")
+            has_audio = bool(container.streams.audio)
+            return Segment(path, info, count, context.width, context.height, extradata, has_audio)
     except (OSError, av.error.FFmpegError) as error:
         raise HeadsplatError(
-            f"{path}: cannot be read as a video ({error_words(error)}); render this piece again"
+            f"{path}: cannot be read as a video ({error_words(error)}); render this segment again"
         ) from error

@@ -1,4 +1,4 @@
-"""The same work on many items at a time, its results in the order of the items."""
+"""Parallel map with results in the order of the items."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Yield what a worker makes of each of `items`, in their order.
+def ordered_map(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Apply a function to items in several threads and yield the results in the order of the items.
 
-    Whole frames a thread keep all cores busy, where the kernels' own threads wait for each other several times a frame
-    and for what Python does between the kernels. While this runs, the kernels use one thread a call, and PyTorch does
-    in the workers and in the caller's thread.
+    One frame for each thread uses all cores. With one frame at a time the threads of the kernels would wait for each
+    other several times per frame, and for the Python code between the kernels. While the iterator runs, the kernels use
+    one thread for each call, and so does PyTorch in the workers and in the caller's thread.
 
     Args:
-        make: makes a worker; called once in each thread, and what it gives is used in no other.
-        items: at most two a thread are begun before the first of them is taken.
-        threads: how many; with 1 all is done in the caller's thread, with as many threads a call as there are.
+        make: makes the function; called once in each thread, and its result is used in that thread only.
+        items: at most two for each thread are started before the first result is consumed.
+        threads: number of threads; with 1 everything runs in the caller's thread, and a call may use all threads of the
+            kernels.
     """
     if threads <= 1:
         yield from map(make(), items)
@@ -39,16 +40,16 @@ def in_order(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]
         result: Result = local.worker(item)
         return result
 
-    begun: deque[Future[Result]] = deque()
+    started: deque[Future[Result]] = deque()
     with ops.one_thread_each():
-        # A new thread begins with the number of threads that any thread gave PyTorch last.
-        pool = ThreadPoolExecutor(threads, "drawing", torch.set_num_threads, (1,))
+        # A new thread starts with the number of PyTorch threads that any thread set last.
+        pool = ThreadPoolExecutor(threads, "rendering", torch.set_num_threads, (1,))
         try:
             for item in items:
-                begun.append(pool.submit(work, item))
-                if len(begun) == 2 * threads:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+                started.append(pool.submit(work, item))
+                if len(started) == 2 * threads:
+                    yield started.popleft().result()
+            while started:
+                yield started.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)

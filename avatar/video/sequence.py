@@ -1,4 +1,4 @@
-"""Folders of numbered PNG or EXR pictures."""
+"""Folders of numbered PNG or EXR images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from avatar.common.image_io import encode_png
 from avatar.rendering.passes import Pass
 from avatar.video.conversions import for_exr, for_png
 
-#: What a folder of pictures holds, for avatar.common.files.check_replaceable_folder.
-PICTURES = ("[0-9]*.png", "[0-9]*.exr")
+#: Patterns of the files in such a folder, for avatar.common.files.check_replaceable_folder.
+FRAME_FILES = ("[0-9]*.png", "[0-9]*.exr")
 
 _PNG_LEVEL = 3  # of avatar.common.image_io.encode_png
 _EXR_FORMATS = {0: "grayf32le", 3: "gbrpf32le", 4: "gbrapf32le"}
@@ -28,16 +28,16 @@ def image_name(number: int, suffix: str) -> str:
 
 
 class SequenceSink:
-    """Pictures in a folder, named after the number of the frame in the whole."""
+    """Writes images to a folder; a file is named by the number of its frame in the full video."""
 
     def __init__(self, path: Path, name: Pass, codec: str, half: bool, first_frame: int) -> None:
         """
         Args:
-            path: the folder; one of that name is replaced as a whole.
+            path: the folder; an existing folder is replaced.
             name: the pass.
             codec: png or exr.
-            half: exr: 16-bit floats, depth aside.
-            first_frame: the number of the first picture.
+            half: exr: 16-bit floats, except for depth.
+            first_frame: number of the first frame.
         """
         self.path = path
         self._first, self._suffix = first_frame, f".{codec}"
@@ -52,14 +52,14 @@ class SequenceSink:
         remove_orphans(self.path)
         self._temporary.mkdir()
 
-    def write(self, picture: np.ndarray, index: int, time: float | None) -> None:
-        """Write the picture to its own file; folders know no times."""
-        stored = self._convert(picture)
+    def write(self, image: np.ndarray, index: int, time: float | None) -> None:
+        """Write the image to a file; `time` is not stored."""
+        stored = self._convert(image)
         content = self._exr(stored) if self._suffix == ".exr" else _png(stored)
         (self._temporary / image_name(self._first + index, self._suffix)).write_bytes(content)
 
     def finish(self) -> None:
-        """Put the folder in its place."""
+        """Rename the temporary folder to its final name."""
         put_in_place(self._temporary, self.path)
 
     def discard(self) -> None:
@@ -67,21 +67,21 @@ class SequenceSink:
         with contextlib.suppress(OSError):
             shutil.rmtree(self._temporary)
 
-    def _exr(self, picture: np.ndarray) -> bytes:
-        pixels = _EXR_FORMATS[picture.shape[2] if picture.ndim == 3 else 0]
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture, np.float32), format=pixels)
+    def _exr(self, image: np.ndarray) -> bytes:
+        pixels = _EXR_FORMATS[image.shape[2] if image.ndim == 3 else 0]
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image, np.float32), format=pixels)
         if self._encoder is None:
             context = av.CodecContext.create("exr", "w")
             assert isinstance(context, av.VideoCodecContext)
             context.width, context.height, context.pix_fmt = frame.width, frame.height, pixels
-            context.time_base, context.options = Fraction(1, 25), self._exr_options  # of no meaning in a picture
-            context.thread_count = 1  # with more, the encoder answers frames late
+            context.time_base, context.options = Fraction(1, 25), self._exr_options  # an image ignores the time base
+            context.thread_count = 1  # with more threads the encoder returns packets of earlier frames
             self._encoder = context
         return b"".join(bytes(packet) for packet in self._encoder.encode(frame))
 
 
-def _png(picture: np.ndarray) -> bytes:
-    if picture.ndim == 3:
-        order = [2, 1, 0, 3][: picture.shape[2]]
-        picture = picture[..., order]
-    return encode_png(picture, _PNG_LEVEL)
+def _png(image: np.ndarray) -> bytes:
+    if image.ndim == 3:
+        order = [2, 1, 0, 3][: image.shape[2]]
+        image = image[..., order]
+    return encode_png(image, _PNG_LEVEL)

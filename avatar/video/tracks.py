@@ -1,4 +1,4 @@
-"""The picture track of a video file: segments of frames through fresh encoders, exact in time."""
+"""The video track of a file: frames through encoders that are restarted regularly, with exact times."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
-from avatar.video.audio import SoundTrack
+from avatar.video.audio import AudioTrack
 from avatar.video.clock import Clock
-from avatar.video.codecs import SEGMENT, Codec, Settings
-from avatar.video.metadata import Facts
+from avatar.video.codecs import KEYFRAME_INTERVAL, Codec, EncoderSettings
+from avatar.video.metadata import SegmentInfo
 
 _SOURCE_FORMATS = {3: "rgb24", 4: "rgba"}
 
 
 def open_container(path: Path, codec: Codec, clock: Clock) -> av.container.OutputContainer:
-    """The container of `codec` at `path`; equal contents give equal bytes.
+    """Open a new container; equal content gives equal bytes.
 
-    The track and the whole file of an mp4 or mov count in the ticks of `clock`, so that no duration is rounded. A webm
-    counts milliseconds.
+    The time base of an MP4 or MOV file and of its track is the tick of `clock`, so that no duration is rounded. WebM
+    always counts milliseconds.
+
+    Args:
+        path: the file to write.
+        codec: determines the format.
+        clock: the time base.
     """
-    options = {"fflags": "+bitexact"}  # no random numbers in a webm, no version of ffmpeg
+    options = {"fflags": "+bitexact"}  # no random numbers in WebM, no ffmpeg version
     if codec.format in ("mp4", "mov"):
         options |= {"movflags": "+faststart+use_metadata_tags", "movie_timescale": str(clock.scale)}
         options |= {"video_track_timescale": str(clock.scale)}
@@ -32,78 +37,97 @@ def open_container(path: Path, codec: Codec, clock: Clock) -> av.container.Outpu
 
 
 class PacketTrack:
-    """Encoded pictures to a stream, each held back until the next one says how long it lasts; a sound beside them."""
+    """Writes encoded frames to a stream, each when the next one determines its duration, together with the audio."""
 
     def __init__(
-        self, container: av.container.OutputContainer, stream: av.VideoStream, facts: Facts, sound: SoundTrack | None
+        self,
+        container: av.container.OutputContainer,
+        stream: av.VideoStream,
+        info: SegmentInfo,
+        audio: AudioTrack | None,
     ) -> None:
-        self._container, self._stream, self._sound = container, stream, sound
-        self._clock = facts.clock
-        # The only frame of a video lasts as long as the rate says, the last of several as long as the one before.
-        self._lasts = self._clock.step or round(self._clock.scale / Fraction(facts.rate))
+        """
+        Args:
+            container: the output container.
+            stream: its video stream.
+            info: the segment's position in the full video.
+            audio: the audio track of the same container.
+        """
+        self._container, self._stream, self._audio = container, stream, audio
+        self._clock = info.clock
+        # The last frame has the duration of the one before; a single frame has the duration given by the rate.
+        self._duration = self._clock.step or round(self._clock.scale / Fraction(info.rate))
         self._held: av.Packet | None = None
 
     def put(self, packet: av.Packet, tick: int) -> None:
-        """Append `packet`, whose picture is shown from `tick` on, counted from the start of the file."""
+        """Append `packet`, whose frame is shown from `tick` on, counted from the start of the file."""
         if self._held is not None:
             assert self._held.pts is not None
-            self._lasts = tick - self._held.pts
+            self._duration = tick - self._held.pts
             self._send()
         packet.stream, packet.time_base = self._stream, self._clock.tick
         packet.pts = packet.dts = tick
         self._held = packet
 
     def finish(self) -> None:
-        """Write what was held back, and the sound up to the same end."""
+        """Write the last packet, and the audio up to its end."""
         assert self._held is not None and self._held.pts is not None
-        end = self._held.pts + self._lasts
+        end = self._held.pts + self._duration
         self._send()
-        if self._sound is not None:
-            self._sound.finish(end * self._clock.tick)
+        if self._audio is not None:
+            self._audio.finish(end * self._clock.tick)
 
     def _send(self) -> None:
         packet = self._held
         assert packet is not None and packet.pts is not None
-        packet.duration = self._lasts
-        if self._sound is not None:
-            self._sound.advance(packet.pts * self._clock.tick)
+        packet.duration = self._duration
+        if self._audio is not None:
+            self._audio.advance(packet.pts * self._clock.tick)
         self._container.mux(packet)
 
 
-class PictureTrack:
-    """Pictures to the packets of one stream."""
+class VideoTrack:
+    """Encodes frames to the packets of one stream."""
 
-    def __init__(self, settings: Settings, encoder: av.VideoCodecContext, packets: PacketTrack, facts: Facts) -> None:
+    def __init__(
+        self, settings: EncoderSettings, encoder: av.VideoCodecContext, packets: PacketTrack, info: SegmentInfo
+    ) -> None:
         """
         Args:
             settings: of every encoder.
-            encoder: the first one, that of the stream.
-            packets: where its packets go.
-            facts: the place of the first picture in the whole.
+            encoder: the first one, which belongs to the stream.
+            packets: receives the packets.
+            info: the segment's position in the full video.
         """
-        self._settings, self._encoder, self._packets, self._facts = settings, encoder, packets, facts
-        self._clock = facts.clock
-        # Encoders count frames, not ticks, where all are equally long: some refuse fine time bases.
+        self._settings, self._encoder, self._packets, self._info = settings, encoder, packets, info
+        self._clock = info.clock
+        # With a constant rate encoders count frames, not ticks: some refuse fine time bases.
         self._unit = self._clock.step or 1
-        self._begin = 0  # tick of the segment's first picture
+        self._start = 0  # tick of the encoder's first frame
         self._tick = -1
-        self._reformatter = VideoReformatter()  # kept: making one takes longer than converting a picture
+        self._reformatter = VideoReformatter()  # kept: constructing it takes longer than converting a frame
 
-    def write(self, picture: np.ndarray, index: int, time: float | None) -> None:
-        """Encode `picture` uint8 [H,W], [H,W,3] or [H,W,4] of even size, number `index` of this file."""
-        number = self._facts.first + index
-        tick = self._clock.at(number, time) - self._facts.start
-        self._tick = max(tick, self._tick + 1)  # times may lie closer than a tick
-        if index and number % SEGMENT == 0:
+    def write(self, image: np.ndarray, index: int, time: float | None) -> None:
+        """Encode one frame.
+
+        Args:
+            image: uint8 [H,W], [H,W,3] or [H,W,4], of even size.
+            index: number of the frame in this file.
+            time: seconds since frame 0 of the full video; None: constant rate.
+        """
+        number = self._info.first + index
+        tick = self._clock.at(number, time) - self._info.start
+        self._tick = max(tick, self._tick + 1)  # times may differ by less than a tick
+        if index and number % KEYFRAME_INTERVAL == 0:
             self._flush()
-            self._encoder, self._begin = self._settings.fresh(), self._tick
-        frame = self._frame(picture)
-        frame.pts = (self._tick - self._begin) // self._unit
+            self._encoder, self._start = self._settings.new_encoder(), self._tick
+        frame = self._video_frame(image)
+        frame.pts = (self._tick - self._start) // self._unit
         frame.time_base = self._settings.tick
         self._put(self._encoder.encode(frame))
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Flush the encoder and write the remaining packets."""
         self._flush()
         self._packets.finish()
 
@@ -112,12 +136,12 @@ class PictureTrack:
 
     def _put(self, packets: Iterable[av.Packet]) -> None:
         for packet in packets:
-            assert packet.pts is not None and packet.pts == packet.dts, "packets out of the order of their pictures"
-            self._packets.put(packet, packet.pts * self._unit + self._begin)
+            assert packet.pts is not None and packet.pts == packet.dts, "the encoder reordered frames"
+            self._packets.put(packet, packet.pts * self._unit + self._start)
 
-    def _frame(self, picture: np.ndarray) -> av.VideoFrame:
-        if picture.ndim == 2:
-            picture = np.repeat(picture[..., None], 3, axis=2)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=_SOURCE_FORMATS[picture.shape[2]])
+    def _video_frame(self, image: np.ndarray) -> av.VideoFrame:
+        if image.ndim == 2:
+            image = np.repeat(image[..., None], 3, axis=2)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=_SOURCE_FORMATS[image.shape[2]])
         space = None if self._settings.rgb else Colorspace.ITU709
         return self._reformatter.reformat(frame, format=self._settings.pixels, dst_colorspace=space)

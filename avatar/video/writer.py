@@ -1,4 +1,4 @@
-"""The writer that a renderer feeds: frames are encoded in a thread of their own, what fails there surfaces here."""
+"""The writer of rendered frames: a thread encodes them, and its errors are raised in the calling thread."""
 
 from __future__ import annotations
 
@@ -15,104 +15,117 @@ from avatar.common.files import write_error
 from avatar.errors import HeadsplatError
 from avatar.rendering.passes import Pass, check_image
 
-#: What a system or ffmpeg raises where it cannot write.
-_REFUSALS = (OSError, av.error.FFmpegError)
-_MOST_WAITING = 8  # frames between renderer and encoder
-_MOST_WAITING_BYTES = 1 << 28
-_GLANCE = 0.1  # seconds between two looks whether the thread has ended, should a signal have swallowed its word
+#: Errors of the system or ffmpeg that mean that the output cannot be written.
+_WRITE_ERRORS = (OSError, av.error.FFmpegError)
+_MAX_QUEUED = 8  # frames between renderer and encoder
+_MAX_QUEUED_BYTES = 1 << 28
+_POLL_INTERVAL = 0.1  # seconds between checks that the thread has ended, in case a signal interrupted the wait
 
 
 class Sink(Protocol):
-    """What pictures go into: a video file or a folder, under a temporary name until it is finished."""
+    """The output of a writer: a video file or a folder, with a temporary name until it is finished."""
 
     path: Path
 
     def open(self) -> None:
-        """Make the temporary file or folder; raises OSError."""
+        """Create the temporary file or folder; raises OSError."""
         ...
 
-    def write(self, picture: np.ndarray, index: int, time: float | None) -> None:
-        """Encode the picture, number `index` of this output; it may be overwritten after the call."""
+    def write(self, image: np.ndarray, index: int, time: float | None) -> None:
+        """Encode an image.
+
+        Args:
+            image: of the pass; it may be overwritten after the call.
+            index: number of the frame in this output.
+            time: seconds since frame 0 of the full video; None: constant rate.
+        """
         ...
 
     def finish(self) -> None:
-        """Complete the output and give it its name."""
+        """Complete the output and rename it to its final name."""
         ...
 
     def discard(self) -> None:
-        """Remove what there is of it; never raises, and does nothing after `finish`."""
+        """Remove an incomplete output; never raises, and does nothing after `finish`."""
         ...
 
 
 class Writer:
-    """Context manager that takes pictures of one pass and writes them while the next are rendered.
+    """Context manager that writes the frames of one pass in a thread, while the next frames are rendered.
 
-    The output appears under its name on a clean exit. After Ctrl-C it does too, finished and playable, with the frames
-    so far, unless `only_whole` forbids it: `interrupted` is set, `count` says how many, and the KeyboardInterrupt goes
-    on; also where it came after the last frame, while the encoder caught up. One more during that wait gives up
-    waiting: the thread finishes the file on its own if the process lives so long. After any other exception nothing is
-    left.
+    The output gets its final name when the block ends without an exception. After Ctrl-C too, unless `complete_only` is
+    set: the file is then valid and playable with the frames so far, `interrupted` is set, `count` is the number of
+    frames, and the KeyboardInterrupt is raised again. This includes a Ctrl-C after the last frame, while the block
+    waits for the encoder. A second Ctrl-C ends that wait; the thread still finishes the file if the process runs long
+    enough. After any other exception there is no output.
 
     Attributes:
         path: the file or folder.
-        count: frames taken so far; after the block, frames that are in the output.
-        interrupted: whether Ctrl-C ended it.
-        finished: whether the output has its name.
+        count: frames added so far; after the block, frames in the output.
+        interrupted: whether Ctrl-C ended the block.
+        finished: whether the output has its final name.
     """
 
-    def __init__(self, sink: Sink, name: Pass, alpha: bool, only_whole: bool = False) -> None:
+    def __init__(self, sink: Sink, name: Pass, alpha: bool, complete_only: bool = False) -> None:
+        """
+        Args:
+            sink: the output.
+            name: the pass.
+            alpha: color passes have straight alpha.
+            complete_only: after Ctrl-C discard the output.
+        """
         self.path = sink.path
         self.count = 0
         self.interrupted = False
         self.finished = False
-        self._sink, self._name, self._alpha, self._only_whole = sink, name, alpha, only_whole
+        self._sink, self._name, self._alpha, self._complete_only = sink, name, alpha, complete_only
         self._size: tuple[int, int] | None = None
         self._timed: bool | None = None
         self._time = -np.inf
-        self._waiting: queue.SimpleQueue[tuple[np.ndarray, float | None] | None] = queue.SimpleQueue()
-        # One token a frame that may wait: a buffer of an earlier frame, or None for one that is yet to be made.
+        self._queue: queue.SimpleQueue[tuple[np.ndarray, float | None] | None] = queue.SimpleQueue()
+        # One entry for each frame that may be queued: the buffer of an earlier frame, or None for one to be allocated.
         self._free: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
         self._written = 0
         self._failure: BaseException | None = None
-        self._dropped = False  # what waits, and the whole output
+        self._discarding = False  # queued frames and the output
         self._ended = False
-        self._end = threading.Lock()  # until the thread has ended
+        self._end = threading.Lock()  # locked until the thread has ended
         self._end.acquire()
         self._thread = threading.Thread(target=self._work, name=f"writing {self.path.name}", daemon=True)
 
     def __enter__(self) -> Writer:
         try:
             self._sink.open()
-        except _REFUSALS as error:
+        except _WRITE_ERRORS as error:
             self._sink.discard()
             raise write_error(self.path, error) from error
         self._thread.start()
         return self
 
-    def add(self, picture: np.ndarray, time: float | None = None) -> None:
-        """Append a picture; it is copied, so that its memory may be used again at once.
+    def add(self, image: np.ndarray, time: float | None = None) -> None:
+        """Append a frame; it is copied, so its memory can be reused immediately.
 
         Args:
-            picture: as avatar.video.conversions says for the pass; all of one size.
-            time: seconds since frame 0 of the whole, increasing; None: the frame's number / rate. Given for all frames
-                or for none.
+            image: in the format of the pass (`avatar.video.conversions`); all of one size.
+            time: seconds since frame 0 of the full video, increasing; None: number of the frame / rate. Given for all
+                frames or for none.
 
         Raises:
-            ValueError: the picture or the time is none that was expected.
+            ValueError: the format of the image or the time is not valid.
             HeadsplatError: an earlier frame could not be written.
         """
-        check_image(picture, self._name, self._alpha, self._size)
+        check_image(image, self._name, self._alpha, self._size)
         self._check_time(time)
         if self._size is None:
-            self._size = (picture.shape[0], picture.shape[1])
-            for _ in range(max(1, min(_MOST_WAITING, _MOST_WAITING_BYTES // picture.nbytes))):
+            self._size = (image.shape[0], image.shape[1])
+            for _ in range(max(1, min(_MAX_QUEUED, _MAX_QUEUED_BYTES // image.nbytes))):
                 self._free.put(None)
         buffer = self._free.get()
         self._raise_failure()
         if buffer is None:
-            buffer = np.empty(picture.shape, picture.dtype)
-        np.copyto(buffer, picture)
-        self._waiting.put((buffer, time))
+            buffer = np.empty(image.shape, image.dtype)
+        np.copyto(buffer, image)
+        self._queue.put((buffer, time))
         self.count += 1
 
     def _check_time(self, time: float | None) -> None:
@@ -126,10 +139,10 @@ class Writer:
             self._time = time
 
     def _work(self) -> None:
-        """All that happens to the sink once it is open, in the writing thread: nobody else may touch it."""
+        """The writing thread: it alone uses the sink once that is open."""
         try:
             self._write_all()
-            if self._written and self._failure is None and not self._dropped:
+            if self._written and self._failure is None and not self._discarding:
                 self._sink.finish()
                 self.finished = True
         except BaseException as error:
@@ -140,47 +153,47 @@ class Writer:
             self._end.release()
 
     def _write_all(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            picture, time = item
-            if self._failure is None and not self._dropped:
+        while (item := self._queue.get()) is not None:
+            image, time = item
+            if self._failure is None and not self._discarding:
                 try:
-                    self._sink.write(picture, self._written, time)
+                    self._sink.write(image, self._written, time)
                     self._written += 1
                 except BaseException as error:
                     self._failure = error
-            self._free.put(picture)
+            self._free.put(image)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             self._wait(kind)
-        except KeyboardInterrupt:  # when all was drawn, or for the second time: the thread is to end all the same
+        except KeyboardInterrupt:  # after the last frame, or a second one: the thread must still end
             self._wait(KeyboardInterrupt)
-            self._conclude()
+            self._finish()
             raise
-        self._conclude()
+        self._finish()
 
     def _wait(self, kind: type[BaseException] | None) -> None:
-        """Have the thread end, after an exception of `kind` or none; returns when it has."""
+        """End the thread after an exception of `kind` or none, and wait for it."""
         stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
         self.interrupted = self.interrupted or stopped
-        self._dropped = self._dropped or (kind is not None and (self._only_whole or not stopped))
-        self._waiting.put(None)
-        # Not Thread.join: up to Python 3.12 a join that Ctrl-C interrupts takes the thread for ended when it is not.
+        self._discarding = self._discarding or (kind is not None and (self._complete_only or not stopped))
+        self._queue.put(None)
+        # Not Thread.join: up to Python 3.12 a join interrupted by Ctrl-C marks a running thread as ended.
         while not self._ended:
-            self._end.acquire(timeout=_GLANCE)
+            self._end.acquire(timeout=_POLL_INTERVAL)
 
-    def _conclude(self) -> None:
+    def _finish(self) -> None:
         self.count = self._written
-        if self._dropped:
+        if self._discarding:
             return
         self._raise_failure()
         if not self._written and not self.interrupted:
-            raise HeadsplatError(f"{self.path}: no frames to write; check the range of frames that was asked for")
+            raise HeadsplatError(f"{self.path}: no frames to write; check the range of frames")
 
     def _raise_failure(self) -> None:
-        if isinstance(self._failure, _REFUSALS):
+        if isinstance(self._failure, _WRITE_ERRORS):
             raise write_error(self.path, self._failure) from self._failure
         if self._failure is not None:
             raise self._failure

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avatar.common.latency import LatencyMeter
 from avatar.driving.driver import DriveOptions, Driver
-from avatar.driving.interpolation import between, smoothstep
+from avatar.driving.interpolation import interpolate_params, smoothstep
 from avatar.model.avatar import Avatar
 from avatar.motion.edit import GROUPS
 from avatar.types import JOINT_NAMES, HeadParams
@@ -177,7 +177,7 @@ class LivePipeline:
         if self._former is not None:
             former, since = self._former
             share = smoothstep((self._clock - since) / self.options.presence.back)
-            params = between(former(weights, joint_rot, place, self.gains), params, share)
+            params = interpolate_params(former(weights, joint_rot, place, self.gains), params, share)
             self._former = None if share >= 1 else self._former
         return params
 
@@ -198,7 +198,7 @@ class LivePipeline:
             return
         self._space = space
         driver = Driver.of(self.avatar, sample.names, sample.space, self.options.drive)
-        driver = replace(driver, own_rest=self.resting_face)
+        driver = replace(driver, avatar_neutral=self.resting_face)
         self._calibrator = Calibrator(driver, self.options.calibration)
         self._filter = SampleFilter(sample.names, self.options.smoothing or SmoothingOptions())
         with torch.no_grad():

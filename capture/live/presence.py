@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avatar.driving.interpolation import between, smoothstep
+from avatar.driving.interpolation import interpolate_params, smoothstep
 from avatar.types import HeadParams
 
 
@@ -57,6 +57,6 @@ class Presence:
         """What the avatar does at `time` seconds."""
         options = self._options
         if self._lost_at is None:
-            return between(self._from, self._held, smoothstep((time - self._back_at) / options.back))
+            return interpolate_params(self._from, self._held, smoothstep((time - self._back_at) / options.back))
         away = (time - self._lost_at - options.hold) / options.ease
-        return between(self._held, self.neutral, smoothstep(away))
+        return interpolate_params(self._held, self.neutral, smoothstep(away))

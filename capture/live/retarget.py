@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from avatar.driving.driver import Driver
-from avatar.driving.lid_closure import Lids
-from avatar.driving.lip_closure import Lips
+from avatar.driving.lid_closure import LidClosure
+from avatar.driving.lip_closure import LipClosure
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.model.avatar import Avatar
@@ -90,7 +90,7 @@ class Retarget:
             neutral: of the person who drives.
             closed: weight of a blink at which that person's lids have met.
         """
-        names, head = driver.carrier.names, driver.avatar.head
+        names, head = driver.retargeter.names, driver.avatar.head
         kind = next((kind for kind in _LIDS if any(name.startswith(kind) for name in names)), "\0")
         lids = [column for column, name in enumerate(names) if name.startswith(kind)]
         wide = {
@@ -98,7 +98,7 @@ class Retarget:
             for place, column in enumerate(lids)
             if (name := names[column].replace("eyeBlink", "eyeWide")) in names and name != names[column]
         }
-        own = dict(zip(head.expression_names, driver.own_rest.tolist(), strict=True))
+        own = dict(zip(head.expression_names, driver.avatar_neutral.tolist(), strict=True))
         lefts = [place for place, column in enumerate(lids) if names[column].endswith("Left")]
         return Retarget(
             _at_rest(driver, neutral, kind),
@@ -134,7 +134,7 @@ class Retarget:
         # A closed eye is not wide: what the fit says of its upper lid would leave it ajar.
         weights[:, self.wide] *= 1 - closing[:, self.wide_of]
         params = self.driver(weights, joint_rot, translation)
-        return params if self.driver.reach.lids is None else self._shut(params, self.driver.reach.lids)
+        return params if (lids := self.driver.trained_range.lid_closure) is None else self._shut(params, lids)
 
     def _gained(
         self, weights: Tensor, joint_rot: Tensor, translation: Tensor, gains: Mapping[str, float]
@@ -151,7 +151,7 @@ class Retarget:
             translation = rest.place + much * (translation - rest.place)
         return rest.weights + factors * (weights - rest.weights), joint_rot, translation
 
-    def _shut(self, params: HeadParams, lids: Lids) -> HeadParams:
+    def _shut(self, params: HeadParams, lids: LidClosure) -> HeadParams:
         """`params` with the eyes that blink fully shut: lids made for the mean face leave wide eyes ajar.
 
         The head's extra lids, where it has them, do the rest of the way.
@@ -223,19 +223,20 @@ def resting_face(avatar: Avatar) -> Tensor:
 
     The neutral an avatar keeps is a low value of each expression by itself; together they part the lips.
     """
-    lips = Lips.of(avatar.head)
-    return avatar.neutral if lips is None else lips.closing(avatar.neutral, avatar.neutral[None])
+    lips = LipClosure.of(avatar.head)
+    return avatar.neutral if lips is None else lips.close(avatar.neutral, avatar.neutral[None])
 
 
 def _at_rest(driver: Driver, neutral: Neutral, lids: str) -> Driver:
     """`driver` with the neutral as the resting face and the mean pose; names of mapped lids start with `lids`."""
-    head, like = driver.avatar.head, driver.own_rest
-    carried, _ = driver.carrier(neutral.weights[None].to(like), torch.zeros(1, len(JOINT_NAMES), 3).to(like))
+    head, like = driver.avatar.head, driver.avatar_neutral
+    carried, _ = driver.retargeter(neutral.weights[None].to(like), torch.zeros(1, len(JOINT_NAMES), 3).to(like))
     resting = carried[0].clamp(*head.expression_limits)
     # Lids are mapped before (`Retarget._closing`) and gaze has no resting place of its own.
     own = [name.startswith((lids, "eyeLook")) for name in head.expression_names]
     resting[own] = like[own]
-    return replace(driver, resting=resting, mean_rotation=neutral.rotation.to(like), mean_place=neutral.place.to(like))
+    rotation, position = neutral.rotation.to(like), neutral.place.to(like)
+    return replace(driver, source_neutral=resting, mean_rotation=rotation, mean_position=position)
 
 
 def _group(name: str) -> str:

@@ -75,7 +75,7 @@ def write_overlay(
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
     encoding = Encoding(crf=24, preset="ultrafast")
     with (
-        open_output(path, fps, encoding=encoding, only_whole=True) as writer,
+        open_output(path, fps, encoding=encoding, complete_only=True) as writer,
         ThreadPoolExecutor(max_workers=2) as pool,
     ):
         items = _posed(capture, head, rows, params)

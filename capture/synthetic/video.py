@@ -167,7 +167,7 @@ def make_video(
     scene = SyntheticScene(options)
     if mattes is not None:
         mattes.mkdir(exist_ok=True)
-    with open_output(path, options.fps, encoding=Encoding(crf=options.crf), only_whole=True) as writer:
+    with open_output(path, options.fps, encoding=Encoding(crf=options.crf), complete_only=True) as writer:
         for index, (shot, *_) in enumerate(scene.all_shots(progress)):
             writer.add(shot.rgb)
             if mattes is not None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar.cli.render_inputs import head_of
 from avatar.data.capture_folder import Capture
+from avatar.data.capture_head import head_of
 from avatar.data.training_frames import HeadStates, load_frames
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.clip import with_poses

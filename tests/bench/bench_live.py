@@ -22,7 +22,7 @@ from scipy.signal import find_peaks
 
 from avatar.cli.render_inputs import fit_camera, stored_camera
 from avatar.common.jsonable import to_jsonable
-from avatar.driving.lid_closure import Lids
+from avatar.driving.lid_closure import LidClosure
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header
@@ -169,7 +169,7 @@ def _rms(off: torch.Tensor) -> float:
 
 def lids_of(run: Run) -> dict[str, float]:
     """The least opening of each eye, 1 at rest, and the greatest blinks of driver and avatar."""
-    lids, names = Lids.of(run.chain.avatar.head), run.chain.avatar.head.expression_names
+    lids, names = LidClosure.of(run.chain.avatar.head), run.chain.avatar.head.expression_names
     shown = torch.cat([pose.params.expression for _, pose in run.driven])
     seen = np.stack([pose.sample.weights for _, pose in run.driven if pose.sample is not None])
     found = {}
@@ -212,7 +212,7 @@ def _distance(first: HeadParams, second: HeadParams) -> float:
 
 def blinks_of(run: Run) -> list[dict[str, float]]:
     """Each of the driver's blinks, and how far the avatar's eyes stay open in it: 0 is shut, 1 at rest."""
-    lids, driven = Lids.of(run.chain.avatar.head), run.driven
+    lids, driven = LidClosure.of(run.chain.avatar.head), run.driven
     if lids is None or not driven:
         return []
     names = run.chain.avatar.head.expression_names
@@ -244,7 +244,7 @@ def endurance(avatar: Avatar, video: Covered, seconds: float, camera: Camera) ->
         while (now := time.monotonic()) < started + seconds:
             pose = chain.latest()
             if pose.fresh:
-                animator.draw(pose.params, view)
+                animator.render(pose.params, view)
                 ages.append(time.monotonic() - pose.stamps["camera"])
             else:
                 time.sleep(1e-3)
@@ -280,7 +280,7 @@ def sheet(run: Run, camera: Camera, path: Path) -> None:
     rows = []
     for chosen in np.linspace(0, len(fresh) - 1, _COLUMNS * _ROWS).round().astype(int):
         seen = cv2.resize(run.pictures[chosen], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        drawn = animator.draw(fresh[chosen].params, fit_camera(camera, _SIDE, _SIDE)).cpu().numpy()
+        drawn = animator.render(fresh[chosen].params, fit_camera(camera, _SIDE, _SIDE)).cpu().numpy()
         rows.append(np.concatenate([seen, drawn], 1))
     lines = [np.concatenate(rows[k : k + _COLUMNS], 1) for k in range(0, len(rows), _COLUMNS)]
     cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(lines), cv2.COLOR_RGB2BGR))

@@ -1,8 +1,8 @@
-"""`headsplat render` as a person runs it: frames a second with encoding, memory, equal pixels, pieces that join.
+"""`headsplat render` from the command line: fps including encoding, memory, equal pixels, joined segments.
 
     python -m tests.bench.bench_render AVATAR MOTION [--frames 600] [--sizes 512 1024]
 
-Each size is rendered twice whole, once by half the frames (for the growth of memory) and in two pieces that are joined.
+Each size is rendered twice in full, once with half the frames (for the growth of memory) and in two joined segments.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ RENDER = "import sys; from avatar.cli import main; sys.exit(main())"
 
 
 def run(*arguments: object) -> tuple[float, float]:
-    """Seconds and peak memory (MB) of one `headsplat` command; raises RuntimeError with its last words."""
+    """Seconds and peak memory (MB) of one `headsplat` command; raises RuntimeError with its stderr."""
     start = time.monotonic()
     command = [sys.executable, "-c", RENDER, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    words = process.stderr.read()
+    messages = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
-        raise RuntimeError(words)
+        raise RuntimeError(messages)
     return time.monotonic() - start, usage.ru_maxrss / 1024
 
 
@@ -46,7 +46,7 @@ def pixels(path: Path) -> tuple[int, str]:
 
 
 def bench(avatar: Path, motion: Path, size: int, frames: int, folder: Path) -> dict[str, object]:
-    """Figures of one picture size."""
+    """Measurements for one image size."""
 
     def render(name: str, span: str) -> tuple[Path, float, dict[str, float]]:
         out = folder / f"{name}_{size}.mp4"
@@ -54,14 +54,14 @@ def bench(avatar: Path, motion: Path, size: int, frames: int, folder: Path) -> d
         _, peak = run(*arguments, "--overwrite")
         return out, peak, json.loads(out.with_name(f"{out.name}.report.json").read_text())
 
-    whole, peak, report = render("whole", f"0:{frames}")
+    full, peak, report = render("full", f"0:{frames}")
     again, _, second = render("again", f"0:{frames}")
     middle = frames // 2
     first, half_peak, _ = render("first", f"0:{middle}")
     last, _, _ = render("last", f"{middle}:{frames}")
     joined = folder / f"joined_{size}.mp4"
     run("join", first, last, "-o", joined, "--partial", "--overwrite")
-    counts, hashes = zip(*map(pixels, (whole, again, joined)), strict=True)
+    counts, hashes = zip(*map(pixels, (full, again, joined)), strict=True)
     rates = [entry["frames"] / entry["seconds_drawing"] for entry in (report, second)]
     return {
         "size": size,
@@ -70,7 +70,7 @@ def bench(avatar: Path, motion: Path, size: int, frames: int, folder: Path) -> d
         "peak_mb": [round(half_peak), round(peak)],
         "second run the same": hashes[0] == hashes[1],
         "joined the same": hashes[0] == hashes[2],
-        "bytes a frame": whole.stat().st_size // frames,
+        "bytes a frame": full.stat().st_size // frames,
     }
 
 

@@ -1,4 +1,4 @@
-"""`headsplat convert`: what --overwrite may replace."""
+"""`headsplat convert`: folders that --overwrite replaces."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
     return tiny_capture(tmp_path_factory.mktemp("parent") / "c", frames=2)
 
 
-def test_a_folder_of_its_own_is_replaced(capture: Capture, tmp_path: Path) -> None:
+def test_a_folder_in_our_layout_is_replaced(capture: Capture, tmp_path: Path) -> None:
     command = ["convert", str(capture.root), "-o", str(tmp_path / "out")]
     assert cli.main(command) == 0 and cli.main(command) == 1 and cli.main([*command, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("notes.txt", "contains other files too (notes.txt)"), ("images", "not headsplat's")]
+    ("name", "message"), [("notes.txt", "contains other files too (notes.txt)"), ("images", "not headsplat's")]
 )
-def test_a_folder_of_anything_else_is_not_replaced(
-    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, sentence: str
+def test_any_other_folder_is_not_replaced(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
     (tmp_path / name).mkdir()
     assert cli.main(["convert", str(capture.root), "-o", str(tmp_path), "--overwrite"]) == 1
-    assert sentence in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert (tmp_path / name).exists()
 
 
-def test_the_capture_and_what_holds_it_are_not_replaced(capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_capture_and_its_parent_are_not_replaced(capture: Capture, capsys: pytest.CaptureFixture[str]) -> None:
     for out in (capture.root, capture.root.parent):
         assert cli.main(["convert", str(capture.root), "-o", str(out), "--overwrite"]) == 1
-        assert "holds the capture itself" in capsys.readouterr().err
+        assert "contains the capture itself" in capsys.readouterr().err
     assert (capture.root / METADATA_FILE).exists()

@@ -1,4 +1,4 @@
-"""`headsplat motion`: what it prints, what it writes, and what it says when it cannot."""
+"""`headsplat motion`: printed text, written files and error messages."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
     return tiny_capture(tmp_path_factory.mktemp("parent") / "c", frames=32, size=16)
 
 
-def test_info_of_a_capture_names_its_expressions_and_how_far_the_head_turns(
+def test_info_of_a_capture_lists_its_expressions_and_head_rotation(
     capture: Capture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["motion", "info", str(capture.root), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    uses = {use["name"]: use["peak"] for use in facts["names"]}
-    assert (facts["space"], facts["frames"], facts["rate"], facts["without_face"]) == ("arkit52", 32, 30, 0)
+    found = json.loads(capsys.readouterr().out)
+    uses = {use["name"]: use["peak"] for use in found["names"]}
+    assert (found["space"], found["frames"], found["rate"], found["without_face"]) == ("arkit52", 32, 30, 0)
     assert uses["jawOpen"] == pytest.approx(0.5, abs=0.01) and uses["browInnerUp"] == 0
-    assert facts["head_degrees"]["yaw"] == pytest.approx(40, abs=1)
+    assert found["head_degrees"]["yaw"] == pytest.approx(40, abs=1)
 
 
-def test_info_with_an_avatar_says_how_the_motion_comes_out_on_it(
+def test_info_with_an_avatar_reports_the_retargeted_motion(
     capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     avatar = puppet(load_head())
     avatar.provenance = {"steps": 0}
     save_avatar(tmp_path / "a.avatar", avatar)
     assert cli.main(["motion", "info", str(capture.root), "--avatar", str(tmp_path / "a.avatar")]) == 0
-    assert "every expression of the motion can be shown\neased back" in capsys.readouterr().out
+    assert "every expression of the motion can be shown\nsoft-clamped to the trained range" in capsys.readouterr().out
 
 
-def test_convert_trims_resamples_and_strengthens(capture: Capture, tmp_path: Path) -> None:
+def test_convert_trims_resamples_and_scales(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "a.motion.npz"
     command = ["motion", "convert", str(capture.root), "-o", str(out), "--trim", "0.2:0.8", "--fps", "15"]
     assert cli.main([*command, "--gain", "mouth=2,jawOpen=0.5"]) == 0
@@ -68,9 +68,9 @@ def test_convert_writes_live_link_and_keeps_an_existing_file(
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
-        (["--trim", "5"], "--trim: '5' is no span"),
+        (["--trim", "5"], "--trim: '5' is not a time span"),
         (["--trim", "7:"], "no frame from 7 s on"),
         (["--gain", "mouth"], "--gain: 'mouth' is no factor; give NAME=NUMBER"),
         (["--gain", "moth=2"], "did you mean mouth?"),
@@ -78,19 +78,19 @@ def test_convert_writes_live_link_and_keeps_an_existing_file(
         (["--fps", "5000"], "--fps: expected more than 0 and at most 1000"),
         (["--motion-fps", "0"], "--motion-fps: expected more than 0"),
         (["--smooth", "-1"], "--smooth: the window is 0 or more seconds wide"),
-        (["--trim", "12:10"], "--trim: 12:10: the end does not lie after the start"),
+        (["--trim", "12:10"], "--trim: 12:10: the end is not after the start"),
     ],
 )
-def test_senseless_options_are_refused_and_nothing_is_written(
-    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentence: str
+def test_invalid_options_are_refused_and_nothing_is_written(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     out = tmp_path / "a.csv"
     assert cli.main(["motion", "convert", str(capture.root), "-o", str(out), *options]) == 1
-    assert sentence in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_a_space_that_is_not_arkits_cannot_be_carried_without_its_head(
+def test_another_expression_space_cannot_be_retargeted_without_its_head(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "t_expressions.npy", np.zeros((4, 100), np.float32))
@@ -98,4 +98,4 @@ def test_a_space_that_is_not_arkits_cannot_be_carried_without_its_head(
     out = tmp_path / "a.csv"
     command = ["motion", "convert", str(tmp_path / "t_expressions.npy"), "-o", str(out), "--to-head", "embedded"]
     assert cli.main(command) == 1
-    assert "give the head model it was made for with --motion-head FILE" in capsys.readouterr().err
+    assert "give the one it was made for with --motion-head FILE" in capsys.readouterr().err

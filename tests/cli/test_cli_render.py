@@ -1,4 +1,4 @@
-"""`headsplat render` on a tiny capture: what it writes, and every sentence it may end with."""
+"""`headsplat render` on a tiny capture: its outputs and error messages."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def me(tiny_avatar: Avatar, tiny: Capture, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty frames of a mouth that opens, as an ARKit JSON file at 30 frames/s."""
+def motion_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty frames of a mouth that opens, as an ARKit JSON file at 30 fps."""
     path = tmp_path_factory.mktemp("take") / "take.json"
     frames = [{"weights": [0.5 - 0.5 * np.cos(k / 6), 0.1], "time": k / 30} for k in range(40)]
     path.write_text(json.dumps({"names": ["jawOpen", "eyeBlinkLeft"], "frames": frames}))
@@ -49,7 +49,7 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def pictures(folder: Path) -> dict[str, np.ndarray]:
+def images(folder: Path) -> dict[str, np.ndarray]:
     return {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(folder.glob("*.png"))}
 
 
@@ -59,37 +59,37 @@ def times_of(path: Path) -> list[float]:
         return [float(frame.pts * stream.time_base) for frame in container.decode(stream)]
 
 
-def test_the_own_track_has_every_frame_at_its_time(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_the_own_capture_has_every_frame_at_its_time(tiny: Capture, me: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.mp4"
     assert run(me, "--motion", tiny.root, "-o", out) == 0
     assert times_of(out) == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
 
 
-def test_pictures_have_size_background_and_the_numbers_of_the_whole(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_images_have_size_background_and_full_motion_numbers(tiny: Capture, me: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     flags = ["--size", "80x60", "--frames", "2:5", "--background", "#0000ff"]
     assert run(me, "--motion", tiny.root, "-o", out, *flags) == 0
-    found = pictures(out)
+    found = images(out)
     assert list(found) == ["00002.png", "00003.png", "00004.png"]
     assert found["00002.png"].shape == (60, 80, 3)
     assert found["00002.png"][0, 0].tolist() == [255, 0, 0]
 
 
-def test_a_constant_rate_covers_the_same_time_exactly(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_a_constant_rate_has_the_same_duration(tiny: Capture, me: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.mp4"
     assert run(me, "--motion", tiny.root, "-o", out, "--fps", "60", "--size", "32x32") == 0
     assert times_of(out) == pytest.approx([index / 60 for index in range(47)], abs=1e-9)
 
 
 @pytest.mark.parametrize("camera", ["front", "orbit:30,0.5", "capture"])
-def test_pieces_are_the_whole_pixel_for_pixel(tiny: Capture, me: Path, tmp_path: Path, camera: str) -> None:
-    whole, piece = tmp_path / "whole", tmp_path / "piece"
+def test_segments_equal_the_full_rendering_exactly(tiny: Capture, me: Path, tmp_path: Path, camera: str) -> None:
+    full, segment = tmp_path / "full", tmp_path / "segment"
     flags = ["--camera", camera, "--size", "40x40", "--motion", tiny.root]
-    assert run(me, *flags, "-o", whole) == 0
-    assert run(me, *flags, "-o", piece, "--frames", "15:19") == 0
-    expected = pictures(whole)
-    for name, picture in pictures(piece).items():
-        assert np.array_equal(picture, expected[name]), name
+    assert run(me, *flags, "-o", full) == 0
+    assert run(me, *flags, "-o", segment, "--frames", "15:19") == 0
+    expected = images(full)
+    for name, image in images(segment).items():
+        assert np.array_equal(image, expected[name]), name
 
 
 def test_two_runs_write_the_same_bytes(tiny: Capture, me: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_two_runs_write_the_same_bytes(tiny: Capture, me: Path, tmp_path: Path) 
     assert files[0] == files[1]
 
 
-def test_passes_go_to_files_or_folders_of_their_own(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_passes_are_written_to_separate_files_or_folders(tiny: Capture, me: Path, tmp_path: Path) -> None:
     flags = ["--motion", tiny.root, "--frames", ":2", "--size", "32x32", "--passes", "rgb,alpha,depth"]
     assert run(me, *flags, "-o", tmp_path / "take.mp4") == 0
     assert run(me, *flags, "-o", tmp_path / "frames") == 0
@@ -110,27 +110,27 @@ def test_passes_go_to_files_or_folders_of_their_own(tiny: Capture, me: Path, tmp
     ]  # fmt: skip
 
 
-def test_transparent_pictures_have_alpha(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_transparent_images_have_alpha(tiny: Capture, me: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     assert run(me, "--motion", tiny.root, "-o", out, "--frames", ":1", "--background", "transparent") == 0
-    picture = pictures(out)["00000.png"]
-    assert picture.shape[2] == 4
-    assert picture[..., 3].min() == 0 and picture[..., 3].max() == 255
+    image = images(out)["00000.png"]
+    assert image.shape[2] == 4
+    assert image[..., 3].min() == 0 and image[..., 3].max() == 255
 
 
-def test_two_avatars_stand_side_by_side(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_two_avatars_are_rendered_side_by_side(tiny: Capture, me: Path, tmp_path: Path) -> None:
     flags = ["--motion", tiny.root, "--frames", "3:4", "--size", "40x30"]
     assert run(me, "-o", tmp_path / "one", *flags) == 0
     assert run(me, me, "-o", tmp_path / "two", *flags) == 0
-    one, two = (pictures(tmp_path / name)["00003.png"] for name in ("one", "two"))
+    one, two = (images(tmp_path / name)["00003.png"] for name in ("one", "two"))
     assert np.array_equal(two, np.hstack([one, one]))
 
 
-def test_the_report_says_what_was_rendered(tiny: Capture, me: Path, tmp_path: Path) -> None:
+def test_the_report_describes_the_rendering(tiny: Capture, me: Path, tmp_path: Path) -> None:
     assert run(me, "--motion", tiny.root, "-o", tmp_path / "own.mp4", "--frames", "4:9", "--camera", "front") == 0
     report = json.loads((tmp_path / "own.mp4.report.json").read_text())
-    told = {name: report[name] for name in ("motion", "camera", "first_frame", "frames", "frames_whole", "finished")}
-    assert told == {
+    found = {name: report[name] for name in ("motion", "camera", "first_frame", "frames", "frames_whole", "finished")}
+    assert found == {
         "motion": "capture", "camera": "front", "first_frame": 4, "frames": 5, "frames_whole": 24, "finished": True,
     }  # fmt: skip
     assert "the person it shows has agreed" in report["avatars"][0]["consent"]
@@ -138,27 +138,27 @@ def test_the_report_says_what_was_rendered(tiny: Capture, me: Path, tmp_path: Pa
     assert report["frames_a_second"] > 0
 
 
-def test_another_persons_motion_is_retold_and_said(
+def test_another_persons_motion_is_retargeted_and_reported(
     me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tiny_capture(tmp_path / "other", frames=10, seed=5)
     assert run(me, "--motion", other.root, "-o", tmp_path / "frames") == 0
-    assert "other is retold for the person of me.avatar: 10 frames" in capsys.readouterr().err
-    assert len(pictures(tmp_path / "frames")) == 10
+    assert "other retargeted to me.avatar: 10 frames" in capsys.readouterr().err
+    assert len(images(tmp_path / "frames")) == 10
     drive = json.loads((tmp_path / "frames.report.json").read_text())["avatars"][0]["drive"]
     assert drive["frames"] == 10
 
 
-def test_a_motion_file_drives_and_its_edits_show(take: Path, me: Path, tmp_path: Path) -> None:
-    flags = ["--motion", take, "--frames", "19:20", "--size", "48x48", "--neutral", "as-is"]
+def test_a_motion_file_drives_the_avatar_with_its_edits(motion_file: Path, me: Path, tmp_path: Path) -> None:
+    flags = ["--motion", motion_file, "--frames", "19:20", "--size", "48x48", "--neutral", "as-is"]
     assert run(me, *flags, "-o", tmp_path / "plain") == 0
     assert run(me, *flags, "-o", tmp_path / "shut", "--gain", "jawOpen=0") == 0
-    plain, shut = (pictures(tmp_path / name)["00019.png"] for name in ("plain", "shut"))
+    plain, shut = (images(tmp_path / name)["00019.png"] for name in ("plain", "shut"))
     assert not np.array_equal(plain, shut)
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_keeps_the_frames_and_says_how_to_go_on(
+def test_ctrl_c_keeps_the_frames_and_reports_how_to_continue(
     presses: int,
     tiny: Capture,
     me: Path,
@@ -170,8 +170,8 @@ def test_ctrl_c_keeps_the_frames_and_says_how_to_go_on(
 
     add = Writer.add
 
-    def interrupted(self: Writer, picture: np.ndarray, time: float | None = None) -> None:
-        add(self, picture, time)
+    def interrupted(self: Writer, image: np.ndarray, time: float | None = None) -> None:
+        add(self, image, time)
         if self.count == 4:
             for _ in range(presses):
                 signal.raise_signal(signal.SIGINT)
@@ -179,7 +179,7 @@ def test_ctrl_c_keeps_the_frames_and_says_how_to_go_on(
     monkeypatch.setattr(Writer, "add", interrupted)
     out = tmp_path / "own.mp4"
     assert run(me, "--motion", tiny.root, "-o", out, "--frames", "2:20", "--size", "32x32") == 130
-    assert f"stopped by Ctrl-C: {out} holds 4 of 18 frames (2:6); --frames 6:20" in capsys.readouterr().err
+    assert f"stopped by Ctrl-C: {out} contains 4 of 18 frames (2:6); --frames 6:20" in capsys.readouterr().err
     assert len(times_of(out)) == 4
     report = tmp_path / "own.mp4.report.json"
     assert presses == 2 or not json.loads(report.read_text())["finished"]
@@ -203,7 +203,7 @@ def test_motion_tracked_with_another_head_model_is_refused(
     assert "other: tracked with another head model (embedded; this embedded has other geometry); give that" in text
 
 
-def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
+def test_a_folder_of_images_is_replaced_only_with_the_option_and_only_if_it_has_nothing_else(
     tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "frames"
@@ -214,14 +214,14 @@ def test_a_folder_of_pictures_is_replaced_only_when_asked_and_only_pictures(
     assert "contains other files too (thesis.doc)" in failure(capsys, *arguments, "--overwrite")
     (out / "thesis.doc").unlink()
     assert run(*arguments, "--overwrite") == 0
-    assert len(pictures(out)) == 2
+    assert len(images(out)) == 2
 
 
 @pytest.mark.parametrize("passes", ["rgb", "rgb,alpha"])
-def test_foreign_files_in_a_folder_named_like_a_pass_are_kept(
+def test_other_files_in_a_folder_named_like_a_pass_are_kept(
     tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], passes: str
 ) -> None:
-    out = tmp_path / "shots"
+    out = tmp_path / "output"
     (out / "rgb").mkdir(parents=True)
     (out / "rgb" / "thesis.doc").touch()
     text = failure(capsys, me, "--motion", tiny.root, "-o", out, "--passes", passes, "--overwrite")
@@ -229,7 +229,7 @@ def test_foreign_files_in_a_folder_named_like_a_pass_are_kept(
     assert (out / "rgb" / "thesis.doc").exists()
 
 
-def test_a_report_is_replaced_only_when_asked(
+def test_a_report_is_replaced_only_with_the_option(
     tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "own.mp4.report.json").write_text("mine")
@@ -238,22 +238,22 @@ def test_a_report_is_replaced_only_when_asked(
     assert [path.name for path in tmp_path.iterdir()] == ["own.mp4.report.json"]
 
 
-def test_no_report_of_an_earlier_run_stands_beside_new_pictures(
+def test_an_old_report_does_not_remain_beside_new_frames(
     tiny: Capture, me: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatar.cli.frame_output import FilmWriter
+    from avatar.cli.frame_output import FrameOutput
 
     def stopped(*_: Any) -> int:
         raise KeyboardInterrupt
 
     (tmp_path / "own.mp4.report.json").write_text("old")
-    monkeypatch.setattr(FilmWriter, "render", stopped)
+    monkeypatch.setattr(FrameOutput, "render", stopped)
     assert run(me, "--motion", tiny.root, "-o", tmp_path / "own.mp4", "--overwrite") == 130
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("flags", "sentence"),
+    ("flags", "message"),
     [
         (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4"),
         (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
@@ -263,35 +263,38 @@ def test_no_report_of_an_earlier_run_stands_beside_new_pictures(
             "--size: '5000x50' is no size; give WIDTHxHEIGHT in pixels (at most 4096)",
         ),
         (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
-        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is no color"),
-        (["-o", "take.mp4", "--background", "transparent"], "take.mp4: .mp4 holds no alpha; give a name in .mov or"),
+        (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is not a color"),
+        (
+            ["-o", "take.mp4", "--background", "transparent"],
+            "take.mp4: .mp4 cannot store alpha; give a name in .mov",
+        ),
         (["-o", "take.mp4", "--frames", "5:5"], "--frames: 5:5 picks no frame"),
         (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
-        (["-o", "take.mp4", "--camera", "side"], "--camera: 'side' is no camera"),
-        (["-o", "take.mp4", "--passes", "flow"], "--passes: 'flow' is none"),
+        (["-o", "take.mp4", "--camera", "side"], "--camera: 'side' is not a camera"),
+        (["-o", "take.mp4", "--passes", "flow"], "--passes: 'flow' is not a pass"),
         (["-o", "take.mp4", "--gain", "jawOpen"], "--gain: 'jawOpen' is no factor; give NAME=NUMBER"),
     ],
 )
-def test_flags_that_cannot_be_are_refused_with_a_sentence(
+def test_invalid_options_are_refused_with_a_message(
     tiny: Capture,
     me: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     flags: list[str],
-    sentence: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert sentence in failure(capsys, me, "--motion", tiny.root, *flags)
+    assert message in failure(capsys, me, "--motion", tiny.root, *flags)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_motion_that_is_not_there_is_a_sentence(me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_motion_is_a_message(me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = failure(capsys, me, "--motion", tmp_path / "take.csv", "-o", tmp_path / "x.mp4")
-    assert "take.csv: no such capture or motion; check its path" in text
+    assert "take.csv: no such capture or motion file; check the path" in text
 
 
-def test_a_truncated_avatar_is_a_sentence(
+def test_a_truncated_avatar_is_a_message(
     tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = tmp_path / "short.avatar"

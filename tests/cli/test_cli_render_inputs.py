@@ -1,4 +1,4 @@
-"""Inputs of rendering: resampled tracks, cameras at other sizes, the head model of a capture."""
+"""Inputs of a rendering: resampled tracks and cameras for other image sizes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cli.render_inputs import fit_camera, head_of, resample
+from avatar.cli.render_inputs import fit_camera, resample
 from avatar.data.capture_folder import Capture
+from avatar.data.capture_head import head_of
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
@@ -28,21 +29,21 @@ def track(frames: int) -> tuple[HeadParams, np.ndarray]:
     return HeadParams(torch.zeros(0), since.expand(-1, 2), joint_rot, 2 * since.expand(-1, 3)), times
 
 
-def test_resampling_follows_a_steady_motion_exactly() -> None:
+def test_resampling_is_exact_for_linear_motion() -> None:
     params, times = track(11)
-    found, at = resample(params, times, 24.0)
-    assert at == pytest.approx(1 + np.arange(25) / 24)
-    expected = torch.from_numpy(at).float()
-    assert torch.allclose(found.expression[:, 0], expected, atol=1e-5)
-    assert torch.allclose(found.translation[:, 2], 2 * expected, atol=1e-5)
-    assert torch.allclose(found.joint_rot[:, 0, 1], 0.5 * expected, atol=1e-4)
+    resampled, found_times = resample(params, times, 24.0)
+    assert found_times == pytest.approx(1 + np.arange(25) / 24)
+    expected = torch.from_numpy(found_times).float()
+    assert torch.allclose(resampled.expression[:, 0], expected, atol=1e-5)
+    assert torch.allclose(resampled.translation[:, 2], 2 * expected, atol=1e-5)
+    assert torch.allclose(resampled.joint_rot[:, 0, 1], 0.5 * expected, atol=1e-4)
 
 
-def test_resampling_rotates_along_the_shortest_arc_near_half_a_turn() -> None:
+def test_resampling_takes_the_shortest_arc_near_180_degrees() -> None:
     params, _ = track(2)
     params.joint_rot[:, 0] = torch.tensor([[0.0, 3.1, 0.0], [0.0, -3.1, 0.0]])
-    found, _ = resample(params, np.array([0.0, 1.0]), 2.0)
-    middle = axis_angle_to_matrix(found.joint_rot[1, 0])
+    resampled, _ = resample(params, np.array([0.0, 1.0]), 2.0)
+    middle = axis_angle_to_matrix(resampled.joint_rot[1, 0])
     assert torch.allclose(middle, torch.diag(torch.tensor([-1.0, 1.0, -1.0])), atol=1e-3)
 
 
@@ -53,7 +54,7 @@ def test_a_lower_rate_smooths_jitter() -> None:
     assert (found.expression - 0.5).abs()[2:-2].max() < 0.03
 
 
-def test_one_frame_stays_one_frame() -> None:
+def test_a_single_frame_stays_a_single_frame() -> None:
     params, times = track(1)
     assert len(resample(params, times, 60.0)[0]) == 1
 
@@ -65,7 +66,7 @@ def test_times_that_do_not_increase_are_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [(200, 200), (400, 300), (100, 700)])
-def test_another_size_shows_the_whole_view_undistorted_and_centered(size: tuple[int, int]) -> None:
+def test_another_image_size_shows_the_full_view_undistorted_and_centered(size: tuple[int, int]) -> None:
     camera = fit_camera(Camera.facing(100.0, 100, 200), *size)
     K = camera.K[0]
     assert (camera.width, camera.height) == size
@@ -73,9 +74,11 @@ def test_another_size_shows_the_whole_view_undistorted_and_centered(size: tuple[
     assert K[:2, 2].tolist() == pytest.approx([size[0] / 2, size[1] / 2])
 
 
-def test_the_built_in_head_of_a_capture_is_loaded(tmp_path: Path) -> None:
+def test_a_capture_loads_the_built_in_head_it_was_tracked_with(tmp_path: Path) -> None:
     half = load_head("embedded-half")
     capture = tiny_capture(tmp_path / "tiny", frames=2)
-    facts = dict(capture.metadata) | {"head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}}
-    (capture.root / "capture.json").write_text(json.dumps(facts))
+    metadata = dict(capture.metadata) | {
+        "head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}
+    }
+    (capture.root / "capture.json").write_text(json.dumps(metadata))
     assert head_of(Capture.load(capture.root)) is half

@@ -297,7 +297,7 @@ def test_training_on_a_capture_whose_head_file_is_missing_is_refused(
     facts = dict(capture.metadata) | {"head": capture.metadata["head"] | {"source": str(tmp_path / "flame2023.pkl")}}
     (capture.root / "capture.json").write_text(json.dumps(facts))
     text = failure(capsys, ["train", capture.root, "-o", tmp_path / "me.avatar"])
-    assert "flame2023.pkl: the head model of" in text and "does not exist any more; give --head FILE" in text
+    assert "flame2023.pkl: the head model that" in text and "does not exist; give --head FILE" in text
 
 
 def test_training_on_a_folder_of_several_cameras_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,12 +19,11 @@ from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.rendering.animator import Animator
-from avatar.rendering.backends import Rasterizer, check_rasterizer
+from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
-from avatar.rendering.frame_renderer import ANIMATORS, Painter, Still, strip_size
+from avatar.rendering.frame_renderer import FrameRenderer, PosedFrame, raster_size
 from avatar.rendering.mesh_shader import MeshShader
-from avatar.rendering.settings import Backdrop
-from avatar.rendering.settings import Look as Passes
+from avatar.rendering.settings import Background, RenderSettings
 from avatar.types import Camera, Gaussians, HeadParams
 from avatar.video import Pass
 from viewer.render.inspection import drawing_order, part_colors, shaded
@@ -47,13 +46,13 @@ class Engine:
 
     def __init__(self, avatar: Avatar, rasterizer: Rasterizer = "native") -> None:
         """Args: whom to draw, and with which kernels; raises HeadsplatError where those cannot run here."""
-        check_rasterizer(rasterizer)
+        backend_of(rasterizer).check()
         self.avatar = avatar
         self._rasterizer = rasterizer
         self._home = avatar.offsets.device
-        self._animator = ANIMATORS[rasterizer](avatar, 1, 1)
+        self._animator = Animator(avatar, 1, 1, rasterizer=rasterizer)
         self._sized: dict[tuple[int, int, bool], Animator] = {}
-        self._painters: dict[Pass, tuple[Animator, Painter]] = {}
+        self._renderers: dict[Pass, tuple[Animator, FrameRenderer]] = {}
         self._fronts: dict[tuple[int, int], Camera] = {}
 
     @torch.no_grad()
@@ -61,10 +60,10 @@ class Engine:
         """The picture of `params` [1] as `camera` [1] sees it: uint8 [H,W,3], overwritten by the next call."""
         camera = replace(camera, K=self._own(camera.K), world_to_cam=self._own(camera.world_to_cam))
         with ops.one_thread():
-            still = self._still(params, look)
-            picture = self._picture(still, camera, look)
+            frame = self._posed_frame(params, look)
+            picture = self._picture(frame, camera, look)
             if look.mesh_overlay and look.kind != "mesh":
-                self._lay_mesh_over(picture, still, camera, look.mesh_overlay)
+                self._lay_mesh_over(picture, frame, camera, look.mesh_overlay)
         return picture
 
     def front(self, width: int, height: int) -> Camera:
@@ -99,10 +98,10 @@ class Engine:
     def _own(self, values: Tensor) -> Tensor:
         return values.to(self._home, torch.float32).contiguous()
 
-    def _still(self, params: HeadParams, look: Look) -> Still:
+    def _posed_frame(self, params: HeadParams, look: Look) -> PosedFrame:
         own = (self._own(part) for part in (params.identity, params.expression, params.joint_rot, params.translation))
-        still = Still.of(self._animator, self._animator.poses(HeadParams(*own)), 0)
-        return replace(still, gaussians=self._looked_at(still.gaussians, look))
+        frame = PosedFrame.of(self._animator, self._animator.poses(HeadParams(*own)), 0)
+        return replace(frame, gaussians=self._looked_at(frame.gaussians, look))
 
     def _looked_at(self, gaussians: Gaussians, look: Look) -> Gaussians:
         """What `look` makes of the Gaussians [1,N]; at its defaults the same ones."""
@@ -116,40 +115,40 @@ class Engine:
             gaussians = replace(gaussians, sh=shaded(self._part_colors, gaussians.sh))
         return gaussians
 
-    def _picture(self, still: Still, camera: Camera, look: Look) -> np.ndarray:
+    def _picture(self, frame: PosedFrame, camera: Camera, look: Look) -> np.ndarray:
         name = _PASSES[look.kind]
-        picture = self._painter(name, camera, Backdrop(look.background)).draw(still, camera)[name]
+        picture = self._renderer(name, camera, Background(look.background)).render(frame, camera)[name]
         if look.kind == "alpha":
             return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
         if look.kind == "depth":
-            return self._shown_depth(picture, still, camera, look.background)
+            return self._shown_depth(picture, frame, camera, look.background)
         return picture
 
-    def _painter(self, name: Pass, camera: Camera, backdrop: Backdrop) -> Painter:
-        """What draws one pass; the last one of each is kept."""
-        passes = Passes(camera.width, camera.height, 1, backdrop, (name,), self._rasterizer)
-        animator = self._animator_of(passes)
-        known = self._painters.get(name)
-        if known is None or known[0] is not animator or known[1].look != passes:
+    def _renderer(self, name: Pass, camera: Camera, background: Background) -> FrameRenderer:
+        """The renderer of one pass; the last one of each pass is kept."""
+        settings = RenderSettings(camera.width, camera.height, 1, background, (name,), self._rasterizer)
+        animator = self._animator_of(settings)
+        known = self._renderers.get(name)
+        if known is None or known[0] is not animator or known[1].settings != settings:
             shader = self._shader if name == "mesh" else None
-            known = self._painters[name] = animator, Painter(animator, passes, shader)
+            known = self._renderers[name] = animator, FrameRenderer(animator, settings, shader)
         return known[1]
 
-    def _animator_of(self, passes: Passes) -> Animator:
-        with_depth = "depth" in passes.passes
-        size = (*strip_size(passes), with_depth)
+    def _animator_of(self, settings: RenderSettings) -> Animator:
+        with_depth = "depth" in settings.passes
+        size = (*raster_size(settings), with_depth)
         animator = self._sized.pop(size, None)
         if animator is None:
             _make_room(self._sized, _SIZES_KEPT)
-            animator = self._animator.sized(*size[:2], with_depth=with_depth)
+            animator = self._animator.resized(*size[:2], with_depth=with_depth)
         self._sized[size] = animator  # the one used last stays longest
         return animator
 
     def _shown_depth(
-        self, depth: np.ndarray, still: Still, camera: Camera, background: tuple[float, float, float]
+        self, depth: np.ndarray, frame: PosedFrame, camera: Camera, background: tuple[float, float, float]
     ) -> np.ndarray:
         """Depth [H,W] meters in colors, near ones bright; the scale goes with the head."""
-        poses, view = still.poses, camera.world_to_cam[0]
+        poses, view = frame.poses, camera.world_to_cam[0]
         center = poses.rotations[0, 0] @ view.new_tensor(HEAD_CENTER) + poses.translations[0, 0]
         far = float(view[2, :3] @ center + view[2, 3]) + _BEHIND
         scale = -255 / (_BEFORE + _BEHIND)
@@ -157,9 +156,9 @@ class Engine:
         shown[depth == 0] = np.rint(255 * np.array(background))
         return shown
 
-    def _lay_mesh_over(self, picture: np.ndarray, still: Still, camera: Camera, share: float) -> None:
-        poses = still.poses
-        rgb, alpha = self._shader.draw(still.vertices, poses.quats[0], poses.translations[0], camera)
+    def _lay_mesh_over(self, picture: np.ndarray, frame: PosedFrame, camera: Camera, share: float) -> None:
+        poses = frame.poses
+        rgb, alpha = self._shader.render(frame.vertices, poses.quats[0], poses.translations[0], camera)
         mesh = ops.to_bytes(rgb[None], alpha[None], torch.zeros_like(rgb[0, 0]))[0].cpu().numpy()
         mixed = cv2.addWeighted(picture, 1 - share, mesh, share, 0)
         cv2.copyTo(mixed, alpha.to(torch.uint8).cpu().numpy(), picture)

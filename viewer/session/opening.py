@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.common.files import atomic_path
-from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.driving.motion_source import load_motion_source
 from avatar.errors import HeadsplatError
-from avatar.head import load_head
-from avatar.head.load import EMBEDDED
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
-from avatar.motion import read_motion
-from avatar.motion.from_capture import motion_of
 from avatar.types import Camera, Motion
 from viewer.render.orbit import Orbit
 from viewer.session.pose_sources import Player
@@ -41,11 +37,8 @@ def open_any(path: Path, avatar: Avatar) -> Opened:
 
 
 def _motion(path: Path) -> Motion:
-    """The motion in a file or a capture's folder."""
-    if not (path / METADATA_FILE).exists():
-        return read_motion(path)
-    capture = Capture.load(path)
-    return motion_of(capture, load_head(capture.metadata["head"].get("source", EMBEDDED)))
+    """The motion of an expression file or of a capture folder."""
+    return load_motion_source(path).motion
 
 
 def write_view(path: Path, orbit: Orbit, camera: Camera) -> None:

@@ -148,15 +148,15 @@ class Puppet(Still):
         opened, aside = sliders.jaw
         joint_rot[0, JAW] = _axis_angle((aside, opened, 0.0))
         driver, limits = self._driver, self._avatar.head.expression_limits
-        wish = driver.wish((weights + looks).clamp(0, 1), joint_rot, torch.zeros(1, 3))
+        target = driver.target((weights + looks).clamp(0, 1), joint_rot, torch.zeros(1, 3))
         extra = [sliders.raw.get(name, 0.0) for name in self._avatar.head.expression_names]
-        wish = replace(wish, expression=(wish.expression + wish.expression.new_tensor([extra])).clamp(*limits))
+        target = replace(target, expression=(target.expression + target.expression.new_tensor([extra])).clamp(*limits))
         if sliders.soft_clamp:
-            wish = driver.reach.within(wish)
-        elif driver.reach.lids is not None:
+            target = driver.trained_range.clamp(target)
+        elif (lids := driver.trained_range.lid_closure) is not None:
             # Blinks, squints and gaze add up: also beyond the trained range lids do not go through each other.
-            wish = replace(wish, expression=driver.reach.lids(wish.expression))
-        return driver.reach.params(wish)
+            target = replace(target, expression=lids(target.expression))
+        return driver.trained_range.head_params(target)
 
 
 class Player(Still):

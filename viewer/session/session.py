@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.driving.interpolation import between, smoothstep
+from avatar.driving.interpolation import interpolate_params, smoothstep
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, HeadParams
@@ -331,7 +331,7 @@ class Session:
             share = (now - since) / _EASE
             if share >= 1:
                 self._from = None
-            pose = replace(pose, params=between(first, pose.params, smoothstep(share)))
+            pose = replace(pose, params=interpolate_params(first, pose.params, smoothstep(share)))
         self._shown = pose.params
         return pose
 

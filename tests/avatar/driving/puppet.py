@@ -1,4 +1,4 @@
-"""An avatar of a few Gaussians on any head: driving looks at its head, its range and its resting pose only."""
+"""An avatar of a few Gaussians on any head: driving uses only its head, trained range, neutral and mean pose."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from avatar.model.rig import Rig, TorsoMap
 from avatar.types import NECK
 
 
-def puppet(head: HeadModel, reach: float = 0.3, neutral: float = 0.1, turn: float = 0.4) -> Avatar:
-    """An avatar trained, so to speak, on weights of 0..reach (of a component +-reach) and turns of +-turn radians."""
+def puppet(head: HeadModel, trained: float = 0.3, neutral: float = 0.1, turn: float = 0.4) -> Avatar:
+    """An avatar with a trained range of 0..trained (components: +-trained) and rotations of +-turn radians."""
     count = len(head.expression_names)
-    own = baked(head, head.v_template.new_zeros(head.shapedirs.shape[2]))
-    low = torch.where(own.expression_limits[0] < 0, -reach, 0.0)
-    span = torch.stack([torch.cat([low, torch.zeros(9)]), torch.cat([torch.full((count,), reach), torch.zeros(9)])])
+    person = baked(head, head.v_template.new_zeros(head.shapedirs.shape[2]))
+    low = torch.where(person.expression_limits[0] < 0, -trained, 0.0)
+    span = torch.stack([torch.cat([low, torch.zeros(9)]), torch.cat([torch.full((count,), trained), torch.zeros(9)])])
     pivot = head.joint_locations(head.v_template.new_zeros(head.shapedirs.shape[2]))[NECK]
     torso = TorsoMap(axis_angle_to_matrix(torch.tensor([0.1, 0.2, 0.0])), torch.tensor([0.0, 0.05, -0.6]), pivot)
     torso.limit.copy_(torch.tensor([1.0, turn, turn, turn, 0.5, 0.5, 0.5]))
@@ -30,4 +30,4 @@ def puppet(head: HeadModel, reach: float = 0.3, neutral: float = 0.1, turn: floa
         "colors": torch.zeros(6, 3),
         "neutral": torch.full((count,), neutral),
     }
-    return Avatar(own, rig, Blendshapes("reduced", span, 2, 6), initial).requires_grad_(False)
+    return Avatar(person, rig, Blendshapes("reduced", span, 2, 6), initial).requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Real takes on an avatar, where the machine has them."""
+"""Real recordings on an avatar, if this machine has them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar.driving.driver import Drive, drive
+from avatar.driving.driver import DriveResult, drive
 from avatar.driving.trained_range import margin_of
 from avatar.head import load_head
 from avatar.motion import read_motion
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.data
 _FOLDER = Path(__file__).resolve().parents[4] / "shared" / "data" / "motions"
 
 
-def driven(name: str) -> Drive:
+def driven(name: str) -> DriveResult:
     if not _FOLDER.is_dir():
         pytest.skip("the local motions (../shared/data/motions) are not on this machine")
     return drive(puppet(load_head()), read_motion(_FOLDER / name))
 
 
 @pytest.mark.parametrize("name", ["livelink_alex_rom_3.csv", "beat_26_reamey_0_103_103_arkit.json"])
-def test_a_real_take_stays_within_reach_and_keeps_every_frame(name: str) -> None:
+def test_a_real_recording_stays_within_the_trained_range_and_keeps_every_frame(name: str) -> None:
     found = driven(name)
     assert len(found.params) == len(found.time) == found.report.frames > 4000
     names = load_head().expression_names
@@ -35,7 +35,7 @@ def test_a_real_take_stays_within_reach_and_keeps_every_frame(name: str) -> None
         assert found.params.expression[:, column].max() <= min(1, 0.3 + margin_of(expression)) + 1e-6
 
 
-def test_the_eyes_of_the_live_link_take_shut_and_open_again() -> None:
+def test_the_eyes_of_the_live_link_recording_close_and_open() -> None:
     head = load_head()
     shown = driven("livelink_alex_rom_3.csv").params[::5]
     blink = shown.expression[:, head.expression_index("eyeBlinkLeft")]

@@ -1,6 +1,6 @@
-"""Readers of PLY, OBJ and glTF written from the formats' descriptions, and a splatting written from its formulas.
+"""Readers of PLY, OBJ and glTF written from the format specifications, and a rasterizer written from the formulas.
 
-They share nothing with `avatar.export` and `avatar.reference`, so that both would have to be wrong in the same way.
+They share no code with `avatar.export` and `avatar.reference`: an error would have to be in both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Ply:
 
     @staticmethod
     def read(path: Path) -> Ply:
-        """Read a PLY whose lists are triangles; every byte has to be accounted for."""
+        """Read a PLY whose lists are triangles; every byte must be used."""
         head, _, body = path.read_bytes().partition(b"end_header\n")
         lines = head.decode("ascii").splitlines()
         assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
@@ -62,23 +62,23 @@ class Glb:
 
     @staticmethod
     def read(path: Path) -> Glb:
-        """Take the container apart, checking lengths and alignment."""
-        whole = path.read_bytes()
-        magic, version, length = struct.unpack_from("<4sII", whole)
-        assert (magic, version, length) == (b"glTF", 2, len(whole))
-        size, kind = struct.unpack_from("<I4s", whole, 12)
+        """Parse the container and check lengths and alignment."""
+        content = path.read_bytes()
+        magic, version, length = struct.unpack_from("<4sII", content)
+        assert (magic, version, length) == (b"glTF", 2, len(content))
+        size, kind = struct.unpack_from("<I4s", content, 12)
         assert kind == b"JSON" and size % 4 == 0
         rest = 20 + size
-        data_size, data_kind = struct.unpack_from("<I4s", whole, rest)
-        assert data_kind == b"BIN\0" and data_size % 4 == 0 and rest + 8 + data_size == len(whole)
-        return Glb(json.loads(whole[20:rest]), whole[rest + 8 :])
+        data_size, data_kind = struct.unpack_from("<I4s", content, rest)
+        assert data_kind == b"BIN\0" and data_size % 4 == 0 and rest + 8 + data_size == len(content)
+        return Glb(json.loads(content[20:rest]), content[rest + 8 :])
 
     def values(self, accessor: int) -> NDArray[Any]:
         """The array of an accessor, [n] or [n,c]."""
-        said = self.json["accessors"][accessor]
-        view = self.json["bufferViews"][said["bufferView"]]
-        width, kind = _WIDTHS[said["type"]], _GLTF_TYPES[said["componentType"]]
-        found = np.frombuffer(self.data, kind, said["count"] * width, view["byteOffset"])
+        described = self.json["accessors"][accessor]
+        view = self.json["bufferViews"][described["bufferView"]]
+        width, kind = _WIDTHS[described["type"]], _GLTF_TYPES[described["componentType"]]
+        found = np.frombuffer(self.data, kind, described["count"] * width, view["byteOffset"])
         assert found.nbytes == view["byteLength"] and view["byteOffset"] % 4 == 0
         return found.reshape(-1, width) if width > 1 else found
 
@@ -91,28 +91,28 @@ def rotations(quats: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def splatted(rows: NDArray[Any], K: NDArray[np.float64], view: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """The picture [size,size,3] over white of splat rows of degree 0: EWA splatting (Zwicker et al. 2001) in float64.
+    """The image [size,size,3] over white of Gaussians of SH degree 0: EWA splatting (Zwicker et al. 2001) in float64.
 
-    Opacity a and inverse covariance Q of the splat seen through the projection's Jacobian, 0.3 px^2 added, make
-    min(0.999, a exp(-d Q d / 2)) at a pixel center, nothing below 1/255; blended from the nearest on.
+    With opacity a and inverse 2D covariance Q (projection's Jacobian, 0.3 px^2 added) alpha is
+    min(0.999, a exp(-d Q d / 2)) at a pixel center, 0 below 1/255; blended front to back.
     """
     means = columns(rows, "x", "y", "z") @ view[:3, :3].T + view[:3, 3]
-    turned = view[:3, :3] @ rotations(columns(rows, "rot_0", "rot_1", "rot_2", "rot_3"))
-    half = turned * np.exp(columns(rows, "scale_0", "scale_1", "scale_2"))[:, None]
+    world_to_view = view[:3, :3] @ rotations(columns(rows, "rot_0", "rot_1", "rot_2", "rot_3"))
+    half = world_to_view * np.exp(columns(rows, "scale_0", "scale_1", "scale_2"))[:, None]
     colors = np.maximum(0.5 + 0.28209479177387814 * columns(rows, "f_dc_0", "f_dc_1", "f_dc_2"), 0)
     opacities = 1 / (1 + np.exp(-rows["opacity"].astype(np.float64)))
     axis = np.arange(size) + 0.5
-    picture, left = np.zeros((size, size, 3)), np.ones((size, size))
+    image, transmittance = np.zeros((size, size, 3)), np.ones((size, size))
     for index in np.argsort(means[:, 2], kind="stable"):
         x, y, z = means[index]
         jacobian = np.array([[K[0, 0] / z, 0, -K[0, 0] * x / z**2], [0, K[1, 1] / z, -K[1, 1] * y / z**2]])
-        seen = jacobian @ half[index]
-        sharp = np.linalg.inv(seen @ seen.T + 0.3 * np.eye(2))
+        projected = jacobian @ half[index]
+        inverse = np.linalg.inv(projected @ projected.T + 0.3 * np.eye(2))
         dx = axis[None, :] - (K[0, 0] * x / z + K[0, 2])
         dy = axis[:, None] - (K[1, 1] * y / z + K[1, 2])
-        power = sharp[0, 0] * dx**2 + 2 * sharp[0, 1] * dx * dy + sharp[1, 1] * dy**2
+        power = inverse[0, 0] * dx**2 + 2 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy**2
         alpha = np.minimum(opacities[index] * np.exp(-power / 2), 0.999)
         alpha = np.where(alpha < 1 / 255, 0, alpha)
-        picture += (left * alpha)[..., None] * colors[index]
-        left = left * (1 - alpha)
-    return picture + left[..., None]
+        image += (transmittance * alpha)[..., None] * colors[index]
+        transmittance = transmittance * (1 - alpha)
+    return image + transmittance[..., None]

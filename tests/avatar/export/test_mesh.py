@@ -1,4 +1,4 @@
-"""The mesh as OBJ and glTF: what the formats ask for, and morph targets, skin and animation that show our head."""
+"""The mesh as OBJ and glTF: conformance to the formats, and morph targets, skin and animation equal to the head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avatar.errors import HeadsplatError
 from avatar.export import posed, write_glb, write_obj
 from avatar.export.face import ArkitFace
 from avatar.export.mesh import vertex_colors
-from avatar.export.placement import Place
+from avatar.export.placement import Placement
 from avatar.head import load_head
 from avatar.model.avatar import Avatar, baked
 from avatar.types import JAW, JOINT_NAMES, HeadParams
@@ -26,7 +26,7 @@ ARKIT = load_head().expression_names[:52]
 
 @pytest.fixture(scope="module")
 def still(tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Glb:
-    """The resting face."""
+    """The neutral expression."""
     path = tmp_path_factory.mktemp("glb") / "me.glb"
     write_glb(path, tiny_avatar, posed(tiny_avatar), consent="Given.")
     return Glb.read(path)
@@ -34,7 +34,7 @@ def still(tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Glb:
 
 @pytest.fixture(scope="module")
 def moving(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Glb:
-    """Six frames of the capture, the jaw turned a little more than its expression turns it."""
+    """Six frames of the capture, the jaw joint rotated beyond the expression."""
     path = tmp_path_factory.mktemp("glb") / "me.glb"
     write_glb(path, tiny_avatar, track(tiny), torch.from_numpy(tiny.track["time"][:6]) + 3)
     return Glb.read(path)
@@ -54,7 +54,7 @@ def morphed(glb: Glb, weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def skinned(glb: Glb, points: NDArray[np.float64], turns: NDArray[np.float64], root: NDArray[np.float64]) -> NDArray:
-    """Corners [M,3] of `points` with joints turned by xyzw `turns` [J,4] and the root at `root` [3]."""
+    """Corners [M,3] of `points` with joint rotations xyzw `turns` [J,4] and the root at `root` [3]."""
     nodes, skin = glb.json["nodes"], glb.json["skins"][0]
     inverse = glb.values(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2)
     local = np.tile(np.eye(4), (len(turns), 1, 1))
@@ -72,7 +72,7 @@ def skinned(glb: Glb, points: NDArray[np.float64], turns: NDArray[np.float64], r
 
 
 def corners_of(avatar: Avatar, glb: Glb, vertices: torch.Tensor) -> NDArray[np.float64]:
-    """Our vertices [V,3] at the corners [M,3] of the file, found by the triangles' order."""
+    """Our vertices [V,3] at the corners [M,3] of the file, matched by the order of the triangles."""
     rows = np.zeros((glb.json["accessors"][0]["count"], 3))
     rows[triangles(glb).reshape(-1)] = vertices[avatar.head.faces].reshape(-1, 3).numpy()
     return rows
@@ -83,7 +83,7 @@ def triangles(glb: Glb) -> NDArray[np.uint32]:
     return found
 
 
-def test_every_accessor_lies_in_the_buffer_with_its_true_bounds(moving: Glb) -> None:
+def test_every_accessor_is_inside_the_buffer_and_has_exact_bounds(moving: Glb) -> None:
     assert moving.json["buffers"] == [{"byteLength": len(moving.data)}]
     for number, accessor in enumerate(moving.json["accessors"]):
         values = moving.values(number)
@@ -106,26 +106,26 @@ def test_attributes_and_targets_have_a_row_for_each_corner(tiny_avatar: Avatar, 
         assert "min" in still.json["accessors"][number]
 
 
-def test_texture_coordinates_are_the_heads_with_v_from_the_top(tiny_avatar: Avatar, still: Glb) -> None:
+def test_texture_coordinates_are_those_of_the_head_with_v_down(tiny_avatar: Avatar, still: Glb) -> None:
     uv = still.values(still.json["meshes"][0]["primitives"][0]["attributes"]["TEXCOORD_0"])[triangles(still)]
-    own = tiny_avatar.head.uv[tiny_avatar.head.uv_faces].numpy()
-    assert uv[..., 0] == pytest.approx(own[..., 0]) and uv[..., 1] == pytest.approx(1 - own[..., 1], abs=1e-6)
+    expected = tiny_avatar.head.uv[tiny_avatar.head.uv_faces].numpy()
+    assert uv[..., 0] == pytest.approx(expected[..., 0]) and uv[..., 1] == pytest.approx(1 - expected[..., 1], abs=1e-6)
 
 
-def test_the_targets_are_named_as_arkit_names_them(still: Glb) -> None:
+def test_the_targets_have_arkits_names(still: Glb) -> None:
     mesh = still.json["meshes"][0]
     assert tuple(mesh["extras"]["targetNames"][:52]) == ARKIT
     assert len(mesh["weights"]) == len(mesh["extras"]["targetNames"]) == len(mesh["primitives"][0]["targets"])
 
 
-def test_license_and_consent_stand_in_the_asset(still: Glb) -> None:
+def test_license_and_consent_are_in_the_asset(still: Glb) -> None:
     asset = still.json["asset"]
     assert asset["version"] == "2.0" and "Apache-2.0" in asset["copyright"]
     assert asset["extras"] == {"headModel": "embedded", "headModelLicence": "Apache-2.0", "consent": "Given."}
 
 
 @pytest.mark.parametrize("name", ["jawOpen", "eyeLookUpLeft", "mouthSmileRight", "eyeBlinkLeft"])
-def test_a_target_alone_at_one_is_the_expression_with_its_turned_joints(
+def test_a_target_at_weight_one_is_the_expression_with_joint_rotations(
     tiny_avatar: Avatar, still: Glb, name: str
 ) -> None:
     head, row = tiny_avatar.head, tiny_avatar.head.expression_index(name)
@@ -135,7 +135,7 @@ def test_a_target_alone_at_one_is_the_expression_with_its_turned_joints(
     assert morphed(still, np.eye(len(head.expression_names))[row]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_small_weights_of_many_targets_add_up_to_our_vertices(tiny_avatar: Avatar, still: Glb) -> None:
+def test_small_weights_of_many_targets_add_up_to_the_vertices(tiny_avatar: Avatar, still: Glb) -> None:
     head = tiny_avatar.head
     params = head.neutral_params()
     names = ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeLookOutRight", "cheekPuff", "jawLeft")
@@ -143,11 +143,11 @@ def test_small_weights_of_many_targets_add_up_to_our_vertices(tiny_avatar: Avata
     expected = corners_of(tiny_avatar, still, head.vertices(params)[0])
     found = morphed(still, params.expression[0].double().numpy())
     moved = np.linalg.norm(expected - morphed(still, np.zeros(len(head.expression_names))), axis=1).max()
-    # a chord of jawOpen's 21 degrees leaves the arc by at most a fifth of the way
+    # the chord of jawOpen's 21 degree arc deviates from it by at most a fifth of the motion
     assert moved > 1e-3 and np.linalg.norm(found - expected, axis=1).max() < 0.2 * moved
 
 
-def test_the_default_pose_is_the_asked_one(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_the_default_pose_is_the_given_one(tiny_avatar: Avatar, tmp_path: Path) -> None:
     params = posed(tiny_avatar, {"browInnerUp": 0.4, "jawOpen": 1}, (25, -5, 5))
     write_glb(tmp_path / "me.glb", tiny_avatar, params)
     glb = Glb.read(tmp_path / "me.glb")
@@ -158,13 +158,13 @@ def test_the_default_pose_is_the_asked_one(tiny_avatar: Avatar, tmp_path: Path) 
         turns,
         np.array(glb.json["nodes"][0]["translation"]),
     )
-    here = Place.centered(tiny_avatar).params(tiny_avatar, params)
-    expected = corners_of(tiny_avatar, glb, tiny_avatar.head.vertices(here)[0])
-    # our skinning turns the jaw of a displaced face, a target displaces a face whose jaw was turned
+    centered = Placement.centered(tiny_avatar).params(tiny_avatar, params)
+    expected = corners_of(tiny_avatar, glb, tiny_avatar.head.vertices(centered)[0])
+    # the head model rotates the jaw of the displaced mesh, a target displaces the mesh with a rotated jaw
     assert np.linalg.norm(found - expected, axis=1).max() < 2.5e-3
 
 
-def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tiny_avatar: Avatar, moving: Glb) -> None:
+def test_the_animation_is_the_motion_without_double_rotations(tiny: Capture, tiny_avatar: Avatar, moving: Glb) -> None:
     (animation,) = moving.json["animations"]
     keys = {}
     for channel in animation["channels"]:
@@ -172,7 +172,7 @@ def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tin
         keys[target["node"], target["path"]] = moving.values(sampler["output"])
         assert moving.values(sampler["input"]) == pytest.approx(np.arange(6) / 30, abs=1e-6)
     weights = keys[len(JOINT_NAMES), "weights"].reshape(6, -1)
-    expected = Place.centered(tiny_avatar).params(tiny_avatar, track(tiny))
+    expected = Placement.centered(tiny_avatar).params(tiny_avatar, track(tiny))
     vertices = tiny_avatar.head.vertices(expected)
     assert float(expected.expression[5, tiny_avatar.head.expression_index("jawOpen")]) > 0.2
     resting = np.array([node["rotation"] for node in moving.json["nodes"][: len(JOINT_NAMES)]])
@@ -181,11 +181,11 @@ def test_the_animation_is_the_motion_and_turns_no_joint_twice(tiny: Capture, tin
             [keys[joint, "rotation"][frame] if (joint, "rotation") in keys else resting[joint] for joint in range(5)]
         )
         found = skinned(moving, morphed(moving, weights[frame]), turns, keys[0, "translation"][frame])
-        # half-open, the chord of the chin's way lies 1.6 mm inside its arc; a jaw turned twice would be centimeters off
+        # half-open, the chord of the chin is 1.6 mm off its arc; a doubly rotated jaw would be centimeters off
         assert np.linalg.norm(found - corners_of(tiny_avatar, moving, vertices[frame]), axis=1).max() < 2.5e-3
 
 
-def test_rotations_keep_their_side_from_key_to_key(moving: Glb) -> None:
+def test_quaternions_of_consecutive_keyframes_are_in_one_hemisphere(moving: Glb) -> None:
     (animation,) = moving.json["animations"]
     for channel in animation["channels"]:
         if channel["target"]["path"] == "rotation":
@@ -193,8 +193,8 @@ def test_rotations_keep_their_side_from_key_to_key(moving: Glb) -> None:
             assert ((keys[1:] * keys[:-1]).sum(1) > 0).all() and np.linalg.norm(keys, axis=1) == pytest.approx(1)
 
 
-def test_frames_without_times_that_increase_are_refused(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match="animation of 6 frames needs as many times that increase"):
+def test_frames_without_increasing_times_are_refused(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match="animation of 6 frames needs as many increasing times"):
         write_glb(tmp_path / "me.glb", tiny_avatar, track(tiny), torch.zeros(6))
     assert not list(tmp_path.iterdir())
 
@@ -213,9 +213,9 @@ def flame_avatar(tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.Monkey
     return avatar
 
 
-def test_an_arkit_name_poses_a_head_that_has_others(flame_avatar: Avatar) -> None:
+def test_an_arkit_name_poses_a_head_without_it(flame_avatar: Avatar) -> None:
     head = flame_avatar.head
-    rest, opened = (head.vertices(posed(flame_avatar, asked)) for asked in ({}, {"jawOpen": 1, "expr0": 0.5}))
+    rest, opened = (head.vertices(posed(flame_avatar, weights)) for weights in ({}, {"jawOpen": 1, "expr0": 0.5}))
     assert float((head.landmarks(rest) - head.landmarks(opened))[0, 152, 1]) > 0.015  # meters, the chin
     assert float(posed(flame_avatar, {"expr0": 0.5}).expression[0, 0]) == pytest.approx(0.8)
 
@@ -223,12 +223,12 @@ def test_an_arkit_name_poses_a_head_that_has_others(flame_avatar: Avatar) -> Non
 def test_a_head_without_arkit_names_gets_their_targets_through_the_bridge(flame_avatar: Avatar) -> None:
     face = ArkitFace.of(flame_avatar)
     assert face.names[:52] == ARKIT
-    chin = flame_avatar.head.landmarks(face.rest[None])[0, 152]
-    opened = flame_avatar.head.landmarks((face.rest + face.targets[face.names.index("jawOpen")])[None])[0, 152]
+    chin = flame_avatar.head.landmarks(face.neutral_mesh[None])[0, 152]
+    opened = flame_avatar.head.landmarks((face.neutral_mesh + face.targets[face.names.index("jawOpen")])[None])[0, 152]
     assert float(chin[1] - opened[1]) > 0.015  # meters
 
 
-def test_parameters_of_a_head_without_arkit_names_come_back_as_their_weights(flame_avatar: Avatar) -> None:
+def test_parameters_of_a_head_without_arkit_names_become_arkit_weights(flame_avatar: Avatar) -> None:
     face, head = ArkitFace.of(flame_avatar), flame_avatar.head
     params = head.neutral_params()
     params.expression[:] = flame_avatar.neutral
@@ -238,27 +238,27 @@ def test_parameters_of_a_head_without_arkit_names_come_back_as_their_weights(fla
     assert float(joint_rot[0, JAW].norm()) < 0.01
 
 
-def test_obj_has_the_heads_places_colors_and_triangles(tiny_avatar: Avatar, tmp_path: Path) -> None:
+def test_obj_has_the_vertices_colors_and_triangles_of_the_head(tiny_avatar: Avatar, tmp_path: Path) -> None:
     head, params = tiny_avatar.head, posed(tiny_avatar, {"jawOpen": 0.5})
     write_obj(tmp_path / "me.obj", tiny_avatar, params)
     rows: dict[str, list[list[str]]] = {}
     for words in map(str.split, (tmp_path / "me.obj").read_text().splitlines()):
         rows.setdefault(words[0], []).append(words[1:])
-    places = np.array(rows["v"], float)
-    expected = head.vertices(Place.centered(tiny_avatar).params(tiny_avatar, params))[0]
-    assert places[:, :3] == pytest.approx(expected.numpy(), abs=1e-6)
-    assert places[:, 3:].min() >= 0 and places[:, 3:].max() <= 1
-    assert (len(rows["vt"]), len(rows["vn"])) == (len(head.uv), len(places))
+    rows_v = np.array(rows["v"], float)
+    expected = head.vertices(Placement.centered(tiny_avatar).params(tiny_avatar, params))[0]
+    assert rows_v[:, :3] == pytest.approx(expected.numpy(), abs=1e-6)
+    assert rows_v[:, 3:].min() >= 0 and rows_v[:, 3:].max() <= 1
+    assert (len(rows["vt"]), len(rows["vn"])) == (len(head.uv), len(rows_v))
     faces = np.array([[corner.split("/") for corner in face] for face in rows["f"]], int) - 1
     assert (faces[..., 0] == head.faces.numpy()).all() and (faces[..., 1] == head.uv_faces.numpy()).all()
     assert (faces[..., 2] == faces[..., 0]).all()
     assert any("Apache-2.0" in " ".join(words) for words in rows["#"])
 
 
-def test_the_meshs_colors_are_the_pictures(tiny_avatar: Avatar) -> None:
+def test_the_mesh_has_the_colors_of_the_images(tiny_avatar: Avatar) -> None:
     colors, head = vertex_colors(tiny_avatar), tiny_avatar.head
     nose = head.regions["nose"]
-    # the capture's pictures show the head model's own colors, lit; the avatar learned them
+    # the capture's images show the lit colors of the head model, which the avatar learned
     assert (colors[nose].mean(0) - 0.85 * head.colors[nose].mean(0)).abs().max() < 0.12
     inside = head.regions["mouth_interior"]
     assert (colors[inside] == head.colors[inside]).all(-1).float().mean() > 0.8

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avatar.data.capture_folder import Capture
-from avatar.driving.driver import DriveOptions, drive, render_track
+from avatar.driving.driver import DriveOptions, drive
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import MAGIC, VERSION, load_avatar, read_header, save_avatar
 from avatar.motion.from_capture import motion_of
+from avatar.rendering.animator import render_track
 from avatar.types import HeadParams
 from tests.support.tiny import tiny_capture
 

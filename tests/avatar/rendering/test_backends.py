@@ -1,4 +1,4 @@
-"""gsplat in the place of our kernels: the same pictures on a GPU, the right arguments and sentences anywhere."""
+"""gsplat instead of the native kernels: equal images on a GPU, correct arguments and error messages everywhere."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def rasterization(
     means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor, Ks: Tensor,
     width: int, height: int, **options: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
-    """gsplat's function of that name, done by our kernels: one set of Gaussians, one camera."""
+    """gsplat's function of this name, computed by the native kernels: one set of Gaussians, one camera."""
     assert not options["packed"] and len(viewmats) == 1
     assert colors.shape[1] == (options["sh_degree"] + 1) ** 2
     inputs = [value[None] for value in (means, quats, scales, opacities, colors)]
     view = Camera(Ks, viewmats, width, height)
     out = ops.splat(*inputs, view, near=options["near_plane"], dilation=options["eps2d"])  # type: ignore[arg-type]
-    picture = torch.cat([out.rgb, out.depth[..., None]], -1) if options["render_mode"] == "RGB+ED" else out.rgb
-    return picture, out.alpha[..., None], {}
+    image = torch.cat([out.rgb, out.depth[..., None]], -1) if options["render_mode"] == "RGB+ED" else out.rgb
+    return image, out.alpha[..., None], {}
 
 
 @pytest.fixture
@@ -57,29 +57,54 @@ def fake_gsplat(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 @pytest.mark.usefixtures("fake_gsplat")
 @pytest.mark.parametrize("terms", [1, 16])
-def test_gsplat_is_asked_for_each_image_and_its_answer_goes_over_the_background(terms: int) -> None:
+def test_gsplat_is_called_for_each_image_and_composited_over_the_background(terms: int) -> None:
     ours, theirs = (render(cloud(terms=terms), camera(2), BACKGROUND, name) for name in ("native", "gsplat"))
     for name in ("rgb", "alpha", "depth"):
         torch.testing.assert_close(getattr(theirs, name), getattr(ours, name))
 
 
 @pytest.mark.usefixtures("fake_gsplat")
-def test_pictures_without_depth_ask_gsplat_for_colors_only() -> None:
-    rgb, alpha, depth = backends.render_gsplat(cloud(), camera(2), with_depth=False)
+@pytest.mark.parametrize("name", ["native", "gsplat"])
+@pytest.mark.parametrize("with_depth", [True, False])
+def test_rasterizing_into_buffers_gives_the_differentiable_output(name: Any, with_depth: bool) -> None:
+    backend, gaussians, view = backends.backend_of(name), cloud(), camera(2)
+    expected = backend.rasterize(gaussians, view, with_depth=with_depth)
+    buffers = ops.splat_buffers(2, len(gaussians), view.width, view.height, with_depth=with_depth)
+    found, _ = backend.rasterize_into(buffers, gaussians, view)
+    assert torch.equal(found.rgb, expected.rgb) and torch.equal(found.alpha, expected.alpha)
+    assert (found.depth is None) == (expected.depth is None) == (not with_depth)
+    if found.depth is not None and expected.depth is not None:
+        torch.testing.assert_close(found.depth, expected.depth)
+
+
+def test_only_the_native_backend_blends_features() -> None:
+    assert backends.backend_of("native").blends_features and not backends.backend_of("gsplat").blends_features
+    with pytest.raises(HeadsplatError, match="gsplat blends colors only; leave --rasterizer gsplat out"):
+        backends.backend_of("gsplat").blend_features(None, torch.zeros(1, 2, 3))
+
+
+def test_an_unknown_rasterizer_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(HeadsplatError, match="rasterizer: expected one of native, gsplat, got 'vulkan'"):
+        render(cloud(), camera(2), rasterizer="vulkan")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("fake_gsplat")
+def test_without_depth_gsplat_renders_colors_only() -> None:
+    rgb, alpha, depth = backends.backend_of("gsplat").rasterize(cloud(), camera(2), with_depth=False)
     assert (rgb.shape, alpha.shape, depth) == ((2, 37, 49, 3), (2, 37, 49), None)
 
 
 @pytest.mark.parametrize(("found", "fits"), [("1.4.0", False), ("1.5.0rc1", True), ("1.10.2", True), ("2.0", True)])
-def test_gsplat_before_1_5_is_refused_by_name(fake_gsplat: types.ModuleType, found: str, fits: bool) -> None:
+def test_gsplat_before_1_5_is_refused_with_its_version(fake_gsplat: types.ModuleType, found: str, fits: bool) -> None:
     fake_gsplat.__version__ = found  # type: ignore[attr-defined]
     if fits:
-        backends.check_rasterizer("gsplat")
+        backends.backend_of("gsplat").check()
         return
     with pytest.raises(HeadsplatError, match=r"gsplat 1\.4\.0 is too old for headsplat; `pip install 'gsplat>=1\.5'`"):
-        backends.check_rasterizer("gsplat")
+        backends.backend_of("gsplat").check()
 
 
-def test_missing_gsplat_is_a_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gsplat_is_an_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gsplat", None)
     monkeypatch.setattr(backends, "_cuda_device", lambda: torch.device("cpu"))
     with pytest.raises(HeadsplatError, match=r"gsplat is not installed .*; `pip install 'gsplat>=1\.5'`"):
@@ -96,13 +121,13 @@ def test_missing_gsplat_is_a_sentence_with_the_command(monkeypatch: pytest.Monke
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_gsplat_without_a_cuda_device_ends_every_command_at_once_with_a_sentence(
+def test_gsplat_without_a_cuda_device_ends_every_command_at_once_with_a_message(
     arguments: list[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main([*arguments, "--rasterizer", "gsplat"]) == 1
-    sentence = "gsplat needs a CUDA device and torch finds none; leave --rasterizer out, or see `headsplat doctor`"
-    assert capsys.readouterr().err == f"headsplat: {sentence}\n"
+    message = "gsplat needs a CUDA device and torch finds none; leave --rasterizer out, or see `headsplat doctor`"
+    assert capsys.readouterr().err == f"headsplat: {message}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,7 +140,7 @@ def test_the_rasterizer_of_a_training_comes_from_its_configuration_file(tmp_path
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.skipif(importlib.util.find_spec("gsplat") is None, reason="needs gsplat (pip install gsplat)")
 @pytest.mark.parametrize("terms", [1, 16])
-def test_gsplat_on_the_gpu_agrees_with_our_kernels_in_picture_and_gradient(terms: int) -> None:
+def test_gsplat_on_the_gpu_agrees_with_the_native_kernels_in_image_and_gradient(terms: int) -> None:
     results = []
     for name in ("native", "gsplat"):
         leaves = [value.clone().requires_grad_() for value in vars(cloud(count=400, terms=terms)).values()]

@@ -136,14 +136,14 @@ def test_frames_rendered_during_a_training_are_those_rendered_without_one(
     tiny: Capture, tiny_avatar: Avatar, undisturbed: Avatar
 ) -> None:
     animator, params = Animator(tiny_avatar, 72, 56), tiny.params([2, 9])
-    expected = [animator.draw(params[frame], CAMERA).clone() for frame in range(2)]
+    expected = [animator.render(params[frame], CAMERA).clone() for frame in range(2)]
     wrong, rendered = 0, 0
 
     def render(training: Future[TrainResult]) -> None:
         nonlocal wrong, rendered
         while not training.done():
             frame = rendered % 2
-            wrong += not torch.equal(animator.draw(params[frame], CAMERA), expected[frame])
+            wrong += not torch.equal(animator.render(params[frame], CAMERA), expected[frame])
             rendered += 1
 
     assert same(trained_during(tiny, SnapshotBuffer(), render), undisturbed)

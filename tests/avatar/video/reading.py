@@ -1,4 +1,4 @@
-"""What a written video holds, read with another tool than wrote it: ffmpeg's demuxers and decoders."""
+"""Reading written videos with ffmpeg's demuxers and decoders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from avatar.video import Writer
 
 
-def pictures(count: int, *, channels: int = 3, height: int = 48, width: int = 64) -> np.ndarray:
-    """[T,H,W,C] uint8: soft waves that wander, so that every frame differs from the next."""
+def images(count: int, *, channels: int = 3, height: int = 48, width: int = 64) -> np.ndarray:
+    """[T,H,W,C] uint8: moving waves, so that every frame differs from the next."""
     y, x = np.mgrid[:height, :width] / 20
     waves = [np.sin(x + y * c + t / 9 + c) for t in range(count) for c in range(channels)]
     stacked = np.stack(waves).reshape(count, channels, height, width)
@@ -20,7 +20,7 @@ def pictures(count: int, *, channels: int = 3, height: int = 48, width: int = 64
 
 
 def fill(writer: Writer, frames: np.ndarray, times: np.ndarray | None = None) -> None:
-    """Write `frames`, each at its own time where `times` are given."""
+    """Write `frames`, at `times` if given."""
     with writer:
         for index, frame in enumerate(frames):
             writer.add(frame, None if times is None else float(times[index]))
@@ -34,7 +34,7 @@ def packet_times(path: Path) -> tuple[list[Fraction], Fraction]:
 
 
 def planes(path: Path, decoder: str | None = None) -> list[tuple[bytes, ...]]:
-    """The decoded planes of every frame; `decoder` is ffmpeg's name where its own choice leaves alpha out."""
+    """The decoded planes of every frame; `decoder` is ffmpeg's name if its default ignores alpha."""
     return [tuple(bytes(plane) for plane in frame.planes) for frame in decoded(path, decoder)]
 
 
@@ -52,8 +52,8 @@ def rgba(frame: av.VideoFrame) -> np.ndarray:
     return frame.reformat(format="rgba", src_colorspace="ITU709").to_ndarray()
 
 
-def write_sound(path: Path, seconds: float, rate: int = 44100, frequency: float = 440.0) -> Path:
-    """A mono tone of half the full strength."""
+def write_audio(path: Path, seconds: float, rate: int = 44100, frequency: float = 440.0) -> Path:
+    """A mono tone with half the maximum amplitude."""
     tone = np.sin(np.arange(int(seconds * rate)) * (2 * np.pi * frequency / rate)) * 16000
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
@@ -64,9 +64,9 @@ def write_sound(path: Path, seconds: float, rate: int = 44100, frequency: float 
     return path
 
 
-def sound_of(path: Path) -> np.ndarray:
+def audio_of(path: Path) -> np.ndarray:
     """The decoded samples [n] of the first channel at 48 kHz."""
     with av.open(str(path)) as container:
         samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-        # AAC comes in chunks of 1024 samples; how much of the last one counts, the index of an mp4 says.
+        # AAC has chunks of 1024 samples; the index of an MP4 file has the number of valid samples.
         return samples[: container.streams.audio[0].duration]

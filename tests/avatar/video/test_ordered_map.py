@@ -1,4 +1,4 @@
-"""`avatar.video.ordered_map`: the caller's view of work done by several threads."""
+"""`avatar.video.ordered_map`: order, exceptions and thread settings of a parallel map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 import cuda_ext
 from avatar import ops
-from avatar.video.ordered_map import in_order
+from avatar.video.ordered_map import ordered_map
 
 
 @contextmanager
@@ -32,51 +32,51 @@ def slow_first(number: int) -> int:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_results_come_in_the_order_of_the_items(threads: int) -> None:
-    assert list(in_order(lambda: slow_first, range(20), threads)) == list(range(0, 200, 10))
+def test_results_are_in_the_order_of_the_items(threads: int) -> None:
+    assert list(ordered_map(lambda: slow_first, range(20), threads)) == list(range(0, 200, 10))
 
 
-def test_each_worker_stays_in_the_thread_that_made_it() -> None:
+def test_each_worker_runs_in_the_thread_that_made_it() -> None:
     def make() -> Callable[[int], bool]:
-        home = threading.get_ident()
-        return lambda _: threading.get_ident() == home
+        maker = threading.get_ident()
+        return lambda _: threading.get_ident() == maker
 
-    assert all(in_order(make, range(40), 3))
+    assert all(ordered_map(make, range(40), 3))
 
 
-def test_no_more_than_two_items_a_thread_are_begun_ahead() -> None:
-    asked = []
-    endless = (asked.append(number) or number for number in itertools.count())
-    results = in_order(lambda: slow_first, endless, 2)
+def test_at_most_two_items_per_thread_are_started_ahead() -> None:
+    consumed = []
+    endless = (consumed.append(number) or number for number in itertools.count())
+    results = ordered_map(lambda: slow_first, endless, 2)
     assert [next(results) for _ in range(3)] == [0, 10, 20]
     results.close()
-    assert len(asked) <= 3 + 4
+    assert len(consumed) <= 3 + 4
 
 
-def test_what_a_worker_raises_reaches_the_caller_in_its_turn() -> None:
+def test_an_exception_of_a_worker_is_raised_in_the_order_of_the_items() -> None:
     def refuse_three(number: int) -> int:
         if number == 3:
             raise ValueError("three")
         return number
 
-    results = in_order(lambda: refuse_three, range(10), 2)
+    results = ordered_map(lambda: refuse_three, range(10), 2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
 
 
-def test_threads_of_pytorch_and_kernels_are_put_back_however_it_ends() -> None:
+def test_threads_of_pytorch_and_kernels_are_restored_at_any_end() -> None:
     before = torch.get_num_threads(), ops.kernel_threads()
-    first, second = (in_order(lambda: slow_first, range(20), 2) for _ in range(2))
+    first, second = (ordered_map(lambda: slow_first, range(20), 2) for _ in range(2))
     next(first), next(second)
     assert (torch.get_num_threads(), ops.kernel_threads()) == (1, 1)
     first.close()
-    assert ops.kernel_threads() == 1, "the second is still at work"
+    assert ops.kernel_threads() == 1, "the second is still running"
     second.close()
     assert (torch.get_num_threads(), ops.kernel_threads()) == before
 
 
-def test_workers_run_pytorch_on_one_thread_whatever_another_thread_sets_meanwhile() -> None:
+def test_workers_run_pytorch_on_one_thread_even_if_another_thread_sets_more() -> None:
     def make() -> Callable[[int], int]:
         return lambda _: torch.get_num_threads()
 
@@ -87,11 +87,11 @@ def test_workers_run_pytorch_on_one_thread_whatever_another_thread_sets_meanwhil
         yield from range(8)
 
     with threads_of_pytorch(2):
-        assert set(in_order(make, items(), 2)) == {1}
+        assert set(ordered_map(make, items(), 2)) == {1}
         assert torch.get_num_threads() == 2
 
 
-def test_overlapping_blocks_of_two_threads_each_put_their_own_pytorch_back() -> None:
+def test_overlapping_blocks_of_two_threads_each_restore_pytorch() -> None:
     entered, main_left, seen = threading.Event(), threading.Event(), {}
 
     def other() -> None:
@@ -117,5 +117,5 @@ def test_overlapping_blocks_of_two_threads_each_put_their_own_pytorch_back() -> 
 
 
 @pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
-def test_the_threads_of_kernels_are_the_native_modules() -> None:
+def test_the_number_of_kernel_threads_is_that_of_the_native_module() -> None:
     assert ops.kernel_threads() == cuda_ext.native().threads()

@@ -29,7 +29,7 @@ def sample(avatar: Avatar, **weights: float) -> Sample:
 def calibrated(avatar: Avatar) -> Retarget:
     """The resting driver's."""
     rest = sample(avatar)
-    driver = replace(Driver.of(avatar, rest.names, rest.space), own_rest=resting_face(avatar))
+    driver = replace(Driver.of(avatar, rest.names, rest.space), avatar_neutral=resting_face(avatar))
     return Retarget.of(driver, Neutral.of([rest] * 5), closed=0.55)
 
 

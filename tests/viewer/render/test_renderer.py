@@ -15,13 +15,12 @@ from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.rendering.animator import Animator
+from avatar.rendering.backends import GsplatBackend, RasterOutput, backend_of
 from avatar.rendering.cameras import front_camera, subject_of
-from avatar.rendering.render import splat
-from avatar.rendering.settings import Backdrop
-from avatar.rendering.settings import Look as Passes
+from avatar.rendering.settings import Background, RenderSettings
 from avatar.types import Camera, Gaussians, HeadParams
 from avatar.video import Pass
-from avatar.video.film import Actor, render_frames
+from avatar.video.offline_render import RenderColumn, render_frames
 from viewer.render.inspection import drawing_order, part_colors
 from viewer.render.renderer import Engine
 from viewer.render.view_settings import Kind, Look
@@ -49,8 +48,8 @@ def camera(engine: Engine) -> Camera:
 def offline(
     avatar: Avatar, take: HeadParams, camera: Camera, name: Pass, background: Color = (1.0, 1.0, 1.0)
 ) -> list[np.ndarray]:
-    look = Passes(camera.width, camera.height, backdrop=Backdrop(background), passes=(name,))
-    return [pictures[name] for pictures in render_frames([Actor(avatar, take, camera)], look)]
+    settings = RenderSettings(camera.width, camera.height, background=Background(background), passes=(name,))
+    return [pictures[name] for pictures in render_frames([RenderColumn(avatar, take, camera)], settings)]
 
 
 def drawn(engine: Engine, look: Look, take: HeadParams, camera: Camera, frame: int = 5) -> np.ndarray:
@@ -81,9 +80,11 @@ def test_pictures_after_other_looks_are_still_the_offline_renderers(
 def test_sizes_that_come_again_are_made_once(
     tiny_avatar: Avatar, take: HeadParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, made, sized = Engine(tiny_avatar), [], Animator.sized
+    engine, made, sized = Engine(tiny_avatar), [], Animator.resized
     monkeypatch.setattr(Animator, "__init__", lambda *_, **__: pytest.fail("made again of the whole avatar"))
-    monkeypatch.setattr(Animator, "sized", lambda self, *size, **more: made.append(size) or sized(self, *size, **more))
+    monkeypatch.setattr(
+        Animator, "resized", lambda self, *size, **more: made.append(size) or sized(self, *size, **more)
+    )
     for _ in range(3):
         for side in (64, 48, 32):
             engine.render(take[0], engine.front(side, side), Look())
@@ -225,11 +226,11 @@ def test_the_front_camera_is_the_offline_one_at_the_avatars_rest(tiny_avatar: Av
 def test_gsplat_draws_where_it_is_asked_for(
     tiny_avatar: Avatar, engine: Engine, take: HeadParams, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def as_ours(gaussians: Gaussians, camera: Camera, *, with_depth: bool) -> tuple[torch.Tensor | None, ...]:
-        return splat(gaussians, camera, with_depth=with_depth)
+    def as_ours(_: GsplatBackend, gaussians: Gaussians, camera: Camera, *, with_depth: bool) -> RasterOutput:
+        return backend_of("native").rasterize(gaussians, camera, with_depth=with_depth)
 
-    monkeypatch.setattr("avatar.rendering.animator.render_gsplat", as_ours)
-    monkeypatch.setattr("viewer.render.renderer.check_rasterizer", lambda _: None)
+    monkeypatch.setattr(GsplatBackend, "rasterize", as_ours)
+    monkeypatch.setattr(GsplatBackend, "check", lambda _: None)
     theirs = Engine(tiny_avatar, "gsplat")
     for look in (Look(), Look("depth"), Look("binding", 0.3)):
         assert np.array_equal(drawn(theirs, look, take, camera), drawn(engine, look, take, camera))

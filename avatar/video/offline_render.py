@@ -1,0 +1,124 @@
+"""Offline rendering: frames of one avatar or several side by side along a motion, several frames in parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar import ops
+from avatar.model.avatar import Avatar
+from avatar.model.poser import Poses
+from avatar.rendering.animator import Animator
+from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, PosedFrame, raster_size
+from avatar.rendering.mesh_shader import MeshShader
+from avatar.rendering.settings import RenderSettings
+from avatar.types import Camera, HeadParams
+from avatar.video.ordered_map import ordered_map
+
+#: Frames whose poses are computed in one call.
+_CHUNK = 256
+#: Bytes for each pixel of a finished pass, including its copies on the way to a file; for `working_memory`.
+_BYTES_PER_PIXEL = 24
+#: Limit of the memory of all threads together.
+_MAX_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class RenderColumn:
+    """One column of the rendered frames: an avatar, its parameters for every frame, and the camera."""
+
+    avatar: Avatar
+    params: HeadParams  # T frames
+    camera: Camera  # [T], or [1] if it does not move; of the size of the settings
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def camera_at(self, frame: int) -> Camera:
+        """The camera [1] of a frame."""
+        return self.camera[frame if len(self.camera) > 1 else 0]
+
+
+def render_frames(
+    columns: Sequence[RenderColumn], settings: RenderSettings, frames: Sequence[int] | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """Render avatars side by side, frame by frame.
+
+    Args:
+        columns: one or more, of equal numbers of frames.
+        settings: of each column.
+        frames: indices of the frames to render, in this order; None: all.
+
+    Yields:
+        For each pass a new array [H, W * columns, ...]: rgb and mesh uint8 [..,3], or [..,4] with straight alpha if
+        the background is transparent; alpha uint8; depth float32 in meters along the camera axis; normals float32
+        [..,3], unit, x right, y up, z towards the viewer. Depth and normals are 0 where alpha is below 0.5.
+    """
+    order = range(len(columns[0])) if frames is None else frames
+    yield from ordered_map(lambda: _FrameWorker(columns, settings).render, order, render_threads(columns, settings))
+
+
+def render_threads(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
+    """How many frames are rendered in parallel: one for each CPU core, limited by memory; one on another device."""
+    if columns[0].avatar.offsets.device.type != "cpu":
+        return 1
+    return max(1, min(ops.kernel_threads(), _MAX_BYTES // _bytes_per_thread(columns, settings)))
+
+
+def working_memory(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
+    """Approximate bytes that `render_frames` allocates: image buffers, and a half-precision basis for each avatar."""
+    return render_threads(columns, settings) * _bytes_per_thread(columns, settings)
+
+
+def _bytes_per_thread(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
+    strip = min(settings.width * settings.height * settings.supersample**2, STRIP_PIXELS)
+    passes = settings.passes
+    floats = 5 + 2 * ("depth" in passes) + 10 * ("normals" in passes) + 22 * ("mesh" in passes)
+    column = 4 * floats * strip + _BYTES_PER_PIXEL * len(passes) * settings.width * settings.height
+    bases = sum(2 * (each.avatar.blendshapes.basis.numel() + each.avatar.head.exprdirs.numel()) for each in columns)
+    return len(columns) * column + bases
+
+
+class _FrameWorker:
+    """Renders all columns of a frame; one object for each thread."""
+
+    def __init__(self, columns: Sequence[RenderColumn], settings: RenderSettings) -> None:
+        self._columns = [_ColumnRenderer(column, settings) for column in columns]
+
+    def render(self, frame: int) -> dict[str, np.ndarray]:
+        """Every pass of a frame, in new arrays."""
+        with ops.one_thread(), torch.no_grad():
+            rendered = [column.render(frame) for column in self._columns]
+        if len(rendered) == 1:
+            return {name: image.copy() for name, image in rendered[0].items()}
+        return {name: np.concatenate([column[name] for column in rendered], 1) for name in rendered[0]}
+
+
+class _ColumnRenderer:
+    """Renders one column."""
+
+    def __init__(self, column: RenderColumn, settings: RenderSettings) -> None:
+        self.column = column
+        width, height = raster_size(settings, STRIP_PIXELS)
+        self._animator = Animator(
+            column.avatar, width, height, with_depth="depth" in settings.passes, rasterizer=settings.rasterizer
+        )
+        shader = MeshShader(column.avatar) if "mesh" in settings.passes else None
+        self._renderer = FrameRenderer(self._animator, settings, shader)
+        self._chunk: tuple[int, Poses] | None = None  # number of the chunk and its poses
+
+    def render(self, frame: int) -> dict[str, np.ndarray]:
+        """Every pass of a frame; the arrays are overwritten by the next call."""
+        posed = PosedFrame.of(self._animator, *self._poses_of(frame))
+        return self._renderer.render(posed, self.column.camera_at(frame))
+
+    def _poses_of(self, frame: int) -> tuple[Poses, int]:
+        """The poses of the chunk with `frame`, and its index in them."""
+        chunk, index = divmod(frame, _CHUNK)
+        if self._chunk is None or self._chunk[0] != chunk:
+            params = self.column.params[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+            self._chunk = chunk, self._animator.poses(params)
+        return self._chunk[1], index
