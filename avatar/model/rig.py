@@ -40,7 +40,8 @@ class TorsoMap(nn.Module):
 
     def features(self, rotation: Tensor, translation: Tensor) -> Tensor:
         """Features [B,7] of skull poses [B,3,3], [B,3]: 1, rotation from the mean (rad), translation from it (dm)."""
-        turn = matrix_to_axis_angle(rotation @ self.mean_rotation.T)
+        # Contiguous: MKL multiplies one to three frames by a transposed matrix in another order than many frames.
+        turn = matrix_to_axis_angle(rotation @ self.mean_rotation.T.contiguous())
         travel = (translation - self.mean_translation) / TRAVEL_UNIT
         return torch.cat([torch.ones_like(turn[:, :1]), turn, travel], -1)
 
@@ -49,14 +50,19 @@ class TorsoMap(nn.Module):
         self.limit.copy_(features.abs().amax(0) * slack + 1e-3)
 
     def forward(self, rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-        """Torso poses [B,3,3], [B,3] (points of the skull frame -> world) for skull poses [B,3,3], [B,3]."""
+        """Torso poses [B,3,3], [B,3] (points of the skull frame -> world) for skull poses [B,3,3], [B,3].
+
+        The bits of a frame do not depend on the other frames of the batch.
+        """
         features = self.features(rotation, translation)
         motion = ops.batch_invariant_matmul(
             torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T
         )
         turn = axis_angle_to_matrix(motion[:, :3])
         pivot = self.mean_rotation @ self.pivot + self.mean_translation
-        shift = (turn @ (self.mean_translation - pivot)) + pivot + motion[:, 3:] * TRAVEL_UNIT
+        # Not `turn @ arm`: MKL's AVX-512 matrix-vector product sums a few rows in another order than many rows.
+        arm = self.mean_translation - pivot
+        shift = (turn * arm).sum(-1) + pivot + motion[:, 3:] * TRAVEL_UNIT
         return turn @ self.mean_rotation, shift
 
 

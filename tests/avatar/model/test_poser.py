@@ -7,8 +7,10 @@ from dataclasses import fields
 import torch
 
 from avatar.data.capture_folder import Capture
+from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.poser import Poser
+from avatar.model.rig import TorsoMap
 from avatar.types import JAW, LEFT_EYE
 
 
@@ -32,6 +34,22 @@ def test_poses_do_not_depend_on_the_number_of_frames(tiny_avatar: Avatar, tiny: 
         for field in fields(whole):
             joined = torch.cat([getattr(part, field.name) for part in parts])
             assert torch.equal(joined, getattr(whole, field.name)), (size, field.name)
+
+
+def test_the_torso_pose_does_not_depend_on_the_number_of_frames() -> None:
+    """With a mean pose and a map far from the identity, where the order of every sum shows in the last bit."""
+    generator = torch.Generator().manual_seed(0)
+    rotvecs, translations = (torch.randn(200, 3, generator=generator) * 0.3 for _ in range(2))
+    mean = axis_angle_to_matrix(torch.tensor([0.3, 0.5, -0.2]))
+    torso = TorsoMap(mean, torch.tensor([0.1, 0.2, -0.6]), torch.tensor([0.01, -0.16, -0.1]))
+    with torch.no_grad():
+        torso.weight.copy_(torch.randn(6, 7, generator=generator) * 0.3)
+        rotations = axis_angle_to_matrix(rotvecs)
+        whole = torso(rotations, translations)
+        for size in (1, 2, 3, 17):
+            parts = [torso(*pose) for pose in zip(rotations.split(size), translations.split(size), strict=True)]
+            for joined, expected in zip(map(torch.cat, zip(*parts, strict=True)), whole, strict=True):
+                assert torch.equal(joined, expected), size
 
 
 def test_vertices_have_the_pose_correctives_of_joints(tiny_avatar: Avatar, tiny: Capture) -> None:
