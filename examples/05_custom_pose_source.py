@@ -40,10 +40,10 @@ parser.add_argument("--size", type=int, default=512, help="of the video, pixels"
 arguments = parser.parse_args()
 
 avatar = load_avatar(arguments.avatar)
-chain = LivePipeline(avatar, Nodding(), LiveOptions(clock="source"))  # timed by source_time, faster than real time
+pipeline = LivePipeline(avatar, Nodding(), LiveOptions(clock="source"))  # timed by source_time, faster than real time
 animator = Animator(avatar, arguments.size, arguments.size)
 camera = Camera.facing(focal=2 * arguments.size, width=arguments.size, height=arguments.size)
-chain.start()
+pipeline.start()
 with open_output(arguments.out, 30) as video:
     for _ in range(arguments.frames):
-        video.add(animator.render(chain.latest().params, camera).numpy().copy())
+        video.add(animator.render(pipeline.latest().params, camera).numpy().copy())

@@ -95,7 +95,7 @@ def test_the_first_example_has_arrays_in_ten_lines(after: dict[str, Any]) -> Non
 
 def test_a_source_of_its_own_drives_the_window(after: dict[str, Any]) -> None:
     session = after["session"]
-    assert session.state.driving == "talking" and session.picture.std() > 10  # levels of 255
+    assert session.state.source == "talking" and session.viewport.image.std() > 10  # levels of 255
 
 
 def test_the_trained_avatar_is_on_disk(after: dict[str, Any]) -> None:

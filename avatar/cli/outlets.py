@@ -1,85 +1,86 @@
-"""What the window's Record and Virtual camera do."""
+"""The window's outlets: recording, and the virtual camera."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from avatar.cli.recording import Recording, sample_of
 from avatar.errors import HeadsplatError
 
-#: Seconds; the window gives no moments while nothing changes, and a take must not take that for slow change.
+if TYPE_CHECKING:
+    from avatar.driving.live import AvatarPose, Sample
+    from viewer.outputs.outlets import RenderedFrame
+
+#: Seconds; the window renders nothing while nothing changes, and a motion must not interpolate over that time.
 _STEP = 1 / 30
 
 
 class RecordingOutlet:
-    """Starts a recording and gives it the window's moments."""
+    """Starts a recording and writes the window's frames to it."""
 
     def __init__(self, recording: Recording) -> None:
-        """Raises HeadsplatError where the disk refuses."""
+        """Raises HeadsplatError where writing fails."""
         recording.start()
         self._recording, self._failed = recording, recording.failed
-        self._own: Any = None  # the last sample, if no input gave it
-        self._live: Any = None  # the last that one gave
+        self._made: Sample | None = None  # the last sample, where it was made from the avatar's parameters
+        self._live: Sample | None = None  # the last sample, where it is of a live source
         self.name = ", ".join(path.name for path in recording.running)
 
-    def add(self, moment: Any) -> None:
-        """Keep the sample that drove, or one made of the avatar's parameters where no input drives, and the picture.
+    def write(self, frame: RenderedFrame) -> None:
+        """Record the image, and the live source's sample, or without a live source one from the avatar's parameters.
 
-        A take begins with a face: nothing is made up for an input that has given none yet.
-
-        Args:
-            moment: a viewer.outputs.outlets.Moment.
+        A motion starts with a face: before the first sample of a live source nothing is recorded for it.
 
         Raises:
             HeadsplatError: nothing can be written any more.
         """
-        pose = moment.pose
+        pose = frame.pose
         if pose.phase == "":
-            self._hold(moment.time - _STEP)
-            self._own = sample_of(moment.avatar, pose.params, moment.time)
-            self._recording.sample(self._own)
+            self._extend(frame.time - _STEP)
+            self._made = sample_of(frame.avatar, pose.params, frame.time)
+            self._recording.add_sample(self._made)
             self._live = None
         elif pose.sample is None:
-            self._lose(moment.time)
-        elif self._is_news(pose):
-            self._own, self._live = None, pose.sample
-            self._recording.sample(pose.sample)
-        self._recording.picture(moment.picture, moment.time)
+            self._mark_lost(frame.time)
+        elif self._is_new(pose):
+            self._made, self._live = None, pose.sample
+            self._recording.add_sample(pose.sample)
+        self._recording.add_image(frame.image, frame.time)
         if self._recording.lost:
             self.close()
 
     def hold(self, time: float) -> None:
-        """What was seen last is seen until `time` seconds, time.monotonic()."""
+        """Extend the last image's display to `time` seconds, time.monotonic()."""
         self._recording.hold(time)
 
     def close(self) -> str:
-        """Write; raises HeadsplatError where something could not be."""
+        """Write the files; raises HeadsplatError where one could not be written."""
         now = time.monotonic()
-        self._hold(now)
-        told = "; ".join(self._recording.stop(now))
+        self._extend(now)
+        message = "; ".join(self._recording.stop(now))
         if self._recording.failed > self._failed:
-            raise HeadsplatError(told)
-        return told
+            raise HeadsplatError(message)
+        return message
 
-    def _is_news(self, pose: Any) -> bool:
-        """Whether the sample of a viewer.session.pose_sources.Pose is to be kept.
+    def _is_new(self, pose: AvatarPose) -> bool:
+        """Whether the pose's sample is to be recorded.
 
-        One that lost the face is not fresh, and comes as a moment only once the avatar moves again: hence by identity.
+        A sample that lost the face is not fresh, and is rendered only when the avatar moves again; hence by identity.
         """
         return pose.sample is not self._live and (pose.fresh or self._live is not None)
 
-    def _lose(self, time: float) -> None:
-        """Who drove is forgotten, as for another person: from `time` on the face is not seen."""
+    def _mark_lost(self, time: float) -> None:
+        """Record that the face is lost from `time` on: the source has discarded its identity."""
         if self._live is not None and self._live.confidence > 0:
-            self._live = self._live.gone(time)
-            self._recording.sample(self._live)
+            self._live = self._live.as_lost(time)
+            self._recording.add_sample(self._live)
 
-    def _hold(self, until: float) -> None:
-        """Say that what the avatar did last it did until then."""
-        if self._own is not None and until > self._own.time:
-            self._recording.sample(replace(self._own, time=until))
+    def _extend(self, until: float) -> None:
+        """Repeat the last sample that was made here at the time `until`."""
+        if self._made is not None and until > self._made.time:
+            self._recording.add_sample(replace(self._made, time=until))
 
 
 class CameraOutlet:
@@ -90,18 +91,18 @@ class CameraOutlet:
         from viewer.outputs.virtual_camera import VirtualCamera
 
         self._camera = VirtualCamera()
-        self.name = str(self._camera.stats()["device"])
+        self.name = self._camera.stats().device
 
-    def add(self, moment: Any) -> None:
-        """Send the picture of a Moment; raises HeadsplatError once the device takes none any more."""
-        self._camera.send(moment.picture)
-        if (failure := self._camera.stats()["failure"]) is not None:
+    def write(self, frame: RenderedFrame) -> None:
+        """Send the image; raises HeadsplatError once the device accepts none any more."""
+        self._camera.send(frame.image)
+        if (failure := self._camera.stats().failure) is not None:
             raise HeadsplatError(failure)
 
     def hold(self, time: float) -> None:
-        """Nothing to do: the device repeats its last picture."""
+        """Nothing to do: the camera repeats its last image."""
 
     def close(self) -> str:
-        """Let the device go."""
+        """Release the device."""
         self._camera.close()
-        return f"{self.name}: {self._camera.stats()['sent']} pictures sent"
+        return f"{self.name}: {self._camera.stats().sent} frames sent"

@@ -1,8 +1,9 @@
-"""What a live run leaves on the disk: takes and films that are in step."""
+"""Recording of a run: motions and videos with common times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,60 +16,74 @@ from avatar.errors import HeadsplatError
 if TYPE_CHECKING:
     import numpy as np
 
+    from avatar.driving.live import Sample
     from avatar.model.avatar import Avatar
     from avatar.types import HeadParams
+    from capture.live.recorder import RecorderStats
+    from viewer.outputs.video_recorder import VideoStats
 
 T = TypeVar("T")
-#: Seconds without a new sample after which time goes on: longer than the slowest camera takes from one to the next.
-_PATIENCE = 0.15
-_TAKES, _FILMS = (".csv", ".json", ".motion.npz"), (".mp4", ".mov", ".webm")
+#: Seconds without a new sample after which the video's time advances: longer than the slowest camera's frame period.
+_SAMPLE_TIMEOUT = 0.15
+_MOTIONS, _VIDEOS = (".csv", ".json", ".motion.npz"), (".mp4", ".mov", ".webm")
+
+
+@dataclass(frozen=True)
+class RecordingStats:
+    """State of a recording."""
+
+    recording: bool
+    seconds: float  # recorded so far
+    motions: dict[str, RecorderStats]  # by path
+    videos: dict[str, VideoStats]  # by path
+    failed: int  # files of the run that could not be written
 
 
 class Recording:
-    """Takes (what drove the avatar) and films (what was seen), started and stopped together.
+    """Motions (the samples) and videos (the rendered images), started and stopped together.
 
         with Recording([Path("take.csv"), Path("take.mp4")]) as recording:
-            recording.sample(sample)  # what the next picture shows
-            recording.picture(picture, time.monotonic())
-        print(*recording.sentences)
+            recording.add_sample(sample)  # that the next image shows
+            recording.add_image(image, time.monotonic())
+        print(*recording.messages)
 
-    Paths that were given record from the beginning of the block. Every further `start` makes new files: take_2.csv,
-    take_2.mp4. A picture's place in the film is the time of the sample it shows, so that the moment between camera and
-    pixel does not part film and take; both begin with the first sample.
+    The given paths are recorded from the start of the block. Every further `start` creates new files: take_2.csv,
+    take_2.mp4. An image's time in the video is that of the sample it shows, so that the latency does not shift the
+    video against the motion; both start with the first sample.
 
-    Where an error ends the block while something is recorded, takes that hold anything are written and films are not.
-    The window's session ends its recording before that, so that both are written whatever ended the run.
+    Where an error ends the block during a recording, motions with samples are written and videos are discarded. The
+    window's session stops its recording before that, so both are written however the run ended.
 
     Attributes:
-        sentences: what was written so far, and what could not be.
-        failed: how many files could not be.
+        messages: on files that were written, and errors.
+        failed: count of files that could not be written.
     """
 
     def __init__(self, paths: Iterable[Path], *, overwrite: bool = False) -> None:
         """
         Args:
-            paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are takes, `.mp4`, `.mov` and `.webm` films. None:
-                `start` makes a film and a take in the current folder, named after date and time.
-            overwrite: whether those paths may be replaced; what `start` makes later never replaces anything.
+            paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are motions, `.mp4`, `.mov` and `.webm` videos.
+                Without any, `start` creates a video and a motion in the current folder, named by date and time.
+            overwrite: whether these paths may be replaced; later files never replace existing ones.
 
         Raises:
-            HeadsplatError: another suffix, a path given twice, a file that exists, a folder that cannot be.
+            HeadsplatError: another suffix, a path given twice, an existing file, a folder that cannot be created.
         """
         self._paths = tuple(Path(path) for path in paths)
         self._overwrite = overwrite
         for path in self._paths:
-            if not _is(path, _TAKES + _FILMS):
+            if not _has_suffix(path, _MOTIONS + _VIDEOS):
                 raise HeadsplatError(
-                    f"--record: {path}: a take is recorded as .csv (Live Link Face), .json or .motion.npz, the picture "
-                    "as .mp4, .mov or .webm; name it so"
+                    f"--record: {path}: a motion is recorded as .csv (Live Link Face), .json or .motion.npz, a video "
+                    "as .mp4, .mov or .webm; use such a name"
                 )
             if self._paths.count(path) > 1:
-                raise HeadsplatError(f"--record: {path}: is there twice; give each name once")
-            _advised(check_output, path, overwrite)
-        self.sentences: list[str] = []
+                raise HeadsplatError(f"--record: {path}: given twice; give each name once")
+            _with_record_option(check_output, path, overwrite)
+        self.messages: list[str] = []
         self.failed = 0
-        self._begun = False
-        self._now: _Files | None = None
+        self._started = False
+        self._files: _Files | None = None
 
     def __enter__(self) -> Recording:
         if self._paths:
@@ -80,267 +95,269 @@ class Recording:
     ) -> None:
         if error is None or isinstance(error, KeyboardInterrupt):
             self.close()
-        elif self._now is not None:
-            now, self._now = self._now, None
-            now.abandon()
-            self._note(now)
+        elif self._files is not None:
+            files, self._files = self._files, None
+            files.abort()
+            self._collect(files)
 
     def start(self) -> None:
-        """Record from now on, into files that are not there yet; nothing where it does already.
+        """Start a recording to new files; has no effect during one.
 
         Raises:
-            HeadsplatError: the disk refuses.
+            HeadsplatError: writing fails.
         """
-        if self._now is None:
-            self._now = _Files(self._next_paths(), self._overwrite and not self._begun)
-            self._begun = True
+        if self._files is None:
+            self._files = _Files(self._next_paths(), self._overwrite and not self._started)
+            self._started = True
 
     @property
     def running(self) -> tuple[Path, ...]:
-        """The files that are being recorded."""
-        return () if self._now is None else self._now.paths
+        """Files of the current recording."""
+        return () if self._files is None else self._files.paths
 
     @property
     def lost(self) -> bool:
-        """Whether none of them can be written any more."""
-        return self._now is not None and self._now.lost
+        """Whether none of these can be written any more."""
+        return self._files is not None and self._files.lost
 
-    def sample(self, sample: Any) -> None:
-        """Keep what the next picture shows, a capture.live.Sample."""
-        if self._now is not None:
-            self._now.sample(sample)
+    def add_sample(self, sample: Sample) -> None:
+        """Add the sample that the next image shows."""
+        if self._files is not None:
+            self._files.add_sample(sample)
 
-    def picture(self, picture: np.ndarray, time: float) -> None:
-        """Show `picture` uint8 [H,W,3], drawn at `time` seconds (time.monotonic())."""
-        if self._now is not None:
-            self._now.picture(picture, time)
+    def add_image(self, image: np.ndarray, time: float) -> None:
+        """Add `image` uint8 [H,W,3], rendered at `time` seconds (time.monotonic())."""
+        if self._files is not None:
+            self._files.add_image(image, time)
 
     def hold(self, time: float) -> None:
-        """Show the last picture until `time` seconds (time.monotonic()): nothing has changed since it came."""
-        if self._now is not None:
-            self._now.hold(time)
+        """Show the last image until `time` seconds (time.monotonic())."""
+        if self._files is not None:
+            self._files.hold(time)
 
     def stop(self, time: float | None = None) -> tuple[str, ...]:
-        """Write what is being recorded; returns a sentence for each file and for what could not be written.
+        """Complete the current recording; returns a message for each file and each error.
 
         Args:
-            time: seconds until which the last picture was seen; None: no longer than till it came.
+            time: seconds until which the last image is shown; None: one frame.
         """
-        if self._now is None:
+        if self._files is None:
             return ()
-        now, self._now = self._now, None
-        now.finish(time)
-        return self._note(now)
+        files, self._files = self._files, None
+        files.finish(time)
+        return self._collect(files)
 
     def close(self) -> tuple[str, ...]:
-        """Stop; returns the sentences of the whole run."""
+        """Stop; returns the messages of the whole run."""
         self.stop()
-        return tuple(self.sentences)
+        return tuple(self.messages)
 
-    def stats(self) -> dict[str, Any]:
-        """Whether it is `recording`, `seconds` so far, `takes` and `films` by path, and how many `failed`."""
-        if self._now is None:
-            return {"recording": False, "seconds": 0.0, "takes": {}, "films": {}, "failed": self.failed}
-        facts = self._now.stats()
-        return facts | {"recording": True, "failed": facts["failed"] + self.failed}
+    def stats(self) -> RecordingStats:
+        """State now."""
+        if self._files is None:
+            return RecordingStats(False, 0.0, {}, {}, self.failed)
+        return self._files.stats(self.failed)
 
-    def _note(self, done: _Files) -> tuple[str, ...]:
-        self.sentences += done.sentences
-        self.failed += done.failed
-        return tuple(done.sentences)
+    def _collect(self, files: _Files) -> tuple[str, ...]:
+        self.messages += files.messages
+        self.failed += files.failed
+        return tuple(files.messages)
 
     def _next_paths(self) -> tuple[Path, ...]:
-        """The paths of the next recording: as given the first time, then numbered so that nothing has the names."""
-        if not self._begun and self._paths:
+        """The paths of the next recording: those given at first, then with the next number that is unused."""
+        if not self._started and self._paths:
             return self._paths
         stem = f"headsplat_{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        wanted = self._paths or (Path(f"{stem}.mp4"), Path(f"{stem}.motion.npz"))
+        paths = self._paths or (Path(f"{stem}.mp4"), Path(f"{stem}.motion.npz"))
         number = 2 if self._paths else 1
-        while any(_numbered(path, number).exists() for path in wanted):
+        while any(_numbered(path, number).exists() for path in paths):
             number += 1
-        return tuple(_numbered(path, number) for path in wanted)
+        return tuple(_numbered(path, number) for path in paths)
 
 
 class _Files:
-    """The takes and films of one start."""
+    """The motions and videos of one recording."""
 
     def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
-        from capture.live.recorder import Recorder
+        from capture.live.recorder import MotionRecorder
         from viewer.outputs.video_recorder import VideoRecorder
 
-        # One recorder a file: of one that cannot hold the samples the others know nothing.
-        takes = [path for path in paths if _is(path, _TAKES)]
-        self._takes = {path: _advised(Recorder, [path], overwrite=overwrite) for path in takes}
-        self._films = dict[Path, VideoRecorder]()
-        self._clock = _Clock(waits=bool(takes))
+        # One recorder per file: where a format cannot store the samples, the others continue.
+        motions = [path for path in paths if _has_suffix(path, _MOTIONS)]
+        self._motions = {path: _with_record_option(MotionRecorder, [path], overwrite=overwrite) for path in motions}
+        self._videos = dict[Path, VideoRecorder]()
+        self._clock = _VideoClock(wait_for_sample=bool(motions))
         self.paths = paths
-        self.sentences: list[str] = []
+        self.messages: list[str] = []
         self.failed = 0
         try:
             for path in paths:
-                if path not in self._takes:
-                    self._films[path] = _advised(VideoRecorder, path)
+                if path not in self._motions:
+                    self._videos[path] = _with_record_option(VideoRecorder, path)
         except HeadsplatError:
-            self.abandon()
+            self.abort()
             raise
 
     @property
     def lost(self) -> bool:
-        return not self._takes and all(film.failed for film in self._films.values())
+        return not self._motions and all(video.failed for video in self._videos.values())
 
-    def sample(self, sample: Any) -> None:
-        for path, recorder in list(self._takes.items()):
+    def add_sample(self, sample: Sample) -> None:
+        for path, recorder in list(self._motions.items()):
             try:
                 recorder.add(sample)
-            except HeadsplatError as failure:  # the format cannot hold these: the others go on
+            except HeadsplatError as failure:  # the format cannot store these samples: the others continue
                 self._fail(failure)
-                del self._takes[path]
-        self._clock.sampled(sample.time)
-        for film in self._films.values():
-            film.begin(sample.time)
+                del self._motions[path]
+        self._clock.add_sample(sample.time)
+        for video in self._videos.values():
+            video.set_start(sample.time)
 
-    def picture(self, picture: np.ndarray, time: float) -> None:
-        shown = self._clock.shown(time)
-        if shown is not None:
-            for film in self._films.values():
-                film.add(picture, shown)
+    def add_image(self, image: np.ndarray, time: float) -> None:
+        video_time = self._clock.time_of(time)
+        if video_time is not None:
+            for video in self._videos.values():
+                video.add(image, video_time)
 
     def hold(self, time: float) -> None:
-        shown = self._clock.shown(time)
-        if shown is not None:
-            for film in self._films.values():
-                film.hold(shown)
+        video_time = self._clock.time_of(time)
+        if video_time is not None:
+            for video in self._videos.values():
+                video.hold(video_time)
 
     def finish(self, time: float | None) -> None:
-        """Write everything; what fails does not cost the others."""
-        self._write_takes()
+        """Write all files, also where one of them fails."""
+        self._write_motions()
         if time is not None:
             self.hold(time)
-        for path, film in self._films.items():
+        for path, video in self._videos.items():
             try:
-                _advised(film.stop)
-                self.sentences.append(_film_sentence(path, film.stats()))
+                _with_record_option(video.stop)
+                self.messages.append(_video_message(path, video.stats()))
             except HeadsplatError as failure:
                 self._fail(failure)
 
-    def abandon(self) -> None:
-        """After an error: takes are kept where there is anything in them, films are not."""
-        for film in self._films.values():
-            film.discard()
-        self._takes = {path: recorder for path, recorder in self._takes.items() if recorder.stats()["frames"]}
-        self._write_takes()
+    def abort(self) -> None:
+        """After an error: write motions that have samples, discard videos."""
+        for video in self._videos.values():
+            video.discard()
+        self._motions = {path: recorder for path, recorder in self._motions.items() if recorder.stats().frames}
+        self._write_motions()
 
-    def stats(self) -> dict[str, Any]:
-        takes = {str(path): recorder.stats() for path, recorder in self._takes.items()}
-        films = {str(path): film.stats() for path, film in self._films.items()}
-        seconds = [told["seconds"] for told in (*takes.values(), *films.values())]
-        failed = self.failed + sum(told["failure"] is not None for told in films.values())
-        return {"seconds": max(seconds, default=0.0), "takes": takes, "films": films, "failed": failed}
+    def stats(self, failed_before: int) -> RecordingStats:
+        motions = {str(path): recorder.stats() for path, recorder in self._motions.items()}
+        videos = {str(path): video.stats() for path, video in self._videos.items()}
+        seconds = [*(motion.seconds for motion in motions.values()), *(video.seconds for video in videos.values())]
+        failed = failed_before + self.failed + sum(video.failure is not None for video in videos.values())
+        return RecordingStats(True, max(seconds, default=0.0), motions, videos, failed)
 
-    def _write_takes(self) -> None:
-        for path, recorder in self._takes.items():
+    def _write_motions(self) -> None:
+        for path, recorder in self._motions.items():
             try:
-                _advised(recorder.write)
-                facts = recorder.stats()
-                self.sentences += [_take_sentence(path, facts), *facts["notes"]]
+                _with_record_option(recorder.write)
+                stats = recorder.stats()
+                self.messages += [_motion_message(path, stats), *stats.notes]
             except HeadsplatError as failure:
                 self._fail(failure)
 
     def _fail(self, failure: HeadsplatError) -> None:
-        self.sentences.append(str(failure))
+        self.messages.append(str(failure))
         self.failed += 1
 
 
-class _Clock:
-    """When in the run a picture is seen: at the time of the sample it shows.
+class _VideoClock:
+    """An image's time in the video: the time of the sample it shows.
 
-    Drawn once more it is still at that time, so that it never stands in the way of the next sample, which may come from
-    the camera to the window faster than it did. Only where none comes any more does time go on.
+    A second image of the same sample has the same time: otherwise it could come after the next sample, whose latency
+    may be smaller. Time advances only where no further samples arrive.
     """
 
-    def __init__(self, waits: bool) -> None:
-        """Args: whether pictures before the first sample have no time."""
-        self._waits = waits
-        self._sampled: float | None = None  # of a sample that no picture has shown yet
+    def __init__(self, wait_for_sample: bool) -> None:
+        """Args: whether images before the first sample have no time."""
+        self._wait_for_sample = wait_for_sample
+        self._sample_time: float | None = None  # of a sample that no image has shown yet
         self._time: float | None = None
-        self._from = 0.0  # when it goes on from there
+        self._advances_from = 0.0  # seconds, from which the time advances again
 
-    def sampled(self, time: float) -> None:
-        self._sampled = time
+    def add_sample(self, time: float) -> None:
+        self._sample_time = time
 
-    def shown(self, drawn: float) -> float | None:
-        """The time for a picture drawn at `drawn` seconds; None: it has none yet."""
-        if self._sampled is not None:
-            self._time, self._from, self._sampled = self._sampled, drawn + _PATIENCE, None
+    def time_of(self, rendered: float) -> float | None:
+        """The time of an image rendered at `rendered` seconds; None before the first sample."""
+        if self._sample_time is not None:
+            self._time, self._advances_from = self._sample_time, rendered + _SAMPLE_TIMEOUT
+            self._sample_time = None
         if self._time is None:
-            if self._waits:
+            if self._wait_for_sample:
                 return None
-            self._time, self._from = drawn, drawn
-        return self._time + max(0.0, drawn - self._from)
+            self._time, self._advances_from = rendered, rendered
+        return self._time + max(0.0, rendered - self._advances_from)
 
 
-def _is(path: Path, suffixes: tuple[str, ...]) -> bool:
+def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.name.lower().endswith(suffixes)
 
 
 def _numbered(path: Path, number: int) -> Path:
     """`take_2.motion.npz` of `take.motion.npz`; 1 adds nothing."""
-    suffix = next(suffix for suffix in _TAKES + _FILMS if _is(path, (suffix,)))
+    suffix = next(suffix for suffix in _MOTIONS + _VIDEOS if _has_suffix(path, (suffix,)))
     stem, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
     return path if number == 1 else path.with_name(f"{stem}_{number}{suffix}")
 
 
-def _advised(work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What `work` gives; its sentences name the option of these commands."""
+def _with_record_option(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """The result of `function`; its errors name the option of these commands."""
     try:
-        return work(*arguments, **options)
+        return function(*arguments, **options)
     except HeadsplatError as error:
         raise HeadsplatError(str(error).replace(" with -o", " with --record")) from error
 
 
-def _take_sentence(path: Path, facts: dict[str, Any]) -> str:
-    dropped = facts["dropped"]
-    lost = (
-        f"; {counted(dropped, 'sample')} left out: of other weights than the first, broken or late" if dropped else ""
-    )
-    if facts["full"]:
-        lost = "; memory for more ran out"
-    return f"{path}: {counted(facts['frames'], 'frame')} of what drove, {facts['seconds']:.1f} s{lost}"
+def _motion_message(path: Path, stats: RecorderStats) -> str:
+    dropped = counted(stats.dropped, "sample")
+    note = f"; {dropped} dropped: other expression space, not finite or late" if stats.dropped else ""
+    if stats.full:
+        note = "; memory limit reached, the rest is not recorded"
+    return f"{path}: motion, {counted(stats.frames, 'frame')}, {stats.seconds:.1f} s{note}"
 
 
-def _film_sentence(path: Path, facts: dict[str, Any]) -> str:
-    (width, height), dropped = facts["size"], facts["dropped"]
-    lost = f"; {counted(dropped, 'picture')} left out, which this machine could not encode in time" if dropped else ""
-    frames = f"{counted(facts['frames'], 'frame')} at {facts['rate']:g} a second"
-    return f"{path}: {frames}, {width}x{height} pixels, {facts['seconds']:.1f} s{lost}"
+def _video_message(path: Path, stats: VideoStats) -> str:
+    assert stats.size is not None
+    width, height = stats.size
+    note = f"; {counted(stats.dropped, 'image')} dropped because encoding was too slow" if stats.dropped else ""
+    frames = f"{counted(stats.frames, 'frame')} at {stats.rate:g} fps"
+    return f"{path}: video, {frames}, {width}x{height} pixels, {stats.seconds:.1f} s{note}"
 
 
-def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Any:
-    """What the avatar does at `time`, as a capture.live.Sample: for sliders and motions, which no camera saw.
+def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Sample:
+    """A sample from the avatar's parameters, for sliders and motions.
 
-    `headsplat render --neutral as-is --pose absolute --travel 1 --no-soft-clamp` shows such a take as it was, but for
-    the mean of the head's places, which is always the avatar's own.
+    `headsplat render --neutral as-is --pose absolute --travel 1 --no-soft-clamp` reproduces such a motion, except for
+    the mean position of the head, which is always the avatar's.
 
     Args:
-        avatar: whose parameters they are.
+        avatar: of the parameters.
         params: [1] frame.
         time: seconds, time.monotonic().
+
+    Returns:
+        The sample, of confidence 1.
     """
+    from avatar.driving.live import Sample
     from avatar.driving.trained_range import pivot_position
     from avatar.geometry.rotations import axis_angle_to_matrix
     from avatar.motion.files.names import ARKIT
     from avatar.types import ROOT
-    from capture.live.sample import Sample
 
     head = avatar.head
     rotation = axis_angle_to_matrix(params.joint_rot[:, ROOT])
-    place = pivot_position(head, params.identity, rotation, params.translation, avatar.rig.torso.pivot)
+    position = pivot_position(head, params.identity, rotation, params.translation, avatar.rig.torso.pivot)
     return Sample(
         time=time,
         names=head.expression_names,
         space=ARKIT if "arkit" in head.capabilities else head.name,
         weights=params.expression[0].float().cpu().numpy().copy(),
         joint_rot=params.joint_rot[0].float().cpu().numpy().copy(),
-        translation=place[0].float().cpu().numpy().copy(),
+        translation=position[0].float().cpu().numpy().copy(),
         confidence=1.0,
     )

@@ -110,16 +110,16 @@ def _window(training: _Training, first: Avatar) -> None:
     from avatar.motion.from_capture import motion_of
     from viewer.gui.window import Window, WindowOptions
     from viewer.session.edits import Change
-    from viewer.session.pose_sources import Player
+    from viewer.session.pose_sources import MotionPoseSource
     from viewer.session.session import Session
-    from viewer.session.training_view import Watch
+    from viewer.session.training_view import TrainingView
 
     clip = motion_of(training.capture, head_of(training.capture, training.head))
     as_tracked = DriveOptions(neutral="as-is", head="absolute", travel=1.0, soft_clamp=False)
     session = Session(first, training.name)
-    session.show_motion(Player(first, clip, as_tracked), "training clip", label="training clip")
+    session.show_motion(MotionPoseSource(first, clip, as_tracked), "training clip", label="training clip")
     session.apply([Change("timeline", replace(session.state.timeline, speed=_SPEED))])
-    session.watch = Watch(training.snapshots, first, lambda: training.over)
+    session.training = TrainingView(training.snapshots, first, lambda: training.over)
     try:
         Window(session, WindowOptions(title=f"{training.name}, training - headsplat")).run()
     finally:

@@ -1,4 +1,4 @@
-"""`headsplat view`: an avatar in a window, by hand or along a motion."""
+"""`headsplat view`: an avatar in a window, posed by hand or driven by a motion."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from avatar.cli.window import WindowedOptions, run_window
 
 @dataclass(frozen=True)
 class ViewCommand:
-    """Look at an avatar in a window: pose it by hand, play a motion file, turn it, see what it is made of."""
+    """Show an avatar in a window: pose it by hand, play a motion file, orbit the camera, inspect its Gaussians."""
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """the avatar"""
     motion: OptionalPath = None
-    """play this motion file: anything that `headsplat render --motion` takes"""
+    """play this motion: any file or folder that `headsplat render --motion` accepts"""
     window: Annotated[WindowedOptions, arg(name="")] = field(default_factory=WindowedOptions)
 
     def run(self) -> int:

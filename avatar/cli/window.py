@@ -1,4 +1,4 @@
-"""What `headsplat live` and `headsplat view` have in common: the window, who may drive in it, what leaves it."""
+"""The window of `headsplat live` and `headsplat view`, with its pose sources and outlets."""
 
 from __future__ import annotations
 
@@ -22,63 +22,75 @@ from avatar.errors import HeadsplatError
 if TYPE_CHECKING:
     from avatar.cli.recording import Recording
     from avatar.model.avatar import Avatar
-    from capture.live import Input, LivePipeline
+    from capture.live import LivePipeline, PoseSource
     from viewer.outputs.outlets import Outlet, OutletKind
-    from viewer.session.session import LiveChoice, Session
+    from viewer.session.pose_sources import LiveSourceChoice
+    from viewer.session.session import Session
     from viewer.stats.report import RunReport
 
-_WEBCAM, _ASKED = "webcam", "ifacialmocap"  # the only protocol whose phone has to be asked
-_LISTENED = {"livelink": "Live Link Face", "vmc": "VMC", _ASKED: "iFacialMocap"}
-_LARGEST = 2048
+_WEBCAM, _GREETED = "webcam", "ifacialmocap"  # the only protocol whose senders need a greeting
+_PROTOCOLS = {"livelink": "Live Link Face", "vmc": "VMC", _GREETED: "iFacialMocap"}
+_MAX_SIZE = 2048
 
 
 @dataclass(frozen=True)
 class WindowedOptions:
-    """The window, what it shows and what leaves it."""
+    """Options of the window and its outlets."""
 
     size: Annotated[str, arg(metavar="PIXELS|WxH")] = "512"
-    """the picture: so many pixels high and as wide as the window, or exactly WxH"""
+    """size of the image: its height in pixels, with the window's aspect ratio, or WxH"""
     background: Annotated[str, arg(metavar="COLOR")] = "white"
-    """color behind the head: a name or #RRGGBB"""
+    """background color: a name or #RRGGBB"""
     record: Record = ()
-    """record from the start: .csv (as Live Link Face), .json or .motion.npz the take, .mp4, .mov or .webm the film;
+    """record from the start: a motion as .csv (Live Link Face), .json or .motion.npz, a video as .mp4, .mov or .webm;
     may be given several times"""
     virtual_camera: bool = False
-    """offer the pictures to other programs as a camera"""
+    """provide the image to other programs as a camera"""
     host: OptionalText = None
-    """address of this machine to listen at: only this machine can send unless another is given"""
+    """address of this machine to listen on; default: only this machine can send"""
     phone: OptionalText = None
-    """address of the phone, for iFacialMocap: it sends once it is asked"""
+    """address of the phone, for iFacialMocap: it sends after a greeting"""
     seconds: OptionalFloat = None
-    """close the window after so long"""
+    """close the window after this time"""
     json: OptionalPath = None
-    """write the figures of the run to this file"""
+    """write statistics of the run to this file"""
     overwrite: bool = False
-    """replace files that exist"""
+    """replace existing files"""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """The live source that is active at first."""
+
+    webcam: str | None = None
+    listen: str | None = None
+    loop: bool = False
 
 
 def run_window(
-    path: Path,
-    options: WindowedOptions,
-    *,
-    motion: Path | None = None,
-    webcam: str | None = None,
-    listen: str | None = None,
-    loop: bool = False,
-    live: bool = False,
+    path: Path, options: WindowedOptions, *, motion: Path | None = None, live: SourceOptions | None = None
 ) -> int:
-    """Show the avatar at `path` until the window is closed, then say what the run came to; returns the exit code."""
+    """Show an avatar until the window is closed, then report statistics.
+
+    Args:
+        path: of the avatar.
+        options: of the window.
+        motion: to play at first.
+        live: the live source to start at first.
+
+    Returns:
+        The exit code.
+    """
     from viewer.gui.display import check_display
 
     check_display()
     if options.seconds is not None and not options.seconds > 0:
-        raise HeadsplatError(f"--seconds: {options.seconds:g} is no time to stay open; give a number above 0")
+        raise HeadsplatError(f"--seconds: expected a number above 0, got {options.seconds:g}")
     if options.json is not None:
         check_output(options.json, options.overwrite)
-    sources = Sources(webcam, listen, loop, options.host, options.phone)
+    sources = LiveSources(live or SourceOptions(), options.host, options.phone)
     from avatar.cli.recording import Recording
     from avatar.model.avatar_file import load_avatar
-    from viewer.session.opening import open_any
 
     say(f"{path.name}: opening the window ...")
     avatar = load_avatar(path)
@@ -86,33 +98,31 @@ def run_window(
         Recording(options.record, overwrite=options.overwrite) as recording,
         closing(_session(avatar, path.name, sources, recording)) as session,
     ):
-        _set(session, options)
-        if motion is not None:
-            open_any(motion, avatar)(session)
-        if live:
-            session.drive(sources.first)
-            if options.host is not None and listen is not None:
-                say(f"listening at {options.host}: whoever reaches this address can drive the avatar")
+        _set_up(session, options, motion)
+        if live is not None:
+            session.select_source(sources.first)
+            if options.host is not None and live.listen is not None:
+                say(f"listening on {options.host}: anyone who can reach this address can drive the avatar")
         _open_outlets(session, options)
         closed = _show(session, path.name, options.seconds)
-        report = session.report()
-    _tell(report, recording.sentences, options.json)
+        report = session.run_report()
+    _print_report(report, recording.messages, options.json)
     if recording.failed:
         return FAILED
     return DONE if closed else INTERRUPTED
 
 
-def _session(avatar: Avatar, name: str, sources: Sources, recording: Recording) -> Session:
-    """What the window shows, with everything that may drive and record."""
+def _session(avatar: Avatar, name: str, sources: LiveSources, recording: Recording) -> Session:
+    """The window's session with its live sources and outlets."""
     from avatar.cli.outlets import CameraOutlet, RecordingOutlet
     from viewer.outputs.outlets import Outlets
     from viewer.session.session import Session
 
-    makers: dict[OutletKind, Callable[[], Outlet]] = {
+    factories: dict[OutletKind, Callable[[], Outlet]] = {
         "record": lambda: RecordingOutlet(recording),
         "virtual camera": CameraOutlet,
     }
-    return Session(avatar, name, sources.choices(), Outlets(makers))
+    return Session(avatar, name, sources.choices(), Outlets(factories))
 
 
 def _open_outlets(session: Session, options: WindowedOptions) -> None:
@@ -123,7 +133,7 @@ def _open_outlets(session: Session, options: WindowedOptions) -> None:
 
 
 def _show(session: Session, name: str, seconds: float | None) -> bool:
-    """Open the window and wait until it is closed; returns whether it was, and not ended by Ctrl-C."""
+    """Run the window; returns whether it was closed by the user, not by Ctrl-C."""
     from viewer.gui.window import Window, WindowOptions
 
     with _closed_by(signal.SIGTERM, session):
@@ -137,7 +147,7 @@ def _show(session: Session, name: str, seconds: float | None) -> bool:
 
 @contextmanager
 def _closed_by(number: signal.Signals, session: Session) -> Iterator[None]:
-    """A signal that closes the window instead of ending the process: a logout must not cost what was recorded."""
+    """Let a signal close the window instead of ending the process, so that a recording is completed at logout."""
 
     def close(received: int, frame: object) -> None:
         session.closing = True
@@ -152,64 +162,69 @@ def _closed_by(number: signal.Signals, session: Session) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _tell(report: RunReport, sentences: Sequence[str], path: Path | None) -> None:
-    """What the run came to and what it wrote, and the figures to `path`."""
+def _print_report(report: RunReport, messages: Sequence[str], path: Path | None) -> None:
+    """Print statistics and messages on recorded files; write the statistics to `path`."""
     print(report.to_text())
-    for sentence in sentences:
-        say(sentence)
+    for message in messages:
+        say(message)
     if path is not None:
         with atomic_path(path) as part:
             part.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
 
 
-def _set(session: Session, options: WindowedOptions) -> None:
-    """Size and background, as the command line has them."""
+def _set_up(session: Session, options: WindowedOptions, motion: Path | None) -> None:
+    """Set image size and background, and open a motion."""
     from avatar.rendering.background import parse_color
+    from viewer.session.opening import open_any
 
     state = session.state
-    width, height = parse_size(options.size, _LARGEST)
-    view = replace(state.view, height=height, width=width if "x" in options.size else None)
-    look = replace(state.look, background=parse_color(options.background))
-    session.state = replace(state, view=view, look=look)
+    width, height = parse_size(options.size, _MAX_SIZE)
+    camera = replace(state.camera, height=height, width=width if "x" in options.size else None)
+    view = replace(state.view, background=parse_color(options.background))
+    session.state = replace(state, camera=camera, view=view)
+    if motion is not None:
+        session.show(open_any(motion, session.avatar))
 
 
 @dataclass(frozen=True)
-class Sources:
-    """The live inputs among which the window's user chooses; the one the command line names comes with its words."""
+class LiveSources:
+    """The live sources that can be selected in the window, with the command line's options."""
 
-    webcam: str | None
-    listen: str | None
-    loop: bool
+    options: SourceOptions
     host: str | None
     phone: str | None
 
     @property
     def first(self) -> str:
-        """Key of the one that drives at first."""
-        return _WEBCAM if self.listen is None else self.listen.partition(":")[0].strip().lower()
+        """Key of the source that is active at first."""
+        listen = self.options.listen
+        return _WEBCAM if listen is None else listen.partition(":")[0].strip().lower()
 
-    def choices(self) -> Iterator[LiveChoice]:
-        """All of them, none opened yet; raises HeadsplatError where the command line's words make no sense."""
-        from capture.live.open import LOOPBACK, open_input
-        from viewer.session.session import LiveChoice
+    def choices(self) -> Iterator[LiveSourceChoice]:
+        """All sources, none opened yet; raises HeadsplatError where the options are not valid."""
+        from capture.live.open import LOOPBACK, open_pose_source
+        from viewer.session.pose_sources import LiveSourceChoice
 
-        host, phone = self.host or LOOPBACK, self.phone or ""
-        if self.listen is not None:
-            open_input(None, self.listen, host=host, phone=phone)
-        webcam = "0" if self.webcam is None else self.webcam
-        open_input(webcam, loop=self.loop)
+        options, host, phone = self.options, self.host or LOOPBACK, self.phone or ""
+        if options.listen is not None:
+            open_pose_source(None, options.listen, host=host, phone=phone)
+        webcam = "0" if options.webcam is None else options.webcam
+        open_pose_source(webcam, loop=options.loop)
         label = f"camera {webcam}" if webcam.isdigit() else Path(webcam).name
-        yield LiveChoice(_WEBCAM, label, lambda avatar: _chain(avatar, open_input(webcam, loop=self.loop)))
-        for key, name in _LISTENED.items():
-            spoken = self.listen if self.listen is not None and self.first == key else key
+        yield LiveSourceChoice(
+            _WEBCAM, label, lambda avatar: _pipeline(avatar, open_pose_source(webcam, loop=options.loop))
+        )
+        for key, name in _PROTOCOLS.items():
+            listen = options.listen if options.listen is not None and self.first == key else key
+            greeted = phone if key == _GREETED else ""
 
-            def make(avatar: Avatar, spoken: str = spoken, asked: str = phone if key == _ASKED else "") -> LivePipeline:
-                return _chain(avatar, open_input(None, spoken, host=host, phone=asked))
+            def make(avatar: Avatar, listen: str = listen, phone: str = greeted) -> LivePipeline:
+                return _pipeline(avatar, open_pose_source(None, listen, host=host, phone=phone))
 
-            yield LiveChoice(key, name, make)
+            yield LiveSourceChoice(key, name, make)
 
 
-def _chain(avatar: Avatar, source: Input) -> LivePipeline:
+def _pipeline(avatar: Avatar, source: PoseSource) -> LivePipeline:
     from capture.live import LivePipeline
 
     return LivePipeline(avatar, source)

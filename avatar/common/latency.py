@@ -1,4 +1,4 @@
-"""How long each stage of a live frame takes, told from its stamps."""
+"""Latency of each stage of a live frame, measured from its time stamps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import numpy as np
 
 from avatar.common.jsonable import to_jsonable
 
-#: Frames that are remembered: five minutes at 30 a second.
+#: Frames that are kept: five minutes at 30 fps.
 _KEPT = 9000
-#: Seconds over which the frame rate is told.
+#: Seconds over which the recent frame rate is averaged.
 _RATE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class StageLatency:
-    """Milliseconds that one stage takes."""
+    """Latency of one stage in milliseconds."""
 
     stage: str
     p50: float
@@ -38,12 +38,12 @@ class StageLatency:
 
 @dataclass(frozen=True)
 class LatencyReport:
-    """What a live run measured."""
+    """Measurements of a live run."""
 
-    frames: int  # in all
-    rate: float  # frames a second of late
-    mean_rate: float  # frames a second over the whole run
-    stages: tuple[StageLatency, ...]  # in the order they happen, each from the stage before it
+    frames: int  # total
+    rate: float  # frames per second, recent
+    mean_rate: float  # frames per second over the whole run
+    stages: tuple[StageLatency, ...]  # in order of time, each from the stage before it
     total: StageLatency | None  # from the first stamp to the last
 
     def to_json(self) -> dict[str, Any]:
@@ -52,10 +52,10 @@ class LatencyReport:
         return found
 
     def to_text(self) -> str:
-        """A line for the rate and one for each stage."""
+        """A line for the frame rate and one for each stage."""
         if self.total is None:
             return "no frames"
-        lines = [f"{self.frames} frames, {self.mean_rate:.1f} frames/s ({self.rate:.1f} of late)"]
+        lines = [f"{self.frames} frames, {self.mean_rate:.1f} fps (recently {self.rate:.1f})"]
         for row in (*self.stages, self.total):
             lines.append(f"{row.stage:>24}: p50 {row.p50:6.1f} ms, p95 {row.p95:6.1f} ms, worst {row.worst:6.1f} ms")
         return "\n".join(lines)
@@ -65,14 +65,14 @@ class LatencyMeter:
     """Collects the stamps of frames; safe to use from several threads, bounded in memory."""
 
     def __init__(self, kept: int = _KEPT) -> None:
-        #: stages and their seconds; the names are one tuple for all, as thousands of dictionaries take megabytes
+        #: stages and their seconds; all rows share one tuple of names, since thousands of dictionaries take megabytes
         self._rows: deque[tuple[tuple[str, ...], array[float]]] = deque(maxlen=kept)
         self._stages: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._count, self._first = 0, 0.0
 
     def add(self, stamps: Mapping[str, float]) -> None:
-        """Count one frame by its `stamps`, stage -> seconds (monotonic) when it was done."""
+        """Add a frame with its `stamps`, stage -> seconds (monotonic) when it was completed."""
         if not stamps:
             return
         with self._lock:
@@ -84,22 +84,22 @@ class LatencyMeter:
             self._rows.append((self._stages, array("d", stamps.values())))
 
     def reset(self) -> None:
-        """Start over."""
+        """Discard all frames."""
         with self._lock:
             self._rows.clear()
             self._count = 0
 
     def totals(self, count: int) -> tuple[float, ...]:
-        """Milliseconds from the first stamp to the last of the newest frames, `count` at most, oldest first."""
+        """Milliseconds from first to last stamp of the newest frames, at most `count`, oldest first."""
         with self._lock:
             rows = list(islice(reversed(self._rows), count))
         return tuple(1e3 * (max(seconds) - min(seconds)) for _, seconds in reversed(rows))
 
     def report(self, newest: int | None = None) -> LatencyReport:
-        """What was measured; stages are those of the newest frame, in the order they were done.
+        """The measurements; stages are those of the newest frame, in order of time.
 
         Args:
-            newest: how many frames latencies are told of; None: all that are kept, which takes tens of milliseconds.
+            newest: count of frames that are evaluated; None: all that are kept, which takes tens of milliseconds.
         """
         with self._lock:
             kept, count, first = list(islice(reversed(self._rows), newest))[::-1], self._count, self._first
@@ -107,14 +107,15 @@ class LatencyMeter:
         if not rows:
             return LatencyReport(0, 0.0, 0.0, (), None)
         order = sorted(rows[-1], key=lambda stage: rows[-1][stage])
-        whole = [row for row in rows if all(stage in row for stage in order)]
-        table = np.array([[row[stage] for stage in order] for row in whole])
+        complete = [row for row in rows if all(stage in row for stage in order)]
+        table = np.array([[row[stage] for stage in order] for row in complete])
         steps = np.diff(table, axis=1).clip(0)
-        stages = tuple(StageLatency.of(stage, steps[:, place]) for place, stage in enumerate(order[1:]))
+        stages = tuple(StageLatency.of(stage, steps[:, column]) for column, stage in enumerate(order[1:]))
         total = StageLatency.of(f"{order[0]} to {order[-1]}", table[:, -1] - table[:, 0])
         done = np.array([max(row.values()) for row in rows])
-        late = done[done > done[-1] - _RATE_SECONDS]
-        return LatencyReport(count, _rate(len(late), late[-1] - late[0]), _rate(count, done[-1] - first), stages, total)
+        recent = done[done > done[-1] - _RATE_SECONDS]
+        rate = _rate(len(recent), recent[-1] - recent[0])
+        return LatencyReport(count, rate, _rate(count, done[-1] - first), stages, total)
 
 
 def _rate(count: int, seconds: float) -> float:

@@ -1,24 +1,27 @@
-"""Live driving: one sample at a time, whoever gives it."""
+"""Live driving: pose sources, and the pipeline from their samples to avatar parameters, one sample at a time."""
 
 from __future__ import annotations
 
+from avatar.driving.live import AvatarPose, CameraPreview, Sample
 from capture.live.calibration import CalibrationOptions
-from capture.live.face_input import FaceInput
-from capture.live.open import open_input
-from capture.live.pipeline import LiveOptions, LivePipeline, LivePose
+from capture.live.face_source import FaceSource
+from capture.live.open import open_pose_source
+from capture.live.pipeline import LiveOptions, LivePipeline
+from capture.live.pose_source import CameraPoseSource, PoseSource
 from capture.live.presence import PresenceOptions
-from capture.live.sample import Input, Sample
 from capture.live.smoothing import SmoothingOptions
 
 __all__ = [
+    "AvatarPose",
     "CalibrationOptions",
-    "FaceInput",
-    "Input",
+    "CameraPoseSource",
+    "CameraPreview",
+    "FaceSource",
     "LiveOptions",
     "LivePipeline",
-    "LivePose",
+    "PoseSource",
     "PresenceOptions",
     "Sample",
     "SmoothingOptions",
-    "open_input",
+    "open_pose_source",
 ]

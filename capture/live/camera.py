@@ -1,4 +1,4 @@
-"""Pictures for live driving: a webcam, or a video file that stands in for one, read by a thread of its own."""
+"""Camera frames for live driving: a webcam, or a video file in place of one, read on a separate thread."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from capture.video.decoding import SourceFrame, open_video
 
 log = logging.getLogger(__name__)
 
-#: own: a file plays at its own rate and frames that are late are dropped; all: every frame, as fast as they are taken.
-Pace = Literal["own", "all"]
-#: Seconds a file's frame may be late before it is dropped, and without a picture until a late one is given all the
-#: same: of a file that decodes more slowly than it plays every frame is late.
-_LATE, _LONGEST = 0.02, 0.1
-#: Pictures that a webcam may fail to give in a row before it counts as unplugged, and the pause between tries.
-_FAILURES, _PAUSE = 20, 0.05
+#: realtime: a file plays at its frame rate and late frames are dropped; all: every frame, as fast as they are taken.
+Pace = Literal["realtime", "all"]
+#: Seconds a file's frame may be late before it is dropped, and longest time without a frame, after which a late one is
+#: used anyway: of a file that decodes more slowly than it plays every frame is late.
+_MAX_LATE, _MAX_GAP = 0.02, 0.1
+#: Consecutive failed reads after which a webcam counts as unplugged, and the pause between reads.
+_MAX_FAILURES, _PAUSE = 20, 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class LiveFrame:
-    """One picture and when it came."""
+    """One frame and its time."""
 
-    number: int  # counted from 0 among those the camera gave, dropped ones too
-    time: float  # seconds, time.monotonic(), when the camera gave it
+    number: int  # from 0, dropped frames included
+    time: float  # seconds, time.monotonic(), when it was read
     rgb: np.ndarray  # [H,W,3] uint8 sRGB
-    source_time: float | None = None  # seconds of a file's own clock
+    source_time: float | None = None  # seconds in the file
 
 
 @dataclass(frozen=True)
 class Lens:
-    """What is known of a source's optics before anything is fitted."""
+    """Optics of a source, as far as known before the identity fit."""
 
     width: int  # pixels
     height: int
@@ -48,64 +48,64 @@ class Lens:
 
 
 class Feed(Protocol):
-    """Where pictures come from."""
+    """Delivers camera frames."""
 
     name: str
 
     def open(self) -> Lens:
-        """Make ready; raises HeadsplatError where there is nothing to read."""
+        """Open the device or file; raises HeadsplatError where it cannot be read."""
         ...
 
     def frames(self) -> Iterator[LiveFrame]:
-        """Pictures as they come; ends when the source does, raises HeadsplatError when it breaks."""
+        """Frames as they arrive; ends with the source, raises HeadsplatError on failure."""
         ...
 
     def close(self) -> None:
-        """Let go of the device or file."""
+        """Close the device or file."""
         ...
 
 
 class WebcamFeed:
-    """A camera by its number."""
+    """A webcam, by its number."""
 
     def __init__(self, index: int = 0, size: tuple[int, int] | None = None) -> None:
-        """Args: the camera's number; the (width, height) to ask it for."""
+        """Args: the camera's number; the (width, height) to request."""
         self.name = f"webcam {index}"
         self._index, self._size = index, size
         self._device: Any = None
 
     def open(self) -> Lens:
-        """Open the camera and take a first picture."""
-        # What OpenCV writes to stderr about a camera that is not there the sentence below says better.
+        """Open the camera and read a first frame."""
+        # OpenCV's messages about a missing camera would only precede the error below.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         device = cv2.VideoCapture(self._index)
         if self._size is not None:
             device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
             device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        given, picture = device.read() if device.isOpened() else (False, None)
-        if not given or picture is None:
+        success, image = device.read() if device.isOpened() else (False, None)
+        if not success or image is None:
             device.release()
             raise HeadsplatError(
-                f"{self.name}: no camera gives pictures there; plug one in, close programs that use it, "
+                f"{self.name}: no camera delivers frames under this number; connect one, close programs that use it, "
                 "or give another number"
             )
         self._device = device
-        return Lens(picture.shape[1], picture.shape[0])
+        return Lens(image.shape[1], image.shape[0])
 
     def frames(self) -> Iterator[LiveFrame]:
-        """Pictures until the camera stops giving any."""
+        """Frames until the camera stops delivering them."""
         number = failures = 0
         while self._device is not None:
-            given, picture = self._device.read()
-            if not given or picture is None:
+            success, image = self._device.read()
+            if not success or image is None:
                 failures += 1
-                if failures >= _FAILURES:
-                    raise HeadsplatError(f"{self.name}: it gives no more pictures; plug it in again and restart")
+                if failures >= _MAX_FAILURES:
+                    raise HeadsplatError(f"{self.name}: no more frames arrive; reconnect the camera and restart")
                 time.sleep(_PAUSE)
                 continue
             failures = 0
-            yield LiveFrame(number, time.monotonic(), cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+            yield LiveFrame(number, time.monotonic(), cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             number += 1
 
     def close(self) -> None:
@@ -116,12 +116,12 @@ class WebcamFeed:
 
 
 class FileFeed:
-    """A video file (or any iterable of SourceFrames that starts anew each time) in a camera's place."""
+    """A video file (or any iterable of SourceFrames that can be iterated repeatedly) in place of a camera."""
 
     def __init__(
         self,
         video: str | Path | Iterable[SourceFrame],
-        pace: Pace = "own",
+        pace: Pace = "realtime",
         *,
         repeat: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -130,27 +130,27 @@ class FileFeed:
         """
         Args:
             video: the file.
-            pace: at which it plays.
-            repeat: whether it starts again at its end.
-            clock: seconds, as the times of frames have them.
+            pace: at its frame rate, or every frame.
+            repeat: whether it restarts at its end.
+            clock: returns seconds, for the times of frames.
             sleep: waits for seconds of that clock.
         """
         self._video: Any = video
         self.name = str(video) if isinstance(video, (str, Path)) else "video"
         self._pace, self._repeat = pace, repeat
         self._clock, self._sleep = clock, sleep
-        self._started: float | None = None  # seconds, when frame 0 was due; it moves where decoding cannot keep up
-        self._given = 0.0  # seconds, when the last picture was
+        self._started: float | None = None  # seconds, when frame 0 was due; moves where decoding cannot keep up
+        self._yielded = 0.0  # seconds, when the last frame was yielded
         self.late = 0  # frames that were due before they were decoded
 
     def open(self) -> Lens:
-        """Read the file's facts."""
+        """Read the file's metadata."""
         if isinstance(self._video, (str, Path)):
             self._video = open_video(self._video)
         return Lens(self._video.width, self._video.height, self._video.focal_35mm)
 
     def frames(self) -> Iterator[LiveFrame]:
-        """Frames when they are due, or at once."""
+        """Frames when they are due, or immediately at pace "all"."""
         number, offset, self._started = 0, 0.0, None
         while True:
             end = None
@@ -158,48 +158,48 @@ class FileFeed:
                 due = offset + frame.time
                 end = due + 1 / max(self._video.fps, 1e-3)
                 number += 1
-                if self._pace == "own" and not self._in_time(due):
+                if self._pace == "realtime" and not self._wait_until(due):
                     self.late += 1
                     continue
-                self._given = self._clock()
-                yield LiveFrame(number - 1, self._given, frame.rgb, due)
+                self._yielded = self._clock()
+                yield LiveFrame(number - 1, self._yielded, frame.rgb, due)
             if not self._repeat or end is None:
                 return
             offset = end
 
-    def _in_time(self, due: float) -> bool:
-        """Wait until a decoded frame is due, `due` seconds after the first; False where it is too late to be shown."""
+    def _wait_until(self, due: float) -> bool:
+        """Wait until a decoded frame is due, `due` seconds after the first; False where it is late and dropped."""
         now = self._clock()
         if self._started is None:
             self._started = now - due
         late = now - self._started - due
-        if late <= _LATE:
+        if late <= _MAX_LATE:
             if late < 0:
                 self._sleep(-late)
             return True
-        if now - self._given < _LONGEST:
+        if now - self._yielded < _MAX_GAP:
             return False
         self._started += late
         return True
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
 class CameraThread:
-    """Reads a feed on a thread of its own and keeps its newest picture."""
+    """Reads a feed on a separate thread and keeps its newest frame."""
 
     def __init__(self, feed: Feed, *, lossless: bool = False) -> None:
-        """Args: the feed; lossless: wait until each picture was taken (a file at pace "all")."""
+        """Args: the feed; lossless: wait until each frame was taken (a file at pace "all")."""
         self.feed = feed
         self._slot: Slot[LiveFrame] = Slot(lossless)
         self._lossless = lossless
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.ended: str | None = None  # why there are no more pictures, a sentence
+        self.ended: str | None = None  # why no more frames will come
 
     def start(self) -> Lens:
-        """Open the feed and begin; raises HeadsplatError where that cannot be."""
+        """Open the feed and start reading; raises HeadsplatError where it cannot be opened."""
         lens = self.feed.open()
         self._slot, self.ended = Slot(self._lossless), None
         self._stop.clear()
@@ -208,16 +208,16 @@ class CameraThread:
         return lens
 
     def take(self, timeout: float = 0.0) -> LiveFrame | None:
-        """The newest picture, once; None when there is none within `timeout` seconds."""
+        """The newest frame, once; None when there is none within `timeout` seconds."""
         return self._slot.take(timeout)
 
     @property
     def finished(self) -> bool:
-        """No more pictures will come."""
+        """No more frames will come."""
         return self._slot.finished
 
     def stop(self) -> None:
-        """End; harmless when it never began."""
+        """Stop; has no effect when it was not started."""
         self._stop.set()
         self._slot.close()
         if self._thread is not None:
@@ -225,12 +225,12 @@ class CameraThread:
             self._thread = None
         self.feed.close()
 
-    def stats(self) -> dict[str, int]:
-        """Pictures received, and dropped because a newer one came or they were late."""
-        return {"received": self._slot.put_count, "dropped": self._slot.dropped + getattr(self.feed, "late", 0)}
+    def counts(self) -> tuple[int, int]:
+        """Frames received, and frames dropped because they were late or a newer one came."""
+        return self._slot.put_count, self._slot.dropped + getattr(self.feed, "late", 0)
 
     def _read(self) -> None:
-        ended = f"{self.feed.name}: the end is reached"
+        ended = f"{self.feed.name}: end of the video"
         try:
             for frame in self.feed.frames():
                 if self._stop.is_set():
@@ -238,7 +238,7 @@ class CameraThread:
                 self._slot.put(frame)
         except HeadsplatError as error:
             ended = str(error)
-        except Exception as error:  # whatever a camera's driver throws must not end the program
+        except Exception as error:  # any exception of a camera's driver; must not end the program
             log.warning("%s: %s", self.feed.name, error)
             ended = f"{self.feed.name}: reading failed ({error}); start it again"
         finally:

@@ -1,4 +1,4 @@
-"""Pose, expression and gaze of a known person, from the landmarks of one picture and the fit before it."""
+"""Pose, expression and gaze of a known person, fitted to the landmarks of one frame from the previous fit."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from capture.tracker.indices import inter_ocular
 from capture.tracker.problem import FrameProblem, State
 from capture.tracker.rotation import log_rotation
 
-#: Reprojection (fraction of the inter-ocular distance) beyond which a fit is none.
-LOST = 0.06
-#: Gauss-Newton steps from nothing, and the pull of expressions towards the frame before. Single landmark passes leave
-#: some expressions nearly free: without the pull they jump by half their range from frame to frame, at a larger
-#: reprojection error; with it what landmarks do show is a third of a frame late.
+#: Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed.
+MAX_ERROR = 0.06
+#: Gauss-Newton steps of a fit without a previous one, and weight of the prior that keeps expressions near the previous
+#: frame's. One landmark pass leaves some expressions nearly undetermined: without the prior they jump by half their
+#: range from frame to frame, at a larger reprojection error; with it visible expressions lag by a third of a frame.
 _FIRST_ITERATIONS, _PREVIOUS_WEIGHT = 10, 100.0
-#: A step from the frame before that is larger than this (weight, radians) is followed by another.
+#: A change from the previous frame larger than this (weight, radians) gets a second step.
 _FAR, _FAR_TURN = 0.25, 0.05
-#: Where the lids are closed by more than this the iris is guessed, and the gaze stays.
-_BLIND = 0.6
+#: Blink weight above which the iris is not visible, and the previous gaze is kept.
+_IRIS_HIDDEN = 0.6
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One picture's face."""
+    """The fit to one frame."""
 
     state: State
     gaze: np.ndarray  # [2] yaw and pitch of both eyes, radians
     error: float  # reprojection, fraction of the inter-ocular distance
 
     def confidence(self, presence: float) -> float:
-        """0..1, from the network's `presence`; 0 where the fit is none."""
-        return 0.0 if self.error > LOST else float(presence / (1 + (self.error / LOST) ** 2))
+        """0..1, from the network's `presence`; 0 where the fit failed."""
+        return 0.0 if self.error > MAX_ERROR else float(presence / (1 + (self.error / MAX_ERROR) ** 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +49,13 @@ class Fitter:
     person: Person
     problem: FrameProblem
     weights: np.ndarray  # [468]
-    neck: np.ndarray  # [3] meters, of the skull: the point the head turns about
-    expressions: int  # of the whole head; the fit has only those that landmarks show
+    neck: np.ndarray  # [3] meters, skull frame: the pivot that the head turns about
+    expressions: int  # E of the whole head; the fit has only those that landmarks determine
     lids: np.ndarray  # [L] int, columns of a state's expression that close lids
 
     @staticmethod
     def of(person: Person, head: HeadModel) -> Fitter:
-        """The fitter for `person`, told in expressions of `head` (not baked)."""
+        """The fitter for `person`, with results in expressions of `head` (not baked)."""
         problem = person.problem()
         identity = torch.from_numpy(person.identity).to(head.v_template.dtype)
         neck = head.joint_locations(identity)[NECK].double().numpy()
@@ -66,22 +66,22 @@ class Fitter:
 
     def __call__(self, points: np.ndarray, previous: Fit | None) -> Fit:
         """The fit to landmarks [478,3]."""
-        seen = Observations(points[None], np.zeros((1, len(points))), np.ones(1), np.zeros(1))
-        target, attitude = seen.targets[0], self.person.attitudes(seen)[0]
+        observed = Observations(points[None], np.zeros((1, len(points))), np.ones(1), np.zeros(1))
+        target, attitude = observed.targets[0], self.person.attitudes(observed)[0]
         if previous is None:
             start = initial_state(self.problem, target)
             state = solve_frame(self.problem, start, target, self.weights, _FIRST_ITERATIONS, attitude=attitude)
         else:
             state = solve_frame(self.problem, previous.state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
-            if _far(previous.state, state):
+            if _is_far(previous.state, state):
                 state = solve_frame(self.problem, state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
-        # The problem's unit is the size the person was learned at; they may have come nearer or gone since.
+        # The problem's unit is the face size during learning; the distance to the camera may have changed since.
         size = max(float(inter_ocular(points)), 0.3 * self.person.inter_ocular)
         error = float(frame_error(self.problem, state, target).mean()) * self.person.inter_ocular / size
         return Fit(state, self._gaze(points, state, previous), error)
 
-    def told(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Expression weights [E] of the head, joints [5,3] axis-angle and the place of the neck [3], float32."""
+    def parameters(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Expression weights [E] of the head, joint rotations [5,3] axis-angle and neck position [3], float32."""
         weights, joint_rot = np.zeros(self.expressions, np.float32), np.zeros((len(JOINT_NAMES), 3), np.float32)
         weights[self.person.model.columns] = fit.state.expression
         joint_rot[ROOT] = matrix_to_axis_angle(torch.from_numpy(fit.state.rotation)).numpy()
@@ -89,13 +89,13 @@ class Fitter:
         return weights, joint_rot, (fit.state.rotation @ self.neck + fit.state.translation).astype(np.float32)
 
     def _gaze(self, points: np.ndarray, state: State, previous: Fit | None) -> np.ndarray:
-        if len(self.lids) and state.expression[self.lids].max() >= _BLIND:
+        if len(self.lids) and state.expression[self.lids].max() >= _IRIS_HIDDEN:
             return np.zeros(2) if previous is None else previous.gaze
         person = self.person
         angles: np.ndarray = eye_angles(person.model, person.identity, person.camera, [state], points[None])[0]
         return angles
 
 
-def _far(first: State, second: State) -> bool:
+def _is_far(first: State, second: State) -> bool:
     turn = np.linalg.norm(log_rotation(second.rotation @ first.rotation.T))
     return bool(turn > _FAR_TURN or np.abs(second.expression - first.expression).max() > _FAR)

@@ -1,4 +1,4 @@
-"""One place for the newest value between two threads: never a queue."""
+"""The newest value between two threads, without a queue."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Value = TypeVar("Value")
 
 
 class Slot(Generic[Value]):
-    """Holds the newest value until somebody takes it; what is overwritten before is counted as dropped."""
+    """Stores the newest value until it is taken; a value that is overwritten before counts as dropped."""
 
     def __init__(self, lossless: bool = False) -> None:
-        """Args: lossless: whoever puts waits until the value before was taken (for files, not for cameras)."""
+        """Args: lossless: `put` waits until the value before was taken (for files, not for cameras)."""
         self._lossless = lossless
         self._changed = threading.Condition()
         self._value: Value | None = None
@@ -20,7 +20,7 @@ class Slot(Generic[Value]):
         self.put_count = self.dropped = 0
 
     def put(self, value: Value) -> None:
-        """Lay down a value."""
+        """Store a value."""
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: self._value is None or self._closed)
@@ -30,7 +30,7 @@ class Slot(Generic[Value]):
             self._changed.notify_all()
 
     def take(self, timeout: float = 0.0) -> Value | None:
-        """The newest value, once; None when there is none within `timeout` seconds."""
+        """Remove and return the newest value; None when there is none within `timeout` seconds."""
         with self._changed:
             if timeout > 0:
                 self._changed.wait_for(lambda: self._value is not None or self._closed, timeout)
@@ -39,7 +39,7 @@ class Slot(Generic[Value]):
             return value
 
     def close(self) -> None:
-        """Let nobody wait any more; a value that lies there can still be taken."""
+        """End all waits; a stored value can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

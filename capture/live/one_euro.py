@@ -1,7 +1,7 @@
 """The One Euro filter: steady when slow, quick when fast (Casiez, Roussel, Vogel, CHI 2012, algorithm 1).
 
-A first-order low pass whose cutoff frequency rises with speed. Here the state moves by a share of the *difference*
-between the measurement and itself, so that the same lines filter vectors and, with the difference taken in the tangent
+A first-order low-pass filter whose cutoff frequency rises with speed. Written as an update of the state by a fraction
+of the *difference* to the measurement, so that the same code filters vectors and, with differences in the tangent
 space, rotations.
 """
 
@@ -14,18 +14,18 @@ import numpy as np
 
 from capture.tracker.rotation import exp_rotation, log_rotation
 
-#: Cutoff in hertz of the low pass on the speed (the paper's dcutoff).
+#: Cutoff in hertz of the low-pass filter of the speed (the paper's dcutoff).
 _SPEED_CUTOFF = 1.0
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How much a group is smoothed."""
+    """Filter parameters of a group."""
 
     mincutoff: float = 2.0
-    """hertz, when nothing moves: lower is steadier"""
+    """hertz, cutoff at rest: lower gives less jitter"""
     beta: float = 1.5
-    """hertz per unit of speed: higher is quicker"""
+    """hertz per unit of speed: higher gives less lag"""
 
     def __post_init__(self) -> None:
         if not (self.mincutoff > 0 and self.beta >= 0):
@@ -33,7 +33,7 @@ class Smoothing:
 
 
 def _weight(cutoff: np.ndarray | float, step: float) -> np.ndarray | float:
-    """Share of a new value that a first-order low pass of `cutoff` hertz takes after `step` seconds."""
+    """Weight of a new value in a first-order low-pass filter of `cutoff` hertz after `step` seconds."""
     return 1 / (1 + 1 / (2 * np.pi * cutoff * step))
 
 
@@ -54,18 +54,18 @@ def _turned(rotation: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 
 class OneEuro:
-    """A filter of values [N], each with its own speed."""
+    """A filter of values [N], each with a separate speed."""
 
     _difference: Callable[[np.ndarray, np.ndarray], np.ndarray] = staticmethod(_minus)
     _moved: Callable[[np.ndarray, np.ndarray], np.ndarray] = staticmethod(_plus)
 
     def __init__(self, mincutoff: np.ndarray | float = 2.0, beta: np.ndarray | float = 1.5) -> None:
-        """Args: hertz and hertz per unit of speed, one for all or [N]."""
+        """Args: hertz and hertz per unit of speed, scalars or [N]."""
         self._mincutoff, self._beta = mincutoff, beta
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: the next value passes as it is."""
+        """Clear the state: the next value passes unfiltered."""
         self._value: np.ndarray | None = None
         self._speed: np.ndarray | None = None
         self._time = 0.0
@@ -74,8 +74,8 @@ class OneEuro:
         """The filtered value.
 
         Args:
-            value: [N]; where it is not finite the last good value stays.
-            time: seconds; a value no later than the one before changes nothing.
+            value: [N]; entries that are not finite keep the last finite value.
+            time: seconds; a value not later than the one before is ignored.
         """
         if self._value is None:
             if np.isfinite(value).all():
@@ -85,27 +85,27 @@ class OneEuro:
         if not step > 0:
             return self._value.copy()
         self._time = time
-        off = self._difference(np.asarray(value, dtype=np.float64), self._value)
-        off = np.where(np.isfinite(off), off, 0.0)
-        speed = np.zeros_like(off) if self._speed is None else self._speed
-        self._speed = speed + _weight(_SPEED_CUTOFF, step) * (off / step - speed)
-        cutoff = self._mincutoff + self._beta * self._quickness(self._speed)
-        self._value = self._moved(self._value, _weight(cutoff, step) * off)
+        error = self._difference(np.asarray(value, dtype=np.float64), self._value)
+        error = np.where(np.isfinite(error), error, 0.0)
+        speed = np.zeros_like(error) if self._speed is None else self._speed
+        self._speed = speed + _weight(_SPEED_CUTOFF, step) * (error / step - speed)
+        cutoff = self._mincutoff + self._beta * self._magnitude(self._speed)
+        self._value = self._moved(self._value, _weight(cutoff, step) * error)
         return self._value.copy()
 
-    def _quickness(self, speed: np.ndarray) -> np.ndarray:
+    def _magnitude(self, speed: np.ndarray) -> np.ndarray:
         return np.abs(speed)
 
 
 class OneEuroVector(OneEuro):
-    """A filter of vectors [...,3] whose direction it keeps: one speed for the three."""
+    """A filter of vectors [...,3] with one speed for the three components, which preserves direction."""
 
-    def _quickness(self, speed: np.ndarray) -> np.ndarray:
+    def _magnitude(self, speed: np.ndarray) -> np.ndarray:
         return np.linalg.norm(speed, axis=-1, keepdims=True)
 
 
 class OneEuroRotation(OneEuroVector):
-    """A filter of rotation matrices [...,3,3] in the tangent space at its own state; speeds are in rad/s."""
+    """A filter of rotation matrices [...,3,3] in the tangent space at the current state; speeds in rad/s."""
 
     _difference = staticmethod(_turn_between)
     _moved = staticmethod(_turned)

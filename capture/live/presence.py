@@ -1,4 +1,4 @@
-"""What an avatar does while its driver cannot be seen: it waits, comes to rest, and takes up again without a jump."""
+"""The avatar's pose while no face is tracked: hold the last pose, return to neutral, and blend back to the driver."""
 
 from __future__ import annotations
 
@@ -10,53 +10,55 @@ from avatar.types import HeadParams
 
 @dataclass(frozen=True)
 class PresenceOptions:
-    """Seconds."""
+    """Durations in seconds."""
 
     hold: float = 0.3
-    """after the face is lost the avatar stays as it is: many losses are shorter"""
-    ease: float = 0.5
-    """from there to its neutral"""
-    back: float = 0.25
-    """from wherever it is to the driver's face once that is seen again"""
+    """after the face is lost the avatar keeps its pose: many losses are shorter"""
+    to_neutral: float = 0.5
+    """blend from there to the avatar's neutral"""
+    to_driver: float = 0.25
+    """blend from the current pose to the driver's once the face is tracked again"""
 
 
 class Presence:
-    """Blends the tracked face with the avatar's neutral."""
+    """Blends the driver's pose with the avatar's neutral as the face is lost and found."""
 
     def __init__(self, neutral: HeadParams, options: PresenceOptions) -> None:
-        """Args: the avatar at rest [1]; how long things take."""
+        """Args: parameters [1] of the avatar at rest; durations."""
         self.neutral, self._options = neutral, options
         self.reset()
 
     def reset(self) -> None:
-        """At rest, nobody seen yet."""
-        self._held = self._from = self.neutral
+        """Return to the state before the first face: at rest."""
+        self._last = self._blend_from = self.neutral
         self._lost_at: float | None = float("-inf")
-        self._back_at = float("-inf")
+        self._found_at = float("-inf")
 
     @property
-    def lost(self) -> bool:
-        """Whether nobody is seen."""
+    def is_lost(self) -> bool:
+        """Whether no face is tracked."""
         return self._lost_at is not None
 
-    def seen(self, params: HeadParams, time: float) -> None:
-        """The face was tracked at `time` seconds."""
+    def update(self, params: HeadParams, time: float) -> None:
+        """Set the driver's pose of a face tracked at `time` seconds."""
         if self._lost_at is not None:
-            self._from = self.shown(time)
-            # After a loss shorter than the hold there is still a small step, hence the same way back.
-            self._back_at, self._lost_at = time, None
-        self._held = params
+            self._blend_from = self.params_at(time)
+            # After a loss shorter than the hold the pose still jumps a little, hence the same blend.
+            self._found_at, self._lost_at = time, None
+        self._last = params
 
-    def missed(self, time: float) -> None:
-        """A picture at `time` seconds shows no face."""
+    def mark_lost(self, time: float) -> None:
+        """Record that no face was found at `time` seconds."""
         if self._lost_at is None:
-            self._held = self.shown(time)
+            self._last = self.params_at(time)
             self._lost_at = time
 
-    def shown(self, time: float) -> HeadParams:
-        """What the avatar does at `time` seconds."""
+    def params_at(self, time: float) -> HeadParams:
+        """The avatar's parameters [1] at `time` seconds."""
         options = self._options
         if self._lost_at is None:
-            return interpolate_params(self._from, self._held, smoothstep((time - self._back_at) / options.back))
-        away = (time - self._lost_at - options.hold) / options.ease
-        return interpolate_params(self._held, self.neutral, smoothstep(away))
+            return interpolate_params(
+                self._blend_from, self._last, smoothstep((time - self._found_at) / options.to_driver)
+            )
+        elapsed = (time - self._lost_at - options.hold) / options.to_neutral
+        return interpolate_params(self._last, self.neutral, smoothstep(elapsed))

@@ -1,4 +1,4 @@
-"""One Euro filters for a sample, by groups: a head is heavy, a mouth is quick and lids are quicker."""
+"""One Euro filters of a sample, with separate parameters for head, mouth, brows, lids and eyes."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from avatar.driving.live import Sample
 from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 from capture.live.one_euro import OneEuro, OneEuroRotation, OneEuroVector, Smoothing
-from capture.live.sample import Sample
 from capture.tracker.rotation import exp_rotation
 
-_TURNS = (ROOT, NECK)
-_SMALL_TURNS = (JAW, LEFT_EYE, RIGHT_EYE)
+_HEAD_JOINTS = (ROOT, NECK)
+_FACE_JOINTS = (JAW, LEFT_EYE, RIGHT_EYE)
 
 
 @dataclass(frozen=True)
 class SmoothingOptions:
-    """Speeds are per second: of weights 0..1, of radians, of meters."""
+    """Filter parameters by group; speeds are per second in weights 0..1, radians or meters."""
 
     turn: Smoothing = field(default_factory=lambda: Smoothing(2.0, 10.0))
-    """of the head, in the tangent space at where it is"""
+    """rotation of the head, in the tangent space at the current rotation"""
     travel: Smoothing = field(default_factory=lambda: Smoothing(2.0, 60.0))
+    """translation of the head"""
     mouth: Smoothing = field(default_factory=Smoothing)
-    """mouth, jaw, cheeks, nose and any weight that is in no other group"""
+    """mouth, jaw, cheeks, nose and all weights in no other group"""
     brows: Smoothing = field(default_factory=lambda: Smoothing(1.0, 1.0))
     lids: Smoothing = field(default_factory=lambda: Smoothing(15.0, 10.0))
-    """blinks: almost raw"""
+    """blinks: almost unfiltered"""
     eyes: Smoothing = field(default_factory=lambda: Smoothing(2.0, 6.0))
-    """gaze, squints and wide eyes, and the turns of eyes and jaw"""
+    """gaze, squints and wide eyes, and the rotations of eyes and jaw"""
 
     def of(self, name: str) -> Smoothing:
-        """For the expression `name`."""
+        """The parameters of the expression `name`."""
         if name.startswith(("eyeBlink", "eyelid")):
             return self.lids
         if name.startswith("brow"):
@@ -41,28 +42,28 @@ class SmoothingOptions:
 
 
 class SampleFilter:
-    """Smooths the samples of one input."""
+    """Smooths the samples of one source."""
 
     def __init__(self, names: tuple[str, ...], options: SmoothingOptions) -> None:
-        """Args: names of the expression weights [E]; how much to smooth."""
+        """Args: names of the expression weights [E]; filter parameters."""
         groups = [options.of(name) for name in names]
         cutoffs, betas = (np.array([getattr(group, key) for group in groups]) for key in ("mincutoff", "beta"))
         self._weights = OneEuro(cutoffs, betas)
-        self._turn = OneEuroRotation(options.turn.mincutoff, options.turn.beta)
-        self._small = OneEuroVector(options.eyes.mincutoff, options.eyes.beta)
+        self._head = OneEuroRotation(options.turn.mincutoff, options.turn.beta)
+        self._joints = OneEuroVector(options.eyes.mincutoff, options.eyes.beta)
         self._travel = OneEuroVector(options.travel.mincutoff, options.travel.beta)
 
     def reset(self) -> None:
-        """Forget the past: after a break the next sample passes as it is."""
-        for each in (self._weights, self._turn, self._small, self._travel):
+        """Clear the state: after a gap the next sample passes unfiltered."""
+        for each in (self._weights, self._head, self._joints, self._travel):
             each.reset()
 
     def __call__(self, sample: Sample, time: float) -> Sample:
-        """The smoothed sample at `time` seconds of the clock the input is measured by."""
+        """The smoothed sample; `time` is in seconds of the clock in use."""
         joint_rot = sample.joint_rot.astype(np.float64)
-        turns = exp_rotation(joint_rot[list(_TURNS)])
-        joint_rot[list(_TURNS)] = [cv2.Rodrigues(turn)[0].ravel() for turn in self._turn(turns, time)]
-        joint_rot[list(_SMALL_TURNS)] = self._small(joint_rot[list(_SMALL_TURNS)], time)
+        head = exp_rotation(joint_rot[list(_HEAD_JOINTS)])
+        joint_rot[list(_HEAD_JOINTS)] = [cv2.Rodrigues(matrix)[0].ravel() for matrix in self._head(head, time)]
+        joint_rot[list(_FACE_JOINTS)] = self._joints(joint_rot[list(_FACE_JOINTS)], time)
         return replace(
             sample,
             weights=self._weights(sample.weights, time).astype(np.float32),

@@ -1,13 +1,14 @@
-"""A camera's face tracked in a process of its own.
+"""Face tracking in a worker process.
 
-Python runs one thread of a process at a time: tracking beside the window, in one process, made the window wait for the
-lock at each of its hundreds of small calls a frame. Times are of time.monotonic(), which processes share.
+Python runs one thread of a process at a time: with tracking in the window's process, the window waited for the global
+interpreter lock at each of its hundreds of small calls per frame. Times are of time.monotonic(), which processes share.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -19,61 +20,60 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from avatar.common.process_memory import memory_mb
+from avatar.driving.live import CameraPreview, Sample, SourceStats
 from avatar.errors import HeadsplatError
 from capture.live.camera import Feed
-from capture.live.face_input import FaceInput
+from capture.live.face_source import FaceSource
 from capture.live.identity import LearnOptions
 from capture.live.latest import Slot
-from capture.live.sample import Sample
 from capture.options import FaceModels
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for a sample, two facts, two pictures for a preview; until a process that ends is ended.
-_LOOK, _FACTS, _PICTURES, _GRACE = 0.001, 0.2, 1 / 15, 2.0
-#: Seconds that a process may take to import what it needs and to open its camera.
-_STARTING = 30.0
-_WIDTH = 320  # pixels of those pictures
-#: Steps by which the tracker stands back behind the window, which needs the newest face only.
-_MODESTY = 5
-_Look = tuple[np.ndarray, np.ndarray | None]
+#: Seconds between two polls for a sample, two messages of statistics and two preview images; until a process that does
+#: not stop is terminated.
+_POLL, _STATS_PERIOD, _PREVIEW_PERIOD, _GRACE = 0.001, 0.2, 1 / 15, 2.0
+#: Seconds that the process may take for imports and to open its camera.
+_START_TIMEOUT = 30.0
+_PREVIEW_WIDTH = 320  # pixels
+#: Niceness of the process: the window has priority, since it only needs the newest sample.
+_NICENESS = 5
 
 
-class FaceApart:
-    """The same as `FaceInput`, elsewhere."""
+class FaceWorker:
+    """A `FaceSource` in a worker process, with the same interface."""
 
     def __init__(self, feed: Feed, models: FaceModels | None = None, learn: LearnOptions | None = None) -> None:
         """
         Args:
-            feed: where pictures come from; it is opened over there, and so has to be one that can be sent.
-            models: makers of the networks.
-            learn: how the face is learned.
+            feed: the camera or file; it is opened in the worker process, so it must be picklable.
+            models: factories of the networks.
+            learn: options of the identity fit.
         """
         self.name = Path(feed.name).name
         self.feed, self._models, self._learn = feed, models, learn
         self._slot: Slot[Sample] = Slot()
-        #: counts who was tracked: what was sent of somebody before arrives after `learn_again` too, and is dropped
+        #: number of the person tracked: samples of the one before that arrive after `learn_again` are dropped
         self._person = 0
-        self._lock = threading.Lock()  # of the person, what they gave, and what they did before
+        self._lock = threading.Lock()  # of _person, _last, _earlier and the slot
         self._last: Sample | None = None
-        self._facts: dict[str, Any] = {"input": self.name, "rate": 0.0, "phase": "stopped", "ended": None}
+        self._stats: SourceStats = {"input": self.name, "rate": 0.0, "phase": "stopped", "ended": None}
         self._earlier: Sequence[Sample] = ()
-        self._look: _Look | None = None
+        self._preview: CameraPreview | None = None
         self._pipe: Connection | None = None
         self._process: Any = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the process and wait until its camera is open; raises HeadsplatError where there is none."""
+        """Start the process and wait until its camera is open; raises HeadsplatError where it cannot be opened."""
         try:
             self._pipe = self._launch()
-            if not self._pipe.poll(_STARTING):
+            if not self._pipe.poll(_START_TIMEOUT):
                 raise HeadsplatError(
-                    f"{self.name}: the tracker has not started within {_STARTING:.0f} s; close what keeps the machine "
-                    "busy and try again"
+                    f"{self.name}: the tracker did not start within {_START_TIMEOUT:.0f} s; close other busy programs "
+                    "and try again"
                 )
             try:
                 kind, value = self._pipe.recv()
@@ -81,10 +81,10 @@ class FaceApart:
                 raise HeadsplatError(f"{self.name}: the tracker could not be started; try again") from error
             if kind == "failed":
                 raise HeadsplatError(value)
-        except BaseException:  # Ctrl-C too must leave no process behind
+        except BaseException:  # also Ctrl-C: no process must remain
             self.stop()
             raise
-        self._facts, self._look, self._slot = value, None, Slot()
+        self._stats, self._preview, self._slot = value, None, Slot()
         self._thread = threading.Thread(target=self._read, args=(self._pipe, self._slot), name="face", daemon=True)
         self._thread.start()
 
@@ -93,22 +93,22 @@ class FaceApart:
         return self._slot.take()
 
     def earlier(self) -> Sequence[Sample]:
-        """What the face did while it was learned."""
+        """Samples of the frames that the identity was fitted to."""
         return self._earlier
 
-    def look(self) -> _Look | None:
-        """A small copy of the picture tracked last, and its landmarks there."""
-        return self._look
+    def preview(self) -> CameraPreview | None:
+        """A small copy of the frame that was tracked last."""
+        return self._preview
 
     def learn_again(self) -> None:
-        """Forget who it is: another person sat down."""
-        self._forget()
-        self._tell("learn", self._person)
+        """Discard the identity: another person is in front of the camera."""
+        self._reset()
+        self._send("learn", self._person)
 
     def stop(self) -> None:
-        """End; harmless when it never began or has ended."""
-        self._forget()
-        self._tell("stop", self._person)
+        """Stop; has no effect when it was not started or has stopped."""
+        self._reset()
+        self._send("stop", self._person)
         self._slot.close()
         if self._process is not None:
             self._process.join(_GRACE)
@@ -116,25 +116,25 @@ class FaceApart:
                 self._process.terminate()
                 self._process.join(_GRACE)
             self._process = None
-        if self._thread is not None:  # it ends with the process; a pipe closed under it could be another's by then
+        if self._thread is not None:  # it ends with the process; closing the pipe first could free its file number
             self._thread.join(_GRACE)
             self._thread = None
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
 
-    def stats(self) -> dict[str, Any]:
-        """As those of `FaceInput`, a fifth of a second old at most, and `memory_mb` of the process."""
-        return self._facts
+    def stats(self) -> SourceStats:
+        """Those of the `FaceSource`, at most a fifth of a second old, and `memory_mb` of the process."""
+        return self._stats
 
     def _launch(self) -> Connection:
-        """Start the process; returns this end of its pipe."""
+        """Start the process; returns our end of the pipe."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        work = theirs, self.feed, self._models, self._learn, self._person
-        process = context.Process(target=_serve, args=work, daemon=True)
+        arguments = theirs, self.feed, self._models, self._learn, self._person
+        process = context.Process(target=_serve, args=arguments, daemon=True)
         try:
-            with _deaf():
+            with _ignored_sigint():
                 process.start()
         except BaseException:
             ours.close()
@@ -144,43 +144,43 @@ class FaceApart:
         self._process = process
         return ours
 
-    def _forget(self) -> None:
-        """Know nothing of whoever was tracked."""
+    def _reset(self) -> None:
+        """Discard all samples of the person tracked so far."""
         with self._lock:
             self._person += 1
             self._earlier, self._last = (), None
             self._slot.take()
 
-    def _tell(self, word: str, person: int) -> None:
+    def _send(self, command: str, person: int) -> None:
         if self._pipe is not None:
             with contextlib.suppress(OSError):
-                self._pipe.send((word, person))
+                self._pipe.send((command, person))
 
     def _read(self, pipe: Connection, slot: Slot[Sample]) -> None:
-        """Take what comes, until the process ends."""
-        ended = f"{self.name}: the tracker has ended; choose it again"
+        """Receive messages until the process ends."""
+        ended = f"{self.name}: the tracker has stopped; select it again"
         try:
             while True:
                 kind, value = pipe.recv()
                 if kind == "sample":
-                    self._see(slot, *value)
-                elif kind == "look":
-                    self._look = value
+                    self._put(slot, *value)
+                elif kind == "preview":
+                    self._preview = value
                 else:
-                    self._facts = value
+                    self._stats = value
         except (EOFError, OSError):
             pass
-        except Exception as error:  # of a message cut short, anything
+        except Exception as error:  # unpickling a truncated message can raise anything
             log.warning("%s: %s", self.name, error)
-            ended = f"{self.name}: what the tracker says cannot be read ({error}); choose it again"
+            ended = f"{self.name}: a message of the tracker cannot be read ({error}); select it again"
         finally:
-            self._facts = {**self._facts, "rate": 0.0, "ended": self._facts.get("ended") or ended}
+            self._stats = {**self._stats, "rate": 0.0, "ended": self._stats.get("ended") or ended}
             with self._lock:
-                if self._last is not None and self._last.confidence > 0:  # else the avatar would keep its last face
-                    slot.put(self._last.gone(time.monotonic()))
+                if self._last is not None and self._last.confidence > 0:  # else the avatar would keep its last pose
+                    slot.put(self._last.as_lost(time.monotonic()))
             slot.close()
 
-    def _see(self, slot: Slot[Sample], person: int, earlier: Sequence[Sample] | None, sample: Sample) -> None:
+    def _put(self, slot: Slot[Sample], person: int, earlier: Sequence[Sample] | None, sample: Sample) -> None:
         with self._lock:
             if person == self._person:
                 self._earlier = self._earlier if earlier is None else earlier
@@ -189,8 +189,8 @@ class FaceApart:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Hear no Ctrl-C: a process started within does not either, not even while it imports."""
+def _ignored_sigint() -> Iterator[None]:
+    """Ignore Ctrl-C; a process started in this block inherits that, also while it imports."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -202,61 +202,61 @@ def _deaf() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, feed: Feed, models: FaceModels | None, learn: LearnOptions | None, person: int) -> None:
-    """The process: track until the pipe says stop, or nobody holds its other end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the window, which then stops this
+    """The worker process: track until a stop command, or until the other end of the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window handles Ctrl-C and stops this process
     if hasattr(os, "nice"):
-        os.nice(_MODESTY)
-    face = _begun(pipe, feed, models, learn)
+        os.nice(_NICENESS)
+    face = _started(pipe, feed, models, learn)
     if face is None:
         return
     try:
         with contextlib.suppress(EOFError, OSError):
-            pipe.send(("facts", _facts(face)))
+            pipe.send(("stats", _stats(face)))
             _Sender(pipe, face, person).run()
     finally:
         face.stop()
 
 
-def _begun(pipe: Connection, feed: Feed, models: FaceModels | None, learn: LearnOptions | None) -> FaceInput | None:
-    """A face that is tracked; None where there is none, and then the pipe says why."""
+def _started(pipe: Connection, feed: Feed, models: FaceModels | None, learn: LearnOptions | None) -> FaceSource | None:
+    """A started face source; None on failure, after the reason was sent."""
     try:
-        face = FaceInput(feed, models=models, learn=learn)
+        face = FaceSource(feed, models=models, learn=learn)
         face.start()
     except Exception as error:
         name = Path(feed.name).name
         known = isinstance(error, HeadsplatError)
-        said = str(error) if known else f"{name}: the tracker could not be started ({error}); try again"
+        message = str(error) if known else f"{name}: the tracker could not be started ({error}); try again"
         with contextlib.suppress(OSError):
-            pipe.send(("failed", said))
+            pipe.send(("failed", message))
         return None
     return face
 
 
-def _facts(face: FaceInput) -> dict[str, Any]:
-    """Those of a face, and of this process."""
+def _stats(face: FaceSource) -> SourceStats:
+    """Those of the source, and this process's memory."""
     return {**face.stats(), "memory_mb": memory_mb()}
 
 
 class _Sender:
-    """What a face gives, into the pipe."""
+    """Sends samples, statistics and preview images through the pipe."""
 
-    def __init__(self, pipe: Connection, face: FaceInput, person: int) -> None:
+    def __init__(self, pipe: Connection, face: FaceSource, person: int) -> None:
         self._pipe, self._face, self._person = pipe, face, person
-        self._told = self._looked = -np.inf
+        self._stats_at = self._preview_at = -math.inf  # seconds, when they were last sent
         self._new_person = True
 
     def run(self) -> None:
-        """Until the face ends or the pipe says so."""
+        """Send until the source ends or a stop command arrives."""
         while not self._face.finished:
-            if self._pipe.poll(_LOOK):
-                word, self._person = self._pipe.recv()
-                if word == "stop":
+            if self._pipe.poll(_POLL):
+                command, self._person = self._pipe.recv()
+                if command == "stop":
                     return
                 self._face.learn_again()
                 self._new_person = True
             self._send()
         self._send()
-        self._pipe.send(("facts", _facts(self._face)))
+        self._pipe.send(("stats", _stats(self._face)))
 
     def _send(self) -> None:
         sample, now = self._face.latest(), time.monotonic()
@@ -264,17 +264,18 @@ class _Sender:
             earlier = list(self._face.earlier()) if self._new_person else None
             self._pipe.send(("sample", (self._person, earlier, sample)))
             self._new_person = False
-        if now - self._told > _FACTS:
-            self._told = now
-            self._pipe.send(("facts", _facts(self._face)))
-        if now - self._looked > _PICTURES and (look := self._face.look()) is not None:
-            self._looked = now
-            self._pipe.send(("look", _small(*look)))
+        if now - self._stats_at > _STATS_PERIOD:
+            self._stats_at = now
+            self._pipe.send(("stats", _stats(self._face)))
+        if now - self._preview_at > _PREVIEW_PERIOD and (preview := self._face.preview()) is not None:
+            self._preview_at = now
+            self._pipe.send(("preview", _downscaled(preview)))
 
 
-def _small(picture: np.ndarray, points: np.ndarray | None) -> _Look:
-    """A picture for a preview, and its landmarks there."""
-    height, width = picture.shape[:2]
-    scale = min(_WIDTH / width, 1.0)
+def _downscaled(preview: CameraPreview) -> CameraPreview:
+    """A copy of at most the preview's width."""
+    height, width = preview.image.shape[:2]
+    scale = min(_PREVIEW_WIDTH / width, 1.0)
     size = round(width * scale), max(round(height * scale), 1)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), None if points is None else points * scale
+    landmarks = None if preview.landmarks is None else preview.landmarks * scale
+    return CameraPreview(cv2.resize(preview.image, size, interpolation=cv2.INTER_AREA), landmarks)

@@ -1,8 +1,8 @@
-"""The live chain without a window: a clip drives an avatar; latencies, neutral calibration, blinks, recovery.
+"""Benchmark of the live pipeline without a window: latencies, neutral calibration, blinks, recovery.
 
-    python -m tests.bench.bench_live AVATAR CLIP.mp4 [--own-rate] [--seconds 12] [--sheet sheet.png]
+    python -m tests.bench.bench_live AVATAR CLIP.mp4 [--realtime] [--seconds 12] [--sheet sheet.png]
 
-At the clip's own rate frames are dropped when late, as a camera's are; otherwise every frame is taken.
+In real time late frames are dropped, as a camera's are; otherwise every frame is processed.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from avatar.model.avatar_file import load_avatar, read_header
 from avatar.rendering.animator import Animator
 from avatar.types import Camera, HeadParams
 from capture.faces.landmarks import Landmarks, LandmarkTracker, Roi
-from capture.live import FaceInput, LiveOptions, LivePipeline, LivePose
+from capture.live import AvatarPose, FaceSource, LiveOptions, LivePipeline
+from capture.live.calibrated_driver import CalibratedDriver, Neutral
 from capture.live.camera import FileFeed
-from capture.live.face import FaceTracker
+from capture.live.face_tracker import FaceTracker
 from capture.live.identity import LearnOptions
-from capture.live.retarget import Neutral, Retarget
 from capture.options import FaceModels
 from capture.video.decoding import SourceFrame, VideoSource, open_video
-from tests.capture.live.made_up import Handed
+from tests.capture.live.synthetic import QueueSource
 
-#: Columns and rows of the contact sheet, and the side of its pictures in pixels.
+#: Columns and rows of the contact sheet, and the side of its images in pixels.
 _COLUMNS, _ROWS, _SIDE = 4, 4, 256
-#: Share of the way between rest and the driver that counts as recovered.
+#: Fraction of the distance from rest to the driver's pose that counts as recovered.
 _RECOVERED = 0.9
 _PARTS = ("weights", "joint_rot", "translation")
 
@@ -70,42 +70,42 @@ class Covered:
 
 @dataclass
 class Run:
-    """What a clip drove."""
+    """The poses of a run."""
 
-    chain: LivePipeline
-    source: FaceInput
-    poses: list[tuple[float, LivePose]] = field(default_factory=list)  # source seconds
-    pictures: list[np.ndarray] = field(default_factory=list)
+    pipeline: LivePipeline
+    source: FaceSource
+    poses: list[tuple[float, AvatarPose]] = field(default_factory=list)  # source seconds
+    images: list[np.ndarray] = field(default_factory=list)
 
     @property
-    def driven(self) -> list[tuple[float, LivePose]]:
+    def driven(self) -> list[tuple[float, AvatarPose]]:
         """Poses with a face, once calibrated."""
         return [row for row in self.poses if row[1].phase == "driving" and row[1].fresh]
 
 
-def drive_live(avatar: Avatar, video: Covered, own_rate: bool, keep: bool = False) -> Run:
-    """Let `video` drive `avatar`, at its own rate or frame for frame; `keep` the pictures."""
-    feed = FileFeed(video, "own" if own_rate else "all")
-    source = FaceInput(feed, lossless=not own_rate)
-    run = Run(LivePipeline(avatar, source, LiveOptions(clock="arrival" if own_rate else "source")), source)
-    run.chain.start()
+def drive_live(avatar: Avatar, video: Covered, realtime: bool, keep: bool = False) -> Run:
+    """Drive `avatar` by `video`, in real time or frame by frame; `keep` the camera frames."""
+    feed = FileFeed(video, "realtime" if realtime else "all")
+    source = FaceSource(feed, lossless=not realtime)
+    run = Run(LivePipeline(avatar, source, LiveOptions(clock="arrival" if realtime else "source")), source)
+    run.pipeline.start()
     try:
         while not source.finished:
-            pose = run.chain.latest()
+            pose = run.pipeline.latest()
             if pose.fresh or pose.phase == "lost":
                 clock = pose.sample.source_time if pose.sample is not None else None
                 run.poses.append((clock or 0.0, pose))
-                if keep and pose.fresh and (look := source.look()) is not None:
-                    run.pictures.append(look[0])
+                if keep and pose.fresh and (preview := source.preview()) is not None:
+                    run.images.append(preview.image)
             if not pose.fresh:
                 time.sleep(5e-4)
     finally:
-        run.chain.stop()
+        run.pipeline.stop()
     return run
 
 
 class _Timed(LandmarkTracker):
-    """Remembers when it had finished."""
+    """Stores the time at which it finished."""
 
     wall = cpu = 0.0
 
@@ -116,20 +116,20 @@ class _Timed(LandmarkTracker):
 
 
 def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
-    """Milliseconds from landmarks to parameters, all stages in one thread: what the work takes without its neighbors.
+    """Milliseconds from landmarks to parameters with all stages in one thread, without competing threads.
 
-    Wall clock and this thread's processor time, after the face is learned and calibrated.
+    Wall-clock and CPU time of this thread, after identity fit and calibration.
     """
-    handed = Handed()
-    chain = LivePipeline(avatar, handed, LiveOptions(clock="source"))
+    queue = QueueSource()
+    pipeline = LivePipeline(avatar, queue, LiveOptions(clock="source"))
     lens = FileFeed(video, "all").open()
     network = _Timed()
     tracker = FaceTracker(load_head(), lens, FaceModels(landmarks=lambda: network), LearnOptions(), wait=True)
     wall, cpu = [], []
     for frame in FileFeed(video, "all").frames():
-        handed.sample = tracker(frame)
-        handed.before = tracker.earlier
-        pose = chain.latest()
+        queue.sample = tracker(frame)
+        queue.before = tracker.earlier
+        pose = pipeline.latest()
         if pose.phase == "driving" and pose.fresh:
             wall.append(time.perf_counter() - network.wall)
             cpu.append(time.thread_time() - network.cpu)
@@ -140,26 +140,26 @@ def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
 
 
 def neutral_rms(run: Run) -> dict[str, float]:
-    """How far the avatar is from its own neutral while the driver's face is at rest.
+    """RMS distance of the avatar from its neutral while the driver's face is at rest.
 
-    Besides the neutral itself: frames before the first sample, with one half of them as the neutral and the other half
-    shown, if the person rests in them (no blink: the lids are compared as well).
+    Of the neutral itself, and of earlier samples: one half of them as the neutral, the other half retargeted, if the
+    person rests in them (without blinks: lids are compared too).
     """
-    retarget, resting = run.chain.retarget, run.chain.resting_face
+    driver, resting = run.pipeline.driver, run.pipeline.resting_face
     earlier = run.source.earlier()
-    if retarget is None or not earlier:
+    if driver is None or not earlier:
         return {}
     parts = [torch.from_numpy(np.stack([getattr(sample, part) for sample in earlier])) for part in _PARTS]
-    median = [retarget.neutral.weights[None], *(part[:1] for part in parts[1:])]
+    median = [driver.neutral.weights[None], *(part[:1] for part in parts[1:])]
     half = len(earlier) // 2
-    known = run.chain._calibrator._driver  # type: ignore[union-attr]
-    other = Retarget.of(known, Neutral.of(earlier[:half]), run.chain.options.calibration.closed)
+    base = run.pipeline._calibrator._base  # type: ignore[union-attr]
+    other = CalibratedDriver.of(base, Neutral.of(earlier[:half]), run.pipeline.options.calibration.closed)
     shown = other(*(part[half:] for part in parts)).expression - resting
     return {
-        "neutral": _rms(retarget(*median).expression - resting),
+        "neutral": _rms(driver(*median).expression - resting),
         "other_half_median_of_frames": float(shown.square().mean(1).sqrt().median()),
         "other_half_median_face": _rms(shown.median(0).values),
-        "resting_face_from_stored_neutral": _rms(resting - run.chain.avatar.neutral),
+        "resting_face_from_stored_neutral": _rms(resting - run.pipeline.avatar.neutral),
     }
 
 
@@ -168,8 +168,8 @@ def _rms(off: torch.Tensor) -> float:
 
 
 def lids_of(run: Run) -> dict[str, float]:
-    """The least opening of each eye, 1 at rest, and the greatest blinks of driver and avatar."""
-    lids, names = LidClosure.of(run.chain.avatar.head), run.chain.avatar.head.expression_names
+    """The minimum opening of each eye, 1 at rest, and the largest blink weights of driver and avatar."""
+    lids, names = LidClosure.of(run.pipeline.avatar.head), run.pipeline.avatar.head.expression_names
     shown = torch.cat([pose.params.expression for _, pose in run.driven])
     seen = np.stack([pose.sample.weights for _, pose in run.driven if pose.sample is not None])
     found = {}
@@ -183,22 +183,22 @@ def lids_of(run: Run) -> dict[str, float]:
 
 
 def recovery(avatar: Avatar, video: VideoSource, hide: float) -> dict[str, float]:
-    """Seconds from the face's return to a sample of it, and to an avatar that does 90 % of it; at the clip's rate."""
-    run = drive_live(avatar, Covered(video, hide + 3, hide), own_rate=True)
-    rest = run.chain._presence.neutral
+    """Seconds from the reappearance of the face to its first sample, and to 90 % of the driver's pose; in real time."""
+    run = drive_live(avatar, Covered(video, hide + 3, hide), realtime=True)
+    rest = run.pipeline._presence.neutral
     lost = [pose for clock, pose in run.poses if pose.phase == "lost" and clock < hide + 1]
     if not lost:
         return {"never_lost": 1.0}
     back = [row for row in run.poses if row[0] >= hide + 1 and row[1].fresh]
     first = back[0][0] - (hide + 1)
-    retarget = run.chain.retarget
-    assert retarget is not None
+    driver = run.pipeline.driver
+    assert driver is not None
     for clock, pose in back:
         assert pose.sample is not None
-        live = retarget(*(torch.from_numpy(getattr(pose.sample, part))[None] for part in _PARTS))
+        live = driver(*(torch.from_numpy(getattr(pose.sample, part))[None] for part in _PARTS))
         if _distance(pose.params, live) <= (1 - _RECOVERED) * _distance(rest, live) + 1e-4:
             return {
-                "eased_to_neutral": _distance(lost[-1].params, rest),
+                "distance_to_neutral": _distance(lost[-1].params, rest),
                 "first_sample": first,
                 "recovered": clock - (hide + 1),
             }
@@ -211,11 +211,11 @@ def _distance(first: HeadParams, second: HeadParams) -> float:
 
 
 def blinks_of(run: Run) -> list[dict[str, float]]:
-    """Each of the driver's blinks, and how far the avatar's eyes stay open in it: 0 is shut, 1 at rest."""
-    lids, driven = LidClosure.of(run.chain.avatar.head), run.driven
+    """Each blink of the driver, and the minimum opening of the avatar's eyes in it: 0 is closed, 1 at rest."""
+    lids, driven = LidClosure.of(run.pipeline.avatar.head), run.driven
     if lids is None or not driven:
         return []
-    names = run.chain.avatar.head.expression_names
+    names = run.pipeline.avatar.head.expression_names
     columns = [names.index("eyeBlinkRight"), names.index("eyeBlinkLeft")]
     seen = np.stack([pose.sample.weights[columns] for _, pose in driven if pose.sample is not None])
     opening = np.stack([(1 - pose.params.expression[0] @ lids.closing.T).numpy() for _, pose in driven])
@@ -234,15 +234,15 @@ def blinks_of(run: Run) -> list[dict[str, float]]:
 
 
 def endurance(avatar: Avatar, video: Covered, seconds: float, camera: Camera) -> dict[str, float]:
-    """A looped clip at its own rate, every sample drawn: how old samples are when drawn, and memory over time."""
-    source = FaceInput(FileFeed(video, "own", repeat=True))
-    chain, animator = LivePipeline(avatar, source), Animator(avatar, _SIDE, _SIDE)
+    """A looped clip in real time with every sample rendered: age of samples when rendered, and memory over time."""
+    source = FaceSource(FileFeed(video, "realtime", repeat=True))
+    pipeline, animator = LivePipeline(avatar, source), Animator(avatar, _SIDE, _SIDE)
     view, ages, memory = fit_camera(camera, _SIDE, _SIDE), [], []
-    chain.start()
+    pipeline.start()
     started = time.monotonic()
     try:
         while (now := time.monotonic()) < started + seconds:
-            pose = chain.latest()
+            pose = pipeline.latest()
             if pose.fresh:
                 animator.render(pose.params, view)
                 ages.append(time.monotonic() - pose.stamps["camera"])
@@ -252,7 +252,7 @@ def endurance(avatar: Avatar, video: Covered, seconds: float, camera: Camera) ->
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 memory.append((now, pages * os.sysconf("SC_PAGESIZE") / 1e6))
     finally:
-        chain.stop()
+        pipeline.stop()
     late = np.array([row for row in memory if row[0] > started + 30])
     return {
         "frames": float(len(ages)),
@@ -262,8 +262,8 @@ def endurance(avatar: Avatar, video: Covered, seconds: float, camera: Camera) ->
     }
 
 
-def jitter_and_lag(run: Run) -> dict[str, float]:
-    """Frames by which smoothing delays the mouth, and jitter of the avatar's head (degrees) and expressions."""
+def jitter(run: Run) -> dict[str, float]:
+    """Jitter of the avatar's head rotation (degrees) and expressions."""
     shown = torch.cat([pose.params.expression for _, pose in run.driven]).numpy()
     turns = torch.cat([pose.params.joint_rot[:, 0] for _, pose in run.driven]).numpy()
     rough = [values[1:-1] - (values[:-2] + values[2:]) / 2 for values in (shown, turns)]
@@ -274,14 +274,14 @@ def jitter_and_lag(run: Run) -> dict[str, float]:
 
 
 def sheet(run: Run, camera: Camera, path: Path) -> None:
-    """The driver's frames beside the avatar's, as a PNG."""
-    animator = Animator(run.chain.avatar, _SIDE, _SIDE)
+    """The driver's frames next to the avatar's, as a PNG."""
+    animator = Animator(run.pipeline.avatar, _SIDE, _SIDE)
     fresh = [pose for _, pose in run.poses if pose.fresh]
     rows = []
     for chosen in np.linspace(0, len(fresh) - 1, _COLUMNS * _ROWS).round().astype(int):
-        seen = cv2.resize(run.pictures[chosen], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        drawn = animator.render(fresh[chosen].params, fit_camera(camera, _SIDE, _SIDE)).cpu().numpy()
-        rows.append(np.concatenate([seen, drawn], 1))
+        seen = cv2.resize(run.images[chosen], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        rendered = animator.render(fresh[chosen].params, fit_camera(camera, _SIDE, _SIDE)).cpu().numpy()
+        rows.append(np.concatenate([seen, rendered], 1))
     lines = [np.concatenate(rows[k : k + _COLUMNS], 1) for k in range(0, len(rows), _COLUMNS)]
     cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(lines), cv2.COLOR_RGB2BGR))
 
@@ -290,23 +290,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("avatar", type=Path)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--own-rate", action="store_true")
+    parser.add_argument("--realtime", action="store_true")
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--hide", type=float, help="cover the face from this second on, for one second")
-    parser.add_argument("--endure", type=float, help="play the clip again and again for so many seconds, over 30")
+    parser.add_argument("--endure", type=float, help="loop the clip for this many seconds, over 30")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     avatar, video = load_avatar(args.avatar), open_video(args.clip)
-    run = drive_live(avatar, Covered(video, args.seconds), args.own_rate, keep=args.sheet is not None)
-    report = run.chain.meter.report()
+    run = drive_live(avatar, Covered(video, args.seconds), args.realtime, keep=args.sheet is not None)
+    report = run.pipeline.meter.report()
     print(report.to_text())
     found = {
         "serial_ms": serial(avatar, Covered(video, args.seconds)),
         "neutral_rms": neutral_rms(run),
         "lids": lids_of(run),
         "blinks": blinks_of(run),
-        "calibration": run.chain.stats()["calibration"],
-        **jitter_and_lag(run),
+        "calibration": run.pipeline.stats()["calibration"],
+        **jitter(run),
     }
     if args.hide is not None:
         found["recovery"] = recovery(avatar, video, args.hide)

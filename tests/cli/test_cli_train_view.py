@@ -90,10 +90,9 @@ def test_a_real_window_shows_the_avatar_until_the_training_ends(
 
     def recorded(session: Session) -> bool:
         changed = advance(session)
-        shown.append(
-            (session.avatar.provenance.get("steps"), session.state.status.growing, session.picture is not None)
-        )
-        if session.state.status.growing.startswith("trained"):
+        text, has_image = session.state.status.training, session.viewport.image is not None
+        shown.append((session.avatar.provenance.get("steps"), text, has_image))
+        if text.startswith("trained"):
             session.closing = True
         return changed
 
@@ -101,8 +100,8 @@ def test_a_real_window_shows_the_avatar_until_the_training_ends(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr(Session, "advance", recorded)
     assert cli.main(arguments) == 0
-    steps, words, drawn = shown[-1]
-    assert steps == 12 and words.startswith("trained: 12 steps") and drawn
+    steps, text, has_image = shown[-1]
+    assert steps == 12 and text.startswith("trained: 12 steps") and has_image
 
 
 def test_closing_the_window_does_not_end_the_training_and_is_reported_once(

@@ -1,4 +1,4 @@
-"""The commands that open a window where there is no display, and those that never do."""
+"""The commands that open a window, without a display, and those that never open one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in window))
 
 
 def headsplat(folder: Path, *words: str, **display: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in an empty folder where nothing but `display` names a display; then says what it has loaded."""
+    """Run the command in an empty folder with `display` as display variables; it prints whether torch was loaded."""
     code = (
         "import sys; from avatar.cli import main; code = main(sys.argv[1:]); "
         "print('torch' in sys.modules); sys.exit(code)"
@@ -40,7 +40,7 @@ def headsplat(folder: Path, *words: str, **display: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a display")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")
 @pytest.mark.parametrize(
     ("words", "display", "found"),
     [
@@ -49,7 +49,7 @@ def headsplat(folder: Path, *words: str, **display: str) -> subprocess.Completed
         (["view", "me.avatar"], {"DISPLAY": ":77"}, "DISPLAY=:77: no display can be opened (X11: Failed to open"),
     ],
 )
-def test_no_display_is_one_sentence_before_anything_long_is_loaded(
+def test_no_display_is_a_one_line_error_before_torch_is_loaded(
     tmp_path: Path, words: list[str], display: dict[str, str], found: str
 ) -> None:
     pytest.importorskip("imgui_bundle", reason="imgui-bundle cannot be loaded", exc_type=ImportError)
@@ -61,7 +61,7 @@ def test_no_display_is_one_sentence_before_anything_long_is_loaded(
     assert not list(tmp_path.iterdir())
 
 
-def test_libraries_that_cannot_be_loaded_are_one_sentence(
+def test_libraries_that_cannot_be_loaded_are_a_one_line_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from avatar import cli
@@ -80,7 +80,7 @@ def test_libraries_that_cannot_be_loaded_are_one_sentence(
     )
 
 
-def test_commands_that_open_no_window_load_nothing_of_it(tmp_path: Path) -> None:
+def test_commands_without_a_window_do_not_load_its_libraries(tmp_path: Path) -> None:
     motion = tmp_path / "motion.csv"
     motion.write_text("Timecode,BlendshapeCount,JawOpen\n00:00:00:00.000,1,0.1\n00:00:00:01.000,1,0.2\n")
     found = subprocess.run(

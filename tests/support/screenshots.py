@@ -1,6 +1,6 @@
-"""The README's pictures of the window, taken of it: `python -m tests.support.screenshots demo/demo.avatar`.
+"""Screenshots of the window for the README: `python -m tests.support.screenshots demo/demo.avatar`.
 
-The motion is the one that `headsplat demo` leaves beside its avatar, puppet.csv. Needs a display of 1280x800 or more.
+The motion is the one that `headsplat demo` writes, puppet.csv. Needs a display of 1280x800 or more.
 """
 
 from __future__ import annotations
@@ -17,86 +17,87 @@ import cv2
 import numpy as np
 
 from avatar.model.avatar_file import load_avatar
-from tests.support.stage import Stage, play
+from tests.support.window_driver import WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
-from viewer.render.view_settings import Kind, Look
+from viewer.render.view_settings import ViewKind, ViewSettings
 from viewer.session.opening import open_any
 from viewer.session.session import Session
 from viewer.session.state import SLIDERS, TIMELINE
 
-#: Pixels of the window, and of each picture in the strip of views: high and wide.
-_WINDOW, _HIGH, _WIDE = (1280, 760), 384, 320
-#: Degrees: from where the posed head is seen, not farther than its training saw it, and its turn, nod and tilt.
+#: Pixels of the window, and height and width of each image in the row of views.
+_WINDOW, _HEIGHT, _WIDTH = (1280, 760), 384, 320
+#: Degrees: the camera of the posed head, within the views of its training, and the head's yaw, pitch and roll.
 _SIDE, _HEAD = Orbit(yaw=-8.0, pitch=3.0), (6.0, -3.0, 3.0)
-_PLAYED = 2.5  # seconds of the motion, for the rates in the picture
+_PLAYED = 2.5  # seconds of the motion, for the frame rates in the image
 _POSED = {"mouthSmileLeft": 0.85, "mouthSmileRight": 0.5, "browOuterUpLeft": 0.9, "jawOpen": 0.18, "eyeBlinkRight": 1.0}
 
 
-def face(stage: Stage) -> Mapping[str, Any]:
-    """Posed by hand, from a little to the side."""
-    stage.session.drive(SLIDERS)
-    stage.change("view", orbit=_SIDE, height=720)
-    stage.change("sliders", weights=_POSED, head=_HEAD, gaze=(-8.0, 2.0))
-    return _taken(stage, "Face", "face")
+def face(window: WindowDriver) -> Mapping[str, Any]:
+    """Posed by hand, slightly from the side."""
+    window.session.select_source(SLIDERS)
+    window.change("camera", orbit=_SIDE, height=720)
+    window.change("sliders", weights=_POSED, head=_HEAD, gaze=(-8.0, 2.0))
+    return _taken(window, "Face", "face")
 
 
-def motion(stage: Stage) -> Mapping[str, Any]:
-    """A motion held where the mouth is open widest, after it has played for a moment, with the mesh laid over it."""
-    stage.session.drive(TIMELINE)
-    stage.change("view", orbit=Orbit(yaw=10.0), height=720)
-    stage.change("look", mesh_overlay=0.45, background=(0.13, 0.14, 0.17))
-    stage.change("timeline", playing=True)
-    stage.until(lambda: False, _PLAYED)
-    stage.change("timeline", playing=False)
-    player: Any = stage.session.performer
-    opened = player.params.expression[:, stage.state.subject.expressions.index("jawOpen")]
-    timeline = stage.state.timeline
-    stage.change("timeline", time=timeline.at(int(opened.argmax())).time)
-    return _taken(stage, "Look", "motion")
+def motion(window: WindowDriver) -> Mapping[str, Any]:
+    """A motion, paused where the mouth is open widest after some seconds of playback, with the mesh overlay."""
+    window.session.select_source(TIMELINE)
+    window.change("camera", orbit=Orbit(yaw=10.0), height=720)
+    window.change("view", mesh_overlay=0.45, background=(0.13, 0.14, 0.17))
+    window.change("timeline", playing=True)
+    window.until(lambda: False, _PLAYED)
+    window.change("timeline", playing=False)
+    source: Any = window.session.sources.active
+    jaw_open = source.params.expression[:, window.state.avatar.expressions.index("jawOpen")]
+    timeline = window.state.timeline
+    window.change("timeline", time=timeline.at_frame(int(jaw_open.argmax())).time)
+    return _taken(window, "View", "motion")
 
 
-def views(stage: Stage, out: Path) -> Mapping[str, Any]:
-    """Every kind of picture side by side."""
-    stage.session.drive(SLIDERS)
-    stage.change("view", orbit=_SIDE, height=_HIGH, width=_WIDE)
-    stage.change("sliders", weights=_POSED, head=_HEAD)
-    stage.settle()
-    pictures = []
-    for kind in get_args(Kind):
-        stage.change("look", **vars(Look(kind=kind)))
-        pictures.append(stage.picture())
-    _write(out / "views.jpg", np.concatenate(pictures, 1)[..., ::-1])
+def views(window: WindowDriver, out: Path) -> Mapping[str, Any]:
+    """Every kind of image side by side."""
+    window.session.select_source(SLIDERS)
+    window.change("camera", orbit=_SIDE, height=_HEIGHT, width=_WIDTH)
+    window.change("sliders", weights=_POSED, head=_HEAD)
+    window.settle()
+    images = []
+    for kind in get_args(ViewKind):
+        window.change("view", **vars(ViewSettings(kind=kind)))
+        images.append(window.image())
+    _write(out / "views.jpg", np.concatenate(images, 1)[..., ::-1])
     return {}
 
 
-def _taken(stage: Stage, panel: str, name: str) -> Mapping[str, Any]:
-    stage.context.window_focus(f"//{panel}")
-    stage.context.mouse_move_to_pos((_WINDOW[0] / 2, 8))
-    stage.settle()
-    stage.until(lambda: stage.state.status.size == stage.session.picture.shape[1::-1], 2)
-    stage.screen(name)
+def _taken(window: WindowDriver, panel: str, name: str) -> Mapping[str, Any]:
+    window.context.window_focus(f"//{panel}")
+    window.context.mouse_move_to_pos((_WINDOW[0] / 2, 8))
+    window.settle()
+    window.until(lambda: window.state.status.size == window.session.viewport.image.shape[1::-1], 2)
+    window.screen(name)
     return {}
 
 
-def _write(path: Path, picture: np.ndarray | None) -> None:
-    """A picture, BGR, as JPEG: a third of what PNG takes."""
-    assert picture is not None
-    cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+def _write(path: Path, image: np.ndarray | None) -> None:
+    """Write an image, BGR, as JPEG: a third of the size of PNG."""
+    assert image is not None
+    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
 def main() -> None:
-    """Take them."""
+    """Take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("avatar", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path(".github/pictures"))
     arguments = parser.parse_args()
     avatar = load_avatar(arguments.avatar)
     session = Session(avatar, arguments.avatar.name)
-    open_any(arguments.avatar.parent / "puppet.csv", avatar)(session)
+    session.show(open_any(arguments.avatar.parent / "puppet.csv", avatar))
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        play(session, {"face": face, "motion": motion, "views": partial(views, out=arguments.output)}, folder, _WINDOW)
+        scenarios = {"face": face, "motion": motion, "views": partial(views, out=arguments.output)}
+        run_scenarios(session, scenarios, folder, _WINDOW)
         for path in folder.glob("*.json"):
             if error := json.loads(path.read_text())["error"]:
                 raise SystemExit(error)

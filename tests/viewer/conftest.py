@@ -11,6 +11,6 @@ from tests.support.display import any_display
 
 @pytest.fixture(scope="session")
 def display() -> Iterator[str]:
-    """The display (DISPLAY) that windows open on: the one there is, else an own Xvfb."""
+    """The display (DISPLAY) that windows open on: the existing one, or an Xvfb started for the tests."""
     with any_display() as name:
         yield name

@@ -1,4 +1,4 @@
-"""Where what is shown goes besides the window: takes and films on the disk, a virtual camera."""
+"""Outlets: where rendered frames go besides the window, to files or to a virtual camera."""
 
 from __future__ import annotations
 
@@ -8,88 +8,88 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from avatar.driving.live import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
-from viewer.session.pose_sources import Pose
 
 OutletKind = Literal["record", "virtual camera"]
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
-    """What an outlet gets: a new picture and what it was drawn from."""
+class RenderedFrame:
+    """A new image and what it was rendered from."""
 
     time: float  # seconds, time.monotonic()
     avatar: Avatar
-    pose: Pose
-    picture: np.ndarray  # uint8 [H,W,3], only for the moment: it is overwritten by the next one
+    pose: AvatarPose
+    image: np.ndarray  # uint8 [H,W,3]; overwritten by the next frame, so an outlet has to copy it
 
 
 class Outlet(Protocol):
-    """One place that pictures or poses go to."""
+    """Writes rendered frames to one destination."""
 
     name: str  # of the file or device
 
-    def add(self, moment: Moment) -> None:
-        """Take it; never waits. Raises HeadsplatError where nothing more can be taken."""
+    def write(self, frame: RenderedFrame) -> None:
+        """Write a frame; never waits. Raises HeadsplatError where nothing can be written any more."""
 
     def hold(self, time: float) -> None:
-        """The last moment's picture is still seen at `time` seconds, time.monotonic(); never waits."""
+        """Extend the last frame's display to `time` seconds, time.monotonic(); never waits."""
 
     def close(self) -> str:
-        """Finish; what was written, a sentence. Raises HeadsplatError where that failed."""
+        """Finish; returns a sentence on what was written. Raises HeadsplatError on failure."""
 
 
 class Outlets:
-    """Those that can be made and those that run."""
+    """The outlets that can be opened and those that are open."""
 
-    def __init__(self, makers: Mapping[OutletKind, Callable[[], Outlet]] | None = None) -> None:
-        """Args: makers: what opens an outlet of each kind; raises HeadsplatError where it cannot be."""
-        self._makers = dict(makers or {})
-        self._running: dict[OutletKind, Outlet] = {}
+    def __init__(self, factories: Mapping[OutletKind, Callable[[], Outlet]] | None = None) -> None:
+        """Args: factories: open an outlet of each kind; raise HeadsplatError on failure."""
+        self._factories = dict(factories or {})
+        self._open: dict[OutletKind, Outlet] = {}
 
     @property
     def kinds(self) -> tuple[OutletKind, ...]:
-        """Which can be made."""
-        return tuple(self._makers)
+        """Kinds that can be opened."""
+        return tuple(self._factories)
 
     @property
     def names(self) -> dict[OutletKind, str]:
-        """Of those that run."""
-        return {kind: outlet.name for kind, outlet in self._running.items()}
+        """Names of open outlets."""
+        return {kind: outlet.name for kind, outlet in self._open.items()}
 
     def toggle(self, kind: OutletKind) -> str:
-        """Begin where it does not run, else end; what has happened, a sentence. Raises HeadsplatError."""
-        if kind in self._running:
-            return self._running.pop(kind).close()
-        if kind not in self._makers:
-            raise HeadsplatError(f"{kind}: not to be had here")
-        self._running[kind] = outlet = self._makers[kind]()
-        return f"{outlet.name}: begun"
+        """Open an outlet, or close it if it is open; returns a message. Raises HeadsplatError."""
+        if kind in self._open:
+            return self._open.pop(kind).close()
+        if kind not in self._factories:
+            raise HeadsplatError(f"{kind}: not available here")
+        self._open[kind] = outlet = self._factories[kind]()
+        return f"{outlet.name}: started"
 
-    def add(self, moment: Moment) -> None:
-        """Give all that run a moment; one that fails is ended, and the first failure raised as HeadsplatError."""
+    def write(self, frame: RenderedFrame) -> None:
+        """Write a frame to all open outlets; one that fails is removed, and the first error raised."""
         failures = []
-        for kind, outlet in list(self._running.items()):
+        for kind, outlet in list(self._open.items()):
             try:
-                outlet.add(moment)
+                outlet.write(frame)
             except HeadsplatError as error:
                 failures.append(error)
-                del self._running[kind]
+                del self._open[kind]
         if failures:
             raise failures[0]
 
     def hold(self, time: float) -> None:
-        """Tell all that run that nothing has changed until `time` seconds, but for what `add` gave them."""
-        for outlet in self._running.values():
+        """Extend the last frame's display to `time` seconds in all open outlets."""
+        for outlet in self._open.values():
             outlet.hold(time)
 
     def close(self) -> list[str]:
-        """End all; what was written or failed, a sentence each."""
-        told = []
-        for kind in list(self._running):
+        """Close all; returns a message on each, of success or failure."""
+        messages = []
+        for kind in list(self._open):
             try:
-                told.append(self.toggle(kind))
+                messages.append(self.toggle(kind))
             except HeadsplatError as error:
-                told.append(str(error))
-        return told
+                messages.append(str(error))
+        return messages

@@ -1,4 +1,4 @@
-"""One picture of what the window shows, on the disk."""
+"""Writes the image in the window to a file."""
 
 from __future__ import annotations
 
@@ -13,41 +13,44 @@ from avatar.common.image_io import encode_png
 from avatar.errors import HeadsplatError
 
 _CHANNELS = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order
-_EFFORT = 3  # of avatar.common.image_io.encode_png
+_COMPRESSION = 3  # of avatar.common.image_io.encode_png
 
 
-def save_snapshot(picture: np.ndarray, place: str | Path) -> Path:
-    """Save `picture` as PNG and return where; nothing is ever overwritten.
+def save_snapshot(image: np.ndarray, path: str | Path) -> Path:
+    """Save `image` as PNG and return its path; existing files are never overwritten.
 
     Args:
-        picture: uint8 [H,W,3], or [H,W,4] with straight alpha.
-        place: a name in .png, numbered where it is taken; or a folder, for a name of date, time and number.
+        image: uint8 [H,W,3], or [H,W,4] with straight alpha.
+        path: a name in .png, with a number appended where it exists; or a folder, for a name from date and time.
+
+    Returns:
+        The path of the new file.
 
     Raises:
-        HeadsplatError: another suffix, or the disk refuses.
+        HeadsplatError: another suffix, or writing fails.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in _CHANNELS:
-        raise ValueError(f"picture: expected uint8 [H,W,3] or [H,W,4], got {picture.dtype} {list(picture.shape)}")
-    path = _free_path(Path(place))
-    content = encode_png(picture[..., _CHANNELS[picture.shape[2]]], _EFFORT)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in _CHANNELS:
+        raise ValueError(f"image: expected uint8 [H,W,3] or [H,W,4], got {image.dtype} {list(image.shape)}")
+    path = _unused_path(Path(path))
+    content = encode_png(image[..., _CHANNELS[image.shape[2]]], _COMPRESSION)
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
     except (HeadsplatError, OSError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         raise HeadsplatError(
-            f"{path}: the picture cannot be saved ({error_words(cause)}); choose another folder for it"
+            f"{path}: the image cannot be saved ({error_words(cause)}); choose another folder"
         ) from error
     return path
 
 
-def _free_path(place: Path) -> Path:
-    """A path that nothing has: `place` itself or numbered, or a new name in the folder that it is."""
-    if place.suffix and not place.is_dir():
-        if place.suffix.lower() != ".png":
-            raise HeadsplatError(f"{place}: pictures are saved as .png; name it so, or give a folder")
-        numbered = (place.with_stem(f"{place.stem}_{number}") for number in itertools.count(2))
-        return next(path for path in itertools.chain([place], numbered) if not path.exists())
+def _unused_path(path: Path) -> Path:
+    """A path that does not exist: `path` itself or with a number, or a new name in it where it is a folder."""
+    if path.suffix and not path.is_dir():
+        if path.suffix.lower() != ".png":
+            raise HeadsplatError(f"{path}: images are saved as .png; use that suffix, or give a folder")
+        numbered = (path.with_stem(f"{path.stem}_{number}") for number in itertools.count(2))
+        return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
     stem = f"headsplat_{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    dated = (place / f"{stem}_{number:02d}.png" for number in itertools.count(1))
-    return next(path for path in dated if not path.exists())
+    dated = (path / f"{stem}_{number:02d}.png" for number in itertools.count(1))
+    return next(candidate for candidate in dated if not candidate.exists())

@@ -1,7 +1,7 @@
-"""The avatar as a camera that video calls can choose, through pyvirtualcam.
+"""The avatar as a virtual camera for video calls, with pyvirtualcam.
 
-pyvirtualcam is under the GNU General Public License, version 2: it is never needed and never part of headsplat; who
-wants the virtual camera installs it.
+pyvirtualcam is under the GNU General Public License, version 2: it is optional and never distributed with headsplat;
+users install it for the virtual camera.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from viewer.outputs.letterbox import fitted
+from viewer.outputs.letterbox import letterboxed
 
 _INSTALL = "`pip install pyvirtualcam`"
 _LINUX = (
@@ -23,34 +24,47 @@ _LINUX = (
     "`sudo modprobe v4l2loopback exclusive_caps=1 card_label=headsplat`"
 )
 _OBS = "install OBS Studio (https://obsproject.com), start its virtual camera once and stop it again"
-_GRACE = 2.0  # seconds that a device which hangs may keep the program from ending
+_GRACE = 2.0  # seconds that closing waits for a device that does not respond
+
+
+@dataclass(frozen=True)
+class VirtualCameraStats:
+    """State of a virtual camera."""
+
+    device: str
+    size: tuple[int, int]  # pixels of the device, width and height
+    rate: float  # frames per second of the device
+    images: int  # received
+    replaced: int  # by a newer image before they were sent
+    sent: int  # frames
+    failure: str | None  # why no frames are sent any more
 
 
 class VirtualCamera:
-    """Sends the newest picture at a constant rate, in a thread of its own.
+    """Sends the newest image at a constant rate, on a separate thread.
 
     with VirtualCamera() as camera:
-        camera.send(picture)
+        camera.send(image)
     """
 
     def __init__(self, width: int = 1280, height: int = 720, rate: float = 30.0) -> None:
         """
         Args:
-            width: pixels to ask the device for; video calls expect 1280x720.
+            width: pixels to request of the device; video calls expect 1280x720.
             height: the same.
-            rate: frames a second.
+            rate: frames per second to request.
 
         Raises:
-            HeadsplatError: pyvirtualcam or a device is missing; the sentence says how to get it.
+            HeadsplatError: pyvirtualcam or a device is missing; the message says how to install it.
         """
         self._camera = _opened(width, height, rate)
-        # Asked now: a camera that is closed does not answer.
+        # Read now: these properties raise once the camera is closed.
         self._device, self._size = self._camera.device, (self._camera.width, self._camera.height)
         self._rate = float(self._camera.fps)
         self._lock = threading.Lock()
         self._newest: np.ndarray | None = None
         self._fresh = False
-        self._pictures = self._passed = self._sent = 0
+        self._images = self._replaced = self._sent = 0
         self._failure: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="virtual camera", daemon=True)
@@ -64,50 +78,43 @@ class VirtualCamera:
     ) -> None:
         self.close()
 
-    def send(self, picture: np.ndarray) -> None:
-        """Show `picture` uint8 [H,W,3] of any size from now on; it is copied, and the caller never waits."""
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise ValueError(f"picture: expected uint8 [H,W,3], got {picture.dtype} {list(picture.shape)}")
-        copied = picture.copy()
+    def send(self, image: np.ndarray) -> None:
+        """Send `image` uint8 [H,W,3], of any size, from now on; it is copied, and the caller never waits."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"image: expected uint8 [H,W,3], got {image.dtype} {list(image.shape)}")
+        copied = image.copy()
         with self._lock:
-            self._passed += self._fresh
+            self._replaced += self._fresh
             self._newest, self._fresh = copied, True
-            self._pictures += 1
+            self._images += 1
 
     def close(self) -> None:
-        """Let the device go; harmless when repeated."""
+        """Release the device; has no effect when repeated."""
         self._ended.set()
         self._thread.join(_GRACE)
 
-    def stats(self) -> dict[str, Any]:
-        """Name, size and rate of the device; pictures given, passed over and sent; `failure`, a sentence or None."""
+    def stats(self) -> VirtualCameraStats:
+        """State now."""
         with self._lock:
-            return {
-                "device": self._device,
-                "size": self._size,
-                "rate": self._rate,
-                "pictures": self._pictures,
-                "passed": self._passed,
-                "sent": self._sent,
-                "failure": self._failure,
-            }
+            counts = self._images, self._replaced, self._sent
+            return VirtualCameraStats(self._device, self._size, self._rate, *counts, self._failure)
 
     def _work(self) -> None:
-        """Send a frame whenever one is due, the last one again where nothing is new: calls take a gap for a fault."""
+        """Send a frame whenever one is due, repeating the last one: video calls treat a gap as an error."""
         step, due = 1 / self._rate, time.monotonic()
         frame: np.ndarray | None = None
         try:
             while not self._ended.wait(max(0.0, due - time.monotonic())):
                 due = max(due + step, time.monotonic())
                 with self._lock:
-                    picture, self._fresh, fresh = self._newest, False, self._fresh
-                if picture is not None and fresh:
-                    frame = np.ascontiguousarray(fitted(picture, *self._size))
+                    image, self._fresh, fresh = self._newest, False, self._fresh
+                if image is not None and fresh:
+                    frame = np.ascontiguousarray(letterboxed(image, *self._size))
                 if frame is not None:
                     self._camera.send(frame)
                     self._sent += 1
         except Exception as error:
-            self._failure = f"{self._device}: the virtual camera takes no pictures any more ({error})"
+            self._failure = f"{self._device}: the virtual camera does not accept frames any more ({error})"
         finally:
             self._camera.close()
 
@@ -129,6 +136,6 @@ def _opened(width: int, height: int, rate: float) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What each of pyvirtualcam's back ends said, its first sentence."""
+    """The first sentence of the error of each of pyvirtualcam's back ends."""
     lines = (line.split(" backend: ")[-1] for line in str(error).splitlines())
     return "; ".join(line.split(". ")[0].strip().rstrip(".") for line in lines)

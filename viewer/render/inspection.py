@@ -1,4 +1,4 @@
-"""What an avatar is made of, for the eye: which part carries each Gaussian, and which Gaussians matter most."""
+"""Inspection of an avatar: colors by the part a Gaussian is bound to, and Gaussians ordered by importance."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from avatar.geometry.rotations import SH_C0
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 
-#: Turn of the hue from one part to the next: the golden section keeps any number of them apart.
+#: Hue step from one part to the next: the golden section gives distinct hues for any number of parts.
 _HUE_STEP = 0.61803398875
-_LIGHTNESS = (0.5, 0.64, 0.78)  # of parts in turn, since some hues come close
-_UNEVEN = 0.3  # difference in brightness between triangles of one part
-_DARKEST = 0.5  # share of its brightness that a part keeps where the person is black
+_LIGHTNESS = (0.5, 0.64, 0.78)  # alternates by part, since some hues are similar
+_TRIANGLE_CONTRAST = 0.3  # difference in brightness between triangles of one part
+_MIN_BRIGHTNESS = 0.5  # factor of a part's brightness where the Gaussians are black
 _LUMA = (0.299, 0.587, 0.114)
-#: For the hash of a triangle's corners: primes of Teschner et al., Optimized Spatial Hashing, 2003.
+#: For the hash of a triangle's vertices: primes of Teschner et al., Optimized Spatial Hashing, 2003.
 _PRIMES = (73856093, 19349663, 83492791)
 _SHADES = 64  # of triangles of one part
 
 
 def part_colors(avatar: Avatar) -> Tensor:
-    """A color [N,3] sRGB for each Gaussian: its hue is the part of the head it is bound to, its brightness differs
-    from triangle to triangle."""
+    """Colors [N,3] sRGB of the Gaussians: the hue is the part of the head they are bound to, the brightness differs by
+    triangle."""
     rig = avatar.rig
     nearest = rig.triangles.gather(1, rig.bary.argmax(1, keepdim=True))[:, 0]
     colors = _vertex_colors(avatar.head).to(rig.bary)[nearest]
     mixed = rig.triangles * torch.tensor(_PRIMES, device=rig.triangles.device)
     shade = (mixed[:, 0] ^ mixed[:, 1] ^ mixed[:, 2]) % _SHADES / (_SHADES - 1)
-    return colors * (1 - _UNEVEN * shade[:, None])
+    return colors * (1 - _TRIANGLE_CONTRAST * shade[:, None])
 
 
 def _vertex_colors(head: HeadModel) -> Tensor:
-    """[V,3] sRGB; where regions overlap, the smaller one shows."""
+    """Colors [V,3] sRGB of the vertices; where regions overlap, of the smaller one."""
     colors = torch.full((len(head.v_template), 3), 0.6)
-    places = {name: place for place, name in enumerate(sorted(head.regions))}
+    numbers = {name: number for number, name in enumerate(sorted(head.regions))}
     for name in sorted(head.regions, key=lambda name: -int(head.regions[name].sum())):
-        hue, lightness = _HUE_STEP * places[name] % 1, _LIGHTNESS[places[name] % len(_LIGHTNESS)]
+        hue, lightness = _HUE_STEP * numbers[name] % 1, _LIGHTNESS[numbers[name] % len(_LIGHTNESS)]
         colors[head.regions[name].cpu()] = torch.tensor(colorsys.hls_to_rgb(hue, lightness, 0.8))
     return colors
 
 
 def shaded(colors: Tensor, sh: Tensor) -> Tensor:
-    """Coefficients [1,N,1,3] of `colors` [N,3], darker where the Gaussians' own `sh` [1,N,D,3] are."""
-    own = (0.5 + SH_C0 * sh[0, :, 0]).clamp(0, 1)
-    light = _DARKEST + (1 - _DARKEST) * (own @ own.new_tensor(_LUMA))
-    return ((colors * light[:, None] - 0.5) / SH_C0)[None, :, None].contiguous()
+    """SH coefficients [1,N,1,3] of `colors` [N,3], darker where the colors of the Gaussians' `sh` [1,N,D,3] are."""
+    original = (0.5 + SH_C0 * sh[0, :, 0]).clamp(0, 1)
+    brightness = _MIN_BRIGHTNESS + (1 - _MIN_BRIGHTNESS) * (original @ original.new_tensor(_LUMA))
+    return ((colors * brightness[:, None] - 0.5) / SH_C0)[None, :, None].contiguous()
 
 
-def drawing_order(avatar: Avatar) -> Tensor:
-    """The place [N] of each Gaussian in the order in which they are drawn where only so many are.
+def importance_rank(avatar: Avatar) -> Tensor:
+    """The rank [N] of each Gaussian by opacity times area at rest, largest first.
 
-    Those that can fill most of a picture come first, opacity times area of a resting one: a few thousands show a face
-    where as many by chance show holes.
+    With a limited count of Gaussians those of the lowest ranks are rendered: a few thousand show a face without the
+    holes that a random selection has.
     """
     scales = avatar.log_scales.detach().sort(1).values
-    filled = avatar.logit_opacities.detach().sigmoid().log() + scales[:, 1] + scales[:, 2]
-    return filled.argsort(descending=True, stable=True).argsort()
+    coverage = avatar.logit_opacities.detach().sigmoid().log() + scales[:, 1] + scales[:, 2]
+    return coverage.argsort(descending=True, stable=True).argsort()

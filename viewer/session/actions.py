@@ -1,88 +1,101 @@
-"""What panels and keys ask for once: views and pictures on the disk, the live driver's calibration, gains."""
+"""Actions of panels and keys: saved views and snapshots, outlets, the live source's calibration."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from avatar.errors import HeadsplatError
+from viewer.outputs.outlets import OutletKind, Outlets
 from viewer.outputs.snapshot import save_snapshot
+from viewer.render.orbit import Orbit
 from viewer.session.edits import Action
-from viewer.session.opening import write_view
-from viewer.session.pose_sources import LivePerformer, LiveSource
-
-if TYPE_CHECKING:
-    from viewer.session.session import Session
-
-
-def _close(session: Session, _: Any) -> None:
-    session.closing = True
+from viewer.session.pose_sources import LivePipeline
+from viewer.session.source_selector import SourceSelector
+from viewer.session.state import State
+from viewer.session.view_file import write_view
+from viewer.session.viewport import Viewport
 
 
-def _record(session: Session, _: Any) -> None:
-    session.tell(session.outlets.toggle("record"))
-    session.redraw()  # a picture that stands still is recorded too
+class ActionTarget(Protocol):
+    """What actions use of a session."""
+
+    closing: bool
+    folder: Path
+    outlets: Outlets
+    sources: SourceSelector
+    state: State
+    viewport: Viewport
+
+    def show_message(self, message: str, failed: bool = False) -> None:
+        """Show a message."""
+
+    def apply_view(self, name: str, orbit: Orbit) -> None:
+        """Move the camera to a saved view and list it."""
+
+    def restart_source(self) -> None:
+        """Start the active live source again."""
 
 
-def _virtual_camera(session: Session, _: Any) -> None:
-    session.tell(session.outlets.toggle("virtual camera"))
-    session.redraw()
+def live_pipeline_of(target: ActionTarget) -> LivePipeline:
+    """The active live source's pipeline; raises HeadsplatError where the active source is not live."""
+    source = target.sources.live
+    if source is None:
+        raise HeadsplatError("no live source is active; select a camera or a socket first")
+    return source.pipeline
 
 
-def _save_view(session: Session, _: Any) -> None:
-    orbit = session.state.view.orbit
-    stem = f"{Path(session.state.subject.name).stem}_view"
-    names = (session.folder / f"{stem}_{number}.json" for number in itertools.count(1))
+def _close(target: ActionTarget) -> None:
+    target.closing = True
+
+
+def _toggle(kind: OutletKind) -> Callable[[ActionTarget], None]:
+    def toggle(target: ActionTarget) -> None:
+        target.show_message(target.outlets.toggle(kind))
+        target.viewport.invalidate()  # an outlet gets the image also where it does not change
+
+    return toggle
+
+
+def _save_view(target: ActionTarget) -> None:
+    state = target.state
+    orbit, stem = state.camera.orbit, f"{Path(state.avatar.name).stem}_view"
+    names = (target.folder / f"{stem}_{number}.json" for number in itertools.count(1))
     path = next(path for path in names if not path.exists())
-    write_view(path, orbit, session.camera(*session.state.status.size))
-    session.look_from(path.stem, orbit)
-    session.tell(f"{path}: the view, for `headsplat render --camera` too")
+    write_view(path, orbit, target.viewport.camera(orbit, *state.status.size))
+    target.apply_view(path.stem, orbit)
+    target.show_message(f"{path}: view saved, also for `headsplat render --camera`")
 
 
-def _forget_view(session: Session, place: int) -> None:
-    view = session.state.view
-    saved = tuple(row for k, row in enumerate(view.saved) if k != place)
-    session.state = replace(session.state, view=replace(view, saved=saved))
+def _snapshot(target: ActionTarget) -> None:
+    if target.viewport.image is not None:
+        name = f"{Path(target.state.avatar.name).stem}_picture.png"
+        target.show_message(f"{save_snapshot(target.viewport.image, target.folder / name)}: image saved")
 
 
-def _screenshot(session: Session, _: Any) -> None:
-    if session.picture is not None:
-        name = f"{Path(session.state.subject.name).stem}_picture.png"
-        session.tell(f"{save_snapshot(session.picture, session.folder / name)}: the picture")
+def _calibrate(target: ActionTarget) -> None:
+    live_pipeline_of(target).calibrate()
+    target.show_message("look at the camera with a resting face for two seconds")
 
 
-def _calibrate(session: Session, _: Any) -> None:
-    _live_source(session).calibrate()
-    session.tell("look at the camera with a resting face for two seconds")
+def _learn_person(target: ActionTarget) -> None:
+    live_pipeline_of(target).learn_again()
 
 
-def _learn(session: Session, _: Any) -> None:
-    _live_source(session).learn_again()
+def _restart_source(target: ActionTarget) -> None:
+    target.restart_source()
 
 
-def _set_gain(session: Session, gain: tuple[str, float]) -> None:
-    group, factor = gain
-    _live_source(session).gains[group] = factor
-
-
-def _live_source(session: Session) -> LiveSource:
-    if not isinstance(session.performer, LivePerformer):
-        raise HeadsplatError("nobody drives live; choose a camera or a socket first")
-    return session.performer.source
-
-
-#: Each may raise HeadsplatError, which is shown; `open`, `again` and `choose file` are the session's and the window's.
-ACTIONS: Mapping[Action, Callable[[Session, Any], None]] = {
+#: Each may raise HeadsplatError, which is reported; `choose file` is the window's.
+ACTIONS: Mapping[Action, Callable[[ActionTarget], None]] = {
     "calibrate": _calibrate,
     "close": _close,
-    "forget view": _forget_view,
-    "gain": _set_gain,
-    "learn": _learn,
-    "record": _record,
+    "learn person": _learn_person,
+    "record": _toggle("record"),
+    "restart source": _restart_source,
     "save view": _save_view,
-    "screenshot": _screenshot,
-    "virtual camera": _virtual_camera,
+    "snapshot": _snapshot,
+    "virtual camera": _toggle("virtual camera"),
 }

@@ -1,40 +1,69 @@
-"""What panels give back: they change nothing themselves."""
+"""What panels return: edits of the state and actions, which the session executes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
+
+from viewer.render.view_settings import ViewSettings
+from viewer.session.state import CameraSettings, Panels, Sliders, Timeline
 
 Action = Literal[
-    "again",  # start the live source anew that drives
-    "calibrate",  # take the next moments as the driver's neutral face
-    "choose file",  # ask the system for one to open
+    "calibrate",  # take the driver's next resting face as the neutral
+    "choose file",  # open the system's file dialog
     "close",
-    "forget view",  # argument: its place among the saved ones
-    "gain",  # argument: (group, factor) of the live driver
-    "learn",  # another person sat down
-    "open",  # argument: path of an avatar, a motion or a saved view
-    "record",  # begin or end a take and its film
+    "learn person",  # another person is in front of the camera
+    "record",  # start or stop recording
+    "restart source",  # start the active live source again
     "save view",
-    "screenshot",  # the picture to a file
-    "virtual camera",  # begin or end
+    "snapshot",  # write the image to a file
+    "virtual camera",  # start or stop
 ]
 
 
 @dataclass(frozen=True)
 class Change:
-    """A part of the state replaced."""
+    """Replaces a part of the state."""
 
-    part: str  # field of State
-    value: Any
+    part: Literal["camera", "view", "sliders", "timeline", "panels"]  # field of State
+    value: CameraSettings | ViewSettings | Sliders | Timeline | Panels
 
 
 @dataclass(frozen=True)
 class Do:
-    """Something to be done once."""
+    """Executes an action once."""
 
     action: Action
-    argument: Any = None
 
 
-Edit = Change | Do
+@dataclass(frozen=True)
+class SelectSource:
+    """Makes a pose source the active one."""
+
+    key: str  # of a SourceChoice
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """Opens an avatar, a motion or a saved view."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class RemoveView:
+    """Removes a saved view from the list."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class SetGain:
+    """Sets the expression strength of a group for the active live source."""
+
+    group: str
+    factor: float
+
+
+Edit = Change | Do | SelectSource | OpenFile | RemoveView | SetGain

@@ -1,4 +1,4 @@
-"""ARKit's expressions as they are edited by hand: groups, twins, presets."""
+"""ARKit expressions for editing by hand: groups, left and right counterparts, presets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from avatar.head.arkit import ARKIT_52
 from viewer.session.state import Sliders
 
-#: Title, and how the names that belong there start.
+#: Title, and prefixes of the names in the group.
 _GROUPS = (
     ("brows", ("brow",)),
     ("eyes and lids", ("eyeBlink", "eyeSquint", "eyeWide", "eyelid")),
@@ -19,12 +19,12 @@ _GROUPS = (
     ("tongue", ("tongue",)),
 )
 _OTHERS = "others"
-#: To one side and to the other: not two halves of one face.
+#: Movements to a side, not of a side.
 _SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 
 
 def groups(names: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Title -> names, in the order of the groups and within them as given; those that fit none come last."""
+    """Title -> names, in the order of the groups and in the given order within them; names of no group come last."""
     titled = {name: _title(name) for name in names}
     titles = (*(title for title, _ in _GROUPS), _OTHERS)
     found = {title: tuple(name for name in names if titled[name] == title) for title in titles}
@@ -35,22 +35,25 @@ def _title(name: str) -> str:
     return next((title for title, starts in _GROUPS if name.startswith(starts)), _OTHERS)
 
 
-def twin(name: str) -> str | None:
-    """The other side's expression of a left or right one, None where there is none; eyes look the same way together."""
+def counterpart(name: str) -> str | None:
+    """The other side's expression of a left or right one, None where there is none.
+
+    For gaze it is the one of the same direction: both eyes look the same way.
+    """
     if name in _SIDEWAYS:
         return None
     for side, other in (("Left", "Right"), ("Right", "Left")):
         if name.endswith(side):
             stem = name.removesuffix(side)
-            return _ACROSS.get(stem, stem) + other
+            return _OTHER_EYE.get(stem, stem) + other
     return None
 
 
-_ACROSS = {"eyeLookIn": "eyeLookOut", "eyeLookOut": "eyeLookIn"}
+_OTHER_EYE = {"eyeLookIn": "eyeLookOut", "eyeLookOut": "eyeLookIn"}
 
 
 def rows(names: Collection[str]) -> list[tuple[str, ...]]:
-    """`names` as rows of a list: right and left of one expression side by side, as they are in the picture."""
+    """`names` as rows of a list: right and left of one expression in one row, as they appear in the image."""
     found: list[tuple[str, ...]] = []
     for name in names:
         stem = name.removesuffix("Left").removesuffix("Right")
@@ -62,29 +65,29 @@ def rows(names: Collection[str]) -> list[tuple[str, ...]]:
 
 
 def matching(names: Collection[str], search: str) -> tuple[str, ...]:
-    """Those of `names` that have all words of `search` in them or in their group's title."""
+    """Those of `names` where every word of `search` is in the name or its group's title."""
     words = search.lower().split()
     return tuple(name for name in names if all(word in f"{name} {_title(name)}".lower() for word in words))
 
 
-def moved(weights: Mapping[str, float], name: str, weight: float, mirrored: bool) -> dict[str, float]:
-    """`weights` with one of them set, and its twin where edits are `mirrored`; those at 0 are left out."""
-    other = twin(name) if mirrored else None
+def with_weight(weights: Mapping[str, float], name: str, weight: float, mirrored: bool) -> dict[str, float]:
+    """`weights` with one of them set, and its counterpart where edits are `mirrored`; without those at 0."""
+    other = counterpart(name) if mirrored else None
     changed = {**weights, name: weight, **({} if other is None else {other: weight})}
     return {name: weight for name, weight in changed.items() if weight}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A face that can be set at once."""
+    """A predefined face."""
 
     name: str
-    both: Mapping[str, float] = field(default_factory=dict)  # stem -> weight on either side
+    both: Mapping[str, float] = field(default_factory=dict)  # stem -> weight on both sides
     single: Mapping[str, float] = field(default_factory=dict)  # name -> weight
 
     @property
     def weights(self) -> dict[str, float]:
-        """ARKit's weights."""
+        """ARKit weights."""
         sides = {f"{stem}{side}": weight for stem, weight in self.both.items() for side in ("Left", "Right")}
         return {**sides, **self.single}
 
@@ -117,13 +120,14 @@ PRESETS = (
 
 
 def as_text(sliders: Sliders) -> str:
-    """Its weights and the head's turn as arguments of `headsplat export`, which knows no gaze and no jaw joint."""
-    names = [name for name in dict.fromkeys((*ARKIT_52, *sliders.raw)) if name in {**sliders.weights, **sliders.raw}]
-    words = [f"{name}={sliders.weights.get(name, 0.0) + sliders.raw.get(name, 0.0):.3g}" for name in names]
+    """Weights and head pose as arguments of `headsplat export`, which has none for gaze and jaw joint."""
+    weights, extra = sliders.weights, sliders.model_weights
+    names = [name for name in dict.fromkeys((*ARKIT_52, *extra)) if name in {**weights, **extra}]
+    words = [f"{name}={weights.get(name, 0.0) + extra.get(name, 0.0):.3g}" for name in names]
     pose = ",".join(f"{angle:g}" for angle in sliders.head)
     return " ".join([*(["--expression", *words] if words else []), f"--head-pose={pose}"])
 
 
 def at_rest(sliders: Sliders) -> Sliders:
-    """The resting face; how it is edited stays as it is."""
+    """The resting face, with the options of `sliders`."""
     return Sliders(mirrored=sliders.mirrored, soft_clamp=sliders.soft_clamp, search=sliders.search)

@@ -2,74 +2,71 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from avatar.common.files import atomic_path
 from avatar.driving.motion_source import load_motion_source
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
-from avatar.types import Camera, Motion
 from viewer.render.orbit import Orbit
-from viewer.session.pose_sources import Player
+from viewer.session.pose_sources import MotionPoseSource
+from viewer.session.view_file import read_view
 
-if TYPE_CHECKING:
-    from viewer.session.session import Session
 
-#: What is done with a file once it is read.
-Opened = Callable[["Session"], None]
+@dataclass(frozen=True, eq=False)
+class OpenedAvatar:
+    """An avatar that was read."""
+
+    avatar: Avatar
+    name: str  # of its file
+
+
+@dataclass(frozen=True)
+class OpenedView:
+    """A saved view that was read."""
+
+    name: str
+    orbit: Orbit
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedMotion:
+    """A motion that was read and retargeted."""
+
+    source: MotionPoseSource
+    name: str  # of its file
+
+
+Opened = OpenedAvatar | OpenedView | OpenedMotion
 
 
 def open_any(path: Path, avatar: Avatar) -> Opened:
     """Read an avatar, a motion for `avatar`, or a saved view; raises HeadsplatError."""
     if path.suffix == ".avatar":
-        loaded = load_avatar(path)
-        return lambda session: session.replace_avatar(loaded, path.name)
-    if (view := read_view(path)) is not None:
-        orbit = view
-        return lambda session: session.look_from(path.stem, orbit)
-    player = Player(avatar, _motion(path))
-    return lambda session: session.show_motion(player, path.name)
+        return OpenedAvatar(load_avatar(path), path.name)
+    if (orbit := read_view(path)) is not None:
+        return OpenedView(path.stem, orbit)
+    return OpenedMotion(MotionPoseSource(avatar, load_motion_source(path).motion), path.name)
 
 
-def _motion(path: Path) -> Motion:
-    """The motion of an expression file or of a capture folder."""
-    return load_motion_source(path).motion
+class FileOpener:
+    """Opens one file at a time on a worker thread, so that the window continues."""
 
+    def __init__(self, worker: ThreadPoolExecutor) -> None:
+        self._worker = worker
+        self._opening: Future[Opened] | None = None
 
-def write_view(path: Path, orbit: Orbit, camera: Camera) -> None:
-    """Keep a view as a camera file, which `headsplat render --camera` reads, and which can be opened here again."""
-    content = {
-        "K": camera.K[0].tolist(),
-        "world_to_cam": camera.world_to_cam[0].tolist(),
-        "width": camera.width,
-        "height": camera.height,
-        "orbit": asdict(orbit),
-    }
-    with atomic_path(path) as part:
-        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    def start(self, path: Path, avatar: Avatar) -> None:
+        """Start to open a file; raises HeadsplatError while another one is being opened."""
+        if self._opening is not None:
+            raise HeadsplatError(f"{path}: another file is being opened; try again when it is done")
+        self._opening = self._worker.submit(open_any, path, avatar)
 
-
-def read_view(path: Path) -> Orbit | None:
-    """The view in a file of `write_view`, or None where it is something else; raises HeadsplatError."""
-    if path.suffix != ".json" or not path.is_file() or path.stat().st_size > 1 << 16:
-        return None
-    try:
-        stored: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(stored, dict) or not isinstance(stored.get("orbit"), dict):
-        return None
-    try:
-        orbit = replace(Orbit(), **{field.name: stored["orbit"][field.name] for field in fields(Orbit)})
-        pan = tuple(float(value) for value in orbit.pan)
-        numbers = (orbit.yaw, orbit.pitch, orbit.distance, orbit.lens)
-        yaw, pitch, distance, lens = (float(value) for value in numbers)
-        right, up = pan
-    except (KeyError, TypeError, ValueError) as error:
-        raise HeadsplatError(f"{path}: a saved view that is damaged ({error}); save it anew") from error
-    return Orbit(yaw, pitch, distance, (right, up), lens).within()
+    def finished(self) -> Opened | None:
+        """What was opened, once; None while nothing is. Raises HeadsplatError where the file cannot be opened."""
+        if self._opening is None or not self._opening.done():
+            return None
+        done, self._opening = self._opening, None
+        return done.result()

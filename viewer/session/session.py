@@ -1,415 +1,290 @@
-"""What happens between the panels' edits and the picture: no window here, so it runs and is tested without one."""
+"""A session: applies edits to the state and keeps the avatar's image current. It needs no window, nor do its tests."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from avatar.driving.interpolation import interpolate_params, smoothstep
+from avatar.driving.live import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
-from avatar.types import Camera, HeadParams
-from viewer.outputs.outlets import Moment, Outlets
+from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
-from viewer.render.preview import preview
-from viewer.render.renderer import Engine
-from viewer.session.actions import ACTIONS
-from viewer.session.edits import Do, Edit
-from viewer.session.opening import Opened, open_any
-from viewer.session.pose_sources import LivePerformer, LiveSource, Performer, Player, Pose, Puppet, same
-from viewer.session.state import SLIDERS, TIMELINE, Choice, State, Subject, Timeline
-from viewer.session.training_view import Watch
+from viewer.render.renderer import Renderer
+from viewer.session.actions import ACTIONS, live_pipeline_of
+from viewer.session.driver_preview import DriverPreview
+from viewer.session.edits import Change, Edit, OpenFile, RemoveView, SelectSource, SetGain
+from viewer.session.opening import FileOpener, Opened, OpenedAvatar, OpenedView
+from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
+from viewer.session.source_selector import SourceSelector
+from viewer.session.state import TIMELINE, AvatarInfo, CameraSettings, State, Timeline
+from viewer.session.training_view import TrainingView
+from viewer.session.viewport import Viewport
 from viewer.stats.counters import STALE, Counters
 from viewer.stats.report import RunReport
 
-#: Seconds: from one performer's pose to the next one's; between two looks at the counters; that a camera still counts
-#: as moving.
-_EASE, _STATUS_PERIOD, _SETTLED = 0.25, 0.25, 0.2
-_PREVIEW_PERIOD = 1 / 15  # seconds from one small picture of the driver's camera to the next
-_TOTALS = 300  # pictures whose latency is plotted
-
-
-@dataclass(frozen=True)
-class LiveChoice:
-    """A live input that may drive."""
-
-    key: str
-    label: str
-    make: Callable[[Avatar], LiveSource]
+_STATUS_PERIOD = 0.25  # seconds between two updates of the status
+_PLOTTED_FRAMES = 300  # newest frames whose latency is plotted
 
 
 class Session:
-    """One avatar, those who may drive it, and what the window asks for."""
+    """One avatar with its pose sources, viewport and outlets."""
 
     def __init__(
         self,
         avatar: Avatar,
         name: str,
-        live: Iterable[LiveChoice] = (),
+        live: Iterable[LiveSourceChoice] = (),
         outlets: Outlets | None = None,
         folder: Path = Path(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
-            avatar: whom to show.
+            avatar: to show.
             name: of its file.
-            live: inputs, none of which is opened before it is chosen.
-            outlets: where pictures and takes go.
-            folder: where screenshots and saved views are written.
-            clock: seconds, what latencies are measured with.
+            live: live sources to choose from; none is opened before it is selected.
+            outlets: that get rendered images.
+            folder: where snapshots and saved views are written.
+            clock: returns seconds; latencies are measured with it.
         """
-        self._live = {choice.key: choice for choice in live}
-        self.outlets = outlets or Outlets()
-        self._clock, self.folder = clock, folder
-        self.counters = Counters(clock)
-        #: pixels of the window that the picture may fill; None: not known yet, and nothing is drawn
-        self.viewport: tuple[int, int] | None = (512, 512)
-        self.picture: np.ndarray | None = None  # uint8 [H,W,3], what is shown
-        self.picture_number = 0  # counts pictures
-        self.preview: np.ndarray | None = None  # uint8 [H,W,3], the driver's camera
-        self.preview_number = 0
-        self.closing = False
-        self.watch: Watch | None = None  # on a training that makes the avatar grow
+        self.outlets, self.folder, self._clock = outlets or Outlets(), folder, clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
-        self._opening: Future[Opened] | None = None
-        self._starting: tuple[str, Performer, Future[None]] | None = None
-        self._before = self._status_at = self._moved_at = self._preview_at = -np.inf
-        self._looked: np.ndarray | None = None  # the camera's picture that the preview shows
-        self._drawn: Any = None  # what the picture was drawn from
-        self._motion_label = ""
-        self._shown: HeadParams | None = None
-        self._from: tuple[HeadParams, float] | None = None
-        self.avatar = avatar
-        self.engine = self._framing = Engine(avatar)
-        self._performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
-        self.state = State(Subject.of(avatar, name), self._choices())
+        self._opener = FileOpener(self._worker)
+        self.sources = SourceSelector(avatar, live, self._worker, clock)
+        self.viewport, self.preview = Viewport(avatar), DriverPreview()
+        self.counters = Counters(clock)
+        self.training: TrainingView | None = None  # of a training whose avatar is shown
+        self.closing = False
+        self._advanced_at = self._status_at = -math.inf  # seconds
+        self.state = State(AvatarInfo.of(avatar, name), self.sources.choices())
 
-    # What the window calls, in this order, for every frame.
+    @property
+    def avatar(self) -> Avatar:
+        """The avatar that is shown."""
+        return self.viewport.avatar
+
+    # The window calls these, in this order, for every frame.
 
     def apply(self, edits: Iterable[Edit]) -> None:
-        """Do what the panels ask for; what cannot be done is said in the status."""
+        """Execute edits; an error of one becomes the status message."""
         for edit in edits:
             try:
                 self._apply(edit)
             except HeadsplatError as error:
-                self.tell(str(error), failed=True)
+                self.show_message(str(error), failed=True)
 
     def advance(self) -> bool:
-        """Bring the picture up to now; returns whether it is a new one."""
+        """Bring the image up to date; returns whether it is a new one."""
         now = self._clock()
-        self._finish_opening()
-        self._finish_starting()
-        if self.watch is not None:
-            self.watch.look(self, now)
-        self._play(now)
-        self._before = now
-        if self.viewport is None:
+        self._finish_background_work()
+        if self.training is not None:
+            self._advance_training(self.training, now)
+        if self.state.source == TIMELINE and math.isfinite(self._advanced_at):
+            self.state = replace(self.state, timeline=self.state.timeline.advanced(now - self._advanced_at))
+        self._advanced_at = now
+        if self.viewport.available is None:
             return False
-        # A frame makes hundreds of small tensors; in this mode each costs less. A training shares the head.
-        with torch.inference_mode(self.watch is None), torch.no_grad():
-            pose = self._pose(now)
-            changed = self._draw(pose, now)
+        # A frame creates hundreds of small tensors, and inference mode makes each cheaper. A training shares the head.
+        with torch.inference_mode(self.training is None), torch.no_grad():
+            pose = self.sources.pose(self.state, now)
+            is_new = self._render(pose, now)
         self.outlets.hold(now)
-        self._preview(now)
+        self.preview.update(self.sources.live, self.state.panels.camera_preview, now)
         if now - self._status_at > _STATUS_PERIOD:
             self._status_at = now
-            self._report(pose)
-        return changed
+            self._update_status(pose)
+        return is_new
 
     def close(self) -> None:
-        """Stop whatever runs; finishes what is being written."""
-        self.performer.stop()
+        """Stop all sources and outlets; files that are being written are completed."""
+        self.sources.stop()
         self._worker.shutdown(cancel_futures=True)
-        if self._starting is not None:
-            self._starting[1].stop()
+        self.sources.cancel_start()
         self.outlets.close()
 
-    def report(self) -> RunReport:
-        """What the run came to."""
+    # Also called by the command line and by actions.
+
+    def run_report(self) -> RunReport:
+        """Statistics of the run."""
         counters = self.counters
         return RunReport(
-            avatar=self.state.subject.name,
-            gaussians=self.state.subject.gaussians,
-            size=self.size(self._clock()),
-            driven_by=next(choice.label for choice in self.state.choices if choice.key == self.state.driving),
+            avatar=self.state.avatar.name,
+            gaussians=self.state.avatar.gaussians,
+            size=self.viewport.size(self.state.camera, self._clock()),
+            driven_by=next(choice.label for choice in self.state.sources if choice.key == self.state.source),
             seconds=0.0 if counters.began is None else self._clock() - counters.began,
-            pictures=self.picture_number,
+            images=self.viewport.image_number,
             window_frames=counters.window.count,
             latency=counters.meter.report(),
             stale=counters.stale,
             stale_after=STALE,
             memory=counters.memory,
-            source=self.performer.stats(),
+            source=self.sources.active.stats(),
         )
 
-    # Everything else.
+    def show_message(self, message: str, failed: bool = False) -> None:
+        """Show a status message."""
+        self._set_status(message=message, failed=failed)
 
-    @property
-    def performer(self) -> Performer:
-        """Who drives."""
-        return self._performers[self.state.driving]
-
-    def tell(self, message: str, failed: bool = False) -> None:
-        """Show a sentence."""
-        self._status(message=message, failed=failed)
-
-    def redraw(self) -> None:
-        """Draw the picture anew, though nothing has changed."""
-        self._drawn = None
-
-    def replace_avatar(self, avatar: Avatar, name: str) -> None:
-        """Show another avatar; camera, look and sliders stay, a motion that is loaded is retold for it.
+    def show_avatar(self, avatar: Avatar, name: str) -> None:
+        """Show another avatar; camera, view settings and sliders stay, a loaded motion is retargeted to it.
 
         Raises:
-            HeadsplatError: that motion cannot be; the avatar before stays.
+            HeadsplatError: that motion cannot be retargeted; the avatar before stays.
         """
-        self._take_over(avatar, name)
+        renderer, sources = Renderer(avatar), self.sources.sources_for(avatar)
+        selected, timeline = self.sources.key, self.state.timeline
+        if isinstance(motion := sources.get(TIMELINE), MotionPoseSource):
+            timeline = replace(timeline, notes=motion.notes)
+        self.sources.replace_avatar(avatar, sources)
+        self.viewport.replace_avatar(renderer)
+        self.state = replace(self.state, avatar=AvatarInfo.of(avatar, name), timeline=timeline)
+        self._sync_sources()
+        self._select(selected)
 
-    def show_grown(self, avatar: Avatar) -> None:
-        """Show a later state of the same avatar; the camera stays, and who drives, for whom hardly anything changes."""
-        self.avatar, self.engine, self._drawn = avatar, Engine(avatar), None
-
-    def show_motion(self, player: Player, name: str, label: str = "motion file") -> None:
-        """Play a motion from its beginning."""
-        self._performers[TIMELINE], self._motion_label = player, label
-        timeline = self.state.timeline
+    def show_motion(self, motion: MotionPoseSource, name: str, label: str = "motion file") -> None:
+        """Play a motion from its start."""
+        self.sources.set_motion(motion, label)
+        before = self.state.timeline
         timeline = Timeline(
-            name, player.times, player.duration, playing=True, loop=timeline.loop, speed=timeline.speed,
-            notes=player.notes,
-        )  # fmt: skip
-        self.state = replace(self.state, timeline=timeline, choices=self._choices())
-        self.drive(TIMELINE)
-
-    def drive(self, key: str) -> None:
-        """Let another one drive; raises HeadsplatError where it cannot begin, and then the one before goes on."""
-        if key == self.state.driving:
-            return
-        performer = self._performer_of(key)
-        performer.start()
-        self._hand_over(key, performer)
-
-    def _performer_of(self, key: str) -> Performer:
-        """A live one is made anew each time, with the gains it had: the one before may still be asked for its pose."""
-        known = self._performers.get(key)
-        if key not in self._live:
-            return self._performers[key]
-        made = LivePerformer(self._live[key].make(self.avatar))
-        if isinstance(known, LivePerformer):
-            made.source.gains.update(known.source.gains)
-        return made
-
-    def _hand_over(self, key: str, performer: Performer) -> None:
-        """Let `performer`, which has been started, drive; the one before is stopped."""
-        before = self.performer
-        self._performers[key] = performer
-        if performer is not before:
-            before.stop()
-        self.counters.forget_driver()
-        if self._shown is not None:
-            self._from = self._shown, self._clock()
-        self.state = replace(self.state, driving=key)
-
-    def _start(self, key: str) -> None:
-        """As `drive`, but a live one is started beside the window: a camera takes seconds."""
-        if key not in self._live:
-            self.drive(key)
-            return
-        if self._starting is not None:
-            raise HeadsplatError("another source is being started; choose again in a moment")
-        if key == self.state.driving:  # it has ended, or is to begin anew
-            self.performer.stop()
-        performer = self._performer_of(key)
-        label = self._live[key].label
-        self.tell(f"{label}: starting ...")
-        self._starting = key, performer, self._worker.submit(performer.start)
-
-    def _finish_starting(self) -> None:
-        if self._starting is None or not self._starting[2].done():
-            return
-        (key, performer, started), self._starting = self._starting, None
-        try:
-            started.result()
-        except HeadsplatError as error:
-            self.tell(str(error), failed=True)
-            return
-        self.tell("")
-        self._hand_over(key, performer)
-
-    def _take_over(self, avatar: Avatar, name: str) -> None:
-        """Make everything that depends on the avatar; all of it before any of it serves."""
-        engine = Engine(avatar)
-        performers: dict[str, Performer] = {SLIDERS: Puppet(avatar)}
-        motion, driving, timeline = self._performers.get(TIMELINE), self.state.driving, self.state.timeline
-        if isinstance(motion, Player):
-            retold = motion.retold(avatar)
-            performers[TIMELINE], timeline = retold, replace(timeline, notes=retold.notes)
-        self.performer.stop()
-        self.avatar, self.engine, self._performers = avatar, engine, performers
-        self._framing = engine  # says where the camera stands; an avatar that grows does not move it
-        self._shown = self._from = self._drawn = None
-        self.state = replace(
-            self.state, subject=Subject.of(avatar, name), timeline=timeline, driving=SLIDERS, choices=self._choices()
+            name, motion.times, motion.duration, playing=True, loop=before.loop, speed=before.speed, notes=motion.notes
         )
-        if driving in performers:
-            self.drive(driving)
-        elif driving in self._live:
-            self._start(driving)
+        self.state = replace(self.state, timeline=timeline)
+        self._sync_sources()
+        self.select_source(TIMELINE)
 
-    def _choices(self) -> tuple[Choice, ...]:
-        own = [Choice(SLIDERS, "sliders")]
-        if TIMELINE in self._performers:
-            own.append(Choice(TIMELINE, self._motion_label))
-        return (*own, *(Choice(choice.key, choice.label) for choice in self._live.values()))
+    def select_source(self, key: str) -> None:
+        """Make a pose source active; raises HeadsplatError where it cannot start, and then the active one stays."""
+        if self.sources.select(key):
+            self._source_changed()
+
+    def restart_source(self) -> None:
+        """Start the active live source again."""
+        self._select(self.state.source)
+
+    def apply_view(self, name: str, orbit: Orbit) -> None:
+        """Move the camera to a saved view and list it."""
+        camera = self.state.camera
+        saved = tuple(row for row in camera.saved if row[0] != name)
+        self.state = replace(self.state, camera=replace(camera, orbit=orbit, saved=(*saved, (name, orbit))))
+
+    # Edits.
 
     def _apply(self, edit: Edit) -> None:
-        if isinstance(edit, Do):
-            self._do(edit)
-            return
-        if edit.part == "driving":
-            if edit.value != self.state.driving:
-                self._start(edit.value)
-            return
-        if edit.part == "view" and edit.value.orbit != self.state.view.orbit:
-            self._moved_at = self._clock()
-        self.state = replace(self.state, **{edit.part: edit.value})
-
-    def _do(self, edit: Do) -> None:
-        if edit.action == "open":
-            self._open(edit.argument)
-        elif edit.action == "again":
-            self._start(self.state.driving)
+        if isinstance(edit, Change):
+            self._change(edit)
+        elif isinstance(edit, SelectSource):
+            if edit.key != self.state.source:
+                self._select(edit.key)
+        elif isinstance(edit, OpenFile):
+            self._opener.start(edit.path, self.avatar)
+            self.show_message(f"opening {edit.path.name} ...")
+        elif isinstance(edit, RemoveView):
+            camera = self.state.camera
+            saved = tuple(row for index, row in enumerate(camera.saved) if index != edit.index)
+            self.state = replace(self.state, camera=replace(camera, saved=saved))
+        elif isinstance(edit, SetGain):
+            live_pipeline_of(self).gains[edit.group] = edit.factor
         else:
-            ACTIONS[edit.action](self, edit.argument)
+            ACTIONS[edit.action](self)
 
-    def look_from(self, name: str, orbit: Orbit) -> None:
-        """Move the camera to a saved view and list it."""
-        view = self.state.view
-        saved = tuple(row for row in view.saved if row[0] != name)
-        self.state = replace(self.state, view=replace(view, orbit=orbit, saved=(*saved, (name, orbit))))
+    def _change(self, edit: Change) -> None:
+        if isinstance(edit.value, CameraSettings) and edit.value.orbit != self.state.camera.orbit:
+            self.viewport.camera_moved(self._clock())
+        changes: dict[str, Any] = {edit.part: edit.value}
+        self.state = replace(self.state, **changes)
 
-    def _open(self, path: str) -> None:
-        if self._opening is not None:
-            raise HeadsplatError(f"{path}: another file is being opened; drop it again in a moment")
-        self.tell(f"opening {Path(path).name} ...")
-        self._opening = self._worker.submit(open_any, Path(path), self.avatar)
+    def _select(self, key: str) -> None:
+        """Make a source active: a live one once it has been started on the worker thread, any other one now."""
+        if self.sources.is_live(key):
+            self.show_message(f"{self.sources.start_live(key)}: starting ...")
+        else:
+            self.select_source(key)
 
-    def _finish_opening(self) -> None:
-        if self._opening is None or not self._opening.done():
-            return
-        done, self._opening = self._opening, None
+    def _source_changed(self) -> None:
+        self.counters.reset_latency()
+        self._sync_sources()
+
+    def _sync_sources(self) -> None:
+        self.state = replace(self.state, source=self.sources.key, sources=self.sources.choices())
+
+    # Parts of `advance`.
+
+    def _finish_background_work(self) -> None:
+        """Use a file that has been opened and a source that has been started."""
         try:
-            done.result()(self)
+            if (opened := self._opener.finished()) is not None:
+                self.show(opened)
         except HeadsplatError as error:
-            self.tell(str(error), failed=True)
+            self.show_message(str(error), failed=True)
+        try:
+            if self.sources.finish_start():
+                self.show_message("")
+                self._source_changed()
+        except HeadsplatError as error:
+            self.show_message(str(error), failed=True)
 
-    def _play(self, now: float) -> None:
-        timeline = self.state.timeline
-        running = timeline.playing and not timeline.held
-        if self.state.driving != TIMELINE or not running or not np.isfinite(self._before):
-            return
-        # Played on from its end it starts over.
-        begun = timeline.time if timeline.time < timeline.duration else 0.0
-        reached = begun + (now - self._before) * timeline.speed
-        if timeline.loop:
-            reached %= timeline.duration
-        elif reached >= timeline.duration:
-            reached, timeline = timeline.duration, replace(timeline, playing=False)
-        self.state = replace(self.state, timeline=replace(timeline, time=reached))
+    def show(self, opened: Opened) -> None:
+        """Show what was opened; raises HeadsplatError as `show_avatar` and `show_motion`."""
+        if isinstance(opened, OpenedAvatar):
+            self.show_avatar(opened.avatar, opened.name)
+        elif isinstance(opened, OpenedView):
+            self.apply_view(opened.name, opened.orbit)
+        else:
+            self.show_motion(opened.source, opened.name)
 
-    def _pose(self, now: float) -> Pose:
-        pose = self.performer.pose(self.state)
-        if self._from is not None:
-            first, since = self._from
-            share = (now - since) / _EASE
-            if share >= 1:
-                self._from = None
-            pose = replace(pose, params=interpolate_params(first, pose.params, smoothstep(share)))
-        self._shown = pose.params
-        return pose
+    def _advance_training(self, training: TrainingView, now: float) -> None:
+        """Show the newest snapshot of a training, and close the window if it has ended."""
+        training.finish_render(now)
+        if training.has_ended():
+            self.closing = True
+        if (newer := training.newer(self.avatar)) is not None:
+            self.viewport.update_avatar(newer)
+            self.sources.update_avatar(newer)
 
-    def size(self, now: float) -> tuple[int, int]:
-        """Pixels of the picture at `now` seconds, width and height."""
-        view = self.state.view
-        width, height = view.width, view.height
-        if width is None:
-            across, high = self.viewport or (1, 1)
-            width = 16 * round(height * min(max(across / max(high, 1), 0.5), 2.0) / 16)
-        if self._drops(now):
-            width, height = max(width // 2, 1), max(height // 2, 1)
-        return width, height
-
-    def _drops(self, now: float) -> bool:
-        return self.state.view.drop_while_moving and now - self._moved_at < _SETTLED
-
-    def camera(self, width: int, height: int) -> Camera:
-        """The camera [1] of a picture of that size."""
-        return self.state.view.orbit.camera(self._framing.front(width, height), self._framing.center)
-
-    def _draw(self, pose: Pose, now: float) -> bool:
-        """Draw the picture if anything has changed."""
-        look, size, orbit = self.state.look, self.size(now), self.state.view.orbit
-        asked = look, size, orbit
-        resting = self.watch is not None and self.state.driving == TIMELINE and self.watch.rests(now)
-        if self._drawn is not None and self._drawn[0] == asked and (resting or same(self._drawn[1], pose.params)):
+    def _render(self, pose: AvatarPose, now: float) -> bool:
+        """Render the image and pass it to the outlets if anything has changed."""
+        training, request = self.training, self.viewport.request(self.state, now)
+        paused = training is not None and self.state.source == TIMELINE and training.is_paused(now)
+        if self.viewport.is_current(request, pose.params, ignore_params=paused):
             return False
-        if self.watch is not None:
-            self.watch.drawing(now)
-        self._drawn = asked, pose.params
-        self.picture = self.engine.render(pose.params, self.camera(*size), look)
-        self.picture_number += 1
-        self.counters.drawn(pose.stamps if pose.fresh else None)
-        self._send(pose)
+        if training is not None:
+            training.start_render(now)
+        image = self.viewport.render(request, pose.params)
+        self.counters.rendered(pose.stamps if pose.fresh else None)
+        try:
+            self.outlets.write(RenderedFrame(self._clock(), self.avatar, pose, image))
+        except HeadsplatError as error:
+            self.show_message(str(error), failed=True)
         return True
 
-    def _preview(self, now: float) -> None:
-        """The driver's camera, if it is to be seen."""
-        performer = self.performer
-        if not isinstance(performer, LivePerformer):
-            self.preview = None
-            return
-        if now - self._preview_at < _PREVIEW_PERIOD or not self.state.panels.camera_picture:
-            return
-        self._preview_at = now
-        look = performer.source.look()
-        if look is not None and look[0] is not self._looked:
-            self._looked, self.preview = look[0], preview(*look)
-            self.preview_number += 1
-
-    def _send(self, pose: Pose) -> None:
-        assert self.picture is not None
-        try:
-            self.outlets.add(Moment(self._clock(), self.avatar, pose, self.picture))
-        except HeadsplatError as error:
-            self.tell(str(error), failed=True)
-
-    def _report(self, pose: Pose) -> None:
-        now = self._clock()
-        size = self.size(now)
-        counters = self.counters
-        counters.look_at_memory()
-        self._status(
+    def _update_status(self, pose: AvatarPose) -> None:
+        now, counters, camera = self._clock(), self.counters, self.state.camera
+        live, size = self.sources.live, self.viewport.size(camera, now)
+        counters.sample_memory()
+        self._set_status(
             phase=pose.phase,
-            source=self.performer.stats(),
+            live=self.sources.active.stats(),
+            gains={} if live is None else dict(live.pipeline.gains),
             size=size,
-            dropped=self._drops(now),
-            window=counters.meter.report(_TOTALS),
-            totals=counters.meter.totals(_TOTALS),
+            reduced=self.viewport.is_reduced(camera, now),
+            field_of_view=field_of_view(self.viewport.camera(camera.orbit, *size)),
+            latency=counters.meter.report(_PLOTTED_FRAMES),
+            totals=counters.meter.totals(_PLOTTED_FRAMES),
             stale=counters.stale,
-            pictures_rate=counters.pictures.of(now),
-            window_rate=counters.window.of(now),
-            field_of_view=field_of_view(self.camera(*size)),
+            render_fps=counters.images.of(now),
+            window_fps=counters.window.of(now),
             outlets=dict(self.outlets.names),
-            growing="" if self.watch is None else self.watch.words,
-            gains=dict(self.performer.source.gains) if isinstance(self.performer, LivePerformer) else {},
+            training="" if self.training is None else self.training.to_text(),
         )
 
-    def _status(self, **parts: Any) -> None:
+    def _set_status(self, **parts: Any) -> None:
         self.state = replace(self.state, status=replace(self.state.status, **parts))

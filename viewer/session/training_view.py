@@ -1,4 +1,4 @@
-"""A running training on the screen: its newest avatar takes the place of the one shown, everything else stays."""
+"""A running training in the window: its newest avatar is shown, and rendering leaves most of the time to it."""
 
 from __future__ import annotations
 
@@ -11,66 +11,67 @@ from avatar.training.snapshot import SnapshotBuffer
 
 if TYPE_CHECKING:
     from avatar.training.progress import TrainProgress
-    from viewer.session.session import Session
+
+#: Fraction of the time that the window may use during a training while the user does not handle it: without a graphics
+#: card one of its frames takes as long as several training steps.
+TIME_FRACTION = 0.2
 
 
-#: Share of the time that the window may take beside a training, which has better use for it, while nobody handles it:
-#: without a graphics card one of its frames takes as long as some steps.
-SHARE = 0.2
+class TrainingView:
+    """Takes the snapshots of a training for a session, and limits the time spent on rendering them."""
 
-
-class Watch:
-    """Looks after the avatar of a session while it grows, and that looking does not take too much from the growing."""
-
-    def __init__(self, growth: SnapshotBuffer, first: Avatar, over: Callable[[], bool]) -> None:
+    def __init__(self, snapshots: SnapshotBuffer, first: Avatar, has_ended: Callable[[], bool]) -> None:
         """
         Args:
-            growth: where snapshots come from.
-            first: the one that the session began with.
-            over: whether there is nothing more to see and the window is to close.
+            snapshots: of the training.
+            first: the snapshot that the session was created with.
+            has_ended: whether the training has ended without a result, and the window is to close.
         """
-        self._growth, self._shown, self._over = growth, first, over
-        self._drawing: float | None = None
-        self._rests_until = -math.inf
+        self._snapshots, self._shown = snapshots, first
+        self.has_ended = has_ended
+        self._render_started: float | None = None  # seconds
+        self._paused_until = -math.inf  # seconds
 
-    def look(self, session: Session, now: float) -> None:
-        """Show what has grown, if anything has; once for every frame of the window, at `now` seconds."""
-        if self._drawing is not None:  # that picture is on the screen now
-            self._rests_until = now + (now - self._drawing) * (1 / SHARE - 1)
-            self._drawing = None
-        if self._over():
-            session.closing = True
-        if session.avatar is not self._shown:  # another one was opened
-            self._growth.close()
-        elif (taken := self._growth.take()) is not None:
-            self._shown = taken
-            session.show_grown(taken)
+    def newer(self, shown: Avatar) -> Avatar | None:
+        """The newest snapshot, once, where `shown` is still this training's avatar; otherwise snapshots end."""
+        if shown is not self._shown:  # another avatar was opened
+            self._snapshots.close()
+            return None
+        newest = self._snapshots.take()
+        if newest is not None:
+            self._shown = newest
+        return newest
 
-    def drawing(self, now: float) -> None:
-        """A picture is about to be drawn, at `now` seconds."""
-        self._drawing = now
+    def start_render(self, now: float) -> None:
+        """Record that rendering starts at `now` seconds."""
+        self._render_started = now
 
-    def rests(self, now: float) -> bool:
-        """Whether the pictures have had their share of the time until `now` seconds."""
-        return self.training and now < self._rests_until
+    def finish_render(self, now: float) -> None:
+        """Record that the rendered image, if any, is on the screen at `now` seconds."""
+        if self._render_started is not None:
+            self._paused_until = now + (now - self._render_started) * (1 / TIME_FRACTION - 1)
+            self._render_started = None
+
+    def is_paused(self, now: float) -> bool:
+        """Whether rendering has used its fraction of the time at `now` seconds."""
+        return self.is_running and now < self._paused_until
 
     @property
-    def training(self) -> bool:
-        """Whether the training goes on."""
-        return not self._growth.finished
+    def is_running(self) -> bool:
+        """Whether the training continues."""
+        return not self._snapshots.finished
 
-    @property
-    def words(self) -> str:
-        """How far it is."""
-        figures = self._shown.provenance
-        if figures and not self.training:
-            return f"trained: {figures['steps']} steps, {figures['train_psnr']} dB"
-        progress = self._growth.progress
-        return "training begins" if progress is None else words_of(progress)
+    def to_text(self) -> str:
+        """The progress in one line."""
+        provenance = self._shown.provenance
+        if provenance and not self.is_running:
+            return f"trained: {provenance['steps']} steps, {provenance['train_psnr']} dB"
+        progress = self._snapshots.progress
+        return "training starts" if progress is None else progress_text(progress)
 
 
-def words_of(progress: TrainProgress) -> str:
-    """A running training in a line."""
-    stage, done = progress.stage, f"{progress.fraction:.0%}: step {progress.step}, {progress.psnr:.1f} dB"
-    left = f", {progress.eta_seconds:.0f} s left" if math.isfinite(progress.eta_seconds) else ""
-    return f"{stage}, {done}{left}"
+def progress_text(progress: TrainProgress) -> str:
+    """The progress of a running training in one line."""
+    done = f"{progress.fraction:.0%}: step {progress.step}, {progress.psnr:.1f} dB"
+    remaining = f", {progress.eta_seconds:.0f} s left" if math.isfinite(progress.eta_seconds) else ""
+    return f"{progress.stage}, {done}{remaining}"

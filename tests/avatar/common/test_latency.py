@@ -24,7 +24,7 @@ def test_each_stage_is_timed_from_the_one_before() -> None:
     assert (fit.p50, fit.p95, fit.worst) == (pytest.approx(2.5), pytest.approx(4.75), pytest.approx(5))
 
 
-def test_the_whole_way_and_the_rate_are_told() -> None:
+def test_total_latency_and_frame_rate_are_reported() -> None:
     report = metered().report()
     assert report.total is not None
     assert (report.total.stage, report.total.worst) == ("camera to fit", pytest.approx(15))
@@ -37,10 +37,10 @@ def test_memory_is_bounded_and_frames_are_still_counted() -> None:
     assert (len(meter._rows), meter.report().frames) == (10, 101)
 
 
-def test_the_report_is_json_and_words() -> None:
+def test_the_report_as_json_and_text() -> None:
     report = metered().report()
     assert json.loads(json.dumps(report.to_json()))["stages"][0]["stage"] == "landmarks"
-    assert "25.0 frames/s" in report.to_text()
+    assert "25.0 fps" in report.to_text()
     assert LatencyMeter().report().to_text() == "no frames"
 
 
@@ -50,7 +50,7 @@ def test_the_newest_totals_come_oldest_first() -> None:
     assert LatencyMeter().totals(3) == ()
 
 
-def test_latencies_of_the_newest_frames_alone() -> None:
+def test_latencies_of_the_newest_frames_only() -> None:
     total, newest = metered().report().total, metered().report(3)
     assert total is not None and newest.total is not None
     assert newest.total.p50 == pytest.approx(14.95) and total.p50 < 14 and newest.frames == 101

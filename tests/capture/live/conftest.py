@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from avatar.motion import write_motion
-from tests.capture.live.made_up import made_up_take
+from tests.capture.live.synthetic import synthetic_motion
 
 
 @pytest.fixture(scope="session")
-def take_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made-up take as a .motion.npz. Read only."""
+def motion_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic motion as a .motion.npz. Read only."""
     path = tmp_path_factory.mktemp("take") / "take.motion.npz"
-    write_motion(path, made_up_take())
+    write_motion(path, synthetic_motion())
     return path

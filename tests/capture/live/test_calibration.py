@@ -1,4 +1,4 @@
-"""When a driver counts as being at rest."""
+"""Neutral calibration: when a face counts as resting."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from avatar.driving.driver import Driver
+from avatar.driving.live import Sample
 from avatar.model.avatar import Avatar
 from capture.live.calibration import CalibrationOptions, Calibrator, movement
-from capture.live.sample import Sample
 
 NAMES = ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeBlinkLeft", "eyeBlinkRight")
 RATE = 30
@@ -25,19 +25,19 @@ def calibrator(tiny_avatar: Avatar) -> Calibrator:
 
 
 def watch(calibrator: Calibrator, jaw: float, start: float, seconds: float, talk: float = 0.0) -> float:
-    """Show a face 30 times a second whose jaw moves by `talk` about `jaw`; returns when that ends."""
+    """Update with a face 30 times per second whose jaw moves by `talk` about `jaw`; returns the end time."""
     for k in range(round(seconds * RATE)):
         time = start + k / RATE
-        calibrator.see(sample(jaw + talk * np.sin(20 * time)), time)
+        calibrator.update(sample(jaw + talk * np.sin(20 * time)), time)
     return start + seconds
 
 
 def neutral_jaw(calibrator: Calibrator) -> float:
-    assert calibrator.retarget is not None
-    return float(calibrator.retarget.neutral.weights[0])
+    assert calibrator.driver is not None
+    return float(calibrator.driver.neutral.weights[0])
 
 
-def test_a_face_at_rest_is_known_after_its_seconds(calibrator: Calibrator) -> None:
+def test_a_resting_face_ends_calibration_after_the_window(calibrator: Calibrator) -> None:
     watch(calibrator, 0.2, 0, 0.4)
     assert calibrator.progress < 1
     watch(calibrator, 0.2, 0.4, 0.2)
@@ -46,45 +46,47 @@ def test_a_face_at_rest_is_known_after_its_seconds(calibrator: Calibrator) -> No
     assert calibrator.stats() == {"movement": pytest.approx(0, abs=1e-6), "still": True, "note": ""}
 
 
-def test_who_talks_is_waited_for(calibrator: Calibrator) -> None:
+def test_a_talking_face_delays_calibration(calibrator: Calibrator) -> None:
     end = watch(calibrator, 0.4, 0, 1.0, talk=0.4)
-    assert calibrator.progress < 1 and calibrator.stats()["note"] == "look ahead at rest"
+    assert calibrator.progress < 1 and calibrator.stats()["note"] == "look ahead with a resting face"
     watch(calibrator, 0.1, end, 0.8)
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) == pytest.approx(0.1)
 
 
-def test_of_who_never_rests_a_low_value_of_each_expression_serves_and_they_are_told(calibrator: Calibrator) -> None:
+def test_a_face_that_is_never_at_rest_gets_a_low_value_of_each_expression_and_a_note(calibrator: Calibrator) -> None:
     end = watch(calibrator, 0.3, 0, 1.4, talk=0.3)
     watch(calibrator, 0.8, end, 0.9, talk=0.18)  # calmer, and far from rest
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) < 0.2
-    assert calibrator.stats()["note"] == "the face never rested; look ahead at rest and calibrate again"
+    assert (
+        calibrator.stats()["note"] == "the face was never at rest; look ahead with a resting face and calibrate again"
+    )
 
 
-def test_what_was_known_serves_until_the_face_was_watched_again(calibrator: Calibrator) -> None:
+def test_the_current_driver_stays_until_the_new_calibration_is_done(calibrator: Calibrator) -> None:
     end = watch(calibrator, 0.2, 0, 0.6)
-    known = calibrator.retarget
-    calibrator.again()
+    known = calibrator.driver
+    calibrator.restart()
     end = watch(calibrator, 0.5, end, 0.3)
-    assert calibrator.retarget is known and calibrator.progress < 1
+    assert calibrator.driver is known and calibrator.progress < 1
     watch(calibrator, 0.5, end, 0.4)
     assert neutral_jaw(calibrator) == pytest.approx(0.5)
 
 
-def test_a_moment_is_not_made_of_two_with_an_absence_between(calibrator: Calibrator) -> None:
+def test_a_window_does_not_span_a_gap(calibrator: Calibrator) -> None:
     watch(calibrator, 0.2, 0, 0.4)
     watch(calibrator, 0.4, 5.0, 0.4)
     assert calibrator.progress < 1
 
 
-def test_a_driver_of_few_samples_a_second_is_not_waited_for_without_end(calibrator: Calibrator) -> None:
+def test_a_source_of_few_samples_per_second_ends_calibration_too(calibrator: Calibrator) -> None:
     for k in range(9):
-        calibrator.see(sample(0.2), k / 3)
+        calibrator.update(sample(0.2), k / 3)
     assert calibrator.progress == 1
     assert neutral_jaw(calibrator) == pytest.approx(0.2, abs=0.02)
 
 
-def test_blinks_are_no_movement() -> None:
+def test_blinks_do_not_count_as_movement() -> None:
     assert movement([sample(0.2, blink) for blink in (0.0, 1.0, 0.5, 0.0)]) == 0
     assert movement([sample(jaw) for jaw in (0.0, 1.0, 0.0, 1.0)]) > 0.2

@@ -1,4 +1,4 @@
-"""Pictures from a webcam or a file: the newest only, and one sentence where there are none."""
+"""Frames from a webcam or a file: the newest only, and one-line errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def taken(camera: CameraThread) -> list[LiveFrame]:
 
 
 class Decoder(FakeVideo):
-    """A file with the clock it plays by, which decoding frame k moves on by `costs(k)` seconds."""
+    """A file with the clock of its feed; decoding frame k takes `costs(k)` seconds."""
 
     def __init__(self, count: int, fps: float, costs: Callable[[int], float] = lambda _: 0.0) -> None:
         super().__init__(count, fps=fps)
@@ -40,31 +40,31 @@ class Decoder(FakeVideo):
             yield frame
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now += seconds
 
     def feed(self, repeat: bool = False) -> FileFeed:
-        """The file in a camera's place."""
+        """The file in place of a camera."""
         return FileFeed(self, repeat=repeat, clock=lambda: self.now, sleep=self.sleep)
 
 
-def test_every_frame_is_given_where_none_may_be_dropped() -> None:
+def test_a_lossless_camera_delivers_every_frame() -> None:
     frames = taken(CameraThread(FileFeed(FakeVideo(20), "all"), lossless=True))
     assert [frame.number for frame in frames] == list(range(20))
 
 
-def test_who_is_slow_gets_the_newest_frame_and_drops_are_counted() -> None:
+def test_a_slow_reader_gets_the_newest_frame_and_drops_are_counted() -> None:
     camera = CameraThread(FileFeed(FakeVideo(30), "all"))
     camera.start()
     while camera.ended is None:
         time.sleep(0.001)
     newest = camera.take()
     assert newest is not None and newest.number == 29
-    assert camera.stats() == {"received": 30, "dropped": 29}
+    assert camera.counts() == (30, 29)
     camera.stop()
 
 
-def test_a_file_plays_at_its_own_rate_from_its_first_decoded_frame_on() -> None:
+def test_a_file_plays_at_its_frame_rate_from_its_first_decoded_frame_on() -> None:
     frames = list(Decoder(10, 50.0, lambda number: 0.015 if number else 3.0).feed().frames())
     assert [frame.number for frame in frames] == list(range(10))
     assert [frame.time for frame in frames] == pytest.approx([103.0 + number / 50 for number in range(10)])
@@ -76,7 +76,7 @@ def test_frames_decoded_too_late_are_dropped_and_counted() -> None:
     assert feed.late == 3
 
 
-def test_a_file_that_decodes_more_slowly_than_it_plays_is_seen_all_the_same() -> None:
+def test_a_file_that_decodes_more_slowly_than_it_plays_still_delivers_frames() -> None:
     feed = Decoder(200, 60.0, lambda _: 0.025).feed()
     times = [frame.time for frame in feed.frames()]
     assert np.diff(times).max() < 0.1 + 2 * 0.025
@@ -87,19 +87,19 @@ def test_a_repeated_file_without_frames_ends() -> None:
     assert not list(Decoder(0, 30.0).feed(repeat=True).frames())
 
 
-def test_a_repeated_file_goes_on_in_time() -> None:
+def test_the_time_of_a_repeated_file_continues() -> None:
     frames = FileFeed(FakeVideo(5), "all", repeat=True).frames()
     times = [next(frames).source_time for _ in range(12)]
     assert np.diff(np.array(times, dtype=float)) == pytest.approx(np.full(11, 1 / 30))
 
 
-def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match="no such file"):
         CameraThread(FileFeed(tmp_path / "none.mp4")).start()
 
 
 class NoDevice:
-    """A camera that gives `count` pictures and then none."""
+    """A camera that delivers `count` frames and then none."""
 
     def __init__(self, count: int) -> None:
         self.left = count
@@ -108,7 +108,7 @@ class NoDevice:
         return self.left > 0
 
     def set(self, *_: object) -> None:
-        """Take any setting."""
+        """Accept any setting."""
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         self.left -= 1
@@ -118,21 +118,21 @@ class NoDevice:
         """Nothing to release."""
 
 
-def test_no_webcam_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_webcam_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: NoDevice(0))
-    with pytest.raises(HeadsplatError, match="webcam 7: no camera gives pictures there; plug one in"):
+    with pytest.raises(HeadsplatError, match="webcam 7: no camera delivers frames under this number; connect one"):
         WebcamFeed(7).open()
 
 
-def test_an_unplugged_webcam_ends_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unplugged_webcam_ends_with_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: NoDevice(3))
     monkeypatch.setattr("capture.live.camera._PAUSE", 0.0)
     camera = CameraThread(WebcamFeed(0))
     taken(camera)
-    assert camera.ended == "webcam 0: it gives no more pictures; plug it in again and restart"
+    assert camera.ended == "webcam 0: no more frames arrive; reconnect the camera and restart"
 
 
-def test_a_driver_that_throws_does_not_end_the_program() -> None:
+def test_an_exception_of_the_camera_driver_does_not_end_the_program() -> None:
     class Broken:
         name = "broken"
 

@@ -39,7 +39,7 @@ def test_a_constant_stays_whatever_the_time_steps(value: float, steps: list[floa
 
 
 @given(st.lists(values, min_size=2, max_size=30))
-def test_the_result_stays_between_the_least_and_the_greatest_value(series: list[float]) -> None:
+def test_the_result_stays_between_minimum_and_maximum(series: list[float]) -> None:
     found = filtered(np.array(series))
     assert found.min() >= min(series) - 1e-9
     assert found.max() <= max(series) + 1e-9
@@ -49,21 +49,21 @@ def test_a_step_is_reached() -> None:
     assert filtered(np.array([0.0] + [1.0] * 40))[-1] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_fast_ramp_is_followed_within_a_frame_and_a_slow_one_is_smoothed() -> None:
+def test_a_fast_ramp_lags_less_than_a_frame_and_noise_is_smoothed() -> None:
     time = np.arange(30) / RATE
-    behind = (8.0 * time - filtered(8.0 * time))[-1] / (8.0 / RATE)  # frames
-    assert behind < 1
+    lag = (8.0 * time - filtered(8.0 * time))[-1] / (8.0 / RATE)  # frames
+    assert lag < 1
     noise = np.random.default_rng(0).normal(0, 0.01, 300)
     assert filtered(noise)[50:].std() < 0.5 * noise[50:].std()
 
 
-def test_the_same_motion_at_another_rate_is_smoothed_alike() -> None:
+def test_smoothing_does_not_depend_on_the_frame_rate() -> None:
     slow, fast = np.arange(0, 2, 1 / 30), np.arange(0, 2, 1 / 120)
     at_30, at_120 = (filtered(np.sin(3 * times), times) for times in (slow, fast))
     assert at_120[::4] == pytest.approx(at_30, abs=0.04)
 
 
-def test_values_that_are_not_finite_leave_the_last_good_one() -> None:
+def test_values_that_are_not_finite_keep_the_last_finite_one() -> None:
     found = filtered(np.array([0.3, 0.3, np.nan, np.inf, 0.3]))
     assert found == pytest.approx(np.full(5, 0.3))
 
@@ -94,6 +94,6 @@ def test_a_rotation_through_half_a_turn_does_not_jump() -> None:
     assert max(steps) < 0.03
 
 
-def test_nonsense_settings_are_refused() -> None:
+def test_invalid_parameters_are_rejected() -> None:
     with pytest.raises(ValueError, match="mincutoff > 0"):
         Smoothing(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Whatever comes over the wire, a parser gives a sound face, a reason or nothing."""
+"""For any packet a parser returns a valid face, a reason or nothing."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.live.inputs.face import Face, Refused
-from capture.live.inputs.ifacialmocap import parse_ifacialmocap
-from capture.live.inputs.live_link import parse_live_link
-from capture.live.inputs.osc import parse_osc
-from capture.live.inputs.vmc import VmcStream
-from tests.capture.live.made_up import made_up_take
+from capture.live.protocols.ifacialmocap import parse_ifacialmocap
+from capture.live.protocols.live_link import parse_live_link
+from capture.live.protocols.osc import parse_osc
+from capture.live.protocols.packet_face import Face, Malformed
+from capture.live.protocols.vmc import VmcDecoder
+from tests.capture.live.synthetic import synthetic_motion
 from tests.support import face_sender
-from tests.support.face_sender import Take, bundle, osc
+from tests.support.face_sender import MotionFile, bundle, osc
 
-Decode = Callable[[bytes], Face | Refused | None]
+Decode = Callable[[bytes], Face | Malformed | None]
 
 
 @cache
-def whole_packets() -> dict[str, bytes]:
-    """One good packet of each protocol."""
-    motion = made_up_take(3)
+def valid_packets() -> dict[str, bytes]:
+    """One valid packet of each protocol."""
+    motion = synthetic_motion(3)
     arrays = (getattr(motion, name).numpy() for name in ("time", "weights", "joint_rot", "translation"))
-    take = Take(list(motion.names), *arrays)
-    return {protocol: encode(take, 1) for protocol, encode in face_sender.ENCODERS.items()}
+    motion_file = MotionFile(list(motion.names), *arrays)
+    return {protocol: encode(motion_file, 1) for protocol, encode in face_sender.ENCODERS.items()}
 
 
 @st.composite
 def damaged(draw: st.DrawFn, protocol: str) -> bytes:
-    """A good packet with bytes changed, left out, doubled or cut."""
-    packet = bytearray(whole_packets()[protocol])
+    """A valid packet with bytes changed, removed, duplicated or truncated."""
+    packet = bytearray(valid_packets()[protocol])
     for _ in range(draw(st.integers(1, 6))):
         if not packet:
             break
@@ -51,9 +51,9 @@ def damaged(draw: st.DrawFn, protocol: str) -> bytes:
     return bytes(packet)
 
 
-def check(found: Face | Refused | None) -> None:
+def check(found: Face | Malformed | None) -> None:
     """A short reason, or a face of finite numbers."""
-    if isinstance(found, Refused):
+    if isinstance(found, Malformed):
         assert 0 < len(found.reason) < 200
     elif found is not None:
         for part in (found.weights, found.joint_rot, found.translation, found.source_time or 0.0):
@@ -63,7 +63,7 @@ def check(found: Face | Refused | None) -> None:
 
 PARSERS: list[tuple[str, Callable[[], Decode]]] = [
     ("livelink", lambda: parse_live_link),
-    ("vmc", VmcStream),
+    ("vmc", VmcDecoder),
     ("ifacialmocap", lambda: parse_ifacialmocap),
     ("ifacialmocap2", lambda: parse_ifacialmocap),
 ]
@@ -72,9 +72,7 @@ PARSERS: list[tuple[str, Callable[[], Decode]]] = [
 @pytest.mark.parametrize(("protocol", "parser"), PARSERS, ids=[name for name, _ in PARSERS])
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_damaged_packets_are_told_apart_from_faces(
-    protocol: str, parser: Callable[[], Decode], data: st.DataObject
-) -> None:
+def test_damaged_packets_give_a_valid_result(protocol: str, parser: Callable[[], Decode], data: st.DataObject) -> None:
     decode = parser()
     for packet in data.draw(st.lists(damaged(protocol) | st.binary(max_size=300), min_size=1, max_size=3)):
         check(decode(packet))
@@ -100,7 +98,7 @@ messages = st.builds(lambda address, values: osc(address, *values), addresses, s
     )
 )
 def test_any_messages_in_any_bundles_are_a_face_or_have_a_reason(packets: list[bytes]) -> None:
-    stream = VmcStream()
+    stream = VmcDecoder()
     for packet in packets:
         check(stream(packet))
 
@@ -115,7 +113,7 @@ def test_any_messages_in_any_bundles_are_a_face_or_have_a_reason(packets: list[b
     ],
     ids=["applies", "empty bundles", "arguments", "beginnings"],
 )
-def test_the_largest_packets_give_no_more_than_they_hold(packet: bytes) -> None:
+def test_the_largest_packets_give_a_bounded_number_of_messages(packet: bytes) -> None:
     found = parse_osc(packet)
-    assert isinstance(found, Refused) or len(found) <= len(packet) // 8
-    check(VmcStream()(packet))
+    assert isinstance(found, Malformed) or len(found) <= len(packet) // 8
+    check(VmcDecoder()(packet))

@@ -1,4 +1,4 @@
-"""A run's samples on the disk."""
+"""Recording of samples as motion files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from avatar.driving.live import Sample
 from avatar.errors import HeadsplatError
 from avatar.motion import read_motion
 from avatar.types import Motion
 from capture.live import recorder as module
-from capture.live.recorder import Recorder
-from capture.live.sample import Sample
-from tests.capture.live.made_up import made_up_take
+from capture.live.recorder import MotionRecorder
+from tests.capture.live.synthetic import synthetic_motion
 
 
 def samples_of(motion: Motion, start: float = 50.0) -> list[Sample]:
-    """The frames of a motion as samples that came at their times."""
+    """The frames of a motion as samples that arrived at their times."""
     parts = zip(motion.time.tolist(), motion.weights, motion.joint_rot, motion.translation, strict=True)
     confidence = np.ones(len(motion)) if motion.confidence is None else motion.confidence.tolist()
     return [
@@ -32,16 +32,16 @@ def samples_of(motion: Motion, start: float = 50.0) -> list[Sample]:
 
 
 def recorded(samples: list[Sample], path: Path) -> Motion:
-    """What a recorder writes and a reader reads."""
-    with Recorder([path]) as recorder:
+    """The motion that a recorder writes, read again."""
+    with MotionRecorder([path]) as recorder:
         for sample in samples:
             recorder.add(sample)
     return read_motion(path)
 
 
 @pytest.mark.parametrize("name", ["take.csv", "take.json", "take.motion.npz"])
-def test_a_take_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
-    motion = made_up_take(40)
+def test_a_recorded_motion_is_read_again(name: str, tmp_path: Path) -> None:
+    motion = synthetic_motion(40)
     motion = replace(motion, joint_rot=motion.joint_rot * torch.tensor([1, 0, 0, 0, 0])[:, None])
     back = recorded(samples_of(motion), tmp_path / name)
     columns = [back.names.index(name) for name in motion.names]
@@ -53,110 +53,108 @@ def test_a_take_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(back.translation, motion.translation, atol=1e-6)
 
 
-def test_ctrl_c_writes_every_file_and_goes_on_up(tmp_path: Path) -> None:
+def test_ctrl_c_writes_every_file_and_is_raised_again(tmp_path: Path) -> None:
     paths = [tmp_path / "take.csv", tmp_path / "take.motion.npz"]
-    with pytest.raises(KeyboardInterrupt), Recorder(paths) as recorder:
-        for sample in samples_of(made_up_take(5)):
+    with pytest.raises(KeyboardInterrupt), MotionRecorder(paths) as recorder:
+        for sample in samples_of(synthetic_motion(5)):
             recorder.add(sample)
         raise KeyboardInterrupt
     assert [len(read_motion(path)) for path in paths] == [5, 5]
-    assert any(
-        note.startswith("take.csv: the file cannot carry where the head is") for note in recorder.stats()["notes"]
-    )
+    assert any(note.startswith("take.csv: the file cannot carry where the head is") for note in recorder.stats().notes)
 
 
-def test_an_error_that_ends_the_run_is_not_hidden_by_an_empty_take(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Recorder([tmp_path / "take.csv"]):
+def test_an_error_in_the_block_is_not_hidden_by_an_empty_recording(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), MotionRecorder([tmp_path / "take.csv"]):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_without_a_face_hold_the_last_one(tmp_path: Path) -> None:
-    samples = samples_of(made_up_take(4))
+def test_frames_without_a_face_repeat_the_last_one(tmp_path: Path) -> None:
+    samples = samples_of(synthetic_motion(4))
     samples[2] = replace(samples[2], weights=np.zeros(52, np.float32), confidence=0.0)
     back = recorded(samples, tmp_path / "take.motion.npz")
     assert back.confidence is not None and back.confidence.tolist() == [1, 1, 0, 1]
     np.testing.assert_array_equal(back.weights[2], back.weights[1])
 
 
-def test_nothing_seen_is_one_sentence_and_no_file(tmp_path: Path) -> None:
+def test_a_recording_without_a_face_is_a_one_line_error_and_no_file(tmp_path: Path) -> None:
     path = tmp_path / "take.csv"
-    with pytest.raises(HeadsplatError) as failure, Recorder([path]) as recorder:
-        recorder.add(replace(samples_of(made_up_take(1))[0], confidence=0.0))
-    assert str(failure.value) == f"{path}: no face was seen, so nothing is recorded; check the input and try again"
+    with pytest.raises(HeadsplatError) as failure, MotionRecorder([path]) as recorder:
+        recorder.add(replace(samples_of(synthetic_motion(1))[0], confidence=0.0))
+    assert str(failure.value) == f"{path}: no face was tracked, so nothing is recorded; check the source and try again"
     assert not path.exists()
 
 
-def test_another_inputs_weights_are_matched_by_name(tmp_path: Path) -> None:
-    first, second = samples_of(made_up_take(2))
+def test_weights_of_another_source_are_matched_by_name(tmp_path: Path) -> None:
+    first, second = samples_of(synthetic_motion(2))
     other = replace(second, names=("jawOpen", "Joy"), weights=np.array([0.25, 1], np.float32))
     back = recorded([first, other], tmp_path / "take.motion.npz")
     assert back.names == first.names
     assert (float(back.weights[1, back.names.index("jawOpen")]), float(back.weights[1].sum())) == (0.25, 0.25)
 
 
-def test_what_cannot_be_kept_is_counted(tmp_path: Path) -> None:
-    recorder = Recorder([tmp_path / "take.motion.npz"])
-    first, second = samples_of(made_up_take(2))
+def test_dropped_samples_are_counted(tmp_path: Path) -> None:
+    recorder = MotionRecorder([tmp_path / "take.motion.npz"])
+    first, second = samples_of(synthetic_motion(2))
     wild = replace(second, joint_rot=np.full((5, 3), np.nan, np.float32))
     for sample in (first, first, replace(second, space="flame"), wild, second):
         recorder.add(sample)
-    assert (recorder.stats()["frames"], recorder.stats()["dropped"]) == (2, 3)
+    assert (recorder.stats().frames, recorder.stats().dropped) == (2, 3)
 
 
-def test_the_senders_clock_evens_out_when_packets_come(tmp_path: Path) -> None:
+def test_the_senders_clock_replaces_uneven_arrival_times(tmp_path: Path) -> None:
     late = (0.0, 0.03, 0.02, 0.01)
     samples = [
         replace(sample, time=sample.time + delay, source_time=7 + number / 60)
-        for number, (sample, delay) in enumerate(zip(samples_of(made_up_take(4)), late, strict=True))
+        for number, (sample, delay) in enumerate(zip(samples_of(synthetic_motion(4)), late, strict=True))
     ]
     back = recorded(samples, tmp_path / "take.motion.npz")
     np.testing.assert_allclose(back.time, np.arange(4) / 60, atol=1e-9)
 
 
-def test_a_senders_clock_that_jumps_is_set_again(tmp_path: Path) -> None:
+def test_a_senders_clock_that_jumps_gets_a_new_offset(tmp_path: Path) -> None:
     samples = [
         replace(sample, source_time=clock)
-        for sample, clock in zip(samples_of(made_up_take(3)), (5.0, 900.0, 900 + 1 / 60), strict=True)
+        for sample, clock in zip(samples_of(synthetic_motion(3)), (5.0, 900.0, 900 + 1 / 60), strict=True)
     ]
     back = recorded(samples, tmp_path / "take.motion.npz")
     np.testing.assert_allclose(back.time, np.arange(3) / 60, atol=1e-5)
 
 
 def test_a_senders_clock_at_a_wrong_rate_loses_no_frame_and_no_second(tmp_path: Path) -> None:
-    samples = samples_of(made_up_take(120))
+    samples = samples_of(synthetic_motion(120))
     samples = [replace(sample, source_time=2 * sample.time) for sample in samples]
     back = recorded(samples, tmp_path / "take.motion.npz")
     assert len(back) == 120
     assert float(back.time[-1]) == pytest.approx(119 / 60, abs=1e-4)
 
 
-def test_memory_is_told_and_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_BYTES", 600_000)
-    recorder, sample = Recorder([tmp_path / "take.csv"]), samples_of(made_up_take(1))[0]
+def test_memory_is_reported_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BYTES", 600_000)
+    recorder, sample = MotionRecorder([tmp_path / "take.csv"]), samples_of(synthetic_motion(1))[0]
     for number in range(2100):
         recorder.add(replace(sample, time=number / 60))
-    facts = recorder.stats()
-    assert (facts["frames"], facts["dropped"], facts["full"]) == (2048, 52, True)
-    assert facts["megabytes"] == pytest.approx(2048 * (71 * 4 + 8) / 1e6)
-    assert facts["seconds"] == pytest.approx(2047 / 60)
+    stats = recorder.stats()
+    assert (stats.frames, stats.dropped, stats.full) == (2048, 52, True)
+    assert stats.megabytes == pytest.approx(2048 * (71 * 4 + 8) / 1e6)
+    assert stats.seconds == pytest.approx(2047 / 60)
 
 
-def test_a_name_of_no_motion_is_refused_before_the_run(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match=r"take\.mp4: a take is recorded as \.csv \(Live Link Face\), \.json or "):
-        Recorder([tmp_path / "take.mp4"])
+def test_an_unknown_suffix_is_rejected_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match=r"take\.mp4: a motion is recorded as \.csv \(Live Link Face\), "):
+        MotionRecorder([tmp_path / "take.mp4"])
 
 
-def test_a_file_that_exists_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_an_existing_file_is_rejected_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "take.csv").write_text("mine")
     with pytest.raises(HeadsplatError, match="exists already; give --overwrite"):
-        Recorder([tmp_path / "take.csv"])
+        MotionRecorder([tmp_path / "take.csv"])
 
 
-def test_a_space_that_the_file_cannot_hold_is_refused_at_the_first_sample(tmp_path: Path) -> None:
-    recorder = Recorder([tmp_path / "take.motion.npz", tmp_path / "take.csv"])
+def test_a_space_that_the_format_cannot_store_is_rejected_at_the_first_sample(tmp_path: Path) -> None:
+    recorder = MotionRecorder([tmp_path / "take.motion.npz", tmp_path / "take.csv"])
     with pytest.raises(HeadsplatError) as failure:
-        recorder.add(replace(samples_of(made_up_take(1))[0], space="flame"))
+        recorder.add(replace(samples_of(synthetic_motion(1))[0], space="flame"))
     assert str(failure.value) == (
-        f"{tmp_path / 'take.csv'}: takes ARKit's weights only, the input's are of flame; record to .motion.npz"
+        f"{tmp_path / 'take.csv'}: stores ARKit weights only, the source sends flame; record to .motion.npz"
     )

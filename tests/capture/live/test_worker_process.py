@@ -1,4 +1,4 @@
-"""A face tracked in another process: the same samples, and what goes wrong over there is said here."""
+"""Face tracking in a worker process: the same samples, and its errors are reported."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from avatar.errors import HeadsplatError
 from capture.live import LivePipeline, Sample
 from capture.live.camera import FileFeed, Lens
 from capture.live.identity import LearnOptions
-from capture.live.sample import CameraInput
-from capture.live.worker_process import FaceApart, _begun
+from capture.live.pose_source import CameraPoseSource
+from capture.live.worker_process import FaceWorker, _started
 from tests.capture.video.fake_video import SIZE, FakeVideo, fake_models
 
 LEARN = LearnOptions(seconds=0.5, key_frames=5)
-PATIENCE = 60.0  # seconds, for a machine that is busy
+TIMEOUT = 60.0  # seconds, for a busy machine
 
 
 def until(found: Any) -> Any:
-    """What `found` gives once it gives something."""
-    ends = time.monotonic() + PATIENCE
+    """The result of `found` as soon as it is true."""
+    ends = time.monotonic() + TIMEOUT
     while time.monotonic() < ends:
         if value := found():
             return value
         time.sleep(0.005)
-    raise AssertionError("nothing came")
+    raise AssertionError("timeout")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[FaceApart, Sample]]:
-    """A tracker that runs, and its first sample."""
-    face = FaceApart(FileFeed(FakeVideo(60), repeat=True), fake_models(), LEARN)
+def running() -> Iterator[tuple[FaceWorker, Sample]]:
+    """A running tracker and its first sample."""
+    face = FaceWorker(FileFeed(FakeVideo(60), repeat=True), fake_models(), LEARN)
     face.start()
     try:
         yield face, until(face.latest)
@@ -47,71 +47,72 @@ def running() -> Iterator[tuple[FaceApart, Sample]]:
         face.stop()
 
 
-def test_samples_come_with_stamps_of_one_clock(running: tuple[FaceApart, Sample]) -> None:
+def test_samples_have_stamps_of_one_clock(running: tuple[FaceWorker, Sample]) -> None:
     face, first = running
     sample = until(face.latest)
     assert list(sample.stamps) == ["camera", "taken", "landmarks", "fit"]
-    assert first.time < sample.time <= time.monotonic() < sample.time + PATIENCE
+    assert first.time < sample.time <= time.monotonic() < sample.time + TIMEOUT
 
 
-def test_what_the_face_did_while_it_was_learned_comes_along(running: tuple[FaceApart, Sample]) -> None:
+def test_samples_of_the_identity_fit_are_sent_too(running: tuple[FaceWorker, Sample]) -> None:
     face, first = running
     assert face.earlier() and all(each.time <= first.time for each in face.earlier())
 
 
-def test_its_pictures_are_small_and_its_landmarks_lie_in_them(running: tuple[FaceApart, Sample]) -> None:
-    picture, points = until(running[0].look)
-    assert picture.shape[1] <= min(SIZE, 320) and points.shape == (478, 3)
-    assert 0 < points[:, 0].mean() < picture.shape[1] and 0 < points[:, 1].mean() < picture.shape[0]
+def test_preview_images_are_small_and_landmarks_are_scaled_to_them(running: tuple[FaceWorker, Sample]) -> None:
+    preview = until(running[0].preview)
+    height, width = preview.image.shape[:2]
+    assert width <= min(SIZE, 320) and preview.landmarks.shape == (478, 3)
+    assert 0 < preview.landmarks[:, 0].mean() < width and 0 < preview.landmarks[:, 1].mean() < height
 
 
-def test_counts_are_those_of_the_tracker(running: tuple[FaceApart, Sample]) -> None:
-    facts = until(lambda: (facts := running[0].stats())["phase"] == "tracking" and facts)
-    assert facts["tracked"] > 0 and facts["ended"] is None
-    assert facts["memory_mb"] is None or facts["memory_mb"] > 1
+def test_statistics_are_those_of_the_tracker(running: tuple[FaceWorker, Sample]) -> None:
+    stats = until(lambda: (stats := running[0].stats())["phase"] == "tracking" and stats)
+    assert stats["tracked"] > 0 and stats["ended"] is None
+    assert stats["memory_mb"] is None or stats["memory_mb"] > 1
 
 
-def test_it_is_a_camera_to_the_chain() -> None:
-    assert isinstance(FaceApart(FileFeed("none.mp4")), CameraInput)
-    assert hasattr(LivePipeline, "look")
+def test_it_is_a_camera_source_for_the_pipeline() -> None:
+    assert isinstance(FaceWorker(FileFeed("none.mp4")), CameraPoseSource)
+    assert hasattr(LivePipeline, "preview")
 
 
-def test_a_process_that_dies_is_said() -> None:
-    face = FaceApart(FileFeed(FakeVideo(60), repeat=True), fake_models(), LEARN)
+def test_a_process_that_dies_is_reported() -> None:
+    face = FaceWorker(FileFeed(FakeVideo(60), repeat=True), fake_models(), LEARN)
     face.start()
     try:
         os.kill(face._process.pid, signal.SIGTERM)
-        assert "has ended; choose it again" in until(lambda: face.stats()["ended"])
+        assert "has stopped; select it again" in until(lambda: face.stats()["ended"])
     finally:
         face.stop()
 
 
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    face = FaceApart(FileFeed(tmp_path / "none.mp4"))
+def test_a_missing_file_is_a_one_line_error(tmp_path: Path) -> None:
+    face = FaceWorker(FileFeed(tmp_path / "none.mp4"))
     with pytest.raises(HeadsplatError, match=r"none\.mp4"):
         face.start()
     face.stop()
 
 
 class Tracker:
-    """The other end of the pipe of a face that this stands in for the process of."""
+    """A worker without a process, and the process's end of its pipe."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.face = FaceApart(FileFeed("none.mp4"))
+        self.face = FaceWorker(FileFeed("none.mp4"))
         monkeypatch.setattr(self.face, "_launch", self._launch)
         self.face.start()
 
     def _launch(self) -> Connection:
         ours, self.pipe = multiprocessing.Pipe()
-        self.pipe.send(("facts", {"rate": 30.0, "ended": None}))
+        self.pipe.send(("stats", {"rate": 30.0, "ended": None}))
         return ours
 
     def sends(self, time: float, person: int, earlier: list[Sample] | None = None, confidence: float = 1.0) -> None:
-        """A sample, in what order it comes."""
+        """Send a sample of a person."""
         self.pipe.send(("sample", (person, earlier, sample(time, confidence))))
 
     def ends(self) -> None:
-        """The process dies."""
+        """Close the pipe as the end of the process does."""
         self.pipe.close()
 
 
@@ -129,7 +130,7 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
     made.face.stop()
 
 
-def test_after_the_trackers_death_the_face_is_gone(tracker: Tracker) -> None:
+def test_after_the_process_has_ended_the_face_is_lost(tracker: Tracker) -> None:
     tracker.sends(1.0, 0)
     assert until(tracker.face.latest).confidence == 1
     tracker.ends()
@@ -137,26 +138,26 @@ def test_after_the_trackers_death_the_face_is_gone(tracker: Tracker) -> None:
     assert tracker.face.stats()["rate"] == 0
 
 
-def test_what_cannot_be_read_ends_it_with_a_sentence(tracker: Tracker) -> None:
-    tracker.pipe.send_bytes(b"nonsense")
-    assert "what the tracker says cannot be read" in until(lambda: tracker.face.stats()["ended"])
+def test_an_unreadable_message_ends_the_source_with_a_reason(tracker: Tracker) -> None:
+    tracker.pipe.send_bytes(b"malformed")
+    assert "a message of the tracker cannot be read" in until(lambda: tracker.face.stats()["ended"])
 
 
-def test_nothing_of_the_person_before_comes_after_another_sat_down(tracker: Tracker) -> None:
+def test_no_sample_of_the_person_before_arrives_after_learn_again(tracker: Tracker) -> None:
     face = tracker.face
     tracker.sends(2.0, 0, earlier=[sample(1.0)])
     assert until(face.latest).time == 2.0 and face.earlier()
     face.learn_again()
     assert not face.earlier()
-    word, person = tracker.pipe.recv()
-    assert word == "learn"
-    tracker.sends(3.0, 0)  # was under way
+    command, person = tracker.pipe.recv()
+    assert command == "learn"
+    tracker.sends(3.0, 0)  # sent before the command was received
     tracker.sends(5.0, person, earlier=[sample(4.0)])
     assert until(face.latest).time == 5.0
     assert [each.time for each in face.earlier()] == [4.0]
 
 
-def test_it_may_be_started_again_and_nothing_of_before_is_left(tracker: Tracker) -> None:
+def test_after_a_restart_no_earlier_sample_is_returned(tracker: Tracker) -> None:
     face = tracker.face
     tracker.sends(1.0, 0)
     tracker.ends()
@@ -168,11 +169,13 @@ def test_it_may_be_started_again_and_nothing_of_before_is_left(tracker: Tracker)
     assert until(face.latest).time == 2.0 and face.stats()["ended"] is None
 
 
-def test_a_tracker_that_never_starts_is_one_sentence_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.live.worker_process._STARTING", 0.0)
+def test_a_tracker_that_does_not_start_is_an_error_and_no_process_remains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("capture.live.worker_process._START_TIMEOUT", 0.0)
     monkeypatch.setattr("capture.live.worker_process._GRACE", 0.0)
-    face, before = FaceApart(FileFeed("none.mp4")), set(multiprocessing.active_children())
-    with pytest.raises(HeadsplatError, match=r"none\.mp4: the tracker has not started within 0 s; close what"):
+    face, before = FaceWorker(FileFeed("none.mp4")), set(multiprocessing.active_children())
+    with pytest.raises(HeadsplatError, match=r"none\.mp4: the tracker did not start within 0 s; close other"):
         face.start()
     until(lambda: set(multiprocessing.active_children()) <= before)
 
@@ -182,7 +185,7 @@ class NoBandwidth(FileFeed):
         raise RuntimeError("no bandwidth")
 
 
-def test_a_failure_nobody_thought_of_says_its_cause() -> None:
+def test_the_reason_of_an_unforeseen_exception_is_reported() -> None:
     ours, theirs = multiprocessing.Pipe()
-    assert _begun(theirs, NoBandwidth("none.mp4"), fake_models(), LEARN) is None
+    assert _started(theirs, NoBandwidth("none.mp4"), fake_models(), LEARN) is None
     assert ours.recv() == ("failed", "none.mp4: the tracker could not be started (no bandwidth); try again")

@@ -1,4 +1,4 @@
-"""Panels as functions from the state to edits: imgui without a window."""
+"""Panels as functions from the state to edits, with imgui and no window."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ pytest.importorskip(
 from imgui_bundle import imgui
 
 from avatar.common.latency import LatencyMeter
+from avatar.driving.live import LiveStats
 from viewer.gui.panels import PANELS, Panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
 from viewer.gui.panels.shortcuts import SHORTCUTS
-from viewer.gui.panels.timeline import clock, timeline_panel
-from viewer.session.edits import Change, Edit
+from viewer.gui.panels.timeline import time_text, timeline_panel
+from viewer.session.edits import Change, Edit, SelectSource
 from viewer.session.expressions import PRESETS
-from viewer.session.state import SLIDERS, TIMELINE, Choice, Sliders, State, Status, Subject, Timeline
+from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, Sliders, SourceChoice, State, Status, Timeline
 
-OWN = ("expr_000", "jawOpen", "eyelidLeft", "eyelidRight")
-CHOICES = (Choice(SLIDERS, "sliders"), Choice(TIMELINE, "motion file"), Choice("webcam", "camera 0"))
-REST = State(Subject("a.avatar", 9, 1, OWN, ((-3.0, 3.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))), CHOICES)
+MODEL = ("expr_000", "jawOpen", "eyelidLeft", "eyelidRight")
+CHOICES = (SourceChoice(SLIDERS, "sliders"), SourceChoice(TIMELINE, "motion file"), SourceChoice("webcam", "camera 0"))
+REST = State(AvatarInfo("a.avatar", 9, 1, MODEL, ((-3.0, 3.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))), CHOICES)
 MOTION = Timeline("m.csv", (0.0, 0.04, 0.08, 0.12), 0.16, time=0.08, notes=("4 frames", "all can be shown"))
 POSED = Sliders({"jawOpen": 0.5}, {"expr_000": -1.0}, (10.0, 0.0, 0.0), (5.0, 5.0), (3.0, 0.0), search="")
 
 
-def driven_live() -> State:
+def live_state() -> State:
     meter = LatencyMeter()
     for k in range(9):
         meter.add({"camera": 0.1 * k, "landmarks": 0.1 * k + 0.02, "drawn": 0.1 * k + 0.05, "shown": 0.1 * k + 0.06})
-    facts = {"input": {"rate": 29.7, "received": 9, "dropped": 2}}
+    live: LiveStats = {"input": {"rate": 29.7, "received": 9, "dropped": 2}}
     return replace(
-        REST, driving="webcam", status=Status(source=facts, window=meter.report(), totals=meter.totals(5), stale=1)
+        REST, source="webcam", status=Status(live=live, latency=meter.report(), totals=meter.totals(5), stale=1)
     )
 
 
@@ -45,9 +46,9 @@ STATES = {
     "rest": REST,
     "posed": replace(REST, sliders=POSED),
     "searching": replace(REST, sliders=replace(POSED, search="jaw")),
-    "motion": replace(REST, driving=TIMELINE, timeline=MOTION),
-    "motion, driven by another": replace(REST, timeline=replace(MOTION, playing=True)),
-    "live": driven_live(),
+    "motion": replace(REST, source=TIMELINE, timeline=MOTION),
+    "motion of an inactive source": replace(REST, timeline=replace(MOTION, playing=True)),
+    "live": live_state(),
 }
 
 
@@ -64,7 +65,7 @@ def screen() -> Iterator[None]:
 
 
 def edits(panel: Panel, state: State) -> list[Edit]:
-    """What a panel wants in a frame in which nobody touches it, but for what a test puts in imgui's place."""
+    """The edits of a panel in a frame without input, except for what a test replaces in imgui."""
     imgui.new_frame()
     imgui.set_next_window_size(imgui.ImVec2(390, 2990))
     imgui.begin("panel")
@@ -75,16 +76,16 @@ def edits(panel: Panel, state: State) -> list[Edit]:
 
 
 def clicks(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The button with that name is clicked in every frame."""
+    """Click the button with that name in every frame."""
     for kind in ("button", "small_button"):
-        monkeypatch.setattr(imgui, kind, lambda words, *_: words.split("#")[0] == name)
+        monkeypatch.setattr(imgui, kind, lambda text, *_: text.split("#")[0] == name)
 
 
 def drags(monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
-    """The slider with that name is dragged to a value in every frame."""
+    """Drag the slider with that name to a value in every frame."""
 
-    def slider(words: str, before: float, *_: Any) -> tuple[bool, float]:
-        return (True, value) if words == f"##{name}" else (False, before)
+    def slider(text: str, before: float, *_: Any) -> tuple[bool, float]:
+        return (True, value) if text == f"##{name}" else (False, before)
 
     monkeypatch.setattr(imgui, "slider_float", slider)
     monkeypatch.setattr(imgui, "slider_int", slider)
@@ -92,34 +93,34 @@ def drags(monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 @pytest.mark.parametrize("panel", [row[2] for row in PANELS], ids=[row[0] for row in PANELS])
-def test_a_panel_that_nobody_touches_asks_for_nothing(panel: Panel, state: State) -> None:
+def test_a_panel_without_input_has_no_edits(panel: Panel, state: State) -> None:
     assert [edit for _ in range(2) for edit in edits(panel, state)] == []
 
 
-def test_a_preset_is_the_whole_face(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preset_replaces_all_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     clicks(monkeypatch, "smile")
     smile = next(preset for preset in PRESETS if preset.name == "smile")
     assert edits(face_panel, STATES["posed"]) == [Change("sliders", replace(POSED, weights=smile.weights))]
 
 
-def test_a_mirrored_slider_moves_its_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirrored_slider_moves_its_counterpart(monkeypatch: pytest.MonkeyPatch) -> None:
     drags(monkeypatch, "browDownLeft", 0.5)
     found = edits(face_panel, REST)
     assert found == [Change("sliders", Sliders({"browDownLeft": 0.5, "browDownRight": 0.5}))]
 
 
-def test_a_groups_reset_leaves_the_other_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imgui, "small_button", lambda words: words == "reset##jaw")
+def test_reset_of_a_group_keeps_the_other_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imgui, "small_button", lambda text: text == "reset##jaw")
     state = replace(REST, sliders=Sliders({"jawOpen": 0.5, "browInnerUp": 0.2}, head=(5.0, 0.0, 0.0)))
     found = edits(face_panel, state)
     assert found == [Change("sliders", Sliders({"browInnerUp": 0.2}, head=(5.0, 0.0, 0.0)))]
 
 
-def test_a_search_shows_what_fits_and_the_heads_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_shows_matching_sliders_and_the_head_models(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
 
-    def slider(words: str, before: float, *_: Any) -> tuple[bool, float]:
-        shown.append(words)
+    def slider(text: str, before: float, *_: Any) -> tuple[bool, float]:
+        shown.append(text)
         return False, before
 
     monkeypatch.setattr(imgui, "slider_float", slider)
@@ -127,36 +128,36 @@ def test_a_search_shows_what_fits_and_the_heads_own(monkeypatch: pytest.MonkeyPa
     assert shown == [*(f"##{name}" for name in ("jawForward", "jawLeft", "jawRight", "jawOpen")), "##jawOpen"]
 
 
-def test_the_faces_text_goes_to_the_clipboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[str] = []
+def test_the_face_is_copied_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[str] = []
     clicks(monkeypatch, "copy")
-    monkeypatch.setattr(imgui, "set_clipboard_text", kept.append)
+    monkeypatch.setattr(imgui, "set_clipboard_text", copied.append)
     edits(face_panel, STATES["posed"])
-    assert kept == ["--expression jawOpen=0.5 expr_000=-1 --head-pose=10,0,0"]
+    assert copied == ["--expression jawOpen=0.5 expr_000=-1 --head-pose=10,0,0"]
 
 
-def test_who_drives_changes_only_by_the_button(monkeypatch: pytest.MonkeyPatch) -> None:
-    drags(monkeypatch, "jawOpen", 0.5)  # there is none to drag
+def test_the_source_changes_only_by_the_button(monkeypatch: pytest.MonkeyPatch) -> None:
+    drags(monkeypatch, "jawOpen", 0.5)  # no such slider is shown
     assert edits(face_panel, STATES["live"]) == []
-    clicks(monkeypatch, "drive by sliders")
-    assert edits(face_panel, STATES["live"]) == [Change("driving", SLIDERS)]
+    clicks(monkeypatch, "use the sliders")
+    assert edits(face_panel, STATES["live"]) == [SelectSource(SLIDERS)]
 
 
-def test_a_scrubbed_motion_is_at_that_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scrubbing_goes_to_that_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     drags(monkeypatch, "scrub", 1)
     assert edits(timeline_panel, STATES["motion"]) == [Change("timeline", replace(MOTION, time=0.04))]
 
 
-def test_a_step_holds_the_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_pauses_the_motion(monkeypatch: pytest.MonkeyPatch) -> None:
     clicks(monkeypatch, ">")
     state = replace(STATES["motion"], timeline=replace(MOTION, playing=True))
     assert edits(timeline_panel, state) == [Change("timeline", replace(MOTION, time=0.12))]
 
 
-def test_playing_a_motion_lets_it_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_playing_a_motion_selects_it(monkeypatch: pytest.MonkeyPatch) -> None:
     clicks(monkeypatch, "play")
-    wanted = [Change("timeline", replace(MOTION, playing=True)), Change("driving", TIMELINE)]
-    assert edits(timeline_panel, STATES["motion, driven by another"]) == wanted
+    expected = [Change("timeline", replace(MOTION, playing=True)), SelectSource(TIMELINE)]
+    assert edits(timeline_panel, STATES["motion of an inactive source"]) == expected
 
 
 def test_the_speed_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,17 +165,17 @@ def test_the_speed_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert edits(timeline_panel, STATES["motion"]) == [Change("timeline", replace(MOTION, speed=2.5))]
 
 
-def test_a_stage_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(imgui, "text", told.append)
-    monkeypatch.setattr(imgui, "text_wrapped", told.append)
+def test_stages_and_counters_have_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(imgui, "text", texts.append)
+    monkeypatch.setattr(imgui, "text_wrapped", texts.append)
     edits(latency_panel, STATES["live"])
-    assert {"camera to shown", "landmarks are found", "20.0", "60.0", "29.7"} <= set(told)
-    assert {"9 received", "2 passed over, as newer ones came", "1 picture showed something old"} <= set(told)
+    assert {"camera to shown", "landmarks", "20.0", "60.0", "29.7"} <= set(texts)
+    assert {"9 received", "2 dropped for newer ones", "1 image with an old sample"} <= set(texts)
 
 
-def test_times_are_told_to_the_millisecond() -> None:
-    assert [clock(seconds) for seconds in (0, 0.0334, 59.9996, 3725.25)] == [
+def test_times_are_shown_in_milliseconds() -> None:
+    assert [time_text(seconds) for seconds in (0, 0.0334, 59.9996, 3725.25)] == [
         "0:00.000",
         "0:00.033",
         "1:00.000",
@@ -186,7 +187,7 @@ def test_times_are_told_to_the_millisecond() -> None:
 def test_keys_step_through_the_motion(name: str, frame: int) -> None:
     shortcut = next(shortcut for shortcut in SHORTCUTS if shortcut.name == name)
     state = replace(STATES["motion"], timeline=replace(MOTION, playing=True))
-    assert list(shortcut.edits(state)) == [Change("timeline", replace(MOTION.at(frame), playing=False))]
+    assert list(shortcut.edits(state)) == [Change("timeline", replace(MOTION.at_frame(frame), playing=False))]
     assert list(shortcut.edits(REST)) == []
 
 
@@ -195,7 +196,7 @@ def test_space_plays_only_where_there_is_a_motion() -> None:
     assert list(space.edits(REST)) == []
     assert list(space.edits(STATES["motion"])) == [
         Change("timeline", replace(MOTION, playing=True)),
-        Change("driving", TIMELINE),
+        SelectSource(TIMELINE),
     ]
 
 

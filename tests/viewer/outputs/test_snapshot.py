@@ -1,4 +1,4 @@
-"""Pictures of the window on the disk."""
+"""Snapshots of the image in the window."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ def noise(channels: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_every_pixel_comes_back(channels: int, tmp_path: Path) -> None:
+def test_every_pixel_is_stored(channels: int, tmp_path: Path) -> None:
     back = read_image(save_snapshot(noise(channels), tmp_path), cv2.IMREAD_UNCHANGED)
     assert back is not None
     np.testing.assert_array_equal(back[..., [2, 1, 0, 3][:channels]], noise(channels))
 
 
-def test_a_folder_gets_names_of_date_time_and_number(tmp_path: Path) -> None:
+def test_in_a_folder_names_have_date_time_and_number(tmp_path: Path) -> None:
     paths = [save_snapshot(noise(3), tmp_path / "new") for _ in range(5)]
     assert len(set(paths)) == 5 and sorted((tmp_path / "new").iterdir()) == sorted(paths)
     assert all(re.fullmatch(r"headsplat_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d\d\.png", path.name) for path in paths)
 
 
-def test_a_name_that_is_taken_is_numbered(tmp_path: Path) -> None:
+def test_an_existing_name_gets_a_number(tmp_path: Path) -> None:
     (tmp_path / "me.png").write_bytes(b"mine")
     found = [save_snapshot(noise(3), tmp_path / "me.png").name for _ in range(2)]
     assert found == ["me_2.png", "me_3.png"]
     assert (tmp_path / "me.png").read_bytes() == b"mine"
 
 
-def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match=r"me.jpg: pictures are saved as .png; name it so, or give a folder"):
+def test_another_suffix_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match=r"me.jpg: images are saved as .png; use that suffix, or give a folder"):
         save_snapshot(noise(3), tmp_path / "me.jpg")
 
 
-def test_a_place_that_cannot_be_is_a_sentence(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(HeadsplatError, match=r"the picture cannot be saved \(.*\); choose another folder for it"):
+    with pytest.raises(HeadsplatError, match=r"the image cannot be saved \(.*\); choose another folder"):
         save_snapshot(noise(3), tmp_path / "file" / "folder")
 
 
-def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"picture: expected uint8 \[H,W,3\] or \[H,W,4\], got uint8 \[12, 16, 2\]"):
+def test_an_array_of_another_shape_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"image: expected uint8 \[H,W,3\] or \[H,W,4\], got uint8 \[12, 16, 2\]"):
         save_snapshot(noise(2), tmp_path)

@@ -1,4 +1,4 @@
-"""The orbit camera: the front camera at rest, and always one that looks at the head."""
+"""The orbit camera: the front camera by default, always one that looks at the head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from avatar.rendering.cameras import look_at
 from avatar.types import Camera
-from viewer.render.orbit import FARTHEST, LONGEST, NEAREST, STEEPEST, WIDEST, Orbit, field_of_view
+from viewer.render.orbit import MAX_DISTANCE, MAX_LENS, MAX_PITCH, MIN_DISTANCE, MIN_LENS, Orbit, field_of_view
 
 CENTER = torch.tensor([0.02, 0.05, -0.08])
 
@@ -34,12 +34,12 @@ orbits = st.builds(
 )  # fmt: skip
 
 
-def test_at_rest_it_is_the_front_camera() -> None:
+def test_the_default_is_the_front_camera() -> None:
     front = front_camera()
     assert Orbit().camera(front, CENTER) is front
 
 
-def test_a_turn_by_next_to_nothing_is_next_to_the_front_camera() -> None:
+def test_a_tiny_yaw_is_close_to_the_front_camera() -> None:
     front = front_camera()
     camera = Orbit(yaw=1e-6).camera(front, CENTER)
     torch.testing.assert_close(camera.world_to_cam, front.world_to_cam, atol=1e-5, rtol=0)
@@ -57,7 +57,7 @@ def test_every_orbit_is_a_rigid_camera_that_looks_at_the_center(orbit: Orbit) ->
     torch.testing.assert_close(center, expected, atol=2e-4, rtol=1e-4)
 
 
-def test_a_positive_yaw_goes_round_to_the_cameras_right_and_a_positive_pitch_up() -> None:
+def test_positive_yaw_is_to_the_cameras_right_and_positive_pitch_up() -> None:
     front = front_camera()
     eyes = {}
     for name, orbit in (("front", Orbit()), ("right", Orbit(yaw=30)), ("up", Orbit(pitch=30))):
@@ -77,12 +77,13 @@ def test_the_lens_keeps_the_heads_size() -> None:
 
 
 @given(orbits, st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
-def test_nothing_leaves_the_bounds(orbit: Orbit, right: float, up: float, factor: float) -> None:
-    for moved in (orbit.turned(right, up), orbit.moved(right, up), orbit.nearer(factor), orbit.with_lens(factor)):
-        assert -180 <= moved.yaw <= 180 and abs(moved.pitch) <= STEEPEST
-        assert NEAREST <= moved.distance <= FARTHEST and WIDEST <= moved.lens <= LONGEST
+def test_all_values_stay_within_bounds(orbit: Orbit, right: float, up: float, factor: float) -> None:
+    moves = orbit.rotated(right, up), orbit.panned(right, up), orbit.scaled_distance(factor), orbit.with_lens(factor)
+    for moved in moves:
+        assert -180 <= moved.yaw <= 180 and abs(moved.pitch) <= MAX_PITCH
+        assert MIN_DISTANCE <= moved.distance <= MAX_DISTANCE and MIN_LENS <= moved.lens <= MAX_LENS
 
 
-def test_numbers_that_are_none_become_some_that_are() -> None:
+def test_values_that_are_not_finite_become_finite() -> None:
     orbit = replace(Orbit(), pitch=math.nan, distance=math.inf, lens=-math.inf).within()
     assert all(math.isfinite(value) for value in (orbit.yaw, orbit.pitch, orbit.distance, orbit.lens))

@@ -1,4 +1,4 @@
-"""Files opened in the window: views there and back, damaged ones in a sentence."""
+"""Saved views: round trip, and damaged files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.rendering.camera_file import read_camera_file
 from avatar.types import Camera
 from viewer.render.orbit import Orbit
-from viewer.session.opening import read_view, write_view
+from viewer.session.view_file import read_view, write_view
 
 ORBIT = Orbit(12.5, -8.0, 1.4, (0.03, -0.01), 0.8)
 
@@ -23,7 +23,7 @@ def written(path: Path) -> Camera:
     return camera
 
 
-def test_a_saved_view_is_read_as_it_was(tmp_path: Path) -> None:
+def test_a_saved_view_is_read_again(tmp_path: Path) -> None:
     written(tmp_path / "view.json")
     assert read_view(tmp_path / "view.json") == ORBIT
 
@@ -37,24 +37,24 @@ def test_a_saved_view_is_a_camera_for_rendering(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"frames": []}', '{"orbit": 3}'])
-def test_other_json_is_no_view(tmp_path: Path, content: str) -> None:
+def test_other_json_is_not_a_view(tmp_path: Path, content: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(content)
     assert read_view(path) is None
 
 
 @pytest.mark.parametrize("damage", [{"yaw": "left"}, {"pan": 3}, {"pan": [1, 2, 3]}, {"lens": None}])
-def test_a_damaged_view_is_a_sentence(tmp_path: Path, damage: dict[str, object]) -> None:
+def test_a_damaged_view_is_a_one_line_error(tmp_path: Path, damage: dict[str, object]) -> None:
     path = tmp_path / "view.json"
     written(path)
     content = json.loads(path.read_text())
     content["orbit"] |= damage
     path.write_text(json.dumps(content))
-    with pytest.raises(HeadsplatError, match=r"view\.json: a saved view that is damaged"):
+    with pytest.raises(HeadsplatError, match=r"view\.json: the saved view is damaged"):
         read_view(path)
 
 
-def test_a_view_without_a_number_is_a_sentence(tmp_path: Path) -> None:
+def test_a_view_without_a_value_is_a_one_line_error(tmp_path: Path) -> None:
     path = tmp_path / "view.json"
     path.write_text('{"orbit": {"yaw": 1}}')
     with pytest.raises(HeadsplatError, match="damaged"):

@@ -1,4 +1,4 @@
-"""Counters: rates, latencies from sample to screen, stale pictures."""
+"""Counters: rates, latencies from sample to screen, stale images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from viewer.stats.counters import STALE, Counters, Rate
 
 
 class Clock:
-    """A clock that stands where it is put."""
+    """A clock that is set by the test."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -24,16 +24,16 @@ def test_a_rate_is_that_of_the_last_two_seconds() -> None:
     assert rate.of(5 + 49 / 25) == pytest.approx(25, rel=0.05) and rate.count == 100
 
 
-def test_nothing_counted_is_no_rate() -> None:
+def test_a_rate_without_events_is_0() -> None:
     rate = Rate()
     assert rate.of(1.0) == 0
     rate.add(1.0)
     assert rate.of(1.0) == 0
 
 
-def test_a_frame_of_the_window_counts_once_it_is_on_the_screen() -> None:
+def test_a_frame_of_the_window_counts_when_it_is_on_the_screen() -> None:
     counters = Counters(Clock())
-    counters.drawn(None)
+    counters.rendered(None)
     assert counters.window.count == 0
     counters.swapped()
     assert counters.window.count == 1
@@ -42,32 +42,32 @@ def test_a_frame_of_the_window_counts_once_it_is_on_the_screen() -> None:
 def test_latency_is_from_the_first_stamp_to_the_screen() -> None:
     clock = Clock()
     counters = Counters(clock)
-    counters.drawn({"camera": 99.95, "parameters": 99.98})
+    counters.rendered({"camera": 99.95, "parameters": 99.98})
     clock.now = 100.03
-    counters.on_screen()
+    counters.displayed()
     total = counters.meter.report().total
     assert total is not None and total.stage == "camera to shown" and total.p50 == pytest.approx(80)
 
 
-def test_only_pictures_of_a_new_sample_are_measured() -> None:
+def test_latency_is_measured_for_images_of_a_new_sample_only() -> None:
     counters = Counters(Clock())
-    counters.drawn(None)
-    counters.on_screen()
-    counters.on_screen()
-    assert counters.meter.report().frames == 0 and counters.pictures.count == 1
+    counters.rendered(None)
+    counters.displayed()
+    counters.displayed()
+    assert counters.meter.report().frames == 0 and counters.images.count == 1
 
 
-def test_a_picture_of_something_old_is_stale() -> None:
+def test_an_image_of_an_old_sample_is_stale() -> None:
     counters = Counters(Clock())
-    counters.drawn({"camera": 100 - 0.9 * STALE})
+    counters.rendered({"camera": 100 - 0.9 * STALE})
     assert counters.stale == 0
-    counters.drawn({"camera": 100 - 1.1 * STALE})
+    counters.rendered({"camera": 100 - 1.1 * STALE})
     assert counters.stale == 1
 
 
-def test_another_driver_is_measured_anew() -> None:
+def test_reset_discards_latency_and_stale_images() -> None:
     counters = Counters(Clock())
-    counters.drawn({"camera": 100 - 2 * STALE})
-    counters.forget_driver()
-    counters.on_screen()
+    counters.rendered({"camera": 100 - 2 * STALE})
+    counters.reset_latency()
+    counters.displayed()
     assert counters.meter.report().frames == 0 and counters.stale == 0

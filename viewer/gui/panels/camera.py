@@ -1,4 +1,4 @@
-"""The camera: numbers for what the mouse does in the picture, saved views, resolution."""
+"""The camera panel: orbit, field of view, resolution, saved views."""
 
 from __future__ import annotations
 
@@ -7,67 +7,67 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from viewer.render.orbit import FARTHEST, NEAREST, STEEPEST, Orbit
-from viewer.session.edits import Change, Do, Edit
-from viewer.session.state import HEIGHTS, State, View
+from viewer.render.orbit import MAX_DISTANCE, MAX_PITCH, MIN_DISTANCE, Orbit
+from viewer.session.edits import Change, Do, Edit, RemoveView
+from viewer.session.state import HEIGHTS, CameraSettings, State
 
-_NARROWEST, _WIDEST = 5.0, 90.0  # degrees
+_MIN_FIELD, _MAX_FIELD = 5.0, 90.0  # degrees
 
 
 def camera_panel(state: State) -> Iterator[Edit]:
-    """Orbit, field of view, saved views, size of the picture."""
-    view = _resolution(_lens(_orbit(state.view), state))
-    if view != state.view:
-        yield Change("view", view)
-    yield from _saved(state.view)
+    """Orbit, field of view, size of the image, saved views."""
+    camera = _resolution(_lens(_orbit(state.camera), state))
+    if camera != state.camera:
+        yield Change("camera", camera)
+    yield from _saved(state.camera)
 
 
-def _orbit(view: View) -> View:
-    orbit = view.orbit
-    _, yaw = imgui.slider_float("turn", orbit.yaw, -180, 180, "%.0f deg")
-    _, pitch = imgui.slider_float("tilt", orbit.pitch, -STEEPEST, STEEPEST, "%.0f deg")
+def _orbit(camera: CameraSettings) -> CameraSettings:
+    orbit = camera.orbit
+    _, yaw = imgui.slider_float("yaw", orbit.yaw, -180, 180, "%.0f deg")
+    _, pitch = imgui.slider_float("pitch", orbit.pitch, -MAX_PITCH, MAX_PITCH, "%.0f deg")
     _, distance = imgui.slider_float(
-        "distance", orbit.distance, NEAREST, FARTHEST, "%.2f", imgui.SliderFlags_.logarithmic
+        "distance", orbit.distance, MIN_DISTANCE, MAX_DISTANCE, "%.2f", imgui.SliderFlags_.logarithmic
     )
     _, pan = imgui.drag_float2("pan", list(orbit.pan), 0.002, -2, 2, "%.3f m")
     moved = replace(orbit, yaw=yaw, pitch=pitch, distance=distance, pan=(pan[0], pan[1]))
     if imgui.button("front (Home)"):
         moved = Orbit()
-    return view if moved == orbit else replace(view, orbit=moved.within())
+    return camera if moved == orbit else replace(camera, orbit=moved.within())
 
 
-def _lens(view: View, state: State) -> View:
-    shown = state.status.field_of_view
-    changed, degrees = imgui.slider_float("field of view", shown, _NARROWEST, _WIDEST, "%.0f deg")
+def _lens(camera: CameraSettings, state: State) -> CameraSettings:
+    current = state.status.field_of_view
+    changed, degrees = imgui.slider_float("field of view", current, _MIN_FIELD, _MAX_FIELD, "%.0f deg")
     if not changed or degrees <= 0:
-        return view
-    return replace(view, orbit=view.orbit.with_field_of_view(shown, degrees))
+        return camera
+    return replace(camera, orbit=camera.orbit.with_field_of_view(current, degrees))
 
 
-def _resolution(view: View) -> View:
-    imgui.separator_text("picture")
+def _resolution(camera: CameraSettings) -> CameraSettings:
+    imgui.separator_text("image")
     names = [str(height) for height in HEIGHTS]
-    height = min(HEIGHTS, key=lambda each: abs(each - view.height))
-    changed, place = imgui.combo("pixels high", HEIGHTS.index(height), names)
+    height = min(HEIGHTS, key=lambda each: abs(each - camera.height))
+    changed, index = imgui.combo("height", HEIGHTS.index(height), names)
     if changed:
-        view = replace(view, height=HEIGHTS[place])
-    changed, fill = imgui.checkbox("as wide as the window", view.width is None)
+        camera = replace(camera, height=HEIGHTS[index])
+    changed, fill = imgui.checkbox("as wide as the window", camera.width is None)
     if changed:
-        view = replace(view, width=None if fill else view.height)
-    changed, mirrored = imgui.checkbox("mirror (M)", view.mirrored)
+        camera = replace(camera, width=None if fill else camera.height)
+    changed, mirrored = imgui.checkbox("mirror (M)", camera.mirrored)
     if changed:
-        view = replace(view, mirrored=mirrored)
-    _, drops = imgui.checkbox("fewer pixels while the camera moves", view.drop_while_moving)
-    return view if drops == view.drop_while_moving else replace(view, drop_while_moving=drops)
+        camera = replace(camera, mirrored=mirrored)
+    _, reduced = imgui.checkbox("lower resolution while moving", camera.reduce_while_moving)
+    return camera if reduced == camera.reduce_while_moving else replace(camera, reduce_while_moving=reduced)
 
 
-def _saved(view: View) -> Iterator[Edit]:
+def _saved(camera: CameraSettings) -> Iterator[Edit]:
     imgui.separator_text("saved views")
     if imgui.button("save this view"):
         yield Do("save view")
-    for place, (name, orbit) in enumerate(view.saved):
-        if imgui.button(f"{name}##{place}"):
-            yield Change("view", replace(view, orbit=orbit))
+    for index, (name, orbit) in enumerate(camera.saved):
+        if imgui.button(f"{name}##{index}"):
+            yield Change("camera", replace(camera, orbit=orbit))
         imgui.same_line()
-        if imgui.small_button(f"x##{place}"):
-            yield Do("forget view", place)
+        if imgui.small_button(f"x##{index}"):
+            yield RemoveView(index)

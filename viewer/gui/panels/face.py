@@ -1,4 +1,4 @@
-"""A face by hand: presets, ARKit's sliders in groups, head, gaze and jaw, the head model's own sliders."""
+"""The face panel: presets, ARKit sliders in groups, head, gaze and jaw, the head model's expressions."""
 
 from __future__ import annotations
 
@@ -8,47 +8,46 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from avatar.head.arkit import ARKIT_52
-from viewer.gui.panels.pose import pose
-from viewer.gui.panels.widgets import label, slider, who_drives
+from viewer.gui.panels.pose import pose_sliders
+from viewer.gui.panels.widgets import label, select_button, slider
 from viewer.session.edits import Change, Edit
-from viewer.session.expressions import PRESETS, as_text, at_rest, groups, matching, moved, rows
+from viewer.session.expressions import PRESETS, as_text, at_rest, groups, matching, rows, with_weight
 from viewer.session.state import SLIDERS, Sliders, State
 
-#: Pixels of the text before a slider, for the font's size: as many of its heights.
-_LABEL = 8.2
+_LABEL_WIDTH = 8.2  # of the text before a slider, in heights of the font
 Limits = Mapping[str, tuple[float, float]]
 _ARKIT_LIMITS: Limits = dict.fromkeys(ARKIT_52, (0.0, 1.0))
 _GROUPS = groups(ARKIT_52)
 
 
 def face_panel(state: State) -> Iterator[Edit]:
-    """All that moves a face, once the sliders drive: else they would say nothing, and take most of a window's frame."""
-    yield from who_drives(state, SLIDERS, "drive by sliders")
-    if state.driving != SLIDERS:
-        imgui.text_disabled("the sliders wait as they were left")
+    """All sliders while they are the pose source; otherwise they have no effect, and take most of a frame's time."""
+    yield from select_button(state, SLIDERS, "use the sliders")
+    if state.source != SLIDERS:
+        imgui.text_disabled("the sliders keep their values")
         return
-    sliders = _how(_presets(state.sliders))
-    if state.panels.find:
+    sliders = _options(_presets(state.sliders))
+    if state.panels.focus_search:
         imgui.set_keyboard_focus_here()
-        yield Change("panels", replace(state.panels, find=False))
+        yield Change("panels", replace(state.panels, focus_search=False))
     sliders = _search(sliders)
     imgui.begin_child("sliders")
     if not sliders.search:
         sliders = _pose(sliders)
     sliders = _arkit(sliders)
-    sliders = _own(sliders, state)
+    sliders = _model(sliders, state)
     imgui.end_child()
     if sliders != state.sliders:
         yield Change("sliders", sliders)
 
 
 def _presets(sliders: Sliders) -> Sliders:
-    """A button each, as many on a line as fit; the one that is set is marked."""
+    """A button for each preset, as many per line as fit; the current one is highlighted."""
     right = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
     style = imgui.get_style()
-    for place, preset in enumerate(PRESETS):
+    for index, preset in enumerate(PRESETS):
         width = imgui.calc_text_size(preset.name).x + 2 * style.frame_padding.x
-        if place and imgui.get_item_rect_max().x + style.item_spacing.x + width < right:
+        if index and imgui.get_item_rect_max().x + style.item_spacing.x + width < right:
             imgui.same_line()
         is_set = dict(sliders.weights) == preset.weights
         if is_set:
@@ -61,29 +60,29 @@ def _presets(sliders: Sliders) -> Sliders:
     return sliders
 
 
-def _how(sliders: Sliders) -> Sliders:
-    """How sliders are edited, and what is done to all of them."""
+def _options(sliders: Sliders) -> Sliders:
+    """Options of the sliders, and buttons for all of them."""
     _, mirrored = imgui.checkbox("both sides", sliders.mirrored)
-    imgui.set_item_tooltip("a left slider moves its right twin, and the other way round")
+    imgui.set_item_tooltip("a slider also moves its counterpart on the other side")
     imgui.same_line()
-    _, soft_clamp = imgui.checkbox("within trained range", sliders.soft_clamp)
-    imgui.set_item_tooltip("slow down beyond what the training showed, as played motions do")
+    _, soft_clamp = imgui.checkbox("trained range", sliders.soft_clamp)
+    imgui.set_item_tooltip("soft-clamp to the trained range, as for motions")
     sliders = replace(sliders, mirrored=mirrored, soft_clamp=soft_clamp)
     if imgui.button("reset all"):
         sliders = at_rest(sliders)
     imgui.same_line()
     if imgui.button("copy"):
         imgui.set_clipboard_text(as_text(sliders))
-    imgui.set_item_tooltip("the face as arguments of `headsplat export`, to the clipboard")
+    imgui.set_item_tooltip("copy the face as arguments of `headsplat export`")
     imgui.same_line()
     return sliders
 
 
 def _search(sliders: Sliders) -> Sliders:
-    """The field that sliders are found with, and what empties it."""
+    """The search field, and a button that clears it."""
     width = imgui.calc_text_size("x").x + 2 * imgui.get_style().frame_padding.x
     imgui.set_next_item_width(-width - imgui.get_style().item_inner_spacing.x if sliders.search else -1)
-    _, search = imgui.input_text_with_hint("##search", "find a slider (/)", sliders.search)
+    _, search = imgui.input_text_with_hint("##search", "search sliders (/)", sliders.search)
     if sliders.search:
         imgui.same_line(0, imgui.get_style().item_inner_spacing.x)
         search = "" if imgui.button("x###empty") else search
@@ -95,11 +94,11 @@ def _pose(sliders: Sliders) -> Sliders:
     is_open, reset = _group("head, gaze, jaw joint", sum(value != 0 for value in values))
     if reset:
         return replace(sliders, head=(0.0, 0.0, 0.0), gaze=(0.0, 0.0), jaw=(0.0, 0.0))
-    return pose(sliders) if is_open else sliders
+    return pose_sliders(sliders) if is_open else sliders
 
 
 def _arkit(sliders: Sliders) -> Sliders:
-    """ARKit's, by groups; those that are searched for if any are."""
+    """ARKit expressions in groups; only matching ones during a search."""
     weights = sliders.weights
     for title, names in _GROUPS.items():
         shown = matching(names, sliders.search)
@@ -113,28 +112,28 @@ def _arkit(sliders: Sliders) -> Sliders:
     return replace(sliders, weights=weights)
 
 
-def _own(sliders: Sliders, state: State) -> Sliders:
-    """The head model's own, closed until they are looked for."""
-    subject, raw = state.subject, sliders.raw
-    shown = matching(subject.expressions, sliders.search)
+def _model(sliders: Sliders, state: State) -> Sliders:
+    """The head model's expressions, closed except during a search."""
+    avatar, weights = state.avatar, sliders.model_weights
+    shown = matching(avatar.expressions, sliders.search)
     if not shown:
         return sliders
-    is_open, reset = _group("head model, added on top", len(raw), bool(sliders.search), is_open=False)
+    is_open, reset = _group("head model, added to these", len(weights), bool(sliders.search), is_open=False)
     if reset:
-        return replace(sliders, raw={})
+        return replace(sliders, model_weights={})
     if not is_open:
         return sliders
     limits = {
-        name: (min(low, -high), high) for name, (low, high) in zip(subject.expressions, subject.limits, strict=True)
+        name: (min(low, -high), high) for name, (low, high) in zip(avatar.expressions, avatar.limits, strict=True)
     }
-    imgui.push_id("own")
-    raw = _sliders(shown, raw, limits, sliders.mirrored)
+    imgui.push_id("model")
+    weights = _sliders(shown, weights, limits, sliders.mirrored)
     imgui.pop_id()
-    return replace(sliders, raw=raw)
+    return replace(sliders, model_weights=weights)
 
 
 def _group(title: str, count: int, searching: bool = False, is_open: bool = True) -> tuple[bool, bool]:
-    """A group's head, `count` of whose sliders are moved: whether the group is open, and whether it is to be reset."""
+    """The header of a group with `count` sliders not at 0; returns whether it is open, and whether to reset it."""
     if searching:
         imgui.separator_text(title)
         return True, False
@@ -150,19 +149,19 @@ def _group(title: str, count: int, searching: bool = False, is_open: bool = True
 
 
 def _sliders(names: Collection[str], weights: Mapping[str, float], limits: Limits, mirrored: bool) -> dict[str, float]:
-    """The `weights` after what was done to the sliders of `names`."""
+    """The `weights` after edits of the sliders of `names`."""
     changed = dict(weights)
     for row in rows(names):
         stem = row[0] if len(row) == 1 else row[0].removesuffix("Right")
-        label(stem, any(name in weights for name in row), _LABEL * imgui.get_font_size())
+        label(stem, any(name in weights for name in row), _LABEL_WIDTH * imgui.get_font_size())
         gap = imgui.get_style().item_inner_spacing.x
         width = (imgui.get_content_region_avail().x - gap * (len(row) - 1)) / len(row)
-        for place, name in enumerate(row):
-            if place:
+        for index, name in enumerate(row):
+            if index:
                 imgui.same_line(0, gap)
             before = weights.get(name, 0.0)
             side = f"{name.removeprefix(stem)[:1]} " if len(row) > 1 else ""
             after = slider(name, before, *limits[name], f"{side}%.2f", width)
             if after != before:
-                changed = moved(changed, name, after, mirrored)
+                changed = with_weight(changed, name, after, mirrored)
     return changed

@@ -1,4 +1,4 @@
-"""The menu bar and the line at the bottom."""
+"""The menu bar and the status bar."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def menus(state: State) -> Iterator[Edit]:
     if imgui.begin_menu("File"):
         if imgui.menu_item_simple("Open...", "O"):
             yield Do("choose file")
-        if imgui.menu_item_simple("Picture to a file", "P"):
-            yield Do("screenshot")
+        if imgui.menu_item_simple("Save image", "P"):
+            yield Do("snapshot")
         if imgui.menu_item(
             "Stop recording" if "record" in state.status.outlets else "Record", "R", "record" in state.status.outlets
         )[0]:
@@ -36,17 +36,16 @@ def menus(state: State) -> Iterator[Edit]:
 
 
 def status_bar(state: State) -> Iterator[Edit]:
-    """Rates, size, latency, and the last sentence."""
+    """Frame rates, size, latency, and the last message."""
     status = state.status
     width, height = status.size
-    dropped = " while moving" if status.dropped else ""
-    parts = [f"{status.pictures_rate:.0f} pictures/s, window {status.window_rate:.0f}/s, {width}x{height}{dropped}"]
-    if status.window is not None and status.window.total is not None:
-        parts.append(
-            f"{status.window.total.stage} {status.window.total.p50:.0f} ms (p95 {status.window.total.p95:.0f})"
-        )
-    if status.growing:
-        parts.append(status.growing)
+    reduced = " while moving" if status.reduced else ""
+    parts = [f"{status.render_fps:.0f} fps, window {status.window_fps:.0f} fps, {width}x{height}{reduced}"]
+    if status.latency is not None and status.latency.total is not None:
+        total = status.latency.total
+        parts.append(f"{total.stage} {total.p50:.0f} ms (p95 {total.p95:.0f})")
+    if status.training:
+        parts.append(status.training)
     if "record" in status.outlets:
         imgui.text_colored(_RED, "REC")
         imgui.same_line(0, 12)

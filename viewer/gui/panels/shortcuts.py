@@ -1,4 +1,4 @@
-"""Keys, and the list of them under `?`."""
+"""Keyboard shortcuts, and the list of them under `?`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from imgui_bundle import imgui
 
-from viewer.gui.panels.timeline import play_or_hold, stepped
+from viewer.gui.panels.timeline import stepped, toggle_playback
 from viewer.render.orbit import Orbit
 from viewer.session.edits import Change, Do, Edit
 from viewer.session.expressions import at_rest
@@ -16,11 +16,11 @@ from viewer.session.state import State
 
 @dataclass(frozen=True)
 class Shortcut:
-    """A key and what it does."""
+    """A key and its effect."""
 
     keys: int
     name: str
-    does: str
+    description: str
     edits: Callable[[State], Iterator[Edit]]
 
 
@@ -42,12 +42,12 @@ def _end(last: bool) -> Callable[[State], Iterator[Edit]]:
 
 
 def _mirror(state: State) -> Iterator[Edit]:
-    yield Change("view", replace(state.view, mirrored=not state.view.mirrored))
+    yield Change("camera", replace(state.camera, mirrored=not state.camera.mirrored))
 
 
-def _find(state: State) -> Iterator[Edit]:
+def _search(state: State) -> Iterator[Edit]:
     imgui.set_window_focus("Face")
-    yield Change("panels", replace(state.panels, find=True))
+    yield Change("panels", replace(state.panels, focus_search=True))
 
 
 def _rest(state: State) -> Iterator[Edit]:
@@ -55,7 +55,7 @@ def _rest(state: State) -> Iterator[Edit]:
 
 
 def _front(state: State) -> Iterator[Edit]:
-    yield Change("view", replace(state.view, orbit=Orbit()))
+    yield Change("camera", replace(state.camera, orbit=Orbit()))
 
 
 def _help(state: State) -> Iterator[Edit]:
@@ -63,64 +63,64 @@ def _help(state: State) -> Iterator[Edit]:
 
 
 SHORTCUTS = (
-    Shortcut(imgui.Key.space, "Space", "play or hold the motion", play_or_hold),
-    Shortcut(imgui.Key.left_arrow, "Left", "a frame back", _step(-1)),
-    Shortcut(imgui.Key.right_arrow, "Right", "a frame on", _step(1)),
-    Shortcut(imgui.Key.mod_ctrl | imgui.Key.left_arrow, "Ctrl+Left", "to the first frame", _end(last=False)),
-    Shortcut(imgui.Key.mod_ctrl | imgui.Key.right_arrow, "Ctrl+Right", "to the last frame", _end(last=True)),
-    Shortcut(imgui.Key.slash, "/", "find a slider", _find),
-    Shortcut(imgui.Key.n, "N", "the resting face: all sliders to 0", _rest),
-    Shortcut(imgui.Key.home, "Home", "look from the front", _front),
-    Shortcut(imgui.Key.m, "M", "mirror the picture in the window", _mirror),
-    Shortcut(imgui.Key.c, "C", "take the driver's face as the resting one", _do(Do("calibrate"))),
-    Shortcut(imgui.Key.p, "P", "write the picture to a file", _do(Do("screenshot"))),
-    Shortcut(imgui.Key.r, "R", "begin or end a recording: what drives, and the film", _do(Do("record"))),
+    Shortcut(imgui.Key.space, "Space", "play or pause the motion", toggle_playback),
+    Shortcut(imgui.Key.left_arrow, "Left", "previous frame", _step(-1)),
+    Shortcut(imgui.Key.right_arrow, "Right", "next frame", _step(1)),
+    Shortcut(imgui.Key.mod_ctrl | imgui.Key.left_arrow, "Ctrl+Left", "first frame", _end(last=False)),
+    Shortcut(imgui.Key.mod_ctrl | imgui.Key.right_arrow, "Ctrl+Right", "last frame", _end(last=True)),
+    Shortcut(imgui.Key.slash, "/", "search sliders", _search),
+    Shortcut(imgui.Key.n, "N", "resting face: all sliders to 0", _rest),
+    Shortcut(imgui.Key.home, "Home", "front view", _front),
+    Shortcut(imgui.Key.m, "M", "mirror the image in the window", _mirror),
+    Shortcut(imgui.Key.c, "C", "calibrate: take the driver's resting face", _do(Do("calibrate"))),
+    Shortcut(imgui.Key.p, "P", "save the image to a file", _do(Do("snapshot"))),
+    Shortcut(imgui.Key.r, "R", "start or stop recording motion and video", _do(Do("record"))),
     Shortcut(imgui.Key.o, "O", "open an avatar, a motion or a view", _do(Do("choose file"))),
     Shortcut(imgui.Key.mod_shift | imgui.Key.slash, "?", "this list", _help),
     Shortcut(imgui.Key.mod_ctrl | imgui.Key.q, "Ctrl+Q", "close", _do(Do("close"))),
 )
 
-#: What the mouse does, by where.
+#: Mouse input, by location.
 _MOUSE = {
-    "in the picture": (("drag", "turn"), ("right drag", "pan"), ("wheel", "nearer"), ("2 clicks", "from the front")),
-    "on a slider": (("right click", "back to rest"), ("Ctrl+click", "type a number")),
+    "in the image": (("drag", "orbit"), ("right drag", "pan"), ("wheel", "distance"), ("double click", "front view")),
+    "on a slider": (("right click", "reset to 0"), ("Ctrl+click", "type a number")),
 }
 _NAME_WIDTH = 6.5  # heights of the font
 
 
 def shortcuts(state: State) -> Iterator[Edit]:
-    """What the keys pressed ask for, and the list where it is open."""
+    """Edits of the keys pressed, and the list where it is open."""
     if not imgui.get_io().want_text_input:
         for shortcut in SHORTCUTS:
             if imgui.is_key_chord_pressed(shortcut.keys):
                 yield from shortcut.edits(state)
     if state.panels.help:
-        yield from _listed(state)
+        yield from _list(state)
 
 
-def _listed(state: State) -> Iterator[Edit]:
-    """All of them, in the middle of the window at first."""
+def _list(state: State) -> Iterator[Edit]:
+    """All shortcuts, initially in the center of the window."""
     flags = imgui.WindowFlags_.always_auto_resize | imgui.WindowFlags_.no_docking
-    middle = imgui.get_main_viewport().get_center()
-    imgui.set_next_window_pos(middle, imgui.Cond_.appearing, imgui.ImVec2(0.5, 0.5))
+    center = imgui.get_main_viewport().get_center()
+    imgui.set_next_window_pos(center, imgui.Cond_.appearing, imgui.ImVec2(0.5, 0.5))
     imgui.set_next_window_bg_alpha(1.0)
     _, still_open = imgui.begin("Shortcuts", True, flags)
-    _rows("keys", [(shortcut.name, shortcut.does) for shortcut in SHORTCUTS])
-    for title, listed in _MOUSE.items():
+    _rows("keys", [(shortcut.name, shortcut.description) for shortcut in SHORTCUTS])
+    for title, rows in _MOUSE.items():
         imgui.separator_text(title)
-        _rows(title, listed)
+        _rows(title, rows)
     imgui.end()
     if not still_open:
         yield Change("panels", replace(state.panels, help=False))
 
 
-def _rows(name: str, listed: Iterable[tuple[str, str]]) -> None:
+def _rows(name: str, rows: Iterable[tuple[str, str]]) -> None:
     if not imgui.begin_table(name, 2, imgui.TableFlags_.sizing_fixed_fit):
         return
     imgui.table_setup_column("", imgui.TableColumnFlags_.width_fixed, _NAME_WIDTH * imgui.get_font_size())
-    for keys, does in listed:
+    for keys, description in rows:
         imgui.table_next_column()
         imgui.text(keys)
         imgui.table_next_column()
-        imgui.text(does)
+        imgui.text(description)
     imgui.end_table()

@@ -1,4 +1,4 @@
-"""A motion that is played: scrub, play, step, loop, speed, and what the avatar cannot show of it."""
+"""The timeline panel: playback of a motion, and notes on what the avatar cannot show of it."""
 
 from __future__ import annotations
 
@@ -7,88 +7,88 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from viewer.gui.panels.widgets import who_drives
-from viewer.session.edits import Change, Edit
+from viewer.gui.panels.widgets import select_button
+from viewer.session.edits import Change, Edit, SelectSource
 from viewer.session.state import TIMELINE, State, Timeline
 
-_SLOWEST, _FASTEST = 0.1, 4.0
+_MIN_SPEED, _MAX_SPEED = 0.1, 4.0
 _SPEED_WIDTH, _NOTES_WIDTH = 9.0, 40.0  # heights of the font
 
 
 def timeline_panel(state: State) -> Iterator[Edit]:
-    """The scrub bar over the whole width, what plays it, and the notes."""
+    """The scrub bar, playback controls, and notes."""
     timeline = state.timeline
     if not timeline.times:
         imgui.text_disabled("no motion: drop one on the window, or File > Open")
         return
-    changed, asked = _buttons(_scrubbed(timeline), _runs(state))
+    changed, toggled = _buttons(_scrubbed(timeline), _is_playing(state))
     if changed != timeline:
         yield Change("timeline", changed)
-    if asked:
-        yield from play_or_hold(state)
-    if state.driving != TIMELINE:
+    if toggled:
+        yield from toggle_playback(state)
+    if state.source != TIMELINE:
         imgui.same_line()
-        yield from who_drives(state, TIMELINE, "drive by this motion")
+        yield from select_button(state, TIMELINE, "use this motion")
     _notes(timeline)
 
 
-def play_or_hold(state: State) -> Iterator[Edit]:
-    """The other of the two; who asks to play a motion wants it to drive."""
+def toggle_playback(state: State) -> Iterator[Edit]:
+    """Pause, or play and make the motion the pose source."""
     if not state.timeline.times:
         return
-    runs = _runs(state)
-    yield Change("timeline", replace(state.timeline, playing=not runs))
-    if not runs:
-        yield Change("driving", TIMELINE)
+    playing = _is_playing(state)
+    yield Change("timeline", replace(state.timeline, playing=not playing))
+    if not playing:
+        yield SelectSource(TIMELINE)
 
 
-def _runs(state: State) -> bool:
-    return state.timeline.playing and state.driving == TIMELINE
+def _is_playing(state: State) -> bool:
+    return state.timeline.playing and state.source == TIMELINE
 
 
 def stepped(timeline: Timeline, frames: int) -> Timeline:
-    """Held, so many frames on."""
-    return replace(timeline.at(timeline.frame + frames), playing=False)
+    """The timeline paused, `frames` frames later."""
+    return replace(timeline.at_frame(timeline.frame + frames), playing=False)
 
 
-def clock(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Minutes, seconds and milliseconds."""
     milliseconds = round(1000 * seconds)
     return f"{milliseconds // 60000}:{milliseconds // 1000 % 60:02}.{milliseconds % 1000:03}"
 
 
 def _scrubbed(timeline: Timeline) -> Timeline:
-    """The bar; while it is dragged the motion is held there."""
+    """The scrub bar; while it is dragged the motion does not play."""
     imgui.set_next_item_width(-1)
     last = len(timeline.times) - 1
     moved, frame = imgui.slider_int("##scrub", timeline.frame, 0, last, "", imgui.SliderFlags_.always_clamp)
-    timeline = replace(timeline, held=imgui.is_item_active())
-    return timeline.at(frame) if moved else timeline
+    timeline = replace(timeline, scrubbing=imgui.is_item_active())
+    return timeline.at_frame(frame) if moved else timeline
 
 
-def _buttons(timeline: Timeline, runs: bool) -> tuple[Timeline, bool]:
-    """The timeline after what was done, and whether it is to be played or held instead of what it does."""
+def _buttons(timeline: Timeline, playing: bool) -> tuple[Timeline, bool]:
+    """The timeline after the user's input, and whether play or pause was clicked."""
     last = len(timeline.times) - 1
-    if _button("|<", "to the first frame (Ctrl+Left)"):
-        timeline = timeline.at(0)
-    if _button("<", "a frame back (Left)"):
+    if _button("|<", "first frame (Ctrl+Left)"):
+        timeline = timeline.at_frame(0)
+    if _button("<", "previous frame (Left)"):
         timeline = stepped(timeline, -1)
-    asked = _button("hold" if runs else "play", "play or hold (Space)")
-    if _button(">", "a frame on (Right)"):
+    toggled = _button("pause" if playing else "play", "play or pause (Space)")
+    if _button(">", "next frame (Right)"):
         timeline = stepped(timeline, 1)
-    if _button(">|", "to the last frame (Ctrl+Right)"):
+    if _button(">|", "last frame (Ctrl+Right)"):
         timeline = stepped(timeline, last)
     _, loop = imgui.checkbox("loop", timeline.loop)
     timeline = _speed(replace(timeline, loop=loop))
     imgui.same_line()
-    time, whole = clock(timeline.times[timeline.frame]), clock(timeline.duration)
-    imgui.text(f"{time} / {whole}   frame {timeline.frame}/{last}   {timeline.name}")
-    return timeline, asked
+    time, duration = time_text(timeline.times[timeline.frame]), time_text(timeline.duration)
+    imgui.text(f"{time} / {duration}   frame {timeline.frame}/{last}   {timeline.name}")
+    return timeline, toggled
 
 
-def _button(words: str, tip: str) -> bool:
-    width = imgui.calc_text_size("hold").x + 2 * imgui.get_style().frame_padding.x
-    clicked = imgui.button(f"{words}###{tip}", imgui.ImVec2(width, 0))
+def _button(text: str, tip: str) -> bool:
+    width = imgui.calc_text_size("pause").x + 2 * imgui.get_style().frame_padding.x
+    clicked = imgui.button(f"{text}###{tip}", imgui.ImVec2(width, 0))
     imgui.set_item_tooltip(tip)
     imgui.same_line()
     return clicked
@@ -98,7 +98,7 @@ def _speed(timeline: Timeline) -> Timeline:
     imgui.same_line()
     imgui.set_next_item_width(_SPEED_WIDTH * imgui.get_font_size())
     flags = imgui.SliderFlags_.logarithmic | imgui.SliderFlags_.always_clamp
-    _, speed = imgui.slider_float("##speed", timeline.speed, _SLOWEST, _FASTEST, "speed %.2f", flags)
+    _, speed = imgui.slider_float("##speed", timeline.speed, _MIN_SPEED, _MAX_SPEED, "speed %.2f", flags)
     imgui.set_item_tooltip("right click: 1, ctrl+click: type a number")
     if imgui.is_item_clicked(imgui.MouseButton_.right):
         speed = 1.0
@@ -106,7 +106,7 @@ def _speed(timeline: Timeline) -> Timeline:
 
 
 def _notes(timeline: Timeline) -> None:
-    """The first of them, and all of them over the panel once they are asked for."""
+    """The first note, and all of them in a popup."""
     if not timeline.notes:
         return
     if imgui.button(f"notes ({len(timeline.notes)})###notes"):

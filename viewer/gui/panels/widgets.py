@@ -1,4 +1,4 @@
-"""Pieces that several panels are made of."""
+"""Widgets that several panels use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from imgui_bundle import imgui
 
-from viewer.session.edits import Change, Edit
+from viewer.session.edits import Edit, SelectSource
 from viewer.session.state import State
 
-#: Of sliders that stand at rest, and of those that do not; RGBA.
+#: Colors of sliders that are not at 0, RGBA.
 _MOVED_TEXT, _MOVED_FRAME, _MOVED_GRAB = (
     imgui.ImVec4(1.0, 0.80, 0.42, 1.0),
     imgui.ImVec4(0.42, 0.30, 0.10, 1.0),
@@ -19,7 +19,7 @@ _WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
 
 
 def slider(name: str, value: float, low: float, high: float, form: str, width: float) -> float:
-    """A slider without a label, `width` pixels wide: right click sets it to 0, ctrl+click takes a number."""
+    """A slider without a label, `width` pixels wide: right click sets it to 0, ctrl+click enters a number."""
     is_moved = value != 0
     if is_moved:
         imgui.push_style_color(imgui.Col_.frame_bg, _MOVED_FRAME)
@@ -35,25 +35,25 @@ def slider(name: str, value: float, low: float, high: float, form: str, width: f
     return moved if changed else value
 
 
-def label(words: str, is_moved: bool, width: float) -> None:
-    """Words before a slider, `width` pixels for them, what comes next is on the same line."""
+def label(text: str, is_moved: bool, width: float) -> None:
+    """Text before a slider, `width` pixels wide; the next widget is on the same line."""
     start = imgui.get_cursor_pos_x()
     imgui.align_text_to_frame_padding()
     if is_moved:
-        imgui.text_colored(_MOVED_TEXT, words)
+        imgui.text_colored(_MOVED_TEXT, text)
     else:
-        imgui.text(words)
+        imgui.text(text)
     imgui.same_line(start + width)
 
 
-def who_drives(state: State, key: str, offer: str) -> Iterator[Edit]:
-    """Where another than `key` drives: who it is, and one button, `offer`, that changes it."""
-    if state.driving == key or key not in [choice.key for choice in state.choices]:
+def select_button(state: State, key: str, text: str) -> Iterator[Edit]:
+    """Where another source than `key` is active: a button that selects `key`, and the active source's name."""
+    if state.source == key or key not in [choice.key for choice in state.sources]:
         return
-    driver = next((choice.label for choice in state.choices if choice.key == state.driving), state.driving)
-    if imgui.button(offer):
-        yield Change("driving", key)
+    active = next((choice.label for choice in state.sources if choice.key == state.source), state.source)
+    if imgui.button(text):
+        yield SelectSource(key)
     imgui.same_line()
     imgui.push_text_wrap_pos()
-    imgui.text_colored(_WARNING, f"driven by {driver}")
+    imgui.text_colored(_WARNING, f"driven by {active}")
     imgui.pop_text_wrap_pos()

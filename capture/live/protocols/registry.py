@@ -1,4 +1,4 @@
-"""The protocols by name, and inputs that speak them."""
+"""The network protocols by name, and pose sources for them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from difflib import get_close_matches
 from avatar.errors import HeadsplatError
 
 from . import ifacialmocap, live_link, vmc
-from .udp import LOOPBACK, Protocol, UdpInput
+from .udp import LOOPBACK, Protocol, UdpSource
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("livelink", "Live Link Face", live_link.PORT, lambda: live_link.parse_live_link),
-        Protocol("vmc", "VMC", vmc.PORT, vmc.VmcStream),
+        Protocol("vmc", "VMC", vmc.PORT, vmc.VmcDecoder),
         Protocol(
             "ifacialmocap",
             "iFacialMocap",
@@ -26,34 +26,34 @@ PROTOCOLS = {
 }
 
 
-def listen(text: str, host: str = LOOPBACK, phone: str = "") -> UdpInput:
-    """The input of `--listen`, not yet started.
+def udp_source(text: str, host: str = LOOPBACK, phone: str = "") -> UdpSource:
+    """The pose source of `--listen`, not yet started.
 
     Args:
-        text: livelink, vmc or ifacialmocap, with `:PORT` where it is another than the protocol's own.
-        host: the address of this machine to listen at.
-        phone: the address of a phone that sends only when asked (iFacialMocap); nothing is sent to anybody else.
+        text: livelink, vmc or ifacialmocap, with `:PORT` where it differs from the protocol's default port.
+        host: the address of this machine to listen on.
+        phone: the address of a phone that sends after a greeting (iFacialMocap); no other address is sent to.
 
     Raises:
-        HeadsplatError: another name, a port that is none, a phone that cannot be asked.
+        HeadsplatError: an unknown name, an invalid port, or a phone that cannot be greeted.
     """
     name, colon, port = text.strip().lower().partition(":")
     if name not in PROTOCOLS:
         close = get_close_matches(name, PROTOCOLS, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(PROTOCOLS)}"
-        raise HeadsplatError(f"--listen {text}: no protocol is called {name[:40]!r}; {hint}")
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(PROTOCOLS)}"
+        raise HeadsplatError(f"--listen {text}: unknown protocol {name[:40]!r}; {hint}")
     if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
-        raise HeadsplatError(f"--listen {text}: {port[:20]!r} is no port; give a number from 1 to 65535")
+        raise HeadsplatError(f"--listen {text}: invalid port {port[:20]!r}; give a number from 1 to 65535")
     if phone:
         _check_phone(phone, PROTOCOLS[name], host)
-    return UdpInput(PROTOCOLS[name], host, int(port) if colon else None, phone)
+    return UdpSource(PROTOCOLS[name], host, int(port) if colon else None, phone)
 
 
 def _check_phone(phone: str, protocol: Protocol, host: str) -> None:
     if not protocol.greeting:
-        asked = next(other for other in PROTOCOLS.values() if other.greeting)
+        greeted = next(other for other in PROTOCOLS.values() if other.greeting)
         raise HeadsplatError(
-            f"--phone {phone}: {protocol.title} sends by itself; leave it out, or --listen {asked.name}"
+            f"--phone {phone}: {protocol.title} needs no greeting; leave --phone out, or use --listen {greeted.name}"
         )
     try:
         address = ipaddress.IPv4Address(phone)

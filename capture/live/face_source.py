@@ -1,4 +1,4 @@
-"""The face in a camera's pictures as an input of the live chain."""
+"""The face in a camera's frames as a pose source."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from avatar.driving.live import CameraPreview, Sample, SourceStats
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from capture.live.camera import CameraThread, Feed, LiveFrame
-from capture.live.face import FaceTracker
+from capture.live.face_tracker import FaceTracker
 from capture.live.identity import LearnOptions
 from capture.live.latest import Slot
-from capture.live.sample import SILENT, Sample
+from capture.live.pose_source import LOST_AFTER
 from capture.options import FaceModels
 
 log = logging.getLogger(__name__)
 
-#: Seconds over which the rate is told, and that the tracking thread waits for a picture before it looks whether to end.
-_RATE_SECONDS, _PATIENCE = 2.0, 0.1
+#: Seconds over which the rate is averaged, and that the tracking thread waits for a frame before it checks for the end.
+_RATE_SECONDS, _FRAME_TIMEOUT = 2.0, 0.1
 
 
-class FaceInput:
-    """A webcam or a video file; one thread reads pictures, one tracks the face in the newest."""
+class FaceSource:
+    """A webcam or a video file; one thread reads frames, one tracks the face in the newest."""
 
     def __init__(
         self,
@@ -41,11 +39,11 @@ class FaceInput:
     ) -> None:
         """
         Args:
-            feed: where pictures come from.
-            lossless: no picture is dropped: the feed (a file at pace "all") waits for whoever takes the samples.
-            head: the head model samples are told in; the embedded one when None.
-            models: makers of the networks.
-            learn: how the face is learned.
+            feed: the camera or file.
+            lossless: no frame is dropped: the feed (a file at pace "all") waits until each sample is taken.
+            head: the head model of the samples; the embedded one when None.
+            models: factories of the networks.
+            learn: options of the identity fit.
         """
         self.name = Path(feed.name).name
         self._lossless = lossless
@@ -53,20 +51,20 @@ class FaceInput:
         self._head, self._models = head or load_head(), models or FaceModels()
         self._learn = learn or LearnOptions()
         self._slot: Slot[Sample] = Slot(self._lossless)
-        self._stop, self._anew = threading.Event(), threading.Event()
+        self._stop, self._relearn = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._tracker: FaceTracker | None = None
-        self._look: tuple[np.ndarray, np.ndarray | None] | None = None
+        self._preview: CameraPreview | None = None
         self._done: deque[float] = deque(maxlen=256)
         self._failure: str | None = None
-        self._last: Sample | None = None  # what came last, until the face is told to be gone
+        self._last: Sample | None = None  # the newest, until the face is reported as lost
         self._tracked = self._without_face = 0
 
     def start(self) -> None:
-        """Open the camera and begin; raises HeadsplatError where there is none."""
+        """Open the camera and start tracking; raises HeadsplatError where it cannot be opened."""
         self._slot, self._failure, self._last = Slot(self._lossless), None, None
         self._stop.clear()
-        self._anew.clear()
+        self._relearn.clear()
         lens = self.camera.start()
         try:
             self._tracker = FaceTracker(self._head, lens, self._models, self._learn, wait=self._lossless)
@@ -78,13 +76,13 @@ class FaceInput:
 
     def latest(self) -> Sample | None:
         """The newest sample, once; None when nothing is new."""
-        stale = self._anew.is_set()  # until the thread that tracks has emptied the slot
+        stale = self._relearn.is_set()  # until the tracking thread has emptied the slot
         sample = self._slot.take()
         return None if stale else sample
 
     def earlier(self) -> Sequence[Sample]:
-        """What the face did while it was learned."""
-        return () if self._tracker is None or self._anew.is_set() else self._tracker.earlier
+        """Samples of the frames that the identity was fitted to."""
+        return () if self._tracker is None or self._relearn.is_set() else self._tracker.earlier
 
     @property
     def finished(self) -> bool:
@@ -92,7 +90,7 @@ class FaceInput:
         return self._slot.finished
 
     def stop(self) -> None:
-        """End; harmless when it never began or has ended."""
+        """Stop; has no effect when it was not started or has stopped."""
         self._stop.set()
         self._slot.close()
         self.camera.stop()
@@ -101,21 +99,23 @@ class FaceInput:
             self._thread = None
 
     def learn_again(self) -> None:
-        """Forget who it is: another person sat down."""
-        self._anew.set()
+        """Discard the identity: another person is in front of the camera."""
+        self._relearn.set()
 
-    def look(self) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """The picture [H,W,3] tracked last and its landmarks [478,3] where it shows a face, for a small preview."""
-        return self._look
+    def preview(self) -> CameraPreview | None:
+        """The frame that was tracked last."""
+        return self._preview
 
-    def stats(self) -> dict[str, Any]:
-        """Counts since start, rate (pictures a second of late), phase, how far learning is, and why it ended."""
+    def stats(self) -> SourceStats:
+        """Counters since the start, frame rate, phase, progress of the identity fit, and why tracking ended."""
         tracker, now = self._tracker, time.monotonic()
+        received, dropped = self.camera.counts()
         recent = [done for done in list(self._done) if done > now - _RATE_SECONDS]
         span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
         return {
             "input": self.name,
-            **self.camera.stats(),
+            "received": received,
+            "dropped": dropped,
             "malformed": 0,
             "tracked": self._tracked,
             "without_face": self._without_face,
@@ -129,37 +129,37 @@ class FaceInput:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                frame = self.camera.take(_PATIENCE)
+                frame = self.camera.take(_FRAME_TIMEOUT)
                 if frame is not None:
                     self._track(frame)
                     continue
                 ended = self.camera.finished
-                if self._last is not None and (ended or time.monotonic() - self._last.time > SILENT):
-                    self._gone()
+                if self._last is not None and (ended or time.monotonic() - self._last.time > LOST_AFTER):
+                    self._report_lost()
                 if ended:
                     break
-        except Exception as error:  # a thread that dies silently would leave the avatar frozen without a word
+        except Exception as error:  # must be reported: otherwise the avatar would freeze without a message
             log.exception("%s: tracking failed", self.camera.feed.name)
             self._failure = f"{self.camera.feed.name}: tracking failed ({error}); start it again"
-            self._gone()
+            self._report_lost()
         finally:
             self._slot.close()
 
-    def _gone(self) -> None:
-        """The face that came last is no longer seen."""
+    def _report_lost(self) -> None:
+        """Put the newest sample once more, marked as lost."""
         last, self._last = self._last, None
         if last is not None:
-            self._slot.put(last.gone(time.monotonic(), last.source_time if self._lossless else None))
+            self._slot.put(last.as_lost(time.monotonic(), last.source_time if self._lossless else None))
 
     def _track(self, frame: LiveFrame) -> None:
         assert self._tracker is not None
-        if self._anew.is_set():
+        if self._relearn.is_set():
             self._tracker.learn_again()
             self._slot.take()
             self._last = None
-            self._anew.clear()
+            self._relearn.clear()
         sample = self._tracker(frame)
-        self._look = frame.rgb, self._tracker.points
+        self._preview = CameraPreview(frame.rgb, self._tracker.points)
         self._done.append(time.monotonic())
         self._tracked += 1
         self._without_face += self._tracker.points is None

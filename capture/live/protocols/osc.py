@@ -1,6 +1,6 @@
 """Open Sound Control 1.0: messages, and bundles of messages and bundles.
 
-Every length is checked against what is there; nothing is read past an element's end.
+Every length is checked against the data; nothing is read past the end of an element.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from .face import Refused
+from .packet_face import Malformed
 
 Argument = int | float | str | bytes | bool | None
 
 _BUNDLE = b"#bundle\0"
-_DEEPEST = 8
-#: Those of a fixed size: what to unpack.
+_MAX_DEPTH = 8
+#: Type tags of a fixed size.
 _FIXED = {
     "i": struct.Struct(">i"),
     "f": struct.Struct(">f"),
@@ -25,7 +25,7 @@ _FIXED = {
     "r": struct.Struct(">I"),
     "m": struct.Struct(">I"),
 }
-_SAID_BY_TAG: dict[str, Argument] = {"T": True, "F": False, "N": None, "I": None}
+_VALUE_OF_TAG: dict[str, Argument] = {"T": True, "F": False, "N": None, "I": None}
 
 
 @dataclass(frozen=True)
@@ -36,35 +36,35 @@ class Message:
     arguments: tuple[Argument, ...]
 
 
-class _Broken(Exception):
-    """A packet that is not OSC; its text is the reason."""
+class _MalformedPacket(Exception):
+    """Its text is the reason."""
 
 
-def parse_osc(data: bytes) -> tuple[Message, ...] | Refused:
-    """The messages of a packet in their order, bundles opened; or why it is none. Time tags are not looked at."""
+def parse_osc(data: bytes) -> tuple[Message, ...] | Malformed:
+    """The messages of a packet in order, those of bundles included. Time tags are ignored."""
     messages: list[Message] = []
     try:
         _element(data, 0, messages)
-    except _Broken as broken:
-        return Refused(str(broken))
+    except _MalformedPacket as error:
+        return Malformed(str(error))
     return tuple(messages)
 
 
 def _element(data: bytes, depth: int, messages: list[Message]) -> None:
     if len(data) % 4 or not data:
-        raise _Broken(f"{len(data)} bytes, which OSC never has")
+        raise _MalformedPacket(f"{len(data)} bytes, not a positive multiple of 4")
     if not data.startswith(_BUNDLE):
         messages.append(_message(data))
         return
-    if depth >= _DEEPEST:
-        raise _Broken(f"more than {_DEEPEST} bundles in each other")
+    if depth >= _MAX_DEPTH:
+        raise _MalformedPacket(f"more than {_MAX_DEPTH} nested bundles")
     at = len(_BUNDLE) + 8
     if len(data) < at:
-        raise _Broken("a bundle cut short before its time")
+        raise _MalformedPacket("a bundle truncated before its time tag")
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big", signed=True)
         if not 0 < size <= len(data) - at - 4:
-            raise _Broken(f"an element of {size} bytes where {len(data) - at - 4} are left")
+            raise _MalformedPacket(f"an element of {size} bytes where {len(data) - at - 4} are left")
         _element(data[at + 4 : at + 4 + size], depth + 1, messages)
         at += 4 + size
 
@@ -72,40 +72,40 @@ def _element(data: bytes, depth: int, messages: list[Message]) -> None:
 def _message(data: bytes) -> Message:
     address, at = _text(data, 0)
     if not address.startswith("/"):
-        raise _Broken("an address that does not begin with /")
+        raise _MalformedPacket("an address that does not begin with /")
     tags, at = _text(data, at)
     if not tags.startswith(","):
-        raise _Broken("no types of its arguments")
+        raise _MalformedPacket("no type tags")
     arguments: list[Argument] = []
     for tag in tags[1:]:
         value, at = _argument(tag, data, at)
         arguments.append(value)
     if at != len(data):
-        raise _Broken(f"{len(data) - at} bytes after the last argument")
+        raise _MalformedPacket(f"{len(data) - at} bytes after the last argument")
     return Message(address, tuple(arguments))
 
 
 def _argument(tag: str, data: bytes, at: int) -> tuple[Argument, int]:
-    if tag in _SAID_BY_TAG:
-        return _SAID_BY_TAG[tag], at
+    if tag in _VALUE_OF_TAG:
+        return _VALUE_OF_TAG[tag], at
     if tag in "sS":
         return _text(data, at)
     if tag == "b":
         size = int.from_bytes(data[at : at + 4], "big", signed=True)
         end = at + 4 + size + (-size % 4)
         if size < 0 or at + 4 > len(data) or end > len(data):
-            raise _Broken(f"a blob of {size} bytes where {max(len(data) - at - 4, 0)} are left")
+            raise _MalformedPacket(f"a blob of {size} bytes where {max(len(data) - at - 4, 0)} are left")
         return data[at + 4 : at + 4 + size], end
     if tag not in _FIXED:
-        raise _Broken(f"an argument of type {tag!r}")
+        raise _MalformedPacket(f"an argument of type {tag!r}")
     if at + _FIXED[tag].size > len(data):
-        raise _Broken("cut short within its arguments")
+        raise _MalformedPacket("truncated within its arguments")
     return _FIXED[tag].unpack_from(data, at)[0], at + _FIXED[tag].size
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
-    """A text that ends with a zero byte and is padded to four, and where the next thing begins."""
+    """A string that ends with a zero byte and is padded to four bytes, and the position after it."""
     end = data.find(b"\0", at)
     if end < 0:
-        raise _Broken("a text without an end")
+        raise _MalformedPacket("a string without a final zero byte")
     return data[at:end].decode("utf-8", "replace"), end + 4 - end % 4

@@ -1,5 +1,4 @@
-"""A made-up take: all weights move, the head turns and travels, the eyes' angles say their weights once more; and an
-input that gives what it is handed."""
+"""A synthetic motion in which everything moves, with gaze in weights and angles; and a source of given samples."""
 
 from __future__ import annotations
 
@@ -8,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from avatar.driving.live import SourceStats
 from avatar.head.arkit import ARKIT_52
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT, Motion
 from capture.live import Sample
 
 
-def made_up_take(frames: int = 60, fps: float = 60.0, seed: int = 0) -> Motion:
+def synthetic_motion(frames: int = 60, fps: float = 60.0, seed: int = 0) -> Motion:
     """T frames at `fps` from 0 s on; the weights of any two frames differ."""
     random = np.random.default_rng(seed)
     time = np.arange(frames) / fps
@@ -32,17 +32,17 @@ def made_up_take(frames: int = 60, fps: float = 60.0, seed: int = 0) -> Motion:
     )
 
 
-class Handed:
-    """An input that gives what it was handed."""
+class QueueSource:
+    """A pose source that returns the sample that a test sets."""
 
-    name = "handed"
+    name = "queue"
 
     def __init__(self, before: Sequence[Sample] = ()) -> None:
         self.sample: Sample | None = None
         self.before = before
 
     def start(self) -> None:
-        """Nothing to begin."""
+        """Nothing to start."""
 
     def earlier(self) -> Sequence[Sample]:
         return self.before
@@ -52,7 +52,7 @@ class Handed:
         return sample
 
     def stop(self) -> None:
-        """Nothing to end."""
+        """Nothing to stop."""
 
-    def stats(self) -> dict[str, object]:
+    def stats(self) -> SourceStats:
         return {}

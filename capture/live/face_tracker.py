@@ -1,4 +1,4 @@
-"""A driver's face, picture by picture: landmarks, then a warm-started fit of pose and expression."""
+"""Tracks a driver's face frame by frame: landmarks, then a warm-started fit of pose and expression."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Literal
 
 import numpy as np
 
+from avatar.driving.live import Sample
 from avatar.head.model import HeadModel
 from avatar.motion.from_capture import space_of
 from avatar.types import JOINT_NAMES
 from capture.faces.landmarks import Landmarks
 from capture.live.camera import Lens, LiveFrame
-from capture.live.fit import LOST, Fit, Fitter
+from capture.live.fit import MAX_ERROR, Fit, Fitter
 from capture.live.follow import LiveFollower
-from capture.live.identity import Learner, LearnOptions, Seen
-from capture.live.sample import Sample
+from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 from capture.options import FaceModels
 
 Phase = Literal["looking", "learning", "tracking"]
 
 
 class FaceTracker:
-    """Turns pictures into samples; learns who it is from the first seconds."""
+    """Converts camera frames to samples; fits the person's identity to the first seconds."""
 
     def __init__(
         self, head: HeadModel, lens: Lens, models: FaceModels, options: LearnOptions, *, wait: bool = False
     ) -> None:
         """
         Args:
-            head: the head model samples are told in (not baked).
+            head: the head model of the samples (not baked).
             lens: the source's optics.
-            models: makers of the networks.
-            options: how the face is learned.
-            wait: let the picture that completes the learning wait for the result.
+            models: factories of the networks.
+            options: of the identity fit.
+            wait: the call with the last frame of the identity fit waits for its result.
         """
         self._head, self._space = head, space_of(head)
         self._follower = LiveFollower(models)
@@ -41,23 +41,23 @@ class FaceTracker:
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
-        self.earlier: tuple[Sample, ...] = ()  # what the face did while it was learned
-        self.points: np.ndarray | None = None  # [478,3] of the newest picture, None where there is no face
-        self.reprojection = 0.0  # of the newest picture, fraction of the inter-ocular distance
+        self.earlier: tuple[Sample, ...] = ()  # samples of the frames that identity was fitted to
+        self.points: np.ndarray | None = None  # [478,3] of the newest frame; None without a face
+        self.reprojection = 0.0  # of the newest frame, fraction of the inter-ocular distance
 
     def learn_again(self) -> None:
-        """Forget who it is."""
-        self._learner.again()
+        """Discard the identity."""
+        self._learner.restart()
         self._fitter = self._fit = None
         self.earlier = ()
 
     @property
     def learned(self) -> float:
-        """0..1, how far learning has come."""
+        """0..1, progress of the identity fit."""
         return 1.0 if self._fitter is not None else self._learner.progress
 
     def __call__(self, frame: LiveFrame) -> Sample | None:
-        """The sample of a picture, confidence 0 where it shows no face; None while the person is not known yet."""
+        """The sample of a frame, confidence 0 without a face; None before the identity is known."""
         stamps = {"camera": frame.time, "taken": time.monotonic()}
         clock = frame.time if frame.source_time is None else frame.source_time
         found = self._follower(frame.rgb, clock)
@@ -70,45 +70,46 @@ class FaceTracker:
         self.phase = "looking" if self._fit is None else "tracking"
         stamps["fit"] = time.monotonic()
         if found is None or self._fit is None:
-            return self._blank(frame, stamps)
-        seen = Seen(found.points, found.presence, frame.time, frame.source_time)
-        return self._sample(self._fitter, seen, self._fit, stamps)
+            return self._empty_sample(frame, stamps)
+        landmarks = LandmarkFrame(found.points, found.presence, frame.time, frame.source_time)
+        return self._sample(self._fitter, landmarks, self._fit, stamps)
 
     def _learn(self, found: Landmarks | None, frame: LiveFrame) -> None:
         self.phase = "looking" if found is None else "learning"
-        learned = None if found is None else self._learner.see(found, frame)
+        learned = None if found is None else self._learner.add(found, frame)
         if learned is not None:
             self._fitter = learned.fitter
             self.earlier = tuple(
-                self._sample(learned.fitter, seen, fit, {}) for seen, fit in learned.earlier if fit.error <= LOST
+                self._sample(learned.fitter, landmarks, fit, {})
+                for landmarks, fit in learned.earlier
+                if fit.error <= MAX_ERROR
             )
 
     def _track(
         self, fitter: Fitter, found: Landmarks | None, frame: LiveFrame, clock: float
     ) -> tuple[Landmarks | None, Fit | None]:
-        """The landmarks that were used and the fit to them, None where there is none."""
+        """The landmarks that were used and the fit to them; None where it failed."""
         if found is None:
             return None, None
         fit = fitter(found.points, self._fit)
-        if fit.error > LOST:  # the region may have slid off, or the fit have gone astray: look anew, once
-            self._follower.forget()
+        if fit.error > MAX_ERROR:  # the region or the fit may have drifted: detect again, once
+            self._follower.reset()
             again = self._follower(frame.rgb, clock)
             if again is not None:
                 found, self.points = again, again.points
                 fit = fitter(found.points, None)
         self.reprojection = fit.error
-        if fit.error > LOST:
-            self._follower.forget()
+        if fit.error > MAX_ERROR:
+            self._follower.reset()
             return None, None
         return found, fit
 
-    def _sample(self, fitter: Fitter, seen: Seen, fit: Fit, stamps: dict[str, float]) -> Sample:
-        weights, joint_rot, place = fitter.told(fit)
-        names, confidence = self._head.expression_names, fit.confidence(seen.presence)
-        face = weights, joint_rot, place, confidence
-        return Sample(seen.time, names, self._space, *face, stamps, seen.source_time)
+    def _sample(self, fitter: Fitter, landmarks: LandmarkFrame, fit: Fit, stamps: dict[str, float]) -> Sample:
+        names, confidence = self._head.expression_names, fit.confidence(landmarks.presence)
+        face = *fitter.parameters(fit), confidence
+        return Sample(landmarks.time, names, self._space, *face, stamps, landmarks.source_time)
 
-    def _blank(self, frame: LiveFrame, stamps: dict[str, float]) -> Sample:
+    def _empty_sample(self, frame: LiveFrame, stamps: dict[str, float]) -> Sample:
         names = self._head.expression_names
-        still = np.zeros(len(names), np.float32), np.zeros((len(JOINT_NAMES), 3), np.float32), np.zeros(3, np.float32)
-        return Sample(frame.time, names, self._space, *still, 0.0, stamps, frame.source_time)
+        zeros = np.zeros(len(names), np.float32), np.zeros((len(JOINT_NAMES), 3), np.float32), np.zeros(3, np.float32)
+        return Sample(frame.time, names, self._space, *zeros, 0.0, stamps, frame.source_time)

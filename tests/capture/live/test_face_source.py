@@ -1,4 +1,4 @@
-"""The end of a face: nothing of it reaches another person, and none stays when tracking breaks."""
+"""Lost faces: no sample of one person after a change to another, and a lost face when tracking fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from capture.live import FaceInput, Sample
+from capture.live import FaceSource, Sample
 from capture.live.camera import FileFeed, LiveFrame
 from capture.live.identity import LearnOptions
 from tests.capture.video.fake_video import FakeVideo, fake_models
@@ -17,8 +17,8 @@ from tests.capture.video.fake_video import FakeVideo, fake_models
 LEARN = LearnOptions(seconds=0.5, key_frames=5)
 
 
-def rest_of(source: FaceInput, until_tracked: int | None = None) -> list[Sample]:
-    """Samples until so many pictures were tracked, or the source ends."""
+def rest_of(source: FaceSource, until_tracked: int | None = None) -> list[Sample]:
+    """Samples until so many frames were tracked, or the source ends."""
     samples = []
     while not source.finished and (until_tracked is None or source.stats()["tracked"] < until_tracked):
         if sample := source.latest():
@@ -28,7 +28,7 @@ def rest_of(source: FaceInput, until_tracked: int | None = None) -> list[Sample]
 
 
 class Pausing(FileFeed):
-    """All frames but the last, which waits."""
+    """Delivers all frames but the last, which waits for an event."""
 
     def __init__(self, count: int) -> None:
         super().__init__(FakeVideo(count), "all")
@@ -41,9 +41,9 @@ class Pausing(FileFeed):
         yield from frames
 
 
-def test_the_end_of_a_face_is_not_told_to_another_person() -> None:
+def test_a_lost_face_is_not_reported_after_another_person_is_learned() -> None:
     feed = Pausing(21)
-    source = FaceInput(feed, lossless=True, models=fake_models(), learn=LEARN)
+    source = FaceSource(feed, lossless=True, models=fake_models(), learn=LEARN)
     source.start()
     assert rest_of(source, until_tracked=20)
     source.learn_again()
@@ -52,16 +52,16 @@ def test_the_end_of_a_face_is_not_told_to_another_person() -> None:
     source.stop()
 
 
-def test_when_tracking_breaks_the_face_is_gone_and_the_cause_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = FaceInput(FileFeed(FakeVideo(30), "all"), lossless=True, models=fake_models(), learn=LEARN)
+def test_when_tracking_fails_the_face_is_lost_and_the_reason_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FaceSource(FileFeed(FakeVideo(30), "all"), lossless=True, models=fake_models(), learn=LEARN)
     track = source._track
 
-    def breaks(frame: LiveFrame) -> None:
+    def fail(frame: LiveFrame) -> None:
         if frame.number == 20:
             raise RuntimeError("out of memory")
         track(frame)
 
-    monkeypatch.setattr(source, "_track", breaks)
+    monkeypatch.setattr(source, "_track", fail)
     source.start()
     samples = rest_of(source)
     source.stop()

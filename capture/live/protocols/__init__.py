@@ -1,0 +1,8 @@
+"""Pose sources over the network: apps and phones that send expressions in UDP packets."""
+
+from __future__ import annotations
+
+from capture.live.protocols.registry import PROTOCOLS, udp_source
+from capture.live.protocols.udp import UdpSource
+
+__all__ = ["PROTOCOLS", "UdpSource", "udp_source"]

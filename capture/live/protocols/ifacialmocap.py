@@ -1,0 +1,94 @@
+"""Packets of iFacialMocap and Facemotion3D: text.
+
+    name-12|...|=head#rx,ry,rz,px,py,pz|rightEye#rx,ry,rz|leftEye#rx,ry,rz|
+
+Version 2 has `&` instead of the first `-`, so that values may be negative. Weights are 0..100, angles degrees,
+according to the maker's description; the phone starts to send when it receives GREETING. Some versions send
+`trackingStatus-0` while no face is tracked.
+
+Axes, from the example packets of that description: the left eye's y is negative where eyeLookIn_L is positive, the
+right eye's positive where eyeLookIn_R is (a rotation to the person's left is positive), x is positive where eyeLookDown
+is; the head is at z = -0.66, the distance in meters of a hand-held phone from a camera that looks along -z. These are
+our axes without a change. The order is R = Ry Rx Rz: tan z = sin x tan y holds for every eye in these packets to four
+digits, which follows from this order for eyes that do not roll, and from no other; a public receiver decomposes head
+rotations in that order with these signs. Assumptions: head and eyes use the same axes, and the position is that of the
+pivot that the head turns about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
+
+from .packet_face import MAX_VALUE, Face, Malformed, arkit_weights, resting_joints
+
+PORT = 49983
+GREETING = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719|sendDataVersion=v2"
+#: Entry -> joint and count of numbers.
+_JOINTS = {"head": (ROOT, 6), "righteye": (RIGHT_EYE, 3), "lefteye": (LEFT_EYE, 3)}
+_STATUS = "trackingstatus"
+
+
+class _MalformedPacket(Exception):
+    """Its text is the reason."""
+
+
+def parse_ifacialmocap(data: bytes) -> Face | Malformed:
+    """The face in one packet of either version."""
+    try:
+        return _face(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Malformed("not UTF-8 text")
+    except _MalformedPacket as error:
+        return Malformed(str(error))
+
+
+def _face(text: str) -> Face | Malformed:
+    values, joints, position, confidence = [], resting_joints(), np.zeros(3, np.float32), 1.0
+    for name, numbers in _entries(text):
+        if name.lower() in _JOINTS:
+            joint, count = _JOINTS[name.lower()]
+            if len(numbers) != count:
+                raise _MalformedPacket(f"{name} with {len(numbers)} numbers, expected {count}")
+            x, y, z = numbers[:3]
+            joints[joint] = Rotation.from_euler("YXZ", [y, x, z], degrees=True).as_rotvec()
+            position = np.array(numbers[3:], np.float32) if joint == ROOT else position
+        elif name.lower() == _STATUS:
+            confidence = float(numbers[0] != 0)
+        elif len(numbers) == 1:
+            values.append((name, numbers[0] / 100))
+    found = arkit_weights(values)
+    if isinstance(found, Malformed):
+        return found
+    weights, ignored = found
+    if len(ignored) == len(values):
+        raise _MalformedPacket("no ARKit expression names")
+    return Face(weights, joints, position, confidence, ignored=ignored)
+
+
+def _entries(text: str) -> Iterator[tuple[str, list[float]]]:
+    """Name and numbers of every entry."""
+    for entry in text.split("|"):
+        entry = entry.strip().removeprefix("=")
+        if not entry:
+            continue
+        separator = next((mark for mark in "#&-" if mark in entry), None)
+        if separator is None:
+            raise _MalformedPacket(f"an entry {entry[:20]!r} without a value")
+        name, _, rest = entry.partition(separator)
+        yield name.strip(), [_number(cell) for cell in rest.split(",")]
+
+
+def _number(cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= MAX_VALUE or "_" in cell:
+        raise _MalformedPacket(f"{cell[:20]!r} instead of a number")
+    return value

@@ -1,0 +1,73 @@
+"""Packets of Live Link Face, version 6, big-endian.
+
+    u8 6 | i32 n, device id | i32 n, subject | i32 frame | f32 subframe | i32 fps numerator | i32 denominator |
+    u8 61 | 61 x f32
+
+Both texts have any length (ids of 36 and 37 characters exist). Without a face the packet ends before the 61, or has 0
+there. The values are Apple's 52 weights in the order of ARKIT_52, then yaw, pitch, roll of head, left and right eye.
+This is what public receivers and senders use. Assumption: the angles are radians as in the app's CSV files, with the
+signs of `avatar.motion.files.angles`, since both come from the same app.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from avatar.head.arkit import ARKIT_52
+from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, turns_of
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
+
+from .packet_face import MAX_VALUE, MAX_WEIGHT, Face, Malformed, resting_joints
+
+PORT = 11111
+VERSION = 6
+_COUNT = 61
+_JOINTS = [ROOT, LEFT_EYE, RIGHT_EYE]
+_SIGNS = np.stack([HEAD_SIGNS, EYE_SIGNS, EYE_SIGNS])
+_MAX_ID = 1024
+_TIME = struct.Struct(">ifii")
+
+
+def parse_live_link(data: bytes) -> Face | Malformed:
+    """The face in one packet."""
+    if not data or data[0] != VERSION:
+        return Malformed(f"version {data[0]}, not {VERSION}" if data else "empty")
+    ids, at = [], 1
+    for what in ("device id", "subject"):
+        size = int.from_bytes(data[at : at + 4], "big", signed=True)
+        if not (0 <= size <= _MAX_ID and at + 4 + size <= len(data)):
+            return Malformed(f"{what} of {size} bytes in a packet of {len(data)}")
+        ids.append(data[at + 4 : at + 4 + size].decode("utf-8", "replace"))
+        at += 4 + size
+    if len(data) < at + _TIME.size:
+        return Malformed("truncated before its frame time")
+    frame, subframe, rate, per = _TIME.unpack_from(data, at)
+    if not (rate > 0 and per > 0 and abs(subframe) <= MAX_VALUE):
+        return Malformed(f"a frame time of {frame}+{subframe:g} at {rate}/{per}")
+    values = _values(data[at + _TIME.size :])
+    if isinstance(values, Malformed):
+        return values
+    return _face(values, "/".join(ids), (frame + subframe) * per / rate)
+
+
+def _values(rest: bytes) -> np.ndarray | Malformed | None:
+    """The 61 values; None without a face."""
+    if rest in (b"", b"\0"):
+        return None
+    if rest[0] != _COUNT or len(rest) != 1 + 4 * _COUNT:
+        return Malformed(f"{rest[0]} values in {len(rest) - 1} bytes, expected {_COUNT} in {4 * _COUNT}")
+    values = np.frombuffer(rest, ">f4", offset=1).astype(np.float32)
+    weights, angles = values[: len(ARKIT_52)], values[len(ARKIT_52) :]
+    if not (np.abs(weights) <= MAX_WEIGHT).all() or not (np.abs(angles) <= MAX_VALUE).all():
+        return Malformed("a value outside the range of weights or angles")
+    return values
+
+
+def _face(values: np.ndarray | None, stream: str, seconds: float) -> Face:
+    joints = resting_joints()
+    if values is None:
+        return Face(np.zeros(len(ARKIT_52), np.float32), joints, confidence=0.0, stream=stream, source_time=seconds)
+    joints[_JOINTS] = turns_of(values[len(ARKIT_52) :].reshape(3, 3).astype(np.float64), _SIGNS)
+    return Face(values[: len(ARKIT_52)], joints, stream=stream, source_time=seconds)

@@ -1,0 +1,112 @@
+"""VMC: blend shapes and bones of a VRM character as OSC messages.
+
+From the protocol's description: `/VMC/Ext/Blend/Val (name)(value)` any number of times, then `/VMC/Ext/Blend/Apply`
+applies them; `/VMC/Ext/Bone/Pos (name)(x y z)(qx qy qz qw)` is a bone's pose relative to its parent; `/VMC/Ext/T` is
+the sender's clock; the fourth number of `/VMC/Ext/OK` is 0 while nothing is tracked. Values are valid until they are
+sent again. Quaternions are Unity's: left-handed, x to the character's right, y up, the face along +z. Our x is to the
+left, so a rotation (x, y, z, w) becomes (x, -y, -z, w).
+
+Assumptions: the rest rotation of bones is the identity (VRM 0 and what its senders stream; bones of a VRM 1 model may
+have another one), and rotations of hips, spine and chest and positions of all bones are irrelevant for the face. The
+skull's rotation is that of neck and head combined, and becomes the root's, as in our tracker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, ROOT
+
+from .osc import Argument, Message, parse_osc
+from .packet_face import MAX_NAME, MAX_WEIGHT, Face, Malformed, arkit_weights, resting_joints
+
+PORT = 39539
+_VAL, _APPLY, _BONE = "/VMC/Ext/Blend/Val", "/VMC/Ext/Blend/Apply", "/VMC/Ext/Bone/Pos"
+_CLOCK, _OK = "/VMC/Ext/T", "/VMC/Ext/OK"
+_BONES = {"head": -1, "neck": -2, "jaw": JAW, "lefteye": LEFT_EYE, "righteye": RIGHT_EYE}
+_HEAD, _NECK = -1, -2
+_TO_OURS = np.array([1.0, -1.0, -1.0, 1.0])
+#: Minimum count of numbers after the name.
+_MIN_NUMBERS = {_VAL: 1, _BONE: 7, _CLOCK: 1, _OK: 1}
+#: More names than any character has; further names are ignored.
+_MAX_NAMES = 1024
+
+
+class VmcDecoder:
+    """Decodes the packets of one sender in order: Apply completes a face from all values received before."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, float] = {}
+        self._rotations: dict[int, Rotation] = {}
+        self._tracked = True
+        self._clock: float | None = None
+
+    def __call__(self, data: bytes) -> Face | Malformed | None:
+        """The face of the last Apply in the packet; None without one.
+
+        A malformed packet changes nothing.
+        """
+        messages = parse_osc(data)
+        if isinstance(messages, Malformed):
+            return messages
+        for message in messages:
+            if reason := _fault(message):
+                return Malformed(reason)
+        face: Face | Malformed | None = None
+        last = max((number for number, message in enumerate(messages) if message.address == _APPLY), default=None)
+        for number, message in enumerate(messages):
+            if number == last:  # of several faces in a packet only the newest is used
+                face = self._applied()
+            elif message.address in _MIN_NUMBERS:
+                self._store(message.address, message.arguments)
+        return face
+
+    def _store(self, address: str, arguments: Sequence[Argument]) -> None:
+        if address == _CLOCK:
+            self._clock = float(arguments[0])  # type: ignore[arg-type]
+        elif address == _OK:
+            self._tracked = not (len(arguments) > 3 and arguments[3] == 0)
+        elif address == _VAL:
+            name = str(arguments[0])
+            if name in self._values or len(self._values) < _MAX_NAMES:
+                self._values[name] = float(arguments[1])  # type: ignore[arg-type]
+        else:
+            bone, quat = _BONES.get(str(arguments[0]).lower()), np.array(arguments[4:8], np.float64)
+            if bone is not None and np.linalg.norm(quat) > 1e-6:  # all zeros: a bone that the sender does not have
+                self._rotations[bone] = Rotation.from_quat(quat * _TO_OURS)
+
+    def _applied(self) -> Face | Malformed:
+        found = arkit_weights(self._values.items())
+        if isinstance(found, Malformed):
+            return found
+        weights, ignored = found
+        joints, rotations = resting_joints(), dict(self._rotations)
+        skull = rotations.pop(_NECK, Rotation.identity()) * rotations.pop(_HEAD, Rotation.identity())
+        joints[ROOT] = skull.as_rotvec()
+        for joint, rotation in rotations.items():
+            joints[joint] = rotation.as_rotvec()
+        clock, self._clock = self._clock, None  # the time of one face only
+        return Face(weights, joints, confidence=float(self._tracked), source_time=clock, ignored=ignored)
+
+
+def _fault(message: Message) -> str | None:
+    """Why a message is malformed; None where it is valid or ignored."""
+    address, arguments = message.address, message.arguments
+    if address not in _MIN_NUMBERS:
+        return None
+    named = address in (_VAL, _BONE)
+    if named and (not arguments or not isinstance(arguments[0], str) or len(arguments[0]) > MAX_NAME):
+        return f"{address} without a name"
+    numbers = arguments[1:] if named else arguments
+    if len(numbers) < _MIN_NUMBERS[address] or not all(_is_number(value) for value in numbers):
+        return f"{address} without its {_MIN_NUMBERS[address]} numbers"
+    if address == _VAL and not abs(numbers[0]) <= MAX_WEIGHT:  # type: ignore[arg-type]
+        return f"{arguments[0]!r} is {numbers[0]!r:.20}, not a valid weight"
+    return None
+
+
+def _is_number(value: Argument) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -1,0 +1,105 @@
+"""The avatar's image: renderer, camera and size, rendered when something has changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avatar.model.avatar import Avatar
+from avatar.types import Camera, HeadParams
+from viewer.render.orbit import Orbit
+from viewer.render.renderer import Renderer
+from viewer.render.view_settings import ViewSettings
+from viewer.session.state import CameraSettings, State
+
+_MOVING_SECONDS = 0.2  # after the camera's last change, during which it counts as moving
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """What an image depends on besides the avatar's parameters."""
+
+    view: ViewSettings
+    size: tuple[int, int]  # pixels, width and height
+    orbit: Orbit
+
+
+def equal_params(first: HeadParams, second: HeadParams) -> bool:
+    """Whether two frames have equal parameters."""
+    return first is second or all(
+        torch.equal(getattr(first, part), getattr(second, part)) for part in ("expression", "joint_rot", "translation")
+    )
+
+
+class Viewport:
+    """The image of an avatar that the window shows."""
+
+    def __init__(self, avatar: Avatar) -> None:
+        #: pixels of the window that the image may fill; None: not known yet, and nothing is rendered
+        self.available: tuple[int, int] | None = (512, 512)
+        self.image: np.ndarray | None = None  # uint8 [H,W,3]
+        self.image_number = 0  # counts images
+        self.renderer = self._framing = Renderer(avatar)
+        self._rendered: tuple[ImageRequest, HeadParams] | None = None  # what the image was rendered from
+        self._moved_at = -math.inf  # seconds
+
+    @property
+    def avatar(self) -> Avatar:
+        """The avatar that is rendered."""
+        return self.renderer.avatar
+
+    def replace_avatar(self, renderer: Renderer) -> None:
+        """Show another avatar."""
+        self.renderer = self._framing = renderer
+        self._rendered = None
+
+    def update_avatar(self, avatar: Avatar) -> None:
+        """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
+        self.renderer, self._rendered = Renderer(avatar), None
+
+    def invalidate(self) -> None:
+        """Render the image again, though nothing has changed."""
+        self._rendered = None
+
+    def camera_moved(self, now: float) -> None:
+        """Record that the camera was moved at `now` seconds."""
+        self._moved_at = now
+
+    def is_reduced(self, settings: CameraSettings, now: float) -> bool:
+        """Whether the resolution is halved at `now` seconds."""
+        return settings.reduce_while_moving and now - self._moved_at < _MOVING_SECONDS
+
+    def size(self, settings: CameraSettings, now: float) -> tuple[int, int]:
+        """Pixels of the image at `now` seconds, width and height."""
+        width, height = settings.width, settings.height
+        if width is None:
+            columns, rows = self.available or (1, 1)
+            width = 16 * round(height * min(max(columns / max(rows, 1), 0.5), 2.0) / 16)
+        if self.is_reduced(settings, now):
+            width, height = max(width // 2, 1), max(height // 2, 1)
+        return width, height
+
+    def camera(self, orbit: Orbit, width: int, height: int) -> Camera:
+        """The camera [1] of an image of that size."""
+        return orbit.camera(self._framing.front(width, height), self._framing.center)
+
+    def request(self, state: State, now: float) -> ImageRequest:
+        """What the image at `now` seconds depends on."""
+        return ImageRequest(state.view, self.size(state.camera, now), state.camera.orbit)
+
+    def is_current(self, request: ImageRequest, params: HeadParams, ignore_params: bool = False) -> bool:
+        """Whether the image was rendered from this request and, unless these are ignored, these parameters."""
+        if self._rendered is None or self._rendered[0] != request:
+            return False
+        return ignore_params or equal_params(self._rendered[1], params)
+
+    def render(self, request: ImageRequest, params: HeadParams) -> np.ndarray:
+        """Render the image; it is overwritten by the next call."""
+        self._rendered = request, params
+        image = self.renderer.render(params, self.camera(request.orbit, *request.size), request.view)
+        self.image = image
+        self.image_number += 1
+        return image
