@@ -31,7 +31,7 @@ class ConvertCommand:
         """Write the folder; returns the exit code."""
         from avatar.data.capture_folder import Capture
         from capture.layouts.transforms import ALL_FILE
-        from capture.layouts.write import OURS, write_layout
+        from capture.layouts.write import REPLACEABLE, write_layout
 
         capture = Capture.load(self.source)
         out, source = self.out.resolve(), self.source.resolve()
@@ -39,7 +39,7 @@ class ConvertCommand:
             raise HeadsplatError(f"{self.out}: contains the capture itself; choose another folder with -o")
         check_output(self.out, self.overwrite, folder=True)
         if self.out.exists():
-            check_replaceable_folder(self.out, OURS, sign=ALL_FILE)
+            check_replaceable_folder(self.out, REPLACEABLE, sign=ALL_FILE)
         for note in write_layout(capture, self.layout, self.out):
             say(note)
         print(f"{self.out}: {len(capture)} images in the layout {self.layout}")

@@ -55,13 +55,13 @@ class SynthCommand:
 
     def run(self) -> int:
         """Render and write; returns the exit code."""
-        from capture.synthetic.folder import OURS, TRUTH_FILE, write_synthetic
+        from capture.synthetic.folder import REPLACEABLE, TRUTH_FILE, write_synthetic
         from capture.synthetic.options import SyntheticOptions
 
         options = SyntheticOptions(**self._options())
         folder = check_output(self.out, self.overwrite, folder=True)
         if folder.exists():
-            check_replaceable_folder(folder, OURS, sign=TRUTH_FILE)
+            check_replaceable_folder(folder, REPLACEABLE, sign=TRUTH_FILE)
         with stage("synthetic capture") as update:
             write_synthetic(folder, options, lambda done, total: update(done / total, f"time step {done} of {total}"))
         print(folder)

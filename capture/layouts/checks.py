@@ -17,7 +17,7 @@ _ORTHOGONAL = 1e-3
 _FARTHEST, _LARGEST_IMAGE, _LARGEST_STEP = 1e6, 16384, 10_000_000
 
 
-def beneath(root: Path, name: str, where: str) -> Path:
+def path_within(root: Path, name: str, where: str) -> Path:
     """The path `name` of a file that describes the folder `root`, in it or in a folder beside it.
 
     Raises:
@@ -61,7 +61,7 @@ def number(value: Any, where: str, low: float, high: float) -> float:
     return result
 
 
-def whole(value: Any, where: str, low: int = 0, high: int = _LARGEST_STEP) -> int:
+def integer(value: Any, where: str, low: int = 0, high: int = _LARGEST_STEP) -> int:
     """A whole number in low..high; exporters write 512.0 as readily as 512."""
     result = number(value, where, low, high)
     if result != round(result):
@@ -69,12 +69,12 @@ def whole(value: Any, where: str, low: int = 0, high: int = _LARGEST_STEP) -> in
     return round(result)
 
 
-def side(value: Any, where: str) -> int:
+def image_side(value: Any, where: str) -> int:
     """Width or height of an image in pixels."""
-    return whole(value, where, 1, _LARGEST_IMAGE)
+    return integer(value, where, 1, _LARGEST_IMAGE)
 
 
-def rigid(value: Any, where: str) -> np.ndarray:
+def rigid_transform(value: Any, where: str) -> np.ndarray:
     """A rigid transform [4,4] float64 from nested lists [4][4] or [3][4]; the nearest rotation is taken.
 
     Raises:

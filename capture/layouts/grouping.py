@@ -112,11 +112,11 @@ def make_views(entries: Sequence[Entry], opengl: bool) -> tuple[tuple[str, ...],
             f"{entries[0].where.split(': ')[0]}: the camera {names[moving[0]]} moves; of several cameras each must rest"
         )
     if moving:
-        views = at_rest(views)
+        views = as_static_camera(views)
     return names, views
 
 
-def at_rest(views: Sequence[View]) -> list[View]:
+def as_static_camera(views: Sequence[View]) -> list[View]:
     """Views of one camera that moves about a head, as one camera at the origin and a head that moves.
 
     A point x of the resting head lies at `head_motion x` in the new world; its place in the image stays the same.

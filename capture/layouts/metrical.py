@@ -1,6 +1,6 @@
 """metrical-tracker's output folder: checkpoint/NNNNN.frame beside the images it was made from.
 
-Its head rests and its camera moves; both are turned round (see grouping.at_rest).
+Its head rests and its camera moves; both are turned round (see grouping.as_static_camera).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 from avatar.motion.files.metrical_frame import RATE, load_frame
-from capture.layouts.checks import number, rigid, side
-from capture.layouts.grouping import at_rest
-from capture.layouts.transforms import natural
+from capture.layouts.checks import image_side, number, rigid_transform
+from capture.layouts.grouping import as_static_camera
+from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
 
 CHECKPOINTS = "checkpoint"
@@ -28,7 +28,7 @@ def read_metrical(folder: Path) -> ViewSet:
     Raises:
         HeadsplatError: a checkpoint is damaged or its image is missing.
     """
-    files = sorted((folder / CHECKPOINTS).glob("*.frame"), key=natural)
+    files = sorted((folder / CHECKPOINTS).glob("*.frame"), key=natural_key)
     if not files:
         raise HeadsplatError(f"{folder / CHECKPOINTS}: no .frame files in it; run metrical-tracker again")
     views = [_view(folder, path, step) for step, path in enumerate(files)]
@@ -39,7 +39,7 @@ def read_metrical(folder: Path) -> ViewSet:
             "track images of one size"
         )
     note = MOVING.format(folder.name)
-    return ViewSet(folder, "metrical-tracker", ("0",), tuple(at_rest(views)), (note,))
+    return ViewSet(folder, "metrical-tracker", ("0",), tuple(as_static_camera(views)), (note,))
 
 
 def _view(folder: Path, path: Path, step: int) -> View:
@@ -54,10 +54,10 @@ def _view(folder: Path, path: Path, step: int) -> View:
     for value in (K[0, 0], K[1, 1]):
         number(float(value), f"{path}: focal length", 1.0, 1e6)
     height, width = _array(content.get("img_size"), (2,), f"{path}: img_size").tolist()
-    size = side(width, f"{path}: width"), side(height, f"{path}: height")
+    size = image_side(width, f"{path}: width"), image_side(height, f"{path}: height")
     own = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
     image = _image(folder, path)
-    pose = rigid(world_to_cam, f"{path}: R, t")
+    pose = rigid_transform(world_to_cam, f"{path}: R, t")
     return View(image, None, 0, step, step / RATE, own, pose, size, flame=path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
-from capture.layouts.checks import beneath
+from capture.layouts.checks import path_within
 from capture.layouts.grouping import make_views
 from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
 from capture.layouts.transforms import Entry, read_entries, transforms_files
@@ -20,7 +20,7 @@ from capture.layouts.views import View, ViewSet
 
 #: What INSTA's exporter says of a frame and nobody else does.
 _INSTA_KEYS = ("exp_path", "mesh_path", "seg_mask_path")
-_KNOWN = (
+_SUPPORTED = (
     "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), or several videos"
 )
 
@@ -45,12 +45,12 @@ def read_layout(folder: str | Path) -> ViewSet:
         return read_metrical(folder)
     if len(video_files(folder)) > 1:
         return read_videos(folder)
-    raise HeadsplatError(f"{folder}: no layout of several cameras is recognized; the folder must hold {_KNOWN}")
+    raise HeadsplatError(f"{folder}: no layout of several cameras is recognized; the folder must hold {_SUPPORTED}")
 
 
 def _read_transforms(folder: Path) -> ViewSet:
     entries = read_entries(folder)
-    layout = _flavour(folder, entries)
+    layout = _layout_name(folder, entries)
     opengl = layout != "insta" or not _looks_ahead(entries)
     names, views = make_views(entries, opengl)
     views = [
@@ -66,7 +66,7 @@ def _read_transforms(folder: Path) -> ViewSet:
     return ViewSet(folder, layout, names, tuple(ordered), tuple(notes))
 
 
-def _flavour(folder: Path, entries: Sequence[Entry]) -> str:
+def _layout_name(folder: Path, entries: Sequence[Entry]) -> str:
     if any("flame_param_path" in entry.raw for entry in entries) or (folder / "flame_param").is_dir():
         return "vhap"
     if (folder / "flame_param.npz").is_file():
@@ -100,7 +100,7 @@ def _masks(folder: Path, entries: Sequence[Entry]) -> list[Path | None]:
 
 
 def _stated_mask(folder: Path, entry: Entry, stated: str, own: dict[Path, bool]) -> Path:
-    path = beneath(folder, stated, f"{entry.where}: fg_mask_path")
+    path = path_within(folder, stated, f"{entry.where}: fg_mask_path")
     try:
         missing = not path.is_file()
     except OSError:  # a name longer than the file system takes
@@ -129,7 +129,7 @@ def _flame(folder: Path, entry: Entry, view: View) -> Path | None:
     """FLAME parameters of the entry's moment, where the folder has them."""
     stated = [(key, entry.raw.get(key)) for key in ("flame_param_path", "exp_path")]
     numbered = folder / "flame_param" / f"{view.time_step:05d}.npz"
-    candidates = [beneath(folder, name, f"{entry.where}: {key}") for key, name in stated if isinstance(name, str)]
+    candidates = [path_within(folder, name, f"{entry.where}: {key}") for key, name in stated if isinstance(name, str)]
     candidates += [numbered, folder / "flame_param.npz"]
     exists: Callable[[Path], bool] = Path.is_file
     return next(filter(exists, candidates), None)

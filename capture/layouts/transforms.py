@@ -16,7 +16,7 @@ import numpy as np
 
 from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
-from capture.layouts.checks import beneath, inverse, number, read_json, rigid, side, whole
+from capture.layouts.checks import image_side, integer, inverse, number, path_within, read_json, rigid_transform
 
 ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")
 #: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward): its own inverse.
@@ -81,10 +81,10 @@ def read_entries(root: Path) -> list[Entry]:
         raise HeadsplatError(f"{root}: no frames in its transforms files; export the folder again")
     known = set().union(*parts.values())
     marked = [_marked(entry, parts[image], known) for image, entry in found.items()]
-    return sorted(marked, key=lambda entry: natural(entry.image))
+    return sorted(marked, key=lambda entry: natural_key(entry.image))
 
 
-def natural(path: Path) -> tuple[Any, ...]:
+def natural_key(path: Path) -> tuple[Any, ...]:
     """Key that sorts frame 2 before frame 10."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _NUMBER.split(str(path)))
 
@@ -100,7 +100,7 @@ def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
     name = frame.get("file_path")
     if not isinstance(name, str) or not name:
         raise HeadsplatError(f"{where}: no `file_path`; export the folder again")
-    path = beneath(root, name, f"{where}: file_path")
+    path = path_within(root, name, f"{where}: file_path")
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)):
         try:
             if candidate.is_file():
@@ -123,12 +123,12 @@ def _entry(
     return Entry(
         where,
         image,
-        None if matrix is None else rigid(matrix, f"{where}: transform_matrix"),
+        None if matrix is None else rigid_transform(matrix, f"{where}: transform_matrix"),
         _intrinsics(merged, size, where),
         size,
         None if time is None else number(time, f"{where}: time", -1e9, 1e9),
-        None if step is None else whole(step, f"{where}: timestep_index"),
-        None if index is None else whole(index, f"{where}: camera_index"),
+        None if step is None else integer(step, f"{where}: timestep_index"),
+        None if index is None else integer(index, f"{where}: camera_index"),
         None if identity is None else str(identity)[:80],
         None,
         any(isinstance(merged.get(k), (int, float)) and abs(merged[k]) > 1e-6 for k in _DISTORTION),
@@ -139,7 +139,7 @@ def _entry(
 def _size(merged: dict[str, Any], image: Path, where: str, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
     """(width, height) as stated, else of the first image in the same folder."""
     if merged.get("w") is not None and merged.get("h") is not None:
-        return side(merged["w"], f"{where}: w"), side(merged["h"], f"{where}: h")
+        return image_side(merged["w"], f"{where}: w"), image_side(merged["h"], f"{where}: h")
     if image.parent not in sizes:
         read = read_image(image, cv2.IMREAD_COLOR)
         if read is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from capture.layouts.transforms import natural
+from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
 from capture.video.decoding import VideoSource, open_video
 
@@ -17,7 +17,7 @@ _SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 def video_files(folder: Path) -> list[Path]:
     """The videos of a folder in natural order of their names."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file()]
-    return sorted((path for path in files if not path.name.startswith(".")), key=natural)
+    return sorted((path for path in files if not path.name.startswith(".")), key=natural_key)
 
 
 def read_videos(folder: Path) -> ViewSet:

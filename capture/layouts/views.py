@@ -76,7 +76,7 @@ class ViewSet:
         raise HeadsplatError(f"{self.root}: no camera {name!r}; there are {', '.join(self.cameras)}")
 
 
-def images(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
+def read_images(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
     """Views of one camera with their images, in order of time; the frame's number is the view's moment.
 
     Raises:

@@ -21,7 +21,7 @@ from capture.layouts.transforms import FLIP
 
 LAYOUTS = ("nerf", "vhap", "insta")
 #: Everything that a folder of ours may hold: what may be replaced.
-OURS = ("transforms*.json", "images", "fg_masks", "matted", "flame_param")
+REPLACEABLE = ("transforms*.json", "images", "fg_masks", "matted", "flame_param")
 
 
 def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:

@@ -1,1 +1,1 @@
-"""One head seen by several cameras: tracked jointly, stored as one capture."""
+"""Captures by several cameras: one head, tracked jointly and stored as one capture."""

@@ -1,4 +1,4 @@
-"""One size for the images of all cameras: each camera's head and shoulders, brought to a common canvas."""
+"""Crop of each camera to head and shoulders, resized to one size for all cameras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from capture.video.crop import choose_crop
 
 @dataclass(frozen=True)
 class Canvas:
-    """A rectangle of a camera's images, which may reach beyond them, and the size it is stored at."""
+    """A rectangle of a camera's images, which may extend beyond their edges, and the size it is stored at."""
 
     x: int
     y: int
@@ -23,7 +23,7 @@ class Canvas:
 
     @property
     def scale(self) -> np.ndarray:
-        """Stored pixels per source pixel [2], across and down."""
+        """Stored pixels per source pixel [2], x and y."""
         return np.array([self.size[0] / self.width, self.size[1] / self.height])
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -54,12 +54,12 @@ class Canvas:
 
 
 def choose_canvases(heads: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], max_size: int) -> list[Canvas]:
-    """What to store of each camera's images.
+    """Choose the stored rectangle of each camera.
 
     Args:
-        heads: landmarks [T,468,2] of the tracked head at training moments in each camera's source pixels.
-        sizes: (width, height) of each camera's images.
-        max_size: longer side of stored images at most.
+        heads: landmarks [T,468,2] of the tracked head at training time steps in source pixels, of each camera.
+        sizes: (width, height) of the images of each camera.
+        max_size: maximum length of the longer side of stored images.
     """
     boxes = []
     for points, (width, height) in zip(heads, sizes, strict=True):
@@ -70,27 +70,27 @@ def choose_canvases(heads: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]
         else:
             boxes.append((0, 0, width, height))
     aspect = float(np.exp(np.mean([np.log(box[2] / box[3]) for box in boxes])))
-    grown = [_grown(box, size, aspect) for box, size in zip(boxes, sizes, strict=True)]
-    largest = max(grown, key=lambda box: box[2] * box[3])
+    expanded = [_expand(box, size, aspect) for box, size in zip(boxes, sizes, strict=True)]
+    largest = max(expanded, key=lambda box: box[2] * box[3])
     scale = min(1.0, max_size / max(largest[2:]))
     size = max(1, round(largest[2] * scale)), max(1, round(largest[3] * scale))
-    return [Canvas(*box, size) for box in grown]
+    return [Canvas(*box, size) for box in expanded]
 
 
 def _in_image(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The moments of points [T,468,2] at which the head's middle is in the image."""
-    middle = points.mean(1)
-    return points[((middle >= 0) & (middle < [width, height])).all(1)]
+    """Rows of points [T,468,2] at which the center of the head is in the image."""
+    center = points.mean(1)
+    return points[((center >= 0) & (center < [width, height])).all(1)]
 
 
-def _grown(box: tuple[int, int, int, int], size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
-    """The smallest box of the `aspect` around `box`, slid into the image where it fits."""
+def _expand(box: tuple[int, int, int, int], size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
+    """The smallest box of the `aspect` around `box`, moved into the image where it fits."""
     x, y, width, height = box
     if abs(width / height / aspect - 1) < 2e-3:
         return box
     new = (round(height * aspect), height) if width / height < aspect else (width, round(width / aspect))
     start = [x - (new[0] - width) // 2, y - (new[1] - height) // 2]
     for axis in (0, 1):
-        room = size[axis] - new[axis]
-        start[axis] = min(max(start[axis], 0), room) if room >= 0 else room // 2
+        margin = size[axis] - new[axis]
+        start[axis] = min(max(start[axis], 0), margin) if margin >= 0 else margin // 2
     return start[0], start[1], new[0], new[1]

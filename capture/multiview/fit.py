@@ -1,4 +1,4 @@
-"""The head of every moment, by all cameras that saw it, or by the one camera that did."""
+"""Fit of the head at every time step, with several cameras or with the only one that shows the face."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from capture.multiview.rig import RigCamera, RigProblem
 from capture.multiview.track import (
-    Moments,
     RigTrack,
+    TimeSteps,
     fit_rig_person,
     head_distances,
     track_rig,
@@ -23,11 +23,11 @@ from capture.tracker.landmark_model import LandmarkModel
 
 @dataclass(frozen=True)
 class HeadFit:
-    """One person and their head at every moment."""
+    """One person, and the head at every time step."""
 
     problem: RigProblem
     identity: np.ndarray  # [S]
-    key_moments: np.ndarray  # indices into the training moments
+    key_steps: np.ndarray  # rows of the training time steps
     training: RigTrack
     held_out: RigTrack | None
 
@@ -35,65 +35,65 @@ class HeadFit:
 def fit_head(
     model: LandmarkModel,
     cameras: Sequence[RigCamera],
-    training: Moments,
-    held_out: Moments,
+    training: TimeSteps,
+    held_out: TimeSteps,
     progress: Callable[[int], None] | None = None,
 ) -> HeadFit:
-    """Identity from the training moments, then pose, expression and gaze of all moments.
+    """Identity from the training time steps, then pose, expression and gaze of all time steps.
 
     Args:
         model: landmark model of the head.
         cameras: calibrated, meters.
-        training: what training views saw.
-        held_out: what was seen at held-out moments; may be none. It reaches nothing but its own track.
-        progress: told after each training moment.
+        training: observations of training views.
+        held_out: observations at held-out time steps; may be empty. They affect only their own track.
+        progress: called with the number of training time steps done.
     """
-    if len({sighting.camera for sightings in training.sightings for sighting in sightings}) == 1:
+    if len({observation.camera for observations in training.observations for observation in observations}) == 1:
         return _fit_one_camera(model, cameras, training, held_out, progress)
     person = fit_rig_person(model, cameras, training)
     track = track_rig(person, training, progress)
-    unseen = track_rig_held_out(person, training, track, held_out) if len(held_out) else None
-    return HeadFit(person.problem, person.identity, person.key_moments, track, unseen)
+    rest = track_rig_held_out(person, training, track, held_out) if len(held_out) else None
+    return HeadFit(person.problem, person.identity, person.key_steps, track, rest)
 
 
 def _fit_one_camera(
     model: LandmarkModel,
     cameras: Sequence[RigCamera],
-    training: Moments,
-    held_out: Moments,
+    training: TimeSteps,
+    held_out: TimeSteps,
     progress: Callable[[int], None] | None,
 ) -> HeadFit:
-    """The single-camera tracker in the camera's own axes, which leans on the landmark network's depth."""
-    which = training.sightings[0][0].camera
-    camera = cameras[which]
-    seen = _observations(training, which)
+    """The single-camera tracker, in the axes of the camera; it uses the depth of the landmark network."""
+    index = training.observations[0][0].camera
+    camera = cameras[index]
+    seen = _observations(training, index)
     prior = FocalPrior(camera.pinhole.focal, 0.01, "given")
     person = fit_person(model, seen, prior, (camera.pinhole.cx, camera.pinhole.cy))
-    own = track_training(person, seen, (lambda done, _: progress(done)) if progress else None)
-    track = _to_world(camera, own)
-    unseen = None
+    local = track_training(person, seen, (lambda done, _: progress(done)) if progress else None)
+    track = _to_world(camera, local)
+    rest = None
     if len(held_out):
-        unseen = _to_world(camera, track_held_out(person, seen, own, _observations(held_out, which)))
-    places = np.stack([state.translation for state in track.states])
-    distances = head_distances(cameras, places)
+        rest = _to_world(camera, track_held_out(person, seen, local, _observations(held_out, index)))
+    positions = np.stack([state.translation for state in track.states])
+    distances = head_distances(cameras, positions)
     problem = RigProblem.create(model, person.identity, cameras, distances, person.options.fit)
-    return HeadFit(problem, person.identity, person.key_frames, track, unseen)
+    return HeadFit(problem, person.identity, person.key_frames, track, rest)
 
 
-def _observations(moments: Moments, camera: int) -> Observations:
-    chosen = [next(s for s in sightings if s.camera == camera) for sightings in moments.sightings]
+def _observations(steps: TimeSteps, camera: int) -> Observations:
+    chosen = [next(s for s in observations if s.camera == camera) for observations in steps.observations]
     return Observations(
-        np.stack([sighting.points for sighting in chosen]),
-        np.stack([sighting.spread for sighting in chosen]),
-        np.array([sighting.presence for sighting in chosen]),
-        moments.time,
+        np.stack([observation.points for observation in chosen]),
+        np.stack([observation.spread for observation in chosen]),
+        np.array([observation.presence for observation in chosen]),
+        steps.time,
     )
 
 
 def _to_world(camera: RigCamera, track: ClipTrack) -> RigTrack:
     return RigTrack(
-        tuple(camera.unseen(state) for state in track.states),
-        tuple(camera.unseen(state) for state in track.frame_states),
+        tuple(camera.to_world(state) for state in track.states),
+        tuple(camera.to_world(state) for state in track.unsmoothed_states),
         track.raw_gaze,
         track.gaze,
     )

@@ -1,8 +1,8 @@
-"""From a folder of several cameras to a Capture on disk: landmarks, one head a moment, then images and mattes.
+"""Capture of a folder of several cameras: landmarks, one head per time step, then images and mattes.
 
-As with one camera, training views decide everything that lasts (the cameras' world, the person, the canvas) before a
-held-out view counts. A view that does not show the face takes no part in the track; it is stored where the folder has a
-matte of it, since its camera is known, and left out where not: our own matte needs a face to start from.
+As with one camera, training views alone determine everything that is shared (the world of the cameras, the person, the
+stored rectangles) before held-out views are used. A view without a visible face is not used for tracking; it is stored
+where the folder has a matte of it, since its camera is known, and left out otherwise: the matting network needs a face.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,12 +24,12 @@ from avatar.head import lasting_source, load_head
 from avatar.head.model import HeadModel
 from capture.faces.head_detector import HeadDetector
 from capture.layouts import ViewSet, read_layout
-from capture.layouts.views import images, read_mask
+from capture.layouts.views import read_images, read_mask
 from capture.multiview.canvas import Canvas
 from capture.multiview.fit import HeadFit
+from capture.multiview.landmarks import find_landmarks
 from capture.multiview.output import Row, project_head, rig_quality, row_arrays
 from capture.multiview.plan import ViewPlan, plan_views
-from capture.multiview.sightings import find_sightings
 from capture.multiview.stage import TrackStage
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.stages.landmarks import FaceFollower
@@ -38,6 +38,15 @@ from capture.tracker.landmark_model import LandmarkModel
 from capture.workspace import Workspace
 
 log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class SourceFolder:
+    """The folder that is captured."""
+
+    name: str
+    sha256: str  # from `folder_digest`
 
 
 def capture_folder(
@@ -47,18 +56,29 @@ def capture_folder(
     progress: Progress | None = None,
     models: FaceModels | None = None,
 ) -> Capture:
-    """Capture a folder of several cameras in any layout `read_layout` knows; see `capture_views`."""
+    """Capture a folder of several cameras in any layout that `read_layout` supports.
+
+    Args:
+        folder: the source.
+        out: the folder to write.
+        options: see CaptureOptions.
+        progress: called as `progress(stage, done, total)`.
+        models: factories of the networks.
+
+    Raises:
+        HeadsplatError: one sentence on what is wrong with the folder.
+    """
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise HeadsplatError(f"{out}: lies in the folder that is captured; give -o a folder outside {folder}")
+        raise HeadsplatError(f"{out}: is inside the folder that is captured; give -o a folder outside {folder}")
     views = read_layout(folder)
-    facts = {"name": folder.resolve().name, "sha256": folder_digest(folder)}
-    return capture_views(views, facts, out, options, progress, models)
+    source = SourceFolder(folder.resolve().name, folder_digest(folder))
+    return capture_views(views, source, out, options, progress, models)
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 in hexadecimal of the folder's descriptions, and of the names and sizes of its other files.
+    """SHA-256 in hexadecimal of the folder's description files, and of names and sizes of its other files.
 
-    Hidden files do not count: file managers and synchronization put some everywhere.
+    Hidden files are ignored: file managers and synchronization tools create them.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -73,7 +93,7 @@ def folder_digest(folder: Path) -> str:
 
 def capture_views(
     views: ViewSet,
-    source_metadata: dict[str, Any],
+    source: SourceFolder,
     out: Path,
     options: CaptureOptions | None = None,
     progress: Progress | None = None,
@@ -82,48 +102,50 @@ def capture_views(
     """Capture the views of a folder.
 
     Args:
-        views: as `read_layout` gives them.
-        source_metadata: name and hash of the folder.
-        out: the folder to make.
+        views: from `read_layout`.
+        source: name and hash of the folder.
+        out: the folder to write.
         options: see CaptureOptions.
         progress: called as `progress(stage, done, total)`.
-        models: makers of the networks (tests bring their own).
+        models: factories of the networks.
 
     Raises:
         HeadsplatError: one sentence on what is wrong with the folder.
     """
     options = options or CaptureOptions()
-    _check_asked(views, options)
+    _check_options(views, options)
     plan = plan_views(views, options)
     workspace = Workspace(out)
-    key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
+    key = {"source": source.sha256, "version": VERSION, "headsplat": avatar.__version__, **options.key()}
     workspace.open(key, options.overwrite)
-    run = _Run(views, plan, source_metadata, workspace, options, progress, models or FaceModels())
+    run = _Run(views, plan, source, workspace, options, progress, models or FaceModels())
     run.all_stages()
     return Capture.load(out)
 
 
-def _check_asked(views: ViewSet, options: CaptureOptions) -> None:
+def _check_options(views: ViewSet, options: CaptureOptions) -> None:
     if options.mattes is not None:
-        raise HeadsplatError("--mattes: a folder of several cameras brings its own (fg_masks); leave the option out")
+        raise HeadsplatError(
+            "--mattes: a folder of several cameras has its own mattes (fg_masks); leave the option out"
+        )
     if not views.calibrated and not options.solve_cameras and len(views.cameras) > 1:
         raise HeadsplatError(
-            f"{views.root}: nothing says where the cameras stood; add --solve-cameras to find it from the face"
+            f"{views.root}: the poses of the cameras are not stated; add --solve-cameras to estimate them from the face"
         )
     if options.solve_cameras and options.test_camera is not None:
         raise HeadsplatError(
-            "--solve-cameras and --test-camera: a camera nobody may look at cannot be found from the face; "
-            "hold out moments instead"
+            "--solve-cameras and --test-camera: the pose of a held-out camera cannot be estimated from the face; "
+            "hold out time steps instead"
         )
 
 
 @dataclass
 class _Run:
-    """One capture under way."""
+    """A running capture."""
 
     views: ViewSet
     plan: ViewPlan
-    source_metadata: dict[str, Any]
+    source: SourceFolder
     workspace: Workspace
     options: CaptureOptions
     progress: Progress | None
@@ -134,29 +156,27 @@ class _Run:
 
     def all_stages(self) -> None:
         """Landmarks, track, images, files."""
-        head = load_head(self.options.head, HeadDetector(), self._told)
+        head = load_head(self.options.head, HeadDetector(), self._note)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
-        found = self._timed("landmarks", lambda: find_sightings(self.plan, follower, self.workspace, self.progress))
-        stage = TrackStage(
-            self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source_metadata["name"]
-        )
+        found = self._timed("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
+        stage = TrackStage(self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source.name)
         self._timed("track", lambda: stage.run(found, self.progress))
         self.warnings += stage.warnings
-        rows, canvases = self._timed("mattes", lambda: self._images(stage))
+        rows, canvases = self._timed("mattes", lambda: self._write_images(stage))
         self._finish(head, stage, rows, canvases)
 
-    def _told(self, sentence: str) -> None:
+    def _note(self, sentence: str) -> None:
         log.info("%s", sentence)
         self.head_notes.append(sentence)
 
-    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+    def _timed(self, stage: str, work: Callable[[], _Result]) -> _Result:
         start = time.perf_counter()
         result = work()
         self.seconds[stage] = round(time.perf_counter() - start, 3)
         return result
 
-    def _images(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
-        """Write frames and mattes; returns the rows of the capture and each camera's canvas."""
+    def _write_images(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
+        """Write frames and mattes; returns the rows of the capture and the canvas of each camera."""
         rows, left_out = stage.rows()
         if left_out:
             self.warnings.append(
@@ -164,19 +184,19 @@ class _Run:
                 "and have no matte; left out"
             )
         canvases = stage.canvases(self.options.max_size)
-        matter, done = PerThread(self.models.matter), 0
+        networks, done = PerThread(self.models.matter), 0
         with Pool() as pool:
             for camera, canvas in enumerate(canvases):
-                own = {row.view.time_step: row for row in rows if row.view.camera == camera}
-                for view, frame in ahead(images([row.view for row in own.values()])):
-                    pool.submit(self._store, own[view.time_step], frame.rgb, canvas, stage.fit, matter)
+                by_step = {row.view.time_step: row for row in rows if row.view.camera == camera}
+                for view, frame in ahead(read_images([row.view for row in by_step.values()])):
+                    pool.submit(self._store, by_step[view.time_step], frame.rgb, canvas, stage.fit, networks)
                     done += 1
                     if self.progress:
                         self.progress("mattes", done, len(rows))
             pool.drain()
         return rows, canvases
 
-    def _store(self, row: Row, rgb: np.ndarray, canvas: Canvas, fit: HeadFit, matter: PerThread[Any]) -> None:
+    def _store(self, row: Row, rgb: np.ndarray, canvas: Canvas, fit: HeadFit, networks: PerThread[Any]) -> None:
         """Write the frame and the matte of one row."""
         from capture.matting.network import refine
 
@@ -186,31 +206,24 @@ class _Run:
             matte = canvas.apply(read_mask(row.view))
         else:
             face = canvas.points(project_head(fit, row.state, row.view))
-            raw = matter.get().raw(stored, np.concatenate([face.min(0), face.max(0)]))
+            raw = networks.get().raw(stored, np.concatenate([face.min(0), face.max(0)]))
             matte = refine(stored, raw, face)
         self.workspace.write_image(FRAMES_DIR, name, stored)
         self.workspace.write_image(MATTES_DIR, name, matte)
 
     def _finish(self, head: HeadModel, stage: TrackStage, rows: list[Row], canvases: list[Canvas]) -> None:
         arrays = {**track_defaults(len(rows)), **row_arrays(head, stage.fit, rows, canvases)}
-        facts = {
+        metadata = {
             "magic": MAGIC,
             "version": VERSION,
             "headsplat": avatar.__version__,
-            "source": self._source(),
+            "source": self._source_metadata(),
             "width": canvases[0].size[0],
             "height": canvases[0].size[1],
             "cameras": stage.camera_metadata(canvases),
             "world": stage.similarity.to_dict(),
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
-            "head": {
-                "name": head.name,
-                "model_id": head.model_id,
-                "licence": head.license,
-                "source": lasting_source(self.options.head),
-                "notes": self.head_notes,
-                "expression_names": list(head.expression_names),
-            },
+            "head": self._head_metadata(head),
             "split": {
                 "mode": self.plan.mode,
                 "value": self.plan.value,
@@ -223,13 +236,24 @@ class _Run:
             "consent": self.options.consent,
             "quality": rig_quality(stage.fit, stage.training),
         }
-        self.workspace.finish(arrays, facts)
+        self.workspace.finish(arrays, metadata)
 
-    def _source(self) -> dict[str, Any]:
+    def _head_metadata(self, head: HeadModel) -> dict[str, Any]:
+        return {
+            "name": head.name,
+            "model_id": head.model_id,
+            "licence": head.license,
+            "source": lasting_source(self.options.head),
+            "notes": self.head_notes,
+            "expression_names": list(head.expression_names),
+        }
+
+    def _source_metadata(self) -> dict[str, Any]:
         times = np.unique([view.time for view in self.plan.views])
         width, height = self.plan.views[0].size
         return {
-            **self.source_metadata,
+            "name": self.source.name,
+            "sha256": self.source.sha256,
             "layout": self.views.layout,
             "fps": float(1 / np.median(np.diff(times))) if len(times) > 1 else 30.0,
             "frames": len(self.plan.views),

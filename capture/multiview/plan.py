@@ -1,11 +1,10 @@
-"""Which views a capture uses, which are held out, and what the joint track may see of each moment."""
+"""Selection and split of the views of a capture, and the views that the joint track uses at each time step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -14,35 +13,35 @@ from capture.layouts import View, ViewSet
 from capture.options import CaptureOptions
 from capture.video.split import MAX_TEST
 
-_FAST, _TARGET = 45.0, 30.0
-LEAST_IMAGES = 16
+_FAST, _TARGET = 45.0, 30.0  # fps: faster videos are reduced to about the target
+MIN_IMAGES = 16
 
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """Chosen views, each with its `is_test`, and how they were split."""
+    """Selected views, each with its `is_test`, and the split."""
 
     views: tuple[View, ...]  # by time step, then by camera
     cameras: tuple[str, ...]  # names
     mode: str  # "camera", "fraction", "every", "file" or "none"
-    value: Any
+    value: str | float | None  # name of the camera, or parameter of the split
     warnings: tuple[str, ...] = ()  # sentences
 
     @cached_property
     def training_steps(self) -> list[int]:
-        """Moments with a view that training may see, in order."""
+        """Time steps with a training view, in order."""
         return sorted({view.time_step for view in self.views if not view.is_test})
 
     @cached_property
     def held_out_steps(self) -> list[int]:
-        """Moments of which training may see nothing, in order."""
+        """Time steps without a training view, in order."""
         training = set(self.training_steps)
         return sorted({view.time_step for view in self.views} - training)
 
     def tracks(self, view: View) -> bool:
-        """Whether the view's landmarks may place the head.
+        """Whether the landmarks of the view are used to track the head.
 
-        At training moments training views alone; at held-out moments the cameras that training knows, if any is there.
+        At training time steps only training views; at held-out time steps the views of training cameras, if any.
         """
         if not view.is_test:
             return True
@@ -53,26 +52,27 @@ class ViewPlan:
 
     @cached_property
     def _held_out_cameras(self) -> dict[int, set[int]]:
-        """Cameras of each held-out moment."""
+        """Cameras of each held-out time step."""
         return {step: {view.camera for view in self.views if view.time_step == step} for step in self.held_out_steps}
 
     @cached_property
-    def _places(self) -> dict[int, int]:
-        return {step: place for place, step in enumerate(sorted({view.time_step for view in self.views}))}
+    def _step_indices(self) -> dict[int, int]:
+        return {step: index for index, step in enumerate(sorted({view.time_step for view in self.views}))}
 
     def number(self, view: View) -> int:
-        """The image's number in the capture, unique."""
-        return self._places[view.time_step] * len(self.cameras) + view.camera
+        """The number of the image in the capture, unique."""
+        return self._step_indices[view.time_step] * len(self.cameras) + view.camera
 
 
 def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
-    """Decide on the split and thin the moments evenly to the images asked for.
+    """Choose the split, and select time steps evenly up to the requested number of images.
 
     Raises:
-        HeadsplatError: the camera to hold out does not exist, or too little is left for training.
+        HeadsplatError: the camera to hold out does not exist, or too few training images remain.
     """
-    steps = _thin_fast(views)
+    steps = _reduce_rate(views)
     split = options.split
+    value: str | float | None
     if options.test_camera is not None:
         camera = views.camera_index(options.test_camera)
         if len(views.cameras) < 2:
@@ -87,35 +87,35 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
         chosen = [replace(view, is_test=bool(view.is_test)) for view in views.views]
         mode, value = ("file", None) if views.has_split else ("none", None)
     kept = [view for view in chosen if view.time_step in set(steps.tolist())]
-    thinned = tuple(_thin(kept, len(views.cameras), options.max_frames))
-    plan = _without_blind(ViewPlan(thinned, views.cameras, mode, value), views)
+    selected = tuple(_select(kept, len(views.cameras), options.max_frames))
+    plan = _without_empty_cameras(ViewPlan(selected, views.cameras, mode, value), views)
     training = sum(not view.is_test for view in plan.views)
-    if training < LEAST_IMAGES:
+    if training < MIN_IMAGES:
         raise HeadsplatError(
-            f"{views.root}: {training} training images, at least {LEAST_IMAGES} are needed; "
+            f"{views.root}: {training} training images, at least {MIN_IMAGES} are needed; "
             "give more images or hold out less"
         )
     return plan
 
 
-def _without_blind(plan: ViewPlan, views: ViewSet) -> ViewPlan:
-    """The plan without cameras of which no image is left; raises HeadsplatError where one is held out."""
-    left = sorted({view.camera for view in plan.views})
-    if len(left) == len(plan.cameras):
+def _without_empty_cameras(plan: ViewPlan, views: ViewSet) -> ViewPlan:
+    """The plan without cameras of which no image remains; raises HeadsplatError where one is held out."""
+    remaining = sorted({view.camera for view in plan.views})
+    if len(remaining) == len(plan.cameras):
         return plan
-    blind = [name for camera, name in enumerate(plan.cameras) if camera not in left]
-    if plan.mode == "camera" and plan.value in blind:
+    empty = [name for camera, name in enumerate(plan.cameras) if camera not in remaining]
+    if plan.mode == "camera" and plan.value in empty:
         raise HeadsplatError(
-            f"{views.root}: the camera {plan.value} has no image at the moments that count, so holding it out "
-            "measures nothing; hold out another camera or give a larger --max-frames"
+            f"{views.root}: the camera {plan.value} has no image at the selected time steps, so it cannot be "
+            "held out; hold out another camera or give a larger --max-frames"
         )
-    warning = f"{views.root.name}: no image of the camera {', '.join(blind)} at the moments that count; left out"
-    kept = tuple(replace(view, camera=left.index(view.camera)) for view in plan.views)
-    return replace(plan, views=kept, cameras=tuple(plan.cameras[camera] for camera in left), warnings=(warning,))
+    warning = f"{views.root.name}: no image of the camera {', '.join(empty)} at the selected time steps; left out"
+    kept = tuple(replace(view, camera=remaining.index(view.camera)) for view in plan.views)
+    return replace(plan, views=kept, cameras=tuple(plan.cameras[camera] for camera in remaining), warnings=(warning,))
 
 
-def _thin_fast(views: ViewSet) -> np.ndarray:
-    """The moments [n] that count: fast videos are thinned by a whole factor, as videos of one camera are."""
+def _reduce_rate(views: ViewSet) -> np.ndarray:
+    """The time steps [n] to use: the rate of fast videos is divided by an integer, as for videos of one camera."""
     steps = views.time_steps
     time = {view.time_step: view.time for view in views.views}
     gaps = np.diff([time[step] for step in steps.tolist()])
@@ -123,12 +123,12 @@ def _thin_fast(views: ViewSet) -> np.ndarray:
     return steps[:: round(rate / _TARGET)] if rate > _FAST else steps
 
 
-def _thin(views: Sequence[View], cameras: int, most: int) -> list[View]:
-    """Views of an even choice of training and held-out moments, so that about `most` training images are left."""
+def _select(views: Sequence[View], cameras: int, max_images: int) -> list[View]:
+    """Views at evenly spaced training and held-out time steps; about `max_images` training images."""
     training = {view.time_step for view in views if not view.is_test}
     held_out = {view.time_step for view in views} - training
     kept: set[int] = set()
-    for steps, limit in ((sorted(training), most), (sorted(held_out), MAX_TEST)):
+    for steps, limit in ((sorted(training), max_images), (sorted(held_out), MAX_TEST)):
         count = min(len(steps), max(1, limit // cameras))
         kept |= {steps[k] for k in np.linspace(0, len(steps) - 1, count).round().astype(int)} if steps else set()
     return sorted((view for view in views if view.time_step in kept), key=lambda view: (view.time_step, view.camera))

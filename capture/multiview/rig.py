@@ -1,7 +1,7 @@
-"""The least-squares problem of one moment seen by several cameras that rest: one head, every camera's landmarks.
+"""The least-squares problem of one time step with several static cameras: one head, the landmarks of every camera.
 
-Each camera's share is the single-camera problem (tracker.problem) in that camera's own axes; a step in the world is the
-same step turned into them, so normal equations are turned back and added.
+The term of each camera is the single-camera problem (tracker.problem) in the axes of that camera. A step in the world
+is rotated into these axes; the normal equations are rotated back and summed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from capture.tracker.indices import FACE_COUNT, LEFT_CORNER, RIGHT_CORNER
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import POSE, FitOptions, FrameProblem, Linearized, Pinhole, State, linearize
 
-#: Camera axes of OpenCV (y down, z forward) <-> those of tracker.problem (y up, z back): its own inverse.
+#: Camera axes of OpenCV (y down, z forward) <-> those of tracker.problem (y up, z back); an involution.
 FLIP = np.diag([1.0, -1.0, -1.0])
-#: Middle of the head in the skull's frame (m): a face's landmarks look away from it.
+#: Center of the head in the skull frame (m): normals of the face's landmarks point away from it.
 _HEAD_CENTER = np.array([0.0, -0.01, -0.06])
-#: Cosines towards the camera between which a landmark's weight goes from the least to 1.
-_TURNED_AWAY, _TURNED_TO, _LEAST_VISIBLE = 0.0, 0.6, 0.02
+#: Cosines of normal and camera direction between which a landmark's weight rises to 1, and the minimum weight.
+_COSINE_LOW, _COSINE_HIGH, _MIN_VISIBILITY = 0.0, 0.6, 0.02
 
 
 @dataclass(frozen=True)
 class RigCamera:
-    """A camera at rest, of square pixels."""
+    """A static camera with square pixels."""
 
     pinhole: Pinhole
     rotation: np.ndarray  # [3,3] world -> the camera's axes, y up and looking along -z
@@ -34,7 +34,7 @@ class RigCamera:
 
     @staticmethod
     def create(K: np.ndarray, world_to_cam: np.ndarray) -> RigCamera:
-        """From intrinsics [3,3] and an OpenCV pose [4,4]; columns are squeezed to the rows' focal length (`square`)."""
+        """From intrinsics [3,3] and an OpenCV pose [4,4]; x is scaled to the focal length of y (`to_square_pixels`)."""
         pinhole = Pinhole(float(K[1, 1]), float(K[0, 2] * K[1, 1] / K[0, 0]), float(K[1, 2]))
         return RigCamera(pinhole, FLIP @ world_to_cam[:3, :3], FLIP @ world_to_cam[:3, 3])
 
@@ -47,43 +47,43 @@ class RigCamera:
 
     @property
     def position(self) -> np.ndarray:
-        """[3] of the camera in the world."""
+        """Position [3] in the world."""
         return -self.rotation.T @ self.translation
 
-    def seen(self, state: State) -> State:
-        """A state of the world in the camera's axes."""
-        place = self.rotation @ state.translation + self.translation
-        return State(self.rotation @ state.rotation, place, state.expression)
+    def to_camera(self, state: State) -> State:
+        """A state in the world, in the axes of the camera."""
+        translation = self.rotation @ state.translation + self.translation
+        return State(self.rotation @ state.rotation, translation, state.expression)
 
-    def unseen(self, state: State) -> State:
-        """A state of the camera's axes in the world."""
-        place = self.rotation.T @ (state.translation - self.translation)
-        return State(self.rotation.T @ state.rotation, place, state.expression)
+    def to_world(self, state: State) -> State:
+        """A state in the axes of the camera, in the world."""
+        translation = self.rotation.T @ (state.translation - self.translation)
+        return State(self.rotation.T @ state.rotation, translation, state.expression)
 
 
 def visibility(neutral: np.ndarray, seen: State) -> np.ndarray:
-    """How far landmarks [N] at `neutral` [N,3] turn to the camera in whose axes `seen` is, 0..1.
+    """Weight [N], 0..1, of landmarks at `neutral` [N,3] by how much they face the camera in whose axes `seen` is.
 
-    Of a landmark that looks away the network only guesses; a side view has many. Normals are those of a ball.
+    Landmarks that face away are guesses of the network; a side view has many. Normals are those of a sphere.
     """
     outward = neutral - _HEAD_CENTER
     outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
     toward = -seen.rotation.T @ seen.translation
     cosine = outward @ (toward / max(float(np.linalg.norm(toward)), 1e-9))
-    result: np.ndarray = np.clip((cosine - _TURNED_AWAY) / (_TURNED_TO - _TURNED_AWAY), _LEAST_VISIBLE, 1.0)
+    result: np.ndarray = np.clip((cosine - _COSINE_LOW) / (_COSINE_HIGH - _COSINE_LOW), _MIN_VISIBILITY, 1.0)
     return result
 
 
-def square(points: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """Landmarks [...,2 or 3] with columns squeezed so that the focal lengths of K [3,3] are one."""
+def to_square_pixels(points: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Landmarks [...,2 or 3] with x scaled so that both focal lengths of K [3,3] are equal."""
     result = points.astype(np.float64)
     result[..., 0] *= K[1, 1] / K[0, 0]
     return result
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What one camera saw of one moment."""
+class CameraObservation:
+    """Landmarks that one camera observed at one time step."""
 
     camera: int
     points: np.ndarray  # [478,3] square pixels of the camera
@@ -92,16 +92,16 @@ class Sighting:
 
     @property
     def target(self) -> np.ndarray:
-        """What the fits aim at, [468,2] pixels."""
+        """Landmarks the fits minimize the distance to, [468,2] pixels."""
         return np.ascontiguousarray(self.points[:FACE_COUNT, :2])
 
 
 @dataclass(frozen=True)
 class RigProblem:
-    """Everything the moments of a clip share once identity and cameras are known (a `Fittable`)."""
+    """The problem of every time step of a clip, given identity and cameras (a `PoseProblem`)."""
 
     cameras: tuple[RigCamera, ...]
-    problems: tuple[FrameProblem, ...]  # of each camera, in its own axes
+    problems: tuple[FrameProblem, ...]  # of each camera, in its axes
 
     @staticmethod
     def create(
@@ -111,7 +111,15 @@ class RigProblem:
         distances: Sequence[float],
         options: FitOptions,
     ) -> RigProblem:
-        """The problem for the person `identity` [S]; `distances` (m) from cameras to head set what a pixel means."""
+        """The problem of one person and all cameras.
+
+        Args:
+            model: landmark model of the head.
+            identity: [S].
+            cameras: calibrated, meters.
+            distances: typical distance (m) of each camera from the head; it gives the residual unit in pixels.
+            options: weights of the terms.
+        """
         neutral = model.neutral(identity)
         eyes = float(np.linalg.norm(neutral[RIGHT_CORNER] - neutral[LEFT_CORNER]))
         problems = [
@@ -130,45 +138,47 @@ class RigProblem:
         """Weights of the terms."""
         return self.problems[0].options
 
-    def weights(self, sightings: Sequence[Sighting]) -> list[np.ndarray]:
-        """Weights [468] of each sighting's landmarks."""
-        return [self.problems[sighting.camera].weights(sighting.spread) for sighting in sightings]
+    def weights(self, observations: Sequence[CameraObservation]) -> list[np.ndarray]:
+        """Weights [468] of the landmarks of each observation."""
+        return [self.problems[observation.camera].weights(observation.spread) for observation in observations]
 
-    def linearize(self, state: State, sighting: Sighting, weights: np.ndarray) -> Linearized:
-        """One camera's share, its Jacobian with respect to steps in the world."""
-        camera = self.cameras[sighting.camera]
-        seen = camera.seen(state)
+    def linearize(self, state: State, observation: CameraObservation, weights: np.ndarray) -> Linearized:
+        """The term of one camera, its Jacobian with respect to steps in the world."""
+        camera = self.cameras[observation.camera]
+        seen = camera.to_camera(state)
         facing = visibility(self.problems[0].neutral, seen)
-        lin = linearize(self.problems[sighting.camera], seen, sighting.target, weights * facing)
+        lin = linearize(self.problems[observation.camera], seen, observation.target, weights * facing)
         for start in (0, 3):
             lin.jacobian[:, start : start + 3] = lin.jacobian[:, start : start + 3] @ camera.rotation
         return lin
 
     def normal(
-        self, state: State, target: Sequence[Sighting], weights: Sequence[np.ndarray]
+        self, state: State, target: Sequence[CameraObservation], weights: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of one moment, summed over its sightings."""
+        """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of one time step, summed over its observations."""
         size = POSE + len(state.expression)
         matrix, gradient = np.zeros((size, size)), np.zeros(size)
-        for sighting, own in zip(target, weights, strict=True):
-            part, slope = self.linearize(state, sighting, own).normal()
+        for observation, each in zip(target, weights, strict=True):
+            part, slope = self.linearize(state, observation, each).normal()
             matrix += part
             gradient += slope
         return matrix, gradient
 
-    def error(self, state: State, sighting: Sighting) -> np.ndarray:
-        """Distance [468] of each landmark, as a fraction of the inter-ocular distance at the head's typical place."""
-        camera = self.cameras[sighting.camera]
-        return frame_error(self.problems[sighting.camera], camera.seen(state), sighting.target)
+    def error(self, state: State, observation: CameraObservation) -> np.ndarray:
+        """Distance [468] of each landmark, as a fraction of the inter-ocular distance at the head's typical depth."""
+        camera = self.cameras[observation.camera]
+        return frame_error(self.problems[observation.camera], camera.to_camera(state), observation.target)
 
-    def mean_error(self, state: State, sightings: Sequence[Sighting]) -> float:
-        """Mean of `error` over the sightings of a moment."""
-        return float(np.mean([self.error(state, sighting).mean() for sighting in sightings]))
+    def mean_error(self, state: State, observations: Sequence[CameraObservation]) -> float:
+        """Mean of `error` over the observations of a time step."""
+        return float(np.mean([self.error(state, observation).mean() for observation in observations]))
 
-    def initial_state(self, sightings: Sequence[Sighting]) -> State:
-        """A neutral face in the pose that one of the cameras proposes and all of them like best."""
+    def initial_state(self, observations: Sequence[CameraObservation]) -> State:
+        """A neutral face in that of the poses estimated by each camera with the lowest error over all cameras."""
         proposals = [
-            self.cameras[sighting.camera].unseen(initial_state(self.problems[sighting.camera], sighting.target))
-            for sighting in sightings
+            self.cameras[observation.camera].to_world(
+                initial_state(self.problems[observation.camera], observation.target)
+            )
+            for observation in observations
         ]
-        return min(proposals, key=lambda state: self.mean_error(state, sightings))
+        return min(proposals, key=lambda state: self.mean_error(state, observations))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from capture.report.coverage import Coverage
 
 #: Seen from beyond 30 degrees, cheeks and ears cover what the front shows; a track is a few degrees off, so 25 will do.
-YAW_ASKED, YAW_ENOUGH = 30, 25.0
+YAW_TARGET, YAW_MIN = 30, 25.0
 #: Chin and crown come into view by about 15 degrees; people nod less far than they turn.
-PITCH_ASKED, PITCH_ENOUGH = 15, 11.0
+PITCH_TARGET, PITCH_MIN = 15, 11.0
 #: Talking opens the lips by 10 to 15 mm; teeth, tongue and the dark behind them show from about 20.
 MOUTH_WIDE_MM = 20.0
 #: A smile that shows teeth widens the mouth by a tenth at least and parts the lips.
@@ -51,22 +51,22 @@ def check_coverage(coverage: Coverage) -> list[Check]:
 
 def _views(c: Coverage) -> list[Check]:
     sides = {"left": c.yaw[1], "right": -c.yaw[0]}
-    short = [side for side, angle in sides.items() if angle < YAW_ENOUGH]
+    short = [side for side, angle in sides.items() if angle < YAW_MIN]
     tilts = {"up": c.pitch[1], "down": -c.pitch[0]}
-    flat = [side for side, angle in tilts.items() if angle < PITCH_ENOUGH]
+    flat = [side for side, angle in tilts.items() if angle < PITCH_MIN]
     return [
         Check(
             "turning",
             not short,
             f"from {_side(c.yaw[0], 'right', 'left')} to {_side(c.yaw[1], 'right', 'left')}",
-            f"You hardly turned to the {' or to the '.join(short)}: turn slowly at least {YAW_ASKED} degrees "
+            f"You hardly turned to the {' or to the '.join(short)}: turn slowly at least {YAW_TARGET} degrees "
             f"{'both ways' if len(short) > 1 else 'that way'}, eyes on the camera.",
         ),
         Check(
             "nodding",
             not flat,
             f"from {_side(c.pitch[0], 'down', 'up')} to {_side(c.pitch[1], 'down', 'up')}",
-            f"You hardly looked {' or '.join(flat)}: tilt your head about {PITCH_ASKED} degrees "
+            f"You hardly looked {' or '.join(flat)}: tilt your head about {PITCH_TARGET} degrees "
             f"{' and '.join(flat)} once, slowly.",
         ),
     ]

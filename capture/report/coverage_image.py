@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from avatar.data.capture_folder import Capture
-from capture.report.advice import PITCH_ASKED, YAW_ASKED
+from capture.report.advice import PITCH_TARGET, YAW_TARGET
 from capture.report.canvas import AMBER, BLUE, FAINT, GREEN, INK, LINE, Canvas, Color
 from capture.report.coverage import PITCH_EDGES, YAW_EDGES, Coverage, cell_of
 from capture.report.face_pixels import read_frame
@@ -62,7 +62,7 @@ def _draw_views(canvas: Canvas, capture: Capture, geometry: TrackedGeometry, cov
     bottom = _MAP_Y + rows * _CELL + 36
     canvas.text(_MAP_X, bottom, "to the own right", INK, 12)
     canvas.text(_MAP_X + columns * _CELL, bottom, "to the own left", INK, 12, "right")
-    left, top = (_place(-YAW_ASKED, YAW_EDGES), _place(-PITCH_ASKED, PITCH_EDGES))
+    left, top = (_place(-YAW_TARGET, YAW_EDGES), _place(-PITCH_TARGET, PITCH_EDGES))
     width, height = (columns - 2 * left) * _CELL, (rows - 2 * top) * _CELL
     canvas.box(_MAP_X + left * _CELL, _MAP_Y + top * _CELL, width, height, BLUE, 2)
     canvas.text(_MAP_X + columns * _CELL / 2, bottom, "blue frame: what an avatar needs", BLUE, 12, "center")

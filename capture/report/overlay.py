@@ -70,7 +70,7 @@ def write_overlay(
     """
     rows = np.lexsort((capture.track["time"], capture.track["camera"]))
     params = refined.params(capture) if refined else capture.params(np.arange(len(capture)))
-    drawn = _Draughtsman(capture, head, refined)
+    drawn = _OverlayRenderer(capture, head, refined)
     shown = np.diff(np.unique(capture.track["time"]))
     fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
     encoding = Encoding(crf=24, preset="ultrafast")
@@ -86,7 +86,7 @@ def write_overlay(
                 progress("overlay", writer.count, len(rows))
 
 
-class _Draughtsman:
+class _OverlayRenderer:
     """Draws one image after another, with a caption each."""
 
     def __init__(self, capture: Capture, head: HeadModel, refined: RefinedTrack | None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from capture.synthetic.appearance import LOOKS, Look
+from capture.synthetic.appearance import APPEARANCES, Appearance
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import SyntheticScene, make_video
 
-__all__ = ["LOOKS", "Look", "SyntheticOptions", "SyntheticScene", "SyntheticTruth", "make_video"]
+__all__ = ["APPEARANCES", "Appearance", "SyntheticOptions", "SyntheticScene", "SyntheticTruth", "make_video"]

@@ -8,7 +8,7 @@ Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class HairLook:
+class HairStyle:
     """A hair style."""
 
     color: Color
@@ -24,7 +24,7 @@ class HairLook:
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """One person: shape bumps, skin, eyes, hair, clothes."""
 
     identity_seed: int
@@ -35,7 +35,7 @@ class Look:
     brow_density: float
     freckles: float
     stubble: float
-    hair: HairLook
+    hair: HairStyle
     cloth: Color
     shape: tuple[tuple[int, float, float, float, float], ...]  # landmark, radius, then the push x, y, z
     neck_scale: float = 1.0
@@ -49,8 +49,8 @@ class Look:
 
 SPARE_GLASSES: Color = (0.035, 0.035, 0.040)
 
-LOOKS: dict[str, Look] = {
-    "noor": Look(
+APPEARANCES: dict[str, Appearance] = {
+    "noor": Appearance(
         identity_seed=3,
         skin=(0.45, 0.255, 0.170),
         blush=(0.47, 0.155, 0.115),
@@ -59,7 +59,7 @@ LOOKS: dict[str, Look] = {
         brow_density=1.0,
         freckles=0.5,
         stubble=0.35,
-        hair=HairLook((0.030, 0.017, 0.010), (0.075, 0.040, 0.021), 6.0, 2.3, 2.2, 2.6, 0.0, 0.20),
+        hair=HairStyle((0.030, 0.017, 0.010), (0.075, 0.040, 0.021), 6.0, 2.3, 2.2, 2.6, 0.0, 0.20),
         cloth=(0.030, 0.080, 0.092),
         shape=(
             (197, 1.4, 0.0, 0.0, 0.10),
@@ -71,7 +71,7 @@ LOOKS: dict[str, Look] = {
         ),
         neck_scale=0.9,
     ),
-    "kofi": Look(
+    "kofi": Appearance(
         identity_seed=11,
         skin=(0.165, 0.078, 0.046),
         blush=(0.175, 0.060, 0.040),
@@ -80,7 +80,7 @@ LOOKS: dict[str, Look] = {
         brow_density=0.9,
         freckles=0.2,
         stubble=0.0,
-        hair=HairLook((0.010, 0.0075, 0.006), (0.018, 0.012, 0.009), 5.0, 3.0, 2.8, 0.3, 0.0, 1.3, 20000),
+        hair=HairStyle((0.010, 0.0075, 0.006), (0.018, 0.012, 0.009), 5.0, 3.0, 2.8, 0.3, 0.0, 1.3, 20000),
         cloth=(0.36, 0.17, 0.030),
         shape=(
             (152, 2.4, 0.0, 0.12, -0.05),
@@ -93,7 +93,7 @@ LOOKS: dict[str, Look] = {
         neck_scale=0.80,
         crooked=0.12,
     ),
-    "ines": Look(
+    "ines": Appearance(
         identity_seed=23,
         skin=(0.53, 0.335, 0.250),
         blush=(0.55, 0.205, 0.160),
@@ -102,7 +102,7 @@ LOOKS: dict[str, Look] = {
         brow_density=0.7,
         freckles=1.6,
         stubble=0.0,
-        hair=HairLook((0.095, 0.028, 0.0095), (0.21, 0.070, 0.022), 7.5, 4.5, 1.9, -2.4, 0.1, 0.35),
+        hair=HairStyle((0.095, 0.028, 0.0095), (0.21, 0.070, 0.022), 7.5, 4.5, 1.9, -2.4, 0.1, 0.35),
         cloth=(0.050, 0.055, 0.105),
         shape=(
             (327, 1.3, -0.22, 0.05, -0.08),
@@ -114,7 +114,7 @@ LOOKS: dict[str, Look] = {
         neck_scale=0.78,
         crooked=-0.10,
     ),
-    "vera": Look(
+    "vera": Appearance(
         identity_seed=31,
         skin=(0.37, 0.205, 0.125),
         blush=(0.40, 0.130, 0.090),
@@ -123,7 +123,7 @@ LOOKS: dict[str, Look] = {
         brow_density=0.8,
         freckles=0.3,
         stubble=0.0,
-        hair=HairLook((0.020, 0.013, 0.010), (0.050, 0.028, 0.017), 16.0, 13.0, 1.6, 1.8, 0.05, 0.25, 20000, 1.0),
+        hair=HairStyle((0.020, 0.013, 0.010), (0.050, 0.028, 0.017), 16.0, 13.0, 1.6, 1.8, 0.05, 0.25, 20000, 1.0),
         cloth=(0.20, 0.045, 0.050),
         shape=(
             (327, 1.2, -0.10, 0.03, -0.04),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from capture.synthetic.appearance import Look
+from capture.synthetic.appearance import Appearance
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person
 from capture.synthetic.skin import Texels
@@ -40,10 +40,10 @@ _COLLAR_END = 1.75  # loft position of the seam under the collar
 class Garment:
     """Geometry [V,3] and paint of the sweater; it moves rigidly with the torso."""
 
-    def __init__(self, look: Look, person: Person, seed: int) -> None:
+    def __init__(self, appearance: Appearance, person: Person, seed: int) -> None:
         self._noise = NoiseField(seed)
-        self._color = np.array(look.cloth, np.float32)
-        self._rise = look.collar
+        self._color = np.array(appearance.cloth, np.float32)
+        self._rise = appearance.collar
         loft, angle = np.meshgrid(_ROWS, np.arange(_AROUND) * (2 * np.pi / _AROUND), indexing="ij")
         self._loft, self._angle = loft.ravel().astype(np.float32), angle.ravel().astype(np.float32)
         smooth = self._surface()

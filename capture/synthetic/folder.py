@@ -19,13 +19,13 @@ from avatar.common.files import atomic_folder
 from avatar.common.image_io import write_image
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.truth import SyntheticTruth
-from capture.synthetic.video import Progress, Shot, SyntheticScene, make_video
+from capture.synthetic.video import Progress, RecordedFrame, SyntheticScene, make_video
 from capture.synthetic.view import View
 
 VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE = "video.mp4", "truth.npz", "transforms.json"
 MATTES_DIR, IMAGES_DIR, MASKS_DIR = "mattes", "images", "fg_masks"
 #: Everything that a folder of ours may hold: what may be replaced.
-OURS = (VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE, MATTES_DIR, IMAGES_DIR, MASKS_DIR)
+REPLACEABLE = (VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE, MATTES_DIR, IMAGES_DIR, MASKS_DIR)
 _JPEG_QUALITY = 95
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes <-> OpenGL's
 
@@ -54,7 +54,7 @@ def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | 
     truth = scene.truth()
     (folder / IMAGES_DIR).mkdir()
     (folder / MASKS_DIR).mkdir()
-    for step, shots in enumerate(scene.all_shots(progress)):
+    for step, shots in enumerate(scene.record_all(progress)):
         for camera, shot in zip(truth.camera_names, shots, strict=True):
             _write_shot(folder, image_name(camera, step), shot)
     text = json.dumps(transforms(scene.views, truth.camera_names, truth.time.tolist()), indent=1)
@@ -62,7 +62,7 @@ def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | 
     return truth
 
 
-def _write_shot(folder: Path, name: str, shot: Shot) -> None:
+def _write_shot(folder: Path, name: str, shot: RecordedFrame) -> None:
     _, encoded = cv2.imencode(".jpg", shot.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     (folder / IMAGES_DIR / f"{name}.jpg").write_bytes(encoded.tobytes())
     write_image(folder / MASKS_DIR / f"{name}.png", shot.matte)

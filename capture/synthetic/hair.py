@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from avatar.geometry.rotations import triangle_frames
-from capture.synthetic.appearance import Look
+from capture.synthetic.appearance import Appearance
 from capture.synthetic.lighting import Lighting, Shadows
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person, vertex_normals
@@ -44,18 +44,18 @@ class Strands:
 class HairSystem:
     """All strands of a person: scalp hair moves with the skull, brows and lashes with their triangles."""
 
-    def __init__(self, look: Look, person: Person, seed: int, detail: float = 1.0) -> None:
+    def __init__(self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0) -> None:
         """`detail` is the image's size over the usual one: small images get thicker strands."""
         self._thickness = np.float32(0.01 * min(1.0, detail) ** -0.7)  # meters a centimeter of width becomes
         rng = np.random.default_rng(seed)
-        barber = _Barber(look, person, rng, NoiseField(seed))
-        self._scalp = barber.scalp()
-        brows, lashes = barber.brows(), barber.lashes()
+        grower = _StrandGrower(appearance, person, rng, NoiseField(seed))
+        self._scalp = grower.scalp()
+        brows, lashes = grower.brows(), grower.lashes()
         self._small = Strands(*(np.concatenate([getattr(part, name) for part in (brows, lashes)]) for name in _FIELDS))
         self._brow_count = len(brows.points)
         self._person = person
         self._bind_small()
-        self.hull_rest, self.hull_faces = barber.hull()
+        self.hull_rest, self.hull_faces = grower.hull()
 
     def hull(self, skull: tuple[Array, Array]) -> Array:
         """The hair's outline as a coarse surface [V,3] meters world, to cast shadows."""
@@ -172,11 +172,17 @@ def _lit(
     return total.astype(np.float32)
 
 
-class _Barber:
+class _StrandGrower:
     """Grows the strands of one person; lengths are cm in the rest pose."""
 
-    def __init__(self, look: Look, person: Person, rng: np.random.Generator, noise: NoiseField) -> None:
-        self._look, self._hair, self._person, self._rng, self._noise = look, look.hair, person, rng, noise
+    def __init__(self, appearance: Appearance, person: Person, rng: np.random.Generator, noise: NoiseField) -> None:
+        self._appearance, self._hair, self._person, self._rng, self._noise = (
+            appearance,
+            appearance.hair,
+            person,
+            rng,
+            noise,
+        )
         self._normals = vertex_normals(person.rest, person.faces)
         outer = person.region("skin") & ~person.region("left_ear", "right_ear", "torso")
         self._outer = np.flatnonzero(outer)
@@ -209,7 +215,7 @@ class _Barber:
         for brow, side in zip(BROWS, (-1.0, 1.0), strict=True):
             marks = self._person.landmarks
             lower, upper = marks[list(brow[:5])], marks[list(brow[5:])][::-1]
-            count = int(420 * self._look.brow_density)
+            count = int(420 * self._appearance.brow_density)
             along = self._rng.uniform(0.0, 1.0, count) ** 0.9
             across = np.clip(self._rng.normal(0.5, 0.20, count), 0.05, 0.95)
             # The chains run from temple to nose.

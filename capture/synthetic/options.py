@@ -15,7 +15,7 @@ class SyntheticOptions:
     """A procedural person in front of a hand-held phone, or among calibrated cameras that stand still."""
 
     seed: int = 7
-    person: str = "noor"  # a name in capture.synthetic.appearance.LOOKS
+    person: str = "noor"  # a name in capture.synthetic.appearance.APPEARANCES
     glasses: bool = False  # put some on whoever wears none
     width: int = 540  # pixels, even
     height: int = 720  # pixels, even

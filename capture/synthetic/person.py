@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import HeadParams
-from capture.synthetic.appearance import Look
+from capture.synthetic.appearance import Appearance
 
 Array = NDArray[np.float32]
 
@@ -33,23 +33,23 @@ _CORNERS = ("mouthSmileLeft", "mouthSmileRight")
 class Person:
     """Geometry of one procedural person on the embedded head."""
 
-    def __init__(self, look: Look, head: HeadModel | None = None) -> None:
+    def __init__(self, appearance: Appearance, head: HeadModel | None = None) -> None:
         """`look` chooses the identity and the bumps outside the model's basis."""
         self.head = load_head() if head is None else head
         count = self.head.shapedirs.shape[2]
-        draw = np.random.default_rng(look.identity_seed).standard_normal(count)
+        draw = np.random.default_rng(appearance.identity_seed).standard_normal(count)
         # Semantic controls come first; the fine modes after them are kept small so that no face is a caricature.
         self.identity = torch.from_numpy((draw * np.where(np.arange(count) < 41, 0.45, 0.35)).astype(np.float32))
         base = self.head.identity_vertices(self.identity).numpy() * np.float32(100)
         self.landmarks = self._landmarks(base)  # [478,3] cm
         self._still = self._mask("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue")
-        offset = self._fixed_offset(base, look) + self._habits(look)
+        offset = self._fixed_offset(base, appearance) + self._habits(appearance)
         self.rest = base + offset  # [V,3] cm
         # One basis [V*3,E] for the model's expressions and what they do beyond it; rest shape in meters.
-        extra = (self._expression_offsets(base) + self._crooked_offsets(base, look)) * np.float32(0.01)
+        extra = (self._expression_offsets(base) + self._crooked_offsets(base, appearance)) * np.float32(0.01)
         extra += self.head.exprdirs.numpy().reshape(extra.shape)
         for name in _LIDS:  # lids that hang at rest have less way to go to close
-            extra[:, self.head.expression_index(name)] *= 1 - look.lid_rest
+            extra[:, self.head.expression_index(name)] *= 1 - appearance.lid_rest
         self._basis = extra
         self._curves = self.head.curvedirs.numpy().reshape(len(extra), -1)
         self._curved = self.head.curve_columns.numpy()
@@ -94,9 +94,9 @@ class Person:
         weight[self._still] = 0
         return weight[:, None]
 
-    def _fixed_offset(self, points: Array, look: Look) -> Array:
+    def _fixed_offset(self, points: Array, appearance: Appearance) -> Array:
         offset = np.zeros_like(points)
-        for landmark, radius, *push in look.shape:
+        for landmark, radius, *push in appearance.shape:
             center = self.landmarks[landmark]
             for side in (1.0, -1.0) if abs(center[0]) > 0.3 else (1.0,):
                 mirror = np.array([side, 1.0, 1.0], np.float32)
@@ -105,21 +105,23 @@ class Person:
         in_neck = np.clip((height + 21) / 3, 0, 1) * np.clip((-9.5 - height) / 4, 0, 1) * self._mask("neck", "torso")
         axis = np.array([0.0, 0.0, -10.0], np.float32)
         across = (points - axis) * np.array([1.0, 0.0, 0.6], np.float32)
-        return (offset + across * ((look.neck_scale - 1) * in_neck)[:, None]).astype(np.float32)
+        return (offset + across * ((appearance.neck_scale - 1) * in_neck)[:, None]).astype(np.float32)
 
-    def _habits(self, look: Look) -> Array:
+    def _habits(self, appearance: Appearance) -> Array:
         """The resting face's own ways, cm: lids that hang, corners of the mouth that rise, upper teeth that show."""
         offset = np.zeros((len(self.head.v_template), 3), np.float32)
-        for names, weight in ((_LIDS, look.lid_rest), (_CORNERS, look.smile_rest)):
+        for names, weight in ((_LIDS, appearance.lid_rest), (_CORNERS, appearance.smile_rest)):
             for name in names:
                 direction = self.head.exprdirs[:, :, self.head.expression_index(name)].numpy()
                 offset += direction * np.float32(100 * weight)
-        offset[self._mask("teeth_upper")] += np.array([0.0, -look.teeth_show, 0.0], np.float32)
+        offset[self._mask("teeth_upper")] += np.array([0.0, -appearance.teeth_show, 0.0], np.float32)
         return offset.astype(np.float32)
 
-    def _crooked_offsets(self, points: Array, look: Look) -> Array:
+    def _crooked_offsets(self, points: Array, appearance: Appearance) -> Array:
         offsets = np.zeros((*points.shape, len(self.head.expression_names)), np.float32)
-        pulled = self._bump(points, self.landmarks[13], 3.6) * np.array([1.0, 0.35, 0.0], np.float32) * look.crooked
+        pulled = (
+            self._bump(points, self.landmarks[13], 3.6) * np.array([1.0, 0.35, 0.0], np.float32) * appearance.crooked
+        )
         for name, share in _CROOKED:
             offsets[:, :, self.head.expression_index(name)] = pulled * np.float32(share)
         return offsets.reshape(-1, offsets.shape[2])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from avatar import ops
 from avatar.types import NECK, ROOT
-from capture.synthetic.appearance import Look
+from capture.synthetic.appearance import Appearance
 from capture.synthetic.clothes import Garment
 from capture.synthetic.glasses import Glasses
 from capture.synthetic.hair import HairSystem, Ribbons
@@ -50,15 +50,15 @@ class Pose:
 class Renderer:
     """Draws a person frame by frame; everything that does not change is painted once."""
 
-    def __init__(self, look: Look, person: Person, seed: int, detail: float = 1.0) -> None:
+    def __init__(self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0) -> None:
         """`detail` is the image's size over the usual one; textures and hair are made as fine as that needs."""
         self.person = person
         self._lighting = Lighting()
-        self._garment = Garment(look, person, seed + 1)
-        self._hair = HairSystem(look, person, seed + 2, detail)
+        self._garment = Garment(appearance, person, seed + 1)
+        self._hair = HairSystem(appearance, person, seed + 2, detail)
         hidden = self._garment.covers(person.rest)
         skin_faces = person.faces[~hidden[person.faces].any(1)]
-        self._glasses = None if look.glasses is None else Glasses(person, look.glasses)
+        self._glasses = None if appearance.glasses is None else Glasses(person, appearance.glasses)
         cloth_start = len(person.rest)
         worn = np.zeros((0, 3), np.int64)
         if self._glasses is not None:
@@ -67,7 +67,7 @@ class Renderer:
         self._first_cloth = len(skin_faces) + len(worn)
         resolution = int(np.clip(round(_TEXELS * detail), 3, 20))
         self._grid = TexelGrid(self._faces, resolution)
-        painter = SkinPainter(person, look, TexelGrid(skin_faces, resolution), seed)
+        painter = SkinPainter(person, appearance, TexelGrid(skin_faces, resolution), seed)
         parts = [painter.paint(), self._garment.paint(TexelGrid(self._garment.faces, resolution))]
         if self._glasses is not None:
             parts.insert(1, self._glasses.paint(TexelGrid(self._glasses.faces, resolution)))
@@ -85,7 +85,7 @@ class Renderer:
         self._closing = np.array([0.5 * name.startswith("eyeBlink") for name in names], np.float32)
         self._line_weights = np.array([raised, smiling], np.float32)
 
-    def draw(self, pose: Pose, views: Sequence[View]) -> list[Image]:
+    def render(self, pose: Pose, views: Sequence[View]) -> list[Image]:
         """One moment seen by every camera of `views`."""
         head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
         rotations, offsets = pose.rotations, pose.offsets
@@ -111,7 +111,7 @@ class Renderer:
     @staticmethod
     def _raster(vertices: Array, faces: Array, view: View) -> tuple[Array, Array]:
         """Face [P] and barycentrics [P,3] of every supersampled pixel."""
-        seen = np.ascontiguousarray(view.seen(vertices))
+        seen = np.ascontiguousarray(view.to_camera(vertices))
         fine = view.K * np.array([_SUPERSAMPLE, _SUPERSAMPLE, 1], np.float32)[:, None]
         face, bary, _ = ops.mesh(
             torch.from_numpy(seen)[None],

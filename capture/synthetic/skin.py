@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from capture.synthetic.appearance import Color, Look
+from capture.synthetic.appearance import Appearance, Color
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person
 from capture.synthetic.texels import TexelGrid
@@ -50,9 +50,9 @@ def chain_distance(points: Array, chain: Array, limit: float) -> Array:
 class SkinPainter:
     """Paints one person's texels; all lengths are centimeters of the rest pose."""
 
-    def __init__(self, person: Person, look: Look, grid: TexelGrid, seed: int) -> None:
+    def __init__(self, person: Person, appearance: Appearance, grid: TexelGrid, seed: int) -> None:
         self._person = person
-        self._look = look
+        self._appearance = appearance
         self._noise = NoiseField(seed)
         self._points = grid.spread(person.rest)
         self._marks = person.landmarks
@@ -63,12 +63,12 @@ class SkinPainter:
 
     def paint(self) -> Texels:
         """The whole surface."""
-        look, points, noise = self._look, self._points, self._noise
+        appearance, points, noise = self._appearance, self._points, self._noise
         albedo = np.empty_like(points)
-        albedo[:] = look.skin
+        albedo[:] = appearance.skin
         tone = 0.05 * noise.octaves(points, 2.5, 4) + 0.035 * noise(points, 0.12) + 0.03 * noise(points, 0.05)
         albedo *= (1 + tone)[:, None]
-        self._mix(albedo, look.blush, np.clip(0.10 + 0.09 * noise.octaves(points, 1.1, 3), 0, 0.4))
+        self._mix(albedo, appearance.blush, np.clip(0.10 + 0.09 * noise.octaves(points, 1.1, 3), 0, 0.4))
         gloss = np.full(len(points), 0.55, np.float32) + 0.15 * noise(points, 1.0)
         wet = np.zeros(len(points), np.float32)
         bump = np.stack([noise(points + shift, 0.055) for shift in (0.0, 11.0, 23.0)], 1) * np.float32(0.085)
@@ -98,11 +98,11 @@ class SkinPainter:
         return np.exp(-((distance / width) ** 2)).astype(np.float32) * (distance < 2.9 * width)
 
     def _paint_face(self, albedo: Array, gloss: Array, wet: Array) -> None:
-        look, rows, points = self._look, self._front, self._face_points
+        appearance, rows, points = self._appearance, self._front, self._face_points
         mottled = 1 + 0.35 * self._noise.octaves(points, 0.7, 3)
         for landmark, radius, weight in ((425, 1.7, 0.42), (205, 1.7, 0.42), (4, 0.9, 0.35), (152, 1.4, 0.18)):
-            self._mix(albedo, look.blush, np.clip(self._blob(landmark, radius) * weight * mottled, 0, 0.7), rows)
-        shadow = tuple(0.55 * tone for tone in look.skin)
+            self._mix(albedo, appearance.blush, np.clip(self._blob(landmark, radius) * weight * mottled, 0, 0.7), rows)
+        shadow = tuple(0.55 * tone for tone in appearance.skin)
         violet = (shadow[0] * 0.95, shadow[1] * 0.85, shadow[2] * 0.98)
         for lower, upper, crease in zip(LOWER_LIDS, UPPER_LIDS, _CREASES, strict=True):
             self._mix(albedo, violet, 0.42 * self._near(lower, 0.55), rows)
@@ -115,7 +115,7 @@ class SkinPainter:
             distance = np.linalg.norm((points - center) * np.array([1.0, 1.5, 0.7], np.float32), axis=1)
             self._mix(albedo, (0.035, 0.012, 0.01), 0.95 * smoothstep(0.46, 0.20, distance), rows)
         for brow in BROWS:
-            self._mix(albedo, look.hair.color, 0.35 * look.brow_density * self._brow_mask(brow), rows)
+            self._mix(albedo, appearance.hair.color, 0.35 * appearance.brow_density * self._brow_mask(brow), rows)
         self._paint_stubble(albedo)
         self._paint_lips(albedo, gloss, wet)
         for landmark, radius in ((4, 0.9), (9, 1.6), (151, 2.0), (6, 0.8)):
@@ -128,7 +128,7 @@ class SkinPainter:
         return smoothstep(0.5, 0.15, distance)
 
     def _paint_stubble(self, albedo: Array) -> None:
-        if not self._look.stubble:
+        if not self._appearance.stubble:
             return
         points, marks = self._points, self._marks
         beard = smoothstep(marks[2, 1] - 0.1, marks[0, 1], points[:, 1]) * smoothstep(-17.0, -13.5, points[:, 1])
@@ -137,7 +137,7 @@ class SkinPainter:
         cheek_line = marks[61, 1] + 0.55 * np.clip(side - abs(marks[61, 0]) - 0.4, 0, None)
         beard *= np.where(side > abs(marks[61, 0]), smoothstep(0.9, -0.9, points[:, 1] - cheek_line), 1)
         dots = smoothstep(0.2, 1.0, self._noise(points, 0.06))
-        weight = self._look.stubble * beard * (0.30 + 0.55 * dots)
+        weight = self._appearance.stubble * beard * (0.30 + 0.55 * dots)
         self._mix(albedo, (0.075, 0.052, 0.045), weight.astype(np.float32))
 
     def _paint_lips(self, albedo: Array, gloss: Array, wet: Array) -> None:
@@ -148,7 +148,7 @@ class SkinPainter:
         inside = smoothstep(0.02, 0.22, edge) * smoothstep(0.0, 0.5, mask[rows])
         seam = chain_distance(points, self._marks[list(_INNER_LIPS)], 1.5)
         creases = self._noise(points * np.array([4.0, 0.7, 0.7], np.float32), 0.35)
-        color = np.array(self._look.lips, np.float32) * (1 + 0.12 * creases)[:, None]
+        color = np.array(self._appearance.lips, np.float32) * (1 + 0.12 * creases)[:, None]
         color *= (0.72 + 0.28 * smoothstep(0.0, 0.25, seam))[:, None]
         albedo[rows] += (color - albedo[rows]) * (0.9 * inside)[:, None]
         gloss[rows] += 0.05 * inside
@@ -158,13 +158,13 @@ class SkinPainter:
         rows, points = self._front, self._face_points
         spots = smoothstep(1.35, 2.0, self._noise(points, 0.22)) * smoothstep(-0.3, 0.8, self._noise(points, 1.6))
         where = self._blob(205, 2.6) + self._blob(425, 2.6) + self._blob(4, 1.8)
-        brown = tuple(0.55 * tone for tone in self._look.skin)
-        self._mix(albedo, brown, np.clip(0.6 * self._look.freckles * spots * where, 0, 1), rows)
+        brown = tuple(0.55 * tone for tone in self._appearance.skin)
+        self._mix(albedo, brown, np.clip(0.6 * self._appearance.freckles * spots * where, 0, 1), rows)
 
     def _paint_scalp(self, albedo: Array, gloss: Array) -> None:
         ears = self._grid.spread(self._person.region("left_ear", "right_ear").astype(np.float32)[:, None])[:, 0]
         cover = hair_cover(self._points, self._marks) * (1 - ears)
-        self._mix(albedo, self._look.hair.color, 0.9 * cover * cover)
+        self._mix(albedo, self._appearance.hair.color, 0.9 * cover * cover)
         gloss *= 1 - 0.8 * cover
 
     def _paint_inside(self, albedo: Array, gloss: Array, wet: Array, bump: Array) -> None:
@@ -208,7 +208,7 @@ class SkinPainter:
         # The upper lid shades the top of the eye.
         color *= (1 - 0.55 * smoothstep(0.05, 0.45, ray[:, 1]))[:, None]
         radius, pupil = 0.58, 0.21
-        tone = np.array(self._look.iris, np.float32)
+        tone = np.array(self._appearance.iris, np.float32)
         depth = (0.75 + 0.5 * smoothstep(radius, pupil, angle)) * (1 + 0.35 * fiber)
         iris = tone * np.clip(depth, 0.2, 3)[:, None]
         iris *= (1 - 0.9 * smoothstep(radius - 0.14, radius, angle))[:, None]

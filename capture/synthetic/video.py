@@ -17,7 +17,7 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.types import NECK, ROOT, HeadParams
 from avatar.video import Encoding, open_output
-from capture.synthetic.appearance import LOOKS, SPARE_GLASSES
+from capture.synthetic.appearance import APPEARANCES, SPARE_GLASSES
 from capture.synthetic.motion import Performance, perform
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person
@@ -40,7 +40,7 @@ _NEXT_ROOM = 101  # between the seeds of two cameras' backgrounds and noise
 
 
 @dataclass(frozen=True)
-class Shot:
+class RecordedFrame:
     """What one camera recorded of one moment."""
 
     rgb: NDArray[np.uint8]  # [H,W,3] sRGB
@@ -51,16 +51,16 @@ class SyntheticScene:
     """A person, what they do and the cameras that film them; moments can be drawn in any order."""
 
     def __init__(self, options: SyntheticOptions) -> None:
-        if options.person not in LOOKS:
-            raise HeadsplatError(f"person: found {options.person!r}; choose one of {', '.join(sorted(LOOKS))}.")
+        if options.person not in APPEARANCES:
+            raise HeadsplatError(f"person: found {options.person!r}; choose one of {', '.join(sorted(APPEARANCES))}.")
         script = script_named(options.performance).turned(options.yaw)
         self.options = options
-        look = LOOKS[options.person]
-        if options.glasses and look.glasses is None:
-            look = replace(look, glasses=SPARE_GLASSES)
-        person = Person(look)
+        appearance = APPEARANCES[options.person]
+        if options.glasses and appearance.glasses is None:
+            appearance = replace(appearance, glasses=SPARE_GLASSES)
+        person = Person(appearance)
         self.views = make_views(options)
-        self._renderer = Renderer(look, person, options.seed, options.width / _USUAL_WIDTH)
+        self._renderer = Renderer(appearance, person, options.seed, options.width / _USUAL_WIDTH)
         seeds = (options.seed + _NEXT_ROOM * camera for camera in range(options.cameras))
         self._phones = [Phone(options.width, options.height, options.noise, seed) for seed in seeds]
         rng = np.random.default_rng(options.seed)
@@ -77,21 +77,21 @@ class SyntheticScene:
     def _pose(self, index: int) -> Pose:
         return Pose(self._expression[index], self._rotations[index], self._offsets[index])
 
-    def shots(self, index: int) -> list[Shot]:
+    def record(self, index: int) -> list[RecordedFrame]:
         """Moment `index` as every camera records it."""
         shift = (float(self._shift[index, 0]), float(self._shift[index, 1]))
-        images = self._renderer.draw(self._pose(index), self.views)
+        images = self._renderer.render(self._pose(index), self.views)
         shots = []
         for phone, image, gains in zip(self._phones, images, self.exposure, strict=True):
             rgb = phone.expose(image, shift, float(gains[index]), index)
-            shots.append(Shot(rgb, (image.alpha * 255 + 0.5).astype(np.uint8)))
+            shots.append(RecordedFrame(rgb, (image.alpha * 255 + 0.5).astype(np.uint8)))
         return shots
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Moment `index` as the first camera records it, [H,W,3] uint8 sRGB."""
-        return self.shots(index)[0].rgb
+        return self.record(index)[0].rgb
 
-    def all_shots(self, progress: Progress | None = None) -> Iterator[list[Shot]]:
+    def record_all(self, progress: Progress | None = None) -> Iterator[list[RecordedFrame]]:
         """`shots` of every moment in order, several drawn at once."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -100,7 +100,7 @@ class SyntheticScene:
             # Few at a time: images that wait for a slow writer would fill the memory.
             for first in range(0, self.options.frames, _BATCH):
                 batch = range(first, min(first + _BATCH, self.options.frames))
-                for index, shots in zip(batch, pool.map(self.shots, batch), strict=True):
+                for index, shots in zip(batch, pool.map(self.record, batch), strict=True):
                     yield shots
                     if progress is not None:
                         progress(index + 1, self.options.frames)
@@ -131,7 +131,7 @@ class SyntheticScene:
             skull_translation=places,
             neutral_vertices=neutral,
             skull_offsets=offsets,
-            landmarks=np.stack([view.pixels(points) for view in self.views]),
+            landmarks=np.stack([view.project(points) for view in self.views]),
             exposure=self.exposure,
             K=np.stack([view.K for view in self.views]),
             world_to_cam=np.stack([view.world_to_cam for view in self.views]),
@@ -168,7 +168,7 @@ def make_video(
     if mattes is not None:
         mattes.mkdir(exist_ok=True)
     with open_output(path, options.fps, encoding=Encoding(crf=options.crf), complete_only=True) as writer:
-        for index, (shot, *_) in enumerate(scene.all_shots(progress)):
+        for index, (shot, *_) in enumerate(scene.record_all(progress)):
             writer.add(shot.rgb)
             if mattes is not None:
                 write_image(mattes / frame_name(index), shot.matte)

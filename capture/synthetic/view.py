@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 _HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # meters, world: what calibrated cameras look at
 _DISTANCE = 1.0  # meters from there to a calibrated camera
 _TELE = 3.0  # focal length over width of a calibrated camera: the head is as large as on the phone
-_OWN = 0.06  # how much distance, focal length and height of each camera differ, relative
+_VARIATION = 0.06  # how much distance, focal length and height of each camera differ, relative
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class View:
     width: int
     height: int
 
-    def seen(self, points: Array) -> Array:
+    def to_camera(self, points: Array) -> Array:
         """World points [...,3] in the camera's axes, meters."""
         return points @ self.world_to_cam[:3, :3].T + self.world_to_cam[:3, 3]
 
-    def pixels(self, points: Array) -> Array:
+    def project(self, points: Array) -> Array:
         """World points [...,3] in pixels [...,2]."""
-        projected = self.seen(points) @ self.K.T
+        projected = self.to_camera(points) @ self.K.T
         return (projected[..., :2] / projected[..., 2:]).astype(np.float32)
 
     @property
@@ -60,21 +60,21 @@ def _around(options: SyntheticOptions, yaw: float, rng: np.random.Generator) -> 
     """A camera `yaw` degrees to the side of the face, with a focal length, height and aim of its own."""
     width, height = options.width, options.height
     far, tele, rise, *aim = rng.uniform(-1, 1, 6)
-    turn, lift = np.radians(yaw), 1.5 * _OWN * rise
+    turn, lift = np.radians(yaw), 1.5 * _VARIATION * rise
     toward = np.array([np.sin(turn) * np.cos(lift), np.sin(lift), np.cos(turn) * np.cos(lift)])
-    eye = _HEAD + toward * (_DISTANCE * (1 + _OWN * far))
+    eye = _HEAD + toward * (_DISTANCE * (1 + _VARIATION * far))
     target = _HEAD + 0.012 * np.array(aim)
-    focal = options.focal / 1.35 * _TELE * width * (1 + _OWN * tele)
+    focal = options.focal / 1.35 * _TELE * width * (1 + _VARIATION * tele)
     center = rng.uniform(-0.015, 0.015, 2) * width
     K = _intrinsics(focal, width / 2 + center[0], height / 2 + center[1])
-    return View(K, _looking(eye, target, float(rng.normal(0, 0.01))), width, height)
+    return View(K, _look_at(eye, target, float(rng.normal(0, 0.01))), width, height)
 
 
 def _intrinsics(focal: float, x: float, y: float) -> Array:
     return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]], np.float32)
 
 
-def _looking(eye: Array, target: Array, roll: float) -> Array:
+def _look_at(eye: Array, target: Array, roll: float) -> Array:
     """world_to_cam [4,4] of a camera at `eye` [3] that looks at `target` [3], tilted by `roll` radians."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 1.0, 0.0])

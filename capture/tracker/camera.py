@@ -1,4 +1,4 @@
-"""What is known of the focal length before and after the fit."""
+"""Prior on the focal length, and whether a clip can determine it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,38 @@ import numpy as np
 
 #: Diagonal of 35 mm film in millimeters: EXIF's equivalent focal length refers to the diagonal.
 FILM_DIAGONAL = 43.27
-#: Aspect ratios cameras record; any other frame shape was cropped by somebody.
+#: Aspect ratios cameras record; any other frame shape is a crop.
 RECORDED_ASPECTS = (16 / 9, 3 / 2, 4 / 3, 2.0, 19.5 / 9, 18 / 9, 21 / 9)
-#: Yaw the training frames must span before the focal length may move: less cannot tell it from the depth of the face.
+#: Yaw the training frames must span before the focal length may move: with less, focal length and depth of the face
+#: are ambiguous.
 RELEASE_YAW_SPAN = np.radians(40.0)
 
 
 @dataclass(frozen=True)
 class FocalPrior:
-    """A log-normal belief about the focal length in pixels of the source frame."""
+    """A log-normal prior on the focal length in pixels of the source frame."""
 
     focal: float
     log_sigma: float
     origin: str  # "given", "metadata", "typical camera", "cropped image"
 
     def scaled(self, scale: float) -> FocalPrior:
-        """The same belief for frames resized by `scale`."""
+        """The same prior for frames resized by `scale`."""
         return FocalPrior(self.focal * scale, self.log_sigma, self.origin)
 
 
 def focal_prior(width: int, height: int, focal_35mm: float | None = None, given: float | None = None) -> FocalPrior:
-    """Belief about the focal length of a `width` x `height` pixel source frame.
+    """Prior on the focal length of a `width` x `height` pixel source frame.
 
-    A given focal (pixels) is taken as it is, a 35 mm equivalent from the file's metadata nearly so. Otherwise phones
-    and webcams lie near 1.4 x the shorter side; a frame of no recorded aspect ratio is a crop, and crops of
-    heads come from farther away: 3 x the longer side.
+    A given focal length has almost no uncertainty, a 35 mm equivalent from the file's metadata little. Otherwise the
+    prior is typical of phones and webcams, 1.4 x the shorter side. A frame whose aspect ratio no camera records is a
+    crop, and crops of heads are taken from farther away: 3 x the longer side.
+
+    Args:
+        width: pixels.
+        height: pixels.
+        focal_35mm: 35 mm equivalent focal length in mm from the file's metadata, if it has one.
+        given: focal length in pixels stated by the user, if any.
     """
     if given is not None:
         return FocalPrior(float(given), 0.01, "given")
@@ -45,5 +52,5 @@ def focal_prior(width: int, height: int, focal_35mm: float | None = None, given:
 
 
 def may_release_focal(yaw: np.ndarray) -> bool:
-    """Whether training frames with `yaw` [T] radians turn far enough to see it (2nd to 98th percentile)."""
+    """Whether training frames with `yaw` [T] radians turn far enough to estimate the focal (2nd to 98th percentile)."""
     return bool(np.ptp(np.percentile(yaw, [2, 98])) >= RELEASE_YAW_SPAN)

@@ -1,6 +1,6 @@
-"""A clip from landmarks to head parameters, training frames first and on their own.
+"""Head parameters of a clip from its landmarks; training frames first, independent of held-out frames.
 
-`fit_person` and `track_training` see training frames only; `track_held_out` takes what they found as it is.
+`fit_person` and `track_training` use training frames only; `track_held_out` keeps their results fixed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
 from capture.tracker.identity import IdentityOptions, KeyFrame, choose_key_frames, fit_identity
-from capture.tracker.indices import FACE_COUNT, RIGID, inter_ocular
+from capture.tracker.indices import FACE_COUNT, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
 from capture.tracker.rotation import yaw_pitch
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
-#: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is thrown away.
+#: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is discarded.
 _LOST = 0.06
 _FIRST_ITERATIONS, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT = 30, 3, 2.0
 
@@ -45,7 +45,7 @@ class Observations:
 
     @property
     def targets(self) -> np.ndarray:
-        """What the fits aim at, [T,468,2] pixels."""
+        """Landmarks the fits minimize the distance to, [T,468,2] pixels."""
         return np.ascontiguousarray(self.points[:, :FACE_COUNT, :2], dtype=np.float64)
 
 
@@ -60,7 +60,7 @@ class TrackerOptions:
 
 @dataclass(frozen=True)
 class Person:
-    """What the training frames settle once and for all."""
+    """The parameters that all frames share, estimated from the training frames."""
 
     model: LandmarkModel
     identity: np.ndarray  # [S]
@@ -69,11 +69,11 @@ class Person:
     focal_released: bool
     inter_ocular: float  # pixels, typical of the training frames
     key_frames: np.ndarray  # indices into the training frames
-    attitude_offset: np.ndarray  # [3,3], what turns the landmark network's own rotation into the head model's
+    attitude_offset: np.ndarray  # [3,3] rotation from the head model's axes to the landmark network's
     options: TrackerOptions
 
     def attitudes(self, observations: Observations) -> np.ndarray:
-        """Rotations [T,3,3] of the skull by the landmarks' own depth."""
+        """Rotations [T,3,3] of the skull measured from the depth of the landmarks."""
         return network_rotations(self.model, observations, self.camera) @ self.attitude_offset
 
     def problem(self) -> FrameProblem:
@@ -89,23 +89,23 @@ class ClipTrack:
     raw_gaze: np.ndarray  # [T,2] yaw, pitch before smoothing
     gaze: np.ndarray  # [T,2] radians
     reprojection: np.ndarray  # [T,468] fraction of the inter-ocular distance
-    frame_states: tuple[State, ...]  # [T] before smoothing
+    unsmoothed_states: tuple[State, ...]  # [T] before smoothing
 
     def openness(self, model: LandmarkModel) -> np.ndarray:
-        """How far the eyes are open [T], 0..1, from the blinks."""
+        """Openness of the eyes [T], 0..1, from the blink weights."""
         return _openness(model, self.states)
 
 
 def network_rotations(model: LandmarkModel, observations: Observations, camera: Pinhole) -> np.ndarray:
-    """Rotation [T,3,3] of the skull from the landmark network's own depth.
+    """Rotation [T,3,3] of the skull from the depth that the landmark network estimates.
 
-    That depth comes in pixels about the face's middle, as if seen from far away; at a real distance what is nearer is
-    also larger, so each point goes out along its own ray to a depth of focal length + its own.
+    That depth is orthographic: pixels relative to the center of the face. Under perspective nearer points appear
+    larger, so each point moves along its camera ray to the depth of focal length plus its landmark depth.
     """
-    template = model.base[RIGID]
+    template = model.base[STABLE_LANDMARKS]
     rotations = np.empty((len(observations), 3, 3))
     for index, points in enumerate(observations.points):
-        chosen = points[RIGID].astype(np.float64)
+        chosen = points[STABLE_LANDMARKS].astype(np.float64)
         farther = 1 + (chosen[:, 2] - chosen[:, 2].mean()) / camera.focal
         rays = np.column_stack(
             [chosen[:, 0] - camera.cx, camera.cy - chosen[:, 1], np.full(len(chosen), -camera.focal)]
@@ -126,9 +126,12 @@ def fit_person(
     Args:
         model: landmark model of the head.
         training: landmarks of training frames only.
-        prior: belief about the focal, pixels of the same frames.
+        prior: prior on the focal length, pixels of the same frames.
         principal_point: (x, y) pixels.
-        options: weights.
+        options: weights of every stage.
+
+    Returns:
+        The person; `key_frames` are rows of `training`.
     """
     options = options or TrackerOptions()
     camera = Pinhole(prior.focal, *principal_point)
@@ -143,7 +146,7 @@ def fit_person(
     fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
     relative = [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
     offset = mean_rotation(torch.from_numpy(np.stack(relative))).numpy()
-    # The first fit says how the network's frame lies in the head's; the second fits the person to those rotations.
+    # The first fit gives the rotation between the network's frame and the head's; the second uses those rotations.
     frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
     fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
     camera = Pinhole(fit.focal, *principal_point)
@@ -153,7 +156,7 @@ def fit_person(
 def track_training(
     person: Person, training: Observations, progress: Callable[[int, int], None] | None = None
 ) -> ClipTrack:
-    """Pose, expression and gaze of the training frames, smoothed among themselves."""
+    """Pose, expression and gaze of the training frames; smoothing uses training frames only."""
     problem, targets = person.problem(), training.targets
     weights = np.stack([problem.weights(spread) for spread in training.spread])
     states: list[State] = []
@@ -170,10 +173,16 @@ def track_training(
 
 
 def track_held_out(person: Person, training: Observations, track: ClipTrack, held_out: Observations) -> ClipTrack:
-    """Pose, expression and gaze of held-out frames; the person and the training frames' track stay as they are.
+    """Pose, expression and gaze of held-out frames; the person and the track of the training frames stay fixed.
 
-    Each frame starts at the solved frame nearest in time; smoothing ties held-out frames to one another and to the
-    frozen training frames.
+    Each frame starts from the solved frame nearest in time; smoothing couples held-out frames with each other and with
+    the fixed training frames.
+
+    Args:
+        person: from `fit_person`.
+        training: landmarks of the training frames.
+        track: from `track_training`.
+        held_out: landmarks of the held-out frames.
     """
     problem, targets = person.problem(), held_out.targets
     weights = np.stack([problem.weights(spread) for spread in held_out.spread])
@@ -188,13 +197,13 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
     order = np.argsort(np.concatenate([training.time, held_out.time]), kind="stable")
     fixed = order < len(training)
     time = np.concatenate([training.time, held_out.time])[order]
-    everything = [*track.states, *states]
+    all_states = [*track.states, *states]
     all_weights = np.concatenate([np.zeros((len(training), FACE_COUNT)), weights])[order]
     all_targets = np.concatenate([training.targets, targets])[order]
     all_attitudes = np.concatenate([person.attitudes(training), attitudes])[order]
-    start = [everything[k] for k in order]
+    start = [all_states[k] for k in order]
     smoothed = smooth_clip(problem, start, all_targets, all_weights, time, fixed, person.options.smooth, all_attitudes)
-    smoothed = [smoothed[position] for position in np.flatnonzero(~fixed)]
+    smoothed = [smoothed[row] for row in np.flatnonzero(~fixed)]
     raw = eye_angles(person.model, person.identity, person.camera, smoothed, held_out.points)
     gaze = smooth_angles(
         np.concatenate([track.raw_gaze, raw]),
@@ -207,7 +216,7 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
 def _next_state(
     problem: FrameProblem, previous: State | None, target: np.ndarray, weights: np.ndarray, attitude: np.ndarray
 ) -> State:
-    """Solve one frame from the one before, or from scratch where there is none or it leads nowhere."""
+    """Solve one frame from the previous one, or from PnP where there is none or the warm start fails."""
     if previous is not None:
         state = solve_frame(problem, previous, target, weights, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT, attitude)
         if frame_error(problem, state, target).mean() < _LOST:
@@ -216,7 +225,7 @@ def _next_state(
 
 
 def _openness(model: LandmarkModel, states: list[State] | tuple[State, ...]) -> np.ndarray:
-    blinks = [place for place, name in enumerate(model.names) if name.startswith(("eyeBlink", "eyelid"))]
+    blinks = [column for column, name in enumerate(model.names) if name.startswith(("eyeBlink", "eyelid"))]
     if not blinks:
         return np.ones(len(states))
     return np.array([1.0 - state.expression[blinks].mean() for state in states])
@@ -226,9 +235,9 @@ def _finish(
     problem: FrameProblem,
     targets: np.ndarray,
     states: list[State],
-    frame_states: list[State],
+    unsmoothed_states: list[State],
     raw_gaze: np.ndarray,
     gaze: np.ndarray,
 ) -> ClipTrack:
     errors = np.stack([frame_error(problem, state, target) for state, target in zip(states, targets, strict=True)])
-    return ClipTrack(tuple(states), raw_gaze, gaze, errors, tuple(frame_states))
+    return ClipTrack(tuple(states), raw_gaze, gaze, errors, tuple(unsmoothed_states))

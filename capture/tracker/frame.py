@@ -1,4 +1,4 @@
-"""One frame at a time: first pose by PnP, then a warm-started, box-constrained Gauss-Newton."""
+"""Fit of a single frame: initial pose by PnP, then warm-started, box-constrained Gauss-Newton."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from capture.tracker.indices import FACE_COUNT
 from capture.tracker.problem import (
     POSE,
-    Fittable,
     FrameProblem,
+    PoseProblem,
     State,
     add_attitude_prior,
     add_expression_prior,
     box_step,
 )
 
-#: World (y up, -z ahead) <-> OpenCV camera axes (y down, z ahead): its own inverse.
+#: World (y up, -z forward) <-> OpenCV camera axes (y down, z forward); an involution.
 _FLIP = np.diag([1.0, -1.0, -1.0])
 
 
 def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
-    """A neutral face in the pose that best explains landmarks `target` [468,2] pixels (SQPnP)."""
+    """A neutral face in the pose that best fits landmarks `target` [468,2] pixels (SQPnP)."""
     camera = problem.camera
     K = np.array([[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]])
     found, rotvec, offset = cv2.solvePnP(
@@ -39,7 +39,7 @@ def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
 
 
 def solve_frame(
-    problem: Fittable,
+    problem: PoseProblem,
     start: State,
     target: Any,
     weights: Any,
@@ -51,12 +51,12 @@ def solve_frame(
 
     Args:
         problem: identity, camera and weights of the terms.
-        start: where to begin; the frame before, or `initial_state`.
-        target: landmarks [468,2] pixels (several cameras': what their problem takes).
+        start: initial state: the previous frame, or `initial_state`.
+        target: landmarks [468,2] pixels; for several cameras, their observations (see `PoseProblem.normal`).
         weights: weight [468] of each landmark (`FrameProblem.weights`).
-        iterations: Gauss-Newton steps at most; ends earlier when the step is negligible.
-        previous_weight: pull of the expressions towards those of `start`.
-        attitude: measured rotation [3,3] to stay near.
+        iterations: maximum number of Gauss-Newton steps; stops earlier when the step is negligible.
+        previous_weight: weight of the squared difference from the expressions of `start`.
+        attitude: measured rotation [3,3], a prior on the result.
     """
     state = start
     diagonal = np.arange(POSE, POSE + len(start.expression))
@@ -69,7 +69,7 @@ def solve_frame(
             matrix[diagonal, diagonal] += previous_weight
             gradient[POSE:] += previous_weight * (state.expression - start.expression)
         step = box_step(matrix, gradient, state.expression, problem.model.limits)
-        state = state.moved(step, problem.model.limits)
+        state = state.updated(step, problem.model.limits)
         if np.abs(step[:POSE]).max() < 1e-5 and np.abs(step[POSE:]).max() < 1e-3:
             break
     return state

@@ -1,4 +1,4 @@
-"""Where the eyes look: the iris landmarks on the model's own eyeballs."""
+"""Gaze: the iris landmarks intersected with the eyeballs of the head model."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _SMOOTH_SECONDS = 0.027  # standard deviation of the kernel; a saccade lasts abo
 def eye_angles(
     model: LandmarkModel, identity: np.ndarray, camera: Pinhole, states: Sequence[State], points: np.ndarray
 ) -> np.ndarray:
-    """Yaw (to the subject's left) and pitch (up) [T,2] radians of both eyes' mean turn from straight ahead.
+    """Yaw (to the subject's left) and pitch (up) [T,2] radians of the gaze against straight ahead, mean of both eyes.
 
-    The ray through each iris center meets the eyeball; where it misses, its nearest point to the eye's center counts.
+    The ray through each iris center intersects the eyeball; where it misses, its point nearest to the eye's center is
+    used.
 
     Args:
         model: landmark model of the head.
@@ -46,7 +47,7 @@ def eye_angles(
 
 
 def smooth_angles(angles: np.ndarray, openness: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Angles [T,2] averaged over neighbors in `time` [T]; frames with closed eyes (openness [T] 0..1) count little."""
+    """Angles [T,2] averaged over neighbors in `time` [T]; closed eyes (openness [T] 0..1) get a low weight."""
     lag = (time[:, None] - time[None]) / _SMOOTH_SECONDS
     kernel = np.exp(-0.5 * lag * lag) * (openness**2 + 1e-3)
     return (kernel @ angles) / kernel.sum(1, keepdims=True)

@@ -1,7 +1,7 @@
-"""Who it is: identity (and, where the clip shows it, focal length) from a few key frames at once.
+"""Identity (and, where the clip can determine it, focal length) from a few key frames jointly.
 
 A joint Gauss-Newton over the key frames; pose and expression of each frame are eliminated by Schur complement, so the
-normal equations only ever have the size of the identity (Triggs et al. 2000, "Bundle adjustment", section 6).
+normal equations have only the size of the identity (Triggs et al. 2000, "Bundle adjustment", section 6).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from capture.tracker.indices import (
     inter_ocular,
 )
 from capture.tracker.landmark_model import LandmarkModel
-from capture.tracker.linalg import gram, pull, solve_halved
+from capture.tracker.linalg import apply_transpose, gram, solve_halved
 from capture.tracker.problem import (
     POSE,
     FitOptions,
@@ -32,22 +32,22 @@ from capture.tracker.problem import (
     State,
     add_attitude_prior,
     add_expression_prior,
+    at_active_limit,
     linearize,
-    outward,
 )
 from capture.tracker.rotation import log_rotation
 
 KEY_FRAMES = 16
-#: Changes that count as one unit apart when key frames are chosen: yaw, pitch (rad), lip gap, mouth width, lid gap.
+#: Unit of each feature in which key frames are chosen: yaw, pitch (rad), lip gap, mouth width, lid gap.
 _FEATURE_UNITS = np.array([0.12, 0.10, 0.12, 0.12, 0.06])
 
 
 @dataclass(frozen=True)
 class IdentityOptions:
-    """Strength of the priors of the joint fit; landmark errors are smooth over the face, hence far from independent."""
+    """Strength of the priors of the joint fit; landmark errors are smooth over the face, so not independent."""
 
-    identity_prior: float = 80.0  # a weak one trades identity against pitch (15 degrees of error at 8)
-    pitch_sigma: float = 0.03  # radians, of the landmarks' own depth as a measurement of pitch
+    identity_prior: float = 80.0  # a weak prior confuses identity with pitch (15 degrees of error at 8)
+    pitch_sigma: float = 0.03  # radians, of pitch measured from the depth of the landmarks
     iterations: int = 14
 
 
@@ -63,21 +63,21 @@ class IdentityFit:
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """What one key frame contributes."""
+    """Measurements of one key frame."""
 
     target: np.ndarray  # [468,2] pixels
     weights: np.ndarray  # [468]
-    rotation_prior: np.ndarray  # [3,3] the landmarks' own three-dimensional pose
-    attitude: np.ndarray | None = None  # [3,3] the same in the head model's frame, once that is known
+    rotation_prior: np.ndarray  # [3,3] rotation of the three-dimensional landmarks
+    attitude: np.ndarray | None = None  # [3,3] the same in the head model's frame, once known
 
 
 def choose_key_frames(points: np.ndarray, yaw_pitch: np.ndarray, count: int = KEY_FRAMES) -> np.ndarray:
-    """Indices of `count` frames far apart in yaw, pitch, mouth and eyes, the most ordinary frame first.
+    """Indices of `count` frames that differ in yaw, pitch, mouth and eyes; the frame nearest to the median first.
 
     Args:
         points: landmarks [T,478,3] pixels.
         yaw_pitch: [T,2] radians.
-        count: how many; all frames when there are fewer.
+        count: number of key frames; all frames when there are fewer.
     """
     iod = inter_ocular(points)
 
@@ -105,15 +105,15 @@ def fit_identity(
     fit_options: FitOptions,
     options: IdentityOptions,
 ) -> IdentityFit:
-    """Identity [S] and focal from key frames (see the module's text).
+    """Identity [S] and focal length from key frames (see the module docstring).
 
     Args:
         model: landmark model of the head.
         frames: the key frames.
         camera: pinhole with the prior's focal.
-        prior: belief about the focal in the same pixels.
-        release_focal: whether the focal may move away from the prior's value.
-        inter_ocular_px: typical inter-ocular distance of the clip.
+        prior: prior on the focal length in the same pixels.
+        release_focal: whether the focal length is estimated too.
+        inter_ocular_px: typical inter-ocular distance of the clip, pixels.
         fit_options: weights of the per-frame terms.
         options: weights of the joint fit.
     """
@@ -123,8 +123,8 @@ def fit_identity(
     focal_weight = options.identity_prior / prior.log_sigma**2
     for _ in range(options.iterations):
         blocks = [_eliminate(problem, state, frame, options) for state, frame in zip(states, frames, strict=True)]
-        matrix = sum(block.matrix for block in blocks)
-        gradient = sum(block.gradient for block in blocks)
+        matrix = sum((block.matrix for block in blocks), np.zeros((len(identity) + 1, len(identity) + 1)))
+        gradient = sum((block.gradient for block in blocks), np.zeros(len(identity) + 1))
         diagonal = np.arange(len(identity))
         matrix[diagonal, diagonal] += options.identity_prior
         gradient[:-1] += options.identity_prior * identity
@@ -137,7 +137,7 @@ def fit_identity(
         step[-1] = np.clip(step[-1], -0.15, 0.15)
         identity = identity + step[:-1]
         steps = [block.back_substitute(step) for block in blocks]
-        states = [state.moved(own, model.limits) for state, own in zip(states, steps, strict=True)]
+        states = [state.updated(each, model.limits) for state, each in zip(states, steps, strict=True)]
         focal = float(np.clip(problem.camera.focal * np.exp(step[-1]), 0.5 * prior.focal, 2.0 * prior.focal))
         camera = replace(camera, focal=focal)
         problem = FrameProblem.create(model, identity, camera, inter_ocular_px, fit_options)
@@ -148,7 +148,7 @@ def fit_identity(
 
 @dataclass(frozen=True)
 class _Block:
-    """One frame's share of the reduced normal equations, and what its own step follows from."""
+    """Contribution of one frame to the reduced normal equations, and the terms of its back-substitution."""
 
     matrix: np.ndarray  # [S+1,S+1]
     gradient: np.ndarray  # [S+1]
@@ -163,8 +163,8 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     lin = linearize(problem, state, frame.target, frame.weights)
     matrix, gradient = lin.normal()
     add_expression_prior(problem, state.expression, matrix, gradient)
-    held = np.flatnonzero(outward(state.expression, gradient[POSE:], problem.model.limits)) + POSE
-    matrix[held, held] += 1e9
+    active = np.flatnonzero(at_active_limit(state.expression, gradient[POSE:], problem.model.limits)) + POSE
+    matrix[active, active] += 1e9
     pitch_weight = options.identity_prior / (KEY_FRAMES * options.pitch_sigma**2)
     gradient[0] += pitch_weight * log_rotation(state.rotation @ frame.rotation_prior.T)[0]
     matrix[0, 0] += pitch_weight
@@ -176,7 +176,7 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     inverse = np.linalg.inv(matrix)
     coupling, local = np.einsum("ij,jk->ik", inverse, cross), -inverse @ gradient
     reduced = gram(shared, shared) - np.einsum("ij,ik->jk", cross, coupling)
-    return _Block(reduced, pull(shared, lin.residual) + cross.T @ local, local, coupling)
+    return _Block(reduced, apply_transpose(shared, lin.residual) + cross.T @ local, local, coupling)
 
 
 def shared_jacobian(problem: FrameProblem, lin: Linearized) -> np.ndarray:

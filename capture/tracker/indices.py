@@ -1,4 +1,4 @@
-"""Groups of MediaPipe's 478 face landmarks that the tracker treats differently (canonical face mesh numbering)."""
+"""Groups of MediaPipe's 478 face landmarks that the tracker treats differently (indices of the canonical face mesh)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 #: Landmarks of the face surface; 468..472 are the right iris, 473..477 the left one, centers first.
 FACE_COUNT = 468
 RIGHT_IRIS, LEFT_IRIS = 468, 473
-#: Outer eye corners: their distance is the inter-ocular distance all errors are measured against.
+#: Outer eye corners: their distance, the inter-ocular distance, is the unit of all errors.
 RIGHT_CORNER, LEFT_CORNER = 33, 263
-#: Inner lip middle (upper, lower) and mouth corners; lid middles (upper, lower) of each eye.
+#: Centers of the inner lips (upper, lower) and mouth corners; centers of the lids (upper, lower) of each eye.
 LIP_GAP, MOUTH_CORNERS = (13, 14), (61, 291)
 RIGHT_LIDS, LEFT_LIDS = (159, 145), (386, 374)
 
@@ -38,7 +38,7 @@ NOSE = np.array(
     [168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 98, 97, 326, 327, 294, 278, 344, 440, 275, 45, 220, 115, 48, 64]
 )  # fmt: skip
 #: Points that expressions hardly move: nose bridge and wings, inner and outer eye corners, temples, forehead.
-RIGID = np.array(
+STABLE_LANDMARKS = np.array(
     [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 8, 109, 338, 67, 297, 103, 332, 127, 356]
 )
 
@@ -49,7 +49,7 @@ def inter_ocular(points: np.ndarray) -> np.ndarray:
 
 
 def point_weights() -> np.ndarray:
-    """Weight [468] of each landmark in every fit: lips and eyes up, the oval (which slides along the outline) down."""
+    """Weight [468] of each landmark in every fit: high for lips and eyes, low for the oval, which slides."""
     weights = np.ones(FACE_COUNT)
     weights[LIPS] = 2.5
     weights[EYES] = 2.5

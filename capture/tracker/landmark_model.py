@@ -1,4 +1,4 @@
-"""The head model as its 478 landmarks see it: identity, expression and a turning jaw."""
+"""The head model reduced to its 478 landmarks: identity, expression and jaw rotation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from avatar.types import LEFT_EYE, RIGHT_EYE
 from capture.tracker.indices import FACE_COUNT, LEFT_IRIS, RIGHT_IRIS
 from capture.tracker.jaw import Jaw
 
-#: Expressions no landmark can measure: gaze goes to the eye joints, the tongue is unseen. Lids go through eyeBlink
-#: where the head has it.
+#: Expressions that no landmark measures: the eye joints represent gaze, and the tongue is not visible. eyeBlink
+#: represents the lids where the head has it.
 _UNTRACKED_PREFIXES = ("eyeLook", "tongueOut")
-#: Expressions that a camera in front hardly sees, and how much dearer they are: they would make good what the person's
-#: profile or the head's pitch lacks.
-_DEAR = {"jawForward": 6.0}
-#: Expressions that pull the same points opposite ways; each makes the other dearer.
+#: Expressions hardly visible from the front, and the factor of their prior: without it they compensate errors of the
+#: person's profile or of the head's pitch.
+_PRIOR_FACTORS = {"jawForward": 6.0}
+#: Expressions that move the same points in opposite directions; the weight of one penalizes the other.
 EXCLUSIVE_PAIRS = (
     ("eyeBlinkLeft", "eyeWideLeft"),
     ("eyeBlinkRight", "eyeWideRight"),
@@ -37,14 +37,14 @@ EXCLUSIVE_PAIRS = (
 
 @dataclass(frozen=True)
 class LandmarkModel:
-    """Landmarks of the skull: `base + identity_basis @ s + expression_basis @ e`, then the jaw turns; meters."""
+    """Landmarks in the skull frame: `base + identity_basis @ s + expression_basis @ e`, then jaw rotation; meters."""
 
     base: np.ndarray  # [468,3]
     identity_basis: np.ndarray  # [1404,S]
     expression_basis: np.ndarray  # [1404,E] of the tracked expressions
     names: tuple[str, ...]  # [E] tracked expressions
-    columns: np.ndarray  # [E] int, where they stand in the head model's expressions
-    limits: np.ndarray  # [2,E] least and greatest weight
+    columns: np.ndarray  # [E] int, their columns in the head model's expressions
+    limits: np.ndarray  # [2,E] minimum and maximum weight
     cost: np.ndarray  # [E] factor of the prior on the weight
     exclusive: np.ndarray  # [P,2] int, pairs of tracked expressions
     eye_centers: np.ndarray  # [2,3] left, right
@@ -78,7 +78,7 @@ class LandmarkModel:
             names=names,
             columns=np.array(tracked, dtype=np.int64),
             limits=head.expression_limits.numpy().astype(np.float64)[:, tracked],
-            cost=np.array([_DEAR.get(name, 1.0) for name in names]),
+            cost=np.array([_PRIOR_FACTORS.get(name, 1.0) for name in names]),
             exclusive=np.array(pairs, dtype=np.int64).reshape(-1, 2),
             eye_centers=joints @ head.v_template.numpy().astype(np.float64),
             eye_basis=eye_shapes.reshape(6, -1),
@@ -96,7 +96,7 @@ class LandmarkModel:
         """Neutral landmarks [468,3] of the person with coefficients `identity` [S]."""
         return self.base + (self.identity_basis @ identity).reshape(-1, 3)
 
-    def skull(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    def posed_landmarks(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Landmarks [468,3] in the skull's frame for `identity` [S] and tracked expressions [E]."""
         rest = self.neutral(identity) + (self.expression_basis @ expression).reshape(-1, 3)
         return self.jaw.pose(rest, self.jaw.hinge(identity), expression).points

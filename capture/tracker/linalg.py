@@ -1,7 +1,7 @@
-"""Products of tall matrices in pieces small enough that OpenBLAS does not start threads.
+"""Products of tall matrices in blocks small enough that OpenBLAS does not start threads.
 
-The solvers make thousands of products that take 0.1 ms each; on a machine that is busy otherwise, waiting for spinning
-BLAS threads was measured to make them twenty times slower.
+The solvers compute thousands of products of 0.1 ms each. On a machine with other load, waiting for spinning BLAS
+threads was measured to make them twenty times slower.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-#: OpenBLAS stays on one thread up to these many multiplications in matrix x matrix and matrix x vector.
+#: OpenBLAS uses one thread up to this number of multiplications in matrix x matrix and matrix x vector.
 _MATRIX_LIMIT, _VECTOR_LIMIT = 262_144, 9_216
 
 
@@ -21,21 +21,21 @@ def gram(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.matmul(np.swapaxes(a, 1, 2), right.reshape(-1, rows, right.shape[1])).sum(0)
 
 
-def pull(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def apply_transpose(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """`matrix.T @ vector` [A] of a tall matrix [N,A] and a vector [N]."""
     rows = _rows(len(matrix), matrix.shape[1], _VECTOR_LIMIT)
-    pieces = matrix.reshape(-1, rows, matrix.shape[1])
-    return np.matmul(vector.reshape(-1, 1, rows), pieces).sum((0, 1))
+    blocks = matrix.reshape(-1, rows, matrix.shape[1])
+    return np.matmul(vector.reshape(-1, 1, rows), blocks).sum((0, 1))
 
 
-def push(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def apply(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """`matrix @ vector` [N] of a tall matrix [N,A] and a vector [A]."""
     rows = _rows(len(matrix), matrix.shape[1], _VECTOR_LIMIT)
     return np.matmul(matrix.reshape(-1, rows, matrix.shape[1]), vector).ravel()
 
 
 def solve_halved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Solution [N] of a positive definite system [N,N] of a hundred or two unknowns, by its two halves."""
+    """Solution [N] of a positive definite system [N,N] of 100 to 200 unknowns, by elimination of its first half."""
     half = len(matrix) // 2
     first = np.linalg.solve(matrix[:half, :half], np.column_stack([matrix[:half, half:], vector[:half]]))
     cross = np.ascontiguousarray(matrix[:half, half:])
@@ -46,6 +46,6 @@ def solve_halved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _rows(count: int, cost: int, limit: int) -> int:
-    """Largest divisor of `count` rows whose product costs at most `limit`, 1 at least."""
+    """Largest divisor of `count` rows whose product costs at most `limit`, at least 1."""
     most = max(1, limit // cost)
     return max(size for size in range(1, min(most, count) + 1) if count % size == 0)

@@ -1,4 +1,4 @@
-"""Tracked frames in the head model's own parameters, and how good the track is."""
+"""Tracked frames as parameters of the head model, and quality statistics of the track."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from capture.tracker.smooth import accelerations
 def track_arrays(
     head: HeadModel, person: Person, numbers: np.ndarray, seen: Observations, track: ClipTrack, is_test: bool
 ) -> dict[str, np.ndarray]:
-    """The arrays of track.npz (avatar.data.capture_folder.TRACK_ARRAYS) for the frames `numbers` [T]."""
+    """The arrays of track.npz (avatar.data.capture_folder.TRACK_ARRAYS).
+
+    Args:
+        head: the head model.
+        person: identity and camera.
+        numbers: frame numbers [T] in the video.
+        seen: landmarks of these frames.
+        track: the tracked frames.
+        is_test: whether the frames are held out.
+    """
     count = len(seen)
     rotation = torch.from_numpy(np.stack([state.rotation for state in track.states]))
     offset = torch.from_numpy(np.stack([state.translation for state in track.states]))
@@ -61,14 +70,14 @@ def quality(person: Person, seen: Observations, track: ClipTrack) -> dict[str, A
             "oval": float(error[:, OVAL].mean()),
         },
         "inter_ocular_px": person.inter_ocular,
-        "jitter_per_frame": jitter(track.frame_states, seen.time),
+        "jitter_per_frame": jitter(track.unsmoothed_states, seen.time),
         "jitter": jitter(track.states, seen.time),
         "key_frames": [int(row) for row in person.key_frames],
     }
 
 
 def jitter(states: Sequence[State], time: np.ndarray) -> dict[str, float]:
-    """Root mean square distance of each frame from the middle of its neighbors, at 30 frames/s."""
+    """Root mean square distance of each frame from the mean of its neighbors, at 30 frames/s."""
     if len(states) < 3:
         return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0, "expression": 0.0}
     half = accelerations(states, difference_weights(time)[0]) / 2

@@ -1,7 +1,7 @@
 """The least-squares problem of one frame: pose and expression against landmarks in the image.
 
-World axes (y up, the face looks along +z), a pinhole at the origin that looks along -z. Residuals are measured in
-hundredths of the clip's inter-ocular distance, so that every weight below means the same on every video.
+World axes (y up, the face looks along +z), a pinhole at the origin that looks along -z. Residuals are in
+hundredths of the clip's inter-ocular distance, so every weight below has the same meaning for every video.
 Unknowns of a frame, in this order: rotation step [3] (left, `R <- exp(w) R`), translation [3] meters, expression [E].
 """
 
@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from capture.tracker.indices import FACE_COUNT, point_weights
-from capture.tracker.jaw import Posed
+from capture.tracker.jaw import PosedLandmarks
 from capture.tracker.landmark_model import LandmarkModel
-from capture.tracker.linalg import gram, pull, push
+from capture.tracker.linalg import apply, apply_transpose, gram
 from capture.tracker.rotation import exp_rotation, log_rotation
 
 POSE = 6
@@ -45,7 +45,7 @@ class State:
     translation: np.ndarray  # [3] meters
     expression: np.ndarray  # [E] within the model's limits
 
-    def moved(self, step: np.ndarray, limits: np.ndarray) -> State:
+    def updated(self, step: np.ndarray, limits: np.ndarray) -> State:
         """The state after a step [6+E]; expressions stay within `limits` [2,E]."""
         return State(
             exp_rotation(step[:3]) @ self.rotation,
@@ -59,15 +59,15 @@ class FitOptions:
     """Weights of the terms; residual unit is 1 % of the inter-ocular distance."""
 
     ridge: float = 3.0  # on expression^2
-    sparsity: float = 0.6  # L1 on expression: identity leaks into expression without it
+    sparsity: float = 0.6  # L1 on expression; without it expressions represent a part of the identity
     exclusion: float = 6.0  # on the product of two expressions that exclude each other
-    huber: float = 4.0  # residual beyond which a landmark counts linearly
-    spread_floor: float = 1.0  # spread of a landmark that halves its weight
-    attitude: float = 1e6  # precision, 1/rad^2, of the landmarks' own depth as a measurement of rotation
+    huber: float = 4.0  # residual beyond which the loss is linear
+    spread_floor: float = 1.0  # spread that halves the weight of a landmark
+    attitude: float = 1e6  # precision, 1/rad^2, of the rotation measured from the depth of the landmarks
 
 
-class Fittable(Protocol):
-    """What the solvers of a moment and of a clip ask of a problem, however many cameras are behind it."""
+class PoseProblem(Protocol):
+    """Interface of the solvers of a time step and of a clip to a problem with one or several cameras."""
 
     @property
     def model(self) -> LandmarkModel:
@@ -80,26 +80,34 @@ class Fittable(Protocol):
         ...
 
     def normal(self, state: State, target: Any, weights: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of what was seen at one moment."""
+        """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of the observations at one time step."""
         ...
 
 
 @dataclass(frozen=True)
 class FrameProblem:
-    """Everything the frames of a clip share once identity and camera are known."""
+    """The problem of every frame of a clip, given identity and camera."""
 
     model: LandmarkModel
     neutral: np.ndarray  # [468,3] meters
     hinge: np.ndarray  # [3] meters, of the jaw
     camera: Pinhole
-    unit: float  # pixels that make one residual unit
+    unit: float  # pixels per residual unit
     options: FitOptions
 
     @staticmethod
     def create(
         model: LandmarkModel, identity: np.ndarray, camera: Pinhole, inter_ocular: float, options: FitOptions
     ) -> FrameProblem:
-        """The problem for the person `identity` [S] seen by `camera`; `inter_ocular` is typical, in pixels."""
+        """The problem of one person and camera.
+
+        Args:
+            model: landmark model of the head.
+            identity: [S].
+            camera: of the frames.
+            inter_ocular: typical inter-ocular distance in pixels.
+            options: weights of the terms.
+        """
         hinge = model.jaw.hinge(identity)
         return FrameProblem(model, model.neutral(identity), hinge, camera, inter_ocular / 100.0, options)
 
@@ -111,14 +119,14 @@ class FrameProblem:
         relative = spread[:FACE_COUNT] / (self.unit * self.options.spread_floor)
         return base / (1 + relative * relative)
 
-    def skull(self, expression: np.ndarray) -> Posed:
-        """Landmarks in the skull's frame under expressions [E]."""
-        moved = push(self.model.expression_basis, expression).reshape(-1, 3)
+    def posed_landmarks(self, expression: np.ndarray) -> PosedLandmarks:
+        """Landmarks in the skull frame under expressions [E], and their Jacobians."""
+        moved = apply(self.model.expression_basis, expression).reshape(-1, 3)
         return self.model.jaw.pose(self.neutral + moved, self.hinge, expression)
 
     def points(self, state: State) -> np.ndarray:
         """World positions [468,3] of the landmarks."""
-        moved = push(self.model.expression_basis, state.expression).reshape(-1, 3)
+        moved = apply(self.model.expression_basis, state.expression).reshape(-1, 3)
         skull = self.model.jaw.points(self.neutral + moved, self.hinge, state.expression)
         return skull @ state.rotation.T + state.translation
 
@@ -133,22 +141,29 @@ class FrameProblem:
 
 @dataclass(frozen=True)
 class Linearized:
-    """A frame's weighted residuals [936] and Jacobian [936,6+E], and what other Jacobians can be made from."""
+    """Weighted residuals [936] and Jacobian [936,6+E] of a frame, and factors from which other Jacobians follow."""
 
     residual: np.ndarray
     jacobian: np.ndarray
-    row_weight: np.ndarray  # [936] already in the two above
-    rest_jacobian: np.ndarray  # [468,2,3] pixels per meter of a landmark in the skull frame, the jaw at rest
+    row_weight: np.ndarray  # [936] included in the two above
+    rest_jacobian: np.ndarray  # [468,2,3] residual per meter of a landmark in the skull frame, before jaw rotation
     points: np.ndarray  # [468,3] world
 
     def normal(self) -> tuple[np.ndarray, np.ndarray]:
         """Gauss-Newton matrix [6+E,6+E] and gradient [6+E]."""
-        return gram(self.jacobian, self.jacobian), pull(self.jacobian, self.residual)
+        return gram(self.jacobian, self.jacobian), apply_transpose(self.jacobian, self.residual)
 
 
 def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: np.ndarray) -> Linearized:
-    """Linearize the reprojection of landmarks on `target` [468,2] pixels with `weights` [468], Huber by reweighting."""
-    skull = problem.skull(state.expression)
+    """Linearize the reprojection error of the landmarks, with the Huber loss as weights.
+
+    Args:
+        problem: identity and camera.
+        state: where to linearize.
+        target: measured landmarks [468,2] pixels.
+        weights: of the landmarks [468].
+    """
+    skull = problem.posed_landmarks(state.expression)
     turned = skull.points @ state.rotation.T
     points = turned + state.translation
     raw = (problem.camera.project(points) - target) / problem.unit
@@ -157,7 +172,7 @@ def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: 
     row_weight = np.repeat(np.sqrt(weights * robust), 2)
     per_world = projection_jacobian(problem.camera, points) / problem.unit
     per_skull = per_world @ state.rotation
-    per_rest = per_skull @ skull.turn
+    per_rest = per_skull @ skull.rest_jacobian
     jacobian = np.empty((2 * FACE_COUNT, POSE + problem.model.expression_basis.shape[1]))
     rows = jacobian.reshape(FACE_COUNT, 2, -1)
     # d(exp(w) p)/dw = -[p]x; a row vector a times -[p]x is p x a.
@@ -166,7 +181,7 @@ def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: 
     rows[:, :, 3:POSE] = per_world
     basis = problem.model.expression_basis.reshape(FACE_COUNT, 3, -1)
     np.matmul(per_rest, basis, out=rows[:, :, POSE:])
-    rows[:, :, POSE + problem.model.jaw.movers] += per_skull @ skull.moves
+    rows[:, :, POSE + problem.model.jaw.nonlinear] += per_skull @ skull.nonlinear_jacobian
     jacobian *= row_weight[:, None]
     return Linearized(raw.ravel() * row_weight, jacobian, row_weight, per_rest, points)
 
@@ -182,10 +197,18 @@ def projection_jacobian(camera: Pinhole, points: np.ndarray) -> np.ndarray:
     return result
 
 
-def add_expression_prior(problem: Fittable, expression: np.ndarray, matrix: np.ndarray, gradient: np.ndarray) -> None:
-    """Add ridge, L1 and exclusion on expressions [E] to `matrix` [6+E,6+E] and `gradient` [6+E] in place.
+def add_expression_prior(
+    problem: PoseProblem, expression: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
+) -> None:
+    """Add ridge, L1 and exclusion terms of the expressions to the problem, in place.
 
-    L1 is for weights that cannot be negative; the coefficients of a principal-component basis have the ridge alone.
+    Only weights that cannot be negative have L1; coefficients of a principal-component basis have the ridge only.
+
+    Args:
+        problem: has the weights of the terms.
+        expression: of the state [E].
+        matrix: Gauss-Newton matrix [6+E,6+E].
+        gradient: [6+E].
     """
     options, pairs = problem.options, problem.model.exclusive
     diagonal = np.arange(POSE, len(gradient))
@@ -198,27 +221,42 @@ def add_expression_prior(problem: Fittable, expression: np.ndarray, matrix: np.n
 
 
 def add_attitude_prior(
-    problem: Fittable, rotation: np.ndarray, attitude: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
+    problem: PoseProblem, rotation: np.ndarray, attitude: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
-    """Pull `rotation` [3,3] towards a measured `attitude` [3,3]: adds to `matrix` and `gradient` in place.
+    """Add the squared angle between `rotation` [3,3] and a measured `attitude` [3,3] to the problem, in place.
 
-    Expressions explain foreshortening as readily as pitch does: from pixels alone a clip's pitch came out a quarter
-    too small. The landmark network's depth does not have that ambiguity.
+    Expressions can cause the same foreshortening as pitch: from pixels only, the pitch of a clip was estimated a
+    quarter too small. The depth of the landmark network does not have that ambiguity.
+
+    Args:
+        problem: has the precision of the measurement.
+        rotation: of the state.
+        attitude: measured.
+        matrix: Gauss-Newton matrix [6+E,6+E].
+        gradient: [6+E].
     """
     precision = problem.options.attitude
     matrix[np.arange(3), np.arange(3)] += precision
     gradient[:3] += precision * log_rotation(rotation @ attitude.T)
 
 
-def outward(expression: np.ndarray, gradient: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Mask [E] of expressions that sit on one of their `limits` [2,E] which their `gradient` [E] pushes against."""
+def at_active_limit(expression: np.ndarray, gradient: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Mask [E] of expressions at one of their `limits` [2,E] which a descent along `gradient` [E] would cross."""
     return ((expression <= limits[0]) & (gradient > 0)) | ((expression >= limits[1]) & (gradient < 0))
 
 
 def box_step(
     matrix: np.ndarray, gradient: np.ndarray, expression: np.ndarray, limits: np.ndarray, passes: int = 4
 ) -> np.ndarray:
-    """Gauss-Newton step [6+E] that keeps expressions within `limits` [2,E]: active set, at most `passes` rounds."""
+    """Gauss-Newton step [6+E] that keeps expressions within their limits, by an active-set method.
+
+    Args:
+        matrix: Gauss-Newton matrix [6+E,6+E].
+        gradient: [6+E].
+        expression: current weights [E].
+        limits: minimum and maximum weights [2,E].
+        passes: maximum number of active-set iterations.
+    """
     size = len(gradient)
     step = np.zeros(size)
     free = np.ones(size, dtype=bool)

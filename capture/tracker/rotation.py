@@ -1,4 +1,4 @@
-"""Rotations in NumPy float64, one at a time or stacked, for the solvers."""
+"""Rotations in NumPy float64, single or stacked, for the solvers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def exp_rotation(rotvec: np.ndarray) -> np.ndarray:
 
 
 def log_rotation(matrix: np.ndarray) -> np.ndarray:
-    """Axis-angle vectors [...,3] of rotation matrices [...,3,3]; meant for steps well below pi.
+    """Axis-angle vectors [...,3] of rotation matrices [...,3,3], for angles well below pi.
 
-    Uses angle = atan2(|skew part|, (trace-1)/2), exact below pi; at pi itself the axis is undefined here.
+    Uses angle = atan2(|skew part|, (trace-1)/2), exact below pi; at pi the axis is undefined.
     """
     sine_axis = 0.5 * np.stack(
         [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatar.data.capture_folder import Capture, track_defaults
-from capture.synthetic import LOOKS, SyntheticOptions, SyntheticScene
+from capture.synthetic import APPEARANCES, SyntheticOptions, SyntheticScene
 from capture.synthetic.compare import score_tracks
 from tests.bench.bench_truth import REFINED_FILE, tracks
 from tests.bench.exact_landmarks import exact_capture
@@ -29,8 +29,10 @@ def test_a_refined_track_beside_the_capture_is_found(tmp_path: Path) -> None:
 
 
 def test_the_tracker_alone_follows_exact_landmarks_closely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bald = replace(LOOKS["noor"], hair=replace(LOOKS["noor"].hair, strands=100))  # quickly made, and not drawn
-    monkeypatch.setitem(LOOKS, "noor", bald)
+    bald = replace(
+        APPEARANCES["noor"], hair=replace(APPEARANCES["noor"].hair, strands=100)
+    )  # quickly made, and not drawn
+    monkeypatch.setitem(APPEARANCES, "noor", bald)
     options = SyntheticOptions(width=270, height=360, frames=30, fps=3.75)
     truth = SyntheticScene(options).truth()
     rows = np.arange(options.frames)

@@ -10,7 +10,7 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from capture.networks.models import WHEEL_MEMBERS, model_path
-from capture.synthetic import LOOKS
+from capture.synthetic import APPEARANCES
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def sparse() -> Iterator[str]:
     """The name of a procedural person with little hair, who is quickly made."""
-    thin = replace(LOOKS["noor"].hair, strands=300)
+    thin = replace(APPEARANCES["noor"].hair, strands=300)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(LOOKS, "sparse", replace(LOOKS["noor"], hair=thin))
+        patch.setitem(APPEARANCES, "sparse", replace(APPEARANCES["noor"], hair=thin))
         yield "sparse"

@@ -47,13 +47,13 @@ def make_model(seed: int = 0, identities: int = 12, expressions: int = 10) -> La
 
 
 def _jaw(base: np.ndarray, identities: int, rng: np.random.Generator) -> Jaw:
-    """Lower landmarks turn by 0.35 rad under jawOpen and 0.1 under shape0; the blinks bend on their way."""
+    """Lower landmarks rotate by 0.35 rad under jawOpen and 0.1 under shape0; the blinks follow a curve."""
     return Jaw(
-        share=np.clip(-base[:, 1] / 0.05, 0, 1),
+        skinning_weights=np.clip(-base[:, 1] / 0.05, 0, 1),
         center=np.array([0.0, 0.0, -0.06]),
         center_basis=rng.normal(size=(3, identities)) * 1e-3,
         directions=np.array([[0.0, 0.0, 0.35, 0.0], [0.0, 0.0, 0.0, 0.05], [0.0, 0.0, 0.0, 0.0]]),
-        movers=np.arange(4),
+        nonlinear=np.arange(4),
         correctives=rng.normal(size=(1404, 9)) * 5e-4,
         curves=rng.normal(size=(1404, 4)) * np.array([5e-4, 5e-4, 0.0, 0.0]),
     )
@@ -87,7 +87,7 @@ def observe(
     turn = exp_rotation(np.array([0.0, gaze[0], 0.0])) @ exp_rotation(np.array([-gaze[1], 0.0, 0.0]))
     points = np.zeros((len(states), 478, 3))
     for k, state in enumerate(states):
-        world = model.skull(identity, state.expression) @ state.rotation.T + state.translation
+        world = model.posed_landmarks(identity, state.expression) @ state.rotation.T + state.translation
         points[k, :468, :2] = CAMERA.project(world)
         points[k, :468, 2] = -(world[:, 2] - state.translation[2]) * CAMERA.focal / -state.translation[2]
         for eye, start in enumerate((LEFT_IRIS, RIGHT_IRIS)):

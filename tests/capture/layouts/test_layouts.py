@@ -17,7 +17,7 @@ from avatar.errors import HeadsplatError
 from avatar.motion.files.metrical_frame import load_frame
 from avatar.video import open_output
 from capture.layouts import read_layout
-from capture.layouts.views import images, read_mask
+from capture.layouts.views import read_images, read_mask
 from capture.layouts.write import write_layout
 from tests.support.tiny import tiny_capture
 
@@ -36,7 +36,7 @@ def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tm
     assert [view.time_step for view in views.views] == capture.track["time_step"].tolist()
     np.testing.assert_allclose([view.time for view in views.views], capture.track["time"], atol=1e-9)
     rgb, alpha = capture.images(range(len(capture)), 4096)
-    for row, (view, frame) in enumerate(images(views.views)):
+    for row, (view, frame) in enumerate(read_images(views.views)):
         np.testing.assert_array_equal(frame.rgb, rgb[row])
         np.testing.assert_array_equal(read_mask(view), alpha[row])
         np.testing.assert_allclose(view.K, capture.metadata["cameras"][0]["K"], atol=1e-6)

@@ -1,17 +1,17 @@
-"""Cameras around the made-up head of landmark_fixture, and what they see of it."""
+"""Cameras around the synthetic head of landmark_fixture, and their observations of it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from capture.multiview.rig import FLIP, RigCamera, Sighting
-from capture.multiview.track import Moments
+from capture.multiview.rig import FLIP, CameraObservation, RigCamera
+from capture.multiview.track import TimeSteps
 from capture.tracker.indices import LEFT_IRIS, RIGHT_IRIS
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
 from capture.tracker.rotation import exp_rotation
 
-#: Where the head of `make_states` is.
+#: Position of the head of `make_states`.
 CENTER = np.array([0.0, 0.0, -0.8])
 
 
@@ -31,37 +31,37 @@ def matrix(camera: RigCamera) -> tuple[np.ndarray, np.ndarray]:
     return np.array([[p.focal, 0, p.cx], [0, p.focal, p.cy], [0, 0, 1.0]]), camera.world_to_cam
 
 
-def sight(
+def observe(
     model: LandmarkModel,
     identity: np.ndarray,
     cameras: list[RigCamera],
     states: list[State],
     noise: float,
     seed: int = 1,
-) -> Moments:
-    """What all cameras see of the states at 30 frames/s; `noise` pixels of error, a smooth bias per camera included."""
+) -> TimeSteps:
+    """Observations of the states by all cameras at 30 fps, with `noise` pixels of error."""
     rng = np.random.default_rng(seed)
     _, irises = model.eyes(identity)
-    moments = []
+    observations = []
     for state in states:
         skull = np.zeros((478, 3))
-        skull[:468] = model.skull(identity, state.expression)
+        skull[:468] = model.posed_landmarks(identity, state.expression)
         for eye, start in enumerate((LEFT_IRIS, RIGHT_IRIS)):
             skull[start : start + 5] = irises[eye]
         seen = []
         for index, camera in enumerate(cameras):
-            own = camera.seen(state)
-            world = skull @ own.rotation.T + own.translation
+            local = camera.to_camera(state)
+            world = skull @ local.rotation.T + local.translation
             points = np.zeros((478, 3))
             points[:, :2] = (
                 camera.pinhole.project(world) + rng.normal(0, noise, (478, 2))
                 if noise
                 else (camera.pinhole.project(world))
             )
-            points[:, 2] = -(world[:, 2] - own.translation[2]) * camera.pinhole.focal / -own.translation[2]
-            seen.append(Sighting(index, points, np.zeros(478)))
-        moments.append(tuple(seen))
-    return Moments(tuple(moments), np.arange(len(states)) / 30)
+            points[:, 2] = -(world[:, 2] - local.translation[2]) * camera.pinhole.focal / -local.translation[2]
+            seen.append(CameraObservation(index, points, np.zeros(478)))
+        observations.append(tuple(seen))
+    return TimeSteps(tuple(observations), np.arange(len(states)) / 30)
 
 
-__all__ = ["CENTER", "FLIP", "make_cameras", "matrix", "sight"]
+__all__ = ["CENTER", "FLIP", "make_cameras", "matrix", "observe"]

@@ -1,4 +1,4 @@
-"""Several cameras: a joint track, cameras found from the face, and a capture from a folder, without networks."""
+"""Several cameras: joint track, cameras estimated from the face, and capture of a folder, without networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from capture.multiview.fit import fit_head
 from capture.multiview.pipeline import folder_digest
 from capture.multiview.plan import plan_views
 from capture.multiview.rig import RigCamera
-from capture.multiview.track import Moments, fit_rig_person, track_rig, track_rig_held_out
+from capture.multiview.track import TimeSteps, fit_rig_person, track_rig, track_rig_held_out
 from capture.multiview.world import find_similarity
 from capture.options import CaptureOptions
 from capture.pipeline import run_capture
@@ -27,7 +27,7 @@ from capture.tracker.camera import FocalPrior
 from capture.tracker.problem import State
 from capture.tracker.rotation import exp_rotation, log_rotation
 from tests.capture.faces.landmark_fixture import make_model, make_states
-from tests.capture.multiview.rig_fixture import make_cameras, sight
+from tests.capture.multiview.rig_fixture import make_cameras, observe
 from tests.capture.video.fake_video import CAMERA, SIZE, fake_models
 
 MODEL = make_model()
@@ -38,8 +38,8 @@ TRUTH = make_states(24)
 def _errors(states: tuple[State, ...], truth: list[State]) -> tuple[float, float]:
     """Mean error in degrees and millimeters."""
     turns = [np.linalg.norm(log_rotation(a.rotation @ b.rotation.T)) for a, b in zip(states, truth, strict=True)]
-    off = [np.linalg.norm(a.translation - b.translation) for a, b in zip(states, truth, strict=True)]
-    return float(np.degrees(np.mean(turns))), float(1000 * np.mean(off))
+    offsets = [np.linalg.norm(a.translation - b.translation) for a, b in zip(states, truth, strict=True)]
+    return float(np.degrees(np.mean(turns))), float(1000 * np.mean(offsets))
 
 
 def _solved_errors(found: list[RigCamera], truth: list[RigCamera]) -> list[tuple[float, float]]:
@@ -52,20 +52,20 @@ def _solved_errors(found: list[RigCamera], truth: list[RigCamera]) -> list[tuple
     ]
 
 
-def test_three_cameras_place_the_head_better_than_one() -> None:
+def test_three_cameras_locate_the_head_more_precisely_than_one() -> None:
     cameras = make_cameras(0, -35, 35)
-    seen = sight(MODEL, IDENTITY, cameras, TRUTH, 1.5)
-    alone = Moments(tuple((sightings[0],) for sightings in seen.sightings), seen.time)
-    nothing = Moments((), np.zeros(0))
-    one = _errors(fit_head(MODEL, cameras, alone, nothing).training.states, TRUTH)
-    three = _errors(fit_head(MODEL, cameras, seen, nothing).training.states, TRUTH)
+    seen = observe(MODEL, IDENTITY, cameras, TRUTH, 1.5)
+    single = TimeSteps(tuple((observations[0],) for observations in seen.observations), seen.time)
+    no_steps = TimeSteps((), np.zeros(0))
+    one = _errors(fit_head(MODEL, cameras, single, no_steps).training.states, TRUTH)
+    three = _errors(fit_head(MODEL, cameras, seen, no_steps).training.states, TRUTH)
     assert three[0] < 0.7 * one[0] and three[1] < 0.3 * one[1]
     assert three[0] < 0.3 and three[1] < 0.5
 
 
 def test_the_track_does_not_depend_on_the_axes_of_the_world() -> None:
     cameras = make_cameras(0, 40)
-    seen = sight(MODEL, IDENTITY, cameras, TRUTH[:12], 0.5)
+    seen = observe(MODEL, IDENTITY, cameras, TRUTH[:12], 0.5)
     turn, shift = exp_rotation(np.array([0.3, -1.0, 0.4])), np.array([1.0, -2.0, 0.5])
     moved = [RigCamera(c.pinhole, c.rotation @ turn.T, c.translation - c.rotation @ turn.T @ shift) for c in cameras]
     first = fit_rig_person(MODEL, cameras, seen)
@@ -73,9 +73,9 @@ def test_the_track_does_not_depend_on_the_axes_of_the_world() -> None:
     np.testing.assert_allclose(first.identity, second.identity, atol=0.02)
 
 
-def test_held_out_moments_leave_the_training_track_alone_and_are_placed() -> None:
+def test_held_out_time_steps_are_tracked() -> None:
     cameras = make_cameras(0, 30)
-    seen = sight(MODEL, IDENTITY, cameras, TRUTH, 0.5)
+    seen = observe(MODEL, IDENTITY, cameras, TRUTH, 0.5)
     person = fit_rig_person(MODEL, cameras, seen.pick(range(18)))
     track = track_rig(person, seen.pick(range(18)))
     held_out = track_rig_held_out(person, seen.pick(range(18)), track, seen.pick(range(18, 24)))
@@ -83,31 +83,31 @@ def test_held_out_moments_leave_the_training_track_alone_and_are_placed() -> Non
 
 
 @pytest.mark.parametrize(("size", "unit"), [(1.0, "metres"), (1000.0, "millimetres"), (7.0, "unknown")])
-def test_a_foreign_worlds_unit_and_axes_are_found(size: float, unit: str) -> None:
+def test_unit_and_axes_of_an_external_world_are_estimated(size: float, unit: str) -> None:
     cameras, turn = make_cameras(0, -35, 35), exp_rotation(np.array([2.0, 0.3, -0.5]))
-    foreign = [replace(c, rotation=c.rotation @ turn.T, translation=c.translation * size) for c in cameras]
-    seen = sight(MODEL, np.zeros(MODEL.identity_size), cameras, TRUTH, 0.3)
-    found = find_similarity(MODEL, foreign, seen, "folder")
+    external = [replace(c, rotation=c.rotation @ turn.T, translation=c.translation * size) for c in cameras]
+    seen = observe(MODEL, np.zeros(MODEL.identity_size), cameras, TRUTH, 0.3)
+    found = find_similarity(MODEL, external, seen, "folder")
     assert found.unit == unit and abs(found.measured / size - 1) < 0.01
-    ours = [found.camera(camera) for camera in foreign]
+    ours = [found.transform_camera(camera) for camera in external]
     assert np.linalg.norm(ours[1].position - ours[0].position) == pytest.approx(
         np.linalg.norm(cameras[1].position - cameras[0].position), rel=0.01
     )
-    head = ours[0].unseen(cameras[0].seen(TRUTH[0]))
+    head = ours[0].to_world(cameras[0].to_camera(TRUTH[0]))
     assert head.rotation[1, 1] > 0.8 and head.rotation[2, 2] > 0.5  # upright, looking along +z
 
 
-def test_cameras_in_other_axes_are_told_so() -> None:
+def test_cameras_in_other_axes_are_an_error() -> None:
     cameras = make_cameras(0, -35, 35)
-    seen = sight(MODEL, IDENTITY, cameras, TRUTH[:6], 0.3)
+    seen = observe(MODEL, IDENTITY, cameras, TRUTH[:6], 0.3)
     turned = [replace(c, rotation=FLIP[:3, :3] @ c.rotation, translation=FLIP[:3, :3] @ c.translation) for c in cameras]
     with pytest.raises(HeadsplatError, match=r"folder: the (head would be behind|cameras contradict)"):
         find_similarity(MODEL, turned, seen, "folder")
 
 
-def test_unknown_cameras_are_found_from_the_face() -> None:
+def test_unknown_cameras_are_estimated_from_the_face() -> None:
     cameras = make_cameras(0, -35, 35)
-    seen = sight(MODEL, np.zeros(MODEL.identity_size), cameras, TRUTH[::2], 0.5)
+    seen = observe(MODEL, np.zeros(MODEL.identity_size), cameras, TRUTH[::2], 0.5)
     priors = [FocalPrior(camera.pinhole.focal, 0.01, "given") for camera in cameras]
     centers = np.array([[camera.pinhole.cx, camera.pinhole.cy] for camera in cameras])
     solved = solve_cameras(MODEL, priors, centers, seen, "abc")
@@ -115,17 +115,17 @@ def test_unknown_cameras_are_found_from_the_face() -> None:
         assert degrees < 0.5 and millimeters < 5
 
 
-def test_a_camera_that_never_sees_the_face_with_others_is_named() -> None:
+def test_a_camera_that_shares_no_time_step_with_others_is_named() -> None:
     cameras = make_cameras(0, 30)
-    seen = sight(MODEL, IDENTITY, cameras, TRUTH[:6], 0.3)
-    apart = Moments(tuple((s[k % 2],) for k, s in enumerate(seen.sightings)), seen.time)
+    seen = observe(MODEL, IDENTITY, cameras, TRUTH[:6], 0.3)
+    alternating = TimeSteps(tuple((s[k % 2],) for k, s in enumerate(seen.observations)), seen.time)
     priors = [FocalPrior(900.0, 0.01, "given")] * 2
-    with pytest.raises(HeadsplatError, match="the camera b and another one see the face together at 0 moments"):
-        solve_cameras(MODEL, priors, np.full((2, 2), 256.0), apart, "ab")
+    with pytest.raises(HeadsplatError, match="the camera b and another one both see the face at 0 time steps"):
+        solve_cameras(MODEL, priors, np.full((2, 2), 256.0), alternating, "ab")
 
 
 def _folder(root: Path, steps: int = 20, cameras: int = 2) -> Path:
-    """A folder of `cameras` identical cameras, apart by nothing: the fake face is what each of them sees."""
+    """A folder of `cameras` cameras with identical poses: each of them sees the same fake face."""
     (root / "images").mkdir(parents=True)
     frames = []
     for step in range(steps):
@@ -150,7 +150,7 @@ def _capture(folder: Path, out: Path, **options: object) -> Capture:
     return run_capture(folder, out, CaptureOptions(passes=1, **options), None, fake_models())  # type: ignore[arg-type]
 
 
-def test_a_folder_becomes_a_capture_whose_rows_of_one_moment_share_a_head(tmp_path: Path) -> None:
+def test_a_folder_becomes_a_capture(tmp_path: Path) -> None:
     capture = _capture(_folder(tmp_path / "in", cameras=1), tmp_path / "out", test_every=5)
     assert len(capture) == 20 and len(capture.test_indices) == 4
     assert capture.track["reprojection"].mean() < 0.02
@@ -167,12 +167,12 @@ def test_a_camera_can_be_held_out(tmp_path: Path) -> None:
         np.testing.assert_array_equal(rows[0::2], rows[1::2])
 
 
-def test_pixels_of_a_held_out_camera_change_no_training_number(tmp_path: Path) -> None:
+def test_pixels_of_a_held_out_camera_change_no_training_array(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "in")
     plain = _capture(folder, tmp_path / "plain", test_camera="1")
     for path in (folder / "images").glob("*_1.png"):
         image = cv2.imread(str(path))
-        image[0, 0, 0] = 77  # another content: other landmarks
+        image[0, 0, 0] = 77  # other content, so other landmarks
         cv2.imwrite(str(path), image)
     other = _capture(folder, tmp_path / "other", test_camera="1")
     train = plain.train_indices
@@ -187,18 +187,18 @@ def test_pixels_of_a_held_out_camera_change_no_training_number(tmp_path: Path) -
     ("options", "sentence"),
     [
         ({"test_camera": "7"}, "no camera '7'; there are 0, 1"),
-        ({"test_camera": "1", "solve_cameras": True}, "cannot be found from the face"),
+        ({"test_camera": "1", "solve_cameras": True}, "cannot be estimated from the face"),
         ({"test_camera": "1", "test_every": 5}, "both given"),
         ({"test_fraction": 0.9}, "4 training images, at least 16 are needed"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(tmp_path: Path, options: dict, sentence: str) -> None:
+def test_impossible_options_are_an_error(tmp_path: Path, options: dict, sentence: str) -> None:
     folder = _folder(tmp_path / "in")
     with pytest.raises(HeadsplatError, match=sentence):
         _capture(folder, tmp_path / "out", **options)
 
 
-def test_a_camera_without_a_image_left_is_dropped_with_its_name(tmp_path: Path) -> None:
+def test_a_camera_without_a_selected_image_is_dropped_with_a_warning(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "in", steps=40)
     content = json.loads((folder / "transforms.json").read_text())
     content["frames"] = [f for f in content["frames"] if f["camera_index"] == 1 or f["timestep_index"] == 1]
@@ -207,11 +207,11 @@ def test_a_camera_without_a_image_left_is_dropped_with_its_name(tmp_path: Path) 
     plan = plan_views(views, CaptureOptions(max_frames=40))
     assert plan.cameras == ("1",) and {view.camera for view in plan.views} == {0}
     assert "no image of the camera 0 " in plan.warnings[0]
-    with pytest.raises(HeadsplatError, match="the camera 0 has no image at the moments that count"):
+    with pytest.raises(HeadsplatError, match="the camera 0 has no image at the selected time steps"):
         plan_views(views, CaptureOptions(max_frames=40, test_camera="0"))
 
 
-def test_hidden_files_do_not_make_another_folder_and_a_frames_content_does(tmp_path: Path) -> None:
+def test_the_digest_ignores_hidden_files_and_includes_frame_files(tmp_path: Path) -> None:
     (tmp_path / "a.frame").write_bytes(b"1")
     before = folder_digest(tmp_path)
     (tmp_path / ".DS_Store").write_bytes(b"x")
@@ -220,7 +220,7 @@ def test_hidden_files_do_not_make_another_folder_and_a_frames_content_does(tmp_p
     assert folder_digest(tmp_path) != before
 
 
-def test_a_capture_in_its_own_source_is_refused(tmp_path: Path) -> None:
+def test_a_capture_inside_its_source_is_an_error(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "in", steps=1)
-    with pytest.raises(HeadsplatError, match="lies in the folder that is captured"):
+    with pytest.raises(HeadsplatError, match="is inside the folder that is captured"):
         _capture(folder, folder / "out")

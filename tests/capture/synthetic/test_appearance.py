@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from avatar.head import load_head
-from capture.synthetic import LOOKS, SyntheticOptions, SyntheticScene
+from capture.synthetic import APPEARANCES, SyntheticOptions, SyntheticScene
 from capture.synthetic.glasses import Glasses
 from capture.synthetic.person import Person
 
-LOOK = replace(LOOKS["vera"], hair=replace(LOOKS["vera"].hair, strands=200))
+APPEARANCE = replace(APPEARANCES["vera"], hair=replace(APPEARANCES["vera"].hair, strands=200))
 
 
 @pytest.fixture(scope="module")
 def person() -> Person:
-    return Person(LOOK)
+    return Person(APPEARANCE)
 
 
 def test_glasses_are_closed_tubes_whose_outside_faces_outwards(person: Person) -> None:
@@ -56,7 +56,7 @@ def test_a_face_at_work_does_not_come_through_the_rims(person: Person) -> None:
 
 
 def test_a_crooked_mouth_is_outside_every_expression_of_the_head(person: Person) -> None:
-    head, straight = load_head(), Person(replace(LOOK, crooked=0.0))
+    head, straight = load_head(), Person(replace(APPEARANCE, crooked=0.0))
     still = np.tile(np.eye(3, dtype=np.float32), (5, 1, 1)), np.zeros((5, 3), np.float32)
     expression = np.zeros(len(head.expression_names), np.float32)
     expression[head.expression_index("jawOpen")] = 1

@@ -75,14 +75,14 @@ def test_the_outer_cameras_see_the_face_from_the_angle_asked_for(truth: Syntheti
 def test_calibrated_cameras_differ_and_see_other_rooms(sparse: str) -> None:
     scene = SyntheticScene(RIG)
     assert len({float(view.K[0, 0]) for view in scene.views}) == RIG.cameras
-    shots = scene.shots(0)
+    shots = scene.record(0)
     empty = np.max([shot.matte for shot in shots], axis=0) == 0
     assert empty.any() and np.abs(shots[0].rgb[empty].astype(int) - shots[1].rgb[empty]).mean() > 2
 
 
 def test_hair_covers_the_back_of_the_head_for_cameras_behind_it() -> None:
     scene = SyntheticScene(SyntheticOptions(width=128, height=160, frames=1, cameras=3, arc=165))
-    right, front, left = ((shot.rgb.mean(-1) < 75)[10:80][shot.matte[10:80] > 250].mean() for shot in scene.shots(0))
+    right, front, left = ((shot.rgb.mean(-1) < 75)[10:80][shot.matte[10:80] > 250].mean() for shot in scene.record(0))
     assert min(right, left) > 1.5 * front
 
 

@@ -42,38 +42,38 @@ def test_pose_and_expression_of_a_known_person_are_recovered(clip):
     assert track.reprojection.mean() < 0.01
 
 
-def test_gaze_is_read_from_the_irises(clip):
+def test_gaze_is_estimated_from_the_irises(clip):
     model, _, _, seen = clip
     track = track_training(fit_person(model, seen, GIVEN, CENTER), seen)
     np.testing.assert_allclose(track.gaze.mean(0), [0.2, -0.1], atol=0.03)
 
 
-def test_smoothing_cuts_jitter_and_keeps_reprojection(clip):
+def test_smoothing_reduces_jitter_and_keeps_reprojection(clip):
     model, _, _, seen = clip
-    pixels_only = TrackerOptions(fit=FitOptions(attitude=0.0))  # the landmarks' depth is still by itself
+    pixels_only = TrackerOptions(fit=FitOptions(attitude=0.0))  # the depth of the landmarks has little jitter
     track = track_training(fit_person(model, seen, GIVEN, CENTER, pixels_only), seen)
-    before, after = jitter(track.frame_states, seen.time), jitter(track.states, seen.time)
+    before, after = jitter(track.unsmoothed_states, seen.time), jitter(track.states, seen.time)
     assert after["rotation_deg"] < 0.75 * before["rotation_deg"]
     assert after["depth_cm"] < 0.5 * before["depth_cm"]
     assert track.reprojection.mean() < 0.01
 
 
-def test_smoothing_cuts_jitter_of_a_head_that_is_upside_down():
-    # Rotation vectors of such poses lie near pi, where they jump between opposite axes.
+def test_smoothing_reduces_jitter_of_a_head_that_is_upside_down():
+    # Rotation vectors of such poses are near pi, where they are discontinuous.
     model = make_model()
     truth = make_states(40, turn=0.2, roll=np.pi)
     seen = observe(model, np.zeros(model.identity_size), truth, np.arange(40) / 30, noise=0.5)
     problem = FrameProblem.create(model, np.zeros(model.identity_size), CAMERA, 100.0, FitOptions())
-    shaken = [
+    noisy = [
         State(exp_rotation(np.random.default_rng(k).normal(0, 0.01, 3)) @ s.rotation, s.translation, s.expression)
         for k, s in enumerate(truth)
     ]
-    smooth = smooth_clip(problem, shaken, seen.targets, np.ones((40, 468)), seen.time)
-    assert jitter(smooth, seen.time)["rotation_deg"] < 0.3 * jitter(shaken, seen.time)["rotation_deg"]
+    smooth = smooth_clip(problem, noisy, seen.targets, np.ones((40, 468)), seen.time)
+    assert jitter(smooth, seen.time)["rotation_deg"] < 0.3 * jitter(noisy, seen.time)["rotation_deg"]
     assert _rotation_error(tuple(smooth), truth) < 0.5
 
 
-def test_steady_turning_through_half_a_turn_is_no_acceleration():
+def test_constant_rotation_through_half_a_turn_has_no_acceleration():
     time = np.cumsum(np.array([1, 1, 3, 1, 2, 1, 1, 4, 1, 1]) / 30)
     states = [
         State(exp_rotation(np.array([0.0, 0.0, 2.6 + 1.5 * t])), np.array([0.1, 0, -1]) * t, np.zeros(2)) for t in time
@@ -81,7 +81,7 @@ def test_steady_turning_through_half_a_turn_is_no_acceleration():
     np.testing.assert_allclose(accelerations(states, difference_weights(time)[0]), 0, atol=1e-9)
 
 
-def test_uneven_steps_see_the_same_acceleration_as_even_ones():
+def test_uneven_and_even_steps_have_the_same_acceleration():
     time = np.array([0.0, 0.03, 0.05, 0.12, 0.14, 0.21])
     coefficients, _ = difference_weights(time)
     values = 3.0 * time**2
@@ -89,7 +89,7 @@ def test_uneven_steps_see_the_same_acceleration_as_even_ones():
     np.testing.assert_allclose(seen, 6.0 * REFERENCE_STEP**2, rtol=1e-9)
 
 
-def test_frames_held_fixed_come_back_untouched(clip):
+def test_fixed_frames_do_not_change(clip):
     model, identity, truth, seen = clip
     problem = FrameProblem.create(model, identity, CAMERA, 100.0, FitOptions())
     fixed = np.arange(len(truth)) % 5 != 4
@@ -100,7 +100,7 @@ def test_frames_held_fixed_come_back_untouched(clip):
 
 
 @pytest.mark.parametrize("held_out", [np.arange(60) >= 48, np.arange(60) % 5 == 4], ids=["fraction", "every"])
-def test_held_out_frames_are_tracked_with_everything_frozen(clip, held_out):
+def test_held_out_frames_are_tracked_with_identity_and_training_track_fixed(clip, held_out):
     model, _, truth, seen = clip
     training, rest = seen[~held_out], seen[held_out]
     person = fit_person(model, training, GIVEN, CENTER)
@@ -110,7 +110,7 @@ def test_held_out_frames_are_tracked_with_everything_frozen(clip, held_out):
     assert found.reprojection.mean() < 0.012
 
 
-def test_the_focal_moves_towards_the_truth_when_the_head_turns_and_never_without():
+def test_the_focal_is_estimated_only_when_the_head_turns():
     model = make_model()
     identity = np.random.default_rng(5).normal(size=model.identity_size) * 0.5
     prior = FocalPrior(1.5 * CAMERA.focal, 0.35, "typical camera")
@@ -132,7 +132,7 @@ def test_key_frames_are_distinct_and_cover_the_extremes(clip):
     assert yaw[keys].max() > np.percentile(yaw, 90) and yaw[keys].min() < np.percentile(yaw, 10)
 
 
-def test_focal_prior_prefers_what_is_known():
+def test_focal_prior_prefers_given_values_and_metadata():
     assert focal_prior(1080, 1920, 26.0, 1234.0).focal == 1234.0
     assert focal_prior(1080, 1920, 26.0).origin == "metadata"
     phone, crop = focal_prior(1080, 1920), focal_prior(512, 512)

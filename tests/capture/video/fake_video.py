@@ -55,7 +55,7 @@ def true_points(number: int, content: int, scale: float = 1.0) -> np.ndarray:
     """Landmarks [478,3] of a frame; another content, another noise."""
     model = _landmark_model()
     state = make_states(number + 1, expressions=len(model.names), turn=0.3)[-1]
-    rest = model.skull(np.zeros(model.identity_size), 0.2 * state.expression)
+    rest = model.posed_landmarks(np.zeros(model.identity_size), 0.2 * state.expression)
     points = np.zeros((478, 3))
     world = rest @ state.rotation.T + state.translation / scale
     points[:468, :2] = CAMERA.project(world)

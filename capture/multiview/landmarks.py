@@ -1,4 +1,4 @@
-"""Landmarks of every view, camera by camera; training views first, and nothing flows back from held-out ones."""
+"""Landmarks of every view, camera by camera; training views first, independent of held-out views."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 
 from capture.faces.people import People
 from capture.layouts import View
-from capture.layouts.views import images
+from capture.layouts.views import read_images
 from capture.multiview.plan import ViewPlan
-from capture.multiview.rig import Sighting, square
+from capture.multiview.rig import CameraObservation, to_square_pixels
 from capture.options import Progress
 from capture.stages.landmarks import FaceFollower, LandmarkTable
-from capture.stages.landmarks import Sighting as FaceSighting
+from capture.stages.landmarks import Sighting as FaceObservation
 from capture.stages.workers import Pool, ahead
 from capture.workspace import Workspace
 
-#: Views this far apart (s) are not followed from one to the next: the face is searched for again.
-_FOLLOWED = 0.5
+#: Time (s) between two views beyond which the face is detected again, not tracked from one to the next.
+_MAX_GAP = 0.5
 
 
-def find_sightings(
+def find_landmarks(
     plan: ViewPlan, follower: FaceFollower, workspace: Workspace, progress: Progress | None
 ) -> dict[tuple[int, int], LandmarkTable]:
-    """Landmarks (source pixels) by (time step, camera), one row each; views without the face have none.
+    """Landmarks (source pixels) by (time step, camera), one row each; views without a face are missing.
 
     Args:
-        plan: the views; held-out ones are looked at after all training views.
-        follower: finds the face.
-        workspace: keeps each camera's landmarks for a run that is continued.
-        progress: told after every view.
+        plan: the views; held-out views are processed after all training views.
+        follower: tracks the face.
+        workspace: stores the landmarks of each camera, so that an interrupted run can be resumed.
+        progress: called as `progress("landmarks", done, total)` after every view.
     """
     found: dict[tuple[int, int], LandmarkTable] = {}
     done = 0
@@ -62,38 +62,40 @@ def _follow(
     done: int,
     total: int,
 ) -> LandmarkTable:
-    """Landmarks of one camera's views; `known` training ones say where a held-out face is looked for first."""
+    """Landmarks of the views of one camera; those `known` of training views initialize the search in held-out views."""
     table, people = LandmarkTable(), People()
-    waiting: list[Future[Any]] = []
+    averages: list[Future[Any]] = []
     with Pool() as pool:
-        for place, (_, frame) in enumerate(ahead(images(views))):
-            start, last = _start(table, known, frame.time)
+        for index, (_, frame) in enumerate(ahead(read_images(views))):
+            start, last = _search_regions(table, known, frame.time)
             found = follower.follow(frame.rgb, start, last)
             if found is not None:
-                table.add(frame, FaceSighting.of(frame.rgb, found, people, start is not None))
-                waiting.append(pool.submit(follower.average, frame.rgb, found.points))
-            table.seen = place + 1
+                table.add(frame, FaceObservation.of(frame.rgb, found, people, start is not None))
+                averages.append(pool.submit(follower.average, frame.rgb, found.points))
+            table.seen = index + 1
             if progress:
-                progress("landmarks", done + place + 1, total)
-        for row, future in enumerate(waiting):
+                progress("landmarks", done + index + 1, total)
+        for row, future in enumerate(averages):
             table.points[row], table.spread[row], table.presence[row] = future.result()
     return table
 
 
-def _start(
+def _search_regions(
     table: LandmarkTable, known: Sequence[LandmarkTable], time: float
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Region [4] to begin with, of a view near in time, and the region where the face was last seen."""
+    """Region [4] of the face in a view near in time, None if there is none, and in the nearest view at all."""
     rows = [(abs(each.time[0] - time), each.roi[0]) for each in known]
     rows += [(abs(table.time[-1] - time), table.roi[-1])] if len(table) else []
     if not rows:
         return None, None
     gap, region = min(rows, key=lambda row: row[0])
-    return (region if gap <= _FOLLOWED else None), region
+    return (region if gap <= _MAX_GAP else None), region
 
 
-def as_sighting(table: LandmarkTable, view: View) -> Sighting:
-    """The landmarks of a view as the joint fit takes them."""
+def to_observation(table: LandmarkTable, view: View) -> CameraObservation:
+    """The landmarks of a view as input of the joint fit."""
     assert view.K is not None
     spread = np.asarray(table.spread[0], dtype=np.float64)
-    return Sighting(view.camera, square(np.asarray(table.points[0]), view.K), spread, float(table.presence[0]))
+    return CameraObservation(
+        view.camera, to_square_pixels(np.asarray(table.points[0]), view.K), spread, float(table.presence[0])
+    )
