@@ -1,4 +1,4 @@
-"""Folders of several cameras as other tools write them, read by what is in them."""
+"""Folders of several cameras in the layouts of other tools, recognized by their content."""
 
 from __future__ import annotations
 

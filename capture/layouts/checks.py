@@ -1,4 +1,4 @@
-"""What a stranger's numbers must be before anything is computed from them; every refusal names the file."""
+"""Validation of values from external files; every error names the file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 
-#: How far R^T R may be from the identity: exporters round, but a scale or a shear is no camera.
-_ORTHOGONAL = 1e-3
-_FARTHEST, _LARGEST_IMAGE, _LARGEST_STEP = 1e6, 16384, 10_000_000
+#: Tolerance of R^T R against the identity: exporters round, but scale and shear are not allowed.
+_ORTHOGONALITY = 1e-3
+_MAX_DISTANCE, _MAX_IMAGE_SIDE, _MAX_STEP = 1e6, 16384, 10_000_000
 
 
 def path_within(root: Path, name: str, where: str) -> Path:
-    """The path `name` of a file that describes the folder `root`, in it or in a folder beside it.
+    """The path `name` from a description of the folder `root`; it may be in `root` or in a sibling folder.
 
     Raises:
-        HeadsplatError: an absolute path, or one that leads elsewhere; `where` names file, entry and key.
+        HeadsplatError: the path is absolute or outside; `where` names file, entry and key.
     """
     try:
         absolute = Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
@@ -30,13 +30,13 @@ def path_within(root: Path, name: str, where: str) -> Path:
             raise ValueError
     except ValueError as error:
         raise HeadsplatError(
-            f"{where}: {_short(name)} leads out of the folder; export it again with paths relative to {root}"
+            f"{where}: {_short(name)} is outside of the folder; export it again with paths relative to {root}"
         ) from error
     return root / name
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises HeadsplatError where it is none."""
+    """A JSON object from a file; raises HeadsplatError if it is not one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def number(value: Any, where: str, low: float, high: float) -> float:
-    """A finite number in low..high; `where` names file and entry."""
+    """A finite number in low..high; `where` names file and entry in errors."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise HeadsplatError(f"{where}: expected a number, got {_short(value)}")
     try:
@@ -61,8 +61,8 @@ def number(value: Any, where: str, low: float, high: float) -> float:
     return result
 
 
-def integer(value: Any, where: str, low: int = 0, high: int = _LARGEST_STEP) -> int:
-    """A whole number in low..high; exporters write 512.0 as readily as 512."""
+def integer(value: Any, where: str, low: int = 0, high: int = _MAX_STEP) -> int:
+    """A whole number in low..high; some exporters write 512.0 for 512."""
     result = number(value, where, low, high)
     if result != round(result):
         raise HeadsplatError(f"{where}: expected a whole number, got {result:g}")
@@ -71,14 +71,14 @@ def integer(value: Any, where: str, low: int = 0, high: int = _LARGEST_STEP) -> 
 
 def image_side(value: Any, where: str) -> int:
     """Width or height of an image in pixels."""
-    return integer(value, where, 1, _LARGEST_IMAGE)
+    return integer(value, where, 1, _MAX_IMAGE_SIDE)
 
 
 def rigid_transform(value: Any, where: str) -> np.ndarray:
     """A rigid transform [4,4] float64 from nested lists [4][4] or [3][4]; the nearest rotation is taken.
 
     Raises:
-        HeadsplatError: another shape, NaN, absurd distances, a scale, a shear or a mirror.
+        HeadsplatError: wrong shape, NaN, excessive distance, scale, shear or reflection.
     """
     try:
         matrix = np.array(value, dtype=np.float64)
@@ -89,15 +89,17 @@ def rigid_transform(value: Any, where: str) -> np.ndarray:
     if matrix.shape != (4, 4):
         raise HeadsplatError(f"{where}: expected a matrix of 4x4 numbers, got {_short(value)}")
     if not np.isfinite(matrix).all():
-        raise HeadsplatError(f"{where}: the matrix has entries that are no numbers; export the folder again")
-    if np.abs(matrix).max() > _FARTHEST:
-        raise HeadsplatError(f"{where}: a camera {np.abs(matrix).max():.3g} units away; expected {_FARTHEST:g} at most")
+        raise HeadsplatError(f"{where}: the matrix has entries that are not finite; export the folder again")
+    if np.abs(matrix).max() > _MAX_DISTANCE:
+        raise HeadsplatError(
+            f"{where}: a camera {np.abs(matrix).max():.3g} units away; expected {_MAX_DISTANCE:g} at most"
+        )
     rotation = matrix[:3, :3]
     off = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
-    if off > _ORTHOGONAL or np.linalg.det(rotation) < 0 or np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
+    if off > _ORTHOGONALITY or np.linalg.det(rotation) < 0 or np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
         raise HeadsplatError(
-            f"{where}: not a rigid transform (a rotation and a shift; R^T R is off by {off:.2g}, determinant "
-            f"{np.linalg.det(rotation):.3g}); export cameras without scale or mirror"
+            f"{where}: not a rigid transform (rotation and translation; R^T R is off by {off:.2g}, determinant "
+            f"{np.linalg.det(rotation):.3g}); export cameras without scale or reflection"
         )
     u, _, vt = np.linalg.svd(rotation)
     result = np.eye(4)

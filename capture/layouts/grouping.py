@@ -1,4 +1,4 @@
-"""Which entries of a transforms file are one camera, and which are one moment."""
+"""Grouping of the entries of a transforms file by camera and time step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from capture.layouts.checks import inverse
 from capture.layouts.transforms import Entry, world_to_cam
 from capture.layouts.views import View
 
-#: Matrices of one camera that rests differ by less than this, of their own size.
-_RESTING = 1e-4
-#: Steps per second where a file states none, and times closer than this (s) apart, which no camera makes.
-_RATE, _CLOSEST = 30.0, 1 / 250
+#: Relative tolerance within which matrices are the same static camera.
+_STATIC = 1e-4
+#: Time steps per second where a file states no times, and the minimum interval (s) of plausible times.
+_RATE, _MIN_INTERVAL = 30.0, 1 / 250
 #: World to OpenCV axes of a camera at the origin that looks along -z.
 FACING = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -24,8 +24,8 @@ FACING = np.diag([1.0, -1.0, -1.0, 1.0])
 def name_cameras(entries: Sequence[Entry]) -> tuple[list[int], tuple[str, ...]]:
     """Camera index of each entry, and the cameras' names.
 
-    By `camera_id` and `camera_index`; where neither is stated, equal matrices are one camera, unless all differ: then
-    it is one camera that moves.
+    Entries are grouped by `camera_id` and `camera_index`; where neither is stated, by equal matrices, unless all
+    differ: then it is one moving camera.
     """
     if all(entry.camera_index is None and entry.camera_id is None for entry in entries):
         keys = _distinct([entry.camera_to_world for entry in entries])
@@ -41,13 +41,13 @@ def name_cameras(entries: Sequence[Entry]) -> tuple[list[int], tuple[str, ...]]:
     known = sorted(set(labels))
     names = [name for _, name in known]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise HeadsplatError(f"{entries[0].where.split(': ')[0]}: the camera {twice} has two numbers; give each one")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise HeadsplatError(f"{entries[0].where.split(': ')[0]}: the camera {duplicate} has two indices; use one")
     return [known.index(label) for label in labels], tuple(names)
 
 
 def number_steps(entries: Sequence[Entry], cameras: Sequence[int]) -> tuple[list[int], list[float]]:
-    """Time step and time (s) of each entry: as stated, by distinct times, else by the order within each camera."""
+    """Time step and time (s) of each entry: as stated, else by distinct times, else by the order within each camera."""
     if all(entry.time_step is not None for entry in entries):
         steps = [int(entry.time_step or 0) for entry in entries]
     elif all(entry.time is not None for entry in entries) and len({entry.time for entry in entries}) > 1:
@@ -59,36 +59,36 @@ def number_steps(entries: Sequence[Entry], cameras: Sequence[int]) -> tuple[list
         for camera in cameras:
             steps.append(count[camera])
             count[camera] += 1
-    _check_once(entries, cameras, steps)
+    _check_unique(entries, cameras, steps)
     return steps, _times(entries, steps)
 
 
-def _check_once(entries: Sequence[Entry], cameras: Sequence[int], steps: Sequence[int]) -> None:
+def _check_unique(entries: Sequence[Entry], cameras: Sequence[int], steps: Sequence[int]) -> None:
     seen: dict[tuple[int, int], Entry] = {}
     for entry, camera, step in zip(entries, cameras, steps, strict=True):
         if (camera, step) in seen:
             raise HeadsplatError(
-                f"{entry.where}: the same camera and moment as {seen[camera, step].image.name}; "
+                f"{entry.where}: the same camera and time step as {seen[camera, step].image.name}; "
                 "give each image its own timestep_index"
             )
         seen[camera, step] = entry
 
 
 def _times(entries: Sequence[Entry], steps: Sequence[int]) -> list[float]:
-    """Seconds; stated times are taken unless they run from 0 to 1 whatever the length, as some exporters write them."""
+    """Times in seconds: as stated, unless they are normalized to 0..1, as some exporters write them."""
     stated = {step: entry.time for step, entry in zip(steps, entries, strict=True)}
     order = sorted(stated)
     times = [stated[step] for step in order]
     if any(time is None for time in times) or len(order) < 2:
         return [step / _RATE for step in steps]
     gaps = np.diff(np.array(times, dtype=np.float64))
-    if gaps.min() <= 0 or np.median(gaps) < _CLOSEST:
+    if gaps.min() <= 0 or np.median(gaps) < _MIN_INTERVAL:
         return [step / _RATE for step in steps]
     return [float(stated[step] or 0.0) for step in steps]
 
 
 def make_views(entries: Sequence[Entry], opengl: bool) -> tuple[tuple[str, ...], list[View]]:
-    """Names of the cameras, and the views by time step and camera; a single camera that moves is brought to rest."""
+    """Names of the cameras, and the views by time step and camera; a single moving camera becomes a static camera."""
     cameras, names = name_cameras(entries)
     steps, times = number_steps(entries, cameras)
     views = [
@@ -109,7 +109,8 @@ def make_views(entries: Sequence[Entry], opengl: bool) -> tuple[tuple[str, ...],
     moving = [camera for camera in range(len(names)) if _moves([view for view in views if view.camera == camera])]
     if moving and len(names) > 1:
         raise HeadsplatError(
-            f"{entries[0].where.split(': ')[0]}: the camera {names[moving[0]]} moves; of several cameras each must rest"
+            f"{entries[0].where.split(': ')[0]}: the camera {names[moving[0]]} moves; "
+            "with several cameras, all must be static"
         )
     if moving:
         views = as_static_camera(views)
@@ -117,9 +118,9 @@ def make_views(entries: Sequence[Entry], opengl: bool) -> tuple[tuple[str, ...],
 
 
 def as_static_camera(views: Sequence[View]) -> list[View]:
-    """Views of one camera that moves about a head, as one camera at the origin and a head that moves.
+    """Views of one camera that moves around a static head, as a static camera at the origin and a moving head.
 
-    A point x of the resting head lies at `head_motion x` in the new world; its place in the image stays the same.
+    A point x of the static head is at `head_motion x` in the new world; its position in the image stays the same.
     """
     return [
         view
@@ -130,14 +131,14 @@ def as_static_camera(views: Sequence[View]) -> list[View]:
 
 
 def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Sequence[str]) -> None:
-    """One set of intrinsics and one size for each camera, and a pose for all of its views or for none."""
+    """Check that each camera has one image size, one set of intrinsics, and poses for all or none of its views."""
     first: dict[int, View] = {}
     for entry, view in zip(entries, views, strict=True):
         known = first.setdefault(view.camera, view)
         if view.size != known.size:
             raise HeadsplatError(
                 f"{entry.where}: {view.size[0]}x{view.size[1]} pixels, other images of the camera "
-                f"{names[view.camera]} have {known.size[0]}x{known.size[1]}; export one size a camera"
+                f"{names[view.camera]} have {known.size[0]}x{known.size[1]}; export one size per camera"
             )
         if (view.K is None) != (known.K is None) or (view.world_to_cam is None) != (known.world_to_cam is None):
             raise HeadsplatError(
@@ -146,30 +147,32 @@ def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Seque
         if view.K is not None and known.K is not None and not np.allclose(view.K, known.K, rtol=1e-3, atol=0.5):
             raise HeadsplatError(
                 f"{entry.where}: another focal length or center than other frames of the camera {names[view.camera]}; "
-                "export images with one set of intrinsics a camera"
+                "export images with one set of intrinsics per camera"
             )
 
 
 def _moves(views: Sequence[View]) -> bool:
     matrices = [view.world_to_cam for view in views if view.world_to_cam is not None]
-    return bool(matrices) and not bool(_near(np.stack(matrices), matrices[0]).all())
+    return bool(matrices) and not bool(_equal(np.stack(matrices), matrices[0]).all())
 
 
 def _distinct(matrices: Sequence[np.ndarray | None]) -> list[int]:
-    """A number for each matrix, the same for equal ones and for all that are not known."""
+    """An index for each matrix, the same for equal ones and for all unknown ones."""
     known = np.zeros((0, 4, 4))
     result = []
     for matrix in matrices:
-        same = np.flatnonzero(_near(known, np.zeros((4, 4)) if matrix is None else matrix))
-        if len(same):
-            result.append(int(same[0]))
+        equal = np.flatnonzero(_equal(known, np.zeros((4, 4)) if matrix is None else matrix))
+        if len(equal):
+            result.append(int(equal[0]))
         else:
             result.append(len(known))
             known = np.concatenate([known, (np.zeros((4, 4)) if matrix is None else matrix)[None]])
     return result
 
 
-def _near(matrices: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """Which [n] of the matrices [n,4,4] equal `one` [4,4]."""
-    result: np.ndarray = np.abs(matrices - one).max((1, 2)) <= _RESTING * max(1.0, float(np.abs(one[:3, 3]).max()))
+def _equal(matrices: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Mask [n] of the matrices [n,4,4] that equal `reference` [4,4]."""
+    result: np.ndarray = np.abs(matrices - reference).max((1, 2)) <= _STATIC * max(
+        1.0, float(np.abs(reference[:3, 3]).max())
+    )
     return result

@@ -1,6 +1,6 @@
-"""metrical-tracker's output folder: checkpoint/NNNNN.frame beside the images it was made from.
+"""Output folder of metrical-tracker: checkpoint/NNNNN.frame, and the source images.
 
-Its head rests and its camera moves; both are turned round (see grouping.as_static_camera).
+There the head is static and the camera moves; the views are converted (see grouping.as_static_camera).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from capture.layouts.views import View, ViewSet
 
 CHECKPOINTS = "checkpoint"
 _IMAGES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
-MOVING = "{}: the camera moves about a resting head; read as a moving head and one resting camera"
+MOVING = "{}: the camera moves around a static head; read as a moving head and one static camera"
 
 
 def read_metrical(folder: Path) -> ViewSet:
@@ -55,26 +55,28 @@ def _view(folder: Path, path: Path, step: int) -> View:
         number(float(value), f"{path}: focal length", 1.0, 1e6)
     height, width = _array(content.get("img_size"), (2,), f"{path}: img_size").tolist()
     size = image_side(width, f"{path}: width"), image_side(height, f"{path}: height")
-    own = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
+    intrinsics = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
     image = _image(folder, path)
     pose = rigid_transform(world_to_cam, f"{path}: R, t")
-    return View(image, None, 0, step, step / RATE, own, pose, size, flame=path)
+    return View(image, None, 0, step, step / RATE, intrinsics, pose, size, flame=path)
 
 
 def _image(folder: Path, path: Path) -> Path:
-    for place in _IMAGES:
+    for name in _IMAGES:
         for suffix in _SUFFIXES:
-            if (candidate := folder / place / f"{path.stem}{suffix}").is_file():
+            if (candidate := folder / name / f"{path.stem}{suffix}").is_file():
                 return candidate
-    raise HeadsplatError(f"{path}: its image {path.stem}.png is in none of {', '.join(_IMAGES)}; copy it there")
+    raise HeadsplatError(
+        f"{path}: its image {path.stem}.png is in none of the folders {', '.join(_IMAGES)}; copy it there"
+    )
 
 
 def _array(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """The numbers of a tensor or array, leading axes of 1 dropped."""
+    """The values of a tensor or array as float64 [*shape]; raises HeadsplatError for another size or type."""
     try:
         array = np.asarray(value, dtype=np.float64).reshape(shape)
     except (TypeError, ValueError) as error:
         raise HeadsplatError(f"{where}: expected {list(shape)} numbers; run metrical-tracker again") from error
     if not np.isfinite(array).all():
-        raise HeadsplatError(f"{where}: entries that are no numbers; run metrical-tracker again")
+        raise HeadsplatError(f"{where}: entries that are not finite; run metrical-tracker again")
     return array

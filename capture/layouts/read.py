@@ -1,4 +1,4 @@
-"""Which layout a folder has, told from its content, and its views."""
+"""Recognition of a folder's layout by its content, and its views."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from capture.layouts.transforms import Entry, read_entries, transforms_files
 from capture.layouts.videos import read_videos, video_files
 from capture.layouts.views import View, ViewSet
 
-#: What INSTA's exporter says of a frame and nobody else does.
+#: Keys of a frame that only INSTA's exporter writes.
 _INSTA_KEYS = ("exp_path", "mesh_path", "seg_mask_path")
 _SUPPORTED = (
     "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), or several videos"
@@ -26,12 +26,12 @@ _SUPPORTED = (
 
 
 def is_layout(folder: Path) -> bool:
-    """Whether the folder holds anything `read_layout` reads."""
+    """Whether `read_layout` supports the folder."""
     return bool(transforms_files(folder) or (folder / CHECKPOINTS).is_dir() or len(video_files(folder)) > 1)
 
 
 def read_layout(folder: str | Path) -> ViewSet:
-    """Views of a folder by several cameras, or by one whose place is known.
+    """Views of a folder by several cameras, or by one with known pose.
 
     Raises:
         HeadsplatError: no layout is recognized, or the folder is malformed; one sentence that names the file.
@@ -45,13 +45,13 @@ def read_layout(folder: str | Path) -> ViewSet:
         return read_metrical(folder)
     if len(video_files(folder)) > 1:
         return read_videos(folder)
-    raise HeadsplatError(f"{folder}: no layout of several cameras is recognized; the folder must hold {_SUPPORTED}")
+    raise HeadsplatError(f"{folder}: no layout of several cameras is recognized; the folder must have {_SUPPORTED}")
 
 
 def _read_transforms(folder: Path) -> ViewSet:
     entries = read_entries(folder)
     layout = _layout_name(folder, entries)
-    opengl = layout != "insta" or not _looks_ahead(entries)
+    opengl = layout != "insta" or not _is_opencv(entries)
     names, views = make_views(entries, opengl)
     views = [
         replace(view, mask=mask, flame=_flame(folder, entry, view))
@@ -59,7 +59,7 @@ def _read_transforms(folder: Path) -> ViewSet:
     ]
     notes = []
     if any(entry.distorted for entry in entries):
-        notes.append(f"{folder.name}: lens distortion is not undone; undistort the images where it shows")
+        notes.append(f"{folder.name}: lens distortion is ignored; undistort the images if it is visible")
     if any(view.head_motion is not None for view in views):
         notes.append(MOVING.format(folder.name))
     ordered = sorted(views, key=lambda view: (view.time_step, view.camera))
@@ -75,39 +75,40 @@ def _layout_name(folder: Path, entries: Sequence[Entry]) -> str:
     return "insta" if single and any(key in entry.raw for entry in entries for key in _INSTA_KEYS) else "nerf"
 
 
-def _looks_ahead(entries: Sequence[Entry]) -> bool:
-    """Whether most cameras see the origin, where INSTA's head rests, along +z: OpenCV axes, as its exporter writes."""
+def _is_opencv(entries: Sequence[Entry]) -> bool:
+    """Whether most cameras look at the origin, where INSTA has the head, along +z: OpenCV axes."""
     poses = [entry.camera_to_world for entry in entries if entry.camera_to_world is not None]
     ahead = [float(-pose[:3, 3] @ pose[:3, 2]) > 0 for pose in poses]
     return not ahead or float(np.mean(ahead)) > 0.5
 
 
 def _masks(folder: Path, entries: Sequence[Entry]) -> list[Path | None]:
-    """A matte of each entry: as stated, beside the images, the alpha of INSTA's matted/ or of the image itself."""
-    own: dict[Path, bool] = {}
+    """A matte of each entry: the stated one, one in fg_masks/, the alpha of INSTA's matted/ or of the image."""
+    has_alpha: dict[Path, bool] = {}
     result: list[Path | None] = []
     for entry in entries:
         stated = entry.raw.get("fg_mask_path") or entry.raw.get("mask_path")
         name = entry.image.with_suffix(".png").name
         found = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
         if isinstance(stated, str):
-            result.append(_stated_mask(folder, entry, stated, own))
-        elif found and (found[0].parent.name != "matted" or _has_alpha(found[0], own)):
+            result.append(_stated_mask(folder, entry, stated, has_alpha))
+        elif found and (found[0].parent.name != "matted" or _has_alpha(found[0], has_alpha)):
             result.append(found[0])
         else:
-            result.append(entry.image if _has_alpha(entry.image, own) else None)
+            result.append(entry.image if _has_alpha(entry.image, has_alpha) else None)
     return result
 
 
-def _stated_mask(folder: Path, entry: Entry, stated: str, own: dict[Path, bool]) -> Path:
+def _stated_mask(folder: Path, entry: Entry, stated: str, has_alpha: dict[Path, bool]) -> Path:
+    """The path of a mask that the file names; raises HeadsplatError if it cannot be one."""
     path = path_within(folder, stated, f"{entry.where}: fg_mask_path")
     try:
         missing = not path.is_file()
-    except OSError:  # a name longer than the file system takes
+    except OSError:  # a name too long for the file system
         missing = True
     if missing:
         raise HeadsplatError(f"{entry.where}: the mask {stated[:200]} is missing; copy it into {folder}")
-    if path.resolve() == entry.image.resolve() and not _has_alpha(path, own):
+    if path.resolve() == entry.image.resolve() and not _has_alpha(path, has_alpha):
         raise HeadsplatError(
             f"{entry.where}: the mask {stated} is the image itself, which has no alpha channel; "
             "name a mask or leave fg_mask_path out"
@@ -116,7 +117,7 @@ def _stated_mask(folder: Path, entry: Entry, stated: str, own: dict[Path, bool])
 
 
 def _has_alpha(image: Path, known: dict[Path, bool]) -> bool:
-    """Whether images in this folder have an alpha channel, by the first one asked for."""
+    """Whether images in this folder have an alpha channel, by the first one tested."""
     if image.suffix.lower() != ".png":
         return False
     if image.parent not in known:
@@ -126,7 +127,7 @@ def _has_alpha(image: Path, known: dict[Path, bool]) -> bool:
 
 
 def _flame(folder: Path, entry: Entry, view: View) -> Path | None:
-    """FLAME parameters of the entry's moment, where the folder has them."""
+    """FLAME parameters at the entry's time step, where the folder has them."""
     stated = [(key, entry.raw.get(key)) for key in ("flame_param_path", "exp_path")]
     numbered = folder / "flame_param" / f"{view.time_step:05d}.npz"
     candidates = [path_within(folder, name, f"{entry.where}: {key}") for key, name in stated if isinstance(name, str)]

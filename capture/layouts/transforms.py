@@ -1,6 +1,6 @@
-"""`transforms.json` and its siblings, as NeRF, VHAP / GaussianAvatars and INSTA write them: entries with cameras.
+"""`transforms.json` and its siblings in the layouts of NeRF, VHAP / GaussianAvatars and INSTA.
 
-One file for everything, or one each for training, validation and test, or both; intrinsics for all frames or for each.
+One file for all frames, or one each for training, validation and test, or both; shared or per-frame intrinsics.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from avatar.errors import HeadsplatError
 from capture.layouts.checks import image_side, integer, inverse, number, path_within, read_json, rigid_transform
 
 ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")
-#: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward): its own inverse.
+#: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward); an involution.
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 @dataclass(frozen=True)
 class Entry:
-    """One frame of the files, checked; cameras still in the axes of the file."""
+    """One validated frame of the files; cameras in the axes of the file."""
 
     where: str  # file and entry, for messages
     image: Path
@@ -45,7 +45,7 @@ class Entry:
 
 
 def transforms_files(root: Path) -> list[Path]:
-    """The transforms files of a folder: the one for all, then those of the parts."""
+    """The transforms files of a folder: the one for all frames, then those of the splits."""
     names = [ALL_FILE, *(f"transforms_{part}.json" for part in SPLITS)]
     return [root / name for name in names if (root / name).is_file()]
 
@@ -53,11 +53,10 @@ def transforms_files(root: Path) -> list[Path]:
 def read_entries(root: Path) -> list[Entry]:
     """Entries of every transforms file of the folder, once for each image, in natural order of the file names.
 
-    A frame is held out where training does not name it and another part does, or the file for all parts where there is
-    one for training.
+    A frame is held out if the training file does not list it and another file does.
 
     Raises:
-        HeadsplatError: a file is malformed, or no frame is left.
+        HeadsplatError: a file is malformed, or there are no frames.
     """
     found: dict[Path, Entry] = {}
     parts: dict[Path, set[str]] = {}
@@ -68,19 +67,19 @@ def read_entries(root: Path) -> list[Entry]:
         if not isinstance(frames, list):
             raise HeadsplatError(f"{path}: no list of `frames` in it; export the folder again")
         part = path.stem.removeprefix("transforms").strip("_")
-        for place, frame in enumerate(frames):
-            where = f"{path}: frame {place}"
+        for index, frame in enumerate(frames):
+            where = f"{path}: frame {index}"
             if not isinstance(frame, dict):
                 raise HeadsplatError(f"{where}: expected an object, got {type(frame).__name__}")
             image = _image(root, frame, where)
-            same = image.resolve()  # whatever its spelling
-            if same not in found:
-                found[same] = _entry(content, frame, image, where, sizes)
-            parts.setdefault(same, set()).add(part)
+            key = image.resolve()  # one image may have several spellings
+            if key not in found:
+                found[key] = _entry(content, frame, image, where, sizes)
+            parts.setdefault(key, set()).add(part)
     if not found:
         raise HeadsplatError(f"{root}: no frames in its transforms files; export the folder again")
     known = set().union(*parts.values())
-    marked = [_marked(entry, parts[image], known) for image, entry in found.items()]
+    marked = [_with_split(entry, parts[image], known) for image, entry in found.items()]
     return sorted(marked, key=lambda entry: natural_key(entry.image))
 
 
@@ -89,8 +88,8 @@ def natural_key(path: Path) -> tuple[Any, ...]:
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _NUMBER.split(str(path)))
 
 
-def _marked(entry: Entry, parts: set[str], known: set[str]) -> Entry:
-    """The entry, that `parts` name, with its place in the split of the folder, whose parts are `known`."""
+def _with_split(entry: Entry, parts: set[str], known: set[str]) -> Entry:
+    """The entry, listed in the splits `parts`, with `is_test`; `known` are all splits of the folder."""
     if "train" in known:
         return replace(entry, is_test="train" not in parts)
     return replace(entry, is_test=bool(parts & set(SPLITS))) if known & set(SPLITS) else entry
@@ -105,7 +104,7 @@ def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
         try:
             if candidate.is_file():
                 return candidate
-        except OSError:  # a name longer than the file system takes
+        except OSError:  # a name too long for the file system
             break
     raise HeadsplatError(f"{where}: the image {name} is missing; copy it into {root} or export the folder again")
 
@@ -113,12 +112,13 @@ def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
 def _entry(
     shared: dict[str, Any], frame: dict[str, Any], image: Path, where: str, sizes: dict[Path, tuple[int, int]]
 ) -> Entry:
+    """Validate a frame with the values `shared` by its file; `sizes` caches image sizes by folder."""
     merged = {**{key: value for key, value in shared.items() if key != "frames"}, **frame}
     size = _size(merged, image, where, sizes)
     matrix = merged.get("transform_matrix")
     step = merged.get("timestep_index")
     index = merged.get("camera_index")
-    identity = merged.get("camera_id")
+    name = merged.get("camera_id")
     time = merged.get("time")
     return Entry(
         where,
@@ -129,7 +129,7 @@ def _entry(
         None if time is None else number(time, f"{where}: time", -1e9, 1e9),
         None if step is None else integer(step, f"{where}: timestep_index"),
         None if index is None else integer(index, f"{where}: camera_index"),
-        None if identity is None else str(identity)[:80],
+        None if name is None else str(name)[:80],
         None,
         any(isinstance(merged.get(k), (int, float)) and abs(merged[k]) > 1e-6 for k in _DISTORTION),
         frame,
@@ -137,7 +137,7 @@ def _entry(
 
 
 def _size(merged: dict[str, Any], image: Path, where: str, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
-    """(width, height) as stated, else of the first image in the same folder."""
+    """(width, height) as stated, otherwise of the first image in the same folder."""
     if merged.get("w") is not None and merged.get("h") is not None:
         return image_side(merged["w"], f"{where}: w"), image_side(merged["h"], f"{where}: h")
     if image.parent not in sizes:
@@ -149,7 +149,7 @@ def _size(merged: dict[str, Any], image: Path, where: str, sizes: dict[Path, tup
 
 
 def _intrinsics(merged: dict[str, Any], size: tuple[int, int], where: str) -> np.ndarray | None:
-    """[3,3] pixels, from focal lengths or angles of view; None where neither is stated."""
+    """[3,3] pixels, from focal lengths or fields of view; None where neither is stated."""
     width, height = size
 
     def focal(name: str, angle: str, length: int) -> float | None:
@@ -169,7 +169,7 @@ def _intrinsics(merged: dict[str, Any], size: tuple[int, int], where: str) -> np
 
 
 def world_to_cam(camera_to_world: np.ndarray | None, opengl: bool) -> np.ndarray | None:
-    """World to OpenCV camera [4,4] of a camera's pose in OpenGL or OpenCV axes."""
+    """Transform [4,4] from world to OpenCV camera axes, from a camera pose in OpenGL or OpenCV axes."""
     if camera_to_world is None:
         return None
     return inverse(camera_to_world @ FLIP if opengl else camera_to_world)

@@ -1,4 +1,4 @@
-"""A folder of videos that started together, one a camera: cam0.mp4, cam1.mp4 ...; nothing is known of the cameras."""
+"""A folder of synchronized videos, one per camera: cam0.mp4, cam1.mp4 ...; without calibration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def video_files(folder: Path) -> list[Path]:
 
 
 def read_videos(folder: Path) -> ViewSet:
-    """Views of synchronized videos: the moments are the frames of the slowest; of the others the nearest in time count.
+    """Views of synchronized videos: time steps are the frames of the slowest one, matched to the others.
 
     Raises:
         HeadsplatError: a video cannot be read, or the videos have no time in common.
@@ -30,39 +30,40 @@ def read_videos(folder: Path) -> ViewSet:
     sources = [open_video(path) for path in files]
     names = tuple(path.stem for path in files)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise HeadsplatError(f"{folder}: two videos are called {twice}; give each camera a name of its own")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise HeadsplatError(f"{folder}: two videos are called {duplicate}; give each camera a different name")
     times = [_frame_times(source) for source in sources]
     base = min(times, key=lambda each: (len(each) - 1) / max(each[-1] - each[0], 1e-3))
-    slack = 0.5 * float(np.median(np.diff(base))) + 1e-6
+    tolerance = 0.5 * float(np.median(np.diff(base))) + 1e-6
     views = []
-    for camera, (path, source, own) in enumerate(zip(files, sources, times, strict=True)):
-        for step, number in enumerate(_nearest(own, base)):
-            if abs(own[number] - base[step]) <= slack:
+    for camera, (path, source, frame_times) in enumerate(zip(files, sources, times, strict=True)):
+        for step, number in enumerate(_nearest(frame_times, base)):
+            if abs(frame_times[number] - base[step]) <= tolerance:
                 size = (source.width, source.height)
                 views.append(View(path, int(number), camera, step, float(base[step]), None, None, size))
     if not _common(views, len(files)):
-        raise HeadsplatError(f"{folder}: the videos have no moment in common; cut them to start together")
-    note = f"{folder.name}: the videos are taken to have started together ({', '.join(names)})"
+        raise HeadsplatError(f"{folder}: the videos have no time step in common; cut them to start at the same time")
+    note = f"{folder.name}: the videos are assumed to start at the same time ({', '.join(names)})"
     return ViewSet(folder, "videos", names, tuple(sorted(views, key=lambda v: (v.time_step, v.camera))), (note,))
 
 
 def _frame_times(source: VideoSource) -> np.ndarray:
-    """Times [n] (s) of the video's frames, without decoding where the file counts them."""
+    """Times [n] (s) of the video's frames, without decoding if the file has an index."""
     count = len(source)
     if count < 2:
-        raise HeadsplatError(f"{source.path}: {count} frame; give videos, not stills")
+        raise HeadsplatError(f"{source.path}: {count} frame; give videos, not single images")
     index = source.index
     return index.times if index and index.tick else np.arange(count) / source.fps
 
 
-def _nearest(own: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Which [m] of the increasing times `own` [n >= 2] is nearest to each of `base` [m]; the earlier of two as near."""
-    after = np.searchsorted(own, base).clip(1, len(own) - 1)
-    return np.where(base - own[after - 1] <= own[after] - base, after - 1, after)
+def _nearest(times: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Index [m] of the time in `times` [n >= 2], increasing, nearest to each of `base` [m]; the earlier one of ties."""
+    after = np.searchsorted(times, base).clip(1, len(times) - 1)
+    return np.where(base - times[after - 1] <= times[after] - base, after - 1, after)
 
 
 def _common(views: list[View], cameras: int) -> bool:
+    """Whether all cameras have a frame at some time step."""
     seen: dict[int, set[int]] = {}
     for view in views:
         seen.setdefault(view.time_step, set()).add(view.camera)

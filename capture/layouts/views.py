@@ -1,4 +1,4 @@
-"""What every reader of a folder of several cameras yields: images, cameras and moments, and nothing of a format.
+"""Views of a folder of several cameras: images, cameras and time steps, independent of the layout.
 
 Cameras follow avatar.types: world_to_cam in OpenCV axes (x right, y down, z forward), pixel centers at +0.5.
 """
@@ -19,20 +19,20 @@ from capture.video.decoding import SourceFrame, open_video
 
 @dataclass(frozen=True)
 class View:
-    """One image: where it lies, which camera took it when."""
+    """One image with its camera and time."""
 
     image: Path  # an image file, or the video it is a frame of
     frame: int | None  # number of the frame in the video; None for an image file
     camera: int  # index into ViewSet.cameras
-    time_step: int  # views of one moment share it
+    time_step: int  # shared by simultaneous views
     time: float  # seconds
-    K: np.ndarray | None  # [3,3] pixels of the image; None where nobody stated it
-    world_to_cam: np.ndarray | None  # [4,4] in the layout's own unit of length; None where it is not known
+    K: np.ndarray | None  # [3,3] pixels of the image; None if not stated
+    world_to_cam: np.ndarray | None  # [4,4] in the layout's unit of length; None if not known
     size: tuple[int, int]  # (width, height) pixels
-    mask: Path | None = None  # a matte: its alpha channel, else its gray
+    mask: Path | None = None  # a matte: its alpha channel, otherwise its gray values
     is_test: bool | None = None  # None: the layout states no split
-    head_motion: np.ndarray | None = None  # [4,4] how the head has moved, where the layout knows it
-    flame: Path | None = None  # FLAME parameters of the moment, kept aside
+    head_motion: np.ndarray | None = None  # [4,4] motion of the head, where the layout has it
+    flame: Path | None = None  # FLAME parameters at the time step
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ViewSet:
 
     @property
     def time_steps(self) -> np.ndarray:
-        """The moments [n] int, increasing."""
+        """The time steps [n] int, increasing."""
         return np.unique([view.time_step for view in self.views])
 
     @property
@@ -60,7 +60,7 @@ class ViewSet:
 
     @property
     def calibrated(self) -> bool:
-        """Whether every view knows its camera's place and focal length."""
+        """Whether pose and intrinsics of every view are known."""
         return all(view.K is not None and view.world_to_cam is not None for view in self.views)
 
     def of_camera(self, camera: int) -> list[View]:
@@ -68,7 +68,7 @@ class ViewSet:
         return sorted((view for view in self.views if view.camera == camera), key=lambda view: view.time_step)
 
     def camera_index(self, name: str) -> int:
-        """Index of the camera called `name`, or of that number; raises HeadsplatError where there is none."""
+        """Index of the camera with that name or index; raises HeadsplatError if there is none."""
         if name in self.cameras:
             return self.cameras.index(name)
         if name.isdigit() and int(name) < len(self.cameras):
@@ -77,7 +77,7 @@ class ViewSet:
 
 
 def read_images(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
-    """Views of one camera with their images, in order of time; the frame's number is the view's moment.
+    """Views of one camera with their images, in order of time; the number of a frame is the view's time step.
 
     Raises:
         HeadsplatError: an image is missing, damaged or of another size than stated.
@@ -95,7 +95,7 @@ def read_images(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
 
 
 def read_mask(view: View) -> np.ndarray:
-    """The view's matte [H,W] uint8; raises HeadsplatError where it is missing, damaged or of another size."""
+    """The view's matte [H,W] uint8; raises HeadsplatError if it is missing, damaged or of another size."""
     assert view.mask is not None
     image = read_image(view.mask, cv2.IMREAD_UNCHANGED)
     if image is None:
@@ -109,24 +109,24 @@ def read_mask(view: View) -> np.ndarray:
 
 
 def check_size(view: View, image: np.ndarray) -> None:
-    """Raise HeadsplatError unless the image [H,W,...] has the size its camera was stated for."""
+    """Raise HeadsplatError unless the image [H,W,...] has the size of the view."""
     found = (image.shape[1], image.shape[0])
     if found != view.size:
         raise HeadsplatError(
-            f"{view.image}: {found[0]}x{found[1]} pixels, its camera is stated for {view.size[0]}x{view.size[1]}; "
-            "export images of the cameras' own size"
+            f"{view.image}: {found[0]}x{found[1]} pixels, the camera is stated for {view.size[0]}x{view.size[1]}; "
+            "export images of the size of the cameras"
         )
 
 
 def _video_frames(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
-    wanted = {view.frame: view for view in views}
+    by_frame = {view.frame: view for view in views}
     found = 0
-    for frame in open_video(views[0].image).frames(sorted(number for number in wanted if number is not None)):
-        view = wanted.get(frame.number)
+    for frame in open_video(views[0].image).frames(sorted(number for number in by_frame if number is not None)):
+        view = by_frame.get(frame.number)
         if view is not None:
             found += 1
             yield view, SourceFrame(view.time_step, view.time, frame.rgb)
-    if found < len(wanted):
+    if found < len(by_frame):
         raise HeadsplatError(
-            f"{views[0].image}: the video ends after {found} of {len(wanted)} frames; record or copy it again"
+            f"{views[0].image}: the video ends after {found} of {len(by_frame)} frames; record or copy it again"
         )

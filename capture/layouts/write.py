@@ -1,4 +1,4 @@
-"""A capture in the layouts of other tools: NeRF, VHAP / GaussianAvatars or INSTA; `read_layout` reads them back."""
+"""Export of a capture in the layouts of NeRF, VHAP / GaussianAvatars or INSTA; `read_layout` can read them."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from capture.layouts.checks import inverse
 from capture.layouts.transforms import FLIP
 
 LAYOUTS = ("nerf", "vhap", "insta")
-#: Everything that a folder of ours may hold: what may be replaced.
+#: All files of such a folder: an existing folder with only these may be replaced.
 REPLACEABLE = ("transforms*.json", "images", "fg_masks", "matted", "flame_param")
 
 
 def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:
-    """Write a capture as a folder of another tool; whole or not at all.
+    """Write a capture as a folder in the layout of another tool, atomically.
 
     Args:
-        capture: any; INSTA's layout has room for one camera.
+        capture: any; INSTA's layout supports one camera.
         layout: one of LAYOUTS.
-        out: the folder to make.
+        out: the folder to write.
 
     Returns:
-        Sentences about what the layout cannot hold.
+        Sentences about data that the layout cannot represent.
 
     Raises:
-        HeadsplatError: the layout is unknown, or the capture does not fit it.
+        HeadsplatError: the layout is unknown, or does not support the capture.
     """
     if layout not in LAYOUTS:
-        raise HeadsplatError(f"--layout: {layout!r} is none; give {', '.join(LAYOUTS)}")
+        raise HeadsplatError(f"--layout: unknown layout {layout!r}; give {', '.join(LAYOUTS)}")
     if layout == "insta" and len(capture.metadata["cameras"]) > 1:
-        raise HeadsplatError(f"{capture.root}: INSTA's layout holds one camera; give --layout vhap or nerf")
+        raise HeadsplatError(f"{capture.root}: INSTA's layout supports one camera; give --layout vhap or nerf")
     notes: list[str] = []
     with atomic_folder(out) as folder:
         frames = [_frame(capture, row, layout, folder) for row in range(len(capture))]
@@ -52,9 +52,9 @@ def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:
 
 
 def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> None:
-    """transforms.json of everything, and one each for training, validation and test.
+    """transforms.json of all frames, and one each for training, validation and test.
 
-    As GaussianAvatars has it: held-out cameras at training moments validate, held-out moments test.
+    As in GaussianAvatars: held-out cameras at training time steps are for validation, held-out time steps for test.
     """
     track = capture.track
     training = set(track["time_step"][~track["is_test"]].tolist())
@@ -68,35 +68,35 @@ def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: 
 
 
 def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, Any]:
-    """The entry of one image; its files are written."""
-    facts, track = capture.metadata, capture.track
+    """Write the files of one image; returns its entry."""
+    metadata, track = capture.metadata, capture.track
     camera, step = int(track["camera"][row]), int(track["time_step"][row])
-    known = facts["cameras"][camera]
-    K, pose = np.array(known["K"], dtype=np.float64), inverse(np.array(known["world_to_cam"], dtype=np.float64))
+    stored = metadata["cameras"][camera]
+    K, pose = np.array(stored["K"], dtype=np.float64), inverse(np.array(stored["world_to_cam"], dtype=np.float64))
     name = f"{step:05d}.png" if layout == "insta" else f"{step:05d}_{camera:02d}.png"
     _copy_images(capture, int(track["frame_number"][row]), folder, name, layout)
     entry: dict[str, Any] = {"file_path": f"images/{name}", "timestep_index": step, "time": float(track["time"][row])}
-    entry |= {"w": facts["width"], "h": facts["height"]}
+    entry |= {"w": metadata["width"], "h": metadata["height"]}
     entry |= {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
-    if layout == "insta":  # its head rests at the origin and its camera moves, in OpenCV axes
+    if layout == "insta":  # the head is static at the origin and the camera moves, in OpenCV axes
         head = _skull_pose(capture, row)
         return {**entry, "transform_matrix": (inverse(head) @ pose).tolist(), "seg_mask_path": f"matted/{name}"}
-    entry |= {"camera_index": camera, "camera_id": known["name"], "fg_mask_path": f"fg_masks/{name}"}
+    entry |= {"camera_index": camera, "camera_id": stored["name"], "fg_mask_path": f"fg_masks/{name}"}
     return {**entry, "transform_matrix": (pose @ FLIP).tolist()}
 
 
 def _skull_pose(capture: Capture, row: int) -> np.ndarray:
-    """Skull frame -> world [4,4] of a row."""
+    """Transform [4,4] from skull frame to world of a row."""
     head = load_head(capture.metadata["head"].get("source", "embedded"))
-    rotation, place = head.skull_pose(capture.params([row]))
+    rotation, translation = head.skull_pose(capture.params([row]))
     u, _, vt = np.linalg.svd(rotation[0].numpy().astype(np.float64))
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = u @ vt, place[0].numpy()
+    pose[:3, :3], pose[:3, 3] = u @ vt, translation[0].numpy()
     return pose
 
 
 def _copy_images(capture: Capture, number: int, folder: Path, name: str, layout: str) -> None:
-    frame, matte = (capture.root / place / frame_name(number) for place in (FRAMES_DIR, MATTES_DIR))
+    frame, matte = (capture.root / subfolder / frame_name(number) for subfolder in (FRAMES_DIR, MATTES_DIR))
     masks = folder / ("matted" if layout == "insta" else "fg_masks")
     (folder / "images").mkdir(exist_ok=True)
     masks.mkdir(exist_ok=True)
@@ -114,7 +114,7 @@ def _copy_images(capture: Capture, number: int, folder: Path, name: str, layout:
 
 
 def _write_flame(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> list[str]:
-    """flame_param/NNNNN.npz of every moment for a FLAME head; a sentence for any other."""
+    """Write flame_param/NNNNN.npz of every time step for a FLAME head; returns a sentence for any other."""
     head, track = capture.metadata["head"], capture.track
     if "flame" not in head["name"].lower():
         return [f"the head is {head['name']}, not FLAME: no flame_param files are written"]

@@ -135,11 +135,11 @@ def _spanning_tree(
                 f"at least {_MIN_SHARED} are needed; turn it to the face or leave it out"
             )
         shared = sorted(rows[known] & rows[new])
-        turns = [poses[row, new].rotation @ poses[row, known].rotation.T for row in shared]
-        turn = mean_rotation(torch.from_numpy(np.stack(turns))).numpy()
-        shift = np.median([poses[r, new].translation - turn @ poses[r, known].translation for r in shared], axis=0)
+        rotations = [poses[row, new].rotation @ poses[row, known].rotation.T for row in shared]
+        rotation = mean_rotation(torch.from_numpy(np.stack(rotations))).numpy()
+        shift = np.median([poses[r, new].translation - rotation @ poses[r, known].translation for r in shared], axis=0)
         base = cameras[known]
-        cameras[new] = RigCamera(pinholes[new], turn @ base.rotation, turn @ base.translation + shift)
+        cameras[new] = RigCamera(pinholes[new], rotation @ base.rotation, rotation @ base.translation + shift)
     return [cameras[index] for index in range(len(pinholes))]
 
 
@@ -177,27 +177,27 @@ class _Adjustment:
         base: np.ndarray,
     ) -> _Adjustment:
         """The problem of the observations `steps` [M] and their initial cameras and states."""
-        seen = [
+        observed = [
             (row, observation) for row, observations in enumerate(steps.observations) for observation in observations
         ]
         eyes = float(np.linalg.norm(model.base[RIGHT_CORNER] - model.base[LEFT_CORNER]))
         units = []
-        for row, observation in seen:
+        for row, observation in observed:
             distance = float(np.linalg.norm(states[row].translation - cameras[observation.camera].position))
             units.append(cameras[observation.camera].pinhole.focal * eyes / max(distance, 1e-3) / 100)
         facing = [
             visibility(base[row][landmarks], cameras[observation.camera].to_camera(states[row]))
-            for row, observation in seen
+            for row, observation in observed
         ]
-        spread = np.stack([observation.spread[landmarks] for _, observation in seen]) / np.array(units)[:, None]
+        spread = np.stack([observation.spread[landmarks] for _, observation in observed]) / np.array(units)[:, None]
         return _Adjustment(
             base[:, landmarks],
             tuple(cameras),
             tuple(states),
             np.array([0.0 if prior.origin == "given" else prior.log_sigma for prior in priors]),
-            np.array([observation.camera for _, observation in seen]),
-            np.array([row for row, _ in seen]),
-            np.stack([observation.points[landmarks, :2] for _, observation in seen]),
+            np.array([observation.camera for _, observation in observed]),
+            np.array([row for row, _ in observed]),
+            np.stack([observation.points[landmarks, :2] for _, observation in observed]),
             np.sqrt(np.stack(facing) / (1 + spread**2)) / np.array(units)[:, None],
         )
 

@@ -52,8 +52,8 @@ def fit_head(
         return _fit_one_camera(model, cameras, training, held_out, progress)
     person = fit_rig_person(model, cameras, training)
     track = track_rig(person, training, progress)
-    rest = track_rig_held_out(person, training, track, held_out) if len(held_out) else None
-    return HeadFit(person.problem, person.identity, person.key_steps, track, rest)
+    held_out_track = track_rig_held_out(person, training, track, held_out) if len(held_out) else None
+    return HeadFit(person.problem, person.identity, person.key_steps, track, held_out_track)
 
 
 def _fit_one_camera(
@@ -66,18 +66,18 @@ def _fit_one_camera(
     """The single-camera tracker, in the axes of the camera; it uses the depth of the landmark network."""
     index = training.observations[0][0].camera
     camera = cameras[index]
-    seen = _observations(training, index)
+    observations = _observations(training, index)
     prior = FocalPrior(camera.pinhole.focal, 0.01, "given")
-    person = fit_person(model, seen, prior, (camera.pinhole.cx, camera.pinhole.cy))
-    local = track_training(person, seen, (lambda done, _: progress(done)) if progress else None)
+    person = fit_person(model, observations, prior, (camera.pinhole.cx, camera.pinhole.cy))
+    local = track_training(person, observations, (lambda done, _: progress(done)) if progress else None)
     track = _to_world(camera, local)
-    rest = None
+    held_out_track = None
     if len(held_out):
-        rest = _to_world(camera, track_held_out(person, seen, local, _observations(held_out, index)))
+        held_out_track = _to_world(camera, track_held_out(person, observations, local, _observations(held_out, index)))
     positions = np.stack([state.translation for state in track.states])
     distances = head_distances(cameras, positions)
     problem = RigProblem.create(model, person.identity, cameras, distances, person.options.fit)
-    return HeadFit(problem, person.identity, person.key_frames, track, rest)
+    return HeadFit(problem, person.identity, person.key_frames, track, held_out_track)
 
 
 def _observations(steps: TimeSteps, camera: int) -> Observations:

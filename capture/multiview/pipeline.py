@@ -180,7 +180,7 @@ class _Run:
         rows, left_out = stage.rows()
         if left_out:
             self.warnings.append(
-                f"{self.source_metadata['name']}: {left_out} of {len(self.plan.views)} images do not show the face "
+                f"{self.source.name}: {left_out} of {len(self.plan.views)} images do not show the face "
                 "and have no matte; left out"
             )
         canvases = stage.canvases(self.options.max_size)

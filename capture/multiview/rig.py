@@ -61,14 +61,14 @@ class RigCamera:
         return State(self.rotation.T @ state.rotation, translation, state.expression)
 
 
-def visibility(neutral: np.ndarray, seen: State) -> np.ndarray:
-    """Weight [N], 0..1, of landmarks at `neutral` [N,3] by how much they face the camera in whose axes `seen` is.
+def visibility(neutral: np.ndarray, local: State) -> np.ndarray:
+    """Weight [N], 0..1, of landmarks at `neutral` [N,3] by how much they face the camera in whose axes `local` is.
 
     Landmarks that face away are guesses of the network; a side view has many. Normals are those of a sphere.
     """
     outward = neutral - _HEAD_CENTER
     outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
-    toward = -seen.rotation.T @ seen.translation
+    toward = -local.rotation.T @ local.translation
     cosine = outward @ (toward / max(float(np.linalg.norm(toward)), 1e-9))
     result: np.ndarray = np.clip((cosine - _COSINE_LOW) / (_COSINE_HIGH - _COSINE_LOW), _MIN_VISIBILITY, 1.0)
     return result
@@ -145,9 +145,9 @@ class RigProblem:
     def linearize(self, state: State, observation: CameraObservation, weights: np.ndarray) -> Linearized:
         """The term of one camera, its Jacobian with respect to steps in the world."""
         camera = self.cameras[observation.camera]
-        seen = camera.to_camera(state)
-        facing = visibility(self.problems[0].neutral, seen)
-        lin = linearize(self.problems[observation.camera], seen, observation.target, weights * facing)
+        local = camera.to_camera(state)
+        facing = visibility(self.problems[0].neutral, local)
+        lin = linearize(self.problems[observation.camera], local, observation.target, weights * facing)
         for start in (0, 3):
             lin.jacobian[:, start : start + 3] = lin.jacobian[:, start : start + 3] @ camera.rotation
         return lin

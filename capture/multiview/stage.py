@@ -88,12 +88,12 @@ class TrackStage:
         collected = []
         for is_test, steps in ((False, self._plan.training_steps), (True, self._plan.held_out_steps)):
             self._steps[is_test] = [step for step in steps if step in by_step]
-            seen = [
+            observations = [
                 tuple(to_observation(self._found[step, view.camera], view) for view in by_step[step])
                 for step in self._steps[is_test]
             ]
             time = np.array([by_step[step][0].time for step in self._steps[is_test]], dtype=np.float64)
-            collected.append(TimeSteps(tuple(seen), time))
+            collected.append(TimeSteps(tuple(observations), time))
         self.training, self.held_out = collected
         count = sum(len(observations) for observations in self.training.observations)
         if count < MIN_IMAGES:

@@ -1,4 +1,4 @@
-"""What a finished capture is worth: quality numbers, what of the person it saw, advice, and images to check it by."""
+"""Report on a finished capture: quality statistics, coverage of the person, advice, and images for inspection."""
 
 from capture.report.files import read_report, write_report
 from capture.report.summary import CaptureReport

@@ -1,4 +1,4 @@
-"""What a clip lacks, one sentence each on what to film again; every threshold with its reason."""
+"""Checks of the coverage of a clip, with one sentence each on what to film again; every threshold has its reason."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from dataclasses import dataclass
 
 from capture.report.coverage import Coverage
 
-#: Seen from beyond 30 degrees, cheeks and ears cover what the front shows; a track is a few degrees off, so 25 will do.
+#: Beyond 30 degrees cheeks and ears occlude what the front shows; a track is off by a few degrees, so 25 is enough.
 YAW_TARGET, YAW_MIN = 30, 25.0
-#: Chin and crown come into view by about 15 degrees; people nod less far than they turn.
+#: Chin and crown become visible at about 15 degrees; people nod less than they turn.
 PITCH_TARGET, PITCH_MIN = 15, 11.0
-#: Talking opens the lips by 10 to 15 mm; teeth, tongue and the dark behind them show from about 20.
+#: Speech opens the lips by 10 to 15 mm; teeth, tongue and the inside of the mouth are visible from about 20.
 MOUTH_WIDE_MM = 20.0
-#: A smile that shows teeth widens the mouth by a tenth at least and parts the lips.
+#: A smile that shows teeth widens the mouth by at least a tenth and opens the lips.
 SMILE_WIDER, SMILE_GAP_MM = 1.10, 4.0
 #: One blink may be a tracking error, three are not.
 BLINKS = 3
-#: Raised and drawn down, brows travel 8 to 12 mm; talking alone moves them 3 to 4.
+#: Raising and lowering moves brows by 8 to 12 mm; speech only by 3 to 4.
 BROWS_MM = 5.0
-#: Eyes turn some 40 degrees either way; within 12 all told they stay on the camera.
+#: Eyes rotate about 40 degrees to each side; a total range below 12 means that they stay on the camera.
 GAZE_DEG = 12.0
-#: A training image of 512 pixels shows the head's 40 cm or so: the eyes' outer corners (9 cm) are then 115 apart.
+#: A training image of 512 pixels shows about 40 cm: the outer eye corners (9 cm) are then 115 pixels apart.
 FACE_PIXELS = 64.0
-#: Faces in focus score 0.3 to 0.55 on real clips; five pixels of motion add 0.2 to 0.25, a soft lens as much.
+#: Sharp faces score 0.3 to 0.55 on real clips; five pixels of motion blur add 0.2 to 0.25, and so does defocus.
 SOFT, SOFT_AT_TIMES = 0.62, 0.68
-#: Skin that changes by a quarter looks like another skin; training takes out less than that.
+#: A change by a quarter makes skin look different; training can compensate less than that.
 EXPOSURE_DRIFT = 1.25
-#: Below, noise and the video's compression take over; above this share, skin has lost its color.
+#: Below this brightness noise and compression dominate; above this clipped fraction skin has lost its color.
 DARK, CLIPPED = 0.18, 0.03
-#: A window at one side makes one half of the face this much brighter; the avatar keeps such light for good.
+#: A window at one side makes one half of the face brighter by this factor; such light stays in the avatar.
 SIDE_LIGHT = 1.8
-#: Fewer images than this do not even fill the turn from side to side and a few words.
+#: Fewer frames do not cover a turn to both sides and a few words.
 FRAMES = 100
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a clip should show."""
+    """Result of one check."""
 
     topic: str
     good: bool
-    found: str  # what was measured, a few words
-    advice: str  # one sentence: why, and what to film
+    found: str  # the measured values, a few words
+    advice: str  # one sentence: reason, and what to film
 
 
 def check_coverage(coverage: Coverage) -> list[Check]:
-    """All checks of a clip, in the order a person would go through them in front of the camera."""
+    """All checks of a clip, in the order of a recording session."""
     return [*_views(coverage), *_face(coverage), *_images(coverage)]
 
 
@@ -77,7 +77,7 @@ def _side(angle: float, below: str, above: str) -> str:
 
 
 def _face(c: Coverage) -> list[Check]:
-    lazy = [side for side in ("left", "right") if c.blinks[side] < BLINKS]
+    few = [side for side in ("left", "right") if c.blinks[side] < BLINKS]
     return [
         Check(
             "mouth open",
@@ -93,10 +93,10 @@ def _face(c: Coverage) -> list[Check]:
         ),
         Check(
             "blinking",
-            not lazy,
+            not few,
             f"left {c.blinks['left']}, right {c.blinks['right']} times; lids {_span(c.lids['left'])} and "
             f"{_span(c.lids['right'])} open",
-            f"The {' and the '.join(lazy)} eye hardly blinked: lids never seen shut stay a guess, so blink "
+            f"The {' and the '.join(few)} eye hardly blinked: closed lids that were never seen are a guess, so blink "
             "a few times and close your eyes once.",
         ),
         Check(
@@ -120,10 +120,10 @@ def _span(bounds: tuple[float, float]) -> str:
 
 def _images(c: Coverage) -> list[Check]:
     drift = c.exposure[1] / max(c.exposure[0], 1e-3)
-    light = "too dark" if c.brightness < DARK else "burnt out" if c.clipped > CLIPPED else "even enough"
-    lit = {
-        "too dark": "The face is dark: film towards a window or turn on more light.",
-        "burnt out": "Parts of the face are burnt out: step out of the direct light or lower the exposure.",
+    light = "dark" if c.brightness < DARK else "overexposed" if c.clipped > CLIPPED else "good"
+    advice = {
+        "dark": "The face is dark: film towards a window or turn on more light.",
+        "overexposed": "Parts of the face are overexposed: step out of the direct light or lower the exposure.",
     }.get(light, "One side of the face is much brighter, and the avatar keeps that light: face the window or lamp.")
     return [
         Check("length", c.frames >= FRAMES, f"{c.frames} training frames", "The clip is short: film 20 to 30 seconds."),
@@ -149,8 +149,8 @@ def _images(c: Coverage) -> list[Check]:
         ),
         Check(
             "light",
-            light == "even enough" and c.side_light <= SIDE_LIGHT,
+            light == "good" and c.side_light <= SIDE_LIGHT,
             f"face at {c.brightness:.0%}, one side {c.side_light:.1f} times as bright",
-            lit,
+            advice,
         ),
     ]

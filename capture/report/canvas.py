@@ -1,4 +1,4 @@
-"""A light page to draw on with OpenCV, at twice its size, so that lines and letters come out smooth."""
+"""A light page for drawing with OpenCV at twice its size, for smooth lines and letters."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class Canvas:
         corners = (_up(x), _up(y)), (_up(x + width) - 1, _up(y + height) - 1)
         cv2.rectangle(self._pixels, *corners, color, max(1, round(line * _SCALE)) if line else -1)
 
-    def text(self, x: float, y: float, words: str, color: Color = INK, size: int = 13, align: str = "left") -> None:
-        """One line of text whose base line is at `y`; `size` is the height of a line in pixels.
+    def text(self, x: float, y: float, text: str, color: Color = INK, size: int = 13, align: str = "left") -> None:
+        """One line of text whose baseline is at `y`; `size` is the height of a line in pixels.
 
-        OpenCV's letters are ASCII: others become question marks.
+        OpenCV's fonts are ASCII: other characters become question marks.
         """
-        words = words.encode("ascii", "replace").decode()
+        text = text.encode("ascii", "replace").decode()
         if align != "left":
-            x -= self.text_width(words, size) / (1 if align == "right" else 2)
-        where = (_up(x), _up(y))
-        cv2.putText(self._pixels, words, where, cv2.FONT_HERSHEY_SIMPLEX, _font(size), color, 2, cv2.LINE_AA)
+            x -= self.text_width(text, size) / (1 if align == "right" else 2)
+        position = (_up(x), _up(y))
+        cv2.putText(self._pixels, text, position, cv2.FONT_HERSHEY_SIMPLEX, _font(size), color, 2, cv2.LINE_AA)
 
     @staticmethod
-    def text_width(words: str, size: int = 13) -> float:
+    def text_width(text: str, size: int = 13) -> float:
         """Width in pixels of a line of text."""
-        (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, _font(size), 2)
+        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _font(size), 2)
         return float(width) / _SCALE
 
-    def wrapped(self, x: float, y: float, width: float, words: str, color: Color = INK, size: int = 13) -> float:
-        """Text broken into lines of at most `width` pixels; returns the base line of the one after."""
+    def wrapped(self, x: float, y: float, width: float, text: str, color: Color = INK, size: int = 13) -> float:
+        """Text broken into lines of at most `width` pixels; returns the baseline of the next line."""
         line = ""
-        for word in words.split():
+        for word in text.split():
             longer = f"{line} {word}".strip()
             if line and self.text_width(longer, size) > width:
                 self.text(x, y, line, color, size)
@@ -53,7 +53,7 @@ class Canvas:
         return y + 1.35 * size
 
     def paste(self, x: float, y: float, image: np.ndarray) -> None:
-        """Put an image [H,W,3] RGB, drawn at twice its final size, with its corner at (x, y)."""
+        """Copy an image [H,W,3] RGB at twice its final size to the corner (x, y)."""
         height, width = image.shape[:2]
         self._pixels[_up(y) : _up(y) + height, _up(x) : _up(x) + width] = image
 

@@ -1,4 +1,4 @@
-"""Chains of MediaPipe's landmarks that outline the parts of a face (canonical face mesh numbering)."""
+"""Polylines of MediaPipe landmarks along the parts of a face (indices of the canonical face mesh)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NOSE_RIDGE, _NOSE_WINGS = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2), (64, 98, 97, 
 _RIGHT_IRIS, _LEFT_IRIS = (469, 470, 471, 472, 469), (474, 475, 476, 477, 474)
 
 CONTOURS = tuple(
-    np.array(chain)
-    for chain in (
+    np.array(line)
+    for line in (
         _LIPS_OUTER,
         _LIPS_INNER,
         _RIGHT_EYE,

@@ -1,4 +1,4 @@
-"""What of the person the training frames show: views, expressions, blinks, light."""
+"""Coverage of the training frames: views, expressions, blinks, light."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from capture.tracker.indices import (
     inter_ocular,
 )
 
-#: Inner eye corners, beside the outer ones.
+#: Inner eye corners.
 _RIGHT_INNER, _LEFT_INNER = 133, 362
-#: A range leaves out this share of the frames at either end: single frames are tracking errors more often than not.
+#: Percentile of a range at either end: extremes of single frames are mostly tracking errors.
 _TAIL = 1.0
-#: A lid has closed below the first share of its usual opening, and is open again above the second.
+#: A lid is closed below the first fraction of its usual opening, and open again above the second.
 _CLOSED, _REOPENED = 0.45, 0.7
-#: Beyond this share of its usual width a mouth is being drawn wide, if not smiling.
+#: Fraction of its usual width above which a mouth counts as wide.
 _WIDE = 1.05
-#: What images of less weight show is hardly learned.
+#: Minimum training weight of an image: images with less have little effect.
 _TRUSTED = 0.3
 #: Edges of the cells of views, degrees.
 YAW_EDGES = np.arange(-67.5, 68, 15.0)
@@ -38,44 +38,50 @@ PITCH_EDGES = np.arange(-37.5, 38, 15.0)
 
 @dataclass(frozen=True)
 class Coverage:
-    """What training frames show; ranges are [least, greatest] without the outermost hundredth."""
+    """Statistics of the training frames; ranges are [1st, 99th percentile]."""
 
     frames: int  # training images
     seconds: float  # from the first to the last
-    yaw: tuple[float, float]  # degrees to the person's left, seen from the camera
+    yaw: tuple[float, float]  # degrees to the person's left, relative to the camera
     pitch: tuple[float, float]  # degrees up
-    views: tuple[tuple[int, ...], ...]  # images in each cell, pitch (up first) by yaw (own right first)
+    views: tuple[tuple[int, ...], ...]  # images in each cell, pitch (up first) by yaw (the person's right first)
     expressions: dict[str, tuple[float, float]]  # weights of the named expressions
-    mouth_gap_mm: tuple[float, float]  # between the lips' inner rims, at the tracked head's size
-    mouth_width: float  # widest over usual
-    gap_when_wide_mm: float  # between the lips while the mouth is wider than usual
-    brows_mm: float  # how far the brows traveled up and down
-    gaze: tuple[float, float]  # degrees the eyes traveled sideways and up and down
-    lids: dict[str, tuple[float, float]]  # opening over eye width, by the person's own side
+    mouth_gap_mm: tuple[float, float]  # between the inner edges of the lips, at the size of the tracked head
+    mouth_width: float  # maximum over median
+    gap_when_wide_mm: float  # between the lips while the mouth is wide
+    brows_mm: float  # range of the brows' height
+    gaze: tuple[float, float]  # degrees, range of the eyes sideways and up and down
+    lids: dict[str, tuple[float, float]]  # opening over eye width, by the person's side
     blinks: dict[str, int]
-    face_pixels: float  # between the eyes' outer corners
-    blur: tuple[float, float]  # of the typical image and of the blurriest tenth, 0..1
-    exposure: tuple[float, float]  # least and greatest gain against the typical light
+    face_pixels: float  # between the outer eye corners
+    blur: tuple[float, float]  # median and 90th percentile, 0..1
+    exposure: tuple[float, float]  # range of the gain relative to the typical light
     brightness: float  # 0..1, of the face
-    clipped: float  # share of the face burnt out
+    clipped: float  # overexposed fraction of the face
     side_light: float  # brighter half of the face over the darker one
 
     @staticmethod
     def of(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics) -> Coverage:
-        """Measure the training images of `capture` that training trusts; `pixels` has to be of training images."""
+        """Measure the training images of `capture` with enough training weight.
+
+        Args:
+            capture: the capture.
+            geometry: its tracked heads.
+            pixels: statistics of its training images.
+        """
         rows = capture.train_indices
         trusted = capture.track["weight"][rows] >= _TRUSTED
         rows = rows[trusted] if trusted.any() else rows
-        moments = rows[np.unique(capture.track["time_step"][rows], return_index=True)[1]]
-        moments = moments[np.argsort(capture.track["time"][moments], kind="stable")]
-        face = geometry.skull[moments]
+        steps = rows[np.unique(capture.track["time_step"][rows], return_index=True)[1]]
+        steps = steps[np.argsort(capture.track["time"][steps], kind="stable")]
+        face = geometry.skull[steps]
         gap = 1e3 * _distance(face, *LIP_GAP)
         width = 1e3 * _distance(face, *MOUTH_CORNERS)
         corners = [RIGHT_CORNER, LEFT_CORNER, _RIGHT_INNER, _LEFT_INNER]
         brows = 1e3 * (face[:, BROWS, 1].mean(1) - face[:, corners, 1].mean(1))
         lids = {side: opening(face, side) for side in ("left", "right")}
-        front = float(np.median(pixels.sides))
-        gaze = geometry.gaze[moments]
+        side_ratio = float(np.median(pixels.sides))
+        gaze = geometry.gaze[steps]
         gain = capture.track["exposure"][rows].mean(1)
         return Coverage(
             frames=len(rows),
@@ -83,7 +89,7 @@ class Coverage:
             yaw=_range(geometry.yaw[rows]),
             pitch=_range(geometry.pitch[rows]),
             views=count_views(geometry.yaw[rows], geometry.pitch[rows]),
-            expressions=_expressions(capture.expression_names, geometry.expression[moments]),
+            expressions=_expressions(capture.expression_names, geometry.expression[steps]),
             mouth_gap_mm=_range(gap),
             mouth_width=_range(width)[1] / float(np.median(width)),
             gap_when_wide_mm=float(np.percentile(gap[width >= min(_WIDE * np.median(width), width.max())], 90)),
@@ -96,12 +102,12 @@ class Coverage:
             exposure=_range(gain),
             brightness=float(np.median(pixels.brightness)),
             clipped=float(np.median(pixels.clipped)),
-            side_light=max(front, 1 / front),
+            side_light=max(side_ratio, 1 / side_ratio),
         )
 
 
 def opening(face: np.ndarray, side: str) -> np.ndarray:
-    """Distance of a lid's middles over the eye's width [T] of landmarks `face` [T,478,3]; `side`: the person's own."""
+    """Opening of the lids over eye width [T] of landmarks `face` [T,478,3]; `side` is the person's."""
     lids, corners = (
         (LEFT_LIDS, (LEFT_CORNER, _LEFT_INNER)) if side == "left" else (RIGHT_LIDS, (RIGHT_CORNER, _RIGHT_INNER))
     )
@@ -109,7 +115,7 @@ def opening(face: np.ndarray, side: str) -> np.ndarray:
 
 
 def count_blinks(opened: np.ndarray) -> int:
-    """How often a lid of openings [T], in the order of time, closed and opened again."""
+    """Number of times that a lid with openings [T], in order of time, closed and opened again."""
     usual = float(np.percentile(opened, 75))
     blinks, closed = 0, False
     for value in opened / max(usual, 1e-6):
@@ -121,7 +127,7 @@ def count_blinks(opened: np.ndarray) -> int:
 
 
 def cell_of(yaw: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row (up first) and column (the person's right first) of views in degrees; those outside count to the rim."""
+    """Row (up first) and column (the person's right first) of views in degrees; border cells include views outside."""
     column = np.clip(np.digitize(yaw, YAW_EDGES) - 1, 0, len(YAW_EDGES) - 2)
     row = np.clip(np.digitize(pitch, PITCH_EDGES) - 1, 0, len(PITCH_EDGES) - 2)
     return len(PITCH_EDGES) - 2 - row, column
@@ -135,7 +141,7 @@ def count_views(yaw: np.ndarray, pitch: np.ndarray) -> tuple[tuple[int, ...], ..
 
 
 def _expressions(names: tuple[str, ...], weights: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Ranges of the expressions, of weights [n,E], that have a name of their own and were tracked."""
+    """Ranges of the expressions, of weights [n,E], that are named and tracked."""
     return {
         name: _range(weights[:, column])
         for column, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""The coverage of a clip in one image: views, expressions, and what to film again."""
+"""Image of the coverage of a clip: views, expressions, and what to film again."""
 
 from __future__ import annotations
 
@@ -18,19 +18,25 @@ WIDTH, HEIGHT = 1200, 800
 _CELL = 68
 _MAP_X, _MAP_Y = 78, 100
 _BARS_X, _BARS_Y, _BAR_WIDTH = 968, 100, 186
-#: Bars grow from nothing to this much of an expression.
+#: Weight of an expression at full length of a bar.
 _FULL = 1.0
-#: An expression that moved less than this through the clip counts as never seen.
+#: Range of the weight below which an expression counts as not seen.
 _SEEN = 0.15
 
 
 def coverage_image(capture: Capture, geometry: TrackedGeometry, report: CaptureReport) -> np.ndarray:
-    """Draw [800,1200,3] uint8 RGB."""
+    """The image [800,1200,3] uint8 RGB.
+
+    Args:
+        capture: the capture.
+        geometry: its tracked heads.
+        report: its report.
+    """
     canvas = Canvas(WIDTH, HEIGHT)
     frames, coverage = report.frames, report.coverage
-    canvas.text(28, 42, f"What {report.source} shows", size=24)
+    canvas.text(28, 42, f"Coverage of {report.source}", size=24)
     canvas.text(
-        28, 66, f"{frames['training']} training frames over {coverage.seconds:.0f} seconds; held-out frames don't count"
+        28, 66, f"{frames['training']} training frames over {coverage.seconds:.0f} seconds; without held-out frames"
     )
     _draw_views(canvas, capture, geometry, coverage)
     _draw_checks(canvas, report)
@@ -41,7 +47,7 @@ def coverage_image(capture: Capture, geometry: TrackedGeometry, report: CaptureR
 def _draw_views(canvas: Canvas, capture: Capture, geometry: TrackedGeometry, coverage: Coverage) -> None:
     """The map of views: a face and a count in each cell."""
     counts = np.array(coverage.views)
-    canvas.text(_MAP_X, _MAP_Y - 10, "views: how the face is turned, degrees; frames in each cell", FAINT)
+    canvas.text(_MAP_X, _MAP_Y - 10, "views: rotation of the face, degrees; frames in each cell", FAINT)
     thumbnails = _thumbnails(capture, geometry)
     for (row, column), count in np.ndenumerate(counts):
         x, y = _MAP_X + column * _CELL, _MAP_Y + row * _CELL
@@ -52,44 +58,44 @@ def _draw_views(canvas: Canvas, capture: Capture, geometry: TrackedGeometry, cov
             canvas.text(x + 5, y + _CELL - 5, str(count), size=11)
     rows, columns = counts.shape
     for column, yaw in enumerate((YAW_EDGES[:-1] + YAW_EDGES[1:]) / 2):
-        place = _MAP_X + (column + 0.5) * _CELL
-        canvas.text(place, _MAP_Y + rows * _CELL + 17, f"{yaw:+.0f}" if yaw else "0", FAINT, 12, "center")
+        x = _MAP_X + (column + 0.5) * _CELL
+        canvas.text(x, _MAP_Y + rows * _CELL + 17, f"{yaw:+.0f}" if yaw else "0", FAINT, 12, "center")
     for row, pitch in enumerate(((PITCH_EDGES[:-1] + PITCH_EDGES[1:]) / 2)[::-1]):
-        place = _MAP_Y + (row + 0.5) * _CELL + 4
-        canvas.text(_MAP_X - 8, place, f"{pitch:+.0f}" if pitch else "0", FAINT, 12, "right")
+        y = _MAP_Y + (row + 0.5) * _CELL + 4
+        canvas.text(_MAP_X - 8, y, f"{pitch:+.0f}" if pitch else "0", FAINT, 12, "right")
     canvas.text(28, _MAP_Y + 14, "up", INK, 12)
     canvas.text(28, _MAP_Y + rows * _CELL - 4, "down", INK, 12)
     bottom = _MAP_Y + rows * _CELL + 36
-    canvas.text(_MAP_X, bottom, "to the own right", INK, 12)
-    canvas.text(_MAP_X + columns * _CELL, bottom, "to the own left", INK, 12, "right")
-    left, top = (_place(-YAW_TARGET, YAW_EDGES), _place(-PITCH_TARGET, PITCH_EDGES))
+    canvas.text(_MAP_X, bottom, "person's right", INK, 12)
+    canvas.text(_MAP_X + columns * _CELL, bottom, "person's left", INK, 12, "right")
+    left, top = (_cell_position(-YAW_TARGET, YAW_EDGES), _cell_position(-PITCH_TARGET, PITCH_EDGES))
     width, height = (columns - 2 * left) * _CELL, (rows - 2 * top) * _CELL
     canvas.box(_MAP_X + left * _CELL, _MAP_Y + top * _CELL, width, height, BLUE, 2)
     canvas.text(_MAP_X + columns * _CELL / 2, bottom, "blue frame: what an avatar needs", BLUE, 12, "center")
 
 
-def _place(angle: float, edges: np.ndarray) -> float:
-    """Where an angle lies on the map, in cells."""
+def _cell_position(angle: float, edges: np.ndarray) -> float:
+    """Position of an angle on the map, in cells."""
     return float((angle - edges[0]) / (edges[1] - edges[0]))
 
 
 def _thumbnails(capture: Capture, geometry: TrackedGeometry) -> dict[tuple[int, int], np.ndarray]:
-    """For each cell with frames the face [2*(cell-2),2*(cell-2),3] RGB of the frame nearest to the cell's middle."""
+    """For each cell with frames the face [2*(cell-2),2*(cell-2),3] RGB of the frame nearest to its center."""
     rows = capture.train_indices
     yaw, pitch = geometry.yaw[rows], geometry.pitch[rows]
     lines, columns = cell_of(yaw, pitch)
     yaws, pitches = (YAW_EDGES[:-1] + YAW_EDGES[1:]) / 2, ((PITCH_EDGES[:-1] + PITCH_EDGES[1:]) / 2)[::-1]
-    away = np.hypot(yaw - yaws[columns], pitch - pitches[lines])
+    distance = np.hypot(yaw - yaws[columns], pitch - pitches[lines])
     found = {}
     for cell in set(zip(lines.tolist(), columns.tolist(), strict=True)):
         inside = np.flatnonzero((lines == cell[0]) & (columns == cell[1]))
-        row = int(rows[inside[np.argmin(away[inside])]])
+        row = int(rows[inside[np.argmin(distance[inside])]])
         found[cell] = _face(read_frame(capture, row)[..., ::-1], geometry.projected[row, :FACE_COUNT])
     return found
 
 
 def _face(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The face and a little around it, square; what lies outside of the image is white."""
+    """Square crop of the face with a margin; white outside of the image."""
     side = 1.35 * float(np.ptp(points, axis=0).max())
     corner = (points.min(0) + points.max(0)) / 2 - side / 2
     target = 2 * (_CELL - 2)
@@ -101,28 +107,29 @@ def _face(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _draw_checks(canvas: Canvas, report: CaptureReport) -> None:
-    """What is fine in two columns, then each advice."""
+    """Passed checks in two columns, then the advice of the others."""
     y = _MAP_Y + (len(PITCH_EDGES) - 1) * _CELL + 66.0
     good = [check for check in report.checks if check.good]
     missing = [check for check in report.checks if not check.good]
     for index, check in enumerate(good):
-        _marked(canvas, 30 + 362 * (index % 2), y + 17 * (index // 2), 340, GREEN, f"{check.topic}: {check.found}", 11)
+        _bullet(canvas, 30 + 362 * (index % 2), y + 17 * (index // 2), 340, GREEN, f"{check.topic}: {check.found}", 11)
     y += 17 * ((len(good) + 1) // 2) + 8
     canvas.text(30, y, "film again:" if missing else "nothing to film again", FAINT)
     y += 20
-    size = 13 if len(missing) < 5 else 12 if len(missing) < 8 else 10  # all of a dozen sentences still fit
+    size = 13 if len(missing) < 5 else 12 if len(missing) < 8 else 10  # twelve sentences still fit
     for check in missing:
-        y = _marked(canvas, 30, y, 690, AMBER, f"{check.advice} ({check.found})", size)
+        y = _bullet(canvas, 30, y, 690, AMBER, f"{check.advice} ({check.found})", size)
 
 
-def _marked(canvas: Canvas, x: float, y: float, width: float, color: Color, words: str, size: int) -> float:
+def _bullet(canvas: Canvas, x: float, y: float, width: float, color: Color, text: str, size: int) -> float:
+    """Wrapped text with a colored box; returns the baseline of the next line."""
     canvas.box(x, y - 8, 8, 8, color)
-    return canvas.wrapped(x + 16, y, width, words, INK, size) + 2
+    return canvas.wrapped(x + 16, y, width, text, INK, size) + 2
 
 
 def _draw_expressions(canvas: Canvas, coverage: Coverage) -> None:
-    """One line for each expression or pair of them, a bar from its least to its greatest weight."""
-    canvas.text(_BARS_X - 188, _BARS_Y - 26, "expressions: least to greatest weight", FAINT)
+    """One row per expression or left-right pair, with a bar from minimum to maximum weight."""
+    canvas.text(_BARS_X - 188, _BARS_Y - 26, "expressions: minimum to maximum weight", FAINT)
     rows = pairs_of(coverage.expressions)
     if not rows:
         canvas.wrapped(_BARS_X - 188, _BARS_Y, 370, "this head's expressions are numbered and have no names", FAINT)
@@ -138,13 +145,13 @@ def _draw_expressions(canvas: Canvas, coverage: Coverage) -> None:
             color = (BLUE if index == 0 else (114, 160, 214)) if high - low >= _SEEN else LINE
             canvas.box(_BARS_X + start, y + 2 + index * height, max(length, 2), height, color)
     bottom = _BARS_Y + len(rows) * pitch + 14
-    for share in (0, 0.5, 1):
-        canvas.text(_BARS_X + share * _BAR_WIDTH, bottom, f"{share:g}", FAINT, 12, "center")
+    for fraction in (0, 0.5, 1):
+        canvas.text(_BARS_X + fraction * _BAR_WIDTH, bottom, f"{fraction:g}", FAINT, 12, "center")
     canvas.text(_BARS_X - 188, bottom + 18, "pairs: left above right; gray: hardly moved", FAINT, 12)
 
 
 def pairs_of(expressions: dict[str, tuple[float, float]]) -> list[tuple[str, list[tuple[float, float]]]]:
-    """Lines of the chart: single expressions with one range, and left and right of one name with two."""
+    """Rows of the chart: single expressions with one range, left-right pairs with two."""
     rows: dict[str, list[tuple[float, float]]] = {}
     for name, bounds in expressions.items():
         stem, side = (name[:-4], "Left") if name.endswith("Left") else (name.removesuffix("Right"), "")

@@ -1,4 +1,4 @@
-"""How sharp and how well lit the face is, from the stored frames themselves."""
+"""Sharpness and lighting of the face, measured in the stored frames."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from avatar.data.capture_folder import FRAMES_DIR, Capture, frame_name
 from avatar.errors import HeadsplatError
 from capture.tracker.indices import FACE_COUNT, OVAL
 
-#: Images that are looked at, at most: their decoding is all it costs, and light and focus change slowly.
+#: Maximum number of images: decoding is the cost, and light and focus change slowly.
 _SAMPLE = 120
-#: Faces are judged at this width: no avatar is trained on a larger one.
+#: Width of the face for the measurement: avatars are not trained on larger ones.
 _FACE_WIDTH = 256
-_BOX = 9  # taps of the blur that is put on top (Crete et al. 2007)
+_BOX = 9  # taps of the additional blur (Crete et al. 2007)
 
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Of n sampled images."""
+    """Statistics of n sampled images."""
 
     rows: np.ndarray  # [n] int, of the capture
     blur: np.ndarray  # [n] 0 (sharp) .. 1
     brightness: np.ndarray  # [n] 0..1, mean of the face
-    clipped: np.ndarray  # [n] share of the face that is burnt out
-    sides: np.ndarray  # [n] brightness of the face's own left half over that of its right half
+    clipped: np.ndarray  # [n] overexposed fraction of the face
+    sides: np.ndarray  # [n] brightness of the person's left half of the face over the right half
 
     @staticmethod
     def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
-        """Look at up to 120 of the images `rows`, spread evenly; their faces are at `projected` [T,478,2] pixels."""
+        """Measure up to 120 of the images `rows`, spread evenly, with faces at `projected` [T,478,2] pixels."""
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
         found = np.array([_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]).reshape(
             -1, 4
@@ -49,23 +49,23 @@ def read_frame(capture: Capture, row: int) -> np.ndarray:
 
 
 def blurredness(gray: np.ndarray) -> float:
-    """How little an image [H,W] changes when it is blurred once more, 0 (sharp) .. 1, the worse of both directions.
+    """Blurriness of an image [H,W] by its change under another blur, 0 (sharp) .. 1, maximum of both directions.
 
     Crete, Dolmiere, Ladret, Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual
     blur metric", 2007.
     """
     gray = gray.astype(np.float32)
-    shares = []
+    ratios = []
     for axis, size in ((0, (1, _BOX)), (1, (_BOX, 1))):
         once = np.abs(np.diff(gray, axis=axis))
         twice = np.abs(np.diff(cv2.blur(gray, size), axis=axis))
         total = float(once.sum())
-        shares.append(1 - float(np.maximum(once - twice, 0).sum()) / total if total else 1.0)
-    return max(shares)
+        ratios.append(1 - float(np.maximum(once - twice, 0).sum()) / total if total else 1.0)
+    return max(ratios)
 
 
 def _face(image: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
-    """Blur, brightness, clipped share and left-to-right ratio of the face at `points` [468,2] of a BGR image."""
+    """Blur, brightness, clipped fraction and left-to-right ratio of the face at `points` [468,2] of a BGR image."""
     size = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(points.min(0)), 0, size - 2).astype(int)
     high = np.clip(np.ceil(points.max(0)), low + 2, size).astype(int)
@@ -78,12 +78,12 @@ def _face(image: np.ndarray, points: np.ndarray) -> tuple[float, float, float, f
     skin = cv2.fillPoly(np.zeros_like(gray), [outline[OVAL]], 1).astype(bool)
     if not skin.any():
         return 1.0, 0.0, 0.0, 1.0
-    middle = ((points[10] + points[152]) / 2 - low) * scale  # forehead to chin: the face's own middle line
+    center = ((points[10] + points[152]) / 2 - low) * scale  # forehead to chin: the symmetry axis of the face
     axis = (points[10] - points[152]).astype(np.float64)
     y, x = np.nonzero(skin)
-    own_left = (x - middle[0]) * -axis[1] + (y - middle[1]) * axis[0] > 0
+    left = (x - center[0]) * -axis[1] + (y - center[1]) * axis[0] > 0
     light = gray[skin] / 255.0
-    halves = [light[side].mean() if side.any() else light.mean() for side in (own_left, ~own_left)]
+    halves = [light[side].mean() if side.any() else light.mean() for side in (left, ~left)]
     return (
         blurredness(gray),
         float(light.mean()),

@@ -1,4 +1,4 @@
-"""The report's files in the capture folder: coverage.png, overlay.mp4 and, last, report.json."""
+"""Files of the report in the capture folder: coverage.png, overlay.mp4 and, last, report.json."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def write_report(
 ) -> CaptureReport:
     """Measure a finished capture and write its report into its folder.
 
-    Where a training refined poses and expressions, the report is on those.
+    If a training refined poses and expressions, the report describes the refined ones.
 
     Args:
         capture: the capture.
         head: the head model it was tracked with.
-        overlay: whether to draw overlay.mp4; an older one is removed when not.
+        overlay: whether to write overlay.mp4; if not, an older one is removed.
         progress: called as `progress("overlay", done, total)`.
 
     Raises:
-        HeadsplatError: there is nothing to report on, or the refined track beside the capture is damaged.
+        HeadsplatError: there are no training frames, or the refined track of the capture is damaged.
     """
     root, refined = capture.root, RefinedTrack.load(capture)
-    for torn in (*root.glob(".*.part.mp4"), *root.glob(".*.partial.png")):
-        torn.unlink(missing_ok=True)
-    (root / REPORT_FILE).unlink(missing_ok=True)  # it says that the files beside it are of this capture
+    for partial in (*root.glob(".*.part.mp4"), *root.glob(".*.partial.png")):
+        partial.unlink(missing_ok=True)
+    (root / REPORT_FILE).unlink(missing_ok=True)  # its presence means that the other files are complete
     with ops.one_thread():
         geometry = TrackedGeometry.of(capture, head, refined.params(capture) if refined else None)
         report = report_on(capture, geometry, refined)
@@ -59,9 +59,9 @@ def write_report(
 
 
 def read_report(capture: Capture) -> dict[str, Any] | None:
-    """report.json of a capture as it is now, or None where there is none or it is of another track.
+    """report.json of a capture, or None where there is none or it is of another track.
 
-    A training that refined poses makes another track, and so does the next one.
+    Every training that refines poses creates another track.
     """
     try:
         stored = json.loads((capture.root / REPORT_FILE).read_text(encoding="utf-8"))
@@ -70,5 +70,5 @@ def read_report(capture: Capture) -> dict[str, Any] | None:
         return None
     if not isinstance(stored, dict) or stored.get("capture") != capture.fingerprint:
         return None
-    told = (stored.get("refined") or {}).get("fingerprint")
-    return stored if told == (refined.fingerprint if refined else None) else None
+    described = (stored.get("refined") or {}).get("fingerprint")
+    return stored if described == (refined.fingerprint if refined else None) else None

@@ -1,4 +1,4 @@
-"""The tracked head of every image as numbers in the image and in the skull's own frame."""
+"""Geometry of the tracked head of every image, in the image and in the skull frame."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class TrackedGeometry:
-    """Landmarks and attitude of T images."""
+    """Landmarks and orientation of T images."""
 
-    skull: np.ndarray  # [T,478,3] meters, skull frame: what expressions move, whatever the pose
+    skull: np.ndarray  # [T,478,3] meters, skull frame: independent of the pose
     projected: np.ndarray  # [T,478,2] pixels of the stored frames
-    yaw: np.ndarray  # [T] degrees the face turns to its own left, seen from the camera
-    pitch: np.ndarray  # [T] degrees the face looks up, seen from the camera
-    gaze: np.ndarray  # [T,2] degrees both eyes turn to the person's left and up against the skull
+    yaw: np.ndarray  # [T] degrees to the person's left, relative to the camera
+    pitch: np.ndarray  # [T] degrees up, relative to the camera
+    gaze: np.ndarray  # [T,2] degrees to the person's left and up, relative to the skull, mean of both eyes
     expression: np.ndarray  # [T,E] weights
 
     @staticmethod
     def of(capture: Capture, head: HeadModel, params: HeadParams | None = None) -> TrackedGeometry:
-        """Pose `head` as `params` say for every image of `capture`; None: as it was tracked."""
+        """Pose `head` by `params` for every image of `capture`; None is the tracker's parameters."""
         params = params or capture.params(np.arange(len(capture)))
         camera = capture.camera(max(capture.metadata["width"], capture.metadata["height"]), np.arange(len(capture)))
         view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, :3, 3]
@@ -57,14 +57,14 @@ class TrackedGeometry:
         )
 
     def reprojection(self, landmarks: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        """Mean distance to `landmarks` [T,478,3] in the images `rows`, by region, percent of the inter-ocular one.
+        """Mean distance to `landmarks` [T,478,3] in the images `rows`, by region, percent of the inter-ocular distance.
 
-        Images whose landmarks are not finite have none; empty where no image has any.
+        Images with landmarks that are not finite are ignored; empty if there are no others.
         """
         rows = rows[np.isfinite(landmarks[rows]).all((1, 2))]
         if not len(rows):
             return {}
         unit = float(np.median(inter_ocular(landmarks[rows])))
-        seen = landmarks[rows, :FACE_COUNT, :2]
-        error = 100 * np.linalg.norm(self.projected[rows, :FACE_COUNT] - seen, axis=-1) / unit
+        measured = landmarks[rows, :FACE_COUNT, :2]
+        error = 100 * np.linalg.norm(self.projected[rows, :FACE_COUNT] - measured, axis=-1) / unit
         return {"all": float(error.mean()), **{name: float(error[:, at].mean()) for name, at in REGIONS.items()}}

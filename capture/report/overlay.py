@@ -1,4 +1,4 @@
-"""A video of the frames with the tracked head drawn over them, to see at a glance where the track is off."""
+"""A video of the frames with the tracked head as overlay, to find tracking errors."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from capture.report.contours import CONTOURS
 from capture.report.face_pixels import read_frame
 from capture.tracker.indices import FACE_COUNT, inter_ocular
 
-#: Longer side of the video: enough to judge lips and lids, and quick.
+#: Longer side of the video: enough to check lips and lids, and fast.
 SIZE = 512
-#: The z-buffer that tells what is hidden needs no more than this share of the video's size.
-_DEPTH_SHARE = 0.5
-_HIDDEN = 0.008  # meters a point may lie behind the surface and still be seen: contours run along folds
-_GAZE = 0.06  # meters, length of the arrow that shows where an eye looks
+#: Size of the z-buffer for occlusion relative to the video.
+_DEPTH_SCALE = 0.5
+_HIDDEN = 0.008  # meters behind the surface up to which a point is visible: contours run along folds
+_GAZE = 0.06  # meters, length of the gaze arrows
 _MESH, _DOT, _ARROW, _OUTLINE = (255, 176, 32), (80, 240, 255), (255, 80, 160), (120, 220, 120)
 _FLAGGED = (255, 150, 60)
 _CHUNK = 16
 _CHIN, _FOREHEAD = 152, 10
-_NECK = 0.1  # of the face's height below the chin the outline ends: shoulders are not tracked
-_SHIFT = 4  # bits behind the point of OpenCV's coordinates
+_NECK = 0.1  # end of the outline below the chin, of the face's height: shoulders are not tracked
+_SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
 @dataclass(frozen=True)
 class PosedHead:
-    """The tracked head of one image in its camera."""
+    """The tracked head of one image, in camera axes."""
 
     surface: Tensor  # [V,3] meters, camera axes
     landmarks: np.ndarray  # [478,3] meters, camera axes
-    eyes: np.ndarray  # [2,2,3] from where to where each eye looks
+    eyes: np.ndarray  # [2,2,3] start and end of the gaze arrow of each eye
     camera: Camera  # [1]
 
     def distance(self, measured: np.ndarray) -> float:
@@ -59,20 +59,20 @@ def write_overlay(
     refined: RefinedTrack | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> None:
-    """Draw every image of `capture` in the order of cameras and time.
+    """Write the overlay video of all images of `capture`, in order of cameras and time.
 
     Args:
         capture: the capture.
         head: the head model it was tracked with.
         path: the mp4.
-        refined: poses and expressions to draw in the place of the tracker's.
+        refined: poses and expressions to show instead of the tracker's.
         progress: called as `progress("overlay", done, total)`.
     """
     rows = np.lexsort((capture.track["time"], capture.track["camera"]))
     params = refined.params(capture) if refined else capture.params(np.arange(len(capture)))
-    drawn = _OverlayRenderer(capture, head, refined)
-    shown = np.diff(np.unique(capture.track["time"]))
-    fps = float(np.clip(1 / np.median(shown), 1, 120)) if len(shown) else 25.0
+    renderer = _OverlayRenderer(capture, head, refined)
+    intervals = np.diff(np.unique(capture.track["time"]))
+    fps = float(np.clip(1 / np.median(intervals), 1, 120)) if len(intervals) else 25.0
     encoding = Encoding(crf=24, preset="ultrafast")
     with (
         open_output(path, fps, encoding=encoding, complete_only=True) as writer,
@@ -80,23 +80,23 @@ def write_overlay(
     ):
         items = _posed(capture, head, rows, params)
         for batch in _batches(items):
-            for image in pool.map(drawn, batch):
+            for image in pool.map(renderer, batch):
                 writer.add(image)
             if progress:
                 progress("overlay", writer.count, len(rows))
 
 
 class _OverlayRenderer:
-    """Draws one image after another, with a caption each."""
+    """Draws the overlay and the caption of one image after another."""
 
     def __init__(self, capture: Capture, head: HeadModel, refined: RefinedTrack | None) -> None:
         self.capture, self.refined, self.faces = capture, refined, outer_faces(head)
         self.flags = {int(flag["frame"]): str(flag["reason"]) for flag in capture.metadata.get("flagged", ())}
         if refined:
-            self.flags |= {int(number): "ran away" for number in capture.track["frame_number"][refined.flagged]}
+            self.flags |= {int(number): "diverged" for number in capture.track["frame_number"][refined.flagged]}
         self.landmarks = capture.track["landmarks"].astype(np.float64)
         known = self.landmarks[np.isfinite(self.landmarks).all((1, 2))]
-        # Of the whole clip: in a face seen from the side the eyes are close together.
+        # Of the whole clip: in side views the eyes are close together.
         self.unit = float(np.median(inter_ocular(known))) if len(known) else np.nan
 
     def __call__(self, item: tuple[int, PosedHead]) -> np.ndarray:
@@ -108,16 +108,16 @@ class _OverlayRenderer:
         return image
 
     def _caption(self, image: np.ndarray, row: int, error: float) -> None:
-        """Write the frame's number, camera, landmark error (percent; nan: not known) and flags along the upper edge."""
+        """Write frame number, camera, landmark error (percent; NaN: unknown) and flags along the upper edge."""
         track, number = self.capture.track, int(self.capture.track["frame_number"][row])
         cameras = self.capture.metadata["cameras"]
-        words = [f"frame {number}"]
-        words += [f"camera {cameras[int(track['camera'][row])]['name']}"] if len(cameras) > 1 else []
-        words += [f"landmarks {error:.1f} %"] if np.isfinite(error) else []
-        words += ["refined"] if self.refined and self.refined.refined[row] else []
-        words += ["held out"] if track["is_test"][row] else []
-        words += [self.flags[number]] if number in self.flags else []
-        text = "   ".join(words).encode("ascii", "replace").decode()
+        parts = [f"frame {number}"]
+        parts += [f"camera {cameras[int(track['camera'][row])]['name']}"] if len(cameras) > 1 else []
+        parts += [f"landmarks {error:.1f} %"] if np.isfinite(error) else []
+        parts += ["refined"] if self.refined and self.refined.refined[row] else []
+        parts += ["held out"] if track["is_test"][row] else []
+        parts += [self.flags[number]] if number in self.flags else []
+        text = "   ".join(parts).encode("ascii", "replace").decode()
         (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
         image[:24, : width + 16] = image[:24, : width + 16] // 4
         color = _FLAGGED if number in self.flags else (255, 255, 255)
@@ -125,7 +125,7 @@ class _OverlayRenderer:
 
 
 def outer_faces(head: HeadModel) -> Tensor:
-    """The faces [F',3] of the head without the inside of the mouth: what its outline and its hiding of itself need."""
+    """The faces [F',3] of the head without the inside of the mouth, for outline and self-occlusion."""
     inside = torch.zeros(len(head.v_template), dtype=torch.bool)
     for name in ("mouth_interior", "lid_interior", "teeth_upper", "teeth_lower", "tongue"):
         if name in head.regions:
@@ -145,25 +145,25 @@ def _batches(items: Iterator[tuple[int, PosedHead]]) -> Iterator[list[tuple[int,
 
 
 def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
-    """The head of each image in `rows`, posed a few at a time."""
+    """The posed head of each image in `rows`, computed in batches."""
     person = baked(head, params.identity)
     for start in range(0, len(rows), _CHUNK):
         chosen = torch.from_numpy(rows[start : start + _CHUNK])
-        own = HeadParams(
+        batch = HeadParams(
             params.identity[:0], params.expression[chosen], params.joint_rot[chosen], params.translation[chosen]
         )
         camera = capture.camera(SIZE, chosen.numpy())
-        surface = person.vertices(own)
-        rotations, offsets = person.joint_transforms(own)
-        centers = person.joint_locations(own.identity)[[LEFT_EYE, RIGHT_EYE]]
+        surface = person.vertices(batch)
+        rotations, offsets = person.joint_transforms(batch)
+        centers = person.joint_locations(batch.identity)[[LEFT_EYE, RIGHT_EYE]]
         ahead = torch.stack([centers, centers + torch.tensor([0.0, 0.0, _GAZE])], 1)
         eyes = ahead @ rotations[:, [LEFT_EYE, RIGHT_EYE]].transpose(2, 3) + offsets[:, [LEFT_EYE, RIGHT_EYE], None]
         landmarks = camera.to_camera(person.landmarks(surface))
         eyes = camera.to_camera(eyes.flatten(1, 2)).unflatten(1, (2, 2))
         surface = camera.to_camera(surface)
         for index, row in enumerate(chosen.tolist()):
-            one = replace(camera, K=camera.K[[index]], world_to_cam=camera.world_to_cam[[index]])
-            yield row, PosedHead(surface[index], landmarks[index].numpy(), eyes[index].numpy(), one)
+            single = replace(camera, K=camera.K[[index]], world_to_cam=camera.world_to_cam[[index]])
+            yield row, PosedHead(surface[index], landmarks[index].numpy(), eyes[index].numpy(), single)
 
 
 def _frame(capture: Capture, row: int, camera: Camera) -> np.ndarray:
@@ -175,23 +175,23 @@ def _frame(capture: Capture, row: int, camera: Camera) -> np.ndarray:
 
 
 def draw_head(image: np.ndarray, posed: PosedHead, faces: Tensor, measured: np.ndarray) -> np.ndarray:
-    """Draw on `image` [H,W,3] RGB: the head's silhouette, its contours where they are seen, landmarks, gaze.
+    """Draw silhouette, visible contours, landmarks and gaze of the head on an image.
 
     Args:
-        image: at the size of `posed.camera`; changed in place.
+        image: [H,W,3] uint8 RGB at the size of `posed.camera`; changed in place.
         posed: the tracked head.
         faces: [F,3] of its mesh.
         measured: landmarks [L,2] in pixels of `image`.
     """
     camera = posed.camera
-    small = camera.resized(round(camera.width * _DEPTH_SHARE), round(camera.height * _DEPTH_SHARE))
+    small = camera.resized(round(camera.width * _DEPTH_SCALE), round(camera.height * _DEPTH_SCALE))
     depth = ops.mesh(posed.surface[None], faces, small.K, small.width, small.height)[2][0].numpy()
     K = camera.K[0].numpy()
     points = _project(posed.landmarks, K)
     _outline(image, depth > 0, points[_CHIN, 1] + _NECK * (points[_CHIN, 1] - points[_FOREHEAD, 1]))
-    seen = _visible(posed.landmarks, points * _DEPTH_SHARE, depth)
-    for chain in CONTOURS:
-        lines = [_fixed(points[run]) for run in _runs(chain, seen)]
+    visible = _visible(posed.landmarks, points * _DEPTH_SCALE, depth)
+    for line in CONTOURS:
+        lines = [_fixed_point(points[run]) for run in _runs(line, visible)]
         cv2.polylines(image, lines, False, _MESH, 1, cv2.LINE_AA, _SHIFT)
     _dots(image, measured)
     for start, end in _project(posed.eyes, K):
@@ -200,17 +200,17 @@ def draw_head(image: np.ndarray, posed: PosedHead, faces: Tensor, measured: np.n
 
 
 def _outline(image: np.ndarray, covered: np.ndarray, bottom: float) -> None:
-    """Draw the rim of the mask `covered` [h,w] above the row `bottom` of the image."""
-    rims, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
-    for rim in rims:
-        points = np.round((np.concatenate([rim, rim[:1]])[:, 0] + 0.5) / _DEPTH_SHARE).astype(np.int32)
+    """Draw the outline of the mask `covered` [h,w] above the row `bottom` of the image."""
+    outlines, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_TC89_L1)
+    for outline in outlines:
+        points = np.round((np.concatenate([outline, outline[:1]])[:, 0] + 0.5) / _DEPTH_SCALE).astype(np.int32)
         below = points[:, 1] > bottom
         lines = [run[run[:, 1] <= bottom] for run in np.split(points, np.flatnonzero(below))]
         cv2.polylines(image, [line for line in lines if len(line) > 1], False, _OUTLINE, 1, cv2.LINE_AA)
 
 
 def _dots(image: np.ndarray, points: np.ndarray) -> None:
-    """Mark the two by two pixels nearest to each of `points` [L,2]; nan: there was none."""
+    """Mark the two by two pixels nearest to each of `points` [L,2]; NaN points are skipped."""
     x, y = np.floor(points[np.isfinite(points).all(1)] - 0.5).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < image.shape[1] - 1) & (y < image.shape[0] - 1)
     x, y = x[inside], y[inside]
@@ -219,21 +219,21 @@ def _dots(image: np.ndarray, points: np.ndarray) -> None:
 
 
 def _visible(points: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Whether points [L,3] (camera axes) at `pixels` [L,2] of a z-buffer `depth` [h,w] lie on its surface."""
+    """Mask [L] of points [L,3] (camera axes) at `pixels` [L,2] that are not behind a z-buffer `depth` [h,w]."""
     x = np.clip(np.floor(pixels[:, 0]), 0, depth.shape[1] - 1).astype(int)
     y = np.clip(np.floor(pixels[:, 1]), 0, depth.shape[0] - 1).astype(int)
     surface = depth[y, x]
     return (surface == 0) | (points[:, 2] < surface + _HIDDEN)
 
 
-def _runs(chain: np.ndarray, seen: np.ndarray) -> list[np.ndarray]:
-    """The parts of a chain of landmarks that are seen, two points or more each."""
-    breaks = np.flatnonzero(~seen[chain])
-    return [run[seen[run]] for run in np.split(chain, breaks) if seen[run].sum() > 1]
+def _runs(line: np.ndarray, visible: np.ndarray) -> list[np.ndarray]:
+    """The visible parts of a polyline of landmarks, at least two points each."""
+    breaks = np.flatnonzero(~visible[line])
+    return [run[visible[run]] for run in np.split(line, breaks) if visible[run].sum() > 1]
 
 
-def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels [n,2] (centers at +0.5) as OpenCV's fixed-point numbers (centers at 0)."""
+def _fixed_point(points: np.ndarray) -> np.ndarray:
+    """Pixels [n,2] (centers at +0.5) as OpenCV's fixed-point coordinates (centers at 0)."""
     return np.round((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""The capture's own quality numbers, as JSON and in words."""
+"""Quality statistics of a capture, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -22,24 +22,43 @@ from capture.report.coverage import Coverage
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
 
-#: Landmarks that lie farther off than this (percent of the inter-ocular distance) are worth a look at the overlay.
+#: Mean landmark error (percent of the inter-ocular distance) above which the overlay should be inspected.
 POOR_FIT = 3.0
 
 
 @dataclass(frozen=True)
+class CameraSummary:
+    """Focal length of a camera."""
+
+    name: str
+    focal_px: float  # pixels of the stored frames
+    focal_sigma_px: float | None  # None where the focal length is given
+    focal_measured: bool | None  # whether it was estimated from the clip; None where it is given
+
+
+@dataclass(frozen=True)
+class RefinedSummary:
+    """The refined track that a report describes."""
+
+    fingerprint: str
+    frames: int  # refined frames
+    flagged: tuple[int, ...]  # numbers of frames that diverged
+
+
+@dataclass(frozen=True)
 class CaptureReport:
-    """What a capture is worth; plain values throughout."""
+    """Quality and coverage of a capture; all values can be written as JSON."""
 
     headsplat: str  # version that wrote it
     capture: str  # fingerprint of the track
     source: str  # name of the video
     frames: Mapping[str, int]  # "training", "held_out", "lost"
-    lost: tuple[int, ...]  # frame numbers of the plan that did not show the face, where they are known
-    flagged: tuple[Mapping[str, Any], ...]  # {"frame", "reason", "weight"} of images that count less
+    lost: tuple[int, ...]  # numbers of frames without a visible face, where known
+    flagged: tuple[Mapping[str, Any], ...]  # {"frame", "reason", "weight"} of images with a reduced weight
     reprojection_percent_iod: Mapping[str, Mapping[str, float]]  # "training", "held_out" -> region -> mean distance
-    jitter: Mapping[str, Mapping[str, float]]  # "before", "after" smoothing; empty where it was not measured
-    refined: Mapping[str, Any] | None  # of the refined track that was measured: {"fingerprint", "frames", "flagged"}
-    cameras: tuple[Mapping[str, Any], ...]  # {"name", "focal_px", "focal_sigma_px", "focal_measured"}
+    jitter: Mapping[str, Mapping[str, float]]  # "before", "after" smoothing; empty where not measured
+    refined: RefinedSummary | None  # the refined track, if the report describes one
+    cameras: tuple[CameraSummary, ...]
     seconds: Mapping[str, float]  # by stage
     coverage: Coverage
     checks: tuple[Check, ...]
@@ -50,12 +69,12 @@ class CaptureReport:
         return [check.advice for check in self.checks if not check.good]
 
     def to_json(self) -> str:
-        """Everything as one JSON object; `advice` holds the sentences of failed checks, `words` the lines to show."""
+        """The report as a JSON object; `advice` has the sentences of failed checks, `words` the lines of `to_text`."""
         extra = {"advice": self.advice, "words": self.to_text().splitlines()}
         return json.dumps(to_jsonable({**dataclasses.asdict(self), **extra}), indent=1, allow_nan=False)
 
     def to_text(self) -> str:
-        """A dozen lines for a person."""
+        """A readable summary of about a dozen lines."""
         lines = [self._frames(), *self._flags(), *self._refined(), *self._fit(), *self._jitter(), *self._focal()]
         lines += ["seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items())]
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
@@ -71,25 +90,25 @@ class CaptureReport:
         if not self.flagged:
             return []
         reasons = Counter(str(flag["reason"]) for flag in self.flagged)
-        return ["flagged, so that they count less: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items())]
+        return ["flagged, with a reduced weight: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items())]
 
     def _refined(self) -> list[str]:
         if self.refined is None:
             return []
-        apart = len(self.refined["flagged"])
+        diverged = len(self.refined.flagged)
         return [
-            f"the head in {self.refined['frames']} frames is as a training refined it"
-            + (f" ({apart} ran away and follow their neighbors)" if apart else "")
-            + ", in the others as tracked"
+            f"poses and expressions of {self.refined.frames} frames are those refined in training"
+            + (f" ({diverged} diverged and were interpolated from their neighbors)" if diverged else "")
+            + ", the others those of the tracker"
         ]
 
     def _fit(self) -> list[str]:
         lines = []
         for name, row in self.reprojection_percent_iod.items():
             regions = ", ".join(f"{region} {value:.1f}" for region, value in row.items())
-            poor = " (poor: look at overlay.mp4)" if row["all"] > POOR_FIT else ""
+            poor = " (poor: check overlay.mp4)" if row["all"] > POOR_FIT else ""
             lines.append(
-                f"landmarks of {name.replace('_', '-')} frames within, % of the eyes' distance: {regions}{poor}"
+                f"landmark error of {name.replace('_', '-')} frames, % of the inter-ocular distance: {regions}{poor}"
             )
         return lines
 
@@ -97,72 +116,67 @@ class CaptureReport:
         if not self.jitter:
             return []
         before, after = self.jitter["before"], self.jitter["after"]
-        whose = " of the tracker" if self.refined else ""
+        source = " of the tracker" if self.refined else ""
         return [
-            f"jitter{whose}, smoothed from: {before['rotation_deg']:.2f} to {after['rotation_deg']:.2f} degrees, "
-            f"{before['depth_cm']:.2f} to {after['depth_cm']:.2f} cm of depth"
+            f"jitter{source}, before and after smoothing: {before['rotation_deg']:.2f} and "
+            f"{after['rotation_deg']:.2f} degrees, {before['depth_cm']:.2f} and {after['depth_cm']:.2f} cm of depth"
         ]
 
     def _focal(self) -> list[str]:
         lines = []
         for camera in self.cameras:
-            sigma = camera["focal_sigma_px"]
+            sigma = camera.focal_sigma_px
             spread = f" +- {sigma:.0f}" if sigma is not None else ""
             origin = {
-                True: "measured from the clip",
-                False: "not measured: the head turned too little for that",
+                True: "estimated from the clip",
+                False: "not estimated: the head turned too little",
                 None: "given",
             }
             lines.append(
-                f"focal of camera {camera['name']}: {camera['focal_px']:.0f}{spread} pixels, "
-                f"{origin[camera['focal_measured']]}"
+                f"focal of camera {camera.name}: {camera.focal_px:.0f}{spread} pixels, {origin[camera.focal_measured]}"
             )
         return lines
 
 
 def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack | None = None) -> CaptureReport:
-    """Measure a finished capture, whose heads are `geometry`: of the track `refined`, or as they were tracked."""
-    facts, rows = capture.metadata, {"training": capture.train_indices, "held_out": capture.test_indices}
+    """Measure a finished capture; `geometry` is of the track `refined`, or of the tracker's if that is None."""
+    metadata, rows = capture.metadata, {"training": capture.train_indices, "held_out": capture.test_indices}
     if not len(rows["training"]):
         raise HeadsplatError(f"{capture.root}: no training frames to report on; capture again and hold out fewer")
     coverage = Coverage.of(capture, geometry, PixelStatistics.of(capture, rows["training"], geometry.projected))
     landmarks = capture.track["landmarks"].astype(np.float64)
-    fits = {name: geometry.reprojection(landmarks, picked) for name, picked in rows.items()}
-    quality = facts.get("quality", {})
+    fits = {name: geometry.reprojection(landmarks, chosen) for name, chosen in rows.items()}
+    quality = metadata.get("quality", {})
     known = "jitter" in quality and "jitter_per_frame" in quality
-    lost = tuple(int(number) for number in facts.get("lost", ()))
+    lost = tuple(int(number) for number in metadata.get("lost", ()))
     return CaptureReport(
         headsplat=__version__,
         capture=capture.fingerprint,
-        source=str(facts["source"].get("name", capture.root.name)),
-        frames={**{name: len(picked) for name, picked in rows.items()}, "lost": len(lost)},
+        source=str(metadata["source"].get("name", capture.root.name)),
+        frames={**{name: len(chosen) for name, chosen in rows.items()}, "lost": len(lost)},
         lost=lost,
-        flagged=tuple(facts.get("flagged", ())),
+        flagged=tuple(metadata.get("flagged", ())),
         reprojection_percent_iod={name: fit for name, fit in fits.items() if fit},
         jitter={"before": quality["jitter_per_frame"], "after": quality["jitter"]} if known else {},
         refined=_refined(capture, refined) if refined else None,
-        cameras=tuple(_camera(camera, facts.get("options", {}).get("focal")) for camera in facts["cameras"]),
-        seconds=dict(facts.get("seconds", {})),
+        cameras=tuple(_camera(camera, metadata.get("options", {}).get("focal")) for camera in metadata["cameras"]),
+        seconds=dict(metadata.get("seconds", {})),
         coverage=coverage,
         checks=tuple(check_coverage(coverage)),
     )
 
 
-def _refined(capture: Capture, track: RefinedTrack) -> dict[str, Any]:
+def _refined(capture: Capture, track: RefinedTrack) -> RefinedSummary:
     numbers = capture.track["frame_number"]
-    return {
-        "fingerprint": track.fingerprint,
-        "frames": int(track.refined.sum()),
-        "flagged": [int(number) for number in numbers[track.flagged]],
-    }
+    flagged = tuple(int(number) for number in numbers[track.flagged])
+    return RefinedSummary(track.fingerprint, int(track.refined.sum()), flagged)
 
 
-def _camera(facts: Mapping[str, Any], given: float | None) -> dict[str, Any]:
-    sigma = facts.get("focal_sigma")
-    known = given is None and sigma is not None and math.isfinite(sigma)
-    return {
-        "name": str(facts["name"]),
-        "focal_px": float(facts["K"][0][0]),
-        "focal_sigma_px": float(sigma) if known else None,
-        "focal_measured": facts.get("focal_estimated") if given is None else None,
-    }
+def _camera(metadata: Mapping[str, Any], given: float | None) -> CameraSummary:
+    sigma = metadata.get("focal_sigma") if given is None else None
+    return CameraSummary(
+        name=str(metadata["name"]),
+        focal_px=float(metadata["K"][0][0]),
+        focal_sigma_px=float(sigma) if sigma is not None and math.isfinite(sigma) else None,
+        focal_measured=metadata.get("focal_estimated") if given is None else None,
+    )

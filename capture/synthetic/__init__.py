@@ -1,4 +1,4 @@
-"""Synthetic phone videos with ground truth: a procedural person, rendered by something that is not the splatter."""
+"""Synthetic captures with ground truth: a procedural person, rendered as a mesh, without Gaussians."""
 
 from __future__ import annotations
 

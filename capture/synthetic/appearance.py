@@ -1,4 +1,4 @@
-"""The people the generator knows: colors are linear light 0..1, lengths centimeters."""
+"""The people of the generator: colors are linear light 0..1, lengths are centimeters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class HairStyle:
     tip_color: Color
     length: float  # on the crown
     side_length: float  # above the ears and at the nape
-    lift: float  # how far the hair stands off the skull
+    lift: float  # height of the hair above the skull
     part: float  # x of the parting; the hair is combed away from it
-    fringe: float  # how far over the forehead the front falls, 0..1
+    fringe: float  # how far the front covers the forehead, 0..1
     curl: float  # radius of the waves
     strands: int = 15000
     nape: float = 0.4  # length at the nape over that above the ears
@@ -37,14 +37,14 @@ class Appearance:
     stubble: float
     hair: HairStyle
     cloth: Color
-    shape: tuple[tuple[int, float, float, float, float], ...]  # landmark, radius, then the push x, y, z
+    shape: tuple[tuple[int, float, float, float, float], ...]  # landmark, radius, then the offset x, y, z
     neck_scale: float = 1.0
-    lid_rest: float = -0.04  # how far the lids hang, as a blink's weight; negative for wide eyes
-    smile_rest: float = 0.10  # how far the mouth's corners rise, as a smile's weight
-    teeth_show: float = 0.2  # cm the upper teeth come down
-    crooked: float = 0.0  # cm a smiling or open mouth is pulled to the person's left, which no head model knows
+    lid_rest: float = -0.04  # closure of the resting lids, as weight of eyeBlink; negative for wide eyes
+    smile_rest: float = 0.10  # height of the resting mouth corners, as weight of mouthSmile
+    teeth_show: float = 0.2  # cm, downward offset of the upper teeth
+    crooked: float = 0.0  # cm, offset of a smiling or open mouth to the person's left; in no head model's span
     glasses: Color | None = None  # color of the frame
-    collar: float = 0.0  # cm the collar stands up
+    collar: float = 0.0  # cm, height of the collar
 
 
 SPARE_GLASSES: Color = (0.035, 0.035, 0.040)

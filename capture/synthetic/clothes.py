@@ -1,4 +1,4 @@
-"""A knitted crew-neck sweater: a lofted surface over the shoulders, folds and rib pattern included."""
+"""A knitted crew-neck sweater: a lofted surface over the shoulders with folds and rib pattern."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from capture.synthetic.person import Person
 from capture.synthetic.skin import Texels
 from capture.synthetic.texels import TexelGrid
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 _AROUND = 124
 
@@ -38,12 +38,12 @@ _COLLAR_END = 1.75  # loft position of the seam under the collar
 
 
 class Garment:
-    """Geometry [V,3] and paint of the sweater; it moves rigidly with the torso."""
+    """Geometry [V,3] and texels of the sweater; it moves rigidly with the torso."""
 
     def __init__(self, appearance: Appearance, person: Person, seed: int) -> None:
         self._noise = NoiseField(seed)
         self._color = np.array(appearance.cloth, np.float32)
-        self._rise = appearance.collar
+        self._collar_height = appearance.collar
         loft, angle = np.meshgrid(_ROWS, np.arange(_AROUND) * (2 * np.pi / _AROUND), indexing="ij")
         self._loft, self._angle = loft.ravel().astype(np.float32), angle.ravel().astype(np.float32)
         smooth = self._surface()
@@ -51,22 +51,22 @@ class Garment:
         self.rest = self._folded(smooth)  # [V,3] cm
 
     def posed(self, rotation: Array, offset: Array) -> Array:
-        """Vertices [V,3] meters, world, for the torso's `x -> rotation x + offset` (meters)."""
+        """Vertices [V,3] meters, world, for the torso transform `x -> rotation x + offset` (meters)."""
         return (self.rest * np.float32(0.01)) @ rotation.T + offset
 
     def covers(self, points: Array) -> NDArray[np.bool_]:
-        """Which `points` [N,3] cm of the body are well under the cloth and need not be drawn."""
+        """Mask [N] of `points` [N,3] cm of the body that are well under the cloth and need no rendering."""
         front = np.clip((points[:, 2] + 10) / 7, -1, 1)
         collar = np.where(front > 0, -14.6 - 4.4 * front**2, -14.6 + 0.4 * front**2)
-        # Not in the collar's opening; beside and behind the neck the shoulders would come through its lining.
+        # Not in the opening of the collar; beside and behind the neck the shoulders would intersect its inside.
         depth = np.where(points[:, 2] > -10.2, 7.1, 6.0)
         under_cloth = np.hypot(points[:, 0] / 6.2, (points[:, 2] + 10.2) / depth) > 1
         return points[:, 1] < collar - np.where(under_cloth, 0.2, 4.0)
 
     def paint(self, grid: TexelGrid) -> Texels:
-        """Texels of the knit: rows of stitches on the body, ribs on the collar, a little lint."""
-        points = grid.spread(self.rest)
-        loft, cosine, sine = grid.spread(np.stack([self._loft, np.cos(self._angle), np.sin(self._angle)], 1)).T
+        """Texels of the knit: rows of stitches on the body, ribs on the collar, noise."""
+        points = grid.interpolate(self.rest)
+        loft, cosine, sine = grid.interpolate(np.stack([self._loft, np.cos(self._angle), np.sin(self._angle)], 1)).T
         angle = np.arctan2(sine, cosine)
         collar = smoothstep(_COLLAR_END + 0.03, _COLLAR_END - 0.03, loft)
         ribs = np.sin(angle * 62) * collar
@@ -80,25 +80,26 @@ class Garment:
         tone *= 1 - 0.45 * seam
         albedo = self._color * np.clip(tone, 0.2, 2)[:, None]
         bump = np.stack([self._noise(points + shift, 0.16) for shift in (0.0, 9.0, 17.0)], 1) * np.float32(0.16)
-        nothing = np.zeros(len(points), np.float32)
-        return Texels(albedo.astype(np.float32), nothing, nothing, bump, nothing, nothing)
+        zero = np.zeros(len(points), np.float32)
+        return Texels(albedo.astype(np.float32), zero, zero, bump, zero, zero)
 
     def _surface(self) -> Array:
+        """The surface [V,3] cm without folds."""
         width, side_y, front_z, front_y, back_z, back_y = CubicSpline(_RINGS[:, 0], _RINGS[:, 1:])(self._loft).T
         sine, cosine = np.sin(self._angle), np.cos(self._angle)
-        middle = (front_z + back_z) / 2
-        depth = np.where(sine > 0, front_z - middle, middle - back_z)
+        center_z = (front_z + back_z) / 2
+        depth = np.where(sine > 0, front_z - center_z, center_z - back_z)
         squared = sine * sine
         height = side_y + np.where(sine > 0, front_y - side_y, back_y - side_y) * squared
-        height += self._rise * smoothstep(_COLLAR_END, 0.8, self._loft)
+        height += self._collar_height * smoothstep(_COLLAR_END, 0.8, self._loft)
         # Far from the neck the outline is a rounded box rather than an ellipse.
         box = 1 - 0.28 * np.clip((self._loft - 2) / 2, 0, 1)
         x = width * np.sign(cosine) * np.abs(cosine) ** box
-        z = middle + depth * np.sign(sine) * np.abs(sine) ** box
+        z = center_z + depth * np.sign(sine) * np.abs(sine) ** box
         return np.stack([x, height, z], 1).astype(np.float32)
 
     def _folded(self, smooth: Array) -> Array:
-        """Push the cloth in and out: wide drapes over the chest, puckers under the collar."""
+        """The surface [V,3] cm with wide folds over the chest and small ones under the collar."""
         body = smoothstep(_COLLAR_END, 3.2, self._loft)
         drape = self._noise.octaves(smooth * np.array([1.0, 0.45, 1.0], np.float32), 4.5, 2)
         outward = smooth - np.array([0.0, -30.0, -10.0], np.float32)
@@ -106,8 +107,8 @@ class Garment:
         fold = np.abs(self._noise(smooth * np.array([0.8, 0.35, 0.8], np.float32) + 40, 3.2))
         collar = smoothstep(_COLLAR_END, 1.2, self._loft) * 0.10 * np.sin(self._angle * 62)
         puff = 0.35 * np.exp(-(((self._loft - 1.1) / 0.45) ** 2))
-        push = 0.55 * body * drape - 0.75 * body * np.exp(-((fold / 0.22) ** 2)) + 0.25 * collar + puff
-        return (smooth + outward * push[:, None]).astype(np.float32)
+        height = 0.55 * body * drape - 0.75 * body * np.exp(-((fold / 0.22) ** 2)) + 0.25 * collar + puff
+        return (smooth + outward * height[:, None]).astype(np.float32)
 
 
 def _grid_faces(rows: int, columns: int) -> NDArray[np.int64]:

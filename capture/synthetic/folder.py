@@ -1,7 +1,7 @@
-"""Synthetic captures on disk: a phone's video, or a calibrated folder; the truth beside either.
+"""Synthetic captures on disk: a video, or the images of calibrated cameras, with the ground truth.
 
 One camera: `video.mp4`, `truth.npz`, `mattes/NNNNN.png`. Several: `transforms.json` in the layout of NeRF and VHAP
-(one entry an image, `transform_matrix` camera -> world in OpenGL axes, meters), `images/CAMERA_STEP.jpg`,
+(one entry per image, `transform_matrix` camera -> world in OpenGL axes, meters), `images/CAMERA_STEP.jpg`,
 `fg_masks/CAMERA_STEP.png`, `truth.npz`.
 """
 
@@ -24,17 +24,17 @@ from capture.synthetic.view import View
 
 VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE = "video.mp4", "truth.npz", "transforms.json"
 MATTES_DIR, IMAGES_DIR, MASKS_DIR = "mattes", "images", "fg_masks"
-#: Everything that a folder of ours may hold: what may be replaced.
+#: All files of such a folder: an existing folder with only these may be replaced.
 REPLACEABLE = (VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE, MATTES_DIR, IMAGES_DIR, MASKS_DIR)
 _JPEG_QUALITY = 95
-_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes <-> OpenGL's
+_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes of OpenCV <-> OpenGL
 
 
 def write_synthetic(folder: Path, options: SyntheticOptions, progress: Progress | None = None) -> SyntheticTruth:
-    """Record a procedural person into `folder`, which appears whole or not at all, and return the truth.
+    """Record a procedural person into `folder`, written atomically, and return the ground truth.
 
     Raises:
-        HeadsplatError: an option does not fit, or the disk refuses.
+        HeadsplatError: an option is invalid, or the folder cannot be written.
     """
     with atomic_folder(folder) as temporary:
         if options.cameras == 1:
@@ -46,7 +46,7 @@ def write_synthetic(folder: Path, options: SyntheticOptions, progress: Progress 
 
 
 def image_name(camera: str, step: int) -> str:
-    """File name, without its suffix, of what `camera` saw at time step `step`."""
+    """File name without suffix of the image of `camera` at time step `step`."""
     return f"{camera}_{step:05d}"
 
 
@@ -54,22 +54,22 @@ def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | 
     truth = scene.truth()
     (folder / IMAGES_DIR).mkdir()
     (folder / MASKS_DIR).mkdir()
-    for step, shots in enumerate(scene.record_all(progress)):
-        for camera, shot in zip(truth.camera_names, shots, strict=True):
-            _write_shot(folder, image_name(camera, step), shot)
+    for step, frames in enumerate(scene.record_all(progress)):
+        for camera, frame in zip(truth.camera_names, frames, strict=True):
+            _write_frame(folder, image_name(camera, step), frame)
     text = json.dumps(transforms(scene.views, truth.camera_names, truth.time.tolist()), indent=1)
     (folder / TRANSFORMS_FILE).write_text(text + "\n", encoding="utf-8")
     return truth
 
 
-def _write_shot(folder: Path, name: str, shot: RecordedFrame) -> None:
-    _, encoded = cv2.imencode(".jpg", shot.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+def _write_frame(folder: Path, name: str, frame: RecordedFrame) -> None:
+    _, encoded = cv2.imencode(".jpg", frame.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     (folder / IMAGES_DIR / f"{name}.jpg").write_bytes(encoded.tobytes())
-    write_image(folder / MASKS_DIR / f"{name}.png", shot.matte)
+    write_image(folder / MASKS_DIR / f"{name}.png", frame.matte)
 
 
 def transforms(views: Sequence[View], names: Sequence[str], time: Sequence[float]) -> dict[str, Any]:
-    """The contents of transforms.json: one entry an image, ordered by time step and then by camera."""
+    """The contents of transforms.json: one entry per image, ordered by time step, then camera."""
     frames = []
     for step, seconds in enumerate(time):
         for index, (view, name) in enumerate(zip(views, names, strict=True)):

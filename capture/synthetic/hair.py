@@ -1,4 +1,4 @@
-"""Hair, brows and lashes: thousands of thin ribbons, grown once and carried along by the head."""
+"""Hair, brows and lashes: thousands of thin ribbons, grown once and moved with the head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person, vertex_normals
 from capture.synthetic.skin import BROWS, UPPER_LIDS, hair_cover
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Index = NDArray[np.int64]
 
 POINTS = 7  # of one strand, odd
@@ -45,8 +45,8 @@ class HairSystem:
     """All strands of a person: scalp hair moves with the skull, brows and lashes with their triangles."""
 
     def __init__(self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0) -> None:
-        """`detail` is the image's size over the usual one: small images get thicker strands."""
-        self._thickness = np.float32(0.01 * min(1.0, detail) ** -0.7)  # meters a centimeter of width becomes
+        """`detail` is the image size relative to the default: small images get thicker strands."""
+        self._thickness = np.float32(0.01 * min(1.0, detail) ** -0.7)  # meters per centimeter of strand width
         rng = np.random.default_rng(seed)
         grower = _StrandGrower(appearance, person, rng, NoiseField(seed))
         self._scalp = grower.scalp()
@@ -58,7 +58,7 @@ class HairSystem:
         self.hull_rest, self.hull_faces = grower.hull()
 
     def hull(self, skull: tuple[Array, Array]) -> Array:
-        """The hair's outline as a coarse surface [V,3] meters world, to cast shadows."""
+        """The hull of the hair as a coarse surface [V,3] meters, world, for shadows."""
         return (self.hull_rest * np.float32(0.01)) @ skull[0].T + skull[1]
 
     def posed(
@@ -70,32 +70,32 @@ class HairSystem:
         shadows: Shadows,
         eye: Array,
     ) -> Ribbons:
-        """Every strand of a frame as a camera sees it.
+        """The visible strands of a frame, lit and turned to a camera.
 
         Args:
             head: [V,3] posed vertices, meters.
             skull: the rigid motion rest -> world, rotation [3,3] and translation [3] meters.
-            closed: how far the eyes are shut, 0..1; lashes turn down with the lids.
-            lighting: the room's lights.
+            closed: closure of the eyes, 0..1; lashes rotate down with the lids.
+            lighting: lights of the room.
             shadows: of this frame.
-            eye: [3] meters, where the camera is.
+            eye: position [3] of the camera, meters.
         """
-        middle = (self._scalp.points[:, POINTS // 2] * np.float32(0.01)) @ skull[0].T + skull[1] - eye
+        to_middle = (self._scalp.points[:, POINTS // 2] * np.float32(0.01)) @ skull[0].T + skull[1] - eye
         normals = self._scalp.normals @ skull[0].T
-        # Hair behind the head cannot be seen: leave it out.
-        seen = (normals * middle).sum(1) < 0.25 * np.linalg.norm(middle, axis=1)
-        scalp = (self._scalp.points[seen] * np.float32(0.01)) @ skull[0].T + skull[1]
+        # Cull hair behind the head.
+        visible = (normals * to_middle).sum(1) < 0.25 * np.linalg.norm(to_middle, axis=1)
+        scalp = (self._scalp.points[visible] * np.float32(0.01)) @ skull[0].T + skull[1]
         points = np.concatenate([scalp, self._small_points(head, skull[0], closed)])
-        normals = np.concatenate([normals[seen], self._small.normals @ skull[0].T])
-        widths = np.concatenate([self._scalp.widths[seen], self._small.widths]) * self._thickness
-        colors = np.concatenate([self._scalp.colors[seen], self._small.colors])
+        normals = np.concatenate([normals[visible], self._small.normals @ skull[0].T])
+        widths = np.concatenate([self._scalp.widths[visible], self._small.widths]) * self._thickness
+        colors = np.concatenate([self._scalp.colors[visible], self._small.colors])
         gloss = np.full((len(points), 1), 0.15, np.float32)
         gloss[: len(scalp)] = 1
         tangents = np.empty_like(points)
         tangents[:, 1:-1] = points[:, 2:] - points[:, :-2]
         tangents[:, 0], tangents[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
         tangents /= np.sqrt((tangents * tangents).sum(2, keepdims=True)) + np.float32(1e-9)
-        # Light changes slowly along a strand: work it out at every other point.
+        # Light changes slowly along a strand: computed at every other point.
         coarse = _lit(points[:, ::2], tangents[:, ::2], normals, lighting, shadows, gloss, eye)
         light = np.repeat(coarse, 2, 1)[:, :POINTS]
         light[:, 1::2] = 0.5 * (coarse[:, :-1] + coarse[:, 1:])
@@ -117,8 +117,8 @@ class HairSystem:
         corners = vertices[self._person.faces[self._face]]
         return triangle_frames(torch.from_numpy(corners)).numpy(), corners.mean(1)
 
-    def _small_points(self, head: Array, turn: Array, closed: float) -> Array:
-        """Brows keep to their triangles; lashes keep their roots there and turn with head and lid."""
+    def _small_points(self, head: Array, rotation: Array, closed: float) -> Array:
+        """Brows move with their triangles; lashes have their roots there and rotate with head and lid."""
         frame, origin = self._frames(head)
         local = self._local * np.float32(0.01)
         points = np.einsum("srk,spk->spr", frame, local, optimize=True) + origin[:, None]
@@ -126,7 +126,7 @@ class HairSystem:
         rest = self._small.points[first:] * np.float32(0.01)
         cosine, sine = np.cos(1.15 * closed), np.sin(1.15 * closed)
         droop = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]], np.float32)
-        points[first:] = points[first:, :1] + (rest - rest[:, :1]) @ (turn @ droop).T
+        points[first:] = points[first:, :1] + (rest - rest[:, :1]) @ (rotation @ droop).T
         return points.astype(np.float32)
 
 
@@ -150,7 +150,17 @@ def _cross(a: Array, b: Array) -> Array:
 def _lit(
     points: Array, tangents: Array, normals: Array, lighting: Lighting, shadows: Shadows, gloss: Array, eye: Array
 ) -> Array:
-    """Light [S,P,3] on strands after Kajiya and Kay (1989), dimmed by the depth under the hair's outline."""
+    """Light [S,P,3] on strands after Kajiya and Kay (1989), attenuated by the depth under the hull.
+
+    Args:
+        points: of the strands [S,P,3] meters, world.
+        tangents: [S,P,3] unit.
+        normals: [S,3] away from the skull.
+        lighting: lights of the room.
+        shadows: of this frame.
+        gloss: strength of the highlights [S,1].
+        eye: position [3] of the camera, meters.
+    """
     view = eye - points
     view /= np.sqrt((view * view).sum(2, keepdims=True))
     along_view = (tangents * view).sum(2)
@@ -158,22 +168,22 @@ def _lit(
     total = (0.12 + 0.38 * along)[None, :, None] * lighting.ambient(normals)[:, None]
     for light, color in lighting.groups:
         direction = lighting.directions[light]
-        buried = shadows.depth_behind(points.reshape(-1, 3), light).reshape(points.shape[:2])
-        through = np.exp(np.clip(buried - np.float32(0.001), 0, 0.05) * np.float32(-1 / 0.006))
+        depth = shadows.depth_behind(points.reshape(-1, 3), light).reshape(points.shape[:2])
+        transmittance = np.exp(np.clip(depth - np.float32(0.001), 0, 0.05) * np.float32(-1 / 0.006))
         cosine = tangents @ direction
         sine = np.sqrt(np.clip(1 - cosine * cosine, 0, 1))
         facing = np.clip((normals @ direction + np.float32(0.5)) / np.float32(1.5), 0, 1)[:, None]
         # Tangent . half vector, the half vector's length from |l + v|^2 = 2 + 2 l.v
         length = np.sqrt(2 + 2 * (view @ direction) + np.float32(1e-6))
         tilt = (cosine + along_view) / length + np.float32(0.10)
-        shine = np.clip(1 - tilt * tilt, 0, 1) ** 8
-        highlight = gloss * (2.4 * shine**6 + 0.35 * shine) * facing
-        total += (through * (0.60 * sine * facing + highlight))[..., None] * color
+        base = np.clip(1 - tilt * tilt, 0, 1) ** 8
+        highlight = gloss * (2.4 * base**6 + 0.35 * base) * facing
+        total += (transmittance * (0.60 * sine * facing + highlight))[..., None] * color
     return total.astype(np.float32)
 
 
 class _StrandGrower:
-    """Grows the strands of one person; lengths are cm in the rest pose."""
+    """Generates the strands of one person; lengths are cm in the rest pose."""
 
     def __init__(self, appearance: Appearance, person: Person, rng: np.random.Generator, noise: NoiseField) -> None:
         self._appearance, self._hair, self._person, self._rng, self._noise = (
@@ -190,10 +200,10 @@ class _StrandGrower:
         self._cover = hair_cover(person.rest, person.landmarks) * outer
 
     def hull(self) -> tuple[Array, Index]:
-        """The scalp pushed out to most of the hair's height."""
-        keep = self._cover[self._person.faces].min(1) > 0.5
+        """The scalp offset by a part of the hair's height, vertices [V,3] cm and faces."""
+        covered = self._cover[self._person.faces].min(1) > 0.5
         raised = self._person.rest + self._normals * (0.55 * self._height(self._person.rest) * self._cover**3)[:, None]
-        return raised.astype(np.float32), self._person.faces[keep]
+        return raised.astype(np.float32), self._person.faces[covered]
 
     def scalp(self) -> Strands:
         """Hair on the head, combed away from the parting."""
@@ -210,34 +220,34 @@ class _StrandGrower:
         return Strands(points, _unit(away), widths.astype(np.float32), self._tints(roots, len(roots)))
 
     def brows(self) -> Strands:
-        """Short hairs along both brows, rising at the nose and lying flat at the temple."""
+        """Short hairs along both brows, upright at the nose and flat at the temple."""
         parts = []
         for brow, side in zip(BROWS, (-1.0, 1.0), strict=True):
-            marks = self._person.landmarks
-            lower, upper = marks[list(brow[:5])], marks[list(brow[5:])][::-1]
+            landmarks = self._person.landmarks
+            lower, upper = landmarks[list(brow[:5])], landmarks[list(brow[5:])][::-1]
             count = int(420 * self._appearance.brow_density)
             along = self._rng.uniform(0.0, 1.0, count) ** 0.9
             across = np.clip(self._rng.normal(0.5, 0.20, count), 0.05, 0.95)
-            # The chains run from temple to nose.
-            spot = _along(lower, 1 - along) * (1 - across[:, None]) + _along(upper, 1 - along) * across[:, None]
-            roots, normals = self._projected(spot)
+            # The polylines run from temple to nose.
+            points = _along(lower, 1 - along) * (1 - across[:, None]) + _along(upper, 1 - along) * across[:, None]
+            roots, normals = self._projected(points)
             rise = 0.75 * (1 - along) ** 2 + 0.12 - 0.5 * (across - 0.5) * along
             direction = np.stack([np.full(count, side), rise, -0.45 * along], 1)
-            parts.append(self._lying(roots, normals, direction, 0.58 * (1 - 0.35 * along), 0.12))
+            parts.append(self._flat_strands(roots, normals, direction, 0.58 * (1 - 0.35 * along), 0.12))
         return _joined(parts, self._rng, np.array(self._hair.color, np.float32) * 1.9, 0.036)
 
     def lashes(self) -> Strands:
         """Curled lashes on the upper lids."""
         parts = []
-        for chain, side in zip(UPPER_LIDS, (-1.0, 1.0), strict=True):
+        for line, side in zip(UPPER_LIDS, (-1.0, 1.0), strict=True):
             count = 60
             along = np.linspace(0.02, 0.9, count)
-            roots = _along(self._person.landmarks[list(chain)], along)
+            roots = _along(self._person.landmarks[list(line)], along)
             outward = side * (0.55 - along)
             direction = np.stack([outward * 0.9, np.full(count, 0.10), np.full(count, 1.0)], 1)
             normals = np.tile(np.array([0.0, 1.0, 0.25], np.float32), (count, 1))
             lengths = 0.42 + 0.30 * np.sin(np.pi * (1 - along))
-            parts.append(self._lying(roots, normals, direction, lengths * 0.9, 0.42))
+            parts.append(self._flat_strands(roots, normals, direction, lengths * 0.9, 0.42))
         return _joined(parts, self._rng, np.array([0.010, 0.007, 0.006], np.float32), 0.03)
 
     def _sampled(self, weight: Array, count: int) -> tuple[Array, Array]:
@@ -245,14 +255,15 @@ class _StrandGrower:
         faces, rest = self._person.faces, self._person.rest
         corners = rest[faces]
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-        chance = area * weight[faces].mean(1)
-        pick = self._rng.choice(len(faces), count, p=chance / chance.sum())
+        density = area * weight[faces].mean(1)
+        pick = self._rng.choice(len(faces), count, p=density / density.sum())
         bary = self._rng.dirichlet((1.0, 1.0, 1.0), count).astype(np.float32)
         roots = np.einsum("sk,skc->sc", bary, corners[pick])
         normals = np.einsum("sk,skc->sc", bary, self._normals[faces[pick]])
         return roots, _unit(normals)
 
     def _projected(self, points: Array) -> tuple[Array, Array]:
+        """`points` [N,3] projected onto the skin, and its normals [N,3]."""
         _, nearest = self._tree.query(points)
         vertex = self._outer[nearest]
         normal = self._normals[vertex]
@@ -260,24 +271,26 @@ class _StrandGrower:
         return (points - normal * (gap - 0.01)).astype(np.float32), normal
 
     def _height(self, points: Array) -> Array:
-        """How far the hair's outline stands off the skull [N] at `points` [N,3]."""
+        """Height [N] of the hair above the skull at `points` [N,3], cm."""
         top = smoothstep(2.0, 8.0, points[:, 1])
         front = smoothstep(-8.0, 0.0, points[:, 2])
         return self._hair.lift * (0.42 + 0.58 * top * (0.75 + 0.35 * front))
 
     def _lengths(self, roots: Array) -> Array:
+        """Mean length [N] cm of the strands at `roots` [N,3]."""
         hair = self._hair
         top = smoothstep(3.0, 7.5, roots[:, 1])
         edge = smoothstep(0.2, 0.95, self._cover_at(roots))
         length = hair.side_length + (hair.length - hair.side_length) * top
         nape = 1 - (1 - hair.nape) * smoothstep(-1.5, -5.0, roots[:, 1])
-        burns = 1 - 0.6 * smoothstep(2.0, 0.5, roots[:, 1]) * smoothstep(-9.5, -8.0, roots[:, 2])
-        return length * (0.45 + 0.55 * edge) * nape * burns
+        sideburns = 1 - 0.6 * smoothstep(2.0, 0.5, roots[:, 1]) * smoothstep(-9.5, -8.0, roots[:, 2])
+        return length * (0.45 + 0.55 * edge) * nape * sideburns
 
     def _cover_at(self, points: Array) -> Array:
         return hair_cover(points, self._person.landmarks)
 
     def _grown(self, roots: Array, lengths: Array) -> Array:
+        """Strands [N,POINTS,3] that follow the comb direction at their height above the skull."""
         steps = 3 * (POINTS - 1)
         points, kept = roots.copy(), [roots.copy()]
         layer = self._rng.uniform(0.15, 1.0, len(roots)).astype(np.float32)
@@ -294,8 +307,8 @@ class _StrandGrower:
             flow = self._combed(points, roots, part) + jitter + 0.35 * self._swirl(points)
             flow -= normal * (flow * normal).sum(1, keepdims=True)
             along = (step + 1) / steps
-            wanted = layer * self._height(points) * np.minimum(1.0, rise * along)
-            flow = _unit(flow) + normal * np.clip(1.6 * (wanted - gap), -0.9, 1.3)[:, None]
+            target = layer * self._height(points) * np.minimum(1.0, rise * along)
+            flow = _unit(flow) + normal * np.clip(1.6 * (target - gap), -0.9, 1.3)[:, None]
             flow += self._hair.curl * np.cos(phase + 5 * along)[:, None] * np.cross(normal, _unit(flow))
             points = points + _unit(flow) * stride
             if (step + 1) % 3 == 0:
@@ -303,11 +316,11 @@ class _StrandGrower:
         return np.stack(kept, 1).astype(np.float32)
 
     def _swirl(self, points: Array) -> Array:
-        """Clumps: nearby strands lean the same way."""
+        """Direction noise [N,3] that is similar for nearby strands."""
         return np.stack([self._noise(points + shift, 1.1) for shift in (0.0, 31.0, 57.0)], 1)
 
     def _combed(self, points: Array, roots: Array, part: Array) -> Array:
-        """Where the comb pulls: away from the parting on top, back and down at the sides."""
+        """Comb direction [N,3]: away from the parting on top, back and down at the sides."""
         aside = roots[:, 0] - part
         away = np.sign(aside) * smoothstep(0.0, 1.6, np.abs(aside))
         top = smoothstep(4.0, 8.5, points[:, 1])
@@ -317,7 +330,8 @@ class _StrandGrower:
         z = -0.75 * (1 - front) + front * (1.1 * self._hair.fringe - 0.55)
         return np.stack([x, y, z], 1).astype(np.float32)
 
-    def _lying(self, roots: Array, normals: Array, direction: Array, lengths: Array, bend: float) -> Array:
+    def _flat_strands(self, roots: Array, normals: Array, direction: Array, lengths: Array, bend: float) -> Array:
+        """Short strands [N,POINTS,3] along `direction` [N,3], bent away from the skin by `bend`."""
         along = np.linspace(0, 1, POINTS, dtype=np.float32)[None, :, None]
         flat = _unit(direction - normals * (direction * normals).sum(1, keepdims=True) * (bend < 0.3))
         flat = _unit(flat + self._rng.normal(0, 0.10, flat.shape))
@@ -326,6 +340,7 @@ class _StrandGrower:
         return (roots[:, None] + length * (flat[:, None] * along + arch)).astype(np.float32)
 
     def _tints(self, roots: Array, count: int) -> Array:
+        """Colors [count,POINTS,3] from root to tip."""
         hair = self._hair
         along = np.linspace(0, 1, POINTS, dtype=np.float32)[None, :, None] ** 1.5
         color = np.array(hair.color, np.float32) * (1 - along) + np.array(hair.tip_color, np.float32) * along
@@ -337,12 +352,12 @@ def _unit(vectors: Array) -> Array:
     return (vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)).astype(np.float32)
 
 
-def _along(chain: Array, fraction: Array) -> Array:
-    """Points at `fraction` [N] of a polyline `chain` [M,3], by vertex count."""
-    position = np.clip(fraction, 0, 1) * (len(chain) - 1)
-    start = np.minimum(position.astype(np.int64), len(chain) - 2)
+def _along(line: Array, fraction: Array) -> Array:
+    """Points [N,3] at `fraction` [N] of a polyline `line` [M,3], by vertex count."""
+    position = np.clip(fraction, 0, 1) * (len(line) - 1)
+    start = np.minimum(position.astype(np.int64), len(line) - 2)
     rest = (position - start)[:, None]
-    return (chain[start] * (1 - rest) + chain[start + 1] * rest).astype(np.float32)
+    return (line[start] * (1 - rest) + line[start + 1] * rest).astype(np.float32)
 
 
 def _joined(parts: list[Array], rng: np.random.Generator, color: Array, width: float) -> Strands:

@@ -1,4 +1,4 @@
-"""Light of a room: area lights as a few soft-shadowed directions, and the highlights they leave."""
+"""Lights of a room: area lights as a few directions with soft shadows, and their highlights."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from avatar import ops
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 _MAP_SIZE = 160  # pixels of a depth map
 _MAP_SPAN = 0.62  # meters it covers
-_FAR = 4.0  # meters from the light's camera to the middle of the scene
-_BIAS = 0.004  # meters a surface may lie behind the map before it is in shadow
-_SOFT = 0.012  # meters over which a shadow gets full
+_FAR = 4.0  # meters from the light's camera to the center of the scene
+_BIAS = 0.004  # meters behind the depth map without shadow
+_SOFT = 0.012  # meters behind that over which the shadow becomes full
 _TABLE = 512
 
 # Direction towards the light, linear color of its irradiance, spread, samples:
@@ -30,7 +30,7 @@ _LIGHTS: tuple[tuple[tuple[float, float, float], tuple[float, float, float], flo
     ((0.0, -0.70, 0.70), (0.16, 0.14, 0.12), 0.45, 2),
 )
 
-#: Red light travels further under skin than blue: how far the terminator is softened, per channel.
+#: Width of the softened terminator, per channel: red light scatters further under skin than blue light.
 _WRAP = np.array([0.34, 0.20, 0.14], np.float32)
 
 
@@ -48,7 +48,7 @@ def _fan(direction: tuple[float, float, float], spread: float, count: int) -> Ar
 
 
 class Shadows:
-    """What one frame's occluders hide from every light."""
+    """Shadow maps of one frame, for every light."""
 
     def __init__(self, frames: Array, center: Array, focal: float) -> None:
         self.maps = np.zeros((len(frames), _MAP_SIZE, _MAP_SIZE), np.float32)
@@ -56,36 +56,36 @@ class Shadows:
 
     def to_light(self, points: Array, pick: slice = slice(None)) -> Array:
         """Points [N,3] in the axes of the lights' cameras [L,N,3] meters."""
-        seen = (points - self._center) @ self._frames[pick].transpose(0, 2, 1)
-        seen[..., 2] += _FAR
-        return np.ascontiguousarray(seen, dtype=np.float32)
+        local = (points - self._center) @ self._frames[pick].transpose(0, 2, 1)
+        local[..., 2] += _FAR
+        return np.ascontiguousarray(local, dtype=np.float32)
 
     def depth_behind(self, points: Array, light: int) -> Array:
-        """How far [N] meters `points` [N,3] lie behind the first occluder towards `light`; negative in the open."""
-        seen = self.to_light(points, slice(light, light + 1))[0]
-        return self._behind(seen, self.maps[light], (0.5, 0.5))
+        """Depth [N] meters of `points` [N,3] behind the first occluder towards `light`; negative if unoccluded."""
+        local = self.to_light(points, slice(light, light + 1))[0]
+        return self._behind(local, self.maps[light], (0.5, 0.5))
 
     def visibility(self, points: Array) -> Array:
-        """Share [L,N] of each light that reaches `points` [N,3] meters world."""
-        share = np.empty((len(self.maps), len(points)), np.float32)
+        """Visibility [L,N], 0..1, of each light at `points` [N,3] meters, world."""
+        visible = np.empty((len(self.maps), len(points)), np.float32)
         taps = ((-0.7, -0.3), (0.3, -0.7), (0.7, 0.3), (-0.3, 0.7))
-        seen = self.to_light(points)
-        for light in range(len(share)):
+        local = self.to_light(points)
+        for light in range(len(visible)):
             lit = [
-                1 - np.clip((self._behind(seen[light], self.maps[light], tap) - _BIAS) / _SOFT, 0, 1) for tap in taps
+                1 - np.clip((self._behind(local[light], self.maps[light], tap) - _BIAS) / _SOFT, 0, 1) for tap in taps
             ]
-            share[light] = sum(lit) / len(taps)
-        return share
+            visible[light] = sum(lit) / len(taps)
+        return visible
 
-    def _behind(self, seen: Array, depth_map: Array, tap: tuple[float, float]) -> Array:
-        scale = self._focal / seen[:, 2]
-        column = np.clip(seen[:, 0] * scale + (_MAP_SIZE / 2 + tap[0]), 0, _MAP_SIZE - 1).astype(np.int64)
-        row = np.clip(seen[:, 1] * scale + (_MAP_SIZE / 2 + tap[1]), 0, _MAP_SIZE - 1).astype(np.int64)
-        return seen[:, 2] - depth_map.reshape(-1)[row * _MAP_SIZE + column]
+    def _behind(self, local: Array, depth_map: Array, tap: tuple[float, float]) -> Array:
+        scale = self._focal / local[:, 2]
+        column = np.clip(local[:, 0] * scale + (_MAP_SIZE / 2 + tap[0]), 0, _MAP_SIZE - 1).astype(np.int64)
+        row = np.clip(local[:, 1] * scale + (_MAP_SIZE / 2 + tap[1]), 0, _MAP_SIZE - 1).astype(np.int64)
+        return local[:, 2] - depth_map.reshape(-1)[row * _MAP_SIZE + column]
 
 
 class Lighting:
-    """Lights fixed to the room; `cast` gives the shadows of a frame's occluders."""
+    """Lights fixed to the room; `cast` renders the shadow maps of a frame."""
 
     def __init__(self) -> None:
         fans = [_fan(direction, spread, count) for direction, _, spread, count in _LIGHTS]
@@ -95,16 +95,16 @@ class Lighting:
         )  # [L,3]
         self.key = fans[0].mean(0) / np.linalg.norm(fans[0].mean(0))
         starts = np.cumsum([0] + [count for _, _, _, count in _LIGHTS])
-        #: The middle of each light that models form, as (row of `directions`, color [3]), for strands.
+        #: The central direction of each directional light, as (row of `directions`, color [3]), for strands.
         self.groups = [(int(starts[k]), np.array(_LIGHTS[k][1], np.float32)) for k in range(4)]
         self._frames = np.stack([_look_along(-direction) for direction in self.directions])  # [L,3,3] world -> light
         focal = _MAP_SIZE * _FAR / _MAP_SPAN
-        middle = _MAP_SIZE / 2
-        self._K = torch.tensor([[focal, 0, middle], [0, focal, middle], [0, 0, 1]]).repeat(len(self.directions), 1, 1)
+        center = _MAP_SIZE / 2
+        self._K = torch.tensor([[focal, 0, center], [0, focal, center], [0, 0, 1]]).repeat(len(self.directions), 1, 1)
         self._focal = focal
 
     def cast(self, vertices: Array, faces: NDArray[np.int64], center: Array) -> Shadows:
-        """Depth maps of the occluders `vertices` [V,3] meters world, seen from every light, about `center` [3]."""
+        """Depth maps of the occluders `vertices` [V,3] meters, world, from every light, centered on `center` [3]."""
         shadows = Shadows(self._frames, center.astype(np.float32), self._focal)
         _, _, depth = ops.mesh(
             torch.from_numpy(shadows.to_light(vertices)), torch.from_numpy(faces), self._K, _MAP_SIZE, _MAP_SIZE, 0.1
@@ -114,11 +114,11 @@ class Lighting:
         return shadows
 
     def highlights(self, axes: Array) -> tuple[Array, Array]:
-        """What skin and a wet surface reflect towards a viewer with `axes` [3,3] world -> right, up, backwards."""
+        """Highlight tables of skin and of a wet surface for a viewer with `axes` [3,3] world -> right, up, backward."""
         return _tables(tuple(axes.ravel().tolist()))
 
     def ambient(self, normals: Array) -> Array:
-        """Light [N,3] of the sky and the table alone, unshadowed."""
+        """Light [N,3] of the sky and the table only, without shadows."""
         up = normals[:, 1:2] * np.float32(0.5) + np.float32(0.5)
         return up * np.array(_LIGHTS[4][1], np.float32) + (1 - up) * np.array(_LIGHTS[5][1], np.float32)
 
@@ -154,7 +154,7 @@ def _tables(axes: tuple[float, ...]) -> tuple[Array, Array]:
 
 
 def _highlight_table(power: float, broad: float, axes: Array) -> Array:
-    """Blinn-Phong highlights [S,S,3] over the x and y of the normal in the viewer's axes, with Schlick's rim."""
+    """Blinn-Phong highlights [S,S,3] over x and y of the normal in the viewer's axes, with Schlick's Fresnel term."""
     normals, facing = _table_normals()
     normals = normals @ axes
     total = np.zeros_like(normals)
@@ -171,7 +171,7 @@ def _highlight_table(power: float, broad: float, axes: Array) -> Array:
 
 
 def _window_table(axes: Array) -> Array:
-    """What a wet ball mirrors [S,S,3]: a window with a cross bar, a dim room, over the normal in the viewer's axes."""
+    """Reflection [S,S,3] of a wet sphere over the normal in the viewer's axes: window with a bar, and dim room."""
     normals, facing = _table_normals()
     mirrored = (2 * facing[..., None] * normals - np.array([0.0, 0.0, 1.0], np.float32)) @ axes
     total = np.zeros_like(normals)

@@ -1,4 +1,4 @@
-"""Smooth random fields in space: the raw material of skin, cloth and walls."""
+"""Smooth random fields in space, for the textures of skin, cloth and walls."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 _LATTICE = 32
 
 
 class NoiseField:
-    """Periodic value noise in 3D, the same for the same seed on every machine."""
+    """Periodic value noise in 3D, deterministic for a seed on every machine."""
 
     def __init__(self, seed: int) -> None:
         lattice = np.random.default_rng(seed).standard_normal((_LATTICE,) * 3).astype(np.float32)
@@ -20,7 +20,7 @@ class NoiseField:
         self._lattice = torch.from_numpy(padded)[None, None]
 
     def __call__(self, points: Array, size: float) -> Array:
-        """Values [N] of about unit variance at `points` [N,3]; `size` is the grain in the points' unit."""
+        """Values [N] of about unit variance at `points` [N,3]; `size` is the cell size in the unit of the points."""
         unit = torch.from_numpy(np.ascontiguousarray(points, np.float32)).div(size).remainder_(_LATTICE)
         # A smoothstep inside each cell hides the creases of linear interpolation (Perlin 1985).
         inside = unit.frac()
@@ -30,7 +30,7 @@ class NoiseField:
         return sampled.reshape(-1).numpy() * np.float32(1.6)
 
     def octaves(self, points: Array, size: float, count: int = 3) -> Array:
-        """Sum [N] of `count` grains, each half as large and half as strong as the one before."""
+        """Sum [N] of `count` octaves, each with half the size and half the amplitude of the previous one."""
         total = np.zeros(len(points), np.float32)
         for octave in range(count):
             shift = np.float32(7.3 * octave * size)
@@ -39,6 +39,6 @@ class NoiseField:
 
 
 def smoothstep(low: float, high: float, value: Array) -> Array:
-    """0 below `low`, 1 above `high`, an S-curve between; `low` may exceed `high`."""
+    """0 below `low`, 1 above `high`, cubic between; `low` may be larger than `high`."""
     unit = np.clip((value - low) / (high - low), 0, 1)
     return (unit * unit * (3 - 2 * unit)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The phone's camera: background, exposure, tone curve, lens and sensor."""
+"""Model of a phone camera: background, exposure, tone curve, lens and sensor."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from capture.synthetic.noise import NoiseField
 from capture.synthetic.renderer import Image
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
-_MARGIN = 0.12  # of the image, room for the hand's drift
+_MARGIN = 0.12  # of the image size, margin of the background for camera shake
 
 
 class Phone:
-    """Turns linear light into the 8-bit frames a phone would write."""
+    """Converts linear light to 8-bit frames as a phone records them."""
 
     def __init__(self, width: int, height: int, noise: float, seed: int) -> None:
         self._width, self._height, self._noise = width, height, noise
@@ -28,7 +28,14 @@ class Phone:
         self._curve = _filmic(steps)
 
     def expose(self, image: Image, shift: tuple[float, float], gain: float, frame: int) -> NDArray[np.uint8]:
-        """One frame [H,W,3] uint8 sRGB; `shift` moves the background by that many pixels, `gain` is the exposure."""
+        """One recorded frame [H,W,3] uint8 sRGB.
+
+        Args:
+            image: the rendered person, linear light.
+            shift: offset (x, y) of the background in pixels.
+            gain: exposure, 1 is neutral.
+            frame: frame number, the seed of the sensor noise.
+        """
         move = np.array(
             [[1, 0, shift[0] - _MARGIN * self._width], [0, 1, shift[1] - _MARGIN * self._height]], np.float32
         )
@@ -37,29 +44,30 @@ class Phone:
         index = np.clip(linear * np.float32(1024 * gain), 0, 4096)
         display = self._curve[index.astype(np.int32)]
         display = cv2.addWeighted(display, 1.35, cv2.GaussianBlur(display, (0, 0), 1.1), -0.35, 0)
-        return self._sensed(display, frame)
+        return self._add_noise(display, frame)
 
-    def _sensed(self, display: Array, frame: int) -> NDArray[np.uint8]:
+    def _add_noise(self, display: Array, frame: int) -> NDArray[np.uint8]:
+        """Add sensor noise and quantize to 8 bits."""
         rng = np.random.default_rng((self._seed, frame))
         luma = rng.standard_normal((self._height, self._width, 1), dtype=np.float32)
         chroma = rng.standard_normal((self._height // 2, self._width // 2, 3), dtype=np.float32)
-        chroma = cv2.resize(chroma, (self._width, self._height))
-        grain = (luma + 0.5 * chroma) * (self._noise * (1.25 - 0.5 * display))
+        blotches = np.asarray(cv2.resize(chroma, (self._width, self._height)), np.float32)
+        grain = (luma + 0.5 * blotches) * (self._noise * (1.25 - 0.5 * display))
         return (np.clip(display + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _filmic(linear: Array) -> Array:
-    """A phone's tone curve (after Hable 2010, with the sRGB exponent): contrast in the middle, soft highlights."""
+    """A phone's tone curve (after Hable 2010, with the sRGB exponent): contrast in midtones, soft highlights."""
 
     def shoulder(x: Array) -> Array:
         return ((x * (0.22 * x + 0.03) + 0.002) / (x * (0.22 * x + 0.3) + 0.06)) - 1 / 30
 
-    scaled = shoulder(linear * 2.1) / float(shoulder(np.float32(6.5)))
+    scaled = shoulder(linear * 2.1) / float(shoulder(np.full(1, 6.5, np.float32))[0])
     return (np.clip(scaled, 0, 1) ** (1 / 2.2)).astype(np.float32)
 
 
 def _room(width: int, height: int, seed: int) -> Array:
-    """A defocused living room [H',W',3] in linear light, larger than the image by the margin on every side."""
+    """A defocused living room [H',W',3] in linear light, larger than the image by the margin on each side."""
     high, wide = round(height * (1 + 2 * _MARGIN)), round(width * (1 + 2 * _MARGIN))
     y, x = np.mgrid[:high, :wide].astype(np.float32) / np.float32(wide)
     bottom = high / wide

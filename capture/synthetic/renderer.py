@@ -1,4 +1,4 @@
-"""One frame of the procedural person: z-buffer, light, shading, all in linear light."""
+"""Renders frames of the procedural person: z-buffer, lighting, shading, in linear light."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from capture.synthetic.skin import SkinPainter, Texels
 from capture.synthetic.texels import TexelGrid
 from capture.synthetic.view import View
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Index = NDArray[np.int64]
+FaceIndex = NDArray[np.int32]
 
 _SUPERSAMPLE = 2
-_TEXELS = 10  # along an edge of a triangle, for an image of the usual size
-_MIDDLE = np.array([0, -0.06, -0.05], np.float32)  # meters, of head and shoulders in the skull's frame
+_TEXELS = 10  # along an edge of a triangle, for an image of the default size
+_CENTER = np.array([0, -0.06, -0.05], np.float32)  # meters, of head and shoulders in the skull frame
 
 
 @dataclass(frozen=True)
 class Image:
-    """A rendered frame before the phone's camera gets it."""
+    """A rendered frame, before the camera model."""
 
     rgb: Array  # [H,W,3] linear light, premultiplied by alpha
     alpha: Array  # [H,W]
@@ -40,7 +41,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Pose:
-    """What a frame needs of the person's motion."""
+    """Pose of the person in a frame."""
 
     expression: Array  # [E]
     rotations: Array  # [J,3,3] rest pose -> world
@@ -48,10 +49,10 @@ class Pose:
 
 
 class Renderer:
-    """Draws a person frame by frame; everything that does not change is painted once."""
+    """Renders a person frame by frame; textures are painted once."""
 
     def __init__(self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0) -> None:
-        """`detail` is the image's size over the usual one; textures and hair are made as fine as that needs."""
+        """`detail` is the image size relative to the default; it sets the resolution of textures and hair."""
         self.person = person
         self._lighting = Lighting()
         self._garment = Garment(appearance, person, seed + 1)
@@ -60,11 +61,11 @@ class Renderer:
         skin_faces = person.faces[~hidden[person.faces].any(1)]
         self._glasses = None if appearance.glasses is None else Glasses(person, appearance.glasses)
         cloth_start = len(person.rest)
-        worn = np.zeros((0, 3), np.int64)
+        glasses_faces = np.zeros((0, 3), np.int64)
         if self._glasses is not None:
-            worn, cloth_start = self._glasses.faces + cloth_start, cloth_start + len(self._glasses.rest)
-        self._faces = np.concatenate([skin_faces, worn, self._garment.faces + cloth_start])
-        self._first_cloth = len(skin_faces) + len(worn)
+            glasses_faces, cloth_start = self._glasses.faces + cloth_start, cloth_start + len(self._glasses.rest)
+        self._faces = np.concatenate([skin_faces, glasses_faces, self._garment.faces + cloth_start])
+        self._first_cloth = len(skin_faces) + len(glasses_faces)
         resolution = int(np.clip(round(_TEXELS * detail), 3, 20))
         self._grid = TexelGrid(self._faces, resolution)
         painter = SkinPainter(person, appearance, TexelGrid(skin_faces, resolution), seed)
@@ -76,9 +77,9 @@ class Renderer:
             np.concatenate([part.brow_lines for part in parts]),
             np.concatenate([part.smile_lines for part in parts]),
         ]
-        # Light that bounces about in the mouth; without it teeth and tongue would be black.
+        # Indirect light inside the mouth; without it teeth and tongue would be black.
         mouth = person.region("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
-        self._inside = mouth[:, None] * np.array([0.34, 0.27, 0.24], np.float32)
+        self._mouth_light = mouth[:, None] * np.array([0.34, 0.27, 0.24], np.float32)
         names = person.head.expression_names
         raised = [0.5 * name.startswith(("browInner", "browOuter")) for name in names]
         smiling = [0.5 * name.startswith("mouthSmile") for name in names]
@@ -86,16 +87,16 @@ class Renderer:
         self._line_weights = np.array([raised, smiling], np.float32)
 
     def render(self, pose: Pose, views: Sequence[View]) -> list[Image]:
-        """One moment seen by every camera of `views`."""
+        """Render one time step from every camera of `views`."""
         head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
         rotations, offsets = pose.rotations, pose.offsets
         skull = rotations[NECK], offsets[NECK]
-        worn = [] if self._glasses is None else [self._glasses.posed(*skull)]
-        surface = np.concatenate([head, *worn, self._garment.posed(rotations[ROOT], offsets[ROOT])])
+        glasses = [] if self._glasses is None else [self._glasses.posed(*skull)]
+        surface = np.concatenate([head, *glasses, self._garment.posed(rotations[ROOT], offsets[ROOT])])
         hull = self._hair.hull(skull)
-        caster_faces = np.concatenate([self._faces, self._hair.hull_faces + len(surface)])
-        middle = skull[1] + skull[0] @ _MIDDLE
-        shadows = self._lighting.cast(np.concatenate([surface, hull]), caster_faces, middle)
+        occluder_faces = np.concatenate([self._faces, self._hair.hull_faces + len(surface)])
+        center = skull[1] + skull[0] @ _CENTER
+        shadows = self._lighting.cast(np.concatenate([surface, hull]), occluder_faces, center)
         lit = self._lit_surface(surface, shadows)
         closed = float(pose.expression @ self._closing)
         images = []
@@ -103,18 +104,18 @@ class Renderer:
             strands = self._hair.posed(head, skull, closed, self._lighting, shadows, view.eye)
             vertices = np.concatenate([surface, strands.vertices])
             faces = np.concatenate([self._faces, strands.faces + len(surface)])
-            face, bary = self._raster(vertices, faces, view)
+            face, bary = self._rasterize(vertices, faces, view)
             shaded = self._shade(pose, lit, strands, face, bary, view)
-            images.append(_averaged(shaded, face >= 0, view.width, view.height))
+            images.append(_downsampled(shaded, face >= 0, view.width, view.height))
         return images
 
     @staticmethod
-    def _raster(vertices: Array, faces: Array, view: View) -> tuple[Array, Array]:
+    def _rasterize(vertices: Array, faces: Index, view: View) -> tuple[FaceIndex, Array]:
         """Face [P] and barycentrics [P,3] of every supersampled pixel."""
-        seen = np.ascontiguousarray(view.to_camera(vertices))
+        local = np.ascontiguousarray(view.to_camera(vertices))
         fine = view.K * np.array([_SUPERSAMPLE, _SUPERSAMPLE, 1], np.float32)[:, None]
         face, bary, _ = ops.mesh(
-            torch.from_numpy(seen)[None],
+            torch.from_numpy(local)[None],
             torch.from_numpy(faces),
             torch.from_numpy(fine)[None],
             view.width * _SUPERSAMPLE,
@@ -128,7 +129,7 @@ class Renderer:
         pose: Pose,
         lit: Array,
         strands: Ribbons,
-        face: NDArray[np.int32],
+        face: FaceIndex,
         bary: Array,
         view: View,
     ) -> Array:
@@ -142,14 +143,14 @@ class Renderer:
         return rgb
 
     def _lit_surface(self, surface: Array, shadows: Shadows) -> Array:
-        """Per vertex [V,7] of a frame: the light it receives, its normal, how much of the key light reaches it."""
+        """Per vertex of a frame [V,7]: received light, normal, visibility of the key light."""
         normals = vertex_normals(surface, self._faces)
         visible = shadows.visibility(surface + normals * np.float32(0.002))
         light = self._lighting.irradiance(normals, visible)
-        light[: len(self._inside)] = np.maximum(light[: len(self._inside)], self._inside)
+        light[: len(self._mouth_light)] = np.maximum(light[: len(self._mouth_light)], self._mouth_light)
         return np.concatenate([light, normals, visible[:5].mean(0)[:, None]], 1)
 
-    def _shade_surface(self, pose: Pose, lit: Array, face: Array, bary: Array, axes: Array) -> Array:
+    def _shade_surface(self, pose: Pose, lit: Array, face: FaceIndex, bary: Array, axes: Array) -> Array:
         pixels = _interpolated(lit, self._faces[face], bary)
         rows = self._grid.rows(face, bary)
         texel = self._table[rows]
@@ -165,7 +166,7 @@ class Renderer:
         for column, table in zip((3, 4), self._lighting.highlights(axes), strict=True):
             strength = texel[:, column] * shadow
             shiny = np.flatnonzero(strength > 0.01)
-            rgb[shiny] += _looked_up(table, normal[shiny] @ axes.T) * strength[shiny, None]
+            rgb[shiny] += _lookup(table, normal[shiny] @ axes.T) * strength[shiny, None]
         return rgb
 
 
@@ -175,17 +176,23 @@ def _packed(texels: Texels) -> Array:
     return np.ascontiguousarray(np.concatenate(columns, 1), dtype=np.float32)
 
 
-def _shading_rows(face: NDArray[np.int32], cloth: int, count: int, row_length: int) -> tuple[Index, Index, Index]:
-    """Which surface pixels to shade; then which others copy, and from where.
+def _shading_rows(face: FaceIndex, cloth: int, count: int, row_length: int) -> tuple[Index, Index, Index]:
+    """Rows of surface pixels to shade, rows of pixels to copy, and rows to copy from.
 
-    In a 2x2 block that is all surface the diagonal is shaded and copied sideways, on cloth (faces from `cloth` to
-    `count`) one corner serves the block; elsewhere every pixel is shaded.
+    In a 2x2 block with surface only, the diagonal is shaded and copied sideways; on cloth (faces from `cloth` to
+    `count`) one pixel is shaded per block. Elsewhere every pixel is shaded.
+
+    Args:
+        face: face of each pixel [P], -1 where there is none.
+        cloth: first face of the garment.
+        count: number of faces of the surface; strands come after them.
+        row_length: pixels in an image row.
     """
     fine = face.reshape(-1, row_length)
     corners = fine[::2, ::2], fine[1::2, ::2], fine[::2, 1::2], fine[1::2, 1::2]
     lowest, highest = np.minimum.reduce(corners), np.maximum.reduce(corners)
     whole = (lowest >= 0) & (highest < count)
-    wanted = (face >= 0) & (face < count)
+    shaded = (face >= 0) & (face < count)
     skipped, sources = [], []
     right, down = 1, row_length
     for chosen, copies in (
@@ -197,12 +204,12 @@ def _shading_rows(face: NDArray[np.int32], cloth: int, count: int, row_length: i
         for target, source in copies:
             skipped.append(corner + target)
             sources.append(corner + source)
-    to, source = np.concatenate(skipped), np.concatenate(sources)
-    wanted[to] = False
-    return np.flatnonzero(wanted), to, source
+    targets = np.concatenate(skipped)
+    shaded[targets] = False
+    return np.flatnonzero(shaded), targets, np.concatenate(sources)
 
 
-def _interpolated(values: Array, corners: Array, bary: Array) -> Array:
+def _interpolated(values: Array, corners: Index, bary: Array) -> Array:
     """Vertex `values` [V,C] at pixels [P,C] of triangles `corners` [P,3]."""
     total = values[corners[:, 0]] * bary[:, :1]
     total += values[corners[:, 1]] * bary[:, 1:2]
@@ -210,7 +217,8 @@ def _interpolated(values: Array, corners: Array, bary: Array) -> Array:
     return total
 
 
-def _looked_up(table: Array, normals: Array) -> Array:
+def _lookup(table: Array, normals: Array) -> Array:
+    """Values [N,3] of a highlight table [S,S,3] at normals [N,3] in the viewer's axes."""
     size = len(table)
     length = np.sqrt((normals * normals).sum(1))
     cell = ((normals[:, :2] / length[:, None]) * (size / 2 - 1) + size / 2).astype(np.int64)
@@ -218,8 +226,8 @@ def _looked_up(table: Array, normals: Array) -> Array:
     return table.reshape(-1, 3)[cell[:, 1] * size + cell[:, 0]]
 
 
-def _averaged(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Image:
+def _downsampled(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Image:
     fine = (height * _SUPERSAMPLE, width * _SUPERSAMPLE)
     color = cv2.resize(rgb.reshape(*fine, 3), (width, height), interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(inside.reshape(fine).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return Image(color, alpha)
+    return Image(np.asarray(color, np.float32), np.asarray(alpha, np.float32))

@@ -1,10 +1,9 @@
-"""How far a track is from the truth of a synthetic capture, in units a person can image; and tracks that must lose.
+"""Errors of a track against the ground truth of a synthetic capture, in physical units; and baselines.
 
-Two heads never share their frames exactly: what "straight ahead" is and where the origin lies differ from identity
-to identity, and one camera alone does not know the scale. So constants of the whole clip are removed first (one
-rotation, one similarity of the shape, one scale of the room where there is a single camera); training frames alone
-decide them.
-These figures compare trackers; they are not accuracy on people.
+The coordinate frames of two head models never agree exactly: the forward direction and the origin differ between
+identities, and a single camera does not determine the scale. So constants of the whole clip are removed first (one
+rotation, one similarity transform of the shape, one scale of the scene where there is a single camera); they come from
+training frames only. These numbers compare trackers; they are not the accuracy on people.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 _MILLIMETERS = 1e3
-_WIDE_JAW = 0.4  # jawOpen from here on counts as a wide open mouth
-_OPEN_LID = 0.5  # of the usual aperture: below it the iris is too hidden to judge the gaze
-_QUIET = np.radians(4.0)  # turns from the usual pose that count as "only the expression changes"
+_WIDE_JAW = 0.4  # jawOpen above which the mouth counts as wide open
+_OPEN_LID = 0.5  # of the median aperture: below it too little of the iris is visible to measure gaze
+_STATIC = np.radians(4.0)  # rotation from the most frequent pose that counts as a static head
 #: Points fixed to the skull, meters in the truth's skull frame: the corners of a box the size of a head.
 _BOX = np.array([[x, y, z] for x in (-0.075, 0.075) for y in (-0.08, 0.10) for z in (-0.17, 0.0)])
 
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """What a head did over T time steps, as the truth or a track has it; both at the same P points of the surface."""
+    """Motion of a head over T time steps, of the truth or a track, at the same P points of the surface."""
 
     names: tuple[str, ...]
     expression: Array  # [T,E]
@@ -44,33 +43,33 @@ class HeadMotion:
         return len(self.expression)
 
     def weight(self, name: str) -> Array | None:
-        """Weights [T] of an expression, None where this head has none of that name."""
+        """Weights [T] of an expression; None if the head has no expression of that name."""
         return self.expression[:, self.names.index(name)] if name in self.names else None
 
 
 @dataclass(frozen=True)
 class TruthScore:
-    """Errors of one track, means over its time steps unless told otherwise; not a number where nothing is known."""
+    """Errors of one track, means over its time steps unless stated otherwise; NaN where not known."""
 
-    rotation: float  # degrees of the skull, less one constant rotation
+    rotation: float  # degrees of the skull, after removal of one constant rotation
     rotation_p95: float  # degrees, 95th percentile of the same
     rotation_open: float  # degrees, the same where the mouth is wide open
-    rotation_raw: float  # degrees, with the constant
-    position: float  # millimeters of the face's middle, less one scale of the room where there is one camera
-    neutral: float  # millimeters of the resting face's surface, less one similarity
-    posed: float  # millimeters of the moving face's surface, less the same similarity
-    stability: float  # millimeters a point of the skull strays while only the expression changes
-    expression: float  # root mean square over the names both heads have, gaze apart
+    rotation_raw: float  # degrees, without removal of the constant
+    position: float  # millimeters of the center of the face, after one scale of the scene if there is one camera
+    neutral: float  # millimeters of the neutral face surface, after one similarity transform
+    posed: float  # millimeters of the posed face surface, after the same similarity transform
+    stability: float  # millimeters RMS motion of a point of the skull while only the expression changes
+    expression: float  # root mean square over the names that both heads have, without gaze
     lids: float  # of eyeBlink, absolute
     jaw: float  # of jawOpen, absolute
     aperture: float  # millimeters between the lids, absolute
     gaze: float  # degrees, while the eyes are open
-    scale: float  # truth's size over the track's
-    matte_iou: float = float("nan")  # of the person's outline
-    focal_ratio: float = float("nan")  # the track's focal length over the truth's
+    scale: float  # size of the truth over size of the track
+    matte_iou: float = float("nan")  # of the person's mattes
+    focal_ratio: float = float("nan")  # focal length of the track over that of the truth
 
 
-#: Column heads of a table of scores, in the order of TruthScore.
+#: Column titles of a table of scores, in the order of TruthScore.
 COLUMNS = ("rot °", "rot p95", "rot open", "rot raw", "pos mm", "neutral mm", "posed mm", "skull mm", "expr",
            "lids", "jaw", "aperture mm", "gaze °", "scale", "matte IoU", "focal")  # fmt: skip
 
@@ -81,29 +80,29 @@ def score(
     """Compare a track with the truth.
 
     Args:
-        found: what the tracker says.
-        truth: the same T time steps.
-        train: [T] the time steps that decide the constants.
-        rows: [T] the time steps to score; all where left out.
-        calibrated: the cameras' places are known in meters, so that the room's scale is not free.
+        found: motion of the track.
+        truth: motion of the truth at the same T time steps.
+        train: mask [T] of the time steps that determine the constants.
+        rows: mask [T] of the time steps to score; None is all.
+        calibrated: whether camera poses are known in meters, so that the scale of the scene is fixed.
     """
     rows = np.ones(len(truth), bool) if rows is None else rows
-    turned = _angles(found.rotation @ _mean_turn(found, truth, train).T @ _transposed(truth.rotation))
+    aligned = _angles(found.rotation @ _mean_rotation(found, truth, train).T @ _transposed(truth.rotation))
     raw = _angles(found.rotation @ _transposed(truth.rotation))
-    room = 1.0 if calibrated else _room_scale(found, truth, train)
-    off = np.linalg.norm(room * _middle(found) - _middle(truth), axis=1)
-    fitted, scale = _on_truth(found, truth, train)
+    scene_scale = 1.0 if calibrated else _scene_scale(found, truth, train)
+    distance = np.linalg.norm(scene_scale * _face_center(found) - _face_center(truth), axis=1)
+    fitted, scale = _aligned(found, truth, train)
     jaw = truth.weight("jawOpen")
     wide = rows & (np.zeros(len(truth), bool) if jaw is None else jaw > _WIDE_JAW)
     return TruthScore(
-        rotation=_mean(turned[rows]),
-        rotation_p95=float(np.percentile(turned[rows], 95)),
-        rotation_open=_mean(turned[wide]),
+        rotation=_mean(aligned[rows]),
+        rotation_p95=float(np.percentile(aligned[rows], 95)),
+        rotation_open=_mean(aligned[wide]),
         rotation_raw=_mean(raw[rows]),
-        position=_MILLIMETERS * _mean(off[rows]),
+        position=_MILLIMETERS * _mean(distance[rows]),
         neutral=_MILLIMETERS * _mean(np.linalg.norm(fitted.neutral - truth.neutral, axis=-1)),
         posed=_MILLIMETERS * _mean(np.linalg.norm(fitted.points - truth.points, axis=-1)[rows]),
-        stability=_MILLIMETERS * _stability(found, truth, room, rows),
+        stability=_MILLIMETERS * _stability(found, truth, scene_scale, rows),
         expression=_expression_error(found, truth, rows),
         lids=_weight_error(found, truth, rows, ("eyeBlinkLeft", "eyeBlinkRight")),
         jaw=_weight_error(found, truth, rows, ("jawOpen",)),
@@ -114,14 +113,14 @@ def score(
 
 
 def constant_pose(motion: HeadMotion, train: Mask) -> HeadMotion:
-    """A baseline: the expressions of `motion` on a head that keeps the mean pose of its training steps."""
+    """A baseline: the expressions of `motion` with the constant mean pose of its training steps."""
     count = len(motion)
-    turn, place = _nearest_rotation(motion.rotation[train].mean(0)), motion.translation[train].mean(0)
-    return replace(motion, rotation=np.tile(turn, (count, 1, 1)), translation=np.tile(place, (count, 1)))
+    rotation, translation = _nearest_rotation(motion.rotation[train].mean(0)), motion.translation[train].mean(0)
+    return replace(motion, rotation=np.tile(rotation, (count, 1, 1)), translation=np.tile(translation, (count, 1)))
 
 
 def shuffled_expressions(motion: HeadMotion, seed: int = 0) -> HeadMotion:
-    """A baseline: the poses of `motion` with its own expressions at the wrong times."""
+    """A baseline: the poses of `motion` with its expressions in random order."""
     order = np.random.default_rng(seed).permutation(len(motion))
     changing = ("expression", "points", "aperture", "gaze")
     return replace(motion, **{name: getattr(motion, name)[order] for name in changing})
@@ -134,7 +133,7 @@ def matte_iou(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 
 
 def table(rows: dict[str, TruthScore]) -> str:
-    """A Markdown table, one row a track."""
+    """A Markdown table, one row per track."""
     lines = [f"| track | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, each in rows.items():
         cells = (_cell(getattr(each, field.name)) for field in fields(TruthScore))
@@ -155,7 +154,7 @@ def _transposed(matrices: Array) -> Array:
 
 
 def _angles(rotations: Array) -> Array:
-    """Degrees [T] of rotations [T,3,3]; exact for small ones, where the trace is not."""
+    """Angles [T] in degrees of rotations [T,3,3]; also precise for small angles, unlike the trace."""
     sine = np.stack([rotations[:, i, j] - rotations[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))], 1) / 2
     cosine = (np.trace(rotations, axis1=1, axis2=2) - 1) / 2
     return np.degrees(np.arctan2(np.linalg.norm(sine, axis=1), cosine))
@@ -166,47 +165,48 @@ def _nearest_rotation(matrix: Array) -> Array:
     return (left * [1, 1, np.sign(np.linalg.det(left @ right))]) @ right
 
 
-def _mean_turn(found: HeadMotion, truth: HeadMotion, train: Mask) -> Array:
+def _mean_rotation(found: HeadMotion, truth: HeadMotion, train: Mask) -> Array:
     """The constant rotation [3,3] from the track's skull frame to the truth's, of the training steps."""
     return _nearest_rotation((_transposed(truth.rotation[train]) @ found.rotation[train]).mean(0))
 
 
-def _middle(motion: HeadMotion) -> Array:
-    """The middle of the resting face in the world [T,3]; the same spot of the surface in every head."""
+def _face_center(motion: HeadMotion) -> Array:
+    """Center of the neutral face in the world [T,3]; the same point of the surface for every head."""
     return motion.rotation @ motion.neutral.mean(0) + motion.translation
 
 
-def _room_scale(found: HeadMotion, truth: HeadMotion, train: Mask) -> float:
-    """The scale about the one camera, at the world's origin, that brings the training steps' places together."""
-    a, b = _middle(found)[train], _middle(truth)[train]
+def _scene_scale(found: HeadMotion, truth: HeadMotion, train: Mask) -> float:
+    """The scale about the single camera, at the world origin, that best aligns the positions at training steps."""
+    a, b = _face_center(found)[train], _face_center(truth)[train]
     return float((a * b).sum() / (a * a).sum())
 
 
-def _on_truth(found: HeadMotion, truth: HeadMotion, train: Mask) -> tuple[HeadMotion, float]:
-    """The track's surface brought to the truth's by one similarity, and its scale.
+def _aligned(found: HeadMotion, truth: HeadMotion, train: Mask) -> tuple[HeadMotion, float]:
+    """The surface of the track aligned to the truth by one similarity transform, and its scale.
 
-    The mean shapes of the training steps decide it: what counts as neutral is a matter of opinion.
+    The transform aligns the mean shapes of the training steps: the definition of neutral differs between trackers.
     """
     source, target = found.points[train].mean(0), truth.points[train].mean(0)
-    turn, scale = fit_similarity(source.astype(np.float64), target.astype(np.float64))
-    shift = target.mean(0) - scale * turn @ source.mean(0)
-    moved = {name: scale * getattr(found, name) @ turn.T + shift for name in ("neutral", "points")}
+    rotation, scale = fit_similarity(source.astype(np.float64), target.astype(np.float64))
+    shift = target.mean(0) - scale * rotation @ source.mean(0)
+    moved = {name: scale * getattr(found, name) @ rotation.T + shift for name in ("neutral", "points")}
     return replace(found, **moved), scale
 
 
-def _stability(found: HeadMotion, truth: HeadMotion, room: float, rows: Mask) -> float:
-    """How far points of the true skull stray in the track's while the head is still, meters, root mean square."""
-    quiet = rows & _usual_pose(truth.rotation, rows)
-    world = _BOX @ _transposed(truth.rotation[quiet]) + truth.translation[quiet, None]
-    held = (world / room - found.translation[quiet, None]) @ found.rotation[quiet] * room
-    return float(np.sqrt(((held - held.mean(0)) ** 2).sum(-1).mean()))
+def _stability(found: HeadMotion, truth: HeadMotion, scene_scale: float, rows: Mask) -> float:
+    """RMS motion, meters, of points of the true skull in the track's skull frame while the head is static."""
+    static = rows & _frequent_pose(truth.rotation, rows)
+    world = _BOX @ _transposed(truth.rotation[static]) + truth.translation[static, None]
+    points = (world / scene_scale - found.translation[static, None]) @ found.rotation[static] * scene_scale
+    return float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
 
 
-def _usual_pose(rotations: Array, rows: Mask) -> Mask:
-    """Time steps [T] whose pose is near the one that most of `rows` are near."""
+def _frequent_pose(rotations: Array, rows: Mask) -> Mask:
+    """Mask [T] of time steps near the pose that most time steps of `rows` are near."""
     flat = rotations.reshape(len(rotations), 9)
-    near = flat @ flat.T > 1 + 2 * np.cos(_QUIET)  # the trace of the rotation between the two
-    return near[np.argmax((near & rows).sum(1) * rows)]  # type: ignore[no-any-return]
+    near: Mask = flat @ flat.T > 1 + 2 * np.cos(_STATIC)  # the trace of the rotation between the two
+    result: Mask = near[np.argmax((near & rows).sum(1) * rows)]
+    return result
 
 
 def _expression_error(found: HeadMotion, truth: HeadMotion, rows: Mask) -> float:
@@ -224,7 +224,7 @@ def _weight_error(found: HeadMotion, truth: HeadMotion, rows: Mask, names: tuple
 
 
 def _gaze_error(found: HeadMotion, truth: HeadMotion, rows: Mask) -> float:
-    seen = truth.aperture > _OPEN_LID * np.median(truth.aperture[rows], axis=0)
+    visible = truth.aperture > _OPEN_LID * np.median(truth.aperture[rows], axis=0)
     a, b = (motion.gaze @ _transposed(motion.rotation) for motion in (found, truth))
     angle = np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a * b).sum(-1)))
-    return _mean(angle[seen & rows[:, None]])
+    return _mean(angle[visible & rows[:, None]])

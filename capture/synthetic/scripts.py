@@ -1,4 +1,4 @@
-"""What a performance consists of: where the head points, which faces are pulled, when there is speech."""
+"""Scripts of performances: head rotation, facial expressions, and the parts with speech."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
-#: Start and end (shares of the length), strength, weights by stem.
+#: Start and end (fractions of the length), strength, weights by stem.
 Face = tuple[float, float, float, dict[str, float]]
 
-_YAW = 35.0  # degrees, the widest turn of every script
+_YAW = 35.0  # degrees, maximum yaw of every script
 
 
 @dataclass(frozen=True)
 class Script:
-    """A performance, times as shares of its length."""
+    """A performance, times as fractions of its length."""
 
     head: NDArray[np.float64]  # [K,4] time, yaw, pitch, roll in degrees
     faces: tuple[Face, ...]
-    silent: tuple[tuple[float, float], ...]  # no speech while a face fills the mouth
+    silent: tuple[tuple[float, float], ...]  # parts without speech
 
-    def turned(self, yaw: float) -> Script:
-        """The same with the widest turn to the side at `yaw` degrees."""
+    def with_yaw(self, yaw: float) -> Script:
+        """The same with a maximum yaw of `yaw` degrees."""
         return replace(self, head=self.head * [1, yaw / _YAW, 1, 1])
 
     def held_out(self) -> Script:
-        """The same with narrow turns up to HELD_OUT_FROM; then wide ones, and the faces of HELD_OUT alone."""
+        """The same with small rotations before HELD_OUT_FROM; then large ones, and only the expressions of HELD_OUT."""
         early = self.head[self.head[:, 0] < HELD_OUT_FROM - 0.02] * [1, _NARROW, 1, 1]
         yaw = np.abs(self.head[:, 1]).max()
         late = [(HELD_OUT_FROM, 0, 0, 0), (0.84, 0.6 * yaw, 2, 2), (0.88, yaw, 0, 3), (0.91, 0, -3, 0),
@@ -40,10 +40,10 @@ class Script:
         )
 
 
-#: From here on a performance with held-out parts shows what it kept back before.
+#: Start of the held-out part of a performance.
 HELD_OUT_FROM = 0.8
-_NARROW = 0.5  # share of the turn up to there
-#: Stems nobody sees before, and the widest the jaw opens before.
+_NARROW = 0.5  # factor of the rotation before it
+#: Stems that do not occur before it, and the maximum of jawOpen before it.
 HELD_OUT = ("mouthPucker", "mouthFunnel", "cheekPuff", "noseSneer", "browInnerUp", "browOuterUp", "mouthLeft")
 HELD_OUT_JAW = 0.4
 _HELD_OUT_FACES: tuple[Face, ...] = (
@@ -78,7 +78,7 @@ DEMO = Script(
     ((0.0, 0.115), (0.585, 0.845), (0.855, 0.975)),
 )  # fmt: skip
 
-# One expression after the other, neutral between: mouth and jaw, then the upper face.
+# One expression after another with neutral between: mouth and jaw, then the upper face.
 _SWEPT: tuple[dict[str, float], ...] = (
     {"jawOpen": 0.9}, {"mouthSmile": 1.0}, {"mouthFrown": 0.9}, {"mouthPucker": 0.9}, {"mouthFunnel": 0.9},
     {"mouthStretch": 0.8}, {"mouthPress": 0.9}, {"mouthRollLower": 0.8}, {"mouthRollUpper": 0.8},
@@ -92,6 +92,7 @@ _SWEPT_SPAN = 0.03, 0.66  # of the length
 
 
 def _one_by_one() -> tuple[Face, ...]:
+    """The swept expressions in equal parts of `_SWEPT_SPAN`, with gaps."""
     edges = np.linspace(*_SWEPT_SPAN, len(_SWEPT) + 1)
     gap = 0.12 * (edges[1] - edges[0])
     return tuple(
@@ -137,7 +138,7 @@ SCRIPTS = {"demo": DEMO, "sweep": _SWEEP, "talk": _TALK}
 
 
 def script_named(name: str) -> Script:
-    """The script called `name`; raises HeadsplatError with the names there are."""
+    """The script called `name`; raises HeadsplatError that lists the names."""
     if name not in SCRIPTS:
         raise HeadsplatError(f"performance: found {name!r}; choose one of {', '.join(sorted(SCRIPTS))}.")
     return SCRIPTS[name]

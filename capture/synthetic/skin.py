@@ -1,4 +1,4 @@
-"""Skin, lips, eyes and mouth of the procedural person, painted into texels."""
+"""Texture of skin, lips, eyes and mouth of the procedural person."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person
 from capture.synthetic.texels import TexelGrid
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
-# MediaPipe's landmark chains, right side then left side.
+# Polylines of MediaPipe landmarks, right side then left side.
 _OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61)
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95, 78)
 UPPER_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
@@ -29,40 +29,40 @@ _NOSTRILS = ((98, 240), (327, 460))
 
 @dataclass(frozen=True)
 class Texels:
-    """Painted surface, one row a texel."""
+    """Texture of a surface, one row per sample."""
 
     albedo: Array  # [N,3] linear light
     gloss: Array  # [N] strength of the broad, skin-like highlight
     wet: Array  # [N] strength of the sharp, wet highlight
-    bump: Array  # [N,3] disturbance of the unit normal, rest pose
+    bump: Array  # [N,3] offset of the unit normal, rest pose
     brow_lines: Array  # [N] darkening when the brows are raised
     smile_lines: Array  # [N] darkening when the mouth smiles
 
 
-def chain_distance(points: Array, chain: Array, limit: float) -> Array:
-    """Distances [N] from `points` [N,3] to the polyline through `chain` [M,3]; at most `limit`."""
+def polyline_distance(points: Array, line: Array, limit: float) -> Array:
+    """Distances [N] from `points` [N,3] to the polyline `line` [M,3]; at most `limit`."""
     steps = np.linspace(0, 1, 12, endpoint=False, dtype=np.float32)[:, None]
-    dense = np.concatenate([a + steps * (b - a) for a, b in itertools.pairwise(chain)] + [chain[-1:]])
+    dense = np.concatenate([a + steps * (b - a) for a, b in itertools.pairwise(line)] + [line[-1:]])
     distance, _ = cKDTree(dense).query(points, distance_upper_bound=limit)
     return np.minimum(distance, limit).astype(np.float32)
 
 
 class SkinPainter:
-    """Paints one person's texels; all lengths are centimeters of the rest pose."""
+    """Paints the texels of one person; lengths are centimeters in the rest pose."""
 
     def __init__(self, person: Person, appearance: Appearance, grid: TexelGrid, seed: int) -> None:
         self._person = person
         self._appearance = appearance
         self._noise = NoiseField(seed)
-        self._points = grid.spread(person.rest)
-        self._marks = person.landmarks
+        self._points = grid.interpolate(person.rest)
+        self._landmarks = person.landmarks
         self._grid = grid
-        face = grid.spread(person.region("face", "eyelids", "lips").astype(np.float32)[:, None])[:, 0]
+        face = grid.interpolate(person.region("face", "eyelids", "lips").astype(np.float32)[:, None])[:, 0]
         self._front = np.flatnonzero(face > 0.01)
         self._face_points = self._points[self._front]
 
     def paint(self) -> Texels:
-        """The whole surface."""
+        """Texels of the whole surface."""
         appearance, points, noise = self._appearance, self._points, self._noise
         albedo = np.empty_like(points)
         albedo[:] = appearance.skin
@@ -81,6 +81,7 @@ class SkinPainter:
 
     @staticmethod
     def _mix(albedo: Array, color: Color, weight: Array, rows: NDArray[np.int64] | None = None) -> None:
+        """Blend `color` into `albedo` [N,3] at `rows` [n] with `weight` [n], in place; None is all rows."""
         target = np.array(color, np.float32)
         if rows is None:
             albedo += (target - albedo) * weight[:, None]
@@ -88,13 +89,13 @@ class SkinPainter:
             albedo[rows] += (target - albedo[rows]) * weight[:, None]
 
     def _blob(self, landmark: int, radius: float) -> Array:
-        """A soft spot around a landmark, on the face's texels."""
-        squared = ((self._face_points - self._marks[landmark]) ** 2).sum(1)
+        """Gaussian weight [n] around a landmark, on the texels of the face."""
+        squared = ((self._face_points - self._landmarks[landmark]) ** 2).sum(1)
         return np.exp(-squared / (2 * radius * radius)).astype(np.float32)
 
-    def _near(self, chain: tuple[int, ...], width: float) -> Array:
-        """1 on the chain of landmarks, fading to 0 at about 2.5 widths."""
-        distance = chain_distance(self._face_points, self._marks[list(chain)], 3 * width)
+    def _near(self, line: tuple[int, ...], width: float) -> Array:
+        """Weight [n]: 1 on a polyline of landmarks, falling to 0 at about 2.5 widths."""
+        distance = polyline_distance(self._face_points, self._landmarks[list(line)], 3 * width)
         return np.exp(-((distance / width) ** 2)).astype(np.float32) * (distance < 2.9 * width)
 
     def _paint_face(self, albedo: Array, gloss: Array, wet: Array) -> None:
@@ -102,7 +103,7 @@ class SkinPainter:
         mottled = 1 + 0.35 * self._noise.octaves(points, 0.7, 3)
         for landmark, radius, weight in ((425, 1.7, 0.42), (205, 1.7, 0.42), (4, 0.9, 0.35), (152, 1.4, 0.18)):
             self._mix(albedo, appearance.blush, np.clip(self._blob(landmark, radius) * weight * mottled, 0, 0.7), rows)
-        shadow = tuple(0.55 * tone for tone in appearance.skin)
+        shadow = _scaled(appearance.skin, 0.55)
         violet = (shadow[0] * 0.95, shadow[1] * 0.85, shadow[2] * 0.98)
         for lower, upper, crease in zip(LOWER_LIDS, UPPER_LIDS, _CREASES, strict=True):
             self._mix(albedo, violet, 0.42 * self._near(lower, 0.55), rows)
@@ -111,7 +112,7 @@ class SkinPainter:
             self._mix(albedo, (0.03, 0.015, 0.01), 0.92 * self._near(upper, 0.10), rows)
             self._mix(albedo, (0.20, 0.075, 0.06), 0.6 * self._near(lower, 0.06), rows)
         for pair in _NOSTRILS:
-            center = self._marks[list(pair)].mean(0) + np.array([0, 0.0, 0.1], np.float32)
+            center = self._landmarks[list(pair)].mean(0) + np.array([0, 0.0, 0.1], np.float32)
             distance = np.linalg.norm((points - center) * np.array([1.0, 1.5, 0.7], np.float32), axis=1)
             self._mix(albedo, (0.035, 0.012, 0.01), 0.95 * smoothstep(0.46, 0.20, distance), rows)
         for brow in BROWS:
@@ -122,31 +123,34 @@ class SkinPainter:
             gloss[rows] += 0.45 * self._blob(landmark, radius)
 
     def _brow_mask(self, brow: tuple[int, ...]) -> Array:
-        lower, upper = self._marks[list(brow[:5])], self._marks[list(brow[5:])][::-1]
-        middle = (lower + upper) / 2
-        distance = chain_distance(self._face_points, middle, 1.0)
+        """Weight [n] of a brow on the texels of the face."""
+        lower, upper = self._landmarks[list(brow[:5])], self._landmarks[list(brow[5:])][::-1]
+        center = (lower + upper) / 2
+        distance = polyline_distance(self._face_points, center, 1.0)
         return smoothstep(0.5, 0.15, distance)
 
     def _paint_stubble(self, albedo: Array) -> None:
         if not self._appearance.stubble:
             return
-        points, marks = self._points, self._marks
-        beard = smoothstep(marks[2, 1] - 0.1, marks[0, 1], points[:, 1]) * smoothstep(-17.0, -13.5, points[:, 1])
+        points, landmarks = self._points, self._landmarks
+        beard = smoothstep(landmarks[2, 1] - 0.1, landmarks[0, 1], points[:, 1]) * smoothstep(
+            -17.0, -13.5, points[:, 1]
+        )
         beard *= smoothstep(-8.0, -5.0, points[:, 2])
         side = np.abs(points[:, 0])
-        cheek_line = marks[61, 1] + 0.55 * np.clip(side - abs(marks[61, 0]) - 0.4, 0, None)
-        beard *= np.where(side > abs(marks[61, 0]), smoothstep(0.9, -0.9, points[:, 1] - cheek_line), 1)
+        cheek_line = landmarks[61, 1] + 0.55 * np.clip(side - abs(landmarks[61, 0]) - 0.4, 0, None)
+        beard *= np.where(side > abs(landmarks[61, 0]), smoothstep(0.9, -0.9, points[:, 1] - cheek_line), 1)
         dots = smoothstep(0.2, 1.0, self._noise(points, 0.06))
         weight = self._appearance.stubble * beard * (0.30 + 0.55 * dots)
         self._mix(albedo, (0.075, 0.052, 0.045), weight.astype(np.float32))
 
     def _paint_lips(self, albedo: Array, gloss: Array, wet: Array) -> None:
-        mask = self._grid.spread(self._person.region("lips").astype(np.float32)[:, None])[:, 0]
+        mask = self._grid.interpolate(self._person.region("lips").astype(np.float32)[:, None])[:, 0]
         rows = np.flatnonzero(mask > 0.02)
         points = self._points[rows]
-        edge = chain_distance(points, self._marks[list(_OUTER_LIPS)], 1.5)
+        edge = polyline_distance(points, self._landmarks[list(_OUTER_LIPS)], 1.5)
         inside = smoothstep(0.02, 0.22, edge) * smoothstep(0.0, 0.5, mask[rows])
-        seam = chain_distance(points, self._marks[list(_INNER_LIPS)], 1.5)
+        seam = polyline_distance(points, self._landmarks[list(_INNER_LIPS)], 1.5)
         creases = self._noise(points * np.array([4.0, 0.7, 0.7], np.float32), 0.35)
         color = np.array(self._appearance.lips, np.float32) * (1 + 0.12 * creases)[:, None]
         color *= (0.72 + 0.28 * smoothstep(0.0, 0.25, seam))[:, None]
@@ -158,18 +162,18 @@ class SkinPainter:
         rows, points = self._front, self._face_points
         spots = smoothstep(1.35, 2.0, self._noise(points, 0.22)) * smoothstep(-0.3, 0.8, self._noise(points, 1.6))
         where = self._blob(205, 2.6) + self._blob(425, 2.6) + self._blob(4, 1.8)
-        brown = tuple(0.55 * tone for tone in self._appearance.skin)
+        brown = _scaled(self._appearance.skin, 0.55)
         self._mix(albedo, brown, np.clip(0.6 * self._appearance.freckles * spots * where, 0, 1), rows)
 
     def _paint_scalp(self, albedo: Array, gloss: Array) -> None:
-        ears = self._grid.spread(self._person.region("left_ear", "right_ear").astype(np.float32)[:, None])[:, 0]
-        cover = hair_cover(self._points, self._marks) * (1 - ears)
+        ears = self._grid.interpolate(self._person.region("left_ear", "right_ear").astype(np.float32)[:, None])[:, 0]
+        cover = hair_cover(self._points, self._landmarks) * (1 - ears)
         self._mix(albedo, self._appearance.hair.color, 0.9 * cover * cover)
         gloss *= 1 - 0.8 * cover
 
     def _paint_inside(self, albedo: Array, gloss: Array, wet: Array, bump: Array) -> None:
-        """Teeth, tongue and the inside of the mouth, in the head model's own colors."""
-        part = self._grid.spread(
+        """Teeth, tongue and the inside of the mouth, in the colors of the head model."""
+        part = self._grid.interpolate(
             np.stack(
                 [
                     self._person.region(*names)
@@ -178,11 +182,11 @@ class SkinPainter:
                 1,
             ).astype(np.float32)
         )
-        own = self._grid.spread(self._person.head.colors.numpy().astype(np.float32) ** np.float32(2.2))
+        colors = self._grid.interpolate(self._person.head.colors.numpy().astype(np.float32) ** np.float32(2.2))
         for column, scale, shine in ((0, 0.9, 0.25), (1, 0.55, 0.15), (2, 0.6, 0.0)):
             rows = np.flatnonzero(part[:, column] > 0.5)
             grain = 1 + 0.12 * self._noise(self._points[rows], 0.12)
-            albedo[rows] = own[rows] * (scale * grain)[:, None]
+            albedo[rows] = colors[rows] * (scale * grain)[:, None]
             gloss[rows], wet[rows] = 0.1, shine
             bump[rows] *= 0.3
 
@@ -190,7 +194,7 @@ class SkinPainter:
         for name in ("left_eyeball", "right_eyeball"):
             mask = self._person.region(name)
             center = self._person.rest[mask].mean(0)
-            rows = np.flatnonzero(self._grid.spread(mask.astype(np.float32)[:, None])[:, 0] > 0.5)
+            rows = np.flatnonzero(self._grid.interpolate(mask.astype(np.float32)[:, None])[:, 0] > 0.5)
             ray = self._points[rows] - center
             ray /= np.linalg.norm(ray, axis=1, keepdims=True)
             angle = np.arccos(np.clip(ray[:, 2], -1, 1))
@@ -198,14 +202,14 @@ class SkinPainter:
             gloss[rows], wet[rows], bump[rows] = 0.0, 1.0, 0.0
 
     def _eye_color(self, ray: Array, angle: Array) -> Array:
-        """Sclera, limbus, iris and pupil [N,3] for unit rays from the eye's center, `angle` from its axis."""
+        """Color [N,3] of sclera, limbus, iris and pupil for unit rays from the eye's center, `angle` from its axis."""
         around = np.arctan2(ray[:, 1], ray[:, 0])
         spokes = np.stack([3 * np.cos(around), 3 * np.sin(around), 1.2 * angle], 1).astype(np.float32)
         fiber = self._noise(spokes, 0.22) + 0.6 * self._noise(spokes, 0.09)
         color = np.array([0.47, 0.435, 0.415], np.float32) * np.ones((len(ray), 1), np.float32)
         veins = smoothstep(1.2, 2.4, self._noise(ray + 0.25 * ray[:, [1, 2, 0]], 0.06)) * smoothstep(0.55, 1.0, angle)
         self._mix(color, (0.50, 0.18, 0.14), 0.35 * veins + 0.25 * smoothstep(0.65, 1.15, angle))
-        # The upper lid shades the top of the eye.
+        # Shadow of the upper lid.
         color *= (1 - 0.55 * smoothstep(0.05, 0.45, ray[:, 1]))[:, None]
         radius, pupil = 0.58, 0.21
         tone = np.array(self._appearance.iris, np.float32)
@@ -218,31 +222,38 @@ class SkinPainter:
         return color
 
     def _expression_lines(self) -> tuple[Array, Array]:
-        """Where the forehead wrinkles under raised brows and the cheek folds under a smile."""
-        rows, points, marks = self._front, self._face_points, self._marks
+        """Weights [N] of forehead wrinkles (raised brows) and of cheek folds (smile)."""
+        rows, points, landmarks = self._front, self._face_points, self._landmarks
         brow, smile = np.zeros((2, len(self._points)), np.float32)
         height = points[:, 1] + 0.12 * self._noise(points, 1.5)
-        above = smoothstep(marks[105, 1] + 0.3, marks[105, 1] + 1.0, height)
-        above *= smoothstep(marks[10, 1] + 0.4, marks[10, 1] - 0.6, height) * smoothstep(4.8, 3.0, np.abs(points[:, 0]))
+        above = smoothstep(landmarks[105, 1] + 0.3, landmarks[105, 1] + 1.0, height)
+        above *= smoothstep(landmarks[10, 1] + 0.4, landmarks[10, 1] - 0.6, height) * smoothstep(
+            4.8, 3.0, np.abs(points[:, 0])
+        )
         groove = np.cos(height * (2 * np.pi / 0.85)) ** 2
         brow[rows] = 0.20 * above * groove**4
         for line in _SMILE_LINES:
             smile[rows] += 0.30 * self._near(line, 0.13)
         for corner, side in ((33, -1.0), (263, 1.0)):
-            outward = (points[:, 0] - marks[corner, 0]) * side
+            outward = (points[:, 0] - landmarks[corner, 0]) * side
             fan = smoothstep(0.35, 0.7, outward) * smoothstep(1.7, 1.0, outward)
-            slope = (points[:, 1] - marks[corner, 1]) / np.clip(outward, 0.2, None)
+            slope = (points[:, 1] - landmarks[corner, 1]) / np.clip(outward, 0.2, None)
             smile[rows] += 0.16 * fan * (np.abs(slope) < 0.75) * np.cos(slope * 9) ** 8
         return brow, smile
 
 
-def hair_cover(points: Array, marks: Array) -> Array:
-    """How much hair grows [N] at `points` [N,3] cm: 1 on the scalp, 0 on the face, soft at the hairline."""
+def _scaled(color: Color, factor: float) -> Color:
+    red, green, blue = color
+    return factor * red, factor * green, factor * blue
+
+
+def hair_cover(points: Array, landmarks: Array) -> Array:
+    """Hair density [N] at `points` [N,3] cm: 1 on the scalp, 0 on the face, smooth at the hairline."""
     x, y, z = points.T
     side = np.abs(x)
-    ear_z, ear_y = marks[[234, 454], 2].mean(), marks[[234, 454], 1].mean()
-    top = marks[10, 1]
-    # In front the line runs over the forehead and recedes at the temples; behind the ears it falls to the nape.
+    ear_z, ear_y = landmarks[[234, 454], 2].mean(), landmarks[[234, 454], 1].mean()
+    top = landmarks[10, 1]
+    # The hairline crosses the forehead, recedes at the temples, and descends to the nape behind the ears.
     frontal = top + 0.45 - 0.045 * side**2 - 0.25 * smoothstep(2.0, 4.5, side)
     front = smoothstep(-0.35, 0.45, y - frontal) * smoothstep(7.6, 6.9, side)
     behind_temple = smoothstep(ear_z + 2.6, ear_z + 1.2, z + 0.12 * (y - 3.0)) * smoothstep(1.0, 1.9, y)

@@ -1,9 +1,10 @@
-"""What is known about a synthetic capture."""
+"""Ground truth of a synthetic capture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,14 +15,14 @@ from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class SyntheticTruth:
-    """What was rendered: C cameras, T time steps, everything in one world (of a phone: FACING_CAMERA's).
+    """The rendered scene: C cameras, T time steps, in one world (for one camera: that of FACING_CAMERA).
 
-    The person's shape is not in the head model's span: `neutral_vertices` and `skull_offsets` hold what was drawn.
+    The shape is outside the head model's span: `neutral_vertices` and `skull_offsets` are the rendered surface.
     """
 
     time: Array  # [T] seconds
@@ -32,14 +33,14 @@ class SyntheticTruth:
     skull_rotation: Array  # [T,3,3] skull frame -> world
     skull_translation: Array  # [T,3] meters
     neutral_vertices: Array  # [V,3] meters, skull frame, with the shape outside the tracker's basis
-    skull_offsets: NDArray[np.float16]  # [T,V,3] millimeters from there, skull frame: the posed surface
-    landmarks: Array  # [C,T,478,2] pixels, MediaPipe's order, of the drawn surface
+    skull_offsets: NDArray[np.float16]  # [T,V,3] millimeters, skull frame: posed minus neutral vertices
+    landmarks: Array  # [C,T,478,2] pixels, MediaPipe's order, of the rendered surface
     exposure: Array  # [C,T] gain
     K: Array  # [C,3,3] pixels
     world_to_cam: Array  # [C,4,4] OpenCV axes
     width: int
     height: int
-    head: str  # model id of the head that the vertices and expressions belong to
+    head: str  # model id of the head whose topology and expressions are used
     expression_names: tuple[str, ...]
     camera_names: tuple[str, ...]
 
@@ -63,19 +64,19 @@ class SyntheticTruth:
 
     def save(self, path: Path) -> None:
         """Write everything as a compressed npz without pickles."""
-        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
     @staticmethod
     def load(path: Path) -> SyntheticTruth:
-        """Read what `save` wrote; raises HeadsplatError."""
+        """Read a file written by `save`; raises HeadsplatError."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {field.name: stored[field.name] for field in fields(SyntheticTruth)}
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise HeadsplatError(
-                f"{path}: no truth of a synthetic capture ({error}); make one with `headsplat synth`"
+                f"{path}: not the ground truth of a synthetic capture ({error}); create one with `headsplat synth`"
             ) from error
         for name in ("width", "height"):
             arrays[name] = int(arrays[name])

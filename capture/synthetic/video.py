@@ -1,4 +1,4 @@
-"""`make_video`: the synthetic phone video and its ground truth."""
+"""Synthetic videos and their ground truth."""
 
 from __future__ import annotations
 
@@ -27,81 +27,82 @@ from capture.synthetic.scripts import script_named
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.view import make_views
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
-#: Called with (frames done, frames in all).
+#: Called with (frames done, total frames).
 Progress = Callable[[int, int], None]
 
-_PLACE = np.array([0.0, 0.008, -0.42], np.float32)  # meters from the phone to the point between the eyes
-_USUAL_WIDTH = 540
+_POSITION = np.array([0.0, 0.008, -0.42], np.float32)  # meters, the point between the eyes relative to the phone
+_DEFAULT_WIDTH = 540
 _WORKERS = 2
 _BATCH = 8
-_NEXT_ROOM = 101  # between the seeds of two cameras' backgrounds and noise
+_SEED_STEP = 101  # between the seeds of two cameras' backgrounds and noise
 
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """What one camera recorded of one moment."""
+    """Frame of one camera at one time step."""
 
     rgb: NDArray[np.uint8]  # [H,W,3] sRGB
-    matte: NDArray[np.uint8]  # [H,W] the person, as drawn
+    matte: NDArray[np.uint8]  # [H,W] the person, as rendered
 
 
 class SyntheticScene:
-    """A person, what they do and the cameras that film them; moments can be drawn in any order."""
+    """A person, the motion and the cameras; time steps can be rendered in any order."""
 
     def __init__(self, options: SyntheticOptions) -> None:
         if options.person not in APPEARANCES:
             raise HeadsplatError(f"person: found {options.person!r}; choose one of {', '.join(sorted(APPEARANCES))}.")
-        script = script_named(options.performance).turned(options.yaw)
+        script = script_named(options.performance).with_yaw(options.yaw)
         self.options = options
         appearance = APPEARANCES[options.person]
         if options.glasses and appearance.glasses is None:
             appearance = replace(appearance, glasses=SPARE_GLASSES)
         person = Person(appearance)
         self.views = make_views(options)
-        self._renderer = Renderer(appearance, person, options.seed, options.width / _USUAL_WIDTH)
-        seeds = (options.seed + _NEXT_ROOM * camera for camera in range(options.cameras))
+        self._renderer = Renderer(appearance, person, options.seed, options.width / _DEFAULT_WIDTH)
+        seeds = (options.seed + _SEED_STEP * camera for camera in range(options.cameras))
         self._phones = [Phone(options.width, options.height, options.noise, seed) for seed in seeds]
         rng = np.random.default_rng(options.seed)
         names = person.head.expression_names
         handheld = options.handheld if options.cameras == 1 else 0.0
-        act = perform(names, options.frames, options.fps, handheld, rng, script, held_out=options.held_out)
-        self.params = _relative_to_camera(person, act)
+        performance = perform(names, options.frames, options.fps, handheld, rng, script, held_out=options.held_out)
+        self.params = _relative_to_camera(person, performance)
         focal = options.focal * options.width
-        self._shift = -np.stack([act.handheld[:, 1], act.handheld[:, 0]], 1) * np.float32(focal)
+        handheld_xy = [performance.handheld[:, 1], performance.handheld[:, 0]]
+        self._shift = -np.stack(handheld_xy, 1) * np.float32(focal)
         self.exposure = _exposures(options, rng)
-        self._person, self._expression = person, act.expression
+        self._person, self._expression = person, performance.expression
         self._rotations, self._offsets = person.transforms(self.params)
 
     def _pose(self, index: int) -> Pose:
         return Pose(self._expression[index], self._rotations[index], self._offsets[index])
 
     def record(self, index: int) -> list[RecordedFrame]:
-        """Moment `index` as every camera records it."""
+        """Frames of time step `index` by every camera."""
         shift = (float(self._shift[index, 0]), float(self._shift[index, 1]))
         images = self._renderer.render(self._pose(index), self.views)
-        shots = []
+        frames = []
         for phone, image, gains in zip(self._phones, images, self.exposure, strict=True):
             rgb = phone.expose(image, shift, float(gains[index]), index)
-            shots.append(RecordedFrame(rgb, (image.alpha * 255 + 0.5).astype(np.uint8)))
-        return shots
+            frames.append(RecordedFrame(rgb, (image.alpha * 255 + 0.5).astype(np.uint8)))
+        return frames
 
     def frame(self, index: int) -> NDArray[np.uint8]:
-        """Moment `index` as the first camera records it, [H,W,3] uint8 sRGB."""
+        """Frame of time step `index` by the first camera, [H,W,3] uint8 sRGB."""
         return self.record(index)[0].rgb
 
     def record_all(self, progress: Progress | None = None) -> Iterator[list[RecordedFrame]]:
-        """`shots` of every moment in order, several drawn at once."""
+        """`record` of every time step in order, several rendered in parallel."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         pool = ThreadPoolExecutor(_WORKERS)
         try:
-            # Few at a time: images that wait for a slow writer would fill the memory.
+            # In small batches: images that wait for a slow writer would fill the memory.
             for first in range(0, self.options.frames, _BATCH):
                 batch = range(first, min(first + _BATCH, self.options.frames))
-                for index, shots in zip(batch, pool.map(self.record, batch), strict=True):
-                    yield shots
+                for index, frames in zip(batch, pool.map(self.record, batch), strict=True):
+                    yield frames
                     if progress is not None:
                         progress(index + 1, self.options.frames)
         finally:
@@ -109,26 +110,26 @@ class SyntheticScene:
             torch.set_num_threads(threads)
 
     def truth(self) -> SyntheticTruth:
-        """Everything that is known about the recording."""
+        """The ground truth of the recording."""
         person, params = self._person, self.params
         head = person.head
         neutral = person.rest * np.float32(0.01)
-        turns, places = self._rotations[:, NECK], self._offsets[:, NECK]
+        rotations, translations = self._rotations[:, NECK], self._offsets[:, NECK]
         offsets = np.empty((len(params), *neutral.shape), np.float16)
         points = np.empty((len(params), len(head.landmark_faces), 3), np.float32)
         for index in range(len(params)):
             pose = self._pose(index)
             posed = person.vertices(pose.expression, pose.rotations, pose.offsets)
             points[index] = head.landmarks(torch.from_numpy(posed)[None])[0].numpy()
-            offsets[index] = ((posed - places[index]) @ turns[index] - neutral) * np.float32(1e3)
+            offsets[index] = ((posed - translations[index]) @ rotations[index] - neutral) * np.float32(1e3)
         return SyntheticTruth(
             time=np.arange(len(params), dtype=np.float32) / np.float32(self.options.fps),
             identity=params.identity.numpy(),
             expression=params.expression.numpy(),
             joint_rot=params.joint_rot.numpy(),
             translation=params.translation.numpy(),
-            skull_rotation=turns,
-            skull_translation=places,
+            skull_rotation=rotations,
+            skull_translation=translations,
             neutral_vertices=neutral,
             skull_offsets=offsets,
             landmarks=np.stack([view.project(points) for view in self.views]),
@@ -151,50 +152,50 @@ def make_video(
     save_truth: bool = False,
     mattes: Path | None = None,
 ) -> SyntheticTruth:
-    """Record a procedural person: writes an H.264 mp4 at `path` and returns the ground truth.
+    """Record a procedural person: write an H.264 mp4 at `path` and return the ground truth.
 
     Args:
-        path: where the mp4 goes; its folder must exist.
-        options: who, how long, how large; the defaults are the demo's.
+        path: the mp4; its folder must exist.
+        options: person, length, size; the defaults are those of the demo.
         progress: called after every frame.
-        save_truth: also write `<path>.truth.npz` (`SyntheticTruth.load` reads it).
-        mattes: a folder for the person's true outline of every frame, NNNNN.png.
+        save_truth: whether to also write `<path>.truth.npz` (for `SyntheticTruth.load`).
+        mattes: folder for the true matte of every frame, NNNNN.png; None writes none.
 
     Raises:
-        HeadsplatError: an option does not fit.
+        HeadsplatError: an option is invalid.
     """
     options = SyntheticOptions() if options is None else options
     scene = SyntheticScene(options)
     if mattes is not None:
         mattes.mkdir(exist_ok=True)
     with open_output(path, options.fps, encoding=Encoding(crf=options.crf), complete_only=True) as writer:
-        for index, (shot, *_) in enumerate(scene.record_all(progress)):
-            writer.add(shot.rgb)
+        for index, (frame, *_) in enumerate(scene.record_all(progress)):
+            writer.add(frame.rgb)
             if mattes is not None:
-                write_image(mattes / frame_name(index), shot.matte)
+                write_image(mattes / frame_name(index), frame.matte)
     truth = scene.truth()
     if save_truth:
         truth.save(Path(f"{path}.truth.npz"))
     return truth
 
 
-def _relative_to_camera(person: Person, act: Performance) -> HeadParams:
-    """Parameters in the frame of the hand-held camera: the phone's turn and step move everything the other way."""
-    joints = torch.from_numpy(act.joint_rot.copy())
+def _relative_to_camera(person: Person, performance: Performance) -> HeadParams:
+    """Head parameters in the frame of the hand-held camera: its motion is applied inversely to the person."""
+    joints = torch.from_numpy(performance.joint_rot.copy())
     torso = axis_angle_to_matrix(joints[:, ROOT])
-    sway = torch.from_numpy(act.handheld.copy())
+    sway = torch.from_numpy(performance.handheld.copy())
     sway[:, 2] = 0
     camera = axis_angle_to_matrix(sway)
     joints[:, ROOT] = matrix_to_axis_angle(camera @ torso)
     root = person.head.joint_locations(person.identity)[ROOT]
-    place = torch.from_numpy(_PLACE + act.position)
-    place[:, 2] += torch.from_numpy(act.handheld[:, 2].copy())
-    # The torso turns about its own joint, which stays in place; then the phone's turn about the camera.
-    world = (camera @ (root + place)[..., None])[..., 0]
-    return HeadParams(person.identity, torch.from_numpy(act.expression), joints, world - root)
+    position = torch.from_numpy(_POSITION + performance.position)
+    position[:, 2] += torch.from_numpy(performance.handheld[:, 2].copy())
+    # The torso rotates about its joint; then everything rotates about the camera.
+    world = (camera @ (root + position)[..., None])[..., 0]
+    return HeadParams(person.identity, torch.from_numpy(performance.expression), joints, world - root)
 
 
 def _exposures(options: SyntheticOptions, rng: np.random.Generator) -> Array:
-    """Gain [C,T] of every camera: slow waves, out of step with each other."""
+    """Gain [C,T] of every camera: slow sine waves with different phases."""
     waves = np.arange(options.frames) / max(options.frames, 1) * 1.7 + rng.random(options.cameras)[:, None]
     return (1 + options.exposure_drift * np.sin(2 * np.pi * waves)).astype(np.float32)

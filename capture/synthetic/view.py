@@ -1,4 +1,4 @@
-"""The cameras that film the procedural person: one phone, or several that stand still around the head."""
+"""Cameras of a synthetic capture: one phone, or several static cameras around the head."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from avatar.types import FACING_CAMERA
 from capture.synthetic.options import SyntheticOptions
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
-_HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # meters, world: what calibrated cameras look at
+_HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # meters, world: target of calibrated cameras
 _DISTANCE = 1.0  # meters from there to a calibrated camera
-_TELE = 3.0  # focal length over width of a calibrated camera: the head is as large as on the phone
-_VARIATION = 0.06  # how much distance, focal length and height of each camera differ, relative
+_TELE = 3.0  # focal length over width of a calibrated camera: the head is as large as for the phone
+_VARIATION = 0.06  # relative variation of distance, focal length and height of each camera
 
 
 @dataclass(frozen=True)
@@ -32,32 +32,32 @@ class View:
         return points @ self.world_to_cam[:3, :3].T + self.world_to_cam[:3, 3]
 
     def project(self, points: Array) -> Array:
-        """World points [...,3] in pixels [...,2]."""
+        """Pixels [...,2] of world points [...,3]."""
         projected = self.to_camera(points) @ self.K.T
         return (projected[..., :2] / projected[..., 2:]).astype(np.float32)
 
     @property
     def eye(self) -> Array:
-        """Where the camera is [3], meters, world."""
+        """Position [3] of the camera, meters, world."""
         return -self.world_to_cam[:3, :3].T @ self.world_to_cam[:3, 3]
 
     @property
     def axes(self) -> Array:
-        """World -> the viewer's right, up and backwards [3,3]."""
+        """Rotation [3,3] of the world to the viewer's right, up and backward."""
         return self.world_to_cam[:3, :3] * np.array([1, -1, -1], np.float32)[:, None]
 
 
 def make_views(options: SyntheticOptions) -> tuple[View, ...]:
-    """The phone at the world's origin, or `options.cameras` still ones on an arc around the head."""
+    """The phone at the origin of the world, or `options.cameras` static cameras on an arc around the head."""
     width, height = options.width, options.height
     if options.cameras == 1:
         return (View(_intrinsics(options.focal * width, width / 2, height / 2), FACING_CAMERA.numpy(), width, height),)
     rng = np.random.default_rng((options.seed, options.cameras))
-    return tuple(_around(options, yaw, rng) for yaw in np.linspace(-options.arc, options.arc, options.cameras))
+    return tuple(_camera_on_arc(options, yaw, rng) for yaw in np.linspace(-options.arc, options.arc, options.cameras))
 
 
-def _around(options: SyntheticOptions, yaw: float, rng: np.random.Generator) -> View:
-    """A camera `yaw` degrees to the side of the face, with a focal length, height and aim of its own."""
+def _camera_on_arc(options: SyntheticOptions, yaw: float, rng: np.random.Generator) -> View:
+    """A camera `yaw` degrees to the side of the face, with random focal length, height and target."""
     width, height = options.width, options.height
     far, tele, rise, *aim = rng.uniform(-1, 1, 6)
     turn, lift = np.radians(yaw), 1.5 * _VARIATION * rise
@@ -75,7 +75,7 @@ def _intrinsics(focal: float, x: float, y: float) -> Array:
 
 
 def _look_at(eye: Array, target: Array, roll: float) -> Array:
-    """world_to_cam [4,4] of a camera at `eye` [3] that looks at `target` [3], tilted by `roll` radians."""
+    """world_to_cam [4,4] of a camera at `eye` [3] that looks at `target` [3], rolled by `roll` radians."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)

@@ -10,7 +10,7 @@ from capture.tracker.indices import LEFT_IRIS, RIGHT_IRIS
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
 
-LIMIT = 0.6  # radians an eye can turn either way
+LIMIT = 0.6  # radians, maximum rotation of an eye
 _SMOOTH_SECONDS = 0.027  # standard deviation of the kernel; a saccade lasts about 0.05 s
 
 
@@ -54,7 +54,7 @@ def smooth_angles(angles: np.ndarray, openness: np.ndarray, time: np.ndarray) ->
 
 
 def eye_rotations(angles: np.ndarray) -> np.ndarray:
-    """Axis-angle [T,3] that turns +z to yaw and pitch `angles` [T,2] without torsion (Listing's law)."""
+    """Axis-angle [T,3] that rotates +z to yaw and pitch `angles` [T,2] without torsion (Listing's law)."""
     yaw, pitch = angles[:, 0], angles[:, 1]
     toward = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], axis=1)
     axis = np.cross(np.array([0.0, 0.0, 1.0]), toward)

@@ -39,8 +39,8 @@ def solve_halved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     half = len(matrix) // 2
     first = np.linalg.solve(matrix[:half, :half], np.column_stack([matrix[:half, half:], vector[:half]]))
     cross = np.ascontiguousarray(matrix[:half, half:])
-    rest = matrix[half:, half:] - gram(cross, first[:, :-1])
-    second = np.linalg.solve(rest, vector[half:] - matrix[half:, :half] @ first[:, -1])
+    schur = matrix[half:, half:] - gram(cross, first[:, :-1])
+    second = np.linalg.solve(schur, vector[half:] - matrix[half:, :half] @ first[:, -1])
     return np.concatenate([first[:, -1] - first[:, :-1] @ second, second])
 
 

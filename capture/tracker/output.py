@@ -20,7 +20,7 @@ from capture.tracker.smooth import accelerations
 
 
 def track_arrays(
-    head: HeadModel, person: Person, numbers: np.ndarray, seen: Observations, track: ClipTrack, is_test: bool
+    head: HeadModel, person: Person, numbers: np.ndarray, observations: Observations, track: ClipTrack, is_test: bool
 ) -> dict[str, np.ndarray]:
     """The arrays of track.npz (avatar.data.capture_folder.TRACK_ARRAYS).
 
@@ -28,11 +28,11 @@ def track_arrays(
         head: the head model.
         person: identity and camera.
         numbers: frame numbers [T] in the video.
-        seen: landmarks of these frames.
+        observations: landmarks of these frames.
         track: the tracked frames.
         is_test: whether the frames are held out.
     """
-    count = len(seen)
+    count = len(observations)
     rotation = torch.from_numpy(np.stack([state.rotation for state in track.states]))
     offset = torch.from_numpy(np.stack([state.translation for state in track.states]))
     identity = torch.from_numpy(person.identity).to(head.v_template.dtype)
@@ -45,20 +45,20 @@ def track_arrays(
     error = track.reprojection.mean(1)
     return {
         "frame_number": np.asarray(numbers, dtype=np.int64),
-        "time": seen.time,
+        "time": observations.time,
         "is_test": np.full(count, is_test),
         "identity": person.identity,
         "expression": expression,
         "joint_rot": joint_rot,
         "translation": (offset - root + rotation @ root).numpy(),
-        "landmarks": seen.points.astype(np.float32),
-        "landmark_spread": seen.spread.astype(np.float32),
-        "confidence": seen.presence / (1 + (error / 0.06) ** 2),
+        "landmarks": observations.points.astype(np.float32),
+        "landmark_spread": observations.spread.astype(np.float32),
+        "confidence": observations.presence / (1 + (error / 0.06) ** 2),
         "reprojection": error,
     }
 
 
-def quality(person: Person, seen: Observations, track: ClipTrack) -> dict[str, Any]:
+def quality(person: Person, observations: Observations, track: ClipTrack) -> dict[str, Any]:
     """Reprojection (percent of the inter-ocular distance) and jitter of training frames, before and after smoothing."""
     error = 100 * track.reprojection
     return {
@@ -70,8 +70,8 @@ def quality(person: Person, seen: Observations, track: ClipTrack) -> dict[str, A
             "oval": float(error[:, OVAL].mean()),
         },
         "inter_ocular_px": person.inter_ocular,
-        "jitter_per_frame": jitter(track.unsmoothed_states, seen.time),
-        "jitter": jitter(track.states, seen.time),
+        "jitter_per_frame": jitter(track.unsmoothed_states, observations.time),
+        "jitter": jitter(track.states, observations.time),
         "key_frames": [int(row) for row in person.key_frames],
     }
 

@@ -1,6 +1,6 @@
 """The least-squares problem of one frame: pose and expression against landmarks in the image.
 
-World axes (y up, the face looks along +z), a pinhole at the origin that looks along -z. Residuals are in
+World axes (y up, the face along +z), a pinhole camera at the origin along -z. Residuals are in
 hundredths of the clip's inter-ocular distance, so every weight below has the same meaning for every video.
 Unknowns of a frame, in this order: rotation step [3] (left, `R <- exp(w) R`), translation [3] meters, expression [E].
 """
@@ -164,8 +164,8 @@ def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: 
         weights: of the landmarks [468].
     """
     skull = problem.posed_landmarks(state.expression)
-    turned = skull.points @ state.rotation.T
-    points = turned + state.translation
+    rotated = skull.points @ state.rotation.T
+    points = rotated + state.translation
     raw = (problem.camera.project(points) - target) / problem.unit
     length = np.sqrt(np.einsum("lc,lc->l", raw, raw))
     robust = np.minimum(1.0, problem.options.huber / np.maximum(length, 1e-9))
@@ -177,7 +177,7 @@ def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: 
     rows = jacobian.reshape(FACE_COUNT, 2, -1)
     # d(exp(w) p)/dw = -[p]x; a row vector a times -[p]x is p x a.
     for axis, (b, c) in enumerate(((1, 2), (2, 0), (0, 1))):
-        rows[:, :, axis] = turned[:, b, None] * per_world[:, :, c] - turned[:, c, None] * per_world[:, :, b]
+        rows[:, :, axis] = rotated[:, b, None] * per_world[:, :, c] - rotated[:, c, None] * per_world[:, :, b]
     rows[:, :, 3:POSE] = per_world
     basis = problem.model.expression_basis.reshape(FACE_COUNT, 3, -1)
     np.matmul(per_rest, basis, out=rows[:, :, POSE:])

@@ -124,8 +124,8 @@ def accelerations(states: Sequence[State], coefficients: np.ndarray) -> np.ndarr
     """Second differences [T-2,6+E] of states; rotations as tangent vectors at the center frame."""
     rotations = np.stack([state.rotation for state in states])
     center = np.swapaxes(rotations[1:-1], 1, 2)
-    turn = coefficients[:, :1] * log_rotation(rotations[:-2] @ center)
-    turn = turn + coefficients[:, 2:] * log_rotation(rotations[2:] @ center)
-    rest = np.stack([np.concatenate([state.translation, state.expression]) for state in states])
-    moved = sum(coefficients[:, k : k + 1] * rest[k : k + len(coefficients)] for k in range(3))
-    return np.concatenate([turn, moved], axis=1)
+    rotation = coefficients[:, :1] * log_rotation(rotations[:-2] @ center)
+    rotation = rotation + coefficients[:, 2:] * log_rotation(rotations[2:] @ center)
+    linear = np.stack([np.concatenate([state.translation, state.expression]) for state in states])
+    difference = sum(coefficients[:, k : k + 1] * linear[k : k + len(coefficients)] for k in range(3))
+    return np.concatenate([rotation, difference], axis=1)

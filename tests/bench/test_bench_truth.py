@@ -31,7 +31,7 @@ def test_a_refined_track_beside_the_capture_is_found(tmp_path: Path) -> None:
 def test_the_tracker_alone_follows_exact_landmarks_closely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bald = replace(
         APPEARANCES["noor"], hair=replace(APPEARANCES["noor"].hair, strands=100)
-    )  # quickly made, and not drawn
+    )  # fast to create, and not rendered
     monkeypatch.setitem(APPEARANCES, "noor", bald)
     options = SyntheticOptions(width=270, height=360, frames=30, fps=3.75)
     truth = SyntheticScene(options).truth()

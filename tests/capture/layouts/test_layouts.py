@@ -1,4 +1,4 @@
-"""Folders of several cameras: written and read back the same, and refused in one sentence when malformed."""
+"""Folders of several cameras: written and read back unchanged, and errors for malformed ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tmp_path: Path, layout: str) -> None:
     write_layout(capture, layout, tmp_path / "out")
     views = read_layout(tmp_path / "out")
-    assert views.layout == ("nerf" if layout == "vhap" else layout)  # without FLAME parameters VHAP's is a NeRF folder
+    assert views.layout == (
+        "nerf" if layout == "vhap" else layout
+    )  # without FLAME parameters, VHAP's layout is that of NeRF
     assert [view.is_test for view in views.views] == capture.track["is_test"].tolist()
     assert [view.time_step for view in views.views] == capture.track["time_step"].tolist()
     np.testing.assert_allclose([view.time for view in views.views], capture.track["time"], atol=1e-9)
@@ -43,7 +45,7 @@ def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tm
         np.testing.assert_allclose(view.world_to_cam, capture.metadata["cameras"][0]["world_to_cam"], atol=1e-6)
 
 
-def test_instas_moving_camera_comes_back_as_the_heads_own_motion(capture: Capture, tmp_path: Path) -> None:
+def test_the_moving_camera_of_insta_is_read_as_head_motion(capture: Capture, tmp_path: Path) -> None:
     from avatar.head import load_head
 
     write_layout(capture, "insta", tmp_path / "out")
@@ -72,7 +74,7 @@ def test_metrical_trackers_frames_are_read_without_unpickling_code(capture: Capt
         read_layout(tmp_path / "m")
 
 
-def _spoil(frame: dict, key: str, value: object) -> None:
+def _replace(frame: dict, key: str, value: object) -> None:
     if value is None:
         del frame[key]
     else:
@@ -85,18 +87,18 @@ def _spoil(frame: dict, key: str, value: object) -> None:
         ("file_path", None, "no `file_path`"),
         ("file_path", "images/none.png", "the image images/none.png is missing"),
         ("transform_matrix", [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]], "not a rigid transform"),
-        ("transform_matrix", [[float("nan")] * 4] * 4, "entries that are no numbers"),
+        ("transform_matrix", [[float("nan")] * 4] * 4, "entries that are not finite"),
         ("transform_matrix", [[1, 0, 0, 1e30], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "units away"),
         ("transform_matrix", "here", "expected a matrix of 4x4 numbers"),
         ("fl_x", 10**400, "expected 1 to 1e\\+06, got inf"),
         ("fl_x", 0, "expected 1 to 1e\\+06, got 0"),
         ("w", 99, "99x64 pixels, other images"),
         ("timestep_index", 1.5, "expected a whole number"),
-        ("timestep_index", 1, "the same camera and moment"),
+        ("timestep_index", 1, "the same camera and time step"),
         ("fg_mask_path", "fg_masks/none.png", "the mask fg_masks/none.png is missing"),
     ],
 )
-def test_a_malformed_frame_is_one_sentence_that_names_it(
+def test_a_malformed_frame_is_an_error_that_names_it(
     capture: Capture, tmp_path: Path, key: str, value: object, sentence: str
 ) -> None:
     out = tmp_path / "out"
@@ -104,7 +106,7 @@ def test_a_malformed_frame_is_one_sentence_that_names_it(
     for part in ("train", "val", "test"):
         (out / f"transforms_{part}.json").unlink()
     content = json.loads((out / "transforms.json").read_text())
-    _spoil(content["frames"][2], key, value)
+    _replace(content["frames"][2], key, value)
     (out / "transforms.json").write_text(json.dumps(content))
     with pytest.raises(HeadsplatError, match=sentence) as caught:
         read_layout(out)
@@ -120,13 +122,13 @@ def test_a_malformed_frame_is_one_sentence_that_names_it(
         ("{}", "no list"),
     ],
 )
-def test_a_malformed_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_malformed_file_is_an_error(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "transforms.json").write_text(text)
     with pytest.raises(HeadsplatError, match=sentence):
         read_layout(tmp_path)
 
 
-def test_a_folder_of_anything_else_is_not_recognized(tmp_path: Path) -> None:
+def test_other_folders_are_not_recognized(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match="no layout of several cameras is recognized"):
         read_layout(tmp_path)
 
@@ -137,7 +139,7 @@ def _part(root: Path, part: str, change: Callable[[list[dict]], list[dict]]) -> 
     path.write_text(json.dumps(content | {"frames": change(content["frames"])}))
 
 
-def test_what_only_the_file_of_all_parts_names_is_no_training_frame(capture: Capture, tmp_path: Path) -> None:
+def test_a_frame_that_only_the_file_of_all_splits_lists_is_held_out(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     _part(out, "_test", lambda frames: [])
@@ -145,7 +147,7 @@ def test_what_only_the_file_of_all_parts_names_is_no_training_frame(capture: Cap
     assert [view.is_test for view in read_layout(out).views] == capture.track["is_test"].tolist()
 
 
-def test_two_spellings_of_a_image_are_one(capture: Capture, tmp_path: Path) -> None:
+def test_two_spellings_of_an_image_path_are_one_image(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     _part(out, "_train", lambda frames: [{**f, "file_path": f"../out/{f['file_path'][:-4]}"} for f in frames])
@@ -155,15 +157,15 @@ def test_two_spellings_of_a_image_are_one(capture: Capture, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("key", ["file_path", "fg_mask_path", "flame_param_path"])
 @pytest.mark.parametrize("name", ["/etc/hostname", "../../x.png", "C:\\x.png"])
-def test_paths_that_lead_out_of_the_folder_are_refused(capture: Capture, tmp_path: Path, key: str, name: str) -> None:
+def test_paths_outside_of_the_folder_are_an_error(capture: Capture, tmp_path: Path, key: str, name: str) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     _part(out, "", lambda frames: [{**frames[0], key: name}, *frames[1:]])
-    with pytest.raises(HeadsplatError, match=f"frame 0: {key}: .* leads out of the folder"):
+    with pytest.raises(HeadsplatError, match=f"frame 0: {key}: .* is outside of the folder"):
         read_layout(out)
 
 
-def test_a_mask_without_alpha_that_is_the_image_is_refused(capture: Capture, tmp_path: Path) -> None:
+def test_an_image_without_alpha_as_its_mask_is_an_error(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     _part(out, "", lambda frames: [{**f, "fg_mask_path": f["file_path"]} for f in frames])
@@ -171,7 +173,7 @@ def test_a_mask_without_alpha_that_is_the_image_is_refused(capture: Capture, tmp
         read_layout(out)
 
 
-def test_matted_images_without_alpha_are_no_mattes(capture: Capture, tmp_path: Path) -> None:
+def test_matted_images_without_alpha_are_ignored(capture: Capture, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_layout(capture, "nerf", out)
     shutil.copytree(out / "images", out / "matted")
@@ -182,9 +184,9 @@ def test_matted_images_without_alpha_are_no_mattes(capture: Capture, tmp_path: P
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_damaged_frames_of_metrical_tracker_are_one_sentence(tmp_path: Path) -> None:
+def test_damaged_frames_of_metrical_tracker_are_an_error(tmp_path: Path) -> None:
     whole = tmp_path / "whole.frame"
-    # Tensors alone: NumPy trusts the flags of a damaged array's type with memory.
+    # Tensors only: unpickling a NumPy array with a damaged dtype can corrupt memory.
     torch.save({"img_size": torch.tensor([64, 64])}, whole, _use_new_zipfile_serialization=False)
     content, rng, path = whole.read_bytes(), np.random.default_rng(0), tmp_path / "00000.frame"
     for _ in range(300):
@@ -195,11 +197,14 @@ def test_damaged_frames_of_metrical_tracker_are_one_sentence(tmp_path: Path) -> 
             load_frame(path)
 
 
-def test_videos_of_uneven_times_meet_at_the_nearest_frames(tmp_path: Path) -> None:
+def test_videos_with_uneven_times_are_matched_by_the_nearest_frames(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.2, 0.5, 0.6]
-    for name, own in (("a", times), ("b", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6])):
+    for name, frame_times in (
+        ("a", times),
+        ("b", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6]),
+    ):
         with open_output(tmp_path / f"{name}.mp4", 30) as writer:
-            for time in own:
+            for time in frame_times:
                 writer.add(np.zeros((64, 64, 3), np.uint8), time)
     views = read_layout(tmp_path)
     np.testing.assert_allclose([view.time for view in views.of_camera(0)], times, atol=1e-3)

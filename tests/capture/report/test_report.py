@@ -1,4 +1,4 @@
-"""The report on a capture: numbers, advice, image and overlay, on a tiny capture with exact tracking."""
+"""The report on a capture: statistics, advice, image and overlay, on a tiny capture with an exact track."""
 
 from __future__ import annotations
 
@@ -47,31 +47,31 @@ def report(own: Capture, geometry: TrackedGeometry) -> CaptureReport:
 
 
 def changed(report: CaptureReport, **numbers: object) -> list[str]:
-    """Topics of the advice once these numbers of the coverage are others."""
+    """Topics of the advice after these values of the coverage have changed."""
     checks = check_coverage(dataclasses.replace(report.coverage, **numbers))
     return [check.topic for check in checks if not check.good]
 
 
-def test_exact_tracks_reproject_onto_their_landmarks_in_every_region(report: CaptureReport) -> None:
+def test_exact_tracks_have_no_reprojection_error_in_any_region(report: CaptureReport) -> None:
     for row in report.reprojection_percent_iod.values():
         assert set(row) == {"all", "lips", "eyes", "brows", "nose", "oval"}
         assert max(row.values()) < 0.01
 
 
-def test_angles_are_those_the_head_was_turned_by(own: Capture, geometry: TrackedGeometry) -> None:
-    turned = np.degrees(own.track["joint_rot"][:, 0, 1])
-    np.testing.assert_allclose(geometry.yaw, turned, atol=2.0)  # it also moves sideways by a centimeter
+def test_yaw_and_pitch_are_those_of_the_pose(own: Capture, geometry: TrackedGeometry) -> None:
+    expected = np.degrees(own.track["joint_rot"][:, 0, 1])
+    np.testing.assert_allclose(geometry.yaw, expected, atol=2.0)  # it also moves sideways by a centimeter
     assert np.corrcoef(geometry.pitch, -own.track["joint_rot"][:, 0, 0])[0, 1] > 0.95
 
 
-def test_views_do_not_depend_on_where_the_head_is(own: Capture) -> None:
+def test_yaw_does_not_depend_on_the_distance_of_the_head(own: Capture) -> None:
     moved = dataclasses.replace(own, track={**own.track, "translation": own.track["translation"] * [0, 0, 1]})
     far = dataclasses.replace(moved, track={**moved.track, "translation": moved.track["translation"] * 3})
     near, away = (TrackedGeometry.of(capture, load_head()).yaw for capture in (moved, far))
     np.testing.assert_allclose(near, away, atol=3.0)
 
 
-def test_the_mouth_of_an_open_jaw_is_seen_open(own: Capture, geometry: TrackedGeometry, report: CaptureReport) -> None:
+def test_the_mouth_gap_follows_the_jaw(own: Capture, geometry: TrackedGeometry, report: CaptureReport) -> None:
     jaw = own.track["expression"][:, own.expression_names.index("jawOpen")]
     gap = np.linalg.norm(geometry.skull[:, 13] - geometry.skull[:, 14], axis=1)
     assert np.corrcoef(jaw, gap)[0, 1] > 0.95
@@ -86,19 +86,19 @@ def test_only_training_frames_count(own: Capture, geometry: TrackedGeometry) -> 
     assert Coverage.of(other, TrackedGeometry.of(other, load_head()), pixels) == Coverage.of(own, geometry, pixels)
 
 
-def test_blinks_are_closings_that_open_again() -> None:
-    shut = np.array([0.1, 0.02])
-    openings = np.concatenate([[0.3] * 5, shut, [0.15], shut, [0.3] * 5, shut, [0.29] * 4, shut])
+def test_a_blink_closes_and_opens_again() -> None:
+    closed = np.array([0.1, 0.02])
+    openings = np.concatenate([[0.3] * 5, closed, [0.15], closed, [0.3] * 5, closed, [0.29] * 4, closed])
     assert count_blinks(openings) == 2
 
 
-def test_views_beyond_the_map_count_to_its_rim() -> None:
+def test_views_outside_the_map_go_to_the_border_cells() -> None:
     counts = np.array(count_views(np.array([0.0, -80.0, 90.0]), np.array([0.0, 50.0, -50.0])))
     assert counts.sum() == 3
     assert counts[2, 4] == counts[0, 0] == counts[-1, -1] == 1
 
 
-def test_blur_raises_the_measure_whatever_the_light() -> None:
+def test_blurredness_rises_with_blur_and_not_with_brightness() -> None:
     image = np.random.default_rng(0).uniform(0, 255, (80, 80)).astype(np.uint8)
     soft = cv2.GaussianBlur(image, (0, 0), 1.5)
     assert blurredness(image) < blurredness(soft) < blurredness(cv2.GaussianBlur(image, (0, 0), 4))
@@ -122,7 +122,7 @@ def test_blur_raises_the_measure_whatever_the_light() -> None:
         ({"side_light": 2.5}, "light"),
     ],
 )
-def test_what_is_missing_is_asked_for(report: CaptureReport, numbers: dict[str, object], topic: str) -> None:
+def test_a_failed_check_gives_advice(report: CaptureReport, numbers: dict[str, object], topic: str) -> None:
     everything = {
         "yaw": (-40.0, 40.0),
         "pitch": (-20.0, 20.0),
@@ -144,40 +144,40 @@ def test_what_is_missing_is_asked_for(report: CaptureReport, numbers: dict[str, 
     assert changed(report, **{**everything, **numbers}) == [topic]
 
 
-def test_every_advice_is_a_sentence_of_its_own(report: CaptureReport) -> None:
+def test_every_advice_is_one_sentence(report: CaptureReport) -> None:
     for check in report.checks:
         assert check.advice.endswith(".") and check.advice[0].isupper() and "\n" not in check.advice
 
 
-def test_words_tell_frames_fit_focal_and_advice(report: CaptureReport) -> None:
+def test_the_text_has_frames_errors_focal_and_advice(report: CaptureReport) -> None:
     words = report.to_text()
     assert "tiny: 16 training frames, 4 held out" in words
-    assert "landmarks of training frames within" in words and "brows 0.0" in words
+    assert "landmark error of training frames, %" in words and "brows 0.0" in words
     assert "focal of camera 0: 182 pixels, given" in words
     assert "The clip is short: film 20 to 30 seconds." in words
 
 
-def test_flags_jitter_and_focal_come_from_the_facts(own: Capture, geometry: TrackedGeometry) -> None:
+def test_flags_jitter_and_focal_come_from_the_metadata(own: Capture, geometry: TrackedGeometry) -> None:
     jitter = {"rotation_deg": 0.2, "sideways_cm": 0.1, "depth_cm": 0.3, "expression": 0.01}
     camera = {**own.metadata["cameras"][0], "focal_estimated": False, "focal_sigma": math.inf}
-    facts = {
+    metadata = {
         **own.metadata,
         "quality": {"jitter_per_frame": jitter, "jitter": {**jitter, "rotation_deg": 0.05}},
         "flagged": [{"frame": 3, "reason": "blurred", "weight": 0.2}, {"frame": 4, "reason": "blurred", "weight": 0.3}],
         "lost": [7, 8],
         "cameras": [camera],
     }
-    words = report_on(dataclasses.replace(own, metadata=facts), geometry).to_text()
+    words = report_on(dataclasses.replace(own, metadata=metadata), geometry).to_text()
     assert "2 blurred" in words and "2 lost" in words
-    assert "jitter, smoothed from: 0.20 to 0.05 degrees" in words
-    assert "focal of camera 0: 182 pixels, not measured" in words
+    assert "jitter, before and after smoothing: 0.20 and 0.05 degrees" in words
+    assert "focal of camera 0: 182 pixels, not estimated" in words
 
 
 def test_the_files_are_written_and_read_again(own: Capture) -> None:
-    torn = own.root / ".overlay.1.part.mp4"
-    torn.write_bytes(b"half")
-    told: list[tuple[str, int, int]] = []
-    written = write_report(own, load_head(), progress=lambda *event: told.append(event))
+    partial = own.root / ".overlay.1.part.mp4"
+    partial.write_bytes(b"half")
+    events: list[tuple[str, int, int]] = []
+    written = write_report(own, load_head(), progress=lambda *event: events.append(event))
     stored = read_report(own)
     assert stored is not None and stored == json.loads(written.to_json())
     assert stored["words"] == written.to_text().splitlines()
@@ -185,8 +185,8 @@ def test_the_files_are_written_and_read_again(own: Capture) -> None:
     assert image.shape == (800, 1200, 3)
     with av.open(str(own.root / "overlay.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == len(own)
-    assert told[-1] == ("overlay", 20, 20)
-    assert not torn.exists()
+    assert events[-1] == ("overlay", 20, 20)
+    assert not partial.exists()
 
 
 def test_a_report_without_overlay_removes_the_old_one(own: Capture) -> None:
@@ -195,7 +195,7 @@ def test_a_report_without_overlay_removes_the_old_one(own: Capture) -> None:
     assert not (own.root / "overlay.mp4").exists()
 
 
-def test_a_report_of_another_track_does_not_count(own: Capture, tmp_path: Path) -> None:
+def test_a_report_of_another_track_is_ignored(own: Capture, tmp_path: Path) -> None:
     write_report(own, load_head(), overlay=False)
     other = dataclasses.replace(own, track={**own.track, "translation": own.track["translation"] + 1})
     assert read_report(own) is not None and read_report(other) is None
@@ -203,9 +203,9 @@ def test_a_report_of_another_track_does_not_count(own: Capture, tmp_path: Path) 
 
 def test_a_capture_of_version_1_is_reported_on(own: Capture, tmp_path: Path) -> None:
     old = tiny_capture(tmp_path / "old", frames=10)
-    facts = json.loads((old.root / METADATA_FILE).read_text())
-    facts["camera"] = facts.pop("cameras")[0]
-    (old.root / METADATA_FILE).write_text(json.dumps({**facts, "version": 1}))
+    metadata = json.loads((old.root / METADATA_FILE).read_text())
+    metadata["camera"] = metadata.pop("cameras")[0]
+    (old.root / METADATA_FILE).write_text(json.dumps({**metadata, "version": 1}))
     arrays = dict(np.load(old.root / TRACK_FILE))
     for name in ("camera", "time_step", "exposure", "weight"):
         del arrays[name]
@@ -220,8 +220,8 @@ def test_a_track_without_landmarks_is_reported_on(own: Capture, geometry: Tracke
     assert found.coverage == report_on(own, geometry).coverage
 
 
-def test_rows_of_several_cameras_are_seen_from_their_own(own: Capture) -> None:
-    turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # the second camera sees the person's side
+def test_angles_are_relative_to_the_camera_of_each_row(own: Capture) -> None:
+    turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # the second camera is at the person's side
     first = torch.tensor(own.metadata["cameras"][0]["world_to_cam"])
     second = first.clone()
     second[:3, :3] = first[:3, :3] @ turn
@@ -231,22 +231,22 @@ def test_rows_of_several_cameras_are_seen_from_their_own(own: Capture) -> None:
         own.metadata["cameras"][0],
         {**own.metadata["cameras"][0], "name": "side", "world_to_cam": second.tolist()},
     ]
-    which = np.arange(len(own)) % 2
-    both = dataclasses.replace(own, metadata={**own.metadata, "cameras": cameras}, track={**own.track, "camera": which})
+    index = np.arange(len(own)) % 2
+    both = dataclasses.replace(own, metadata={**own.metadata, "cameras": cameras}, track={**own.track, "camera": index})
     yaw = TrackedGeometry.of(both, load_head()).yaw
     plain = TrackedGeometry.of(own, load_head()).yaw
-    np.testing.assert_array_equal(yaw[which == 0], plain[which == 0])
-    assert (np.abs(np.abs(yaw - plain)[which == 1] - 90) < 12).all()
+    np.testing.assert_array_equal(yaw[index == 0], plain[index == 0])
+    assert (np.abs(np.abs(yaw - plain)[index == 1] - 90) < 12).all()
 
 
-def test_all_advice_at_once_stays_on_the_page(own: Capture, geometry: TrackedGeometry, report: CaptureReport) -> None:
+def test_all_advice_fits_on_the_page(own: Capture, geometry: TrackedGeometry, report: CaptureReport) -> None:
     failed = tuple(dataclasses.replace(check, good=False) for check in report.checks)
     image = coverage_image(own, geometry, dataclasses.replace(report, checks=failed))
     paper = Canvas(4, 4).finished()[0, 0]
     assert (image[HEIGHT - 8 :, :700] == paper).all()
 
 
-def test_pairs_share_a_line_left_first() -> None:
+def test_pairs_share_a_row_left_first() -> None:
     ranges = {"mouthLeft": (0, 1), "mouthRight": (0, 2), "browDownLeft": (0, 3), "browDownRight": (0, 4)}
     assert pairs_of(ranges) == [
         ("mouthLeft", [(0, 1)]),
@@ -274,8 +274,8 @@ def tiny_camera() -> Camera:
     return Camera.facing(1.9 * 128, 128, 128)
 
 
-def refined_by_hand(capture: Capture, turn: float) -> RefinedTrack:
-    """A refined track of the training frames that turns them by `turn` radians more and opens the mouth."""
+def refined_track(capture: Capture, turn: float) -> RefinedTrack:
+    """A refined track of the training frames with `turn` radians more of yaw and an open mouth."""
     count, rows = len(capture), capture.train_indices
     joint_rot, expression = capture.track["joint_rot"].copy(), capture.track["expression"].copy()
     joint_rot[rows, 0, 1] += turn
@@ -288,10 +288,10 @@ def refined_by_hand(capture: Capture, turn: float) -> RefinedTrack:
     )
 
 
-def test_a_refined_track_makes_the_report_stale_and_the_next_one_shows_it(tmp_path: Path) -> None:
+def test_a_refined_track_invalidates_the_report_and_the_next_report_describes_it(tmp_path: Path) -> None:
     own = tiny_capture(tmp_path / "capture", frames=12, size=96)
     before = write_report(own, load_head(), overlay=False)
-    refined = refined_by_hand(own, 0.2)
+    refined = refined_track(own, 0.2)
     refined.save(own.root)
     assert read_report(own) is None
     after = write_report(own, load_head())
@@ -299,32 +299,34 @@ def test_a_refined_track_makes_the_report_stale_and_the_next_one_shows_it(tmp_pa
     assert stored is not None and stored["refined"]["fingerprint"] == refined.fingerprint
     assert after.coverage.yaw[1] == pytest.approx(
         before.coverage.yaw[1] + math.degrees(0.2), abs=3
-    )  # it turns about the neck
+    )  # the rotation is about the neck
     assert after.coverage.expressions["jawOpen"] == pytest.approx((0.9, 0.9))
     assert after.reprojection_percent_iod["held_out"] == before.reprojection_percent_iod["held_out"]
     words = after.to_text()
-    assert f"the head in {len(own.train_indices)} frames is as a training refined it (1 ran away" in words
+    assert (
+        f"poses and expressions of {len(own.train_indices)} frames are those refined in training (1 diverged" in words
+    )
 
 
-def test_a_report_of_a_refined_track_that_is_gone_or_another_does_not_count(tmp_path: Path) -> None:
+def test_a_report_of_a_removed_or_other_refined_track_is_ignored(tmp_path: Path) -> None:
     own = tiny_capture(tmp_path / "capture", frames=10, size=96)
-    refined_by_hand(own, 0.1).save(own.root)
+    refined_track(own, 0.1).save(own.root)
     write_report(own, load_head(), overlay=False)
     assert read_report(own) is not None
-    refined_by_hand(own, 0.3).save(own.root)
+    refined_track(own, 0.3).save(own.root)
     assert read_report(own) is None
     (own.root / "refined.npz").unlink()
     assert read_report(own) is None
 
 
-def test_a_damaged_refined_track_is_a_sentence(tmp_path: Path) -> None:
+def test_a_damaged_refined_track_is_an_error(tmp_path: Path) -> None:
     own = tiny_capture(tmp_path / "capture", frames=10, size=96)
     (own.root / "refined.npz").write_bytes(b"half")
     with pytest.raises(HeadsplatError, match=r"refined.npz: the refined track is damaged .* delete it, or train on"):
         write_report(own, load_head(), overlay=False)
 
 
-def test_captions_measure_the_head_that_is_drawn(own: Capture) -> None:
+def test_the_caption_measures_the_shown_head(own: Capture) -> None:
     camera = own.camera(96, [0])
     landmarks = np.random.default_rng(0).normal(0, 0.03, (478, 3)) + np.array([0, 0, DISTANCE])
     posed = PosedHead(torch.zeros(0, 3), landmarks, np.zeros((2, 2, 3)), camera)

@@ -1,4 +1,4 @@
-"""Several calibrated cameras around the procedural person: one head in every image, the folder as others read it."""
+"""Several calibrated cameras around the procedural person: consistent images and files of the folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def truth(folder: Path) -> SyntheticTruth:
     return SyntheticTruth.load(folder / "truth.npz")
 
 
-def test_every_camera_records_every_moment_with_its_mask(folder: Path) -> None:
+def test_every_camera_records_every_time_step_with_a_mask(folder: Path) -> None:
     frames = json.loads((folder / "transforms.json").read_text())["frames"]
     assert [(frame["timestep_index"], frame["camera_index"]) for frame in frames] == [
         (step, camera) for step in range(RIG.frames) for camera in range(RIG.cameras)
@@ -65,40 +65,42 @@ def test_the_mask_covers_the_landmarks_and_not_the_image(folder: Path, truth: Sy
         assert 0.15 < mask.mean() / 255 < 0.75
 
 
-def test_the_outer_cameras_see_the_face_from_the_angle_asked_for(truth: SyntheticTruth) -> None:
+def test_the_outer_cameras_are_at_the_requested_angle(truth: SyntheticTruth) -> None:
     away = truth.skull_rotation[0][:, 2]
     backwards = -truth.world_to_cam[:, 2, :3]
     yaw = np.degrees(np.arctan2(backwards[:, 0], backwards[:, 2]) - np.arctan2(away[0], away[2]))
     np.testing.assert_allclose(yaw, [-RIG.arc, 0, RIG.arc], atol=2)
 
 
-def test_calibrated_cameras_differ_and_see_other_rooms(sparse: str) -> None:
+def test_calibrated_cameras_have_different_intrinsics_and_backgrounds(sparse: str) -> None:
     scene = SyntheticScene(RIG)
     assert len({float(view.K[0, 0]) for view in scene.views}) == RIG.cameras
-    shots = scene.record(0)
-    empty = np.max([shot.matte for shot in shots], axis=0) == 0
-    assert empty.any() and np.abs(shots[0].rgb[empty].astype(int) - shots[1].rgb[empty]).mean() > 2
+    frames = scene.record(0)
+    empty = np.max([frame.matte for frame in frames], axis=0) == 0
+    assert empty.any() and np.abs(frames[0].rgb[empty].astype(int) - frames[1].rgb[empty]).mean() > 2
 
 
 def test_hair_covers_the_back_of_the_head_for_cameras_behind_it() -> None:
     scene = SyntheticScene(SyntheticOptions(width=128, height=160, frames=1, cameras=3, arc=165))
-    right, front, left = ((shot.rgb.mean(-1) < 75)[10:80][shot.matte[10:80] > 250].mean() for shot in scene.record(0))
+    right, front, left = (
+        (frame.rgb.mean(-1) < 75)[10:80][frame.matte[10:80] > 250].mean() for frame in scene.record(0)
+    )
     assert min(right, left) > 1.5 * front
 
 
 @pytest.mark.parametrize(("field", "value"), [("cameras", 0), ("cameras", 33), ("arc", 0.0), ("arc", 180.0)])
-def test_an_impossible_rig_is_refused_by_name(field: str, value: float) -> None:
+def test_an_invalid_camera_option_is_an_error_that_names_it(field: str, value: float) -> None:
     with pytest.raises(HeadsplatError, match=field):
         SyntheticOptions(**{field: value})
 
 
-def test_a_file_that_holds_no_truth_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_ground_truth_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "truth.npz").write_bytes(b"no archive")
     with pytest.raises(HeadsplatError, match="headsplat synth"):
         SyntheticTruth.load(tmp_path / "truth.npz")
 
 
-def test_the_command_writes_a_phones_video_with_truth_and_mattes(tmp_path: Path, capsys, sparse: str) -> None:
+def test_the_command_writes_a_video_with_truth_and_mattes(tmp_path: Path, capsys, sparse: str) -> None:
     out = tmp_path / "clip"
     assert cli.main(["synth", "-o", str(out), "--frames", "2", "--size", "96x128", "--person", sparse]) == 0
     assert {path.name for path in out.iterdir()} == {"video.mp4", "truth.npz", "mattes"}
@@ -106,7 +108,7 @@ def test_the_command_writes_a_phones_video_with_truth_and_mattes(tmp_path: Path,
     assert capsys.readouterr().out.strip() == str(out)
 
 
-def test_the_command_does_not_replace_what_is_not_its_own(tmp_path: Path, capsys) -> None:
+def test_the_command_does_not_replace_a_folder_with_other_files(tmp_path: Path, capsys) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
     assert "notes.txt" in capsys.readouterr().err
@@ -123,6 +125,6 @@ def test_the_command_does_not_replace_images_without_a_truth(tmp_path: Path, cap
 @pytest.mark.parametrize(
     ("field", "value"), [("fps", 0.0), ("focal", float("nan")), ("noise", float("inf")), ("yaw", float("nan"))]
 )
-def test_a_number_that_nothing_can_be_filmed_with_is_refused_by_name(field: str, value: float) -> None:
+def test_an_invalid_number_is_an_error_that_names_the_option(field: str, value: float) -> None:
     with pytest.raises(HeadsplatError, match=f"{field}: expected"):
         SyntheticOptions(**{field: value})

@@ -1,4 +1,4 @@
-"""Captures against the truth: rows find their moments, cameras count once, and a perfect track has no error."""
+"""Captures against the ground truth: matching of rows and time steps; a perfect track has no error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = 12
 
 @pytest.fixture(scope="module")
 def truth() -> SyntheticTruth:
-    """A truth inside the embedded head's span, which a tracker can reach exactly."""
+    """A truth within the span of the embedded head, so a track can be exact."""
     head, params = load_head(), tiny_params(STEPS)
     neutral = head.identity_vertices(params.identity).numpy()
     rotations, places = head.joint_transforms(params)
@@ -69,48 +69,48 @@ def capture_of(truth: SyntheticTruth, steps: list[int], cameras: int = 1) -> Cap
 
 
 @pytest.mark.parametrize("cameras", [1, 3])
-def test_the_truths_own_parameters_have_no_error(truth: SyntheticTruth, cameras: int) -> None:
+def test_the_parameters_of_the_truth_have_no_error(truth: SyntheticTruth, cameras: int) -> None:
     capture = capture_of(truth, [0, 2, 3, 5, 6, 8, 9, 11], cameras)
-    found = score_tracks(capture, truth, {"own": capture.params(first_rows(capture))})["own"]
+    found = score_tracks(capture, truth, {"exact": capture.params(first_rows(capture))})["exact"]
     for name in ("rotation", "rotation_raw", "position", "neutral", "posed", "expression", "aperture", "gaze"):
         assert getattr(found, name) < 0.02, name  # float16 millimeters in the truth
     assert found.scale == pytest.approx(1, abs=1e-3)
 
 
-def test_the_cameras_of_one_moment_count_once(truth: SyntheticTruth) -> None:
+def test_the_cameras_of_one_time_step_count_once(truth: SyntheticTruth) -> None:
     assert first_rows(capture_of(truth, [4, 5, 7], cameras=3)).tolist() == [0, 3, 6]
 
 
-def test_a_moment_counts_as_seen_where_one_camera_of_it_was_trained_on(truth: SyntheticTruth) -> None:
+def test_a_time_step_is_a_training_step_if_one_of_its_cameras_is(truth: SyntheticTruth) -> None:
     capture = capture_of(truth, list(range(STEPS)), cameras=2)
     capture.track["is_test"][:] = np.arange(len(capture)) % 2 == 0  # a whole camera held out
-    own = capture.params(first_rows(capture))
-    assert score_tracks(capture, truth, {"own": own}, "train")["own"].rotation < 0.01
+    exact = capture.params(first_rows(capture))
+    assert score_tracks(capture, truth, {"exact": exact}, "train")["exact"].rotation < 0.01
 
 
 def test_the_focal_length_is_compared_in_pixels_of_the_source(truth: SyntheticTruth) -> None:
     capture = capture_of(truth, list(range(STEPS)))
-    assert score_tracks(capture, truth, {"own": capture.params(first_rows(capture))})["own"].focal_ratio == (
+    assert score_tracks(capture, truth, {"exact": capture.params(first_rows(capture))})["exact"].focal_ratio == (
         pytest.approx(1.2 / 0.8)
     )
 
 
-def test_every_track_is_scored_and_the_first_ones_baselines_lose(truth: SyntheticTruth) -> None:
+def test_every_track_is_scored_and_baselines_of_the_first_are_worse(truth: SyntheticTruth) -> None:
     capture = capture_of(truth, list(range(STEPS)))
-    own = capture.params(first_rows(capture))
-    worse = HeadParams(own.identity, own.expression, own.joint_rot, own.translation + 0.01)
-    scores = score_tracks(capture, truth, {"own": own, "worse": worse})
-    assert list(scores) == ["own", "worse", "own, constant pose", "own, expressions shuffled"]
-    assert scores["worse"].position > 5 > scores["own"].position
-    assert scores["own, constant pose"].rotation > 3 and scores["own, expressions shuffled"].jaw > 0.05
+    exact = capture.params(first_rows(capture))
+    worse = HeadParams(exact.identity, exact.expression, exact.joint_rot, exact.translation + 0.01)
+    scores = score_tracks(capture, truth, {"exact": exact, "worse": worse})
+    assert list(scores) == ["exact", "worse", "exact, constant pose", "exact, expressions shuffled"]
+    assert scores["worse"].position > 5 > scores["exact"].position
+    assert scores["exact, constant pose"].rotation > 3 and scores["exact, expressions shuffled"].jaw > 0.05
 
 
-def test_only_the_rows_asked_for_are_scored(truth: SyntheticTruth) -> None:
+def test_only_the_requested_rows_are_scored(truth: SyntheticTruth) -> None:
     capture = capture_of(truth, list(range(STEPS)))
-    own = capture.params(first_rows(capture))
-    expression = own.expression.clone()
+    exact = capture.params(first_rows(capture))
+    expression = exact.expression.clone()
     expression[capture.test_indices] = 0
-    found = {"late": replace(own, expression=expression)}
+    found = {"late": replace(exact, expression=expression)}
     assert score_tracks(capture, truth, found, "train")["late"].expression == 0
     assert score_tracks(capture, truth, found, "test")["late"].expression > 0.05
 

@@ -1,4 +1,4 @@
-"""The truth metrics on tracks made from the truth by known changes: each reads its own, and no constant counts."""
+"""Truth metrics on tracks with known changes: each metric measures its change and ignores constants."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from capture.synthetic.score import (
 STEPS, POINTS = 120, 60
 NAMES = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmile", "eyeLookInLeft")
 TRAIN = np.arange(STEPS) < 96
-#: Figures that are errors, zero for the truth itself.
+#: Scores that are errors: zero for the truth itself.
 ERRORS = ("rotation", "rotation_p95", "rotation_open", "rotation_raw", "position", "neutral", "posed", "stability",
           "expression", "lids", "jaw", "aperture", "gaze")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def truth() -> HeadMotion:
-    """A head 0.4 m in front of the camera that turns, talks, blinks and looks about."""
+    """A head 0.4 m in front of the camera with rotation, speech, blinks and gaze."""
     rng = np.random.default_rng(3)
     phase = np.linspace(0, 1, STEPS)
     angles = np.stack([8 * np.sin(9 * phase), 30 * np.sin(6 * phase), 5 * np.sin(14 * phase)], 1)
@@ -54,9 +54,9 @@ def scored(found: HeadMotion, truth: HeadMotion, *, calibrated: bool = True) -> 
     return score(found, truth, TRAIN, calibrated=calibrated)
 
 
-def of_another_frame(motion: HeadMotion, turn: Rotation, shift: np.ndarray) -> HeadMotion:
-    """The same motion of the same surface, by a tracker whose skull frame lies elsewhere in the head."""
-    matrix = turn.as_matrix()
+def in_another_frame(motion: HeadMotion, rotation: Rotation, shift: np.ndarray) -> HeadMotion:
+    """The same motion of the same surface with another skull frame."""
+    matrix = rotation.as_matrix()
     return replace(
         motion,
         rotation=motion.rotation @ matrix.T,
@@ -67,10 +67,10 @@ def of_another_frame(motion: HeadMotion, turn: Rotation, shift: np.ndarray) -> H
     )
 
 
-def in_another_room(motion: HeadMotion, scale: float) -> HeadMotion:
-    """The same images by a head `scale` times as large and as far away."""
-    sized = {name: getattr(motion, name) * scale for name in ("translation", "neutral", "points", "aperture")}
-    return replace(motion, **sized)
+def scaled_about_the_camera(motion: HeadMotion, scale: float) -> HeadMotion:
+    """The same images with a head `scale` times as large and as far away."""
+    scaled = {name: getattr(motion, name) * scale for name in ("translation", "neutral", "points", "aperture")}
+    return replace(motion, **scaled)
 
 
 def test_the_truth_itself_has_no_error(truth: HeadMotion) -> None:
@@ -80,37 +80,37 @@ def test_the_truth_itself_has_no_error(truth: HeadMotion) -> None:
     assert found.scale == pytest.approx(1)
 
 
-def test_another_skull_frame_counts_only_in_the_raw_rotation(truth: HeadMotion) -> None:
-    found = scored(of_another_frame(truth, Rotation.from_rotvec([0.1, 0, 0]), np.array([0.0, 0.02, 0.01])), truth)
+def test_another_skull_frame_changes_only_the_raw_rotation(truth: HeadMotion) -> None:
+    found = scored(in_another_frame(truth, Rotation.from_rotvec([0.1, 0, 0]), np.array([0.0, 0.02, 0.01])), truth)
     assert found.rotation_raw == pytest.approx(np.degrees(0.1), rel=1e-6)
     for name in set(ERRORS) - {"rotation_raw"}:
         assert getattr(found, name) == pytest.approx(0, abs=1e-5), name
 
 
-def test_the_scale_of_the_room_is_free_for_one_camera_only(truth: HeadMotion) -> None:
-    larger = in_another_room(truth, 1.1)
-    alone = scored(larger, truth, calibrated=False)
+def test_the_scale_of_the_scene_is_free_for_one_camera_only(truth: HeadMotion) -> None:
+    larger = scaled_about_the_camera(truth, 1.1)
+    single = scored(larger, truth, calibrated=False)
     for name in ERRORS:
-        assert getattr(alone, name) == pytest.approx(0, abs=1e-5), name
-    assert alone.scale == pytest.approx(1 / 1.1)
+        assert getattr(single, name) == pytest.approx(0, abs=1e-5), name
+    assert single.scale == pytest.approx(1 / 1.1)
     assert scored(larger, truth, calibrated=True).position == pytest.approx(40, rel=0.1)
 
 
-def test_rotation_noise_reads_as_its_size(truth: HeadMotion) -> None:
+def test_rotation_noise_is_measured_in_degrees(truth: HeadMotion) -> None:
     axis = np.random.default_rng(1).normal(size=(STEPS, 3))
     wobble = Rotation.from_rotvec(np.radians(2) * axis / np.linalg.norm(axis, axis=1, keepdims=True)).as_matrix()
     found = scored(replace(truth, rotation=wobble @ truth.rotation), truth)
     assert found.rotation == pytest.approx(2, abs=0.1) and found.rotation_p95 < 2.5
 
 
-def test_a_pose_bent_by_the_open_mouth_shows_where_the_mouth_is_open(truth: HeadMotion) -> None:
+def test_a_rotation_error_from_the_open_mouth_is_measured_where_the_mouth_is_open(truth: HeadMotion) -> None:
     bent = Rotation.from_rotvec(np.outer(truth.weight("jawOpen"), [np.radians(5), 0, 0])).as_matrix()
     found = scored(replace(truth, rotation=truth.rotation @ bent), truth)
     assert found.rotation_open > 1.5 * found.rotation > 0
-    assert found.stability > 1  # five degrees move a point 10 cm off by 9 mm
+    assert found.stability > 1  # five degrees move a point at 10 cm by 9 mm
 
 
-def test_the_constants_come_from_training_frames_alone(truth: HeadMotion) -> None:
+def test_the_constants_come_from_training_frames_only(truth: HeadMotion) -> None:
     late = Rotation.from_rotvec([0, np.radians(6), 0]).as_matrix()
     rotation = truth.rotation.copy()
     rotation[~TRAIN] = rotation[~TRAIN] @ late
@@ -118,7 +118,7 @@ def test_the_constants_come_from_training_frames_alone(truth: HeadMotion) -> Non
     assert found.rotation == pytest.approx(6, rel=1e-6)
 
 
-def test_places_shapes_weights_and_eyes_read_what_was_changed(truth: HeadMotion) -> None:
+def test_each_metric_measures_its_change(truth: HeadMotion) -> None:
     rng = np.random.default_rng(5)
     moved = scored(replace(truth, translation=truth.translation + np.array([0.003, 0, 0])), truth)
     assert moved.position == pytest.approx(3, rel=1e-6)
@@ -135,21 +135,21 @@ def test_places_shapes_weights_and_eyes_read_what_was_changed(truth: HeadMotion)
     assert scored(replace(truth, gaze=aside), truth).gaze == pytest.approx(4, abs=0.1)
 
 
-def test_names_only_one_head_has_are_left_out(truth: HeadMotion) -> None:
+def test_expressions_of_only_one_head_are_ignored(truth: HeadMotion) -> None:
     other = replace(truth, names=("jawOpen", "other"), expression=truth.expression[:, :2])
     found = scored(other, truth)
     assert found.expression == pytest.approx(0) and np.isnan(found.lids)
 
 
-def test_the_baselines_lose_what_they_give_up(truth: HeadMotion) -> None:
+def test_the_baselines_are_worse_in_what_they_ignore(truth: HeadMotion) -> None:
     rng = np.random.default_rng(2)
     wobble = Rotation.from_rotvec(rng.normal(0, 0.01, (STEPS, 3))).as_matrix()
     expression = truth.expression + rng.normal(0, 0.03, truth.expression.shape)
     tracked = replace(truth, rotation=wobble @ truth.rotation, expression=expression)
     found = scored(tracked, truth)
-    still, shuffled = scored(constant_pose(tracked, TRAIN), truth), scored(shuffled_expressions(tracked), truth)
-    assert still.rotation > 4 * found.rotation and still.position > found.position + 1
-    assert still.posed == pytest.approx(found.posed) and still.expression == pytest.approx(found.expression)
+    constant, shuffled = scored(constant_pose(tracked, TRAIN), truth), scored(shuffled_expressions(tracked), truth)
+    assert constant.rotation > 4 * found.rotation and constant.position > found.position + 1
+    assert constant.posed == pytest.approx(found.posed) and constant.expression == pytest.approx(found.expression)
     for name in ("expression", "jaw", "lids", "posed", "aperture", "gaze"):
         assert getattr(shuffled, name) > 2 * getattr(found, name), name
     assert shuffled.rotation == pytest.approx(found.rotation)
@@ -164,7 +164,7 @@ def test_matte_iou_of_shifted_squares() -> None:
     assert matte_iou(square * 0, square * 0) == 1
 
 
-def test_a_table_has_a_row_for_each_track_and_a_dash_for_the_unknown(truth: HeadMotion) -> None:
+def test_a_table_has_a_row_for_each_track_and_a_dash_for_nan(truth: HeadMotion) -> None:
     lines = table({"landmarks": scored(truth, truth)}).splitlines()
     assert len(lines) == 3 and {line.count("|") for line in lines} == {len(COLUMNS) + 2}
     assert lines[2].startswith("| landmarks | ") and lines[2].endswith("| - | - |")
