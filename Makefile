@@ -11,6 +11,8 @@ endif
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
+# One process for each core; more than eight only repeat what each prepares for itself.
+PARALLEL ?= --numprocesses auto --maxprocesses 8
 DOCS_STAMP := $(VENV)/.docs
 # Prints the extra `docs` of pyproject.toml, one requirement a line; pip brings a TOML reader for Python 3.10.
 DOCS_REQUIREMENTS := import importlib, sys; \
@@ -51,10 +53,10 @@ lint: $(STAMP)
 	$(PY) -m mypy
 
 test: lint
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-simd: $(STAMP)
-	$(PY) -m tests.support.simd $(PYTEST_ARGS)
+	$(PY) -m tests.support.simd $(PARALLEL) $(PYTEST_ARGS)
 
 sanitize: $(STAMP)
 	$(PY) -m tests.support.sanitize $(PYTEST_ARGS)

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
+from tests.support import schedule
 from tests.support.tiny import tiny_capture
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        schedule.share_cores()
+    else:
+        config.pluginmanager.register(schedule.Budget())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        schedule.slow_files_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return schedule.make_scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
