@@ -13,6 +13,8 @@ STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
 # One process for each core; more than eight only repeat what each prepares for itself.
 PARALLEL ?= --numprocesses auto --maxprocesses 8
+# Empty, Python keeps the bytecode that it compiles: the tests start it dozens of times.
+export PYTHONDONTWRITEBYTECODE :=
 DOCS_STAMP := $(VENV)/.docs
 # Prints the extra `docs` of pyproject.toml, one requirement a line; pip brings a TOML reader for Python 3.10.
 DOCS_REQUIREMENTS := import importlib, sys; \

@@ -111,9 +111,25 @@ def _main() -> None:
     import capture.pipeline  # noqa: F401
     from tests.capture.video.fake_video import true_points
 
+    runs = json.load(sys.stdin)
+    if any("train" in run for run in runs):
+        _import_for_training()
     for number in range(FRAMES):
         true_points(number, 0)
-    print(json.dumps([_forked(run) for run in json.load(sys.stdin)]))
+    print(json.dumps([_forked(run) for run in runs]))
+
+
+def _import_for_training() -> None:
+    """Everything that each training would otherwise import for itself."""
+    import scipy.optimize  # noqa: F401
+    import torch.fx.experimental.symbolic_shapes  # noqa: F401  (by the first gradient)
+
+    import avatar.cli.train
+    import avatar.training.fit  # noqa: F401
+    import capture.layouts  # noqa: F401
+    from avatar.head import load_head
+
+    load_head()
 
 
 if __name__ == "__main__":
