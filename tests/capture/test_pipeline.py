@@ -15,7 +15,7 @@ from avatar.head import load_head
 from capture.options import CaptureOptions
 from capture.pipeline import capture_frames, run_capture
 from capture.workspace import Workspace
-from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, source_metadata
+from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, fit_person_quickly, source_metadata
 
 #: Arrays of one row per frame.
 PER_FRAME = [name for name, axes in TRACK_ARRAYS.items() if axes[0] == "T"]
@@ -30,6 +30,20 @@ def _capture(out: Path, video: FakeVideo | None = None, models=None, **options) 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Capture:
     return _capture(tmp_path_factory.mktemp("capture") / "clip", test_fraction=0.2)
+
+
+@pytest.fixture(scope="module")
+def finished_quickly(finished, tmp_path_factory) -> Capture:
+    """The same with the tracker of `quick`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("capture.pipeline.fit_person", fit_person_quickly)
+        return _capture(tmp_path_factory.mktemp("quick") / "clip", test_fraction=0.2)
+
+
+@pytest.fixture(autouse=True)
+def quick(finished, monkeypatch) -> None:
+    """Captures that tests make themselves take one iteration for the identity; `finished` took all."""
+    monkeypatch.setattr("capture.pipeline.fit_person", fit_person_quickly)
 
 
 def test_a_finished_capture_has_every_array_image_and_fact(finished):
@@ -89,7 +103,7 @@ def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_pat
 
 @pytest.mark.parametrize("stop", [13, 31], ids=["in training frames", "in held-out frames"])
 @pytest.mark.parametrize("passed", [0, 1], ids=["first pass", "second pass"])
-def test_an_interrupted_capture_resumes_to_the_same_result(tmp_path, monkeypatch, finished, stop, passed):
+def test_an_interrupted_capture_resumes_to_the_same_result(tmp_path, monkeypatch, finished_quickly, stop, passed):
     monkeypatch.setattr("capture.stages.landmarks._SAVE_STEP", 5)
     monkeypatch.setattr("capture.stages.frames._SAVE_STEP", 5)
     video = FakeVideo()
@@ -107,9 +121,9 @@ def test_an_interrupted_capture_resumes_to_the_same_result(tmp_path, monkeypatch
     assert not (tmp_path / "clip" / "capture.json").exists()
     resumed = _capture(tmp_path / "clip", video, test_fraction=0.2)
     for name in TRACK_ARRAYS:
-        np.testing.assert_array_equal(resumed.track[name], finished.track[name], err_msg=name)
+        np.testing.assert_array_equal(resumed.track[name], finished_quickly.track[name], err_msg=name)
     for folder in ("frames", "mattes"):
-        for path in sorted((finished.root / folder).iterdir()):
+        for path in sorted((finished_quickly.root / folder).iterdir()):
             assert path.read_bytes() == (resumed.root / folder / path.name).read_bytes(), path.name
 
 

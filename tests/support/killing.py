@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +68,9 @@ def _capture(run: dict[str, Any]) -> None:
     import capture.stages.frames
     import capture.stages.landmarks
     from capture.options import CaptureOptions
-    from capture.tracker.clip import TrackerOptions, fit_person
-    from capture.tracker.identity import IdentityOptions
-    from tests.capture.video.fake_video import FakeVideo, fake_models, source_metadata
+    from tests.capture.video.fake_video import FakeVideo, fake_models, fit_person_quickly, source_metadata
 
-    quick = TrackerOptions(identity=IdentityOptions(iterations=1))  # a coarse identity is enough here
-    capture.pipeline.fit_person = partial(fit_person, options=quick)  # type: ignore[assignment]
+    capture.pipeline.fit_person = fit_person_quickly  # type: ignore[assignment]
     capture.stages.landmarks._SAVE_STEP = capture.stages.frames._SAVE_STEP = 7
     video, options = FakeVideo(FRAMES), CaptureOptions(passes=1, **run["options"])
     capture.pipeline.capture_frames(

@@ -16,6 +16,8 @@ from avatar.head import load_head
 from capture.faces.detector import Detection
 from capture.faces.landmarks import Landmarks, Roi
 from capture.options import FaceModels
+from capture.tracker.clip import TrackerOptions, fit_person
+from capture.tracker.identity import IdentityOptions
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole
 from capture.video.decoding import SourceFrame
@@ -132,3 +134,7 @@ def fake_models(scale: float = 1.0, other: float = 0.0) -> FaceModels:
 def source_metadata(name: str = "clip.mp4") -> dict[str, str]:
     """What the pipeline is told of the source."""
     return SimpleNamespace(name=name, sha256="0" * 64).__dict__.copy()
+
+
+#: The tracker's first stage with one iteration, for tests that do not look at the person found.
+fit_person_quickly = partial(fit_person, options=TrackerOptions(identity=IdentityOptions(iterations=1)))
