@@ -19,7 +19,7 @@ EMULATOR = ROOT / "tests" / "cuda_ext" / "emulator"
 FOLDER = ROOT / "build" / "emulator"
 NAME = "headsplat_emulated"
 DRIVER = "device_bindings.cpp"  # asks the driver, which is not emulated
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-U_FORTIFY_SOURCE", "-DHEADSPLAT_EMULATE")
+FLAGS = ("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-U_FORTIFY_SOURCE", "-DHEADSPLAT_EMULATE")
 
 
 class CannotBuild(RuntimeError):
