@@ -20,6 +20,7 @@ from capture.synthetic import SyntheticOptions, SyntheticTruth, make_video
 from capture.synthetic.compare import first_rows, score_tracks
 from capture.synthetic.score import TruthScore
 
+pytestmark = pytest.mark.slow
 VIDEO = SyntheticOptions(width=270, height=360, frames=48, fps=6.0)
 EVERY = 4
 

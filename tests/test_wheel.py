@@ -15,6 +15,7 @@ import pytest
 
 import avatar
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 BUILD_TOOLS = ("scikit_build_core", "nanobind")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.killing import run_all
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 SPLIT = {"test_fraction": 0.25}
 #: Where runs die: (what happens to a path, how the path ends, which time).
 FRESH = {

@@ -81,6 +81,7 @@ def test_untracked_expressions_and_joints_stay_zero(finished):
     assert finished.track["expression"].min() >= 0 and finished.track["expression"].max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [{"test_fraction": 0.25}, {"test_every": 4}], ids=["fraction", "every"])
 def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_path, split):
     plain = _capture(tmp_path / "plain", **split)
@@ -101,6 +102,7 @@ def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_pat
     assert not np.array_equal(plain.track["expression"][held], other.track["expression"][held])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [13, 31], ids=["in training frames", "in held-out frames"])
 @pytest.mark.parametrize("passed", [0, 1], ids=["first pass", "second pass"])
 def test_an_interrupted_capture_resumes_to_the_same_result(tmp_path, monkeypatch, finished_quickly, stop, passed):

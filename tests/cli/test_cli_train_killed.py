@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from avatar.data.capture_folder import Capture
 from tests.support.killing import run_all
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 #: Where trainings are killed: (event, end of the path, count).
 KILLS = {
     "before a later checkpoint": ("os.rename", "me.checkpoint.part", 3),

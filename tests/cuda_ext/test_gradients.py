@@ -17,7 +17,7 @@ from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair,
 from tests.avatar.ops.test_splat import OPTIONS
 from tests.support.double import load_double
 
-pytestmark = pytest.mark.usefixtures("double_kernels")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("double_kernels")]
 
 EXACT = 1e-9  # both in double, sums in a different order
 NAMES = ("bind", "blend", "deform", "photometric", "rotate_sh", "splat", "ssim")

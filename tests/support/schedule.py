@@ -15,8 +15,8 @@ import pytest
 
 #: Seconds that the whole suite may take on two cores that do nothing else.
 BUDGET = 420
-#: Folders whose files share a fixture that takes seconds: their tests stay in one process too.
-TOGETHER = ("tests/avatar/refine/",)
+#: Folders whose files share what takes seconds to make, a training or the CUDA emulator: they stay in one process too.
+TOGETHER = ("tests/avatar/refine/", "tests/cuda_ext/")
 
 
 def share_cores() -> None:

@@ -41,20 +41,24 @@ def test_training_beats_its_own_start_and_a_static_head(tiny: Capture, tiny_avat
     assert rows["test"]["psnr"] > evaluate(untrained, tiny, size=64).rows["test"]["psnr"] + 3
 
 
-def test_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny: Capture) -> None:
-    first, second = (fit(tiny, load_head(), CONFIG).avatar for _ in range(2))
-    assert same(first, second)
-    assert not same(first, fit(tiny, load_head(), replace(CONFIG, seed=1)).avatar)
+@pytest.fixture(scope="module")
+def whole(tiny: Capture) -> Avatar:
+    """An avatar of an unbroken run with CONFIG. Read only."""
+    return fit(tiny, load_head(), CONFIG).avatar
 
 
-def test_a_resumed_run_gives_the_same_bits(tiny: Capture, tmp_path: Path) -> None:
-    whole = fit(tiny, load_head(), CONFIG)
+def test_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny: Capture, whole: Avatar) -> None:
+    assert same(whole, fit(tiny, load_head(), CONFIG).avatar)
+    assert not same(whole, fit(tiny, load_head(), replace(CONFIG, seed=1)).avatar)
+
+
+def test_a_resumed_run_gives_the_same_bits(tiny: Capture, whole: Avatar, tmp_path: Path) -> None:
     checkpoint, stop = tmp_path / "run.ckpt", Event()
     half = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, stop=StopAfter(7))  # type: ignore[arg-type]
     assert not half.report.finished
     rest = fit(tiny, load_head(), CONFIG, checkpoint=checkpoint, resume=True, stop=stop)
     assert rest.report.finished
-    assert same(whole.avatar, rest.avatar)
+    assert same(whole, rest.avatar)
 
 
 #: With a short refinement, expressions included, after a quarter of the run.

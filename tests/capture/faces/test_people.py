@@ -83,6 +83,7 @@ class Street:
             yield SourceFrame(number, number / self.fps, rgb)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("face_models")
 def test_a_passer_by_in_front_is_left_out_and_the_main_person_found_again(tmp_path: Path) -> None:
     street = Street()

@@ -105,6 +105,7 @@ def test_cameras_in_other_axes_are_an_error() -> None:
         find_similarity(MODEL, turned, seen, "folder")
 
 
+@pytest.mark.slow
 def test_unknown_cameras_are_estimated_from_the_face() -> None:
     cameras = make_cameras(0, -35, 35)
     seen = observe(MODEL, np.zeros(MODEL.identity_size), cameras, TRUTH[::2], 0.5)
@@ -167,6 +168,7 @@ def test_a_camera_can_be_held_out(tmp_path: Path) -> None:
         np.testing.assert_array_equal(rows[0::2], rows[1::2])
 
 
+@pytest.mark.slow
 def test_pixels_of_a_held_out_camera_change_no_training_array(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "in")
     plain = _capture(folder, tmp_path / "plain", test_camera="1")

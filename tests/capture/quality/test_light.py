@@ -37,6 +37,7 @@ def made_statistics(
     )
 
 
+@pytest.mark.slow
 def test_the_drift_of_a_synthetic_clip_is_recovered() -> None:
     statistics, points, time, exposure = measured(0.04)
     reference = light_reference(statistics, points)
@@ -51,6 +52,7 @@ def test_steady_light_is_exactly_one(background: bool) -> None:
     assert (light_reference(statistics, points).gains(statistics, points, time) == 1).all()
 
 
+@pytest.mark.slow
 def test_a_synthetic_clip_in_steady_light_is_exactly_one() -> None:
     statistics, points, time, _ = measured(0.0)
     assert (light_reference(statistics, points).gains(statistics, points, time) == 1).all()

@@ -80,6 +80,7 @@ def test_calibrated_cameras_have_different_intrinsics_and_backgrounds(sparse: st
     assert empty.any() and np.abs(frames[0].rgb[empty].astype(int) - frames[1].rgb[empty]).mean() > 2
 
 
+@pytest.mark.slow
 def test_hair_covers_the_back_of_the_head_for_cameras_behind_it() -> None:
     scene = SyntheticScene(SyntheticOptions(width=128, height=160, frames=1, cameras=3, arc=165))
     right, front, left = (

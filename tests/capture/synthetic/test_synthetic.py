@@ -17,6 +17,7 @@ from capture.synthetic import SyntheticOptions, SyntheticScene, SyntheticTruth, 
 from capture.synthetic.motion import perform
 from capture.video.decoding import open_video
 
+pytestmark = pytest.mark.slow
 #: A whole performance with few small frames.
 SMALL = SyntheticOptions(width=216, height=288, frames=24, fps=3.0)
 NAMES = load_head().expression_names

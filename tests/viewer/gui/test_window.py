@@ -20,6 +20,7 @@ from avatar.model.avatar_file import save_avatar
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 FRAMES = 40
 #: Seconds that the window may take for all scenarios; ends a hang.

@@ -135,6 +135,7 @@ def test_a_head_without_eyeballs_of_its_own_is_refused(head: HeadModel) -> None:
         bare.anatomy(replace(head, J_regressor=regressor))
 
 
+@pytest.mark.slow
 def test_the_real_network_agrees_with_the_marks_that_a_file_carries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
