@@ -159,8 +159,15 @@ def test_a_folder_becomes_a_capture(tmp_path: Path) -> None:
     assert rgb.shape == (20, SIZE, SIZE, 3) and alpha.any()
 
 
-def test_a_camera_can_be_held_out(tmp_path: Path) -> None:
-    capture = _capture(_folder(tmp_path / "in"), tmp_path / "out", test_camera="1")
+@pytest.fixture(scope="module")
+def one_held_out(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """A capture of two cameras, the second held out. Read only."""
+    folder = tmp_path_factory.mktemp("rig")
+    return _capture(_folder(folder / "in"), folder / "out", test_camera="1")
+
+
+def test_a_camera_can_be_held_out(one_held_out: Capture) -> None:
+    capture = one_held_out
     assert capture.metadata["split"] == {"mode": "camera", "value": "1", "train": 20, "test": 20}
     np.testing.assert_array_equal(capture.track["is_test"], capture.track["camera"] == 1)
     for name in ("expression", "joint_rot", "translation"):
@@ -169,9 +176,8 @@ def test_a_camera_can_be_held_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_pixels_of_a_held_out_camera_change_no_training_array(tmp_path: Path) -> None:
-    folder = _folder(tmp_path / "in")
-    plain = _capture(folder, tmp_path / "plain", test_camera="1")
+def test_pixels_of_a_held_out_camera_change_no_training_array(one_held_out: Capture, tmp_path: Path) -> None:
+    folder, plain = _folder(tmp_path / "in"), one_held_out
     for path in (folder / "images").glob("*_1.png"):
         image = cv2.imread(str(path))
         image[0, 0, 0] = 77  # other content, so other landmarks
