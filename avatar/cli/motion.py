@@ -163,7 +163,7 @@ def retarget_motion(motion: Motion, source: HeadModel | None, target: str) -> Mo
             f"--to-head: the motion is in {motion.space}, and its file does not contain the head model; give the "
             "one it was made for with --motion-head FILE"
         )
-    source, head = source or load_head(), load_head(target, told=say)
+    source, head = source or load_head(), load_head(target, on_message=say)
     return load_bridge(source, head).motion(motion, space_of(head))
 
 

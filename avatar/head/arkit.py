@@ -2,7 +2,7 @@
 
 _EYE = ("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")
 
-#: Apple's 52 in the order in which Live Link sends them over the wire; every file is matched by name all the same.
+#: Apple's 52 in the order in which Live Link sends them; files are matched by name.
 ARKIT_52 = (
     *(f"{name}Left" for name in _EYE),
     *(f"{name}Right" for name in _EYE),

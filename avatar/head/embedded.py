@@ -1,4 +1,4 @@
-"""The head that ships with the project: its stored cage, subdivided once and turned into a HeadModel."""
+"""The head shipped with the project: its stored cage, subdivided once, as a HeadModel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from avatar.types import JOINT_NAMES
 
 from .model import HeadModel
-from .regressor import placing_weights
+from .regressor import joint_regressor_weights
 from .stored import UNITS_PER_METER, StoredHead, read
 from .subdivision import loop_matrix, midpoint_matrix, split_faces
 
@@ -36,18 +36,18 @@ def _subdivided(meters: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArr
 
 @dataclass(frozen=True)
 class _Level:
-    """One density of the head: N skin vertices, then the kept vertices of the parts."""
+    """One level of detail of the head: N skin vertices, then the kept vertices of the parts."""
 
     skin: sparse.csr_matrix  # [N,C] rows of the Loop matrix
     parts: NDArray[np.int64]  # [P'] kept vertices of the parts
     faces: NDArray[np.int64]  # [F,3]
     uv: NDArray[np.float64]  # [U,2] of 65535
     uv_faces: NDArray[np.int64]  # [F,3]
-    kept: NDArray[np.int64]  # [N+P'] numbers of its vertices at full density
+    kept: NDArray[np.int64]  # [N+P'] indices of its vertices in the full level
 
     @staticmethod
     def full(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
-        """The skin subdivided once and all of the parts."""
+        """The skin subdivided once and all vertices of the parts."""
         cage, cage_uv = stored.cage_faces.astype(np.int64), stored.cage_uv_faces.astype(np.int64)
         uv = midpoint_matrix(cage_uv, len(stored.cage_uv)) @ stored.cage_uv.astype(float)
         count, parts = loop.shape[0], stored.part_faces.astype(np.int64)
@@ -62,7 +62,7 @@ class _Level:
 
     @staticmethod
     def half(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
-        """The cage's own faces between points of the same surface, and every second row and column of the parts."""
+        """The cage's faces on the subdivided surface, and every second row and column of the parts."""
         count, parts = loop.shape[1], stored.half_part_faces.astype(np.int64)
         rows = stored.half_part_vertices.astype(np.int64)
         return _Level(
@@ -75,7 +75,7 @@ class _Level:
         )
 
     def places(self, vertices: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
-        """Where vertices [K] of full density stand in this level; -1 for those that it leaves out."""
+        """Indices in this level of vertices [K] of the full level; -1 for those that it omits."""
         found = np.searchsorted(self.kept, vertices).clip(max=len(self.kept) - 1)
         return np.where(self.kept[found] == vertices, found, -1)
 
@@ -86,24 +86,24 @@ def _weights(level: _Level, stored: StoredHead) -> Tensor:
 
 
 def _landmarks(vertices: NDArray[np.int64], faces: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """A face and barycentrics for each of the landmarks, which are the vertices [478]."""
+    """Face [478] and barycentric weights [478,3] of landmarks at the vertices [478]."""
     used, first = np.unique(faces.ravel(), return_index=True)
-    place = first[np.searchsorted(used, vertices)]
-    bary = np.eye(3, dtype=np.float32)[place % 3]
-    return torch.from_numpy(place // 3), torch.from_numpy(bary)
+    corner = first[np.searchsorted(used, vertices)]
+    bary = np.eye(3, dtype=np.float32)[corner % 3]
+    return torch.from_numpy(corner // 3), torch.from_numpy(bary)
 
 
 def _regressor(stored: StoredHead, level: _Level, template: NDArray[np.float32]) -> Tensor:
-    """Weights [J,V] that place the joints; a level that lacks vertices places them where full density does."""
+    """Joint regressor [J,V]; where the level omits vertices of a row, weights that give the same joint position."""
     regressor = np.zeros((len(JOINT_NAMES), len(template)), np.float32)
     places = level.places(stored.regressor_vertex)
     for joint in range(len(JOINT_NAMES)):
-        own = stored.regressor_joint == joint
-        kept = places[own][places[own] >= 0]
-        if len(kept) == own.sum():
-            regressor[joint, kept] = stored.regressor_weight[own]
+        entries = stored.regressor_joint == joint
+        kept = places[entries][places[entries] >= 0]
+        if len(kept) == entries.sum():
+            regressor[joint, kept] = stored.regressor_weight[entries]
         else:
-            regressor[joint, kept] = placing_weights(template[kept], stored.joints[joint])
+            regressor[joint, kept] = joint_regressor_weights(template[kept], stored.joints[joint])
     return torch.from_numpy(regressor)
 
 

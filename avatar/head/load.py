@@ -1,4 +1,4 @@
-"""`load_head`: the head model that a name, a file or a folder stands for."""
+"""`load_head`: a head model by name, file or folder."""
 
 from __future__ import annotations
 
@@ -16,59 +16,63 @@ if TYPE_CHECKING:
 
 EMBEDDED, EMBEDDED_HALF = "embedded", "embedded-half"
 _SUFFIXES = (".pkl", ".npz")
-#: texture coordinates in FLAME's own download: used where one of them lies beside the model's file
+#: texture coordinates of FLAME's download: used where one of them lies beside the model file
 _UV_TEMPLATES = ("head_template.obj", "head_template_mesh.obj")
 _NEUTRAL_OF_ICT = ("generic_neutral_mesh.obj", "FaceXModel/generic_neutral_mesh.obj")
-#: heads read from files: by path, size, time of change, and whether a detector was at hand
-_READ: dict[tuple[Path, int, int, bool], HeadModel] = {}
+#: heads read from files, by path, size, modification time, and whether a detector was given
+_LOADED: dict[tuple[Path, int, int, bool], HeadModel] = {}
 
 
 def load_head(
     source: str | Path = EMBEDDED,
     detector: Detector | None = None,
-    told: Callable[[str], None] | None = None,
+    on_message: Callable[[str], None] | None = None,
 ) -> HeadModel:
-    """The head model that `source` names; the same object every time, on the CPU in float32.
+    """Load the head model `source`, on the CPU in float32.
 
     Args:
         source: "embedded", "embedded-half" (a quarter of the skin's triangles), a FLAME or SMPL-X file (.pkl or .npz),
             or the folder FaceXModel of ICT-FaceKit.
-        detector: finds landmarks in pictures, once for each FLAME file; without one headsplat's own mean face is laid
-            on.
-        told: receives sentences about a file when it is read.
+        detector: detects landmarks in rendered images, once per FLAME file; None: headsplat's mean face is fitted to
+            the mesh instead.
+        on_message: receives messages about a file when it is read.
+
+    Returns:
+        The model; a second call with the same source returns the same object.
 
     Raises:
-        HeadsplatError: there is no such head, or the file is none.
+        HeadsplatError: there is no such head, or the file is not a head model.
     """
     if is_built_in(source):
         return embedded_head(half=source == EMBEDDED_HALF)
     path = Path(source)
-    marked = _marking_file(path)
-    state = marked.stat()
-    key = (marked.resolve(), state.st_size, state.st_mtime_ns, detector is not None)
-    if key not in _READ:
-        _READ[key] = _read(path, detector, told)
-    return _READ[key]
+    main_file = _main_file(path)
+    state = main_file.stat()
+    key = (main_file.resolve(), state.st_size, state.st_mtime_ns, detector is not None)
+    if key not in _LOADED:
+        _LOADED[key] = _read(path, detector, on_message)
+    return _LOADED[key]
 
 
 def is_built_in(source: str | Path) -> bool:
-    """Whether `source` names a head that comes with headsplat; all others are files or folders of the user's."""
+    """Whether `source` is the name of a head shipped with headsplat; all others are the user's files or folders."""
     return source in (EMBEDDED, EMBEDDED_HALF)
 
 
 def lasting_source(source: str | Path) -> str:
-    """`source` as it is remembered: a name, or a path that means the same file in any working folder."""
+    """`source` in the form that is stored: a built-in name or an absolute path."""
     return str(source) if is_built_in(source) else str(Path(source).resolve())
 
 
-def _marking_file(path: Path) -> Path:
-    """The file whose change means another head."""
+def _main_file(path: Path) -> Path:
+    """The file that identifies the head: if it changes, the head is read again."""
     for name in _NEUTRAL_OF_ICT:
         if (path / name).is_file():
             return path / name
     if path.is_dir():
         raise HeadsplatError(
-            f"{path}: no head model in this folder (ICT-FaceKit's has {_NEUTRAL_OF_ICT[0]}); give a FLAME file, or that"
+            f"{path}: no head model in this folder (ICT-FaceKit's has {_NEUTRAL_OF_ICT[0]}); give that folder or a "
+            "FLAME file"
         )
     if path.suffix not in _SUFFIXES:
         raise HeadsplatError(
@@ -80,7 +84,7 @@ def _marking_file(path: Path) -> Path:
     return path
 
 
-def _read(path: Path, detector: Detector | None, told: Callable[[str], None] | None) -> HeadModel:
+def _read(path: Path, detector: Detector | None, on_message: Callable[[str], None] | None) -> HeadModel:
     if path.is_dir():
         from .ict import load_ict
 
@@ -88,4 +92,4 @@ def _read(path: Path, detector: Detector | None, told: Callable[[str], None] | N
     from .flame import load_flame
 
     templates = [path.with_name(name) for name in _UV_TEMPLATES if path.with_name(name).is_file()]
-    return load_flame(path, detector, templates[0] if templates else None, told)
+    return load_flame(path, detector, templates[0] if templates else None, on_message)

@@ -1,4 +1,4 @@
-"""HeadModel: the interface of FLAME, whatever head is behind it."""
+"""HeadModel: FLAME's interface for every head model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODE = re.compile(r"[a-z]+_?\d+")
 
 
 def is_mode(name: str) -> bool:
-    """Whether an expression's name is a number in a series (expr7): alone it means nothing and has a sign."""
+    """Whether an expression is a numbered component of a basis (expr7): it has no meaning alone and may be negative."""
     return _MODE.fullmatch(name) is not None
 
 
@@ -27,8 +27,8 @@ def is_mode(name: str) -> bool:
 class HeadModel:
     """A linear-blend-skinned head with identity and expression bases (the equations of SMPL/FLAME).
 
-    An expression moves vertices (`exprdirs`), turns joints (`joint_dirs`: jawOpen turns the jaw, eyeLookUpLeft the left
-    eye) and may bend the straight line between weights 0 and 1 (`curvedirs`: a closing lid keeps to the eyeball).
+    An expression moves vertices (`exprdirs`), rotates joints (`joint_dirs`: jawOpen rotates the jaw, eyeLookUpLeft the
+    left eye) and may have a curved path between weights 0 and 1 (`curvedirs`: a closing lid follows the eyeball).
 
     Vertices are meters, y up, facing +z, the origin between the eyeballs. Joints are in the order of JOINT_NAMES.
     """
@@ -37,11 +37,11 @@ class HeadModel:
     license: str
     v_template: Tensor  # [V,3]
     faces: Tensor  # [F,3] int64, counter-clockwise seen from outside
-    shapedirs: Tensor  # [V,3,S] meters for one standard deviation
-    exprdirs: Tensor  # [V,3,E] meters for a weight of 1, before any joint turns
-    joint_dirs: Tensor  # [J,3,E] axis-angle radians that a weight of 1 adds to each joint's rotation
-    curvedirs: Tensor  # [V,3,C] meters, times 4 w (1 - w) of the expression in curve_columns: how far w = 0.5 bulges
-    curve_columns: Tensor  # [C] int64, rows of expression_names
+    shapedirs: Tensor  # [V,3,S] meters per standard deviation
+    exprdirs: Tensor  # [V,3,E] meters at weight 1, in the rest pose
+    joint_dirs: Tensor  # [J,3,E] axis-angle radians added to each joint's rotation at weight 1
+    curvedirs: Tensor  # [V,3,C] meters, scaled by 4 w (1 - w) of the expression in curve_columns: offset at w = 0.5
+    curve_columns: Tensor  # [C] int64, indices into expression_names
     posedirs: Tensor  # [V,3,P] meters; P = 9*(J-1), or 0 where the model has none
     J_regressor: Tensor  # [J,V]
     parents: tuple[int, ...]  # [J], -1 for the root
@@ -52,7 +52,7 @@ class HeadModel:
     uv: Tensor  # [U,2] 0..1
     uv_faces: Tensor  # [F,3] int64
     regions: Mapping[str, Tensor]  # name -> bool [V]
-    colors: Tensor  # [V,3] sRGB 0..1, what each region plausibly looks like
+    colors: Tensor  # [V,3] sRGB 0..1, plausible colors by region
     capabilities: frozenset[str]  # of "eyelids", "teeth", "tongue", "mouth_interior", "arkit"
 
     def __post_init__(self) -> None:
@@ -71,13 +71,13 @@ class HeadModel:
 
     @cached_property
     def expression_limits(self) -> Tensor:
-        """Least and greatest sensible weights [2,E]: 0..1, for a principal component (`is_mode`) -3..3."""
+        """Minimum and maximum weights [2,E]: 0..1, for a principal component (`is_mode`) -3..3."""
         limits = [(-3.0, 3.0) if is_mode(name) else (0.0, 1.0) for name in self.expression_names]
         return self.v_template.new_tensor(limits).reshape(-1, 2).T.contiguous()
 
     @cached_property
     def model_id(self) -> str:
-        """First 16 hex digits of a SHA-256 over the geometry: tells one head from another."""
+        """First 16 hex digits of a SHA-256 over the geometry."""
         digest = hashlib.sha256()
         for tensor in (self.v_template, self.faces, self.shapedirs, self.exprdirs, self.joint_dirs, self.lbs_weights):
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -99,7 +99,7 @@ class HeadModel:
 
     @cached_property
     def _rest_joints(self) -> tuple[Tensor, Tensor]:
-        """Joints [J,3] of the mean person and what identity adds to them [J,3,S]."""
+        """Joints [J,3] of the mean person and their derivative with respect to identity [J,3,S]."""
         return self.J_regressor @ self.v_template, torch.einsum("jv,vcs->jcs", self.J_regressor, self.shapedirs)
 
     def joint_locations(self, identity: Tensor) -> Tensor:
@@ -108,20 +108,25 @@ class HeadModel:
         return mean + moved @ identity
 
     def joint_rotations(self, params: HeadParams) -> Tensor:
-        """Rotations [B,J,3,3] of the joints against their parents, those that expressions ask for included."""
+        """Rotations [B,J,3,3] of the joints relative to their parents, including those driven by expressions."""
         driven = ops.batch_invariant_matmul(params.expression, self.joint_dirs.flatten(0, 1).T)
         return axis_angle_to_matrix(params.joint_rot + driven.unflatten(1, self.joint_dirs.shape[:2]))
 
     def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
-        """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E]; no joint is turned."""
+        """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E], no joint rotated."""
         moved = expression @ self.exprdirs.flatten(0, 1).T
         if self.curvedirs.shape[2]:
             weight = expression[:, self.curve_columns].clamp(0, 1)
             moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T
         return self.identity_vertices(identity) + moved.reshape(len(expression), *self.v_template.shape)
 
-    def chained(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-        """Rest pose -> world of each joint from local rotations [B,J,3,3] and the root's translation [B,3].
+    def forward_kinematics(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform rest pose -> world of each joint.
+
+        Args:
+            identity: [S] coefficients.
+            local: [B,J,3,3] rotations relative to the parents.
+            translation: [B,3] of the root, meters.
 
         Returns:
             Rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`.
@@ -129,20 +134,20 @@ class HeadModel:
         rest = self.joint_locations(identity)[..., None]
         bottom = rest.new_zeros(4)
         bottom[3] = 1
-        moves = torch.cat([local, rest - local @ rest], -1)
-        steps = torch.cat([moves, bottom.expand(*local.shape[:2], 1, 4)], -2).unbind(1)
-        chained: list[Tensor] = []
-        for step, parent in zip(steps, self.parents, strict=True):
+        top = torch.cat([local, rest - local @ rest], -1)
+        local_transforms = torch.cat([top, bottom.expand(*local.shape[:2], 1, 4)], -2).unbind(1)
+        world: list[Tensor] = []
+        for transform, parent in zip(local_transforms, self.parents, strict=True):
             if parent < 0:
-                chained.append(step + torch.nn.functional.pad(translation[..., None], (3, 0, 0, 1)))
+                world.append(transform + torch.nn.functional.pad(translation[..., None], (3, 0, 0, 1)))
             else:
-                chained.append(torch.bmm(chained[parent], step))
-        world = torch.stack(chained, 1)
-        return world[..., :3, :3], world[..., :3, 3]
+                world.append(torch.bmm(world[parent], transform))
+        stacked = torch.stack(world, 1)
+        return stacked[..., :3, :3], stacked[..., :3, 3]
 
     def joint_transforms(self, params: HeadParams) -> tuple[Tensor, Tensor]:
-        """Rest pose -> world of each joint: rotations [B,J,3,3] and translations [B,J,3], `x -> R x + t`."""
-        return self.chained(params.identity, self.joint_rotations(params), params.translation)
+        """Transform rest pose -> world of each joint: rotations [B,J,3,3], translations [B,J,3], `x -> R x + t`."""
+        return self.forward_kinematics(params.identity, self.joint_rotations(params), params.translation)
 
     def vertices(self, params: HeadParams) -> Tensor:
         """Posed vertices [B,V,3] in the world: identity, expression, pose correctives, linear blend skinning."""
@@ -152,41 +157,45 @@ class HeadModel:
             eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
             feature = (local[:, 1:] - eye).flatten(1)
             rest = rest + (feature @ self.posedirs.reshape(-1, self.posedirs.shape[2]).T).reshape(rest.shape)
-        rotations, offsets = self.chained(params.identity, local, params.translation)
+        rotations, offsets = self.forward_kinematics(params.identity, local, params.translation)
         by_joint = rest @ rotations.flatten(1, 2).transpose(1, 2) + offsets.flatten(1)[:, None]
         return (by_joint.unflatten(2, (-1, 3)) * self.lbs_weights[:, :, None]).sum(2)
 
     def expression_motion(self) -> Tensor:
-        """How far each expression alone at weight 1 moves the mean person's vertices, [V,3,E] meters."""
+        """Vertex displacements [V,3,E] (meters) of the mean person for each expression alone at weight 1."""
         params = self.neutral_params(len(self.expression_names))
         params.expression.fill_diagonal_(1)
         identity = params.identity
         return (self.vertices(params) - self.identity_vertices(identity)).permute(1, 2, 0).contiguous()
 
     def skull_vertices(self, params: HeadParams) -> Tensor:
-        """Vertices [B,V,3] in the skull's own frame: jaw and eyes turned, root and neck left at rest."""
+        """Vertices [B,V,3] in the skull frame: jaw and eyes rotated, root and neck at rest."""
         joint_rot = params.joint_rot.clone()
         joint_rot[:, [ROOT, NECK]] = 0
-        still = HeadParams(params.identity, params.expression, joint_rot, torch.zeros_like(params.translation))
-        return self.vertices(still)
+        in_skull = HeadParams(params.identity, params.expression, joint_rot, torch.zeros_like(params.translation))
+        return self.vertices(in_skull)
 
     def skull_pose(self, params: HeadParams) -> tuple[Tensor, Tensor]:
-        """The rigid motion skull frame -> world, rotations [B,3,3] and translations [B,3]."""
+        """Rigid transform skull frame -> world: rotations [B,3,3] and translations [B,3]."""
         rotations, offsets = self.joint_transforms(params)
         return rotations[:, NECK], offsets[:, NECK]
 
     def root_translation(self, identity: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
-        """HeadParams.translation [B,3] that makes the root joint act as `x -> rotation x + offset`."""
+        """HeadParams.translation [B,3] for which the root's transform is `x -> rotation x + offset`."""
         root = self.joint_locations(identity)[ROOT]
         return offset - root + (rotation @ root)
 
     def landmarks(self, vertices: Tensor) -> Tensor:
-        """MediaPipe's 478 landmarks [B,478,3] on vertices [B,V,3]."""
+        """MediaPipe's 478 landmarks [B,478,3] of vertices [B,V,3]."""
         corners = vertices[:, self.faces[self.landmark_faces]]
         return (corners * self.landmark_bary[:, :, None]).sum(2)
 
     def expression_index(self, name: str) -> int:
-        """Row of the expression `name`; raises KeyError that lists the nearest names."""
+        """Index of the expression `name`.
+
+        Raises:
+            KeyError: unknown name; the text lists similar names.
+        """
         if name not in self.expression_names:
             near = [known for known in self.expression_names if known.lower().startswith(name[:4].lower())]
             raise KeyError(f"{self.name} has no expression {name!r}; near: {', '.join(near) or 'none'}")

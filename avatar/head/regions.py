@@ -11,7 +11,7 @@ INSIDE = ("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue
 
 
 def vertex_mask(head: HeadModel, names: tuple[str, ...]) -> np.ndarray:
-    """Vertices [V] in any of the regions `names`; regions the head lacks count as empty."""
+    """Mask [V] of the vertices in any of the regions `names`; a region that the head lacks is empty."""
     mask = np.zeros(len(head.v_template), bool)
     for name in names:
         if name in head.regions:
@@ -20,7 +20,7 @@ def vertex_mask(head: HeadModel, names: tuple[str, ...]) -> np.ndarray:
 
 
 def torso_weight(head: HeadModel) -> np.ndarray:
-    """How much each vertex follows the torso [V], 0 for everything inside the head."""
-    share = head.lbs_weights[:, ROOT].numpy().copy()
-    share[vertex_mask(head, INSIDE)] = 0
-    return share
+    """Skin weight [V] of the root joint (the torso), 0 for the parts inside the head."""
+    weight = head.lbs_weights[:, ROOT].numpy().copy()
+    weight[vertex_mask(head, INSIDE)] = 0
+    return weight

@@ -1,4 +1,4 @@
-"""Weights over vertices that place a joint."""
+"""Rows of a joint regressor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def placing_weights(vertices: NDArray[np.floating], place: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The smallest weights [N] over `vertices` [N,3] that sum to 1 and whose mean is `place` [3]."""
+def joint_regressor_weights(vertices: NDArray[np.floating], joint: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The minimum-norm weights [N] over `vertices` [N,3] that sum to 1 and whose weighted mean is `joint` [3]."""
     equations = np.vstack([vertices.T, np.ones(len(vertices))]).astype(np.float64)
-    return equations.T @ np.linalg.solve(equations @ equations.T, np.append(place, 1.0))
+    return equations.T @ np.linalg.solve(equations @ equations.T, np.append(joint, 1.0))

@@ -1,4 +1,4 @@
-"""Light for the contact sheets: soft skin, shaded hollows, wet eyes. Colors stay albedo; only pictures are lit."""
+"""Lighting of the contact sheets: wrapped diffuse skin, ambient occlusion, gloss. Vertex colors stay albedo."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from avatar import ops
 _KEY, _FILL = (0.42, 0.50, 0.76), (-0.75, 0.15, 0.55)
 _KEY_COLOR, _FILL_COLOR = (1.08, 1.03, 0.97), (0.19, 0.185, 0.185)
 _SKY, _GROUND = (0.31, 0.30, 0.31), (0.19, 0.16, 0.14)
-#: how far light reaches round the terminator in red, green, blue: what is under the skin scatters red farthest
+#: diffuse wrap past the terminator in red, green, blue: subsurface scattering is widest in red
 _WRAP = (0.28, 0.20, 0.17)
-_BLEED = (0.78, 0.95, 1.0)  # powers of the openness: light between folds of skin turns red
+_BLEED = (0.78, 0.95, 1.0)  # exponents of the ambient visibility: light between folds of skin becomes redder
 _GAMMA = 2.2
 _DIRECTIONS = 20
 _PIXELS = 256
-_RADIUS, _FAR = 0.32, 4.0  # meters: of what must fit into the pictures, and how far away they are taken
-_BIAS = 0.0025  # meters a vertex is lifted off its surface before it is looked at
+_RADIUS, _CAMERA_DISTANCE = 0.32, 4.0  # meters: radius of the sphere that fits into the depth images; their distance
+_BIAS = 0.0025  # meters that a vertex is moved along its normal before the depth test
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit normals [V,3] of vertices [V,3], faces weighted by area."""
+    """Unit normals [V,3] of vertices [V,3]: face normals weighted by area."""
     a, b, c = vertices[faces].unbind(1)
     normals = torch.zeros_like(vertices)
     across = torch.linalg.cross(b - a, c - a)
@@ -41,29 +41,29 @@ def _sphere(count: int) -> Tensor:
 
 
 def _frames() -> Tensor:
-    """Camera axes as rows [20,3,3] that look from evenly spread directions towards the middle."""
+    """Camera axes as rows [20,3,3], looking from evenly spread directions at the center."""
     directions = _sphere(_DIRECTIONS)
     side = torch.nn.functional.normalize(torch.linalg.cross(directions, directions.roll(1, 1)), dim=1)
     return torch.stack([side, torch.linalg.cross(side, directions), -directions], 1)
 
 
 def openness(vertices: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
-    """How much of the sky above its surface each vertex [V,3] sees, cosine-weighted, 0..1; [V]."""
-    frames, away = _frames(), torch.tensor([0, 0, _FAR])
-    placed = (vertices - vertices.mean(0)) @ frames.transpose(1, 2) + away
-    focal = _PIXELS * _FAR / (2 * _RADIUS)
+    """Cosine-weighted ambient visibility [V] of each vertex [V,3], 0 (occluded) to 1 (open)."""
+    frames, offset = _frames(), torch.tensor([0, 0, _CAMERA_DISTANCE])
+    placed = (vertices - vertices.mean(0)) @ frames.transpose(1, 2) + offset
+    focal = _PIXELS * _CAMERA_DISTANCE / (2 * _RADIUS)
     K = torch.tensor([[focal, 0, _PIXELS / 2], [0, focal, _PIXELS / 2], [0, 0, 1]]).expand(_DIRECTIONS, 3, 3)
     depth = ops.mesh(placed.contiguous(), faces, K.contiguous(), _PIXELS, _PIXELS)[2]
     lifted = placed + _BIAS * normals @ frames.transpose(1, 2)
     pixel = (lifted[..., :2] / lifted[..., 2:] * focal + _PIXELS / 2).long().clamp(0, _PIXELS - 1)
     front = depth.flatten(1).gather(1, pixel[..., 1] * _PIXELS + pixel[..., 0])
     weight = (-frames[:, 2] @ normals.T).clamp(min=0)
-    seen = weight * ((front == 0) | (lifted[..., 2] <= front + _BIAS / 2))
-    return _smoothed(seen.sum(0) / weight.sum(0).clamp(min=1e-6), faces)
+    visible = weight * ((front == 0) | (lifted[..., 2] <= front + _BIAS / 2))
+    return _smoothed(visible.sum(0) / weight.sum(0).clamp(min=1e-6), faces)
 
 
 def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
-    """Values [V] averaged twice over the faces around each vertex."""
+    """Values [V] averaged twice over the faces at each vertex."""
     for _ in range(2):
         around, count = torch.zeros_like(values), torch.full_like(values, 1e-6)
         means = values[faces].mean(1)
@@ -75,7 +75,17 @@ def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
 
 
 def shade(colors: Tensor, normals: Tensor, sky: Tensor, gloss: Tensor) -> Tensor:
-    """sRGB colors [N,3] of lit albedo [N,3] sRGB with unit normals [N,3], openness and gloss [N,1], seen along -z."""
+    """Shade points for a view direction along -z.
+
+    Args:
+        colors: [N,3] albedo, sRGB 0..1.
+        normals: [N,3] unit normals.
+        sky: [N,1] ambient visibility (`openness`).
+        gloss: [N,1] strength of the specular highlight.
+
+    Returns:
+        sRGB colors [N,3], not below 0.
+    """
     key, fill = (torch.nn.functional.normalize(torch.tensor(light), dim=0) for light in (_KEY, _FILL))
     wrap, open_sky = torch.tensor(_WRAP), sky.clamp(0, 1) ** torch.tensor(_BLEED)
     direct = (((normals @ key)[..., None] + wrap) / (1 + wrap)).clamp(min=0) * torch.tensor(_KEY_COLOR)

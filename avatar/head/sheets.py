@@ -1,4 +1,4 @@
-"""Contact sheets of a head model, to be checked by eye: what `headsplat head sheets` writes."""
+"""Contact sheets of a head model for visual inspection (`headsplat head sheets`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE
 from .model import HeadModel
 from .shading import openness, shade, vertex_normals
 
-Picture = NDArray[np.uint8]  # [H,W,3] RGB
+Image = NDArray[np.uint8]  # [H,W,3] RGB
 
 _BACKGROUND = (0.25, 0.27, 0.30)
 _OVERSAMPLE = 2
@@ -57,34 +57,44 @@ _POSES: Mapping[str, Mapping[int, tuple[float, float, float]]] = {
 
 @dataclass(frozen=True)
 class View:
-    """Where a picture is taken from: turns in degrees, what it is centered on and how wide it is, in meters."""
+    """A camera that looks at the head."""
 
-    yaw: float = 0.0
-    pitch: float = 0.0
-    center: tuple[float, float, float] = (0.0, -0.02, -0.04)
-    extent: float = 0.34
-    size: int = 300
+    yaw: float = 0.0  # degrees
+    pitch: float = 0.0  # degrees
+    center: tuple[float, float, float] = (0.0, -0.02, -0.04)  # meters, the point in the middle of the image
+    extent: float = 0.34  # meters that the image shows at the center's depth
+    size: int = 300  # pixels per side
 
 
-def render(head: HeadModel, vertices: Tensor, view: View) -> Picture:
-    """A lit picture [size,size,3] of vertices [V,3] in meters."""
+def render(head: HeadModel, vertices: Tensor, view: View) -> Image:
+    """A shaded image [size,size,3] of vertices [V,3] in meters."""
     size = view.size * _OVERSAMPLE
-    turned, face, bary = rasterized(head.faces, vertices, view, size)
+    turned, face, bary = rasterize_view(head.faces, vertices, view, size)
     hit = face[0] >= 0
-    corners, shares = head.faces[face[0][hit].long()], bary[0][hit]
-    own = vertex_normals(turned, head.faces)
-    values = torch.cat([own, head.colors, openness(turned, own, head.faces)[:, None], _gloss(head)[:, None]], 1)
-    pixels = torch.stack([values[corners[:, k]] * shares[:, k, None] for k in range(3)]).sum(0)
+    corners, weights = head.faces[face[0][hit].long()], bary[0][hit]
+    at_vertices = vertex_normals(turned, head.faces)
+    sky_at_vertices = openness(turned, at_vertices, head.faces)
+    values = torch.cat([at_vertices, head.colors, sky_at_vertices[:, None], _gloss(head)[:, None]], 1)
+    pixels = torch.stack([values[corners[:, k]] * weights[:, k, None] for k in range(3)]).sum(0)
     normals, colors, sky, gloss = pixels.split([3, 3, 1, 1], -1)
-    picture = torch.tensor(_BACKGROUND).expand(size, size, 3).clone()
-    picture[hit] = shade(colors, torch.nn.functional.normalize(normals, dim=-1), sky, gloss)
-    small = cv2.resize(picture.clamp(0, 1).numpy(), (view.size, view.size), interpolation=cv2.INTER_AREA)
+    image = torch.tensor(_BACKGROUND).expand(size, size, 3).clone()
+    image[hit] = shade(colors, torch.nn.functional.normalize(normals, dim=-1), sky, gloss)
+    small = cv2.resize(image.clamp(0, 1).numpy(), (view.size, view.size), interpolation=cv2.INTER_AREA)
     return (small * 255).astype(np.uint8)
 
 
-def rasterized(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What a picture of `size` pixels a side shows: vertices [V,3] turned to the camera (x right, y up, z towards it),
-    face [1,size,size] (-1 where nothing) and barycentrics [1,size,size,3].
+def rasterize_view(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rasterize a mesh for a view.
+
+    Args:
+        faces: [F,3] int64.
+        vertices: [V,3] meters, head axes.
+        view: the camera.
+        size: pixels per side.
+
+    Returns:
+        Vertices [V,3] in camera-aligned axes (x right, y up, z toward the camera, origin at the view's center), the
+        face [1,size,size] at each pixel (-1: background) and barycentric weights [1,size,size,3].
     """
     focal = size * _DISTANCE / view.extent
     angles = torch.tensor([[view.pitch, 0.0, 0.0], [0.0, view.yaw, 0.0]]).deg2rad()
@@ -97,7 +107,7 @@ def rasterized(faces: Tensor, vertices: Tensor, view: View, size: int) -> tuple[
 
 
 def _gloss(head: HeadModel) -> Tensor:
-    """How wet each vertex is, [V]."""
+    """Strength of the specular highlight [V] at each vertex."""
     gloss = torch.zeros(len(head.v_template))
     for name, amount in _WET.items():
         if name in head.regions:
@@ -105,22 +115,22 @@ def _gloss(head: HeadModel) -> Tensor:
     return gloss
 
 
-def labeled(picture: Picture, text: str) -> Picture:
-    """The picture with `text` in its corner."""
-    marked = picture.copy()
+def labeled(image: Image, text: str) -> Image:
+    """The image with `text` in its top left corner."""
+    marked = image.copy()
     cv2.putText(marked, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return marked
 
 
-def tiled(pictures: Sequence[Picture], columns: int) -> Picture:
-    """Pictures of one size row by row; the last row is filled up with black."""
-    filled = [*pictures, *[np.zeros_like(pictures[0])] * (-len(pictures) % columns)]
+def tiled(images: Sequence[Image], columns: int) -> Image:
+    """Images of equal size in rows; the last row is padded with black."""
+    filled = [*images, *[np.zeros_like(images[0])] * (-len(images) % columns)]
     rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
     return np.vstack(rows)
 
 
 def posed(head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Sequence[float]] | None = None) -> Tensor:
-    """Vertices [V,3] of the mean person with named expression weights and joint turns in degrees (axis-angle)."""
+    """Vertices [V,3] of the mean person with named expression weights and joint rotations (axis-angle, degrees)."""
     params = head.neutral_params()
     for name, weight in weights.items():
         params.expression[0, head.expression_index(name)] = weight
@@ -129,8 +139,8 @@ def posed(head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Se
     return head.vertices(params)[0]
 
 
-def neutral_sheet(head: HeadModel) -> Picture:
-    """The mean person from the front, the sides and behind, and close-ups of eyes, nose, mouth, ear."""
+def neutral_sheet(head: HeadModel) -> Image:
+    """The mean person from the front, the sides and the back, and close-ups of eyes, nose, mouth and ear."""
     whole = View(center=(0, -0.04, -0.06), extent=0.42, size=420)
     views = {
         **{f"yaw {yaw}": replace(whole, yaw=yaw) for yaw in (0, -35, -90, -140)},
@@ -149,39 +159,39 @@ def neutral_sheet(head: HeadModel) -> Picture:
         f"mouth{part}{side}": 0.7 for part in ("UpperUp", "LowerDown") for side in ("Left", "Right")
     }
     mouths = {"open mouth": {"jawOpen": 0.8}, "open mouth 45": {"jawOpen": 0.8}, "teeth": bared}
-    pictures = [labeled(render(head, head.v_template, view), name) for name, view in views.items()]
-    pictures += [labeled(render(head, posed(head, mouths[name]), view), name) for name, view in open_views.items()]
-    return tiled(pictures, 4)
+    images = [labeled(render(head, head.v_template, view), name) for name, view in views.items()]
+    images += [labeled(render(head, posed(head, mouths[name]), view), name) for name, view in open_views.items()]
+    return tiled(images, 4)
 
 
-def expression_sheet(head: HeadModel) -> Picture:
+def expression_sheet(head: HeadModel) -> Image:
     """The neutral face and each expression at weight 1."""
     view = View(center=(0, -0.035, -0.02), extent=0.20, size=230)
-    pictures = [labeled(render(head, head.v_template, view), "neutral")]
+    images = [labeled(render(head, head.v_template, view), "neutral")]
     for name in head.expression_names:
         turned = replace(view, yaw=-30.0) if name == "jawForward" else view
-        pictures.append(labeled(render(head, posed(head, {name: 1.0}), turned), name))
-    return tiled(pictures, 11)
+        images.append(labeled(render(head, posed(head, {name: 1.0}), turned), name))
+    return tiled(images, 11)
 
 
-def pose_sheet(head: HeadModel) -> Picture:
-    """Combinations of expressions, then joints turned one by one."""
+def pose_sheet(head: HeadModel) -> Image:
+    """Combinations of expressions, then single joints rotated."""
     view = View(center=(0, -0.035, -0.02), extent=0.26, size=300)
     wide = View(center=(0, -0.05, -0.05), extent=0.42, size=300)
     known = {name: mix for name, mix in _COMBINATIONS.items() if set(mix) <= set(head.expression_names)}
-    pictures = [labeled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
-    pictures += [labeled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
+    images = [labeled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
+    images += [labeled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
     open_jaw = posed(head, {"jawOpen": 1.0})
-    pictures += [labeled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
-    return tiled(pictures, 7)
+    images += [labeled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
+    return tiled(images, 7)
 
 
-def identity_sheet(head: HeadModel, count: int = 18, seed: int = 0) -> Picture:
-    """Random people: every identity coefficient drawn with a standard deviation of 0.6."""
+def identity_sheet(head: HeadModel, count: int = 18, seed: int = 0) -> Image:
+    """Random identities: every coefficient sampled from a normal distribution with a standard deviation of 0.6."""
     view = View(yaw=-20, center=(0, -0.03, -0.03), extent=0.30, size=260)
     random = torch.Generator().manual_seed(seed)
-    draws = 0.6 * torch.randn(count, head.shapedirs.shape[2], generator=random)
-    return tiled([render(head, head.identity_vertices(draw), view) for draw in draws], 6)
+    identities = 0.6 * torch.randn(count, head.shapedirs.shape[2], generator=random)
+    return tiled([render(head, head.identity_vertices(identity), view) for identity in identities], 6)
 
 
 def write_sheets(head: HeadModel, folder: Path) -> list[Path]:
@@ -194,7 +204,7 @@ def write_sheets(head: HeadModel, folder: Path) -> list[Path]:
         "identities": identity_sheet(head),
     }
     paths = []
-    for name, picture in sheets.items():
+    for name, image in sheets.items():
         paths.append(folder / f"{name}.png")
-        cv2.imwrite(str(paths[-1]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(paths[-1]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return paths

@@ -1,4 +1,4 @@
-"""The embedded head's file: a control cage and everything that hangs on it, in one compressed npz without pickles.
+"""The embedded head's file: a control cage with its bases, weights and regions in one compressed npz without pickles.
 
 Lengths are int16 in units of 1/1000 cm, x the subject's left, y up, z forward, the origin between the eyeballs.
 """
@@ -21,8 +21,9 @@ ARRAYS = Path(__file__).with_name("embedded.npz")
 
 
 def to_units(centimeters: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Lengths in cm as stored units, rounded."""
-    exact = np.round(centimeters * (UNITS_PER_METER / 100), 6)  # so that halves round alike on both sides of the face
+    """Lengths in cm as integers in stored units."""
+    # Rounding to 6 decimals first makes both sides of the face round alike at ties.
+    exact = np.round(centimeters * (UNITS_PER_METER / 100), 6)
     units = np.rint(exact)
     assert np.abs(units).max(initial=0) < 2**15, "a length does not fit into int16"
     return units.astype(np.int16)

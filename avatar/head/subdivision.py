@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 
 def unique_edges(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Undirected edges [E,2] of faces [F,3] in sorted order, and which edge each side of each face is, [F,3].
+    """Undirected edges [E,2] of faces [F,3] in sorted order, and the edge index [F,3] of each side of each face.
 
-    Side k of a face runs from its corner k to its corner k+1.
+    Side k of a face goes from corner k to corner k+1.
     """
     sides = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
     low, high = sides.min(1), sides.max(1)
     span = int(high.max()) + 1
-    keys, side_edge = np.unique(low * span + high, return_inverse=True)  # one number an edge sorts much faster
+    keys, side_edge = np.unique(low * span + high, return_inverse=True)  # one number per edge sorts faster than a pair
     return np.stack([keys // span, keys % span], 1), side_edge.reshape(-1, 3)
 
 
 def split_faces(faces: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Faces [4F,3] after every edge got a midpoint; midpoint e is vertex `count + e`, four children in a row."""
+    """Faces [4F,3] split at edge midpoints: edge e's midpoint is vertex `count + e`, children follow each other."""
     _, side_edge = unique_edges(faces)
     a, b, c = faces.T
     ab, bc, ca = (side_edge + count).T
@@ -29,7 +29,7 @@ def split_faces(faces: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def midpoint_matrix(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
-    """Matrix [count + E, count] that keeps the vertices and puts each new one in the middle of its edge."""
+    """Matrix [count + E, count] that keeps the vertices and appends the midpoint of each edge."""
     edges, _ = unique_edges(faces)
     middle = sparse.coo_matrix(
         (np.full(edges.size, 0.5), (np.repeat(np.arange(len(edges)), 2), edges.ravel())), (len(edges), count)
@@ -40,7 +40,7 @@ def midpoint_matrix(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
 def loop_matrix(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
     """Matrix [count + E, count] of one Loop step on a mesh with `count` vertices, boundaries included.
 
-    The first `count` rows move the old vertices, the rest place one new vertex an edge, in the order of
+    The first `count` rows smooth the old vertices, the rest add one vertex per edge, in the order of
     `unique_edges`; the faces that go with it are `split_faces(faces, count)`.
     """
     edges, side_edge = unique_edges(faces)
@@ -57,7 +57,7 @@ def loop_matrix(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
 
 
 def _old_vertices(edges: NDArray[np.int64], on_border: NDArray[np.bool_], count: int) -> sparse.csr_matrix:
-    """Rows [count, count] that smooth the old vertices: Loop's weights inside, a cubic B-spline on the border."""
+    """Rows [count, count] that smooth the old vertices: Loop's weights inside, the cubic B-spline on the boundary."""
     both = np.vstack([edges, edges[:, ::-1]])
     border_edge = np.concatenate([on_border, on_border])
     border = np.zeros(count, bool)
@@ -66,5 +66,5 @@ def _old_vertices(edges: NDArray[np.int64], on_border: NDArray[np.bool_], count:
     beta = np.where(valence == 3, 3 / 16, 3 / (8 * np.maximum(valence, 1)))
     weight = np.where(border[both[:, 0]], np.where(border_edge, 1 / 8, 0.0), beta[both[:, 0]])
     neighbors = sparse.coo_matrix((weight, (both[:, 0], both[:, 1])), (count, count))
-    own = np.where(border, 3 / 4, 1 - valence * beta)
-    return (neighbors + sparse.diags(own)).tocsr()
+    diagonal = np.where(border, 3 / 4, 1 - valence * beta)
+    return (neighbors + sparse.diags(diagonal)).tocsr()

@@ -1,4 +1,4 @@
-"""The text of a mesh file that anybody may have made."""
+"""Bounded reading of Wavefront files, which are untrusted input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from avatar.common.files import os_error_sentence
 from avatar.errors import HeadsplatError
 
-#: Head meshes have some megabytes; taken apart into words, a text takes many times its size.
+#: Head meshes have a few megabytes; split into words, a text takes many times its size in memory.
 _MOST_BYTES = 16 << 20
 
 

@@ -63,7 +63,7 @@ class Poser:
         params = avatar.with_identity(params)
         local = head.joint_rotations(self._with_skull_frame(params))
         travel = torch.nn.functional.pad(params.translation, (0, 0, 0, count))
-        turned, moved = head.chained(params.identity, local, travel)
+        turned, moved = head.forward_kinematics(params.identity, local, travel)
         rotation, translation = turned[:count, NECK], moved[:count, NECK]
         torso_rotation, torso_translation = avatar.rig.torso(rotation, translation)
         rotations = torch.stack([rotation, torso_rotation], 1)

@@ -1,4 +1,4 @@
-"""The user's own FLAME: any version from .pkl or .npz, read without running it, made into a complete HeadModel."""
+"""FLAME files of the user: any version, .pkl (never unpickled) or .npz, completed to a HeadModel."""
 
 from __future__ import annotations
 

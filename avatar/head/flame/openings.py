@@ -1,4 +1,4 @@
-"""Where the lids end: the opening of each eye, traced as directions seen from the eyeball's center."""
+"""The opening of each eye: lid edges traced as directions from the eyeball's center."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bare import Anatomy, Eyeball
-from .surface import Floats, Ints
+from .anatomy import Anatomy, Eyeball
+from .surface import Floats, Ints, Mask
 
 _RAYS = 720
-_REACH = 2.0  # eyeball radii: how far from the center skin is looked at
-_INSIDE = 0.98  # of the radius: skin nearer to the center is the socket behind the eyeball
+_MAX_RADIUS = 2.0  # eyeball radii: skin farther from the center is ignored
+_MIN_RADIUS = 0.98  # eyeball radii: skin nearer to the center is the socket behind the eyeball
 
 
 @dataclass(frozen=True)
 class Opening:
     """The gap between the lids of one eye.
 
-    A direction from the eyeball's center is (azimuth towards +x, elevation towards +y): a turn about the x-axis through
-    the center changes the elevation only, so lids close along elevations and keep their distance to the eyeball.
+    A direction from the eyeball's center is (azimuth toward +x, elevation toward +y): a rotation about the x-axis
+    through the center changes only the elevation, so a lid that closes along elevations keeps its distance to the
+    eyeball.
     """
 
     center: Floats  # [3] meters
     radius: float  # of the eyeball, meters
-    azimuth: Floats  # [N] increasing radians, from corner to corner
-    upper: Floats  # [N] elevation of the upper lid's edge
-    lower: Floats  # [N]
-    upper_radius: Floats  # [N] meters, how far the edges are from the center
-    lower_radius: Floats  # [N]
+    azimuth: Floats  # [N] radians, increasing, from corner to corner
+    upper: Floats  # [N] radians, elevation of the upper lid's edge
+    lower: Floats  # [N] radians, elevation of the lower lid's edge
+    upper_radius: Floats  # [N] meters, distance of the upper edge from the center
+    lower_radius: Floats  # [N] meters
 
     def edge_points(self, azimuth: Floats, is_upper: bool) -> Floats:
-        """Points [M,3] of an edge at the given azimuths."""
+        """Points [M,3] of an edge at the azimuths [M]."""
         elevation = np.interp(azimuth, self.azimuth, self.upper if is_upper else self.lower)
         radius = np.interp(azimuth, self.azimuth, self.upper_radius if is_upper else self.lower_radius)
         return self.center + from_angles(azimuth, elevation, radius)
@@ -44,44 +45,50 @@ def to_angles(offset: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def from_angles(azimuth: Floats, elevation: Floats, radius: Floats) -> Floats:
-    """The inverse of `to_angles`."""
+    """Offsets [...,3]: the inverse of `to_angles`."""
     level = radius * np.cos(azimuth)
     return np.stack([radius * np.sin(azimuth), level * np.sin(elevation), level * np.cos(elevation)], -1)
 
 
 def find_opening(body: Anatomy, ball: Eyeball) -> Opening:
-    """Trace the lids' edges: from straight ahead, in every direction, the first skin that is met."""
+    """Trace the lid edges: the first skin along every direction, starting at the center of the gap."""
     offset = body.vertices - ball.center
     azimuth, elevation, radius = to_angles(offset)
-    around = body.skin & (radius > _INSIDE * ball.radius) & (radius < _REACH * ball.radius) & (offset[:, 2] > 0)
-    faces = body.faces[around[body.faces].all(1)]
+    nearby = (
+        body.skin & (radius > _MIN_RADIUS * ball.radius) & (radius < _MAX_RADIUS * ball.radius) & (offset[:, 2] > 0)
+    )
+    faces = body.faces[nearby[body.faces].all(1)]
     sides = np.sort(np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2), 1)
     plane = np.stack([azimuth, elevation], -1)
-    distance, edge, part = _first_hits(plane, np.unique(sides, axis=0))
+    distance, edge, along_edge = _first_hits(plane, np.unique(sides, axis=0))
     ends = body.vertices[edge]
-    rim = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * part[:, None] - ball.center
+    rim = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * along_edge[:, None] - ball.center
     return _halves(rim, ball, np.isfinite(distance))
 
 
 def _first_hits(plane: Floats, sides: Ints) -> tuple[Floats, Ints, Floats]:
-    """Where rays from the origin of the plane [V,2] first cross a side: distance, the side [R,2], the part along it."""
+    """First crossings of R rays from the plane's origin with the sides [S,2] between points [V,2].
+
+    Returns:
+        Distance [R] (infinite: no crossing), the side's vertices [R,2] and the position along it [R], 0..1.
+    """
     angle = 2 * np.pi * np.arange(_RAYS) / _RAYS
     ray = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
     start, along = plane[sides[:, 0]], plane[sides[:, 1]] - plane[sides[:, 0]]
     cross = ray[..., 0] * along[:, 1] - ray[..., 1] * along[:, 0]
     safe = np.where(np.abs(cross) < 1e-12, 1e-12, cross)
     distance = (start[:, 0] * along[:, 1] - start[:, 1] * along[:, 0]) / safe
-    part = (start[:, 0] * ray[..., 1] - start[:, 1] * ray[..., 0]) / safe
-    hit = (part >= 0) & (part <= 1) & (distance > 1e-6)
+    along_side = (start[:, 0] * ray[..., 1] - start[:, 1] * ray[..., 0]) / safe
+    hit = (along_side >= 0) & (along_side <= 1) & (distance > 1e-6)
     distance = np.where(hit, distance, np.inf)
     first = distance.argmin(1)
     rows = np.arange(_RAYS)
-    return distance[rows, first], sides[first], np.clip(part[rows, first], 0, 1)
+    return distance[rows, first], sides[first], np.clip(along_side[rows, first], 0, 1)
 
 
-def _halves(rim: Floats, ball: Eyeball, met: np.ndarray) -> Opening:
-    """The traced rim [R,3] (offsets from the center) as an upper and a lower edge over common azimuths."""
-    azimuth, elevation, radius = to_angles(rim[met])
+def _halves(rim: Floats, ball: Eyeball, hit: Mask) -> Opening:
+    """Split the traced rim [R,3] (offsets from the center, valid where `hit` [R]) into an upper and a lower edge."""
+    azimuth, elevation, radius = to_angles(rim[hit])
     first, last = int(azimuth.argmin()), int(azimuth.argmax())
     grid = np.linspace(azimuth[first], azimuth[last], 121)
     halves = []

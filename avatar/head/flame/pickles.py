@@ -1,7 +1,7 @@
-"""Pickles read as data: a stack machine that builds a tree of inert nodes and never calls or imports anything.
+"""A pickle parser that only builds data: a stack machine that never calls or imports what the file names.
 
-Python's own unpickler runs what a file asks for while it reads; this one only notes it. What a note means is decided
-by `arrays`, after the whole file has been read, and only for the few kinds that a FLAME file holds.
+Python's unpickler executes a file's calls while it reads. This parser records them as nodes instead; `unpickle`
+interprets the few kinds of nodes that FLAME files contain after the whole file has been read.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-#: Opcodes and memo entries of a FLAME file are some hundreds; a file of nothing but opcodes must end early.
-MOST_OPCODES = 200_000
-#: Longer keys are left out: a file may set the same long one again and again, and each time it is compared.
-_LONGEST_KEY = 256
-#: Bytes of a text that may take four times as much once read; longer ones must be Latin, as arrays of old files are.
-_LONGEST_WIDE = 1 << 16
+#: A FLAME file has some hundreds of opcodes and memo entries; the limit bounds the time for a malicious file.
+MAX_OPCODES = 200_000
+#: Longer keys are dropped: comparing a long key that a file sets many times takes long.
+_MAX_KEY_LENGTH = 256
+#: Bytes of a text that decodes to up to four bytes per character; longer texts must be Latin-1 (arrays of old files).
+_MAX_WIDE_BYTES = 1 << 16
 _WIDE = {"utf-8": re.compile(rb"[\xc4-\xff]"), "raw-unicode-escape": re.compile(rb"\\u(?!00)|\\U")}
-_ESCAPES = re.compile(rb"\\(?:[\\'\"nrt]|x[0-9a-fA-F]{2})")  # all that Python 2 writes
+_ESCAPES = re.compile(rb"\\(?:[\\'\"nrt]|x[0-9a-fA-F]{2})")  # all escapes that Python 2 writes
 
 _MARK = object()
 
 
 class RefusedPickle(Exception):
-    """What a pickle holds that is not read; the caller adds the file's name."""
+    """A pickle with content that is not read; the caller prepends the file's name."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A class or function that the pickle names; never looked up."""
+    """A class or function named by the pickle; never imported."""
 
     module: str
     name: str
@@ -41,37 +41,37 @@ class Name:
 
 
 @dataclass(eq=False)
-class Made:
-    """An object that the pickle wants made by `maker(*arguments)`, and the state it wants given to it."""
+class Construction:
+    """A recorded call `callee(*arguments)` and the state to set on its result; never executed."""
 
-    maker: Name
+    callee: Name
     arguments: tuple[Any, ...]
     state: Any = None
 
 
 def read(data: bytes, accepted: Callable[[Name], bool]) -> Any:
-    """The root of a pickle as plain values and nodes.
+    """Parse a pickle.
 
     Args:
         data: the whole file, any protocol.
-        accepted: which names the file may mention.
+        accepted: returns whether the file may contain a name.
 
     Returns:
-        None, bool, int, float, str (byte strings of Python 2 as latin-1), bytes, tuple, list, dict (keys that are not
-        short texts are left out), Name or Made.
+        The root object: None, bool, int, float, str (byte strings of Python 2 as latin-1), bytes, tuple, list, dict
+        (without keys that are not short texts), Name or Construction.
 
     Raises:
-        RefusedPickle: a name that is not accepted, an opcode that FLAME files do not use, a damaged file.
+        RefusedPickle: a name that is not accepted, an opcode that FLAME files do not use, or a damaged file.
     """
     machine = _Machine(data, accepted)
     try:
         return machine.run()
     except (struct.error, IndexError, ValueError, KeyError, TypeError, UnicodeError) as error:
-        raise RefusedPickle(f"is damaged or no pickle (at byte {machine.at})") from error
+        raise RefusedPickle(f"is damaged or not a pickle (at byte {machine.at})") from error
 
 
 class _Machine:
-    """The state of one reading: position, stack, memo."""
+    """The state of a parse: position, stack, memo."""
 
     def __init__(self, data: bytes, accepted: Callable[[Name], bool]) -> None:
         self._data, self._accepted = data, accepted
@@ -80,23 +80,23 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        for _ in range(MOST_OPCODES):
+        for _ in range(MAX_OPCODES):
             code = self._take(1)
             if code == b".":
                 (root,) = self._stack
                 return root
-            step = _STEPS.get(code)
-            if step is None:
+            execute = _OPCODES.get(code)
+            if execute is None:
                 raise RefusedPickle(f"uses the pickle opcode {code!r} at byte {self.at - 1}, which no FLAME file needs")
-            step(self)
-        raise RefusedPickle(f"has more than {MOST_OPCODES} opcodes, which no FLAME file has")
+            execute(self)
+        raise RefusedPickle(f"has more than {MAX_OPCODES} opcodes, which no FLAME file has")
 
     # reading
 
     def _take(self, count: int) -> bytes:
         if count < 0 or self.at + count > len(self._data):
             raise RefusedPickle(
-                f"is cut short: byte {self.at} promises {count} more, {len(self._data) - self.at} follow"
+                f"is truncated: {count} more bytes expected at byte {self.at}, {len(self._data) - self.at} found"
             )
         self.at += count
         return self._data[self.at - count : self.at]
@@ -104,7 +104,7 @@ class _Machine:
     def _line(self) -> bytes:
         end = self._data.find(b"\n", self.at)
         if end < 0:
-            raise RefusedPickle(f"is cut short in the line at byte {self.at}")
+            raise RefusedPickle(f"is truncated in the line at byte {self.at}")
         line, self.at = self._data[self.at : end], end + 1
         return line
 
@@ -155,7 +155,7 @@ class _Machine:
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise ValueError("an unquoted string")
         if b"\\" in _ESCAPES.sub(b"", line[1:-1]):
-            raise ValueError("an unknown escape, of which Python would warn")
+            raise ValueError("an unknown escape sequence")
         self.push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))  # type: ignore[attr-defined]
 
     def load_text(self, form: str, encoding: str) -> None:
@@ -165,8 +165,8 @@ class _Machine:
         self._push_text(self._line(), "raw-unicode-escape")
 
     def _push_text(self, raw: bytes, encoding: str) -> None:
-        if len(raw) > _LONGEST_WIDE and encoding in _WIDE and _WIDE[encoding].search(raw):
-            raise ValueError("a long text that is no array")
+        if len(raw) > _MAX_WIDE_BYTES and encoding in _WIDE and _WIDE[encoding].search(raw):
+            raise ValueError("a long text that is not an array")
         self.push(raw.decode(encoding))
 
     # containers
@@ -175,12 +175,12 @@ class _Machine:
         self._top(list).extend(values)
 
     def set_items(self, flat: list[Any]) -> None:
-        """Short texts as keys only: hashing a nested tuple may take for ever, and numbers can be made to collide."""
+        """Only short texts as keys: hashing nested tuples may take very long, and numbers can be made to collide."""
         target = self._top(dict)
         if len(flat) % 2:
             raise ValueError("a key without a value")
         for key, value in zip(flat[::2], flat[1::2], strict=True):
-            if isinstance(key, str) and len(key) <= _LONGEST_KEY:
+            if isinstance(key, str) and len(key) <= _MAX_KEY_LENGTH:
                 target[key] = value
 
     def load_dict(self) -> None:
@@ -194,63 +194,63 @@ class _Machine:
 
     # names and objects
 
-    def _named(self, module: str, name: str) -> Name:
-        found = Name(module, name)
-        if not self._accepted(found):
-            raise RefusedPickle(f"wants {str(found)[:80]!r} run, which no FLAME file needs")
-        return found
+    def _checked_name(self, module: str, name: str) -> Name:
+        name_node = Name(module, name)
+        if not self._accepted(name_node):
+            raise RefusedPickle(f"would call {str(name_node)[:80]!r}, which no FLAME file needs")
+        return name_node
 
     def load_global(self) -> None:
         module, name = self._line().decode(), self._line().decode()
-        self.push(self._named(module, name))
+        self.push(self._checked_name(module, name))
 
     def load_stack_global(self) -> None:
         name, module = self.pop(), self.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise ValueError("a name that is no text")
-        self.push(self._named(module, name))
+            raise ValueError("a name that is not a text")
+        self.push(self._checked_name(module, name))
 
-    def make(self, maker: Any, arguments: Any) -> None:
-        if not isinstance(maker, Name) or not isinstance(arguments, tuple):
-            raise ValueError("a call of something that is no name")
-        self.push(Made(maker, arguments))
+    def record_call(self, callee: Any, arguments: Any) -> None:
+        if not isinstance(callee, Name) or not isinstance(arguments, tuple):
+            raise ValueError("a call of something that is not a name")
+        self.push(Construction(callee, arguments))
 
     def load_reduce(self) -> None:
-        arguments, maker = self.pop(), self.pop()
-        self.make(maker, arguments)
+        arguments, callee = self.pop(), self.pop()
+        self.record_call(callee, arguments)
 
     def load_newobj_ex(self) -> None:
-        _, arguments, maker = self.pop(), self.pop(), self.pop()
-        self.make(maker, arguments)
+        _, arguments, callee = self.pop(), self.pop(), self.pop()
+        self.record_call(callee, arguments)
 
     def load_inst(self) -> None:
         module, name = self._line().decode(), self._line().decode()
-        self.make(self._named(module, name), tuple(self._since_mark()))
+        self.record_call(self._checked_name(module, name), tuple(self._since_mark()))
 
     def load_obj(self) -> None:
-        maker, *arguments = self._since_mark()
-        self.make(maker, tuple(arguments))
+        callee, *arguments = self._since_mark()
+        self.record_call(callee, tuple(arguments))
 
     def build(self) -> None:
         state = self.pop()
-        self._top(Made).state = state
+        self._top(Construction).state = state
 
     # the memo
 
     def put(self, index: int) -> None:
         if self._stack[-1] is _MARK:
             raise ValueError("a mark where a value belongs")
-        if not 0 <= index < MOST_OPCODES:  # picklers count from 0; numbers far apart can be made to collide
-            raise ValueError("a memo entry beyond all opcodes")
+        if not 0 <= index < MAX_OPCODES:  # picklers count from 0; large numbers can be made to collide
+            raise ValueError("a memo index above the opcode limit")
         self._memo[index] = self._stack[-1]
 
     def get(self, index: int) -> None:
         self.push(self._memo[index])
 
     def add_items(self) -> None:
-        """Of a set; no FLAME array is one, so only that they exist is kept."""
+        """Items of a set; no FLAME array is one, so they are dropped."""
         self._since_mark()
-        self._top(Made)
+        self._top(Construction)
 
 
 _SET = Name("builtins", "set")
@@ -258,7 +258,7 @@ _SET = Name("builtins", "set")
 
 def _unordered(machine: _Machine) -> None:
     machine._since_mark()
-    machine.push(Made(_SET, ()))
+    machine.push(Construction(_SET, ()))
 
 
 def _refuse_persistent(machine: _Machine) -> NoReturn:
@@ -269,9 +269,9 @@ def _refuse_extension(machine: _Machine) -> NoReturn:
     raise RefusedPickle("uses the extension registry, which no FLAME file does")
 
 
-_STEPS: dict[bytes, Callable[[_Machine], Any]] = {
+_OPCODES: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x80": lambda m: m._take(1),  # protocol
-    b"\x95": lambda m: m._take(8),  # frame: its length tells nothing that the opcodes do not
+    b"\x95": lambda m: m._take(8),  # frame: its length is redundant
     b"(": lambda m: m.push(_MARK),
     b"0": lambda m: m._stack.pop(),
     b"1": lambda m: m._since_mark(),
@@ -302,7 +302,7 @@ _STEPS: dict[bytes, Callable[[_Machine], Any]] = {
     b")": lambda m: m.push(()),
     b"]": lambda m: m.push([]),
     b"}": lambda m: m.push({}),
-    b"\x8f": lambda m: m.push(Made(_SET, ())),
+    b"\x8f": lambda m: m.push(Construction(_SET, ())),
     b"\x90": _Machine.add_items,
     b"\x91": _unordered,
     b"t": lambda m: m.push(tuple(m._since_mark())),

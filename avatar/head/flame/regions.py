@@ -1,4 +1,4 @@
-"""Which vertices of a FLAME head belong to what, told by its landmarks and pieces, and plausible colors for them."""
+"""Regions of a FLAME head from its landmarks and components, and plausible vertex colors."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from avatar.head.generate import base
 from avatar.head.generate.indices import BROW_LOWER, BROW_UPPER, LIP_LOWER, LIP_UPPER, OVAL, TRAGI
 from avatar.head.generate.mesh import smoothstep
 
-from .bare import Anatomy, eye_colors
-from .embedding import IRIS_RADIUS
+from .anatomy import Anatomy, eye_colors
+from .detection import IRIS_RADIUS
 from .openings import Opening, to_angles
 from .surface import Floats, Mask, border_loops, distance_from, edge_graph
 
 _SKIN, _LIP, _BROW, _DARK = (0.82, 0.66, 0.57), (0.70, 0.36, 0.34), (0.34, 0.24, 0.19), (0.62, 0.28, 0.28)
-_NECK = 0.07  # meters from the chin down to where the torso begins
-_EAR, _EAR_ROOT = 0.055, 0.78  # meters along the skin from an ear's tip; how far out its root is
-_LIPS_INSIDE = 0.004  # meters from where the lips meet
-_LID_BAND = 0.009  # meters of skin around a lid's edge that count as eyelid
+_NECK = 0.07  # meters from the chin down to the torso
+_EAR = 0.055  # meters along the skin from the ear's outermost point
+_EAR_ROOT = 0.78  # lateral position of the ear's root, relative to its outermost point
+_LIPS_INSIDE = 0.004  # meters from the line where the lips meet
+_LID_BAND = 0.009  # meters of skin around a lid's edge that belong to the eyelid
 _OUTER_LIPS = (*LIP_UPPER[0], *LIP_LOWER[0])
 
 
 def _right_then_left(rows: Sequence[Sequence[int]]) -> list[int]:
-    """A closed outline from a row over the top and one along the bottom, both from the right corner to the middle."""
+    """A closed outline from the right halves of its upper and lower row, each from the right corner to the middle."""
     mirror = base.load().mirror
     upper, lower = list(rows[0]), list(rows[1])
     top = upper + [int(mirror[index]) for index in upper[-2::-1]]
@@ -34,46 +35,53 @@ def _right_then_left(rows: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _inside(points: Floats, outline: Floats) -> Floats:
-    """How far [N] points are inside an outline seen from the front, meters; negative outside."""
+    """Signed distance [N] (meters, positive inside) of points to an outline in the front view."""
     shape = (outline[:, :2] * 1000).astype(np.float32)
     return np.array([cv2.pointPolygonTest(shape, (float(x), float(y)), True) for x, y in points[:, :2] * 1000]) / 1000
 
 
 def skin_masks(
-    body: Anatomy, marks: Floats, hidden: Mask, lids: Sequence[Opening], lip_line: Floats
+    body: Anatomy, landmarks: Floats, hidden: Mask, lids: Sequence[Opening], lip_line: Floats
 ) -> dict[str, Mask]:
-    """Bool masks [V] of the head's own vertices by region name.
+    """Region masks of the file's vertices.
 
     Args:
         body: the mesh.
-        marks: [478,3] landmarks, meters.
-        hidden: [V] skin that cannot be seen from outside: sockets and the inner sides of the lips.
-        lids: the openings of the left and the right eye.
-        lip_line: [N,3] where the lips meet, meters.
+        landmarks: [478,3] meters.
+        hidden: [V] skin not visible from outside: sockets and the inner sides of the lips.
+        lids: left and right eye opening.
+        lip_line: [N,3] points where the lips meet, meters.
+
+    Returns:
+        Bool masks [V] by region name.
     """
     points, skin = body.vertices, body.skin
     x, y, z = points.T
-    front = z > np.interp(y, *_depth_of_oval(marks)) - 0.006
+    front = z > np.interp(y, *_depth_of_oval(landmarks)) - 0.006
     outer = skin & ~hidden
-    face = outer & front & (_inside(points, marks[list(OVAL)]) > 0)
-    brow, nose = marks[list(BROW_UPPER), 1].mean(), marks[[129, 358]]
-    lips = outer & front & (_inside(points, marks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))]) > -0.001)
+    face = outer & front & (_inside(points, landmarks[list(OVAL)]) > 0)
+    brow, nose = landmarks[list(BROW_UPPER), 1].mean(), landmarks[[129, 358]]
+    lips = outer & front & (_inside(points, landmarks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))]) > -0.001)
     eyelids = _eyelids(body, lids) & skin
-    mouth = hidden & (np.linalg.norm(points - marks[list(_OUTER_LIPS)].mean(0), axis=1) < 0.045)
+    mouth = hidden & (np.linalg.norm(points - landmarks[list(_OUTER_LIPS)].mean(0), axis=1) < 0.045)
     nose_box = (
-        (np.abs(x - marks[1, 0]) < np.ptp(nose[:, 0]) / 2 + 0.002) & (y < marks[6, 1]) & (y > marks[2, 1] - 0.002)
+        (np.abs(x - landmarks[1, 0]) < np.ptp(nose[:, 0]) / 2 + 0.002)
+        & (y < landmarks[6, 1])
+        & (y > landmarks[2, 1] - 0.002)
     )
-    torso = outer & (y < max(marks[152, 1] - _NECK, y[skin].min() + 0.015))
-    ears = _ears(body, outer, marks)
+    torso = outer & (y < max(landmarks[152, 1] - _NECK, y[skin].min() + 0.015))
+    ears = _ears(body, outer, landmarks)
     rest = outer & ~face & ~torso & ~ears["left_ear"] & ~ears["right_ear"]
-    low = y < np.interp(z, [marks[list(TRAGI), 2].mean() - 0.09, marks[152, 2] - 0.03], [marks[2, 1], marks[152, 1]])
+    low = y < np.interp(
+        z, [landmarks[list(TRAGI), 2].mean() - 0.09, landmarks[152, 2] - 0.03], [landmarks[2, 1], landmarks[152, 1]]
+    )
     masks = {
         "face": face,
         "forehead": face & (y > brow + 0.004),
         "nose": face & nose_box & (z > nose[:, 2].mean() - 0.012),
         "lips": lips,
         "eyelids": eyelids,
-        "scalp": rest & ~low & ((y > marks[list(BROW_UPPER), 1].mean()) | (z < marks[list(TRAGI), 2].mean())),
+        "scalp": rest & ~low & ((y > landmarks[list(BROW_UPPER), 1].mean()) | (z < landmarks[list(TRAGI), 2].mean())),
         "neck": rest & low,
         "torso": torso,
         "mouth_interior": mouth,
@@ -89,51 +97,51 @@ def skin_masks(
 
 
 def _eyes(body: Anatomy, face: Mask) -> dict[str, Mask]:
-    """Eyeballs, what of them is iris, and the skin around each."""
+    """Eyeballs, iris, sclera, and the skin around each eye."""
     points = body.vertices
     masks = {name: np.zeros(len(points), bool) for name in ("iris", "sclera")}
     for side, ball in (("left", body.left), ("right", body.right)):
-        around = ((((points - ball.center)[:, :2] / [0.026, 0.019]) ** 2).sum(1) < 1) & face
-        masks[f"{side}_eye_region"] = around
-        own = np.zeros(len(points), bool)
-        own[ball.vertices] = True
-        masks[f"{side}_eyeball"] = own
-        ahead = (points - ball.center)[:, 2] > np.sqrt(ball.radius**2 - IRIS_RADIUS**2)
-        masks["iris"] |= own & ahead
-        masks["sclera"] |= own & ~ahead
+        ellipse = ((((points - ball.center)[:, :2] / [0.026, 0.019]) ** 2).sum(1) < 1) & face
+        masks[f"{side}_eye_region"] = ellipse
+        eyeball = np.zeros(len(points), bool)
+        eyeball[ball.vertices] = True
+        masks[f"{side}_eyeball"] = eyeball
+        front = (points - ball.center)[:, 2] > np.sqrt(ball.radius**2 - IRIS_RADIUS**2)
+        masks["iris"] |= eyeball & front
+        masks["sclera"] |= eyeball & ~front
     masks["eye_region"] = masks["left_eye_region"] | masks["right_eye_region"]
     return masks
 
 
 def _collar(body: Anatomy) -> Mask:
-    """The skin's lowest border."""
+    """The lowest boundary loop of the skin."""
     loops = border_loops(body.faces[body.skin_faces])
     mask = np.zeros(len(body.vertices), bool)
     mask[min(loops, key=lambda loop: body.vertices[loop, 1].mean())] = True
     return mask
 
 
-def _nearest_to(points: Floats, among: Mask, line: Floats, reach: float) -> Mask:
-    """Vertices of a mask within `reach` meters of a line's points [N,3], at least the nearest one."""
+def _nearest_to(points: Floats, candidates: Mask, line: Floats, max_distance: float) -> Mask:
+    """Candidates within `max_distance` meters of a line's points [N,3], at least the nearest one; mask [V]."""
     distance = cKDTree(line).query(points)[0]
-    mask = among & (distance < reach)
-    ids = np.flatnonzero(among)
+    mask = candidates & (distance < max_distance)
+    ids = np.flatnonzero(candidates)
     mask[ids[distance[ids].argmin()]] = True
     return mask
 
 
-def _depth_of_oval(marks: Floats) -> tuple[Floats, Floats]:
+def _depth_of_oval(landmarks: Floats) -> tuple[Floats, Floats]:
     """Heights (increasing) and depths of the face's outline."""
-    outline = marks[list(OVAL)]
+    outline = landmarks[list(OVAL)]
     order = np.argsort(outline[:, 1])
     return outline[order, 1], np.minimum.accumulate(outline[order, 2][::-1])[::-1] - 0.01
 
 
-def _ears(body: Anatomy, outer: Mask, marks: Floats) -> dict[str, Mask]:
-    """Skin around what stands out farthest behind each tragus, at the height between brow and upper lip."""
+def _ears(body: Anatomy, outer: Mask, landmarks: Floats) -> dict[str, Mask]:
+    """Skin around the outermost point behind each tragus, at heights between brow and upper lip."""
     x, y, z = body.vertices.T
-    tragi = marks[list(TRAGI)]
-    level = outer & (y > marks[2, 1] - 0.055) & (y < marks[9, 1] + 0.012)
+    tragi = landmarks[list(TRAGI)]
+    level = outer & (y > landmarks[2, 1] - 0.055) & (y < landmarks[9, 1] + 0.012)
     level &= (z < tragi[:, 2].mean() + 0.006) & (z > tragi[:, 2].mean() - 0.06)
     graph = edge_graph(body.vertices, body.faces[body.skin_faces])
     ears = {}
@@ -146,7 +154,7 @@ def _ears(body: Anatomy, outer: Mask, marks: Floats) -> dict[str, Mask]:
 
 
 def _eyelids(body: Anatomy, openings: Sequence[Opening]) -> Mask:
-    """Skin within a band around the edges of the lids, measured along the skin."""
+    """Skin within a band around the lid edges, measured along the skin."""
     graph = edge_graph(body.vertices, body.faces[body.skin_faces])
     mask = np.zeros(len(body.vertices), bool)
     for opening in openings:
@@ -167,16 +175,16 @@ def _near_eyes(body: Anatomy) -> Mask:
     return near & body.skin
 
 
-def skin_colors(body: Anatomy, marks: Floats, masks: Mapping[str, Mask]) -> Floats:
+def skin_colors(body: Anatomy, landmarks: Floats, masks: Mapping[str, Mask]) -> Floats:
     """Colors [V,3] sRGB of skin, lips, brows and eyeballs."""
     colors = np.tile(np.array(_SKIN), (len(body.vertices), 1))
-    rim = _inside(body.vertices, marks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))])
+    rim = _inside(body.vertices, landmarks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))])
     _paint(colors, smoothstep(-0.001, 0.0015, rim) * masks["lips"], _LIP)
     mirror = base.load().mirror
     for flip in (False, True):
         outline = [*BROW_LOWER, *BROW_UPPER[::-1]]
         ids = mirror[outline] if flip else outline
-        depth = _inside(body.vertices, marks[ids])
+        depth = _inside(body.vertices, landmarks[ids])
         _paint(colors, 0.9 * smoothstep(-0.0025, 0.001, depth) * masks["face"], _BROW)
     _paint(colors, masks["mouth_interior"].astype(float), _DARK)
     for ball in (body.left, body.right):
@@ -189,7 +197,7 @@ def _paint(colors: Floats, shade: Floats, color: Sequence[float]) -> None:
 
 
 def hidden_skin(body: Anatomy) -> Mask:
-    """Skin vertices [V] in front of the skull of which no face is seen from outside."""
-    shown = np.zeros(len(body.vertices), bool)
-    shown[body.faces[body.seen].ravel()] = True
-    return body.skin & ~shown & (body.vertices[:, 2] > -0.02)
+    """Mask [V] of skin vertices in the front of the head without a visible face."""
+    visible = np.zeros(len(body.vertices), bool)
+    visible[body.faces[body.visible].ravel()] = True
+    return body.skin & ~visible & (body.vertices[:, 2] > -0.02)

@@ -1,4 +1,4 @@
-"""The head of a SMPL-X model file in FLAME's layout; needs the file only, not the smplx package."""
+"""The head of a SMPL-X model file in FLAME's layout, without the smplx package."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 JOINT_COUNT = 55
-#: SMPL-X's neck, head, jaw and eyes take the places of FLAME's root, neck, jaw and eyes; their tree is the same
+#: SMPL-X's neck, head, jaw and eyes serve as FLAME's root, neck, jaw and eyes; both have the same tree
 _JOINTS = (12, 15, 22, 23, 24)
-_LEAST_SHARE = 0.5  # of a vertex's weights on those joints
-#: identities and expressions of SMPL-X files by the number of their shape directions
+_MIN_WEIGHT = 0.5  # sum of a vertex's skin weights on those joints
+#: number of identities and expressions of SMPL-X files by the number of their shape directions
 _SPLITS = {400: (300, 100), 20: (10, 10)}
-_FITTED = 50  # identities by which the joints' new regressor follows the old one
+_FITTED = 50  # identities for which the new joint regressor is fitted to the old one
 
 
 def is_smplx(arrays: Mapping[str, NDArray[Any]]) -> bool:
@@ -24,17 +24,20 @@ def is_smplx(arrays: Mapping[str, NDArray[Any]]) -> bool:
 
 
 def head_part(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """FLAME's arrays of the head of a body: vertices that neck, head, jaw or eyes hold, and the faces between them.
+    """FLAME's arrays of the head of a body: the vertices skinned to neck, head, jaw or eyes, and their faces.
 
     Args:
         arrays: v_template [V,3], faces [F,3], shapedirs [V,3,S], posedirs [V,3,486], J_regressor [55,V],
-            weights [V,55]; shapes are checked by the caller's reader afterwards, so only what is cut must fit.
+            weights [V,55]; the caller checks the shapes of the result.
+
+    Returns:
+        The arrays under the names that `source` uses, K vertices.
     """
     joints = list(_JOINTS)
-    kept = np.asarray(arrays["weights"])[:, joints].sum(1) > _LEAST_SHARE
-    place = np.cumsum(kept) - 1
+    kept = np.asarray(arrays["weights"])[:, joints].sum(1) > _MIN_WEIGHT
+    new_index = np.cumsum(kept) - 1
     faces = arrays["faces"].astype(np.int64)
-    faces = place[faces[kept[faces].all(1)]]
+    faces = new_index[faces[kept[faces].all(1)]]
     weights = np.array(arrays["weights"][kept][:, joints], float)
     weights[:, 0] = 1 - weights[:, 1:].sum(1)
     shapes = arrays["shapedirs"]
@@ -55,11 +58,11 @@ def head_part(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 def _regressor(
     arrays: Mapping[str, NDArray[Any]], kept: NDArray[np.bool_], joints: list[int], identities: int
 ) -> NDArray[np.float64]:
-    """Smallest weights [5,K] of kept vertices that give the joints' places in the mean and in the first identities."""
+    """Minimum-norm weights [5,K] over kept vertices that reproduce the joints of the mean and the first identities."""
     old = np.asarray(arrays["J_regressor"], float)[joints]
     count = min(identities, _FITTED, (int(kept.sum()) - 4) // 6)
     fields = np.concatenate([arrays["v_template"][..., None], arrays["shapedirs"][:, :, :count]], 2).astype(float)
-    wanted = np.einsum("jv,vck->jck", old, fields).reshape(len(joints), -1)
+    positions = np.einsum("jv,vck->jck", old, fields).reshape(len(joints), -1)
     equations = np.vstack([fields[kept].reshape(int(kept.sum()), -1).T, np.ones(int(kept.sum()))])
-    targets = np.hstack([wanted, np.ones((len(joints), 1))])
+    targets = np.hstack([positions, np.ones((len(joints), 1))])
     return np.linalg.lstsq(equations, targets.T, rcond=None)[0].T

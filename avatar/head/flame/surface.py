@@ -1,4 +1,4 @@
-"""Questions about a triangle mesh: what is connected, what borders, what is nearest."""
+"""Triangle mesh queries: connected components, boundary loops, closest points, distances along edges."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_NEAR = 24  # triangles looked at for each point: those with the nearest middles
+_CANDIDATES = 24  # triangles tested per point: those with the nearest centroids
 
 
-def components(faces: Ints, count: int) -> Ints:
-    """Label [V] of each vertex's connected piece."""
+def component_labels(faces: Ints, count: int) -> Ints:
+    """Label [V] of the connected component of each vertex."""
     ones = np.ones(faces.size)
     graph = sparse.coo_matrix((ones, (faces.ravel(), np.roll(faces, -1, 1).ravel())), (count, count))
     return connected_components(graph, directed=False)[1].astype(np.int64)
@@ -40,10 +40,10 @@ def distance_from(graph: sparse.csr_matrix, sources: Ints, limit: float = np.inf
 
 
 def border_loops(faces: Ints) -> list[Ints]:
-    """Closed borders, each as vertices in the direction in which its faces run."""
+    """Closed boundary loops, each as vertices in the direction of its faces' sides."""
     sides = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
-    there = {(int(a), int(b)) for a, b in sides}
-    following = {a: b for a, b in there if (b, a) not in there}
+    directed = {(int(a), int(b)) for a, b in sides}
+    following = {a: b for a, b in directed if (b, a) not in directed}
     loops = []
     while following:
         start, here = following.popitem()
@@ -57,33 +57,43 @@ def border_loops(faces: Ints) -> list[Ints]:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Points on a mesh."""
+class SurfacePoints:
+    """Points on a mesh as faces and barycentric weights."""
 
     faces: Ints  # [N]
-    bary: Floats  # [N,3]
+    bary: Floats  # [N,3] rows sum to 1
 
     def points(self, vertices: Floats, faces: Ints) -> Floats:
-        """Positions [N,3] on vertices [V,3]."""
+        """Positions [N,3] for vertices [V,3] and faces [F,3]."""
         return (vertices[faces[self.faces]] * self.bary[:, :, None]).sum(1)
 
 
-def nearest(points: Floats, vertices: Floats, faces: Ints, allowed: Ints) -> Places:
-    """The place on the faces `allowed` that is nearest to each of `points` [N,3]."""
+def closest_points(points: Floats, vertices: Floats, faces: Ints, allowed: Ints) -> SurfacePoints:
+    """The closest surface point to each query point.
+
+    Args:
+        points: [N,3] query points.
+        vertices: [V,3], in the unit of `points`.
+        faces: [F,3].
+        allowed: [K] faces on which the result may lie.
+
+    Returns:
+        N points on the mesh.
+    """
     corners = vertices[faces[allowed]]
-    _, near = cKDTree(corners.mean(1)).query(points, k=min(_NEAR, len(allowed)))
+    _, near = cKDTree(corners.mean(1)).query(points, k=min(_CANDIDATES, len(allowed)))
     near = near.reshape(len(points), -1)
     bary = closest_barycentrics(points[:, None], corners[near])
     found = (corners[near] * bary[..., None]).sum(-2)
     best = np.linalg.norm(found - points[:, None], axis=-1).argmin(1)
     rows = np.arange(len(points))
-    return Places(allowed[near[rows, best]], bary[rows, best])
+    return SurfacePoints(allowed[near[rows, best]], bary[rows, best])
 
 
 def closest_barycentrics(points: Floats, corners: Floats) -> Floats:
-    """Barycentrics [...,3] of the points of triangles [...,3,3] nearest to `points` [...,3].
+    """Barycentric weights [...,3] of the points of triangles [...,3,3] closest to `points` [...,3].
 
-    Inside the triangle the plane's foot, else the best foot on the three sides.
+    The projection onto the plane where it is inside the triangle, else the closest projection onto the three sides.
     """
     a, b, c = (corners[..., corner, :] for corner in range(3))
     u, v, w = b - a, c - a, points - a

@@ -1,4 +1,4 @@
-"""The arrays of a FLAME .pkl file (Python 2's numpy, scipy.sparse, chumpy), read without running any of it."""
+"""The arrays of a FLAME .pkl file (Python 2's numpy, scipy.sparse, chumpy), read without executing it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from avatar.common.files import os_error_sentence
 from avatar.errors import HeadsplatError
 
-from .pickles import Made, Name, RefusedPickle, read
+from .pickles import Construction, Name, RefusedPickle, read
 
 #: Larger than any FLAME or SMPL-X file.
-MOST_BYTES = 1 << 30
-#: Longer texts say nothing about a version.
-_LONGEST_TEXT = 1 << 16
-#: Entries of a sparse matrix that is written out in full (SMPL-X's regressor has 0.6 million).
-MOST_DENSE = 4_000_000
+MAX_BYTES = 1 << 30
+#: Longer texts are not searched for a version.
+_MAX_TEXT_LENGTH = 1 << 16
+#: Entries of a sparse matrix that is converted to a dense one (SMPL-X's regressor has 0.6 million).
+MAX_DENSE = 4_000_000
 
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
@@ -40,71 +40,75 @@ _ACCEPTED = {
 
 
 def _accepted(name: Name) -> bool:
-    """Names that a FLAME file mentions; those of chumpy become inert records of the array they hold."""
+    """Whether FLAME files contain a name; objects of chumpy are read as the array inside."""
     return (name.module, name.name) in _ACCEPTED or name.module.split(".")[0] == "chumpy"
 
 
 @dataclass(frozen=True)
 class PickledFile:
-    """The top dictionary of a pickle, its values still inert."""
+    """The top-level dictionary of a pickle, its values not yet interpreted."""
 
     path: Path
     values: Mapping[str, Any]
 
     def array(self, name: str) -> NDArray[Any]:
-        """The array under the key `name`, sparse matrices and chumpy's arrays written out.
+        """The array under the key `name`; sparse matrices and chumpy's arrays are converted.
 
         Raises:
-            HeadsplatError: it is no array of numbers, or its shape does not fit its data.
+            HeadsplatError: it is not an array of numbers, or its shape does not match its data.
         """
         try:
             return as_array(self.values[name])
         except RefusedPickle as reason:
-            raise HeadsplatError(f"{self.path}: `{name}` {reason}; get the file again from where it came") from None
+            raise HeadsplatError(f"{self.path}: `{name}` {reason}; download the file again") from None
 
     def texts(self) -> list[str]:
         """All short texts of the dictionary."""
-        return [value for value in self.values.values() if isinstance(value, str) and len(value) <= _LONGEST_TEXT]
+        return [value for value in self.values.values() if isinstance(value, str) and len(value) <= _MAX_TEXT_LENGTH]
 
 
 def read_pickle(path: Path) -> PickledFile:
-    """Read a FLAME .pkl file; nothing that it asks for is imported, called or allocated.
+    """Read a FLAME .pkl file without importing or calling anything that it names.
 
     Raises:
-        HeadsplatError: it is too large, damaged, or asks for anything beyond arrays.
+        HeadsplatError: it is too large, damaged, or contains anything but arrays.
     """
     try:
         size = path.stat().st_size
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise HeadsplatError(f"{path}: {size >> 20} MB, more than any FLAME file has; give another one")
         root = read(path.read_bytes(), _accepted)
     except RefusedPickle as reason:
         raise HeadsplatError(
-            f"{path}: {reason}; refused, nothing in it was run; get FLAME from https://flame.is.tue.mpg.de"
+            f"{path}: {reason}; refused, nothing was executed; get FLAME from https://flame.is.tue.mpg.de"
         ) from None
     except OSError as error:
         raise HeadsplatError(os_error_sentence(error)) from error
     if not isinstance(root, dict):
-        raise HeadsplatError(f"{path}: holds no dictionary of arrays; give FLAME's own .pkl file")
+        raise HeadsplatError(f"{path}: contains no dictionary of arrays; give FLAME's own .pkl file")
     return PickledFile(path, {key: value for key, value in root.items() if isinstance(key, str)})
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """The array that an inert value stands for; its shape is checked against its bytes before anything is made."""
-    if not isinstance(value, Made):
+    """The array that a parsed value describes; its shape is checked against its bytes before any allocation.
+
+    Raises:
+        RefusedPickle: not an array, or inconsistent.
+    """
+    if not isinstance(value, Construction):
         raise RefusedPickle(f"is a {type(value).__name__}, not an array")
     name = _class_of(value)
     if name.name in _SPARSE_CLASSES and isinstance(value.state, dict):
         return _dense(value.state, name.name == "csc_matrix")
     if name.module.split(".")[0] == "chumpy":
-        held = value.state.get("x") if isinstance(value.state, dict) else None
-        return _plain(held, f"is a {name} that holds no array of its own")
-    return _plain(value, f"is a {name}, not an array")
+        inner = value.state.get("x") if isinstance(value.state, dict) else None
+        return _numpy_array(inner, f"is a {name} that contains no array")
+    return _numpy_array(value, f"is a {name}, not an array")
 
 
-def _plain(value: Any, otherwise: str) -> NDArray[Any]:
-    """An array of numpy itself; `otherwise` says what is wrong with anything else."""
-    name = value.maker if isinstance(value, Made) else None
+def _numpy_array(value: Any, otherwise: str) -> NDArray[Any]:
+    """A numpy array; `otherwise` is the error text for anything else."""
+    name = value.callee if isinstance(value, Construction) else None
     if name is not None and name.module in _NUMPY and name.name == "_reconstruct":
         return _ndarray(value.state)
     if name is not None and name.module in _NUMERIC and name.name == "_frombuffer":
@@ -112,21 +116,21 @@ def _plain(value: Any, otherwise: str) -> NDArray[Any]:
     raise RefusedPickle(otherwise)
 
 
-def _class_of(value: Made) -> Name:
-    """What an object is made of: `copy_reg._reconstructor(cls, object, None)` of old protocols says it inside."""
-    if value.maker.name == "_reconstructor" and value.arguments and isinstance(value.arguments[0], Name):
+def _class_of(value: Construction) -> Name:
+    """The class of an object; old protocols write `copy_reg._reconstructor(cls, object, None)`."""
+    if value.callee.name == "_reconstructor" and value.arguments and isinstance(value.arguments[0], Name):
         return value.arguments[0]
-    return value.maker
+    return value.callee
 
 
 def _dtype(value: Any) -> np.dtype[Any]:
-    """A plain numeric dtype from `numpy.dtype('f8', ...)` and its state; object and structured ones are refused."""
-    if not isinstance(value, Made) or (value.maker.module, value.maker.name) != ("numpy", "dtype"):
+    """A numeric dtype from `numpy.dtype('f8', ...)` and its state; object and structured dtypes are refused."""
+    if not isinstance(value, Construction) or (value.callee.module, value.callee.name) != ("numpy", "dtype"):
         raise RefusedPickle("has no dtype")
     code = value.arguments[0] if value.arguments else None
     if code not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
-        kind = repr(code[:20]) if isinstance(code, str) else f"a {type(code).__name__}"  # whose text may be endless
-        raise RefusedPickle(f"holds {kind}, not numbers")
+        kind = repr(code[:20]) if isinstance(code, str) else f"a {type(code).__name__}"  # its text may be very long
+        raise RefusedPickle(f"contains {kind}, not numbers")
     state = value.state
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     if order not in ("<", ">", "|", "="):
@@ -135,8 +139,8 @@ def _dtype(value: Any) -> np.dtype[Any]:
 
 
 def _bytes(value: Any) -> bytes:
-    """Raw bytes, also as Python 2's strings and as protocol 2 writes the bytes of Python 3."""
-    if isinstance(value, Made) and (value.maker.module, value.maker.name) == ("_codecs", "encode"):
+    """Raw bytes, also from strings of Python 2 and from the form in which protocol 2 writes bytes of Python 3."""
+    if isinstance(value, Construction) and (value.callee.module, value.callee.name) == ("_codecs", "encode"):
         if len(value.arguments) != 2 or value.arguments[1] not in ("latin1", "latin-1"):
             raise RefusedPickle("has data in an unknown encoding")
         value = value.arguments[0]
@@ -158,14 +162,14 @@ def _filled(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    plain = isinstance(value, tuple) and all(type(size) is int and 0 <= size < MOST_BYTES for size in value)
+    plain = isinstance(value, tuple) and all(type(size) is int and 0 <= size < MAX_BYTES for size in value)
     if not plain or len(value) > 8 or math.prod(max(size, 1) for size in value) >= 1 << 59:  # numpy counts in int64
         raise RefusedPickle("has no shape")
     return value  # type: ignore[no-any-return]
 
 
 def _ndarray(state: Any) -> NDArray[Any]:
-    """From the state (version, shape, dtype, is Fortran, data) that numpy gives its arrays."""
+    """An array from numpy's pickled state (version, shape, dtype, is Fortran, data)."""
     if not isinstance(state, tuple) or len(state) not in (4, 5):
         raise RefusedPickle("is an array without contents")
     shape, dtype, fortran, data = state[-4:]
@@ -180,12 +184,12 @@ def _from_buffer(arguments: tuple[Any, ...]) -> NDArray[Any]:
 
 
 def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:
-    """A compressed sparse matrix written out, every index checked."""
+    """A compressed sparse matrix as a dense array, every index checked."""
     shape = _shape(state.get("_shape", state.get("shape")))
     data, indices, starts = (
-        _plain(state.get(part), f"is a sparse matrix without `{part}`") for part in ("data", "indices", "indptr")
+        _numpy_array(state.get(part), f"is a sparse matrix without `{part}`") for part in ("data", "indices", "indptr")
     )
-    if len(shape) != 2 or not 0 < math.prod(shape) <= MOST_DENSE or len(data) > math.prod(shape):
+    if len(shape) != 2 or not 0 < math.prod(shape) <= MAX_DENSE or len(data) > math.prod(shape):
         raise RefusedPickle(f"is a sparse matrix of shape {list(shape)}, which no regressor has")
     outer, inner = shape[::-1] if by_column else shape
     fits = (
@@ -198,7 +202,7 @@ def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:
         and (not len(indices) or 0 <= int(indices.min()) <= int(indices.max()) < inner)
     )
     if not fits:
-        raise RefusedPickle("is a sparse matrix whose parts do not fit")
+        raise RefusedPickle("is a sparse matrix with inconsistent arrays")
     full = np.zeros((outer, inner), data.dtype.newbyteorder("="))
     np.add.at(full, (np.repeat(np.arange(outer), np.diff(starts.astype(np.int64))), indices), data)
     return full.T.copy() if by_column else full

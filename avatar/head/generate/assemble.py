@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import splu
 
-from avatar.head.regressor import placing_weights
+from avatar.head.regressor import joint_regressor_weights
 from avatar.head.stored import UNITS_PER_METER, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
@@ -64,7 +64,7 @@ def _regressor(skin: Floats, pieces: Sequence[parts.Part], joints: Floats) -> tu
     eyeballs = [np.arange(starts[k], starts[k + 1]) for k in (1, 0)]
     groups = skinning.regressor_groups(skin, eyeballs)
     whole = np.vstack([skin, *(piece.vertices for piece in pieces)])
-    rows = [placing_weights(whole[group], place) for group, place in zip(groups, joints, strict=True)]
+    rows = [joint_regressor_weights(whole[group], place) for group, place in zip(groups, joints, strict=True)]
     joint = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     return joint.astype(np.uint8), np.concatenate(groups).astype(np.uint16), np.concatenate(rows).astype(np.float32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from avatar.head import skinned
+from avatar.head import inverse_skinning
 
 from .cage import Cage
 from .indices import LIP_LOWER, LIP_UPPER, OVAL
@@ -73,4 +73,4 @@ def shapes(points: Floats, shares: Floats) -> dict[str, Floats]:
 
 def before_the_turn(points: Floats, shares: Floats, seen: Floats, name: str) -> Floats:
     """Displacements [N,3] that, the jaw joint then turned by `name`, end where the displacements `seen` [N,3] end."""
-    return skinned.before_the_turn(points, seen, shares, HINGE, turn_of(name))
+    return inverse_skinning.rest_displacements(points, seen, shares, HINGE, turn_of(name))

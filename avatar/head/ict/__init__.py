@@ -1,4 +1,4 @@
-"""ICT-FaceKit (MIT), from the user's own copy of its FaceXModel folder."""
+"""ICT-FaceKit (MIT) from the user's copy of its FaceXModel folder."""
 
 from __future__ import annotations
 

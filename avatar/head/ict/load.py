@@ -1,6 +1,6 @@
-"""ICT-FaceKit's FaceXModel folder as a HeadModel: meters, ARKit names, jaw and eyes on joints.
+"""ICT-FaceKit's FaceXModel folder as a HeadModel: meters, ARKit names, joints for jaw and eyes.
 
-Facts about the folder come from the documentation of ICT-FaceKit (USC ICT, MIT license); the user brings the files.
+The folder's layout is from the documentation of ICT-FaceKit (USC ICT, MIT license); the user provides the files.
 """
 
 from __future__ import annotations
@@ -12,39 +12,41 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.head.flame.surface import components
+from avatar.head.flame.surface import component_labels
 from avatar.head.generate.expressions import NAMES
 from avatar.head.model import HeadModel
 from avatar.head.wavefront import read_text
 from avatar.types import JAW
 
-from .dress import dressed
+from .appearance import find_appearance
 from .landmarks import MULTI_PIE, Surface, landmark_embedding
 from .obj import Floats, Ints, Mesh, read_mesh, read_vertices
 from .parts import Mask, find_parts
-from .rig import Rig, before_the_turn, find_rig, jaw_bone, regressor, sphere_center
+from .rig import Rig, find_rig, regressor, rest_displacements, sphere_center, split_teeth
 
 NEUTRAL = "generic_neutral_mesh.obj"
-#: ARKit shapes in Live Link order; the release has no tongue shape and leaves lids to eyeBlink
+#: ARKit shapes in Live Link order; the release has no tongue shape, and eyeBlink closes the lids
 ARKIT = tuple(name for name in NAMES if name not in ("tongueOut", "eyelidLeft", "eyelidRight"))
-_MARKS = "vertex_indices.json"
-_MOST_IDENTITY = 200
+_LANDMARK_FILE = "vertex_indices.json"
+_MAX_IDENTITIES = 200
 _PARENTS = (-1, 0, 1, 1, 1)
-_LEAST_OPENING = 1e-3  # meters that jawOpen moves something
+_MIN_OPENING = 1e-3  # meters that jawOpen moves at least one vertex
 _HALF_FACES = {"browInnerUp", "cheekPuff"}  # one name in ARKit, a left and a right file here
-#: between the eyes, in the unit: meters an eye distance may have
-_EYE_DISTANCE = (0.04, 0.09)
-_UNITS = {"metres": 1.0, "centimetres": 100.0, "millimetres": 1000.0}
+_EYE_DISTANCE = (0.04, 0.09)  # meters: smallest and largest plausible value, used to recognize the unit
+_UNITS = {"meters": 1.0, "centimeters": 100.0, "millimeters": 1000.0}
 
 
 def load_ict(folder: str | Path) -> HeadModel:
-    """The head model in the folder FaceXModel of ICT-FaceKit (or the folder above it).
+    """Load the head model in the folder FaceXModel of ICT-FaceKit (or its parent folder).
 
-    Sheets over the eyes (tears, occlusion, lashes) are left out; quads become triangles. jawOpen, jawLeft, jawRight and
-    eyeLook* turn joints and end, at a weight of 1, where the files end; mouthClose is what its file adds to jawOpen's.
+    Layers over the eyes (tears, occlusion, lashes) are dropped; quads become triangles. jawOpen, jawLeft, jawRight and
+    eyeLook* rotate joints and give the shapes of the files at weight 1; mouthClose is relative to jawOpen.
 
     Args:
-        folder: where generic_neutral_mesh.obj lies.
+        folder: contains generic_neutral_mesh.obj.
+
+    Returns:
+        The head in meters, the origin between the eyeballs.
 
     Raises:
         HeadsplatError: files are missing, damaged or of different releases.
@@ -61,15 +63,17 @@ def load_ict(folder: str | Path) -> HeadModel:
 
     files = _expression_files(folder)
     shapes = {name: np.sum([displacement(path) for path in paths], axis=0) for name, paths in files.items()}
-    if np.abs(shapes["jawOpen"]).max() < _LEAST_OPENING:
-        raise HeadsplatError(f"{files['jawOpen'][0]}: opens no jaw, it is the neutral mesh again; copy the file again")
+    if np.abs(shapes["jawOpen"]).max() < _MIN_OPENING:
+        raise HeadsplatError(
+            f"{files['jawOpen'][0]}: does not open the jaw, its vertices equal the neutral mesh; copy the file again"
+        )
     identity = [displacement(path) for path in _identity_files(folder)]
-    own = {name: mask[kept] for name, mask in parts.items()}
+    masks = {name: mask[kept] for name, mask in parts.items()}
     try:
-        return _built(_without(mesh, kept), vertices, shapes, identity, own, _anchors(folder, kept))
+        return _head(_submesh(mesh, kept), vertices, shapes, identity, masks, _anchors(folder, kept))
     except np.linalg.LinAlgError as error:
         raise HeadsplatError(
-            f"{folder}: its meshes are no head, parts of them have no extent; copy it again"
+            f"{folder}: its meshes are not a head, parts of them have no extent; copy it again"
         ) from error
 
 
@@ -81,7 +85,7 @@ def _folder(folder: Path) -> Path:
 
 
 def _expression_files(folder: Path) -> dict[str, list[Path]]:
-    """ARKit name -> files whose displacements add up to it."""
+    """ARKit name -> files whose displacements are summed."""
     found: dict[str, list[Path]] = {}
     for name in ARKIT:
         stem = name.removesuffix("Left").removesuffix("Right")
@@ -101,9 +105,9 @@ def _expression_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _identity_files(folder: Path) -> list[Path]:
-    """identity000.obj, identity001.obj... as far as they go without a gap."""
+    """identity000.obj, identity001.obj... up to the first missing number."""
     paths = []
-    for number in range(_MOST_IDENTITY):
+    for number in range(_MAX_IDENTITIES):
         path = folder / f"identity{number:03d}.obj"
         if not path.is_file():
             break
@@ -112,40 +116,40 @@ def _identity_files(folder: Path) -> list[Path]:
 
 
 def _unit_and_origin(mesh: Mesh, parts: dict[str, Mask], folder: Path) -> tuple[float, Floats]:
-    """File units in a meter, and the point between the eyeballs in file units."""
+    """File units per meter, and the point [3] between the eyeballs in file units."""
     left, right = (sphere_center(mesh.vertices[parts[f"eyeball_{side}"]]) for side in ("left", "right"))
-    apart = float(np.linalg.norm(left - right))
+    distance = float(np.linalg.norm(left - right))
     for units in _UNITS.values():
-        if _EYE_DISTANCE[0] <= apart / units <= _EYE_DISTANCE[1] and left[0] > right[0]:
+        if _EYE_DISTANCE[0] <= distance / units <= _EYE_DISTANCE[1] and left[0] > right[0]:
             return units, (left + right) / 2
     raise HeadsplatError(
-        f"{folder / NEUTRAL}: its eyes are {apart:.3g} apart, which is no head in {', '.join(_UNITS)} with its left "
-        "eye at larger x; take the file unchanged"
+        f"{folder / NEUTRAL}: its eyes are {distance:.3g} apart, which is not a head in {', '.join(_UNITS)} with its "
+        "left eye at larger x; take the file unchanged"
     )
 
 
 def _anchors(folder: Path, kept: Mask) -> dict[int, int]:
-    """MediaPipe's landmark -> vertex, from the 68 marks that the folder lists; empty where it lists none."""
+    """MediaPipe's landmark -> vertex, from the folder's list of 68 landmarks; empty without a valid list."""
     try:
-        numbers = json.loads(read_text(folder / _MARKS))["idx_to_landmark_verts"]
+        numbers = json.loads(read_text(folder / _LANDMARK_FILE))["idx_to_landmark_verts"]
     except (HeadsplatError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     if not isinstance(numbers, list) or len(numbers) != 68 or any(type(number) is not int for number in numbers):
         return {}
     if min(numbers) < 0 or max(numbers) >= len(kept):
         return {}
-    place = np.cumsum(kept) - 1
-    found = {landmark: int(place[numbers[mark]]) for mark, landmark in MULTI_PIE.items() if kept[numbers[mark]]}
+    new_index = np.cumsum(kept) - 1
+    found = {landmark: int(new_index[numbers[pie]]) for pie, landmark in MULTI_PIE.items() if kept[numbers[pie]]}
     return found if len(set(found.values())) == len(found) else {}
 
 
-def _without(mesh: Mesh, kept: Mask) -> Mesh:
-    """The mesh without the vertices that are not `kept`."""
+def _submesh(mesh: Mesh, kept: Mask) -> Mesh:
+    """The mesh of the `kept` vertices [V] only."""
     whole = kept[mesh.faces].all(1)
-    place = np.cumsum(kept) - 1
+    new_index = np.cumsum(kept) - 1
     return Mesh(
         mesh.vertices[kept],
-        place[mesh.faces[whole]],
+        new_index[mesh.faces[whole]],
         mesh.uv,
         mesh.uv_faces[whole],
         mesh.materials,
@@ -153,7 +157,7 @@ def _without(mesh: Mesh, kept: Mask) -> Mesh:
     )
 
 
-def _built(
+def _head(
     mesh: Mesh,
     vertices: Floats,
     shapes: dict[str, Floats],
@@ -161,19 +165,32 @@ def _built(
     parts: dict[str, Mask],
     anchors: dict[int, int],
 ) -> HeadModel:
-    pieces = components(mesh.faces, len(vertices))
-    parts["jaw_bone"], parts["skull_bone"] = jaw_bone(vertices, shapes["jawOpen"], parts["teeth"], pieces)
+    """The HeadModel of checked meshes.
+
+    Args:
+        mesh: faces and texture coordinates.
+        vertices: [V,3] meters.
+        shapes: ARKit name -> displacements [V,3] meters.
+        identity: displacements [V,3] meters of each identity.
+        parts: masks [V]; `jaw_bone` and `skull_bone` are added.
+        anchors: landmark -> vertex.
+
+    Returns:
+        The head.
+    """
+    labels = component_labels(mesh.faces, len(vertices))
+    parts["jaw_bone"], parts["skull_bone"] = split_teeth(vertices, shapes["jawOpen"], parts["teeth"], labels)
     rig = find_rig(vertices, shapes, parts)
-    places = landmark_embedding(_surface(vertices, mesh.faces, parts, rig), anchors)
-    marks = places.points(vertices, mesh.faces)
-    look = dressed(mesh, vertices, parts, pieces, marks)
+    landmarks = landmark_embedding(_surface(vertices, mesh.faces, parts, rig), anchors)
+    points = landmarks.points(vertices, mesh.faces)
+    appearance = find_appearance(mesh, vertices, parts, labels, points)
     return HeadModel(
         name="ICT-FaceKit",
         license="MIT (ICT-FaceKit, USC Institute for Creative Technologies)",
         v_template=_tensor(vertices),
         faces=torch.from_numpy(mesh.faces),
         shapedirs=_tensor(np.stack(identity, 2) if identity else np.zeros((len(vertices), 3, 0))),
-        exprdirs=_tensor(np.stack(_before_turns(vertices, shapes, rig), 2)),
+        exprdirs=_tensor(np.stack(_rest_shapes(vertices, shapes, rig), 2)),
         joint_dirs=_tensor(_joint_dirs(rig)),
         curvedirs=torch.zeros(len(vertices), 3, 0),
         curve_columns=torch.zeros(0, dtype=torch.int64),
@@ -182,29 +199,30 @@ def _built(
         parents=_PARENTS,
         lbs_weights=_tensor(rig.weights),
         expression_names=ARKIT,
-        landmark_faces=torch.from_numpy(places.faces),
-        landmark_bary=_tensor(places.bary),
-        uv=_tensor(look.uv),
-        uv_faces=torch.from_numpy(look.uv_faces),
-        regions={name: torch.from_numpy(mask) for name, mask in look.regions.items()},
-        colors=_tensor(look.colors),
-        capabilities=look.capabilities,
+        landmark_faces=torch.from_numpy(landmarks.faces),
+        landmark_bary=_tensor(landmarks.bary),
+        uv=_tensor(appearance.uv),
+        uv_faces=torch.from_numpy(appearance.uv_faces),
+        regions={name: torch.from_numpy(mask) for name, mask in appearance.regions.items()},
+        colors=_tensor(appearance.colors),
+        capabilities=appearance.capabilities,
     )
 
 
 def _joint_dirs(rig: Rig) -> Floats:
     table = np.zeros((len(rig.joints), 3, len(ARKIT)))
-    for name, (joint, turn) in rig.turns.items():
-        table[joint, :, ARKIT.index(name)] = turn
+    for name, (joint, rotation) in rig.rotations.items():
+        table[joint, :, ARKIT.index(name)] = rotation
     return table
 
 
-def _before_turns(vertices: Floats, shapes: dict[str, Floats], rig: Rig) -> list[Floats]:
-    """Displacements [V,3] of each expression before any joint turns."""
+def _rest_shapes(vertices: Floats, shapes: dict[str, Floats], rig: Rig) -> list[Floats]:
+    """Displacements [V,3] of each expression in the rest pose, without the rotation of its joint."""
     rest = {
-        name: before_the_turn(vertices, seen, rig, name) if name in rig.turns else seen for name, seen in shapes.items()
+        name: rest_displacements(vertices, shape, rig, name) if name in rig.rotations else shape
+        for name, shape in shapes.items()
     }
-    both = before_the_turn(vertices, shapes["jawOpen"] + shapes["mouthClose"], rig, "jawOpen")
+    both = rest_displacements(vertices, shapes["jawOpen"] + shapes["mouthClose"], rig, "jawOpen")
     rest["mouthClose"] = both - rest["jawOpen"]
     return [rest[name] for name in ARKIT]
 

@@ -1,4 +1,4 @@
-"""Wavefront files as ICT-FaceKit writes them: quads with texture coordinates, grouped by material."""
+"""Wavefront files of ICT-FaceKit: quads with texture coordinates, grouped by material."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from avatar.head.wavefront import read_text
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_FARTHEST = 1e9  # from the origin, in the file's unit; squares of it stay numbers
-_MOST_TILES = 100  # along a side of the texture
+_MAX_COORDINATE = 1e9  # in the file's unit; its square must stay finite
+_MAX_TILES = 100  # texture tiles (UDIM) per side
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Mesh:
 
     vertices: Floats  # [V,3] in the file's unit
     faces: Ints  # [F,3]
-    uv: Floats  # [U,2], one (0,0) where the file has none
+    uv: Floats  # [U,2]; a single (0,0) where the file has none
     uv_faces: Ints  # [F,3]
     materials: tuple[str, ...]
-    material: Ints  # [F] which of `materials`, -1 where the file names none
+    material: Ints  # [F] index into `materials`, -1 without a material
 
 
 def read_vertices(path: Path, count: int | None = None) -> Floats:
-    """The vertices [V,3] of an obj file; `count` of them where it is given.
+    """The vertices [V,3] of an obj file; V must equal `count` where it is given.
 
     Raises:
-        HeadsplatError: the file is missing, is no obj, or has another number of vertices.
+        HeadsplatError: the file is missing, is not an obj, or has another number of vertices.
     """
     lines = [line[2:] for line in read_text(path).splitlines() if line.startswith(b"v ")]
     if not lines:
@@ -43,7 +43,7 @@ def read_vertices(path: Path, count: int | None = None) -> Floats:
         vertices = np.array(b" ".join(lines).split(), np.float64).reshape(len(lines), -1)[:, :3]
     except ValueError as error:
         raise HeadsplatError(f"{path}: a vertex is not three numbers; copy the file again") from error
-    if vertices.shape[1] != 3 or not (np.abs(vertices) < _FARTHEST).all():
+    if vertices.shape[1] != 3 or not (np.abs(vertices) < _MAX_COORDINATE).all():
         raise HeadsplatError(
             f"{path}: not a Wavefront mesh, a vertex is not three numbers of a sensible size; copy the file again"
         )
@@ -55,7 +55,7 @@ def read_vertices(path: Path, count: int | None = None) -> Floats:
 
 
 def read_mesh(path: Path) -> Mesh:
-    """The whole mesh of an obj file; polygons are cut into fans.
+    """The mesh of an obj file; polygons become triangle fans.
 
     Raises:
         HeadsplatError: the file is missing or is not a mesh with faces.
@@ -82,15 +82,15 @@ def read_mesh(path: Path) -> Mesh:
         coordinates = np.array(uv or [(0.0, 0.0)], np.float64)
     except (ValueError, OverflowError) as error:
         raise HeadsplatError(f"{path}: a face or texture coordinate cannot be read; copy the file again") from error
-    if not (np.abs(coordinates) <= _MOST_TILES).all():
-        raise HeadsplatError(f"{path}: a texture coordinate is beyond {_MOST_TILES} tiles; copy the file again")
+    if not (np.abs(coordinates) <= _MAX_TILES).all():
+        raise HeadsplatError(f"{path}: a texture coordinate is beyond {_MAX_TILES} tiles; copy the file again")
     faces, uv_faces = table[:, :, 0], np.maximum(table[:, :, 1], 0)
     if (
         not len(faces)
         or not 0 <= faces.min() <= faces.max() < len(vertices)
         or not -1 <= table[:, :, 1].min() <= uv_faces.max() < len(coordinates)
     ):
-        raise HeadsplatError(f"{path}: its faces do not fit its {len(vertices)} vertices; copy the file again")
+        raise HeadsplatError(f"{path}: its faces do not match its {len(vertices)} vertices; copy the file again")
     return Mesh(vertices, faces, coordinates, uv_faces, tuple(names), np.array(owner, np.int64))
 
 

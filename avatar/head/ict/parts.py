@@ -1,4 +1,4 @@
-"""Which vertices of an ICT-FaceKit mesh are what: by the index ranges of its documentation, else by its materials."""
+"""Parts of an ICT-FaceKit mesh: by the index ranges of its documentation, else by its materials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .obj import Mesh
 Mask = NDArray[np.bool_]
 
 FULL_COUNT = 26719
-#: part -> first vertex in the release's own order (README of ICT-FaceKit, "Face Model Topology")
+#: part -> first vertex in the release's vertex order (README of ICT-FaceKit, "Face Model Topology")
 _STARTS = {
     "face": 0, "head_and_neck": 9409, "mouth_socket": 11248, "eye_socket_left": 13294, "eye_socket_right": 13678,
     "gums_and_tongue": 14062, "teeth": 17039, "eyeball_left": 21451, "eyeball_right": 23021, "overlays": 24591,
@@ -27,7 +27,7 @@ _NEEDED = ("face", "eyeball_left", "eyeball_right")
 
 
 def find_parts(mesh: Mesh, name: str) -> dict[str, Mask]:
-    """Masks [V] of all parts; every vertex is in exactly one. `overlays` are transparent sheets over the eyes.
+    """Masks [V] of all parts; every vertex is in exactly one. `overlays` are transparent layers over the eyes.
 
     Raises:
         HeadsplatError: the mesh called `name` has neither the documented number of vertices nor its materials.

@@ -13,7 +13,7 @@ from avatar.head import load_head
 from avatar.head.ict.landmarks import MULTI_PIE
 from avatar.head.ict.load import ARKIT
 
-#: the release's coordinates: centimeters, the origin somewhere in the head
+#: the release's coordinates: centimeters, the origin somewhere inside the head
 SCALE, SHIFT = 100.0, np.array([0.0, 2.5, 7.0])
 MATERIALS = {
     "teeth_upper": "M_Teeth", "teeth_lower": "M_Teeth", "tongue": "M_GumsTongue", "left_eyeball": "M_ScleraLeft",
@@ -23,14 +23,14 @@ TILES = {"M_Face": 0, "M_Teeth": 1, "M_GumsTongue": 2, "M_ScleraLeft": 3, "M_Scl
 
 
 def person() -> torch.Tensor:
-    """Identity coefficients of somebody who is not the mean person."""
+    """Identity coefficients [S] of a person who differs from the mean."""
     head = load_head()
     random = torch.Generator().manual_seed(2)
     return 0.6 * torch.randn(head.shapedirs.shape[2], generator=random)
 
 
 def write_folder(folder: Path, identities: int = 2, identity: torch.Tensor | None = None) -> Path:
-    """Write the folder, of the mean person or of `identity` [S]; the sheet over the eyes is a quad."""
+    """Write the folder, of the mean person or of `identity` [S]; the layer over the eyes is a quad."""
     head = load_head()
     folder.mkdir(parents=True, exist_ok=True)
     if identity is not None:
@@ -50,15 +50,15 @@ def write_folder(folder: Path, identities: int = 2, identity: torch.Tensor | Non
         _write_vertices(folder / f"identity{number:03d}.obj", template + np.vstack([mode, np.zeros((3, 3))]))
     corners = head.faces[head.landmark_faces].numpy()
     vertex = corners[np.arange(478), head.landmark_bary.argmax(1).numpy()]
-    marks = [int(vertex[MULTI_PIE.get(mark, 152)]) for mark in range(68)]
-    (folder / "vertex_indices.json").write_text(json.dumps({"idx_to_landmark_verts": marks}))
+    landmarks = [int(vertex[MULTI_PIE.get(index, 152)]) for index in range(68)]
+    (folder / "vertex_indices.json").write_text(json.dumps({"idx_to_landmark_verts": landmarks}))
     return folder
 
 
 def _files(name: str, shape: np.ndarray, template: np.ndarray) -> list[tuple[str, np.ndarray]]:
     if name in ("browInnerUp", "cheekPuff"):
-        share = np.clip(0.5 + template[:, :1] / 0.02, 0, 1)
-        return [(f"{name}_L", shape * share), (f"{name}_R", shape * (1 - share))]
+        left = np.clip(0.5 + template[:, :1] / 0.02, 0, 1)
+        return [(f"{name}_L", shape * left), (f"{name}_R", shape * (1 - left))]
     if name.endswith(("Left", "Right")) and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
         side = "Left" if name.endswith("Left") else "Right"
         return [(f"{name.removesuffix(side)}_{side[0]}", shape)]
@@ -79,8 +79,8 @@ def _write_neutral(path: Path, template: np.ndarray, overlay: np.ndarray) -> Non
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in np.nan_to_num(uv)]
     for material in TILES:
         lines.append(f"usemtl {material}")
-        own = owner == material
-        for face, corner in zip(head.faces[own].tolist(), head.uv_faces[own].tolist(), strict=True):
+        chosen = owner == material
+        for face, corner in zip(head.faces[chosen].tolist(), head.uv_faces[chosen].tolist(), strict=True):
             lines.append("f " + " ".join(f"{v + 1}/{t + 1}" for v, t in zip(face, corner, strict=True)))
     lines += ["usemtl M_EyeLashes", "f " + " ".join(f"{v + 1}/1" for v in [*overlay, overlay[0]])]
     path.write_text("\n".join(lines) + "\n")

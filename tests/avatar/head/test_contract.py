@@ -163,10 +163,10 @@ def test_capabilities_are_the_parts_it_has(head: HeadModel) -> None:
 
 def test_no_tooth_shows_through_closed_lips(head: HeadModel) -> None:
     """From in front, of all that lies in the mouth nothing is nearer than the lips."""
-    from avatar.head.sheets import View, rasterized
+    from avatar.head.sheets import View, rasterize_view
 
     view = View(center=(0, -0.06, 0), extent=0.12)
-    _, face, _ = rasterized(head.faces, head.v_template, view, 500)
+    _, face, _ = rasterize_view(head.faces, head.v_template, view, 500)
     seen = head.faces[face[face >= 0].long().unique()]
     for name in ("teeth_upper", "teeth_lower", "tongue"):
         assert not head.regions[name][seen].all(1).any(), name
@@ -186,5 +186,5 @@ def test_the_identity_of_the_geometry_is_stable(head: HeadModel) -> None:
     assert head.model_id == again.model_id and len(head.model_id) == 16
 
 
-def test_license_and_name_are_told(head: HeadModel) -> None:
+def test_license_and_name_are_set(head: HeadModel) -> None:
     assert head.name and head.license

@@ -1,4 +1,4 @@
-"""ICT-FaceKit's folder becomes a HeadModel: on a made-up folder, since the release is the user's to bring."""
+"""ICT-FaceKit's folder is loaded as a HeadModel; tested on a made-up folder, as the release is not bundled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
 from avatar.head.ict import load_ict
-from avatar.head.ict.dress import packed
+from avatar.head.ict.appearance import pack_tiles
 from avatar.head.ict.load import ARKIT
 from avatar.head.ict.obj import Mesh, read_mesh
 from avatar.head.ict.parts import FULL_COUNT, find_parts
@@ -34,7 +34,7 @@ def head(folder: Path) -> HeadModel:
 
 
 def origin() -> torch.Tensor:
-    """Where the point between the eyeballs lies in the embedded head."""
+    """The point between the eyeballs of the embedded head."""
     model = load_head()
     return model.joint_locations(torch.zeros(model.shapedirs.shape[2]))[[LEFT_EYE, RIGHT_EYE]].mean(0)
 
@@ -50,7 +50,7 @@ def test_neutral_is_the_files_in_meters_with_the_origin_between_the_eyeballs(hea
     torch.testing.assert_close(head.v_template, load_head().v_template - origin(), atol=5e-5, rtol=0)
 
 
-def test_sheets_over_the_eyes_are_left_out(head: HeadModel) -> None:
+def test_layers_over_the_eyes_are_dropped(head: HeadModel) -> None:
     assert torch.equal(head.faces.sort(0).values, load_head().faces.sort(0).values)
 
 
@@ -64,7 +64,7 @@ def test_every_shape_ends_where_its_file_ends(head: HeadModel) -> None:
     columns = [model.expression_index(name) for name in ARKIT]
     error = (head.expression_motion() - model.expression_motion()[:, :, columns]).norm(dim=1).amax(0)
     wrong = {name: float(value) for name, value in zip(ARKIT, error, strict=True) if value > 5e-6}
-    assert set(wrong) <= {"mouthClose"}  # is made for an open jaw
+    assert set(wrong) <= {"mouthClose"}  # made for an open jaw
 
 
 def test_mouth_close_on_an_open_jaw_is_the_sum_of_both_files(head: HeadModel) -> None:
@@ -77,26 +77,26 @@ def test_mouth_close_on_an_open_jaw_is_the_sum_of_both_files(head: HeadModel) ->
 @pytest.mark.parametrize(
     ("name", "joint"), [("jawOpen", JAW), ("jawLeft", JAW), ("eyeLookUpLeft", LEFT_EYE), ("eyeLookInRight", RIGHT_EYE)]
 )
-def test_turns_are_found_in_the_blendshapes(head: HeadModel, name: str, joint: int) -> None:
+def test_joint_rotations_are_fitted_to_the_blendshapes(head: HeadModel, name: str, joint: int) -> None:
     model = load_head()
     found = head.joint_dirs[:, :, head.expression_index(name)]
     torch.testing.assert_close(found, model.joint_dirs[:, :, model.expression_index(name)], atol=1e-3, rtol=0)
     assert found[joint].norm() > 0.05
 
 
-def test_half_open_jaw_goes_along_an_arc(head: HeadModel) -> None:
+def test_half_open_jaw_is_on_an_arc(head: HeadModel) -> None:
     teeth = head.regions["teeth_lower"]
     rest, half = head.v_template[teeth], head.v_template[teeth] + posed(head, {"jawOpen": 0.5})[teeth]
-    across = torch.pdist(half) - torch.pdist(rest)
-    assert across.abs().max() < 1e-4  # teeth keep their shape, which a straight way would shrink
+    stretch = torch.pdist(half) - torch.pdist(rest)
+    assert stretch.abs().max() < 1e-4  # teeth are rigid; linear interpolation would shrink them
 
 
-def test_jaw_takes_lower_teeth_and_tongue_and_leaves_the_upper(head: HeadModel) -> None:
-    share = head.lbs_weights[:, JAW]
-    assert share[head.regions["teeth_lower"]].min() == 1
-    assert share[head.regions["teeth_upper"]].max() == 0
-    assert share[head.regions["tongue"]].max() > 0.8
-    assert share[head.regions["scalp"]].max() < 0.02
+def test_jaw_moves_lower_teeth_and_tongue_but_not_the_upper_teeth(head: HeadModel) -> None:
+    weight = head.lbs_weights[:, JAW]
+    assert weight[head.regions["teeth_lower"]].min() == 1
+    assert weight[head.regions["teeth_upper"]].max() == 0
+    assert weight[head.regions["tongue"]].max() > 0.8
+    assert weight[head.regions["scalp"]].max() < 0.02
 
 
 def test_weights_sum_to_one_and_joints_come_from_the_mesh(head: HeadModel) -> None:
@@ -110,7 +110,7 @@ def test_identity_files_are_modes(head: HeadModel) -> None:
     torch.testing.assert_close(head.shapedirs, load_head().shapedirs[:, :, :2], atol=2e-6, rtol=0)
 
 
-def test_landmarks_lie_where_they_belong(head: HeadModel) -> None:
+def test_landmarks_are_those_of_the_source_head(head: HeadModel) -> None:
     model = load_head()
     expected = model.landmarks(model.v_template[None])[0] - origin()
     assert (head.landmarks(head.v_template[None])[0] - expected).norm(dim=1).max() < 5e-4
@@ -142,21 +142,21 @@ def test_regions_and_capabilities_are_known(head: HeadModel) -> None:
     assert {"arkit", "teeth", "tongue"} <= head.capabilities
 
 
-def test_texture_tiles_lie_side_by_side(head: HeadModel) -> None:
+def test_texture_tiles_do_not_overlap_on_the_head(head: HeadModel) -> None:
     assert head.uv.min() >= 0 and head.uv.max() <= 1
     corners = head.uv[head.uv_faces]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
     assert (area.abs() > 0).float().mean() > 0.99
-    middle = {
+    centers = {
         name: corners.mean(1)[head.regions[name][head.faces].all(1)] for name in ("nose", "left_eyeball", "tongue")
     }
-    assert middle["nose"].max() < 2 / 3  # the face's tile is the large one
-    boxes = [(points.min(0).values, points.max(0).values) for points in middle.values()]
+    assert centers["nose"].max() < 2 / 3  # the face's tile is the large one
+    boxes = [(points.min(0).values, points.max(0).values) for points in centers.values()]
     for one in range(3):
         for two in range(one):
-            apart = (boxes[one][0] > boxes[two][1]) | (boxes[two][0] > boxes[one][1])
-            assert apart.any()
+            separate = (boxes[one][0] > boxes[two][1]) | (boxes[two][0] > boxes[one][1])
+            assert separate.any()
 
 
 @pytest.mark.parametrize("tiles", [1, 2, 4, 9, 12])
@@ -164,31 +164,31 @@ def test_no_two_tiles_overlap(tiles: int) -> None:
     square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
     uv = np.vstack([square * 0.98 + 0.01 + [tile, 0] for tile in range(tiles)])
     faces = np.vstack([np.array([[0, 1, 2], [0, 2, 3]]) + 4 * tile for tile in range(tiles)])
-    coordinates, new_faces = packed(uv, faces)
-    places = coordinates[new_faces].reshape(tiles, 6, 2)
-    low, high = places.min(1), places.max(1)
-    apart = ((low[:, None] >= high[None]) | (low[None] >= high[:, None])).any(-1) | np.eye(tiles, dtype=bool)
-    assert apart.all()
+    coordinates, new_faces = pack_tiles(uv, faces)
+    corners = coordinates[new_faces].reshape(tiles, 6, 2)
+    low, high = corners.min(1), corners.max(1)
+    separate = ((low[:, None] >= high[None]) | (low[None] >= high[:, None])).any(-1) | np.eye(tiles, dtype=bool)
+    assert separate.all()
     assert low.min() >= 0 and high.max() <= 1
 
 
-def test_coordinate_on_the_border_of_two_tiles_becomes_two() -> None:
+def test_coordinate_on_the_border_of_two_tiles_is_duplicated() -> None:
     uv = np.array([[0.5, 0.0], [1.0, 0.0], [0.5, 1.0], [1.5, 0.0], [1.5, 1.0]])
-    coordinates, faces = packed(uv, np.array([[0, 1, 2], [1, 3, 4]]))
+    coordinates, faces = pack_tiles(uv, np.array([[0, 1, 2], [1, 3, 4]]))
     assert len(coordinates) == 6
-    for face, own in zip(faces, ([[0.5, 0], [1, 0], [0.5, 1]], [[0, 0], [0.5, 0], [0.5, 1]]), strict=True):
-        moved = coordinates[face] - np.array(own) / 2  # two tiles: both are half as large
+    for face, expected in zip(faces, ([[0.5, 0], [1, 0], [0.5, 1]], [[0, 0], [0.5, 0], [0.5, 1]]), strict=True):
+        moved = coordinates[face] - np.array(expected) / 2  # two tiles: both are half as large
         np.testing.assert_allclose(moved - moved[0], 0, atol=1e-12)
 
 
-def test_bridge_to_the_embedded_head_goes_by_name(head: HeadModel) -> None:
+def test_bridge_to_the_embedded_head_matches_names(head: HeadModel) -> None:
     bridge = Bridge(head.expression_names, load_head().expression_names, fit_bridge(head, load_head()))
     weights, _ = bridge(torch.eye(51), torch.zeros(51, 5, 3))
     assert weights[head.expression_index("mouthPucker"), load_head().expression_index("mouthPucker")] == 1
     assert weights.sum() == 51
 
 
-def test_folder_above_is_accepted(folder: Path) -> None:
+def test_parent_folder_is_accepted(folder: Path) -> None:
     assert load_ict(folder.parent).model_id == load_ict(folder).model_id
 
 
@@ -238,14 +238,14 @@ DAMAGE = {
     ),
     "face without vertex": (
         lambda f: _rewrite(f / "generic_neutral_mesh.obj", "usemtl M_Teeth", "f 1/1 2/1 99999/1\nusemtl M_Teeth"),
-        r"its faces do not fit its \d+ vertices",
+        r"its faces do not match its \d+ vertices",
     ),
-    "odd units": (lambda f: _scaled(f / "generic_neutral_mesh.obj"), "which is no head in meters, centimeters"),
+    "odd units": (lambda f: _scaled(f / "generic_neutral_mesh.obj"), "which is not a head in meters, centimeters"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_malformed_folder_is_one_sentence(folder: Path, tmp_path: Path, damage: str) -> None:
+def test_malformed_folder_is_an_error_on_one_line(folder: Path, tmp_path: Path, damage: str) -> None:
     copy = tmp_path / "FaceXModel"
     shutil.copytree(folder, copy)
     spoil, sentence = DAMAGE[damage]
@@ -255,7 +255,7 @@ def test_malformed_folder_is_one_sentence(folder: Path, tmp_path: Path, damage: 
     assert "\n" not in str(found.value)
 
 
-def test_marks_that_fit_no_face_are_not_trusted(folder: Path, tmp_path: Path) -> None:
+def test_landmarks_that_match_no_face_are_ignored(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "FaceXModel"
     shutil.copytree(folder, copy)
     (copy / "vertex_indices.json").write_text('{"idx_to_landmark_verts": [' + ",".join(map(str, range(68))) + "]}")

@@ -1,4 +1,4 @@
-"""Mesh files of a stranger: a mesh or one sentence, whatever they hold."""
+"""Untrusted mesh files give a mesh or an error of ours, whatever their content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _POINTS = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
         _POINTS + b"vt 1\nvt 2\nf 1 2 3\n",
     ],
 )  # fmt: skip
-def test_a_mesh_that_cannot_be_is_a_sentence(data: bytes, tmp_path: Path) -> None:
+def test_an_invalid_mesh_is_an_error_of_ours(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mesh.obj"
     path.write_bytes(data)
     with pytest.raises(HeadsplatError, match=r"mesh\.obj"):
@@ -44,12 +44,12 @@ def test_a_file_larger_than_any_mesh_is_not_read(tmp_path: Path) -> None:
         read_mesh(path)
 
 
-def test_a_folder_in_the_place_of_a_file_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match=tmp_path.name):
         read_mesh(tmp_path)
 
 
-def test_a_link_to_itself_is_a_sentence(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(HeadsplatError, match="loop"):
         load_ict(tmp_path / "loop")
@@ -72,30 +72,30 @@ def _copy(folder: Path, to: Path) -> Path:
     return to
 
 
-def test_a_jaw_that_does_not_open_is_a_sentence(folder: Path, tmp_path: Path) -> None:
-    own = _copy(folder, tmp_path / "own")
-    _moved(own / "jawOpen.obj", read_vertices(own / "generic_neutral_mesh.obj"))
-    with pytest.raises(HeadsplatError, match=r"jawOpen\.obj: opens no jaw"):
-        load_ict(own)
+def test_a_jaw_that_does_not_open_is_an_error_of_ours(folder: Path, tmp_path: Path) -> None:
+    copy = _copy(folder, tmp_path / "copy")
+    _moved(copy / "jawOpen.obj", read_vertices(copy / "generic_neutral_mesh.obj"))
+    with pytest.raises(HeadsplatError, match=r"jawOpen\.obj: does not open the jaw"):
+        load_ict(copy)
 
 
-def test_a_jaw_that_only_shifts_gives_finite_weights(folder: Path, tmp_path: Path) -> None:
-    own = _copy(folder, tmp_path / "own")
-    lower = read_vertices(own / "generic_neutral_mesh.obj")
-    _moved(own / "jawOpen.obj", lower + (lower.max(0) - lower.min(0)) * np.array([0, -0.1, 0]))
-    head = load_ict(own)
+def test_a_jaw_without_rotation_gives_finite_weights(folder: Path, tmp_path: Path) -> None:
+    copy = _copy(folder, tmp_path / "copy")
+    lower = read_vertices(copy / "generic_neutral_mesh.obj")
+    _moved(copy / "jawOpen.obj", lower + (lower.max(0) - lower.min(0)) * np.array([0, -0.1, 0]))
+    head = load_ict(copy)
     assert head.lbs_weights.isfinite().all() and head.exprdirs.isfinite().all()
 
 
-def test_a_flat_head_is_a_sentence(folder: Path, tmp_path: Path) -> None:
-    own = _copy(folder, tmp_path / "own")
-    neutral = own / "generic_neutral_mesh.obj"
+def test_a_flat_head_is_an_error_of_ours(folder: Path, tmp_path: Path) -> None:
+    copy = _copy(folder, tmp_path / "copy")
+    neutral = copy / "generic_neutral_mesh.obj"
     _moved(neutral, read_vertices(neutral) * np.array([1, 1, 0]))
-    with pytest.raises(HeadsplatError, match="meshes are no head"):
-        load_ict(own)
+    with pytest.raises(HeadsplatError, match="meshes are not a head"):
+        load_ict(copy)
 
 
-@pytest.mark.parametrize("marks", ["[" * 100_000, json.dumps([5] * 68), f"[{'1e999,' * 67}1]", '["a"]', "7"])
-def test_marks_that_are_none_are_done_without(marks: str, tmp_path: Path) -> None:
-    (tmp_path / "vertex_indices.json").write_text(f'{{"idx_to_landmark_verts": {marks}}}')
+@pytest.mark.parametrize("listed", ["[" * 100_000, json.dumps([5] * 68), f"[{'1e999,' * 67}1]", '["a"]', "7"])
+def test_an_invalid_landmark_list_is_ignored(listed: str, tmp_path: Path) -> None:
+    (tmp_path / "vertex_indices.json").write_text(f'{{"idx_to_landmark_verts": {listed}}}')
     assert _anchors(tmp_path, np.ones(100, bool)) == {}

@@ -63,7 +63,7 @@ def test_half_density_is_the_same_head_with_fewer_triangles(head: HeadModel) -> 
 
 def test_texture_coordinates_beside_a_flame_file_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    monkeypatch.setattr("avatar.head.flame.load_flame", lambda path, detector, uv, told: found.append(uv))
+    monkeypatch.setattr("avatar.head.flame.load_flame", lambda path, detector, uv, on_message: found.append(uv))
     for name in ("generic_model.pkl", "head_template.obj"):
         (tmp_path / name).write_bytes(b"")
         load_head(tmp_path / "generic_model.pkl")

@@ -1,4 +1,4 @@
-"""Files in FLAME's formats with made-up arrays: our own head's skin and eyeballs in FLAME's layout, no FLAME data."""
+"""Files in FLAME's formats with made-up arrays: the embedded head's skin and eyeballs in FLAME's layout."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import scipy.sparse as sparse
 import torch
 
 from avatar.head import load_head
-from avatar.head.regressor import placing_weights
+from avatar.head.regressor import joint_regressor_weights
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 VERSIONS = ("2020", "2023", "2023 Open")
-#: where only FLAME 2023 Open has its jaw and eyes, meters in the file's own frame
+#: positions of jaw and eyes that only FLAME 2023 Open has, meters in the file's frame
 _OPEN_JOINTS = {
     JAW: (-0.00046, -0.01550, -0.05768),
     LEFT_EYE: (0.03172, 0.02288, 0.02437),
@@ -29,15 +29,15 @@ _OPEN_JOINTS = {
 
 @lru_cache(maxsize=1)
 def _geometry() -> dict[str, np.ndarray]:
-    """Our head without ears, teeth and tongue, the mouth open behind the lips, in FLAME's frame."""
+    """The embedded head without ears, teeth and tongue, with a hole behind the lips, in FLAME's frame."""
     head = load_head("embedded")
     regions = {name: mask.numpy() for name, mask in head.regions.items()}
     lip = head.landmarks(head.v_template[None])[0, 13, 2].item()
     deep = regions["mouth_interior"] & (head.v_template[:, 2].numpy() < lip - 0.009)
-    own = regions["skin"] | regions["left_eyeball"] | regions["right_eyeball"] | regions["mouth_interior"]
-    own &= ~regions["left_ear"] & ~regions["right_ear"] & ~deep
+    kept = regions["skin"] | regions["left_eyeball"] | regions["right_eyeball"] | regions["mouth_interior"]
+    kept &= ~regions["left_ear"] & ~regions["right_ear"] & ~deep
     faces = head.faces.numpy()
-    faces = faces[own[faces].all(1)]
+    faces = faces[kept[faces].all(1)]
     used, local = np.unique(faces, return_inverse=True)
     count = len(used)
     random = np.random.default_rng(0)
@@ -61,7 +61,7 @@ def _geometry() -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _tiny_geometry() -> dict[str, np.ndarray]:
-    """Sixty points in FLAME's layout: enough to be read, no head."""
+    """Sixty points in FLAME's layout: readable, but not a head."""
     random = np.random.default_rng(0)
     points = random.uniform(-0.08, 0.08, (60, 3))
     weights = np.eye(5)[np.arange(60) % 5]
@@ -77,32 +77,34 @@ def _tiny_geometry() -> dict[str, np.ndarray]:
 
 
 def tiny_arrays(version: str) -> dict[str, Any]:
-    """Members of a made-up file that can be read but is no head."""
+    """Members of a made-up file that is readable but not a head."""
     return _versioned(_tiny_geometry(), version)
 
 
 def arrays(version: str) -> dict[str, Any]:
-    """Members of a made-up file that can become a whole head."""
+    """Members of a made-up file of a head."""
     return _versioned(_geometry(), version)
 
 
 def _versioned(geometry: dict[str, np.ndarray], version: str) -> dict[str, Any]:
-    """The version shows as it does in real files: in words, or by where the joints are."""
+    """The version is recognizable as in real files: by a text or by the joint positions."""
     members: dict[str, Any] = dict(geometry)
     if version == "2023 Open":
         members["J_regressor"] = members["J_regressor"].copy()
         near = np.flatnonzero(np.abs(members["v_template"][:, 0]) < 0.09)
-        for joint, place in _OPEN_JOINTS.items():
+        for joint, position in _OPEN_JOINTS.items():
             group = near if joint == JAW else np.flatnonzero(members["weights"][:, joint] > 0.5)
             members["J_regressor"][joint] = 0
-            members["J_regressor"][joint, group] = placing_weights(members["v_template"][group], np.array(place))
+            members["J_regressor"][joint, group] = joint_regressor_weights(
+                members["v_template"][group], np.array(position)
+            )
     elif version:
         members["notice"] = f"made up in the layout of FLAME {version}"
     return members
 
 
 class _Python2(pickle._Pickler):
-    """Writes bytes as Python 2 wrote its strings, which is how FLAME's own files hold their numbers."""
+    """Writes bytes as strings of Python 2, as in FLAME's files."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
@@ -114,7 +116,7 @@ class _Python2(pickle._Pickler):
 
 
 def write_pickle(path: Path, members: dict[str, Any], protocol: int = 2, python2: bool = True) -> Path:
-    """A .pkl like FLAME's: chumpy's arrays, a sparse regressor; chumpy exists while it is written and no longer."""
+    """Write a .pkl like FLAME's: chumpy arrays, a sparse regressor; a fake chumpy module exists while writing."""
     chumpy, ch = types.ModuleType("chumpy"), types.ModuleType("chumpy.ch")
     ch.Ch = type("Ch", (), {"__module__": "chumpy.ch"})  # type: ignore[attr-defined]
     sys.modules.update({"chumpy": chumpy, "chumpy.ch": ch})
@@ -136,12 +138,12 @@ def write_pickle(path: Path, members: dict[str, Any], protocol: int = 2, python2
 
 
 def write_npz(path: Path, members: dict[str, Any]) -> Path:
-    """The same members as an .npz without pickles."""
+    """Write the same members as an .npz without pickles."""
     np.savez(path, **members)
     return path
 
 
 def write(folder: Path, version: str, suffix: str = ".pkl") -> Path:
-    """A made-up file of a version."""
+    """Write a made-up file of a version."""
     path = folder / f"made_up{suffix}"
     return (write_pickle if suffix == ".pkl" else write_npz)(path, arrays(version))

@@ -1,4 +1,4 @@
-"""SMPL-X files give their head, and our skinning is that of smplx where the package is at hand."""
+"""The head of SMPL-X files is read, and our skinning equals that of the smplx package where it is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.head.flame.bare import bare_head
+from avatar.head.flame.anatomy import file_head
 from avatar.head.flame.source import read_flame
 from avatar.types import JOINT_NAMES
 
@@ -20,7 +20,7 @@ _HEAD_JOINTS = (12, 15, 22, 23, 24)
 
 
 def _body() -> dict[str, Any]:
-    """A made-up body in SMPL-X's layout: the tiny head's points and as many again on the chest."""
+    """A made-up body in SMPL-X's layout: the tiny head's points and the same number on the chest."""
     head, random = tiny_arrays("2020"), np.random.default_rng(2)
     count = len(head["v_template"])
     points = np.vstack([head["v_template"], random.uniform(-0.3, -0.2, (count, 3))])
@@ -56,18 +56,18 @@ def test_the_head_of_a_body_keeps_its_points_joints_and_correctives(tmp_path: Pa
     assert np.array_equal(read.posedirs[:, :, 9:18], body["posedirs"][:count, :, 9 * 21 : 9 * 22])  # the jaw's
 
 
-def test_a_body_whose_parts_do_not_fit_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_body_with_inconsistent_arrays_is_refused_by_name(tmp_path: Path) -> None:
     body = _body()
     body["posedirs"] = body["posedirs"][:, :, :36]
     with pytest.raises(HeadsplatError, match=r"SMPLX\.npz: `posedirs` expected \[120,3,486\]"):
         read_flame(write_npz(tmp_path / "SMPLX.npz", body))
 
 
-def test_our_skinning_is_that_of_smplx(tmp_path: Path) -> None:
-    """To 1e-8 m for identity and pose; smplx lets expressions move joints too, we do not."""
+def test_our_skinning_equals_that_of_smplx(tmp_path: Path) -> None:
+    """To 1e-8 m for identity and pose; in smplx, unlike here, expressions also move joints."""
     lbs = pytest.importorskip("smplx.lbs", reason="the optional package smplx is not installed")
     arrays = read_flame(write_npz(tmp_path / "made_up.npz", tiny_arrays("2023")))
-    head = bare_head(arrays)
+    head = file_head(arrays)
     double = {
         name: getattr(head, name).double()
         for name in ("v_template", "shapedirs", "exprdirs", "joint_dirs", "curvedirs", "posedirs", "J_regressor")
@@ -77,7 +77,7 @@ def test_our_skinning_is_that_of_smplx(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     params.joint_rot[:] = 0.4 * torch.randn(params.joint_rot.shape, generator=random, dtype=torch.float64)
     params.identity[:] = torch.randn(params.identity.shape, generator=random, dtype=torch.float64)
-    theirs, _ = lbs.lbs(
+    expected, _ = lbs.lbs(
         params.identity.expand(4, -1),
         params.joint_rot.reshape(4, 3 * len(JOINT_NAMES)),
         head.v_template[None].expand(4, -1, -1),
@@ -87,5 +87,5 @@ def test_our_skinning_is_that_of_smplx(tmp_path: Path) -> None:
         torch.tensor(head.parents),
         head.lbs_weights,
     )
-    difference = (head.vertices(params) - theirs).abs().max()
+    difference = (head.vertices(params) - expected).abs().max()
     assert difference < 1e-8, f"{difference:.2e} m"  # smplx adds 1e-8 to rotation vectors

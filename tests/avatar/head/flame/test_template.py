@@ -1,4 +1,4 @@
-"""The user's texture template is taken as it is, with room found for what the template does not know."""
+"""The user's texture template is used unchanged; added parts go into its free area."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.head.flame.template import textured
+from avatar.head.flame.template import apply_template
 from avatar.head.flame.unwrap import Island
 
 FACES = np.array([[0, 1, 2], [2, 1, 3]])
@@ -21,14 +21,14 @@ def _template(path: Path, faces: str = "f 3/3 1/1 2/2\nf 3/3 2/2 4/4\n", corner:
     return path
 
 
-def test_coordinates_are_the_templates_whatever_order_its_faces_have(tmp_path: Path) -> None:
-    uv, faces = textured(_template(tmp_path / "t.obj"), FACES, [ISLAND, ISLAND])
+def test_coordinates_are_the_templates_in_any_order_of_its_faces(tmp_path: Path) -> None:
+    uv, faces = apply_template(_template(tmp_path / "t.obj"), FACES, [ISLAND, ISLAND])
     assert faces[:2].tolist() == [[0, 1, 2], [2, 1, 3]]
     assert uv[:4].tolist() == [[0, 0.5], [1, 0.5], [0, 1], [1, 1]]
 
 
-def test_islands_get_room_of_their_own(tmp_path: Path) -> None:
-    uv, faces = textured(_template(tmp_path / "t.obj"), FACES, [ISLAND, ISLAND])
+def test_islands_do_not_overlap(tmp_path: Path) -> None:
+    uv, faces = apply_template(_template(tmp_path / "t.obj"), FACES, [ISLAND, ISLAND])
     first, second = uv[faces[2]], uv[faces[3]]
     assert first[:, 1].max() < 0.5 and second[:, 1].max() < 0.5
     assert first[:, 0].max() < second[:, 0].min() or first[:, 1].max() < second[:, 1].min()
@@ -48,9 +48,9 @@ def test_islands_get_room_of_their_own(tmp_path: Path) -> None:
 )
 def test_other_templates_are_refused(faces: str, corner: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match=rf"t\.obj: .*{reason}"):
-        textured(_template(tmp_path / "t.obj", faces, corner), FACES, [])
+        apply_template(_template(tmp_path / "t.obj", faces, corner), FACES, [])
 
 
-def test_an_absent_template_is_named(tmp_path: Path) -> None:
+def test_a_missing_template_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match=r"t\.obj: no such texture template"):
-        textured(tmp_path / "t.obj", FACES, [])
+        apply_template(tmp_path / "t.obj", FACES, [])

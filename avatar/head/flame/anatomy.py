@@ -1,4 +1,4 @@
-"""A FLAME file as a HeadModel that can be posed, before landmarks, parts, controls and textures are made."""
+"""A FLAME file as a HeadModel without landmarks, added parts, controls and textures; its eyeballs and skin."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.head.sheets import View, rasterized
+from avatar.head.sheets import View, rasterize_view
 from avatar.types import LEFT_EYE, RIGHT_EYE
 
 from .source import PARENTS, FlameArrays
-from .surface import Floats, Ints, Mask, components
+from .surface import Floats, Ints, Mask, component_labels
 
-_LEAST_BALL, _ROUND = 12, 0.75  # vertices of an eyeball's front; nearest over farthest from its center
-_OFF_CENTER = 0.6  # of the radius that the mean of its vertices may lie off its joint: it may be open at the back
-_SEEN_PIXELS = 768  # a side: 0.4 mm a pixel, so that a lip's edge shows
+_MIN_EYEBALL_VERTICES = 12  # in front of its center
+_MIN_ROUNDNESS = 0.75  # smallest over largest distance from the center
+_MAX_OFF_CENTER = 0.6  # distance of the vertices' mean from the joint, in radii; an eyeball may be open at the back
+_VISIBILITY_PIXELS = 768  # per side: 0.4 mm per pixel resolves a lip's edge
 _SKIN = (0.82, 0.66, 0.57)
 #: angle from the eye's axis (radians) and the color from there on
 _EYE_COLORS = (
@@ -31,43 +32,43 @@ _EYE_COLORS = (
 
 @dataclass(frozen=True)
 class Eyeball:
-    """One eyeball: the vertices, its joint and its size."""
+    """The vertices, center and size of one eyeball."""
 
     vertices: Ints  # [N]
-    center: Floats  # [3] meters, origin between the eyeballs
-    radius: float  # meters, the largest in front
+    center: Floats  # [3] meters, the eye joint
+    radius: float  # meters, the largest of the front half
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What of a FLAME mesh is what, in meters with the origin between the eyeballs."""
+    """Skin and eyeballs of a FLAME mesh, in meters with the origin between the eyeballs."""
 
     vertices: Floats  # [V,3]
     faces: Ints  # [F,3]
-    skin: Mask  # [V] all but the eyeballs
+    skin: Mask  # [V] all vertices except the eyeballs
     left: Eyeball
     right: Eyeball
 
     @property
     def skin_faces(self) -> Ints:
-        """Which faces [N] are skin."""
+        """Indices [N] of the skin faces."""
         return np.flatnonzero(self.skin[self.faces].all(1))
 
     @cached_property
-    def seen(self) -> Ints:
-        """Skin faces [N] that show from in front or half aside: the outside, without the mouth and the sockets."""
+    def visible(self) -> Ints:
+        """Skin faces [N] visible from the front and the sides: without the inside of the mouth and the eye sockets."""
         vertices, faces = torch.from_numpy(self.vertices).float(), torch.from_numpy(self.faces)
-        shown = np.zeros(len(faces), bool)
+        visible = np.zeros(len(faces), bool)
         for yaw in (-70.0, -35.0, 0.0, 35.0, 70.0):
             for pitch in (-25.0, 0.0, 25.0):
                 view = View(yaw=yaw, pitch=pitch, center=(0.0, -0.02, -0.03), extent=0.3)
-                _, face, _ = rasterized(faces, vertices, view, _SEEN_PIXELS)
-                shown[face[face >= 0].numpy()] = True
-        return np.flatnonzero(shown & self.skin[self.faces].all(1))
+                _, face, _ = rasterize_view(faces, vertices, view, _VISIBILITY_PIXELS)
+                visible[face[face >= 0].numpy()] = True
+        return np.flatnonzero(visible & self.skin[self.faces].all(1))
 
 
-def bare_head(arrays: FlameArrays) -> HeadModel:
-    """The file's linear model, shifted so that the origin lies between the eyeballs; landmarks and UVs are empty."""
+def file_head(arrays: FlameArrays) -> HeadModel:
+    """The file's model with the origin moved between the eyeballs; landmarks, regions and UVs are empty."""
     joints = arrays.regressor @ arrays.v_template
     template = arrays.v_template - (joints[LEFT_EYE] + joints[RIGHT_EYE]) / 2
     count, expressions = len(template), arrays.expressions.shape[2]
@@ -100,32 +101,36 @@ def _tensor(values: Floats) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def anatomy(head: HeadModel) -> Anatomy:
-    """Eyeballs (vertices that an eye joint holds) and skin of a bare head."""
+def find_anatomy(head: HeadModel) -> Anatomy:
+    """Eyeballs (components skinned to an eye joint) and skin of a `file_head`.
+
+    Raises:
+        HeadsplatError: an eye joint has no eyeball around it.
+    """
     vertices, faces = head.v_template.double().numpy(), head.faces.numpy()
     weights = head.lbs_weights.numpy()
     joints = head.joint_locations(head.neutral_params().identity).double().numpy()
-    pieces = components(faces, len(vertices))
+    labels = component_labels(faces, len(vertices))
     balls = []
     for joint in (LEFT_EYE, RIGHT_EYE):
-        held = np.bincount(pieces[weights[:, joint] > 0.5], minlength=pieces.max() + 1)
-        own = np.flatnonzero(pieces == held.argmax())
-        own = own[weights[own, joint] > 0.5]
-        offset = vertices[own] - joints[joint]
+        skinned = np.bincount(labels[weights[:, joint] > 0.5], minlength=labels.max() + 1)
+        ids = np.flatnonzero(labels == skinned.argmax())
+        ids = ids[weights[ids, joint] > 0.5]
+        offset = vertices[ids] - joints[joint]
         lengths = np.linalg.norm(offset[offset[:, 2] > 0], axis=1)
-        round_enough = len(lengths) >= _LEAST_BALL and lengths.min() > _ROUND * lengths.max()
-        if not round_enough or np.linalg.norm(offset.mean(0)) > _OFF_CENTER * lengths.max():
+        is_round = len(lengths) >= _MIN_EYEBALL_VERTICES and lengths.min() > _MIN_ROUNDNESS * lengths.max()
+        if not is_round or np.linalg.norm(offset.mean(0)) > _MAX_OFF_CENTER * lengths.max():
             raise HeadsplatError(
-                f"{head.name}: the eye joints do not lie inside eyeballs of their own; give a model with eyeballs"
+                f"{head.name}: the eye joints do not lie inside eyeballs of the mesh; give a model with eyeballs"
             )
-        balls.append(Eyeball(own, joints[joint], float(lengths.max())))
+        balls.append(Eyeball(ids, joints[joint], float(lengths.max())))
     skin = np.ones(len(vertices), bool)
     skin[np.concatenate([ball.vertices for ball in balls])] = False
     return Anatomy(vertices, faces, skin, *balls)
 
 
 def eye_colors(offset: Floats) -> Floats:
-    """Colors [N,3] sRGB of eyeball vertices at `offset` [N,3] from the center, looking along +z."""
+    """Colors [N,3] sRGB of eyeball vertices at `offset` [N,3] from the center; the gaze is along +z."""
     angle = np.arctan2(np.hypot(offset[:, 0], offset[:, 1]), offset[:, 2])
     starts = np.array([start for start, _ in _EYE_COLORS])
     return np.array([color for _, color in _EYE_COLORS])[np.searchsorted(starts, angle, side="right") - 1]
