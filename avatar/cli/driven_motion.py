@@ -18,7 +18,7 @@ from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.motion_source import load_motion_source
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header
-from avatar.motion.edit import gain, gaps, noting_gaps, smooth
+from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
@@ -107,7 +107,7 @@ class DrivingSource:
         report = None
         if fps is not None:
             params, times = resample(params, times, fps)
-            notes = noting_gaps(self.motion, gaps(self.motion)).notes
+            notes = with_gap_note(self.motion, gaps(self.motion)).notes
             for note in notes:
                 say(f"{self.label}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None

@@ -16,7 +16,7 @@ from avatar.common.files import atomic_folder, check_output, check_replaceable_f
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
-    from avatar.motion import Return, Share
+    from avatar.motion import ExpressionTransfer, RoundTripError
 
 HeadSource = Annotated[Positional[str], arg(metavar="HEAD")]
 #: a shape of which less than this is expressed is listed as lost
@@ -138,7 +138,7 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(value), 4) + 0.0 for value in values]
 
 
-def bridge_facts(shares: list[Share], returns: list[Return]) -> dict[str, Any]:
+def bridge_facts(shares: list[ExpressionTransfer], returns: list[RoundTripError]) -> dict[str, Any]:
     """The tables of a bridge; JSON types."""
     lost = [row.name for row in shares if row.size > 0 and row.expressed < LOST_BELOW]
     return {

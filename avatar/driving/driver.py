@@ -20,7 +20,7 @@ from avatar.geometry.rotations import mean_rotation
 from avatar.head.model import HeadModel, is_mode
 from avatar.model.avatar import Avatar
 from avatar.model.neutral import resting_expression
-from avatar.motion.edit import filled, head_rotation
+from avatar.motion.edit import head_rotation, interpolate_lost_frames
 from avatar.types import NECK, HeadParams, Motion
 
 #: Fraction of the recorded head travel that the avatar makes: the recorded person may sit at another distance.
@@ -215,7 +215,7 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
     has_face = torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
     if not has_face.any():
         raise HeadsplatError("the motion shows no face in any frame (confidence 0 throughout); give another recording")
-    full = filled(motion)
+    full = interpolate_lost_frames(motion)
     known = full[has_face]
     driver = Driver.of(avatar, motion.names, motion.space, options)
     driver = driver.calibrated(known.weights, known.joint_rot, known.translation)

@@ -1,7 +1,15 @@
-"""Motion: files of expressions, and bridges from one space of expressions to another."""
+"""Motion: expression files, editing, and bridges between expression spaces."""
 
-from .bridge import Bridge, Share, load_bridge
+from .bridge import Bridge, ExpressionTransfer, load_bridge
 from .files import read_motion, write_motion
-from .round_trip import Return, round_trip
+from .round_trip import RoundTripError, round_trip
 
-__all__ = ["Bridge", "Return", "Share", "load_bridge", "read_motion", "round_trip", "write_motion"]
+__all__ = [
+    "Bridge",
+    "ExpressionTransfer",
+    "RoundTripError",
+    "load_bridge",
+    "read_motion",
+    "round_trip",
+    "write_motion",
+]

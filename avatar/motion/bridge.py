@@ -1,4 +1,4 @@
-"""From the expressions of one head to those of another: `Bridge`, fitted from the two heads alone and cached."""
+"""`Bridge`: converts expressions of one head to those of another; fitted from the two head models and cached."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from .bridge_fit import Fit, fit_bridge
 
 log = logging.getLogger(__name__)
 
-#: raised whenever a change of the fit changes what comes out of it: stored bridges of other versions are made anew
+#: part of the cache key; increase it when a change of the fit changes results
 VERSION = 2
-#: an expression of which less than this is shown counts as lost, where its weight ever gets beyond `_USED`
+#: an expression is reported as lost if less than this is expressed and its weight exceeds `_USED`
 LOST_BELOW = 0.5
 _USED = 0.01
 
 
 @dataclass(frozen=True)
-class Share:
-    """How much of one expression of A survives."""
+class ExpressionTransfer:
+    """How well B can express one expression of A."""
 
     name: str
-    size: float  # how far it moves the face, root mean square of weighted landmarks, in eye distances
-    expressed: float  # 0..1, the part of that motion that B can show; 1 for a shape that moves nothing
+    size: float  # root mean square displacement of the weighted landmarks at weight 1, in eye distances
+    expressed: float  # 0..1, fraction of that displacement that B expresses; 1 for a shape that moves nothing
 
 
 @dataclass(frozen=True, eq=False)
 class Bridge:
-    """Carries expression weights and joint rotations from head A to head B.
+    """Converts expression weights and joint rotations of head A to head B.
 
-    Rotations of jaw and eyes are kept to the digit: B's own controls (jawOpen, eyeLookUpLeft) take what they can within
-    0..1 and B's joints the rest. Everything else is a ridge fit of landmark motion, in which lips and lids count more,
-    exactly left/right symmetric; weights of named expressions stay within 0..1. Between two ARKit heads a name keeps
-    its weight.
+    Rotations of jaw and eyes are preserved exactly: B's controls (jawOpen, eyeLookUpLeft) express as much as possible
+    within 0..1 and B's joints the remainder. All other expressions are a ridge regression of landmark motion with a
+    higher weight for lips and lids, exactly left/right symmetric; weights of named expressions stay within 0..1.
+    Between two ARKit heads each name keeps its weight.
     """
 
     names_a: tuple[str, ...]  # [E]
@@ -53,25 +53,25 @@ class Bridge:
     fit: Fit
 
     def __call__(self, weights: Tensor, joint_rot: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and joint rotations of B.
+        """Convert frames.
 
         Args:
             weights: [T,E] of A's expressions.
-            joint_rot: [T,J,3] axis-angle radians, in the order of JOINT_NAMES, what A's expressions turn left out.
+            joint_rot: [T,J,3] axis-angle radians, in the order of JOINT_NAMES, without the rotations by expressions.
 
         Returns:
             Weights [T,F] of B's expressions and joint rotations [T,J,3], in the dtype of `weights`.
 
         Raises:
-            ValueError: a shape is not A's.
+            ValueError: wrong shapes.
         """
         check_shape("weights", weights, ("T", len(self.names_a)))
         check_shape("joint_rot", joint_rot, (len(weights), len(JOINT_NAMES), 3))
-        found, turned = self.fit.solve(_as_array(weights), _as_array(joint_rot).reshape(len(joint_rot), -1))
-        return torch.from_numpy(found).to(weights), torch.from_numpy(turned).to(weights).reshape(joint_rot.shape)
+        found, rotations = self.fit.solve(_as_array(weights), _as_array(joint_rot).reshape(len(joint_rot), -1))
+        return torch.from_numpy(found).to(weights), torch.from_numpy(rotations).to(weights).reshape(joint_rot.shape)
 
     def motion(self, motion: Motion, space: str) -> Motion:
-        """A motion of A's space as one of B's, which is called `space`; names A does not have are left out and noted.
+        """Convert a motion of A's space to B's space, named `space`; names unknown to A are dropped with a note.
 
         Raises:
             HeadsplatError: the motion and A have no name in common.
@@ -79,8 +79,8 @@ class Bridge:
         shared = [name for name in motion.names if name in self.names_a]
         if not shared:
             raise HeadsplatError(
-                f"motion in {motion.space}: none of its names ({', '.join(motion.names[:3])}...) is of the head it is "
-                f"said to drive ({', '.join(self.names_a[:3])}...); name the head it was made for"
+                f"motion in {motion.space}: none of its names ({', '.join(motion.names[:3])}...) is an expression of "
+                f"its head ({', '.join(self.names_a[:3])}...); name the head it was made for"
             )
         weights = motion.weights.new_zeros(len(motion), len(self.names_a))
         weights[:, [self.names_a.index(name) for name in shared]] = motion.weights[
@@ -99,30 +99,33 @@ class Bridge:
         )
 
     def _notes(self, motion: Motion) -> tuple[str, ...]:
-        """What of `motion` does not come through, as a sentence."""
-        shown = {share.name: share.expressed for share in self.report()}
+        """A note on expressions of `motion` that are lost."""
+        expressed = {row.name: row.expressed for row in self.report()}
         used = motion.weights.abs().amax(0) if len(motion) else motion.weights.new_zeros(len(motion.names))
         lost = [
             f"{name} ({float(peak):.2f})"
             for name, peak in zip(motion.names, used, strict=True)
-            if peak > _USED and shown.get(name, 0) < LOST_BELOW
+            if peak > _USED and expressed.get(name, 0) < LOST_BELOW
         ]
         return (f"not expressible on the other head (peak weight): {', '.join(lost)}",) if lost else ()
 
-    def report(self) -> list[Share]:
-        """For each expression of A the share of its motion that B can show."""
+    def report(self) -> list[ExpressionTransfer]:
+        """For each expression of A the fraction of its motion that B expresses."""
         size, missed = self.fit.size, self.fit.missed
         expressed = np.clip(1 - missed / np.where(size > 0, size, 1), 0, 1)
-        return [Share(*row) for row in zip(self.names_a, size.tolist(), expressed.tolist(), strict=True)]
+        return [ExpressionTransfer(*row) for row in zip(self.names_a, size.tolist(), expressed.tolist(), strict=True)]
 
 
 def load_bridge(a: HeadModel, b: HeadModel, folder: Path | None = None) -> Bridge:
-    """The bridge from head `a` to head `b`: from the cache, or fitted (about a second) and put there.
+    """Load the bridge from head `a` to head `b` from the cache, or fit it (about a second) and cache it.
 
     Args:
-        a: the head whose expressions are given.
-        b: the head to drive.
-        folder: where bridges are kept; `bridges` in the user's cache when None.
+        a: the source head.
+        b: the target head.
+        folder: the cache folder; `bridges` in the user's cache when None.
+
+    Returns:
+        The bridge.
     """
     path = (folder or user_cache("bridges")) / f"{_digest(a)}-{_digest(b)}-{VERSION}.npz"
     fit = _read(path, len(a.expression_names), len(b.expression_names))
@@ -137,7 +140,7 @@ def _as_array(values: Tensor) -> np.ndarray:
 
 
 def _digest(head: HeadModel) -> str:
-    """What of a head decides its bridges, as 16 hex digits."""
+    """16 hex digits of a hash over the properties of a head on which its bridges depend."""
     digest = hashlib.sha256(head.model_id.encode())
     digest.update("\0".join([*head.expression_names, *sorted(head.capabilities)]).encode())
     for tensor in (head.landmark_faces, head.landmark_bary, head.curvedirs):
@@ -146,7 +149,7 @@ def _digest(head: HeadModel) -> str:
 
 
 def _read(path: Path, count_a: int, count_b: int) -> Fit | None:
-    """The stored fit, or None where there is none, it is damaged or of heads with other numbers of expressions."""
+    """The cached fit, or None if there is none, it is damaged or its shapes do not match."""
     if not path.is_file():
         return None
     try:
@@ -156,15 +159,15 @@ def _read(path: Path, count_a: int, count_b: int) -> Fit | None:
         log.info("%s: damaged (%s); the bridge is fitted again", path, error)
         return None
     if not fit.is_between(count_a, count_b):
-        log.info("%s: its arrays do not fit the heads; the bridge is fitted again", path)
+        log.info("%s: its arrays do not match the heads; the bridge is fitted again", path)
         return None
     return fit
 
 
 def _write(path: Path, fit: Fit) -> None:
-    """Store the fit; a cache that cannot be written costs time, not the bridge."""
+    """Cache the fit; without a writable cache it is only fitted again next time."""
     try:
         with atomic_path(path) as temporary:
             np.savez(temporary, **{item.name: getattr(fit, item.name) for item in fields(Fit)})
     except (HeadsplatError, OSError) as error:
-        log.info("the bridge is not kept: %s", error)
+        log.info("the bridge is not cached: %s", error)

@@ -1,4 +1,4 @@
-"""A tracked capture as a motion: what a person did, apart from who they are."""
+"""A tracked capture as a motion: expressions and head pose without the identity."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from avatar.types import NECK, ROOT, Motion
 
 
 def motion_of(capture: Capture, head: HeadModel) -> Motion:
-    """The motion of `capture`, a frame a moment; several cameras' pictures of one moment share it.
+    """The motion of `capture`, one frame per time step; frames of several cameras share their time step's.
 
     Args:
         capture: a finished capture.
         head: the head model it was tracked with (not baked).
+
+    Returns:
+        The motion in the head's expression space.
     """
     rows = first_rows(capture)
     params = capture.params(rows)
@@ -35,12 +38,12 @@ def motion_of(capture: Capture, head: HeadModel) -> Motion:
 
 
 def first_rows(capture: Capture) -> np.ndarray:
-    """The first picture [T] of each moment of `capture`: several cameras' pictures share it."""
+    """The first row [T] of each time step of `capture`; with several cameras a time step has several rows."""
     return np.unique(capture.track["time_step"], return_index=True)[1]
 
 
 def space_of(head: HeadModel) -> str:
-    """What a motion of the expressions of `head` says its space is."""
+    """The name of the expression space of `head` in motions."""
     if "arkit" in head.capabilities:
         return "arkit52"
     return "flame" if head.expression_names[:1] == ("expr0",) else head.name

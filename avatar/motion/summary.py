@@ -1,4 +1,4 @@
-"""What a motion holds, in figures and in words."""
+"""Statistics of a motion as text and JSON."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from avatar.head.model import is_mode
 from avatar.motion.edit import gaps, head_rotation
 from avatar.types import Motion
 
-#: An expression that never gets beyond this is not in use.
+#: An expression whose absolute weight never exceeds this is unused.
 _IDLE = 0.01
 _LISTED_GAPS = 3
-#: Of unnamed coefficients (FLAME has 100) the strongest tell enough.
+#: Numbered coefficients (FLAME has 100) that are listed, the most active first.
 _LISTED_MODES = 12
-#: Named expressions are whole at 1; less than this beyond is rounding.
+#: Named expressions range from 0 to 1; smaller excesses are rounding.
 _BEYOND = 0.005
 
 
 @dataclass(frozen=True)
-class Use:
-    """How one expression is used."""
+class ExpressionUse:
+    """Statistics of one expression's weight."""
 
     name: str
-    peak: float  # largest weight, in size
+    peak: float  # largest absolute weight
     least: float  # smallest weight
     most: float  # largest weight
     activity: float  # standard deviation
@@ -37,26 +37,26 @@ class Use:
 
 @dataclass(frozen=True)
 class MotionSummary:
-    """One motion; plain values throughout."""
+    """Statistics of a motion as JSON-compatible values; the fields are the keys of the JSON report."""
 
     source: str
     space: str
     frames: int
     seconds: float
-    rate: float  # mean frames a second
-    gaps: tuple[tuple[float, float], ...]  # seconds after the first frame, seconds long
+    rate: float  # mean frames per second
+    gaps: tuple[tuple[float, float], ...]  # start in seconds after the first frame, duration in seconds
     without_face: int  # frames
-    head_degrees: Mapping[str, float]  # how far the head turns from one extreme to the other
-    travel_cm: float  # the same along the axis it travels most
-    names: tuple[Use, ...]
+    head_degrees: Mapping[str, float]  # range of the head's rotation
+    travel_cm: float  # range of the head's translation along the axis with the largest range
+    names: tuple[ExpressionUse, ...]
     notes: tuple[str, ...]
 
     @staticmethod
     def of(motion: Motion, source: str) -> MotionSummary:
-        """The facts of `motion`; `source` says what it was read from."""
+        """Statistics of `motion`; `source` is the name to print, such as its file."""
         rotation = head_rotation(motion.joint_rot.double())
-        turn = matrix_to_axis_angle(rotation @ mean_rotation(rotation).T).rad2deg()
-        pitch, yaw, roll = (turn.amax(0) - turn.amin(0)).tolist()
+        angles = matrix_to_axis_angle(rotation @ mean_rotation(rotation).T).rad2deg()
+        pitch, yaw, roll = (angles.amax(0) - angles.amin(0)).tolist()
         travel = motion.translation.amax(0) - motion.translation.amin(0)
         weights = motion.weights.double()
         least, most, activity = weights.amin(0), weights.amax(0), weights.std(0, correction=0)
@@ -71,27 +71,26 @@ class MotionSummary:
             without_face=0 if motion.confidence is None else int((motion.confidence <= 0).sum()),
             head_degrees={"yaw": yaw, "pitch": pitch, "roll": roll},
             travel_cm=100 * float(travel.max()),
-            names=tuple(Use(name, *row) for name, row in zip(motion.names, uses, strict=True)),
+            names=tuple(ExpressionUse(name, *row) for name, row in zip(motion.names, uses, strict=True)),
             notes=motion.notes,
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Everything in JSON's types."""
+        """The report in JSON types, with the text under `words`."""
         found: dict[str, object] = to_jsonable({**dataclasses.asdict(self), "words": self.to_text().splitlines()})
         return found
 
     def to_json(self) -> str:
-        """Everything as one JSON object, `words` included."""
+        """The report as one JSON object."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
     def to_text(self) -> str:
-        """A table for a person."""
+        """The report as a table."""
         head = ", ".join(f"{name} {value:.0f}" for name, value in self.head_degrees.items())
         lines = [
-            f"{self.source}: {self.space}, {counted(self.frames, 'frame')}, {self.seconds:.3f} s, "
-            f"{self.rate:.3f} frames/s",
-            f"head turns over {head} degrees and travels {self.travel_cm:.1f} cm",
-            *self._trouble(),
+            f"{self.source}: {self.space}, {counted(self.frames, 'frame')}, {self.seconds:.3f} s, {self.rate:.3f} fps",
+            f"head rotation range: {head} degrees; translation range: {self.travel_cm:.1f} cm",
+            *self._problems(),
             *self.notes,
         ]
         used = sorted((use for use in self.names if use.peak > _IDLE), key=lambda use: -use.activity)
@@ -104,15 +103,16 @@ class MotionSummary:
             if len(listed) < len(used):
                 lines.append(f"and {len(used) - len(listed)} more (--json has all)")
         if idle:
-            lines.append(f"not in use: {', '.join(idle)}")
+            lines.append(f"unused: {', '.join(idle)}")
         return "\n".join(lines)
 
-    def _trouble(self) -> list[str]:
+    def _problems(self) -> list[str]:
+        """Lines about gaps, frames without a face and weights out of range."""
         lines = []
         if self.gaps:
-            some = ", ".join(f"{length:.2f} s at {start:.2f} s" for start, length in self.gaps[:_LISTED_GAPS])
+            listed = ", ".join(f"{length:.2f} s at {start:.2f} s" for start, length in self.gaps[:_LISTED_GAPS])
             more = ", ..." if len(self.gaps) > _LISTED_GAPS else ""
-            lines.append(f"{counted(len(self.gaps), 'gap')} without frames: {some}{more}")
+            lines.append(f"{counted(len(self.gaps), 'gap')} without frames: {listed}{more}")
         if self.without_face:
             lines.append(f"{counted(self.without_face, 'frame')} without a face")
         beyond = [
@@ -120,9 +120,9 @@ class MotionSummary:
         ]
         if beyond:
             worst = sorted(beyond, key=lambda use: -max(-use.least, use.most - 1))[:_LISTED_GAPS]
-            some = ", ".join(
+            listed = ", ".join(
                 f"{use.name} reaches {use.most if use.most - 1 > -use.least else use.least:.2f}" for use in worst
             )
             more = ", ..." if len(beyond) > len(worst) else ""
-            lines.append(f"{counted(len(beyond), 'expression')} outside 0 to 1: {some}{more}")
+            lines.append(f"{counted(len(beyond), 'expression')} outside 0 to 1: {listed}{more}")
         return lines

@@ -1,4 +1,4 @@
-"""Files of expressions: read by content, written by suffix."""
+"""Expression files: read by content, written by suffix."""
 
 from .read import read_motion
 from .write import write_motion

@@ -17,31 +17,39 @@ from .names import ARKIT, arkit_columns
 from .text import Table, number, numbers
 
 _PREFIX = "blendshapes."
-_STILL = "Audio2Face moves the face only: the head stays still"
+_NO_HEAD_POSE = "Audio2Face has no head pose: the head does not move"
 
 
 def is_audio2face(header: tuple[str, ...]) -> bool:
-    """Whether the first line of a CSV file is Audio2Face's."""
+    """Whether the header of a CSV file is Audio2Face's."""
     return any(name.lower().startswith(_PREFIX) for name in header)
 
 
 def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> Motion:
-    """Rows at their own times, or at `fps` (30) where there is no timeCode.
+    """Read a CSV file.
+
+    Args:
+        path: for error messages.
+        table: its content.
+        fps: frames per second if the file has no timeCode; None: 30.
+
+    Returns:
+        The motion.
 
     Raises:
-        HeadsplatError: a row that is not whole or a cell that is no number; the sentence names file and line.
+        HeadsplatError: an incomplete row or a cell that is not a number; the message names file and line.
     """
-    notes = [_STILL]
+    notes = [_NO_HEAD_POSE]
     lower = [name.lower() for name in table.header]
     clock = lower.index("timecode") if "timecode" in lower else None
-    plain = [name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else "" for name in table.header]
-    columns = arkit_columns(plain, table.where(1), notes)
+    names = [name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else "" for name in table.header]
+    columns = arkit_columns(names, table.where(1), notes)
     time, values = [], []
     for line, row in table.rows:
         table.check_width(line, row)
         if clock is not None:
             time.append(number(row[clock], f"{table.where(line)}: {table.header[clock]}"))
-        values.append(table.numbers(line, row, [place for place, _ in columns]))
+        values.append(table.numbers(line, row, [column for column, _ in columns]))
     if clock is None:
         times = frame_times(range(len(values)), fps, notes)
     else:
@@ -57,12 +65,20 @@ def is_audio2face_json(content: Any) -> bool:
 
 
 def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> Motion:
-    """Frames at the file's own rate, or at `fps` (30) where it has none.
+    """Read a JSON file.
+
+    Args:
+        path: for error messages.
+        content: its content.
+        fps: frames per second if the file has no rate; None: 30.
+
+    Returns:
+        The motion.
 
     Raises:
-        HeadsplatError: a row that does not fit the names; the sentence names file and key.
+        HeadsplatError: a row that does not match the names; the message names file and key.
     """
-    notes = [_STILL]
+    notes = [_NO_HEAD_POSE]
     names = names_of(content["facsNames"], f"{path}: facsNames")
     columns = arkit_columns(names, f"{path}: facsNames", notes)
     table = content["weightMat"]
@@ -71,10 +87,10 @@ def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> 
     stated = content.get("numFrames", len(table))
     if stated != len(table):
         raise HeadsplatError(f"{path}: weightMat: {len(table)} rows, numFrames is {str(stated)[:20]}; export it again")
-    places = [place for place, _ in columns]
+    picked = [column for column, _ in columns]
     weights = np.zeros((len(table), len(columns)), np.float32)
     for k, row in enumerate(table):
-        weights[k] = np.array(numbers(row, len(names), f"{path}: weightMat[{k}]"), np.float32)[places]
+        weights[k] = np.array(numbers(row, len(names), f"{path}: weightMat[{k}]"), np.float32)[picked]
     rows = Rows(_times(path, content.get("exportFps"), len(table), fps, notes), tuple(n for _, n in columns), weights)
     return to_motion(path, rows, ARKIT, notes)
 
@@ -82,8 +98,8 @@ def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> 
 def _times(path: Path, rate: Any, count: int, fps: float | None, notes: list[str]) -> np.ndarray:
     if rate is None:
         return frame_times(range(count), fps, notes)
-    own = number(rate, f"{path}: exportFps")
-    if not 0 < own <= MAX_FPS:
-        raise HeadsplatError(f"{path}: exportFps: {own:g} frames a second make no motion; export the file again")
+    stored = number(rate, f"{path}: exportFps")
+    if not 0 < stored <= MAX_FPS:
+        raise HeadsplatError(f"{path}: exportFps: {stored:g} fps is not a valid rate; export the file again")
     note_unused_fps(fps, notes)
-    return np.arange(count) / own
+    return np.arange(count) / stored

@@ -1,4 +1,4 @@
-"""What the readers of FLAME parameters share: names, joints and the sentences about what is not read."""
+"""Shared parts of the readers of FLAME parameters: names, joints and notes."""
 
 from __future__ import annotations
 
@@ -17,45 +17,48 @@ from .text import LARGEST
 
 Floats = NDArray[np.floating]
 
-#: FLAME's own expressions number 100; no release has more than this.
-MOST_MODES = 400
-_AGAIN = "export the parameters again"
+#: FLAME has 100 expressions; no release has more than this.
+MAX_MODES = 400
+_REMEDY = "export the parameters again"
 
 
 def mode_names(count: int) -> tuple[str, ...]:
-    """FLAME's expressions as our loader of FLAME heads names them."""
+    """Names of FLAME's expressions as in our FLAME loader."""
     return tuple(f"expr{number}" for number in range(count))
 
 
 def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
-    """Numbers [T,width] of an array with or without axes of length 1 in the middle; any width when None.
+    """Values [T,width] of an array that may have axes of length 1 in the middle; any width when None.
 
     Raises:
-        HeadsplatError: another shape, or entries that are no numbers.
+        HeadsplatError: another shape, or invalid numbers.
     """
-    with np.errstate(invalid="ignore"):  # a signalling NaN of a damaged file
+    with np.errstate(invalid="ignore"):  # a signaling NaN in a damaged file
         array = np.asarray(value, np.float64)
     found = array.shape[-1] if array.ndim else 1
-    plain = array.size > 0 and all(size == 1 for size in array.shape[1:-1])
-    if not plain or found > MOST_MODES or width not in (None, found):
-        wanted = f"at most {MOST_MODES}" if width is None else str(width)
-        raise HeadsplatError(f"{where}: expected [T,{wanted}], found {list(array.shape)[:6]}; {_AGAIN}")
+    is_table = array.size > 0 and all(size == 1 for size in array.shape[1:-1])
+    if not is_table or found > MAX_MODES or width not in (None, found):
+        expected = f"at most {MAX_MODES}" if width is None else str(width)
+        raise HeadsplatError(f"{where}: expected [T,{expected}], found {list(array.shape)[:6]}; {_REMEDY}")
     flat = array.reshape(-1, found)
     if not (np.abs(flat) <= LARGEST).all():
-        raise HeadsplatError(f"{where}: an entry that is no number or far too large; {_AGAIN}")
+        raise HeadsplatError(f"{where}: an entry that is not a number or is too large; {_REMEDY}")
     return flat
 
 
 def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version: str, notes: list[str]) -> Motion:
-    """A motion of FLAME parameters.
+    """Build a motion from FLAME parameters.
 
     Args:
-        path: for the sentences.
+        path: for error messages.
         time: [T] seconds.
         parts: `expr` [T,E], `rotation`, `neck_pose`, `jaw_pose`, `translation` [T,3] and `eyes_pose` [T,6], axis-angle
-            and meters, left eye first; `eyelids` [T,2], left first. What is missing is zero.
-        version: which FLAME the expressions are assumed to be of.
-        notes: grows.
+            and meters, left eye first; `eyelids` [T,2], left first. Missing parts are zero.
+        version: the FLAME version to which the expressions are assumed to belong, for a note.
+        notes: notes are appended.
+
+    Returns:
+        The motion in the space "flame".
     """
     expression = parts.get("expr", np.zeros((len(time), 0)))
     names, lids = mode_names(expression.shape[1]), parts.get("eyelids")
@@ -68,14 +71,16 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
         for joint, name in ((ROOT, "rotation"), (NECK, "neck_pose"), (JAW, "jaw_pose"))
         if name in parts
     }
-    notes.append(f"the expressions are taken as those of {version}: another FLAME's numbers mean other faces")
-    usual = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
-    if absent := [name for name in usual if name not in parts]:
-        notes.append(f"the file has no {listed(absent)}: taken as 0")
+    notes.append(
+        f"the expressions are assumed to be of {version}: in another version the same numbers mean other faces"
+    )
+    standard = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
+    if absent := [name for name in standard if name not in parts]:
+        notes.append(f"the file has no {listed(absent)}: set to 0")
     return to_motion(path, Rows(time, names, expression, joints, parts.get("translation")), FLAME, notes)
 
 
 def note_ignored(keys: list[str], notes: list[str]) -> None:
-    """Say which parts of a file no motion has: shape and offsets are the person's, who is another."""
+    """Append a note on parts of the file that a motion does not contain: shape and offsets of the person."""
     if keys:
-        notes.append(f"left out, since the shape of a person is none of a motion's: {listed(keys)}")
+        notes.append(f"ignored, not part of a motion: {listed(keys)}")

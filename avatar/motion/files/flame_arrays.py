@@ -1,4 +1,4 @@
-"""Two .npy files beside each other: FLAME expressions [T,E] and poses [T,15] (root, neck, jaw, left eye, right eye)."""
+"""A pair of .npy files: FLAME expressions [T,E] and poses [T,15] (root, neck, jaw, left eye, right eye)."""
 
 from __future__ import annotations
 
@@ -21,38 +21,40 @@ _POSES = 15
 _WORD = r"(expressions?|exprs?|exps?|poses?)"
 #: The word at the end of the name (take_expressions.npy) or, where there is none, at its start (exp_take.npy).
 _LAST, _FIRST = re.compile(rf"(?:(.*)[_.\- ])?{_WORD}", re.I), re.compile(rf"{_WORD}[_.\- ](.*)", re.I)
-_VERSION = "FLAME 2020, as arrays of this kind mostly are"
+_VERSION = "FLAME 2020, as most arrays of this kind"
 
 
 def read_pair(path: Path, fps: float | None = None) -> Motion:
     """Expressions and poses, given the path of either.
 
     Raises:
-        HeadsplatError: the other file is missing or could be one of several, or the two do not fit.
+        HeadsplatError: the other file is missing or ambiguous, or the two do not match.
     """
     notes: list[str] = []
     expressions, poses = _pair(path)
     expr = rows_of(_array(expressions), None, str(expressions))
-    turns = rows_of(_array(poses), None, str(poses))
-    if turns.shape[1] != _POSES:
+    rotations = rows_of(_array(poses), None, str(poses))
+    if rotations.shape[1] != _POSES:
         raise HeadsplatError(
-            f"{poses}: expected poses [T,15] in axis-angle, found {list(turns.shape)}; export it again"
+            f"{poses}: expected poses [T,15] in axis-angle, found {list(rotations.shape)}; export it again"
         )
-    if len(expr) != len(turns):
-        raise HeadsplatError(f"{poses}: {len(turns)} frames, {expressions.name} has {len(expr)}; take two of one take")
+    if len(expr) != len(rotations):
+        raise HeadsplatError(
+            f"{poses}: {len(rotations)} frames, {expressions.name} has {len(expr)}; give two files of one take"
+        )
     notes.append(f"expressions from {expressions.name}, poses from {poses.name}")
     parts = {
         "expr": expr,
-        "rotation": turns[:, :3],
-        "neck_pose": turns[:, 3:6],
-        "jaw_pose": turns[:, 6:9],
-        "eyes_pose": turns[:, 9:],
+        "rotation": rotations[:, :3],
+        "neck_pose": rotations[:, 3:6],
+        "jaw_pose": rotations[:, 6:9],
+        "eyes_pose": rotations[:, 9:],
     }
     return flame_motion(path, frame_times(range(len(expr)), fps, notes), parts, _VERSION, notes)
 
 
 def pairs_in(folder: Path) -> list[Path]:
-    """The expressions' path of every pair in a folder."""
+    """The path of the expressions of every pair in a folder."""
     found = {_split(path) for path in folder.glob("*.npy")}
     bases = {(base, place) for base, place, _ in found if place}
     whole = [key for key in bases if {kind for *have, kind in found if tuple(have) == key} == {"expressions", "poses"}]
@@ -75,16 +77,16 @@ def _pair(path: Path) -> tuple[Path, Path]:
     other = "poses" if kind == "expressions" else "expressions"
     if not place:
         raise HeadsplatError(
-            f"{path}: its name does not say whether it holds expressions or poses; "
-            "call the two NAME_expressions.npy and NAME_poses.npy"
+            f"{path}: its name does not show whether it contains expressions or poses; "
+            "name the two NAME_expressions.npy and NAME_poses.npy"
         )
     partners = sorted(near for near in path.parent.glob("*.npy") if _split(near) == (base, place, other))
     if not partners:
         example = f"{base}_{other}.npy" if base else f"{other}.npy"
-        raise HeadsplatError(f"{path}: the {other} that go with it are missing; put them beside it as {example}")
+        raise HeadsplatError(f"{path}: its {other} are missing; put them into the same folder as {example}")
     if len(partners) > 1:
         names = ", ".join(near.name for near in partners[:4])
-        raise HeadsplatError(f"{path}: several files could be its {other} ({names}); leave one beside it")
+        raise HeadsplatError(f"{path}: several files could be its {other} ({names}); keep one in the folder")
     return (path, partners[0]) if kind == "expressions" else (partners[0], path)
 
 

@@ -1,10 +1,10 @@
-"""Gaze and jaw said twice: by the eyeLook and jaw weights, which turn joints, and by the joints themselves.
+"""Redundant gaze and jaw: eyeLook and jaw weights, which rotate joints, and the joint rotations themselves.
 
-ARKit gives both. Its angles are its weights over again, 31 to 35 degrees a unit, plus a constant 4 degrees outwards
-for either eye, as if its eyes rested wall-eyed. Our heads turn the eyes by the weights, with their own degrees a unit,
-and rest looking straight ahead. So a file's weights are the gaze, its angles are left alone, and nothing turns twice;
-only where a file has angles and no weights do the angles go to the joints. In the other direction everything goes to
-the weights, since that is what other programs look at, and the angles say the same once more.
+ARKit gives both. Its angles repeat its weights, 31 to 35 degrees per unit, plus a constant 4 degrees outward for each
+eye. Our heads rotate the eyes by the weights with their own degrees per unit, and look straight ahead at rest. So a
+file's weights are used as the gaze and its angles are ignored; only where a file has angles but no weights are the
+angles used as joint rotations. When writing, everything goes into the weights, since other programs read those, and the
+angles repeat them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 Floats = NDArray[np.floating]
 
-#: (joint, axis, weight that turns positively, weight that turns negatively, degrees of each at weight 1): those of
-#: every head of ours. No weight lifts the jaw.
-_TURNS = (
+#: (joint, axis, name for positive rotation, name for negative rotation, degrees of each at weight 1) of our heads.
+#: No weight rotates the jaw upward.
+_ROTATIONS = (
     (LEFT_EYE, 0, "eyeLookDownLeft", "eyeLookUpLeft", 26.0, 22.0),
     (LEFT_EYE, 1, "eyeLookOutLeft", "eyeLookInLeft", 28.0, 28.0),
     (RIGHT_EYE, 0, "eyeLookDownRight", "eyeLookUpRight", 26.0, 22.0),
@@ -28,34 +28,46 @@ _TURNS = (
     (JAW, 0, "jawOpen", None, 20.9, 0.0),
     (JAW, 1, "jawLeft", "jawRight", 3.5, 3.5),
 )
-LOOKS = tuple(name for joint, _, more, less, *_ in _TURNS if joint != JAW for name in (more, less) if name)
-#: Radians; a joint that turns less is at rest.
-_STILL = 1e-6
+LOOKS = tuple(
+    name for joint, _, positive, negative, *_ in _ROTATIONS if joint != JAW for name in (positive, negative) if name
+)
+#: Radians; a joint with a smaller rotation is at rest.
+_AT_REST = 1e-6
 
 
-def driven(names: Sequence[str], weights: Floats, joints: Floats) -> Floats:
-    """Rotations [T,J,3] of jaw and eyes, axis-angle radians: the joints' own [T,J,3] and what weights [T,E] add."""
+def total_rotations(names: Sequence[str], weights: Floats, joints: Floats) -> Floats:
+    """Axis-angle rotations [T,J,3] in radians: those of the joints [T,J,3] plus those driven by weights [T,E]."""
     total = np.array(joints, np.float64)
-    for joint, axis, more, less, up, down in _TURNS:
-        for name, degrees in ((more, up), (less, -down)):
+    for joint, axis, positive, negative, up, down in _ROTATIONS:
+        for name, degrees in ((positive, up), (negative, -down)):
             if name in names:
                 total[:, joint, axis] += np.radians(degrees) * weights[:, names.index(name)]
     return total
 
 
-def in_weights(names: Sequence[str], weights: Floats, joints: Floats) -> tuple[Floats, Floats]:
-    """Weights [T,E] that turn jaw and eyes as weights and joints together did, and what of the joints [T,J,3] is left.
+def joints_to_weights(names: Sequence[str], weights: Floats, joints: Floats) -> tuple[Floats, Floats]:
+    """Express joint rotations by weights.
 
-    Frames in which a joint is at rest keep their weights to the bit.
+    Frames in which a joint is at rest keep their weights exactly.
+
+    Args:
+        names: [E] expression names.
+        weights: [T,E].
+        joints: [T,J,3] axis-angle radians.
+
+    Returns:
+        Weights [T,E] for the rotations of weights and joints together, and the joint rotations [T,J,3] that weights
+        cannot express.
     """
-    total, result, left = driven(names, weights, joints), np.array(weights, np.float64), np.array(joints, np.float64)
-    for joint, axis, more, less, up, down in _TURNS:
-        moved = np.abs(joints[:, joint, axis]) > _STILL
-        if more not in names or (less is not None and less not in names) or not moved.any():
+    total = total_rotations(names, weights, joints)
+    result, remainder = np.array(weights, np.float64), np.array(joints, np.float64)
+    for joint, axis, positive, negative, up, down in _ROTATIONS:
+        moved = np.abs(joints[:, joint, axis]) > _AT_REST
+        if positive not in names or (negative is not None and negative not in names) or not moved.any():
             continue
-        turn = total[moved, joint, axis]
-        result[moved, names.index(more)] = np.maximum(turn, 0) / np.radians(up)
-        left[moved, joint, axis] = np.minimum(turn, 0) if less is None else 0
-        if less is not None:
-            result[moved, names.index(less)] = np.maximum(-turn, 0) / np.radians(down)
-    return result, left
+        angle = total[moved, joint, axis]
+        result[moved, names.index(positive)] = np.maximum(angle, 0) / np.radians(up)
+        remainder[moved, joint, axis] = np.minimum(angle, 0) if negative is None else 0
+        if negative is not None:
+            result[moved, names.index(negative)] = np.maximum(-angle, 0) / np.radians(down)
+    return result, remainder

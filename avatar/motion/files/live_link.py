@@ -1,4 +1,4 @@
-"""Live Link Face CSV: a timecode, Apple's 52 weights and the angles of head and eyes, 63 columns matched by name."""
+"""Live Link Face CSV: timecode, Apple's 52 weights and the angles of head and eyes in 63 columns, matched by name."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
 
-from .angles import EYE_SIGNS, HEAD_SIGNS, turns_of
+from .angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
 from .assemble import Rows, note_unused_fps, to_motion, unwrapped
-from .gaze import LOOKS, driven
+from .gaze import LOOKS, total_rotations
 from .names import ARKIT, arkit_columns
 from .text import Table, read_table
 
 Floats = NDArray[np.floating]
 
 TIMECODE, COUNT = "Timecode", "BlendShapeCount"
-#: Whatever the camera's own rate, the app counts 60 frames to the second.
+#: The app's timecodes count 60 frames per second at any camera rate.
 TICKS = 60
 DAY = 86400.0
 ANGLES = {
@@ -34,7 +34,7 @@ _TIMECODE = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{1,2}(?:\.[
 
 
 def is_live_link(header: tuple[str, ...]) -> bool:
-    """Whether the first line of a CSV file is Live Link's."""
+    """Whether the header of a CSV file is Live Link's."""
     return TIMECODE.lower() in (name.lower() for name in header)
 
 
@@ -55,20 +55,28 @@ class _Columns:
             if all(name.lower() in places for name in names):
                 angles[joint] = tuple(places[name.lower()] for name in names)
                 taken |= {name.lower() for name in names}
-        plain = ["" if name in taken else table.header[i] for i, name in enumerate(lower)]
+        others = ["" if name in taken else table.header[i] for i, name in enumerate(lower)]
         if any(lower.count(name) > 1 for name in taken):
-            raise HeadsplatError(f"{table.where(1)}: a column is there twice; export the take again")
+            raise HeadsplatError(f"{table.where(1)}: duplicate column; export the take again")
         if ROOT not in angles:
-            notes.append("the file has no head rotation: the head stays still")
-        weights = arkit_columns(plain, table.where(1), notes)
+            notes.append("the file has no head rotation: the head does not move")
+        weights = arkit_columns(others, table.where(1), notes)
         return _Columns(places[TIMECODE.lower()], places.get(COUNT.lower()), weights, angles)
 
 
 def read_live_link(path: Path, fps: float | None = None, table: Table | None = None) -> Motion:
-    """A take of Live Link Face, its first row at time 0.
+    """Read a take of Live Link Face; its first row is at time 0.
+
+    Args:
+        path: the CSV file.
+        fps: not used, since the file contains times; a note is added if it is given.
+        table: its content; None: read from `path`.
+
+    Returns:
+        The motion.
 
     Raises:
-        HeadsplatError: a row that is not whole, a cell that is no number or time; the sentence names file and line.
+        HeadsplatError: an incomplete row, a cell that is not a number or timecode; the message names file and line.
     """
     table = table or read_table(path)
     notes: list[str] = []
@@ -77,65 +85,65 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     cells = [place for place, _ in columns.weights] + [place for three in columns.angles.values() for place in three]
     time: list[float] = []
     codes: list[str] = []
-    seen: list[bool] = []
+    has_face: list[bool] = []
     values: list[Floats] = []
     blank = np.zeros(len(cells), np.float32)
     for line, row in table.rows:
-        face = _shows_face(table, columns, line, row)
+        face = _row_has_face(table, columns, line, row)
         codes.append(row[columns.time].strip() if columns.time < len(row) else "")
         time.append(_seconds(codes[-1], table.where(line)))
-        seen.append(face)
+        has_face.append(face)
         values.append(table.numbers(line, row, cells) if face else blank)
     whole = np.array(values, np.float32).reshape(len(time), len(cells))
     rows = Rows(
         time=unwrapped(np.array(time), DAY),
         names=tuple(name for _, name in columns.weights),
         weights=whole[:, : len(columns.weights)],
-        seen=np.array(seen, bool),
+        has_face=np.array(has_face, bool),
     )
-    _turn(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
+    _set_rotations(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
     start = int(np.argmin(rows.time)) if len(rows.time) else 0
     if rows.time[start : start + 1].any():
-        notes.append(f"the take starts at timecode {codes[start]}; its times are counted from there")
+        notes.append(f"the take starts at timecode {codes[start]}; its times are relative to that")
     return to_motion(path, rows, ARKIT, notes, rebase=True)
 
 
-def _turn(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> None:
-    """Turn the head by its angles; the eyes only where no eyeLook weight does."""
+def _set_rotations(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> None:
+    """Set the rotations of the head from its angles; those of the eyes only if all eyeLook weights are 0."""
     weighted = [i for i, name in enumerate(rows.names) if name in LOOKS]
     by_weights = bool(rows.weights[:, weighted].any())
-    for place, joint in enumerate(columns.angles):
-        own = angles[:, 3 * place : 3 * place + 3]
+    for index, joint in enumerate(columns.angles):
+        of_joint = angles[:, 3 * index : 3 * index + 3]
         if joint == ROOT:
-            rows.joint_rot[joint] = turns_of(own, HEAD_SIGNS)
-            if not own.any():
-                notes.append("the head's angles are all 0: it stays still")
-        elif not by_weights and own.any():
-            rows.joint_rot[joint] = turns_of(own, EYE_SIGNS)
+            rows.joint_rot[joint] = angles_to_rotvec(of_joint, HEAD_SIGNS)
+            if not of_joint.any():
+                notes.append("the head's angles are all 0: the head does not move")
+        elif not by_weights and of_joint.any():
+            rows.joint_rot[joint] = angles_to_rotvec(of_joint, EYE_SIGNS)
     if by_weights and {LEFT_EYE, RIGHT_EYE} & set(columns.angles):
-        off = np.degrees(_apart(rows, columns, angles))
+        difference = np.degrees(_gaze_difference(rows, columns, angles))
         notes.append(
-            "gaze is read from the eyeLook weights; the eyes' own angles differ from it by up to "
-            f"{off:.1f} degrees and are left out"
+            "gaze is read from the eyeLook weights; the file's eye angles differ from it by up to "
+            f"{difference:.1f} degrees and are ignored"
         )
     elif len(rows.joint_rot) > 1:
-        notes.append("gaze is read from the eyes' angles, since no eyeLook weight moves")
+        notes.append("gaze is read from the eye angles, since all eyeLook weights are 0")
 
 
-def _apart(rows: Rows, columns: _Columns, angles: Floats) -> float:
-    """Radians by which the eyes' own angles and what their weights make differ most, in frames that show a face."""
-    still = np.zeros((len(rows.time), len(JOINT_NAMES), 3))
-    gaze, largest = driven(rows.names, rows.weights, still), 0.0
-    for place, joint in enumerate(columns.angles):
+def _gaze_difference(rows: Rows, columns: _Columns, angles: Floats) -> float:
+    """Largest difference in radians between eye angles and the rotations by weights, over frames with a face."""
+    rest = np.zeros((len(rows.time), len(JOINT_NAMES), 3))
+    gaze, largest = total_rotations(rows.names, rows.weights, rest), 0.0
+    for index, joint in enumerate(columns.angles):
         if joint != ROOT:
-            own = angles[:, 3 * place : 3 * place + 2] * EYE_SIGNS[[1, 0]]  # yaw, pitch
-            off = np.abs(own - gaze[:, joint, 1::-1])[rows.seen]
-            largest = max(largest, float(off.max(initial=0.0)))
+            yaw_pitch = angles[:, 3 * index : 3 * index + 2] * EYE_SIGNS[[1, 0]]
+            difference = np.abs(yaw_pitch - gaze[:, joint, 1::-1])[rows.has_face]
+            largest = max(largest, float(difference.max(initial=0.0)))
     return largest
 
 
-def _shows_face(table: Table, columns: _Columns, line: int, row: list[str]) -> bool:
-    """Whether the tracker saw a face; a row without one may end after the count."""
+def _row_has_face(table: Table, columns: _Columns, line: int, row: list[str]) -> bool:
+    """Whether the tracker found a face; a row without one may end after the count."""
     if columns.count is None or columns.count >= len(row):
         table.check_width(line, row)
         return True
@@ -151,11 +159,11 @@ def _seconds(timecode: str, where: str) -> float:
     found = _TIMECODE.fullmatch(timecode.strip())
     parts = [float(part) for part in found.groups()] if found else []
     if not parts or parts[0] >= 24 or parts[1] >= 60 or parts[2] >= 60 or parts[3] >= TICKS:
-        raise HeadsplatError(f"{where}: {timecode[:40]!r} is no timecode HH:MM:SS:FF.fff; repair or delete the line")
+        raise HeadsplatError(f"{where}: {timecode[:40]!r} is not a timecode HH:MM:SS:FF.fff; repair or delete the line")
     return parts[0] * 3600 + parts[1] * 60 + parts[2] + parts[3] / TICKS
 
 
-#: The order of the app's columns: Apple's, with right before left for the two that have no side of the face.
+#: The app's column order: Apple's, but with right before left for jaw and mouth.
 _SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
 COLUMNS = tuple(_SWAPPED.get(name, name) for name in ARKIT_52)
 HEADER = (

@@ -21,7 +21,7 @@ from .text import number, numbers
 
 Floats = NDArray[np.floating]
 
-#: What "rotation" means in a file of ours; in a file that does not say, the same is taken.
+#: The meaning of "rotation" in our files; assumed for files that do not define it.
 ROTATION = "the head's, axis-angle in radians: x to the person's left, y up, z the way the face looks"
 
 
@@ -31,10 +31,18 @@ def is_named_json(content: Any) -> bool:
 
 
 def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motion:
-    """Frames at their own times, or at `fps` (30) where they have none.
+    """Read named weights.
+
+    Args:
+        path: for error messages.
+        content: content of the file.
+        fps: frames per second if the frames have no times; None: 30.
+
+    Returns:
+        The motion.
 
     Raises:
-        HeadsplatError: a frame that does not fit the names; the sentence names file and key.
+        HeadsplatError: a frame that does not match the names; the message names file and key.
     """
     notes: list[str] = []
     names = names_of(content["names"], f"{path}: names")
@@ -42,20 +50,20 @@ def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motio
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise HeadsplatError(f"{path}: frames: expected a list of objects with weights; export the file again")
     space, columns = _space(names, f"{path}: names", notes)
-    places = [place for place, _ in columns]
+    picked = [column for column, _ in columns]
     weights = np.zeros((len(frames), len(columns)), np.float32)
     for k, frame in enumerate(frames):
         where = f"{path}: frames[{k}].weights"
-        weights[k] = np.array(numbers(frame.get("weights"), len(names), where), np.float32)[places]
+        weights[k] = np.array(numbers(frame.get("weights"), len(names), where), np.float32)[picked]
     rows = Rows(_times(path, frames, fps, notes), tuple(name for _, name in columns), weights)
-    turns = _rotations(path, frames, notes)
-    if turns is not None:
-        rows.joint_rot[ROOT] = turns
+    rotvec = _rotations(path, frames, notes)
+    if rotvec is not None:
+        rows.joint_rot[ROOT] = rotvec
     return to_motion(path, rows, space, notes)
 
 
 def names_of(value: Any, where: str) -> list[str]:
-    """A JSON list of texts."""
+    """A JSON list of strings."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise HeadsplatError(f"{where}: expected a list of names; export the file again")
     return value
@@ -80,7 +88,7 @@ def _times(path: Path, frames: list[dict[str, Any]], fps: float | None, notes: l
 
 
 def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Floats | None:
-    """Axis-angle [T,3] where every frame has three numbers; None where none has any."""
+    """Axis-angle [T,3] if every frame has three numbers; None if no frame has a rotation."""
     given = [frame.get("rotation") or [] for frame in frames]
     values = [numbers(value, None, f"{path}: frames[{k}].rotation") for k, value in enumerate(given)]
     counts = {len(value) for value in values}
@@ -94,13 +102,13 @@ def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Fl
     if count == 3:
         notes.append(f"rotation is read as {ROTATION}")
         return np.array(values)
-    notes.append("the frames have no rotation: the head stays still" if not count else
-                 f"rotations of {count} numbers are left out: only axis-angle (3 numbers) is read")  # fmt: skip
+    notes.append("the frames have no rotation: the head does not move" if not count else
+                 f"rotations of {count} numbers are ignored: only axis-angle (3 numbers) is read")  # fmt: skip
     return None
 
 
 def write_named_json(path: Path, motion: Motion) -> list[str]:
-    """Write an "arkit52" motion; returns what the file cannot carry, a sentence each."""
+    """Write an "arkit52" motion; returns a message for each loss."""
     names, weights, joints = with_gaze(motion)
     weights = weights.astype(np.float32)
     skull = (Rotation.from_rotvec(joints[:, ROOT]) * Rotation.from_rotvec(joints[:, NECK])).as_rotvec()
@@ -113,5 +121,5 @@ def write_named_json(path: Path, motion: Motion) -> list[str]:
         stream.write("]}\n")
     notes = lost_pose(motion, joints)
     if motion.confidence is not None and bool((motion.confidence < 1).any()):
-        notes.append("the file cannot carry how sure the tracker was of each frame")
+        notes.append("the file cannot store the confidence of each frame")
     return notes

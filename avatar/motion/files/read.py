@@ -1,4 +1,4 @@
-"""What a path holds, told from its content, and its motion."""
+"""Reading a motion from a file or folder, recognized by its content."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _KNOWN = (
 
 
 def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
-    """A motion out of any file of expressions, recognized by its content.
+    """Read a motion from any supported expression file, recognized by its content.
 
     Args:
-        path: a CSV or JSON of Live Link Face, Audio2Face or named weights; FLAME parameters: a flame_param folder, the
-            folder it lies in, a stacked .npz, metrical-tracker's .frame files, either of a .npy pair; a .motion.npz.
-        fps: frames a second of a file that carries no times; 30 when None (metrical-tracker's: 25).
+        path: a CSV or JSON of Live Link Face, Audio2Face or named weights; FLAME parameters: a flame_param folder, its
+            parent folder, a stacked .npz, metrical-tracker's .frame files, either of a .npy pair; a .motion.npz.
+        fps: frames per second of a file without times; 30 when None (metrical-tracker's: 25).
 
     Returns:
-        the motion, its names those of Apple's 52 ("arkit52"), FLAME's ("flame") or the file's own space.
+        The motion in the space "arkit52" (Apple's 52 names), "flame" or the space named in the file.
 
     Raises:
-        HeadsplatError: nothing is recognized, or the file is malformed; one sentence with the file and the line or key.
+        HeadsplatError: not recognized or malformed; the message names the file and the line or key.
     """
     path = Path(path)
     check_fps(fps)
@@ -74,7 +74,7 @@ def _read_archive(path: Path, fps: float | None) -> Motion:
         return read_stored(path, archive)
     if is_flame(set(archive.names)):
         return read_stacked(path, archive, fps)
-    raise HeadsplatError(f"{path}: its arrays ({listed(sorted(archive.names))}) are no motion; expected {_KNOWN}")
+    raise HeadsplatError(f"{path}: its arrays ({listed(sorted(archive.names))}) are not a motion; expected {_KNOWN}")
 
 
 def _read_json(path: Path, fps: float | None) -> Motion:
@@ -98,19 +98,19 @@ def _read_csv(path: Path, fps: float | None) -> Motion:
 
 
 def _read_folder(folder: Path, fps: float | None) -> Motion:
-    for place in (folder, folder / VHAP_FOLDER):
-        if numbered(place):
-            return read_folder(place, fps)
+    for candidate in (folder, folder / VHAP_FOLDER):
+        if numbered(candidate):
+            return read_folder(candidate, fps)
     if (folder / STACKED).is_file():
         return read_stacked(folder / STACKED, opened(folder / STACKED), fps)
-    for place in (folder, folder / FOLDER):
-        if files := frames_of(place):
-            return read_metrical(place, files, fps)
+    for candidate in (folder, folder / FOLDER):
+        if files := frames_of(candidate):
+            return read_metrical(candidate, files, fps)
     pairs = pairs_in(folder)
     if len(pairs) == 1:
         return read_pair(pairs[0], fps)
     if pairs:
         raise HeadsplatError(
-            f"{folder}: holds several motions ({listed([p.name for p in pairs], 3)}); name one of them"
+            f"{folder}: contains several motions ({listed([p.name for p in pairs], 3)}); name one of them"
         )
     raise HeadsplatError(f"{folder}: a folder without a motion; expected {_KNOWN}")

@@ -1,4 +1,4 @@
-"""Our own .motion.npz: every field of a Motion in any space of names, no pickle.
+"""headsplat's .motion.npz: every field of a Motion in any expression space, no pickle.
 
 Arrays `time` [T] float64 s, `weights` [T,E], `joint_rot` [T,J,3] axis-angle radians, `translation` [T,3] meters and,
 where known, `confidence` [T], all float32; `header` is JSON in UTF-8 bytes: magic, version, axes, units, joints, space,
@@ -26,11 +26,11 @@ MAGIC, VERSION = "headsplat-motion", 1
 HEADER = "header"
 _AXES = "right-handed, x to the person's left, y up, the face looks along +z; a root at the identity faces the camera"
 _UNITS = {"time": "s", "joint_rot": "axis-angle, radians", "translation": "m"}
-_AGAIN = "write it again"
+_REMEDY = "write it again"
 
 
 def write_stored(path: Path, motion: Motion) -> list[str]:
-    """Write a motion as it is; the list is empty, since nothing is lost."""
+    """Write a motion; the list of losses is empty."""
     header = {
         "magic": MAGIC,
         "version": VERSION,
@@ -45,26 +45,26 @@ def write_stored(path: Path, motion: Motion) -> list[str]:
     for name in ("weights", "joint_rot", "translation", "confidence"):
         if getattr(motion, name) is not None:
             arrays[name] = getattr(motion, name).float().numpy()
-    said = np.frombuffer(json.dumps(header, ensure_ascii=False).encode("utf-8"), np.uint8)
+    encoded = np.frombuffer(json.dumps(header, ensure_ascii=False).encode("utf-8"), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, header=said, **arrays)
+        np.savez_compressed(stream, header=encoded, **arrays)
     return []
 
 
 def read_stored(path: Path, archive: Npz) -> Motion:
-    """The motion in a .motion.npz.
+    """Read a motion from a .motion.npz.
 
     Raises:
-        HeadsplatError: damaged, or of a later version; the sentence names file and array.
+        HeadsplatError: damaged, or of a newer version; the message names file and array.
     """
     header = _header(path, archive)
     names = _texts(path, header, "names")
     if len(set(names)) < len(names):
-        raise HeadsplatError(f"{path}: header: a name is there twice; {_AGAIN}")
+        raise HeadsplatError(f"{path}: header: a name is there twice; {_REMEDY}")
     time = _array(path, archive, "time", (None,))
     frames = len(time)
     if not frames or not (np.diff(time) > 0).all():
-        raise HeadsplatError(f"{path}: time: expected at least one frame and times that increase; {_AGAIN}")
+        raise HeadsplatError(f"{path}: time: expected at least one frame and times that increase; {_REMEDY}")
     confidence = _array(path, archive, "confidence", (frames,)) if "confidence" in archive.names else None
     shapes = {"weights": (frames, len(names)), "joint_rot": (frames, len(JOINT_NAMES), 3), "translation": (frames, 3)}
     found = {name: torch.from_numpy(_array(path, archive, name, shape)).float() for name, shape in shapes.items()}
@@ -82,42 +82,44 @@ def _header(path: Path, archive: Npz) -> dict[str, Any]:
     try:
         header = json.loads(archive.array(HEADER).astype(np.uint8).tobytes().decode("utf-8"))
     except (DamagedNpz, ValueError, RecursionError) as error:
-        raise HeadsplatError(f"{path}: header: damaged ({str(error)[:80]}); {_AGAIN}") from error
+        raise HeadsplatError(f"{path}: header: damaged ({str(error)[:80]}); {_REMEDY}") from error
     if not isinstance(header, dict) or header.get("magic") != MAGIC:
         raise HeadsplatError(f"{path}: header: not a motion of headsplat; give a file written as .motion.npz")
     version = header.get("version")
     if type(version) is not int or version < 1:
-        raise HeadsplatError(f"{path}: header: no version; {_AGAIN}")
+        raise HeadsplatError(f"{path}: header: no version; {_REMEDY}")
     if version > VERSION:
         raise HeadsplatError(f"{path}: version {version}, this headsplat reads up to {VERSION}; update headsplat")
     if header.get("joints") != list(JOINT_NAMES):
-        raise HeadsplatError(f"{path}: header: joints other than {', '.join(JOINT_NAMES)}; {_AGAIN}")
+        raise HeadsplatError(f"{path}: header: joints other than {', '.join(JOINT_NAMES)}; {_REMEDY}")
     return header
 
 
 def _text(path: Path, header: dict[str, Any], key: str) -> str:
     if not isinstance(header.get(key), str) or not header[key]:
-        raise HeadsplatError(f"{path}: header: {key} is no text; {_AGAIN}")
+        raise HeadsplatError(f"{path}: header: {key} is not a text; {_REMEDY}")
     return str(header[key])
 
 
 def _texts(path: Path, header: dict[str, Any], key: str) -> tuple[str, ...]:
     value = header.get(key)
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-        raise HeadsplatError(f"{path}: header: {key} is no list of texts; {_AGAIN}")
+        raise HeadsplatError(f"{path}: header: {key} is not a list of texts; {_REMEDY}")
     return tuple(value)
 
 
 def _array(path: Path, archive: Npz, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """Finite numbers of a shape; None stands for any length."""
+    """An array of finite numbers with the given shape; None is any length."""
     try:
-        with np.errstate(invalid="ignore"):  # a signalling NaN of a damaged file
+        with np.errstate(invalid="ignore"):  # a signaling NaN in a damaged file
             array = archive.array(name).astype(np.float64)
     except DamagedNpz as error:
-        raise HeadsplatError(f"{path}: {name}: {str(error)[:120]}; {_AGAIN}") from error
-    if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
-        wanted = ",".join("T" if size is None else str(size) for size in shape)
-        raise HeadsplatError(f"{path}: {name}: expected [{wanted}], found {list(array.shape)[:6]}; {_AGAIN}")
+        raise HeadsplatError(f"{path}: {name}: {str(error)[:120]}; {_REMEDY}") from error
+    if array.ndim != len(shape) or any(
+        size not in (None, found) for size, found in zip(shape, array.shape, strict=True)
+    ):
+        expected = ",".join("T" if size is None else str(size) for size in shape)
+        raise HeadsplatError(f"{path}: {name}: expected [{expected}], found {list(array.shape)[:6]}; {_REMEDY}")
     if not (np.abs(array) <= LARGEST).all():
-        raise HeadsplatError(f"{path}: {name}: a value that is no number or far too large; {_AGAIN}")
+        raise HeadsplatError(f"{path}: {name}: a value that is not a number or is too large; {_REMEDY}")
     return array

@@ -1,4 +1,4 @@
-"""Text files of strangers: size, encoding, columns and numbers are checked, and an error names file and line."""
+"""Untrusted text files: size, encoding, columns and numbers are checked; errors name file and line."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
-#: An hour of Live Link at 60 rows a second is 180 MB.
-MOST_BYTES = 256 << 20
-#: No weight, angle (radians), place (meters) or time (seconds) of a take is larger.
+#: An hour of Live Link at 60 rows per second is 180 MB.
+MAX_BYTES = 256 << 20
+#: No weight, angle (radians), position (meters) or time (seconds) of a take is larger.
 LARGEST = 1e6
 
 
 def read_text(path: Path) -> str:
-    """The whole file as text; UTF-8, with or without a byte-order mark.
+    """The file as text; UTF-8, with or without a byte-order mark.
 
     Raises:
         HeadsplatError: too large, or another encoding.
     """
     with path.open("rb") as stream:
-        data = stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise HeadsplatError(f"{path}: larger than {MOST_BYTES >> 20} MB, which no take is; cut it into pieces")
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise HeadsplatError(f"{path}: larger than {MAX_BYTES >> 20} MB, which no take is; split it")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -39,13 +39,13 @@ def read_text(path: Path) -> str:
 
 
 def number(text: Any, where: str) -> float:
-    """A finite number of sensible size out of a cell or a JSON value."""
+    """A finite number within limits from a cell or a JSON value."""
     try:
         value = float(text) if isinstance(text, (str, float, int)) and not isinstance(text, bool) else math.nan
     except (ValueError, OverflowError):
         value = math.nan
     if not abs(value) <= LARGEST:
-        raise HeadsplatError(f"{where}: {str(text)[:40]!r} is no number a motion can have; repair it or leave it out")
+        raise HeadsplatError(f"{where}: {str(text)[:40]!r} is not a valid number; repair or remove it")
     return value
 
 
@@ -55,10 +55,10 @@ class Table:
 
     path: Path
     header: tuple[str, ...]
-    rows: Iterator[tuple[int, list[str]]]  # line number from 1 on, and the cells; of any count
+    rows: Iterator[tuple[int, list[str]]]  # line number from 1, and the cells, any number of them
 
     def where(self, line: int) -> str:
-        """The beginning of a sentence about a line."""
+        """The start of an error message about a line."""
         return f"{self.path}: line {line}"
 
     def check_width(self, line: int, cells: list[str]) -> None:
@@ -66,23 +66,27 @@ class Table:
         if len(cells) != len(self.header):
             raise HeadsplatError(
                 f"{self.where(line)}: {len(cells)} columns, the header has {len(self.header)}; "
-                "the line is cut short or damaged: repair it or delete it"
+                "the line is truncated or damaged: repair or delete it"
             )
 
-    def numbers(self, line: int, cells: list[str], places: Sequence[int]) -> NDArray[np.float32]:
-        """The cells at `places` as finite numbers; a sentence about the first that is none."""
+    def numbers(self, line: int, cells: list[str], columns: Sequence[int]) -> NDArray[np.float32]:
+        """The cells at `columns` as finite numbers.
+
+        Raises:
+            HeadsplatError: a cell that is not a number; the message names the first.
+        """
         try:
-            values = np.array([float(cells[place]) for place in places])
+            values = np.array([float(cells[column]) for column in columns])
             if (np.abs(values) <= LARGEST).all():
                 return values.astype(np.float32)
         except ValueError:
             pass
-        named = [number(cells[place], f"{self.where(line)}: {self.header[place]}") for place in places]
-        return np.array(named, np.float32)
+        checked = [number(cells[column], f"{self.where(line)}: {self.header[column]}") for column in columns]
+        return np.array(checked, np.float32)
 
 
 def read_table(path: Path) -> Table:
-    """The header of a CSV file, and its rows one by one; empty lines are passed over.
+    """The header of a CSV file and an iterator over its rows without empty lines.
 
     Raises:
         HeadsplatError: no header, or not text.
@@ -90,7 +94,7 @@ def read_table(path: Path) -> Table:
     rows = _rows(path, read_text(path))
     _, header = next(rows, (1, []))
     if len(header) < 2:
-        raise HeadsplatError(f"{path}: line 1: expected names with commas between them; export the take again as CSV")
+        raise HeadsplatError(f"{path}: line 1: expected comma-separated names; export the take again as CSV")
     return Table(path, tuple(cell.strip() for cell in header), rows)
 
 
@@ -119,25 +123,25 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        HeadsplatError: it is none; the sentence names the line.
+        HeadsplatError: not valid JSON; the message names the line.
     """
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise HeadsplatError(
-            f"{path}: line {error.lineno}: not JSON ({error.msg}); the file is cut short or damaged: export it again"
+            f"{path}: line {error.lineno}: not JSON ({error.msg}); the file is truncated or damaged: export it again"
         ) from error
-    except (RecursionError, ValueError) as error:  # nested without end; an integer of thousands of digits
-        raise HeadsplatError(f"{path}: not the JSON of a motion ({str(error)[:80]}); export it again") from error
+    except (RecursionError, ValueError) as error:  # deep nesting; an integer of thousands of digits
+        raise HeadsplatError(f"{path}: not JSON of a motion ({str(error)[:80]}); export it again") from error
 
 
 def numbers(value: Any, count: int | None, where: str) -> list[float]:
     """A JSON list of finite numbers.
 
     Args:
-        value: whatever JSON held.
-        count: how many there must be; any number when None.
-        where: file and key.
+        value: a JSON value.
+        count: the expected number of entries; None: any.
+        where: file and key, for error messages.
     """
     if not isinstance(value, list):
         raise HeadsplatError(

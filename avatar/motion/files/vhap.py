@@ -16,11 +16,11 @@ from .flame import flame_motion, note_ignored, rows_of
 
 FOLDER, STACKED = "flame_param", "flame_param.npz"
 _WIDTHS = {"expr": None, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
-_VERSION = "FLAME 2023, which VHAP tracks with unless told otherwise"
+_VERSION = "FLAME 2023, VHAP's default"
 
 
 def is_flame(names: set[str]) -> bool:
-    """Whether an .npz with these arrays holds FLAME parameters."""
+    """Whether an .npz with these arrays contains FLAME parameters."""
     return "expr" in names or len(names & set(_WIDTHS)) > 1
 
 
@@ -31,10 +31,10 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> Motion:
-    """All frames of one flame_param.npz.
+    """Read all frames of one flame_param.npz.
 
     Raises:
-        HeadsplatError: arrays that do not fit each other; the sentence names file and array.
+        HeadsplatError: arrays that do not match each other; the message names file and array.
     """
     notes: list[str] = []
     parts = _parts(path, archive)
@@ -48,10 +48,10 @@ def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> Motion:
 
 
 def read_folder(folder: Path, fps: float | None = None) -> Motion:
-    """The frames of a flame_param folder, each at its number.
+    """Read the frames of a flame_param folder at the times of their numbers.
 
     Raises:
-        HeadsplatError: a file that is damaged or does not fit the others; the sentence names file and array.
+        HeadsplatError: a file that is damaged or does not match the others; the message names file and array.
     """
     notes: list[str] = []
     files = numbered(folder)
@@ -68,13 +68,17 @@ def read_folder(folder: Path, fps: float | None = None) -> Motion:
                 raise HeadsplatError(f"{path}: {name}: {shapes[1]}, the first file has {shapes[0]}; export it again")
     parts = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
     if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
-        notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a pause in time")
+        notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     note_ignored(sorted(ignored), notes)
     return flame_motion(folder, frame_times(numbers - numbers[0], fps, notes), parts, _VERSION, notes)
 
 
 def opened(path: Path) -> Npz:
-    """An .npz, or a HeadsplatError that names it."""
+    """Open an .npz.
+
+    Raises:
+        HeadsplatError: damaged; the message names the file.
+    """
     try:
         return Npz(path)
     except DamagedNpz as error:

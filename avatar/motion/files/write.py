@@ -1,4 +1,4 @@
-"""Writing a motion in the format that the name asks for."""
+"""Writing a motion in the format given by the file's suffix."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ STORED = ".motion.npz"
 
 
 def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
-    """Write a motion; the file appears whole or not at all.
+    """Write a motion atomically.
 
     Args:
-        path: `.csv` (Live Link Face), `.json` (named ARKit weights) or `.motion.npz`, which carries everything.
-        motion: for the first two in the space "arkit52".
+        path: `.csv` (Live Link Face), `.json` (named ARKit weights) or `.motion.npz`, which stores everything.
+        motion: in the space "arkit52" for the first two.
 
     Returns:
-        what the format cannot carry, a sentence each.
+        A message for each loss.
 
     Raises:
-        HeadsplatError: another suffix, weights that the format has no names for, numbers that are none, or the disk.
+        HeadsplatError: another suffix, a space that the format does not support, invalid numbers, or a disk error.
     """
     path = Path(path)
     _check(path, motion)
@@ -36,11 +36,13 @@ def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
         if path.name.lower().endswith(STORED):
             return tuple(write_stored(path, motion))
         if path.suffix.lower() not in (".csv", ".json"):
-            raise HeadsplatError(f"{path}: a motion is written as .csv (Live Link Face), .json or {STORED}; name it so")
+            raise HeadsplatError(
+                f"{path}: a motion is written as .csv (Live Link Face), .json or {STORED}; use one of these suffixes"
+            )
         if motion.space != ARKIT:
             raise HeadsplatError(
-                f"{path}: takes ARKit's weights only, these are of {motion.space}; "
-                f"write {STORED}, or carry them over with "
+                f"{path}: supports ARKit's weights only, these are of {motion.space}; "
+                f"write {STORED}, or convert them with "
                 "`headsplat motion convert --motion-head FLAME.pkl --to-head embedded`"
             )
         write = write_live_link if path.suffix.lower() == ".csv" else write_named_json
@@ -55,6 +57,6 @@ def _check(path: Path, motion: Motion) -> None:
     for name in ("time", "weights", "joint_rot", "translation"):
         value = getattr(motion, name)
         if not bool((value.abs() <= LARGEST).all()):
-            raise HeadsplatError(f"{path}: {name} of the motion has entries that are no numbers; nothing is written")
+            raise HeadsplatError(f"{path}: {name} of the motion has entries that are not numbers; nothing is written")
     if not bool((motion.time.diff() > 0).all()):
         raise HeadsplatError(f"{path}: the times of the motion do not increase; nothing is written")

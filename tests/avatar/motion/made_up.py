@@ -1,4 +1,4 @@
-"""Heads for the tests of bridges: an ARKit head driven by joints, and a FLAME-like one whose truth is known."""
+"""Heads for the tests of bridges: an ARKit head driven by joints, and a FLAME-like one with known ground truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTSIDE = ("tongueOut", *LIDS, *TURNS)
 
 
 def turn_dirs(names: tuple[str, ...], times: float = 1.0) -> Tensor:
-    """joint_dirs [J,3,E] in which the controls of TURNS turn `times` as far."""
+    """joint_dirs [J,3,E] of the controls of TURNS, scaled by `times`."""
     dirs = torch.zeros(len(JOINT_NAMES), 3, len(names))
     for name, (joint, about_x, about_y) in TURNS.items():
         dirs[joint, :, names.index(name)] = torch.tensor([about_x, about_y, 0.0]).deg2rad() * times
@@ -40,7 +40,7 @@ def arkit_head() -> HeadModel:
 
 
 def mixing(count: int, seed: int = 0) -> Tensor:
-    """An invertible [count,count] matrix of condition 10: which shapes a mode is made of."""
+    """An invertible [count,count] matrix of condition 10 that mixes shapes into modes."""
     random = torch.Generator().manual_seed(seed)
     left, right = (torch.linalg.qr(torch.randn(count, count, generator=random))[0] for _ in range(2))
     return left @ torch.diag(torch.linspace(0.3, 3, count)) @ right
@@ -59,7 +59,7 @@ def flame_head(other_person: bool = False, noise: float = 0.0) -> HeadModel:
 
     Args:
         other_person: another identity, 12 % larger and shifted.
-        noise: lopsided smooth noise on every mode, meters.
+        noise: asymmetric smooth noise on every mode, meters.
     """
     head, stored = arkit_head(), read()
     skin = len(head.v_template) - len(stored.part_vertices)
@@ -71,7 +71,7 @@ def flame_head(other_person: bool = False, noise: float = 0.0) -> HeadModel:
     modes = head.exprdirs[keep][:, :, columns] @ mixing(len(columns))
     template, modes = _as_person(head, keep, modes) if other_person else (head.v_template[keep], modes)
     if noise:
-        modes = modes + noise * _lopsided(template, modes.shape[2])
+        modes = modes + noise * _asymmetric(template, modes.shape[2])
     names = (*(f"expr{i}" for i in range(modes.shape[2])), *TURNS, *LIDS)
     lids = head.exprdirs[keep][:, :, [head.expression_index(name) for name in LIDS]] * (1.12 if other_person else 1)
     landmark_faces, landmark_bary = _landmarks(head, keep, faces)
@@ -106,8 +106,8 @@ def _as_person(head: HeadModel, keep: Tensor, modes: Tensor) -> tuple[Tensor, Te
     return (head.v_template + moved)[keep] * 1.12 + torch.tensor([0.0, 0.01, -0.02]), modes * 1.12
 
 
-def _lopsided(template: Tensor, count: int) -> Tensor:
-    """Smooth fields [V,3,count] that do not mirror."""
+def _asymmetric(template: Tensor, count: int) -> Tensor:
+    """Smooth asymmetric fields [V,3,count]."""
     random = torch.Generator().manual_seed(5)
     waves = torch.randn(3, count, generator=random) * 40
     phases, ways = torch.rand(count, generator=random) * 6, torch.randn(3, count, generator=random)
@@ -115,7 +115,7 @@ def _lopsided(template: Tensor, count: int) -> Tensor:
 
 
 def _landmarks(head: HeadModel, keep: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """A corner of a face for each landmark; all landmarks are vertices that stay."""
+    """A face corner for each landmark; all landmarks are kept vertices."""
     old = head.faces[head.landmark_faces].gather(1, head.landmark_bary.argmax(1)[:, None])[:, 0]
     place = torch.full((len(head.v_template),), -1)
     place[keep] = torch.arange(len(keep))
@@ -125,10 +125,10 @@ def _landmarks(head: HeadModel, keep: Tensor, faces: Tensor) -> tuple[Tensor, Te
 
 
 def _regressor(head: HeadModel, keep: Tensor) -> Tensor:
-    """Weights over the kept vertices that give the same joints for the mean person."""
-    wanted = head.joint_locations(head.neutral_params().identity)
+    """Joint regressor over the kept vertices with the same joints for the mean person."""
+    joints = head.joint_locations(head.neutral_params().identity)
     rows = []
-    for position in wanted:
+    for position in joints:
         near = (head.v_template[keep] - position).norm(dim=1).argsort()[:60]
         equations = torch.cat([head.v_template[keep][near].T, torch.ones(1, 60)]).double()
         row = torch.zeros(len(keep))
@@ -145,5 +145,5 @@ def mirrored_turns(joint_rot: Tensor) -> Tensor:
 
 
 def turned(head: HeadModel, weights: Tensor, joint_rot: Tensor) -> Tensor:
-    """Axis-angle [T,J,3] of all joints, what the expressions ask for included."""
+    """Axis-angle [T,J,3] of all joints, including those driven by expressions."""
     return joint_rot + torch.einsum("jce,te->tjc", head.joint_dirs, weights)

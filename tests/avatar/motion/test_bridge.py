@@ -1,4 +1,4 @@
-"""Bridges between expression spaces: what they must keep whatever the heads."""
+"""Bridges between expression spaces: invariants for all pairs of heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avatar.head.model import HeadModel
 from avatar.motion.bridge import Bridge
 from avatar.motion.bridge_fit import fit_bridge
 from avatar.motion.correspondence import Correspondence
-from avatar.motion.expression_space import Space, other_side
+from avatar.motion.expression_space import ExpressionSpace, other_side
 from avatar.motion.round_trip import round_trip
 from avatar.types import JAW, JOINT_NAMES, NECK, Motion
 
@@ -49,7 +49,7 @@ def frames(head: HeadModel, count: int = 40, spread: float = 1.0) -> tuple[torch
 
 
 def mirror_of(head: HeadModel) -> torch.Tensor:
-    return torch.from_numpy(Space.of(head).mirror(Correspondence.of(head, head)))
+    return torch.from_numpy(ExpressionSpace.of(head).mirror(Correspondence.of(head, head)))
 
 
 def test_bridge_from_an_arkit_head_to_itself_changes_nothing() -> None:
@@ -174,7 +174,7 @@ def test_round_trip_survives_lopsided_noise() -> None:
     assert np.mean([row.error for row in rows if row.name not in ("tongueOut", *LIDS)]) < 0.08
 
 
-def test_flames_extra_lids_come_back_as_blinks() -> None:
+def test_flames_lid_shapes_become_blinks() -> None:
     weights = torch.zeros(1, len(flame_head().expression_names))
     weights[0, flame_head().expression_index("eyelidLeft")] = 1
     found, _ = bridge("flame", "arkit")(weights, torch.zeros(1, len(JOINT_NAMES), 3))
@@ -192,11 +192,11 @@ def test_blink_shuts_the_lids_of_the_other_head() -> None:
     assert (shut[159] - shut[145]).norm() < 0.15 * (rest[159] - rest[145]).norm()
 
 
-def test_report_says_what_cannot_be_expressed() -> None:
-    shares = {row.name: row.expressed for row in bridge("arkit", "flame").report()}
-    assert shares["tongueOut"] < 0.2
-    sideways = {shares.pop(name) for name in ("jawLeft", "jawRight")}  # that head's jaw turns; ours is shifted as well
-    assert min(share for name, share in shares.items() if name != "tongueOut") > 0.8
+def test_report_lists_what_cannot_be_expressed() -> None:
+    expressed = {row.name: row.expressed for row in bridge("arkit", "flame").report()}
+    assert expressed["tongueOut"] < 0.2
+    sideways = {expressed.pop(name) for name in ("jawLeft", "jawRight")}  # that head's jaw rotates; ours also shifts
+    assert min(part for name, part in expressed.items() if name != "tongueOut") > 0.8
     assert 0.3 < min(sideways) < 0.9
 
 
@@ -211,9 +211,9 @@ def test_report_of_a_smaller_space_names_the_shape_it_lacks() -> None:
         curvedirs=head.curvedirs[:, :, :0],
         curve_columns=head.curve_columns[:0],
     )
-    shares = {row.name: row.expressed for row in between(head, smaller).report()}
-    assert shares["cheekPuff"] < 0.6
-    assert shares["mouthSmileLeft"] == pytest.approx(1.0, abs=1e-6)
+    expressed = {row.name: row.expressed for row in between(head, smaller).report()}
+    assert expressed["cheekPuff"] < 0.6
+    assert expressed["mouthSmileLeft"] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_same_heads_give_the_same_bridge_to_the_bit() -> None:
@@ -237,18 +237,18 @@ def test_motion_is_matched_by_name_and_renamed() -> None:
         joint_rot=torch.zeros(3, len(JOINT_NAMES), 3),
         translation=torch.ones(3, 3),
     )
-    carried = bridge("arkit", "flame").motion(motion, "flame")
-    assert (carried.space, carried.names) == ("flame", flame_head().expression_names)
-    jaw = carried.weights[:, flame_head().expression_index("jawOpen")]
+    converted = bridge("arkit", "flame").motion(motion, "flame")
+    assert (converted.space, converted.names) == ("flame", flame_head().expression_names)
+    jaw = converted.weights[:, flame_head().expression_index("jawOpen")]
     assert jaw[0] == 0
     assert jaw[2] == pytest.approx(2 * jaw[1].item(), rel=1e-4)
-    assert torch.equal(carried.translation, motion.translation)
-    assert carried.notes == ("not expressible on the other head (peak weight): somethingElse (1.00)",)
+    assert torch.equal(converted.translation, motion.translation)
+    assert converted.notes == ("not expressible on the other head (peak weight): somethingElse (1.00)",)
 
 
-def test_motion_without_a_known_name_is_a_sentence() -> None:
+def test_motion_without_a_known_name_is_an_error_of_ours() -> None:
     motion = Motion(torch.zeros(1), ("foo",), torch.ones(1, 1), "odd", torch.zeros(1, 5, 3), torch.zeros(1, 3))
-    with pytest.raises(HeadsplatError, match=r"motion in odd: none of its names \(foo\.\.\.\) is of the head"):
+    with pytest.raises(HeadsplatError, match=r"motion in odd: none of its names \(foo\.\.\.\) is an expression of its"):
         bridge("arkit", "flame").motion(motion, "flame")
 
 
@@ -257,7 +257,7 @@ def test_wrong_number_of_weights_names_both_counts() -> None:
         bridge("arkit", "flame")(torch.zeros(1, 3), torch.zeros(1, 5, 3))
 
 
-def test_head_without_landmarks_is_a_sentence() -> None:
+def test_head_without_landmarks_is_an_error_of_ours() -> None:
     head = flame_head()
     bare = replace(head, landmark_faces=head.landmark_faces[:0], landmark_bary=head.landmark_bary[:0])
     with pytest.raises(HeadsplatError, match="made-up FLAME: a bridge needs its 478 landmarks, found 0"):

@@ -1,4 +1,4 @@
-"""Bridges are kept in the user's cache, and a cache never decides what comes out."""
+"""Bridges are cached in the user's cache folder, and the cache never changes results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_cached_bridge_is_the_fresh_one(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", b"\x93NUMPY\x01\x00"])
-def test_damaged_cache_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_cache_is_fitted_again(tmp_path: Path, damage: bytes) -> None:
     fresh = load_bridge(arkit_head(), flame_head(), tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
@@ -42,7 +42,7 @@ def test_damaged_cache_is_made_anew(tmp_path: Path, damage: bytes) -> None:
 
 
 @pytest.mark.parametrize("change", ["shape", "nan", "column"])
-def test_cache_whose_arrays_do_not_fit_is_made_anew(tmp_path: Path, change: str) -> None:
+def test_cache_with_wrong_arrays_is_fitted_again(tmp_path: Path, change: str) -> None:
     fresh = load_bridge(arkit_head(), flame_head(), tmp_path).fit
     (path,) = tmp_path.iterdir()
     wrong = {
@@ -54,7 +54,7 @@ def test_cache_whose_arrays_do_not_fit_is_made_anew(tmp_path: Path, change: str)
     assert same(load_bridge(arkit_head(), flame_head(), tmp_path).fit, fresh)
 
 
-def test_truncated_cache_is_made_anew(tmp_path: Path) -> None:
+def test_truncated_cache_is_fitted_again(tmp_path: Path) -> None:
     fresh = load_bridge(arkit_head(), flame_head(), tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-2000])
@@ -69,14 +69,14 @@ def test_each_pair_direction_and_landmark_embedding_has_its_own_file(tmp_path: P
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+def test_bridge_is_fitted_without_a_writable_cache(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     found, _ = load_bridge(arkit_head(), flame_head(), blocked)(torch.zeros(1, 54), torch.zeros(1, 5, 3))
     assert not found.any()
 
 
-def test_bridges_lie_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bridges_are_cached_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path))
     load_bridge(arkit_head(), arkit_head())
     assert [path.suffix for path in user_cache("bridges").iterdir()] == [".npz"]

@@ -1,4 +1,4 @@
-"""Editing motions: what resampling, trimming, smoothing and gain must keep."""
+"""Editing motions: invariants of resampling, trimming, smoothing and gain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEW = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def wave(times: np.ndarray, hertz: float = 0.5) -> Motion:
-    """A motion that swings `hertz` times a second in everything, sampled at `times`."""
+    """A motion whose values oscillate at `hertz`, sampled at `times`."""
     time = torch.from_numpy(np.asarray(times, np.float64))
     swing = torch.sin(2 * torch.pi * hertz * time)[:, None]
     weights = 0.5 + 0.4 * swing * torch.tensor([1.0, 0.5, -1.0, 0.2], dtype=torch.float64)
@@ -50,7 +50,7 @@ uneven = st.lists(st.floats(0.005, 0.08), min_size=3, max_size=40).map(lambda st
 
 @FEW
 @given(uneven, st.floats(3, 120))
-def test_resampled_frames_are_exactly_at_their_times_and_never_past_the_end(times: np.ndarray, fps: float) -> None:
+def test_resampled_frames_are_exactly_at_their_times_and_never_after_the_end(times: np.ndarray, fps: float) -> None:
     found = resample(wave(times), fps).time.numpy()
     assert np.array_equal(found, times[0] + np.arange(len(found)) / fps)
     assert times[-1] - 1 / fps < found[-1] <= times[-1] + 1e-6
@@ -58,21 +58,21 @@ def test_resampled_frames_are_exactly_at_their_times_and_never_past_the_end(time
 
 @FEW
 @given(uneven, st.floats(3, 120), st.floats(0, 1))
-def test_what_is_constant_stays_constant(times: np.ndarray, fps: float, seconds: float) -> None:
-    still = constant(times)
-    for edited in (resample(still, fps), smooth(still, seconds)):
-        assert torch.allclose(edited.weights, still.weights[:1].expand(len(edited), -1), atol=1e-9)
-        assert torch.allclose(matrices(edited), matrices(still)[:1].expand(len(edited), 5, 3, 3), atol=1e-7)
-        assert torch.allclose(edited.translation, still.translation[:1].expand(len(edited), 3), atol=1e-9)
+def test_constant_values_stay_constant(times: np.ndarray, fps: float, seconds: float) -> None:
+    steady = constant(times)
+    for edited in (resample(steady, fps), smooth(steady, seconds)):
+        assert torch.allclose(edited.weights, steady.weights[:1].expand(len(edited), -1), atol=1e-9)
+        assert torch.allclose(matrices(edited), matrices(steady)[:1].expand(len(edited), 5, 3, 3), atol=1e-7)
+        assert torch.allclose(edited.translation, steady.translation[:1].expand(len(edited), 3), atol=1e-9)
 
 
-def test_a_window_of_next_to_nothing_changes_nothing() -> None:
+def test_a_tiny_window_changes_nothing() -> None:
     motion = wave(np.arange(9) / 30)
     assert torch.equal(smooth(motion, 5e-324).weights, motion.weights)
 
 
 @pytest.mark.parametrize("fps", [24.0, 59.94, 120.0])
-def test_there_and_back_is_near_the_identity_for_smooth_motion(fps: float) -> None:
+def test_resampling_twice_is_nearly_the_identity_for_smooth_motion(fps: float) -> None:
     motion = wave(np.arange(120) / 30)
     back = resample(resample(motion, fps), 30.0)
     count = len(back)
@@ -97,14 +97,14 @@ def test_resampled_rotations_lie_on_the_arc_between_their_neighbors(times: np.nd
     assert torch.allclose(turned(before, rotation) + turned(rotation, behind), turned(before, behind), atol=1e-5)
 
 
-def test_jitter_faster_than_a_slower_rate_can_show_does_not_come_out_as_drift() -> None:
+def test_jitter_above_the_new_rate_is_not_aliased() -> None:
     times = np.arange(240) / 60
     shake = torch.cos(2 * torch.pi * 29 * torch.from_numpy(times))[:, None]
     shaking = replace(wave(times), weights=0.5 + 0.3 * shake.expand(-1, 4))
     assert (resample(shaking, 15.0).weights - 0.5).abs()[2:-2].max() < 0.03
 
 
-def test_frames_without_a_face_are_bridged_and_stay_marked() -> None:
+def test_frames_without_a_face_are_interpolated_and_stay_marked() -> None:
     motion = wave(np.arange(20) / 20, hertz=0.1)
     confidence = torch.ones(20)
     confidence[8:12] = 0
@@ -117,8 +117,8 @@ def test_frames_without_a_face_are_bridged_and_stay_marked() -> None:
     assert len(marked) >= 7 and marked.min() >= 7.5 and marked.max() <= 11.5
 
 
-@pytest.mark.parametrize(("fps", "sentence"), [(0.0, "above 0 frames/s, got 0"), (1e9, "give a lower rate or trim")])
-def test_a_senseless_rate_is_refused(fps: float, sentence: str) -> None:
+@pytest.mark.parametrize(("fps", "sentence"), [(0.0, "above 0 fps, got 0"), (1e9, "give a lower rate or trim")])
+def test_an_invalid_rate_is_refused(fps: float, sentence: str) -> None:
     with pytest.raises(HeadsplatError, match=sentence):
         resample(wave(np.arange(30) / 30), fps)
 
@@ -133,16 +133,16 @@ def test_trimming_keeps_the_times_of_the_frames_inside() -> None:
 
 @FEW
 @given(uneven, st.floats(0.02, 0.5))
-def test_smoothing_bends_no_straight_line_whatever_the_times(times: np.ndarray, seconds: float) -> None:
-    steady = wave(times)
-    line = (steady.time - times[0])[:, None]
-    steady = replace(steady, weights=line * torch.ones(4), joint_rot=0.2 * line[:, :, None] * torch.ones(1, 5, 3))
-    found = smooth(steady, seconds)
-    assert torch.allclose(found.weights, steady.weights, atol=1e-6)
-    assert torch.allclose(found.joint_rot, steady.joint_rot, atol=1e-5)
+def test_smoothing_keeps_straight_lines_at_any_times(times: np.ndarray, seconds: float) -> None:
+    linear = wave(times)
+    line = (linear.time - times[0])[:, None]
+    linear = replace(linear, weights=line * torch.ones(4), joint_rot=0.2 * line[:, :, None] * torch.ones(1, 5, 3))
+    found = smooth(linear, seconds)
+    assert torch.allclose(found.weights, linear.weights, atol=1e-6)
+    assert torch.allclose(found.joint_rot, linear.joint_rot, atol=1e-5)
 
 
-def test_smoothing_delays_nothing_and_blurs_by_its_own_width() -> None:
+def test_smoothing_has_no_delay_and_the_given_width() -> None:
     spike = constant(np.arange(101) / 100)
     spike.weights[:] = 0
     spike.weights[50] = 1
@@ -188,7 +188,7 @@ def test_gain_scales_a_name_a_group_and_its_joints_and_nothing_else() -> None:
     assert torch.equal(found.joint_rot[:, NECK], motion.joint_rot[:, NECK])
 
 
-def test_head_gain_of_zero_stills_the_head() -> None:
+def test_head_gain_of_zero_stops_the_head() -> None:
     found = gain(wave(np.arange(40) / 20), {"head": 0.0})
     assert (matrices(found)[:, ROOT] - matrices(found)[:1, ROOT]).abs().max() < 1e-6
     assert found.joint_rot[:, NECK].abs().max() == 0 and found.translation.std(0).max() < 1e-9
@@ -206,19 +206,19 @@ def test_gaps_are_found_where_frames_are_missing() -> None:
     assert gaps(wave(times)) == [(pytest.approx(29 / 30), pytest.approx(31 / 30))]
 
 
-def test_resampling_a_part_starts_where_it_begins_and_leaves_its_end_out() -> None:
+def test_resampling_a_range_starts_at_its_start_and_excludes_its_end() -> None:
     found = resample(wave(5 + np.arange(80) / 29.982), 60.0, 0.5, 2.5)
     assert np.allclose(found.time.numpy(), 5.5 + np.arange(120) / 60, atol=1e-9)
 
 
-def test_gaps_that_are_bridged_are_noted_where_they_are_within_the_part() -> None:
+def test_interpolated_gaps_within_the_range_are_noted() -> None:
     times = np.concatenate([np.arange(10) / 30, 2 + np.arange(10) / 30, 3 + np.arange(30) / 30])
-    assert resample(wave(times), 30.0).notes == ("2 gaps of up to 1.70 s are bridged",)
-    assert resample(wave(times), 30.0, 2.5).notes == ("1 gap of 0.70 s is bridged",)
+    assert resample(wave(times), 30.0).notes == ("2 gaps of up to 1.70 s are interpolated",)
+    assert resample(wave(times), 30.0, 2.5).notes == ("1 gap of 0.70 s is interpolated",)
     assert resample(wave(times), 30.0, 3.0).notes == ()
 
 
 @pytest.mark.parametrize("edit", [trim, lambda motion, *span: resample(motion, 30.0, *span)])
-def test_a_span_that_ends_before_it_starts_says_so(edit: Callable[..., Motion]) -> None:
-    with pytest.raises(HeadsplatError, match="no time from 2 to 1 s: the end does not lie after the start"):
+def test_a_range_that_ends_before_it_starts_is_refused(edit: Callable[..., Motion]) -> None:
+    with pytest.raises(HeadsplatError, match="no time from 2 to 1 s: the end is not after the start"):
         edit(wave(np.arange(90) / 30), 2.0, 1.0)

@@ -1,4 +1,4 @@
-"""Small valid files of every kind, and small motions."""
+"""Small valid files of every format, and small motions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from avatar.types import JOINT_NAMES, Motion
 
 
 def live_link_row(timecode: str, weights: dict[str, float] | None = None, count: int = 61) -> str:
-    """A line of a take; names as in its header."""
+    """A line of a take; names as in the header."""
     given = weights or {}
     return f"{timecode},{count}," + ",".join(f"{given.get(name, 0.0):.10f}" for name in HEADER[2:])
 
 
 def live_link(path: Path, rows: Sequence[str] = ()) -> Path:
-    """A take of Live Link Face with these lines, three where none are given."""
+    """A take of Live Link Face with these lines, by default three."""
     lines = rows or [live_link_row(f"10:00:00:{k:02d}.000", {"JawOpen": k / 10}) for k in range(3)]
     path.write_text("\n".join([",".join(HEADER), *lines]) + "\n", encoding="utf-8")
     return path
 
 
 def audio2face_csv(path: Path) -> Path:
-    """Three frames, with the index column that pandas leaves and a name that ARKit does not have."""
+    """Three frames, with pandas's index column and a name that is not ARKit's."""
     names = ("JawOpen", "EyeBlink_L", "TongueTipUp")
     lines = [",timeCode," + ",".join(f"blendShapes.{name}" for name in names)]
     lines += [f"{k},{k / 30:.6f},{k / 10},0.5,0.25" for k in range(3)]
@@ -39,21 +39,21 @@ def audio2face_csv(path: Path) -> Path:
 
 
 def audio2face_json(path: Path, **changed: Any) -> Path:
-    """Three frames at 60 a second."""
+    """Three frames at 60 fps."""
     content = {"exportFps": 60.0, "numFrames": 3, "facsNames": ["jawOpen", "mouthClose"], "weightMat": [[0.1, 0.2]] * 3}
     path.write_text(json.dumps({**content, **changed}), encoding="utf-8")
     return path
 
 
 def named_json(path: Path, frames: list[dict[str, Any]] | None = None, names: Sequence[str] = ("jawOpen",)) -> Path:
-    """Frames of named weights, three where none are given."""
+    """Frames of named weights, by default three."""
     given = frames or [{"weights": [k / 10] * len(names), "time": k / 25, "rotation": []} for k in range(3)]
     path.write_text(json.dumps({"names": list(names), "frames": given}), encoding="utf-8")
     return path
 
 
 def flame_parts(frames: int) -> dict[str, np.ndarray]:
-    """What VHAP exports of some frames."""
+    """VHAP's arrays of some frames."""
     rng = np.random.default_rng(frames)
     widths = {"expr": 100, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
     parts = {name: rng.normal(0, 0.1, (frames, width)).astype(np.float32) for name, width in widths.items()}
@@ -67,7 +67,7 @@ def stacked(path: Path) -> Path:
 
 
 def vhap(folder: Path, numbers: Sequence[int] = (0, 1, 2)) -> Path:
-    """A folder of frames of their own file each."""
+    """A folder with one file per frame."""
     (folder / "flame_param").mkdir(parents=True)
     for number in numbers:
         np.savez(folder / "flame_param" / f"{number:05d}.npz", **flame_parts(1))
@@ -91,7 +91,7 @@ def frame(path: Path, **changed: Any) -> Path:
 
 
 def pair(folder: Path, frames: int = 3, names: tuple[str, str] = ("a_expressions.npy", "a_poses.npy")) -> Path:
-    """Expressions and poses; the path of the expressions."""
+    """Write expressions and poses; returns the path of the expressions."""
     rng = np.random.default_rng(0)
     np.save(folder / names[0], rng.normal(size=(frames, 100)).astype(np.float32))
     np.save(folder / names[1], rng.normal(0, 0.1, (frames, 15)).astype(np.float32))
@@ -99,7 +99,7 @@ def pair(folder: Path, frames: int = 3, names: tuple[str, str] = ("a_expressions
 
 
 def motion(frames: int = 4, names: tuple[str, ...] = ARKIT_52, space: str = "arkit52", seed: int = 0) -> Motion:
-    """A motion of 30 frames a second with every field at work."""
+    """A motion at 30 fps with every field set."""
     rng = np.random.default_rng(seed)
 
     def random(*shape: int) -> torch.Tensor:
@@ -118,12 +118,12 @@ def motion(frames: int = 4, names: tuple[str, ...] = ARKIT_52, space: str = "ark
 
 
 def stored(path: Path) -> Path:
-    """Our own file of a small motion."""
+    """A .motion.npz of a small motion."""
     write_motion(path, motion())
     return path
 
 
-#: Every kind of one file, by the name it is given.
+#: Every format of one file, by its name.
 FILES: dict[str, Callable[[Path], Path]] = {
     "take.csv": live_link,
     "a2f.csv": audio2face_csv,

@@ -35,7 +35,7 @@ def test_a_file_is_known_by_its_content_not_its_name(name: str, tmp_path: Path) 
     assert len(found) >= 3
 
 
-def test_audio2face_names_map_and_others_stay(tmp_path: Path) -> None:
+def test_audio2face_names_are_mapped_and_others_kept(tmp_path: Path) -> None:
     found = read_motion(audio2face_csv(tmp_path / "a.csv"))
     assert found.names == ("jawOpen", "eyeBlinkLeft", "TongueTipUp") and found.space == "arkit52"
     assert found.time.tolist() == pytest.approx([0, 1 / 30, 2 / 30], abs=1e-6)
@@ -44,15 +44,15 @@ def test_audio2face_names_map_and_others_stay(tmp_path: Path) -> None:
 def test_audio2face_json_has_its_own_rate(tmp_path: Path) -> None:
     found = read_motion(audio2face_json(tmp_path / "a.json"), fps=24)
     assert found.time.tolist() == pytest.approx([0, 1 / 60, 2 / 60])
-    assert any("the 24 frames/s given are not used" in note for note in found.notes)
+    assert any("the given 24 fps are not used" in note for note in found.notes)
 
 
-def test_frames_without_times_go_at_the_rate_given_or_at_30(tmp_path: Path) -> None:
+def test_frames_without_times_have_the_given_rate_or_30(tmp_path: Path) -> None:
     path = named_json(tmp_path / "a.json", [{"weights": [0.5]}] * 3)
     assert read_motion(path).rate == pytest.approx(30) and read_motion(path, fps=25).rate == pytest.approx(25)
 
 
-def test_mediapipes_neutral_is_left_out(tmp_path: Path) -> None:
+def test_mediapipes_neutral_is_dropped(tmp_path: Path) -> None:
     frames = [{"weights": [0.9, 0.5]}]
     found = read_motion(named_json(tmp_path / "a.json", frames, ["_neutral", "jawOpen"]))
     assert found.names == ("jawOpen",) and found.weights.tolist() == [[0.5]]
@@ -63,13 +63,13 @@ def test_a_json_of_flame_coefficients_is_flame(tmp_path: Path) -> None:
     assert found.space == "flame" and found.weights.tolist() == [[-2.0, 1.0]]
 
 
-def test_three_numbers_of_rotation_turn_the_head(tmp_path: Path) -> None:
+def test_three_numbers_of_rotation_rotate_the_head(tmp_path: Path) -> None:
     found = read_motion(named_json(tmp_path / "a.json", [{"weights": [0.5], "rotation": [0.1, 0.2, 0.3]}]))
     assert found.joint_rot[0, ROOT].tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
 @pytest.mark.parametrize("at", ["", "flame_param"])
-def test_vhap_is_read_from_its_folder_or_the_one_around_it(at: str, tmp_path: Path) -> None:
+def test_vhap_is_read_from_its_folder_or_the_parent(at: str, tmp_path: Path) -> None:
     found = read_motion(vhap(tmp_path / "v", (3, 4, 7)) / at, fps=10)
     parts = flame_parts(1)
     assert found.space == "flame" and found.names[:2] == ("expr0", "expr1") and len(found.names) == 100
@@ -79,11 +79,11 @@ def test_vhap_is_read_from_its_folder_or_the_one_around_it(at: str, tmp_path: Pa
         assert torch.equal(found.joint_rot[0, joint], torch.from_numpy(parts[name][0]))
     assert torch.equal(found.joint_rot[0, LEFT_EYE:].flatten(), torch.from_numpy(parts["eyes_pose"][0]))
     assert torch.equal(found.translation[0], torch.from_numpy(parts["translation"][0]))
-    said = " ".join(found.notes)
-    assert "FLAME 2023" in said and "shape, static_offset" in said and "2 frame numbers are missing" in said
+    notes = " ".join(found.notes)
+    assert "FLAME 2023" in notes and "shape, static_offset" in notes and "2 frame numbers are missing" in notes
 
 
-def test_stacked_parameters_default_what_is_missing(tmp_path: Path) -> None:
+def test_missing_stacked_parameters_are_zero(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", expr=np.ones((4, 50), np.float32), jaw_pose=np.ones((1, 3)))
     found = read_motion(tmp_path / "a.npz")
     assert (
@@ -91,7 +91,7 @@ def test_stacked_parameters_default_what_is_missing(tmp_path: Path) -> None:
         and torch.equal(found.joint_rot[:, JAW], torch.ones(4, 3))
         and not found.joint_rot[:, ROOT].any()
     )
-    assert any("no rotation, neck_pose, eyes_pose, translation: taken as 0" in note for note in found.notes)
+    assert any("no rotation, neck_pose, eyes_pose, translation: set to 0" in note for note in found.notes)
 
 
 def test_metrical_trackers_rotations_lids_and_moving_camera(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_metrical_trackers_rotations_lids_and_moving_camera(tmp_path: Path) -> N
     assert found.translation[0].tolist() == pytest.approx([0, 0, -1], abs=1e-6)
 
 
-def test_metrical_trackers_head_turns_about_its_root_as_its_camera_saw_it(tmp_path: Path) -> None:
-    """A vertex goes where the file's camera has it, on a head whose root joint is FLAME's."""
+def test_metrical_trackers_head_rotates_about_its_root_in_camera_space(tmp_path: Path) -> None:
+    """A vertex has the position of the file's camera space, on a head whose root joint is FLAME's."""
     from avatar.head import load_head
     from avatar.motion.files.metrical import _FACING, _ROOT
 
@@ -126,9 +126,9 @@ def test_metrical_trackers_head_turns_about_its_root_as_its_camera_saw_it(tmp_pa
     rotations, offsets = head.joint_transforms(params)
     root = head.joint_locations(params.identity)[ROOT].double().numpy()
     point = np.array([0.03, 0.05, 0.1])
-    seen = rotations[0, ROOT].double().numpy() @ (point - _ROOT + root) + offsets[0, ROOT].double().numpy()
-    wanted = _FACING @ (_FACING @ turn @ point + [0.1, -0.2, 1.5])
-    assert np.allclose(seen, wanted + root - _ROOT, atol=1e-5)
+    actual = rotations[0, ROOT].double().numpy() @ (point - _ROOT + root) + offsets[0, ROOT].double().numpy()
+    expected = _FACING @ (_FACING @ turn @ point + [0.1, -0.2, 1.5])
+    assert np.allclose(actual, expected + root - _ROOT, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_a_missing_or_ambiguous_partner_is_named(tmp_path: Path) -> None:
         read_motion(path)
     (tmp_path / "a_pose.npy").unlink()
     (tmp_path / "a_poses.npy").unlink()
-    with pytest.raises(HeadsplatError, match=r"the poses that go with it are missing; put them .* as a_poses\.npy"):
+    with pytest.raises(HeadsplatError, match=r"its poses are missing; put them .* as a_poses\.npy"):
         read_motion(path)
-    with pytest.raises(HeadsplatError, match="does not say whether it holds expressions or poses"):
+    with pytest.raises(HeadsplatError, match="does not show whether it contains expressions or poses"):
         read_motion(path.rename(tmp_path / "take.npy"))
 
 
@@ -167,14 +167,14 @@ def _json(content: object) -> bytes:
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("a", b"", "line 1: expected names with commas"),
+        ("a", b"", "line 1: expected comma-separated names"),
         ("a", b"\x7fELF\0\0\1", "not a motion file; expected"),
         ("a", b"a,b\n1,2\n", r"line 1: no column Timecode or blendShapes.<Name> \(found a, b\)"),
         ("a", b"Timecode,BlendShapeCount,Nose\n", r"line 1: no ARKit expression among its names \(Nose\)"),
         ("a", b"timeCode,blendShapes.JawOpen\n0,0.5\n0.1\n", "line 3: 1 columns, the header has 2"),
-        ("a", b"timeCode,blendShapes.JawOpen\n0,0.5\nx,1\n", "line 3: timeCode: 'x' is no number"),
+        ("a", b"timeCode,blendShapes.JawOpen\n0,0.5\nx,1\n", "line 3: timeCode: 'x' is not a valid number"),
         ("a", b'{"names": ["jawOpen"],\n "frames": [', "line 2: not JSON"),
-        ("a", b"[" * 100_000, "not the JSON of a motion"),
+        ("a", b"[" * 100_000, "not JSON of a motion"),
         ("a", b"[1, 2]", r"JSON without `names` and `frames` \(found a list\)"),
         ("a", b'{"a": 1}', r"JSON without `names` and `frames` \(found a\)"),
         ("a", _json({"names": ["jawOpen"], "frames": []}), "frames: expected a list of objects"),
@@ -198,12 +198,12 @@ def _json(content: object) -> bytes:
             _json({"names": ["jawOpen"], "frames": [{"weights": [1], "rotation": [0, 0, 0]}, {"weights": [1]}]}),
             r"frames\[1\].rotation: 0 numbers, other frames have 3",
         ),
-        ("a.npy", b"\x93NUMPY\1\0", "its name does not say"),
+        ("a.npy", b"\x93NUMPY\1\0", "its name does not show"),
         ("a.frame", b"\x80\2}.", "not a frame of metrical-tracker|no `flame`"),
         ("a", b"PK\3\4 and no more", "damaged"),
     ],
 )
-def test_what_is_wrong_is_said_with_the_place(name: str, data: bytes, sentence: str, tmp_path: Path) -> None:
+def test_errors_name_the_file_and_the_line_or_key(name: str, data: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(HeadsplatError, match=f"^{path}: ({sentence})"):
@@ -214,7 +214,7 @@ def test_what_is_wrong_is_said_with_the_place(name: str, data: bytes, sentence: 
     ("changed", "sentence"),
     [
         ({"numFrames": 4}, "weightMat: 3 rows, numFrames is 4"),
-        ({"exportFps": 0}, "exportFps: 0 frames a second"),
+        ({"exportFps": 0}, "exportFps: 0 fps is not a valid rate"),
         ({"weightMat": [[0.1]]}, r"weightMat: 1 rows|weightMat\[0\]"),
         ({"facsNames": ["a", "b"]}, r"facsNames: no ARKit expression among its names \(a, b\)"),
     ],
@@ -227,7 +227,7 @@ def test_a_wrong_audio2face_json_names_the_key(changed: dict[str, object], sente
 @pytest.mark.parametrize(
     ("part", "value", "sentence"),
     [
-        ("expr", np.full((3, 100), np.nan), "expr: an entry that is no number"),
+        ("expr", np.full((3, 100), np.nan), "expr: an entry that is not a number"),
         ("rotation", np.zeros((3, 4)), r"rotation: expected \[T,3\], found \[3, 4\]"),
         ("jaw_pose", np.zeros((2, 3)), "jaw_pose: 2 frames, others have 3"),
         ("expr", np.array(["a"]), "expr: holds <U1, not numbers"),
@@ -240,17 +240,17 @@ def test_wrong_flame_parameters_name_the_array(part: str, value: np.ndarray, sen
         read_motion(tmp_path)
 
 
-def test_a_frame_that_does_not_fit_the_others_is_named(tmp_path: Path) -> None:
+def test_a_frame_that_does_not_match_the_others_is_named(tmp_path: Path) -> None:
     folder = vhap(tmp_path / "v")
     np.savez(folder / "flame_param" / "00001.npz", expr=np.zeros((1, 100)))
     with pytest.raises(HeadsplatError, match=r"00001\.npz: \w+: nothing, the first file has \(1, \d\)"):
         read_motion(folder)
     frame(tmp_path / "m" / "00000.frame")
     frame(tmp_path / "m" / "00001.frame", exp=torch.zeros(1, 50))
-    with pytest.raises(HeadsplatError, match=r"00001\.frame: holds other parameters than 00000\.frame"):
+    with pytest.raises(HeadsplatError, match=r"00001\.frame: has other parameters than 00000\.frame"):
         read_motion(tmp_path / "m")
     frame(tmp_path / "n" / "00000.frame", jaw=torch.zeros(1, 6))
-    with pytest.raises(HeadsplatError, match=r"00000\.frame: jaw: no rotation"):
+    with pytest.raises(HeadsplatError, match=r"00000\.frame: jaw: not a rotation"):
         read_motion(tmp_path / "n")
 
 
@@ -261,23 +261,23 @@ def test_a_folder_of_nothing_a_missing_path_and_several_motions(tmp_path: Path) 
         read_motion(tmp_path / "absent.csv")
     pair(tmp_path)
     pair(tmp_path, names=("b_exp.npy", "b_pose.npy"))
-    with pytest.raises(HeadsplatError, match=r"holds several motions \(a_expressions\.npy, b_exp\.npy\)"):
+    with pytest.raises(HeadsplatError, match=r"contains several motions \(a_expressions\.npy, b_exp\.npy\)"):
         read_motion(tmp_path)
 
 
 def test_an_archive_of_other_arrays_lists_them(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", color=np.zeros(3))
-    with pytest.raises(HeadsplatError, match=r"its arrays \(color\) are no motion"):
+    with pytest.raises(HeadsplatError, match=r"its arrays \(color\) are not a motion"):
         read_motion(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 1e9])
-def test_a_rate_that_makes_no_sense_is_refused(fps: float, tmp_path: Path) -> None:
+def test_an_invalid_rate_is_refused(fps: float, tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match="fps: expected more than 0"):
         read_motion(stacked(tmp_path / "a.npz"), fps=fps)
 
 
 def test_a_text_larger_than_any_take_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "MOST_BYTES", 1000)
+    monkeypatch.setattr(text, "MAX_BYTES", 1000)
     with pytest.raises(HeadsplatError, match="larger than 0 MB, which no take is"):
         read_motion(live_link(tmp_path / "a.csv"))

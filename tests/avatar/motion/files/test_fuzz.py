@@ -1,4 +1,4 @@
-"""A damaged file is a motion or one sentence, never another error."""
+"""A damaged file gives a motion or a HeadsplatError on one line, never another error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = st.one_of(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_damage_anywhere_is_a_motion_or_one_sentence(name: str, tmp_path: Path) -> None:
+def test_damaged_files_give_a_motion_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     path = FILES[name](tmp_path / name)
     whole = path.read_bytes()
 

@@ -11,8 +11,8 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.motion import read_motion
-from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_of, turns_of
-from avatar.motion.files.gaze import _TURNS
+from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec, rotvec_to_angles
+from avatar.motion.files.gaze import _ROTATIONS
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 from tests.avatar.motion.files.small import live_link, live_link_row
 
@@ -47,7 +47,7 @@ def test_rows_are_sorted_and_rebased(tmp_path: Path) -> None:
     assert any("sorted" in note for note in found.notes)
 
 
-def test_a_take_over_midnight_goes_on(tmp_path: Path) -> None:
+def test_times_of_a_take_over_midnight_increase(tmp_path: Path) -> None:
     rows = [
         live_link_row(code) for code in ("23:59:59:00.000", "23:59:59:30.000", "00:00:00:00.000", "00:00:01:00.000")
     ]
@@ -58,36 +58,36 @@ def test_the_first_of_rows_with_one_time_is_kept(tmp_path: Path) -> None:
     rows = [live_link_row(f"10:00:0{s}:00.000", {"JawOpen": w}) for s, w in ((1, 0.1), (1, 0.2), (2, 0.3))]
     found = read_motion(live_link(tmp_path / "a.csv", rows))
     assert found.weights[:, found.names.index("jawOpen")].tolist() == pytest.approx([0.1, 0.3])
-    assert any("1 row with the time of the row before: left out" in note for note in found.notes)
+    assert any("1 row with the same time as the row before: dropped" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("short", [False, True])
-def test_rows_without_a_face_hold_the_last_pose_seen(short: bool, tmp_path: Path) -> None:
+def test_rows_without_a_face_repeat_the_last_pose(short: bool, tmp_path: Path) -> None:
     faces = [0, 61, 0, 0, 61]
     rows = [live_link_row(f"10:00:0{k}:00.000", {"JawOpen": k / 10, "HeadYaw": k / 10}, n) for k, n in enumerate(faces)]
     if short:
         rows = [row if n else f"10:00:0{k}:00.000,0" for k, (row, n) in enumerate(zip(rows, faces, strict=True))]
     found = read_motion(live_link(tmp_path / "a.csv", rows))
-    held = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.4])
-    assert torch.allclose(found.weights[:, found.names.index("jawOpen")], held)
-    assert torch.allclose(found.joint_rot[:, ROOT, 1], held)
+    repeated = torch.tensor([0.1, 0.1, 0.1, 0.1, 0.4])
+    assert torch.allclose(found.weights[:, found.names.index("jawOpen")], repeated)
+    assert torch.allclose(found.joint_rot[:, ROOT, 1], repeated)
     assert found.confidence is not None and found.confidence.tolist() == [0, 1, 0, 0, 1]
-    assert any("3 of 5 rows show no face" in note for note in found.notes)
+    assert any("3 of 5 rows have no face" in note for note in found.notes)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     path = live_link(tmp_path / "a.csv")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert len(read_motion(path)) == 3
 
 
-def test_the_eyes_turn_once_where_weights_and_angles_say_the_same(tmp_path: Path) -> None:
+def test_eye_rotations_are_not_applied_twice(tmp_path: Path) -> None:
     row = live_link_row("10:00:00:00.000", {"EyeLookOutLeft": 0.5, "LeftEyeYaw": -0.3, "RightEyeYaw": -0.3})
     found = read_motion(live_link(tmp_path / "a.csv", [row]))
     assert not found.joint_rot[:, [LEFT_EYE, RIGHT_EYE]].any()
 
 
-def test_angles_turn_the_eyes_where_no_weight_does(tmp_path: Path) -> None:
+def test_angles_rotate_the_eyes_where_all_weights_are_zero(tmp_path: Path) -> None:
     row = live_link_row("10:00:00:00.000", {"LeftEyeYaw": -0.3, "RightEyePitch": 0.2})
     found = read_motion(live_link(tmp_path / "a.csv", [row]))
     assert found.joint_rot[0, LEFT_EYE].tolist() == pytest.approx([0, 0.3, 0], abs=1e-6)
@@ -97,7 +97,7 @@ def test_angles_turn_the_eyes_where_no_weight_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("angle", "turn"), [("HeadYaw", (0, 0.3, 0)), ("HeadPitch", (-0.3, 0, 0)), ("HeadRoll", (0, 0, 0.3))]
 )
-def test_the_head_turns_to_its_left_up_and_onto_its_right_shoulder(
+def test_positive_head_angles_turn_left_up_and_to_the_right_shoulder(
     angle: str, turn: tuple[float, ...], tmp_path: Path
 ) -> None:
     found = read_motion(live_link(tmp_path / "a.csv", [live_link_row("10:00:00:00.000", {angle: 0.3})]))
@@ -105,14 +105,14 @@ def test_the_head_turns_to_its_left_up_and_onto_its_right_shoulder(
 
 
 @pytest.mark.parametrize("signs", [HEAD_SIGNS, EYE_SIGNS])
-def test_angles_and_turns_are_each_others_inverse(signs: np.ndarray) -> None:
+def test_conversions_of_angles_are_inverse(signs: np.ndarray) -> None:
     angles = np.random.default_rng(0).uniform(-1.2, 1.2, (50, 3))
-    assert np.allclose(angles_of(turns_of(angles, signs), signs), angles, atol=1e-9)
+    assert np.allclose(rotvec_to_angles(angles_to_rotvec(angles, signs), signs), angles, atol=1e-9)
 
 
-def test_gaze_and_jaw_turn_as_far_as_the_heads_own_expressions() -> None:
+def test_gaze_and_jaw_degrees_are_those_of_the_head() -> None:
     head = load_head()
-    for joint, axis, more, less, up, down in _TURNS:
+    for joint, axis, more, less, up, down in _ROTATIONS:
         for name, degrees in ((more, up), (less, -down)):
             if name is not None:
                 turn = torch.rad2deg(head.joint_dirs[joint, axis, head.expression_index(name)])
@@ -127,13 +127,13 @@ LINE = "10:00:00:00.000,61," + ",".join(["0.0"] * 61)
     [
         (LINE[:-40], "line 3: 53 columns, the header has 63"),
         (LINE + ",1", "line 3: 64 columns"),
-        (LINE.replace(",0.0", ",nan", 1), "line 3: EyeBlinkLeft: 'nan' is no number"),
+        (LINE.replace(",0.0", ",nan", 1), "line 3: EyeBlinkLeft: 'nan' is not a valid number"),
         (LINE.replace(",0.0", ",inf", 1), "line 3: EyeBlinkLeft: 'inf'"),
         (LINE.replace(",0.0", ",1e30", 1), "line 3: EyeBlinkLeft: '1e30'"),
         (LINE.replace(",0.0", ",x", 1), "line 3: EyeBlinkLeft: 'x'"),
-        (LINE.replace("10:00:00:00.000", "10:00:00"), "line 3: '10:00:00' is no timecode"),
-        (LINE.replace("10:00:00:00.000", "10:00:00:60.000"), "line 3: '10:00:00:60.000' is no timecode"),
-        (LINE.replace("10:00:00:00.000", "24:00:00:00.000"), "line 3: '24:00:00:00.000' is no timecode"),
+        (LINE.replace("10:00:00:00.000", "10:00:00"), "line 3: '10:00:00' is not a timecode"),
+        (LINE.replace("10:00:00:00.000", "10:00:00:60.000"), "line 3: '10:00:00:60.000' is not a timecode"),
+        (LINE.replace("10:00:00:00.000", "24:00:00:00.000"), "line 3: '24:00:00:00.000' is not a timecode"),
         (LINE.replace(",61,", ",-1,"), "line 3: BlendShapeCount is '-1'"),
         (LINE.replace(",61,", ",0,")[:-4], "line 3: 62 columns"),
         ("\xff" + LINE, "line 3: not text in UTF-8"),
@@ -148,11 +148,11 @@ def test_a_bad_line_is_named(text: str, sentence: str, tmp_path: Path) -> None:
 
 
 def test_a_take_without_a_face_or_a_row_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match="no row shows a face"):
+    with pytest.raises(HeadsplatError, match="no row has a face"):
         read_motion(live_link(tmp_path / "a.csv", [live_link_row("10:00:00:00.000", count=0)]))
     path = live_link(tmp_path / "b.csv")
     path.write_text(path.read_text().splitlines()[0])
-    with pytest.raises(HeadsplatError, match=r"b\.csv: holds no frames"):
+    with pytest.raises(HeadsplatError, match=r"b\.csv: has no frames"):
         read_motion(path)
 
 
@@ -163,19 +163,19 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         read_motion(path)
 
 
-def test_other_columns_stay_and_missing_ones_are_listed(tmp_path: Path) -> None:
+def test_other_columns_are_kept_and_missing_ones_listed(tmp_path: Path) -> None:
     path = live_link(tmp_path / "a.csv")
     path.write_text(path.read_text().replace("TongueOut", "Wink", 1).replace("JawOpen", "_neutral", 1))
     found = read_motion(path)
     assert "Wink" in found.names and "_neutral" not in found.names
-    assert any("not ARKit's and kept as they are: Wink" in note for note in found.notes)
+    assert any("not ARKit's and are kept unchanged: Wink" in note for note in found.notes)
     assert any("not in the file: jawOpen, tongueOut" in note for note in found.notes)
-    assert any("_neutral is left out" in note for note in found.notes)
+    assert any("_neutral is dropped" in note for note in found.notes)
 
 
-def test_what_reading_leaves_out_of_timecode_and_gaze_is_noted(tmp_path: Path) -> None:
+def test_dropped_timecode_and_gaze_are_noted(tmp_path: Path) -> None:
     notes = read_motion(
         live_link(tmp_path / "a.csv", [live_link_row("13:13:04:31.652", {"EyeLookOutLeft": 0.5, "LeftEyeYaw": 0.1})])
     ).notes
-    assert "the take starts at timecode 13:13:04:31.652; its times are counted from there" in notes
-    assert any("eyes' own angles differ from it by up to 19.7 degrees and are left out" in note for note in notes)
+    assert "the take starts at timecode 13:13:04:31.652; its times are relative to that" in notes
+    assert any("eye angles differ from it by up to 19.7 degrees and are ignored" in note for note in notes)

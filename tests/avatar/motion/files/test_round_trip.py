@@ -1,4 +1,4 @@
-"""What is written is what is read back, as far as the format can carry it, and the rest is said."""
+"""Written motions are read back unchanged as far as the format allows, and losses are reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.motion import read_motion, write_motion
-from avatar.motion.files.gaze import driven
+from avatar.motion.files.gaze import total_rotations
 from avatar.motion.files.live_link import HEADER
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 from tests.avatar.motion.files.small import motion
@@ -27,7 +27,7 @@ QUICK = settings(max_examples=25, deadline=None, derandomize=True, suppress_heal
 
 @st.composite
 def motions(draw: st.DrawFn, names: tuple[str, ...] = ARKIT_52) -> Motion:
-    """Motions with pauses, gaze in the joints and frames without a face; times on the grain of a timecode."""
+    """Motions with pauses, gaze in the joints and frames without a face; times at the resolution of a timecode."""
     frames = draw(st.integers(1, 6))
     steps = draw(st.lists(st.integers(500, 10_000_000), min_size=frames, max_size=frames))
     start = draw(st.floats(-100, 100))
@@ -50,18 +50,18 @@ def _skull(found: Motion) -> np.ndarray:
 
 def _turned(found: Motion) -> np.ndarray:
     """Rotation vectors of jaw and eyes [T,3,2] about x and y, weights included."""
-    total = driven(found.names, found.weights.double().numpy(), found.joint_rot.double().numpy())
+    total = total_rotations(found.names, found.weights.double().numpy(), found.joint_rot.double().numpy())
     return total[:, [JAW, LEFT_EYE, RIGHT_EYE], :2]
 
 
 def _others(found: Motion) -> Tensor:
-    """The weights that turn no joint."""
+    """The weights that rotate no joint."""
     kept = [name for name in ARKIT_52 if not name.startswith(("eyeLook", "jawOpen", "jawLeft", "jawRight"))]
     return torch.stack([found.weights[:, found.names.index(name)] for name in kept], 1)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
-def test_pose_gaze_and_weights_survive_the_formats_of_others(suffix: str, tmp_path: Path) -> None:
+def test_pose_gaze_and_weights_are_kept_by_other_formats(suffix: str, tmp_path: Path) -> None:
     @QUICK
     @given(motions())
     def survives(made: Motion) -> None:
@@ -71,7 +71,7 @@ def test_pose_gaze_and_weights_survive_the_formats_of_others(suffix: str, tmp_pa
         assert torch.allclose(found.time, time, rtol=0, atol=1e-5)
         assert torch.allclose(_others(found), _others(made), rtol=0, atol=1e-9)
         assert np.allclose(_skull(found), _skull(made), atol=1e-5)
-        lifts = _turned(made)[:, 0, 0] < 0  # a jaw above closed, which no weight lifts
+        lifts = _turned(made)[:, 0, 0] < 0  # a jaw above closed, which no weight expresses
         turned = _turned(made)
         turned[lifts, 0, 0] = 0
         assert np.allclose(_turned(found), turned, atol=1e-5)
@@ -79,7 +79,7 @@ def test_pose_gaze_and_weights_survive_the_formats_of_others(suffix: str, tmp_pa
     survives()
 
 
-def test_our_own_file_is_the_identity(tmp_path: Path) -> None:
+def test_our_file_format_is_lossless(tmp_path: Path) -> None:
     names = st.lists(st.text(min_size=1, max_size=12), min_size=0, max_size=5, unique=True)
     encodable = names.filter(lambda made: all(name.encode("utf-8", "ignore").decode() == name for name in made))
 
@@ -97,7 +97,7 @@ def test_our_own_file_is_the_identity(tmp_path: Path) -> None:
     survives()
 
 
-def test_weights_without_gaze_in_the_joints_survive_to_the_bit(tmp_path: Path) -> None:
+def test_weights_without_gaze_in_the_joints_are_kept_exactly(tmp_path: Path) -> None:
     made = replace(motion(5), joint_rot=torch.zeros(5, len(JOINT_NAMES), 3))
     write_motion(tmp_path / "a.json", made)
     assert torch.equal(read_motion(tmp_path / "a.json").weights, made.weights)
@@ -114,7 +114,7 @@ def test_gaze_in_the_joints_is_written_as_weights_and_angles(tmp_path: Path) -> 
     assert row["LeftEyeYaw"] == row["RightEyeYaw"] == pytest.approx(-math.radians(14))
 
 
-def test_the_header_of_a_take_is_the_apps_own(tmp_path: Path) -> None:
+def test_the_header_of_a_take_equals_the_apps(tmp_path: Path) -> None:
     write_motion(tmp_path / "a.csv", motion())
     header, row = (tmp_path / "a.csv").read_text().splitlines()[:2]
     assert len(header.split(",")) == len(row.split(",")) == 63 and row.startswith("00:00:00:00.000,61,")
@@ -123,7 +123,7 @@ def test_the_header_of_a_take_is_the_apps_own(tmp_path: Path) -> None:
     assert header.endswith(",TongueOut,HeadYaw,HeadPitch,HeadRoll," + ",".join(HEADER[-6:]))
 
 
-def test_a_frame_without_a_face_stays_one(tmp_path: Path) -> None:
+def test_a_frame_without_a_face_is_kept(tmp_path: Path) -> None:
     made = replace(motion(3), confidence=torch.tensor([1.0, 0.0, 1.0]))
     write_motion(tmp_path / "a.csv", made)
     found = read_motion(tmp_path / "a.csv")
@@ -131,22 +131,22 @@ def test_a_frame_without_a_face_stays_one(tmp_path: Path) -> None:
     assert torch.equal(found.weights[1], found.weights[0])
 
 
-def test_what_a_take_cannot_carry_is_said(tmp_path: Path) -> None:
-    said = " ".join(write_motion(tmp_path / "a.csv", motion(names=(*ARKIT_52[:-1], "Wink"))))
-    for part in ("no columns for Wink", "tongueOut: written as 0", "translation is left out", "the neck's rotation",
-                 "jaw and eyes turn beyond", "not how sure the tracker was"):  # fmt: skip
-        assert part in said
+def test_losses_of_a_take_are_reported(tmp_path: Path) -> None:
+    messages = " ".join(write_motion(tmp_path / "a.csv", motion(names=(*ARKIT_52[:-1], "Wink"))))
+    for part in ("no columns for Wink", "tongueOut: written as 0", "translation: dropped", "the neck's rotation",
+                 "rotations of jaw and eyes", "not its confidence"):  # fmt: skip
+        assert part in messages
 
 
-def test_json_keeps_names_of_others_and_says_what_it_loses(tmp_path: Path) -> None:
-    said = " ".join(write_motion(tmp_path / "a.json", motion(names=("jawOpen", "Wink"))))
-    assert "Wink" in read_motion(tmp_path / "a.json").names and "Wink" not in said
-    assert "translation is left out" in said and "how sure the tracker was" in said
+def test_json_keeps_other_names_and_reports_losses(tmp_path: Path) -> None:
+    messages = " ".join(write_motion(tmp_path / "a.json", motion(names=("jawOpen", "Wink"))))
+    assert "Wink" in read_motion(tmp_path / "a.json").names and "Wink" not in messages
+    assert "translation: dropped" in messages and "the confidence of each frame" in messages
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 def test_weights_of_another_space_are_refused(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match=r"these are of flame; write \.motion\.npz, or carry them over with"):
+    with pytest.raises(HeadsplatError, match=r"these are of flame; write \.motion\.npz, or convert them with"):
         write_motion(tmp_path / f"a{suffix}", motion(names=("expr0",), space="flame"))
     assert not list(tmp_path.iterdir())
 
@@ -163,7 +163,7 @@ def test_a_motion_of_no_frames_or_no_numbers_is_not_written(tmp_path: Path) -> N
     made = motion()
     with pytest.raises(HeadsplatError, match="has no frames"):
         write_motion(tmp_path / "a.csv", made[:0])
-    with pytest.raises(HeadsplatError, match="weights of the motion has entries that are no numbers"):
+    with pytest.raises(HeadsplatError, match="weights of the motion has entries that are not numbers"):
         write_motion(tmp_path / "a.csv", replace(made, weights=made.weights * math.nan))
     with pytest.raises(HeadsplatError, match="times of the motion do not increase"):
         write_motion(tmp_path / "a.csv", replace(made, time=torch.zeros(4, dtype=torch.float64)))
@@ -171,7 +171,7 @@ def test_a_motion_of_no_frames_or_no_numbers_is_not_written(tmp_path: Path) -> N
         write_motion(tmp_path / "a.csv", replace(made, time=made.time * 1e6))
 
 
-def test_what_was_there_stays_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_file_is_kept_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.motion.npz"
     write_motion(path, motion(2))
 
@@ -201,12 +201,14 @@ def _header(text: str) -> dict[str, np.ndarray]:
         (_header("{"), "header: damaged"),
         (_header('{"magic": "headsplat-motion", "version": 2}'), "version 2, this headsplat reads up to 1; update"),
         ({"weights": np.zeros((4, 2))}, r"weights: expected \[4,52\], found \[4, 2\]"),
-        ({"weights": np.full((4, 52), np.inf)}, "weights: a value that is no number"),
+        ({"weights": np.full((4, 52), np.inf)}, "weights: a value that is not a number"),
         ({"time": np.zeros(4)}, "time: expected at least one frame and times that increase"),
         ({"time": np.zeros(0)}, "time: expected at least one frame"),
     ],
 )
-def test_a_wrong_file_of_ours_names_the_array(changed: dict[str, np.ndarray], sentence: str, tmp_path: Path) -> None:
+def test_a_wrong_motion_file_names_the_array(
+    changed: dict[str, np.ndarray], sentence: str, tmp_path: Path
+) -> None:
     path = tmp_path / "a.motion.npz"
     write_motion(path, motion())
     np.savez(path, **{**dict(np.load(path)), **changed})
