@@ -19,7 +19,7 @@ import numpy as np
 import avatar
 from avatar.data.capture_folder import MAGIC, VERSION, Capture, track_defaults
 from avatar.errors import HeadsplatError
-from avatar.head import lasting_source, load_head
+from avatar.head import load_head, stored_source
 from avatar.head.model import HeadModel
 from avatar.types import FACING_CAMERA
 from capture.faces.head_detector import HeadDetector
@@ -270,7 +270,7 @@ class _Run:
                 "name": head.name,
                 "model_id": head.model_id,
                 "licence": head.license,
-                "source": lasting_source(self.options.head),
+                "source": stored_source(self.options.head),
                 "notes": self.head_notes,
                 "expression_names": list(head.expression_names),
             },

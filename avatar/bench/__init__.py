@@ -1,4 +1,4 @@
-"""The benchmark behind `headsplat bench`: scenes, clocks, the measured path and step, and the report."""
+"""`headsplat bench`: scenes, timing, the measured render path and training step, and the report."""
 
 from .report import Report, Row
 from .run import Grid, run_bench

@@ -1,4 +1,4 @@
-"""What was measured, as a table to read and as numbers to keep."""
+"""The benchmark report as Markdown tables and JSON."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Part = Literal["path", "step", "split", "peer"]
 TITLES: dict[Part, str] = {
     "path": "Weights to pixels",
     "step": "Whole training step",
-    "split": "Where a training step goes",
-    "peer": "Splatting beside gsplat, same tensors",
+    "split": "Time of a training step by part",
+    "peer": "Splatting compared with gsplat, same tensors",
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; times are milliseconds of a call of `batch` images."""
+    """One measurement; times are milliseconds per call of `batch` images."""
 
     part: Part
     name: str
@@ -42,20 +42,20 @@ class Row:
 
 @dataclass
 class Report:
-    """Rows, what they were measured on, and what could not be measured."""
+    """Measurements, the machine, and notes on failed measurements."""
 
     machine: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    failed: bool = False  # a comparison that must hold did not
+    failed: bool = False  # whether a required comparison failed
 
     def to_json(self) -> str:
-        """Everything, as JSON; times in milliseconds."""
-        facts = {"machine": self.machine, "rows": [asdict(row) for row in self.rows], "notes": self.notes}
-        return json.dumps(facts, indent=2)
+        """The report as JSON; times in milliseconds."""
+        content = {"machine": self.machine, "rows": [asdict(row) for row in self.rows], "notes": self.notes}
+        return json.dumps(content, indent=2)
 
     def to_markdown(self) -> str:
-        """The machine, one table for each part, the notes."""
+        """The machine, one table per part, and the notes."""
         lines = [f"{name}: {value}  " for name, value in self.machine.items()]
         for part, title in TITLES.items():
             rows = [row for row in self.rows if row.part == part]
@@ -71,7 +71,7 @@ def _case(row: Row) -> str:
 
 
 def _table(rows: list[Row]) -> list[str]:
-    head = "| scene | N | size | SH | K | B | how | ms | p10 | p90 | wall ms | ms/image | images/s |"
+    head = "| scene | N | size | SH | K | B | mode | ms | p10 | p90 | wall ms | ms/image | images/s |"
     lines = [head, "|---" * 13 + "|"]
     for row in rows:
         t = row.timing
@@ -90,9 +90,9 @@ def _split_table(rows: list[Row]) -> list[str]:
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The hardware and versions on which the numbers depend."""
     native = native_for(torch.empty(0))
-    facts: dict[str, Any] = {
+    machine: dict[str, Any] = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "headsplat": __version__,
         "processor": _processor(),
@@ -107,8 +107,8 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         name = torch.cuda.get_device_name(device)
-        facts |= {"device": name, "compute capability": f"{major}.{minor}", "CUDA": torch.version.cuda}
-    return facts
+        machine |= {"device": name, "compute capability": f"{major}.{minor}", "CUDA": torch.version.cuda}
+    return machine
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""The measurements, case by case."""
+"""The measurements of a benchmark run."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass, replace
 import torch
 
 from avatar import ops
-from avatar.bench.gsplat_peer import beside_gsplat
+from avatar.bench.gsplat_comparison import compare_with_gsplat
 from avatar.bench.report import Part, Report, Row, describe_machine
 from avatar.bench.scene import Scene, avatar_scene, head_scene
-from avatar.bench.stages import Drawing, TrainingStep
-from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT, Effort, graphed, measure, split
+from avatar.bench.stages import RenderPath, TrainingStep
+from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT, Effort, Timing, cuda_graph, measure, split
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.ops.backend import native_for
 from avatar.types import Camera
 
 STEP_BATCHES = (1, 4)
-USUAL_COUNT = 50_000
+DEFAULT_COUNT = 50_000
 PARTS = {
     "prepare": "project, sort, tiles",
     "rasterize": "raster forward",
     "splat_backward": "raster and projection backward",
     "rest": "everything else (PyTorch, Python)",
-    "all": "whole step under these clocks",
+    "all": "whole step with these timers",
 }
-#: Called with the finished fraction 0..1 and a few words.
+#: Called with the finished fraction 0..1 and a short text.
 Progress = Callable[[float, str], None]
 
 
@@ -45,9 +45,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Grid:
-    """The values each axis takes."""
+    """The values of each axis."""
 
-    counts: tuple[int, ...] = (20_000, USUAL_COUNT, 100_000, 200_000)
+    counts: tuple[int, ...] = (20_000, DEFAULT_COUNT, 100_000, 200_000)
     sizes: tuple[int, ...] = (512, 1024)
     batches: tuple[int, ...] = (1, 8, 64)
     sh: tuple[int, ...] = (0, 3)
@@ -55,23 +55,23 @@ class Grid:
 
     def __post_init__(self) -> None:
         for name, values in vars(self).items():
-            least = 0 if name == "sh" else 1
-            if not values or min(values) < least:
-                raise ValueError(f"{name}: expected whole numbers from {least} on, got {list(values)}")
+            minimum = 0 if name == "sh" else 1
+            if not values or min(values) < minimum:
+                raise ValueError(f"{name}: expected integers of {minimum} or more, got {list(values)}")
         if set(self.sh) - {0, 1, 2, 3}:
             raise ValueError(f"sh: expected degrees 0 to 3, got {list(self.sh)}")
 
-    def usual(self) -> Case:
-        """The case the others vary: 50k Gaussians where the grid has them, and the first of everything else."""
-        count = USUAL_COUNT if USUAL_COUNT in self.counts else self.counts[0]
+    def default_case(self) -> Case:
+        """The case that the others vary: 50k Gaussians if in the grid, and the first value of every other axis."""
+        count = DEFAULT_COUNT if DEFAULT_COUNT in self.counts else self.counts[0]
         return Case(count, self.sizes[0], self.batches[0], self.sh[0], self.bases[0])
 
-    def star(self) -> list[Case]:
-        """The usual case, and those that differ from it along one axis."""
-        usual = self.usual()
+    def one_axis_cases(self) -> list[Case]:
+        """The default case and all cases that differ from it along one axis."""
+        default = self.default_case()
         axes = {"count": self.counts, "size": self.sizes, "batch": self.batches, "sh": self.sh, "bases": self.bases}
-        varied = [replace(usual, **{axis: value}) for axis, values in axes.items() for value in values]
-        return [usual, *(case for case in varied if case != usual)]
+        varied = [replace(default, **{axis: value}) for axis, values in axes.items() for value in values]
+        return [default, *(case for case in varied if case != default)]
 
     def product(self) -> list[Case]:
         """Every combination."""
@@ -79,38 +79,40 @@ class Grid:
 
 
 class _Bench:
-    """Collects the rows of one run."""
+    """Measures and collects the rows of one run."""
 
     def __init__(self, device: torch.device, effort: Effort) -> None:
         self.device, self.effort = device, effort
         self.report = Report(describe_machine(device))
         self.title, self.case = "", Case(1, 1, 1, 0, 1)
 
-    def look_at(self, title: str, case: Case) -> None:
-        """What the following rows are about."""
+    def set_case(self, title: str, case: Case) -> None:
+        """Set the scene's title and the case of the following rows."""
         self.title, self.case = title, case
 
     def add(self, part: Part, name: str, call: Callable[[], object], batch: int) -> None:
-        """Time `call` as it is and, on a GPU, as a CUDA graph."""
+        """Time `call` in eager mode and, on a GPU, as a CUDA graph."""
         self.report.rows.append(self._row(part, name, batch, measure(call, self.device, self.effort)))
         if self.device.type != "cuda" or part == "peer":
             return
         try:
-            replay = graphed(call)
+            replay = cuda_graph(call)
         except RuntimeError as error:
             self.report.notes.append(f"{self.title}, {self.case}: {name} as a CUDA graph failed: {error}")
             self.report.failed = True
             return
         self.report.rows.append(self._row(part, f"{name}, graph", batch, measure(replay, self.device, self.effort)))
 
-    def _row(self, part: Part, name: str, batch: int, timing) -> Row:  # type: ignore[no-untyped-def]
+    def _row(self, part: Part, name: str, batch: int, timing: Timing) -> Row:
         case = self.case
         return Row(part, name, self.title, case.count, case.size, case.sh, case.bases, batch, timing)
 
-    def whole_path(self, scene: Scene) -> None:
-        self.add("path", "eager", Drawing(scene), scene.batch)
+    def add_render_path(self, scene: Scene) -> None:
+        """Time weights -> pixels."""
+        self.add("path", "eager", RenderPath(scene), scene.batch)
 
-    def step(self, scene: Scene, *, parts: bool) -> None:
+    def add_training_step(self, scene: Scene, *, parts: bool) -> None:
+        """Time a training step, with `parts` also by native function."""
         step = TrainingStep(scene)
         self.add("step", "eager", step, scene.batch)
         if parts:
@@ -127,24 +129,27 @@ def run_bench(
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Measure weights -> pixels and training steps on the synthetic head, and on an avatar where one is given.
+    """Measure weights -> pixels and training steps on the synthetic head and optionally on an avatar.
 
     Args:
         grid: the values of each axis.
-        full: every combination of them instead of one axis at a time.
-        device: where; the CPU when left out. On a CUDA device CUDA graphs and, where installed, gsplat too.
-        avatar: a name, the avatar and its camera [1] for a picture size.
-        effort: how often everything is repeated.
-        progress: told after every case.
+        full: measure every combination instead of one axis at a time.
+        device: None: the CPU. On a CUDA device CUDA graphs and, if installed, gsplat are measured too.
+        avatar: a name, the avatar, and a function from image size to its camera [1].
+        effort: number of repetitions; None: by device.
+        progress: called after every case.
+
+    Returns:
+        The report.
 
     Raises:
         HeadsplatError: no native kernels for the device.
     """
     device = device or torch.device("cpu")
     if native_for(torch.empty(0, device=device)) is None:
-        raise HeadsplatError(f"no native kernels for {device} here; `headsplat doctor` says why")
+        raise HeadsplatError(f"no native kernels for {device} on this machine; `headsplat doctor` shows the reason")
     bench = _Bench(device, effort or (CUDA_EFFORT if device.type == "cuda" else CPU_EFFORT))
-    cases = grid.product() if full else grid.star()
+    cases = grid.product() if full else grid.one_axis_cases()
     todo: list[tuple[str, Case, Callable[[], Scene]]] = [
         ("head shell", case, lambda case=case: head_scene(case.count, case.size, case.bases, case.sh))  # type: ignore[misc]
         for case in cases
@@ -156,8 +161,8 @@ def run_bench(
         for done, (title, case, make) in enumerate(todo):
             if progress:
                 progress(done / len(todo), f"{title}, {case.count} Gaussians, {case.size} pixels, {case.batch} images")
-            bench.look_at(title, case)
-            _measure_case(bench, case, make().to(device), usual=case == todo[0][1] or title != "head shell")
+            bench.set_case(title, case)
+            _measure_case(bench, case, make().to(device), detailed=case == todo[0][1] or title != "head shell")
     return bench.report
 
 
@@ -171,12 +176,12 @@ def _avatar_cases(
     ]
 
 
-def _measure_case(bench: _Bench, case: Case, scene: Scene, *, usual: bool) -> None:
-    """The path at the case's batch; at one image also the step, at the usual case in all its parts and batches."""
-    bench.whole_path(scene.repeated(case.batch))
+def _measure_case(bench: _Bench, case: Case, scene: Scene, *, detailed: bool) -> None:
+    """Measure the render path; for one image also the training step, if `detailed` by part and at all batch sizes."""
+    bench.add_render_path(scene.repeated(case.batch))
     if case.batch != 1:
         return
-    for batch in STEP_BATCHES if usual else STEP_BATCHES[:1]:
-        bench.step(scene.repeated(batch), parts=usual and batch == 1)
+    for batch in STEP_BATCHES if detailed else STEP_BATCHES[:1]:
+        bench.add_training_step(scene.repeated(batch), parts=detailed and batch == 1)
     if bench.device.type == "cuda":
-        beside_gsplat(scene, bench.report, bench.add)
+        compare_with_gsplat(scene, bench.report, bench.add)

@@ -1,4 +1,4 @@
-"""What the benchmark renders: a head of N Gaussians on a mesh with K blendshapes, seen by B cameras."""
+"""The benchmark's scene: a head of N Gaussians on a mesh with K blendshapes, rendered by B cameras."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from avatar.types import JOINT_NAMES, Camera, HeadParams
 
 RADII = torch.tensor([0.078, 0.115, 0.098])  # meters, of the ellipsoid
 DISTANCE = 1.0  # meters from the camera to its center
-FOCAL = 3.4  # picture sizes: the shell then covers 36 % of the picture
-RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model has
+FOCAL = 3.4  # image sizes: the shell then covers 36 % of the image
+RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model
 SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, color and opacity, in `blendshapes.UNITS`
-TURN = 0.35  # radians between the first and the last camera of a batch
-LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # what `ops.deform` takes
+ORBIT = 0.35  # radians between the first and the last camera of a batch
+LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # inputs of `ops.deform`
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The inputs of everything that is measured; leading B where images differ."""
+    """The inputs of all measured operations; a leading B where images differ."""
 
     vertices: Tensor  # [B,V,3] meters
     triangles: Tensor  # [N,3]
     bary: Tensor  # [N,3]
     skin: Tensor  # [N] 0..1
-    rotations: Tensor  # [B,2,4] wxyz
-    translations: Tensor  # [B,2,3] meters
+    rotations: Tensor  # [B,2,4] wxyz, skull and torso
+    translations: Tensor  # [B,2,3] meters, skull and torso
     offsets: Tensor  # [N,3] meters, in the triangle's frame
     quats: Tensor  # [N,4] wxyz, in the triangle's frame
     log_scales: Tensor  # [N,3] of meters
@@ -41,25 +41,27 @@ class Scene:
     basis: Tensor  # [K,N,11] of `units`
     units: Tensor  # [11]
     weights: Tensor  # [B,K]
-    sh_rest: Tensor | None  # [N,D-1,3] view-dependent part; None: plain colors
+    sh_rest: Tensor | None  # [N,D-1,3] higher degrees of the spherical harmonics; None: degree 0 only
     camera: Camera  # [B]
 
     @property
     def batch(self) -> int:
+        """Number of images B."""
         return len(self.weights)
 
     @property
     def count(self) -> int:
+        """Number of Gaussians N."""
         return len(self.offsets)
 
     def repeated(self, batch: int) -> Scene:
-        """The first image `batch` times, with cameras and weights of their own."""
-        turns = torch.zeros(batch, 3)
-        turns[:, 1] = torch.linspace(0, TURN, batch)
+        """The first image `batch` times with different cameras and weights."""
+        rotvec = torch.zeros(batch, 3)
+        rotvec[:, 1] = torch.linspace(0, ORBIT, batch)
         pose = self.camera.world_to_cam[:1].cpu()
         pivot = pose[0, :3, :3] @ self.translations[0, 0].cpu() + pose[0, :3, 3]
         turned = torch.eye(4).repeat(batch, 1, 1)
-        turned[:, :3, :3] = axis_angle_to_matrix(turns)
+        turned[:, :3, :3] = axis_angle_to_matrix(rotvec)
         turned[:, :3, 3] = pivot - (turned[:, :3, :3] @ pivot)
         device = self.offsets.device
         camera = replace(self.camera, K=self.camera.K[:1].repeat(batch, 1, 1), world_to_cam=(turned @ pose).to(device))
@@ -78,9 +80,10 @@ class Scene:
 
 
 def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Flat splats over a bumpy ellipsoid at the origin, about as wide as their spacing.
+    """Flat Gaussians on a bumpy ellipsoid at the origin, about as wide as their spacing.
 
-    Returns directions [N,3], means [N,3] meters, quats [N,4] (not unit), scales [N,3] meters, opacities [N].
+    Returns:
+        Directions [N,3], means [N,3] meters, quats [N,4] (not unit), scales [N,3] meters, opacities [N].
     """
     source = torch.Generator().manual_seed(1)
     outward = F.normalize(torch.randn(count, 3, generator=source), dim=-1)
@@ -96,13 +99,23 @@ def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 
 def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
-    """One image of the head shell: `count` Gaussians, `size` x `size` pixels, `bases` blendshapes."""
+    """One image of the head shell.
+
+    Args:
+        count: number of Gaussians N.
+        size: width and height of the image in pixels.
+        bases: number of blendshapes K.
+        sh_degree: degree of the spherical harmonics, 0 to 3.
+
+    Returns:
+        The scene on the CPU, B = 1.
+    """
     outward, means, quats, scales, opacities = head_shell(count)
     vertices, triangles = _ellipsoid(outward)
     corners = vertices[triangles]
     frames = triangle_frames(corners)
     offsets = (frames.transpose(1, 2) @ (means - corners.mean(1))[..., None])[..., 0]
-    turn = matrix_to_quat(frames) * torch.tensor([1.0, -1.0, -1.0, -1.0])
+    to_local = matrix_to_quat(frames) * torch.tensor([1.0, -1.0, -1.0, -1.0])
     source = torch.Generator().manual_seed(2)
     spread = torch.tensor(SPREAD).repeat_interleave(torch.tensor([3, 4, 3, 1]))
     terms = (sh_degree + 1) ** 2
@@ -114,7 +127,7 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
         rotations=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(1, 2, 1),
         translations=torch.tensor([0.0, 0.0, -DISTANCE]).repeat(1, 2, 1),
         offsets=offsets,
-        quats=quat_multiply(turn, F.normalize(quats, dim=-1)),
+        quats=quat_multiply(to_local, F.normalize(quats, dim=-1)),
         log_scales=scales.log(),
         logit_opacities=torch.logit(opacities),
         colors=torch.rand(count, 3, generator=source),
@@ -128,9 +141,10 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
 
 def _ellipsoid(outward: Tensor) -> tuple[Tensor, Tensor]:
     """Vertices [V,3] of a mesh of the ellipsoid, and the corners [N,3] of the triangle in each direction [N,3]."""
-    polar = torch.linspace(0, math.pi, RINGS + 1).clamp(1e-3, math.pi - 1e-3)  # no triangle without area at the poles
-    around = torch.linspace(0, 2 * math.pi, SECTORS + 1)
-    ring, sector = torch.meshgrid(polar, around, indexing="ij")
+    polar = torch.linspace(0, math.pi, RINGS + 1)
+    polar = polar.clamp(1e-3, math.pi - 1e-3)  # avoids degenerate triangles at the poles
+    azimuth = torch.linspace(0, 2 * math.pi, SECTORS + 1)
+    ring, sector = torch.meshgrid(polar, azimuth, indexing="ij")
     unit = torch.stack([ring.sin() * sector.cos(), ring.cos(), ring.sin() * sector.sin()], -1)
     row = (torch.acos(outward[:, 1].clamp(-1, 1)) / math.pi * RINGS).long().clamp(0, RINGS - 1)
     angle = torch.atan2(outward[:, 2], outward[:, 0]) % (2 * math.pi)
@@ -144,7 +158,7 @@ def _ellipsoid(outward: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
-    """One image of a trained avatar at the mean pose of its video, as `camera` [1] sees it."""
+    """One image of a trained avatar at the mean torso pose of its video, from `camera` [1]."""
     torso, shapes = avatar.rig.torso, avatar.blendshapes
     rotation = matrix_to_quat(torso.mean_rotation)
     basis = (shapes.basis * shapes.mask[..., None]).detach()

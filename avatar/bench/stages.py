@@ -1,4 +1,4 @@
-"""The two things an avatar does all day: from weights to pixels, and one step of training."""
+"""The measured operations: weights -> pixels, and one training step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from avatar import ops
 from avatar.bench.scene import LOCAL, Scene
 
 SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
-BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # so small a rate that the scene stays what it is
+BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # the learning rate is so small that the scene hardly changes
 
 
 def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """means, quats, scales, opacities and colors of `ops.splat` from what the blendshapes add, `extra` [B,M,11]."""
+    """The inputs means, quats, scales, opacities and colors of `ops.splat`.
+
+    Args:
+        scene: the scene.
+        extra: [B,M,11] blendshape offsets.
+        leaves: the parameters by name.
+
+    Returns:
+        means [B,N,3], quats [B,N,4], scales [B,N,3], opacities [B,N], colors [B,N,D,3].
+    """
     offsets, local_quats, scales, opacities, sh = _deform(leaves, extra, scene.units)
     means, quats = ops.bind(
         scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
@@ -31,20 +40,20 @@ def _deform(leaves: dict[str, Tensor], extra: Tensor, units: Tensor) -> tuple[Te
 
 
 def parameters(scene: Scene) -> dict[str, Tensor]:
-    """What training learns of a scene, besides the basis and the weights."""
+    """The trained parameters of a scene except the basis."""
     learned = {name: getattr(scene, name) for name in LOCAL}
     return learned if scene.sh_rest is None else learned | {"sh_rest": scene.sh_rest}
 
 
-def pictures(scene: Scene) -> ops.SplatOutput:
+def render(scene: Scene) -> ops.SplatOutput:
     """Weights -> pixels, without gradients."""
     with torch.no_grad():
         extra = ops.blend(None, scene.basis, scene.weights)
         return ops.splat(*gaussians(scene, extra, parameters(scene)), scene.camera, with_depth=False)
 
 
-class Drawing:
-    """Weights -> pixels as a render loop does it: a basis in half precision, into buffers that are there already."""
+class RenderPath:
+    """Weights -> pixels as in a render loop: basis in half precision, preallocated buffers."""
 
     def __init__(self, scene: Scene) -> None:
         view = scene.camera
@@ -63,7 +72,7 @@ class Drawing:
 
 
 class TrainingStep:
-    """blend, deform, bind, splat, loss, backward and Adam over everything; the same pictures every time."""
+    """blend, deform, bind, splat, loss, backward and Adam for all parameters, always on the same images."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -71,9 +80,9 @@ class TrainingStep:
         self.weights = scene.weights
         self.basis = scene.basis.clone()
         self.moments = {name: (torch.zeros_like(leaf), torch.zeros_like(leaf)) for name, leaf in self.leaves.items()}
-        kept = torch.bfloat16 if self.basis.device.type == "cpu" else self.basis.dtype
-        self.basis_moments = torch.zeros_like(self.basis, dtype=kept), torch.zeros_like(self.basis, dtype=kept)
-        out = pictures(scene)
+        stored = torch.bfloat16 if self.basis.device.type == "cpu" else self.basis.dtype
+        self.basis_moments = torch.zeros_like(self.basis, dtype=stored), torch.zeros_like(self.basis, dtype=stored)
+        out = render(scene)
         self.truth = (out.rgb.flip(2).clamp(0, 1) * 255).to(torch.uint8)
         self.matte = (out.alpha.flip(2) * 255).to(torch.uint8)
         self.background = torch.full((scene.batch, 3), 0.5, device=scene.offsets.device)
@@ -82,10 +91,10 @@ class TrainingStep:
         extra = ops.blend(None, self.basis, self.weights).requires_grad_()
         out = ops.splat(*gaussians(self.scene, extra, self.leaves), self.scene.camera, with_depth=False)
         loss, _ = ops.photometric(out.rgb, out.alpha, self.truth, self.matte, self.background, SSIM_WEIGHT, MASK_WEIGHT)
-        wanted = [*self.leaves.values(), extra]
-        *gradients, outer = torch.autograd.grad(loss.sum(), wanted)
-        touched = gradients[LOCAL.index("logit_opacities")] != 0
+        variables = [*self.leaves.values(), extra]
+        *gradients, outer = torch.autograd.grad(loss.sum(), variables)
+        visible = gradients[LOCAL.index("logit_opacities")] != 0
         for (name, leaf), gradient in zip(self.leaves.items(), gradients, strict=True):
-            ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1, touched)
-        shaped = touched[: self.basis.shape[1]]  # the first Gaussians carry blendshapes
+            ops.adam_step(leaf, gradient, *self.moments[name], RATE, *BETAS, EPS, 1, visible)
+        shaped = visible[: self.basis.shape[1]]  # the first Gaussians have blendshapes
         ops.adam_outer_step(self.basis, self.weights, outer, *self.basis_moments, RATE, *BETAS, EPS, 1, shaped)

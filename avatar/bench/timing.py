@@ -1,4 +1,4 @@
-"""Clocks: wall time on the CPU, events and CUDA graphs on a GPU."""
+"""Timing: wall clock on the CPU, events and CUDA graphs on a GPU."""
 
 from __future__ import annotations
 
@@ -16,50 +16,52 @@ from avatar.ops.backend import observed
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one call: the middle of the repeats and their tenths, and the mean by the wall clock."""
+    """Milliseconds per call: percentiles over the repeats, and the mean by the wall clock."""
 
     median: float
     p10: float
     p90: float
-    wall: float | None  # None for a part of a call
+    wall: float | None  # mean by the wall clock; None for a part of a call
     repeats: int
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How often a call is repeated: at least `least` times, then until `seconds` are over or `most` is reached."""
+    """Number of repeats: at least `min_repeats`, then until `seconds` have passed or `max_repeats` is reached."""
 
     warm_up: int
-    least: int
-    most: int
+    min_repeats: int
+    max_repeats: int
     seconds: float
 
 
-CPU_EFFORT = Effort(warm_up=3, least=7, most=200, seconds=0.7)
-CUDA_EFFORT = Effort(warm_up=50, least=200, most=200, seconds=0.0)
+CPU_EFFORT = Effort(warm_up=3, min_repeats=7, max_repeats=200, seconds=0.7)
+CUDA_EFFORT = Effort(warm_up=50, min_repeats=200, max_repeats=200, seconds=0.0)
 
 
 def summary(milliseconds: list[float], wall: float | None = None) -> Timing:
-    """Median and tenths (nearest rank) of repeated times."""
+    """Median and 10th and 90th percentile (nearest rank) of repeated times."""
     ordered = sorted(milliseconds)
 
-    def rank(share: float) -> float:
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    def percentile(fraction: float) -> float:
+        return ordered[max(0, math.ceil(fraction * len(ordered)) - 1)]
 
-    return Timing(rank(0.5), rank(0.1), rank(0.9), wall, len(ordered))
+    return Timing(percentile(0.5), percentile(0.1), percentile(0.9), wall, len(ordered))
 
 
 def measure(call: Callable[[], object], device: torch.device, effort: Effort) -> Timing:
-    """Time `call`: with events on a CUDA device, by the wall clock elsewhere."""
+    """Time `call`: with events on a CUDA device, by the wall clock on the CPU."""
     for _ in range(effort.warm_up):
         call()
-    return _by_events(call, effort.least) if device.type == "cuda" else _by_wall_clock(call, effort)
+    return _by_events(call, effort.min_repeats) if device.type == "cuda" else _by_wall_clock(call, effort)
 
 
 def _by_wall_clock(call: Callable[[], object], effort: Effort) -> Timing:
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < effort.least or (len(times) < effort.most and time.perf_counter() - started < effort.seconds):
+    while len(times) < effort.min_repeats or (
+        len(times) < effort.max_repeats and time.perf_counter() - started < effort.seconds
+    ):
         before = time.perf_counter()
         call()
         times.append(1e3 * (time.perf_counter() - before))
@@ -79,12 +81,12 @@ def _by_events(call: Callable[[], object], repeats: int) -> Timing:
     return summary([before.elapsed_time(after) for before, after in itertools.pairwise(marks)], wall)
 
 
-def graphed(call: Callable[[], object]) -> Callable[[], object]:
-    """`call` captured as a CUDA graph; what is returned replays it."""
+def cuda_graph(call: Callable[[], object]) -> Callable[[], object]:
+    """Capture `call` as a CUDA graph; returns a function that replays it."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(3):  # lazy set-up must not happen inside the capture
+        for _ in range(3):  # lazy initialization must not happen during the capture
             call()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
@@ -94,7 +96,7 @@ def graphed(call: Callable[[], object]) -> Callable[[], object]:
 
 
 class Stopwatch:
-    """Sums the time inside each native function, by its name."""
+    """Sums the time in each native function by its name."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -102,10 +104,12 @@ class Stopwatch:
         self._pending: list[tuple[str, Any, Any]] = []
 
     def wrap(self, functions: Any) -> Any:
-        """An object that calls `functions`' members under this clock."""
-        return _Clocked(functions, self)
+        """An object with the members of `functions`, timed by this stopwatch."""
+        return _Timed(functions, self)
 
-    def clocked(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` with its time added to the total of `name`."""
+
         def run(*args: Any) -> Any:
             if self.device.type == "cuda":
                 before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -131,16 +135,16 @@ class Stopwatch:
         return totals
 
 
-class _Clocked:
+class _Timed:
     def __init__(self, functions: Any, stopwatch: Stopwatch) -> None:
         self._functions, self._stopwatch = functions, stopwatch
 
     def __getattr__(self, name: str) -> Any:
-        return self._stopwatch.clocked(name, getattr(self._functions, name))
+        return self._stopwatch.timed(name, getattr(self._functions, name))
 
 
 def split(call: Callable[[], object], device: torch.device, effort: Effort) -> dict[str, Timing]:
-    """Time inside each native function that `call` reaches, what is left as "rest" and the whole as "all"."""
+    """Time in each native function that `call` uses, the remainder as "rest" and the total as "all"."""
     stopwatch = Stopwatch(device)
     laps: list[dict[str, float]] = []
     with observed(stopwatch.wrap):
@@ -148,7 +152,9 @@ def split(call: Callable[[], object], device: torch.device, effort: Effort) -> d
             call()
         stopwatch.lap()
         started = time.perf_counter()
-        while len(laps) < effort.least or (len(laps) < effort.most and time.perf_counter() - started < effort.seconds):
+        while len(laps) < effort.min_repeats or (
+            len(laps) < effort.max_repeats and time.perf_counter() - started < effort.seconds
+        ):
             before = time.perf_counter()
             call()
             totals = stopwatch.lap()

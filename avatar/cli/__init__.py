@@ -1,4 +1,4 @@
-"""The `headsplat` command: subcommands over frozen dataclasses, one file each; only this package prints."""
+"""The `headsplat` command: one file per subcommand, arguments as frozen dataclasses; only this package prints."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ _COMMANDS = {
 }
 _DESCRIPTION = (
     "Real-time 3D Gaussian-splatting head avatars from a phone video, on any machine. "
-    "`headsplat demo` shows the whole path; `headsplat COMMAND --help` explains one command. "
-    "Everywhere: --debug shows the traceback of a failure, --version the version."
+    "`headsplat demo` runs the whole pipeline; `headsplat COMMAND --help` explains one command. "
+    "All commands: --debug prints the traceback of a failure, --version the version."
 )
 _STOPPED = (
-    "stopped by Ctrl-C; a rendered video or folder of pictures keeps the frames so far, other half-written outputs "
-    "were removed, an unfinished capture is kept: repeat its command to resume it"
+    "stopped by Ctrl-C; a rendered video or image folder keeps the frames so far, other incomplete outputs were "
+    "removed, an unfinished capture is kept: repeat its command to resume it"
 )
 
 
@@ -65,14 +65,14 @@ class Command(Protocol):
     """One parsed subcommand."""
 
     def run(self) -> int:
-        """Do it and return the exit code."""
+        """Run the command; returns the exit code."""
         ...
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit code.
 
-    0 done, 1 failed with one sentence on stderr, 130 interrupted; usage errors leave through SystemExit(2).
+    0 done, 1 failed with a message on stderr, 130 interrupted; usage errors raise SystemExit(2).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
@@ -86,11 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(_STOPPED, debug, INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone (`headsplat ... | head`): nothing may be flushed into the pipe at exit.
+        # The reader of stdout has exited (`headsplat ... | head`): nothing may be flushed into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        return _fail(_sentence(error), debug, FAILED)
+        return _fail(_message(error), debug, FAILED)
 
 
 def _parse(arguments: list[str]) -> Command:
@@ -110,7 +110,7 @@ def _parse(arguments: list[str]) -> Command:
     )
 
 
-def _sentence(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, HeadsplatError):
         return str(error)
     if isinstance(error, OSError):
@@ -121,8 +121,8 @@ def _sentence(error: Exception) -> str:
     return f"internal error ({type(error).__name__}: {text}); run again with --debug and report the traceback"
 
 
-def _fail(sentence: str, debug: bool, code: int) -> int:
+def _fail(message: str, debug: bool, code: int) -> int:
     if debug:
         traceback.print_exc()
-    print(f"headsplat: {sentence}", file=sys.stderr)
+    print(f"headsplat: {message}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""`headsplat bench`: how fast this machine goes from weights to pixels and through a training step."""
+"""`headsplat bench`: the time of weights -> pixels and of a training step on this machine."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ Numbers = Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]")]
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Time the kernels on a synthetic head, along one axis at a time; prints a Markdown table."""
+    """Time the kernels on a synthetic head, one axis at a time; prints Markdown tables."""
 
     full: bool = False
-    """every combination of the values instead of one axis at a time: hours on a CPU"""
+    """measure every combination of the values instead of one axis at a time: hours on a CPU"""
     avatar: OptionalPath = None
     """time this .avatar file too"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """where; auto takes a GPU that has kernels"""
+    """auto: a GPU with native kernels, else the CPU"""
     threads: OptionalInt = None
-    """threads of the CPU kernels; default: as many as this process may use"""
+    """threads of the CPU kernels; default: all cores of this process"""
     seconds: float = 0.7
-    """how long each number is measured on the CPU"""
+    """duration of each measurement on the CPU"""
     counts: Numbers = None
     """numbers of Gaussians; default: 20000 50000 100000 200000"""
     sizes: Numbers = None
-    """picture sizes in pixels; default: 512 1024"""
+    """image sizes in pixels; default: 512 1024"""
     batches: Numbers = None
-    """images at once; default: 1 8, with --full and on a GPU 64 too"""
+    """batch sizes; default: 1 8, with --full and on a GPU also 64"""
     sh: Numbers = None
     """degrees of the spherical harmonics; default: 0 3"""
     bases: Numbers = None
@@ -60,7 +60,7 @@ class BenchCommand:
     """replace files that exist"""
 
     def run(self) -> int:
-        """Measure, print and write; returns the exit code: 1 when a comparison that must hold did not."""
+        """Measure, print and write; returns the exit code, 1 if a required comparison failed."""
         self._check()
         import torch
 
@@ -110,7 +110,11 @@ class BenchCommand:
 
 
 def chosen_device(name: str) -> str:
-    """The device of --device: "cpu" or "cuda"; HeadsplatError where "cuda" is asked for and there is none."""
+    """The device for --device: "cpu" or "cuda".
+
+    Raises:
+        HeadsplatError: "cuda" was requested and is not usable.
+    """
     import torch
 
     import cuda_ext
@@ -123,12 +127,12 @@ def chosen_device(name: str) -> str:
 
 
 def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:
-    """Name and avatar of a file, and its own camera for a picture size."""
+    """Name and avatar of a file, and a function from image size to its stored camera."""
     from avatar.cli.render_inputs import fit_camera, stored_camera
     from avatar.model.avatar_file import load_avatar, read_header
 
     header = read_header(path)
     if "capture" not in header:
-        raise HeadsplatError(f"{path}: does not say which camera filmed it; train it again with this headsplat")
+        raise HeadsplatError(f"{path}: has no camera of its capture; train it again with this version of headsplat")
     camera = stored_camera(header["capture"])
     return path.name, load_avatar(path), lambda size: fit_camera(camera, size, size)

@@ -1,4 +1,4 @@
-"""`headsplat capture`: a video in, tracked frames on disk out."""
+"""`headsplat capture`: from a video to a folder of tracked frames."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaptureCommand:
-    """Decode, find the face, matte and track; goes on where it was interrupted."""
+    """Decode, detect the face, matte and track; resumes after an interruption."""
 
     source: Annotated[Positional[Path], arg(metavar="VIDEO|FOLDER")]
     """a video of one person, or a folder of several cameras: transforms.json (NeRF, VHAP / GaussianAvatars, INSTA),
-    metrical-tracker's output, or videos that started together"""
+    metrical-tracker's output, or synchronized videos"""
     out: Out
     """the capture folder to write"""
     test_fraction: OptionalFloat = None
-    """hold out this last part of the frames, such as 0.2; nothing of them reaches identity, camera or smoothing"""
+    """hold out this last part of the frames, such as 0.2; identity, camera and smoothing do not use them"""
     test_every: OptionalInt = None
     """hold out every Nth frame instead, such as 5"""
     test_camera: OptionalText = None
     """hold out one of several cameras instead: its name or number"""
     solve_cameras: bool = False
-    """find where several cameras stood from the face, whatever the folder says"""
+    """estimate the poses of several cameras from the face, ignoring those in the folder"""
     max_frames: int = 600
-    """training frames at most; of a longer video those that show the most"""
+    """maximum number of training frames; of a longer video the most varied ones"""
     max_size: int = 768
-    """longer side of the stored frames at most, pixels"""
+    """maximum longer side of the stored frames in pixels"""
     passes: int = 5
-    """jittered landmark passes averaged per frame; more is steadier and slower"""
+    """jittered landmark passes averaged per frame; more passes are steadier and slower"""
     focal: OptionalFloat = None
-    """focal length in pixels of the video's frames; left out: the file's own, or a guess"""
+    """focal length in pixels of the video's frames; default: from the file's metadata, or an estimate"""
     mattes: OptionalPath = None
-    """your own mattes: a folder of NNNNN.png by frame number, or a video of them"""
+    """your mattes: a folder of NNNNN.png by frame number, or a video of them"""
     head: OptionalHead = None
-    """embedded (also when left out), embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
+    """embedded (default), embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     consent: str = ""
-    """who agreed to what; kept in the capture and in every avatar made from it"""
+    """a note on the person's consent; stored in the capture and in every avatar trained from it"""
     overwrite: bool = False
-    """replace a capture that exists; the old one stays until the new one is complete"""
+    """replace an existing capture; the old one is kept until the new one is complete"""
     no_overlay: bool = False
-    """leave out overlay.mp4, the video with the tracked head drawn over it"""
+    """do not write overlay.mp4, the video with the tracked head as an overlay"""
     json: bool = False
     """print the report as JSON, for programs"""
 
@@ -84,7 +84,7 @@ class CaptureCommand:
         return 0
 
     def _without_report(self, request: CaptureRequest) -> Capture | None:
-        """The capture asked for where all that it lacks is the report."""
+        """The requested capture if it is finished except for its report."""
         from capture.workspace import REPORT_FILE
 
         if self.overwrite or (self.out / REPORT_FILE).exists():
@@ -92,7 +92,7 @@ class CaptureCommand:
         try:
             if _difference(request) is not None:
                 return None
-        except HeadsplatError:  # damaged: that --overwrite replaces it is said next
+        except HeadsplatError:  # damaged: the next check reports that --overwrite replaces it
             return None
         from avatar.data.capture_folder import Capture
 
@@ -102,7 +102,7 @@ class CaptureCommand:
 
 @dataclass(frozen=True)
 class CaptureRequest:
-    """Which video becomes a capture where, and with which held-out frames."""
+    """A source, the folder of its capture, and the options."""
 
     source: Path
     out: Path
@@ -121,18 +121,18 @@ class CaptureRequest:
     def __post_init__(self) -> None:
         if not self.source.exists():
             raise HeadsplatError(
-                f"{self.source}: no such file; give a video (`headsplat train` takes a capture folder as well)"
+                f"{self.source}: no such file; give a video (`headsplat train` accepts a capture folder as well)"
             )
 
     def options(self) -> Any:
-        """What decides how the capture turns out, as `capture.options.CaptureOptions`."""
+        """The options as `capture.options.CaptureOptions`."""
         from capture.options import CaptureOptions
 
         return CaptureOptions(**{item.name: getattr(self, item.name) for item in fields(self)[2:]})
 
 
 def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
-    """Capture a video with progress on stderr; an unfinished capture of it goes on. Warnings are said at the end."""
+    """Capture a video, or resume an unfinished capture of it; progress and, at the end, warnings on stderr."""
     from capture.pipeline import run_capture
 
     options = replace(request.options(), overwrite=overwrite)
@@ -147,9 +147,10 @@ def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
 
 
 def report_capture(capture: Capture, *, overlay: bool) -> Any:
-    """Write the report into the capture's folder, with progress on stderr where it draws the overlay video.
+    """Write the report into the capture's folder, with the progress of the overlay video on stderr.
 
-    Returns the `capture.report.CaptureReport`.
+    Returns:
+        The `capture.report.CaptureReport`.
     """
     from avatar.data.capture_head import head_of
     from capture.report import write_report
@@ -159,58 +160,58 @@ def report_capture(capture: Capture, *, overlay: bool) -> Any:
 
 
 def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
-    """The finished capture of this video and split in the folder, or a new one.
+    """Load the finished capture of the request from its folder, or make it.
 
     Raises:
-        HeadsplatError: the folder holds a capture of another video or split, and `overwrite` is off.
+        HeadsplatError: the folder has a capture of another video or with other options, and `overwrite` is off.
     """
     try:
         difference = _difference(request)
     except HeadsplatError:
         if not overwrite:
             raise
-        difference = "that cannot be read"  # which --overwrite is there to repair
+        difference = "that cannot be read"  # --overwrite replaces it
     if difference is None:
         from avatar.data.capture_folder import Capture
 
         say(f"using the finished capture {request.out}")
         return Capture.load(request.out)
     if difference and not overwrite:
-        raise HeadsplatError(f"{request.out}: a capture {difference} is there; give --overwrite to capture again")
+        raise HeadsplatError(f"{request.out}: contains a capture {difference}; give --overwrite to capture again")
     capture = make_capture(request, overwrite)
-    for sentence in report_capture(capture, overlay=False).advice:
-        say(f"to film again: {sentence}")
+    for advice in report_capture(capture, overlay=False).advice:
+        say(f"to film again: {advice}")
     return capture
 
 
 def _difference(request: CaptureRequest) -> str | None:
-    """How the finished capture in the folder differs from the request: None not at all, "" there is none."""
+    """The difference between the finished capture in the folder and the request; None: equal, "": no capture."""
     from avatar.data.capture_folder import METADATA_FILE, Capture
-    from avatar.head import lasting_source
+    from avatar.head import stored_source
     from capture.pipeline import source_digest
 
-    asked = request.options()  # refuses what cannot be before anything is read
+    requested = request.options()  # checks the options before anything is read
     if not (request.out / METADATA_FILE).exists():
         return ""
-    facts = Capture.load(request.out).metadata
-    if facts["source"]["sha256"] != source_digest(request.source):
+    metadata = Capture.load(request.out).metadata
+    if metadata["source"]["sha256"] != source_digest(request.source):
         return "of another video"
-    if facts["head"].get("source", EMBEDDED) != lasting_source(request.head):
+    if metadata["head"].get("source", EMBEDDED) != stored_source(request.head):
         return "with another head model"
-    return _other_option(asked.key(), facts)
+    return _other_option(requested.key(), metadata)
 
 
-def _other_option(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None:
-    """How the options a capture was made with differ from those asked for; its head model is compared by its file."""
+def _other_option(requested: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
+    """The first difference between a capture's options and the requested ones; the head model is compared elsewhere."""
     from capture.options import CaptureOptions
 
-    made = facts.get("options")
-    if not isinstance(made, dict):  # captures of other makers state their split alone
-        split = facts["split"]
+    used = metadata.get("options")
+    if not isinstance(used, dict):  # captures of other programs contain only their split
+        split = metadata["split"]
         known = {f"test_{split.get('mode')}": split.get("value")}
-        made = {**asked, "test_fraction": None, "test_every": None, "test_camera": None, **known}
+        used = {**requested, "test_fraction": None, "test_every": None, "test_camera": None, **known}
     defaults = CaptureOptions().key()
-    others = [name for name in asked if name != "head" and made.get(name, defaults[name]) != asked[name]]
+    others = [name for name in requested if name != "head" and used.get(name, defaults[name]) != requested[name]]
     if any(name.startswith("test_") for name in others):
         return "with another split"
     return f"with another --{others[0].replace('_', '-')}" if others else None
@@ -218,7 +219,7 @@ def _other_option(asked: Mapping[str, Any], facts: Mapping[str, Any]) -> str | N
 
 @contextmanager
 def _stages() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback `(stage, done, total)` that shows one stage after another."""
+    """A progress callback `(stage, done, total)` that shows consecutive stages."""
     updates: dict[str, Update] = {}
     with ExitStack() as shown:
 
@@ -233,9 +234,9 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
 
 def summary(capture: Capture) -> str:
     """One line about a capture."""
-    facts, track = capture.metadata, capture.track
+    metadata, track = capture.metadata, capture.track
     error = float(track["reprojection"].mean())
     return (
-        f"{capture.root}: {len(capture)} frames of {facts['width']}x{facts['height']}, "
+        f"{capture.root}: {len(capture)} frames of {metadata['width']}x{metadata['height']}, "
         f"{len(capture.test_indices)} held out, landmarks within {error:.1%} of the inter-ocular distance"
     )

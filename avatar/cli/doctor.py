@@ -1,4 +1,4 @@
-"""`headsplat doctor`: what this machine has, what is missing and the command that installs it."""
+"""`headsplat doctor`: installed and missing components of this machine and the commands that install them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avatar import __version__
 from avatar.cli.info import as_text
 from avatar.rendering.backends import INSTALL as INSTALL_GSPLAT
 
-#: import name -> distribution, command that installs it, what it is for.
+#: import name -> distribution, installation command, purpose
 OPTIONAL_PACKAGES = {
     "onnxruntime": ("onnxruntime", "pip install onnxruntime", "LPIPS in `headsplat eval`"),
     "smplx": ("smplx", "pip install smplx", "parity of our skinning with SMPL-X (non-commercial license)"),
@@ -51,7 +51,7 @@ CORE_PACKAGES = {
     "moderngl": "moderngl",
     "glfw": "glfw",
 }
-if sys.version_info >= (3, 11):  # there are no wheels for 3.10: `_window` says so
+if sys.version_info >= (3, 11):  # there are no wheels for 3.10; reported by `_window`
     CORE_PACKAGES["imgui_bundle"] = "imgui-bundle"
 CODECS = ("h264", "hevc", "vp9", "av1", "prores", "mjpeg")
 ENCODERS = ("libx264", "libx265", "prores_ks", "libvpx-vp9")
@@ -59,25 +59,25 @@ ENCODERS = ("libx264", "libx265", "prores_ks", "libvpx-vp9")
 
 @dataclass(frozen=True)
 class DoctorCommand:
-    """Check this machine: what works, what is missing and how to get it."""
+    """Check this machine: what works, what is missing and how to install it."""
 
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
-        """Print the findings; the exit code is 1 when something the base install needs is missing."""
-        facts = examine()
-        print(json.dumps(facts, indent=2) if self.json else as_text(facts))
-        return 0 if facts["ready"] else 1
+        """Print the findings; the exit code is 1 if a required component is missing."""
+        findings = examine()
+        print(json.dumps(findings, indent=2) if self.json else as_text(findings))
+        return 0 if findings["ready"] else 1
 
 
 def examine() -> dict[str, Any]:
-    """Everything doctor reports; JSON types. No single failing part stops the others."""
+    """All findings in JSON types; a check that fails does not stop the others."""
     core = {
         name: _package(name, distribution, f"pip install {distribution}")
         for name, distribution in CORE_PACKAGES.items()
     }
-    facts: dict[str, Any] = {
+    findings: dict[str, Any] = {
         "headsplat": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -91,14 +91,14 @@ def examine() -> dict[str, Any]:
         "video": _attempt(_video),
         "window": _attempt(_window),
     }
-    whole = all("missing" not in text for text in core.values())
-    facts["ready"] = whole and facts["native_kernels"].startswith("yes") and sys.version_info >= (3, 10)
-    return facts
+    complete = all("missing" not in text for text in core.values())
+    findings["ready"] = complete and findings["native_kernels"].startswith("yes") and sys.version_info >= (3, 10)
+    return findings
 
 
-def _attempt(part: Callable[[], Any]) -> Any:
+def _attempt(check: Callable[[], Any]) -> Any:
     try:
-        return part()
+        return check()
     except Exception as error:
         return f"failed: {type(error).__name__}: {error}"
 
@@ -141,7 +141,7 @@ def _cuda_kernels() -> str:
 
 
 def _window() -> str:
-    """Asked of the environment alone: opening a window to find out may take seconds, or the whole process with it."""
+    """Whether a window can open, from the environment only: opening one is slow and may crash the process."""
     if importlib.util.find_spec("imgui_bundle") is None:
         old = sys.version_info < (3, 11)
         return f"no: imgui-bundle is missing; {'it needs Python 3.11' if old else '`pip install imgui-bundle`'}"
@@ -150,16 +150,19 @@ def _window() -> str:
     found = [f"{name}={os.environ[name]}" for name in ("WAYLAND_DISPLAY", "DISPLAY") if os.environ.get(name)]
     if found:
         return f"yes: {', '.join(found)}"
-    return "no: neither DISPLAY nor WAYLAND_DISPLAY is set, so no window opens (`xvfb-run headsplat ...` gives one)"
+    return (
+        "no: neither DISPLAY nor WAYLAND_DISPLAY is set, so no window can open (`xvfb-run headsplat ...` provides a "
+        "virtual display)"
+    )
 
 
 def _models() -> dict[str, str]:
     from capture.networks.models import WHEEL_MEMBERS, cache_dir
 
-    own = os.environ.get("HEADSPLAT_MODELS")
-    if own:
-        return {"folder": f"{own} (HEADSPLAT_MODELS), then {cache_dir()}"}
-    missing = f"not here yet: the first `headsplat capture` fetches it (35 MB); or put your own into {cache_dir()}"
+    folder = os.environ.get("HEADSPLAT_MODELS")
+    if folder:
+        return {"folder": f"{folder} (HEADSPLAT_MODELS), then {cache_dir()}"}
+    missing = f"not downloaded: the first `headsplat capture` downloads it (35 MB); or put a copy into {cache_dir()}"
     return {
         name: str(path) if (path := cache_dir() / f"{name}.tflite").is_file() else missing for name in WHEEL_MEMBERS
     }

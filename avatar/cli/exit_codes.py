@@ -1,3 +1,3 @@
-"""What the command's exit codes mean."""
+"""Exit codes of the command."""
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130  # argparse's own for usage errors is 2
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # usage errors exit with argparse's 2

@@ -1,4 +1,4 @@
-"""`headsplat head`: what a head model is, pictures of it, and how its expressions reach another head."""
+"""`headsplat head`: properties of a head model, contact sheets, and bridges to other heads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from avatar.motion import ExpressionTransfer, RoundTripError
 
 HeadSource = Annotated[Positional[str], arg(metavar="HEAD")]
-#: a shape of which less than this is expressed is listed as lost
+#: a shape that is expressed less than this is listed as lost
 LOST_BELOW = 0.5
 
 
 @dataclass(frozen=True)
 class HeadInfo:
-    """Say what a head model is: license, sizes, expressions, joints, regions."""
+    """Print the properties of a head model: license, sizes, expressions, joints, regions."""
 
     head: HeadSource = "embedded"
     """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
@@ -33,28 +33,28 @@ class HeadInfo:
     """as JSON, for programs"""
 
     def run(self) -> int:
-        """Print the facts; returns the exit code."""
-        facts = {"source": self.head, **describe_head(marked_head(self.head))}
-        print(json.dumps(facts, indent=2) if self.json else as_text(facts))
+        """Print the properties; returns the exit code."""
+        properties = {"source": self.head, **describe_head(load_with_landmarks(self.head))}
+        print(json.dumps(properties, indent=2) if self.json else as_text(properties))
         return 0
 
 
 @dataclass(frozen=True)
 class HeadSheets:
-    """Draw contact sheets of a head model: neutral, every expression, poses, random people."""
+    """Render contact sheets of a head model: neutral, every expression, poses, random identities."""
 
     output: Out
-    """folder for the pictures"""
+    """folder for the images"""
     head: HeadSource = "embedded"
     """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     overwrite: bool = False
-    """replace what is there"""
+    """replace an existing folder"""
 
     def run(self) -> int:
-        """Write the pictures; returns the exit code."""
+        """Write the images; returns the exit code."""
         from avatar.head.sheets import write_sheets
 
-        head = marked_head(self.head)
+        head = load_with_landmarks(self.head)
         folder = check_output(self.output, self.overwrite, folder=True)
         if folder.exists():
             check_replaceable_folder(folder, ("*.png",))
@@ -66,29 +66,29 @@ class HeadSheets:
 
 @dataclass(frozen=True)
 class HeadBridge:
-    """Carry the expressions of head A to head B: what B can show of each, what is lost, what comes back."""
+    """Convert the expressions of head A to head B: how well B expresses each, what is lost, the round-trip error."""
 
     a: Annotated[Positional[str], arg(metavar="A")]
-    """the head whose expressions are given: embedded, or a head file"""
+    """the source head: embedded, or a head file"""
     b: Annotated[Positional[str], arg(metavar="B")]
-    """the head to drive"""
+    """the target head"""
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
-        """Fit the bridges, or read them from the cache, and print the tables; returns the exit code."""
+        """Fit the bridges or read them from the cache and print the tables; returns the exit code."""
         from avatar.motion import load_bridge, round_trip
 
-        a, b = marked_head(self.a), marked_head(self.b)
+        a, b = load_with_landmarks(self.a), load_with_landmarks(self.b)
         there = load_bridge(a, b)
-        facts = bridge_facts(there.report(), round_trip(there, load_bridge(b, a), a))
-        print(json.dumps({"from": self.a, "to": self.b, **facts}, indent=2) if self.json else bridge_text(facts))
+        tables = bridge_tables(there.report(), round_trip(there, load_bridge(b, a), a))
+        print(json.dumps({"from": self.a, "to": self.b, **tables}, indent=2) if self.json else bridge_text(tables))
         return 0
 
 
 @dataclass(frozen=True)
 class HeadCommand:
-    """Look at a head model, draw it, or carry its expressions to another."""
+    """Inspect a head model, render it, or convert its expressions to another head's."""
 
     action: OmitArgPrefixes[
         Annotated[HeadInfo, subcommand("info", prefix_name=False)]
@@ -97,12 +97,12 @@ class HeadCommand:
     ]
 
     def run(self) -> int:
-        """Do it; returns the exit code."""
+        """Run the action; returns the exit code."""
         return self.action.run()
 
 
-def marked_head(source: str) -> HeadModel:
-    """The head that `source` names, landmarks found by the network where it is at hand; notes go to stderr."""
+def load_with_landmarks(source: str) -> HeadModel:
+    """Load the head `source`, with landmarks from the network where it is available; messages go to stderr."""
     from avatar.head import load_head
     from capture.faces.head_detector import HeadDetector
 
@@ -110,7 +110,7 @@ def marked_head(source: str) -> HeadModel:
 
 
 def describe_head(head: HeadModel) -> dict[str, Any]:
-    """Facts about a head model; JSON types, meters."""
+    """Properties of a head model in JSON types; lengths in meters."""
     from avatar.types import JOINT_NAMES
 
     corner, other = head.v_template.amin(0), head.v_template.amax(0)
@@ -129,7 +129,7 @@ def describe_head(head: HeadModel) -> dict[str, Any]:
         "landmarks": len(head.landmark_faces),
         "size_metres": dict(zip(("width", "height", "depth"), _rounded(other - corner), strict=True)),
         "between_pupils_metres": None if eyes is None else round(float((eyes[0] - eyes[1]).norm()), 4),
-        "joints_metres": {name: _rounded(place) for name, place in zip(JOINT_NAMES, joints, strict=True)},
+        "joints_metres": {name: _rounded(joint) for name, joint in zip(JOINT_NAMES, joints, strict=True)},
         "regions_vertices": {name: int(mask.sum()) for name, mask in head.regions.items()},
     }
 
@@ -138,32 +138,30 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(value), 4) + 0.0 for value in values]
 
 
-def bridge_facts(shares: list[ExpressionTransfer], returns: list[RoundTripError]) -> dict[str, Any]:
-    """The tables of a bridge; JSON types."""
-    lost = [row.name for row in shares if row.size > 0 and row.expressed < LOST_BELOW]
+def bridge_tables(transfers: list[ExpressionTransfer], errors: list[RoundTripError]) -> dict[str, Any]:
+    """The tables of a bridge in JSON types."""
+    lost = [row.name for row in transfers if row.size > 0 and row.expressed < LOST_BELOW]
     return {
         "lost": lost,
         "expressions": [
-            {**dataclasses.asdict(share), **dataclasses.asdict(back)}
-            for share, back in zip(shares, returns, strict=True)
+            {**dataclasses.asdict(transfer), **dataclasses.asdict(error)}
+            for transfer, error in zip(transfers, errors, strict=True)
         ],
     }
 
 
-def bridge_text(facts: dict[str, Any]) -> str:
-    """The tables of a bridge for a person."""
-    rows = facts["expressions"]
+def bridge_text(tables: dict[str, Any]) -> str:
+    """The tables of a bridge as text."""
+    rows = tables["expressions"]
     width = max(len(row["name"]) for row in rows)
-    lines = [f"{'expression'.ljust(width)}  expressed  back  strayed  error"]
+    lines = [f"{'expression'.ljust(width)}  expressed  back  stray   error"]
     for row in rows:
         lines.append(
             f"{row['name'].ljust(width)}  {row['expressed']:8.0%}  {row['weight']:5.2f}  {row['stray']:6.2f}"
             f"  {row['error']:5.0%}"
         )
     lines.append("")
-    lines.append("expressed: share of its motion that the other head can show; back: its weight after the way")
-    lines.append(
-        "there and back; strayed: the largest weight of any other; error: of the face, in shares of its motion"
-    )
-    lines.append(f"lost: {', '.join(facts['lost']) or 'nothing'}")
+    lines.append("expressed: fraction of its motion that B expresses; back: its weight after conversion to B and back;")
+    lines.append("stray: largest weight of another expression; error: landmark error relative to its motion")
+    lines.append(f"lost: {', '.join(tables['lost']) or 'nothing'}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`headsplat info`: what a file is."""
+"""`headsplat info`: properties of an avatar, a capture folder or a video."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ _MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Say what an avatar, a capture folder or a video holds."""
+    """Print the properties of an avatar, a capture folder or a video."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
     """an .avatar file, a capture folder or a video"""
     report: bool = False
-    """measure a capture anew, as a training refined it if one did; writes report.json, coverage.png and overlay.mp4"""
+    """evaluate a capture again, with the track refined by training if there is one; writes report.json, coverage.png
+    and overlay.mp4"""
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
-        """Print the facts; returns the exit code."""
+        """Print the properties; returns the exit code."""
         if self.report:
             self._write_report()
-        facts = describe_file(self.file)
+        properties = describe_file(self.file)
         if self.json:
-            print(json.dumps(facts, indent=2))
+            print(json.dumps(properties, indent=2))
             return 0
-        known, report = "report" in facts, facts.pop("report", None)
-        print(as_text(facts))
+        is_capture, report = "report" in properties, properties.pop("report", None)
+        print(as_text(properties))
         if report is not None:
             print("\n".join(report["words"]))
-        elif known:
-            print(f"no report on the track as it is now; make one with `headsplat info {self.file} --report`")
+        elif is_capture:
+            print(f"no report on the current track; write one with `headsplat info {self.file} --report`")
         return 0
 
     def _write_report(self) -> None:
@@ -47,26 +48,26 @@ class InfoCommand:
         from avatar.data.capture_folder import Capture
 
         if self.file.exists() and not self.file.is_dir():
-            raise HeadsplatError(f"{self.file}: --report is for capture folders; leave it out for a file")
+            raise HeadsplatError(f"{self.file}: --report is for capture folders; omit it for a file")
         report_capture(Capture.load(self.file), overlay=True)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """Facts about an avatar, a capture folder or a video; JSON types."""
+    """Properties of an avatar, a capture folder or a video in JSON types."""
     if not path.exists():
         raise HeadsplatError(f"{path}: no such file or folder; give an .avatar file, a capture folder or a video")
     if path.is_dir():
         return _capture(path)
     if path.name.lower().endswith(_MOTIONS):
-        raise HeadsplatError(f"{path}: look into a file of expressions with `headsplat motion info {path}`")
+        raise HeadsplatError(f"{path}: use `headsplat motion info {path}` for a motion file")
     return _avatar(path) if path.suffix == ".avatar" else _video(path)
 
 
-def as_text(facts: dict[str, Any], indent: str = "") -> str:
-    """Facts as aligned lines; nested groups are indented."""
+def as_text(properties: dict[str, Any], indent: str = "") -> str:
+    """Properties as aligned lines; nested dictionaries are indented."""
     lines = []
-    width = max(len(key) for key in facts)
-    for key, value in facts.items():
+    width = max(len(key) for key in properties)
+    for key, value in properties.items():
         name = key.replace("_", " ")
         if isinstance(value, dict):
             lines += [f"{indent}{name}", as_text(value, indent + "  ")] if value else []
@@ -103,5 +104,5 @@ def _capture(path: Path) -> dict[str, Any]:
 def _video(path: Path) -> dict[str, Any]:
     from capture.video.decoding import open_video
 
-    facts = dataclasses.asdict(open_video(path).metadata)
-    return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **facts}
+    metadata = dataclasses.asdict(open_video(path).metadata)
+    return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **metadata}

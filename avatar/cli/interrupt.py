@@ -1,4 +1,4 @@
-"""Ctrl-C that lets the work at hand finish."""
+"""Ctrl-C that lets a loop finish its current work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatar.cli.progress import say
 
 
 class Stop(threading.Event):
-    """Set by a signal; says `notice` once, where a loop first sees it set: a signal handler may not print."""
+    """An event set by Ctrl-C; prints `notice` at the first `is_set` after that: a signal handler must not print."""
 
     def __init__(self, notice: str) -> None:
         super().__init__()
@@ -19,17 +19,21 @@ class Stop(threading.Event):
         self._abandoned = False
 
     @property
-    def asked(self) -> bool:
-        """Whether Ctrl-C was pressed, for those who only look on."""
+    def requested(self) -> bool:
+        """Whether Ctrl-C was pressed; prints and raises nothing."""
         return super().is_set()
 
     def abandon(self) -> None:
-        """Let the loop that next asks end with KeyboardInterrupt, on whatever thread it runs."""
+        """Make the next `is_set` raise KeyboardInterrupt, on any thread."""
         self._abandoned = True
         self.set()
 
     def is_set(self) -> bool:
-        """Whether the work is to end; raises KeyboardInterrupt where it was abandoned."""
+        """Whether the loop must end.
+
+        Raises:
+            KeyboardInterrupt: `abandon` was called.
+        """
         if self._abandoned:
             raise KeyboardInterrupt
         stop = super().is_set()
@@ -41,19 +45,19 @@ class Stop(threading.Event):
 
 @contextlib.contextmanager
 def stopped_by_interrupt(notice: str) -> Iterator[Stop]:
-    """An event that the first Ctrl-C sets; the second one raises KeyboardInterrupt, wherever the block then is.
+    """Yield an event that the first Ctrl-C sets; the second one raises KeyboardInterrupt in the block.
 
-    Who asks whether the event is set says `notice` on stderr the first time that it is; another thread that asks after
-    the second Ctrl-C gets a KeyboardInterrupt too.
+    The first `is_set` that returns True prints `notice` to stderr; after the second Ctrl-C `is_set` raises
+    KeyboardInterrupt on other threads too.
     """
-    stop, asked = Stop(notice), False
+    stop, requested = Stop(notice), False
 
     def interrupted(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal requested
+        if requested:
             stop.abandon()
             raise KeyboardInterrupt
-        asked = True
+        requested = True
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Progress of a command on stderr: a live bar on a terminal, a plain line now and then anywhere else."""
+"""Progress of a command on stderr: a bar on a terminal, otherwise a line at intervals."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-#: Called with the finished fraction 0..1 and a few words.
+#: Called with the finished fraction 0..1 and a short text.
 Update = Callable[[float, str], None]
 
-PLAIN_INTERVAL = 10.0  # seconds between two plain lines of one stage
+PLAIN_INTERVAL = 10.0  # seconds between two lines of one stage
 
 
 def say(text: str) -> None:
-    """One line for the person, on stderr: stdout stays free for results."""
+    """Print a message to stderr; stdout is for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def stage(title: str) -> Iterator[Update]:
-    """Show one stage of work; the block calls what it is given with a fraction and a few words.
+    """Show the progress of one stage; the block calls the yielded function with a fraction and a short text.
 
-    A line with the seconds it took stays behind when the block ends well.
+    Prints the duration when the block ends without an exception.
     """
     start = time.monotonic()
     with _bar(title) if sys.stderr.isatty() else _lines(title) as update:
@@ -40,13 +40,13 @@ def _bar(title: str) -> Iterator[Update]:
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=1.0, words="")
+        task = progress.add_task(title, total=1.0, text="")
 
-        def update(fraction: float, words: str = "") -> None:
-            progress.update(task, completed=fraction, words=words)
+        def update(fraction: float, text: str = "") -> None:
+            progress.update(task, completed=fraction, text=text)
 
         yield update
 
@@ -55,11 +55,11 @@ def _bar(title: str) -> Iterator[Update]:
 def _lines(title: str) -> Iterator[Update]:
     last = time.monotonic()
 
-    def update(fraction: float, words: str = "") -> None:
+    def update(fraction: float, text: str = "") -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= PLAIN_INTERVAL:
             last = now
-            say(f"{title}: {fraction:4.0%}{', ' + words if words else ''}")
+            say(f"{title}: {fraction:4.0%}{', ' + text if text else ''}")
 
     yield update

@@ -40,7 +40,7 @@ class _Training:
     @property
     def over(self) -> bool:
         """Whether it has ended by an error or Ctrl-C, so that the window is to close."""
-        return self.code.done() and (self.stop.asked or self.code.exception() is not None)
+        return self.code.done() and (self.stop.requested or self.code.exception() is not None)
 
 
 def check_window() -> None:

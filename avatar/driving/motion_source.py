@@ -46,5 +46,5 @@ def load_motion_source(
         capture = Capture.load(path)
         model = head_of(capture, head)
         return MotionSource(path.name, motion_of(capture, model), model, capture)
-    known = None if head is None else load_head(head, told=log)
+    known = None if head is None else load_head(head, on_message=log)
     return MotionSource(path.name, read_motion(path, fps=fps), known, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .load import is_built_in, lasting_source, load_head
+from .load import is_built_in, load_head, stored_source
 from .model import HeadModel
 
-__all__ = ["HeadModel", "is_built_in", "lasting_source", "load_head"]
+__all__ = ["HeadModel", "is_built_in", "load_head", "stored_source"]

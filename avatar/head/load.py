@@ -59,7 +59,7 @@ def is_built_in(source: str | Path) -> bool:
     return source in (EMBEDDED, EMBEDDED_HALF)
 
 
-def lasting_source(source: str | Path) -> str:
+def stored_source(source: str | Path) -> str:
     """`source` in the form that is stored: a built-in name or an absolute path."""
     return str(source) if is_built_in(source) else str(Path(source).resolve())
 

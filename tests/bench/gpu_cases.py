@@ -6,7 +6,7 @@ import torch
 
 from avatar import ops
 from avatar.bench.scene import Scene, head_scene
-from avatar.bench.stages import TrainingStep, gaussians, parameters, pictures
+from avatar.bench.stages import TrainingStep, gaussians, parameters, render
 
 COUNT, SIZE, BASES = 700, 49, 5  # ragged in every tile, block and warp
 
@@ -20,7 +20,7 @@ def run(device: torch.device) -> None:
     """Path and training step with plain and view-dependent colors, then what they do not touch."""
     for sh_degree in (0, 3):
         scene = small_scene(device, sh_degree)
-        assert pictures(scene).rgb.isfinite().all()
+        assert render(scene).rgb.isfinite().all()
         TrainingStep(scene)()
     scene = small_scene(device, 0)
     extra = ops.blend(None, scene.basis, scene.weights)

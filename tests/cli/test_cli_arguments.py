@@ -1,4 +1,4 @@
-"""Small argument languages: sizes, frame ranges, factors."""
+"""Parsing of sizes, frame ranges and factors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_sizes(text: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["640*480", "0x480", "5000", "9000x10", "-1x5", "axb", ""])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(HeadsplatError, match=r"--size: .* is no size; give WIDTHxHEIGHT in pixels \(at most 4096\)"):
+def test_an_invalid_size_is_refused(text: str) -> None:
+    with pytest.raises(HeadsplatError, match=r"--size: .* is not a size; give WIDTHxHEIGHT in pixels \(at most 4096\)"):
         parse_size(text, 4096)
 
 
@@ -25,25 +25,25 @@ def test_frame_ranges(text: str | None, frames: range, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
-def test_a_range_past_the_end_says_what_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_past_the_end_is_clipped_with_a_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert chosen_frames(parse_frames("9:50"), 10) == range(9, 10)
-    assert capsys.readouterr().err == "--frames: 9:50 reaches past the 10 frames: 9:10 is taken\n"
+    assert capsys.readouterr().err == "--frames: 9:50 extends past the 10 frames: 9:10 is used\n"
 
 
 @pytest.mark.parametrize("text", ["5", "a:b", "1:2:3", "-3:", "1.5:2"])
-def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(HeadsplatError, match=r"--frames: .* is no range; give FIRST:END"):
+def test_an_invalid_range_is_refused(text: str) -> None:
+    with pytest.raises(HeadsplatError, match=r"--frames: .* is not a range; give FIRST:END"):
         parse_frames(text)
 
 
 @pytest.mark.parametrize("text", ["5:5", "6:2", ":0"])
 def test_an_empty_range_is_refused_before_the_frames_are_known(text: str) -> None:
-    with pytest.raises(HeadsplatError, match=f"--frames: {text} picks no frame"):
+    with pytest.raises(HeadsplatError, match=f"--frames: {text} selects no frame"):
         parse_frames(text)
 
 
-def test_a_range_beyond_the_frames_names_those_there_are() -> None:
-    with pytest.raises(HeadsplatError, match="--frames: 10: picks none of the 10 frames; give a range inside 0:10"):
+def test_a_range_after_the_last_frame_is_refused() -> None:
+    with pytest.raises(HeadsplatError, match="--frames: 10: selects none of the 10 frames; give a range inside 0:10"):
         chosen_frames(parse_frames("10:"), 10)
 
 
@@ -53,11 +53,11 @@ def test_factors() -> None:
 
 
 @pytest.mark.parametrize("text", ["mouth", "=2", "mouth=", "mouth=nan", "mouth=1,", ""])
-def test_what_is_no_factor_is_refused(text: str) -> None:
-    with pytest.raises(HeadsplatError, match=r"--gain: .* is no factor; give NAME=NUMBER"):
+def test_an_invalid_factor_is_refused(text: str) -> None:
+    with pytest.raises(HeadsplatError, match=r"--gain: .* is not a factor; give NAME=NUMBER"):
         parse_gain([text])
 
 
 def test_a_factor_given_twice_is_refused() -> None:
-    with pytest.raises(HeadsplatError, match="--gain: mouth is there twice"):
+    with pytest.raises(HeadsplatError, match="--gain: mouth is given twice"):
         parse_gain(["mouth=2", "mouth=3"])

@@ -1,4 +1,4 @@
-"""`headsplat bench` on a tiny grid, and every sentence it may end with."""
+"""`headsplat bench` on a tiny grid, and its error messages."""
 
 from __future__ import annotations
 
@@ -32,26 +32,24 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 @needs_native
-def test_bench_prints_its_tables_and_writes_them_and_the_numbers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bench_prints_and_writes_its_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*TINY, "-o", tmp_path / "b.md", tmp_path / "b.json") == 0
     printed = capsys.readouterr().out
     assert printed == (tmp_path / "b.md").read_text()
-    for title in ("### Weights to pixels", "### Whole training step", "### Where a training step goes"):
+    for title in ("### Weights to pixels", "### Whole training step", "### Time of a training step by part"):
         assert title in printed
-    facts = json.loads((tmp_path / "b.json").read_text())
-    assert facts["machine"]["SIMD level"] == cuda_ext.simd_level()
-    rows = [(row["part"], row["batch"]) for row in facts["rows"] if row["part"] != "split"]
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert report["machine"]["SIMD level"] == cuda_ext.simd_level()
+    rows = [(row["part"], row["batch"]) for row in report["rows"] if row["part"] != "split"]
     assert rows == [("path", 1), ("step", 1), ("step", 4), ("path", 2)]
-    assert all(row["timing"]["p10"] <= row["timing"]["median"] <= row["timing"]["p90"] for row in facts["rows"])
+    assert all(row["timing"]["p10"] <= row["timing"]["median"] <= row["timing"]["p90"] for row in report["rows"])
 
 
 @needs_native
-def test_bench_prints_json_alone_where_a_program_reads(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_prints_only_json_with_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*TINY, "--json") == 0
-    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
-    parts = {row["name"] for row in facts["rows"] if row["part"] == "split"}
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    parts = {row["name"] for row in report["rows"] if row["part"] == "split"}
     assert {"blend", "bind", "raster forward", "photometric", "adam_step", "adam_outer_step"} <= parts
 
 
@@ -67,7 +65,7 @@ def test_bench_times_a_trained_avatar_too(
 
 
 @needs_native
-def test_bench_leaves_the_thread_count_as_it_was() -> None:
+def test_bench_restores_the_thread_count() -> None:
     before = cuda_ext.threads()
     assert run(*TINY, "--threads", "1") == 0
     assert cuda_ext.threads() == before
@@ -76,7 +74,7 @@ def test_bench_leaves_the_thread_count_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--counts", "0"], "--counts: expected whole numbers from 1 on, got [0]"),
+        (["--counts", "0"], "--counts: expected integers of 1 or more, got [0]"),
         (["--sh", "4"], "--sh: expected degrees 0 to 3, got [4]"),
         (["--threads", "0"], "--threads: expected 1 or more, got 0"),
         (["--seconds", "-1"], "--seconds: expected 0 to 3600, got -1"),
@@ -84,19 +82,17 @@ def test_bench_leaves_the_thread_count_as_it_was() -> None:
         (["--avatar", "none.avatar"], "none.avatar"),
     ],
 )
-def test_bench_refuses_flags_with_a_sentence(
-    capsys: pytest.CaptureFixture[str], flags: list[str], sentence: str
-) -> None:
+def test_bench_refuses_invalid_flags(capsys: pytest.CaptureFixture[str], flags: list[str], sentence: str) -> None:
     assert sentence in failure(capsys, *flags)
 
 
-def test_bench_does_not_replace_a_report_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_does_not_replace_a_report_without_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "b.md").write_text("old")
     assert "b.md: exists already; give --overwrite" in failure(capsys, *TINY, "-o", tmp_path / "b.md")
     assert (tmp_path / "b.md").read_text() == "old"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_bench_on_a_gpu_that_is_not_there_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_on_a_missing_gpu_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "--device", "cuda"]) == 1
     assert capsys.readouterr().err == "headsplat: --device cuda: torch finds no CUDA device.\n"

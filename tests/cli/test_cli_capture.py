@@ -1,4 +1,4 @@
-"""`headsplat capture`, and the capture `headsplat train` makes of a video, with the pipeline itself replaced."""
+"""`headsplat capture`, and the capture that `headsplat train` makes of a video, with a replaced pipeline."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             progress(name, 1, 2)
             progress(name, 2, 2)
         tiny_capture(out, frames=10)
-        facts = json.loads((out / METADATA_FILE).read_text())
-        facts["source"]["sha256"] = capture.pipeline.file_digest(source)
-        facts["split"] = {"mode": options.split.mode, "value": options.split.value}
-        facts["warnings"] = ["the picture is dark"]
-        facts["consent"] = options.consent
-        (out / METADATA_FILE).write_text(json.dumps(facts))
+        metadata = json.loads((out / METADATA_FILE).read_text())
+        metadata["source"]["sha256"] = capture.pipeline.file_digest(source)
+        metadata["split"] = {"mode": options.split.mode, "value": options.split.value}
+        metadata["warnings"] = ["the video is dark"]
+        metadata["consent"] = options.consent
+        (out / METADATA_FILE).write_text(json.dumps(metadata))
         return Capture.load(out)
 
     monkeypatch.setattr(capture.pipeline, "run_capture", run_capture)
@@ -60,7 +60,7 @@ def test_capture_shows_its_stages_warnings_and_result(
         "track",
         "overlay",
     ]
-    assert "warning: the picture is dark" in printed.err
+    assert "warning: the video is dark" in printed.err
     assert "10 frames of 64x64, 2 held out" in printed.out
     assert "8 training frames, 2 held out" in printed.out and "The clip is short" in printed.out
     (options,) = pipeline
@@ -77,7 +77,7 @@ def test_capture_prints_its_report_as_json(
     assert not (tmp_path / "c" / "overlay.mp4").exists()
 
 
-def test_a_capture_that_lacks_its_report_gets_it_by_the_same_command(
+def test_the_same_command_writes_a_missing_report(
     pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["capture", str(video), "-o", str(tmp_path / "c"), "--no-overlay"]
@@ -89,7 +89,7 @@ def test_a_capture_that_lacks_its_report_gets_it_by_the_same_command(
     assert cli.main(command) == 1  # now it is complete
 
 
-def test_info_shows_the_report_of_a_capture_and_writes_it_anew(
+def test_info_prints_the_report_of_a_capture_and_writes_it_again(
     pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(tmp_path / "c")
@@ -99,7 +99,7 @@ def test_info_shows_the_report_of_a_capture_and_writes_it_anew(
     assert "what to film again:" in capsys.readouterr().out
     (tmp_path / "c" / "report.json").unlink()
     assert cli.main(["info", folder]) == 0
-    assert "no report on the track as it is now; make one with `headsplat info" in capsys.readouterr().out
+    assert "no report on the current track; write one with `headsplat info" in capsys.readouterr().out
     assert cli.main(["info", folder, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] is None
     assert cli.main(["info", folder, "--report"]) == 0
@@ -107,7 +107,7 @@ def test_info_shows_the_report_of_a_capture_and_writes_it_anew(
     assert {"report.json", "coverage.png", "overlay.mp4"} <= {path.name for path in (tmp_path / "c").iterdir()}
 
 
-def test_train_captures_a_video_once_and_uses_that_again(
+def test_train_captures_a_video_once_and_reuses_the_capture(
     pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "fast.toml").write_text("steps = 5\ngaussians = 100\n")
@@ -123,11 +123,11 @@ def test_train_captures_a_video_once_and_uses_that_again(
 @pytest.mark.parametrize(
     ("content", "every", "sentence"),
     [
-        (b"another video", None, "a capture of another video is there"),
-        (None, 5, "a capture with another split is there"),
+        (b"another video", None, "contains a capture of another video"),
+        (None, 5, "contains a capture with another split"),
     ],
 )
-def test_capture_of_something_else_is_not_mistaken_for_this_one(
+def test_a_capture_of_another_video_or_split_is_refused(
     pipeline: list[Any], video: Path, tmp_path: Path, content: bytes | None, every: int | None, sentence: str
 ) -> None:
     folder = tmp_path / "me.capture"
@@ -139,13 +139,11 @@ def test_capture_of_something_else_is_not_mistaken_for_this_one(
     assert len(pipeline) == 1
 
 
-def test_the_head_model_is_handed_on_and_another_one_is_another_capture(
-    pipeline: list[Any], video: Path, tmp_path: Path
-) -> None:
+def test_the_head_model_is_passed_on_and_compared(pipeline: list[Any], video: Path, tmp_path: Path) -> None:
     flags = ["--head", str(tmp_path / "flame2023.pkl")]
     assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), *flags]) == 0
     assert pipeline[0].head == flags[1]
-    with pytest.raises(HeadsplatError, match="a capture with another head model is there"):
+    with pytest.raises(HeadsplatError, match="contains a capture with another head model"):
         reuse_or_capture(CaptureRequest(video, tmp_path / "c", head=flags[1]), overwrite=False)
 
 
@@ -176,7 +174,7 @@ def test_overwrite_repairs_a_damaged_capture(pipeline: list[Any], video: Path, t
 
 
 @pytest.mark.parametrize(
-    ("made", "asked", "sentence"),
+    ("used", "requested", "sentence"),
     [
         ({"test_camera": "1"}, {}, "with another split"),
         ({}, {"test_camera": "1"}, "with another split"),
@@ -184,24 +182,24 @@ def test_overwrite_repairs_a_damaged_capture(pipeline: list[Any], video: Path, t
         ({"max_size": 512}, {"max_size": 512}, None),
     ],
 )
-def test_options_tell_captures_apart(
-    pipeline: list[Any], video: Path, tmp_path: Path, made: dict, asked: dict, sentence: str | None
+def test_a_capture_with_other_options_is_refused(
+    pipeline: list[Any], video: Path, tmp_path: Path, used: dict, requested: dict, sentence: str | None
 ) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest(video, folder, **made), overwrite=False)
-    facts = json.loads((folder / METADATA_FILE).read_text())
+    reuse_or_capture(CaptureRequest(video, folder, **used), overwrite=False)
+    metadata = json.loads((folder / METADATA_FILE).read_text())
     (folder / METADATA_FILE).write_text(
-        json.dumps(facts | {"options": CaptureRequest(video, folder, **made).options().key()})
+        json.dumps(metadata | {"options": CaptureRequest(video, folder, **used).options().key()})
     )
     if sentence is None:
-        reuse_or_capture(CaptureRequest(video, folder, **asked), overwrite=False)
+        reuse_or_capture(CaptureRequest(video, folder, **requested), overwrite=False)
         return
     with pytest.raises(HeadsplatError, match=sentence):
-        reuse_or_capture(CaptureRequest(video, folder, **asked), overwrite=False)
+        reuse_or_capture(CaptureRequest(video, folder, **requested), overwrite=False)
 
 
 @pytest.mark.parametrize("focal", ["inf", "nan"])
-def test_a_focal_length_that_is_no_number_is_refused(
+def test_an_invalid_focal_length_is_refused(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], focal: str
 ) -> None:
     assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), "--focal", focal]) == 1

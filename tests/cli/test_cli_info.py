@@ -31,9 +31,9 @@ def failure(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
 
 def test_info_of_a_video_as_json(capsys: pytest.CaptureFixture[str], video: Path) -> None:
     assert cli.main(["info", str(video), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert (facts["kind"], facts["width"], facts["height"]) == ("video", 96, 64)
-    assert facts["fps"] == pytest.approx(25)
+    properties = json.loads(capsys.readouterr().out)
+    assert (properties["kind"], properties["width"], properties["height"]) == ("video", 96, 64)
+    assert properties["fps"] == pytest.approx(25)
 
 
 def test_info_of_a_video_as_text(capsys: pytest.CaptureFixture[str], video: Path) -> None:
@@ -43,25 +43,23 @@ def test_info_of_a_video_as_text(capsys: pytest.CaptureFixture[str], video: Path
     assert lines["width"] == "96"
 
 
-def test_info_of_nothing_says_what_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_info_of_a_missing_file_lists_accepted_kinds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "none.mp4: no such file or folder; give" in failure(capsys, ["info", str(tmp_path / "none.mp4")])
 
 
-def test_info_of_a_text_file_says_it_is_no_video(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_info_of_a_text_file_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("hello\n")
     assert "notes.txt is not a video" in failure(capsys, ["info", str(path)])
 
 
-def test_info_of_a_take_points_to_motion_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_info_of_a_motion_file_names_motion_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "take.csv").touch()
     assert cli.main(["info", str(tmp_path / "take.csv")]) == 1
     assert "`headsplat motion info" in capsys.readouterr().err
 
 
-def test_info_of_a_folder_without_capture_says_how_to_make_one(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_info_of_a_folder_without_capture_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "not a finished capture (capture.json is missing)" in failure(capsys, ["info", str(tmp_path)])
 
 
@@ -71,13 +69,13 @@ def test_info_of_a_capture_of_another_version_names_both(capsys: pytest.CaptureF
     assert "capture version 99, this headsplat reads up to version 2; capture the video again" in text
 
 
-def test_info_of_a_damaged_avatar_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_info_of_a_damaged_avatar_is_an_error_of_ours(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "me.avatar"
     path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}")
     assert "me.avatar: not an avatar file, or a damaged one" in failure(capsys, ["info", str(path)])
 
 
-def test_info_of_an_avatar_of_a_newer_version_says_update(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_info_of_a_newer_avatar_recommends_an_update(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -89,13 +87,13 @@ def test_info_of_an_avatar_of_a_newer_version_says_update(capsys: pytest.Capture
 
 def test_doctor_reports_every_part_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
+    properties = json.loads(capsys.readouterr().out)
     assert {"python", "platform", "cores", "native_kernels", "cuda", "packages", "optional", "models", "video"} <= set(
-        facts
+        properties
     )
-    assert facts["ready"] is True
-    assert "h264" in facts["video"]["decoders"]
-    assert facts["cuda"].startswith(("yes: ", "no: "))
+    assert properties["ready"] is True
+    assert "h264" in properties["video"]["decoders"]
+    assert properties["cuda"].startswith(("yes: ", "no: "))
 
 
 def test_doctor_names_the_command_for_a_missing_optional_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +109,7 @@ def test_doctor_fails_when_a_needed_package_is_missing(
     assert "missing; `pip install nsp`" in capsys.readouterr().out
 
 
-def test_doctor_survives_a_part_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_continues_after_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> str:
         raise RuntimeError("no driver")
 
@@ -121,16 +119,16 @@ def test_doctor_survives_a_part_that_breaks(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")
 @pytest.mark.parametrize(
-    ("display", "said"), [(":7", "yes: DISPLAY=:7"), ("", "no: neither DISPLAY nor WAYLAND_DISPLAY is set")]
+    ("display", "answer"), [(":7", "yes: DISPLAY=:7"), ("", "no: neither DISPLAY nor WAYLAND_DISPLAY is set")]
 )
-def test_doctor_says_whether_there_is_a_display(monkeypatch: pytest.MonkeyPatch, display: str, said: str) -> None:
+def test_doctor_reports_whether_there_is_a_display(monkeypatch: pytest.MonkeyPatch, display: str, answer: str) -> None:
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", display)
-    assert doctor._window().startswith(said)
+    assert doctor._window().startswith(answer)
 
 
-def test_doctor_loads_no_window_to_find_out() -> None:
+def test_doctor_loads_no_window_library() -> None:
     code = (
         "import sys; from avatar.cli import doctor; doctor.examine(); print({'imgui_bundle', 'moderngl', 'glfw'} & "
         "set(sys.modules))"

@@ -1,4 +1,4 @@
-"""The command as a whole: help, exit codes, and the sentences for what goes wrong anywhere."""
+"""The command as a whole: help, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def raising(error: BaseException) -> Any:
         (
             KeyboardInterrupt(),
             130,
-            "stopped by Ctrl-C; a rendered video or folder of pictures keeps the frames so far",
+            "stopped by Ctrl-C; a rendered video or image folder keeps the frames so far",
         ),
         (MemoryError(), 1, "out of memory; use a smaller --size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory; use a smaller"),
@@ -42,7 +42,7 @@ def raising(error: BaseException) -> Any:
         (TypeError("oops"), 1, "internal error (TypeError: oops); run again with --debug and report the traceback"),
     ],
 )
-def test_failure_gives_one_sentence_and_its_exit_code(
+def test_failure_prints_one_line_and_returns_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, sentence: str
 ) -> None:
     monkeypatch.setattr(InfoCommand, "run", raising(error))
@@ -54,7 +54,7 @@ def test_failure_gives_one_sentence_and_its_exit_code(
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "info", "x"], ["info", "x", "--debug"]])
-def test_debug_shows_the_traceback_wherever_it_stands(
+def test_debug_prints_the_traceback_at_any_position(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     monkeypatch.setattr(InfoCommand, "run", raising(HeadsplatError("broken")))
@@ -73,7 +73,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(
         (["train", "x", "-o", "y.avatar", "--size", "big"], "--size"),
     ],
 )
-def test_usage_errors_exit_with_2_and_name_the_way_out(
+def test_usage_errors_exit_with_2_and_a_hint(
     capsys: pytest.CaptureFixture[str], arguments: list[str], hint: str
 ) -> None:
     with pytest.raises(SystemExit) as left:
@@ -101,7 +101,7 @@ def test_help_lists_the_commands_without_loading_torch() -> None:
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
 @pytest.mark.parametrize("arguments", ["doctor --json", "--help"])
-def test_closed_pipe_is_no_traceback(arguments: str) -> None:
+def test_closed_pipe_prints_no_traceback(arguments: str) -> None:
     command = f"{sys.executable} -m avatar.cli {arguments} | true"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
     assert "Traceback" not in done.stderr

@@ -72,12 +72,12 @@ def test_convert_writes_live_link_and_keeps_an_existing_file(
     [
         (["--trim", "5"], "--trim: '5' is not a time span"),
         (["--trim", "7:"], "no frame from 7 s on"),
-        (["--gain", "mouth"], "--gain: 'mouth' is no factor; give NAME=NUMBER"),
+        (["--gain", "mouth"], "--gain: 'mouth' is not a factor; give NAME=NUMBER"),
         (["--gain", "moth=2"], "did you mean mouth?"),
         (["--fps", "0"], "--fps: expected more than 0"),
         (["--fps", "5000"], "--fps: expected more than 0 and at most 1000"),
         (["--motion-fps", "0"], "--motion-fps: expected more than 0"),
-        (["--smooth", "-1"], "--smooth: the window is 0 or more seconds wide"),
+        (["--smooth", "-1"], "--smooth: expected a window of 0 or more seconds"),
         (["--trim", "12:10"], "--trim: 12:10: the end is not after the start"),
     ],
 )

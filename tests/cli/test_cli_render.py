@@ -257,10 +257,10 @@ def test_an_old_report_does_not_remain_beside_new_frames(
     [
         (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4"),
         (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
-        (["-o", "take.mp4", "--size", "big"], "--size: 'big' is no size"),
+        (["-o", "take.mp4", "--size", "big"], "--size: 'big' is not a size"),
         (
             ["-o", "take.mp4", "--size", "5000x50"],
-            "--size: '5000x50' is no size; give WIDTHxHEIGHT in pixels (at most 4096)",
+            "--size: '5000x50' is not a size; give WIDTHxHEIGHT in pixels (at most 4096)",
         ),
         (["-o", "take.mp4", "--supersample", "9"], "--supersample: expected 1 to 4, got 9"),
         (["-o", "take.mp4", "--background", "mauve"], "--background: 'mauve' is not a color"),
@@ -268,11 +268,11 @@ def test_an_old_report_does_not_remain_beside_new_frames(
             ["-o", "take.mp4", "--background", "transparent"],
             "take.mp4: .mp4 cannot store alpha; give a name in .mov",
         ),
-        (["-o", "take.mp4", "--frames", "5:5"], "--frames: 5:5 picks no frame"),
-        (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: picks none of the 24 frames"),
+        (["-o", "take.mp4", "--frames", "5:5"], "--frames: 5:5 selects no frame"),
+        (["-o", "take.mp4", "--frames", "50:"], "--frames: 50: selects none of the 24 frames"),
         (["-o", "take.mp4", "--camera", "side"], "--camera: 'side' is not a camera"),
         (["-o", "take.mp4", "--passes", "flow"], "--passes: 'flow' is not a pass"),
-        (["-o", "take.mp4", "--gain", "jawOpen"], "--gain: 'jawOpen' is no factor; give NAME=NUMBER"),
+        (["-o", "take.mp4", "--gain", "jawOpen"], "--gain: 'jawOpen' is not a factor; give NAME=NUMBER"),
     ],
 )
 def test_invalid_options_are_refused_with_a_message(

@@ -16,7 +16,7 @@ import struct
 import numpy as np
 
 from avatar.head.arkit import ARKIT_52
-from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, turns_of
+from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .packet_face import MAX_VALUE, MAX_WEIGHT, Face, Malformed, resting_joints
@@ -69,5 +69,5 @@ def _face(values: np.ndarray | None, stream: str, seconds: float) -> Face:
     joints = resting_joints()
     if values is None:
         return Face(np.zeros(len(ARKIT_52), np.float32), joints, confidence=0.0, stream=stream, source_time=seconds)
-    joints[_JOINTS] = turns_of(values[len(ARKIT_52) :].reshape(3, 3).astype(np.float64), _SIGNS)
+    joints[_JOINTS] = angles_to_rotvec(values[len(ARKIT_52) :].reshape(3, 3).astype(np.float64), _SIGNS)
     return Face(values[: len(ARKIT_52)], joints, stream=stream, source_time=seconds)

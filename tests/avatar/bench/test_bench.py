@@ -1,4 +1,4 @@
-"""The benchmark's scene, grid, clocks and comparison: what its numbers rest on."""
+"""The benchmark's scene, grid, timers and comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import cuda_ext
 from avatar import ops
 from avatar.bench import Grid, head_scene
-from avatar.bench.gsplat_peer import agreement
+from avatar.bench.gsplat_comparison import psnr
 from avatar.bench.run import Case
 from avatar.bench.timing import Effort, measure, split, summary
 from avatar.ops.backend import native_for
@@ -20,19 +20,19 @@ CPU = torch.device("cpu")
 
 
 @needs_native
-def test_head_shell_covers_36_percent_of_the_picture() -> None:
-    from avatar.bench.stages import pictures
+def test_head_shell_covers_36_percent_of_the_image() -> None:
+    from avatar.bench.stages import render
 
-    alpha = pictures(head_scene(50_000, 512, 4)).alpha
+    alpha = render(head_scene(50_000, 512, 4)).alpha
     assert float((alpha > 0).float().mean()) == pytest.approx(0.36, abs=0.02)
 
 
 @needs_native
 def test_images_of_a_batch_differ_and_the_first_is_the_single_one() -> None:
-    from avatar.bench.stages import pictures
+    from avatar.bench.stages import render
 
     scene = head_scene(2_000, 64, 4)
-    one, three = pictures(scene.repeated(1)).rgb, pictures(scene.repeated(3)).rgb
+    one, three = render(scene.repeated(1)).rgb, render(scene.repeated(3)).rgb
     assert (one[0] - three[0]).abs().max() < 1 / 255
     assert (three[0] - three[1]).abs().mean() > 0.005
     assert (three[1] - three[2]).abs().mean() > 0.005
@@ -50,8 +50,8 @@ def test_a_training_step_changes_every_parameter() -> None:
 
 
 def test_the_quick_grid_varies_one_axis_at_a_time() -> None:
-    usual, *others = Grid((1000, 50_000), (512, 1024), (1, 8), (0,), (20,)).star()
-    assert usual == Case(50_000, 512, 1, 0, 20)
+    default, *others = Grid((1000, 50_000), (512, 1024), (1, 8), (0,), (20,)).one_axis_cases()
+    assert default == Case(50_000, 512, 1, 0, 20)
     assert others == [Case(1000, 512, 1, 0, 20), Case(50_000, 1024, 1, 0, 20), Case(50_000, 512, 8, 0, 20)]
 
 
@@ -59,12 +59,12 @@ def test_the_full_grid_is_every_combination() -> None:
     assert len(set(Grid().product())) == 4 * 2 * 3 * 2 * 2
 
 
-def test_median_and_tenths_are_those_of_the_nearest_rank() -> None:
+def test_percentiles_are_those_of_the_nearest_rank() -> None:
     timing = summary([float(k) for k in range(100, 0, -1)])
     assert (timing.p10, timing.median, timing.p90, timing.repeats) == (10, 50, 90, 100)
 
 
-def test_the_clock_repeats_until_the_time_is_over_and_not_beyond_the_most() -> None:
+def test_calls_are_repeated_until_the_time_is_over_or_the_maximum_is_reached() -> None:
     timing = measure(lambda: time.sleep(0.002), CPU, Effort(0, 3, 5, 10.0))
     assert timing.repeats == 5
     assert timing.median >= 2
@@ -79,7 +79,7 @@ def test_the_split_names_the_kernels_and_adds_up_to_the_whole() -> None:
     assert native_for(pair[0]) is cuda_ext.native()
 
 
-def test_agreement_of_pictures_is_their_psnr() -> None:
-    picture = torch.zeros(1, 4, 4, 3)
-    assert agreement(picture, picture) == float("inf")
-    assert agreement(picture + 0.01, picture) == pytest.approx(40.0, abs=1e-4)
+def test_psnr_of_images() -> None:
+    image = torch.zeros(1, 4, 4, 3)
+    assert psnr(image, image) == float("inf")
+    assert psnr(image + 0.01, image) == pytest.approx(40.0, abs=1e-4)

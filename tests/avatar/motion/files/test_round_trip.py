@@ -206,9 +206,7 @@ def _header(text: str) -> dict[str, np.ndarray]:
         ({"time": np.zeros(0)}, "time: expected at least one frame"),
     ],
 )
-def test_a_wrong_motion_file_names_the_array(
-    changed: dict[str, np.ndarray], sentence: str, tmp_path: Path
-) -> None:
+def test_a_wrong_motion_file_names_the_array(changed: dict[str, np.ndarray], sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "a.motion.npz"
     write_motion(path, motion())
     np.savez(path, **{**dict(np.load(path)), **changed})

@@ -1,4 +1,4 @@
-"""gsplat in the same process on the same tensors, once its pictures are known to be the same."""
+"""Timing of gsplat's rasterizer on the same tensors, after a check that both give the same image."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from avatar.errors import HeadsplatError
 from avatar.rendering.backends import backend_of
 from avatar.types import Gaussians
 
-LEAST_AGREEMENT = 50.0  # dB
+MIN_PSNR = 50.0  # dB
 Add = Callable[[Part, str, Callable[[], object], int], None]
 
 
-def agreement(found: Tensor, expected: Tensor) -> float:
-    """PSNR in dB of pictures in 0..1."""
+def psnr(found: Tensor, expected: Tensor) -> float:
+    """PSNR in dB of images in 0..1."""
     error = float((found - expected).square().mean())
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
-    """Forward, and forward with backward, of both rasterizers; a note instead where gsplat is missing or disagrees."""
+def compare_with_gsplat(scene: Scene, report: Report, add: Add) -> None:
+    """Time both rasterizers, forward alone and with backward; adds a note where gsplat is missing or differs."""
     gsplat = backend_of("gsplat")
     try:
         gsplat.check()
@@ -48,12 +48,12 @@ def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
         means, quats, scales, opacities, sh = leaves
         return gsplat.rasterize(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False).rgb
 
-    decibels = agreement(theirs().detach(), ours().detach())
-    if not decibels > LEAST_AGREEMENT:
+    decibels = psnr(theirs().detach(), ours().detach())
+    if not decibels > MIN_PSNR:
         report.failed = True
-        report.notes.append(f"{scene.count} Gaussians: gsplat's picture agrees only to {decibels:.1f} dB; not timed.")
+        report.notes.append(f"{scene.count} Gaussians: gsplat's image differs, PSNR {decibels:.1f} dB; not timed.")
         return
-    pull = torch.ones_like(ours())
+    gradient = torch.ones_like(ours())
     for name, splat in (("headsplat", ours), ("gsplat", theirs)):
 
         def forward(splat: Callable[[], Tensor] = splat) -> None:
@@ -61,7 +61,7 @@ def beside_gsplat(scene: Scene, report: Report, add: Add) -> None:
                 splat()
 
         def both_ways(splat: Callable[[], Tensor] = splat) -> None:
-            torch.autograd.grad(splat(), leaves, pull)
+            torch.autograd.grad(splat(), leaves, gradient)
 
         add("peer", f"{name} forward", forward, scene.batch)
         add("peer", f"{name} forward and backward", both_ways, scene.batch)
