@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from avatar.ops.backend import observed
+from avatar.ops.backend import wrapped_native
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def split(call: Callable[[], object], device: torch.device, effort: Effort) -> d
     """Time in each native function that `call` uses, the remainder as "rest" and the total as "all"."""
     stopwatch = Stopwatch(device)
     laps: list[dict[str, float]] = []
-    with observed(stopwatch.wrap):
+    with wrapped_native(stopwatch.wrap):
         for _ in range(effort.warm_up):
             call()
         stopwatch.lap()

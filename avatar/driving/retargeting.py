@@ -86,7 +86,7 @@ class ExpressionRetargeter:
             rotations = remaining.double().cpu().numpy().reshape(len(remaining), -1)
             driven = self._joint_controls(rotations)
             mapped[:, self.controls] += torch.from_numpy(driven).to(mapped)
-            rotations = rotations - driven @ self._joint_controls.turns.T
+            rotations = rotations - driven @ self._joint_controls.directions.T
             remaining = torch.from_numpy(rotations).to(remaining).reshape(joint_rot.shape)
         return mapped, remaining
 

@@ -1,6 +1,6 @@
-"""The only door to the native kernels: argument checks, autograd, and the plain-PyTorch way where no kernel fits.
+"""The operations: argument checks, autograd, and dispatch to the native kernels or the PyTorch reference.
 
-float32 tensors go to `cuda_ext`; anything else goes to `avatar.reference`, which is dense and meant for small inputs.
+float32 tensors go to `cuda_ext`; others to `avatar.reference`, which is dense and meant for small inputs.
 Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 

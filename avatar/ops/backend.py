@@ -1,4 +1,4 @@
-"""Which native kernels, if any, take a tensor."""
+"""Selection of the native kernels for a tensor, and their threads and memory."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import cuda_ext
 
 from .cuda import CudaKernels
 
-_observer: Callable[[Any], Any] | None = None
+_wrapper: Callable[[Any], Any] | None = None
 
 
 def native_for(tensor: Tensor) -> Any:
-    """The native functions for tensors like this one, or None where only `avatar.reference` fits.
+    """The native functions for the dtype and device of `tensor`, or None where only `avatar.reference` supports them.
 
-    They have the same names and arguments for every device; those of a CUDA tensor run on its current stream.
+    Names and arguments are the same for every device; those for a CUDA tensor run on its current stream.
     """
     native = _functions_for(tensor)
-    return native if native is None or _observer is None else _observer(native)
+    return native if native is None or _wrapper is None else _wrapper(native)
 
 
 def _functions_for(tensor: Tensor) -> Any:
@@ -38,19 +38,19 @@ def _functions_for(tensor: Tensor) -> Any:
 
 
 @contextmanager
-def observed(wrap: Callable[[Any], Any]) -> Iterator[None]:
-    """Within the block `native_for` returns `wrap(functions)`: how the benchmark times single kernels."""
-    global _observer
-    before, _observer = _observer, wrap
+def wrapped_native(wrap: Callable[[Any], Any]) -> Iterator[None]:
+    """Within the block `native_for` returns `wrap(functions)`; the benchmark times single kernels with it."""
+    global _wrapper
+    before, _wrapper = _wrapper, wrap
     try:
         yield
     finally:
-        _observer = before
+        _wrapper = before
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: tensors of one picture are small, and its idle threads spin beside the kernels' own."""
+    """Run PyTorch on one thread: tensors of one frame are small, and its idle threads compete with the kernels'."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -60,47 +60,47 @@ def one_thread() -> Iterator[None]:
 
 
 class _Blocks:
-    """Blocks of `one_thread_each` that run, and the number of threads before the first of them."""
+    """Number of active `one_thread_each` blocks, and the number of threads before the first of them."""
 
     def __init__(self) -> None:
         self.running = 0
         self.before = 1
 
     def enter(self, now: Callable[[], int], set_to: Callable[[int], None]) -> None:
-        """One more block; the first one sets the number, which is `now()`, to 1."""
+        """Enter a block; the first one stores the number of threads `now()` and sets it to 1."""
         if not self.running:
             self.before = now()
             set_to(1)
         self.running += 1
 
     def leave(self, set_to: Callable[[int], None]) -> None:
-        """One block less; the last one puts the number back."""
+        """Leave a block; the last one restores the number of threads."""
         self.running -= 1
         if not self.running:
             set_to(self.before)
 
 
-class _OwnBlocks(threading.local):
-    """The blocks of each thread: PyTorch keeps a number of threads for every thread that calls it."""
+class _ThreadBlocks(threading.local):
+    """The blocks of each thread: PyTorch has a number of threads per calling thread."""
 
     def __init__(self) -> None:
         self.blocks = _Blocks()
 
 
-_kernel_blocks, _kernel_lock, _torch_blocks = _Blocks(), threading.Lock(), _OwnBlocks()
+_kernel_blocks, _kernel_lock, _torch_blocks = _Blocks(), threading.Lock(), _ThreadBlocks()
 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """The native kernels in the whole process and PyTorch in this thread on one thread a call.
+    """Run native kernels of the process, and PyTorch in this thread, on one thread per call.
 
-    For callers with threads of their own, which set PyTorch to one thread themselves (`one_thread`): it keeps a number
-    for each thread, and a new thread begins with what any thread has set last. Blocks may overlap in any order, in one
-    thread or in several: the last to end puts back what the first one found, for PyTorch that of its own thread.
-    Results do not change: they never depend on the number of threads.
+    For callers with worker threads. A worker sets PyTorch to one thread itself (`one_thread`): PyTorch stores the
+    number per thread, and a new thread starts with the last value set in any thread. Blocks may overlap in any order
+    and in several threads: the last one to end restores the values that the first one found. Results do not depend on
+    the number of threads.
     """
-    own = _torch_blocks.blocks
-    own.enter(torch.get_num_threads, torch.set_num_threads)
+    blocks = _torch_blocks.blocks
+    blocks.enter(torch.get_num_threads, torch.set_num_threads)
     with _kernel_lock:
         _kernel_blocks.enter(kernel_threads, _set_kernel_threads)
     try:
@@ -108,11 +108,11 @@ def one_thread_each() -> Iterator[None]:
     finally:
         with _kernel_lock:
             _kernel_blocks.leave(_set_kernel_threads)
-        own.leave(torch.set_num_threads)
+        blocks.leave(torch.set_num_threads)
 
 
 def kernel_threads() -> int:
-    """Threads that a call of a native CPU kernel runs on, at most."""
+    """Maximum number of threads of a native CPU kernel."""
     return cuda_ext.native().threads() if cuda_ext.available("cpu") else 1
 
 
@@ -122,9 +122,9 @@ def _set_kernel_threads(count: int) -> None:
 
 
 def keep_memory() -> None:
-    """Keep freed CPU memory in this process: a loop over frames otherwise spends more time on fresh pages than on work.
+    """Make the C library keep freed memory: otherwise a loop over frames spends most of its time on page faults.
 
-    Changes the C library's settings for the whole process and does nothing where they do not exist.
+    Changes settings of the whole process; does nothing on platforms without them.
     """
     if cuda_ext.available("cpu"):
         cuda_ext.native().keep_freed_memory()

@@ -1,4 +1,4 @@
-"""Gaussians carried by their triangles."""
+"""Binding of Gaussians to mesh triangles."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class _Bind(torch.autograd.Function):
             torch.empty_like(tensor) if tensor.is_floating_point() else None for tensor in inputs
         )
         vertices = vertices if ctx.needs_input_grad[0] else None
-        given = (None if grad is None else grad.contiguous() for grad in grads)
-        native_for(inputs[0]).bind_backward(inputs, *given, vertices, offsets, quats, rotations, translations)
+        contiguous = (None if grad is None else grad.contiguous() for grad in grads)
+        native_for(inputs[0]).bind_backward(inputs, *contiguous, vertices, offsets, quats, rotations, translations)
         return vertices, None, None, offsets, quats, None, rotations, translations
 
 
@@ -46,22 +46,25 @@ def bind(
     rotations: Tensor,
     translations: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Carry Gaussians from their triangles into the world; two bones, linear blend skinning.
+    """Transform Gaussians from their triangles' frames to the world; two bones, linear blend skinning.
 
     Differentiable in `vertices`, `offsets`, `quats`, `rotations` and `translations`.
 
     Args:
         vertices: [B,V,3] meters, skull frame.
-        triangles: [N,3] int64, the corners of each Gaussian's triangle.
-        bary: [N,3], sums to 1.
+        triangles: [N,3] int64, vertex indices of each Gaussian's triangle.
+        bary: [N,3], rows sum to 1.
         offsets: [B,N,3] meters along the axes of the triangle's frame (`geometry.triangle_frames`).
         quats: [B,N,4] wxyz relative to the triangle's frame, normalized here.
-        skin: [N] 0..1, the second bone's share.
+        skin: [N] 0..1, skin weight of the second bone.
         rotations: [B,2,4] unit wxyz, skull then torso.
         translations: [B,2,3] meters; a bone moves x to R x + t.
 
     Returns:
         means [B,N,3] meters, world; quats [B,N,4] unit, world.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("vertices", vertices, ("B", "V", 3))
     check_shape("triangles", triangles, ("N", 3))

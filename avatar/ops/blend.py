@@ -29,13 +29,13 @@ class _Blend(torch.autograd.Function):
         basis, weights = ctx.saved_tensors
         (grad,) = grads
         grad = grad.contiguous()
-        by_base, by_basis, by_weights = ctx.needs_input_grad
+        needs_base, needs_basis, needs_weights = ctx.needs_input_grad
         grad_weights = None
-        if by_weights:
+        if needs_weights:
             grad_weights = torch.empty_like(weights)
             native_for(weights).blend_backward_weights(grad, basis, grad_weights)
-        grad_basis = (weights.T @ grad.flatten(1)).reshape(basis.shape) if by_basis else None
-        return grad.sum(0) if by_base else None, grad_basis, grad_weights
+        grad_basis = (weights.T @ grad.flatten(1)).reshape(basis.shape) if needs_basis else None
+        return grad.sum(0) if needs_base else None, grad_basis, grad_weights
 
 
 def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
@@ -43,11 +43,14 @@ def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         base: [N,C], or None for zero.
-        basis: [K,N,C]; may be float16, to halve what a frame reads, and then takes no gradient.
+        basis: [K,N,C]; float16 is supported for inference: half the memory to read, no gradient.
         weights: [B,K].
 
     Returns:
         [B,N,C].
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("basis", basis, ("K", "N", "C"))
     check_shape("weights", weights, ("B", basis.shape[0]))
@@ -57,16 +60,16 @@ def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
     if basis.dtype != torch.float16:
         check_floats(weights, basis=basis)
     elif basis.requires_grad:
-        raise ValueError("basis: float16 takes no gradient; train in float32")
+        raise ValueError("basis: float16 does not support gradients; train in float32")
     if native_for(weights) is None or not basis.numel():
         return reference.blend(base, basis, weights)
     return _Blend.apply(base, basis, weights)
 
 
 def batch_invariant_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
-    """rows [B,K] @ matrix [K,N], each row with the same bits whatever stands beside it; differentiable in both.
+    """rows [B,K] @ matrix [K,N]; the bits of a row do not depend on the other rows; differentiable in both.
 
-    A matrix product sums a few rows in another order than many, and a frame drawn live would differ from the same frame
-    of a whole motion.
+    A BLAS product sums in an order that depends on the number of rows, so a frame rendered live would differ from the
+    same frame in a batch.
     """
     return blend(None, matrix[..., None], rows)[..., 0]

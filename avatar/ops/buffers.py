@@ -1,6 +1,6 @@
-"""Splatting into memory that is there already: no autograd, no allocation, and on a CUDA device no waiting.
+"""Splatting into preallocated buffers: no autograd, no allocation, and no synchronization on a CUDA device.
 
-This is the form a CUDA graph can hold and a render loop should use: make the buffers once, draw many frames.
+For render loops and CUDA graphs: allocate the buffers once, render many frames.
 """
 
 from __future__ import annotations
@@ -14,26 +14,34 @@ from avatar import reference
 from avatar.types import Camera, check_shape
 
 from .backend import native_for
-from .frames import CpuFrame, CudaFrame, Pictures, SplatCall, has_workspaces, likely_capacity, new_workspace
+from .frames import (
+    CpuFrame,
+    CudaFrame,
+    SplatCall,
+    SplatImages,
+    has_workspaces,
+    initial_max_intersections,
+    new_workspace,
+)
 from .splat import Prepared, check_splat
 
 
 @dataclass(frozen=True)
 class SplatBuffers:
-    """Pictures and scratch memory for frames of one shape; made by `splat_buffers`, written by `splat_into`."""
+    """Images and scratch memory for frames of one shape; allocated by `splat_buffers`, written by `splat_into`."""
 
     rgb: Tensor  # [B,H,W,3] premultiplied, over black
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor | None  # [B,H,W] meters along the camera axis, on request
-    weights: Tensor | None  # [B,N] blend weight summed over pixels, on request
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, if requested
+    weights: Tensor | None  # [B,N] blend weight summed over pixels, if requested
     count: int  # N
-    capacity: int  # (splat, tile) pairs of the batch that fit; 0 where there is no limit
-    workspace: Tensor | None  # bytes the CUDA kernels work in
+    max_intersections: int  # tile intersections of a batch that fit into the workspace; 0: no limit
+    workspace: Tensor | None  # uint8 scratch memory of the CUDA kernels
 
-    def pairs(self) -> int:
-        """Pairs of a splat and a 16x16 tile in the frame drawn last; waits for the device.
+    def intersections(self) -> int:
+        """Tile intersections (Gaussian x 16x16 tile) of the last rendered frame; synchronizes with the device.
 
-        Where they exceed `capacity` the pictures are NaN; make buffers with a larger one. 0 where there is no limit.
+        If they exceed `max_intersections`, the images are NaN; allocate larger buffers. 0 without a limit.
         """
         return 0 if self.workspace is None else int(self.workspace[:8].view(torch.int64).item())
 
@@ -45,40 +53,41 @@ def splat_buffers(
     height: int,
     *,
     device: torch.device | str = "cpu",
-    capacity: int | None = None,
+    max_intersections: int | None = None,
     with_weights: bool = False,
     with_depth: bool = True,
 ) -> SplatBuffers:
-    """Buffers for `splat_into`, float32.
+    """Allocate float32 buffers for `splat_into`.
 
     Args:
         batch: images B.
-        count: Gaussians an image N.
+        count: Gaussians per image N.
         width: pixels.
         height: pixels.
-        device: where the Gaussians will be.
-        capacity: pairs of a splat and a 16x16 tile in the whole batch to make room for, on a CUDA device; by default
-            four a Gaussian, which is ample for a head. About 20 bytes each.
-        with_weights: also room for each Gaussian's blend weight.
-        with_depth: also room for depth.
+        device: of the Gaussians.
+        max_intersections: on a CUDA device, the tile intersections (Gaussian x 16x16 tile) of the whole batch for
+            which memory is allocated, about 20 bytes each; None: four per Gaussian, ample for a head.
+        with_weights: also each Gaussian's blend weight.
+        with_depth: also depth.
+
+    Returns:
+        The buffers, uninitialized.
 
     Raises:
-        ValueError: a size is less than it can be.
+        ValueError: a size is too small.
     """
-    for name, value, least in (("batch", batch, 1), ("count", count, 0), ("width", width, 1), ("height", height, 1)):
-        if value < least:
-            raise ValueError(f"{name}: expected {least} or more, got {value}")
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"capacity: expected 1 or more, got {capacity}")
+    for name, value, minimum in (("batch", batch, 1), ("count", count, 0), ("width", width, 1), ("height", height, 1)):
+        if value < minimum:
+            raise ValueError(f"{name}: expected {minimum} or more, got {value}")
+    if max_intersections is not None and max_intersections < 1:
+        raise ValueError(f"max_intersections: expected 1 or more, got {max_intersections}")
     like = torch.empty(0, device=device)
-    pictures = Pictures.empty(batch, count, width, height, depth=with_depth, weights=with_weights, like=like)
-    if not has_workspaces(native_for(like)):
-        return SplatBuffers(pictures.rgb, pictures.alpha, pictures.depth, pictures.weights, count, 0, None)
-    capacity = likely_capacity(batch, count) if capacity is None else capacity
-    workspace = new_workspace(like, batch, count, width, height, capacity)
-    return SplatBuffers(
-        pictures.rgb, pictures.alpha, pictures.depth, pictures.weights, count, capacity, workspace
-    )  # fmt: skip
+    images = SplatImages.empty(batch, count, width, height, depth=with_depth, weights=with_weights, like=like)
+    limit, workspace = 0, None
+    if has_workspaces(native_for(like)):
+        limit = initial_max_intersections(batch, count) if max_intersections is None else max_intersections
+        workspace = new_workspace(like, batch, count, width, height, limit)
+    return SplatBuffers(images.rgb, images.alpha, images.depth, images.weights, count, limit, workspace)
 
 
 @torch.no_grad()
@@ -98,13 +107,13 @@ def splat_into(
 ) -> object:
     """Render like `splat`, but into `buffers` and without gradients.
 
-    On a CUDA device everything is put on the current stream and nothing is read back, so that a CUDA graph can capture
-    it; a frame with more (splat, tile) pairs than the buffers hold gives pictures of NaN, see `SplatBuffers.pairs`.
-    Draw one frame before the capture: the first use of a kernel may load it, which a capture need not allow.
+    On a CUDA device all work is queued on the current stream and nothing is read back, so a CUDA graph can capture it.
+    A frame with more tile intersections than `buffers.max_intersections` gives NaN images. Render one frame before the
+    capture: the first call of a kernel may load it, which is not always allowed during a capture.
 
     Args:
-        buffers: from `splat_buffers`; what was in them is overwritten.
-        means: [B,N,3] meters, world; contiguous, as are the next four, and of the shape the buffers were made for.
+        buffers: from `splat_buffers`; overwritten.
+        means: [B,N,3] meters, world; contiguous, like the next four, with the B and N of the buffers.
         quats: [B,N,4] wxyz.
         scales: [B,N,3] meters.
         opacities: [B,N] 0..1.
@@ -116,15 +125,15 @@ def splat_into(
         cutoff: as for `splat`.
 
     Returns:
-        The handle for `splat_features`, good until the buffers are written again.
+        The handle for `splat_features`, valid until the buffers are written again.
 
     Raises:
-        ValueError: an argument's shape, dtype, device or memory layout does not fit; the text names it.
+        ValueError: a wrong shape, dtype, device or memory layout; the text names the argument.
     """
     inputs = (means, quats, scales, opacities, colors)
     check_splat(means, quats, scales, opacities, colors, camera)
     _check_layout(buffers, inputs, camera)
-    pictures = Pictures(buffers.rgb, buffers.alpha, buffers.depth, buffers.weights)
+    images = SplatImages(buffers.rgb, buffers.alpha, buffers.depth, buffers.weights)
     call = SplatCall(
         camera.K, camera.world_to_cam, camera.width, camera.height, near, dilation, int(antialias) + 2 * int(cutoff)
     )
@@ -134,23 +143,23 @@ def splat_into(
             with_weights=buffers.weights is not None,
         )  # fmt: skip
         targets = (buffers.rgb, buffers.alpha, buffers.depth, buffers.weights)
-        for target, picture in zip(targets, (out.rgb, out.alpha, out.depth, out.weights), strict=True):
-            if target is not None and picture is not None:
-                target.copy_(picture)
+        for target, image in zip(targets, (out.rgb, out.alpha, out.depth, out.weights), strict=True):
+            if target is not None and image is not None:
+                target.copy_(image)
         return out.prepared
     frame: CpuFrame | CudaFrame
     if buffers.workspace is None:
         frame = CpuFrame(call, inputs)
-        frame.draw(pictures)
+        frame.render(images)
     else:
-        frame = CudaFrame(call, buffers.workspace, buffers.capacity)
-        frame.draw(inputs, pictures)
+        frame = CudaFrame(call, buffers.workspace, buffers.max_intersections)
+        frame.render(inputs, images)
     batch, count = opacities.shape
     return Prepared(frame, batch, count, camera.width, camera.height)
 
 
 def _check_layout(buffers: SplatBuffers, inputs: tuple[Tensor, ...], camera: Camera) -> None:
-    """Raise ValueError unless the kernels can use these very tensors, without a copy."""
+    """Raise ValueError unless the kernels can use these tensors without a copy."""
     batch, count = inputs[3].shape
     check_shape("buffers.rgb", buffers.rgb, (batch, camera.height, camera.width, 3))
     if buffers.count != count:

@@ -9,7 +9,7 @@ from avatar.reference import SH_TERMS
 
 
 def check_floats(like: Tensor, **tensors: Tensor) -> None:
-    """Raise ValueError unless all have the float dtype and the device of `like`."""
+    """Raise ValueError unless all tensors have the float dtype and the device of `like`."""
     if not like.dtype.is_floating_point:
         raise ValueError(f"expected floating-point tensors, got {like.dtype}")
     for name, tensor in tensors.items():
@@ -20,23 +20,24 @@ def check_floats(like: Tensor, **tensors: Tensor) -> None:
 
 
 def check_integers(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless the dtype is int64."""
     if tensor.dtype != torch.int64:
         raise ValueError(f"{name}: expected int64, got {tensor.dtype}")
 
 
-#: Index tensors that passed, with their version and the size then: to look at one on a device would wait for it.
-_passed = torch.utils.weak.WeakIdKeyDictionary()
+#: Checked index tensors with their version and size: checking one on a GPU again would synchronize.
+_checked = torch.utils.weak.WeakIdKeyDictionary()
 
 
 def check_indices(name: str, indices: Tensor, size: int) -> None:
-    """Raise ValueError unless all are in 0..size-1; a tensor that passed is looked at again after it was written to."""
+    """Raise ValueError unless all are in 0..size-1; a checked tensor is checked again only after it was written to."""
     known = None if indices.is_inference() else (indices._version, size)
-    if known is not None and _passed.get(indices) == known:
+    if known is not None and _checked.get(indices) == known:
         return
     if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):
         raise ValueError(f"{name}: expected indices in 0..{size - 1}, got {int(indices.min())}..{int(indices.max())}")
     if known is not None:
-        _passed[indices] = known
+        _checked[indices] = known
 
 
 def check_bytes(like: Tensor, **tensors: Tensor) -> None:
@@ -59,6 +60,6 @@ def check_flags(name: str, flags: Tensor | None, count: int) -> None:
 
 
 def check_sh_terms(name: str, sh: Tensor) -> None:
-    """Raise ValueError unless axis 2 holds all terms of a degree from 0 to 3."""
+    """Raise ValueError unless axis 2 has all terms of a degree from 0 to 3."""
     if sh.shape[2] not in SH_TERMS:
         raise ValueError(f"{name}: expected 1, 4, 9 or 16 spherical-harmonic terms (axis 2), got {sh.shape[2]}")

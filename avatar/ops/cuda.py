@@ -1,4 +1,4 @@
-"""The CUDA kernels under the names and arguments of the CPU ones."""
+"""The CUDA kernels with the names and arguments of the CPU kernels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 class CudaKernels:
-    """The functions of `cuda_ext._C.cuda` on one stream; scratch memory comes from PyTorch's allocator.
+    """The functions of `cuda_ext._C.cuda` on one stream, with scratch memory from PyTorch's allocator.
 
-    That allocator orders reuse by stream and works under graph capture, so the kernels themselves never allocate.
+    That allocator orders reuse by stream and supports graph capture; the kernels never allocate.
     """
 
     def __init__(self, module: ModuleType, stream: int, device: torch.device | None = None) -> None:
-        """`device` is the stream's; None for the emulator of the tests, which has none."""
+        """`device` is the stream's; None for the tests' emulator."""
         self._module = module
         self._stream = stream
         self._device = device
@@ -29,8 +29,12 @@ class CudaKernels:
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._device is None:
             return function(*arguments, self._stream)
-        with torch.cuda.device(self._device):  # kernels start on the current device, which need not be the tensors'
+        with torch.cuda.device(
+            self._device
+        ):  # kernels launch on the current device, which may differ from the tensors'
             return function(*arguments, self._stream)
+
+    # The following add scratch memory to the arguments of the CPU functions.
 
     def mesh(self, vertices: Tensor, faces: Tensor, K: Tensor, width: int, height: int, *rest: Any) -> None:
         scratch = _bytes(vertices, self._module.mesh_scratch(len(vertices), width, height))

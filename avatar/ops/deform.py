@@ -1,4 +1,4 @@
-"""Local Gaussians with their blendshape offsets, activated."""
+"""Blendshape offsets of local Gaussians, and activation of their parameters."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class _Deform(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         units, scales, opacities, *inputs = ctx.saved_tensors
         *local, extra = (torch.empty_like(tensor) for tensor in inputs)
-        given = tuple(grad.contiguous() for grad in grads)
-        native_for(extra).deform_backward(scales, opacities, given, units, tuple(local), extra)
+        contiguous = tuple(grad.contiguous() for grad in grads)
+        native_for(extra).deform_backward(scales, opacities, contiguous, units, tuple(local), extra)
         return None, *local, extra
 
 
@@ -47,7 +47,7 @@ def deform(
     extra: Tensor,
     units: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Add blendshape offsets to local Gaussians and activate them; differentiable in all but `units`.
+    """Add blendshape offsets to local Gaussians and activate them; differentiable in all arguments but `units`.
 
     Args:
         offsets: [N,3] meters, local.
@@ -55,11 +55,14 @@ def deform(
         log_scales: [N,3] log of meters.
         logit_opacities: [N].
         colors: [N,3] display sRGB.
-        extra: [B,M,11] what the first M Gaussians add to position, quaternion, color and opacity logit.
-        units: [11] what one of `extra` stands for.
+        extra: [B,M,11] offsets of position, quaternion, color and opacity logit of the first M Gaussians, in `units`.
+        units: [11] scale of each channel of `extra`.
 
     Returns:
         offsets [B,N,3], quats [B,N,4], scales [B,N,3] meters, opacities [B,N] in 0..1, sh [B,N,1,3].
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("offsets", offsets, ("N", 3))
     count = len(offsets)

@@ -1,8 +1,8 @@
-"""One batch of splats on its way through the native kernels: what differs between the processor and a CUDA device.
+"""One batch of frames in the native kernels: the differences between CPU and CUDA.
 
-On the processor the native module keeps the memory of a frame. On a CUDA device a frame lives in a workspace that is
-made before it, so that nothing in the frame waits for the device; the price is that the number of (splat, tile) pairs
-must be guessed. A frame with more pairs than its workspace holds has pictures of NaN.
+On the CPU the native module owns the memory of a frame. On a CUDA device a frame uses a workspace that is allocated
+before, so nothing synchronizes with the device; therefore the number of tile intersections (pairs of a Gaussian and a
+16x16 tile) must be estimated. A frame with more intersections than its workspace can store gives NaN images.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor
 
 from .backend import native_for
 
-#: Pairs of a splat and a 16x16 tile in one image that the kernels put up with.
-PAIRS_MAX = 1 << 25
-#: The sorts count pairs of a whole batch in 32 bits.
-CAPACITY_MAX = (1 << 31) - 1
+#: Maximum number of tile intersections in one image.
+INTERSECTIONS_MAX = 1 << 25
+#: The sorts index the intersections of a whole batch with 32 bits.
+BATCH_INTERSECTIONS_MAX = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
 class SplatCall:
-    """Arguments of a splat that have no gradients, checked."""
+    """The checked arguments of a splat that have no gradients."""
 
     intrinsics: Tensor  # [B,3,3]
     world_to_cam: Tensor  # [B,4,4]
@@ -35,8 +35,8 @@ class SplatCall:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where a splat is drawn; None for what nobody asked for."""
+class SplatImages:
+    """Output images of a splat; None for those that were not requested."""
 
     rgb: Tensor  # [B,H,W,3]
     alpha: Tensor  # [B,H,W]
@@ -44,9 +44,12 @@ class Pictures:
     weights: Tensor | None  # [B,N]
 
     @staticmethod
-    def empty(batch: int, count: int, width: int, height: int, *, depth: bool, weights: bool, like: Tensor) -> Pictures:
+    def empty(
+        batch: int, count: int, width: int, height: int, *, depth: bool, weights: bool, like: Tensor
+    ) -> SplatImages:
+        """Uninitialized images for `batch` images of `count` Gaussians, in the dtype and on the device of `like`."""
         alpha = like.new_empty(batch, height, width)
-        return Pictures(
+        return SplatImages(
             like.new_empty(batch, height, width, 3),
             alpha,
             torch.empty_like(alpha) if depth else None,
@@ -59,53 +62,59 @@ Grads = tuple[Tensor | None, ...]
 
 
 class CpuFrame:
-    """Splats projected, sorted and tiled in memory of the native module."""
+    """A batch projected, sorted and tiled in memory of the native module."""
 
     def __init__(self, call: SplatCall, inputs: Inputs) -> None:
         self._handle = native_for(inputs[0]).prepare(
             *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
         )
 
-    def draw(self, pictures: Pictures) -> None:
-        native_for(pictures.rgb).rasterize(self._handle, pictures.rgb, pictures.alpha, pictures.depth, pictures.weights)
+    def render(self, images: SplatImages) -> None:
+        """Rasterize into `images`."""
+        native_for(images.rgb).rasterize(self._handle, images.rgb, images.alpha, images.depth, images.weights)
 
-    def draw_colors(self, colors: Tensor, rgb: Tensor) -> None:
+    def render_colors(self, colors: Tensor, rgb: Tensor) -> None:
+        """Rasterize other colors [B,N,3] into `rgb` [B,H,W,3]."""
         native_for(rgb).rasterize_colors(self._handle, colors, rgb)
 
-    def backward(self, inputs: Inputs, pictures: Pictures, grads: Grads, out: Inputs) -> None:
-        native_for(pictures.rgb).splat_backward(
-            self._handle, inputs, (pictures.rgb, pictures.alpha, pictures.depth), *grads, out
+    def backward(self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs) -> None:
+        """Gradients of `inputs` into `out`, from gradients of rgb, alpha and depth."""
+        native_for(images.rgb).splat_backward(
+            self._handle, inputs, (images.rgb, images.alpha, images.depth), *grads, out
         )
 
 
 class CudaFrame:
-    """Splats in a workspace; drawing fills it, nothing waits for the device except `pairs`."""
+    """A batch in a workspace; only `intersections` synchronizes with the device."""
 
-    def __init__(self, call: SplatCall, workspace: Tensor, capacity: int) -> None:
-        self._call, self._workspace, self._capacity = call, workspace, capacity
-        self._pairs = capacity  # at most so many are there, unless the pictures are NaN
+    def __init__(self, call: SplatCall, workspace: Tensor, max_intersections: int) -> None:
+        self._call, self._workspace, self._max_intersections = call, workspace, max_intersections
+        self._intersections = max_intersections  # an upper limit, unless the images are NaN
 
-    def draw(self, inputs: Inputs, pictures: Pictures) -> None:
-        native_for(pictures.rgb).splat_forward(
-            inputs, *self._camera, self._workspace, self._capacity,
-            (pictures.rgb, pictures.alpha, pictures.depth, pictures.weights),
+    def render(self, inputs: Inputs, images: SplatImages) -> None:
+        """Project, sort and rasterize `inputs` into `images`."""
+        native_for(images.rgb).splat_forward(
+            inputs, *self._camera, self._workspace, self._max_intersections,
+            (images.rgb, images.alpha, images.depth, images.weights),
         )  # fmt: skip
 
-    def draw_colors(self, colors: Tensor, rgb: Tensor) -> None:
-        native_for(rgb).splat_colors(colors, self._workspace, self._capacity, bool(self._call.flags & 2), rgb)
+    def render_colors(self, colors: Tensor, rgb: Tensor) -> None:
+        """Rasterize other colors [B,N,3] into `rgb` [B,H,W,3]."""
+        native_for(rgb).splat_colors(colors, self._workspace, self._max_intersections, bool(self._call.flags & 2), rgb)
 
-    def backward(self, inputs: Inputs, pictures: Pictures, grads: Grads, out: Inputs) -> None:
-        native = native_for(pictures.rgb)
-        moments = pictures.rgb.new_empty(native.splat_partials(max(self._pairs, 1)))
+    def backward(self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs) -> None:
+        """Gradients of `inputs` into `out`, from gradients of rgb, alpha and depth."""
+        native = native_for(images.rgb)
+        partials = images.rgb.new_empty(native.splat_partials(max(self._intersections, 1)))
         native.splat_backward(
-            inputs, *self._camera, self._workspace, self._capacity, moments,
-            (pictures.rgb, pictures.alpha, pictures.depth), grads, out,
+            inputs, *self._camera, self._workspace, self._max_intersections, partials,
+            (images.rgb, images.alpha, images.depth), grads, out,
         )  # fmt: skip
 
-    def pairs(self) -> int:
-        """(splat, tile) pairs of the frame drawn last, also when they were too many; waits for the device."""
+    def intersections(self) -> int:
+        """Tile intersections of the last rendered frame, also if they were too many; synchronizes with the device."""
         found = int(self._workspace[:8].view(torch.int64).item())
-        self._pairs = min(found, self._capacity)
+        self._intersections = min(found, self._max_intersections)
         return found
 
     @property
@@ -118,63 +127,77 @@ Frame = CpuFrame | CudaFrame
 
 
 def has_workspaces(native: Any) -> bool:
-    """Whether these native functions draw into workspaces (CUDA) or keep their own memory (CPU)."""
+    """Whether these native functions use workspaces (CUDA) or own their memory (CPU)."""
     return hasattr(native, "splat_workspace")
 
 
-def new_workspace(like: Tensor, batch: int, count: int, width: int, height: int, capacity: int) -> Tensor:
-    """Memory [bytes] uint8 for frames with up to `capacity` pairs in the batch."""
-    size = native_for(like).splat_workspace(batch, count, width, height, capacity)
+def new_workspace(like: Tensor, batch: int, count: int, width: int, height: int, max_intersections: int) -> Tensor:
+    """Allocate a workspace.
+
+    Args:
+        like: a tensor on the device.
+        batch: images B.
+        count: Gaussians per image N.
+        width: pixels.
+        height: pixels.
+        max_intersections: tile intersections of the batch.
+
+    Returns:
+        [bytes] uint8.
+    """
+    size = native_for(like).splat_workspace(batch, count, width, height, max_intersections)
     return torch.empty(size, dtype=torch.uint8, device=like.device)
 
 
-def likely_capacity(batch: int, count: int) -> int:
-    """Pairs to make room for before any frame has been seen: a head at 512x512 has 2 to 3 a Gaussian."""
-    return min(4 * batch * count + 4096, CAPACITY_MAX)
+def initial_max_intersections(batch: int, count: int) -> int:
+    """The limit before any frame was rendered: a head at 512x512 has 2 to 3 tile intersections per Gaussian."""
+    return min(4 * batch * count + 4096, BATCH_INTERSECTIONS_MAX)
 
 
-_capacities: dict[tuple[torch.device, int, int, int, int], int] = {}
-_KEPT = 256  # shapes whose capacity is remembered
+#: limit by device, batch, count, width and height
+_limits: dict[tuple[torch.device, int, int, int, int], int] = {}
+_MAX_LIMITS = 256  # entries of `_limits`
 
 
-def draw(call: SplatCall, inputs: Inputs, pictures: Pictures) -> Frame:
-    """Draw contiguous float32 `inputs` into `pictures`, with a workspace that is grown until the pairs fit.
+def render(call: SplatCall, inputs: Inputs, images: SplatImages) -> Frame:
+    """Render contiguous float32 `inputs` into `images`; on a CUDA device with a workspace that grows as needed.
 
-    On a CUDA device this waits for the number of pairs once it is drawn, except while a CUDA graph captures it.
+    On a CUDA device this synchronizes to read the number of tile intersections, except during the capture of a CUDA
+    graph.
 
     Raises:
-        ValueError: there are more pairs than the kernels put up with.
+        ValueError: too many tile intersections.
     """
     if not has_workspaces(native_for(inputs[0])):
         frame = CpuFrame(call, inputs)
-        frame.draw(pictures)
+        frame.render(images)
         return frame
     batch, count = inputs[3].shape
     key = (inputs[0].device, batch, count, call.width, call.height)
-    capacity = _capacities.get(key) or likely_capacity(batch, count)
+    limit = _limits.get(key) or initial_max_intersections(batch, count)
     while True:
-        workspace = new_workspace(inputs[0], batch, count, call.width, call.height, capacity)
-        drawn = CudaFrame(call, workspace, capacity)
-        drawn.draw(inputs, pictures)
-        if _captured(inputs[0]):
-            return drawn
-        pairs = drawn.pairs()
-        if pairs <= capacity:
-            return drawn
-        capacity = _larger_capacity(batch, pairs)
-        if len(_capacities) >= _KEPT:
-            _capacities.clear()
-        _capacities[key] = capacity
+        workspace = new_workspace(inputs[0], batch, count, call.width, call.height, limit)
+        rendered = CudaFrame(call, workspace, limit)
+        rendered.render(inputs, images)
+        if _is_capturing(inputs[0]):
+            return rendered
+        intersections = rendered.intersections()
+        if intersections <= limit:
+            return rendered
+        limit = _larger_limit(batch, intersections)
+        if len(_limits) >= _MAX_LIMITS:
+            _limits.clear()
+        _limits[key] = limit
 
 
-def _captured(like: Tensor) -> bool:
-    """Whether what is done now is only written down, to run later as a CUDA graph."""
+def _is_capturing(like: Tensor) -> bool:
+    """Whether a CUDA graph is being captured on the current stream."""
     return like.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
-def _larger_capacity(batch: int, pairs: int) -> int:
-    limit = min(batch * PAIRS_MAX, CAPACITY_MAX)
-    if pairs > limit:
+def _larger_limit(batch: int, intersections: int) -> int:
+    limit = min(batch * INTERSECTIONS_MAX, BATCH_INTERSECTIONS_MAX)
+    if intersections > limit:
         where = "one image" if batch == 1 else f"{batch} images"
         raise ValueError(f"splat: more than {limit} tile intersections in {where}; use fewer or smaller Gaussians")
-    return min(pairs + pairs // 4, limit)
+    return min(intersections + intersections // 4, limit)

@@ -1,4 +1,4 @@
-"""Comparison of pictures: SSIM and the photometric loss."""
+"""Image losses (SSIM, photometric loss) and conversion to bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .checks import check_bytes, check_floats
 
 
 class _Ssim(torch.autograd.Function):
-    """The gradient is made with the value, while the blurred moments are at hand; backward scales it."""
+    """The forward pass also computes the gradient, which shares the blurred moments; backward scales it."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class _Ssim(torch.autograd.Function):
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Mean structural similarity [B] of images [B,H,W,3] in 0..1 (Wang et al. 2004), differentiable in `a` only.
 
-    11x11 Gaussian window of sigma 1.5, zero padding, all pixels and channels counted alike.
+    11x11 Gaussian window with sigma 1.5, zero padding, equal weight for all pixels and channels.
     """
     check_shape("a", a, ("B", "H", "W", 3))
     check_shape("b", b, tuple(a.shape))
@@ -42,7 +42,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Photometric(torch.autograd.Function):
-    """The gradients are made with the value, while the composed pictures are at hand; backward scales them."""
+    """The forward pass also computes the gradients, which share the composed images; backward scales them."""
 
     @staticmethod
     def forward(
@@ -66,11 +66,11 @@ class _Photometric(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        by_rgb, by_alpha = ctx.grads
-        if by_rgb.device.type == "cpu" and bool((grads[0] == 1).all()):  # the losses' sum: nothing to scale
-            return by_rgb, by_alpha, None, None, None, None
+        grad_rgb, grad_alpha = ctx.grads
+        if grad_rgb.device.type == "cpu" and bool((grads[0] == 1).all()):  # the sum of the losses: no scaling
+            return grad_rgb, grad_alpha, None, None, None, None
         scale = grads[0][:, None, None]
-        return by_rgb * scale[..., None], by_alpha * scale, None, None, None, None
+        return grad_rgb * scale[..., None], grad_alpha * scale, None, None, None, None
 
 
 def photometric(
@@ -82,22 +82,25 @@ def photometric(
     ssim_weight: float,
     mask_weight: float,
 ) -> tuple[Tensor, Tensor]:
-    """Compare rendered pictures with frames over a background: L1, SSIM and the matte in one pass.
+    """Photometric loss of rendered images over a background: L1, SSIM and a matte term in one pass.
 
     loss = (1 - ssim_weight) mean|p - t| + ssim_weight (1 - ssim(p, t)) + mask_weight mean|alpha - matte|, where
     p = rgb + (1 - alpha) background and t = background + (truth - background) matte.
 
     Args:
-        rgb: [B,H,W,3] premultiplied, as `splat` gives it.
+        rgb: [B,H,W,3] premultiplied, from `splat`.
         alpha: [B,H,W] 0..1.
         truth: [B,H,W,3] uint8 sRGB.
         matte: [B,H,W] uint8, 255 for the person.
         background: [B,3] 0..1.
-        ssim_weight: 0..1, of 1 - SSIM against L1.
-        mask_weight: of the matte term.
+        ssim_weight: 0..1, weight of 1 - SSIM; L1 has the remainder.
+        mask_weight: weight of the matte term.
 
     Returns:
         loss [B], differentiable in `rgb` and `alpha` only; mean of (p - t)^2 [B], no gradient.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("rgb", rgb, ("B", "H", "W", 3))
     check_shape("alpha", alpha, tuple(rgb.shape[:3]))
@@ -113,16 +116,19 @@ def photometric(
 
 @torch.no_grad()
 def to_bytes(rgb: Tensor, alpha: Tensor, background: Tensor, out: Tensor | None = None) -> Tensor:
-    """Pictures over a background as bytes, rounded; no gradient.
+    """Compose images over a background and round to bytes; no gradient.
 
     Args:
-        rgb: [B,H,W,3] premultiplied, as `splat` gives it.
+        rgb: [B,H,W,3] premultiplied, from `splat`.
         alpha: [B,H,W] 0..1.
         background: [3] 0..1.
-        out: [B,H,W,3] uint8 to write to; made when left out.
+        out: [B,H,W,3] uint8 to write to; None: allocated.
 
     Returns:
-        [B,H,W,3] uint8; `out` where it was given.
+        [B,H,W,3] uint8; `out` if it was given.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("rgb", rgb, ("B", "H", "W", 3))
     check_shape("alpha", alpha, tuple(rgb.shape[:3]))

@@ -1,4 +1,4 @@
-"""Z-buffer of a triangle mesh."""
+"""Rasterization of a triangle mesh with a z-buffer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .checks import check_floats, check_indices, check_integers
 def mesh(
     vertices_cam: Tensor, faces: Tensor, K: Tensor, width: int, height: int, near: float = 0.01
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Z-buffer a triangle mesh at the pixel centers, both sides of every face; no gradient.
+    """Rasterize a triangle mesh at the pixel centers, both sides of every face; no gradient.
 
     Args:
         vertices_cam: [B,V,3] meters, camera axes (x right, y down, z forward).
@@ -23,11 +23,14 @@ def mesh(
         K: [B,3,3] pixels.
         width: pixels.
         height: pixels.
-        near: meters; nearer surfaces are not seen.
+        near: meters; nearer surfaces are culled.
 
     Returns:
-        face_id [B,H,W] int32 (-1 where nothing), perspective-correct barycentrics [B,H,W,3], depth [B,H,W] meters (0
-        where nothing). Of faces at the same depth the first wins.
+        face_id [B,H,W] int32 (-1: background), perspective-correct barycentric weights [B,H,W,3], depth [B,H,W] meters
+        (0: background). Of faces at equal depth the first is used.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("vertices_cam", vertices_cam, ("B", "V", 3))
     check_shape("faces", faces, ("F", 3))

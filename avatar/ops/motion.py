@@ -1,4 +1,4 @@
-"""Normal equations of rigid motions: what a refinement of poses solves."""
+"""Normal equations of rigid motions for the refinement of poses by images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatar.types import check_shape
 from .backend import native_for
 from .checks import check_floats
 
-#: Groups of splats that may move on their own.
+#: Maximum number of independently moving groups of Gaussians.
 GROUPS_MAX = 3
 
 
@@ -19,29 +19,29 @@ GROUPS_MAX = 3
 def rigid_normal(
     rgb: Tensor, alpha: Tensor, target: Tensor, features: Tensor, K: Tensor, pivots: Tensor, sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gauss-Newton terms of the rigid motions of G groups of splats that would make a picture look like another.
+    """Gauss-Newton terms of the rigid motions of G groups of Gaussians that align a rendered image with a target.
 
-    The cost is that of Geman and McClure, s / (sigma^2 + s) a pixel, s the squared difference summed over channels,
-    both pictures over white. The picture's derivative is minus its slope times the flow of its pixels (Lucas and Kanade
-    1981), times the group's share of the pixel; see `avatar.reference.motion`.
+    The cost of a pixel is that of Geman and McClure, s / (sigma^2 + s), with the squared difference s summed over the
+    channels, both images over white. The derivative of the image is minus its gradient times the flow of its pixels
+    (Lucas and Kanade 1981), times the group's blend weight in the pixel; see `avatar.reference.motion`.
 
     Args:
-        rgb: [B,H,W,3] premultiplied, as `splat` gives it.
+        rgb: [B,H,W,3] premultiplied, from `splat`.
         alpha: [B,H,W] 0..1.
         target: [B,H,W,3] 0..1, over white.
-        features: [B,H,W,3] blended by `splat_features`: depth (meters along the camera axis), the share of group 1 and
-            of group 2; the rest is group 0's. Where alpha is under a half, a pixel takes the mean around it.
+        features: [B,H,W,3] from `splat_features`: depth (meters along the camera axis) and the blend weights of group
+            1 and group 2; the remainder is group 0. Where alpha is below 0.5, the mean of the neighborhood is used.
         K: [B,3,3] pixels.
-        pivots: [B,G,3] meters, camera axes; what each group turns about. G = 1, 2 or 3.
-        sigma: color units.
+        pivots: [B,G,3] meters, camera axes; rotation center of each group. G = 1, 2 or 3.
+        sigma: scale of the robust cost, in color units.
 
     Returns:
-        matrix [B,D,D] and gradient [B,D], which are half of the cost's second and first derivatives by D = 6 G
-        unknowns: for each group a turn (radians) and a shift (meters) along the camera's axes; cost [B]. The step is
+        matrix [B,D,D] and gradient [B,D], half of the cost's second and first derivatives by D = 6 G unknowns: a
+        rotation (radians) and a translation (meters) along the camera's axes for each group; cost [B]. The step is
         -matrix^-1 gradient.
 
     Raises:
-        ValueError: a shape, dtype or device does not fit, or sigma is not above 0.
+        ValueError: a wrong shape, dtype or device, or sigma is not above 0.
     """
     check_shape("rgb", rgb, ("B", "H", "W", 3))
     batch, groups = len(rgb), pivots.shape[1] if pivots.ndim == 3 else 0
@@ -60,6 +60,6 @@ def rigid_normal(
         return reference.rigid_normal(rgb, alpha, target, features, K, pivots, sigma)
     size = 6 * groups
     matrix, gradient, cost = rgb.new_empty(batch, size, size), rgb.new_empty(batch, size), rgb.new_empty(batch)
-    given = (tensor.contiguous() for tensor in (rgb, alpha, target, features, K, pivots))
-    native.rigid_normal(*given, sigma, matrix, gradient, cost)
+    inputs = (tensor.contiguous() for tensor in (rgb, alpha, target, features, K, pivots))
+    native.rigid_normal(*inputs, sigma, matrix, gradient, cost)
     return matrix, gradient, cost

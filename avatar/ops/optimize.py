@@ -1,4 +1,4 @@
-"""Steps of the optimizer."""
+"""Steps of the Adam optimizer."""
 
 from __future__ import annotations
 
@@ -37,12 +37,22 @@ def adam_step(
     step: int,
     touched: Tensor | None = None,
 ) -> None:
-    """One step of Adam in place on `param`, `m` and `v`, all of one shape.
+    """One step of Adam in place on `param`, `m` and `v` (Kingma and Ba 2015).
 
     Args:
-        lr: one rate, or one for each row [R] of `param` [R,...].
+        param: [R,...].
+        grad: in the shape of `param`.
+        m: first moment, in the shape of `param`.
+        v: second moment, in the shape of `param`.
+        lr: learning rate, or one per row [R].
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        eps: added to the root of the second moment.
         step: 1 for the first step.
-        touched: bool [R], the rows to step; the others keep `param`, `m` and `v` whatever their gradient is.
+        touched: bool [R], the rows to update; the others keep `param`, `m` and `v`. None: all.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("grad", grad, tuple(param.shape))
     check_floats(param, grad=grad)
@@ -61,8 +71,8 @@ def adam_step(
     native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched)
 
 
-#: Images of a step for which the native step hands back the weights' gradient in the same pass.
-_DOT_IMAGES = 8
+#: Up to this batch size the native step computes the weights' gradient in the same pass.
+_FUSED_BATCH_MAX = 8
 
 
 @torch.no_grad()
@@ -78,48 +88,70 @@ def adam_outer_step(
     eps: float,
     step: int,
     touched: Tensor | None = None,
-    pull: Tensor | None = None,
+    anchor_weight: Tensor | None = None,
 ) -> Tensor:
-    """One step of Adam in place on a basis whose gradient is an outer product that is never stored.
+    """One step of Adam in place on a basis whose gradient is an outer product, without storing that product.
 
     Args:
-        param: [K,N,C]; its gradient is the sum over b of weights[b,k] grad[b,n,c], as `blend` would return it.
+        param: [K,N,C]; its gradient is the sum over b of weights[b,k] grad[b,n,c], as in the backward of `blend`.
         weights: [B,K].
         grad: [B,N,C]; must be zero in rows that are not touched.
-        m: [K,N,C] first moment, in the dtype of `param`, or bfloat16 like `v` on the CPU: a third less memory to read.
+        m: [K,N,C] first moment, in the dtype of `param`; on the CPU also bfloat16 like `v`, which saves memory.
         v: [K,N,C] second moment.
+        lr: learning rate.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        eps: added to the root of the second moment.
         step: 1 for the first step.
-        touched: bool [N], the rows to step; the others keep `param`, `m` and `v`.
-        pull: [N], added to the gradient times `param`: what holds a row near zero.
+        touched: bool [N], the rows to update; the others keep `param`, `m` and `v`. None: all.
+        anchor_weight: [N], times `param` added to the gradient: an L2 anchor to zero. None: no anchor.
 
     Returns:
-        The gradient of `weights` [B,K], from the basis as it was: `blend` needs no backward pass of its own then.
+        The gradient of `weights` [B,K] for the basis before the step; no backward pass of `blend` is needed.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
+    _check_outer_step(param, weights, grad, (m, v), step, touched, anchor_weight)
+    native = native_for(param)
+    if native is None or not _is_flat(param, m, v):
+        return reference.adam_outer_step(
+            param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, anchor_weight
+        )
+    betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
+    weights, grad = weights.contiguous(), grad.contiguous()
+    step_basis = (param.detach(), weights, grad, m, v, lr, betas, touched, anchor_weight)
+    if param.device.type == "cuda":
+        grad_weights = grad.flatten(1) @ param.flatten(1).T
+        native.adam_outer_step(*step_basis)
+    elif len(weights) > _FUSED_BATCH_MAX:
+        grad_weights = grad.flatten(1) @ param.flatten(1).T
+        native.adam_outer_step(*step_basis, None)
+    else:
+        grad_weights = torch.empty_like(weights)
+        native.adam_outer_step(*step_basis, grad_weights)
+    return grad_weights
+
+
+def _check_outer_step(
+    param: Tensor,
+    weights: Tensor,
+    grad: Tensor,
+    moments: tuple[Tensor, Tensor],
+    step: int,
+    touched: Tensor | None,
+    anchor_weight: Tensor | None,
+) -> None:
+    """Raise ValueError unless the arguments of `adam_outer_step` have consistent shapes, dtypes and devices."""
     check_shape("param", param, ("K", "N", "C"))
     check_shape("weights", weights, ("B", param.shape[0]))
     check_shape("grad", grad, (weights.shape[0], *param.shape[1:]))
     check_floats(param, weights=weights, grad=grad)
-    brief = m.dtype == v.dtype == torch.bfloat16 and param.device.type == "cpu"
-    _check_step(param, *((param, param) if brief else (m, v)), step)
-    for name, moment in (("m", m), ("v", v)):
+    is_bf16 = all(moment.dtype == torch.bfloat16 for moment in moments) and param.device.type == "cpu"
+    _check_step(param, *((param, param) if is_bf16 else moments), step)
+    for name, moment in zip(("m", "v"), moments, strict=True):
         check_shape(name, moment, tuple(param.shape))
     check_flags("touched", touched, param.shape[1])
-    if pull is not None:
-        check_shape("pull", pull, (param.shape[1],))
-        check_floats(param, pull=pull)
-    native = native_for(param)
-    if native is None or not _is_flat(param, m, v):
-        return reference.adam_outer_step(param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, pull)
-    betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
-    weights, grad = weights.contiguous(), grad.contiguous()
-    step_basis = (param.detach(), weights, grad, m, v, lr, betas, touched, pull)
-    if param.device.type == "cuda":
-        by_weights = grad.flatten(1) @ param.flatten(1).T
-        native.adam_outer_step(*step_basis)
-    elif len(weights) > _DOT_IMAGES:
-        by_weights = grad.flatten(1) @ param.flatten(1).T
-        native.adam_outer_step(*step_basis, None)
-    else:
-        by_weights = torch.empty_like(weights)
-        native.adam_outer_step(*step_basis, by_weights)
-    return by_weights
+    if anchor_weight is not None:
+        check_shape("anchor_weight", anchor_weight, (param.shape[1],))
+        check_floats(param, anchor_weight=anchor_weight)

@@ -1,4 +1,4 @@
-"""Spherical harmonics that turn with what carries them."""
+"""Rotation of spherical-harmonic coefficients."""
 
 from __future__ import annotations
 
@@ -32,16 +32,19 @@ class _RotateSh(torch.autograd.Function):
 
 
 def rotate_sh(sh: Tensor, quats: Tensor) -> Tensor:
-    """Coefficients [B,N,D,3] of functions on the sphere carried along by rotations: out(R d) = sh(d).
+    """Rotate functions on the sphere: coefficients [B,N,D,3] with out(R d) = sh(d).
 
     Differentiable in both arguments.
 
     Args:
         sh: [B,N,D,3] spherical-harmonic coefficients of three channels, D = 1, 4, 9 or 16, ordered as in `splat`.
-        quats: [B,N,4] wxyz, normalized here; one without a direction leaves its coefficients as they are.
+        quats: [B,N,4] wxyz, normalized here; a quaternion of zero length keeps its coefficients.
+
+    Returns:
+        Coefficients [B,N,D,3].
 
     Raises:
-        ValueError: an argument's shape, dtype or device does not fit; the text names it.
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_shape("sh", sh, ("B", "N", "D", 3))
     check_sh_terms("sh", sh)

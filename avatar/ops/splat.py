@@ -1,4 +1,4 @@
-"""Splatting: projection, sorting, tiling and blending, forward and backward."""
+"""Gaussian splatting: projection, sorting, tiling and blending, forward and backward."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from avatar.types import Camera, check_shape
 
 from .backend import native_for
 from .checks import check_floats, check_sh_terms
-from .frames import Frame, Pictures, SplatCall, draw
+from .frames import Frame, SplatCall, SplatImages, render
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Splats projected, sorted and tiled by the native kernels, for `splat_features`."""
+    """Gaussians projected, sorted and tiled by the native kernels, for `splat_features`."""
 
     frame: Frame
     batch: int
@@ -31,34 +31,34 @@ class Prepared:
 class _Splat(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, call: SplatCall, wanted: Pictures, keep: list[Frame], *inputs: Tensor
+        ctx: Any, call: SplatCall, images: SplatImages, frames: list[Frame], *inputs: Tensor
     ) -> tuple[Tensor | None, ...]:
         inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
-        ctx.frame = draw(call, inputs, wanted)
-        keep.append(ctx.frame)
-        ctx.save_for_backward(*inputs, wanted.rgb, wanted.alpha, wanted.depth)
+        ctx.frame = render(call, inputs, images)
+        frames.append(ctx.frame)
+        ctx.save_for_backward(*inputs, images.rgb, images.alpha, images.depth)
         ctx.set_materialize_grads(False)
-        if wanted.weights is not None:
-            ctx.mark_non_differentiable(wanted.weights)
-        return wanted.rgb, wanted.alpha, wanted.depth, wanted.weights
+        if images.weights is not None:
+            ctx.mark_non_differentiable(images.weights)
+        return images.rgb, images.alpha, images.depth, images.weights
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, rgb, alpha, depth = ctx.saved_tensors
         out = tuple(torch.empty_like(tensor) for tensor in inputs)
-        given = tuple(None if grad is None else grad.contiguous() for grad in grads[:3])
-        ctx.frame.backward(tuple(inputs), Pictures(rgb, alpha, depth, None), given, out)
+        contiguous = tuple(None if grad is None else grad.contiguous() for grad in grads[:3])
+        ctx.frame.backward(tuple(inputs), SplatImages(rgb, alpha, depth, None), contiguous, out)
         return None, None, None, *out
 
 
 def _native_splat(call: SplatCall, with_depth: bool, with_weights: bool, *inputs: Tensor) -> SplatOutput:
     batch, count = inputs[3].shape
-    wanted = Pictures.empty(
+    images = SplatImages.empty(
         batch, count, call.width, call.height, depth=with_depth, weights=with_weights, like=inputs[0].detach()
     )
-    keep: list[Frame] = []
-    rgb, alpha, depth, weights = _Splat.apply(call, wanted, keep, *inputs)
-    return SplatOutput(rgb, alpha, depth, weights, Prepared(keep[0], batch, count, call.width, call.height))
+    frames: list[Frame] = []
+    rgb, alpha, depth, weights = _Splat.apply(call, images, frames, *inputs)
+    return SplatOutput(rgb, alpha, depth, weights, Prepared(frames[0], batch, count, call.width, call.height))
 
 
 def splat(
@@ -76,14 +76,15 @@ def splat(
     with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
-    """Render Gaussians by projecting them (EWA) and blending front to back at the pixel centers.
+    """Render Gaussians by EWA projection and front-to-back alpha blending at the pixel centers.
 
-    Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with any number that is not
-    finite, no direction in its quaternion, or its center not beyond `near` is culled and gets zero gradients.
+    Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with a non-finite value, a
+    quaternion of zero length, or a center not beyond `near` is culled and gets zero gradients.
 
-    On a CUDA device this waits once, for the number of (splat, tile) pairs, and runs again in more memory where they
-    did not fit. A CUDA graph can capture it nevertheless: then nothing waits, and a frame with more pairs than the
-    largest of its shape before has pictures and gradients of NaN. `splat_into` gives the caller that memory in hand.
+    On a CUDA device this synchronizes once to read the number of tile intersections (Gaussian x 16x16 tile), and
+    renders again with more memory if they did not fit. During the capture of a CUDA graph it does not synchronize, and a frame
+    with more intersections than any frame of its shape before gives NaN images and gradients. With `splat_into` the
+    caller controls that memory.
 
     Args:
         means: [B,N,3] meters, world.
@@ -91,18 +92,21 @@ def splat(
         scales: [B,N,3] meters, standard deviations.
         opacities: [B,N] 0..1.
         colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients, D = 1, 4, 9 or 16. Those make the color
-            max(0, 0.5 + sum of Y_d sh_d) along the direction from the camera's center to the mean, in world axes, with
+            max(0, 0.5 + sum of Y_d sh_d) for the direction from the camera's center to the mean, in world axes, with
             the order and signs of 3D Gaussian splatting (Kerbl et al. 2023).
         camera: B pinhole cameras.
-        near: meters along the camera axis; what is not beyond is culled.
-        dilation: pixels^2 added to the projected covariance's diagonal.
-        antialias: scale opacity so that dilation does not brighten small splats (Mip-Splatting, Yu et al. 2024).
-        with_weights: also sum each Gaussian's blend weight over the pixels.
-        with_depth: False leaves the depth picture out (None) and saves its time.
-        cutoff: False keeps alphas under 1/255 and pixels that are nearly opaque, for finite differences; slow.
+        near: meters along the camera axis; Gaussians not beyond it are culled.
+        dilation: pixels^2 added to the diagonal of the projected covariance.
+        antialias: scale the opacity so that dilation does not brighten small Gaussians (Mip-Splatting, Yu et al. 2024).
+        with_weights: also return each Gaussian's blend weight summed over the pixels.
+        with_depth: False skips the depth image (None) to save time.
+        cutoff: False disables alpha_min (1/255) and transmittance_min, for finite differences; slow.
+
+    Returns:
+        Images of B cameras, and the handle for `splat_features`.
 
     Raises:
-        ValueError: an argument's shape, dtype or device does not fit; the text names it.
+        ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_splat(means, quats, scales, opacities, colors, camera)
     if native_for(means) is not None:
@@ -121,7 +125,19 @@ def splat(
 def check_splat(
     means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, camera: Camera
 ) -> None:
-    """Raise ValueError unless shapes, dtypes and devices of a splat's arguments fit together."""
+    """Check the arguments of `splat`.
+
+    Args:
+        means: [B,N,3].
+        quats: [B,N,4].
+        scales: [B,N,3].
+        opacities: [B,N].
+        colors: [B,N,3] or [B,N,D,3].
+        camera: B cameras.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
+    """
     check_shape("means", means, ("B", "N", 3))
     batch, count = means.shape[:2]
     check_shape("quats", quats, (batch, count, 4))
@@ -138,20 +154,23 @@ def check_splat(
 
 
 def splat_features(prepared: object, colors: Tensor) -> Tensor:
-    """Blend other per-Gaussian 3-vectors with the projection, order and tiles of an earlier `splat`; no gradient.
+    """Blend other per-Gaussian 3-vectors with the projection, depth order and tiles of a previous `splat`; no gradient.
 
     Args:
         prepared: `SplatOutput.prepared`.
-        colors: [B,N,3], numbers that are not finite count as zero.
+        colors: [B,N,3]; non-finite values are treated as zero.
 
     Returns:
         [B,H,W,3] over zero.
+
+    Raises:
+        ValueError: a wrong shape, or not a handle of `splat`.
     """
     if isinstance(prepared, Prepared):
         check_shape("colors", colors, (prepared.batch, prepared.count, 3))
         colors = colors.detach().float().contiguous()
         rgb = colors.new_empty(prepared.batch, prepared.height, prepared.width, 3)
-        prepared.frame.draw_colors(colors, rgb)
+        prepared.frame.render_colors(colors, rgb)
         return rgb
     if isinstance(prepared, reference.Projected):
         batch, count = prepared.depths.shape

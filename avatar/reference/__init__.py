@@ -1,6 +1,6 @@
-"""The native operations in plain PyTorch, any float dtype, dense: their specification and the tests' oracle.
+"""The operations in PyTorch, dense, for any float dtype: the specification of the native kernels and their test oracle.
 
-Every function has the signature of its namesake in `avatar.ops`. Nothing here is meant to be fast.
+Every function has the signature of the function of the same name in `avatar.ops`; speed is not a goal.
 Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 

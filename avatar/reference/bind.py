@@ -1,4 +1,4 @@
-"""Specification of the binding."""
+"""Reference of the binding of Gaussians to triangles."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def bind(
     rotations: Tensor,
     translations: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Specification of `avatar.ops.bind`."""
+    """Reference of `avatar.ops.bind`, with the same arguments."""
     corners = vertices[:, triangles]  # [B,N,3 corners,3]
     frames = triangle_frames(corners)
     local = torch.einsum("nk,bnkc->bnc", bary.to(vertices), corners) + (frames @ offsets[..., None]).squeeze(-1)
-    share = skin.to(vertices)[None, :, None]
+    torso = skin.to(vertices)[None, :, None]
     moved = local[:, None] @ quat_to_matrix(rotations).transpose(-1, -2) + translations[:, :, None]
-    means = (1 - share) * moved[:, 0] + share * moved[:, 1]
-    skull, torso = rotations[:, 0, None], rotations[:, 1, None]
-    sign = torch.where((skull * torso).sum(-1, keepdim=True) < 0, -1.0, 1.0).to(vertices)
-    rig = torch.nn.functional.normalize((1 - share) * skull + share * sign * torso, dim=-1)
+    means = (1 - torso) * moved[:, 0] + torso * moved[:, 1]
+    skull_quat, torso_quat = rotations[:, 0, None], rotations[:, 1, None]
+    sign = torch.where((skull_quat * torso_quat).sum(-1, keepdim=True) < 0, -1.0, 1.0).to(vertices)
+    rig = torch.nn.functional.normalize((1 - torso) * skull_quat + torso * sign * torso_quat, dim=-1)
     unit = torch.nn.functional.normalize(quats, dim=-1)
     return means, quat_multiply(rig, quat_multiply(matrix_to_quat(frames), unit))

@@ -1,4 +1,4 @@
-"""Specification of linear blendshapes and of what they deform."""
+"""Reference of linear blendshapes and of the activation of Gaussians."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avatar.geometry.rotations import SH_C0
 
 
 def blend(base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
-    """Specification of `avatar.ops.blend`."""
+    """Reference of `avatar.ops.blend`, with the same arguments."""
     sums = torch.einsum("bk,knc->bnc", weights, basis.to(weights))
     return sums if base is None else base + sums
 
@@ -23,7 +23,7 @@ def deform(
     extra: Tensor,
     units: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Specification of `avatar.ops.deform`."""
+    """Reference of `avatar.ops.deform`, with the same arguments."""
     batch, moved = extra.shape[:2]
     more = torch.nn.functional.pad(extra * units, (0, 0, 0, len(offsets) - moved))
     sh = (colors + more[..., 7:10] - 0.5) / SH_C0

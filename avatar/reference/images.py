@@ -1,4 +1,4 @@
-"""Specification of the comparison of pictures."""
+"""Reference of the image losses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SSIM_C2 = 0.03**2
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Specification of `avatar.ops.ssim` (Wang et al. 2004, 11x11 Gaussian window, zero padding)."""
+    """Reference of `avatar.ops.ssim` (Wang et al. 2004, 11x11 Gaussian window, zero padding)."""
     offsets = torch.arange(SSIM_WINDOW, dtype=a.dtype, device=a.device) - SSIM_WINDOW // 2
     line = torch.exp(-offsets * offsets / (2 * SSIM_SIGMA**2))
     line = line / line.sum()
@@ -39,19 +39,19 @@ def photometric(
     ssim_weight: float,
     mask_weight: float,
 ) -> tuple[Tensor, Tensor]:
-    """Specification of `avatar.ops.photometric`."""
-    behind = background.detach()[:, None, None]
-    share = matte.to(rgb) / 255
-    picture = rgb + (1 - alpha)[..., None] * behind
-    target = behind + (truth.to(rgb) / 255 - behind) * share[..., None]
-    difference = picture - target
-    loss = (1 - ssim_weight) * difference.abs().mean((1, 2, 3)) + mask_weight * (alpha - share).abs().mean((1, 2))
+    """Reference of `avatar.ops.photometric`, with the same arguments."""
+    backdrop = background.detach()[:, None, None]
+    coverage = matte.to(rgb) / 255
+    image = rgb + (1 - alpha)[..., None] * backdrop
+    target = backdrop + (truth.to(rgb) / 255 - backdrop) * coverage[..., None]
+    difference = image - target
+    loss = (1 - ssim_weight) * difference.abs().mean((1, 2, 3)) + mask_weight * (alpha - coverage).abs().mean((1, 2))
     if ssim_weight:
-        loss = loss + ssim_weight * (1 - ssim(picture, target))
+        loss = loss + ssim_weight * (1 - ssim(image, target))
     return loss, difference.detach().square().mean((1, 2, 3))
 
 
 def to_bytes(rgb: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
-    """Specification of `avatar.ops.to_bytes`."""
-    picture = rgb + (1 - alpha)[..., None] * background
-    return (picture.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    """Reference of `avatar.ops.to_bytes`, without `out`."""
+    image = rgb + (1 - alpha)[..., None] * background
+    return (image.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5).to(torch.uint8)

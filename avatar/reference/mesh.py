@@ -1,4 +1,4 @@
-"""Specification of the z-buffer."""
+"""Reference of the mesh rasterizer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 def mesh(
     vertices_cam: Tensor, faces: Tensor, K: Tensor, width: int, height: int, near: float = 0.01
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Specification of `avatar.ops.mesh`: rays against planes, nearest face by depth, then by index.
+    """Reference of `avatar.ops.mesh`: ray-plane intersections, nearest face by depth, then by index.
 
-    The barycentrics of the hit of ray r with triangle (a, b, c) are M^-1 r / sum(M^-1 r), M = [a b c]
-    (Olano and Greer 1997): no clipping, perspective-correct as they stand.
+    The barycentric weights of the intersection of ray r with triangle (a, b, c) are M^-1 r / sum(M^-1 r), M = [a b c]
+    (Olano and Greer 1997): perspective-correct without clipping.
     """
     batch = vertices_cam.shape[0]
     like = vertices_cam
@@ -29,13 +29,13 @@ def mesh(
         edges = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 1)
         volume = (a * edges[:, 0]).sum(-1)[:, None]
         flat = volume == 0
-        shares = (edges @ rays) / torch.where(flat, torch.ones_like(volume), volume)[..., None]
-        total = shares.sum(1)
+        bary = (edges @ rays) / torch.where(flat, torch.ones_like(volume), volume)[..., None]
+        total = bary.sum(1)
         depth = torch.where(total > 0, 1 / total, torch.inf)
-        hit = ~flat & (shares >= 0).all(1) & (total > 0) & (depth > near) & (depth < best_depth)
+        hit = ~flat & (bary >= 0).all(1) & (total > 0) & (depth > near) & (depth < best_depth)
         best_depth = torch.where(hit, depth, best_depth)
         best_face = torch.where(hit, face, best_face)
-        best_bary = torch.where(hit[..., None], (shares * depth[:, None]).transpose(1, 2), best_bary)
+        best_bary = torch.where(hit[..., None], (bary * depth[:, None]).transpose(1, 2), best_bary)
     best_depth = torch.where(best_face >= 0, best_depth, torch.zeros_like(best_depth))
     shape = (batch, height, width)
     return best_face.reshape(shape).int(), best_bary.reshape(*shape, 3), best_depth.reshape(shape)

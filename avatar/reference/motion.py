@@ -1,8 +1,8 @@
-"""How rendered pictures differ from frames, as normal equations of the rigid motions that would reduce the difference.
+"""Reference of the normal equations of rigid motions that align rendered images with target images.
 
-A small rigid motion moves the picture along a flow that the depth of each pixel gives; where the flow meets a slope of
-the picture, the picture changes by the product (Lucas and Kanade 1981). Pixels of the torso must not follow the head's
-flow: each pixel moves with the share of each group of splats that is blended into it.
+A small rigid motion moves the image along a flow given by the depth of each pixel; the image changes by the product of
+the flow and the image gradient (Lucas and Kanade 1981). Pixels of the torso must not follow the head's flow: each
+pixel moves by the flow of each group of Gaussians times the group's blend weight.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Alpha below which a pixel takes its depth and shares from its neighbors: the slope of a silhouette reaches outwards.
-THIN = 0.5
-LEAST_ALPHA = 1e-3
+#: Pixels with a lower alpha use the mean depth and weights of their neighborhood: gradients extend past a silhouette.
+SOLID_ALPHA = 0.5
+MIN_ALPHA = 1e-3
 
 
 def rigid_normal(
     rgb: Tensor, alpha: Tensor, target: Tensor, features: Tensor, K: Tensor, pivots: Tensor, sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Matrix [B,D,D], gradient [B,D] and cost [B]; arguments as for `avatar.ops.rigid_normal`."""
-    picture = rgb + (1 - alpha)[..., None]
-    residual = picture - target
-    cost, weight = robust(residual, sigma)
-    gx, gy = slopes(picture)
+    """Reference of `avatar.ops.rigid_normal`, with the same arguments."""
+    image = rgb + (1 - alpha)[..., None]
+    residual = image - target
+    cost, weight = geman_mcclure(residual, sigma)
+    gx, gy = image_gradients(image)
     xx, xy, yy = ((weight[..., None] * p * q).sum(-1).flatten(1)[:, None] for p, q in ((gx, gx), (gx, gy), (gy, gy)))
     rx, ry = ((weight[..., None] * p * residual).sum(-1).flatten(1)[..., None] for p in (gx, gy))
-    values = filled(features, alpha)
-    shares = (1 - values[..., 1] - values[..., 2], values[..., 1], values[..., 2])
+    values = pixel_features(features, alpha)
+    blend_weights = (1 - values[..., 1] - values[..., 2], values[..., 1], values[..., 2])
     flows = [rigid_flows(values[..., 0], K, pivots[:, group]) for group in range(pivots.shape[1])]
     u, v = (
-        torch.cat([flow[axis] * share[:, None] for flow, share in zip(flows, shares, strict=False)], 1).flatten(2)
+        torch.cat([flow[axis] * part[:, None] for flow, part in zip(flows, blend_weights, strict=False)], 1).flatten(2)
         for axis in (0, 1)
     )
     matrix = (u * xx + v * xy) @ u.transpose(1, 2) + (u * xy + v * yy) @ v.transpose(1, 2)
     return matrix, -(u @ rx + v @ ry)[..., 0], cost
 
 
-def robust(residual: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Geman-McClure cost [B] and weights [B,H,W] for residuals [B,H,W,3] that are summed in square over the channels.
+def geman_mcclure(residual: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Geman-McClure cost [B] and weights [B,H,W] of residuals [B,H,W,3], squared and summed over the channels.
 
     The cost of a pixel is s / (sigma^2 + s); its weight, times the residual, is half of the cost's derivative.
     """
@@ -47,42 +47,45 @@ def robust(residual: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     return (1 - shape).sum((1, 2)), shape.square() / (sigma * sigma)
 
 
-def slopes(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Central differences [B,H,W,3] of pictures along x and y, zero on the border."""
-    x, y = torch.zeros_like(picture), torch.zeros_like(picture)
-    x[:, 1:-1, 1:-1] = 0.5 * (picture[:, 1:-1, 2:] - picture[:, 1:-1, :-2])
-    y[:, 1:-1, 1:-1] = 0.5 * (picture[:, 2:, 1:-1] - picture[:, :-2, 1:-1])
+def image_gradients(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Central differences [B,H,W,3] of images along x and y, zero on the border."""
+    x, y = torch.zeros_like(image), torch.zeros_like(image)
+    x[:, 1:-1, 1:-1] = 0.5 * (image[:, 1:-1, 2:] - image[:, 1:-1, :-2])
+    y[:, 1:-1, 1:-1] = 0.5 * (image[:, 2:, 1:-1] - image[:, :-2, 1:-1])
     return x, y
 
 
-def filled(features: Tensor, alpha: Tensor) -> Tensor:
-    """Blended per-Gaussian values [B,H,W,C] as means over what a pixel shows; thin pixels take their neighbors'."""
+def pixel_features(features: Tensor, alpha: Tensor) -> Tensor:
+    """Mean feature [B,H,W,C] of each pixel: blended features over alpha, for low alpha those of the neighborhood."""
     side = max(3, features.shape[1] // 14) | 1
     values = torch.cat([features, alpha[..., None]], -1).permute(0, 3, 1, 2)
-    around = F.avg_pool2d(values, side, 1, side // 2).permute(0, 2, 3, 1)
-    own = features / alpha.clamp_min(LEAST_ALPHA)[..., None]
-    total = around[..., -1:]
-    near = torch.where(total > LEAST_ALPHA, around[..., :-1] / total.clamp_min(LEAST_ALPHA), torch.zeros_like(total))
-    return torch.where((alpha >= THIN)[..., None], own, near)
+    pooled = F.avg_pool2d(values, side, 1, side // 2).permute(0, 2, 3, 1)
+    of_pixel = features / alpha.clamp_min(MIN_ALPHA)[..., None]
+    total = pooled[..., -1:]
+    nearby = torch.where(total > MIN_ALPHA, pooled[..., :-1] / total.clamp_min(MIN_ALPHA), torch.zeros_like(total))
+    return torch.where((alpha >= SOLID_ALPHA)[..., None], of_pixel, nearby)
 
 
 def rigid_flows(depth: Tensor, K: Tensor, pivot: Tensor) -> tuple[Tensor, Tensor]:
-    """Picture motion along x and y [B,6,H,W] (pixels) for turns (a radian each) about `pivot` and shifts (a meter).
+    """Optical flow of unit rotations (1 radian) about `pivot` and unit translations (1 meter).
 
     Args:
-        depth: [B,H,W] meters along the camera axis; no flow where it is not positive.
+        depth: [B,H,W] meters along the camera axis; zero flow where it is not positive.
         K: [B,3,3] pixels.
         pivot: [B,3] meters, camera axes.
+
+    Returns:
+        Flow along x and along y, [B,6,H,W] pixels each.
     """
     height, width = depth.shape[1:]
     x = torch.arange(width, dtype=depth.dtype, device=depth.device) + 0.5
     y = torch.arange(height, dtype=depth.dtype, device=depth.device) + 0.5
     fx, fy, cx, cy = (K[:, i, j, None, None] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     along, down = (x[None, None] - cx) / fx, (y[None, :, None] - cy) / fy  # the ray at depth 1
-    near = torch.where(depth > LEAST_ALPHA, 1 / depth.clamp_min(LEAST_ALPHA), torch.zeros_like(depth))
+    inverse = torch.where(depth > MIN_ALPHA, 1 / depth.clamp_min(MIN_ALPHA), torch.zeros_like(depth))
     px, py, pz = (pivot[:, k, None, None] for k in range(3))
     rx, ry, rz = along * depth - px, down * depth - py, depth - pz
-    a, c = fx * near, fy * near
+    a, c = fx * inverse, fy * inverse
     b, d = -a * along, -c * down
     zero = torch.zeros_like(depth)
     u = torch.stack([b * ry, a * rz - b * rx, -a * ry, a, zero, b], 1)

@@ -1,4 +1,4 @@
-"""Specification of the optimizer."""
+"""Reference of the Adam steps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def adam_step(
     step: int,
     touched: Tensor | None = None,
 ) -> None:
-    """Specification of `avatar.ops.adam_step` (Kingma and Ba 2015, algorithm 1)."""
+    """Reference of `avatar.ops.adam_step`, with the same arguments (Kingma and Ba 2015, algorithm 1)."""
     tail = [1] * (param.ndim - 1)
-    moves = torch.ones_like(param, dtype=torch.bool) if touched is None else touched.reshape(-1, *tail)
+    updated = torch.ones_like(param, dtype=torch.bool) if touched is None else touched.reshape(-1, *tail)
     first = beta1 * m + (1 - beta1) * grad
     second = beta2 * v + (1 - beta2) * grad * grad
     rate = lr.reshape(-1, *tail) if isinstance(lr, Tensor) else lr
     update = rate * (first / (1 - beta1**step)) / ((second / (1 - beta2**step)).sqrt() + eps)
-    m.copy_(torch.where(moves, first, m))
-    v.copy_(torch.where(moves, second, v))
-    param.copy_(torch.where(moves, param - update, param))
+    m.copy_(torch.where(updated, first, m))
+    v.copy_(torch.where(updated, second, v))
+    param.copy_(torch.where(updated, param - update, param))
 
 
 def adam_outer_step(
@@ -42,15 +42,15 @@ def adam_outer_step(
     eps: float,
     step: int,
     touched: Tensor | None = None,
-    pull: Tensor | None = None,
+    anchor_weight: Tensor | None = None,
 ) -> Tensor:
-    """Specification of `avatar.ops.adam_outer_step`."""
-    by_weights = torch.einsum("bnc,knc->bk", grad, param)
+    """Reference of `avatar.ops.adam_outer_step`, with the same arguments."""
+    grad_weights = torch.einsum("bnc,knc->bk", grad, param)
     outer = torch.einsum("bk,bnc->nkc", weights, grad)
-    if pull is not None:
-        outer = outer + pull[:, None, None] * param.transpose(0, 1)
+    if anchor_weight is not None:
+        outer = outer + anchor_weight[:, None, None] * param.transpose(0, 1)
     first, second = (moment.to(param).transpose(0, 1).clone() for moment in (m, v))
     adam_step(param.transpose(0, 1), outer, first, second, lr, beta1, beta2, eps, step, touched)
     m.copy_(first.transpose(0, 1))
     v.copy_(second.transpose(0, 1))
-    return by_weights
+    return grad_weights

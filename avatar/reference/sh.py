@@ -1,7 +1,7 @@
-"""Specification of spherical harmonics: real, to degree 3, with the signs of 3D Gaussian splatting (Kerbl et al. 2023).
+"""Reference of real spherical harmonics to degree 3, with the signs of 3D Gaussian splatting (Kerbl et al. 2023).
 
-Terms stand by band, in each band from order -l to l; Y_1 = c (-y, z, -x). Band l is written as a homogeneous
-polynomial of degree l, so a term is defined for any vector and is a spherical harmonic on the unit sphere.
+Terms are ordered by band, in each band from order -l to l; Y_1 = c (-y, z, -x). Band l is a homogeneous polynomial of
+degree l, so a term is defined for any vector and is a spherical harmonic on the unit sphere.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from avatar.types import Camera
 
 #: Number of terms of the degrees 0 to 3.
 SH_TERMS = (1, 4, 9, 16)
-#: Vectors below this length have no direction; the terms beyond the first are zero there.
+#: Shorter vectors have no direction; all terms but the first are zero for them.
 NORM_MIN = 1e-12
-#: Directions that fix the coefficients of a rotated function by least squares.
+#: Directions for the least-squares fit of a rotated function's coefficients.
 SAMPLES = 64
 
 
@@ -53,25 +53,25 @@ def sh_basis(directions: Tensor, terms: int) -> Tensor:
 
 
 def sh_colors(sh: Tensor, means: Tensor, camera: Camera) -> Tensor:
-    """Colors [B,N,3] of Gaussians with coefficients `sh` [B,N,D,3] as the camera sees them: max(0, 0.5 + Y sh)."""
+    """View-dependent colors [B,N,3] of Gaussians with coefficients `sh` [B,N,D,3]: max(0, 0.5 + Y sh)."""
     pose = camera.world_to_cam.to(means)
     centers = -(pose[:, :3, 3, None] * pose[:, :3, :3]).sum(1)
-    away = means - centers[:, None]
-    known = (away * away).sum(-1, keepdim=True) > NORM_MIN * NORM_MIN
-    directions = torch.where(known, away, torch.ones_like(away))
-    directions = torch.where(known, torch.nn.functional.normalize(directions, dim=-1), torch.zeros_like(away))
+    offsets = means - centers[:, None]
+    valid = (offsets * offsets).sum(-1, keepdim=True) > NORM_MIN * NORM_MIN
+    directions = torch.where(valid, offsets, torch.ones_like(offsets))
+    directions = torch.where(valid, torch.nn.functional.normalize(directions, dim=-1), torch.zeros_like(offsets))
     return torch.relu(0.5 + torch.einsum("bnd,bndc->bnc", sh_basis(directions, sh.shape[2]), sh))
 
 
 def rotate_sh(sh: Tensor, quats: Tensor) -> Tensor:
-    """Specification of `avatar.ops.rotate_sh`: the least-squares fit to the turned function at many directions."""
-    turn = torch.arange(SAMPLES, dtype=sh.dtype, device=sh.device) + 0.5
-    height = 1 - 2 * turn / SAMPLES
-    angle = turn * (math.pi * (3 - math.sqrt(5)))  # golden angle: a Fibonacci lattice on the sphere
+    """Reference of `avatar.ops.rotate_sh`: a least-squares fit to the rotated function at many directions."""
+    index = torch.arange(SAMPLES, dtype=sh.dtype, device=sh.device) + 0.5
+    height = 1 - 2 * index / SAMPLES
+    angle = index * (math.pi * (3 - math.sqrt(5)))  # golden angle: a Fibonacci lattice on the sphere
     radius = (1 - height * height).sqrt()
     directions = torch.stack([radius * angle.cos(), radius * angle.sin(), height], -1)
     terms = sh.shape[2]
     fit = torch.linalg.pinv(sh_basis(directions, terms))  # [D,S]
     rotation = quat_to_matrix(torch.nn.functional.normalize(quats, dim=-1))
-    turned = sh_basis(directions @ rotation, terms)  # at R^T d, [B,N,S,D]
-    return fit @ (turned @ sh)
+    rotated = sh_basis(directions @ rotation, terms)  # at R^T d, [B,N,S,D]
+    return fit @ (rotated @ sh)

@@ -1,4 +1,4 @@
-"""Specification of splatting."""
+"""Reference of Gaussian splatting."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from avatar.types import Camera
 
 from .sh import sh_colors
 
-#: Splats weaker than this at a pixel are skipped there (half a step of an 8-bit color).
+#: Gaussians with a lower alpha at a pixel are skipped there (half a step of an 8-bit color).
 ALPHA_MIN = 1 / 255
-#: One splat never hides all that is behind it, which keeps 1 - alpha away from zero.
+#: Upper limit of a Gaussian's alpha, which keeps 1 - alpha away from zero.
 ALPHA_MAX = 0.999
-#: A pixel whose transmittance is at or below this takes no further splats.
+#: A pixel whose transmittance is at or below this is finished.
 TRANSMITTANCE_MIN = 1e-4
-#: Depth is defined where alpha exceeds this; it lies below ALPHA_MIN, so it matters only without the cutoff.
+#: Depth is defined where alpha exceeds this; it is below ALPHA_MIN, so it has an effect only without the cutoff.
 DEPTH_ALPHA_MIN = 1e-3
-#: Slope x/z or y/z at which the Jacobian of the projection is frozen; independent of the raster, so crops agree.
+#: Limit of the slopes x/z and y/z in the Jacobian of the projection; independent of the image size, so crops agree.
 SLOPE_MAX = 2.0
-#: Quaternions with a smaller squared norm have no direction; their splats are culled.
+#: Quaternions with a smaller squared norm have no direction; their Gaussians are culled.
 QUAT_NORM2_MIN = 1e-24
 
 
 @dataclass(frozen=True)
 class SplatOutput:
-    """What `splat` returns: pictures over black and, on request, each Gaussian's part in them."""
+    """Output of `splat`: images over black and, if requested, each Gaussian's blend weight."""
 
     rgb: Tensor  # [B,H,W,3] premultiplied
     alpha: Tensor  # [B,H,W] 0..1
-    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where nothing is
+    depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 on the background
     weights: Tensor | None  # [B,N] blend weight summed over pixels, no gradient
     prepared: object  # handle for `splat_features`
 
 
 @dataclass(frozen=True)
 class Projected:
-    """Splats on the image plane of one batch of cameras."""
+    """Gaussians projected to the image planes of a batch of cameras."""
 
     means: Tensor  # [B,N,2] pixels
     conics: Tensor  # [B,N,3] xx, xy, yy of the inverse covariance, 1/pixels^2
@@ -63,10 +63,24 @@ def project(
     antialias: bool = False,
     cutoff: bool = True,
 ) -> Projected:
-    """Project Gaussians to image-plane splats (EWA splatting, Zwicker et al. 2001, section 4).
+    """Project Gaussians to the image plane (EWA splatting, Zwicker et al. 2001, section 4).
 
-    Arguments as for `splat`. A Gaussian is culled when any of its numbers is not finite, its center is not
-    beyond `near`, its quaternion has no direction, its opacity is not positive or its covariance overflows.
+    A Gaussian is culled when any of its values is not finite, its center is not beyond `near`, its quaternion has zero
+    length, its opacity is not positive or its covariance overflows.
+
+    Args:
+        means: [B,N,3] meters, world.
+        quats: [B,N,4] wxyz, normalized here.
+        scales: [B,N,3] meters.
+        opacities: [B,N] 0..1.
+        camera: B pinhole cameras.
+        near: meters along the camera axis.
+        dilation: pixels^2 added to the diagonal of the projected covariance.
+        antialias: as for `avatar.ops.splat`.
+        cutoff: as for `avatar.ops.splat`.
+
+    Returns:
+        The projected Gaussians.
     """
     world_to_cam = camera.world_to_cam.to(means)
     numbers = torch.cat([means, quats, scales, opacities[..., None]], -1)
@@ -80,25 +94,25 @@ def project(
     )
     spread = rotation @ quat_to_matrix(unit) * _keep(scales, visible)[..., None, :]
     focal = torch.stack([camera.K[:, 0, 0], camera.K[:, 1, 1]], -1).to(means)[:, None]
-    middle = camera.K[:, None, :2, 2].to(means)
+    principal = camera.K[:, None, :2, 2].to(means)
     slopes = centers[..., :2] / centers[..., 2:]
     magnify = focal / centers[..., 2:]
-    frozen = slopes.clamp(-SLOPE_MAX, SLOPE_MAX)
-    rows = magnify[..., None] * (spread[..., :2, :] - frozen[..., None] * spread[..., 2:, :])  # [B,N,2,3]
-    return _splats_from_rows(
-        rows, slopes * focal + middle, centers[..., 2], _keep(opacities, visible), visible,
+    clamped = slopes.clamp(-SLOPE_MAX, SLOPE_MAX)
+    rows = magnify[..., None] * (spread[..., :2, :] - clamped[..., None] * spread[..., 2:, :])  # [B,N,2,3]
+    return _projected_from_rows(
+        rows, slopes * focal + principal, centers[..., 2], _keep(opacities, visible), visible,
         (camera.width, camera.height), dilation, antialias, cutoff,
     )  # fmt: skip
 
 
 def _keep(values: Tensor, mask: Tensor) -> Tensor:
-    """`values` with zeros (and zero gradients) where `mask` is false, whatever stood there."""
+    """`values` with zeros (and zero gradients) where `mask` is false, also in place of non-finite values."""
     while mask.ndim < values.ndim:
         mask = mask[..., None]
     return torch.where(mask, values, torch.zeros_like(values))
 
 
-def _splats_from_rows(
+def _projected_from_rows(
     rows: Tensor,
     centers: Tensor,
     depths: Tensor,
@@ -109,7 +123,22 @@ def _splats_from_rows(
     antialias: bool,
     cutoff: bool,
 ) -> Projected:
-    """Conics from the rows [B,N,2,3] of the projected square-root covariance, in pixels."""
+    """Conics from the rows [B,N,2,3] of the projected square-root covariance, in pixels.
+
+    Args:
+        rows: [B,N,2,3] pixels.
+        centers: [B,N,2] pixels.
+        depths: [B,N] meters.
+        opacities: [B,N].
+        visible: [B,N] bool.
+        size: width and height in pixels.
+        dilation: pixels^2.
+        antialias: scale opacities by the change of the determinant.
+        cutoff: stored for the rasterizer.
+
+    Returns:
+        The projected Gaussians.
+    """
     first, second = rows.unbind(-2)
     xx, yy = (first * first).sum(-1), (second * second).sum(-1)
     xy = (first * second).sum(-1)
@@ -126,7 +155,7 @@ def _splats_from_rows(
 
 
 def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) -> SplatOutput:
-    """Blend splats front to back at the pixel centers; `colors` [B,N,3]."""
+    """Blend Gaussians front to back at the pixel centers; `colors` [B,N,3]."""
     batch = colors.shape[0]
     height, width = projected.height, projected.width
     usable = projected.visible & colors.isfinite().all(-1)
@@ -134,15 +163,15 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
     alpha = torch.where(usable[..., None], _alphas(projected), 0.0).gather(
         1, order[..., None].expand(-1, -1, height * width)
     )
-    floor = TRANSMITTANCE_MIN if projected.cutoff else -1.0
-    before = _transmittance_before(alpha)[:, :-1]
-    alpha = torch.where(before > floor, alpha, torch.zeros_like(alpha))
-    reached = _transmittance_before(alpha)
-    blend = alpha * reached[:, :-1]  # [B,N,P]
+    transmittance_min = TRANSMITTANCE_MIN if projected.cutoff else -1.0
+    before = _transmittance(alpha)[:, :-1]
+    alpha = torch.where(before > transmittance_min, alpha, torch.zeros_like(alpha))
+    transmittance = _transmittance(alpha)
+    blend = alpha * transmittance[:, :-1]  # [B,N,P] blend weights
     fields = torch.cat([_keep(colors, usable), _keep(projected.depths, usable)[..., None]], -1)
     fields = fields.gather(1, order[..., None].expand(-1, -1, 4))
     sums = torch.einsum("bnp,bnc->bpc", blend, fields)
-    opaque = 1 - reached[:, -1]
+    opaque = 1 - transmittance[:, -1]
     solid = opaque > DEPTH_ALPHA_MIN
     depth = torch.where(solid, sums[..., 3] / torch.where(solid, opaque, torch.ones_like(opaque)), 0.0)
     weights = None
@@ -158,7 +187,7 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
 
 
 def _alphas(projected: Projected) -> Tensor:
-    """Each splat's alpha at each pixel [B,N,P], cut off and clamped."""
+    """Alpha [B,N,P] of each Gaussian at each pixel, limited by ALPHA_MIN and ALPHA_MAX."""
     like = projected.means
     rows = torch.arange(projected.height, dtype=like.dtype, device=like.device) + 0.5
     columns = torch.arange(projected.width, dtype=like.dtype, device=like.device) + 0.5
@@ -172,8 +201,8 @@ def _alphas(projected: Projected) -> Tensor:
     return raw.clamp_max(ALPHA_MAX)
 
 
-def _transmittance_before(alpha: Tensor) -> Tensor:
-    """[B,N+1,P]: what is left before each of the N splats, and after the last."""
+def _transmittance(alpha: Tensor) -> Tensor:
+    """Transmittance [B,N+1,P] before each of the N Gaussians, and after the last."""
     first = torch.ones_like(alpha[:, :1]) if alpha.shape[1] else alpha.new_ones(alpha.shape[0], 1, alpha.shape[2])
     return torch.cat([first, 1 - alpha], 1).cumprod(1)
 
@@ -193,7 +222,7 @@ def splat(
     with_depth: bool = True,
     cutoff: bool = True,
 ) -> SplatOutput:
-    """Specification of `avatar.ops.splat`."""
+    """Reference of `avatar.ops.splat`, with the same arguments."""
     projected = project(
         means, quats, scales, opacities, camera,
         near=near, dilation=dilation, antialias=antialias, cutoff=cutoff,
@@ -207,5 +236,5 @@ def splat(
 
 
 def splat_features(prepared: Projected, colors: Tensor) -> Tensor:
-    """Specification of `avatar.ops.splat_features`."""
+    """Reference of `avatar.ops.splat_features`, with the same arguments."""
     return rasterize(prepared, colors).rgb.detach()

@@ -19,7 +19,7 @@ from avatar.geometry.rotations import SH_C0
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
-from avatar.reference.motion import robust, slopes
+from avatar.reference.motion import geman_mcclure, image_gradients
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
 from avatar.refine.targets import Targets, render_targets
@@ -183,8 +183,8 @@ class _Chunk:
     def _normal(self, image: Tensor, flows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Cost [s], matrix [s,P,P] and gradient [s,P] of the states from their rendered images [m,h,w,3]."""
         residual = image - self.targets.rgb
-        cost, weight = robust(residual, self.options.sigma)
-        gx, gy = (slope.permute(0, 3, 1, 2)[:, None] for slope in slopes(image))
+        cost, weight = geman_mcclure(residual, self.options.sigma)
+        gx, gy = (slope.permute(0, 3, 1, 2)[:, None] for slope in image_gradients(image))
         motion, tint = flows
         jacobian = (tint - gx * motion[:, :, :1] - gy * motion[:, :, 1:]).flatten(2)  # [m,P,3 h w]
         weighted = jacobian * weight[:, None].expand(-1, 3, -1, -1).flatten(1)[:, None]

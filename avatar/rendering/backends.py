@@ -118,10 +118,10 @@ class NativeBackend(RasterizerBackend):
         tensors = _tensors(gaussians)
         handle = ops.splat_into(buffers, *tensors, camera)
         # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
-        while (needed := buffers.pairs()) > buffers.capacity:
+        while (needed := buffers.intersections()) > buffers.max_intersections:
             batch, height, width, _ = buffers.rgb.shape
             buffers = ops.splat_buffers(
-                batch, buffers.count, width, height, device=buffers.rgb.device, capacity=needed + needed // 2,
+                batch, buffers.count, width, height, device=buffers.rgb.device, max_intersections=needed + needed // 2,
                 with_depth=buffers.depth is not None,
             )  # fmt: skip
             handle = ops.splat_into(buffers, *tensors, camera)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.ops import frames
-from avatar.ops.frames import CudaFrame, Pictures, SplatCall, new_workspace
+from avatar.ops.frames import CudaFrame, SplatCall, SplatImages, new_workspace
 from avatar.types import Camera
 from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, scene, splat_and_gradients
 
@@ -29,13 +29,13 @@ def test_a_workspace_that_is_too_small_grows_and_its_size_is_remembered(
 ) -> None:
     inputs, view = there(scene(1, 40), device), camera()
     expected, gradients = splat_and_gradients(ops.splat, inputs, view)
-    monkeypatch.setattr(frames, "_capacities", {})
-    monkeypatch.setattr(frames, "likely_capacity", lambda batch, count: 3)
+    monkeypatch.setattr(frames, "_limits", {})
+    monkeypatch.setattr(frames, "initial_max_intersections", lambda batch, count: 3)
     found, grown = splat_and_gradients(ops.splat, inputs, view)
     assert torch.equal(found.rgb, expected.rgb)
     assert all(torch.equal(a, b) for a, b in zip(gradients, grown, strict=True))
-    (capacity,) = frames._capacities.values()
-    assert capacity > 40
+    (limit,) = frames._limits.values()
+    assert limit > 40
 
 
 def test_under_capture_nothing_is_read_and_images_that_do_not_fit_are_nan(
@@ -44,13 +44,13 @@ def test_under_capture_nothing_is_read_and_images_that_do_not_fit_are_nan(
     def cannot_wait(frame: CudaFrame) -> int:
         raise AssertionError("a captured render was synchronized")
 
-    monkeypatch.setattr(frames, "_captured", lambda like: True)
-    monkeypatch.setattr(CudaFrame, "pairs", cannot_wait)
+    monkeypatch.setattr(frames, "_is_capturing", lambda like: True)
+    monkeypatch.setattr(CudaFrame, "intersections", cannot_wait)
     inputs, view = there(scene(1, 40), device), there_camera(device)
     fits, gradients = splat_and_gradients(ops.splat, inputs, view)
     assert fits.rgb.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients)
-    monkeypatch.setattr(frames, "_capacities", {})
-    monkeypatch.setattr(frames, "likely_capacity", lambda batch, count: 3)
+    monkeypatch.setattr(frames, "_limits", {})
+    monkeypatch.setattr(frames, "initial_max_intersections", lambda batch, count: 3)
     lost, gradients = splat_and_gradients(ops.splat, inputs, view)
     assert lost.rgb.isnan().all() and all(gradient.isnan().all() for gradient in gradients)
 
@@ -59,21 +59,21 @@ def test_more_tile_intersections_than_the_limit_are_an_error() -> None:
     with pytest.raises(
         ValueError, match=r"more than 33554432 tile intersections in one image; use fewer or smaller Gaussians"
     ):
-        frames._larger_capacity(1, frames.PAIRS_MAX + 1)
-    assert frames._larger_capacity(2, frames.PAIRS_MAX + 1) > frames.PAIRS_MAX
+        frames._larger_limit(1, frames.INTERSECTIONS_MAX + 1)
+    assert frames._larger_limit(2, frames.INTERSECTIONS_MAX + 1) > frames.INTERSECTIONS_MAX
 
 
 def test_buffers_that_are_too_small_give_nan_and_report_the_number_of_tile_intersections(
     device: torch.device,
 ) -> None:
     inputs, view = there(scene(2, 40), device), there_camera(device, 2)
-    buffers = ops.splat_buffers(2, 40, 49, 37, device=device, capacity=5, with_weights=True)
+    buffers = ops.splat_buffers(2, 40, 49, 37, device=device, max_intersections=5, with_weights=True)
     ops.splat_into(buffers, *inputs, view)
     for name in (*PICTURES, "weights"):
         assert getattr(buffers, name).isnan().all(), name
-    pairs = buffers.pairs()
-    assert pairs > 80
-    larger = ops.splat_buffers(2, 40, 49, 37, device=device, capacity=pairs, with_weights=True)
+    intersections = buffers.intersections()
+    assert intersections > 80
+    larger = ops.splat_buffers(2, 40, 49, 37, device=device, max_intersections=intersections, with_weights=True)
     ops.splat_into(larger, *inputs, view)
     assert torch.equal(larger.rgb, ops.splat(*inputs, view).rgb)
 
@@ -82,7 +82,7 @@ def test_buffers_that_were_too_small_for_one_image_render_the_next(device: torch
     many, view = there(scene(1, 40), device), there_camera(device)
     few = tuple(value.clone() for value in many)
     few[3][:, 2:] = 0
-    buffers = ops.splat_buffers(1, 40, 49, 37, device=device, capacity=40)
+    buffers = ops.splat_buffers(1, 40, 49, 37, device=device, max_intersections=40)
     ops.splat_into(buffers, *many, view)
     assert buffers.rgb.isnan().all()
     ops.splat_into(buffers, *few, view)
@@ -93,13 +93,13 @@ def test_buffers_that_were_too_small_for_one_image_render_the_next(device: torch
 def test_gradients_of_images_that_did_not_fit_are_nan(device: torch.device, limited: str) -> None:
     inputs, view = there(scene(1, 40), device), there_camera(device)
     call = SplatCall(view.K, view.world_to_cam, 49, 37, 0.01, 0.3, 2)
-    capacity = 5 if limited == "workspace" else 400
-    frame = CudaFrame(call, new_workspace(inputs[0], 1, 40, 49, 37, capacity), capacity)
-    pictures = Pictures.empty(1, 40, 49, 37, depth=True, weights=False, like=inputs[0])
-    frame.draw(inputs, pictures)
-    frame._pairs = 5
+    limit = 5 if limited == "workspace" else 400
+    frame = CudaFrame(call, new_workspace(inputs[0], 1, 40, 49, 37, limit), limit)
+    images = SplatImages.empty(1, 40, 49, 37, depth=True, weights=False, like=inputs[0])
+    frame.render(inputs, images)
+    frame._intersections = 5
     out = tuple(torch.zeros_like(value) for value in inputs)
-    frame.backward(inputs, pictures, (torch.ones_like(pictures.rgb), None, None), out)
+    frame.backward(inputs, images, (torch.ones_like(images.rgb), None, None), out)
     assert all(gradient.isnan().all() for gradient in out)
 
 
@@ -117,14 +117,14 @@ def test_splat_into_renders_what_splat_renders(device: torch.device, options: di
 def test_previous_contents_of_a_workspace_do_not_matter(device: torch.device) -> None:
     inputs, view = there(scene(2, 50), device), there_camera(device, 2)
     buffers = ops.splat_buffers(2, 50, 49, 37, device=device, with_weights=True)
-    pictures = []
+    images = []
     for leftovers in (0, 0x7F, 0xFF):
         assert buffers.workspace is not None
         buffers.workspace.fill_(leftovers)
         ops.splat_into(buffers, *inputs, view)
-        pictures.append((buffers.rgb.clone(), buffers.alpha.clone(), buffers.weights.clone()))
-    for other in pictures[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(pictures[0], other, strict=True))
+        images.append((buffers.rgb.clone(), buffers.alpha.clone(), buffers.weights.clone()))
+    for other in images[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(images[0], other, strict=True))
 
 
 def test_splat_into_omits_outputs_without_buffers(device: torch.device) -> None:
@@ -153,7 +153,7 @@ def test_buffers_of_another_shape_are_rejected(device: torch.device) -> None:
 
 def test_native_calls_reject_a_workspace_that_is_too_small_for_its_capacity(device: torch.device) -> None:
     inputs, view = there(scene(1, 30), device), there_camera(device)
-    buffers = ops.splat_buffers(1, 30, 49, 37, device=device, capacity=100)
+    buffers = ops.splat_buffers(1, 30, 49, 37, device=device, max_intersections=100)
     assert buffers.workspace is not None
     with pytest.raises(ValueError, match="native kernel: the workspace is too small"):
         ops.splat_into(replace(buffers, workspace=buffers.workspace[:-256]), *inputs, view)
@@ -162,7 +162,7 @@ def test_native_calls_reject_a_workspace_that_is_too_small_for_its_capacity(devi
         ops.splat_into(replace(buffers, workspace=longer[8:]), *inputs, view)
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch", 0), ("count", -1), ("width", 0), ("capacity", 0)])
+@pytest.mark.parametrize(("name", "value"), [("batch", 0), ("count", -1), ("width", 0), ("max_intersections", 0)])
 def test_buffers_of_invalid_size_are_rejected(name: str, value: int) -> None:
     sizes = {"batch": 1, "count": 4, "width": 8, "height": 8, name: value}
     with pytest.raises(ValueError, match=f"{name}: expected . or more, got {value}"):

@@ -11,7 +11,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops, reference
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.reference.motion import filled, rigid_flows
+from avatar.reference.motion import pixel_features, rigid_flows
 from tests.avatar.ops.splat_scenes import largest
 
 SIGMA = 0.7
@@ -257,7 +257,7 @@ def test_thin_pixels_take_depth_and_share_of_their_neighbors() -> None:
     alpha[:, :, :5] = 1.0
     features[:, :, :5] = torch.tensor([0.5, 0.25, 0.0])
     alpha[:, :, 5], features[:, :, 5] = 0.2, 0.2 * torch.tensor([0.9, 1.0, 0.0])
-    found = filled(features, alpha)
+    found = pixel_features(features, alpha)
     torch.testing.assert_close(found[0, 4, 4], torch.tensor([0.5, 0.25, 0.0]))  # full: its own
     torch.testing.assert_close(found[0, 4, 5], (torch.tensor([0.5, 0.25, 0.0]) + features[0, 4, 5]) / 1.2)
     torch.testing.assert_close(found[0, 4, 6], torch.tensor([0.9, 1.0, 0.0]))  # empty, beside the thin one

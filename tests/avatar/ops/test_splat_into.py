@@ -34,5 +34,5 @@ def test_buffers_without_depth_and_weights_have_no_limit_either(way: str) -> Non
     inputs, view = scene(1, 30), camera()
     buffers = ops.splat_buffers(1, 30, 49, 37, with_depth=False)
     ops.splat_into(buffers, *inputs, view)
-    assert (buffers.depth, buffers.weights, buffers.workspace, buffers.pairs()) == (None, None, None, 0)
+    assert (buffers.depth, buffers.weights, buffers.workspace, buffers.intersections()) == (None, None, None, 0)
     assert torch.equal(buffers.rgb, ops.splat(*inputs, view).rgb)
