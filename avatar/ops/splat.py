@@ -82,9 +82,9 @@ def splat(
     quaternion of zero length, or a center not beyond `near` is culled and gets zero gradients.
 
     On a CUDA device this synchronizes once to read the number of tile intersections (Gaussian x 16x16 tile), and
-    renders again with more memory if they did not fit. During the capture of a CUDA graph it does not synchronize, and a frame
-    with more intersections than any frame of its shape before gives NaN images and gradients. With `splat_into` the
-    caller controls that memory.
+    renders again with more memory if they did not fit. During the capture of a CUDA graph it does not synchronize, and
+    a frame with more intersections than any frame of its shape before gives NaN images and gradients. With
+    `splat_into` the caller controls that memory.
 
     Args:
         means: [B,N,3] meters, world.

@@ -63,8 +63,8 @@ def _lid_targets(openings: tuple[Opening, Opening]) -> tuple[list[int], Floats]:
     ids: list[int] = []
     points = []
     for opening, lids in zip(openings, (LEFT_LIDS, RIGHT_LIDS), strict=True):
-        ends = opening.azimuth[[0, -1]] if opening.center[0] < 0 else opening.azimuth[[-1, 0]]
-        even = np.linspace(*ends, len(lids[0]))[1:-1]
+        first, last = opening.azimuth[[0, -1]] if opening.center[0] < 0 else opening.azimuth[[-1, 0]]
+        even = np.linspace(float(first), float(last), len(lids[0]))[1:-1]
         for is_upper, edge in zip((True, False), lids, strict=True):
             ids += edge[1:-1]
             points.append(opening.edge_points(even, is_upper))

@@ -147,7 +147,7 @@ def _rigid(head: HeadModel, lip: Ints, part: Part, start: int) -> AddedPart:
     count = len(part.vertices)
     mean = head.shapedirs[torch.from_numpy(lip)].mean(0)
     weights = torch.zeros(count, head.lbs_weights.shape[1])
-    weights[:, JAW] = _tensor(part.jaw_shares)
+    weights[:, JAW] = _tensor(part.jaw_weights)
     weights[:, NECK] = 1 - weights[:, JAW]
     return AddedPart(
         part.name,

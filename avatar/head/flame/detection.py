@@ -98,7 +98,9 @@ def _render(head: HeadModel, posed: torch.Tensor, view: View) -> NDArray[np.floa
     image = torch.full((size, size, 3), _BACKGROUND)
     zeros = torch.zeros(len(colors), 1)
     image[hit] = shade(colors, torch.nn.functional.normalize(normals, dim=-1), zeros + 1, zeros)
-    return cv2.resize(image.clamp(0, 1).numpy(), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(
+        cv2.resize(image.clamp(0, 1).numpy(), (SIZE, SIZE), interpolation=cv2.INTER_AREA), dtype=np.float32
+    )
 
 
 def _turned_away(yaw: float) -> Mask:
@@ -182,7 +184,8 @@ def _on_edge(opening: Opening, points: Floats, known: Mask, is_upper: bool) -> F
     Points detected outside the opening (the corners and the tear duct's fold) are kept.
     """
     ends = opening.azimuth[[0, -1]]
-    even = np.linspace(*(ends if opening.center[0] < 0 else ends[::-1]), len(points))
+    first, last = ends if opening.center[0] < 0 else ends[::-1]
+    even = np.linspace(float(first), float(last), len(points))
     azimuth = np.where(known, to_angles(points - opening.center)[0], even)
     outside = known & ((azimuth < ends[0]) | (azimuth > ends[1]))
     return np.where(outside[:, None], points, opening.edge_points(azimuth, is_upper))

@@ -70,7 +70,7 @@ def _free_boxes(uv: Floats, faces: Ints, count: int) -> list[tuple[float, float,
     occupied = np.zeros((_GRID, _GRID), np.uint8)
     for triangle in (uv[faces] * _GRID).astype(np.int32):
         cv2.fillConvexPoly(occupied, triangle, 1)
-    occupied = cv2.dilate(occupied, np.ones((3, 3), np.uint8))
+    occupied = np.asarray(cv2.dilate(occupied, np.ones((3, 3), np.uint8)), np.uint8)
     boxes: list[tuple[float, float, float]] = []
     side = _LARGEST
     while len(boxes) < count:

@@ -204,5 +204,6 @@ def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:
     if not fits:
         raise RefusedPickle("is a sparse matrix with inconsistent arrays")
     full = np.zeros((outer, inner), data.dtype.newbyteorder("="))
-    np.add.at(full, (np.repeat(np.arange(outer), np.diff(starts.astype(np.int64))), indices), data)
+    counts: NDArray[np.int64] = np.asarray(np.diff(starts.astype(np.int64)), np.int64)
+    np.add.at(full, (np.repeat(np.arange(outer), counts), indices), data)
     return full.T.copy() if by_column else full

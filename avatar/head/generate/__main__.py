@@ -1,4 +1,4 @@
-"""`python -m avatar.head.generate`: remake the stored head, its mean face first if asked, and draw it."""
+"""`python -m avatar.head.generate`: generate the stored head, optionally its mean face and contact sheets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .assemble import build_head
 
 
 def _network(name: str, model: Path | None) -> base.LandmarkNetwork:
-    """The network that the class `module:attribute` names makes of a model file."""
+    """An instance of the class `module:attribute` for a model file."""
     module, _, attribute = name.partition(":")
     if model is None or not model.is_file():
         raise HeadsplatError(f"--landmark-model {model}: no such file; give the .tflite file of the network.")
@@ -29,24 +29,24 @@ def _network(name: str, model: Path | None) -> base.LandmarkNetwork:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m avatar.head.generate", description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=ARRAYS, help="the head's file")
-    parser.add_argument("--base", type=Path, default=base.STORED, help="the mean face's file")
+    parser.add_argument("-o", "--output", type=Path, default=ARRAYS, help="output file of the head")
+    parser.add_argument("--base", type=Path, default=base.STORED, help="file of the mean face")
     parser.add_argument(
         "--rebuild-base",
         metavar="MODULE:CLASS",
-        help="remake the mean face first; CLASS(landmark model) turns an image [1,192,192,3] RGB 0..1 into "
-        "(points [478,3] in pixels, score), as capture.faces.landmarks:AttentionMesh does",
+        help="compute the mean face first; CLASS(landmark model) maps an image [1,192,192,3] RGB 0..1 to "
+        "(points [478,3] in pixels, score), such as capture.faces.landmarks:AttentionMesh",
     )
-    parser.add_argument("--landmark-model", type=Path, help="file that CLASS is made of")
+    parser.add_argument("--landmark-model", type=Path, help="model file for CLASS")
     parser.add_argument(
-        "--tessellation", type=Path, help="MediaPipe's face_mesh_connections.py, to read the triangles from it again"
+        "--tessellation", type=Path, help="MediaPipe's face_mesh_connections.py, to read the triangles from"
     )
-    parser.add_argument("--sheets", metavar="FOLDER", type=Path, help="draw contact sheets of the head into a folder")
+    parser.add_argument("--sheets", metavar="FOLDER", type=Path, help="write contact sheets of the head to a folder")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
-    """Run the generator; 0 done, 1 failed with one sentence on stderr."""
+    """Run the generator; returns 0, or 1 with a message on stderr."""
     options = _options(arguments)
     try:
         if options.rebuild_base:

@@ -1,4 +1,4 @@
-"""All stages in a row: from the mean face to the arrays of the stored head."""
+"""All stages from the mean face to the arrays of the stored head."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _EAR_ROOTS = ((234, 127), (454, 356))
 
 
 def make_parts(cage: Cage) -> list[parts.Part]:
-    """Eyes, teeth, tongue and ears, each following its own landmarks when the person changes."""
+    """Eyes, teeth, tongue and ears; each moves with the identity motion of its landmarks."""
     left_lids = cage.mirrored(LOOP)
     right = eyes.right_eye(cage, LOOP, RIGHT_EYE)
-    lower = tuple((index, share / 2) for group in (_UPPER_LIP, _CHIN) for index, share in parts.mean_of(group))
+    lower = tuple((index, weight / 2) for group in (_UPPER_LIP, _CHIN) for index, weight in parts.mean_of(group))
     left_ear = ears.left_ear(cage, parts.mean_of(_EAR_ROOTS[1]))
     return [
         right,
@@ -43,10 +43,10 @@ def make_parts(cage: Cage) -> list[parts.Part]:
 
 
 def interpolating_control(cage: Cage) -> Callable[[Floats], Floats]:
-    """A function from fields [N,C,3] to control fields whose Loop surface passes through them at the old vertices.
+    """A function from fields [N,C,3] to control fields whose Loop surface interpolates them at the old vertices.
 
-    The old vertices' rows of the Loop matrix are well conditioned (their eigenvalues lie in 1/4..1), so the solve is
-    exact and the same operator serves positions and every displacement.
+    The old vertices' rows of the Loop matrix are well conditioned (eigenvalues in 1/4..1), so the solve is exact, and
+    the same operator is used for positions and displacements.
     """
     old = loop_matrix(cage.faces, len(cage.vertices))[: len(cage.vertices)].tocsc()
     factor = splu(old)
@@ -59,33 +59,35 @@ def interpolating_control(cage: Cage) -> Callable[[Floats], Floats]:
     return control
 
 
-def _regressor(skin: Floats, pieces: Sequence[parts.Part], joints: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    starts = len(skin) + np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
+def _regressor(
+    skin: Floats, part_list: Sequence[parts.Part], joints: Floats
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    starts = len(skin) + np.cumsum([0, *(len(part.vertices) for part in part_list)])
     eyeballs = [np.arange(starts[k], starts[k + 1]) for k in (1, 0)]
     groups = skinning.regressor_groups(skin, eyeballs)
-    whole = np.vstack([skin, *(piece.vertices for piece in pieces)])
-    rows = [joint_regressor_weights(whole[group], place) for group, place in zip(groups, joints, strict=True)]
+    whole = np.vstack([skin, *(part.vertices for part in part_list)])
+    rows = [joint_regressor_weights(whole[group], joint) for group, joint in zip(groups, joints, strict=True)]
     joint = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     return joint.astype(np.uint8), np.concatenate(groups).astype(np.uint16), np.concatenate(rows).astype(np.float32)
 
 
-def _part_motion(pieces: Sequence[parts.Part], modes: Floats) -> Floats:
-    """Shift [S,parts,3] of each part in each identity mode [S,C,3]."""
-    return np.stack([sum(modes[:, index] * share for index, share in piece.follows) for piece in pieces], 1)
+def _part_motion(part_list: Sequence[parts.Part], modes: Floats) -> Floats:
+    """Translation [S,parts,3] of each part in each identity mode [S,C,3]."""
+    return np.stack([sum(modes[:, index] * weight for index, weight in part.follows) for part in part_list], 1)
 
 
 def _by_vertex(fields: Floats) -> np.ndarray:
-    """Fields [N,C,3] cm as stored units [C,3,N], the order that the head is used in."""
+    """Fields [N,C,3] cm as stored units in the memory order of the head, [C,3,N]."""
     return np.ascontiguousarray(to_units(fields).transpose(1, 2, 0))
 
 
-def _skin_arrays(cage: Cage, shares: Floats, modes: Floats) -> dict[str, Any]:
-    """The stored head's arrays of the cage's positions, displacements and weights."""
+def _skin_arrays(cage: Cage, jaw_follow: Floats, modes: Floats) -> dict[str, Any]:
+    """The stored arrays of the cage's positions, displacements and skin weights; `jaw_follow` [C] from `jaw`."""
     control = interpolating_control(cage)
-    weights = to_fractions(skinning.weights(cage.vertices, shares))
+    weights = to_fractions(skinning.weights(cage.vertices, jaw_follow))
     smooth = loop_matrix(cage.faces, len(cage.vertices))[: len(cage.vertices)] @ weights.astype(float)
     jaw_weights = smooth[:, JAW] / smooth.sum(1)
-    shapes = joints.behind_the_jaw(cage.vertices, jaw_weights, expressions.skin_shapes(cage, shares))
+    shapes = joints.rest_shapes(cage.vertices, jaw_weights, expressions.skin_shapes(cage, jaw_follow))
     curves = expressions.skin_curves(cage)
     return {
         "cage_vertices": to_units(control(cage.vertices[None])[0]),
@@ -99,29 +101,29 @@ def _skin_arrays(cage: Cage, shares: Floats, modes: Floats) -> dict[str, Any]:
     }
 
 
-def _part_arrays(cage: Cage, pieces: Sequence[parts.Part], modes: Floats) -> dict[str, Any]:
-    """The stored head's arrays of the separate parts."""
-    starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
-    faces = [piece.faces + start for piece, start in zip(pieces, starts, strict=False)]
-    half_starts = np.cumsum([0, *(len(piece.half[0]) for piece in pieces)])
-    half_faces = [piece.half[1] + start for piece, start in zip(pieces, half_starts, strict=False)]
-    half_vertices = [piece.half[0] + start for piece, start in zip(pieces, starts, strict=False)]
+def _part_arrays(cage: Cage, part_list: Sequence[parts.Part], modes: Floats) -> dict[str, Any]:
+    """The stored arrays of the separate parts."""
+    starts = np.cumsum([0, *(len(part.vertices) for part in part_list)])
+    faces = [part.faces + start for part, start in zip(part_list, starts, strict=False)]
+    half_starts = np.cumsum([0, *(len(part.half[0]) for part in part_list)])
+    half_faces = [part.half[1] + start for part, start in zip(part_list, half_starts, strict=False)]
+    half_vertices = [part.half[0] + start for part, start in zip(part_list, starts, strict=False)]
     return {
-        "part_vertices": to_units(np.vstack([piece.vertices for piece in pieces])),
+        "part_vertices": to_units(np.vstack([part.vertices for part in part_list])),
         "part_faces": np.vstack(faces).astype(np.uint16),
-        "part_expressions": _by_vertex(joints.part_shapes(pieces, expressions.part_shapes(cage, pieces))),
-        "part_identity": _by_vertex(_part_motion(pieces, modes)),
-        "part_of": np.repeat(np.arange(len(pieces)), np.diff(starts)).astype(np.uint8),
-        "part_weights": to_fractions(skinning.part_weights(pieces)),
+        "part_expressions": _by_vertex(joints.part_shapes(part_list, expressions.part_shapes(cage, part_list))),
+        "part_identity": _by_vertex(_part_motion(part_list, modes)),
+        "part_of": np.repeat(np.arange(len(part_list)), np.diff(starts)).astype(np.uint8),
+        "part_weights": to_fractions(skinning.part_weights(part_list)),
         "half_part_vertices": np.concatenate(half_vertices).astype(np.uint16),
         "half_part_faces": np.vstack(half_faces).astype(np.uint16),
     }
 
 
-def _atlas_arrays(cage: Cage, pieces: Sequence[parts.Part]) -> dict[str, Any]:
-    """The stored head's texture coordinates."""
+def _atlas_arrays(cage: Cage, part_list: Sequence[parts.Part]) -> dict[str, Any]:
+    """The stored texture coordinates."""
     flat, uv_faces, islands = atlas.cage_atlas(cage)
-    cage_uv, part_uv = atlas.pack((flat, uv_faces, islands), [(piece.flat, piece.faces) for piece in pieces])
+    cage_uv, part_uv = atlas.pack((flat, uv_faces, islands), [(part.flat, part.faces) for part in part_list])
     return {
         "cage_uv": to_fractions(cage_uv),
         "cage_uv_faces": uv_faces.astype(np.uint16),
@@ -129,18 +131,18 @@ def _atlas_arrays(cage: Cage, pieces: Sequence[parts.Part]) -> dict[str, Any]:
     }
 
 
-def _surface_arrays(cage: Cage, pieces: Sequence[parts.Part], cage_vertices: np.ndarray) -> dict[str, Any]:
-    """What is stored at full resolution: landmarks, joint regressor, regions, colors."""
+def _surface_arrays(cage: Cage, part_list: Sequence[parts.Part], cage_vertices: np.ndarray) -> dict[str, Any]:
+    """The arrays stored at full resolution: landmarks, joint regressor, regions, colors."""
     subdivide = loop_matrix(cage.faces, len(cage.vertices))
     skin = subdivide @ (cage_vertices * (100 / UNITS_PER_METER))
-    places = skinning.joint_positions(cage.eye_center)
-    joint, vertex, weight = _regressor(skin, pieces, places)
-    masks = regions.all_masks(regions.skin_masks(cage, subdivide), pieces)
-    painted = np.vstack([colors.skin_colors(cage, subdivide), *(piece.colors for piece in pieces)])
-    eye_starts = len(skin), len(skin) + len(pieces[0].vertices)
-    irises = [eye_starts[side] + place for side in (0, 1) for place in eyes.iris_vertices(left=side == 1)]
+    positions = skinning.joint_positions(cage.eye_center)
+    joint, vertex, weight = _regressor(skin, part_list, positions)
+    masks = regions.all_masks(regions.skin_masks(cage, subdivide), part_list)
+    painted = np.vstack([colors.skin_colors(cage, subdivide), *(part.colors for part in part_list)])
+    eye_starts = len(skin), len(skin) + len(part_list[0].vertices)
+    irises = [eye_starts[side] + index for side in (0, 1) for index in eyes.iris_vertices(left=side == 1)]
     return {
-        "joints": (places / 100).astype(np.float32),
+        "joints": (positions / 100).astype(np.float32),
         "regressor_joint": joint,
         "regressor_vertex": vertex,
         "regressor_weight": weight,
@@ -152,16 +154,16 @@ def _surface_arrays(cage: Cage, pieces: Sequence[parts.Part], cage_vertices: np.
 
 
 def build_head(base: Base) -> StoredHead:
-    """Every stage after the mean face; deterministic."""
+    """Run every stage after the mean face; deterministic."""
     cage = build_cage(base)
-    pieces = make_parts(cage)
+    part_list = make_parts(cage)
     identity_names, modes = identity.identity_modes(cage)
-    skin = _skin_arrays(cage, jaw.skin_shares(cage), modes)
+    skin = _skin_arrays(cage, jaw.skin_weights(cage), modes)
     return StoredHead(
         **skin,
-        **_part_arrays(cage, pieces, modes),
-        **_atlas_arrays(cage, pieces),
-        **_surface_arrays(cage, pieces, skin["cage_vertices"]),
+        **_part_arrays(cage, part_list, modes),
+        **_atlas_arrays(cage, part_list),
+        **_surface_arrays(cage, part_list, skin["cage_vertices"]),
         expression_names=expressions.NAMES,
         identity_names=tuple(identity_names),
     )

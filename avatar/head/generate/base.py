@@ -1,4 +1,4 @@
-"""The mean face: 478 points that a landmark network sees in our cartoon, averaged and made symmetric (stage S1)."""
+"""The mean face: the average of 478 points that a landmark network detects in cartoons, made symmetric (stage S1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import cartoon
 from .indices import FACE_POINTS, INFRAORBITAL, IRIS_LEFT, IRIS_RIGHT, MIDDLE_LIDS, TRAGI
 from .mesh import MIRROR, Floats, Ints, rotation_x
 
-#: takes an image [1,192,192,3] float32 RGB 0..1, gives points [478,3] in its pixels (x right, y down, z away), a score
+#: maps an image [1,192,192,3] float32 RGB 0..1 to points [478,3] in its pixels (x right, y down, z away) and a score
 LandmarkNetwork = Callable[[cartoon.Image], "tuple[Floats, float]"]
 
 STORED = Path(__file__).with_name("base.npz")
@@ -35,7 +35,7 @@ _HEADER = {
 
 @dataclass(frozen=True)
 class Base:
-    """What the generator starts from."""
+    """The input of the generator."""
 
     points: Floats  # [478,3] cm, the origin between the pupils, Frankfurt plane level
     mirror: Ints  # [478] an involution
@@ -43,25 +43,25 @@ class Base:
 
 
 def similarity(source: Floats, target: Floats) -> Floats:
-    """`source` [N,3] moved onto `target` by the best rotation, scale and shift."""
-    turn, scale = fit_similarity(source, target)
-    return (source - source.mean(0)) @ (scale * turn).T + target.mean(0)
+    """`source` [N,3] moved by the least-squares similarity transform to `target` [N,3]."""
+    rotation, scale = fit_similarity(source, target)
+    return (source - source.mean(0)) @ (scale * rotation).T + target.mean(0)
 
 
 def _find_mirror(points: Floats) -> Ints:
-    """Mirror map [478] by optimal assignment on the mirrored cloud, alternated with making it symmetric."""
+    """Mirror map [478] by optimal assignment to the mirrored points, alternating with symmetrization."""
     face = points[:FACE_POINTS].copy()
     for _ in range(5):
         distance = (((face * MIRROR)[:, None] - face[None]) ** 2).sum(-1)
         mirror = linear_sum_assignment(distance)[1]
         face = (face + similarity(face[mirror] * MIRROR, face)) / 2
     if not (mirror[mirror] == np.arange(FACE_POINTS)).all():
-        raise HeadsplatError("landmark network: its points on the cartoon do not mirror; use another network.")
+        raise HeadsplatError("landmark network: its points on the cartoon are not symmetric; use another network.")
     return np.concatenate([mirror, _IRIS_MIRROR]).astype(np.int64)
 
 
 def _symmetric(points: Floats, mirror: Ints) -> Floats:
-    """Points turned so that their plane of symmetry is x = 0, and made exactly symmetric."""
+    """Points [478,3] rotated so that their plane of symmetry is x = 0, and made exactly symmetric."""
     for _ in range(5):
         points = (points + similarity(points[mirror] * MIRROR, points)) / 2
     across = points - points[mirror]
@@ -76,16 +76,16 @@ def _symmetric(points: Floats, mirror: Ints) -> Floats:
 
 
 def frankfurt_pitch(points: Floats) -> float:
-    """Degrees about x that bring the tragi level with the lower orbital rims (the Frankfurt plane).
+    """Degrees about x that make the plane through tragi and lower orbital rims (the Frankfurt plane) horizontal.
 
-    The network's depth of a flat drawing leans forehead-forward; this rule does not look at its depth of the brow.
+    The network's depth of a drawing tilts the forehead forward; this rule does not use the depth of the brow.
     """
     forward = points[list(INFRAORBITAL)].mean(0) - points[list(TRAGI)].mean(0)
     return float(np.degrees(np.arctan2(forward[1], forward[2])))
 
 
 def build(network: LandmarkNetwork, triangles: Ints) -> Base:
-    """Run `network` on 48 drawn faces and make the mean face of it; the same network gives the same face."""
+    """Run `network` on 48 cartoons and average its points; deterministic for a given network."""
     clouds = []
     for image in cartoon.variants():
         points = np.asarray(network(image[None])[0], float)
@@ -100,13 +100,13 @@ def build(network: LandmarkNetwork, triangles: Ints) -> Base:
     mirror = _find_mirror(mean)
     points = _symmetric(mean, mirror)
     points = points * (PUPIL_DISTANCE / np.linalg.norm((points[IRIS_RIGHT] - points[IRIS_LEFT])[:2]))
-    points[IRIS_RIGHT:, 2] = points[list(MIDDLE_LIDS), 2].mean()  # networks give irises no depth of their own
+    points[IRIS_RIGHT:, 2] = points[list(MIDDLE_LIDS), 2].mean()  # networks give no depth for irises
     points = (points - points[IRIS_RIGHT] * [0, 1, 1]) @ rotation_x(frankfurt_pitch(points)).T
     return Base(points.astype(np.float32).astype(float), mirror, triangles)
 
 
 def read_tessellation(text: str) -> Ints:
-    """Triangles [852,3] from the text of MediaPipe's face_mesh_connections.py, whose edges come in triples."""
+    """Triangles [852,3] from the text of MediaPipe's face_mesh_connections.py: three edges per triangle."""
     pairs = re.findall(r"\((\d+), (\d+)\)", text[text.index("FACEMESH_TESSELATION") :])[: 852 * 3]
     triangles = []
     for first in range(0, len(pairs), 3):
@@ -127,7 +127,11 @@ def save(base: Base, path: Path = STORED) -> None:
 
 
 def load(path: Path = STORED) -> Base:
-    """Read what `save` wrote; raises HeadsplatError for any other file."""
+    """Read a file of `save`.
+
+    Raises:
+        HeadsplatError: any other file.
+    """
     with np.load(path, allow_pickle=False) as stored:
         found = json.loads(bytes(stored["header"])) if "header" in stored.files else {}
         if (found.get("magic"), found.get("version")) != (_HEADER["magic"], _HEADER["version"]):

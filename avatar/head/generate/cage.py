@@ -1,4 +1,4 @@
-"""The cage: every stage from the mean face to a closed head, before subdivision (stages S2 to S5)."""
+"""The cage: the stages from the mean face to a closed head before subdivision (S2 to S5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Base
 from .cranium import add_cranium, fair
-from .folds import Folds, add_rows, lay_folds, smoothed_folds
+from .folds import Folds, add_rows, place_folds, smoothed_folds
 from .indices import FACE_POINTS, LID_LOWER, LID_UPPER
 from .lids import (
     EYE_RADIUS,
@@ -26,14 +26,14 @@ from .lids import (
 from .lips import add_sock, close_lips
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, face_normals, mirror_map, orient, vertex_normals
 from .nostrils import add_nostrils, without_patches
-from .profile import corrected
+from .profile import correct_depth
 from .spread import Spreader
 from .topology import symmetric_triangles
 
 
 @dataclass(frozen=True)
 class Cage:
-    """A symmetric control mesh whose first 468 vertices are where the subdivided landmarks shall be."""
+    """A symmetric control mesh; its first 468 vertices are the positions of the landmarks after subdivision."""
 
     vertices: Floats  # [C,3] cm
     faces: Ints  # [F,3]
@@ -49,7 +49,7 @@ class Cage:
 
     @cached_property
     def spreader(self) -> Spreader:
-        """Displacement filling on this cage."""
+        """Interpolation of displacements on this cage."""
         return Spreader(self.vertices, self.faces, self.folds | self.brows)
 
     @cached_property
@@ -58,17 +58,17 @@ class Cage:
         return vertex_normals(self.vertices, self.faces)
 
     def mirrored(self, ids: tuple[int, ...] | list[int]) -> list[int]:
-        """The other side's vertices."""
+        """The mirror vertices of `ids`."""
         return [int(self.mirror[index]) for index in ids]
 
 
 def face_vertices(cage: Cage) -> list[int]:
-    """Vertices within the face's outline that can be seen: landmarks, the rows between them, the nostrils."""
+    """Visible vertices within the face's outline: landmarks, the rows between them, the nostrils."""
     return [*range(FACE_POINTS), *cage.folds, *cage.brows, *(index for ring in cage.nostrils for index in ring)]
 
 
 def _assemble(base: Base) -> Cage:
-    """The cage with the lids as wide open as the network drew them."""
+    """The cage with the lids open as in the mean face."""
     eye_center = fit_eye(base.points)
     points = close_lips(base.points, base.mirror)
     for center, loop in ((eye_center, list(LOOP)), (eye_center * MIRROR, [int(base.mirror[i]) for i in LOOP])):
@@ -90,7 +90,7 @@ def _assemble(base: Base) -> Cage:
 
 
 def _relax_lids(cage: Cage) -> Cage:
-    """The cage with its lids lowered until the fissure is as high as a calm person's."""
+    """The cage with the lids closed until the opening has the height of a relaxed face."""
     upper, lower = LID_UPPER[len(LID_UPPER) // 2], LID_LOWER[len(LID_LOWER) // 2]
     low, high = 0.0, 0.6
     for _ in range(30):
@@ -100,10 +100,10 @@ def _relax_lids(cage: Cage) -> Cage:
         low, high = (part, high) if np.linalg.norm(opening) > FISSURE else (low, part)
     moved = cage.spreader.fill(handles, LID_REACH)
     vertices = cage.vertices + moved + (moved * MIRROR)[cage.mirror]
-    laid = lay_folds(vertices, cage.folds, cage.eye_center)
-    return replace(cage, vertices=smoothed_folds(laid, cage.faces, cage.folds))
+    placed = place_folds(vertices, cage.folds, cage.eye_center)
+    return replace(cage, vertices=smoothed_folds(placed, cage.faces, cage.folds))
 
 
 def build_cage(base: Base) -> Cage:
-    """The whole cage from the mean face."""
-    return _relax_lids(_assemble(replace(base, points=corrected(base.points))))
+    """Build the cage from the mean face."""
+    return _relax_lids(_assemble(replace(base, points=correct_depth(base.points))))

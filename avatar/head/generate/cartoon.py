@@ -1,4 +1,4 @@
-"""A drawn face for the landmark network to look at: where the embedded head's proportions come from."""
+"""A cartoon face as input of the landmark network: the source of the embedded head's proportions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _ellipse(image: Image, center: tuple[float, float], axes: tuple[float, float
 
 
 def _shading() -> Image:
-    """Brightness [N,N] of a lit egg with the relief of a face."""
+    """Brightness [N,N] of a shaded egg with the relief of a face."""
     y, x = np.mgrid[: SIZE * _OVERSAMPLE, : SIZE * _OVERSAMPLE] / _OVERSAMPLE
     across, down = (x - 96) / 52, (y - 96) / 70
     facing = np.sqrt(np.clip(1 - across * across - down * down, 0.02, 1))
@@ -47,7 +47,7 @@ def _shading() -> Image:
 
 
 def _draw_eye(image: Image, side: int) -> None:
-    """One eye with its lids, its brow and the nostril below it; side -1 is the picture's left."""
+    """One eye with its lids, its brow and the nostril below it; side -1 is the image's left."""
     x = 96 + side * 20
     _ellipse(image, (x, 86), (9, 4.2), (0.95, 0.94, 0.93))
     _ellipse(image, (x, 86), (4.2, 4.2), (0.35, 0.22, 0.12))
@@ -70,7 +70,7 @@ def _draw_mouth(image: Image) -> None:
 
 
 def draw(skin: Color) -> Image:
-    """The cartoon [192,192,3], RGB 0..1, with the given skin."""
+    """The cartoon [192,192,3], RGB 0..1, with the skin color `skin`."""
     image = np.full((SIZE * _OVERSAMPLE, SIZE * _OVERSAMPLE, 3), 0.35, np.float32)
     _ellipse(image, (96, 80), (56, 62), (0.22, 0.15, 0.1))
     neck = tuple(0.8 * channel for channel in skin)
@@ -87,12 +87,12 @@ def draw(skin: Color) -> Image:
 
 
 def variants(count: int = 48, seed: int = 0) -> Iterator[Image]:
-    """The cartoon in all skins, turned (4 degrees), scaled (6 %), shifted (5 px), with gain and noise."""
+    """Cartoons in all skin colors with random rotation (4 degrees), scale (6 %), shift (5 px), gain and noise."""
     random = np.random.default_rng(seed)
     drawn = [draw(skin) for skin in SKINS]
     for index in range(count):
         warp = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), random.normal(0, 4), 1 + random.normal(0, 0.06))
-        warp[:, 2] += random.normal(0, 5, 2)
+        warp[:, 2] = warp[:, 2] + random.normal(0, 5, 2)
         image = cv2.warpAffine(drawn[index % len(drawn)], warp, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
         noisy = image * random.uniform(0.8, 1.15) + random.normal(0, 0.02, image.shape)
         yield np.clip(noisy, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Plausible colors of the skin: plain albedo, painted where anatomy puts it."""
+"""Plausible albedo of the skin, by anatomical region."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _TINTS = (
     ((1.75, -0.2, 0.1), (0.35, 0.5, 0.6), (0.72, 0.50, 0.45), 0.40),  # inner corners
     ((0, -9.0, 1.5), (1.6, 0.35, 1.5), (0.75, 0.57, 0.50), 0.30),  # below the lower lip
 )
-#: half-height of a brow in cm from its inner to its outer end, and how strong it is there
+#: half-height of a brow in cm from its inner to its outer end, and its opacity there
 _BROW_HALF, _BROW_STRENGTH = (0.34, 0.36, 0.31, 0.22, 0.08), (0.45, 0.85, 1.0, 0.95, 0.6)
-_BROW_SOFT = 0.20  # cm; vertices are 0.15 cm apart here, a sharper edge would show the triangles
+_BROW_SOFT = 0.20  # cm; vertices are 0.15 cm apart here, so a sharper edge would show the triangles
 
 
 def _paint(colors: Floats, shade: Floats, color: Sequence[float]) -> None:
@@ -44,7 +44,7 @@ def _paint(colors: Floats, shade: Floats, color: Sequence[float]) -> None:
 
 
 def _line_distance(points: Floats, line: Floats) -> tuple[Floats, Floats]:
-    """Distance [N] of points [N,3] to a line [K,3] of points, and where along it the nearest place is, 0..1."""
+    """Distance [N] of points [N,3] to a polyline [K,3], and the position [N] of the closest point along it, 0..1."""
     start, along = line[:-1], np.diff(line, axis=0)
     part = np.einsum("nkc,kc->nk", points[:, None] - start, along) / (along**2).sum(1)
     part = np.clip(part, 0, 1)
@@ -55,7 +55,7 @@ def _line_distance(points: Floats, line: Floats) -> tuple[Floats, Floats]:
 
 
 def _brow_shade(cage: Cage, points: Floats) -> Floats:
-    """How much of a brow each point [N,3] is, 0..1: near the smooth line between both rows of its landmarks."""
+    """Opacity [N] of the brow at points [N,3], 0..1, by distance to the curve between both rows of its landmarks."""
     lower, upper = cage.vertices[list(BROW_LOWER)], cage.vertices[list(BROW_UPPER)]
     knots = (0.55 * lower + 0.45 * upper)[::-1]
     fine = np.linspace(0, 1, 33)
@@ -63,7 +63,7 @@ def _brow_shade(cage: Cage, points: Floats) -> Floats:
     shade = np.zeros(len(points))
     for side in (np.ones(3), MIRROR):
         distance, part = _line_distance(points, np.stack(curve, 1) * side)
-        half = np.interp(part, np.linspace(0, 1, 5), _BROW_HALF)
+        half: Floats = np.interp(part, np.linspace(0, 1, 5), _BROW_HALF)
         strength = np.interp(part, np.linspace(0, 1, 5), _BROW_STRENGTH)
         shade += strength * smoothstep(half + _BROW_SOFT, half - _BROW_SOFT, distance)
     return np.clip(shade, 0, 1)
@@ -77,7 +77,7 @@ def _tint(colors: Floats, points: Floats) -> None:
 
 
 def _paint_cage(cage: Cage, colors: Floats) -> None:
-    """Lips, mouth, lids, lashes and nostrils, which follow the cage's own rows."""
+    """Paint lips, mouth, lids, lashes and nostrils along the cage's rows."""
     for upper, lower, redness in zip(LIP_UPPER[:3], LIP_LOWER[:3], _LIP_REDNESS, strict=True):
         _paint(colors, soft(cage, upper + lower) * redness, _LIP)
     _paint(colors, soft(cage, LIP_UPPER[3] + LIP_LOWER[3]), _LIP_INNER)
@@ -93,9 +93,9 @@ def _paint_cage(cage: Cage, colors: Floats) -> None:
 
 
 def skin_colors(cage: Cage, subdivide: sparse.csr_matrix) -> Floats:
-    """Colors [N,3] sRGB of the subdivided skin; `subdivide` [N,C] places its vertices.
+    """Colors [N,3] sRGB of the subdivided skin; `subdivide` [N,C] is its subdivision matrix.
 
-    Colors are interpolated linearly, not smoothed as positions are: a lash line is one row of vertices wide.
+    Colors are interpolated linearly, not smoothed like positions: a lash line is one row of vertices wide.
     """
     painted = np.tile(SKIN, (len(cage.vertices), 1)).astype(float)
     _tint(painted, cage.vertices)

@@ -1,4 +1,4 @@
-"""Skull, neck and shoulders: an implicit head swept from the face's outline to the collar (stage S5)."""
+"""Skull, neck and shoulders: rings on an implicit surface from the face's outline to the collar (stage S5)."""
 
 from __future__ import annotations
 
@@ -6,29 +6,39 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import spsolve
 
-from .implicit import both_sides, capsule, cast, ellipsoid, even, onto, resampled, smooth_max, smooth_min
+from .implicit import (
+    both_sides,
+    capsule,
+    cast_rays,
+    ellipsoid,
+    evenly_spaced,
+    project_to_level,
+    resample_meridians,
+    smooth_max,
+    smooth_min,
+)
 from .indices import OVAL
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, bilaplacian, smoothstep
 
 SKULL_RINGS = 15
-_PIVOT = np.array([0, -13.3, -1.6])  # the half-planes turn about the x axis through it, below the chin
+_PIVOT = np.array([0, -13.3, -1.6])  # below the chin; the half-planes of the sweep rotate about the x axis through it
 _RAY_START = (11.5, 9.0)  # cm from the pivot to where rays start, first and last half-plane
-_LAYOUT_FADE, _DEPTH_FADE = 0.5, 0.2  # parts of the sweep where the outline's offset from the skull has faded
+_LAYOUT_FADE, _DEPTH_FADE = 0.5, 0.2  # positions in the sweep where the outline's offset from the skull has faded out
 _COUNT = len(OVAL)
 _BUST_RINGS = 8
-_BUST_MIDDLE = np.array([0, -24.5, -10.6])  # rays to neck and shoulders start here, in the plane of the border
-_BUST_ASPECT = (1.55, 1.0)  # the border's columns crowd at the shoulders' ends as on an ellipse of this shape
+_BUST_MIDDLE = np.array([0, -24.5, -10.6])  # start of the rays to neck and shoulders, in the plane of the border
+_BUST_ASPECT = (1.55, 1.0)  # the border's columns are distributed as on an ellipse of this shape
 
 
 def _jaw(points: Floats) -> Floats:
-    """The lower jaw: rounded, cut off below along the line from chin to jaw corner."""
+    """The lower jaw: an ellipsoid cut below the line from chin to jaw corner."""
     body = ellipsoid(points, (0, -5.4, -4.6), (6.0, 6.2, 5.6))
     below = -0.90 * (points[..., 1] + 11.6) - 0.435 * points[..., 2]
     return smooth_max(body, below, 1.2)
 
 
 def _neck(points: Floats) -> Floats:
-    """The neck leaning forward, its two long muscles from behind the ears to the breastbone, the larynx."""
+    """The tilted neck, its two long muscles from behind the ears to the breastbone, the larynx."""
     sided = both_sides(points)
     distance = capsule(points, (0, -3, -9.0), (0, -25, -11.4), (4.7, 5.0), (0.90, 1, 1.14))
     muscle = capsule(sided, (4.9, -5.0, -10.0), (1.2, -20.0, -5.9), (1.0, 0.65))
@@ -38,7 +48,7 @@ def _neck(points: Floats) -> Floats:
 
 
 def _shoulders(points: Floats) -> Floats:
-    """Chest, shoulder muscles, the slope from the neck down to them, collar bones."""
+    """Chest, shoulder muscles, trapezius slope, collar bones."""
     sided = both_sides(points)
     distance = ellipsoid(points, (0, -31.2, -10.4), (17.5, 12.3, 9.6), power=2.2)
     distance = smooth_min(distance, ellipsoid(sided, (14.6, -25.0, -11.0), (5.0, 4.9, 5.6)), 3.5)
@@ -49,7 +59,7 @@ def _shoulders(points: Floats) -> Floats:
 
 
 def head_distance(points: Floats) -> Floats:
-    """Roughly the signed distance [...] of points [...,3] to the head's outside, cm, negative inside."""
+    """Approximate signed distance [...] of points [...,3] to the head's surface, cm, negative inside."""
     distance = smooth_min(
         ellipsoid(points, (0, 3.35, -7.6), (7.55, 9.1, 9.8), power=2.3),
         ellipsoid(points, (0, 0.5, -11.0), (6.7, 7.5, 6.7)),
@@ -63,15 +73,15 @@ def head_distance(points: Floats) -> Floats:
 
 
 def _surface(pitch: Floats, angle: Floats, start: float) -> Floats:
-    """Where rays [N] leave the head: in the half-plane at `pitch`, from `start` off the pivot, at `angle` to x."""
+    """Points [N,3] where rays leave the head: in the half-plane at `pitch`, `start` cm from the pivot, `angle` to x."""
     radial = np.stack([np.zeros_like(pitch), np.cos(pitch), -np.sin(pitch)], -1)
-    return cast(
+    return cast_rays(
         head_distance, _PIVOT + start * radial, np.cos(angle)[:, None] * [1, 0, 0] + np.sin(angle)[:, None] * radial
     )
 
 
 def _swept_rings(oval: Floats) -> Floats:
-    """Points [rings,36,3] on the skull from the face's outline back to the nape, laid out by the sweep alone."""
+    """Points [rings,36,3] on the skull from the face's outline back to the nape, before even spacing."""
     offset = oval - _PIVOT
     pitch = np.arctan2(-offset[:, 2], offset[:, 1])
     angle = np.unwrap(np.arctan2(np.hypot(offset[:, 1], offset[:, 2]) - _RAY_START[0], oval[:, 0]))
@@ -87,17 +97,17 @@ def _swept_rings(oval: Floats) -> Floats:
 
 
 def _skull_rings(oval: Floats) -> Floats:
-    """Points [rings,36,3], evenly spaced; the outline's depth under the skull's surface fades out over them."""
-    rings = even(oval, _swept_rings(oval))
+    """Points [rings,36,3], evenly spaced; the outline's depth below the skull's surface fades out over the rings."""
+    rings = evenly_spaced(oval, _swept_rings(oval))
     part = np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS
     depth = head_distance(oval) * (1 - smoothstep(0, _DEPTH_FADE, part))[:, None]
-    return even(oval, onto(head_distance, rings, depth))
+    return evenly_spaced(oval, project_to_level(head_distance, rings, depth))
 
 
 def _bust_rings(nape: Floats) -> Floats:
-    """Points [rings,36,3] from the nape's ring over neck and shoulders down to a level border.
+    """Points [rings,36,3] from the nape's ring over neck and shoulders to a horizontal border.
 
-    Rays from the middle of the border's plane sink from the nape's ring to that plane.
+    Rays from the center of the border's plane are lowered from the nape's ring to that plane.
     """
     offset = nape - _BUST_MIDDLE
     climb = np.arctan2(offset[:, 1], np.hypot(offset[:, 0], offset[:, 2]))
@@ -109,12 +119,12 @@ def _bust_rings(nape: Floats) -> Floats:
     for step in np.arange(1, 49) / 48:
         up, along = climb * (1 - step), heading + (goal - heading) * smoothstep(0, 1, step)
         direction = np.stack([np.cos(up) * np.cos(along), np.sin(up), -np.cos(up) * np.sin(along)], -1)
-        meridians.append(cast(head_distance, np.tile(_BUST_MIDDLE, (_COUNT, 1)), direction))
-    return resampled(np.array(meridians), _BUST_RINGS)
+        meridians.append(cast_rays(head_distance, np.tile(_BUST_MIDDLE, (_COUNT, 1)), direction))
+    return resample_meridians(np.array(meridians), _BUST_RINGS)
 
 
 def add_cranium(builder: MeshBuilder) -> list[list[int]]:
-    """Sew 15 rings of skull and eight of neck and shoulders to the face's outline; returns the rings."""
+    """Add 15 rings of skull and eight of neck and shoulders to the face's outline; returns the rings."""
     reverse = np.r_[0, np.arange(_COUNT - 1, 0, -1)]
     oval = builder.points(OVAL)
     rings: list[list[int]] = []
@@ -128,23 +138,23 @@ def add_cranium(builder: MeshBuilder) -> list[list[int]]:
 
 
 def fair(vertices: Floats, faces: Ints, rings: list[list[int]]) -> Floats:
-    """Vertices [V,3] with skull and neck smoothed against the fixed face and collar, held near their surface.
+    """Vertices [V,3] with skull and neck faired between the fixed face and collar, anchored to their surface.
 
-    The pull grows from the face's outline on; under the chin it stays weaker, so that the jaw turns over softly.
+    The anchor weight increases from the face's outline; it is smaller below the chin for a soft transition.
     """
-    pull = np.zeros(len(vertices))
+    anchor = np.zeros(len(vertices))
     for number, ring in enumerate(rings):
-        pull[ring] = 0.1 + 2.0 * smoothstep(0, 3, number) if number < SKULL_RINGS else 0.4
+        anchor[ring] = 0.1 + 2.0 * smoothstep(0, 3, number) if number < SKULL_RINGS else 0.4
         under_chin = [
             index
             for index in ring
             if vertices[index, 2] > -7 and vertices[index, 1] < -8.5 and vertices[index, 1] > -14
         ]
-        pull[under_chin] = 0.1
+        anchor[under_chin] = 0.1
     free = np.zeros(len(vertices), bool)
     free[[index for ring in rings[:-1] for index in ring]] = True
-    matrix = (bilaplacian(faces, len(vertices)) + sparse.diags(pull)).tocsr()
-    target = pull[:, None] * vertices
+    matrix = (bilaplacian(faces, len(vertices)) + sparse.diags(anchor)).tocsr()
+    target = anchor[:, None] * vertices
     faired = vertices.copy()
     faired[free] = spsolve(matrix[free][:, free].tocsc(), target[free] - matrix[free][:, ~free] @ vertices[~free])
     return faired

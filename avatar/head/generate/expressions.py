@@ -13,7 +13,7 @@ from .cage import Cage
 from .mesh import MIRROR, Floats
 from .parts import Part
 
-#: ARKit's 52 names in the order of Live Link Face's packets, then the two lids alone
+#: ARKit's 52 names in the order of Live Link Face's packets, then the two separate lids
 NAMES: tuple[str, ...] = (*ARKIT_52, "eyelidLeft", "eyelidRight")
 
 #: amplitude of a weight of 1 relative to the authored handles; from fits on clips and the blendshape network
@@ -30,9 +30,9 @@ def _gain(name: str) -> float:
     return GAINS.get(name, GAINS.get(unsided, 1.0))
 
 
-def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
+def skin_shapes(cage: Cage, jaw_weights: Floats) -> Floats:
     """Displacements [54,C,3] of the cage in the order of NAMES, gains applied, left the mirror image of right."""
-    shapes = jaw.shapes(cage.vertices, jaw_shares)
+    shapes = jaw.shapes(cage.vertices, jaw_weights)
     for name, move in shapes_jaw.soft_tissue(cage, shapes).items():
         shapes[name] = shapes[name] + move
     shapes["mouthClose"] = shapes_lips.close_over(cage, shapes["jawOpen"])
@@ -51,7 +51,7 @@ def skin_shapes(cage: Cage, jaw_shares: Floats) -> Floats:
 
 
 def skin_curves(cage: Cage) -> dict[str, Floats]:
-    """What bends between weights 0 and 1: displacements [C,3] of the cage at half weight beyond half of the shape's."""
+    """Offsets [C,3] from the linear path at weight 0.5 by name, for the expressions with a curved path."""
     curves: dict[str, Floats] = {}
     for name, field in shapes_eyes.right_curves(cage).items():
         curves[f"{name}Right"] = field * _gain(name)
@@ -60,13 +60,13 @@ def skin_curves(cage: Cage) -> dict[str, Floats]:
 
 
 def part_shapes(cage: Cage, parts: Sequence[Part]) -> Floats:
-    """Displacements [54,P,3] of all parts' vertices; the jaw carries lower teeth and tongue with its own gain."""
+    """Displacements [54,P,3] of all parts' vertices; lower teeth and tongue move with the jaw and its gain."""
     stacked = []
     for part in parts:
-        moves = jaw.shapes(part.vertices, part.jaw_shares) if part.jaw_shares.any() else {}
+        moves = jaw.shapes(part.vertices, part.jaw_weights) if part.jaw_weights.any() else {}
         moves = {name: move * _gain(name) for name, move in moves.items()} | part.shapes
         if part.name == "tongue":
             moves["tongueOut"] = shapes_tongue.tongue_out(cage, part.vertices)
-        still = np.zeros_like(part.vertices)
-        stacked.append(np.stack([moves.get(name, still) for name in NAMES]))
+        none = np.zeros_like(part.vertices)
+        stacked.append(np.stack([moves.get(name, none) for name in NAMES]))
     return np.concatenate(stacked, 1)

@@ -14,20 +14,20 @@ from .parts import Grid, Part, mean_of, polar
 IRIS_RADIUS = 0.59  # cm, adults' mean (Rufer et al. 2005)
 IRIS_ANGLE = float(np.arcsin(IRIS_RADIUS / EYE_RADIUS))
 COLUMNS = 24
-#: rings from the cornea's apex to the back: radians; pupil, iris, its dark rim, then white
+#: rings from the cornea's apex to the back, radians: pupil, iris, its dark rim, sclera
 _RINGS = (0.09, 0.18, 0.21, 0.32, 0.42, 0.48, IRIS_ANGLE, 0.55, 0.66, 0.85, 1.1, 1.4, 1.75, 2.15, 2.6)
 _HALF_RINGS = (1, 2, 4, 6, 7, 9, 11, 12, 14)  # keep the pupil's and the iris's edges sharp
 _PUPIL, _SCLERA, _CORNER = (0.03, 0.03, 0.03), (0.88, 0.86, 0.83), (0.80, 0.66, 0.62)
 #: color of the iris at angles from the apex
 _IRIS = ((0.21, (0.30, 0.33, 0.28)), (0.32, (0.34, 0.42, 0.44)), (0.44, (0.27, 0.36, 0.41)), (0.52, (0.12, 0.15, 0.17)))
-_STREAKS = 0.10  # how much lighter and darker the iris gets around
-#: how far a weight of 1 turns an eye: name, degrees down, degrees outwards
+_STREAKS = 0.10  # amplitude of the iris's brightness variation
+#: rotation of an eye at weight 1: name, degrees down, degrees outward
 LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0, -28.0))
 
 
 def _colors(angles: Floats, around: Floats) -> Floats:
-    """Colors [R*24+1,3], pole last: pupil, streaked iris with a dark rim, a white that reddens backwards."""
-    knots, shades = zip(*_IRIS, strict=True)
+    """Colors [R*24+1,3], pole last: pupil, streaked iris with a dark rim, sclera that becomes redder at the back."""
+    knots, shades = [angle for angle, _ in _IRIS], [color for _, color in _IRIS]
     iris = np.stack([np.interp(angles, knots, channel) for channel in np.array(shades).T], -1)
     streaks = 1 + _STREAKS * (np.sin(5 * around + 1) + np.sin(9 * around)) / 2
     back = smoothstep(0.6, 1.3, angles)[:, None]
@@ -53,17 +53,17 @@ def right_eye(cage: Cage, lids: Sequence[int], joint: int) -> Part:
         vertices=vertices,
         faces=grid.faces(),
         colors=_colors(angles, around),
-        flat=np.vstack([polar(np.arange(1, len(angles) + 1), around), [[0, 0]]]),
-        half=grid.thinned(_HALF_RINGS, range(0, COLUMNS, 2)),
+        flat=np.vstack([polar(range(1, len(angles) + 1), around), [[0, 0]]]),
+        half=grid.subset(_HALF_RINGS, range(0, COLUMNS, 2)),
         follows=mean_of(lids),
-        jaw_shares=np.zeros(len(vertices)),
+        jaw_weights=np.zeros(len(vertices)),
         joint=joint,
         regions={"iris": iris, "sclera": ~iris},
     )
 
 
 def iris_vertices(left: bool) -> list[int]:
-    """Vertices of an eye under its five iris landmarks: the apex, then +x, +y, -x, -y on the iris's edge."""
+    """Vertices of an eye at its five iris landmarks: the apex, then +x, +y, -x, -y on the iris's edge."""
     ring = _RINGS.index(IRIS_ANGLE) * COLUMNS
     quarters = (2, 1, 0, 3) if left else (0, 1, 2, 3)  # the left eye is the right one mirrored
     return [len(_RINGS) * COLUMNS, *(ring + COLUMNS // 4 * quarter for quarter in quarters)]

@@ -1,4 +1,4 @@
-"""More rows of vertices where landmarks are too sparse: the fold of the upper lid, the eyebrows (stage S3)."""
+"""Additional rows of vertices where landmarks are too sparse: the fold of the upper lid, the eyebrows (stage S3)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .lids import EYE_RADIUS
 from .mesh import MIRROR, Floats, Ints
 from .spread import Row
 
-Folds = dict[int, Row]  # new vertex -> the landmarks it lies between
+Folds = dict[int, Row]  # new vertex -> the two landmarks between which it lies
 
-_LID_SHARES = (0.46, 0.68)  # where the rows cross the strip; between them the skin turns over
-_PLATFORM = 0.17  # cm over the eyeball: the lower row lies on the lid that wraps the ball
-_OVERHANG = np.array([0, -0.08, 0.11])  # cm, how the upper row hangs over
+_LID_WEIGHTS = (0.46, 0.68)  # positions of the rows across the strip; the skin folds between them
+_PLATFORM = 0.17  # cm over the eyeball, of the lower row
+_OVERHANG = np.array([0, -0.08, 0.11])  # cm, offset of the upper row
 _FADE = ((0, 0.12, 0.35, 0.65, 0.9, 1), (0, 0.35, 1, 1, 0.5, 0))  # of the fold, from the outer to the inner corner
 _SMOOTHING = 6  # passes along the rows
-_EASING = 3
+_CONTROL_PASSES = 3
 _BROW_STRIPS = ((BROW_LOWER, BROW_UPPER, (0.5,)), (BROW_UPPER, FOREHEAD, (0.3,)))
 
 
 def add_rows(points: Floats, triangles: Ints, mirror: Ints, eye_center: Floats) -> tuple[Floats, Ints, Folds, Folds]:
-    """The face with two more rows in each upper lid, one in each brow and one above it.
+    """Insert two rows in each upper lid, one in each brow and one above it.
 
     Args:
         points: landmarks [468,3] cm.
@@ -36,27 +36,27 @@ def add_rows(points: Floats, triangles: Ints, mirror: Ints, eye_center: Floats) 
         eye_center: of the right eye, [3] cm.
 
     Returns:
-        Vertices [468+N,3], triangles, what the new vertices of the lids and of the brows lie between.
+        Vertices [468+N,3], triangles [G,3], the new vertices of the lids and those of the brows.
     """
-    lids, points, triangles = _split_strip(points, triangles, mirror, (LID_UPPER, CREASE_UPPER, _LID_SHARES))
+    lids, points, triangles = _split_strip(points, triangles, mirror, (LID_UPPER, CREASE_UPPER, _LID_WEIGHTS))
     brows: Folds = {}
     for strip in _BROW_STRIPS:
         rows, points, triangles = _split_strip(points, triangles, mirror, strip)
         brows |= rows
-    return lay_folds(points, lids, eye_center), triangles, lids, brows
+    return place_folds(points, lids, eye_center), triangles, lids, brows
 
 
-def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_center: Floats) -> Floats:
-    """Vertices [C,3] with the lids' rows laid anew between lid edge and landmarks above, on both sides.
+def place_folds(vertices: Floats, folds: Mapping[int, Row], eye_center: Floats) -> Floats:
+    """Vertices [C,3] with the lids' rows placed between lid edge and the landmarks above, on both sides.
 
-    They are smoothed along the strip, whose edges alternate between straight and slanting ones.
+    Rows are smoothed along the strip, whose edges alternate between straight and diagonal.
     """
-    laid = vertices.copy()
-    width = len(_LID_SHARES)
+    result = vertices.copy()
+    width = len(_LID_WEIGHTS)
     for ids, side in zip(_right_and_left(folds), (MIRROR**2, MIRROR), strict=True):
         parents = np.array([folds[index][:2] for index in ids])
-        shares = np.array([folds[index][2] for index in ids])[:, None]
-        straight = vertices[parents[:, 0]] * (1 - shares) + vertices[parents[:, 1]] * shares
+        weights = np.array([folds[index][2] for index in ids])[:, None]
+        straight = vertices[parents[:, 0]] * (1 - weights) + vertices[parents[:, 1]] * weights
         rows = (straight * side).reshape(-1, width, 3)
         for _ in range(_SMOOTHING):
             rows[1:-1] = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
@@ -65,27 +65,27 @@ def lay_folds(vertices: Floats, folds: Mapping[int, Row], eye_center: Floats) ->
         wrapped = eye_center + offset * (EYE_RADIUS + _PLATFORM) / np.linalg.norm(offset, axis=1, keepdims=True)
         rows[:, 0] += fade * (wrapped - rows[:, 0])
         rows[:, 1] += fade * _OVERHANG
-        laid[ids] = rows.reshape(-1, 3) * side
-    return laid
+        result[ids] = rows.reshape(-1, 3) * side
+    return result
 
 
 def smoothed_folds(vertices: Floats, faces: Ints, folds: Mapping[int, Row]) -> Floats:
-    """Vertices [C,3] with the lids' rows moved so that the control mesh behind the surface runs smoothly there.
+    """Vertices [C,3] with the lids' rows moved so that the control mesh of the surface is smooth there.
 
-    A surface forced through smooth rows next to sparser landmarks would ripple between them.
+    A surface that interpolates smooth rows next to sparser landmarks would have ripples between them.
     """
-    eased_vertices = vertices.copy()
+    smoothed = vertices.copy()
     old = loop_matrix(faces, len(vertices))[: len(vertices)].tocsc()
     factor = splu(old)
-    for _ in range(_EASING):
-        control = factor.solve(eased_vertices)
+    for _ in range(_CONTROL_PASSES):
+        control = factor.solve(smoothed)
         for ids in _right_and_left(folds):
-            rows = control[ids].reshape(-1, len(_LID_SHARES), 3)
+            rows = control[ids].reshape(-1, len(_LID_WEIGHTS), 3)
             rows[1:-1] = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
             control[ids] = rows.reshape(-1, 3)
         moved = list(folds)
-        eased_vertices[moved] = (old @ control)[moved]
-    return eased_vertices
+        smoothed[moved] = (old @ control)[moved]
+    return smoothed
 
 
 def _right_and_left(folds: Mapping[int, Row]) -> tuple[list[int], list[int]]:
@@ -96,8 +96,8 @@ def _right_and_left(folds: Mapping[int, Row]) -> tuple[list[int], list[int]]:
 def _split_strip(
     points: Floats, triangles: Ints, mirror: Ints, strip: tuple[Sequence[int], Sequence[int], Sequence[float]]
 ) -> tuple[Folds, Floats, Ints]:
-    """Put vertices at `shares` of every edge from a lower to an upper row of landmarks, on both sides."""
-    lower, upper, shares = strip
+    """Insert vertices at the fractions `weights` of every edge from a lower to an upper landmark row, both sides."""
+    lower, upper, weights = strip
     crossing = {
         (low, high) for face in triangles.tolist() for low in face for high in face if low in lower and high in upper
     }
@@ -105,9 +105,9 @@ def _split_strip(
     folds: Folds = {}
     for low, high in sorted(crossing, key=lambda edge: lower.index(edge[0]) + upper.index(edge[1])):
         for ends in ((low, high), (int(mirror[low]), int(mirror[high]))):
-            rows[ends] = list(range(len(vertices), len(vertices) + len(shares)))
-            folds.update({index: (*ends, share) for index, share in zip(rows[ends], shares, strict=True)})
-            vertices += [points[ends[0]] + (points[ends[1]] - points[ends[0]]) * share for share in shares]
+            rows[ends] = list(range(len(vertices), len(vertices) + len(weights)))
+            folds.update({index: (*ends, weight) for index, weight in zip(rows[ends], weights, strict=True)})
+            vertices += [points[ends[0]] + (points[ends[1]] - points[ends[0]]) * weight for weight in weights]
     chains = rows | {(high, low): ids[::-1] for (low, high), ids in rows.items()}
     array = np.array(vertices)
     faces = [part for face in triangles.tolist() for part in _split(face, chains, array)]
@@ -115,7 +115,7 @@ def _split_strip(
 
 
 def _split(face: Sequence[int], chains: dict[tuple[int, int], list[int]], points: Floats) -> Iterator[tuple[int, ...]]:
-    """Triangles of a face of whose sides none, one or two carry vertices in between, equally many."""
+    """Triangles of a face with the same number of inserted vertices on none, one or two of its sides."""
     cut = [corner for corner in range(3) if (face[corner], face[(corner + 1) % 3]) in chains]
     if not cut:
         yield tuple(face)

@@ -1,4 +1,4 @@
-"""Who it is: semantic controls and smooth random modes of the cage (stage S11)."""
+"""Identity basis: semantic controls and smooth random modes of the cage (stage S11)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .mesh import MIRROR, Floats, Ints, smoothstep, symmetrized
 _KERNEL = ((9.0, 0.25, False), (6.0, 0.22, False), (3.0, 0.16, True), (1.6, 0.09, True), (0.9, 0.05, True))
 SYMMETRIC_MODES, ANTISYMMETRIC_MODES = 56, 12
 _ANTISYMMETRIC_SCALE = 0.5
-_MODES_AN_AXIS = 24
+_MODES_PER_AXIS = 24
 
 
-class _Place:
-    """Coordinates of the cage's vertices and the falloffs that controls are written in."""
+class _Coordinates:
+    """Coordinates of the cage's vertices and falloff functions for the definition of controls."""
 
     def __init__(self, vertices: Floats) -> None:
         self.vertices = vertices
@@ -45,7 +45,7 @@ class _Place:
         return np.stack([np.broadcast_to(component, self.x.shape) for component in (x, y, z)], 1).astype(float)
 
 
-def _skull_controls(p: _Place) -> dict[str, Floats]:
+def _skull_controls(p: _Coordinates) -> dict[str, Floats]:
     return {
         "headWidth": p.along(x=0.045 * p.x * p.head),
         "headHeight": p.along(y=0.045 * p.y * p.head),
@@ -60,7 +60,7 @@ def _skull_controls(p: _Place) -> dict[str, Floats]:
     }
 
 
-def _jaw_and_cheek_controls(p: _Place) -> dict[str, Floats]:
+def _jaw_and_cheek_controls(p: _Coordinates) -> dict[str, Floats]:
     full = (4.5, -6, -1), (2, 2.2, 3)
     return {
         "jawWidth": p.along(x=0.5 * p.side * p.bump((0, -8, -4), (20, 3.5, 5))),
@@ -74,7 +74,7 @@ def _jaw_and_cheek_controls(p: _Place) -> dict[str, Floats]:
     }
 
 
-def _nose_controls(p: _Place) -> dict[str, Floats]:
+def _nose_controls(p: _Coordinates) -> dict[str, Floats]:
     return {
         "noseLength": p.along(y=-0.3 * p.bump((0, -4.5, 2), (1.6, 1.2, 2.5))),
         "noseWidth": p.along(x=0.25 * np.clip(p.x / 1.5, -1, 1) * p.bump((0, -4.6, 1.5), (2.2, 1.1, 2.5))),
@@ -84,7 +84,7 @@ def _nose_controls(p: _Place) -> dict[str, Floats]:
     }
 
 
-def _eye_controls(p: _Place) -> dict[str, Floats]:
+def _eye_controls(p: _Coordinates) -> dict[str, Floats]:
     across = np.tanh((np.abs(p.x) - 3.15) / 1.2)
     return {
         "eyeSpacing": p.along(x=0.2 * p.side * p.bump((0, 0, 0), (20, 1.8, 3))),
@@ -98,7 +98,7 @@ def _eye_controls(p: _Place) -> dict[str, Floats]:
     }
 
 
-def _mouth_controls(p: _Place, lips: float) -> dict[str, Floats]:
+def _mouth_controls(p: _Coordinates, lips: float) -> dict[str, Floats]:
     """Controls of the mouth; `lips` is the height of the contact line."""
     mouth = p.bump((0, -7.4, 0), (4.5, 1.4, 3))
     upper, lower = (0, lips + 0.55, 1), (0, lips - 0.75, 1)
@@ -116,7 +116,7 @@ def _mouth_controls(p: _Place, lips: float) -> dict[str, Floats]:
     }
 
 
-def _asymmetric_controls(p: _Place) -> dict[str, Floats]:
+def _asymmetric_controls(p: _Coordinates) -> dict[str, Floats]:
     return {
         "asymmetryMouth": p.along(x=0.2 * p.bump((0, -7.4, 0), (4, 1.6, 3))),
         "asymmetryNose": p.along(x=0.2 * p.bump((0, -4, 2), (2, 1.8, 3))),
@@ -127,17 +127,17 @@ def _asymmetric_controls(p: _Place) -> dict[str, Floats]:
 
 def _parity_basis(mirror: Ints, parity: int) -> Floats:
     """Orthonormal scalar fields [V,K] that are even (1) or odd (-1) under the mirror."""
-    own = np.arange(len(mirror))
-    right = own[own < mirror]
+    index = np.arange(len(mirror))
+    right = index[index < mirror]
     basis = np.zeros((len(mirror), len(right)))
     basis[right, np.arange(len(right))] = np.sqrt(0.5)
     basis[mirror[right], np.arange(len(right))] = parity * np.sqrt(0.5)
-    middle = np.eye(len(mirror))[:, own == mirror] if parity > 0 else np.zeros((len(mirror), 0))
+    middle = np.eye(len(mirror))[:, index == mirror] if parity > 0 else np.zeros((len(mirror), 0))
     return np.hstack([basis, middle])
 
 
-def _scalar_modes(p: _Place, mirror: Ints, parity: int) -> tuple[Floats, Floats]:
-    """Leading modes [V,24] of the kernel among fields of one parity, one standard deviation large, and variances."""
+def _scalar_modes(p: _Coordinates, mirror: Ints, parity: int) -> tuple[Floats, Floats]:
+    """Leading modes [V,24] of the kernel with one parity, scaled to one standard deviation, and their variances."""
     squared = ((p.vertices[:, None] - p.vertices[None]) ** 2).sum(-1)
     local = np.clip(p.face + 0.15 * p.head, 0, 1)
     kernel = np.zeros_like(squared)
@@ -146,17 +146,17 @@ def _scalar_modes(p: _Place, mirror: Ints, parity: int) -> tuple[Floats, Floats]
         kernel += amplitude**2 * np.exp(-squared / (2 * length**2)) * window[:, None] * window
     basis = _parity_basis(mirror, parity)
     reduced = basis.T @ kernel @ basis
-    start = np.linspace(1, 2, len(reduced))  # Lanczos from a fixed vector: the same modes every time
-    variance, vectors = eigsh(reduced, _MODES_AN_AXIS, which="LA", v0=start)
+    start = np.linspace(1, 2, len(reduced))  # fixed start vector of Lanczos: deterministic modes
+    variance, vectors = eigsh(reduced, _MODES_PER_AXIS, which="LA", v0=start)
     order = np.argsort(-variance)
     modes, variance = basis @ vectors[:, order], np.maximum(variance[order], 0)
-    own_side = np.flatnonzero(mirror >= np.arange(len(mirror)))
-    peak = own_side[np.abs(modes[own_side]).argmax(0)]
-    modes = modes * np.sign(modes[peak, np.arange(_MODES_AN_AXIS)])
+    one_side = np.flatnonzero(mirror >= np.arange(len(mirror)))
+    peak = one_side[np.abs(modes[one_side]).argmax(0)]
+    modes = modes * np.sign(modes[peak, np.arange(_MODES_PER_AXIS)])
     return modes * np.sqrt(variance), variance
 
 
-def _gaussian_process_modes(p: _Place, mirror: Ints) -> Floats:
+def _gaussian_process_modes(p: _Coordinates, mirror: Ints) -> Floats:
     """The strongest symmetric, then antisymmetric vector modes [68,V,3]."""
     scalar = {parity: _scalar_modes(p, mirror, parity) for parity in (1, -1)}
     chosen = []
@@ -173,8 +173,8 @@ def _gaussian_process_modes(p: _Place, mirror: Ints) -> Floats:
     return np.stack(chosen)
 
 
-def _without_similarity(fields: Floats, p: _Place) -> Floats:
-    """Fields [S,V,3] less the shift, turn and scaling that best explains them on the face; the collar stays put."""
+def _without_similarity(fields: Floats, p: _Coordinates) -> Floats:
+    """Fields [S,V,3] minus the least-squares similarity motion on the face, which is faded out at the collar."""
     offset = p.vertices - p.vertices[:FACE_POINTS].mean(0)
     motions = [np.tile(axis, (len(offset), 1)) for axis in np.eye(3)]
     motions += [np.cross(axis, offset) for axis in np.eye(3)]
@@ -187,14 +187,14 @@ def _without_similarity(fields: Floats, p: _Place) -> Floats:
 
 def identity_modes(cage: Cage) -> tuple[list[str], Floats]:
     """Names and displacements [S,C,3] cm of the cage for one standard deviation of each identity coefficient."""
-    place = _Place(cage.vertices)
+    coordinates = _Coordinates(cage.vertices)
     even: dict[str, Floats] = {}
     for controls in (_skull_controls, _jaw_and_cheek_controls, _nose_controls, _eye_controls):
-        even.update(controls(place))
-    even.update(_mouth_controls(place, float(cage.vertices[UPPER_LIP_MIDDLE, 1])))
-    odd = _asymmetric_controls(place)
+        even.update(controls(coordinates))
+    even.update(_mouth_controls(coordinates, float(cage.vertices[UPPER_LIP_MIDDLE, 1])))
+    odd = _asymmetric_controls(coordinates)
     fields = [symmetrized(field, cage.mirror) for field in even.values()]
     fields += [symmetrized(field, cage.mirror, -1.0) for field in odd.values()]
-    modes = _gaussian_process_modes(place, cage.mirror)
+    modes = _gaussian_process_modes(coordinates, cage.mirror)
     names = [*even, *odd, *(f"mode{index:02d}" for index in range(len(modes)))]
-    return names, _without_similarity(np.concatenate([np.stack(fields), modes]), place)
+    return names, _without_similarity(np.concatenate([np.stack(fields), modes]), coordinates)

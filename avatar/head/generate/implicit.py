@@ -1,4 +1,4 @@
-"""Signed distances of simple solids, blended: what skull, neck and shoulders are modeled with."""
+"""Blended signed distance functions of simple solids, for skull, neck and shoulders."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 
 from .mesh import Floats
 
-Solid = Callable[[Floats], Floats]  # points [...,3] -> roughly the signed distance [...], cm, negative inside
+Solid = Callable[[Floats], Floats]  # points [...,3] -> approximate signed distance [...], cm, negative inside
 
-_REACH, _STEPS = 32.0, 480  # cm that rays go, samples on the way
+_RAY_LENGTH, _STEPS = 32.0, 480  # cm; samples per ray
 
 
 def smooth_min(a: Floats, b: Floats, width: float) -> Floats:
-    """The smaller of two distances, rounded where they differ by less than `width` (a union)."""
+    """Smooth minimum of two distances, rounded where they differ by less than `width` (a union)."""
     part = np.clip(0.5 + 0.5 * (b - a) / width, 0, 1)
     return b * (1 - part) + a * part - width * part * (1 - part)
 
 
 def smooth_max(a: Floats, b: Floats, width: float) -> Floats:
-    """The larger of two distances, rounded (an intersection)."""
+    """Smooth maximum of two distances (an intersection)."""
     return -smooth_min(-a, -b, width)
 
 
 def ellipsoid(points: Floats, center: Sequence[float], radii: Sequence[float], power: float = 2.0) -> Floats:
-    """Level set of an ellipsoid, or of a boxier one with a power over 2, divided by its gradient's size."""
+    """Distance [...] to an ellipsoid (a superellipsoid for powers above 2): level-set value over gradient norm."""
     scaled = np.abs(points - np.array(center)) / np.array(radii)
     size = np.maximum((scaled**power).sum(-1), 1e-12) ** (1 / power)
     gradient = (scaled / size[..., None]) ** (power - 1) / np.array(radii)
@@ -39,22 +39,33 @@ def capsule(
     radii: tuple[float, float],
     stretch: Sequence[float] = (1, 1, 1),
 ) -> Floats:
-    """Distance to a rod whose radius goes from the first to the second of `radii`; offsets are divided by `stretch`."""
+    """Distance to a capsule.
+
+    Args:
+        points: [...,3] cm.
+        start: [3] cm.
+        end: [3] cm.
+        radii: at start and end, cm.
+        stretch: divides the offsets from the axis.
+
+    Returns:
+        [...] cm.
+    """
     along = np.array(end, float) - np.array(start)
     offset = points - np.array(start)
     part = np.clip(offset @ along / (along @ along), 0, 1)
-    across = (offset - part[..., None] * along) / np.array(stretch)
-    return np.linalg.norm(across, axis=-1) - radii[0] - (radii[1] - radii[0]) * part
+    radial = (offset - part[..., None] * along) / np.array(stretch)
+    return np.linalg.norm(radial, axis=-1) - radii[0] - (radii[1] - radii[0]) * part
 
 
 def both_sides(points: Floats) -> Floats:
-    """Points folded onto the left side, so that a solid there stands on both."""
+    """Points reflected to the left side, so that a solid there exists on both sides."""
     return np.stack([np.abs(points[..., 0]), points[..., 1], points[..., 2]], -1)
 
 
-def cast(solid: Solid, origin: Floats, direction: Floats) -> Floats:
-    """Where rays [N,3] from inside first leave the solid, [N,3]."""
-    steps = np.linspace(0.3, _REACH, _STEPS)
+def cast_rays(solid: Solid, origin: Floats, direction: Floats) -> Floats:
+    """Points [N,3] where rays [N,3] from inside first leave the solid."""
+    steps = np.linspace(0.3, _RAY_LENGTH, _STEPS)
     value = solid(origin[:, None] + steps[None, :, None] * direction[:, None])
     first = np.argmax((value[:, :-1] < 0) & (value[:, 1:] >= 0), 1)
     rows = np.arange(len(first))
@@ -63,8 +74,8 @@ def cast(solid: Solid, origin: Floats, direction: Floats) -> Floats:
     return origin + distance[:, None] * direction
 
 
-def onto(solid: Solid, points: Floats, distance: Floats) -> Floats:
-    """Points [...,3] moved along the surface's normal to the given signed `distance` [...] from the solid."""
+def project_to_level(solid: Solid, points: Floats, distance: Floats) -> Floats:
+    """Points [...,3] moved along the surface normal to the signed `distance` [...] from the solid."""
     for _ in range(4):
         steps = 1e-4 * np.eye(3)
         gradient = np.stack([solid(points + step) - solid(points - step) for step in steps], -1)
@@ -73,13 +84,13 @@ def onto(solid: Solid, points: Floats, distance: Floats) -> Floats:
     return points
 
 
-def even(first: Floats, rings: Floats) -> Floats:
-    """Rings [R,N,3] moved along their meridians, which start at the loop `first` [N,3], to equal arc lengths."""
-    return resampled(np.concatenate([first[None], rings]), len(rings))
+def evenly_spaced(first: Floats, rings: Floats) -> Floats:
+    """Rings [R,N,3] moved to equal arc lengths along their meridians, which start at the loop `first` [N,3]."""
+    return resample_meridians(np.concatenate([first[None], rings]), len(rings))
 
 
-def resampled(meridians: Floats, count: int) -> Floats:
-    """`count` rings [count,N,3] at equal arc lengths along meridians [M,N,3]; the last is the meridians' end."""
+def resample_meridians(meridians: Floats, count: int) -> Floats:
+    """Rings [count,N,3] at equal arc lengths along meridians [M,N,3]; the last ring is their end."""
     steps = np.linalg.norm(np.diff(meridians, axis=0), axis=-1)
     arc = np.concatenate([np.zeros((1, meridians.shape[1])), np.cumsum(steps, 0)])
     part = np.arange(1, count + 1) / count

@@ -1,19 +1,19 @@
-"""Which of MediaPipe's landmarks is what. Lists are of the subject's right side (x < 0) unless they say otherwise."""
+"""MediaPipe landmark indices by feature, of the subject's right side (x < 0) unless stated otherwise."""
 
 from __future__ import annotations
 
-#: the face's outline, clockwise in the picture from the forehead's middle (both sides)
+#: the face's outline, clockwise in the image from the middle of the forehead (both sides)
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 
-#: eyelid edges from the outer to the inner corner, which both share
+#: eyelid edges from the outer to the inner corner, including both corners
 LID_UPPER = (33, 246, 161, 160, 159, 158, 157, 173, 133)
 LID_LOWER = (33, 7, 163, 144, 145, 153, 154, 155, 133)
 #: the middle of both edges
 MIDDLE_LIDS = (159, 158, 160, 145, 144, 153)
-#: rows of skin that follow the seven inner points of an edge, first nearer, then farther
+#: rows of skin next to the seven inner points of an edge, the nearer and the farther row
 CREASE_UPPER = (247, 30, 29, 27, 28, 56, 190)
 CREASE_UPPER_FAR = (113, 225, 224, 223, 222, 221, 189)
 CREASE_LOWER = (25, 110, 24, 23, 22, 26, 112)

@@ -1,4 +1,4 @@
-"""Eyeballs fitted behind the lids, and the skin that turns in behind each lid edge (stage S3)."""
+"""Eyeballs fitted behind the lids, and the skin behind each lid edge (stage S3)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ EYE_RADIUS = 1.20  # cm
 LID_CLEARANCE = 0.16  # of the lid edge over the eyeball
 CLOSED_CLEARANCE = 0.15  # of the closure line
 BAG_CLEARANCE = 0.12
-BAG_SPREAD = (0.0, 0.28, 0.62)  # radians that the bag's rings go back behind the lid edge
-LID_REACH = 1.6  # cm, how far around the lids skin follows them
+BAG_SPREAD = (0.0, 0.28, 0.62)  # radians of the bag's rings behind the lid edge
+LID_REACH = 1.6  # cm around the lids within which skin moves with them
 FISSURE = 1.03  # cm, height of the neutral opening
 
 #: the right lid edge as a loop: upper from the outer to the inner corner, back along the lower
@@ -34,7 +34,7 @@ LOOP = LID_UPPER + LID_LOWER[1:-1][::-1]
 
 
 def fit_eye(points: Floats) -> Floats:
-    """Center [3] of the right eyeball: behind the iris, so deep that the middles of the lids clear it just enough."""
+    """Center [3] of the right eyeball: behind the iris, at the depth where the middles of the lids just clear it."""
     lids = points[list(MIDDLE_LIDS)]
     center = points[IRIS_RIGHT] - [0, 0, 0.9]
     for _ in range(50):
@@ -45,14 +45,24 @@ def fit_eye(points: Floats) -> Floats:
 
 
 def push_out(points: Floats, center: Floats, radius: float) -> Floats:
-    """Points [N,3] moved radially until none is nearer to `center` than `radius`."""
+    """Points [N,3] moved radially to a distance of at least `radius` from `center`."""
     offset = points - center
     distance = np.linalg.norm(offset, axis=-1, keepdims=True)
     return center + offset * np.maximum(radius / distance, 1)
 
 
 def slerp(start: Floats, end: Floats, center: Floats, part: float) -> Floats:
-    """The point a `part` of the way from `start` to `end` on the arc about `center`; beyond 0..1 it goes on."""
+    """Spherical interpolation of points about `center`.
+
+    Args:
+        start: [3].
+        end: [3].
+        center: [3].
+        part: 0 for `start`, 1 for `end`; values outside extrapolate the angle.
+
+    Returns:
+        [3].
+    """
     first, last = start - center, end - center
     near, far = np.linalg.norm(first), np.linalg.norm(last)
     first, last = first / near, last / far
@@ -64,7 +74,7 @@ def slerp(start: Floats, end: Floats, center: Floats, part: float) -> Floats:
 
 
 def _bag_ring(edge: Floats, center: Floats, spread: float) -> Floats:
-    """A ring [N,3] on the sphere behind the lid edge, `spread` radians farther from the opening's middle."""
+    """A ring [N,3] on the sphere behind the lid edge, `spread` radians farther from the opening's center."""
     axis = edge.mean(0) - center
     axis /= np.linalg.norm(axis)
     direction = (edge - center) / np.linalg.norm(edge - center, axis=1, keepdims=True)
@@ -75,7 +85,7 @@ def _bag_ring(edge: Floats, center: Floats, spread: float) -> Floats:
 
 
 def add_bags(builder: MeshBuilder, mirror: Ints, eye_center: Floats) -> dict[int, list[int]]:
-    """Sew three rings behind each lid edge; returns the ring vertices of each edge vertex, both eyes."""
+    """Add three rings behind each lid edge; returns the ring vertices of each edge vertex, both eyes."""
     bags: dict[int, list[int]] = {}
     loops = {-1: list(LOOP), 1: [int(mirror[index]) for index in LOOP]}
     for side, loop in loops.items():
@@ -90,37 +100,50 @@ def add_bags(builder: MeshBuilder, mirror: Ints, eye_center: Floats) -> dict[int
 
 @dataclass(frozen=True)
 class LidTravel:
-    """How far lids go towards the closure line (1 arrives), and how much of that the skin near them follows."""
+    """Travel of the lids toward the closure line (1: closed), and the weights of the skin rows next to them."""
 
     upper: float
     lower: float
     upper_rows: tuple[float, float] = (0.5, 0.12)
     lower_rows: tuple[float, float] = (0.5, 0.2)
-    outer_rise: float = 0.0  # how much higher the line's outer end is, as a share of the opening there
+    outer_rise: float = 0.0  # of the closure line's outer end, relative to the opening there
 
 
 def follow_bags(
     handles: Handles, vertices: Floats, bags: Mapping[int, list[int]], center: Floats, edge: Iterable[int]
 ) -> None:
-    """Let the rings behind the lid-edge vertices `edge` follow their handles, kept off the eyeball."""
+    """Add handles for the rings behind the lid-edge vertices, outside the eyeball.
+
+    Args:
+        handles: handles are added.
+        vertices: [C,3] cm.
+        bags: lid-edge vertex -> its ring vertices.
+        center: [3] of the eyeball.
+        edge: lid-edge vertices with handles.
+    """
     for vertex in edge:
-        for ring, share in zip(bags[vertex], (1, 0.55, 0.05), strict=True):
-            moved = vertices[ring] + handles[vertex] * share
+        for ring, weight in zip(bags[vertex], (1, 0.55, 0.05), strict=True):
+            moved = vertices[ring] + handles[vertex] * weight
             handles[ring] = push_out(moved, center, EYE_RADIUS + BAG_CLEARANCE / 2) - vertices[ring]
 
 
 def follow_folds(
     handles: Handles, vertices: Floats, folds: Mapping[int, Row], center: Floats, closed: float = 0.0
 ) -> None:
-    """Let the upper lid's rows follow the edge below and the landmarks above them, kept off the cornea.
+    """Add handles for the upper lid's rows from the edge below and the landmarks above, outside the cornea.
 
-    As the lid gets `closed` (0..1) the fold unrolls: its rows come to lie on the arc from edge to landmark.
+    Args:
+        handles: handles are added.
+        vertices: [C,3] cm.
+        folds: the rows.
+        center: [3] of the eyeball.
+        closed: 0..1; a closed lid has no fold, its rows lie on the arc from edge to landmark.
     """
-    for row, (edge, above, share) in folds.items():
+    for row, (edge, above, weight) in folds.items():
         if edge in handles and above in handles:
             low, high = vertices[edge] + handles[edge], vertices[above] + handles[above]
-            carried = vertices[row] + (1 - share) * handles[edge] + share * handles[above]
-            moved = (1 - closed) * carried + closed * slerp(low, high, center, share)
+            carried = vertices[row] + (1 - weight) * handles[edge] + weight * handles[above]
+            moved = (1 - closed) * carried + closed * slerp(low, high, center, weight)
             handles[row] = push_out(moved, center, EYE_RADIUS + LID_CLEARANCE) - vertices[row]
 
 
@@ -131,9 +154,19 @@ def lid_motion(
     travel: LidTravel,
     folds: Mapping[int, Row] = MappingProxyType({}),
 ) -> Handles:
-    """Handles that close the right eye's lids by `travel` on arcs about the eyeball's center.
+    """Handles that close the right eye's lids on arcs about the eyeball's center.
 
-    The lids meet on a line a fifth of the way up from the lower one, more towards the outer corner.
+    The lids meet on a line at a fifth of the opening's height, higher toward the outer corner.
+
+    Args:
+        vertices: [C,3] cm.
+        bags: lid-edge vertex -> its ring vertices.
+        center: [3] of the eyeball.
+        travel: of the lids.
+        folds: rows of the upper lid.
+
+    Returns:
+        Displacement [3] by vertex.
     """
     handles: Handles = {LID_UPPER[0]: np.zeros(3), LID_UPPER[-1]: np.zeros(3)}
     for place, (upper, lower) in enumerate(zip(LID_UPPER[1:-1], LID_LOWER[1:-1], strict=True)):

@@ -1,4 +1,4 @@
-"""Closed lips and the sock behind them (stage S4)."""
+"""Closed lips and the mouth sock behind them (stage S4)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def contact_loop(mirror: Ints) -> list[int]:
 
 
 def close_lips(points: Floats, mirror: Ints) -> Floats:
-    """Points [478,3] with each pair of contact points at its mean, a hair apart."""
+    """Points [478,3] with each pair of contact points at its mean, separated by a small gap."""
     points = points.copy()
     for upper, lower in zip(LIP_UPPER[3][1:], LIP_LOWER[3][1:], strict=True):
         for high, low in {(upper, lower), (int(mirror[upper]), int(mirror[lower]))}:
@@ -32,7 +32,7 @@ def close_lips(points: Floats, mirror: Ints) -> Floats:
 
 
 def add_sock(builder: MeshBuilder, mirror: Ints) -> tuple[dict[int, list[int]], int]:
-    """Sew the mouth's inside on; returns the ring vertices of each contact vertex and the cap's vertex."""
+    """Add the mouth interior; returns the ring vertices of each contact vertex and the cap's vertex."""
     loop = contact_loop(mirror)
     contact = builder.points(loop)
     size = len(loop)

@@ -1,4 +1,4 @@
-"""Meshes under construction: growing rings, keeping left and right exact mirrors, Laplacians."""
+"""Mesh construction by rings, exact mirror symmetry, Laplacians."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Ints = NDArray[np.int64]
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
-def smoothstep(start: float, end: float, value: Floats | float) -> Floats:
-    """0 before `start`, 1 after `end` (which may be the smaller), a cubic with level ends between."""
+def smoothstep(start: Floats | float, end: Floats | float, value: Floats | float) -> Floats:
+    """Cubic step from 0 at `start` to 1 at `end`; `end` may be smaller than `start`."""
     part = np.clip((np.asarray(value, float) - start) / (end - start), 0, 1)
     return part * part * (3 - 2 * part)
 
 
 def rotation_x(degrees: float) -> Floats:
-    """Matrix [3,3] that turns about +x, from y towards z."""
+    """Rotation matrix [3,3] about +x, from y toward z."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
 
 
 def face_normals(vertices: Floats, faces: Ints) -> Floats:
-    """Normals [F,3] of faces [F,3], twice the area long."""
+    """Normals [F,3] of faces [F,3]; their length is twice the area."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return np.cross(b - a, c - a)
 
@@ -52,7 +52,7 @@ def uniform_laplacian(faces: Ints, count: int) -> sparse.csr_matrix:
 
 
 def bilaplacian(faces: Ints, count: int) -> sparse.csr_matrix:
-    """The squared, degree-normalized uniform Laplacian [count,count]: what thin-plate fairing minimizes."""
+    """The squared, degree-normalized uniform Laplacian [count,count] of thin-plate fairing."""
     laplacian = uniform_laplacian(faces, count)
     normalized = sparse.diags(1 / laplacian.diagonal()) @ laplacian
     return (normalized.T @ normalized).tocsr()
@@ -84,7 +84,7 @@ def symmetrized(field: Floats, mirror: Ints, sign: float = 1.0) -> Floats:
 
 
 def orient(faces: Ints, first: int = 0) -> Ints:
-    """Faces [F,3] with one winding throughout, that of face `first`; the mesh must be connected and orientable."""
+    """Faces [F,3] with the winding of face `first`; the mesh must be connected and orientable."""
     faces = faces.copy()
     around = defaultdict(list)
     for index, face in enumerate(faces):
@@ -110,7 +110,7 @@ def orient(faces: Ints, first: int = 0) -> Ints:
 
 
 def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
-    """Two triangles a cell of a grid of vertices, row by row; `closed` joins the last column to the first."""
+    """Two triangles per cell of a vertex grid, row by row; `closed` joins the last column to the first."""
     across = columns if closed else columns - 1
     row, column = np.mgrid[: rows - 1, :across]
     a, b = row * columns + column, row * columns + (column + 1) % columns
@@ -126,7 +126,7 @@ def outward(vertices: Floats, faces: Ints) -> Ints:
 
 
 class MeshBuilder:
-    """Vertices and triangles that grow ring by ring from a first patch."""
+    """A mesh that is extended ring by ring from a first patch."""
 
     def __init__(self, vertices: Floats, faces: Iterable[Sequence[int]]) -> None:
         self._vertices = [*np.asarray(vertices, float)]
@@ -143,7 +143,7 @@ class MeshBuilder:
         return list(range(first, first + len(points)))
 
     def bridge(self, inner: Sequence[int], outer: Sequence[int]) -> None:
-        """Join two closed loops of equal length; each diagonal leans by |x|, so that both sides mirror."""
+        """Join two closed loops of equal length; diagonals are chosen by |x|, so that both sides are mirror images."""
         size = len(inner)
         for here in range(size):
             a, b, c, d = inner[here], inner[(here + 1) % size], outer[here], outer[(here + 1) % size]

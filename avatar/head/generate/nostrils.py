@@ -1,4 +1,4 @@
-"""Nostrils: the patch that the landmark mesh spans across each is cut out and a pocket sewn in (after stage S4)."""
+"""Nostrils: the landmark mesh's patch over each is replaced by a pocket (after stage S4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .mesh import Ints, MeshBuilder
 
 #: the right nostril's rim, from its front around the septum's side to the wing
 RIM = (79, 239, 238, 20, 60, 75, 59, 166)
-#: rings of the pocket: scale of the rim about its middle, shift in cm
+#: rings of the pocket: scale of the rim about its center, shift in cm
 _RINGS = (
     (0.84, (0.02, 0.10, 0.0)),
     (0.74, (0.10, 0.42, 0.02)),
@@ -18,7 +18,7 @@ _END = (0.34, 1.0, -0.15)
 
 
 def without_patches(triangles: Ints, mirror: Ints) -> Ints:
-    """Triangles [F,3] less those that close the nostrils."""
+    """Triangles [F,3] without those that cover the nostrils."""
     keep = np.ones(len(triangles), bool)
     for rim in (RIM, tuple(int(mirror[index]) for index in RIM)):
         keep &= ~np.isin(triangles, rim).all(1)
@@ -26,7 +26,7 @@ def without_patches(triangles: Ints, mirror: Ints) -> Ints:
 
 
 def add_nostrils(builder: MeshBuilder, mirror: Ints) -> list[list[int]]:
-    """Sew three rings and an end behind each rim; returns their vertices ring by ring, both sides in each."""
+    """Add three rings and an end behind each rim; returns the vertices of each ring, both sides together."""
     rings: list[list[int]] = [[] for _ in range(len(_RINGS) + 1)]
     for side, rim in ((-1, list(RIM)), (1, [int(mirror[index]) for index in RIM])):
         edge = builder.points(rim)

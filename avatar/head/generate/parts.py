@@ -1,4 +1,4 @@
-"""Separate meshes inside the skin, at final resolution: what they have in common (stage S7)."""
+"""Separate meshes inside the skin at final resolution: common data structures (stage S7)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Part:
     vertices: Floats  # [P,3] cm
     faces: Ints  # [Q,3]
     colors: Floats  # [P,3] sRGB 0..1
-    flat: Floats  # [P,2] its texture island, any units
-    half: tuple[Ints, Ints]  # ids [H] of the vertices kept at half density, ascending, and faces [G,3] into these H
-    follows: tuple[tuple[int, float], ...]  # landmarks whose mean identity motion it takes, with weights
-    jaw_shares: Floats  # [P]
+    flat: Floats  # [P,2] its texture island, any unit
+    half: tuple[Ints, Ints]  # ids [H] of the vertices kept at half density, ascending, and faces [G,3] of these H
+    follows: tuple[tuple[int, float], ...]  # landmarks and weights of the mean identity motion that moves the part
+    jaw_weights: Floats  # [P]
     joint: int | None = None  # index of the joint it is rigidly bound to
     shapes: dict[str, Floats] = field(default_factory=dict)  # expression -> displacements [P,3], gains not applied
-    regions: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # masks [P] of further regions it is part of
+    regions: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # masks [P] of further regions
 
     def mirrored(self, name: str, follows: tuple[tuple[int, float], ...], joint: int | None = None) -> Part:
         """The same part on the other, the left side."""
@@ -44,18 +44,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Grid:
-    """How a part's vertices are laid out: row by row, then a pole that closes the first or the last row by a fan."""
+    """Layout of a part's vertices: row by row, then a pole that closes the first or the last row by a fan."""
 
     rows: int
     columns: int
     closed: bool  # the last column joins the first
-    pole_at: int | None = None  # the row that the pole closes, 0 or rows - 1; the pole is the last vertex
+    pole_at: int | None = None  # row closed by the pole, 0 or rows - 1; the pole is the last vertex
 
     def faces(self) -> Ints:
         """Triangles [Q,3] at full density."""
-        return self.thinned(range(self.rows), range(self.columns))[1]
+        return self.subset(range(self.rows), range(self.columns))[1]
 
-    def thinned(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[Ints, Ints]:
+    def subset(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[Ints, Ints]:
         """Ids [H] of the vertices in these rows and columns and of the pole, triangles [G,3] among them."""
         grid = np.array(rows)[:, None] * self.columns + np.array(columns)
         faces = grid_faces(len(rows), len(columns), self.closed)
@@ -70,18 +70,18 @@ class Grid:
         return ids, np.vstack([faces, np.stack([before, after, pole], -1)])
 
 
-def wound(part: Part) -> Part:
-    """The part with all its faces turned over."""
+def flipped(part: Part) -> Part:
+    """The part with the opposite winding."""
     ids, faces = part.half
     return replace(part, faces=part.faces[:, ::-1].copy(), half=(ids, faces[:, ::-1].copy()))
 
 
 def mean_of(landmarks: Sequence[int]) -> tuple[tuple[int, float], ...]:
-    """Equal weights over landmarks."""
+    """Equal weights for landmarks."""
     return tuple((int(index), 1 / len(landmarks)) for index in landmarks)
 
 
 def polar(radii: Sequence[float], angles: Floats) -> Floats:
-    """Flat disc coordinates [R*A,2] of a polar grid, ring by ring."""
+    """Disc coordinates [R*A,2] of a polar grid, ring by ring."""
     circle = np.stack([np.cos(angles), np.sin(angles)], -1)
     return (np.array(radii)[:, None, None] * circle).reshape(-1, 2)

@@ -1,8 +1,8 @@
-"""Corrections of the mean face's depth: what a landmark network cannot see from the front (after stage S1).
+"""Corrections of the mean face's depth, which a landmark network cannot measure in a front view (after stage S1).
 
-The network guesses depth from a flat drawing. Its profile lacks the dip between forehead and nose, lets the chin
-recede by 9 mm behind the upper lip's root (adults' mean: 3-4 mm, Arnett et al. 1999) and the nose's tip stand out by
-0.62 of the nose's length (0.55-0.60, Goode). Only z moves: the face that cameras see from the front stays as it was.
+The network estimates depth from a flat drawing. Its profile has no dip between forehead and nose, a chin 9 mm behind
+the upper lip's root (adults' mean: 3-4 mm, Arnett et al. 1999) and a nose tip with a projection of 0.62 of the nose's
+length (0.55-0.60, Goode). Only z changes: the front view of the face remains.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from .mesh import Floats
 
-#: center y, z of a bump across the midline; its half-widths along x, y, z; how far it moves forward, cm
+#: center y, z of a bump on the midline; its half-widths along x, y, z; displacement along z, cm
 _BUMPS = (
     ((-10.7, 1.0), (2.4, 1.15, 2.5), 0.40),  # chin
     ((-8.95, 1.4), (1.3, 0.35, 2.0), -0.13),  # the fold above it
@@ -21,8 +21,8 @@ _BUMPS = (
 )
 
 
-def corrected(points: Floats) -> Floats:
-    """Landmarks [N,3] cm with the corrections applied."""
+def correct_depth(points: Floats) -> Floats:
+    """Corrected landmarks [N,3] cm."""
     moved = points.copy()
     for (y, z), widths, forward in _BUMPS:
         scaled = (points - np.array([0, y, z])) / np.array(widths)

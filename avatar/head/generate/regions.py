@@ -1,4 +1,4 @@
-"""Which vertices belong to what."""
+"""Vertex masks of the regions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .lips import contact_loop
 from .mesh import MIRROR, Floats, smoothstep
 from .parts import Part
 
-_INSIDE = 0.45  # share of hidden cage vertices from which a subdivided vertex counts as hidden
-#: the hairline's height at each depth, from the nape over the ear to the temple and the forehead's middle, cm
+_INSIDE = 0.45  # subdivision weight of hidden cage vertices above which a vertex is hidden
+#: depth and height of the hairline, from the nape over the ear to the temple and the middle of the forehead, cm
 _HAIRLINE = (
     (-20, -9), (-13, -8.5), (-11.5, -6.5), (-10.2, -3.5), (-9.2, 1.2), (-7.2, 1.3), (-6.6, -0.4), (-6.0, -0.8),
     (-5.2, 1.0), (-4.0, 3.6), (-2.5, 5.6), (-0.5, 7.0), (1.0, 7.2),
@@ -24,13 +24,13 @@ _HAIRLINE = (
 def soft(cage: Cage, ids: Iterable[int]) -> Floats:
     """Indicator [C] of cage vertices and their mirror images."""
     mask = np.zeros(len(cage.vertices))
-    own = np.array(sorted(set(ids)))
-    mask[own] = mask[cage.mirror[own]] = 1
+    chosen = np.array(sorted(set(ids)))
+    mask[chosen] = mask[cage.mirror[chosen]] = 1
     return mask
 
 
 def above_hairline(points: Floats) -> Floats:
-    """How much hair grows at points [N,3] of the skin, 0..1, soft over 8 mm."""
+    """Hair density [N] at points [N,3] of the skin, 0..1, with a transition of 8 mm."""
     z, height = np.array(_HAIRLINE).T
     return smoothstep(-0.4, 0.4, points[:, 1] - np.interp(points[:, 2], z, height))
 
@@ -40,8 +40,8 @@ def skin_masks(cage: Cage, subdivide: sparse.csr_matrix) -> dict[str, np.ndarray
     points = subdivide @ cage.vertices
     x, y, z = points.T
 
-    def inside(ids: Iterable[int], share: float) -> np.ndarray:
-        return subdivide @ soft(cage, ids) > share
+    def inside(ids: Iterable[int], weight: float) -> np.ndarray:
+        return subdivide @ soft(cage, ids) > weight
 
     sock = inside([cage.sock_cap, *(index for rings in cage.sock.values() for index in rings)], _INSIDE)
     bags = inside((index for rings in cage.bags.values() for index in rings), _INSIDE)
@@ -73,14 +73,14 @@ def skin_masks(cage: Cage, subdivide: sparse.csr_matrix) -> dict[str, np.ndarray
 
 
 def all_masks(skin: dict[str, np.ndarray], parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """Masks [V] of the whole head; each part is its own region and may name more, ears are skin too."""
+    """Masks [V] of the whole head; each part is a region and may belong to further ones."""
     count = len(skin["face"])
     total = count + sum(len(part.vertices) for part in parts)
     masks = {name: np.concatenate([mask, np.zeros(total - count, bool)]) for name, mask in skin.items()}
     start = count
     for part in parts:
         whole = {part.name: np.ones(len(part.vertices), bool)}
-        for name, own in {**whole, **part.regions}.items():
-            masks.setdefault(name, np.zeros(total, bool))[start : start + len(part.vertices)] |= own
+        for name, mask in {**whole, **part.regions}.items():
+            masks.setdefault(name, np.zeros(total, bool))[start : start + len(part.vertices)] |= mask
         start += len(part.vertices)
     return masks

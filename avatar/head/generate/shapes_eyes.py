@@ -1,4 +1,4 @@
-"""Expressions of the lids (stage S9); the eyeballs' own part is in `parts`."""
+"""Expressions of the lids (stage S9); the eyeballs are in `eyes`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .mesh import Floats
 from .spread import Handles
 
 _BLINK = LidTravel(1, 1, outer_rise=0.3)
-#: shapes of closing lids, which bend on their way
+#: shapes of closing lids, which have a curved path
 _BLINKS = ("eyeBlink", "eyelid")
 #: name, travel of the lids, reach in cm
 _LID_SHAPES = (
@@ -30,7 +30,7 @@ def _lids(cage: Cage, travel: LidTravel) -> Handles:
 
 
 def _look_aside(cage: Cage, inward: float) -> Floats:
-    """The lids dragged a little by the turning eye; `inward` is 1 towards the nose, -1 away."""
+    """The small motion of the lids with a rotating eye; `inward` is 1 toward the nose, -1 away from it."""
     edge = LID_UPPER[1:-1] + LID_LOWER[1:-1]
     handles: Handles = {vertex: np.array([inward * 0.05, 0, 0.02]) for vertex in edge}
     follow_bags(handles, cage.vertices, cage.bags, cage.eye_center, edge)
@@ -46,9 +46,9 @@ def right_side(cage: Cage) -> dict[str, Floats]:
 
 
 def right_curves(cage: Cage) -> dict[str, Floats]:
-    """How far [C,3] the right eye's blinks at half weight are from the straight line between open and closed.
+    """Offsets [C,3] of the right eye's blinks from the linear path at weight 0.5.
 
-    Lids travel on arcs about the eyeball; the chord would cut through it, or the closed lid would have to stand off.
+    Lids move on arcs about the eyeball; a linear path would intersect it.
     """
     whole = _lids(cage, _BLINK)
     half = _lids(cage, replace(_BLINK, upper=0.5, lower=0.5))

@@ -1,4 +1,4 @@
-"""What lips and cheeks add to a jaw that moves: they are stretched, not only carried (stage S9)."""
+"""Soft-tissue motion of lips and cheeks in addition to the rigid jaw motion (stage S9)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .mesh import Floats
 from .shapes_mouth import LipMotion, Table, both_halves, lip_handles
 from .spread import Handles, set_lip
 
-#: an open jaw draws in the corners of the mouth and hollows the cheeks
+#: an open jaw moves the corners of the mouth inward and hollows the cheeks
 _OPEN: Table = {
     57: (0.24, 0, -0.04), 186: (0.20, -0.04, 0), 43: (0.20, 0.10, 0.04), 212: (0.20, 0, -0.08), 216: (0.14, 0, -0.06),
     202: (0.18, 0.06, 0), 214: (0.18, 0, -0.10), 207: (0.14, 0, -0.10), 192: (0.12, 0, -0.06), 187: (0.08, 0, -0.05),
     106: (0.08, 0.04, 0.02), 92: (0.08, -0.04, -0.02), 165: (0.03, -0.04, -0.02),
 }  # fmt: skip
 _LIFT_BESIDE_CORNER = (0.0, 0.16, 0.08, 0.02, 0, 0)  # cm that the lower lip stays behind the jaw, from the corner
-_SHUT = (0.4, 0.7, 0.9, 1.0)  # of the jaw's drop that the rows of the lower lip make good, from the outer one
-_RECESS = 0.035  # cm that the ends of the contact line go back, so that sheared lips keep their triangles' sense
+_SHUT = (0.4, 0.7, 0.9, 1.0)  # part of the jaw's drop compensated by the rows of the lower lip, from the outer one
+_RECESS = 0.035  # cm that the ends of the contact line move back, so that triangles of sheared lips do not flip
 
 
 def _opened(cage: Cage) -> Floats:
-    """Corners drawn in, both lips thinner and round beside the corner."""
+    """Corners moved inward, both lips thinner and round next to the corner."""
 
     def motion(upper: bool) -> LipMotion:
         rows = LIP_UPPER if upper else LIP_LOWER
@@ -30,7 +30,7 @@ def _opened(cage: Cage) -> Floats:
         def move(column: int, row: int, side: float) -> Floats:
             height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
             lift = 0.0 if upper else _LIFT_BESIDE_CORNER[column]
-            inner = (row == 3) * side**2  # the contact line turns in, towards the mouth that opens
+            inner = (row == 3) * side**2  # the contact line rotates inward
             return np.array([0.24 * side**2 + 0.08 * inner, 0.16 * height + lift, 0.6 * lift - 0.03 - 0.14 * inner])
 
         return move
@@ -39,9 +39,9 @@ def _opened(cage: Cage) -> Floats:
 
 
 def _level(cage: Cage, carried: Floats) -> Floats:
-    """For a jaw that moves without opening: lips stay shut, and those beside the corners are midway between neighbors.
+    """For jaw motions without opening: lips stay shut, and vertices next to the corners are between their neighbors.
 
-    Carried by the jaw alone, the lips beside a corner are sheared off.
+    With the jaw's motion alone, the lips next to a corner would be sheared.
     """
     moved = carried.copy()
     for number, row in enumerate(LIP_LOWER):
@@ -59,6 +59,6 @@ def _level(cage: Cage, carried: Floats) -> Floats:
 
 
 def soft_tissue(cage: Cage, carried: dict[str, Floats]) -> dict[str, Floats]:
-    """Displacements [C,3] to add to those of the shapes `carried` by the jaw alone."""
+    """Displacements [C,3] in addition to the rigid jaw motion `carried`, by name."""
     level = ("jawForward", "jawLeft", "jawRight")
     return {"jawOpen": 1.1 * _opened(cage), **{name: _level(cage, carried[name]) for name in level}}

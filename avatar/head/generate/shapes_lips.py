@@ -1,4 +1,4 @@
-"""Expressions that both halves of the lips make together (stage S9)."""
+"""Symmetric expressions of the lips, mouthLeft and mouthRight (stage S9)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .cage import Cage
 from .indices import CORNERS, LIP_LOWER, LIP_UPPER
 from .mesh import Floats, smoothstep
 from .shapes_mouth import LipMotion, Table, both_halves, column_x, lip_handles
-from .spread import SOCK_SHARES, Handles, set_lip
+from .spread import SOCK_WEIGHTS, Handles, set_lip
 
-_ROLL_SHARES = (0.9, 0.5, 0.2, 0.0, 0.0)
-_CLOSE_SHARES = (1.0, 0.9, 0.5, 0.1, 0.0)
-_POUT = (0.0, 0.07, 0.07, 0.0)  # cm that the rows of puckered lips turn out, from the outer one
-_TRUMPET_SHARES = (0.9, 0.6, 0.3, 0.1, 0.0)
+_ROLL_WEIGHTS = (0.9, 0.5, 0.2, 0.0, 0.0)
+_CLOSE_WEIGHTS = (1.0, 0.9, 0.5, 0.1, 0.0)
+_POUT = (0.0, 0.07, 0.07, 0.0)  # cm, forward displacement of the rows of puckered lips, from the outer one
+_TRUMPET_WEIGHTS = (0.9, 0.6, 0.3, 0.1, 0.0)
 
 _PUCKER: Table = {
     57: (0.95, 0, 0.85), 186: (0.75, 0, 0.72), 43: (0.75, 0, 0.72), 92: (0.5, -0.02, 0.58), 165: (0.32, -0.02, 0.50),
@@ -44,7 +44,7 @@ _SHRUG_UPPER: Table = {
     164: (0, 0.25, 0.10), 167: (0, 0.25, 0.1), 165: (0, 0.23, 0.10), 92: (0, 0.18, 0.07), 2: (0, 0.08, 0.02),
     98: (0, 0.05, 0), 18: (0, 0.10, 0.02), 83: (0, 0.09, 0.02), 182: (0, 0.07, 0.02), 200: (0, 0.06, 0.04),
 }  # fmt: skip
-#: share of the lips' gap that the skin around follows when the mouth closes over an open jaw
+#: weight of the lips' gap for the surrounding skin when the mouth closes over an open jaw
 _CLOSE_AROUND = {
     164: 0.16, 167: 0.15, 165: 0.1, 92: 0.06, 18: -0.5, 83: -0.48, 182: -0.42, 106: -0.3, 43: -0.12, 200: -0.26,
     199: -0.12, 201: -0.25,
@@ -60,15 +60,26 @@ def _symmetric(
     motions: tuple[LipMotion, LipMotion],
     around: Table,
     reach: float,
-    shares: tuple[float, ...] = SOCK_SHARES,
+    weights: tuple[float, ...] = SOCK_WEIGHTS,
 ) -> Floats:
-    """Fill from both halves of upper and lower lip motions."""
-    handles = lip_handles(cage, motions[0], motions[1], around, shares)
+    """Interpolate a symmetric expression.
+
+    Args:
+        cage: the cage.
+        motions: of the upper and the lower lip.
+        around: displacements of the surrounding skin, right half.
+        reach: cm around the handles.
+        weights: of the mouth sock's rings.
+
+    Returns:
+        Displacements [C,3] cm.
+    """
+    handles = lip_handles(cage, motions[0], motions[1], around, weights)
     return cage.spreader.fill(both_halves(cage, handles), reach)
 
 
 def _pucker(cage: Cage) -> Floats:
-    """Lips gathered to half their width; the corners come forward most, onto the arc of the middle."""
+    """Lips at half their width; the corners move forward most, onto the arc of the middle."""
 
     def motion(rows: tuple[tuple[int, ...], ...]) -> LipMotion:
         def move(column: int, row: int, side: float) -> Floats:
@@ -84,7 +95,7 @@ def _pucker(cage: Cage) -> Floats:
 
 
 def _funnel(cage: Cage) -> Floats:
-    """Lips pushed out around a round opening, their edges turned outwards; the corners come in less than the rest."""
+    """Lips pushed forward around a round opening, their edges rotated outward; the corners move in less."""
 
     def motion(heights: Sequence[float], power: float, out: Sequence[float]) -> LipMotion:
         def move(column: int, row: int, side: float) -> Floats:
@@ -96,11 +107,11 @@ def _funnel(cage: Cage) -> Floats:
 
     upper = motion((0.58, 0.50, 0.42, 0.34), 0.6, (0.50, 0.60, 0.68, 0.72))
     lower = motion((-0.70, -0.68, -0.66, -0.64), 0.75, (0.50, 0.60, 0.67, 0.70))
-    return _symmetric(cage, (upper, lower), _FUNNEL, 2.6, _TRUMPET_SHARES)
+    return _symmetric(cage, (upper, lower), _FUNNEL, 2.6, _TRUMPET_WEIGHTS)
 
 
 def _roll(cage: Cage, upper: bool) -> Floats:
-    """One lip rolled in over the teeth: its red closes onto the contact line, and both contacts go back together."""
+    """One lip rolled in over the teeth: its red part moves to the contact line, and both contacts move back."""
     rows = LIP_UPPER if upper else LIP_LOWER
     left = (0.34, 0.20, 0.08, 0.0)
     back = (-0.26, -0.30, -0.28, -0.22) if upper else (-0.16, -0.24, -0.24, -0.22)
@@ -116,11 +127,11 @@ def _roll(cage: Cage, upper: bool) -> Floats:
         return np.array([0, 0, (-0.02, -0.06, -0.14, back[3])[row] * fade(side)])
 
     motions = (rolled, sealed) if upper else (sealed, rolled)
-    return _symmetric(cage, motions, _ROLL_UPPER if upper else _ROLL_LOWER, 2.0, _ROLL_SHARES)
+    return _symmetric(cage, motions, _ROLL_UPPER if upper else _ROLL_LOWER, 2.0, _ROLL_WEIGHTS)
 
 
 def _bulge(rise: Sequence[float], out: Sequence[float], corner: float, power: float) -> LipMotion:
-    """A lip pushed up by `rise` and out by `out` cm a row in its middle, up by `corner` cm at the corner."""
+    """A lip pushed up by `rise` and forward by `out` cm per row in its middle, up by `corner` cm at the corner."""
 
     def move(column: int, row: int, side: float) -> Floats:
         middle = max(1 - side**2, 0.0)
@@ -141,47 +152,47 @@ def _shrugs(cage: Cage) -> dict[str, Floats]:
 
 
 def _shift(cage: Cage, side: float) -> Floats:
-    """The whole mouth slid to one side (1 is the subject's left): the leading corner back, the lagging one more."""
+    """The mouth moved to one side (1 is the subject's left), the corners by different amounts."""
     handles: Handles = {}
 
-    def move(x_rest: float, share: float = 1.0) -> Floats:
+    def move(x_rest: float, weight: float = 1.0) -> Floats:
         lead = float(np.clip(x_rest * side / 2.67, -1, 1))
         x = side * (0.98 - 0.22 * lead)
         z = -0.30 * lead - 0.05 * lead * lead + 0.08 * (1 - lead * lead)
-        return np.array([x, 0.10 * lead + 0.06 * (1 - abs(lead)), z]) * share
+        return np.array([x, 0.10 * lead + 0.06 * (1 - abs(lead)), z]) * weight
 
     for row in LIP_UPPER + LIP_LOWER:
         for column, vertex in enumerate(row):
             x_rest = column_x(cage, column)
             set_lip(handles, cage.sock, vertex, move(x_rest))
             set_lip(handles, cage.sock, int(cage.mirror[vertex]), move(-x_rest))
-    for vertex, share in _SHIFT_AROUND.items():
+    for vertex, weight in _SHIFT_AROUND.items():
         for index in {vertex, int(cage.mirror[vertex])}:
-            handles[index] = move(float(cage.vertices[index, 0]), share)
+            handles[index] = move(float(cage.vertices[index, 0]), weight)
     return cage.spreader.fill(handles, 2.8)
 
 
 def close_over(cage: Cage, jaw_open: Floats, corner_rise: float = 0.10) -> Floats:
-    """mouthClose: minus the gap that `jaw_open` [C,3] leaves, 0.7 of it by the lower lip, 0.3 by the upper.
+    """mouthClose [C,3]: closes the gap of `jaw_open` [C,3], 0.7 of it by the lower lip, 0.3 by the upper.
 
-    The corners become one and rise by `corner_rise` cm. With that at 0, any gap in any displacement is closed.
+    The corners are merged and rise by `corner_rise` cm; with 0 the gap of any displacement can be closed.
     """
     handles: Handles = {}
     for place in range(1, len(LIP_UPPER[3])):
         gap = jaw_open[LIP_LOWER[3][place]] - jaw_open[LIP_UPPER[3][place]]
-        for rows, share in ((LIP_UPPER, 0.30), (LIP_LOWER, -0.70)):
+        for rows, weight in ((LIP_UPPER, 0.30), (LIP_LOWER, -0.70)):
             for row, keep in zip(rows, (0.72, 0.85, 0.95, 1.0), strict=True):
-                set_lip(handles, cage.sock, row[place], gap * share * keep, _CLOSE_SHARES)
+                set_lip(handles, cage.sock, row[place], gap * weight * keep, _CLOSE_WEIGHTS)
     corner = jaw_open[list(CORNERS)].mean(0)
     for vertex in CORNERS:
         set_lip(handles, cage.sock, vertex, corner - jaw_open[vertex] + [0, corner_rise, 0])
     middle = jaw_open[LIP_LOWER[3][-1]] - jaw_open[LIP_UPPER[3][-1]]
-    handles.update({vertex: middle * share for vertex, share in _CLOSE_AROUND.items()})
+    handles.update({vertex: middle * weight for vertex, weight in _CLOSE_AROUND.items()})
     return cage.spreader.fill(both_halves(cage, handles), 2.6)
 
 
 def both_sides(cage: Cage) -> dict[str, Floats]:
-    """Displacements [C,3] of the lips' shapes that have no side, mouthLeft and mouthRight among them."""
+    """Displacements [C,3] of the lips' shapes without a side, and of mouthLeft and mouthRight."""
     return {
         "mouthPucker": _pucker(cage),
         "mouthFunnel": _funnel(cage),

@@ -1,4 +1,4 @@
-"""Expressions of the mouth that pull its corners or part one side's lips (stage S9)."""
+"""One-sided expressions of the mouth: corner motions and lip raises (stage S9)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from .cage import Cage
 from .indices import LIP_LOWER, LIP_UPPER
 from .mesh import MIRROR, Floats, smoothstep
-from .spread import SOCK_SHARES, Handles, set_lip
+from .spread import SOCK_WEIGHTS, Handles, set_lip
 
 #: displacement of a lip vertex from (column 0 corner .. 5 middle, row 0 outer .. 3 contact, 0 middle .. 1 corner)
 LipMotion = Callable[[int, int, float], "Floats | Sequence[float]"]
@@ -53,24 +53,24 @@ _PRESS: Table = {
 
 
 def _settled(side: float) -> float:
-    """A place in the mouth, -1..1, with level ends.
+    """A position in the mouth, -1..1, with zero slope at the ends.
 
-    The corner and its neighbors move almost as one: the lips are so thin there that a corner that outruns them turns
-    triangles over.
+    The corner and its neighbors move almost together: the lips are so thin there that different motions would flip
+    triangles.
     """
     return side * (1.5 - 0.5 * side * side)
 
 
-def still(column: int, row: int, side: float) -> Floats:
-    """The lip motion that holds a lip where it is."""
+def no_motion(column: int, row: int, side: float) -> Floats:
+    """The lip motion of a fixed lip."""
     return np.zeros(3)
 
 
 def column_x(cage: Cage, column: int) -> float:
     """Mean x of a column of the right half's lips, 0 the corner .. 5 the middle.
 
-    All rows of a column move by the same place in the mouth: at the corner they are so close that moving each by its
-    own place would fold them.
+    All rows of a column use the same position in the mouth: at the corner they are so close that different positions
+    would fold them.
     """
     return float(np.mean([cage.vertices[row[column], 0] for row in LIP_UPPER + LIP_LOWER]))
 
@@ -81,23 +81,43 @@ def corner_part(cage: Cage, column: int) -> float:
 
 
 def lip_handles(
-    cage: Cage, upper: LipMotion, lower: LipMotion, around: Table, shares: tuple[float, ...] = SOCK_SHARES
+    cage: Cage, upper: LipMotion, lower: LipMotion, around: Table, weights: tuple[float, ...] = SOCK_WEIGHTS
 ) -> Handles:
-    """Handles of the right half of both lips and of the skin `around` them."""
+    """Handles of the right half of both lips and of the surrounding skin.
+
+    Args:
+        cage: the cage.
+        upper: motion of the upper lip.
+        lower: motion of the lower lip.
+        around: displacements of the surrounding skin.
+        weights: of the mouth sock's rings.
+
+    Returns:
+        Displacement [3] by vertex.
+    """
     handles: Handles = {}
     for rows, motion in ((LIP_UPPER, upper), (LIP_LOWER, lower)):
         for number, row in enumerate(rows):
             for column, vertex in enumerate(row):
                 move = np.asarray(motion(column, number, corner_part(cage, column)), float)
-                set_lip(handles, cage.sock, vertex, move, shares)
+                set_lip(handles, cage.sock, vertex, move, weights)
     handles.update({vertex: np.array(move, float) for vertex, move in around.items()})
     return handles
 
 
 def one_sided_handles(cage: Cage, upper: LipMotion, lower: LipMotion, around: Table) -> Handles:
-    """Handles of both halves of the lips for a shape of the right side: places run from -1, the left corner, to 1.
+    """Handles of both halves of the lips for a shape of the right side: positions from -1, the left corner, to 1.
 
-    One motion across the midline: a half that stood still there would leave a kink.
+    The motion continues across the midline: a fixed left half would give a kink.
+
+    Args:
+        cage: the cage.
+        upper: motion of the upper lip.
+        lower: motion of the lower lip.
+        around: displacements of the surrounding skin.
+
+    Returns:
+        Displacement [3] by vertex.
     """
     handles: Handles = {}
     for rows, motion in ((LIP_UPPER, upper), (LIP_LOWER, lower)):
@@ -121,14 +141,14 @@ def both_halves(cage: Cage, handles: Handles) -> Handles:
 
 
 @dataclass(frozen=True)
-class _Pull:
-    """How a shape of the right side pulls at the lips, cm."""
+class _CornerMotion:
+    """Displacements of the lips for a shape of the right side, cm."""
 
     corner: tuple[float, float, float]
     upper: tuple[float, float, float] = (0, 0, 0)  # added halfway to the corner
     lower: tuple[float, float, float] = (0, 0, 0)
-    powers: tuple[float, float, float] = (2.0, 4.0, 3.0)  # how fast x, y, z of the pull fade across the mouth
-    thin: tuple[float, float] = (0.0, 0.0)  # share of upper and lower red that closes up, halfway to the corner
+    powers: tuple[float, float, float] = (2.0, 4.0, 3.0)  # exponents of the falloff of x, y, z across the mouth
+    thin: tuple[float, float] = (0.0, 0.0)  # part of upper and lower lip that is narrowed, halfway to the corner
 
 
 def _halfway(side: float) -> float:
@@ -137,26 +157,28 @@ def _halfway(side: float) -> float:
     return float(2.8 * place**1.5 * (1 - place))
 
 
-def _pulled(cage: Cage, pull: _Pull, upper: bool) -> LipMotion:
-    rows, own, thin = (LIP_UPPER, pull.upper, pull.thin[0]) if upper else (LIP_LOWER, pull.lower, pull.thin[1])
-    shared = (np.array(pull.upper) + pull.lower) / 2  # both contacts move as one, or the lips part or overlap
+def _pulled(cage: Cage, corner: _CornerMotion, upper: bool) -> LipMotion:
+    rows, offset, thin = (
+        (LIP_UPPER, corner.upper, corner.thin[0]) if upper else (LIP_LOWER, corner.lower, corner.thin[1])
+    )
+    shared = (np.array(corner.upper) + corner.lower) / 2  # both contacts move together: no gap or overlap
 
     def motion(column: int, row: int, side: float) -> Floats:
         height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
-        middle = shared if row == 3 else np.array(own)
+        middle = shared if row == 3 else np.array(offset)
         halfway = (middle + np.array([0, height * thin, 0])) * _halfway(side)
-        return pull.corner * ((1 + _settled(side)) / 2) ** np.array(pull.powers) + halfway
+        return corner.corner * ((1 + _settled(side)) / 2) ** np.array(corner.powers) + halfway
 
     return motion
 
 
-def _corner_shape(cage: Cage, pull: _Pull, around: Table, reach: float) -> Floats:
-    handles = one_sided_handles(cage, _pulled(cage, pull, upper=True), _pulled(cage, pull, upper=False), around)
+def _corner_shape(cage: Cage, corner: _CornerMotion, around: Table, reach: float) -> Floats:
+    handles = one_sided_handles(cage, _pulled(cage, corner, upper=True), _pulled(cage, corner, upper=False), around)
     return cage.spreader.fill(handles, reach)
 
 
 def _lift(move: Sequence[float], width: float) -> LipMotion:
-    """A bump whose left and right halves add up to an even lift of the lip's middle; the corner stays."""
+    """A bump whose left and right halves add up to a uniform lift of the lip's middle; the corner is fixed."""
 
     def motion(column: int, row: int, side: float) -> Floats:
         return np.array(move) * np.exp(-(((side - 0.40) / width) ** 2)) * (1 - smoothstep(0.62, 0.98, abs(side)))
@@ -165,7 +187,7 @@ def _lift(move: Sequence[float], width: float) -> LipMotion:
 
 
 def _press(cage: Cage) -> Floats:
-    """Lips pressed against each other: the red narrows and goes back, the skin around bulges, the corner tucks in."""
+    """Lips pressed together: they narrow and move back, the skin around bulges, the corner moves in."""
 
     def motion(upper: bool) -> LipMotion:
         rows = LIP_UPPER if upper else LIP_LOWER
@@ -184,12 +206,12 @@ def _press(cage: Cage) -> Floats:
 
 def right_side(cage: Cage) -> dict[str, Floats]:
     """Displacements [C,3] of the right side's shapes by name without the side."""
-    upper_up = one_sided_handles(cage, _lift((-0.06, 0.66, 0.02), 0.44), still, _UPPER_UP)
-    lower_down = one_sided_handles(cage, still, _lift((-0.06, -0.68, 0.02), 0.46), _LOWER_DOWN)
-    smile = _Pull((-0.72, 0.72, -0.50), (-0.10, 0.02, -0.04), (-0.10, 0.0, -0.06))
-    frown = _Pull((-0.12, -0.70, -0.12), (0, -0.10, 0), (-0.05, -0.10, 0.03), powers=(2.0, 4.0, 3.0))
-    dimple = _Pull((-0.10, 0.40, -0.50), (-0.02, 0.0, -0.06), (-0.02, 0.22, -0.08), (2, 3, 3), (0.35, 0.50))
-    stretch = _Pull((-0.75, -0.28, -0.35), (-0.05, 0.0, -0.03), (-0.06, -0.10, -0.04))
+    upper_up = one_sided_handles(cage, _lift((-0.06, 0.66, 0.02), 0.44), no_motion, _UPPER_UP)
+    lower_down = one_sided_handles(cage, no_motion, _lift((-0.06, -0.68, 0.02), 0.46), _LOWER_DOWN)
+    smile = _CornerMotion((-0.72, 0.72, -0.50), (-0.10, 0.02, -0.04), (-0.10, 0.0, -0.06))
+    frown = _CornerMotion((-0.12, -0.70, -0.12), (0, -0.10, 0), (-0.05, -0.10, 0.03), powers=(2.0, 4.0, 3.0))
+    dimple = _CornerMotion((-0.10, 0.40, -0.50), (-0.02, 0.0, -0.06), (-0.02, 0.22, -0.08), (2, 3, 3), (0.35, 0.50))
+    stretch = _CornerMotion((-0.75, -0.28, -0.35), (-0.05, 0.0, -0.03), (-0.06, -0.10, -0.04))
     return {
         "mouthSmile": _corner_shape(cage, smile, _SMILE, 3.2),
         "mouthFrown": _corner_shape(cage, frown, _FROWN, 3.0),

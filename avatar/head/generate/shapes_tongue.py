@@ -1,4 +1,4 @@
-"""tongueOut: the lips part and the tongue passes between them, over the lower lip (stage S9)."""
+"""tongueOut: open lips and the tongue between them, over the lower lip (stage S9)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from .mesh import Floats, smoothstep
 from .shapes_mouth import Table, both_halves, lip_handles
 from .spread import Handles
 
-_REACH = 3.0  # cm, how far the tip comes forward
-_HALF_WIDTH = 1.45  # cm, of the opening that the lips leave
-_FLAT = 0.30  # of its thickness that the tongue keeps between the teeth
+_TIP_TRAVEL = 3.0  # cm, forward motion of the tip
+_HALF_WIDTH = 1.45  # cm, of the lips' opening
+_FLAT = 0.30  # relative thickness of the tongue between the teeth
 _LIPS_OUT = 0.06
 
 _BELOW: Table = {
     18: (0, -0.16, 0.05), 83: (0, -0.15, 0.05), 182: (0, -0.12, 0.04), 106: (0, -0.06, 0.02), 164: (0, 0.05, 0.02),
     200: (0, -0.06, 0.03),
 }  # fmt: skip
-_LOWER_DROP = (0.24, 0.32, 0.40, 0.44)  # cm a row, from the outer one: the lip turns out
+_LOWER_DROP = (0.24, 0.32, 0.40, 0.44)  # cm per row, from the outer one: the lip rotates outward
 _UPPER_RISE = (0.10, 0.12, 0.13, 0.13)
 
 
 def lips_parted(cage: Cage) -> Floats:
-    """Displacements [C,3] of lips that let the tongue through."""
+    """Displacements [C,3] of lips opened for the tongue."""
 
     def part(side: float) -> float:
         return float(1 - smoothstep(0.30, 0.98, side))
@@ -44,8 +44,8 @@ def tongue_out(cage: Cage, tongue: Floats) -> Floats:
     lip = cage.vertices[LOWER_LIP_MIDDLE]
     front = max(cage.vertices[row[-1], 2] for row in LIP_LOWER) + _LIPS_OUT
     z = tongue[:, 2]
-    out = smoothstep(z.min(), z.max() - 1.3, z)  # the tip moves as a whole and stays round
-    forward = z + _REACH * out
+    out = smoothstep(z.min(), z.max() - 1.3, z)  # the tip moves rigidly and stays round
+    forward = z + _TIP_TRAVEL * out
     middle = _middle_heights(tongue)
     path = lip[1] - 0.26 - 0.42 * np.clip((forward - front + 0.3) / 1.2, 0, None) ** 1.6
     flat = smoothstep(lip[2] - 3.0, lip[2] - 1.2, forward) - 0.6 * smoothstep(front - 0.5, front + 0.6, forward)

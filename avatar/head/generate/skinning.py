@@ -1,4 +1,4 @@
-"""Joints, skin weights and the regressor that places the joints (stage S10)."""
+"""Joint positions, skin weights and the vertices of the joint regressor (stage S10)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .jaw import HINGE
 from .mesh import MIRROR, Floats, smoothstep
 from .parts import Part
 
-ROOT_AT = np.array([0, -22.0, -10.0])
-NECK_AT = np.array([0, -16.0, -9.6])
+ROOT_POSITION = np.array([0, -22.0, -10.0])
+NECK_POSITION = np.array([0, -16.0, -9.6])
 
 
 def joint_positions(right_eye: Floats) -> Floats:
     """Rest positions [5,3] cm in the order of JOINT_NAMES."""
-    return np.stack([ROOT_AT, NECK_AT, HINGE, right_eye * MIRROR, right_eye])
+    return np.stack([ROOT_POSITION, NECK_POSITION, HINGE, right_eye * MIRROR, right_eye])
 
 
-def weights(points: Floats, jaw_shares: Floats) -> Floats:
-    """Weights [N,5] of points that may follow the jaw; at most three of them are not zero."""
+def weights(points: Floats, jaw_weights: Floats) -> Floats:
+    """Skin weights [N,5] of points [N,3] with jaw weights [N]; at most three per point are not zero."""
     neck = smoothstep(-18.5, -12.2, points[:, 1])
     table = np.zeros((len(points), len(JOINT_NAMES)))
-    table[:, JAW] = jaw_shares
-    table[:, NECK] = (1 - jaw_shares) * neck
-    table[:, ROOT] = (1 - jaw_shares) * (1 - neck)
+    table[:, JAW] = jaw_weights
+    table[:, NECK] = (1 - jaw_weights) * neck
+    table[:, ROOT] = (1 - jaw_weights) * (1 - neck)
     return table
 
 
 def part_weights(parts: Sequence[Part]) -> Floats:
-    """Weights [P,5] of all parts' vertices."""
+    """Skin weights [P,5] of all parts' vertices."""
     tables = []
     for part in parts:
-        table = weights(part.vertices, part.jaw_shares)
+        table = weights(part.vertices, part.jaw_weights)
         if part.joint is not None:
             table = np.zeros_like(table)
             table[:, part.joint] = 1
@@ -44,11 +44,11 @@ def part_weights(parts: Sequence[Part]) -> Floats:
 
 
 def regressor_groups(skin: Floats, eyes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Vertices that place root, neck, jaw and the eyes: slices of the skin [N,3] at their heights, the eyeballs."""
+    """Vertices of the joint regressor: slices of the skin [N,3] at the heights of root, neck and jaw, the eyeballs."""
     y, z = skin[:, 1], skin[:, 2]
     return [
-        np.flatnonzero(np.abs(y - ROOT_AT[1]) < 2),
-        np.flatnonzero(np.abs(y - NECK_AT[1]) < 1.2),
+        np.flatnonzero(np.abs(y - ROOT_POSITION[1]) < 2),
+        np.flatnonzero(np.abs(y - NECK_POSITION[1]) < 1.2),
         np.flatnonzero((np.abs(y - HINGE[1]) < 2) & (z > -16)),
         *eyes,
     ]

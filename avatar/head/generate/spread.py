@@ -1,4 +1,4 @@
-"""Moving a few handles of the cage and letting the rest follow (stage S8)."""
+"""Interpolation of displacements from a few handles to the cage (stage S8)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from scipy.sparse.linalg import spsolve
 
 from .mesh import Floats, Ints, bilaplacian, unique_edges_lengths
 
-Row = tuple[int, int, float]  # a vertex is this share of the way from the first to the second landmark
+Row = tuple[int, int, float]  # a vertex between two landmarks: first, second, position from 0 (first) to 1 (second)
 Handles = dict[int, Floats]  # cage vertex -> displacement [3], cm
-_SOFT = 0.02  # pull to rest at the reach's end, relative to the bilaplacian
+_SOFT = 0.02  # anchor weight to rest at the end of the reach, relative to the bilaplacian
 
 
 class Spreader:
-    """Fills displacement fields by bilaplacian fairing between handles, within a reach along the cage's edges.
+    """Interpolates displacement fields by bilaplacian fairing between handles, within a distance along the edges.
 
-    Vertices of inserted rows go along with the two landmarks they lie between: uniform fairing would lag there.
+    Vertices of inserted rows are interpolated between their two landmarks: uniform fairing would move them too little.
     """
 
     def __init__(self, vertices: Floats, faces: Ints, rows: Mapping[int, Row]) -> None:
@@ -30,7 +30,7 @@ class Spreader:
         self._graph = sparse.coo_matrix((lengths, (edges[:, 0], edges[:, 1])), (self._count, self._count)).tocsr()
 
     def fill(self, handles: Mapping[int, Floats], reach: float, pins: Iterable[int] = ()) -> Floats:
-        """Displacements [V,3]: the handles' own, faired within `reach` cm of them, zero beyond and at `pins`."""
+        """Displacements [V,3]: given at the handles, faired within `reach` cm of them, zero beyond and at `pins`."""
         ids = np.array(sorted(handles))
         distance = dijkstra(self._graph, directed=False, indices=ids, min_only=True)
         free = distance < reach
@@ -45,7 +45,7 @@ class Spreader:
         return field
 
     def interpolate(self, values: Mapping[int, float]) -> Floats:
-        """A smooth scalar [V] that has the given `values`, reach unlimited."""
+        """A smooth scalar field [V] with the given `values`, without a limit of distance."""
         ids = np.array(sorted(values))
         field = np.zeros((self._count, 1))
         field[ids, 0] = [values[index] for index in ids]
@@ -56,17 +56,17 @@ class Spreader:
         return field[:, 0]
 
     def _follow(self, field: Floats, handles: Mapping[int, object]) -> None:
-        for row, (first, second, share) in self._rows.items():
+        for row, (first, second, weight) in self._rows.items():
             if row not in handles:
-                field[row] = (1 - share) * field[first] + share * field[second]
+                field[row] = (1 - weight) * field[first] + weight * field[second]
 
     def _solve(self, field: Floats, free: np.ndarray, soft: Floats) -> Floats:
         matrix = (self._stiffness + sparse.diags(soft)).tocsr()[free]
         return spsolve(matrix[:, free].tocsc(), -(matrix[:, ~free] @ field[~free]))
 
 
-#: how much of a contact vertex's motion the five sock rings behind it follow
-SOCK_SHARES = (1.0, 0.8, 0.4, 0.1, 0.0)
+#: weights of a contact vertex's motion for the five sock rings behind it
+SOCK_WEIGHTS = (1.0, 0.8, 0.4, 0.1, 0.0)
 
 
 def set_lip(
@@ -74,9 +74,17 @@ def set_lip(
     sock: Mapping[int, list[int]],
     vertex: int,
     move: Floats,
-    shares: tuple[float, ...] = SOCK_SHARES,
+    weights: tuple[float, ...] = SOCK_WEIGHTS,
 ) -> None:
-    """Move a lip vertex; if it is on the contact line, the mouth's inside follows it."""
+    """Set the handle of a lip vertex; on the contact line also those of the mouth sock behind it.
+
+    Args:
+        handles: handles are set.
+        sock: contact vertex -> its ring vertices.
+        vertex: the lip vertex.
+        move: [3] cm.
+        weights: of the rings.
+    """
     handles[vertex] = move
-    for ring, share in zip(sock.get(vertex, ()), shares, strict=False):
-        handles[ring] = move * share
+    for ring, weight in zip(sock.get(vertex, ()), weights, strict=False):
+        handles[ring] = move * weight

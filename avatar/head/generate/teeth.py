@@ -1,4 +1,4 @@
-"""Two rows of teeth in their gums (stage S7)."""
+"""Two rows of teeth with gums (stage S7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from .cage import Cage
 from .indices import UPPER_LIP_MIDDLE
 from .mesh import Floats
-from .parts import Grid, Part, wound
+from .parts import Grid, Part, flipped
 
 _ENAMEL, _NECK, _GAP = (0.90, 0.88, 0.82), (0.84, 0.78, 0.66), (0.62, 0.52, 0.44)
 _GUM, _GUM_DEEP = (0.76, 0.45, 0.43), (0.55, 0.26, 0.26)
@@ -17,7 +17,7 @@ _GUM, _GUM_DEEP = (0.76, 0.45, 0.43), (0.55, 0.26, 0.26)
 
 @dataclass(frozen=True)
 class _Jaw:
-    """One row: where it stands behind the lips and the shape of its teeth from the middle to the back, cm."""
+    """One row: its position behind the lips and the shape of its teeth from the middle to the back, cm."""
 
     name: str
     half_width: float
@@ -40,11 +40,11 @@ _LOWER = _Jaw(
     (0.0, 0.02, -0.02, 0.05, 0.08, 0.10, 0.12),
 )  # fmt: skip
 _ARCH_ANGLE, _ARCH_DEPTH = 1.35, 3.9
-#: columns within a tooth as parts of its width; the first lies in the gap to the tooth before
+#: columns within a tooth as fractions of its width; the first lies in the gap to the previous tooth
 _FRONT, _BACK = (0.0, 0.10, 0.3, 0.5, 0.7, 0.90), (0.0, 0.14, 0.5, 0.86)
-_HALF_FRONT, _HALF_BACK = (0, 2, 4), (0, 2)  # which of them half density keeps
+_HALF_FRONT, _HALF_BACK = (0, 2, 4), (0, 2)  # columns kept at half density
 _FRONT_TEETH = 3  # incisors and canine
-#: rows from the outer gum over the edge to the inner gum: part of the crown's height, bulge in cm, what it is made of
+#: rows from the outer gum over the edge to the inner gum: fraction of the crown's height, bulge in cm, material
 _ROWS = (
     (1.75, -0.20, "deep"), (1.30, 0.02, "gum"), (1.06, 0.05, "gum"), (0.99, 0.00, "neck"), (0.70, 0.07, "crown"),
     (0.35, 0.07, "crown"), (0.05, 0.02, "crown"), (0.00, -0.08, "crown"), (0.12, -0.28, "crown"),
@@ -54,7 +54,7 @@ _HALF_ROWS = (0, 2, 3, 4, 6, 7, 8, 10)
 
 
 def _columns(jaw: _Jaw, thin: bool) -> tuple[Floats, Floats, Floats, Floats]:
-    """For each column of the left half from the middle back: place along the arch 0..1, tooth, part of it, index."""
+    """Columns of the left half from the middle back: position along the arch 0..1, tooth, fraction of it, index."""
     place, tooth, within, index = [], [], [], []
     start, count = 0.0, 0
     for number, width in enumerate(jaw.widths):
@@ -111,7 +111,7 @@ def _row_colors(kind: str, middle: Floats, u: Floats) -> Floats:
 
 
 def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Part:
-    """A row of 14 teeth with its gum, outside over the edges to the inside."""
+    """A row of 14 teeth with its gum, from the outside over the edges to the inside."""
     jaw = _UPPER if upper else _LOWER
     rows = [_row(row, jaw, cage.vertices[UPPER_LIP_MIDDLE]) for row in _ROWS]
     vertices, colors = np.vstack([points for points, _ in rows]), np.vstack([color for _, color in rows])
@@ -127,8 +127,8 @@ def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Pa
         faces=grid.faces(),
         colors=colors,
         flat=flat,
-        half=grid.thinned(_HALF_ROWS, [*(middle - kept[:0:-1]), *(middle + kept)]),
+        half=grid.subset(_HALF_ROWS, [*(middle - kept[:0:-1]), *(middle + kept)]),
         follows=follows,
-        jaw_shares=np.full(len(vertices), 0.0 if upper else 1.0),
+        jaw_weights=np.full(len(vertices), 0.0 if upper else 1.0),
     )
-    return part if upper else wound(part)
+    return part if upper else flipped(part)

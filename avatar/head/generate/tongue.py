@@ -7,10 +7,10 @@ import numpy as np
 from .cage import Cage
 from .indices import LOWER_LIP_MIDDLE
 from .mesh import Floats, face_normals, smoothstep
-from .parts import Grid, Part, polar, wound
+from .parts import Grid, Part, flipped, polar
 
 _ROWS, _COLUMNS, _LENGTH = 15, 20, 4.2
-_PLACES = np.linspace(0, 1, _ROWS) ** 1.4  # rows crowd at the rounded tip
+_POSITIONS = np.linspace(0, 1, _ROWS) ** 1.4  # rows are denser at the rounded tip
 _COLOR, _GROOVE, _ROOT = (0.76, 0.43, 0.43), (0.66, 0.35, 0.36), (0.42, 0.18, 0.18)
 
 
@@ -18,10 +18,10 @@ def _vertices(lip: Floats) -> Floats:
     """Rows from the tip back and a vertex at the tip, [301,3]."""
     around = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
     rows = []
-    for part in _PLACES:
+    for part in _POSITIONS:
         wide = 0.12 + 1.68 * np.sqrt(1 - (1 - min(part / 0.62, 1)) ** 2.2) - 0.25 * smoothstep(0.7, 1, part)
         high = 0.10 + 0.36 * np.sqrt(1 - (1 - min(part / 0.45, 1)) ** 2) + 0.15 * part
-        arch = 0.42 * np.sin(np.pi * min(part / 0.9, 1)) ** 2  # the back of the tongue rises over its edges
+        arch = 0.42 * np.sin(np.pi * min(part / 0.9, 1)) ** 2  # the middle of the tongue is higher than its edges
         middle = lip[1] - 0.93 + 0.18 * part - 0.9 * max(part - 0.65, 0)
         x, sine = wide * np.cos(around), np.sin(around)
         upper = sine > 1e-9
@@ -33,7 +33,7 @@ def _vertices(lip: Floats) -> Floats:
 
 
 def _colors(vertices: Floats, lip: Floats) -> Floats:
-    """Colors [P,3]: darker in the groove and towards the root."""
+    """Colors [P,3]: darker in the groove and toward the root."""
     groove = 0.7 * np.exp(-((vertices[:, 0] / 0.3) ** 2))[:, None]
     colors = (1 - groove) * np.array(_COLOR) + groove * np.array(_GROOVE)
     root = smoothstep(lip[2] - 2.4, lip[2] - 4.8, vertices[:, 2])[:, None]
@@ -41,7 +41,7 @@ def _colors(vertices: Floats, lip: Floats) -> Floats:
 
 
 def tongue(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
-    """The tongue behind the lower teeth; tongueOut slides its front over the lip."""
+    """The tongue behind the lower teeth, with its tongueOut shape."""
     lip = cage.vertices[LOWER_LIP_MIDDLE]
     vertices = _vertices(lip)
     around = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
@@ -53,11 +53,11 @@ def tongue(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
         vertices=vertices,
         faces=grid.faces(),
         colors=_colors(vertices, lip),
-        flat=np.vstack([polar(np.arange(1, _ROWS + 1), around), [[0, 0]]]),
-        half=grid.thinned(range(0, _ROWS, 2), range(1, _COLUMNS, 2)),  # with the groove
+        flat=np.vstack([polar(range(1, _ROWS + 1), around), [[0, 0]]]),
+        half=grid.subset(range(0, _ROWS, 2), range(1, _COLUMNS, 2)),  # with the groove
         follows=follows,
-        jaw_shares=np.clip((vertices[:, 2] - (lip[2] - 6)) / 2.5, 0.35, 1),
+        jaw_weights=np.clip((vertices[:, 2] - (lip[2] - 6)) / 2.5, 0.35, 1),
         shapes={"tongueOut": np.stack([-0.25 * vertices[:, 0] * out, rise, 2.9 * out], -1)},
     )
     top = face_normals(vertices, part.faces)[:, 1] * (vertices[part.faces].mean(1)[:, 1] - vertices[:, 1].mean())
-    return part if top.sum() > 0 else wound(part)
+    return part if top.sum() > 0 else flipped(part)

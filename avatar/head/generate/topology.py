@@ -1,4 +1,4 @@
-"""The face's triangles, made symmetric and consistently wound (stage S2)."""
+"""The face's triangles, made symmetric and consistently oriented (stage S2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .mesh import Ints, face_normals, orient
 
 
 def symmetric_triangles(base: Base) -> Ints:
-    """Triangles [852,3]: those of the right side and their mirror images, wound to face +z."""
+    """Triangles [852,3]: those of the right side and their mirror images, counter-clockwise from +z."""
     right = base.triangles[base.points[base.triangles].mean(1)[:, 0] < 0]
     triangles = np.vstack([right, base.mirror[right][:, ::-1]])
     assert len(triangles) == len(base.triangles), "the tessellation has triangles across the middle"

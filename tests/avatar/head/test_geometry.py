@@ -129,7 +129,7 @@ def test_landmarks_lie_where_the_mean_face_has_them(head: HeadModel) -> None:
     """Within 0.02 cm, its depth corrected; the lids are relaxed and the irises have a human size: both are left out."""
     expected = base.load()
     found = head.landmarks(head.v_template[None])[0].double().numpy() * 100
-    error = np.linalg.norm(found - profile.corrected(expected.points), axis=1)
+    error = np.linalg.norm(found - profile.correct_depth(expected.points), axis=1)
     lids = {*base_lids(), *(int(expected.mirror[index]) for index in base_lids())}
     others = [index for index in range(468) if index not in lids and index not in (13, 14)]
     assert error[others].max() < 0.02
@@ -138,7 +138,7 @@ def test_landmarks_lie_where_the_mean_face_has_them(head: HeadModel) -> None:
 
 def test_depth_corrections_leave_the_view_from_the_front(head: HeadModel) -> None:
     points = base.load().points
-    moved = profile.corrected(points) - points
+    moved = profile.correct_depth(points) - points
     assert np.abs(moved[:, :2]).max() == 0
     assert np.abs(moved[:, 2]).max() < 0.45
 

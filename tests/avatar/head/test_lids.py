@@ -9,7 +9,7 @@ from avatar.head.generate import base
 from avatar.head.generate.cage import Cage, build_cage
 from avatar.head.generate.expressions import NAMES, skin_curves, skin_shapes
 from avatar.head.generate.indices import LID_LOWER, LID_UPPER
-from avatar.head.generate.jaw import skin_shares
+from avatar.head.generate.jaw import skin_weights
 from avatar.head.generate.lids import CLOSED_CLEARANCE, EYE_RADIUS
 
 CORNEA = 1.20 * 1.045  # cm, the eyeball's radius at its bulge
@@ -24,7 +24,7 @@ def cage() -> Cage:
 
 @pytest.fixture(scope="module")
 def shapes(cage: Cage) -> np.ndarray:
-    return skin_shapes(cage, skin_shares(cage))
+    return skin_shapes(cage, skin_weights(cage))
 
 
 def _blinked(cage: Cage, shapes: np.ndarray, name: str, weight: float) -> np.ndarray:
