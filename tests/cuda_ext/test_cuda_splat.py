@@ -11,7 +11,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops, reference
 from avatar.types import Camera
-from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, largest, scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, largest, scene, splat_and_gradients
 from tests.support.emulated import load_emulated
 
 cpu_kernels = cuda_ext.native  # before the fixture replaces it by the emulator
@@ -35,7 +35,7 @@ def assert_matches_reference(inputs: Inputs, view: Camera, device: torch.device,
     doubles = tuple(value.double() for value in inputs)
     expected, true_gradients = splat_and_gradients(reference.splat, doubles, view, with_weights=True, **options)
     uncut = options.get("cutoff") is False
-    for name in (*PICTURES, "weights"):
+    for name in (*IMAGES, "weights"):
         tolerance = UNCUT_DEPTH_TOLERANCE if uncut and name == "depth" else IMAGE_TOLERANCE
         assert largest(getattr(found, name).cpu(), getattr(expected, name)) < tolerance, name
     for name, gradient, true_gradient in zip(FIELDS, gradients, true_gradients, strict=True):
@@ -80,11 +80,11 @@ def test_images_and_weights_match_the_cpu_kernels(device: torch.device) -> None:
     expected = (torch.empty(1, 40, 48, 3), torch.empty(1, 40, 48), torch.empty(1, 40, 48), torch.empty(1, 150))
     prepared = native.prepare(*inputs, view.K, view.world_to_cam, 48, 40, 0.01, 0.3, 2)
     native.rasterize(prepared, *expected)
-    for name, image in zip((*PICTURES, "weights"), expected, strict=True):
+    for name, image in zip((*IMAGES, "weights"), expected, strict=True):
         assert largest(getattr(found, name).cpu(), image) < IMAGE_TOLERANCE, name
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_gradient_of_one_output_alone_matches_reference(device: torch.device, name: str) -> None:
     def gradients(splat, inputs):  # type: ignore[no-untyped-def]
         leaves = tuple(value.clone().requires_grad_() for value in inputs)
@@ -135,7 +135,7 @@ def test_huge_and_denormal_scales_stay_finite(device: torch.device, scale: float
     means, quats, scales, *rest = there(scene(1, 20), device)
     scales[:, ::2] = scale
     out, gradients = splat_and_gradients(ops.splat, (means, quats, scales, *rest), camera())
-    assert all(getattr(out, name).isfinite().all() for name in PICTURES)
+    assert all(getattr(out, name).isfinite().all() for name in IMAGES)
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
@@ -144,13 +144,13 @@ def test_extreme_positions_stay_finite(device: torch.device, position: tuple[flo
     means, *rest = there(scene(1, 20), device)
     means[:, 3] = torch.tensor(position)
     out, gradients = splat_and_gradients(ops.splat, (means, *rest), camera())
-    assert all(getattr(out, name).isfinite().all() for name in PICTURES)
+    assert all(getattr(out, name).isfinite().all() for name in IMAGES)
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_no_gaussians_give_an_empty_image(device: torch.device) -> None:
     out, gradients = splat_and_gradients(ops.splat, there(scene(2, 0), device), camera(2), with_weights=True)
-    assert all((getattr(out, name) == 0).all() for name in PICTURES)
+    assert all((getattr(out, name) == 0).all() for name in IMAGES)
     assert out.weights is not None and out.weights.shape == (2, 0)
     assert [tuple(gradient.shape) for gradient in gradients] == [(2, 0, 3), (2, 0, 4), (2, 0, 3), (2, 0), (2, 0, 3)]
 
@@ -162,7 +162,7 @@ def test_gaussians_that_are_all_culled_give_an_empty_image(
     means, *rest = scene(1, 30)
     inputs = there((means + torch.tensor(shift), *rest), device)
     out, gradients = splat_and_gradients(ops.splat, inputs, camera(), with_weights=True)
-    assert all((getattr(out, name) == 0).all() for name in (*PICTURES, "weights"))
+    assert all((getattr(out, name) == 0).all() for name in (*IMAGES, "weights"))
     assert all((gradient == 0).all() for gradient in gradients)
 
 
@@ -199,7 +199,7 @@ def test_a_batch_equals_its_images_one_by_one_bit_for_bit(device: torch.device) 
     together = ops.splat(*inputs, camera(3), with_weights=True)
     for k in range(3):
         one = ops.splat(*(value[k : k + 1] for value in inputs), camera(1), with_weights=True)
-        for name in (*PICTURES, "weights"):
+        for name in (*IMAGES, "weights"):
             assert torch.equal(getattr(one, name)[0], getattr(together, name)[k]), name
 
 

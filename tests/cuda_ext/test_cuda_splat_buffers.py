@@ -12,7 +12,7 @@ from avatar import ops
 from avatar.ops import frames
 from avatar.ops.frames import CudaFrame, SplatCall, SplatImages, new_workspace
 from avatar.types import Camera
-from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, scene, splat_and_gradients
 
 
 def there(inputs: tuple[Tensor, ...], device: torch.device) -> Inputs:
@@ -69,7 +69,7 @@ def test_buffers_that_are_too_small_give_nan_and_report_the_number_of_tile_inter
     inputs, view = there(scene(2, 40), device), there_camera(device, 2)
     buffers = ops.splat_buffers(2, 40, 49, 37, device=device, max_intersections=5, with_weights=True)
     ops.splat_into(buffers, *inputs, view)
-    for name in (*PICTURES, "weights"):
+    for name in (*IMAGES, "weights"):
         assert getattr(buffers, name).isnan().all(), name
     intersections = buffers.intersections()
     assert intersections > 80
@@ -109,7 +109,7 @@ def test_splat_into_renders_what_splat_renders(device: torch.device, options: di
     buffers = ops.splat_buffers(2, 50, 49, 37, device=device, with_weights=True)
     prepared = ops.splat_into(buffers, *inputs, view, **options)  # type: ignore[arg-type]
     expected = ops.splat(*inputs, view, with_weights=True, **options)  # type: ignore[arg-type]
-    for name in (*PICTURES, "weights"):
+    for name in (*IMAGES, "weights"):
         assert torch.equal(getattr(buffers, name), getattr(expected, name)), name
     assert torch.equal(ops.splat_features(prepared, inputs[4]), expected.rgb)
 

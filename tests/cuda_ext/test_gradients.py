@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
-from tests.avatar.ops.splat_scenes import PICTURES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
 from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair, random, rigged
 from tests.avatar.ops.test_splat import OPTIONS
 from tests.support.double import load_double
@@ -65,7 +65,7 @@ def test_splat_in_double_equals_its_specification(inputs: Inputs, options: dict[
     doubles = leaves_of(inputs)
     found, gradients = splat_and_gradients(ops.splat, doubles, camera(2), **options)  # type: ignore[arg-type]
     expected, true_gradients = splat_and_gradients(SPECIFICATION["splat"], doubles, camera(2), **options)  # type: ignore[arg-type]
-    for name in PICTURES:
+    for name in IMAGES:
         assert largest(getattr(found, name), getattr(expected, name)) < EXACT
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
         assert largest(gradient, true_gradient) < EXACT

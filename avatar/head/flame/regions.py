@@ -56,19 +56,14 @@ def skin_masks(
         Bool masks [V] by region name.
     """
     points, skin = body.vertices, body.skin
-    x, y, z = points.T
+    _, y, z = points.T
     front = z > np.interp(y, *_depth_of_oval(landmarks)) - 0.006
     outer = skin & ~hidden
     face = outer & front & (_inside(points, landmarks[list(OVAL)]) > 0)
-    brow, nose = landmarks[list(BROW_UPPER), 1].mean(), landmarks[[129, 358]]
+    brow = landmarks[list(BROW_UPPER), 1].mean()
     lips = outer & front & (_inside(points, landmarks[_right_then_left((LIP_UPPER[0], LIP_LOWER[0]))]) > -0.001)
     eyelids = _eyelids(body, lids) & skin
     mouth = hidden & (np.linalg.norm(points - landmarks[list(_OUTER_LIPS)].mean(0), axis=1) < 0.045)
-    nose_box = (
-        (np.abs(x - landmarks[1, 0]) < np.ptp(nose[:, 0]) / 2 + 0.002)
-        & (y < landmarks[6, 1])
-        & (y > landmarks[2, 1] - 0.002)
-    )
     torso = outer & (y < max(landmarks[152, 1] - _NECK, y[skin].min() + 0.015))
     ears = _ears(body, outer, landmarks)
     rest = outer & ~face & ~torso & ~ears["left_ear"] & ~ears["right_ear"]
@@ -78,10 +73,10 @@ def skin_masks(
     masks = {
         "face": face,
         "forehead": face & (y > brow + 0.004),
-        "nose": face & nose_box & (z > nose[:, 2].mean() - 0.012),
+        "nose": face & _nose(points, landmarks),
         "lips": lips,
         "eyelids": eyelids,
-        "scalp": rest & ~low & ((y > landmarks[list(BROW_UPPER), 1].mean()) | (z < landmarks[list(TRAGI), 2].mean())),
+        "scalp": rest & ~low & ((y > brow) | (z < landmarks[list(TRAGI), 2].mean())),
         "neck": rest & low,
         "torso": torso,
         "mouth_interior": mouth,
@@ -94,6 +89,15 @@ def skin_masks(
     masks["lips_inner"] = _nearest_to(points, mouth | lips, lip_line, _LIPS_INSIDE)
     masks["hair_cap"] = masks["scalp"].copy()
     return masks
+
+
+def _nose(points: Floats, landmarks: Floats) -> Mask:
+    """Mask [V] of points [V,3] in a box around the nose."""
+    x, y, z = points.T
+    wings = landmarks[[129, 358]]
+    near_midline = np.abs(x - landmarks[1, 0]) < np.ptp(wings[:, 0]) / 2 + 0.002
+    between = (y < landmarks[6, 1]) & (y > landmarks[2, 1] - 0.002)
+    return near_midline & between & (z > wings[:, 2].mean() - 0.012)
 
 
 def _eyes(body: Anatomy, face: Mask) -> dict[str, Mask]:

@@ -62,7 +62,7 @@ def pairs_in(folder: Path) -> list[Path]:
 
 
 def _split(path: Path) -> tuple[str, str, str]:
-    """What a pair's names share, where the word stands that tells them apart, and which of the two it is."""
+    """The common part of a pair's names, the position of the distinguishing word, and which of the two it is."""
     if found := _LAST.fullmatch(path.stem):
         base, word, place = found[1] or "", found[2], "end"
     elif found := _FIRST.fullmatch(path.stem):

@@ -1,4 +1,4 @@
-"""What the head's tests measure, in centimeters."""
+"""Measurements of the head's tests, in centimeters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def posed(head: HeadModel, weights: Mapping[str, float]) -> Floats:
 
 
 def expression(head: HeadModel, name: str) -> Floats:
-    """Displacements [V,3] cm that are seen when an expression alone has weight 1."""
+    """Displacements [V,3] cm of an expression alone at weight 1."""
     return posed(head, {name: 1.0}) - template(head)
 
 
@@ -35,7 +35,7 @@ def region(head: HeadModel, name: str) -> NDArray[np.bool_]:
 
 
 def normals(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
-    """Face normals [F,3], twice the area long."""
+    """Face normals [F,3]; their length is twice the area."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return np.cross(b - a, c - a)
 
@@ -47,7 +47,7 @@ def mirror_of(vertices: Floats) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def outer_faces(head: HeadModel) -> NDArray[np.bool_]:
-    """Faces [F] that can be seen: skin without the mouth's inside, the lids' inside and the ears."""
+    """Mask [F] of visible faces: skin without the inside of mouth and lids and without the ears."""
     faces = head.faces.numpy()
     hidden = np.zeros(len(head.v_template), bool)
     for name in ("mouth_interior", "lid_interior", "left_ear", "right_ear"):

@@ -1,4 +1,4 @@
-"""What every head model must hold, whatever is behind it."""
+"""The contract that every head model must fulfill."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTIAL = Path(os.environ.get("HEADSPLAT_FLAME_PARTIAL", _BESIDE))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for made-up files, with a cache of its own."""
+    """A folder for made-up files, with a separate cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSPLAT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield tmp_path_factory.mktemp("heads")
@@ -47,13 +47,13 @@ def _landmarks(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     return head.landmarks(torch.from_numpy(vertices)[None].float())[0].double().numpy()
 
 
-def test_weights_are_shares(head: HeadModel) -> None:
+def test_weights_sum_to_one_and_are_not_negative(head: HeadModel) -> None:
     assert (head.lbs_weights.sum(1) - 1).abs().max() < 1e-5
     assert head.lbs_weights.min() >= 0
     assert (head.J_regressor.sum(1) - 1).abs().max() < 1e-4
 
 
-def test_joints_are_flames_and_lie_where_a_head_has_them(head: HeadModel) -> None:
+def test_joints_are_flames_at_plausible_positions(head: HeadModel) -> None:
     assert head.parents == (-1, 0, 1, 1, 1) and head.J_regressor.shape[0] == len(JOINT_NAMES)
     joints = head.joint_locations(head.neutral_params().identity)
     assert joints[LEFT_EYE, 0] > 0.025 and joints[RIGHT_EYE, 0] < -0.025
@@ -83,26 +83,26 @@ def test_expression_motion_is_finite_and_every_control_moves(head: HeadModel) ->
     assert motion[:, :, named].norm(dim=1).amax(0).min() > 5e-4
 
 
-def test_opening_the_jaw_by_name_parts_the_lips_and_lowers_the_lower_teeth(head: HeadModel) -> None:
-    marks = _landmarks(head, posed(head, {"jawOpen": 1.0}))
-    assert 2.8 < np.linalg.norm(marks[13] - marks[14]) < 4.2
+def test_jaw_open_by_name_separates_the_lips_and_lowers_the_lower_teeth(head: HeadModel) -> None:
+    landmarks = _landmarks(head, posed(head, {"jawOpen": 1.0}))
+    assert 2.8 < np.linalg.norm(landmarks[13] - landmarks[14]) < 4.2
     moved = np.linalg.norm(posed(head, {"jawOpen": 1.0}) - template(head), axis=1)
     assert moved[region(head, "teeth_lower")].min() > 0.8
     assert moved[region(head, "teeth_upper")].max() < 0.01
 
 
-def test_jaw_open_by_name_turns_the_jaw_joint(head: HeadModel) -> None:
+def test_jaw_open_by_name_rotates_the_jaw_joint(head: HeadModel) -> None:
     params = head.neutral_params()
     params.joint_rot[0] = head.joint_dirs[:, :, head.expression_index("jawOpen")]
     by_joint = head.vertices(params)[0].double().numpy() * 100
     by_name = posed(head, {"jawOpen": 1.0})
     assert params.joint_rot[0, JAW, 0] > 0.2
     chin = region(head, "teeth_lower")
-    assert np.abs(by_joint - by_name)[chin].max() < 0.45  # our own head's jaw slides a little as well
+    assert np.abs(by_joint - by_name)[chin].max() < 0.45  # the embedded head's jaw also translates a little
 
 
 @pytest.mark.parametrize("side", ["Left", "Right"])
-def test_looking_aside_turns_only_that_eyeball_outwards(head: HeadModel, side: str) -> None:
+def test_looking_sideways_rotates_only_that_eyeball(head: HeadModel, side: str) -> None:
     move = posed(head, {f"eyeLookOut{side}": 1.0}) - template(head)
     own, other = (
         region(head, f"{side.lower()}_eyeball"),
@@ -113,27 +113,34 @@ def test_looking_aside_turns_only_that_eyeball_outwards(head: HeadModel, side: s
     assert np.abs(move[other]).max() < 0.01
 
 
-def test_lids_meet_when_closed_and_stay_off_the_eyeball_on_the_way(head: HeadModel) -> None:
+def test_lids_meet_when_closed_and_stay_outside_the_eyeball(head: HeadModel) -> None:
     joint = head.joint_locations(head.neutral_params().identity)[RIGHT_EYE].double().numpy() * 100
     ball = np.linalg.norm(template(head)[region(head, "right_eyeball")] - joint, axis=1).max()
     upper, lower = list(LID_UPPER[2:-2]), list(LID_LOWER[2:-2])
     for weight in (0.25, 0.5, 0.75, 1.0):
-        marks = _landmarks(head, posed(head, {"eyelidRight": weight}))
-        assert np.linalg.norm(marks[upper + lower] - joint, axis=1).min() > ball + 0.015
-    gap = np.linalg.norm(marks[upper] - marks[lower], axis=1)
+        landmarks = _landmarks(head, posed(head, {"eyelidRight": weight}))
+        assert np.linalg.norm(landmarks[upper + lower] - joint, axis=1).min() > ball + 0.015
+    gap = np.linalg.norm(landmarks[upper] - landmarks[lower], axis=1)
     assert gap.max() < 0.2  # detected landmarks of a pair need not lie opposite each other
-    assert np.abs(marks[upper, 1] - marks[lower, 1]).max() < 0.1
+    assert np.abs(landmarks[upper, 1] - landmarks[lower, 1]).max() < 0.1
 
 
 def test_landmarks_lie_on_the_face_and_are_nearly_symmetric(head: HeadModel) -> None:
     assert head.landmark_faces.shape == (478,) and head.landmark_bary.shape == (478, 3)
     assert (head.landmark_bary.sum(1) - 1).abs().max() < 1e-5 and head.landmark_bary.min() > -1e-4
-    marks = _landmarks(head, template(head))
-    middle = (marks[33] + marks[263]) / 2
-    assert np.abs(marks - middle).max() < 13
+    landmarks = _landmarks(head, template(head))
+    middle = (landmarks[33] + landmarks[263]) / 2
+    assert np.abs(landmarks - middle).max() < 13
     for right, left in ((33, 263), (133, 362), (61, 291), (234, 454), (159, 386), (78, 308)):
-        assert np.linalg.norm(marks[right] * [-1, 1, 1] - marks[left]) < 0.35
-    assert marks[10, 1] > marks[9, 1] > marks[1, 1] > marks[13, 1] >= marks[14, 1] - 0.05 > marks[152, 1]
+        assert np.linalg.norm(landmarks[right] * [-1, 1, 1] - landmarks[left]) < 0.35
+    assert (
+        landmarks[10, 1]
+        > landmarks[9, 1]
+        > landmarks[1, 1]
+        > landmarks[13, 1]
+        >= landmarks[14, 1] - 0.05
+        > landmarks[152, 1]
+    )
 
 
 @pytest.mark.parametrize("name", REGIONS)
@@ -142,13 +149,13 @@ def test_every_required_region_has_vertices(head: HeadModel, name: str) -> None:
     assert head.regions[name].any() and not head.regions[name].all()
 
 
-def test_sides_are_the_subjects_own(head: HeadModel) -> None:
+def test_sides_are_those_of_the_subject(head: HeadModel) -> None:
     for part in ("eyeball", "ear", "eye_region"):
         assert head.v_template[head.regions[f"left_{part}"], 0].mean() > 0.02
         assert head.v_template[head.regions[f"right_{part}"], 0].mean() < -0.02
 
 
-def test_every_triangle_has_its_own_place_in_the_texture(head: HeadModel) -> None:
+def test_every_triangle_has_a_positive_area_in_the_texture(head: HeadModel) -> None:
     assert head.uv.min() >= 0 and head.uv.max() <= 1
     assert head.uv_faces.shape == head.faces.shape
     a, b, c = head.uv.double()[head.uv_faces].unbind(1)
@@ -162,17 +169,17 @@ def test_capabilities_are_the_parts_it_has(head: HeadModel) -> None:
 
 
 def test_no_tooth_shows_through_closed_lips(head: HeadModel) -> None:
-    """From in front, of all that lies in the mouth nothing is nearer than the lips."""
+    """In the front view the lips occlude everything in the mouth."""
     from avatar.head.sheets import View, rasterize_view
 
     view = View(center=(0, -0.06, 0), extent=0.12)
     _, face, _ = rasterize_view(head.faces, head.v_template, view, 500)
-    seen = head.faces[face[face >= 0].long().unique()]
+    visible = head.faces[face[face >= 0].long().unique()]
     for name in ("teeth_upper", "teeth_lower", "tongue"):
-        assert not head.regions[name][seen].all(1).any(), name
+        assert not head.regions[name][visible].all(1).any(), name
 
 
-def test_teeth_are_wound_outwards(head: HeadModel) -> None:
+def test_teeth_face_outward(head: HeadModel) -> None:
     for name in ("teeth_upper", "teeth_lower"):
         faces = head.faces.numpy()[region(head, name)[head.faces.numpy()].all(1)]
         vertices = template(head)

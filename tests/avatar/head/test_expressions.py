@@ -1,4 +1,4 @@
-"""What the embedded head's expressions do."""
+"""The embedded head's expressions."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_unsided_expressions_are_symmetric(head: HeadModel, mirror: np.ndarray, 
 
 
 @pytest.mark.parametrize("name", HEAD.expression_names)
-def test_every_expression_moves_something_and_leaves_the_collar(head: HeadModel, name: str) -> None:
+def test_every_expression_moves_something_but_not_the_collar(head: HeadModel, name: str) -> None:
     move = np.linalg.norm(expression(head, name), axis=1)
     assert 0.05 < move.max() < 5
-    assert move[region(head, "torso")].max() < 0.005  # cm, what interpolation lets ring beyond the jaw's reach
+    assert move[region(head, "torso")].max() < 0.005  # cm, ringing of the interpolation beyond the jaw
 
 
-def test_an_open_jaw_parts_the_lips_by_three_to_four_centimeters(head: HeadModel) -> None:
+def test_an_open_jaw_separates_the_lips_by_three_to_four_centimeters(head: HeadModel) -> None:
     vertices = template(head) + expression(head, "jawOpen")
     assert 3 <= np.linalg.norm(vertices[13] - vertices[14]) <= 4
 
@@ -83,7 +83,7 @@ def test_lid_edges_clear_the_cornea(head: HeadModel, weight: float) -> None:
 
 
 @pytest.mark.parametrize("name", HEAD.expression_names)
-def test_no_visible_triangle_turns_over(head: HeadModel, name: str) -> None:
+def test_no_visible_triangle_flips(head: HeadModel, name: str) -> None:
     """None turns by more than 101 degrees on the way to a weight of 1.
 
     mouthClose is meant for an open jaw and is judged on one.
@@ -97,7 +97,7 @@ def test_no_visible_triangle_turns_over(head: HeadModel, name: str) -> None:
         assert not turned.any(), f"at weight {weight}: {faces[turned].tolist()}"
 
 
-def test_eyes_turn_about_their_centers(head: HeadModel) -> None:
+def test_eyes_rotate_about_their_centers(head: HeadModel) -> None:
     center = head.joint_locations(head.neutral_params().identity)[3].double().numpy() * 100
     ball = region(head, "left_eyeball")
     vertices = template(head)
@@ -112,8 +112,8 @@ def test_eyes_turn_about_their_centers(head: HeadModel) -> None:
 @pytest.mark.parametrize(
     ("name", "joint"), [("jawOpen", JAW), ("jawLeft", JAW), ("eyeLookUpLeft", LEFT_EYE), ("eyeLookInRight", RIGHT_EYE)]
 )
-def test_an_expression_and_the_joint_it_turns_agree(head: HeadModel, name: str, joint: int) -> None:
-    """The expression at weight 1 is its own displacement at rest and then the joint's turn, nothing else."""
+def test_an_expression_and_its_joint_agree(head: HeadModel, name: str, joint: int) -> None:
+    """The expression at weight 1 is its rest-pose displacement followed by the joint's rotation."""
     index = head.expression_index(name)
     params = head.neutral_params()
     params.joint_rot[0, joint] = head.joint_dirs[joint, :, index]
@@ -123,7 +123,7 @@ def test_an_expression_and_the_joint_it_turns_agree(head: HeadModel, name: str, 
 
 
 def shift_by_joint(head: HeadModel, params: HeadParams, shift: torch.Tensor) -> torch.Tensor:
-    """What a displacement before the joints turn [V,3] becomes after."""
+    """A rest-pose displacement [V,3] after the joints' rotations."""
     rotations, _ = head.joint_transforms(params)
     return torch.einsum("vj,jab,vb->va", head.lbs_weights, rotations[0], shift)
 
@@ -137,7 +137,7 @@ def test_the_teeth_open_on_an_arc_about_the_hinge(head: HeadModel) -> None:
 
 
 def test_half_closed_lids_stay_on_an_arc_about_the_eye(head: HeadModel) -> None:
-    """Without the bend the middle of the upper lid would cut 0.05 cm and more into the arc."""
+    """Without the curve the middle of the upper lid would be 0.05 cm or more inside the arc."""
     center = head.joint_locations(head.neutral_params().identity)[RIGHT_EYE].double().numpy() * 100
     upper = list(LID_UPPER[2:-2])
     reach = [np.linalg.norm(posed(head, {"eyeBlinkRight": w})[upper] - center, axis=1) for w in (0.0, 0.5, 1.0)]

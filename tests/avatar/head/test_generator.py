@@ -1,4 +1,4 @@
-"""The generator remakes the stored head, and its stages hold what they promise."""
+"""The generator reproduces the stored head; properties of its stages."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_the_face_has_852_symmetric_triangles() -> None:
     assert own == {frozenset(mean.mirror[list(face)].tolist()) for face in own}
 
 
-def test_a_base_is_built_from_any_network_that_sees_faces() -> None:
-    """A stand-in that always answers with the stored mean face, turned as a flat drawing makes networks do."""
+def test_a_base_is_built_from_any_landmark_network() -> None:
+    """With a network that always returns the stored mean face, tilted like the output for a flat drawing."""
     mean = base.load()
     seen = []
 
@@ -123,12 +123,12 @@ def test_a_network_of_another_size_is_refused() -> None:
         base.build(lambda image: (np.zeros((68, 3)), 1.0), base.load().triangles)
 
 
-def test_the_tessellation_is_read_in_triples() -> None:
+def test_the_tessellation_is_read_as_triangles() -> None:
     text = "FACEMESH_TESSELATION = frozenset([(127, 34), (34, 139), (139, 127), (11, 0), (0, 37), (37, 11)])"
     assert base.read_tessellation(text).tolist() == [[127, 34, 139], [11, 0, 37]]
 
 
-def test_rebuilding_without_a_model_file_fails_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rebuilding_without_a_model_file_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--rebuild-base", "capture.faces.landmarks:AttentionMesh"]) == 1
     assert "--landmark-model" in capsys.readouterr().err
 

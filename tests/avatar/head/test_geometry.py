@@ -26,10 +26,10 @@ def head() -> HeadModel:
 def _skin_faces(head: HeadModel) -> np.ndarray:
     """Faces of the one connected skin, without ears and other parts."""
     faces = head.faces.numpy()
-    own = (
+    connected = (
         (region(head, "skin") | region(head, "mouth_interior")) & ~region(head, "left_ear") & ~region(head, "right_ear")
     )
-    return faces[own[faces].all(1)]
+    return faces[connected[faces].all(1)]
 
 
 def _edge_counts(faces: np.ndarray) -> Counter:
@@ -37,7 +37,7 @@ def _edge_counts(faces: np.ndarray) -> Counter:
     return Counter(map(tuple, sides.tolist()))
 
 
-def test_the_template_is_its_own_mirror_image(head: HeadModel) -> None:
+def test_the_template_is_symmetric(head: HeadModel) -> None:
     distance, mirror = mirror_of(template(head))
     assert distance.max() < 1e-4  # 1e-6 m
     assert (mirror[mirror] == np.arange(len(mirror))).all()
@@ -47,7 +47,7 @@ def test_no_edge_has_more_than_two_faces(head: HeadModel) -> None:
     assert max(_edge_counts(head.faces.numpy()).values()) == 2
 
 
-def test_every_inner_edge_is_wound_both_ways(head: HeadModel) -> None:
+def test_faces_at_an_inner_edge_have_consistent_winding(head: HeadModel) -> None:
     faces = head.faces.numpy()
     directed = Counter(map(tuple, np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2).tolist()))
     assert max(directed.values()) == 1
@@ -88,14 +88,14 @@ def test_texture_areas_are_positive(head: HeadModel) -> None:
     assert head.uv.min() >= 0 and head.uv.max() <= 1
 
 
-def test_the_face_takes_most_of_the_texture(head: HeadModel) -> None:
+def test_the_face_has_most_of_the_texture(head: HeadModel) -> None:
     areas = _texture_areas(head)
-    share = areas[region(head, "face")[head.faces.numpy()].all(1)].sum()
-    assert share >= 0.55 and areas.sum() < 1
+    part = areas[region(head, "face")[head.faces.numpy()].all(1)].sum()
+    assert part >= 0.55 and areas.sum() < 1
 
 
 def test_texture_islands_do_not_overlap(head: HeadModel) -> None:
-    """Triangles are drawn one by one into a count of covered pixel centers: none is covered twice."""
+    """Rendering with reversed face order gives the same faces: no pixel center is covered twice."""
     size = 1024
     placed = head.uv * torch.tensor([1.0, 1.0]) - 0.5
     camera = torch.cat([placed, torch.ones(len(placed), 1)], 1)
@@ -108,7 +108,7 @@ def test_texture_islands_do_not_overlap(head: HeadModel) -> None:
 
 
 def test_nostrils_are_pockets(head: HeadModel) -> None:
-    """Skin inside the nose lies 0.7 to 1.5 cm above the nostril's rim, out of sight of the landmarks."""
+    """Skin inside the nose is 0.7 to 1.5 cm above the nostril's rim."""
     vertices = template(head)
     for rim in (RIM, [int(base.load().mirror[index]) for index in RIM]):
         middle = vertices[list(rim)].mean(0)
@@ -117,7 +117,7 @@ def test_nostrils_are_pockets(head: HeadModel) -> None:
         assert 0.7 < rise[rise < 1.25].max() < 1.3
 
 
-def test_the_skull_has_a_humans_size(head: HeadModel) -> None:
+def test_the_skull_has_a_human_size(head: HeadModel) -> None:
     vertices = template(head)[region(head, "skin") & ~region(head, "left_ear") & ~region(head, "right_ear")]
     skull = vertices[vertices[:, 1] > -3]
     assert abs(skull[:, 1].max() - 12) <= 0.5
@@ -125,8 +125,8 @@ def test_the_skull_has_a_humans_size(head: HeadModel) -> None:
     assert abs(skull[:, 2].min() + 17.8) <= 0.3
 
 
-def test_landmarks_lie_where_the_mean_face_has_them(head: HeadModel) -> None:
-    """Within 0.02 cm, its depth corrected; the lids are relaxed and the irises have a human size: both are left out."""
+def test_landmarks_are_those_of_the_mean_face(head: HeadModel) -> None:
+    """Within 0.02 cm of the depth-corrected mean face, except for the relaxed lids and the irises."""
     expected = base.load()
     found = head.landmarks(head.v_template[None])[0].double().numpy() * 100
     error = np.linalg.norm(found - profile.correct_depth(expected.points), axis=1)
@@ -136,7 +136,7 @@ def test_landmarks_lie_where_the_mean_face_has_them(head: HeadModel) -> None:
     assert error[[13, 14]].max() < 0.04  # the lips were closed
 
 
-def test_depth_corrections_leave_the_view_from_the_front(head: HeadModel) -> None:
+def test_depth_corrections_keep_the_front_view(head: HeadModel) -> None:
     points = base.load().points
     moved = profile.correct_depth(points) - points
     assert np.abs(moved[:, :2]).max() == 0
@@ -163,7 +163,7 @@ def test_the_neck_is_narrower_than_the_jaw(head: HeadModel) -> None:
 
 
 def base_lids() -> tuple[int, ...]:
-    """Landmarks of the right eye that relaxing the lids moves."""
+    """Landmarks of the right eye that are moved when the lids are relaxed."""
     edges = (33, 246, 161, 160, 159, 158, 157, 173, 133, 7, 163, 144, 145, 153, 154, 155)
     return (*edges, *CREASE_UPPER, *CREASE_UPPER_FAR, 25, 110, 24, 23, 22, 26, 112)
 
@@ -174,26 +174,26 @@ def test_neutral_lips_touch(head: HeadModel) -> None:
     assert np.linalg.norm(gap, axis=1).max() <= 0.02
 
 
-def test_the_eye_opening_of_a_calm_person_is_a_centimeter(head: HeadModel) -> None:
+def test_the_neutral_eye_opening_is_a_centimeter(head: HeadModel) -> None:
     vertices = template(head)
     assert abs(np.linalg.norm(vertices[159] - vertices[145]) - 1.0) < 0.05
 
 
 @pytest.mark.parametrize("pitch", [-20.0, 0.0, 20.0])
 def test_no_tooth_shows_through_closed_lips(head: HeadModel, pitch: float) -> None:
-    seen = _visible_faces(head, pitch)
+    visible = _visible_faces(head, pitch)
     for name in ("teeth_upper", "teeth_lower", "tongue", "mouth_interior"):
-        assert not head.regions[name][seen].all(1).any(), name
+        assert not head.regions[name][visible].all(1).any(), name
 
 
-def test_eyeballs_are_seen_between_the_lids(head: HeadModel) -> None:
-    seen = _visible_faces(head, 0.0)
+def test_eyeballs_are_visible_between_the_lids(head: HeadModel) -> None:
+    visible = _visible_faces(head, 0.0)
     for name in ("left_eyeball", "right_eyeball"):
-        assert head.regions[name][seen].all(1).any()
+        assert head.regions[name][visible].all(1).any()
 
 
 def _visible_faces(head: HeadModel, pitch: float) -> torch.Tensor:
-    """Corners [N,3] of the faces that own a pixel in a 400-pixel picture of the neutral face."""
+    """Corners [N,3] of the faces visible in a 400-pixel image of the neutral face."""
     view = View(center=(0.0, -0.04, 0.0), extent=0.16, size=400)
     angle = torch.tensor(pitch).deg2rad()
     cosine, sine = angle.cos(), angle.sin()

@@ -1,4 +1,4 @@
-"""The embedded head keeps HeadModel's contract."""
+"""The embedded head fulfills HeadModel's contract."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_the_same_source_gives_the_same_object() -> None:
         (".", r"\.: no head model in this folder \(ICT-FaceKit's has generic_neutral_mesh\.obj\)"),
     ],
 )
-def test_an_unknown_source_is_refused_with_what_to_do(source: str, sentence: str) -> None:
+def test_an_unknown_source_is_refused_with_a_remedy(source: str, sentence: str) -> None:
     with pytest.raises(HeadsplatError, match=sentence):
         load_head(source)
 
 
 def test_half_density_is_the_same_head_with_fewer_triangles(head: HeadModel) -> None:
-    """Landmarks, joints and expressions agree; the skin keeps its surface's points."""
+    """Landmarks, joints and expressions agree; the skin vertices are on the same surface."""
     half = load_head("embedded-half")
     assert len(half.faces) < 0.3 * len(head.faces) and 2000 < len(half.v_template) < 4000
     params = head.neutral_params(2)
@@ -54,14 +54,14 @@ def test_half_density_is_the_same_head_with_fewer_triangles(head: HeadModel) -> 
     params.expression[1, [head.expression_index(name) for name in ("eyeBlinkRight", "eyeLookUpLeft")]] = 0.5
     params.joint_rot[:, 1, 1] = 0.4
     params.identity[:] = torch.randn(len(params.identity), generator=torch.Generator().manual_seed(1))
-    seen, expected = (model.landmarks(model.vertices(params)) for model in (half, head))
-    assert (seen - expected).norm(dim=2).max() < 5e-4  # joints are placed by fewer vertices
+    found, expected = (model.landmarks(model.vertices(params)) for model in (half, head))
+    assert (found - expected).norm(dim=2).max() < 5e-4  # joints are regressed from fewer vertices
     assert torch.allclose(
         half.joint_locations(params.identity)[2:], head.joint_locations(params.identity)[2:], atol=5e-4
     )
 
 
-def test_texture_coordinates_beside_a_flame_file_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texture_coordinates_next_to_a_flame_file_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     monkeypatch.setattr("avatar.head.flame.load_flame", lambda path, detector, uv, on_message: found.append(uv))
     for name in ("generic_model.pkl", "head_template.obj"):
@@ -133,7 +133,7 @@ def test_neutral_parameters_give_the_template(head: HeadModel) -> None:
     assert torch.allclose(vertices, head.v_template.expand(2, -1, -1), atol=1e-6)
 
 
-def test_opening_the_jaw_joint_lowers_the_chin_and_holds_the_upper_teeth(head: HeadModel) -> None:
+def test_the_jaw_joint_lowers_the_chin_but_not_the_upper_teeth(head: HeadModel) -> None:
     params = head.neutral_params()
     params.joint_rot[0, 2, 0] = 0.3
     moved = (head.vertices(params)[0] - head.v_template).norm(dim=1)
@@ -157,7 +157,7 @@ def test_identity_moves_the_face_but_not_the_collar(head: HeadModel) -> None:
     assert head.shapedirs[collar].abs().max() < 1e-4
 
 
-def test_identity_modes_hold_no_rigid_motion_or_scaling_of_the_face(head: HeadModel) -> None:
+def test_identity_modes_contain_no_rigid_motion_or_scaling_of_the_face(head: HeadModel) -> None:
     face = torch.arange(468)
     offset = head.v_template[face] - head.v_template[face].mean(0)
     axes = torch.eye(3)

@@ -1,4 +1,4 @@
-"""How lids travel between open and closed."""
+"""The path of lids between open and closed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shapes(cage: Cage) -> np.ndarray:
 
 
 def _blinked(cage: Cage, shapes: np.ndarray, name: str, weight: float) -> np.ndarray:
-    """Cage vertices [C,3] of a blink with its bend."""
+    """Cage vertices [C,3] of a blink with its curve."""
     return cage.vertices + weight * shapes[NAMES.index(name)] + 4 * weight * (1 - weight) * skin_curves(cage)[name]
 
 
@@ -37,7 +37,7 @@ def _blinked(cage: Cage, shapes: np.ndarray, name: str, weight: float) -> np.nda
 def test_lid_edges_keep_their_distance_from_the_eyeball(
     cage: Cage, shapes: np.ndarray, name: str, weight: float
 ) -> None:
-    """On the way they are as far from the eyeball's center as the mean of open and closed, within 0.1 mm."""
+    """Their distance to the eyeball's center is interpolated linearly between open and closed, within 0.1 mm."""
     center = cage.eye_center
     start, end, now = (
         np.linalg.norm(_blinked(cage, shapes, name, part)[list(EDGE)] - center, axis=1) for part in (0, 1, weight)
@@ -53,7 +53,7 @@ def test_the_lower_lid_travels_much_less_than_the_upper(cage: Cage, shapes: np.n
     assert traveled[145] < 0.4 * traveled[159]
 
 
-def test_only_blinks_bend_and_left_mirrors_right(cage: Cage) -> None:
+def test_only_blinks_are_curved_and_left_mirrors_right(cage: Cage) -> None:
     curves = skin_curves(cage)
     assert set(curves) == {f"{name}{side}" for name in ("eyeBlink", "eyelid") for side in ("Left", "Right")}
     for name in BLINKS:
@@ -62,8 +62,8 @@ def test_only_blinks_bend_and_left_mirrors_right(cage: Cage) -> None:
 
 
 @pytest.mark.parametrize("name", ["browDownRight", "browOuterUpRight", "browInnerUp"])
-def test_a_moving_brow_leaves_the_lid_outside_its_own_inside(cage: Cage, shapes: np.ndarray, name: str) -> None:
-    """The rows of the upper lid are drawn along by the brow; sunk in, the lid's dark inside showed through."""
+def test_a_moving_brow_does_not_push_the_lid_into_its_inner_side(cage: Cage, shapes: np.ndarray, name: str) -> None:
+    """The rows of the upper lid move with the brow; too deep, the lid's dark inner side would be visible."""
     rows = [row for row, (edge, _, _) in cage.folds.items() if edge in LID_UPPER]
     assert len(rows) > 10
     before = np.linalg.norm(cage.vertices[rows] - cage.eye_center, axis=1)

@@ -1,4 +1,4 @@
-"""What the embedded head's lips and tongue do."""
+"""The embedded head's lips and tongue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def head() -> HeadModel:
 
 
 def _visible(head: HeadModel, weights: Mapping[str, float], pitch: float) -> torch.Tensor:
-    """Corners [N,3] of the faces that own a pixel in a 400-pixel picture of the lower face under an expression."""
+    """Corners [N,3] of the faces visible in a 400-pixel image of the lower face with an expression."""
     vertices = sheets.posed(head, weights)
     view = View(center=(0.0, -0.07, 0.0), extent=0.10, size=400)
     turned = (vertices - torch.tensor(view.center)) @ torch.from_numpy(rotation_x(pitch)).float().T
@@ -41,7 +41,7 @@ def _visible(head: HeadModel, weights: Mapping[str, float], pitch: float) -> tor
 
 
 def _parting(vertices: np.ndarray) -> np.ndarray:
-    """How far [9] the lips' contact lines are apart, upper minus lower height, both halves without the corners."""
+    """Gap [9] between the lips' contact lines, upper minus lower height, both halves without the corners."""
     rest = [*LIP_UPPER[3][1:]], [*LIP_LOWER[3][1:]]
     return vertices[rest[0], 1] - vertices[rest[1], 1]
 
@@ -69,8 +69,8 @@ def test_a_rolled_lip_loses_most_of_its_red(head: HeadModel, lip: str, rows: tup
         "mouthLeft", "mouthShrugUpper", "mouthShrugLower", "noseSneerRight", "cheekPuff", "jawForward", "jawLeft",
     ],
 )  # fmt: skip
-def test_lips_stay_shut_in_shapes_that_do_not_part_them(head: HeadModel, name: str) -> None:
-    """Contact lines neither part nor overlap by more than a quarter of a millimeter."""
+def test_lips_stay_shut_in_shapes_that_do_not_open_them(head: HeadModel, name: str) -> None:
+    """Gap and overlap of the contact lines are below a quarter of a millimeter."""
     assert np.abs(_parting(posed(head, {name: 1.0}))).max() < 0.025
 
 
@@ -128,7 +128,7 @@ def test_the_tongue_comes_out_over_the_lower_lip(head: HeadModel) -> None:
     assert vertices[tongue, 2].max() > lip + 1.0
 
 
-def test_the_tongue_passes_between_the_parted_lips(head: HeadModel) -> None:
+def test_the_tongue_passes_between_the_open_lips(head: HeadModel) -> None:
     """Where it crosses the lower lip it is above the lip's contact line and below the upper lip's."""
     vertices = posed(head, {"tongueOut": 1.0})
     tongue = vertices[region(head, "tongue")]

@@ -1,4 +1,4 @@
-"""What landmark and blendshape networks see in pictures of the embedded head; skipped where the models are absent."""
+"""Landmark and blendshape networks on images of the embedded head; skipped where the models are absent."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from capture.faces.landmarks import AttentionMesh
 from capture.networks.models import model_path
 
 VIEW = View(center=(0, -0.032, -0.02), extent=0.26, size=192)
-#: the 146 landmarks that MediaPipe's blendshape network takes, and its outputs in order
-TAKEN = (
+#: the 146 landmarks that are the input of MediaPipe's blendshape network
+INPUTS = (
     0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80, 81,
     82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153, 154,
     155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251, 263,
@@ -35,7 +35,7 @@ def head() -> HeadModel:
 
 
 def _projected(points: np.ndarray, size: int) -> np.ndarray:
-    """Pixels [N,2] of points [N,3] in meters seen as VIEW sees them."""
+    """Pixels [N,2] of points [N,3] in meters in VIEW."""
     offset = points - np.array(VIEW.center)
     focal = size * 0.9 / VIEW.extent
     return offset[:, :2] * [1, -1] * focal / (0.9 - offset[:, 2:]) + size / 2
@@ -63,10 +63,10 @@ def _blendshape_network(folder: Path) -> Interpreter:
     return network
 
 
-def test_the_landmark_network_finds_the_heads_own_landmarks(head: HeadModel) -> None:
-    """Mean error under 2.5 % of the inter-ocular distance in a frontal picture."""
-    picture = cv2.GaussianBlur(render(head, head.v_template, VIEW), (0, 0), 0.6)
-    found, _ = _landmark_network()((picture.astype(np.float32) / 255)[None])
+def test_the_landmark_network_finds_the_heads_landmarks(head: HeadModel) -> None:
+    """Mean error below 2.5 % of the inter-ocular distance in a frontal image."""
+    image = cv2.GaussianBlur(render(head, head.v_template, VIEW), (0, 0), 0.6)
+    found, _ = _landmark_network()((image.astype(np.float32) / 255)[None])
     expected = _projected(head.landmarks(head.v_template[None])[0].numpy(), VIEW.size)
     ocular = np.linalg.norm(expected[33] - expected[263])
     error = np.linalg.norm(found[:, :2] - expected, axis=1).mean() / ocular
@@ -79,7 +79,7 @@ def test_most_expressions_rank_first_in_the_blendshape_network(head: HeadModel, 
     source, sink = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
 
     def scores(weights: dict[str, float]) -> np.ndarray:
-        points = _projected(head.landmarks(posed(head, weights)[None])[0].numpy(), 512)[list(TAKEN)]
+        points = _projected(head.landmarks(posed(head, weights)[None])[0].numpy(), 512)[list(INPUTS)]
         network.set_tensor(source, np.ascontiguousarray(points, np.float32)[None])
         network.invoke()
         return network.get_tensor(sink).ravel().copy()

@@ -32,8 +32,8 @@ def test_half_density_is_a_subset_of_about_a_quarter_to_a_half(part: Part) -> No
 
 
 @by_name
-def test_half_density_is_wound_like_full_density(part: Part) -> None:
-    """The texture island turns the same way everywhere, at both densities."""
+def test_half_density_has_the_winding_of_full_density(part: Part) -> None:
+    """The texture island has the same orientation everywhere, at both densities."""
     ids, faces = part.half
     flat = np.column_stack([part.flat, np.zeros(len(part.flat))])
     areas = [normals(flat, part.faces)[:, 2], normals(flat[ids], faces)[:, 2]]
@@ -76,16 +76,16 @@ def test_texture_islands_do_not_fold(part: Part) -> None:
     assert (sign == sign[0]).all() and sign[0] != 0
 
 
-def test_ears_stand_off_the_head_by_a_humans_distance() -> None:
-    """The rim's farthest place, 1.3 to 2.2 cm outside the skin beside it (adults' mean about 1.8)."""
+def test_ears_have_a_human_distance_from_the_head() -> None:
+    """The rim's outermost point is 1.3 to 2.2 cm outside the skin next to it (adults' mean about 1.8)."""
     ear = PARTS["left_ear"].vertices
     root = np.quantile(ear[:, 0], 0.02)
-    head_side = 7.15  # cm, the face's own half-width at the tragus
+    head_side = 7.15  # cm, half-width of the face at the tragus
     assert root < head_side
     assert 1.3 < ear[:, 0].max() - head_side < 2.2
 
 
-def test_ears_reach_from_brow_to_nose_and_lean_back() -> None:
+def test_ears_extend_from_brow_to_nose_and_tilt_back() -> None:
     ear = PARTS["left_ear"].vertices
     assert 1.0 < ear[:, 1].max() < 2.4 and -5.2 < ear[:, 1].min() < -4.0
     top, bottom = ear[ear[:, 1] > 0.8].mean(0), ear[ear[:, 1] < -3.6].mean(0)

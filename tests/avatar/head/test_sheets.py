@@ -1,4 +1,4 @@
-"""The contact sheets show the head."""
+"""The contact sheets of a head."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from avatar.head.shading import openness, shade, vertex_normals
 from avatar.head.sheets import View, labeled, posed, render, tiled
 
 
-def test_a_face_is_drawn_in_skin_color_on_the_background() -> None:
+def test_a_face_is_rendered_in_skin_color_on_the_background() -> None:
     head = load_head()
-    picture = render(head, head.v_template, View(size=96)).astype(int)
-    assert picture[60, 48, 0] > picture[60, 48, 2] + 20  # skin is redder than blue
-    assert np.abs(picture[2, 2] - [63, 68, 76]).max() <= 1
+    image = render(head, head.v_template, View(size=96)).astype(int)
+    assert image[60, 48, 0] > image[60, 48, 2] + 20  # skin is redder than blue
+    assert np.abs(image[2, 2] - [63, 68, 76]).max() <= 1
 
 
-def test_an_expression_changes_the_picture_where_it_acts() -> None:
+def test_an_expression_changes_only_its_area_of_the_image() -> None:
     head = load_head()
     view = View(center=(0, -0.035, 0), extent=0.24, size=96)
     change = render(head, posed(head, {"jawOpen": 1}), view).astype(int) - render(head, head.v_template, view)
@@ -25,7 +25,7 @@ def test_an_expression_changes_the_picture_where_it_acts() -> None:
 
 
 def test_hollows_are_darker_than_open_skin() -> None:
-    """The inside of the closed mouth sees no sky, the skull's top nearly all of it."""
+    """The inside of the closed mouth is occluded, the top of the skull is open."""
     head = load_head()
     normals = vertex_normals(head.v_template, head.faces)
     sky = openness(head.v_template, normals, head.faces)
@@ -33,7 +33,7 @@ def test_hollows_are_darker_than_open_skin() -> None:
     assert sky[head.v_template[:, 1] > 0.11].mean() > 0.9
 
 
-def test_light_reaches_round_the_terminator_in_red_first() -> None:
+def test_diffuse_wrap_is_widest_in_red() -> None:
     away = torch.nn.functional.normalize(torch.tensor([[-0.42, -0.5, -0.66]]), dim=1)
     gray, none = torch.full((1, 3), 0.5), torch.zeros(1, 1)
     edge = torch.nn.functional.normalize(torch.tensor([[0.76, 0.0, -0.42]]), dim=1)
@@ -41,6 +41,6 @@ def test_light_reaches_round_the_terminator_in_red_first() -> None:
     assert (lit[0] - dark[0]) > (lit[2] - dark[2]) + 0.01
 
 
-def test_tiles_fill_up_the_last_row() -> None:
+def test_the_last_row_of_tiles_is_padded() -> None:
     tile = labeled(np.full((10, 12, 3), 50, np.uint8), "x")
     assert tiled([tile] * 5, 3).shape == (20, 36, 3)

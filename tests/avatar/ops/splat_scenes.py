@@ -1,4 +1,4 @@
-"""Small random scenes and the comparisons the tests of `splat` share."""
+"""Small random scenes and comparisons for the tests of `splat`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatar.ops import SplatOutput
 from avatar.types import Camera
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-PICTURES = ("rgb", "alpha", "depth")
+IMAGES = ("rgb", "alpha", "depth")
 
 
 def scene(batch: int = 1, count: int = 40, seed: int = 0, dtype: torch.dtype = torch.float32) -> Inputs:
@@ -46,14 +46,14 @@ def camera(batch: int = 1, width: int = 49, height: int = 37, focal: float = 60.
 def splat_and_gradients(
     splat: Callable[..., SplatOutput], inputs: Inputs, view: Camera, **options: object
 ) -> tuple[SplatOutput, tuple[Tensor, ...]]:
-    """The pictures and the gradients of a fixed random weighting of all of them."""
+    """The images and the gradients of a fixed random weighting of all of them."""
     leaves = tuple(value.detach().clone().requires_grad_() for value in inputs)
     out = splat(*leaves, view, **options)
     source = torch.Generator().manual_seed(7)
     total = out.rgb.new_zeros(())
-    for name in PICTURES:
-        picture = getattr(out, name)
-        total = total + (picture * torch.randn(picture.shape, generator=source).to(picture)).sum()
+    for name in IMAGES:
+        image = getattr(out, name)
+        total = total + (image * torch.randn(image.shape, generator=source).to(image)).sum()
     return out, torch.autograd.grad(total, leaves)
 
 

@@ -1,4 +1,4 @@
-"""`avatar.ops.checks`: indices are looked at once, and again when they or what they name changed."""
+"""`avatar.ops.checks`: indices are checked once, and again after a change of the tensor or the size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from avatar.ops.checks import check_indices
 
 
-def test_indices_written_to_after_they_passed_are_checked_again() -> None:
+def test_indices_written_to_after_a_check_are_checked_again() -> None:
     indices = torch.tensor([0, 3, 2])
     check_indices("faces", indices, 4)
     indices[1] = 4
@@ -16,7 +16,7 @@ def test_indices_written_to_after_they_passed_are_checked_again() -> None:
         check_indices("faces", indices, 4)
 
 
-def test_indices_that_passed_are_checked_against_another_size() -> None:
+def test_checked_indices_are_checked_again_for_another_size() -> None:
     indices = torch.tensor([0, 3, 2])
     check_indices("faces", indices, 4)
     with pytest.raises(ValueError, match=r"faces: expected indices in 0\.\.2"):

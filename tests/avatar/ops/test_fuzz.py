@@ -18,7 +18,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops
 from avatar.types import Camera
-from tests.avatar.ops.splat_scenes import PICTURES, camera, scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, camera, scene, splat_and_gradients
 
 FRESH = os.environ.get("HEADSPLAT_FUZZ")
 fuzzed = settings(
@@ -134,25 +134,25 @@ splat_settings = st.builds(
 
 @fuzzed
 @given(splat_settings, doses(5, ANYTHING))
-def test_splat_gives_finite_pictures_of_anything(setting: Setting, given_doses: list[Dose]) -> None:
+def test_splat_gives_finite_images_of_anything(setting: Setting, given_doses: list[Dose]) -> None:
     cuda_ext.set_simd_level(setting.level)
     inputs = poison(list(scene(setting.batch, setting.count, setting.seed)), given_doses)
     out = ops.splat(*inputs, setting.view(), **setting.options())  # type: ignore[arg-type]
-    for name in (*PICTURES, "weights"):
+    for name in (*IMAGES, "weights"):
         assert getattr(out, name).isfinite().all(), name
     assert (out.alpha >= 0).all() and (out.alpha <= 1).all()
 
 
 @fuzzed
 @given(splat_settings, st.sampled_from((1, 4, 9, 16)), doses(5, ANYTHING))
-def test_splat_gives_finite_pictures_of_any_spherical_harmonics(
+def test_splat_gives_finite_images_of_any_spherical_harmonics(
     setting: Setting, terms: int, given_doses: list[Dose]
 ) -> None:
     cuda_ext.set_simd_level(setting.level)
     *inputs, colors = scene(setting.batch, setting.count, setting.seed)
     sh = colors[:, :, None].repeat(1, 1, terms, 1)
     out = ops.splat(*poison([*inputs, sh], given_doses), setting.view(), **setting.options())  # type: ignore[arg-type]
-    for name in (*PICTURES, "weights"):
+    for name in (*IMAGES, "weights"):
         assert getattr(out, name).isfinite().all(), name
 
 
@@ -248,7 +248,7 @@ def test_ssim_keeps_poison_within_its_image(
     st.integers(1, 2), st.integers(0, 20), st.integers(1, 40), st.integers(1, 40), st.integers(0, 1000),
     doses(1, ANYTHING), st.sampled_from((40.0, 0.0, math.nan, math.inf, 1e-30, 1e30)),
 )  # fmt: skip
-def test_mesh_gives_finite_pictures_of_anything(
+def test_mesh_gives_finite_images_of_anything(
     batch: int, faces: int, width: int, height: int, seed: int, given_doses: list[Dose], focal: float
 ) -> None:
     source = torch.Generator().manual_seed(seed)
@@ -330,7 +330,7 @@ def test_photometric_keeps_poison_within_its_image(
     st.booleans(),
     doses(5, ANYTHING),
 )
-def test_adam_outer_step_keeps_poison_within_what_it_feeds(
+def test_adam_outer_step_keeps_poison_within_its_rows(
     level: str, batch: int, bases: int, count: int, some_rows: bool, given_doses: list[Dose]
 ) -> None:
     cuda_ext.set_simd_level(level)

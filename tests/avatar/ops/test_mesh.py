@@ -1,4 +1,4 @@
-"""`ops.mesh`: the native z-buffer against its PyTorch specification and against plane geometry."""
+"""`ops.mesh`: the native rasterizer compared with its PyTorch reference and with plane geometry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def intrinsics(batch: int = 1, focal: float = 40.0, width: int = 41, height: int
 
 
 def random_mesh(batch: int = 2, vertices: int = 40, faces: int = 60) -> tuple[Tensor, Tensor]:
-    """Random triangles around one meter, some of them reaching behind the camera."""
+    """Random triangles around one meter, some of them partly behind the camera."""
     source = torch.Generator().manual_seed(3)
     points = (torch.rand(batch, vertices, 3, generator=source) - 0.5) * torch.tensor([1.5, 1.5, 2.4])
     triangles = torch.stack([torch.randperm(vertices, generator=source)[:3] for _ in range(faces)])
@@ -35,7 +35,7 @@ def test_native_mesh_matches_reference_also_across_the_near_plane() -> None:
     torch.testing.assert_close(found[1][same].double(), expected[1][same], rtol=1e-5, atol=1e-6)
 
 
-def test_barycentrics_are_perspective_correct_and_depth_is_theirs() -> None:
+def test_barycentrics_are_perspective_correct_and_consistent_with_depth() -> None:
     vertices = torch.tensor([[[-1.0, -1.0, 1.0], [1.0, -1.0, 2.0], [0.0, 2.0, 4.0]]])
     faces = torch.tensor([[0, 1, 2]])
     K = intrinsics()
@@ -49,7 +49,7 @@ def test_barycentrics_are_perspective_correct_and_depth_is_theirs() -> None:
     torch.testing.assert_close(depth[0, rows, columns], points[:, 2])
 
 
-def test_the_nearer_of_two_faces_is_seen_and_of_equal_ones_the_first() -> None:
+def test_the_nearer_of_two_faces_is_visible_and_of_equal_ones_the_first() -> None:
     near = torch.tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [0.0, 2.0, 1.0]])
     vertices = torch.cat([near + torch.tensor([0.0, 0.0, 1.0]), near])[None]
     face, _, _ = ops.mesh(vertices, torch.tensor([[0, 1, 2], [3, 4, 5], [3, 4, 5]]), intrinsics(), 41, 33)
@@ -62,7 +62,7 @@ def test_a_quad_of_two_triangles_has_no_gap_along_its_diagonal() -> None:
     assert (face >= 0).all()
 
 
-def test_an_empty_mesh_and_one_behind_the_camera_show_nothing() -> None:
+def test_an_empty_mesh_and_one_behind_the_camera_give_background() -> None:
     vertices, faces = random_mesh()
     for points, triangles in ((vertices, faces[:0]), (vertices - torch.tensor([0.0, 0.0, 9.0]), faces)):
         face, bary, depth = ops.mesh(points, triangles, intrinsics(2), 41, 33)

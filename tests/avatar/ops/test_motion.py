@@ -1,4 +1,4 @@
-"""`ops.rigid_normal`: native against reference, and the reference against a plane whose motion is known exactly."""
+"""`ops.rigid_normal`: native compared with the reference, the reference with a plane of exactly known motion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.avatar.ops.splat_scenes import largest
 SIGMA = 0.7
 #: float32 sums over some thousand pixels against float64, relative to the largest entry.
 ROUNDING = 5e-6
-#: Odd sizes: no interior, narrower than a vector, just over one, and rows that reach into the filter of thin pixels.
+#: Odd sizes: no interior, narrower than a vector, just over one, and rows that extend into the low-alpha filter.
 SIZES = [(1, 1), (2, 3), (5, 4), (37, 53), (61, 17)]
 
 
@@ -40,14 +40,14 @@ class Scene:
 
 
 def noise(height: int, width: int, groups: int = 2, batch: int = 2) -> Scene:
-    """Noise: alpha from nothing over thin to full, depths around half a meter, shares that sum to at most one."""
+    """Noise: alpha from 0 to 1, depths around half a meter, blend weights that sum to at most one."""
     source = torch.Generator().manual_seed(height * 100 + width)
 
     def random(*shape: int) -> Tensor:
         return torch.rand(shape, generator=source, dtype=torch.float64)
 
     alpha = (1.5 * random(batch, height, width) - 0.25).clamp(0, 1)
-    alpha = torch.where((alpha - 0.5).abs() < 1e-3, 0.6, alpha)  # not on the edge of being thin, where rounding decides
+    alpha = torch.where((alpha - 0.5).abs() < 1e-3, 0.6, alpha)  # away from the alpha threshold, where rounding decides
     features = torch.stack([0.4 + 0.3 * random(batch, height, width)] + [0.5 * random(batch, height, width)] * 2, -1)
     focal = 1.9 * max(height, width)
     K = torch.tensor([[focal, 0.0, width / 2], [0.0, 1.1 * focal, height / 2 + 0.3], [0.0, 0.0, 1.0]])
@@ -72,7 +72,7 @@ def test_native_matches_reference(level: str, height: int, width: int, groups: i
         assert largest(value, truth) < ROUNDING, name
 
 
-def test_native_gives_the_same_bits_whatever_the_threads() -> None:
+def test_native_gives_the_same_bits_for_any_number_of_threads() -> None:
     if not cuda_ext.available("cpu"):
         pytest.skip(cuda_ext.reason("cpu"))
     given, before = noise(37, 53, batch=5).given(torch.float32), cuda_ext.threads()
@@ -87,7 +87,7 @@ def test_native_gives_the_same_bits_whatever_the_threads() -> None:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-def test_a_picture_of_a_batch_does_not_depend_on_the_others() -> None:
+def test_an_image_of_a_batch_does_not_depend_on_the_others() -> None:
     given = noise(37, 53, batch=3).given(torch.float32)
     whole = ops.rigid_normal(*given, SIGMA)  # type: ignore[arg-type]
     alone = ops.rigid_normal(*(value[1:2] for value in given), SIGMA)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_matrix_is_symmetric_and_has_no_negative_curvature(groups: int) -> None:
     assert (values.amin(1) > -1e-6 * values.amax(1)).all()
 
 
-def test_equal_pictures_cost_nothing_and_pull_nowhere() -> None:
+def test_equal_images_have_zero_cost_and_gradient() -> None:
     given = list(noise(20, 21).given(torch.float32))
     given[2] = given[0] + (1 - given[1])[..., None]
     _, gradient, cost = ops.rigid_normal(*given, SIGMA)  # type: ignore[arg-type]
@@ -122,14 +122,14 @@ def test_equal_pictures_cost_nothing_and_pull_nowhere() -> None:
         ("pivots", (2, 0, 3), r"pivots: expected \[B,G,3\] with G from 1 to 3, got G=0"),
     ],
 )
-def test_a_shape_that_does_not_fit_is_named(name: str, shape: tuple[int, ...], sentence: str) -> None:
+def test_a_wrong_shape_is_named(name: str, shape: tuple[int, ...], sentence: str) -> None:
     names = ("rgb", "alpha", "target", "features", "K", "pivots")
     given = dict(zip(names, noise(6, 7).given(torch.float32), strict=True)) | {name: torch.zeros(shape)}
     with pytest.raises(ValueError, match=sentence):
         ops.rigid_normal(**given, sigma=SIGMA)
 
 
-def test_a_dtype_that_does_not_fit_is_named() -> None:
+def test_a_wrong_dtype_is_named() -> None:
     given = list(noise(6, 7).given(torch.float32))
     given[4] = given[4].double()
     with pytest.raises(ValueError, match=r"K: expected torch\.float32"):
@@ -142,11 +142,11 @@ def test_sigma_must_be_above_zero(sigma: float) -> None:
         ops.rigid_normal(*noise(6, 7).given(torch.float32), sigma)  # type: ignore[arg-type]
 
 
-#: Half width of the picture of the plane, its focal length, and where the two patches on it lie (meters).
+#: Half width of the plane's image, its focal length, and the positions of the two patches on it (meters).
 HALF, FOCAL, PATCHES = 40, 150.0, ((-0.06, 0.01), (0.07, -0.02))
 
 
-def plane_picture(motions: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor]:
+def plane_image(motions: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor]:
     """Colors [H,W,3] and depth at rest [H,W] of a slanted plane with two soft patches, each rigidly moved.
 
     Args:
@@ -157,7 +157,7 @@ def plane_picture(motions: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor]:
     rays = torch.stack([ray.expand(2 * HALF, -1) / FOCAL, ray[:, None].expand(-1, 2 * HALF) / FOCAL], -1)
     rays = torch.cat([rays, torch.ones_like(rays[..., :1])], -1)
     normal = torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64)  # the plane: normal . x = 0.5 m
-    picture = torch.full_like(rays, 0.5)
+    image = torch.full_like(rays, 0.5)
     for motion, pivot, middle in zip(motions, pivots, PATCHES, strict=True):
         back = axis_angle_to_matrix(motion[:3]).T
         eye, along = back @ (-pivot - motion[3:]) + pivot, rays @ back.T
@@ -168,8 +168,8 @@ def plane_picture(motions: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor]:
         waves = torch.stack(
             [torch.sin(60 * away[..., 0]), torch.cos(50 * away[..., 1]), torch.sin(40 * away.sum(-1))], -1
         )
-        picture = picture + 0.25 * patch[..., None] * (1 + waves)
-    return picture, 0.5 / (rays @ normal)
+        image = image + 0.25 * patch[..., None] * (1 + waves)
+    return image, 0.5 / (rays @ normal)
 
 
 @dataclass(frozen=True)
@@ -185,19 +185,19 @@ class Plane:
     def made() -> Plane:
         pivots = torch.tensor([[-0.05, 0.02, 0.45], [0.05, 0.1, 0.6]], dtype=torch.float64)
         moved = torch.tensor([[0.02, -0.03, 0.04, 2e-3, 1e-3, -6e-3], [-0.03, 0.01, -0.02, -1e-3, 2e-3, 5e-3]]).double()
-        depth = plane_picture(torch.zeros(2, 6, dtype=torch.float64), pivots)[1]
+        depth = plane_image(torch.zeros(2, 6, dtype=torch.float64), pivots)[1]
         right = torch.zeros_like(depth)
         right[:, HALF:] = 1
         K = torch.tensor([[FOCAL, 0.0, HALF], [0.0, FOCAL, HALF], [0.0, 0.0, 1.0]]).double()
         features = torch.stack([depth, right, torch.zeros_like(depth)], -1)
-        return Plane(pivots, plane_picture(moved, pivots)[0], features, K)
+        return Plane(pivots, plane_image(moved, pivots)[0], features, K)
 
     def normal(self, motions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Terms of the one picture of the plane after `motions` [2,6]; depths are those at rest."""
-        picture = plane_picture(motions, self.pivots)[0][None]
-        alpha = torch.ones_like(picture[..., 0])
+        """Terms of the one image of the plane after `motions` [2,6]; depths are those at rest."""
+        image = plane_image(motions, self.pivots)[0][None]
+        alpha = torch.ones_like(image[..., 0])
         terms = reference.rigid_normal(
-            picture, alpha, self.target[None], self.features[None], self.K[None], self.pivots[None], SIGMA
+            image, alpha, self.target[None], self.features[None], self.K[None], self.pivots[None], SIGMA
         )
         return terms[0][0], terms[1][0], terms[2][0]
 
@@ -219,16 +219,16 @@ def test_gradient_is_half_of_the_costs_derivative_by_each_motion() -> None:
         assert largest(gradient[part], expected[part]) < 0.02
 
 
-def test_matrix_holds_what_a_motion_does_to_the_picture() -> None:
+def test_matrix_is_the_curvature_of_the_cost_along_a_motion() -> None:
     # Without residuals the cost is s / sigma^2, and half of its second derivative along a motion is the matrix's.
     plane, rest = Plane.made(), torch.zeros(2, 6, dtype=torch.float64)
-    still = Plane(plane.pivots, plane_picture(rest, plane.pivots)[0], plane.features, plane.K)
-    matrix = still.normal(rest)[0]
+    at_rest = Plane(plane.pivots, plane_image(rest, plane.pivots)[0], plane.features, plane.K)
+    matrix = at_rest.normal(rest)[0]
     step = 1e-4
     for index in range(12):
         way = torch.zeros(12, dtype=torch.float64)
         way[index] = step
-        curvature = still.normal(way.reshape(2, 6))[2] / step**2
+        curvature = at_rest.normal(way.reshape(2, 6))[2] / step**2
         assert float(matrix[index, index]) == pytest.approx(float(curvature), rel=0.03), index
 
 
@@ -243,7 +243,7 @@ def test_a_few_steps_find_the_motion_of_both_groups() -> None:
     assert after < 0.01 * before
 
 
-def test_the_other_groups_pixels_do_not_follow_a_group() -> None:
+def test_pixels_of_the_other_group_do_not_move_with_a_group() -> None:
     given = list(noise(24, 31).given(torch.float32))
     given[1] = torch.ones_like(given[1])
     given[3][..., 1:] = torch.tensor([1.0, 0.0])  # all of them the torso's
@@ -252,15 +252,15 @@ def test_the_other_groups_pixels_do_not_follow_a_group() -> None:
     assert matrix[:, 6:, 6:].any()
 
 
-def test_thin_pixels_take_depth_and_share_of_their_neighbors() -> None:
+def test_low_alpha_pixels_use_the_features_of_their_neighborhood() -> None:
     features, alpha = torch.zeros(1, 9, 9, 3), torch.zeros(1, 9, 9)
     alpha[:, :, :5] = 1.0
     features[:, :, :5] = torch.tensor([0.5, 0.25, 0.0])
     alpha[:, :, 5], features[:, :, 5] = 0.2, 0.2 * torch.tensor([0.9, 1.0, 0.0])
     found = pixel_features(features, alpha)
-    torch.testing.assert_close(found[0, 4, 4], torch.tensor([0.5, 0.25, 0.0]))  # full: its own
+    torch.testing.assert_close(found[0, 4, 4], torch.tensor([0.5, 0.25, 0.0]))  # full alpha: the pixel's feature
     torch.testing.assert_close(found[0, 4, 5], (torch.tensor([0.5, 0.25, 0.0]) + features[0, 4, 5]) / 1.2)
-    torch.testing.assert_close(found[0, 4, 6], torch.tensor([0.9, 1.0, 0.0]))  # empty, beside the thin one
+    torch.testing.assert_close(found[0, 4, 6], torch.tensor([0.9, 1.0, 0.0]))  # empty, next to the low-alpha one
     assert not found[0, 4, 7:].any()
 
 
@@ -269,7 +269,7 @@ def test_pixels_without_depth_have_no_flow() -> None:
     assert not u.any() and not v.any()
 
 
-def test_nothing_drawn_pulls_nowhere() -> None:
+def test_empty_images_have_zero_gradient() -> None:
     given = list(noise(24, 31).given(torch.float32))
     given[0], given[1], given[3] = (torch.zeros_like(given[k]) for k in (0, 1, 3))
     matrix, gradient, cost = ops.rigid_normal(*given, SIGMA)  # type: ignore[arg-type]

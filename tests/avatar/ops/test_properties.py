@@ -1,4 +1,4 @@
-"""What must hold of the operations together and of every op alike, whatever the scene."""
+"""Properties of the operations together and of every op, for any scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avatar import ops, reference
 from avatar.geometry import rotations
 from avatar.rendering.render import render
 from avatar.types import Camera, Gaussians
-from tests.avatar.ops.splat_scenes import PICTURES, camera, largest, scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, camera, largest, scene, splat_and_gradients
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
 
@@ -48,7 +48,7 @@ def test_a_batch_of_different_cameras_matches_reference() -> None:
     doubles = tuple(value.double() for value in scene(4, 50))
     expected, true_gradients = splat_and_gradients(reference.splat, doubles, view)
     assert (expected.alpha.amax((1, 2)) > 0.5).all()
-    for name in PICTURES:
+    for name in IMAGES:
         assert largest(getattr(found, name), getattr(expected, name)) < 1e-5
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
         assert largest(gradient, true_gradient) < 1e-4
@@ -70,7 +70,7 @@ def test_a_batch_of_different_cameras_and_its_gradients_equal_the_images_one_by_
         assert all(torch.equal(one[0], all_[k]) for one, all_ in zip(alone, together, strict=True))
 
 
-def test_one_splat_has_the_alpha_of_its_gaussian_at_every_pixel() -> None:
+def test_one_gaussian_has_its_alpha_at_every_pixel() -> None:
     view = camera()
     means, quats = torch.tensor([[[0.0, 0.0, -1.0]]]), torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
     out = ops.splat(means, quats, torch.full((1, 1, 3), 0.1), torch.full((1, 1), 0.8), torch.ones(1, 1, 3), view)
@@ -80,7 +80,7 @@ def test_one_splat_has_the_alpha_of_its_gaussian_at_every_pixel() -> None:
     torch.testing.assert_close(out.alpha[0], expected, atol=1e-5, rtol=0)
 
 
-def test_many_splats_of_one_depth_keep_the_order_of_their_index() -> None:
+def test_many_gaussians_of_one_depth_keep_the_order_of_their_index() -> None:
     means, *rest = scene(1, 60)
     means[..., 2] = torch.where(torch.arange(60) % 3 == 0, -1.0, -1.25)
     found = ops.splat(means, *rest, camera())
@@ -88,14 +88,14 @@ def test_many_splats_of_one_depth_keep_the_order_of_their_index() -> None:
     assert largest(found.rgb, expected.rgb) < 1e-5
 
 
-def test_a_picture_is_linear_in_the_background() -> None:
+def test_an_image_is_linear_in_the_background() -> None:
     means, quats, scales, opacities, colors = scene(1, 60)
     quats = torch.nn.functional.normalize(quats, dim=-1)
     gaussians = Gaussians(means, quats, scales, opacities, ((colors - 0.5) / rotations.SH_C0)[:, :, None])
     first, second = torch.tensor([0.9, 0.1, 0.4]), torch.tensor([0.2, 0.6, 0.0])
     blended = render(gaussians, camera(), 0.25 * first + 0.75 * second).rgb
-    pictures = render(gaussians, camera(), first).rgb, render(gaussians, camera(), second).rgb
-    torch.testing.assert_close(blended, 0.25 * pictures[0] + 0.75 * pictures[1], atol=1e-6, rtol=0)
+    images = render(gaussians, camera(), first).rgb, render(gaussians, camera(), second).rgb
+    torch.testing.assert_close(blended, 0.25 * images[0] + 0.75 * images[1], atol=1e-6, rtol=0)
 
 
 def rigged_heads(count: int = 60) -> tuple[Tensor, ...]:
@@ -179,7 +179,7 @@ def poisoned_cameras() -> list[tuple[str, Camera]]:
 
 
 @pytest.mark.parametrize("view", [view for _, view in poisoned_cameras()], ids=[name for name, _ in poisoned_cameras()])
-def test_a_camera_that_is_not_finite_or_singular_gives_finite_pictures_and_gradients(view: Camera) -> None:
+def test_a_camera_that_is_not_finite_or_singular_gives_finite_images_and_gradients(view: Camera) -> None:
     out, gradients = splat_and_gradients(ops.splat, scene(1, 30), view)
-    assert all(getattr(out, name).isfinite().all() for name in PICTURES)
+    assert all(getattr(out, name).isfinite().all() for name in IMAGES)
     assert all(gradient.isfinite().all() for gradient in gradients)

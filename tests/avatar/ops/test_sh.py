@@ -15,11 +15,11 @@ from avatar import ops, reference
 from avatar.geometry.rotations import SH_C0, quat_multiply, quat_to_matrix
 from avatar.rendering.render import render
 from avatar.types import Camera, Gaussians
-from tests.avatar.ops.splat_scenes import PICTURES, camera, largest, scene, sh_scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, camera, largest, scene, sh_scene, splat_and_gradients
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
 DEGREES = (1, 4, 9, 16)
-PICTURE_TOLERANCE = 1e-5  # as for plain colors: exp2 is accurate to 3e-6
+IMAGE_TOLERANCE = 1e-5  # as for plain colors: exp2 is accurate to 3e-6
 GRADIENT_TOLERANCE = 1e-4
 ROUNDING = 5e-6  # float32 against float64 through a few dozen operations
 IDENTITY = torch.tensor([1.0, 0.0, 0.0, 0.0])
@@ -87,14 +87,14 @@ def test_native_colors_and_gradients_match_reference_at_every_simd_level(level: 
     found, gradients = splat_and_gradients(ops.splat, inputs, view)
     expected, true_gradients = splat_and_gradients(reference.splat, tuple(v.double() for v in inputs), view)
     assert bool((expected.alpha > 0.5).any())
-    for name in PICTURES:
-        assert largest(getattr(found, name), getattr(expected, name)) < PICTURE_TOLERANCE
+    for name in IMAGES:
+        assert largest(getattr(found, name), getattr(expected, name)) < IMAGE_TOLERANCE
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
         assert largest(gradient, true_gradient) < GRADIENT_TOLERANCE
 
 
 def view_dependent_pull(splat: Callable[..., ops.SplatOutput], dtype: torch.dtype) -> Tensor:
-    """The part of the means' gradient that comes through the direction they are seen along."""
+    """The part of the means' gradient that comes through the view direction."""
     *geometry, sh = sh_scene(1, 61, dtype=dtype)
     view = turned_camera(1)
     pulls = []
@@ -116,15 +116,15 @@ def test_reference_gradients_match_finite_differences(terms: int) -> None:
     view = camera(1, 9, 7, focal=15.0)
     leaves = tuple(value.requires_grad_() for value in sh_scene(1, 4, terms, seed=3, dtype=torch.float64))
 
-    def pictures(*values: Tensor) -> tuple[Tensor, ...]:
+    def images(*values: Tensor) -> tuple[Tensor, ...]:
         out = reference.splat(*values, view, cutoff=False)
         return out.rgb, out.alpha, out.depth
 
-    assert torch.autograd.gradcheck(pictures, leaves, eps=1e-6, atol=1e-5, fast_mode=True)
+    assert torch.autograd.gradcheck(images, leaves, eps=1e-6, atol=1e-5, fast_mode=True)
 
 
 @needs_native
-def test_pictures_and_gradients_are_bit_identical_at_any_thread_count() -> None:
+def test_images_and_gradients_are_bit_identical_at_any_thread_count() -> None:
     inputs, view = sh_scene(1, 2100), camera(1, 90, 70, focal=100.0)
     results = []
     for threads in (1, 2):
@@ -134,7 +134,7 @@ def test_pictures_and_gradients_are_bit_identical_at_any_thread_count() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_one_term_equals_the_plain_color_it_stands_for() -> None:
+def test_one_term_equals_its_constant_color() -> None:
     *geometry, sh = sh_scene(1, 60, terms=1)
     colors = (0.5 + SH_C0 * sh[:, :, 0]).clamp_min(0.0)
     with_sh, plain = ops.splat(*geometry, sh, camera()), ops.splat(*geometry, colors, camera())
@@ -165,7 +165,7 @@ def test_a_mean_at_the_camera_center_stays_finite(splat: Callable[..., ops.Splat
 @pytest.mark.parametrize("splat", [ops.splat, reference.splat], ids=["ops", "reference"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("field", range(5))
-def test_a_number_that_is_not_finite_culls_its_splat_and_nothing_else(  # type: ignore[no-untyped-def]
+def test_a_number_that_is_not_finite_culls_only_its_gaussian(  # type: ignore[no-untyped-def]
     splat, field: int, bad: float
 ) -> None:
     inputs, view = sh_scene(1, 30), camera()
@@ -180,7 +180,7 @@ def test_a_number_that_is_not_finite_culls_its_splat_and_nothing_else(  # type: 
         torch.testing.assert_close(gradient[:, kept], clean_gradient)
 
 
-def test_splat_without_gaussians_takes_coefficients_too() -> None:
+def test_splat_without_gaussians_accepts_coefficients() -> None:
     out, gradients = splat_and_gradients(ops.splat, sh_scene(1, 0), camera())
     assert (out.rgb == 0).all()
     assert gradients[4].shape == (1, 0, 16, 3)
@@ -193,14 +193,14 @@ def test_splat_without_gaussians_takes_coefficients_too() -> None:
         ((1, 4, 4, 3), "colors: expected [1,5,D,3], got [1,4,4,3]"),
     ],
 )
-def test_splat_names_coefficients_that_do_not_fit(shape: tuple[int, ...], text: str) -> None:
+def test_splat_names_coefficients_of_wrong_shape(shape: tuple[int, ...], text: str) -> None:
     with pytest.raises(ValueError) as caught:
         ops.splat(*scene(1, 5)[:4], torch.zeros(shape), camera())
     assert str(caught.value) == text
 
 
 @needs_native
-def test_native_calls_refuse_a_number_of_terms_they_do_not_have() -> None:
+def test_native_calls_refuse_an_unsupported_number_of_terms() -> None:
     with pytest.raises(ValueError, match="spherical harmonics must have 1, 4, 9 or 16 terms"):
         cuda_ext.native().rotate_sh(torch.zeros(1, 1, 5, 3), torch.zeros(1, 1, 4), torch.zeros(1, 1, 5, 3))
 
@@ -209,7 +209,7 @@ def gaussians(terms: int) -> Gaussians:
     return Gaussians(*sh_scene(1, 60, terms))
 
 
-def test_render_shows_more_than_one_term_from_where_the_camera_stands() -> None:
+def test_render_evaluates_more_than_one_term_at_the_cameras_position() -> None:
     given, view = gaussians(16), turned_camera(1)
     expected = ops.splat(given.means, given.quats, given.scales, given.opacities, given.sh, view)
     behind = (1 - expected.alpha)[..., None]
@@ -268,7 +268,7 @@ def test_rotating_twice_equals_rotating_by_the_product() -> None:
 
 
 @pytest.mark.parametrize("quat", [IDENTITY, -IDENTITY, 0 * IDENTITY], ids=["one", "minus one", "zero"])
-def test_no_rotation_leaves_coefficients_as_they_are(quat: Tensor) -> None:
+def test_the_identity_rotation_keeps_coefficients(quat: Tensor) -> None:
     sh = normal(1, 20, 16, 3).float()
     assert largest(ops.rotate_sh(sh, quat.expand(1, 20, 4)), sh) < 1e-6
 
@@ -297,7 +297,7 @@ def test_rotation_is_bit_identical_at_any_thread_count() -> None:
     assert torch.equal(*results)
 
 
-def test_rotation_names_the_argument_that_does_not_fit() -> None:
+def test_rotation_names_the_argument_of_wrong_shape() -> None:
     with pytest.raises(ValueError, match=r"quats: expected \[1,4,4\], got \[1,5,4\]"):
         ops.rotate_sh(torch.zeros(1, 4, 9, 3), torch.zeros(1, 5, 4))
     with pytest.raises(ValueError, match=r"sh: expected 1, 4, 9 or 16 spherical-harmonic terms \(axis 2\), got 3"):

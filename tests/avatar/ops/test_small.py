@@ -50,7 +50,7 @@ def test_ssim_of_an_image_with_itself_is_one() -> None:
     torch.testing.assert_close(ops.ssim(first.float(), first.float()), torch.ones(2))
 
 
-def test_ssim_names_the_argument_that_does_not_fit() -> None:
+def test_ssim_names_the_argument_of_wrong_shape() -> None:
     with pytest.raises(ValueError, match=r"b: expected \[1,4,5,3\], got \[1,4,4,3\]"):
         ops.ssim(torch.zeros(1, 4, 5, 3), torch.zeros(1, 4, 4, 3))
 
@@ -156,7 +156,7 @@ def test_bind_of_a_degenerate_triangle_and_a_zero_quaternion_has_finite_gradient
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(means.sum(), leaves, allow_unused=True))
 
 
-def test_bind_refuses_a_triangle_that_names_no_vertex() -> None:
+def test_bind_refuses_a_triangle_with_an_invalid_vertex() -> None:
     values = [value.float() if value.is_floating_point() else value for value in rigged(count=4)]
     values[1] = values[1] + 100
     with pytest.raises(ValueError, match=r"triangles: expected indices in 0\.\.39"):
@@ -176,7 +176,7 @@ def test_rows_times_a_matrix_is_their_product_and_its_gradients_match_finite_dif
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 31])
-def test_rows_have_the_bits_they_have_among_others(level: str, size: int) -> None:
+def test_rows_have_the_same_bits_in_any_batch(level: str, size: int) -> None:
     rows, matrix = random(64, 58).float(), random(20, 58, seed=1).float().T
     whole = ops.batch_invariant_matmul(rows, matrix)
     parts = [ops.batch_invariant_matmul(rows[first : first + size], matrix) for first in range(0, 64, size)]

@@ -1,4 +1,4 @@
-"""`ops.splat`: the native kernel against its PyTorch specification, and what must hold whatever the scene."""
+"""`ops.splat`: the native kernel compared with its PyTorch reference, and properties for any scene."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 import cuda_ext
 from avatar import ops, reference
-from tests.avatar.ops.splat_scenes import PICTURES, camera, largest, scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, camera, largest, scene, splat_and_gradients
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
 LEVELS = ("v4", "v3", "v2", "portable")
 OPTIONS = ({}, {"antialias": True}, {"cutoff": False}, {"dilation": 0.05})
 
 # A pixel whose alpha lies within rounding of the 1/255 cutoff may fall on either side of it; scenes here have none.
-PICTURE_TOLERANCE = 1e-5  # exp2 is accurate to 3e-6
+IMAGE_TOLERANCE = 1e-5  # exp2 is accurate to 3e-6
 # The uncut mode defines depth from alpha 0.001 on, where one minus a float32 transmittance has lost three digits.
 UNCUT_DEPTH_TOLERANCE = 5e-4
 GRADIENT_TOLERANCE = 1e-4
@@ -45,11 +45,11 @@ def test_reference_gradients_match_finite_differences(antialias: bool) -> None:
     view = camera(2, 9, 7, focal=15.0)
     leaves = tuple(value.requires_grad_() for value in scene(2, 5, seed=3, dtype=torch.float64))
 
-    def pictures(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def images(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         out = reference.splat(*values, view, antialias=antialias, cutoff=False)
         return out.rgb, out.alpha, out.depth
 
-    assert torch.autograd.gradcheck(pictures, leaves, eps=1e-6, atol=1e-5, fast_mode=True)
+    assert torch.autograd.gradcheck(images, leaves, eps=1e-6, atol=1e-5, fast_mode=True)
 
 
 @needs_native
@@ -62,11 +62,11 @@ def test_native_matches_reference_at_every_simd_level(level: str, options: dict[
     doubles = tuple(value.double() for value in inputs)
     expected, true_gradients = splat_and_gradients(reference.splat, doubles, view, with_weights=True, **options)
     uncut = options.get("cutoff") is False
-    assert largest(found.rgb, expected.rgb) < PICTURE_TOLERANCE
-    assert largest(found.alpha, expected.alpha) < PICTURE_TOLERANCE
-    assert largest(found.depth, expected.depth) < (UNCUT_DEPTH_TOLERANCE if uncut else PICTURE_TOLERANCE)
+    assert largest(found.rgb, expected.rgb) < IMAGE_TOLERANCE
+    assert largest(found.alpha, expected.alpha) < IMAGE_TOLERANCE
+    assert largest(found.depth, expected.depth) < (UNCUT_DEPTH_TOLERANCE if uncut else IMAGE_TOLERANCE)
     assert found.weights is not None and expected.weights is not None
-    assert largest(found.weights, expected.weights) < PICTURE_TOLERANCE
+    assert largest(found.weights, expected.weights) < IMAGE_TOLERANCE
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
         assert largest(gradient, true_gradient) < (UNCUT_GRADIENT_TOLERANCE if uncut else GRADIENT_TOLERANCE)
 
@@ -84,15 +84,15 @@ def test_native_matches_reference_for_a_turned_camera_with_an_off_center_princip
     found, gradients = splat_and_gradients(ops.splat, scene(), view)
     expected, true_gradients = splat_and_gradients(reference.splat, tuple(v.double() for v in scene()), view)
     assert bool((expected.alpha > 0.5).any())
-    for name in PICTURES:
-        assert largest(getattr(found, name), getattr(expected, name)) < PICTURE_TOLERANCE
+    for name in IMAGES:
+        assert largest(getattr(found, name), getattr(expected, name)) < IMAGE_TOLERANCE
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
         assert largest(gradient, true_gradient) < GRADIENT_TOLERANCE
 
 
 @needs_native
-@pytest.mark.parametrize("name", PICTURES)
-def test_gradient_of_one_picture_alone_matches_reference(name: str) -> None:
+@pytest.mark.parametrize("name", IMAGES)
+def test_gradient_of_one_output_alone_matches_reference(name: str) -> None:
     view = camera()
 
     def gradients(splat, inputs):  # type: ignore[no-untyped-def]
@@ -107,7 +107,7 @@ def test_gradient_of_one_picture_alone_matches_reference(name: str) -> None:
 
 
 @needs_native
-def test_pictures_and_gradients_are_bit_identical_at_any_thread_count() -> None:
+def test_images_and_gradients_are_bit_identical_at_any_thread_count() -> None:
     inputs, view = scene(2, 3000), camera(2, 130, 90, focal=150.0)
     results = []
     for threads in (1, 2, 3, 7):
@@ -118,7 +118,7 @@ def test_pictures_and_gradients_are_bit_identical_at_any_thread_count() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-def test_order_of_splats_at_distinct_depths_does_not_matter() -> None:
+def test_order_of_gaussians_at_distinct_depths_does_not_matter() -> None:
     inputs, view = scene(1, 200), camera()
     order = torch.randperm(200, generator=torch.Generator().manual_seed(2))
     shuffled = tuple(value[:, order] for value in inputs)
@@ -164,7 +164,7 @@ def test_blend_weights_and_transmittance_sum_to_one_per_pixel() -> None:
     torch.testing.assert_close(out.weights.sum(-1), out.alpha.sum((1, 2)), rtol=1e-5, atol=1e-3)
 
 
-def test_splats_without_opacity_change_nothing() -> None:
+def test_gaussians_without_opacity_change_nothing() -> None:
     inputs, view = scene(1, 60), camera()
     opacities = inputs[3].clone()
     opacities[:, ::3] = 0
@@ -183,13 +183,13 @@ def test_moving_world_and_camera_together_changes_nothing() -> None:
     torch.testing.assert_close(moved.rgb, ops.splat(means, *rest, view).rgb, atol=1 / 255, rtol=0)
 
 
-def test_splat_features_with_the_same_colors_give_the_same_picture() -> None:
+def test_splat_features_with_the_same_colors_give_the_same_image() -> None:
     inputs, view = scene(2, 60), camera(2)
     out = ops.splat(*inputs, view)
     assert torch.equal(ops.splat_features(out.prepared, inputs[4]), out.rgb)
 
 
-def test_splat_features_leave_the_backward_pass_alone() -> None:
+def test_splat_features_do_not_affect_the_backward_pass() -> None:
     inputs, view = scene(1, 60), camera(1)
     _, expected = splat_and_gradients(ops.splat, inputs, view)
 

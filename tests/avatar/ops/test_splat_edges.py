@@ -1,4 +1,4 @@
-"""`ops.splat` on the inputs that broke other rasterizers: always finite, never garbage."""
+"""`ops.splat` on degenerate inputs: always finite and correct."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 import cuda_ext
 from avatar import ops, reference
 from avatar.types import Camera
-from tests.avatar.ops.splat_scenes import PICTURES, camera, largest, scene, splat_and_gradients
+from tests.avatar.ops.splat_scenes import IMAGES, camera, largest, scene, splat_and_gradients
 
 FIELDS = ("means", "quats", "scales", "opacities", "colors")
 
 
 def assert_finite(out: ops.SplatOutput, gradients: tuple[torch.Tensor, ...]) -> None:
-    for name in PICTURES:
+    for name in IMAGES:
         assert getattr(out, name).isfinite().all(), name
     for name, gradient in zip(FIELDS, gradients, strict=True):
         assert gradient.isfinite().all(), name
@@ -25,7 +25,7 @@ def assert_finite(out: ops.SplatOutput, gradients: tuple[torch.Tensor, ...]) -> 
 @pytest.mark.parametrize("splat", [ops.splat, reference.splat], ids=["ops", "reference"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("field", range(5), ids=FIELDS)
-def test_a_number_that_is_not_finite_culls_its_splat_and_nothing_else(splat, field: int, bad: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_number_that_is_not_finite_culls_only_its_gaussian(splat, field: int, bad: float) -> None:  # type: ignore[no-untyped-def]
     inputs, view = scene(1, 30), camera()
     kept = torch.arange(30) != 11
     broken = [value.clone() for value in inputs]
@@ -38,7 +38,7 @@ def test_a_number_that_is_not_finite_culls_its_splat_and_nothing_else(splat, fie
         torch.testing.assert_close(gradient[:, kept], clean_gradient)
 
 
-def test_a_quaternion_of_zero_culls_its_splat() -> None:
+def test_a_quaternion_of_zero_culls_its_gaussian() -> None:
     means, quats, *rest = scene(1, 30)
     quats[:, 4] = 0
     out, gradients = splat_and_gradients(ops.splat, (means, quats, *rest), camera())
@@ -54,7 +54,7 @@ def test_huge_and_denormal_scales_stay_finite(scale: float) -> None:
 
 
 @pytest.mark.parametrize("dilation", [0.0, 0.3])
-def test_flat_and_needle_splats_stay_finite(dilation: float) -> None:
+def test_flat_and_needle_gaussians_stay_finite(dilation: float) -> None:
     means, quats, scales, *rest = scene(1, 30)
     scales[:, ::2, 1:] = 0
     assert_finite(*splat_and_gradients(ops.splat, (means, quats, scales, *rest), camera(), dilation=dilation))
@@ -67,7 +67,7 @@ def test_extreme_positions_stay_finite(position: tuple[float, float, float]) -> 
     assert_finite(*splat_and_gradients(ops.splat, (means, *rest), camera()))
 
 
-def test_no_gaussians_give_an_empty_picture() -> None:
+def test_no_gaussians_give_an_empty_image() -> None:
     out, gradients = splat_and_gradients(ops.splat, scene(2, 0), camera(2), with_weights=True)
     assert (out.rgb == 0).all() and (out.alpha == 0).all() and (out.depth == 0).all()
     assert out.weights is not None and out.weights.shape == (2, 0)
@@ -75,14 +75,14 @@ def test_no_gaussians_give_an_empty_picture() -> None:
 
 
 @pytest.mark.parametrize("shift", [(5.0, 0.0, 0.0), (0.0, -5.0, 0.0), (0.0, 0.0, 3.0)], ids=["side", "below", "behind"])
-def test_splats_that_are_all_off_screen_give_an_empty_picture(shift: tuple[float, float, float]) -> None:
+def test_gaussians_off_screen_give_an_empty_image(shift: tuple[float, float, float]) -> None:
     means, *rest = scene(1, 30)
     out, gradients = splat_and_gradients(ops.splat, (means + torch.tensor(shift), *rest), camera(), with_weights=True)
     assert (out.rgb == 0).all() and (out.alpha == 0).all()
     assert all((gradient == 0).all() for gradient in gradients)
 
 
-def test_a_center_exactly_on_the_near_plane_is_culled_and_just_beyond_is_drawn() -> None:
+def test_a_center_on_the_near_plane_is_culled_and_just_beyond_is_rendered() -> None:
     means, quats, scales, opacities, colors = scene(1, 1)
     means[:] = torch.tensor([0.0, 0.0, -0.5])
     on = ops.splat(means, quats, scales, opacities, colors, camera(), near=0.5)
@@ -90,7 +90,7 @@ def test_a_center_exactly_on_the_near_plane_is_culled_and_just_beyond_is_drawn()
     assert (on.alpha == 0).all() and (beyond.alpha > 0).any()
 
 
-def test_full_opacity_is_clamped_and_hides_what_lies_behind() -> None:
+def test_full_opacity_is_clamped_and_occludes_gaussians_behind() -> None:
     means = torch.tensor([[[0.0, 0.0, -1.0], [0.0, 0.0, -2.0]]])
     quats = torch.tensor([[[1.0, 0.0, 0.0, 0.0]] * 2])
     scales = torch.full((1, 2, 3), 0.3)
@@ -103,18 +103,18 @@ def test_full_opacity_is_clamped_and_hides_what_lies_behind() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (17, 33), (16, 16), (64, 3)])
-def test_odd_picture_sizes_match_reference(width: int, height: int) -> None:
+def test_odd_image_sizes_match_reference(width: int, height: int) -> None:
     view = camera(1, width, height, focal=0.9 * max(width, height))
     found, gradients = splat_and_gradients(ops.splat, scene(1, 40), view)
     doubles = tuple(value.double() for value in scene(1, 40))
     expected, true_gradients = splat_and_gradients(reference.splat, doubles, view)
-    for name in PICTURES:
+    for name in IMAGES:
         assert largest(getattr(found, name), getattr(expected, name)) < 1e-5
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
         assert largest(gradient, true_gradient) < 2e-4
 
 
-def test_a_large_picture_with_ragged_tiles_is_finite_and_matches_its_crop() -> None:
+def test_a_large_image_with_partial_tiles_is_finite_and_matches_its_crop() -> None:
     inputs = scene(1, 400)
     view = camera(1, 1023, 1023, focal=1200.0)
     out, gradients = splat_and_gradients(ops.splat, inputs, view)
@@ -153,8 +153,8 @@ def test_the_background_enters_the_alpha_gradient_once() -> None:
     def gradients(splat, values):  # type: ignore[no-untyped-def]
         leaves = tuple(value.clone().requires_grad_() for value in values)
         out = splat(*leaves, view)
-        picture = out.rgb + (1 - out.alpha)[..., None] * background.to(out.rgb)
-        return torch.autograd.grad(picture.square().sum(), leaves)
+        image = out.rgb + (1 - out.alpha)[..., None] * background.to(out.rgb)
+        return torch.autograd.grad(image.square().sum(), leaves)
 
     for found, expected in zip(
         gradients(ops.splat, inputs),
@@ -164,7 +164,7 @@ def test_the_background_enters_the_alpha_gradient_once() -> None:
         assert largest(found, expected) < 1e-4
 
 
-def test_without_depth_a_batch_gives_the_same_pictures_and_gradients() -> None:
+def test_without_depth_a_batch_gives_the_same_images_and_gradients() -> None:
     inputs = scene(1, 60)
     twice = [torch.cat([value, value.flip(1)]).requires_grad_() for value in inputs]
     view = camera(2, 40, 24)

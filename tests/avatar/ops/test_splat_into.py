@@ -1,4 +1,4 @@
-"""`ops.splat_into` where there is no workspace: the CPU kernels, and plain PyTorch where they are not built."""
+"""`ops.splat_into` without a workspace: the CPU kernels, and the PyTorch reference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 import cuda_ext
 from avatar import ops
-from tests.avatar.ops.splat_scenes import PICTURES, camera, scene
+from tests.avatar.ops.splat_scenes import IMAGES, camera, scene
 
 
 @pytest.fixture(params=["native", "reference"])
@@ -20,17 +20,17 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("options", [{}, {"antialias": True, "cutoff": False, "near": 0.9, "dilation": 0.1}], ids=str)
-def test_splat_into_draws_what_splat_draws(way: str, options: dict[str, float]) -> None:
+def test_splat_into_renders_what_splat_renders(way: str, options: dict[str, float]) -> None:
     inputs, view = scene(2, 50), camera(2)
     buffers = ops.splat_buffers(2, 50, 49, 37, with_weights=True)
     prepared = ops.splat_into(buffers, *inputs, view, **options)  # type: ignore[arg-type]
     expected = ops.splat(*inputs, view, with_weights=True, **options)  # type: ignore[arg-type]
-    for name in (*PICTURES, "weights"):
+    for name in (*IMAGES, "weights"):
         assert torch.equal(getattr(buffers, name), getattr(expected, name)), name
     assert torch.equal(ops.splat_features(prepared, inputs[4]), expected.rgb)
 
 
-def test_buffers_without_depth_and_weights_have_no_limit_either(way: str) -> None:
+def test_buffers_without_depth_and_weights_have_no_limit(way: str) -> None:
     inputs, view = scene(1, 30), camera()
     buffers = ops.splat_buffers(1, 30, 49, 37, with_depth=False)
     ops.splat_into(buffers, *inputs, view)
