@@ -79,8 +79,17 @@ class Optimizer:
         param, rate = group.param, group.rate * factor
         rows = touched[: param.shape[1]]
         return ops.adam_outer_step(
-            param, weights, grad, group.m, group.v, rate, *BETAS, EPS, self.steps + 1, touched=rows,
-            anchor_weight=anchor_weights
+            param,
+            weights,
+            grad,
+            group.m,
+            group.v,
+            rate,
+            *BETAS,
+            EPS,
+            self.steps + 1,
+            touched=rows,
+            anchor_weight=anchor_weights,
         )
 
     def state(self) -> dict[str, Any]:
