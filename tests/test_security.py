@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from avatar.errors import HeadsplatError
-from capture.live.inputs.listen import PROTOCOLS, listen
+from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.video.decoding import open_video
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +95,7 @@ def test_no_module_evaluates_text_or_starts_a_shell() -> None:
 
 
 def test_one_module_opens_sockets_and_one_starts_pip() -> None:
-    assert importers("socket") == [Path(inspect.getfile(type(listen("vmc")))).relative_to(ROOT).as_posix()]
+    assert importers("socket") == [Path(inspect.getfile(type(udp_source("vmc")))).relative_to(ROOT).as_posix()]
     (starter,) = importers("subprocess")
     source = (ROOT / starter).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
@@ -104,8 +104,8 @@ def test_one_module_opens_sockets_and_one_starts_pip() -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_input_listens_to_this_machine_alone_unless_another_address_is_given(protocol: str) -> None:
-    assert listen(protocol).host == "127.0.0.1"
-    assert listen(protocol, host="0.0.0.0").host == "0.0.0.0"
+    assert udp_source(protocol).host == "127.0.0.1"
+    assert udp_source(protocol, host="0.0.0.0").host == "0.0.0.0"
 
 
 PLAYLISTS = {
