@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -161,6 +161,10 @@ def test_splat_gives_finite_images_of_any_spherical_harmonics(
 def test_splat_gives_finite_gradients_of_anything_but_the_largest_colors_and_depths(
     setting: Setting, given_doses: list[Dose], on_colors: list[Dose]
 ) -> None:
+    # Without dilation, a Gaussian at such a depth covers 1e-11 pixels: the square of its conic leaves float32.
+    assume(
+        setting.dilation > 0 or not any(dose.field == 0 and 1e15 <= abs(dose.value) < math.inf for dose in given_doses)
+    )
     cuda_ext.set_simd_level(setting.level)
     *inputs, colors = scene(setting.batch, setting.count, setting.seed)
     poisoned = (*poison(inputs, given_doses), *poison([colors], on_colors))
