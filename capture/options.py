@@ -82,7 +82,7 @@ def _landmarks() -> Any:
     return LandmarkTracker()
 
 
-def _matter() -> Any:
+def _matting() -> Any:
     from capture.matting.network import MattingNetwork
 
     return MattingNetwork()
@@ -94,4 +94,4 @@ class FaceModels:
 
     detector: Callable[[], Any] = field(default=_detector)  # -> FaceDetector
     landmarks: Callable[[], Any] = field(default=_landmarks)  # -> LandmarkTracker
-    matter: Callable[[], Any] = field(default=_matter)  # -> MattingNetwork
+    matting: Callable[[], Any] = field(default=_matting)  # -> MattingNetwork

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -195,8 +195,8 @@ def _is_finished(folder: Path) -> bool:
     return (folder / METADATA_FILE).is_file()
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an .npz whole or not at all."""
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write the arrays to an .npz file, completely or not at all."""
     with _torn(path).open("wb") as stream:
         np.savez(stream, **arrays)
     os.replace(_torn(path), path)

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 import avatar
 from avatar import export
-from tests.test_layout import ROOMS
+from tests.test_layout import LAYERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -103,7 +103,7 @@ def test_the_api_page_has_every_public_name() -> None:
     assert [name for name in listed if not name_exists(name)] == []
 
 
-def test_the_rooms_stand_in_the_order_of_their_imports() -> None:
+def test_the_packages_stand_in_the_order_of_their_imports() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Rooms", 1)[1]
     cells = re.findall(r"^\| (`avatar/.+?) \|", text, re.MULTILINE)
-    assert [name for cell in cells for name in re.findall(r"`avatar/(\w+)", cell)] == list(ROOMS)
+    assert [name for cell in cells for name in re.findall(r"`avatar/(\w+)", cell)] == list(LAYERS)

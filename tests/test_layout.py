@@ -1,4 +1,4 @@
-"""The rooms of the house: which room may import which, no import cycles, and no file or function that grew too long."""
+"""The layout: which package of `avatar` may import which, no import cycles, no file or function that is too long."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from tests.test_imports import ROOT, imports_of
 
 PACKAGES = ("avatar", "capture", "viewer", "cuda_ext")
-#: Rooms of `avatar`, lowest first: a room imports only from rooms before it. The package itself has the public names.
-ROOMS = (
+#: Packages of `avatar`, lowest first: each imports only from those before it. The package itself has the public names.
+LAYERS = (
     "errors", "types", "common", "geometry", "reference", "ops", "head", "model", "data", "motion", "rendering",
     "driving", "refine", "training", "evaluation", "video", "export", "bench", "cli",
 )  # fmt: skip
@@ -47,16 +47,16 @@ def imported() -> dict[str, frozenset[str]]:
     }
 
 
-def room(module: str) -> str:
-    """The room of a module of `avatar`."""
+def package_of(module: str) -> str:
+    """The package of a module of `avatar`."""
     return module.split(".")[1] if "." in module else ""
 
 
 def is_upward(module: str, target: str) -> bool:
-    """Whether `module` of `avatar` imports a module of a room that comes after its own."""
+    """Whether `module` of `avatar` imports a module of a package that comes after its own."""
     if module == "avatar" or not (module.startswith("avatar.") and target.startswith("avatar.")):
         return False
-    return ROOMS.index(room(target)) > ROOMS.index(room(module))
+    return LAYERS.index(package_of(target)) > LAYERS.index(package_of(module))
 
 
 def cycles(graph: dict[str, frozenset[str]]) -> list[list[str]]:
@@ -87,14 +87,14 @@ def cycles(graph: dict[str, frozenset[str]]) -> list[list[str]]:
     return found
 
 
-def test_a_room_imports_only_from_rooms_before_it() -> None:
+def test_a_room_imports_only_from_packages_before_it() -> None:
     upward = [f"{a} -> {b}" for a, targets in imported().items() for b in sorted(targets) if is_upward(a, b)]
     assert not upward, "\n".join(upward)
 
 
 def test_every_room_has_its_place_in_the_order() -> None:
-    found = {room(module) for module in modules() if module.startswith("avatar.")}
-    assert found == set(ROOMS)
+    found = {package_of(module) for module in modules() if module.startswith("avatar.")}
+    assert found == set(LAYERS)
 
 
 def test_no_module_imports_itself_through_others() -> None:

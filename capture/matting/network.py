@@ -1,7 +1,7 @@
 """Mattes: how much of each pixel is the person, from selfie segmentation refined by local colors.
 
-A small network segments the person roughly; where it is unsure, the nearby colors that are certainly person and
-surely background decide; a guided filter takes the edge from the image.
+A small network segments the person roughly. Where it is unsure, the matte is decided by the colors of nearby pixels
+that are certainly person or certainly background. A guided filter then aligns the edge with the image.
 """
 
 from __future__ import annotations

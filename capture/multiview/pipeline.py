@@ -184,7 +184,7 @@ class _Run:
                 "and have no matte; left out"
             )
         canvases = stage.canvases(self.options.max_size)
-        networks, done = PerThread(self.models.matter), 0
+        networks, done = PerThread(self.models.matting), 0
         with Pool() as pool:
             for camera, canvas in enumerate(canvases):
                 by_step = {row.view.time_step: row for row in rows if row.view.camera == camera}

@@ -24,7 +24,7 @@ from capture.video.decoding import wanted_frames
 from capture.video.split import FramePlan
 from capture.workspace import Workspace
 
-PARTIAL, LOOKS = "held_out.npz", "statistics.npz"
+PARTIAL, STATISTICS = "held_out.npz", "statistics.npz"
 _SAVE_STEP = 200
 #: Frames that are read again when a run is continued.
 _REREAD = 12
@@ -71,7 +71,7 @@ class ImageStage:
             mattes: mattes of the user, used instead of the network's.
         """
         self._plan, self._crop, self._follower, self._workspace = plan, crop, follower, workspace
-        self._matter = PerThread(models.matter)
+        self._matting = PerThread(models.matting)
         self._mattes = mattes
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
@@ -106,7 +106,7 @@ class ImageStage:
 
     def _resume(self) -> int:
         """Load what an earlier run did; returns the row of the plan from which on images are missing."""
-        stored, statistics = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(LOOKS)
+        stored, statistics = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(STATISTICS)
         if not stored or not statistics:
             return 0
         numbers = statistics.pop("number")
@@ -135,7 +135,7 @@ class ImageStage:
             if frame.number >= self._first_new:
                 matte = self._user_matte(frame)
                 pool.submit(self._workspace.write_image, MATTES_DIR, frame_name(frame.number), matte)
-                pool.submit(self._look, frame.number, rgb, points, matte.astype(np.float32) / 255)
+                pool.submit(self._measure, frame.number, rgb, points, matte.astype(np.float32) / 255)
             return
         raw = pool.submit(self._raw, frame.number, rgb, points)
         self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
@@ -146,11 +146,11 @@ class ImageStage:
 
     def _raw(self, number: int, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
         face = points[:468, :2]
-        raw = self._matter.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
-        self._look(number, rgb, points, raw)
+        raw = self._matting.get().raw(rgb, np.concatenate([face.min(0), face.max(0)]))
+        self._measure(number, rgb, points, raw)
         return raw
 
-    def _look(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
+    def _measure(self, number: int, rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> None:
         self.statistics[number] = measure_frame(rgb, points, matte)
 
     def _follow(self, pool: Pool, frame: Any) -> np.ndarray | None:
@@ -208,5 +208,5 @@ class ImageStage:
         self.held_out.seen = seen
         numbers = sorted(self.statistics)
         arrays = vars(ClipStatistics.of([self.statistics[number] for number in numbers]))
-        self._workspace.save_partial(LOOKS, {"number": np.array(numbers, np.int64), **arrays})
+        self._workspace.save_partial(STATISTICS, {"number": np.array(numbers, np.int64), **arrays})
         self._workspace.save_partial(PARTIAL, self.held_out.arrays())

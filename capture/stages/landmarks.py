@@ -72,7 +72,8 @@ class LandmarkTable:
     @staticmethod
     def from_arrays(stored: dict[str, np.ndarray]) -> LandmarkTable:
         """The inverse of `arrays`."""
-        table = LandmarkTable(**{name: list(stored[name]) for name in stored if name != "seen"})
+        columns: dict[str, Any] = {name: list(stored[name]) for name in stored if name != "seen"}
+        table = LandmarkTable(**columns)
         table.seen = int(stored["seen"])
         return table
 
@@ -231,7 +232,7 @@ def find_training_landmarks(
         workspace.save_partial(PARTIAL, table.arrays())
 
     people = known_people(table)
-    lost = bool(stored) and bool(stored["seen"]) and not _shows(table, int(wanted[table.seen - 1]))
+    lost = bool(stored and stored["seen"]) and not _shows(table, int(wanted[table.seen - 1]))
     with Pool() as pool:
         for frame in ahead(wanted_frames(video, wanted[table.seen :])):
             seen = follower.find(frame.rgb, people, lost)

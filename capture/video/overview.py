@@ -78,9 +78,9 @@ def choose_runs(positions: np.ndarray, rows: dict[str, np.ndarray], count: int, 
     if len(positions) and not np.isfinite(distance).all():
         distance = np.linalg.norm(features - np.median(features, axis=0), axis=1)
     while len(positions) and taken.sum() + _RUN <= most and distance.max() > 0:
-        place = int(np.argmax(distance))
-        taken[starts[place] : starts[place] + _RUN] = True
-        distance = np.minimum(distance, np.linalg.norm(features - features[place], axis=1))
+        farthest = int(np.argmax(distance))
+        taken[starts[farthest] : starts[farthest] + _RUN] = True
+        distance = np.minimum(distance, np.linalg.norm(features - features[farthest], axis=1))
     return np.flatnonzero(taken)
 
 

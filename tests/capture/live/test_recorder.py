@@ -60,7 +60,9 @@ def test_ctrl_c_writes_every_file_and_is_raised_again(tmp_path: Path) -> None:
             recorder.add(sample)
         raise KeyboardInterrupt
     assert [len(read_motion(path)) for path in paths] == [5, 5]
-    assert any(note.startswith("take.csv: the file cannot carry where the head is") for note in recorder.stats().notes)
+    assert any(
+        note.startswith("take.csv: the file cannot store the head's translation") for note in recorder.stats().notes
+    )
 
 
 def test_an_error_in_the_block_is_not_hidden_by_an_empty_recording(tmp_path: Path) -> None:
