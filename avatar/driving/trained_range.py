@@ -3,6 +3,9 @@
 Gaussians follow their triangles in any pose, but they were fitted only to the poses of the training frames: a jaw
 opened wider than in training shows a mouth interior that no frame constrained. Inside the trained range a motion is not
 changed. Beyond it the motion is compressed smoothly and never exceeds a margin.
+
+This limits the driving parameters. `Blendshapes.weights` has a limit of its own, of the learned offsets, which also
+holds without this one.
 """
 
 from __future__ import annotations
@@ -103,7 +106,10 @@ class TrainedRange:
 
     @staticmethod
     def of(avatar: Avatar) -> TrainedRange:
-        """The range that is stored with `avatar`."""
+        """The range that is stored with `avatar`.
+
+        `Blendshapes` measures the expressions and the jaw in training, `TorsoMap.learn_limits` the head poses.
+        """
         shapes: Blendshapes = avatar.blendshapes
         torso, count = avatar.rig.torso, len(avatar.head.expression_names)
         return TrainedRange(

@@ -92,7 +92,7 @@ class Avatar(nn.Module):
 
         Args:
             vertices: [B,V,3] meters, skull frame.
-            weights: [B,K] blend weights.
+            weights: [B,K] blendshape weights.
             rotation: [B,3,3] skull frame -> world.
             translation: [B,3] meters, origin of the skull frame in the world.
             torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.

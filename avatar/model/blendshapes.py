@@ -1,4 +1,4 @@
-"""Offsets of Gaussians by expression: expression -> blend weights -> offsets added to each local Gaussian.
+"""Offsets of Gaussians by expression: expression -> blendshape weights -> offsets added to each local Gaussian.
 
 Two modes share one form, `offsets = weights @ basis`:
 
@@ -30,7 +30,7 @@ CLAMP = 1.5
 
 
 def expression_features(params: HeadParams) -> Tensor:
-    """Features [B,E+9] that blend weights depend on: expression, rotation of the jaw and of both eyes (radians).
+    """Features [B,E+9] that blendshape weights depend on: expression, rotation of the jaw and of both eyes (radians).
 
     The pose of the head is left out: the appearance must not depend on where the head is in front of the camera.
     """
@@ -92,7 +92,7 @@ class Blendshapes(nn.Module):
         return CLAMP * torch.tanh((features - self.mean) / (self.spread * CLAMP))
 
     def weights(self, features: Tensor) -> Tensor:
-        """Blend weights [B,K] for features [B,F]."""
+        """Blendshape weights [B,K] for features [B,F]."""
         if self.mode == "reduced":
             return ops.batch_invariant_matmul(
                 ops.batch_invariant_matmul(self._standardized(features), self.components), self.mix.T
@@ -101,6 +101,6 @@ class Blendshapes(nn.Module):
         return torch.minimum(torch.maximum(features, self.low - margin), self.high + margin)
 
     def forward(self, weights: Tensor) -> Tensor:
-        """Offsets [B,count,CHANNELS] in `units` for blend weights [B,K]."""
+        """Offsets [B,count,CHANNELS] in `units` for blendshape weights [B,K]."""
         basis = self.basis * self.mask[:, :, None] if self.mode == "expression" else self.basis
         return ops.blend(None, basis, weights)

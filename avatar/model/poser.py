@@ -26,7 +26,7 @@ class Poses:
     shape_weights: Tensor  # [T,S] of the head's vertex bases: expressions, their quadratic terms, pose correctives
     joint_turns: Tensor  # [T,3M,3] skull frame, (R - 1)^T of the M joints that rotate in it, stacked
     joint_offsets: Tensor  # [T,M,3] meters; a joint maps x to R x + t
-    blend_weights: Tensor  # [T,K] of the bases of the Gaussians
+    blendshape_weights: Tensor  # [T,K] of the bases of the Gaussians
     rotations: Tensor  # [T,2,3,3] skull frame -> world: skull, torso
     quats: Tensor  # [T,2,4] the same, wxyz
     translations: Tensor  # [T,2,3] meters

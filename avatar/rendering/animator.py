@@ -115,7 +115,7 @@ class Animator:
         """
         avatar, rig = self.avatar, self.avatar.rig
         one = slice(frame, frame + 1)
-        extra = ops.blend(None, self.basis, poses.blend_weights[one])
+        extra = ops.blend(None, self.basis, poses.blendshape_weights[one])
         offsets, quats, scales, opacities, sh = ops.deform(
             avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
             avatar.blendshapes.units,

@@ -68,7 +68,7 @@ class Optimizer:
         Args:
             factor: of the learning rate of the basis.
             touched: bool [N], Gaussians that the images of this step show.
-            weights: [B,K] blend weights of the images.
+            weights: [B,K] blendshape weights of the images.
             grad: [B,M,C] gradient of the blended offsets.
             anchor_weights: [M] weight of the L2 anchor to zero.
 

@@ -22,13 +22,12 @@ from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewKind, ViewSettings
 from viewer.session.opening import open_any
 from viewer.session.session import Session
-from viewer.session.state import SLIDERS, TIMELINE
+from viewer.session.state import SLIDERS
 
 #: Pixels of the window, and height and width of each image in the row of views.
 _WINDOW, _HEIGHT, _WIDTH = (1280, 760), 384, 320
 #: Degrees: the camera of the posed head, within the views of its training, and the head's yaw, pitch and roll.
 _SIDE, _HEAD = Orbit(yaw=-8.0, pitch=3.0), (6.0, -3.0, 3.0)
-_PLAYED = 2.5  # seconds of the motion, for the frame rates in the image
 _POSED = {"mouthSmileLeft": 0.85, "mouthSmileRight": 0.5, "browOuterUpLeft": 0.9, "jawOpen": 0.18, "eyeBlinkRight": 1.0}
 
 
@@ -37,22 +36,7 @@ def face(window: WindowDriver) -> Mapping[str, Any]:
     window.session.select_source(SLIDERS)
     window.change("camera", orbit=_SIDE, height=720)
     window.change("sliders", weights=_POSED, head=_HEAD, gaze=(-8.0, 2.0))
-    return _taken(window, "Face", "face")
-
-
-def motion(window: WindowDriver) -> Mapping[str, Any]:
-    """A motion, paused where the mouth is open widest after some seconds of playback, with the mesh overlay."""
-    window.session.select_source(TIMELINE)
-    window.change("camera", orbit=Orbit(yaw=10.0), height=720)
-    window.change("view", mesh_overlay=0.45, background=(0.13, 0.14, 0.17))
-    window.change("timeline", playing=True)
-    window.until(lambda: False, _PLAYED)
-    window.change("timeline", playing=False)
-    source: Any = window.session.sources.active
-    jaw_open = source.params.expression[:, window.state.avatar.expressions.index("jawOpen")]
-    timeline = window.state.timeline
-    window.change("timeline", time=timeline.at_frame(int(jaw_open.argmax())).time)
-    return _taken(window, "View", "motion")
+    return _taken(window, "Face", "window")
 
 
 def views(window: WindowDriver, out: Path) -> Mapping[str, Any]:
@@ -96,13 +80,12 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scenarios = {"face": face, "motion": motion, "views": partial(views, out=arguments.output)}
+        scenarios = {"window": face, "views": partial(views, out=arguments.output)}
         run_scenarios(session, scenarios, folder, _WINDOW)
         for path in folder.glob("*.json"):
             if error := json.loads(path.read_text())["error"]:
                 raise SystemExit(error)
-        for shown in ("face", "motion"):
-            _write(arguments.output / f"window-{shown}.jpg", cv2.imread(str(folder / f"{shown}.png")))
+        _write(arguments.output / "window.jpg", cv2.imread(str(folder / "window.png")))
 
 
 if __name__ == "__main__":
