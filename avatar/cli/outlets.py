@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Seconds; the window renders nothing while nothing changes, and a motion must not interpolate over that time.
 _STEP = 1 / 30
+#: Seconds without a change after which the last sample is repeated, so that it is on disk if the process is killed.
+_REPEAT = 0.5
 
 
 class RecordingOutlet:
@@ -36,23 +38,23 @@ class RecordingOutlet:
         Raises:
             HeadsplatError: nothing can be written any more.
         """
-        pose = frame.pose
-        if pose.phase == "":
+        if frame.pose.phase == "":
             self._extend(frame.time - _STEP)
-            self._made = sample_of(frame.avatar, pose.params, frame.time)
+            self._made = sample_of(frame.avatar, frame.pose.params, frame.time)
             self._recording.add_sample(self._made)
             self._live = None
-        elif pose.sample is None:
-            self._mark_lost(frame.time)
-        elif self._is_new(pose):
-            self._made, self._live = None, pose.sample
-            self._recording.add_sample(pose.sample)
+        else:
+            self._add_live(frame.pose, frame.time)
         self._recording.add_image(frame.image, frame.time)
         if self._recording.lost:
             self.close()
 
-    def hold(self, time: float) -> None:
-        """Extend the last image's display to `time` seconds, time.monotonic()."""
+    def hold(self, time: float, pose: AvatarPose) -> None:
+        """Extend the last image's display to `time` seconds, time.monotonic(), and record a sample without a change."""
+        if pose.phase != "":
+            self._add_live(pose, time)
+        elif self._made is not None and time > self._made.time + _REPEAT:
+            self._extend(time)
         self._recording.hold(time)
 
     def close(self) -> str:
@@ -63,6 +65,14 @@ class RecordingOutlet:
         if self._recording.failed > self._failed:
             raise HeadsplatError(message)
         return message
+
+    def _add_live(self, pose: AvatarPose, time: float) -> None:
+        """Record the sample of a live source's pose at `time` seconds, if it is a new one."""
+        if pose.sample is None:
+            self._mark_lost(time)
+        elif self._is_new(pose):
+            self._made, self._live = None, pose.sample
+            self._recording.add_sample(pose.sample)
 
     def _is_new(self, pose: AvatarPose) -> bool:
         """Whether the pose's sample is to be recorded.
@@ -80,7 +90,8 @@ class RecordingOutlet:
     def _extend(self, until: float) -> None:
         """Repeat the last sample that was made here at the time `until`."""
         if self._made is not None and until > self._made.time:
-            self._recording.add_sample(replace(self._made, time=until))
+            self._made = replace(self._made, time=until)
+            self._recording.add_sample(self._made)
 
 
 class CameraOutlet:
@@ -99,7 +110,7 @@ class CameraOutlet:
         if (failure := self._camera.stats().failure) is not None:
             raise HeadsplatError(failure)
 
-    def hold(self, time: float) -> None:
+    def hold(self, time: float, pose: AvatarPose) -> None:
         """Nothing to do: the camera repeats its last image."""
 
     def close(self) -> str:

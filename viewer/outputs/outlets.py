@@ -33,8 +33,8 @@ class Outlet(Protocol):
     def write(self, frame: RenderedFrame) -> None:
         """Write a frame; never waits. Raises HeadsplatError where nothing can be written any more."""
 
-    def hold(self, time: float) -> None:
-        """Extend the last frame's display to `time` seconds, time.monotonic(); never waits."""
+    def hold(self, time: float, pose: AvatarPose) -> None:
+        """Extend the last frame's display to `time` seconds, time.monotonic(), where it shows `pose`; never waits."""
 
     def close(self) -> str:
         """Finish; returns a sentence on what was written. Raises HeadsplatError on failure."""
@@ -79,10 +79,10 @@ class Outlets:
         if failures:
             raise failures[0]
 
-    def hold(self, time: float) -> None:
-        """Extend the last frame's display to `time` seconds in all open outlets."""
+    def hold(self, time: float, pose: AvatarPose) -> None:
+        """Extend the last frame's display to `time` seconds in all open outlets; it shows `pose` there."""
         for outlet in self._open.values():
-            outlet.hold(time)
+            outlet.hold(time, pose)
 
     def close(self) -> list[str]:
         """Close all; returns a message on each, of success or failure."""

@@ -96,7 +96,7 @@ class Session:
         with torch.inference_mode(self.training is None), torch.no_grad():
             pose = self.sources.pose(self.state, now)
             is_new = self._render(pose, now)
-        self.outlets.hold(now)
+        self.outlets.hold(now, pose)
         self.preview.update(self.sources.live, self.state.panels.camera_preview, now)
         if now - self._status_at > _STATUS_PERIOD:
             self._status_at = now

@@ -28,7 +28,7 @@ class ListOutlet:
             raise HeadsplatError(f"{self.name}: full")
         self.frames.append(frame)
 
-    def hold(self, time: float) -> None:
+    def hold(self, time: float, pose: Any) -> None:
         self.hold_times.append(time)
 
     def close(self) -> str:
@@ -47,10 +47,10 @@ def test_toggle_opens_and_closes() -> None:
     outlets.write(rendered(0))
     assert outlets.toggle("record") == "take: started" and outlets.names == {"record": "take"}
     outlets.write(rendered(1))
-    outlets.hold(1.5)
+    outlets.hold(1.5, None)
     assert outlets.toggle("record") == "take: written" and outlets.names == {}
     outlets.write(rendered(2))
-    outlets.hold(2.5)
+    outlets.hold(2.5, None)
     assert [frame.time for frame in take.frames] == [1] and take.hold_times == [1.5] and take.closed
 
 
