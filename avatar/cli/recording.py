@@ -9,8 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from avatar.cli.progress import say
 from avatar.common.files import check_output
 from avatar.common.jsonable import counted
+from avatar.common.partial_files import partial_files
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ class Recording:
     take_2.mp4. An image's time in the video is that of the sample it shows, so that the latency does not shift the
     video against the motion; both start with the first sample.
 
-    Where an error ends the block during a recording, motions with samples are written and videos are discarded. The
-    window's session stops its recording before that, so both are written however the run ended.
+    Both are on disk as they grow, in take.partial.csv and take.partial.mp4 beside the outputs, so that at most a second
+    is lost where the process is killed. However the block ends, the files are completed; the partial file of one that
+    cannot be completed stays.
 
     Attributes:
         messages: on files that were written, and errors.
@@ -93,12 +96,10 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, KeyboardInterrupt):
-            self.close()
-        elif self._files is not None:
-            files, self._files = self._files, None
-            files.abort()
-            self._collect(files)
+        self.close()
+        if error is not None and not isinstance(error, KeyboardInterrupt):
+            for message in self.messages:  # an error ends the command without its report
+                say(message)
 
     def start(self) -> None:
         """Start a recording to new files; has no effect during one.
@@ -107,7 +108,10 @@ class Recording:
             HeadsplatError: writing fails.
         """
         if self._files is None:
-            self._files = _Files(self._next_paths(), self._overwrite and not self._started)
+            paths = self._next_paths()
+            for path in _unfinished(paths):
+                say(f"{path}: the file of a recording that has not ended, or was killed; it can be read and is kept")
+            self._files = _Files(paths, self._overwrite and not self._started)
             self._started = True
 
     @property
@@ -182,9 +186,10 @@ class _Files:
         from capture.live.recorder import MotionRecorder
         from viewer.outputs.video_recorder import VideoRecorder
 
-        # One recorder per file: where a format cannot store the samples, the others continue.
         motions = [path for path in paths if _has_suffix(path, _MOTIONS)]
-        self._motions = {path: _with_record_option(MotionRecorder, [path], overwrite=overwrite) for path in motions}
+        self._motion: MotionRecorder | None = None
+        if motions:
+            self._motion = _with_record_option(MotionRecorder, motions, overwrite=overwrite)
         self._videos = dict[Path, VideoRecorder]()
         self._clock = _VideoClock(wait_for_sample=bool(motions))
         self.paths = paths
@@ -192,23 +197,23 @@ class _Files:
         self.failed = 0
         try:
             for path in paths:
-                if path not in self._motions:
+                if path not in motions:
                     self._videos[path] = _with_record_option(VideoRecorder, path)
         except HeadsplatError:
-            self.abort()
+            self.finish(None)
             raise
 
     @property
     def lost(self) -> bool:
-        return not self._motions and all(video.failed for video in self._videos.values())
+        motion_lost = self._motion is None or self._motion.lost
+        return motion_lost and all(video.failed for video in self._videos.values())
 
     def add_sample(self, sample: Sample) -> None:
-        for path, recorder in list(self._motions.items()):
+        if self._motion is not None:
             try:
-                recorder.add(sample)
-            except HeadsplatError as failure:  # the format cannot store these samples: the others continue
-                self._fail(failure)
-                del self._motions[path]
+                self._motion.add(sample)
+            except HeadsplatError as failure:  # a format cannot store these samples, or the disk is full
+                self._fail(failure, now=True)
         self._clock.add_sample(sample.time)
         for video in self._videos.values():
             video.set_start(sample.time)
@@ -218,6 +223,7 @@ class _Files:
         if video_time is not None:
             for video in self._videos.values():
                 video.add(image, video_time)
+        self._report_failures()
 
     def hold(self, time: float) -> None:
         video_time = self._clock.time_of(time)
@@ -237,32 +243,36 @@ class _Files:
             except HeadsplatError as failure:
                 self._fail(failure)
 
-    def abort(self) -> None:
-        """After an error: write motions that have samples, discard videos."""
-        for video in self._videos.values():
-            video.discard()
-        self._motions = {path: recorder for path, recorder in self._motions.items() if recorder.stats().frames}
-        self._write_motions()
-
     def stats(self, failed_before: int) -> RecordingStats:
-        motions = {str(path): recorder.stats() for path, recorder in self._motions.items()}
+        motion = self._motion
+        motions = {} if motion is None else {str(path): motion.stats() for path in motion.paths}
         videos = {str(path): video.stats() for path, video in self._videos.items()}
         seconds = [*(motion.seconds for motion in motions.values()), *(video.seconds for video in videos.values())]
-        failed = failed_before + self.failed + sum(video.failure is not None for video in videos.values())
-        return RecordingStats(True, max(seconds, default=0.0), motions, videos, failed)
+        return RecordingStats(True, max(seconds, default=0.0), motions, videos, failed_before + self.failed)
 
     def _write_motions(self) -> None:
-        for path, recorder in self._motions.items():
-            try:
-                _with_record_option(recorder.write)
-                stats = recorder.stats()
-                self.messages += [_motion_message(path, stats), *stats.notes]
-            except HeadsplatError as failure:
-                self._fail(failure)
+        if self._motion is None:
+            return
+        for path, result in self._motion.complete().items():
+            if isinstance(result, HeadsplatError):
+                self._fail(result)
+            else:
+                self.messages += [_motion_message(path, self._motion.stats()), *result]
 
-    def _fail(self, failure: HeadsplatError) -> None:
-        self.messages.append(str(failure))
-        self.failed += 1
+    def _report_failures(self) -> None:
+        """Report videos that cannot be written any more; the other files go on."""
+        for video in self._videos.values():
+            if (failure := video.stats().failure) is not None:
+                self._fail(HeadsplatError(failure), now=True)
+
+    def _fail(self, failure: HeadsplatError, now: bool = False) -> None:
+        """Count a failure and note it for the end of the recording; `now`: also print it."""
+        message = _record_option(str(failure))
+        if message not in self.messages:
+            self.messages.append(message)
+            self.failed += 1
+            if now:
+                say(message)
 
 
 class _VideoClock:
@@ -310,14 +320,22 @@ def _with_record_option(function: Callable[..., T], *arguments: Any, **options: 
     try:
         return function(*arguments, **options)
     except HeadsplatError as error:
-        raise HeadsplatError(str(error).replace(" with -o", " with --record")) from error
+        raise HeadsplatError(_record_option(str(error))) from error
+
+
+def _record_option(message: str) -> str:
+    return message.replace(" with -o", " with --record")
+
+
+def _unfinished(paths: Iterable[Path]) -> list[Path]:
+    """The partial files of recordings to the same paths."""
+    suffixes = {path: path.suffix if _has_suffix(path, _VIDEOS) else ".csv" for path in paths}
+    return sorted({found for path, suffix in suffixes.items() for found in partial_files(path, suffix)})
 
 
 def _motion_message(path: Path, stats: RecorderStats) -> str:
     dropped = counted(stats.dropped, "sample")
     note = f"; {dropped} dropped: other expression space, not finite or late" if stats.dropped else ""
-    if stats.full:
-        note = "; memory limit reached, the rest is not recorded"
     return f"{path}: motion, {counted(stats.frames, 'frame')}, {stats.seconds:.1f} s{note}"
 
 

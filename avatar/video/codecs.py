@@ -26,6 +26,9 @@ _X264_INSTRUCTIONS = "asm=MMX2,SSE2Fast,SSSE3,SSE4.2"
 #: Fixed, because the output of x264, x265 and libvpx depends on it: every machine must write the same bytes.
 _THREADS = 2
 
+#: Frames that x264 keeps back in a fragmented file; veryfast has 10, a third of a second.
+_FRAGMENTED_LOOKAHEAD = "4"
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -41,6 +44,8 @@ class Encoding:
     """h264: every pixel exactly as rendered; few players except ffmpeg's can play such files"""
     half: bool = True
     """exr: 16-bit floats; depth is always stored with 32 bits"""
+    fragmented: bool = False
+    """the file can be played while it is written, up to the last half second, and stays after an error"""
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,9 @@ class EncoderSettings:
         preset = self.encoding.preset or self.codec.preset or ""
         if self.codec.name == "h264":
             quality = {"qp": "0"} if self.rgb else {"crf": f"{crf:g}"}
-            return {"preset": preset, "bf": "0", "g": str(KEYFRAME_INTERVAL)} | quality | self._safe_instructions()
+            delay = {"rc-lookahead": _FRAGMENTED_LOOKAHEAD} if self.encoding.fragmented else {}
+            keyframes = {"bf": "0", "g": str(KEYFRAME_INTERVAL)}
+            return {"preset": preset} | keyframes | quality | delay | self._safe_instructions()
         if self.codec.name == "h265":
             # x265 4.2 is not deterministic for a frame of a single block, so frames have several blocks.
             block = next((side for side in (64, 32) if side < min(self.width, self.height)), 16)

@@ -16,9 +16,10 @@ from avatar.video.codecs import KEYFRAME_INTERVAL, Codec, EncoderSettings
 from avatar.video.metadata import SegmentInfo
 
 _SOURCE_FORMATS = {3: "rgb24", 4: "rgba"}
+_FRAGMENT = 100  # milliseconds of a fragmented file that are written at once
 
 
-def open_container(path: Path, codec: Codec, clock: Clock) -> av.container.OutputContainer:
+def open_container(path: Path, codec: Codec, clock: Clock, fragmented: bool = False) -> av.container.OutputContainer:
     """Open a new container; equal content gives equal bytes.
 
     The time base of an MP4 or MOV file and of its track is the tick of `clock`, so that no duration is rounded. WebM
@@ -28,11 +29,18 @@ def open_container(path: Path, codec: Codec, clock: Clock) -> av.container.Outpu
         path: the file to write.
         codec: determines the format.
         clock: the time base.
+        fragmented: short fragments reach the disk as they are written, and each can be played without what follows.
     """
     options = {"fflags": "+bitexact"}  # no random numbers in WebM, no ffmpeg version
+    if fragmented:
+        options |= {"flush_packets": "1"}
     if codec.format in ("mp4", "mov"):
-        options |= {"movflags": "+faststart+use_metadata_tags", "movie_timescale": str(clock.scale)}
+        layout = "+empty_moov+default_base_moof" if fragmented else "+faststart"
+        options |= {"movflags": f"{layout}+use_metadata_tags", "movie_timescale": str(clock.scale)}
         options |= {"video_track_timescale": str(clock.scale)}
+        options |= {"frag_duration": str(1000 * _FRAGMENT)} if fragmented else {}
+    elif fragmented:
+        options |= {"cluster_time_limit": str(_FRAGMENT)}
     return av.open(str(path), "w", format=codec.format, options=options)
 
 

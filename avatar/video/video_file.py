@@ -1,4 +1,4 @@
-"""Video files, written under a temporary name until they are complete."""
+"""Video files, written under a temporary name until they are complete, or in fragments under their own name."""
 
 from __future__ import annotations
 
@@ -50,18 +50,21 @@ class VideoSink:
         self.path = path
         self._rate, self._codec, self._encoding, self._convert = rate, codec, encoding, convert
         self._audio, self._first, self._total = audio, first_frame, total
-        self._temporary = temporary_path(path)
+        self._temporary = path if encoding.fragmented else temporary_path(path)
+        self._created, self._size = False, 0  # bytes of a fragmented file that are complete fragments
         self._container: av.container.OutputContainer | None = None
         self._audio_track: AudioTrack | None = None
         self._track: VideoTrack | None = None
 
     def open(self) -> None:
-        """Create the temporary file; raises OSError if `path` is a folder."""
+        """Create the temporary file; raises OSError if `path` is a folder, or exists and is to be fragmented."""
         if self.path.is_dir():
             raise IsADirectoryError(None, "a folder of that name exists", str(self.path))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        remove_orphans(self.path)
-        self._temporary.touch()
+        if not self._encoding.fragmented:
+            remove_orphans(self.path)
+        self._temporary.touch(exist_ok=not self._encoding.fragmented)
+        self._created = True
 
     def write(self, image: np.ndarray, index: int, time: float | None) -> None:
         """Encode an image of the pass; odd sizes are padded by repeating the last row or column."""
@@ -69,6 +72,8 @@ class VideoSink:
         if self._track is None:
             self._track = self._start(image, time)
         self._track.write(image, index, time)
+        if self._encoding.fragmented:
+            self._size = self.path.stat().st_size
 
     def finish(self) -> None:
         """Write the remaining packets and the index, and rename the file."""
@@ -76,18 +81,23 @@ class VideoSink:
         self._track.finish()
         container, self._container = self._container, None
         container.close()
-        os.replace(self._temporary, self.path)
+        if not self._encoding.fragmented:
+            os.replace(self._temporary, self.path)
 
     def discard(self) -> None:
-        """Close and remove an unfinished file."""
+        """Close and remove an unfinished file; a fragmented file with frames stays."""
         if self._audio_track is not None:
             self._audio_track.close()
         if self._container is not None:
             with contextlib.suppress(OSError, av.error.FFmpegError):
                 self._container.close()
             self._container = None
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+            if self._encoding.fragmented:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path, self._size)
+        if self._created and (self._track is None or not self._encoding.fragmented):
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
 
     def _start(self, image: np.ndarray, time: float | None) -> VideoTrack:
         """Write the header, which depends on the first image."""
@@ -96,7 +106,7 @@ class VideoSink:
         start = clock.at(self._first, time)
         rate = f"{self._rate.numerator}/{self._rate.denominator}"
         info = SegmentInfo(rate, timed, self._first, start, self._total, codec.name)
-        self._container = open_container(self._temporary, codec, clock)
+        self._container = open_container(self._temporary, codec, clock, self._encoding.fragmented)
         self._container.metadata.update(info.tags())
         settings = EncoderSettings(
             codec,

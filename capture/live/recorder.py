@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -10,21 +11,20 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import torch
 
 from avatar.common.files import check_output
 from avatar.driving.live import Sample
 from avatar.errors import HeadsplatError
 from avatar.motion import write_motion
+from avatar.motion.files.journal import read_journal
 from avatar.motion.files.names import ARKIT
+from avatar.motion.files.text import LARGEST
 from avatar.motion.files.write import STORED
 from avatar.types import JOINT_NAMES, Motion
+from capture.live.motion_journal import MotionJournal
 
 _log = logging.getLogger(__name__)
 
-#: An hour at 60 samples per second is 66 MB.
-_MAX_BYTES = 1 << 30
-_FIRST_ROWS = 1024
 #: Seconds; the source's clock is used as long as it differs less than this from the arrival times.
 _MAX_CLOCK_ERROR = 0.25
 #: Minimum seconds between two frames, where the source's clock was ahead.
@@ -39,8 +39,6 @@ class RecorderStats:
     frames: int
     dropped: int  # samples
     seconds: float
-    megabytes: float  # of memory
-    full: bool  # whether the memory limit is reached
     notes: tuple[str, ...]  # what a written format cannot store
 
 
@@ -51,18 +49,21 @@ class MotionRecorder:
             recorder.add(sample)
 
     Names and space are those of the first sample; weights of later ones are matched by name, samples of another space
-    are dropped. Files are written at the end, completely or not at all.
+    are dropped. The samples are in a partial file beside the first path (take.partial.csv), not in memory; the files
+    are written from it at the end, completely or not at all, and it is removed once all of them are complete.
     """
 
     def __init__(self, paths: Sequence[str | Path], *, overwrite: bool = False) -> None:
         """
         Args:
-            paths: `.csv` (Live Link Face), `.json` or `.motion.npz`, all from the same samples.
+            paths: `.csv` (Live Link Face), `.json` or `.motion.npz`, at least one, all from the same samples.
             overwrite: whether existing files may be replaced.
 
         Raises:
             HeadsplatError: another suffix, an existing file, a folder that cannot be created.
         """
+        if not paths:
+            raise ValueError("paths: expected at least one")
         for path in paths:
             if not str(path).lower().endswith((".csv", ".json", STORED)):
                 raise HeadsplatError(
@@ -70,15 +71,16 @@ class MotionRecorder:
                 )
         self.paths = tuple(check_output(path, overwrite) for path in paths)
         self._lock = threading.Lock()
+        self._file: MotionJournal | None = None
         self._names: tuple[str, ...] = ()
         self._space = ""
         self._column_map: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
-        self._rows, self._times = np.zeros((0, 0), np.float32), np.zeros(0)
-        self._count = self._dropped = 0
+        self._first = self._last = 0.0  # seconds, time.monotonic()
+        self._count = self._dropped = self._faces = 0
         self._arrived = -np.inf  # seconds, time.monotonic(), of the last sample kept
         self._offset: float | None = None  # seconds from the source's clock to time.monotonic()
         self._resets = 0  # of the offset
-        self._full = False
+        self._failure: HeadsplatError | None = None  # of the partial file, once it was raised
         self._notes: tuple[str, ...] = ()
 
     def __enter__(self) -> MotionRecorder:
@@ -97,88 +99,126 @@ class MotionRecorder:
                 raise
             _log.warning("%s", failure)  # do not replace the error that ended the block
 
+    @property
+    def lost(self) -> bool:
+        """Whether no further sample can be recorded."""
+        return not self.paths or self._failure is not None
+
     def add(self, sample: Sample) -> None:
-        """Add a sample; one that is not later than the last, not finite, or of another space is dropped.
+        """Add a sample; one that is not later than the last, not valid, or of another space is dropped. Never waits.
 
         Raises:
-            HeadsplatError: one of the file formats cannot store the space of the first sample.
+            HeadsplatError: once, where a file format cannot store the space of the first sample, and once, where the
+                partial file cannot be written any more. The other files go on, and what was written stays.
         """
         with self._lock:
-            if not self._names:
-                self._initialize(sample)
-            late = sample.time <= self._arrived
-            if late or sample.space != self._space or not _is_finite(sample) or not self._reserve():
-                self._dropped += 1
-                return
-            row = self._rows[self._count]
-            weights, pose = row[: len(self._names)], row[len(self._names) :]
-            target, source = self._columns(sample.names)
-            weights[target] = sample.weights[source]
-            pose[:-4], pose[-4:-1], pose[-1] = sample.joint_rot.reshape(-1), sample.translation, sample.confidence
-            last = self._times[self._count - 1] + _MIN_STEP if self._count else -np.inf
-            self._times[self._count], self._arrived = max(self._time_of(sample), last), sample.time
-            self._count += 1
+            unsuitable = [] if self._names else self._initialize(sample)
+            if not self.lost:
+                self._store(sample)
+            if unsuitable:
+                names = ", ".join(map(str, unsuitable))
+                raise HeadsplatError(
+                    f"{names}: stores ARKit weights only, the source sends {sample.space}; record to {STORED}"
+                )
 
     def stats(self) -> RecorderStats:
         """What was collected so far."""
         with self._lock:
-            seconds = float(self._times[self._count - 1] - self._times[0]) if self._count else 0.0
-            megabytes = (self._rows.nbytes + self._times.nbytes) / 1e6
-            return RecorderStats(self._count, self._dropped, seconds, megabytes, self._full, self._notes)
-
-    def motion(self) -> Motion:
-        """The motion recorded so far, its first frame at 0; frames without a face repeat the last one with a face.
-
-        Raises:
-            HeadsplatError: no sample with a face.
-        """
-        with self._lock:
-            count, names = self._count, self._names
-            rows, times = self._rows[:count].copy(), self._times[:count].copy()
-        tracked = rows[:, -1] > 0 if count else np.zeros(0, bool)
-        if not tracked.any():
-            raise HeadsplatError(
-                f"{self._where()}: no face was tracked, so nothing is recorded; check the source and try again"
-            )
-        held = np.maximum.accumulate(np.where(tracked, np.arange(count), int(np.argmax(tracked))))
-        pose, confidence = rows[held, len(names) :], rows[:, -1]
-        return Motion(
-            time=torch.from_numpy(times - times[0]),
-            names=names,
-            weights=torch.from_numpy(rows[held, : len(names)]),
-            space=self._space,
-            joint_rot=torch.from_numpy(pose[:, :-4].reshape(count, len(JOINT_NAMES), 3).copy()),
-            translation=torch.from_numpy(pose[:, -4:-1].copy()),
-            confidence=None if (confidence == 1).all() else torch.from_numpy(confidence.copy()),
-        )
+            return RecorderStats(self._count, self._dropped, self._last - self._first, self._notes)
 
     def write(self) -> tuple[str, ...]:
         """Write every file; returns a sentence for everything that a format cannot store.
 
         Raises:
-            HeadsplatError: nothing was recorded, or writing fails.
+            HeadsplatError: nothing was recorded, or writing fails; the partial file stays then.
         """
-        motion, notes, failures = self.motion(), [], []
-        for path in self.paths:
-            try:
-                notes += [f"{path.name}: {note}" for note in write_motion(path, motion)]
-            except HeadsplatError as failure:
-                failures.append(failure)  # still write the others
-        self._notes = tuple(notes)
-        if failures:
-            raise failures[0]
+        results = self.complete()
+        for result in results.values():
+            if isinstance(result, HeadsplatError):
+                raise result
         return self._notes
 
-    def _where(self) -> str:
-        return str(self.paths[0]) if self.paths else "recording"
+    def complete(self) -> dict[Path, tuple[str, ...] | HeadsplatError]:
+        """Write every file, and remove the partial one if none fails.
 
-    def _initialize(self, sample: Sample) -> None:
+        Returns:
+            For each path a sentence for everything that its format cannot store, or why it was not written; empty where
+            `add` has raised that already.
+        """
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            if self._file is None and self._failure is not None:
+                return {}
+            if self._file is None or not self._faces:
+                self._remove_partial()
+                return {path: _no_face(path) for path in self.paths}
+            results = self._write_all()
+            if not any(isinstance(result, HeadsplatError) for result in results.values()):
+                self._remove_partial()
+            self._notes = tuple(note for notes in results.values() if isinstance(notes, tuple) for note in notes)
+            return results
+
+    def _write_all(self) -> dict[Path, tuple[str, ...] | HeadsplatError]:
+        """Write every file from the partial one."""
+        assert self._file is not None
+        results: dict[Path, tuple[str, ...] | HeadsplatError] = {}
+        kept = f"; what was recorded is in {self._file.path}"
+        try:
+            motion: Motion = read_journal(self._file.path)
+        except (HeadsplatError, OSError) as error:
+            return {path: HeadsplatError(f"{path}: not written ({error}){kept}") for path in self.paths}
+        self._count, self._last = len(motion), self._first + float(motion.time[-1])  # fewer after a failure
+        for path in self.paths:
+            try:
+                results[path] = tuple(f"{path.name}: {note}" for note in write_motion(path, motion))
+            except HeadsplatError as failure:
+                results[path] = self._failure or HeadsplatError(f"{failure}{kept}")
+        return results
+
+    def _remove_partial(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.path.unlink(missing_ok=True)
+
+    def _initialize(self, sample: Sample) -> list[Path]:
+        """Use the first sample's names and space; returns the paths that cannot store it, which are left out."""
         unsuitable = [path for path in self.paths if not str(path).lower().endswith(STORED)]
-        if sample.space != ARKIT and unsuitable:
-            raise HeadsplatError(
-                f"{unsuitable[0]}: stores ARKit weights only, the source sends {sample.space}; record to {STORED}"
-            )
+        unsuitable = unsuitable if sample.space != ARKIT else []
+        self.paths = tuple(path for path in self.paths if path not in unsuitable)
         self._names, self._space = sample.names, sample.space
+        return unsuitable
+
+    def _store(self, sample: Sample) -> None:
+        late = sample.time <= self._arrived
+        if late or sample.space != self._space or not _is_valid(sample):
+            self._dropped += 1
+            return
+        file = self._open_journal()
+        values = np.zeros(1 + len(self._names) + _POSE, np.float32)
+        target, source = self._columns(sample.names)
+        values[0] = sample.confidence
+        values[1:-_POSE][target] = sample.weights[source]
+        values[-_POSE:-3], values[-3:] = sample.joint_rot.reshape(-1), sample.translation
+        time = self._time_of(sample)
+        self._first = self._first if self._count else time
+        self._last = max(time, self._last + _MIN_STEP) if self._count else time
+        self._arrived = sample.time
+        self._count += 1
+        self._faces += sample.confidence > 0
+        file.add(self._last - self._first, values)
+
+    def _open_journal(self) -> MotionJournal:
+        """The partial file, created at first; raises HeadsplatError where it cannot be written any more."""
+        try:
+            if self._file is None:
+                self._file = MotionJournal(self.paths[0], self._names, self._space)
+            if self._file.failure is not None:
+                raise HeadsplatError(f"{self._file.failure}; what was recorded is in {self._file.path}")
+        except HeadsplatError as failure:
+            self._failure = failure
+            raise
+        return self._file
 
     def _columns(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
         """Columns of the recording, and the columns of a sample with these names that go there."""
@@ -200,18 +240,12 @@ class MotionRecorder:
             self._offset = sample.time - sample.source_time
         return sample.source_time + self._offset
 
-    def _reserve(self) -> bool:
-        """Double the memory if it is used up; returns whether there is memory for one more sample."""
-        if self._count < len(self._times):
-            return True
-        width, rows = len(self._names) + _POSE + 1, max(2 * len(self._times), _FIRST_ROWS)
-        self._full = 4 * rows * width > _MAX_BYTES
-        if not self._full:
-            larger = np.zeros((rows, width), np.float32)
-            larger[: self._count] = self._rows.reshape(-1, width)
-            self._rows, self._times = larger, np.concatenate([self._times, np.zeros(rows - len(self._times))])
-        return not self._full
+
+def _no_face(path: Path) -> HeadsplatError:
+    return HeadsplatError(f"{path}: no face was tracked, so nothing is recorded; check the source and try again")
 
 
-def _is_finite(sample: Sample) -> bool:
-    return all(bool(np.isfinite(part).all()) for part in (sample.weights, sample.joint_rot, sample.translation))
+def _is_valid(sample: Sample) -> bool:
+    """Whether all numbers are finite and small enough for the readers of motion files."""
+    parts = (sample.weights, sample.joint_rot, sample.translation)
+    return all(bool((np.abs(part) <= LARGEST).all()) for part in parts)

@@ -182,11 +182,14 @@ def test_ctrl_c_writes_motion_and_video(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["take.csv", "take.mp4"]
 
 
-def test_an_error_keeps_the_motion_and_discards_the_video(tmp_path: Path) -> None:
+def test_an_error_completes_motion_and_video_and_their_names_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ZeroDivisionError), Recording([tmp_path / "take.csv", tmp_path / "take.mp4"]) as recording:
         record(recording)
         raise ZeroDivisionError
-    assert names_in(tmp_path) == ["take.csv"]
+    assert names_in(tmp_path) == ["take.csv", "take.mp4"]
+    assert f"{tmp_path / 'take.mp4'}: video, 4 frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import threading
 from collections import deque
@@ -13,16 +14,20 @@ from types import TracebackType
 
 import numpy as np
 
+from avatar.common.partial_files import partial_path
 from avatar.errors import HeadsplatError
-from avatar.video import exact_rate, open_output
+from avatar.video import Encoding, exact_rate, open_output
+from avatar.video.joining import join
 from viewer.outputs.letterbox import letterboxed
+
+_log = logging.getLogger(__name__)
 
 #: Images that may wait for the encoder, and their memory.
 _MAX_WAITING, _MAX_WAITING_BYTES = 30, 1 << 27
 _POLL = 0.1  # seconds between two checks whether the thread has ended: an endless wait blocks Ctrl-C on Windows
 
 
-class _Discarded(Exception):
+class _NoImages(Exception):
     """Ends the writer's block without a file."""
 
 
@@ -58,8 +63,9 @@ class VideoRecorder:
     An image is shown from the frame nearest to its time until the next image. So images of a slow window are repeated,
     of a fast window the last image for each frame is used, and of a camera at the video's rate every image is used
     though their times vary by milliseconds: the video plays at the original speed. Where the encoder is too slow,
-    images are dropped, not frames. The file appears when recording is stopped, at the end of the block or by Ctrl-C;
-    any other exception in the block discards it.
+    images are dropped, not frames. The video grows in a file beside `path` (take.partial.mp4) that can be played at any
+    time; it becomes `path` when recording is stopped, at the end of the block, however that ends. Where the process is
+    killed or the disk is full, it stays.
     """
 
     def __init__(self, path: str | Path, rate: float = 30.0) -> None:
@@ -72,8 +78,14 @@ class VideoRecorder:
             HeadsplatError: another suffix, or writing fails.
         """
         self.path, self.rate = Path(path), exact_rate(rate)
+        self._partial = partial_path(self.path, self.path.suffix)
         self._block = contextlib.ExitStack()
-        self._writer = self._block.enter_context(open_output(self.path, self.rate))
+        try:
+            self._writer = self._block.enter_context(
+                open_output(self._partial, self.rate, encoding=Encoding(fragmented=True))
+            )
+        except HeadsplatError as error:
+            raise self._named(error) from error
         self._changed = threading.Condition()
         #: the first is being encoded; the last stays until the next one comes
         self._waiting: deque[_TimedImage] = deque()
@@ -82,7 +94,7 @@ class VideoRecorder:
         self._size: tuple[int, int] | None = None  # width, height
         self._last = -1  # the last frame so far
         self._images = self._replaced = self._dropped = self._encoded = 0
-        self._ending = self._discarding = False
+        self._ending = False
         self._failure: BaseException | None = None
         self._over = threading.Event()
         threading.Thread(target=self._work, name=f"encoding {self.path.name}", daemon=True).start()
@@ -93,10 +105,12 @@ class VideoRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, KeyboardInterrupt):
+        try:
             self.stop()
-        else:
-            self.discard()
+        except HeadsplatError as failure:
+            if error is None or isinstance(error, KeyboardInterrupt):
+                raise
+            _log.warning("%s", failure)  # do not replace the error that ended the block
 
     @property
     def failed(self) -> bool:
@@ -145,17 +159,13 @@ class VideoRecorder:
         """Finish the file and wait until it is complete; has no effect when repeated.
 
         Raises:
-            HeadsplatError: no image was added, or writing failed.
+            HeadsplatError: no image was added, or writing failed; then the partial file stays.
         """
-        self._end(discard=self._start is None or not self._images)
+        self._end()
         if self._failure is not None:
             raise self._failure
         if not self._images:
             raise HeadsplatError(f"{self.path}: no image was rendered, so nothing is recorded; record for longer")
-
-    def discard(self) -> None:
-        """End without a file."""
-        self._end(discard=True)
 
     def stats(self) -> VideoStats:
         """State now."""
@@ -205,10 +215,15 @@ class VideoRecorder:
             with self._block:
                 for image, frames in self._due_images():
                     self._encode(image, frames)
-                if self._discarding:
-                    raise _Discarded
-        except _Discarded:
+                if not self._images:
+                    raise _NoImages
+            join([self._partial], self.path)
+            with contextlib.suppress(OSError):
+                self._partial.unlink()
+        except _NoImages:
             pass
+        except HeadsplatError as error:
+            self._failure = self._named(error)
         except BaseException as error:
             self._failure = error
         finally:
@@ -225,7 +240,7 @@ class VideoRecorder:
                 if len(self._waiting) > 1 and not self._due():
                     self._recycle(self._waiting.popleft().image)
                     continue
-                if self._discarding or not self._due():
+                if not self._due():
                     return
                 image, frames = self._waiting[0].image, self._due()
             yield image, frames
@@ -242,16 +257,17 @@ class VideoRecorder:
         assert self._size is not None
         frame = letterboxed(image, *self._size)
         for _ in range(frames):
-            if self._discarding:
-                return
             self._writer.add(frame)
             self._encoded += 1
 
-    def _end(self, discard: bool) -> None:
+    def _named(self, error: HeadsplatError) -> HeadsplatError:
+        """The error about the partial file as one about the recording."""
+        kept = f"; what was recorded is in {self._partial}" if self._partial.exists() else ""
+        return HeadsplatError(str(error).replace(str(self._partial), str(self.path)) + kept)
+
+    def _end(self) -> None:
         with self._changed:
-            if not self._ending:
-                self._ending, self._discarding = True, discard
-            self._discarding = self._discarding or discard
+            self._ending = True
             self._changed.notify()
         while not self._over.wait(_POLL):
             pass

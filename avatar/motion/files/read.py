@@ -11,6 +11,7 @@ from avatar.types import Motion
 
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .flame_arrays import pairs_in, read_pair
+from .journal import is_journal, read_journal
 from .live_link import is_live_link, read_live_link
 from .metrical import FOLDER, frames_of, read_metrical
 from .named_json import is_named_json, read_named_json
@@ -61,6 +62,8 @@ def _read_file(path: Path, fps: float | None) -> Motion:
         return _read_archive(path, fps)
     if start.startswith(b"\x93NUMPY"):
         return read_pair(path, fps)
+    if is_journal(start):
+        return read_journal(path)
     if b"\0" in start:
         raise HeadsplatError(f"{path}: not a motion file; expected {_KNOWN}")
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):

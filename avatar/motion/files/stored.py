@@ -24,8 +24,8 @@ from .text import LARGEST
 
 MAGIC, VERSION = "headsplat-motion", 1
 HEADER = "header"
-_AXES = "right-handed, x to the person's left, y up, the face looks along +z; a root at the identity faces the camera"
-_UNITS = {"time": "s", "joint_rot": "axis-angle, radians", "translation": "m"}
+AXES = "right-handed, x to the person's left, y up, the face looks along +z; a root at the identity faces the camera"
+UNITS = {"time": "s", "joint_rot": "axis-angle, radians", "translation": "m"}
 _REMEDY = "write it again"
 
 
@@ -34,8 +34,8 @@ def write_stored(path: Path, motion: Motion) -> list[str]:
     header = {
         "magic": MAGIC,
         "version": VERSION,
-        "axes": _AXES,
-        "units": _UNITS,
+        "axes": AXES,
+        "units": UNITS,
         "joints": list(JOINT_NAMES),
         "space": motion.space,
         "names": list(motion.names),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from avatar.driving.live import Sample
 from avatar.errors import HeadsplatError
 from avatar.motion import read_motion
 from avatar.types import Motion
-from capture.live import recorder as module
 from capture.live.recorder import MotionRecorder
 from tests.capture.live.synthetic import synthetic_motion
 
@@ -98,10 +98,11 @@ def test_weights_of_another_source_are_matched_by_name(tmp_path: Path) -> None:
 def test_dropped_samples_are_counted(tmp_path: Path) -> None:
     recorder = MotionRecorder([tmp_path / "take.motion.npz"])
     first, second = samples_of(synthetic_motion(2))
-    wild = replace(second, joint_rot=np.full((5, 3), np.nan, np.float32))
-    for sample in (first, first, replace(second, space="flame"), wild, second):
+    wild = [replace(second, joint_rot=np.full((5, 3), value, np.float32)) for value in (np.nan, 1e7)]
+    for sample in (first, first, replace(second, space="flame"), *wild, second):
         recorder.add(sample)
-    assert (recorder.stats().frames, recorder.stats().dropped) == (2, 3)
+    assert (recorder.stats().frames, recorder.stats().dropped) == (2, 4)
+    recorder.write()
 
 
 def test_the_senders_clock_replaces_uneven_arrival_times(tmp_path: Path) -> None:
@@ -131,15 +132,21 @@ def test_a_senders_clock_at_a_wrong_rate_loses_no_frame_and_no_second(tmp_path: 
     assert float(back.time[-1]) == pytest.approx(119 / 60, abs=1e-4)
 
 
-def test_memory_is_reported_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_BYTES", 600_000)
-    recorder, sample = MotionRecorder([tmp_path / "take.csv"]), samples_of(synthetic_motion(1))[0]
-    for number in range(2100):
-        recorder.add(replace(sample, time=number / 60))
-    stats = recorder.stats()
-    assert (stats.frames, stats.dropped, stats.full) == (2048, 52, True)
-    assert stats.megabytes == pytest.approx(2048 * (71 * 4 + 8) / 1e6)
-    assert stats.seconds == pytest.approx(2047 / 60)
+def test_samples_are_in_the_open_journal_and_not_in_memory(tmp_path: Path) -> None:
+    samples = samples_of(synthetic_motion(200))
+    with MotionRecorder([tmp_path / "take.motion.npz"]) as recorder:
+        for sample in samples[:150]:
+            recorder.add(sample)
+        ends, partial = time.monotonic() + 10, tmp_path / "take.partial.csv"
+        while len(partial.read_bytes().splitlines()) < 152:
+            assert time.monotonic() < ends, "timeout"
+            time.sleep(0.02)
+        assert recorder._file is not None and not recorder._file._pending
+        assert len(read_motion(partial)) == 150
+        for sample in samples[150:]:
+            recorder.add(sample)
+    assert len(read_motion(tmp_path / "take.motion.npz")) == 200
+    assert [path.name for path in tmp_path.iterdir()] == ["take.motion.npz"]
 
 
 def test_an_unknown_suffix_is_rejected_before_the_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Recorded videos: correct times, bounded memory, complete files or none."""
+"""Recorded videos: correct times, bounded memory, complete files."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ class GatedWriter:
         """Whether `count` frames are written within ten seconds."""
         with self.written:
             return self.written.wait_for(lambda: len(self.levels) >= count, 10)
+
+
+def use(writer: GatedWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let recorders write with `writer`, which makes no file that could become the video."""
+    monkeypatch.setattr(module, "open_output", lambda path, rate, encoding: writer)
+    monkeypatch.setattr(module, "join", lambda paths, out: None)
 
 
 @pytest.fixture
@@ -140,7 +146,7 @@ def test_a_held_image_is_encoded_while_it_is_held(tmp_path: Path, monkeypatch: p
     gate = threading.Event()
     gate.set()
     writer = GatedWriter(gate)
-    monkeypatch.setattr(module, "open_output", lambda path, rate: writer)
+    use(writer, monkeypatch)
     video = VideoRecorder(tmp_path / "video.mp4")
     video.add(gray(50), 0.0)
     video.hold(10.0)
@@ -176,7 +182,7 @@ def test_a_slow_encoder_drops_images_without_more_memory_or_a_shorter_video(
 ) -> None:
     gate = threading.Event()
     writer = GatedWriter(gate)
-    monkeypatch.setattr(module, "open_output", lambda path, rate: writer)
+    use(writer, monkeypatch)
     video = VideoRecorder(tmp_path / "video.mp4")
     for number in range(200):
         video.add(gray(number), number / 30)
@@ -193,7 +199,7 @@ def test_a_slow_encoder_drops_images_without_more_memory_or_a_shorter_video(
 
 def test_fewer_large_images_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(module, "open_output", lambda path, rate: GatedWriter(gate))
+    use(GatedWriter(gate), monkeypatch)
     monkeypatch.setattr(module, "_MAX_WAITING_BYTES", 5 * gray(0).nbytes)
     video = VideoRecorder(tmp_path / "video.mp4")
     for number in range(20):
@@ -206,7 +212,7 @@ def test_fewer_large_images_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_an_error_of_the_encoder_is_raised_by_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     gate.set()
-    monkeypatch.setattr(module, "open_output", lambda path, rate: GatedWriter(gate, fails_at=3))
+    use(GatedWriter(gate, fails_at=3), monkeypatch)
     video = VideoRecorder(tmp_path / "video.mp4")
     for number in range(20):
         video.add(gray(number), number / 30)  # does not raise
@@ -223,9 +229,15 @@ def test_ctrl_c_completes_the_video(tmp_path: Path) -> None:
     assert len(frames_of(tmp_path / "video.mp4")[0]) == 10
 
 
-def test_an_error_leaves_no_file(tmp_path: Path) -> None:
+def test_an_error_completes_the_video(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), VideoRecorder(tmp_path / "video.mp4") as video:
         video.add(gray(100), 0.0)
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
+
+
+def test_an_error_before_the_first_image_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), VideoRecorder(tmp_path / "video.mp4"):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
 

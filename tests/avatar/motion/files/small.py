@@ -12,6 +12,7 @@ import torch
 
 from avatar.head.arkit import ARKIT_52
 from avatar.motion import write_motion
+from avatar.motion.files.journal import header_lines, sample_line
 from avatar.motion.files.live_link import COLUMNS, HEADER
 from avatar.types import JOINT_NAMES, Motion
 
@@ -123,6 +124,18 @@ def stored(path: Path) -> Path:
     return path
 
 
+def journal(path: Path) -> Path:
+    """The partial file of a recording of three samples, the second without a face."""
+    rng = np.random.default_rng(0)
+    lines = [header_lines(ARKIT_52, "arkit52")]
+    for frame in range(3):
+        values = rng.random(1 + len(ARKIT_52) + 18).astype(np.float32)
+        values[0] = float(frame != 1)
+        lines.append(sample_line(frame / 30, values))
+    path.write_bytes(b"".join(lines))
+    return path
+
+
 #: Every format of one file, by its name.
 FILES: dict[str, Callable[[Path], Path]] = {
     "take.csv": live_link,
@@ -133,5 +146,6 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "00001.frame": frame,
     "a_expressions.npy": lambda path: pair(path.parent),
     "m.motion.npz": stored,
+    "take.partial.csv": journal,
 }
 assert set(COLUMNS) == set(ARKIT_52)
