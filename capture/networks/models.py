@@ -38,6 +38,13 @@ TASK_MEMBERS = {
     "face_detection_short_range": "face_detector.tflite",
     "face_blendshapes": "face_blendshapes.tflite",
 }
+#: Model name -> SHA-256 of the model in the wheel: what is in the cache folder is compared with it at every use.
+MODEL_SHA256 = {
+    "face_detection_short_range": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    "face_detection_full_range": "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    "face_landmarks_attention": "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+    "selfie_segmentation": "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+}
 NAMES = (*WHEEL_MEMBERS, "face_blendshapes")
 
 #: Threads that start together must not fetch or unpack the same files.
@@ -56,7 +63,8 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
     """Path of a LiteRT model, fetched on first use.
 
     Looked for in this order: the folder HEADSPLAT_MODELS (`<name>.tflite`, face_landmarker.task or the wheel itself),
-    the cache folder (the same), the wheel from the package index.
+    the cache folder (the same), the wheel from the package index. Models of the wheel that are in the cache folder are
+    compared with their SHA-256 at every call, and fetched again if they differ; the user's own files are not.
 
     Args:
         name: one of NAMES; "face_blendshapes" only ever comes from a user's face_landmarker.task.
@@ -89,7 +97,7 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
 def _find(folder: Path, name: str, cache: Path) -> Path | None:
     """The model in `folder`: as a .tflite file, in a .task or in the wheel (unpacked into the cache)."""
     model = folder / f"{name}.tflite"
-    if model.is_file():
+    if model.is_file() and (folder != cache or _is_whole(model, name)):
         return model
     task, wheel = folder / TASK, folder / WHEEL
     if name in TASK_MEMBERS and task.is_file():
@@ -97,15 +105,32 @@ def _find(folder: Path, name: str, cache: Path) -> Path | None:
         stamp = f"{task.stat().st_size}-{task.stat().st_mtime_ns}"
         unpacked = cache / "task" / hashlib.sha256(f"{task.resolve()}{stamp}".encode()).hexdigest()[:16]
         target = unpacked / f"{name}.tflite"
-        if not target.is_file():
+        if not (target.is_file() and _is_member(target, task, TASK_MEMBERS[name])):
             _extract(task, {TASK_MEMBERS[name]: target})
         return target
     if name in WHEEL_MEMBERS and wheel.is_file():
         unpacked = cache / f"{name}.tflite"
-        if not unpacked.is_file():
+        if not (unpacked.is_file() and _is_whole(unpacked, name)):
             _unpack_wheel(wheel, cache)
         return unpacked
     return None
+
+
+def _is_whole(model: Path, name: str) -> bool:
+    """Whether a file of the cache is the model of the wheel, for those that come from it; logs a warning if not."""
+    if name not in MODEL_SHA256 or hashlib.sha256(model.read_bytes()).hexdigest() == MODEL_SHA256[name]:
+        return True
+    log.warning("%s: damaged (its SHA-256 is not that of MediaPipe's model); it is fetched again", model)
+    return False
+
+
+def _is_member(file: Path, archive: Path, member: str) -> bool:
+    """Whether `file` has the content of a member of a zip."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.read(member) == file.read_bytes()
+    except (zipfile.BadZipFile, KeyError, OSError):
+        return False
 
 
 def _fetch_wheel(cache: Path, download: Downloader) -> None:

@@ -26,6 +26,8 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             archive.writestr(member, f"model {name}")
         archive.writestr("mediapipe-0.10.21.dist-info/LICENSE", "Apache License")
     monkeypatch.setattr(models, "WHEEL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    digests = {name: hashlib.sha256(f"model {name}".encode()).hexdigest() for name in models.WHEEL_MEMBERS}
+    monkeypatch.setattr(models, "MODEL_SHA256", digests)
     return path
 
 
