@@ -194,7 +194,7 @@ def _difference(request: CaptureRequest) -> str | None:
     if not (request.out / METADATA_FILE).exists():
         return ""
     metadata = Capture.load(request.out).metadata
-    if metadata["source"]["sha256"] != source_digest(request.source):
+    if metadata["source"].get("sha256") != source_digest(request.source):
         return "of another video"
     if metadata["head"].get("source", EMBEDDED) != stored_source(request.head):
         return "with another head model"

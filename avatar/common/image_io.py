@@ -7,16 +7,44 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avatar.common.image_size import declared_size
 from avatar.errors import HeadsplatError
+
+#: Limits of an image that is read: pixels (width times height), and bytes of the file.
+MAX_PIXELS, _MAX_BYTES = 100_000_000, 512 << 20
 
 
 def read_image(path: Path, mode: int) -> np.ndarray | None:
-    """The image at `path` as cv2.imread returns it for `mode` (cv2.IMREAD_*); None if missing or not an image."""
+    """The image at `path` as cv2.imread returns it for `mode` (cv2.IMREAD_*).
+
+    Its size is read from its header first: a file of a few kilobytes can declare an image that fills the memory.
+
+    Returns:
+        [H,W] or [H,W,channels], uint8 or uint16; None if it is missing, damaged, or not a PNG, JPEG, WebP, TIFF or BMP
+        file of such values.
+
+    Raises:
+        HeadsplatError: it has more than MAX_PIXELS pixels.
+    """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError:
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            return None
+        data = path.read_bytes()
+    except (OSError, ValueError):
         return None
-    return cv2.imdecode(data, mode) if len(data) else None  # imdecode raises on an empty buffer
+    size = declared_size(data)
+    if size is None or min(size) < 1:
+        return None
+    if size[0] * size[1] > MAX_PIXELS:
+        raise HeadsplatError(
+            f"{path}: an image of {size[0]}x{size[1]} pixels, {MAX_PIXELS // 1_000_000} million is the most that is "
+            "read; make it smaller"
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error:
+        return None
+    return image if image is not None and image.dtype in (np.uint8, np.uint16) else None
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -60,9 +60,10 @@ class Npz:
 
     def texts(self) -> list[str]:
         """The short strings among the members; unreadable ones are skipped."""
-        return [text for name in sorted(self.names) if (text := self._text(name))]
+        return [text for name in sorted(self.names) if (text := self.text(name))]
 
-    def _text(self, name: str) -> str:
+    def text(self, name: str) -> str:
+        """The text of a member; empty where there is no such member, or it is not a single short string."""
         try:
             with self._opened() as archive, self._member(archive, name) as (stream, _):
                 dtype, _, shape = _header(stream)

@@ -10,47 +10,27 @@ Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 import torch
 
 from avatar.common.image_io import read_image
+from avatar.common.links import check_within
+from avatar.common.npz import DamagedNpz
+from avatar.data.capture_metadata import MAGIC, METADATA_FILE, REMEDY, VERSION, read_metadata
+from avatar.data.track_arrays import TRACK_ARRAYS, check_arrays, check_track, read_arrays
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
 
-MAGIC = "headsplat-capture"
-VERSION = 2
-READABLE = (1, 2)
-METADATA_FILE, TRACK_FILE, FRAMES_DIR, MATTES_DIR = "capture.json", "track.npz", "frames", "mattes"
-#: Arrays of track.npz and their axes (T images, S identity, E expressions, J joints, L landmarks).
-TRACK_ARRAYS = {
-    "frame_number": "T",  # int, in the source
-    "time": "T",  # seconds from the source's own timestamps
-    "is_test": "T",  # bool
-    "identity": "S",
-    "expression": "TE",
-    "joint_rot": "TJ3",  # axis-angle radians; the skull's rotation is that of the root
-    "translation": "T3",  # meters
-    "landmarks": "TL3",  # stored-frame pixels, z in the same scale
-    "landmark_spread": "TL",  # pixels, standard deviation over jittered passes
-    "confidence": "T",  # 0..1
-    "reprojection": "T",  # mean landmark distance, fraction of the inter-ocular distance
-    "camera": "T",  # int, which of the cameras
-    "time_step": "T",  # int; the rows of a time step share expression, joint_rot and translation
-    "exposure": "T3",  # gain of the sRGB values of each channel relative to the typical exposure of the clip
-    "weight": "T",  # 0..1, weight of the image in training: lower where it is blurred or occluded
-}
+__all__ = ["MAGIC", "METADATA_FILE", "TRACK_ARRAYS", "VERSION", "Capture", "frame_name", "track_defaults"]
 
-#: Required entries of capture.json and their types; none may be empty.
-_REQUIRED_METADATA = {"cameras": list, "source": dict, "split": dict, "head": dict, "width": int, "height": int}
+TRACK_FILE, FRAMES_DIR, MATTES_DIR = "track.npz", "frames", "mattes"
 
 
 def frame_name(number: int) -> str:
@@ -74,35 +54,17 @@ class Capture:
             HeadsplatError: no folder, unfinished, damaged, or of a newer version.
         """
         root = Path(root)
-        metadata = _read_metadata(root)
-        path = root / TRACK_FILE
+        metadata = read_metadata(root)
+        path = check_within(root, root / TRACK_FILE)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                track = {name: stored[name] for name in stored.files if name in TRACK_ARRAYS}
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile, TypeError, AttributeError) as error:
-            raise HeadsplatError(
-                f"{path}: the track is damaged or incomplete ({error}); run `headsplat capture` on the video again"
-            ) from error
-        if metadata["version"] == 1:
-            track = _version_1_track(track)
-        if missing := [name for name in TRACK_ARRAYS if name not in track]:
-            raise HeadsplatError(
-                f"{path}: the track is damaged or incomplete (no `{missing[0]}` in it); "
-                "run `headsplat capture` on the video again"
-            )
-        frames = len(track["frame_number"])
-        for name, axes in TRACK_ARRAYS.items():
-            if track[name].ndim != len(axes) or (axes[0] == "T" and len(track[name]) != frames):
-                raise HeadsplatError(
-                    f"{path}: `{name}` has shape {list(track[name].shape)}, "
-                    f"expected [{','.join(axes)}] with T={frames}; run `headsplat capture` on the video again"
-                )
-        cameras = len(metadata["cameras"])
-        if frames and not (track["camera"].min() >= 0 and track["camera"].max() < cameras):
-            raise HeadsplatError(
-                f"{path}: `camera` has an index that {METADATA_FILE} does not have (it has {cameras} cameras); "
-                "run `headsplat capture` on the video again"
-            )
+            track = read_arrays(path, TRACK_ARRAYS)
+            if metadata["version"] == 1:
+                track = _version_1_track(track)
+            sizes = {"T": len(track.get("frame_number", ())), "E": len(metadata["head"]["expression_names"])}
+            check_arrays(track, TRACK_ARRAYS, sizes)
+            check_track(track, len(metadata["cameras"]))
+        except DamagedNpz as error:
+            raise HeadsplatError(f"{path}: the track is damaged or incomplete ({error}); {REMEDY}") from error
         return Capture(root, metadata, track)
 
     def __len__(self) -> int:
@@ -164,9 +126,8 @@ class Capture:
         target = self.size_at(size)
 
         def one(index: int) -> tuple[np.ndarray, np.ndarray]:
-            name = frame_name(int(self.track["frame_number"][index]))
-            image = _stored_image(self.root / FRAMES_DIR / name, cv2.IMREAD_COLOR)
-            matte = _stored_image(self.root / MATTES_DIR / name, cv2.IMREAD_GRAYSCALE)
+            image = self.stored_image(FRAMES_DIR, index, cv2.IMREAD_COLOR)
+            matte = self.stored_image(MATTES_DIR, index, cv2.IMREAD_GRAYSCALE)
             return _shrink(image[..., ::-1], target), _shrink(matte, target)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -176,33 +137,29 @@ class Capture:
         alpha = np.stack([pair[1] for pair in pairs]) if pairs else np.zeros((0, height, width), np.uint8)
         return rgb, alpha
 
+    def image_path(self, folder: str, row: int) -> Path:
+        """The path of a row's image in `folder`, FRAMES_DIR or MATTES_DIR.
 
-def _read_metadata(root: Path) -> dict[str, Any]:
-    path = root / METADATA_FILE
-    if not root.is_dir():
-        raise HeadsplatError(f"{root}: no such capture folder; make one with `headsplat capture VIDEO -o {root}`")
-    if not path.is_file():
-        raise HeadsplatError(
-            f"{root}: not a finished capture ({METADATA_FILE} is missing); "
-            f"run `headsplat capture VIDEO -o {root}` to finish it"
-        )
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HeadsplatError(f"{path}: damaged ({error}); run `headsplat capture` on the video again") from error
-    if not isinstance(metadata, dict) or metadata.get("magic") != MAGIC:
-        raise HeadsplatError(f"{path}: not a headsplat capture; give a folder made by `headsplat capture`")
-    if metadata.get("version") not in READABLE:
-        raise HeadsplatError(
-            f"{path}: capture version {metadata.get('version')}, this headsplat reads up to version {VERSION}; "
-            "capture the video again with this headsplat"
-        )
-    if metadata["version"] == 1 and isinstance(metadata.get("camera"), dict):
-        metadata = {**metadata, "cameras": [{"name": "0", **metadata["camera"]}]}
-    for name, kind in _REQUIRED_METADATA.items():
-        if not isinstance(metadata.get(name), kind) or not metadata[name]:
-            raise HeadsplatError(f"{path}: damaged (no `{name}` in it); run `headsplat capture` on the video again")
-    return metadata
+        Raises:
+            HeadsplatError: it is a symbolic link out of the capture.
+        """
+        return check_within(self.root, self.root / folder / frame_name(int(self.track["frame_number"][row])))
+
+    def stored_image(self, folder: str, row: int, mode: int) -> np.ndarray:
+        """A row's image in `folder` (FRAMES_DIR, MATTES_DIR) as cv2.imread returns it for `mode` (cv2.IMREAD_*).
+
+        Raises:
+            HeadsplatError: it is missing, damaged, of another size than the capture's, or a link out of the capture.
+        """
+        path = self.image_path(folder, row)
+        image = read_image(path, mode)
+        if image is None:
+            raise HeadsplatError(f"{path}: missing or damaged image; {REMEDY}")
+        width, height = self.metadata["width"], self.metadata["height"]
+        if image.shape[:2] != (height, width):
+            found = f"{image.shape[1]}x{image.shape[0]}"
+            raise HeadsplatError(f"{path}: an image of {found} pixels, {METADATA_FILE} says {width}x{height}; {REMEDY}")
+        return image
 
 
 def track_defaults(count: int) -> dict[str, np.ndarray]:
@@ -217,13 +174,6 @@ def track_defaults(count: int) -> dict[str, np.ndarray]:
 
 def _version_1_track(track: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**track_defaults(len(track.get("frame_number", ()))), **track}
-
-
-def _stored_image(path: Path, mode: int) -> np.ndarray:
-    image = read_image(path, mode)
-    if image is None:
-        raise HeadsplatError(f"{path}: missing or damaged image; run `headsplat capture` on the video again")
-    return image
 
 
 def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from avatar import ops
 from avatar.data.capture_folder import Capture
+from avatar.data.capture_head import check_in_front
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.errors import HeadsplatError
 from avatar.evaluation import metrics
@@ -124,6 +125,8 @@ def _check(avatar: Avatar, capture: Capture) -> None:
         )
     if capture.expression_names != avatar.head.expression_names:
         raise HeadsplatError(f"{capture.root}: its expressions are not those of the avatar's head; capture again")
+    params = replace(capture.params(range(len(capture))), identity=avatar.head.v_template.new_zeros(0))
+    check_in_front(capture, avatar.head, params)
 
 
 def _score_test(

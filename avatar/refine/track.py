@@ -5,13 +5,24 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from avatar.common.files import atomic_path
+from avatar.common.links import check_within
+from avatar.common.npz import DamagedNpz, Npz
 from avatar.data.capture_folder import Capture
+from avatar.data.track_arrays import (
+    EXPRESSION,
+    FLAG,
+    JOINT_ROT,
+    TORSO_ROT,
+    TORSO_TRANSLATION,
+    TRANSLATION,
+    check_arrays,
+    read_arrays,
+)
 from avatar.data.training_frames import HeadStates
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -20,6 +31,15 @@ from avatar.types import NECK, ROOT, HeadParams
 
 FILE = "refined.npz"
 VERSION = 1
+_ARRAYS = {
+    "refined": FLAG,
+    "flagged": FLAG,
+    "expression": EXPRESSION,
+    "joint_rot": JOINT_ROT,
+    "translation": TRANSLATION,
+    "torso_rot": TORSO_ROT,
+    "torso_translation": TORSO_TRANSLATION,
+}
 
 
 @dataclass(frozen=True)
@@ -122,14 +142,15 @@ class RefinedTrack:
         path = capture.root / FILE
         if not path.is_file():
             return None
+        check_within(capture.root, path)
         remedy = f"delete it, or train on {capture.root} again"
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                found = {field.name: stored[field.name] for field in fields(RefinedTrack)}
-                version = int(stored["version"])
-        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
+            stored = Npz(path)
+            version, belongs = stored.array("version"), stored.text("capture")
+            arrays = read_arrays(path, _ARRAYS)
+            if version.shape != () or version != VERSION or belongs != capture.fingerprint:
+                raise HeadsplatError(f"{path}: the refined track belongs to another capture or version; {remedy}")
+            check_arrays(arrays, _ARRAYS, {"T": len(capture), "E": len(capture.expression_names)})
+        except DamagedNpz as error:
             raise HeadsplatError(f"{path}: the refined track is damaged ({error}); {remedy}") from error
-        found["capture"] = str(found["capture"])
-        if version != VERSION or found["capture"] != capture.fingerprint or len(found["refined"]) != len(capture):
-            raise HeadsplatError(f"{path}: the refined track belongs to another capture or version; {remedy}")
-        return RefinedTrack(**found)
+        return RefinedTrack(belongs, **arrays)

@@ -14,6 +14,7 @@ import torch
 
 from avatar import ops
 from avatar.data.capture_folder import Capture
+from avatar.data.capture_head import check_head
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
@@ -194,11 +195,7 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
         raise HeadsplatError(
             f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer video"
         )
-    if capture.metadata["head"]["model_id"] != head.model_id:
-        raise HeadsplatError(
-            f"{capture.root}: tracked with another head model ({capture.metadata['head']['name']}); "
-            "capture the video again with this one"
-        )
+    check_head(capture, head)
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     frames = load_frames(capture, indices, config.size, person)
     return Trainer(build_avatar(person, frames, config), frames, config)

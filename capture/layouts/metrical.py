@@ -12,7 +12,7 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 from avatar.motion.files.metrical_frame import RATE, load_frame
-from capture.layouts.checks import image_side, number, rigid_transform
+from capture.layouts.checks import image_side, no_link, number, rigid_transform
 from capture.layouts.grouping import as_static_camera
 from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
@@ -43,7 +43,7 @@ def read_metrical(folder: Path) -> ViewSet:
 
 
 def _view(folder: Path, path: Path, step: int) -> View:
-    content = load_frame(path)
+    content = load_frame(no_link(folder, path))
     camera = content.get("opencv")
     if not isinstance(camera, dict) or not all(key in camera for key in ("R", "t", "K")):
         raise HeadsplatError(f"{path}: no camera (`opencv` with R, t, K) in it; run metrical-tracker again")
@@ -57,7 +57,7 @@ def _view(folder: Path, path: Path, step: int) -> View:
     size = image_side(width, f"{path}: width"), image_side(height, f"{path}: height")
     intrinsics = np.array([[K[0, 0], 0, K[0, 2]], [0, K[1, 1], K[1, 2]], [0, 0, 1.0]])
     image = _image(folder, path)
-    pose = rigid_transform(world_to_cam, f"{path}: R, t")
+    pose = rigid_transform(world_to_cam.tolist(), f"{path}: R, t")
     return View(image, None, 0, step, step / RATE, intrinsics, pose, size, flame=path)
 
 
@@ -65,7 +65,7 @@ def _image(folder: Path, path: Path) -> Path:
     for name in _IMAGES:
         for suffix in _SUFFIXES:
             if (candidate := folder / name / f"{path.stem}{suffix}").is_file():
-                return candidate
+                return no_link(folder, candidate)
     raise HeadsplatError(
         f"{path}: its image {path.stem}.png is in none of the folders {', '.join(_IMAGES)}; copy it there"
     )

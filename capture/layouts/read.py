@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
-from capture.layouts.checks import path_within
+from capture.layouts.checks import no_link, path_within, text
 from capture.layouts.grouping import make_views
 from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
 from capture.layouts.transforms import Entry, read_entries, transforms_files
@@ -87,16 +88,21 @@ def _masks(folder: Path, entries: Sequence[Entry]) -> list[Path | None]:
     has_alpha: dict[Path, bool] = {}
     result: list[Path | None] = []
     for entry in entries:
-        stated = entry.raw.get("fg_mask_path") or entry.raw.get("mask_path")
+        stated = next((_path(entry, key) for key in ("fg_mask_path", "mask_path") if entry.raw.get(key)), None)
         name = entry.image.with_suffix(".png").name
         found = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
-        if isinstance(stated, str):
+        if stated is not None:
             result.append(_stated_mask(folder, entry, stated, has_alpha))
         elif found and (found[0].parent.name != "matted" or _has_alpha(found[0], has_alpha)):
-            result.append(found[0])
+            result.append(no_link(folder, found[0]))
         else:
             result.append(entry.image if _has_alpha(entry.image, has_alpha) else None)
     return result
+
+
+def _path(entry: Entry, key: str) -> str:
+    """The path that an entry states under `key`."""
+    return text(entry.raw[key], f"{entry.where}: {key}")
 
 
 def _stated_mask(folder: Path, entry: Entry, stated: str, has_alpha: dict[Path, bool]) -> Path:
@@ -113,7 +119,7 @@ def _stated_mask(folder: Path, entry: Entry, stated: str, has_alpha: dict[Path, 
             f"{entry.where}: the mask {stated} is the image itself, which has no alpha channel; "
             "name a mask or leave fg_mask_path out"
         )
-    return path
+    return no_link(folder, path)
 
 
 def _has_alpha(image: Path, known: dict[Path, bool]) -> bool:
@@ -128,9 +134,8 @@ def _has_alpha(image: Path, known: dict[Path, bool]) -> bool:
 
 def _flame(folder: Path, entry: Entry, view: View) -> Path | None:
     """FLAME parameters at the entry's time step, where the folder has them."""
-    stated = [(key, entry.raw.get(key)) for key in ("flame_param_path", "exp_path")]
-    numbered = folder / "flame_param" / f"{view.time_step:05d}.npz"
-    candidates = [path_within(folder, name, f"{entry.where}: {key}") for key, name in stated if isinstance(name, str)]
-    candidates += [numbered, folder / "flame_param.npz"]
-    exists: Callable[[Path], bool] = Path.is_file
-    return next(filter(exists, candidates), None)
+    keys = [key for key in ("flame_param_path", "exp_path") if entry.raw.get(key) is not None]
+    candidates = [path_within(folder, _path(entry, key), f"{entry.where}: {key}") for key in keys]
+    candidates += [folder / "flame_param" / f"{view.time_step:05d}.npz", folder / "flame_param.npz"]
+    found = next((path for path in candidates if os.path.isfile(path)), None)
+    return None if found is None else no_link(folder, found)

@@ -15,8 +15,19 @@ import cv2
 import numpy as np
 
 from avatar.common.image_io import read_image
+from avatar.common.json_values import short
 from avatar.errors import HeadsplatError
-from capture.layouts.checks import image_side, integer, inverse, number, path_within, read_json, rigid_transform
+from capture.layouts.checks import (
+    image_side,
+    integer,
+    inverse,
+    no_link,
+    number,
+    path_within,
+    read_json,
+    rigid_transform,
+    text,
+)
 
 ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")
 #: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward); an involution.
@@ -70,7 +81,7 @@ def read_entries(root: Path) -> list[Entry]:
         for index, frame in enumerate(frames):
             where = f"{path}: frame {index}"
             if not isinstance(frame, dict):
-                raise HeadsplatError(f"{where}: expected an object, got {type(frame).__name__}")
+                raise HeadsplatError(f"{where}: expected an object, got {short(frame)}; export the folder again")
             image = _image(root, frame, where)
             key = image.resolve()  # one image may have several spellings
             if key not in found:
@@ -85,7 +96,7 @@ def read_entries(root: Path) -> list[Entry]:
 
 def natural_key(path: Path) -> tuple[Any, ...]:
     """Key that sorts frame 2 before frame 10."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _NUMBER.split(str(path)))
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(str(path)))
 
 
 def _with_split(entry: Entry, parts: set[str], known: set[str]) -> Entry:
@@ -102,10 +113,11 @@ def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
     path = path_within(root, name, f"{where}: file_path")
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)):
         try:
-            if candidate.is_file():
-                return candidate
+            found = candidate.is_file()
         except OSError:  # a name too long for the file system
             break
+        if found:
+            return no_link(root, candidate)
     raise HeadsplatError(f"{where}: the image {name} is missing; copy it into {root} or export the folder again")
 
 
@@ -129,11 +141,16 @@ def _entry(
         None if time is None else number(time, f"{where}: time", -1e9, 1e9),
         None if step is None else integer(step, f"{where}: timestep_index"),
         None if index is None else integer(index, f"{where}: camera_index"),
-        None if name is None else str(name)[:80],
+        None if name is None else _camera_name(name, f"{where}: camera_id"),
         None,
         any(isinstance(merged.get(k), (int, float)) and abs(merged[k]) > 1e-6 for k in _DISTORTION),
         frame,
     )
+
+
+def _camera_name(value: Any, where: str) -> str:
+    """The name of a camera: a text, or a whole number as some exporters write."""
+    return text(value, where)[:80] if isinstance(value, str) else str(integer(value, where))
 
 
 def _size(merged: dict[str, Any], image: Path, where: str, sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:

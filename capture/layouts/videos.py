@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from capture.layouts.checks import no_link
 from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
 from capture.video.decoding import VideoSource, open_video
@@ -26,14 +27,14 @@ def read_videos(folder: Path) -> ViewSet:
     Raises:
         HeadsplatError: a video cannot be read, or the videos have no time in common.
     """
-    files = video_files(folder)
+    files = [no_link(folder, path) for path in video_files(folder)]
     sources = [open_video(path) for path in files]
     names = tuple(path.stem for path in files)
     if len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise HeadsplatError(f"{folder}: two videos are called {duplicate}; give each camera a different name")
     times = [_frame_times(source) for source in sources]
-    base = min(times, key=lambda each: (len(each) - 1) / max(each[-1] - each[0], 1e-3))
+    base = np.unique(min(times, key=lambda each: (len(each) - 1) / max(each[-1] - each[0], 1e-3)))
     tolerance = 0.5 * float(np.median(np.diff(base))) + 1e-6
     views = []
     for camera, (path, source, frame_times) in enumerate(zip(files, sources, times, strict=True)):

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from avatar.common.files import atomic_folder
-from avatar.common.image_io import read_image, write_image
-from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture, frame_name
+from avatar.common.image_io import write_image
+from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture
+from avatar.data.capture_head import head_of
 from avatar.errors import HeadsplatError
-from avatar.head import load_head
 from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 from capture.layouts.checks import inverse
 from capture.layouts.transforms import FLIP
@@ -74,7 +74,7 @@ def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, A
     stored = metadata["cameras"][camera]
     K, pose = np.array(stored["K"], dtype=np.float64), inverse(np.array(stored["world_to_cam"], dtype=np.float64))
     name = f"{step:05d}.png" if layout == "insta" else f"{step:05d}_{camera:02d}.png"
-    _copy_images(capture, int(track["frame_number"][row]), folder, name, layout)
+    _copy_images(capture, row, folder, name, layout)
     entry: dict[str, Any] = {"file_path": f"images/{name}", "timestep_index": step, "time": float(track["time"][row])}
     entry |= {"w": metadata["width"], "h": metadata["height"]}
     entry |= {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
@@ -87,7 +87,7 @@ def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, A
 
 def _skull_pose(capture: Capture, row: int) -> np.ndarray:
     """Transform [4,4] from skull frame to world of a row."""
-    head = load_head(capture.metadata["head"].get("source", "embedded"))
+    head = head_of(capture)
     rotation, translation = head.skull_pose(capture.params([row]))
     u, _, vt = np.linalg.svd(rotation[0].numpy().astype(np.float64))
     pose = np.eye(4)
@@ -95,8 +95,8 @@ def _skull_pose(capture: Capture, row: int) -> np.ndarray:
     return pose
 
 
-def _copy_images(capture: Capture, number: int, folder: Path, name: str, layout: str) -> None:
-    frame, matte = (capture.root / subfolder / frame_name(number) for subfolder in (FRAMES_DIR, MATTES_DIR))
+def _copy_images(capture: Capture, row: int, folder: Path, name: str, layout: str) -> None:
+    frame, matte = (capture.image_path(subfolder, row) for subfolder in (FRAMES_DIR, MATTES_DIR))
     masks = folder / ("matted" if layout == "insta" else "fg_masks")
     (folder / "images").mkdir(exist_ok=True)
     masks.mkdir(exist_ok=True)
@@ -107,9 +107,8 @@ def _copy_images(capture: Capture, number: int, folder: Path, name: str, layout:
             return
     except FileNotFoundError as error:
         raise HeadsplatError(f"{error.filename}: missing image; run `headsplat capture` again") from error
-    color, alpha = read_image(frame, cv2.IMREAD_COLOR), read_image(matte, cv2.IMREAD_GRAYSCALE)
-    if color is None or alpha is None:
-        raise HeadsplatError(f"{matte}: missing or damaged image; run `headsplat capture` again")
+    color = capture.stored_image(FRAMES_DIR, row, cv2.IMREAD_COLOR)
+    alpha = capture.stored_image(MATTES_DIR, row, cv2.IMREAD_GRAYSCALE)
     write_image(masks / name, np.dstack([color, alpha]))
 
 

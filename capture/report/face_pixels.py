@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from avatar.common.image_io import read_image
-from avatar.data.capture_folder import FRAMES_DIR, Capture, frame_name
-from avatar.errors import HeadsplatError
+from avatar.data.capture_folder import FRAMES_DIR, Capture
 from capture.tracker.indices import FACE_COUNT, OVAL
 
 #: Maximum number of images: decoding is the cost, and light and focus change slowly.
@@ -41,11 +39,7 @@ class PixelStatistics:
 
 def read_frame(capture: Capture, row: int) -> np.ndarray:
     """The stored frame of a row, [H,W,3] uint8 BGR."""
-    path = capture.root / FRAMES_DIR / frame_name(int(capture.track["frame_number"][row]))
-    image = read_image(path, cv2.IMREAD_COLOR)
-    if image is None:
-        raise HeadsplatError(f"{path}: missing or damaged image; run `headsplat capture` on the video again")
-    return image
+    return capture.stored_image(FRAMES_DIR, row, cv2.IMREAD_COLOR)
 
 
 def blurredness(gray: np.ndarray) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,8 @@ import cv2
 from avatar import ops
 from avatar.common.files import atomic_path
 from avatar.common.image_io import write_image
+from avatar.common.json_values import JsonValue, read_json_object
+from avatar.common.links import check_within
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
@@ -59,16 +60,18 @@ def write_report(
 
 
 def read_report(capture: Capture) -> dict[str, Any] | None:
-    """report.json of a capture, or None where there is none or it is of another track.
+    """report.json of a capture, or None where there is none, or it is damaged or of another track.
 
     Every training that refines poses creates another track.
     """
     try:
-        stored = json.loads((capture.root / REPORT_FILE).read_text(encoding="utf-8"))
+        path = check_within(capture.root, capture.root / REPORT_FILE)
+        report = JsonValue(read_json_object(path, ""), str(path), "")
         refined = RefinedTrack.load(capture)
-    except (OSError, ValueError, HeadsplatError):
+        described = report.get("refined", nullable=True)
+        of_track = None if described is None else described["fingerprint"].value
+        words = report["words"].entries()
+        whole = report["capture"].value == capture.fingerprint and all(word.text(empty=True) for word in words)
+    except HeadsplatError:
         return None
-    if not isinstance(stored, dict) or stored.get("capture") != capture.fingerprint:
-        return None
-    described = (stored.get("refined") or {}).get("fingerprint")
-    return stored if described == (refined.fingerprint if refined else None) else None
+    return report.value if whole and of_track == (refined.fingerprint if refined else None) else None

@@ -18,7 +18,7 @@ from capture.workspace import Workspace
 from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, fit_person_quickly, source_metadata
 
 #: Arrays of one row per frame.
-PER_FRAME = [name for name, axes in TRACK_ARRAYS.items() if axes[0] == "T"]
+PER_FRAME = [name for name, spec in TRACK_ARRAYS.items() if spec.axes[0] == "T"]
 
 
 def _capture(out: Path, video: FakeVideo | None = None, models=None, **options) -> Capture:

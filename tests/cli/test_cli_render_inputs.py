@@ -77,8 +77,7 @@ def test_another_image_size_shows_the_full_view_undistorted_and_centered(size: t
 def test_a_capture_loads_the_built_in_head_it_was_tracked_with(tmp_path: Path) -> None:
     half = load_head("embedded-half")
     capture = tiny_capture(tmp_path / "tiny", frames=2)
-    metadata = dict(capture.metadata) | {
-        "head": {"source": "embedded-half", "name": half.name, "model_id": half.model_id}
-    }
+    stored = {**capture.metadata["head"], "source": "embedded-half", "name": half.name, "model_id": half.model_id}
+    metadata = {**capture.metadata, "head": stored}
     (capture.root / "capture.json").write_text(json.dumps(metadata))
     assert head_of(Capture.load(capture.root)) is half

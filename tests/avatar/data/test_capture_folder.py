@@ -86,7 +86,7 @@ def test_a_capture_of_version_1_has_one_camera_and_full_weights(tiny: Capture, c
 
 def test_each_row_has_the_camera_of_its_index(copy: Path) -> None:
     metadata = json.loads((copy / METADATA_FILE).read_text())
-    other = {**metadata["cameras"][0], "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
+    other = {**metadata["cameras"][0], "name": "1", "world_to_cam": np.diag([1.0, -1.0, -1.0, 1.0]).tolist()}
     other["world_to_cam"][0][3] = 0.25
     edit(copy, cameras=[metadata["cameras"][0], other])
     with np.load(copy / TRACK_FILE) as stored:
