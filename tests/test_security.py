@@ -108,6 +108,11 @@ def test_an_input_listens_to_this_machine_alone_unless_another_address_is_given(
     assert udp_source(protocol, host="0.0.0.0").host == "0.0.0.0"
 
 
+def test_one_module_opens_media_files_for_reading() -> None:
+    found = {place.rsplit(":", 1)[0] for place, name, call in calls() if name == "av.open" and len(call.args) < 2}
+    assert found == {"avatar/common/media.py"}
+
+
 PLAYLISTS = {
     "hls.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n",
     "hls.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +12,14 @@ import av
 import numpy as np
 
 from avatar.common.files import error_words
+from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
+
+log = logging.getLogger(__name__)
 
 RATE = 48_000  # samples per second; the full rate of Opus
 _CHUNK = 1024
+_RATES = 1000, 768_000  # samples per second that are accepted
 _BIT_RATES = {1: 96_000, 2: 192_000}
 
 
@@ -22,14 +28,19 @@ def check_audio(path: Path) -> None:
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such file; check the path given with --audio")
     try:
-        with av.open(str(path)) as container:
-            if container.streams.audio and next(container.decode(audio=0), None) is not None:
-                return
-    except (OSError, av.error.FFmpegError) as error:
-        raise HeadsplatError(
-            f"{path}: cannot be read as audio ({error_words(error)}); give a wav, mp3, m4a or video"
-        ) from error
-    raise HeadsplatError(f"{path}: contains no audio; give another file with --audio or leave it out")
+        with open_media(path) as container:
+            first = next(container.decode(audio=0), None) if container.streams.audio else None
+    except MEDIA_ERRORS as error:
+        raise _unreadable(path, error) from error
+    if first is not None and not _is_audible(first):
+        found = f"{first.sample_rate} Hz, {first.layout.nb_channels} channels"
+        raise HeadsplatError(f"{path}: its audio cannot be converted ({found}); give a wav, mp3, m4a or video")
+    if first is None:
+        raise HeadsplatError(f"{path}: contains no audio; give another file with --audio or leave it out")
+
+
+def _unreadable(path: Path, error: Exception) -> HeadsplatError:
+    return HeadsplatError(f"{path}: cannot be read as audio ({error_words(error)}); give a wav, mp3, m4a or video")
 
 
 class AudioTrack:
@@ -43,10 +54,12 @@ class AudioTrack:
             codec: name of ffmpeg's encoder.
             start: seconds from frame 0 of the full video to the first frame of this output.
         """
-        self._container = container
-        self._source = av.open(str(path))
-        context = self._source.streams.audio[0].codec_context
-        channels = min(context.channels, 2)
+        self._path, self._container = path, container
+        try:
+            self._source = open_media(path)
+        except MEDIA_ERRORS as error:  # otherwise the output would be reported as the file that fails
+            raise _unreadable(path, error) from error
+        channels = 1 if self._source.streams.audio[0].codec_context.channels == 1 else 2
         self._layout = "mono" if channels == 1 else "stereo"
         stream = container.add_stream(codec, rate=RATE, layout=self._layout)
         assert isinstance(stream, av.AudioStream)
@@ -81,30 +94,59 @@ class AudioTrack:
 
     def _take(self, count: int) -> np.ndarray:
         """The next `count` samples [C,n], padded with silence after the end of the file."""
-        while self._pending.shape[1] < count and (chunk := next(self._samples, None)) is not None:
-            self._pending = np.concatenate((self._pending, chunk), axis=1)
+        try:
+            while self._pending.shape[1] < count and (chunk := next(self._samples, None)) is not None:
+                self._pending = np.concatenate((self._pending, chunk), axis=1)
+        except MEDIA_ERRORS as error:
+            raise _unreadable(self._path, error) from error
         taken, self._pending = self._pending[:, :count], self._pending[:, count:]
         return np.ascontiguousarray(np.pad(taken, ((0, 0), (0, count - taken.shape[1]))))
 
     def _chunks(self, skip: int) -> Iterator[np.ndarray]:
         """Decoded samples [C,n] at RATE, without the first `skip` samples of the file."""
-        origin = (self._source.start_time or 0) / av.time_base
-        resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=RATE)
-        started = False
-        for frame in self._decoded():
-            if frame is not None and not started:
-                # The audio of a video may start later than its frames.
-                skip -= round(((frame.time or 0.0) - origin) * RATE)
-                started = True
-            for part in resampler.resample(frame):
-                samples: np.ndarray = part.to_ndarray()
-                if skip < 0:
-                    samples, skip = np.pad(samples, ((0, 0), (-skip, 0))), 0
-                dropped = min(skip, samples.shape[1])
-                skip -= dropped
-                if dropped < samples.shape[1]:
-                    yield samples[:, dropped:]
+        frames = self._decoded()
+        first = next(frames, None)
+        if first is None:
+            return
+        # The audio of a video may start later than its frames.
+        skip -= round(((first.time or 0.0) - (self._source.start_time or 0) / av.time_base) * RATE)
+        while skip < 0:
+            count = min(-skip, RATE)
+            skip += count
+            yield np.zeros((len(self._pending), count), np.float32)
+        for samples in self._resampled(itertools.chain([first], frames)):
+            dropped = min(skip, samples.shape[1])
+            skip -= dropped
+            if dropped < samples.shape[1]:
+                yield samples[:, dropped:]
 
-    def _decoded(self) -> Iterator[av.AudioFrame | None]:
-        yield from self._source.decode(audio=0)
-        yield None  # flushes the resampler
+    def _resampled(self, frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
+        """Samples [C,n] at RATE of decoded frames, whose format may change on the way."""
+        for _, group in itertools.groupby(frames, _format):
+            resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=RATE)
+            for frame in itertools.chain(group, [None]):  # None flushes
+                for part in resampler.resample(frame):
+                    yield part.to_ndarray()
+
+    def _decoded(self) -> Iterator[av.AudioFrame]:
+        """Decoded frames; damaged packets are skipped."""
+        packets = self._source.demux(audio=0)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                yield from (frame for frame in packet.decode() if _is_audible(frame))
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError as error:
+                log.debug("%s: a damaged part was skipped (%s)", self._path, error)
+
+
+def _format(frame: av.AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _is_audible(frame: av.AudioFrame) -> bool:
+    """Whether a frame has samples and a rate that can be converted; nonsense headers state 0 or 1 Hz."""
+    return frame.samples > 0 and frame.layout.nb_channels > 0 and _RATES[0] <= frame.sample_rate <= _RATES[1]

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 
 from avatar.common.files import atomic_folder, atomic_path, write_error
+from avatar.common.media import open_media
 from avatar.errors import HeadsplatError
 from avatar.video.audio import AudioTrack, check_audio
 from avatar.video.metadata import Segment, read_segment
@@ -150,7 +151,7 @@ def _remux(segments: Sequence[Segment], path: Path, audio: Path | None, progress
     with contextlib.ExitStack() as closing:
         container = closing.enter_context(open_container(path, codec, clock))
         container.metadata.update(info.tags())
-        template = closing.enter_context(av.open(str(segments[0].path))).streams.video[0]
+        template = closing.enter_context(open_media(segments[0].path)).streams.video[0]
         stream = container.add_stream_from_template(template, opaque=True)
         assert isinstance(stream, av.VideoStream)
         stream.metadata.update(template.metadata)  # WebM stores there that it has alpha
@@ -182,7 +183,7 @@ def _packets(segments: Sequence[Segment]) -> Iterator[tuple[Segment, int, av.Pac
     """(segment, number of the packet in it, packet, its tick in the output), in order."""
     clock, start = segments[0].info.clock, segments[0].info.start
     for segment in segments:
-        with av.open(str(segment.path)) as container:
+        with open_media(segment.path) as container:
             stream = container.streams.video[0]
             packets = (packet for packet in container.demux(stream) if packet.size)
             for index, packet in enumerate(packets):

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from avatar.common.files import error_words
+from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
 from avatar.video.clock import Clock
 from avatar.video.codecs import CODECS, Codec
@@ -87,7 +86,7 @@ def read_segment(path: Path) -> Segment:
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such file; give the segments that `headsplat render --frames` wrote")
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             info = SegmentInfo.of(container.metadata)
             if info is None or not container.streams.video:
                 raise HeadsplatError(
@@ -99,7 +98,7 @@ def read_segment(path: Path) -> Segment:
             extradata = bytes(context.extradata or b"")
             has_audio = bool(container.streams.audio)
             return Segment(path, info, count, context.width, context.height, extradata, has_audio)
-    except (OSError, av.error.FFmpegError) as error:
+    except MEDIA_ERRORS as error:
         raise HeadsplatError(
             f"{path}: cannot be read as a video ({error_words(error)}); render this segment again"
         ) from error

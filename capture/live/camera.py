@@ -24,6 +24,8 @@ Pace = Literal["realtime", "all"]
 #: Seconds a file's frame may be late before it is dropped, and longest time without a frame, after which a late one is
 #: used anyway: of a file that decodes more slowly than it plays every frame is late.
 _MAX_LATE, _MAX_GAP = 0.02, 0.1
+#: Longest wait (seconds) for a frame of a file; a longer gap between two times is shortened to it.
+_MAX_WAIT = 2.0
 #: Consecutive failed reads after which a webcam counts as unplugged, and the pause between reads.
 _MAX_FAILURES, _PAUSE = 20, 0.05
 
@@ -175,7 +177,9 @@ class FileFeed:
         late = now - self._started - due
         if late <= _MAX_LATE:
             if late < 0:
-                self._sleep(-late)
+                wait = min(-late, _MAX_WAIT)
+                self._started += late + wait
+                self._sleep(wait)
             return True
         if now - self._yielded < _MAX_GAP:
             return False

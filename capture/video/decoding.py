@@ -7,31 +7,30 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from avatar.common.files import error_words
+from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
+from capture.video.colors import HLG, PQ, color_matrix, hdr_to_srgb
 from capture.video.frame_index import FrameIndex
 
 log = logging.getLogger(__name__)
 
 #: Container metadata (QuickTime `mdta` and friends) that states the 35 mm equivalent focal length.
 _FOCAL_SUFFIXES = ("focal_length.35mm_equivalent", "focallengthin35mmfilm", "focal-length-35mm")
-#: Transfer characteristics of HDR video (ITU-T H.273): 16 is PQ (SMPTE ST 2084), 18 is HLG (ARIB STD-B67).
-_PQ, _HLG = 16, 18
-#: Matrix coefficients (H.273).
-_BT709, _UNSPECIFIED, _BT601_PAL, _BT601, _BT2020 = 1, 2, 5, 6, 9
-#: swscale's names for them.
-_SWS_BT709, _SWS_BT601, _SWS_BT2020 = 1, 5, 9
 #: Timestamps must increase: a frame that does not is put this long (s) after the one before.
 _SMALLEST_STEP = 1e-3
+#: Bounds on what headers state: pixels of a frame (twice 8K), pixels of a side, frames (a week at 30 fps), frames per
+#: second, aspect of a pixel.
+_MOST_PIXELS, _LONGEST_SIDE, _MOST_FRAMES = 1 << 26, 16384, 20_000_000
+_SLOWEST, _FASTEST, _WIDEST = 1e-3, 2000.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class VideoMetadata:
     @property
     def hdr(self) -> bool:
         """Whether frames are converted from HDR (PQ or HLG)."""
-        return self.transfer in (_PQ, _HLG)
+        return self.transfer in (PQ, HLG)
 
 
 class VideoSource:
@@ -102,7 +101,7 @@ class VideoSource:
         """
         self.warnings.clear()
         if self.hdr:
-            kind = "PQ" if self.metadata.transfer == _PQ else "HLG"
+            kind = "PQ" if self.metadata.transfer == PQ else "HLG"
             self.warnings.append(
                 f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin"
             )
@@ -223,12 +222,13 @@ def open_video(path: str | Path) -> VideoSource:
     path = Path(path)
     with _open_container(path) as container:
         stream = _video_stream(container, path)
+        _check_size(stream.codec_context.width, stream.codec_context.height, path)
         first = _first_picture(container, stream, path)
-        fps = float(stream.average_rate or stream.guessed_rate or 30)
-        duration = _duration(container, stream)
-        count = stream.frames or max(1, round(duration * fps))
+        fps, duration = _rate(stream), _duration(container, stream)
+        count = min(stream.frames or max(1, round(duration * fps)), _MOST_FRAMES)
         rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
         height, width = _upright_size(first, stream, rotation)
+        _check_size(width, height, path)
         metadata = VideoMetadata(
             width=width,
             height=height,
@@ -247,16 +247,15 @@ def _open_container(path: Path) -> Any:
         raise HeadsplatError(f"{path}: no such file; check the path of the video")
     if path.is_dir():
         raise HeadsplatError(f"{path}: a folder, not a video file; name the video inside it")
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise HeadsplatError(f"{path} is not a video: the file is empty; copy it from the phone again")
     try:
-        return av.open(str(path))
+        return open_media(path)
     except PermissionError as error:
         raise HeadsplatError(f"{path}: no permission to read it; change the file's permissions") from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except MEDIA_ERRORS as error:
         raise HeadsplatError(
-            f"{path} is not a video headsplat can read (FFmpeg: {error_words(error)}); give an mp4, mov, mkv or "
-            "webm file"
+            f"{path} is not a video headsplat can read ({error_words(error)}); give an mp4, mov, mkv or webm file"
         ) from error
 
 
@@ -290,6 +289,21 @@ def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
     raise HeadsplatError(f"{path}: no frame could be decoded ({reason}); record or download the video again")
 
 
+def _rate(stream: Any) -> float:
+    """Frames per second; what a header states is ignored where it is absurd."""
+    stated = (float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
+    return next((rate for rate in stated if _SLOWEST <= rate <= _FASTEST), 30.0)
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    """Raise HeadsplatError for frames that would not fit into memory; 0 x 0 is a size that is not known yet."""
+    if width * height > _MOST_PIXELS or max(width, height) > _LONGEST_SIDE:
+        raise HeadsplatError(
+            f"{path}: frames of {width}x{height} pixels, at most {_LONGEST_SIDE} a side and "
+            f"{_MOST_PIXELS >> 20} million pixels can be read; scale the video down"
+        )
+
+
 def _duration(container: Any, stream: Any) -> float:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
@@ -310,8 +324,9 @@ def _focal_35mm(metadata: dict[str, str]) -> float | None:
 
 def _upright_size(decoded: av.VideoFrame, stream: Any, rotation: int) -> tuple[int, int]:
     """(height, width) with square pixels and the rotation applied."""
-    aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-    width, height = round(decoded.width * aspect), decoded.height
+    aspect = float(stream.sample_aspect_ratio or 1)
+    aspect = aspect if 1 / _WIDEST <= aspect <= _WIDEST else 1.0
+    width, height = max(1, round(decoded.width * aspect)), decoded.height
     return (width, height) if rotation % 180 else (height, width)
 
 
@@ -324,69 +339,9 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
         width=width,
         height=height,
         format="rgb48le" if metadata.hdr else "rgb24",
-        src_colorspace=_matrix(decoded),
+        src_colorspace=color_matrix(decoded),
         interpolation="BICUBIC",
     ).to_ndarray()
     if metadata.hdr:
-        rgb = _hdr_to_srgb(rgb, metadata.transfer)
+        rgb = hdr_to_srgb(rgb, metadata.transfer)
     return np.ascontiguousarray(np.rot90(rgb, metadata.rotation // 90)) if metadata.rotation else rgb
-
-
-def _matrix(decoded: av.VideoFrame) -> int:
-    """swscale's name of the color matrix; high definition without a tag is BT.709, as players assume."""
-    stated = int(decoded.colorspace or 0)
-    if stated in (_BT2020, _BT2020 + 1):
-        return _SWS_BT2020
-    if stated == _BT709:
-        return _SWS_BT709
-    if stated in (_BT601_PAL, _BT601):
-        return _SWS_BT601
-    return _SWS_BT709 if max(decoded.width, decoded.height) >= 1280 else _SWS_BT601
-
-
-def _hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
-    """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearize, change primaries, roll off highlights.
-
-    HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
-    """
-    codes = rgb if rgb.dtype == np.uint8 else rgb >> (16 - _HDR_BITS)
-    linear = cv2.transform(_hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes], _BT2020_TO_BT709)
-    index = cv2.sqrt(np.clip(linear, 0, _HDR_BRIGHTEST)) * (_HDR_STEPS / _HDR_BRIGHTEST**0.5)
-    return _HDR_TABLE[np.rint(index).astype(np.uint16)]
-
-
-#: Linear light, BT.2020 primaries to BT.709 (ITU-R BT.2087).
-_BT2020_TO_BT709 = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
-)
-
-
-#: HDR frames are read with this many bits; linear light beyond the brightest is white.
-_HDR_BITS, _HDR_BRIGHTEST, _HDR_STEPS = 10, 4.0, 4096
-
-
-def _hdr_table() -> np.ndarray:
-    """sRGB code [_HDR_STEPS+1] uint8 of linear light 0.._HDR_BRIGHTEST, by its square root; highlights rolled off."""
-    linear = _HDR_BRIGHTEST * np.linspace(0, 1, _HDR_STEPS + 1) ** 2
-    knee = 0.7
-    linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
-
-
-_HDR_TABLE = _hdr_table()
-
-
-@lru_cache(maxsize=4)
-def _hdr_curve(transfer: int, bits: int) -> np.ndarray:
-    """Linear light [2^bits] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
-    code = np.linspace(0, 1, 1 << bits)
-    if transfer == _HLG:
-        a, b, c = 0.17883277, 0.28466892, 0.55991073
-        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
-        nits = 1000 * scene**1.2
-    else:
-        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
-        root = code ** (1 / m2)
-        nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
-    return (nits / 203 * 0.8).astype(np.float32)
