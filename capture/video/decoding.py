@@ -19,7 +19,7 @@ from avatar.common.files import error_words
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
 from capture.video.colors import HLG, PQ, color_matrix, hdr_to_srgb
-from capture.video.frame_index import FrameIndex
+from capture.video.frame_index import ContinuousTimes, FrameIndex
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,11 @@ class VideoSource:
             self.warnings.append(
                 f"{self.name}: HDR video ({kind}) was converted to sRGB; film without HDR for truer skin"
             )
+        if self.index and self.index.restarts:
+            self.warnings.append(
+                f"{self.name}: the clock restarts in the middle of the file, as where files were joined; frames after "
+                "that continue one frame later"
+            )
         left = None if wanted is None else deque(int(number) for number in wanted)
         if left is not None and not left:
             return
@@ -175,12 +180,13 @@ class VideoSource:
     def _decoded_frames(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
         """Decoded frames; damaged packets are skipped and counted in a warning."""
         damaged = 0
-        packets = container.demux(stream)
+        packets, times = container.demux(stream), ContinuousTimes(stream)
         while True:
             try:
                 packet = next(packets, None)
                 if packet is None:
                     break
+                times.apply(packet)
                 yield from packet.decode()
             except av.error.EOFError:
                 break
