@@ -22,6 +22,7 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head, stored_source
 from avatar.head.model import HeadModel
 from avatar.types import FACING_CAMERA
+from capture.faces.face_pose import eyes_above_mouth
 from capture.faces.head_detector import HeadDetector
 from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
@@ -29,6 +30,7 @@ from capture.quality.assessment import Assessment, assess_frames, flagged_senten
 from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
+from capture.stages.orientation import find_turn
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -44,6 +46,7 @@ from capture.video.crop import Crop, choose_crop
 from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
 from capture.video.split import FramePlan, frame_plan, split_frames
+from capture.video.turns import turn_sentence
 from capture.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -99,7 +102,7 @@ def capture_frames(
     """Capture frames that are already open.
 
     Args:
-        video: iterable of SourceFrame, again and again, with a VideoSource's attributes.
+        video: iterable of SourceFrame, again and again, with a VideoSource's attributes and `turned`.
         frame_count: how many frames it has.
         source_metadata: name and hash of the source.
         out: the folder to make.
@@ -142,11 +145,13 @@ class _Run:
     head_notes: list[str] = field(default_factory=list)
     statistics: dict[int, FrameStatistics] = field(default_factory=dict)
     assessments: list[Assessment] = field(default_factory=list)
+    turn: int = 0  # degrees counter-clockwise by which frames are turned, more than the file states
 
     def all_stages(self) -> None:
         """Landmarks, images, track, files."""
         head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
+        self._timed("orientation", lambda: self._turn_upright(follower))
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._timed("overview", lambda: self._chosen(follower))
         training = self._timed("landmarks", lambda: self._landmarks(follower))
@@ -167,6 +172,13 @@ class _Run:
         log.debug("%s: %.1f s", stage, self.seconds[stage])
         return result
 
+    def _turn_upright(self, follower: FaceFollower) -> None:
+        """Turn the frames where the face is not upright in them."""
+        self.turn = find_turn(self.video, self.plan.numbers[~self.plan.is_test], follower, self.workspace)
+        if self.turn:
+            self.video = self.video.turned(self.turn)
+            self.warnings.append(f"{self.source_metadata['name']}: {turn_sentence(self.turn)}")
+
     def _chosen(self, follower: FaceFollower) -> FramePlan:
         candidates, held_out = (self.plan.numbers[mask] for mask in (~self.plan.is_test, self.plan.is_test))
         most = self.options.max_frames
@@ -185,8 +197,10 @@ class _Run:
     ) -> tuple[LandmarkTable, LandmarkTable]:
         """Write frames and mattes; the training rows that have them, and the held-out ones."""
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
-        stage = ImageStage(self.plan, training, crop, follower, self.models, self.workspace, mattes)
+        stage = ImageStage(self.plan, training, crop, follower, self.models, self.workspace, mattes, self.turn)
         held_out = stage.run(self.video, self.progress)
+        if len(held_out):
+            held_out = held_out.keep(np.flatnonzero(eyes_above_mouth(np.stack(held_out.points))))
         self.statistics = stage.statistics
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
@@ -284,7 +298,7 @@ class _Run:
 
     def _source_metadata(self) -> dict[str, Any]:
         video = self.video
-        size = {"width": video.width, "height": video.height, "rotation": video.rotation}
+        size = {"width": video.width, "height": video.height, "rotation": video.rotation, "turned": self.turn}
         return {**self.source_metadata, "fps": float(video.fps), "frames": len(self.plan), **size}
 
     def _split_metadata(self, is_test: np.ndarray) -> dict[str, Any]:

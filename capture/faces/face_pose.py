@@ -10,6 +10,9 @@ from capture.tracker.indices import LEFT_CORNER, LEFT_LIDS, LIP_GAP, MOUTH_CORNE
 _FOREHEAD, _NOSE_BASE = 10, 2
 #: Middles of the brows (right, left), measured against the lids below them.
 _BROWS = (105, 334)
+#: Cosine of the largest angle between the line from the eyes to the mouth and the image's vertical: nobody tilts the
+#: head by 70 degrees.
+_UPRIGHT = 0.34
 #: Scale of each feature (a distance of one unit): yaw, pitch, roll (radians), log of the size, lip gap, mouth width,
 #: lid gap, brow height (of the inter-ocular distance).
 _UNITS = np.array([0.12, 0.10, 0.15, 0.20, 0.10, 0.08, 0.05, 0.06])
@@ -22,6 +25,13 @@ def face_angles(points: np.ndarray) -> np.ndarray:
     yaw = np.arctan2(across[:, 2], np.linalg.norm(across[:, :2], axis=1))
     pitch = np.arctan2(down[:, 2], np.linalg.norm(down[:, :2], axis=1))
     return np.stack([yaw, pitch, np.arctan2(across[:, 1], across[:, 0])], axis=1).astype(np.float64)
+
+
+def eyes_above_mouth(points: np.ndarray) -> np.ndarray:
+    """Mask [T] of landmarks [T,478,3] with the eyes above the mouth: no face that lies or stands on its head."""
+    eyes = (points[:, LEFT_CORNER, :2] + points[:, RIGHT_CORNER, :2]) / 2
+    down = points[:, list(MOUTH_CORNERS), :2].mean(1) - eyes
+    return np.asarray(down[:, 1] > _UPRIGHT * np.linalg.norm(down, axis=1))
 
 
 def face_features(points: np.ndarray) -> np.ndarray:

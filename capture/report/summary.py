@@ -21,6 +21,7 @@ from capture.report.advice import Check, check_coverage
 from capture.report.coverage import Coverage
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
+from capture.video.turns import TURNS, turn_sentence
 
 #: Mean landmark error (percent of the inter-ocular distance) above which the overlay should be inspected.
 POOR_FIT = 3.0
@@ -52,6 +53,7 @@ class CaptureReport:
     headsplat: str  # version that wrote it
     capture: str  # fingerprint of the track
     source: str  # name of the video
+    turned: int  # degrees counter-clockwise by which the frames were turned, more than the file states
     frames: Mapping[str, int]  # "training", "held_out", "lost"
     lost: tuple[int, ...]  # numbers of frames without a visible face, where known
     flagged: tuple[Mapping[str, Any], ...]  # {"frame", "reason", "weight"} of images with a reduced weight
@@ -75,7 +77,8 @@ class CaptureReport:
 
     def to_text(self) -> str:
         """A readable summary of about a dozen lines."""
-        lines = [self._frames(), *self._flags(), *self._refined(), *self._fit(), *self._jitter(), *self._focal()]
+        lines = [self._frames(), *self._turned(), *self._flags(), *self._refined()]
+        lines += [*self._fit(), *self._jitter(), *self._focal()]
         lines += ["seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items())]
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
         advice = self.advice
@@ -85,6 +88,9 @@ class CaptureReport:
     def _frames(self) -> str:
         lost = f", {self.frames['lost']} lost" if self.frames["lost"] else ""
         return f"{self.source}: {self.frames['training']} training frames, {self.frames['held_out']} held out{lost}"
+
+    def _turned(self) -> list[str]:
+        return [turn_sentence(self.turned)] if self.turned else []
 
     def _flags(self) -> list[str]:
         if not self.flagged:
@@ -147,12 +153,14 @@ def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack
     landmarks = capture.track["landmarks"].astype(np.float64)
     fits = {name: geometry.reprojection(landmarks, chosen) for name, chosen in rows.items()}
     quality = metadata.get("quality", {})
+    turned = metadata["source"].get("turned", 0)
     known = "jitter" in quality and "jitter_per_frame" in quality
     lost = tuple(int(number) for number in metadata.get("lost", ()))
     return CaptureReport(
         headsplat=__version__,
         capture=capture.fingerprint,
         source=str(metadata["source"].get("name", capture.root.name)),
+        turned=turned if turned in TURNS else 0,
         frames={**{name: len(chosen) for name, chosen in rows.items()}, "lost": len(lost)},
         lost=lost,
         flagged=tuple(metadata.get("flagged", ())),

@@ -59,6 +59,7 @@ class ImageStage:
         models: FaceModels,
         workspace: Workspace,
         mattes: MatteFolder | MatteVideo | None,
+        turn: int = 0,
     ) -> None:
         """
         Args:
@@ -69,10 +70,11 @@ class ImageStage:
             models: for mattes.
             workspace: where everything goes.
             mattes: mattes of the user, used instead of the network's.
+            turn: degrees counter-clockwise by which the frames of the file were turned; the user's mattes are not yet.
         """
         self._plan, self._crop, self._follower, self._workspace = plan, crop, follower, workspace
         self._matting = PerThread(models.matting)
-        self._mattes = mattes
+        self._mattes, self._turn = mattes, turn
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
@@ -142,7 +144,9 @@ class ImageStage:
 
     def _user_matte(self, frame: Any) -> np.ndarray:
         assert self._mattes is not None
-        return self._crop.apply(self._mattes.matte(frame.number, (frame.rgb.shape[1], frame.rgb.shape[0])))
+        height, width = frame.rgb.shape[:2]
+        matte = self._mattes.matte(frame.number, (height, width) if self._turn % 180 else (width, height))
+        return self._crop.apply(np.rot90(matte, self._turn // 90))
 
     def _raw(self, number: int, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
         face = points[:468, :2]

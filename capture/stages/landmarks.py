@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from capture.faces.face_pose import eyes_above_mouth
 from capture.faces.landmarks import Roi
 from capture.faces.people import SIGNATURE, People, signature
 from capture.options import FaceModels, Progress
@@ -178,6 +179,19 @@ class FaceFollower:
         found = self._tracker.get().locate(rgb, Roi.from_landmarks(found.points))
         return found if found.presence >= PRESENT else None
 
+    def upright_score(self, rgb: np.ndarray, thorough: bool) -> float:
+        """Score 0..1 of the detector for the largest upright face with landmarks in an image; 0 where there is none.
+
+        Args:
+            rgb: [H,W,3] uint8.
+            thorough: search tile by tile where the whole image shows no face.
+        """
+        for detection in self._detector.detect(rgb, thorough=thorough):
+            found = self._at(rgb, detection)
+            if found is not None and eyes_above_mouth(found.points[None])[0]:
+                return float(detection.score)
+        return 0.0
+
     def average(self, rgb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Averaged points [478,3], spread [478] and presence; the jitter is the same in every frame."""
         rng = np.random.default_rng(self._seed)
@@ -277,7 +291,12 @@ def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[Landmark
     rows = np.flatnonzero(np.array(table.person) == main)
     if others := len(table) - len(rows):
         warnings.append(f"{name}: {others} frames show another person than the one seen largest and longest; left out")
-    kept = table.keep(rows)
+    upright = eyes_above_mouth(np.stack([table.points[row] for row in rows]))
+    if not upright.all():
+        warnings.append(f"{name}: the eyes are not above the mouth in {np.count_nonzero(~upright)} frames; left out")
+    kept = table.keep(rows[upright])
+    if not len(kept):
+        raise HeadsplatError(f"{name}: the face is not upright in any frame; film with the phone upright")
     kept.person = [0] * len(kept)
     if asked - len(table) > 0.02 * asked:
         warnings.append(f"{name}: the face is missing in {asked - len(table)} of {asked} training frames; left out")

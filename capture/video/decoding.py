@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,15 @@ class VideoSource:
         """The index of the frames; None if the packets do not identify them."""
         with _open_container(self.path) as container:
             return FrameIndex.of(container, _video_stream(container, self.path))
+
+    def turned(self, degrees: int) -> VideoSource:
+        """The same video with every frame turned counter-clockwise by `degrees` more: 90, 180 or 270."""
+        other, metadata = copy.copy(self), self.metadata
+        width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
+        rotation = (metadata.rotation + degrees) % 360
+        other.metadata = replace(metadata, width=width, height=height, rotation=rotation)
+        other.width, other.height, other.rotation, other.warnings = width, height, rotation, []
+        return other
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """All frames in order; raises HeadsplatError when none can be decoded."""

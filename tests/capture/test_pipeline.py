@@ -104,7 +104,7 @@ def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [13, 31], ids=["in training frames", "in held-out frames"])
-@pytest.mark.parametrize("passed", [0, 1], ids=["first pass", "second pass"])
+@pytest.mark.parametrize("passed", [1, 2], ids=["first pass", "second pass"])  # after that for the orientation
 def test_an_interrupted_capture_resumes_to_the_same_result(tmp_path, monkeypatch, finished_quickly, stop, passed):
     monkeypatch.setattr("capture.stages.landmarks._SAVE_STEP", 5)
     monkeypatch.setattr("capture.stages.frames._SAVE_STEP", 5)
@@ -268,7 +268,7 @@ def test_a_training_frame_that_is_not_decoded_again_is_left_out(tmp_path):
 
         def __iter__(self):
             self.passes += 1
-            return (frame for frame in super().__iter__() if self.passes < 2 or frame.number != 7)
+            return (frame for frame in super().__iter__() if self.passes < 3 or frame.number != 7)
 
     capture = _capture(tmp_path / "clip", Flaky(24))
     assert 7 not in capture.track["frame_number"] and len(capture) == 23
