@@ -107,7 +107,7 @@ def _check_source(source: JsonValue) -> None:
     _check_texts(source, ("name", "sha256", "layout"))
     if (fps := source.get("fps")) is not None and fps.number(0, MAX_FPS) == 0:
         raise fps.refused("more than 0 frames per second")
-    for name, low in (("frames", 0), ("width", 1), ("height", 1), ("rotation", -360)):
+    for name, low in (("frames", 0), ("width", 1), ("height", 1), ("rotation", -360), ("turned", -360)):
         if (count := source.get(name)) is not None:
             count.integer(low, MAX_COUNT)
 
