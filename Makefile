@@ -25,15 +25,23 @@ DOCS_REQUIREMENTS := import importlib, sys; \
 TORCH ?= torch==2.13.0
 ifeq ($(OS)$(shell uname -s)$(shell command -v nvidia-smi),Linux)
 TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
+TORCH_LOCK := torch-cpu.lock
+else
+TORCH_LOCK := torch.lock
 endif
 
+# Everything is installed in the exact versions and with the hashes of this folder, written by `make lock`. Empty, or with
+# another TORCH, pip takes the newest versions that pyproject.toml allows, without hashes.
+LOCK ?= $(if $(filter file,$(origin TORCH)),requirements)
+UV := uv==0.13.9
+
 # Only what is compiled or declared triggers a new install; the Python code is installed in place.
-SOURCES := pyproject.toml $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
+SOURCES := pyproject.toml $(wildcard requirements/*.lock) $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name '*.cmake' -o -name CMakeLists.txt \) -print 2>/dev/null)
 NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
 
-.PHONY: help demo docs test test-simd lint sanitize gpu-check format clean
+.PHONY: help demo docs test test-simd lint sanitize gpu-check lock format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and test"
@@ -43,6 +51,7 @@ help:
 	@echo "make format  rewrite the code with ruff and clang-format"
 	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
 	@echo "make gpu-check  everything that needs a CUDA device, one report: gpu-report.md"
+	@echo "make lock    write requirements/*.lock again: the exact versions and hashes of everything that is installed"
 	@echo "make clean   remove the environment, build folders and caches"
 
 demo: $(STAMP)
@@ -91,10 +100,21 @@ $(VENV)/.created:
 
 $(STAMP): $(VENV)/.created $(SOURCES)
 	@echo "installing what headsplat needs and compiling its kernels into $(VENV): a few minutes, once"
+ifneq ($(LOCK),)
+	$(PY) -m pip install --quiet --no-deps --require-hashes $(TORCH_INDEX) --requirement $(LOCK)/$(TORCH_LOCK)
+	$(PY) -m pip install --quiet --no-deps --require-hashes --requirement $(LOCK)/packages.lock
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	$(PY) -m pip install --quiet --no-deps $(TORCH_INDEX) "$(TORCH)"
 	$(PY) -m pip install --quiet "scikit-build-core>=0.10" "nanobind>=2.4" "cmake>=3.20" ninja
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[dev]"
+endif
 	@touch $@
+
+# Needs a network: PyPI and, for the hashes of the CPU build of PyTorch, PyTorch's own index.
+lock: $(VENV)/.created
+	$(PY) -m pip install --quiet "$(UV)"
+	$(PY) -m tests.support.lock "$(TORCH)"
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
