@@ -117,8 +117,10 @@ def capture_frames(
             f"{source_metadata['name']}: {len(training)} training frames, at least 16 are needed; "
             "give a longer clip or hold out less"
         )
+    # What is wrong with these fails before the work, not in the middle of it.
+    focal_prior(video.width, video.height, video.focal_35mm, options.focal)
     if options.mattes is not None:
-        open_mattes(options.mattes)  # a wrong path fails before the work, not in the middle of it
+        open_mattes(options.mattes)
     workspace = Workspace(out)
     key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
     workspace.open(key, options.overwrite)

@@ -21,6 +21,8 @@ from avatar.types import Camera
 
 STEP_BATCHES = (1, 4)
 DEFAULT_COUNT = 50_000
+#: Limits of a scene against running out of memory: Gaussians times blendshapes, and pixels of a batch.
+MAX_BASIS, MAX_BATCH_PIXELS = 50_000_000, 1 << 27
 PARTS = {
     "prepare": "project, sort, tiles",
     "rasterize": "raster forward",
@@ -60,6 +62,13 @@ class Grid:
                 raise ValueError(f"{name}: expected integers of {minimum} or more, got {list(values)}")
         if set(self.sh) - {0, 1, 2, 3}:
             raise ValueError(f"sh: expected degrees 0 to 3, got {list(self.sh)}")
+        for name, largest, most in (
+            ("counts", max(self.counts) * max(self.bases), MAX_BASIS),
+            ("batches", max(self.batches) * max(self.sizes) ** 2, MAX_BATCH_PIXELS),
+        ):
+            if largest > most:
+                factor = "the number of blendshapes" if name == "counts" else "the pixels of an image"
+                raise ValueError(f"{name}: times {factor} at most {most}, got {largest}; measure less at once")
 
     def default_case(self) -> Case:
         """The case that the others vary: 50k Gaussians if in the grid, and the first value of every other axis."""

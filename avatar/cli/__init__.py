@@ -12,6 +12,7 @@ from typing import Annotated, Protocol
 import tyro
 
 from avatar import __version__
+from avatar.cli.arguments import check_numbers, readable_width
 from avatar.cli.bench import BenchCommand
 from avatar.cli.capture import CaptureCommand
 from avatar.cli.convert import ConvertCommand
@@ -101,13 +102,16 @@ def _parse(arguments: list[str]) -> Command:
     union = subcommands[0]
     for subcommand in subcommands[1:]:
         union = union | subcommand  # type: ignore[assignment]
-    return tyro.cli(  # type: ignore[call-overload, no-any-return]
-        union,
-        prog="headsplat",
-        description=_DESCRIPTION,
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    with readable_width():
+        command: Command = tyro.cli(  # type: ignore[call-overload]
+            union,
+            prog="headsplat",
+            description=_DESCRIPTION,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    check_numbers(command)
+    return command
 
 
 def _message(error: Exception) -> str:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
 import re
-from collections.abc import Sequence
+import shutil
+import typing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.progress import say
-from avatar.common.jsonable import counted
+from avatar.common.frame_rate import MAX_FPS
+from avatar.common.jsonable import counted, shortened
 from avatar.errors import HeadsplatError
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """The valid range of a numeric option, as metadata of its type; checked by `check_numbers`."""
+
+    low: float
+    high: float
+    above: bool = False  # `low` itself is not valid
+
+    def check(self, option: str, value: float) -> None:
+        """Raise HeadsplatError unless `value` is within the range; `option` names it."""
+        if not self.low <= value <= self.high or (self.above and value == self.low):
+            low, high = shortened(self.low), shortened(self.high)
+            expected = f"more than {low} and at most {high}" if self.above else f"{low} to {high}"
+            raise HeadsplatError(f"{option}: expected {expected}, got {shortened(value)}")
+
 
 Source = Annotated[Positional[Path], arg(metavar="VIDEO|CAPTURE")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
@@ -22,11 +45,64 @@ OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 OptionalInt = Annotated[int | None, arg(metavar="INT")]
 OptionalText = Annotated[str | None, arg(metavar="NAME")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT")]
+#: Frames per second.
+OptionalFps = Annotated[OptionalFloat, Between(0.01, MAX_FPS)]
+#: Of random numbers.
+SEED = Between(0, 2**32 - 1)
+#: Longer side of images in pixels.
+SIDE = Between(32, 4096)
+#: Seconds until something ends, at most a year.
+DURATION = Between(0, 31_536_000, above=True)
+#: Seconds of a smoothing window.
+MAX_WINDOW = 10
+HeldOutFraction = Annotated[OptionalFloat, Between(0, 0.9)]
+HeldOutEvery = Annotated[OptionalInt, Between(2, 1_000_000)]
 #: For `parse_gain`; several options are combined.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]
 
 #: For `avatar.cli.recording`; one option per file.
 Record = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")]
+#: Narrower terminals get help of this width.
+_MIN_COLUMNS = 40
+
+
+def numeric_options(command: Any) -> Iterator[tuple[str, Any, Between | None]]:
+    """Name, value (None: not given) and range of every numeric option of a parsed subcommand and of what it nests."""
+    hints = typing.get_type_hints(type(command), include_extras=True)
+    for field in dataclasses.fields(command):
+        value, hint = getattr(command, field.name), hints[field.name]
+        if dataclasses.is_dataclass(value):
+            yield from numeric_options(value)
+        elif _is_numeric(hint):
+            ranges = (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Between))
+            yield f"--{field.name.replace('_', '-')}", value, next(ranges, None)
+
+
+def _is_numeric(hint: Any) -> bool:
+    """Whether a type annotation is a number, an optional one or a tuple of them."""
+    return hint in (int, float) or any(_is_numeric(part) for part in typing.get_args(hint))
+
+
+def check_numbers(command: Any) -> None:
+    """Raise HeadsplatError if a numeric option of a parsed subcommand is outside its range."""
+    for option, value, between in numeric_options(command):
+        if between is not None and value is not None:
+            for number in value if isinstance(value, tuple) else (value,):
+                between.check(option, number)
+
+
+@contextmanager
+def readable_width() -> Iterator[None]:
+    """Widen a terminal of fewer columns for the help: tyro's layout does not end where no word fits."""
+    before = os.environ.get("COLUMNS")
+    if shutil.get_terminal_size().columns < _MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(_MIN_COLUMNS)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def parse_size(text: str, maximum: int) -> tuple[int, int]:
@@ -51,7 +127,7 @@ def parse_frames(text: str | None) -> slice:
     Raises:
         HeadsplatError: not a range, or an empty one.
     """
-    match = re.fullmatch(r"(\d*):(\d*)", text or ":")
+    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text or ":")
     if not match:
         raise HeadsplatError(f"--frames: {text!r} is not a range; give FIRST:END, such as 0:100 or 50:")
     start, end = (int(side) if side else None for side in match.groups())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import OptionalInt, OptionalPath
+from avatar.cli.arguments import Between, OptionalInt, OptionalPath
 from avatar.cli.evaluate import write_text
 from avatar.cli.progress import stage
 from avatar.common.files import check_output
@@ -38,19 +38,19 @@ class BenchCommand:
     """time this .avatar file too"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU with native kernels, else the CPU"""
-    threads: OptionalInt = None
+    threads: Annotated[OptionalInt, Between(1, 1024)] = None
     """threads of the CPU kernels; default: all cores of this process"""
-    seconds: float = 0.7
+    seconds: Annotated[float, Between(0, 3600)] = 0.7
     """duration of each measurement on the CPU"""
-    counts: Numbers = None
+    counts: Annotated[Numbers, Between(1, 2_000_000)] = None
     """numbers of Gaussians; default: 20000 50000 100000 200000"""
-    sizes: Numbers = None
+    sizes: Annotated[Numbers, Between(1, 4096)] = None
     """image sizes in pixels; default: 512 1024"""
-    batches: Numbers = None
+    batches: Annotated[Numbers, Between(1, 1024)] = None
     """batch sizes; default: 1 8, with --full and on a GPU also 64"""
-    sh: Numbers = None
+    sh: Annotated[Numbers, Between(0, 3)] = None
     """degrees of the spherical harmonics; default: 0 3"""
-    bases: Numbers = None
+    bases: Annotated[Numbers, Between(1, 1000)] = None
     """numbers of blendshapes; default: 20 50"""
     out: Annotated[tuple[Path, ...], arg(aliases=["-o"], metavar="PATH [PATH ...]")] = ()
     """files to write: .md for the tables, .json for all numbers"""
@@ -92,10 +92,6 @@ class BenchCommand:
             if path.suffix not in WRITERS:
                 raise HeadsplatError(f"{path}: cannot write {path.suffix or 'this'}; give names in .md or .json to -o")
             check_output(path, self.overwrite)
-        if self.threads is not None and self.threads < 1:
-            raise HeadsplatError(f"--threads: expected 1 or more, got {self.threads}")
-        if not 0 <= self.seconds <= 3600:
-            raise HeadsplatError(f"--seconds: expected 0 to 3600, got {self.seconds:g}")
 
     def _grid(self, device: torch.device) -> Grid:
         from avatar.bench import Grid

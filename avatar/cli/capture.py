@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, OptionalText, Out
+from avatar.cli.arguments import (
+    EMBEDDED,
+    Between,
+    HeldOutEvery,
+    HeldOutFraction,
+    OptionalFloat,
+    OptionalHead,
+    OptionalPath,
+    OptionalText,
+    Out,
+)
 from avatar.cli.progress import Update, say, stage
 from avatar.common.files import check_output
 from avatar.errors import HeadsplatError
@@ -28,21 +38,21 @@ class CaptureCommand:
     metrical-tracker's output, or synchronized videos"""
     out: Out
     """the capture folder to write"""
-    test_fraction: OptionalFloat = None
+    test_fraction: HeldOutFraction = None
     """hold out this last part of the frames, such as 0.2; identity, camera and smoothing do not use them"""
-    test_every: OptionalInt = None
+    test_every: HeldOutEvery = None
     """hold out every Nth frame instead, such as 5"""
     test_camera: OptionalText = None
     """hold out one of several cameras instead: its name or number"""
     solve_cameras: bool = False
     """estimate the poses of several cameras from the face, ignoring those in the folder"""
-    max_frames: int = 600
+    max_frames: Annotated[int, Between(16, 100_000)] = 600
     """maximum number of training frames; of a longer video the most varied ones"""
-    max_size: int = 768
+    max_size: Annotated[int, Between(64, 4096)] = 768
     """maximum longer side of the stored frames in pixels"""
-    passes: int = 5
+    passes: Annotated[int, Between(1, 64)] = 5
     """jittered landmark passes averaged per frame; more passes are steadier and slower"""
-    focal: OptionalFloat = None
+    focal: Annotated[OptionalFloat, Between(10, 1_000_000)] = None
     """focal length in pixels of the video's frames; default: from the file's metadata, or an estimate"""
     mattes: OptionalPath = None
     """your mattes: a folder of NNNNN.png by frame number, or a video of them"""

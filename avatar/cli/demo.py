@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import OptionalFloat
+from avatar.cli.arguments import DURATION, SEED, SIDE, Between, OptionalFloat
 from avatar.cli.progress import stage
 from avatar.common.files import check_output
 from avatar.common.toml_config import load_preset
-from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -33,21 +32,19 @@ class DemoCommand:
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("demo")
     """folder for all outputs"""
-    frames: int = 240
+    frames: Annotated[int, Between(MIN_FRAMES, 10_000)] = 240
     """number of frames of the synthetic video"""
-    size: int = 256
+    size: Annotated[int, SIDE] = 256
     """longer side of the training images in pixels"""
-    seconds: OptionalFloat = 150.0
+    seconds: Annotated[OptionalFloat, DURATION] = 150.0
     """end the training after this wall-clock time"""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """random seed of the training (the video does not depend on it)"""
     overwrite: bool = False
     """replace the outputs of an earlier demo"""
 
     def run(self) -> int:
         """Run every stage; returns the exit code."""
-        if self.frames < MIN_FRAMES:
-            raise HeadsplatError(f"--frames: expected at least {MIN_FRAMES}, got {self.frames}")
         if self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir())):
             check_output(self.out, self.overwrite, folder=True)
         check_output(self.out / REPORT, overwrite=True)

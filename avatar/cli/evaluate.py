@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalInt, OptionalPath
+from avatar.cli.arguments import SIDE, OptionalInt, OptionalPath
 from avatar.cli.progress import say, stage
 from avatar.common.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
 from avatar.errors import HeadsplatError
@@ -40,7 +40,7 @@ class EvalCommand:
     """Markdown file for the table"""
     save_images: OptionalPath = None
     """folder for prediction, truth and matte of every held-out frame, as PNG"""
-    size: OptionalInt = None
+    size: Annotated[OptionalInt, SIDE] = None
     """longer side of the compared images in pixels; default: that of the training"""
     lpips: OptionalPath = None
     """an LPIPS network as ONNX file with two inputs; its name is in the table"""
@@ -58,8 +58,6 @@ class EvalCommand:
                 check_output(path, self.overwrite, folder=path is self.save_images)
         if self.save_images is not None and self.save_images.exists():
             check_replaceable_folder(self.save_images, IMAGE_FOLDERS)
-        if self.size is not None and self.size < 32:
-            raise HeadsplatError(f"--size: {self.size} pixels are too few; give at least 32")
         if self.lpips is not None and not self.lpips.is_file():
             raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
         backend_of(self.rasterizer).check()

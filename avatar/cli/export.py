@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.arguments import (
-    OptionalFloat,
+    Between,
+    OptionalFps,
     OptionalInt,
     OptionalPath,
     Out,
@@ -22,7 +23,6 @@ from avatar.cli.arguments import (
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import Update, say, stage
 from avatar.common.files import check_output, check_replaceable_folder
-from avatar.common.frame_rate import check_fps
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -58,11 +58,11 @@ class ExportCommand:
     """head rotation in degrees: to the person's left, down, to the person's right shoulder"""
     motion: OptionalPath = None
     """the motion that poses the avatar: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
-    frame: OptionalInt = None
+    frame: Annotated[OptionalInt, Between(0, 10**9)] = None
     """export this frame of the motion only, counted from 0"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """export only frames A to B-1 of the motion; files are numbered as in the full motion"""
-    fps: OptionalFloat = None
+    fps: OptionalFps = None
     """constant frame rate; default: the frames and times of the motion"""
     motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     rigged: bool = False
@@ -126,7 +126,6 @@ class ExportCommand:
 
     def _check_poses(self) -> None:
         suffix = self.out.suffix
-        check_fps(self.fps, "--fps")
         parse_frames(self.frames)
         self.motion_options.check()
         if self.motion is None:

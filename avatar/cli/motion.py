@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from avatar.cli.arguments import Gain, OptionalFloat, OptionalHead, OptionalPath, Out, parse_gain
+from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.progress import say
 from avatar.common.files import check_output
-from avatar.common.frame_rate import check_fps
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from avatar.types import Motion
 
 Input = Annotated[Positional[Path], arg(metavar="FILE|CAPTURE")]
-OptionalSeconds = Annotated[float | None, arg(metavar="SECONDS")]
+OptionalSeconds = Annotated[float | None, arg(metavar="SECONDS"), Between(0, MAX_WINDOW)]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class MotionInfo:
     """an .avatar file: also report how the motion is retargeted to it"""
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
-    motion_fps: OptionalFloat = None
+    motion_fps: OptionalFps = None
     """frame rate of a motion file without times"""
     json: bool = False
     """print JSON"""
@@ -46,7 +45,6 @@ class MotionInfo:
         from avatar.driving.motion_source import load_motion_source
         from avatar.motion.summary import MotionSummary
 
-        check_fps(self.motion_fps, "--motion-fps")
         source = load_motion_source(self.file, self.motion_head, self.motion_fps, log=say)
         found = MotionSummary.of(source.motion, str(self.file))
         report = None
@@ -73,7 +71,7 @@ class MotionConvert:
     """an expression file or a capture folder"""
     out: Out
     """a Live Link .csv, an ARKit .json or our own .motion.npz"""
-    fps: OptionalFloat = None
+    fps: OptionalFps = None
     """constant frame rate; default: the times of the motion"""
     trim: Annotated[str | None, arg(metavar="A:B")] = None
     """only frames from A to B seconds after the first frame, B excluded"""
@@ -83,7 +81,7 @@ class MotionConvert:
     """scale the weights of expressions, or of the groups brows, eyes, mouth, jaw or head"""
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
-    motion_fps: OptionalFloat = None
+    motion_fps: OptionalFps = None
     """frame rate of a motion file without times"""
     to_head: OptionalHead = None
     """retarget the expressions to this head: embedded (ARKit's names), or a head file"""
@@ -95,8 +93,6 @@ class MotionConvert:
         from avatar.motion import write_motion
 
         factors, span = parse_gain(self.gain), parse_trim(self.trim or ":")
-        check_fps(self.fps, "--fps")
-        check_fps(self.motion_fps, "--motion-fps")
         check_output(self.out, self.overwrite)
         from avatar.driving.motion_source import load_motion_source
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import Gain, OptionalFloat, OptionalHead, parse_gain
-from avatar.common.frame_rate import check_fps
+from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, parse_gain
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class MotionOptions:
 
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
-    motion_fps: OptionalFloat = None
+    motion_fps: OptionalFps = None
     """frame rate of a motion file without times"""
     neutral: Literal["resting", "as-is"] = "resting"
     """resting: the neutral expression of the recorded person maps to that of the avatar; as-is: weights are not
@@ -25,16 +24,15 @@ class MotionOptions:
     pose: Literal["relative", "absolute", "still"] = "relative"
     """head rotation. relative: from the mean pose of the recording, applied to the mean pose of the avatar; absolute:
     as recorded; still: no rotation"""
-    travel: float = 0.5
+    travel: Annotated[float, Between(0, 10)] = 0.5
     """fraction of the head's travel about its mean position"""
     soft_clamp: Annotated[bool, arg(help_behavior_hint="(default: soft-clamped)")] = True
     """do not limit expressions and poses to the range the avatar was trained on"""
     gain: Gain = ()
     """scale the weights of expressions, or of the groups brows, eyes, mouth, jaw or head"""
-    smooth: Annotated[float, arg(metavar="SECONDS")] = 0.0
+    smooth: Annotated[float, arg(metavar="SECONDS"), Between(0, MAX_WINDOW)] = 0.0
     """width of the window that smooths the motion"""
 
     def check(self) -> None:
         """Raise HeadsplatError for values that are not valid, before any file is read."""
-        check_fps(self.motion_fps, "--motion-fps")
         parse_gain(self.gain)

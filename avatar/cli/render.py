@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalFloat, OptionalPath, Out, chosen_frames, parse_frames, parse_size
+from avatar.cli.arguments import (
+    Between,
+    OptionalFloat,
+    OptionalFps,
+    OptionalPath,
+    Out,
+    chosen_frames,
+    parse_frames,
+    parse_size,
+)
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say, stage
 from avatar.common.files import check_output, check_replaceable_folder
-from avatar.common.frame_rate import check_fps
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -46,7 +54,7 @@ class ImageOptions:
     """a color name, #rrggbb, an image file (resized to cover), or transparent"""
     passes: Annotated[str, arg(metavar="NAMES")] = "rgb"
     """some of rgb,alpha,depth,normals,mesh, each written to a separate file or folder"""
-    supersample: Annotated[int, arg(metavar="1..4")] = 1
+    supersample: Annotated[int, arg(metavar="1..4"), Between(1, 4)] = 1
     """render this many times larger per side, then average"""
     rasterizer: Rasterizer = "native"
     """native: the kernels of headsplat; gsplat: needs CUDA and `pip install gsplat`"""
@@ -60,7 +68,7 @@ class EncodingOptions:
     """a file whose audio is added to the video; its start is the start of the motion"""
     codec: Annotated[str | None, arg(metavar="NAME")] = None
     """h264 or h265 (.mp4), prores (.mov), vp9 (.webm), png or exr (a folder)"""
-    quality: OptionalFloat = None
+    quality: Annotated[OptionalFloat, Between(0, 63)] = None
     """CRF of the codec: smaller means better quality and larger files"""
 
     @property
@@ -83,7 +91,7 @@ class RenderCommand:
     """the motion: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
     out: Out
     """the video (.mp4, .mov, .webm) or the folder of images to write"""
-    fps: OptionalFloat = None
+    fps: OptionalFps = None
     """constant frame rate, frame k at exactly k/FPS seconds; default: the frames and times of the motion"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """render only frames A to B-1 of the motion; `headsplat join` joins such segments without re-encoding"""
@@ -127,7 +135,6 @@ class RenderCommand:
 
         if not self.avatars:
             raise HeadsplatError("no avatar to render; name one or more .avatar files")
-        check_fps(self.fps, "--fps")
         parse_frames(self.frames)
         self.motion_options.check()
         request = parse_camera(self.image.camera)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import Out, parse_size
+from avatar.cli.arguments import SEED, Between, Out, parse_size
 from avatar.cli.progress import stage
 from avatar.common.files import check_output, check_replaceable_folder
+from avatar.common.frame_rate import MAX_FPS
 
 _LARGEST_SIDE = 8192  # pixels
 
@@ -28,27 +29,27 @@ class SynthCommand:
     """demo, sweep (every expression up and down, then head turns; needs 480 frames or more) or talk"""
     held_out: bool = False
     """full expressions and wide turns only in the last fifth, for captures with --test-fraction 0.2"""
-    yaw: float = 35.0
+    yaw: Annotated[float, Between(0, 90)] = 35.0
     """largest head yaw in degrees"""
-    cameras: int = 1
+    cameras: Annotated[int, Between(1, 32)] = 1
     """1: a hand-held phone; more: fixed calibrated cameras around the head"""
-    arc: float = 35.0
+    arc: Annotated[float, Between(0, 170, above=True)] = 35.0
     """angle in degrees from the front to the outermost of several cameras"""
-    frames: int = 240
+    frames: Annotated[int, Between(1, 100_000)] = 240
     """time steps; every camera records each one"""
-    fps: float = 30.0
+    fps: Annotated[float, Between(0.01, MAX_FPS)] = 30.0
     """time steps per second"""
     size: str = "540x720"
     """image size in pixels, even numbers"""
-    focal: float = 1.35
+    focal: Annotated[float, Between(0.2, 20)] = 1.35
     """focal length of the phone relative to the image width; that of calibrated cameras is scaled by the same factor"""
-    noise: float = 0.009
+    noise: Annotated[float, Between(0, 1)] = 0.009
     """sensor noise, standard deviation at mid-gray, 0..1"""
-    exposure_drift: float = 0.04
+    exposure_drift: Annotated[float, Between(0, 0.9)] = 0.04
     """largest relative change of the exposure"""
-    handheld: float = 1.0
+    handheld: Annotated[float, Between(0, 10)] = 1.0
     """camera shake: 0 is a tripod, 1 a hand-held phone; calibrated cameras do not move"""
-    seed: int = 7
+    seed: Annotated[int, SEED] = 7
     """seed of the background, the noise and the timing"""
     overwrite: bool = False
     """replace an output that exists"""

@@ -5,9 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from avatar.cli.arguments import EMBEDDED, OptionalFloat, OptionalHead, OptionalInt, OptionalPath, Out, Source
+from avatar.cli.arguments import (
+    DURATION,
+    EMBEDDED,
+    SEED,
+    SIDE,
+    HeldOutEvery,
+    HeldOutFraction,
+    OptionalFloat,
+    OptionalHead,
+    OptionalInt,
+    OptionalPath,
+    Out,
+    Source,
+)
 from avatar.cli.progress import say
 from avatar.cli.training_run import Outputs, train_capture
 from avatar.common.toml_config import load_config, load_preset
@@ -33,11 +46,11 @@ class TrainCommand:
     """settings of the training: faster or better"""
     config: OptionalPath = None
     """a TOML file with settings that override the preset; the resolved settings are written beside the avatar"""
-    size: OptionalInt = None
+    size: Annotated[OptionalInt, SIDE] = None
     """longer side of the training images in pixels"""
-    seed: OptionalInt = None
+    seed: Annotated[OptionalInt, SEED] = None
     """random seed: the same seed gives the same avatar on one machine"""
-    max_seconds: OptionalFloat = None
+    max_seconds: Annotated[OptionalFloat, DURATION] = None
     """end the training after this wall-clock time"""
     mode: Literal["reduced", "expression"] | None = None
     """blendshapes: a few learned ones (reduced), or one for each expression weight"""
@@ -47,9 +60,9 @@ class TrainCommand:
     """the head model, as for `headsplat capture`; default for a capture: the one it was made with"""
     refine: bool = True
     """refine the poses of the frames during training, and save them in the capture folder"""
-    test_fraction: OptionalFloat = None
+    test_fraction: HeldOutFraction = None
     """hold out this last part of a video for `headsplat eval` (a capture has its split already)"""
-    test_every: OptionalInt = None
+    test_every: HeldOutEvery = None
     """hold out every Nth frame of a video instead"""
     resume: bool = False
     """continue an interrupted training"""

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import OptionalFloat, OptionalPath, OptionalText, Record, parse_size
+from avatar.cli.arguments import DURATION, OptionalFloat, OptionalPath, OptionalText, Record, parse_size
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.progress import say
 from avatar.common.files import atomic_path, check_output
-from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
     from avatar.cli.recording import Recording
@@ -50,7 +49,7 @@ class WindowedOptions:
     """address of this machine to listen on; default: only this machine can send"""
     phone: OptionalText = None
     """address of the phone, for iFacialMocap: it sends after a greeting"""
-    seconds: OptionalFloat = None
+    seconds: Annotated[OptionalFloat, DURATION] = None
     """close the window after this time"""
     json: OptionalPath = None
     """write statistics of the run to this file"""
@@ -84,8 +83,6 @@ def run_window(
     from viewer.gui.display import check_display
 
     check_display()
-    if options.seconds is not None and not options.seconds > 0:
-        raise HeadsplatError(f"--seconds: expected a number above 0, got {options.seconds:g}")
     if options.json is not None:
         check_output(options.json, options.overwrite)
     sources = LiveSources(live or SourceOptions(), options.host, options.phone)

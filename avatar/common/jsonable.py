@@ -18,6 +18,15 @@ def to_jsonable(value: Any) -> Any:
     return value
 
 
+def shortened(value: Any, most: int = 20) -> str:
+    """A value from outside as text for a message, cut after `most` characters."""
+    try:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"{value:#x}"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun in singular or plural: `1 frame`, `2 frames`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from avatar.common.files import atomic_path
+from avatar.common.jsonable import shortened
 from avatar.errors import HeadsplatError
 
 if typing.TYPE_CHECKING:
@@ -25,6 +26,8 @@ else:
 
 Config = TypeVar("Config")
 
+#: A file with every setting has 2 KB.
+MAX_BYTES = 1 << 14
 #: An installed wheel has the presets inside the package, a checkout next to it.
 PRESET_FOLDERS = (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs")
 
@@ -41,14 +44,26 @@ def load_config(path: str | Path, base: Config) -> Config:
     """
     path = Path(path)
     try:
-        values = toml_reader.loads(path.read_text(encoding="utf-8"))
+        values = toml_reader.loads(_text(path))
     except FileNotFoundError as error:
         raise HeadsplatError(f"{path}: no such configuration file; check the path given to --config") from error
     except (OSError, UnicodeDecodeError) as error:
         raise HeadsplatError(f"{path}: cannot read the configuration file ({error})") from error
     except toml_reader.TOMLDecodeError as error:
         raise HeadsplatError(f"{path}: not valid TOML ({error}); correct that line") from error
+    except (RecursionError, ValueError) as error:  # deep nesting; an integer of thousands of digits
+        raise HeadsplatError(f"{path}: not a configuration file ({str(error)[:80]}); give settings only") from error
     return apply_values(base, values, str(path))
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise HeadsplatError(
+            f"{path}: larger than {MAX_BYTES >> 10} KB, which no configuration file is; check its path"
+        )
+    return data.decode("utf-8")
 
 
 def load_preset(name: str, base: Config) -> Config:
@@ -146,7 +161,8 @@ def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
         return _converted(value, choices[-1], where, name)
     if origin is Literal:
         if value not in arguments:
-            raise HeadsplatError(f"{where}: `{name}` is {value!r}, expected one of {', '.join(map(repr, arguments))}")
+            choices_text = ", ".join(map(repr, arguments))
+            raise HeadsplatError(f"{where}: `{name}` is {_shown(value)}, expected one of {choices_text}")
         return value
     if origin in (tuple, list) and isinstance(value, list):
         items = [_converted(item, _item_hint(arguments, index), where, name) for index, item in enumerate(value)]
@@ -154,12 +170,19 @@ def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
             raise HeadsplatError(f"{where}: `{name}` has {len(items)} values, expected {len(arguments)}")
         return origin(items)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise HeadsplatError(f"{where}: `{name}` is {_shown(value)}, which is too large") from None
     if hint is Path and isinstance(value, str):
         return Path(value)
     if not isinstance(value, origin or hint) or (isinstance(value, bool) and hint is not bool):
-        raise HeadsplatError(f"{where}: `{name}` is {value!r}, expected {_describe(hint)}")
+        raise HeadsplatError(f"{where}: `{name}` is {_shown(value)}, expected {_describe(hint)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    return shortened(value, 80) if isinstance(value, (int, float)) else f"{value!r:.80}"
 
 
 def _item_hint(arguments: tuple[Any, ...], index: int) -> Any:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from avatar.common.jsonable import shortened
+
+#: No weight, angle or distance is larger.
+_LARGEST = 1e6
+
 
 @dataclass(frozen=True)
 class RefineOptions:
@@ -30,13 +35,15 @@ class RefineOptions:
     smooth_depth: float = 1e-3  # meters
 
     def __post_init__(self) -> None:
-        if min(self.size, self.expression_size) < 16:
-            raise ValueError(f"size: expected 16 pixels or more, got {min(self.size, self.expression_size)}")
-        if min(self.iterations, self.expression_iterations) < 0:
-            raise ValueError("iterations: expected 0 or more")
+        for name in ("size", "expression_size"):
+            if not 16 <= getattr(self, name) <= 4096:
+                raise ValueError(f"{name}: expected 16 to 4096 pixels, got {shortened(getattr(self, name))}")
+        for name in ("iterations", "expression_iterations"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name}: expected 0 to 1000, got {shortened(getattr(self, name))}")
         for name in ("sigma", "smooth_data", "smooth_turn", "smooth_shift", "smooth_depth"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name):g}")
+            if not 0 < getattr(self, name) <= _LARGEST:
+                raise ValueError(f"{name}: expected more than 0 and at most {_LARGEST:g}, got {getattr(self, name):g}")
         for name in ("tolerance", "torso_pull", "pull", "trust_turn", "trust_depth", "trust_shift"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name):g}")
+            if not 0 <= getattr(self, name) <= _LARGEST:
+                raise ValueError(f"{name}: expected 0 to {_LARGEST:g}, got {getattr(self, name):g}")

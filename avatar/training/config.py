@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from avatar.common.jsonable import shortened
 from avatar.refine.options import RefineOptions
 from avatar.rendering.backends import Rasterizer
 
@@ -23,16 +24,27 @@ class LearningRates:
     torso: float = 3e-4
     final: float = 0.05
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"rates.{name}: expected 0 to 1, got {value:g}")
 
+
+MAX_SECONDS = 31_536_000  # a year
+#: Largest number of Gaussians times blendshapes: each takes about 100 bytes during a training.
+MAX_BASIS = 20_000_000
 #: Smallest and largest value of a setting.
 RANGES = (
+    ("size", 32, 4096),
     ("steps", 1, 10**8),
     ("seed", 0, 2**32 - 1),
     ("batch", 1, 1024),
-    ("gaussians", 100, 10**7),
+    ("gaussians", 100, 2_000_000),
     ("extra_share", 0, 0.9),
     ("bases", 0, 256),
     ("ssim", 0, 1),
+    ("mask", 0, 100),
+    ("fine_rate", 0, 1),
     ("coarse_share", 0, 1),
     ("refine_at", 0.01, 1),
 )
@@ -61,11 +73,16 @@ class TrainConfig:
     refine: RefineOptions = field(default_factory=RefineOptions)
 
     def __post_init__(self) -> None:
-        if self.size < 32:
-            raise ValueError(f"size: {self.size} pixels are too few; give at least 32")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise ValueError(f"max_seconds: expected more than 0, got {self.max_seconds:g}")
+        if self.max_seconds is not None and not 0 < self.max_seconds <= MAX_SECONDS:
+            raise ValueError(
+                f"max_seconds: expected more than 0 and at most {MAX_SECONDS}, got {shortened(self.max_seconds)}"
+            )
         for name, low, high in RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name}: expected {low} to {high}, got {value:g}")
+                raise ValueError(f"{name}: expected {low} to {high}, got {shortened(value)}")
+        if self.gaussians * self.bases > MAX_BASIS:
+            raise ValueError(
+                f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "
+                f"at most {MAX_BASIS} fit into memory; lower one of the two"
+            )

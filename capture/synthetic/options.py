@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from avatar.common.jsonable import shortened
 from avatar.errors import HeadsplatError
 
 MAX_CAMERAS = 32
@@ -37,6 +38,8 @@ class SyntheticOptions:
             value = getattr(self, name)
             if value < 64 or value % 2:
                 raise HeadsplatError(f"SyntheticOptions.{name}: expected an even number of at least 64, found {value}.")
+        if not 0 <= self.seed < 2**32:
+            raise HeadsplatError(f"SyntheticOptions.seed: expected 0 to {2**32 - 1}, found {shortened(self.seed)}.")
         if self.frames < 1:
             raise HeadsplatError(f"SyntheticOptions.frames: expected at least 1, found {self.frames}.")
         if not 1 <= self.cameras <= MAX_CAMERAS:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatar.errors import HeadsplatError
+
 #: Diagonal of 35 mm film in millimeters: EXIF's equivalent focal length refers to the diagonal.
 FILM_DIAGONAL = 43.27
 #: Aspect ratios cameras record; any other frame shape is a crop.
 RECORDED_ASPECTS = (16 / 9, 3 / 2, 4 / 3, 2.0, 19.5 / 9, 18 / 9, 21 / 9)
+#: Smallest and largest focal length that a user may give, relative to the longer side of the frame.
+_FOCAL_RANGE = (0.2, 30.0)
 #: Yaw the training frames must span before the focal length may move: with less, focal length and depth of the face
 #: are ambiguous.
 RELEASE_YAW_SPAN = np.radians(40.0)
@@ -40,8 +44,17 @@ def focal_prior(width: int, height: int, focal_35mm: float | None = None, given:
         height: pixels.
         focal_35mm: 35 mm equivalent focal length in mm from the file's metadata, if it has one.
         given: focal length in pixels stated by the user, if any.
+
+    Raises:
+        HeadsplatError: the given one is that of no camera.
     """
     if given is not None:
+        low, high = (factor * max(width, height) for factor in _FOCAL_RANGE)
+        if not low <= given <= high:
+            raise HeadsplatError(
+                f"--focal: {given:g} pixels is no focal length for a frame of {width}x{height}; give {low:.0f} to "
+                f"{high:.0f}"
+            )
         return FocalPrior(float(given), 0.01, "given")
     if focal_35mm:
         return FocalPrior(float(np.hypot(width, height)) * focal_35mm / FILM_DIAGONAL, 0.05, "metadata")

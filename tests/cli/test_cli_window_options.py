@@ -91,4 +91,4 @@ def test_a_negative_time_is_rejected(
 ) -> None:
     monkeypatch.setattr(display, "check_display", lambda: None)
     assert cli.main(["view", str(tmp_path / "me.avatar"), "--seconds", "-3"]) == 1
-    assert "--seconds: expected a number above 0, got -3" in capsys.readouterr().err
+    assert "--seconds: expected more than 0 and at most 31536000, got -3" in capsys.readouterr().err
