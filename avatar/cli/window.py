@@ -200,9 +200,12 @@ class LiveSources:
     def choices(self) -> Iterator[LiveSourceChoice]:
         """All sources, none opened yet; raises HeadsplatError where the options are not valid."""
         from capture.live.open import LOOPBACK, open_pose_source
+        from capture.live.protocols.udp import check_host
         from viewer.session.pose_sources import LiveSourceChoice
 
-        options, host, phone = self.options, self.host or LOOPBACK, self.phone or ""
+        options, phone = self.options, self.phone or ""
+        host = LOOPBACK if self.host is None else self.host
+        check_host(host)
         if options.listen is not None:
             open_pose_source(None, options.listen, host=host, phone=phone)
         webcam = "0" if options.webcam is None else options.webcam

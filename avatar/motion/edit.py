@@ -31,6 +31,8 @@ _MIN_WINDOW = 1e-6
 _SAME_TIME = 1e-6
 #: A step is a gap if it is longer than this many median steps and than this many seconds.
 GAP_STEPS, GAP_SECONDS = 2.5, 0.1
+#: Upper limit of the frames on one side that a window covers: the work is their number times that of all frames.
+_MAX_NEIGHBORS = 2000
 #: Upper limit of the frames of a resampled motion, against a mistyped rate.
 _MAX_FRAMES = 5_000_000
 
@@ -295,6 +297,12 @@ def _neighbors(times: Tensor, durations: Tensor, seconds: float) -> Iterator[tup
         their weights [m].
     """
     sigma = seconds / _FULL_WIDTH
+    widest = int((torch.searchsorted(times, times + _CUTOFF * sigma) - torch.arange(len(times))).max())
+    if widest > _MAX_NEIGHBORS:
+        raise HeadsplatError(
+            f"smoothing over {seconds:g} s: {widest} frames are in a window, at most {_MAX_NEIGHBORS} are averaged; "
+            "give a shorter window or a higher rate"
+        )
     for distance in range(len(times)):
         any_inside = False
         for sign in (1, -1) if distance else (1,):

@@ -16,6 +16,8 @@ _COLORS = {
     "white": "ffffff", "black": "000000", "gray": "808080", "grey": "808080", "red": "ff0000", "green": "00b140",
     "blue": "0047bb",
 }  # fmt: skip
+#: Largest area of an image that covers the frame, relative to the frame.
+_MAX_COVER = 16
 _TRANSPARENT = ("transparent", "alpha")
 
 
@@ -48,7 +50,7 @@ def parse_background(text: str, width: int, height: int) -> Background:
         height: pixels.
 
     Raises:
-        HeadsplatError: the text is none of these, or the image cannot be read.
+        HeadsplatError: the text is none of these, or the image cannot be read or is too narrow.
     """
     if text in _TRANSPARENT:
         return Background(transparent=True)
@@ -64,6 +66,12 @@ def parse_background(text: str, width: int, height: int) -> Background:
     image = read_image(path, cv2.IMREAD_COLOR)
     if image is None:
         raise HeadsplatError(f"--background: {path}: cannot be read as an image; give a PNG or JPEG file")
+    scale = max(width / image.shape[1], height / image.shape[0])
+    if image.shape[0] * image.shape[1] * scale**2 > _MAX_COVER * width * height:
+        raise HeadsplatError(
+            f"--background: {path}: {image.shape[1]}x{image.shape[0]} pixels are too narrow for a frame of "
+            f"{width}x{height}; crop the image"
+        )
     return Background(image=resize_to_cover(image[..., ::-1], width, height))
 
 

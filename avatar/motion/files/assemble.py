@@ -15,6 +15,8 @@ from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 from avatar.types import JOINT_NAMES, Motion
 
+from .text import check_frames
+
 Floats = NDArray[np.floating]
 
 #: Frames per second of files without times and rate.
@@ -51,6 +53,7 @@ def to_motion(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
     """
     if not len(rows.time):
         raise HeadsplatError(f"{path}: has no frames; export the take again")
+    check_frames(len(rows.time), path)
     order = _order(rows.time, notes)
     time = rows.time[order]
     if rebase:

@@ -14,7 +14,7 @@ from avatar.types import Motion
 from .assemble import Rows, frame_times, note_unused_fps, to_motion
 from .named_json import names_of
 from .names import ARKIT, arkit_columns
-from .text import Table, number, numbers
+from .text import Table, check_frames, number, numbers
 
 _PREFIX = "blendshapes."
 _NO_HEAD_POSE = "Audio2Face has no head pose: the head does not move"
@@ -84,6 +84,7 @@ def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> 
     table = content["weightMat"]
     if not isinstance(table, list) or not table:
         raise HeadsplatError(f"{path}: weightMat: expected a row of weights for each frame; export the file again")
+    check_frames(len(table), path)
     stated = content.get("numFrames", len(table))
     if stated != len(table):
         raise HeadsplatError(f"{path}: weightMat: {len(table)} rows, numFrames is {str(stated)[:20]}; export it again")

@@ -13,7 +13,7 @@ from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 
 from .assemble import Rows, to_motion
 from .names import FLAME, listed
-from .text import LARGEST
+from .text import LARGEST, MAX_VALUES
 
 Floats = NDArray[np.floating]
 
@@ -33,6 +33,8 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
     Raises:
         HeadsplatError: another shape, or invalid numbers.
     """
+    if value.size > MAX_VALUES:
+        raise HeadsplatError(f"{where}: {value.size} values, which no take has; {_REMEDY}")
     with np.errstate(invalid="ignore"):  # a signaling NaN in a damaged file
         array = np.asarray(value, np.float64)
     found = array.shape[-1] if array.ndim else 1

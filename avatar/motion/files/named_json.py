@@ -17,7 +17,7 @@ from avatar.types import NECK, ROOT, Motion
 from .assemble import Rows, frame_times, note_unused_fps, to_motion
 from .live_link_write import lost_pose, with_gaze
 from .names import ARKIT, FLAME, arkit_columns
-from .text import number, numbers
+from .text import check_frames, check_names, number, numbers
 
 Floats = NDArray[np.floating]
 
@@ -49,6 +49,7 @@ def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motio
     frames = content["frames"]
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise HeadsplatError(f"{path}: frames: expected a list of objects with weights; export the file again")
+    check_frames(len(frames), path)
     space, columns = _space(names, f"{path}: names", notes)
     picked = [column for column, _ in columns]
     weights = np.zeros((len(frames), len(columns)), np.float32)
@@ -66,6 +67,7 @@ def names_of(value: Any, where: str) -> list[str]:
     """A JSON list of strings."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise HeadsplatError(f"{where}: expected a list of names; export the file again")
+    check_names(len(value), where)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from avatar.errors import HeadsplatError
@@ -31,7 +32,7 @@ def arkit_columns(names: Sequence[str], where: str, notes: list[str]) -> list[tu
     """
     columns = [(i, common_name(name)) for i, name in enumerate(names) if name.strip() not in ("", NEUTRAL)]
     found = [name for _, name in columns]
-    twice = next((name for name in found if found.count(name) > 1), None)
+    twice = next((name for name, count in Counter(found).items() if count > 1), None)
     if twice is not None:
         raise HeadsplatError(f"{where}: {twice} is there twice; remove one of the two")
     known = set(found) & set(ARKIT_52)

@@ -20,7 +20,7 @@ from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
 from avatar.types import JOINT_NAMES, Motion
 
-from .text import LARGEST
+from .text import LARGEST, MAX_VALUES, check_frames
 
 MAGIC, VERSION = "headsplat-motion", 1
 HEADER = "header"
@@ -63,6 +63,7 @@ def read_stored(path: Path, archive: Npz) -> Motion:
         raise HeadsplatError(f"{path}: header: a name is there twice; {_REMEDY}")
     time = _array(path, archive, "time", (None,))
     frames = len(time)
+    check_frames(frames, path)
     if not frames or not (np.diff(time) > 0).all():
         raise HeadsplatError(f"{path}: time: expected at least one frame and times that increase; {_REMEDY}")
     confidence = _array(path, archive, "confidence", (frames,)) if "confidence" in archive.names else None
@@ -112,7 +113,10 @@ def _array(path: Path, archive: Npz, name: str, shape: tuple[int | None, ...]) -
     """An array of finite numbers with the given shape; None is any length."""
     try:
         with np.errstate(invalid="ignore"):  # a signaling NaN in a damaged file
-            array = archive.array(name).astype(np.float64)
+            array = archive.array(name)
+            if array.size > MAX_VALUES:
+                raise HeadsplatError(f"{path}: {name}: {array.size} values, which no take has; {_REMEDY}")
+            array = array.astype(np.float64)
     except DamagedNpz as error:
         raise HeadsplatError(f"{path}: {name}: {str(error)[:120]}; {_REMEDY}") from error
     if array.ndim != len(shape) or any(

@@ -17,6 +17,16 @@ from avatar.errors import HeadsplatError
 
 #: An hour of Live Link at 60 rows per second is 180 MB.
 MAX_BYTES = 256 << 20
+#: Apple's names are 52, FLAME's at most 400; more columns or names than these are no expressions.
+MAX_NAMES = 2000
+#: Rows or frames of a file: four and a half hours at 60 per second.
+MAX_FRAMES = 1_000_000
+#: Characters of a line of CSV.
+_MAX_LINE = 1 << 16
+#: Values of an array: 512 MB as float64.
+MAX_VALUES = 1 << 26
+#: Lists and objects, texts, and values of a JSON file: more take gigabytes of memory.
+_MOST = (("[{", 4 * MAX_FRAMES), ('"', 16 * MAX_FRAMES), (",", 64 * MAX_FRAMES))
 #: No weight, angle (radians), position (meters) or time (seconds) of a take is larger.
 LARGEST = 1e6
 
@@ -93,30 +103,49 @@ def read_table(path: Path) -> Table:
     """
     rows = _rows(path, read_text(path))
     _, header = next(rows, (1, []))
+    check_names(len(header), f"{path}: line 1")
     if len(header) < 2:
         raise HeadsplatError(f"{path}: line 1: expected comma-separated names; export the take again as CSV")
     return Table(path, tuple(cell.strip() for cell in header), rows)
 
 
-def _lines(text: str) -> Iterator[str]:
-    start = 0
+def check_names(count: int, where: str) -> None:
+    """Raise HeadsplatError for more columns or names than any take has."""
+    if count > MAX_NAMES:
+        raise HeadsplatError(f"{where}: {count} names, at most {MAX_NAMES} are read; export the take again")
+
+
+def check_frames(count: int, path: Path) -> None:
+    """Raise HeadsplatError for more frames than are read."""
+    if count > MAX_FRAMES:
+        raise HeadsplatError(f"{path}: more than {MAX_FRAMES} frames, which no take has; split it")
+
+
+def _lines(path: Path, text: str) -> Iterator[str]:
+    start = number = 0
     while start < len(text):
         end = text.find("\n", start) + 1 or len(text)
+        number += 1
+        if end - start > _MAX_LINE:
+            raise HeadsplatError(
+                f"{path}: line {number}: longer than {_MAX_LINE} characters; export the take again as CSV"
+            )
         yield text[start:end]
         start = end
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(_lines(text))
-    while True:
+    """Line numbers and cells; a quoted cell ends with its line, since no take has a line break in a cell."""
+    count = 0
+    for line, content in enumerate(_lines(path, text), 1):
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
+            (cells,) = csv.reader([content])
         except csv.Error as error:
-            raise HeadsplatError(f"{path}: line {reader.line_num}: {error}; export the take again as CSV") from error
+            raise HeadsplatError(f"{path}: line {line}: {error}; export the take again as CSV") from error
         if any(cell.strip() for cell in cells):
-            yield reader.line_num, cells
+            check_frames(count, path)
+            count += 1
+            yield line, cells
 
 
 def read_json(path: Path) -> Any:
@@ -125,8 +154,12 @@ def read_json(path: Path) -> Any:
     Raises:
         HeadsplatError: not valid JSON; the message names the line.
     """
+    text = read_text(path)
+    for marks, most in _MOST:
+        if sum(text.count(mark) for mark in marks) > most:
+            raise HeadsplatError(f"{path}: more than {most} of {' and '.join(marks)}, which no take has; split it")
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise HeadsplatError(
             f"{path}: line {error.lineno}: not JSON ({error.msg}); the file is truncated or damaged: export it again"

@@ -42,7 +42,7 @@ def udp_source(text: str, host: str = LOOPBACK, phone: str = "") -> UdpSource:
         close = get_close_matches(name, PROTOCOLS, 1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(PROTOCOLS)}"
         raise HeadsplatError(f"--listen {text}: unknown protocol {name[:40]!r}; {hint}")
-    if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
+    if colon and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 1 << 16):
         raise HeadsplatError(f"--listen {text}: invalid port {port[:20]!r}; give a number from 1 to 65535")
     if phone:
         _check_phone(phone, PROTOCOLS[name], host)

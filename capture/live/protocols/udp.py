@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
+import re
 import selectors
 import socket
 import threading
@@ -20,6 +22,8 @@ from .packet_order import Address, Decode, PacketReceiver
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
+#: Host names whose last part cannot be read as a number: "0" and "0x0" are 0.0.0.0 to the system.
+_NAME = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z][A-Za-z0-9-]{0,62}")
 #: Seconds of a wait for packets, after which the thread checks whether to stop.
 _TIMEOUT = 0.05
 #: Packets read without a pause; after so many the thread sleeps for this many seconds.
@@ -39,6 +43,18 @@ class Protocol:
     greeting: bytes = b""  # packet after which its senders start to send; empty where they need none
 
 
+def check_host(host: str) -> None:
+    """Raise HeadsplatError unless `host` is an IPv4 address or a name; empty, it would mean all networks silently."""
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        if len(host) > 253 or not _NAME.fullmatch(host):
+            raise HeadsplatError(
+                f"--host {host[:60]!r}: expected an IPv4 address of this machine like 192.168.1.20, or 0.0.0.0 for "
+                "all of its addresses"
+            ) from None
+
+
 class UdpSource:
     """A pose source that receives UDP packets: a thread reads them, `latest` returns the newest sample.
 
@@ -54,7 +70,11 @@ class UdpSource:
             host: the address of this machine to listen on; "0.0.0.0" for all of them.
             port: the protocol's default when None; 0 for any free one (see `port` after start).
             phone: address of a sender that waits for the protocol's greeting (a phone with iFacialMocap).
+
+        Raises:
+            HeadsplatError: `host` is neither an IPv4 address nor a name.
         """
+        check_host(host)
         self.name, self.protocol, self.host = protocol.title, protocol, host
         self.port = protocol.port if port is None else port
         self._greeted: Address | None = (phone, protocol.port) if phone and protocol.greeting else None
