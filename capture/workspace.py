@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,18 +15,21 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from avatar.common.files import shown
 from avatar.common.image_io import encode_png
-from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE
+from avatar.common.temporaries import open_unlinked
+from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
 
 _PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
 _TORN = ".tmp"  # what a file that is being written ends in
+_IMAGE = re.compile(rf"\d{{5,}}\.png({re.escape(_TORN)})?")  # in frames/ and mattes/
 #: PNG effort: level 1 is four times as fast as the default and 5 % larger; see `encode_png` for the rest.
 _PNG_LEVEL = 1
 #: What `capture.report` writes into a finished folder, the last one last.
 COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE = REPORT_FILES = ("coverage.png", "overlay.mp4", "report.json")
 #: What is ours in a finished folder and goes with it when it is made again; anything else there stays.
-_OURS = {_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
+CAPTURE_ENTRIES = {_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
 
 
 class Workspace:
@@ -70,6 +74,12 @@ class Workspace:
             raise HeadsplatError(
                 f"{self.final}: a mounted disk cannot be replaced by another folder; give -o a folder inside it"
             )
+        if MAGIC.encode() not in (self.final / METADATA_FILE).read_bytes():
+            raise HeadsplatError(
+                f"{self.final}: its {METADATA_FILE} is not headsplat's, so the folder is not replaced; delete it "
+                "yourself or give -o another folder"
+            )
+        _check_images(self.final)
 
     def _check_started(self, key: dict[str, Any], overwrite: bool) -> None:
         """Raise HeadsplatError unless the folder is empty, was started with `key`, or may be cleared (then it is)."""
@@ -95,21 +105,20 @@ class Workspace:
 
     def _check_ours(self) -> None:
         """Raise HeadsplatError if the unfinished folder contains a file that no capture wrote."""
-        foreign = [path for path in self.root.iterdir() if path.name.removesuffix(_TORN) not in _OURS]
-        for folder in (FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR):
-            suffixes = (".npz", _KEY_FILE) if folder == _PARTIAL_DIR else (".png",)
-            inside = (self.root / folder).glob("*")
-            foreign += [path for path in inside if not path.name.removesuffix(_TORN).endswith(suffixes)]
+        foreign = [path for path in self.root.iterdir() if path.name.removesuffix(_TORN) not in CAPTURE_ENTRIES]
+        partial = (self.root / _PARTIAL_DIR).glob("*")
+        foreign += [path for path in partial if not path.name.removesuffix(_TORN).endswith((".npz", _KEY_FILE))]
         if foreign:
             raise HeadsplatError(
                 f"{self.root}: the unfinished capture contains other files too ({min(foreign).name}), so it is not "
                 "cleared; give -o a new or empty folder"
             )
+        _check_images(self.root)
 
     def _clear(self) -> None:
         for folder in (FRAMES_DIR, MATTES_DIR):
             shutil.rmtree(self.root / folder, ignore_errors=True)
-        for name in _OURS - {FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR}:
+        for name in CAPTURE_ENTRIES - {FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR}:
             (self.root / name).unlink(missing_ok=True)
             _torn(self.root / name).unlink(missing_ok=True)
         for path in self._partial.iterdir():
@@ -150,10 +159,21 @@ class Workspace:
             known = {f"{number:05d}.png" for number in track["frame_number"]}
             for folder in (FRAMES_DIR, MATTES_DIR):
                 for path in (self.root / folder).glob("*.png"):
-                    if path.name not in known:
+                    if path.name not in known and _IMAGE.fullmatch(path.name):
                         path.unlink()
             write_atomically(self.root / METADATA_FILE, json.dumps(metadata, indent=1).encode())
             settle(self.final)
+
+
+def _check_images(root: Path) -> None:
+    """Raise HeadsplatError for files in the image folders of a capture that no capture wrote."""
+    for folder in (FRAMES_DIR, MATTES_DIR):
+        foreign = [path.name for path in (root / folder).glob("*") if not _IMAGE.fullmatch(path.name)]
+        if foreign:
+            raise HeadsplatError(
+                f"{root / folder}: contains other files too ({shown(min(foreign))}), so it is not replaced; move them "
+                "or give -o another folder"
+            )
 
 
 def settle(root: Path) -> None:
@@ -180,7 +200,7 @@ def _retire(old: Path, root: Path) -> None:
     if not (old.is_dir() and root.is_dir()):
         return
     for entry in old.iterdir():
-        if entry.name not in _OURS and not (root / entry.name).exists():
+        if entry.name not in CAPTURE_ENTRIES and not (root / entry.name).exists():
             os.replace(entry, root / entry.name)
     shutil.rmtree(old)
 
@@ -197,14 +217,15 @@ def _is_finished(folder: Path) -> bool:
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write the arrays to an .npz file, completely or not at all."""
-    with _torn(path).open("wb") as stream:
+    with open(_torn(path), "wb", opener=open_unlinked) as stream:
         np.savez(stream, **arrays)
     os.replace(_torn(path), path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    _torn(path).write_bytes(content)
+    with open(_torn(path), "wb", opener=open_unlinked) as stream:
+        stream.write(content)
     os.replace(_torn(path), path)
 
 

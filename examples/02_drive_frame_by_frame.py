@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 
 from avatar import Animator, Camera, Driver, load_avatar, read_motion
+from avatar.common.image_io import write_image
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("avatar", type=Path)
@@ -30,5 +31,5 @@ for frame in range(len(motion)):
     row = slice(frame, frame + 1)
     params = driver(motion.weights[row], motion.joint_rot[row], motion.translation[row])
     image = animator.render(params, camera).numpy()  # uint8 [H,W,3], overwritten by the next call
-    cv2.imwrite(str(arguments.out / f"{frame:05d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_image(arguments.out / f"{frame:05d}.png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 print(f"{arguments.out}: {len(motion)} images")

@@ -12,8 +12,8 @@ from tyro.conf import arg
 
 from avatar.cli.arguments import Between, OptionalInt, OptionalPath
 from avatar.cli.evaluate import write_text
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
-from avatar.common.files import check_output
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ class BenchCommand:
     def run(self) -> int:
         """Measure, print and write; returns the exit code, 1 if a required comparison failed."""
         self._check()
+        with reserved([Output(path) for path in self.out], [self.avatar], overwrite=self.overwrite):
+            return self._measure()
+
+    def _measure(self) -> int:
         import torch
 
         import cuda_ext
@@ -91,7 +95,6 @@ class BenchCommand:
         for path in self.out:
             if path.suffix not in WRITERS:
                 raise HeadsplatError(f"{path}: cannot write {path.suffix or 'this'}; give names in .md or .json to -o")
-            check_output(path, self.overwrite)
 
     def _grid(self, device: torch.device) -> Grid:
         from avatar.bench import Grid

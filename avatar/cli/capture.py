@@ -21,8 +21,9 @@ from avatar.cli.arguments import (
     OptionalText,
     Out,
 )
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import Update, say, stage
-from avatar.common.files import check_output
+from avatar.common.files import check_output, shown
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class CaptureCommand:
             self.test_fraction,
             self.test_every,
             self.max_frames,
-            self.consent,
+            shown(self.consent),
             self.head or EMBEDDED,
             self.max_size,
             self.passes,
@@ -84,6 +85,11 @@ class CaptureCommand:
             self.test_camera,
             self.solve_cameras,
         )
+        output = Output(self.out, folder=True, in_place=True)
+        with reserved([output], (self.source, self.mattes, self.head), overwrite=self.overwrite):
+            return self._capture(request)
+
+    def _capture(self, request: CaptureRequest) -> int:
         capture = self._without_report(request)
         if capture is None:
             if (self.out / "capture.json").exists():

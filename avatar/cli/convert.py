@@ -9,9 +9,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Out
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
-from avatar.common.files import check_output, check_replaceable_folder
-from avatar.errors import HeadsplatError
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,11 @@ class ConvertCommand:
     def run(self) -> int:
         """Write the folder; returns the exit code."""
         from avatar.data.capture_folder import Capture
-        from capture.layouts.transforms import ALL_FILE
-        from capture.layouts.write import REPLACEABLE, write_layout
+        from capture.layouts.write import write_layout
 
-        capture = Capture.load(self.source)
-        out, source = self.out.resolve(), self.source.resolve()
-        if out == source or out in source.parents:
-            raise HeadsplatError(f"{self.out}: contains the capture itself; choose another folder with -o")
-        check_output(self.out, self.overwrite, folder=True)
-        if self.out.exists():
-            check_replaceable_folder(self.out, REPLACEABLE, sign=ALL_FILE)
-        for note in write_layout(capture, self.layout, self.out):
-            say(note)
+        with reserved([Output(self.out, folder=True)], [self.source], overwrite=self.overwrite):
+            capture = Capture.load(self.source)
+            for note in write_layout(capture, self.layout, self.out):
+                say(note)
         print(f"{self.out}: {len(capture)} images in the layout {self.layout}")
         return 0

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from avatar.cli.arguments import DURATION, SEED, SIDE, Between, OptionalFloat
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
-from avatar.common.files import check_output
+from avatar.common.files import check_output, shown
+from avatar.common.folder_sign import sign_folder, signed_names
 from avatar.common.toml_config import load_preset
+from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 TEST_FRACTION = 0.2
 MIN_FRAMES = 40
 REPORT = "report.html"
+#: All that the demo writes.
+FILES = (
+    "phone.mp4", "capture", "demo.avatar", "demo.toml", "demo.report.json", "demo.preview.png", "demo.checkpoint",
+    "evaluation.json", "puppet.csv", "own_motion.mp4", "puppet.mp4", "comparison.png", "puppet.png", "report.md",
+    REPORT,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,19 @@ class DemoCommand:
 
     def run(self) -> int:
         """Run every stage; returns the exit code."""
-        if self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir())):
+        with reserved([Output(self.out, folder=True, in_place=True)]):
+            return self._run()
+
+    def _run(self) -> int:
+        if self.out.is_dir() and any(self.out.iterdir()):
             check_output(self.out, self.overwrite, folder=True)
-        check_output(self.out / REPORT, overwrite=True)
+            if REPORT not in (signed_names(self.out) or ()):
+                raise HeadsplatError(
+                    f"{shown(self.out)}: contains files that no demo wrote (or one of an earlier version), so they are "
+                    "not replaced; delete the folder yourself or choose another one with -o"
+                )
+        self.out.mkdir(exist_ok=True)
+        sign_folder(self.out, FILES)
         from avatar.cli.report import write_report
 
         report = Demo(self).report()

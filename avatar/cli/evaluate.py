@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import SIDE, OptionalInt, OptionalPath
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, stage
-from avatar.common.files import atomic_folder, atomic_path, check_output, check_replaceable_folder
+from avatar.common.files import atomic_folder, atomic_path
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
 
-IMAGE_FOLDERS = ("tracked", "refined")
 DEFAULT_SIZE = 256  # pixels, for avatars whose header has no settings
 
 
@@ -53,11 +53,18 @@ class EvalCommand:
 
     def run(self) -> int:
         """Evaluate, write and print the report; returns the exit code."""
-        for path in (self.json, self.markdown, self.save_images):
-            if path is not None:
-                check_output(path, self.overwrite, folder=path is self.save_images)
-        if self.save_images is not None and self.save_images.exists():
-            check_replaceable_folder(self.save_images, IMAGE_FOLDERS)
+        with reserved(self._outputs(), (self.avatar, self.capture, self.lpips), overwrite=self.overwrite):
+            return self._evaluate()
+
+    def _outputs(self) -> Iterator[Output]:
+        if self.json is not None:
+            yield Output(self.json, "--json", (".json",))
+        if self.markdown is not None:
+            yield Output(self.markdown, "--markdown", (".md", ".markdown"))
+        if self.save_images is not None:
+            yield Output(self.save_images, "--save-images", folder=True)
+
+    def _evaluate(self) -> int:
         if self.lpips is not None and not self.lpips.is_file():
             raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
         backend_of(self.rasterizer).check()
@@ -160,6 +167,6 @@ def refine_options(header: Mapping[str, Any]) -> RefineOptions:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file, whole or not at all; what UTF-8 cannot store becomes an escape."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -21,8 +21,8 @@ from avatar.cli.arguments import (
     parse_weights,
 )
 from avatar.cli.motion_options import MotionOptions
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import Update, say, stage
-from avatar.common.files import check_output, check_replaceable_folder
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
 SUFFIXES = ("", ".ply", ".obj", ".glb")
-FRAMES = ("[0-9]*.ply",)
 _MEGABYTE = 1 << 20
 
 
@@ -79,9 +78,11 @@ class ExportCommand:
         weights = parse_weights(self.expression)
         rotation = (0.0, 0.0, 0.0) if self.head_pose is None else parse_angles(self.head_pose)
         self._check()
-        frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
-        with stage("exporting") as update:
-            print(self._write(frames, update))
+        inputs = (self.avatar, self.motion, self.motion_options.motion_head)
+        with reserved([Output(self.out)], inputs, overwrite=self.overwrite):
+            frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
+            with stage("exporting") as update:
+                print(self._write(frames, update))
         if self.rigged or self.out.suffix in (".obj", ".glb"):
             _log_license(frames.avatar)
         return 0
@@ -120,9 +121,6 @@ class ExportCommand:
             raise HeadsplatError(f"{self.out}: --rigged writes a .ply; give a name in .ply or leave --rigged out")
         if self.rigged and (self.expression or self.head_pose):
             raise HeadsplatError("--rigged: writes the neutral expression; leave out --expression and --head-pose")
-        check_output(self.out, self.overwrite)
-        if not suffix and self.out.exists():
-            check_replaceable_folder(self.out, FRAMES)
 
     def _check_poses(self) -> None:
         suffix = self.out.suffix

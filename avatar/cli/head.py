@@ -11,8 +11,9 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import Out
 from avatar.cli.info import as_text
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
-from avatar.common.files import atomic_folder, check_output, check_replaceable_folder
+from avatar.common.files import atomic_folder
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
@@ -54,13 +55,11 @@ class HeadSheets:
         """Write the images; returns the exit code."""
         from avatar.head.sheets import write_sheets
 
-        head = load_with_landmarks(self.head)
-        folder = check_output(self.output, self.overwrite, folder=True)
-        if folder.exists():
-            check_replaceable_folder(folder, ("*.png",))
-        with atomic_folder(folder) as temporary:
-            names = [path.name for path in write_sheets(head, temporary)]
-        print("\n".join(str(folder / name) for name in names))
+        with reserved([Output(self.output, folder=True)], [self.head], overwrite=self.overwrite):
+            head = load_with_landmarks(self.head)
+            with atomic_folder(self.output) as temporary:
+                names = [path.name for path in write_sheets(head, temporary)]
+        print("\n".join(str(self.output / name) for name in names))
         return 0
 
 

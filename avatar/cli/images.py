@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,10 @@ import numpy as np
 
 from avatar.common.files import atomic_path
 from avatar.common.image_io import encode_png
+
+_HEADER_END = 33  # bytes of the signature and the header of a PNG file
+_TEXT = b"tEXtSoftware\0headsplat"  # the type of a chunk, and its content
+_SOFTWARE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
 
 LABEL_HEIGHT = 22  # pixels above the images of a row
 GAP = 6
@@ -22,9 +28,19 @@ def png_bytes(image: np.ndarray) -> bytes:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write `image` uint8 [H,W,3] sRGB as PNG, atomically."""
+    """Write `image` uint8 [H,W,3] sRGB as PNG, atomically; `is_our_image` recognizes the file."""
+    content = png_bytes(image)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(png_bytes(image))
+        temporary.write_bytes(content[:_HEADER_END] + _SOFTWARE + content[_HEADER_END:])
+
+
+def is_our_image(path: Path) -> bool:
+    """Whether `write_image` wrote the PNG file `path`."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_HEADER_END + len(_SOFTWARE)).endswith(_SOFTWARE)
+    except OSError:
+        return False
 
 
 def data_uri(data: bytes, kind: str = "image/png") -> str:

@@ -9,8 +9,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalPath, Out
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, stage
-from avatar.common.files import check_output, check_replaceable_folder
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -36,12 +36,13 @@ class JoinCommand:
         if not self.segments:
             raise HeadsplatError("join: no segments; give the files that `headsplat render --frames A:B` wrote")
         folder = self.segments[0].is_dir()
-        check_output(self.out, self.overwrite, folder=folder)
-        from avatar.video.joining import join
-        from avatar.video.sequence import FRAME_FILES
+        output = Output(self.out, suffixes=() if folder else (".mp4", ".mov", ".webm"), folder=folder)
+        with reserved([output], (*self.segments, self.audio), overwrite=self.overwrite):
+            return self._join()
 
-        if folder and self.out.exists():
-            check_replaceable_folder(self.out, FRAME_FILES)
+    def _join(self) -> int:
+        from avatar.video.joining import join
+
         with stage("joining") as update:
             joined = join(
                 self.segments,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
-from avatar.common.files import check_output
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -90,11 +90,14 @@ class MotionConvert:
 
     def run(self) -> int:
         """Read, edit and write; returns the exit code."""
-        from avatar.motion import write_motion
-
         factors, span = parse_gain(self.gain), parse_trim(self.trim or ":")
-        check_output(self.out, self.overwrite)
+        output = Output(self.out, suffixes=(".csv", ".json", ".motion.npz"))
+        with reserved([output], (self.file, self.motion_head, self.to_head), overwrite=self.overwrite):
+            return self._convert(factors, span)
+
+    def _convert(self, factors: dict[str, float], span: tuple[float | None, float | None]) -> int:
         from avatar.driving.motion_source import load_motion_source
+        from avatar.motion import write_motion
 
         source = load_motion_source(self.file, self.motion_head, self.motion_fps, log=say)
         motion = edit_motion(source.motion, span, self.smooth, self.fps, factors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +22,9 @@ from avatar.cli.arguments import (
 )
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.motion_options import MotionOptions
+from avatar.cli.outputs import Output, is_report, reserved
 from avatar.cli.progress import say, stage
-from avatar.common.files import check_output, check_replaceable_folder
+from avatar.common.files import check_name, shown
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -103,7 +105,13 @@ class RenderCommand:
 
     def run(self) -> int:
         """Render and write; returns the exit code, 130 after Ctrl-C."""
-        request = self._check()
+        request, output = self._check()
+        inputs = (*self.avatars, self.motion, self.storage.audio, self.image.background, request.path)
+        others = (self.motion_options.motion_head,)
+        with reserved(self._outputs(output), (*inputs, *others), overwrite=self.overwrite):
+            return self._render(request)
+
+    def _render(self, request: CameraRequest) -> int:
         from avatar import ops
         from avatar.cli.driven_motion import DrivingSource
 
@@ -129,35 +137,29 @@ class RenderCommand:
     def _report_path(self) -> Path:
         return self.out.with_name(f"{self.out.name}.report.json")
 
-    def _check(self) -> CameraRequest:
-        """The camera; raises HeadsplatError for everything that can be checked before files are read."""
+    def _check(self) -> tuple[CameraRequest, FrameOutput]:
+        """The camera and the output; raises HeadsplatError for everything that can be checked before files are read."""
         from avatar.rendering.camera_request import parse_camera
 
         if not self.avatars:
             raise HeadsplatError("no avatar to render; name one or more .avatar files")
+        check_name(self.out)
         parse_frames(self.frames)
         self.motion_options.check()
         request = parse_camera(self.image.camera)
         backend_of(self.image.rasterizer).check()
         output = self._output(self._settings(None), None)
         output.writers(0)
-        self._check_outputs(output)
         if not self.motion.exists():
             raise HeadsplatError(f"{self.motion}: no such capture or motion file; check the path")
-        return request
+        return request, output
 
-    def _check_outputs(self, output: FrameOutput) -> None:
-        from avatar.video import FRAME_FILES
+    def _outputs(self, output: FrameOutput) -> Iterator[Output]:
+        from avatar.video.metadata import is_rendered
 
-        folders = not self.out.suffix
-        for path in (self.out, self._report_path) if folders else (*output.outputs.values(), self._report_path):
-            check_output(path, self.overwrite)
-        if folders and self.out.exists():
-            inside = [path for path in output.outputs.values() if path != self.out]
-            check_replaceable_folder(self.out, (*FRAME_FILES, *(path.name for path in inside)))
-            for path in inside:
-                if path.exists():
-                    check_replaceable_folder(path, FRAME_FILES)
+        for path in output.outputs.values():
+            yield Output(path, ours=None if path == self.out else is_rendered)
+        yield Output(self._report_path, ours=lambda path: is_report(path, "headsplat", "avatars"))
 
     def _settings(self, first: DrivenAvatar | None) -> RenderSettings:
         """The settings for the first avatar; None before it is read: the size is then a default if it is not given."""
@@ -189,10 +191,10 @@ class RenderCommand:
         rendered = (RenderedAvatar(each.name, str(each.header.get("consent", "")), each.report) for each in driven)
         return RenderReport(
             avatars=tuple(rendered),
-            motion=self.motion.name,
+            motion=shown(self.motion.name),
             camera=self.image.camera,
             background=self.image.background,
-            files={name: path.name for name, path in output.outputs.items()},
+            files={name: shown(path.name) for name, path in output.outputs.items()},
             width=output.settings.width * len(driven),
             height=output.settings.height,
             supersample=output.settings.supersample,

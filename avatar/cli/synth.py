@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from avatar.cli.arguments import SEED, Between, Out, parse_size
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
-from avatar.common.files import check_output, check_replaceable_folder
 from avatar.common.frame_rate import MAX_FPS
 
 _LARGEST_SIDE = 8192  # pixels
@@ -56,16 +56,16 @@ class SynthCommand:
 
     def run(self) -> int:
         """Render and write; returns the exit code."""
-        from capture.synthetic.folder import REPLACEABLE, TRUTH_FILE, write_synthetic
+        from capture.synthetic.folder import write_synthetic
         from capture.synthetic.options import SyntheticOptions
 
         options = SyntheticOptions(**self._options())
-        folder = check_output(self.out, self.overwrite, folder=True)
-        if folder.exists():
-            check_replaceable_folder(folder, REPLACEABLE, sign=TRUTH_FILE)
-        with stage("synthetic capture") as update:
-            write_synthetic(folder, options, lambda done, total: update(done / total, f"time step {done} of {total}"))
-        print(folder)
+        with (
+            reserved([Output(self.out, folder=True)], overwrite=self.overwrite),
+            stage("synthetic capture") as update,
+        ):
+            write_synthetic(self.out, options, lambda done, total: update(done / total, f"time step {done} of {total}"))
+        print(self.out)
         return 0
 
     def _options(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from avatar.cli.arguments import (
@@ -21,6 +22,7 @@ from avatar.cli.arguments import (
     Out,
     Source,
 )
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
 from avatar.cli.training_run import Outputs, train_capture
 from avatar.common.toml_config import load_config, load_preset
@@ -77,6 +79,12 @@ class TrainCommand:
         backend_of(settings.rasterizer).check()
         outputs = Outputs.beside(self.out)
         outputs.check(self.resume, self.overwrite)
+        folder = [] if self.source.is_dir() else [Output(self._capture_folder, folder=True, in_place=True)]
+        inputs = (self.source, self.config, self.head)
+        with reserved([*outputs.reserved(self.resume), *folder], inputs, overwrite=self.overwrite or self.resume):
+            return self._train(settings, outputs)
+
+    def _train(self, settings: TrainConfig, outputs: Outputs) -> int:
         if not self.view:
             say(CONSENT)
             return train_capture(self._capture(), settings, outputs, resume=self.resume, head=self.head)
@@ -95,6 +103,10 @@ class TrainCommand:
         settings = with_flags(settings, flags)
         return settings if self.refine else dataclasses.replace(settings, refine_at=1.0)
 
+    @property
+    def _capture_folder(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}.capture")
+
     def _capture(self) -> Capture:
         from avatar.cli.capture import CaptureRequest, reuse_or_capture
         from avatar.data.capture_folder import Capture
@@ -107,9 +119,8 @@ class TrainCommand:
                 )
             self._check_capture()
             return Capture.load(self.source)
-        folder = self.out.with_name(f"{self.out.stem}.capture")
         head = self.head or EMBEDDED
-        request = CaptureRequest(self.source, folder, self.test_fraction, self.test_every, head=head)
+        request = CaptureRequest(self.source, self._capture_folder, self.test_fraction, self.test_every, head=head)
         return reuse_or_capture(request, self.overwrite)
 
     def _check_capture(self) -> None:

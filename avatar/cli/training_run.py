@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from avatar import __version__
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import Stop, stopped_by_interrupt
+from avatar.cli.outputs import Output, is_report, starts_with
 from avatar.cli.progress import Update, say, stage
-from avatar.common.files import check_output
+from avatar.common.files import check_name, shown
 from avatar.common.toml_config import save_config
 from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 STOPPING = "stopping after this step; press Ctrl-C again to quit without saving"
 
 
+#: Start of the settings file that a training writes.
+_CONFIG_COMMENT = "# headsplat "
+
+
 @dataclass(frozen=True)
 class Outputs:
     """The files a training writes."""
@@ -41,22 +47,42 @@ class Outputs:
     @staticmethod
     def beside(out: Path) -> Outputs:
         """The avatar `out` and the files that are written beside it."""
+        check_name(out)
         if out.suffix != ".avatar":
             raise HeadsplatError(f"{out}: an avatar's name ends in .avatar; write -o {out.with_suffix('.avatar')}")
         names = (f"{out.stem}{suffix}" for suffix in (".toml", ".report.json", ".preview.png", ".checkpoint"))
         return Outputs(out, *(out.with_name(name) for name in names))
 
+    def reserved(self, resume: bool) -> tuple[Output, ...]:
+        """The files, for `avatar.cli.outputs.reserved`: the user named the avatar only."""
+        from avatar.cli.images import is_our_image
+
+        return (
+            Output(self.avatar),
+            Output(self.config, ours=lambda path: starts_with(path, _CONFIG_COMMENT)),
+            Output(self.report, ours=lambda path: is_report(path, "avatar", "gaussians", "words")),
+            Output(self.preview, ours=is_our_image, renewed=True),
+            Output(self.checkpoint, ours=None if resume else _is_checkpoint, renewed=True),
+        )
+
     def check(self, resume: bool, overwrite: bool) -> None:
-        """Raise HeadsplatError if a file exists and `overwrite` is not set, or there is no checkpoint to resume."""
+        """Raise HeadsplatError if there is no checkpoint to resume, or one that neither option is given for."""
         if resume and not self.checkpoint.exists():
             raise HeadsplatError(f"{self.checkpoint}: no such checkpoint; omit --resume to start a new training")
-        for path in (self.avatar, self.config, self.report):
-            check_output(path, overwrite or resume)
         if self.checkpoint.exists() and not (resume or overwrite):
             raise HeadsplatError(
                 f"{self.checkpoint}: checkpoint of an interrupted training; give --resume to continue it or "
                 "--overwrite to start a new one"
             )
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return b"spent" in archive.read(index)
+    except (OSError, zipfile.BadZipFile, StopIteration):
+        return False
 
 
 def train_capture(
@@ -123,8 +149,9 @@ def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs
     if capture.metadata.get("consent"):
         extras["consent"] = capture.metadata["consent"]
     save_avatar(outputs.avatar, result.avatar, extras)
-    save_config(outputs.config, settings, f"headsplat {__version__}: the resolved settings of {outputs.avatar.name}")
-    report = result.report.named(outputs.avatar.name)
+    comment = f"{__version__}: the resolved settings of {shown(outputs.avatar.name)}"
+    save_config(outputs.config, settings, _CONFIG_COMMENT.removeprefix("# ") + comment)
+    report = result.report.named(shown(outputs.avatar.name))
     report.write(outputs.report)
     print(report.to_text(), flush=True)
     _save_track(result.refined_track, capture)

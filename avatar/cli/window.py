@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from avatar.cli.arguments import DURATION, OptionalFloat, OptionalPath, OptionalText, Record, parse_size
+from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
+from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
-from avatar.common.files import atomic_path, check_output
+from avatar.common.files import shown
 
 if TYPE_CHECKING:
     from avatar.cli.recording import Recording
@@ -83,17 +85,25 @@ def run_window(
     from viewer.gui.display import check_display
 
     check_display()
+    outputs = [Output(path, "--record") for path in options.record]
     if options.json is not None:
-        check_output(options.json, options.overwrite)
+        outputs.append(Output(options.json, "--json", (".json",)))
+    inputs = (path, motion, None if live is None else live.webcam)
+    with reserved(outputs, inputs, overwrite=options.overwrite):
+        return _run(path, options, motion, live)
+
+
+def _run(path: Path, options: WindowedOptions, motion: Path | None, live: SourceOptions | None) -> int:
     sources = LiveSources(live or SourceOptions(), options.host, options.phone)
     from avatar.cli.recording import Recording
     from avatar.model.avatar_file import load_avatar
 
-    say(f"{path.name}: opening the window ...")
+    name = shown(path.name)
+    say(f"{name}: opening the window ...")
     avatar = load_avatar(path)
     with (
         Recording(options.record, overwrite=options.overwrite) as recording,
-        closing(_session(avatar, path.name, sources, recording)) as session,
+        closing(_session(avatar, name, sources, recording)) as session,
     ):
         _set_up(session, options, motion)
         if live is not None:
@@ -101,7 +111,7 @@ def run_window(
             if options.host is not None and live.listen is not None:
                 say(f"listening on {options.host}: anyone who can reach this address can drive the avatar")
         _open_outlets(session, options)
-        closed = _show(session, path.name, options.seconds)
+        closed = _show(session, name, options.seconds)
         report = session.run_report()
     _print_report(report, recording.messages, options.json)
     if recording.failed:
@@ -165,8 +175,7 @@ def _print_report(report: RunReport, messages: Sequence[str], path: Path | None)
     for message in messages:
         say(message)
     if path is not None:
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(report.to_json(), indent=1), encoding="utf-8")
+        write_text(path, json.dumps(report.to_json(), indent=1))
 
 
 def _set_up(session: Session, options: WindowedOptions, motion: Path | None) -> None:
@@ -210,7 +219,7 @@ class LiveSources:
             open_pose_source(None, options.listen, host=host, phone=phone)
         webcam = "0" if options.webcam is None else options.webcam
         open_pose_source(webcam, loop=options.loop)
-        label = f"camera {webcam}" if webcam.isdigit() else Path(webcam).name
+        label = f"camera {webcam}" if webcam.isdigit() else shown(Path(webcam).name)
         yield LiveSourceChoice(
             _WEBCAM, label, lambda avatar: _pipeline(avatar, open_pose_source(webcam, loop=options.loop))
         )

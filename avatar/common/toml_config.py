@@ -112,7 +112,7 @@ def save_config(path: str | Path, config: Any, comment: str = "") -> None:
     lines = [f"# {line}" for line in comment.splitlines()]
     _write_table(config, "", lines)
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _write_table(config: Any, prefix: str, lines: list[str]) -> None:

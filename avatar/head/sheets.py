@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar import ops
+from avatar.common.image_io import write_image
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE
 
@@ -206,5 +207,5 @@ def write_sheets(head: HeadModel, folder: Path) -> list[Path]:
     paths = []
     for name, image in sheets.items():
         paths.append(folder / f"{name}.png")
-        cv2.imwrite(str(paths[-1]), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        write_image(paths[-1], cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return paths

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
-from avatar.common.files import atomic_path
+from avatar.common.files import atomic_path, os_error_sentence
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
@@ -46,7 +46,7 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
     header = describe(avatar) | dict(extras or {})
-    with atomic_path(Path(path)) as part:
+    with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
 
@@ -82,9 +82,13 @@ def read_header(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
     try:
-        with safe_open(path, framework="pt") as stored:
-            header = json.loads((stored.metadata() or {}).get("headsplat", "null"))
-    except (SafetensorError, OSError, ValueError) as error:
+        with path.open("rb") as stream:  # safetensors cannot open names that are not UTF-8
+            length = int.from_bytes(stream.read(8), "little")
+            metadata = json.loads(stream.read(min(length, path.stat().st_size))).get("__metadata__", {})
+        header = json.loads(metadata.get("headsplat", "null"))
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error, path)) from error
+    except (AttributeError, TypeError, ValueError) as error:
         raise HeadsplatError(f"{path}: not an avatar file, or a damaged one; train or copy it again") from error
     if not isinstance(header, dict) or header.get("magic") != MAGIC:
         raise HeadsplatError(f"{path}: a safetensors file, but not a headsplat avatar; give an .avatar file")
@@ -105,7 +109,7 @@ def load_avatar(path: str | Path) -> Avatar:
     """
     header = read_header(path)
     try:
-        stored = {name: _unpack(name, value) for name, value in load_file(path).items()}
+        stored = {name: _unpack(name, value) for name, value in load(Path(path).read_bytes()).items()}
         return _assemble(header, stored)
     except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise HeadsplatError(f"{path}: damaged avatar file ({error}); train or copy it again") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 
 from avatar.common.files import atomic_folder, atomic_path, write_error
+from avatar.common.folder_sign import SIGN
 from avatar.common.media import open_media
 from avatar.errors import HeadsplatError
 from avatar.video.audio import AudioTrack, check_audio
@@ -197,6 +198,8 @@ def _join_folders(folders: Sequence[Path], out: Path, partial: bool) -> JoinResu
     """Join folders of images, as hard links where the file system supports them."""
     found: dict[int, Path] = {}
     for path in (path for folder in folders for path in sorted(folder.iterdir())):
+        if path.name == SIGN:
+            continue
         if not any(map(Path(path.name).match, FRAME_FILES)) or not path.stem.isdecimal():
             raise HeadsplatError(f"{path}: is not a numbered image; give folders that `headsplat render` wrote")
         number = int(path.stem)

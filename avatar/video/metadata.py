@@ -77,6 +77,15 @@ class Segment:
         return self.info.first + self.count
 
 
+def is_rendered(path: Path) -> bool:
+    """Whether avatar.video wrote the video `path`."""
+    try:
+        with open_media(path) as container:
+            return SegmentInfo.of(container.metadata) is not None
+    except MEDIA_ERRORS:
+        return False
+
+
 def read_segment(path: Path) -> Segment:
     """Read the metadata of a video and count its frames.
 

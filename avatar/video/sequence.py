@@ -10,12 +10,13 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avatar.common.files import put_in_place, remove_orphans, temporary_path
+from avatar.common.files import put_in_place
 from avatar.common.image_io import encode_png
+from avatar.common.temporaries import remove_orphans, temporary_path
 from avatar.rendering.passes import Pass
 from avatar.video.conversions import for_exr, for_png
 
-#: Patterns of the files in such a folder, for avatar.common.files.check_replaceable_folder.
+#: Patterns of the images in such a folder.
 FRAME_FILES = ("[0-9]*.png", "[0-9]*.exr")
 
 _PNG_LEVEL = 3  # of avatar.common.image_io.encode_png
@@ -41,15 +42,16 @@ class SequenceSink:
         """
         self.path = path
         self._first, self._suffix = first_frame, f".{codec}"
-        self._temporary = temporary_path(path)
+        self._target = path.resolve()  # a link to a folder stays, and that folder is replaced
+        self._temporary = temporary_path(self._target)
         self._convert = for_exr(name) if codec == "exr" else for_png(name)
         self._exr_options = {"format": "half" if half and name != "depth" else "float", "compression": "zip16"}
         self._encoder: av.VideoCodecContext | None = None
 
     def open(self) -> None:
         """Make the temporary folder."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        remove_orphans(self.path)
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        remove_orphans(self._target)
         self._temporary.mkdir()
 
     def write(self, image: np.ndarray, index: int, time: float | None) -> None:
@@ -60,7 +62,7 @@ class SequenceSink:
 
     def finish(self) -> None:
         """Rename the temporary folder to its final name."""
-        put_in_place(self._temporary, self.path)
+        put_in_place(self._temporary, self._target)
 
     def discard(self) -> None:
         """Remove the temporary folder."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avatar.common.files import remove_orphans, temporary_path
+from avatar.common.temporaries import create_file, remove_orphans, temporary_path
 from avatar.video.audio import AudioTrack
 from avatar.video.codecs import Codec, EncoderSettings, Encoding
 from avatar.video.conversions import Convert
@@ -61,9 +61,11 @@ class VideoSink:
         if self.path.is_dir():
             raise IsADirectoryError(None, "a folder of that name exists", str(self.path))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._encoding.fragmented:
+        if self._encoding.fragmented:
+            self._temporary.touch(exist_ok=False)
+        else:
             remove_orphans(self.path)
-        self._temporary.touch(exist_ok=not self._encoding.fragmented)
+            create_file(self._temporary)
         self._created = True
 
     def write(self, image: np.ndarray, index: int, time: float | None) -> None:

@@ -9,14 +9,15 @@ from types import TracebackType
 from typing import Protocol
 
 import av
+import cv2
 import numpy as np
 
 from avatar.common.files import write_error
 from avatar.errors import HeadsplatError
 from avatar.rendering.passes import Pass, check_image
 
-#: Errors of the system or ffmpeg that mean that the output cannot be written.
-_WRITE_ERRORS = (OSError, av.error.FFmpegError)
+#: Errors of the system, ffmpeg or OpenCV that mean that the output cannot be written.
+_WRITE_ERRORS = (OSError, av.error.FFmpegError, cv2.error)
 _MAX_QUEUED = 8  # frames between renderer and encoder
 _MAX_QUEUED_BYTES = 1 << 28
 _POLL_INTERVAL = 0.1  # seconds between checks that the thread has ended, in case a signal interrupted the wait

@@ -20,8 +20,6 @@ from capture.layouts.checks import inverse
 from capture.layouts.transforms import FLIP
 
 LAYOUTS = ("nerf", "vhap", "insta")
-#: All files of such a folder: an existing folder with only these may be replaced.
-REPLACEABLE = ("transforms*.json", "images", "fg_masks", "matted", "flame_param")
 
 
 def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:

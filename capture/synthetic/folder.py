@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from avatar.common.files import atomic_folder
-from avatar.common.image_io import write_image
+from avatar.common.image_io import encode_jpeg, write_image
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import Progress, RecordedFrame, SyntheticScene, make_video
@@ -24,8 +23,6 @@ from capture.synthetic.view import View
 
 VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE = "video.mp4", "truth.npz", "transforms.json"
 MATTES_DIR, IMAGES_DIR, MASKS_DIR = "mattes", "images", "fg_masks"
-#: All files of such a folder: an existing folder with only these may be replaced.
-REPLACEABLE = (VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE, MATTES_DIR, IMAGES_DIR, MASKS_DIR)
 _JPEG_QUALITY = 95
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes of OpenCV <-> OpenGL
 
@@ -63,8 +60,7 @@ def _write_calibrated(folder: Path, scene: SyntheticScene, progress: Progress | 
 
 
 def _write_frame(folder: Path, name: str, frame: RecordedFrame) -> None:
-    _, encoded = cv2.imencode(".jpg", frame.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    (folder / IMAGES_DIR / f"{name}.jpg").write_bytes(encoded.tobytes())
+    (folder / IMAGES_DIR / f"{name}.jpg").write_bytes(encode_jpeg(frame.rgb[..., ::-1], _JPEG_QUALITY))
     write_image(folder / MASKS_DIR / f"{name}.png", frame.matte)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.data.capture_folder import METADATA_FILE
+from avatar.data.capture_folder import MAGIC, METADATA_FILE
 from avatar.errors import HeadsplatError
 from capture.workspace import Workspace
 
@@ -38,12 +38,12 @@ def test_overwrite_clears_an_unfinished_capture_of_another_key(begun: Workspace)
 
 
 def test_overwrite_leaves_a_finished_capture_until_the_new_one_is_complete(begun: Workspace) -> None:
-    begun.finish({"frame_number": np.arange(0)}, {"made": 1})
+    begun.finish({"frame_number": np.arange(0)}, {"magic": MAGIC, "made": 1})
     again = Workspace(begun.final)
     again.open({"source": "0"}, overwrite=True)
-    assert json.loads((begun.final / METADATA_FILE).read_text()) == {"made": 1}
-    again.finish({"frame_number": np.arange(0)}, {"made": 2})
-    assert json.loads((begun.final / METADATA_FILE).read_text()) == {"made": 2}
+    assert json.loads((begun.final / METADATA_FILE).read_text()) == {"magic": MAGIC, "made": 1}
+    again.finish({"frame_number": np.arange(0)}, {"magic": MAGIC, "made": 2})
+    assert json.loads((begun.final / METADATA_FILE).read_text()) == {"magic": MAGIC, "made": 2}
     assert [path.name for path in begun.final.parent.iterdir()] == ["clip"]
 
 

@@ -47,6 +47,7 @@ def test_demo_writes_avatar_videos_figures_and_report(demo: Path) -> None:
         "capture",
         "demo.preview.png",
         "demo.report.json",
+        ".headsplat",
     }
     assert {path.name for path in demo.iterdir()} == expected
 

@@ -37,7 +37,7 @@ def raising(error: BaseException) -> Any:
         (MemoryError(), 1, "out of memory; use a smaller --size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory; use a smaller"),
         (OSError(errno.ENOSPC, "No space left on device", "me.mp4"), 1, "me.mp4: the disk is full; free some space"),
-        (OSError(errno.EACCES, "Permission denied", "me.mp4"), 1, "me.mp4: permission denied; choose a place"),
+        (OSError(errno.EACCES, "Permission denied", "me.mp4"), 1, "me.mp4: cannot read it (Permission denied); check"),
         (OSError(errno.EROFS, "Read-only file system", "me.mp4"), 1, "me.mp4: the file system is read-only"),
         (TypeError("oops"), 1, "internal error (TypeError: oops); run again with --debug and report the traceback"),
     ],

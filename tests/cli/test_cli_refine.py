@@ -61,7 +61,7 @@ def test_eval_adds_the_refined_row_and_images(folder: Path, tmp_path: Path, caps
     arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert "| refined |" in capsys.readouterr().out
-    assert sorted(path.name for path in images.iterdir()) == ["refined", "tracked"]
+    assert sorted(path.name for path in images.iterdir() if path.is_dir()) == ["refined", "tracked"]
 
 
 def test_eval_without_refinement_has_neither_row_nor_images(
@@ -71,7 +71,7 @@ def test_eval_without_refinement_has_neither_row_nor_images(
     arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--no-refine", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert "| refined |" not in capsys.readouterr().out
-    assert [path.name for path in images.iterdir()] == ["tracked"]
+    assert [path.name for path in images.iterdir() if path.is_dir()] == ["tracked"]
 
 
 def test_eval_uses_the_track_of_the_avatar_without_a_message(

@@ -246,7 +246,7 @@ def test_an_old_report_does_not_remain_beside_new_frames(
     def stopped(*_: Any) -> int:
         raise KeyboardInterrupt
 
-    (tmp_path / "own.mp4.report.json").write_text("old")
+    (tmp_path / "own.mp4.report.json").write_text('{"headsplat": "0.2.0", "avatars": []}')
     monkeypatch.setattr(FrameOutput, "render", stopped)
     assert run(me, "--motion", tiny.root, "-o", tmp_path / "own.mp4", "--overwrite") == 130
     assert list(tmp_path.iterdir()) == []

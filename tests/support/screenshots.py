@@ -65,7 +65,7 @@ def _taken(window: WindowDriver, panel: str, name: str) -> Mapping[str, Any]:
 def _write(path: Path, image: np.ndarray | None) -> None:
     """Write an image, BGR, as JPEG: a third of the size of PNG."""
     assert image is not None
-    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    assert cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
 def main() -> None:

@@ -111,8 +111,8 @@ def _write_images(root: Path, params: HeadParams, cameras: Sequence[Camera]) -> 
     for which, camera in enumerate(cameras):
         for time_step, (image, matte) in enumerate(zip(*tiny_images(params, camera), strict=True)):
             name = frame_name(time_step * len(cameras) + which)
-            cv2.imwrite(str(root / FRAMES_DIR / name), image[..., ::-1])
-            cv2.imwrite(str(root / MATTES_DIR / name), matte)
+            assert cv2.imwrite(str(root / FRAMES_DIR / name), image[..., ::-1])
+            assert cv2.imwrite(str(root / MATTES_DIR / name), matte)
 
 
 def _track(params: HeadParams, cameras: Sequence[Camera], is_test: np.ndarray) -> dict[str, np.ndarray]:

@@ -86,7 +86,7 @@ class WindowDriver:
         self.until(lambda: not self._requested)
         assert self._screen is not None
         if name:
-            cv2.imwrite(str(self.folder / f"{name}.png"), self._screen[..., ::-1])
+            assert cv2.imwrite(str(self.folder / f"{name}.png"), self._screen[..., ::-1])
         return self._screen
 
     def bounds(self, reference: str) -> tuple[int, int, int, int]:

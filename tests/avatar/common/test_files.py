@@ -159,11 +159,13 @@ def test_output_below_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_folder_with_foreign_files_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "00001.png").touch()
-    check_replaceable_folder(tmp_path, ("[0-9]*.png",))
-    (tmp_path / "thesis.doc").touch()
+    path = tmp_path / "frames"
+    with atomic_folder(path) as folder:
+        (folder / "00001.png").touch()
+    check_replaceable_folder(path)
+    (path / "thesis.doc").touch()
     with pytest.raises(HeadsplatError, match=r"contains other files too \(thesis.doc\), so it is not replaced"):
-        check_replaceable_folder(tmp_path, ("[0-9]*.png",))
+        check_replaceable_folder(path)
 
 
 def test_sentence_names_the_file_the_system_refused() -> None:

@@ -119,7 +119,7 @@ def test_the_command_overwrites_only_with_the_option(tmp_path: Path, capsys: pyt
 def test_folders_are_joined_by_frame_numbers(tmp_path: Path) -> None:
     folders = [render(tmp_path / f"p{a}", a, a + 2) for a in (2, 0)]
     assert join(folders, tmp_path / "all").count == 4
-    names = sorted(file.name for file in (tmp_path / "all").iterdir())
+    names = sorted(file.name for file in (tmp_path / "all").glob("*.png"))
     assert names == ["00000.png", "00001.png", "00002.png", "00003.png"]
 
 

@@ -81,7 +81,7 @@ def test_odd_sizes_repeat_their_last_row_and_column(tmp_path: Path) -> None:
 def test_png_images_are_exact_and_numbered_as_in_the_full_video(tmp_path: Path, channels: int) -> None:
     frames = images(3, channels=channels)
     fill(open_output(tmp_path / "out", 25, alpha=channels == 4, first_frame=99999), frames)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["100000.png", "100001.png", "99999.png"]
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.png")) == ["100000.png", "100001.png", "99999.png"]
     stored = cv2.imread(str(tmp_path / "out" / "100001.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(stored[..., [2, 1, 0, 3][:channels]], frames[2])
 

@@ -38,7 +38,7 @@ def test_ctrl_c_keeps_a_playable_video_of_the_frames_so_far(tmp_path: Path, name
 
 def test_ctrl_c_keeps_the_images_so_far(tmp_path: Path) -> None:
     interrupted(tmp_path / "out", 3, first_frame=7)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["00007.png", "00008.png", "00009.png"]
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.png")) == ["00007.png", "00008.png", "00009.png"]
 
 
 def test_ctrl_c_before_the_first_frame_discards_the_output(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_file_without_ground_truth_is_an_error(tmp_path: Path) -> None:
 def test_the_command_writes_a_video_with_truth_and_mattes(tmp_path: Path, capsys, sparse: str) -> None:
     out = tmp_path / "clip"
     assert cli.main(["synth", "-o", str(out), "--frames", "2", "--size", "96x128", "--person", sparse]) == 0
-    assert {path.name for path in out.iterdir()} == {"video.mp4", "truth.npz", "mattes"}
+    assert {path.name for path in out.iterdir()} == {"video.mp4", "truth.npz", "mattes", ".headsplat"}
     assert len(list((out / "mattes").iterdir())) == 2
     assert capsys.readouterr().out.strip() == str(out)
 
@@ -119,7 +119,7 @@ def test_the_command_does_not_replace_a_folder_with_other_files(tmp_path: Path, 
 def test_the_command_does_not_replace_images_without_a_truth(tmp_path: Path, capsys) -> None:
     (tmp_path / "images").mkdir()
     assert cli.main(["synth", "-o", str(tmp_path), "--frames", "2", "--overwrite"]) == 1
-    assert "has no truth.npz, so it is not headsplat's" in capsys.readouterr().err
+    assert "it has no .headsplat, the file that marks headsplat's folders" in capsys.readouterr().err
     assert (tmp_path / "images").exists()
 
 
