@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import avatar
+from avatar.common.files import shown
 from avatar.data.capture_folder import MAGIC, VERSION, Capture, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import load_head, stored_source
@@ -86,7 +87,7 @@ def run_capture(
         )
     video = open_video(source)
     digest = file_digest(source)
-    metadata = {"name": source.name, "sha256": digest}
+    metadata = {"name": shown(source.name), "sha256": digest}
     return capture_frames(video, len(video), metadata, out, options, progress, models)
 
 

@@ -13,6 +13,7 @@ from avatar.cli.arguments import parse_gain
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say
 from avatar.cli.render_inputs import fit_camera, is_trained_on, resample, stored_camera
+from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.motion_source import load_motion_source
@@ -97,7 +98,7 @@ class DrivingSource:
         driven = drive(avatar, motion, self.options)
         say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
-        return DrivenAvatar(path.name, header, avatar, driven.params, times, driven.report.to_dict())
+        return DrivenAvatar(shown(path.name), header, avatar, driven.params, times, driven.report.to_dict())
 
     def _own_capture(
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None
@@ -111,4 +112,4 @@ class DrivingSource:
             for note in notes:
                 say(f"{self.label}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
-        return DrivenAvatar(path.name, header, avatar, params, times - times[0], report)
+        return DrivenAvatar(shown(path.name), header, avatar, params, times - times[0], report)

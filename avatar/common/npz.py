@@ -15,6 +15,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.common.files import error_words
+
 _MAX_BYTES = 1 << 30  # of a whole file, uncompressed
 _MAX_MEMBERS = 1000
 _MAX_HEADER = 1024  # bytes; numpy pads the header of a numeric array to 64 or 128
@@ -30,6 +32,10 @@ _READ_ERRORS = (
 
 class DamagedNpz(Exception):
     """The reason why a file or one of its members cannot be read; the caller adds the names."""
+
+
+def _reason(error: Exception) -> str:
+    return f"cannot be read: {error_words(error)}" if isinstance(error, OSError) else str(error)[:200]
 
 
 class Npz:
@@ -79,7 +85,7 @@ class Npz:
             with zipfile.ZipFile(self._path) as archive:
                 yield archive
         except _READ_ERRORS as error:
-            raise DamagedNpz(str(error)[:200]) from error
+            raise DamagedNpz(_reason(error)) from error
 
     @contextmanager
     def _member(self, archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], int]]:
@@ -104,7 +110,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         with path.open("rb") as stream:
             return _numbers(stream, size)
     except _READ_ERRORS as error:
-        raise DamagedNpz(str(error)[:200]) from error
+        raise DamagedNpz(_reason(error)) from error
 
 
 def _numbers(stream: IO[bytes], size: int) -> NDArray[Any]:

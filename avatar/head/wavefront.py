@@ -25,4 +25,4 @@ def read_text(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise HeadsplatError(f"{path}: missing; copy all files that belong together") from error
     except OSError as error:
-        raise HeadsplatError(os_error_sentence(error)) from error
+        raise HeadsplatError(os_error_sentence(error, path)) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import avatar
+from avatar.common.files import shown
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, VERSION, Capture, frame_name, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import load_head, stored_source
@@ -71,7 +73,7 @@ def capture_folder(
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise HeadsplatError(f"{out}: is inside the folder that is captured; give -o a folder outside {folder}")
     views = read_layout(folder)
-    source = SourceFolder(folder.resolve().name, folder_digest(folder))
+    source = SourceFolder(shown(folder.resolve().name), folder_digest(folder))
     return capture_views(views, source, out, options, progress, models)
 
 
@@ -85,7 +87,7 @@ def folder_digest(folder: Path) -> str:
         name = path.relative_to(folder)
         if any(part.startswith(".") for part in name.parts):
             continue
-        digest.update(f"{name.as_posix()}:{path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(f"{name.as_posix()}:{path.stat().st_size}\n"))
         if path.suffix in (".json", ".frame"):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -103,7 +103,7 @@ def _find(folder: Path, name: str, cache: Path) -> Path | None:
     if name in TASK_MEMBERS and task.is_file():
         # Unpacked beside its stamp, so that another .task of the user's is not shadowed by an older one.
         stamp = f"{task.stat().st_size}-{task.stat().st_mtime_ns}"
-        unpacked = cache / "task" / hashlib.sha256(f"{task.resolve()}{stamp}".encode()).hexdigest()[:16]
+        unpacked = cache / "task" / hashlib.sha256(os.fsencode(f"{task.resolve()}{stamp}")).hexdigest()[:16]
         target = unpacked / f"{name}.tflite"
         if not (target.is_file() and _is_member(target, task, TASK_MEMBERS[name])):
             _extract(task, {TASK_MEMBERS[name]: target})

@@ -83,7 +83,7 @@ def read_pickle(path: Path) -> PickledFile:
             f"{path}: {reason}; refused, nothing was executed; get FLAME from https://flame.is.tue.mpg.de"
         ) from None
     except OSError as error:
-        raise HeadsplatError(os_error_sentence(error)) from error
+        raise HeadsplatError(os_error_sentence(error, path)) from error
     if not isinstance(root, dict):
         raise HeadsplatError(f"{path}: contains no dictionary of arrays; give FLAME's own .pkl file")
     return PickledFile(path, {key: value for key, value in root.items() if isinstance(key, str)})

@@ -50,7 +50,7 @@ def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
             raise HeadsplatError(f"{path}: no such file; check its path")
         return _read_file(path, fps)
     except OSError as error:
-        raise HeadsplatError(os_error_sentence(error)) from error
+        raise HeadsplatError(os_error_sentence(error, path)) from error
 
 
 def _read_file(path: Path, fps: float | None) -> Motion:

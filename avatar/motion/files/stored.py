@@ -45,7 +45,7 @@ def write_stored(path: Path, motion: Motion) -> list[str]:
     for name in ("weights", "joint_rot", "translation", "confidence"):
         if getattr(motion, name) is not None:
             arrays[name] = getattr(motion, name).float().numpy()
-    encoded = np.frombuffer(json.dumps(header, ensure_ascii=False).encode("utf-8"), np.uint8)
+    encoded = np.frombuffer(json.dumps(header, ensure_ascii=False).encode("utf-8", "backslashreplace"), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, header=encoded, **arrays)
     return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avatar.common.files import os_error_sentence
+from avatar.common.files import write_error
 from avatar.errors import HeadsplatError
 from avatar.types import Motion
 
@@ -48,7 +48,7 @@ def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
         write = write_live_link if path.suffix.lower() == ".csv" else write_named_json
         return tuple(write(path, motion))
     except OSError as error:
-        raise HeadsplatError(os_error_sentence(error)) from error
+        raise write_error(path, error) from error
 
 
 def _check(path: Path, motion: Motion) -> None:
