@@ -1,7 +1,8 @@
 """Native kernels of headsplat: the compiled module `_C`, if it is built, and its settings.
 
 Importing this package always succeeds; `available(device)` returns whether kernels for the device can run and
-`reason(device)` why not. The kernels take contiguous arrays and check sizes only; call them through `avatar.ops`.
+`reason(device)` why not. The kernels take contiguous arrays and check only sizes and indices; call them through
+`avatar.ops`.
 """
 
 from __future__ import annotations

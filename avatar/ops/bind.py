@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar import reference
 from avatar.types import check_shape
 
-from .backend import native_for
+from .backend import checks_indices, native_for
 from .checks import check_floats, check_indices, check_integers
 
 
@@ -76,9 +76,11 @@ def bind(
     check_shape("rotations", rotations, (batch, 2, 4))
     check_shape("translations", translations, (batch, 2, 3))
     check_integers("triangles", triangles)
-    check_indices("triangles", triangles, vertices.shape[1])
     check_floats(
         vertices, bary=bary, offsets=offsets, quats=quats, skin=skin, rotations=rotations, translations=translations
     )
-    run = _Bind.apply if native_for(vertices) is not None else reference.bind
+    native = native_for(vertices)
+    if not checks_indices(native):
+        check_indices("triangles", triangles, vertices.shape[1])
+    run = _Bind.apply if native is not None else reference.bind
     return run(vertices, triangles, bary, offsets, quats, skin, rotations, translations)

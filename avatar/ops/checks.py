@@ -25,13 +25,18 @@ def check_integers(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name}: expected int64, got {tensor.dtype}")
 
 
-#: Checked index tensors with their version and size: checking one on a GPU again would synchronize.
+#: Checked index tensors on a GPU with their version, memory and size: checking one again would synchronize.
 _checked = torch.utils.weak.WeakIdKeyDictionary()
 
 
 def check_indices(name: str, indices: Tensor, size: int) -> None:
-    """Raise ValueError unless all are in 0..size-1; a checked tensor is checked again only after it was written to."""
-    known = None if indices.is_inference() else (indices._version, size)
+    """Raise ValueError unless all are in 0..size-1.
+
+    A tensor on a GPU is checked again only after PyTorch wrote to it. A change that PyTorch does not count is not
+    noticed, but not dangerous: the CUDA kernels check each index that they read, and give NaN or nothing for a bad one.
+    """
+    cached = indices.device.type != "cpu" and not indices.is_inference()
+    known = (indices._version, indices.data_ptr(), size) if cached else None
     if known is not None and _checked.get(indices) == known:
         return
     if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):

@@ -8,7 +8,7 @@ from torch import Tensor
 from avatar import reference
 from avatar.types import check_shape
 
-from .backend import native_for
+from .backend import checks_indices, native_for
 from .checks import check_floats, check_indices, check_integers
 
 
@@ -36,9 +36,10 @@ def mesh(
     check_shape("faces", faces, ("F", 3))
     check_shape("K", K, (vertices_cam.shape[0], 3, 3))
     check_integers("faces", faces)
-    check_indices("faces", faces, vertices_cam.shape[1])
     check_floats(vertices_cam, K=K)
     native = native_for(vertices_cam)
+    if not checks_indices(native):
+        check_indices("faces", faces, vertices_cam.shape[1])
     if native is None:
         return reference.mesh(vertices_cam.detach(), faces, K, width, height, near)
     shape = (vertices_cam.shape[0], height, width)

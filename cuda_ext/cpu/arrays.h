@@ -1,5 +1,5 @@
-// Array arguments of the CPU functions: contiguous CPU arrays from Python through DLPack. Sizes are checked only as far
-// as memory safety requires; shapes, dtypes and gradients are checked in avatar/ops.
+// Array arguments of the CPU functions: contiguous CPU arrays from Python through DLPack. Sizes and indices are
+// checked only as far as memory safety requires; shapes, dtypes and gradients are checked in avatar/ops.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,4 +1,7 @@
 // Gaussians bound to triangles and posed by two bones, kWidth Gaussians at a time; forward and backward.
+#include <cmath>
+
+#include "../indices.h"
 #include "kernels.h"
 #include "rows.h"
 #include "threads.h"
@@ -7,12 +10,17 @@ namespace headsplat {
 namespace HEADSPLAT_LEVEL {
 namespace {
 
-void load_corners(const Scalar* vertices, const int64_t* triangles, int first, int end, Vec corner[3][3]) {
+constexpr Scalar kNoVertex[3] = {NAN, NAN, NAN};
+
+void load_corners(const BindInputs& in, int first, int end, Vec corner[3][3]) {
   Scalar lanes[9][kWidth];
   for (int lane = 0; lane < kWidth; ++lane) {
     const int row = first + lane < end ? first + lane : end - 1;
+    int64_t triangle[3];
+    const bool inside = read_triangle(in.triangles + 3 * static_cast<size_t>(row), in.vertex_count, triangle);
+    if (!inside) in.out_of_range[row / kBindChunk] = true;
     for (int k = 0; k < 3; ++k) {
-      const Scalar* vertex = vertices + 3 * triangles[3 * static_cast<size_t>(row) + k];
+      const Scalar* vertex = inside ? in.vertices + 3 * triangle[k] : kNoVertex;
       for (int axis = 0; axis < 3; ++axis) lanes[3 * k + axis][lane] = vertex[axis];
     }
   }
@@ -21,7 +29,7 @@ void load_corners(const Scalar* vertices, const int64_t* triangles, int first, i
 
 BoundGaussian<Vec> load_bound(const BindInputs& in, int first, int end) {
   BoundGaussian<Vec> bound;
-  load_corners(in.vertices, in.triangles, first, end, bound.corner);
+  load_corners(in, first, end, bound.corner);
   load_rows<3>(in.bary, first, end, bound.bary);
   load_rows<3>(in.offsets, first, end, bound.offset);
   load_rows<4>(in.quats, first, end, bound.quat);

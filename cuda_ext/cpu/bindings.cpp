@@ -1,12 +1,22 @@
 // The CPU operations, except the rasterizer, as functions of the Python module.
 #include "bindings.h"
 
+#include <algorithm>
+#include <string>
+
 #include "arrays.h"
 #include "mesh.h"
 #include "ops.h"
 
 namespace headsplat {
 namespace {
+
+// Raises ValueError for `indices`, of which a kernel found some not in 0..size-1.
+[[noreturn]] void refuse(const char* name, const Indices& indices, int size) {
+  const auto [least, most] = std::minmax_element(indices.data(), indices.data() + indices.size());
+  throw std::invalid_argument(std::string(name) + ": expected indices in 0.." + std::to_string(size - 1) + ", got " +
+                              std::to_string(*least) + ".." + std::to_string(*most));
+}
 
 void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, Scalar near_z,
               const Labels& face, const Out& bary, const Out& depth) {
@@ -17,8 +27,10 @@ void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, in
                         height,
                         near_z};
   const size_t pixels = static_cast<size_t>(shape.batch) * width * height;
-  rasterize_mesh(shape, vertices.data(), faces.data(), sized(intrinsics, 9 * static_cast<size_t>(shape.batch)),
-                 {sized(face, pixels), sized(bary, 3 * pixels), sized(depth, pixels)});
+  if (!rasterize_mesh(shape, vertices.data(), sized(faces, 3 * static_cast<size_t>(shape.faces)),
+                      sized(intrinsics, 9 * static_cast<size_t>(shape.batch)),
+                      {sized(face, pixels), sized(bary, 3 * pixels), sized(depth, pixels)}))
+    refuse("faces", faces, shape.vertices);
 }
 
 using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
@@ -33,15 +45,22 @@ BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays) {
   const size_t batch = shape.batch, count = shape.count;
   sized(rotations, 8 * batch);
   sized(translations, 6 * batch);
-  return {sized(vertices, 3 * batch * shape.vertices), sized(triangles, 3 * count),     sized(bary, 3 * count),
-          sized(offsets, 3 * batch * count),           sized(quats, 4 * batch * count), sized(skin, count)};
+  return {sized(vertices, 3 * batch * shape.vertices),
+          sized(triangles, 3 * count),
+          sized(bary, 3 * count),
+          sized(offsets, 3 * batch * count),
+          sized(quats, 4 * batch * count),
+          sized(skin, count),
+          shape.vertices,
+          nullptr};
 }
 
 void run_bind(const BindArrays& arrays, const Out& means, const Out& quats) {
   const BindShape shape = shape_of(arrays);
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
-  bind(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(), sized(means, 3 * n),
-       sized(quats, 4 * n));
+  if (!bind(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(),
+            sized(means, 3 * n), sized(quats, 4 * n)))
+    refuse("triangles", std::get<1>(arrays), shape.vertices);
 }
 
 void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_means,
@@ -49,10 +68,11 @@ void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_m
                        const Out& quats, const Out& rotations, const Out& translations) {
   const BindShape shape = shape_of(arrays);
   const size_t batch = shape.batch, n = batch * shape.count;
-  bind_backward(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(),
-                sized(grad_means, 3 * n), sized(grad_quats, 4 * n),
-                {sized(vertices, 3 * batch * shape.vertices), sized(offsets, 3 * n), sized(quats, 4 * n),
-                 sized(rotations, 8 * batch), sized(translations, 6 * batch)});
+  if (!bind_backward(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(),
+                     sized(grad_means, 3 * n), sized(grad_quats, 4 * n),
+                     {sized(vertices, 3 * batch * shape.vertices), sized(offsets, 3 * n), sized(quats, 4 * n),
+                      sized(rotations, 8 * batch), sized(translations, 6 * batch)}))
+    refuse("triangles", std::get<1>(arrays), shape.vertices);
 }
 
 void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out>& grad) {

@@ -136,6 +136,8 @@ struct BindInputs {
   const Scalar* vertices;                       // [V,3]
   const int64_t* triangles;                     // [N,3]
   const Scalar *bary, *offsets, *quats, *skin;  // [N,3] [N,3] [N,4] [N]
+  int vertex_count;                             // V
+  bool* out_of_range;  // [ceil(N / kBindChunk)] set where a triangle has an index not in 0..V-1; its corners are NaN
 };
 
 struct BindGradients {

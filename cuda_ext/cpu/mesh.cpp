@@ -2,11 +2,13 @@
 #include "mesh.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <limits>
 #include <memory>
 #include <vector>
 
+#include "../indices.h"
 #include "../triangle.h"
 #include "threads.h"
 
@@ -70,9 +72,10 @@ void rasterize_band(const MeshTarget& target, int first, int last) {
 
 }  // namespace
 
-void rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
+bool rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
                     const MeshOutputs& out) {
   std::vector<ScreenTriangle> triangles(shape.faces);
+  std::atomic<bool> inside{true};
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
   for (int b = 0; b < shape.batch; ++b) {
     const Scalar* K = intrinsics + 9 * b;
@@ -80,14 +83,21 @@ void rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_
     double inverse[9];
     shared::invert(K, inverse);
     parallel_ranges(shape.faces, 1024, [&](int begin, int end) {
-      for (int f = begin; f < end; ++f)
-        triangles[f] = shared::setup_triangle(shape.width, shape.height, shape.near_z, image_vertices,
-                                              faces + 3 * static_cast<size_t>(f), K, inverse);
+      for (int f = begin; f < end; ++f) {
+        int64_t face[3];
+        if (shared::read_triangle(faces + 3 * static_cast<size_t>(f), shape.vertices, face))
+          triangles[f] =
+              shared::setup_triangle(shape.width, shape.height, shape.near_z, image_vertices, face, K, inverse);
+        else
+          inside = false;
+      }
     });
+    if (!inside) return false;
     const MeshTarget target{shape, triangles, out.face + b * pixels, out.bary + 3 * b * pixels, out.depth + b * pixels};
     const int rows = std::max(kMinBandRows, (shape.height + kBands - 1) / kBands);
     parallel_ranges(shape.height, rows, [&](int first, int last) { rasterize_band(target, first, last); });
   }
+  return true;
 }
 
 }  // namespace headsplat

@@ -18,8 +18,9 @@ struct MeshOutputs {
   Scalar* depth;  // [B,H,W] meters, 0 for background
 };
 
-// `vertices` [B,V,3] meters, camera axes; `faces` [F,3] valid indices; `intrinsics` [B,3,3] pixels.
-void rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
+// `vertices` [B,V,3] meters, camera axes; `faces` [F,3]; `intrinsics` [B,3,3] pixels. Returns whether all indices in
+// `faces` are in range; if not, the images are incomplete.
+bool rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
                     const MeshOutputs& out);
 
 }  // namespace headsplat

@@ -1,8 +1,10 @@
 #include "ops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "../indices.h"
 #include "threads.h"
 
 namespace headsplat {
@@ -22,7 +24,9 @@ BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
           all.bary,
           all.offsets + 3 * first,
           all.quats + 4 * first,
-          all.skin};
+          all.skin,
+          shape.vertices,
+          all.out_of_range};
 }
 
 // Sums the chunks' gradients in a fixed order and converts rotation matrix gradients to quaternion gradients.
@@ -41,12 +45,15 @@ void reduce_bone_gradients(const Bones& bones, const Scalar* partials, int chunk
   }
 }
 
-// Adds corner gradients to the vertices, in the order of the Gaussians.
+// Adds corner gradients to the vertices, in the order of the Gaussians; leaves out triangles with an index out of
+// range.
 void scatter_corners(const BindShape& shape, const int64_t* triangles, const Scalar* corners, Scalar* vertices) {
   std::memset(vertices, 0, sizeof(Scalar) * 3 * shape.vertices);
-  for (size_t k = 0; k < 3 * static_cast<size_t>(shape.count); ++k) {
-    Scalar* vertex = vertices + 3 * triangles[k];
-    for (int axis = 0; axis < 3; ++axis) vertex[axis] += corners[3 * k + axis];
+  for (size_t n = 0; n < static_cast<size_t>(shape.count); ++n) {
+    int64_t triangle[3];
+    if (!shared::read_triangle(triangles + 3 * n, shape.vertices, triangle)) continue;
+    for (int k = 0; k < 3; ++k)
+      for (int axis = 0; axis < 3; ++axis) vertices[3 * triangle[k] + axis] += corners[9 * n + 3 * k + axis];
   }
 }
 
@@ -55,6 +62,15 @@ Buffer& thread_buffer(int index) {
   thread_local Buffer buffers[6];
   return buffers[index];
 }
+
+// Zeroed flags, one per chunk of Gaussians.
+bool* new_flags(int chunks) {
+  bool* flags = thread_buffer(3).get<bool>(chunks);
+  std::fill(flags, flags + chunks, false);
+  return flags;
+}
+
+bool none_set(const bool* flags, int count) { return std::find(flags, flags + count, true) == flags + count; }
 
 Scalar* row_buffer(int width) {
   const size_t padded = static_cast<size_t>(width) * 3 + 2 * kSsimMargin;
@@ -77,19 +93,22 @@ void sum_partials(const Scalar* partials, int tasks, size_t count, Scalar* out) 
 
 }  // namespace
 
-void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations, const Scalar* translations,
-          Scalar* means, Scalar* quats) {
+bool bind(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations, Scalar* means,
+          Scalar* quats) {
+  const int chunks = (shape.count + kBindChunk - 1) / kBindChunk;
+  inputs.out_of_range = new_flags(chunks);
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
     const Bones bones = shared::bones_of(rotations + 8 * b, translations + 6 * b);
     kernels().bind_image(bones, image_of(shape, inputs, b), shape.count, means + 3 * first, quats + 4 * first);
   }
+  return none_set(inputs.out_of_range, chunks);
 }
 
-void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations,
-                   const Scalar* translations, const Scalar* grad_means, const Scalar* grad_quats,
-                   const BindOutputs& out) {
+bool bind_backward(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations,
+                   const Scalar* grad_means, const Scalar* grad_quats, const BindOutputs& out) {
   const int chunks = (shape.count + kBindChunk - 1) / kBindChunk;
+  inputs.out_of_range = new_flags(chunks);
   Scalar* partials = thread_buffer(1).get<Scalar>(static_cast<size_t>(chunks) * kBoneGradSize);
   Scalar* corners = out.vertices ? thread_buffer(2).get<Scalar>(static_cast<size_t>(shape.count) * 9) : nullptr;
   for (int b = 0; b < shape.batch; ++b) {
@@ -103,6 +122,7 @@ void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scala
     if (corners)
       scatter_corners(shape, inputs.triangles, corners, out.vertices + static_cast<size_t>(b) * shape.vertices * 3);
   }
+  return none_set(inputs.out_of_range, chunks);
 }
 
 void rotate_sh(const ShRotation& rotation, int count) {

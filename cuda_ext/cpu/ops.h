@@ -9,18 +9,18 @@ struct BindShape {
   int batch, vertices, count;  // images, vertices per mesh, Gaussians per image
 };
 
-// Arrays of the whole batch; `bary`, `skin` and `triangles` of `inputs` are shared by its images.
-void bind(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations, const Scalar* translations,
-          Scalar* means, Scalar* quats);
+// Arrays of the whole batch; `bary`, `skin` and `triangles` of `inputs` are shared by its images. Returns whether all
+// indices in `triangles` are in range.
+bool bind(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations, Scalar* means,
+          Scalar* quats);
 
 // Gradients with respect to the inputs of `bind`, whole batch; `vertices` [B,V,3] may be null.
 struct BindOutputs {
   Scalar *vertices, *offsets, *quats, *rotations, *translations;  // [B,V,3] [B,N,3] [B,N,4] [B,2,4] [B,2,3]
 };
 
-void bind_backward(const BindShape& shape, const BindInputs& inputs, const Scalar* rotations,
-                   const Scalar* translations, const Scalar* grad_means, const Scalar* grad_quats,
-                   const BindOutputs& out);
+bool bind_backward(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations,
+                   const Scalar* grad_means, const Scalar* grad_quats, const BindOutputs& out);
 
 // Rotates the coefficients of `count` Gaussians; backward computes the gradients of coefficients and rotations.
 void rotate_sh(const ShRotation& rotation, int count);

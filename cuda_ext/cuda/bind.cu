@@ -4,6 +4,7 @@
 // The gradients of many Gaussians add up in a vertex. They are summed as 64-bit fixed-point numbers, in units of 2^-40
 // of the image's largest corner gradient: integer addition is independent of the order, needs no sorted adjacency
 // lists, and is more precise than float.
+#include "../indices.h"
 #include "../rig.h"
 #include "launch.h"
 #include "ops.h"
@@ -33,12 +34,13 @@ __device__ BindInputs image_of(const BindShape& shape, const BindInputs& all, in
   return in;
 }
 
-__device__ BoundGaussian<float> load_bound(const BindInputs& in, int n) {
+// The corners are NaN where an index is out of range: a kernel cannot raise.
+__device__ BoundGaussian<float> load_bound(const BindInputs& in, int vertices, int n) {
   BoundGaussian<float> bound;
-  for (int corner = 0; corner < 3; ++corner) {
-    const float* vertex = in.vertices + 3 * in.triangles[3 * static_cast<size_t>(n) + corner];
-    for (int k = 0; k < 3; ++k) bound.corner[corner][k] = vertex[k];
-  }
+  int64_t triangle[3];
+  const bool inside = read_triangle(in.triangles + 3 * static_cast<size_t>(n), vertices, triangle);
+  for (int corner = 0; corner < 3; ++corner)
+    for (int k = 0; k < 3; ++k) bound.corner[corner][k] = inside ? in.vertices[3 * triangle[corner] + k] : NAN;
   for (int k = 0; k < 3; ++k) bound.bary[k] = in.bary[3 * static_cast<size_t>(n) + k];
   for (int k = 0; k < 3; ++k) bound.offset[k] = in.offsets[3 * static_cast<size_t>(n) + k];
   for (int k = 0; k < 4; ++k) bound.quat[k] = in.quats[4 * static_cast<size_t>(n) + k];
@@ -55,7 +57,7 @@ __global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInp
   if (n >= shape.count) return;
   RigState<float> state;
   float mean[3], quat[4];
-  rig(bones, load_bound(in, n), state, mean, quat);
+  rig(bones, load_bound(in, shape.vertices, n), state, mean, quat);
   const size_t at = static_cast<size_t>(blockIdx.y) * shape.count + n;
   for (int k = 0; k < 3; ++k) means[3 * at + k] = mean[k];
   for (int k = 0; k < 4; ++k) quats[4 * at + k] = quat[k];
@@ -134,7 +136,7 @@ __global__ void __launch_bounds__(kThreads)
   const bool used = index < shape.count;
   const int n = used ? index : shape.count - 1;
   const size_t at = static_cast<size_t>(blockIdx.y) * shape.count + n;
-  const BoundGaussian<float> bound = load_bound(in, n);
+  const BoundGaussian<float> bound = load_bound(in, shape.vertices, n);
   RigState<float> state;
   float mean[3], quat[4];
   rig(bones, bound, state, mean, quat);
@@ -183,7 +185,9 @@ __global__ void __launch_bounds__(kThreads)
   if (corner >= 3 * static_cast<size_t>(shape.count)) return;
   const int b = blockIdx.y;
   const double scale = fixed_point_scale(scratch.max_bits[b]);
-  const size_t vertex = static_cast<size_t>(b) * shape.vertices + triangles[corner];
+  int64_t triangle[3];
+  if (!read_triangle(triangles + corner / 3 * 3, shape.vertices, triangle)) return;
+  const size_t vertex = static_cast<size_t>(b) * shape.vertices + triangle[corner % 3];
   const float* grad = scratch.corners + 3 * (static_cast<size_t>(b) * shape.count * 3 + corner);
   for (int k = 0; k < 3; ++k) {
     const float value = grad[k];

@@ -1,5 +1,6 @@
 // Z-buffer of a triangle mesh at the pixel centers. A pixel's face is the minimum key of depth, then face index, which
 // does not depend on the order of the faces; barycentrics are recomputed from that face.
+#include "../indices.h"
 #include "../triangle.h"
 #include "launch.h"
 #include "ops.h"
@@ -20,13 +21,19 @@ struct Scene {
   const float* intrinsics;  // [B,3,3]
 };
 
+// Empty where an index of the face is out of range: a kernel cannot raise.
 __device__ ScreenTriangle triangle_of(const MeshShape& shape, const Scene& scene, int image, int face) {
+  int64_t corners[3];
+  if (!read_triangle(scene.faces + 3 * static_cast<size_t>(face), shape.vertices, corners)) {
+    ScreenTriangle empty{};
+    empty.x1 = -1;
+    return empty;
+  }
   const float* K = scene.intrinsics + 9 * image;
   double inverse[9];
   invert(K, inverse);
   return setup_triangle(shape.width, shape.height, shape.near_z,
-                        scene.vertices + static_cast<size_t>(image) * shape.vertices * 3,
-                        scene.faces + 3 * static_cast<size_t>(face), K, inverse);
+                        scene.vertices + static_cast<size_t>(image) * shape.vertices * 3, corners, K, inverse);
 }
 
 // One warp per face.
