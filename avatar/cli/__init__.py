@@ -27,11 +27,13 @@ from avatar.cli.info import InfoCommand
 from avatar.cli.join import JoinCommand
 from avatar.cli.live import LiveCommand
 from avatar.cli.motion import MotionCommand
+from avatar.cli.progress import say
 from avatar.cli.render import RenderCommand
 from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
 from avatar.cli.view import ViewCommand
 from avatar.common.files import os_error_sentence
+from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 
 _COMMANDS = {
@@ -132,5 +134,5 @@ def _message(error: Exception) -> str:
 def _fail(message: str, debug: bool, code: int) -> int:
     if debug:
         traceback.print_exc()
-    print(f"headsplat: {message}", file=sys.stderr)
+    say(f"headsplat: {single_line(message)}")
     return code

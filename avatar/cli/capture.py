@@ -22,7 +22,7 @@ from avatar.cli.arguments import (
     Out,
 )
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import Update, say, stage
+from avatar.cli.progress import Update, say, show, stage
 from avatar.common.files import check_output, shown
 from avatar.errors import HeadsplatError
 
@@ -96,7 +96,7 @@ class CaptureCommand:
                 check_output(self.out, self.overwrite, folder=True)
             capture = make_capture(request, self.overwrite)
         report = report_capture(capture, overlay=not self.no_overlay)
-        print(report.to_json() if self.json else f"{summary(capture)}\n{report.to_text()}")
+        show(report.to_json() if self.json else f"{summary(capture)}\n{report.to_text()}")
         return 0
 
     def _without_report(self, request: CaptureRequest) -> Capture | None:

@@ -12,8 +12,9 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 from avatar.cli.arguments import Out
 from avatar.cli.info import as_text
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import say
+from avatar.cli.progress import say, show
 from avatar.common.files import atomic_folder
+from avatar.common.printable import single_line
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
@@ -36,7 +37,7 @@ class HeadInfo:
     def run(self) -> int:
         """Print the properties; returns the exit code."""
         properties = {"source": self.head, **describe_head(load_with_landmarks(self.head))}
-        print(json.dumps(properties, indent=2) if self.json else as_text(properties))
+        show(json.dumps(properties, indent=2) if self.json else as_text(properties))
         return 0
 
 
@@ -81,7 +82,7 @@ class HeadBridge:
         a, b = load_with_landmarks(self.a), load_with_landmarks(self.b)
         there = load_bridge(a, b)
         tables = bridge_tables(there.report(), round_trip(there, load_bridge(b, a), a))
-        print(json.dumps({"from": self.a, "to": self.b, **tables}, indent=2) if self.json else bridge_text(tables))
+        show(json.dumps({"from": self.a, "to": self.b, **tables}, indent=2) if self.json else bridge_text(tables))
         return 0
 
 
@@ -163,4 +164,4 @@ def bridge_text(tables: dict[str, Any]) -> str:
     lines.append("expressed: fraction of its motion that B expresses; back: its weight after conversion to B and back;")
     lines.append("stray: largest weight of another expression; error: landmark error relative to its motion")
     lines.append(f"lost: {', '.join(tables['lost']) or 'nothing'}")
-    return "\n".join(lines)
+    return "\n".join(single_line(line) for line in lines)

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from avatar.cli.progress import show
+from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 
 _MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
@@ -36,11 +38,11 @@ class InfoCommand:
             print(json.dumps(properties, indent=2))
             return 0
         is_capture, report = "report" in properties, properties.pop("report", None)
-        print(as_text(properties))
+        show(as_text(properties))
         if report is not None:
-            print("\n".join(report["words"]))
+            show("\n".join(single_line(line) for line in report["words"]))
         elif is_capture:
-            print(f"no report on the current track; write one with `headsplat info {self.file} --report`")
+            show(f"no report on the current track; write one with `headsplat info {self.file} --report`")
         return 0
 
     def _write_report(self) -> None:
@@ -64,16 +66,16 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def as_text(properties: dict[str, Any], indent: str = "") -> str:
-    """Properties as aligned lines; nested dictionaries are indented."""
+    """Properties as aligned lines; nested dictionaries are indented, and control characters in texts are escaped."""
     lines = []
-    width = max(len(key) for key in properties)
+    width = max((len(single_line(key)) for key in properties), default=0)
     for key, value in properties.items():
-        name = key.replace("_", " ")
+        name = single_line(key).replace("_", " ")
         if isinstance(value, dict):
             lines += [f"{indent}{name}", as_text(value, indent + "  ")] if value else []
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            lines.append(f"{indent}{name.ljust(width)}  {text}")
+            lines.append(f"{indent}{name.ljust(width)}  {single_line(text)}")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import say
+from avatar.cli.progress import say, show
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -57,9 +57,9 @@ class MotionInfo:
             content = found.to_dict() | ({} if report is None else {"drive": report.to_dict()})
             print(json.dumps(content, indent=1, allow_nan=False))
             return 0
-        print(found.to_text())
+        show(found.to_text())
         if report is not None:
-            print(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_text()}")  # the summary has the notes
+            show(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_text()}")  # the summary has the notes
         return 0
 
 

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from avatar.common.printable import printable
+
 #: Called with the finished fraction 0..1 and a short text.
 Update = Callable[[float, str], None]
 
@@ -14,8 +16,13 @@ PLAIN_INTERVAL = 10.0  # seconds between two lines of one stage
 
 
 def say(text: str) -> None:
-    """Print a message to stderr; stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message to stderr; stdout is for results. Control characters are escaped: text of files may have some."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print a result, or a part of it, to stdout; control characters are escaped as by `say`."""
+    print(printable(text), flush=True)
 
 
 @contextlib.contextmanager

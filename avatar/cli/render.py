@@ -23,7 +23,7 @@ from avatar.cli.arguments import (
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, is_report, reserved
-from avatar.cli.progress import say, stage
+from avatar.cli.progress import say, show, stage
 from avatar.common.files import check_name, shown
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
@@ -130,7 +130,7 @@ class RenderCommand:
             done = output.render(columns, chosen, update)
         report = self._report(driven, output, chosen, done, time.monotonic() - start)
         report.save(self._report_path)
-        print(f"{self.out}: {report.to_text()}")
+        show(f"{self.out}: {report.to_text()}")
         return DONE if report.finished else INTERRUPTED
 
     @property

@@ -17,7 +17,7 @@ from avatar.cli.arguments import DURATION, OptionalFloat, OptionalPath, Optional
 from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import say
+from avatar.cli.progress import say, show
 from avatar.common.files import shown
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _closed_by(number: signal.Signals, session: Session) -> Iterator[None]:
 
 def _print_report(report: RunReport, messages: Sequence[str], path: Path | None) -> None:
     """Print statistics and messages on recorded files; write the statistics to `path`."""
-    print(report.to_text())
+    show(report.to_text())
     for message in messages:
         say(message)
     if path is not None:

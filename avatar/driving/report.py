@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avatar.common.jsonable import counted, to_jsonable
+from avatar.common.printable import single_line
 from avatar.driving.retargeting import ExpressionRetargeter
 from avatar.driving.trained_range import TrainedRange, pivot_position
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -110,7 +111,8 @@ class DriveReport:
         if self.without_face:
             frames = counted(self.without_face, "frame")
             lines.append(f"without a face: {frames}, interpolated from the frames around them")
-        return "\n".join([*lines, *self._unexpressed_lines(), *self._soft_clamped_lines(), *self._pose_lines()])
+        lines += [*self._unexpressed_lines(), *self._soft_clamped_lines(), *self._pose_lines()]
+        return "\n".join(single_line(line) for line in lines)
 
     def _unexpressed_lines(self) -> list[str]:
         if not self.unexpressed:

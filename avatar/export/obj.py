@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avatar import __version__
 from avatar.common.files import atomic_path
+from avatar.common.printable import single_line
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import CONSENT
@@ -37,8 +38,8 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
     corners = torch.stack([head.faces, head.uv_faces, head.faces], -1) + 1
     text = [
         f"# Exported from headsplat {__version__}: meters, y up, the face looks along +z",
-        f"# head model {head.name}, license {head.license}",
-        f"# {' '.join(consent.split())}",
+        f"# {_comment(f'head model {head.name}, license {head.license}')}",
+        f"# {_comment(consent)}",
         "o head",
         *_rows("v", torch.cat([vertices, vertex_colors(avatar)], 1)),
         *_rows("vt", head.uv),
@@ -48,6 +49,11 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
     ]
     with atomic_path(path) as part:
         part.write_text("\n".join(text), encoding="utf-8", newline="\n")
+
+
+def _comment(text: str) -> str:
+    """`text` on one line and without control characters: a newline would begin an element of the file."""
+    return single_line(" ".join(text.split()))
 
 
 def _rows(tag: str, values: Tensor) -> Iterator[str]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from avatar import __version__, ops
 from avatar.common.files import atomic_folder, atomic_path
+from avatar.common.printable import single_line
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import CONSENT
 from avatar.types import Gaussians, HeadParams
@@ -121,7 +122,7 @@ def ply_bytes(gaussians: Gaussians, remarks: Sequence[str] = ()) -> bytes:
 
 def header(remarks: Iterable[str], lines: Iterable[str]) -> bytes:
     """The header of a little-endian PLY: `remarks` become comments (ASCII, one line each), `lines` declare elements."""
-    comment_lines = [f"comment {' '.join(remark.split())}" for remark in remarks]
+    comment_lines = [f"comment {single_line(' '.join(remark.split()))}" for remark in remarks]
     text = "\n".join(["ply", "format binary_little_endian 1.0", *comment_lines, *lines, "end_header", ""])
     return text.encode("ascii", "replace")
 

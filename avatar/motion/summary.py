@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from avatar.common.jsonable import counted, to_jsonable
+from avatar.common.printable import single_line
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import is_mode
 from avatar.motion.edit import gaps, head_rotation
@@ -104,7 +105,7 @@ class MotionSummary:
                 lines.append(f"and {len(used) - len(listed)} more (--json has all)")
         if idle:
             lines.append(f"unused: {', '.join(idle)}")
-        return "\n".join(lines)
+        return "\n".join(single_line(line) for line in lines)
 
     def _problems(self) -> list[str]:
         """Lines about gaps, frames without a face and weights out of range."""

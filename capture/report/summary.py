@@ -14,6 +14,7 @@ import numpy as np
 
 from avatar import __version__
 from avatar.common.jsonable import to_jsonable
+from avatar.common.printable import single_line
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.refine.track import RefinedTrack
@@ -83,7 +84,8 @@ class CaptureReport:
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
         advice = self.advice
         lines += ["what to film again:"] if advice else ["nothing to film again: the clip shows what an avatar needs"]
-        return "\n".join([line for line in lines if line] + [f"  - {sentence}" for sentence in advice])
+        lines += [f"  - {sentence}" for sentence in advice]
+        return "\n".join(single_line(line) for line in lines if line)
 
     def _frames(self) -> str:
         lost = f", {self.frames['lost']} lost" if self.frames["lost"] else ""
