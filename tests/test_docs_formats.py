@@ -156,6 +156,12 @@ def test_the_page_lists_every_tensor_with_its_dtype_and_axes(tiny_avatar: Avatar
     assert regions and all(value.dtype == np.uint8 for value in regions.values())
 
 
+def test_the_checksum_is_computed_as_the_page_says(avatar_page: Names, tiny_avatar: Avatar, tmp_path: Path) -> None:
+    save_avatar(tmp_path / "me.avatar", tiny_avatar)
+    header, _ = avatar_page["read_avatar"](tmp_path / "me.avatar")
+    assert avatar_page["checksum"](tmp_path / "me.avatar") == header["tensors_sha256"]
+
+
 @pytest.mark.parametrize(
     ("name", "refused"), [("mine.extra", False), ("region.mine", False), ("avatar.extra", True), ("head.extra", True)]
 )

@@ -128,10 +128,10 @@ def chosen_device(name: str) -> str:
 def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:
     """Name and avatar of a file, and a function from image size to its stored camera."""
     from avatar.cli.render_inputs import fit_camera, stored_camera
-    from avatar.model.avatar_file import load_avatar, read_header
+    from avatar.model.avatar_file import read_avatar
 
-    header = read_header(path)
+    header, avatar = read_avatar(path)
     if "capture" not in header:
         raise HeadsplatError(f"{path}: has no camera of its capture; train it again with this version of headsplat")
     camera = stored_camera(header["capture"])
-    return path.name, load_avatar(path), lambda size: fit_camera(camera, size, size)
+    return path.name, avatar, lambda size: fit_camera(camera, size, size)

@@ -18,7 +18,7 @@ from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.motion_source import load_motion_source
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_file import load_avatar, read_header
+from avatar.model.avatar_file import read_avatar
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
@@ -91,8 +91,9 @@ class DrivingSource:
             path: the avatar file.
             fps: constant frames per second, frame k at exactly k / fps seconds; None: the times of the motion.
         """
-        header, avatar = read_header(path), load_avatar(path)
-        if self.capture is not None and is_trained_on(header, self.capture) and not self.edited:
+        header, avatar = read_avatar(path)
+        unchanged = not self.edited and self.motion.names == avatar.head.expression_names
+        if self.capture is not None and is_trained_on(header, self.capture) and unchanged:
             return self._own_capture(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resample_motion(self.motion, fps)
         driven = drive(avatar, motion, self.options)

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import SIDE, OptionalInt, OptionalPath
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import say, stage
+from avatar.cli.progress import say, show, stage
 from avatar.common.files import atomic_folder, atomic_path
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -83,7 +83,7 @@ class EvalCommand:
             write_text(self.json, report.to_json() + "\n")
         if self.markdown is not None:
             write_text(self.markdown, report.to_markdown() + "\n")
-        print(report.to_markdown())
+        show(report.to_markdown())
         return 0
 
 
@@ -113,9 +113,9 @@ def evaluate_file(
     """
     from avatar.cli.render_inputs import is_trained_on
     from avatar.evaluation.protocol import evaluate
-    from avatar.model.avatar_file import load_avatar, read_header
+    from avatar.model.avatar_file import read_avatar
 
-    header = read_header(path)
+    header, avatar = read_avatar(path)
     if not is_trained_on(header, capture):
         raise HeadsplatError(
             f"{capture.root}: not the capture on which {path.name} was trained, so its held-out frames may have been "
@@ -125,7 +125,7 @@ def evaluate_file(
     images = nullcontext() if save_images is None else atomic_folder(save_images)
     with stage("evaluation") as update, images as folder:
         return evaluate(
-            load_avatar(path),
+            avatar,
             capture,
             size=size or trained_size,
             lpips=lpips,

@@ -22,7 +22,7 @@ from avatar.cli.arguments import (
 )
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import Update, say, stage
+from avatar.cli.progress import Update, say, show, stage
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
@@ -82,7 +82,7 @@ class ExportCommand:
         with reserved([Output(self.out)], inputs, overwrite=self.overwrite):
             frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
             with stage("exporting") as update:
-                print(self._write(frames, update))
+                show(self._write(frames, update))
         if self.rigged or self.out.suffix in (".obj", ".glb"):
             _log_license(frames.avatar)
         return 0
@@ -90,9 +90,9 @@ class ExportCommand:
     def _single_pose(self, weights: dict[str, float], rotation: tuple[float, float, float]) -> ExportFrames:
         """One frame with the expression and head rotation of the options."""
         from avatar.export.posed import out_of_range, posed
-        from avatar.model.avatar_file import load_avatar, read_header
+        from avatar.model.avatar_file import read_avatar
 
-        header, avatar = read_header(self.avatar), load_avatar(self.avatar)
+        header, avatar = read_avatar(self.avatar)
         params = posed(avatar, weights, rotation)
         for message in out_of_range(avatar, weights):
             say(f"--expression: {message}")

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors import SafetensorError, deserialize
+from safetensors.torch import save_file
 from torch import Tensor
 
+from avatar import ops
 from avatar.common.files import atomic_path, os_error_sentence
+from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
+from avatar.model.avatar_checks import DTYPES, PREFIXES, check_header, check_tensors, checksum
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.rig import Rig, TorsoMap
 from avatar.types import JOINT_NAMES
@@ -30,6 +33,8 @@ HEAD_TENSORS = (
     "lbs_weights", "landmark_faces", "landmark_bary", "uv", "uv_faces", "colors",
 )  # fmt: skip
 HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs"}
+_MAX_BYTES = 4 << 30  # of a file
+_MAX_VERSION = 1000  # a larger number is damage, not a version
 NARROW = {"head.faces", "head.uv_faces", "head.landmark_faces", "avatar.rig.triangles"}
 
 
@@ -45,7 +50,7 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
-    header = describe(avatar) | dict(extras or {})
+    header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
     with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
@@ -73,46 +78,93 @@ def describe(avatar: Avatar) -> dict[str, Any]:
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """The header of an avatar file.
+    """The header of an avatar file, whose checksum is compared.
 
     Raises:
         HeadsplatError: no file, not an avatar, damaged, or of a newer version.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
-    try:
-        with path.open("rb") as stream:  # safetensors cannot open names that are not UTF-8
-            length = int.from_bytes(stream.read(8), "little")
-            metadata = json.loads(stream.read(min(length, path.stat().st_size))).get("__metadata__", {})
-        header = json.loads(metadata.get("headsplat", "null"))
-    except OSError as error:
-        raise HeadsplatError(os_error_sentence(error, path)) from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise HeadsplatError(f"{path}: not an avatar file, or a damaged one; train or copy it again") from error
-    if not isinstance(header, dict) or header.get("magic") != MAGIC:
-        raise HeadsplatError(f"{path}: a safetensors file, but not a headsplat avatar; give an .avatar file")
-    if not isinstance(header.get("version"), int):
-        raise HeadsplatError(f"{path}: damaged avatar file (its version is missing); train or copy it again")
-    if header["version"] > VERSION:
-        raise HeadsplatError(
-            f"{path}: avatar version {header['version']}, this headsplat reads up to {VERSION}; update headsplat"
-        )
-    return header
+    return _read(Path(path))[0]
 
 
 def load_avatar(path: str | Path) -> Avatar:
     """Read an avatar file.
 
+    The file is read once: the avatar does not change with it.
+
     Raises:
         HeadsplatError: no file, not an avatar, damaged, or of a newer version.
     """
-    header = read_header(path)
+    return read_avatar(path)[1]
+
+
+def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
+    """The header and the avatar of a file, from one reading of it.
+
+    Raises:
+        HeadsplatError: no file, not an avatar, damaged, or of a newer version.
+    """
+    header, tensors = _read(Path(path))
+    with ops.one_thread():
+        try:
+            check_tensors(tensors, header)
+        except ValueError as error:
+            raise _damaged(Path(path), str(error)) from error
+        return header, _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The checked header of an avatar file and the tensors of the format, as stored."""
+    content = _content(path)
     try:
-        stored = {name: _unpack(name, value) for name, value in load(Path(path).read_bytes()).items()}
-        return _assemble(header, stored)
-    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        raise HeadsplatError(f"{path}: damaged avatar file ({error}); train or copy it again") from error
+        stored = deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        header = json.loads(metadata.get("headsplat", "null"))
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise HeadsplatError(f"{path}: not an avatar file, or a damaged one; train or copy it again") from error
+    if not isinstance(header, dict) or header.get("magic") != MAGIC:
+        raise HeadsplatError(f"{path}: a safetensors file, but not a headsplat avatar; give an .avatar file")
+    version = header.get("version")
+    if type(version) is int and VERSION < version <= _MAX_VERSION:
+        raise HeadsplatError(
+            f"{path}: avatar version {version}, this headsplat reads up to {VERSION}; update headsplat"
+        )
+    try:
+        check_header(header, VERSION)
+        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith(PREFIXES)}
+        if "tensors_sha256" in header and header["tensors_sha256"] != checksum(tensors):
+            raise ValueError("its tensors do not match their checksum")
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    return header, tensors
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of an avatar file. Not a memory map: the process would die if the file became shorter."""
+    if not path.is_file():
+        raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise _damaged(path, f"it is larger than {_MAX_BYTES >> 30} GiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise HeadsplatError(os_error_sentence(error, path)) from error
+
+
+def _tensor(name: str, entry: Mapping[str, Any]) -> Tensor:
+    """One tensor from `safetensors.deserialize`, in the memory that this function allocated."""
+    dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
+    if dtype is None:
+        raise ValueError(f"{name}: the dtype {entry['dtype']}")
+    if not len(entry["data"]):
+        if max(shape) >= 1 << 31:
+            raise ValueError(f"{name}: the shape {shape}")
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(entry["data"], dtype=dtype).reshape(shape)
+
+
+def _damaged(path: Path, reason: str) -> HeadsplatError:
+    return HeadsplatError(f"{path}: damaged avatar file ({single_line(reason)[:300]}); train or copy it again")
 
 
 def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar:

@@ -88,13 +88,13 @@ def test_a_mesh_of_another_head_reports_its_license(
 ) -> None:
     from dataclasses import replace
 
-    def other(path: Path) -> Avatar:
-        found = load(path)
+    def other(path: Path) -> tuple[dict[str, object], Avatar]:
+        header, found = load(path)
         found.head = replace(found.head, name="FLAME 2020", license="FLAME license, research only")
-        return found
+        return header, found
 
-    load = avatar_file.load_avatar
-    monkeypatch.setattr(avatar_file, "load_avatar", other)
+    load = avatar_file.read_avatar
+    monkeypatch.setattr(avatar_file, "read_avatar", other)
     assert cli.main(["export", me, "-o", str(tmp_path / "me.obj")]) == 0
     assert "FLAME 2020 (FLAME license, research only); its license applies" in capsys.readouterr().err
     assert "FLAME license, research only" in (tmp_path / "me.obj").read_text()

@@ -12,6 +12,10 @@ import torch
 
 from avatar.head import HeadModel, load_head
 from avatar.head.generate.indices import LID_LOWER, LID_UPPER
+from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar_file import load_avatar, save_avatar
+from avatar.model.blendshapes import Blendshapes
+from avatar.model.rig import Rig, TorsoMap
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 from .flame import made_up
@@ -195,3 +199,16 @@ def test_the_identity_of_the_geometry_is_stable(head: HeadModel) -> None:
 
 def test_license_and_name_are_set(head: HeadModel) -> None:
     assert head.name and head.license
+
+
+def test_an_avatar_of_it_passes_the_checks_of_its_file(head: HeadModel, tmp_path: Path) -> None:
+    own = baked(head, head.neutral_params().identity)
+    torso = TorsoMap(torch.eye(3), torch.zeros(3), own.joint_locations(torch.zeros(0))[NECK])
+    rig = Rig(own.faces[:6], torch.full((6, 3), 1 / 3), torch.zeros(6), torso)
+    shapes = Blendshapes("reduced", torch.rand(4, len(own.expression_names) + 9), 2, 3)
+    initial = {"offsets": torch.zeros(6, 3), "quats": torch.ones(6, 4), "log_scales": torch.full((6, 3), -6.0)}
+    initial |= {"logit_opacities": torch.ones(6), "colors": torch.rand(6, 3)}
+    neutral = torch.zeros(len(own.expression_names))
+    save_avatar(tmp_path / "me.avatar", Avatar(own, rig, shapes, initial | {"neutral": neutral}))
+    loaded = load_avatar(tmp_path / "me.avatar").head
+    assert loaded.expression_names == head.expression_names and torch.equal(loaded.lbs_weights, head.lbs_weights)

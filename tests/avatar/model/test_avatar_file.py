@@ -33,7 +33,7 @@ def driven_by(avatar: Avatar, driver: Capture, head: HeadModel) -> HeadParams:
 
 def test_a_stored_avatar_renders_the_same_pixels(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
     path = tmp_path / "me.avatar"
-    save_avatar(path, tiny_avatar, {"capture": "tiny"})
+    save_avatar(path, tiny_avatar, {"note": "tiny"})
     loaded = load_avatar(path)
     params, camera = tiny.params([2, 7]), tiny.camera(64)
     first = list(render_track(tiny_avatar, params, camera))

@@ -1,0 +1,271 @@
+"""Checks of the content of an .avatar file: header, shapes, dtypes, indices and values of all tensors, checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from avatar.types import JOINT_NAMES, check_shape
+
+from .blendshapes import CHANNELS
+
+#: Prefixes of the tensors that belong to the format; the checksum covers them, all others are ignored.
+PREFIXES = ("avatar.", "head.", "region.")
+#: The dtypes of the format by their names in safetensors.
+DTYPES = {
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "U8": torch.uint8,
+}
+_DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+_MAX_DEPTH = 20  # of the header's JSON
+_MAX_NAMES, _MAX_NAME = 10_000, 200  # expressions, characters
+_MAX_SIDE = 1 << 16  # pixels of an image
+_METERS = 100.0  # no point of a head is farther from its origin
+_SUM_TOLERANCE = 1e-2
+
+
+class _Values(NamedTuple):
+    """Dtype, axes and least and largest values of a tensor; a name as largest value: below the length of that axis."""
+
+    dtype: str
+    axes: str
+    low: float = -1e6
+    high: float | str = 1e6
+
+
+#: Letters of the axes as in docs/formats/avatar.md; the first tensor with a letter sets its length.
+_TENSORS = {
+    "avatar.offsets": _Values("F32", "N 3", -_METERS, _METERS),
+    "avatar.quats": _Values("F32", "N 4"),
+    "avatar.log_scales": _Values("F32", "N 3", -60, 3),
+    "avatar.logit_opacities": _Values("F32", "N", -1e4, 1e4),
+    "avatar.colors": _Values("F32", "N 3", -1e3, 1e3),
+    "avatar.neutral": _Values("F32", "E", -1e3, 1e3),
+    "head.v_template": _Values("F32", "V 3", -_METERS, _METERS),
+    "head.faces": _Values("I32", "T 3", 0, "V"),
+    "head.exprdirs": _Values("F16", "V 3 E", -_METERS, _METERS),
+    "head.joint_dirs": _Values("F32", "J 3 E", -_METERS, _METERS),
+    "head.curve_columns": _Values("I64", "C", 0, "E"),
+    "head.curvedirs": _Values("F16", "V 3 C", -_METERS, _METERS),
+    "head.posedirs": _Values("F16", "V 3 P", -_METERS, _METERS),
+    "head.J_regressor": _Values("F32", "J V", -_METERS, _METERS),
+    "head.lbs_weights": _Values("F32", "V J", -1, 2),
+    "head.landmark_faces": _Values("I32", "L", 0, "T"),
+    "head.landmark_bary": _Values("F32", "L 3", -_METERS, _METERS),
+    "head.uv": _Values("F32", "U 2", -1e3, 1e3),
+    "head.uv_faces": _Values("I32", "T 3", 0, "U"),
+    "head.colors": _Values("F32", "V 3", -1e3, 1e3),
+    "avatar.rig.triangles": _Values("I32", "N 3", 0, "V"),
+    "avatar.rig.bary": _Values("F32", "N 3", -_METERS, _METERS),
+    "avatar.rig.skin": _Values("F32", "N", -1e-3, 1.001),
+    "avatar.rig.torso.mean_rotation": _Values("F32", "3 3", -1.01, 1.01),
+    "avatar.rig.torso.mean_translation": _Values("F32", "3", -1e4, 1e4),
+    "avatar.rig.torso.pivot": _Values("F32", "3", -_METERS, _METERS),
+    "avatar.rig.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
+    "avatar.rig.torso.limit": _Values("F32", "7", 0),
+    "avatar.blendshapes.basis": _Values("F32", f"K M {CHANNELS}"),
+    "avatar.blendshapes.units": _Values("F32", f"{CHANNELS}", 0, 1e3),
+    "avatar.blendshapes.mask": _Values("F32", "K M", -1e-3, 1.001),
+    "avatar.blendshapes.mean": _Values("F32", "F", -1e3, 1e3),
+    "avatar.blendshapes.spread": _Values("F32", "F", 1e-6, 1e3),
+    "avatar.blendshapes.low": _Values("F32", "F", -1e3, 1e3),
+    "avatar.blendshapes.high": _Values("F32", "F", -1e3, 1e3),
+}
+_MIXING = {
+    "reduced": {
+        "avatar.blendshapes.components": _Values("F32", "F K"),
+        "avatar.blendshapes.mix": _Values("F32", "K K"),
+    },
+    "expression": {
+        "avatar.blendshapes.components": _Values("F32", "0"),
+        "avatar.blendshapes.mix": _Values("F32", "0"),
+    },
+}
+#: Tensors that a file of version 1 lacks.
+NEW_IN_2 = {"head.joint_dirs", "head.curvedirs", "head.curve_columns"}
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of names, dtypes, shapes and bytes of the tensors of the format, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        if name.startswith(PREFIXES):
+            value = tensors[name]
+            shape = ",".join(str(size) for size in value.shape)
+            digest.update(f"{name} {_DTYPE_NAMES.get(value.dtype)} {shape}\n".encode())
+            digest.update(value.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def check_header(header: Mapping[str, Any], newest: int) -> None:
+    """Raise ValueError unless every entry of a header up to version `newest` has its type and a meaningful value."""
+    if _depth(header) > _MAX_DEPTH:
+        raise ValueError(f"its header is nested deeper than {_MAX_DEPTH} levels")
+    _check(type(header.get("version")) is int and 1 <= header["version"] <= newest, "version")
+    names = header.get("expression_names", ())
+    _check(_is_texts(names) and len(set(names)) == len(names) <= _MAX_NAMES, "expression_names")
+    _check_head(_object(header, "head"))
+    blendshapes = _object(header, "blendshapes")
+    _check(blendshapes.get("mode") in tuple(_MIXING), "blendshapes.mode")
+    _check(type(blendshapes.get("count", 0)) is int, "blendshapes.count")
+    seconds = _object(header, "training").get("seconds_training", 0.0)
+    _check(_is_number(seconds, 1e9), "training.seconds_training")
+    _check(header.get("joints", list(JOINT_NAMES)) == list(JOINT_NAMES), "joints")
+    _check(type(header.get("gaussians", 0)) is int, "gaussians")
+    for key in ("axes", "units", "consent", "tensors_sha256"):
+        _check(isinstance(header.get(key, ""), str), key)
+    size = _object(header, "settings", {}).get("size", 256)
+    _check(type(size) is int and 1 <= size <= _MAX_SIDE, "settings.size")
+    for key, value in _object(header, "track", {}).items():
+        _check(isinstance(value, str), f"track.{key}")
+    if "capture" in header:
+        _check_capture(_object(header, "capture"))
+
+
+def _check_head(head: Mapping[str, Any]) -> None:
+    _check(_is_text(head.get("name")), "head.name")
+    _check(_is_text(head.get("licence")), "head.licence")
+    _check(_is_texts(head.get("capabilities")), "head.capabilities")
+    parents = head.get("parents")
+    is_tree = isinstance(parents, list) and len(parents) == len(JOINT_NAMES)
+    for joint, parent in enumerate(parents if isinstance(parents, list) and is_tree else ()):
+        is_tree = is_tree and type(parent) is int and (parent == -1 if joint == 0 else 0 <= parent < joint)
+    _check(is_tree, "head.parents")
+
+
+def _check_capture(capture: Mapping[str, Any]) -> None:
+    for key in ("name", "fingerprint"):
+        _check(isinstance(capture.get(key, ""), str), f"capture.{key}")
+    for key in ("width", "height"):
+        _check(type(capture.get(key)) is int and 1 <= capture[key] <= _MAX_SIDE, f"capture.{key}")
+    camera = _object(capture, "camera", where="capture.")
+    for key, size in (("K", 3), ("world_to_cam", 4)):
+        rows = camera.get(key)
+        is_matrix = isinstance(rows, list) and len(rows) == size
+        for row in rows if isinstance(rows, list) else ():
+            is_matrix = is_matrix and isinstance(row, list) and len(row) == size
+            is_matrix = is_matrix and all(_is_number(value, 1e6) for value in row)
+        _check(is_matrix, f"capture.camera.{key}")
+
+
+def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the tensors of a file are complete, fit each other and `header`, and can be rendered.
+
+    Args:
+        tensors: by name, as stored.
+        header: of the same file, checked by `check_header`.
+    """
+    layout = _TENSORS | _MIXING[header["blendshapes"]["mode"]]
+    if header["version"] == 1:
+        layout = {name: values for name, values in layout.items() if name not in NEW_IN_2}
+    regions = {name: _Values("U8", "V", 0, 1) for name in tensors if name.startswith("region.")}
+    for name in tensors:
+        if name.startswith(PREFIXES) and name not in layout and name not in regions:
+            raise ValueError(f"{name}: a tensor that this format does not have")
+    expressions = len(header["expression_names"])
+    sizes = {"E": expressions, "F": expressions + 9, "J": len(JOINT_NAMES)}
+    if header["blendshapes"]["mode"] == "expression":
+        sizes["K"] = sizes["F"]
+    for name, values in (layout | regions).items():
+        if name not in tensors:
+            raise ValueError(f"{name}: this tensor is missing")
+        _check_tensor(name, tensors[name], values, sizes)
+    _check_sizes(header, sizes)
+    _check_relations(tensors)
+
+
+def _check_tensor(name: str, value: Tensor, expected: _Values, sizes: dict[str, int]) -> None:
+    """Check one tensor; axes that it is the first to have are added to `sizes`."""
+    if value.dtype != DTYPES[expected.dtype]:
+        raise ValueError(f"{name}: expected {DTYPES[expected.dtype]}, got {value.dtype}")
+    axes = expected.axes.split()
+    check_shape(name, value, tuple(int(axis) if axis.isdigit() else sizes.get(axis, axis) for axis in axes))
+    sizes |= dict(zip(axes, value.shape, strict=True))
+    if not value.numel():
+        return
+    low, high = (float(bound) for bound in torch.aminmax(value))  # NaN if any value is
+    if isinstance(expected.high, str):
+        size = sizes[expected.high]
+        if not (low >= 0 and high < size):
+            raise ValueError(f"{name}: expected indices in 0..{size - 1}, got {low:.0f}..{high:.0f}")
+    elif not (low >= expected.low and high <= expected.high):
+        raise ValueError(f"{name}: expected numbers in {expected.low:g}..{expected.high:g}, got {low:g}..{high:g}")
+
+
+def _check_sizes(header: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    count, bases = sizes["N"], sizes["K"]
+    if not (count and sizes["V"] and sizes["T"]):
+        raise ValueError("it has no Gaussians or no mesh")
+    if sizes["M"] > count:
+        raise ValueError(f"avatar.blendshapes.basis: offsets of {sizes['M']} Gaussians, but there are {count}")
+    if sizes["P"] not in (0, 9 * (len(JOINT_NAMES) - 1)):
+        raise ValueError(f"head.posedirs: {sizes['P']} pose correctives")
+    if sizes["L"] not in (0, 478):
+        raise ValueError(f"head.landmark_faces: expected 478 landmarks, got {sizes['L']}")
+    for key, stated, found in (
+        ("gaussians", header.get("gaussians", count), count),
+        ("blendshapes.count", header["blendshapes"].get("count", bases), bases),
+    ):
+        if stated != found:
+            raise ValueError(f"its header has a wrong entry {key!r}: the tensors have {found}")
+
+
+def _check_relations(tensors: Mapping[str, Tensor]) -> None:
+    for name in ("avatar.rig.bary", "head.lbs_weights", "head.landmark_bary"):
+        if not bool(((tensors[name].sum(1) - 1).abs() <= _SUM_TOLERANCE).all()):
+            raise ValueError(f"{name}: expected rows that sum to 1")
+    rotation = tensors["avatar.rig.torso.mean_rotation"].double()
+    error = (rotation @ rotation.T - torch.eye(3, dtype=rotation.dtype)).abs().max()
+    if not (error <= _SUM_TOLERANCE and torch.linalg.det(rotation) > 0):
+        raise ValueError("avatar.rig.torso.mean_rotation: expected a rotation")
+    if not bool((tensors["avatar.blendshapes.low"] <= tensors["avatar.blendshapes.high"]).all()):
+        raise ValueError("avatar.blendshapes.low: above avatar.blendshapes.high")
+
+
+def _check(fits: bool, key: str) -> None:
+    if not fits:
+        raise ValueError(f"its header has no entry {key!r} or a wrong one")
+
+
+def _object(
+    parent: Mapping[str, Any], key: str, default: Mapping[str, Any] | None = None, where: str = ""
+) -> Mapping[str, Any]:
+    value = parent.get(key, default)
+    _check(isinstance(value, dict), where + key)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string without lone surrogates; a file name may have some, where it is not UTF-8."""
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(_is_text(each) and 0 < len(each) <= _MAX_NAME for each in value)
+
+
+def _is_number(value: object, limit: float) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= limit  # type: ignore[arg-type]
+
+
+def _depth(value: object) -> int:
+    """Levels of nested objects and lists, without recursion."""
+    depth, level = 0, [value]
+    while level:
+        inside: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inside += each.values()
+            elif isinstance(each, list):
+                inside += each
+        level, depth = inside, depth + 1
+    return depth
