@@ -37,6 +37,12 @@ def check_shape(name: str, value: Tensor, expected: tuple[int | str, ...]) -> No
         raise ValueError(f"{name}: expected [{wanted}], got [{found}]")
 
 
+def check_finite(name: str, value: Tensor) -> None:
+    """Raise ValueError if `value` has a NaN or an infinity; `name` is the argument in the message."""
+    if not bool(value.isfinite().all()):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+
+
 @dataclass(frozen=True)
 class Camera:
     """Pinhole cameras, one per batch item: intrinsics in pixels, extrinsics world -> camera (OpenCV axes)."""
@@ -118,6 +124,11 @@ class HeadParams:
         check_shape("HeadParams.expression", self.expression, ("B", "E"))
         check_shape("HeadParams.joint_rot", self.joint_rot, ("B", len(JOINT_NAMES), 3))
         check_shape("HeadParams.translation", self.translation, ("B", 3))
+
+    def check_finite(self) -> None:
+        """Raise ValueError if a frame has a NaN or an infinity; the identity is not checked."""
+        for name in ("expression", "joint_rot", "translation"):
+            check_finite(f"HeadParams.{name}", getattr(self, name))
 
     def __getitem__(self, index: int | slice | Tensor) -> HeadParams:
         """The frames selected by `index`; the batch axis is kept."""

@@ -72,7 +72,11 @@ class Avatar(nn.Module):
         """Gaussians [B,N] in the world for `params` [B]; the identity in `params` is ignored.
 
         `blend=False` leaves the blendshapes out: only the mesh moves the Gaussians.
+
+        Raises:
+            ValueError: a frame of `params` has a NaN or an infinity.
         """
+        params.check_finite()
         params = self.with_identity(params)
         rotation, translation = self.head.skull_pose(params)
         weights = self.blendshapes.weights(expression_features(params))

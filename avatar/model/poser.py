@@ -58,7 +58,12 @@ class Poser:
 
     @torch.no_grad()
     def poses(self, params: HeadParams) -> Poses:
-        """Poses of the T frames of `params`; the identity in `params` is ignored: it is baked into the head."""
+        """Poses of the T frames of `params`; the identity in `params` is ignored: it is baked into the head.
+
+        Raises:
+            ValueError: a frame has a NaN or an infinity.
+        """
+        params.check_finite()
         avatar, head, count = self.avatar, self.avatar.head, len(params)
         params = avatar.with_identity(params)
         local = head.joint_rotations(self._with_skull_frame(params))

@@ -82,7 +82,11 @@ class Animator:
         return self.buffers.alpha[0]
 
     def poses(self, params: HeadParams) -> Poses:
-        """Poses of all frames of `params`, for `gaussians`; one call for many frames is much faster than many calls."""
+        """Poses of all frames of `params`, for `gaussians`; one call for many frames is much faster than many calls.
+
+        Raises:
+            ValueError: a frame has a NaN or an infinity.
+        """
         return self._poser.poses(params)
 
     def vertices(self, poses: Poses, frame: int) -> Tensor:
@@ -99,6 +103,9 @@ class Animator:
 
         Returns:
             uint8 [H,W,3], overwritten by the next call.
+
+        Raises:
+            ValueError: `params` has a NaN or an infinity.
         """
         poses = self.poses(params)
         self.rasterize(self.gaussians(poses, 0, self.vertices(poses, 0)), camera)

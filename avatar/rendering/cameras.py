@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.model.avatar import Avatar
 from avatar.rendering.camera_request import CameraRequest
@@ -37,7 +38,11 @@ class Subject:
 
 @torch.no_grad()
 def subject_of(avatar: Avatar, params: HeadParams) -> Subject:
-    """The avatar with its neutral expression at the mean pose of `params` (T frames)."""
+    """The avatar with its neutral expression at the mean pose of `params` (T frames).
+
+    Raises:
+        HeadsplatError: no Gaussian of the head is visible.
+    """
     params = avatar.with_identity(params)
     rotations, translations = avatar.head.skull_pose(params)
     rotation, translation = mean_rotation(rotations), translations.mean(0)
@@ -49,8 +54,13 @@ def subject_of(avatar: Avatar, params: HeadParams) -> Subject:
     visible = gaussians.opacities[0] > _MIN_OPACITY
     is_torso = avatar.rig.skin > 0.5
     means = gaussians.means[0]
+    head = means[visible & ~is_torso]
+    if not len(head):
+        raise HeadsplatError(
+            "the avatar's head is not visible: it has no opaque Gaussian; train or copy the avatar again"
+        )
     center = rotation @ means.new_tensor(HEAD_CENTER) + translation
-    return Subject(center, rotation[:, 2], means[visible & ~is_torso], means[visible & is_torso])
+    return Subject(center, rotation[:, 2], head, means[visible & is_torso])
 
 
 def look_at(eye: Tensor, target: Tensor) -> Tensor:

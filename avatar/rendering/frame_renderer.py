@@ -5,6 +5,7 @@ The offline renderer and the viewer both use it: equal parameters, camera and se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -61,6 +62,8 @@ class FrameRenderer:
             shader: of the same avatar; required for a mesh pass.
         """
         self.settings = settings
+        #: largest alpha of the last frame, 0 if nothing is visible; NaN if a color or alpha of the frame is not finite
+        self.peak_alpha = 0.0
         self._animator, self._shader = animator, shader
         self._rows = animator.bytes.shape[1] // settings.supersample
         #: first row of each strip; the last strip overlaps the one before if they do not divide the height evenly
@@ -72,6 +75,7 @@ class FrameRenderer:
 
     def render(self, frame: PosedFrame, camera: Camera) -> dict[str, np.ndarray]:
         """Every pass of the settings as seen from `camera` [1]; the arrays are overwritten by the next call."""
+        self.peak_alpha = 0.0
         strips = [self._render_strip(frame, camera, top) for top in self._tops]
         return {name: self._join([strip[name] for strip in strips]) for name in self.settings.passes}
 
@@ -89,6 +93,7 @@ class FrameRenderer:
         camera = _strip_camera(camera, settings.supersample, top, self._rows)
         if settings.passes != ("mesh",):
             animator.rasterize(frame.gaussians, camera)
+            self._update_peak(animator.rgb, animator.alpha)
         passes: dict[str, Callable[[], Tensor]] = {
             "rgb": lambda: self._rgb(top),
             "alpha": lambda: _to_bytes(self._downsample(animator.alpha)),
@@ -157,7 +162,12 @@ class FrameRenderer:
         assert self._shader is not None
         poses, index = frame.poses, frame.frame
         rgb, alpha = self._shader.render(frame.vertices, poses.quats[index], poses.translations[index], camera)
+        self._update_peak(rgb, alpha)
         return self._composite(self._downsample(rgb), self._downsample(alpha), top)
+
+    def _update_peak(self, rgb: Tensor, alpha: Tensor) -> None:
+        peak = float(alpha.amax() + 0 * rgb.sum())  # 0 times a value that is not finite is NaN
+        self.peak_alpha = peak if math.isnan(peak) else max(peak, self.peak_alpha)
 
 
 def _to_bytes(values: Tensor) -> Tensor:

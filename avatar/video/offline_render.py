@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from avatar import ops
+from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.poser import Poses
 from avatar.rendering.animator import Animator
@@ -56,9 +58,23 @@ def render_frames(
         For each pass a new array [H, W * columns, ...]: rgb and mesh uint8 [..,3], or [..,4] with straight alpha if
         the background is transparent; alpha uint8; depth float32 in meters along the camera axis; normals float32
         [..,3], unit, x right, y up, z towards the viewer. Depth and normals are 0 where alpha is below 0.5.
+
+    Raises:
+        HeadsplatError: a frame is not finite, or, after the last frame, an avatar is visible in none of them.
+        ValueError: a frame of the parameters has a NaN or an infinity.
     """
     order = range(len(columns[0])) if frames is None else frames
-    yield from ordered_map(lambda: _FrameWorker(columns, settings).render, order, render_threads(columns, settings))
+    threads = render_threads(columns, settings)
+    seen = [not order] * len(columns)
+    for images, visible in ordered_map(lambda: _FrameWorker(columns, settings).render, order, threads):
+        seen = [before or now for before, now in zip(seen, visible, strict=True)]
+        yield images
+    if not all(seen):
+        which = "the avatar" if len(columns) == 1 else f"avatar {seen.index(False) + 1} of {len(columns)}"
+        raise HeadsplatError(
+            f"{which} is visible in none of the {len(order)} frames (alpha is 0 everywhere); check the camera and the "
+            "motion, or train the avatar again"
+        )
 
 
 def render_threads(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
@@ -88,13 +104,14 @@ class _FrameWorker:
     def __init__(self, columns: Sequence[RenderColumn], settings: RenderSettings) -> None:
         self._columns = [_ColumnRenderer(column, settings) for column in columns]
 
-    def render(self, frame: int) -> dict[str, np.ndarray]:
-        """Every pass of a frame, in new arrays."""
+    def render(self, frame: int) -> tuple[dict[str, np.ndarray], list[bool]]:
+        """Every pass of a frame, in new arrays, and whether anything is visible in each column."""
         with ops.one_thread(), torch.no_grad():
             rendered = [column.render(frame) for column in self._columns]
+        visible = [column.visible for column in self._columns]
         if len(rendered) == 1:
-            return {name: image.copy() for name, image in rendered[0].items()}
-        return {name: np.concatenate([column[name] for column in rendered], 1) for name in rendered[0]}
+            return {name: image.copy() for name, image in rendered[0].items()}, visible
+        return {name: np.concatenate([column[name] for column in rendered], 1) for name in rendered[0]}, visible
 
 
 class _ColumnRenderer:
@@ -113,7 +130,18 @@ class _ColumnRenderer:
     def render(self, frame: int) -> dict[str, np.ndarray]:
         """Every pass of a frame; the arrays are overwritten by the next call."""
         posed = PosedFrame.of(self._animator, *self._poses_of(frame))
-        return self._renderer.render(posed, self.column.camera_at(frame))
+        images = self._renderer.render(posed, self.column.camera_at(frame))
+        if math.isnan(self._renderer.peak_alpha):
+            raise HeadsplatError(
+                f"frame {frame}: its colors are not finite numbers; check the camera and the motion, or train the "
+                "avatar again"
+            )
+        return images
+
+    @property
+    def visible(self) -> bool:
+        """Whether anything is visible in the last frame."""
+        return self._renderer.peak_alpha > 0
 
     def _poses_of(self, frame: int) -> tuple[Poses, int]:
         """The poses of the chunk with `frame`, and its index in them."""
