@@ -5,12 +5,12 @@ The public names load on first use, so that `import avatar` is quick and needs n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.2.0"
 
+TYPE_CHECKING = False  # not from `typing`: nothing is imported before the command handles Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from avatar.data.capture_folder import Capture
     from avatar.driving.driver import DriveOptions, Driver, drive
     from avatar.errors import HeadsplatError
@@ -89,6 +89,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'avatar' has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

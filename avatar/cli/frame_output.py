@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.cli.interrupt import stopped_by_interrupt
+from avatar.cli.interrupt import cause, stopped_by_interrupt
 from avatar.cli.progress import Update, say
 from avatar.rendering.settings import RenderSettings
 from avatar.video import Encoding, Pass, Writer, open_output
@@ -73,8 +73,8 @@ class FrameOutput:
     def render(self, columns: Sequence[RenderColumn], frames: range, update: Update) -> int:
         """Render and write frames of the motion.
 
-        The first Ctrl-C ends the rendering and keeps the frames so far; a message on stderr explains how to render the
-        remaining ones.
+        The first Ctrl-C, SIGTERM or SIGHUP ends the rendering and keeps the frames so far; a message on stderr explains
+        how to render the remaining ones.
 
         Args:
             columns: avatars side by side.
@@ -82,7 +82,7 @@ class FrameOutput:
             update: receives the progress.
 
         Returns:
-            The number of frames written; less than `len(frames)` after Ctrl-C.
+            The number of frames written; less than `len(frames)` after such a signal.
 
         Raises:
             KeyboardInterrupt: at the second Ctrl-C. The files contain the frames so far, and do not exist if there are
@@ -121,7 +121,7 @@ class FrameOutput:
     def _interrupted_message(self, frames: range, done: int) -> str:
         next_frame = frames.start + done
         return (
-            f"stopped by Ctrl-C: {self.out} contains {done} of {len(frames)} frames ({frames.start}:{next_frame}); "
+            f"stopped by {cause()}: {self.out} contains {done} of {len(frames)} frames ({frames.start}:{next_frame}); "
             f"--frames {next_frame}:{frames.stop} with another -o renders the rest, and `headsplat join` joins videos"
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from avatar import __version__
 from avatar.cli.exit_codes import DONE, INTERRUPTED
-from avatar.cli.interrupt import Stop, stopped_by_interrupt
+from avatar.cli.interrupt import Stop, cause, stopped_by_interrupt
 from avatar.cli.outputs import Output, is_report, starts_with
 from avatar.cli.progress import Update, say, stage
 from avatar.common.files import check_name, shown
@@ -129,7 +129,7 @@ def train_capture(
         snapshots.finish(result.avatar)
     _write(result, capture, settings, outputs)
     if stopped.is_set():
-        say(f"headsplat: stopped by Ctrl-C; the present avatar is in {outputs.avatar}, --resume continues the training")
+        say(f"headsplat: stopped by {cause()}; the present avatar is in {outputs.avatar}, --resume continues the training")
         return INTERRUPTED
     for checkpoint in (unfinished(outputs.checkpoint), outputs.checkpoint):
         checkpoint.unlink(missing_ok=True)

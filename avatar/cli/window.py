@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +14,7 @@ from tyro.conf import arg
 from avatar.cli.arguments import DURATION, OptionalFloat, OptionalPath, OptionalText, Record, parse_size
 from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
+from avatar.cli.interrupt import cause, stopped_by_interrupt
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.files import shown
@@ -140,33 +139,19 @@ def _open_outlets(session: Session, options: WindowedOptions) -> None:
 
 
 def _show(session: Session, name: str, seconds: float | None) -> bool:
-    """Run the window; returns whether it was closed by the user, not by Ctrl-C."""
+    """Run the window; returns whether it was closed by the user, not by Ctrl-C, SIGTERM or SIGHUP."""
     from viewer.gui.window import Window, WindowOptions
 
-    with _closed_by(signal.SIGTERM, session):
-        try:
-            Window(session, WindowOptions(title=f"{name} - headsplat", seconds=seconds)).run()
-        except KeyboardInterrupt:
-            say("stopped by Ctrl-C")
-            return False
-    return True
-
-
-@contextmanager
-def _closed_by(number: signal.Signals, session: Session) -> Iterator[None]:
-    """Let a signal close the window instead of ending the process, so that a recording is completed at logout."""
-
-    def close(received: int, frame: object) -> None:
+    def close() -> None:
         session.closing = True
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, close)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
+    # KeyboardInterrupt: the second Ctrl-C.
+    with suppress(KeyboardInterrupt), stopped_by_interrupt("closing the window", close) as stop:
+        Window(session, WindowOptions(title=f"{name} - headsplat", seconds=seconds)).run()
+        if not stop.requested:
+            return True
+    say(f"stopped by {cause()}")
+    return False
 
 
 def _print_report(report: RunReport, messages: Sequence[str], path: Path | None) -> None:

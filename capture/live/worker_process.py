@@ -203,7 +203,9 @@ def _ignored_sigint() -> Iterator[None]:
 
 def _serve(pipe: Connection, feed: Feed, models: FaceModels | None, learn: LearnOptions | None, person: int) -> None:
     """The worker process: track until a stop command, or until the other end of the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window handles Ctrl-C and stops this process
+    for name in ("SIGINT", "SIGHUP"):  # the process of the window handles them and stops this one
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     face = _started(pipe, feed, models, learn)

@@ -109,13 +109,13 @@ def _main() -> None:
 
     runs = json.load(sys.stdin)
     if any("train" in run for run in runs):
-        _import_for_training()
+        import_for_training()
     for number in range(FRAMES):
         true_points(number, 0)
     print(json.dumps([_forked(run) for run in runs]))
 
 
-def _import_for_training() -> None:
+def import_for_training() -> None:
     """Everything that each training would otherwise import for itself."""
     import scipy.optimize  # noqa: F401
     import torch.fx.experimental.symbolic_shapes  # noqa: F401  (by the first gradient)
