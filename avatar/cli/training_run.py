@@ -14,12 +14,15 @@ from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import Stop, cause, stopped_by_interrupt
 from avatar.cli.outputs import Output, is_report, starts_with
 from avatar.cli.progress import Update, say, stage
-from avatar.common.files import check_name, shown
+from avatar.common.files import check_name, shown, write_error
+from avatar.common.rescue import rescue
 from avatar.common.toml_config import save_config
 from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from avatar.data.capture_folder import Capture
     from avatar.refine.track import RefinedTrack
     from avatar.training.progress import TrainProgress
@@ -95,7 +98,7 @@ def train_capture(
     snapshots: SnapshotBuffer | None = None,
     stop: Stop | None = None,
 ) -> int:
-    """Train on `capture` with progress and preview, write `outputs`; after Ctrl-C the present avatar is saved.
+    """Train on `capture` with progress and preview, write `outputs`; a signal to stop saves the present avatar.
 
     Args:
         capture: a finished capture.
@@ -104,17 +107,22 @@ def train_capture(
         resume: continue from the checkpoint.
         head: path or name of the head model; None: the one that the metadata of the capture names.
         snapshots: buffer from which a window takes the avatar in training.
-        stop: event that Ctrl-C sets, if another thread handles Ctrl-C; None: this thread handles it.
+        stop: event that Ctrl-C, SIGTERM and SIGHUP set, if another thread handles them; None: this thread does.
 
     Returns:
         The exit code: 0 for a finished training, 130 for an interrupted one.
+
+    Raises:
+        HeadsplatError: the outputs cannot be written; names the folder in which they are kept instead.
     """
     from avatar.data.capture_head import head_of
     from avatar.training.checkpoints import unfinished
     from avatar.training.fit import fit
 
+    preview = _Preview(outputs.preview)
+
     def progress(state: TrainProgress) -> None:
-        _show(state, update, outputs.preview)
+        _show(state, update, preview)
         if snapshots is not None:
             snapshots.report(state)
 
@@ -127,17 +135,58 @@ def train_capture(
         )  # fmt: skip
     if snapshots is not None:
         snapshots.finish(result.avatar)
-    _write(result, capture, settings, outputs)
-    if stopped.is_set():
-        say(f"headsplat: stopped by {cause()}; the present avatar is in {outputs.avatar}, --resume continues the training")
+    interrupted = not result.avatar.provenance["finished"] and stopped.is_set()
+    _write(result, capture, settings, outputs, interrupted)
+    if interrupted:
+        say(f"headsplat: stopped by {cause()}; the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}")
         return INTERRUPTED
     for checkpoint in (unfinished(outputs.checkpoint), outputs.checkpoint):
         checkpoint.unlink(missing_ok=True)
     return DONE
 
 
-def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs) -> None:
-    """Write the avatar, its settings, its report and the refined track; print the report."""
+def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs, interrupted: bool) -> None:
+    """Write the avatar, its settings, its report and the refined track; print the report.
+
+    Raises:
+        HeadsplatError: the outputs cannot be written; names the folder in which they are kept instead.
+    """
+    try:
+        _write_files(result, capture, settings, outputs)
+    except Exception as error:  # whatever a writer raises: the result of hours must not be lost
+        folder = rescue(
+            lambda folder: _write_files(result, capture, settings, Outputs.beside(folder / outputs.avatar.name))
+        )
+        sentence = [_reason(outputs.avatar, error)]
+        if folder is None:
+            sentence.append("the avatar could not be kept in the temporary directory either")
+        else:
+            _save_track(result.refined_track, capture)
+            sentence.append(f"the avatar, its settings and its report are kept in {folder}: move them from there")
+        if interrupted or folder is None:
+            sentence.append(_resuming(result, outputs))
+        raise HeadsplatError("; ".join(sentence)) from error
+    report = result.report.named(shown(outputs.avatar.name))
+    print(report.to_text(), flush=True)
+    _save_track(result.refined_track, capture)
+    if skipped := result.avatar.provenance.get("refinement_skipped"):
+        say(f"headsplat: {skipped}")
+
+
+def _resuming(result: TrainResult, outputs: Outputs) -> str:
+    """How an unfinished training continues."""
+    kept = result.checkpoint or outputs.checkpoint
+    if not kept.exists():
+        return "--resume cannot continue the training, because no checkpoint could be written"
+    if kept != outputs.checkpoint:
+        return f"--resume continues the training after {kept} is moved to {outputs.checkpoint}"
+    if result.checkpoint is None:
+        return "--resume continues the training from an earlier checkpoint"
+    return "--resume continues the training"
+
+
+def _write_files(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs) -> None:
+    """Write the avatar, its settings and its report."""
     from avatar.cli.render_inputs import capture_entry
     from avatar.model.avatar_file import save_avatar
 
@@ -151,12 +200,7 @@ def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs
     save_avatar(outputs.avatar, result.avatar, extras)
     comment = f"{__version__}: the resolved settings of {shown(outputs.avatar.name)}"
     save_config(outputs.config, settings, _CONFIG_COMMENT.removeprefix("# ") + comment)
-    report = result.report.named(shown(outputs.avatar.name))
-    report.write(outputs.report)
-    print(report.to_text(), flush=True)
-    _save_track(result.refined_track, capture)
-    if skipped := result.avatar.provenance.get("refinement_skipped"):
-        say(f"headsplat: {skipped}")
+    result.report.named(shown(outputs.avatar.name)).write(outputs.report)
 
 
 def _save_track(track: RefinedTrack | None, capture: Capture) -> None:
@@ -165,8 +209,9 @@ def _save_track(track: RefinedTrack | None, capture: Capture) -> None:
         return
     try:
         track.save(capture.root)
-    except OSError as error:
-        say(f"{capture.root}: the refined track could not be written ({error.strerror}); the avatar is complete")
+    except (HeadsplatError, OSError) as error:
+        reason = _reason(capture.root, error)
+        say(f"{reason}; the refined track is not saved, the avatar is complete")
     else:
         say(
             f"{capture.root}: the refined track is saved; `headsplat info {capture.root} --report` makes a report of it"
@@ -178,13 +223,34 @@ def track_entry(track: RefinedTrack | None) -> dict[str, str]:
     return {"name": "landmarks"} if track is None else {"name": "refined", "fingerprint": track.fingerprint}
 
 
-def _show(state: TrainProgress, update: Update, preview: Path) -> None:
-    from avatar.cli.images import write_image
+class _Preview:
+    """The image of the training in progress; a failure to write it is reported once."""
 
+    def __init__(self, path: Path) -> None:
+        self._path, self._reported = path, False
+
+    def write(self, image: np.ndarray) -> None:
+        """Write `image` uint8 [H,W,3] sRGB."""
+        from avatar.cli.images import write_image
+
+        try:
+            write_image(self._path, image)
+        except (HeadsplatError, OSError) as error:
+            if not self._reported:
+                say(f"no preview: {_reason(self._path, error)}; the training continues")
+            self._reported = True
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """The sentence for an error while `path` was written."""
+    return str(error if isinstance(error, HeadsplatError) else write_error(path, error))
+
+
+def _show(state: TrainProgress, update: Update, preview: _Preview) -> None:
     remaining = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
     if state.stage != "training":
         update(state.fraction, f"step {state.step}, {state.stage}")
     else:
         update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {remaining}")
     if state.preview is not None:
-        write_image(preview, state.preview)
+        preview.write(state.preview)

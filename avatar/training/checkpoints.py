@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import time
 from pathlib import Path
 
 import torch
 
+from avatar.common.files import write_error
+from avatar.common.rescue import rescue
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.training.progress import Schedule
 from avatar.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_VERSION = 3
 
@@ -31,10 +39,71 @@ def save_checkpoint(trainer: Trainer, path: Path, capture: Capture, spent: float
         path: the file to write; replaced if it exists.
         capture: the capture of its frames.
         spent: seconds of the schedule that have passed.
+
+    Raises:
+        HeadsplatError: it cannot be written; an earlier checkpoint at `path` remains.
     """
     part = unfinished(path)
-    torch.save({"run": run_fingerprint(trainer, capture), "spent": spent, "state": trainer.state()}, part)
-    part.replace(path)
+    try:
+        with part.open("wb") as stream:  # opened here: for a path torch.save does not report the system's error
+            torch.save({"run": run_fingerprint(trainer, capture), "spent": spent, "state": trainer.state()}, stream)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise write_error(path, _system_error(error)) from error
+
+
+def _system_error(error: Exception) -> Exception:
+    """The error of the system during which PyTorch raised `error`; `error` itself if there was none."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__context__
+    return error if found is None else found
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one training; a failure to write one does not end the training."""
+
+    def __init__(self, trainer: Trainer, capture: Capture, clock: Schedule, path: Path) -> None:
+        """
+        Args:
+            trainer: the training.
+            capture: the capture of its frames.
+            clock: its schedule.
+            path: the file to write; replaced if it exists.
+        """
+        self._trainer, self._capture, self._clock, self._path = trainer, capture, clock, path
+        self._attempted, self._reported = time.perf_counter(), False
+
+    def save_if_due(self, interval: float) -> None:
+        """Write a checkpoint if the last attempt was more than `interval` seconds ago; logs the first failure."""
+        if time.perf_counter() - self._attempted <= interval:
+            return
+        try:
+            self._save(self._path)
+        except HeadsplatError as error:
+            if not self._reported:
+                log.warning("no checkpoint: %s; the training continues and tries again at intervals", error)
+            self._reported = True
+        self._attempted = time.perf_counter()
+
+    def save_last(self) -> Path | None:
+        """Write the checkpoint of a stopped training, in a rescue folder where its own file cannot be written.
+
+        Returns:
+            The written file; None if it could not be written anywhere.
+        """
+        try:
+            self._save(self._path)
+        except HeadsplatError as error:
+            log.warning("no checkpoint: %s", error)
+            folder = rescue(lambda folder: self._save(folder / self._path.name))
+            return None if folder is None else folder / self._path.name
+        return self._path
+
+    def _save(self, path: Path) -> None:
+        save_checkpoint(self._trainer, path, self._capture, self._clock.spent())
 
 
 def restore_checkpoint(trainer: Trainer, path: Path, capture: Capture) -> float:

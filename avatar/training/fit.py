@@ -21,7 +21,7 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, baked
 from avatar.refine.track import RefinedTrack
 from avatar.rendering.backends import backend_of
-from avatar.training.checkpoints import restore_checkpoint, save_checkpoint
+from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
@@ -55,7 +55,9 @@ def fit(
         head: the head model with which the capture was tracked.
         config: the settings of the training.
         progress: called several times a second.
-        checkpoint: file for the state of the training, written every half minute and when `stop` is set.
+        checkpoint: file for the state of the training, written every half minute and when `stop` is set. Where that
+            fails the training continues; the one at `stop` is then written to a rescue folder
+            (`TrainResult.checkpoint`).
         resume: continue from `checkpoint` if it exists; a run limited by steps then gives the same bits as an
             uninterrupted one.
         stop: when set, training ends after the current step and the present avatar is returned.
@@ -76,22 +78,23 @@ def fit(
         else:
             trainer.initialize()
         clock = Schedule(config, time.perf_counter(), spent)
-        _run(trainer, capture, clock, progress, checkpoint, stop, snapshot or (lambda avatar: None))
+        writer = None if checkpoint is None else CheckpointWriter(trainer, capture, clock, checkpoint)
+        _run(trainer, clock, progress, writer, stop, snapshot or (lambda avatar: None))
+        stopped = stop is not None and stop.is_set()
+        saved = writer.save_last() if stopped and writer is not None else None
         track = _finish(trainer, capture, clock, clock.started - started)
-    return TrainResult(trainer.avatar, TrainReport.of(trainer.avatar, capture, track), track)
+    return TrainResult(trainer.avatar, TrainReport.of(trainer.avatar, capture, track), track, saved)
 
 
 def _run(
     trainer: Trainer,
-    capture: Capture,
     clock: Schedule,
     progress: Callable[[TrainProgress], None] | None,
-    checkpoint: Path | None,
+    checkpoints: CheckpointWriter | None,
     stop: Event | None,
     snapshot: Callable[[Avatar], None],
 ) -> None:
     reporter = ProgressReporter(trainer, clock, progress)
-    saved = time.perf_counter()
     snapshot(trainer.avatar)
     while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
         if trainer.refinement_due(fraction):
@@ -104,11 +107,8 @@ def _run(
             )
         reporter.report(loss, fraction)
         snapshot(trainer.avatar)
-        if checkpoint is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            save_checkpoint(trainer, checkpoint, capture, clock.spent())
-            saved = time.perf_counter()
-    if checkpoint is not None and stop is not None and stop.is_set():
-        save_checkpoint(trainer, checkpoint, capture, clock.spent())
+        if checkpoints is not None:
+            checkpoints.save_if_due(CHECKPOINT_SECONDS)
 
 
 class _RefinementStopped(Exception):

@@ -126,7 +126,7 @@ DAMAGES: dict[str, Damage] = {
 def tensor_cases() -> Iterator[Any]:
     """Every damage of every tensor in files of both modes."""
     for mode in ("reduced", "expression"):
-        for name, value in stored(mode).tensors.items():
+        for name, value in sorted(stored(mode).tensors.items(), key=lambda item: item[0]):
             for damage, change in DAMAGES.items():
                 if change(value) is not None and (name, damage) != ("head.uv", "longer"):  # one that no face uses
                     yield pytest.param(mode, name, damage, id=f"{mode}-{name}-{damage}")
