@@ -138,7 +138,8 @@ def train_capture(
     interrupted = not result.avatar.provenance["finished"] and stopped.is_set()
     _write(result, capture, settings, outputs, interrupted)
     if interrupted:
-        say(f"headsplat: stopped by {cause()}; the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}")
+        where = f"the present avatar is in {shown(outputs.avatar)}"
+        say(f"headsplat: stopped by {cause()}; {where}, {_resuming(result, outputs)}")
         return INTERRUPTED
     for checkpoint in (unfinished(outputs.checkpoint), outputs.checkpoint):
         checkpoint.unlink(missing_ok=True)

@@ -38,7 +38,8 @@ from capture.live.identity import LearnOptions
 from capture.live import worker_process
 from tests.capture.video.fake_video import FakeVideo, fake_models
 worker_process._START_TIMEOUT = 300.0  # for a busy machine
-face = worker_process.FaceWorker(FileFeed(FakeVideo(60), repeat=True), fake_models(), LearnOptions(seconds=0.5, key_frames=5))
+options = LearnOptions(seconds=0.5, key_frames=5)
+face = worker_process.FaceWorker(FileFeed(FakeVideo(60), repeat=True), fake_models(), options)
 face.start()
 print(face._process.pid, flush=True)
 for _ in range(2):
