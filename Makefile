@@ -41,7 +41,7 @@ SOURCES := pyproject.toml $(wildcard requirements/*.lock) $(shell find cuda_ext 
 NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
 
-.PHONY: help demo docs test test-simd lint sanitize gpu-check lock format clean
+.PHONY: help demo docs test test-simd lint sanitize attack gpu-check lock format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and test"
@@ -50,6 +50,7 @@ help:
 	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
 	@echo "make format  rewrite the code with ruff and clang-format"
 	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
+	@echo "make attack     hostile inputs, kills and full disks against every reader and writer (10 to 20 minutes)"
 	@echo "make gpu-check  everything that needs a CUDA device, one report: gpu-report.md"
 	@echo "make lock    write requirements/*.lock again: the exact versions and hashes of everything that is installed"
 	@echo "make clean   remove the environment, build folders and caches"
@@ -71,6 +72,9 @@ test-simd: $(STAMP)
 
 sanitize: $(STAMP)
 	$(PY) -m tests.support.sanitize $(PYTEST_ARGS)
+
+attack: $(STAMP)
+	$(PY) -m tests.trust.attack $(ATTACK_ARGS)
 
 # Uses the environment that is there, and builds by itself: machines with a GPU often have no network.
 gpu-check:
