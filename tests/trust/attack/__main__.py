@@ -41,7 +41,7 @@ class Attack:
     """A class of attack."""
 
     cases: Callable[[Scene], list[Case]]
-    limit: float = 60.0  # seconds of one case
+    limit: float = 90.0  # seconds of one case
     short: int = 0  # cases of the short run
     forks: bool = False  # its cases fork, so that the worker itself must not start threads
 
@@ -51,7 +51,7 @@ ATTACKS = {
     "captures": Attack(captures.cases, short=25),
     "motions": Attack(motions.cases, short=80),
     "files": Attack(files.cases, short=60),
-    "media": Attack(media.cases, limit=30.0, short=25),
+    "media": Attack(media.cases, limit=60.0, short=25),
     "packets": Attack(packets.cases, short=60),
     "options": Attack(options.cases, short=60),
     "exports": Attack(exports.cases, short=25),

@@ -35,9 +35,9 @@ class Ran:
 
     @property
     def message(self) -> str:
-        """The text after the last `headsplat: `, which the command ends with."""
+        """The text after the last `headsplat: `, or the last line on stderr where there is none."""
         _, found, text = ("\n" + self.err).rpartition("\n" + _PREFIX)
-        return text.rstrip("\n") if found else ""
+        return text.rstrip("\n") if found else self.err.rstrip("\n").rpartition("\n")[2]
 
 
 def run_command(*arguments: object) -> Ran:

@@ -19,14 +19,16 @@ HOSTILE_TEXTS = (
 )  # fmt: skip
 #: Values in the place of any value of a JSON or TOML file.
 JSON_VALUES: dict[str, Any] = {
-    "null": None, "true": True, "zero": 0, "minus": -1, "huge": 10**12, "beyond": 10**400, "nan": float("nan"),
-    "inf": float("inf"), "text": "abc", "escape": "\x1b[31m\n</script>", "empty text": "", "list": [], "object": {},
+    "nan": float("nan"), "escape": "\x1b[31m\n</script>", "list": [], "null": None, "minus": -1, "zero": 0,
+    "huge": 10**12, "beyond": 10**400, "true": True, "text": "abc", "empty text": "", "object": {},
     "nested": [[[[[1]]]]], "long": "x" * 20000,
 }  # fmt: skip
 #: Variants of an input: a name, and a function that makes it.
 Variants = Iterator[tuple[str, Callable[[], T]]]
 _DELETED = object()
 _MARK = "@attack@"
+_DEEP, _FEW = 2, 2
+_TABLE = 6  # entries; an object with more of one type is a table
 
 
 def deep_json(depth: int = 100_000) -> str:
@@ -87,10 +89,11 @@ def _mutate(content: bytearray, random: Random, tokens: Sequence[bytes]) -> None
 
 
 def json_paths(content: Any, most: int = 2) -> Iterator[tuple[str | int, ...]]:
-    """Paths of all values of a JSON value; of a list only the first `most` entries."""
+    """Paths of all values of a JSON value; of a list, and of a table of equal values, only the first `most` entries."""
     entries: Any = ()
     if isinstance(content, dict):
-        entries = content.items()
+        alike = len(content) > _TABLE and len({type(value) for value in content.values()}) == 1
+        entries = list(content.items())[: most if alike else None]
     elif isinstance(content, list):
         entries = enumerate(content[:most])
     for key, value in entries:
@@ -113,7 +116,7 @@ def with_value(content: Any, path: tuple[str | int, ...], value: Any = _DELETED)
 
 
 def damaged_json(content: Any, values: Mapping[str, Any] = JSON_VALUES, most: int = 2) -> Variants[str]:
-    """JSON text of `content` with each of its entries removed and replaced by each of `values`."""
+    """JSON text of `content` with each of its entries removed and replaced by each of `values`; deep ones by few."""
 
     def text(path: tuple[str | int, ...], value: Any = _DELETED) -> str:
         return json.dumps(with_value(content, path, value))
@@ -121,9 +124,10 @@ def damaged_json(content: Any, values: Mapping[str, Any] = JSON_VALUES, most: in
     for path in json_paths(content, most):
         where = ".".join(map(str, path))
         yield f"{where} removed", partial(text, path)
-        for name, value in values.items():
+        for name, value in list(values.items())[: None if len(path) <= _DEEP else _FEW]:
             yield f"{where} {name}", partial(text, path, value)
-        yield f"{where} deep", lambda path=path: text(path, _MARK).replace(f'"{_MARK}"', deep_json())
+        if len(path) == 1:
+            yield f"{where} deep", lambda path=path: text(path, _MARK).replace(f'"{_MARK}"', deep_json())
 
 
 def damaged_arrays(array: np.ndarray) -> Variants[np.ndarray]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from tests.trust.attack.avatars import film_fault
-from tests.trust.attack.captures import check_capture
 from tests.trust.attack.cases import Outcome, judge, worst
 from tests.trust.attack.cli import judge_command, run_command
 from tests.trust.attack.scene import SIZE, Scene, copied_capture
@@ -203,12 +202,27 @@ def refined_track(scene: Scene) -> bytes:
 
 
 def check_refined(scene: Scene, folder: Path, data: bytes) -> Outcome:
-    """Report on the capture with its refined track, and train on it."""
+    """Report on the capture with its refined track, and read the track as `eval` does."""
+    from avatar.data.capture_folder import Capture
+    from avatar.head import load_head
+    from avatar.model.avatar import baked
+    from avatar.refine.track import RefinedTrack
+
     capture = copied_capture(scene, folder)
     (capture / "refined.npz").write_bytes(data)
-    commands = (("info", capture, "--report"), ("info", capture))
+
+    def action() -> str | None:
+        read = Capture.load(capture)
+        track = RefinedTrack.load(read)
+        params = read.params([0])
+        if track is None:
+            return None
+        states = track.states(read, np.arange(len(read)), baked(load_head(), params.identity))
+        return None if bool(states.vertices.isfinite().all()) else "vertices that are not finite"
+
+    commands: tuple[tuple[object, ...], ...] = (("info", capture, "--report"), ("info", capture))
     outcomes = [judge_command(run_command(*command), (str(folder),), plain=True) for command in commands]
-    return worst([*outcomes, check_capture(capture, scene)])
+    return worst([judge(action, (str(folder),)), *outcomes])
 
 
 def report(scene: Scene) -> bytes:

@@ -27,9 +27,9 @@ from tests.trust.attack.scene import Scene, changed, hashes
 
 _SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 #: Moments: as a fraction of the file operations of the command, and of its time.
-_BY_FILE = {"SIGKILL": (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)}
-_BY_TIME = {"SIGKILL": (0.1, 0.5, 0.9)}
-_OTHERS_BY_FILE, _OTHERS_BY_TIME = (0.1, 0.95), (0.05, 0.5)
+_BY_FILE = {"SIGKILL": (0.0, 0.3, 0.6, 0.9, 1.0)}
+_BY_TIME = {"SIGKILL": (0.3, 0.8)}
+_OTHERS_BY_FILE, _OTHERS_BY_TIME = (0.9,), (0.4,)
 _HIDDEN = "."
 Moment = tuple[str, float]
 

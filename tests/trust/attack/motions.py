@@ -75,7 +75,7 @@ def _damages(scene: Scene, path: Path) -> Variants[bytes]:
         yield from _damaged_archive(data)
     elif path.suffix == ".npy":
         for name, array in damaged_arrays(np.load(io.BytesIO(data))):
-            yield name, lambda array=array: _saved(lambda stream: np.save(stream, array()))
+            yield f"array {name}", lambda array=array: _saved(lambda stream: np.save(stream, array()))
 
 
 def _encoded(text: Callable[[], str]) -> bytes:
@@ -86,7 +86,7 @@ def _large_json() -> Variants[bytes]:
     count = 200_000
     names = [f"name{number}" for number in range(count)]
     yield "200,000 names", lambda: json.dumps({"names": names, "frames": [{"weights": [0.0] * count}]}).encode()
-    yield "deep", lambda: deep_json().encode()
+    yield "whole file deep", lambda: deep_json().encode()
     yield "200,000 empty frames", lambda: json.dumps({"names": ["jawOpen"], "frames": [{}] * count}).encode()
 
 

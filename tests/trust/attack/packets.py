@@ -7,6 +7,7 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -36,6 +37,7 @@ def cases(scene: Scene) -> list[Case]:
     return found
 
 
+@cache
 def valid_packets(protocol: str) -> list[bytes]:
     """Packets of a short motion."""
     from tests.capture.live.synthetic import synthetic_motion
