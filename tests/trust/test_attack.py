@@ -27,6 +27,7 @@ from tests.trust.attack.cases import (
     message_fault,
 )
 from tests.trust.attack.cli import judge_command, run_command
+from tests.trust.attack.options import BASES
 from tests.trust.attack.runner import run_cases
 from tests.trust.attack.table import END, START, as_markdown, rows_of, write_markdown
 
@@ -42,6 +43,12 @@ def test_a_part_of_the_attack_finds_nothing() -> None:
     failures = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert not failures, "\n".join(failures)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_every_command_with_options_is_attacked() -> None:
+    from avatar.cli import _COMMANDS
+
+    assert {name.split()[0] for name in BASES} | {"doctor"} == set(_COMMANDS)
 
 
 def _refuse(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import platform
 import shutil
@@ -60,6 +61,14 @@ ATTACKS = {
     "environment": Attack(environment.cases, limit=300.0, forks=True),
     "guided": Attack(guided.cases, short=len(guided.TARGETS)),
 }
+#: Modules that commands import when they need them, some of which take seconds.
+_MODULES = (
+    "scipy.optimize", "scipy.ndimage", "scipy.sparse", "scipy.spatial", "torch.fx.experimental.symbolic_shapes", "av",
+    "cv2", "avatar.cli.driven_motion", "avatar.cli.frame_output", "avatar.cli.recording", "avatar.cli.training_run",
+    "avatar.evaluation.protocol", "avatar.export", "avatar.motion", "avatar.training.fit", "avatar.video.joining",
+    "capture.layouts.write", "capture.pipeline", "capture.report", "capture.synthetic.video", "capture.video.decoding",
+    "tests.capture.video.fake_video", "viewer.outputs.video_recorder", "capture.live.recorder",
+)  # fmt: skip
 _SHORT_INPUTS = 15  # of each target of the guided class
 
 
@@ -100,12 +109,12 @@ def _arguments() -> argparse.Namespace:
 
 def _import_everything() -> None:
     """What each forked process would otherwise import for itself; nothing here may start a thread."""
+    for name in _MODULES:
+        importlib.import_module(name)
     import torch
-    import torch.fx.experimental.symbolic_shapes
 
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-    import tests.capture.video.fake_video  # noqa: F401
     from avatar.head import load_head
 
     load_head()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatar.cli.exit_codes import INTERRUPTED
+
 #: Seconds after which a child that was not killed counts as hanging.
 LIMIT = 60.0
 #: Python's audit events that change files.
@@ -95,9 +97,13 @@ def _child(work: Callable[[], int], stream: int, setup: Sequence[Callable[[], No
         code = work()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        with contextlib.suppress(BaseException):
-            traceback.print_exc()
+    except BaseException as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, KeyboardInterrupt) and not any("/avatar/" in frame.filename for frame in frames):
+            code = INTERRUPTED  # before the command began
+        else:
+            with contextlib.suppress(BaseException):
+                traceback.print_exc()
     for output in (sys.stdout, sys.stderr):
         with contextlib.suppress(BaseException):
             output.flush()

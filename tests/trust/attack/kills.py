@@ -93,7 +93,7 @@ def _fault_of_end(ended: Ended) -> Outcome | None:
     if "internal error" in ended.text:
         return Outcome(INTERNAL, message_of(ended))
     if "Traceback (most" in ended.text or "Exception ignored" in ended.text:
-        return Outcome(EXCEPTION, f"a traceback is printed: {ended.text[-300:]!r}")
+        return Outcome(EXCEPTION, f"a traceback is printed: {ended.text[-2000:]!r}")
     return None
 
 
