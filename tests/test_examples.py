@@ -104,7 +104,7 @@ def test_the_trained_avatar_is_on_disk(after: dict[str, Any]) -> None:
 
 def test_the_rendered_video_has_every_frame(after: dict[str, Any]) -> None:
     assert frames_of(after["folder"] / "take.mov") == FRAMES
-    assert len(list((after["folder"] / "depth").iterdir())) == FRAMES
+    assert len(list((after["folder"] / "depth").glob("[0-9]*"))) == FRAMES
 
 
 def frames_of(path: Path) -> int:
@@ -116,7 +116,7 @@ def frames_of(path: Path) -> int:
 def test_every_export_is_there(after: dict[str, Any]) -> None:
     folder = after["folder"]
     assert all((folder / name).stat().st_size > 1000 for name in ("smile.ply", "smile.obj", "me.glb", "rig.ply"))
-    assert len(list((folder / "frames").iterdir())) == FRAMES
+    assert len(list((folder / "frames").glob("[0-9]*"))) == FRAMES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT / "docs").as_posix())
@@ -149,12 +149,12 @@ def test_example_1_trains_an_avatar_and_scores_it(
 
 def test_example_2_writes_an_image_for_each_frame(run: Run) -> None:
     run(2, "me.avatar", "take.csv", "-o", "frames", "--size", SIZE)
-    assert [path.name for path in sorted(Path("frames").iterdir())] == [f"{k:05}.png" for k in range(FRAMES)]
+    assert [path.name for path in sorted(Path("frames").glob("*.png"))] == [f"{k:05}.png" for k in range(FRAMES)]
 
 
 def test_example_3_renders_a_video_and_its_depth(run: Run) -> None:
     run(3, "me.avatar", "take.csv", "-o", "film.mov", "--size", SIZE)
-    assert frames_of(Path("film.mov")) == len(list(Path("film_depth").iterdir())) == FRAMES
+    assert frames_of(Path("film.mov")) == len(list(Path("film_depth").glob("[0-9]*"))) == FRAMES
 
 
 def test_example_4_exports_every_format(run: Run) -> None:

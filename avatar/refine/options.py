@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from avatar.common.jsonable import shortened
 
 #: No weight, angle or distance is larger.
-_LARGEST = 1e6
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def test_numbered_files_equal_single_files(tiny_avatar: Avatar, tmp_path: Path) 
     params.expression[0] = 0
     count: list[int] = []
     total = write_plys(tmp_path / "take", tiny_avatar, params, first=7, update=count.append)
-    files = sorted((tmp_path / "take").iterdir())
+    files = sorted((tmp_path / "take").glob("*.ply"))
     assert [path.name for path in files] == ["00007.ply", "00008.ply"] and count == [1, 2]
     assert total == sum(path.stat().st_size for path in files)
     write_ply(tmp_path / "one.ply", tiny_avatar, params[1])
