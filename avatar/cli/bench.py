@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 WRITERS = {".json": "to_json", ".md": "to_markdown"}
 CPU_BATCHES = (1, 8)
+#: Many more threads than cores only wait for each other: 1024 on two cores take minutes for one image.
+MAX_THREADS = max(64, 4 * (os.cpu_count() or 1))
 Numbers = Annotated[tuple[int, ...] | None, arg(metavar="INT [INT ...]")]
 
 
@@ -38,7 +41,7 @@ class BenchCommand:
     """time this .avatar file too"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU with native kernels, else the CPU"""
-    threads: Annotated[OptionalInt, Between(1, 1024)] = None
+    threads: Annotated[OptionalInt, Between(1, MAX_THREADS)] = None
     """threads of the CPU kernels; default: all cores of this process"""
     seconds: Annotated[float, Between(0, 3600)] = 0.7
     """duration of each measurement on the CPU"""

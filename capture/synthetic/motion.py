@@ -201,7 +201,7 @@ def _add_gaze(table: _WeightTable, turn: NDArray[np.float64], fps: float, rng: n
     target = np.zeros((table.frames, 2))
     frame = round(1.2 * fps)
     while frame < table.frames:
-        span = round(rng.uniform(0.35, 1.3) * fps)
+        span = max(1, round(rng.uniform(0.35, 1.3) * fps))
         if rng.random() < 0.55:
             target[frame : frame + span] = np.radians(rng.normal(0, (11, 6)))
         frame += span

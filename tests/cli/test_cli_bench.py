@@ -11,6 +11,7 @@ import torch
 
 import cuda_ext
 from avatar import cli
+from avatar.cli.bench import MAX_THREADS
 from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
@@ -76,7 +77,7 @@ def test_bench_restores_the_thread_count() -> None:
     [
         (["--counts", "0"], "--counts: expected 1 to 2000000, got 0"),
         (["--sh", "4"], "--sh: expected 0 to 3, got 4"),
-        (["--threads", "0"], "--threads: expected 1 to 1024, got 0"),
+        (["--threads", "0"], f"--threads: expected 1 to {MAX_THREADS}, got 0"),
         (["--seconds", "-1"], "--seconds: expected 0 to 3600, got -1"),
         (["-o", "b.txt"], "b.txt: cannot write .txt; give names in .md or .json to -o"),
         (["--avatar", "none.avatar"], "none.avatar"),

@@ -134,7 +134,7 @@ def test_invalid_combinations_are_refused_with_a_message(
         ("me.ply", ("--frame", "2", "--frames", "1:3"), "--frame: selects one pose; leave out --frames"),
         ("frames", ("--frame", "2"), "--frame selects one pose; give a name in .ply, .obj or .glb"),
         ("frames", ("--frames", "30:40"), "30:40 selects none of the 24 frames"),
-        ("frames", ("--fps", "0"), "--fps: expected more than 0"),
+        ("frames", ("--fps", "0"), "--fps: expected 0.01 to 1000, got 0"),
         (
             "me.ply",
             ("--frame", "1", "--expression", "jawOpen=1"),

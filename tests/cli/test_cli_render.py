@@ -256,7 +256,7 @@ def test_an_old_report_does_not_remain_beside_new_frames(
     ("flags", "message"),
     [
         (["-o", "take.avi"], "take.avi: cannot write .avi; give a name in .mp4"),
-        (["-o", "take.mp4", "--fps", "0"], "--fps: expected more than 0"),
+        (["-o", "take.mp4", "--fps", "0"], "--fps: expected 0.01 to 1000, got 0"),
         (["-o", "take.mp4", "--size", "big"], "--size: 'big' is not a size"),
         (
             ["-o", "take.mp4", "--size", "5000x50"],

@@ -118,8 +118,8 @@ def test_train_does_not_replace_an_avatar_without_overwrite(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--size", "8"], "--size: 8 pixels are too few; give at least 32"),
-        (["--max-seconds", "0"], "--max-seconds: expected more than 0, got 0"),
+        (["--size", "8"], "--size: expected 32 to 4096, got 8"),
+        (["--max-seconds", "0"], "--max-seconds: expected more than 0 and at most 31536000, got 0"),
         (["--test-every", "5"], "a capture has its split already"),
         (["--resume"], "no such checkpoint; omit --resume to start a new training"),
         (["--config", "none.toml"], "none.toml: no such configuration file"),

@@ -17,6 +17,7 @@ import torch
 
 from avatar.bench import Grid
 from avatar.cli import main
+from avatar.cli.bench import MAX_THREADS
 from avatar.errors import HeadsplatError
 from avatar.motion import edit, read_motion
 from avatar.motion.files import text
@@ -161,9 +162,17 @@ def test_a_background_of_one_column_is_refused(tmp_path: Path) -> None:
     assert "1x20000 pixels are too narrow for a frame of 4096x4096" in sentence
 
 
+def test_a_synthetic_person_moves_at_a_frame_in_100_seconds() -> None:
+    from avatar.head.arkit import ARKIT_52
+    from capture.synthetic.motion import perform
+
+    motion = perform(ARKIT_52, 3, 0.01, 1.0, np.random.default_rng(0))
+    assert np.isfinite(motion.expression).all()
+
+
 def test_a_benchmark_does_not_start_99999_threads(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--threads", "99999"]) == 1
-    assert capsys.readouterr().err == "headsplat: --threads: expected 1 to 1024, got 99999\n"
+    assert capsys.readouterr().err == f"headsplat: --threads: expected 1 to {MAX_THREADS}, got 99999\n"
 
 
 @pytest.mark.parametrize(

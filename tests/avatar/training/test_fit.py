@@ -205,8 +205,8 @@ def test_gaussians_that_the_video_never_shows_keep_the_colors_of_the_head(tiny: 
         ({"steps": 0}, "steps: expected 1 to"),
         ({"extra_share": 1.0}, "extra_share: expected 0 to 0.9, got 1"),
         ({"seed": -1}, "seed: expected 0 to"),
-        ({"size": 8}, "size: 8 pixels are too few"),
-        ({"max_seconds": 0.0}, "max_seconds: expected more than 0, got 0"),
+        ({"size": 8}, "size: expected 32 to 4096, got 8"),
+        ({"max_seconds": 0.0}, "max_seconds: expected more than 0 and at most 31536000, got 0"),
     ],
 )
 def test_errors_of_settings_out_of_range_name_the_setting(setting: dict[str, float], message: str) -> None:
