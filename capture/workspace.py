@@ -17,7 +17,7 @@ import numpy as np
 
 from avatar.common.files import shown
 from avatar.common.image_io import encode_png
-from avatar.common.temporaries import open_unlinked
+from avatar.common.temporaries import create_file
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
 
@@ -217,21 +217,27 @@ def _is_finished(folder: Path) -> bool:
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write the arrays to an .npz file, completely or not at all."""
-    with open(_torn(path), "wb", opener=open_unlinked) as stream:
+    with _new(_torn(path)).open("wb") as stream:
         np.savez(stream, **arrays)
     os.replace(_torn(path), path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    with open(_torn(path), "wb", opener=open_unlinked) as stream:
-        stream.write(content)
+    _new(_torn(path)).write_bytes(content)
     os.replace(_torn(path), path)
 
 
 def _torn(path: Path) -> Path:
     """Where `path` is written first; what a killed run leaves there is removed by the next."""
     return path.with_name(path.name + _TORN)
+
+
+def _new(path: Path) -> Path:
+    """`path` as a new empty file: a link there is removed, not followed."""
+    path.unlink(missing_ok=True)
+    create_file(path)
+    return path
 
 
 @contextlib.contextmanager

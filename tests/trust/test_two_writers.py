@@ -21,6 +21,7 @@ from avatar.common.files import atomic_folder, atomic_path, check_output
 from avatar.common.temporaries import create_file, old_path, remove_orphans, temporary_path
 from avatar.errors import HeadsplatError
 from avatar.video import open_output
+from capture.workspace import write_atomically
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX processes and locks")
 #: Two renames of a folder `out` with a kill after one of them.
@@ -214,3 +215,10 @@ def test_an_interrupted_command_leaves_no_lock(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(capture.synthetic.folder, "write_synthetic", stop)
     assert cli.main(["synth", "-o", str(tmp_path / "out")]) == 130
     assert names(tmp_path) == []
+
+
+def test_the_temporaries_of_a_capture_follow_no_link(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "capture.json.tmp").symlink_to("victim")
+    write_atomically(tmp_path / "capture.json", b"{}")
+    assert (tmp_path / "victim").read_text() == "precious" and names(tmp_path) == ["capture.json", "victim"]

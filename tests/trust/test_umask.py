@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar import cli
 from avatar.cli.outputs import Output, reserved
 from avatar.common.files import atomic_folder, atomic_path
 from avatar.model.avatar_file import load_avatar, save_avatar
@@ -57,11 +56,4 @@ def test_videos_images_and_locks(tmp_path: Path, umask: int) -> None:
 
 def test_an_avatar_whose_writer_makes_private_files(me: Path, tmp_path: Path, umask: int) -> None:
     save_avatar(tmp_path / "a.avatar", load_avatar(me))
-    modes(tmp_path, umask)
-
-
-def test_the_folder_of_a_command(tmp_path: Path, umask: int) -> None:
-    if umask != 0o077:
-        pytest.skip("one umask is enough for the slowest case")
-    assert cli.main(["synth", "--frames", "2", "--size", "96x128", "-o", str(tmp_path / "out")]) == 0
     modes(tmp_path, umask)
