@@ -18,6 +18,8 @@ from tests.trust.attack.scene import Scene, changed, hashes
 #: Limits, as a fraction of the largest file and of all files of the undisturbed run.
 _FRACTIONS = (0.0, 0.3, 0.95)
 _PAGE = 4096
+#: What the same command continues.
+_CONTINUED = {".new.capture.new.partial"}
 
 
 def cases(scene: Scene) -> list[Case]:
@@ -85,6 +87,7 @@ def _judge_outputs(job: Job, known: Reference, folder: Path, ended: Ended, befor
         elif not (unfinished and ended.code) and (fault := whole(path, known.folder / "out" / name)) is not None:
             return Outcome(LOST if name in before else WRONG, f"{name}, exit code {ended.code}: {fault}")
     left = {path.name for path in (folder / "out").iterdir()} - known.names - before.keys()
+    left -= _CONTINUED
     unnamed = sorted(name for name in left if name not in ended.text)
     if unnamed:
         return Outcome(LOST, f"left behind and not named: {', '.join(unnamed)}")
