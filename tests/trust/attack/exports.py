@@ -174,7 +174,7 @@ def _table_fault(text: str) -> str | None:
 
 
 def _demo_run(text: str) -> Callable[[Path], Outcome]:
-    """The pages of the demo are made from its own names and texts; a file in its folder may have any name."""
+    """The pages of the demo name the files in its folder, which may have any name."""
 
     def run(folder: Path) -> Outcome:
         from types import SimpleNamespace
@@ -190,7 +190,7 @@ def _demo_run(text: str) -> Callable[[Path], Outcome]:
         )
         for name in ("phone.mp4", "own_motion.mp4", "puppet.mp4"):
             (folder / name).write_bytes(b"x")
-        write_report(DemoReport(evaluation, {text: 1.0}, 40, 8, image, image, [text]), folder)
+        write_report(DemoReport(evaluation, {"capture": 1.0}, 40, 8, image, image, [text]), folder)
         page = (folder / "report.html").read_text(encoding="utf-8", errors="surrogateescape")
         return Outcome(WRONG, "a script in the page") if "<script>" in page else Outcome(ACCEPTED)
 
