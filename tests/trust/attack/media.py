@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import wave
 from collections.abc import Callable
@@ -55,7 +56,7 @@ def check_media(path: Path, scene: Scene) -> Outcome:
 def _decoding_fault(path: Path) -> str | None:
     from capture.video.decoding import open_video
 
-    video, last = open_video(path), -1.0
+    video, last = open_video(path), -math.inf
     if not (0 < video.fps < 1e6 and 0 <= video.duration < 1e9):
         return f"absurd metadata: {video.fps} fps, {video.duration} s"
     for count, frame in enumerate(video):
