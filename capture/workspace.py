@@ -129,7 +129,7 @@ class Workspace:
     def _read_key(self) -> dict[str, Any] | None:
         try:
             stored = json.loads((self._partial / _KEY_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return stored if isinstance(stored, dict) else None
 

@@ -24,7 +24,7 @@ from avatar.cli.synth import SynthCommand
 from avatar.cli.train import TrainCommand
 from avatar.cli.view import ViewCommand
 
-_COMMANDS = {
+COMMANDS = {
     "demo": DemoCommand,
     "capture": CaptureCommand,
     "convert": ConvertCommand,
@@ -65,7 +65,7 @@ def parse(arguments: list[str]) -> Command:
     """
     subcommands = tuple(
         Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]  # type: ignore[valid-type]
-        for name, command in _COMMANDS.items()
+        for name, command in COMMANDS.items()
     )
     union = subcommands[0]
     for subcommand in subcommands[1:]:

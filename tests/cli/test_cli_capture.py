@@ -203,4 +203,4 @@ def test_an_invalid_focal_length_is_refused(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], focal: str
 ) -> None:
     assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), "--focal", focal]) == 1
-    assert "--focal: expected a focal length" in capsys.readouterr().err
+    assert "--focal: expected 10 to" in capsys.readouterr().err

@@ -46,9 +46,9 @@ def test_a_part_of_the_attack_finds_nothing() -> None:
 
 
 def test_every_command_with_options_is_attacked() -> None:
-    from avatar.cli import _COMMANDS
+    from avatar.cli.commands import COMMANDS
 
-    assert {name.split()[0] for name in BASES} | {"doctor"} == set(_COMMANDS)
+    assert {name.split()[0] for name in BASES} | {"doctor"} == set(COMMANDS)
 
 
 def _refuse(text: str) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-import avatar.cli
 from avatar.cli import main
 from avatar.cli.arguments import Between, check_numbers, numeric_options, parse_frames
+from avatar.cli.commands import COMMANDS
 from avatar.common.toml_config import MAX_BYTES, load_config
 from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
@@ -26,7 +26,7 @@ HUGE = 10**400
 
 def commands() -> Iterator[tuple[tuple[str, ...], type]]:
     """The words and the class of every command, from the command line's own table."""
-    for name, command in avatar.cli._COMMANDS.items():
+    for name, command in COMMANDS.items():
         hints = typing.get_type_hints(command)
         actions = typing.get_args(hints["action"]) if "action" in hints else ()
         yield from [((name, action.__name__.removeprefix(command.__name__[:-7]).lower()), action) for action in actions]

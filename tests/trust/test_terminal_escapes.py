@@ -91,8 +91,9 @@ def test_info_of_a_capture(tiny: Capture, tmp_path: Path, capsys: pytest.Capture
     folder = tmp_path / "capture"
     shutil.copytree(tiny.root, folder)
     metadata = json.loads((folder / METADATA_FILE).read_text())
-    metadata |= {"consent": EVIL, "warnings": [EVIL], "more": {EVIL: [EVIL]}}
-    metadata["source"] |= {"name": EVIL.replace("\0", "")}  # a NUL is refused
+    evil = EVIL.replace("\0", "")  # a NUL is refused
+    metadata |= {"consent": evil, "warnings": [evil], "more": {EVIL: [EVIL]}}
+    metadata["source"] |= {"name": evil}
     (folder / METADATA_FILE).write_text(json.dumps(metadata))
     assert_safe(printed(capsys, "info", folder))
 

@@ -66,10 +66,10 @@ def cases(scene: Scene) -> list[Case]:
 
 def fields_of(command: str) -> Iterator[tuple[str, Any, bool, bool]]:
     """(option, default, whether positional, whether a flag) of every option of a command."""
-    from avatar import cli
+    from avatar.cli.commands import COMMANDS
 
     parts = command.split()
-    kind: Any = cli._COMMANDS[parts[0]]
+    kind: Any = COMMANDS[parts[0]]
     if len(parts) > 1:
         choices = typing.get_args(typing.get_args(typing.get_type_hints(kind, include_extras=True)["action"])[0])
         kind = next(typing.get_args(each)[0] for each in choices if parts[1] in str(typing.get_args(each)[1:]))
