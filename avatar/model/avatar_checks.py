@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -254,7 +253,7 @@ def _is_texts(value: object) -> bool:
 
 
 def _is_number(value: object, limit: float) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= limit  # type: ignore[arg-type]
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= limit  # False for NaN
 
 
 def _depth(value: object) -> int:

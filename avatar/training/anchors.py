@@ -40,7 +40,12 @@ class Anchors:
         self.restore(rows, {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS})
 
     def restore(self, rows: Tensor, initial: dict[str, Tensor]) -> None:
-        """Anchor the Gaussians `rows` [M] to the values `initial` of all Gaussians, by name of the parameter."""
+        """Anchor the Gaussians `rows` [M] to the values `initial` of all Gaussians, by name of the parameter.
+
+        Raises:
+            ValueError: `rows` or `initial` do not belong to this avatar.
+        """
+        _check(self._avatar, rows, initial)
         self.rows, self.initial = rows, initial
         self._mask.zero_()
         self._mask[rows] = 1.0
@@ -59,3 +64,13 @@ class Anchors:
         if basis.grad is not None:
             rows = self.rows[self.rows < basis.shape[1]]
             basis.grad[:, rows] += self._batch * BASIS_ANCHOR_WEIGHT * basis.detach()[:, rows]
+
+
+def _check(avatar: Avatar, rows: Tensor, initial: dict[str, Tensor]) -> None:
+    count = len(avatar)
+    if rows.dtype != torch.int64 or rows.ndim != 1 or bool(((rows < 0) | (rows >= count)).any()):
+        raise ValueError("anchored Gaussians that the avatar does not have")
+    for name in ANCHOR_WEIGHTS:
+        value, own = initial[name], getattr(avatar, name)
+        if not isinstance(value, Tensor) or value.shape != own.shape or value.dtype != own.dtype:
+            raise ValueError(f"anchor values of {name} of another kind")

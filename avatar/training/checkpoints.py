@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from avatar.common.files import write_error
 from avatar.common.rescue import rescue
@@ -115,7 +119,9 @@ def restore_checkpoint(trainer: Trainer, path: Path, capture: Capture) -> float:
     try:
         stored = torch.load(path, weights_only=True)
         same_run = stored["run"] == run_fingerprint(trainer, capture)
+        spent = float(stored["spent"])
         if same_run:
+            _check(stored["state"], spent)
             trainer.restore(stored["state"])
     except Exception as error:
         raise HeadsplatError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it to start over") from error
@@ -123,4 +129,23 @@ def restore_checkpoint(trainer: Trainer, path: Path, capture: Capture) -> float:
         raise HeadsplatError(
             f"{path}: checkpoint of another run (capture or options differ); use the same ones, or delete it"
         )
-    return float(stored["spent"])
+    return spent
+
+
+def _check(state: dict[str, Any], spent: float) -> None:
+    """Raise ValueError or TypeError for values that `Trainer.restore` takes but no training has."""
+    numbers = (state["steps_done"], state["optimizer"]["steps"], *state["queue"])
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("a count that is not a whole number")
+    if not (math.isfinite(spent) and spent >= 0 and math.isfinite(state["mean_square"])):
+        raise ValueError("a number that is not finite")
+    if not all(bool(tensor.isfinite().all()) for tensor in _tensors(state)):
+        raise ValueError("a tensor that is not finite")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for inside in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(inside)

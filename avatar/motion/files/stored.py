@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.common.files import atomic_path
+from avatar.common.jsonable import shortened
 from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
 from avatar.types import JOINT_NAMES, Motion
@@ -90,7 +91,9 @@ def _header(path: Path, archive: Npz) -> dict[str, Any]:
     if type(version) is not int or version < 1:
         raise HeadsplatError(f"{path}: header: no version; {_REMEDY}")
     if version > VERSION:
-        raise HeadsplatError(f"{path}: version {version}, this headsplat reads up to {VERSION}; update headsplat")
+        raise HeadsplatError(
+            f"{path}: version {shortened(version)}, this headsplat reads up to {VERSION}; update headsplat"
+        )
     if header.get("joints") != list(JOINT_NAMES):
         raise HeadsplatError(f"{path}: header: joints other than {', '.join(JOINT_NAMES)}; {_REMEDY}")
     return header
