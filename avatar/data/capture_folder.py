@@ -60,7 +60,7 @@ class Capture:
             track = read_arrays(path, TRACK_ARRAYS)
             if metadata["version"] == 1:
                 track = _version_1_track(track)
-            sizes = {"T": len(track.get("frame_number", ())), "E": len(metadata["head"]["expression_names"])}
+            sizes = {"T": np.size(track.get("frame_number", ())), "E": len(metadata["head"]["expression_names"])}
             check_arrays(track, TRACK_ARRAYS, sizes)
             check_track(track, len(metadata["cameras"]))
         except DamagedNpz as error:
@@ -173,7 +173,7 @@ def track_defaults(count: int) -> dict[str, np.ndarray]:
 
 
 def _version_1_track(track: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {**track_defaults(len(track.get("frame_number", ()))), **track}
+    return {**track_defaults(np.size(track.get("frame_number", ()))), **track}
 
 
 def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

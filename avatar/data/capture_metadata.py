@@ -7,6 +7,7 @@ from typing import Any
 
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.json_values import JsonValue, read_json_object
+from avatar.common.jsonable import shortened
 from avatar.common.links import check_within
 from avatar.errors import HeadsplatError
 
@@ -47,7 +48,7 @@ def read_metadata(root: Path) -> dict[str, Any]:
     version = metadata.get("version")
     if type(version) is not int or version not in READABLE:
         raise HeadsplatError(
-            f"{path}: capture version {version}, this headsplat reads up to version {VERSION}; "
+            f"{path}: capture version {shortened(str(version))}, this headsplat reads up to version {VERSION}; "
             "capture the video again with this headsplat"
         )
     if version == 1 and isinstance(metadata.get("camera"), dict):

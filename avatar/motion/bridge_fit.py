@@ -60,7 +60,7 @@ class Fit:
         return BoxConstrainedSolver(self.hessian, self.lower, self.upper)
 
     def is_between(self, count_a: int, count_b: int) -> bool:
-        """Whether all arrays have the shapes of a bridge from E = `count_a` to F = `count_b` and no NaN."""
+        """Whether all arrays have the shapes of a bridge from E = `count_a` to F = `count_b`, and possible values."""
         joints, drives, columns = self.turns_a.shape[:1], self.controls.shape, self.fitted.shape
         a, b = (count_a,), (count_b,)
         shapes = {
@@ -73,7 +73,8 @@ class Fit:
         return (
             all(pick.ndim == 1 and pick.dtype == np.int64 and np.isin(pick, np.arange(count_b)).all() for pick in picks)
             and all(table.shape == shapes[name] and table.dtype == np.float64 for name, table in tables.items())
-            and not any(np.isnan(table).any() for table in tables.values())
+            and all(np.isfinite(table).all() for name, table in tables.items() if name not in ("lower", "upper"))
+            and not any(np.isnan(bound).any() for bound in (self.lower, self.upper))
         )
 
 

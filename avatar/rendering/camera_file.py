@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
+from avatar.common.jsonable import shortened
 from avatar.errors import HeadsplatError
 from avatar.types import Camera
 
@@ -113,10 +114,10 @@ def _intrinsics(frame: dict[str, Any], where: str) -> tuple[np.ndarray, tuple[in
 
 
 def _number(value: Any, where: str, minimum: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise HeadsplatError(f"{where}: expected a number, got {value!r:.40}")
-    if not minimum <= value <= _MAX_NUMBER:
-        raise HeadsplatError(f"{where}: expected {minimum:g} to {_MAX_NUMBER:g}, got {value:g}")
+    if not minimum <= value <= _MAX_NUMBER:  # NaN too
+        raise HeadsplatError(f"{where}: expected {minimum:g} to {_MAX_NUMBER:g}, got {shortened(value)}")
     return float(value)
 
 

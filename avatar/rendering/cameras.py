@@ -20,6 +20,7 @@ from avatar.types import NECK, ROOT, Camera, HeadParams
 
 #: Center of a head in the skull frame, meters: the point that a camera orbits.
 HEAD_CENTER = (0.0, -0.03, -0.075)
+_MIN_EXTENT = 1e-3  # of the framed part at distance 1: damaged avatars may have no extent
 _DISTANCE = 0.9  # meters from the head center, a usual distance for portraits
 _MIN_OPACITY = 0.3  # of the Gaussians that the framing considers
 _TOP_MARGIN, _SIDE_MARGIN = 0.10, 0.12  # margin above and beside the head, relative to its size
@@ -96,7 +97,7 @@ def front_camera(subject: Subject, width: int, height: int) -> Camera:
         near = torso[(torso[:, 0] > left) & (torso[:, 0] < right)]
         bottom = max(bottom, _extent((near if len(near) else torso)[:, 1])[1])
     top, side = top - _TOP_MARGIN * (chin - top), (right - left) * (0.5 + _SIDE_MARGIN)
-    focal = min(height / (bottom - top), width / (2 * side))
+    focal = min(height / max(bottom - top, _MIN_EXTENT), width / max(2 * side, _MIN_EXTENT))
     K = torch.tensor(
         [[focal, 0.0, width / 2 - focal * (left + right) / 2], [0.0, focal, height - focal * bottom], [0.0, 0.0, 1.0]]
     )

@@ -74,12 +74,12 @@ class SyntheticTruth:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {field.name: stored[field.name] for field in fields(SyntheticTruth)}
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+            for name in ("width", "height"):
+                arrays[name] = int(arrays[name])
+            for name in ("expression_names", "camera_names"):
+                arrays[name] = tuple(str(each) for each in arrays[name])
+        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise HeadsplatError(
                 f"{path}: not the ground truth of a synthetic capture ({error}); create one with `headsplat synth`"
             ) from error
-        for name in ("width", "height"):
-            arrays[name] = int(arrays[name])
-        for name in ("expression_names", "camera_names"):
-            arrays[name] = tuple(str(each) for each in arrays[name])
         return SyntheticTruth(**{**arrays, "head": str(arrays["head"])})

@@ -73,7 +73,7 @@ CASES = {
     REFUSED: lambda folder: judge(lambda: _refuse("a.avatar: damaged; copy it again")),
     ACCEPTED: lambda folder: judge(lambda: None),
     WRONG: lambda folder: judge(lambda: "all white"),
-    MESSAGE: lambda folder: judge(lambda: _refuse("two\nlines")),
+    MESSAGE: lambda folder: judge(lambda: _refuse("")),
     EXCEPTION: lambda folder: judge(lambda: str(1 / 0)),
     CRASH: _crash,
     HANG: _hang,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def read_view(path: Path) -> Orbit | None:
         numbers = (orbit.yaw, orbit.pitch, orbit.distance, orbit.lens)
         yaw, pitch, distance, lens = (float(value) for value in numbers)
         right, up = pan
-    except (KeyError, TypeError, ValueError) as error:
+        if not all(map(math.isfinite, (*pan, yaw, pitch, distance, lens))):
+            raise ValueError("a number that is not finite")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HeadsplatError(f"{path}: the saved view is damaged ({error}); save it again") from error
     return Orbit(yaw, pitch, distance, (right, up), lens).within()

@@ -73,15 +73,14 @@ def check_avatar(path: Path, scene: Scene, *, header: bool = False) -> Outcome:
 
 
 def film_fault(path: Path) -> str | None:
-    """What is wrong with the frames of a rendered video: no frame, or a constant one."""
+    """What is wrong with the frames of a rendered video: no frame, or nothing in all of them."""
     import av
 
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     if not frames:
         return "a video without frames"
-    constant = [number for number, frame in enumerate(frames) if np.ptp(frame) < 12]
-    return f"frame {constant[0]} of the video shows nothing" if constant else None
+    return "no frame of the video shows anything" if all(np.ptp(frame) < 12 for frame in frames) else None
 
 
 def _load_fault(path: Path, scene: Scene) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 
 REFUSED, ACCEPTED, SKIPPED = "refused", "accepted", "skipped"
@@ -68,7 +69,7 @@ def judge(action: Callable[[], str | None], hidden: Sequence[str] = ()) -> Outco
     try:
         fault = action()
     except HeadsplatError as error:
-        return judge_message(str(error), hidden)
+        return judge_message(single_line(str(error)), hidden)  # as a command prints it
     except Exception as error:
         return Outcome(EXCEPTION, described(error))
     return Outcome(ACCEPTED) if fault is None else Outcome(WRONG, fault)
