@@ -164,7 +164,7 @@ def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs
         else:
             _save_track(result.refined_track, capture)
             sentence.append(f"the avatar, its settings and its report are kept in {folder}: move them from there")
-        if interrupted or folder is None:
+        if interrupted or folder is None or outputs.checkpoint.exists():
             sentence.append(_resuming(result, outputs))
         raise HeadsplatError("; ".join(sentence)) from error
     report = result.report.named(shown(outputs.avatar.name))
@@ -182,7 +182,7 @@ def _resuming(result: TrainResult, outputs: Outputs) -> str:
     if kept != outputs.checkpoint:
         return f"--resume continues the training after {kept} is moved to {outputs.checkpoint}"
     if result.checkpoint is None:
-        return "--resume continues the training from an earlier checkpoint"
+        return f"--resume continues the training from the earlier checkpoint {kept}"
     return "--resume continues the training"
 
 

@@ -31,6 +31,7 @@ class Job:
     arguments: tuple[str, ...]  # of headsplat; empty for work that no command line starts
     outputs: tuple[str, ...]  # in `out`
     work: Callable[[Path], int] | None = None
+    kept: str = "\0"  # part of the names of unfinished results that stay for the user after a kill
 
     def run(self, folder: Path, *flags: str) -> int:
         """Run in `folder`; returns the exit code."""
@@ -100,7 +101,7 @@ JOBS = {
         Job("join", ("join", "in/segments/0.mp4", "in/segments/6.mp4", "-o", "out/new.mp4"), ("new.mp4",)),
         Job("synth", ("synth", "-o", "out/new", "--frames", "3", "--size", "64x64"), ("new",)),
         Job("capture", (), ("new.capture",), _capture),
-        Job("recording", (), ("take.mp4", "take.csv"), _record),
+        Job("recording", (), ("take.mp4", "take.csv"), _record, kept="take.partial"),
     )
 }  # fmt: skip
 

@@ -136,7 +136,7 @@ def _run_again(job: Job, known: Reference, folder: Path, flags: tuple[str, ...])
         fault_text = whole(path, known.folder / "out" / name) if path.exists() else "missing"
         if fault_text is not None:
             return Outcome(LOST, f"{name} of the second run: {fault_text}")
-    left = names_in(folder) - known.names
+    left = {name for name in names_in(folder) - known.names if job.kept not in name}
     if left:
         return Outcome(LOST, f"left behind after the second run: {', '.join(sorted(left))}")
     return Outcome(REFUSED if flags[1:] else ACCEPTED, " ".join(flags))
