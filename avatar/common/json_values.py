@@ -48,13 +48,19 @@ def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def _check_tree(content: dict[str, Any], path: Path, remedy: str) -> None:
-    level: list[Any] = [content]
-    for _ in range(MAX_DEPTH):
-        if not all(_is_unicode(text) for node in level for text in _texts(node)):
+    for depth, level in enumerate(levels(content)):
+        if depth == MAX_DEPTH and any(isinstance(node, (dict, list, str)) for node in level):
+            raise HeadsplatError(f"{path}: damaged, nested more than {MAX_DEPTH} deep; {remedy}")
+        if not all(is_unicode(text) for node in level for text in _texts(node)):
             raise HeadsplatError(f"{path}: damaged, a text in it is not Unicode; {remedy}")
-        level = [child for node in level for child in _children(node) if isinstance(child, (dict, list, str))]
-    if level:
-        raise HeadsplatError(f"{path}: damaged, nested more than {MAX_DEPTH} deep; {remedy}")
+
+
+def levels(value: Any) -> Iterator[list[Any]]:
+    """A JSON value, the values in it, the values in those, and so on; without recursion."""
+    level = [value]
+    while level:
+        yield level
+        level = [child for node in level for child in _children(node)]
 
 
 def _children(node: Any) -> list[Any]:
@@ -65,7 +71,7 @@ def _texts(node: Any) -> list[str]:
     return list(node) if isinstance(node, dict) else [node] if isinstance(node, str) else []
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Whether `text` can be written: JSON's escapes allow halves of surrogate pairs, which no encoding has."""
     try:
         text.encode()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from avatar.common.json_values import is_unicode, levels
 from avatar.types import JOINT_NAMES, check_shape
 
 from .blendshapes import CHANNELS
@@ -107,7 +108,7 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 
 def check_header(header: Mapping[str, Any], newest: int) -> None:
     """Raise ValueError unless every entry of a header up to version `newest` has its type and a meaningful value."""
-    if _depth(header) > _MAX_DEPTH:
+    if sum(1 for _ in levels(header)) > _MAX_DEPTH:
         raise ValueError(f"its header is nested deeper than {_MAX_DEPTH} levels")
     _check(type(header.get("version")) is int and 1 <= header["version"] <= newest, "version")
     names = header.get("expression_names", ())
@@ -244,8 +245,7 @@ def _object(
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a string without lone surrogates; a file name may have some, where it is not UTF-8."""
-    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+    return isinstance(value, str) and is_unicode(value)
 
 
 def _is_texts(value: object) -> bool:
@@ -254,17 +254,3 @@ def _is_texts(value: object) -> bool:
 
 def _is_number(value: object, limit: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= limit  # False for NaN
-
-
-def _depth(value: object) -> int:
-    """Levels of nested objects and lists, without recursion."""
-    depth, level = 0, [value]
-    while level:
-        inside: list[object] = []
-        for each in level:
-            if isinstance(each, dict):
-                inside += each.values()
-            elif isinstance(each, list):
-                inside += each
-        level, depth = inside, depth + 1
-    return depth

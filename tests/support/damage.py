@@ -44,8 +44,8 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from paths(value[key], (*path, key))
 
 
-def damaged(content: Any, path: tuple[Any, ...], value: Any) -> str:
-    """The JSON text of `content` with the value at `path` replaced."""
+def with_value(content: Any, path: tuple[Any, ...], value: Any = MISSING) -> Any:
+    """A copy of a JSON value with another value at `path`, or without that entry."""
     changed = copy.deepcopy(content)
     parent = changed
     for key in path[:-1]:
@@ -54,7 +54,12 @@ def damaged(content: Any, path: tuple[Any, ...], value: Any) -> str:
         del parent[path[-1]]
     else:
         parent[path[-1]] = value
-    text = json.dumps(changed)
+    return changed
+
+
+def damaged(content: Any, path: tuple[Any, ...], value: Any) -> str:
+    """The JSON text of `content` with the value at `path` replaced."""
+    text = json.dumps(with_value(content, path, value))
     for mark, raw in RAW.items():
         text = text.replace(json.dumps(mark), raw)
     return text

@@ -22,15 +22,15 @@ FRAMES = 24
 EVENTS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "half")
 
 
-def run_all(runs: list[dict[str, Any]], timeout: float = 120.0) -> list[int]:
-    """Run captures and trainings one after another; returns their exit codes, -9 for killed runs."""
+def run_all(runs: list[dict[str, Any]], timeout: float = 120.0, module: str = "tests.support.killing") -> list[int]:
+    """Run captures and trainings one after another in `module`; returns their exit codes, -9 for killed runs."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.killing"]
+    command = [sys.executable, "-m", module]
     done = subprocess.run(
         command, input=json.dumps(runs), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=timeout
     )
     assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
+    return list(json.loads(done.stdout.splitlines()[-1]))
 
 
 def die_at(event: str, ending: str, count: int) -> None:

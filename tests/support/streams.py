@@ -11,11 +11,12 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.support import killing
 
 ROOT = Path(__file__).parents[2]
 _SECONDS = 60
@@ -23,13 +24,7 @@ _SECONDS = 60
 
 def run_all(runs: list[dict[str, Any]], timeout: float = 400.0) -> list[int]:
     """Run commands one after another; returns their exit codes."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.streams"]
-    done = subprocess.run(
-        command, input=json.dumps(runs), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=timeout
-    )
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    return killing.run_all(runs, timeout, "tests.support.streams")
 
 
 def _closed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ def me(tiny: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trust") / "me.avatar"
     save_avatar(path, fit(tiny, load_head(), config).avatar, {"capture": capture_entry(tiny)})
     return path
+
+
+@pytest.fixture
+def own(me: Path, tiny: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with copies: me.avatar and the capture `c`."""
+    shutil.copy(me, tmp_path / "me.avatar")
+    shutil.copytree(tiny.root, tmp_path / "c")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_checks import checksum
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.rendering.animator import render_track
+from tests.support.damage import MISSING, with_value
 from tests.support.sample_avatar import CAMERA, small_avatar
 
 SENTENCE = r"[^\n\x00-\x1f]*: (damaged avatar file \([^\n\x00-\x1f]+\); train or copy it again" + (
@@ -211,23 +212,6 @@ def paths_of(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield from paths_of(inside, (*path, key))
 
 
-def with_entry(header: dict[str, Any], path: tuple[str, ...], value: Any, *, drop: bool = False) -> dict[str, Any]:
-    changed: dict[str, Any] = json.loads(json.dumps(header))
-    inside = changed
-    for key in path[:-1]:
-        inside = inside[key]
-    del inside[path[-1]]
-    return changed if drop else changed | {path[0]: value} if len(path) == 1 else _set(changed, path, value)
-
-
-def _set(changed: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    inside = changed
-    for key in path[:-1]:
-        inside = inside[key]
-    inside[path[-1]] = value
-    return changed
-
-
 KEYS = sorted(paths_of(stored("reduced").header))
 
 
@@ -236,8 +220,8 @@ def test_an_entry_of_the_header_with_any_other_value_is_refused_or_harmless(
     tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     whole, file = stored("reduced"), tmp_path / "me.avatar"
-    changes = [with_entry(whole.header, path, value) for value in VALUES.values()]
-    for changed in (*changes, with_entry(whole.header, path, None, drop=True)):
+    changes = [with_value(whole.header, path, value) for value in VALUES.values()]
+    for changed in (*changes, with_value(whole.header, path)):
         Stored(changed, whole.tensors).write(file)
         assert_refused_or_whole(file)
         try:
@@ -256,7 +240,7 @@ REQUIRED = ("magic", "version", "expression_names", "head", "head.name", "head.l
 def test_a_required_entry_that_is_missing_or_null_is_refused(tmp_path: Path, key: str) -> None:
     whole, path = stored("reduced"), tuple(key.split("."))
     for drop in (True, False):
-        changed = with_entry(whole.header, path, None, drop=drop)
+        changed = with_value(whole.header, path, MISSING if drop else None)
         assert_refused(Stored(changed, whole.tensors).write(tmp_path / "me.avatar"))
 
 
@@ -278,7 +262,7 @@ def test_a_required_entry_that_is_missing_or_null_is_refused(tmp_path: Path, key
 )  # fmt: skip
 def test_a_wrong_entry_is_refused(tmp_path: Path, key: str, value: Any) -> None:
     whole, path = stored("reduced"), tuple(key.split("."))
-    changed = _set(json.loads(json.dumps(whole.header)), path, value)
+    changed = with_value(whole.header, path, value)
     assert_refused(Stored(changed, whole.tensors).write(tmp_path / "me.avatar"))
 
 

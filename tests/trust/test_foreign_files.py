@@ -15,7 +15,7 @@ from avatar.cli.images import is_our_image, write_image
 from avatar.cli.training_run import Outputs
 from avatar.common.files import atomic_folder, check_replaceable_folder
 from avatar.common.folder_sign import SIGN, sign_folder
-from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE
 from avatar.errors import HeadsplatError
 from capture.workspace import Workspace
 
@@ -32,15 +32,6 @@ COMMANDS = {
     "demo -o out": "phone.mp4",
     "join parts -o out": "2021.png",
 }
-
-
-@pytest.fixture
-def own(me: Path, tiny: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with copies: me.avatar and the capture `c`."""
-    shutil.copy(me, tmp_path / "me.avatar")
-    shutil.copytree(tiny.root, tmp_path / "c")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from safetensors import SafetensorError
 
 from avatar.common.files import atomic_path, write_error
 from avatar.common.image_io import encode_jpeg, encode_png, write_image
-from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.model.avatar_file import load_avatar, save_avatar
 
@@ -46,15 +44,6 @@ def full(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.fixture
-def own(me: Path, tiny: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with me.avatar and the capture `c`."""
-    shutil.copy(me, tmp_path / "me.avatar")
-    (tmp_path / "c").symlink_to(tiny.root, target_is_directory=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

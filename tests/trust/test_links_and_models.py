@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -25,6 +24,7 @@ from capture.layouts.write import write_layout
 from capture.networks import models
 from capture.networks.models import MODEL_SHA256, TASK, WHEEL, model_path
 from capture.report.files import read_report
+from tests.support.face_models import make_wheel
 
 LINK = "a symbolic link to .*, outside of .*; replace it by a copy or remove it"
 
@@ -166,15 +166,7 @@ LANDMARKS = "face_landmarks_attention"
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small wheel in place of the real one, with its own checksums; an empty cache; no models of the user."""
-    path = tmp_path / "made" / WHEEL
-    path.parent.mkdir()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, member in models.WHEEL_MEMBERS.items():
-            archive.writestr(member, f"model {name}")
-        archive.writestr("mediapipe-0.10.21.dist-info/LICENSE", "Apache License")
-    monkeypatch.setattr(models, "WHEEL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
-    own = {name: hashlib.sha256(f"model {name}".encode()).hexdigest() for name in models.WHEEL_MEMBERS}
-    monkeypatch.setattr(models, "MODEL_SHA256", own)
+    path = make_wheel(tmp_path / "made", monkeypatch)
     monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEADSPLAT_MODELS", raising=False)
     return path

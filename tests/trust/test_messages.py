@@ -15,7 +15,6 @@ import pytest
 
 from avatar import cli
 from avatar.common.files import atomic_folder, os_error_sentence, shown, write_error
-from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.model.avatar_file import read_header
 from capture.multiview.pipeline import folder_digest
@@ -46,15 +45,6 @@ READERS = {
     "join x.mp4 -o new.mp4": ".mp4",
     "bench --avatar x.avatar": ".avatar",
 }
-
-
-@pytest.fixture
-def own(me: Path, tiny: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with me.avatar and the capture `c`."""
-    shutil.copy(me, tmp_path / "me.avatar")
-    (tmp_path / "c").symlink_to(tiny.root, target_is_directory=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def unreadable(path: Path, why: str) -> None:

@@ -10,19 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.data.capture_folder import METADATA_FILE
 from avatar.errors import HeadsplatError
 from tests.support.tiny import tiny_capture
 
 Refused = Callable[..., str]
-
-
-@pytest.fixture
-def own(me: Path, tiny: Capture, tmp_path: Path) -> Path:
-    """A folder with copies: me.avatar and the capture `c`."""
-    shutil.copy(me, tmp_path / "me.avatar")
-    shutil.copytree(tiny.root, tmp_path / "c")
-    return tmp_path
 
 
 def null_device(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from capture.networks import models
 from capture.networks.models import TASK, WHEEL, cache_dir, model_path
+from tests.support.face_models import make_wheel
 
 LANDMARKS = "face_landmarks_attention"
 
@@ -19,16 +19,7 @@ LANDMARKS = "face_landmarks_attention"
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small wheel with the members of the real one, whose checksum is the expected one."""
-    path = tmp_path / "made" / WHEEL
-    path.parent.mkdir()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, member in models.WHEEL_MEMBERS.items():
-            archive.writestr(member, f"model {name}")
-        archive.writestr("mediapipe-0.10.21.dist-info/LICENSE", "Apache License")
-    monkeypatch.setattr(models, "WHEEL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
-    digests = {name: hashlib.sha256(f"model {name}".encode()).hexdigest() for name in models.WHEEL_MEMBERS}
-    monkeypatch.setattr(models, "MODEL_SHA256", digests)
-    return path
+    return make_wheel(tmp_path / "made", monkeypatch)
 
 
 def copies(source: Path) -> Callable[[Path], None]:

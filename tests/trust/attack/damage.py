@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -10,6 +9,8 @@ from random import Random
 from typing import Any, TypeVar
 
 import numpy as np
+
+from tests.support.damage import MISSING, with_value
 
 T = TypeVar("T")
 #: Texts that break lines, terminals, tables, markup and paths.
@@ -25,7 +26,6 @@ JSON_VALUES: dict[str, Any] = {
 }  # fmt: skip
 #: Variants of an input: a name, and a function that makes it.
 Variants = Iterator[tuple[str, Callable[[], T]]]
-_DELETED = object()
 _MARK = "@attack@"
 _DEEP, _FEW = 2, 2
 _TABLE = 6  # entries; an object with more of one type is a table
@@ -102,23 +102,10 @@ def json_paths(content: Any, most: int = 2) -> Iterator[tuple[str | int, ...]]:
             yield (key, *path)
 
 
-def with_value(content: Any, path: tuple[str | int, ...], value: Any = _DELETED) -> Any:
-    """A copy of a JSON value with another value at `path`, or without that entry."""
-    changed = copy.deepcopy(content)
-    parent = changed
-    for key in path[:-1]:
-        parent = parent[key]
-    if value is _DELETED:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = value
-    return changed
-
-
 def damaged_json(content: Any, values: Mapping[str, Any] = JSON_VALUES, most: int = 2) -> Variants[str]:
     """JSON text of `content` with each of its entries removed and replaced by each of `values`; deep ones by few."""
 
-    def text(path: tuple[str | int, ...], value: Any = _DELETED) -> str:
+    def text(path: tuple[str | int, ...], value: Any = MISSING) -> str:
         return json.dumps(with_value(content, path, value))
 
     for path in json_paths(content, most):

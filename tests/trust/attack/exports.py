@@ -11,10 +11,11 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
+from tests.support.damage import with_value
 from tests.trust.attack.avatars import header_of, packed
 from tests.trust.attack.cases import ACCEPTED, MESSAGE, WRONG, Case, Outcome, judge, worst
 from tests.trust.attack.cli import judge_command, run_command
-from tests.trust.attack.damage import HOSTILE_TEXTS, with_value
+from tests.trust.attack.damage import HOSTILE_TEXTS
 from tests.trust.attack.scene import SIZE, Scene, capture_json, copied_capture
 
 #: Entries of the header that outputs repeat.
