@@ -170,8 +170,9 @@ def _inner_hull(outline: np.ndarray) -> np.ndarray:
 
 #: Probabilities beyond which the network is trusted and gives the colors.
 _SURE_PERSON, _SURE_BACKGROUND = 0.9, 0.1
-#: Log odds that color may add: it cannot overturn a probability beyond 0.07..0.93.
-_COLOR_LIMIT = 2.6
+#: Log odds that color may add: it cannot overturn a probability beyond 0.21..0.79. Twice as much lets foliage
+#: of the color of the hair become hair.
+_COLOR_LIMIT = 1.3
 #: Minimum standard deviation of a local color, of 0..255: sensor noise and fine texture.
 _LEAST_DEVIATION = 10.0
 #: Radius over which local colors are averaged, as a fraction of the longer side.
