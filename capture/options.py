@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from avatar.errors import HeadsplatError
+from capture.video.crop import Framing
 from capture.video.split import Split
 
 #: `progress(stage, done, total)`; stages are "overview" (long videos), "landmarks", "mattes", "track".
@@ -24,7 +25,8 @@ class CaptureOptions:
     test_camera: str | None = None  # hold out all of one camera of several: its name or number
     solve_cameras: bool = False  # estimate the poses of several cameras from the face, ignoring their files
     max_frames: int = 600  # training frames at most, those of a longer clip that show the most
-    max_size: int = 768  # longer side of stored frames, pixels
+    framing: Framing = "head"  # how much of the person the stored window shows
+    max_size: int = 1024  # longer side of stored frames, pixels
     passes: int = 5  # jittered landmark passes averaged per frame
     seed: int = 0  # of the jitter
     focal: float | None = None  # pixels of the source frame; None: metadata or a guess
@@ -36,6 +38,8 @@ class CaptureOptions:
     def __post_init__(self) -> None:
         if self.max_frames < 16:
             raise HeadsplatError(f"--max-frames: expected 16 or more, got {self.max_frames}")
+        if self.framing not in get_args(Framing):
+            raise HeadsplatError(f"--framing: expected {', '.join(get_args(Framing))}, got {self.framing!r}")
         if not 64 <= self.max_size <= 4096:
             raise HeadsplatError(f"--max-size: expected 64 to 4096 pixels, got {self.max_size}")
         if not 1 <= self.passes <= 64:
@@ -61,6 +65,7 @@ class CaptureOptions:
             "test_camera": self.test_camera,
             "solve_cameras": self.solve_cameras,
             "max_frames": self.max_frames,
+            "framing": self.framing,
             "max_size": self.max_size,
             "passes": self.passes,
             "seed": self.seed,

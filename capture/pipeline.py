@@ -43,7 +43,7 @@ from capture.tracker.clip import (
 )
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.output import quality, track_arrays
-from capture.video.crop import Crop, choose_crop
+from capture.video.crop import Crop, MovingWindow, few_pixels
 from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
 from capture.video.split import FramePlan, frame_plan, split_frames
@@ -147,6 +147,7 @@ class _Run:
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
     statistics: dict[int, FrameStatistics] = field(default_factory=dict)
+    crops: dict[int, Crop] = field(default_factory=dict)  # by frame number
     assessments: list[Assessment] = field(default_factory=list)
     turn: int = 0  # degrees counter-clockwise by which frames are turned, more than the file states
 
@@ -158,10 +159,10 @@ class _Run:
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._timed("overview", lambda: self._chosen(follower))
         training = self._timed("landmarks", lambda: self._landmarks(follower))
-        crop = choose_crop(np.stack(training.points), self.video.width, self.video.height, self.options.max_size)
-        training, held_out = self._timed("mattes", lambda: self._images(training, crop, follower))
-        person, tracks = self._timed("track", lambda: self._track(head, training, held_out, crop))
-        self._finish(head, crop, person, tracks)
+        window = self._window(training)
+        training, held_out = self._timed("mattes", lambda: self._images(training, window, follower))
+        person, tracks = self._timed("track", lambda: self._track(head, training, held_out, window.scale))
+        self._finish(head, window, person, tracks)
 
     def _add_head_note(self, sentence: str) -> None:
         """A remark from reading a head file; stored with the capture."""
@@ -195,16 +196,25 @@ class _Run:
         self.warnings += warnings
         return kept
 
+    def _window(self, training: LandmarkTable) -> MovingWindow:
+        """What is stored of the frames, chosen from those of the training."""
+        source, options = (self.video.width, self.video.height), self.options
+        points, time = np.stack(training.points), np.array(training.time)
+        window = MovingWindow.around(points, time, source, options.framing, options.max_size)
+        if sentence := few_pixels(window.face, window.stored_size):
+            self.warnings.append(f"{self.source_metadata['name']}: {sentence}")
+        return window
+
     def _images(
-        self, training: LandmarkTable, crop: Crop, follower: FaceFollower
+        self, training: LandmarkTable, window: MovingWindow, follower: FaceFollower
     ) -> tuple[LandmarkTable, LandmarkTable]:
         """Write frames and mattes; the training rows that have them, and the held-out ones."""
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
-        stage = ImageStage(self.plan, training, crop, follower, self.models, self.workspace, mattes, self.turn)
+        stage = ImageStage(self.plan, training, window, follower, self.models, self.workspace, mattes, self.turn)
         held_out = stage.run(self.video, self.progress)
         if len(held_out):
             held_out = held_out.keep(np.flatnonzero(eyes_above_mouth(np.stack(held_out.points))))
-        self.statistics = stage.statistics
+        self.statistics, self.crops = stage.statistics, stage.crops
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
@@ -216,12 +226,12 @@ class _Run:
         return training, held_out
 
     def _track(
-        self, head: HeadModel, training: LandmarkTable, held_out: LandmarkTable, crop: Crop
+        self, head: HeadModel, training: LandmarkTable, held_out: LandmarkTable, scale: float
     ) -> tuple[Person, list[tuple[LandmarkTable, Observations, ClipTrack, bool]]]:
         video = self.video
         model = LandmarkModel.from_head(head)
-        prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(crop.scale)
-        seen, unseen = _observations(training, crop), _observations(held_out, crop) if len(held_out) else None
+        prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(scale)
+        seen, unseen = _observations(training, scale), _observations(held_out, scale) if len(held_out) else None
         self.assessments = assess_frames(self.statistics, seen, training.number, unseen, held_out.number)
         seen = self.assessments[0].observations
         total = len(training) + len(held_out)
@@ -230,7 +240,7 @@ class _Run:
             if self.progress:
                 self.progress("track", done, total)
 
-        person = fit_person(model, seen, prior, crop.principal_point(video.width, video.height))
+        person = fit_person(model, seen, prior, (video.width / 2 * scale, video.height / 2 * scale))
         track = track_training(person, seen, lambda done, _: report_done(done))
         tracks = [(training, seen, track, False)]
         if unseen is not None:
@@ -242,13 +252,14 @@ class _Run:
     def _finish(
         self,
         head: HeadModel,
-        crop: Crop,
+        window: MovingWindow,
         person: Person,
         tracks: list[tuple[LandmarkTable, Observations, ClipTrack, bool]],
     ) -> None:
         parts = [
             {
                 **track_arrays(head, person, np.array(table.number), seen, track, is_test),
+                **self._stored_arrays(table.number, seen),
                 "exposure": judgment.exposure,
                 "weight": judgment.weight,
             }
@@ -266,22 +277,34 @@ class _Run:
         )
         if flagged:
             self.warnings.append(flagged_sentence(flagged))
-        metadata = self._metadata(head, crop, person, arrays)
+        metadata = self._metadata(head, window, person, arrays)
         metadata["flagged"] = flagged
         metadata["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, metadata)
 
-    def _metadata(self, head: HeadModel, crop: Crop, person: Person, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-        width, height = crop.stored_size
+    def _stored_arrays(self, numbers: list[int], observations: Observations) -> dict[str, np.ndarray]:
+        """What depends on where the window of each frame is, in pixels of the stored frames."""
+        crops = [self.crops[number] for number in numbers]
+        points = observations.points
+        stored = [crop.points(each / crop.scale) for crop, each in zip(crops, points, strict=True)]
+        centers = [crop.principal_point(self.video.width, self.video.height) for crop in crops]
+        return {"landmarks": np.stack(stored).astype(np.float32), "principal_point": np.stack(centers)}
+
+    def _metadata(
+        self, head: HeadModel, window: MovingWindow, person: Person, arrays: dict[str, np.ndarray]
+    ) -> dict[str, Any]:
+        width, height = window.stored_size
+        crop = Crop(0, 0, *window.size, window.scale)
+        center = np.median(arrays["principal_point"][~arrays["is_test"]], axis=0)
         return {
             "magic": MAGIC,
             "version": VERSION,
             "headsplat": avatar.__version__,
             "source": self._source_metadata(),
-            "crop": {"x": crop.x, "y": crop.y, "width": crop.width, "height": crop.height, "scale": crop.scale},
+            "crop": {"width": crop.width, "height": crop.height, "scale": crop.scale},
             "width": width,
             "height": height,
-            "cameras": [camera_metadata(person)],
+            "cameras": [camera_metadata(person, crop.scales / crop.scale, center)],
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
             "head": {
                 "name": head.name,
@@ -309,12 +332,19 @@ class _Run:
         return {"mode": split.mode, "value": split.value, "train": len(is_test) - test, "test": test}
 
 
-def camera_metadata(person: Person) -> dict[str, Any]:
-    """The one camera as capture.json states it."""
+def camera_metadata(person: Person, stretch: np.ndarray, center: np.ndarray) -> dict[str, Any]:
+    """The one camera as capture.json states it.
+
+    Args:
+        person: with the camera of the tracker.
+        stretch: pixels of stored frames per pixel of the tracker [2].
+        center: typical principal point [2], pixels of stored frames.
+    """
     camera = person.camera
+    focal_x, focal_y = (camera.focal * stretch).tolist()
     return {
         "name": "0",
-        "K": [[camera.focal, 0.0, camera.cx], [0.0, camera.focal, camera.cy], [0.0, 0.0, 1.0]],
+        "K": [[focal_x, 0.0, float(center[0])], [0.0, focal_y, float(center[1])], [0.0, 0.0, 1.0]],
         "world_to_cam": FACING_CAMERA.tolist(),
         "axes": "world: meters, y up, face statistics along +z; camera: OpenCV, x right, y down, z forward, "
         "pixel centers at +0.5",
@@ -324,9 +354,10 @@ def camera_metadata(person: Person) -> dict[str, Any]:
     }
 
 
-def _observations(table: LandmarkTable, crop: Crop) -> Observations:
-    spread = np.stack(table.spread).astype(np.float64) * crop.scale
-    return Observations(crop.points(np.stack(table.points)), spread, np.array(table.presence), np.array(table.time))
+def _observations(table: LandmarkTable, scale: float) -> Observations:
+    """Landmarks in pixels of whole source frames resized by `scale`: one camera, wherever the windows are."""
+    points, spread = (np.stack(values).astype(np.float64) * scale for values in (table.points, table.spread))
+    return Observations(points, spread, np.array(table.presence), np.array(table.time))
 
 
 def source_digest(source: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -49,7 +49,9 @@ class CaptureCommand:
     """estimate the poses of several cameras from the face, ignoring those in the folder"""
     max_frames: Annotated[int, Between(16, 100_000)] = 600
     """maximum number of training frames; of a longer video the most varied ones"""
-    max_size: Annotated[int, Between(64, 4096)] = 768
+    framing: Literal["head", "bust", "full"] = "head"
+    """head: stores head and shoulders in a window that follows the head; bust: head and chest; full: the whole frame"""
+    max_size: Annotated[int, Between(64, 4096)] = 1024
     """maximum longer side of the stored frames in pixels"""
     passes: Annotated[int, Between(1, 64)] = 5
     """jittered landmark passes averaged per frame; more passes are steadier and slower"""
@@ -78,6 +80,7 @@ class CaptureCommand:
             self.max_frames,
             shown(self.consent),
             self.head or EMBEDDED,
+            self.framing,
             self.max_size,
             self.passes,
             self.focal,
@@ -127,7 +130,8 @@ class CaptureRequest:
     max_frames: int = 600
     consent: str = ""
     head: str = EMBEDDED
-    max_size: int = 768
+    framing: str = "head"
+    max_size: int = 1024
     passes: int = 5
     focal: float | None = None
     mattes: Path | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from avatar.cli.arguments import parse_gain
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say
-from avatar.cli.render_inputs import fit_camera, is_trained_on, resample, stored_camera
+from avatar.cli.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
 from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, drive
@@ -26,7 +26,7 @@ from avatar.rendering.camera_file import camera_at_times, read_camera_file
 from avatar.rendering.camera_request import CameraRequest
 from avatar.rendering.cameras import moving_camera, subject_of
 from avatar.rendering.settings import RenderSettings
-from avatar.types import HeadParams, Motion
+from avatar.types import Camera, HeadParams, Motion
 from avatar.video.offline_render import RenderColumn
 
 
@@ -40,6 +40,7 @@ class DrivenAvatar:
     params: HeadParams  # T frames
     times: np.ndarray  # [T] seconds since the first frame
     report: Mapping[str, Any] | None = None  # of the retargeting; None: the avatar's own capture, unchanged
+    camera: Camera | None = None  # [T] of the avatar's own capture, whose window follows the head
 
     def __len__(self) -> int:
         return len(self.params)
@@ -57,7 +58,7 @@ class DrivenAvatar:
             assert request.path is not None
             camera = fit_camera(camera_at_times(read_camera_file(request.path), self.times), *size)
         elif request.kind == "capture" and capture:
-            camera = fit_camera(stored_camera(capture), *size)
+            camera = fit_camera(self.camera or stored_camera(capture), *size)
         else:
             if request.kind == "capture":
                 say(f"{self.name}: the file has no camera of a capture; rendering from the front")
@@ -113,4 +114,5 @@ class DrivingSource:
             for note in notes:
                 say(f"{self.label}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
-        return DrivenAvatar(shown(path.name), header, avatar, params, times - times[0], report)
+        camera = following_camera(capture, times)
+        return DrivenAvatar(shown(path.name), header, avatar, params, times - times[0], report, camera)

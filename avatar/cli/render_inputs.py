@@ -39,6 +39,22 @@ def stored_camera(entry: Mapping[str, Any]) -> Camera:
     return Camera(K[None], world_to_cam[None], entry["width"], entry["height"])
 
 
+def following_camera(capture: Capture, times: np.ndarray) -> Camera:
+    """The first camera of a capture, [T] as its window follows the head at `times` [T] seconds, or [1] if it does not.
+
+    The principal point is interpolated between frames.
+    """
+    camera = stored_camera(capture_entry(capture))
+    rows = np.flatnonzero(capture.track["camera"] == 0)
+    known, centers = capture.track["time"][rows], capture.track["principal_point"][rows]
+    if not len(rows) or not np.ptp(centers, axis=0).any():
+        return camera
+    K = camera.K.repeat(len(times), 1, 1)
+    for axis in (0, 1):
+        K[:, axis, 2] = torch.from_numpy(np.interp(times, known, centers[:, axis])).float()
+    return replace(camera, K=K, world_to_cam=camera.world_to_cam.repeat(len(times), 1, 1))
+
+
 def fit_camera(camera: Camera, width: int, height: int) -> Camera:
     """The view of `camera` at another image size: scaled to fit, centered, extended if the aspect ratios differ.
 

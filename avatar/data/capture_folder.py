@@ -4,7 +4,8 @@ Layout of the folder: `capture.json` (metadata), `track.npz` (arrays with one ro
 `mattes/NNNNN.png` by frame number. `capture.json` is written last: a folder without it is unfinished. With several
 cameras a time step has several images (rows), which share the head parameters.
 
-Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; it is read with their defaults.
+Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; version 2 had no `principal_point`.
+Both are read with the defaults of these arrays.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from avatar.common.image_io import read_image
 from avatar.common.links import check_within
 from avatar.common.npz import DamagedNpz
 from avatar.data.capture_metadata import MAGIC, METADATA_FILE, REMEDY, VERSION, read_metadata
-from avatar.data.track_arrays import TRACK_ARRAYS, check_arrays, check_track, read_arrays
+from avatar.data.track_arrays import TRACK_ARRAYS, check_arrays, check_centers, check_track, read_arrays
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
 
@@ -58,11 +59,11 @@ class Capture:
         path = check_within(root, root / TRACK_FILE)
         try:
             track = read_arrays(path, TRACK_ARRAYS)
-            if metadata["version"] == 1:
-                track = _version_1_track(track)
+            track = _with_defaults(track, metadata)
             sizes = {"T": np.size(track.get("frame_number", ())), "E": len(metadata["head"]["expression_names"])}
             check_arrays(track, TRACK_ARRAYS, sizes)
             check_track(track, len(metadata["cameras"]))
+            check_centers(track["principal_point"], max(metadata["width"], metadata["height"]))
         except DamagedNpz as error:
             raise HeadsplatError(f"{path}: the track is damaged or incomplete ({error}); {REMEDY}") from error
         return Capture(root, metadata, track)
@@ -83,8 +84,8 @@ class Capture:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that identify the track and its split; they do not depend on the folder's path."""
-        digest = hashlib.sha256()
-        for name in ("frame_number", "is_test", "identity", "translation"):
+        digest, names = hashlib.sha256(), ["frame_number", "is_test", "identity", "translation"]
+        for name in [*names, "principal_point"] if self.metadata["version"] > 2 else names:
             digest.update(np.ascontiguousarray(self.track[name]).tobytes())
         return digest.hexdigest()[:16]
 
@@ -100,7 +101,10 @@ class Capture:
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def camera(self, size: int, indices: Sequence[int] | np.ndarray | None = None) -> Camera:
-        """Cameras [n] of the rows `indices` (None: the first camera, [1]) when the longer side is `size` pixels."""
+        """Cameras [n] of the rows `indices` when the longer side is `size` pixels.
+
+        None is the first camera [1] with the typical principal point of its training images.
+        """
         which = [0] if indices is None else self.track["camera"][np.asarray(indices, dtype=np.int64)].tolist()
         metadata = self.metadata
 
@@ -108,7 +112,12 @@ class Capture:
             every = torch.tensor([camera[name] for camera in metadata["cameras"]], dtype=torch.float32)
             return every[torch.tensor(which, dtype=torch.int64)]
 
-        camera = Camera(tensor("K"), tensor("world_to_cam"), metadata["width"], metadata["height"])
+        K = tensor("K")
+        if indices is not None:
+            K[:, :2, 2] = torch.from_numpy(
+                self.track["principal_point"][np.asarray(indices, np.int64)].astype(np.float32)
+            )
+        camera = Camera(K, tensor("world_to_cam"), metadata["width"], metadata["height"])
         return camera.resized(*self.size_at(size))
 
     def params(self, indices: Sequence[int] | np.ndarray) -> HeadParams:
@@ -163,7 +172,7 @@ class Capture:
 
 
 def track_defaults(count: int) -> dict[str, np.ndarray]:
-    """The arrays that version 1 lacks, for `count` images of one camera, of equal weight and constant exposure."""
+    """Arrays for `count` images of one camera, of equal weight and constant exposure, that version 1 lacks."""
     return {
         "camera": np.zeros(count, np.int64),
         "time_step": np.arange(count),
@@ -172,8 +181,15 @@ def track_defaults(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def _version_1_track(track: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {**track_defaults(np.size(track.get("frame_number", ()))), **track}
+def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a track as read, with the defaults of those that its version lacks."""
+    if metadata["version"] == 1:
+        track = {**track_defaults(np.size(track.get("frame_number", ()))), **track}
+    camera = track.get("camera")
+    if metadata["version"] > 2 or camera is None or camera.dtype.kind not in "iu":
+        return track
+    centers = np.array([np.array(entry["K"])[:2, 2] for entry in metadata["cameras"]], np.float64)
+    return {**track, "principal_point": centers[np.clip(camera.ravel(), 0, len(centers) - 1)]}
 
 
 def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -12,8 +12,8 @@ from avatar.common.links import check_within
 from avatar.errors import HeadsplatError
 
 MAGIC = "headsplat-capture"
-VERSION = 2
-READABLE = (1, 2)
+VERSION = 3
+READABLE = (1, 2, 3)
 METADATA_FILE = "capture.json"
 REMEDY = "run `headsplat capture` on the video again"
 SPLIT_MODES = ("fraction", "every", "camera", "file", "none")
@@ -22,14 +22,14 @@ MAX_SIDE, MAX_COUNT = 16384, 1_000_000_000
 #: Focal lengths as multiples of the longer side of the frame: 0.1 sees 157 degrees, 100 half a degree.
 _FOCAL = (0.1, 100.0)
 #: Largest distance of the principal point from the corner of the frame, as a multiple of its longer side.
-_CENTER = 10.0
+CENTER = 10.0
 #: Meters: a camera or a head is nowhere farther from the origin.
 MAX_DISTANCE = 1000.0
 _MAX_CAMERAS = 1000
 
 
 def read_metadata(root: Path) -> dict[str, Any]:
-    """The content of capture.json in the capture folder `root`, version 1 with `cameras` like version 2.
+    """The content of capture.json in the capture folder `root`, version 1 with `cameras` like later ones.
 
     Raises:
         HeadsplatError: no folder, an unfinished capture, or a damaged one; the sentence names the key.
@@ -98,8 +98,8 @@ def _check_intrinsics(K: JsonValue, side: int) -> None:
     low, high = (limit * side for limit in _FOCAL)
     if not all(low <= focal <= high for focal in (matrix[0, 0], matrix[1, 1])):
         raise K.refused(f"focal lengths of {low:g} to {high:g} pixels")
-    if abs(matrix[:2, 2]).max() > _CENTER * side:
-        raise K.refused(f"a principal point at most {_CENTER * side:g} pixels from the corner of the frame")
+    if abs(matrix[:2, 2]).max() > CENTER * side:
+        raise K.refused(f"a principal point at most {CENTER * side:g} pixels from the corner of the frame")
     if matrix[0, 1] or matrix[1, 0] or matrix[2].tolist() != [0, 0, 1]:
         raise K.refused("[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from avatar.common.npz import DamagedNpz, Npz
-from avatar.data.capture_metadata import MAX_COUNT, MAX_DISTANCE
+from avatar.data.capture_metadata import CENTER, MAX_COUNT, MAX_DISTANCE
 from avatar.types import JOINT_NAMES
 
 #: Sizes of the axes that are the same in every capture.
-FIXED_AXES = {"J": len(JOINT_NAMES), "L": 478, "3": 3}
+FIXED_AXES = {"J": len(JOINT_NAMES), "L": 478, "2": 2, "3": 3}
 _MAX_PIXEL = 1e6
 
 
@@ -21,7 +21,7 @@ _MAX_PIXEL = 1e6
 class ArraySpec:
     """How an array of a track must look."""
 
-    axes: str  # T images, S identity, E expressions, J joints, L landmarks, 3 a vector
+    axes: str  # T images, S identity, E expressions, J joints, L landmarks, 2 and 3 vectors
     low: float  # smallest and largest value
     high: float
     kinds: str = "fiu"  # kinds of dtype: f floating point, i and u whole numbers, b true or false
@@ -78,6 +78,7 @@ TRACK_ARRAYS = {
     "time_step": NUMBER,  # the rows of a time step share expression, joint_rot and translation
     "exposure": ArraySpec("T3", 1e-3, 1e3),  # gain of the sRGB values of each channel relative to the typical exposure
     "weight": ArraySpec("T", 0, 1),  # of the image in training: lower where it is blurred or occluded
+    "principal_point": ArraySpec("T2", -_MAX_PIXEL, _MAX_PIXEL),  # stored-frame pixels; the window follows the head
 }
 
 
@@ -113,3 +114,9 @@ def check_track(track: Mapping[str, np.ndarray], cameras: int) -> None:
             raise DamagedNpz(f"the rows of a time step differ in `{name}`")
     if not track["is_test"].all() and not track["weight"][~track["is_test"]].any():
         raise DamagedNpz("`weight` is zero in every row that is not held out")
+
+
+def check_centers(centers: np.ndarray, side: int) -> None:
+    """Raise DamagedNpz unless principal points [T,2] are near images whose longer side is `side` pixels."""
+    if len(centers) and abs(centers).max() > CENTER * side:
+        raise DamagedNpz(f"`principal_point` is more than {CENTER * side:g} pixels from the corner of the frame")

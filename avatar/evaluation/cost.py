@@ -24,8 +24,8 @@ def frames_per_second(avatar: Avatar, capture: Capture, size: int, rasterizer: R
         size: longer side of the images, pixels.
         rasterizer: rasterizer that renders the avatar.
     """
-    params = capture.params(np.resize(capture.test_indices, FRAMES))
-    images = render_track(avatar, params, capture.camera(size), rasterizer=rasterizer)
+    rows = np.resize(capture.test_indices, FRAMES)
+    images = render_track(avatar, capture.params(rows), capture.camera(size, rows), rasterizer=rasterizer)
     seconds = []
     for _ in range(FRAMES):
         start = time.perf_counter()

@@ -154,12 +154,12 @@ def render_track(
     background: Sequence[float] = WHITE,
     rasterizer: Rasterizer = "native",
 ) -> Iterator[np.ndarray]:
-    """Render every frame of a track from one camera.
+    """Render every frame of a track.
 
     Args:
         avatar: the avatar.
         params: T frames.
-        camera: [1].
+        camera: [1], or [T] one for each frame.
         background: [3], 0..1.
         rasterizer: "native" or "gsplat".
 
@@ -168,4 +168,4 @@ def render_track(
     """
     animator = Animator(avatar, camera.width, camera.height, background, rasterizer=rasterizer)
     for frame in range(len(params)):
-        yield animator.render(params[frame], camera).cpu().numpy().copy()
+        yield animator.render(params[frame], camera[frame if len(camera) > 1 else 0]).cpu().numpy().copy()

@@ -131,7 +131,10 @@ def as_static_camera(views: Sequence[View]) -> list[View]:
 
 
 def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Sequence[str]) -> None:
-    """Check that each camera has one image size, one set of intrinsics, and poses for all or none of its views."""
+    """Check that each camera has one image size, one focal length, and poses for all or none of its views.
+
+    Principal points may differ: images may be crops that follow the head.
+    """
     first: dict[int, View] = {}
     for entry, view in zip(entries, views, strict=True):
         known = first.setdefault(view.camera, view)
@@ -144,10 +147,10 @@ def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Seque
             raise HeadsplatError(
                 f"{entry.where}: its camera is not stated as in other frames; state it for all or none"
             )
-        if view.K is not None and known.K is not None and not np.allclose(view.K, known.K, rtol=1e-3, atol=0.5):
+        if view.K is not None and known.K is not None and not np.allclose(view.K.diagonal(), known.K.diagonal(), 1e-3):
             raise HeadsplatError(
-                f"{entry.where}: another focal length or center than other frames of the camera {names[view.camera]}; "
-                "export images with one set of intrinsics per camera"
+                f"{entry.where}: another focal length than other frames of the camera {names[view.camera]}; "
+                "export images with one focal length per camera"
             )
 
 

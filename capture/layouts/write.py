@@ -46,7 +46,18 @@ def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:
         if layout == "vhap":
             notes += _write_flame(capture, frames, folder)
         _write_descriptions(capture, frames, folder)
+    if _moving_window(capture):
+        notes.append(
+            "the stored window follows the head, so each frame has its own cx and cy; for tools that need one for all "
+            "frames, capture with --framing full"
+        )
     return notes
+
+
+def _moving_window(capture: Capture) -> bool:
+    """Whether images of one camera differ in their principal points."""
+    camera, centers = capture.track["camera"], capture.track["principal_point"]
+    return any(np.ptp(centers[camera == index], axis=0).any() for index in np.unique(camera))
 
 
 def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> None:
@@ -56,7 +67,8 @@ def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: 
     """
     track = capture.track
     training = set(track["time_step"][~track["is_test"]].tolist())
-    shared = {key: frames[0][key] for key in ("w", "h", "fl_x", "fl_y", "cx", "cy")}
+    shared = {key: frames[0][key] for key in ("w", "h", "fl_x", "fl_y")}
+    shared |= {key: float(np.median([frame[key] for frame in frames])) for key in ("cx", "cy")}
     parts: dict[str, list[dict[str, Any]]] = {"": frames, "_train": [], "_val": [], "_test": []}
     for frame, is_test, step in zip(frames, track["is_test"], track["time_step"].tolist(), strict=True):
         parts["_train" if not is_test else "_val" if step in training else "_test"].append(frame)
@@ -71,6 +83,7 @@ def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, A
     camera, step = int(track["camera"][row]), int(track["time_step"][row])
     stored = metadata["cameras"][camera]
     K, pose = np.array(stored["K"], dtype=np.float64), inverse(np.array(stored["world_to_cam"], dtype=np.float64))
+    K[:2, 2] = track["principal_point"][row]
     name = f"{step:05d}.png" if layout == "insta" else f"{step:05d}_{camera:02d}.png"
     _copy_images(capture, row, folder, name, layout)
     entry: dict[str, Any] = {"file_path": f"images/{name}", "timestep_index": step, "time": float(track["time"][row])}

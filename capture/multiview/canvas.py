@@ -1,14 +1,17 @@
-"""Crop of each camera to head and shoulders, resized to one size for all cameras."""
+"""Crop of each camera's images around the head, resized to one size for all cameras."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from capture.video.crop import choose_crop
+from capture.video.crop import Framing, MovingWindow
+
+#: Enlargement of a camera's images above which the user gets a sentence.
+_ENLARGED = 1.1
 
 
 @dataclass(frozen=True)
@@ -53,44 +56,79 @@ class Canvas:
         return np.array([[x, 0, -x * self.x], [0, y, -y * self.y], [0, 0, 1.0]]) @ K
 
 
-def choose_canvases(heads: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], max_size: int) -> list[Canvas]:
-    """Choose the stored rectangle of each camera.
+@dataclass(frozen=True)
+class CanvasPath:
+    """The rectangle of one camera, of constant size, that follows the head."""
+
+    window: MovingWindow  # of the training time steps at which the head is in the image
+    rows: dict[int, int]  # row of the window by training time step
+    size: tuple[int, int]  # (width, height) stored, the same for all cameras
+
+    def at(self, step: int, time: float, head: np.ndarray) -> Canvas:
+        """The rectangle at a time step; the head at one that is held out affects its own rectangle only.
+
+        Args:
+            step: the time step.
+            time: seconds.
+            head: landmarks [468,2] of the head at the time step, source pixels.
+        """
+        row = self.rows.get(step)
+        crop = self.window.crop_of(time, head) if row is None else self.window.crop_at(row)
+        return Canvas(crop.x, crop.y, crop.width, crop.height, self.size)
+
+
+def choose_canvases(
+    heads: Sequence[np.ndarray],
+    steps: Sequence[int],
+    time: np.ndarray,
+    sizes: Sequence[tuple[int, int]],
+    framing: Framing,
+    max_size: int,
+) -> list[CanvasPath]:
+    """Choose the stored rectangles of each camera.
 
     Args:
         heads: landmarks [T,468,2] of the tracked head at training time steps in source pixels, of each camera.
+        steps: the training time steps [T].
+        time: of these [T], seconds.
         sizes: (width, height) of the images of each camera.
+        framing: how much of the person they show.
         max_size: maximum length of the longer side of stored images.
     """
-    boxes = []
-    for points, (width, height) in zip(heads, sizes, strict=True):
-        inside = _in_image(points, width, height)
-        if len(inside):
-            crop = choose_crop(inside, width, height, max_size)
-            boxes.append((crop.x, crop.y, crop.width, crop.height))
-        else:
-            boxes.append((0, 0, width, height))
-    aspect = float(np.exp(np.mean([np.log(box[2] / box[3]) for box in boxes])))
-    expanded = [_expand(box, size, aspect) for box, size in zip(boxes, sizes, strict=True)]
-    largest = max(expanded, key=lambda box: box[2] * box[3])
-    scale = min(1.0, max_size / max(largest[2:]))
-    size = max(1, round(largest[2] * scale)), max(1, round(largest[3] * scale))
-    return [Canvas(*box, size) for box in expanded]
+    windows, rows = [], []
+    for points, source in zip(heads, sizes, strict=True):
+        inside = _in_image(points, *source)
+        known = inside if len(inside) else np.arange(len(points))
+        chosen: Framing = framing if len(inside) else "full"
+        windows.append(MovingWindow.around(points[known], time[known], source, chosen, max_size))
+        rows.append({steps[index]: row for row, index in enumerate(known.tolist())})
+    aspect = float(np.exp(np.mean([np.log(window.size[0] / window.size[1]) for window in windows])))
+    windows = [replace(window, size=_expand(window.size, aspect)) for window in windows]
+    largest = max((window.size for window in windows), key=lambda size: size[0] * size[1])
+    scale = min(1.0, max_size / max(largest))
+    size = max(1, round(largest[0] * scale)), max(1, round(largest[1] * scale))
+    return [CanvasPath(window, known, size) for window, known in zip(windows, rows, strict=True)]
+
+
+def enlarged(paths: Sequence[CanvasPath], names: Sequence[str]) -> list[str]:
+    """A sentence for each camera whose images are enlarged to the size of the others."""
+    factors = [path.size[1] / path.window.size[1] for path in paths]
+    return [
+        f"the images of camera {name} are enlarged {factor:.1f} times: it shows the head with fewer pixels than another"
+        for name, factor in zip(names, factors, strict=True)
+        if factor > _ENLARGED
+    ]
 
 
 def _in_image(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Rows of points [T,468,2] at which the center of the head is in the image."""
+    """Rows [n] of points [T,468,2] at which the center of the head is in the image."""
     center = points.mean(1)
-    return points[((center >= 0) & (center < [width, height])).all(1)]
+    return np.flatnonzero(((center >= 0) & (center < [width, height])).all(1))
 
 
-def _expand(box: tuple[int, int, int, int], size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
-    """The smallest box of the `aspect` around `box`, moved into the image where it fits."""
-    x, y, width, height = box
+def _expand(size: tuple[int, int], aspect: float) -> tuple[int, int]:
+    """The smallest (width, height) of the `aspect` around `size`."""
+    width, height = size
     if abs(width / height / aspect - 1) < 2e-3:
-        return box
-    new = (round(height * aspect), height) if width / height < aspect else (width, round(width / aspect))
-    start = [x - (new[0] - width) // 2, y - (new[1] - height) // 2]
-    for axis in (0, 1):
-        margin = size[axis] - new[axis]
-        start[axis] = min(max(start[axis], 0), margin) if margin >= 0 else margin // 2
-    return start[0], start[1], new[0], new[1]
+        return size
+    return (round(height * aspect), height) if width / height < aspect else (width, round(width / aspect))

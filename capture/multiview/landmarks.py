@@ -92,10 +92,9 @@ def _search_regions(
     return (region if gap <= _MAX_GAP else None), region
 
 
-def to_observation(table: LandmarkTable, view: View) -> CameraObservation:
-    """The landmarks of a view as input of the joint fit."""
+def to_observation(table: LandmarkTable, view: View, center: np.ndarray) -> CameraObservation:
+    """The landmarks of a view as input of the joint fit; `center` [2] is the principal point of the view's camera."""
     assert view.K is not None
     spread = np.asarray(table.spread[0], dtype=np.float64)
-    return CameraObservation(
-        view.camera, to_square_pixels(np.asarray(table.points[0]), view.K), spread, float(table.presence[0])
-    )
+    points = to_square_pixels(np.asarray(table.points[0]), view.K, center)
+    return CameraObservation(view.camera, points, spread, float(table.presence[0]))

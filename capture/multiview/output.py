@@ -15,7 +15,7 @@ from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
 from capture.layouts import View
 from capture.multiview.canvas import Canvas
 from capture.multiview.fit import HeadFit
-from capture.multiview.rig import CameraObservation
+from capture.multiview.rig import CameraObservation, from_square_pixels
 from capture.multiview.track import TimeSteps
 from capture.tracker.gaze import eye_rotations
 from capture.tracker.indices import EYES, FACE_COUNT, LIPS, OVAL
@@ -45,7 +45,7 @@ def row_arrays(head: HeadModel, fit: HeadFit, rows: Sequence[Row], canvases: Seq
         head: the head model.
         fit: person and cameras.
         rows: images of the capture, in the order of the arrays.
-        canvases: stored rectangle of each camera.
+        canvases: stored rectangle of each row.
     """
     model = fit.problem.model
     rotation = torch.from_numpy(np.stack([row.state.rotation for row in rows]))
@@ -56,7 +56,7 @@ def row_arrays(head: HeadModel, fit: HeadFit, rows: Sequence[Row], canvases: Seq
     joint_rot[:, ROOT] = matrix_to_axis_angle(rotation).numpy()
     joint_rot[:, LEFT_EYE] = joint_rot[:, RIGHT_EYE] = eye_rotations(np.stack([row.gaze for row in rows]))
     root = head.joint_locations(torch.from_numpy(fit.identity).to(head.v_template.dtype))[ROOT].double()
-    points, spread = zip(*(_landmarks(fit, row, canvases[row.view.camera]) for row in rows), strict=True)
+    points, spread = zip(*(_landmarks(fit, *pair) for pair in zip(rows, canvases, strict=True)), strict=True)
     error = np.array([_error(fit, row) for row in rows])
     presence = np.array([row.observation.presence if row.observation else 0.0 for row in rows])
     return {
@@ -73,6 +73,7 @@ def row_arrays(head: HeadModel, fit: HeadFit, rows: Sequence[Row], canvases: Seq
         "reprojection": error,
         "camera": np.array([row.view.camera for row in rows], dtype=np.int64),
         "time_step": np.array([row.step for row in rows], dtype=np.int64),
+        "principal_point": np.stack([_center(*pair) for pair in zip(rows, canvases, strict=True)]),
     }
 
 
@@ -81,17 +82,22 @@ def project_head(fit: HeadFit, state: State, view: View) -> np.ndarray:
     assert view.K is not None
     camera = fit.problem.cameras[view.camera]
     pixels = fit.problem.problems[view.camera].reproject(camera.to_camera(state))
-    pixels[:, 0] *= view.K[0, 0] / view.K[1, 1]
-    return pixels
+    return from_square_pixels(pixels, view.K, camera.pinhole)
+
+
+def _center(row: Row, canvas: Canvas) -> np.ndarray:
+    """Principal point [2] of a row's stored image, pixels."""
+    assert row.view.K is not None
+    center: np.ndarray = canvas.intrinsics(row.view.K)[:2, 2]
+    return center
 
 
 def _landmarks(fit: HeadFit, row: Row, canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks [478,3] and their spread [478] in stored pixels; projected from the head where none were detected."""
     assert row.view.K is not None
-    pixel_aspect = row.view.K[0, 0] / row.view.K[1, 1]
     if row.observation is not None:
-        points = row.observation.points.copy()
-        points[:, 0] *= pixel_aspect
+        pinhole = fit.problem.cameras[row.view.camera].pinhole
+        points = from_square_pixels(row.observation.points, row.view.K, pinhole)
         return canvas.points(points), row.observation.spread * canvas.scale[1]
     points = np.zeros((478, 3))
     points[:FACE_COUNT, :2] = project_head(fit, row.state, row.view)

@@ -178,27 +178,28 @@ class _Run:
         return result
 
     def _write_images(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
-        """Write frames and mattes; returns the rows of the capture and the canvas of each camera."""
+        """Write frames and mattes; returns the rows of the capture and the canvas of each."""
         rows, left_out = stage.rows()
         if left_out:
             self.warnings.append(
                 f"{self.source.name}: {left_out} of {len(self.plan.views)} images do not show the face "
                 "and have no matte; left out"
             )
-        canvases = stage.canvases(self.options.max_size)
+        canvases = stage.canvases(rows)
         networks, done = PerThread(self.models.matting), 0
         with Pool() as pool:
-            for camera, canvas in enumerate(canvases):
-                by_step = {row.view.time_step: row for row in rows if row.view.camera == camera}
-                for view, frame in ahead(read_images([row.view for row in by_step.values()])):
-                    pool.submit(self._store, by_step[view.time_step], frame.rgb, canvas, stage.fit, networks)
+            for camera in range(len(self.plan.cameras)):
+                pairs = zip(rows, canvases, strict=True)
+                by_step = {row.view.time_step: (row, canvas) for row, canvas in pairs if row.view.camera == camera}
+                for view, frame in ahead(read_images([row.view for row, _ in by_step.values()])):
+                    pool.submit(self._store, *by_step[view.time_step], frame.rgb, stage.fit, networks)
                     done += 1
                     if self.progress:
                         self.progress("mattes", done, len(rows))
             pool.drain()
         return rows, canvases
 
-    def _store(self, row: Row, rgb: np.ndarray, canvas: Canvas, fit: HeadFit, networks: PerThread[Any]) -> None:
+    def _store(self, row: Row, canvas: Canvas, rgb: np.ndarray, fit: HeadFit, networks: PerThread[Any]) -> None:
         """Write the frame and the matte of one row."""
         from capture.matting.network import refine
 
@@ -222,7 +223,7 @@ class _Run:
             "source": self._source_metadata(),
             "width": canvases[0].size[0],
             "height": canvases[0].size[1],
-            "cameras": stage.camera_metadata(canvases),
+            "cameras": stage.camera_metadata(rows, canvases, arrays["is_test"]),
             "world": stage.similarity.to_dict(),
             "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
             "head": self._head_metadata(head),

@@ -74,10 +74,28 @@ def visibility(neutral: np.ndarray, local: State) -> np.ndarray:
     return result
 
 
-def to_square_pixels(points: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """Landmarks [...,2 or 3] with x scaled so that both focal lengths of K [3,3] are equal."""
+def to_square_pixels(points: np.ndarray, K: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Landmarks of one image as the camera of all images of its kind sees them.
+
+    Args:
+        points: [...,2 or 3] pixels of an image.
+        K: [3,3] of this image; images of one camera may be different crops, with different principal points.
+        center: [2] principal point of the camera, pixels before the scaling.
+
+    Returns:
+        The points relative to that principal point, with x scaled so that both focal lengths are equal.
+    """
     result = points.astype(np.float64)
+    result[..., :2] += center - K[:2, 2]
     result[..., 0] *= K[1, 1] / K[0, 0]
+    return result
+
+
+def from_square_pixels(points: np.ndarray, K: np.ndarray, pinhole: Pinhole) -> np.ndarray:
+    """The inverse of `to_square_pixels` for the camera `pinhole` of an image with the intrinsics K [3,3]."""
+    result = points.astype(np.float64)
+    result[..., 0] = (result[..., 0] - pinhole.cx) * (K[0, 0] / K[1, 1]) + K[0, 2]
+    result[..., 1] += K[1, 2] - pinhole.cy
     return result
 
 

@@ -12,12 +12,12 @@ from avatar.errors import HeadsplatError
 from capture.layouts import View, ViewSet
 from capture.layouts.grouping import FACING
 from capture.multiview.bundle import solve_cameras
-from capture.multiview.canvas import Canvas, choose_canvases
+from capture.multiview.canvas import Canvas, choose_canvases, enlarged
 from capture.multiview.fit import HeadFit, fit_head
 from capture.multiview.landmarks import to_observation
 from capture.multiview.output import Row, project_head
 from capture.multiview.plan import MIN_IMAGES, ViewPlan
-from capture.multiview.rig import RigCamera
+from capture.multiview.rig import CameraObservation, RigCamera
 from capture.multiview.track import TimeSteps
 from capture.multiview.world import Similarity, assumed_meters, find_similarity
 from capture.options import CaptureOptions, Progress
@@ -89,7 +89,7 @@ class TrackStage:
         for is_test, steps in ((False, self._plan.training_steps), (True, self._plan.held_out_steps)):
             self._steps[is_test] = [step for step in steps if step in by_step]
             observations = [
-                tuple(to_observation(self._found[step, view.camera], view) for view in by_step[step])
+                tuple(self._observation(self._found[step, view.camera], view) for view in by_step[step])
                 for step in self._steps[is_test]
             ]
             time = np.array([by_step[step][0].time for step in self._steps[is_test]], dtype=np.float64)
@@ -102,6 +102,13 @@ class TrackStage:
                 "give more images of the face"
             )
         self._restrict_to_one_camera()
+
+    def _observation(self, table: LandmarkTable, view: View) -> CameraObservation:
+        return to_observation(table, view, _checked(self._first(view.camera).K)[:2, 2])
+
+    def _first(self, camera: int) -> View:
+        """The first view of a camera; its principal point is the camera's."""
+        return next(view for view in self._chosen if view.camera == camera)
 
     def _restrict_to_one_camera(self) -> None:
         """If only one camera sees the face in training, drop held-out time steps that it did not see."""
@@ -125,7 +132,7 @@ class TrackStage:
             return
         matrices = []
         for camera in range(len(names)):
-            view = next(view for view in self._chosen if view.camera == camera)
+            view = self._first(camera)
             pose = FACING if len(names) == 1 or view.world_to_cam is None else view.world_to_cam
             assert view.K is not None
             matrices.append(RigCamera.create(view.K, pose))
@@ -143,17 +150,14 @@ class TrackStage:
 
     def _solve(self, priors: Sequence[FocalPrior]) -> None:
         """Estimate the cameras from the face, with focal lengths that are not given."""
-        firsts = [next(view for view in self._chosen if view.camera == c) for c in range(len(self._plan.cameras))]
+        firsts = [self._first(camera) for camera in range(len(self._plan.cameras))]
         initial = [RigCamera.create(_checked(view.K), FACING) for view in firsts]
         centers = np.array([[camera.pinhole.cx, camera.pinhole.cy] for camera in initial])
         solved = solve_cameras(self._model, priors, centers, self.training, self._plan.cameras)
         self._cameras = list(solved.cameras)
         self.similarity = Similarity(1.0, np.eye(3), np.zeros(3), "found from the face", None)
-        for index, (camera, view) in enumerate(zip(solved.cameras, firsts, strict=True)):
-            K = _checked(view.K).copy()
-            K[0, 0] *= camera.pinhole.focal / K[1, 1]
-            K[1, 1] = camera.pinhole.focal
-            self._chosen = [replace(each, K=K) if each.camera == index else each for each in self._chosen]
+        focals = [camera.pinhole.focal for camera in solved.cameras]
+        self._chosen = [replace(each, K=_with_focal(_checked(each.K), focals[each.camera])) for each in self._chosen]
         self.warnings.append(
             f"{self._name}: the cameras were estimated from the face (landmarks within {solved.residual:.1%} of the "
             "inter-ocular distance); the mean head gives the scale"
@@ -171,26 +175,40 @@ class TrackStage:
         for view in self._chosen:
             table = self._found.get((view.time_step, view.camera))
             if view.time_step in states and (table is not None or view.mask is not None):
-                observation = None if table is None else to_observation(table, view)
+                observation = None if table is None else self._observation(table, view)
                 rows.append(
                     Row(self._plan.number(view), view, indices[view.time_step], *states[view.time_step], observation)
                 )
         return sorted(rows, key=lambda row: row.number), len(self._chosen) - len(rows)
 
-    def canvases(self, max_size: int) -> list[Canvas]:
-        """The stored rectangle of each camera, from the head at training time steps."""
-        firsts = [next(view for view in self._chosen if view.camera == c) for c in range(len(self._plan.cameras))]
-        heads = [
-            np.stack([project_head(self.fit, state, view) for state in self.fit.training.states]) for view in firsts
+    def canvases(self, rows: Sequence[Row]) -> list[Canvas]:
+        """The stored rectangle of each row; at training time steps it follows the head of training views alone."""
+        names, options, steps = self._plan.cameras, self._options, self._steps[False]
+        firsts = [self._first(camera) for camera in range(len(names))]
+        heads = []
+        for camera, first in enumerate(firsts):
+            views = {view.time_step: view for view in self._chosen if view.camera == camera}
+            states = zip(steps, self.fit.training.states, strict=True)
+            heads.append(np.stack([project_head(self.fit, state, views.get(step, first)) for step, state in states]))
+        sizes = [view.size for view in firsts]
+        paths = choose_canvases(heads, steps, self.training.time, sizes, options.framing, options.max_size)
+        self.warnings += [f"{self._name}: {sentence}" for sentence in enlarged(paths, names)]
+        return [
+            paths[row.view.camera].at(row.view.time_step, row.view.time, project_head(self.fit, row.state, row.view))
+            for row in rows
         ]
-        return choose_canvases(heads, [view.size for view in firsts], max_size)
 
-    def camera_metadata(self, canvases: Sequence[Canvas]) -> list[dict[str, Any]]:
-        """Entries of the cameras in capture.json."""
+    def camera_metadata(
+        self, rows: Sequence[Row], canvases: Sequence[Canvas], is_test: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """Entries of the cameras in capture.json, with the typical principal point of their training rows."""
         entries = []
-        for index, (name, canvas) in enumerate(zip(self._plan.cameras, canvases, strict=True)):
-            view = next(view for view in self._chosen if view.camera == index)
-            K = canvas.intrinsics(_checked(view.K))
+        for index, name in enumerate(self._plan.cameras):
+            own = [number for number, row in enumerate(rows) if row.view.camera == index]
+            known = [number for number in own if not is_test[number]] or own
+            every = [canvases[number].intrinsics(_checked(rows[number].view.K)) for number in known]
+            K = np.median(every, axis=0) if every else _checked(self._first(index).K)
+            size = (canvases[known[0]].width, canvases[known[0]].height) if known else self._first(index).size
             entries.append(
                 {
                     "name": name,
@@ -198,10 +216,15 @@ class TrackStage:
                     "world_to_cam": self._cameras[index].world_to_cam.tolist(),
                     "axes": "world: meters, y up; camera: OpenCV, x right, y down, z forward, pixel centers at +0.5",
                     "focal_px": float(K[1, 1]),
-                    "crop": {"x": canvas.x, "y": canvas.y, "width": canvas.width, "height": canvas.height},
+                    "crop": {"width": size[0], "height": size[1]},
                 }
             )
         return entries
+
+
+def _with_focal(K: np.ndarray, focal: float) -> np.ndarray:
+    """Intrinsics [3,3] with another focal length, in pixels of y."""
+    return np.array([[K[0, 0] * focal / K[1, 1], 0, K[0, 2]], [0, focal, K[1, 2]], [0, 0, 1.0]])
 
 
 def _checked(K: np.ndarray | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Second pass over the video: stored frames and mattes of all frames, and the landmarks of held-out ones.
 
 Held-out frames start from the results of the training frames and do not influence them. In particular a training
-frame's matte is smoothed in time with neighboring training frames only.
+frame's matte is smoothed in time with neighboring training frames only, and its window follows training frames only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, frame_name
@@ -19,7 +20,7 @@ from capture.options import FaceModels, Progress
 from capture.quality.frame_statistics import ClipStatistics, FrameStatistics, measure_frame
 from capture.stages.landmarks import FaceFollower, LandmarkTable
 from capture.stages.workers import PerThread, Pool, ahead
-from capture.video.crop import Crop
+from capture.video.crop import Crop, MovingWindow
 from capture.video.decoding import wanted_frames
 from capture.video.split import FramePlan
 from capture.workspace import Workspace
@@ -42,6 +43,7 @@ class _Row:
     time: float
     rgb: np.ndarray  # stored
     points: np.ndarray  # [478,3] stored pixels
+    crop: Crop
     is_test: bool
     raw: Future[np.ndarray]
     written: bool = False
@@ -54,7 +56,7 @@ class ImageStage:
         self,
         plan: FramePlan,
         training: LandmarkTable,
-        crop: Crop,
+        window: MovingWindow,
         follower: FaceFollower,
         models: FaceModels,
         workspace: Workspace,
@@ -65,20 +67,21 @@ class ImageStage:
         Args:
             plan: all frames.
             training: landmarks of the training frames that count, source pixels.
-            crop: what is stored of a frame.
+            window: what is stored of a frame; its training frames are the rows of `training`.
             follower: finds the face in held-out frames.
             models: for mattes.
             workspace: where everything goes.
             mattes: mattes of the user, used instead of the network's.
             turn: degrees counter-clockwise by which the frames of the file were turned; the user's mattes are not yet.
         """
-        self._plan, self._crop, self._follower, self._workspace = plan, crop, follower, workspace
+        self._plan, self._window, self._follower, self._workspace = plan, window, follower, workspace
         self._matting = PerThread(models.matting)
         self._mattes, self._turn = mattes, turn
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
         self.statistics: dict[int, FrameStatistics] = {}  # by frame number
+        self.crops: dict[int, Crop] = {}  # by frame number
         self._pending: list[_Row] = []
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
@@ -112,6 +115,11 @@ class ImageStage:
         if not stored or not statistics:
             return 0
         numbers = statistics.pop("number")
+        corners, window = statistics.pop("corner").tolist(), self._window
+        self.crops = {
+            number: Crop(x, y, *window.size, window.scale)
+            for number, (x, y) in zip(numbers.tolist(), corners, strict=True)
+        }
         self.statistics = dict(zip(numbers.tolist(), ClipStatistics(**statistics).frames(), strict=True))
         table = LandmarkTable.from_arrays(stored)
         done = table.seen
@@ -125,28 +133,30 @@ class ImageStage:
         """Find the frame's landmarks and start its rough matte; frames without the face are left out."""
         if is_test:
             points = self._follow(pool, frame)
+            crop = None if points is None else self._window.crop_of(frame.time, points)
         else:
             row = self._training.get(frame.number)
             points = None if row is None else self._table.points[row]
-        if points is None:
+            crop = None if row is None else self._window.crop_at(row)
+        if points is None or crop is None:
             return
-        rgb = self._crop.apply(frame.rgb)
-        points = self._crop.points(points)
+        self.crops[frame.number] = crop
+        rgb, points = crop.apply(frame.rgb), crop.points(points)
         pool.submit(self._workspace.write_image, FRAMES_DIR, frame_name(frame.number), rgb)
         if self._mattes is not None:
             if frame.number >= self._first_new:
-                matte = self._user_matte(frame)
+                matte = self._user_matte(frame, crop)
                 pool.submit(self._workspace.write_image, MATTES_DIR, frame_name(frame.number), matte)
                 pool.submit(self._measure, frame.number, rgb, points, matte.astype(np.float32) / 255)
             return
         raw = pool.submit(self._raw, frame.number, rgb, points)
-        self._pending.append(_Row(frame.number, frame.time, rgb, points, is_test, raw))
+        self._pending.append(_Row(frame.number, frame.time, rgb, points, crop, is_test, raw))
 
-    def _user_matte(self, frame: Any) -> np.ndarray:
+    def _user_matte(self, frame: Any, crop: Crop) -> np.ndarray:
         assert self._mattes is not None
         height, width = frame.rgb.shape[:2]
         matte = self._mattes.matte(frame.number, (height, width) if self._turn % 180 else (width, height))
-        return self._crop.apply(np.rot90(matte, self._turn // 90))
+        return crop.apply(np.rot90(matte, self._turn // 90))
 
     def _raw(self, number: int, rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
         face = points[:468, :2]
@@ -182,7 +192,7 @@ class ImageStage:
                 continue
             before = self._neighbor(self._pending[:position][::-1], row)
             if row.number >= self._first_new:
-                window = [(before or row).raw.result(), row.raw.result(), (after or row).raw.result()]
+                window = [_raw_in(other or row, row.crop) for other in (before, row, after)]
                 pool.submit(self._refine, row, window)
             row.written = True
         self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOR_SECONDS]
@@ -212,5 +222,19 @@ class ImageStage:
         self.held_out.seen = seen
         numbers = sorted(self.statistics)
         arrays = vars(ClipStatistics.of([self.statistics[number] for number in numbers]))
-        self._workspace.save_partial(STATISTICS, {"number": np.array(numbers, np.int64), **arrays})
+        corners = np.array([[self.crops[number].x, self.crops[number].y] for number in numbers], np.int64).reshape(
+            -1, 2
+        )
+        self._workspace.save_partial(STATISTICS, {"number": np.array(numbers, np.int64), "corner": corners, **arrays})
         self._workspace.save_partial(PARTIAL, self.held_out.arrays())
+
+
+def _raw_in(row: _Row, crop: Crop) -> np.ndarray:
+    """The rough matte [h,w] of a row, moved to where its pixels are in the stored image of another `crop`."""
+    raw = row.raw.result()
+    if (row.crop.x, row.crop.y) == (crop.x, crop.y):
+        return raw
+    height, width = raw.shape
+    shift = (np.array([row.crop.x, row.crop.y]) - [crop.x, crop.y]) * [width / crop.width, height / crop.height]
+    matrix = np.column_stack([np.eye(2), shift])
+    return cv2.warpAffine(raw, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

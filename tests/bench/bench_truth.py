@@ -72,11 +72,12 @@ def _matte_iou(capture: Capture, folder: Path) -> float:
     """Mean IoU of mattes over some frames of a phone clip; nan for a folder of calibrated cameras."""
     if not (folder / MATTES_DIR).is_dir():
         return float("nan")
-    crop, rows = Crop(**capture.metadata["crop"]), range(0, len(capture), MATTE_STEP)
+    rows = range(0, len(capture), MATTE_STEP)
+    crops = [Crop.of_row(capture.metadata, capture.track["principal_point"][row]) for row in rows]
     size = max(capture.metadata["width"], capture.metadata["height"])
     _, found = capture.images(rows, size)
     true = [_true_matte(folder, int(number)) for number in capture.track["frame_number"][rows]]
-    return float(np.mean([matte_iou(a, crop.apply(b)) for a, b in zip(found, true, strict=True)]))
+    return float(np.mean([matte_iou(a, crop.apply(b)) for a, crop, b in zip(found, crops, true, strict=True)]))
 
 
 def _true_matte(folder: Path, number: int) -> np.ndarray:

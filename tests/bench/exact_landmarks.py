@@ -15,20 +15,20 @@ from capture.tracker.camera import focal_prior
 from capture.tracker.clip import Observations, fit_person, track_held_out, track_training
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.output import track_arrays
-from capture.video.crop import Crop
 
 _SPREAD = 0.3  # pixels, what the jittered passes of a clear picture differ by
 
 
 def exact_capture(capture: Capture, truth: SyntheticTruth) -> Capture:
     """The same frames and split of a phone's clip, tracked from `truth`; its pictures stay where they are."""
-    head, crop = load_head(), Crop(**capture.metadata["crop"])
+    head, scale = load_head(), capture.metadata["crop"]["scale"]
     steps, test = capture.track["frame_number"], capture.track["is_test"]
-    seen = _observed(truth, steps, crop, capture.track["time"])
+    seen = _observed(truth, steps, scale, capture.track["time"])
     rows = np.flatnonzero(~test), np.flatnonzero(test)
-    prior = focal_prior(truth.width, truth.height).scaled(crop.scale)
+    prior = focal_prior(truth.width, truth.height).scaled(scale)
     training, held_out = (seen[each] for each in rows)
-    person = fit_person(LandmarkModel.from_head(head), training, prior, crop.principal_point(truth.width, truth.height))
+    center = truth.width / 2 * scale, truth.height / 2 * scale
+    person = fit_person(LandmarkModel.from_head(head), training, prior, center)
     track = track_training(person, training)
     parts = [track_arrays(head, person, steps[rows[0]], training, track, is_test=False)]
     if len(held_out):
@@ -37,10 +37,10 @@ def exact_capture(capture: Capture, truth: SyntheticTruth) -> Capture:
     return replace(capture, metadata=_with_focal(capture, person.camera.focal), track=_joined(capture, parts))
 
 
-def _observed(truth: SyntheticTruth, steps: np.ndarray, crop: Crop, time: np.ndarray) -> Observations:
+def _observed(truth: SyntheticTruth, steps: np.ndarray, scale: float, time: np.ndarray) -> Observations:
     points = np.stack([np.c_[truth.landmarks[0, step], _depths(truth, int(step))] for step in steps])
     spread = np.full(points.shape[:2], _SPREAD)
-    return Observations(crop.points(points), spread, np.ones(len(steps)), time.astype(np.float64))
+    return Observations(points * scale, spread, np.ones(len(steps)), time.astype(np.float64))
 
 
 def _depths(truth: SyntheticTruth, step: int) -> np.ndarray:

@@ -136,6 +136,7 @@ def _track(params: HeadParams, cameras: Sequence[Camera], is_test: np.ndarray) -
         "reprojection": np.zeros(rows),
         "camera": np.tile(np.arange(count), len(params)),
         "time_step": step,
+        "principal_point": np.tile([camera.K[0, :2, 2].numpy() for camera in cameras], (len(params), 1)),
     }
 
 

@@ -43,7 +43,7 @@ JITTER = {"rotation_deg": 0.1, "sideways_cm": 0.02, "depth_cm": 0.1, "expression
 #: What `headsplat capture` writes and other writers may leave out.
 OPTIONAL: dict[str, Any] = {
     "headsplat": "0.2.0",
-    "crop": {"x": 0, "y": 0, "width": 64, "height": 64, "scale": 1.0},
+    "crop": {"width": 64, "height": 64, "scale": 1.0},
     "units": {"length": "metres"},
     "world": {"scale": 1.0},
     "lost": [40],
@@ -141,7 +141,7 @@ def test_no_optional_key_breaks_the_report(whole: Capture, tmp_path: Path) -> No
         ("head/expression_names/0", "wings", "expression_names are not those of"),
         ("head/source", "x" * 5000, "does not exist; give --head FILE"),
         ("split/mode", "half", "mode: expected one of fraction, every"),
-        ("version", 1.0, "capture version 1.0, this headsplat reads up to version 2"),
+        ("version", 1.0, "capture version 1.0, this headsplat reads up to version 3"),
     ],
 )
 def test_a_nonsense_value_is_named(whole: Capture, tmp_path: Path, key: str, value: object, sentence: str) -> None:

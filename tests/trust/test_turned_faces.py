@@ -20,7 +20,7 @@ from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person
 from capture.stages.orientation import find_turn
 from capture.synthetic import SyntheticOptions, make_video
-from capture.video.crop import Crop
+from capture.video.crop import Crop, MovingWindow
 from capture.video.decoding import SourceFrame, open_video
 from capture.video.split import FramePlan
 from capture.workspace import Workspace
@@ -112,12 +112,20 @@ def test_mattes_of_the_user_turn_with_the_frames(turn: int, tmp_path: Path) -> N
     (tmp_path / "mattes").mkdir()
     write_image(tmp_path / "mattes" / "00000.png", np.rot90(upright, -turn // 90))
     plan, crop = FramePlan(np.zeros(1, np.int64), np.zeros(1, bool)), Crop(0, 0, 30, 40, 1.0)
+    window = MovingWindow.around(np.zeros((1, 478, 3)), np.zeros(1), (30, 40), "full", 64)
     folder = open_mattes(tmp_path / "mattes")
     stage = ImageStage(
-        plan, LandmarkTable(), crop, FaceFollower(fake_models(), 1, 0), fake_models(), Workspace(tmp_path), folder, turn
+        plan,
+        LandmarkTable(),
+        window,
+        FaceFollower(fake_models(), 1, 0),
+        fake_models(),
+        Workspace(tmp_path),
+        folder,
+        turn,
     )
     frame = SourceFrame(0, 0.0, np.zeros((40, 30, 3), np.uint8))
-    np.testing.assert_array_equal(stage._user_matte(frame), upright)
+    np.testing.assert_array_equal(stage._user_matte(frame, crop), upright)
 
 
 def table(turned: set[int]) -> LandmarkTable:
