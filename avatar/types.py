@@ -144,6 +144,10 @@ class HeadParams:
         return len(self.expression)
 
 
+#: Pixels^2 added to the projected covariance where nothing else is stated, as in 3D Gaussian splatting.
+DILATION = 0.3
+
+
 @dataclass(frozen=True)
 class Gaussians:
     """Activated 3D Gaussians in world space, ready to be rendered."""
@@ -153,6 +157,7 @@ class Gaussians:
     scales: Tensor  # [B,N,3] meters
     opacities: Tensor  # [B,N] 0..1
     sh: Tensor  # [B,N,D,3]; D=1 holds the color offset from mid-gray over the DC basis value
+    dilation: float = DILATION  # pixels^2, added to the diagonal of the projected covariance by every rasterizer
 
     def __post_init__(self) -> None:
         check_shape("Gaussians.means", self.means, ("B", "N", 3))

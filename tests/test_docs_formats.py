@@ -91,13 +91,13 @@ class Case:
     camera: Camera
 
 
-@pytest.fixture(scope="module", params=["reduced", "expression", "version 1"])
+@pytest.fixture(scope="module", params=["reduced", "expression", "version 1", "version 2"])
 def case(request: pytest.FixtureRequest, tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: Any) -> Case:
-    if request.param == "version 1":
+    if request.param.startswith("version"):
         generator = torch.Generator().manual_seed(1)
         turns = 0.2 * torch.randn(1, 5, 3, generator=generator)
         params = HeadParams(torch.zeros(0), torch.rand(1, 2, generator=generator), turns, torch.tensor([[0, 0, -0.6]]))
-        return Case(DATA / "version1.avatar", params, Camera.facing(60, 32, 32))
+        return Case(DATA / f"version{request.param[-1]}.avatar", params, Camera.facing(60, 32, 32))
     path = tmp_path_factory.mktemp("avatar") / "me.avatar"
     save_avatar(path, tiny_avatar if request.param == "reduced" else with_expression_bases(tiny_avatar, tiny))
     params = tiny.params([7])
@@ -130,7 +130,8 @@ def test_pixels_follow_from_the_page(avatar_page: Names, case: Case) -> None:
     camera = case.camera
     matrices = (camera.K[0].double().numpy(), camera.world_to_cam[0].double().numpy())
     splats = splats_by_page(avatar_page, case)
-    image, alpha = avatar_page["render"](splats, *matrices, camera.width, camera.height, (1.0, 0.5, 0.0))
+    dilation = avatar_page["read_avatar"](case.path)[0]["sampling"]["dilation"]
+    image, alpha = avatar_page["render"](splats, dilation, *matrices, camera.width, camera.height, (1.0, 0.5, 0.0))
     with torch.no_grad():
         found = render(load_avatar(case.path)(case.params), camera, (1.0, 0.5, 0.0))
     assert 0.02 < alpha.mean() < 0.98

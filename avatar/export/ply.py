@@ -19,6 +19,7 @@ from avatar.common.files import atomic_folder, atomic_path
 from avatar.common.printable import single_line
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import CONSENT
+from avatar.model.sampling import Sampling
 from avatar.types import Gaussians, HeadParams
 
 from .placement import Placement, upside_down
@@ -45,7 +46,7 @@ def write_ply(
         consent: the consent statement stored in the header.
     """
     with atomic_path(path) as part:
-        part.write_bytes(ply_bytes(_placed(avatar, params, y_axis), comments(y_axis, consent)))
+        part.write_bytes(ply_bytes(_placed(avatar, params, y_axis), comments(y_axis, consent, avatar.sampling)))
 
 
 def write_plys(
@@ -76,7 +77,7 @@ def write_plys(
     with atomic_folder(folder) as temporary:
         for frame in range(len(params)):
             with ops.one_thread():
-                data = ply_bytes(_placed(avatar, params[frame], y_axis), comments(y_axis, consent))
+                data = ply_bytes(_placed(avatar, params[frame], y_axis), comments(y_axis, consent, avatar.sampling))
             (temporary / f"{first + frame:05d}.ply").write_bytes(data)
             total += len(data)
             if update is not None:
@@ -84,13 +85,17 @@ def write_plys(
     return total
 
 
-def comments(y_axis: YAxis, consent: str) -> list[str]:
-    """Comments of the header: those that other tools parse, then those for people."""
+def comments(y_axis: YAxis, consent: str, sampling: Sampling) -> list[str]:
+    """Comments of the header: those that other tools parse, then those for people.
+
+    The scales contain the filter of `sampling`; the dilation is up to the viewer, most have 0.3.
+    """
     return [
         f"Exported from headsplat {__version__}",
         f"Vertical axis: {_VERTICAL[y_axis]}",
         "SplatRenderMode: default",
         f"axes: meters, y points {y_axis}, the face looks along +z, origin between the eyes; colors display sRGB",
+        f"trained with {sampling.dilation:g} pixels^2 added to the projected covariance; use the same in the viewer",
         consent,
     ]
 

@@ -63,19 +63,25 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
     ]
     title = f"Exported from headsplat {__version__}; head model {avatar.head.name}, {avatar.head.license}"
     with atomic_path(path) as part:
+        remarks = (
+            *REMARKS[1:],
+            f"scales contain the low-pass filter; trained with {avatar.sampling.dilation:g} pixels^2 dilation",
+        )
         body = vertices.numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
-        part.write_bytes(header((REMARKS[0], title, *REMARKS[1:], consent), lines) + body)
+        part.write_bytes(header((REMARKS[0], title, *remarks, consent), lines) + body)
 
 
 def _local(avatar: Avatar) -> np.ndarray:
     """A row for each Gaussian: the values of _FLOATS and the index of its face."""
     shapes = avatar.blendshapes
     extra = shapes(shapes.weights(expression_features(posed(avatar))))
-    offsets, quats, _, opacities, sh = ops.deform(
+    offsets, quats, scales, opacities, sh = ops.deform(
         avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra, shapes.units
     )
+    sampling = avatar.sampling
+    log_scales = sampling.widened(scales)[0].log() if sampling.filter_scale else avatar.log_scales
     columns = [
-        offsets[0], torch.nn.functional.normalize(quats[0], dim=-1), avatar.log_scales,
+        offsets[0], torch.nn.functional.normalize(quats[0], dim=-1), log_scales,
         torch.logit(opacities[0].double().clamp(1e-6, 1 - 1e-6))[:, None], sh[0, :, 0], avatar.rig.bary,
         avatar.rig.skin[:, None],
     ]  # fmt: skip

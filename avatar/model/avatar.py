@@ -13,6 +13,7 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
 from avatar.model.rig import Rig
+from avatar.model.sampling import Sampling
 from avatar.types import Gaussians, HeadParams
 
 
@@ -52,6 +53,7 @@ class Avatar(nn.Module):
         self.logit_opacities = nn.Parameter(initial["logit_opacities"].clone())
         self.colors = nn.Parameter(initial["colors"].clone())
         self.register_buffer("neutral", initial["neutral"].clone())
+        self.sampling = Sampling()
         self.provenance: Mapping[str, Any] = {}  # figures of the training, plain JSON values, stored in the file
 
     neutral: Tensor
@@ -124,4 +126,5 @@ class Avatar(nn.Module):
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )
         means, world_quats = self.rig.place(vertices, offsets, quats, rotation, translation, torso)
-        return Gaussians(means, world_quats, scales, opacities, sh)
+        sampling = self.sampling
+        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation)

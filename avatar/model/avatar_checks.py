@@ -29,6 +29,7 @@ _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _MAX_DEPTH = 20  # of the header's JSON
 _MAX_NAMES, _MAX_NAME = 10_000, 200  # expressions, characters
 _MAX_SIDE = 1 << 16  # pixels of an image
+_MAX_DILATION = 1e4  # pixels^2
 _METERS = 100.0  # no point of a head is farther from its origin
 _SUM_TOLERANCE = 1e-2
 
@@ -127,6 +128,11 @@ def check_header(header: Mapping[str, Any], newest: int) -> None:
     _check(type(size) is int and 1 <= size <= _MAX_SIDE, "settings.size")
     for key, value in _object(header, "track", {}).items():
         _check(isinstance(value, str), f"track.{key}")
+    if header["version"] >= 3:
+        sampling = _object(header, "sampling")
+        _check(sampling.keys() == {"filter_scale", "dilation"}, "sampling")
+        for key, highest in (("filter_scale", _METERS), ("dilation", _MAX_DILATION)):
+            _check(_is_number(sampling[key], highest) and sampling[key] >= 0, f"sampling.{key}")
     if "capture" in header:
         _check_capture(_object(header, "capture"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_checks import DTYPES, PREFIXES, check_header, check_tensors, checksum
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.rig import Rig, TorsoMap
+from avatar.model.sampling import Sampling
 from avatar.types import JOINT_NAMES
 
 MAGIC = "headsplat-avatar"
-VERSION = 2  # 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices
+#: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`.
+VERSION = 3
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
 AXES = "world: meters, y up, the face looks along +z; quaternions wxyz; colors display sRGB"
 #: Tensors of the head model that the file carries, the expression basis in half precision.
@@ -64,6 +67,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "units": "metres, radians, seconds",
         "joints": list(JOINT_NAMES),
         "gaussians": len(avatar),
+        "sampling": asdict(avatar.sampling),
         "blendshapes": {"mode": avatar.blendshapes.mode, "count": avatar.blendshapes.basis.shape[0]},
         "expression_names": list(avatar.head.expression_names),
         "head": {
@@ -192,6 +196,8 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
     avatar = Avatar(head, rig, blendshapes, initial)
     avatar.load_state_dict(state)
+    if header["version"] >= 3:
+        avatar.sampling = Sampling(**header["sampling"])
     avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
 

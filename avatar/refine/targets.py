@@ -14,8 +14,6 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, Gaussians
 
-#: Variance in pixels^2 added to projected Gaussians, at the resolution on which the avatar was trained.
-DILATION = 0.3
 #: Images per chunk; the states of a chunk are solved in one batch.
 CHUNK_IMAGES = 8
 
@@ -28,7 +26,7 @@ class Targets:
     camera: Camera  # [n]
     step: Tensor  # [n] int, index of each image's state
     weight: Tensor  # [n] 0..1, weight of each image
-    dilation: float  # pixels^2, variance added to projected Gaussians at this size
+    trained_scale: float  # size of these images relative to those on which the avatar was trained
 
     @staticmethod
     def of(frames: TrainingFrames, size: int, trained_size: int | None = None) -> Targets:
@@ -46,21 +44,26 @@ class Targets:
             _over_white(rgb, alpha, width, height)
             for rgb, alpha in zip(frames.rgb.numpy(), frames.alpha.numpy(), strict=True)
         ]
-        # Averaging over 1/scale pixels adds the variance of that box, less that of one pixel, which training has seen.
-        trained_scale = max(width, height) / (trained_size or max(full))
-        dilation = DILATION * trained_scale * trained_scale + max(0.0, 1 - trained_scale * trained_scale) / 12
         return Targets(
             torch.from_numpy(np.stack(images)),
             frames.camera.resized(width, height),
             frames.step,
             frames.weight,
-            dilation,
+            max(width, height) / (trained_size or max(full)),
         )
+
+    def dilation(self, trained: float) -> float:
+        """Variance (pixels^2) to be added to projected Gaussians at this size; `trained` is that of the training.
+
+        Averaging over 1/scale pixels adds the variance of that box, less that of one pixel, which training has seen.
+        """
+        square = self.trained_scale * self.trained_scale
+        return trained * square + max(0.0, 1 - square) / 12
 
     def select(self, rows: Tensor) -> Targets:
         """The images `rows` [m] int."""
         camera = Camera(self.camera.K[rows], self.camera.world_to_cam[rows], self.camera.width, self.camera.height)
-        return Targets(self.rgb[rows], camera, self.step[rows], self.weight[rows], self.dilation)
+        return Targets(self.rgb[rows], camera, self.step[rows], self.weight[rows], self.trained_scale)
 
     def chunk_size(self, states: int) -> int:
         """Number of states per chunk, out of `states`: about CHUNK_IMAGES images."""
@@ -104,7 +107,7 @@ def render_targets(gaussians: Gaussians, targets: Targets, rows: Tensor | None =
     fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
     if rows is not None and not torch.equal(rows, torch.arange(len(gaussians.means))):
         fields = tuple(field[rows] for field in fields)  # type: ignore[assignment]
-    out = ops.splat(*fields, targets.camera, with_depth=False, dilation=targets.dilation)
+    out = ops.splat(*fields, targets.camera, with_depth=False, dilation=targets.dilation(gaussians.dilation))
     return Rendered(out.rgb, out.alpha, out.prepared)
 
 

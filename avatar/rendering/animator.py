@@ -130,7 +130,8 @@ class Animator:
         means, world_quats = ops.bind(
             vertices, rig.triangles, rig.bary, offsets, quats, rig.skin, poses.quats[one], poses.translations[one]
         )
-        return Gaussians(means, world_quats, scales, opacities, sh)
+        sampling = avatar.sampling
+        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation)
 
     @torch.no_grad()
     def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Rasterizer = Literal["native", "gsplat"]
 INSTALL = "pip install 'gsplat>=1.5'"
 MIN_VERSION = (1, 5)
-NEAR, DILATION = 0.01, 0.3  # meters, pixels^2: the defaults of `ops.splat`
+NEAR = 0.01  # meters: the default of `ops.splat`
 
 
 class RasterOutput(NamedTuple):
@@ -106,7 +106,7 @@ class NativeBackend(RasterizerBackend):
         """See `RasterizerBackend.rasterize`."""
         from avatar import ops
 
-        out = ops.splat(*_tensors(gaussians), camera, with_depth=with_depth)
+        out = ops.splat(*_tensors(gaussians), camera, with_depth=with_depth, dilation=gaussians.dilation)
         return RasterOutput(out.rgb, out.alpha, out.depth)
 
     def rasterize_into(
@@ -116,7 +116,7 @@ class NativeBackend(RasterizerBackend):
         from avatar import ops
 
         tensors = _tensors(gaussians)
-        handle = ops.splat_into(buffers, *tensors, camera)
+        handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation)
         # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
         while (needed := buffers.intersections()) > buffers.max_intersections:
             batch, height, width, _ = buffers.rgb.shape
@@ -124,7 +124,7 @@ class NativeBackend(RasterizerBackend):
                 batch, buffers.count, width, height, device=buffers.rgb.device, max_intersections=needed + needed // 2,
                 with_depth=buffers.depth is not None,
             )  # fmt: skip
-            handle = ops.splat_into(buffers, *tensors, camera)
+            handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation)
         return buffers, handle
 
     def blend_features(self, handle: object, features: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class GsplatBackend(RasterizerBackend):
                 camera.width,
                 camera.height,
                 near_plane=NEAR,
-                eps2d=DILATION,
+                eps2d=gaussians.dilation,
                 sh_degree=degree,
                 packed=False,
                 render_mode="RGB+ED" if with_depth else "RGB",

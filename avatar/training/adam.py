@@ -12,6 +12,11 @@ from avatar import ops
 
 BETAS = (0.9, 0.99)
 EPS = 1e-15
+#: Epsilon of the parameters of the Gaussians for one image a step. It is well below the gradients of Gaussians that a
+#: frame shows; with EPS those of which it shows hardly anything would move by full steps in the direction of noise.
+EPS_OF_GAUSSIANS = {
+    "offsets": 2e-5, "log_scales": 3e-8, "quats": 3e-8, "logit_opacities": 3e-8, "colors": 1e-7,
+}  # fmt: skip
 
 
 @dataclass
@@ -23,6 +28,7 @@ class Group:
     rate: float
     per_gaussian: bool = False  # rows are Gaussians: rows that a step does not touch stay unchanged
     outer: bool = False  # a basis whose gradient is given as an outer product
+    eps: float = EPS
 
     def __post_init__(self) -> None:
         # Memory traffic limits the step of a large basis: on the CPU its moments have low precision.
@@ -57,7 +63,7 @@ class Optimizer:
                 continue
             rows = touched if group.per_gaussian else None
             rate = group.rate * factor
-            ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, EPS, self.steps, rows)
+            ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, group.eps, self.steps, rows)
             param.grad = None
 
     def step_basis(

@@ -47,6 +47,9 @@ RANGES = (
     ("fine_rate", 0, 1),
     ("coarse_share", 0, 1),
     ("refine_at", 0.01, 1),
+    ("filter", 0, 10),
+    ("dilation", 0, 10),
+    ("relocate", 0, 0.5),
 )
 
 
@@ -67,6 +70,9 @@ class TrainConfig:
     mask: float = 0.02  # weight of the matte term
     coarse_share: float = 0.4  # fraction of the schedule at half size if `size` is above 256
     fine_rate: float = 0.35  # factor of the learning rates after the half-size part
+    filter: float = 0.3  # standard deviation of the low-pass filter in space, pixels at the nearest training view
+    dilation: float = 0.1  # pixels^2 added to the projected covariance
+    relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
     refine_at: float = 0.2  # fraction of the schedule after which frames are refined against the avatar; 1: never

@@ -55,8 +55,9 @@ def _blend_sums(avatar: Avatar, frames: TrainingFrames) -> Iterator[tuple[Tensor
             gaussians = predict(avatar, frames, torch.tensor([index]))
         colors = torch.zeros(1, count, 3, requires_grad=True)
         out = ops.splat(
-            gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, frames.view(index)
-        )
+            gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, frames.view(index),
+            dilation=gaussians.dilation,
+        )  # fmt: skip
         matte = frames.alpha[index][None].float() / 255
         image = frames.rgb[index][None].float() / 255 * matte[..., None]
         channels = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)

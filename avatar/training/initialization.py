@@ -13,6 +13,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
+from avatar.model.sampling import Sampling
 from avatar.training.config import TrainConfig
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
@@ -70,7 +71,17 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
-    return Avatar(head, rig, blendshapes, _initial_values(head, frames, samples))
+    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples))
+    avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation)
+    return avatar
+
+
+def nearest_pixel(frames: TrainingFrames) -> float:
+    """Size in meters of a pixel at the head in the nearest training view; the nearest 5 % of the views count as one."""
+    view = frames.camera.world_to_cam.double()
+    depth = (view[:, 2, :3] * frames.translation.double()).sum(-1) + view[:, 2, 3]
+    sizes = (depth / frames.camera.K[:, 0, 0].double()).numpy()
+    return float(np.quantile(sizes[sizes > 0], 0.05)) if (sizes > 0).any() else 0.0
 
 
 def _initial_values(head: HeadModel, frames: TrainingFrames, samples: SurfaceSamples) -> dict[str, Tensor]:

@@ -16,11 +16,13 @@ from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.rendering.backends import backend_of
 from avatar.rendering.render import render, to_uint8
-from avatar.training.adam import Group, Optimizer
+from avatar.training import constraints
+from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
 from avatar.training.initial_colors import initialize_colors
 from avatar.training.prediction import predict
+from avatar.training.relocation import measure, relocate, relocation_due
 
 WARM_UP = 20
 
@@ -46,13 +48,19 @@ class Trainer:
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
 
     def _groups(self) -> list[Group]:
-        rates, avatar = self.config.rates, self.avatar
+        rates, batch, avatar = self.config.rates, self.config.batch, self.avatar
+        of_gaussians = {
+            "offsets": rates.position,
+            "log_scales": rates.log_scale,
+            "quats": rates.rotation,
+            "logit_opacities": rates.opacity,
+            "colors": rates.color,
+        }
         groups = [
-            Group("offsets", avatar.offsets, rates.position, per_gaussian=True),
-            Group("log_scales", avatar.log_scales, rates.log_scale, per_gaussian=True),
-            Group("quats", avatar.quats, rates.rotation, per_gaussian=True),
-            Group("logit_opacities", avatar.logit_opacities, rates.opacity, per_gaussian=True),
-            Group("colors", avatar.colors, rates.color, per_gaussian=True),
+            *(
+                Group(name, getattr(avatar, name), rate, per_gaussian=True, eps=batch * EPS_OF_GAUSSIANS[name])
+                for name, rate in of_gaussians.items()
+            ),
             Group("torso", avatar.rig.torso.weight, rates.torso),
         ]
         if avatar.blendshapes.mix.numel():
@@ -111,8 +119,19 @@ class Trainer:
             )
         self.optimizer.step(rate, touched)
         self.steps_done += 1
+        self._limit(frames, fraction)
         self.mean_square += (squares.mean().item() - self.mean_square) * max(0.02, 1 / self.steps_done)
         return losses.mean().item()
+
+    def _limit(self, frames: TrainingFrames, fraction: float) -> None:
+        """After a step, where due: limits on the Gaussians, and relocation of unused ones."""
+        avatar, config = self.avatar, self.config
+        if self.steps_done % constraints.EVERY == 0 and self.anchors.initial:
+            constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
+        if config.relocate > 0 and relocation_due(self.steps_done, fraction) and self.anchors.initial:
+            rng = np.random.default_rng((config.seed, self.steps_done))
+            use = measure(avatar, frames, int(rng.integers(len(frames))))
+            relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
 
     def refinement_due(self, fraction: float) -> bool:
         """Whether the frames are to be refined at `fraction` (0..1) of the schedule."""
