@@ -34,7 +34,7 @@ with torch.no_grad():
     rgb, alpha, _ = rasterization(
         *(value[0].cuda() for value in (g.means, g.quats, g.scales, g.opacities, g.sh)),
         camera.world_to_cam.cuda(), camera.K.cuda(), camera.width, camera.height,
-        near_plane=0.01, sh_degree=round(g.sh.shape[2] ** 0.5) - 1,
+        near_plane=0.01, eps2d=g.dilation, sh_degree=round(g.sh.shape[2] ** 0.5) - 1,
     )  # fmt: skip
     difference = (rgb + 1 - alpha).cpu() - render(g, camera).rgb  # both over white
 print(f"PSNR between the two images: {-10 * difference.square().mean().log10():.1f} dB")

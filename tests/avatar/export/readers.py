@@ -90,10 +90,12 @@ def rotations(quats: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.swapaxes(axes + 2 * (w * np.cross(v, axes) + np.cross(v, np.cross(v, axes))), 1, 2)
 
 
-def splatted(rows: NDArray[Any], K: NDArray[np.float64], view: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def splatted(
+    rows: NDArray[Any], K: NDArray[np.float64], view: NDArray[np.float64], size: int, dilation: float
+) -> NDArray[np.float64]:
     """The image [size,size,3] over white of Gaussians of SH degree 0: EWA splatting (Zwicker et al. 2001) in float64.
 
-    With opacity a and inverse 2D covariance Q (projection's Jacobian, 0.3 px^2 added) alpha is
+    With opacity a and inverse 2D covariance Q (projection's Jacobian, `dilation` px^2 added) alpha is
     min(0.999, a exp(-d Q d / 2)) at a pixel center, 0 below 1/255; blended front to back.
     """
     means = columns(rows, "x", "y", "z") @ view[:3, :3].T + view[:3, 3]
@@ -107,7 +109,7 @@ def splatted(rows: NDArray[Any], K: NDArray[np.float64], view: NDArray[np.float6
         x, y, z = means[index]
         jacobian = np.array([[K[0, 0] / z, 0, -K[0, 0] * x / z**2], [0, K[1, 1] / z, -K[1, 1] * y / z**2]])
         projected = jacobian @ half[index]
-        inverse = np.linalg.inv(projected @ projected.T + 0.3 * np.eye(2))
+        inverse = np.linalg.inv(projected @ projected.T + dilation * np.eye(2))
         dx = axis[None, :] - (K[0, 0] * x / z + K[0, 2])
         dy = axis[:, None] - (K[1, 1] * y / z + K[1, 2])
         power = inverse[0, 0] * dx**2 + 2 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy**2
