@@ -32,6 +32,7 @@ from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.stages.orientation import find_turn
+from capture.stages.torso import track_torso
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -272,6 +273,7 @@ class _Run:
             for name in parts[0]
         }
         arrays = {**track_defaults(len(order)), **arrays}
+        arrays |= self._timed("torso", lambda: track_torso(self.workspace.root, arrays))
         flagged = sorted(
             (entry for part in self.assessments for entry in part.flagged), key=lambda entry: entry["frame"]
         )

@@ -5,7 +5,8 @@ Layout of the folder: `capture.json` (metadata), `track.npz` (arrays with one ro
 cameras a time step has several images (rows), which share the head parameters.
 
 Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; version 2 had no `principal_point`.
-Both are read with the defaults of these arrays.
+Both are read with the defaults of these arrays, as is a folder of any version without `torso_motion` and
+`torso_confidence`.
 """
 
 from __future__ import annotations
@@ -178,13 +179,19 @@ def track_defaults(count: int) -> dict[str, np.ndarray]:
         "time_step": np.arange(count),
         "exposure": np.ones((count, 3)),
         "weight": np.ones(count),
+        **torso_defaults(count),
     }
+
+
+def torso_defaults(count: int) -> dict[str, np.ndarray]:
+    """The motion of the torso of `count` images in which it was not tracked."""
+    return {"torso_motion": np.zeros((count, 6)), "torso_confidence": np.zeros(count)}
 
 
 def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a track as read, with the defaults of those that its version lacks."""
-    if metadata["version"] == 1:
-        track = {**track_defaults(np.size(track.get("frame_number", ()))), **track}
+    count = np.size(track.get("frame_number", ()))
+    track = {**(track_defaults(count) if metadata["version"] == 1 else torso_defaults(count)), **track}
     camera = track.get("camera")
     if metadata["version"] > 2 or camera is None or camera.dtype.kind not in "iu":
         return track

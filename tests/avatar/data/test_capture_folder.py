@@ -181,3 +181,11 @@ def test_a_single_array_is_not_a_track(copy: Path) -> None:
         np.save(stream, np.zeros(3))
     with pytest.raises(HeadsplatError, match="the track is damaged or incomplete"):
         Capture.load(copy)
+
+
+def test_a_capture_without_the_motion_of_the_torso_has_no_confidence_in_it(copy: Path) -> None:
+    with np.load(copy / TRACK_FILE) as stored:
+        track = {name: stored[name] for name in stored.files if not name.startswith("torso_")}
+    np.savez(copy / TRACK_FILE, **track)
+    old = Capture.load(copy)
+    assert old.track["torso_motion"].shape == (len(old), 6) and not old.track["torso_confidence"].any()
