@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from avatar.cli.arguments import parse_gain
 from avatar.cli.motion_options import MotionOptions
@@ -22,6 +24,7 @@ from avatar.model.avatar_file import read_avatar
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
+from avatar.refine.measured_torso import measured_torso_motion
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
 from avatar.rendering.camera_request import CameraRequest
 from avatar.rendering.cameras import moving_camera, subject_of
@@ -38,6 +41,7 @@ class DrivenAvatar:
     header: Mapping[str, Any]  # of the avatar's file
     avatar: Avatar
     params: HeadParams  # T frames
+    torso: Tensor | None  # [T,6] measured motion of the torso, units of the torso map; None: from the map
     times: np.ndarray  # [T] seconds since the first frame
     report: Mapping[str, Any] | None = None  # of the retargeting; None: the avatar's own capture, unchanged
     camera: Camera | None = None  # [T] of the avatar's own capture, whose window follows the head
@@ -64,7 +68,7 @@ class DrivenAvatar:
                 say(f"{self.name}: the file has no camera of a capture; rendering from the front")
                 request = CameraRequest("front")
             camera = moving_camera(request, subject_of(self.avatar, self.params), self.times, *size)
-        return RenderColumn(self.avatar, self.params, camera)
+        return RenderColumn(self.avatar, self.params, camera, self.torso)
 
 
 @dataclass(frozen=True)
@@ -100,19 +104,29 @@ class DrivingSource:
         driven = drive(avatar, motion, self.options)
         say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
-        return DrivenAvatar(shown(path.name), header, avatar, driven.params, times, driven.report.to_dict())
+        return DrivenAvatar(shown(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())
 
     def _own_capture(
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None
     ) -> DrivenAvatar:
         rows = first_rows(capture)
         params, times = capture.params(rows), np.asarray(capture.track["time"][rows], dtype=np.float64)
+        poses = avatar.head.skull_pose(avatar.with_identity(params))
+        torso = measured_torso_motion(avatar, capture, rows, *poses)
         report = None
         if fps is not None:
+            known = times
             params, times = resample(params, times, fps)
+            torso = None if torso is None else _interpolated(torso, known, times)
             notes = with_gap_note(self.motion, gaps(self.motion)).notes
             for note in notes:
                 say(f"{self.label}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
         camera = following_camera(capture, times)
-        return DrivenAvatar(shown(path.name), header, avatar, params, times - times[0], report, camera)
+        return DrivenAvatar(shown(path.name), header, avatar, params, torso, times - times[0], report, camera)
+
+
+def _interpolated(values: Tensor, known: np.ndarray, times: np.ndarray) -> Tensor:
+    """Values [T,C] at the times `known` [T], interpolated linearly to `times` [n]."""
+    columns = [np.interp(times, known, column) for column in values.T.double().numpy()]
+    return torch.from_numpy(np.stack(columns, 1)).to(values.dtype)

@@ -14,6 +14,7 @@ from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
+from avatar.model.torso_regression import TorsoRegression
 from avatar.types import Gaussians, HeadParams
 
 
@@ -55,6 +56,7 @@ class Avatar(nn.Module):
         self.register_buffer("neutral", initial["neutral"].clone())
         self.sampling = Sampling()
         self.provenance: Mapping[str, Any] = {}  # figures of the training, plain JSON values, stored in the file
+        self.torso_regression: TorsoRegression | None = None  # for frames of the capture it was trained on
 
     neutral: Tensor
 

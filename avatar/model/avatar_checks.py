@@ -16,6 +16,8 @@ from .blendshapes import CHANNELS
 
 #: Prefixes of the tensors that belong to the format; the checksum covers them, all others are ignored.
 PREFIXES = ("avatar.", "head.", "region.")
+#: Prefix of the tensors for driving by the capture that the avatar was trained on; programs without it ignore them.
+PERSON = "person."
 #: The dtypes of the format by their names in safetensors.
 DTYPES = {
     "F32": torch.float32,
@@ -91,15 +93,19 @@ _MIXING = {
         "avatar.blendshapes.mix": _Values("F32", "0"),
     },
 }
+_PERSON = {
+    "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
+    "person.torso.limit": _Values("F32", "7", 0, 1e4),
+}
 #: Tensors that a file of version 1 lacks.
 NEW_IN_2 = {"head.joint_dirs", "head.curvedirs", "head.curve_columns"}
 
 
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of names, dtypes, shapes and bytes of the tensors of the format, sorted by name."""
+def checksum(tensors: Mapping[str, Tensor], prefixes: str | tuple[str, ...] = PREFIXES) -> str:
+    """SHA-256 (hex) of names, dtypes, shapes and bytes of the tensors with one of `prefixes`, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        if name.startswith(PREFIXES):
+        if name.startswith(prefixes):
             value = tensors[name]
             shape = ",".join(str(size) for size in value.shape)
             digest.update(f"{name} {_DTYPE_NAMES.get(value.dtype)} {shape}\n".encode())
@@ -135,6 +141,8 @@ def check_header(header: Mapping[str, Any], newest: int) -> None:
             _check(_is_number(sampling[key], highest) and sampling[key] >= 0, f"sampling.{key}")
     if "capture" in header:
         _check_capture(_object(header, "capture"))
+    for key, value in _object(header, "person", {}).items():
+        _check(isinstance(value, str), f"person.{key}")
 
 
 def _check_head(head: Mapping[str, Any]) -> None:
@@ -187,6 +195,28 @@ def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> N
         _check_tensor(name, tensors[name], values, sizes)
     _check_sizes(header, sizes)
     _check_relations(tensors)
+
+
+def check_person(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the tensors of the entry `person` of a file are complete and undamaged.
+
+    Args:
+        tensors: by name, as stored.
+        header: of the same file, checked by `check_header`; without the entry there must be no such tensors.
+    """
+    person, sizes = header.get("person"), dict[str, int]()
+    for name in tensors:
+        if name.startswith(PERSON) and (person is None or name not in _PERSON):
+            raise ValueError(f"{name}: a tensor that this format does not have")
+    if person is None:
+        return
+    _check("capture" in person, "person.capture")
+    for name, values in _PERSON.items():
+        if name not in tensors:
+            raise ValueError(f"{name}: this tensor is missing")
+        _check_tensor(name, tensors[name], values, sizes)
+    if person.get("tensors_sha256") != checksum(tensors, PERSON):
+        raise ValueError("the tensors of its entry 'person' do not match their checksum")
 
 
 def _check_tensor(name: str, value: Tensor, expected: _Values, sizes: dict[str, int]) -> None:

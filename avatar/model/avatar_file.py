@@ -19,10 +19,11 @@ from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import DTYPES, PREFIXES, check_header, check_tensors, checksum
+from avatar.model.avatar_checks import DTYPES, PERSON, PREFIXES, check_header, check_person, check_tensors, checksum
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
+from avatar.model.torso_regression import TorsoRegression
 from avatar.types import JOINT_NAMES
 
 MAGIC = "headsplat-avatar"
@@ -54,6 +55,10 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
     header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
+    if (regression := avatar.torso_regression) is not None:
+        person = {"person.torso.weight": regression.weight, "person.torso.limit": regression.limit}
+        header["person"] = {"capture": regression.capture, "tensors_sha256": checksum(person, PERSON)}
+        packed |= {name: _pack(name, value) for name, value in person.items()}
     with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
@@ -111,9 +116,14 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
     with ops.one_thread():
         try:
             check_tensors(tensors, header)
+            check_person(tensors, header)
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
-        return header, _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
+        avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
+    if "person" in header:
+        weight, limit = tensors["person.torso.weight"], tensors["person.torso.limit"]
+        avatar.torso_regression = TorsoRegression(header["person"]["capture"], weight, limit)
+    return header, avatar
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -135,7 +145,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     try:
         check_header(header, VERSION)
-        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith(PREFIXES)}
+        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith((*PREFIXES, PERSON))}
         if "tensors_sha256" in header and header["tensors_sha256"] != checksum(tensors):
             raise ValueError("its tensors do not match their checksum")
     except ValueError as error:

@@ -57,8 +57,12 @@ class Poser:
         self._weights = weights[self._moving]
 
     @torch.no_grad()
-    def poses(self, params: HeadParams) -> Poses:
+    def poses(self, params: HeadParams, torso: Tensor | None = None) -> Poses:
         """Poses of the T frames of `params`; the identity in `params` is ignored: it is baked into the head.
+
+        Args:
+            params: T frames.
+            torso: [T,6] motion of the torso from its rest, in the units of the torso map; None: from the map.
 
         Raises:
             ValueError: a frame has a NaN or an infinity.
@@ -70,7 +74,8 @@ class Poser:
         travel = torch.nn.functional.pad(params.translation, (0, 0, 0, count))
         turned, moved = head.forward_kinematics(params.identity, local, travel)
         rotation, translation = turned[:count, NECK], moved[:count, NECK]
-        torso_rotation, torso_translation = avatar.rig.torso(rotation, translation)
+        motion = avatar.rig.torso.motion(rotation, translation) if torso is None else torso
+        torso_rotation, torso_translation = avatar.rig.torso.pose(motion)
         rotations = torch.stack([rotation, torso_rotation], 1)
         turns = turned[count:, self._joints] - self._identity
         return Poses(

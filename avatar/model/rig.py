@@ -54,16 +54,30 @@ class TorsoMap(nn.Module):
 
         The bits of a frame do not depend on the other frames of the batch.
         """
+        return self.pose(self.motion(rotation, translation))
+
+    def motion(self, rotation: Tensor, translation: Tensor) -> Tensor:
+        """Motion of the torso [B,6] from its rest for skull poses [B,3,3], [B,3]: rotation (rad), translation (dm)."""
         features = self.features(rotation, translation)
-        motion = ops.batch_invariant_matmul(
+        return ops.batch_invariant_matmul(
             torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T
         )
+
+    def pose(self, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """Torso poses [B,3,3], [B,3] for motions [B,6] from its rest."""
         turn = axis_angle_to_matrix(motion[:, :3])
         pivot = self.mean_rotation @ self.pivot + self.mean_translation
         # Not `turn @ arm`: MKL's AVX-512 matrix-vector product sums a few rows in another order than many rows.
         arm = self.mean_translation - pivot
         shift = (turn * arm).sum(-1) + pivot + motion[:, 3:] * TRAVEL_UNIT
         return turn @ self.mean_rotation, shift
+
+    def motion_of_pose(self, rotation: Tensor, translation: Tensor) -> Tensor:
+        """The inverse of `pose`: motions [B,6] from the rest for torso poses [B,3,3], [B,3]."""
+        turn = matrix_to_axis_angle(rotation @ self.mean_rotation.T)
+        pivot = self.mean_rotation @ self.pivot + self.mean_translation
+        turned = (rotation @ self.mean_rotation.T @ (self.mean_translation - pivot)[:, None])[..., 0] + pivot
+        return torch.cat([turn, (translation - turned) / TRAVEL_UNIT], -1)
 
 
 class Rig(nn.Module):

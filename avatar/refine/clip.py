@@ -15,7 +15,6 @@ from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.rig import TRAVEL_UNIT
 from avatar.refine.controls import Controls
 from avatar.refine.expressions import refine_expressions
 from avatar.refine.options import RefineOptions
@@ -227,11 +226,7 @@ def learn_torso(avatar: Avatar, states: HeadStates) -> None:
     torso = avatar.rig.torso
     features = torso.features(states.rotation, states.translation)
     torso.learn_limits(features)
-    rotation, translation = states.torso
-    turn = matrix_to_axis_angle(rotation @ torso.mean_rotation.T)
-    pivot = torso.mean_rotation @ torso.pivot + torso.mean_translation
-    turned = (rotation @ torso.mean_rotation.T @ (torso.mean_translation - pivot)[:, None])[..., 0] + pivot
-    motion = torch.cat([turn, (translation - turned) / TRAVEL_UNIT], -1).double()
+    motion = torso.motion_of_pose(*states.torso).double()
     x = features.double()
     ridge = torch.eye(x.shape[1], dtype=x.dtype) * (_TORSO_RIDGE * len(x))
     ridge[0, 0] = 1e-9

@@ -20,7 +20,7 @@ class RefineOptions:
     iterations: int = 8  # limit per frame
     tolerance: float = 2e-3  # relative decrease of the cost below which a frame is done
     torso: bool = True  # fit a separate pose of the torso in each frame
-    torso_pull: float = 300.0  # weight that holds the torso's rotation (rad) and position (dm) to the map, in pixels
+    torso_pull: float = 300.0  # weight that holds the torso's rotation (rad) and position (dm) to its prior, in pixels
     expressions: bool = True  # refine lips, lids, brows and gaze of held-out frames too
     training_expressions: bool = False  # and of training frames: slow, and held-out frames do not improve
     expression_size: int = 128  # longer side of the whole image where faces are compared, pixels

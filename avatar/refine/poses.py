@@ -180,7 +180,7 @@ class _Chunk:
         cost = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, row, normal[2])
         matrix = torch.zeros(len(rows), *normal[0].shape[1:], dtype=torch.float64).index_add_(0, row, normal[0])
         gradient = torch.zeros(len(rows), normal[1].shape[1], dtype=torch.float64).index_add_(0, row, normal[1])
-        self._add_torso_prior(poses, cost, matrix, gradient)
+        self._add_torso_prior(poses, rows, cost, matrix, gradient)
         return cost, (matrix, gradient)
 
     def _images(self, rows: Tensor) -> tuple[Targets, Tensor]:
@@ -228,24 +228,30 @@ class _Chunk:
         matrix = axes.transpose(1, 2) @ matrix @ axes
         return matrix * weight[:, None, None], gradient * weight[:, None], cost * weight
 
-    def _add_torso_prior(self, poses: Poses, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
-        """Add, in place, the L2 anchor of the torso to the pose of the rig's map: few pixels show the torso.
+    def _add_torso_prior(self, poses: Poses, rows: Tensor, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
+        """Add, in place, the L2 anchor of the torso to its initial pose if known, else to that of the rig's map.
+
+        Few pixels show the torso.
 
         Args:
             poses: [r].
+            rows: [r] int, states.
             cost: [r].
             matrix: [r,D,D].
             gradient: [r,D].
         """
         if matrix.shape[1] == 6:
             return
-        rotation, translation = self.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())
-        mapped = Poses(rotation.double()[:, None], translation.double()[:, None])
+        if self.states.torso is None:
+            pose = self.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())
+        else:
+            pose = self.states.torso[0][rows], self.states.torso[1][rows]
+        anchor = Poses(pose[0].double()[:, None], pose[1].double()[:, None])
         torso = Poses(poses.rotation[:, 1:], poses.translation[:, 1:])
         difference = torch.cat(
             [
-                matrix_to_axis_angle(torso.rotation[:, 0] @ mapped.rotation[:, 0].transpose(1, 2)),
-                (self._neck_base(torso) - self._neck_base(mapped)),
+                matrix_to_axis_angle(torso.rotation[:, 0] @ anchor.rotation[:, 0].transpose(1, 2)),
+                (self._neck_base(torso) - self._neck_base(anchor)),
             ],
             -1,
         )

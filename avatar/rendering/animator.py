@@ -81,13 +81,17 @@ class Animator:
         """Alpha [H,W] of the last rendered frame."""
         return self.buffers.alpha[0]
 
-    def poses(self, params: HeadParams) -> Poses:
+    def poses(self, params: HeadParams, torso: Tensor | None = None) -> Poses:
         """Poses of all frames of `params`, for `gaussians`; one call for many frames is much faster than many calls.
+
+        Args:
+            params: T frames.
+            torso: [T,6] motion of the torso from its rest, in the units of the torso map; None: from the map.
 
         Raises:
             ValueError: a frame has a NaN or an infinity.
         """
-        return self._poser.poses(params)
+        return self._poser.poses(params, torso)
 
     def vertices(self, poses: Poses, frame: int) -> Tensor:
         """Vertices [1,V,3] of the mesh of frame `frame`, skull frame, meters."""

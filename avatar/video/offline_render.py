@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avatar import ops
 from avatar.errors import HeadsplatError
@@ -35,6 +36,7 @@ class RenderColumn:
     avatar: Avatar
     params: HeadParams  # T frames
     camera: Camera  # [T], or [1] if it does not move; of the size of the settings
+    torso: Tensor | None = None  # [T,6] motion of the torso from its rest, units of the torso map; None: from the map
 
     def __len__(self) -> int:
         return len(self.params)
@@ -147,6 +149,7 @@ class _ColumnRenderer:
         """The poses of the chunk with `frame`, and its index in them."""
         chunk, index = divmod(frame, _CHUNK)
         if self._chunk is None or self._chunk[0] != chunk:
-            params = self.column.params[chunk * _CHUNK : (chunk + 1) * _CHUNK]
-            self._chunk = chunk, self._animator.poses(params)
+            rows = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
+            torso = None if self.column.torso is None else self.column.torso[rows]
+            self._chunk = chunk, self._animator.poses(self.column.params[rows], torso)
         return self._chunk[1], index

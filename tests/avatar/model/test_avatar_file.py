@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import MAGIC, VERSION, load_avatar, read_header, save_avatar
+from avatar.model.torso_regression import TorsoRegression
 from avatar.motion.from_capture import motion_of
 from avatar.rendering.animator import render_track
 from avatar.types import HeadParams
@@ -164,3 +166,61 @@ def test_an_avatar_of_version_1_gives_the_same_means_as_before() -> None:
     params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
     expected = torch.tensor([[0.0264327, 0.0693228, -0.5093092], [-0.1336318, -0.0070458, -0.4337177]])
     assert torch.allclose(avatar(params).means[0, [0, 5]], expected, atol=2e-6)
+
+
+def with_regression(avatar: Avatar) -> Avatar:
+    """A copy with a torso regression."""
+    other = copy.deepcopy(avatar)
+    weight = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))
+    other.torso_regression = TorsoRegression("0123456789abcdef", weight, torch.ones(7))
+    return other
+
+
+def test_a_torso_regression_is_loaded_as_it_was_saved(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path, avatar = tmp_path / "me.avatar", with_regression(tiny_avatar)
+    save_avatar(path, avatar)
+    expected, found = avatar.torso_regression, load_avatar(path).torso_regression
+    assert expected is not None and found is not None and found.capture == expected.capture
+    assert torch.equal(found.weight, expected.weight) and torch.equal(found.limit, expected.limit)
+
+
+def test_the_checksum_of_an_older_program_does_not_cover_the_regression(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    save_avatar(tmp_path / "without.avatar", tiny_avatar)
+    save_avatar(tmp_path / "with.avatar", with_regression(tiny_avatar))
+    sums = {read_header(tmp_path / f"{name}.avatar")["tensors_sha256"] for name in ("with", "without")}
+    assert len(sums) == 1
+    assert load_avatar(tmp_path / "without.avatar").torso_regression is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("person.torso.weight", None, "person.torso.weight: this tensor is missing"),
+        ("person.torso.weight", torch.zeros(6, 6), r"person.torso.weight: expected \[6,7\], got \[6,6\]"),
+        ("person.torso.limit", torch.full((7,), float("nan")), "person.torso.limit: expected numbers in"),
+        ("person.torso.limit", torch.zeros(7), "do not match their checksum"),
+        ("person.other", torch.zeros(7), "person.other: a tensor that this format does not have"),
+    ],
+)
+def test_a_damaged_torso_regression_is_refused(
+    tiny_avatar: Avatar, tmp_path: Path, name: str, value: torch.Tensor | None, message: str
+) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, with_regression(tiny_avatar))
+    header, tensors = read_header(path), load_file(path)
+    if value is None:
+        del tensors[name]
+    else:
+        tensors[name] = value
+    save_file(tensors, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match=message):
+        load_avatar(path)
+
+
+def test_a_torso_regression_without_its_entry_in_the_header_is_refused(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, with_regression(tiny_avatar))
+    header, tensors = read_header(path), load_file(path)
+    save_file(tensors, path, metadata={"headsplat": json.dumps({**header, "person": {}})})
+    with pytest.raises(HeadsplatError, match=r"no entry 'person\.capture'"):
+        load_avatar(path)

@@ -1,0 +1,35 @@
+"""Ridge regression: a linear map is recovered, noise is not mistaken for one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatar.geometry.ridge import cross_validate, ridge
+
+
+def made(count: int, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [n,4], target [n,2] and the map [4,2] between them."""
+    source = torch.Generator().manual_seed(0)
+    features = torch.randn(count, 4, generator=source, dtype=torch.float64)
+    features[:, 0] = 1
+    weights = torch.randn(4, 2, generator=source, dtype=torch.float64)
+    return features, features @ weights + noise * torch.randn(count, 2, generator=source, dtype=torch.float64), weights
+
+
+def test_a_linear_map_is_recovered() -> None:
+    features, target, weights = made(60, 0.0)
+    assert torch.allclose(ridge(features, target, 1e-9), weights, atol=1e-5)
+    found = cross_validate(features, target)
+    assert found.damping == 1e-6 and (found.explained > 0.999).all()
+
+
+def test_noise_is_not_predictable() -> None:
+    features, _, _ = made(60, 0.0)
+    target = torch.randn(60, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert (cross_validate(features, target).explained < 0.1).all()
+
+
+def test_the_constant_is_not_damped() -> None:
+    features = torch.ones(20, 1, dtype=torch.float64)
+    assert torch.allclose(ridge(features, 3 * features, 10.0), torch.tensor(3.0, dtype=torch.float64))
