@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
 
+LPIPS_NETWORKS = ("alex", "vgg", "squeeze")  # as in avatar.evaluation.lpips, whose import loads torch
 DEFAULT_SIZE = 256  # pixels, for avatars whose header has no settings
 
 
@@ -42,10 +43,12 @@ class EvalCommand:
     """folder for prediction, truth and matte of every held-out frame, as PNG"""
     size: Annotated[OptionalInt, SIDE] = None
     """longer side of the compared images in pixels; default: that of the training"""
-    lpips: OptionalPath = None
-    """an LPIPS network as ONNX file with two inputs; its name is in the table"""
+    lpips: Annotated[str | None, arg(metavar="alex|vgg|squeeze|FILE")] = None
+    """an LPIPS network of the package lpips (alex, vgg or squeeze), or an ONNX file with two inputs"""
     refine: bool = True
     """add a row with poses and expressions of the held-out frames refined against the avatar"""
+    landmarks: bool = True
+    """measure the distance of face landmarks between rendered and true frames"""
     rasterizer: Rasterizer = "native"
     """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
     overwrite: bool = False
@@ -53,8 +56,12 @@ class EvalCommand:
 
     def run(self) -> int:
         """Evaluate, write and print the report; returns the exit code."""
-        with reserved(self._outputs(), (self.avatar, self.capture, self.lpips), overwrite=self.overwrite):
+        with reserved(self._outputs(), (self.avatar, self.capture, self._lpips_file), overwrite=self.overwrite):
             return self._evaluate()
+
+    @property
+    def _lpips_file(self) -> Path | None:
+        return None if self.lpips is None or self.lpips in LPIPS_NETWORKS else Path(self.lpips)
 
     def _outputs(self) -> Iterator[Output]:
         if self.json is not None:
@@ -65,8 +72,10 @@ class EvalCommand:
             yield Output(self.save_images, "--save-images", folder=True)
 
     def _evaluate(self) -> int:
-        if self.lpips is not None and not self.lpips.is_file():
-            raise HeadsplatError(f"{self.lpips}: no such file; give an LPIPS network in ONNX format to --lpips")
+        if self.lpips is not None:
+            from avatar.evaluation.lpips import load_lpips
+
+            load_lpips(self.lpips)  # what is wrong with it fails before the work
         backend_of(self.rasterizer).check()
         from avatar.data.capture_folder import Capture
 
@@ -78,6 +87,7 @@ class EvalCommand:
             save_images=self.save_images,
             rasterizer=self.rasterizer,
             refine=self.refine,
+            landmarks=self.landmarks,
         )
         if self.json is not None:
             write_text(self.json, report.to_json() + "\n")
@@ -92,10 +102,11 @@ def evaluate_file(
     capture: Capture,
     *,
     size: int | None = None,
-    lpips: Path | None = None,
+    lpips: str | Path | None = None,
     save_images: Path | None = None,
     rasterizer: Rasterizer = "native",
     refine: bool = True,
+    landmarks: bool = True,
 ) -> Report:
     """The report of an avatar file, with progress on stderr.
 
@@ -103,14 +114,16 @@ def evaluate_file(
         path: the avatar file.
         capture: the capture on which it was trained.
         size: longer side of the compared images, pixels; None: that of the training.
-        lpips: an LPIPS network as ONNX file.
+        lpips: an LPIPS network of the package `lpips`, or an ONNX file.
         save_images: folder for predictions, truths and mattes.
         rasterizer: rasterizer that renders the avatar.
         refine: whether to add the row "refined".
+        landmarks: whether to measure distances of landmarks, if the face models are on this machine.
 
     Raises:
         HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
     """
+    from avatar.cli.landmarker import landmarker
     from avatar.cli.render_inputs import is_trained_on
     from avatar.evaluation.protocol import evaluate
     from avatar.model.avatar_file import read_avatar
@@ -135,6 +148,7 @@ def evaluate_file(
             refine=refine_options(header) if refine else None,
             trained_size=trained_size,
             track=trained_track(header, capture),
+            landmarker=landmarker() if landmarks else None,
             progress=lambda row, done, total: update(done / total, row),
         )
 

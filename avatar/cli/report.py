@@ -25,7 +25,7 @@ HEADINGS = {
     "psnr_hair": "hair, dB",
 }
 ROWS = {
-    "test": "the avatar",
+    "driven": "the avatar",
     "blendshapes off": "without blendshapes",
     "static head": "a static face",
     "textured mesh": "the tracked mesh with a mean texture",
@@ -68,18 +68,18 @@ class DemoReport:
     @property
     def headline(self) -> str:
         """The result in one sentence."""
-        test, static = (self.evaluation.rows[row]["psnr_head"] for row in ("test", "static head"))
+        driven, static = (self.evaluation.rows[row]["psnr_head"] for row in ("driven", "static head"))
         return (
             f"From a {self.frames}-frame video to an avatar in {sum(self.seconds.values()):.0f} s: "
-            f"{test:.1f} dB on the head in {self.held_out} held-out frames "
-            f"({test - static:+.1f} dB relative to a static face), "
+            f"{driven:.1f} dB on the head in {self.held_out} held-out frames "
+            f"({driven - static:+.1f} dB relative to a static face), "
             f"rendered at {self.evaluation.metadata.frames_per_second:.0f} fps on this machine."
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Headings and rows of the main figures."""
         rows = self.evaluation.rows
-        columns = [name for name in COLUMNS if name in rows["test"]]
+        columns = [name for name in COLUMNS if name in rows["driven"]]
         body = [
             [label, *(_figure(name, rows[row].get(name)) for name in columns)]
             for row, label in ROWS.items()

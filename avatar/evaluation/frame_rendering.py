@@ -8,10 +8,13 @@ from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames
+from avatar.head.model import HeadModel
+from avatar.head.regions import torso_weight
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.rendering.backends import Rasterizer
 from avatar.rendering.render import render
+from avatar.types import Camera, Gaussians
 
 
 def render_avatar_frame(
@@ -37,18 +40,45 @@ def render_avatar_frame(
     Returns:
         Color [H,W,3] in 0..1 over white, and alpha [H,W].
     """
-    vertices, features = static if static is not None else (frames.vertices(index), frames.features[index])
     with torch.no_grad():
-        weights = avatar.blendshapes.weights(features[None])
-        if not blend:
-            weights = torch.zeros_like(weights)
-        step, poses = frames.step[index], frames.states.torso
-        torso = None if poses is None else (poses[0][step][None], poses[1][step][None])
-        gaussians = avatar.assemble(
-            vertices[None], weights, frames.rotation[index][None], frames.translation[index][None], torso
-        )
-        out = render(gaussians, frames.view(index), rasterizer=rasterizer)
-        return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
+        return rendered(frame_gaussians(avatar, frames, index, static, blend=blend), frames.view(index), rasterizer)
+
+
+def frame_gaussians(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    index: int,
+    static: tuple[Tensor, Tensor] | None = None,
+    *,
+    blend: bool = True,
+) -> Gaussians:
+    """Gaussians [1,N] of the avatar in the world at an image of `frames`; arguments as for `render_avatar_frame`."""
+    vertices, features = static if static is not None else (frames.vertices(index), frames.features[index])
+    weights = avatar.blendshapes.weights(features[None])
+    if not blend:
+        weights = torch.zeros_like(weights)
+    step, poses = frames.step[index], frames.states.torso
+    torso = None if poses is None else (poses[0][step][None], poses[1][step][None])
+    pose = (frames.rotation[index][None], frames.translation[index][None])
+    return avatar.assemble(vertices[None], weights, *pose, torso)
+
+
+def rendered(gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer) -> tuple[np.ndarray, np.ndarray]:
+    """Color [H,W,3] in 0..1 over white and alpha [H,W] of Gaussians [1,N] in a camera [1]."""
+    with torch.no_grad():
+        out = render(gaussians, camera, rasterizer=rasterizer)
+    return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
+
+
+def head_vertices(head: HeadModel) -> Tensor:
+    """Mask [V] of the vertices of the head without the torso."""
+    return torch.from_numpy(torso_weight(head) < 0.1)
+
+
+def head_pixels(chosen: Tensor, frames: TrainingFrames, index: int, camera: Camera | None = None) -> np.ndarray:
+    """Pixels [n,2] of the `chosen` vertices [V] bool at image `index`, in `camera` [1] (None: that of the image)."""
+    world = frames.vertices(index)[chosen] @ frames.rotation[index].T + frames.translation[index]
+    return (camera or frames.view(index)).project(world).numpy()
 
 
 def mean_expression(avatar: Avatar, capture: Capture) -> tuple[Tensor, Tensor]:

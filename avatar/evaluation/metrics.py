@@ -1,25 +1,13 @@
-"""Image metrics of the protocol: PSNR, SSIM, LPIPS (with a given network), temporal difference, flicker."""
+"""Image metrics of the protocol: PSNR, SSIM, temporal difference, flicker."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from avatar import ops
-from avatar.errors import HeadsplatError
-
-
-@dataclass(frozen=True)
-class LpipsNetwork:
-    """An LPIPS network."""
-
-    name: str  # for the table; distances of different networks are not comparable
-    distance: Callable[[np.ndarray, np.ndarray], float]  # of two images [H,W,3] in 0..1
 
 
 def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -43,38 +31,6 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Mean structural similarity (11x11 Gaussian window, sigma 1.5; Wang et al. 2004) of two images [H,W,3] in 0..1."""
     first, second = (torch.from_numpy(np.ascontiguousarray(x, np.float32))[None] for x in (a, b))
     return float(ops.ssim(first, second)[0])
-
-
-def load_lpips(path: str | Path) -> LpipsNetwork:
-    """An LPIPS network from an ONNX file with two inputs; its name is the file's stem without a leading `lpips_`.
-
-    The inputs are images [1,3,H,W] normalized as for ImageNet, as in LPIPS networks exported without their scaling
-    layer.
-
-    Raises:
-        HeadsplatError: onnxruntime is missing, or the file is not such a network.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise HeadsplatError("LPIPS needs onnxruntime; install it with `pip install onnxruntime`") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise HeadsplatError(f"{path}: not a readable ONNX network; give an LPIPS network with two inputs") from error
-    names = [entry.name for entry in session.get_inputs()]
-    if len(names) != 2:
-        raise HeadsplatError(f"{path}: {len(names)} inputs, an LPIPS network has two images as inputs")
-    mean = np.array([0.485, 0.456, 0.406], np.float32)
-    spread = np.array([0.229, 0.224, 0.225], np.float32)
-
-    def distance(a: np.ndarray, b: np.ndarray) -> float:
-        feeds = [((x.astype(np.float32) - mean) / spread).transpose(2, 0, 1)[None] for x in (a, b)]
-        return float(np.ravel(session.run(None, dict(zip(names, feeds, strict=True)))[0])[0])
-
-    return LpipsNetwork(Path(path).stem.removeprefix("lpips_"), distance)
 
 
 class TemporalDifference:

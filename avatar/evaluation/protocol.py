@@ -16,10 +16,12 @@ from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import check_in_front
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.errors import HeadsplatError
-from avatar.evaluation import metrics
 from avatar.evaluation.baselines import TexturedMesh
 from avatar.evaluation.cost import frames_per_second, peak_memory_mb
+from avatar.evaluation.double_size import DoubleSize
 from avatar.evaluation.frame_rendering import mean_expression, render_avatar_frame
+from avatar.evaluation.landmarks import MOST_FRAMES, LandmarkDistance, Landmarker
+from avatar.evaluation.lpips import load_lpips
 from avatar.evaluation.report import EvaluationMetadata, Report
 from avatar.evaluation.scoring import Scorer
 from avatar.model.avatar import Avatar
@@ -38,32 +40,34 @@ def evaluate(
     capture: Capture,
     *,
     size: int,
-    lpips: Path | None = None,
+    lpips: str | Path | None = None,
     save_images: Path | None = None,
     asset_bytes: int = 0,
     rasterizer: Rasterizer = "native",
     refine: RefineOptions | None = None,
     track: RefinedTrack | None = None,
     trained_size: int | None = None,
+    landmarker: Landmarker | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Score `avatar` on the held-out frames of `capture`.
 
-    In the row "test" poses and expressions are the tracker's; nothing is fitted to the held-out frames. In the row
+    In the row "driven" poses and expressions are the tracker's; nothing is fitted to the held-out frames. In the row
     "refined" they are refined against the frozen avatar on the pixels of each held-out frame. The row "train" scores
     training frames in the poses on which the avatar was trained.
 
     Args:
         avatar: trained on the training frames of this capture.
-        capture: a capture with held-out frames (`--test-fraction` or `--test-every` of `headsplat capture`).
+        capture: a capture with held-out frames (`--test-fraction` of `headsplat capture`, for example).
         size: longer side of the images, pixels.
-        lpips: ONNX network with two inputs; None: no LPIPS columns.
+        lpips: "alex", "vgg" or "squeeze" of the package `lpips`, or an ONNX network with two inputs; None: no LPIPS.
         save_images: folder for `tracked/` and `refined/{pred,truth,matte}_NNNNN.png` of each held-out frame.
         asset_bytes: size of the avatar file, for the report.
         rasterizer: rasterizer that renders the avatar.
         refine: options of the refinement of held-out frames; None: no row "refined".
         track: the refined track on which the avatar was trained; None: it was trained on the tracker's poses.
         trained_size: longer side of the images on which it was trained; None: `size`.
+        landmarker: finds the face in rendered and true frames; None: no columns of landmark distances.
         progress: called with (row, done, total).
 
     Raises:
@@ -73,16 +77,18 @@ def evaluate(
     backend_of(rasterizer).check()
     _check(avatar, capture)
     started = time.perf_counter()
-    network = metrics.load_lpips(lpips) if lpips else None
+    network = load_lpips(lpips) if lpips else None
     frames = _Frames.load(avatar, capture, size, track)
-    scorer = Scorer(avatar.head, capture, network, progress)
-    rows = {"test": _score_test(scorer, avatar, frames, rasterizer, save_images)}
+    landmarks = LandmarkDistance(landmarker.locate) if landmarker and landmarker.locate else None
+    scorer = Scorer(avatar.head, capture, network, progress, landmarks)
+    double = DoubleSize(avatar, capture, trained_size or size, rasterizer)
+    rows = {"driven": _score_test(scorer, double, frames, save_images)}
     found: ClipFit | None = None
     if refine is not None:
         found = _refine(avatar, frames.test, refine, trained_size, progress)
         refined = replace(frames, test=replace(frames.test, states=found.states))
-        rows["refined"] = _score_test(scorer, avatar, refined, rasterizer, save_images, "refined")
-    rows |= _score_others(scorer, avatar, capture, frames, rasterizer)
+        rows["refined"] = _score_test(scorer, double, refined, save_images, "refined")
+    rows |= _score_others(scorer, double, frames)
     metadata = EvaluationMetadata(
         **_about(avatar, capture, frames),
         rasterizer=rasterizer,
@@ -93,6 +99,8 @@ def evaluate(
         seconds=_seconds(avatar, capture, started),
         peak_memory_mb=peak_memory_mb(),
         lpips_network=network.name if network else None,
+        landmarks=_landmark_note(landmarker),
+        trained_size=trained_size or size,
     )
     return Report(rows, metadata)
 
@@ -132,33 +140,36 @@ def _check(avatar: Avatar, capture: Capture) -> None:
 
 
 def _score_test(
-    scorer: Scorer,
-    avatar: Avatar,
-    frames: _Frames,
-    rasterizer: Rasterizer,
-    save_images: Path | None,
-    row: str = "test",
+    scorer: Scorer, double: DoubleSize, frames: _Frames, save_images: Path | None, row: str = "driven"
 ) -> dict[str, float]:
     """Score the avatar on the held-out frames and save the images, in the folder `tracked` or `refined`."""
-    renderer = partial(render_avatar_frame, avatar, rasterizer=rasterizer)
-    folder = save_images and save_images / ("tracked" if row == "test" else row)
-    return scorer.score(row, renderer, frames.test, frames.test_rows, folder)
+    renderer = partial(render_avatar_frame, double.avatar, rasterizer=double.rasterizer)
+    folder = save_images and save_images / ("tracked" if row == "driven" else row)
+    values = scorer.score(row, renderer, frames.test, frames.test_rows, folder)
+    return values | double.measure(frames.test, frames.test_rows)
 
 
-def _score_others(
-    scorer: Scorer, avatar: Avatar, capture: Capture, frames: _Frames, rasterizer: Rasterizer
-) -> dict[str, dict[str, float]]:
+def _score_others(scorer: Scorer, double: DoubleSize, frames: _Frames) -> dict[str, dict[str, float]]:
     """Rows of the training frames and of the baselines."""
-    renderer = partial(render_avatar_frame, avatar, rasterizer=rasterizer)
-    static = partial(renderer, static=mean_expression(avatar, capture))
+    avatar = double.avatar
+    renderer = partial(render_avatar_frame, avatar, rasterizer=double.rasterizer)
+    static = partial(renderer, static=mean_expression(avatar, double.capture))
     mesh = TexturedMesh(avatar.head, frames.train)
     test, rows = frames.test, frames.test_rows
+    train = scorer.score("train", renderer, frames.train, frames.train_rows)
     return {
-        "train": scorer.score("train", renderer, frames.train, frames.train_rows),
+        "train": train | double.measure(frames.train, frames.train_rows),
         "blendshapes off": scorer.score("blendshapes off", partial(renderer, blend=False), test, rows),
         "static head": scorer.score("static head", static, test, rows),
         "textured mesh": scorer.score("textured mesh", mesh.render_frame, test, rows),
     }
+
+
+def _landmark_note(landmarker: Landmarker | None) -> str:
+    """How many frames of a row the distances of landmarks are from, or why there are none."""
+    if landmarker is None:
+        return "not measured"
+    return landmarker.absent or f"of up to {MOST_FRAMES} frames of a row"
 
 
 def _refine(
@@ -178,7 +189,7 @@ def _refine(
 
 def _pose_sources(*, refined: bool, trained_on_refined: bool) -> dict[str, str]:
     """Where the poses of each row come from, as text for the report."""
-    sources = {"test": "tracked", "train": "refined in training" if trained_on_refined else "tracked"}
+    sources = {"driven": "tracked", "train": "refined in training" if trained_on_refined else "tracked"}
     if refined:
         sources["refined"] = "fitted to each held-out frame's own pixels, avatar frozen"
     return sources

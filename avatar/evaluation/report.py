@@ -28,13 +28,15 @@ class EvaluationMetadata:
     seconds: Mapping[str, Any]  # of capture, training and evaluation
     peak_memory_mb: float  # nan where the platform does not report it
     lpips_network: str | None
+    landmarks: str  # how many frames of a row the distances of landmarks are from, or why there are none
+    trained_size: int  # longer side on which the avatar was trained, pixels; the columns `_2x` are at twice that
 
 
 @dataclass(frozen=True)
 class Report:
     """The result of `headsplat eval`."""
 
-    rows: dict[str, dict[str, float]]  # "test", "refined", "train" and a row for each baseline
+    rows: dict[str, dict[str, float]]  # "driven", "refined", "train" and a row for each baseline
     metadata: EvaluationMetadata
 
     def to_json(self) -> str:
@@ -52,9 +54,12 @@ class Report:
         lines.append("")
         if "refined" in self.rows:
             lines.append(
-                "test: held-out frames in the tracker's poses; refined: poses and expressions fitted to their own "
+                "driven: held-out frames in the tracker's poses; refined: poses and expressions fitted to their own "
                 "pixels, the avatar frozen."
             )
+        lines.append(f"Columns _2x: at twice the trained size, {2 * about.trained_size} pixels.")
+        if "landmarks" not in columns:
+            lines.append(f"Distances of landmarks: {about.landmarks}.")
         lines.append(
             f"{about.test_frames} held-out frames, {about.width}x{about.height}, matted over white; "
             f"{about.gaussians} Gaussians, {about.bytes / 1e6:.1f} MB, {about.frames_per_second:.0f} fps "

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import head_box, region_masks
 from avatar.data.training_frames import TrainingFrames
 from avatar.evaluation import metrics
+from avatar.evaluation.double_size import evenly
+from avatar.evaluation.frame_rendering import head_pixels, head_vertices
+from avatar.evaluation.landmarks import MOST_FRAMES, LandmarkDistance
+from avatar.evaluation.lpips import LpipsNetwork
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_weight
 
 REGIONS = ("mouth", "eyes", "hair")
 
@@ -29,8 +31,9 @@ class Scorer:
         self,
         head: HeadModel,
         capture: Capture,
-        network: metrics.LpipsNetwork | None,
+        network: LpipsNetwork | None,
         progress: Callable[[str, int, int], None] | None,
+        landmarks: LandmarkDistance | None = None,
     ) -> None:
         """
         Args:
@@ -38,9 +41,11 @@ class Scorer:
             capture: the capture of the frames.
             network: for LPIPS; None: no LPIPS column.
             progress: called with (row, done, total).
+            landmarks: for the distances of landmarks; None: none of these columns.
         """
         self.capture, self.network, self.progress = capture, network, progress
-        self.head_vertices = torch.from_numpy(torso_weight(head) < 0.1)
+        self.vertices = head_vertices(head)
+        self.landmarks = landmarks
 
     def score(
         self,
@@ -61,6 +66,7 @@ class Scorer:
         """
         columns: dict[str, list[float]] = {}
         flicker, change = metrics.Flicker(), metrics.TemporalDifference()
+        measured = set(evenly(len(indices), MOST_FRAMES).tolist()) if self.landmarks else set()
         for index, source in enumerate(indices):
             matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
             truth = frames.rgb[index].numpy().astype(np.float32) / 255 * matte + 1 - matte
@@ -68,6 +74,8 @@ class Scorer:
             values = self._frame(predicted, truth, frames, index, int(source))
             on_black = predicted - (1 - alpha)[..., None]
             values["psnr_black"] = metrics.psnr(on_black, truth - (1 - matte))
+            if index in measured:
+                values |= self._landmark_distances(predicted, truth, int(source))
             for name, value in values.items():
                 columns.setdefault(name, []).append(value)
             flicker.add(predicted, truth)
@@ -95,7 +103,7 @@ class Scorer:
         """Metrics of one frame; `source` is its row in the capture."""
         camera = frames.camera
         matte = frames.alpha[index].numpy().astype(np.float32) / 255
-        rows, cols = head_box(self._head_pixels(frames, index), camera.width, camera.height)
+        rows, cols = head_box(head_pixels(self.vertices, frames, index), camera.width, camera.height)
         values = {
             "psnr": metrics.psnr(predicted, truth),
             "psnr_head": metrics.psnr(predicted[rows, cols], truth[rows, cols]),
@@ -108,10 +116,11 @@ class Scorer:
         masks = region_masks(landmarks, matte)
         return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
 
-    def _head_pixels(self, frames: TrainingFrames, index: int) -> np.ndarray:
-        """Vertices of the head without the torso in pixels [n,2]."""
-        world = frames.vertices(index)[self.head_vertices] @ frames.rotation[index].T + frames.translation[index]
-        return frames.view(index).project(world).numpy()
+    def _landmark_distances(self, predicted: np.ndarray, truth: np.ndarray, source: int) -> dict[str, float]:
+        """Columns of the landmarks of one frame; `source` is its row in the capture."""
+        assert self.landmarks is not None
+        start = self.capture.track["landmarks"][source] * (truth.shape[1] / self.capture.metadata["width"])
+        return self.landmarks.measure(source, start.astype(np.float32), predicted, truth)
 
 
 def save_frame(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray, matte: np.ndarray) -> None:

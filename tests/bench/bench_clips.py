@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from avatar.cli.landmarker import landmarker
 from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
@@ -22,30 +23,62 @@ from capture import CaptureOptions, run_capture
 
 MODES = {"reduced": {"mode": "reduced"}, "expression": {"mode": "expression"}, "none": {"bases": 0}}
 BASELINES = ("static head", "textured mesh")
+#: Columns of the table, by their names in the report; `lpips` is that of any network.
+COLUMNS = {
+    "psnr": "PSNR",
+    "psnr_head": "head",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "psnr_mouth": "mouth",
+    "psnr_eyes": "eyes",
+    "psnr_hair": "hair",
+    "landmarks": "landmarks %",
+    "landmarks_mouth": "mouth %",
+    "landmarks_eyes": "eyes %",
+    "needles_2x": "needles 2x",
+    "psnr_head_2x": "head 2x",
+    "psnr_head_bicubic": "head bicubic 2x",
+    "sharpness_2x": "sharpness 2x",
+    "train_psnr": "train",
+    "steps": "steps",
+    "seconds": "s",
+    "fps": "frames/s",
+    "basis_mb": "basis MB",
+    "psnr_temporal": "temporal",
+    "jitter": "jitter",
+}
 
 
 def captured(clip: Path, work: Path, options: CaptureOptions) -> Capture:
     """The capture of `clip` in the folder `work`, made if it does not exist."""
-    split = f"f{options.test_fraction}" if options.test_fraction else f"e{options.test_every}"
+    split = options.split.mode[0] + str(options.split.value)
     folder = work / f"{clip.stem}_{split}"
     return Capture.load(folder) if (folder / METADATA_FILE).exists() else run_capture(clip, folder, options)
 
 
-def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, dict[str, float]]:
-    """Rows of one evaluation, with figures of the training in the row `test`."""
+def run(capture: Capture, config: TrainConfig, lpips: str | None) -> dict[str, dict[str, float]]:
+    """Rows of one evaluation, with figures of the training in the row `driven`."""
     started = time.perf_counter()
     result = fit(capture, load_head(), config)
     avatar, seconds = result.avatar, time.perf_counter() - started
-    report = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=config.refine, track=result.refined_track)
+    report = evaluate(
+        avatar,
+        capture,
+        size=config.size,
+        lpips=lpips,
+        refine=config.refine,
+        track=result.refined_track,
+        landmarker=landmarker(),
+    )
     poses = replace(config.refine, expressions=False)
     report.rows["refined poses"] = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=poses).rows[
         "refined"
     ]
     figures = report.metadata.refinement
     assert figures is not None
-    for row, when in (("test", "jitter_before"), ("refined", "jitter_after")):
+    for row, when in (("driven", "jitter_before"), ("refined", "jitter_after")):
         report.rows[row]["jitter"] = figures[when]["rotation_deg"]
-    report.rows["test"] |= {
+    report.rows["driven"] |= {
         "train_psnr": report.rows["train"]["psnr"],
         "steps": float(result.report.steps),
         "seconds": seconds,
@@ -57,20 +90,8 @@ def run(capture: Capture, config: TrainConfig, lpips: Path | None) -> dict[str, 
 
 def row(name: str, runs: list[dict[str, float]]) -> str:
     """One row of the table: medians over `runs`."""
-    columns = (
-        "psnr",
-        "psnr_head",
-        "ssim",
-        "lpips_sq",
-        "psnr_mouth",
-        "train_psnr",
-        "steps",
-        "seconds",
-        "fps",
-        "basis_mb",
-        "psnr_temporal",
-        "jitter",
-    )
+    known = [name for name in runs[0] if name.startswith("lpips_")]
+    columns = [known[0] if column == "lpips" and known else column for column in COLUMNS]
     cells = [f"{statistics.median(r[c] for r in runs):.4g}" if c in runs[0] else "-" for c in columns]
     return f"| {name} | " + " | ".join(cells) + " |"
 
@@ -81,23 +102,23 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("bench"))
     parser.add_argument("--test-fraction", type=float)
     parser.add_argument("--test-every", type=int)
+    parser.add_argument("--test-yaw", type=float)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--gaussians", type=int, default=TrainConfig.gaussians)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=["reduced"])
-    parser.add_argument("--lpips", type=Path)
+    parser.add_argument("--lpips", help="alex, vgg, squeeze or an ONNX file")
     args = parser.parse_args()
-    options = CaptureOptions(test_fraction=args.test_fraction, test_every=args.test_every)
-    columns = "PSNR | head | SSIM | LPIPS | mouth | train | steps | s | frames/s | basis MB | temporal | jitter"
-    print(f"| clip, mode | {columns} |")
-    print("|---" * 13 + "|")
+    options = CaptureOptions(test_fraction=args.test_fraction, test_every=args.test_every, test_yaw=args.test_yaw)
+    print("| clip, mode | " + " | ".join(COLUMNS.values()) + " |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
     for clip in args.clips:
         capture = captured(clip, args.work, options)
         for mode in args.modes:
             base = TrainConfig(size=args.size, max_seconds=args.seconds, gaussians=args.gaussians, **MODES[mode])
             runs = [run(capture, replace(base, seed=seed), args.lpips) for seed in range(args.seeds)]
-            for name in ("test", "refined poses", "refined"):
+            for name in ("driven", "refined poses", "refined"):
                 print(row(f"{clip.stem}, {mode}, {name}", [rows[name] for rows in runs]), flush=True)
         for name in BASELINES:
             print(row(f"{clip.stem}, {name}", [rows[name] for rows in runs]), flush=True)

@@ -268,10 +268,10 @@ def test_eval_writes_table_figures_and_images(
     outputs = ["--json", tmp_path / "e.json", "--markdown", tmp_path / "e.md", "--save-images", tmp_path / "images"]
     assert cli.main([str(argument) for argument in ["eval", trained, capture.root, *outputs]]) == 0
     printed = capsys.readouterr().out
-    assert "| test |" in printed and "| static head |" in printed
+    assert "| driven |" in printed and "| static head |" in printed
     figures = json.loads((tmp_path / "e.json").read_text())
     assert figures["width"] == 48
-    assert figures["test"]["psnr"] > 10
+    assert figures["driven"]["psnr"] > 10
     assert (tmp_path / "e.md").read_text().startswith("| row |")
     assert len(list((tmp_path / "images" / "tracked").glob("pred_*.png"))) == 4
 

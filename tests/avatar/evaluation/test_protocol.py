@@ -15,6 +15,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.evaluation import metrics
+from avatar.evaluation.lpips import load_lpips
 from avatar.evaluation.protocol import evaluate
 from avatar.evaluation.report import Report
 from avatar.model.avatar import Avatar
@@ -76,10 +77,10 @@ def test_the_report_has_every_row_and_figure_of_the_protocol(
 ) -> None:
     report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path, asset_bytes=1234)
     data = json.loads(report.to_json())
-    for row in ("test", "train", "blendshapes off", "static head", "textured mesh"):
+    for row in ("driven", "train", "blendshapes off", "static head", "textured mesh"):
         assert {"psnr", "psnr_head", "ssim", "psnr_mouth", "psnr_eyes"} <= set(data[row]), row
     assert data["gaussians"] == len(tiny_avatar) and data["bytes"] == 1234
-    assert "seconds" in data and "| test |" in report.to_markdown()
+    assert "seconds" in data and "| driven |" in report.to_markdown()
 
 
 def test_saved_images_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_saved_images_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avatar,
         return cv2.imread(str(tmp_path / "tracked" / f"{kind}_{number:05d}.png")) / 255.0
 
     scores = [metrics.psnr(read("pred", n), read("truth", n)) for n in numbers]
-    assert np.mean(scores) == pytest.approx(report.rows["test"]["psnr"], abs=0.05)
+    assert np.mean(scores) == pytest.approx(report.rows["driven"]["psnr"], abs=0.05)
 
 
 def test_the_error_of_a_capture_without_held_out_frames_names_the_options(tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_file_that_is_no_lpips_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "lpips_x.onnx"
     path.write_bytes(b"no network")
     with pytest.raises(HeadsplatError, match="not a readable ONNX network"):
-        metrics.load_lpips(path)
+        load_lpips(path)
 
 
 #: Small, so that the tests stay short.
@@ -141,11 +142,11 @@ def refined(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPat
 
 def test_the_refined_row_corrects_bad_tracking(refined: tuple[Report, Path]) -> None:
     rows = refined[0].rows
-    assert rows["refined"]["psnr"] > rows["test"]["psnr"] + 1
+    assert rows["refined"]["psnr"] > rows["driven"]["psnr"] + 1
 
 
 def test_the_tracked_row_is_not_refined(refined: tuple[Report, Path], unrefined: tuple[Report, Path]) -> None:
-    assert refined[0].rows["test"] == unrefined[0].rows["test"]
+    assert refined[0].rows["driven"] == unrefined[0].rows["driven"]
 
 
 def test_refined_and_tracked_images_have_the_same_names(tiny: Capture, refined: tuple[Report, Path]) -> None:

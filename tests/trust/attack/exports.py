@@ -187,7 +187,7 @@ def _demo_run(text: str) -> Callable[[Path], Outcome]:
         image = np.zeros((8, 8, 3), np.uint8)
         figures = {"psnr_head": 20.0, "psnr": 20.0}
         evaluation: Any = SimpleNamespace(
-            rows={"test": figures, "static head": figures}, metadata=SimpleNamespace(frames_per_second=30.0)
+            rows={"driven": figures, "static head": figures}, metadata=SimpleNamespace(frames_per_second=30.0)
         )
         for name in ("phone.mp4", "own_motion.mp4", "puppet.mp4"):
             (folder / name).write_bytes(b"x")
