@@ -12,7 +12,8 @@ from avatar.errors import HeadsplatError
 from capture.video.crop import Framing
 from capture.video.split import Split
 
-#: `progress(stage, done, total)`; stages are "overview" (long videos), "landmarks", "mattes", "track".
+#: `progress(stage, done, total)`; stages are "yaw" (by --test-yaw), "overview" (long videos), "landmarks",
+#: "mattes", "track".
 Progress = Callable[[str, int, int], None]
 
 
@@ -22,6 +23,7 @@ class CaptureOptions:
 
     test_fraction: float | None = None  # hold out the last part of the clip, 0..0.9
     test_every: int | None = None  # hold out every Nth frame
+    test_yaw: float | None = None  # degrees: hold out the frames whose yaw is farther from the mean
     test_camera: str | None = None  # hold out all of one camera of several: its name or number
     solve_cameras: bool = False  # estimate the poses of several cameras from the face, ignoring their files
     max_frames: int = 600  # training frames at most, those of a longer clip that show the most
@@ -46,22 +48,24 @@ class CaptureOptions:
             raise HeadsplatError(f"--passes: expected 1 to 64, got {self.passes}")
         if self.focal is not None and not (self.focal > 0 and math.isfinite(self.focal)):
             raise HeadsplatError(f"--focal: expected a focal length in pixels above 0, got {self.focal}")
-        if self.test_camera is not None and (self.test_fraction or self.test_every):
+        if self.test_camera is not None and (self.test_fraction or self.test_every or self.test_yaw is not None):
             raise HeadsplatError(
-                "--test-camera and --test-fraction or --test-every: both given; hold out a camera or time steps"
+                "--test-camera and --test-fraction, --test-every or --test-yaw: both given; hold out a camera or time "
+                "steps"
             )
         _ = self.split
 
     @property
     def split(self) -> Split:
         """How frames are held out."""
-        return Split(self.test_fraction, self.test_every)
+        return Split(self.test_fraction, self.test_every, self.test_yaw)
 
     def key(self) -> dict[str, Any]:
         """What must agree for an unfinished capture to be continued."""
         return {
             "test_fraction": self.test_fraction,
             "test_every": self.test_every,
+            "test_yaw": self.test_yaw,
             "test_camera": self.test_camera,
             "solve_cameras": self.solve_cameras,
             "max_frames": self.max_frames,

@@ -1,7 +1,8 @@
 """From a video to a Capture on disk: landmarks, then frames and mattes, then the track; resumable, split-safe.
 
 Order is what keeps the split honest: everything training frames decide (the face, the crop, the identity, the camera,
-their own smoothing) is decided before a held-out frame's pixels are looked at.
+their own smoothing) is decided before a held-out frame's pixels are looked at. The exception is a split by yaw, which
+needs the yaw of every frame; nothing but the split comes of it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.stages.orientation import find_turn
 from capture.stages.torso import track_torso
+from capture.stages.yaw import find_yaw
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -47,7 +49,7 @@ from capture.tracker.output import quality, track_arrays
 from capture.video.crop import Crop, MovingWindow, few_pixels
 from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
-from capture.video.split import FramePlan, frame_plan, split_frames
+from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
 from capture.video.turns import turn_sentence
 from capture.workspace import Workspace
 
@@ -67,8 +69,8 @@ def run_capture(
         source: a video file or a folder.
         out: the folder to make; a run that was interrupted is continued.
         options: see CaptureOptions.
-        progress: called as `progress(stage, done, total)` with stages "overview" (of long videos), "landmarks",
-            "mattes", "track".
+        progress: called as `progress(stage, done, total)` with stages "yaw" (with `test_yaw`), "overview" (of long
+            videos), "landmarks", "mattes", "track".
         models: factories of the networks (tests replace them).
 
     Returns:
@@ -114,9 +116,9 @@ def capture_frames(
     """
     options = options or CaptureOptions()
     training, held_out = split_frames(frame_count, video.fps, options.split)
-    if len(training) < 16:
+    if len(training) < MIN_TRAINING:
         raise HeadsplatError(
-            f"{source_metadata['name']}: {len(training)} training frames, at least 16 are needed; "
+            f"{source_metadata['name']}: {len(training)} training frames, at least {MIN_TRAINING} are needed; "
             "give a longer clip or hold out less"
         )
     # What is wrong with these fails before the work, not in the middle of it.
@@ -157,6 +159,8 @@ class _Run:
         head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes, self.options.seed)
         self._timed("orientation", lambda: self._turn_upright(follower))
+        if (degrees := self.options.test_yaw) is not None:
+            self.plan = self._timed("yaw", lambda: self._split_by_yaw(follower, degrees))
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._timed("overview", lambda: self._chosen(follower))
         training = self._timed("landmarks", lambda: self._landmarks(follower))
@@ -183,6 +187,12 @@ class _Run:
         if self.turn:
             self.video = self.video.turned(self.turn)
             self.warnings.append(f"{self.source_metadata['name']}: {turn_sentence(self.turn)}")
+
+    def _split_by_yaw(self, follower: FaceFollower, degrees: float) -> FramePlan:
+        """The split itself needs the yaw of all frames; only their numbers reach what follows."""
+        name, numbers = self.source_metadata["name"], self.plan.numbers
+        yaw = find_yaw(self.video, numbers, follower, self.workspace, self.progress, name)
+        return frame_plan(*split_by_yaw(numbers, yaw, degrees, name))
 
     def _chosen(self, follower: FaceFollower) -> FramePlan:
         candidates, held_out = (self.plan.numbers[mask] for mask in (~self.plan.is_test, self.plan.is_test))

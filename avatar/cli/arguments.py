@@ -56,6 +56,7 @@ DURATION = Between(0, 31_536_000, above=True)
 #: Seconds of a smoothing window.
 MAX_WINDOW = 10
 HeldOutFraction = Annotated[OptionalFloat, Between(0, 0.9)]
+HeldOutYaw = Annotated[OptionalFloat, Between(1, 60)]
 HeldOutEvery = Annotated[OptionalInt, Between(2, 1_000_000)]
 #: For `parse_gain`; several options are combined.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]

@@ -15,6 +15,7 @@ from avatar.cli.arguments import (
     Between,
     HeldOutEvery,
     HeldOutFraction,
+    HeldOutYaw,
     OptionalFloat,
     OptionalHead,
     OptionalPath,
@@ -43,6 +44,8 @@ class CaptureCommand:
     """hold out this last part of the frames, such as 0.2; identity, camera and smoothing do not use them"""
     test_every: HeldOutEvery = None
     """hold out every Nth frame instead, such as 5"""
+    test_yaw: HeldOutYaw = None
+    """hold out the frames whose yaw is more than this many degrees from the mean instead, such as 15"""
     test_camera: OptionalText = None
     """hold out one of several cameras instead: its name or number"""
     solve_cameras: bool = False
@@ -87,6 +90,7 @@ class CaptureCommand:
             self.mattes,
             self.test_camera,
             self.solve_cameras,
+            self.test_yaw,
         )
         output = Output(self.out, folder=True, in_place=True)
         with reserved([output], (self.source, self.mattes, self.head), overwrite=self.overwrite):
@@ -137,6 +141,7 @@ class CaptureRequest:
     mattes: Path | None = None
     test_camera: str | None = None
     solve_cameras: bool = False
+    test_yaw: float | None = None
 
     def __post_init__(self) -> None:
         if not self.source.exists():
@@ -229,7 +234,7 @@ def _other_option(requested: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
     if not isinstance(used, dict):  # captures of other programs contain only their split
         split = metadata["split"]
         known = {f"test_{split.get('mode')}": split.get("value")}
-        used = {**requested, "test_fraction": None, "test_every": None, "test_camera": None, **known}
+        used = {**requested, "test_fraction": None, "test_every": None, "test_yaw": None, "test_camera": None, **known}
     defaults = CaptureOptions().key()
     others = [name for name in requested if name != "head" and used.get(name, defaults[name]) != requested[name]]
     if any(name.startswith("test_") for name in others):

@@ -15,6 +15,7 @@ from avatar.cli.arguments import (
     SIDE,
     HeldOutEvery,
     HeldOutFraction,
+    HeldOutYaw,
     OptionalFloat,
     OptionalHead,
     OptionalInt,
@@ -66,6 +67,8 @@ class TrainCommand:
     """hold out this last part of a video for `headsplat eval` (a capture has its split already)"""
     test_every: HeldOutEvery = None
     """hold out every Nth frame of a video instead"""
+    test_yaw: HeldOutYaw = None
+    """hold out the frames whose yaw is more than this many degrees from the mean instead, such as 15"""
     resume: bool = False
     """continue an interrupted training"""
     overwrite: bool = False
@@ -112,15 +115,17 @@ class TrainCommand:
         from avatar.data.capture_folder import Capture
 
         if self.source.is_dir():
-            if self.test_fraction is not None or self.test_every is not None:
+            if (self.test_fraction, self.test_every, self.test_yaw) != (None, None, None):
                 raise HeadsplatError(
-                    f"{self.source}: a capture has its split already; give --test-fraction or --test-every to "
-                    "`headsplat capture` instead"
+                    f"{self.source}: a capture has its split already; give --test-fraction, --test-every or --test-yaw "
+                    "to `headsplat capture` instead"
                 )
             self._check_capture()
             return Capture.load(self.source)
         head = self.head or EMBEDDED
-        request = CaptureRequest(self.source, self._capture_folder, self.test_fraction, self.test_every, head=head)
+        request = CaptureRequest(
+            self.source, self._capture_folder, self.test_fraction, self.test_every, head=head, test_yaw=self.test_yaw
+        )
         return reuse_or_capture(request, self.overwrite)
 
     def _check_capture(self) -> None:

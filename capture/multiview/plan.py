@@ -70,6 +70,10 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
     Raises:
         HeadsplatError: the camera to hold out does not exist, or too few training images remain.
     """
+    if options.test_yaw is not None:
+        raise HeadsplatError(
+            f"{views.root}: --test-yaw is for a video of one camera; give --test-camera or --test-fraction instead"
+        )
     steps = _reduce_rate(views)
     split = options.split
     value: str | float | None

@@ -109,7 +109,7 @@ def _look(
     order = {int(number): row for row, number in enumerate(numbers)}
     for frame in ahead(wanted_frames(video, numbers[seen_before:])):
         row = order[frame.number]
-        image = _smaller(frame.rgb)
+        image = smaller(frame.rgb)
         seen = follower.find(image, people, lost)
         lost = seen is None
         if seen is not None:
@@ -139,7 +139,8 @@ def _arrays(rows: dict[str, list[Any]]) -> dict[str, np.ndarray]:
     }
 
 
-def _smaller(rgb: np.ndarray) -> np.ndarray:
+def smaller(rgb: np.ndarray) -> np.ndarray:
+    """An image [H,W,3] with a longer side of at most _SIDE pixels, for fast passes."""
     scale = _SIDE / max(rgb.shape[:2])
     if scale >= 1:
         return rgb

@@ -82,7 +82,9 @@ def test_untracked_expressions_and_joints_stay_zero(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", [{"test_fraction": 0.25}, {"test_every": 4}], ids=["fraction", "every"])
+@pytest.mark.parametrize(
+    "split", [{"test_fraction": 0.25}, {"test_every": 4}, {"test_yaw": 8.0}], ids=["fraction", "every", "yaw"]
+)
 def test_changing_test_frames_leaves_every_training_number_bit_identical(tmp_path, split):
     plain = _capture(tmp_path / "plain", **split)
     held_out = plain.track["frame_number"][plain.test_indices]

@@ -197,6 +197,8 @@ def test_pixels_of_a_held_out_camera_change_no_training_array(one_held_out: Capt
         ({"test_camera": "7"}, "no camera '7'; there are 0, 1"),
         ({"test_camera": "1", "solve_cameras": True}, "cannot be estimated from the face"),
         ({"test_camera": "1", "test_every": 5}, "both given"),
+        ({"test_camera": "1", "test_yaw": 15.0}, "both given"),
+        ({"test_yaw": 15.0}, "--test-yaw is for a video of one camera; give --test-camera or --test-fraction instead"),
         ({"test_fraction": 0.9}, "4 training images, at least 16 are needed"),
     ],
 )
