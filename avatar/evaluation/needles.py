@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
-from avatar.rendering.backends import DILATION
 from avatar.types import Camera, Gaussians
 
 #: A Gaussian is a needle if its projection is more than `RATIO` times as long as wide and longer than `LENGTH` pixels
@@ -14,19 +13,18 @@ from avatar.types import Camera, Gaussians
 RATIO, LENGTH, VISIBLE = 8.0, 6.0, 0.5
 
 
-def projected_axes(gaussians: Gaussians, camera: Camera, dilation: float = DILATION) -> tuple[Tensor, Tensor]:
+def projected_axes(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor]:
     """Length and width of the projected Gaussians, pixels: four standard deviations along the axes, dilation included.
 
     Args:
         gaussians: [B,N], world.
         camera: [B].
-        dilation: pixels^2 added to the projected covariance, as in the rasterizer.
 
     Returns:
         Lengths [B,N] and widths [B,N]; 0 for Gaussians that are culled.
     """
     found = reference.project(
-        gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, camera, dilation=dilation
+        gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, camera, dilation=gaussians.dilation
     )
     xx, xy, yy = found.conics.double().unbind(-1)
     middle, spread = 0.5 * (xx + yy), torch.hypot(0.5 * (xx - yy), xy)
@@ -36,16 +34,15 @@ def projected_axes(gaussians: Gaussians, camera: Camera, dilation: float = DILAT
 
 
 @torch.no_grad()
-def count_needles(gaussians: Gaussians, camera: Camera, dilation: float = DILATION) -> Tensor:
+def count_needles(gaussians: Gaussians, camera: Camera) -> Tensor:
     """Number of visible needles [B] in the images of B cameras.
 
     Args:
         gaussians: [B,N], world.
         camera: [B].
-        dilation: pixels^2 added to the projected covariance, as in the rasterizer.
     """
     fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
-    weights = ops.splat(*fields, camera, dilation=dilation, with_weights=True, with_depth=False).weights
+    weights = ops.splat(*fields, camera, dilation=gaussians.dilation, with_weights=True, with_depth=False).weights
     assert weights is not None
-    length, width = projected_axes(gaussians, camera, dilation)
+    length, width = projected_axes(gaussians, camera)
     return ((length > RATIO * width) & (length > LENGTH) & (weights > VISIBLE)).sum(-1)

@@ -77,10 +77,8 @@ def evaluate(
     backend_of(rasterizer).check()
     _check(avatar, capture)
     started = time.perf_counter()
-    network = load_lpips(lpips) if lpips else None
     frames = _Frames.load(avatar, capture, size, track)
-    landmarks = LandmarkDistance(landmarker.locate) if landmarker and landmarker.locate else None
-    scorer = Scorer(avatar.head, capture, network, progress, landmarks)
+    scorer = _scorer(avatar, capture, lpips, landmarker, progress)
     double = DoubleSize(avatar, capture, trained_size or size, rasterizer)
     rows = {"driven": _score_test(scorer, double, frames, save_images)}
     found: ClipFit | None = None
@@ -98,7 +96,7 @@ def evaluate(
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
         seconds=_seconds(avatar, capture, started),
         peak_memory_mb=peak_memory_mb(),
-        lpips_network=network.name if network else None,
+        lpips_network=scorer.network.name if scorer.network else None,
         landmarks=_landmark_note(landmarker),
         trained_size=trained_size or size,
     )
@@ -124,6 +122,18 @@ class _Frames:
         if track is not None:
             train = replace(train, states=track.states(capture, sample, avatar.head))
         return _Frames(test, train, capture.test_indices, sample)
+
+
+def _scorer(
+    avatar: Avatar,
+    capture: Capture,
+    lpips: str | Path | None,
+    landmarker: Landmarker | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> Scorer:
+    network = load_lpips(lpips) if lpips else None
+    landmarks = LandmarkDistance(landmarker.locate) if landmarker and landmarker.locate else None
+    return Scorer(avatar.head, capture, network, progress, landmarks)
 
 
 def _check(avatar: Avatar, capture: Capture) -> None:

@@ -26,17 +26,16 @@ from avatar.types import Camera, Gaussians
 CAMERA = Camera.facing(1000.0, 200, 200)
 
 
-def gaussian(length: float, width: float, opacity: float = 0.9, x: float = 0.0) -> Gaussians:
+def gaussian(length: float, width: float, opacity: float = 0.9, x: float = 0.0, dilation: float = 0.1) -> Gaussians:
     """A Gaussian [1,1] with standard deviations in pixels of CAMERA (mm), the longer one along x; `x` in pixels."""
     scales = torch.tensor([[[length, width, width]]]) / 1000
     quats = torch.tensor([[[1.0, 0, 0, 0]]])
-    return Gaussians(
-        torch.tensor([[[x / 1000, 0, -1.0]]]), quats, scales, torch.tensor([[opacity]]), torch.zeros(1, 1, 1, 3)
-    )
+    means, colors = torch.tensor([[[x / 1000, 0, -1.0]]]), torch.zeros(1, 1, 1, 3)
+    return Gaussians(means, quats, scales, torch.tensor([[opacity]]), colors, dilation=dilation)
 
 
 def test_the_axes_of_a_projected_gaussian_are_four_standard_deviations_with_the_dilation() -> None:
-    length, width = projected_axes(gaussian(10, 1), CAMERA, dilation=0.44)
+    length, width = projected_axes(gaussian(10, 1, dilation=0.44), CAMERA)
     assert float(length) == pytest.approx(4 * math.sqrt(100.44), rel=1e-4)
     assert float(width) == pytest.approx(4 * math.sqrt(1.44), rel=1e-4)
 
@@ -51,16 +50,16 @@ def test_the_axes_of_a_projected_gaussian_are_four_standard_deviations_with_the_
     ],
 )
 def test_a_needle_is_thin_long_and_visible(shape: dict[str, float], count: int) -> None:
-    assert count_needles(gaussian(**shape), CAMERA, dilation=0.1).tolist() == [count]
+    assert count_needles(gaussian(**shape), CAMERA).tolist() == [count]
 
 
 def test_a_short_gaussian_is_no_needle() -> None:
     small = Camera.facing(100.0, 20, 20)  # a tenth of the size: 4 pixels long
-    assert count_needles(gaussian(10, 0.5), small, dilation=0.0).tolist() == [0]
+    assert count_needles(gaussian(10, 0.5, dilation=0.0), small).tolist() == [0]
 
 
 def test_a_larger_dilation_makes_needles_thicker() -> None:
-    assert count_needles(gaussian(10, 0.5), CAMERA, dilation=3.0).tolist() == [0]
+    assert count_needles(gaussian(10, 0.5, dilation=3.0), CAMERA).tolist() == [0]
 
 
 FACE = np.random.default_rng(0).random((478, 3)) * 100
