@@ -120,6 +120,8 @@ def train_capture(
     from avatar.training.fit import fit
 
     preview = _Preview(outputs.preview)
+    if sentence := smaller_frames(capture, settings.size):
+        say(sentence)
 
     def progress(state: TrainProgress) -> None:
         _show(state, update, preview)
@@ -144,6 +146,14 @@ def train_capture(
     for checkpoint in (unfinished(outputs.checkpoint), outputs.checkpoint):
         checkpoint.unlink(missing_ok=True)
     return DONE
+
+
+def smaller_frames(capture: Capture, size: int) -> str | None:
+    """A sentence where the frames of a capture have fewer pixels than the training `size`, None otherwise."""
+    width, height = capture.size_at(size)
+    if max(width, height) >= size:
+        return None
+    return f"training at {width}x{height} pixels, the size of the capture's frames: they are not enlarged to {size}"
 
 
 def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs, interrupted: bool) -> None:

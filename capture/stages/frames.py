@@ -222,10 +222,9 @@ class ImageStage:
         self.held_out.seen = seen
         numbers = sorted(self.statistics)
         arrays = vars(ClipStatistics.of([self.statistics[number] for number in numbers]))
-        corners = np.array([[self.crops[number].x, self.crops[number].y] for number in numbers], np.int64).reshape(
-            -1, 2
-        )
-        self._workspace.save_partial(STATISTICS, {"number": np.array(numbers, np.int64), "corner": corners, **arrays})
+        corners = np.array([(self.crops[number].x, self.crops[number].y) for number in numbers], np.int64)
+        windows = {"number": np.array(numbers, np.int64), "corner": corners.reshape(-1, 2)}
+        self._workspace.save_partial(STATISTICS, {**windows, **arrays})
         self._workspace.save_partial(PARTIAL, self.held_out.arrays())
 
 

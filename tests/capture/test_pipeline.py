@@ -255,6 +255,7 @@ def test_a_missing_video_is_named(tmp_path):
     [
         ({"max_frames": 3}, "--max-frames"),
         ({"max_size": 10}, "--max-size"),
+        ({"framing": "wide"}, "--framing: expected head, bust, full, got 'wide'"),
         ({"passes": 0}, "--passes"),
         ({"focal": -1.0}, "--focal"),
     ],

@@ -179,6 +179,7 @@ def test_overwrite_repairs_a_damaged_capture(pipeline: list[Any], video: Path, t
         ({"test_camera": "1"}, {}, "with another split"),
         ({}, {"test_camera": "1"}, "with another split"),
         ({"max_size": 512}, {}, "with another --max-size"),
+        ({"framing": "bust"}, {}, "with another --framing"),
         ({"max_size": 512}, {"max_size": 512}, None),
     ],
 )

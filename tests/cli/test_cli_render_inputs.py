@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cli.render_inputs import fit_camera, resample
+from avatar.cli.render_inputs import fit_camera, following_camera, resample
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import head_of
 from avatar.errors import HeadsplatError
@@ -81,3 +81,13 @@ def test_a_capture_loads_the_built_in_head_it_was_tracked_with(tmp_path: Path) -
     metadata = {**capture.metadata, "head": stored}
     (capture.root / "capture.json").write_text(json.dumps(metadata))
     assert head_of(Capture.load(capture.root)) is half
+
+
+def test_the_camera_of_a_capture_follows_its_window_between_frames(tiny: Capture) -> None:
+    centers = tiny.track["principal_point"] + np.arange(len(tiny))[:, None] * [2.0, -1.0]
+    moving = replace(tiny, track={**tiny.track, "principal_point": centers})
+    camera = following_camera(moving, tiny.track["time"][:4] + 0.5 / 30)
+    np.testing.assert_allclose(camera.K[:, 0, 2], 32 + 2 * (np.arange(4) + 0.5), rtol=1e-5)
+    np.testing.assert_allclose(camera.K[:, 1, 2], 32 - (np.arange(4) + 0.5), rtol=1e-5)
+    assert camera.world_to_cam.shape == (4, 4, 4) and (camera.width, camera.height) == (64, 64)
+    assert len(following_camera(tiny, tiny.track["time"][:4])) == 1

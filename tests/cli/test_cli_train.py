@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from avatar import cli
+from avatar.cli.training_run import smaller_frames
 from avatar.common.toml_config import load_config
 from avatar.data.capture_folder import Capture
 from avatar.training.config import TrainConfig
@@ -288,6 +289,13 @@ def test_eval_refuses_a_missing_lpips_file(
 ) -> None:
     text = failure(capsys, ["eval", trained, capture.root, "--lpips", tmp_path / "none.onnx"])
     assert "none.onnx: no such file; give an LPIPS network in ONNX format" in text
+
+
+def test_frames_smaller_than_the_training_size_are_reported(capture: Capture) -> None:
+    assert smaller_frames(capture, 64) is None
+    assert smaller_frames(capture, 512) == (
+        "training at 64x64 pixels, the size of the capture's frames: they are not enlarged to 512"
+    )
 
 
 def test_training_on_a_capture_whose_head_file_is_missing_is_refused(

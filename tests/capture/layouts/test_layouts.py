@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -43,6 +44,18 @@ def test_a_capture_written_and_read_back_has_the_same_views(capture: Capture, tm
         np.testing.assert_array_equal(read_mask(view), alpha[row])
         np.testing.assert_allclose(view.K, capture.metadata["cameras"][0]["K"], atol=1e-6)
         np.testing.assert_allclose(view.world_to_cam, capture.metadata["cameras"][0]["world_to_cam"], atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["nerf", "insta"])
+def test_the_principal_point_of_each_row_is_written_and_read_back(tmp_path: Path, layout: str) -> None:
+    plain = tiny_capture(tmp_path / "c", frames=10)
+    centers = np.column_stack([np.linspace(20, 44, 10), np.linspace(40, 30, 10)])
+    moved = dataclasses.replace(plain, track={**plain.track, "principal_point": centers})
+    (note,) = write_layout(moved, layout, tmp_path / "out")
+    assert "each frame has its own cx and cy" in note
+    views = read_layout(tmp_path / "out").views
+    np.testing.assert_allclose([view.K[:2, 2] for view in views], centers)  # type: ignore[index]
+    np.testing.assert_allclose([view.K[0, 0] for view in views], plain.metadata["cameras"][0]["K"][0][0])  # type: ignore[index]
 
 
 def test_the_moving_camera_of_insta_is_read_as_head_motion(capture: Capture, tmp_path: Path) -> None:

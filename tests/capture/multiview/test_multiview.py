@@ -12,6 +12,7 @@ import pytest
 
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.head import load_head
 from capture.layouts import read_layout
 from capture.layouts.transforms import FLIP
 from capture.multiview.bundle import solve_cameras
@@ -147,8 +148,18 @@ def _folder(root: Path, steps: int = 20, cameras: int = 2) -> Path:
     return root
 
 
-def _capture(folder: Path, out: Path, **options: object) -> Capture:
-    return run_capture(folder, out, CaptureOptions(passes=1, **options), None, fake_models())  # type: ignore[arg-type]
+def _capture(folder: Path, out: Path, scale: float = 1.0, **options: object) -> Capture:
+    chosen = CaptureOptions(passes=1, **options)  # type: ignore[arg-type]
+    return run_capture(folder, out, chosen, None, fake_models(scale))
+
+
+def _reprojected(capture: Capture) -> np.ndarray:
+    """Distances [T,468] in pixels of the stored landmarks to the tracked head, through the camera of each row."""
+    head, rows = load_head(), np.arange(len(capture))
+    points = head.landmarks(head.vertices(capture.params(rows)))[:, :468]
+    seen = capture.camera(SIZE, rows).project(points).numpy()
+    distance: np.ndarray = np.linalg.norm(seen - capture.track["landmarks"][:, :468, :2], axis=-1)
+    return distance
 
 
 def test_a_folder_becomes_a_capture(tmp_path: Path) -> None:
@@ -157,6 +168,32 @@ def test_a_folder_becomes_a_capture(tmp_path: Path) -> None:
     assert capture.track["reprojection"].mean() < 0.02
     rgb, alpha = capture.images(range(20), 4096)
     assert rgb.shape == (20, SIZE, SIZE, 3) and alpha.any()
+
+
+def test_the_window_of_each_camera_follows_the_head(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "in")
+    capture = _capture(folder, tmp_path / "out", 0.45, test_camera="1")
+    centers = capture.track["principal_point"]
+    assert capture.metadata["width"] < SIZE and (np.ptp(centers, axis=0) > 0).all()
+    for index, camera in enumerate(capture.metadata["cameras"]):
+        own = centers[capture.track["camera"] == index]
+        np.testing.assert_allclose(np.array(camera["K"])[:2, 2], np.median(own, axis=0))
+    assert _reprojected(capture).mean() < 0.02 * capture.metadata["quality"]["inter_ocular_px"]
+
+
+def test_images_of_a_folder_may_be_crops_with_principal_points_of_their_own(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "in", cameras=1)
+    plain = _capture(folder, tmp_path / "plain")
+    content = json.loads((folder / "transforms.json").read_text())
+    for frame in content["frames"]:
+        frame |= {"cx": SIZE / 2 + frame["timestep_index"], "cy": SIZE / 2}
+    (folder / "transforms.json").write_text(json.dumps(content))
+    capture = _capture(folder, tmp_path / "out")
+    np.testing.assert_allclose(capture.track["principal_point"][:, 0], SIZE / 2 + np.arange(20))
+    assert _reprojected(capture).mean() < 1.2 * _reprojected(plain).mean()
+    moved = capture.track["translation"][:, 0] - plain.track["translation"][:, 0]
+    expected = capture.track["translation"][:, 2] / CAMERA.focal * np.arange(20)
+    np.testing.assert_allclose(moved, expected, atol=0.15 * np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
