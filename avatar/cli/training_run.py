@@ -120,8 +120,7 @@ def train_capture(
     from avatar.training.fit import fit
 
     preview = _Preview(outputs.preview)
-    if sentence := smaller_frames(capture, settings.size):
-        say(sentence)
+    _say_smaller(capture, settings.size)
 
     def progress(state: TrainProgress) -> None:
         _show(state, update, preview)
@@ -129,8 +128,8 @@ def train_capture(
             snapshots.report(state)
 
     model = head_of(capture, head)
+    snapshot = None if snapshots is None else snapshots.offer
     with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stage("training") as update:
-        snapshot = None if snapshots is None else snapshots.offer
         result = fit(
             capture, model, settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume, stop=stopped,
             snapshot=snapshot,
@@ -140,11 +139,11 @@ def train_capture(
     interrupted = not result.avatar.provenance["finished"] and stopped.is_set()
     _write(result, capture, settings, outputs, interrupted)
     if interrupted:
-        where = f"the present avatar is in {shown(outputs.avatar)}"
-        say(f"headsplat: stopped by {cause()}; {where}, {_resuming(result, outputs)}")
+        kept = f"the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}"
+        say(f"headsplat: stopped by {cause()}; {kept}")
         return INTERRUPTED
-    for checkpoint in (unfinished(outputs.checkpoint), outputs.checkpoint):
-        checkpoint.unlink(missing_ok=True)
+    unfinished(outputs.checkpoint).unlink(missing_ok=True)
+    outputs.checkpoint.unlink(missing_ok=True)
     return DONE
 
 
@@ -154,6 +153,11 @@ def smaller_frames(capture: Capture, size: int) -> str | None:
     if max(width, height) >= size:
         return None
     return f"training at {width}x{height} pixels, the size of the capture's frames: they are not enlarged to {size}"
+
+
+def _say_smaller(capture: Capture, size: int) -> None:
+    if sentence := smaller_frames(capture, size):
+        say(sentence)
 
 
 def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs, interrupted: bool) -> None:

@@ -74,16 +74,14 @@ def evaluate(
         HeadsplatError: the capture has no held-out frames, its expressions are not those of the avatar's head, or
             `rasterizer` is not available.
     """
-    backend_of(rasterizer).check()
-    _check(avatar, capture)
+    _check(avatar, capture, rasterizer)
     started = time.perf_counter()
     frames = _Frames.load(avatar, capture, size, track)
     scorer = _scorer(avatar, capture, lpips, landmarker, progress)
     double = DoubleSize(avatar, capture, trained_size or size, rasterizer)
     rows = {"driven": _score_test(scorer, double, frames, save_images)}
-    found: ClipFit | None = None
-    if refine is not None:
-        found = _refine(avatar, frames.test, refine, trained_size, progress)
+    found = None if refine is None else _refine(avatar, frames.test, refine, trained_size, progress)
+    if found is not None:
         refined = replace(frames, test=replace(frames.test, states=found.states))
         rows["refined"] = _score_test(scorer, double, refined, save_images, "refined")
     rows |= _score_others(scorer, double, frames)
@@ -136,8 +134,9 @@ def _scorer(
     return Scorer(avatar.head, capture, network, progress, landmarks)
 
 
-def _check(avatar: Avatar, capture: Capture) -> None:
+def _check(avatar: Avatar, capture: Capture, rasterizer: Rasterizer) -> None:
     """Raise HeadsplatError if `avatar` cannot be evaluated on `capture`."""
+    backend_of(rasterizer).check()
     if len(capture.test_indices) == 0:
         raise HeadsplatError(
             f"{capture.root}: no held-out frames; capture again with --test-fraction 0.2 or --test-every 5, "
