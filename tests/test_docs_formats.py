@@ -130,7 +130,7 @@ def test_pixels_follow_from_the_page(avatar_page: Names, case: Case) -> None:
     camera = case.camera
     matrices = (camera.K[0].double().numpy(), camera.world_to_cam[0].double().numpy())
     splats = splats_by_page(avatar_page, case)
-    dilation = avatar_page["read_avatar"](case.path)[0]["sampling"]["dilation"]
+    dilation = avatar_page["read_avatar"](case.path)[1]["avatar.sampling"][1]
     image, alpha = avatar_page["render"](splats, dilation, *matrices, camera.width, camera.height, (1.0, 0.5, 0.0))
     with torch.no_grad():
         found = render(load_avatar(case.path)(case.params), camera, (1.0, 0.5, 0.0))

@@ -31,7 +31,6 @@ _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _MAX_DEPTH = 20  # of the header's JSON
 _MAX_NAMES, _MAX_NAME = 10_000, 200  # expressions, characters
 _MAX_SIDE = 1 << 16  # pixels of an image
-_MAX_DILATION = 1e4  # pixels^2
 _METERS = 100.0  # no point of a head is farther from its origin
 _SUM_TOLERANCE = 1e-2
 
@@ -53,6 +52,7 @@ _TENSORS = {
     "avatar.logit_opacities": _Values("F32", "N", -1e4, 1e4),
     "avatar.colors": _Values("F32", "N 3", -1e3, 1e3),
     "avatar.neutral": _Values("F32", "E", -1e3, 1e3),
+    "avatar.sampling": _Values("F32", "2", 0, 100),  # meters, pixels^2
     "head.v_template": _Values("F32", "V 3", -_METERS, _METERS),
     "head.faces": _Values("I32", "T 3", 0, "V"),
     "head.exprdirs": _Values("F16", "V 3 E", -_METERS, _METERS),
@@ -97,8 +97,8 @@ _PERSON = {
     "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
     "person.torso.limit": _Values("F32", "7", 0, 1e4),
 }
-#: Tensors that a file of version 1 lacks.
-NEW_IN_2 = {"head.joint_dirs", "head.curvedirs", "head.curve_columns"}
+#: Tensors that files of versions below these lack.
+NEW_IN = {2: {"head.joint_dirs", "head.curvedirs", "head.curve_columns"}, 3: {"avatar.sampling"}}
 
 
 def checksum(tensors: Mapping[str, Tensor], prefixes: str | tuple[str, ...] = PREFIXES) -> str:
@@ -134,11 +134,6 @@ def check_header(header: Mapping[str, Any], newest: int) -> None:
     _check(type(size) is int and 1 <= size <= _MAX_SIDE, "settings.size")
     for key, value in _object(header, "track", {}).items():
         _check(isinstance(value, str), f"track.{key}")
-    if header["version"] >= 3:
-        sampling = _object(header, "sampling")
-        _check(sampling.keys() == {"filter_scale", "dilation"}, "sampling")
-        for key, highest in (("filter_scale", _METERS), ("dilation", _MAX_DILATION)):
-            _check(_is_number(sampling[key], highest) and sampling[key] >= 0, f"sampling.{key}")
     if "capture" in header:
         _check_capture(_object(header, "capture"))
     for key, value in _object(header, "person", {}).items():
@@ -179,8 +174,9 @@ def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> N
         header: of the same file, checked by `check_header`.
     """
     layout = _TENSORS | _MIXING[header["blendshapes"]["mode"]]
-    if header["version"] == 1:
-        layout = {name: values for name, values in layout.items() if name not in NEW_IN_2}
+    for version, new in NEW_IN.items():
+        if header["version"] < version:
+            layout = {name: values for name, values in layout.items() if name not in new}
     regions = {name: _Values("U8", "V", 0, 1) for name in tensors if name.startswith("region.")}
     for name in tensors:
         if name.startswith(PREFIXES) and name not in layout and name not in regions:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,7 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
     tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items()}
+    tensors |= {"avatar.sampling": avatar.sampling.tensor()}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
@@ -72,7 +72,6 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "units": "metres, radians, seconds",
         "joints": list(JOINT_NAMES),
         "gaussians": len(avatar),
-        "sampling": asdict(avatar.sampling),
         "blendshapes": {"mode": avatar.blendshapes.mode, "count": avatar.blendshapes.basis.shape[0]},
         "expression_names": list(avatar.head.expression_names),
         "head": {
@@ -205,9 +204,9 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
     initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
     avatar = Avatar(head, rig, blendshapes, initial)
+    sampling = state.pop("sampling", None)
     avatar.load_state_dict(state)
-    if header["version"] >= 3:
-        avatar.sampling = Sampling(**header["sampling"])
+    avatar.sampling = Sampling() if sampling is None else Sampling.of(sampling)
     avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
 

@@ -26,6 +26,20 @@ class Sampling:
     dilation: float = DILATION
     """pixels^2 added to the diagonal of the projected covariance"""
 
+    @staticmethod
+    def of(values: Tensor) -> Sampling:
+        """From `tensor()` [2]."""
+        filter_scale, dilation = values.tolist()
+        return Sampling(filter_scale, dilation)
+
+    def tensor(self) -> Tensor:
+        """Filter and dilation as stored in a file, float32 [2]."""
+        return torch.tensor([self.filter_scale, self.dilation])
+
+    def rounded(self) -> Sampling:
+        """This sampling with the precision of a file, so that training and rendering agree."""
+        return Sampling.of(self.tensor())
+
     def widened(self, scales: Tensor) -> Tensor:
         """sqrt(scales^2 + filter_scale^2) of scales [..., 3] in meters, with autograd; `scales` if the filter is 0."""
         return _Widened.apply(scales, self.filter_scale) if self.filter_scale else scales

@@ -72,7 +72,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
         with torch.no_grad():
             blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples))
-    avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation)
+    avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import MAGIC, VERSION, load_avatar, read_header, save_avatar
+from avatar.model.sampling import Sampling
 from avatar.model.torso_regression import TorsoRegression
 from avatar.motion.from_capture import motion_of
 from avatar.rendering.animator import render_track
 from avatar.types import HeadParams
+from tests.support.sample_avatar import CAMERA, small_avatar
 from tests.support.tiny import tiny_capture
 
 DATA = Path(__file__).parents[2] / "data"
@@ -156,6 +159,45 @@ def test_cross_driving_keeps_the_sign_of_principal_components(
     driver = replace(driver, track={**driver.track, "expression": weights})
     params = driven_by(tiny_avatar, driver, replace(load_head(), expression_names=names))
     assert params.expression[:, 0].min() < -0.5
+
+
+def test_an_avatar_of_version_2_gives_the_same_gaussians_and_pixels_as_before() -> None:
+    """The same artificial avatar, written by the last program of version 2, and what it rendered."""
+    avatar = load_avatar(DATA / "version2.avatar")
+    joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
+    params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
+    expected = torch.tensor([[0.0136, 0.0039, 0.0055], [0.0034, 0.0238, 0.0035]])
+    assert torch.allclose(avatar(params).scales[0, [0, 5]], expected, atol=5e-5)
+    image = next(iter(render_track(avatar, params, CAMERA))).astype(int)
+    assert np.abs(image.sum((0, 1)) - [254226, 251252, 257396]).max() < 100
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_avatars_of_earlier_versions_have_no_filter_and_the_former_dilation(version: int) -> None:
+    avatar = load_avatar(DATA / f"version{version}.avatar")
+    assert avatar.sampling == Sampling(0.0, 0.3)
+    scales = avatar.log_scales.exp()
+    assert avatar.sampling.widened(scales) is scales
+
+
+def test_the_sampling_of_an_avatar_is_stored_exactly(tmp_path: Path) -> None:
+    avatar = small_avatar("reduced")
+    avatar.sampling = Sampling(1 / 3e3, 0.1).rounded()
+    assert avatar.sampling.filter_scale == pytest.approx(1 / 3e3, rel=1e-6)
+    save_avatar(tmp_path / "me.avatar", avatar)
+    assert load_avatar(tmp_path / "me.avatar").sampling == avatar.sampling
+
+
+@pytest.mark.parametrize(
+    ("filter_scale", "dilation"),
+    [(-1e-3, 0.1), (0.0, -0.1), (math.nan, 0.1), (0.0, math.nan), (math.inf, 0.1), (0.0, math.inf), (0.0, 1e3)],
+)
+def test_a_sampling_without_meaning_is_damage(tmp_path: Path, filter_scale: float, dilation: float) -> None:
+    avatar = small_avatar("reduced")
+    avatar.sampling = Sampling(filter_scale, dilation)
+    save_avatar(tmp_path / "me.avatar", avatar)
+    with pytest.raises(HeadsplatError, match=r"damaged avatar file \(avatar\.sampling: expected numbers in 0..100"):
+        load_avatar(tmp_path / "me.avatar")
 
 
 def test_an_avatar_of_version_1_gives_the_same_means_as_before() -> None:
