@@ -70,8 +70,8 @@ class TrainConfig:
     mask: float = 0.02  # weight of the matte term
     coarse_share: float = 0.4  # fraction of the schedule at half size if `size` is above 256
     fine_rate: float = 0.35  # factor of the learning rates after the half-size part
-    filter: float = 0.3  # standard deviation of the low-pass filter in space, pixels at the nearest training view
-    dilation: float = 0.1  # pixels^2 added to the projected covariance
+    filter: float = 0.4  # standard deviation of the low-pass filter in space, pixels at the nearest training view
+    dilation: float = 0.05  # pixels^2 added to the projected covariance
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)

@@ -92,5 +92,5 @@ def test_the_dilation_of_gaussians_changes_the_image(tiny_avatar: Avatar, tiny: 
 def test_training_takes_the_filter_from_the_pixel_size_of_the_frames(tiny: Capture, tiny_avatar: Avatar) -> None:
     camera = tiny.camera(64)
     pixel = 0.6 / camera.K[0, 0, 0].item()  # the tiny head is 0.6 m from its camera
-    assert tiny_avatar.sampling.filter_scale == pytest.approx(0.3 * pixel, rel=0.1)
-    assert tiny_avatar.sampling.dilation == pytest.approx(0.1)
+    assert tiny_avatar.sampling.filter_scale == pytest.approx(0.4 * pixel, rel=0.1)
+    assert tiny_avatar.sampling.dilation == pytest.approx(0.05)
