@@ -33,6 +33,7 @@ from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.stages.orientation import find_turn
+from capture.stages.outline import track_outline
 from capture.stages.torso import track_torso
 from capture.stages.yaw import find_yaw
 from capture.tracker.camera import focal_prior
@@ -284,6 +285,7 @@ class _Run:
         }
         arrays = {**track_defaults(len(order)), **arrays}
         arrays |= self._timed("torso", lambda: track_torso(self.workspace.root, arrays))
+        arrays |= self._timed("outline", lambda: track_outline(self.workspace.root, arrays))
         flagged = sorted(
             (entry for part in self.assessments for entry in part.flagged), key=lambda entry: entry["frame"]
         )

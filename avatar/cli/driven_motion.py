@@ -24,6 +24,7 @@ from avatar.model.avatar_file import read_avatar
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
+from avatar.refine.corrected_pose import corrected_params
 from avatar.refine.measured_torso import measured_torso_motion
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
 from avatar.rendering.camera_request import CameraRequest
@@ -110,7 +111,8 @@ class DrivingSource:
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None
     ) -> DrivenAvatar:
         rows = first_rows(capture)
-        params, times = capture.params(rows), np.asarray(capture.track["time"][rows], dtype=np.float64)
+        times = np.asarray(capture.track["time"][rows], dtype=np.float64)
+        params = corrected_params(avatar, capture, rows, capture.params(rows))
         poses = avatar.head.skull_pose(avatar.with_identity(params))
         torso = measured_torso_motion(avatar, capture, rows, *poses)
         report = None

@@ -5,8 +5,8 @@ Layout of the folder: `capture.json` (metadata), `track.npz` (arrays with one ro
 cameras a time step has several images (rows), which share the head parameters.
 
 Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; version 2 had no `principal_point`.
-Both are read with the defaults of these arrays, as is a folder of any version without `torso_motion` and
-`torso_confidence`.
+Both are read with the defaults of these arrays, as is a folder of any version without `torso_motion`,
+`torso_confidence` and `head_outline`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from avatar.common.image_io import read_image
 from avatar.common.links import check_within
 from avatar.common.npz import DamagedNpz
 from avatar.data.capture_metadata import MAGIC, METADATA_FILE, REMEDY, VERSION, read_metadata
-from avatar.data.track_arrays import TRACK_ARRAYS, check_arrays, check_centers, check_track, read_arrays
+from avatar.data.track_arrays import FIXED_AXES, TRACK_ARRAYS, check_arrays, check_centers, check_track, read_arrays
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
 
@@ -179,19 +179,23 @@ def track_defaults(count: int) -> dict[str, np.ndarray]:
         "time_step": np.arange(count),
         "exposure": np.ones((count, 3)),
         "weight": np.ones(count),
-        **torso_defaults(count),
+        **_optional(count),
     }
 
 
-def torso_defaults(count: int) -> dict[str, np.ndarray]:
-    """The motion of the torso of `count` images in which it was not tracked."""
-    return {"torso_motion": np.zeros((count, 6)), "torso_confidence": np.zeros(count)}
+def _optional(count: int) -> dict[str, np.ndarray]:
+    """The arrays that captures of any version may lack, for `count` images of which they are not known."""
+    return {
+        "torso_motion": np.zeros((count, 6)),
+        "torso_confidence": np.zeros(count),
+        "head_outline": np.zeros((count, FIXED_AXES["O"])),
+    }
 
 
 def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a track as read, with the defaults of those that its version lacks."""
     count = np.size(track.get("frame_number", ()))
-    track = {**(track_defaults(count) if metadata["version"] == 1 else torso_defaults(count)), **track}
+    track = {**(track_defaults(count) if metadata["version"] == 1 else _optional(count)), **track}
     camera = track.get("camera")
     if metadata["version"] > 2 or camera is None or camera.dtype.kind not in "iu":
         return track

@@ -13,7 +13,7 @@ from avatar.data.capture_metadata import CENTER, MAX_COUNT, MAX_DISTANCE
 from avatar.types import JOINT_NAMES
 
 #: Sizes of the axes that are the same in every capture.
-FIXED_AXES = {"J": len(JOINT_NAMES), "L": 478, "2": 2, "3": 3, "6": 6}
+FIXED_AXES = {"J": len(JOINT_NAMES), "L": 478, "2": 2, "3": 3, "6": 6, "O": 12}
 _MAX_PIXEL = 1e6
 
 
@@ -21,7 +21,7 @@ _MAX_PIXEL = 1e6
 class ArraySpec:
     """How an array of a track must look."""
 
-    axes: str  # T images, S identity, E expressions, J joints, L landmarks; 2, 3 and 6: vectors of that size
+    axes: str  # T images, S identity, E expressions, J joints, L landmarks, O outline; 2, 3, 6: vectors of that size
     low: float  # smallest and largest value
     high: float
     kinds: str = "fiu"  # kinds of dtype: f floating point, i and u whole numbers, b true or false
@@ -81,6 +81,7 @@ TRACK_ARRAYS = {
     "principal_point": ArraySpec("T2", -_MAX_PIXEL, _MAX_PIXEL),  # stored-frame pixels; the window follows the head
     "torso_motion": ArraySpec("T6", -1e3, 1e3),  # x, y of three points from the reference, face heights
     "torso_confidence": ArraySpec("T", 0, 1),  # 0: the motion of the torso is not known
+    "head_outline": ArraySpec("TO", 0, 100),  # distance of the outline from the face in 12 directions, landmark sizes
 }
 
 

@@ -26,6 +26,7 @@ from avatar.evaluation.report import EvaluationMetadata, Report
 from avatar.evaluation.scoring import Scorer
 from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, refine_clip
+from avatar.refine.corrected_pose import with_corrected_pose
 from avatar.refine.measured_torso import with_measured_torso
 from avatar.refine.options import RefineOptions
 from avatar.refine.track import RefinedTrack
@@ -116,7 +117,8 @@ class _Frames:
         every = capture.train_indices
         sample = every[np.linspace(0, len(every) - 1, min(TRAIN_SAMPLE, len(every))).astype(int)]
         test, train = (load_frames(capture, rows, size, avatar.head) for rows in (capture.test_indices, sample))
-        test = replace(test, states=with_measured_torso(avatar, capture, capture.test_indices, test.states))
+        corrected = with_corrected_pose(avatar, capture, capture.test_indices, test.states)
+        test = replace(test, states=with_measured_torso(avatar, capture, capture.test_indices, corrected))
         if track is not None:
             train = replace(train, states=track.states(capture, sample, avatar.head))
         return _Frames(test, train, capture.test_indices, sample)

@@ -8,26 +8,55 @@ import torch
 from torch import Tensor
 
 #: Candidates for the damping, relative to the number of samples.
-DAMPINGS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
+DAMPINGS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 #: Contiguous blocks of samples; neighboring frames are alike, so single frames must not be left out.
 _BLOCKS = 5
+#: Explained variance up to which an output may be noise, and from which on it counts as predictable.
+_NOISE, _EXPLAINED = 0.05, 0.2
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The best damping and how well left-out blocks are predicted with it."""
+    """The best damping of each of K outputs and how well left-out blocks are predicted with it."""
 
-    damping: float
-    squares: Tensor  # [K] sum of squared errors of each output over all left-out blocks
-    explained: Tensor  # [K] 1 - squared error over the square of the target: above 0 where it is predictable
+    damping: Tensor  # [K]
+    predicted: Tensor  # [n,K] of each sample while its block was left out
+    target: Tensor  # [n,K]
+
+    @property
+    def squares(self) -> Tensor:
+        """Sum [K] of squared errors over all left-out blocks."""
+        return (self.predicted - self.target).square().sum(0)
+
+    @property
+    def explained(self) -> Tensor:
+        """1 - squared error over the square of the target [K]: 1 for perfect predictions, 0 for none."""
+        return 1 - self.squares / self.target.square().sum(0).clamp_min(1e-30)
+
+    @property
+    def gate(self) -> Tensor:
+        """Factor 0..1 of each output [K] that fits the predictions to the target best; 0 where nothing is predicted."""
+        slope = (self.predicted * self.target).sum(0) / self.predicted.square().sum(0).clamp_min(1e-30)
+        return slope.clamp(0, 1) * ((self.explained - _NOISE) / (_EXPLAINED - _NOISE)).clamp(0, 1)
 
 
-def ridge(features: Tensor, target: Tensor, damping: float) -> Tensor:
-    """Weights [D,K] that map `features` [n,D] to `target` [n,K]; the first feature, a constant, is not damped."""
-    matrix = features.T @ features
-    diagonal = features.new_full((features.shape[1],), damping * len(features))
-    diagonal[0] = 1e-9
-    return torch.linalg.solve(matrix + torch.diag(diagonal), features.T @ target)
+def ridge(features: Tensor, target: Tensor, damping: Tensor) -> Tensor:
+    """Weights [D,K] that map `features` [n,D] to `target` [n,K]; the first feature, a constant, is not damped.
+
+    Args:
+        features: float64.
+        target: float64.
+        damping: [K] of each output, relative to the number of samples.
+    """
+    matrix, product = features.T @ features, features.T @ target
+    free = torch.ones_like(matrix[0])
+    free[0] = 0
+    weights = torch.empty_like(product)
+    for value in damping.unique():
+        columns = damping == value
+        damped = matrix + torch.diag(free * value * len(features) + 1e-9)
+        weights[:, columns] = torch.linalg.solve(damped, product[:, columns])
+    return weights
 
 
 def cross_validate(features: Tensor, target: Tensor, dampings: tuple[float, ...] = DAMPINGS) -> CrossValidation:
@@ -36,16 +65,20 @@ def cross_validate(features: Tensor, target: Tensor, dampings: tuple[float, ...]
     Args:
         features: [n,D] float64, in the order of time; the first is a constant.
         target: [n,K] float64.
-        dampings: the candidates; that of the smallest error is chosen.
+        dampings: the candidates; each output gets that of its smallest error.
     """
     block = torch.arange(len(features)) * _BLOCKS // max(1, len(features))
-    results = []
-    for damping in dampings:
-        squares = target.new_zeros(target.shape[1])
-        for left_out in block.unique():
-            known, unknown = block != left_out, block == left_out
-            weights = ridge(features[known], target[known], damping)
-            squares += (features[unknown] @ weights - target[unknown]).square().sum(0)
-        results.append((damping, squares))
-    damping, squares = min(results, key=lambda result: float(result[1].sum()))
-    return CrossValidation(damping, squares, 1 - squares / target.square().sum(0).clamp_min(1e-30))
+    every = torch.stack([_predicted(features, target, block, damping) for damping in dampings])
+    best = (every - target).square().sum(1).argmin(0)  # [K]
+    predicted = every.gather(0, best.expand(1, len(target), -1))[0]
+    return CrossValidation(target.new_tensor(dampings)[best], predicted, target)
+
+
+def _predicted(features: Tensor, target: Tensor, block: Tensor, damping: float) -> Tensor:
+    """Predictions [n,K] of each block [n] from the others."""
+    predicted = torch.zeros_like(target)
+    for left_out in block.unique():
+        known, unknown = block != left_out, block == left_out
+        weights = ridge(features[known], target[known], target.new_full((target.shape[1],), damping))
+        predicted[unknown] = features[unknown] @ weights
+    return predicted

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
+from avatar.model.pose_corrector import PoseCorrector
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.torso_regression import TorsoRegression
@@ -56,7 +57,9 @@ class Avatar(nn.Module):
         self.register_buffer("neutral", initial["neutral"].clone())
         self.sampling = Sampling()
         self.provenance: Mapping[str, Any] = {}  # figures of the training, plain JSON values, stored in the file
-        self.torso_regression: TorsoRegression | None = None  # for frames of the capture it was trained on
+        # Both for frames of the capture it was trained on:
+        self.torso_regression: TorsoRegression | None = None
+        self.pose_corrector: PoseCorrector | None = None
 
     neutral: Tensor
 

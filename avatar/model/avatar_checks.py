@@ -94,9 +94,20 @@ _MIXING = {
     },
 }
 _PERSON = {
-    "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
-    "person.torso.limit": _Values("F32", "7", 0, 1e4),
+    "person.torso": {
+        "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
+        "person.torso.limit": _Values("F32", "7", 0, 1e4),
+    },
+    "person.pose": {
+        "person.pose.landmark_mean": _Values("F32", "1434", -1e3, 1e3),
+        "person.pose.landmark_basis": _Values("F32", "1434 C"),
+        "person.pose.low": _Values("F32", "D"),
+        "person.pose.high": _Values("F32", "D"),
+        "person.pose.weight": _Values("F32", "6 D", -1e4, 1e4),
+    },
 }
+#: Inputs of the pose corrector besides expressions and landmark components: 1, pose, its products, joints, outline.
+_POSE_INPUTS = 1 + 6 + 21 + 9 + 12
 #: Tensors that files of versions below these lack.
 NEW_IN = {2: {"head.joint_dirs", "head.curvedirs", "head.curve_columns"}, 3: {"avatar.sampling"}}
 
@@ -201,16 +212,26 @@ def check_person(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> No
         header: of the same file, checked by `check_header`; without the entry there must be no such tensors.
     """
     person, sizes = header.get("person"), dict[str, int]()
-    for name in tensors:
-        if name.startswith(PERSON) and (person is None or name not in _PERSON):
+    stored = [name for name in tensors if name.startswith(PERSON)]
+    layout = {
+        name: values
+        for group, members in _PERSON.items()
+        for name, values in members.items()
+        if person is not None and any(each.startswith(f"{group}.") for each in stored)
+    }
+    for name in stored:
+        if name not in layout:
             raise ValueError(f"{name}: a tensor that this format does not have")
     if person is None:
         return
     _check("capture" in person, "person.capture")
-    for name, values in _PERSON.items():
+    for name, values in layout.items():
         if name not in tensors:
             raise ValueError(f"{name}: this tensor is missing")
         _check_tensor(name, tensors[name], values, sizes)
+    inputs = _POSE_INPUTS + len(header["expression_names"]) + sizes.get("C", 0)
+    if sizes.get("D", inputs) != inputs:
+        raise ValueError(f"person.pose.weight: expected {inputs} inputs, got {sizes['D']}")
     if person.get("tensors_sha256") != checksum(tensors, PERSON):
         raise ValueError("the tensors of its entry 'person' do not match their checksum")
 

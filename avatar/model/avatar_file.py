@@ -20,9 +20,9 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_checks import DTYPES, PERSON, PREFIXES, check_header, check_person, check_tensors, checksum
 from avatar.model.blendshapes import Blendshapes
+from avatar.model.person_file import person_entry, person_tensors, restore_person
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
-from avatar.model.torso_regression import TorsoRegression
 from avatar.types import JOINT_NAMES
 
 MAGIC = "headsplat-avatar"
@@ -55,10 +55,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
     header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
-    if (regression := avatar.torso_regression) is not None:
-        person = {"person.torso.weight": regression.weight, "person.torso.limit": regression.limit}
-        header["person"] = {"capture": regression.capture, "tensors_sha256": checksum(person, PERSON)}
-        packed |= {name: _pack(name, value) for name, value in person.items()}
+    header |= person_entry(avatar)
+    packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()}
     with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
@@ -119,9 +117,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
-    if "person" in header:
-        weight, limit = tensors["person.torso.weight"], tensors["person.torso.limit"]
-        avatar.torso_regression = TorsoRegression(header["person"]["capture"], weight, limit)
+    restore_person(avatar, header, tensors)
     return header, avatar
 
 

@@ -21,6 +21,7 @@ from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, baked
+from avatar.refine.corrected_pose import learn_pose_corrector
 from avatar.refine.measured_torso import learn_torso_regression
 from avatar.refine.track import RefinedTrack
 from avatar.rendering.backends import backend_of
@@ -170,6 +171,7 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
     if found is None:
         return None
     learn_torso_regression(avatar, capture, found.states, found.flagged)
+    learn_pose_corrector(avatar, capture, trainer.tracked, found.states, found.flagged)
     return RefinedTrack.of(capture, capture.train_indices, found.states, found.flagged, avatar.head)
 
 

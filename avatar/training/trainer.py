@@ -34,6 +34,7 @@ class Trainer:
         self.avatar = avatar
         self.config = config
         self.full = frames
+        self.tracked = frames.states  # before the refinement
         self.coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue: list[int] = []

@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.common.image_io import read_image
 from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, frame_name
-from avatar.errors import HeadsplatError
 from avatar.types import ROOT
+from capture.stages.images import read_stored
 from capture.stages.workers import Pool
 from capture.tracker.torso_registration import TorsoTemplate, matted_pyramid
 
@@ -53,11 +52,8 @@ def track_torso(root: Path, track: Mapping[str, np.ndarray]) -> dict[str, np.nda
     numbers = track["frame_number"]
 
     def images(row: int) -> tuple[np.ndarray, np.ndarray]:
-        paths = [root / folder / frame_name(int(numbers[row])) for folder in (FRAMES_DIR, MATTES_DIR)]
-        luma, matte = (read_image(path, cv2.IMREAD_GRAYSCALE) for path in paths)
-        if luma is None or matte is None:
-            raise HeadsplatError(f"{paths[luma is not None]}: missing or damaged image; capture the video again")
-        return luma, matte
+        name = frame_name(int(numbers[row]))
+        return read_stored(root / FRAMES_DIR / name), read_stored(root / MATTES_DIR / name)
 
     frames = TorsoFrames(images, track["landmarks"], track["principal_point"], track["time"], track["is_test"])
     poses = np.concatenate([track["joint_rot"][:, ROOT], track["translation"]], 1)

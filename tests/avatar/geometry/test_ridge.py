@@ -19,17 +19,28 @@ def made(count: int, noise: float) -> tuple[Tensor, Tensor, Tensor]:
 
 def test_a_linear_map_is_recovered() -> None:
     features, target, weights = made(60, 0.0)
-    assert torch.allclose(ridge(features, target, 1e-9), weights, atol=1e-5)
+    assert torch.allclose(ridge(features, target, features.new_full((2,), 1e-9)), weights, atol=1e-5)
     found = cross_validate(features, target)
-    assert found.damping == 1e-6 and (found.explained > 0.999).all()
+    assert (found.damping == 1e-6).all() and (found.explained > 0.999).all()
+    assert (found.gate > 0.999).all()
 
 
 def test_noise_is_not_predictable() -> None:
     features, _, _ = made(60, 0.0)
     target = torch.randn(60, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    assert (cross_validate(features, target).explained < 0.1).all()
+    found = cross_validate(features, target)
+    assert (found.explained < 0.05).all() and (found.gate < 0.05).all()
+
+
+def test_each_output_has_its_own_damping_and_gate() -> None:
+    features, target, _ = made(60, 0.0)
+    target[:, 1] = torch.randn(60, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = cross_validate(features, target)
+    assert found.gate[0] > 0.999 > 0.05 > found.gate[1] and found.damping[0] < found.damping[1]
 
 
 def test_the_constant_is_not_damped() -> None:
     features = torch.ones(20, 1, dtype=torch.float64)
-    assert torch.allclose(ridge(features, 3 * features, 10.0), torch.tensor(3.0, dtype=torch.float64))
+    assert torch.allclose(
+        ridge(features, 3 * features, torch.tensor([10.0]).double()), torch.tensor(3.0, dtype=torch.float64)
+    )
