@@ -163,8 +163,8 @@ class _Run:
         found = self._timed("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
         stage = TrackStage(self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source.name)
         self._timed("track", lambda: stage.run(found, self.progress))
-        self.warnings += stage.warnings
         rows, canvases = self._timed("mattes", lambda: self._write_images(stage))
+        self.warnings += stage.warnings
         self._finish(head, stage, rows, canvases)
 
     def _note(self, sentence: str) -> None:

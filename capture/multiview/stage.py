@@ -24,6 +24,7 @@ from capture.options import CaptureOptions, Progress
 from capture.stages.landmarks import LandmarkTable
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.tracker.landmark_model import LandmarkModel
+from capture.video.crop import few_pixels
 from capture.video.decoding import open_video
 
 
@@ -192,7 +193,8 @@ class TrackStage:
             heads.append(np.stack([project_head(self.fit, state, views.get(step, first)) for step, state in states]))
         sizes = [view.size for view in firsts]
         paths = choose_canvases(heads, steps, self.training.time, sizes, options.framing, options.max_size)
-        self.warnings += [f"{self._name}: {sentence}" for sentence in enlarged(paths, names)]
+        few = few_pixels(max(path.window.face for path in paths), paths[0].size)
+        self.warnings += [f"{self._name}: {text}" for text in [*enlarged(paths, names), few] if text]
         return [
             paths[row.view.camera].at(row.view.time_step, row.view.time, project_head(self.fit, row.state, row.view))
             for row in rows

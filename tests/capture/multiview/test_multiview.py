@@ -179,6 +179,7 @@ def test_the_window_of_each_camera_follows_the_head(tmp_path: Path) -> None:
         own = centers[capture.track["camera"] == index]
         np.testing.assert_allclose(np.array(camera["K"])[:2, 2], np.median(own, axis=0))
     assert _reprojected(capture).mean() < 0.02 * capture.metadata["quality"]["inter_ocular_px"]
+    assert any("in: the face is 5" in warning and "not enlarged" in warning for warning in capture.metadata["warnings"])
 
 
 def test_images_of_a_folder_may_be_crops_with_principal_points_of_their_own(tmp_path: Path) -> None:
