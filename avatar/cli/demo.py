@@ -139,7 +139,7 @@ class Demo:
         from avatar.cli.training_run import Outputs, train_capture
 
         flags = {"size": self.command.size, "seed": self.command.seed, "max_seconds": self.command.seconds}
-        settings = with_flags(load_preset("default", TrainConfig()), flags)
+        settings = with_flags(load_preset("fast", TrainConfig()), flags)
         outputs = Outputs.beside(self.out / "demo.avatar")
         with self._timed("training"):
             if train_capture(capture, settings, outputs, resume=False):

@@ -57,12 +57,12 @@ RANGES = (
 class TrainConfig:
     """Settings of a training. The same settings give the same bits on one machine, unless `max_seconds` ends it."""
 
-    size: int = 256  # longer side of the images, pixels
-    steps: int = 4000
+    size: int = 512  # longer side of the images, pixels
+    steps: int = 3500
     max_seconds: float | None = None  # limit of the wall-clock time; a slower machine then makes fewer steps
     seed: int = 0
     batch: int = 1  # images per step
-    gaussians: int = 15000
+    gaussians: int = 30000
     extra_share: float = 0.3  # fraction of the Gaussians for hair, glasses and clothes, which the mesh does not cover
     mode: Literal["reduced", "expression"] = "reduced"
     bases: int = 10  # K of the reduced mode

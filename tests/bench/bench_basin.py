@@ -38,7 +38,7 @@ def perturbed(states: HeadStates, turn: float, shift: float, depth: float) -> He
 
 def errors(capture: Capture, steps: int, turn: float, shift: float, depth: float) -> np.ndarray:
     """Degrees [n] between the results from refined and from perturbed poses, for every fourth training frame."""
-    result = fit(capture, head_of(capture), TrainConfig(steps=steps))
+    result = fit(capture, head_of(capture), TrainConfig(size=256, gaussians=15000, steps=steps))
     avatar, track = result.avatar, result.refined_track
     assert track is not None
     rows = capture.train_indices[::4]

@@ -111,7 +111,7 @@ def refine(capture: Capture, steps: int, seed: int = 0) -> None:
 
     Initial poses are the refined ones for training frames, those of the landmarks for held-out frames.
     """
-    result = fit(capture, load_head(), TrainConfig(steps=steps, seed=seed))
+    result = fit(capture, load_head(), TrainConfig(size=256, gaussians=15000, steps=steps, seed=seed))
     avatar, track = result.avatar, result.refined_track
     assert track is not None
     parts = []
