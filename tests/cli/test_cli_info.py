@@ -66,7 +66,7 @@ def test_info_of_a_folder_without_capture_is_refused(capsys: pytest.CaptureFixtu
 def test_info_of_a_capture_of_another_version_names_both(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "capture.json").write_text('{"magic": "headsplat-capture", "version": 99}')
     text = failure(capsys, ["info", str(tmp_path)])
-    assert "capture version 99, this headsplat reads up to version 2; capture the video again" in text
+    assert "capture version 99, this headsplat reads up to version 3; capture the video again" in text
 
 
 def test_info_of_a_damaged_avatar_is_an_error_of_ours(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
