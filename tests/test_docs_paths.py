@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -13,6 +14,8 @@ from safetensors import safe_open
 
 import avatar
 from avatar import export
+from avatar.model.avatar_file import save_avatar
+from tests.support.sample_avatar import small_avatar
 from tests.test_layout import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -41,8 +44,11 @@ def path_exists(path: str) -> bool:
 @cache
 def stored_names() -> frozenset[str]:
     """Names of tensors in an .avatar file, and what they begin with: they look like names of modules."""
-    with safe_open(str(ROOT / "tests" / "data" / "version1.avatar"), framework="np") as file:
-        names = list(file.keys())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "me.avatar"
+        save_avatar(path, small_avatar("reduced"))
+        with safe_open(str(path), framework="np") as file:
+            names = list(file.keys())
     parts = (name.split(".") for name in names)
     return frozenset(".".join(part[:length]) for part in parts for length in range(2, len(part) + 1))
 
