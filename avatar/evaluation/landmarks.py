@@ -41,6 +41,11 @@ class LandmarkDistance:
         self._locate = locate
         self._truth: dict[int, np.ndarray | None] = {}
 
+    @staticmethod
+    def of(landmarker: Landmarker | None) -> LandmarkDistance | None:
+        """The columns by a landmarker, or None where it cannot find landmarks."""
+        return LandmarkDistance(landmarker.locate) if landmarker and landmarker.locate else None
+
     def measure(self, source: int, start: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         """Mean distances of GROUPS in percent of the inter-ocular distance of the true frame, and `landmarks_lost`.
 

@@ -78,16 +78,17 @@ def evaluate(
     _check(avatar, capture, rasterizer)
     started = time.perf_counter()
     frames = _Frames.load(avatar, capture, size, track)
-    scorer = _scorer(avatar, capture, lpips, landmarker, progress)
+    network = load_lpips(lpips) if lpips else None
+    scorer = Scorer(avatar.head, capture, network, progress, LandmarkDistance.of(landmarker))
     double = DoubleSize(avatar, capture, trained_size or size, rasterizer)
-    rows = {"driven": _score_test(scorer, double, frames, save_images)}
-    found = None if refine is None else _refine(avatar, frames.test, refine, trained_size, progress)
-    if found is not None:
+    rows, found = {"driven": _score_test(scorer, double, frames, save_images)}, None
+    if refine is not None:
+        found = _refine(avatar, frames.test, refine, trained_size, progress)
         refined = replace(frames, test=replace(frames.test, states=found.states))
         rows["refined"] = _score_test(scorer, double, refined, save_images, "refined")
     rows |= _score_others(scorer, double, frames)
     metadata = EvaluationMetadata(
-        **_about(avatar, capture, frames),
+        **_about(avatar, capture, frames, trained_size or size, landmarker),
         rasterizer=rasterizer,
         poses=_pose_sources(refined=refine is not None, trained_on_refined=track is not None),
         refinement=found.to_dict() if found else None,
@@ -95,9 +96,7 @@ def evaluate(
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
         seconds=_seconds(avatar, capture, started),
         peak_memory_mb=peak_memory_mb(),
-        lpips_network=scorer.network.name if scorer.network else None,
-        landmarks=_landmark_note(landmarker),
-        trained_size=trained_size or size,
+        lpips_network=network.name if network else None,
     )
     return Report(rows, metadata)
 
@@ -122,18 +121,6 @@ class _Frames:
         if track is not None:
             train = replace(train, states=track.states(capture, sample, avatar.head))
         return _Frames(test, train, capture.test_indices, sample)
-
-
-def _scorer(
-    avatar: Avatar,
-    capture: Capture,
-    lpips: str | Path | None,
-    landmarker: Landmarker | None,
-    progress: Callable[[str, int, int], None] | None,
-) -> Scorer:
-    network = load_lpips(lpips) if lpips else None
-    landmarks = LandmarkDistance(landmarker.locate) if landmarker and landmarker.locate else None
-    return Scorer(avatar.head, capture, network, progress, landmarks)
 
 
 def _check(avatar: Avatar, capture: Capture, rasterizer: Rasterizer) -> None:
@@ -206,7 +193,9 @@ def _pose_sources(*, refined: bool, trained_on_refined: bool) -> dict[str, str]:
     return sources
 
 
-def _about(avatar: Avatar, capture: Capture, frames: _Frames) -> dict[str, Any]:
+def _about(
+    avatar: Avatar, capture: Capture, frames: _Frames, trained_size: int, landmarker: Landmarker | None
+) -> dict[str, Any]:
     """Fields of the metadata that describe what was evaluated."""
     return {
         "test_frames": len(frames.test_rows),
@@ -215,6 +204,8 @@ def _about(avatar: Avatar, capture: Capture, frames: _Frames) -> dict[str, Any]:
         "background": "white",
         "split": capture.metadata.get("split", {}),
         "gaussians": len(avatar),
+        "trained_size": trained_size,
+        "landmarks": _landmark_note(landmarker),
         "reprojection": float(np.median(capture.track["reprojection"][frames.test_rows])),
     }
 

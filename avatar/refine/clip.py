@@ -15,10 +15,12 @@ from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
+from avatar.refine.acceptance import accepted
 from avatar.refine.controls import Controls
+from avatar.refine.crops import head_targets
 from avatar.refine.expressions import refine_expressions
 from avatar.refine.options import RefineOptions
-from avatar.refine.poses import Poses, refine_poses
+from avatar.refine.poses import PoseFit, Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
 from avatar.refine.targets import Targets
 
@@ -39,8 +41,9 @@ class ClipFit:
     cost: tuple[float, float]  # mean over time steps before and after the fit of poses, without reset and smoothing
     turn_deg: Tensor  # [3] mean absolute change of rotation about each world axis
     shift_cm: Tensor  # [3] mean absolute change of position along each world axis
-    jitter: tuple[dict[str, float], dict[str, float]]  # of the initial poses and of the result
+    jitter: tuple[dict[str, float], dict[str, float]]  # of the initial poses and of the result, before acceptance
     seconds: float
+    reverted: Tensor  # [S] bool: all or a part of the change made a region of the head worse and was taken back
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain numbers from which `restored` makes the same result."""
@@ -48,7 +51,7 @@ class ClipFit:
         return {
             "params": (params.expression, params.joint_rot, params.translation),
             "poses": (self.states.rotation, self.states.translation, *torso),
-            "found": (self.flagged, self.turn_deg, self.shift_cm),
+            "found": (self.flagged, self.turn_deg, self.shift_cm, self.reverted),
             "numbers": (self.cost, self.jitter, self.seconds),
         }
 
@@ -67,15 +70,17 @@ class ClipFit:
         states = replace(HeadStates.of(params, head), rotation=rotation, translation=position)
         if torso:
             states = states.with_torso(*torso)
-        flagged, turn, shift = state["found"]
+        flagged, turn, shift, *more = state["found"]
+        reverted = more[0] if more else torch.zeros_like(flagged)  # checkpoints of earlier versions have none
         cost, jitters, seconds = state["numbers"]
-        return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), seconds)
+        return ClipFit(states, flagged, tuple(cost), turn, shift, tuple(jitters), seconds, reverted)
 
     def to_dict(self) -> dict[str, Any]:
         """Figures as plain numbers, for reports and headers."""
         return {
             "frames": len(self.flagged),
             "flagged": int(self.flagged.sum()),
+            "reverted": int(self.reverted.sum()),
             "cost_before": round(self.cost[0], 2),
             "cost_after": round(self.cost[1], 2),
             "turn_deg": [round(float(value), 3) for value in self.turn_deg],
@@ -107,7 +112,44 @@ def refine_clip(
         progress: called with (states done, S).
     """
     started = clock.perf_counter()
-    states, time = frames.states, frames.time
+    states = frames.states
+    fit, flagged, posed = _posed(avatar, frames, options, trained_size, keep_mean=keep_mean, progress=progress)
+    result, others = posed, [posed]
+    if options.expressions:
+        trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
+        targets = head_targets(avatar, frames, posed, options.expression_size, trained_size)
+        expressed = refined_expressions(avatar, targets, posed, trust, frames.time, options, progress)
+        result, others = expressed, [expressed, posed]
+        if not keep_mean:
+            result = with_head(avatar, frames, expressed, trust, options, trained_size)
+    reverted = torch.zeros(len(states), dtype=torch.bool)
+    if not keep_mean:  # the avatar does not show poses with the mean change removed before it is trained on them
+        result, reverted = accepted(avatar, frames, states, result, others, options.accept_loss)
+    before, after = (Poses.of(avatar, each, torso=False) for each in (states, result))
+    change = matrix_to_axis_angle(after.rotation[:, 0] @ before.rotation[:, 0].transpose(1, 2))
+    return ClipFit(
+        result,
+        flagged,
+        (float(fit.cost_before.mean()), float(fit.cost.mean())),
+        change.abs().mean(0).rad2deg(),
+        100 * (after.translation[:, 0] - before.translation[:, 0]).abs().mean(0),
+        (jitter(before, frames.time), jitter(after, frames.time)),
+        clock.perf_counter() - started,
+        reverted,
+    )
+
+
+def _posed(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    options: RefineOptions,
+    trained_size: int | None,
+    *,
+    keep_mean: bool,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[PoseFit, Tensor, HeadStates]:
+    """The fit of poses to whole images, failed states [S], and the states with the smoothed poses."""
+    states = frames.states
     start = Poses.of(avatar, states, options.torso)
     fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
     cost = fit.cost / torch.zeros(len(states), dtype=torch.float64).index_add_(
@@ -120,21 +162,38 @@ def refine_clip(
         flagged = bad | diverged(found, start, frames, options)
     found = start.where(flagged, found)
     trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
-    smooth = smooth_poses(replace(fit, poses=found), trust, time, options, share_depth_axis(frames))
-    result = with_poses(states, smooth)
-    if options.expressions:
-        targets = Targets.of(frames, options.expression_size, trained_size)
-        result = refined_expressions(avatar, targets, result, trust, time, options, progress)
-    change = matrix_to_axis_angle(smooth.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2))
-    return ClipFit(
-        result,
-        flagged,
-        (float(fit.cost_before.mean()), float(fit.cost.mean())),
-        change.abs().mean(0).rad2deg(),
-        100 * (smooth.translation[:, 0] - start.translation[:, 0]).abs().mean(0),
-        (jitter(start, time), jitter(smooth, time)),
-        clock.perf_counter() - started,
-    )
+    smooth = smooth_poses(replace(fit, poses=found), trust, frames.time, options, share_depth_axis(frames))
+    return fit, flagged, with_poses(states, smooth)
+
+
+def with_head(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    states: HeadStates,
+    trust: np.ndarray,
+    options: RefineOptions,
+    trained_size: int | None,
+) -> HeadStates:
+    """States [S] whose skull is fitted further to crops of the head and of the face, at their own resolution.
+
+    The expressions must fit already: else the skull moves to where they are wrong.
+
+    Args:
+        avatar: the avatar; it is not changed.
+        frames: images and cameras.
+        states: [S] the initial values.
+        trust: [S] 0..1, factor of the information of each frame in the smoothing; a small one keeps the initial pose.
+        options: weights and limits.
+        trained_size: longer side of the images on which the avatar was trained; None: that of `frames`.
+    """
+    if not options.head_iterations:
+        return states
+    targets = head_targets(avatar, frames, states, options.size, trained_size)
+    limits = replace(options, torso=False, iterations=options.head_iterations)
+    fit = refine_poses(avatar, targets, states, limits, face_weight=options.face_weight)
+    kept = torch.from_numpy(trust < 1)
+    found = replace(fit, poses=Poses.of(avatar, states, torso=False).where(kept, fit.poses))
+    return with_poses(states, smooth_poses(found, trust, frames.time, options, share_depth_axis(frames)))
 
 
 def with_poses(states: HeadStates, poses: Poses) -> HeadStates:

@@ -63,6 +63,13 @@ class Controls:
         """Steps of finite differences [P]."""
         return torch.cat([torch.full((len(self.columns),), _STEP), torch.full((GAZE,), _GAZE_STEP)])
 
+    def of_eyes(self, head: HeadModel) -> Tensor:
+        """Mask [P] of the controls of lids, brows and gaze; all of them where the names do not tell."""
+        names = [head.expression_names[column] for column in self.columns.tolist()]
+        if not set(names) <= set(NAMES):
+            return torch.ones(len(self), dtype=torch.bool)
+        return torch.tensor([name.startswith(("eye", "brow")) for name in names] + [True] * GAZE)
+
     def read(self, params: HeadParams) -> Tensor:
         """Values [B,P] of the controls in `params`; the gaze is the mean of both eyes."""
         gaze = 0.5 * (params.joint_rot[:, LEFT_EYE, :GAZE] + params.joint_rot[:, RIGHT_EYE, :GAZE])

@@ -7,7 +7,7 @@ Blending them like colors gives the optical flow of each pixel, which replaces f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,17 +16,15 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import SH_C0
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import geman_mcclure, image_gradients
 from avatar.refine.controls import Controls
+from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
 from avatar.refine.targets import Targets, render_targets
-from avatar.types import Camera, Gaussians, HeadParams
+from avatar.types import Gaussians, HeadParams
 
-#: Regions whose bounding box is compared, and the margin around it relative to its size.
-_REGIONS, _MARGIN = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region"), 0.25
 _LARGEST = 0.4  # largest change of a control in one step
 _NEAR = 1e-3  # meters, smallest depth to divide by
 
@@ -219,31 +217,3 @@ def _box_constrained(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, hi
         x[beyond] = np.clip(x[beyond], low[beyond], high[beyond])
         fixed |= beyond
     return x
-
-
-def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor) -> Targets:
-    """Crops around eyes and mouth, of one size, inside the images.
-
-    Args:
-        avatar: gives the vertices of eyes and mouth.
-        targets: m images.
-        states: [s] poses and vertices.
-        row: [m] int, the state of each image.
-    """
-    face = torch.from_numpy(vertex_mask(avatar.head, _REGIONS))
-    if not face.any():
-        face = ~face
-    world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]
-    pixels = targets.camera.project(world[row], near=_NEAR)
-    low, high = pixels.amin(1), pixels.amax(1)
-    full = torch.tensor([targets.camera.width, targets.camera.height])
-    side = ((high - low).amax(0) * (1 + 2 * _MARGIN)).ceil().clamp(min=16).minimum(full).long()
-    corner = (0.5 * (low + high) - 0.5 * side).round().long().clamp(min=0)
-    corner = torch.minimum(corner, full - side)
-    width, height = side.tolist()
-    rgb = torch.stack(
-        [image[y : y + height, x : x + width] for image, (x, y) in zip(targets.rgb, corner.tolist(), strict=True)]
-    )
-    K = targets.camera.K.clone()
-    K[:, :2, 2] -= corner
-    return replace(targets, rgb=rgb, camera=Camera(K, targets.camera.world_to_cam, width, height))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model.avatar import Avatar
 from avatar.model.rig import TRAVEL_UNIT
+from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
 from avatar.refine.targets import Rendered, Targets, depth_and_torso, render_targets
 from avatar.types import Gaussians
@@ -92,6 +93,7 @@ def refine_poses(
     states: HeadStates,
     options: RefineOptions,
     progress: Callable[[int, int], None] | None = None,
+    face_weight: float = 0.0,
 ) -> PoseFit:
     """Refine the poses of `states` [S] so that the rendered avatar matches the images; expressions stay.
 
@@ -101,12 +103,13 @@ def refine_poses(
         states: the initial poses.
         options: weights and limits.
         progress: called with (states done, S).
+        face_weight: weight of a pixel of the crop round eyes and mouth, beside that of a pixel of the whole image.
     """
     fits = []
     size = targets.chunk_size(len(states))
     for start in range(0, max(1, len(states)), size):
         end = min(start + size, len(states))
-        fits.append(_Chunk(avatar, targets, states, torch.arange(start, end), options).solve())
+        fits.append(_Chunk(avatar, targets, states, torch.arange(start, end), options, face_weight).solve())
         if progress:
             progress(end, len(states))
     poses = Poses(torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits]))
@@ -121,11 +124,21 @@ class _Chunk:
     """A few states, solved in one batch by Levenberg-Marquardt."""
 
     def __init__(
-        self, avatar: Avatar, targets: Targets, states: HeadStates, chosen: Tensor, options: RefineOptions
+        self,
+        avatar: Avatar,
+        targets: Targets,
+        states: HeadStates,
+        chosen: Tensor,
+        options: RefineOptions,
+        face_weight: float,
     ) -> None:
         self.avatar, self.options = avatar, options
-        self.targets, self.row = targets.of_states(chosen)
+        whole, self.row = targets.of_states(chosen)
         self.states = states[chosen]
+        self.targets = [whole]
+        if face_weight > 0:
+            face = face_crop(avatar, whole, self.states, self.row)
+            self.targets.append(replace(face, weight=face_weight * face.weight))
         with torch.no_grad():
             self.extra = avatar.blendshapes(avatar.blendshapes.weights(self.states.features))
         self.start = Poses.of(avatar, self.states, options.torso)
@@ -172,29 +185,35 @@ class _Chunk:
 
     def _evaluate(self, poses: Poses, rows: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Cost [r] and normal equations [r,D,D], [r,D] in world axes of the states `rows` at `poses` [r]."""
-        targets, row = self._images(rows)
         gaussians = self._place(poses, rows)
-        rendered = render_targets(gaussians, targets, row)
-        features = depth_and_torso(self.avatar, gaussians.means[row], targets, rendered)
-        normal = self._normal(poses, targets, row, rendered, features)
-        cost = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, row, normal[2])
-        matrix = torch.zeros(len(rows), *normal[0].shape[1:], dtype=torch.float64).index_add_(0, row, normal[0])
-        gradient = torch.zeros(len(rows), normal[1].shape[1], dtype=torch.float64).index_add_(0, row, normal[1])
+        size = 6 * poses.rotation.shape[1]
+        cost = torch.zeros(len(rows), dtype=torch.float64)
+        matrix, gradient = torch.zeros(len(rows), size, size, dtype=cost.dtype), torch.zeros(len(rows), size).double()
+        for whole in self.targets:
+            targets, row = self._images(whole, rows)
+            rendered = render_targets(gaussians, targets, row)
+            features = depth_and_torso(self.avatar, gaussians.means[row], targets, rendered)
+            normal = self._normal(poses, targets, row, rendered, features)
+            matrix.index_add_(0, row, normal[0])
+            gradient.index_add_(0, row, normal[1])
+            cost.index_add_(0, row, normal[2])
         self._add_torso_prior(poses, rows, cost, matrix, gradient)
         return cost, (matrix, gradient)
 
-    def _images(self, rows: Tensor) -> tuple[Targets, Tensor]:
+    def _images(self, targets: Targets, rows: Tensor) -> tuple[Targets, Tensor]:
         """The m images of the states `rows` [r], and the position of each image's state in `rows`, [m]."""
         if len(rows) == len(self.start):
-            return self.targets, self.row
+            return targets, self.row
         position = torch.full((len(self.start),), -1, dtype=torch.int64)
         position[rows] = torch.arange(len(rows))
         kept = torch.nonzero(position[self.row] >= 0)[:, 0]
-        return self.targets.select(kept), position[self.row[kept]]
+        return targets.select(kept), position[self.row[kept]]
 
     def _place(self, poses: Poses, rows: Tensor) -> Gaussians:
         rotation, translation = poses.rotation.float(), poses.translation.float()
-        torso = (rotation[:, 1], translation[:, 1]) if rotation.shape[1] > 1 else None
+        torso = self.states[rows].torso
+        if rotation.shape[1] > 1:
+            torso = (rotation[:, 1], translation[:, 1])
         return self.avatar.place(self.extra[rows], self.states.vertices[rows], rotation[:, 0], translation[:, 0], torso)
 
     def _normal(

@@ -1,0 +1,241 @@
+"""Acceptance of refined states: a change of pose or expression is kept only where no region of the head gets worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.data.image_regions import head_box
+from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.head.model import HeadModel
+from avatar.head.regions import torso_weight, vertex_mask
+from avatar.model.avatar import Avatar
+from avatar.refine.controls import Controls
+from avatar.rendering.render import render
+
+REGIONS = ("mouth", "eyes", "head", "hair")
+#: Growth of the convex hulls of mouth and eyes, relative to the height of the face.
+_GROW = 0.06
+#: Images that are rendered in one batch.
+_CHUNK = 8
+
+
+def accepted(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    start: HeadStates,
+    refined: HeadStates,
+    others: Sequence[HeadStates],
+    tolerance: float,
+) -> tuple[HeadStates, Tensor]:
+    """The refined states where no region gets worse; elsewhere the best of what does not.
+
+    The torso is judged first, by itself, then the head against the initial head on that torso. Tried in place of a
+    refined head: the same with the controls of the eyes, or of the mouth, at their initial values, `others`, and the
+    middle between both; the initial head is what remains.
+
+    Args:
+        avatar: the avatar; it is not changed.
+        frames: images of the states, at the size at which regions are compared.
+        start: [S] initial states.
+        refined: [S] refined poses and expressions.
+        others: [S] each, such as refined poses with the initial expressions.
+        tolerance: dB by which a region may be worse.
+
+    Returns:
+        States [S], and a mask [S] of those that are not `refined`.
+    """
+    base, before = _base(avatar, frames, start, refined, tolerance)
+    after = region_scores(avatar, frames, start, replace(refined, torso=base.torso), torch.arange(len(start)))
+    left = torch.from_numpy(np.flatnonzero(~allowed(before, after, tolerance)))
+    changed = torch.zeros(len(start), dtype=torch.bool)
+    if base.torso is not None and refined.torso is not None:
+        changed = (base.torso[1] != refined.torso[1]).any(-1)
+    changed[left] = True
+    result = replace(refined, torso=base.torso)
+    if not len(left):
+        return result, changed
+    candidates = [*_partly(avatar.head, start, refined), *others, halfway(avatar.head, start, refined)]
+    candidates = [replace(states, torso=base.torso) for states in candidates]
+    scores = np.stack([region_scores(avatar, frames, start, states, left) for states in candidates])
+    gains = np.nansum(scores - before[left.numpy()], -1)
+    gains[~allowed(before[left.numpy()], scores, tolerance)] = -np.inf
+    chosen = np.where(gains.max(0) > 0, gains.argmax(0), len(candidates))
+    for index, states in enumerate([*candidates, base]):
+        result = _replaced(result, states, left[torch.from_numpy(chosen == index)])
+    return result, changed
+
+
+def _base(
+    avatar: Avatar, frames: TrainingFrames, start: HeadStates, refined: HeadStates, tolerance: float
+) -> tuple[HeadStates, np.ndarray]:
+    """The initial heads [S] with the refined torsos that make no region worse, and their scores [S,R]."""
+    every = torch.arange(len(start))
+    scores = region_scores(avatar, frames, start, start, every)
+    if refined.torso is None:
+        return start, scores
+    moved = replace(start, torso=refined.torso)
+    found = region_scores(avatar, frames, start, moved, every)
+    worse = ~allowed(scores, found, tolerance)
+    base = _replaced(moved, _with_torso(avatar, start), torch.from_numpy(np.flatnonzero(worse)))
+    return base, np.where(worse[:, None], scores, found)
+
+
+def allowed(before: np.ndarray, after: np.ndarray, tolerance: float) -> np.ndarray:
+    """Mask [...] of scores [...,R] in dB that are nowhere worse by more than `tolerance`; nan does not count."""
+    return np.asarray(~(after < before - tolerance).any(-1))
+
+
+@torch.no_grad()
+def region_scores(
+    avatar: Avatar, frames: TrainingFrames, start: HeadStates, states: HeadStates, rows: Tensor
+) -> np.ndarray:
+    """PSNR [r,R] of REGIONS in dB, mean over the images of a state; nan where a region has no pixels.
+
+    Args:
+        avatar: the avatar.
+        frames: images and cameras; their states are not used.
+        start: [S] states that outline the regions: the same pixels whatever is compared.
+        states: [S] to render.
+        rows: [r] int, the states that are scored.
+    """
+    place = torch.full((len(states),), -1, dtype=torch.int64)
+    place[rows] = torch.arange(len(rows))
+    images = torch.nonzero(place[frames.step] >= 0)[:, 0]
+    found: list[list[list[float]]] = [[] for _ in rows]
+    for begin in range(0, len(images), _CHUNK):
+        chosen = images[begin : begin + _CHUNK]
+        step = frames.step[chosen]
+        shown = states[step]
+        gaussians = avatar.assemble(
+            shown.vertices,
+            avatar.blendshapes.weights(shown.features),
+            shown.rotation,
+            shown.translation,
+            shown.torso,
+        )
+        rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).numpy()
+        masks = region_masks(avatar.head, frames, start, chosen)
+        for image, index in enumerate(chosen.tolist()):
+            error = np.square(rendered[image] - _truth(frames, index)).mean(-1)
+            found[int(place[frames.step[index]])].append([_psnr(error, mask) for mask in masks[image]])
+    nothing = [[float("nan")] * len(REGIONS)]
+    return np.array([np.mean(values or nothing, axis=0) for values in found]).reshape(len(rows), len(REGIONS))
+
+
+def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, images: Tensor) -> list[list[np.ndarray]]:
+    """Masks [H,W] of REGIONS in the images `images` [m] int, from vertices projected at `states` [S]."""
+    lips, lids, face = (torch.from_numpy(vertex_mask(head, (name,))) for name in ("lips", "eyelids", "face"))
+    left = head.v_template[:, 0] > 0
+    vertices = (lips, lids & left, lids & ~left, face, torch.from_numpy(torso_weight(head) < 0.1))
+    result = []
+    for index in images.tolist():
+        step = int(frames.step[index])
+        world = states.vertices[step] @ states.rotation[step].T + states.translation[step]
+        pixels = frames.view(index).project(world, near=1e-3)
+        result.append(_masks(frames.alpha[index].numpy(), [pixels[mask].numpy() for mask in vertices]))
+    return result
+
+
+def _masks(alpha: np.ndarray, points: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Masks of REGIONS from the matte [H,W] uint8 and pixels [n,2] of mouth, eyes, face and head."""
+    height, width = alpha.shape
+    mouth, left, right, face, head = points
+    tall = float(np.ptp(face[:, 1])) if len(face) else 0.0
+    eyes = _hull(left, (height, width), _GROW * tall) | _hull(right, (height, width), _GROW * tall)
+    box = np.zeros((height, width), bool)
+    if len(head):
+        box[head_box(head, width, height)] = True
+    chin = float(face[:, 1].max()) if len(face) else height
+    above = np.arange(height)[:, None] < chin
+    hair = (alpha > 127) & above & ~_hull(face, (height, width), 0.0)
+    return [_hull(mouth, (height, width), _GROW * tall), eyes, box, hair]
+
+
+def _hull(points: np.ndarray, shape: tuple[int, int], grow: float) -> np.ndarray:
+    canvas = np.zeros(shape, np.uint8)
+    if len(points) >= 3:
+        limit = 4 * max(shape)
+        cv2.fillConvexPoly(canvas, cv2.convexHull(points.clip(-limit, limit).round().astype(np.int32)), 1)
+    side = 2 * round(grow) + 1
+    return np.asarray(cv2.dilate(canvas, np.ones((side, side), np.uint8)) > 0)
+
+
+def _truth(frames: TrainingFrames, index: int) -> np.ndarray:
+    matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
+    return np.asarray(frames.rgb[index].numpy().astype(np.float32) / 255 * matte + 1 - matte)
+
+
+def _psnr(error: np.ndarray, mask: np.ndarray) -> float:
+    return float(-10 * np.log10(max(float(error[mask].mean()), 1e-10))) if mask.any() else float("nan")
+
+
+def _partly(head: HeadModel, start: HeadStates, refined: HeadStates) -> list[HeadStates]:
+    """`refined` with the controls of the eyes, and of the mouth, at the values of `start`; none of unnamed ones."""
+    controls = Controls.of(head)
+    eyes = controls.of_eyes(head)
+    if not eyes.any() or eyes.all():
+        return []
+    before, after = controls.read(start.params), controls.read(refined.params)
+    result = []
+    for reset in (eyes, ~eyes):
+        params = controls.write(refined.params, torch.where(reset, before, after))
+        states = HeadStates.of(params, head)
+        result.append(replace(states, rotation=refined.rotation, translation=refined.translation, torso=refined.torso))
+    return result
+
+
+def halfway(head: HeadModel, start: HeadStates, refined: HeadStates) -> HeadStates:
+    """States in the middle between those of `start` and `refined` [S], with the torsos of `refined`."""
+    first, second = start.params, refined.params
+    params = replace(
+        first,
+        expression=0.5 * (first.expression + second.expression),
+        joint_rot=0.5 * (first.joint_rot + second.joint_rot),
+    )
+    turn = matrix_to_axis_angle(refined.rotation @ start.rotation.transpose(1, 2))
+    return replace(
+        HeadStates.of(params, head),
+        rotation=axis_angle_to_matrix(0.5 * turn) @ start.rotation,
+        translation=0.5 * (start.translation + refined.translation),
+        torso=refined.torso,
+    )
+
+
+def _with_torso(avatar: Avatar, start: HeadStates) -> HeadStates:
+    """`start` with the torsos of the rig's map if it has none, so that it can be combined with fitted ones."""
+    if start.torso is not None:
+        return start
+    with torch.no_grad():
+        return start.with_torso(*avatar.rig.torso(start.rotation, start.translation))
+
+
+def _replaced(states: HeadStates, other: HeadStates, rows: Tensor) -> HeadStates:
+    """`states` with those of `other` at `rows` [r] int."""
+
+    def merged(first: Tensor, second: Tensor) -> Tensor:
+        return first.index_copy(0, rows, second[rows])
+
+    params = replace(
+        states.params,
+        expression=merged(states.params.expression, other.params.expression),
+        joint_rot=merged(states.params.joint_rot, other.params.joint_rot),
+        translation=merged(states.params.translation, other.params.translation),
+    )
+    torso = None
+    if states.torso is not None and other.torso is not None:
+        torso = (merged(states.torso[0], other.torso[0]), merged(states.torso[1], other.torso[1]))
+    return HeadStates(
+        params,
+        merged(states.vertices, other.vertices),
+        merged(states.features, other.features),
+        merged(states.rotation, other.rotation),
+        merged(states.translation, other.translation),
+        torso,
+    )
