@@ -49,6 +49,11 @@ def _package_network(name: str) -> LpipsNetwork:
             f"--lpips {name}: the package lpips is not installed; install it with `pip install 'headsplat[lpips]'`, or "
             "give an LPIPS network as ONNX file"
         ) from error
+    except RuntimeError as error:  # torchvision of another build than PyTorch
+        raise HeadsplatError(
+            f"--lpips {name}: the package lpips cannot be loaded ({error}); install the torchvision that belongs to "
+            "this PyTorch, or give an LPIPS network as ONNX file"
+        ) from error
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import math
 import sys
 from types import SimpleNamespace
@@ -182,3 +183,15 @@ def test_weights_that_cannot_be_downloaded_are_named(monkeypatch: pytest.MonkeyP
 def test_a_file_that_does_not_exist_is_named_with_the_networks() -> None:
     with pytest.raises(HeadsplatError, match=r"nowhere.onnx: no such file; .* or alex, vgg, squeeze of the package"):
         load_lpips("nowhere.onnx")
+
+
+def test_a_torchvision_of_another_build_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, path: object, target: object = None) -> None:
+            if name == "lpips":
+                raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.delitem(sys.modules, "lpips", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(HeadsplatError, match=r"package lpips cannot be loaded .*nms does not exist"):
+        load_lpips("alex")
