@@ -63,7 +63,7 @@ def test_two_cameras_give_poses_at_least_as_good_as_one(two_cameras: Trained, op
     one, two = (skull(fit, two_cameras.frames) for fit in fits)
     assert two.turn.mean() < 1.1 * one.turn.mean()
     assert two.side.mean() < 1e-3  # a third of a pixel
-    assert two.depth.mean() < min(float(one.depth.mean()), 5e-4)  # each is below a millimeter
+    assert two.depth.mean() < 0.9 * one.depth.mean() and two.depth.mean() < 5e-4  # one camera: 0.4 mm, at 0.6 m
 
 
 def test_costs_of_the_images_of_one_time_step_add_up(two_cameras: Trained, options: RefineOptions) -> None:
@@ -110,34 +110,41 @@ def test_progress_counts_up_to_all_time_steps(trained: Trained, options: RefineO
     assert seen == [(8, 10), (10, 10)]
 
 
-def torso_after(trained: Trained, options: RefineOptions, weight: float) -> tuple[PoseFit, TrainingFrames]:
-    """The fit of time steps whose torso starts 6 degrees off the rig's map."""
-    few = first(trained.frames, 3)
-    rotation, position = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
-    tilt = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 6.0]).deg2rad())
-    start = few.states.with_torso(tilt @ rotation, position)
-    return refine_poses(trained.avatar, Targets.of(few, SIZE), start, replace(options, torso_pull=weight)), few
+def firm(options: RefineOptions) -> RefineOptions:
+    """Options under which the torso cannot leave its prior."""
+    return replace(options, torso_pull=1e7)
 
 
 def degrees_between(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return matrix_to_axis_angle(one.double() @ other.double().transpose(1, 2)).norm(dim=-1).rad2deg()
 
 
-def test_a_large_weight_keeps_the_torso_at_its_known_pose(trained: Trained, options: RefineOptions) -> None:
-    fit, few = torso_after(trained, options, 1e7)
-    mapped = trained.avatar.rig.torso(few.states.rotation, few.states.translation)[0]
-    known = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 6.0]).deg2rad()) @ mapped
-    assert degrees_between(fit.poses.rotation[:, 1], known).max() < 0.1
-
-
-def test_a_large_weight_keeps_a_torso_of_unknown_pose_at_that_of_the_map(
-    trained: Trained, options: RefineOptions
-) -> None:
+def test_a_large_weight_keeps_the_torso_at_the_pose_of_the_map(trained: Trained, options: RefineOptions) -> None:
     few = first(trained.frames, 3)
-    stiff = replace(options, torso_pull=1e7)
-    poses = refine_poses(trained.avatar, Targets.of(few, SIZE), wrong(few.states, 2.0), stiff).poses
+    poses = refine_poses(trained.avatar, Targets.of(few, SIZE), wrong(few.states, 3.0), firm(options)).poses
     mapped = trained.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())[0]
     assert degrees_between(poses.rotation[:, 1], mapped).max() < 0.1
+
+
+def test_a_large_weight_keeps_a_known_torso_where_it_is(trained: Trained, options: RefineOptions) -> None:
+    few = first(trained.frames, 3)
+    rotation, position = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
+    tilted = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 6.0]).deg2rad()) @ rotation
+    start = few.states.with_torso(tilted, position)
+    poses = refine_poses(trained.avatar, Targets.of(few, SIZE), start, firm(options)).poses
+    assert degrees_between(poses.rotation[:, 1], tilted).max() < 0.1
+
+
+def test_the_images_pull_a_known_torso_towards_where_they_show_it(trained: Trained, options: RefineOptions) -> None:
+    few = first(trained.frames, 5)
+    rotation, position = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
+    ends = []
+    for shift in (0.0, 0.02):
+        start = few.states.with_torso(rotation, position + torch.tensor([shift, 0.0, 0.0]))
+        poses = refine_poses(trained.avatar, Targets.of(few, SIZE), start, options).poses
+        ends.append(poses.pivots(trained.avatar)[:, 1])
+    # Of a shift by 20 mm; the tiny images show little more than the neck.
+    assert (ends[1] - ends[0]).norm(dim=-1).max() < 0.018
 
 
 def test_a_motion_rotates_about_its_pivot_and_then_translates() -> None:
