@@ -52,6 +52,21 @@ def test_the_torso_pose_does_not_depend_on_the_number_of_frames() -> None:
                 assert torch.equal(joined, expected), size
 
 
+def test_a_known_motion_of_the_torso_takes_the_place_of_the_map(tiny_avatar: Avatar, tiny: Capture) -> None:
+    params, poser = tiny.params(range(4)), Poser(tiny_avatar)
+    motion = torch.linspace(-0.2, 0.3, 24).reshape(4, 6)
+    known, mapped = poser.poses(params, motion), poser.poses(params)
+    rotation, translation = tiny_avatar.rig.torso.pose(motion)
+    assert torch.equal(known.rotations[:, 1], rotation) and torch.equal(known.translations[:, 1], translation)
+    assert torch.equal(known.rotations[:, 0], mapped.rotations[:, 0])
+
+
+def test_the_motion_of_a_torso_pose_is_that_which_made_it() -> None:
+    torso = TorsoMap(torch.eye(3), torch.tensor([0.0, 0.1, -0.6]), torch.tensor([0.0, -0.16, -0.1]))
+    motion = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)) * 0.3
+    torch.testing.assert_close(torso.motion_of_pose(*torso.pose(motion)), motion, atol=1e-5, rtol=0)
+
+
 def test_vertices_have_the_pose_correctives_of_joints(tiny_avatar: Avatar, tiny: Capture) -> None:
     from copy import copy
     from dataclasses import replace

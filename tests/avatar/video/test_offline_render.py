@@ -41,6 +41,16 @@ def test_rgb_is_the_image_of_an_animator(column: RenderColumn) -> None:
     assert np.array_equal(one(column, PLAIN)["rgb"], expected.numpy())
 
 
+def test_a_torso_motion_belongs_to_its_frame(column: RenderColumn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline_render, "_CHUNK", 4)
+    torso = torch.linspace(-0.3, 0.3, 144).reshape(24, 6)
+    animator = Animator(column.avatar, SIZE, SIZE)
+    poses = animator.poses(column.params[9:10], torso[9:10])
+    animator.rasterize(animator.gaussians(poses, 0, animator.vertices(poses, 0)), column.camera[9])
+    assert np.array_equal(one(replace(column, torso=torso), PLAIN, 9)["rgb"], animator.image().numpy())
+    assert not np.array_equal(one(column, PLAIN, 9)["rgb"], animator.image().numpy())
+
+
 def test_gsplat_renders_if_it_is_selected(column: RenderColumn, monkeypatch: pytest.MonkeyPatch) -> None:
     def as_ours(_: GsplatBackend, gaussians: Gaussians, camera: Camera, *, with_depth: bool) -> RasterOutput:
         return backend_of("native").rasterize(gaussians, camera, with_depth=with_depth)
