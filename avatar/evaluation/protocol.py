@@ -53,7 +53,8 @@ def evaluate(
 ) -> Report:
     """Score `avatar` on the held-out frames of `capture`.
 
-    In the row "driven" poses and expressions are the tracker's; nothing is fitted to the held-out frames. In the row
+    In the row "driven" poses and expressions are the tracker's, corrected by what the avatar learned from its training
+    frames (`learn_torso_regression`, `learn_pose_corrector`); nothing is fitted to the held-out frames. In the row
     "refined" they are refined against the frozen avatar on the pixels of each held-out frame. The row "train" scores
     training frames in the poses on which the avatar was trained.
 
@@ -90,7 +91,7 @@ def evaluate(
     metadata = EvaluationMetadata(
         **_about(avatar, capture, frames, trained_size or size, landmarker),
         rasterizer=rasterizer,
-        poses=_pose_sources(refined=refine is not None, trained_on_refined=track is not None),
+        poses=_pose_sources(avatar, refined=refine is not None, trained_on_refined=track is not None),
         refinement=found.to_dict() if found else None,
         bytes=asset_bytes,
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
@@ -185,9 +186,14 @@ def _refine(
         return refine_clip(avatar, frames, options, trained_size=trained_size, progress=report)
 
 
-def _pose_sources(*, refined: bool, trained_on_refined: bool) -> dict[str, str]:
+def _pose_sources(avatar: Avatar, *, refined: bool, trained_on_refined: bool) -> dict[str, str]:
     """Where the poses of each row come from, as text for the report."""
-    sources = {"driven": "tracked", "train": "refined in training" if trained_on_refined else "tracked"}
+    corrected = "" if avatar.pose_corrector is None else ", corrected by what training frames showed"
+    measured = "" if avatar.torso_regression is None else ", torso registered in the image"
+    sources = {
+        "driven": f"tracked{corrected}{measured}",
+        "train": "refined in training" if trained_on_refined else "tracked",
+    }
     if refined:
         sources["refined"] = "fitted to each held-out frame's own pixels, avatar frozen"
     return sources
