@@ -27,6 +27,7 @@ from avatar.refine.track import RefinedTrack
 from avatar.rendering.backends import backend_of
 from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
+from avatar.training.initial_torso import with_initial_torso
 from avatar.training.initialization import build_avatar
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
 from avatar.training.report import TrainReport, residual_by_region
@@ -205,5 +206,5 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     frames = load_frames(capture, indices, config.size, person)
     clean = foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
-    frames = replace(frames, rgb=torch.from_numpy(clean))
+    frames = with_initial_torso(capture, indices, replace(frames, rgb=torch.from_numpy(clean)))
     return Trainer(build_avatar(person, frames, config), frames, config)

@@ -48,7 +48,7 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.
 
 @dataclass
 class MattePoints:
-    """n points off the mesh, in the skull frame; points of the torso in the skull frame at the mean pose."""
+    """n points off the mesh, in the skull frame; points of the torso as if it were at rest, at the mean pose."""
 
     position: np.ndarray  # [n,3] meters
     torso: np.ndarray  # [n] bool, points of the torso
@@ -90,7 +90,8 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         world = unproject(camera, pixels + rng.uniform(-0.5, 0.5, pixels.shape), depth)
         local = (world - translation) @ rotation
         low = local[:, 1] < chin
-        local[low] = (world[low] - mean_translation) @ middle
+        torso_rotation, torso_translation = _torso_pose(frames, frame, (middle, mean_translation))
+        local[low] = (world[low] - torso_translation) @ torso_rotation
         if len(points):
             new = cKDTree(points[:, :2]).query(local[:, :2])[0] > 1.2 * pixel
             local, low = local[new], low[new]
@@ -99,6 +100,14 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
     picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
     return MattePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
+
+
+def _torso_pose(
+    frames: TrainingFrames, frame: int, rest: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pose of the torso [3,3], [3] in a frame: `rest` where it is not known."""
+    torso, step = frames.states.torso, frames.step[frame]
+    return rest if torso is None else (torso[0][step].numpy(), torso[1][step].numpy())
 
 
 def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
