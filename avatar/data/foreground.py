@@ -20,22 +20,24 @@ _SHRINK = 4
 _LEAST = 1e-4
 
 
-def foreground_colors(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Frames [n,H,W,3] uint8 whose pixels at the edge of the mattes [n,H,W] uint8 have the person's colors alone.
+def take_foreground_colors(rgb: np.ndarray, alpha: np.ndarray) -> None:
+    """Change pixels at the edge of the mattes to the color of the person, in place: frames fill much of the memory.
 
     Pixels that the matte covers fully or not at all keep their color.
+
+    Args:
+        rgb: [n,H,W,3] uint8, changed.
+        alpha: [n,H,W] uint8.
     """
-    if not len(rgb):
-        return rgb
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return np.stack(list(pool.map(_foreground, rgb, alpha)))
+        list(pool.map(_take_foreground, rgb, alpha))
 
 
-def _foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """One frame [H,W,3] uint8 with the colors of the person at the edge of its matte [H,W] uint8."""
+def _take_foreground(rgb: np.ndarray, alpha: np.ndarray) -> None:
+    """The same for one frame [H,W,3] and its matte [H,W]."""
     rows, columns = np.nonzero((alpha > 0) & (alpha < 255))
     if not len(rows):
-        return rgb
+        return
     height, width = alpha.shape
     small = (max(1, width // _SHRINK), max(1, height // _SHRINK))
     image = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -45,10 +47,8 @@ def _foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     # The same once more at full size, with what the wide blur left unexplained put on the person's side first.
     person = _mend(rgb, alpha, person, background)
     person, background = _spread(person, alpha, _NARROW), _spread(background, 255 - alpha, _NARROW)
-    result = rgb.copy()
     mended = _mend(*(plane[rows, columns][:, None] for plane in (rgb, alpha, person, background)))
-    result[rows, columns] = np.rint(mended[:, 0]).astype(np.uint8)
-    return result
+    rgb[rows, columns] = np.rint(mended[:, 0]).astype(np.uint8)
 
 
 def _mend(rgb: np.ndarray, alpha: np.ndarray, person: np.ndarray, background: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +15,7 @@ import torch
 from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import check_head
-from avatar.data.foreground import foreground_colors
+from avatar.data.foreground import take_foreground_colors
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
@@ -205,6 +204,6 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
     check_head(capture, head)
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     frames = load_frames(capture, indices, config.size, person)
-    clean = foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
-    frames = with_initial_torso(capture, indices, replace(frames, rgb=torch.from_numpy(clean)))
+    take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
+    frames = with_initial_torso(capture, indices, frames)
     return Trainer(build_avatar(person, frames, config), frames, config)
