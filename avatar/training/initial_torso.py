@@ -25,7 +25,7 @@ _CHIN, _FOREHEAD = 152, 10
 
 
 def with_initial_torso(capture: Capture, indices: np.ndarray, frames: TrainingFrames) -> TrainingFrames:
-    """The training frames with poses of the torso that follow a large motion in the image; unchanged if it is not known.
+    """Training frames with poses of the torso that follow a large motion in the image; unchanged if it is not known.
 
     Args:
         capture: the capture.
