@@ -138,6 +138,12 @@ def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int
     )
 
 
+def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Frames [...,H,W,3] uint8 matted over white by [...,H,W] uint8, as float32 in 0..1 up to rounding."""
+    matte = alpha[..., None].astype(np.float32) / 255
+    return np.asarray(rgb.astype(np.float32) / 255 * matte + 1 - matte)
+
+
 def normalize_exposure(rgb: np.ndarray, exposure: np.ndarray) -> np.ndarray:
     """Images [n,H,W,3] uint8, each channel divided by its gain in `exposure` [n,3]."""
     if (exposure == 1).all():

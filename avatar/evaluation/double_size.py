@@ -13,7 +13,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import head_box
-from avatar.data.training_frames import TrainingFrames, load_frames
+from avatar.data.training_frames import TrainingFrames, load_frames, over_white
 from avatar.evaluation import metrics
 from avatar.evaluation.frame_rendering import frame_gaussians, head_pixels, head_vertices, rendered
 from avatar.evaluation.needles import count_needles
@@ -73,8 +73,7 @@ class DoubleSize:
         if not self.has_truth:
             return None
         loaded = load_frames(self.capture, rows, FACTOR * self.trained_size, self.avatar.head)
-        matte = loaded.alpha.numpy()[..., None].astype(np.float32) / 255
-        return np.asarray(loaded.rgb.numpy().astype(np.float32) / 255 * matte + 1 - matte)
+        return over_white(loaded.rgb.numpy(), loaded.alpha.numpy())
 
     def _frame(self, frames: TrainingFrames, index: int, truth: np.ndarray | None, place: int) -> dict[str, float]:
         small, large = self._cameras(frames.view(index))

@@ -10,7 +10,7 @@ import numpy as np
 from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import head_box, region_masks
-from avatar.data.training_frames import TrainingFrames
+from avatar.data.training_frames import TrainingFrames, over_white
 from avatar.evaluation import metrics
 from avatar.evaluation.double_size import evenly
 from avatar.evaluation.frame_rendering import head_pixels, head_vertices
@@ -69,7 +69,7 @@ class Scorer:
         measured = set(evenly(len(indices), MOST_FRAMES).tolist()) if self.landmarks else set()
         for index, source in enumerate(indices):
             matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
-            truth = frames.rgb[index].numpy().astype(np.float32) / 255 * matte + 1 - matte
+            truth = over_white(frames.rgb[index].numpy(), frames.alpha[index].numpy())
             predicted, alpha = renderer(frames, index)
             values = self._frame(predicted, truth, frames, index, int(source))
             on_black = predicted - (1 - alpha)[..., None]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar.data.image_regions import head_box
-from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.data.training_frames import HeadStates, TrainingFrames, over_white
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
@@ -123,7 +123,8 @@ def region_scores(
         rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).numpy()
         masks = region_masks(avatar.head, frames, start, chosen)
         for image, index in enumerate(chosen.tolist()):
-            error = np.square(rendered[image] - _truth(frames, index)).mean(-1)
+            truth = over_white(frames.rgb[index].numpy(), frames.alpha[index].numpy())
+            error = np.square(rendered[image] - truth).mean(-1)
             found[int(place[frames.step[index]])].append([_psnr(error, mask) for mask in masks[image]])
     nothing = [[float("nan")] * len(REGIONS)]
     return np.array([np.mean(values or nothing, axis=0) for values in found]).reshape(len(rows), len(REGIONS))
@@ -165,11 +166,6 @@ def _hull(points: np.ndarray, shape: tuple[int, int], grow: float) -> np.ndarray
         cv2.fillConvexPoly(canvas, cv2.convexHull(points.clip(-limit, limit).round().astype(np.int32)), 1)
     side = 2 * round(grow) + 1
     return np.asarray(cv2.dilate(canvas, np.ones((side, side), np.uint8)) > 0)
-
-
-def _truth(frames: TrainingFrames, index: int) -> np.ndarray:
-    matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
-    return np.asarray(frames.rgb[index].numpy().astype(np.float32) / 255 * matte + 1 - matte)
 
 
 def _psnr(error: np.ndarray, mask: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.data.training_frames import TrainingFrames
+from avatar.data.training_frames import TrainingFrames, over_white
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, Gaussians
 
@@ -41,7 +41,7 @@ class Targets:
         scale = min(1.0, size / max(full))
         width, height = (max(1, round(side * scale)) for side in full)
         images = [
-            _over_white(rgb, alpha, width, height)
+            _shrunk_over_white(rgb, alpha, width, height)
             for rgb, alpha in zip(frames.rgb.numpy(), frames.alpha.numpy(), strict=True)
         ]
         return Targets(
@@ -78,9 +78,8 @@ class Targets:
         return self.select(rows), position[self.step[rows]]
 
 
-def _over_white(rgb: np.ndarray, alpha: np.ndarray, width: int, height: int) -> np.ndarray:
-    matte = alpha[..., None].astype(np.float32) / 255
-    image = rgb.astype(np.float32) / 255 * matte + 1 - matte
+def _shrunk_over_white(rgb: np.ndarray, alpha: np.ndarray, width: int, height: int) -> np.ndarray:
+    image = over_white(rgb, alpha)
     if image.shape[:2] == (height, width):
         return image
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

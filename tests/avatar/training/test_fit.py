@@ -24,6 +24,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.progress import TrainProgress
 from avatar.training.result import TrainResult
+from tests.support.stop_after import StopAfter
 from tests.support.tiny import tiny_capture
 
 CONFIG = TrainConfig(size=64, steps=16, gaussians=500)
@@ -67,17 +68,6 @@ REFINING = replace(
     refine_at=0.25,
     refine=RefineOptions(size=64, iterations=2, expression_size=64, expression_iterations=1, training_expressions=True),
 )
-
-
-class StopAfter:
-    """An event that is set after `checks` calls of `is_set`."""
-
-    def __init__(self, checks: int) -> None:
-        self.remaining = checks
-
-    def is_set(self) -> bool:
-        self.remaining -= 1
-        return self.remaining < 0
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
 from avatar.training.relocation import Use, measure, relocate, relocation_due
 from avatar.training.trainer import Trainer
+from tests.support.stop_after import StopAfter
 
 CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0)
 
@@ -151,17 +152,6 @@ def test_no_error_or_few_gaussians_move_nothing(tiny: Capture) -> None:
     few = Use(torch.ones_like(none), none)
     assert relocate(trainer.avatar, trainer.anchors, trainer.optimizer, few, 0.0, rng) == 0
     assert all(torch.equal(value, before[name]) for name, value in state_of(trainer).items())
-
-
-class StopAfter:
-    """An event that is set after `checks` calls of `is_set`."""
-
-    def __init__(self, checks: int) -> None:
-        self.remaining = checks
-
-    def is_set(self) -> bool:
-        self.remaining -= 1
-        return self.remaining < 0
 
 
 @pytest.mark.parametrize("checks", [9, 15])

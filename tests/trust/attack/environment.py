@@ -26,7 +26,7 @@ from tests.trust.attack.cases import (
     judge_message,
 )
 from tests.trust.attack.forked import run_forked
-from tests.trust.attack.jobs import JOBS, Job, chdir, message_of, prepare, reference, whole
+from tests.trust.attack.jobs import JOBS, Job, broken_output, chdir, message_of, prepare, reference, whole
 from tests.trust.attack.kills import _fault_of_end
 from tests.trust.attack.scene import Scene, changed, hashes
 
@@ -108,11 +108,8 @@ def _run(scene: Scene, job: Job, setup: Callable[[], None]) -> Callable[[Path], 
             return fault
         if (lost := changed(folder / "in", before)) is not None:
             return Outcome(LOST, f"in/{lost}")
-        for name in job.outputs:
-            path = folder / "out" / name
-            text = whole(path, known.folder / "out" / name) if path.exists() else "missing"
-            if text is not None:
-                return Outcome(WRONG, f"{name}, exit code {ended.code}: {text}")
+        if (broken := broken_output(job, folder, known)) is not None:
+            return Outcome(WRONG, f"exit code {ended.code}, {broken}")
         return Outcome(ACCEPTED)
 
     return run

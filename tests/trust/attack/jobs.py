@@ -173,6 +173,16 @@ def whole(path: Path, known: Path) -> str | None:
         return f"it cannot be read: {str(error).strip().splitlines()[-1][:200]}"
 
 
+def broken_output(job: Job, folder: Path, known: Reference) -> str | None:
+    """The first output of a job in `folder` that is missing or not whole, and why; None if all are."""
+    for name in job.outputs:
+        path = folder / "out" / name
+        fault = whole(path, known.folder / "out" / name) if path.exists() else "missing"
+        if fault is not None:
+            return f"{name}: {fault}"
+    return None
+
+
 def _fault(path: Path, known: Path) -> str | None:
     if path.is_dir() and (path / "capture.json").exists():
         from avatar.data.capture_folder import Capture

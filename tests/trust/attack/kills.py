@@ -14,6 +14,7 @@ from tests.trust.attack.jobs import (
     JOBS,
     Job,
     Reference,
+    broken_output,
     chdir,
     digest,
     message_of,
@@ -131,11 +132,8 @@ def _run_again(job: Job, known: Reference, folder: Path, flags: tuple[str, ...])
         return fault
     if ended.code:
         return Outcome(LOST, f"the same command does not run again: {message_of(ended)}")
-    for name in job.outputs:
-        path = folder / "out" / name
-        fault_text = whole(path, known.folder / "out" / name) if path.exists() else "missing"
-        if fault_text is not None:
-            return Outcome(LOST, f"{name} of the second run: {fault_text}")
+    if (broken := broken_output(job, folder, known)) is not None:
+        return Outcome(LOST, f"second run, {broken}")
     left = {name for name in names_in(folder) - known.names if job.kept not in name}
     if left:
         return Outcome(LOST, f"left behind after the second run: {', '.join(sorted(left))}")
