@@ -48,7 +48,7 @@ class EvalCommand:
     refine: bool = True
     """add a row with poses and expressions of the held-out frames refined against the avatar"""
     landmarks: bool = True
-    """measure the distance of face landmarks between rendered and true frames"""
+    """measure distances of face landmarks to true frames, and the response to a driven blink and jaw"""
     rasterizer: Rasterizer = "native"
     """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
     overwrite: bool = False

@@ -14,6 +14,9 @@ FACE_RING = (
     136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 
+#: Side of the image of `inner_face`, pixels.
+FACE_SIDE = 192
+
 
 def region_masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarray]:
     """Masks [H,W] of mouth, eyes and hair from landmarks [478,2+] in pixels and the matte [H,W] in 0..1.
@@ -35,6 +38,23 @@ def region_masks(landmarks: np.ndarray, matte: np.ndarray) -> dict[str, np.ndarr
     above_chin = np.arange(height)[:, None] < landmarks[152, 1]
     hair = (matte > 0.5) & ~hull(FACE_RING, 0.02) & above_chin
     return {"mouth": mouth, "eyes": eyes, "hair": hair}
+
+
+def inner_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The square of an image [H,W,C] around eyes and mouth, resampled to FACE_SIDE pixels per side.
+
+    Args:
+        image: float32; pixels outside of it repeat its edge.
+        landmarks: [478,2+] pixels.
+    """
+    rings = landmarks[[*LIP_RING, *RIGHT_EYE_RING, *LEFT_EYE_RING], :2]
+    low, high = rings.min(0), rings.max(0)
+    scale = FACE_SIDE / (1.2 * float((high - low).max()))
+    shift = FACE_SIDE / 2 - scale * (low + high) / 2
+    shift += 0.5 * (scale - 1)  # OpenCV counts from the center of the first pixel
+    placed = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    side = (FACE_SIDE, FACE_SIDE)
+    return cv2.warpAffine(image, placed, side, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
 
 
 def head_box(pixels: np.ndarray, width: int, height: int) -> tuple[slice, slice]:

@@ -23,6 +23,7 @@ from avatar.evaluation.frame_rendering import mean_expression, render_avatar_fra
 from avatar.evaluation.landmarks import MOST_FRAMES, LandmarkDistance, Landmarker
 from avatar.evaluation.lpips import load_lpips
 from avatar.evaluation.report import EvaluationMetadata, Report
+from avatar.evaluation.response import measure_response
 from avatar.evaluation.scoring import Scorer
 from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, refine_clip
@@ -69,7 +70,8 @@ def evaluate(
         refine: options of the refinement of held-out frames; None: no row "refined".
         track: the refined track on which the avatar was trained; None: it was trained on the tracker's poses.
         trained_size: longer side of the images on which it was trained; None: `size`.
-        landmarker: finds the face in rendered and true frames; None: no columns of landmark distances.
+        landmarker: finds the face in rendered and true frames; None: no columns of landmark distances, and no
+            response to a driven blink and jaw.
         progress: called with (row, done, total).
 
     Raises:
@@ -93,6 +95,7 @@ def evaluate(
         rasterizer=rasterizer,
         poses=_pose_sources(avatar, refined=refine is not None, trained_on_refined=track is not None),
         refinement=found.to_dict() if found else None,
+        response=measure_response(avatar, landmarker),
         bytes=asset_bytes,
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
         seconds=_seconds(avatar, capture, started),

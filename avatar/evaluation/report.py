@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from avatar.evaluation.response import Response
+
 
 @dataclass(frozen=True)
 class EvaluationMetadata:
@@ -29,6 +31,7 @@ class EvaluationMetadata:
     peak_memory_mb: float  # nan where the platform does not report it
     lpips_network: str | None
     landmarks: str  # how many frames of a row the distances of landmarks are from, or why there are none
+    response: Response | None  # openings of eyes and mouth driven from the front
     trained_size: int  # longer side on which the avatar was trained, pixels; the columns `_2x` are at twice that
 
 
@@ -60,6 +63,8 @@ class Report:
         lines.append(f"Columns _2x: at twice the trained size, {2 * about.trained_size} pixels.")
         if "landmarks" not in columns:
             lines.append(f"Distances of landmarks: {about.landmarks}.")
+        if about.response:
+            lines.append(about.response.to_text())
         lines.append(
             f"{about.test_frames} held-out frames, {about.width}x{about.height}, matted over white; "
             f"{about.gaussians} Gaussians, {about.bytes / 1e6:.1f} MB, {about.frames_per_second:.0f} fps "

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
-from avatar.data.image_regions import head_box, region_masks
+from avatar.data.image_regions import head_box, inner_face, region_masks
 from avatar.data.training_frames import TrainingFrames, over_white
 from avatar.evaluation import metrics
 from avatar.evaluation.double_size import evenly
@@ -109,10 +109,12 @@ class Scorer:
             "psnr_head": metrics.psnr(predicted[rows, cols], truth[rows, cols]),
             "ssim": metrics.ssim(predicted, truth),
         }
-        if self.network:
-            values[f"lpips_{self.network.name}"] = self.network.distance(predicted, truth)
         scale = camera.width / self.capture.metadata["width"]
         landmarks = self.capture.track["landmarks"][source] * scale
+        if self.network:
+            values[f"lpips_{self.network.name}"] = self.network.distance(predicted, truth)
+            crops = (inner_face(image, landmarks) for image in (predicted, truth))
+            values[f"lpips_face_{self.network.name}"] = self.network.distance(*crops)
         masks = region_masks(landmarks, matte)
         return values | {f"psnr_{name}": metrics.psnr(predicted, truth, masks[name]) for name in REGIONS}
 
