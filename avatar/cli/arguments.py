@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -58,6 +58,10 @@ MAX_WINDOW = 10
 HeldOutFraction = Annotated[OptionalFloat, Between(0, 0.9)]
 HeldOutYaw = Annotated[OptionalFloat, Between(1, 60)]
 HeldOutEvery = Annotated[OptionalInt, Between(2, 1_000_000)]
+#: How much of the person a capture stores, as in capture.video.crop, whose import is slow.
+Framing = Literal["head", "bust", "full"]
+#: Landmark passes per frame.
+PASSES = Between(1, 64)
 #: For `parse_gain`; several options are combined.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import (
     EMBEDDED,
+    PASSES,
     Between,
+    Framing,
     HeldOutEvery,
     HeldOutFraction,
     HeldOutYaw,
@@ -52,11 +54,11 @@ class CaptureCommand:
     """estimate the poses of several cameras from the face, ignoring those in the folder"""
     max_frames: Annotated[int, Between(16, 100_000)] = 600
     """maximum number of training frames; of a longer video the most varied ones"""
-    framing: Literal["head", "bust", "full"] = "head"
+    framing: Framing = "head"
     """head: stores head and shoulders in a window that follows the head; bust: head and chest; full: the whole frame"""
     max_size: Annotated[int, Between(64, 4096)] = 1024
     """maximum longer side of the stored frames in pixels"""
-    passes: Annotated[int, Between(1, 64)] = 5
+    passes: Annotated[int, PASSES] = 5
     """jittered landmark passes averaged per frame; more passes are steadier and slower"""
     focal: Annotated[OptionalFloat, Between(10, 1_000_000)] = None
     """focal length in pixels of the video's frames; default: from the file's metadata, or an estimate"""
@@ -134,7 +136,7 @@ class CaptureRequest:
     max_frames: int = 600
     consent: str = ""
     head: str = EMBEDDED
-    framing: str = "head"
+    framing: Framing = "head"
     max_size: int = 1024
     passes: int = 5
     focal: float | None = None

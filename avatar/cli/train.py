@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from avatar.cli.arguments import (
     DURATION,
     EMBEDDED,
+    PASSES,
     SEED,
     SIDE,
+    Framing,
     HeldOutEvery,
     HeldOutFraction,
     HeldOutYaw,
@@ -34,6 +36,8 @@ from avatar.training.config import TrainConfig
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
 
+#: Options that a video's capture gets.
+_CAPTURE_OPTIONS = ("test_fraction", "test_every", "test_yaw", "framing", "passes")
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
 
 
@@ -69,6 +73,10 @@ class TrainCommand:
     """hold out every Nth frame of a video instead"""
     test_yaw: HeldOutYaw = None
     """hold out the frames whose yaw is more than this many degrees from the mean instead, such as 15"""
+    framing: Framing | None = None
+    """what the capture of a video stores, as for `headsplat capture`: head (default), bust or full"""
+    passes: Annotated[OptionalInt, PASSES] = None
+    """landmark passes of the capture of a video, as for `headsplat capture`; default: 5"""
     resume: bool = False
     """continue an interrupted training"""
     overwrite: bool = False
@@ -114,25 +122,28 @@ class TrainCommand:
         from avatar.cli.capture import CaptureRequest, reuse_or_capture
         from avatar.data.capture_folder import Capture
 
+        options = {name: value for name in _CAPTURE_OPTIONS if (value := getattr(self, name)) is not None}
         if self.source.is_dir():
-            if (self.test_fraction, self.test_every, self.test_yaw) != (None, None, None):
-                raise HeadsplatError(
-                    f"{self.source}: a capture has its split already; give --test-fraction, --test-every or --test-yaw "
-                    "to `headsplat capture` instead"
-                )
-            self._check_capture()
+            self._check_capture(options)
             return Capture.load(self.source)
-        head = self.head or EMBEDDED
-        request = CaptureRequest(
-            self.source, self._capture_folder, self.test_fraction, self.test_every, head=head, test_yaw=self.test_yaw
-        )
+        request = CaptureRequest(self.source, self._capture_folder, head=self.head or EMBEDDED, **options)
         return reuse_or_capture(request, self.overwrite)
 
-    def _check_capture(self) -> None:
-        """Raise HeadsplatError if the source is a folder of several cameras that was not captured yet."""
+    def _check_capture(self, options: Collection[str]) -> None:
+        """Raise HeadsplatError if options of a capture are given, or the source folder is not captured yet."""
         from avatar.data.capture_folder import METADATA_FILE
         from capture.layouts import is_layout
 
+        if any(name.startswith("test_") for name in options):
+            raise HeadsplatError(
+                f"{self.source}: a capture has its split already; give --test-fraction, --test-every or --test-yaw "
+                "to `headsplat capture` instead"
+            )
+        if options:
+            given = " and ".join(f"--{name}" for name in options)
+            raise HeadsplatError(
+                f"{self.source}: a capture has its frames already; give {given} to `headsplat capture` instead"
+            )
         if not (self.source / METADATA_FILE).exists() and is_layout(self.source):
             raise HeadsplatError(
                 f"{self.source}: a folder of several cameras, not a capture; run `headsplat capture {self.source} -o "

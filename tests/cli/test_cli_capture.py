@@ -120,6 +120,16 @@ def test_train_captures_a_video_once_and_reuses_the_capture(
     assert len(pipeline) == 1
 
 
+def test_train_passes_options_of_the_capture_on(
+    pipeline: list[Any], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.toml").write_text("steps = 5\ngaussians = 100\n")
+    arguments = ["train", str(video), "--config", str(tmp_path / "fast.toml"), "-o"]
+    assert cli.main([*arguments, str(tmp_path / "a.avatar"), "--framing", "bust", "--passes", "2"]) == 0
+    assert cli.main([*arguments, str(tmp_path / "b.avatar")]) == 0
+    assert [(options.framing, options.passes) for options in pipeline] == [("bust", 2), ("head", 5)]
+
+
 @pytest.mark.parametrize(
     ("content", "every", "sentence"),
     [
