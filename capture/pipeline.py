@@ -31,6 +31,7 @@ from capture.options import CaptureOptions, FaceModels, Progress
 from capture.quality.assessment import Assessment, assess_frames, flagged_sentence
 from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
+from capture.stages.images import SmallImages
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.stages.orientation import find_turn
 from capture.stages.outline import track_outline
@@ -153,6 +154,7 @@ class _Run:
     statistics: dict[int, FrameStatistics] = field(default_factory=dict)
     crops: dict[int, Crop] = field(default_factory=dict)  # by frame number
     assessments: list[Assessment] = field(default_factory=list)
+    small: SmallImages = field(init=False)  # of the stored frames
     turn: int = 0  # degrees counter-clockwise by which frames are turned, more than the file states
 
     def all_stages(self) -> None:
@@ -226,7 +228,7 @@ class _Run:
         held_out = stage.run(self.video, self.progress)
         if len(held_out):
             held_out = held_out.keep(np.flatnonzero(eyes_above_mouth(np.stack(held_out.points))))
-        self.statistics, self.crops = stage.statistics, stage.crops
+        self.statistics, self.crops, self.small = stage.statistics, stage.crops, stage.small
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
@@ -284,8 +286,8 @@ class _Run:
             for name in parts[0]
         }
         arrays = {**track_defaults(len(order)), **arrays}
-        arrays |= self._timed("torso", lambda: track_torso(self.workspace.root, arrays))
-        arrays |= self._timed("outline", lambda: track_outline(self.workspace.root, arrays))
+        arrays |= self._timed("torso", lambda: track_torso(self.small, arrays))
+        arrays |= self._timed("outline", lambda: track_outline(self.small, arrays))
         flagged = sorted(
             (entry for part in self.assessments for entry in part.flagged), key=lambda entry: entry["frame"]
         )

@@ -18,6 +18,7 @@ from capture.faces.people import People
 from capture.matting.user_matte import MatteFolder, MatteVideo
 from capture.options import FaceModels, Progress
 from capture.quality.frame_statistics import ClipStatistics, FrameStatistics, measure_frame
+from capture.stages.images import SmallImages
 from capture.stages.landmarks import FaceFollower, LandmarkTable
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.video.crop import Crop, MovingWindow
@@ -82,6 +83,7 @@ class ImageStage:
         self.held_out = LandmarkTable()
         self.statistics: dict[int, FrameStatistics] = {}  # by frame number
         self.crops: dict[int, Crop] = {}  # by frame number
+        self.small = SmallImages(workspace.root, window.stored_size)
         self._pending: list[_Row] = []
         self._first_new = 0
         self._waiting: list[tuple[int, Future[Any]]] = []
@@ -146,7 +148,7 @@ class ImageStage:
         if self._mattes is not None:
             if frame.number >= self._first_new:
                 matte = self._user_matte(frame, crop)
-                pool.submit(self._workspace.write_image, MATTES_DIR, frame_name(frame.number), matte)
+                pool.submit(self._store_matte, frame.number, rgb, matte)
                 pool.submit(self._measure, frame.number, rgb, points, matte.astype(np.float32) / 255)
             return
         raw = pool.submit(self._raw, frame.number, rgb, points)
@@ -211,7 +213,11 @@ class ImageStage:
         from capture.matting.network import refine, smooth_in_time
 
         matte = refine(row.rgb, smooth_in_time(window), row.points)
-        self._workspace.write_image(MATTES_DIR, frame_name(row.number), matte)
+        self._store_matte(row.number, row.rgb, matte)
+
+    def _store_matte(self, number: int, rgb: np.ndarray, matte: np.ndarray) -> None:
+        self._workspace.write_image(MATTES_DIR, frame_name(number), matte)
+        self.small.add(number, rgb, matte)
 
     def _save(self, pool: Pool, seen: int) -> None:
         pool.drain()

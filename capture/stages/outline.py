@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.data.capture_folder import MATTES_DIR, frame_name
-from capture.stages.images import read_stored
+from capture.stages.images import SmallImages
 from capture.stages.workers import Pool
 from capture.tracker.indices import STABLE_LANDMARKS
 
@@ -20,23 +18,21 @@ Array = NDArray[np.floating]
 _DIRECTIONS = np.radians(np.arange(-200, 21, 20))
 #: Length of a ray in units of the landmarks' size, and its samples.
 _REACH, _SAMPLES = 4.0, 400
-#: Longer side of the mattes, pixels.
-_SIZE = 256
 
 
-def track_outline(root: Path, track: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def track_outline(small: SmallImages, track: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The array `head_outline` of a capture of one camera.
 
     Args:
-        root: folder with the stored mattes.
+        small: images of the stored frames.
         track: its other arrays.
     """
     landmarks, numbers = track["landmarks"], track["frame_number"]
     outline = np.zeros((len(numbers), len(_DIRECTIONS)))
 
     def measure(row: int) -> None:
-        matte = read_stored(root / MATTES_DIR / frame_name(int(numbers[row])))
-        outline[row] = head_outline(matte, landmarks[row].astype(np.float64))
+        points = landmarks[row].astype(np.float64) * small.scale
+        outline[row] = head_outline(small.matte(int(numbers[row])), points)
 
     with Pool() as pool:
         for row in range(len(numbers)):
@@ -55,12 +51,10 @@ def head_outline(matte: np.ndarray, landmarks: Array) -> Array:
     points = landmarks[STABLE_LANDMARKS, :2]
     middle = points.mean(0)
     size = float(np.linalg.norm(points - middle, axis=1).mean())
-    scale = min(1.0, _SIZE / max(matte.shape))
-    small = cv2.resize(matte.astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), 1.0) / 255
+    soft = cv2.GaussianBlur(matte.astype(np.float32), (0, 0), 1.0) / 255
     distance: Array = np.linspace(0, _REACH, _SAMPLES)
     rays = np.stack([np.cos(_DIRECTIONS), np.sin(_DIRECTIONS)], -1)[:, None] * distance[:, None]
-    where = ((middle + size * rays) * scale - 0.5).astype(np.float32)
-    coverage = cv2.remap(small, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    where = (middle + size * rays - 0.5).astype(np.float32)
+    coverage = cv2.remap(soft, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     result: Array = coverage.astype(np.float64).mean(1) * _REACH
     return result

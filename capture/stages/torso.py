@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, frame_name
 from avatar.types import ROOT
-from capture.stages.images import read_stored
+from capture.stages.images import SmallImages
 from capture.stages.workers import Pool
 from capture.tracker.torso_registration import TorsoTemplate, matted_pyramid
 
 Array = NDArray[np.floating]
 
-#: Longer side of the images that are registered, pixels.
-SIZE = 256
 #: The region begins this many face heights below the chin, the first where its area reaches _AREA squared face heights.
 _BELOW_CHIN, _AREA = (0.3, 0.2, 0.12), 0.15
 #: Confidence below which a warp is no start for the next frame.
@@ -35,27 +31,29 @@ _CHIN, _FOREHEAD = 152, 10
 class TorsoFrames:
     """What the registration needs to know of T frames of one camera, in the order of their time."""
 
-    images: Callable[[int], tuple[np.ndarray, np.ndarray]]  # row -> luma and matte, [h,w] uint8, stored size
+    images: Callable[[int], tuple[np.ndarray, np.ndarray]]  # row -> luma and matte, [h,w] uint8
     landmarks: Array  # [T,478,2+] stored pixels
     principal: Array  # [T,2] stored pixels
     time: Array  # [T] seconds, increasing
     is_test: NDArray[np.bool_]  # [T]
+    scale: float = 1.0  # pixels of the images per stored pixel
 
 
-def track_torso(root: Path, track: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def track_torso(small: SmallImages, track: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays `torso_motion` and `torso_confidence` of a capture of one camera.
 
     Args:
-        root: folder with the stored frames and mattes.
+        small: images of the stored frames.
         track: the other arrays, in the order of time.
     """
     numbers = track["frame_number"]
 
     def images(row: int) -> tuple[np.ndarray, np.ndarray]:
-        name = frame_name(int(numbers[row]))
-        return read_stored(root / FRAMES_DIR / name), read_stored(root / MATTES_DIR / name)
+        number = int(numbers[row])
+        return small.luma(number), small.matte(number)
 
-    frames = TorsoFrames(images, track["landmarks"], track["principal_point"], track["time"], track["is_test"])
+    points, center = track["landmarks"], track["principal_point"]
+    frames = TorsoFrames(images, points, center, track["time"], track["is_test"], small.scale)
     poses = np.concatenate([track["joint_rot"][:, ROOT], track["translation"]], 1)
     motion, confidence = torso_motion(frames, choose_reference(poses, np.flatnonzero(~track["is_test"])))
     return {"torso_motion": motion, "torso_confidence": confidence}
@@ -92,23 +90,22 @@ def choose_reference(poses: Array, candidates: NDArray[np.int64]) -> int:
 
 
 class _Registration:
-    def __init__(self, frames: TorsoFrames, reference: int, template: TorsoTemplate, scale: float, face: float) -> None:
-        self._frames, self._reference, self._template = frames, reference, template
-        self._scale, self._face = scale, face
+    def __init__(self, frames: TorsoFrames, reference: int, template: TorsoTemplate, face: float) -> None:
+        self._frames, self._reference, self._template, self._face = frames, reference, template, face
         self._warp = np.zeros((len(frames.time), 2, 3))
         self._confidence = np.zeros(len(frames.time))
 
     @staticmethod
     def of(frames: TorsoFrames, reference: int) -> _Registration | None:
         """Prepare the reference; None if it shows no torso."""
-        luma, matte, scale = _shrunk(*frames.images(reference))
+        luma, matte = frames.images(reference)
         training = frames.landmarks[~frames.is_test]
-        face = float(np.median(training[:, _CHIN, 1] - training[:, _FOREHEAD, 1])) * scale
-        mask = _region(matte, frames.landmarks[reference, _CHIN, 1] * scale, face)
+        face = float(np.median(training[:, _CHIN, 1] - training[:, _FOREHEAD, 1])) * frames.scale
+        mask = _region(matte, frames.landmarks[reference, _CHIN, 1] * frames.scale, face)
         if mask is None:
             return None
         template = TorsoTemplate(matted_pyramid(luma, matte), mask)
-        return _Registration(frames, reference, template, scale, face)
+        return _Registration(frames, reference, template, face)
 
     def run(self) -> tuple[Array, Array]:
         """Register all frames; the results of `torso_motion`."""
@@ -139,9 +136,9 @@ class _Registration:
         last = self._reference if start is None else start
         warp = np.eye(2, 3) if start is None else self._warp[start]
         for row in rows:
-            luma, matte, _ = _shrunk(*self._frames.images(int(row)))
+            luma, matte = self._frames.images(int(row))
             begin = warp.copy()
-            begin[:, 2] += self._scale * (self._frames.principal[row] - self._frames.principal[last])
+            begin[:, 2] += self._frames.scale * (self._frames.principal[row] - self._frames.principal[last])
             found, confidence = self._template.register(matted_pyramid(luma, matte), begin)
             self._warp[row], self._confidence[row] = found, confidence
             if confidence >= _LOST:
@@ -152,7 +149,7 @@ class _Registration:
         frames, face = self._frames, self._face
         points = self._template.center + face * np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, -0.5]])
         moved = np.einsum("tij,pj->tpi", self._warp, np.column_stack([points, np.ones(3)]))
-        middle = self._scale * frames.principal
+        middle = frames.scale * frames.principal
         still = points - middle[self._reference]
         return ((moved - middle[:, None] - still) / face).reshape(len(moved), 6)
 
@@ -178,13 +175,3 @@ def _held_out_groups(is_test: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Runs of held-out frames without a training frame between them."""
     rows = np.flatnonzero(is_test)
     return [group for group in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(group)]
-
-
-def _shrunk(luma: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Images with a longer side of at most SIZE pixels, and the scale."""
-    height, width = luma.shape
-    scale = min(1.0, SIZE / max(width, height))
-    size = (round(width * scale), round(height * scale))
-    if scale == 1.0:
-        return luma, matte, scale
-    return (*(cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (luma, matte)), scale)
