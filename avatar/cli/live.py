@@ -24,10 +24,12 @@ class LiveCommand:
     """use an app that sends expressions over the network instead"""
     loop: bool = False
     """restart the video at its end"""
+    torso: bool = True
+    """the avatar's torso moves as the driver's does in the camera's image; off: as in training, with the head"""
     window: Annotated[WindowedOptions, arg(name="")] = field(default_factory=WindowedOptions)
 
     def run(self) -> int:
         """Open the window; returns the exit code once it is closed."""
         if self.webcam is not None and self.listen is not None:
             raise HeadsplatError("give --webcam or --listen; the other can be selected in the window")
-        return run_window(self.avatar, self.window, live=SourceOptions(self.webcam, self.listen, self.loop))
+        return run_window(self.avatar, self.window, live=SourceOptions(self.webcam, self.listen, self.loop, self.torso))

@@ -65,6 +65,7 @@ class SourceOptions:
     webcam: str | None = None
     listen: str | None = None
     loop: bool = False
+    torso: bool = True
 
 
 def run_window(
@@ -206,7 +207,9 @@ class LiveSources:
         open_pose_source(webcam, loop=options.loop)
         label = f"camera {webcam}" if webcam.isdigit() else shown(Path(webcam).name)
         yield LiveSourceChoice(
-            _WEBCAM, label, lambda avatar: _pipeline(avatar, open_pose_source(webcam, loop=options.loop))
+            _WEBCAM,
+            label,
+            lambda avatar: _pipeline(avatar, open_pose_source(webcam, loop=options.loop, torso=options.torso)),
         )
         for key, name in _PROTOCOLS.items():
             listen = options.listen if options.listen is not None and self.first == key else key

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.model.measured_torso import MeasuredTorso
 from avatar.types import JOINT_NAMES, HeadParams
 
 Floats = NDArray[np.float32]
@@ -34,16 +35,22 @@ class Sample:
     confidence: float  # 0..1 of the tracker; 0 where it found no face
     stamps: dict[str, float] = field(default_factory=dict)  # stage -> seconds, time.monotonic(), when it was completed
     source_time: float | None = None  # seconds of the source's clock (a file's, a phone's), where it sends one
+    #: [3] motion of the torso from a reference of the source: of the chest along +x and +y of the world (meters), and
+    #: about +z (radians); None where it is not measured
+    torso: Floats | None = None
+    torso_confidence: float = 0.0  # 0..1
 
     def __post_init__(self) -> None:
         expected = {"weights": (len(self.names),), "joint_rot": (len(JOINT_NAMES), 3), "translation": (3,)}
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"Sample.{name}: expected {list(shape)}, got {list(getattr(self, name).shape)}")
+        if self.torso is not None and self.torso.shape != (3,):
+            raise ValueError(f"Sample.torso: expected [3], got {list(self.torso.shape)}")
 
     def as_lost(self, time: float, source_time: float | None = None) -> Sample:
         """This sample marked as lost at `time` seconds: confidence 0, which returns the avatar to its neutral pose."""
-        return replace(self, time=time, confidence=0.0, stamps={}, source_time=source_time)
+        return replace(self, time=time, confidence=0.0, stamps={}, source_time=source_time, torso_confidence=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,7 @@ class AvatarPose:
     sample: Sample | None = None  # of a live source: the newest, smoothed; confidence 0 where the face is lost
     #: stage -> seconds, time.monotonic(), of the newest sample with a face; the window adds "drawn" and "shown"
     stamps: Mapping[str, float] = field(default_factory=dict)
+    torso: MeasuredTorso | None = None  # [1] where the driver's is measured
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from avatar import ops
 from avatar.geometry.rotations import matrix_to_quat
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
+from avatar.model.measured_torso import MeasuredTorso
 from avatar.types import NECK, HeadParams
 
 
@@ -57,12 +58,13 @@ class Poser:
         self._weights = weights[self._moving]
 
     @torch.no_grad()
-    def poses(self, params: HeadParams, torso: Tensor | None = None) -> Poses:
+    def poses(self, params: HeadParams, torso: Tensor | MeasuredTorso | None = None) -> Poses:
         """Poses of the T frames of `params`; the identity in `params` is ignored: it is baked into the head.
 
         Args:
             params: T frames.
-            torso: [T,6] motion of the torso from its rest, in the units of the torso map; None: from the map.
+            torso: [T,6] motion of the torso from its rest, in the units of the torso map; or as far as it is measured
+                in the T frames; None: from the map.
 
         Raises:
             ValueError: a frame has a NaN or an infinity.
@@ -74,7 +76,9 @@ class Poser:
         travel = torch.nn.functional.pad(params.translation, (0, 0, 0, count))
         turned, moved = head.forward_kinematics(params.identity, local, travel)
         rotation, translation = turned[:count, NECK], moved[:count, NECK]
-        motion = avatar.rig.torso.motion(rotation, translation) if torso is None else torso
+        motion = torso if isinstance(torso, Tensor) else avatar.rig.torso.motion(rotation, translation)
+        if isinstance(torso, MeasuredTorso):
+            motion = torso.motion(avatar.rig.torso, motion)
         torso_rotation, torso_translation = avatar.rig.torso.pose(motion)
         rotations = torch.stack([rotation, torso_rotation], 1)
         turns = turned[count:, self._joints] - self._identity

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.model.avatar import Avatar
+from avatar.model.measured_torso import MeasuredTorso
 from avatar.model.poser import Poser, Poses
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.render import WHITE
@@ -81,12 +82,13 @@ class Animator:
         """Alpha [H,W] of the last rendered frame."""
         return self.buffers.alpha[0]
 
-    def poses(self, params: HeadParams, torso: Tensor | None = None) -> Poses:
+    def poses(self, params: HeadParams, torso: Tensor | MeasuredTorso | None = None) -> Poses:
         """Poses of all frames of `params`, for `gaussians`; one call for many frames is much faster than many calls.
 
         Args:
             params: T frames.
-            torso: [T,6] motion of the torso from its rest, in the units of the torso map; None: from the map.
+            torso: [T,6] motion of the torso from its rest, in the units of the torso map; or as far as it is measured
+                in the T frames; None: from the map.
 
         Raises:
             ValueError: a frame has a NaN or an infinity.

@@ -53,6 +53,7 @@ class Neutral:
     eyes: Tensor  # [2,3] axis-angle radians
     rotation: Tensor  # [3,3] of the head
     translation: Tensor  # [3] meters
+    torso: Tensor  # [3] meters and radians, as in Sample; zero where it is not measured
 
     @staticmethod
     def of(samples: Sequence[Sample]) -> Neutral:
@@ -60,11 +61,14 @@ class Neutral:
         weights, joint_rot, translation = (
             np.stack([getattr(sample, part) for sample in samples]) for part in ("weights", "joint_rot", "translation")
         )
+        measured = [sample.torso for sample in samples if sample.torso is not None and sample.torso_confidence > 0]
+        torso = np.median(measured, axis=0) if measured else np.zeros(3)
         return Neutral(
             torch.from_numpy(np.median(weights, axis=0)),
             torch.from_numpy(np.median(joint_rot[:, _EYES], axis=0)),
             mean_rotation(head_rotation(torch.from_numpy(joint_rot))),
             torch.from_numpy(np.median(translation, axis=0)),
+            torch.from_numpy(torso.astype(np.float32)),
         )
 
 
@@ -138,6 +142,13 @@ class CalibratedDriver:
         params = self.driver(weights, joint_rot, translation)
         lids = self.driver.trained_range.lid_closure
         return params if lids is None else self._with_extra_lids(params, lids)
+
+    def torso(self, moved: Tensor, gains: Mapping[str, float] | None = None) -> Tensor:
+        """Motion of the avatar's torso [T,3] from its rest for that of the person [T,3], both as in Sample."""
+        options = self.driver.options
+        strength = 0.0 if options.head == "still" else (gains or {}).get("head", 1.0)
+        like = self.driver.avatar_neutral
+        return strength * (moved - self.neutral.torso).to(like) * like.new_tensor([options.travel, options.travel, 1.0])
 
     def _with_gains(
         self, weights: Tensor, joint_rot: Tensor, translation: Tensor, gains: Mapping[str, float]

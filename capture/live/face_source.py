@@ -36,6 +36,7 @@ class FaceSource:
         head: HeadModel | None = None,
         models: FaceModels | None = None,
         learn: LearnOptions | None = None,
+        torso: bool = True,
     ) -> None:
         """
         Args:
@@ -44,12 +45,13 @@ class FaceSource:
             head: the head model of the samples; the embedded one when None.
             models: factories of the networks.
             learn: options of the identity fit.
+            torso: measure the motion of the torso.
         """
         self.name = Path(feed.name).name
         self._lossless = lossless
         self.camera = CameraThread(feed, lossless=self._lossless)
         self._head, self._models = head or load_head(), models or FaceModels()
-        self._learn = learn or LearnOptions()
+        self._learn, self._torso = learn or LearnOptions(), torso
         self._slot: Slot[Sample] = Slot(self._lossless)
         self._stop, self._relearn = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -67,7 +69,9 @@ class FaceSource:
         self._relearn.clear()
         lens = self.camera.start()
         try:
-            self._tracker = FaceTracker(self._head, lens, self._models, self._learn, wait=self._lossless)
+            self._tracker = FaceTracker(
+                self._head, lens, self._models, self._learn, wait=self._lossless, torso=self._torso
+            )
         except BaseException:
             self.camera.stop()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from capture.live.camera import Lens, LiveFrame
 from capture.live.fit import MAX_ERROR, Fit, Fitter
 from capture.live.follow import LiveFollower
 from capture.live.identity import LandmarkFrame, Learner, LearnOptions
+from capture.live.torso import TorsoFollower
 from capture.options import FaceModels
 
 Phase = Literal["looking", "learning", "tracking"]
@@ -25,7 +27,14 @@ class FaceTracker:
     """Converts camera frames to samples; fits the person's identity to the first seconds."""
 
     def __init__(
-        self, head: HeadModel, lens: Lens, models: FaceModels, options: LearnOptions, *, wait: bool = False
+        self,
+        head: HeadModel,
+        lens: Lens,
+        models: FaceModels,
+        options: LearnOptions,
+        *,
+        wait: bool = False,
+        torso: bool = True,
     ) -> None:
         """
         Args:
@@ -34,10 +43,12 @@ class FaceTracker:
             models: factories of the networks.
             options: of the identity fit.
             wait: the call with the last frame of the identity fit waits for its result.
+            torso: measure the motion of the torso.
         """
         self._head, self._space = head, space_of(head)
         self._follower = LiveFollower(models)
         self._learner = Learner(head, lens, options, wait=wait)
+        self._torso = TorsoFollower(models.matting) if torso else None
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
@@ -50,6 +61,8 @@ class FaceTracker:
         self._learner.restart()
         self._fitter = self._fit = None
         self.earlier = ()
+        if self._torso is not None:
+            self._torso.reset()
 
     @property
     def learned(self) -> float:
@@ -71,12 +84,16 @@ class FaceTracker:
         stamps["fit"] = time.monotonic()
         if found is None or self._fit is None:
             return self._empty_sample(frame, stamps)
-        landmarks = LandmarkFrame(found.points, found.presence, frame.time, frame.source_time)
-        return self._sample(self._fitter, landmarks, self._fit, stamps)
+        return self._sample(self._fitter, self._seen(found, frame), self._fit, stamps)
+
+    def _seen(self, found: Landmarks, frame: LiveFrame) -> LandmarkFrame:
+        """What one frame shows."""
+        torso = None if self._torso is None else self._torso(frame.rgb, found.points)
+        return LandmarkFrame(found.points, found.presence, frame.time, frame.source_time, torso)
 
     def _learn(self, found: Landmarks | None, frame: LiveFrame) -> None:
         self.phase = "looking" if found is None else "learning"
-        learned = None if found is None else self._learner.add(found, frame)
+        learned = None if found is None else self._learner.add(self._seen(found, frame))
         if learned is not None:
             self._fitter = learned.fitter
             self.earlier = tuple(
@@ -106,8 +123,12 @@ class FaceTracker:
 
     def _sample(self, fitter: Fitter, landmarks: LandmarkFrame, fit: Fit, stamps: dict[str, float]) -> Sample:
         names, confidence = self._head.expression_names, fit.confidence(landmarks.presence)
-        face = *fitter.parameters(fit), confidence
-        return Sample(landmarks.time, names, self._space, *face, stamps, landmarks.source_time)
+        face, torso = (*fitter.parameters(fit), confidence), landmarks.torso
+        sample = Sample(landmarks.time, names, self._space, *face, stamps, landmarks.source_time)
+        if torso is None:
+            return sample
+        moved = torso.in_world(abs(float(fit.state.translation[2])) / fitter.person.camera.focal)
+        return replace(sample, torso=moved, torso_confidence=torso.confidence)
 
     def _empty_sample(self, frame: LiveFrame, stamps: dict[str, float]) -> Sample:
         names = self._head.expression_names

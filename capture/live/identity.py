@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatar.head.model import HeadModel
-from capture.faces.landmarks import Landmarks
-from capture.live.camera import Lens, LiveFrame
+from capture.live.camera import Lens
 from capture.live.fit import Fit, Fitter
+from capture.live.torso import TorsoMotion
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import Observations, Person, TrackerOptions, fit_person, network_rotations
 from capture.tracker.identity import IdentityOptions, choose_key_frames
@@ -38,6 +38,7 @@ class LandmarkFrame:
     presence: float
     time: float  # seconds, time.monotonic()
     source_time: float | None  # seconds of the source's clock
+    torso: TorsoMotion | None = None
 
     @property
     def clock(self) -> float:
@@ -77,10 +78,10 @@ class Learner:
         seconds = self._frames[-1].clock - self._frames[0].clock
         return min(seconds / self._options.seconds, len(self._frames) / self._options.min_frames, 1.0)
 
-    def add(self, found: Landmarks, frame: LiveFrame) -> Learned | None:
+    def add(self, found: LandmarkFrame) -> Learned | None:
         """Add the landmarks of a frame; returns the person once the fit is done."""
         if self._result is None:
-            self._frames.append(LandmarkFrame(found.points, found.presence, frame.time, frame.source_time))
+            self._frames.append(found)
             if self.progress < 1:
                 return None
             pool = ThreadPoolExecutor(1, thread_name_prefix="learn")

@@ -19,6 +19,7 @@ def open_pose_source(
     host: str = LOOPBACK,
     phone: str = "",
     loop: bool = False,
+    torso: bool = True,
 ) -> PoseSource:
     """The pose source that the options name, not yet started.
 
@@ -29,6 +30,7 @@ def open_pose_source(
             LOOPBACK can send; the caller reports that.
         phone: value of `--phone`: the address of a phone that sends after a greeting.
         loop: value of `--loop`: a video file restarts at its end.
+        torso: value of `--torso`: measure the motion of the torso in the frames of a camera or a file.
 
     Raises:
         HeadsplatError: not exactly one of webcam and protocol, options that exclude each other, or a missing file.
@@ -50,4 +52,4 @@ def open_pose_source(
         raise HeadsplatError("--loop repeats a video file; leave it out with a camera number")
     if not number and not Path(webcam).is_file():
         raise HeadsplatError(f"--webcam {webcam}: no such file; give a video file or a camera number (0 is the first)")
-    return FaceWorker(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop))
+    return FaceWorker(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop), torso=torso)

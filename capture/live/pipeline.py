@@ -23,6 +23,7 @@ from capture.live.calibration import CalibrationOptions, Calibrator
 from capture.live.pose_source import CameraPoseSource, PoseSource
 from capture.live.presence import Presence, PresenceOptions
 from capture.live.smoothing import SampleFilter, SmoothingOptions
+from capture.live.torso_blend import TorsoBlend
 
 #: arrival: samples are timed by their arrival; source: by the file's clock, for files read faster than they play.
 Clock = Literal["arrival", "source"]
@@ -60,6 +61,7 @@ class LivePipeline:
         with torch.no_grad():
             self.resting_face = resting_face(avatar)  # [E], the avatar's expression for a calibrated driver at rest
         self._presence = Presence(resting_params(avatar, self.resting_face), self.options.presence)
+        self._torso = TorsoBlend()
         self._reset()
 
     def start(self) -> None:
@@ -98,11 +100,13 @@ class LivePipeline:
         """The avatar's pose now; uses the newest sample where there is one. Never waits."""
         sample = self.source.latest()
         fresh = sample is not None and self._use(sample)
-        params = self._presence.params_at(self._now())
+        now = self._now()
+        params = self._presence.params_at(now)
+        torso = self._torso.at(now)
         if fresh:
             self._stamps["parameters"] = time.monotonic()
             self.meter.add(self._stamps)
-        return AvatarPose(params, self._phase(), fresh, self._sample, self._stamps)
+        return AvatarPose(params, self._phase(), fresh, self._sample, self._stamps, torso)
 
     def stats(self) -> LiveStats:
         """Counters of the source, phase, calibration, gains and latencies, in JSON's types."""
@@ -122,6 +126,7 @@ class LivePipeline:
         #: the driver before the last calibration and the time (seconds) at which blending away from it began
         self._previous: tuple[CalibratedDriver, float] | None = None
         self._filter: SampleFilter | None = None
+        self._torso.reset()
         self._sample: Sample | None = None
         self._stamps: dict[str, float] = {}
         self._space: tuple[object, ...] = ()
@@ -147,6 +152,7 @@ class LivePipeline:
         assert self._filter is not None and self._calibrator is not None
         if sample.confidence <= 0:
             self._presence.mark_lost(self._clock)
+            self._torso.update(None, 0.0, self._clock)
             self._filter.reset()
             self._sample = sample
             return False
@@ -158,18 +164,26 @@ class LivePipeline:
         return True
 
     def _retarget(self, sample: Sample) -> HeadParams:
-        """The avatar's parameters for a sample; after a new calibration blended from those of the previous driver."""
+        """The avatar's parameters for a sample, and its torso into `_torso`.
+
+        After a new calibration both are blended from those of the previous driver.
+        """
         assert self._calibrator is not None
         before, driver = self.driver, self._calibrator.update(sample, self._time_of(sample))
         if before is not None and driver is not before:
             self._previous = before, self._clock
         weights, joint_rot, translation = (torch.from_numpy(getattr(sample, part))[None] for part in _PARTS)
         params = driver(weights, joint_rot, translation, self.gains)
+        moved = None if sample.torso is None else torch.from_numpy(sample.torso)[None]
+        torso = None if moved is None else driver.torso(moved, self.gains)
         if self._previous is not None:
             previous, since = self._previous
             amount = smoothstep((self._clock - since) / self.options.presence.to_driver)
             params = interpolate_params(previous(weights, joint_rot, translation, self.gains), params, amount)
+            if moved is not None and torso is not None:
+                torso = torch.lerp(previous.torso(moved, self.gains), torso, amount)
             self._previous = None if amount >= 1 else self._previous
+        self._torso.update(torso, sample.torso_confidence, self._clock)
         return params
 
     def _time_of(self, sample: Sample) -> float:

@@ -24,6 +24,8 @@ class SmoothingOptions:
     """rotation of the head, in the tangent space at the current rotation"""
     travel: Smoothing = field(default_factory=lambda: Smoothing(2.0, 60.0))
     """translation of the head"""
+    torso: Smoothing = field(default_factory=lambda: Smoothing(2.0, 20.0))
+    """motion of the torso"""
     mouth: Smoothing = field(default_factory=Smoothing)
     """mouth, jaw, cheeks, nose and all weights in no other group"""
     brows: Smoothing = field(default_factory=lambda: Smoothing(1.0, 1.0))
@@ -52,10 +54,11 @@ class SampleFilter:
         self._head = OneEuroRotation(options.turn.mincutoff, options.turn.beta)
         self._joints = OneEuroVector(options.eyes.mincutoff, options.eyes.beta)
         self._travel = OneEuroVector(options.travel.mincutoff, options.travel.beta)
+        self._torso = OneEuroVector(options.torso.mincutoff, options.torso.beta)
 
     def reset(self) -> None:
         """Clear the state: after a gap the next sample passes unfiltered."""
-        for each in (self._weights, self._head, self._joints, self._travel):
+        for each in (self._weights, self._head, self._joints, self._travel, self._torso):
             each.reset()
 
     def __call__(self, sample: Sample, time: float) -> Sample:
@@ -69,4 +72,5 @@ class SampleFilter:
             weights=self._weights(sample.weights, time).astype(np.float32),
             joint_rot=joint_rot.astype(np.float32),
             translation=self._travel(sample.translation, time).astype(np.float32),
+            torso=None if sample.torso is None else self._torso(sample.torso, time).astype(np.float32),
         )

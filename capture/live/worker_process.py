@@ -45,15 +45,18 @@ _NICENESS = 5
 class FaceWorker:
     """A `FaceSource` in a worker process, with the same interface."""
 
-    def __init__(self, feed: Feed, models: FaceModels | None = None, learn: LearnOptions | None = None) -> None:
+    def __init__(
+        self, feed: Feed, models: FaceModels | None = None, learn: LearnOptions | None = None, torso: bool = True
+    ) -> None:
         """
         Args:
             feed: the camera or file; it is opened in the worker process, so it must be picklable.
             models: factories of the networks.
             learn: options of the identity fit.
+            torso: measure the motion of the torso.
         """
         self.name = Path(feed.name).name
-        self.feed, self._models, self._learn = feed, models, learn
+        self.feed, self.torso, self._options = feed, torso, (models, learn, torso)
         self._slot: Slot[Sample] = Slot()
         #: number of the person tracked: samples of the one before that arrive after `learn_again` are dropped
         self._person = 0
@@ -131,7 +134,7 @@ class FaceWorker:
         """Start the process; returns our end of the pipe."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = theirs, self.feed, self._models, self._learn, self._person
+        arguments = theirs, self.feed, self._options, self._person
         process = context.Process(target=_serve, args=arguments, daemon=True)
         try:
             with _ignored_sigint():
@@ -201,14 +204,18 @@ def _ignored_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-def _serve(pipe: Connection, feed: Feed, models: FaceModels | None, learn: LearnOptions | None, person: int) -> None:
+#: Networks, identity fit and whether the torso is measured, as FaceSource takes them.
+_Options = tuple[FaceModels | None, LearnOptions | None, bool]
+
+
+def _serve(pipe: Connection, feed: Feed, options: _Options, person: int) -> None:
     """The worker process: track until a stop command, or until the other end of the pipe is closed."""
     for name in ("SIGINT", "SIGHUP"):  # the process of the window handles them and stops this one
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    face = _started(pipe, feed, models, learn)
+    face = _started(pipe, feed, options)
     if face is None:
         return
     try:
@@ -219,10 +226,11 @@ def _serve(pipe: Connection, feed: Feed, models: FaceModels | None, learn: Learn
         face.stop()
 
 
-def _started(pipe: Connection, feed: Feed, models: FaceModels | None, learn: LearnOptions | None) -> FaceSource | None:
+def _started(pipe: Connection, feed: Feed, options: _Options) -> FaceSource | None:
     """A started face source; None on failure, after the reason was sent."""
     try:
-        face = FaceSource(feed, models=models, learn=learn)
+        models, learn, torso = options
+        face = FaceSource(feed, models=models, learn=learn, torso=torso)
         face.start()
     except Exception as error:
         name = Path(feed.name).name

@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.types import ROOT
 from capture.stages.images import SmallImages
 from capture.stages.workers import Pool
-from capture.tracker.torso_registration import TorsoTemplate, matted_pyramid
+from capture.tracker.torso_registration import TorsoTemplate, matted_pyramid, torso_region
 
 Array = NDArray[np.floating]
 
-#: The region begins this many face heights below the chin, the first where its area reaches _AREA squared face heights.
-_BELOW_CHIN, _AREA = (0.3, 0.2, 0.12), 0.15
 #: Confidence below which a warp is no start for the next frame.
 _LOST = 0.5
 _CHIN, _FOREHEAD = 152, 10
@@ -101,7 +98,7 @@ class _Registration:
         luma, matte = frames.images(reference)
         training = frames.landmarks[~frames.is_test]
         face = float(np.median(training[:, _CHIN, 1] - training[:, _FOREHEAD, 1])) * frames.scale
-        mask = _region(matte, frames.landmarks[reference, _CHIN, 1] * frames.scale, face)
+        mask = torso_region(matte, frames.landmarks[reference, _CHIN, 1] * frames.scale, face)
         if mask is None:
             return None
         template = TorsoTemplate(matted_pyramid(luma, matte), mask)
@@ -152,23 +149,6 @@ class _Registration:
         middle = frames.scale * frames.principal
         still = points - middle[self._reference]
         return ((moved - middle[:, None] - still) / face).reshape(len(moved), 6)
-
-
-def _region(matte: np.ndarray, chin: float, face: float) -> NDArray[np.bool_] | None:
-    """Mask [H,W] of the torso and its outline; None if the frame shows too little of it.
-
-    Args:
-        matte: [H,W] uint8.
-        chin: row of the chin, pixels.
-        face: height of the face, pixels.
-    """
-    rows = np.arange(len(matte))[:, None]
-    outlined = cv2.dilate((matte > 20).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    for below in _BELOW_CHIN:
-        mask: NDArray[np.bool_] = outlined & (rows > chin + below * face)
-        if face >= 8 and mask.sum() >= _AREA * face * face:
-            return mask
-    return None
 
 
 def _held_out_groups(is_test: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -14,29 +14,62 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-#: Shrink factors of the images, coarse to fine, and the limit of iterations at each.
-_LEVELS = ((4, 12), (2, 12), (1, 6))
-#: Pixels of a step below which a level is done.
-_CONVERGED = 0.02
 #: Smallest scale of the robust weights, gray levels.
 _NOISE = 4.0
 #: Damping relative to the mean of the diagonal: parameters that the texture does not show stay at their start.
 _DAMPING = 1e-3
-#: Maximum number of pixels of a level.
-_MOST_PIXELS = 6000
+#: The region begins this many face heights below the chin, the first where its area reaches _AREA squared face heights.
+_BELOW_CHIN, _AREA = (0.3, 0.2, 0.12), 0.15
 #: Gray level behind the matte: the silhouette of the shoulders is a feature too.
 _BACKGROUND = 180.0
+
+
+@dataclass(frozen=True)
+class RegistrationOptions:
+    """How thorough a registration is."""
+
+    levels: tuple[tuple[int, int], ...] = ((4, 12), (2, 12), (1, 6))
+    """shrink factors of the images, coarse to fine, and the limit of iterations at each"""
+    converged: float = 0.02
+    """pixels of a step below which a level is done"""
+    most_pixels: int = 6000
+    """maximum number of pixels of a level"""
+
+
+THOROUGH = RegistrationOptions()
+
+
+def image_pyramid(image: np.ndarray, options: RegistrationOptions = THOROUGH) -> list[np.ndarray]:
+    """Images of the levels of `options`, from coarse to fine, of a gray one [H,W] float32."""
+    images = []
+    for factor, _ in options.levels:
+        size = (max(8, image.shape[1] // factor), max(8, image.shape[0] // factor))
+        images.append(image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return images
 
 
 def matted_pyramid(luma: np.ndarray, matte: np.ndarray) -> list[np.ndarray]:
     """Images float32, one for each level from coarse to fine, of luma [H,W] uint8 over gray by a matte [H,W] uint8."""
     alpha = matte.astype(np.float32) / 255
-    image = cv2.GaussianBlur(luma * alpha + _BACKGROUND * (1 - alpha), (0, 0), 1.0)
-    images = []
-    for factor, _ in _LEVELS:
-        size = (max(8, image.shape[1] // factor), max(8, image.shape[0] // factor))
-        images.append(image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    return images
+    return image_pyramid(cv2.GaussianBlur(luma * alpha + _BACKGROUND * (1 - alpha), (0, 0), 1.0))
+
+
+def torso_region(matte: np.ndarray, chin: float, face: float, margin: int = 9) -> NDArray[np.bool_] | None:
+    """Mask [H,W] of the torso and its outline; None if the frame shows too little of it.
+
+    Args:
+        matte: [H,W] uint8.
+        chin: row of the chin, pixels.
+        face: height of the face, pixels.
+        margin: diameter by which the matte is widened, pixels.
+    """
+    rows = np.arange(len(matte))[:, None]
+    outlined = cv2.dilate((matte > 20).astype(np.uint8), np.ones((margin, margin), np.uint8)) > 0
+    for below in _BELOW_CHIN:
+        mask: NDArray[np.bool_] = outlined & (rows > chin + below * face)
+        if face >= 8 and mask.sum() >= _AREA * face * face:
+            return mask
+    return None
 
 
 @dataclass(frozen=True)
@@ -56,12 +89,14 @@ class TorsoTemplate:
     A warp [2,3] maps pixel indices of the reference (0, 0: center of the first pixel) to those of the other image.
     """
 
-    def __init__(self, pyramid: list[np.ndarray], mask: np.ndarray) -> None:
+    def __init__(self, pyramid: list[np.ndarray], mask: np.ndarray, options: RegistrationOptions = THOROUGH) -> None:
         """
         Args:
-            pyramid: of the reference, from `matted_pyramid`.
+            pyramid: of the reference, from `matted_pyramid` or, with `options`, from `image_pyramid`.
             mask: [H,W] bool, the region.
+            options: of the registration.
         """
+        self._options = options
         rows, columns = np.nonzero(mask)
         self.center = np.array([columns.mean(), rows.mean()])
         self.size = float(np.sqrt(len(rows)))
@@ -72,7 +107,7 @@ class TorsoTemplate:
         inside = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
         inside[[0, -1]] = inside[:, [0, -1]] = False
         rows, columns = np.nonzero(inside)
-        every = max(1, round(len(rows) / _MOST_PIXELS))
+        every = max(1, round(len(rows) / self._options.most_pixels))
         rows, columns = rows[::every], columns[::every]
         scale = (width / mask.shape[1], height / mask.shape[0])
         gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=1 / 8)[rows, columns] * scale[0] * self.size
@@ -96,7 +131,7 @@ class TorsoTemplate:
             the fraction of the region inside the image.
         """
         warp = start.copy()
-        for level, image, (_, limit) in zip(self._levels, pyramid, _LEVELS, strict=True):
+        for level, image, (_, limit) in zip(self._levels, pyramid, self._options.levels, strict=True):
             if len(level.values) < 30:
                 continue
             for _ in range(limit):
@@ -104,7 +139,7 @@ class TorsoTemplate:
                 if step is None:
                     return start, 0.0
                 warp = self._composed(warp, step)
-                if np.abs(step).max() * self.size * level.scale[0] < _CONVERGED:
+                if np.abs(step).max() * self.size * level.scale[0] < self._options.converged:
                     break
         return warp, self._confidence(pyramid[-1], warp)
 

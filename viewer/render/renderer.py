@@ -18,6 +18,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
+from avatar.model.measured_torso import MeasuredTorso
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
@@ -56,20 +57,23 @@ class Renderer:
         self._fronts: dict[tuple[int, int], Camera] = {}
 
     @torch.no_grad()
-    def render(self, params: HeadParams, camera: Camera, view: ViewSettings) -> np.ndarray:
+    def render(
+        self, params: HeadParams, camera: Camera, view: ViewSettings, torso: MeasuredTorso | None = None
+    ) -> np.ndarray:
         """Render one frame.
 
         Args:
             params: [1] of the avatar.
             camera: [1]; its size is the image's.
             view: kind of image and debug settings.
+            torso: [1] that of the driver, where it is measured; None: from the torso map.
 
         Returns:
             uint8 [H,W,3], overwritten by the next call.
         """
         camera = replace(camera, K=self._to_device(camera.K), world_to_cam=self._to_device(camera.world_to_cam))
         with ops.one_thread():
-            frame = self._posed_frame(params, view)
+            frame = self._posed_frame(params, view, torso)
             image = self._image(frame, camera, view)
             if view.mesh_overlay and view.kind != "mesh":
                 self._overlay_mesh(image, frame, camera, view.mesh_overlay)
@@ -107,9 +111,9 @@ class Renderer:
     def _to_device(self, values: Tensor) -> Tensor:
         return values.to(self._device, torch.float32).contiguous()
 
-    def _posed_frame(self, params: HeadParams, view: ViewSettings) -> PosedFrame:
+    def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: MeasuredTorso | None) -> PosedFrame:
         parts = (params.identity, params.expression, params.joint_rot, params.translation)
-        poses = self._animator.poses(HeadParams(*(self._to_device(part) for part in parts)))
+        poses = self._animator.poses(HeadParams(*(self._to_device(part) for part in parts)), torso)
         frame = PosedFrame.of(self._animator, poses, 0)
         return replace(frame, gaussians=self._edited(frame.gaussians, view))
 

@@ -254,11 +254,11 @@ class Session:
         """Render the image and pass it to the outlets if anything has changed."""
         training, request = self.training, self.viewport.request(self.state, now)
         paused = training is not None and self.state.source == TIMELINE and training.is_paused(now)
-        if self.viewport.is_current(request, pose.params, ignore_params=paused):
+        if self.viewport.is_current(request, pose, ignore_pose=paused):
             return False
         if training is not None:
             training.start_render(now)
-        image = self.viewport.render(request, pose.params)
+        image = self.viewport.render(request, pose)
         self.counters.rendered(pose.stamps if pose.fresh else None)
         try:
             self.outlets.write(RenderedFrame(self._clock(), self.avatar, pose, image))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from avatar.driving.live import AvatarPose
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, HeadParams
 from viewer.render.orbit import Orbit
@@ -34,6 +35,12 @@ def equal_params(first: HeadParams, second: HeadParams) -> bool:
     )
 
 
+def equal_poses(first: AvatarPose, second: AvatarPose) -> bool:
+    """Whether two poses have equal parameters and torsos."""
+    torso = first.torso
+    return equal_params(first.params, second.params) and (torso.equals(second.torso) if torso else not second.torso)
+
+
 class Viewport:
     """The image of an avatar that the window shows."""
 
@@ -43,7 +50,8 @@ class Viewport:
         self.image: np.ndarray | None = None  # uint8 [H,W,3]
         self.image_number = 0  # counts images
         self.renderer = self._framing = Renderer(avatar)
-        self._rendered: tuple[ImageRequest, HeadParams] | None = None  # what the image was rendered from
+        #: what the image was rendered from
+        self._rendered: tuple[ImageRequest, AvatarPose] | None = None
         self._moved_at = -math.inf  # seconds
 
     @property
@@ -90,16 +98,17 @@ class Viewport:
         """What the image at `now` seconds depends on."""
         return ImageRequest(state.view, self.size(state.camera, now), state.camera.orbit)
 
-    def is_current(self, request: ImageRequest, params: HeadParams, ignore_params: bool = False) -> bool:
-        """Whether the image was rendered from this request and, unless these are ignored, these parameters."""
+    def is_current(self, request: ImageRequest, pose: AvatarPose, ignore_pose: bool = False) -> bool:
+        """Whether the image was rendered from this request and, unless that is ignored, this pose."""
         if self._rendered is None or self._rendered[0] != request:
             return False
-        return ignore_params or equal_params(self._rendered[1], params)
+        return ignore_pose or equal_poses(self._rendered[1], pose)
 
-    def render(self, request: ImageRequest, params: HeadParams) -> np.ndarray:
+    def render(self, request: ImageRequest, pose: AvatarPose) -> np.ndarray:
         """Render the image; it is overwritten by the next call."""
-        self._rendered = request, params
-        image = self.renderer.render(params, self.camera(request.orbit, *request.size), request.view)
+        self._rendered = request, pose
+        camera = self.camera(request.orbit, *request.size)
+        image = self.renderer.render(pose.params, camera, request.view, pose.torso)
         self.image = image
         self.image_number += 1
         return image

@@ -28,6 +28,12 @@ def test_a_number_is_a_camera_and_a_path_is_a_file(video: str) -> None:
     assert (camera.name, file.name) == ("webcam 1", "clip.mp4")
 
 
+def test_the_torso_is_measured_unless_switched_off(video: str) -> None:
+    on, off = open_pose_source(video), open_pose_source(video, torso=False)
+    assert isinstance(on, FaceWorker) and isinstance(off, FaceWorker)
+    assert (on.torso, off.torso) == (True, False)
+
+
 def test_a_protocol_listens_on_loopback_by_default() -> None:
     default, other = open_pose_source(listen="vmc"), open_pose_source(listen="livelink:12000", host="0.0.0.0")
     assert isinstance(default, UdpSource) and (default.name, default.host, default.port) == ("VMC", "127.0.0.1", 39539)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,36 @@ def test_another_person_is_learned_and_calibrated_again(tiny_avatar: Avatar) -> 
     again = source.earlier()
     assert first and again and again[0].time > first[-1].time
     assert fresh > 3 and pipeline.driver is not None
+
+
+def leaning(sample: Sample, *moved: float, confidence: float = 0.95) -> Sample:
+    return replace(sample, torso=np.array(moved, np.float32), torso_confidence=confidence)
+
+
+def test_the_torso_moves_from_where_it_was_at_the_neutral(tiny_avatar: Avatar) -> None:
+    before = [leaning(face(tiny_avatar, k / 30), 0.05, 0.0, 0.1) for k in range(30)]
+    pipeline, source = queued(tiny_avatar, before, gains={"head": 0.5}, smoothing=None)
+    for k in range(20):
+        pose = shown(pipeline, source, leaning(face(tiny_avatar, 1.3 + k / 30), 0.09, 0.02, 0.3))
+    assert pose.torso is not None and pose.torso.trust == 1.0
+    # half of what was measured by the gain, and half of the travel by the driver
+    torch.testing.assert_close(pose.torso.moved, torch.tensor([[0.01, 0.005, 0.1]]))
+
+
+def test_without_a_measured_torso_the_map_is_used(tiny_avatar: Avatar) -> None:
+    pipeline, source = queued(tiny_avatar)
+    assert shown(pipeline, source, face(tiny_avatar, 0.0)).torso is None
+    assert shown(pipeline, source, leaning(face(tiny_avatar, 0.1), 0.1, 0.1, 0.1, confidence=0.3)).torso is None
+
+
+def test_a_lost_face_returns_the_torso_to_the_map_gradually(tiny_avatar: Avatar) -> None:
+    pipeline, source = queued(tiny_avatar)
+    for k in range(20):
+        shown(pipeline, source, leaning(face(tiny_avatar, k / 30), 0.02, 0.0, 0.0))
+    shown(pipeline, source, face(tiny_avatar, 0.7, confidence=0.0))
+    pose = shown(pipeline, source, face(tiny_avatar, 0.9, confidence=0.0))
+    assert pose.torso is not None and 0 < pose.torso.trust < 1
+    assert shown(pipeline, source, face(tiny_avatar, 1.5, confidence=0.0)).torso is None
 
 
 def test_a_camera_has_a_preview_with_landmarks_and_other_sources_have_none(

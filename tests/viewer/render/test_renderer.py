@@ -14,6 +14,7 @@ from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
+from avatar.model.measured_torso import MeasuredTorso
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import GsplatBackend, RasterOutput, backend_of
 from avatar.rendering.cameras import front_camera, subject_of
@@ -54,6 +55,17 @@ def offline(
 
 def rendered(renderer: Renderer, view: ViewSettings, params: HeadParams, camera: Camera, frame: int = 5) -> np.ndarray:
     return renderer.render(params[frame], camera, view).copy()
+
+
+def test_a_measured_torso_moves_the_torso_and_not_the_face(
+    renderer: Renderer, params: HeadParams, tiny_avatar: Avatar
+) -> None:
+    torso = MeasuredTorso(torch.tensor([[0.03, 0.0, 0.0]]), 1.0)
+    before, after = (renderer._posed_frame(params[5], ViewSettings(), each).gaussians for each in (None, torso))
+    moved = (after.means - before.means)[0]
+    skin = tiny_avatar.rig.skin
+    assert moved[skin == 0].abs().max() == 0
+    assert moved[skin == 1][:, 0].min() > 0.01
 
 
 @pytest.mark.parametrize("kind", ["rgb", "mesh"])
