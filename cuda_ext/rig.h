@@ -2,7 +2,7 @@
 // Same conventions as math.h.
 #pragma once
 
-#include "math.h"
+#include "stretch.h"
 
 namespace headsplat {
 
@@ -17,18 +17,6 @@ struct Bones {
 namespace HEADSPLAT_LEVEL {
 
 constexpr Scalar kNormMin = 1e-12f;
-
-template <class Real>
-HEADSPLAT_FN void cross3(const Real a[3], const Real b[3], Real out[3]) {
-  out[0] = a[1] * b[2] - a[2] * b[1];
-  out[1] = a[2] * b[0] - a[0] * b[2];
-  out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-template <class Real>
-HEADSPLAT_FN Real dot3(const Real a[3], const Real b[3]) {
-  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
 
 template <class Real>
 HEADSPLAT_FN void conjugate(const Real q[4], Real out[4]) {
@@ -100,6 +88,7 @@ template <class Real>
 struct BoundGaussian {
   Real corner[3][3];                       // triangle vertices, meters
   Real bary[3], offset[3], quat[4], skin;  // offset in the triangle's frame, meters; skin: weight of the torso
+  Real scale[3], tensor[kTensorSize];      // standard deviations, meters; mean stretch there: only where it stretches
 };
 
 // Intermediates of the forward pass that the backward pass uses.
@@ -108,16 +97,20 @@ struct RigState {
   Real first[3], second[3];             // edges from corner 0 to corners 1 and 2
   Real edge[3], tangent[3], normal[3];  // orthonormal frame of the triangle
   Real edge_factor, normal_factor;
-  Real local[3];  // position before skinning
+  Real offset[3];  // stretched with the triangle
+  Real local[3];   // position before skinning
   Real frame_quat[4], unit[4], quat_factor;
   Real bone_quat[4], bone_factor;
   Real inner[4];  // frame_quat * unit
+  // Of a Gaussian that stretches:
+  Real stretch[3];       // in the triangle's plane: xx, xy, yy
+  Real axes[9];          // matrix of `unit`; its columns are the Gaussian's axes in the triangle's frame
+  Real stretched[2][3];  // the axes' components in the plane, stretched
+  Real length[3];        // of the stretched axes
 };
 
 template <class Real>
-HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigState<Real>& r, Real mean[3],
-                      Real quat[4]) {
-  const Real skull_weight = Real(1.0f) - in.skin;
+HEADSPLAT_FN void triangle_frame(const BoundGaussian<Real>& in, RigState<Real>& r) {
   Real area[3];
   for (int k = 0; k < 3; ++k) {
     r.first[k] = in.corner[1][k] - in.corner[0][k];
@@ -127,9 +120,49 @@ HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigStat
   r.normal_factor = normalize<3>(area, r.normal);
   r.edge_factor = normalize<3>(r.first, r.edge);
   cross3(r.normal, r.edge, r.tangent);
+  for (int k = 0; k < 3; ++k) r.offset[k] = in.offset[k];
+  r.quat_factor = normalize<4>(in.quat, r.unit);
+}
+
+// out = D v for a symmetric tensor.
+template <class Real>
+HEADSPLAT_FN void apply_tensor(const Real d[kTensorSize], const Real v[3], Real out[3]) {
+  out[0] = d[0] * v[0] + d[1] * v[1] + d[2] * v[2];
+  out[1] = d[1] * v[0] + d[3] * v[1] + d[4] * v[2];
+  out[2] = d[2] * v[0] + d[4] * v[1] + d[5] * v[2];
+}
+
+// Stretches offset and scales with the mesh, after triangle_frame: the offset's part in the plane by S = 1 + tensor
+// there, and each scale by the length of its axis so stretched. Directions and the normal component stay.
+template <class Real>
+HEADSPLAT_FN void stretch_gaussian(const BoundGaussian<Real>& in, RigState<Real>& r, Real scale[3]) {
+  const Real one(1.0f);
+  Real by_edge[3], by_tangent[3];
+  apply_tensor(in.tensor, r.edge, by_edge);
+  apply_tensor(in.tensor, r.tangent, by_tangent);
+  r.stretch[0] = one + dot3(r.edge, by_edge);
+  r.stretch[1] = dot3(r.edge, by_tangent);
+  r.stretch[2] = one + dot3(r.tangent, by_tangent);
+  r.offset[0] = r.stretch[0] * in.offset[0] + r.stretch[1] * in.offset[1];
+  r.offset[1] = r.stretch[1] * in.offset[0] + r.stretch[2] * in.offset[1];
+  quat_to_matrix(r.unit, r.axes);
+  for (int k = 0; k < 3; ++k) {
+    const Real x = r.axes[k], y = r.axes[3 + k], z = r.axes[6 + k];
+    r.stretched[0][k] = r.stretch[0] * x + r.stretch[1] * y;
+    r.stretched[1][k] = r.stretch[1] * x + r.stretch[2] * y;
+    r.length[k] = root(r.stretched[0][k] * r.stretched[0][k] + r.stretched[1][k] * r.stretched[1][k] + z * z);
+    scale[k] = in.scale[k] * r.length[k];
+  }
+}
+
+// Poses a Gaussian, after triangle_frame and stretch_gaussian.
+template <class Real>
+HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigState<Real>& r, Real mean[3],
+                      Real quat[4]) {
+  const Real skull_weight = Real(1.0f) - in.skin;
   for (int k = 0; k < 3; ++k)
     r.local[k] = in.bary[0] * in.corner[0][k] + in.bary[1] * in.corner[1][k] + in.bary[2] * in.corner[2][k] +
-                 r.edge[k] * in.offset[0] + r.tangent[k] * in.offset[1] + r.normal[k] * in.offset[2];
+                 r.edge[k] * r.offset[0] + r.tangent[k] * r.offset[1] + r.normal[k] * r.offset[2];
   for (int k = 0; k < 3; ++k) {
     Real posed[2];
     for (int bone = 0; bone < 2; ++bone) {
@@ -144,7 +177,6 @@ HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigStat
     mixed[k] = skull_weight * Real(bones.quat[0][k]) + in.skin * Real(bones.sign * bones.quat[1][k]);
   r.bone_factor = normalize<4>(mixed, r.bone_quat);
   columns_to_quat(r.edge, r.tangent, r.normal, r.frame_quat);
-  r.quat_factor = normalize<4>(in.quat, r.unit);
   quat_multiply(r.frame_quat, r.unit, r.inner);
   quat_multiply(r.bone_quat, r.inner, quat);
 }
@@ -153,6 +185,7 @@ HEADSPLAT_FN void rig(const Bones& bones, const BoundGaussian<Real>& in, RigStat
 template <class Real>
 struct RigGrad {
   Real corner[3][3], offset[3], quat[4];
+  Real scale[3], tensor[kTensorSize];  // only where it stretches
   Real rotation[2][9], translation[2][3], bone_quat[2][4];
 };
 
@@ -193,9 +226,50 @@ HEADSPLAT_FN void quats_backward(const Bones& bones, const BoundGaussian<Real>& 
   quat_multiply(inner, inverse, frame);
 }
 
+// Gradient through stretch_gaussian. `scale` is that of the stretched scales and out.offset that of the stretched
+// offset, which it replaces; adds to those of the frame's edge and tangent and to out.quat.
+template <class Real>
+HEADSPLAT_FN void stretch_backward(const BoundGaussian<Real>& in, const RigState<Real>& r, const Real scale[3],
+                                   Real edge[3], Real tangent[3], RigGrad<Real>& out) {
+  const Real x = out.offset[0], y = out.offset[1], two(2.0f);
+  Real xx = x * in.offset[0], xy = x * in.offset[1] + y * in.offset[0], yy = y * in.offset[1];
+  out.offset[0] = r.stretch[0] * x + r.stretch[1] * y;
+  out.offset[1] = r.stretch[1] * x + r.stretch[2] * y;
+  Real axes[9], unit[4], quat[4], by_edge[3], by_tangent[3];
+  for (int k = 0; k < 3; ++k) {
+    out.scale[k] = scale[k] * r.length[k];
+    const Real factor = scale[k] * in.scale[k] / r.length[k];
+    const Real u = factor * r.stretched[0][k], v = factor * r.stretched[1][k];
+    axes[k] = r.stretch[0] * u + r.stretch[1] * v;
+    axes[3 + k] = r.stretch[1] * u + r.stretch[2] * v;
+    axes[6 + k] = factor * r.axes[6 + k];
+    xx = xx + u * r.axes[k];
+    xy = xy + u * r.axes[3 + k] + v * r.axes[k];
+    yy = yy + v * r.axes[3 + k];
+  }
+  quat_to_matrix_backward(r.unit, axes, unit);
+  normalize_backward<4>(r.unit, r.quat_factor, unit, quat);
+  for (int k = 0; k < 4; ++k) out.quat[k] = out.quat[k] + quat[k];
+  apply_tensor(in.tensor, r.edge, by_edge);
+  apply_tensor(in.tensor, r.tangent, by_tangent);
+  for (int k = 0; k < 3; ++k) {
+    edge[k] = edge[k] + two * xx * by_edge[k] + xy * by_tangent[k];
+    tangent[k] = tangent[k] + xy * by_edge[k] + two * yy * by_tangent[k];
+  }
+  int at = 0;
+  for (int i = 0; i < 3; ++i)
+    for (int j = i; j < 3; ++j, ++at) {
+      const Real value = xx * r.edge[i] * r.edge[j] + yy * r.tangent[i] * r.tangent[j];
+      const Real mixed = xy * r.edge[i] * r.tangent[j];
+      const Real swapped = xy * r.edge[j] * r.tangent[i];
+      out.tensor[at] = i == j ? value + mixed : two * value + mixed + swapped;
+    }
+}
+
+// `scale` is the gradient of the stretched scales of a Gaussian that stretches, else null.
 template <class Real>
 HEADSPLAT_FN void rig_backward(const Bones& bones, const BoundGaussian<Real>& in, const RigState<Real>& r,
-                               const Real mean[3], const Real quat[4], RigGrad<Real>& out) {
+                               const Real mean[3], const Real quat[4], const Real* scale, RigGrad<Real>& out) {
   const Real bone_weight[2] = {Real(1.0f) - in.skin, in.skin};
   Real local[3] = {Real(0.0f), Real(0.0f), Real(0.0f)};
   for (int bone = 0; bone < 2; ++bone)
@@ -209,20 +283,21 @@ HEADSPLAT_FN void rig_backward(const Bones& bones, const BoundGaussian<Real>& in
     }
   Real edge[3], tangent[3], normal[3], frame[4], one[3], two[3];
   for (int k = 0; k < 3; ++k) {
-    edge[k] = local[k] * in.offset[0];
-    tangent[k] = local[k] * in.offset[1];
-    normal[k] = local[k] * in.offset[2];
+    edge[k] = local[k] * r.offset[0];
+    tangent[k] = local[k] * r.offset[1];
+    normal[k] = local[k] * r.offset[2];
   }
   out.offset[0] = dot3(local, r.edge);
   out.offset[1] = dot3(local, r.tangent);
   out.offset[2] = dot3(local, r.normal);
+  quats_backward(bones, in, r, quat, out, frame);
+  if (scale) stretch_backward(in, r, scale, edge, tangent, out);
   cross3(r.edge, tangent, one);
   cross3(tangent, r.normal, two);
   for (int k = 0; k < 3; ++k) {
     normal[k] = normal[k] + one[k];
     edge[k] = edge[k] + two[k];
   }
-  quats_backward(bones, in, r, quat, out, frame);
   frame_quat_backward(r, frame, edge, normal);
   Real first[3], second[3], area[3];
   normalize_backward<3>(r.edge, r.edge_factor, edge, first);

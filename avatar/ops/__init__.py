@@ -4,10 +4,10 @@ float32 tensors go to `cuda_ext`; others to `avatar.reference`, which is dense a
 Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
-from avatar.reference import SplatOutput
+from avatar.reference import SplatOutput, StretchMesh, stretch_mesh
 
 from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
-from .bind import bind
+from .bind import bind, bind_stretched
 from .blend import batch_invariant_matmul, blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
@@ -17,15 +17,18 @@ from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
 from .sh import rotate_sh
 from .splat import splat, splat_features
+from .stretch import vertex_stretch
 
 __all__ = [
     "DEFORM_CHANNELS",
     "SplatBuffers",
     "SplatOutput",
+    "StretchMesh",
     "adam_outer_step",
     "adam_step",
     "batch_invariant_matmul",
     "bind",
+    "bind_stretched",
     "blend",
     "deform",
     "keep_memory",
@@ -41,5 +44,7 @@ __all__ = [
     "splat_features",
     "splat_into",
     "ssim",
+    "stretch_mesh",
     "to_bytes",
+    "vertex_stretch",
 ]

@@ -15,25 +15,39 @@ from .checks import check_floats, check_indices, check_integers
 
 
 class _Bind(torch.autograd.Function):
+    """Of eight inputs, or of eleven with scales, tensors and rows where the Gaussians stretch."""
+
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, ...]:
         inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
-        means, quats = torch.empty_like(inputs[3]), torch.empty_like(inputs[4])
-        native_for(inputs[0]).bind(inputs, means, quats)
+        stretch = inputs[_PLAIN:] or None
+        out = torch.empty_like(inputs[3]), torch.empty_like(inputs[4])
+        scales = None if stretch is None else torch.empty_like(stretch[0])
+        native_for(inputs[0]).bind(inputs[:_PLAIN], stretch, *out, scales)
         ctx.save_for_backward(*inputs)
         ctx.set_materialize_grads(False)
-        return means, quats
+        return out if scales is None else (*out, scales)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
-        vertices, _, _, offsets, quats, _, rotations, translations = (
-            torch.empty_like(tensor) if tensor.is_floating_point() else None for tensor in inputs
-        )
-        vertices = vertices if ctx.needs_input_grad[0] else None
-        contiguous = (None if grad is None else grad.contiguous() for grad in grads)
-        native_for(inputs[0]).bind_backward(inputs, *contiguous, vertices, offsets, quats, rotations, translations)
-        return vertices, None, None, offsets, quats, None, rotations, translations
+        found = [torch.empty_like(tensor) if k in _LEARNED else None for k, tensor in enumerate(inputs)]
+        for k in (0, _TENSORS):
+            if k < len(found) and not ctx.needs_input_grad[k]:
+                found[k] = None
+        contiguous = [None if grad is None else grad.contiguous() for grad in grads]
+        of_outputs = (*contiguous, None) if len(grads) == 2 else tuple(contiguous)
+        of_inputs = tuple(found[k] if k < len(found) else None for k in _LEARNED)
+        stretch = inputs[_PLAIN:] or None
+        native_for(inputs[0]).bind_backward(inputs[:_PLAIN], stretch, of_outputs, of_inputs)
+        return tuple(found)
+
+
+#: Inputs of `bind`, then the index of the tensors among those of `bind_stretched`.
+_PLAIN, _TENSORS = 8, 9
+#: Differentiable inputs, in the order of the native functions: vertices, offsets, quats, rotations, translations,
+#: scales, tensors.
+_LEARNED = (0, 3, 4, 6, 7, 8, 9)
 
 
 def bind(
@@ -66,6 +80,69 @@ def bind(
     Raises:
         ValueError: a wrong shape, dtype or device; the text names the argument.
     """
+    inputs = (vertices, triangles, bary, offsets, quats, skin, rotations, translations)
+    return (_Bind.apply if _check(*inputs) else reference.bind)(*inputs)
+
+
+def bind_stretched(
+    vertices: Tensor,
+    triangles: Tensor,
+    bary: Tensor,
+    offsets: Tensor,
+    quats: Tensor,
+    skin: Tensor,
+    rotations: Tensor,
+    translations: Tensor,
+    scales: Tensor,
+    tensors: Tensor,
+    rows: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`bind` of Gaussians that stretch with the mesh; differentiable in `scales` and `tensors` too.
+
+    With S = 1 + tensor, the stretch there in the triangle's plane, the offset's components in the plane become S times
+    themselves, and the scale along an axis a of the Gaussian is multiplied by |(S a_plane, a_normal)|. Gaussians none
+    of whose corners stretches stay as they are.
+
+    Args:
+        vertices: as the following up to `translations`, see `bind`.
+        triangles: see `bind`.
+        bary: see `bind`.
+        offsets: see `bind`.
+        quats: see `bind`.
+        skin: see `bind`.
+        rotations: see `bind`.
+        translations: see `bind`.
+        scales: [B,N,3] meters.
+        tensors: [B,M,6] of the vertices that stretch, from `vertex_stretch`; interpolated by `bary`.
+        rows: [V] int64, row of each vertex in `tensors`, -1 where it does not stretch (`StretchMesh.rows`).
+
+    Returns:
+        means [B,N,3] meters, world; quats [B,N,4] unit, world; scales [B,N,3] meters.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
+    """
+    inputs = (vertices, triangles, bary, offsets, quats, skin, rotations, translations)
+    native = _check(*inputs)
+    check_shape("scales", scales, tuple(offsets.shape))
+    check_shape("tensors", tensors, (len(vertices), "M", reference.TENSOR_SIZE))
+    check_shape("rows", rows, (vertices.shape[1],))
+    check_integers("rows", rows)
+    check_floats(vertices, scales=scales, tensors=tensors)
+    return (_Bind.apply if native else reference.bind_stretched)(*inputs, scales, tensors, rows)
+
+
+def _check(
+    vertices: Tensor,
+    triangles: Tensor,
+    bary: Tensor,
+    offsets: Tensor,
+    quats: Tensor,
+    skin: Tensor,
+    rotations: Tensor,
+    translations: Tensor,
+) -> bool:
+    """Check the arguments of `bind`; returns whether a native kernel takes them."""
     check_shape("vertices", vertices, ("B", "V", 3))
     check_shape("triangles", triangles, ("N", 3))
     batch, count = vertices.shape[0], triangles.shape[0]
@@ -82,5 +159,4 @@ def bind(
     native = native_for(vertices)
     if not checks_indices(native):
         check_indices("triangles", triangles, vertices.shape[1])
-    run = _Bind.apply if native is not None else reference.bind
-    return run(vertices, triangles, bary, offsets, quats, skin, rotations, translations)
+    return native is not None

@@ -40,10 +40,26 @@ class CudaKernels:
         scratch = _bytes(vertices, self._module.mesh_scratch(len(vertices), width, height))
         self._run(self._module.mesh, vertices, faces, K, width, height, *rest, scratch)
 
-    def bind_backward(self, inputs: tuple[Tensor, ...], *rest: Tensor | None) -> None:
+    def bind_backward(
+        self,
+        inputs: tuple[Tensor, ...],
+        stretch: tuple[Tensor, ...] | None,
+        of_outputs: tuple[Tensor | None, ...],
+        of_inputs: tuple[Tensor | None, ...],
+    ) -> None:
         vertices, triangles = inputs[:2]
-        size = self._module.bind_backward_scratch(*vertices.shape[:2], len(triangles), rest[2] is not None)
-        self._run(self._module.bind_backward, inputs, *rest, _bytes(vertices, size))
+        rows = 0 if stretch is None else stretch[1].shape[1]
+        sums = of_inputs[0] is not None, of_inputs[-1] is not None
+        size = self._module.bind_backward_scratch(*vertices.shape[:2], len(triangles), rows, *sums)
+        self._run(self._module.bind_backward, inputs, stretch, of_outputs, of_inputs, _bytes(vertices, size))
+
+    def vertex_stretch(self, vertices: Tensor, mesh: tuple[Tensor, ...], tensors: Tensor) -> None:
+        scratch = _bytes(vertices, self._module.vertex_stretch_scratch(len(vertices), len(mesh[0])))
+        self._run(self._module.vertex_stretch, vertices, mesh, tensors, scratch)
+
+    def vertex_stretch_backward(self, vertices: Tensor, mesh: tuple[Tensor, ...], *grads: Tensor) -> None:
+        scratch = _bytes(vertices, self._module.vertex_stretch_backward_scratch(len(vertices), len(mesh[0])))
+        self._run(self._module.vertex_stretch_backward, vertices, mesh, *grads, scratch)
 
     def ssim(self, a: Tensor, b: Tensor, mean: Tensor, grad: Tensor | None) -> None:
         scratch = _bytes(a, self._module.image_loss_scratch(*a.shape[:3], grad is not None))

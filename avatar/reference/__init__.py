@@ -4,7 +4,7 @@ Every function has the signature of the function of the same name in `avatar.ops
 Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
-from .bind import bind
+from .bind import bind, bind_stretched
 from .blend import blend, deform
 from .images import photometric, ssim, to_bytes
 from .mesh import mesh
@@ -12,14 +12,18 @@ from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
+from .stretch import TENSOR_SIZE, StretchMesh, stretch_mesh, vertex_stretch
 
 __all__ = [
     "SH_TERMS",
+    "TENSOR_SIZE",
     "Projected",
     "SplatOutput",
+    "StretchMesh",
     "adam_outer_step",
     "adam_step",
     "bind",
+    "bind_stretched",
     "blend",
     "deform",
     "mesh",
@@ -33,5 +37,7 @@ __all__ = [
     "splat",
     "splat_features",
     "ssim",
+    "stretch_mesh",
     "to_bytes",
+    "vertex_stretch",
 ]

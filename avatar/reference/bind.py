@@ -7,6 +7,8 @@ from torch import Tensor
 
 from avatar.geometry.rotations import matrix_to_quat, quat_multiply, quat_to_matrix, triangle_frames
 
+from .stretch import tensors_at
+
 
 def bind(
     vertices: Tensor,
@@ -30,3 +32,26 @@ def bind(
     rig = torch.nn.functional.normalize((1 - torso) * skull_quat + torso * sign * torso_quat, dim=-1)
     unit = torch.nn.functional.normalize(quats, dim=-1)
     return means, quat_multiply(rig, quat_multiply(matrix_to_quat(frames), unit))
+
+
+def bind_stretched(
+    vertices: Tensor,
+    triangles: Tensor,
+    bary: Tensor,
+    offsets: Tensor,
+    quats: Tensor,
+    skin: Tensor,
+    rotations: Tensor,
+    translations: Tensor,
+    scales: Tensor,
+    tensors: Tensor,
+    rows: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Reference of `avatar.ops.bind_stretched`, with the same arguments."""
+    plane = triangle_frames(vertices[:, triangles])[..., :2]  # [B,N,3,2] edge and tangent
+    stretch = torch.eye(2).to(vertices) + plane.mT @ tensors_at(tensors, rows, triangles, bary) @ plane
+    moved = torch.cat([(stretch @ offsets[..., :2, None])[..., 0], offsets[..., 2:]], -1)
+    axes = quat_to_matrix(torch.nn.functional.normalize(quats, dim=-1))
+    length = torch.cat([stretch @ axes[..., :2, :], axes[..., 2:, :]], -2).norm(dim=-2)
+    means, world_quats = bind(vertices, triangles, bary, moved, quats, skin, rotations, translations)
+    return means, world_quats, scales * length

@@ -37,6 +37,43 @@ BoundGaussian<Vec> load_bound(const BindInputs& in, int first, int end) {
   return bound;
 }
 
+// Loads scales and the mean tensors at kWidth Gaussians, zero where none of their corners stretches; returns which
+// stretch, as numbers above zero, and whether any does.
+bool load_stretch(const BindInputs& in, int first, int end, BoundGaussian<Vec>& bound, Vec* stretches) {
+  Scalar lanes[kTensorSize][kWidth], flags[kWidth];
+  bool any = false;
+  for (int lane = 0; lane < kWidth; ++lane) {
+    const size_t n = first + lane < end ? first + lane : end - 1;
+    Scalar sum[kTensorSize] = {};
+    int64_t triangle[3];
+    flags[lane] = 0.0f;
+    if (read_triangle(in.triangles + 3 * n, in.vertex_count, triangle))
+      for (int corner = 0; corner < 3; ++corner) {
+        const int64_t row = row_of(in.rows, triangle[corner], in.row_count);
+        if (row < 0) continue;
+        flags[lane] = 1.0f;
+        any = true;
+        for (int k = 0; k < kTensorSize; ++k)
+          sum[k] += in.bary[3 * n + corner] * in.tensors[kTensorSize * static_cast<size_t>(row) + k];
+      }
+    for (int k = 0; k < kTensorSize; ++k) lanes[k][lane] = sum[k];
+  }
+  load_rows<3>(in.scales, first, end, bound.scale);
+  *stretches = load(flags);
+  for (int k = 0; k < kTensorSize; ++k) bound.tensor[k] = load(lanes[k]);
+  return any;
+}
+
+// Stretches kWidth Gaussians; those on triangles that do not stretch keep their offsets and scales to the bit.
+void stretch_lanes(const BoundGaussian<Vec>& bound, Vec stretches, RigState<Vec>& state, Vec scale[3]) {
+  const Mask moved = stretches > Vec(0.0f);
+  stretch_gaussian(bound, state, scale);
+  for (int k = 0; k < 3; ++k) {
+    state.offset[k] = select(moved, state.offset[k], bound.offset[k]);
+    scale[k] = select(moved, scale[k], bound.scale[k]);
+  }
+}
+
 // Adds the lanes of `used` to the gradient of the bones; other lanes repeat the last Gaussian.
 void add_bones(const RigGrad<Vec>& grad, Mask used, Scalar* total) {
   for (int bone = 0; bone < 2; ++bone) {
@@ -61,14 +98,22 @@ void load_or_zero(const Scalar* source, int first, int end, Vec* out) {
 
 }  // namespace
 
-void bind_image(const Bones& bones, const BindInputs& in, int count, Scalar* means, Scalar* quats) {
+void bind_image(const Bones& bones, const BindInputs& in, int count, const BindResults& out) {
   parallel_ranges(count, kBindChunk, [&](int begin, int end) {
     for (int first = begin; first < end; first += kWidth) {
+      BoundGaussian<Vec> bound = load_bound(in, first, end);
       RigState<Vec> state;
       Vec mean[3], quat[4];
-      rig(bones, load_bound(in, first, end), state, mean, quat);
-      store_rows<3>(means, first, end, mean);
-      store_rows<4>(quats, first, end, quat);
+      triangle_frame(bound, state);
+      if (out.scales) {
+        Vec stretches, scale[3];
+        const bool any = load_stretch(in, first, end, bound, &stretches);
+        if (any) stretch_lanes(bound, stretches, state, scale);
+        store_rows<3>(out.scales, first, end, any ? scale : bound.scale);
+      }
+      rig(bones, bound, state, mean, quat);
+      store_rows<3>(out.means, first, end, mean);
+      store_rows<4>(out.quats, first, end, quat);
     }
   });
 }
@@ -78,17 +123,25 @@ void bind_image_backward(const Bones& bones, const BindInputs& in, int count, co
     Scalar* total = grads.bones + static_cast<size_t>(begin / kBindChunk) * kBoneGradSize;
     std::memset(total, 0, sizeof(Scalar) * kBoneGradSize);
     for (int first = begin; first < end; first += kWidth) {
-      const BoundGaussian<Vec> bound = load_bound(in, first, end);
+      BoundGaussian<Vec> bound = load_bound(in, first, end);
       RigState<Vec> state;
-      Vec mean[3], quat[4];
+      Vec mean[3], quat[4], scale[3], stretches;
+      triangle_frame(bound, state);
+      const bool any = grads.scales && load_stretch(in, first, end, bound, &stretches);
+      if (any) stretch_lanes(bound, stretches, state, scale);
       rig(bones, bound, state, mean, quat);
       load_or_zero<3>(grads.means, first, end, mean);
       load_or_zero<4>(grads.world_quats, first, end, quat);
+      load_or_zero<3>(grads.world_scales, first, end, scale);
       RigGrad<Vec> grad;
-      rig_backward(bones, bound, state, mean, quat, grad);
+      for (int k = 0; k < 3; ++k) grad.scale[k] = scale[k];
+      for (Vec& value : grad.tensor) value = Vec(0.0f);
+      rig_backward(bones, bound, state, mean, quat, any ? scale : nullptr, grad);
       store_rows<3>(grads.offsets, first, end, grad.offset);
       store_rows<4>(grads.quats, first, end, grad.quat);
       if (grads.corners) store_rows<9>(grads.corners, first, end, grad.corner[0]);
+      if (grads.scales) store_rows<3>(grads.scales, first, end, grad.scale);
+      if (grads.tensors) store_rows<kTensorSize>(grads.tensors, first, end, grad.tensor);
       add_bones(grad, used_lanes(first, end), total);
     }
   });

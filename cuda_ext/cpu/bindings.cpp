@@ -34,6 +34,8 @@ void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, in
 }
 
 using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
+using StretchArrays = std::tuple<In, In, Indices>;  // scales, tensors, rows
+using MeshArrays = std::tuple<Indices, In, In, Indices, Indices, Indices, Indices>;
 
 BindShape shape_of(const BindArrays& arrays) {
   return {static_cast<int>(std::get<0>(arrays).shape(0)), static_cast<int>(std::get<0>(arrays).shape(1)),
@@ -52,26 +54,85 @@ BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays) {
           sized(quats, 4 * batch * count),
           sized(skin, count),
           shape.vertices,
+          nullptr,
+          nullptr,
+          nullptr,
+          nullptr,
+          0};
+}
+
+void add_stretch(const BindShape& shape, const StretchArrays& arrays, BindInputs& inputs) {
+  const auto& [scales, tensors, rows] = arrays;
+  const size_t batch = shape.batch;
+  inputs.row_count = static_cast<int>(tensors.shape(1));
+  inputs.scales = sized(scales, 3 * batch * shape.count);
+  inputs.tensors = sized(tensors, batch * inputs.row_count * kTensorSize);
+  inputs.rows = sized(rows, shape.vertices);
+}
+
+StretchMesh mesh_of(const MeshArrays& arrays) {
+  const auto& [faces, inverse, weights, starts, corners, rows, vertices] = arrays;
+  const size_t face_count = faces.shape(0), vertex_count = rows.shape(0);
+  return {sized(faces, 3 * face_count),
+          sized(inverse, 3 * face_count),
+          sized(weights, 3 * face_count),
+          sized(starts, vertex_count + 1),
+          sized(corners, 3 * face_count),
+          rows.data(),
+          vertices.data(),
+          static_cast<int>(vertex_count),
+          static_cast<int>(face_count),
+          static_cast<int>(vertices.shape(0)),
           nullptr};
 }
 
-void run_bind(const BindArrays& arrays, const Out& means, const Out& quats) {
+void run_vertex_stretch(const In& vertices, const MeshArrays& arrays, const Out& tensors) {
+  const StretchMesh mesh = mesh_of(arrays);
+  const size_t batch = vertices.shape(0);
+  if (!vertex_stretch(mesh, static_cast<int>(batch), sized(vertices, 3 * batch * mesh.vertex_count),
+                      sized(tensors, batch * mesh.row_count * kTensorSize)))
+    refuse("faces", std::get<0>(arrays), mesh.vertex_count);
+}
+
+void run_vertex_stretch_backward(const In& vertices, const MeshArrays& arrays, const In& grad_tensors,
+                                 const Out& grad_vertices) {
+  const StretchMesh mesh = mesh_of(arrays);
+  const size_t batch = vertices.shape(0), size = 3 * batch * mesh.vertex_count;
+  if (!vertex_stretch_backward(mesh, static_cast<int>(batch), sized(vertices, size),
+                               sized(grad_tensors, batch * mesh.row_count * kTensorSize), sized(grad_vertices, size)))
+    refuse("faces", std::get<0>(arrays), mesh.vertex_count);
+}
+
+void run_bind(const BindArrays& arrays, const std::optional<StretchArrays>& stretch, const Out& means, const Out& quats,
+              const std::optional<Out>& scales) {
   const BindShape shape = shape_of(arrays);
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
-  if (!bind(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(),
-            sized(means, 3 * n), sized(quats, 4 * n)))
+  BindInputs inputs = inputs_of(shape, arrays);
+  if (stretch) add_stretch(shape, *stretch, inputs);
+  if (!bind(shape, inputs, std::get<6>(arrays).data(), std::get<7>(arrays).data(),
+            {sized(means, 3 * n), sized(quats, 4 * n), stretch ? sized(scales, 3 * n) : nullptr}))
     refuse("triangles", std::get<1>(arrays), shape.vertices);
 }
 
-void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_means,
-                       const std::optional<In>& grad_quats, const std::optional<Out>& vertices, const Out& offsets,
-                       const Out& quats, const Out& rotations, const Out& translations) {
+// Gradients of means, quaternions and scales; then of vertices, offsets, quaternions, rotations, translations, scales
+// and tensors.
+using BindResultGrads = std::tuple<std::optional<In>, std::optional<In>, std::optional<In>>;
+using BindInputGrads = std::tuple<std::optional<Out>, Out, Out, Out, Out, std::optional<Out>, std::optional<Out>>;
+
+void run_bind_backward(const BindArrays& arrays, const std::optional<StretchArrays>& stretch,
+                       const BindResultGrads& grads, const BindInputGrads& out) {
   const BindShape shape = shape_of(arrays);
   const size_t batch = shape.batch, n = batch * shape.count;
-  if (!bind_backward(shape, inputs_of(shape, arrays), std::get<6>(arrays).data(), std::get<7>(arrays).data(),
-                     sized(grad_means, 3 * n), sized(grad_quats, 4 * n),
+  const auto& [grad_means, grad_quats, grad_scales] = grads;
+  const auto& [vertices, offsets, quats, rotations, translations, scales, tensors] = out;
+  BindInputs inputs = inputs_of(shape, arrays);
+  if (stretch) add_stretch(shape, *stretch, inputs);
+  const size_t tensor_size = batch * inputs.row_count * kTensorSize;
+  if (!bind_backward(shape, inputs, std::get<6>(arrays).data(), std::get<7>(arrays).data(),
+                     {sized(grad_means, 3 * n), sized(grad_quats, 4 * n), sized(grad_scales, 3 * n)},
                      {sized(vertices, 3 * batch * shape.vertices), sized(offsets, 3 * n), sized(quats, 4 * n),
-                      sized(rotations, 8 * batch), sized(translations, 6 * batch)}))
+                      sized(rotations, 8 * batch), sized(translations, 6 * batch),
+                      stretch ? sized(scales, 3 * n) : nullptr, stretch ? sized(tensors, tensor_size) : nullptr}))
     refuse("triangles", std::get<1>(arrays), shape.vertices);
 }
 
@@ -255,6 +316,8 @@ void register_functions(nb::module_& m) {
   m.def("mesh", &run_mesh, Released());
   m.def("bind", &run_bind, Released());
   m.def("bind_backward", &run_bind_backward, Released());
+  m.def("vertex_stretch", &run_vertex_stretch, Released());
+  m.def("vertex_stretch_backward", &run_vertex_stretch_backward, Released());
   m.def("rotate_sh", &run_rotate_sh, Released());
   m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("ssim", &run_ssim, Released());

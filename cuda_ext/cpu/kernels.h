@@ -138,13 +138,33 @@ struct BindInputs {
   const Scalar *bary, *offsets, *quats, *skin;  // [N,3] [N,3] [N,4] [N]
   int vertex_count;                             // V
   bool* out_of_range;  // [ceil(N / kBindChunk)] set where a triangle has an index not in 0..V-1; its corners are NaN
+  // Null unless the Gaussians stretch:
+  const Scalar *scales, *tensors;  // [N,3] [M,kTensorSize]
+  const int64_t* rows;             // [V] row of each vertex in `tensors`, -1 where it does not stretch
+  int row_count;                   // M
+};
+
+struct BindResults {
+  Scalar *means, *quats, *scales;  // [N,3] [N,4] [N,3]; scales null unless the Gaussians stretch
 };
 
 struct BindGradients {
-  const Scalar *means, *world_quats;  // [N,3] [N,4] gradients of the outputs; either may be null
-  Scalar *offsets, *quats;            // [N,3] [N,4]
-  Scalar* corners;                    // [N,3,3] or null
-  Scalar* bones;                      // [ceil(N / kBindChunk), kBoneGradSize]
+  const Scalar *means, *world_quats, *world_scales;  // [N,3] [N,4] [N,3] gradients of the outputs; any may be null
+  Scalar *offsets, *quats;                           // [N,3] [N,4]
+  Scalar* corners;                                   // [N,3,3] or null
+  Scalar *scales, *tensors;                          // [N,3] [N,kTensorSize] of the tensor at the Gaussian; or null
+  Scalar* bones;                                     // [ceil(N / kBindChunk), kBoneGradSize]
+};
+
+constexpr int kStretchChunk = 512;  // faces, rows or vertices
+
+// Triangles around the M vertices that stretch; arrays as in avatar.reference.StretchMesh.
+struct StretchMesh {
+  const int64_t* faces;                               // [F,3]
+  const Scalar *inverse, *weights;                    // [F,3] [F,3]
+  const int64_t *starts, *corners, *rows, *vertices;  // [V+1] [3F] [V] [M]
+  int vertex_count, face_count, row_count;            // V, F, M
+  bool* out_of_range;  // [ceil(F / kStretchChunk)] set where a face has an index not in 0..V-1
 };
 
 // Coefficients [count,terms,3] and rotations [count,4] of Gaussians.
@@ -280,8 +300,13 @@ struct Kernels {
   void (*assign_tiles)(ImageState&, Scratch&);
   void (*rasterize)(ImageState&, const RenderOutputs&);
   void (*rasterize_backward)(const ImageState&, const RenderGradients&, Scalar* partials);
-  void (*bind_image)(const Bones&, const BindInputs&, int count, Scalar* means, Scalar* quats);
+  void (*bind_image)(const Bones&, const BindInputs&, int count, const BindResults&);
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
+  void (*stretch_faces)(const StretchMesh&, const Scalar* vertices, int begin, int end, Scalar* tensors);
+  void (*stretch_means)(const StretchMesh&, const Scalar* tensors, int begin, int end, Scalar* means);
+  void (*stretch_faces_backward)(const StretchMesh&, const Scalar* vertices, const Scalar* grad_means, int begin,
+                                 int end, Scalar* corners);
+  void (*stretch_vertices_backward)(const StretchMesh&, const Scalar* corners, int begin, int end, Scalar* vertices);
   void (*rotate_sh)(const ShRotation&, int begin, int end);
   void (*rotate_sh_backward)(const ShRotation&, int begin, int end);
   void (*ssim_find_differences)(const SsimImage&, int begin, int end);
@@ -307,8 +332,13 @@ void project_image_backward(const ImageState&, const GaussianInputs&, const Scal
 void assign_tiles(ImageState&, Scratch&);
 void rasterize(ImageState&, const RenderOutputs&);
 void rasterize_backward(const ImageState&, const RenderGradients&, Scalar* partials);
-void bind_image(const Bones&, const BindInputs&, int count, Scalar* means, Scalar* quats);
+void bind_image(const Bones&, const BindInputs&, int count, const BindResults&);
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
+void stretch_faces(const StretchMesh&, const Scalar* vertices, int begin, int end, Scalar* tensors);
+void stretch_means(const StretchMesh&, const Scalar* tensors, int begin, int end, Scalar* means);
+void stretch_faces_backward(const StretchMesh&, const Scalar* vertices, const Scalar* grad_means, int begin, int end,
+                            Scalar* corners);
+void stretch_vertices_backward(const StretchMesh&, const Scalar* corners, int begin, int end, Scalar* vertices);
 void rotate_sh(const ShRotation&, int begin, int end);
 void rotate_sh_backward(const ShRotation&, int begin, int end);
 void ssim_find_differences(const SsimImage&, int begin, int end);

@@ -26,8 +26,15 @@ BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
           all.quats + 4 * first,
           all.skin,
           shape.vertices,
-          all.out_of_range};
+          all.out_of_range,
+          all.scales ? all.scales + 3 * first : nullptr,
+          all.tensors ? all.tensors + static_cast<size_t>(b) * all.row_count * kTensorSize : nullptr,
+          all.rows,
+          all.row_count};
 }
+
+Scalar* advanced(Scalar* values, size_t by) { return values ? values + by : nullptr; }
+const Scalar* advanced(const Scalar* values, size_t by) { return values ? values + by : nullptr; }
 
 // Sums the chunks' gradients in a fixed order and converts rotation matrix gradients to quaternion gradients.
 void reduce_bone_gradients(const Bones& bones, const Scalar* partials, int chunks, Scalar* rotations,
@@ -54,6 +61,22 @@ void scatter_corners(const BindShape& shape, const int64_t* triangles, const Sca
     if (!shared::read_triangle(triangles + 3 * n, shape.vertices, triangle)) continue;
     for (int k = 0; k < 3; ++k)
       for (int axis = 0; axis < 3; ++axis) vertices[3 * triangle[k] + axis] += corners[9 * n + 3 * k + axis];
+  }
+}
+
+// Adds the gradients [N,kTensorSize] of the tensors at the Gaussians to the rows of their corners, in the order of the
+// Gaussians.
+void scatter_tensors(const BindShape& shape, const BindInputs& in, const Scalar* tensors, Scalar* rows) {
+  std::memset(rows, 0, sizeof(Scalar) * kTensorSize * in.row_count);
+  for (size_t n = 0; n < static_cast<size_t>(shape.count); ++n) {
+    int64_t triangle[3];
+    if (!shared::read_triangle(in.triangles + 3 * n, shape.vertices, triangle)) continue;
+    for (int corner = 0; corner < 3; ++corner) {
+      const int64_t row = shared::row_of(in.rows, triangle[corner], in.row_count);
+      if (row < 0) continue;
+      for (int k = 0; k < kTensorSize; ++k)
+        rows[kTensorSize * row + k] += in.bary[3 * n + corner] * tensors[kTensorSize * n + k];
+    }
   }
 }
 
@@ -93,36 +116,75 @@ void sum_partials(const Scalar* partials, int tasks, size_t count, Scalar* out) 
 
 }  // namespace
 
-bool bind(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations, Scalar* means,
-          Scalar* quats) {
+bool bind(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations,
+          const BindResults& out) {
   const int chunks = (shape.count + kBindChunk - 1) / kBindChunk;
   inputs.out_of_range = new_flags(chunks);
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
     const Bones bones = shared::bones_of(rotations + 8 * b, translations + 6 * b);
-    kernels().bind_image(bones, image_of(shape, inputs, b), shape.count, means + 3 * first, quats + 4 * first);
+    kernels().bind_image(bones, image_of(shape, inputs, b), shape.count,
+                         {out.means + 3 * first, out.quats + 4 * first, advanced(out.scales, 3 * first)});
   }
   return none_set(inputs.out_of_range, chunks);
 }
 
 bool bind_backward(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations,
-                   const Scalar* grad_means, const Scalar* grad_quats, const BindOutputs& out) {
+                   const BindOutputGradients& grads, const BindOutputs& out) {
   const int chunks = (shape.count + kBindChunk - 1) / kBindChunk;
+  const size_t count = shape.count;
   inputs.out_of_range = new_flags(chunks);
   Scalar* partials = thread_buffer(1).get<Scalar>(static_cast<size_t>(chunks) * kBoneGradSize);
-  Scalar* corners = out.vertices ? thread_buffer(2).get<Scalar>(static_cast<size_t>(shape.count) * 9) : nullptr;
+  Scalar* corners = out.vertices ? thread_buffer(2).get<Scalar>(count * 9) : nullptr;
+  Scalar* tensors = out.tensors ? thread_buffer(4).get<Scalar>(count * kTensorSize) : nullptr;
   for (int b = 0; b < shape.batch; ++b) {
     const size_t first = static_cast<size_t>(b) * shape.count;
     const Bones bones = shared::bones_of(rotations + 8 * b, translations + 6 * b);
+    const BindInputs image = image_of(shape, inputs, b);
     kernels().bind_image_backward(
-        bones, image_of(shape, inputs, b), shape.count,
-        {grad_means ? grad_means + 3 * first : nullptr, grad_quats ? grad_quats + 4 * first : nullptr,
-         out.offsets + 3 * first, out.quats + 4 * first, corners, partials});
+        bones, image, shape.count,
+        {advanced(grads.means, 3 * first), advanced(grads.quats, 4 * first), advanced(grads.scales, 3 * first),
+         out.offsets + 3 * first, out.quats + 4 * first, corners, advanced(out.scales, 3 * first), tensors, partials});
     reduce_bone_gradients(bones, partials, chunks, out.rotations + 8 * b, out.translations + 6 * b);
     if (corners)
       scatter_corners(shape, inputs.triangles, corners, out.vertices + static_cast<size_t>(b) * shape.vertices * 3);
+    if (tensors)
+      scatter_tensors(shape, image, tensors, out.tensors + static_cast<size_t>(b) * inputs.row_count * kTensorSize);
   }
   return none_set(inputs.out_of_range, chunks);
+}
+
+bool vertex_stretch(StretchMesh mesh, int batch, const Scalar* vertices, Scalar* tensors) {
+  const int chunks = (mesh.face_count + kStretchChunk - 1) / kStretchChunk;
+  mesh.out_of_range = new_flags(chunks);
+  Scalar* faces = thread_buffer(4).get<Scalar>(static_cast<size_t>(mesh.face_count) * kTensorSize);
+  for (int b = 0; b < batch; ++b) {
+    const Scalar* image = vertices + static_cast<size_t>(b) * mesh.vertex_count * 3;
+    Scalar* rows = tensors + static_cast<size_t>(b) * mesh.row_count * kTensorSize;
+    parallel_ranges(mesh.face_count, kStretchChunk,
+                    [&](int begin, int end) { kernels().stretch_faces(mesh, image, begin, end, faces); });
+    parallel_ranges(mesh.row_count, kStretchChunk,
+                    [&](int begin, int end) { kernels().stretch_means(mesh, faces, begin, end, rows); });
+  }
+  return none_set(mesh.out_of_range, chunks);
+}
+
+bool vertex_stretch_backward(StretchMesh mesh, int batch, const Scalar* vertices, const Scalar* grad_tensors,
+                             Scalar* grad_vertices) {
+  const int chunks = (mesh.face_count + kStretchChunk - 1) / kStretchChunk;
+  mesh.out_of_range = new_flags(chunks);
+  Scalar* corners = thread_buffer(2).get<Scalar>(static_cast<size_t>(mesh.face_count) * 9);
+  for (int b = 0; b < batch; ++b) {
+    const size_t image = static_cast<size_t>(b) * mesh.vertex_count * 3;
+    const Scalar* grad = grad_tensors + static_cast<size_t>(b) * mesh.row_count * kTensorSize;
+    parallel_ranges(mesh.face_count, kStretchChunk, [&](int begin, int end) {
+      kernels().stretch_faces_backward(mesh, vertices + image, grad, begin, end, corners);
+    });
+    parallel_ranges(mesh.vertex_count, kStretchChunk, [&](int begin, int end) {
+      kernels().stretch_vertices_backward(mesh, corners, begin, end, grad_vertices + image);
+    });
+  }
+  return none_set(mesh.out_of_range, chunks);
 }
 
 void rotate_sh(const ShRotation& rotation, int count) {

@@ -9,18 +9,30 @@ struct BindShape {
   int batch, vertices, count;  // images, vertices per mesh, Gaussians per image
 };
 
-// Arrays of the whole batch; `bary`, `skin` and `triangles` of `inputs` are shared by its images. Returns whether all
-// indices in `triangles` are in range.
-bool bind(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations, Scalar* means,
-          Scalar* quats);
+// Arrays of the whole batch; `bary`, `skin`, `triangles` and `rows` of `inputs` are shared by its images. Returns
+// whether all indices in `triangles` are in range.
+bool bind(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations,
+          const BindResults& out);
 
-// Gradients with respect to the inputs of `bind`, whole batch; `vertices` [B,V,3] may be null.
+// Gradients with respect to the results of `bind`; any may be null.
+struct BindOutputGradients {
+  const Scalar *means, *quats, *scales;  // [B,N,3] [B,N,4] [B,N,3]
+};
+
+// Gradients with respect to the inputs of `bind`, whole batch; `vertices`, `scales` and `tensors` may be null.
 struct BindOutputs {
   Scalar *vertices, *offsets, *quats, *rotations, *translations;  // [B,V,3] [B,N,3] [B,N,4] [B,2,4] [B,2,3]
+  Scalar *scales, *tensors;                                       // [B,N,3] [B,M,kTensorSize]
 };
 
 bool bind_backward(const BindShape& shape, BindInputs inputs, const Scalar* rotations, const Scalar* translations,
-                   const Scalar* grad_means, const Scalar* grad_quats, const BindOutputs& out);
+                   const BindOutputGradients& grads, const BindOutputs& out);
+
+// Mean stretch tensors [B,M,kTensorSize] of vertices [B,V,3]; the gradient of the vertices. Both return whether all
+// indices of the mesh's faces are in range.
+bool vertex_stretch(StretchMesh mesh, int batch, const Scalar* vertices, Scalar* tensors);
+bool vertex_stretch_backward(StretchMesh mesh, int batch, const Scalar* vertices, const Scalar* grad_tensors,
+                             Scalar* grad_vertices);
 
 // Rotates the coefficients of `count` Gaussians; backward computes the gradients of coefficients and rotations.
 void rotate_sh(const ShRotation& rotation, int count);

@@ -1,9 +1,9 @@
 // Gaussians bound to triangles and posed by two bones, forward and backward; one thread per Gaussian.
 //
 //
-// The gradients of many Gaussians add up in a vertex. They are summed as 64-bit fixed-point numbers, in units of 2^-40
-// of the image's largest corner gradient: integer addition is independent of the order, needs no sorted adjacency
-// lists, and is more precise than float.
+// The gradients of many Gaussians add up in a vertex, and in a stretch tensor. They are summed as 64-bit fixed-point
+// numbers, in units of 2^-40 of the image's largest gradient of a corner or tensor: integer addition is independent of
+// the order, needs no sorted adjacency lists, and is more precise than float.
 #include "../indices.h"
 #include "../rig.h"
 #include "launch.h"
@@ -31,6 +31,8 @@ __device__ BindInputs image_of(const BindShape& shape, const BindInputs& all, in
   in.quats += 4 * first;
   in.rotations += 8 * b;
   in.translations += 6 * b;
+  if (in.scales) in.scales += 3 * first;
+  if (in.tensors) in.tensors += static_cast<size_t>(b) * in.row_count * kTensorSize;
   return in;
 }
 
@@ -48,43 +50,87 @@ __device__ BoundGaussian<float> load_bound(const BindInputs& in, int vertices, i
   return bound;
 }
 
-__global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInputs all, float* means, float* quats) {
+// Loads the scales and the mean tensor at a Gaussian; returns whether one of its corners stretches.
+__device__ bool load_stretch(const BindInputs& in, int vertices, int n, BoundGaussian<float>& bound) {
+  for (int k = 0; k < 3; ++k) bound.scale[k] = in.scales[3 * static_cast<size_t>(n) + k];
+  for (float& value : bound.tensor) value = 0.0f;
+  int64_t triangle[3];
+  if (!read_triangle(in.triangles + 3 * static_cast<size_t>(n), vertices, triangle)) return false;
+  bool any = false;
+  for (int corner = 0; corner < 3; ++corner) {
+    const int64_t row = row_of(in.rows, triangle[corner], in.row_count);
+    if (row < 0) continue;
+    any = true;
+    for (int k = 0; k < kTensorSize; ++k) bound.tensor[k] += bound.bary[corner] * in.tensors[kTensorSize * row + k];
+  }
+  return any;
+}
+
+__global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInputs all, BindOutputs out) {
   __shared__ Bones bones;
   const BindInputs in = image_of(shape, all, blockIdx.y);
   if (threadIdx.x == 0) bones = bones_of(in.rotations, in.translations);
   __syncthreads();
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= shape.count) return;
+  BoundGaussian<float> bound = load_bound(in, shape.vertices, n);
   RigState<float> state;
-  float mean[3], quat[4];
-  rig(bones, load_bound(in, shape.vertices, n), state, mean, quat);
+  float mean[3], quat[4], scale[3];
+  triangle_frame(bound, state);
   const size_t at = static_cast<size_t>(blockIdx.y) * shape.count + n;
-  for (int k = 0; k < 3; ++k) means[3 * at + k] = mean[k];
-  for (int k = 0; k < 4; ++k) quats[4 * at + k] = quat[k];
+  if (out.scales) {
+    const bool stretches = load_stretch(in, shape.vertices, n, bound);
+    if (stretches) stretch_gaussian(bound, state, scale);
+    for (int k = 0; k < 3; ++k) out.scales[3 * at + k] = stretches ? scale[k] : bound.scale[k];
+  }
+  rig(bones, bound, state, mean, quat);
+  for (int k = 0; k < 3; ++k) out.means[3 * at + k] = mean[k];
+  for (int k = 0; k < 4; ++k) out.quats[4 * at + k] = quat[k];
 }
 
-// Temporary memory of the backward pass; the first three arrays must be zero at its start.
+// Sums of gradients in fixed point; the first three arrays must be zero at the start. Null pointers: not computed.
+struct FixedSums {
+  unsigned long long* sums;  // [B,rows,size] two's complement
+  unsigned* non_finite;      // [B,rows] 1 where a gradient is not finite
+  unsigned* max_bits;        // [B] bits of the largest finite gradient
+  int rows;                  // of an image
+};
+
+// Temporary memory of the backward pass.
 struct BackwardScratch {
-  unsigned long long* fixed_sums;  // [B,V,3] sums of corner gradients, two's complement
-  unsigned* non_finite;            // [B,V] 1 where a corner gradient is not finite
-  unsigned* max_bits;              // [B] bits of the largest finite corner gradient
-  float* bones;                    // [B,blocks,32] partial sums of the bones' gradient
-  float* corners;                  // [B,N,3,3]
+  FixedSums vertices, tensors;
+  float* bones;            // [B,blocks,32] partial sums of the bones' gradient
+  float* corners;          // [B,N,3,3]
+  float* tensor_gradient;  // [B,N,6]
   size_t zeroed_bytes, bytes;
 };
 
-BackwardScratch lay_out(const BindShape& shape, bool with_vertices, void* memory) {
-  const size_t batch = shape.batch, vertices = with_vertices ? batch * shape.vertices : 0;
-  unsigned char* at = static_cast<unsigned char*>(memory);
+// Takes `count` values of memory from `at` on.
+template <class Value>
+Value* take(unsigned char*& at, size_t count) {
+  Value* const taken = reinterpret_cast<Value*>(at);
+  at += count * sizeof(Value);
+  return taken;
+}
+
+BackwardScratch lay_out(const BindShape& shape, int row_count, const BindSums& with, void* memory) {
+  const size_t batch = shape.batch, vertices = with.vertices ? batch * shape.vertices : 0;
+  const size_t rows = with.tensors ? batch * row_count : 0, count = batch * shape.count;
+  unsigned char *const start = static_cast<unsigned char*>(memory), *at = start;
   BackwardScratch s;
-  s.fixed_sums = reinterpret_cast<unsigned long long*>(at);
-  s.non_finite = reinterpret_cast<unsigned*>(s.fixed_sums + 3 * vertices);
-  s.max_bits = s.non_finite + vertices;
-  s.bones = reinterpret_cast<float*>(s.max_bits + batch);
-  s.corners = s.bones + batch * blocks_for(shape.count, kThreads) * kBoneGradSize;
-  s.zeroed_bytes = static_cast<size_t>(reinterpret_cast<unsigned char*>(s.bones) - at);
-  const float* end = s.corners + (with_vertices ? batch * shape.count * 9 : 0);
-  s.bytes = static_cast<size_t>(reinterpret_cast<const unsigned char*>(end) - at);
+  s.vertices.sums = take<unsigned long long>(at, 3 * vertices);
+  s.tensors.sums = take<unsigned long long>(at, kTensorSize * rows);
+  s.vertices.non_finite = take<unsigned>(at, vertices);
+  s.tensors.non_finite = take<unsigned>(at, rows);
+  s.vertices.max_bits = take<unsigned>(at, batch);
+  s.tensors.max_bits = take<unsigned>(at, batch);
+  s.vertices.rows = shape.vertices;
+  s.tensors.rows = row_count;
+  s.zeroed_bytes = static_cast<size_t>(at - start);
+  s.bones = take<float>(at, batch * blocks_for(shape.count, kThreads) * kBoneGradSize);
+  s.corners = take<float>(at, with.vertices ? 9 * count : 0);
+  s.tensor_gradient = take<float>(at, with.tensors ? kTensorSize * count : 0);
+  s.bytes = static_cast<size_t>(at - start);
   return s;
 }
 
@@ -115,15 +161,27 @@ __device__ void add_bones(const RigGrad<float>& grad, bool used, float* row) {
   row[lane] = total;
 }
 
-__device__ void update_max(const RigGrad<float>& grad, bool used, unsigned* max_bits) {
+__device__ void update_max(const float* grad, int count, bool used, unsigned* max_bits) {
   float most = 0.0f;
-  for (int k = 0; k < 9; ++k) {
-    const float size = fabsf(grad.corner[k / 3][k % 3]);
+  for (int k = 0; k < count; ++k) {
+    const float size = fabsf(grad[k]);
     if (used && isfinite(size) && size > most) most = size;
   }
   unsigned bits = __float_as_uint(most);  // nonnegative floats sort like their bits
   for (int half = kWarp / 2; half; half /= 2) bits = max(bits, __shfl_xor_sync(kAllLanes, bits, half));
   if (threadIdx.x % kWarp == 0 && bits) atomicMax(max_bits, bits);
+}
+
+__device__ void store_gradients(const BindGradients& grads, const BackwardScratch& scratch, const RigGrad<float>& grad,
+                                size_t at) {
+  for (int k = 0; k < 3; ++k) grads.offsets[3 * at + k] = grad.offset[k];
+  for (int k = 0; k < 4; ++k) grads.quats[4 * at + k] = grad.quat[k];
+  if (grads.scales)
+    for (int k = 0; k < 3; ++k) grads.scales[3 * at + k] = grad.scale[k];
+  if (grads.vertices)
+    for (int k = 0; k < 9; ++k) scratch.corners[9 * at + k] = grad.corner[k / 3][k % 3];
+  if (grads.tensors)
+    for (int k = 0; k < kTensorSize; ++k) scratch.tensor_gradient[kTensorSize * at + k] = grad.tensor[k];
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -136,21 +194,23 @@ __global__ void __launch_bounds__(kThreads)
   const bool used = index < shape.count;
   const int n = used ? index : shape.count - 1;
   const size_t at = static_cast<size_t>(blockIdx.y) * shape.count + n;
-  const BoundGaussian<float> bound = load_bound(in, shape.vertices, n);
+  BoundGaussian<float> bound = load_bound(in, shape.vertices, n);
   RigState<float> state;
-  float mean[3], quat[4];
+  float mean[3], quat[4], scale[3];
+  triangle_frame(bound, state);
+  const bool stretches = grads.scales && load_stretch(in, shape.vertices, n, bound);
+  if (stretches) stretch_gaussian(bound, state, scale);
   rig(bones, bound, state, mean, quat);
   load_or_zero(grads.means, at, 3, mean);
   load_or_zero(grads.world_quats, at, 4, quat);
+  load_or_zero(grads.world_scales, at, 3, scale);
   RigGrad<float> grad;
-  rig_backward(bones, bound, state, mean, quat, grad);
-  if (used) {
-    for (int k = 0; k < 3; ++k) grads.offsets[3 * at + k] = grad.offset[k];
-    for (int k = 0; k < 4; ++k) grads.quats[4 * at + k] = grad.quat[k];
-    if (grads.vertices)
-      for (int k = 0; k < 9; ++k) scratch.corners[9 * at + k] = grad.corner[k / 3][k % 3];
-  }
-  if (grads.vertices) update_max(grad, used, scratch.max_bits + blockIdx.y);
+  for (int k = 0; k < 3; ++k) grad.scale[k] = scale[k];
+  for (float& value : grad.tensor) value = 0.0f;
+  rig_backward(bones, bound, state, mean, quat, stretches ? scale : nullptr, grad);
+  if (used) store_gradients(grads, scratch, grad, at);
+  if (grads.vertices) update_max(grad.corner[0], 9, used, scratch.vertices.max_bits + blockIdx.y);
+  if (grads.tensors) update_max(grad.tensor, kTensorSize, used, scratch.tensors.max_bits + blockIdx.y);
   add_bones(grad, used, scratch.bones + (static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x) * kBoneGradSize);
 }
 
@@ -178,62 +238,84 @@ __device__ double fixed_point_scale(unsigned max_bits) {
   return ldexp(1.0, kFixedPointBits + 126 - static_cast<int>(max_bits >> 23));
 }
 
+// Adds `weight` times a gradient of `size` values to row `row` of image `b`; not finite values only set a flag.
+__device__ void add_fixed(const FixedSums& target, int b, int64_t row, int size, const float* grad, float weight) {
+  const double scale = fixed_point_scale(target.max_bits[b]);
+  const size_t at = static_cast<size_t>(b) * target.rows + row;
+  for (int k = 0; k < size; ++k) {
+    const float value = weight * grad[k];
+    if (isfinite(value))
+      atomicAdd(target.sums + size * at + k, static_cast<unsigned long long>(__double2ll_rn(value * scale)));
+    else
+      atomicOr(target.non_finite + at, 1u);
+  }
+}
+
 // One thread per corner of a Gaussian's triangle.
 __global__ void __launch_bounds__(kThreads)
     scatter_corners_kernel(BindShape shape, const int64_t* triangles, BackwardScratch scratch) {
   const size_t corner = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (corner >= 3 * static_cast<size_t>(shape.count)) return;
-  const int b = blockIdx.y;
-  const double scale = fixed_point_scale(scratch.max_bits[b]);
   int64_t triangle[3];
   if (!read_triangle(triangles + corner / 3 * 3, shape.vertices, triangle)) return;
-  const size_t vertex = static_cast<size_t>(b) * shape.vertices + triangle[corner % 3];
-  const float* grad = scratch.corners + 3 * (static_cast<size_t>(b) * shape.count * 3 + corner);
-  for (int k = 0; k < 3; ++k) {
-    const float value = grad[k];
-    if (isfinite(value))
-      atomicAdd(scratch.fixed_sums + 3 * vertex + k, static_cast<unsigned long long>(__double2ll_rn(value * scale)));
-    else
-      atomicOr(scratch.non_finite + vertex, 1u);
-  }
+  const float* grad = scratch.corners + 3 * (static_cast<size_t>(blockIdx.y) * shape.count * 3 + corner);
+  add_fixed(scratch.vertices, blockIdx.y, triangle[corner % 3], 3, grad, 1.0f);
 }
 
 __global__ void __launch_bounds__(kThreads)
-    write_vertices_kernel(BindShape shape, BackwardScratch scratch, float* vertices) {
-  const int vertex = blockIdx.x * kThreads + threadIdx.x, b = blockIdx.y;
-  if (vertex >= shape.vertices) return;
-  const size_t at = static_cast<size_t>(b) * shape.vertices + vertex;
-  const double scale = fixed_point_scale(scratch.max_bits[b]);
-  for (int k = 0; k < 3; ++k) {
-    const double sum = static_cast<double>(static_cast<long long>(scratch.fixed_sums[3 * at + k])) / scale;
-    vertices[3 * at + k] = scratch.non_finite[at] ? NAN : static_cast<float>(sum);
+    scatter_tensors_kernel(BindShape shape, BindInputs in, BackwardScratch scratch) {
+  const size_t corner = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (corner >= 3 * static_cast<size_t>(shape.count)) return;
+  int64_t triangle[3];
+  if (!read_triangle(in.triangles + corner / 3 * 3, shape.vertices, triangle)) return;
+  const int64_t row = row_of(in.rows, triangle[corner % 3], in.row_count);
+  const float* grad =
+      scratch.tensor_gradient + kTensorSize * (static_cast<size_t>(blockIdx.y) * shape.count + corner / 3);
+  if (row >= 0) add_fixed(scratch.tensors, blockIdx.y, row, kTensorSize, grad, in.bary[corner]);
+}
+
+// One thread per row of the sums.
+__global__ void __launch_bounds__(kThreads) write_sums_kernel(FixedSums from, int size, float* out) {
+  const int row = blockIdx.x * kThreads + threadIdx.x, b = blockIdx.y;
+  if (row >= from.rows) return;
+  const size_t at = static_cast<size_t>(b) * from.rows + row;
+  const double scale = fixed_point_scale(from.max_bits[b]);
+  for (int k = 0; k < size; ++k) {
+    const double sum = static_cast<double>(static_cast<long long>(from.sums[size * at + k])) / scale;
+    out[size * at + k] = from.non_finite[at] ? NAN : static_cast<float>(sum);
   }
 }
 
 }  // namespace
 
-void bind(const BindShape& shape, const BindInputs& in, float* means, float* quats, Stream stream) {
-  launch(bind_kernel, dim3(blocks_for(shape.count, kThreads), shape.batch), dim3(kThreads), 0, stream, shape, in, means,
-         quats);
+void bind(const BindShape& shape, const BindInputs& in, const BindOutputs& out, Stream stream) {
+  launch(bind_kernel, dim3(blocks_for(shape.count, kThreads), shape.batch), dim3(kThreads), 0, stream, shape, in, out);
 }
 
-size_t bind_backward_scratch(const BindShape& shape, bool with_vertices) {
-  return lay_out(shape, with_vertices, nullptr).bytes;
+size_t bind_backward_scratch(const BindShape& shape, int row_count, const BindSums& sums) {
+  return lay_out(shape, row_count, sums, nullptr).bytes;
 }
 
 void bind_backward(const BindShape& shape, const BindInputs& in, const BindGradients& grads, void* memory,
                    Stream stream) {
-  const BackwardScratch scratch = lay_out(shape, grads.vertices != nullptr, memory);
+  const BindSums sums{grads.vertices != nullptr, grads.tensors != nullptr};
+  const BackwardScratch scratch = lay_out(shape, in.row_count, sums, memory);
   const unsigned blocks = blocks_for(shape.count, kThreads);
+  const dim3 corners(blocks_for(3 * static_cast<size_t>(shape.count), kThreads), shape.batch);
   fill_bytes(memory, 0, scratch.zeroed_bytes, stream);
   launch(bind_backward_kernel, dim3(blocks, shape.batch), dim3(kThreads), 0, stream, shape, in, grads, scratch);
   launch(reduce_bones_kernel, dim3(shape.batch), dim3(kRowSumThreads), 0, stream, scratch.bones,
          static_cast<int>(blocks), in.rotations, grads.rotations, grads.translations);
-  if (!grads.vertices) return;
-  launch(scatter_corners_kernel, dim3(blocks_for(3 * static_cast<size_t>(shape.count), kThreads), shape.batch),
-         dim3(kThreads), 0, stream, shape, in.triangles, scratch);
-  launch(write_vertices_kernel, dim3(blocks_for(shape.vertices, kThreads), shape.batch), dim3(kThreads), 0, stream,
-         shape, scratch, grads.vertices);
+  if (grads.vertices) {
+    launch(scatter_corners_kernel, corners, dim3(kThreads), 0, stream, shape, in.triangles, scratch);
+    launch(write_sums_kernel, dim3(blocks_for(shape.vertices, kThreads), shape.batch), dim3(kThreads), 0, stream,
+           scratch.vertices, 3, grads.vertices);
+  }
+  if (grads.tensors) {
+    launch(scatter_tensors_kernel, corners, dim3(kThreads), 0, stream, shape, in, scratch);
+    launch(write_sums_kernel, dim3(blocks_for(in.row_count, kThreads), shape.batch), dim3(kThreads), 0, stream,
+           scratch.tensors, kTensorSize, grads.tensors);
+  }
 }
 
 }  // namespace cuda

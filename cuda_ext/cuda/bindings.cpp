@@ -15,6 +15,8 @@ namespace {
 using Flags = Array<const bool>;
 using Basis = nb::ndarray<nb::ro, nb::c_contig, Device>;
 using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
+using StretchArrays = std::tuple<In, In, Indices>;  // scales, tensors, rows
+using MeshArrays = std::tuple<Indices, In, In, Indices, Indices, Indices, Indices>;
 
 void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, int width, int height, float near_z,
               const Labels& face, const Out& bary, const Out& depth_key, const Scratch& scratch, uintptr_t stream) {
@@ -37,40 +39,102 @@ BindShape shape_of(const BindArrays& arrays) {
           static_cast<int>(std::get<1>(arrays).shape(0))};
 }
 
-BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays) {
+BindInputs inputs_of(const BindShape& shape, const BindArrays& arrays, const std::optional<StretchArrays>& stretch) {
   const auto& [vertices, triangles, bary, offsets, quats, skin, rotations, translations] = arrays;
   const size_t batch = shape.batch, count = shape.count;
-  return {sized(vertices, 3 * batch * shape.vertices),
-          sized(triangles, 3 * count),
-          sized(bary, 3 * count),
-          sized(offsets, 3 * batch * count),
-          sized(quats, 4 * batch * count),
-          sized(skin, count),
-          sized(rotations, 8 * batch),
-          sized(translations, 6 * batch)};
+  BindInputs inputs{sized(vertices, 3 * batch * shape.vertices),
+                    sized(triangles, 3 * count),
+                    sized(bary, 3 * count),
+                    sized(offsets, 3 * batch * count),
+                    sized(quats, 4 * batch * count),
+                    sized(skin, count),
+                    sized(rotations, 8 * batch),
+                    sized(translations, 6 * batch),
+                    nullptr,
+                    nullptr,
+                    nullptr,
+                    0};
+  if (!stretch) return inputs;
+  const auto& [scales, tensors, rows] = *stretch;
+  inputs.row_count = static_cast<int>(tensors.shape(1));
+  inputs.scales = sized(scales, 3 * batch * count);
+  inputs.tensors = sized(tensors, 6 * batch * inputs.row_count);
+  inputs.rows = sized(rows, shape.vertices);
+  return inputs;
 }
 
-void run_bind(const BindArrays& arrays, const Out& means, const Out& quats, uintptr_t stream) {
+void run_bind(const BindArrays& arrays, const std::optional<StretchArrays>& stretch, const Out& means, const Out& quats,
+              const std::optional<Out>& scales, uintptr_t stream) {
   const BindShape shape = shape_of(arrays);
   const size_t n = static_cast<size_t>(shape.batch) * shape.count;
-  bind(shape, inputs_of(shape, arrays), sized(means, 3 * n), sized(quats, 4 * n), stream_of(stream));
+  bind(shape, inputs_of(shape, arrays, stretch),
+       {sized(means, 3 * n), sized(quats, 4 * n), stretch ? sized(scales, 3 * n) : nullptr}, stream_of(stream));
 }
 
-void run_bind_backward(const BindArrays& arrays, const std::optional<In>& grad_means,
-                       const std::optional<In>& grad_quats, const std::optional<Out>& vertices, const Out& offsets,
-                       const Out& quats, const Out& rotations, const Out& translations, const Scratch& scratch,
+// As in ../cpu/bindings.cpp.
+using BindResultGrads = std::tuple<std::optional<In>, std::optional<In>, std::optional<In>>;
+using BindInputGrads = std::tuple<std::optional<Out>, Out, Out, Out, Out, std::optional<Out>, std::optional<Out>>;
+
+void run_bind_backward(const BindArrays& arrays, const std::optional<StretchArrays>& stretch,
+                       const BindResultGrads& of_results, const BindInputGrads& of_inputs, const Scratch& scratch,
                        uintptr_t stream) {
   const BindShape shape = shape_of(arrays);
   const size_t batch = shape.batch, n = batch * shape.count;
-  bind_backward(
-      shape, inputs_of(shape, arrays),
-      {sized(grad_means, 3 * n), sized(grad_quats, 4 * n), sized(vertices, 3 * batch * shape.vertices),
-       sized(offsets, 3 * n), sized(quats, 4 * n), sized(rotations, 8 * batch), sized(translations, 6 * batch)},
-      at_least(scratch, bind_backward_scratch(shape, vertices.has_value())), stream_of(stream));
+  const auto& [grad_means, grad_quats, grad_scales] = of_results;
+  const auto& [vertices, offsets, quats, rotations, translations, scales, tensors] = of_inputs;
+  const BindInputs inputs = inputs_of(shape, arrays, stretch);
+  const BindGradients grads{sized(grad_means, 3 * n),
+                            sized(grad_quats, 4 * n),
+                            sized(grad_scales, 3 * n),
+                            sized(vertices, 3 * batch * shape.vertices),
+                            sized(offsets, 3 * n),
+                            sized(quats, 4 * n),
+                            sized(rotations, 8 * batch),
+                            sized(translations, 6 * batch),
+                            stretch ? sized(scales, 3 * n) : nullptr,
+                            stretch ? sized(tensors, 6 * batch * inputs.row_count) : nullptr};
+  const size_t bytes = bind_backward_scratch(shape, inputs.row_count, {!!grads.vertices, !!grads.tensors});
+  bind_backward(shape, inputs, grads, at_least(scratch, bytes), stream_of(stream));
 }
 
-size_t bind_backward_scratch_bytes(int batch, int vertices, int count, bool with_vertices) {
-  return bind_backward_scratch({batch, vertices, count}, with_vertices);
+size_t bind_backward_scratch_bytes(int batch, int vertices, int count, int row_count, bool with_vertices,
+                                   bool with_tensors) {
+  return bind_backward_scratch({batch, vertices, count}, row_count, {with_vertices, with_tensors});
+}
+
+StretchMesh mesh_of(const MeshArrays& arrays) {
+  const auto& [faces, inverse, weights, starts, corners, rows, vertices] = arrays;
+  const size_t face_count = faces.shape(0), vertex_count = rows.shape(0);
+  return {sized(faces, 3 * face_count),
+          sized(inverse, 3 * face_count),
+          sized(weights, 3 * face_count),
+          sized(starts, vertex_count + 1),
+          sized(corners, 3 * face_count),
+          rows.data(),
+          vertices.data(),
+          static_cast<int>(vertex_count),
+          static_cast<int>(face_count),
+          static_cast<int>(vertices.shape(0))};
+}
+
+void run_vertex_stretch(const In& vertices, const MeshArrays& arrays, const Out& tensors, const Scratch& scratch,
+                        uintptr_t stream) {
+  const StretchMesh mesh = mesh_of(arrays);
+  const int batch = static_cast<int>(vertices.shape(0));
+  vertex_stretch(mesh, batch, sized(vertices, 3 * static_cast<size_t>(batch) * mesh.vertex_count),
+                 sized(tensors, 6 * static_cast<size_t>(batch) * mesh.row_count),
+                 at_least(scratch, vertex_stretch_scratch(batch, mesh.face_count)), stream_of(stream));
+}
+
+void run_vertex_stretch_backward(const In& vertices, const MeshArrays& arrays, const In& grad_tensors,
+                                 const Out& grad_vertices, const Scratch& scratch, uintptr_t stream) {
+  const StretchMesh mesh = mesh_of(arrays);
+  const int batch = static_cast<int>(vertices.shape(0));
+  const size_t size = 3 * static_cast<size_t>(batch) * mesh.vertex_count;
+  vertex_stretch_backward(
+      mesh, batch, sized(vertices, size), sized(grad_tensors, 6 * static_cast<size_t>(batch) * mesh.row_count),
+      sized(grad_vertices, size), at_least(scratch, vertex_stretch_backward_scratch(batch, mesh.face_count)),
+      stream_of(stream));
 }
 
 ImageShape shape_of_images(const In& images) {
@@ -228,6 +292,10 @@ void register_functions(nb::module_& m) {
   m.def("bind", &run_bind, Released());
   m.def("bind_backward", &run_bind_backward, Released());
   m.def("bind_backward_scratch", &bind_backward_scratch_bytes);
+  m.def("vertex_stretch", &run_vertex_stretch, Released());
+  m.def("vertex_stretch_scratch", &vertex_stretch_scratch);
+  m.def("vertex_stretch_backward", &run_vertex_stretch_backward, Released());
+  m.def("vertex_stretch_backward_scratch", &vertex_stretch_backward_scratch);
   m.def("ssim", &run_ssim, Released());
   m.def("photometric", &run_photometric, Released());
   m.def("image_loss_scratch", &image_loss_scratch_bytes);

@@ -21,17 +21,47 @@ struct BindInputs {
   const int64_t* triangles;                    // [N,3]
   const float *bary, *offsets, *quats, *skin;  // [N,3] [B,N,3] [B,N,4] [N]
   const float *rotations, *translations;       // [B,2,4] [B,2,3]
+  // Null unless the Gaussians stretch:
+  const float *scales, *tensors;  // [B,N,3] [B,M,6]
+  const int64_t* rows;            // [V] row of each vertex in `tensors`, -1 where it does not stretch
+  int row_count;                  // M
+};
+
+struct BindOutputs {
+  float *means, *quats, *scales;  // [B,N,3] [B,N,4] [B,N,3]; scales null unless the Gaussians stretch
 };
 
 struct BindGradients {
-  const float *means, *world_quats;                              // gradients of the outputs; either may be null
+  const float *means, *world_quats, *world_scales;               // gradients of the outputs; any may be null
   float *vertices, *offsets, *quats, *rotations, *translations;  // vertices may be null
+  float *scales, *tensors;                                       // null unless the Gaussians stretch; tensors may be
 };
 
-void bind(const BindShape& shape, const BindInputs& in, float* means, float* quats, Stream stream);
-size_t bind_backward_scratch(const BindShape& shape, bool with_vertices);
+// Which sums over Gaussians the backward pass computes, for the size of its scratch memory.
+struct BindSums {
+  bool vertices, tensors;
+};
+
+void bind(const BindShape& shape, const BindInputs& in, const BindOutputs& out, Stream stream);
+size_t bind_backward_scratch(const BindShape& shape, int row_count, const BindSums& sums);
 void bind_backward(const BindShape& shape, const BindInputs& in, const BindGradients& grads, void* scratch,
                    Stream stream);
+
+// --- stretch.cu: triangles around the M vertices that stretch; arrays as in avatar.reference.StretchMesh ---
+
+struct StretchMesh {
+  const int64_t* faces;                               // [F,3]
+  const float *inverse, *weights;                     // [F,3] [F,3]
+  const int64_t *starts, *corners, *rows, *vertices;  // [V+1] [3F] [V] [M]
+  int vertex_count, face_count, row_count;            // V, F, M
+};
+
+size_t vertex_stretch_scratch(int batch, int face_count);
+void vertex_stretch(const StretchMesh& mesh, int batch, const float* vertices, float* tensors, void* scratch,
+                    Stream stream);
+size_t vertex_stretch_backward_scratch(int batch, int face_count);
+void vertex_stretch_backward(const StretchMesh& mesh, int batch, const float* vertices, const float* grad_tensors,
+                             float* grad_vertices, void* scratch, Stream stream);
 
 // --- blend.cu: `values` = N C of base [N,C], which may be null for zero; the basis is float or half ---
 

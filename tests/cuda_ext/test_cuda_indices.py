@@ -24,14 +24,14 @@ def test_the_cuda_kernels_give_nan_where_an_index_is_out_of_range(emulated: Cuda
     """They cannot raise without waiting for the device: the one Gaussian is NaN, the others do not change."""
     inputs = tuple(bind_inputs())
     good, quats = torch.empty_like(inputs[3]), torch.empty_like(inputs[4])
-    emulated.bind(inputs, good, quats)
+    emulated.bind(inputs, None, good, quats, None)
     inputs[1].numpy()[7, 0] = value
     means, grads = torch.empty_like(good), [torch.empty_like(inputs[k]) for k in (0, 3, 4, 6, 7)]
-    emulated.bind(inputs, means, quats)
+    emulated.bind(inputs, None, means, quats, None)
     assert means[:, 7].isnan().all()
     others = torch.arange(COUNT) != 7
     assert torch.equal(means[:, others], good[:, others])
-    emulated.bind_backward(inputs, torch.ones_like(means), None, *grads)
+    emulated.bind_backward(inputs, None, (torch.ones_like(means), None, None), (*grads, None, None))
     assert grads[0].isfinite().any()
 
 

@@ -15,12 +15,14 @@ from avatar import ops, reference
 from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
 from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair, random, rigged
 from tests.avatar.ops.test_splat import OPTIONS
+from tests.avatar.ops.test_stretch import LEARNED as LEARNED_STRETCHED
+from tests.avatar.ops.test_stretch import bound_and_gradients, soup, stretched
 from tests.support.double import load_double
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("double_kernels")]
 
 EXACT = 1e-9  # both in double, sums in a different order
-NAMES = ("bind", "blend", "deform", "photometric", "rotate_sh", "splat", "ssim")
+NAMES = ("bind", "bind_stretched", "blend", "deform", "photometric", "rotate_sh", "splat", "ssim", "vertex_stretch")
 SPECIFICATION = {name: getattr(reference, name) for name in NAMES}
 
 
@@ -88,6 +90,33 @@ def test_bind_in_double_equals_its_specification() -> None:
     expected = bind_and_gradients(SPECIFICATION["bind"], torch.float64)
     for value, true_value in zip(found, expected, strict=True):
         assert largest(value, true_value) < EXACT
+
+
+def test_stretched_bind_gradients_match_finite_differences() -> None:
+    values = stretched(6)
+
+    def bound(*learned: Tensor) -> tuple[Tensor, ...]:
+        given = list(values)
+        for k, value in zip(LEARNED_STRETCHED, learned, strict=True):
+            given[k] = value
+        return ops.bind_stretched(*given)
+
+    assert torch.autograd.gradcheck(bound, leaves_of(tuple(values[k] for k in LEARNED_STRETCHED)), fast_mode=True)
+
+
+def test_stretched_bind_in_double_equals_its_specification(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = bound_and_gradients(stretched(), torch.float64)
+    monkeypatch.setattr(ops, "bind_stretched", SPECIFICATION["bind_stretched"])
+    monkeypatch.setattr(sys.modules["avatar.reference.bind"], "bind", SPECIFICATION["bind"])
+    for value, true_value in zip(found, bound_and_gradients(stretched(), torch.float64), strict=True):
+        assert largest(value, true_value) < EXACT
+
+
+def test_vertex_stretch_in_double_equals_its_specification_and_matches_finite_differences() -> None:
+    vertices, mesh = soup()
+    assert largest(ops.vertex_stretch(vertices, mesh), SPECIFICATION["vertex_stretch"](vertices, mesh)) < EXACT
+    leaf = vertices[:1].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda given: ops.vertex_stretch(given, mesh), (leaf,), fast_mode=True)
 
 
 def test_ssim_gradients_match_finite_differences() -> None:
