@@ -91,7 +91,7 @@ class Case:
     camera: Camera
 
 
-@pytest.fixture(scope="module", params=["reduced", "expression", "version 1", "version 2"])
+@pytest.fixture(scope="module", params=["reduced", "expression", "version 1", "version 2", "version 3"])
 def case(request: pytest.FixtureRequest, tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: Any) -> Case:
     if request.param.startswith("version"):
         generator = torch.Generator().manual_seed(1)
@@ -154,7 +154,7 @@ def test_the_page_lists_every_tensor_with_its_dtype_and_axes(tiny_avatar: Avatar
     with safe_open(str(tmp_path / "me.avatar"), framework="np") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     regions = {name: value for name, value in stored.items() if name.startswith("region.")}
-    short = {"float32": "f32", "float16": "f16", "int32": "i32", "int64": "i64"}
+    short = {"float32": "f32", "float16": "f16", "int32": "i32", "int64": "i64", "uint8": "u8"}
     found = {name: (short[str(value.dtype)], value.ndim) for name, value in stored.items() if name not in regions}
     assert found == listed
     assert regions and all(value.dtype == np.uint8 for value in regions.values())

@@ -12,6 +12,7 @@ from torch import Tensor
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS, UNITS
+from avatar.ops import StretchMesh, stretch_mesh
 from avatar.types import JOINT_NAMES, Camera, HeadParams
 
 RADII = torch.tensor([0.078, 0.115, 0.098])  # meters, of the ellipsoid
@@ -19,6 +20,7 @@ DISTANCE = 1.0  # meters from the camera to its center
 FOCAL = 3.4  # image sizes: the shell then covers 36 % of the image
 RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model
 SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, color and opacity, in `blendshapes.UNITS`
+STRETCHES = 0.3  # of the depth before the center: vertices beyond it stretch, a third of the Gaussians
 ORBIT = 0.35  # radians between the first and the last camera of a batch
 LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # inputs of `ops.deform`
 
@@ -42,6 +44,7 @@ class Scene:
     units: Tensor  # [11]
     weights: Tensor  # [B,K]
     sh_rest: Tensor | None  # [N,D-1,3] higher degrees of the spherical harmonics; None: degree 0 only
+    stretch: StretchMesh | None  # the triangles with which the Gaussians stretch
     camera: Camera  # [B]
 
     @property
@@ -76,7 +79,8 @@ class Scene:
         """The same scene on another device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         camera = replace(self.camera, K=self.camera.K.to(device), world_to_cam=self.camera.world_to_cam.to(device))
-        return replace(self, **moved, camera=camera)
+        stretch = None if self.stretch is None else StretchMesh(*(value.to(device) for value in self.stretch.tensors()))
+        return replace(self, **moved, stretch=stretch, camera=camera)
 
 
 def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -112,6 +116,8 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
     """
     outward, means, quats, scales, opacities = head_shell(count)
     vertices, triangles = _ellipsoid(outward)
+    faces = triangles.unique(dim=0)
+    stretch = stretch_mesh(vertices, faces, vertices[:, 2] > STRETCHES * RADII[2])
     corners = vertices[triangles]
     frames = triangle_frames(corners)
     offsets = (frames.transpose(1, 2) @ (means - corners.mean(1))[..., None])[..., 0]
@@ -135,6 +141,7 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
         units=torch.tensor(UNITS),
         weights=torch.randn(1, bases, generator=source) / math.sqrt(bases),
         sh_rest=0.1 * torch.randn(count, terms - 1, 3, generator=source) if sh_degree else None,
+        stretch=stretch,
         camera=Camera.facing(FOCAL * size, size, size),
     )
 
@@ -177,5 +184,6 @@ def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
         units=shapes.units,
         weights=torch.randn(1, len(basis), generator=torch.Generator().manual_seed(3)),
         sh_rest=None,
+        stretch=None if avatar.rig.stretch is None else avatar.rig.stretch.mesh,
         camera=camera,
     )

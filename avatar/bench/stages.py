@@ -24,10 +24,15 @@ def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[T
         means [B,N,3], quats [B,N,4], scales [B,N,3], opacities [B,N], colors [B,N,D,3].
     """
     offsets, local_quats, scales, opacities, sh = _deform(leaves, extra, scene.units)
-    means, quats = ops.bind(
+    binding = (
         scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
         scene.translations,
     )  # fmt: skip
+    if scene.stretch is None:
+        means, quats = ops.bind(*binding)
+    else:
+        tensors = ops.vertex_stretch(scene.vertices, scene.stretch)
+        means, quats, scales = ops.bind_stretched(*binding, scales, tensors, scene.stretch.rows)
     if "sh_rest" in leaves:
         rest = leaves["sh_rest"].expand(scene.batch, -1, -1, -1)
         sh = ops.rotate_sh(torch.cat([sh, rest], 2), quats)

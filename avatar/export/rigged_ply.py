@@ -6,7 +6,8 @@ corners c0, c1, c2 of the face, the frame is F = [e, n x e, n], e along c1 - c0,
 
     mean = bary_0 c0 + bary_1 c1 + bary_2 c2 + F offset        rotation = F rot
 
-`torso` is the skinning weight of the torso; the weight of the skull is 1 - torso.
+`torso` is the skinning weight of the torso; the weight of the skull is 1 - torso. Offsets and scales are those of the
+neutral expression; where expressions move the mesh, headsplat stretches both with it (`avatar.ops.bind_stretched`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avatar import __version__, ops
 from avatar.common.files import atomic_path
+from avatar.geometry.rotations import triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import CONSENT
 from avatar.model.blendshapes import expression_features
@@ -66,6 +69,7 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
         remarks = (
             *REMARKS[1:],
             f"scales contain the low-pass filter; trained with {avatar.sampling.dilation:g} pixels^2 dilation",
+            "offsets and scales of the neutral expression; headsplat stretches them with the triangles",
         )
         body = vertices.numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
         part.write_bytes(header((REMARKS[0], title, *remarks, consent), lines) + body)
@@ -78,8 +82,11 @@ def _local(avatar: Avatar) -> np.ndarray:
     offsets, quats, scales, opacities, sh = ops.deform(
         avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra, shapes.units
     )
+    if avatar.rig.stretch is not None:
+        offsets, scales = _stretched(avatar, offsets, quats, scales)
     sampling = avatar.sampling
-    log_scales = sampling.widened(scales)[0].log() if sampling.filter_scale else avatar.log_scales
+    unchanged = avatar.rig.stretch is None and not sampling.filter_scale
+    log_scales = avatar.log_scales if unchanged else sampling.widened(scales)[0].log()
     columns = [
         offsets[0], torch.nn.functional.normalize(quats[0], dim=-1), log_scales,
         torch.logit(opacities[0].double().clamp(1e-6, 1 - 1e-6))[:, None], sh[0, :, 0], avatar.rig.bary,
@@ -90,6 +97,16 @@ def _local(avatar: Avatar) -> np.ndarray:
         rows[name] = values
     rows["face"] = _face_rows(avatar)
     return rows
+
+
+def _stretched(avatar: Avatar, offsets: Tensor, quats: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """Local offsets and scales [1,N,3] as they are in the neutral expression, which may stretch the mesh a little."""
+    vertices, still = avatar.head.skull_vertices(posed(avatar)), torch.zeros(1, 2, 3)
+    bones = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, 2, 4)
+    means, _, scales = avatar.rig.bind(vertices, offsets, quats, scales, bones, still)
+    corners = vertices[:, avatar.rig.triangles]
+    points = (avatar.rig.bary[:, :, None] * corners).sum(2)
+    return (triangle_frames(corners).mT @ (means - points)[..., None])[..., 0], scales
 
 
 def _face_rows(avatar: Avatar) -> np.ndarray:

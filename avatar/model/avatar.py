@@ -130,6 +130,6 @@ class Avatar(nn.Module):
         offsets, quats, scales, opacities, sh = ops.deform(
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )
-        means, world_quats = self.rig.place(vertices, offsets, quats, rotation, translation, torso)
+        means, world_quats, scales = self.rig.place(vertices, offsets, quats, scales, rotation, translation, torso)
         sampling = self.sampling
         return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation)

@@ -70,6 +70,7 @@ _TENSORS = {
     "avatar.rig.triangles": _Values("I32", "N 3", 0, "V"),
     "avatar.rig.bary": _Values("F32", "N 3", -_METERS, _METERS),
     "avatar.rig.skin": _Values("F32", "N", -1e-3, 1.001),
+    "avatar.rig.stretch": _Values("U8", "V", 0, 1),
     "avatar.rig.torso.mean_rotation": _Values("F32", "3 3", -1.01, 1.01),
     "avatar.rig.torso.mean_translation": _Values("F32", "3", -1e4, 1e4),
     "avatar.rig.torso.pivot": _Values("F32", "3", -_METERS, _METERS),
@@ -109,7 +110,11 @@ _PERSON = {
 #: Inputs of the pose corrector besides expressions and landmark components: 1, pose, its products, joints, outline.
 _POSE_INPUTS = 1 + 6 + 21 + 9 + 12
 #: Tensors that files of versions below these lack.
-NEW_IN = {2: {"head.joint_dirs", "head.curvedirs", "head.curve_columns"}, 3: {"avatar.sampling"}}
+NEW_IN = {
+    2: {"head.joint_dirs", "head.curvedirs", "head.curve_columns"},
+    3: {"avatar.sampling"},
+    4: {"avatar.rig.stretch"},
+}
 
 
 def checksum(tensors: Mapping[str, Tensor], prefixes: str | tuple[str, ...] = PREFIXES) -> str:

@@ -23,11 +23,13 @@ from avatar.model.blendshapes import Blendshapes
 from avatar.model.person_file import person_entry, person_tensors, restore_person
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
+from avatar.model.stretch import Stretch
 from avatar.types import JOINT_NAMES
 
 MAGIC = "headsplat-avatar"
-#: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`.
-VERSION = 3
+#: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`;
+#: 4: `rig.stretch`.
+VERSION = 4
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
 AXES = "world: meters, y up, the face looks along +z; quaternions wxyz; colors display sRGB"
 #: Tensors of the head model that the file carries, the expression basis in half precision.
@@ -50,7 +52,7 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
     tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items()}
-    tensors |= {"avatar.sampling": avatar.sampling.tensor()}
+    tensors |= {"avatar.sampling": avatar.sampling.tensor(), "avatar.rig.stretch": _stretch_mask(avatar)}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
@@ -200,8 +202,10 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
     initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
     avatar = Avatar(head, rig, blendshapes, initial)
-    sampling = state.pop("sampling", None)
+    sampling, stretch = state.pop("sampling", None), state.pop("rig.stretch", None)
     avatar.load_state_dict(state)
+    if stretch is not None and bool(stretch.any()):
+        rig.stretch = Stretch(head, stretch, rig.triangles)
     avatar.sampling = Sampling() if sampling is None else Sampling.of(sampling)
     avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
@@ -214,6 +218,12 @@ def _straight(vertices: int, expressions: int) -> dict[str, Tensor]:
         "curvedirs": torch.zeros(vertices, 3, 0),
         "curve_columns": torch.zeros(0, dtype=torch.int64),
     }
+
+
+def _stretch_mask(avatar: Avatar) -> Tensor:
+    """Mask [V] of the vertices that stretch the avatar's Gaussians."""
+    stretch = avatar.rig.stretch
+    return torch.zeros(len(avatar.head.v_template), dtype=torch.bool) if stretch is None else stretch.mask
 
 
 def _pack(name: str, value: Tensor) -> Tensor:
@@ -232,6 +242,6 @@ def _unpack(name: str, value: Tensor) -> Tensor:
         return value.float()
     if name in NARROW:
         return value.to(torch.int64)
-    if name.startswith("region."):
+    if name.startswith("region.") or name == "avatar.rig.stretch":
         return value.to(torch.bool)
     return value

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_quat
+from avatar.model.stretch import Stretch
 
 #: Meters of translation in one unit of the torso map's input and output.
 TRAVEL_UNIT = 0.1
@@ -96,6 +97,7 @@ class Rig(nn.Module):
         self.register_buffer("bary", bary.contiguous())
         self.register_buffer("skin", skin.contiguous())
         self.torso = torso
+        self.stretch: Stretch | None = None  # None in avatars of older files: Gaussians keep their size
 
     triangles: Tensor
     bary: Tensor
@@ -109,16 +111,18 @@ class Rig(nn.Module):
         vertices: Tensor,
         offsets: Tensor,
         quats: Tensor,
+        scales: Tensor,
         rotation: Tensor,
         translation: Tensor,
         torso: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """World means [B,N,3] and quaternions [B,N,4] of local Gaussians.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """World means [B,N,3], quaternions [B,N,4] and scales [B,N,3] of local Gaussians.
 
         Args:
             vertices: [B,V,3] skull-frame vertices, meters.
             offsets: [B,N,3] meters, in the frame of each triangle.
             quats: [B,N,4] wxyz, relative to the frame of the triangle.
+            scales: [B,N,3] meters.
             rotation: [B,3,3] skull frame -> world.
             translation: [B,3] meters, origin of the skull frame in the world.
             torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the torso map.
@@ -126,4 +130,13 @@ class Rig(nn.Module):
         torso_rotation, torso_translation = self.torso(rotation, translation) if torso is None else torso
         rotations = torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1)
         translations = torch.stack([translation, torso_translation], 1)
-        return ops.bind(vertices, self.triangles, self.bary, offsets, quats, self.skin, rotations, translations)
+        return self.bind(vertices, offsets, quats, scales, rotations, translations)
+
+    def bind(
+        self, vertices: Tensor, offsets: Tensor, quats: Tensor, scales: Tensor, rotations: Tensor, translations: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`place` for bones given as unit quaternions [B,2,4] and translations [B,2,3]: skull, torso."""
+        binding = vertices, self.triangles, self.bary, offsets, quats, self.skin, rotations, translations
+        if self.stretch is None:
+            return *ops.bind(*binding), scales
+        return ops.bind_stretched(*binding, scales, self.stretch(vertices), self.stretch.rows)

@@ -126,15 +126,15 @@ class Animator:
             frame: index in `poses`.
             vertices: [1,V,3] of that frame, from `vertices`.
         """
-        avatar, rig = self.avatar, self.avatar.rig
+        avatar = self.avatar
         one = slice(frame, frame + 1)
         extra = ops.blend(None, self.basis, poses.blendshape_weights[one])
         offsets, quats, scales, opacities, sh = ops.deform(
             avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
             avatar.blendshapes.units,
         )  # fmt: skip
-        means, world_quats = ops.bind(
-            vertices, rig.triangles, rig.bary, offsets, quats, rig.skin, poses.quats[one], poses.translations[one]
+        means, world_quats, scales = avatar.rig.bind(
+            vertices, offsets, quats, scales, poses.quats[one], poses.translations[one]
         )
         sampling = avatar.sampling
         return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation)

@@ -72,6 +72,7 @@ class TrainConfig:
     fine_rate: float = 0.35  # factor of the learning rates after the half-size part
     filter: float = 0.4  # standard deviation of the low-pass filter in space, pixels at the nearest training view
     dilation: float = 0.05  # pixels^2 added to the projected covariance
+    stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)

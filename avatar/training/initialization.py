@@ -14,6 +14,7 @@ from avatar.model.blendshapes import Blendshapes
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
+from avatar.model.stretch import Stretch, stretching_vertices
 from avatar.training.config import TrainConfig
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
@@ -65,6 +66,8 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     torso.learn_limits(torso.features(frames.rotation, frames.translation))
     triangles = head.faces[torch.from_numpy(samples.face)]
     rig = Rig(triangles, _float(samples.bary), _float(samples.torso), torso)
+    if config.stretch:
+        rig.stretch = Stretch(head, stretching_vertices(head), triangles)
     mask = expression_mask(head, samples, count, frames.features.shape[1]) if config.mode == "expression" else None
     blendshapes = Blendshapes(config.mode, frames.features, config.bases, count, mask)
     if config.mode == "reduced":

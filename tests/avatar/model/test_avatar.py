@@ -29,11 +29,13 @@ def test_zero_weights_give_the_neutral_bit_for_bit(tiny_avatar: Avatar, tiny: Ca
     vertices = tiny_avatar.head.skull_vertices(params)
     zero = torch.zeros(1, tiny_avatar.blendshapes.basis.shape[0])
     neutral = tiny_avatar.assemble(vertices, zero, rotation, translation)
-    means, quats = tiny_avatar.rig.place(
-        vertices, tiny_avatar.offsets[None], tiny_avatar.quats[None], rotation, translation
-    )
+    means, quats, scales = tiny_avatar.rig.place(
+        vertices, tiny_avatar.offsets[None], tiny_avatar.quats[None], tiny_avatar.log_scales[None].exp(), rotation,
+        translation,
+    )  # fmt: skip
     assert torch.equal(neutral.means, means)
     assert torch.equal(neutral.quats, quats)
+    assert_close(neutral.scales, tiny_avatar.sampling.widened(scales), rtol=1e-5, atol=1e-9)
     bare = tiny_avatar.place(torch.zeros(1, 0, CHANNELS), vertices, rotation, translation)
     assert torch.equal(neutral.opacities, bare.opacities)
     assert torch.equal(neutral.sh, bare.sh)

@@ -172,6 +172,21 @@ def test_an_avatar_of_version_2_gives_the_same_gaussians_and_pixels_as_before() 
     assert np.abs(image.sum((0, 1)) - [254226, 251252, 257396]).max() < 100
 
 
+def test_an_avatar_of_version_3_gives_the_same_gaussians_and_pixels_as_before() -> None:
+    """The same artificial avatar with a sampling, written by the last program of version 3, and what it rendered."""
+    avatar = load_avatar(DATA / "version3.avatar")
+    assert avatar.rig.stretch is None
+    joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
+    params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
+    gaussians = avatar(params)
+    expected = torch.tensor([[0.0272406, 0.070272, -0.5085567], [-0.1328248, -0.006095, -0.4329683]])
+    assert torch.allclose(gaussians.means[0, [0, 5]], expected, atol=1e-6)
+    expected = torch.tensor([[0.0137345, 0.0043525, 0.0058213], [0.00398, 0.0238496, 0.0040488]])
+    assert torch.allclose(gaussians.scales[0, [0, 5]], expected, atol=1e-6)
+    image = next(iter(render_track(avatar, params, CAMERA))).astype(int)
+    assert np.abs(image.sum((0, 1)) - [254541, 251638, 257684]).max() < 100
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_avatars_of_earlier_versions_have_no_filter_and_the_former_dilation(version: int) -> None:
     avatar = load_avatar(DATA / f"version{version}.avatar")

@@ -60,9 +60,13 @@ def sampled(request: pytest.FixtureRequest, tiny_avatar: Avatar) -> Iterator[Ava
 
 
 def test_gaussians_have_the_widened_scales_and_the_dilation(sampled: Avatar, tiny: Capture) -> None:
+    """The filter comes after the stretch: it is a size in the image, not of the skin."""
     with torch.no_grad():
         gaussians = sampled(tiny.params([3]))
-        expected = torch.sqrt(sampled.log_scales.double().exp() ** 2 + sampled.sampling.filter_scale**2)
+        widening, sampled.sampling = sampled.sampling, Sampling()
+        stretched = sampled(tiny.params([3])).scales[0].double()
+        sampled.sampling = widening
+        expected = torch.sqrt(stretched**2 + sampled.sampling.filter_scale**2)
     assert torch.allclose(gaussians.scales[0].double(), expected, rtol=1e-5)
     assert gaussians.dilation == sampled.sampling.dilation
 
