@@ -149,6 +149,16 @@ DILATION = 0.3
 
 
 @dataclass(frozen=True)
+class LayerMesh:
+    """Triangles of a layer and of the skin around it, into the same vertices."""
+
+    faces: Tensor  # [F,3] int64, of the layer
+    texel_ids: Tensor  # [F,15] int64, texels of each face in the order of `ops.TEXEL_NODES`; shared along edges
+    fades: Tensor  # [F,2] meters from the nearest skin at which Gaussians start to fade before a face, and are gone
+    skin: Tensor  # [S,3] int64, faces that can hide the layer
+
+
+@dataclass(frozen=True)
 class Gaussians:
     """Activated 3D Gaussians in world space, ready to be rendered."""
 

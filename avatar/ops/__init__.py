@@ -4,7 +4,15 @@ float32 tensors go to `cuda_ext`; others to `avatar.reference`, which is dense a
 Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
-from avatar.reference import SplatOutput, StretchMesh, stretch_mesh
+from avatar.reference import (
+    TEXEL_NODES,
+    LayerImages,
+    SplatLayer,
+    SplatOutput,
+    SplatSettings,
+    StretchMesh,
+    stretch_mesh,
+)
 
 from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind, bind_stretched
@@ -12,6 +20,7 @@ from .blend import batch_invariant_matmul, blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim, to_bytes
+from .layer import layer
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
@@ -21,8 +30,12 @@ from .stretch import vertex_stretch
 
 __all__ = [
     "DEFORM_CHANNELS",
+    "TEXEL_NODES",
+    "LayerImages",
     "SplatBuffers",
+    "SplatLayer",
     "SplatOutput",
+    "SplatSettings",
     "StretchMesh",
     "adam_outer_step",
     "adam_step",
@@ -33,6 +46,7 @@ __all__ = [
     "deform",
     "keep_memory",
     "kernel_threads",
+    "layer",
     "mesh",
     "one_thread",
     "one_thread_each",

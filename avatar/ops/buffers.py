@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from avatar import reference
+from avatar.reference import SplatLayer, SplatSettings
 from avatar.types import Camera, check_shape
 
 from .backend import native_for
 from .frames import (
     CpuFrame,
     CudaFrame,
-    SplatCall,
     SplatImages,
     has_workspaces,
     initial_max_intersections,
     new_workspace,
 )
-from .splat import Prepared, check_splat
+from .splat import Prepared, call_of, check_layer, check_splat, layer_arrays
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,8 @@ def splat_into(
     colors: Tensor,
     camera: Camera,
     *,
-    near: float = 0.01,
-    dilation: float = 0.3,
-    antialias: bool = False,
-    cutoff: bool = True,
+    layer: SplatLayer | None = None,
+    **settings: float,
 ) -> object:
     """Render like `splat`, but into `buffers` and without gradients.
 
@@ -119,10 +117,8 @@ def splat_into(
         opacities: [B,N] 0..1.
         colors: [B,N,3], or [B,N,D,3] spherical-harmonic coefficients.
         camera: B pinhole cameras, contiguous float32 on the device of `means`.
-        near: as for `splat`.
-        dilation: as for `splat`.
-        antialias: as for `splat`.
-        cutoff: as for `splat`.
+        layer: as for `splat`.
+        settings: as for `splat`.
 
     Returns:
         The handle for `splat_features`, valid until the buffers are written again.
@@ -132,16 +128,13 @@ def splat_into(
     """
     inputs = (means, quats, scales, opacities, colors)
     check_splat(means, quats, scales, opacities, colors, camera)
+    check_layer(means, layer)
     _check_layout(buffers, inputs, camera)
     images = SplatImages(buffers.rgb, buffers.alpha, buffers.depth, buffers.weights)
-    call = SplatCall(
-        camera.K, camera.world_to_cam, camera.width, camera.height, near, dilation, int(antialias) + 2 * int(cutoff)
-    )
+    call = call_of(SplatSettings(**settings), camera.K, camera.world_to_cam, camera)  # type: ignore[arg-type]
     if native_for(means) is None:
-        out = reference.splat(
-            *inputs, camera, near=near, dilation=dilation, antialias=antialias, cutoff=cutoff,
-            with_weights=buffers.weights is not None,
-        )  # fmt: skip
+        with_weights = buffers.weights is not None
+        out = reference.splat(*inputs, camera, with_weights=with_weights, layer=layer, **settings)  # type: ignore[arg-type]
         targets = (buffers.rgb, buffers.alpha, buffers.depth, buffers.weights)
         for target, image in zip(targets, (out.rgb, out.alpha, out.depth, out.weights), strict=True):
             if target is not None and image is not None:
@@ -149,10 +142,10 @@ def splat_into(
         return out.prepared
     frame: CpuFrame | CudaFrame
     if buffers.workspace is None:
-        frame = CpuFrame(call, inputs)
+        frame = CpuFrame(call, inputs, layer_arrays(layer))
         frame.render(images)
     else:
-        frame = CudaFrame(call, buffers.workspace, buffers.max_intersections)
+        frame = CudaFrame(call, buffers.workspace, buffers.max_intersections, layer_arrays(layer))
         frame.render(inputs, images)
     batch, count = opacities.shape
     return Prepared(frame, batch, count, camera.width, camera.height)

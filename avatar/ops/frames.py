@@ -57,37 +57,51 @@ class SplatImages:
         )
 
 
+#: Color (None: none is blended), coverage, depth, stencil and origin of a layer's window, and fades of the Gaussians.
+LayerArrays = tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor, Tensor]
 Inputs = tuple[Tensor, ...]
 Grads = tuple[Tensor | None, ...]
+
+
+def with_color(layer: LayerArrays | None, color: Tensor | None) -> LayerArrays | None:
+    """The layer with another color [B,h,w,3]; None: the layer hides Gaussians, but has no color."""
+    return None if layer is None else (color, *layer[1:])
 
 
 class CpuFrame:
     """A batch projected, sorted and tiled in memory of the native module."""
 
-    def __init__(self, call: SplatCall, inputs: Inputs) -> None:
+    def __init__(self, call: SplatCall, inputs: Inputs, layer: LayerArrays | None = None) -> None:
+        self._layer = layer
         self._handle = native_for(inputs[0]).prepare(
             *inputs, call.intrinsics, call.world_to_cam, call.width, call.height, call.near, call.dilation, call.flags
         )
 
     def render(self, images: SplatImages) -> None:
         """Rasterize into `images`."""
-        native_for(images.rgb).rasterize(self._handle, images.rgb, images.alpha, images.depth, images.weights)
+        native = native_for(images.rgb)
+        native.rasterize(self._handle, self._layer, images.rgb, images.alpha, images.depth, images.weights)
 
-    def render_colors(self, colors: Tensor, rgb: Tensor) -> None:
-        """Rasterize other colors [B,N,3] into `rgb` [B,H,W,3]."""
-        native_for(rgb).rasterize_colors(self._handle, colors, rgb)
+    def render_colors(self, colors: Tensor, layer_colors: Tensor | None, rgb: Tensor) -> None:
+        """Rasterize other colors [B,N,3] over those of the layer [B,h,w,3] into `rgb` [B,H,W,3]."""
+        native_for(rgb).rasterize_colors(self._handle, with_color(self._layer, layer_colors), colors, rgb)
 
-    def backward(self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs) -> None:
-        """Gradients of `inputs` into `out`, from gradients of rgb, alpha and depth."""
+    def backward(
+        self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs, out_layer: Tensor | None
+    ) -> None:
+        """Gradients of `inputs` and of the layer's color into `out` and `out_layer`, from those of the images."""
         native_for(images.rgb).splat_backward(
-            self._handle, inputs, (images.rgb, images.alpha, images.depth), *grads, out
+            self._handle, inputs, (images.rgb, images.alpha, images.depth), *grads, out, self._layer, out_layer
         )
 
 
 class CudaFrame:
     """A batch in a workspace; only `intersections` synchronizes with the device."""
 
-    def __init__(self, call: SplatCall, workspace: Tensor, max_intersections: int) -> None:
+    def __init__(
+        self, call: SplatCall, workspace: Tensor, max_intersections: int, layer: LayerArrays | None = None
+    ) -> None:
+        self._layer = layer
         self._call, self._workspace, self._max_intersections = call, workspace, max_intersections
         self._intersections = max_intersections  # an upper limit, unless the images are NaN
 
@@ -95,20 +109,25 @@ class CudaFrame:
         """Project, sort and rasterize `inputs` into `images`."""
         native_for(images.rgb).splat_forward(
             inputs, *self._camera, self._workspace, self._max_intersections,
-            (images.rgb, images.alpha, images.depth, images.weights),
+            (images.rgb, images.alpha, images.depth, images.weights), self._layer,
         )  # fmt: skip
 
-    def render_colors(self, colors: Tensor, rgb: Tensor) -> None:
-        """Rasterize other colors [B,N,3] into `rgb` [B,H,W,3]."""
-        native_for(rgb).splat_colors(colors, self._workspace, self._max_intersections, bool(self._call.flags & 2), rgb)
+    def render_colors(self, colors: Tensor, layer_colors: Tensor | None, rgb: Tensor) -> None:
+        """Rasterize other colors [B,N,3] over those of the layer [B,h,w,3] into `rgb` [B,H,W,3]."""
+        native_for(rgb).splat_colors(
+            colors, self._workspace, self._max_intersections, bool(self._call.flags & 2),
+            with_color(self._layer, layer_colors), rgb,
+        )  # fmt: skip
 
-    def backward(self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs) -> None:
-        """Gradients of `inputs` into `out`, from gradients of rgb, alpha and depth."""
+    def backward(
+        self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs, out_layer: Tensor | None
+    ) -> None:
+        """Gradients of `inputs` and of the layer's color into `out` and `out_layer`, from those of the images."""
         native = native_for(images.rgb)
         partials = images.rgb.new_empty(native.splat_partials(max(self._intersections, 1)))
         native.splat_backward(
             inputs, *self._camera, self._workspace, self._max_intersections, partials,
-            (images.rgb, images.alpha, images.depth), grads, out,
+            (images.rgb, images.alpha, images.depth), grads, out, self._layer, out_layer,
         )  # fmt: skip
 
     def intersections(self) -> int:
@@ -159,8 +178,8 @@ _limits: dict[tuple[torch.device, int, int, int, int], int] = {}
 _MAX_LIMITS = 256  # entries of `_limits`
 
 
-def render(call: SplatCall, inputs: Inputs, images: SplatImages) -> Frame:
-    """Render contiguous float32 `inputs` into `images`; on a CUDA device with a workspace that grows as needed.
+def render(call: SplatCall, inputs: Inputs, images: SplatImages, layer: LayerArrays | None = None) -> Frame:
+    """Render contiguous float32 `inputs` over `layer` into `images`; on a CUDA device in a workspace that grows.
 
     On a CUDA device this synchronizes to read the number of tile intersections, except during the capture of a CUDA
     graph.
@@ -169,7 +188,7 @@ def render(call: SplatCall, inputs: Inputs, images: SplatImages) -> Frame:
         ValueError: too many tile intersections.
     """
     if not has_workspaces(native_for(inputs[0])):
-        frame = CpuFrame(call, inputs)
+        frame = CpuFrame(call, inputs, layer)
         frame.render(images)
         return frame
     batch, count = inputs[3].shape
@@ -177,7 +196,7 @@ def render(call: SplatCall, inputs: Inputs, images: SplatImages) -> Frame:
     limit = _limits.get(key) or initial_max_intersections(batch, count)
     while True:
         workspace = new_workspace(inputs[0], batch, count, call.width, call.height, limit)
-        rendered = CudaFrame(call, workspace, limit)
+        rendered = CudaFrame(call, workspace, limit, layer)
         rendered.render(inputs, images)
         if _is_capturing(inputs[0]):
             return rendered

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.reference import SplatOutput
+from avatar.reference import SplatLayer, SplatOutput, SplatSettings
 from avatar.types import Camera, check_shape
 
 from .backend import native_for
 from .checks import check_floats, check_sh_terms
-from .frames import Frame, SplatCall, SplatImages, render
+from .frames import Frame, LayerArrays, SplatCall, SplatImages, render
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,18 @@ class Prepared:
 class _Splat(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, call: SplatCall, images: SplatImages, frames: list[Frame], *inputs: Tensor
+        ctx: Any,
+        call: SplatCall,
+        images: SplatImages,
+        frames: list[Frame],
+        layer: LayerArrays | None,
+        layer_color: Tensor | None,
+        *inputs: Tensor,
     ) -> tuple[Tensor | None, ...]:
         inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
-        ctx.frame = render(call, inputs, images)
+        ctx.frame = render(call, inputs, images, layer)
         frames.append(ctx.frame)
+        ctx.layer_shape = None if layer_color is None else layer_color.shape
         ctx.save_for_backward(*inputs, images.rgb, images.alpha, images.depth)
         ctx.set_materialize_grads(False)
         if images.weights is not None:
@@ -46,19 +53,36 @@ class _Splat(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, rgb, alpha, depth = ctx.saved_tensors
         out = tuple(torch.empty_like(tensor) for tensor in inputs)
+        # Zeros: the window of a layer may extend beyond the image.
+        out_layer = rgb.new_zeros(ctx.layer_shape) if ctx.needs_input_grad[4] else None
         contiguous = tuple(None if grad is None else grad.contiguous() for grad in grads[:3])
-        ctx.frame.backward(tuple(inputs), SplatImages(rgb, alpha, depth, None), contiguous, out)
-        return None, None, None, *out
+        ctx.frame.backward(tuple(inputs), SplatImages(rgb, alpha, depth, None), contiguous, out, out_layer)
+        return None, None, None, None, out_layer, *out
 
 
-def _native_splat(call: SplatCall, with_depth: bool, with_weights: bool, *inputs: Tensor) -> SplatOutput:
+def _native_splat(
+    call: SplatCall, with_depth: bool, with_weights: bool, layer: SplatLayer | None, *inputs: Tensor
+) -> SplatOutput:
     batch, count = inputs[3].shape
     images = SplatImages.empty(
         batch, count, call.width, call.height, depth=with_depth, weights=with_weights, like=inputs[0].detach()
     )
     frames: list[Frame] = []
-    rgb, alpha, depth, weights = _Splat.apply(call, images, frames, *inputs)
+    color = None if layer is None else layer.images.color
+    rgb, alpha, depth, weights = _Splat.apply(call, images, frames, layer_arrays(layer), color, *inputs)
     return SplatOutput(rgb, alpha, depth, weights, Prepared(frames[0], batch, count, call.width, call.height))
+
+
+def layer_arrays(layer: SplatLayer | None) -> LayerArrays | None:
+    """The contiguous arrays of a checked layer."""
+    if layer is None:
+        return None
+    images = layer.images
+    color, coverage, depth, stencil, fades = (
+        value.detach().contiguous()
+        for value in (images.color, images.coverage, images.depth, images.stencil, layer.fades)
+    )
+    return color, coverage, depth, stencil, images.origin.contiguous(), fades
 
 
 def splat(
@@ -69,17 +93,15 @@ def splat(
     colors: Tensor,
     camera: Camera,
     *,
-    near: float = 0.01,
-    dilation: float = 0.3,
-    antialias: bool = False,
     with_weights: bool = False,
     with_depth: bool = True,
-    cutoff: bool = True,
+    layer: SplatLayer | None = None,
+    **settings: float,
 ) -> SplatOutput:
     """Render Gaussians by EWA projection and front-to-back alpha blending at the pixel centers.
 
-    Differentiable in `means`, `quats`, `scales`, `opacities` and `colors`. A Gaussian with a non-finite value, a
-    quaternion of zero length, or a center not beyond `near` is culled and gets zero gradients.
+    Differentiable in `means`, `quats`, `scales`, `opacities`, `colors` and the color of `layer`. A Gaussian with a
+    non-finite value, a quaternion of zero length, or a center not beyond `near` is culled and gets zero gradients.
 
     On a CUDA device this synchronizes once to read the number of tile intersections (Gaussian x 16x16 tile), and
     renders again with more memory if they did not fit. During the capture of a CUDA graph it does not synchronize, and
@@ -95,12 +117,17 @@ def splat(
             max(0, 0.5 + sum of Y_d sh_d) for the direction from the camera's center to the mean, in world axes, with
             the order and signs of 3D Gaussian splatting (Kerbl et al. 2023).
         camera: B pinhole cameras.
-        near: meters along the camera axis; Gaussians not beyond it are culled.
-        dilation: pixels^2 added to the diagonal of the projected covariance.
-        antialias: scale the opacity so that dilation does not brighten small Gaussians (Mip-Splatting, Yu et al. 2024).
         with_weights: also return each Gaussian's blend weight summed over the pixels.
         with_depth: False skips the depth image (None) to save time.
-        cutoff: False disables alpha_min (1/255) and transmittance_min, for finite differences; slow.
+        layer: a mesh that is seen through the Gaussians, from `layer`. At each of its pixels Gaussians more than 2 mm
+            deeper are skipped, the alpha of the others is multiplied by 1 - stencil * fade, and its color and coverage
+            are blended last, with the transmittance of all Gaussians.
+        settings: fields of `SplatSettings`:
+            near (0.01): meters along the camera axis; Gaussians not beyond it are culled.
+            dilation (0.3): pixels^2 added to the diagonal of the projected covariance.
+            antialias (False): scale the opacity so that dilation does not brighten small Gaussians (Mip-Splatting, Yu
+            et al. 2024).
+            cutoff (True): False disables alpha_min (1/255) and transmittance_min, for finite differences; slow.
 
     Returns:
         Images of B cameras, and the handle for `splat_features`.
@@ -109,16 +136,21 @@ def splat(
         ValueError: a wrong shape, dtype or device; the text names the argument.
     """
     check_splat(means, quats, scales, opacities, colors, camera)
+    check_layer(means, layer)
     if native_for(means) is not None:
-        call = SplatCall(
-            camera.K.to(means).contiguous(), camera.world_to_cam.to(means).contiguous(), camera.width, camera.height,
-            near, dilation, int(antialias) + 2 * int(cutoff),
-        )  # fmt: skip
-        return _native_splat(call, with_depth, with_weights, means, quats, scales, opacities, colors)
+        call = call_of(SplatSettings(**settings), camera.K.to(means), camera.world_to_cam.to(means), camera)  # type: ignore[arg-type]
+        return _native_splat(call, with_depth, with_weights, layer, means, quats, scales, opacities, colors)
     return reference.splat(
         means, quats, scales, opacities, colors, camera,
-        near=near, dilation=dilation, antialias=antialias, with_weights=with_weights, with_depth=with_depth,
-        cutoff=cutoff,
+        with_weights=with_weights, with_depth=with_depth, layer=layer, **settings,
+    )  # fmt: skip
+
+
+def call_of(settings: SplatSettings, intrinsics: Tensor, world_to_cam: Tensor, camera: Camera) -> SplatCall:
+    """The arguments of a splat without gradients, for intrinsics and poses on the device of the Gaussians."""
+    return SplatCall(
+        intrinsics.contiguous(), world_to_cam.contiguous(), camera.width, camera.height, settings.near,
+        settings.dilation, int(settings.antialias) + 2 * int(settings.cutoff),
     )  # fmt: skip
 
 
@@ -153,12 +185,37 @@ def check_splat(
     check_floats(means, quats=quats, scales=scales, opacities=opacities, colors=colors)
 
 
-def splat_features(prepared: object, colors: Tensor) -> Tensor:
+def check_layer(means: Tensor, layer: SplatLayer | None) -> None:
+    """Raise ValueError unless `layer` fits Gaussians at `means` [B,N,3]; the text names the argument."""
+    if layer is None:
+        return
+    batch, count = means.shape[:2]
+    images = layer.images
+    check_shape("layer.images.coverage", images.coverage, (batch, "h", "w"))
+    window = tuple(images.coverage.shape)
+    check_shape("layer.images.color", images.color, (*window, 3))
+    check_shape("layer.images.depth", images.depth, window)
+    check_shape("layer.images.stencil", images.stencil, window)
+    check_shape("layer.images.origin", images.origin, (batch, 2))
+    check_shape("layer.fades", layer.fades, (batch, count))
+    if images.origin.dtype != torch.int32 or images.origin.device != means.device:
+        raise ValueError(
+            f"layer.images.origin: expected torch.int32 on {means.device}, got {images.origin.dtype} on "
+            f"{images.origin.device}"
+        )
+    check_floats(
+        means, **{"layer.fades": layer.fades},
+        **{f"layer.images.{name}": getattr(images, name) for name in ("color", "coverage", "depth", "stencil")},
+    )  # fmt: skip
+
+
+def splat_features(prepared: object, colors: Tensor, layer_colors: Tensor | None = None) -> Tensor:
     """Blend other per-Gaussian 3-vectors with the projection, depth order and tiles of a previous `splat`; no gradient.
 
     Args:
         prepared: `SplatOutput.prepared`.
         colors: [B,N,3]; non-finite values are treated as zero.
+        layer_colors: [B,h,w,3] in place of the color of the layer that was rendered, premultiplied; None: zero.
 
     Returns:
         [B,H,W,3] over zero.
@@ -169,11 +226,13 @@ def splat_features(prepared: object, colors: Tensor) -> Tensor:
     if isinstance(prepared, Prepared):
         check_shape("colors", colors, (prepared.batch, prepared.count, 3))
         colors = colors.detach().float().contiguous()
+        if layer_colors is not None:
+            layer_colors = layer_colors.detach().float().contiguous()
         rgb = colors.new_empty(prepared.batch, prepared.height, prepared.width, 3)
-        prepared.frame.render_colors(colors, rgb)
+        prepared.frame.render_colors(colors, layer_colors, rgb)
         return rgb
     if isinstance(prepared, reference.Projected):
         batch, count = prepared.depths.shape
         check_shape("colors", colors, (batch, count, 3))
-        return reference.splat_features(prepared, colors)
+        return reference.splat_features(prepared, colors, layer_colors)
     raise ValueError(f"prepared: expected SplatOutput.prepared, got {type(prepared).__name__}")

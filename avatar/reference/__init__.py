@@ -7,18 +7,23 @@ Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C chan
 from .bind import bind, bind_stretched
 from .blend import blend, deform
 from .images import photometric, ssim, to_bytes
+from .layer import TEXEL_NODES, LayerImages, SplatLayer, layer, whole_image
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
-from .splat import Projected, SplatOutput, project, rasterize, splat, splat_features
+from .splat import Projected, SplatOutput, SplatSettings, project, rasterize, splat, splat_features
 from .stretch import TENSOR_SIZE, StretchMesh, stretch_mesh, vertex_stretch
 
 __all__ = [
     "SH_TERMS",
     "TENSOR_SIZE",
+    "TEXEL_NODES",
+    "LayerImages",
     "Projected",
+    "SplatLayer",
     "SplatOutput",
+    "SplatSettings",
     "StretchMesh",
     "adam_outer_step",
     "adam_step",
@@ -26,6 +31,7 @@ __all__ = [
     "bind_stretched",
     "blend",
     "deform",
+    "layer",
     "mesh",
     "photometric",
     "project",
@@ -40,4 +46,5 @@ __all__ = [
     "stretch_mesh",
     "to_bytes",
     "vertex_stretch",
+    "whole_image",
 ]

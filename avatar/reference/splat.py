@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from avatar.geometry.rotations import quat_to_matrix
 from avatar.types import Camera
 
+from .layer import DEPTH_MARGIN, LayerImages, SplatLayer, whole_image
 from .sh import sh_colors
 
 #: Gaussians with a lower alpha at a pixel are skipped there (half a step of an 8-bit color).
@@ -38,6 +39,16 @@ class SplatOutput:
 
 
 @dataclass(frozen=True)
+class SplatSettings:
+    """Keyword arguments of `splat` and `splat_into` that the projection needs; described in `avatar.ops.splat`."""
+
+    near: float = 0.01
+    dilation: float = 0.3
+    antialias: bool = False
+    cutoff: bool = True
+
+
+@dataclass(frozen=True)
 class Projected:
     """Gaussians projected to the image planes of a batch of cameras."""
 
@@ -49,6 +60,7 @@ class Projected:
     width: int
     height: int
     cutoff: bool
+    layer: SplatLayer | None = None
 
 
 def project(
@@ -155,14 +167,17 @@ def _projected_from_rows(
 
 
 def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) -> SplatOutput:
-    """Blend Gaussians front to back at the pixel centers; `colors` [B,N,3]."""
+    """Blend Gaussians front to back at the pixel centers, and the layer behind them; `colors` [B,N,3]."""
     batch = colors.shape[0]
     height, width = projected.height, projected.width
     usable = projected.visible & colors.isfinite().all(-1)
     order = torch.where(usable, projected.depths, torch.inf).argsort(dim=-1, stable=True)
-    alpha = torch.where(usable[..., None], _alphas(projected), 0.0).gather(
-        1, order[..., None].expand(-1, -1, height * width)
-    )
+    layer = projected.layer
+    images = None if layer is None else whole_image(layer.images, width, height)
+    alpha = torch.where(usable[..., None], _alphas(projected), 0.0)
+    if layer is not None and images is not None:
+        alpha = alpha * _kept(projected.depths, layer.fades, images)
+    alpha = alpha.gather(1, order[..., None].expand(-1, -1, height * width))
     transmittance_min = TRANSMITTANCE_MIN if projected.cutoff else -1.0
     before = _transmittance(alpha)[:, :-1]
     alpha = torch.where(before > transmittance_min, alpha, torch.zeros_like(alpha))
@@ -171,7 +186,13 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
     fields = torch.cat([_keep(colors, usable), _keep(projected.depths, usable)[..., None]], -1)
     fields = fields.gather(1, order[..., None].expand(-1, -1, 4))
     sums = torch.einsum("bnp,bnc->bpc", blend, fields)
-    opaque = 1 - transmittance[:, -1]
+    left = transmittance[:, -1]
+    if images is not None:
+        coverage, depth = images.coverage.flatten(1), images.depth.flatten(1)
+        color = torch.cat([images.color.flatten(1, 2), (coverage * depth)[..., None]], -1)
+        sums = sums + left[..., None] * color
+        left = left * (1 - coverage)
+    opaque = 1 - left
     solid = opaque > DEPTH_ALPHA_MIN
     depth = torch.where(solid, sums[..., 3] / torch.where(solid, opaque, torch.ones_like(opaque)), 0.0)
     weights = None
@@ -184,6 +205,13 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
         weights,
         projected,
     )
+
+
+def _kept(depths: Tensor, fades: Tensor, images: LayerImages) -> Tensor:
+    """Factor [B,N,P] of the alpha of each Gaussian at each pixel in front of a layer over the whole image."""
+    depth, stencil = images.depth.flatten(1)[:, None].detach(), images.stencil.flatten(1)[:, None].detach()
+    in_front = (depth == 0) | (depths.detach()[..., None] <= depth + DEPTH_MARGIN)
+    return in_front * (1 - stencil * fades.detach()[..., None])
 
 
 def _alphas(projected: Projected) -> Tensor:
@@ -215,18 +243,15 @@ def splat(
     colors: Tensor,
     camera: Camera,
     *,
-    near: float = 0.01,
-    dilation: float = 0.3,
-    antialias: bool = False,
     with_weights: bool = False,
     with_depth: bool = True,
-    cutoff: bool = True,
+    layer: SplatLayer | None = None,
+    **settings: float,
 ) -> SplatOutput:
     """Reference of `avatar.ops.splat`, with the same arguments."""
-    projected = project(
-        means, quats, scales, opacities, camera,
-        near=near, dilation=dilation, antialias=antialias, cutoff=cutoff,
-    )  # fmt: skip
+    values = asdict(SplatSettings(**settings))  # type: ignore[arg-type]
+    projected = project(means, quats, scales, opacities, camera, **values)
+    projected = replace(projected, layer=layer)
     if colors.ndim == 4:
         usable = projected.visible & colors.isfinite().all(-1).all(-1)
         projected = replace(projected, visible=usable)
@@ -235,6 +260,10 @@ def splat(
     return out if with_depth else replace(out, depth=None)
 
 
-def splat_features(prepared: Projected, colors: Tensor) -> Tensor:
+def splat_features(prepared: Projected, colors: Tensor, layer_colors: Tensor | None = None) -> Tensor:
     """Reference of `avatar.ops.splat_features`, with the same arguments."""
+    if prepared.layer is not None:
+        images = prepared.layer.images
+        color = torch.zeros_like(images.color) if layer_colors is None else layer_colors
+        prepared = replace(prepared, layer=replace(prepared.layer, images=replace(images, color=color)))
     return rasterize(prepared, colors).rgb.detach()

@@ -22,6 +22,7 @@ using In = nb::ndarray<const Scalar, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<Scalar, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::c_contig, nb::device::cpu>;
 using Labels = nb::ndarray<int32_t, nb::c_contig, nb::device::cpu>;
+using Origins = nb::ndarray<const int32_t, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
 using Flags = nb::ndarray<const bool, nb::c_contig, nb::device::cpu>;
 using Basis = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;  // float32 or float16

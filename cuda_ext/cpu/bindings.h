@@ -10,6 +10,9 @@ namespace headsplat {
 // Rasterizer: `prepare`, `rasterize`, `rasterize_colors`, `splat_backward`.
 void register_splat(nanobind::module_& m);
 
+// The layer: `layer_prepare`, `layer_render`, `layer_backward`.
+void register_layer(nanobind::module_& m);
+
 // All other operations.
 void register_functions(nanobind::module_& m);
 

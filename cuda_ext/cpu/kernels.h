@@ -102,6 +102,13 @@ struct RenderOutputs {
   Scalar* weights;              // [intersections] blend weights summed over a tile's pixels, or null
 };
 
+// A window of the images of a layer that is seen through the Gaussians of one image, see avatar.ops.splat.
+struct LayerView {
+  const Scalar *color, *coverage, *depth, *stencil;  // [height,width,3], then [height,width]; color may be null
+  const Scalar* fades;                               // [count] factor of the stencil for each Gaussian
+  int x, y, width, height;                           // pixels of the image
+};
+
 struct RenderGradients {
   const Scalar *rgb, *alpha, *depth;                 // outputs of the forward pass; depth only with grad_depth
   const Scalar *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
@@ -298,8 +305,10 @@ struct Kernels {
   void (*project)(ImageState&, const GaussianInputs&);
   void (*project_backward)(const ImageState&, const GaussianInputs&, const Scalar* partials, const GaussianGradients&);
   void (*assign_tiles)(ImageState&, Scratch&);
-  void (*rasterize)(ImageState&, const RenderOutputs&);
-  void (*rasterize_backward)(const ImageState&, const RenderGradients&, Scalar* partials);
+  // `layer` may be null; `grad_layer` receives the gradient of its color, and may be null.
+  void (*rasterize)(ImageState&, const LayerView* layer, const RenderOutputs&);
+  void (*rasterize_backward)(const ImageState&, const LayerView* layer, const RenderGradients&, Scalar* partials,
+                             Scalar* grad_layer);
   void (*bind_image)(const Bones&, const BindInputs&, int count, const BindResults&);
   void (*bind_image_backward)(const Bones&, const BindInputs&, int count, const BindGradients&);
   void (*stretch_faces)(const StretchMesh&, const Scalar* vertices, int begin, int end, Scalar* tensors);
@@ -330,8 +339,9 @@ namespace HEADSPLAT_LEVEL {
 void project_image(ImageState&, const GaussianInputs&);
 void project_image_backward(const ImageState&, const GaussianInputs&, const Scalar* partials, const GaussianGradients&);
 void assign_tiles(ImageState&, Scratch&);
-void rasterize(ImageState&, const RenderOutputs&);
-void rasterize_backward(const ImageState&, const RenderGradients&, Scalar* partials);
+void rasterize(ImageState&, const LayerView* layer, const RenderOutputs&);
+void rasterize_backward(const ImageState&, const LayerView* layer, const RenderGradients&, Scalar* partials,
+                        Scalar* grad_layer);
 void bind_image(const Bones&, const BindInputs&, int count, const BindResults&);
 void bind_image_backward(const Bones&, const BindInputs&, int count, const BindGradients&);
 void stretch_faces(const StretchMesh&, const Scalar* vertices, int begin, int end, Scalar* tensors);

@@ -69,6 +69,8 @@ struct TileGaussian {
   }
 };
 
+#include "tile_layer.h"
+
 struct Thresholds {
   Vec log2_alpha_min;     // alpha below this is skipped
   Vec transmittance_min;  // pixels at or below this are opaque
@@ -76,6 +78,11 @@ struct Thresholds {
       : log2_alpha_min(camera.cutoff ? -kLog2Of255 : -kLog2Range),
         transmittance_min(camera.cutoff ? kTransmittanceMin : -1.0f) {}
 };
+
+// Factor of the alpha of a Gaussian at the pixels of a strip.
+inline Vec kept(const LayerStrip& layer, int part, Scalar fade) {
+  return fnma(load(layer.stencil + part), Vec(fade), Vec(1.0f));
+}
 
 // Accumulated color and depth of one strip's pixels, and their transmittance.
 struct alignas(64) Strip {
@@ -86,7 +93,8 @@ struct TileState {
   Strip strips[kStrips];
 };
 
-template <bool with_depth>
+// Writes the sums of the depth as they are if a layer is to be added.
+template <bool with_depth, bool with_layer>
 void write_tile(const ImageState& image, const TileSpan& span, const TileState& state, const RenderOutputs& out) {
   for (int y = 0; y < span.height; ++y) {
     const size_t row = static_cast<size_t>(span.y + y) * image.camera.width + span.x;
@@ -98,7 +106,8 @@ void write_tile(const ImageState& image, const TileSpan& span, const TileState& 
       out.rgb[3 * (row + x) + 1] = strip.green[lane];
       out.rgb[3 * (row + x) + 2] = strip.blue[lane];
       out.alpha[row + x] = alpha;
-      if (with_depth) out.depth[row + x] = alpha > kDepthAlphaMin ? strip.depth[lane] / alpha : 0.0f;
+      if (with_depth) out.depth[row + x] = with_layer || alpha > kDepthAlphaMin ? strip.depth[lane] : 0.0f;
+      if (with_depth && !with_layer && alpha > kDepthAlphaMin) out.depth[row + x] /= alpha;
     }
   }
 }
@@ -120,17 +129,19 @@ void init_tile(const TileSpan& span, TileState& state) {
 }
 
 // Blends one Gaussian into one strip. With `check`, returns whether any pixel is above the transmittance threshold,
-// otherwise true.
-template <bool with_depth, bool with_weights>
+// otherwise true. `layer` is null or the strip's, and `fade` the Gaussian's.
+template <bool with_depth, bool with_weights, bool with_layer>
 inline bool blend_strip(Strip& strip, int index, const TileGaussian& gaussian, const ProjectedGaussian& s,
-                        const Thresholds& thresholds, bool check, Vec& weight_sum) {
+                        const Thresholds& thresholds, bool check, const LayerStrip* layer, Scalar fade,
+                        Vec& weight_sum) {
   uint32_t unfinished = 0;
   for (int part = 0; part < kStrip; part += kWidth) {
     const Vec dx = load(kCenters.x[index] + part) - gaussian.x, dy = load(kCenters.y[index] + part) - gaussian.y;
     const Vec exponent = gaussian.exponent(dx, dy);
     Vec transmittance = load(strip.transmittance + part);
     const Mask contributes = (exponent >= thresholds.log2_alpha_min) & (transmittance > thresholds.transmittance_min);
-    const Vec weight = keep(contributes, transmittance * smaller(exp2(exponent), Vec(kAlphaMax)));
+    Vec weight = keep(contributes, transmittance * smaller(exp2(exponent), Vec(kAlphaMax)));
+    if (with_layer) weight = keep(Vec(s.depth) <= load(layer->farthest + part), weight * kept(*layer, part, fade));
     transmittance = transmittance - weight;
     store(strip.red + part, fma(weight, Vec(s.red), load(strip.red + part)));
     store(strip.green + part, fma(weight, Vec(s.green), load(strip.green + part)));
@@ -143,8 +154,9 @@ inline bool blend_strip(Strip& strip, int index, const TileGaussian& gaussian, c
   return !check || unfinished != 0;
 }
 
-template <bool with_depth, bool with_weights>
-void blend_tile(const ImageState& image, int tile, const RenderOutputs& out) {
+template <bool with_depth, bool with_weights, bool with_layer>
+void blend_tile(const ImageState& image, int tile, const LayerView* view, const TileLayer* layer,
+                const RenderOutputs& out) {
   const TileSpan span = tile_span(image, tile);
   const uint32_t begin = image.tile_offsets.data<uint32_t>()[tile], end = image.tile_offsets.data<uint32_t>()[tile + 1];
   const uint32_t* tile_gaussians = image.tile_gaussians.data<uint32_t>();
@@ -168,11 +180,13 @@ void blend_tile(const ImageState& image, int tile, const RenderOutputs& out) {
       const ProjectedGaussian& s = projected[tile_gaussians[j]];
       const bool check = j - first == kEarlyStopInterval - 1;
       const TileGaussian gaussian(s, span);
+      const Scalar fade = with_layer ? view->fades[tile_gaussians[j]] : Scalar(0);
       Vec weight_sum(0.0f);
       for (uint32_t rest = strip_masks[j]; rest; rest &= rest - 1u) {
         const int strip = lowest_bit(rest);
-        if (!blend_strip<with_depth, with_weights>(state.strips[strip], strip, gaussian, s, thresholds, check,
-                                                   weight_sum))
+        if (!blend_strip<with_depth, with_weights, with_layer>(state.strips[strip], strip, gaussian, s, thresholds,
+                                                               check, with_layer ? layer->strips + strip : nullptr,
+                                                               fade, weight_sum))
           active_strips &= ~(1u << strip);
       }
       if (with_weights) out.weights[j] = sum(weight_sum);
@@ -180,18 +194,28 @@ void blend_tile(const ImageState& image, int tile, const RenderOutputs& out) {
     if (!active_strips) stop = last;
   }
   image.tile_blend_ends.data<uint32_t>()[tile] = stop;
-  write_tile<with_depth>(image, span, state, out);
+  write_tile<with_depth, with_layer>(image, span, state, out);
   if (with_weights)
     for (uint32_t j = stop; j < end; ++j) out.weights[j] = 0.0f;
 }
 
+// Blends a tile, with the layer where it changes any of its pixels.
+template <bool with_depth, bool with_weights>
+void blend_any_tile(const ImageState& image, int tile, const LayerView* view, const RenderOutputs& out) {
+  TileLayer layer;
+  if (!view || !read_layer(*view, tile_span(image, tile), layer))
+    return blend_tile<with_depth, with_weights, false>(image, tile, nullptr, nullptr, out);
+  blend_tile<with_depth, with_weights, true>(image, tile, view, &layer, out);
+  add_layer(*view, image, tile_span(image, tile), out);
+}
+
 }  // namespace
 
-void rasterize(ImageState& image, const RenderOutputs& out) {
+void rasterize(ImageState& image, const LayerView* layer, const RenderOutputs& out) {
   const int tiles = image.tiles_x * image.tiles_y;
-  const auto run = out.weights ? (out.depth ? blend_tile<true, true> : blend_tile<false, true>)
-                               : (out.depth ? blend_tile<true, false> : blend_tile<false, false>);
-  parallel(tiles, [&](int tile) { run(image, tile, out); });
+  const auto run = out.weights ? (out.depth ? blend_any_tile<true, true> : blend_any_tile<false, true>)
+                               : (out.depth ? blend_any_tile<true, false> : blend_any_tile<false, false>);
+  parallel(tiles, [&](int tile) { run(image, tile, layer, out); });
 }
 
 namespace {
@@ -240,16 +264,23 @@ struct TilePartials {
   Vec total, x, y, xx, xy, yy, red, green, blue, depth;
 };
 
-template <bool with_depth>
+template <bool with_depth, bool with_layer>
 inline void strip_backward(StripGradient& strip, int index, const TileGaussian& gaussian, const ProjectedGaussian& s,
-                           const Thresholds& thresholds, TilePartials& partial) {
+                           const Thresholds& thresholds, const LayerStrip* layer, Scalar fade, TilePartials& partial) {
   const Vec alpha_max(kAlphaMax), one(1.0f);
   for (int part = 0; part < kStrip; part += kWidth) {
     const Vec dx = load(kCenters.x[index] + part) - gaussian.x, dy = load(kCenters.y[index] + part) - gaussian.y;
     const Vec exponent = gaussian.exponent(dx, dy), transmittance = load(strip.transmittance + part);
     const Mask contributes = (exponent >= thresholds.log2_alpha_min) & (transmittance > thresholds.transmittance_min);
-    const Vec raw = keep(contributes, exp2(exponent)), alpha = smaller(raw, alpha_max);
-    const Vec weight = transmittance * alpha, ratio = alpha / (one - alpha);
+    const Vec raw = keep(contributes, exp2(exponent));
+    Vec alpha = smaller(raw, alpha_max), weight = transmittance * alpha;
+    if (with_layer) {
+      const Vec factor = kept(*layer, part, fade);
+      const Mask in_front = Vec(s.depth) <= load(layer->farthest + part);
+      weight = keep(in_front, weight * factor);
+      alpha = keep(in_front, alpha * factor);
+    }
+    const Vec ratio = alpha / (one - alpha);
     const Vec red = load(strip.red + part), green = load(strip.green + part), blue = load(strip.blue + part);
     Vec grad_dot_color = fma(red, Vec(s.red), fma(green, Vec(s.green), blue * Vec(s.blue)));
     partial.red = fma(weight, red, partial.red);
@@ -275,12 +306,15 @@ inline void strip_backward(StripGradient& strip, int index, const TileGaussian& 
   }
 }
 
-template <bool with_depth>
-void tile_backward(const ImageState& image, int tile, const RenderGradients& in, Scalar* partials) {
+template <bool with_depth, bool with_layer>
+void tile_backward(const ImageState& image, int tile, const LayerView* view, const RenderGradients& in,
+                   Scalar* partials, Scalar* grad_layer) {
   const TileSpan span = tile_span(image, tile);
   const uint32_t begin = image.tile_offsets.data<uint32_t>()[tile], end = image.tile_offsets.data<uint32_t>()[tile + 1];
   const uint32_t stop = image.tile_blend_ends.data<uint32_t>()[tile];
-  if (begin == end) return;
+  TileLayer layer;
+  const bool seen = with_layer && read_layer(*view, span, layer);
+  if (begin == end && !(with_layer && grad_layer)) return;
   const uint32_t* tile_gaussians = image.tile_gaussians.data<uint32_t>();
   const ProjectedGaussian* projected = image.projected.data<ProjectedGaussian>();
   const uint32_t* strip_masks = image.strip_masks.data<uint32_t>();
@@ -295,7 +329,11 @@ void tile_backward(const ImageState& image, int tile, const RenderGradients& in,
     TilePartials partial{zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     for (uint32_t rest = strip_masks[j]; rest; rest &= rest - 1u) {
       const int strip = lowest_bit(rest);
-      strip_backward<with_depth>(state.strips[strip], strip, gaussian, s, thresholds, partial);
+      if (with_layer && seen)
+        strip_backward<with_depth, with_layer>(state.strips[strip], strip, gaussian, s, thresholds,
+                                               layer.strips + strip, view->fades[tile_gaussians[j]], partial);
+      else
+        strip_backward<with_depth, false>(state.strips[strip], strip, gaussian, s, thresholds, nullptr, 0.0f, partial);
     }
     const Vec first[8] = {partial.total, partial.x,  partial.y,   partial.xx,
                           partial.xy,    partial.yy, partial.red, partial.green};
@@ -305,13 +343,16 @@ void tile_backward(const ImageState& image, int tile, const RenderGradients& in,
     out[9] = with_depth ? sum(partial.depth) : 0.0f;
   }
   std::memset(partials + static_cast<size_t>(stop) * kPartialStride, 0, sizeof(Scalar) * kPartialStride * (end - stop));
+  if (with_layer && grad_layer) write_layer_gradient(*view, span, state, grad_layer);
 }
 
 }  // namespace
 
-void rasterize_backward(const ImageState& image, const RenderGradients& in, Scalar* partials) {
-  const auto run = in.grad_depth ? tile_backward<true> : tile_backward<false>;
-  parallel(image.tiles_x * image.tiles_y, [&](int tile) { run(image, tile, in, partials); });
+void rasterize_backward(const ImageState& image, const LayerView* layer, const RenderGradients& in, Scalar* partials,
+                        Scalar* grad_layer) {
+  const auto run = layer ? (in.grad_depth ? tile_backward<true, true> : tile_backward<false, true>)
+                         : (in.grad_depth ? tile_backward<true, false> : tile_backward<false, false>);
+  parallel(image.tiles_x * image.tiles_y, [&](int tile) { run(image, tile, layer, in, partials, grad_layer); });
 }
 
 }  // namespace HEADSPLAT_LEVEL

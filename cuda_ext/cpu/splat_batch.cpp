@@ -131,19 +131,20 @@ void SplatBatch::sum_weights(const ImageState& image, Scalar* weights) const {
   });
 }
 
-void SplatBatch::rasterize(const RenderOutputs& outputs) {
+void SplatBatch::rasterize(const LayerView* layers, const RenderOutputs& outputs) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
   for (int b = 0; b < shape.batch; ++b) {
     ImageState& image = *images[b];
     Scalar* intersection_weights = outputs.weights ? scratch.weights.get<Scalar>(image.intersections) : nullptr;
     const size_t first = b * pixels;
     Scalar* depth = outputs.depth ? outputs.depth + first : nullptr;
-    kernels().rasterize(image, {outputs.rgb + 3 * first, outputs.alpha + first, depth, intersection_weights});
+    kernels().rasterize(image, layers ? layers + b : nullptr,
+                        {outputs.rgb + 3 * first, outputs.alpha + first, depth, intersection_weights});
     if (outputs.weights) sum_weights(image, outputs.weights + static_cast<size_t>(b) * shape.count);
   }
 }
 
-void SplatBatch::rasterize_colors(const Scalar* colors, Scalar* rgb) {
+void SplatBatch::rasterize_colors(const LayerView* layers, const Scalar* colors, Scalar* rgb) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
   RenderOutputs outputs{nullptr, unused_alpha_.get<Scalar>(pixels), nullptr, nullptr};
   for (int b = 0; b < shape.batch; ++b) {
@@ -160,13 +161,13 @@ void SplatBatch::rasterize_colors(const Scalar* colors, Scalar* rgb) {
       projected[i].blue = color[2];
     }
     outputs.rgb = rgb + 3 * b * pixels;
-    kernels().rasterize(image, outputs);
+    kernels().rasterize(image, layers ? layers + b : nullptr, outputs);
     std::memcpy(static_cast<void*>(projected), saved, sizeof(ProjectedGaussian) * shape.count);
   }
 }
 
-void SplatBatch::backward(const GaussianInputs& inputs, const RenderGradients& render,
-                          const GaussianGradients& gradients) {
+void SplatBatch::backward(const GaussianInputs& inputs, const LayerView* layers, const RenderGradients& render,
+                          const GaussianGradients& gradients, Scalar* grad_layer) {
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
   const auto from = [](const Scalar* values, size_t offset) { return values ? values + offset : nullptr; };
   for (int b = 0; b < shape.batch; ++b) {
@@ -176,7 +177,10 @@ void SplatBatch::backward(const GaussianInputs& inputs, const RenderGradients& r
                                     from(render.depth, pixel),      from(render.grad_rgb, 3 * pixel),
                                     from(render.grad_alpha, pixel), from(render.grad_depth, pixel)};
     Scalar* partials = scratch.partials.get<Scalar>((image.intersections + 1) * kPartialStride);
-    kernels().rasterize_backward(image, one_image, partials);
+    const LayerView* layer = layers ? layers + b : nullptr;
+    Scalar* grad_color =
+        layer && grad_layer ? grad_layer + 3 * static_cast<size_t>(b) * layer->width * layer->height : nullptr;
+    kernels().rasterize_backward(image, layer, one_image, partials, grad_color);
     kernels().project_backward(image, inputs_of(inputs, first), partials,
                                {gradients.means + 3 * first, gradients.quats + 4 * first, gradients.scales + 3 * first,
                                 gradients.opacities + first, gradients.colors + inputs.color_size() * first});

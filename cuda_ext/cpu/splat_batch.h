@@ -23,13 +23,16 @@ class SplatBatch {
   // more than kMaxIntersections tile intersections.
   void prepare(const SplatShape& shape, const Camera* cameras, const GaussianInputs& inputs);
 
-  // Blends the prepared Gaussians into images [batch,...]; `weights` [batch,count] may be null.
-  void rasterize(const RenderOutputs& outputs);
+  // Blends the prepared Gaussians into images [batch,...]; `weights` [batch,count] may be null. `layers` [batch] is
+  // null without a layer.
+  void rasterize(const LayerView* layers, const RenderOutputs& outputs);
 
   // Blends `colors` [batch,count,3] in place of the prepared colors into `rgb` [batch,height,width,3].
-  void rasterize_colors(const Scalar* colors, Scalar* rgb);
+  void rasterize_colors(const LayerView* layers, const Scalar* colors, Scalar* rgb);
 
-  void backward(const GaussianInputs& inputs, const RenderGradients& render, const GaussianGradients& gradients);
+  // `grad_layer` [batch,...] receives the gradient of the color of `layers`; both may be null.
+  void backward(const GaussianInputs& inputs, const LayerView* layers, const RenderGradients& render,
+                const GaussianGradients& gradients, Scalar* grad_layer);
 
  private:
   Buffer recolored_, unused_alpha_;

@@ -54,8 +54,9 @@ inline uint8_t* at_least(const Scratch& scratch, size_t bytes) {
 
 inline Stream stream_of(uintptr_t stream) { return reinterpret_cast<Stream>(stream); }
 
-// Registers the rasterizer; the other functions are registered in bindings.cpp.
+// Register the rasterizer and the layer; the other functions are registered in bindings.cpp.
 void register_splat(nb::module_& m);
+void register_layer(nb::module_& m);
 
 }  // namespace cuda
 }  // namespace headsplat

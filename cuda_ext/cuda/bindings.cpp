@@ -309,6 +309,7 @@ void register_functions(nb::module_& m) {
   m.def("adam_step", &run_adam_step, Released());
   m.def("adam_outer_step", &run_adam_outer_step, Released());
   register_splat(m);
+  register_layer(m);
 }
 
 }  // namespace cuda

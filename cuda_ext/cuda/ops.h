@@ -185,5 +185,30 @@ size_t mesh_scratch(const MeshShape& shape);
 void rasterize_mesh(const MeshShape& shape, const float* vertices, const int64_t* faces, const float* intrinsics,
                     const MeshOutputs& out, void* scratch, Stream stream);
 
+// --- layer.cu ---
+
+struct LayerShape {
+  int batch, vertices, faces, skin_faces, texels, width, height;
+  float near_z, blur;  // meters
+};
+
+struct LayerInputs {
+  const float *vertices, *shade, *texels;   // [B,V,3] [B,V] [T,3]
+  const int64_t *faces, *texel_ids, *skin;  // [F,3] [F,15] [S,3]
+  const float *fades, *intrinsics;          // [F,2] meters, [B,3,3]
+};
+
+struct LayerOutputs {
+  float *color, *coverage, *depth, *stencil;  // [B,H,W,3], then [B,H,W]
+};
+
+// The backward pass reads what the forward pass left in `scratch`. The gradient of a texel is summed in fixed point
+// with a resolution of 2^-40, which makes it independent of the order.
+size_t layer_scratch(const LayerShape& shape);
+void layer_forward(const LayerShape& shape, const LayerInputs& in, const LayerOutputs& out, void* scratch,
+                   Stream stream);
+void layer_backward(const LayerShape& shape, const LayerInputs& in, const float* grad_color, float* grad_texels,
+                    void* scratch, Stream stream);
+
 }  // namespace cuda
 }  // namespace headsplat

@@ -33,16 +33,30 @@ __device__ ProjectedGaussian load_projected(const Workspace& work, const float* 
   return projected;
 }
 
+// Fades of a batch of Gaussians.
+template <bool with_layer>
+struct BatchFades {
+  float values[kBatchSize];
+  __device__ void set(int at, float fade) { values[at] = fade; }
+  __device__ float kept(const LayerPixel& layer, int at, float depth) const { return layer.kept(depth, values[at]); }
+};
+template <>
+struct BatchFades<false> {
+  __device__ float kept(const LayerPixel&, int, float) const { return 1.0f; }
+};
+
 // Blends one Gaussian into the thread's pixel; returns its blend weight.
-template <bool with_depth>
-__device__ float blend_pixel(const GaussianBatch<kBatchSize>& batch, int at, float x, float y,
-                             const Thresholds& thresholds, Pixel& pixel) {
+template <bool with_depth, bool with_layer>
+__device__ float blend_pixel(const GaussianBatch<kBatchSize>& batch, const BatchFades<with_layer>& fades,
+                             const LayerPixel& layer, int at, float x, float y, const Thresholds& thresholds,
+                             Pixel& pixel) {
   const float4 xy_ab = batch.xy_ab[at], c_opacity_rg = batch.c_opacity_rg[at];
   const float2 blue_depth = batch.blue_depth[at];
   const float alpha =
       power_of_two(exponent(xy_ab.z, xy_ab.w, c_opacity_rg.x, c_opacity_rg.y, x - xy_ab.x, y - xy_ab.y));
   if (!(alpha >= thresholds.alpha_min && pixel.transmittance > thresholds.transmittance_min)) return 0.0f;
-  const float weight = rounded_product(pixel.transmittance, smaller(alpha, kAlphaMax));
+  float weight = rounded_product(pixel.transmittance, smaller(alpha, kAlphaMax));
+  if (with_layer) weight = rounded_product(weight, fades.kept(layer, at, blue_depth.y));
   pixel.red = fmaf(weight, c_opacity_rg.z, pixel.red);
   pixel.green = fmaf(weight, c_opacity_rg.w, pixel.green);
   pixel.blue = fmaf(weight, blue_depth.x, pixel.blue);
@@ -52,15 +66,16 @@ __device__ float blend_pixel(const GaussianBatch<kBatchSize>& batch, int at, flo
 }
 
 // Blends the first `count` Gaussians of the batch into a warp's pixels; returns whether all pixels are opaque.
-template <bool with_depth, bool with_weights>
-__device__ bool blend_batch(const GaussianBatch<kBatchSize>& batch, WarpWeights<with_weights>& weights, int count,
-                            float x, float y, const Thresholds& thresholds, Pixel& pixel) {
+template <bool with_depth, bool with_weights, bool with_layer>
+__device__ bool blend_batch(const GaussianBatch<kBatchSize>& batch, const BatchFades<with_layer>& fades,
+                            const LayerPixel& layer, WarpWeights<with_weights>& weights, int count, float x, float y,
+                            const Thresholds& thresholds, Pixel& pixel) {
   const int lane = lane_index(), warp = static_cast<int>(threadIdx.x) / kWarp;
   for (int group = 0; group < count; group += kWarp) {
     const bool own = group + lane < count && (batch.warp_masks[group + lane] >> warp & 1u);
     for (unsigned remaining = __ballot_sync(kAllLanes, own); remaining; remaining &= remaining - 1) {
       const int at = group + __ffs(static_cast<int>(remaining)) - 1;
-      const float weight = blend_pixel<with_depth>(batch, at, x, y, thresholds, pixel);
+      const float weight = blend_pixel<with_depth>(batch, fades, layer, at, x, y, thresholds, pixel);
       if constexpr (with_weights) {
         const float sum = warp_sum(weight);
         if (lane == 0) weights.sum[at][warp] = sum;
@@ -71,12 +86,24 @@ __device__ bool blend_batch(const GaussianBatch<kBatchSize>& batch, WarpWeights<
   return false;
 }
 
-__device__ void write_pixel(const SplatSize& size, const Tile& tile, const Pixel& pixel, const RenderOutputs& out) {
+// Writes the pixel, with the layer blended behind its Gaussians.
+__device__ void write_pixel(const SplatSize& size, const Tile& tile, Pixel pixel, const LayerView& layer,
+                            long long of_layer, const RenderOutputs& out) {
   const TilePixel at = tile_pixel();
   const int x = tile.x + at.x, y = tile.y + at.y;
   if (x >= size.width || y >= size.height) return;
   const size_t index = (static_cast<size_t>(tile.image) * size.height + y) * size.width + x;
-  const float alpha = 1.0f - pixel.transmittance;
+  float alpha = 1.0f - pixel.transmittance;
+  if (of_layer >= 0) {
+    const float weight = pixel.transmittance * layer.coverage[of_layer];
+    if (layer.color) {
+      pixel.red = fmaf(pixel.transmittance, layer.color[3 * of_layer], pixel.red);
+      pixel.green = fmaf(pixel.transmittance, layer.color[3 * of_layer + 1], pixel.green);
+      pixel.blue = fmaf(pixel.transmittance, layer.color[3 * of_layer + 2], pixel.blue);
+    }
+    pixel.depth = fmaf(weight, layer.depth[of_layer], pixel.depth);
+    alpha += weight;
+  }
   out.rgb[3 * index] = pixel.red;
   out.rgb[3 * index + 1] = pixel.green;
   out.rgb[3 * index + 2] = pixel.blue;
@@ -95,19 +122,21 @@ __device__ void write_weights(const WarpWeights<true>& weights, const Workspace&
   work.intersection_weights()[work.sorted_ids[intersection]] = total;
 }
 
-template <bool with_depth, bool with_weights>
-__global__ void __launch_bounds__(kThreads)
-    rasterize_kernel(SplatSize size, Thresholds thresholds, Workspace work, const float* colors, RenderOutputs out) {
+template <bool with_depth, bool with_weights, bool with_layer>
+__global__ void __launch_bounds__(kThreads) rasterize_kernel(SplatSize size, Thresholds thresholds, Workspace work,
+                                                             LayerView view, const float* colors, RenderOutputs out) {
   __shared__ GaussianBatch<kBatchSize> batch;
+  __shared__ BatchFades<with_layer> fades;
   __shared__ WarpWeights<with_weights> weights;
   const Tile tile(size, work);
   const TilePixel at = tile_pixel();
   const float x = static_cast<float>(at.x), y = static_cast<float>(at.y);
   const bool present = tile.x + at.x < size.width && tile.y + at.y < size.height;
   Pixel pixel{0.0f, 0.0f, 0.0f, 0.0f, present ? 1.0f : 0.0f};
+  const LayerPixel layer = with_layer ? layer_pixel(view, tile) : LayerPixel{kNoLayerDepth, 0.0f, -1};
   if (overflowed(work, size.max_intersections)) {
     const float nothing = not_a_number();
-    return write_pixel(size, tile, {nothing, nothing, nothing, nothing, nothing}, out);
+    return write_pixel(size, tile, {nothing, nothing, nothing, nothing, nothing}, view, -1, out);
   }
   bool finished = false;
   uint32_t first = tile.range.begin;
@@ -118,10 +147,11 @@ __global__ void __launch_bounds__(kThreads)
     if (intersection < tile.range.end) {
       const ProjectedGaussian projected = load_projected(work, colors, intersection);
       batch.set(threadIdx.x, projected, tile, overlapped_patches(projected, tile, 0, kPatches));
+      if constexpr (with_layer) fades.set(threadIdx.x, view.fades[work.tile_gaussians()[intersection]]);
     }
     if constexpr (with_weights) clear_weights(weights);
     __syncthreads();
-    if (!finished) finished = blend_batch<with_depth, with_weights>(batch, weights, count, x, y, thresholds, pixel);
+    if (!finished) finished = blend_batch<with_depth>(batch, fades, layer, weights, count, x, y, thresholds, pixel);
     if constexpr (with_weights) {
       __syncthreads();
       if (intersection < tile.range.end) write_weights(weights, work, intersection);
@@ -130,7 +160,7 @@ __global__ void __launch_bounds__(kThreads)
   if constexpr (with_weights)
     for (uint32_t intersection = first + threadIdx.x; intersection < tile.range.end; intersection += kThreads)
       work.intersection_weights()[work.sorted_ids[intersection]] = 0.0f;
-  write_pixel(size, tile, pixel, out);
+  write_pixel(size, tile, pixel, view, layer.index, out);
 }
 
 // Blend weight of each Gaussian summed over its tiles, in a fixed order.
@@ -145,26 +175,28 @@ __global__ void __launch_bounds__(kThreads) sum_weights_kernel(SplatSize size, W
 }
 
 template <bool with_depth, bool with_weights>
-void launch_rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors,
-                      const RenderOutputs& out, Stream stream) {
-  launch(rasterize_kernel<with_depth, with_weights>, dim3(size.tiles_x(), size.tiles_y(), size.batch), kThreads, 0,
-         stream, size, thresholds_for(cutoff), work, colors, out);
+void launch_rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const LayerView& layer,
+                      const float* colors, const RenderOutputs& out, Stream stream) {
+  const auto kernel = layer.coverage ? rasterize_kernel<with_depth, with_weights, true>
+                                     : rasterize_kernel<with_depth, with_weights, false>;
+  launch(kernel, dim3(size.tiles_x(), size.tiles_y(), size.batch), kThreads, 0, stream, size, thresholds_for(cutoff),
+         work, layer, colors, out);
 }
 
 }  // namespace
 
-void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const RenderOutputs& out,
-               Stream stream) {
+void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const LayerView& layer, const float* colors,
+               const RenderOutputs& out, Stream stream) {
   if (out.weights) {
     if (out.depth)
-      launch_rasterize<true, true>(size, cutoff, work, colors, out, stream);
+      launch_rasterize<true, true>(size, cutoff, work, layer, colors, out, stream);
     else
-      launch_rasterize<false, true>(size, cutoff, work, colors, out, stream);
+      launch_rasterize<false, true>(size, cutoff, work, layer, colors, out, stream);
     launch(sum_weights_kernel, blocks_for(size.gaussians(), kThreads), kThreads, 0, stream, size, work, out.weights);
   } else if (out.depth) {
-    launch_rasterize<true, false>(size, cutoff, work, colors, out, stream);
+    launch_rasterize<true, false>(size, cutoff, work, layer, colors, out, stream);
   } else {
-    launch_rasterize<false, false>(size, cutoff, work, colors, out, stream);
+    launch_rasterize<false, false>(size, cutoff, work, layer, colors, out, stream);
   }
 }
 

@@ -48,17 +48,23 @@ __device__ PixelGradient load_pixel(const SplatSize& size, const Tile& tile, con
 }
 
 // The pixel's contribution to the partials of an intersection, in the order that project_backward reads them; returns
-// whether it contributes.
+// whether it contributes. `fades` of the batch's Gaussians is null without a layer.
 template <bool with_depth>
-__device__ bool pixel_partials(const GaussianBatch<kBatchSize>& batch, int at, float x, float y,
-                               const Thresholds& thresholds, PixelGradient& pixel, float partials[kPartials]) {
+__device__ bool pixel_partials(const GaussianBatch<kBatchSize>& batch, const float* fades, const LayerPixel& layer,
+                               int at, float x, float y, const Thresholds& thresholds, PixelGradient& pixel,
+                               float partials[kPartials]) {
   const float4 xy_ab = batch.xy_ab[at], c_opacity_rg = batch.c_opacity_rg[at];
   const float2 blue_depth = batch.blue_depth[at];
   const float dx = x - xy_ab.x, dy = y - xy_ab.y;
   const float raw = power_of_two(exponent(xy_ab.z, xy_ab.w, c_opacity_rg.x, c_opacity_rg.y, dx, dy));
   const bool contributes = raw >= thresholds.alpha_min && pixel.transmittance > thresholds.transmittance_min;
-  const float alpha = contributes ? smaller(raw, kAlphaMax) : 0.0f;
-  const float weight = rounded_product(pixel.transmittance, alpha);
+  float alpha = contributes ? smaller(raw, kAlphaMax) : 0.0f;
+  float weight = rounded_product(pixel.transmittance, alpha);
+  if (fades) {
+    const float kept = layer.kept(blue_depth.y, fades[at]);
+    weight = rounded_product(weight, kept);
+    alpha *= kept;
+  }
   float value = fmaf(pixel.red, c_opacity_rg.z, fmaf(pixel.green, c_opacity_rg.w, pixel.blue * blue_depth.x));
   if (with_depth) value = fmaf(pixel.depth, blue_depth.y, value);
   const float weighted_value = contributes ? weight * value : 0.0f;
@@ -119,8 +125,9 @@ struct WarpPartials {
 };
 
 template <bool with_depth>
-__device__ void group_backward(const GaussianBatch<kBatchSize>& batch, WarpPartials& sums, int group, int count,
-                               float x, float y, const Thresholds& thresholds, PixelGradient& pixel) {
+__device__ void group_backward(const GaussianBatch<kBatchSize>& batch, const float* fades, const LayerPixel& layer,
+                               WarpPartials& sums, int group, int count, float x, float y, const Thresholds& thresholds,
+                               PixelGradient& pixel) {
   const int lane = lane_index(), warp = static_cast<int>(threadIdx.x) / kWarp, sum = sum_of_lane(lane);
   const int first = group * kWarp;
   const bool own = first + lane < count && (batch.warp_masks[first + lane] >> warp & 1u);
@@ -128,7 +135,8 @@ __device__ void group_backward(const GaussianBatch<kBatchSize>& batch, WarpParti
   for (unsigned remaining = __ballot_sync(kAllLanes, own); remaining; remaining &= remaining - 1) {
     const int k = __ffs(static_cast<int>(remaining)) - 1;
     float partials[kPartials];
-    const bool contributes = pixel_partials<with_depth>(batch, first + k, x, y, thresholds, pixel, partials);
+    const bool contributes =
+        pixel_partials<with_depth>(batch, fades, layer, first + k, x, y, thresholds, pixel, partials);
     if (!__any_sync(kAllLanes, contributes)) continue;
     scatter_sums(partials);
     if (sum >= 0) sums.partials[first + k][warp][sum] = partials[0];
@@ -168,27 +176,40 @@ __device__ void load_batch(GaussianBatch<kBatchSize>& batch, const Workspace& wo
   if (present && part == 0) batch.set(index, projected, tile, warp_mask);
 }
 
-template <bool with_depth>
+// Gradient of the color of the layer: that of the pixel times the transmittance of its Gaussians.
+__device__ void write_layer_gradient(const LayerPixel& layer, const PixelGradient& pixel, float* grad_layer) {
+  if (!grad_layer || layer.index < 0) return;
+  grad_layer[3 * layer.index] = pixel.transmittance * pixel.red;
+  grad_layer[3 * layer.index + 1] = pixel.transmittance * pixel.green;
+  grad_layer[3 * layer.index + 2] = pixel.transmittance * pixel.blue;
+}
+
+template <bool with_depth, bool with_layer>
 __global__ void __launch_bounds__(kThreads)
-    rasterize_backward_kernel(SplatSize size, Thresholds thresholds, Workspace work, RenderGradients in,
-                              float* partials, size_t max_partials) {
+    rasterize_backward_kernel(SplatSize size, Thresholds thresholds, Workspace work, LayerView view, RenderGradients in,
+                              float* partials, size_t max_partials, float* grad_layer) {
   __shared__ GaussianBatch<kBatchSize> batch;
   __shared__ WarpPartials sums;
+  __shared__ float batch_fades[with_layer ? kBatchSize : 1];
   const Tile tile(size, work);
-  if (tile.range.begin >= tile.range.end || overflowed(work, size.max_intersections) || overflowed(work, max_partials))
-    return;
+  const bool overflow = overflowed(work, size.max_intersections) || overflowed(work, max_partials);
+  if (overflow || (!with_layer && tile.range.begin >= tile.range.end)) return;
   const TilePixel at = tile_pixel();
   const float x = static_cast<float>(at.x), y = static_cast<float>(at.y);
   PixelGradient pixel = load_pixel(size, tile, in);
+  const LayerPixel layer = with_layer ? layer_pixel(view, tile) : LayerPixel{kNoLayerDepth, 0.0f, -1};
+  const float* fades = with_layer ? batch_fades : nullptr;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   for (uint32_t first = tile.range.begin; first < tile.range.end; first += kBatchSize) {
     const uint32_t remaining = tile.range.end - first;
     const int count = remaining < kBatchSize ? static_cast<int>(remaining) : kBatchSize;
     load_batch(batch, work, tile, first);
+    if (with_layer && static_cast<int>(threadIdx.x) < count)
+      batch_fades[threadIdx.x] = view.fades[work.tile_gaussians()[first + threadIdx.x]];
     __syncthreads();
     for (int group = 0; group < kGroups; ++group) {
       if (__any_sync(kAllLanes, pixel.transmittance > thresholds.transmittance_min)) {
-        group_backward<with_depth>(batch, sums, group, count, x, y, thresholds, pixel);
+        group_backward<with_depth>(batch, fades, layer, sums, group, count, x, y, thresholds, pixel);
       } else if (lane_index() == 0) {
         sums.has_partials[group][warp] = 0;
       }
@@ -196,16 +217,22 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     write_partials(sums, count, work, first, partials);
   }
+  write_layer_gradient(layer, pixel, grad_layer);
 }
 
 }  // namespace
 
-void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const RenderGradients& in,
-                        float* partials, size_t max_partials, Stream stream) {
-  if (size.count == 0) return;
+void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const LayerView& layer,
+                        const RenderGradients& in, float* partials, size_t max_partials, float* grad_layer,
+                        Stream stream) {
+  if (size.count == 0 && !layer.coverage) return;
   const dim3 grid(size.tiles_x(), size.tiles_y(), size.batch);
-  const auto kernel = in.grad_depth ? rasterize_backward_kernel<true> : rasterize_backward_kernel<false>;
-  launch(kernel, grid, kThreads, 0, stream, size, thresholds_for(cutoff), work, in, partials, max_partials);
+  const auto kernel =
+      layer.coverage
+          ? (in.grad_depth ? rasterize_backward_kernel<true, true> : rasterize_backward_kernel<false, true>)
+          : (in.grad_depth ? rasterize_backward_kernel<true, false> : rasterize_backward_kernel<false, false>);
+  launch(kernel, grid, kThreads, 0, stream, size, thresholds_for(cutoff), work, layer, in, partials, max_partials,
+         grad_layer);
 }
 
 }  // namespace cuda

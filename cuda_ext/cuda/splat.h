@@ -97,6 +97,22 @@ struct RenderOutputs {
   float* weights;              // [B,N] blend weights summed over pixels, or null
 };
 
+// Windows of the images of a layer that is seen through the Gaussians, see avatar.ops.splat; none if `coverage` is
+// null.
+struct LayerView {
+  const float *color, *coverage, *depth, *stencil;  // [B,height,width,3], then [B,height,width]; color may be null
+  const int32_t* origins;                           // [B,2] x and y of the first pixel of each window
+  const float* fades;                               // [B,N] factor of the stencil for each Gaussian
+  int width, height;                                // pixels of a window
+
+  // Index of pixel (x, y) of an image in the windows, or -1 outside of its window.
+  HEADSPLAT_FN long long index(int image, int x, int y) const {
+    const int column = x - origins[2 * image], row = y - origins[2 * image + 1];
+    if (column < 0 || row < 0 || column >= width || row >= height) return -1;
+    return (static_cast<long long>(image) * height + row) * width + column;
+  }
+};
+
 struct RenderGradients {
   const float *rgb, *alpha, *depth;                 // outputs of the forward pass; depth may be null without grad_depth
   const float *grad_rgb, *grad_alpha, *grad_depth;  // any may be null
@@ -112,12 +128,14 @@ void project(const SplatSize& size, const Cameras& cameras, const GaussianInputs
 void assign_tiles(const SplatSize& size, const Workspace& work, Stream stream);
 
 // `colors` [B,N,3] replace the projected colors unless null; numbers that are not finite count as zero.
-void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const float* colors, const RenderOutputs& out,
-               Stream stream);
+void rasterize(const SplatSize& size, bool cutoff, const Workspace& work, const LayerView& layer, const float* colors,
+               const RenderOutputs& out, Stream stream);
 
-// Gradient partials of each intersection, by id, into `partials` [max_partials,kPartialStride].
-void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const RenderGradients& in,
-                        float* partials, size_t max_partials, Stream stream);
+// Gradient partials of each intersection, by id, into `partials` [max_partials,kPartialStride]; the gradient of the
+// color of the layer into `grad_layer`, which may be null.
+void rasterize_backward(const SplatSize& size, bool cutoff, const Workspace& work, const LayerView& layer,
+                        const RenderGradients& in, float* partials, size_t max_partials, float* grad_layer,
+                        Stream stream);
 
 void project_backward(const SplatSize& size, const Cameras& cameras, const GaussianInputs& in, const Workspace& work,
                       const float* partials, size_t max_partials, const GaussianGradients& out, Stream stream);

@@ -17,6 +17,9 @@ using ForwardArrays = std::tuple<In, In, std::optional<In>>;
 using GradientArrays = std::tuple<std::optional<In>, std::optional<In>, std::optional<In>>;
 using InputGradientArrays = std::tuple<Out, Out, Out, Out, Out>;
 
+// Color, coverage, depth, stencil, origins [B,2] and fades [B,N] of the layer's windows.
+using LayerArrays = std::tuple<std::optional<In>, In, In, In, Array<const int32_t>, In>;
+
 SplatSize checked(size_t batch, size_t count, size_t width, size_t height, size_t max_intersections) {
   const size_t tiles = ((width + kTile - 1) / kTile) * ((height + kTile - 1) / kTile);
   if (batch < 1 || width < 1 || height < 1 || max_intersections < 1)
@@ -59,6 +62,25 @@ GaussianInputs inputs_of(const SplatSize& size, const Inputs& inputs) {
           terms};
 }
 
+// No layer for null or an empty window.
+LayerView layer_of(const SplatSize& size, const std::optional<LayerArrays>& arrays) {
+  LayerView view{};
+  if (!arrays) return view;
+  const auto& [color, coverage, depth, stencil, origins, fades] = *arrays;
+  if (coverage.ndim() != 3) throw std::invalid_argument("native kernel: coverage must be [B,h,w]");
+  const size_t batch = size.batch, pixels = batch * coverage.shape(1) * coverage.shape(2);
+  view = {sized(color, 3 * pixels),
+          sized(coverage, pixels),
+          sized(depth, pixels),
+          sized(stencil, pixels),
+          sized(origins, 2 * batch),
+          sized(fades, static_cast<size_t>(size.gaussians())),
+          static_cast<int>(coverage.shape(2)),
+          static_cast<int>(coverage.shape(1))};
+  if (!pixels) view.coverage = nullptr;
+  return view;
+}
+
 Cameras cameras_of(const SplatSize& size, const CameraArrays& camera_arrays, const Options& options) {
   const auto& [near_z, dilation, flags] = options;
   const size_t batch = size.batch;
@@ -85,7 +107,8 @@ size_t splat_workspace(size_t batch, size_t count, size_t width, size_t height, 
 size_t splat_partials(size_t intersections, uintptr_t) { return kPartialStride * intersections; }
 
 void splat_forward(const Inputs& inputs, const CameraArrays& camera_arrays, const Options& options,
-                   const Scratch& workspace, size_t max_intersections, const OutputArrays& outputs, uintptr_t stream) {
+                   const Scratch& workspace, size_t max_intersections, const OutputArrays& outputs,
+                   const std::optional<LayerArrays>& layer, uintptr_t stream) {
   const auto& [rgb, alpha, depth, weights] = outputs;
   const auto [height, width] = extent_of(rgb);
   const SplatSize size = size_of(std::get<0>(inputs), width, height, max_intersections);
@@ -96,21 +119,21 @@ void splat_forward(const Inputs& inputs, const CameraArrays& camera_arrays, cons
   const Workspace work = workspace_of(workspace, size);
   project(size, cameras, inputs_of(size, inputs), work, stream_of(stream));
   assign_tiles(size, work, stream_of(stream));
-  rasterize(size, cameras.cutoff, work, nullptr, out, stream_of(stream));
+  rasterize(size, cameras.cutoff, work, layer_of(size, layer), nullptr, out, stream_of(stream));
 }
 
-void splat_colors(const In& colors, const Scratch& workspace, size_t max_intersections, bool cutoff, const Out& rgb,
-                  uintptr_t stream) {
+void splat_colors(const In& colors, const Scratch& workspace, size_t max_intersections, bool cutoff,
+                  const std::optional<LayerArrays>& layer, const Out& rgb, uintptr_t stream) {
   const auto [height, width] = extent_of(rgb);
   const SplatSize size = size_of(colors, width, height, max_intersections);
   const RenderOutputs out{sized(rgb, 3 * size.batch * width * height), nullptr, nullptr, nullptr};
-  rasterize(size, cutoff, workspace_of(workspace, size), colors.data(), out, stream_of(stream));
+  rasterize(size, cutoff, workspace_of(workspace, size), layer_of(size, layer), colors.data(), out, stream_of(stream));
 }
 
 void splat_backward(const Inputs& inputs, const CameraArrays& camera_arrays, const Options& options,
                     const Scratch& workspace, size_t max_intersections, const Out& partials,
                     const ForwardArrays& outputs, const GradientArrays& given, const InputGradientArrays& gradients,
-                    uintptr_t stream) {
+                    const std::optional<LayerArrays>& layer, const std::optional<Out>& grad_layer, uintptr_t stream) {
   const auto& [rgb, alpha, depth] = outputs;
   const auto& [grad_rgb, grad_alpha, grad_depth] = given;
   const auto& [means, quats, scales, opacities, colors] = gradients;
@@ -126,10 +149,12 @@ void splat_backward(const Inputs& inputs, const CameraArrays& camera_arrays, con
   const Cameras cameras = cameras_of(size, camera_arrays, options);
   const Workspace work = workspace_of(workspace, size);
   const size_t max_partials = partials.size() / kPartialStride;
-  rasterize_backward(size, cameras.cutoff, work,
+  const LayerView view = layer_of(size, layer);
+  float* grad_color = sized(grad_layer, 3 * static_cast<size_t>(size.batch) * view.width * view.height);
+  rasterize_backward(size, cameras.cutoff, work, view,
                      {sized(rgb, 3 * pixels), sized(alpha, pixels), sized(depth, pixels), sized(grad_rgb, 3 * pixels),
                       sized(grad_alpha, pixels), sized(grad_depth, pixels)},
-                     partials.data(), max_partials, stream_of(stream));
+                     partials.data(), max_partials, grad_color, stream_of(stream));
   project_backward(size, cameras, in, work, partials.data(), max_partials, out, stream_of(stream));
 }
 

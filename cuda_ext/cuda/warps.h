@@ -119,6 +119,28 @@ struct GaussianBatch {
   }
 };
 
+// The layer at one pixel.
+struct LayerPixel {
+  float farthest, stencil;  // Gaussians beyond `farthest` are skipped
+  long long index;          // in the windows of the layer; -1 outside
+
+  // Factor of the alpha of a Gaussian.
+  __device__ float kept(float depth, float fade) const {
+    return depth <= farthest ? 1.0f - rounded_product(stencil, fade) : 0.0f;
+  }
+};
+
+__device__ inline LayerPixel layer_pixel(const LayerView& layer, const Tile& tile) {
+  const TilePixel at = tile_pixel();
+  LayerPixel pixel{kNoLayerDepth, 0.0f, -1};
+  if (layer.coverage) pixel.index = layer.index(tile.image, tile.x + at.x, tile.y + at.y);
+  if (pixel.index < 0) return pixel;
+  const float depth = layer.depth[pixel.index];
+  if (depth > 0.0f) pixel.farthest = depth + kLayerDepthMargin;
+  pixel.stencil = layer.stencil[pixel.index];
+  return pixel;
+}
+
 struct Thresholds {
   float alpha_min;          // alpha below this is skipped
   float transmittance_min;  // pixels at or below this are opaque

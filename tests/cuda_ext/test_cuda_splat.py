@@ -79,7 +79,7 @@ def test_images_and_weights_match_the_cpu_kernels(device: torch.device) -> None:
     native = cpu_kernels()
     expected = (torch.empty(1, 40, 48, 3), torch.empty(1, 40, 48), torch.empty(1, 40, 48), torch.empty(1, 150))
     prepared = native.prepare(*inputs, view.K, view.world_to_cam, 48, 40, 0.01, 0.3, 2)
-    native.rasterize(prepared, *expected)
+    native.rasterize(prepared, None, *expected)
     for name, image in zip((*IMAGES, "weights"), expected, strict=True):
         assert largest(getattr(found, name).cpu(), image) < IMAGE_TOLERANCE, name
 

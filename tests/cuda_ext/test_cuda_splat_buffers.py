@@ -99,7 +99,7 @@ def test_gradients_of_images_that_did_not_fit_are_nan(device: torch.device, limi
     frame.render(inputs, images)
     frame._intersections = 5
     out = tuple(torch.zeros_like(value) for value in inputs)
-    frame.backward(inputs, images, (torch.ones_like(images.rgb), None, None), out)
+    frame.backward(inputs, images, (torch.ones_like(images.rgb), None, None), out, None)
     assert all(gradient.isnan().all() for gradient in out)
 
 

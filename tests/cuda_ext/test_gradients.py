@@ -6,12 +6,16 @@ In double, rounding hides no error: a formula that is wrong by one part in a mil
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from avatar import ops, reference
+from avatar.reference import whole_image
+from avatar.types import Camera
+from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, intrinsics, layer_scene
 from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
 from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair, random, rigged
 from tests.avatar.ops.test_splat import OPTIONS
@@ -22,7 +26,18 @@ from tests.support.double import load_double
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("double_kernels")]
 
 EXACT = 1e-9  # both in double, sums in a different order
-NAMES = ("bind", "bind_stretched", "blend", "deform", "photometric", "rotate_sh", "splat", "ssim", "vertex_stretch")
+NAMES = (
+    "bind",
+    "bind_stretched",
+    "blend",
+    "deform",
+    "layer",
+    "photometric",
+    "rotate_sh",
+    "splat",
+    "ssim",
+    "vertex_stretch",
+)
 SPECIFICATION = {name: getattr(reference, name) for name in NAMES}
 
 
@@ -190,3 +205,34 @@ def test_rotate_sh_gradients_match_finite_differences(terms: int) -> None:
 def test_rotate_sh_in_double_equals_its_specification() -> None:
     given = random(2, 30, 16, 3) - 0.5, random(2, 30, 4, seed=1) - 0.5
     assert largest(ops.rotate_sh(*given), SPECIFICATION["rotate_sh"](*given)) < EXACT
+
+
+def test_layer_gradients_match_finite_differences_and_its_images_the_specification() -> None:
+    vertices, shade, texels, mesh = layer_scene(1, torch.float64)
+    K = intrinsics(1, torch.float64)
+
+    def color(values: Tensor) -> Tensor:
+        return ops.layer(vertices, shade, values, mesh, K, WIDTH, HEIGHT, blur=0.01).color
+
+    assert torch.autograd.gradcheck(color, texels.requires_grad_(), eps=1e-6, atol=1e-8, fast_mode=True)
+    found = whole_image(ops.layer(vertices, shade, texels, mesh, K, WIDTH, HEIGHT, blur=0.01), WIDTH, HEIGHT)
+    expected = SPECIFICATION["layer"](vertices, shade, texels, mesh, K, WIDTH, HEIGHT, blur=0.01)
+    for name in ("color", "coverage", "stencil"):
+        assert largest(getattr(found, name), getattr(expected, name)) < EXACT
+    assert largest(found.depth, expected.depth) < 1e-6  # the z-buffer is float
+
+
+def test_splat_with_a_layer_has_the_gradients_of_finite_differences() -> None:
+    images = ops.layer(*layer_scene(1, torch.float64), intrinsics(1, torch.float64), WIDTH, HEIGHT)
+    view = Camera(intrinsics(1), camera(1).world_to_cam, WIDTH, HEIGHT)
+    fades = torch.tensor([[1.0, 0.0, 0.5, 1.0, 1.0]], dtype=torch.float64)
+
+    covered = (images.coverage > 0)[..., None]  # a layer has no color elsewhere
+
+    def pictures(*values: Tensor) -> tuple[Tensor, ...]:
+        layer = ops.SplatLayer(replace(images, color=values[5] * covered), fades)
+        out = ops.splat(*values[:5], view, cutoff=False, layer=layer)
+        return out.rgb, out.alpha, out.depth
+
+    leaves = (*leaves_of(scene(1, 5, 3, torch.float64)), images.color.detach().requires_grad_())
+    assert torch.autograd.gradcheck(pictures, leaves, eps=1e-6, atol=1e-6, rtol=1e-5, fast_mode=True)

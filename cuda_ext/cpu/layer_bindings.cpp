@@ -1,0 +1,111 @@
+// The layer as functions of the Python module.
+#include <nanobind/stl/unique_ptr.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arrays.h"
+#include "bindings.h"
+#include "layer.h"
+
+namespace headsplat {
+namespace {
+
+// vertices, shade, texels, faces, texel ids, fades, faces of the skin, intrinsics
+using LayerArrays = std::tuple<In, In, In, Indices, Indices, In, Indices, In>;
+using LayerOptions = std::tuple<int, int, Scalar, Scalar>;  // width, height, near, blur
+using LayerImageArrays = std::tuple<Out, Out, Out, Out>;    // color, coverage, depth, stencil
+
+struct PreparedLayer {
+  LayerShape shape;
+  std::vector<LayerImage> images;
+};
+
+LayerInputs inputs_of(const LayerShape& shape, const LayerArrays& arrays) {
+  const auto& [vertices, shade, texels, faces, texel_ids, fades, skin, intrinsics] = arrays;
+  const size_t batch = shape.batch;
+  return {sized(vertices, 3 * batch * shape.vertices),
+          sized(shade, batch * shape.vertices),
+          sized(texels, 3 * static_cast<size_t>(shape.texels)),
+          sized(faces, 3 * static_cast<size_t>(shape.faces)),
+          sized(texel_ids, kTexelNodes * static_cast<size_t>(shape.faces)),
+          sized(skin, 3 * static_cast<size_t>(shape.skin_faces)),
+          sized(fades, 2 * static_cast<size_t>(shape.faces)),
+          sized(intrinsics, 9 * batch)};
+}
+
+// Writes x, y, width and height of the window of each image into `windows` [B,4].
+std::unique_ptr<PreparedLayer> layer_prepare(const LayerArrays& arrays, const LayerOptions& options,
+                                             const Labels& windows) {
+  const auto& [width, height, near_z, blur] = options;
+  const In& vertices = std::get<0>(arrays);
+  auto prepared = std::make_unique<PreparedLayer>();
+  prepared->shape = {static_cast<int>(vertices.shape(0)),
+                     static_cast<int>(vertices.shape(1)),
+                     static_cast<int>(std::get<3>(arrays).shape(0)),
+                     static_cast<int>(std::get<6>(arrays).shape(0)),
+                     static_cast<int>(std::get<2>(arrays).shape(0)),
+                     width,
+                     height,
+                     near_z,
+                     blur};
+  const LayerInputs inputs = inputs_of(prepared->shape, arrays);
+  int32_t* out = sized(windows, 4 * static_cast<size_t>(prepared->shape.batch));
+  prepared->images.resize(prepared->shape.batch);
+  for (int b = 0; b < prepared->shape.batch; ++b) {
+    if (!prepared->images[b].prepare(prepared->shape, inputs, b))
+      throw std::invalid_argument("mesh: expected vertex indices in 0.." + std::to_string(vertices.shape(1) - 1));
+    const LayerWindow& window = prepared->images[b].window;
+    const int values[4] = {window.x, window.y, window.width, window.height};
+    for (int k = 0; k < 4; ++k) out[4 * b + k] = values[k];
+  }
+  return prepared;
+}
+
+void layer_render(PreparedLayer& prepared, const LayerArrays& arrays, const LayerImageArrays& images) {
+  const auto& [color, coverage, depth, stencil] = images;
+  if (coverage.ndim() != 3) throw std::invalid_argument("native kernel: coverage must be [B,h,w]");
+  const size_t batch = prepared.shape.batch, pixels = coverage.shape(1) * coverage.shape(2);
+  sized(color, 3 * batch * pixels);
+  sized(coverage, batch * pixels);
+  sized(depth, batch * pixels);
+  sized(stencil, batch * pixels);
+  const LayerInputs inputs = inputs_of(prepared.shape, arrays);
+  for (size_t b = 0; b < batch; ++b) {
+    const LayerOutputs out{static_cast<int>(coverage.shape(2)), static_cast<int>(coverage.shape(1)),
+                           color.data() + 3 * b * pixels,       coverage.data() + b * pixels,
+                           depth.data() + b * pixels,           stencil.data() + b * pixels};
+    if (!prepared.images[b].render(prepared.shape, inputs, static_cast<int>(b), out))
+      throw std::invalid_argument("mesh.texel_ids: expected indices in 0.." +
+                                  std::to_string(prepared.shape.texels - 1));
+  }
+}
+
+void layer_backward(PreparedLayer& prepared, const LayerArrays& arrays, const In& grad_color, const Out& grad_texels) {
+  if (grad_color.ndim() != 4) throw std::invalid_argument("native kernel: the gradient must be [B,h,w,3]");
+  const size_t batch = prepared.shape.batch, pixels = grad_color.shape(1) * grad_color.shape(2);
+  sized(grad_color, 3 * batch * pixels);
+  Scalar* out = sized(grad_texels, 3 * static_cast<size_t>(prepared.shape.texels));
+  for (size_t k = 0; k < grad_texels.size(); ++k) out[k] = 0.0f;
+  const LayerInputs inputs = inputs_of(prepared.shape, arrays);
+  for (size_t b = 0; b < batch; ++b) {
+    const LayerOutputs size{static_cast<int>(grad_color.shape(2)), static_cast<int>(grad_color.shape(1))};
+    const LayerWindow& window = prepared.images[b].window;
+    if (window.width > size.width || window.height > size.height)
+      throw std::invalid_argument("native kernel: the gradient is smaller than the window");
+    prepared.images[b].backward(prepared.shape, inputs, static_cast<int>(b), size, grad_color.data() + 3 * b * pixels,
+                                out);
+  }
+}
+
+}  // namespace
+
+void register_layer(nb::module_& m) {
+  nb::class_<PreparedLayer>(m, "PreparedLayer");
+  m.def("layer_prepare", &layer_prepare, Released());
+  m.def("layer_render", &layer_render, Released());
+  m.def("layer_backward", &layer_backward, Released());
+}
+
+}  // namespace headsplat
