@@ -159,6 +159,26 @@ class LayerMesh:
 
 
 @dataclass(frozen=True)
+class PosedLayer:
+    """A textured mesh that is seen through Gaussians (teeth, tongue, eyeballs), in B poses."""
+
+    mesh: LayerMesh
+    vertices: Tensor  # [B,V,3] meters, skull frame
+    rotation: Tensor  # [B,3,3] skull frame -> world
+    translation: Tensor  # [B,3] meters
+    shade: Tensor  # [B,V] factor of the color
+    texels: Tensor  # [T,3] colors
+    fades: Tensor  # [N] 0..1, how far the stencil of the layer fades each Gaussian
+
+    def select(self, rows: Tensor) -> PosedLayer:
+        """The poses `rows` [m] int."""
+        return replace(
+            self, vertices=self.vertices[rows], rotation=self.rotation[rows], translation=self.translation[rows],
+            shade=self.shade[rows],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Gaussians:
     """Activated 3D Gaussians in world space, ready to be rendered."""
 
@@ -168,6 +188,7 @@ class Gaussians:
     opacities: Tensor  # [B,N] 0..1
     sh: Tensor  # [B,N,D,3]; D=1 holds the color offset from mid-gray over the DC basis value
     dilation: float = DILATION  # pixels^2, added to the diagonal of the projected covariance by every rasterizer
+    layer: PosedLayer | None = None  # behind the Gaussians
 
     def __post_init__(self) -> None:
         check_shape("Gaussians.means", self.means, ("B", "N", 3))
@@ -179,6 +200,14 @@ class Gaussians:
 
     def __len__(self) -> int:
         return self.means.shape[1]
+
+    def select(self, rows: Tensor) -> Gaussians:
+        """The Gaussians of the batch items `rows` [m] int."""
+        return replace(
+            self, means=self.means[rows], quats=self.quats[rows], scales=self.scales[rows],
+            opacities=self.opacities[rows], sh=self.sh[rows],
+            layer=None if self.layer is None else self.layer.select(rows),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

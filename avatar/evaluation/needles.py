@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
+from avatar.rendering.layer import splat_layer
 from avatar.types import Camera, Gaussians
 
 #: A Gaussian is a needle if its projection is more than `RATIO` times as long as wide and longer than `LENGTH` pixels
@@ -42,7 +43,10 @@ def count_needles(gaussians: Gaussians, camera: Camera) -> Tensor:
         camera: [B].
     """
     fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
-    weights = ops.splat(*fields, camera, dilation=gaussians.dilation, with_weights=True, with_depth=False).weights
+    weights = ops.splat(
+        *fields, camera, dilation=gaussians.dilation, with_weights=True, with_depth=False,
+        layer=splat_layer(gaussians, camera),
+    ).weights  # fmt: skip
     assert weights is not None
     length, width = projected_axes(gaussians, camera)
     return ((length > RATIO * width) & (length > LENGTH) & (weights > VISIBLE)).sum(-1)

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
+from avatar.model.mesh_layer import MeshLayer
 from avatar.model.pose_corrector import PoseCorrector
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.torso_regression import TorsoRegression
-from avatar.types import Gaussians, HeadParams
+from avatar.types import Gaussians, HeadParams, PosedLayer
 
 
 def baked(head: HeadModel, identity: Tensor) -> HeadModel:
@@ -35,7 +36,14 @@ class Avatar(nn.Module):
     The head is baked (`baked`): the avatar needs neither the capture nor the file of the head model.
     """
 
-    def __init__(self, head: HeadModel, rig: Rig, blendshapes: Blendshapes, initial: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        head: HeadModel,
+        rig: Rig,
+        blendshapes: Blendshapes,
+        initial: dict[str, Tensor],
+        layer: MeshLayer | None = None,
+    ) -> None:
         """
         Args:
             head: a baked head.
@@ -44,11 +52,13 @@ class Avatar(nn.Module):
             initial: values of the parameters by name: offsets [N,3] meters, quats [N,4] wxyz, log_scales [N,3],
                 logit_opacities [N], colors [N,3]; and `neutral` [E], the tracked expression weights of the person's
                 resting face.
+            layer: teeth, tongue and eyeballs of the head as a textured mesh; None: they are Gaussians.
         """
         super().__init__()
         self.head = head
         self.rig = rig
         self.blendshapes = blendshapes
+        self.layer = layer
         self.offsets = nn.Parameter(initial["offsets"].clone())
         self.quats = nn.Parameter(initial["quats"].clone())
         self.log_scales = nn.Parameter(initial["log_scales"].clone())
@@ -65,6 +75,22 @@ class Avatar(nn.Module):
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def posed_layer(
+        self, vertices: Tensor, rotation: Tensor, translation: Tensor, texels: Tensor | None = None
+    ) -> PosedLayer | None:
+        """The mesh layer in B poses; None for an avatar without one.
+
+        Args:
+            vertices: [B,V,3] meters, skull frame.
+            rotation: [B,3,3] skull frame -> world.
+            translation: [B,3] meters.
+            texels: `MeshLayer.texels()` if they are known.
+        """
+        if self.layer is None:
+            return None
+        fades = self.layer.fades(self.rig.triangles, self.offsets, self.blendshapes.count)
+        return self.layer.posed(vertices, rotation, translation, fades, texels)
 
     @property
     def sh_degree(self) -> int:
@@ -132,4 +158,5 @@ class Avatar(nn.Module):
         )
         means, world_quats, scales = self.rig.place(vertices, offsets, quats, scales, rotation, translation, torso)
         sampling = self.sampling
-        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation)
+        layer = self.posed_layer(vertices, rotation, translation)
+        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)

@@ -15,7 +15,7 @@ from avatar.types import JOINT_NAMES, check_shape
 from .blendshapes import CHANNELS
 
 #: Prefixes of the tensors that belong to the format; the checksum covers them, all others are ignored.
-PREFIXES = ("avatar.", "head.", "region.")
+PREFIXES = ("avatar.", "head.", "region.", "layer.")
 #: Prefix of the tensors for driving by the capture that the avatar was trained on; programs without it ignore them.
 PERSON = "person."
 #: The dtypes of the format by their names in safetensors.
@@ -94,6 +94,8 @@ _MIXING = {
         "avatar.blendshapes.mix": _Values("F32", "0"),
     },
 }
+#: Tensors that a file may lack; only versions from 4 on have them.
+_OPTIONAL = {"layer.texels": _Values("F16", "X 3", -100, 100)}
 _PERSON = {
     "person.torso": {
         "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
@@ -193,6 +195,8 @@ def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> N
     for version, new in NEW_IN.items():
         if header["version"] < version:
             layout = {name: values for name, values in layout.items() if name not in new}
+    if header["version"] >= 4:
+        layout |= {name: values for name, values in _OPTIONAL.items() if name in tensors}
     regions = {name: _Values("U8", "V", 0, 1) for name in tensors if name.startswith("region.")}
     for name in tensors:
         if name.startswith(PREFIXES) and name not in layout and name not in regions:

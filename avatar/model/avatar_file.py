@@ -20,15 +20,16 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_checks import DTYPES, PERSON, PREFIXES, check_header, check_person, check_tensors, checksum
 from avatar.model.blendshapes import Blendshapes
+from avatar.model.mesh_layer import MeshLayer, has_parts
 from avatar.model.person_file import person_entry, person_tensors, restore_person
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
-from avatar.types import JOINT_NAMES
+from avatar.types import JOINT_NAMES, check_shape
 
 MAGIC = "headsplat-avatar"
 #: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`;
-#: 4: `rig.stretch`.
+#: 4: `rig.stretch`, and `layer` in avatars with one.
 VERSION = 4
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
 AXES = "world: meters, y up, the face looks along +z; quaternions wxyz; colors display sRGB"
@@ -37,7 +38,7 @@ HEAD_TENSORS = (
     "v_template", "faces", "exprdirs", "joint_dirs", "curvedirs", "curve_columns", "posedirs", "J_regressor",
     "lbs_weights", "landmark_faces", "landmark_bary", "uv", "uv_faces", "colors",
 )  # fmt: skip
-HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs"}
+HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs", "layer.texels"}
 _MAX_BYTES = 4 << 30  # of a file
 _MAX_VERSION = 1000  # a larger number is damage, not a version
 NARROW = {"head.faces", "head.uv_faces", "head.landmark_faces", "avatar.rig.triangles"}
@@ -51,7 +52,9 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         avatar: the avatar to store.
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
-    tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items()}
+    tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items() if not name.startswith("layer.")}
+    if avatar.layer is not None:
+        tensors["layer.texels"] = avatar.layer.texels()
     tensors |= {"avatar.sampling": avatar.sampling.tensor(), "avatar.rig.stretch": _stretch_mask(avatar)}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
@@ -119,6 +122,10 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
+        try:
+            _add_layer(avatar, tensors.get("layer.texels"))
+        except ValueError as error:
+            raise _damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
     return header, avatar
 
@@ -209,6 +216,18 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     avatar.sampling = Sampling() if sampling is None else Sampling.of(sampling)
     avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
+
+
+def _add_layer(avatar: Avatar, texels: Tensor | None) -> None:
+    """Add the mesh layer with the stored `texels` [T,3]; raise ValueError if the head has none of that size."""
+    if texels is None:
+        return
+    if not has_parts(avatar.head):
+        raise ValueError("layer.texels: its head has no parts of a layer")
+    layer = MeshLayer(avatar.head)
+    check_shape("layer.texels", texels, tuple(layer.start.shape))
+    layer.set_texels(texels.float())
+    avatar.layer = layer.requires_grad_(False)
 
 
 def _straight(vertices: int, expressions: int) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, over_white
 from avatar.model.avatar import Avatar
+from avatar.rendering.layer import splat_layer
 from avatar.types import Camera, Gaussians
 
 #: Images per chunk; the states of a chunk are solved in one batch.
@@ -92,6 +93,7 @@ class Rendered:
     rgb: Tensor  # [m,H,W,3] premultiplied
     alpha: Tensor  # [m,H,W]
     prepared: object  # projected and sorted Gaussians, for ops.splat_features
+    layer: ops.SplatLayer | None  # behind the Gaussians
 
 
 @torch.no_grad()
@@ -103,11 +105,13 @@ def render_targets(gaussians: Gaussians, targets: Targets, rows: Tensor | None =
         targets: m images.
         rows: [m] int, the state of each image; None: image i has state i.
     """
-    fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
     if rows is not None and not torch.equal(rows, torch.arange(len(gaussians.means))):
-        fields = tuple(field[rows] for field in fields)  # type: ignore[assignment]
-    out = ops.splat(*fields, targets.camera, with_depth=False, dilation=targets.dilation(gaussians.dilation))
-    return Rendered(out.rgb, out.alpha, out.prepared)
+        gaussians = gaussians.select(rows)
+    layer = splat_layer(gaussians, targets.camera)
+    fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
+    dilation = targets.dilation(gaussians.dilation)
+    out = ops.splat(*fields, targets.camera, with_depth=False, dilation=dilation, layer=layer)
+    return Rendered(out.rgb, out.alpha, out.prepared, layer)
 
 
 @torch.no_grad()
@@ -123,4 +127,10 @@ def depth_and_torso(avatar: Avatar, means: Tensor, targets: Targets, rendered: R
     view = targets.camera.world_to_cam
     depth = (means * view[:, None, 2, :3]).sum(-1) + view[:, None, 2, 3]
     skin = avatar.rig.skin.expand_as(depth)
-    return ops.splat_features(rendered.prepared, torch.stack([depth, skin, torch.zeros_like(depth)], -1))
+    features = torch.stack([depth, skin, torch.zeros_like(depth)], -1)
+    if rendered.layer is None:
+        return ops.splat_features(rendered.prepared, features)
+    images = rendered.layer.images
+    of_layer = images.coverage * images.depth
+    zero = torch.zeros_like(of_layer)  # the layer belongs to the skull
+    return ops.splat_features(rendered.prepared, features, torch.stack([of_layer, zero, zero], -1))

@@ -51,6 +51,7 @@ class Animator:
         self.basis = masked.detach().half()
         self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
         self._poser = Poser(avatar)
+        self._texels = None if avatar.layer is None else avatar.layer.texels().detach()
         self._backend = backend_of(rasterizer)
         self._features_handle: object = None
         self._allocate(width, height, with_depth)
@@ -136,8 +137,10 @@ class Animator:
         means, world_quats, scales = avatar.rig.bind(
             vertices, offsets, quats, scales, poses.quats[one], poses.translations[one]
         )
+        rotation, translation = poses.rotations[one, 0], poses.translations[one, 0]
+        layer = avatar.posed_layer(vertices, rotation, translation, self._texels)
         sampling = avatar.sampling
-        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation)
+        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)
 
     @torch.no_grad()
     def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:
@@ -149,9 +152,14 @@ class Animator:
         color = self.background if background is None else background
         return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, color, self.bytes)[0]
 
-    def blend_features(self, features: Tensor) -> Tensor:
-        """Blend 3-vectors [N,3] of the Gaussians with the blend weights of the last frame: [H,W,3] over zero."""
-        return self._backend.blend_features(self._features_handle, features[None])[0]
+    def blend_features(self, features: Tensor, of_layer: Tensor | None = None) -> Tensor:
+        """Blend 3-vectors with the blend weights of the last frame: [H,W,3] over zero.
+
+        Args:
+            features: [N,3] of the Gaussians.
+            of_layer: [1,h,w,3] in place of the color of the mesh layer, premultiplied; None: zero.
+        """
+        return self._backend.blend_features(self._features_handle, features[None], of_layer)[0]
 
 
 def render_track(

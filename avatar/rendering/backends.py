@@ -81,12 +81,13 @@ class RasterizerBackend(ABC):
         """
 
     @abstractmethod
-    def blend_features(self, handle: object, features: Tensor) -> Tensor:
+    def blend_features(self, handle: object, features: Tensor, of_layer: Tensor | None = None) -> Tensor:
         """Blend other values of the Gaussians with the blend weights of a rasterized frame.
 
         Args:
             handle: from `rasterize_into`.
             features: [B,N,3], one vector for each Gaussian.
+            of_layer: [B,h,w,3] in place of the color of the mesh layer, premultiplied; None: zero.
 
         Returns:
             [B,H,W,3], over zero.
@@ -105,8 +106,12 @@ class NativeBackend(RasterizerBackend):
     def rasterize(self, gaussians: Gaussians, camera: Camera, *, with_depth: bool = True) -> RasterOutput:
         """See `RasterizerBackend.rasterize`."""
         from avatar import ops
+        from avatar.rendering.layer import splat_layer
 
-        out = ops.splat(*_tensors(gaussians), camera, with_depth=with_depth, dilation=gaussians.dilation)
+        out = ops.splat(
+            *_tensors(gaussians), camera, with_depth=with_depth, dilation=gaussians.dilation,
+            layer=splat_layer(gaussians, camera),
+        )  # fmt: skip
         return RasterOutput(out.rgb, out.alpha, out.depth)
 
     def rasterize_into(
@@ -114,9 +119,10 @@ class NativeBackend(RasterizerBackend):
     ) -> tuple[SplatBuffers, object]:
         """See `RasterizerBackend.rasterize_into`."""
         from avatar import ops
+        from avatar.rendering.layer import splat_layer
 
-        tensors = _tensors(gaussians)
-        handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation)
+        tensors, layer = _tensors(gaussians), splat_layer(gaussians, camera)
+        handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation, layer=layer)
         # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
         while (needed := buffers.intersections()) > buffers.max_intersections:
             batch, height, width, _ = buffers.rgb.shape
@@ -124,14 +130,14 @@ class NativeBackend(RasterizerBackend):
                 batch, buffers.count, width, height, device=buffers.rgb.device, max_intersections=needed + needed // 2,
                 with_depth=buffers.depth is not None,
             )  # fmt: skip
-            handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation)
+            handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation, layer=layer)
         return buffers, handle
 
-    def blend_features(self, handle: object, features: Tensor) -> Tensor:
+    def blend_features(self, handle: object, features: Tensor, of_layer: Tensor | None = None) -> Tensor:
         """See `RasterizerBackend.blend_features`."""
         from avatar import ops
 
-        return ops.splat_features(handle, features)
+        return ops.splat_features(handle, features, of_layer)
 
 
 class GsplatBackend(RasterizerBackend):
@@ -152,6 +158,8 @@ class GsplatBackend(RasterizerBackend):
         """
         import torch
 
+        if gaussians.layer is not None:
+            raise HeadsplatError("gsplat cannot render the mesh layer of this avatar; leave --rasterizer gsplat out")
         source = gaussians.means.device
         device = source if source.type == "cuda" else _cuda_device()
         gsplat = _load_gsplat()
@@ -185,7 +193,7 @@ class GsplatBackend(RasterizerBackend):
                 target.copy_(image)
         return buffers, None
 
-    def blend_features(self, handle: object, features: Tensor) -> Tensor:
+    def blend_features(self, handle: object, features: Tensor, of_layer: Tensor | None = None) -> Tensor:
         """Not available; raises HeadsplatError."""
         raise HeadsplatError("gsplat blends colors only; leave --rasterizer gsplat out")
 

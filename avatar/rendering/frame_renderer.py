@@ -17,7 +17,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.model.poser import Poses
 from avatar.rendering.animator import Animator
-from avatar.rendering.mesh_shader import MeshShader, gaussian_normals
+from avatar.rendering.mesh_shader import MeshShader, gaussian_normals, layer_normals
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, Gaussians
 
@@ -153,7 +153,8 @@ class FrameRenderer:
         normals = gaussian_normals(
             animator.avatar, frame.poses.quats[frame.frame], frame.vertices, frame.gaussians, camera
         )
-        blended = self._downsample(animator.blend_features(normals))
+        of_layer = layer_normals(frame.gaussians, camera)
+        blended = self._downsample(animator.blend_features(normals, of_layer))
         visible = self._downsample(animator.alpha) >= _MIN_SURFACE_ALPHA
         squared = blended.square() @ blended.new_ones(3)  # a matrix product: a sum over three channels is slow
         return blended * (squared.clamp_min(1e-18).rsqrt() * visible)[..., None]

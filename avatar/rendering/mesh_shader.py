@@ -10,6 +10,7 @@ from avatar.geometry.rotations import quat_to_matrix
 from avatar.head.regions import torso_weight
 from avatar.head.shading import openness, shade, vertex_normals
 from avatar.model.avatar import Avatar
+from avatar.rendering.layer import splat_layer
 from avatar.types import Camera, Gaussians
 
 #: OpenCV camera axes (y down, z forward) -> axes of the normals pass (y up, z towards the viewer).
@@ -43,6 +44,32 @@ def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians:
     to_camera = torch.nn.functional.normalize(-camera.to_camera(gaussians.means[0]), dim=1)
     in_camera = in_camera - (in_camera * to_camera).sum(1, keepdim=True).clamp(max=0) * to_camera
     return torch.nn.functional.normalize(in_camera, dim=1) * in_camera.new_tensor(_TO_VIEWER)
+
+
+def layer_normals(gaussians: Gaussians, camera: Camera) -> Tensor | None:
+    """Normals of the mesh layer of `gaussians` [1,N], as features in place of its color; None without a layer.
+
+    Returns:
+        [1,h,w,3] in the window that the layer has for `camera` [1], premultiplied with coverage, in the viewer's axes.
+    """
+    layer, posed = splat_layer(gaussians, camera), gaussians.layer
+    if layer is None or posed is None:
+        return None
+    images = layer.images
+    height, width = images.coverage.shape[1:]
+    if not height or not width:
+        return torch.zeros_like(images.color)
+    vertices = camera.to_camera(posed.vertices @ posed.rotation.transpose(1, 2) + posed.translation[:, None])
+    K = camera.K.clone()
+    K[:, :2, 2] -= images.origin.to(K)
+    faces = posed.mesh.faces
+    face, bary, _ = ops.mesh(vertices, faces, K, width, height)
+    pixels = (face.flatten() >= 0).nonzero()[:, 0]
+    corners, weights = faces[face.flatten()[pixels].long()], bary.reshape(-1, 3)[pixels]
+    normals = torch.nn.functional.normalize(_interpolate(vertex_normals(vertices[0], faces), corners, weights), dim=1)
+    out = torch.zeros_like(images.color)
+    out.view(-1, 3)[pixels] = normals * normals.new_tensor(_TO_VIEWER) * images.coverage.flatten()[pixels][:, None]
+    return out
 
 
 def _interpolate(values: Tensor, corners: Tensor, bary: Tensor) -> Tensor:

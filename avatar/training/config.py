@@ -21,6 +21,8 @@ class LearningRates:
     color: float = 0.03
     basis: float = 3e-3  # in avatar.model.blendshapes.UNITS
     mix: float = 2e-3
+    texel: float = 4e-3
+    texel_gain: float = 0.01
     torso: float = 3e-4
     final: float = 0.05
 
@@ -74,6 +76,7 @@ class TrainConfig:
     dilation: float = 0.05  # pixels^2 added to the projected covariance
     stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
+    layer: bool = False  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
     refine_at: float = 0.2  # fraction of the schedule after which frames are refined against the avatar; 1: never
@@ -88,6 +91,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name}: expected {low} to {high}, got {shortened(value)}")
+        if self.layer and self.rasterizer != "native":
+            raise ValueError(f"layer: the rasterizer {self.rasterizer} cannot render it; use native")
         if self.gaussians * self.bases > MAX_BASIS:
             raise ValueError(
                 f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "

@@ -11,6 +11,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.model.avatar import Avatar
+from avatar.rendering.layer import splat_layer
 from avatar.training.prediction import predict
 
 COLOR_FRAMES = 12
@@ -56,7 +57,7 @@ def _blend_sums(avatar: Avatar, frames: TrainingFrames) -> Iterator[tuple[Tensor
         colors = torch.zeros(1, count, 3, requires_grad=True)
         out = ops.splat(
             gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, frames.view(index),
-            dilation=gaussians.dilation,
+            dilation=gaussians.dilation, layer=splat_layer(gaussians, frames.view(index)),
         )  # fmt: skip
         matte = frames.alpha[index][None].float() / 255
         image = frames.rgb[index][None].float() / 255 * matte[..., None]

@@ -11,6 +11,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
+from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
@@ -24,6 +25,7 @@ EXPRESSIVE = (
     "face", "nose", "forehead", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_eyeball",
     "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior",
 )  # fmt: skip
+LAYER_PARTS = MOUTH + EYES  # have no Gaussians in an avatar with a mesh layer
 SCALE_PER_SPACING = 0.6  # standard deviation of a Gaussian relative to the distance of its neighbors
 MIN_PIXELS = 0.35  # smallest initial standard deviation
 NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
@@ -53,7 +55,8 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     """The untrained avatar for a baked `head` and its training frames."""
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
-    samples = sample_mesh(head, config.gaussians - extras, rng)
+    layer = MeshLayer(head) if config.layer and has_parts(head) else None
+    samples = sample_mesh(head, config.gaussians - extras, rng, () if layer is None else LAYER_PARTS)
     off_mesh = sample_matte(head, frames, extras, rng)
     expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)
     samples = samples.take(np.argsort(~expressive, kind="stable"))
@@ -74,7 +77,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
-    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples))
+    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
 

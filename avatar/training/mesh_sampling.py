@@ -44,12 +44,13 @@ class SurfaceSamples:
         return SurfaceSamples(*(values[rows] for values in vars(self).values()))
 
 
-def face_density(head: HeadModel, normals: np.ndarray) -> np.ndarray:
+def face_density(head: HeadModel, normals: np.ndarray, without: tuple[str, ...] = ()) -> np.ndarray:
     """Sampling density [F] of each triangle relative to skin; 0 on the torso and on surfaces that are never visible.
 
     Args:
         head: the baked head.
         normals: [F,3] unit normals of the triangles.
+        without: regions whose triangles get none.
     """
     first = head.faces.numpy()[:, 0]
     density = np.ones(len(first))
@@ -61,16 +62,18 @@ def face_density(head: HeadModel, normals: np.ndarray) -> np.ndarray:
     backward = normals[:, 2] < -0.3
     density[~decided & backward] = BACK_DENSITY
     density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
+    density[vertex_mask(head, without)[head.faces.numpy()].all(1)] = 0
     density[torso_weight(head)[head.faces.numpy()].min(1) > 0.9] = 0
     return density
 
 
-def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator) -> SurfaceSamples:
-    """`count` samples spread over the neutral mesh by area times density (systematic sampling)."""
+def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator, without: tuple[str, ...] = ()) -> SurfaceSamples:
+    """`count` samples spread over the neutral mesh, but not over the regions `without`, by area times density
+    (systematic sampling)."""
     corners = head.v_template.numpy()[head.faces.numpy()].astype(np.float64)
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
-    density = face_density(head, cross / np.maximum(length, 1e-12)[:, None])
+    density = face_density(head, cross / np.maximum(length, 1e-12)[:, None], without)
     cumulative = np.cumsum(0.5 * length * density)
     total = cumulative[-1]
     face = np.searchsorted(cumulative, (np.arange(count) + rng.random(count)) / count * total)

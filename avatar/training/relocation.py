@@ -16,6 +16,7 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
+from avatar.rendering.layer import splat_layer
 from avatar.training.adam import Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.prediction import predict
@@ -64,7 +65,7 @@ def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
         colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0).requires_grad_()
         out = ops.splat(
             gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, frames.view(index),
-            with_depth=False, dilation=gaussians.dilation,
+            with_depth=False, dilation=gaussians.dilation, layer=splat_layer(gaussians, frames.view(index)),
         )  # fmt: skip
         matte = frames.alpha[index][None].float() / 255
         truth = frames.rgb[index][None].float() / 255 * matte[..., None]

@@ -21,6 +21,7 @@ from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
 from avatar.training.initial_colors import initialize_colors
+from avatar.training.layer_training import add_texel_anchors, layer_groups, limit_texels, set_light
 from avatar.training.prediction import predict
 from avatar.training.relocation import measure, relocate, relocation_due
 
@@ -64,6 +65,8 @@ class Trainer:
             ),
             Group("torso", avatar.rig.torso.weight, rates.torso),
         ]
+        if avatar.layer is not None:
+            groups += layer_groups(avatar.layer, rates, batch)
         if avatar.blendshapes.mix.numel():
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
         if avatar.blendshapes.basis.numel():
@@ -73,6 +76,7 @@ class Trainer:
     def initialize(self) -> None:
         """Before the first step: set colors from the frames, anchor the Gaussians that the frames hardly show."""
         self.anchors.set(initialize_colors(self.avatar, self.coarse or self.full))
+        set_light(self.avatar)
 
     def _next_frames(self) -> Tensor:
         """Indices [B] of the next batch: random permutations of all frames, one after another."""
@@ -118,6 +122,8 @@ class Trainer:
             weights.backward(
                 self.optimizer.step_basis(rate, touched, weights.detach(), extra.grad, self.anchors.basis_weights)
             )
+        if self.avatar.layer is not None:
+            add_texel_anchors(self.avatar.layer, config.batch)
         self.optimizer.step(rate, touched)
         self.steps_done += 1
         self._limit(frames, fraction)
@@ -129,6 +135,8 @@ class Trainer:
         avatar, config = self.avatar, self.config
         if self.steps_done % constraints.EVERY == 0 and self.anchors.initial:
             constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
+            if avatar.layer is not None:
+                limit_texels(avatar.layer)
         if config.relocate > 0 and relocation_due(self.steps_done, fraction) and self.anchors.initial:
             rng = np.random.default_rng((config.seed, self.steps_done))
             use = measure(avatar, frames, int(rng.integers(len(frames))))

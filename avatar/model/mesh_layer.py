@@ -1,0 +1,206 @@
+"""The mesh layer: teeth, gums, tongue, mouth cavity and eyeballs as textured triangles seen through the Gaussians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from avatar.head.model import HeadModel
+from avatar.head.regions import torso_weight, vertex_mask
+from avatar.ops import TEXEL_NODES
+from avatar.types import LayerMesh, PosedLayer
+
+MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+EYES = ("left_eyeball", "right_eyeball")
+#: Faces of an eyeball further behind its center than this are never seen; meters.
+BACK_OF_EYE = 0.001
+#: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
+#: thin, and the eye between them is not much wider than these distances.
+MOUTH_FADE, EYE_FADE = (0.0012, 0.0026), (0.0004, 0.0014)
+#: Parts of the texture with a gain of their own.
+SCLERA, IRIS, CROWN, GUM, TONGUE, CAVITY = range(6)
+#: Parts whose gain is one factor for all colors: red, green and blue apart would turn a tongue into teeth.
+GRAY_PARTS = (GUM, TONGUE, CAVITY)
+#: Gaussians without blendshape offsets that are bound to these regions and further in front of the mesh than this are
+#: glasses or hair: they do not fade before the layer. Others may lie inside the head, where no frame shows them.
+OUTER = ("face", "nose", "forehead", "eyelids", "left_eye_region", "right_eye_region", "scalp", "hair_cap")
+OUTER_DISTANCE = 0.003
+#: Texels of teeth whose green is above this fraction of their red are crown, the others gum.
+CROWN_GREEN = 0.75
+#: Ambient occlusion: weight of the squared distance behind the lips against the area of their opening.
+OCCLUSION = 5.0
+#: Landmarks of the lips: middle of the upper and of the lower one, and the corners.
+LIPS = (13, 14, 78, 308)
+_STEPS = 4  # sub-triangles along an edge of a face
+
+
+class MeshLayer(nn.Module):
+    """The textured parts of one head. Both eyeballs have the same texture, mirrored."""
+
+    def __init__(self, head: HeadModel) -> None:
+        """Args: the baked head, which has at least one of the parts (`has_parts`)."""
+        super().__init__()
+        inside = torch.from_numpy(vertex_mask(head, MOUTH + EYES))
+        of_layer = inside[head.faces].all(1)
+        torso = torch.from_numpy(torso_weight(head))[head.faces].amin(1) > 0.5
+        faces = head.faces[of_layer & ~_back_of_eyes(head)]
+        keys, first = _texel_keys(faces, _mirrored_vertices(head))
+        corner = faces[torch.from_numpy(first // len(TEXEL_NODES))]
+        weights = _node_weights()[torch.from_numpy(first % len(TEXEL_NODES))]
+
+        def at(values: Tensor) -> Tensor:
+            return (values[corner] * weights[..., None]).sum(1)
+
+        self.register_buffer("start", at(head.colors).contiguous(), persistent=False)
+        self.register_buffer("part", _parts(head, at, self.start), persistent=False)
+        self.register_buffer("light", torch.zeros(3))
+        self.gains = nn.Parameter(torch.zeros(CAVITY + 1, 3))
+        self.delta = nn.Parameter(torch.zeros_like(self.start))
+        of_eye = torch.from_numpy(vertex_mask(head, EYES))[faces[:, 0]]
+        fades = torch.where(of_eye[:, None], torch.tensor(EYE_FADE), torch.tensor(MOUTH_FADE))
+        self.mesh = LayerMesh(faces, keys.reshape(len(faces), -1), fades, head.faces[~of_layer & ~torso])
+        self.register_buffer("outer", torch.from_numpy(vertex_mask(head, OUTER)), persistent=False)
+        mouth = torch.from_numpy(vertex_mask(head, MOUTH))
+        self.register_buffer("mouth", mouth.nonzero()[:, 0], persistent=False)
+        lips = len(head.landmark_faces) > max(LIPS)
+        rows = list(LIPS) if lips else []
+        self.register_buffer("lip_corners", head.faces[head.landmark_faces[rows]], persistent=False)
+        self.register_buffer("lip_bary", head.landmark_bary[rows], persistent=False)
+
+    start: Tensor  # [T,3] colors of the head model
+    part: Tensor  # [T] int, SCLERA to CAVITY
+    outer: Tensor  # [V] bool, vertices of the regions OUTER
+    light: Tensor  # [3] logarithm of the light of the video relative to that of the head model
+    mouth: Tensor
+    lip_corners: Tensor
+    lip_bary: Tensor
+
+    def texels(self) -> Tensor:
+        """Colors [T,3] of the texels, with autograd."""
+        gains = self.gains
+        gray = torch.zeros(len(gains), 1, dtype=torch.bool, device=gains.device)
+        gray[list(GRAY_PARTS)] = True
+        factor = torch.where(gray, gains.mean(1, keepdim=True), gains).exp()
+        return self.start * (self.light.exp() * factor)[self.part] + self.delta
+
+    @torch.no_grad()
+    def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:
+        """How far the stencil fades each Gaussian, [N]: 1, but 0 for glasses and for hair in front of the face.
+
+        Args:
+            triangles: [N,3] int, of the rig.
+            offsets: [N,3] meters, from the mesh in the frame of the triangle.
+            count: number of Gaussians with blendshape offsets, the first ones.
+        """
+        exempt = self.outer[triangles[:, 0]] & (offsets[:, 2] > OUTER_DISTANCE)
+        exempt[:count] = False
+        return 1 - exempt.to(offsets.dtype)
+
+    @torch.no_grad()
+    def set_texels(self, texels: Tensor) -> None:
+        """Make `texels()` equal to `texels` [T,3]."""
+        self.gains.zero_()
+        self.light.zero_()
+        self.delta.copy_(texels - self.start)
+
+    def posed(
+        self, vertices: Tensor, rotation: Tensor, translation: Tensor, fades: Tensor, texels: Tensor | None = None
+    ) -> PosedLayer:
+        """The layer in B poses.
+
+        Args:
+            vertices: [B,V,3] meters, skull frame.
+            rotation: [B,3,3] skull frame -> world.
+            translation: [B,3] meters.
+            fades: [N] how far its stencil fades each Gaussian.
+            texels: `texels()` if they are known.
+        """
+        colors = self.texels() if texels is None else texels
+        return PosedLayer(self.mesh, vertices, rotation, translation, self.shade(vertices), colors, fades)
+
+    @torch.no_grad()
+    def shade(self, vertices: Tensor) -> Tensor:
+        """Ambient occlusion [B,V] of vertices [B,V,3]: sqrt(A / (A + c d^2)), A the opening of the lips and d the
+        distance from it; 1 outside the mouth."""
+        shade = vertices.new_ones(vertices.shape[:2])
+        if not len(self.lip_bary) or not len(self.mouth):
+            return shade
+        lips = (vertices[:, self.lip_corners] * self.lip_bary[:, :, None]).sum(2) * 1e3  # mm
+        upper, lower, left, right = lips.unbind(1)
+        height, width = (upper - lower).norm(dim=1), (left - right).norm(dim=1)
+        away = (vertices[:, self.mouth] * 1e3 - lips.mean(1, keepdim=True)).abs_()
+        half = torch.stack([width / 2, height / 2, torch.zeros_like(width)], 1)
+        squared = (away - half[:, None]).clamp_min_(0).square_().sum(-1)
+        area = ((height + 1) * width)[:, None]
+        shade[:, self.mouth] = (area / (area + OCCLUSION * squared)).sqrt()
+        return shade
+
+
+def has_parts(head: HeadModel) -> bool:
+    """Whether the head has any part of a layer."""
+    inside = torch.from_numpy(vertex_mask(head, MOUTH + EYES))
+    return bool(inside[head.faces].all(1).any())
+
+
+def _back_of_eyes(head: HeadModel) -> Tensor:
+    """Mask [F] of the faces on the back of the eyeballs."""
+    centers = head.v_template[head.faces].mean(1)
+    back = torch.zeros(len(head.faces), dtype=torch.bool)
+    for name in EYES:
+        eye = torch.from_numpy(vertex_mask(head, (name,)))
+        if eye.any():
+            back |= eye[head.faces[:, 0]] & (centers[:, 2] < head.v_template[eye].mean(0)[2] - BACK_OF_EYE)
+    return back
+
+
+def _mirrored_vertices(head: HeadModel) -> np.ndarray:
+    """Index [V] of each vertex; of the mirrored vertex of the left eyeball for those of the right one."""
+    alias = np.arange(len(head.v_template))
+    left, right = (np.flatnonzero(vertex_mask(head, (name,))) for name in EYES)
+    if not len(left) or len(left) != len(right):
+        return alias
+    points = head.v_template.numpy()
+    centered = [points[rows] - points[rows].mean(0) for rows in (left, right)]
+    _, nearest = cKDTree(centered[0]).query(centered[1] * [-1, 1, 1])
+    if len(np.unique(nearest)) == len(left):
+        alias[right] = left[nearest]
+    return alias
+
+
+def _node_weights() -> Tensor:
+    return torch.tensor([(i, j, _STEPS - i - j) for i, j in TEXEL_NODES]) / _STEPS
+
+
+def _texel_keys(faces: Tensor, alias: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    """Texel [F * 15] of each node of each face, and for each texel the first node that it is.
+
+    A node is identified by the vertices that have a weight there, with their weights, so that faces share the texels of
+    a common edge.
+    """
+    weights = (_node_weights() * _STEPS).round().long().numpy()
+    corners = alias[faces.numpy()]
+    pairs = np.where(weights[None] > 0, corners[:, None, :] * (_STEPS + 1) + weights[None], -1) + 1
+    pairs = np.sort(pairs.reshape(-1, 3), 1).astype(np.int64)
+    base = len(alias) * (_STEPS + 1) + 2
+    _, first, texel = np.unique((pairs[:, 0] * base + pairs[:, 1]) * base + pairs[:, 2], True, True)
+    return torch.from_numpy(texel.reshape(-1)), first
+
+
+def _parts(head: HeadModel, at: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Part [T] of each texel; `at` interpolates values of the vertices there, `start` [T,3] are their colors."""
+
+    def within(*names: str) -> Tensor:
+        return at(torch.from_numpy(vertex_mask(head, names)).float()[:, None])[:, 0] > 0.5
+
+    part = torch.full((len(start),), CAVITY)
+    part[within("tongue")] = TONGUE
+    teeth, eyes = within("teeth_upper", "teeth_lower"), within(*EYES)
+    part[teeth] = GUM
+    part[teeth & (start[:, 1] > CROWN_GREEN * start[:, 0])] = CROWN
+    part[eyes] = SCLERA
+    part[eyes & within("iris")] = IRIS
+    return part

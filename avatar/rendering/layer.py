@@ -1,0 +1,29 @@
+"""The posed mesh layer of an avatar as the images that `ops.splat` blends behind its Gaussians."""
+
+from __future__ import annotations
+
+from avatar import ops
+from avatar.types import Camera, Gaussians
+
+#: Meters, standard deviation of the blur of the layer: sharper edges would look pasted on beside Gaussians.
+BLUR = 3.5e-4
+
+
+def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
+    """The argument `layer` of `ops.splat` for these Gaussians, differentiable in the texels; None without a layer.
+
+    Args:
+        gaussians: [B,N], world frame.
+        camera: [B].
+    """
+    posed = gaussians.layer
+    if posed is None:
+        return None
+    view = camera.world_to_cam
+    rotation = view[:, :3, :3] @ posed.rotation
+    translation = (view[:, :3, :3] @ posed.translation[..., None])[..., 0] + view[:, :3, 3]
+    vertices = posed.vertices @ rotation.transpose(1, 2) + translation[:, None]
+    images = ops.layer(
+        vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR
+    )
+    return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))

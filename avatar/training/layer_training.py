@@ -1,0 +1,71 @@
+"""What a training does with the texture of the mesh layer: parameters, anchors and limits."""
+
+from __future__ import annotations
+
+import torch
+
+from avatar.head.regions import vertex_mask
+from avatar.model.avatar import Avatar
+from avatar.model.mesh_layer import CAVITY, CROWN, GUM, IRIS, SCLERA, TONGUE, MeshLayer
+from avatar.training.adam import Group
+from avatar.training.config import LearningRates
+
+#: Gradient of the loss per unit of difference of a texel from the head's color times light and gain: of eyes, of teeth,
+#: and of gums, tongue and cavity. Five times as much leaves teeth as they are, half as much washes out the gaps between
+#: them. Tongue and cavity hardly change: frames that show teeth where the mesh has a tongue would turn it into teeth.
+ANCHOR_WEIGHTS = {SCLERA: 5e-7, IRIS: 5e-7, CROWN: 2e-6, GUM: 1e-5, TONGUE: 1e-5, CAVITY: 1e-5}
+#: Gradient of the loss per unit of the logarithm of a gain, and the limits of that.
+GAIN_ANCHOR_WEIGHT = 2e-4
+GAIN_LOW, GAIN_HIGH = -0.5, 0.3
+#: Limits of the light of a video relative to that of the head model.
+LIGHT_RANGE = (0.15, 1.2)
+#: Epsilon of Adam for one image a step, about the gradient of a texel that is seen well: texels that few frames show
+#: would otherwise move by full steps.
+EPS, GAIN_EPS = 1e-7, 1e-12
+
+
+def layer_groups(layer: MeshLayer, rates: LearningRates, batch: int) -> list[Group]:
+    """The parameters of the layer for the optimizer, for `batch` images a step."""
+    return [
+        Group("texels", layer.delta, rates.texel, eps=batch * EPS),
+        Group("texel_gains", layer.gains, rates.texel_gain, eps=GAIN_EPS),
+    ]
+
+
+@torch.no_grad()
+def set_light(avatar: Avatar) -> None:
+    """Estimate the light of the video from the colors that the Gaussians of the face took from its frames.
+
+    The color of the skin is that of the person and of the light: half of its difference from gray is taken for light.
+    """
+    if avatar.layer is None:
+        return
+    head, triangles = avatar.head, avatar.rig.triangles
+    on_face = vertex_mask(head, ("face",)) & ~vertex_mask(head, ("lips", "eyelids"))
+    rows = torch.from_numpy(on_face)[triangles].all(1)
+    if not rows.any():
+        return
+    weight = torch.sigmoid(avatar.logit_opacities[rows])[:, None]
+    of_head = (head.colors[triangles[rows]] * avatar.rig.bary[rows][..., None]).sum(1)
+    ratio = (avatar.colors[rows] * weight).sum(0) / (of_head * weight).sum(0)
+    logarithm = ratio.clamp(*LIGHT_RANGE).log()
+    gray = ratio.mean().clamp(*LIGHT_RANGE).log()
+    avatar.layer.light.copy_(gray + 0.5 * (logarithm - gray))
+
+
+@torch.no_grad()
+def add_texel_anchors(layer: MeshLayer, batch: int) -> None:
+    """Add the gradients of the anchors of the layer, for a loss that is a sum over `batch` images."""
+    if layer.delta.grad is None or layer.gains.grad is None:
+        return
+    weights = torch.tensor([ANCHOR_WEIGHTS[part] for part in range(CAVITY + 1)])[layer.part]
+    layer.delta.grad.addcmul_(layer.delta, weights[:, None], value=batch)
+    layer.gains.grad.add_(layer.gains, alpha=batch * GAIN_ANCHOR_WEIGHT)
+
+
+@torch.no_grad()
+def limit_texels(layer: MeshLayer) -> None:
+    """Clamp gains and colors after a step."""
+    layer.gains.clamp_(GAIN_LOW, GAIN_HIGH)
+    colors = layer.texels()
+    layer.delta.add_(colors.clamp(0, 1) - colors)

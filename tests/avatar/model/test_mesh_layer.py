@@ -1,0 +1,214 @@
+"""The mesh layer of an avatar: its texture, its poses, its file, and its training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from avatar.data.capture_folder import Capture
+from avatar.errors import HeadsplatError
+from avatar.evaluation.needles import count_needles
+from avatar.head import load_head
+from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.mesh_layer import CAVITY, CROWN, EYES, IRIS, MOUTH, SCLERA, TONGUE, MeshLayer, has_parts
+from avatar.ops import TEXEL_NODES
+from avatar.rendering.animator import Animator
+from avatar.rendering.backends import backend_of
+from avatar.rendering.frame_renderer import FrameRenderer, PosedFrame
+from avatar.rendering.layer import splat_layer
+from avatar.rendering.render import render
+from avatar.rendering.settings import RenderSettings
+from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
+from avatar.types import HeadParams
+
+
+@pytest.fixture(scope="module")
+def layer() -> MeshLayer:
+    head = load_head()
+    return MeshLayer(baked(head, torch.zeros(head.shapedirs.shape[2])))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Capture) -> Avatar:
+    config = TrainConfig(size=64, steps=12, gaussians=1500, bases=2, layer=True, refine_at=0.5)
+    return fit(tiny, load_head(), config).avatar
+
+
+def open_mouth(avatar: Avatar, params: HeadParams) -> HeadParams:
+    expression = params.expression.clone()
+    expression[:, avatar.head.expression_index("jawOpen")] = 1.0
+    return replace(params, expression=expression)
+
+
+def test_faces_share_the_texels_of_their_edges_and_both_eyes_share_theirs(layer: MeshLayer) -> None:
+    faces, ids = layer.mesh.faces, layer.mesh.texel_ids
+    assert ids.shape == (len(faces), len(TEXEL_NODES)) and ids.unique().tolist() == list(range(len(layer.start)))
+    assert len(layer.start) < 0.6 * ids.numel()
+    # A corner of a face is a node with one weight: all faces of a vertex have the same texel there.
+    corner = [k for k, node in enumerate(TEXEL_NODES) if node in ((4, 0), (0, 4), (0, 0))]
+    by_vertex = torch.full((int(faces.max()) + 1,), -1)
+    for k in corner:
+        i, j = TEXEL_NODES[k]
+        vertices = faces[:, 0 if i else 1 if j else 2]
+        known = by_vertex[vertices]
+        assert bool(((known < 0) | (known == ids[:, k])).all())
+        by_vertex[vertices] = ids[:, k]
+    eye = (layer.part == SCLERA) | (layer.part == IRIS)
+    uses = torch.bincount(ids.flatten(), minlength=len(layer.start))
+    assert bool((uses[eye] >= 2).all())
+
+
+def test_the_texture_starts_from_the_colors_of_the_head(layer: MeshLayer) -> None:
+    torch.testing.assert_close(layer.texels(), layer.start)
+    assert set(layer.part.unique().tolist()) == set(range(CAVITY + 1))
+    brightness = [float(layer.start[layer.part == part].mean()) for part in (CROWN, CAVITY, SCLERA, IRIS)]
+    assert brightness[0] > 2 * brightness[1] and brightness[2] > 2 * brightness[3]
+
+
+def test_gains_of_the_tongue_are_gray_and_those_of_teeth_are_not(layer: MeshLayer) -> None:
+    gains = torch.zeros(CAVITY + 1, 3)
+    gains[[CROWN, TONGUE], 0] = 0.3
+    with torch.no_grad():
+        layer.gains.copy_(gains)
+    try:
+        ratio = (layer.texels() / layer.start.clamp_min(1e-3)).log()
+    finally:
+        torch.nn.init.zeros_(layer.gains)
+    crown, tongue = (ratio[(layer.part == part) & (layer.start.amin(1) > 0.01)].mean(0) for part in (CROWN, TONGUE))
+    torch.testing.assert_close(crown, torch.tensor([0.3, 0.0, 0.0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(tongue, torch.tensor([0.1, 0.1, 0.1]), atol=1e-4, rtol=0)
+
+
+def test_the_mouth_is_darker_the_deeper_and_the_more_closed_and_eyes_are_not(layer: MeshLayer) -> None:
+    head = load_head()
+    closed = head.v_template[None]
+    wide = open_vertices()
+    shades = [layer.shade(vertices)[0] for vertices in (closed, wide)]
+    inside = layer.mouth
+    assert bool((shades[0][inside] <= 1).all()) and shades[1][inside].mean() > 1.2 * shades[0][inside].mean()
+    depth = wide[0, inside, 2]
+    front, back = depth > depth.quantile(0.9), depth < depth.quantile(0.1)
+    assert shades[1][inside][front].mean() > 2 * shades[1][inside][back].mean()
+    eyes = head.regions["left_eyeball"]
+    assert bool((shades[0][eyes] == 1).all())
+
+
+def open_vertices() -> torch.Tensor:
+    head = load_head()
+    expression = torch.zeros(1, len(head.expression_names))
+    expression[0, head.expression_index("jawOpen")] = 1.0
+    identity = torch.zeros(head.shapedirs.shape[2])
+    return head.skull_vertices(HeadParams(identity, expression, torch.zeros(1, 5, 3), torch.zeros(1, 3)))
+
+
+def test_only_gaussians_in_front_of_the_face_are_exempt_from_the_stencil(layer: MeshLayer) -> None:
+    head = load_head()
+    lid = int(head.regions["eyelids"].nonzero()[0])
+    neck = int((head.regions["neck"] & ~head.regions["face"]).nonzero()[0])
+    triangles = torch.tensor([[lid] * 3, [lid] * 3, [lid] * 3, [neck] * 3])
+    offsets = torch.tensor([[0, 0, 0.02], [0, 0, 0.02], [0, 0, -0.02], [0, 0, 0.02]])
+    assert layer.fades(triangles, offsets, 1).tolist() == [1, 0, 1, 1]
+
+
+def test_training_gives_the_layer_a_texture_and_no_gaussians(trained: Avatar) -> None:
+    layer = trained.layer
+    assert layer is not None
+    inside = torch.zeros(len(trained.head.v_template), dtype=torch.bool)
+    for name in MOUTH + EYES:
+        inside |= trained.head.regions[name]
+    mesh_bound = trained.rig.triangles[: trained.blendshapes.count]
+    assert not bool(inside[mesh_bound].all(1).any())
+    assert float(layer.delta.abs().max()) > 1e-3 and float(layer.light.abs().max()) > 1e-3
+    assert bool(((layer.texels() >= -0.1) & (layer.texels() <= 1.1)).all())
+
+
+def test_an_animator_renders_a_layer_like_the_avatar_itself(trained: Avatar, tiny: Capture) -> None:
+    params, camera = open_mouth(trained, tiny.params([3])), tiny.camera(64)
+    with torch.no_grad():
+        gaussians = trained(params)
+        expected = render(gaussians, camera).rgb[0]
+        without = render(replace(gaussians, layer=None), camera).rgb[0]
+    found = Animator(trained, camera.width, camera.height).render(params, camera).float() / 255
+    assert (found - expected.clamp(0, 1)).abs().max() < 0.02
+    assert (expected - without).abs().max() > 0.1
+
+
+def test_passes_show_the_layer(trained: Avatar, tiny: Capture) -> None:
+    params, camera = open_mouth(trained, tiny.params([3])), tiny.camera(64)
+    settings = RenderSettings(camera.width, camera.height, passes=("rgb", "alpha", "depth", "normals"))
+    animator = Animator(trained, camera.width, camera.height, with_depth=True)
+    frame = PosedFrame.of(animator, animator.poses(params), 0)
+    passes = {
+        name: torch.from_numpy(image.copy())
+        for name, image in FrameRenderer(animator, settings).render(frame, camera).items()
+    }
+    layer = splat_layer(frame.gaussians, camera)
+    assert layer is not None
+    images = layer.images
+    x, y = images.origin[0].tolist()
+    solid = images.stencil[0] > 0.99
+    assert solid.sum() > 3
+    height, width = solid.shape
+    part = {name: image[y : y + height, x : x + width][solid] for name, image in passes.items()}
+    assert bool((part["alpha"] > 250).all())
+    torch.testing.assert_close(part["depth"], images.depth[0][solid], atol=2e-3, rtol=0)
+    torch.testing.assert_close(part["normals"].norm(dim=1), torch.ones(len(part["normals"])), atol=1e-3, rtol=0)
+    assert int(count_needles(frame.gaussians, camera)[0]) >= 0
+
+
+def test_gsplat_refuses_an_avatar_with_a_layer(trained: Avatar, tiny: Capture) -> None:
+    with pytest.raises(HeadsplatError, match="gsplat cannot render the mesh layer"):
+        backend_of("gsplat").rasterize(trained(tiny.params([3])), tiny.camera(64))
+    with pytest.raises(ValueError, match="layer: the rasterizer gsplat cannot render it"):
+        TrainConfig(layer=True, rasterizer="gsplat")
+
+
+def test_a_stored_layer_renders_the_same_pixels(trained: Avatar, tiny: Capture, tmp_path: Path) -> None:
+    path, plain = tmp_path / "me.avatar", tmp_path / "plain.avatar"
+    save_avatar(path, trained)
+    loaded = load_avatar(path)
+    assert loaded.layer is not None and read_header(path)["version"] == 4
+    params, camera = open_mouth(trained, tiny.params([3])), tiny.camera(64)
+    first, second = (Animator(each, 64, 64).render(params, camera) for each in (trained, loaded))
+    assert (first.int() - second.int()).abs().max() <= 1  # texels are stored in half precision
+    layer, trained.layer = trained.layer, None
+    try:
+        save_avatar(plain, trained)
+    finally:
+        trained.layer = layer
+    assert 0 < path.stat().st_size - plain.stat().st_size < 500_000
+    save_avatar(tmp_path / "again.avatar", loaded)
+    assert (tmp_path / "again.avatar").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["short", "nan", "old"])
+def test_a_damaged_layer_is_refused(trained: Avatar, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, trained)
+    tensors, metadata = load_file(path), path.read_bytes()
+    length = int.from_bytes(metadata[:8], "little")
+    header = json.loads(json.loads(metadata[8 : 8 + length])["__metadata__"]["headsplat"])
+    del header["tensors_sha256"]
+    if damage == "short":
+        tensors["layer.texels"] = tensors["layer.texels"][1:]
+    elif damage == "nan":
+        tensors["layer.texels"][5, 1] = float("nan")
+    else:
+        header["version"] = 3
+    save_file(tensors, path, metadata={"headsplat": json.dumps(header)})
+    with pytest.raises(HeadsplatError, match=r"damaged avatar file \(layer\.texels"):
+        load_avatar(path)
+
+
+def test_a_head_without_the_parts_has_no_layer() -> None:
+    head = load_head()
+    assert has_parts(head)
+    none = {name: mask for name, mask in head.regions.items() if name not in MOUTH + EYES}
+    assert not has_parts(replace(head, regions=none))
