@@ -179,12 +179,18 @@ template <class Visit>
 inline void visit_row(const ScreenTriangle& t, int y, int first, int last, double inverse_near, Visit visit) {
   double start[3];
   for (int k = 0; k < 3; ++k) start[k] = t.edges[k][1] * (y + 0.5) + t.edges[k][2];
+  bool inside = false;
   for (int x = first; x <= last; ++x) {
     const double at = x + 0.5;
     const double a = t.edges[0][0] * at + start[0], b = t.edges[1][0] * at + start[1],
                  c = t.edges[2][0] * at + start[2];
+    if (!(a >= 0.0 && b >= 0.0 && c >= 0.0)) {
+      if (inside) return;  // a triangle is convex
+      continue;
+    }
+    inside = true;
     const double total = a + b + c;
-    if (a >= 0.0 && b >= 0.0 && c >= 0.0 && total > 0.0 && total < inverse_near) visit(x, static_cast<float>(total));
+    if (total > 0.0 && total < inverse_near) visit(x, static_cast<float>(total));
   }
 }
 
@@ -195,14 +201,15 @@ void LayerImage::rasterize_band(int first, int last) {
   std::fill_n(face_.begin() + begin, count, -1);
   std::fill_n(inverse_depth_.begin() + begin, count, 0.0f);
   const double inverse_near = inverse_near_;
-  for (size_t f = 0; f < faces_.size(); ++f) {
+  const Band& band = bands_[first / kBandRows];
+  for (const int f : band.faces) {
     const ScreenTriangle& t = faces_[f];
     for (int y = std::max(t.y0, first); y <= std::min(t.y1, last - 1); ++y)
       visit_row(t, y, t.x0, t.x1, inverse_near, [&](int x, float total) {
         const size_t at = width * y + x;
         if (!(total > inverse_depth_[at])) return;
         inverse_depth_[at] = total;
-        face_[at] = static_cast<int32_t>(f);
+        face_[at] = f;
       });
   }
   int spans[kBandRows][2];  // first and last sample of the layer in each row
@@ -217,13 +224,33 @@ void LayerImage::rasterize_band(int first, int last) {
       if (covered && x < span[0]) span[0] = x;
     }
   }
-  for (const ScreenTriangle& t : skin_)
+  for (const int f : band.skin) {
+    const ScreenTriangle& t = skin_[f];
     for (int y = std::max(t.y0, first); y <= std::min(t.y1, last - 1); ++y)
       visit_row(t, y, std::max(t.x0, spans[y - first][0]), std::min(t.x1, spans[y - first][1]), inverse_near,
                 [&](int x, float total) {
                   const size_t at = width * y + x;
                   if (total > inverse_depth_[at]) seen_[at] = 0;
                 });
+  }
+}
+
+// The triangles of each band, in order.
+void LayerImage::sort_into_bands() {
+  bands_.resize((samples_y() + kBandRows - 1) / kBandRows);
+  for (Band& band : bands_) {
+    band.faces.clear();
+    band.skin.clear();
+  }
+  for (const bool of_skin : {false, true}) {
+    const std::vector<ScreenTriangle>& triangles = of_skin ? skin_ : faces_;
+    for (size_t f = 0; f < triangles.size(); ++f) {
+      const ScreenTriangle& t = triangles[f];
+      if (t.x1 < t.x0 || t.y1 < t.y0) continue;
+      for (int k = t.y0 / kBandRows; k <= t.y1 / kBandRows; ++k)
+        (of_skin ? bands_[k].skin : bands_[k].faces).push_back(static_cast<int>(f));
+    }
+  }
 }
 
 // Distances along columns, up to `reach_`, to the nearest sample that is seen, or that is not.
@@ -301,6 +328,7 @@ bool LayerImage::prepare(const LayerShape& shape, const LayerInputs& inputs, int
   });
   mark_cells();
   if (!find_skin(shape, inputs, vertices)) return false;
+  sort_into_bands();
   const size_t samples = static_cast<size_t>(samples_x()) * samples_y();
   face_.resize(samples);
   inverse_depth_.resize(samples);

@@ -46,6 +46,10 @@ class LayerImage {
                 const Scalar* grad_color, Scalar* grad_texels);
 
  private:
+  // Triangles of a range of rows.
+  struct Band {
+    std::vector<int> faces, skin;
+  };
   // A covered sample: its texels with their weights, and the product of the shade and the weight in its pixel.
   struct Sample {
     int64_t texels[3];
@@ -57,6 +61,7 @@ class LayerImage {
   void set_region(const LayerShape& shape, const double low[2], const double high[2]);
   void mark_cells();
   bool find_skin(const LayerShape& shape, const LayerInputs& inputs, const Scalar* vertices);
+  void sort_into_bands();
   void rasterize_band(int first, int last);
   void measure_columns(bool to_seen, std::vector<uint8_t>& out) const;
   Scalar distance_at(const std::vector<uint8_t>& columns, int x, int y) const;
@@ -79,6 +84,7 @@ class LayerImage {
   Scalar intrinsics_[9] = {};      // of the samples of the region
   double inverse_[9] = {};         // of `intrinsics_`
   std::vector<ScreenTriangle> faces_, skin_;
+  std::vector<Band> bands_;
   std::vector<float> projected_;      // [V,2] pixels, NaN unless in front of the camera
   std::vector<uint8_t> cells_;        // blocks of samples that the layer may cover
   std::vector<int32_t> face_;         // [samples] -1 where the layer is not
