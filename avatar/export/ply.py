@@ -22,6 +22,7 @@ from avatar.model.avatar_file import CONSENT
 from avatar.model.sampling import Sampling
 from avatar.types import Gaussians, HeadParams
 
+from .layer_gaussians import with_layer
 from .placement import Placement, upside_down
 
 #: Direction of the file's y axis. Scenes trained from COLMAP cameras have y down. Viewers that correct this rotate the
@@ -103,7 +104,7 @@ def comments(y_axis: YAxis, consent: str, sampling: Sampling) -> list[str]:
 @torch.no_grad()
 def _placed(avatar: Avatar, params: HeadParams, y_axis: YAxis) -> Gaussians:
     placement = Placement.centered(avatar)
-    return (placement.rotated(upside_down()) if y_axis == "down" else placement).gaussians(avatar(params))
+    return (placement.rotated(upside_down()) if y_axis == "down" else placement).gaussians(with_layer(avatar(params)))
 
 
 def ply_bytes(gaussians: Gaussians, remarks: Sequence[str] = ()) -> bytes:

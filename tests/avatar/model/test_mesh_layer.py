@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.evaluation.needles import count_needles
+from avatar.export.layer_gaussians import with_layer
 from avatar.head import load_head
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
@@ -161,6 +162,23 @@ def test_passes_show_the_layer(trained: Avatar, tiny: Capture) -> None:
     torch.testing.assert_close(part["depth"], images.depth[0][solid], atol=2e-3, rtol=0)
     torch.testing.assert_close(part["normals"].norm(dim=1), torch.ones(len(part["normals"])), atol=1e-3, rtol=0)
     assert int(count_needles(frame.gaussians, camera)[0]) >= 0
+
+
+def test_an_exported_ply_shows_the_layer_as_gaussians(trained: Avatar, tiny: Capture) -> None:
+    params, camera = open_mouth(trained, tiny.params([3])), tiny.camera(64)
+    with torch.no_grad():
+        gaussians = trained(params)
+        exported = with_layer(gaussians)
+        without, shown = (render(each, camera) for each in (replace(gaussians, layer=None), exported))
+    layer = splat_layer(gaussians, camera)
+    assert layer is not None and trained.layer is not None
+    assert len(gaussians) < len(exported) <= len(gaussians) + len(trained.layer.mesh.faces)
+    x, y = layer.images.origin[0].tolist()
+    solid = layer.images.stencil[0] > 0.99
+    height, width = solid.shape
+    alpha, before = (each.alpha[0, y : y + height, x : x + width][solid] for each in (shown, without))
+    assert alpha.min() > 0.95 > before.min()
+    torch.testing.assert_close(with_layer(replace(gaussians, layer=None)).means, gaussians.means)
 
 
 def test_gsplat_refuses_an_avatar_with_a_layer(trained: Avatar, tiny: Capture) -> None:
