@@ -46,6 +46,7 @@ constexpr Scalar kAlphaMax = Scalar(0.999);
 constexpr Scalar kTransmittanceMin = Scalar(1e-4);
 constexpr Scalar kDepthAlphaMin = Scalar(1e-3);
 constexpr Scalar kLayerDepthMargin = Scalar(2e-3);  // meters behind the layer from which on Gaussians are skipped
+constexpr Scalar kLayerSolid = Scalar(0.99);        // coverage of the layer from which on it hides Gaussians behind it
 constexpr Scalar kNoLayerDepth = Scalar(3e38);
 constexpr Scalar kSlopeMax = 2.0f;
 constexpr Scalar kQuatNorm2Min = 1e-24f;

@@ -119,9 +119,9 @@ def splat(
         camera: B pinhole cameras.
         with_weights: also return each Gaussian's blend weight summed over the pixels.
         with_depth: False skips the depth image (None) to save time.
-        layer: a mesh that is seen through the Gaussians, from `layer`. At each of its pixels Gaussians more than 2 mm
-            deeper are skipped, the alpha of the others is multiplied by 1 - stencil * fade, and its color and coverage
-            are blended last, with the transmittance of all Gaussians.
+        layer: a mesh that is seen through the Gaussians, from `layer`. At each pixel that it covers (by 0.99 or more)
+            Gaussians more than 2 mm deeper are skipped. The alpha of the others is multiplied by 1 - stencil * fade.
+            Its color and coverage are blended last, with the transmittance of all Gaussians.
         settings: fields of `SplatSettings`:
             near (0.01): meters along the camera axis; Gaussians not beyond it are culled.
             dilation (0.3): pixels^2 added to the diagonal of the projected covariance.

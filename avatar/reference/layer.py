@@ -16,8 +16,9 @@ from .mesh import mesh
 TEXEL_STEPS = 4
 #: Nodes (i, j) of the grid at barycentrics (i, j, TEXEL_STEPS - i - j) / TEXEL_STEPS, in the order of `texel_ids`.
 TEXEL_NODES = tuple((i, j) for i in range(TEXEL_STEPS + 1) for j in range(TEXEL_STEPS + 1 - i))
-#: Meters behind the layer from which on Gaussians are skipped.
-DEPTH_MARGIN = 0.002
+#: Meters behind the layer from which on Gaussians are skipped, at pixels that it covers by SOLID or more: where it
+#: fades out behind the skin, what is behind shows through the Gaussians as it does beside the layer.
+DEPTH_MARGIN, SOLID = 0.002, 0.99
 #: The layer ends behind the skin at this many times the second fade of its face, and starts to fade out at that.
 HIDDEN_REACH = 3
 #: Samples of a pixel along each axis.

@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar.geometry.rotations import quat_to_matrix
 from avatar.types import Camera
 
-from .layer import DEPTH_MARGIN, LayerImages, SplatLayer, whole_image
+from .layer import DEPTH_MARGIN, SOLID, LayerImages, SplatLayer, whole_image
 from .sh import sh_colors
 
 #: Gaussians with a lower alpha at a pixel are skipped there (half a step of an 8-bit color).
@@ -210,7 +210,8 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
 def _kept(depths: Tensor, fades: Tensor, images: LayerImages) -> Tensor:
     """Factor [B,N,P] of the alpha of each Gaussian at each pixel in front of a layer over the whole image."""
     depth, stencil = images.depth.flatten(1)[:, None].detach(), images.stencil.flatten(1)[:, None].detach()
-    in_front = (depth == 0) | (depths.detach()[..., None] <= depth + DEPTH_MARGIN)
+    open_behind = (depth == 0) | (images.coverage.flatten(1)[:, None].detach() < SOLID)
+    in_front = open_behind | (depths.detach()[..., None] <= depth + DEPTH_MARGIN)
     return in_front * (1 - stencil * fades.detach()[..., None])
 
 

@@ -47,7 +47,7 @@ bool read_layer(const LayerView& layer, const TileSpan& span, TileLayer& out) {
       const size_t at = layer_index(layer, span, x, y);
       LayerStrip& strip = out.strips[strip_of(x, y)];
       const Scalar depth = layer.depth[at];
-      if (depth > 0.0f) strip.farthest[lane_of(x, y)] = depth + kLayerDepthMargin;
+      if (depth > 0.0f && layer.coverage[at] >= kLayerSolid) strip.farthest[lane_of(x, y)] = depth + kLayerDepthMargin;
       strip.stencil[lane_of(x, y)] = layer.stencil[at];
     }
   return true;

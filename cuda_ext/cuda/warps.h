@@ -136,7 +136,7 @@ __device__ inline LayerPixel layer_pixel(const LayerView& layer, const Tile& til
   if (layer.coverage) pixel.index = layer.index(tile.image, tile.x + at.x, tile.y + at.y);
   if (pixel.index < 0) return pixel;
   const float depth = layer.depth[pixel.index];
-  if (depth > 0.0f) pixel.farthest = depth + kLayerDepthMargin;
+  if (depth > 0.0f && layer.coverage[pixel.index] >= kLayerSolid) pixel.farthest = depth + kLayerDepthMargin;
   pixel.stencil = layer.stencil[pixel.index];
   return pixel;
 }
