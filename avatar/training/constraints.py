@@ -10,16 +10,23 @@ import math
 import torch
 from torch import Tensor
 
+from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 
-#: Steps between two applications of the limits.
-EVERY = 4
+#: Steps between two applications of the limits, and of that on distances.
+EVERY, REACH_EVERY = 4, 8
 #: Largest ratio of the two larger axes of a Gaussian: 1 is a disc, much more is a needle.
 MAX_RATIO = 6.0
 #: Largest ratio of the longest axis and the shortest: a thin disc seen from its edge is a needle, too.
 MAX_THINNESS = 8.0
 #: Largest standard deviation of a Gaussian relative to its initial one.
 MAX_GROWTH = 3.0
+#: Around the openings of mouth and eyes a Gaussian that sits far from its triangle tears off with another lip or lid:
+#: offset and blendshapes together move these Gaussians no farther than this in any of the frames; meters.
+OPENINGS = ("lips", "lips_inner", "eyelids", "lid_interior")
+REACH = 2e-3
+#: Number of evenly spread frames in which the distance is measured.
+REACH_FRAMES = 8
 #: Colors beyond 0..1 serve only to outshine other Gaussians.
 COLOR_LOW, COLOR_HIGH = -0.01, 1.01
 
@@ -39,3 +46,26 @@ def apply_limits(avatar: Avatar, initial_log_scales: Tensor) -> None:
     limit = torch.minimum(middle + math.log(MAX_RATIO), largest)
     limited = torch.minimum(avatar.log_scales, limit[:, None])
     avatar.log_scales.copy_(torch.maximum(limited, limited.amax(1, keepdim=True) - math.log(MAX_THINNESS)))
+
+
+@torch.no_grad()
+def limit_reach(avatar: Avatar, features: Tensor) -> None:
+    """Scale offsets and position blendshapes of the Gaussians of lips and lids that leave their triangles too far.
+
+    After the step: a limit inside the model would have no gradient for Gaussians beyond it.
+
+    Args:
+        avatar: changed in place.
+        features: [T,F] of the frames whose motion counts, see `expression_features`.
+    """
+    shapes = avatar.blendshapes
+    near = torch.from_numpy(vertex_mask(avatar.head, OPENINGS))[avatar.rig.triangles[: shapes.count]].any(1)
+    rows = near.nonzero()[:, 0]
+    basis = shapes.basis[:, rows, :3] * shapes.units[:3]
+    if shapes.mode == "expression":
+        basis *= shapes.mask[:, rows, None]
+    moved = torch.addmm(avatar.offsets[rows].flatten(), shapes.weights(features), basis.flatten(1))
+    size = moved.view(len(features), -1, 3).square().sum(2).amax(0).sqrt()
+    shrink = (REACH / size.clamp_min(REACH))[:, None]
+    avatar.offsets[rows] *= shrink
+    shapes.basis[:, rows, :3] *= shrink

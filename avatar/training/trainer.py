@@ -137,6 +137,9 @@ class Trainer:
             constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
             if avatar.layer is not None:
                 limit_texels(avatar.layer)
+        if self.steps_done % constraints.REACH_EVERY == 0 and self.anchors.initial:
+            features = frames.states.features
+            constraints.limit_reach(avatar, features[:: max(1, len(features) // constraints.REACH_FRAMES)])
         if config.relocate > 0 and relocation_due(self.steps_done, fraction) and self.anchors.initial:
             rng = np.random.default_rng((config.seed, self.steps_done))
             use = measure(avatar, frames, int(rng.integers(len(frames))))

@@ -71,3 +71,48 @@ def test_the_limits_hold_after_a_training(tiny: Capture) -> None:
     assert ratio(avatar) <= constraints.MAX_RATIO * (1 + SLACK)
     low, high = avatar.colors.aminmax()
     assert low >= constraints.COLOR_LOW and high <= constraints.COLOR_HIGH
+
+
+def reaching(offset: float, basis: float) -> tuple[Avatar, torch.Tensor]:
+    """The sample avatar with the first Gaussian far from its triangle, which is of the lips, and features of frames."""
+    avatar = small_avatar("reduced")
+    for name in constraints.OPENINGS:
+        avatar.head.regions.pop(name, None)
+    avatar.head.regions["lips"] = torch.zeros(len(avatar.head.v_template), dtype=torch.bool)
+    avatar.head.regions["lips"][avatar.rig.triangles[0]] = True
+    avatar.offsets.data.zero_()
+    avatar.blendshapes.basis.data.zero_()
+    avatar.offsets.data[0, 0] = offset
+    avatar.blendshapes.basis.data[0, 0, 0] = basis
+    count = len(avatar.blendshapes.mean)
+    return avatar, avatar.blendshapes.mean + torch.linspace(-1, 1, 2 * count).reshape(2, count)
+
+
+def farthest(avatar: Avatar, features: torch.Tensor) -> torch.Tensor:
+    shapes = avatar.blendshapes
+    moved = shapes(shapes.weights(features))[..., :3] * shapes.units[:3] + avatar.offsets[: shapes.count]
+    return moved.norm(dim=2).amax(0)
+
+
+def test_a_lip_gaussian_far_from_its_triangle_comes_back_to_the_limit_with_its_blendshapes() -> None:
+    avatar, features = reaching(0.02, 3.0)
+    ratio = avatar.blendshapes.basis[0, 0, 0] / avatar.offsets[0, 0]
+    constraints.limit_reach(avatar, features)
+    assert torch.allclose(farthest(avatar, features)[0], torch.tensor(constraints.REACH), rtol=1e-4)
+    assert torch.allclose(avatar.blendshapes.basis[0, 0, 0] / avatar.offsets[0, 0], ratio, rtol=1e-4)
+
+
+def unchanged(avatar: Avatar, features: torch.Tensor) -> bool:
+    before = {name: value.clone() for name, value in avatar.state_dict().items()}
+    constraints.limit_reach(avatar, features)
+    return all(torch.equal(before[name], value) for name, value in avatar.state_dict().items())
+
+
+def test_a_lip_gaussian_within_the_limit_keeps_every_bit() -> None:
+    assert unchanged(*reaching(0.001, 0.05))
+
+
+def test_gaussians_elsewhere_may_be_far_away() -> None:
+    avatar, features = reaching(0.02, 3.0)
+    avatar.head.regions["lips"][:] = False
+    assert unchanged(avatar, features)
