@@ -12,6 +12,7 @@ import pytest
 
 from avatar import cli
 from avatar.cli import doctor
+from avatar.model.avatar_file import VERSION
 from avatar.video import write_video
 
 
@@ -82,7 +83,7 @@ def test_info_of_a_newer_avatar_recommends_an_update(capsys: pytest.CaptureFixtu
     header = {"magic": "headsplat-avatar", "version": 99}
     save_file({"x": torch.zeros(1)}, tmp_path / "new.avatar", metadata={"headsplat": json.dumps(header)})
     text = failure(capsys, ["info", str(tmp_path / "new.avatar")])
-    assert "avatar version 99, this headsplat reads up to 3; update headsplat" in text
+    assert f"avatar version 99, this headsplat reads up to {VERSION}; update headsplat" in text
 
 
 def test_doctor_reports_every_part_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -210,6 +210,7 @@ def source(window: WindowDriver) -> Result:
     smile = viewport.renderer.render(Smile(session.avatar).latest().params, camera, window.state.view).copy()
     window.click("Source", "a smile")
     shown = window.until(lambda: np.array_equal(viewport.image, smile))
+    window.rest(20)  # the panel changes its height while the source starts
     window.click("Source", "calibrate (C)")
     calibrations = session.sources.live.pipeline.calibrations
     window.click("Source", "sliders")
