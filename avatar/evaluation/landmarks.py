@@ -12,7 +12,7 @@ from avatar.data.image_regions import LEFT_EYE_RING, LIP_RING, RIGHT_EYE_RING
 #: Frames of a row that are measured, evenly spread.
 MOST_FRAMES = 60
 #: Outer corners of the right and the left eye.
-_CORNERS = (33, 263)
+EYE_CORNERS = (33, 263)
 #: Inner outline of the lips, which moves with the opening of the mouth.
 _INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 #: Landmarks of each column; the first one has all of the mesh, without the irises.
@@ -75,7 +75,7 @@ def distances(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
     The inter-ocular distance is that in space, so that it does not shrink where the head turns.
     """
-    scale = float(np.linalg.norm(true[_CORNERS[0]] - true[_CORNERS[1]]))
+    scale = float(np.linalg.norm(true[EYE_CORNERS[0]] - true[EYE_CORNERS[1]]))
     apart = np.linalg.norm(found[:, :2] - true[:, :2], axis=1) * (100 / max(scale, 1e-9))
     return {name: float(apart[list(group)].mean()) for name, group in GROUPS.items()}
 

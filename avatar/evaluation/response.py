@@ -5,13 +5,13 @@ Held-out frames cannot say that: hardly a video shows a full blink or a wide ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from avatar.driving.driver import DriveOptions, drive
-from avatar.evaluation.landmarks import Landmarker, Locate
+from avatar.evaluation.landmarks import EYE_CORNERS, Landmarker, Locate
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.rendering.animator import render_track
@@ -21,12 +21,11 @@ from avatar.types import JOINT_NAMES, Camera, HeadParams, Motion
 
 #: Weights of the driven expressions.
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-SWEEPS: dict[str, tuple[str, ...]] = {"blink": ("eyeBlinkLeft", "eyeBlinkRight"), "jaw": ("jawOpen",)}
+BLINK, JAW = ("eyeBlinkLeft", "eyeBlinkRight"), ("jawOpen",)
 SIZE = 512  # pixels, of the rendered images
-#: Landmarks of the upper and of the lower edge between which an opening is measured, and the outer eye corners.
+#: Landmarks of the upper and of the lower edge between which an opening is measured.
 _LIDS = (((159, 158, 160), (145, 153, 144)), ((386, 385, 387), (374, 380, 373)))
 _LIPS = (((13, 82, 312), (14, 87, 317)),)
-_CORNERS = (33, 263)
 
 _Edges = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
@@ -59,7 +58,7 @@ class Response:
 
 
 def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response | None:
-    """Drive `avatar` by the SWEEPS from the front and measure the openings in the rendered images.
+    """Drive `avatar` by BLINK and by JAW from the front and measure the openings in the rendered images.
 
     Args:
         avatar: an avatar whose head has landmarks.
@@ -71,11 +70,11 @@ def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response 
     if landmarker is None or landmarker.locate is None or not len(avatar.head.landmark_faces):
         return None
     locate = landmarker.locate
-    eyes = _seen(avatar, SWEEPS["blink"], _LIDS, locate)
-    mouth = _seen(avatar, SWEEPS["jaw"], _LIPS, locate)
+    eyes = _seen(avatar, BLINK, _LIDS, locate)
+    mouth = _seen(avatar, JAW, _LIPS, locate)
     if eyes is None or mouth is None:
         return None
-    asked = _openings(_mesh_landmarks(avatar, _driven(avatar, SWEEPS["jaw"], soft_clamp=False)), _LIPS)
+    asked = _openings(_mesh_landmarks(avatar, _driven(avatar, JAW, soft_clamp=False)), _LIPS)
     span = max(asked[-1] - asked[0], 1e-6)
     return Response(
         eye_openness=tuple((eyes / max(eyes[0], 1e-6)).tolist()),
@@ -111,7 +110,7 @@ def _seen(avatar: Avatar, names: tuple[str, ...], edges: _Edges, locate: Locate)
 
 def _mesh_landmarks(avatar: Avatar, params: HeadParams) -> np.ndarray:
     """Landmarks [T,478,3] of the mesh in the world, meters."""
-    params = replace(params, identity=avatar.head.v_template.new_zeros(0))
+    params = avatar.with_identity(params)
     rotation, translation = avatar.head.skull_pose(params)
     points = avatar.head.landmarks(avatar.head.skull_vertices(params))
     return (points @ rotation.transpose(1, 2) + translation[:, None]).detach().cpu().numpy()
@@ -130,5 +129,5 @@ def _openings(points: np.ndarray, edges: _Edges) -> np.ndarray:
     """Mean image distance [T] between the `edges` of landmarks [T,478,2+], relative to that of the eye corners."""
     image = points[..., :2]
     apart = np.stack([image[:, list(low)].mean(1) - image[:, list(high)].mean(1) for high, low in edges])
-    scale = np.linalg.norm(image[:, _CORNERS[0]] - image[:, _CORNERS[1]], axis=-1)
+    scale = np.linalg.norm(image[:, EYE_CORNERS[0]] - image[:, EYE_CORNERS[1]], axis=-1)
     return np.linalg.norm(apart, axis=-1).mean(0) / np.maximum(scale, 1e-9)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from avatar.geometry.rotations import SH_C0, matrix_to_quat
+from avatar.geometry.rotations import SH_C0, matrix_to_quat, triangle_frames
 from avatar.types import Gaussians
 
 #: Opacity of a Gaussian of the layer, and its standard deviations: along a face relative to the square root of its
@@ -26,10 +25,10 @@ def with_layer(gaussians: Gaussians) -> Gaussians:
         return gaussians
     vertices = posed.vertices[0] @ posed.rotation[0].T + posed.translation[0]
     corners = vertices[posed.mesh.faces]
-    across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    size = (0.5 * across.norm(dim=1)).sqrt()
+    edges = corners[:, 1:] - corners[:, :1]
+    size = (0.5 * torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1)).sqrt()
     kept = size > 0
-    corners, across, size = corners[kept], across[kept], size[kept]
+    corners, size = corners[kept], size[kept]
     colors = posed.texels[posed.mesh.texel_ids[kept]].mean(1) * posed.shade[0][posed.mesh.faces[kept]].mean(1)[:, None]
     scales = torch.stack([SPREAD * size, SPREAD * size, torch.full_like(size, THICKNESS)], 1)
     sh = gaussians.sh.new_zeros(1, len(size), *gaussians.sh.shape[2:])
@@ -37,16 +36,9 @@ def with_layer(gaussians: Gaussians) -> Gaussians:
     return replace(
         gaussians,
         means=torch.cat([gaussians.means, corners.mean(1)[None]], 1),
-        quats=torch.cat([gaussians.quats, matrix_to_quat(_frames(corners, across))[None]], 1),
+        quats=torch.cat([gaussians.quats, matrix_to_quat(triangle_frames(corners))[None]], 1),
         scales=torch.cat([gaussians.scales, scales[None]], 1),
         opacities=torch.cat([gaussians.opacities, torch.full_like(size, OPACITY)[None]], 1),
         sh=torch.cat([gaussians.sh, sh], 1),
         layer=None,
     )
-
-
-def _frames(corners: Tensor, across: Tensor) -> Tensor:
-    """Rotations [M,3,3] whose columns are the first edge of each triangle, its perpendicular and the normal."""
-    first = torch.nn.functional.normalize(corners[:, 1] - corners[:, 0], dim=1)
-    normal = torch.nn.functional.normalize(across, dim=1)
-    return torch.stack([first, torch.linalg.cross(normal, first), normal], 2)

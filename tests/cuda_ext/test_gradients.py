@@ -69,11 +69,11 @@ def test_splat_gradients_match_finite_differences(terms: int, antialias: bool) -
     view = camera(1, 9, 7, focal=15.0)
     inputs = sh_scene(1, 5, terms, 3, torch.float64) if terms else scene(1, 5, 3, torch.float64)
 
-    def pictures(*values: Tensor) -> tuple[Tensor, ...]:
+    def rendered(*values: Tensor) -> tuple[Tensor, ...]:
         out = ops.splat(*values, view, antialias=antialias, cutoff=False)
         return out.rgb, out.alpha, out.depth
 
-    assert torch.autograd.gradcheck(pictures, leaves_of(inputs), eps=1e-6, atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradcheck(rendered, leaves_of(inputs), eps=1e-6, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -229,10 +229,10 @@ def test_splat_with_a_layer_has_the_gradients_of_finite_differences() -> None:
 
     covered = (images.coverage > 0)[..., None]  # a layer has no color elsewhere
 
-    def pictures(*values: Tensor) -> tuple[Tensor, ...]:
+    def rendered(*values: Tensor) -> tuple[Tensor, ...]:
         layer = ops.SplatLayer(replace(images, color=values[5] * covered), fades)
         out = ops.splat(*values[:5], view, cutoff=False, layer=layer)
         return out.rgb, out.alpha, out.depth
 
     leaves = (*leaves_of(scene(1, 5, 3, torch.float64)), images.color.detach().requires_grad_())
-    assert torch.autograd.gradcheck(pictures, leaves, eps=1e-6, atol=1e-6, rtol=1e-5, fast_mode=True)
+    assert torch.autograd.gradcheck(rendered, leaves, eps=1e-6, atol=1e-6, rtol=1e-5, fast_mode=True)
