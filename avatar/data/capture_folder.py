@@ -133,18 +133,18 @@ class Capture:
 
     def images(self, indices: Sequence[int] | np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Frames [n,H,W,3] uint8 sRGB and mattes [n,H,W] uint8, area-averaged to a longer side of `size`."""
-        target = self.size_at(size)
+        width, height = self.size_at(size)
+        rgb = np.empty((len(indices), height, width, 3), np.uint8)
+        alpha = np.empty((len(indices), height, width), np.uint8)
 
-        def one(index: int) -> tuple[np.ndarray, np.ndarray]:
-            image = self.stored_image(FRAMES_DIR, index, cv2.IMREAD_COLOR)
-            matte = self.stored_image(MATTES_DIR, index, cv2.IMREAD_GRAYSCALE)
-            return _shrink(image[..., ::-1], target), _shrink(matte, target)
+        def one(place: int) -> None:
+            image = self.stored_image(FRAMES_DIR, indices[place], cv2.IMREAD_COLOR)
+            matte = self.stored_image(MATTES_DIR, indices[place], cv2.IMREAD_GRAYSCALE)
+            rgb[place] = _shrink(image[..., ::-1], (width, height))
+            alpha[place] = _shrink(matte, (width, height))
 
         with ThreadPoolExecutor(max_workers=2) as pool:
-            pairs = list(pool.map(one, indices))
-        width, height = target
-        rgb = np.stack([pair[0] for pair in pairs]) if pairs else np.zeros((0, height, width, 3), np.uint8)
-        alpha = np.stack([pair[1] for pair in pairs]) if pairs else np.zeros((0, height, width), np.uint8)
+            list(pool.map(one, range(len(indices))))
         return rgb, alpha
 
     def image_path(self, folder: str, row: int) -> Path:
@@ -205,5 +205,5 @@ def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) ->
 
 def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (image.shape[1], image.shape[0]) == size:
-        return np.ascontiguousarray(image)
+        return image
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -15,6 +15,9 @@ from avatar.head.model import HeadModel
 from avatar.model.blendshapes import expression_features
 from avatar.types import Camera, HeadParams
 
+#: States whose vertices are computed at a time: what is computed on the way needs several times their memory.
+_CHUNK = 16
+
 
 @dataclass(frozen=True)
 class HeadStates:
@@ -34,8 +37,10 @@ class HeadStates:
     def of(params: HeadParams, head: HeadModel) -> HeadStates:
         """States of the baked `head` (`avatar.model.avatar.baked`) at tracked `params`, whose identity is ignored."""
         params = replace(params, identity=head.v_template.new_zeros(0))
-        parts = [head.skull_vertices(params[start : start + 64]) for start in range(0, len(params), 64)]
-        return HeadStates(params, torch.cat(parts), expression_features(params), *head.skull_pose(params))
+        vertices = head.v_template.new_empty(len(params), *head.v_template.shape)
+        for start in range(0, len(params), _CHUNK):
+            vertices[start : start + _CHUNK] = head.skull_vertices(params[start : start + _CHUNK])
+        return HeadStates(params, vertices, expression_features(params), *head.skull_pose(params))
 
     def with_torso(self, rotation: Tensor, translation: Tensor) -> HeadStates:
         """These states with known poses of the torso [S,3,3], [S,3]."""
@@ -100,12 +105,15 @@ class TrainingFrames:
     def resized(self, scale: float) -> TrainingFrames:
         """The same frames with images and mattes area-averaged to `scale` (below 1) of their size."""
         width, height = round(self.camera.width * scale), round(self.camera.height * scale)
-        images = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in self.rgb.numpy()]
-        mattes = [cv2.resize(matte, (width, height), interpolation=cv2.INTER_AREA) for matte in self.alpha.numpy()]
+        rgb = np.empty((len(self), height, width, 3), np.uint8)
+        alpha = np.empty((len(self), height, width), np.uint8)
+        for images, small in ((self.rgb, rgb), (self.alpha, alpha)):
+            for image, place in zip(images.numpy(), small, strict=True):
+                place[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         return replace(
             self,
-            rgb=torch.from_numpy(np.stack(images)),
-            alpha=torch.from_numpy(np.stack(mattes)),
+            rgb=torch.from_numpy(rgb),
+            alpha=torch.from_numpy(alpha),
             camera=self.camera.resized(width, height),
         )
 
@@ -126,9 +134,10 @@ def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int
     """
     rows = np.asarray(indices, dtype=np.int64)
     rgb, alpha = capture.images(rows, size)
+    normalize_exposure(rgb, capture.track["exposure"][rows])
     _, first, step = np.unique(capture.track["time_step"][rows], return_index=True, return_inverse=True)
     return TrainingFrames(
-        torch.from_numpy(normalize_exposure(rgb, capture.track["exposure"][rows])),
+        torch.from_numpy(rgb),
         torch.from_numpy(alpha),
         capture.camera(size, rows),
         HeadStates.of(capture.params(rows[first]), head),
@@ -144,11 +153,16 @@ def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.asarray(rgb.astype(np.float32) / 255 * matte + 1 - matte)
 
 
-def normalize_exposure(rgb: np.ndarray, exposure: np.ndarray) -> np.ndarray:
-    """Images [n,H,W,3] uint8, each channel divided by its gain in `exposure` [n,3]."""
+def normalize_exposure(rgb: np.ndarray, exposure: np.ndarray) -> None:
+    """Divide each channel of images by its gain, in place: frames fill much of the memory.
+
+    Args:
+        rgb: [n,H,W,3] uint8, changed.
+        exposure: [n,3].
+    """
     if (exposure == 1).all():
-        return rgb
+        return
     values = np.arange(256)
     tables = np.clip(values / exposure[..., None] + 0.5, 0, 255).astype(np.uint8)  # [n,3,256]
-    images = [cv2.LUT(image, np.ascontiguousarray(table.T[None])) for image, table in zip(rgb, tables, strict=True)]
-    return np.stack(images)
+    for image, table in zip(rgb, tables, strict=True):
+        image[:] = cv2.LUT(image, np.ascontiguousarray(table.T[None]))

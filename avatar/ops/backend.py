@@ -132,7 +132,8 @@ def _set_kernel_threads(count: int) -> None:
 def keep_memory() -> None:
     """Make the C library keep freed memory: otherwise a loop over frames spends most of its time on page faults.
 
-    Changes settings of the whole process; does nothing on platforms without them.
+    What is free already, such as the memory of a capture in the same process, goes back to the system first. Changes
+    settings of the whole process; does nothing on platforms without them.
     """
     if cuda_ext.available("cpu"):
         cuda_ext.native().keep_freed_memory()

@@ -41,12 +41,11 @@ class Targets:
         full = (frames.camera.width, frames.camera.height)
         scale = min(1.0, size / max(full))
         width, height = (max(1, round(side * scale)) for side in full)
-        images = [
-            _shrunk_over_white(rgb, alpha, width, height)
-            for rgb, alpha in zip(frames.rgb.numpy(), frames.alpha.numpy(), strict=True)
-        ]
+        images = np.empty((len(frames), height, width, 3), np.float32)
+        for image, rgb, alpha in zip(images, frames.rgb.numpy(), frames.alpha.numpy(), strict=True):
+            image[:] = _shrunk_over_white(rgb, alpha, width, height)
         return Targets(
-            torch.from_numpy(np.stack(images)),
+            torch.from_numpy(images),
             frames.camera.resized(width, height),
             frames.step,
             frames.weight,

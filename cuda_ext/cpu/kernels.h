@@ -368,7 +368,7 @@ void rigid_normal_image(const RigidNormalImage&, Scalar* buffer, Scalar* matrix,
 }  // namespace HEADSPLAT_LEVEL
 
 // Makes the C library reuse freed memory instead of returning it to the system: the kernel clears fresh pages, which
-// takes longer than the computation in them. Has an effect with glibc only.
+// takes longer than the computation in them. What is free already is returned first. Has an effect with glibc only.
 void keep_freed_memory();
 
 // Allocates the buffers for `image.intersections` tile intersections; their contents are lost.

@@ -49,6 +49,7 @@ void* Buffer::reserve(size_t bytes, bool keep) {
 
 void keep_freed_memory() {
 #if defined(__GLIBC__)
+  malloc_trim(0);
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 #endif

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,14 @@ def test_images_are_resized_together_with_the_camera(tiny: Capture) -> None:
     assert rgb.shape == (2, 32, 32, 3) and alpha.shape == (2, 32, 32)
     assert (camera.width, camera.height) == (32, 32)
     assert torch.allclose(camera.K[0, 0, 0] * 2, tiny.camera(64).K[0, 0, 0])
+
+
+def test_loading_images_takes_little_memory_beside_them(tiny: Capture) -> None:
+    tracemalloc.start()
+    rgb, alpha = tiny.images([0] * 300, 64)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * (rgb.nbytes + alpha.nbytes)
 
 
 def test_images_are_never_enlarged(tiny: Capture) -> None:
