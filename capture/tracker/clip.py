@@ -16,7 +16,7 @@ from avatar.geometry.similarity import fit_similarity
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
-from capture.tracker.identity import IdentityOptions, KeyFrame, choose_key_frames, fit_identity
+from capture.tracker.identity import IdentityFit, IdentityOptions, KeyFrame, choose_key_frames, fit_identity
 from capture.tracker.indices import FACE_COUNT, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
@@ -25,6 +25,9 @@ from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 #: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is discarded.
 _LOST = 0.06
+#: Repetitions of the joint fit from the focal length found before; the first must reduce the error to this fraction.
+#: They end where the focal length changes less than this.
+_REFITS, _CLEARLY_BETTER, _FOCAL_STEP = 4, 0.95, 0.02
 _FIRST_ITERATIONS, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT = 30, 3, 2.0
 
 
@@ -139,18 +142,74 @@ def fit_person(
     rotations = network_rotations(model, training, camera)
     angles = yaw_pitch(rotations)
     keys = choose_key_frames(training.points, angles)
-    problem = FrameProblem.create(model, np.zeros(model.identity_size), camera, typical, options.fit)
-    targets = training.targets
-    frames = [KeyFrame(targets[k], problem.weights(training.spread[k]), rotations[k]) for k in keys]
     release = prior.origin != "given" and may_release_focal(angles[:, 0])
-    fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
-    relative = [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
-    offset = mean_rotation(torch.from_numpy(np.stack(relative))).numpy()
-    # The first fit gives the rotation between the network's frame and the head's; the second uses those rotations.
-    frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
-    fit = fit_identity(model, frames, camera, prior, release, typical, options.fit, options.identity)
-    camera = Pinhole(fit.focal, *principal_point)
-    return Person(model, fit.identity, camera, fit.focal_log_sigma, release, typical, keys, offset, options)
+    shared = _KeyFrames(model, training[keys], typical, prior, release, options)
+    found = shared.fit(camera, rotations[keys])
+    if release:
+        found = shared.refit(found)
+    log_sigma = found.fit.focal_log_sigma
+    return Person(model, found.fit.identity, found.camera, log_sigma, release, typical, keys, found.offset, options)
+
+
+@dataclass(frozen=True)
+class _JointFit:
+    """A fit of the key frames."""
+
+    fit: IdentityFit
+    camera: Pinhole
+    offset: np.ndarray  # [3,3] rotation from the head model's axes to the landmark network's
+    error: float  # mean reprojection, fraction of the inter-ocular distance
+
+
+@dataclass(frozen=True)
+class _KeyFrames:
+    """The joint problem of the key frames."""
+
+    model: LandmarkModel
+    seen: Observations  # of the key frames
+    inter_ocular: float  # pixels
+    prior: FocalPrior
+    release: bool  # whether the focal length is estimated
+    options: TrackerOptions
+
+    def fit(self, camera: Pinhole, rotations: np.ndarray) -> _JointFit:
+        """Identity and focal length, with `rotations` [K,3,3] measured from the depth of the landmarks for `camera`."""
+        seen, options = self.seen, self.options
+        problem = FrameProblem.create(
+            self.model, np.zeros(self.model.identity_size), camera, self.inter_ocular, options.fit
+        )
+        frames = [
+            KeyFrame(target, problem.weights(spread), rotation)
+            for target, spread, rotation in zip(seen.targets, seen.spread, rotations, strict=True)
+        ]
+        shared = (camera, self.prior, self.release, self.inter_ocular, options.fit, options.identity)
+        fit = fit_identity(self.model, frames, *shared)
+        relative = [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
+        offset = mean_rotation(torch.from_numpy(np.stack(relative))).numpy()
+        # The first fit gives the rotation between the network's frame and the head's; the second uses those rotations.
+        frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
+        fit = fit_identity(self.model, frames, *shared)
+        found = replace(camera, focal=fit.focal)
+        problem = FrameProblem.create(self.model, fit.identity, found, self.inter_ocular, options.fit)
+        errors = [frame_error(problem, *pair).mean() for pair in zip(fit.states, seen.targets, strict=True)]
+        return _JointFit(fit, found, offset, float(np.mean(errors)))
+
+    def refit(self, found: _JointFit) -> _JointFit:
+        """`found`, or a fit whose rotations are measured with the focal length it found, again and again.
+
+        Away from the middle of the frame the rotations depend on the focal length: measured with a wrong one they hold
+        the fit near it. The landmarks of a head in the middle hardly tell the fits apart; then `found` stays.
+        """
+        best = found
+        for _ in range(_REFITS):
+            fit = self.fit(best.camera, network_rotations(self.model, self.seen, best.camera))
+            if fit.error > (_CLEARLY_BETTER * found.error if best is found else best.error):
+                break
+            moved = abs(np.log(fit.camera.focal / best.camera.focal))
+            best = fit
+            if moved < _FOCAL_STEP:
+                break
+        return best
 
 
 def track_training(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import capture.tracker.clip as clip_module
 from avatar.geometry.block_banded import REFERENCE_STEP, difference_weights
 from capture.tracker.camera import FocalPrior, focal_prior, may_release_focal
 from capture.tracker.clip import TrackerOptions, fit_person, track_held_out, track_training
@@ -122,6 +125,42 @@ def test_the_focal_is_estimated_only_when_the_head_turns():
     person = fit_person(model, frontal, prior, CENTER)
     assert not person.focal_released and person.camera.focal == pytest.approx(prior.focal, rel=1e-6)
     assert person.focal_log_sigma == prior.log_sigma
+
+
+def _away_from_the_middle(states: list[State]) -> list[State]:
+    """`states` in the lower part of the frame, going from side to side."""
+    return [
+        replace(state, translation=state.translation + np.array([0.25 * np.sin(k / 15), -0.25, 0.0]))
+        for k, state in enumerate(states)
+    ]
+
+
+@pytest.mark.parametrize("wrong", [0.67, 1.5, 2.0])
+def test_the_focal_of_a_turning_head_away_from_the_middle_is_found_from_a_wrong_prior(wrong):
+    model = make_model()
+    identity = np.random.default_rng(5).normal(size=model.identity_size) * 0.5
+    truth = _away_from_the_middle(make_states(60, turn=0.6))
+    seen = observe(model, identity, truth, np.arange(60) / 30, noise=0.3)
+    person = fit_person(model, seen, FocalPrior(wrong * CAMERA.focal, 0.35, "typical camera"), CENTER)
+    assert person.camera.focal == pytest.approx(CAMERA.focal, rel=0.06)
+
+
+def test_rotations_are_measured_again_only_where_the_landmarks_fit_clearly_better(monkeypatch):
+    model = make_model()
+    identity = np.random.default_rng(5).normal(size=model.identity_size) * 0.5
+    prior = FocalPrior(1.5 * CAMERA.focal, 0.35, "typical camera")
+
+    def focals(states: list[State]) -> tuple[float, float]:
+        seen = observe(model, identity, states, np.arange(60) / 30, noise=0.3)
+        found = fit_person(model, seen, prior, CENTER).camera.focal
+        with monkeypatch.context() as patch:
+            patch.setattr(clip_module, "_REFITS", 0)
+            return found, fit_person(model, seen, prior, CENTER).camera.focal
+
+    found, once = focals(make_states(60, turn=0.6))
+    assert found == once
+    found, once = focals(_away_from_the_middle(make_states(60, turn=0.6)))
+    assert abs(found - CAMERA.focal) < 0.5 * abs(once - CAMERA.focal)
 
 
 def test_key_frames_are_distinct_and_cover_the_extremes(clip):
