@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
+from avatar.head.shading import vertex_normals
+from avatar.model.mouth_light import mouth_light
 from avatar.ops import TEXEL_NODES
 from avatar.types import LayerMesh, PosedLayer
 
@@ -31,8 +33,6 @@ OUTER = ("face", "nose", "forehead", "eyelids", "left_eye_region", "right_eye_re
 OUTER_DISTANCE = 0.003
 #: Texels of teeth whose green is above this fraction of their red are crown, the others gum.
 CROWN_GREEN = 0.75
-#: Ambient occlusion: weight of the squared distance behind the lips against the area of their opening.
-OCCLUSION = 5.0
 #: Landmarks of the lips: middle of the upper and of the lower one, and the corners.
 LIPS = (13, 14, 78, 308)
 _STEPS = 4  # sub-triangles along an edge of a face
@@ -66,6 +66,8 @@ class MeshLayer(nn.Module):
         self.register_buffer("outer", torch.from_numpy(vertex_mask(head, OUTER)), persistent=False)
         mouth = torch.from_numpy(vertex_mask(head, MOUTH))
         self.register_buffer("mouth", mouth.nonzero()[:, 0], persistent=False)
+        normals = vertex_normals(head.v_template, faces)[self.mouth]
+        self.register_buffer("mouth_normals", normals, persistent=False)
         lips = len(head.landmark_faces) > max(LIPS)
         rows = list(LIPS) if lips else []
         self.register_buffer("lip_corners", head.faces[head.landmark_faces[rows]], persistent=False)
@@ -76,6 +78,7 @@ class MeshLayer(nn.Module):
     outer: Tensor  # [V] bool, vertices of the regions OUTER
     light: Tensor  # [3] logarithm of the light of the video relative to that of the head model
     mouth: Tensor
+    mouth_normals: Tensor
     lip_corners: Tensor
     lip_bary: Tensor
 
@@ -124,19 +127,12 @@ class MeshLayer(nn.Module):
 
     @torch.no_grad()
     def shade(self, vertices: Tensor) -> Tensor:
-        """Ambient occlusion [B,V] of vertices [B,V,3]: sqrt(A / (A + c d^2)), A the opening of the lips and d the
-        distance from it; 1 outside the mouth."""
+        """Factor [B,V] of the colors at vertices [B,V,3]: the light that enters between the lips, see `mouth_light`;
+        1 outside the mouth."""
         shade = vertices.new_ones(vertices.shape[:2])
-        if not len(self.lip_bary) or not len(self.mouth):
-            return shade
-        lips = (vertices[:, self.lip_corners] * self.lip_bary[:, :, None]).sum(2) * 1e3  # mm
-        upper, lower, left, right = lips.unbind(1)
-        height, width = (upper - lower).norm(dim=1), (left - right).norm(dim=1)
-        away = (vertices[:, self.mouth] * 1e3 - lips.mean(1, keepdim=True)).abs_()
-        half = torch.stack([width / 2, height / 2, torch.zeros_like(width)], 1)
-        squared = (away - half[:, None]).clamp_min_(0).square_().sum(-1)
-        area = ((height + 1) * width)[:, None]
-        shade[:, self.mouth] = (area / (area + OCCLUSION * squared)).sqrt()
+        if len(self.lip_bary) and len(self.mouth):
+            lips = (vertices[:, self.lip_corners] * self.lip_bary[:, :, None]).sum(2)
+            shade[:, self.mouth] = mouth_light(vertices[:, self.mouth], self.mouth_normals, lips)
         return shade
 
 
