@@ -13,8 +13,10 @@ from avatar.head.regions import torso_weight, vertex_mask
 DENSITY = (
     (("left_eyeball", "right_eyeball"), 1.2),
     (("teeth_upper", "teeth_lower", "tongue"), 0.8),
+    (("lips_inner",), 4.0),
     (("mouth_interior",), 0.4),
-    (("lips", "eyelids"), 2.2),
+    (("lips",), 3.0),
+    (("eyelids",), 2.2),
     (("face",), 1.6),
 )
 BACK_DENSITY = 0.12

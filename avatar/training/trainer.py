@@ -22,6 +22,7 @@ from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
 from avatar.training.initial_colors import initialize_colors
 from avatar.training.layer_training import add_texel_anchors, layer_groups, limit_texels, set_light
+from avatar.training.mouth_limits import MouthLimits
 from avatar.training.prediction import predict
 from avatar.training.relocation import measure, relocate, relocation_due
 
@@ -45,6 +46,7 @@ class Trainer:
         avatar.blendshapes.basis.requires_grad_(not self.outer)
         self.optimizer = Optimizer(self._groups())
         self.anchors = Anchors(avatar, config.batch)
+        self.mouth_limits = None if avatar.layer is None else MouthLimits(avatar.head)
         self.mean_square = 0.05
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
@@ -75,7 +77,10 @@ class Trainer:
 
     def initialize(self) -> None:
         """Before the first step: set colors from the frames, anchor the Gaussians that the frames hardly show."""
-        self.anchors.set(initialize_colors(self.avatar, self.coarse or self.full))
+        coverage = initialize_colors(self.avatar, self.coarse or self.full)
+        if self.mouth_limits is not None:
+            self.mouth_limits.color_hidden(self.avatar, coverage)
+        self.anchors.set(coverage)
         set_light(self.avatar)
 
     def _next_frames(self) -> Tensor:
@@ -139,10 +144,15 @@ class Trainer:
                 limit_texels(avatar.layer)
         if self.steps_done % constraints.REACH_EVERY == 0 and self.anchors.initial:
             features = frames.states.features
-            constraints.limit_reach(avatar, features[:: max(1, len(features) // constraints.REACH_FRAMES)])
+            features = features[:: max(1, len(features) // constraints.REACH_FRAMES)]
+            constraints.limit_reach(avatar, features)
+            if self.mouth_limits is not None:
+                self.mouth_limits.apply(avatar, self.anchors.initial, features)
         if config.relocate > 0 and relocation_due(self.steps_done, fraction) and self.anchors.initial:
             rng = np.random.default_rng((config.seed, self.steps_done))
             use = measure(avatar, frames, int(rng.integers(len(frames))))
+            if self.mouth_limits is not None:
+                use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
             relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
 
     def refinement_due(self, fraction: float) -> bool:

@@ -12,8 +12,12 @@ from avatar.model.rig import Rig, TorsoMap
 from avatar.types import NECK
 
 
-def puppet(head: HeadModel, trained: float = 0.3, neutral: float = 0.1, turn: float = 0.4) -> Avatar:
-    """An avatar with a trained range of 0..trained (components: +-trained) and rotations of +-turn radians."""
+def puppet(
+    head: HeadModel, trained: float = 0.3, neutral: float = 0.1, turn: float = 0.4, gaussians: int = 6
+) -> Avatar:
+    """An avatar with a trained range of 0..trained (components: +-trained) and rotations of +-turn radians.
+
+    All of its Gaussians but those beyond the first 20 have blendshapes."""
     count = len(head.expression_names)
     person = baked(head, head.v_template.new_zeros(head.shapedirs.shape[2]))
     low = torch.where(person.expression_limits[0] < 0, -trained, 0.0)
@@ -21,13 +25,13 @@ def puppet(head: HeadModel, trained: float = 0.3, neutral: float = 0.1, turn: fl
     pivot = head.joint_locations(head.v_template.new_zeros(head.shapedirs.shape[2]))[NECK]
     torso = TorsoMap(axis_angle_to_matrix(torch.tensor([0.1, 0.2, 0.0])), torch.tensor([0.0, 0.05, -0.6]), pivot)
     torso.limit.copy_(torch.tensor([1.0, turn, turn, turn, 0.5, 0.5, 0.5]))
-    rig = Rig(head.faces[:6], torch.full((6, 3), 1 / 3), torch.zeros(6), torso)
+    rig = Rig(head.faces[:gaussians], torch.full((gaussians, 3), 1 / 3), torch.zeros(gaussians), torso)
     initial = {
-        "offsets": torch.zeros(6, 3),
-        "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(6, 1),
-        "log_scales": torch.full((6, 3), -6.0),
-        "logit_opacities": torch.zeros(6),
-        "colors": torch.zeros(6, 3),
+        "offsets": torch.zeros(gaussians, 3),
+        "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(gaussians, 1),
+        "log_scales": torch.full((gaussians, 3), -6.0),
+        "logit_opacities": torch.zeros(gaussians),
+        "colors": torch.zeros(gaussians, 3),
         "neutral": torch.full((count,), neutral),
     }
-    return Avatar(person, rig, Blendshapes("reduced", span, 2, 6), initial).requires_grad_(False)
+    return Avatar(person, rig, Blendshapes("reduced", span, 2, min(gaussians, 20)), initial).requires_grad_(False)

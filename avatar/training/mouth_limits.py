@@ -1,0 +1,156 @@
+"""Limits on the Gaussians around a mouth whose inside is a mesh layer.
+
+Where the video shows teeth, the loss is as content with lips as pale as teeth, with Gaussians of the chin that float
+inside the head, and with transparent lips, as it is with the layer. All three show as a pale or brown line along the
+lips as soon as the mouth opens otherwise than in the video.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from avatar.geometry.rotations import triangle_frames
+from avatar.head.model import HeadModel
+from avatar.head.regions import vertex_mask
+from avatar.model.avatar import Avatar
+from avatar.training.constraints import COLOR_LOW, REACH
+
+LIPS, INNER = ("lips", "lips_inner"), ("lips_inner",)
+#: Parts that span the inside of the mouth, where no Gaussian may be.
+SPAN = ("teeth_upper", "teeth_lower", "tongue")
+#: A Gaussian of the skin within FAR of the lips may sit this much farther from its triangle per distance from them:
+#: beards need some room, and nothing between the lips and their skin is seen. Distances are in meters.
+REACH_SLOPE, FAR = 0.25, 0.04
+#: Colors of the lips where no frame shows teeth: of Gaussians at least this far from the inner edge of the lips.
+INNER_EDGE = 0.002
+#: No channel of a Gaussian of the lips is above this quantile of those colors, times a factor: on the inner edge, and
+#: elsewhere, where lips may shine.
+INNER_LIMIT, OUTER_LIMIT = (0.5, 1.05), (0.95, 1.1)
+#: No channel on the inner edge is below the median times this: closed lips meet in a dark line, which open ones lack.
+DARKEST = 0.5
+#: Fewer Gaussians than these do not tell the color of the lips.
+MIN_SAMPLES = 12
+#: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
+MIN_COVERAGE = 4.0
+#: Logit of the smallest opacity of a Gaussian on the inner edge of the lips, and of those inside the mouth.
+OPAQUE, GONE = 1.0, -6.0
+#: No axis of a Gaussian on the inner edge of the lips is smaller than this fraction of its initial one.
+SMALLEST = 0.6
+_COLOR, _OPACITY = slice(7, 10), slice(10, 11)  # channels of a basis
+
+
+class MouthLimits:
+    """The limits for one head."""
+
+    def __init__(self, head: HeadModel) -> None:
+        """Args: a baked head."""
+        points = head.v_template.numpy()
+        lips, inner = vertex_mask(head, LIPS), vertex_mask(head, INNER)
+        self.reach = torch.full((len(points),), torch.inf)  # [V] meters
+        self.lips, self.inner = torch.from_numpy(lips), torch.from_numpy(inner)  # [V] bool
+        self.outer = self.lips.clone()  # [V] bool, away from the inner edge
+        if lips.any():
+            distance = torch.from_numpy(cKDTree(points[lips]).query(points)[0]).float()
+            near = torch.from_numpy(vertex_mask(head, ("face", *LIPS))) & (distance < FAR)
+            self.reach[near] = REACH + REACH_SLOPE * distance[near]
+        if inner.any():
+            away = torch.from_numpy(cKDTree(points[inner]).query(points)[0])
+            self.outer &= away >= INNER_EDGE
+        span = points[vertex_mask(head, SPAN)]
+        bounds = (span.min(0), span.max(0)) if len(span) else (np.zeros(3), np.zeros(3))
+        self.low, self.high = (torch.from_numpy(np.asarray(edge, np.float32)) for edge in bounds)  # [3] meters
+
+    @torch.no_grad()
+    def color_hidden(self, avatar: Avatar, coverage: Tensor) -> None:
+        """Color the Gaussians of the lips that the frames hardly show like those that they show.
+
+        Args:
+            avatar: with the initial colors from the frames, changed in place.
+            coverage: [N] pixels that each Gaussian covers in those frames.
+        """
+        corners = avatar.rig.triangles
+        shown = self.outer[corners].all(1) & (coverage >= MIN_COVERAGE)
+        hidden = self.lips[corners].any(1) & (coverage < MIN_COVERAGE)
+        if int(shown.sum()) < MIN_SAMPLES:
+            return
+        of_head = (avatar.head.colors[corners] * avatar.rig.bary[..., None]).sum(1)
+        ratio = avatar.colors[shown].median(0).values / of_head[shown].median(0).values.clamp_min(0.05)
+        avatar.colors[hidden] = (of_head[hidden] * ratio).clamp(0, 1)
+
+    def used(self, avatar: Avatar, contribution: Tensor) -> Tensor:
+        """`contribution` [N] as relocation shall see it: closed lips hide Gaussians that an open mouth needs."""
+        return contribution.masked_fill(self.lips[avatar.rig.triangles].any(1), torch.inf)
+
+    @torch.no_grad()
+    def apply(self, avatar: Avatar, initial: Mapping[str, Tensor], features: Tensor) -> None:
+        """Scale offsets and blendshapes of the Gaussians beyond the limits, and clamp colors, sizes and opacities.
+
+        Args:
+            avatar: changed in place.
+            initial: parameters before the first step: `colors` [N,3], means of the pixels that a Gaussian covers in
+                some frames, and `log_scales` [N,3].
+            features: [T,F] of the frames whose motion and colors count, see `expression_features`.
+        """
+        shapes = avatar.blendshapes
+        corners, weights = avatar.rig.triangles[: shapes.count], shapes.weights(features)
+        self._limit_reach(avatar, weights, self.reach[corners].amin(1))
+        self._limit_colors(avatar, weights, corners, initial["colors"])
+        self._close_lips(avatar, weights, self.inner[corners].any(1).nonzero()[:, 0], initial["log_scales"])
+        self._empty(avatar)
+
+    def _limit_reach(self, avatar: Avatar, weights: Tensor, reach: Tensor) -> None:
+        shapes = avatar.blendshapes
+        rows = reach.isfinite().nonzero()[:, 0]
+        moved = avatar.offsets[rows] + _extra(avatar, weights, rows, slice(0, 3)) * shapes.units[:3]
+        size = moved.norm(dim=2).amax(0)
+        shrink = (reach[rows] / size.maximum(reach[rows]))[:, None]
+        avatar.offsets[rows] *= shrink
+        shapes.basis[:, rows, :3] *= shrink
+
+    def _limit_colors(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
+        colors = initial[: len(corners)][self.outer[corners].all(1)]
+        if len(colors) < MIN_SAMPLES:
+            return
+        rows = self.lips[corners].any(1).nonzero()[:, 0]
+        inner, outer = (colors.quantile(quantile, 0) * factor for quantile, factor in (INNER_LIMIT, OUTER_LIMIT))
+        edge = self.inner[corners[rows]].any(1, keepdim=True)
+        high = torch.where(edge, inner, outer)
+        low = torch.where(edge, colors.median(0).values * DARKEST, COLOR_LOW)
+        color = avatar.colors[rows].minimum(high).maximum(low)
+        avatar.colors[rows] = color
+        darkest, brightest = _extra(avatar, weights, rows, _COLOR).aminmax(dim=0)
+        up, down = (high - color) / brightest.clamp_min(1e-9), (color - low) / -darkest.clamp_max(-1e-9)
+        avatar.blendshapes.basis[:, rows, _COLOR] *= torch.minimum(up, down).clamp(0, 1).amin(1, keepdim=True)
+
+    def _close_lips(self, avatar: Avatar, weights: Tensor, rows: Tensor, initial: Tensor) -> None:
+        """Keep the Gaussians `rows` opaque and not much smaller than `initial` [N,3], so that they leave no gaps."""
+        avatar.log_scales[rows] = avatar.log_scales[rows].maximum(initial[rows] + math.log(SMALLEST))
+        shapes = avatar.blendshapes
+        logit = avatar.logit_opacities[rows].clamp_min(OPAQUE)
+        avatar.logit_opacities[rows] = logit
+        lowest = -(_extra(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
+        shapes.basis[:, rows, 10] *= ((logit - OPAQUE) / lowest).clamp(0, 1)
+
+    def _empty(self, avatar: Avatar) -> None:
+        """Make the Gaussians without blendshapes that are inside the mouth invisible."""
+        rows = slice(avatar.blendshapes.count, None)
+        corners = avatar.head.v_template[avatar.rig.triangles[rows]]
+        position = (corners * avatar.rig.bary[rows, :, None]).sum(1)
+        position += (triangle_frames(corners) @ avatar.offsets[rows, :, None])[..., 0]
+        inside = ((position > self.low) & (position < self.high)).all(1)
+        avatar.logit_opacities[rows][inside] = GONE
+
+
+def _extra(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
+    """Offsets [T,M,C] that blendshape weights [T,K] add to some channels of the Gaussians `rows` [M], in `units`."""
+    shapes = avatar.blendshapes
+    basis = shapes.basis[:, rows, channels]
+    if shapes.mode == "expression":
+        basis = basis * shapes.mask[:, rows, None]
+    return torch.einsum("tk,kmc->tmc", weights, basis)

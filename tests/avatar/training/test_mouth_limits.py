@@ -1,0 +1,166 @@
+"""The limits on the Gaussians around a mouth with a mesh layer: they hold, and bind nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from avatar.geometry.rotations import triangle_frames
+from avatar.head import load_head
+from avatar.model.avatar import Avatar
+from avatar.training.constraints import REACH
+from avatar.training.mouth_limits import DARKEST, FAR, GONE, MIN_SAMPLES, OPAQUE, REACH_SLOPE, SMALLEST, MouthLimits
+from tests.avatar.driving.puppet import puppet
+
+
+@pytest.fixture
+def avatar() -> Avatar:
+    """24 Gaussians without offsets, of which 20 have blendshapes."""
+    avatar = puppet(load_head(), gaussians=24)
+    assert MIN_SAMPLES + 2 < avatar.blendshapes.count < len(avatar)
+    return avatar
+
+
+def on(avatar: Avatar, row: int, faces: torch.Tensor) -> None:
+    avatar.rig.triangles[row] = avatar.head.faces[faces.nonzero()[0, 0]]
+
+
+def within(avatar: Avatar, limits: MouthLimits, inner: bool) -> torch.Tensor:
+    """Mask of the faces on the inner edge of the lips, or away from it."""
+    faces = avatar.head.faces
+    return limits.inner[faces].all(1) if inner else limits.outer[faces].all(1)
+
+
+def applied(avatar: Avatar, limits: MouthLimits, initial: torch.Tensor | None = None) -> torch.Tensor:
+    """Applies the limits in two frames; returns the features of these."""
+    shapes = avatar.blendshapes
+    features = shapes.mean + torch.linspace(-1, 1, 2 * len(shapes.mean)).reshape(2, -1)
+    colors = avatar.colors.detach().clone() if initial is None else initial
+    limits.apply(avatar, {"colors": colors, "log_scales": torch.full((len(avatar), 3), -6.0)}, features)
+    return features
+
+
+def shown(avatar: Avatar, features: torch.Tensor, channels: slice) -> torch.Tensor:
+    shapes = avatar.blendshapes
+    return (shapes(shapes.weights(features))[..., channels] * shapes.units[channels]).detach()
+
+
+def test_skin_near_the_lips_comes_back_to_a_distance_that_grows_from_the_lips(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    faces, points = avatar.head.faces, avatar.head.v_template
+    reach = limits.reach[faces].amin(1)
+    rows = [int((reach - target).abs().argmin()) for target in (REACH, REACH + REACH_SLOPE * 0.02)]
+    for k, face in enumerate(rows):
+        avatar.rig.triangles[k] = faces[face]
+        avatar.offsets.data[k, 2] = -0.03
+        avatar.blendshapes.basis.data[0, k, 0] = 2.0
+    features = applied(avatar, limits)
+    moved = (avatar.offsets[: avatar.blendshapes.count] + shown(avatar, features, slice(0, 3))).norm(dim=2).amax(0)
+    torch.testing.assert_close(moved[:2], reach[rows], rtol=1e-4, atol=0)
+    away = torch.cdist(points[faces[rows[1]]].mean(0, keepdim=True), points[limits.lips]).min()
+    assert 0.01 < float(away) < FAR
+
+
+def test_skin_far_from_the_lips_may_sit_anywhere(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    on(avatar, 0, limits.reach[avatar.head.faces].isinf().all(1))
+    avatar.offsets.data[0, 2] = -0.03
+    applied(avatar, limits)
+    assert float(avatar.offsets[0, 2]) == pytest.approx(-0.03)
+
+
+def colored(avatar: Avatar, limits: MouthLimits) -> torch.Tensor:
+    """Initial colors: gray lips, at rows from 2 on; row 0 is on their inner edge, 1 away from it."""
+    inner, outer = within(avatar, limits, True), within(avatar, limits, False)
+    on(avatar, 0, inner)
+    for row in range(1, avatar.blendshapes.count):
+        on(avatar, row, outer)
+    initial = torch.full_like(avatar.colors, 0.4)
+    avatar.colors.data[:] = 0.4
+    return initial
+
+
+def test_lips_are_not_brighter_than_their_skin_in_any_frame(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits)
+    avatar.colors.data[0] = 0.95
+    avatar.blendshapes.basis.data[0, 1, 7:10] = 0.5
+    features = applied(avatar, limits, initial)
+    color = avatar.colors[: avatar.blendshapes.count] + shown(avatar, features, slice(7, 10))
+    assert float(color[:, 0].max()) == pytest.approx(0.4 * 1.05, rel=1e-4)
+    assert float(color[:, 1].max()) == pytest.approx(0.4 * 1.1, rel=1e-4)
+    assert torch.equal(avatar.colors[2], initial[2])
+
+
+def test_the_inner_edge_is_not_much_darker_in_any_frame_and_other_lips_may_be(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits)
+    avatar.colors.data[:2] = 0.25
+    avatar.blendshapes.basis.data[0, :2, 7:10] = 0.15
+    features = applied(avatar, limits, initial)
+    color = avatar.colors[: avatar.blendshapes.count] + shown(avatar, features, slice(7, 10))
+    assert float(color[:, 0].min()) == pytest.approx(0.4 * DARKEST, rel=1e-4)
+    assert float(color[:, 1].min()) < 0.4 * DARKEST
+
+
+def test_the_inner_edge_of_the_lips_keeps_its_size(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits)
+    avatar.log_scales.data[:] = torch.tensor([-9.0, -6.0, -5.0])
+    applied(avatar, limits, initial)
+    smallest = -6.0 + math.log(SMALLEST)
+    torch.testing.assert_close(avatar.log_scales[0], torch.tensor([smallest, -6.0, -5.0]))
+    torch.testing.assert_close(avatar.log_scales[1], torch.tensor([-9.0, -6.0, -5.0]))
+
+
+def test_the_inner_edge_of_the_lips_is_opaque_in_every_frame(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits)
+    avatar.blendshapes.basis.data[0, :2, 10] = 1.0
+    features = applied(avatar, limits, initial)
+    logits = avatar.logit_opacities[: avatar.blendshapes.count] + shown(avatar, features, slice(10, 11))[..., 0]
+    assert float(logits[:, 0].min()) >= OPAQUE - 1e-5
+    assert float(logits[:, 1].min()) < 0
+
+
+def position(avatar: Avatar, where: Callable[[MouthLimits], torch.Tensor]) -> float:
+    """Logit of a Gaussian without blendshapes, put at a point of the neutral head, after the limits."""
+    limits, row = MouthLimits(avatar.head), len(avatar) - 1
+    assert row >= avatar.blendshapes.count
+    corners = avatar.head.v_template[avatar.rig.triangles[row]]
+    at = (corners * avatar.rig.bary[row, :, None]).sum(0)
+    avatar.offsets.data[row] = triangle_frames(corners[None])[0].T @ (where(limits) - at)
+    applied(avatar, limits)
+    return float(avatar.logit_opacities[row])
+
+
+def test_a_gaussian_of_the_neck_inside_the_mouth_vanishes(avatar: Avatar) -> None:
+    assert position(avatar, lambda limits: (limits.low + limits.high) / 2) == GONE
+
+
+def test_a_gaussian_in_front_of_the_mouth_stays(avatar: Avatar) -> None:
+    ahead = torch.tensor([0.0, 0.0, 0.03])
+    assert position(avatar, lambda limits: limits.high * ahead.sign() + ahead) == 0
+
+
+def test_lips_that_no_frame_shows_get_the_color_of_those_that_frames_show(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    colored(avatar, limits)
+    avatar.colors.data[0] = torch.tensor([0.9, 0.9, 0.9])
+    coverage = torch.full((len(avatar),), 10.0)
+    coverage[0] = 0.0
+    limits.color_hidden(avatar, coverage)
+    of_head = (avatar.head.colors[avatar.rig.triangles] * avatar.rig.bary[..., None]).sum(1)
+    expected = of_head[0] * 0.4 / of_head[1 : avatar.blendshapes.count].median(0).values
+    torch.testing.assert_close(avatar.colors[0], expected.clamp(0, 1), rtol=0.05, atol=0.02)
+
+
+def test_relocation_never_takes_a_gaussian_of_the_lips(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    on(avatar, 0, within(avatar, limits, True))
+    on(avatar, 1, limits.reach[avatar.head.faces].isinf().all(1))
+    used = limits.used(avatar, torch.zeros(len(avatar)))
+    assert used[0] == torch.inf and used[1] == 0
