@@ -45,10 +45,19 @@ MARGINS: tuple[tuple[str, float], ...] = (
     ("noseSneer", 0.4),
     ("tongue", 0.5),
 )
+#: The same, before the margins above, for avatars whose mouth has a mesh layer behind Gaussians that stretch: there is
+#: a mouth at any opening. What bends the lips most is limited further out than without a layer.
+LAYER_MARGINS: tuple[tuple[str, float], ...] = (
+    ("jawOpen", math.inf),
+    ("mouthSmile", 0.6),
+    ("mouthFunnel", 0.6),
+    ("mouthLowerDown", 0.5),
+    ("mouthUpperUp", 0.5),
+)
 #: margin of a principal component, in standard deviations, and of any other name
 MODE_MARGIN, OTHER_MARGIN = 1.0, 0.3
 #: radians that the jaw joint may rotate beyond the trained range, in addition to the rotation by jawOpen
-JAW_MARGIN = 0.1
+JAW_MARGIN, LAYER_JAW_MARGIN = 0.1, 0.5
 #: Head poses: radians about each axis and meters along each axis. The head is rigid; only the neck shows it.
 TURN_MARGIN, TRAVEL_MARGIN = 0.2, 0.1
 
@@ -72,11 +81,12 @@ def soft_clamp(values: Tensor, low: Tensor, high: Tensor, margin: Tensor) -> Ten
     return torch.where(unlimited, values, soft)
 
 
-def margin_of(name: str) -> float:
-    """The margin of the expression `name` beyond the trained range."""
+def margin_of(name: str, layer: bool = False) -> float:
+    """The margin of the expression `name` beyond the trained range, for an avatar with or without a mesh layer."""
     if is_mode(name):
         return MODE_MARGIN
-    return next((margin for prefix, margin in MARGINS if name.startswith(prefix)), OTHER_MARGIN)
+    margins = LAYER_MARGINS + MARGINS if layer else MARGINS
+    return next((margin for prefix, margin in margins if name.startswith(prefix)), OTHER_MARGIN)
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,7 @@ class TrainedRange:
     pivot: Tensor  # [3] meters, skull frame: the point that the head turns about
     mean_position: Tensor  # [3] meters, mean position of the pivot
     lid_closure: LidClosure | None  # None for a head without landmarks
+    layer: bool = False  # the avatar has a mesh layer
 
     @staticmethod
     def of(avatar: Avatar) -> TrainedRange:
@@ -123,17 +134,19 @@ class TrainedRange:
             pivot=torso.pivot,
             mean_position=torso.mean_rotation @ torso.pivot + torso.mean_translation,
             lid_closure=LidClosure.of(avatar.head),
+            layer=avatar.layer is not None,
         )
 
     @cached_property
     def margin(self) -> Tensor:
         """Margin [E] of each expression."""
-        return self.low.new_tensor([margin_of(name) for name in self.head.expression_names])
+        return self.low.new_tensor([margin_of(name, self.layer) for name in self.head.expression_names])
 
     @cached_property
     def _limits(self) -> tuple[Tensor, Tensor, Tensor]:
         """Low, high and margin [E+9] of expressions, jaw, head rotation and head position."""
-        margins = [self.low.new_full((3,), margin) for margin in (JAW_MARGIN, TURN_MARGIN, TRAVEL_MARGIN)]
+        jaw = LAYER_JAW_MARGIN if self.layer else JAW_MARGIN
+        margins = [self.low.new_full((3,), margin) for margin in (jaw, TURN_MARGIN, TRAVEL_MARGIN)]
         return (
             torch.cat([self.low, self.jaw[0], -self.turn, -self.travel]),
             torch.cat([self.high, self.jaw[1], self.turn, self.travel]),

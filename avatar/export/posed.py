@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from avatar.driving.trained_range import TrainedRange, margin_of
+from avatar.driving.trained_range import TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head import load_head
@@ -66,7 +66,7 @@ def out_of_range(avatar: Avatar, expression: Mapping[str, float]) -> list[str]:
         low, high = (0.0, 1.0) if row is None else head.expression_limits[:, row].tolist()
         if not low <= weight <= high:
             messages.append(f"{name}={weight:g} is outside {low:g}..{high:g}: the face is extrapolated")
-        elif row is not None and float(shown[row]) > float(trained_range.high[row]) + margin_of(name):
+        elif row is not None and float(shown[row]) > float(trained_range.high[row] + trained_range.margin[row]):
             messages.append(
                 f"{name}: {float(shown[row]):.2f} with the neutral expression, trained up to "
                 f"{float(trained_range.high[row]):.2f}: the appearance is extrapolated"

@@ -14,7 +14,8 @@ from avatar.driving.lid_closure import LidClosure
 from avatar.driving.trained_range import TRAVEL_MARGIN, TURN_MARGIN, TrainedRange, margin_of, pivot_position, soft_clamp
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head import load_head
-from avatar.types import ROOT, HeadParams
+from avatar.model.mesh_layer import MeshLayer
+from avatar.types import JAW, ROOT, HeadParams
 
 from .puppet import puppet
 
@@ -122,3 +123,16 @@ def test_head_poses_stay_within_their_margin(turn: tuple[float, ...], travel: tu
     assert away.max() <= 0.4 + TURN_MARGIN + 1e-4
     moved = pivot_position(limits.head, found.identity, turned, found.translation, limits.pivot) - limits.mean_position
     assert moved.abs().max() <= 0.05 + TRAVEL_MARGIN + 1e-4
+
+
+def test_a_mesh_layer_opens_the_mouth_as_far_as_it_is_driven_and_widens_the_margins_of_the_lips() -> None:
+    avatar = puppet(load_head())
+    avatar.layer = MeshLayer(avatar.head)
+    limited, wide = trained_range(), TrainedRange.of(avatar)
+    params = posed(jawOpen=1.0, mouthFunnel=1.0, browInnerUp=1.0)
+    params.joint_rot[0, JAW, 0] = 0.6
+    before, after = limited(params), wide(params)
+    assert weight_of(after, "jawOpen") == 1 and weight_of(before, "jawOpen") < 0.56
+    assert weight_of(after, "mouthFunnel") > weight_of(before, "mouthFunnel") + 0.2
+    assert weight_of(after, "browInnerUp") == weight_of(before, "browInnerUp") < 0.66
+    assert before.joint_rot[0, JAW, 0] < 0.11 and after.joint_rot[0, JAW, 0] > 0.4
