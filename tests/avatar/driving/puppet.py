@@ -25,7 +25,7 @@ def puppet(
     pivot = head.joint_locations(head.v_template.new_zeros(head.shapedirs.shape[2]))[NECK]
     torso = TorsoMap(axis_angle_to_matrix(torch.tensor([0.1, 0.2, 0.0])), torch.tensor([0.0, 0.05, -0.6]), pivot)
     torso.limit.copy_(torch.tensor([1.0, turn, turn, turn, 0.5, 0.5, 0.5]))
-    rig = Rig(head.faces[:gaussians], torch.full((gaussians, 3), 1 / 3), torch.zeros(gaussians), torso)
+    rig = Rig(head.faces[:gaussians].clone(), torch.full((gaussians, 3), 1 / 3), torch.zeros(gaussians), torso)
     initial = {
         "offsets": torch.zeros(gaussians, 3),
         "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(gaussians, 1),
