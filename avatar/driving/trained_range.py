@@ -22,6 +22,7 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel, is_mode
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
+from avatar.model.mesh_layer import has_mouth
 from avatar.model.rig import TRAVEL_UNIT
 from avatar.types import JAW, ROOT, HeadParams
 
@@ -113,7 +114,7 @@ class TrainedRange:
     pivot: Tensor  # [3] meters, skull frame: the point that the head turns about
     mean_position: Tensor  # [3] meters, mean position of the pivot
     lid_closure: LidClosure | None  # None for a head without landmarks
-    layer: bool = False  # the avatar has a mesh layer
+    layer: bool = False  # the avatar's mouth is a mesh layer
 
     @staticmethod
     def of(avatar: Avatar) -> TrainedRange:
@@ -134,7 +135,7 @@ class TrainedRange:
             pivot=torso.pivot,
             mean_position=torso.mean_rotation @ torso.pivot + torso.mean_translation,
             lid_closure=LidClosure.of(avatar.head),
-            layer=avatar.layer is not None,
+            layer=has_mouth(avatar.layer),
         )
 
     @cached_property

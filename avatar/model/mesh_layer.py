@@ -142,6 +142,11 @@ def has_parts(head: HeadModel) -> bool:
     return bool(inside[head.faces].all(1).any())
 
 
+def has_mouth(layer: MeshLayer | None) -> bool:
+    """Whether there is a layer that shows the inside of the mouth; that of some heads has eyeballs only."""
+    return layer is not None and len(layer.mouth) > 0
+
+
 def _back_of_eyes(head: HeadModel) -> Tensor:
     """Mask [F] of the faces on the back of the eyeballs."""
     centers = head.v_template[head.faces].mean(1)

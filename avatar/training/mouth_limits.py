@@ -19,7 +19,7 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
-from avatar.training.constraints import COLOR_LOW, REACH
+from avatar.training.constraints import REACH
 
 LIPS, INNER = ("lips", "lips_inner"), ("lips_inner",)
 #: Parts that span the inside of the mouth, where no Gaussian may be.
@@ -27,20 +27,29 @@ SPAN = ("teeth_upper", "teeth_lower", "tongue")
 #: A Gaussian of the skin within FAR of the lips may sit this much farther from its triangle per distance from them:
 #: beards need some room, and nothing between the lips and their skin is seen. Distances are in meters.
 REACH_SLOPE, FAR = 0.25, 0.04
+#: ... but no farther than this into the head: `ops.splat` skips Gaussians behind the layer, and then it shows there.
+INWARD = 1e-3
 #: Colors of the lips where no frame shows teeth: of Gaussians at least this far from the inner edge of the lips.
 INNER_EDGE = 0.002
 #: No channel of a Gaussian of the lips is above this quantile of those colors, times a factor: on the inner edge, and
 #: elsewhere, where lips may shine.
 INNER_LIMIT, OUTER_LIMIT = (0.5, 1.05), (0.95, 1.1)
-#: No channel on the inner edge is below the median times this: closed lips meet in a dark line, which open ones lack.
-DARKEST = 0.5
+#: No channel is below INNER_LIMIT times this on the inner edge, and elsewhere: closed lips meet in a dark line, which
+#: is no color of open ones.
+EDGE_DARKEST, DARKEST = 0.65, 0.45
+#: A channel differs at most this much from the median, made as bright, on the inner edge and elsewhere: teeth leave
+#: gray there, and what makes up for it is glaring red.
+EDGE_TINT, TINT = 0.06, 0.12
+#: Blendshapes change no channel by more than this.
+SHADE = 0.12
 #: Fewer Gaussians than these do not tell the color of the lips.
 MIN_SAMPLES = 12
 #: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
 MIN_COVERAGE = 4.0
-#: Logit of the smallest opacity of a Gaussian on the inner edge of the lips, and of those inside the mouth.
-OPAQUE, GONE = 1.0, -6.0
-#: No axis of a Gaussian on the inner edge of the lips is smaller than this fraction of its initial one.
+#: Logit of the smallest opacity of a Gaussian on the inner edge of the lips and elsewhere on them, and of those inside
+#: the mouth.
+OPAQUE_EDGE, OPAQUE, GONE = 1.0, 0.8, -6.0
+#: No axis of a Gaussian of the lips is smaller than this fraction of its initial one.
 SMALLEST = 0.6
 _COLOR, _OPACITY = slice(7, 10), slice(10, 11)  # channels of a basis
 
@@ -101,7 +110,7 @@ class MouthLimits:
         corners, weights = avatar.rig.triangles[: shapes.count], shapes.weights(features)
         self._limit_reach(avatar, weights, self.reach[corners].amin(1))
         self._limit_colors(avatar, weights, corners, initial["colors"])
-        self._close_lips(avatar, weights, self.inner[corners].any(1).nonzero()[:, 0], initial["log_scales"])
+        self._close_lips(avatar, weights, corners, initial["log_scales"])
         self._empty(avatar)
 
     def _limit_reach(self, avatar: Avatar, weights: Tensor, reach: Tensor) -> None:
@@ -110,8 +119,11 @@ class MouthLimits:
         moved = avatar.offsets[rows] + _extra(avatar, weights, rows, slice(0, 3)) * shapes.units[:3]
         size = moved.norm(dim=2).amax(0)
         shrink = (reach[rows] / size.maximum(reach[rows]))[:, None]
-        avatar.offsets[rows] *= shrink
-        shapes.basis[:, rows, :3] *= shrink
+        lowest = moved[..., 2].amin(0) * shrink[:, 0]
+        flat = torch.ones(len(rows), 3)
+        flat[:, 2] = INWARD / (-lowest).clamp_min(INWARD)
+        avatar.offsets[rows] *= shrink * flat
+        shapes.basis[:, rows, :3] *= shrink * flat
 
     def _limit_colors(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
         colors = initial[: len(corners)][self.outer[corners].all(1)]
@@ -120,22 +132,26 @@ class MouthLimits:
         rows = self.lips[corners].any(1).nonzero()[:, 0]
         inner, outer = (colors.quantile(quantile, 0) * factor for quantile, factor in (INNER_LIMIT, OUTER_LIMIT))
         edge = self.inner[corners[rows]].any(1, keepdim=True)
-        high = torch.where(edge, inner, outer)
-        low = torch.where(edge, colors.median(0).values * DARKEST, COLOR_LOW)
-        color = avatar.colors[rows].minimum(high).maximum(low)
+        high, low = torch.where(edge, inner, outer), torch.where(edge, EDGE_DARKEST, DARKEST) * inner
+        color = avatar.colors[rows]
+        tone = color.mean(1, keepdim=True) / inner.mean() * inner
+        tint = torch.where(edge, EDGE_TINT, TINT)
+        color = torch.maximum(torch.minimum(color, tone + tint), tone - tint).minimum(high).maximum(low)
         avatar.colors[rows] = color
         darkest, brightest = _extra(avatar, weights, rows, _COLOR).aminmax(dim=0)
-        up, down = (high - color) / brightest.clamp_min(1e-9), (color - low) / -darkest.clamp_max(-1e-9)
+        up = (high - color).clamp_max(SHADE) / brightest.clamp_min(1e-9)
+        down = (color - low).clamp_max(SHADE) / -darkest.clamp_max(-1e-9)
         avatar.blendshapes.basis[:, rows, _COLOR] *= torch.minimum(up, down).clamp(0, 1).amin(1, keepdim=True)
 
-    def _close_lips(self, avatar: Avatar, weights: Tensor, rows: Tensor, initial: Tensor) -> None:
-        """Keep the Gaussians `rows` opaque and not much smaller than `initial` [N,3], so that they leave no gaps."""
+    def _close_lips(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
+        """Keep lips opaque, and their Gaussians not much smaller than `initial` [N,3]: a surface without gaps."""
+        shapes, rows = avatar.blendshapes, self.lips[corners].any(1).nonzero()[:, 0]
         avatar.log_scales[rows] = avatar.log_scales[rows].maximum(initial[rows] + math.log(SMALLEST))
-        shapes = avatar.blendshapes
-        logit = avatar.logit_opacities[rows].clamp_min(OPAQUE)
+        least = torch.where(self.inner[corners[rows]].any(1), OPAQUE_EDGE, OPAQUE)
+        logit = avatar.logit_opacities[rows].maximum(least)
         avatar.logit_opacities[rows] = logit
         lowest = -(_extra(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
-        shapes.basis[:, rows, 10] *= ((logit - OPAQUE) / lowest).clamp(0, 1)
+        shapes.basis[:, rows, 10] *= ((logit - least) / lowest).clamp(0, 1)
 
     def _empty(self, avatar: Avatar) -> None:
         """Make the Gaussians without blendshapes that are inside the mouth invisible."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
+from avatar.model.mesh_layer import has_mouth
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.rendering.backends import backend_of
 from avatar.rendering.render import render, to_uint8
@@ -46,7 +47,7 @@ class Trainer:
         avatar.blendshapes.basis.requires_grad_(not self.outer)
         self.optimizer = Optimizer(self._groups())
         self.anchors = Anchors(avatar, config.batch)
-        self.mouth_limits = None if avatar.layer is None else MouthLimits(avatar.head)
+        self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
         self.mean_square = 0.05
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not

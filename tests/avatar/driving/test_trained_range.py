@@ -14,7 +14,7 @@ from avatar.driving.lid_closure import LidClosure
 from avatar.driving.trained_range import TRAVEL_MARGIN, TURN_MARGIN, TrainedRange, margin_of, pivot_position, soft_clamp
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head import load_head
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.mesh_layer import MOUTH, MeshLayer
 from avatar.types import JAW, ROOT, HeadParams
 
 from .puppet import puppet
@@ -136,3 +136,11 @@ def test_a_mesh_layer_opens_the_mouth_as_far_as_it_is_driven_and_widens_the_marg
     assert weight_of(after, "mouthFunnel") > weight_of(before, "mouthFunnel") + 0.2
     assert weight_of(after, "browInnerUp") == weight_of(before, "browInnerUp") < 0.66
     assert before.joint_rot[0, JAW, 0] < 0.11 and after.joint_rot[0, JAW, 0] > 0.4
+
+
+def test_a_layer_of_eyes_alone_changes_no_margin() -> None:
+    avatar = puppet(load_head())
+    regions = {name: mask for name, mask in avatar.head.regions.items() if name not in MOUTH}
+    avatar.head = replace(avatar.head, regions=regions)
+    avatar.layer = MeshLayer(avatar.head)
+    assert not TrainedRange.of(avatar).layer

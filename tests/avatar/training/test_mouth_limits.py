@@ -12,7 +12,22 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.training.constraints import REACH
-from avatar.training.mouth_limits import DARKEST, FAR, GONE, MIN_SAMPLES, OPAQUE, REACH_SLOPE, SMALLEST, MouthLimits
+from avatar.training.mouth_limits import (
+    DARKEST,
+    EDGE_DARKEST,
+    EDGE_TINT,
+    FAR,
+    GONE,
+    INWARD,
+    MIN_SAMPLES,
+    OPAQUE,
+    OPAQUE_EDGE,
+    REACH_SLOPE,
+    SHADE,
+    SMALLEST,
+    TINT,
+    MouthLimits,
+)
 from tests.avatar.driving.puppet import puppet
 
 
@@ -55,13 +70,24 @@ def test_skin_near_the_lips_comes_back_to_a_distance_that_grows_from_the_lips(av
     rows = [int((reach - target).abs().argmin()) for target in (REACH, REACH + REACH_SLOPE * 0.02)]
     for k, face in enumerate(rows):
         avatar.rig.triangles[k] = faces[face]
-        avatar.offsets.data[k, 2] = -0.03
+        avatar.offsets.data[k, 1] = -0.03
         avatar.blendshapes.basis.data[0, k, 0] = 2.0
     features = applied(avatar, limits)
     moved = (avatar.offsets[: avatar.blendshapes.count] + shown(avatar, features, slice(0, 3))).norm(dim=2).amax(0)
     torch.testing.assert_close(moved[:2], reach[rows], rtol=1e-4, atol=0)
     away = torch.cdist(points[faces[rows[1]]].mean(0, keepdim=True), points[limits.lips]).min()
     assert 0.01 < float(away) < FAR
+
+
+def test_skin_near_the_lips_hardly_goes_into_the_head(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    on(avatar, 0, limits.reach[avatar.head.faces].isfinite().all(1))
+    on(avatar, 1, limits.reach[avatar.head.faces].isfinite().all(1))
+    avatar.offsets.data[0] = torch.tensor([0.0005, 0.0, -0.0015])
+    avatar.offsets.data[1] = torch.tensor([0.0005, 0.0, 0.0015])
+    applied(avatar, limits)
+    torch.testing.assert_close(avatar.offsets[0], torch.tensor([0.0005, 0.0, -INWARD]))
+    torch.testing.assert_close(avatar.offsets[1], torch.tensor([0.0005, 0.0, 0.0015]))
 
 
 def test_skin_far_from_the_lips_may_sit_anywhere(avatar: Avatar) -> None:
@@ -95,35 +121,59 @@ def test_lips_are_not_brighter_than_their_skin_in_any_frame(avatar: Avatar) -> N
     assert torch.equal(avatar.colors[2], initial[2])
 
 
-def test_the_inner_edge_is_not_much_darker_in_any_frame_and_other_lips_may_be(avatar: Avatar) -> None:
+def test_lips_are_not_much_darker_in_any_frame_least_of_all_the_inner_edge(avatar: Avatar) -> None:
     limits = MouthLimits(avatar.head)
     initial = colored(avatar, limits)
-    avatar.colors.data[:2] = 0.25
+    avatar.colors.data[:2] = torch.tensor([[0.3], [0.2]])
     avatar.blendshapes.basis.data[0, :2, 7:10] = 0.15
     features = applied(avatar, limits, initial)
     color = avatar.colors[: avatar.blendshapes.count] + shown(avatar, features, slice(7, 10))
-    assert float(color[:, 0].min()) == pytest.approx(0.4 * DARKEST, rel=1e-4)
-    assert float(color[:, 1].min()) < 0.4 * DARKEST
+    for row, darkest in ((0, EDGE_DARKEST), (1, DARKEST)):
+        assert float(color[:, row].min()) == pytest.approx(0.4 * 1.05 * darkest, rel=1e-4)
 
 
-def test_the_inner_edge_of_the_lips_keeps_its_size(avatar: Avatar) -> None:
+def test_lips_keep_the_tint_of_their_skin_most_of_all_on_the_inner_edge(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits) * torch.tensor([1.5, 0.75, 0.75])
+    avatar.colors.data[:2] = torch.tensor([0.33, 0.33, 0.33])
+    applied(avatar, limits, initial)
+    for row, tint in ((0, EDGE_TINT), (1, TINT)):
+        found = torch.tensor([0.495, 0.2475, 0.2475])
+        expected = found + (torch.tensor([0.33, 0.33, 0.33]) - found).clamp(-tint, tint)
+        torch.testing.assert_close(avatar.colors[row], expected)
+
+
+def test_blendshapes_change_the_color_of_lips_little(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits) * 2
+    avatar.colors.data[:] = 0.6
+    avatar.blendshapes.basis.data[0, 1, 7:10] = 0.4
+    before = avatar.colors[1].clone()
+    features = applied(avatar, limits, initial)
+    change = shown(avatar, features, slice(7, 10))[:, 1]
+    assert torch.equal(avatar.colors[1], before)
+    assert float(change.abs().max()) == pytest.approx(SHADE, rel=1e-4)
+
+
+def test_gaussians_of_the_lips_keep_their_size(avatar: Avatar) -> None:
     limits = MouthLimits(avatar.head)
     initial = colored(avatar, limits)
+    on(avatar, 2, limits.reach[avatar.head.faces].isinf().all(1))
     avatar.log_scales.data[:] = torch.tensor([-9.0, -6.0, -5.0])
     applied(avatar, limits, initial)
     smallest = -6.0 + math.log(SMALLEST)
-    torch.testing.assert_close(avatar.log_scales[0], torch.tensor([smallest, -6.0, -5.0]))
-    torch.testing.assert_close(avatar.log_scales[1], torch.tensor([-9.0, -6.0, -5.0]))
+    torch.testing.assert_close(avatar.log_scales[:2], torch.tensor([smallest, -6.0, -5.0]).expand(2, 3))
+    torch.testing.assert_close(avatar.log_scales[2], torch.tensor([-9.0, -6.0, -5.0]))
 
 
-def test_the_inner_edge_of_the_lips_is_opaque_in_every_frame(avatar: Avatar) -> None:
+def test_lips_are_opaque_in_every_frame(avatar: Avatar) -> None:
     limits = MouthLimits(avatar.head)
     initial = colored(avatar, limits)
     avatar.blendshapes.basis.data[0, :2, 10] = 1.0
     features = applied(avatar, limits, initial)
     logits = avatar.logit_opacities[: avatar.blendshapes.count] + shown(avatar, features, slice(10, 11))[..., 0]
-    assert float(logits[:, 0].min()) >= OPAQUE - 1e-5
-    assert float(logits[:, 1].min()) < 0
+    assert float(logits[:, 0].min()) == pytest.approx(OPAQUE_EDGE)
+    assert float(logits[:, 1].min()) == pytest.approx(OPAQUE)
 
 
 def position(avatar: Avatar, where: Callable[[MouthLimits], torch.Tensor]) -> float:
