@@ -21,8 +21,9 @@ from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import geman_mcclure, image_gradients
 from avatar.refine.controls import Controls
 from avatar.refine.crops import face_crop
+from avatar.refine.layer_flow import layer_flow
 from avatar.refine.options import RefineOptions
-from avatar.refine.targets import Targets, render_targets
+from avatar.refine.targets import Rendered, Targets, render_targets
 from avatar.types import Gaussians, HeadParams
 
 _LARGEST = 0.4  # largest change of a control in one step
@@ -99,7 +100,7 @@ class _Chunk:
             gaussians = self._gaussians(self.controls.write(self.states.params, values))
             rendered = render_targets(gaussians, self.targets, self.row)
             if flows is None:
-                flows = self._flows(gaussians, rendered.prepared)
+                flows = self._flows(gaussians, rendered)
             now, new_matrix, new_gradient = self._normal(rendered.rgb + (1 - rendered.alpha)[..., None], flows)
             change = values - start
             now = now + self.anchor_weight * change.square().sum(1)
@@ -134,10 +135,10 @@ class _Chunk:
             avatar.head.skull_vertices(params), weights, states.rotation, states.translation, states.torso
         )
 
-    def _motions(self) -> tuple[Tensor, Tensor]:
+    def _motions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Change of position (meters, skull frame) and of color of every Gaussian by each control, [P,N,3] each.
 
-        They are finite differences at the mean of the states.
+        The third is the same of every vertex, [P,V,3]. They are finite differences at the mean of the states.
         """
         mean = self.states.params[torch.zeros(1, dtype=torch.int64)]
         mean.expression[:] = self.states.params.expression.mean(0)
@@ -149,13 +150,15 @@ class _Chunk:
         moved = self.controls.write(repeated, center + torch.cat([torch.zeros(1, count), torch.diag(step)]))
         eye, origin = torch.eye(3).expand(count + 1, 3, 3), torch.zeros(count + 1, 3)
         weights = self.avatar.blendshapes.weights(expression_features(moved))
-        out = self.avatar.assemble(self.avatar.head.skull_vertices(moved), weights, eye, origin, (eye, origin))
+        vertices = self.avatar.head.skull_vertices(moved)
+        out = self.avatar.assemble(vertices, weights, eye, origin, (eye, origin))
         size = step[:, None, None]
-        return (out.means[1:] - out.means[:1]) / size, (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
+        tint = (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
+        return (out.means[1:] - out.means[:1]) / size, tint, (vertices[1:] - vertices[:1]) / size
 
-    def _flows(self, gaussians: Gaussians, prepared: object) -> tuple[Tensor, Tensor]:
+    def _flows(self, gaussians: Gaussians, rendered: Rendered) -> tuple[Tensor, Tensor]:
         """Optical flow [m,P,2,h,w] in pixels and change of color [m,P,3,h,w] of each pixel by each control."""
-        motion, tint = self._motions()
+        motion, tint, vertices = self._motions()
         count, size = len(self.controls), motion.shape[1]
         camera = self.targets.camera
         turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
@@ -171,8 +174,18 @@ class _Chunk:
             channels[image, 1 : 5 * count : 5] = K[1, 1] * scale * (dy - y[image] * scale * dz)
             for k in range(3):
                 channels[image, 2 + k : 5 * count : 5] = tint[..., k]
+        of_layer = None
+        if rendered.layer is not None and gaussians.layer is not None:
+            posed, images = gaussians.layer.select(self.row), rendered.layer.images
+            flow = layer_flow(posed, images, vertices, turn, camera, _NEAR).permute(0, 3, 4, 1, 2)
+            of_layer = torch.nn.functional.pad(flow, (0, 3)).flatten(3)
+            of_layer = torch.nn.functional.pad(of_layer, (0, channels.shape[1] - of_layer.shape[3]))
         passes = [
-            ops.splat_features(prepared, channels[:, k : k + 3].transpose(1, 2).contiguous())
+            ops.splat_features(
+                rendered.prepared,
+                channels[:, k : k + 3].transpose(1, 2).contiguous(),
+                None if of_layer is None else of_layer[..., k : k + 3].contiguous(),
+            )
             for k in range(0, channels.shape[1], 3)
         ]
         blended = torch.cat(passes, -1)[..., : 5 * count].unflatten(-1, (count, 5)).permute(0, 3, 4, 1, 2)
