@@ -14,6 +14,11 @@ from avatar.motion.correspondence import LANDMARKS, closures, landmark_columns, 
 #: Openings below this fraction of the neutral opening are soft-clamped.
 _SOFT = 0.08
 _CLOSERS = ("eyeBlink", "eyelid", "eyeSquint")
+#: Weights of eyeBlink from which on, and at which, the lids meet whatever other expressions open: at rest an avatar may
+#: have a weight of eyeWide, and eyes larger than those of the mean person, which a weight of 1 does not close.
+_CLOSING, _CLOSED = 0.5, 1.0
+#: Opening, as a fraction of the neutral one, at a weight of _CLOSED: the rims of the lids overlap.
+_OVERLAP = -0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,8 @@ class LidClosure:
 
     closing: Tensor  # [2,E] right and left: fraction of the neutral opening that a weight of 1 closes
     closers: Tensor  # [2,E] bool, expressions that may be reduced
+    blinks: Tensor  # [2] column of the blink, -1 without one
+    extra: Tensor  # [2] column of the expression that closes what the blink leaves open
 
     @staticmethod
     def of(head: HeadModel) -> LidClosure | None:
@@ -35,15 +42,29 @@ class LidClosure:
         closing = closures(neutral_landmarks(head), landmark_columns(head, head.exprdirs))
         found = torch.from_numpy(closing).to(head.v_template)
         named = torch.tensor([name.startswith(_CLOSERS) for name in head.expression_names], device=found.device)
-        return LidClosure(found, named & (found > 0.05))
+        names = head.expression_names
+
+        def columns(name: str) -> list[int]:
+            return [names.index(name + side) if name + side in names else -1 for side in ("Right", "Left")]
+
+        blinks = torch.tensor(columns("eyeBlink"), device=found.device)
+        lids = torch.tensor(columns("eyelid"), device=found.device)
+        return LidClosure(found, named & (found > 0.05), blinks, torch.where(lids < 0, blinks, lids))
 
     @cached_property
     def _closer_effect(self) -> Tensor:
         """`closing` [2,E] of the closers, 0 elsewhere."""
         return self.closing * self.closers
 
+    @cached_property
+    def _extra_effect(self) -> Tensor:
+        """[2] fraction of the neutral opening that a weight 1 of `extra` closes."""
+        return self.closing.gather(1, self.extra[:, None])[:, 0].clamp_min(0.1)
+
     def __call__(self, expression: Tensor) -> Tensor:
-        """Reduce blinks and squints to the weights at which the lids meet; weights of open eyes do not change.
+        """Limit blinks and squints to the weights at which the lids meet, and make full blinks meet.
+
+        Weights of open eyes do not change.
 
         Args:
             expression: [T,E] weights.
@@ -51,6 +72,7 @@ class LidClosure:
         Returns:
             [T,E].
         """
+        start = expression
         for closing, closers, effect in zip(self.closing, self.closers, self._closer_effect, strict=True):
             opening = 1 - expression @ closing
             near = (opening + _SOFT).clamp(0, 2 * _SOFT)
@@ -58,4 +80,12 @@ class LidClosure:
             closed = (expression * effect).clamp_min(0).sum(1)
             scale = (1 - (target - opening) / closed.clamp_min(1e-6)).clamp(0, 1)
             expression = torch.where(closers, expression * scale[:, None], expression)
+        return expression if self.blinks.amin() < 0 else self._close(expression, start)
+
+    def _close(self, expression: Tensor, start: Tensor) -> Tensor:
+        """`expression` [T,E] whose lids meet where the blinks of `start` [T,E] are full."""
+        t = ((start[:, self.blinks] - _CLOSING) / (_CLOSED - _CLOSING)).clamp(0, 1)
+        gap = (1 - expression @ self.closing.T - _OVERLAP).clamp_min(0) / self._extra_effect
+        expression = expression.clone()
+        expression[:, self.extra] += t * t * (3 - 2 * t) * gap
         return expression

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from functools import lru_cache
 
@@ -90,6 +91,21 @@ def test_a_full_blink_closes_the_eye_and_the_lids_do_not_cross(side: str, others
     weights = {f"{name}{side}": weight for name, weight in (others | {"eyeBlink": 1.0}).items()}
     found = opening(trained_range()(posed(**weights)))[side == "Right"]
     assert -0.1 < found < 0.1
+
+
+@pytest.mark.parametrize("side", ["Left", "Right"])
+def test_a_full_blink_closes_an_eye_that_is_wide_at_rest(side: str) -> None:
+    lids = trained_range().lid_closure
+    assert isinstance(lids, LidClosure)
+    openings = []
+    for blink in (0.3, 0.5, 0.7, 0.9, 1.0):
+        params = posed(**{f"eyeBlink{side}": blink, f"eyeWide{side}": 0.4})
+        closed = replace(params, expression=lids(params.expression))
+        openings.append(opening(closed)[side == "Right"])
+        if blink <= 0.5:
+            torch.testing.assert_close(closed.expression, params.expression)
+    assert all(after < before for before, after in itertools.pairwise(openings))
+    assert -0.1 < openings[-1] < 0.02
 
 
 def test_open_eyes_keep_their_lids() -> None:
