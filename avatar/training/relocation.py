@@ -46,8 +46,8 @@ BINDING = ("triangles", "bary", "skin")
 class Use:
     """What each of N Gaussians does in some frames."""
 
-    error: Tensor  # [N] error of the pixels times blend weight, summed over pixels
-    contribution: Tensor  # [N] blend weight, summed over pixels
+    error: Tensor  # [N] error of the pixels times blend weight, summed over pixels, mean of the frames
+    contribution: Tensor  # [N] blend weight, summed over pixels, mean of the frames
 
 
 def relocation_due(steps: int, fraction: float) -> bool:
@@ -59,7 +59,8 @@ def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
     """Error and contribution of the Gaussians in FRAMES evenly spread frames, the first one at `first`."""
     count = len(frames)
     error, contribution = torch.zeros(len(avatar)), torch.zeros(len(avatar))
-    for index in sorted({(first + count * k // FRAMES) % count for k in range(FRAMES)}):
+    chosen = sorted({(first + count * k // FRAMES) % count for k in range(FRAMES)})
+    for index in chosen:
         with torch.no_grad():
             gaussians = predict(avatar, frames, torch.tensor([index]))
         colors = (0.5 + SH_C0 * gaussians.sh[:, :, 0]).clamp_min(0).requires_grad_()
@@ -75,7 +76,7 @@ def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
         (sums,) = torch.autograd.grad(out.rgb, colors, channels)
         error += sums[0, :, 0]
         contribution += sums[0, :, 1]
-    return Use(error, contribution)
+    return Use(error / len(chosen), contribution / len(chosen))
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from avatar.training.layer_training import add_texel_anchors, layer_groups, limi
 from avatar.training.mouth_limits import MouthLimits
 from avatar.training.prediction import predict
 from avatar.training.relocation import measure, relocate, relocation_due
+from avatar.training.torso_depth import smooth_torso_depth
 
 WARM_UP = 20
 
@@ -149,12 +150,14 @@ class Trainer:
             constraints.limit_reach(avatar, features)
             if self.mouth_limits is not None:
                 self.mouth_limits.apply(avatar, self.anchors.initial, features)
-        if config.relocate > 0 and relocation_due(self.steps_done, fraction) and self.anchors.initial:
+        if relocation_due(self.steps_done, fraction) and self.anchors.initial:
             rng = np.random.default_rng((config.seed, self.steps_done))
             use = measure(avatar, frames, int(rng.integers(len(frames))))
+            smooth_torso_depth(avatar, frames, use.contribution)
             if self.mouth_limits is not None:
                 use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
-            relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
+            if config.relocate > 0:
+                relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
 
     def refinement_due(self, fraction: float) -> bool:
         """Whether the frames are to be refined at `fraction` (0..1) of the schedule."""
