@@ -128,8 +128,9 @@ void init_tile(const TileSpan& span, TileState& state) {
     for (int x = 0; x < span.width; ++x) state.strips[strip_of(x, y)].transmittance[lane_of(x, y)] = 1.0f;
 }
 
-// Blends one Gaussian into one strip. With `check`, returns whether any pixel is above the transmittance threshold,
-// otherwise true. `layer` is null or the strip's, and `fade` the Gaussian's.
+// Blends one Gaussian into one strip. With `check`, returns whether any pixel takes further Gaussians: it is above the
+// transmittance threshold, and the layer is not in front of this Gaussian; otherwise true. `layer` is null or the
+// strip's, and `fade` the Gaussian's.
 template <bool with_depth, bool with_weights, bool with_layer>
 inline bool blend_strip(Strip& strip, int index, const TileGaussian& gaussian, const ProjectedGaussian& s,
                         const Thresholds& thresholds, bool check, const LayerStrip* layer, Scalar fade,
@@ -149,9 +150,25 @@ inline bool blend_strip(Strip& strip, int index, const TileGaussian& gaussian, c
     if (with_depth) store(strip.depth + part, fma(weight, Vec(s.depth), load(strip.depth + part)));
     store(strip.transmittance + part, transmittance);
     if (with_weights) weight_sum = weight_sum + weight;
-    if (check) unfinished |= bits(transmittance > thresholds.transmittance_min);
+    if (!check) continue;
+    Mask open = transmittance > thresholds.transmittance_min;
+    if (with_layer) open = open & (Vec(s.depth) <= load(layer->farthest + part));
+    unfinished |= bits(open);
   }
   return !check || unfinished != 0;
+}
+
+// The same for a strip of a tile with or without a layer.
+template <bool with_depth, bool with_weights, bool with_layer>
+inline bool blend_any_strip(TileState& state, int index, const TileGaussian& gaussian, const ProjectedGaussian& s,
+                            const Thresholds& thresholds, bool check, const TileLayer* layer, Scalar fade,
+                            Vec& weight_sum) {
+  Strip& strip = state.strips[index];
+  if (with_layer && (layer->changed >> index & 1u))
+    return blend_strip<with_depth, with_weights, true>(strip, index, gaussian, s, thresholds, check,
+                                                       layer->strips + index, fade, weight_sum);
+  return blend_strip<with_depth, with_weights, false>(strip, index, gaussian, s, thresholds, check, nullptr, 0.0f,
+                                                      weight_sum);
 }
 
 template <bool with_depth, bool with_weights, bool with_layer>
@@ -184,9 +201,8 @@ void blend_tile(const ImageState& image, int tile, const LayerView* view, const 
       Vec weight_sum(0.0f);
       for (uint32_t rest = strip_masks[j]; rest; rest &= rest - 1u) {
         const int strip = lowest_bit(rest);
-        if (!blend_strip<with_depth, with_weights, with_layer>(state.strips[strip], strip, gaussian, s, thresholds,
-                                                               check, with_layer ? layer->strips + strip : nullptr,
-                                                               fade, weight_sum))
+        if (!blend_any_strip<with_depth, with_weights, with_layer>(state, strip, gaussian, s, thresholds, check, layer,
+                                                                   fade, weight_sum))
           active_strips &= ~(1u << strip);
       }
       if (with_weights) out.weights[j] = sum(weight_sum);
@@ -329,7 +345,7 @@ void tile_backward(const ImageState& image, int tile, const LayerView* view, con
     TilePartials partial{zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     for (uint32_t rest = strip_masks[j]; rest; rest &= rest - 1u) {
       const int strip = lowest_bit(rest);
-      if (with_layer && seen)
+      if (with_layer && seen && (layer.changed >> strip & 1u))
         strip_backward<with_depth, with_layer>(state.strips[strip], strip, gaussian, s, thresholds,
                                                layer.strips + strip, view->fades[tile_gaussians[j]], partial);
       else

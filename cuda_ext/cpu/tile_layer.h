@@ -25,30 +25,35 @@ struct alignas(64) LayerStrip {
 
 struct TileLayer {
   LayerStrip strips[kStrips];
+  uint32_t changed;  // strips in which it changes what a Gaussian adds to any pixel, one bit each
 };
 
-// Returns whether the layer changes any pixel of the tile; only then is `out` written.
+// Returns whether the layer covers any pixel of the tile; only then is `out` written.
 bool read_layer(const LayerView& layer, const TileSpan& span, TileLayer& out) {
   const TileWindow window = tile_window(layer, span);
-  bool found = false;
-  for (int y = window.y0; y < window.y1 && !found; ++y)
+  Scalar largest = 0.0f;
+  for (int y = window.y0; y < window.y1; ++y)
     for (int x = window.x0; x < window.x1; ++x) {
       const size_t at = layer_index(layer, span, x, y);
-      found = found || layer.depth[at] > 0.0f || layer.coverage[at] != 0.0f || layer.stencil[at] != 0.0f;
+      largest = larger(largest, larger(layer.depth[at], larger(layer.coverage[at], layer.stencil[at])));
     }
-  if (!found) return false;
+  if (!(largest > 0.0f)) return false;
   for (LayerStrip& strip : out.strips)
     for (int lane = 0; lane < kStrip; ++lane) {
       strip.farthest[lane] = kNoLayerDepth;
       strip.stencil[lane] = 0.0f;
     }
+  out.changed = 0;
   for (int y = window.y0; y < window.y1; ++y)
     for (int x = window.x0; x < window.x1; ++x) {
       const size_t at = layer_index(layer, span, x, y);
-      LayerStrip& strip = out.strips[strip_of(x, y)];
+      const int index = strip_of(x, y);
+      LayerStrip& strip = out.strips[index];
       const Scalar depth = layer.depth[at];
-      if (depth > 0.0f && layer.coverage[at] >= kLayerSolid) strip.farthest[lane_of(x, y)] = depth + kLayerDepthMargin;
+      const bool solid = depth > 0.0f && layer.coverage[at] >= kLayerSolid;
+      if (solid) strip.farthest[lane_of(x, y)] = depth + kLayerDepthMargin;
       strip.stencil[lane_of(x, y)] = layer.stencil[at];
+      if (solid || layer.stencil[at] != 0.0f) out.changed |= 1u << index;
     }
   return true;
 }
