@@ -77,7 +77,7 @@ class Avatar(nn.Module):
         return len(self.offsets)
 
     def posed_layer(
-        self, vertices: Tensor, rotation: Tensor, translation: Tensor, texels: Tensor | None = None
+        self, vertices: Tensor, rotation: Tensor, translation: Tensor, look: tuple[Tensor, Tensor] | None = None
     ) -> PosedLayer | None:
         """The mesh layer in B poses; None for an avatar without one.
 
@@ -85,12 +85,18 @@ class Avatar(nn.Module):
             vertices: [B,V,3] meters, skull frame.
             rotation: [B,3,3] skull frame -> world.
             translation: [B,3] meters.
-            texels: `MeshLayer.texels()` if they are known.
+            look: `layer_look()` if it is known.
         """
+        look = self.layer_look() if look is None else look
+        if self.layer is None or look is None:
+            return None
+        return self.layer.posed(vertices, rotation, translation, *look)
+
+    def layer_look(self) -> tuple[Tensor, Tensor] | None:
+        """What the mesh layer has in all poses: fades [N] of the Gaussians and texels [T,3]; None without a layer."""
         if self.layer is None:
             return None
-        fades = self.layer.fades(self.rig.triangles, self.offsets, self.blendshapes.count)
-        return self.layer.posed(vertices, rotation, translation, fades, texels)
+        return self.layer.fades(self.rig.triangles, self.offsets, self.blendshapes.count), self.layer.texels()
 
     @property
     def sh_degree(self) -> int:

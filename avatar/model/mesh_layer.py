@@ -111,7 +111,7 @@ class MeshLayer(nn.Module):
         self.delta.copy_(texels - self.start)
 
     def posed(
-        self, vertices: Tensor, rotation: Tensor, translation: Tensor, fades: Tensor, texels: Tensor | None = None
+        self, vertices: Tensor, rotation: Tensor, translation: Tensor, fades: Tensor, texels: Tensor
     ) -> PosedLayer:
         """The layer in B poses.
 
@@ -120,10 +120,9 @@ class MeshLayer(nn.Module):
             rotation: [B,3,3] skull frame -> world.
             translation: [B,3] meters.
             fades: [N] how far its stencil fades each Gaussian.
-            texels: `texels()` if they are known.
+            texels: [T,3], from `texels`.
         """
-        colors = self.texels() if texels is None else texels
-        return PosedLayer(self.mesh, vertices, rotation, translation, self.shade(vertices), colors, fades)
+        return PosedLayer(self.mesh, vertices, rotation, translation, self.shade(vertices), texels, fades)
 
     @torch.no_grad()
     def shade(self, vertices: Tensor) -> Tensor:

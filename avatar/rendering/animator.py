@@ -51,7 +51,8 @@ class Animator:
         self.basis = masked.detach().half()
         self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
         self._poser = Poser(avatar)
-        self._texels = None if avatar.layer is None else avatar.layer.texels().detach()
+        with torch.no_grad():
+            self._layer_look = avatar.layer_look()
         self._backend = backend_of(rasterizer)
         self._features_handle: object = None
         self._allocate(width, height, with_depth)
@@ -138,7 +139,7 @@ class Animator:
             vertices, offsets, quats, scales, poses.quats[one], poses.translations[one]
         )
         rotation, translation = poses.rotations[one, 0], poses.translations[one, 0]
-        layer = avatar.posed_layer(vertices, rotation, translation, self._texels)
+        layer = avatar.posed_layer(vertices, rotation, translation, self._layer_look)
         sampling = avatar.sampling
         return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from avatar import ops
 from avatar.types import Camera, Gaussians
 
@@ -22,7 +24,7 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
     view = camera.world_to_cam
     rotation = view[:, :3, :3] @ posed.rotation
     translation = (view[:, :3, :3] @ posed.translation[..., None])[..., 0] + view[:, :3, 3]
-    vertices = posed.vertices @ rotation.transpose(1, 2) + translation[:, None]
+    vertices = torch.baddbmm(translation[:, None], posed.vertices, rotation.transpose(1, 2))
     images = ops.layer(
         vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR
     )

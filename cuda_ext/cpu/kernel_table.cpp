@@ -10,6 +10,7 @@ namespace HEADSPLAT_LEVEL {
 extern const Kernels table;
 const Kernels table = {
     HEADSPLAT_TEXT(HEADSPLAT_LEVEL),
+    kLayerKernels,
     project_image,
     project_image_backward,
     assign_tiles,

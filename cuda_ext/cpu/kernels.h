@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "../rig.h"
+#include "layer_kernels.h"
 
 namespace headsplat {
 
@@ -302,6 +303,7 @@ constexpr int kLossRows = 7;  // padded rows of 3 width floats per thread
 
 struct Kernels {
   const char* name;
+  LayerKernels layer;
   void (*project)(ImageState&, const GaussianInputs&);
   void (*project_backward)(const ImageState&, const GaussianInputs&, const Scalar* partials, const GaussianGradients&);
   void (*assign_tiles)(ImageState&, Scratch&);

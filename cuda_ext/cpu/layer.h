@@ -1,11 +1,12 @@
-// The layer: a textured mesh that is seen through Gaussians. The geometry is double, as in mesh.h.
+// The layer: a textured mesh that is seen through Gaussians. One image of it in memory that is reused.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "../texture.h"
-#include "../triangle.h"
+#include "layer_kernels.h"
 
 namespace headsplat {
 
@@ -33,9 +34,12 @@ struct LayerOutputs {
 };
 
 // The faces of one image and the samples they cover.
+//
+// The skin is drawn first, then the faces of the layer that it does not hide; the others only near the samples that are
+// seen, where the layer fades out behind the skin.
 class LayerImage {
  public:
-  LayerWindow window{};  // pixels of the image that the layer can cover
+  LayerWindow window{};  // pixels of the image that the layer covers
 
   // Rasterizes image `index`. Returns whether all indices of faces are in range.
   bool prepare(const LayerShape& shape, const LayerInputs& inputs, int index);
@@ -46,54 +50,57 @@ class LayerImage {
                 const Scalar* grad_color, Scalar* grad_texels);
 
  private:
-  // Triangles of a range of rows.
-  struct Band {
-    std::vector<int> faces, skin;
+  // The first `count` are in use.
+  struct Entries {
+    std::vector<LayerEntry> memory;
+    int count = 0;
   };
-  // A covered sample: its texels with their weights, and the product of the shade and the weight in its pixel.
-  struct Sample {
-    int64_t texels[3];
-    Scalar weights[3], factor;
+  // The faces in a range of rows of cells.
+  struct Band {
+    std::vector<int> faces, skin;  // entries
+    std::vector<int> rest;         // of the layer, that are not drawn yet
+    int rest_count = 0;
   };
 
   bool place(const LayerShape& shape, const LayerInputs& inputs, int index);
-  void project(const LayerShape& shape, const Scalar* K, const Scalar* vertices);
-  void set_region(const LayerShape& shape, const double low[2], const double high[2]);
-  void mark_cells();
-  bool find_skin(const LayerShape& shape, const LayerInputs& inputs, const Scalar* vertices);
+  bool measure_layer(const LayerShape& shape, const LayerInputs& inputs, double focal, double low[2], double high[2]);
+  bool set_region(const LayerShape& shape, const double low[2], const double high[2]);
+  void set_grid(const Scalar* K);
+  bool find_faces(const LayerShape& shape, const LayerInputs& inputs);
+  bool find_entries(const int64_t* faces, int count, const uint8_t* cells, Entries& out);
+  void sort_by_depth();
   void sort_into_bands();
-  void rasterize_band(int first, int last);
-  void measure_columns(bool to_seen, std::vector<uint8_t>& out) const;
-  Scalar distance_at(const std::vector<uint8_t>& columns, int x, int y) const;
-  void fade_row(const LayerInputs& inputs, int y);
-  bool sample_at(const LayerShape& shape, const LayerInputs& inputs, int index, size_t at, Sample& out) const;
-  bool resolve_pixel(const LayerShape& shape, const LayerInputs& inputs, int index, int x, int y, Scalar fields[4]);
-  void write_geometry(const LayerOutputs& out) const;
-  // Blurs `pixels_`, of `channels` channels, in place.
+  void draw_band(const LayerInputs& inputs, const Scalar* shade, int index);
+  bool find_needed();
+  void set_window(const LayerShape& shape);
+  bool resolve_band(const LayerInputs& inputs, const LayerTexture& texture, const Scalar* shade, int index);
   void blur(int channels);
+  void write(const LayerOutputs& out) const;
 
-  int samples_x() const { return region_.width * kSupersample; }
-  int samples_y() const { return region_.height * kSupersample; }
+  LayerSamples samples() const;
+  const LayerGrid& grid() const { return geometry_.grid; }
+  bool is_needed(int cell_x, int cell_y) const {
+    return needed_[static_cast<size_t>(cell_y) * grid().cells_x + cell_x] != 0;
+  }
+  int bands() const { return (grid().cells_y + kLayerBandCells - 1) / kLayerBandCells; }
 
   LayerWindow region_{};           // pixels that are rasterized; beyond the image by at most kLayerMargin
   double pixels_per_meter_ = 0.0;  // at the mean depth of the layer
   Scalar farthest_ = 0.0f;         // depth of the layer, meters
   int reach_ = 0;                  // samples within which distances are measured
-  double inverse_near_ = 0.0;      // 1/meters
   std::vector<Scalar> weights_;    // of the blur
-  Scalar intrinsics_[9] = {};      // of the samples of the region
-  double inverse_[9] = {};         // of `intrinsics_`
-  std::vector<ScreenTriangle> faces_, skin_;
+  LayerGeometry geometry_{};
+  std::vector<LayerVertex> projected_;
+  std::vector<uint8_t> sides_;
+  Entries faces_, skin_;
   std::vector<Band> bands_;
-  std::vector<float> projected_;      // [V,2] pixels, NaN unless in front of the camera
-  std::vector<uint8_t> cells_;        // blocks of samples that the layer may cover
-  std::vector<int32_t> face_;         // [samples] -1 where the layer is not
-  std::vector<float> inverse_depth_;  // [samples]
-  std::vector<uint8_t> seen_;         // [samples] whether the layer is in front of the skin
-  // [samples] to the nearest sample of the column that is not seen, and to the nearest one that is.
-  std::vector<uint8_t> to_hidden_, to_seen_;
-  std::vector<Scalar> coverage_, stencil_;  // [samples]
-  std::vector<Scalar> pixels_, scratch_;    // [pixels][channels]
+  std::vector<uint8_t> cells_, needed_;   // that faces of the layer may cover; that are within reach of a seen sample
+  std::vector<int> order_;                // of faces_, nearest first
+  std::vector<Scalar> hidden_below_;      // [cells] inverse depth
+  std::vector<LayerExtent> extents_;      // [cells]
+  std::unique_ptr<Scalar[]> memory_;      // planes of LayerSamples, in the same order
+  std::vector<Scalar> pixels_, scratch_;  // [pixels][channels] of the region
+  std::vector<Scalar> nearest_, pixel_stencil_;  // [pixels] of the region
 };
 
 }  // namespace headsplat

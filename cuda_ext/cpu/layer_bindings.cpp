@@ -18,6 +18,8 @@ using LayerOptions = std::tuple<int, int, Scalar, Scalar>;  // width, height, ne
 using LayerImageArrays = std::tuple<Out, Out, Out, Out>;    // color, coverage, depth, stencil
 
 struct PreparedLayer {
+  PreparedLayer() = default;
+  PreparedLayer(const PreparedLayer&) = delete;
   LayerShape shape;
   std::vector<LayerImage> images;
 };

@@ -1,151 +1,124 @@
-// Texture of the layer: color and coverage of its pixels, their blur, and the gradient of the texels.
-#include <algorithm>
-#include <atomic>
-#include <cstring>
-
-#include "../indices.h"
-#include "layer.h"
-#include "threads.h"
+// Texture of the layer: color of its samples, mean over the samples of a pixel, blur, and the gradient of the texels.
+#include "../texture.h"
+#include "kernels.h"
+#include "simd.h"
 
 namespace headsplat {
+namespace HEADSPLAT_LEVEL {
 namespace {
 
-constexpr int kPixelRows = 16;  // of a task
+constexpr int kCellPixels = kLayerCell / kSupersample;
+constexpr Scalar kSampleWeight = Scalar(1) / (kSupersample * kSupersample);
+
+// `texel_sample` of vectors: places and weights of three texels of each sample, one array of kLayerCell each.
+struct TexelSamples {
+  Scalar nodes[3][kLayerCell], weights[3][kLayerCell];
+};
+
+inline Vec unit_clamped(Vec value) { return smaller(larger(value, Vec(0.0f)), Vec(1.0f)); }
+
+// The whole part of 0..kTexelSteps, at most kTexelSteps - 1.
+inline Vec sub_triangle(Vec value) {
+  Vec whole(0.0f);
+  for (int step = 1; step < kTexelSteps; ++step)
+    whole = whole + keep(value >= Vec(static_cast<Scalar>(step)), Vec(1.0f));
+  return whole;
+}
+
+inline void find_samples(Vec first, Vec second, int at, TexelSamples& out) {
+  const Vec one(1.0f), steps(static_cast<Scalar>(kTexelSteps)), last(static_cast<Scalar>(kTexelNodes - 1));
+  const Vec x = unit_clamped(first) * steps, y = unit_clamped(second) * steps;
+  const Vec i = sub_triangle(x), j = smaller(sub_triangle(y), steps - one - i);
+  const Vec u = x - i, v = y - j;
+  const Mask low = u + v <= one;
+  const Vec below = steps + one - i;  // nodes from (i, j) to (i + 1, j)
+  const Vec node = i * (below + below + i + one) * Vec(0.5f) + j;
+  store(out.nodes[0] + at, smaller(select(low, node, node + below + one), last));
+  store(out.nodes[1] + at, smaller(select(low, node + below, node + one), last));
+  store(out.nodes[2] + at, smaller(select(low, node + one, node + below), last));
+  store(out.weights[0] + at, unit_clamped(select(low, one - u - v, u + v - one)));
+  store(out.weights[1] + at, unit_clamped(select(low, u, one - u)));
+  store(out.weights[2] + at, unit_clamped(select(low, v, one - v)));
+}
 
 }  // namespace
 
-bool LayerImage::sample_at(const LayerShape& shape, const LayerInputs& inputs, int index, size_t at,
-                           Sample& out) const {
-  const int face = face_[at], x = static_cast<int>(at % samples_x()), y = static_cast<int>(at / samples_x());
-  double edges[3];
-  const double total = shared::edges_at(faces_[face], x, y, edges);
-  int64_t corners[3];
-  if (!shared::read_triangle(inputs.faces + 3 * static_cast<size_t>(face), shape.vertices, corners)) return false;
-  const Scalar* shade = inputs.shade + static_cast<size_t>(index) * shape.vertices;
-  double factor = 0.0;
-  for (int k = 0; k < 3; ++k) factor += edges[k] / total * shade[corners[k]];
-  out.factor = static_cast<Scalar>(factor) * coverage_[at] / (kSupersample * kSupersample);
-  const TexelSample found =
-      shared::texel_sample(static_cast<Scalar>(edges[0] / total), static_cast<Scalar>(edges[1] / total));
-  for (int k = 0; k < 3; ++k) {
-    out.texels[k] = inputs.texel_ids[static_cast<size_t>(kTexelNodes) * face + found.nodes[k]];
-    if (static_cast<uint64_t>(out.texels[k]) >= static_cast<uint64_t>(shape.texels)) return false;
-    out.weights[k] = found.weights[k];
+bool layer_find_texels(const LayerGrid& grid, const LayerTexture& texture, const LayerSamples& samples, int x, int y,
+                       LayerTexelRun& out) {
+  const size_t row = grid.row(y) + x;
+  TexelSamples found;
+  Scalar factors[kLayerCell];
+  uint32_t covered = 0;
+  out.count = 0;
+  for (int part = 0; part < kLayerCell; part += kWidth)
+    covered |= bits(load(samples.coverage + row + part) > Vec(0.0f)) << part;
+  if (!covered) return true;
+  for (int part = 0; part < kLayerCell; part += kWidth) {
+    const size_t at = row + part;
+    const Vec depth = Vec(1.0f) / load(samples.inverse_depth + at);
+    find_samples(load(samples.first + at) * depth, load(samples.second + at) * depth, part, found);
+    store(factors + part, load(samples.shade + at) * depth * load(samples.coverage + at) * Vec(kSampleWeight));
   }
-  return true;
-}
-
-// Color and coverage of a pixel of the region. Returns whether all indices are in range.
-bool LayerImage::resolve_pixel(const LayerShape& shape, const LayerInputs& inputs, int index, int x, int y,
-                               Scalar fields[4]) {
   bool inside = true;
-  for (int k = 0; k < 4; ++k) fields[k] = 0.0f;
-  for (int k = 0; k < kSupersample * kSupersample; ++k) {
-    const size_t at =
-        static_cast<size_t>(samples_x()) * (kSupersample * y + k / kSupersample) + kSupersample * x + k % kSupersample;
-    if (face_[at] < 0) continue;
-    fields[3] += coverage_[at] / (kSupersample * kSupersample);
-    Sample sample;
-    if (!sample_at(shape, inputs, index, at, sample)) {
-      inside = false;
-      continue;
+  for (; covered; covered &= covered - 1u) {
+    const int k = lowest_bit(covered);
+    const int64_t* ids = texture.texel_ids + static_cast<size_t>(kTexelNodes) * static_cast<int>(samples.face[row + k]);
+    const int at = out.count;
+    bool known = true;
+    for (int t = 0; t < 3; ++t) {
+      out.texels[at][t] = ids[static_cast<int>(found.nodes[t][k])];
+      out.weights[at][t] = found.weights[t][k];
+      known = known && static_cast<uint64_t>(out.texels[at][t]) < static_cast<uint64_t>(texture.texel_count);
     }
-    for (int c = 0; c < 3; ++c) {
-      Scalar value = 0.0f;
-      for (int t = 0; t < 3; ++t) value += sample.weights[t] * inputs.texels[3 * sample.texels[t] + c];
-      fields[c] += sample.factor * value;
+    out.lane[at] = k;
+    out.factor[at] = factors[k];
+    out.count += known;
+    inside = inside && known;
+  }
+  return inside;
+}
+
+bool layer_resolve_cell(const LayerGrid& grid, const LayerTexture& texture, const LayerSamples& samples, int cell_x,
+                        int y, LayerPixel* pixels) {
+  bool inside = true;
+  const int x = cell_x * kLayerCell;
+  for (int k = 0; k < kCellPixels; ++k) pixels[k] = {{0.0f, 0.0f, 0.0f, 0.0f}, 0.0f, 0.0f};
+  for (int part = 0; part < kSupersample; ++part) {
+    const size_t row = grid.row(y + part) + x;
+    for (int lane = 0; lane < kLayerCell; ++lane) {
+      const Scalar coverage = samples.coverage[row + lane];
+      LayerPixel& pixel = pixels[lane / kSupersample];
+      pixel.color[3] += coverage * kSampleWeight;
+      pixel.stencil += samples.stencil[row + lane] * kSampleWeight;
+      pixel.nearest = larger(pixel.nearest, coverage > 0.0f ? samples.inverse_depth[row + lane] : Scalar(0));
+    }
+    LayerTexelRun run;
+    inside = layer_find_texels(grid, texture, samples, x, y + part, run) && inside;
+    for (int k = 0; k < run.count; ++k) {
+      LayerPixel& pixel = pixels[run.lane[k] / kSupersample];
+      for (int t = 0; t < 3; ++t) {
+        const Scalar weight = run.weights[k][t] * run.factor[k];
+        const Scalar* texel = texture.texels + 3 * run.texels[k][t];
+        for (int c = 0; c < 3; ++c) pixel.color[c] += weight * texel[c];
+      }
     }
   }
   return inside;
 }
 
-void LayerImage::write_geometry(const LayerOutputs& out) const {
-  parallel_ranges(out.height, kPixelRows, [&](int first, int last) {
-    for (int row = first; row < last; ++row)
-      for (int column = 0; column < out.width; ++column) {
-        const int x = window.x + column - region_.x, y = window.y + row - region_.y;
-        const size_t at = static_cast<size_t>(out.width) * row + column;
-        out.depth[at] = out.stencil[at] = 0.0f;
-        if (column >= window.width || row >= window.height) continue;
-        float nearest = 0.0f;
-        for (int k = 0; k < kSupersample * kSupersample; ++k) {
-          const size_t sample = static_cast<size_t>(samples_x()) * (kSupersample * y + k / kSupersample) +
-                                kSupersample * x + k % kSupersample;
-          nearest = std::max(nearest, inverse_depth_[sample]);
-          out.stencil[at] += stencil_[sample] / (kSupersample * kSupersample);
-        }
-        if (nearest > 0.0f) out.depth[at] = static_cast<Scalar>(1.0 / nearest);
-      }
-  });
-}
-
-void LayerImage::blur(int channels) {
-  const int radius = static_cast<int>(weights_.size() / 2);
-  if (!radius) return;
-  scratch_.resize(pixels_.size());
-  const int width = region_.width * channels, height = region_.height;
-  for (int pass = 0; pass < 2; ++pass) {
-    const Scalar* from = (pass ? scratch_ : pixels_).data();
-    Scalar* to = (pass ? pixels_ : scratch_).data();
-    parallel_ranges(height, kPixelRows, [&](int first, int last) {
-      for (int y = first; y < last; ++y) {
-        Scalar* out = to + static_cast<size_t>(width) * y;
-        std::fill_n(out, width, Scalar(0));
-        for (int k = -radius; k <= radius; ++k) {
-          const Scalar weight = weights_[k + radius];
-          const int shift = pass ? 0 : k * channels, row = pass ? y + k : y;
-          if (row < 0 || row >= height) continue;
-          const Scalar* in = from + static_cast<size_t>(width) * row + shift;
-          const int begin = std::max(0, -shift), end = std::min(width, width - shift);
-          for (int x = begin; x < end; ++x) out[x] += weight * in[x];
-        }
-      }
-    });
+void layer_blur_row(const LayerBlur& blur, const Scalar* from, int y, Scalar* to) {
+  const int width = blur.width * blur.channels;
+  Scalar* out = to + static_cast<size_t>(width) * y;
+  for (int x = 0; x < width; ++x) out[x] = 0.0f;
+  for (int k = -blur.radius; k <= blur.radius; ++k) {
+    const Scalar weight = blur.weights[k + blur.radius];
+    const int shift = blur.along_columns ? 0 : k * blur.channels, row = blur.along_columns ? y + k : y;
+    if (row < 0 || row >= blur.height) continue;
+    const Scalar* in = from + static_cast<size_t>(width) * row + shift;
+    const int begin = shift < 0 ? -shift : 0, end = shift > 0 ? width - shift : width;
+    for (int x = begin; x < end; ++x) out[x] += weight * in[x];
   }
 }
 
-bool LayerImage::render(const LayerShape& shape, const LayerInputs& inputs, int index, const LayerOutputs& out) {
-  std::atomic<bool> inside{true};
-  const int width = region_.width;
-  pixels_.resize(4 * static_cast<size_t>(width) * region_.height);
-  parallel_ranges(region_.height, kPixelRows, [&](int first, int last) {
-    for (int y = first; y < last; ++y)
-      for (int x = 0; x < width; ++x)
-        if (!resolve_pixel(shape, inputs, index, x, y, pixels_.data() + 4 * (static_cast<size_t>(width) * y + x)))
-          inside = false;
-  });
-  blur(4);
-  for (int row = 0; row < out.height; ++row)
-    for (int column = 0; column < out.width; ++column) {
-      const size_t at = static_cast<size_t>(out.width) * row + column;
-      const bool covered = column < window.width && row < window.height;
-      const Scalar* from = covered ? pixels_.data() + 4 * (static_cast<size_t>(width) * (window.y + row - region_.y) +
-                                                           window.x + column - region_.x)
-                                   : nullptr;
-      for (int c = 0; c < 3; ++c) out.color[3 * at + c] = covered ? from[c] : Scalar(0);
-      out.coverage[at] = covered ? from[3] : Scalar(0);
-    }
-  write_geometry(out);
-  return inside;
-}
-
-void LayerImage::backward(const LayerShape& shape, const LayerInputs& inputs, int index, const LayerOutputs& size,
-                          const Scalar* grad_color, Scalar* grad_texels) {
-  const int width = region_.width;
-  pixels_.assign(3 * static_cast<size_t>(width) * region_.height, Scalar(0));
-  for (int row = 0; row < window.height; ++row)
-    std::memcpy(pixels_.data() + 3 * (static_cast<size_t>(width) * (window.y + row - region_.y) + window.x - region_.x),
-                grad_color + 3 * static_cast<size_t>(size.width) * row, sizeof(Scalar) * 3 * window.width);
-  blur(3);
-  for (size_t at = 0; at < face_.size() && window.width; ++at) {
-    if (face_[at] < 0) continue;
-    Sample sample;
-    if (!sample_at(shape, inputs, index, at, sample)) continue;
-    const size_t x = at % samples_x() / kSupersample, y = at / samples_x() / kSupersample;
-    const Scalar* grad = pixels_.data() + 3 * (static_cast<size_t>(width) * y + x);
-    for (int t = 0; t < 3; ++t)
-      for (int c = 0; c < 3; ++c) grad_texels[3 * sample.texels[t] + c] += sample.weights[t] * sample.factor * grad[c];
-  }
-}
-
+}  // namespace HEADSPLAT_LEVEL
 }  // namespace headsplat
