@@ -1,12 +1,12 @@
 """The mouth driven wider than training showed, with and without a mesh layer, against the truth of synthetic people.
 
-    python -m tests.bench.bench_mouth --people noor kofi --size 512
+    python -m tests.bench.bench_mouth --people noor kofi
 
-Each person opens the mouth to HELD_OUT_JAW before the last fifth of the clip and further in it, with whole lips and
-teeth that training hardly saw. Avatars are trained on the frames before. The others are rendered with their true
-expressions, because the tracker sees half of such an opening, in poses that are refined against each avatar; the PSNR
-of the mouth region is that of frames whose true jaw is wider than any training frame's.
-Clips, captures, avatars and sheets (truth, without, with) stay in the work folder; clips and captures are reused.
+Avatars are trained on a clip in which the mouth opens to HELD_OUT_JAW and lips hardly bare teeth. Then the same person
+opens the mouth, smiles and bares the teeth one after another in front of a still camera (the performance "sweep"),
+and the avatars are rendered with the true expressions, in poses refined from the true ones against each avatar: the
+figures are PSNR of the mouth region, by expression. Clips, captures, avatars and sheets (truth, without, with) stay in
+the work folder; all but the sheets are reused.
 """
 
 from __future__ import annotations
@@ -20,61 +20,100 @@ import numpy as np
 import torch
 
 from avatar.common.image_io import write_image
-from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import region_masks
-from avatar.data.training_frames import HeadStates, load_frames, over_white
+from avatar.data.training_frames import HeadStates, TrainingFrames, over_white
 from avatar.evaluation.frame_rendering import render_avatar_frame
 from avatar.evaluation.metrics import psnr
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_file import save_avatar
+from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.refine.clip import refine_clip
 from avatar.refine.options import RefineOptions
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from capture.synthetic.folder import TRUTH_FILE
+from avatar.types import Camera
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.scripts import HELD_OUT_JAW
 from capture.synthetic.truth import SyntheticTruth
+from capture.synthetic.video import SyntheticScene
 from tests.bench.bench_truth import captured, filmed
 
 SIZE = 256  # pixels, of training and of the compared images
-SHEET_FRAMES = 5
+#: Expressions that are compared, and the weight from which on; jawOpen alone is wider than in training.
+COMPARED = {"jawOpen": HELD_OUT_JAW + 0.1, "mouthSmileLeft": 0.6, "mouthUpperUpLeft": 0.5, "mouthLowerDownLeft": 0.5}
+SWEEP_FRAMES = 480
+SWEPT = 0.66  # of the sweep: the head is still
+#: Pixels around the face of the cropped images relative to the distance of its outer landmarks.
+MARGIN = 1.5
+SHEET_FRAMES = 6
 
 
-def wide_rows(capture: Capture, truth: SyntheticTruth) -> np.ndarray:
-    """Held-out rows of `capture` whose true jawOpen is above that of every training frame and HELD_OUT_JAW."""
-    jaw = truth.expression[capture.track["frame_number"], truth.expression_names.index("jawOpen")]
-    widest = max(float(jaw[capture.train_indices].max()), HELD_OUT_JAW)
-    rows = np.asarray(capture.test_indices)
-    return rows[jaw[rows] > widest]
+def compared_rows(expression: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Rows of the weights [T,E] of a sweep in which each expression of COMPARED is large."""
+    still = np.arange(len(expression)) < SWEPT * len(expression)
+    columns = {name: expression[:, list(names).index(name)] for name in COMPARED}
+    return {name: np.flatnonzero(still & (columns[name] > least)) for name, least in COMPARED.items()}
 
 
-def trained(capture: Capture, *, layer: bool, steps: int) -> Avatar:
-    """An avatar of the training frames of `capture`."""
-    config = TrainConfig(size=SIZE, gaussians=15000, steps=steps, layer=layer)
-    return fit(capture, load_head(), config).avatar
+def trained(options: SyntheticOptions, work: Path, *, layer: bool, steps: int) -> Avatar:
+    """An avatar of the frames of a clip that are not held out, from `work` if it is there."""
+    folder = filmed(options, work)
+    path = work / f"{folder.name}-{steps}-{'with' if layer else 'without'}.avatar"
+    if not path.is_file():
+        config = TrainConfig(size=SIZE, gaussians=15000, steps=steps, layer=layer)
+        save_avatar(path, fit(captured(folder), load_head(), config).avatar)
+    return load_avatar(path)
 
 
-def mouths(
-    avatar: Avatar, capture: Capture, truth: SyntheticTruth, rows: np.ndarray
-) -> tuple[list[float], list[np.ndarray], list[np.ndarray]]:
-    """PSNR of the mouth at the frames `rows`, poses refined against `avatar`, and the images of avatar and truth."""
-    frames = load_frames(capture, capture.test_indices, SIZE, avatar.head)
-    expression = torch.from_numpy(truth.expression[capture.track["frame_number"][capture.test_indices]])
-    states = HeadStates.of(replace(frames.states.params, expression=expression), avatar.head)
-    frames = replace(frames, states=states)
-    frames = replace(frames, states=refine_clip(avatar, frames, RefineOptions()).states)
+class Sweep:
+    """Frames of the compared expressions, cropped to the head."""
+
+    def __init__(self, options: SyntheticOptions) -> None:
+        still = replace(options, performance="sweep", held_out=False, frames=SWEEP_FRAMES, handheld=0.0)
+        scene = SyntheticScene(still)
+        self.truth: SyntheticTruth = scene.truth()
+        found = compared_rows(self.truth.expression, self.truth.expression_names)
+        self.names = np.concatenate([[name] * len(rows) for name, rows in found.items()])
+        self.rows = np.concatenate(list(found.values()))
+        points = self.truth.landmarks[0, self.rows]
+        center, side = points.mean((0, 1)), int(MARGIN * np.ptp(points[0], axis=0).max())
+        left, top = (int(value) for value in (center - side / 2).clip(0))
+        side = min(side, options.width - left, options.height - top)
+        frames = [scene.record(int(row))[0] for row in self.rows]
+        box = slice(top, top + side), slice(left, left + side)
+        self._rgb = torch.from_numpy(np.stack([frame.rgb[box] for frame in frames]))
+        self._alpha = torch.from_numpy(np.stack([frame.matte[box] for frame in frames]))
+        K = torch.from_numpy(self.truth.K[:1].copy())
+        K[:, 0, 2] -= left
+        K[:, 1, 2] -= top
+        count = len(self.rows)
+        view = torch.from_numpy(self.truth.world_to_cam[:1])
+        self._camera = Camera(K.expand(count, 3, 3), view.expand(count, 4, 4), side, side)
+        self.landmarks = (points - [left, top]) * (SIZE / side)
+
+    def frames(self, avatar: Avatar) -> TrainingFrames:
+        """The frames in the true poses and expressions."""
+        count = len(self.rows)
+        states = HeadStates.of(self.truth.params()[torch.from_numpy(self.rows)], avatar.head)
+        # Far apart in time: the motion between these frames is not smooth.
+        time, step = 10.0 * np.arange(count), torch.arange(count)
+        full = TrainingFrames(self._rgb, self._alpha, self._camera, states, step, time, torch.ones(count))
+        return full.resized(SIZE / self._camera.width)
+
+
+def mouths(avatar: Avatar, sweep: Sweep) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """PSNR [n] of the mouth in the frames of `sweep`, and the images of avatar and truth."""
+    frames = sweep.frames(avatar)
+    frames = replace(frames, states=refine_clip(avatar, frames, RefineOptions(expressions=False)).states)
     values, shown, true = [], [], []
-    for index in np.flatnonzero(np.isin(capture.test_indices, rows)):
-        predicted, _ = render_avatar_frame(avatar, frames, int(index))
-        image = over_white(frames.rgb[index].numpy(), frames.alpha[index].numpy())
-        landmarks = capture.track["landmarks"][capture.test_indices[index]]
-        scaled = landmarks * (frames.camera.width / capture.metadata["width"])
-        values.append(psnr(predicted, image, region_masks(scaled, frames.alpha[index].numpy() / 255)["mouth"]))
+    for index in range(len(frames)):
+        predicted, _ = render_avatar_frame(avatar, frames, index)
+        alpha = frames.alpha[index].numpy()
+        image = over_white(frames.rgb[index].numpy(), alpha)
+        values.append(psnr(predicted, image, region_masks(sweep.landmarks[index], alpha / 255)["mouth"]))
         shown.append(predicted)
         true.append(image)
-    return values, shown, true
+    return np.array(values), shown, true
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -87,27 +126,26 @@ def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", nargs="+", default=["noor", "kofi"])
-    parser.add_argument("--size", type=int, default=512, help="longer side of the clips, pixels")
-    parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--frames", type=int, default=240, help="of the clip to train on")
     parser.add_argument("--work", type=Path, default=Path("bench"))
     args = parser.parse_args()
-    print("| person | frames | without a layer | with a layer | gain |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| person | expression | frames | without a layer | with a layer | gain |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     for person in args.people:
-        width = 2 * round(args.size * 0.75 / 2)
-        folder = filmed(
-            SyntheticOptions(person=person, held_out=True, width=width, height=args.size, frames=args.frames), args.work
-        )
-        capture = captured(folder)
-        truth = SyntheticTruth.load(folder / TRUTH_FILE)
-        rows = wide_rows(capture, truth)
-        avatars = [trained(capture, layer=layer, steps=args.steps) for layer in (False, True)]
-        for avatar, name in zip(avatars, ("without", "with"), strict=True):
-            save_avatar(args.work / f"{folder.name}.{name}.avatar", avatar)
-        (without, plain, true), (layered, with_layer, _) = (mouths(avatar, capture, truth, rows) for avatar in avatars)
-        write_image(args.work / f"{folder.name}.mouth.png", sheet([true, plain, with_layer]))
-        low, high = float(np.mean(without)), float(np.mean(layered))
-        print(f"| {person} | {len(rows)} | {low:.2f} | {high:.2f} | {high - low:+.2f} |", flush=True)
+        options = SyntheticOptions(person=person, held_out=True, frames=args.frames)
+        sweep = Sweep(options)
+        avatars = [trained(options, args.work, layer=layer, steps=args.steps) for layer in (False, True)]
+        (without, plain, true), (layered, shown, _) = (mouths(avatar, sweep) for avatar in avatars)
+        write_image(args.work / f"{person}.mouth.png", sheet([true, plain, shown]))
+        for name in (*COMPARED, ""):
+            rows = np.flatnonzero(sweep.names == name) if name else np.arange(len(without))
+            low, high = float(without[rows].mean()), float(layered[rows].mean())
+            print(
+                f"| {person} | {name or 'all'} | {len(rows)} | {low:.2f} | {high:.2f} | {high - low:+.2f} |", flush=True
+            )
 
 
 if __name__ == "__main__":

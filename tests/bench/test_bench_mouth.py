@@ -1,45 +1,25 @@
-"""The mouth bench compares frames beyond training only, and puts truth and avatars below each other."""
+"""The mouth bench compares the expressions it names, and puts truth and avatars below each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
-
 import numpy as np
 
-from tests.bench.bench_mouth import SHEET_FRAMES, sheet, wide_rows
+from tests.bench.bench_mouth import COMPARED, SHEET_FRAMES, compared_rows, sheet
 
 
-@dataclass
-class Clip:
-    """What the bench reads of a capture and of a truth."""
-
-    track: dict[str, np.ndarray]
-    train_indices: np.ndarray
-    test_indices: np.ndarray
-    expression: np.ndarray
-    expression_names: tuple[str, ...] = ("jawOpen",)
-
-
-def clip(jaw: list[float], train: int) -> Any:
-    rows = np.arange(len(jaw))
-    return cast(
-        Any, Clip({"frame_number": rows[::-1]}, rows[:train], rows[train:], np.array(jaw[::-1], np.float32)[:, None])
-    )
-
-
-def test_frames_count_if_their_jaw_is_wider_than_in_all_of_training() -> None:
-    made = clip([0.1, 0.5, 0.2, 0.45, 0.6, 0.9], 3)
-    assert wide_rows(made, made).tolist() == [4, 5]
-
-
-def test_a_small_opening_is_not_wide_even_if_training_showed_none() -> None:
-    made = clip([0.0, 0.0, 0.3, 0.5], 2)
-    assert wide_rows(made, made).tolist() == [3]
+def test_rows_are_compared_where_an_expression_is_large_and_the_head_still() -> None:
+    names = ("browDownLeft", *COMPARED)
+    weights = np.zeros((10, len(names)))
+    weights[2, 1], weights[3, 1] = COMPARED["jawOpen"] + 0.01, COMPARED["jawOpen"] - 0.01
+    weights[4, 0] = weights[9, 1] = 1.0
+    weights[5, 2] = 1.0
+    found = compared_rows(weights, names)
+    assert found["jawOpen"].tolist() == [2] and found["mouthSmileLeft"].tolist() == [5]
+    assert not len(found["mouthUpperUpLeft"])
 
 
 def test_the_sheet_has_a_row_for_each_and_the_first_and_the_last_frame() -> None:
-    frames = [np.full((4, 3, 3), k / 10, np.float32) for k in range(9)]
+    frames = [np.full((4, 3, 3), k / 10, np.float32) for k in range(11)]
     made = sheet([frames, frames])
     assert made.shape == (8, 3 * SHEET_FRAMES, 3) and made.dtype == np.uint8
-    assert made[0, 0, 0] == 0 and made[0, -1, 0] == int(0.8 * 255)
+    assert made[0, 0, 0] == 0 and made[0, -1, 0] == 255
