@@ -22,10 +22,11 @@ EYES = ("left_eyeball", "right_eyeball")
 BACK_OF_EYE = 0.001
 #: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
 #: thin, and the eye between them is not much wider than these distances.
-MOUTH_FADE, EYE_FADE = (0.0012, 0.0026), (0.0004, 0.0014)
+MOUTH_FADE, EYE_FADE = (0.0007, 0.0018), (0.0004, 0.0014)
 #: Parts of the texture with a gain of their own.
 SCLERA, IRIS, CROWN, GUM, TONGUE, CAVITY = range(6)
-#: Parts whose gain is one factor for all colors: red, green and blue apart would turn a tongue into teeth.
+#: Parts whose light and gain are one factor for all colors: red, green and blue apart would turn a tongue into teeth,
+#: and the light that reaches them comes from red surfaces more than from outside.
 GRAY_PARTS = (GUM, TONGUE, CAVITY)
 #: Gaussians without blendshape offsets that are bound to these regions and further in front of the mesh than this are
 #: glasses or hair: they do not fade before the layer. Others may lie inside the head, where no frame shows them.
@@ -87,8 +88,8 @@ class MeshLayer(nn.Module):
         gains = self.gains
         gray = torch.zeros(len(gains), 1, dtype=torch.bool, device=gains.device)
         gray[list(GRAY_PARTS)] = True
-        factor = torch.where(gray, gains.mean(1, keepdim=True), gains).exp()
-        return self.start * (self.light.exp() * factor)[self.part] + self.delta
+        factors = torch.where(gray, gains.mean(1, keepdim=True) + self.light.mean(), gains + self.light)
+        return self.start * factors.exp()[self.part] + self.delta
 
     @torch.no_grad()
     def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:

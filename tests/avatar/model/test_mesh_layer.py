@@ -73,15 +73,18 @@ def test_the_texture_starts_from_the_colors_of_the_head(layer: MeshLayer) -> Non
     assert brightness[0] > 2 * brightness[1] and brightness[2] > 2 * brightness[3]
 
 
-def test_gains_of_the_tongue_are_gray_and_those_of_teeth_are_not(layer: MeshLayer) -> None:
-    gains = torch.zeros(CAVITY + 1, 3)
-    gains[[CROWN, TONGUE], 0] = 0.3
+@pytest.mark.parametrize("of_light", [False, True])
+def test_gain_and_light_of_the_tongue_are_gray_and_those_of_teeth_are_not(layer: MeshLayer, of_light: bool) -> None:
     with torch.no_grad():
-        layer.gains.copy_(gains)
+        if of_light:
+            layer.light[0] = 0.3
+        else:
+            layer.gains[[CROWN, TONGUE], 0] = 0.3
     try:
         ratio = (layer.texels() / layer.start.clamp_min(1e-3)).log()
     finally:
         torch.nn.init.zeros_(layer.gains)
+        torch.nn.init.zeros_(layer.light)
     crown, tongue = (ratio[(layer.part == part) & (layer.start.amin(1) > 0.01)].mean(0) for part in (CROWN, TONGUE))
     torch.testing.assert_close(crown, torch.tensor([0.3, 0.0, 0.0]), atol=1e-4, rtol=0)
     torch.testing.assert_close(tongue, torch.tensor([0.1, 0.1, 0.1]), atol=1e-4, rtol=0)
