@@ -1,4 +1,8 @@
-"""Anchors: L2 terms that hold Gaussians which the video hardly shows to their initial values."""
+"""Anchors: L2 terms that hold Gaussians which the video hardly shows to their initial values.
+
+Colors of Gaussians without blendshapes have a weak anchor each, from the first relocation on to the color of their
+visible neighbors (`avatar.training.neighbor_colors`).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,11 @@ HIDDEN_REGIONS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 #: visible Gaussian, well above the noise that Adam would otherwise scale up to full steps.
 ANCHOR_WEIGHTS = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opacities": 3e-6, "colors": 1e-5}
 BASIS_ANCHOR_WEIGHT = 1e-5
+#: The weak anchor of a color is as strong as the loss of so many pixels per unit of distance: more than a hidden
+#: Gaussian contributes, and a small part of what a visible one does. The head turns: of it the frames show more.
+TORSO_PIXELS, HEAD_PIXELS = 1.0, 0.25
+#: Skinning weight of the torso from which on a Gaussian belongs to it or to the neck.
+MIN_SKIN = 0.05
 
 
 class Anchors:
@@ -32,6 +41,7 @@ class Anchors:
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
         self.basis_weights = torch.zeros(avatar.blendshapes.count)  # [count] anchor weight to zero in the basis
         self._mask = torch.zeros(len(avatar))  # 1 for anchored Gaussians
+        self._rest = torch.zeros(len(avatar))  # 1 for others without blendshapes
 
     def set(self, coverage: Tensor) -> None:
         """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
@@ -49,17 +59,31 @@ class Anchors:
         self.rows, self.initial = rows, initial
         self._mask.zero_()
         self._mask[rows] = 1.0
+        self._rest.zero_()
+        self._rest[self._avatar.blendshapes.count :] = 1.0
+        self._rest[rows] = 0.0
         self.basis_weights.zero_()
         self.basis_weights[rows[rows < len(self.basis_weights)]] = self._batch * BASIS_ANCHOR_WEIGHT
 
-    def add_gradients(self) -> None:
-        """Add the gradients of the anchors; an outer basis has none, its optimizer step takes `basis_weights`."""
-        if not len(self.rows):
+    def set_colors(self, colors: Tensor) -> None:
+        """Anchor the colors of the M Gaussians without blendshapes, the last ones, to `colors` [M,3]."""
+        self.initial["colors"][self._avatar.blendshapes.count :] = colors
+
+    def add_gradients(self, pixels: int) -> None:
+        """Add the gradients of the anchors; an outer basis has none, its optimizer step takes `basis_weights`.
+
+        Args:
+            pixels: number of pixels of an image.
+        """
+        if not self.initial:
             return
+        strength = torch.where(self._avatar.rig.skin > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
+        weak = self._rest * strength / (3 * pixels)
         for name, weight in ANCHOR_WEIGHTS.items():
             values = getattr(self._avatar, name)
-            mask = self._mask.reshape(-1, *[1] * (values.ndim - 1))
-            values.grad.addcmul_(values.detach() - self.initial[name], mask, value=self._batch * weight)
+            weights = weight * self._mask + weak if name == "colors" else weight * self._mask
+            weights = weights.reshape(-1, *[1] * (values.ndim - 1))
+            values.grad.addcmul_(values.detach() - self.initial[name], weights, value=self._batch)
         basis = self._avatar.blendshapes.basis
         if basis.grad is not None:
             rows = self.rows[self.rows < basis.shape[1]]

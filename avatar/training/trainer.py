@@ -24,6 +24,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.initial_colors import initialize_colors
 from avatar.training.layer_training import add_texel_anchors, layer_groups, limit_texels, set_light
 from avatar.training.mouth_limits import MouthLimits
+from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.prediction import predict
 from avatar.training.relocation import measure, relocate, relocation_due
 from avatar.training.torso_depth import smooth_torso_depth
@@ -122,7 +123,7 @@ class Trainer:
         (losses * pick(frames.weight, indices)).sum().backward()
         opacity_grad = self.avatar.logit_opacities.grad
         assert opacity_grad is not None
-        self.anchors.add_gradients()
+        self.anchors.add_gradients(truth.shape[1] * truth.shape[2])
         rate, touched = self._rate(fraction), opacity_grad != 0
         if self.outer:
             assert extra.grad is not None
@@ -151,13 +152,19 @@ class Trainer:
             if self.mouth_limits is not None:
                 self.mouth_limits.apply(avatar, self.anchors.initial, features)
         if relocation_due(self.steps_done, fraction) and self.anchors.initial:
-            rng = np.random.default_rng((config.seed, self.steps_done))
-            use = measure(avatar, frames, int(rng.integers(len(frames))))
-            smooth_torso_depth(avatar, frames, use.contribution)
-            if self.mouth_limits is not None:
-                use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
-            if config.relocate > 0:
-                relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
+            self._relocate(frames)
+
+    def _relocate(self, frames: TrainingFrames) -> None:
+        """Correct what `frames` hardly show, and move unused Gaussians."""
+        avatar, config = self.avatar, self.config
+        rng = np.random.default_rng((config.seed, self.steps_done))
+        use = measure(avatar, frames, int(rng.integers(len(frames))))
+        smooth_torso_depth(avatar, frames, use.contribution)
+        set_hidden_colors(avatar, self.anchors, frames, use.contribution)
+        if self.mouth_limits is not None:
+            use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
+        if config.relocate > 0:
+            relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
 
     def refinement_due(self, fraction: float) -> bool:
         """Whether the frames are to be refined at `fraction` (0..1) of the schedule."""
