@@ -159,6 +159,19 @@ class LayerMesh:
 
 
 @dataclass(frozen=True)
+class PosedReflections:
+    """Textures of reflections on the two irises, parallel to the image, in B poses."""
+
+    centers: Tensor  # [B,2,3] meters, skull frame
+    radii: Tensor  # [B,2] meters from the center of a texture to its sides
+    textures: Tensor  # [2,S,S] added to the color, rows downward
+
+    def select(self, rows: Tensor) -> PosedReflections:
+        """The poses `rows` [m] int."""
+        return replace(self, centers=self.centers[rows], radii=self.radii[rows])
+
+
+@dataclass(frozen=True)
 class PosedLayer:
     """A textured mesh that is seen through Gaussians (teeth, tongue, eyeballs), in B poses."""
 
@@ -169,12 +182,14 @@ class PosedLayer:
     shade: Tensor  # [B,V] factor of the color
     texels: Tensor  # [T,3] colors
     fades: Tensor  # [N] 0..1, how far the stencil of the layer fades each Gaussian
+    reflections: PosedReflections | None = None  # on its eyes
 
     def select(self, rows: Tensor) -> PosedLayer:
         """The poses `rows` [m] int."""
         return replace(
             self, vertices=self.vertices[rows], rotation=self.rotation[rows], translation=self.translation[rows],
             shade=self.shade[rows],
+            reflections=None if self.reflections is None else self.reflections.select(rows),
         )  # fmt: skip
 
 

@@ -95,7 +95,11 @@ _MIXING = {
     },
 }
 #: Tensors that a file may lack; only versions from 4 on have them.
-_OPTIONAL = {"layer.texels": _Values("F16", "X 3", -100, 100)}
+_OPTIONAL = {
+    "layer.texels": _Values("F16", "X 3", -100, 100),
+    "layer.shadow": _Values("F32", "2", 0, 1),
+    "layer.reflections": _Values("F32", "2 R R", 0, 1),
+}
 _PERSON = {
     "person.torso": {
         "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),

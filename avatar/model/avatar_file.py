@@ -55,6 +55,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items() if not name.startswith("layer.")}
     if avatar.layer is not None:
         tensors["layer.texels"] = avatar.layer.texels()
+        tensors["layer.shadow"] = avatar.layer.eye_light.shadow
+        tensors["layer.reflections"] = avatar.layer.eye_light.reflections
     tensors |= {"avatar.sampling": avatar.sampling.tensor(), "avatar.rig.stretch": _stretch_mask(avatar)}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
@@ -123,7 +125,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
             raise _damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
         try:
-            _add_layer(avatar, tensors.get("layer.texels"))
+            _add_layer(avatar, tensors)
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
@@ -218,8 +220,9 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     return avatar.requires_grad_(False)
 
 
-def _add_layer(avatar: Avatar, texels: Tensor | None) -> None:
-    """Add the mesh layer with the stored `texels` [T,3]; raise ValueError if the head has none of that size."""
+def _add_layer(avatar: Avatar, tensors: Mapping[str, Tensor]) -> None:
+    """Add the mesh layer with its stored tensors; raise ValueError if the head has none of that size."""
+    texels = tensors.get("layer.texels")
     if texels is None:
         return
     if not has_parts(avatar.head):
@@ -227,6 +230,12 @@ def _add_layer(avatar: Avatar, texels: Tensor | None) -> None:
     layer = MeshLayer(avatar.head)
     check_shape("layer.texels", texels, tuple(layer.start.shape))
     layer.set_texels(texels.float())
+    # Files of early layers have eyes without shadow and reflections.
+    for name in ("shadow", "reflections"):
+        own = getattr(layer.eye_light, name)
+        stored = tensors.get(f"layer.{name}", torch.zeros_like(own))
+        check_shape(f"layer.{name}", stored, tuple(own.shape))
+        own.data.copy_(stored)
     avatar.layer = layer.requires_grad_(False)
 
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
 from avatar.head.shading import vertex_normals
+from avatar.model.eye_light import EYES, EyeLight
 from avatar.model.mouth_light import mouth_light
 from avatar.ops import TEXEL_NODES
 from avatar.types import LayerMesh, PosedLayer
 
 MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
-EYES = ("left_eyeball", "right_eyeball")
 #: Faces of an eyeball further behind its center than this are never seen; meters.
 BACK_OF_EYE = 0.001
 #: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
@@ -61,6 +61,7 @@ class MeshLayer(nn.Module):
         self.register_buffer("light", torch.zeros(3))
         self.gains = nn.Parameter(torch.zeros(CAVITY + 1, 3))
         self.delta = nn.Parameter(torch.zeros_like(self.start))
+        self.eye_light = EyeLight(head)
         of_eye = torch.from_numpy(vertex_mask(head, EYES))[faces[:, 0]]
         fades = torch.where(of_eye[:, None], torch.tensor(EYE_FADE), torch.tensor(MOUTH_FADE))
         self.mesh = LayerMesh(faces, keys.reshape(len(faces), -1), fades, head.faces[~of_layer & ~torso])
@@ -123,13 +124,15 @@ class MeshLayer(nn.Module):
             fades: [N] how far its stencil fades each Gaussian.
             texels: [T,3], from `texels`.
         """
-        return PosedLayer(self.mesh, vertices, rotation, translation, self.shade(vertices), texels, fades)
+        shade, reflections = self.shade(vertices), self.eye_light.posed(vertices)
+        return PosedLayer(self.mesh, vertices, rotation, translation, shade, texels, fades, reflections)
 
     @torch.no_grad()
     def shade(self, vertices: Tensor) -> Tensor:
-        """Factor [B,V] of the colors at vertices [B,V,3]: the light that enters between the lips, see `mouth_light`;
-        1 outside the mouth."""
+        """Factor [B,V] of the colors at vertices [B,V,3]: in the mouth the light that enters between the lips, see
+        `mouth_light`; on the eyes the shadow of the lids."""
         shade = vertices.new_ones(vertices.shape[:2])
+        self.eye_light.shade(vertices, shade)
         if len(self.lip_bary) and len(self.mouth):
             lips = (vertices[:, self.lip_corners] * self.lip_bary[:, :, None]).sum(2)
             shade[:, self.mouth] = mouth_light(vertices[:, self.mouth], self.mouth_normals, lips)

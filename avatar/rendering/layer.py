@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from avatar import ops
+from avatar.rendering.reflections import add_reflections
 from avatar.types import Camera, Gaussians
 
 #: Meters, standard deviation of the blur of the layer: sharper edges would look pasted on beside Gaussians.
@@ -28,4 +29,7 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
     images = ops.layer(
         vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR
     )
+    if posed.reflections is not None:
+        centers = posed.reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
+        add_reflections(images, posed.reflections, centers, camera.K)
     return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))

@@ -98,6 +98,10 @@ class Optimizer:
             anchor_weight=anchor_weights,
         )
 
+    def moment(self, name: str) -> Tensor:
+        """The running mean of the squared gradient of the parameter `name`."""
+        return next(group.v for group in self.groups if group.name == name)
+
     def state(self) -> dict[str, Any]:
         """Tensors and plain values from which `restore` continues."""
         return {"steps": self.steps, "moments": {group.name: (group.m, group.v) for group in self.groups}}

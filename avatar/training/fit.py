@@ -26,6 +26,7 @@ from avatar.refine.track import RefinedTrack
 from avatar.rendering.backends import backend_of
 from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
+from avatar.training.eye_directions import with_eye_directions
 from avatar.training.initial_torso import with_initial_torso
 from avatar.training.initialization import build_avatar
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
@@ -203,6 +204,8 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
         )
     check_head(capture, head)
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    if config.layer:
+        person = with_eye_directions(capture, indices, person)
     frames = load_frames(capture, indices, config.size, person)
     take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
     frames = with_initial_torso(capture, indices, frames)

@@ -14,9 +14,13 @@ from avatar.training.config import LearningRates
 #: and of gums, tongue and cavity. Five times as much leaves teeth as they are, half as much washes out the gaps between
 #: them. Tongue and cavity hardly change: frames that show teeth where the mesh has a tongue would turn it into teeth.
 ANCHOR_WEIGHTS = {SCLERA: 5e-7, IRIS: 5e-7, CROWN: 2e-6, GUM: 1e-5, TONGUE: 1e-5, CAVITY: 1e-5}
-#: Gradient of the loss per unit of the logarithm of a gain, and the limits of that.
-GAIN_ANCHOR_WEIGHT = 2e-4
+#: Gradient of the loss per unit of the logarithm of a gain, and the limits of that. Irises have any color.
+GAIN_ANCHOR_WEIGHT, EYE_GAIN_ANCHOR_WEIGHT = 2e-4, 1e-5
 GAIN_LOW, GAIN_HIGH = -0.5, 0.3
+EYE_GAIN_LIMITS = {SCLERA: (-1.0, 0.3), IRIS: (-2.0, 1.0)}
+#: Gradient of the loss per unit of a reflection, and what each application of the limits subtracts: faint glare of the
+#: whole iris is not a reflection, the texture of the eyes has that color.
+REFLECTION_ANCHOR_WEIGHT, REFLECTION_DECREASE = 1e-6, 1.5e-3
 #: Limits of the light of a video relative to that of the head model.
 LIGHT_RANGE = (0.15, 1.2)
 #: Epsilon of Adam for one image a step, about the gradient of a texel that is seen well: texels that few frames show
@@ -29,6 +33,7 @@ def layer_groups(layer: MeshLayer, rates: LearningRates, batch: int) -> list[Gro
     return [
         Group("texels", layer.delta, rates.texel, eps=batch * EPS),
         Group("texel_gains", layer.gains, rates.texel_gain, eps=GAIN_EPS),
+        Group("reflections", layer.eye_light.reflections, rates.texel, eps=batch * EPS),
     ]
 
 
@@ -60,12 +65,21 @@ def add_texel_anchors(layer: MeshLayer, batch: int) -> None:
         return
     weights = torch.tensor([ANCHOR_WEIGHTS[part] for part in range(CAVITY + 1)])[layer.part]
     layer.delta.grad.addcmul_(layer.delta, weights[:, None], value=batch)
-    layer.gains.grad.add_(layer.gains, alpha=batch * GAIN_ANCHOR_WEIGHT)
+    of_gains = torch.full((CAVITY + 1, 1), GAIN_ANCHOR_WEIGHT)
+    of_gains[list(EYE_GAIN_LIMITS)] = EYE_GAIN_ANCHOR_WEIGHT
+    layer.gains.grad.addcmul_(layer.gains, of_gains, value=batch)
+    reflections = layer.eye_light.reflections
+    if reflections.grad is not None:
+        reflections.grad.add_(reflections, alpha=batch * REFLECTION_ANCHOR_WEIGHT)
 
 
 @torch.no_grad()
 def limit_texels(layer: MeshLayer) -> None:
     """Clamp gains and colors after a step."""
-    layer.gains.clamp_(GAIN_LOW, GAIN_HIGH)
+    low, high = torch.full((CAVITY + 1, 1), GAIN_LOW), torch.full((CAVITY + 1, 1), GAIN_HIGH)
+    for part, limits in EYE_GAIN_LIMITS.items():
+        low[part], high[part] = limits
+    layer.gains.copy_(layer.gains.clamp(low, high))
+    layer.eye_light.reflections.sub_(REFLECTION_DECREASE).clamp_(0, 1)
     colors = layer.texels()
     layer.delta.add_(colors.clamp(0, 1) - colors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
@@ -20,6 +21,9 @@ DENSITY = (
     (("face",), 1.6),
 )
 BACK_DENSITY = 0.12
+#: Density of the rims of the lids before a mesh layer, and how far they reach inside, meters: the lid behind its rim is
+#: in front of an eyeball that has no Gaussians, and never visible.
+RIM_DENSITY, RIM = 4.0, 0.0025
 HAIR_LIFT = 0.003  # meters above the scalp
 
 
@@ -52,7 +56,7 @@ def face_density(head: HeadModel, normals: np.ndarray, without: tuple[str, ...] 
     Args:
         head: the baked head.
         normals: [F,3] unit normals of the triangles.
-        without: regions whose triangles get none.
+        without: regions of a mesh layer, whose triangles get none.
     """
     first = head.faces.numpy()[:, 0]
     density = np.ones(len(first))
@@ -64,9 +68,24 @@ def face_density(head: HeadModel, normals: np.ndarray, without: tuple[str, ...] 
     backward = normals[:, 2] < -0.3
     density[~decided & backward] = BACK_DENSITY
     density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
-    density[vertex_mask(head, without)[head.faces.numpy()].all(1)] = 0
+    if without:
+        density[vertex_mask(head, without)[head.faces.numpy()].all(1)] = 0
+        density[vertex_mask(head, ("eyelids",))[first]] = RIM_DENSITY
+        density[_inside_lids(head)] = 0
     density[torso_weight(head)[head.faces.numpy()].min(1) > 0.9] = 0
     return density
+
+
+def _inside_lids(head: HeadModel) -> np.ndarray:
+    """Mask [F] of the triangles of the lids that are further inside than RIM."""
+    inside = vertex_mask(head, ("lid_interior",))
+    rim = vertex_mask(head, ("eyelids",)) & ~inside
+    faces, points = head.faces.numpy(), head.v_template.numpy()
+    rows = np.flatnonzero(inside[faces].all(1))
+    mask = np.zeros(len(faces), bool)
+    if rim.any() and len(rows):
+        mask[rows] = cKDTree(points[rim]).query(points[faces[rows]].mean(1))[0] > RIM
+    return mask
 
 
 def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator, without: tuple[str, ...] = ()) -> SurfaceSamples:

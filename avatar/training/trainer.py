@@ -27,6 +27,7 @@ from avatar.training.mouth_limits import MouthLimits
 from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.prediction import predict
 from avatar.training.relocation import measure, relocate, relocation_due
+from avatar.training.round_eyes import RoundEyes
 from avatar.training.torso_depth import smooth_torso_depth
 
 WARM_UP = 20
@@ -50,6 +51,7 @@ class Trainer:
         self.optimizer = Optimizer(self._groups())
         self.anchors = Anchors(avatar, config.batch)
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
+        self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
         self.mean_square = 0.05
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
@@ -140,10 +142,11 @@ class Trainer:
 
     def _limit(self, frames: TrainingFrames, fraction: float) -> None:
         """After a step, where due: limits on the Gaussians, and relocation of unused ones."""
-        avatar, config = self.avatar, self.config
+        avatar = self.avatar
         if self.steps_done % constraints.EVERY == 0 and self.anchors.initial:
             constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
-            if avatar.layer is not None:
+            if avatar.layer is not None and self.round_eyes is not None:
+                self.round_eyes(avatar.layer.delta, self.optimizer.moment("texels").sqrt())
                 limit_texels(avatar.layer)
         if self.steps_done % constraints.REACH_EVERY == 0 and self.anchors.initial:
             features = frames.states.features
