@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <mutex>
 
 #include "../indices.h"
 #include "../triangle.h"
@@ -17,6 +18,10 @@ namespace {
 
 constexpr int kFaces = 1024;     // of a task
 constexpr int kVertices = 4096;  // of a task
+constexpr size_t kMaxIdleImages = 16;
+
+std::mutex* idle_mutex = new std::mutex;
+auto* idle = new std::vector<std::unique_ptr<LayerImage>>;
 
 std::vector<Scalar> blur_weights(double sigma) {
   const double wide = std::ceil(3.0 * sigma);
@@ -176,39 +181,41 @@ void LayerImage::sort_by_depth() {
   int starts[kBuckets + 1] = {};
   for (int k = 0; k < faces_.count; ++k) ++starts[bucket_of(faces_.memory[k].nearest) + 1];
   for (int bucket = 0; bucket < kBuckets; ++bucket) starts[bucket + 1] += starts[bucket];
-  order_.resize(faces_.count);
-  for (int k = 0; k < faces_.count; ++k) order_[starts[bucket_of(faces_.memory[k].nearest)]++] = k;
+  if (sorted_.memory.size() < faces_.memory.size()) sorted_.memory.resize(faces_.memory.size());
+  for (int k = 0; k < faces_.count; ++k)
+    sorted_.memory[starts[bucket_of(faces_.memory[k].nearest)]++] = faces_.memory[k];
+  std::swap(sorted_.memory, faces_.memory);
 }
 
 void LayerImage::sort_into_bands() {
-  bands_.resize(bands());
-  for (Band& band : bands_) {
-    band.faces.clear();
-    band.skin.clear();
+  while (bands_.size() < static_cast<size_t>(bands())) bands_.push_back(std::make_unique<Band>());
+  for (const std::unique_ptr<Band>& band : bands_) {
+    band->faces.clear();
+    band->skin.clear();
   }
   const auto add = [&](const LayerEntry& entry, int index, std::vector<int> Band::* list) {
-    for (int b = entry.y0 / kLayerBandCells; b <= entry.y1 / kLayerBandCells; ++b) (bands_[b].*list).push_back(index);
+    for (int b = entry.y0 / kLayerBandCells; b <= entry.y1 / kLayerBandCells; ++b)
+      ((*bands_[b]).*list).push_back(index);
   };
-  for (const int k : order_) add(faces_.memory[k], k, &Band::faces);
+  for (int k = 0; k < faces_.count; ++k) add(faces_.memory[k], k, &Band::faces);
   for (int k = 0; k < skin_.count; ++k) add(skin_.memory[k], k, &Band::skin);
 }
 
 LayerSamples LayerImage::samples() const {
   Scalar* planes[kLayerPlanes];
-  for (int k = 0; k < kLayerPlanes; ++k) planes[k] = memory_.get() + k * grid().size();
-  return {planes[0], planes[1], planes[2], planes[3], planes[4], planes[5],
-          planes[6], planes[7], planes[8], planes[9], planes[10]};
+  for (int k = 0; k < kLayerPlanes; ++k) planes[k] = memory_.data<Scalar>() + k * grid().size();
+  return {planes[0], planes[1], planes[2], planes[3], planes[4], planes[5], planes[6], planes[7]};
 }
 
 // The skin, the faces that it does not hide, and which samples are seen.
 void LayerImage::draw_band(const LayerInputs& inputs, const Scalar* shade, int index) {
-  Band& band = bands_[index];
+  Band& band = *bands_[index];
   const LayerSamples samples = this->samples();
   const int first = index * kLayerBandCells, last = std::min(first + kLayerBandCells, grid().cells_y);
   const size_t begin = grid().row(first * kLayerCellRows), end = grid().row(last * kLayerCellRows);
-  for (Scalar* plane : {samples.skin, samples.inverse_depth, samples.seen})
-    std::fill(plane + begin, plane + end, Scalar(0));
-  band.rest_count = 0;
+  Scalar* other = band.faces.empty() ? samples.seen : samples.skin;
+  for (Scalar* plane : {samples.inverse_depth, other}) std::fill(plane + begin, plane + end, Scalar(0));
+  band.rest_count = band.painted = 0;
   if (band.faces.empty()) return;
   const LayerDraw skin{inputs.skin, nullptr, skin_.memory.data(), band.skin.data(), static_cast<int>(band.skin.size()),
                        nullptr,     nullptr};
@@ -217,7 +224,8 @@ void LayerImage::draw_band(const LayerInputs& inputs, const Scalar* shade, int i
   if (band.rest.size() < band.faces.size()) band.rest.resize(count);
   const LayerDraw faces{inputs.faces,         shade,  faces_.memory.data(), band.faces.data(), count,
                         hidden_below_.data(), nullptr};
-  band.rest_count = kernels().layer.draw_faces(geometry_, faces, first, last, samples, band.rest.data());
+  band.painted = kernels().layer.draw_faces(geometry_, faces, first, last, samples, band.paints.get<LayerPaint>(count),
+                                            0, band.rest.data(), &band.rest_count);
   kernels().layer.find_seen(grid(), samples, first * kLayerCellRows, std::min(last * kLayerCellRows, grid().height),
                             extents_.data());
 }
@@ -272,7 +280,7 @@ bool LayerImage::prepare(const LayerShape& shape, const LayerInputs& inputs, int
   sort_into_bands();
   hidden_below_.assign(cells_.size(), Scalar(0));
   extents_.assign(cells_.size(), {grid().height, -1, 0});
-  memory_.reset(new Scalar[kLayerPlanes * grid().size()]);
+  memory_.get<Scalar>(kLayerPlanes * grid().size());
   const Scalar* shade = inputs.shade + static_cast<size_t>(index) * shape.vertices;
   parallel(bands(), [&](int band) { draw_band(inputs, shade, band); });
   if (!find_needed()) {
@@ -282,6 +290,22 @@ bool LayerImage::prepare(const LayerShape& shape, const LayerInputs& inputs, int
   kernels().layer.measure_columns(grid(), needed_.data(), reach_, samples());
   set_window(shape);
   return true;
+}
+
+LayerHandle::LayerHandle() {
+  std::lock_guard<std::mutex> lock(*idle_mutex);
+  if (idle->empty()) {
+    image_ = std::make_unique<LayerImage>();
+  } else {
+    image_ = std::move(idle->back());
+    idle->pop_back();
+  }
+}
+
+LayerHandle::~LayerHandle() {
+  if (!image_) return;
+  std::lock_guard<std::mutex> lock(*idle_mutex);
+  if (idle->size() < kMaxIdleImages) idle->push_back(std::move(image_));
 }
 
 }  // namespace headsplat

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../texture.h"
-#include "layer_kernels.h"
+#include "kernels.h"
 
 namespace headsplat {
 
@@ -50,7 +50,7 @@ class LayerImage {
                 const Scalar* grad_color, Scalar* grad_texels);
 
  private:
-  // The first `count` are in use.
+  // The first `count` are in use, those of the layer from near to far.
   struct Entries {
     std::vector<LayerEntry> memory;
     int count = 0;
@@ -59,7 +59,8 @@ class LayerImage {
   struct Band {
     std::vector<int> faces, skin;  // entries
     std::vector<int> rest;         // of the layer, that are not drawn yet
-    int rest_count = 0;
+    Buffer paints;                 // LayerPaint of those that are drawn
+    int rest_count = 0, painted = 0;
   };
 
   bool place(const LayerShape& shape, const LayerInputs& inputs, int index);
@@ -92,15 +93,27 @@ class LayerImage {
   LayerGeometry geometry_{};
   std::vector<LayerVertex> projected_;
   std::vector<uint8_t> sides_;
-  Entries faces_, skin_;
-  std::vector<Band> bands_;
+  Entries faces_, skin_, sorted_;
+  std::vector<std::unique_ptr<Band>> bands_;
   std::vector<uint8_t> cells_, needed_;   // that faces of the layer may cover; that are within reach of a seen sample
-  std::vector<int> order_;                // of faces_, nearest first
   std::vector<Scalar> hidden_below_;      // [cells] inverse depth
   std::vector<LayerExtent> extents_;      // [cells]
-  std::unique_ptr<Scalar[]> memory_;      // planes of LayerSamples, in the same order
+  Buffer memory_;                         // planes of LayerSamples, in the same order
   std::vector<Scalar> pixels_, scratch_;  // [pixels][channels] of the region
   std::vector<Scalar> nearest_, pixel_stencil_;  // [pixels] of the region
+};
+
+// A LayerImage from a pool, so that its memory is reused.
+class LayerHandle {
+ public:
+  LayerHandle();
+  ~LayerHandle();
+  LayerHandle(LayerHandle&&) = default;
+  LayerHandle(const LayerHandle&) = delete;
+  LayerImage* operator->() { return image_.get(); }
+
+ private:
+  std::unique_ptr<LayerImage> image_;
 };
 
 }  // namespace headsplat

@@ -21,7 +21,7 @@ struct PreparedLayer {
   PreparedLayer() = default;
   PreparedLayer(const PreparedLayer&) = delete;
   LayerShape shape;
-  std::vector<LayerImage> images;
+  std::vector<LayerHandle> images;
 };
 
 LayerInputs inputs_of(const LayerShape& shape, const LayerArrays& arrays) {
@@ -56,9 +56,9 @@ std::unique_ptr<PreparedLayer> layer_prepare(const LayerArrays& arrays, const La
   int32_t* out = sized(windows, 4 * static_cast<size_t>(prepared->shape.batch));
   prepared->images.resize(prepared->shape.batch);
   for (int b = 0; b < prepared->shape.batch; ++b) {
-    if (!prepared->images[b].prepare(prepared->shape, inputs, b))
+    if (!prepared->images[b]->prepare(prepared->shape, inputs, b))
       throw std::invalid_argument("mesh: expected vertex indices in 0.." + std::to_string(vertices.shape(1) - 1));
-    const LayerWindow& window = prepared->images[b].window;
+    const LayerWindow& window = prepared->images[b]->window;
     const int values[4] = {window.x, window.y, window.width, window.height};
     for (int k = 0; k < 4; ++k) out[4 * b + k] = values[k];
   }
@@ -78,7 +78,7 @@ void layer_render(PreparedLayer& prepared, const LayerArrays& arrays, const Laye
     const LayerOutputs out{static_cast<int>(coverage.shape(2)), static_cast<int>(coverage.shape(1)),
                            color.data() + 3 * b * pixels,       coverage.data() + b * pixels,
                            depth.data() + b * pixels,           stencil.data() + b * pixels};
-    if (!prepared.images[b].render(prepared.shape, inputs, static_cast<int>(b), out))
+    if (!prepared.images[b]->render(prepared.shape, inputs, static_cast<int>(b), out))
       throw std::invalid_argument("mesh.texel_ids: expected indices in 0.." +
                                   std::to_string(prepared.shape.texels - 1));
   }
@@ -93,11 +93,11 @@ void layer_backward(PreparedLayer& prepared, const LayerArrays& arrays, const In
   const LayerInputs inputs = inputs_of(prepared.shape, arrays);
   for (size_t b = 0; b < batch; ++b) {
     const LayerOutputs size{static_cast<int>(grad_color.shape(2)), static_cast<int>(grad_color.shape(1))};
-    const LayerWindow& window = prepared.images[b].window;
+    const LayerWindow& window = prepared.images[b]->window;
     if (window.width > size.width || window.height > size.height)
       throw std::invalid_argument("native kernel: the gradient is smaller than the window");
-    prepared.images[b].backward(prepared.shape, inputs, static_cast<int>(b), size, grad_color.data() + 3 * b * pixels,
-                                out);
+    prepared.images[b]->backward(prepared.shape, inputs, static_cast<int>(b), size, grad_color.data() + 3 * b * pixels,
+                                 out);
   }
 }
 

@@ -101,7 +101,7 @@ void layer_measure_columns(const LayerGrid& grid, const uint8_t* needed, int rea
   }
 }
 
-void layer_fade_row(const LayerGrid& grid, const uint8_t* needed, const LayerFades& f, int y,
+void layer_fade_row(const LayerGrid& grid, const uint8_t* needed, const LayerFades& f, const LayerPaint* paints, int y,
                     const LayerSamples& samples, Scalar* squares) {
   const Vec zero(0.0f), one(1.0f);
   Scalar* to_seen = squares + 2 * kLayerMaxReach + grid.stride;
@@ -119,7 +119,7 @@ void layer_fade_row(const LayerGrid& grid, const uint8_t* needed, const LayerFad
     Scalar starts[kWidth], ends[kWidth];
     for (int lane = 0; lane < kWidth; ++lane) {
       const bool has_face = bits_covered >> lane & 1u;
-      const int face = has_face ? static_cast<int>(samples.face[at + lane]) : 0;
+      const int face = has_face ? paints[static_cast<int>(samples.paint[at + lane])].face : 0;
       starts[lane] = f.fades[2 * static_cast<size_t>(face)];
       ends[lane] = f.fades[2 * static_cast<size_t>(face) + 1];
     }

@@ -80,17 +80,22 @@ struct LayerDraw {
   const uint8_t* needed;
 };
 
+// What colors the samples of a drawn face: two barycentrics and the shade, all over the depth, are
+// [0] (column - x) + [1] (row - y) + [2] at a sample.
+struct LayerPaint {
+  Scalar x, y, first[3], second[3], shade[3];
+  int face;
+};
+
 // Images of one region in samples; rows are `grid.stride` apart.
 struct LayerSamples {
   Scalar *skin, *inverse_depth;  // 1/meters, of the nearest surface; 0 where none is
-  // Of the nearest face of the layer, where inverse_depth is not 0: its index, two barycentrics and the shade, these
-  // three over the depth.
-  Scalar *face, *first, *second, *shade;
-  Scalar* seen;                 // 1 where the layer is in front of the skin, else 0
-  Scalar *to_hidden, *to_seen;  // samples along the column to the nearest one that is not seen, or is; in needed cells
-  Scalar *coverage, *stencil;   // in needed cells
+  Scalar* paint;                 // place of the nearest face among those of its band, where inverse_depth is not 0
+  Scalar* seen;                  // 1 where the layer is in front of the skin, else 0
+  Scalar *to_hidden, *to_seen;   // samples along the column to the nearest one that is not seen, or is; in needed cells
+  Scalar *coverage, *stencil;    // in needed cells
 };
-constexpr int kLayerPlanes = 11;
+constexpr int kLayerPlanes = 8;
 
 struct LayerFades {
   const Scalar* fades;       // [F,2] meters
@@ -143,20 +148,22 @@ struct LayerKernels {
   void (*draw_skin)(const LayerGeometry&, const LayerDraw&, int first, int last, Scalar* nearest);
   // Draws faces of the layer, in rows of cells first..last-1. Appends their triangles to the `drawn` ones in
   // `triangles` and returns the number; writes the entries that are not drawn into `rest`.
-  int (*draw_faces)(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&, int* rest);
+  int (*draw_faces)(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&,
+                    LayerPaint* paints, int painted, int* rest, int* rest_count);
   // Writes `seen` of rows first..last-1 of samples, and extends `extents` of their cells.
   void (*find_seen)(const LayerGrid&, const LayerSamples&, int first, int last, LayerExtent* extents);
   // Distances along columns in the cells with a nonzero `needed`.
   void (*measure_columns)(const LayerGrid&, const uint8_t* needed, int reach, const LayerSamples&);
   // Coverage and stencil of row `y` in needed cells; `squares` has room for two rows and 4 kLayerMaxReach.
-  void (*fade_row)(const LayerGrid&, const uint8_t* needed, const LayerFades&, int y, const LayerSamples&,
-                   Scalar* squares);
+  void (*fade_row)(const LayerGrid&, const uint8_t* needed, const LayerFades&, const LayerPaint* paints, int y,
+                   const LayerSamples&, Scalar* squares);
   // The covered samples among kLayerCell ones from (x, y). Returns whether all indices are in range; others are left
   // out.
-  bool (*find_texels)(const LayerGrid&, const LayerTexture&, const LayerSamples&, int x, int y, LayerTexelRun&);
+  bool (*find_texels)(const LayerGrid&, const LayerTexture&, const LayerPaint* paints, const LayerSamples&, int x,
+                      int y, LayerTexelRun&);
   // The pixels of a cell in rows y and y + 1 of samples. Returns whether all indices are in range.
-  bool (*resolve_cell)(const LayerGrid&, const LayerTexture&, const LayerSamples&, int cell_x, int y,
-                       LayerPixel* pixels);
+  bool (*resolve_cell)(const LayerGrid&, const LayerTexture&, const LayerPaint* paints, const LayerSamples&, int cell_x,
+                       int y, LayerPixel* pixels);
   // Row `y` of one pass of the blur.
   void (*blur_row)(const LayerBlur&, const Scalar* from, int y, Scalar* to);
 };
@@ -168,14 +175,16 @@ void layer_find_sides(const LayerGeometry&, Scalar farthest, int begin, int end,
 int layer_find_faces(const LayerGeometry&, const int64_t* faces, int begin, int end, const uint8_t* cells,
                      LayerEntry* out);
 void layer_draw_skin(const LayerGeometry&, const LayerDraw&, int first, int last, Scalar* nearest);
-int layer_draw_faces(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&, int* rest);
+int layer_draw_faces(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&,
+                     LayerPaint* paints, int painted, int* rest, int* rest_count);
 void layer_find_seen(const LayerGrid&, const LayerSamples&, int first, int last, LayerExtent* extents);
 void layer_measure_columns(const LayerGrid&, const uint8_t* needed, int reach, const LayerSamples&);
-void layer_fade_row(const LayerGrid&, const uint8_t* needed, const LayerFades&, int y, const LayerSamples&,
-                    Scalar* squares);
-bool layer_find_texels(const LayerGrid&, const LayerTexture&, const LayerSamples&, int x, int y, LayerTexelRun&);
-bool layer_resolve_cell(const LayerGrid&, const LayerTexture&, const LayerSamples&, int cell_x, int y,
-                        LayerPixel* pixels);
+void layer_fade_row(const LayerGrid&, const uint8_t* needed, const LayerFades&, const LayerPaint* paints, int y,
+                    const LayerSamples&, Scalar* squares);
+bool layer_find_texels(const LayerGrid&, const LayerTexture&, const LayerPaint* paints, const LayerSamples&, int x,
+                       int y, LayerTexelRun&);
+bool layer_resolve_cell(const LayerGrid&, const LayerTexture&, const LayerPaint* paints, const LayerSamples&,
+                        int cell_x, int y, LayerPixel* pixels);
 void layer_blur_row(const LayerBlur&, const Scalar* from, int y, Scalar* to);
 
 constexpr LayerKernels kLayerKernels = {

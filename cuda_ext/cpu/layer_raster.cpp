@@ -119,18 +119,12 @@ void find_hidden(const LayerGrid& grid, const LayerDraw& draws, int first, int l
     }
 }
 
-// What a triangle of the layer writes besides its depth.
-struct Painted {
-  const LayerSamples& samples;
-  Scalar face, shade[3];
-};
-
-// Draws the triangle into a z-buffer in rows first..last-1; `painted` is null for the skin.
-template <bool of_layer>
-void draw(const LayerGeometry& g, const LayerTriangle& t, int first, int last, Scalar* nearest,
-          const Painted* painted) {
+// Draws the triangle into a z-buffer in rows first..last-1, and into `ids`, unless that is null, its `id`.
+template <bool with_ids>
+void draw(const LayerGeometry& g, const LayerTriangle& t, int first, int last, Scalar* nearest, Scalar* ids,
+          Scalar id) {
   const Vec a0(t.a[0]), a1(t.a[1]), a2(t.a[2]), s0(t.scale[0]), s1(t.scale[1]), s2(t.scale[2]);
-  const Vec x0(t.at_x[0]), x1(t.at_x[1]), x2(t.at_x[2]), zero(0.0f), inverse_near(g.inverse_near);
+  const Vec x0(t.at_x[0]), x1(t.at_x[1]), x2(t.at_x[2]), zero(0.0f), inverse_near(g.inverse_near), value(id);
   const Vec lanes = load(kLane) + Vec(0.5f);
   for (int y = t.y0 > first ? t.y0 : first; y <= t.y1 && y < last; ++y) {
     const Scalar at = static_cast<Scalar>(y) + 0.5f;
@@ -140,22 +134,29 @@ void draw(const LayerGeometry& g, const LayerTriangle& t, int first, int last, S
     for (int x = t.x0; x <= t.x1; x += kWidth) {
       const Vec center = lanes + Vec(static_cast<Scalar>(x));
       const Vec e0 = fma(a0, center - x0, b0), e1 = fma(a1, center - x1, b1), e2 = fma(a2, center - x2, b2);
-      const Vec w0 = e0 * s0, w1 = e1 * s1, w2 = e2 * s2, depth = w0 + w1 + w2, before = load(nearest + row + x);
+      const Vec depth = fma(e0, s0, fma(e1, s1, e2 * s2)), before = load(nearest + row + x);
       const Mask inside = (e0 >= zero) & (e1 >= zero) & (e2 >= zero) & (depth > before) & (inverse_near > depth);
-      if (!of_layer) {
-        store(nearest + row + x, select(inside, depth, before));
-        continue;
-      }
-      if (!bits(inside)) continue;
-      const LayerSamples& to = painted->samples;
-      const Vec shade = fma(w0, Vec(painted->shade[0]), fma(w1, Vec(painted->shade[1]), w2 * Vec(painted->shade[2])));
       store(nearest + row + x, select(inside, depth, before));
-      store(to.face + row + x, select(inside, Vec(painted->face), load(to.face + row + x)));
-      store(to.first + row + x, select(inside, w0, load(to.first + row + x)));
-      store(to.second + row + x, select(inside, w1, load(to.second + row + x)));
-      store(to.shade + row + x, select(inside, shade, load(to.shade + row + x)));
+      if (with_ids) store(ids + row + x, select(inside, value, load(ids + row + x)));
     }
   }
+}
+
+LayerPaint paint_of(const LayerTriangle& t, int face, const Scalar shade[3]) {
+  LayerPaint paint{static_cast<Scalar>(t.x0), static_cast<Scalar>(t.y0), {}, {}, {}, face};
+  Scalar weights[3][3];
+  for (int k = 0; k < 3; ++k) {
+    weights[k][0] = t.a[k] * t.scale[k];
+    weights[k][1] = t.b[k] * t.scale[k];
+    const Scalar along = t.b[k] * (paint.y + 0.5f - t.at_y[k]) + t.c[k];
+    weights[k][2] = (t.a[k] * (paint.x + 0.5f - t.at_x[k]) + along) * t.scale[k];
+  }
+  for (int term = 0; term < 3; ++term) {
+    paint.first[term] = weights[0][term];
+    paint.second[term] = weights[1][term];
+    paint.shade[term] = weights[0][term] * shade[0] + weights[1][term] * shade[1] + weights[2][term] * shade[2];
+  }
+  return paint;
 }
 
 // Whether `test(cell)` holds for any cell of the entry in rows first..last-1 of cells.
@@ -232,12 +233,12 @@ void layer_draw_skin(const LayerGeometry& g, const LayerDraw& draws, int first, 
     if (!read_triangle(draws.faces + 3 * static_cast<size_t>(draws.entries[draws.list[k]].face), g.vertex_count,
                        corners))
       continue;
-    if (setup(g, corners, t)) draw<false>(g, t, first * kLayerCellRows, last * kLayerCellRows, nearest, nullptr);
+    if (setup(g, corners, t)) draw<false>(g, t, first * kLayerCellRows, last * kLayerCellRows, nearest, nullptr, 0.0f);
   }
 }
 
 int layer_draw_faces(const LayerGeometry& g, const LayerDraw& draws, int first, int last, const LayerSamples& samples,
-                     int* rest) {
+                     LayerPaint* paints, int painted, int* rest, int* rest_count) {
   constexpr int kRound = 160;  // faces between two updates of what is hidden
   int left = 0, drawn = 0;
   for (int k = 0; k < draws.count; ++k) {
@@ -258,12 +259,14 @@ int layer_draw_faces(const LayerGeometry& g, const LayerDraw& draws, int first, 
     LayerTriangle t;
     if (!read_triangle(draws.faces + 3 * static_cast<size_t>(entry.face), g.vertex_count, corners)) continue;
     if (!setup(g, corners, t)) continue;
-    Painted painted{samples, static_cast<Scalar>(entry.face), {}};
-    for (int c = 0; c < 3; ++c) painted.shade[c] = draws.shade[corners[c]];
-    draw<true>(g, t, first * kLayerCellRows, last * kLayerCellRows, samples.inverse_depth, &painted);
+    const Scalar shade[3] = {draws.shade[corners[0]], draws.shade[corners[1]], draws.shade[corners[2]]};
+    paints[painted] = paint_of(t, entry.face, shade);
+    draw<true>(g, t, first * kLayerCellRows, last * kLayerCellRows, samples.inverse_depth, samples.paint,
+               static_cast<Scalar>(painted++));
     ++drawn;
   }
-  return left;
+  *rest_count = left;
+  return painted;
 }
 
 void layer_find_seen(const LayerGrid& grid, const LayerSamples& samples, int first, int last, LayerExtent* extents) {

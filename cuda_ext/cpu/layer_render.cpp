@@ -18,13 +18,14 @@ constexpr int kCellPixels = kLayerCell / kSupersample, kCellRows = kLayerCellRow
 // Draws the other faces near the seen samples; coverage and stencil of the samples, and the pixels before the blur.
 // Returns whether all indices are in range.
 bool LayerImage::resolve_band(const LayerInputs& inputs, const LayerTexture& texture, const Scalar* shade, int index) {
-  Band& band = bands_[index];
+  Band& band = *bands_[index];
   const LayerKernels& kernel = kernels().layer;
   const LayerSamples samples = this->samples();
   const int first = index * kLayerBandCells, last = std::min(first + kLayerBandCells, grid().cells_y);
   const LayerDraw rest{inputs.faces,         shade,         faces_.memory.data(), band.rest.data(), band.rest_count,
                        hidden_below_.data(), needed_.data()};
-  kernel.draw_faces(geometry_, rest, first, last, samples, band.rest.data());
+  band.painted = kernel.draw_faces(geometry_, rest, first, last, samples, band.paints.data<LayerPaint>(), band.painted,
+                                   band.rest.data(), &band.rest_count);
   const LayerFades fades{inputs.fades, static_cast<Scalar>(pixels_per_meter_ * kSupersample), reach_};
   std::vector<Scalar> squares(2 * (static_cast<size_t>(grid().stride) + 2 * kLayerMaxReach));
   const int width = region_.width;
@@ -35,11 +36,14 @@ bool LayerImage::resolve_band(const LayerInputs& inputs, const LayerTexture& tex
     std::fill_n(nearest_.data() + begin, width, Scalar(0));
     std::fill_n(pixel_stencil_.data() + begin, width, Scalar(0));
     for (int part = 0; part < kSupersample; ++part)
-      kernel.fade_row(grid(), needed_.data(), fades, kSupersample * row + part, samples, squares.data());
+      kernel.fade_row(grid(), needed_.data(), fades, band.paints.data<LayerPaint>(), kSupersample * row + part, samples,
+                      squares.data());
     for (int cell_x = 0; cell_x < grid().cells_x; ++cell_x) {
       if (!is_needed(cell_x, row / kCellRows)) continue;
       LayerPixel found[kCellPixels];
-      inside = kernel.resolve_cell(grid(), texture, samples, cell_x, kSupersample * row, found) && inside;
+      inside = kernel.resolve_cell(grid(), texture, band.paints.data<LayerPaint>(), samples, cell_x, kSupersample * row,
+                                   found) &&
+               inside;
       const int x = cell_x * kCellPixels, count = std::min(kCellPixels, width - x);
       for (int k = 0; k < count; ++k) {
         std::copy_n(found[k].color, 4, pixels_.data() + 4 * (begin + x + k));
@@ -116,7 +120,8 @@ void LayerImage::backward(const LayerShape& shape, const LayerInputs& inputs, in
   for (int y = 0; y < grid().height; ++y)
     for (int cell_x = 0; cell_x < grid().cells_x; ++cell_x) {
       if (!is_needed(cell_x, y / kLayerCellRows)) continue;
-      kernels().layer.find_texels(grid(), texture, samples, cell_x * kLayerCell, y, run);
+      const LayerPaint* paints = bands_[y / (kLayerBandCells * kLayerCellRows)]->paints.data<LayerPaint>();
+      kernels().layer.find_texels(grid(), texture, paints, samples, cell_x * kLayerCell, y, run);
       for (int k = 0; k < run.count; ++k) {
         const int x = (cell_x * kLayerCell + run.lane[k]) / kSupersample;
         const Scalar* grad = pixels_.data() + 3 * (static_cast<size_t>(width) * (y / kSupersample) + x);

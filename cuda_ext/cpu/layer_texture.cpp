@@ -43,26 +43,35 @@ inline void find_samples(Vec first, Vec second, int at, TexelSamples& out) {
 
 }  // namespace
 
-bool layer_find_texels(const LayerGrid& grid, const LayerTexture& texture, const LayerSamples& samples, int x, int y,
-                       LayerTexelRun& out) {
+bool layer_find_texels(const LayerGrid& grid, const LayerTexture& texture, const LayerPaint* paints,
+                       const LayerSamples& samples, int x, int y, LayerTexelRun& out) {
   const size_t row = grid.row(y) + x;
-  TexelSamples found;
-  Scalar factors[kLayerCell];
   uint32_t covered = 0;
   out.count = 0;
   for (int part = 0; part < kLayerCell; part += kWidth)
     covered |= bits(load(samples.coverage + row + part) > Vec(0.0f)) << part;
   if (!covered) return true;
+  TexelSamples found;
+  Scalar first[kLayerCell] = {}, second[kLayerCell] = {}, shade[kLayerCell] = {};
+  int faces[kLayerCell];
+  for (uint32_t rest = covered; rest; rest &= rest - 1u) {
+    const int k = lowest_bit(rest);
+    const LayerPaint& paint = paints[static_cast<int>(samples.paint[row + k])];
+    const Scalar across = static_cast<Scalar>(x + k) - paint.x, down = static_cast<Scalar>(y) - paint.y;
+    first[k] = paint.first[0] * across + (paint.first[1] * down + paint.first[2]);
+    second[k] = paint.second[0] * across + (paint.second[1] * down + paint.second[2]);
+    shade[k] = paint.shade[0] * across + (paint.shade[1] * down + paint.shade[2]);
+    faces[k] = paint.face;
+  }
   for (int part = 0; part < kLayerCell; part += kWidth) {
-    const size_t at = row + part;
-    const Vec depth = Vec(1.0f) / load(samples.inverse_depth + at);
-    find_samples(load(samples.first + at) * depth, load(samples.second + at) * depth, part, found);
-    store(factors + part, load(samples.shade + at) * depth * load(samples.coverage + at) * Vec(kSampleWeight));
+    const Vec depth = Vec(1.0f) / load(samples.inverse_depth + row + part);
+    find_samples(load(first + part) * depth, load(second + part) * depth, part, found);
+    store(shade + part, load(shade + part) * depth * load(samples.coverage + row + part) * Vec(kSampleWeight));
   }
   bool inside = true;
   for (; covered; covered &= covered - 1u) {
     const int k = lowest_bit(covered);
-    const int64_t* ids = texture.texel_ids + static_cast<size_t>(kTexelNodes) * static_cast<int>(samples.face[row + k]);
+    const int64_t* ids = texture.texel_ids + static_cast<size_t>(kTexelNodes) * faces[k];
     const int at = out.count;
     bool known = true;
     for (int t = 0; t < 3; ++t) {
@@ -71,15 +80,15 @@ bool layer_find_texels(const LayerGrid& grid, const LayerTexture& texture, const
       known = known && static_cast<uint64_t>(out.texels[at][t]) < static_cast<uint64_t>(texture.texel_count);
     }
     out.lane[at] = k;
-    out.factor[at] = factors[k];
+    out.factor[at] = shade[k];
     out.count += known;
     inside = inside && known;
   }
   return inside;
 }
 
-bool layer_resolve_cell(const LayerGrid& grid, const LayerTexture& texture, const LayerSamples& samples, int cell_x,
-                        int y, LayerPixel* pixels) {
+bool layer_resolve_cell(const LayerGrid& grid, const LayerTexture& texture, const LayerPaint* paints,
+                        const LayerSamples& samples, int cell_x, int y, LayerPixel* pixels) {
   bool inside = true;
   const int x = cell_x * kLayerCell;
   for (int k = 0; k < kCellPixels; ++k) pixels[k] = {{0.0f, 0.0f, 0.0f, 0.0f}, 0.0f, 0.0f};
@@ -93,7 +102,7 @@ bool layer_resolve_cell(const LayerGrid& grid, const LayerTexture& texture, cons
       pixel.nearest = larger(pixel.nearest, coverage > 0.0f ? samples.inverse_depth[row + lane] : Scalar(0));
     }
     LayerTexelRun run;
-    inside = layer_find_texels(grid, texture, samples, x, y + part, run) && inside;
+    inside = layer_find_texels(grid, texture, paints, samples, x, y + part, run) && inside;
     for (int k = 0; k < run.count; ++k) {
       LayerPixel& pixel = pixels[run.lane[k] / kSupersample];
       for (int t = 0; t < 3; ++t) {
