@@ -14,7 +14,7 @@ from avatar import ops, reference
 from avatar.ops import LayerImages
 from avatar.reference import whole_image
 from avatar.types import LayerMesh
-from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, doubled, intrinsics, layer_scene
+from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, doubled, grid, intrinsics, layer_scene
 from tests.avatar.ops.splat_scenes import largest
 
 IMAGES = ("color", "coverage", "depth", "stencil")
@@ -65,6 +65,91 @@ def test_a_crop_equals_the_image_also_where_it_cuts_the_opening() -> None:
     assert crop.stencil.max() > 0.9
     for name in IMAGES:
         assert largest(getattr(crop, name), getattr(whole, name)[:, 13:20, 18:29]) < 1e-4, name
+
+
+def sheets() -> tuple[Tensor, Tensor, Tensor, LayerMesh]:
+    """Two bent sheets of small faces behind a skin with a hole, for images of 200 x 160 pixels."""
+    near, faces = grid(0.5, 0.9, 24)
+    far, _ = grid(0.55, 1.0, 24)
+    near[:, 2] += 0.06 * torch.sin(25 * near[:, 0])
+    far[:, 2] += 0.05 * torch.cos(19 * far[:, 1])
+    front, skin = grid(0.4, 0.8, 12, hole=0.12)
+    front[:, 2] += 0.03 * torch.sin(9 * front[:, 1])
+    vertices = torch.cat([near, far, front]).float()[None]
+    both = torch.cat([faces, faces + len(near)])
+    texels = torch.rand(15 * len(both), 3, generator=torch.Generator().manual_seed(3))
+    fades = torch.tensor([[0.004, 0.02]]).repeat(len(both), 1)
+    mesh = LayerMesh(both, torch.arange(len(texels)).reshape(-1, 15), fades, skin + 2 * len(near))
+    return vertices, torch.ones(vertices.shape[:2]), texels, mesh
+
+
+def large(left: int = 0, top: int = 0) -> Tensor:
+    return torch.tensor([[[180.0, 0.0, 100.3 - left], [0.0, 180.0, 79.6 - top], [0.0, 0.0, 1.0]]])
+
+
+def test_crops_of_a_large_image_agree_wherever_cells_and_bands_begin() -> None:
+    scene = sheets()
+    whole = on_image(ops.layer(*scene, large(), 200, 160, blur=0.004), 200, 160)
+    assert whole.stencil.max() > 0.9 and float((whole.coverage > 0.5).float().mean()) > 0.03
+    for left, top, width, height in ((0, 0, 120, 90), (61, 49, 78, 63), (70, 55, 9, 90), (3, 78, 190, 11)):
+        crop = on_image(ops.layer(*scene, large(left, top), width, height, blur=0.004), width, height)
+        for name in IMAGES:
+            part = getattr(whole, name)[:, top : top + height, left : left + width]
+            assert largest(getattr(crop, name), part) < 1e-3, (name, left, top)
+
+
+def test_the_order_of_the_faces_does_not_matter() -> None:
+    vertices, shade, texels, mesh = sheets()
+    order = torch.randperm(len(mesh.faces), generator=torch.Generator().manual_seed(1))
+    other = replace(mesh, faces=mesh.faces[order], texel_ids=mesh.texel_ids[order], skin=mesh.skin.flip(0))
+    for found, expected in zip(
+        vars(ops.layer(vertices, shade, texels, other, large(), 200, 160)).values(),
+        vars(ops.layer(vertices, shade, texels, mesh, large(), 200, 160)).values(),
+        strict=True,
+    ):
+        assert largest(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize("focal", [64.0, 61.7])
+def test_no_sample_falls_between_faces_whose_vertices_and_edges_lie_on_samples(focal: float) -> None:
+    points, faces = grid(1.0, 1.0, 16)
+    vertices = points.float()[None]
+    texels = torch.ones(15 * len(faces), 3)
+    mesh = LayerMesh(faces, torch.arange(len(texels)).reshape(-1, 15), torch.ones(len(faces), 2), faces[:0])
+    K = torch.tensor([[[focal, 0.0, 20.25], [0.0, focal, 16.25], [0.0, 0.0, 1.0]]])
+    found = on_image(ops.layer(vertices, torch.ones(vertices.shape[:2]), texels, mesh, K, WIDTH, HEIGHT))
+    assert bool((found.coverage == 1).all())
+
+
+def test_a_skin_without_an_opening_leaves_an_empty_window() -> None:
+    vertices, shade, texels, mesh = layer_scene()
+    front, closed = grid(0.9, 0.7, 1)
+    points = torch.cat([vertices, front.float()[None]], 1)
+    covered = replace(mesh, skin=torch.cat([mesh.skin, closed + vertices.shape[1]]))
+    shades = torch.cat([shade, torch.ones(1, len(front))], 1)
+    own = texels.clone().requires_grad_()
+    found = ops.layer(points, shades, own, covered, intrinsics(), WIDTH, HEIGHT, blur=0.01)
+    for name in IMAGES:
+        assert not bool(getattr(found, name).any()), name
+    (gradient,) = torch.autograd.grad(found.color.sum(), own)
+    assert not bool(gradient.any())
+
+
+@needs_native
+@pytest.mark.parametrize("level", ["portable", "v2", "v3", "v4"])
+def test_all_levels_of_the_kernels_give_the_same_images(level: str) -> None:
+    before, scene = cuda_ext.simd_level(), sheets()
+    expected = ops.layer(*scene, large(), 200, 160, blur=0.004)
+    try:
+        cuda_ext.set_simd_level(level)
+    except ValueError:
+        pytest.skip(f"this processor has no {level}")
+    try:
+        found = ops.layer(*scene, large(), 200, 160, blur=0.004)
+    finally:
+        cuda_ext.set_simd_level(before)
+    assert torch.equal(found.origin, expected.origin)
+    assert_equal_images(found, expected)
 
 
 def test_one_color_and_no_skin_give_that_color_times_the_shade() -> None:
