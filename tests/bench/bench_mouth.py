@@ -5,8 +5,8 @@
 Avatars are trained on a clip in which the mouth opens to HELD_OUT_JAW and lips hardly bare teeth. Then the same person
 opens the mouth, smiles and bares the teeth one after another in front of a still camera (the performance "sweep"),
 and the avatars are rendered with the true expressions, in poses refined from the true ones against each avatar: the
-figures are PSNR of the mouth region, by expression. Clips, captures, avatars and sheets (truth, without, with) stay in
-the work folder; all but the sheets are reused.
+figures are PSNR of the mouth region and of its part between the lips, by expression. Clips, captures, avatars and
+sheets (truth, without, with) stay in the work folder; all but the sheets are reused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -43,6 +44,8 @@ SIZE = 256  # pixels, of training and of the compared images
 COMPARED = {"jawOpen": HELD_OUT_JAW + 0.1, "mouthSmileLeft": 0.6, "mouthUpperUpLeft": 0.5, "mouthLowerDownLeft": 0.5}
 SWEEP_FRAMES = 480
 SWEPT = 0.66  # of the sweep: the head is still
+#: Landmarks of the inner edges of the lips, around the opening.
+INNER_RING = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 #: Pixels around the face of the cropped images relative to the distance of its outer landmarks.
 MARGIN = 1.5
 SHEET_FRAMES = 6
@@ -102,7 +105,7 @@ class Sweep:
 
 
 def mouths(avatar: Avatar, sweep: Sweep) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """PSNR [n] of the mouth in the frames of `sweep`, and the images of avatar and truth."""
+    """PSNR [n,2] of the mouth and between the lips in the frames of `sweep`, and the images of avatar and truth."""
     frames = sweep.frames(avatar)
     frames = replace(frames, states=refine_clip(avatar, frames, RefineOptions(expressions=False)).states)
     values, shown, true = [], [], []
@@ -110,10 +113,17 @@ def mouths(avatar: Avatar, sweep: Sweep) -> tuple[np.ndarray, list[np.ndarray], 
         predicted, _ = render_avatar_frame(avatar, frames, index)
         alpha = frames.alpha[index].numpy()
         image = over_white(frames.rgb[index].numpy(), alpha)
-        values.append(psnr(predicted, image, region_masks(sweep.landmarks[index], alpha / 255)["mouth"]))
+        masks = region_masks(sweep.landmarks[index], alpha / 255)["mouth"], between_lips(sweep.landmarks[index])
+        values.append([psnr(predicted, image, mask) for mask in masks])
         shown.append(predicted)
         true.append(image)
     return np.array(values), shown, true
+
+
+def between_lips(landmarks: np.ndarray) -> np.ndarray:
+    """Mask [SIZE,SIZE] of the opening of the mouth, from landmarks [478,2] in pixels."""
+    canvas = np.zeros((SIZE, SIZE), np.uint8)
+    return cv2.fillPoly(canvas, [landmarks[list(INNER_RING)].round().astype(np.int32)], 1) > 0
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -131,7 +141,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("bench"))
     args = parser.parse_args()
     print(
-        "| person | expression | frames | without a layer | with a layer | gain |\n|---|---|---|---|---|---|",
+        "| person | expression | frames | mouth: without, with a layer | between the lips |\n|---|---|---|---|---|",
         flush=True,
     )
     for person in args.people:
@@ -142,10 +152,9 @@ def main() -> None:
         write_image(args.work / f"{person}.mouth.png", sheet([true, plain, shown]))
         for name in (*COMPARED, ""):
             rows = np.flatnonzero(sweep.names == name) if name else np.arange(len(without))
-            low, high = float(without[rows].mean()), float(layered[rows].mean())
-            print(
-                f"| {person} | {name or 'all'} | {len(rows)} | {low:.2f} | {high:.2f} | {high - low:+.2f} |", flush=True
-            )
+            low, high = (np.nanmean(values[rows], 0) for values in (without, layered))
+            cells = " | ".join(f"{a:.2f}, {b:.2f} ({b - a:+.2f})" for a, b in zip(low, high, strict=True))
+            print(f"| {person} | {name or 'all'} | {len(rows)} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
