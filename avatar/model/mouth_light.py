@@ -18,6 +18,8 @@ INDIRECT, INDIRECT_AREA = 0.1, 300.0
 DISPLAY = 0.5
 #: Height of closed lips, mm.
 CLOSED = 1.0
+#: Distance behind the lips up to which nothing is darker, mm: that of the front teeth; lips let some light through.
+NEAR = 6.0
 #: Part of the opening, about its center, that is one direction for all points before it.
 CORE = 0.6
 
@@ -43,9 +45,10 @@ def mouth_light(points: Tensor, normals: Tensor, lips: Tensor) -> Tensor:
     core = torch.stack([width, height, torch.zeros_like(width)], 1)[:, None] * (CORE / 2)
     away = center[:, None] - points * 1e3
     away = away - torch.maximum(torch.minimum(away, core), -core)
-    squared = away.square().sum(-1)
-    direction = away / squared.sqrt().clamp_min(1e-6)[..., None]
+    distance = away.square().sum(-1).sqrt()
+    direction = away / distance.clamp_min(1e-6)[..., None]
     facing = (((direction * normals).sum(-1) + WRAP) / (1 + WRAP)).clamp_min(0)
+    squared = (distance - NEAR).clamp_min(0).square()
     direct = area / (area + math.pi * squared) * facing * direction[..., 2].clamp_min(SIDEWAYS)
     indirect = INDIRECT * area / (area + INDIRECT_AREA)
     return (indirect + (1 - indirect) * direct) ** DISPLAY

@@ -25,7 +25,7 @@ def light(depth: float, normal: torch.Tensor = FORWARD, height: float = 0.02, as
 
 def test_the_light_at_a_point_is_that_of_the_formula() -> None:
     area = (20 + module.CLOSED) * 50
-    direct = area / (area + math.pi * 30**2)
+    direct = area / (area + math.pi * (30 - module.NEAR) ** 2)
     indirect = module.INDIRECT * area / (area + module.INDIRECT_AREA)
     assert light(0.03) == pytest.approx((indirect + (1 - indirect) * direct) ** module.DISPLAY, rel=1e-5)
 
