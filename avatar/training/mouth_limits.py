@@ -36,12 +36,12 @@ INNER_EDGE = 0.002
 INNER_LIMIT, OUTER_LIMIT = (0.5, 1.05), (0.95, 1.1)
 #: No channel is below INNER_LIMIT times this on the inner edge, and elsewhere: closed lips meet in a dark line, which
 #: is no color of open ones.
-EDGE_DARKEST, DARKEST = 0.65, 0.45
-#: A channel differs at most this much from the median, made as bright, on the inner edge and elsewhere: teeth leave
-#: gray there, and what makes up for it is glaring red.
-EDGE_TINT, TINT = 0.06, 0.12
-#: Blendshapes change no channel by more than this.
-SHADE = 0.12
+EDGE_DARKEST, DARKEST = 0.7, 0.55
+#: A channel differs from the median, made as bright, by at most this part of the brightness, on the inner edge and
+#: elsewhere: teeth leave gray there, and what makes up for it is glaring red.
+EDGE_TINT, TINT = 0.12, 0.24
+#: Blendshapes change no channel by more than this part of the brightness of the lips.
+SHADE = 0.2
 #: Fewer Gaussians than these do not tell the color of the lips.
 MIN_SAMPLES = 12
 #: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
@@ -134,13 +134,14 @@ class MouthLimits:
         edge = self.inner[corners[rows]].any(1, keepdim=True)
         high, low = torch.where(edge, inner, outer), torch.where(edge, EDGE_DARKEST, DARKEST) * inner
         color = avatar.colors[rows]
-        tone = color.mean(1, keepdim=True) / inner.mean() * inner
-        tint = torch.where(edge, EDGE_TINT, TINT)
+        brightness = color.mean(1, keepdim=True).clamp_min(0)
+        tone, tint = brightness / inner.mean() * inner, brightness * torch.where(edge, EDGE_TINT, TINT)
         color = torch.maximum(torch.minimum(color, tone + tint), tone - tint).minimum(high).maximum(low)
         avatar.colors[rows] = color
         darkest, brightest = _extra(avatar, weights, rows, _COLOR).aminmax(dim=0)
-        up = (high - color).clamp_max(SHADE) / brightest.clamp_min(1e-9)
-        down = (color - low).clamp_max(SHADE) / -darkest.clamp_max(-1e-9)
+        shade = float(SHADE * inner.mean())
+        up = (high - color).clamp_max(shade) / brightest.clamp_min(1e-9)
+        down = (color - low).clamp_max(shade) / -darkest.clamp_max(-1e-9)
         avatar.blendshapes.basis[:, rows, _COLOR] *= torch.minimum(up, down).clamp(0, 1).amin(1, keepdim=True)
 
     def _close_lips(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
