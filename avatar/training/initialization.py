@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
+from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
@@ -28,6 +32,9 @@ EXPRESSIVE = (
 LAYER_PARTS = MOUTH + EYES  # have no Gaussians in an avatar with a mesh layer
 SCALE_PER_SPACING = 0.6  # standard deviation of a Gaussian relative to the distance of its neighbors
 MIN_PIXELS = 0.35  # smallest initial standard deviation
+#: Skinning weights of the torso above this are smoothed, over this number of neighbors; distances along the view count
+#: by this factor.
+NECK, NEIGHBORS, DEPTH_FACTOR = 0.05, 24, 0.25
 NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
 
 
@@ -62,7 +69,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     samples = samples.take(np.argsort(~expressive, kind="stable"))
     count = int(expressive.sum())
     if len(off_mesh.position):
-        samples = samples + bind_to_mesh(head, off_mesh)
+        samples = smooth_torso(head, samples + bind_to_mesh(head, off_mesh))
     rotation, translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
     neck = head.joint_locations(head.v_template.new_zeros(0))[1]
     torso = TorsoMap(rotation, translation, neck)
@@ -80,6 +87,24 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
+
+
+def smooth_torso(head: HeadModel, samples: SurfaceSamples) -> SurfaceSamples:
+    """The same samples, with the mean skinning weight of their neighbors on the neck and the torso.
+
+    Points off the mesh have weight 1 and lie over the lower neck, where the mesh has less: a collar of both tears when
+    the head turns.
+    """
+    rows = np.flatnonzero(samples.torso > NECK)
+    if len(rows) < NEIGHBORS:
+        return samples
+    corners = head.v_template.numpy().astype(np.float64)[head.faces.numpy()[samples.face[rows]]]
+    frame = triangle_frames(torch.from_numpy(corners)).numpy()
+    place = (corners * samples.bary[rows, :, None]).sum(1) + np.einsum("nij,nj->ni", frame, samples.offset[rows])
+    place[:, 2] *= DEPTH_FACTOR
+    torso = samples.torso.copy()
+    torso[rows] = samples.torso[rows][cKDTree(place).query(place, NEIGHBORS)[1]].mean(1)
+    return replace(samples, torso=torso)
 
 
 def nearest_pixel(frames: TrainingFrames) -> float:

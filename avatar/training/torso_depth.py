@@ -1,4 +1,4 @@
-"""Depth of the torso's Gaussians, which a video from the front hardly shows: smoothed over neighbors in the image.
+"""Depth of the Gaussians of torso and neck, which a video from the front hardly shows: smoothed over image neighbors.
 
 The torso turns by a degree or two in most videos. Nothing then holds its Gaussians to one surface, and seen from a few
 degrees above or below gaps open between them, most of all along the shoulders.
@@ -20,15 +20,15 @@ MIN_CONTRIBUTION = 0.5
 NEIGHBORS = 13
 #: Fraction of the way to the wanted depth.
 SHARE = 0.5
-#: Skinning weight from which on a Gaussian belongs to the torso.
-MIN_SKIN = 0.5
+#: Skinning weight from which on a Gaussian belongs to the torso or the neck.
+MIN_SKIN = 0.05
 #: Meters by which an offset is moved to measure where it points.
 _MOVE = 0.01
 
 
 @torch.no_grad()
 def smooth_torso_depth(avatar: Avatar, frames: TrainingFrames, contribution: Tensor) -> None:
-    """Move visible Gaussians of the torso along their pixels' rays in the middle frame, towards their neighbors' depth.
+    """Move visible Gaussians of torso and neck along their rays in the middle frame, towards their neighbors' depth.
 
     Args:
         avatar: its offsets change.
