@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from avatar.driving.lid_closure import LidClosure
+from avatar.driving.vergence import Vergence
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel, is_mode
 from avatar.model.avatar import Avatar
@@ -161,6 +162,10 @@ class TrainedRange:
         return root, (root - self.pivot)[:, None]
 
     @cached_property
+    def _vergence(self) -> Vergence:
+        return Vergence.of(self.head)
+
+    @cached_property
     def _close_and_open(self) -> tuple[int, int] | None:
         """Columns of mouthClose and jawOpen; None for a head without both."""
         names = self.head.expression_names
@@ -184,7 +189,7 @@ class TrainedRange:
         expression = self._scale_mouth_close(target.expression, expression)
         if self.lid_closure is not None:
             expression = self.lid_closure(expression)
-        joint_rot = target.joint_rot.clone()
+        joint_rot = self._vergence(expression, target.joint_rot)
         joint_rot[:, JAW] = jaw
         return PoseTarget(
             expression, joint_rot, axis_angle_to_matrix(turn) @ self.mean_rotation, self.mean_position + travel
