@@ -25,26 +25,22 @@ def add_reflections(images: LayerImages, reflections: PosedReflections, centers:
     height, width = images.coverage.shape[1:]
     if not height or not width:
         return
-    depth = centers[..., 2].clamp_min(_NEAR)
-    pixels = (centers @ K.transpose(1, 2))[..., :2] / depth[..., None] - images.origin[:, None]  # [B,2,2]
-    radius = reflections.radii * K[:, :1, 0] / depth
-    side = int(2 * radius.clamp_max(max(height, width)).max()) + 2
+    depth = centers[..., 2:].clamp_min(_NEAR)
+    pixels = (centers @ K.transpose(1, 2))[..., :2] / depth - images.origin[:, None]  # [B,2,2]
+    radius = reflections.radii[..., None] * K[:, :1, :1] / depth  # [B,2,1]
+    largest = min(float(radius.detach().max()), float(max(height, width)))
+    side = int(2 * largest) + 2
     first = (pixels - side / 2).round()
-    at = first[..., None] + torch.arange(side, device=K.device)  # [B,2,2,side], x and y
-    local = (at + 0.5 - pixels[..., None]) / radius[..., None, None]
-    x, y = local.unbind(2)
-    grid = torch.stack([x[:, :, None].expand(-1, -1, side, -1), y[..., None].expand(-1, -1, -1, side)], -1)
-    batch = len(centers)
-    textures = reflections.textures.expand(batch, -1, -1, -1).flatten(0, 1)[:, None]
-    added = torch.nn.functional.grid_sample(textures, grid.flatten(0, 1), align_corners=False)
-    added = added.reshape(batch, 2, side, side)
-    rows, columns = at[:, :, 1].long(), at[:, :, 0].long()
-    inside = ((rows >= 0) & (rows < height))[..., None] & ((columns >= 0) & (columns < width))[:, :, None]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    index = (
-        torch.arange(batch, device=K.device)[:, None, None, None],
-        rows[..., None],
-        columns[:, :, None],
-    )
-    weight = images.coverage[index] * inside
-    images.color.index_put_(index, (added * weight)[..., None].expand(*added.shape, 3), accumulate=True)
+    texels = reflections.textures.shape[-1]
+    # Bilinear samples are products of weights along both axes: [B,2,2,side,S], for x and y.
+    local = (torch.arange(0.5, side, device=K.device) + (first - pixels)[..., None]) / radius[..., None]
+    at = (local + 1) * (texels / 2) - 0.5
+    weights = (1 - (at[..., None] - torch.arange(texels, device=K.device)).abs()).clamp_min(0)
+    added = weights[:, :, 1] @ reflections.textures @ weights[:, :, 0].transpose(2, 3)  # [B,2,side,side]
+    for image, corners in enumerate(first.long().tolist()):
+        for eye, (x, y) in enumerate(corners):
+            left, right, top, bottom = max(x, 0), min(x + side, width), max(y, 0), min(y + side, height)
+            if left < right and top < bottom:
+                part = added[image, eye, top - y : bottom - y, left - x : right - x, None]
+                window = images.coverage[image, top:bottom, left:right, None]
+                images.color[image, top:bottom, left:right] += part * window
