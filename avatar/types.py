@@ -154,7 +154,9 @@ class LayerMesh:
 
     faces: Tensor  # [F,3] int64, of the layer
     texel_ids: Tensor  # [F,15] int64, texels of each face in the order of `ops.TEXEL_NODES`; shared along edges
-    fades: Tensor  # [F,2] meters from the nearest skin at which Gaussians start to fade before a face, and are gone
+    #: [F,2] meters from the nearest skin at which Gaussians start to fade before a face, and are gone. Both 0: the face
+    #: is skin itself, with a texture: it hides the others, and Gaussians do not fade before it.
+    fades: Tensor
     skin: Tensor  # [S,3] int64, faces that can hide the layer
 
 

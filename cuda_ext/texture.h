@@ -47,6 +47,9 @@ HEADSPLAT_FN Scalar smooth_step(Scalar value) {
   return t * t * (3.0f - 2.0f * t);
 }
 
+// Whether a face of the layer is skin with a texture: it hides the others, and Gaussians do not fade before it.
+HEADSPLAT_FN bool is_skin(const Scalar fades[2]) { return !(fades[1] > 0.0f); }
+
 // The stencil of a sample that is seen, `distance` samples from the nearest one that is not.
 HEADSPLAT_FN Scalar stencil_at(Scalar distance, Scalar samples_per_meter, const Scalar fades[2]) {
   const Scalar meters = (distance - 0.5f) / samples_per_meter;

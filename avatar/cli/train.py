@@ -49,7 +49,7 @@ class TrainCommand:
     """a video (captured first, into a folder beside the output) or a folder made by `headsplat capture`"""
     out: Out
     """the avatar to write, such as me.avatar"""
-    preset: Literal["fast", "default", "quality"] = "default"
+    preset: Literal["fast", "default", "quality", "hybrid"] = "default"
     """settings of the training: faster or better"""
     config: OptionalPath = None
     """a TOML file with settings that override the preset; the resolved settings are written beside the avatar"""

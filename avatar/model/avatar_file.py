@@ -76,6 +76,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "axes": AXES,
         "units": "metres, radians, seconds",
         "joints": list(JOINT_NAMES),
+        "layer_skin": avatar.layer is not None and avatar.layer.skin,
         "gaussians": len(avatar),
         "blendshapes": {"mode": avatar.blendshapes.mode, "count": avatar.blendshapes.basis.shape[0]},
         "expression_names": list(avatar.head.expression_names),
@@ -125,7 +126,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
             raise _damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
         try:
-            _add_layer(avatar, tensors)
+            _add_layer(avatar, tensors, header.get("layer_skin") is True)
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
@@ -220,14 +221,18 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     return avatar.requires_grad_(False)
 
 
-def _add_layer(avatar: Avatar, tensors: Mapping[str, Tensor]) -> None:
-    """Add the mesh layer with its stored tensors; raise ValueError if the head has none of that size."""
+def _add_layer(avatar: Avatar, tensors: Mapping[str, Tensor], skin: bool) -> None:
+    """Add the mesh layer, with or without `skin`, and its stored tensors.
+
+    Raises:
+        ValueError: the head has no layer of that size.
+    """
     texels = tensors.get("layer.texels")
     if texels is None:
         return
     if not has_parts(avatar.head):
         raise ValueError("layer.texels: its head has no parts of a layer")
-    layer = MeshLayer(avatar.head)
+    layer = MeshLayer(avatar.head, skin)
     check_shape("layer.texels", texels, tuple(layer.start.shape))
     layer.set_texels(texels.float())
     # Files of early layers have eyes without shadow and reflections.

@@ -1,8 +1,13 @@
-"""The mesh layer: teeth, gums, tongue, mouth cavity and eyeballs as textured triangles seen through the Gaussians."""
+"""The mesh layer: textured triangles seen through the Gaussians.
+
+Teeth, gums, tongue, mouth cavity and eyeballs; on request the skin of the face too, so that fewer Gaussians do (as in
+GPiCA, Gupta et al. 2025).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -18,16 +23,37 @@ from avatar.ops import TEXEL_NODES
 from avatar.types import LayerMesh, PosedLayer
 
 MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+#: Regions whose triangles are the skin of a layer with skin: not the outline of the head, where hair and beard end.
+SKIN_REGIONS = (
+    "face", "nose", "forehead", "lips", "lips_inner", "eyelids", "lid_interior", "left_eye_region", "right_eye_region",
+)  # fmt: skip
 #: Faces of an eyeball further behind its center than this are never seen; meters.
 BACK_OF_EYE = 0.001
 #: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
 #: thin, and the eye between them is not much wider than these distances.
 MOUTH_FADE, EYE_FADE = (0.0007, 0.0018), (0.0004, 0.0014)
-#: Parts of the texture with a gain of their own.
-SCLERA, IRIS, CROWN, GUM, TONGUE, CAVITY = range(6)
+
+
+class Part(IntEnum):
+    """Parts of the texture."""
+
+    SCLERA = 0
+    IRIS = 1
+    CROWN = 2
+    GUM = 3
+    TONGUE = 4
+    CAVITY = 5
+    SKIN = 6
+    LIP = 7
+    LIP_INNER = 8
+    LID_INNER = 9
+
+
+#: What closed lips and open eyes hide takes the gain of the skin around it; every other part has its own.
+SHARED_GAINS = {Part.LIP_INNER: Part.LIP, Part.LID_INNER: Part.SKIN}
 #: Parts whose light and gain are one factor for all colors: red, green and blue apart would turn a tongue into teeth,
 #: and the light that reaches them comes from red surfaces more than from outside.
-GRAY_PARTS = (GUM, TONGUE, CAVITY)
+GRAY_PARTS = (Part.GUM, Part.TONGUE, Part.CAVITY)
 #: Gaussians without blendshape offsets that are bound to these regions and further in front of the mesh than this are
 #: glasses or hair: they do not fade before the layer. Others may lie inside the head, where no frame shows them.
 OUTER = ("face", "nose", "forehead", "eyelids", "left_eye_region", "right_eye_region", "scalp", "hair_cap")
@@ -42,11 +68,17 @@ _STEPS = 4  # sub-triangles along an edge of a face
 class MeshLayer(nn.Module):
     """The textured parts of one head. Both eyeballs have the same texture, mirrored."""
 
-    def __init__(self, head: HeadModel) -> None:
-        """Args: the baked head, which has at least one of the parts (`has_parts`)."""
+    def __init__(self, head: HeadModel, skin: bool = False) -> None:
+        """
+        Args:
+            head: the baked head, which has at least one of the parts (`has_parts`).
+            skin: whether the skin of the face belongs to the layer.
+        """
         super().__init__()
+        self.skin = skin
         inside = torch.from_numpy(vertex_mask(head, MOUTH + EYES))
-        of_layer = inside[head.faces].all(1)
+        surface = torch.from_numpy(vertex_mask(head, SKIN_REGIONS if skin else ()))
+        of_layer = (inside | surface)[head.faces].all(1)
         torso = torch.from_numpy(torso_weight(head))[head.faces].amin(1) > 0.5
         faces = head.faces[of_layer & ~_back_of_eyes(head)]
         keys, first = _texel_keys(faces, _mirrored_vertices(head))
@@ -59,12 +91,14 @@ class MeshLayer(nn.Module):
         self.register_buffer("start", at(head.colors).contiguous(), persistent=False)
         self.register_buffer("part", _parts(head, at, self.start), persistent=False)
         self.register_buffer("light", torch.zeros(3))
-        self.gains = nn.Parameter(torch.zeros(CAVITY + 1, 3))
+        self.gains = nn.Parameter(torch.zeros(len(Part), 3))
         self.delta = nn.Parameter(torch.zeros_like(self.start))
         self.eye_light = EyeLight(head)
         of_eye = torch.from_numpy(vertex_mask(head, EYES))[faces[:, 0]]
         fades = torch.where(of_eye[:, None], torch.tensor(EYE_FADE), torch.tensor(MOUTH_FADE))
-        self.mesh = LayerMesh(faces, keys.reshape(len(faces), -1), fades, head.faces[~of_layer & ~torso])
+        fades[~inside[faces].all(1)] = 0
+        covering = head.faces[~of_layer & ~torso]
+        self.mesh = LayerMesh(faces, keys.reshape(len(faces), -1), fades, covering[:0] if skin else covering)
         self.register_buffer("outer", torch.from_numpy(vertex_mask(head, OUTER)), persistent=False)
         mouth = torch.from_numpy(vertex_mask(head, MOUTH))
         self.register_buffer("mouth", mouth.nonzero()[:, 0], persistent=False)
@@ -76,7 +110,7 @@ class MeshLayer(nn.Module):
         self.register_buffer("lip_bary", head.landmark_bary[rows], persistent=False)
 
     start: Tensor  # [T,3] colors of the head model
-    part: Tensor  # [T] int, SCLERA to CAVITY
+    part: Tensor  # [T] int, of `Part`
     outer: Tensor  # [V] bool, vertices of the regions OUTER
     light: Tensor  # [3] logarithm of the light of the video relative to that of the head model
     mouth: Tensor
@@ -89,8 +123,9 @@ class MeshLayer(nn.Module):
         gains = self.gains
         gray = torch.zeros(len(gains), 1, dtype=torch.bool, device=gains.device)
         gray[list(GRAY_PARTS)] = True
-        factors = torch.where(gray, gains.mean(1, keepdim=True) + self.light.mean(), gains + self.light)
-        return self.start * factors.exp()[self.part] + self.delta
+        factors = torch.where(gray, gains.mean(1, keepdim=True) + self.light.mean(), gains + self.light).exp()
+        row = torch.tensor([SHARED_GAINS.get(part, part) for part in Part], device=gains.device)
+        return self.start * factors[row[self.part]] + self.delta
 
     @torch.no_grad()
     def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:
@@ -200,11 +235,16 @@ def _parts(head: HeadModel, at: Callable[[Tensor], Tensor], start: Tensor) -> Te
     def within(*names: str) -> Tensor:
         return at(torch.from_numpy(vertex_mask(head, names)).float()[:, None])[:, 0] > 0.5
 
-    part = torch.full((len(start),), CAVITY)
-    part[within("tongue")] = TONGUE
+    part = torch.full((len(start),), Part.CAVITY)
+    part[within("tongue")] = Part.TONGUE
     teeth, eyes = within("teeth_upper", "teeth_lower"), within(*EYES)
-    part[teeth] = GUM
-    part[teeth & (start[:, 1] > CROWN_GREEN * start[:, 0])] = CROWN
-    part[eyes] = SCLERA
-    part[eyes & within("iris")] = IRIS
+    part[teeth] = Part.GUM
+    part[teeth & (start[:, 1] > CROWN_GREEN * start[:, 0])] = Part.CROWN
+    part[eyes] = Part.SCLERA
+    part[eyes & within("iris")] = Part.IRIS
+    surface = ~within(*MOUTH, *EYES)
+    part[surface] = Part.SKIN
+    part[surface & within("lips")] = Part.LIP
+    part[surface & within("lips_inner")] = Part.LIP_INNER
+    part[surface & within("lid_interior")] = Part.LID_INNER
     return part

@@ -59,17 +59,17 @@ def layer(
     face, bary, depth = mesh(points, mesh_.faces, shift @ K, columns, rows, near)
     _, _, skin_depth = mesh(points, mesh_.skin, shift @ K, columns, rows, near)
     covered = face >= 0
-    seen = covered & ((skin_depth == 0) | (depth <= skin_depth))
     index = face.clamp_min(0).long()
+    fades = mesh_.fades.double()[index] if len(mesh_.faces) else bary[..., :2]
+    skin = covered & (fades[..., 1] <= 0)
+    seen = covered & ~skin & ((skin_depth == 0) | (depth <= skin_depth))
     scale = pixels_per_meter(points, mesh_.faces, K, near)
-    keep, stencil = _faded(seen, mesh_.fades.double()[index] if len(mesh_.faces) else bary[..., :2], scale)
-    keep = keep * covered
-    covered = keep > 0
+    keep, stencil = _faded(seen, fades, scale)
+    keep = torch.where(skin, 1.0, keep * covered)
     color = _sample(index, bary, shade, texels, mesh_) * keep[..., None].to(bary)
     fields = torch.cat([color, keep[..., None].to(color)], -1)
     blurred = torch.stack([_blurred(_averaged(fields[b]), blur * scale[b]) for b in range(batch)])
-    nearest = torch.where(covered, depth, torch.inf).reshape(batch, rows // step, step, columns // step, step)
-    nearest = nearest.amin((2, 4)).nan_to_num(posinf=0.0)
+    nearest = _nearest(depth, keep > 0)
     stencil = torch.stack([_averaged(image[..., None].to(color))[..., 0] for image in stencil])
     inside = slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width)
     blurred = blurred[:, inside[0], inside[1]]
@@ -80,6 +80,13 @@ def layer(
         stencil[:, inside[0], inside[1]].contiguous(),
         torch.zeros(batch, 2, dtype=torch.int32, device=color.device),
     )
+
+
+def _nearest(depth: Tensor, covered: Tensor) -> Tensor:
+    """Depth of the nearest covered sample of each pixel, 0 where none is, from that of samples [B,h,w]."""
+    batch, rows, columns = depth.shape
+    blocks = (batch, rows // SUPERSAMPLE, SUPERSAMPLE, columns // SUPERSAMPLE, SUPERSAMPLE)
+    return torch.where(covered, depth, torch.inf).reshape(blocks).amin((2, 4)).nan_to_num(posinf=0.0)
 
 
 def pixels_per_meter(points: Tensor, faces: Tensor, K: Tensor, near: float) -> list[float]:

@@ -77,6 +77,7 @@ class TrainConfig:
     stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     layer: bool = False  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians
+    skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
     refine_at: float = 0.2  # fraction of the schedule after which frames are refined against the avatar; 1: never
@@ -93,6 +94,8 @@ class TrainConfig:
                 raise ValueError(f"{name}: expected {low} to {high}, got {shortened(value)}")
         if self.layer and self.rasterizer != "native":
             raise ValueError(f"layer: the rasterizer {self.rasterizer} cannot render it; use native")
+        if self.skin and not self.layer:
+            raise ValueError("skin: it is a part of the layer; set layer = true, too")
         if self.gaussians * self.bases > MAX_BASIS:
             raise ValueError(
                 f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "

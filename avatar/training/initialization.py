@@ -15,7 +15,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts
+from avatar.model.mesh_layer import EYES, MOUTH, SKIN_REGIONS, MeshLayer, has_parts
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
@@ -62,8 +62,9 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     """The untrained avatar for a baked `head` and its training frames."""
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
-    layer = MeshLayer(head) if config.layer and has_parts(head) else None
-    samples = sample_mesh(head, config.gaussians - extras, rng, () if layer is None else LAYER_PARTS)
+    layer = MeshLayer(head, config.skin) if config.layer and has_parts(head) else None
+    without, thin = () if layer is None else LAYER_PARTS, SKIN_REGIONS if layer is not None and layer.skin else ()
+    samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
     off_mesh = sample_matte(head, frames, extras, rng)
     expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)
     samples = samples.take(np.argsort(~expressive, kind="stable"))

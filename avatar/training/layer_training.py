@@ -6,18 +6,30 @@ import torch
 
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import CAVITY, CROWN, GUM, IRIS, SCLERA, TONGUE, MeshLayer
+from avatar.model.mesh_layer import MeshLayer, Part
 from avatar.training.adam import Group
 from avatar.training.config import LearningRates
 
 #: Gradient of the loss per unit of difference of a texel from the head's color times light and gain: of eyes, of teeth,
 #: and of gums, tongue and cavity. Five times as much leaves teeth as they are, half as much washes out the gaps between
-#: them. Tongue and cavity hardly change: frames that show teeth where the mesh has a tongue would turn it into teeth.
-ANCHOR_WEIGHTS = {SCLERA: 5e-7, IRIS: 5e-7, CROWN: 2e-6, GUM: 1e-5, TONGUE: 1e-5, CAVITY: 1e-5}
+#: them. Tongue and cavity hardly change: frames that show teeth where the mesh has a tongue would turn it into teeth,
+#: and the inner side of lips too.
+ANCHOR_WEIGHTS = {
+    Part.SCLERA: 5e-7,
+    Part.IRIS: 5e-7,
+    Part.CROWN: 2e-6,
+    Part.GUM: 1e-5,
+    Part.TONGUE: 1e-5,
+    Part.CAVITY: 1e-5,
+    Part.SKIN: 1e-7,
+    Part.LIP: 1e-6,
+    Part.LIP_INNER: 1e-5,
+    Part.LID_INNER: 1e-5,
+}
 #: Gradient of the loss per unit of the logarithm of a gain, and the limits of that. Irises have any color.
 GAIN_ANCHOR_WEIGHT, EYE_GAIN_ANCHOR_WEIGHT = 2e-4, 1e-5
 GAIN_LOW, GAIN_HIGH = -0.5, 0.3
-EYE_GAIN_LIMITS = {SCLERA: (-1.0, 0.3), IRIS: (-2.0, 1.0)}
+EYE_GAIN_LIMITS = {Part.SCLERA: (-1.0, 0.3), Part.IRIS: (-2.0, 1.0)}
 #: Gradient of the loss per unit of a reflection, and what each application of the limits subtracts: faint glare of the
 #: whole iris is not a reflection, the texture of the eyes has that color.
 REFLECTION_ANCHOR_WEIGHT, REFLECTION_DECREASE = 1e-6, 1.5e-3
@@ -63,9 +75,9 @@ def add_texel_anchors(layer: MeshLayer, batch: int) -> None:
     """Add the gradients of the anchors of the layer, for a loss that is a sum over `batch` images."""
     if layer.delta.grad is None or layer.gains.grad is None:
         return
-    weights = torch.tensor([ANCHOR_WEIGHTS[part] for part in range(CAVITY + 1)])[layer.part]
+    weights = torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part]
     layer.delta.grad.addcmul_(layer.delta, weights[:, None], value=batch)
-    of_gains = torch.full((CAVITY + 1, 1), GAIN_ANCHOR_WEIGHT)
+    of_gains = torch.full((len(Part), 1), GAIN_ANCHOR_WEIGHT)
     of_gains[list(EYE_GAIN_LIMITS)] = EYE_GAIN_ANCHOR_WEIGHT
     layer.gains.grad.addcmul_(layer.gains, of_gains, value=batch)
     reflections = layer.eye_light.reflections
@@ -76,7 +88,7 @@ def add_texel_anchors(layer: MeshLayer, batch: int) -> None:
 @torch.no_grad()
 def limit_texels(layer: MeshLayer) -> None:
     """Clamp gains and colors after a step."""
-    low, high = torch.full((CAVITY + 1, 1), GAIN_LOW), torch.full((CAVITY + 1, 1), GAIN_HIGH)
+    low, high = torch.full((len(Part), 1), GAIN_LOW), torch.full((len(Part), 1), GAIN_HIGH)
     for part, limits in EYE_GAIN_LIMITS.items():
         low[part], high[part] = limits
     layer.gains.copy_(layer.gains.clamp(low, high))

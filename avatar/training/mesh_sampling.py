@@ -24,6 +24,7 @@ BACK_DENSITY = 0.12
 #: Density of the rims of the lids before a mesh layer, and how far they reach inside, meters: the lid behind its rim is
 #: in front of an eyeball that has no Gaussians, and never visible.
 RIM_DENSITY, RIM = 4.0, 0.0025
+THIN = 0.25
 HAIR_LIFT = 0.003  # meters above the scalp
 
 
@@ -50,13 +51,16 @@ class SurfaceSamples:
         return SurfaceSamples(*(values[rows] for values in vars(self).values()))
 
 
-def face_density(head: HeadModel, normals: np.ndarray, without: tuple[str, ...] = ()) -> np.ndarray:
+def face_density(
+    head: HeadModel, normals: np.ndarray, without: tuple[str, ...] = (), thin: tuple[str, ...] = ()
+) -> np.ndarray:
     """Sampling density [F] of each triangle relative to skin; 0 on the torso and on surfaces that are never visible.
 
     Args:
         head: the baked head.
         normals: [F,3] unit normals of the triangles.
         without: regions of a mesh layer, whose triangles get none.
+        thin: regions that get THIN times their density.
     """
     first = head.faces.numpy()[:, 0]
     density = np.ones(len(first))
@@ -65,6 +69,7 @@ def face_density(head: HeadModel, normals: np.ndarray, without: tuple[str, ...] 
         rows = vertex_mask(head, names)[first] & ~decided
         density[rows] = value
         decided |= rows
+    density[vertex_mask(head, thin)[first]] *= THIN
     backward = normals[:, 2] < -0.3
     density[~decided & backward] = BACK_DENSITY
     density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
@@ -88,13 +93,26 @@ def _inside_lids(head: HeadModel) -> np.ndarray:
     return mask
 
 
-def sample_mesh(head: HeadModel, count: int, rng: np.random.Generator, without: tuple[str, ...] = ()) -> SurfaceSamples:
-    """`count` samples spread over the neutral mesh, but not over the regions `without`, by area times density
-    (systematic sampling)."""
+def sample_mesh(
+    head: HeadModel,
+    count: int,
+    rng: np.random.Generator,
+    without: tuple[str, ...] = (),
+    thin: tuple[str, ...] = (),
+) -> SurfaceSamples:
+    """`count` samples spread over the neutral mesh by area times density (systematic sampling).
+
+    Args:
+        head: the baked head.
+        count: number of samples.
+        rng: random numbers.
+        without: regions that get none.
+        thin: regions that get fewer.
+    """
     corners = head.v_template.numpy()[head.faces.numpy()].astype(np.float64)
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
-    density = face_density(head, cross / np.maximum(length, 1e-12)[:, None], without)
+    density = face_density(head, cross / np.maximum(length, 1e-12)[:, None], without, thin)
     cumulative = np.cumsum(0.5 * length * density)
     total = cumulative[-1]
     face = np.searchsorted(cumulative, (np.arange(count) + rng.random(count)) / count * total)

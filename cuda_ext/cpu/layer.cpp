@@ -224,10 +224,11 @@ void LayerImage::draw_band(const LayerInputs& inputs, const Scalar* shade, int i
   if (band.rest.size() < band.faces.size()) band.rest.resize(count);
   const LayerDraw faces{inputs.faces,         shade,  faces_.memory.data(), band.faces.data(), count,
                         hidden_below_.data(), nullptr};
-  band.painted = kernels().layer.draw_faces(geometry_, faces, first, last, samples, band.paints.get<LayerPaint>(count),
-                                            0, band.rest.data(), &band.rest_count);
-  kernels().layer.find_seen(grid(), samples, first * kLayerCellRows, std::min(last * kLayerCellRows, grid().height),
-                            extents_.data());
+  LayerPaint* paints = band.paints.get<LayerPaint>(count);
+  band.painted =
+      kernels().layer.draw_faces(geometry_, faces, first, last, samples, paints, 0, band.rest.data(), &band.rest_count);
+  const int end_row = std::min(last * kLayerCellRows, grid().height);
+  kernels().layer.find_seen(grid(), samples, paints, inputs.fades, first * kLayerCellRows, end_row, extents_.data());
 }
 
 // Marks the cells within reach of a seen sample. Returns whether there are any.

@@ -135,7 +135,8 @@ void layer_fade_row(const LayerGrid& grid, const uint8_t* needed, const LayerFad
       const Vec fade = (meters - end) / (Vec(static_cast<Scalar>(kHiddenReach - 1)) * end);
       coverage = select(hidden, one - smooth_step(fade), coverage);
     }
-    store(samples.coverage + at, larger(coverage, zero));
+    const Mask skin = hidden & (zero >= end);
+    store(samples.coverage + at, select(skin, one, larger(coverage, zero)));
   }
 }
 

@@ -151,7 +151,8 @@ struct LayerKernels {
   int (*draw_faces)(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&,
                     LayerPaint* paints, int painted, int* rest, int* rest_count);
   // Writes `seen` of rows first..last-1 of samples, and extends `extents` of their cells.
-  void (*find_seen)(const LayerGrid&, const LayerSamples&, int first, int last, LayerExtent* extents);
+  void (*find_seen)(const LayerGrid&, const LayerSamples&, const LayerPaint* paints, const Scalar* fades, int first,
+                    int last, LayerExtent* extents);
   // Distances along columns in the cells with a nonzero `needed`.
   void (*measure_columns)(const LayerGrid&, const uint8_t* needed, int reach, const LayerSamples&);
   // Coverage and stencil of row `y` in needed cells; `squares` has room for two rows and 4 kLayerMaxReach.
@@ -177,7 +178,8 @@ int layer_find_faces(const LayerGeometry&, const int64_t* faces, int begin, int 
 void layer_draw_skin(const LayerGeometry&, const LayerDraw&, int first, int last, Scalar* nearest);
 int layer_draw_faces(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&,
                      LayerPaint* paints, int painted, int* rest, int* rest_count);
-void layer_find_seen(const LayerGrid&, const LayerSamples&, int first, int last, LayerExtent* extents);
+void layer_find_seen(const LayerGrid&, const LayerSamples&, const LayerPaint* paints, const Scalar* fades, int first,
+                     int last, LayerExtent* extents);
 void layer_measure_columns(const LayerGrid&, const uint8_t* needed, int reach, const LayerSamples&);
 void layer_fade_row(const LayerGrid&, const uint8_t* needed, const LayerFades&, const LayerPaint* paints, int y,
                     const LayerSamples&, Scalar* squares);

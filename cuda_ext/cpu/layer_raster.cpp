@@ -168,6 +168,15 @@ bool any_cell(const LayerGrid& grid, const LayerEntry& entry, int first, int las
   return false;
 }
 
+// Skin with a texture is drawn like the layer, but it hides the layer: its samples do not count as seen.
+void unmark_skin(const LayerSamples& samples, const LayerPaint* paints, const Scalar* fades, size_t at, uint32_t seen) {
+  for (int lane = 0; lane < kWidth; ++lane) {
+    if (!(seen >> lane & 1u)) continue;
+    const LayerPaint& paint = paints[static_cast<int>(samples.paint[at + lane])];
+    if (is_skin(fades + 2 * static_cast<size_t>(paint.face))) samples.seen[at + lane] = 0.0f;
+  }
+}
+
 }  // namespace
 
 void layer_project(const Scalar* K, Scalar near_z, const Scalar* vertices, int begin, int end, LayerVertex* out) {
@@ -269,7 +278,8 @@ int layer_draw_faces(const LayerGeometry& g, const LayerDraw& draws, int first, 
   return painted;
 }
 
-void layer_find_seen(const LayerGrid& grid, const LayerSamples& samples, int first, int last, LayerExtent* extents) {
+void layer_find_seen(const LayerGrid& grid, const LayerSamples& samples, const LayerPaint* paints, const Scalar* fades,
+                     int first, int last, LayerExtent* extents) {
   const Vec zero(0.0f), one(1.0f);
   for (int y = first; y < last; ++y) {
     const size_t row = grid.row(y);
@@ -281,6 +291,7 @@ void layer_find_seen(const LayerGrid& grid, const LayerSamples& samples, int fir
         const Mask seen =
             (depth > zero) & (depth >= load(samples.skin + at)) & inside_row(grid, cell_x * kLayerCell + part);
         store(samples.seen + at, keep(seen, one));
+        if (bits(seen)) unmark_skin(samples, paints, fades, at, bits(seen));
         found |= bits(seen) << part;
       }
       if (!found) continue;

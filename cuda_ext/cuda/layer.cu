@@ -104,11 +104,12 @@ __global__ void __launch_bounds__(kThreads) depth_test_kernel(LayerShape shape, 
                 });
 }
 
-__global__ void __launch_bounds__(kThreads) find_covered_kernel(Layout layout) {
+__global__ void __launch_bounds__(kThreads) find_covered_kernel(LayerInputs in, Layout layout) {
   const size_t at = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= layout.samples) return;
   const size_t sample = blockIdx.y * layout.samples + at;
-  layout.seen[sample] = layout.keys[sample] != kEmptyKey;
+  const Key key = layout.keys[sample];
+  layout.seen[sample] = key != kEmptyKey && !is_skin(in.fades + 2 * static_cast<size_t>(static_cast<unsigned>(key)));
 }
 
 // One warp per face of the skin: clears `seen` behind it.
@@ -167,6 +168,7 @@ __device__ float2 fade_at(const LayerInputs& in, const Layout& layout, int image
   const float samples_per_meter = layout.pixels_per_meter[image] * kSupersample;
   const float* fades = in.fades + 2 * static_cast<size_t>(face);
   const int reach = layout.reach[image];
+  if (is_skin(fades)) return make_float2(1.0f, 0.0f);
   if (layout.seen[first + at])
     return make_float2(
         1.0f, stencil_at(distance_at(layout, layout.to_hidden + first, reach, x, y), samples_per_meter, fades));
@@ -338,7 +340,7 @@ void layer_forward(const LayerShape& shape, const LayerInputs& in, const LayerOu
   launch(measure_scale_kernel, dim3(shape.batch), kThreads, 0, stream, shape, in, layout);
   launch(depth_test_kernel, dim3(blocks_for(static_cast<size_t>(shape.faces) * kWarp, kThreads), shape.batch), kThreads,
          0, stream, shape, in, layout);
-  launch(find_covered_kernel, samples, kThreads, 0, stream, layout);
+  launch(find_covered_kernel, samples, kThreads, 0, stream, in, layout);
   launch(hide_kernel, dim3(blocks_for(static_cast<size_t>(shape.skin_faces) * kWarp, kThreads), shape.batch), kThreads,
          0, stream, shape, in, layout);
   launch(measure_columns_kernel, samples, kThreads, 0, stream, layout);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,10 @@ from avatar import ops, reference
 from avatar.ops import LayerImages, SplatLayer
 from avatar.reference import whole_image
 from avatar.types import Camera, LayerMesh
-from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, doubled, intrinsics, layer_scene
+from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, doubled, intrinsics, layer_scene, skin_scene
 from tests.avatar.ops.splat_scenes import camera, largest, scene
 
+Scene = tuple[Tensor, Tensor, Tensor, LayerMesh]
 IMAGES = ("color", "coverage", "depth", "stencil")
 
 
@@ -28,8 +30,11 @@ def images_on(images: LayerImages, device: torch.device, dtype: torch.dtype) -> 
 
 
 @pytest.mark.parametrize("blur", [0.0, 0.012])
-def test_layer_and_gradient_of_its_texels_match_the_reference(device: torch.device, blur: float) -> None:
-    vertices, shade, texels, mesh = layer_scene(2)
+@pytest.mark.parametrize("drawn", [layer_scene, skin_scene])
+def test_layer_and_gradient_of_its_texels_match_the_reference(
+    device: torch.device, drawn: Callable[[int], Scene], blur: float
+) -> None:
+    vertices, shade, texels, mesh = drawn(2)
     own, true = texels.to(device).clone().requires_grad_(), texels.double().requires_grad_()
     found = ops.layer(
         vertices.to(device), shade.to(device), own, mesh_on(mesh, device), intrinsics(2).to(device), WIDTH, HEIGHT,

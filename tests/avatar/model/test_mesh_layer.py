@@ -15,9 +15,10 @@ from avatar.errors import HeadsplatError
 from avatar.evaluation.needles import count_needles
 from avatar.export.layer_gaussians import with_layer
 from avatar.head import load_head
+from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
-from avatar.model.mesh_layer import CAVITY, CROWN, EYES, IRIS, MOUTH, SCLERA, TONGUE, MeshLayer, has_parts
+from avatar.model.mesh_layer import EYES, MOUTH, SKIN_REGIONS, MeshLayer, Part, has_parts
 from avatar.ops import TEXEL_NODES
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import backend_of
@@ -61,15 +62,17 @@ def test_faces_share_the_texels_of_their_edges_and_both_eyes_share_theirs(layer:
         known = by_vertex[vertices]
         assert bool(((known < 0) | (known == ids[:, k])).all())
         by_vertex[vertices] = ids[:, k]
-    eye = (layer.part == SCLERA) | (layer.part == IRIS)
+    eye = (layer.part == Part.SCLERA) | (layer.part == Part.IRIS)
     uses = torch.bincount(ids.flatten(), minlength=len(layer.start))
     assert bool((uses[eye] >= 2).all())
 
 
 def test_the_texture_starts_from_the_colors_of_the_head(layer: MeshLayer) -> None:
     torch.testing.assert_close(layer.texels(), layer.start)
-    assert set(layer.part.unique().tolist()) == set(range(CAVITY + 1))
-    brightness = [float(layer.start[layer.part == part].mean()) for part in (CROWN, CAVITY, SCLERA, IRIS)]
+    assert set(layer.part.unique().tolist()) == set(range(Part.SKIN))
+    brightness = [
+        float(layer.start[layer.part == part].mean()) for part in (Part.CROWN, Part.CAVITY, Part.SCLERA, Part.IRIS)
+    ]
     assert brightness[0] > 2 * brightness[1] and brightness[2] > 2 * brightness[3]
 
 
@@ -79,15 +82,40 @@ def test_gain_and_light_of_the_tongue_are_gray_and_those_of_teeth_are_not(layer:
         if of_light:
             layer.light[0] = 0.3
         else:
-            layer.gains[[CROWN, TONGUE], 0] = 0.3
+            layer.gains[[Part.CROWN, Part.TONGUE], 0] = 0.3
     try:
         ratio = (layer.texels() / layer.start.clamp_min(1e-3)).log()
     finally:
         torch.nn.init.zeros_(layer.gains)
         torch.nn.init.zeros_(layer.light)
-    crown, tongue = (ratio[(layer.part == part) & (layer.start.amin(1) > 0.01)].mean(0) for part in (CROWN, TONGUE))
+    bright = layer.start.amin(1) > 0.01
+    crown, tongue = (ratio[(layer.part == part) & bright].mean(0) for part in (Part.CROWN, Part.TONGUE))
     torch.testing.assert_close(crown, torch.tensor([0.3, 0.0, 0.0]), atol=1e-4, rtol=0)
     torch.testing.assert_close(tongue, torch.tensor([0.1, 0.1, 0.1]), atol=1e-4, rtol=0)
+
+
+def test_skin_belongs_to_the_layer_where_it_is_asked_for() -> None:
+    head = load_head()
+    layer = MeshLayer(head, skin=True)
+    inside, skin = (torch.from_numpy(vertex_mask(head, names)) for names in (MOUTH + EYES, SKIN_REGIONS))
+    opaque = layer.mesh.fades.eq(0).all(1)
+    assert torch.equal(opaque, ~inside[layer.mesh.faces].all(1)) and not len(layer.mesh.skin)
+    of_skin = skin[head.faces].all(1) & ~inside[head.faces].all(1)
+    assert int(opaque.sum()) >= int(of_skin.sum()) > 1000
+    assert set(layer.part.unique().tolist()) == set(Part)
+    torch.testing.assert_close(layer.texels(), layer.start)
+
+
+def test_the_inner_side_of_lips_and_lids_takes_the_gain_of_the_skin_around() -> None:
+    layer = MeshLayer(load_head(), skin=True)
+    with torch.no_grad():
+        layer.gains[Part.LIP] = 0.2
+        layer.gains[Part.LIP_INNER] = -0.3
+    ratio = layer.texels() / layer.start.clamp_min(1e-3)
+    bright = layer.start.amin(1) > 0.05
+    for part, gain in ((Part.LIP, 0.2), (Part.LIP_INNER, 0.2), (Part.SKIN, 0.0), (Part.LID_INNER, 0.0)):
+        rows = ratio[(layer.part == part) & bright]
+        torch.testing.assert_close(rows, torch.full_like(rows, gain).exp(), atol=1e-4, rtol=0)
 
 
 def test_the_mouth_is_darker_the_deeper_and_the_more_closed(layer: MeshLayer) -> None:
@@ -129,6 +157,21 @@ def test_training_gives_the_layer_a_texture_and_no_gaussians(trained: Avatar) ->
     assert not bool(inside[mesh_bound].all(1).any())
     assert float(layer.delta.abs().max()) > 1e-3 and float(layer.light.abs().max()) > 1e-3
     assert bool(((layer.texels() >= -0.1) & (layer.texels() <= 1.1)).all())
+
+
+def test_an_avatar_with_skin_is_the_same_after_writing_and_reading(tiny: Capture, tmp_path: Path) -> None:
+    config = TrainConfig(size=64, steps=12, gaussians=800, bases=2, layer=True, skin=True, refine_at=1)
+    avatar = fit(tiny, load_head(), config).avatar
+    save_avatar(tmp_path / "a.avatar", avatar)
+    read = load_avatar(tmp_path / "a.avatar")
+    assert avatar.layer is not None and read.layer is not None and read.layer.skin
+    torch.testing.assert_close(read.layer.texels(), avatar.layer.texels(), atol=1e-3, rtol=0)
+    params, camera = open_mouth(avatar, tiny.params([3])), tiny.camera(64)
+    with torch.no_grad():
+        images = [render(one(params), camera).rgb[0] for one in (avatar, read)]
+    assert (images[0] - images[1]).abs().max() < 0.02
+    skin = avatar.layer.part >= Part.SKIN
+    assert float(avatar.layer.delta[skin].abs().max()) > 1e-3
 
 
 def test_an_animator_renders_a_layer_like_the_avatar_itself(trained: Avatar, tiny: Capture) -> None:

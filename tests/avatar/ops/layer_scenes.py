@@ -54,6 +54,17 @@ def layer_scene(
     return (vertices + shift).to(dtype), shade.to(dtype), texels.to(dtype), mesh
 
 
+def skin_scene(
+    batch: int = 1, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor, LayerMesh]:
+    """As `layer_scene`, but the skin is textured, too."""
+    vertices, shade, texels, mesh = layer_scene(batch, dtype, seed)
+    source = torch.Generator().manual_seed(seed + 1)
+    ids = torch.randint(0, len(texels), (len(mesh.skin), len(TEXEL_NODES)), generator=source)
+    faces, fades = torch.cat([mesh.faces, mesh.skin]), torch.cat([mesh.fades, mesh.fades.new_zeros(len(mesh.skin), 2)])
+    return vertices, shade, texels, LayerMesh(faces, torch.cat([mesh.texel_ids, ids]), fades, mesh.skin[:0])
+
+
 def doubled(mesh: LayerMesh) -> LayerMesh:
     """The mesh in double."""
     return replace(mesh, fades=mesh.fades.double())

@@ -14,7 +14,7 @@ from avatar import ops, reference
 from avatar.ops import LayerImages
 from avatar.reference import whole_image
 from avatar.types import LayerMesh
-from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, doubled, grid, intrinsics, layer_scene
+from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, doubled, grid, intrinsics, layer_scene, skin_scene
 from tests.avatar.ops.splat_scenes import largest
 
 IMAGES = ("color", "coverage", "depth", "stencil")
@@ -53,6 +53,33 @@ def test_images_and_gradient_of_the_texels_match_the_reference(blur: float) -> N
     (gradient,) = torch.autograd.grad((found.color * weights).sum(), own)
     (true_gradient,) = torch.autograd.grad((expected.color * weights).sum(), true)
     assert largest(gradient, true_gradient) < 1e-5
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.012])
+def test_skin_with_a_texture_matches_the_reference(blur: float) -> None:
+    vertices, shade, texels, mesh = skin_scene(2)
+    own, true = texels.clone().requires_grad_(), texels.double().requires_grad_()
+    found = on_image(ops.layer(vertices, shade, own, mesh, intrinsics(2), WIDTH, HEIGHT, blur=blur))
+    expected = reference.layer(
+        vertices.double(), shade.double(), true, doubled(mesh), intrinsics(2).double(), WIDTH, HEIGHT, blur=blur
+    )
+    assert_equal_images(found, expected)
+    weights = torch.randn(expected.color.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad((found.color * weights).sum(), own)
+    (true_gradient,) = torch.autograd.grad((expected.color * weights).sum(), true)
+    assert largest(gradient, true_gradient) < 1e-5
+
+
+def test_skin_with_a_texture_covers_what_it_hides_and_has_no_stencil() -> None:
+    vertices, shade, texels, mesh = layer_scene()
+    bare = on_image(ops.layer(vertices, shade, texels, mesh, intrinsics(), WIDTH, HEIGHT))
+    vertices, shade, texels, mesh = skin_scene()
+    found = on_image(ops.layer(vertices, shade, texels, mesh, intrinsics(), WIDTH, HEIGHT))
+    # Pixels of a meter are those at the mean depth of all faces, so that fades are a little shorter.
+    assert torch.equal(found.stencil > 0, bare.stencil > 0) and (found.stencil - bare.stencil).abs().max() < 0.2
+    behind = (bare.coverage > 0) & (bare.stencil == 0)
+    assert bool(behind.any()) and bool((found.coverage[behind] == 1).all())
+    assert bool((found.coverage == 1).all()) and bool(((found.depth - vertices[0, -1, 2]).abs() < 1e-5)[behind].all())
 
 
 def test_a_crop_equals_the_image_also_where_it_cuts_the_opening() -> None:

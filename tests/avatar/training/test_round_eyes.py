@@ -9,7 +9,7 @@ from torch import Tensor
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
-from avatar.model.mesh_layer import IRIS, SCLERA, MeshLayer
+from avatar.model.mesh_layer import MeshLayer, Part
 from avatar.training.round_eyes import RINGS, ROUNDING, SPACING, RoundEyes
 
 
@@ -37,17 +37,17 @@ def applied(eyes: RoundEyes, layer: MeshLayer, delta: Tensor, seen: Tensor, time
     full[eyes.texels], weight[eyes.texels] = delta, seen
     for _ in range(times):
         eyes(full, weight)
-    assert not full[(layer.part != SCLERA) & (layer.part != IRIS)].any()
+    assert not full[(layer.part != Part.SCLERA) & (layer.part != Part.IRIS)].any()
     return full[eyes.texels]
 
 
 def test_all_texels_of_eyes_are_of_rings_that_grow_from_the_pupil(layer: MeshLayer, eyes: RoundEyes) -> None:
     own = torch.zeros(len(layer.start), dtype=torch.bool)
     own[eyes.texels] = True
-    assert torch.equal(own, (layer.part == SCLERA) | (layer.part == IRIS))
+    assert torch.equal(own, (layer.part == Part.SCLERA) | (layer.part == Part.IRIS))
     torch.testing.assert_close(eyes.rings.sum(1), torch.ones(len(eyes.texels)))
     away = distances(eyes)
-    iris = layer.part[eyes.texels] == IRIS
+    iris = layer.part[eyes.texels] == Part.IRIS
     assert float(away[iris].max()) < 0.0065 and float(away[~iris].min()) > 0.005 and float(away.min()) < 2e-4
 
 
