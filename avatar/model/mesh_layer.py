@@ -51,9 +51,10 @@ class Part(IntEnum):
 
 #: What closed lips and open eyes hide takes the gain of the skin around it; every other part has its own.
 SHARED_GAINS = {Part.LIP_INNER: Part.LIP, Part.LID_INNER: Part.SKIN}
-#: Parts whose light and gain are one factor for all colors: red, green and blue apart would turn a tongue into teeth,
-#: and the light that reaches them comes from red surfaces more than from outside.
+#: Parts whose gain is one factor for all colors: red, green and blue apart would turn a tongue into teeth.
 GRAY_PARTS = (Part.GUM, Part.TONGUE, Part.CAVITY)
+#: Part of the hue of the light that does not reach these: much of their light comes from other red surfaces.
+DEEP_HUE = 0.5
 #: Gaussians without blendshape offsets that are bound to these regions and further in front of the mesh than this are
 #: glasses or hair: they do not fade before the layer. Others may lie inside the head, where no frame shows them.
 OUTER = ("face", "nose", "forehead", "eyelids", "left_eye_region", "right_eye_region", "scalp", "hair_cap")
@@ -123,7 +124,8 @@ class MeshLayer(nn.Module):
         gains = self.gains
         gray = torch.zeros(len(gains), 1, dtype=torch.bool, device=gains.device)
         gray[list(GRAY_PARTS)] = True
-        factors = torch.where(gray, gains.mean(1, keepdim=True) + self.light.mean(), gains + self.light).exp()
+        light = self.light + DEEP_HUE * (self.light.mean() - self.light)
+        factors = torch.where(gray, gains.mean(1, keepdim=True) + light, gains + self.light).exp()
         row = torch.tensor([SHARED_GAINS.get(part, part) for part in Part], device=gains.device)
         return self.start * factors[row[self.part]] + self.delta
 
