@@ -30,9 +30,9 @@ ANCHOR_WEIGHTS = {
 GAIN_ANCHOR_WEIGHT, EYE_GAIN_ANCHOR_WEIGHT = 2e-4, 1e-5
 GAIN_LOW, GAIN_HIGH = -0.5, 0.3
 EYE_GAIN_LIMITS = {Part.SCLERA: (-1.0, 0.3), Part.IRIS: (-2.0, 1.0)}
-#: Gradient of the loss per unit of a reflection, and what each application of the limits subtracts: faint glare of the
-#: whole iris is not a reflection, the texture of the eyes has that color.
-REFLECTION_ANCHOR_WEIGHT, REFLECTION_DECREASE = 1e-6, 1.5e-3
+#: Gradient of the loss by every reflection: faint glare of the whole iris is none, the texture of the eyes has that
+#: color. A pixel that is too dark in all frames has several times as much for its texel.
+REFLECTION_WEIGHT = 2e-6
 #: Limits of the light of a video relative to that of the head model.
 LIGHT_RANGE = (0.15, 1.2)
 #: Epsilon of Adam for one image a step, about the gradient of a texel that is seen well: texels that few frames show
@@ -82,7 +82,7 @@ def add_texel_anchors(layer: MeshLayer, batch: int) -> None:
     layer.gains.grad.addcmul_(layer.gains, of_gains, value=batch)
     reflections = layer.eye_light.reflections
     if reflections.grad is not None:
-        reflections.grad.add_(reflections, alpha=batch * REFLECTION_ANCHOR_WEIGHT)
+        reflections.grad.add_(batch * REFLECTION_WEIGHT)
 
 
 @torch.no_grad()
@@ -92,6 +92,6 @@ def limit_texels(layer: MeshLayer) -> None:
     for part, limits in EYE_GAIN_LIMITS.items():
         low[part], high[part] = limits
     layer.gains.copy_(layer.gains.clamp(low, high))
-    layer.eye_light.reflections.sub_(REFLECTION_DECREASE).clamp_(0, 1)
+    layer.eye_light.reflections.clamp_(0, 1)
     colors = layer.texels()
     layer.delta.add_(colors.clamp(0, 1) - colors)

@@ -1,0 +1,66 @@
+"""Anchors and limits of the texture of the mesh layer in training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from avatar.head import load_head
+from avatar.model.avatar import baked
+from avatar.model.mesh_layer import MeshLayer, Part
+from avatar.training.layer_training import (
+    EYE_GAIN_LIMITS,
+    GAIN_HIGH,
+    GAIN_LOW,
+    REFLECTION_WEIGHT,
+    add_texel_anchors,
+    limit_texels,
+)
+
+
+@pytest.fixture
+def layer() -> MeshLayer:
+    head = load_head()
+    return MeshLayer(baked(head, torch.zeros(head.shapedirs.shape[2])))
+
+
+def test_irises_may_have_any_color_and_teeth_may_not(layer: MeshLayer) -> None:
+    with torch.no_grad():
+        layer.gains.fill_(-1.5)
+    limit_texels(layer)
+    low = {part: float(layer.gains[part].max()) for part in (Part.IRIS, Part.SCLERA, Part.CROWN, Part.TONGUE)}
+    assert low == {
+        Part.IRIS: -1.5,
+        Part.SCLERA: EYE_GAIN_LIMITS[Part.SCLERA][0],
+        Part.CROWN: GAIN_LOW,
+        Part.TONGUE: GAIN_LOW,
+    }
+    with torch.no_grad():
+        layer.gains.fill_(3.0)
+    limit_texels(layer)
+    assert float(layer.gains[Part.IRIS].min()) == EYE_GAIN_LIMITS[Part.IRIS][1] and float(
+        layer.gains[Part.TONGUE].max()
+    ) == (pytest.approx(GAIN_HIGH))
+
+
+def test_gains_of_eyes_are_anchored_less_than_others(layer: MeshLayer) -> None:
+    with torch.no_grad():
+        layer.gains.fill_(0.2)
+    for value in (layer.gains, layer.delta):
+        value.grad = torch.zeros_like(value)
+    add_texel_anchors(layer, 2)
+    assert layer.gains.grad is not None
+    assert 0 < float(layer.gains.grad[Part.IRIS, 0]) < 0.1 * float(layer.gains.grad[Part.CROWN, 0])
+
+
+def test_reflections_are_sparse_and_never_dark(layer: MeshLayer) -> None:
+    reflections = layer.eye_light.reflections
+    for value in (layer.gains, layer.delta, reflections):
+        value.grad = torch.zeros_like(value)
+    add_texel_anchors(layer, 2)
+    assert reflections.grad is not None
+    torch.testing.assert_close(reflections.grad, torch.full_like(reflections, 2 * REFLECTION_WEIGHT))
+    with torch.no_grad():
+        reflections.copy_(torch.linspace(-1, 2, reflections.numel()).view_as(reflections))
+    limit_texels(layer)
+    assert float(reflections.detach().min()) == 0 and float(reflections.detach().max()) == 1
