@@ -172,7 +172,8 @@ class MeshLayer(nn.Module):
         self.eye_light.shade(vertices, shade)
         if len(self.lip_bary) and len(self.mouth):
             lips = (vertices[:, self.lip_corners] * self.lip_bary[:, :, None]).sum(2)
-            shade[:, self.mouth] = mouth_light(vertices[:, self.mouth], self.mouth_normals, lips)
+            light = mouth_light(vertices.index_select(1, self.mouth), self.mouth_normals, lips)
+            shade.index_copy_(1, self.mouth, light)
         return shade
 
 
