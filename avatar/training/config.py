@@ -76,7 +76,7 @@ class TrainConfig:
     dilation: float = 0.05  # pixels^2 added to the projected covariance
     stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
-    layer: bool = False  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians
+    layer: bool = True  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians; gsplat cannot render it
     skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
@@ -92,8 +92,6 @@ class TrainConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name}: expected {low} to {high}, got {shortened(value)}")
-        if self.layer and self.rasterizer != "native":
-            raise ValueError(f"layer: the rasterizer {self.rasterizer} cannot render it; use native")
         if self.skin and not self.layer:
             raise ValueError("skin: it is a part of the layer; set layer = true, too")
         if self.gaussians * self.bases > MAX_BASIS:
@@ -101,3 +99,8 @@ class TrainConfig:
                 f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "
                 f"at most {MAX_BASIS} fit into memory; lower one of the two"
             )
+
+    @property
+    def has_layer(self) -> bool:
+        """Whether the avatar gets a mesh layer, where its head has the parts."""
+        return self.layer and self.rasterizer == "native"

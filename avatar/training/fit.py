@@ -204,7 +204,7 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
         )
     check_head(capture, head)
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
-    if config.layer:
+    if config.has_layer:
         person = with_eye_directions(capture, indices, person)
     frames = load_frames(capture, indices, config.size, person)
     take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())

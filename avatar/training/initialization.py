@@ -62,7 +62,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     """The untrained avatar for a baked `head` and its training frames."""
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
-    layer = MeshLayer(head, config.skin) if config.layer and has_parts(head) else None
+    layer = MeshLayer(head, config.skin) if config.has_layer and has_parts(head) else None
     without, thin = () if layer is None else LAYER_PARTS, SKIN_REGIONS if layer is not None and layer.skin else ()
     samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
     off_mesh = sample_matte(head, frames, extras, rng)

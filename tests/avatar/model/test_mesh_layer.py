@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.evaluation.needles import count_needles
 from avatar.export.layer_gaussians import with_layer
@@ -28,6 +29,7 @@ from avatar.rendering.render import render
 from avatar.rendering.settings import RenderSettings
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
+from avatar.training.initialization import build_avatar
 from avatar.types import HeadParams
 
 
@@ -228,11 +230,18 @@ def test_an_exported_ply_shows_the_layer_as_gaussians(trained: Avatar, tiny: Cap
     torch.testing.assert_close(with_layer(replace(gaussians, layer=None)).means, gaussians.means)
 
 
+def test_an_avatar_that_gsplat_trains_has_no_layer(tiny: Capture) -> None:
+    head = load_head()
+    frames = load_frames(tiny, tiny.train_indices, 32, baked(head, tiny.params([0]).identity))
+    for rasterizer in ("native", "gsplat"):
+        config = TrainConfig(size=32, gaussians=500, bases=2, rasterizer=rasterizer)
+        avatar = build_avatar(baked(head, tiny.params([0]).identity), frames, config)
+        assert (avatar.layer is not None) == (rasterizer == "native")
+
+
 def test_gsplat_refuses_an_avatar_with_a_layer(trained: Avatar, tiny: Capture) -> None:
     with pytest.raises(HeadsplatError, match="gsplat cannot render the mesh layer"):
         backend_of("gsplat").rasterize(trained(tiny.params([3])), tiny.camera(64))
-    with pytest.raises(ValueError, match="layer: the rasterizer gsplat cannot render it"):
-        TrainConfig(layer=True, rasterizer="gsplat")
 
 
 def test_a_stored_layer_renders_the_same_pixels(trained: Avatar, tiny: Capture, tmp_path: Path) -> None:
