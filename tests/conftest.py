@@ -47,7 +47,9 @@ def tiny_avatar(tiny: Capture) -> Avatar:
     from avatar.training.config import TrainConfig
     from avatar.training.fit import fit
 
-    return fit(tiny, load_head(), TrainConfig(size=64, steps=80, gaussians=1500)).avatar.requires_grad_(False)
+    return fit(tiny, load_head(), TrainConfig(size=64, steps=80, gaussians=1500, layer=False)).avatar.requires_grad_(
+        False
+    )
 
 
 @pytest.fixture

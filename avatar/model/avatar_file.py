@@ -56,7 +56,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     if avatar.layer is not None:
         tensors["layer.texels"] = avatar.layer.texels()
         tensors["layer.shadow"] = avatar.layer.eye_light.shadow
-        tensors["layer.reflections"] = avatar.layer.eye_light.reflections
+        # Training limits them every few steps only.
+        tensors["layer.reflections"] = avatar.layer.eye_light.reflections.clamp(0, 1)
     tensors |= {"avatar.sampling": avatar.sampling.tensor(), "avatar.rig.stretch": _stretch_mask(avatar)}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}

@@ -66,7 +66,7 @@ class EyeLight(nn.Module):
     def _edges(self, vertices: Tensor) -> Tensor:
         """Landmarks [B,2 eyes,2 lids,9,3] of the edges of the lids, in mm."""
         points = (vertices[:, self.corners] * self.bary[:, :, None]).sum(2) * 1e3
-        return points.reshape(len(vertices), 2, 2, -1, 3)
+        return points.unflatten(1, (2, 2, len(LID_EDGES[0][0])))
 
     @torch.no_grad()
     def shade(self, vertices: Tensor, shade: Tensor) -> None:

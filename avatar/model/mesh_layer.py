@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
@@ -91,6 +92,9 @@ class MeshLayer(nn.Module):
 
         self.register_buffer("start", at(head.colors).contiguous(), persistent=False)
         self.register_buffer("part", _parts(head, at, self.start), persistent=False)
+        takes = torch.tensor([SHARED_GAINS.get(part, part) for part in Part])[self.part]
+        # A product instead of an index: the gradient of an index is summed in the order of the threads.
+        self.register_buffer("takes", one_hot(takes, len(Part)).to(self.start.dtype), persistent=False)
         self.register_buffer("light", torch.zeros(3))
         self.gains = nn.Parameter(torch.zeros(len(Part), 3))
         self.delta = nn.Parameter(torch.zeros_like(self.start))
@@ -113,6 +117,7 @@ class MeshLayer(nn.Module):
     start: Tensor  # [T,3] colors of the head model
     part: Tensor  # [T] int, of `Part`
     outer: Tensor  # [V] bool, vertices of the regions OUTER
+    takes: Tensor  # [T,P] 1 for the part whose gain a texel takes, else 0
     light: Tensor  # [3] logarithm of the light of the video relative to that of the head model
     mouth: Tensor
     mouth_normals: Tensor
@@ -126,8 +131,7 @@ class MeshLayer(nn.Module):
         gray[list(GRAY_PARTS)] = True
         light = self.light + DEEP_HUE * (self.light.mean() - self.light)
         factors = torch.where(gray, gains.mean(1, keepdim=True) + light, gains + self.light).exp()
-        row = torch.tensor([SHARED_GAINS.get(part, part) for part in Part], device=gains.device)
-        return self.start * factors[row[self.part]] + self.delta
+        return self.start * (self.takes @ factors) + self.delta
 
     @torch.no_grad()
     def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:

@@ -24,7 +24,7 @@ from avatar.training.relocation import Use, measure, relocate, relocation_due
 from avatar.training.trainer import Trainer
 from tests.support.stop_after import StopAfter
 
-CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0)
+CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0, layer=False)
 
 
 def trainer_of(capture: Capture, config: TrainConfig = CONFIG) -> Trainer:
@@ -132,8 +132,9 @@ def test_moments_blendshapes_and_initial_values_follow_their_source(
             assert any(torch.equal(mask, before["blendshapes.mask"][:, k]) for k in same if k < count)
 
 
-def test_the_same_generator_gives_the_same_bits(tiny: Capture) -> None:
-    first, second = trainer_of(tiny), trainer_of(tiny)
+@pytest.mark.parametrize("layer", [False, True])
+def test_the_same_generator_gives_the_same_bits(tiny: Capture, layer: bool) -> None:
+    first, second = (trainer_of(tiny, replace(CONFIG, layer=layer)) for _ in range(2))
     for trainer in (first, second):
         moved(trainer)
     assert all(torch.equal(value, state_of(second)[name]) for name, value in state_of(first).items())
