@@ -181,7 +181,8 @@ def test_an_opaque_mesh_overlay_is_the_mesh_on_its_pixels_and_the_image_elsewher
     first, second = (
         rendered(renderer, ViewSettings("mesh", background=c), params, camera) for c in (GREEN, (1.0, 0.0, 1.0))
     )
-    is_mesh = (first == second).all(-1)
+    # The background shows through 1 - coverage: a little of it, at the outline, is lost in rounding.
+    is_mesh = (np.abs(first.astype(int) - second) <= 2).all(-1)
     assert 0.1 < is_mesh.mean() < 0.9
     assert np.abs(overlaid[is_mesh].astype(int) - first[is_mesh]).max() <= 1
     assert np.array_equal(overlaid[~is_mesh], plain[~is_mesh])
