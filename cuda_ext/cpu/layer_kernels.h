@@ -146,11 +146,12 @@ struct LayerKernels {
   // Draws faces into the z-buffer of the skin, in rows of cells first..last-1, and writes the least inverse depth in
   // each of these cells.
   void (*draw_skin)(const LayerGeometry&, const LayerDraw&, int first, int last, Scalar* nearest);
-  // Draws faces of the layer, in rows of cells first..last-1. Appends their triangles to the `drawn` ones in
-  // `triangles` and returns the number; writes the entries that are not drawn into `rest`.
+  // Draws faces of the layer, in rows of cells first..last-1. Appends theirs to the `painted` ones in
+  // `paints` and returns the number; writes the entries that are not drawn into `rest`.
   int (*draw_faces)(const LayerGeometry&, const LayerDraw&, int first, int last, const LayerSamples&,
                     LayerPaint* paints, int painted, int* rest, int* rest_count);
-  // Writes `seen` of rows first..last-1 of samples, and extends `extents` of their cells.
+  // Writes `seen` of rows first..last-1 of samples, 0 where skin with a texture is in front, and extends `extents` of
+  // their cells.
   void (*find_seen)(const LayerGrid&, const LayerSamples&, const LayerPaint* paints, const Scalar* fades, int first,
                     int last, LayerExtent* extents);
   // Distances along columns in the cells with a nonzero `needed`.

@@ -1,6 +1,5 @@
 // Vertices and triangles of the layer and of the skin, and their z-buffers at the samples of the region.
 //
-//
 // Positions are rounded to single precision once for each vertex; edges are then evaluated alike by all their
 // triangles.
 #include "../indices.h"
