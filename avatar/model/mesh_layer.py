@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
+from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.eye_light import EYES, EyeLight
 from avatar.model.mouth_light import mouth_light
-from avatar.ops import TEXEL_NODES
 from avatar.types import LayerMesh, PosedLayer
 
 MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
@@ -84,8 +83,8 @@ class MeshLayer(nn.Module):
         torso = torch.from_numpy(torso_weight(head))[head.faces].amin(1) > 0.5
         faces = head.faces[of_layer & ~_back_of_eyes(head)]
         keys, first = _texel_keys(faces, _mirrored_vertices(head))
-        corner = faces[torch.from_numpy(first // len(TEXEL_NODES))]
-        weights = _node_weights()[torch.from_numpy(first % len(TEXEL_NODES))]
+        corner = faces[torch.from_numpy(first // len(ops.TEXEL_NODES))]
+        weights = _node_weights()[torch.from_numpy(first % len(ops.TEXEL_NODES))]
 
         def at(values: Tensor) -> Tensor:
             return (values[corner] * weights[..., None]).sum(1)
@@ -93,8 +92,9 @@ class MeshLayer(nn.Module):
         self.register_buffer("start", at(head.colors).contiguous(), persistent=False)
         self.register_buffer("part", _parts(head, at, self.start), persistent=False)
         takes = torch.tensor([SHARED_GAINS.get(part, part) for part in Part])[self.part]
-        # A product instead of an index: the gradient of an index is summed in the order of the threads.
-        self.register_buffer("takes", one_hot(takes, len(Part)).to(self.start.dtype), persistent=False)
+        self.register_buffer("takes", takes, persistent=False)
+        gray = torch.tensor([[part in GRAY_PARTS] for part in Part])
+        self.register_buffer("gray", gray, persistent=False)
         self.register_buffer("light", torch.zeros(3))
         self.gains = nn.Parameter(torch.zeros(len(Part), 3))
         self.delta = nn.Parameter(torch.zeros_like(self.start))
@@ -117,7 +117,8 @@ class MeshLayer(nn.Module):
     start: Tensor  # [T,3] colors of the head model
     part: Tensor  # [T] int, of `Part`
     outer: Tensor  # [V] bool, vertices of the regions OUTER
-    takes: Tensor  # [T,P] 1 for the part whose gain a texel takes, else 0
+    takes: Tensor  # [T] int, part whose gain a texel takes
+    gray: Tensor  # [P,1] bool, parts whose gain is one factor for all colors
     light: Tensor  # [3] logarithm of the light of the video relative to that of the head model
     mouth: Tensor
     mouth_normals: Tensor
@@ -127,11 +128,9 @@ class MeshLayer(nn.Module):
     def texels(self) -> Tensor:
         """Colors [T,3] of the texels, with autograd."""
         gains = self.gains
-        gray = torch.zeros(len(gains), 1, dtype=torch.bool, device=gains.device)
-        gray[list(GRAY_PARTS)] = True
         light = self.light + DEEP_HUE * (self.light.mean() - self.light)
-        factors = torch.where(gray, gains.mean(1, keepdim=True) + light, gains + self.light).exp()
-        return self.start * (self.takes @ factors) + self.delta
+        factors = torch.where(self.gray, gains.mean(1, keepdim=True) + light, gains + self.light).exp()
+        return ops.texel_colors(self.start, self.takes, factors, self.delta)
 
     @torch.no_grad()
     def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:
@@ -142,9 +141,9 @@ class MeshLayer(nn.Module):
             offsets: [N,3] meters, from the mesh in the frame of the triangle.
             count: number of Gaussians with blendshape offsets, the first ones.
         """
-        exempt = self.outer[triangles[:, 0]] & (offsets[:, 2] > OUTER_DISTANCE)
-        exempt[:count] = False
-        return 1 - exempt.to(offsets.dtype)
+        fades = offsets.new_ones(len(offsets))
+        fades[count:].masked_fill_(self.outer[triangles[count:, 0]] & (offsets[count:, 2] > OUTER_DISTANCE), 0)
+        return fades
 
     @torch.no_grad()
     def set_texels(self, texels: Tensor) -> None:
@@ -218,7 +217,7 @@ def _mirrored_vertices(head: HeadModel) -> np.ndarray:
 
 
 def _node_weights() -> Tensor:
-    return torch.tensor([(i, j, _STEPS - i - j) for i, j in TEXEL_NODES]) / _STEPS
+    return torch.tensor([(i, j, _STEPS - i - j) for i, j in ops.TEXEL_NODES]) / _STEPS
 
 
 def _texel_keys(faces: Tensor, alias: np.ndarray) -> tuple[Tensor, np.ndarray]:

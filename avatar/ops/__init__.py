@@ -27,6 +27,7 @@ from .optimize import adam_outer_step, adam_step
 from .sh import rotate_sh
 from .splat import splat, splat_features
 from .stretch import vertex_stretch
+from .texels import texel_colors
 
 __all__ = [
     "DEFORM_CHANNELS",
@@ -59,6 +60,7 @@ __all__ = [
     "splat_into",
     "ssim",
     "stretch_mesh",
+    "texel_colors",
     "to_bytes",
     "vertex_stretch",
 ]

@@ -7,7 +7,7 @@ Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C chan
 from .bind import bind, bind_stretched
 from .blend import blend, deform
 from .images import photometric, ssim, to_bytes
-from .layer import TEXEL_NODES, LayerImages, SplatLayer, layer, whole_image
+from .layer import TEXEL_NODES, LayerImages, SplatLayer, layer, texel_colors, whole_image
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
@@ -44,6 +44,7 @@ __all__ = [
     "splat_features",
     "ssim",
     "stretch_mesh",
+    "texel_colors",
     "to_bytes",
     "vertex_stretch",
     "whole_image",

@@ -221,3 +221,8 @@ def whole_image(images: LayerImages, width: int, height: int) -> LayerImages:
         placed(images.color), placed(images.coverage), placed(images.depth), placed(images.stencil),
         torch.zeros_like(images.origin),
     )  # fmt: skip
+
+
+def texel_colors(start: Tensor, part: Tensor, factors: Tensor, own: Tensor) -> Tensor:
+    """Reference of `avatar.ops.texel_colors`."""
+    return start * factors[part] + own

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from avatar.ops import LayerImages
 from avatar.types import PosedReflections
 
+#: Indices of a window of the images, and of that part of an eye's samples.
+_Window = tuple[tuple[int, slice, slice], tuple[int, int, slice, slice]]
 _NEAR = 1e-3  # meters, smallest depth to divide by
 
 
@@ -36,11 +40,43 @@ def add_reflections(images: LayerImages, reflections: PosedReflections, centers:
     local = (torch.arange(0.5, side, device=K.device) + (first - pixels)[..., None]) / radius[..., None]
     at = (local + 1) * (texels / 2) - 0.5
     weights = (1 - (at[..., None] - torch.arange(texels, device=K.device)).abs()).clamp_min(0)
-    added = weights[:, :, 1] @ reflections.textures @ weights[:, :, 0].transpose(2, 3)  # [B,2,side,side]
-    for image, corners in enumerate(first.long().tolist()):
-        for eye, (x, y) in enumerate(corners):
+    windows = _windows(first.long().tolist(), side, width, height)
+    _Add.apply(images.color, reflections.textures, images.coverage, weights, windows)
+
+
+def _windows(corners: list[list[list[int]]], side: int, width: int, height: int) -> list[_Window]:
+    """Where the squares of `side` pixels with these first pixels are in images of width x height."""
+    found = []
+    for image, eyes in enumerate(corners):
+        for eye, (x, y) in enumerate(eyes):
             left, right, top, bottom = max(x, 0), min(x + side, width), max(y, 0), min(y + side, height)
             if left < right and top < bottom:
-                part = added[image, eye, top - y : bottom - y, left - x : right - x, None]
-                window = images.coverage[image, top:bottom, left:right, None]
-                images.color[image, top:bottom, left:right] += part * window
+                inside = (image, slice(top, bottom), slice(left, right))
+                found.append((inside, (image, eye, slice(top - y, bottom - y), slice(left - x, right - x))))
+    return found
+
+
+class _Add(torch.autograd.Function):
+    """Adds the samples of textures [2,S,S] to colors [B,h,w,3] in place; one node of autograd instead of fifty."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, color: Tensor, textures: Tensor, coverage: Tensor, weights: Tensor, windows: list[_Window]
+    ) -> Tensor:
+        added = weights[:, :, 1] @ textures @ weights[:, :, 0].transpose(2, 3)  # [B,2,side,side]
+        for inside, part in windows:
+            color[inside] += (added[part] * coverage[inside])[..., None]
+        ctx.mark_dirty(color)
+        ctx.save_for_backward(coverage, weights)
+        ctx.windows = windows
+        return color
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        coverage, weights = ctx.saved_tensors
+        side = weights.shape[3]
+        of_added = grad.new_zeros(*weights.shape[:2], side, side)
+        for inside, part in ctx.windows:
+            of_added[part] = grad[inside].sum(-1) * coverage[inside]
+        of_textures = weights[:, :, 1].transpose(2, 3) @ of_added @ weights[:, :, 0]
+        return grad, of_textures.sum(0), None, None, None

@@ -40,8 +40,7 @@ class Anchors:
         self.rows = torch.zeros(0, dtype=torch.int64)  # [M] indices of the anchored Gaussians
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
         self.basis_weights = torch.zeros(avatar.blendshapes.count)  # [count] anchor weight to zero in the basis
-        self._mask = torch.zeros(len(avatar))  # 1 for anchored Gaussians
-        self._rest = torch.zeros(len(avatar))  # 1 for others without blendshapes
+        self._rest = torch.zeros(len(avatar) - avatar.blendshapes.count)  # 1: without blendshapes, not anchored
 
     def set(self, coverage: Tensor) -> None:
         """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
@@ -57,11 +56,9 @@ class Anchors:
         """
         _check(self._avatar, rows, initial)
         self.rows, self.initial = rows, initial
-        self._mask.zero_()
-        self._mask[rows] = 1.0
-        self._rest.zero_()
-        self._rest[self._avatar.blendshapes.count :] = 1.0
-        self._rest[rows] = 0.0
+        count = self._avatar.blendshapes.count
+        self._rest.fill_(1.0)
+        self._rest[rows[rows >= count] - count] = 0.0
         self.basis_weights.zero_()
         self.basis_weights[rows[rows < len(self.basis_weights)]] = self._batch * BASIS_ANCHOR_WEIGHT
 
@@ -77,16 +74,19 @@ class Anchors:
         """
         if not self.initial:
             return
-        strength = torch.where(self._avatar.rig.skin > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
-        weak = self._rest * strength / (3 * pixels)
+        rows, count = self.rows, self._avatar.blendshapes.count
         for name, weight in ANCHOR_WEIGHTS.items():
-            values = getattr(self._avatar, name)
-            weights = weight * self._mask + weak if name == "colors" else weight * self._mask
-            weights = weights.reshape(-1, *[1] * (values.ndim - 1))
-            values.grad.addcmul_(values.detach() - self.initial[name], weights, value=self._batch)
+            values = getattr(self._avatar, name).detach()
+            away = values[rows] - self.initial[name][rows]
+            getattr(self._avatar, name).grad.index_add_(0, rows, away, alpha=self._batch * weight)
+        strength = torch.where(self._avatar.rig.skin[count:] > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
+        weak, colors = self._rest * strength / (3 * pixels), self._avatar.colors
+        assert colors.grad is not None
+        away = colors.detach()[count:] - self.initial["colors"][count:]
+        colors.grad[count:].addcmul_(away, weak[:, None], value=self._batch)
         basis = self._avatar.blendshapes.basis
         if basis.grad is not None:
-            rows = self.rows[self.rows < basis.shape[1]]
+            rows = rows[rows < basis.shape[1]]
             basis.grad[:, rows] += self._batch * BASIS_ANCHOR_WEIGHT * basis.detach()[:, rows]
 
 

@@ -61,11 +61,23 @@ def limit_reach(avatar: Avatar, features: Tensor) -> None:
     shapes = avatar.blendshapes
     near = torch.from_numpy(vertex_mask(avatar.head, OPENINGS))[avatar.rig.triangles[: shapes.count]].any(1)
     rows = near.nonzero()[:, 0]
+    size = moved_by(avatar, shapes.weights(features), rows).square().sum(2).amax(0).sqrt()
+    scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])
+
+
+def moved_by(avatar: Avatar, weights: Tensor, rows: Tensor) -> Tensor:
+    """Offset plus blendshapes [T,M,3] of the Gaussians `rows` [M] for blendshape weights [T,K], meters."""
+    shapes = avatar.blendshapes
     basis = shapes.basis[:, rows, :3] * shapes.units[:3]
     if shapes.mode == "expression":
         basis *= shapes.mask[:, rows, None]
-    moved = torch.addmm(avatar.offsets[rows].flatten(), shapes.weights(features), basis.flatten(1))
-    size = moved.view(len(features), -1, 3).square().sum(2).amax(0).sqrt()
-    shrink = (REACH / size.clamp_min(REACH))[:, None]
-    avatar.offsets[rows] *= shrink
-    shapes.basis[:, rows, :3] *= shrink
+    moved = torch.addmm(avatar.offsets[rows].flatten(), weights, basis.flatten(1))
+    return moved.view(len(weights), -1, 3)
+
+
+def scale_motion(avatar: Avatar, rows: Tensor, factors: Tensor) -> None:
+    """Multiply offsets and position blendshapes of the Gaussians `rows` [M] by `factors` [M,1] or [M,3], up to 1."""
+    far = (factors < 1).any(1)
+    rows, factors = rows[far], factors[far]
+    avatar.offsets[rows] *= factors
+    avatar.blendshapes.basis[:, rows, :3] *= factors

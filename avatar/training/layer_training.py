@@ -70,19 +70,31 @@ def set_light(avatar: Avatar) -> None:
     avatar.layer.light.copy_(gray + 0.5 * (logarithm - gray))
 
 
-@torch.no_grad()
-def add_texel_anchors(layer: MeshLayer, batch: int) -> None:
-    """Add the gradients of the anchors of the layer, for a loss that is a sum over `batch` images."""
-    if layer.delta.grad is None or layer.gains.grad is None:
-        return
-    weights = torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part]
-    layer.delta.grad.addcmul_(layer.delta, weights[:, None], value=batch)
-    of_gains = torch.full((len(Part), 1), GAIN_ANCHOR_WEIGHT)
-    of_gains[list(EYE_GAIN_LIMITS)] = EYE_GAIN_ANCHOR_WEIGHT
-    layer.gains.grad.addcmul_(layer.gains, of_gains, value=batch)
-    reflections = layer.eye_light.reflections
-    if reflections.grad is not None:
-        reflections.grad.add_(batch * REFLECTION_WEIGHT)
+class TexelAnchors:
+    """The anchors of the parameters of one layer."""
+
+    def __init__(self, layer: MeshLayer, batch: int) -> None:
+        """
+        Args:
+            layer: its gradients receive the terms.
+            batch: images per step; the loss is a sum over images, so the terms are multiplied by it.
+        """
+        self._layer, self._batch = layer, batch
+        self._of_texels = torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part][:, None]
+        self._of_gains = torch.full((len(Part), 1), GAIN_ANCHOR_WEIGHT)
+        self._of_gains[list(EYE_GAIN_LIMITS)] = EYE_GAIN_ANCHOR_WEIGHT
+
+    @torch.no_grad()
+    def add_gradients(self) -> None:
+        """Add the gradients of the anchors to those of the last image, if it showed the layer."""
+        layer, batch = self._layer, self._batch
+        if layer.delta.grad is None or layer.gains.grad is None:
+            return
+        layer.delta.grad.addcmul_(layer.delta, self._of_texels, value=batch)
+        layer.gains.grad.addcmul_(layer.gains, self._of_gains, value=batch)
+        reflections = layer.eye_light.reflections
+        if reflections.grad is not None:
+            reflections.grad.add_(batch * REFLECTION_WEIGHT)
 
 
 @torch.no_grad()

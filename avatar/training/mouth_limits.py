@@ -19,7 +19,7 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
-from avatar.training.constraints import REACH
+from avatar.training.constraints import REACH, moved_by, scale_motion
 
 LIPS, INNER = ("lips", "lips_inner"), ("lips_inner",)
 #: Parts that span the inside of the mouth, where no Gaussian may be.
@@ -114,16 +114,14 @@ class MouthLimits:
         self._empty(avatar)
 
     def _limit_reach(self, avatar: Avatar, weights: Tensor, reach: Tensor) -> None:
-        shapes = avatar.blendshapes
         rows = reach.isfinite().nonzero()[:, 0]
-        moved = avatar.offsets[rows] + _extra(avatar, weights, rows, slice(0, 3)) * shapes.units[:3]
-        size = moved.norm(dim=2).amax(0)
+        moved = moved_by(avatar, weights, rows)
+        size = moved.square().sum(2).amax(0).sqrt()
         shrink = (reach[rows] / size.maximum(reach[rows]))[:, None]
         lowest = moved[..., 2].amin(0) * shrink[:, 0]
         flat = torch.ones(len(rows), 3)
         flat[:, 2] = INWARD / (-lowest).clamp_min(INWARD)
-        avatar.offsets[rows] *= shrink * flat
-        shapes.basis[:, rows, :3] *= shrink * flat
+        scale_motion(avatar, rows, shrink * flat)
 
     def _limit_colors(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
         colors = initial[: len(corners)][self.outer[corners].all(1)]
@@ -156,12 +154,20 @@ class MouthLimits:
 
     def _empty(self, avatar: Avatar) -> None:
         """Make the Gaussians without blendshapes that are inside the mouth invisible."""
-        rows = slice(avatar.blendshapes.count, None)
+        rows = self._near(avatar)
         corners = avatar.head.v_template[avatar.rig.triangles[rows]]
         position = (corners * avatar.rig.bary[rows, :, None]).sum(1)
         position += (triangle_frames(corners) @ avatar.offsets[rows, :, None])[..., 0]
         inside = ((position > self.low) & (position < self.high)).all(1)
-        avatar.logit_opacities[rows][inside] = GONE
+        avatar.logit_opacities[rows[inside]] = GONE
+
+    def _near(self, avatar: Avatar) -> Tensor:
+        """Gaussians [M] without blendshapes that may be inside the mouth, by the lengths of offsets and edges."""
+        count = avatar.blendshapes.count
+        first, *others = avatar.head.v_template[avatar.rig.triangles[count:]].unbind(1)
+        edge = torch.stack([(other - first).square().sum(1) for other in others]).amax(0).sqrt()
+        away = (first - first.clamp(self.low, self.high)).square().sum(1).sqrt()
+        return count + (away <= edge + avatar.offsets[count:].norm(dim=1)).nonzero()[:, 0]
 
 
 def _extra(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:

@@ -22,7 +22,7 @@ from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
 from avatar.training.initial_colors import initialize_colors
-from avatar.training.layer_training import add_texel_anchors, layer_groups, limit_texels, set_light
+from avatar.training.layer_training import TexelAnchors, layer_groups, limit_texels, set_light
 from avatar.training.mouth_limits import MouthLimits
 from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.prediction import predict
@@ -50,6 +50,7 @@ class Trainer:
         avatar.blendshapes.basis.requires_grad_(not self.outer)
         self.optimizer = Optimizer(self._groups())
         self.anchors = Anchors(avatar, config.batch)
+        self.texel_anchors = None if avatar.layer is None else TexelAnchors(avatar.layer, config.batch)
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
         self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
         self.mean_square = 0.05
@@ -132,8 +133,8 @@ class Trainer:
             weights.backward(
                 self.optimizer.step_basis(rate, touched, weights.detach(), extra.grad, self.anchors.basis_weights)
             )
-        if self.avatar.layer is not None:
-            add_texel_anchors(self.avatar.layer, config.batch)
+        if self.texel_anchors is not None:
+            self.texel_anchors.add_gradients()
         self.optimizer.step(rate, touched)
         self.steps_done += 1
         self._limit(frames, fraction)

@@ -8,6 +8,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "layer.h"
+#include "texels.h"
 
 namespace headsplat {
 namespace {
@@ -101,6 +102,27 @@ void layer_backward(PreparedLayer& prepared, const LayerArrays& arrays, const In
   }
 }
 
+TexelArrays texel_arrays(const In& start, const In& factors, const Indices& part) {
+  const size_t texels = part.size(), parts = factors.size() / 3;
+  return {static_cast<int>(texels), static_cast<int>(parts), sized(start, 3 * texels), sized(factors, 3 * parts),
+          part.data()};
+}
+
+void check_parts(bool inside, size_t parts) {
+  if (!inside) throw std::invalid_argument("part: expected indices in 0.." + std::to_string(parts - 1));
+}
+
+void texel_colors_of(const In& start, const In& factors, const Indices& part, const In& own, const Out& out) {
+  const TexelArrays arrays = texel_arrays(start, factors, part);
+  check_parts(texel_colors(arrays, sized(own, start.size()), sized(out, start.size())), factors.size() / 3);
+}
+
+void texel_colors_backward_of(const In& start, const In& factors, const Indices& part, const In& grad, const Out& out) {
+  const TexelArrays arrays = texel_arrays(start, factors, part);
+  check_parts(texel_colors_backward(arrays, sized(grad, start.size()), sized(out, factors.size())),
+              factors.size() / 3);
+}
+
 }  // namespace
 
 void register_layer(nb::module_& m) {
@@ -108,6 +130,8 @@ void register_layer(nb::module_& m) {
   m.def("layer_prepare", &layer_prepare, Released());
   m.def("layer_render", &layer_render, Released());
   m.def("layer_backward", &layer_backward, Released());
+  m.def("texel_colors", &texel_colors_of, Released());
+  m.def("texel_colors_backward", &texel_colors_backward_of, Released());
 }
 
 }  // namespace headsplat

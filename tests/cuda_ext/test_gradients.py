@@ -36,6 +36,7 @@ NAMES = (
     "rotate_sh",
     "splat",
     "ssim",
+    "texel_colors",
     "vertex_stretch",
 )
 SPECIFICATION = {name: getattr(reference, name) for name in NAMES}
@@ -220,6 +221,14 @@ def test_layer_gradients_match_finite_differences_and_its_images_the_specificati
     for name in ("color", "coverage", "stencil"):
         assert largest(getattr(found, name), getattr(expected, name)) < EXACT
     assert largest(found.depth, expected.depth) < 1e-6  # the z-buffer is float
+
+
+def test_texel_colors_have_the_gradients_of_finite_differences() -> None:
+    start, factors, own = (random(rows, 3).double().requires_grad_() for rows in (40, 5, 40))
+    part = torch.arange(40) % 4
+    assert torch.autograd.gradcheck(lambda *learned: ops.texel_colors(start.detach(), part, *learned), (factors, own))
+    expected = SPECIFICATION["texel_colors"](start, part, factors, own)
+    assert largest(ops.texel_colors(start, part, factors, own), expected) < EXACT
 
 
 def test_splat_with_a_layer_has_the_gradients_of_finite_differences() -> None:

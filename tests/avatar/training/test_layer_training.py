@@ -13,7 +13,7 @@ from avatar.training.layer_training import (
     GAIN_HIGH,
     GAIN_LOW,
     REFLECTION_WEIGHT,
-    add_texel_anchors,
+    TexelAnchors,
     limit_texels,
 )
 
@@ -48,7 +48,7 @@ def test_gains_of_eyes_are_anchored_less_than_others(layer: MeshLayer) -> None:
         layer.gains.fill_(0.2)
     for value in (layer.gains, layer.delta):
         value.grad = torch.zeros_like(value)
-    add_texel_anchors(layer, 2)
+    TexelAnchors(layer, 2).add_gradients()
     assert layer.gains.grad is not None
     assert 0 < float(layer.gains.grad[Part.IRIS, 0]) < 0.1 * float(layer.gains.grad[Part.CROWN, 0])
 
@@ -57,7 +57,7 @@ def test_reflections_are_sparse_and_never_dark(layer: MeshLayer) -> None:
     reflections = layer.eye_light.reflections
     for value in (layer.gains, layer.delta, reflections):
         value.grad = torch.zeros_like(value)
-    add_texel_anchors(layer, 2)
+    TexelAnchors(layer, 2).add_gradients()
     assert reflections.grad is not None
     torch.testing.assert_close(reflections.grad, torch.full_like(reflections, 2 * REFLECTION_WEIGHT))
     with torch.no_grad():
