@@ -76,9 +76,9 @@ class Anchors:
             return
         rows, count = self.rows, self._avatar.blendshapes.count
         for name, weight in ANCHOR_WEIGHTS.items():
-            values = getattr(self._avatar, name).detach()
-            away = values[rows] - self.initial[name][rows]
-            getattr(self._avatar, name).grad.index_add_(0, rows, away, alpha=self._batch * weight)
+            values = getattr(self._avatar, name)
+            away = values.detach()[rows] - self.initial[name][rows]
+            values.grad[rows] += self._batch * weight * away
         strength = torch.where(self._avatar.rig.skin[count:] > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
         weak, colors = self._rest * strength / (3 * pixels), self._avatar.colors
         assert colors.grad is not None
