@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
+from avatar.ops import EyeSurface
+from avatar.reference import edge_span, lid_edges
 from avatar.types import PosedReflections
 
 EYES = ("left_eyeball", "right_eyeball")
@@ -42,8 +44,7 @@ class EyeLight(nn.Module):
         self.register_buffer("shadow", torch.tensor(SHADOW))
         self.reflections = nn.Parameter(torch.zeros(2, SIDE, SIDE))
         inside = (_grid(SIDE).square().sum(-1) < 1).float()
-        sides = torch.tensor([[-1e-3 / SHADOW_REACH[0]], [1e-3 / SHADOW_REACH[1]]])
-        for name, value in (("inside", inside), ("sides", sides)):
+        for name, value in (("inside", inside), ("reach", torch.tensor(SHADOW_REACH))):
             self.register_buffer(name, value, persistent=False)
         if not self.known:
             return
@@ -52,10 +53,11 @@ class EyeLight(nn.Module):
         self.register_buffer("irises", torch.from_numpy(np.stack(irises)), persistent=False)
         self.register_buffer("corners", head.faces[head.landmark_faces[rows]], persistent=False)
         self.register_buffer("bary", head.landmark_bary[rows], persistent=False)
-        self.register_buffer("fit", _polynomials(self._edges(head.v_template[None])), persistent=False)
+        edges = lid_edges(head.v_template[None], self.corners, self.bary)
+        self.register_buffer("fit", _polynomials(edges), persistent=False)
 
     shadow: Tensor  # [2] 0..1, of the upper and of the lower lid
-    sides: Tensor  # [2,1] from mm above an edge to the exponent of its shadow
+    reach: Tensor  # [2] meters within which the shadow decreases by 1/e
     eyes: Tensor  # [2,n] vertices
     irises: Tensor  # [2,m] vertices
     corners: Tensor
@@ -63,30 +65,11 @@ class EyeLight(nn.Module):
     fit: Tensor  # [2,2,D,9] coefficients of the polynomials from the heights of the landmarks of an edge
     inside: Tensor  # [S,S] 0 or 1: the texture is a disc
 
-    def _edges(self, vertices: Tensor) -> Tensor:
-        """Landmarks [B,2 eyes,2 lids,9,3] of the edges of the lids, in mm."""
-        points = (vertices[:, self.corners] * self.bary[:, :, None]).sum(2) * 1e3
-        return points.unflatten(1, (2, 2, len(LID_EDGES[0][0])))
-
-    @torch.no_grad()
-    def shade(self, vertices: Tensor, shade: Tensor) -> None:
-        """Multiply `shade` [B,V] of vertices [B,V,3] (meters, skull frame) by the shadow of the lids on the eyes.
-
-        Each lid darkens by 1 - s exp(-d / r), d the height of a vertex below (above) its edge.
-        """
+    def surface(self) -> EyeSurface | None:
+        """The eyes and their lids for `ops.layer_shade`; None for a head without irises."""
         if not self.known:
-            return
-        edges = self._edges(vertices)
-        middle, half = _span(edges)
-        coefficients = torch.einsum("eldn,beln->beld", self.fit, edges[..., 1])[..., None]  # [B,2,2,D,1]
-        points = vertices[:, self.eyes.flatten(), :2].unflatten(1, self.eyes.shape) * 1e3
-        t = ((points[..., 0] - middle) / half).clamp_(-1, 1)[:, :, None]
-        height = coefficients[..., _DEGREE, :]
-        for k in range(_DEGREE - 1, -1, -1):
-            height = torch.addcmul(coefficients[..., k, :], height, t)
-        away = (height - points[:, :, None, :, 1]) * self.sides
-        dark = away.clamp_(max=0).exp_().mul_(self.shadow[:, None])
-        shade[:, self.eyes.flatten()] *= (1 - dark).prod(2).flatten(1)
+            return None
+        return EyeSurface(self.eyes, self.corners, self.bary, self.fit, self.shadow, self.reach)
 
     def posed(self, vertices: Tensor) -> PosedReflections | None:
         """The reflections for vertices [B,V,3] (meters, skull frame); None for a head without irises."""
@@ -97,14 +80,8 @@ class EyeLight(nn.Module):
         return PosedReflections(irises.mean(2), 0.5 * SPAN * apart, self.reflections * self.inside)
 
 
-def _span(edges: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle and half width [B,2,1] of the eyes along x, in mm."""
-    low, high = edges[..., 0].amin((-2, -1)), edges[..., 0].amax((-2, -1))
-    return (0.5 * (low + high))[..., None], (0.5 * (high - low)).clamp_min(1)[..., None]
-
-
 def _polynomials(edges: Tensor) -> Tensor:
-    middle, half = _span(edges)
+    middle, half = edge_span(edges)
     t = (edges[..., 0] - middle[..., None]) / half[..., None]
     powers = torch.stack([t[0].double() ** k for k in range(_DEGREE + 1)], -1)
     return torch.linalg.pinv(powers).to(edges)

@@ -19,7 +19,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.eye_light import EYES, EyeLight
-from avatar.model.mouth_light import mouth_light
+from avatar.ops import MouthSurface
 from avatar.types import LayerMesh, PosedLayer
 
 MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
@@ -167,17 +167,13 @@ class MeshLayer(nn.Module):
         shade, reflections = self.shade(vertices), self.eye_light.posed(vertices)
         return PosedLayer(self.mesh, vertices, rotation, translation, shade, texels, fades, reflections)
 
-    @torch.no_grad()
     def shade(self, vertices: Tensor) -> Tensor:
-        """Factor [B,V] of the colors at vertices [B,V,3]: in the mouth the light that enters between the lips, see
-        `mouth_light`; on the eyes the shadow of the lids."""
-        shade = vertices.new_ones(vertices.shape[:2])
-        self.eye_light.shade(vertices, shade)
+        """Factor [B,V] of the colors at vertices [B,V,3]: in the mouth the light that enters between the lips; on the
+        eyes the shadow of the lids. See `ops.layer_shade`."""
+        mouth = None
         if len(self.lip_bary) and len(self.mouth):
-            lips = (vertices[:, self.lip_corners] * self.lip_bary[:, :, None]).sum(2)
-            light = mouth_light(vertices.index_select(1, self.mouth), self.mouth_normals, lips)
-            shade.index_copy_(1, self.mouth, light)
-        return shade
+            mouth = MouthSurface(self.mouth, self.mouth_normals, self.lip_corners, self.lip_bary)
+        return ops.layer_shade(vertices, mouth, self.eye_light.surface())
 
 
 def has_parts(head: HeadModel) -> bool:

@@ -6,7 +6,9 @@ Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bas
 
 from avatar.reference import (
     TEXEL_NODES,
+    EyeSurface,
     LayerImages,
+    MouthSurface,
     SplatLayer,
     SplatOutput,
     SplatSettings,
@@ -21,6 +23,7 @@ from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim, to_bytes
 from .layer import layer
+from .light import add_reflections, layer_shade
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
@@ -32,7 +35,9 @@ from .texels import texel_colors
 __all__ = [
     "DEFORM_CHANNELS",
     "TEXEL_NODES",
+    "EyeSurface",
     "LayerImages",
+    "MouthSurface",
     "SplatBuffers",
     "SplatLayer",
     "SplatOutput",
@@ -40,6 +45,7 @@ __all__ = [
     "StretchMesh",
     "adam_outer_step",
     "adam_step",
+    "add_reflections",
     "batch_invariant_matmul",
     "bind",
     "bind_stretched",
@@ -48,6 +54,7 @@ __all__ = [
     "keep_memory",
     "kernel_threads",
     "layer",
+    "layer_shade",
     "mesh",
     "one_thread",
     "one_thread_each",

@@ -8,6 +8,16 @@ from .bind import bind, bind_stretched
 from .blend import blend, deform
 from .images import photometric, ssim, to_bytes
 from .layer import TEXEL_NODES, LayerImages, SplatLayer, layer, texel_colors, whole_image
+from .light import (
+    MOUTH_CONSTANTS,
+    EyeSurface,
+    MouthSurface,
+    add_reflections,
+    edge_span,
+    layer_shade,
+    lid_edges,
+    mouth_light,
+)
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
@@ -16,10 +26,13 @@ from .splat import Projected, SplatOutput, SplatSettings, project, rasterize, sp
 from .stretch import TENSOR_SIZE, StretchMesh, stretch_mesh, vertex_stretch
 
 __all__ = [
+    "MOUTH_CONSTANTS",
     "SH_TERMS",
     "TENSOR_SIZE",
     "TEXEL_NODES",
+    "EyeSurface",
     "LayerImages",
+    "MouthSurface",
     "Projected",
     "SplatLayer",
     "SplatOutput",
@@ -27,12 +40,17 @@ __all__ = [
     "StretchMesh",
     "adam_outer_step",
     "adam_step",
+    "add_reflections",
     "bind",
     "bind_stretched",
     "blend",
     "deform",
+    "edge_span",
     "layer",
+    "layer_shade",
+    "lid_edges",
     "mesh",
+    "mouth_light",
     "photometric",
     "project",
     "rasterize",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from avatar import ops
-from avatar.rendering.reflections import add_reflections
+from avatar.rendering.reflections import with_reflections
 from avatar.types import Camera, Gaussians
 
 #: Meters, standard deviation of the blur of the layer: sharper edges would look pasted on beside Gaussians.
@@ -25,11 +25,12 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
     view = camera.world_to_cam
     rotation = view[:, :3, :3] @ posed.rotation
     translation = (view[:, :3, :3] @ posed.translation[..., None])[..., 0] + view[:, :3, 3]
-    vertices = torch.baddbmm(translation[:, None], posed.vertices, rotation.transpose(1, 2))
+    # Coordinates first: half of the time of a product of rows of three.
+    vertices = torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
     images = ops.layer(
         vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR
     )
     if posed.reflections is not None:
         centers = posed.reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
-        add_reflections(images, posed.reflections, centers, camera.K)
+        images = with_reflections(images, posed.reflections, centers, camera.K)
     return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))

@@ -10,7 +10,7 @@ namespace headsplat {
 // Rasterizer: `prepare`, `rasterize`, `rasterize_colors`, `splat_backward`.
 void register_splat(nanobind::module_& m);
 
-// The layer: `layer_prepare`, `layer_render`, `layer_backward`, `texel_colors`, `texel_colors_backward`.
+// The layer: its images, the colors of its texels, and the light on it.
 void register_layer(nanobind::module_& m);
 
 // All other operations.

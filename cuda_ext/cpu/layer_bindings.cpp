@@ -1,6 +1,7 @@
 // The layer as functions of the Python module.
 #include <nanobind/stl/unique_ptr.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "layer.h"
+#include "lights.h"
 #include "texels.h"
 
 namespace headsplat {
@@ -119,8 +121,91 @@ void texel_colors_of(const In& start, const In& factors, const Indices& part, co
 
 void texel_colors_backward_of(const In& start, const In& factors, const Indices& part, const In& grad, const Out& out) {
   const TexelArrays arrays = texel_arrays(start, factors, part);
-  check_parts(texel_colors_backward(arrays, sized(grad, start.size()), sized(out, factors.size())),
-              factors.size() / 3);
+  check_parts(texel_colors_backward(arrays, sized(grad, start.size()), sized(out, factors.size())), factors.size() / 3);
+}
+
+using MouthConstants = std::tuple<Scalar, Scalar, Scalar, Scalar, Scalar, Scalar, Scalar>;
+
+// Calls light(vertices, size, shade) for each image.
+template <class Light>
+void for_images(const In& vertices, const Out& shade, Light light) {
+  if (vertices.ndim() != 3) throw std::invalid_argument("native kernel: vertices must be [B,V,3]");
+  const size_t batch = vertices.shape(0), size = vertices.shape(1);
+  sized(vertices, 3 * batch * size);
+  Scalar* out = sized(shade, batch * size);
+  for (size_t b = 0; b < batch; ++b)
+    if (!light(vertices.data() + 3 * b * size, static_cast<int>(size), out + b * size))
+      throw std::invalid_argument("corners, vertices: expected indices in 0.." + std::to_string(size - 1));
+}
+
+void light_mouth_of(const In& vertices, const Indices& inside, const In& normals, const Indices& corners,
+                    const In& bary, const MouthConstants& constants, const Out& shade) {
+  const auto& [wrap, sideways, indirect, indirect_area, closed, near_distance, core] = constants;
+  const MouthLight light{static_cast<int>(inside.size()),
+                         inside.data(),
+                         sized(normals, 3 * inside.size()),
+                         sized(corners, 12),
+                         sized(bary, 12),
+                         wrap,
+                         sideways,
+                         indirect,
+                         indirect_area,
+                         closed,
+                         near_distance,
+                         core};
+  for_images(vertices, shade,
+             [&](const Scalar* points, int size, Scalar* out) { return light_mouth(light, points, size, out); });
+}
+
+void shade_eyes_of(const In& vertices, const Indices& eyes, const Indices& corners, const In& bary, const In& fit,
+                   const In& shadow, const In& reach, const Out& shade) {
+  if (eyes.ndim() != 2 || eyes.shape(0) != 2 || fit.ndim() != 4 || fit.shape(2) > kMaxEdgeCoefficients)
+    throw std::invalid_argument("native kernel: eyes must be [2,n] and fit [2,2,D,L]");
+  const size_t degree = fit.shape(2), landmarks = fit.shape(3);
+  const LidShadow lids{static_cast<int>(eyes.shape(1)),
+                       static_cast<int>(landmarks),
+                       static_cast<int>(degree),
+                       eyes.data(),
+                       sized(corners, 12 * landmarks),
+                       sized(bary, 12 * landmarks),
+                       sized(fit, 4 * degree * landmarks),
+                       sized(shadow, 2),
+                       sized(reach, 2)};
+  for_images(vertices, shade,
+             [&](const Scalar* points, int size, Scalar* out) { return shade_eyes(lids, points, size, out); });
+}
+
+ReflectionWindow reflection_window(const In& coverage, const In& places, size_t image, size_t side) {
+  if (coverage.ndim() != 3 || image >= coverage.shape(0))
+    throw std::invalid_argument("native kernel: coverage [B,h,w]");
+  const size_t pixels = coverage.shape(1) * coverage.shape(2);
+  const Scalar* place = sized(places, 6 * coverage.shape(0)) + 6 * image;
+  return {static_cast<int>(coverage.shape(2)),
+          static_cast<int>(coverage.shape(1)),
+          static_cast<int>(side),
+          coverage.data() + image * pixels,
+          {place[0], place[3]},
+          {place[1], place[4]},
+          {place[2], place[5]}};
+}
+
+void add_reflections_to(const Out& color, const In& coverage, const In& textures, const In& places) {
+  const size_t side = textures.shape(textures.ndim() - 1),
+               pixels = coverage.size() / std::max<size_t>(coverage.shape(0), 1);
+  sized(color, 3 * coverage.size());
+  sized(textures, 2 * side * side);
+  for (size_t b = 0; b < coverage.shape(0); ++b)
+    add_reflections(reflection_window(coverage, places, b, side), textures.data(), color.data() + 3 * b * pixels);
+}
+
+void add_reflections_gradient(const In& grad, const In& coverage, const In& places, const Out& textures) {
+  const size_t side = textures.shape(textures.ndim() - 1),
+               pixels = coverage.size() / std::max<size_t>(coverage.shape(0), 1);
+  sized(grad, 3 * coverage.size());
+  sized(textures, 2 * side * side);
+  for (size_t b = 0; b < coverage.shape(0); ++b)
+    add_reflections_backward(reflection_window(coverage, places, b, side), grad.data() + 3 * b * pixels,
+                             textures.data());
 }
 
 }  // namespace
@@ -132,6 +217,10 @@ void register_layer(nb::module_& m) {
   m.def("layer_backward", &layer_backward, Released());
   m.def("texel_colors", &texel_colors_of, Released());
   m.def("texel_colors_backward", &texel_colors_backward_of, Released());
+  m.def("light_mouth", &light_mouth_of, Released());
+  m.def("shade_eyes", &shade_eyes_of, Released());
+  m.def("add_reflections", &add_reflections_to, Released());
+  m.def("add_reflections_backward", &add_reflections_gradient, Released());
 }
 
 }  // namespace headsplat

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("double_kernels")]
 
 EXACT = 1e-9  # both in double, sums in a different order
 NAMES = (
+    "add_reflections",
     "bind",
     "bind_stretched",
     "blend",
@@ -229,6 +230,19 @@ def test_texel_colors_have_the_gradients_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *learned: ops.texel_colors(start.detach(), part, *learned), (factors, own))
     expected = SPECIFICATION["texel_colors"](start, part, factors, own)
     assert largest(ops.texel_colors(start, part, factors, own), expected) < EXACT
+
+
+def test_reflections_have_the_gradients_of_finite_differences() -> None:
+    color, coverage, textures = random(2, 9, 12, 3), random(2, 9, 12, seed=1), random(2, 5, 5, seed=2)
+    centers = torch.tensor([[[4.0, 5.1], [9.0, 2.0]]] * 2, dtype=torch.float64)
+    radii = torch.tensor([[2.3, 3.1]] * 2, dtype=torch.float64)
+
+    def added(start: Tensor, values: Tensor) -> Tensor:
+        return ops.add_reflections(start * 1, coverage, values, centers, radii)
+
+    assert torch.autograd.gradcheck(added, (color.requires_grad_(), textures.requires_grad_()))
+    expected = SPECIFICATION["add_reflections"](color, coverage, textures, centers, radii)
+    assert largest(added(color, textures), expected) < EXACT
 
 
 def test_splat_with_a_layer_has_the_gradients_of_finite_differences() -> None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from avatar import ops
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
 from avatar.model.eye_light import SIDE, EyeLight
 from avatar.ops import LayerImages
-from avatar.rendering.reflections import add_reflections
+from avatar.rendering.reflections import with_reflections
 from avatar.types import HeadParams, PosedReflections
 
 
@@ -30,11 +31,10 @@ def vertices(head: HeadModel, **weights: float) -> torch.Tensor:
 
 
 def shade(head: HeadModel, points: torch.Tensor, strength: tuple[float, float] | None = None) -> torch.Tensor:
-    light, found = EyeLight(head), torch.ones(points.shape[:2])
+    light = EyeLight(head)
     if strength is not None:
         light.shadow.copy_(torch.tensor(strength))
-    light.shade(points, found)
-    return found[0]
+    return ops.layer_shade(points, None, light.surface())[0]
 
 
 def test_each_lid_darkens_its_side_of_the_eyes_only(head: HeadModel) -> None:
@@ -84,9 +84,8 @@ def test_reflections_follow_the_irises(head: HeadModel) -> None:
 
 def test_a_head_without_irises_has_no_light_of_its_own(head: HeadModel) -> None:
     regions = {name: mask for name, mask in head.regions.items() if name != "iris"}
-    light, found = EyeLight(replace(head, regions=regions)), torch.ones(1, len(head.v_template))
-    light.shade(head.v_template[None], found)
-    assert light.posed(head.v_template[None]) is None and bool((found == 1).all())
+    light = EyeLight(replace(head, regions=regions))
+    assert light.posed(head.v_template[None]) is None and light.surface() is None
 
 
 def images(height: int = 20, width: int = 30, origin: tuple[int, int] = (5, 3)) -> LayerImages:
@@ -105,7 +104,7 @@ def test_a_reflection_is_a_disc_of_its_texture_times_the_coverage() -> None:
     centers = torch.tensor([[[0.0, -0.02, 1.0], [0.0, 0.0, -1.0]]])
     textures = torch.zeros(2, SIDE, SIDE)
     textures[0] = 0.4
-    add_reflections(found, PosedReflections(centers, torch.tensor([[0.05, 0.05]]), textures), centers, K)
+    found = with_reflections(found, PosedReflections(centers, torch.tensor([[0.05, 0.05]]), textures), centers, K)
     # The center is at pixel (16, 14) of the image, (11, 11) of the window, and the side is 10 pixels long.
     assert found.color[0, 10, 10].tolist() == pytest.approx([0.2, 0.2, 0.2])
     rows, columns = found.color[0, ..., 0].nonzero().unbind(1)
@@ -116,7 +115,7 @@ def test_reflections_at_the_border_are_cut_and_have_gradients() -> None:
     found = images(origin=(14, 0))
     centers = torch.tensor([[[0.0, 0.0, 1.0], [5.0, 0.0, 1.0]]])
     textures = torch.rand(2, SIDE, SIDE, requires_grad=True)
-    add_reflections(found, PosedReflections(centers, torch.tensor([[0.05, 0.05]]), textures), centers, K)
+    found = with_reflections(found, PosedReflections(centers, torch.tensor([[0.05, 0.05]]), textures), centers, K)
     found.color.sum().backward()
     assert textures.grad is not None
     assert float(textures.grad[0].sum()) > 0 and not textures.grad[1].any()

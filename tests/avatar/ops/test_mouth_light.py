@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from avatar.model import mouth_light as module
-from avatar.model.mouth_light import mouth_light
+from avatar.reference import light as module
+from avatar.reference import mouth_light
 
 FORWARD = torch.tensor([[0.0, 0.0, 1.0]])
 
@@ -27,7 +27,7 @@ def test_the_light_at_a_point_is_that_of_the_formula() -> None:
     area = (20 + module.CLOSED) * 50
     direct = area / (area + math.pi * (30 - module.NEAR) ** 2)
     indirect = module.INDIRECT * area / (area + module.INDIRECT_AREA)
-    assert light(0.03) == pytest.approx((indirect + (1 - indirect) * direct) ** module.DISPLAY, rel=1e-5)
+    assert light(0.03) == pytest.approx((indirect + (1 - indirect) * direct) ** 0.5, rel=1e-5)
 
 
 def test_it_falls_with_the_depth_and_grows_with_the_opening() -> None:
