@@ -12,6 +12,7 @@ from torch import Tensor
 
 import cuda_ext
 
+from .cpu import cpu_kernels
 from .cuda import CudaKernels
 
 _wrapper: Callable[[Any], Any] | None = None
@@ -30,7 +31,7 @@ def _functions_for(tensor: Tensor) -> Any:
     if tensor.dtype != torch.float32:
         return None
     if tensor.device.type == "cpu" and cuda_ext.available("cpu"):
-        return cuda_ext.native()
+        return cpu_kernels(cuda_ext.native())
     if tensor.device.type == "cuda" and cuda_ext.available("cuda"):
         stream = torch.cuda.current_stream(tensor.device).cuda_stream
         return CudaKernels(cuda_ext.native().cuda, stream, tensor.device)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import cuda_ext
+from avatar.ops import backend
 from avatar.ops.cuda import CudaKernels
 from tests.support.emulated import CannotBuild, load_emulated
 
@@ -26,5 +27,6 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         pytest.skip(str(error))
     monkeypatch.setattr(cuda_ext, "available", lambda device="cpu": True)
     monkeypatch.setattr(cuda_ext, "native", lambda: CudaKernels(module, 0))
+    monkeypatch.setattr(backend, "cpu_kernels", lambda kernels: kernels)
     yield torch.device("cpu")
     module.set_reversed(False)
