@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avatar import __version__
 from avatar.common.files import atomic_path
+from avatar.common.image_io import encode_png
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat
 from avatar.head.model import HeadModel
@@ -24,6 +25,7 @@ from .face import ArkitFace
 from .gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, Buffer, glb
 from .mesh import SplitSeams, vertex_colors
 from .placement import Placement
+from .texture import has_texture, texture
 
 Floats = NDArray[np.float32]
 _MESH_NODE = len(JOINT_NAMES)
@@ -60,8 +62,8 @@ def write_glb(
         "scenes": [{"name": "headsplat", "nodes": [ROOT, _MESH_NODE]}],
         "nodes": [*_joints(avatar.head, poses), {"name": "head", "mesh": 0, "skin": 0}],
         "meshes": [_mesh(avatar, face, poses, buffer)],
-        "materials": [_MATERIAL],
         "skins": [_skin(avatar.head, buffer)],
+        **_material(avatar, buffer),
     }
     if times is not None and len(params) > 1:
         document["animations"] = [_animation(poses, times, buffer)]
@@ -69,12 +71,22 @@ def write_glb(
         part.write_bytes(glb(document, buffer))
 
 
-#: Lips, lids and the mouth interior are visible from both sides; skin is not metallic.
-_MATERIAL = {
-    "name": "vertex colors",
-    "pbrMetallicRoughness": {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7},
-    "doubleSided": True,
-}
+def _material(avatar: Avatar, buffer: Buffer) -> dict[str, Any]:
+    """The only material, with a texture if the head has texture coordinates; vertices have colors otherwise."""
+    surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}  # skin is not metallic
+    # Lips, lids and the mouth interior are visible from both sides.
+    material = {"name": "head", "pbrMetallicRoughness": surface, "doubleSided": True}
+    if not has_texture(avatar.head):
+        return {"materials": [material]}
+    surface["baseColorTexture"] = {"index": 0}
+    image = (texture(avatar).clamp(0, 1) * 255).round().byte().flip(2).numpy()
+    linear, mipmaps, clamp = 9729, 9987, 33071
+    return {
+        "materials": [material],
+        "textures": [{"sampler": 0, "source": 0}],
+        "samplers": [{"magFilter": linear, "minFilter": mipmaps, "wrapS": clamp, "wrapT": clamp}],
+        "images": [{"name": "head", "mimeType": "image/png", "bufferView": buffer.add_file(encode_png(image))}],
+    }
 
 
 class _Poses:
@@ -155,10 +167,11 @@ def _mesh(avatar: Avatar, face: ArkitFace, poses: _Poses, buffer: Buffer) -> dic
         "POSITION": vertices(face.neutral_mesh[seams.vertex], bounds=True),
         "NORMAL": vertices(vertex_normals(face.neutral_mesh, head.faces)[seams.vertex]),
         "TEXCOORD_0": vertices(uv),
-        "COLOR_0": vertices(_linear(vertex_colors(avatar)[seams.vertex])),
         "JOINTS_0": buffer.add(joints, ARRAY_BUFFER),
         "WEIGHTS_0": vertices(weights),
     }
+    if not has_texture(head):
+        attributes["COLOR_0"] = vertices(_linear(vertex_colors(avatar)[seams.vertex]))
     primitive = {
         "attributes": attributes,
         "indices": buffer.add(seams.faces.numpy().astype("<u4").reshape(-1), ELEMENT_ARRAY_BUFFER),

@@ -23,6 +23,12 @@ class Buffer:
         self.views: list[dict[str, Any]] = []
         self.accessors: list[dict[str, Any]] = []
 
+    def add_file(self, content: bytes) -> int:
+        """Append a file, such as an image; returns the index of its buffer view."""
+        self.views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content)})
+        self.data += content + bytes(-len(content) % 4)
+        return len(self.views) - 1
+
     def add(self, values: NDArray[Any], target: int | None = None, *, bounds: bool = False) -> int:
         """Append an array; returns the index of its accessor.
 

@@ -10,11 +10,13 @@ from torch import Tensor
 from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
+from avatar.head.regions import INSIDE, vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.rendering.render import render
-from avatar.types import Camera
+from avatar.types import Camera, Gaussians
 
+from .inside_colors import InsideColors
 from .placement import Placement
 from .posed import posed
 
@@ -26,6 +28,7 @@ _DISTANCE, _EXTENT = 0.75, 0.45  # meters from camera to head; meters of a side 
 _OCCLUSION_DEPTH = 0.003  # meters behind the visible surface from which a vertex is hidden
 _MIN_ALPHA = 0.9
 _MAX_FILL_ITERATIONS = 60
+_CHUNK = 1 << 16  # points sampled at a time
 #: Regions behind closed lips, which keep the head model's colors.
 _MOUTH_REGIONS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue", "lips_inner")
 
@@ -46,26 +49,85 @@ class SplitSeams:
         return SplitSeams(unique // len(head.uv), head.uv[unique % len(head.uv)], faces)
 
 
+@dataclass(frozen=True)
+class SurfacePoints:
+    """P points on triangles of a head."""
+
+    corners: Tensor  # [P,3] int64 vertices
+    bary: Tensor  # [P,3]
+
+    def of(self, values: Tensor) -> Tensor:
+        """Values [P,C] at the points, from those of the vertices [V,C]."""
+        return (values[self.corners] * self.bary[..., None]).sum(1)
+
+
 @torch.no_grad()
 def vertex_colors(avatar: Avatar) -> Tensor:
     """Colors [V,3] sRGB of the neutral expression, sampled from renderings of the avatar.
 
-    Regions behind closed lips keep the head model's colors; other invisible vertices get the colors of their neighbors.
+    Eyeballs and the regions behind closed lips have the colors of the mesh layer, or those of the head model without
+    one; other invisible vertices get the colors of their neighbors.
+    """
+    head = avatar.head
+    vertices = torch.arange(len(head.v_template))[:, None].expand(-1, 3)
+    total = seen_colors(avatar, SurfacePoints(vertices, torch.tensor([[1.0, 0.0, 0.0]]).expand(len(vertices), 3)))
+    known = total[:, 3] > 0
+    colors = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(1e-9), head.colors)
+    known |= torch.from_numpy(vertex_mask(head, _MOUTH_REGIONS))
+    inside = InsideColors.of(avatar)
+    if inside is not None:
+        known = (known & ~torch.from_numpy(vertex_mask(head, INSIDE))) | inside.at_vertices(colors)
+    return _fill(colors.clamp(0, 1), known, head.faces)
+
+
+@torch.no_grad()
+def seen_colors(avatar: Avatar, points: SurfacePoints) -> Tensor:
+    """Sums [P,4] over renderings of the neutral expression: color sRGB at points of the mesh times weight, and weight.
+
+    The weight in a view is cos^4 of the angle between normal and view direction; where all are 0, no view shows it.
     """
     head, params, placement = avatar.head, posed(avatar), Placement.centered(avatar)
     gaussians, vertices = placement.gaussians(avatar(params)), head.vertices(placement.params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
-    total = vertices.new_zeros(len(vertices), 4)
-    for yaw, pitch in _VIEWS:
-        camera = _camera(yaw, pitch)
+    views = [_View.of(gaussians, vertices, head.faces, _camera(yaw, pitch)) for yaw, pitch in _VIEWS]
+    found = []
+    for corners, bary in zip(points.corners.split(_CHUNK), points.bary.split(_CHUNK), strict=True):
+        part = SurfacePoints(corners, bary)
+        found.append(sum((view.sample(part.of(vertices), part.of(normals)) for view in views), torch.zeros(1, 4)))
+    return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A rendering of Gaussians and the depth of their mesh."""
+
+    camera: Camera  # [1]
+    rgba: Tensor  # [H,W,4], premultiplied
+    depth: Tensor  # [H,W] meters
+
+    @staticmethod
+    def of(gaussians: Gaussians, vertices: Tensor, faces: Tensor, camera: Camera) -> _View:
         out = render(gaussians, camera, BLACK, with_depth=False)
         rgba = torch.cat([out.rgb[0], out.alpha[0][..., None]], -1)
-        total += _sample(rgba, vertices, normals, head.faces, camera)
-    known = total[:, 3] > 0
-    colors = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(1e-9), head.colors)
-    for name in _MOUTH_REGIONS:
-        known |= head.regions.get(name, torch.zeros_like(known))
-    return _fill(colors.clamp(0, 1), known, head.faces)
+        in_camera = camera.to_camera(vertices)[None].contiguous()
+        return _View(camera, rgba, ops.mesh(in_camera, faces, camera.K, _PIXELS, _PIXELS)[2][0])
+
+    def sample(self, points: Tensor, normals: Tensor) -> Tensor:
+        """Sample the colors of points [P,3] in meters with normals [P,3].
+
+        Returns:
+            [P,4]: color times weight, and weight: cos^4 of the angle between normal and view direction, 0 if hidden.
+        """
+        camera = self.camera
+        in_camera, pixel = camera.to_camera(points), camera.project(points)
+        inside = ((pixel >= 0) & (pixel < _PIXELS)).all(-1)
+        column, row = pixel.long().clamp(0, _PIXELS - 1).unbind(-1)
+        color, alpha = self.rgba[row, column].split([3, 1], -1)
+        normals = torch.nn.functional.normalize(normals, dim=-1) @ camera.world_to_cam[0, :3, :3].T
+        cosine = -(normals * torch.nn.functional.normalize(in_camera, dim=-1)).sum(-1)
+        hidden = in_camera[:, 2] > self.depth[row, column] + _OCCLUSION_DEPTH
+        weight = (cosine.clamp_min(0) ** 4 * (inside & ~hidden & (alpha[:, 0] > _MIN_ALPHA)))[:, None]
+        return torch.cat([weight * color / alpha.clamp_min(_MIN_ALPHA), weight], -1)
 
 
 def _camera(yaw: float, pitch: float) -> Camera:
@@ -76,31 +138,6 @@ def _camera(yaw: float, pitch: float) -> Camera:
     orbit[:3, :3] = (rotations[0] @ rotations[1]).T
     orbit[2, 3] = -_DISTANCE
     return Camera(camera.K, camera.world_to_cam @ orbit, _PIXELS, _PIXELS)
-
-
-def _sample(rgba: Tensor, vertices: Tensor, normals: Tensor, faces: Tensor, camera: Camera) -> Tensor:
-    """Sample the colors of the vertices in one rendering.
-
-    Args:
-        rgba: [H,W,4], premultiplied.
-        vertices: [V,3] meters.
-        normals: [V,3] unit.
-        faces: [F,3].
-        camera: [1].
-
-    Returns:
-        [V,4]: color times weight, and weight: cos^4 of the angle between normal and view direction, 0 if hidden.
-    """
-    in_camera = camera.to_camera(vertices)
-    depth = ops.mesh(in_camera[None].contiguous(), faces, camera.K, _PIXELS, _PIXELS)[2][0]
-    pixel = camera.project(vertices)
-    inside = ((pixel >= 0) & (pixel < _PIXELS)).all(-1)
-    column, row = pixel.long().clamp(0, _PIXELS - 1).unbind(-1)
-    color, alpha = rgba[row, column].split([3, 1], -1)
-    cosine = -(normals @ camera.world_to_cam[0, :3, :3].T * torch.nn.functional.normalize(in_camera, dim=-1)).sum(-1)
-    visible = inside & (in_camera[:, 2] <= depth[row, column] + _OCCLUSION_DEPTH) & (alpha[:, 0] > _MIN_ALPHA)
-    weight = (cosine.clamp_min(0) ** 4 * visible)[:, None]
-    return torch.cat([weight * color / alpha.clamp_min(_MIN_ALPHA), weight], -1)
 
 
 def _fill(colors: Tensor, known: Tensor, faces: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.geometry.rotations import matrix_to_axis_angle, matrix_to_quat, quat_multiply
 from avatar.model.avatar import Avatar
-from avatar.types import NECK, ROOT, Gaussians, HeadParams
+from avatar.types import NECK, ROOT, Gaussians, HeadParams, PosedLayer
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,16 @@ class Placement:
         return Placement(rotation @ self.rotation, rotation @ self.translation)
 
     def gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """Gaussians [B,N] transformed: means, rotations and spherical harmonics."""
+        """Gaussians [B,N] transformed: means, rotations, spherical harmonics, and the layer behind them."""
         quat = matrix_to_quat(self.rotation).expand_as(gaussians.quats)
         sh = gaussians.sh if gaussians.sh.shape[2] == 1 else ops.rotate_sh(gaussians.sh, quat.contiguous())
         means = gaussians.means @ self.rotation.T + self.translation
-        return replace(gaussians, means=means, quats=quat_multiply(quat, gaussians.quats), sh=sh)
+        layer = None if gaussians.layer is None else self._layer(gaussians.layer)
+        return replace(gaussians, means=means, quats=quat_multiply(quat, gaussians.quats), sh=sh, layer=layer)
+
+    def _layer(self, layer: PosedLayer) -> PosedLayer:
+        translation = layer.translation @ self.rotation.T + self.translation
+        return replace(layer, rotation=self.rotation @ layer.rotation, translation=translation)
 
     def params(self, avatar: Avatar, params: HeadParams) -> HeadParams:
         """Parameters [T] whose head has the transformed pose of `params`, and whose bust follows the avatar's torso.

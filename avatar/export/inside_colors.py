@@ -1,0 +1,60 @@
+"""Colors of the mesh layer's eyeballs and inside of the mouth, for exported meshes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.head.regions import INSIDE, vertex_mask
+from avatar.model.avatar import Avatar
+
+from .posed import posed
+
+#: `jawOpen` of the pose whose light the inside of the mouth has: an exported mesh has the same colors in every pose.
+_OPEN = 0.5
+
+
+@dataclass(frozen=True)
+class InsideColors:
+    """Colors at the 15 nodes of the faces of a layer that are eyeballs or the inside of the mouth, skin left out."""
+
+    faces: Tensor  # [F,3] int64 vertices
+    nodes: Tensor  # [F,15,3] sRGB, nodes in the order of `ops.TEXEL_NODES`
+
+    @staticmethod
+    @torch.no_grad()
+    def of(avatar: Avatar) -> InsideColors | None:
+        """The colors in the light of an open mouth and of open eyes; None for an avatar without a layer.
+
+        Reflections on the irises are left out: they move with the camera.
+        """
+        layer, head = avatar.layer, avatar.head
+        if layer is None:
+            return None
+        rows = torch.from_numpy(vertex_mask(head, INSIDE))[layer.mesh.faces].all(1)
+        faces, texels = layer.mesh.faces[rows], layer.texels()[layer.mesh.texel_ids[rows]]
+        shade = layer.shade(head.skull_vertices(posed(avatar, {"jawOpen": _OPEN})))[0]
+        return InsideColors(faces, texels * torch.einsum("nk,fk->fn", NODE_WEIGHTS, shade[faces])[..., None])
+
+    def at_vertices(self, colors: Tensor) -> Tensor:
+        """Mask [V] of the vertices of the faces; `colors` [V,3] take the colors there."""
+        known = torch.zeros(len(colors), dtype=torch.bool)
+        for corner in range(3):
+            node = int((NODE_WEIGHTS[:, corner] == 1).nonzero())
+            colors[self.faces[:, corner]] = self.nodes[:, node]
+            known[self.faces[:, corner]] = True
+        return known
+
+
+STEPS = max(ops.TEXEL_NODES)[0]
+_NUMBER = {node: k for k, node in enumerate(ops.TEXEL_NODES)}
+#: Barycentric weights [15,3] of the nodes of a face.
+NODE_WEIGHTS = torch.tensor([(i, j, STEPS - i - j) for i, j in ops.TEXEL_NODES]) / STEPS
+#: The triangles [16,3] between the nodes of a face, in each of which its color is linear.
+NODE_TRIANGLES = torch.tensor(
+    [[_NUMBER[i, j], _NUMBER[i + 1, j], _NUMBER[i, j + 1]] for i, j in _NUMBER if i + j < STEPS]
+    + [[_NUMBER[i + 1, j + 1], _NUMBER[i, j + 1], _NUMBER[i + 1, j]] for i, j in _NUMBER if i + j < STEPS - 1]
+)
