@@ -173,7 +173,7 @@ class ExportCommand:
             total = export.write_plys(
                 self.out, avatar, params, self.y_axis, consent, first=frames.first, update=report_progress
             )
-            return f"{self.out}: {counted(count, 'file')} of {len(avatar)} Gaussians, {total / _MEGABYTE:.1f} MB"
+            return f"{self.out}: {counted(count, 'file')} of {_gaussians(avatar)}, {total / _MEGABYTE:.1f} MB"
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
         elif self.out.suffix == ".ply":
@@ -187,8 +187,13 @@ class ExportCommand:
 
     def _description(self, avatar: Avatar, count: int) -> str:
         if self.out.suffix == ".ply":
-            return f"{len(avatar)} Gaussians{' of a rig, not a scene' if self.rigged else ''}"
+            return f"{'a rig, not a scene: ' if self.rigged else ''}{_gaussians(avatar)}"
         return f"mesh of {len(avatar.head.faces)} triangles" + (f", animation of {count} frames" if count > 1 else "")
+
+
+def _gaussians(avatar: Avatar) -> str:
+    of_layer = "" if avatar.layer is None else f" and {len(avatar.layer.mesh.faces)} in place of its mesh layer"
+    return f"{len(avatar)} Gaussians{of_layer}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.head.regions import INSIDE, vertex_mask
 from avatar.model.avatar import Avatar
+from avatar.model.mesh_layer import MeshLayer
 
 from .posed import posed
 
@@ -31,13 +32,13 @@ class InsideColors:
 
         Reflections on the irises are left out: they move with the camera.
         """
-        layer, head = avatar.layer, avatar.head
+        layer = avatar.layer
         if layer is None:
             return None
-        rows = torch.from_numpy(vertex_mask(head, INSIDE))[layer.mesh.faces].all(1)
+        rows = torch.from_numpy(vertex_mask(avatar.head, INSIDE))[layer.mesh.faces].all(1)
         faces, texels = layer.mesh.faces[rows], layer.texels()[layer.mesh.texel_ids[rows]]
-        shade = layer.shade(head.skull_vertices(posed(avatar, {"jawOpen": _OPEN})))[0]
-        return InsideColors(faces, texels * torch.einsum("nk,fk->fn", NODE_WEIGHTS, shade[faces])[..., None])
+        shade = torch.einsum("nk,fk->fn", NODE_WEIGHTS, open_shade(avatar, layer)[faces])
+        return InsideColors(faces, texels * shade[..., None])
 
     def at_vertices(self, colors: Tensor) -> Tensor:
         """Mask [V] of the vertices of the faces; `colors` [V,3] take the colors there."""
@@ -47,6 +48,12 @@ class InsideColors:
             colors[self.faces[:, corner]] = self.nodes[:, node]
             known[self.faces[:, corner]] = True
         return known
+
+
+@torch.no_grad()
+def open_shade(avatar: Avatar, layer: MeshLayer) -> Tensor:
+    """Factor [V] of the colors of the layer of `avatar` in the light of an open mouth and of open eyes."""
+    return layer.shade(avatar.head.skull_vertices(posed(avatar, {"jawOpen": _OPEN})))[0]
 
 
 STEPS = max(ops.TEXEL_NODES)[0]

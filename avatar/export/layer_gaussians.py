@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from avatar.geometry.rotations import SH_C0, matrix_to_quat, triangle_frames
-from avatar.types import Gaussians
+from avatar.types import Gaussians, LayerMesh
 
 #: Opacity of a Gaussian of the layer, and its standard deviations: along a face relative to the square root of its
 #: area, so that neighbors leave no gap, and along its normal in meters.
 OPACITY, SPREAD, THICKNESS = 0.98, 0.6, 1e-4
+
+
+@dataclass(frozen=True)
+class FaceGaussians:
+    """A flat Gaussian at the centroid of each of M faces of a layer, in the frame of the face; opacity `OPACITY`."""
+
+    faces: Tensor  # [M,3] int64 vertices
+    corners: Tensor  # [M,3,3] meters
+    scales: Tensor  # [M,3] meters, along the axes of `triangle_frames`
+    colors: Tensor  # [M,3] sRGB, mean of the face
+
+    @staticmethod
+    def of(mesh: LayerMesh, vertices: Tensor, shade: Tensor, texels: Tensor) -> FaceGaussians:
+        """The Gaussians of the faces of `mesh` that have an area.
+
+        Args:
+            mesh: of the layer.
+            vertices: [V,3] meters.
+            shade: [V] factor of the colors.
+            texels: [T,3] colors.
+        """
+        corners = vertices[mesh.faces]
+        edges = corners[:, 1:] - corners[:, :1]
+        size = (0.5 * torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1)).sqrt()
+        kept = size > 0
+        faces, size = mesh.faces[kept], size[kept]
+        colors = texels[mesh.texel_ids[kept]].mean(1) * shade[faces].mean(1)[:, None]
+        scales = torch.stack([SPREAD * size, SPREAD * size, torch.full_like(size, THICKNESS)], 1)
+        return FaceGaussians(faces, corners[kept], scales, colors)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def sh(self) -> Tensor:
+        """Spherical harmonics [M,3] of degree 0."""
+        return (self.colors - 0.5) / SH_C0
 
 
 @torch.no_grad()
@@ -24,21 +62,16 @@ def with_layer(gaussians: Gaussians) -> Gaussians:
     if posed is None:
         return gaussians
     vertices = posed.vertices[0] @ posed.rotation[0].T + posed.translation[0]
-    corners = vertices[posed.mesh.faces]
-    edges = corners[:, 1:] - corners[:, :1]
-    size = (0.5 * torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1)).sqrt()
-    kept = size > 0
-    corners, size = corners[kept], size[kept]
-    colors = posed.texels[posed.mesh.texel_ids[kept]].mean(1) * posed.shade[0][posed.mesh.faces[kept]].mean(1)[:, None]
-    scales = torch.stack([SPREAD * size, SPREAD * size, torch.full_like(size, THICKNESS)], 1)
-    sh = gaussians.sh.new_zeros(1, len(size), *gaussians.sh.shape[2:])
-    sh[0, :, 0] = (colors - 0.5) / SH_C0
+    flat = FaceGaussians.of(posed.mesh, vertices, posed.shade[0], posed.texels)
+    sh = gaussians.sh.new_zeros(1, len(flat), *gaussians.sh.shape[2:])
+    sh[0, :, 0] = flat.sh
+    opacities = gaussians.opacities.new_full((1, len(flat)), OPACITY)
     return replace(
         gaussians,
-        means=torch.cat([gaussians.means, corners.mean(1)[None]], 1),
-        quats=torch.cat([gaussians.quats, matrix_to_quat(triangle_frames(corners))[None]], 1),
-        scales=torch.cat([gaussians.scales, scales[None]], 1),
-        opacities=torch.cat([gaussians.opacities, torch.full_like(size, OPACITY)[None]], 1),
+        means=torch.cat([gaussians.means, flat.corners.mean(1)[None]], 1),
+        quats=torch.cat([gaussians.quats, matrix_to_quat(triangle_frames(flat.corners))[None]], 1),
+        scales=torch.cat([gaussians.scales, flat.scales[None]], 1),
+        opacities=torch.cat([gaussians.opacities, opacities], 1),
         sh=torch.cat([gaussians.sh, sh], 1),
         layer=None,
     )

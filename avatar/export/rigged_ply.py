@@ -8,6 +8,7 @@ corners c0, c1, c2 of the face, the frame is F = [e, n x e, n], e along c1 - c0,
 
 `torso` is the skinning weight of the torso; the weight of the skull is 1 - torso. Offsets and scales are those of the
 neutral expression; where expressions move the mesh, headsplat stretches both with it (`avatar.ops.bind_stretched`).
+The last rows stand for the mesh layer, see `FaceGaussians`: a flat Gaussian in the middle of each of its faces.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import CONSENT
 from avatar.model.blendshapes import expression_features
 
+from .inside_colors import open_shade
+from .layer_gaussians import OPACITY, FaceGaussians
 from .ply import header
 from .posed import posed
 
@@ -54,7 +57,7 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
     vertices = avatar.head.skull_vertices(neutral)[0]
     mesh = np.zeros(len(avatar.head.faces), [("count", "u1"), ("corners", "<i4", 3)])
     mesh["count"], mesh["corners"] = 3, avatar.head.faces.numpy()
-    gaussians = _local(avatar)
+    gaussians = np.concatenate([_local(avatar), _of_layer(avatar, vertices)])
     lines = [
         f"element vertex {len(vertices)}",
         *(f"property float {axis}" for axis in "xyz"),
@@ -70,13 +73,14 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
             *REMARKS[1:],
             f"scales contain the low-pass filter; trained with {avatar.sampling.dilation:g} pixels^2 dilation",
             "offsets and scales of the neutral expression; headsplat stretches them with the triangles",
+            f"the last {len(gaussians) - len(avatar)} rigged_gaussian stand for the mesh layer (teeth, tongue, eyes)",
         )
         body = vertices.numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
         part.write_bytes(header((REMARKS[0], title, *remarks, consent), lines) + body)
 
 
 def _local(avatar: Avatar) -> np.ndarray:
-    """A row for each Gaussian: the values of _FLOATS and the index of its face."""
+    """A row for each Gaussian."""
     shapes = avatar.blendshapes
     extra = shapes(shapes.weights(expression_features(posed(avatar))))
     offsets, quats, scales, opacities, sh = ops.deform(
@@ -89,13 +93,36 @@ def _local(avatar: Avatar) -> np.ndarray:
     log_scales = avatar.log_scales if unchanged else sampling.widened(scales)[0].log()
     columns = [
         offsets[0], torch.nn.functional.normalize(quats[0], dim=-1), log_scales,
-        torch.logit(opacities[0].double().clamp(1e-6, 1 - 1e-6))[:, None], sh[0, :, 0], avatar.rig.bary,
-        avatar.rig.skin[:, None],
+        _logit(opacities[0])[:, None], sh[0, :, 0], avatar.rig.bary, avatar.rig.skin[:, None],
     ]  # fmt: skip
-    rows = np.zeros(len(avatar), [*((name, "<f4") for name in _FLOATS), ("face", "<i4")])
+    return _rows(avatar, columns, avatar.rig.triangles)
+
+
+def _of_layer(avatar: Avatar, vertices: Tensor) -> np.ndarray:
+    """A row for each face of the mesh layer with vertices [V,3], lit as in an open mouth; none without a layer."""
+    layer = avatar.layer
+    if layer is None:
+        return _rows(avatar, [torch.zeros(0, len(_FLOATS))], torch.zeros(0, 3))
+    flat = FaceGaussians.of(layer.mesh, vertices, open_shade(avatar, layer), layer.texels())
+    zeros = torch.zeros(len(flat), 1)
+    columns = [
+        zeros.expand(-1, 3), torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(flat), 4), flat.scales.log(),
+        _logit(zeros + OPACITY), flat.sh, (zeros + 1 / 3).expand(-1, 3), zeros,
+    ]  # fmt: skip
+    return _rows(avatar, columns, flat.faces)
+
+
+def _logit(opacities: Tensor) -> Tensor:
+    return torch.logit(opacities.double().clamp(1e-6, 1 - 1e-6))
+
+
+def _rows(avatar: Avatar, columns: list[Tensor], triangles: Tensor) -> np.ndarray:
+    """Rows of the file from `columns`, the values of _FLOATS [n,...], and the vertices [n,3] of their triangles."""
+    rows = np.zeros(len(triangles), [*((name, "<f4") for name in _FLOATS), ("face", "<i4")])
     for name, values in zip(_FLOATS, torch.cat([column.double() for column in columns], 1).numpy().T, strict=True):
         rows[name] = values
-    rows["face"] = _face_rows(avatar)
+    index = {tuple(corners): row for row, corners in enumerate(avatar.head.faces.tolist())}
+    rows["face"] = [index[tuple(corners)] for corners in triangles.tolist()]
     return rows
 
 
@@ -107,9 +134,3 @@ def _stretched(avatar: Avatar, offsets: Tensor, quats: Tensor, scales: Tensor) -
     corners = vertices[:, avatar.rig.triangles]
     points = (avatar.rig.bary[:, :, None] * corners).sum(2)
     return (triangle_frames(corners).mT @ (means - points)[..., None])[..., 0], scales
-
-
-def _face_rows(avatar: Avatar) -> np.ndarray:
-    """For each Gaussian the index of the face of the head with the corners of its triangle, in equal order."""
-    index = {tuple(corners): row for row, corners in enumerate(avatar.head.faces.tolist())}
-    return np.array([index[tuple(corners)] for corners in avatar.rig.triangles.tolist()])

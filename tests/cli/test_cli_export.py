@@ -102,7 +102,7 @@ def test_a_mesh_of_another_head_reports_its_license(
 
 def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", me, "-o", str(tmp_path / "rig.ply"), "--rigged"]) == 0
-    assert "1500 Gaussians of a rig, not a scene" in capsys.readouterr().out
+    assert "rig.ply: a rig, not a scene: 1500 Gaussians, " in capsys.readouterr().out
     assert "vertex" in Ply.read(tmp_path / "rig.ply").elements
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,6 +82,16 @@ class Glb:
         found = np.frombuffer(self.data, kind, described["count"] * width, view["byteOffset"])
         assert found.nbytes == view["byteLength"] and view["byteOffset"] % 4 == 0
         return found.reshape(-1, width) if width > 1 else found
+
+    def image(self) -> NDArray[np.uint8]:
+        """The file's only image, [H,W,3] RGB."""
+        (described,) = self.json["images"]
+        assert described["mimeType"] == "image/png"
+        view = self.json["bufferViews"][described["bufferView"]]
+        content = self.data[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
 def rotations(quats: NDArray[np.float64]) -> NDArray[np.float64]:
