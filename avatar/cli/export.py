@@ -42,7 +42,7 @@ class ExportCommand:
     """Write an avatar for other programs.
 
     NAME.ply: Gaussians in one pose, for splat viewers. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame.
-    NAME.obj: the head mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with ARKit's
+    NAME.obj: the head mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's
     expressions as morph targets and a skin of five joints; animated with --motion. Units are meters, the origin is
     between the eyes.
     """

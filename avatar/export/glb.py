@@ -1,4 +1,4 @@
-"""Export of the head as binary glTF 2.0: mesh, ARKit's expressions as morph targets, skin of five joints, animation."""
+"""Export of the head as binary glTF 2.0: mesh, texture, ARKit's expressions as morph targets, joints, animation."""
 
 from __future__ import annotations
 
