@@ -23,10 +23,10 @@ from avatar.ops import MouthSurface
 from avatar.types import LayerMesh, PosedLayer
 
 MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
-#: Regions whose triangles are the skin of a layer with skin: not the outline of the head, where hair and beard end.
-SKIN_REGIONS = (
-    "face", "nose", "forehead", "lips", "lips_inner", "eyelids", "lid_interior", "left_eye_region", "right_eye_region",
-)  # fmt: skip
+#: Regions whose triangles are the skin of a layer with skin: the features, and the flat parts as far as they face the
+#: front by this cosine. The outline of the head, hair and beard stay soft.
+SKIN_FEATURES = ("nose", "lips", "lips_inner", "eyelids", "lid_interior", "left_eye_region", "right_eye_region")
+SKIN_FLAT, SKIN_FRONT = ("face", "forehead"), 0.5
 #: Faces of an eyeball further behind its center than this are never seen; meters.
 BACK_OF_EYE = 0.001
 #: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
@@ -78,7 +78,7 @@ class MeshLayer(nn.Module):
         super().__init__()
         self.skin = skin
         inside = torch.from_numpy(vertex_mask(head, MOUTH + EYES))
-        surface = torch.from_numpy(vertex_mask(head, SKIN_REGIONS if skin else ()))
+        surface = skin_vertices(head) if skin else torch.zeros_like(inside)
         of_layer = (inside | surface)[head.faces].all(1)
         torso = torch.from_numpy(torso_weight(head))[head.faces].amin(1) > 0.5
         faces = head.faces[of_layer & ~_back_of_eyes(head)]
@@ -174,6 +174,14 @@ class MeshLayer(nn.Module):
         if len(self.lip_bary) and len(self.mouth):
             mouth = MouthSurface(self.mouth, self.mouth_normals, self.lip_corners, self.lip_bary)
         return ops.layer_shade(vertices, mouth, self.eye_light.surface())
+
+
+def skin_vertices(head: HeadModel) -> Tensor:
+    """Mask [V] of the vertices whose triangles are the skin of a layer with skin, for a baked head."""
+    # In double precision: every machine that reads an avatar must find the same faces.
+    front = vertex_normals(head.v_template.double(), head.faces)[:, 2] > SKIN_FRONT
+    flat, features = (torch.from_numpy(vertex_mask(head, names)) for names in (SKIN_FLAT, SKIN_FEATURES))
+    return features | (flat & front)
 
 
 def has_parts(head: HeadModel) -> bool:

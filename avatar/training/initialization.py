@@ -15,7 +15,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.mesh_layer import EYES, MOUTH, SKIN_REGIONS, MeshLayer, has_parts
+from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
@@ -30,6 +30,8 @@ EXPRESSIVE = (
     "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior",
 )  # fmt: skip
 LAYER_PARTS = MOUTH + EYES  # have no Gaussians in an avatar with a mesh layer
+#: Brows, lashes and lips have all their Gaussians over a layer with skin, too; elsewhere on it there are fewer.
+DETAILED = ("left_eye_region", "right_eye_region", "lips")
 SCALE_PER_SPACING = 0.6  # standard deviation of a Gaussian relative to the distance of its neighbors
 MIN_PIXELS = 0.35  # smallest initial standard deviation
 #: Skinning weights of the torso above this are smoothed, over this number of neighbors; distances along the view count
@@ -63,7 +65,9 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
     layer = MeshLayer(head, config.skin) if config.has_layer and has_parts(head) else None
-    without, thin = () if layer is None else LAYER_PARTS, SKIN_REGIONS if layer is not None and layer.skin else ()
+    without, thin = () if layer is None else LAYER_PARTS, None
+    if layer is not None and layer.skin:
+        thin = skin_vertices(head).numpy() & ~vertex_mask(head, DETAILED)
     samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
     off_mesh = sample_matte(head, frames, extras, rng)
     expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)

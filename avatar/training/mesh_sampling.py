@@ -52,7 +52,7 @@ class SurfaceSamples:
 
 
 def face_density(
-    head: HeadModel, normals: np.ndarray, without: tuple[str, ...] = (), thin: tuple[str, ...] = ()
+    head: HeadModel, normals: np.ndarray, without: tuple[str, ...] = (), thin: np.ndarray | None = None
 ) -> np.ndarray:
     """Sampling density [F] of each triangle relative to skin; 0 on the torso and on surfaces that are never visible.
 
@@ -60,7 +60,7 @@ def face_density(
         head: the baked head.
         normals: [F,3] unit normals of the triangles.
         without: regions of a mesh layer, whose triangles get none.
-        thin: regions that get THIN times their density.
+        thin: [V] bool, vertices whose triangles get THIN times their density.
     """
     first = head.faces.numpy()[:, 0]
     density = np.ones(len(first))
@@ -69,7 +69,8 @@ def face_density(
         rows = vertex_mask(head, names)[first] & ~decided
         density[rows] = value
         decided |= rows
-    density[vertex_mask(head, thin)[first]] *= THIN
+    if thin is not None:
+        density[thin[first]] *= THIN
     backward = normals[:, 2] < -0.3
     density[~decided & backward] = BACK_DENSITY
     density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
@@ -98,7 +99,7 @@ def sample_mesh(
     count: int,
     rng: np.random.Generator,
     without: tuple[str, ...] = (),
-    thin: tuple[str, ...] = (),
+    thin: np.ndarray | None = None,
 ) -> SurfaceSamples:
     """`count` samples spread over the neutral mesh by area times density (systematic sampling).
 
@@ -107,7 +108,7 @@ def sample_mesh(
         count: number of samples.
         rng: random numbers.
         without: regions that get none.
-        thin: regions that get fewer.
+        thin: [V] bool, vertices whose triangles get fewer.
     """
     corners = head.v_template.numpy()[head.faces.numpy()].astype(np.float64)
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -17,9 +17,20 @@ from avatar.evaluation.needles import count_needles
 from avatar.export.layer_gaussians import with_layer
 from avatar.head import load_head
 from avatar.head.regions import vertex_mask
+from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
-from avatar.model.mesh_layer import EYES, MOUTH, SKIN_REGIONS, MeshLayer, Part, has_parts
+from avatar.model.mesh_layer import (
+    EYES,
+    MOUTH,
+    SKIN_FEATURES,
+    SKIN_FLAT,
+    SKIN_FRONT,
+    MeshLayer,
+    Part,
+    has_parts,
+    skin_vertices,
+)
 from avatar.ops import TEXEL_NODES
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import backend_of
@@ -29,7 +40,8 @@ from avatar.rendering.render import render
 from avatar.rendering.settings import RenderSettings
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.training.initialization import build_avatar
+from avatar.training.initialization import DETAILED, build_avatar
+from avatar.training.mesh_sampling import THIN
 from avatar.types import HeadParams
 
 
@@ -102,13 +114,24 @@ def test_the_tongue_takes_no_hue_of_a_gain_and_half_of_that_of_the_light_and_tee
 def test_skin_belongs_to_the_layer_where_it_is_asked_for() -> None:
     head = load_head()
     layer = MeshLayer(head, skin=True)
-    inside, skin = (torch.from_numpy(vertex_mask(head, names)) for names in (MOUTH + EYES, SKIN_REGIONS))
+    inside, skin = torch.from_numpy(vertex_mask(head, MOUTH + EYES)), skin_vertices(head)
     opaque = layer.mesh.fades.eq(0).all(1)
     assert torch.equal(opaque, ~inside[layer.mesh.faces].all(1)) and not len(layer.mesh.skin)
     of_skin = skin[head.faces].all(1) & ~inside[head.faces].all(1)
     assert int(opaque.sum()) >= int(of_skin.sum()) > 1000
     assert set(layer.part.unique().tolist()) == set(Part)
     torch.testing.assert_close(layer.texels(), layer.start)
+
+
+def test_the_outline_of_the_head_is_no_skin_of_the_layer() -> None:
+    head = load_head()
+    skin, normals = skin_vertices(head), vertex_normals(head.v_template, head.faces)
+    jaw, cheeks = (head.faces[head.landmark_faces[list(rows)]][:, 0] for rows in ((172, 397, 132, 361), (50, 280, 101)))
+    assert not skin[jaw].any() and skin[cheeks].all()
+    for name in ("lips", "eyelids", "nose"):
+        assert skin[head.regions[name]].all()  # features are whole, whichever way their parts face
+    features = torch.from_numpy(vertex_mask(head, SKIN_FEATURES))
+    assert float(normals[skin & ~features, 2].min()) > SKIN_FRONT
 
 
 def test_the_inner_side_of_lips_and_lids_takes_the_gain_of_the_skin_around() -> None:
@@ -237,6 +260,19 @@ def test_an_avatar_that_gsplat_trains_has_no_layer(tiny: Capture) -> None:
         config = TrainConfig(size=32, gaussians=500, bases=2, rasterizer=rasterizer)
         avatar = build_avatar(baked(head, tiny.params([0]).identity), frames, config)
         assert (avatar.layer is not None) == (rasterizer == "native")
+
+
+def test_skin_of_the_layer_has_fewer_gaussians_but_not_its_brows_and_lips(tiny: Capture) -> None:
+    head = baked(load_head(), tiny.params([0]).identity)
+    frames, counts = load_frames(tiny, tiny.train_indices, 32, head), []
+    detailed = torch.from_numpy(vertex_mask(head, DETAILED))
+    plain = skin_vertices(head) & torch.from_numpy(vertex_mask(head, SKIN_FLAT)) & ~detailed
+    for skin in (False, True):
+        avatar = build_avatar(head, frames, TrainConfig(size=32, gaussians=4000, bases=2, extra_share=0, skin=skin))
+        counts.append([int(mask[avatar.rig.triangles[:, 0]].sum()) for mask in (plain, detailed)])
+    factors = [after / before for before, after in zip(*counts, strict=True)]
+    # what the flat skin saves goes to all others
+    assert factors[1] > 1 and factors[0] / factors[1] == pytest.approx(THIN, rel=0.2)
 
 
 def test_gsplat_refuses_an_avatar_with_a_layer(trained: Avatar, tiny: Capture) -> None:
