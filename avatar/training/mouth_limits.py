@@ -20,6 +20,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.training.constraints import REACH, moved_by, scale_motion
+from avatar.training.lip_tone import LipTone
 
 LIPS, INNER = ("lips", "lips_inner"), ("lips_inner",)
 #: Parts that span the inside of the mouth, where no Gaussian may be.
@@ -31,17 +32,15 @@ REACH_SLOPE, FAR = 0.25, 0.04
 INWARD = 1e-3
 #: Colors of the lips where no frame shows teeth: of Gaussians at least this far from the inner edge of the lips.
 INNER_EDGE = 0.002
-#: No channel of a Gaussian of the lips is above this quantile of those colors, times a factor: on the inner edge, and
-#: elsewhere, where lips may shine.
-INNER_LIMIT, OUTER_LIMIT = (0.5, 1.05), (0.95, 1.1)
-#: No channel is below INNER_LIMIT times this on the inner edge, and elsewhere: closed lips meet in a dark line, which
-#: is no color of open ones.
-EDGE_DARKEST, DARKEST = 0.7, 0.55
-#: A channel differs from the median, made as bright, by at most this part of the brightness, on the inner edge and
-#: elsewhere: teeth leave gray there, and what makes up for it is glaring red.
-EDGE_TINT, TINT = 0.12, 0.24
-#: Blendshapes change no channel by more than this part of the brightness of the lips.
-SHADE = 0.2
+#: Brightest and darkest Gaussian relative to the lips around it (`avatar.training.lip_tone`), on the inner edge and
+#: elsewhere, where lips may shine. Closed lips meet in a dark line, which is no color of open ones.
+EDGE_BRIGHTEST, BRIGHTEST = 1.05, 1.25
+EDGE_DARKEST, DARKEST = 0.85, 0.55
+#: A channel differs from the color of the lips around, made as bright, by at most this part of the brightness, on the
+#: inner edge and elsewhere: teeth leave gray there, and what makes up for it is glaring red.
+EDGE_TINT, TINT = 0.08, 0.12
+#: Blendshapes change no channel by more than this part of the brightness of the lips, on the inner edge and elsewhere.
+EDGE_SHADE, SHADE = 0.1, 0.2
 #: Fewer Gaussians than these do not tell the color of the lips.
 MIN_SAMPLES = 12
 #: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
@@ -71,6 +70,7 @@ class MouthLimits:
         if inner.any():
             away = torch.from_numpy(cKDTree(points[inner]).query(points)[0])
             self.outer &= away >= INNER_EDGE
+        self.tone = LipTone(head, self.lips)
         span = points[vertex_mask(head, SPAN)]
         bounds = (span.min(0), span.max(0)) if len(span) else (np.zeros(3), np.zeros(3))
         self.low, self.high = (torch.from_numpy(np.asarray(edge, np.float32)) for edge in bounds)  # [3] meters
@@ -88,9 +88,8 @@ class MouthLimits:
         hidden = self.lips[corners].any(1) & (coverage < MIN_COVERAGE)
         if int(shown.sum()) < MIN_SAMPLES:
             return
-        of_head = (avatar.head.colors[corners] * avatar.rig.bary[..., None]).sum(1)
-        ratio = avatar.colors[shown].median(0).values / of_head[shown].median(0).values.clamp_min(0.05)
-        avatar.colors[hidden] = (of_head[hidden] * ratio).clamp(0, 1)
+        rows = hidden.nonzero()[:, 0]
+        avatar.colors[rows] = self.tone.at(avatar, shown.nonzero()[:, 0], avatar.colors[shown], rows)
 
     def used(self, avatar: Avatar, contribution: Tensor) -> Tensor:
         """`contribution` [N] as relocation shall see it: closed lips hide Gaussians that an open mouth needs."""
@@ -124,23 +123,21 @@ class MouthLimits:
         scale_motion(avatar, rows, shrink * flat)
 
     def _limit_colors(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
-        colors = initial[: len(corners)][self.outer[corners].all(1)]
-        if len(colors) < MIN_SAMPLES:
+        known = self.outer[corners].all(1).nonzero()[:, 0]
+        if len(known) < MIN_SAMPLES:
             return
         rows = self.lips[corners].any(1).nonzero()[:, 0]
-        inner, outer = (colors.quantile(quantile, 0) * factor for quantile, factor in (INNER_LIMIT, OUTER_LIMIT))
-        edge = self.inner[corners[rows]].any(1, keepdim=True)
-        high, low = torch.where(edge, inner, outer), torch.where(edge, EDGE_DARKEST, DARKEST) * inner
+        tone = self.tone.at(avatar, known, initial[known], rows).clamp_min(1e-3)
+        level, edge = tone.mean(1, keepdim=True), self.inner[corners[rows]].any(1, keepdim=True)
         color = avatar.colors[rows]
-        brightness = color.mean(1, keepdim=True).clamp_min(0)
-        tone, tint = brightness / inner.mean() * inner, brightness * torch.where(edge, EDGE_TINT, TINT)
-        color = torch.maximum(torch.minimum(color, tone + tint), tone - tint).minimum(high).maximum(low)
-        avatar.colors[rows] = color
-        darkest, brightest = _extra(avatar, weights, rows, _COLOR).aminmax(dim=0)
-        shade = float(SHADE * inner.mean())
-        up = (high - color).clamp_max(shade) / brightest.clamp_min(1e-9)
-        down = (color - low).clamp_max(shade) / -darkest.clamp_max(-1e-9)
-        avatar.blendshapes.basis[:, rows, _COLOR] *= torch.minimum(up, down).clamp(0, 1).amin(1, keepdim=True)
+        brightness = color.mean(1, keepdim=True).clamp_min(1e-3)
+        low, high = torch.where(edge, EDGE_DARKEST, DARKEST), torch.where(edge, EDGE_BRIGHTEST, BRIGHTEST)
+        limited = brightness.clamp(low * level, high * level)
+        tone, tint = tone / level * limited, limited * torch.where(edge, EDGE_TINT, TINT)
+        avatar.colors[rows] = (color / brightness * limited).clamp(tone - tint, tone + tint)
+        largest = _extra(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
+        shrink = (level * torch.where(edge, EDGE_SHADE, SHADE) / largest.clamp_min(1e-9)).clamp_max(1)
+        avatar.blendshapes.basis[:, rows, _COLOR] *= shrink
 
     def _close_lips(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
         """Keep lips opaque, and their Gaussians not much smaller than `initial` [N,3]: a surface without gaps."""
