@@ -59,17 +59,22 @@ def ridge(features: Tensor, target: Tensor, damping: Tensor) -> Tensor:
     return weights
 
 
-def cross_validate(features: Tensor, target: Tensor, dampings: tuple[float, ...] = DAMPINGS) -> CrossValidation:
+def cross_validate(
+    features: Tensor, target: Tensor, dampings: tuple[float, ...] = DAMPINGS, slack: float = 0.0
+) -> CrossValidation:
     """Leave out each contiguous block of samples in turn.
 
     Args:
         features: [n,D] float64, in the order of time; the first is a constant.
         target: [n,K] float64.
-        dampings: the candidates; each output gets that of its smallest error.
+        dampings: the candidates in increasing order; each output gets that of its smallest error.
+        slack: an output gets a smaller damping if its squared error is larger by this fraction at most: where samples
+            beyond those of the fit are to be predicted, damping biases and errors within the fit hardly tell.
     """
     block = torch.arange(len(features)) * _BLOCKS // max(1, len(features))
     every = torch.stack([_predicted(features, target, block, damping) for damping in dampings])
-    best = (every - target).square().sum(1).argmin(0)  # [K]
+    squares = (every - target).square().sum(1)  # [D,K]
+    best = (squares <= (1 + slack) * squares.amin(0)).int().argmax(0)  # [K], the first
     predicted = every.gather(0, best.expand(1, len(target), -1))[0]
     return CrossValidation(target.new_tensor(dampings)[best], predicted, target)
 

@@ -44,3 +44,13 @@ def test_the_constant_is_not_damped() -> None:
     assert torch.allclose(
         ridge(features, 3 * features, torch.tensor([10.0]).double()), torch.tensor(3.0, dtype=torch.float64)
     )
+
+
+def test_slack_prefers_a_smaller_damping_that_fits_about_as_well() -> None:
+    generator = torch.Generator().manual_seed(5)
+    inputs = torch.randn(60, 3, generator=generator, dtype=torch.float64)
+    features = torch.cat([torch.ones(60, 1, dtype=torch.float64), inputs], 1)
+    target = 0.15 * inputs[:, :1] + torch.randn(60, 1, generator=generator, dtype=torch.float64)
+    strict, slack = (cross_validate(features, target, slack=value) for value in (0.0, 0.15))
+    assert slack.damping < strict.damping
+    assert strict.squares < slack.squares <= 1.15 * strict.squares
