@@ -14,6 +14,9 @@ from avatar.types import check_shape
 from .backend import checks_indices, native_for
 from .checks import check_floats, check_indices, check_integers
 
+#: Largest number of coefficients of a polynomial through the edge of a lid.
+MAX_COEFFICIENTS = 16
+
 
 @torch.no_grad()
 def layer_shade(vertices: Tensor, mouth: MouthSurface | None, eyes: EyeSurface | None) -> Tensor:
@@ -32,10 +35,10 @@ def layer_shade(vertices: Tensor, mouth: MouthSurface | None, eyes: EyeSurface |
     _check_shade(vertices, mouth, eyes)
     native = native_for(vertices)
     if not checks_indices(native):
-        for surface in (mouth, eyes):
+        for name, surface in (("mouth", mouth), ("eyes", eyes)):
             if surface is not None:
-                check_indices("vertices of the surface", surface.vertices, vertices.shape[1])
-                check_indices("corners", surface.corners, vertices.shape[1])
+                check_indices(f"{name}.vertices", surface.vertices, vertices.shape[1])
+                check_indices(f"{name}.corners", surface.corners, vertices.shape[1])
         return reference.layer_shade(vertices, mouth, eyes)
     shade = vertices.new_ones(vertices.shape[:2])
     points = vertices.contiguous()
@@ -73,10 +76,6 @@ def _check_shade(vertices: Tensor, mouth: MouthSurface | None, eyes: EyeSurface 
         if surface is not None:
             check_integers(f"{name}.vertices", surface.vertices)
             check_integers(f"{name}.corners", surface.corners)
-
-
-#: Largest number of coefficients of a polynomial through the edge of a lid.
-MAX_COEFFICIENTS = 16
 
 
 class _AddReflections(torch.autograd.Function):
