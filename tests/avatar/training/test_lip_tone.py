@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
+import pytest
 import torch
 
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.training.lip_tone import LipTone
+
+
+@pytest.fixture
+def avatar(tiny_avatar: Avatar) -> Avatar:
+    """One that a test may change."""
+    return copy.deepcopy(tiny_avatar)
 
 
 def on_lips(avatar: Avatar) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,16 +28,16 @@ def on_lips(avatar: Avatar) -> tuple[torch.Tensor, torch.Tensor]:
     return lips, rows
 
 
-def test_one_color_stays_that_color_everywhere(tiny_avatar: Avatar) -> None:
-    lips, rows = on_lips(tiny_avatar)
+def test_one_color_stays_that_color_everywhere(avatar: Avatar) -> None:
+    lips, rows = on_lips(avatar)
     color = torch.tensor([0.7, 0.4, 0.3])
-    found = LipTone(tiny_avatar.head, lips).at(tiny_avatar, rows[:5], color.repeat(5, 1), rows)
+    found = LipTone(avatar.head, lips).at(avatar, rows[:5], color.repeat(5, 1), rows)
     torch.testing.assert_close(found, color.expand(len(rows), 3))
 
 
-def test_upper_and_lower_lip_have_their_own_color(tiny_avatar: Avatar) -> None:
-    lips, rows = on_lips(tiny_avatar)
-    avatar, head = tiny_avatar, tiny_avatar.head
+def test_upper_and_lower_lip_have_their_own_color(avatar: Avatar) -> None:
+    lips, rows = on_lips(avatar)
+    head = avatar.head
     height = head.v_template[:, 1]
     middle = float(height[lips].median())
     upper = height[avatar.rig.triangles[rows]].mean(1) > middle
@@ -39,9 +48,9 @@ def test_upper_and_lower_lip_have_their_own_color(tiny_avatar: Avatar) -> None:
     assert float((found - colors)[away].abs().max()) < 0.1
 
 
-def test_an_odd_gaussian_hardly_changes_the_color_around_it(tiny_avatar: Avatar) -> None:
-    lips, rows = on_lips(tiny_avatar)
+def test_an_odd_gaussian_hardly_changes_the_color_around_it(avatar: Avatar) -> None:
+    lips, rows = on_lips(avatar)
     colors = torch.full((len(rows), 3), 0.5)
     colors[7] = torch.tensor([1.0, 0.0, 0.0])
-    found = LipTone(tiny_avatar.head, lips).at(tiny_avatar, rows, colors, rows)
+    found = LipTone(avatar.head, lips).at(avatar, rows, colors, rows)
     assert 0 < float((found - 0.5).abs().max()) < 0.25
