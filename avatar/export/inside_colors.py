@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.head.regions import INSIDE, vertex_mask
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.mesh_layer import NODE_STEPS, NODE_WEIGHTS, MeshLayer
 
 from .posed import posed
 
@@ -56,12 +56,9 @@ def open_shade(avatar: Avatar, layer: MeshLayer) -> Tensor:
     return layer.shade(avatar.head.skull_vertices(posed(avatar, {"jawOpen": _OPEN})))[0]
 
 
-STEPS = max(ops.TEXEL_NODES)[0]
 _NUMBER = {node: k for k, node in enumerate(ops.TEXEL_NODES)}
-#: Barycentric weights [15,3] of the nodes of a face.
-NODE_WEIGHTS = torch.tensor([(i, j, STEPS - i - j) for i, j in ops.TEXEL_NODES]) / STEPS
 #: The triangles [16,3] between the nodes of a face, in each of which its color is linear.
 NODE_TRIANGLES = torch.tensor(
-    [[_NUMBER[i, j], _NUMBER[i + 1, j], _NUMBER[i, j + 1]] for i, j in _NUMBER if i + j < STEPS]
-    + [[_NUMBER[i + 1, j + 1], _NUMBER[i, j + 1], _NUMBER[i + 1, j]] for i, j in _NUMBER if i + j < STEPS - 1]
+    [[_NUMBER[i, j], _NUMBER[i + 1, j], _NUMBER[i, j + 1]] for i, j in _NUMBER if i + j < NODE_STEPS]
+    + [[_NUMBER[i + 1, j + 1], _NUMBER[i, j + 1], _NUMBER[i + 1, j]] for i, j in _NUMBER if i + j < NODE_STEPS - 1]
 )

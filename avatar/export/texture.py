@@ -17,8 +17,9 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.head.regions import INSIDE, vertex_mask
 from avatar.model.avatar import Avatar
+from avatar.model.mesh_layer import NODE_WEIGHTS
 
-from .inside_colors import NODE_TRIANGLES, NODE_WEIGHTS, InsideColors
+from .inside_colors import NODE_TRIANGLES, InsideColors
 from .mesh import SurfacePoints, seen_colors, vertex_colors
 
 SIZE = 2048  # pixels per side

@@ -63,7 +63,9 @@ OUTER_DISTANCE = 0.003
 CROWN_GREEN = 0.75
 #: Landmarks of the lips: middle of the upper and of the lower one, and the corners.
 LIPS = (13, 14, 78, 308)
-_STEPS = 4  # sub-triangles along an edge of a face
+NODE_STEPS = max(ops.TEXEL_NODES)[0]  # sub-triangles along an edge of a face
+#: Barycentric weights [15,3] of the nodes of a face.
+NODE_WEIGHTS = torch.tensor([(i, j, NODE_STEPS - i - j) for i, j in ops.TEXEL_NODES]) / NODE_STEPS
 
 
 class MeshLayer(nn.Module):
@@ -84,7 +86,7 @@ class MeshLayer(nn.Module):
         faces = head.faces[of_layer & ~_back_of_eyes(head)]
         keys, first = _texel_keys(faces, _mirrored_vertices(head))
         corner = faces[torch.from_numpy(first // len(ops.TEXEL_NODES))]
-        weights = _node_weights()[torch.from_numpy(first % len(ops.TEXEL_NODES))]
+        weights = NODE_WEIGHTS[torch.from_numpy(first % len(ops.TEXEL_NODES))]
 
         def at(values: Tensor) -> Tensor:
             return (values[corner] * weights[..., None]).sum(1)
@@ -220,21 +222,17 @@ def _mirrored_vertices(head: HeadModel) -> np.ndarray:
     return alias
 
 
-def _node_weights() -> Tensor:
-    return torch.tensor([(i, j, _STEPS - i - j) for i, j in ops.TEXEL_NODES]) / _STEPS
-
-
 def _texel_keys(faces: Tensor, alias: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """Texel [F * 15] of each node of each face, and for each texel the first node that it is.
 
     A node is identified by the vertices that have a weight there, with their weights, so that faces share the texels of
     a common edge.
     """
-    weights = (_node_weights() * _STEPS).round().long().numpy()
+    weights = (NODE_WEIGHTS * NODE_STEPS).round().long().numpy()
     corners = alias[faces.numpy()]
-    pairs = np.where(weights[None] > 0, corners[:, None, :] * (_STEPS + 1) + weights[None], -1) + 1
+    pairs = np.where(weights[None] > 0, corners[:, None, :] * (NODE_STEPS + 1) + weights[None], -1) + 1
     pairs = np.sort(pairs.reshape(-1, 3), 1).astype(np.int64)
-    base = len(alias) * (_STEPS + 1) + 2
+    base = len(alias) * (NODE_STEPS + 1) + 2
     _, first, texel = np.unique((pairs[:, 0] * base + pairs[:, 1]) * base + pairs[:, 2], True, True)
     return torch.from_numpy(texel.reshape(-1)), first
 

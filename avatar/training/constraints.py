@@ -67,12 +67,16 @@ def limit_reach(avatar: Avatar, features: Tensor) -> None:
 
 def moved_by(avatar: Avatar, weights: Tensor, rows: Tensor) -> Tensor:
     """Offset plus blendshapes [T,M,3] of the Gaussians `rows` [M] for blendshape weights [T,K], meters."""
+    return avatar.offsets[rows] + blended(avatar, weights, rows, slice(0, 3)) * avatar.blendshapes.units[:3]
+
+
+def blended(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
+    """Offsets [T,M,C] that blendshape weights [T,K] add to some channels of the Gaussians `rows` [M], in `units`."""
     shapes = avatar.blendshapes
-    basis = shapes.basis[:, rows, :3] * shapes.units[:3]
+    basis = shapes.basis[:, rows, channels]
     if shapes.mode == "expression":
-        basis *= shapes.mask[:, rows, None]
-    moved = torch.addmm(avatar.offsets[rows].flatten(), weights, basis.flatten(1))
-    return moved.view(len(weights), -1, 3)
+        basis = basis * shapes.mask[:, rows, None]
+    return (weights @ basis.flatten(1)).view(len(weights), *basis.shape[1:])
 
 
 def scale_motion(avatar: Avatar, rows: Tensor, factors: Tensor) -> None:

@@ -19,7 +19,7 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
-from avatar.training.constraints import REACH, moved_by, scale_motion
+from avatar.training.constraints import REACH, blended, moved_by, scale_motion
 from avatar.training.lip_tone import LipTone
 
 LIPS, INNER = ("lips", "lips_inner"), ("lips_inner",)
@@ -135,7 +135,7 @@ class MouthLimits:
         limited = brightness.clamp(low * level, high * level)
         tone, tint = tone / level * limited, limited * torch.where(edge, EDGE_TINT, TINT)
         avatar.colors[rows] = (color / brightness * limited).clamp(tone - tint, tone + tint)
-        largest = _extra(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
+        largest = blended(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
         shrink = (level * torch.where(edge, EDGE_SHADE, SHADE) / largest.clamp_min(1e-9)).clamp_max(1)
         avatar.blendshapes.basis[:, rows, _COLOR] *= shrink
 
@@ -146,7 +146,7 @@ class MouthLimits:
         least = torch.where(self.inner[corners[rows]].any(1), OPAQUE_EDGE, OPAQUE)
         logit = avatar.logit_opacities[rows].maximum(least)
         avatar.logit_opacities[rows] = logit
-        lowest = -(_extra(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
+        lowest = -(blended(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
         shapes.basis[:, rows, 10] *= ((logit - least) / lowest).clamp(0, 1)
 
     def _empty(self, avatar: Avatar) -> None:
@@ -165,12 +165,3 @@ class MouthLimits:
         edge = torch.stack([(other - first).square().sum(1) for other in others]).amax(0).sqrt()
         away = (first - first.clamp(self.low, self.high)).square().sum(1).sqrt()
         return count + (away <= edge + avatar.offsets[count:].norm(dim=1)).nonzero()[:, 0]
-
-
-def _extra(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
-    """Offsets [T,M,C] that blendshape weights [T,K] add to some channels of the Gaussians `rows` [M], in `units`."""
-    shapes = avatar.blendshapes
-    basis = shapes.basis[:, rows, channels]
-    if shapes.mode == "expression":
-        basis = basis * shapes.mask[:, rows, None]
-    return torch.einsum("tk,kmc->tmc", weights, basis)

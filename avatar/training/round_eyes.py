@@ -12,8 +12,7 @@ from torch import Tensor
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.eye_light import EYES
-from avatar.model.mesh_layer import MeshLayer
-from avatar.ops import TEXEL_NODES
+from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
 
 #: Meters between rings, and number of rings.
 SPACING, RINGS = 4e-4, 32
@@ -33,8 +32,7 @@ class RoundEyes:
         of_iris = eye & torch.from_numpy(vertex_mask(head, ("iris",)))
         faces, ids = layer.mesh.faces, layer.mesh.texel_ids
         rows = eye[faces[:, 0]].nonzero()[:, 0] if of_iris.any() else faces.new_zeros(0)
-        nodes = torch.tensor([(i, j, 4 - i - j) for i, j in TEXEL_NODES]) / 4
-        points = torch.einsum("nk,fkc->fnc", nodes, head.v_template[faces[rows]]).reshape(-1, 3)
+        points = torch.einsum("nk,fkc->fnc", NODE_WEIGHTS, head.v_template[faces[rows]]).reshape(-1, 3)
         texels, where = ids[rows].flatten().unique(return_inverse=True)
         position = points.new_zeros(len(texels), 3).index_copy_(0, where, points)
         if len(rows):
