@@ -91,8 +91,11 @@ class MeshLayer(nn.Module):
         def at(values: Tensor) -> Tensor:
             return (values[corner] * weights[..., None]).sum(1)
 
-        self.register_buffer("start", at(head.colors).contiguous(), persistent=False)
-        self.register_buffer("part", _parts(head, at, self.start), persistent=False)
+        start = at(head.colors).contiguous()
+        part = _parts(head, at, start)
+        _light_cavity(start, part)
+        self.register_buffer("start", start, persistent=False)
+        self.register_buffer("part", part, persistent=False)
         takes = torch.tensor([SHARED_GAINS.get(part, part) for part in Part])[self.part]
         self.register_buffer("takes", takes, persistent=False)
         gray = torch.tensor([[part in GRAY_PARTS] for part in Part])
@@ -116,7 +119,7 @@ class MeshLayer(nn.Module):
         self.register_buffer("lip_corners", head.faces[head.landmark_faces[rows]], persistent=False)
         self.register_buffer("lip_bary", head.landmark_bary[rows], persistent=False)
 
-    start: Tensor  # [T,3] colors of the head model
+    start: Tensor  # [T,3] colors of the head model, without the shade in the mouth
     part: Tensor  # [T] int, of `Part`
     outer: Tensor  # [V] bool, vertices of the regions OUTER
     takes: Tensor  # [T] int, part whose gain a texel takes
@@ -235,6 +238,17 @@ def _texel_keys(faces: Tensor, alias: np.ndarray) -> tuple[Tensor, np.ndarray]:
     base = len(alias) * (NODE_STEPS + 1) + 2
     _, first, texel = np.unique((pairs[:, 0] * base + pairs[:, 1]) * base + pairs[:, 2], True, True)
     return torch.from_numpy(texel.reshape(-1)), first
+
+
+def _light_cavity(start: Tensor, part: Tensor) -> None:
+    """Give the whole cavity in `start` [T,3] its brightest color.
+
+    Heads paint its depth dark, and `MeshLayer.shade` darkens it too: both together would leave it black, where videos
+    show the red of cheeks, palate and throat.
+    """
+    cavity = part == Part.CAVITY
+    if cavity.any():
+        start[cavity] = start[cavity].amax(0)
 
 
 def _parts(head: HeadModel, at: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from avatar import ops
 from avatar.rendering.reflections import with_reflections
-from avatar.types import Camera, Gaussians
+from avatar.types import Camera, Gaussians, PosedLayer
 
 #: Meters, standard deviation of the blur of the layer: sharper edges would look pasted on beside Gaussians.
 BLUR = 3.5e-4
@@ -22,15 +23,25 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
     posed = gaussians.layer
     if posed is None:
         return None
-    view = camera.world_to_cam
-    rotation = view[:, :3, :3] @ posed.rotation
-    translation = (view[:, :3, :3] @ posed.translation[..., None])[..., 0] + view[:, :3, 3]
-    # Coordinates first: half of the time of a product of rows of three.
-    vertices = torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
-    images = ops.layer(
-        vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR
-    )
+    images = layer_images(posed, camera)
     if posed.reflections is not None:
+        rotation, translation = _in_camera(posed, camera)
         centers = posed.reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
         images = with_reflections(images, posed.reflections, centers, camera.K)
     return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))
+
+
+def layer_images(posed: PosedLayer, camera: Camera) -> ops.LayerImages:
+    """Images of a layer [B] from `camera` [B] without reflections, differentiable in the texels."""
+    rotation, translation = _in_camera(posed, camera)
+    # Coordinates first: half of the time of a product of rows of three.
+    vertices = torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
+    return ops.layer(vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR)
+
+
+def _in_camera(posed: PosedLayer, camera: Camera) -> tuple[Tensor, Tensor]:
+    """Rotation [B,3,3] and translation [B,3] from the skull frame to the camera's."""
+    view = camera.world_to_cam
+    rotation = view[:, :3, :3] @ posed.rotation
+    translation = (view[:, :3, :3] @ posed.translation[..., None])[..., 0] + view[:, :3, 3]
+    return rotation, translation

@@ -32,6 +32,7 @@ from avatar.training.initialization import build_avatar
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
 from avatar.training.report import TrainReport, residual_by_region
 from avatar.training.result import TrainResult
+from avatar.training.teeth_placement import with_placed_teeth
 from avatar.training.trainer import Trainer
 
 MIN_FRAMES = 8
@@ -209,4 +210,6 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
     frames = load_frames(capture, indices, config.size, person)
     take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
     frames = with_initial_torso(capture, indices, frames)
+    if config.has_layer:
+        person, frames = with_placed_teeth(person, frames)
     return Trainer(build_avatar(person, frames, config), frames, config)

@@ -87,7 +87,16 @@ def test_the_texture_starts_from_the_colors_of_the_head(layer: MeshLayer) -> Non
     brightness = [
         float(layer.start[layer.part == part].mean()) for part in (Part.CROWN, Part.CAVITY, Part.SCLERA, Part.IRIS)
     ]
-    assert brightness[0] > 2 * brightness[1] and brightness[2] > 2 * brightness[3]
+    assert brightness[0] > 1.5 * brightness[1] and brightness[2] > 2 * brightness[3]
+
+
+def test_the_cavity_has_one_color_that_only_the_light_darkens(layer: MeshLayer) -> None:
+    head = load_head()
+    cavity = layer.start[layer.part == Part.CAVITY]
+    painted = head.colors[torch.from_numpy(vertex_mask(head, ("mouth_interior",)))]
+    assert bool((cavity == cavity[0]).all())
+    torch.testing.assert_close(cavity[0], painted.amax(0), atol=1e-6, rtol=0)
+    assert painted.amin() < 0.1 < 2 * cavity.amin()
 
 
 @pytest.mark.parametrize("of_light", [False, True])

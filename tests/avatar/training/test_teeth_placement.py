@@ -1,0 +1,108 @@
+"""The upper teeth of a person are found at the height at which frames with an open mouth show them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.head.load import load_head
+from avatar.head.model import HeadModel
+from avatar.head.regions import vertex_mask
+from avatar.model.avatar import baked
+from avatar.model.mesh_layer import MeshLayer
+from avatar.rendering.layer import layer_images
+from avatar.training.teeth_placement import HEIGHTS, MIN_FRAMES, height_errors, with_placed_teeth
+from avatar.types import Camera, HeadParams
+
+FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    built_in = load_head()
+    return baked(built_in, torch.zeros(built_in.shapedirs.shape[2]))
+
+
+def upper_teeth(head: HeadModel) -> Tensor:
+    return torch.from_numpy(vertex_mask(head, ("teeth_upper",)))
+
+
+def raised(head: HeadModel, height: float) -> HeadModel:
+    template = head.v_template.clone()
+    template[upper_teeth(head), 1] += height
+    return replace(head, v_template=template)
+
+
+def laughs(head: HeadModel, jaw: float = 0.5) -> HeadParams:
+    """Laughs of different strength [FRAMES], half a meter before the camera."""
+    params = head.neutral_params(FRAMES)
+    expression = params.expression.clone()
+    strength = torch.linspace(0.6, 1, FRAMES)
+    expression[:, head.expression_index("jawOpen")] = jaw * strength
+    for name in ("mouthSmileLeft", "mouthSmileRight", "mouthUpperUpLeft", "mouthUpperUpRight"):
+        expression[:, head.expression_index(name)] = (strength - 0.2) * (jaw > 0)
+    return replace(params, expression=expression, translation=torch.tensor([[0.0, 0.0, -0.5]]).repeat(FRAMES, 1))
+
+
+def filmed(head: HeadModel, person: HeadModel, params: HeadParams) -> TrainingFrames:
+    """Frames of the mouth layer of `person` in other colors, with states of `head`."""
+    camera = Camera.facing(500.0, 160, 160).repeated(FRAMES)
+    shown = HeadStates.of(params, person)
+    layer = MeshLayer(person)
+    with torch.no_grad():
+        texels = layer.texels() * torch.tensor([0.9, 0.8, 0.7])
+        posed = layer.posed(shown.vertices, shown.rotation, shown.translation, torch.ones(0), texels)
+        images = layer_images(posed, camera)
+    rgb = torch.full((FRAMES, camera.height, camera.width, 3), 0.5)
+    height, width = images.coverage.shape[1:]
+    for frame, (x, y) in enumerate(images.origin.tolist()):
+        window = rgb[frame, y : y + height, x : x + width]
+        kept = 1 - images.coverage[frame, : window.shape[0], : window.shape[1], None]
+        window.mul_(kept).add_(images.color[frame, : window.shape[0], : window.shape[1]])
+    alpha = torch.full(rgb.shape[:3], 255, dtype=torch.uint8)
+    return TrainingFrames(
+        (255 * rgb).round().to(torch.uint8), alpha, camera, HeadStates.of(params, head), torch.arange(FRAMES),
+        np.arange(FRAMES) / 25, torch.ones(FRAMES),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("height", [-0.001, 0.0015])
+def test_teeth_are_moved_to_where_the_frames_show_them(head: HeadModel, height: float) -> None:
+    frames = filmed(head, raised(head, height), laughs(head))
+    errors = height_errors(head, frames)
+    assert errors is not None and HEIGHTS[int(errors.argmin())] == pytest.approx(height)
+    placed, moved = with_placed_teeth(head, frames)
+    expected = raised(head, height)
+    torch.testing.assert_close(placed.v_template, expected.v_template, atol=1e-7, rtol=0)
+    torch.testing.assert_close(moved.states.vertices, HeadStates.of(laughs(head), expected).vertices, atol=1e-6, rtol=0)
+
+
+def test_teeth_at_their_place_stay_there(head: HeadModel) -> None:
+    frames = filmed(head, head, laughs(head))
+    placed, same = with_placed_teeth(head, frames)
+    assert placed is head and same is frames
+
+
+def test_a_height_beyond_those_compared_is_not_taken(head: HeadModel) -> None:
+    frames = filmed(head, raised(head, HEIGHTS[-1] + 0.002), laughs(head))
+    assert with_placed_teeth(head, frames)[0] is head
+
+
+def test_closed_mouths_and_few_frames_say_nothing(head: HeadModel) -> None:
+    closed = filmed(head, raised(head, 0.0015), laughs(head, jaw=0.0))
+    assert height_errors(head, closed) is None and with_placed_teeth(head, closed)[0] is head
+    frames = filmed(head, raised(head, 0.0015), laughs(head))
+    few = replace(frames, rgb=frames.rgb[: MIN_FRAMES - 1], step=frames.step[: MIN_FRAMES - 1])
+    assert height_errors(head, few) is None
+
+
+def test_a_head_without_teeth_is_left_as_it_is(head: HeadModel) -> None:
+    regions = {name: mask for name, mask in head.regions.items() if name != "teeth_upper"}
+    bare = replace(head, regions=regions)
+    frames = filmed(head, head, laughs(head))
+    assert with_placed_teeth(bare, frames) == (bare, frames)
