@@ -46,10 +46,11 @@ MIN_SAMPLES = 12
 #: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
 MIN_COVERAGE = 4.0
 #: Logit of the smallest opacity of a Gaussian on the inner edge of the lips and elsewhere on them, and of those inside
-#: the mouth.
-OPAQUE_EDGE, OPAQUE, GONE = 1.0, 0.8, -6.0
-#: No axis of a Gaussian of the lips is smaller than this fraction of its initial one.
-SMALLEST = 0.6
+#: the mouth. The layer shows as dark dots through an edge that is less opaque.
+OPAQUE_EDGE, OPAQUE, GONE = 3.0, 2.0, -6.0
+#: No axis of a Gaussian of the lips is smaller than this fraction of its initial one: smaller ones leave gaps as soon
+#: as the lips stretch.
+SMALLEST = 0.9
 _COLOR, _OPACITY = slice(7, 10), slice(10, 11)  # channels of a basis
 
 
