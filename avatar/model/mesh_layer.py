@@ -91,9 +91,7 @@ class MeshLayer(nn.Module):
         def at(values: Tensor) -> Tensor:
             return (values[corner] * weights[..., None]).sum(1)
 
-        start = at(head.colors).contiguous()
-        part = _parts(head, at, start)
-        _light_cavity(start, part)
+        start, part = _colors(head, at)
         self.register_buffer("start", start, persistent=False)
         self.register_buffer("part", part, persistent=False)
         takes = torch.tensor([SHARED_GAINS.get(part, part) for part in Part])[self.part]
@@ -240,15 +238,18 @@ def _texel_keys(faces: Tensor, alias: np.ndarray) -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(texel.reshape(-1)), first
 
 
-def _light_cavity(start: Tensor, part: Tensor) -> None:
-    """Give the whole cavity in `start` [T,3] its brightest color.
+def _colors(head: HeadModel, at: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Color [T,3] and part [T] of each texel; `at` interpolates values of the vertices there.
 
-    Heads paint its depth dark, and `MeshLayer.shade` darkens it too: both together would leave it black, where videos
-    show the red of cheeks, palate and throat.
+    The whole cavity has its brightest color: heads paint its depth dark, and `MeshLayer.shade` darkens it too. Both
+    together would leave it black, where videos show the red of cheeks, palate and throat.
     """
+    start = at(head.colors).contiguous()
+    part = _parts(head, at, start)
     cavity = part == Part.CAVITY
     if cavity.any():
         start[cavity] = start[cavity].amax(0)
+    return start, part
 
 
 def _parts(head: HeadModel, at: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
