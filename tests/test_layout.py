@@ -128,7 +128,7 @@ def test_few_modules_lie_directly_in_avatar() -> None:
 def sources() -> Iterator[Path]:
     """Every source file of the project, native ones and tests included."""
     for package in (*PACKAGES, "tests", "examples"):
-        for suffix in ("py", "cpp", "cu", "h", "cuh"):
+        for suffix in ("py", "cpp", "cu", "h", "cuh", "js"):
             yield from (
                 path
                 for path in sorted((ROOT / package).rglob(f"*.{suffix}"))

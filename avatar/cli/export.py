@@ -1,4 +1,4 @@
-"""`headsplat export`: write an avatar for other programs: Gaussians (.ply) or the head mesh (.obj, .glb)."""
+"""`headsplat export`: write an avatar for other programs, or as a page for browsers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from avatar.model.avatar import Avatar
     from avatar.types import HeadParams
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
-SUFFIXES = ("", ".ply", ".obj", ".glb")
+SUFFIXES = ("", ".ply", ".obj", ".glb", ".html")
+_MESHES = (".obj", ".glb")
 _MEGABYTE = 1 << 20
 
 
@@ -43,14 +45,15 @@ class ExportCommand:
 
     NAME.ply: Gaussians in one pose, for splat viewers. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame.
     NAME.obj: the head mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's
-    expressions as morph targets and a skin of five joints; animated with --motion. Units are meters, the origin is
-    between the eyes.
+    expressions as morph targets and a skin of five joints; animated with --motion. NAME.html: a page that shows the
+    avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network. Units are
+    meters, the origin is between the eyes.
     """
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """an .avatar file"""
     out: Out
-    """a name in .ply, .obj or .glb, or a folder for numbered .ply files"""
+    """a name in .ply, .obj, .glb or .html, or a folder for numbered .ply files"""
     expression: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=WEIGHT")] = ()
     """a weight added to the neutral expression, such as jawOpen=0.5; may be repeated"""
     head_pose: Annotated[str | None, arg(metavar="YAW,PITCH,ROLL")] = None
@@ -83,7 +86,7 @@ class ExportCommand:
             frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
             with stage("exporting") as update:
                 show(self._write(frames, update))
-        if self.rigged or self.out.suffix in (".obj", ".glb"):
+        if self.rigged or self.out.suffix in (*_MESHES, ".html"):
             _log_license(frames.avatar)
         return 0
 
@@ -96,7 +99,7 @@ class ExportCommand:
         params = posed(avatar, weights, rotation)
         for message in out_of_range(avatar, weights):
             say(f"--expression: {message}")
-        return ExportFrames(avatar, _consent(header), params)
+        return ExportFrames(avatar, header, params)
 
     def _driven_frames(self, motion: Path) -> ExportFrames:
         """The chosen frames of the avatar along the motion."""
@@ -105,16 +108,16 @@ class ExportCommand:
         driven = DrivingSource.load(motion, self.motion_options).drive(self.avatar, self.fps)
         chosen = self._chosen(len(driven))
         part = slice(chosen.start, chosen.stop)
-        consent = _consent(driven.header)
-        return ExportFrames(driven.avatar, consent, driven.params[part], driven.times[part], chosen.start)
+        torso = None if driven.torso is None else driven.torso[part]
+        return ExportFrames(driven.avatar, driven.header, driven.params[part], driven.times[part], chosen.start, torso)
 
     def _check(self) -> None:
         """Raise HeadsplatError for options that are not valid, before any file is read."""
         suffix = self.out.suffix
         if suffix not in SUFFIXES:
             raise HeadsplatError(
-                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj or .glb, or a folder for numbered .ply "
-                "files"
+                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj, .glb or .html, or a folder for "
+                "numbered .ply files"
             )
         self._check_poses()
         if self.rigged and suffix != ".ply":
@@ -124,6 +127,10 @@ class ExportCommand:
 
     def _check_poses(self) -> None:
         suffix = self.out.suffix
+        if suffix == ".html" and (self.expression or self.head_pose or self.frame is not None):
+            raise HeadsplatError(
+                f"{self.out}: a page has sliders for poses; leave out --expression, --head-pose and --frame"
+            )
         parse_frames(self.frames)
         self.motion_options.check()
         if self.motion is None:
@@ -164,6 +171,8 @@ class ExportCommand:
 
         from avatar import export
 
+        if self.out.suffix == ".html":
+            return self._write_page(frames)
         avatar, params, consent, count = frames.avatar, frames.params, frames.consent, len(frames.params)
         if not self.out.suffix:
 
@@ -185,6 +194,24 @@ class ExportCommand:
             export.write_glb(self.out, avatar, params, times, consent)
         return f"{self.out}: {self._description(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
 
+    def _write_page(self, frames: ExportFrames) -> str:
+        """Write the page of the web player; returns a line that describes it."""
+        from avatar.common.files import atomic_path
+        from avatar.export.web import WebMotion, web_container
+        from viewer.web.page import build_page
+
+        motion = None
+        if frames.times is not None and self.motion is not None:
+            times = frames.times - frames.times[0]
+            motion = WebMotion(self.motion.stem, times, frames.params, frames.torso)
+        name = self.avatar.stem
+        page = build_page(web_container(frames.avatar, frames.header, name, motion), name)
+        with atomic_path(self.out) as part:
+            part.write_text(page, encoding="utf-8")
+        played = "" if motion is None else f", a motion of {counted(len(motion.times), 'frame')}"
+        size = self.out.stat().st_size / _MEGABYTE
+        return f"{self.out}: a page with {_gaussians(frames.avatar)}{played}, {size:.1f} MB"
+
     def _description(self, avatar: Avatar, count: int) -> str:
         if self.out.suffix == ".ply":
             return f"{'a rig, not a scene: ' if self.rigged else ''}{_gaussians(avatar)}"
@@ -201,17 +228,18 @@ class ExportFrames:
     """The avatar and the frames to export."""
 
     avatar: Avatar
-    consent: str  # statement stored in the output
+    header: Mapping[str, Any]  # of the avatar's file
     params: HeadParams  # T frames
     times: np.ndarray | None = None  # [T] seconds; None: a single pose without a motion
     first: int = 0  # number of the first frame in the motion
+    torso: Tensor | None = None  # [T,6] measured motion of the torso; None: from the torso map
 
+    @property
+    def consent(self) -> str:
+        """The consent statement of the avatar's file, stored in the output."""
+        from avatar.model.avatar_file import CONSENT
 
-def _consent(header: Mapping[str, Any]) -> str:
-    """The consent statement of the avatar's file."""
-    from avatar.model.avatar_file import CONSENT
-
-    return str(header.get("consent") or CONSENT)
+        return str(self.header.get("consent") or CONSENT)
 
 
 def _log_license(avatar: Avatar) -> None:

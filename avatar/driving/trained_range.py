@@ -145,8 +145,8 @@ class TrainedRange:
         return self.low.new_tensor([margin_of(name, self.layer) for name in self.head.expression_names])
 
     @cached_property
-    def _limits(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Low, high and margin [E+9] of expressions, jaw, head rotation and head position."""
+    def limits(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Low, high and margin [E+9] of expressions, jaw, and rotation and position of the head from the mean."""
         jaw = LAYER_JAW_MARGIN if self.layer else JAW_MARGIN
         margins = [self.low.new_full((3,), margin) for margin in (jaw, TURN_MARGIN, TRAVEL_MARGIN)]
         return (
@@ -184,7 +184,7 @@ class TrainedRange:
         turn = matrix_to_axis_angle(target.rotation @ self.mean_rotation.T)
         values = [target.expression, target.joint_rot[:, JAW], turn, target.position - self.mean_position]
         # One call for all: for a single frame the cost is the number of calls.
-        clamped = soft_clamp(torch.cat(values, 1), *self._limits)
+        clamped = soft_clamp(torch.cat(values, 1), *self.limits)
         expression, jaw, turn, travel = clamped.split([count, 3, 3, 3], 1)
         expression = self._scale_mouth_close(target.expression, expression)
         if self.lid_closure is not None:

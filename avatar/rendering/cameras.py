@@ -21,7 +21,7 @@ from avatar.types import NECK, ROOT, Camera, HeadParams
 #: Center of a head in the skull frame, meters: the point that a camera orbits.
 HEAD_CENTER = (0.0, -0.03, -0.075)
 _MIN_EXTENT = 1e-3  # of the framed part at distance 1: damaged avatars may have no extent
-_DISTANCE = 0.9  # meters from the head center, a usual distance for portraits
+DISTANCE = 0.9  # meters from the head center, a usual distance for portraits
 _MIN_OPACITY = 0.3  # of the Gaussians that the framing considers
 _TOP_MARGIN, _SIDE_MARGIN = 0.10, 0.12  # margin above and beside the head, relative to its size
 _UP = (0.0, 1.0, 0.0)
@@ -87,21 +87,41 @@ def front_camera(subject: Subject, width: int, height: int) -> Camera:
         width: pixels.
         height: pixels.
     """
-    eye = (subject.center + _DISTANCE * subject.forward)[None]
-    world_to_cam = look_at(eye, subject.center)
-    head, torso = (_slopes(points, world_to_cam[0]) for points in (subject.head, subject.torso))
+    frame = framing(subject)
+    middle = (frame.left + frame.right) / 2
+    focal = min(height / max(frame.bottom - frame.top, _MIN_EXTENT), width / max(frame.right - frame.left, _MIN_EXTENT))
+    K = torch.tensor([[focal, 0.0, width / 2 - focal * middle], [0.0, focal, height - focal * frame.bottom], [0, 0, 1]])
+    world_to_cam = _front_view(subject)
+    return Camera(K[None].to(world_to_cam), world_to_cam, width, height)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What the front camera frames: slopes x/z (to the right) and y/z (down) in its axes, margins included."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+def framing(subject: Subject) -> Framing:
+    """The part of a subject that `front_camera` shows."""
+    world_to_cam = _front_view(subject)[0]
+    head, torso = (_slopes(points, world_to_cam) for points in (subject.head, subject.torso))
     left, right = _extent(head[:, 0])
     top, chin = _extent(head[:, 1])
     bottom = chin
     if len(torso):
         near = torso[(torso[:, 0] > left) & (torso[:, 0] < right)]
         bottom = max(bottom, _extent((near if len(near) else torso)[:, 1])[1])
-    top, side = top - _TOP_MARGIN * (chin - top), (right - left) * (0.5 + _SIDE_MARGIN)
-    focal = min(height / max(bottom - top, _MIN_EXTENT), width / max(2 * side, _MIN_EXTENT))
-    K = torch.tensor(
-        [[focal, 0.0, width / 2 - focal * (left + right) / 2], [0.0, focal, height - focal * bottom], [0.0, 0.0, 1.0]]
-    )
-    return Camera(K[None].to(world_to_cam), world_to_cam, width, height)
+    top, side = top - _TOP_MARGIN * (chin - top), _SIDE_MARGIN * (right - left)
+    return Framing(left - side, right + side, top, bottom)
+
+
+def _front_view(subject: Subject) -> Tensor:
+    """world_to_cam [1,4,4] of the front camera."""
+    return look_at((subject.center + DISTANCE * subject.forward)[None], subject.center)
 
 
 def _slopes(points: Tensor, world_to_cam: Tensor) -> Tensor:
@@ -132,7 +152,7 @@ def moving_camera(request: CameraRequest, subject: Subject, times: np.ndarray, w
     front = front_camera(subject, width, height)
     if request.kind == "front":
         return front
-    offset = (_DISTANCE * subject.forward).double()
+    offset = (DISTANCE * subject.forward).double()
     phase = torch.from_numpy(2 * math.pi * times / request.period).to(offset)
     if request.kind == "orbit":
         limit = math.radians(request.amount)

@@ -109,7 +109,12 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("out", "arguments", "message"),
     [
-        ("me.usd", (), "cannot write .usd; give a name in .ply, .obj or .glb, or a folder for numbered .ply files"),
+        (
+            "me.usd",
+            (),
+            "cannot write .usd; give a name in .ply, .obj, .glb or .html, or a folder for numbered .ply files",
+        ),
+        ("me.html", ("--head-pose", "20,0,0"), "a page has sliders for poses; leave out --expression, --head-pose"),
         ("frames", (), "needs a motion; give --motion FILE or CAPTURE"),
         ("me.ply", ("--frame", "3"), "--frame: needs a motion; give --motion FILE or CAPTURE"),
         ("me.ply", ("--expression", "jawopen=1"), "unknown expression 'jawopen'; similar names: jawOpen"),

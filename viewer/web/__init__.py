@@ -1,0 +1,1 @@
+"""The web player: one HTML page with an avatar, its program and no other file."""

@@ -1,0 +1,46 @@
+"""Joins the modules of the player into one script, since a page on the disk cannot load others."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+_IMPORT = re.compile(r'^import \{ ([^}]*) \} from "\./([\w.]+)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:class|function|const) (\w+))", re.MULTILINE)
+
+
+def source(name: str) -> str:
+    """Text of a file of the player."""
+    return (files("viewer.web") / "src" / name).read_text(encoding="utf-8")
+
+
+def bundle(entry: str) -> str:
+    """One script with the module `entry` and all that it imports, each once and after what it needs.
+
+    Each module is a function, so that only what it exports is visible to the others; exported names must differ.
+
+    Raises:
+        ValueError: two modules export one name, or a module imports what another one does not export.
+    """
+    parts: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    _add(entry, parts, owners)
+    return '"use strict";\n(() => {\n' + "\n".join(parts.values()) + "\n})();\n"
+
+
+def _add(name: str, parts: dict[str, str], owners: dict[str, str]) -> None:
+    text = source(name)
+    for names, module in _IMPORT.findall(text):
+        if module not in parts:
+            _add(module, parts, owners)
+        for imported in names.split(", "):
+            if owners.get(imported) != module:
+                raise ValueError(f"{name}: imports {imported}, which {module} does not export")
+    exported = _EXPORT.findall(text)
+    for defined in exported:
+        if defined in owners:
+            raise ValueError(f"{name}: {defined} is exported by {owners[defined]}, too")
+        owners[defined] = name
+    script = _EXPORT.sub("", _IMPORT.sub("", text))
+    listed = ", ".join(exported)
+    parts[name] = f"// {name}\nconst {{ {listed} }} = (() => {{\n{script}\nreturn {{ {listed} }};\n}})();"

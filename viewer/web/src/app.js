@@ -1,0 +1,216 @@
+/** The page: connects the controls with the player. */
+import { recordVideo, savePicture } from "./capture.js";
+import { ExpressionSliders, slider } from "./expression_sliders.js";
+import { followGestures } from "./gestures.js";
+import { ManualPose } from "./manual_pose.js";
+import { readRecording } from "./motion_files.js";
+import { packedMotion, retargetedMotion } from "./motions.js";
+import { Orbit } from "./orbit.js";
+import { Playback } from "./playback.js";
+import { Player } from "./player.js";
+import { Resolution } from "./resolution.js";
+import { TrainedRange } from "./trained_range.js";
+
+const MESSAGE_SECONDS = 6;
+const byId = (id) => document.getElementById(id);
+
+class App {
+  /** @param {Player} player */
+  constructor(player) {
+    const { header, motion } = player;
+    this.player = player;
+    this.name = header.name;
+    this.orbit = new Orbit(header);
+    this.range = new TrainedRange(header);
+    this.manual = new ManualPose(header, this.range);
+    this.gaze = [0, 0];
+    this.turn = [0, 0, 0];
+    this.resolution = new Resolution(byId("view"), () => this.changed());
+    this.isChanged = true;
+    this.sliders = new ExpressionSliders(byId("expressions"), byId("search"), header, () => this.#posed());
+    const controls = { bar: byId("bar"), play: byId("play"), seek: byId("seek"), label: byId("motion-name") };
+    this.playback = new Playback(controls, () => this.changed());
+    this.#addHeadSliders();
+    this.#connectTools();
+    this.#connectFiles();
+    this.#describe(header);
+    followGestures(player.canvas, this.orbit, () => this.changed());
+    document.addEventListener("keydown", (event) => this.#onKey(event));
+    player.onframe = () => this.#count();
+    player.onfailure = fail;
+    if (motion) this.playback.load(packedMotion(header.motion.name, motion));
+    requestAnimationFrame((now) => this.#tick(now));
+  }
+
+  /** Requests a new frame. */
+  changed() {
+    this.isChanged = true;
+  }
+
+  /** The parameters that the page shows now. */
+  params() {
+    if (this.playback.isShown) return this.playback.motion.paramsAt(this.playback.time);
+    const target = this.manual.target({ weights: this.sliders.weights, gaze: this.gaze, turn: this.turn });
+    return this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
+  }
+
+  #tick(now) {
+    requestAnimationFrame((next) => this.#tick(next));
+    const isMoving = this.playback.advance(now);
+    if (this.player.isBusy || !(isMoving || this.isChanged)) return;
+    this.isChanged = false;
+    this.player.show(this.params(), this.orbit.camera(...this.resolution.size()));
+  }
+
+  #posed() {
+    this.playback?.leave();
+    this.changed();
+  }
+
+  #addHeadSliders() {
+    const rows = [
+      ["Look left", -1, 1, 0.01, (value) => (this.gaze[0] = value)],
+      ["Look up", -1, 1, 0.01, (value) => (this.gaze[1] = value)],
+      ["Turn head", -40, 40, 1, (value) => (this.turn[0] = value)],
+      ["Nod", -30, 30, 1, (value) => (this.turn[1] = value)],
+      ["Tilt", -30, 30, 1, (value) => (this.turn[2] = value)],
+    ];
+    for (const [title, low, high, step, set] of rows) {
+      const { row } = slider(title, low, high, step, 0, (value) => {
+        set(value);
+        this.#posed();
+      });
+      byId("head").append(row);
+    }
+  }
+
+  #connectTools() {
+    const { player } = this;
+    const background = () => {
+      const channels = [1, 3, 5].map((at) => parseInt(byId("background").value.slice(at, at + 2), 16) / 255);
+      const transparent = byId("transparent").checked;
+      player.canvas.classList.toggle("transparent", transparent);
+      player.setBackground([...channels, transparent ? 0 : 1]);
+    };
+    if (matchMedia("(prefers-color-scheme: dark)").matches) byId("background").value = "#15171b";
+    background();
+    byId("background").addEventListener("input", background);
+    byId("transparent").addEventListener("input", background);
+    byId("limited").addEventListener("input", () => this.changed());
+    byId("reset").addEventListener("click", () => {
+      this.orbit.reset();
+      this.changed();
+    });
+    byId("picture").addEventListener("click", () => savePicture(player, this.name));
+    byId("video").addEventListener("click", () => this.#toggleVideo());
+    byId("screen").addEventListener("click", () => toggleFullScreen());
+  }
+
+  #toggleVideo() {
+    if (this.recorder) this.recorder.stop();
+    this.recorder = this.recorder ? null : recordVideo(this.player.canvas, this.name);
+    byId("video").setAttribute("aria-pressed", String(Boolean(this.recorder)));
+    byId("video").textContent = this.recorder ? "Stop recording" : "Record video";
+    if (!this.recorder && !("MediaRecorder" in globalThis)) say("This browser cannot record video; use another one.");
+  }
+
+  #connectFiles() {
+    byId("file").addEventListener("change", ({ target }) => this.#open(target.files[0]));
+    document.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      document.body.classList.add("dropping");
+    });
+    document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      document.body.classList.remove("dropping");
+      this.#open(event.dataTransfer.files[0]);
+    });
+  }
+
+  /** Plays an expression file. @param {File | undefined} file */
+  async #open(file) {
+    if (!file) return;
+    try {
+      const recording = readRecording(file.name, await file.text());
+      this.playback.load(retargetedMotion(recording, this.player.header, this.range));
+    } catch (error) {
+      say(error.message);
+    }
+  }
+
+  #describe({ note, consent, provenance, head, generator }) {
+    byId("note").textContent = note;
+    byId("consent").textContent = `Consent: ${consent}`;
+    const capture = provenance.capture?.name ?? "unknown";
+    byId("provenance").textContent =
+      `${generator}; capture ${capture}; head model ${head.name} (${head.license}); avatar ` +
+      `${String(provenance.tensors_sha256 ?? "").slice(0, 12)}.`;
+  }
+
+  #onKey(event) {
+    if (event.target.matches("input:not([type=range]):not([type=checkbox])")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const actions = {
+      " ": () => this.playback.toggle(),
+      p: () => savePicture(this.player, this.name),
+      f: toggleFullScreen,
+      n: () => this.sliders.set({}),
+      "/": () => byId("search").focus(),
+    };
+    const isPressed = event.key === " " && event.target.matches("button, summary, input");
+    if (!actions[event.key] || isPressed) return;
+    event.preventDefault();
+    actions[event.key]();
+  }
+
+  /** Frames per second over the last second. */
+  #count() {
+    const now = performance.now();
+    this.frames = [...(this.frames ?? []), now].filter((time) => time > now - 1000);
+    this.resolution.measure(now, this.playback.isPlaying);
+    byId("rate").textContent = this.playback.isPlaying ? `${this.frames.length} fps` : "";
+  }
+}
+
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else byId("stage").requestFullscreen?.();
+}
+
+let messageTimer;
+
+/** Shows a sentence for a few seconds. */
+function say(text) {
+  byId("message").textContent = text;
+  clearTimeout(messageTimer);
+  messageTimer = setTimeout(() => (byId("message").textContent = ""), 1000 * MESSAGE_SECONDS);
+}
+
+/** Shows a sentence in place of the avatar. */
+function fail(text) {
+  byId("failure").textContent = text;
+  byId("failure").hidden = false;
+}
+
+/** Bytes of base64 text. */
+function bytesOf(text) {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let k = 0; k < binary.length; k++) bytes[k] = binary.charCodeAt(k);
+  return bytes.buffer;
+}
+
+async function start() {
+  try {
+    const buffer = bytesOf(byId("container").textContent);
+    const player = await Player.load(byId("view"), byId("worker").textContent, buffer);
+    return new App(player);
+  } catch (error) {
+    fail(error instanceof DOMException ? "The avatar is damaged; export or download it again." : error.message);
+    return null;
+  }
+}
+
+/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`. */
+globalThis.headsplat = start();

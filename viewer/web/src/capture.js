@@ -1,0 +1,27 @@
+/** Pictures and videos of the canvas, saved as files. */
+
+/** Saves the canvas as a PNG file. @param {import("./player.js").Player} player @param {string} name */
+export function savePicture(player, name) {
+  player.redraw(); // the drawing buffer is valid until the end of this task
+  player.canvas.toBlob((blob) => save(blob, `${name}.png`), "image/png");
+}
+
+/** Records the canvas as WebM; null where the browser cannot.
+ * @param {HTMLCanvasElement} canvas @param {string} name @returns {MediaRecorder | null} to be stopped */
+export function recordVideo(canvas, name) {
+  if (!("MediaRecorder" in globalThis) || !MediaRecorder.isTypeSupported("video/webm")) return null;
+  const parts = [];
+  const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: "video/webm", videoBitsPerSecond: 8e6 });
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  recorder.onstop = () => save(new Blob(parts, { type: "video/webm" }), `${name}.webm`);
+  recorder.start();
+  return recorder;
+}
+
+function save(blob, file) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = file;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}

@@ -1,0 +1,115 @@
+/** Expression files that are dropped on the page: Live Link Face CSV and JSON of named weights. */
+import { axisAngleOf, multiply, rotationOf } from "./linear.js";
+
+const MAX_FRAMES = 200000;
+const TICKS = 60; // of a timecode in a second
+const DAY = 86400;
+const DEFAULT_FPS = 30;
+
+/** Frames of a file.
+ * @typedef {Object} Recording
+ * @property {string} name
+ * @property {number[]} times seconds from 0, increasing
+ * @property {string[]} names of the expressions
+ * @property {Float32Array[]} weights of each frame
+ * @property {number[][]} turns axis-angle rotation of the head in each frame, radians */
+
+/** A file that cannot be read; the message is one sentence for the page. */
+export class MotionFileError extends Error {}
+
+/** Reads the text of a file. @param {string} name of the file @returns {Recording} */
+export function readRecording(name, text) {
+  const start = text.trimStart();
+  const recording = start.startsWith("{") || start.startsWith("[") ? readJson(name, text) : readLiveLink(name, text);
+  if (!recording.times.length) throw new MotionFileError(`${name} has no frame with a face; record the take again.`);
+  return sorted(name, recording);
+}
+
+function sorted(name, { times, weights, turns, names }) {
+  const order = times.map((_, k) => k).sort((a, b) => times[a] - times[b]);
+  const first = times[order[0]];
+  const kept = order.filter((k, at) => at === 0 || times[k] > times[order[at - 1]]);
+  const pick = (values) => kept.map((k) => values[k]);
+  return { name, names, times: pick(times).map((time) => time - first), weights: pick(weights), turns: pick(turns) };
+}
+
+function readLiveLink(name, text) {
+  const lines = text.split(/\r?\n/).filter((line) => line.trim());
+  const header = (lines.shift() ?? "").split(",").map((cell) => cell.trim());
+  const lower = header.map((cell) => cell.toLowerCase());
+  const place = lower.indexOf("timecode"), count = lower.indexOf("blendshapecount");
+  if (place < 0) throw new MotionFileError(`${name} is not a Live Link CSV file or ARKit JSON; drop one of these.`);
+  checkFrames(name, lines.length);
+  const angles = ["headyaw", "headpitch", "headroll"].map((key) => lower.indexOf(key));
+  const isWeight = (key) => key && !/^(timecode|blendshapecount)$|(yaw|pitch|roll)$/i.test(key);
+  const columns = header.map((_, k) => k).filter((k) => isWeight(header[k]));
+  const names = columns.map((k) => camelCase(header[k]));
+  const times = [], weights = [], turns = [];
+  let last = -Infinity, days = 0;
+  lines.forEach((line, row) => {
+    const where = `${name}, line ${row + 2}`;
+    const cells = line.split(",");
+    const seconds = secondsOf(cells[place], where);
+    if (seconds < last - DAY / 2) days++;
+    last = seconds;
+    if (count >= 0 && Number(cells[count]) === 0) return; // no face
+    times.push(days * DAY + seconds);
+    weights.push(Float32Array.from(columns, (k) => numberOf(cells[k], where)));
+    turns.push(angles.includes(-1) ? [0, 0, 0] : headRotation(...angles.map((k) => numberOf(cells[k], where))));
+  });
+  return { times, names, weights, turns };
+}
+
+/** Axis-angle rotation of the head from the angles of the app; see avatar/motion/files/angles.py. */
+function headRotation(yaw, pitch, roll) {
+  return axisAngleOf(multiply(rotationOf(-pitch, 0, 0), multiply(rotationOf(0, yaw, 0), rotationOf(0, 0, roll))));
+}
+
+function secondsOf(text, where) {
+  const found = /^(\d{1,2}):(\d{2}):(\d{2})[:;](\d{1,2}(?:\.\d*)?)$/.exec((text ?? "").trim());
+  if (!found) throw new MotionFileError(`${where} has no timecode HH:MM:SS:FF; repair or delete the line.`);
+  const [hours, minutes, seconds, ticks] = found.slice(1).map(Number);
+  return 3600 * hours + 60 * minutes + seconds + ticks / TICKS;
+}
+
+function readJson(name, text) {
+  let content;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    throw new MotionFileError(`${name} is not valid JSON; export it again.`);
+  }
+  const { names, frames } = content ?? {};
+  if (!Array.isArray(names) || !Array.isArray(frames))
+    throw new MotionFileError(`${name} has no names and frames; drop ARKit JSON with both.`);
+  checkFrames(name, frames.length);
+  const times = frames.map((frame, k) => (Number.isFinite(frame?.time) ? frame.time : k / (content.fps || DEFAULT_FPS)));
+  const weights = frames.map((frame, k) => {
+    const where = `${name}, frame ${k}`;
+    if (frame?.weights?.length !== names.length)
+      throw new MotionFileError(`${where} does not have ${names.length} weights; export the file again.`);
+    return Float32Array.from(frame.weights, (value) => numberOf(value, where));
+  });
+  const turns = frames.map(({ rotation }, k) =>
+    Array.isArray(rotation) && rotation.length === 3
+      ? rotation.map((value) => numberOf(value, `${name}, frame ${k}`))
+      : [0, 0, 0],
+  );
+  return { times, names: names.map((entry) => camelCase(String(entry))), weights, turns };
+}
+
+function checkFrames(name, count) {
+  if (count > MAX_FRAMES) throw new MotionFileError(`${name} has ${count} frames; the page plays at most ${MAX_FRAMES}.`);
+}
+
+function numberOf(value, where) {
+  const number = typeof value === "string" && value.trim() === "" ? NaN : Number(value);
+  if (!Number.isFinite(number)) throw new MotionFileError(`${where} has a value that is not a number; repair it.`);
+  return number;
+}
+
+/** ARKit's spelling of a name: a small first letter, Left and Right for _L and _R. */
+function camelCase(name) {
+  const sides = name.replace(/_l(eft)?$/i, "Left").replace(/_r(ight)?$/i, "Right");
+  return sides.charAt(0).toLowerCase() + sides.slice(1);
+}

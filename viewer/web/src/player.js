@@ -1,0 +1,95 @@
+/** The player: sends poses and cameras to the worker and renders the frames that come back. */
+import { Renderer } from "./renderer.js";
+
+/** @typedef {import("./head.js").HeadParams} HeadParams
+ *  @typedef {import("./projection.js").Camera} Camera */
+
+const WHITE = [1, 1, 1, 1];
+
+export class Player {
+  /** Starts the worker and reads the container of an avatar.
+   * @param {HTMLCanvasElement} canvas @param {string} workerSource @param {ArrayBuffer} buffer
+   * @returns {Promise<Player>} rejected with an error whose message is for the page */
+  static load(canvas, workerSource, buffer) {
+    const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
+    const worker = new Worker(url);
+    return new Promise((resolve, reject) => {
+      worker.onerror = (event) => reject(new Error(event.message || "the worker of the page cannot start"));
+      worker.onmessage = ({ data }) => {
+        URL.revokeObjectURL(url);
+        if (data.type === "failed") reject(new Error(data.message));
+        else
+          try {
+            resolve(new Player(canvas, worker, data));
+          } catch (error) {
+            reject(new Error(`The avatar cannot be rendered (${error.message}); use another browser.`));
+          }
+      };
+      worker.postMessage({ type: "load", buffer }, [buffer]);
+    });
+  }
+
+  /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {Object} avatar its header and static arrays */
+  constructor(canvas, worker, avatar) {
+    this.canvas = canvas;
+    this.header = avatar.header;
+    this.motion = avatar.motion;
+    this.renderer = new Renderer(canvas, avatar);
+    this.background = WHITE;
+    /** Called with the frame after it is rendered. */
+    this.onframe = null;
+    /** Called with a sentence when the worker fails. */
+    this.onfailure = null;
+    this.waiting = [];
+    this.wanted = null;
+    this.frame = null;
+    this.isBusy = false;
+    this.spare = {};
+    this.worker = worker;
+    worker.onmessage = ({ data }) => (data.type === "frame" ? this.#receive(data) : this.onfailure?.(data.message));
+  }
+
+  /** Shows the avatar with parameters (omitted: unchanged) from a camera. While a frame is computed, the last call
+   * wins.
+   * @param {HeadParams | undefined} params @param {Camera} camera
+   * @returns {Promise<Object>} the rendered frame that shows this or a later call */
+  show(params, camera) {
+    this.wanted = { params: params ?? this.wanted?.params, camera };
+    const shown = new Promise((resolve) => this.waiting.push(resolve));
+    if (!this.isBusy) this.#send();
+    return shown;
+  }
+
+  /** Changes the background, sRGB and alpha 0..1, and renders again. */
+  setBackground(/** @type {number[]} */ [red, green, blue, alpha = 1]) {
+    this.background = [red * alpha, green * alpha, blue * alpha, alpha];
+    this.redraw();
+  }
+
+  /** Renders the last frame again, for reading the canvas in the same task. */
+  redraw() {
+    if (this.frame) this.renderer.render(this.frame, this.background);
+  }
+
+  #send() {
+    this.isBusy = true;
+    this.sent = this.waiting;
+    this.waiting = [];
+    const { splats, vertices } = this.spare;
+    this.spare = {};
+    const request = { type: "draw", ...this.wanted, splats, vertices };
+    this.wanted = null;
+    this.worker.postMessage(request, [splats, vertices].filter(Boolean).map((array) => array.buffer));
+  }
+
+  #receive(frame) {
+    const { sent, frame: last } = this;
+    this.isBusy = false;
+    this.frame = frame;
+    if (last) this.spare = { splats: last.splats, vertices: last.vertices };
+    if (this.wanted) this.#send();
+    this.renderer.render(frame, this.background);
+    this.onframe?.(frame);
+    for (const resolve of sent) resolve(frame);
+  }
+}

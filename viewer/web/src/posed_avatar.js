@@ -1,0 +1,49 @@
+/** The avatar on the processor: from head parameters and a camera to what the graphics card draws. */
+import { Blendshapes } from "./blendshapes.js";
+import { BoundGaussians } from "./gaussians.js";
+import { Head } from "./head.js";
+import { PosedLayer } from "./mesh_layer.js";
+import { Projection, SPLAT_SIZE } from "./projection.js";
+import { Stretch } from "./stretch.js";
+import { TorsoMap } from "./torso.js";
+
+export class PosedAvatar {
+  /** @param {import("./container.js").Container} container */
+  constructor(container) {
+    this.head = new Head(container);
+    this.torso = new TorsoMap(container);
+    this.blendshapes = new Blendshapes(container, this.head.expressions);
+    this.stretch = new Stretch(container, this.head.template);
+    this.gaussians = new BoundGaussians(container, this.blendshapes);
+    const hasLayer = Boolean(container.header.layer);
+    this.layer = hasLayer ? new PosedLayer(container, this.head.vertexCount) : null;
+    this.projection = new Projection(
+      container.sizes.N, hasLayer ? container.raw("layer.gaussian_fades") : undefined,
+    );
+    this.skull = null;
+  }
+
+  /** Numbers of the largest output of `splats`. */
+  get splatCapacity() {
+    return SPLAT_SIZE * this.gaussians.count;
+  }
+
+  /** Poses mesh, Gaussians and layer. @param {import("./head.js").HeadParams} params */
+  pose(params) {
+    this.skull = this.head.skullPose(params);
+    this.head.poseVertices(params);
+    this.stretch.measure(this.head.vertices);
+    this.blendshapes.blend(params);
+    const torso = this.torso.pose(this.skull, params.torso);
+    this.gaussians.bind(this.head.vertices, this.stretch.tensors, this.skull, torso);
+    this.layer?.pose(this.head.vertices);
+  }
+
+  /** Projects and sorts the posed Gaussians into `out`; returns their number.
+   * @param {import("./projection.js").Camera} camera @param {Float32Array} out */
+  splats(camera, out) {
+    this.projection.project(this.gaussians, camera);
+    this.projection.sortInto(out);
+    return this.projection.count;
+  }
+}
