@@ -100,6 +100,16 @@ def test_a_mesh_of_another_head_reports_its_license(
     assert "FLAME license, research only" in (tmp_path / "me.obj").read_text()
 
 
+def test_a_page_with_a_motion_is_one_file(
+    me: str, motion_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "me.html"
+    assert cli.main(["export", me, "-o", str(out), "--motion", motion_file, "--frames", ":6"]) == 0
+    assert "me.html: a page with 1500 Gaussians, a motion of 6 frames, " in capsys.readouterr().out
+    assert [path.name for path in tmp_path.glob("me*")] == ["me.html"]
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", me, "-o", str(tmp_path / "rig.ply"), "--rigged"]) == 0
     assert "rig.ply: a rig, not a scene: 1500 Gaussians, " in capsys.readouterr().out

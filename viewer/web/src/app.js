@@ -109,6 +109,7 @@ class App {
   #toggleVideo() {
     if (this.recorder) this.recorder.stop();
     this.recorder = this.recorder ? null : recordVideo(this.player.canvas, this.name);
+    this.resolution.isFixed = Boolean(this.recorder);
     byId("video").setAttribute("aria-pressed", String(Boolean(this.recorder)));
     byId("video").textContent = this.recorder ? "Stop recording" : "Record video";
     if (!this.recorder && !("MediaRecorder" in globalThis)) say("This browser cannot record video; use another one.");

@@ -1,5 +1,7 @@
 /** Pictures and videos of the canvas, saved as files. */
 
+const SLICE = 500; // milliseconds between the parts of a video
+
 /** Saves the canvas as a PNG file. @param {import("./player.js").Player} player @param {string} name */
 export function savePicture(player, name) {
   player.redraw(); // the drawing buffer is valid until the end of this task
@@ -14,7 +16,7 @@ export function recordVideo(canvas, name) {
   const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: "video/webm", videoBitsPerSecond: 8e6 });
   recorder.ondataavailable = ({ data }) => parts.push(data);
   recorder.onstop = () => save(new Blob(parts, { type: "video/webm" }), `${name}.webm`);
-  recorder.start();
+  recorder.start(SLICE);
   return recorder;
 }
 

@@ -12,6 +12,8 @@ export class Resolution {
   constructor(canvas, changed) {
     this.canvas = canvas;
     this.scale = 1;
+    /** Whether the size may not change, while a video is recorded. */
+    this.isFixed = false;
     this.changed = changed;
     this.times = [];
     new ResizeObserver(changed).observe(canvas);
@@ -29,7 +31,7 @@ export class Resolution {
   /** Notes a frame of a motion at `now` (milliseconds). */
   measure(now, isMoving) {
     this.times = isMoving ? [...this.times, now].slice(-FRAMES) : [];
-    if (this.times.length < FRAMES || this.scale <= MIN_SCALE) return;
+    if (this.isFixed || this.times.length < FRAMES || this.scale <= MIN_SCALE) return;
     if ((now - this.times[0]) / (FRAMES - 1) < SLOW) return;
     this.scale = Math.max(this.scale * STEP, MIN_SCALE);
     this.times = [];
