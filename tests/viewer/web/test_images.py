@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,16 @@ import pytest
 import torch
 
 from avatar.export.posed import posed
+from avatar.export.web import web_container
 from avatar.model.avatar import Avatar
+from avatar.model.blendshapes import Blendshapes
+from avatar.model.mesh_layer import MeshLayer
 from avatar.rendering.animator import Animator
 from avatar.rendering.cameras import DISTANCE, front_camera, look_at, subject_of
 from avatar.types import Camera, HeadParams
 from tests.support.browser import Page
+from tests.viewer.web.conftest import HEADER
+from viewer.web.page import build_page
 
 SIZE = 512
 POSES: tuple[tuple[dict[str, float], tuple[float, float, float]], ...] = (
@@ -102,3 +109,23 @@ def test_the_camera_of_the_page_is_the_front_camera(white: Page, layered: Avatar
     expected = page_camera(front_camera(subject_of(layered, posed(layered)), 640, 480))
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["skin in the layer", "no layer", "offsets by expression"])
+def test_every_kind_of_avatar_equals_the_renderer(page: Page, layered: Avatar, tmp_path: Path, kind: str) -> None:
+    avatar = deepcopy(layered)
+    if kind == "skin in the layer":
+        avatar.layer = MeshLayer(avatar.head, skin=True).requires_grad_(False)
+    elif kind == "no layer":
+        avatar.layer = avatar.rig.stretch = None
+    else:
+        features = torch.rand(9, len(avatar.blendshapes.mean), generator=torch.Generator().manual_seed(0))
+        avatar.blendshapes = Blendshapes("expression", features, 0, 300).requires_grad_(False)
+        avatar.blendshapes.basis.normal_(0, 0.02, generator=torch.Generator().manual_seed(1))
+    path = tmp_path / "me.html"
+    path.write_text(build_page(web_container(avatar, HEADER, "me"), "me"), encoding="utf-8")
+    page.open(path)
+    page.run("app.player.setBackground([1, 1, 1])")
+    params, camera = posed(avatar, {"jawOpen": 0.5, "eyeBlinkLeft": 0.6}), camera_of(avatar, 10, 0.8)
+    expected = Animator(avatar, SIZE, SIZE).render(params, camera).numpy()
+    assert psnr(page_image(page, params, camera), expected) > MIN_PSNR
