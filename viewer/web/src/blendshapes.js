@@ -3,6 +3,7 @@ import { clamp } from "./linear.js";
 
 const CHANNELS = 11;
 const SOFT_CLAMP = 1.5;
+const GROUP = 4; // bases that are added at once
 
 export class Blendshapes {
   /** @param {import("./container.js").Container} container @param {number} expressions */
@@ -45,15 +46,20 @@ export class Blendshapes {
 
   /** Computes `offsets` for the parameters of a frame. @param {import("./head.js").HeadParams} params */
   blend(params) {
-    const { basis, scales, offsets, count } = this;
-    offsets.fill(0);
-    this.#weights(params).forEach((weight, base) => {
-      for (let channel = 0; channel < CHANNELS; channel++) {
-        const row = base * CHANNELS + channel;
-        const factor = weight * scales[row];
-        const from = row * count, to = channel * count;
-        if (factor) for (let k = 0; k < count; k++) offsets[to + k] += factor * basis[from + k];
-      }
-    });
+    const weights = this.#weights(params);
+    this.offsets.fill(0);
+    for (let base = 0; base < this.bases; base += GROUP)
+      for (let channel = 0; channel < CHANNELS; channel++) this.#addGroup(weights, base, channel);
+  }
+
+  /** Adds a channel of up to four bases at once: a pass over the offsets costs as much as one over a basis. */
+  #addGroup(weights, first, channel) {
+    const { basis, scales, offsets, count, bases } = this;
+    const rows = [0, 1, 2, 3].map((k) => Math.min(first + k, bases - 1) * CHANNELS + channel);
+    const [f0, f1, f2, f3] = rows.map((row, k) => (first + k < bases ? weights[first + k] * scales[row] : 0));
+    const [r0, r1, r2, r3] = rows.map((row) => row * count);
+    const to = channel * count;
+    for (let k = 0; k < count; k++)
+      offsets[to + k] += f0 * basis[r0 + k] + f1 * basis[r1 + k] + f2 * basis[r2 + k] + f3 * basis[r3 + k];
   }
 }
