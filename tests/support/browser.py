@@ -97,10 +97,10 @@ class Page:
         text, _, self._rest = self._rest.partition(b"\0")
         return dict(json.loads(text))
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait until its avatar is shown or has failed."""
+    def open(self, path: Path, fragment: str = "") -> None:
+        """Load a file, with a fragment of its address, and wait until its avatar is shown or has failed."""
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path.as_uri() + fragment)
         self.wait("typeof headsplat === 'object'")
         self.run("headsplat.then((app) => { globalThis.app = app; })")
         self.wait("!app || (app.player.frame && !app.player.isBusy && !app.isChanged)")

@@ -12,6 +12,8 @@ import { Resolution } from "./resolution.js";
 import { TrainedRange } from "./trained_range.js";
 
 const MESSAGE_SECONDS = 6;
+/** What the address of the page may say about where the Gaussians are drawn. */
+const DRAWN_ON = { "#processor": true, "#card": false };
 const byId = (id) => document.getElementById(id);
 
 class App {
@@ -205,7 +207,7 @@ function bytesOf(text) {
 async function start() {
   try {
     const buffer = bytesOf(byId("container").textContent);
-    const player = await Player.load(byId("view"), byId("worker").textContent, buffer);
+    const player = await Player.load(byId("view"), byId("worker").textContent, buffer, DRAWN_ON[location.hash]);
     return new App(player);
   } catch (error) {
     fail(error instanceof DOMException ? "The avatar is damaged; export or download it again." : error.message);

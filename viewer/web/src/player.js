@@ -9,8 +9,9 @@ const WHITE = [1, 1, 1, 1];
 export class Player {
   /** Starts the worker and reads the container of an avatar.
    * @param {HTMLCanvasElement} canvas @param {string} workerSource @param {ArrayBuffer} buffer
+   * @param {boolean} [onProcessor] where the Gaussians are drawn; omitted: where it is faster
    * @returns {Promise<Player>} rejected with an error whose message is for the page */
-  static load(canvas, workerSource, buffer) {
+  static load(canvas, workerSource, buffer, onProcessor) {
     const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
     const worker = new Worker(url);
     return new Promise((resolve, reject) => {
@@ -20,7 +21,7 @@ export class Player {
         if (data.type === "failed") reject(new Error(data.message));
         else
           try {
-            resolve(new Player(canvas, worker, data));
+            resolve(new Player(canvas, worker, data, onProcessor));
           } catch (error) {
             reject(new Error(`The avatar cannot be rendered (${error.message}); use another browser.`));
           }
@@ -29,12 +30,13 @@ export class Player {
     });
   }
 
-  /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {Object} avatar its header and static arrays */
-  constructor(canvas, worker, avatar) {
+  /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {Object} avatar its header and static arrays
+   * @param {boolean} [onProcessor] */
+  constructor(canvas, worker, avatar, onProcessor) {
     this.canvas = canvas;
     this.header = avatar.header;
     this.motion = avatar.motion;
-    this.renderer = new Renderer(canvas, avatar);
+    this.renderer = new Renderer(canvas, avatar, onProcessor);
     this.background = WHITE;
     /** Called with the frame after it is rendered. */
     this.onframe = null;
