@@ -155,6 +155,8 @@ def _driving(avatar: Avatar) -> dict[str, Any]:
     trained = TrainedRange.of(avatar)
     low, high, margin = (limits.tolist() for limits in trained.limits)
     lids, lips = trained.lid_closure, LipClosure.of(avatar.head)
+    if lids is not None and not bool(lids.closing.isfinite().all()):
+        lids = None  # the eyes of this head have no opening that lids could close
     return {
         "neutral": avatar.neutral.tolist(),
         "low": low,

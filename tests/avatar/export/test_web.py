@@ -6,6 +6,7 @@ import json
 import zlib
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from avatar.export.posed import posed
 from avatar.export.web import WebMotion, web_container
 from avatar.export.web_blocks import ALIGNMENT, PREAMBLE, Blocks
 from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import load_avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.mesh_layer import MeshLayer
 from avatar.rendering.cameras import framing, front_camera, subject_of
@@ -122,6 +124,13 @@ def test_an_avatar_without_a_layer_has_no_blocks_of_one(tiny_avatar: Avatar) -> 
     header, blocks = read(web_container(avatar, HEADER, "me"))
     assert header["layer"] is None
     assert not [name for name in blocks if name.startswith(("layer.", "motion."))]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_avatars_of_older_files_have_finite_headers(version: int) -> None:
+    avatar = load_avatar(Path(__file__).parents[2] / "data" / f"version{version}.avatar")
+    header, _ = read(web_container(avatar, HEADER, "me"))  # JSON that allows neither NaN nor infinity
+    assert header["driving"]["lids"] is None  # the eyes of its head have no opening
 
 
 def test_consent_provenance_and_the_note_are_in_the_header(
