@@ -142,6 +142,16 @@ def test_the_rate_is_shown_while_a_motion_plays(shown: Page) -> None:
     shown.wait("/^[1-9][0-9]* fps$/.test(document.getElementById('rate').textContent)")
 
 
+def test_a_slow_motion_gets_fewer_pixels_and_a_resting_face_all(shown: Page) -> None:
+    whole = shown.run("app.resolution.size(false)")
+    try:
+        shown.run("for (let k = 0; k < 12; k++) app.resolution.measure(100 * k, true)")
+        assert shown.run("app.resolution.size(true)") == pytest.approx([0.8 * side for side in whole], abs=1)
+        assert shown.run("app.resolution.size(false)") == whole
+    finally:
+        shown.run("app.resolution.scale = 1; app.resolution.times = []")
+
+
 def test_a_picture_is_saved_with_a_transparent_background(shown: Page, downloads: Path) -> None:
     click(shown, "#transparent")
     click(shown, "#picture")

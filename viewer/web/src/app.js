@@ -61,7 +61,7 @@ class App {
     const isMoving = this.playback.advance(now);
     if (this.player.isBusy || !(isMoving || this.isChanged)) return;
     this.isChanged = false;
-    this.player.show(this.params(), this.orbit.camera(...this.resolution.size()));
+    this.player.show(this.params(), this.orbit.camera(...this.resolution.size(isMoving)));
   }
 
   #posed() {

@@ -19,12 +19,13 @@ export class Resolution {
     new ResizeObserver(changed).observe(canvas);
   }
 
-  /** Width and height in pixels. */
-  size() {
+  /** Width and height in pixels; full size for a face that rests. */
+  size(/** @type {boolean} */ isMoving) {
     const { clientWidth, clientHeight } = this.canvas;
     const density = Math.min(devicePixelRatio, MAX_DENSITY);
     const area = clientWidth * clientHeight * density * density;
-    const factor = this.scale * density * Math.min(1, Math.sqrt(MAX_PIXELS / Math.max(area, 1)));
+    const scale = isMoving || this.isFixed ? this.scale : 1;
+    const factor = scale * density * Math.min(1, Math.sqrt(MAX_PIXELS / Math.max(area, 1)));
     return [clientWidth, clientHeight].map((side) => Math.max(Math.round(side * factor), 16));
   }
 
