@@ -45,6 +45,13 @@ class Appearance:
     crooked: float = 0.0  # cm, offset of a smiling or open mouth to the person's left; in no head model's span
     glasses: Color | None = None  # color of the frame
     collar: float = 0.0  # cm, height of the collar
+    beard: float = 0.0  # density of a full beard in the color of the brows
+    ear_blush: float = 0.0  # how far the ears have the color `blush`, 0..1
+    lid: Color | None = None  # the lids between lash and crease; None: a shadow of the skin
+    circles: float = 1.0  # strength of the shadow under the eyes
+    neck: float = 1.0  # brightness of the neck relative to the face
+    bald: float = 0.0  # part of the hair on the scalp that is missing, 0..1
+    hairline: float = 0.0  # cm, how much higher it is than usual
 
 
 SPARE_GLASSES: Color = (0.035, 0.035, 0.040)

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from capture.synthetic.appearance import Appearance, Color
 from capture.synthetic.noise import NoiseField, smoothstep
 from capture.synthetic.person import Person
-from capture.synthetic.texels import TexelGrid
+from capture.synthetic.texels import Samples
 
 Array = NDArray[np.floating]
 
@@ -50,7 +50,7 @@ def polyline_distance(points: Array, line: Array, limit: float) -> Array:
 class SkinPainter:
     """Paints the texels of one person; lengths are centimeters in the rest pose."""
 
-    def __init__(self, person: Person, appearance: Appearance, grid: TexelGrid, seed: int) -> None:
+    def __init__(self, person: Person, appearance: Appearance, grid: Samples, seed: int) -> None:
         self._person = person
         self._appearance = appearance
         self._noise = NoiseField(seed)
@@ -72,6 +72,7 @@ class SkinPainter:
         gloss = np.full(len(points), 0.55, np.float32) + 0.15 * noise(points, 1.0)
         wet = np.zeros(len(points), np.float32)
         bump = np.stack([noise(points + shift, 0.055) for shift in (0.0, 11.0, 23.0)], 1) * np.float32(0.085)
+        self._paint_neck_and_ears(albedo)
         self._paint_face(albedo, gloss, wet)
         self._paint_freckles(albedo)
         self._paint_scalp(albedo, gloss)
@@ -106,8 +107,11 @@ class SkinPainter:
         shadow = _scaled(appearance.skin, 0.55)
         violet = (shadow[0] * 0.95, shadow[1] * 0.85, shadow[2] * 0.98)
         for lower, upper, crease in zip(LOWER_LIDS, UPPER_LIDS, _CREASES, strict=True):
-            self._mix(albedo, violet, 0.42 * self._near(lower, 0.55), rows)
-            self._mix(albedo, shadow, 0.40 * self._near(upper, 0.45), rows)
+            self._mix(albedo, violet, np.clip(0.42 * appearance.circles, 0, 1) * self._near(lower, 0.55), rows)
+            if appearance.lid is None:
+                self._mix(albedo, shadow, 0.40 * self._near(upper, 0.45), rows)
+            else:
+                self._mix(albedo, appearance.lid, 0.85 * self._near(upper, 0.60), rows)
             self._mix(albedo, shadow, 0.55 * self._near(crease, 0.07), rows)
             self._mix(albedo, (0.03, 0.015, 0.01), 0.92 * self._near(upper, 0.10), rows)
             self._mix(albedo, (0.20, 0.075, 0.06), 0.6 * self._near(lower, 0.06), rows)
@@ -117,7 +121,7 @@ class SkinPainter:
             self._mix(albedo, (0.035, 0.012, 0.01), 0.95 * smoothstep(0.46, 0.20, distance), rows)
         for brow in BROWS:
             self._mix(albedo, appearance.hair.color, 0.35 * appearance.brow_density * self._brow_mask(brow), rows)
-        self._paint_stubble(albedo)
+        self._paint_beard(albedo)
         self._paint_lips(albedo, gloss, wet)
         for landmark, radius in ((4, 0.9), (9, 1.6), (151, 2.0), (6, 0.8)):
             gloss[rows] += 0.45 * self._blob(landmark, radius)
@@ -129,8 +133,22 @@ class SkinPainter:
         distance = polyline_distance(self._face_points, center, 1.0)
         return smoothstep(0.5, 0.15, distance)
 
-    def _paint_stubble(self, albedo: Array) -> None:
-        if not self._appearance.stubble:
+    def _paint_neck_and_ears(self, albedo: Array) -> None:
+        appearance = self._appearance
+        if appearance.neck != 1.0:
+            neck = self._grid.interpolate(self._person.region("neck", "torso").astype(np.float32)[:, None])[:, 0]
+            albedo *= (1 + (np.float32(appearance.neck) - 1) * neck)[:, None]
+        if appearance.ear_blush:
+            self._mix(albedo, appearance.blush, np.float32(appearance.ear_blush) * self._ears())
+
+    def _ears(self) -> Array:
+        """Mask [N] of the ears."""
+        return self._grid.interpolate(self._person.region("left_ear", "right_ear").astype(np.float32)[:, None])[:, 0]
+
+    def _paint_beard(self, albedo: Array) -> None:
+        """Stubble, or a full beard."""
+        appearance = self._appearance
+        if not (appearance.stubble or appearance.beard):
             return
         points, landmarks = self._points, self._landmarks
         beard = smoothstep(landmarks[2, 1] - 0.1, landmarks[0, 1], points[:, 1]) * smoothstep(
@@ -141,8 +159,12 @@ class SkinPainter:
         cheek_line = landmarks[61, 1] + 0.55 * np.clip(side - abs(landmarks[61, 0]) - 0.4, 0, None)
         beard *= np.where(side > abs(landmarks[61, 0]), smoothstep(0.9, -0.9, points[:, 1] - cheek_line), 1)
         dots = smoothstep(0.2, 1.0, self._noise(points, 0.06))
-        weight = self._appearance.stubble * beard * (0.30 + 0.55 * dots)
-        self._mix(albedo, (0.075, 0.052, 0.045), weight.astype(np.float32))
+        if appearance.stubble:
+            weight = appearance.stubble * beard * (0.30 + 0.55 * dots)
+            self._mix(albedo, (0.075, 0.052, 0.045), weight.astype(np.float32))
+        if appearance.beard:
+            weight = appearance.beard * beard * (0.80 + 0.20 * dots)
+            self._mix(albedo, appearance.hair.color, weight.astype(np.float32))
 
     def _paint_lips(self, albedo: Array, gloss: Array, wet: Array) -> None:
         mask = self._grid.interpolate(self._person.region("lips").astype(np.float32)[:, None])[:, 0]
@@ -166,9 +188,10 @@ class SkinPainter:
         self._mix(albedo, brown, np.clip(0.6 * self._appearance.freckles * spots * where, 0, 1), rows)
 
     def _paint_scalp(self, albedo: Array, gloss: Array) -> None:
-        ears = self._grid.interpolate(self._person.region("left_ear", "right_ear").astype(np.float32)[:, None])[:, 0]
-        cover = hair_cover(self._points, self._landmarks) * (1 - ears)
-        self._mix(albedo, self._appearance.hair.color, 0.9 * cover * cover)
+        appearance = self._appearance
+        raised = self._points - np.array([0.0, appearance.hairline, 0.0], np.float32)
+        cover = hair_cover(raised, self._landmarks) * (1 - self._ears()) * np.float32(1 - appearance.bald)
+        self._mix(albedo, appearance.hair.color, 0.9 * cover * cover)
         gloss *= 1 - 0.8 * cover
 
     def _paint_inside(self, albedo: Array, gloss: Array, wet: Array, bump: Array) -> None:

@@ -1,0 +1,228 @@
+"""A prior of heads: what color the skin and scalp of a person have where no frame showed them.
+
+A Gaussian model of low rank of the albedo of every vertex of the embedded head, fitted to synthetic people
+(`python -m capture.synthetic.prior`). Colors are logarithms of linear light, so the light and the exposure of a video
+are sums: a gain of each channel and a gradient of light across the head, with priors of their own. The posterior of the
+coefficients given some colors is closed form (probabilistic principal components: Tipping and Bishop 1999; Bishop,
+Pattern Recognition and Machine Learning, section 2.3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from avatar.errors import HeadsplatError
+from avatar.head.embedded import embedded_head
+from avatar.head.model import HeadModel
+from avatar.head.shading import vertex_normals
+
+Floats = NDArray[np.float64]
+
+MAGIC, VERSION = "headsplat-prior", 1
+FILE = Path(__file__).with_name("prior.npz")
+#: Added to linear light before its logarithm: darker colors differ by noise only.
+FLOOR = 0.01
+#: Standard deviations of the light: of the logarithm of a gain of all channels and of one; of gradients of these to the
+#: left and upward, over the cosine of the normal.
+GAIN, TINT, GRADIENT, TINT_GRADIENT = 1.0, 0.3, 0.3, 0.05
+#: Standard deviation of an observed color from albedo times light: shading, highlights, errors of the tracking.
+OBSERVED = 0.15
+#: So many neighboring vertices that are seen well count as one observation: their errors are alike.
+CORRELATED = 12.0
+#: Degrees of freedom of Student's t of the errors, and iterations of its weights: glasses and strands of hair are none
+#: of the model's, and count less.
+FREEDOM, ITERATIONS = 3.0, 4
+#: The difference of a person from the model spreads over unseen vertices, and fades over so many edges of the mesh.
+REACH = 6.0
+#: Evidence at which a vertex has half of its own color and half of that of its surroundings.
+EVIDENCE = 0.5
+
+
+def to_log(srgb: Floats) -> Floats:
+    """Logarithms of linear light of colors in display sRGB, 0..1."""
+    srgb = np.clip(srgb, 0, 1)
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return np.log(linear + FLOOR)
+
+
+def from_log(logarithm: Floats) -> Floats:
+    """The inverse of `to_log`, clipped to 0..1."""
+    linear = np.clip(np.exp(logarithm) - FLOOR, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Colors of the K vertices of a prior in the light of a video, given observed ones."""
+
+    mean: Floats  # [K,3] logarithms of linear light
+    variance: Floats  # [K,3] of a vertex from `mean`, without what is observed at the vertex itself
+    coefficients: Floats  # [R + L] of the person and of the light, standard deviations
+
+    def colors(self) -> Floats:
+        """The mean [K,3] in display sRGB."""
+        return from_log(self.mean)
+
+
+@dataclass(frozen=True)
+class HeadPrior:
+    """The model: albedo of K vertices = mean + basis @ coefficients + noise, in logarithms of linear light."""
+
+    vertices: NDArray[np.int64]  # [K] indices in the embedded head
+    mean: Floats  # [K,3]
+    basis: Floats  # [K,3,R] for one standard deviation of each coefficient
+    noise: Floats  # [K,3] variance of what the basis leaves out
+    normals: Floats  # [K,3] unit, of the mean head, skull frame
+
+    def posterior(self, colors: Floats, weights: Floats) -> Posterior:
+        """Person and light that explain observed colors.
+
+        Args:
+            colors: [K,3] logarithms of linear light, see `to_log`; any finite value where the weight is 0.
+            weights: [K] 0..1, evidence of each vertex: 1 is seen well.
+
+        Raises:
+            ValueError: wrong shapes, a negative weight, or a value that is not finite.
+        """
+        _check(self.mean, colors, weights)
+        design = self._design()
+        prior = np.concatenate([np.ones(self.basis.shape[2]), _light_deviations()])
+        design = design * prior  # every coefficient has variance 1
+        noise = self.noise + OBSERVED**2
+        evidence = weights[:, None] / (CORRELATED * noise)
+        error = colors - self.mean
+        trust = np.ones_like(evidence)
+        for _ in range(ITERATIONS):
+            weighted = design * (evidence * trust)[..., None]
+            precision = np.einsum("kcr,kcs->rs", weighted, design, optimize=True) + np.eye(len(prior))
+            coefficients = np.linalg.solve(precision, np.einsum("kcr,kc->r", weighted, error))
+            left = ((error - design @ coefficients) ** 2 / noise).mean(1, keepdims=True)
+            trust = np.broadcast_to((FREEDOM + 1) / (FREEDOM + left), evidence.shape)
+        spread = np.einsum("kcr,kcr->kc", design @ np.linalg.inv(precision), design)
+        return Posterior(self.mean + design @ coefficients, spread + self.noise, coefficients)
+
+    def complete(self, colors: Floats, weights: Floats) -> Floats:
+        """Colors [K,3] of the whole head in display sRGB: observed where seen, else those of the posterior.
+
+        The difference of observed colors from the posterior spreads from seen vertices along the mesh and fades, so
+        colors have no step where the evidence ends: `d` minimizes `sum w (d - difference)^2 + EVIDENCE (sum over edges
+        (d_i - d_j)^2 + sum d^2 / REACH^2)`.
+
+        Args:
+            colors: [K,3] display sRGB, 0..1.
+            weights: [K] 0..1, evidence of each vertex.
+        """
+        observed = to_log(colors)
+        mean = self.posterior(observed, weights).mean
+        system = sparse.diags(weights + EVIDENCE / REACH**2) + EVIDENCE * _laplacian()
+        difference = splu(system.tocsc()).solve(weights[:, None] * (observed - mean))
+        return from_log(mean + difference)
+
+    def _design(self) -> Floats:
+        """Factors [K,3,R + L] of all coefficients: of the person, then of the light."""
+        count = len(self.mean)
+        each = np.broadcast_to(np.eye(3), (count, 3, 3))
+        ones = np.ones((count, 3, 1))
+        light = [np.concatenate([ones, each], 2)]
+        light += [axis[:, None, None] * light[0] for axis in self.normals.T[:2]]
+        return np.concatenate([self.basis, *light], 2)
+
+
+def _light_deviations() -> Floats:
+    """Prior standard deviations [12] of the light's coefficients in the order of `HeadPrior._design`."""
+    return np.array([GAIN, *[TINT] * 3, *[GRADIENT, *[TINT_GRADIENT] * 3] * 2])
+
+
+def _check(mean: Floats, colors: Floats, weights: Floats) -> None:
+    if colors.shape != mean.shape or weights.shape != mean.shape[:1]:
+        raise ValueError(
+            f"prior of heads: expected colors {list(mean.shape)} and weights {[len(mean)]}, "
+            f"got {list(colors.shape)} and {list(weights.shape)}"
+        )
+    if not (np.isfinite(colors).all() and np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("prior of heads: expected finite colors and finite weights of at least 0")
+
+
+def applies_to(head: HeadModel) -> bool:
+    """Whether the prior knows the vertices of `head`: those of the embedded head at full detail, baked or not."""
+    return head.name == embedded_head().name and len(head.v_template) == len(embedded_head().v_template)
+
+
+def prior_vertices() -> NDArray[np.int64]:
+    """Vertices [K] of the embedded head that the prior describes: its skin, not eyes and mouth cavity."""
+    return np.flatnonzero(embedded_head().regions["skin"].numpy())
+
+
+@lru_cache(maxsize=1)
+def _laplacian() -> sparse.csr_matrix:
+    """Graph Laplacian [K,K] of the edges between the prior's vertices."""
+    rows, faces = prior_vertices(), embedded_head().faces.numpy()
+    place = np.full(len(embedded_head().v_template), -1)
+    place[rows] = np.arange(len(rows))
+    edges = place[np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])]
+    edges = edges[(edges >= 0).all(1)]
+    joined = sparse.coo_matrix((np.ones(len(edges)), edges.T), shape=(len(rows), len(rows))).tocsr()
+    joined = ((joined + joined.T) > 0).astype(float)
+    return (sparse.diags(np.asarray(joined.sum(1))[:, 0]) - joined).tocsr()
+
+
+def fitted(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats, Floats]:
+    """Mean [K,3], basis [K,3,R] and noise variance [K,3] of the albedo [P,K,3] of P people, linear light."""
+    table = np.log(np.asarray(albedo, np.float64) + FLOOR)
+    people = len(table)
+    mean = table.mean(0)
+    flat = (table - mean).reshape(people, -1)
+    values, vectors = np.linalg.eigh(flat @ flat.T / people)
+    order = np.argsort(values)[::-1][:rank]
+    basis = flat.T @ vectors[:, order] / np.sqrt(people)
+    basis *= np.sign(basis[np.abs(basis).argmax(0), np.arange(basis.shape[1])])
+    noise = (flat**2).mean(0) - (basis**2).sum(1)
+    return mean, basis.reshape(*mean.shape, -1), noise.clip(1e-4).reshape(mean.shape)
+
+
+def write_prior(path: Path, mean: Floats, basis: Floats, noise: Floats) -> None:
+    """Store a prior: the mean as int16 in thousandths, each basis vector as int8 of its largest value, deviations as
+    uint8 in hundredths."""
+    unit = np.abs(basis).max((0, 1)) / 127
+    np.savez_compressed(
+        path,
+        magic=np.array(MAGIC),
+        version=np.array(VERSION),
+        mean=np.rint(mean * 1000).astype(np.int16),
+        basis=np.rint(basis / unit).astype(np.int8).transpose(2, 1, 0).copy(),
+        unit=unit.astype(np.float32),
+        deviation=np.rint(np.sqrt(noise) * 100).clip(1, 255).astype(np.uint8),
+    )
+
+
+def read_prior(path: Path = FILE) -> HeadPrior:
+    """The prior of a file of `write_prior`.
+
+    Raises:
+        HeadsplatError: the file is missing, or is not a prior of this version.
+    """
+    if not path.is_file():
+        raise HeadsplatError(f"{path}: the prior of heads is missing; install headsplat again.")
+    with np.load(path, allow_pickle=False) as file:
+        stored = {name: file[name] for name in file.files}
+    found = str(stored.get("magic")), int(stored.get("version", 0))
+    if found != (MAGIC, VERSION):
+        raise HeadsplatError(f"{path}: expected {MAGIC} version {VERSION}, found {found}; install headsplat again.")
+    rows, head = prior_vertices(), embedded_head()
+    basis = stored["basis"].transpose(2, 1, 0) * stored["unit"].astype(np.float64)
+    normals = vertex_normals(head.v_template.double(), head.faces).numpy()[rows]
+    deviation = stored["deviation"].astype(np.float64) / 100
+    return HeadPrior(rows, stored["mean"].astype(np.float64) / 1000, basis, deviation**2, normals)
+
+
+@lru_cache(maxsize=1)
+def head_prior() -> HeadPrior:
+    """The prior that the package contains, read once."""
+    return read_prior()

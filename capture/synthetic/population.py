@@ -1,0 +1,123 @@
+"""Random people of the generator: skin evenly over its range, hair, lips, brows, beards, ears and eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.synthetic.appearance import Appearance, Color, HairStyle
+
+#: Albedo of the lightest and of the darkest skin, linear light; between them its logarithm is interpolated, and skin
+#: of medium tone is more saturated than that: the logarithm of green and blue is lower by so much in the middle.
+LIGHTEST, DARKEST = (0.62, 0.43, 0.34), (0.055, 0.026, 0.016)
+MEDIUM_SATURATION = (0.0, -0.15, -0.28)
+#: Standard deviation of the undertone: of the logarithm of red, green and blue.
+UNDERTONE = (0.04, 0.06, 0.10)
+#: Hair colors, linear light, and the chance of each for light and for dark skin: black, brown, dark blond, blond, red,
+#: gray, white.
+HAIR: tuple[tuple[Color, float, float], ...] = (
+    ((0.010, 0.0080, 0.0065), 0.18, 0.62),
+    ((0.040, 0.022, 0.012), 0.30, 0.18),
+    ((0.110, 0.066, 0.034), 0.14, 0.03),
+    ((0.300, 0.200, 0.100), 0.10, 0.02),
+    ((0.130, 0.038, 0.011), 0.08, 0.02),
+    ((0.170, 0.160, 0.150), 0.12, 0.08),
+    ((0.480, 0.460, 0.430), 0.08, 0.05),
+)
+BALD, BEARDED, STUBBLED, MADE_UP = 0.10, 0.20, 0.20, 0.15  # fractions of all people
+
+
+def skin_color(tone: float, undertone: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
+    """Albedo [3] of skin, linear light.
+
+    Args:
+        tone: 0 for the lightest skin, 1 for the darkest.
+        undertone: [3] standard normal deviations of red, green and blue; None: the middle.
+    """
+    light, dark = np.log(LIGHTEST), np.log(DARKEST)
+    logarithm = light + tone * (dark - light) + 4 * tone * (1 - tone) * np.array(MEDIUM_SATURATION)
+    if undertone is not None:
+        logarithm = logarithm + np.array(UNDERTONE) * undertone
+    return np.exp(logarithm)
+
+
+def skin_tone(seed: int) -> float:
+    """Tone of the skin of `random_appearance(seed)`: 0 for the lightest, 1 for the darkest."""
+    return float(np.random.default_rng((1709, seed)).random())
+
+
+def random_appearance(seed: int) -> Appearance:
+    """A person whose features are drawn independently of each other, except hair color, which follows the skin's tone.
+
+    Args:
+        seed: 0 or more; the same person for the same seed.
+    """
+    rng, tone = np.random.default_rng((1710, seed)), skin_tone(seed)
+    skin = skin_color(tone, rng.standard_normal(3))
+    redness = rng.uniform(0.35, 1.0)
+    blush = skin * np.exp(-redness * np.array([-0.04, 0.50, 0.45]) * (1 - 0.5 * tone))
+    lips = skin * np.exp(-rng.uniform(0.5, 1.1) * np.array([0.25, 1.10, 0.90]) * (1 - 0.55 * tone))
+    hair = _hair_color(rng, tone)
+    kind = rng.random()
+    beard = rng.uniform(0.5, 1.0) if kind < BEARDED else 0.0
+    stubble = rng.uniform(0.1, 0.9) if BEARDED <= kind < BEARDED + STUBBLED else 0.0
+    made_up = rng.random() < MADE_UP
+    if made_up:
+        lips = np.array([rng.uniform(0.15, 0.5), rng.uniform(0.01, 0.1), rng.uniform(0.015, 0.12)])
+    lid = skin * np.exp(-rng.gamma(2.0, 0.10) * np.array([0.8, 1.0, 0.9]))
+    if made_up:
+        lid = lid * np.exp(-rng.uniform(0.0, 1.2) * rng.uniform(0.5, 1.5, 3))
+    return Appearance(
+        identity_seed=int(rng.integers(2**31)),
+        skin=_color(skin),
+        blush=_color(blush),
+        lips=_color(lips),
+        iris=_iris(rng, tone),
+        brow_density=rng.uniform(0.2, 1.9),
+        freckles=max(0.0, rng.normal(0.2, 0.6)),
+        stubble=stubble,
+        hair=_hair_style(rng, hair),
+        cloth=_color(rng.uniform(0.02, 0.4, 3)),
+        shape=(),
+        neck_scale=rng.uniform(0.75, 0.95),
+        beard=beard,
+        ear_blush=rng.uniform(0.0, 0.8),
+        lid=_color(lid),
+        circles=rng.uniform(0.0, 1.6),
+        neck=float(np.exp(rng.normal(0.03, 0.10))),
+        bald=rng.uniform(0.6, 1.0) if rng.random() < BALD else 0.0,
+        hairline=rng.normal(0.0, 0.7),
+    )
+
+
+def _color(values: NDArray[np.floating]) -> Color:
+    red, green, blue = (float(x) for x in np.clip(values, 0.002, 0.9))
+    return red, green, blue
+
+
+def _hair_color(rng: np.random.Generator, tone: float) -> NDArray[np.float64]:
+    """Color [3] of hair, brows and beard."""
+    chances = np.array([light + tone * (dark - light) for _, light, dark in HAIR])
+    color = np.array(HAIR[rng.choice(len(HAIR), p=chances / chances.sum())][0])
+    return color * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.06, 3))
+
+
+def _hair_style(rng: np.random.Generator, color: NDArray[np.float64]) -> HairStyle:
+    length = rng.uniform(1.5, 16.0)
+    return HairStyle(
+        color=_color(color),
+        tip_color=_color(color * rng.uniform(1.2, 2.2)),
+        length=length,
+        side_length=length * rng.uniform(0.3, 0.9),
+        lift=rng.uniform(1.4, 2.8),
+        part=rng.uniform(-2.6, 2.6),
+        fringe=rng.uniform(0.0, 0.1),
+        curl=rng.uniform(0.2, 1.3),
+    )
+
+
+def _iris(rng: np.random.Generator, tone: float) -> Color:
+    brown, blue, green = np.array([0.028, 0.015, 0.008]), np.array([0.06, 0.10, 0.15]), np.array([0.05, 0.06, 0.03])
+    chance = np.array([0.45 + 0.5 * tone, 0.35 * (1 - tone), 0.2 * (1 - tone)])
+    color = (brown, blue, green)[rng.choice(3, p=chance / chance.sum())]
+    return _color(color * np.exp(rng.normal(0, 0.3)))
