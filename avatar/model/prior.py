@@ -14,9 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
+from torch import Tensor
 
 from avatar.errors import HeadsplatError
 from avatar.head.embedded import embedded_head
@@ -63,8 +65,8 @@ class Posterior:
     """Colors of the K vertices of a prior in the light of a video, given observed ones."""
 
     mean: Floats  # [K,3] logarithms of linear light
-    variance: Floats  # [K,3] of a vertex from `mean`, without what is observed at the vertex itself
     coefficients: Floats  # [R + L] of the person and of the light, standard deviations
+    covariance: Floats  # [R + L, R + L] of the coefficients
 
     def colors(self) -> Floats:
         """The mean [K,3] in display sRGB."""
@@ -92,21 +94,26 @@ class HeadPrior:
             ValueError: wrong shapes, a negative weight, or a value that is not finite.
         """
         _check(self.mean, colors, weights)
-        design = self._design()
-        prior = np.concatenate([np.ones(self.basis.shape[2]), _light_deviations()])
-        design = design * prior  # every coefficient has variance 1
-        noise = self.noise + OBSERVED**2
-        evidence = weights[:, None] / (CORRELATED * noise)
-        error = colors - self.mean
-        trust = np.ones_like(evidence)
+        seen = np.flatnonzero(weights)
+        noise = torch.from_numpy(self.noise[seen] + OBSERVED**2)
+        evidence = torch.from_numpy(weights[seen])[:, None] / (CORRELATED * noise)
+        error = torch.from_numpy((colors - self.mean)[seen])
+        whole = self._design()
+        design, trust = whole[torch.from_numpy(seen)], torch.ones_like(evidence)
         for _ in range(ITERATIONS):
-            weighted = design * (evidence * trust)[..., None]
-            precision = np.einsum("kcr,kcs->rs", weighted, design, optimize=True) + np.eye(len(prior))
-            coefficients = np.linalg.solve(precision, np.einsum("kcr,kc->r", weighted, error))
-            left = ((error - design @ coefficients) ** 2 / noise).mean(1, keepdims=True)
-            trust = np.broadcast_to((FREEDOM + 1) / (FREEDOM + left), evidence.shape)
-        spread = np.einsum("kcr,kcr->kc", design @ np.linalg.inv(precision), design)
-        return Posterior(self.mean + design @ coefficients, spread + self.noise, coefficients)
+            weighted = (design * (evidence * trust)[..., None]).flatten(0, 1).T
+            precision = weighted @ design.flatten(0, 1) + torch.eye(whole.shape[2], dtype=torch.float64)
+            coefficients = torch.linalg.solve(precision, weighted @ error.flatten())
+            left = ((error - design @ coefficients) ** 2 / noise).mean(1, keepdim=True)
+            trust = ((FREEDOM + 1) / (FREEDOM + left)).expand_as(evidence)
+        mean = self.mean + (whole @ coefficients).numpy()
+        return Posterior(mean, coefficients.numpy(), torch.linalg.inv(precision).numpy())
+
+    def variance(self, posterior: Posterior) -> Floats:
+        """Variance [K,3] of each color from the mean, without what is observed at the vertex itself."""
+        design = self._design()
+        spread = (design @ torch.from_numpy(posterior.covariance) * design).sum(2)
+        return spread.numpy() + self.noise
 
     def complete(self, colors: Floats, weights: Floats) -> Floats:
         """Colors [K,3] of the whole head in display sRGB: observed where seen, else those of the posterior.
@@ -125,14 +132,13 @@ class HeadPrior:
         difference = splu(system.tocsc()).solve(weights[:, None] * (observed - mean))
         return from_log(mean + difference)
 
-    def _design(self) -> Floats:
+    def _design(self) -> Tensor:
         """Factors [K,3,R + L] of all coefficients: of the person, then of the light."""
-        count = len(self.mean)
-        each = np.broadcast_to(np.eye(3), (count, 3, 3))
-        ones = np.ones((count, 3, 1))
-        light = [np.concatenate([ones, each], 2)]
+        ones = np.ones((len(self.mean), 3, 1))
+        light = [np.concatenate([ones, np.broadcast_to(np.eye(3), (len(ones), 3, 3))], 2)]
         light += [axis[:, None, None] * light[0] for axis in self.normals.T[:2]]
-        return np.concatenate([self.basis, *light], 2)
+        # Products are PyTorch's: in training it has one thread, and NumPy's threads would wait for each other.
+        return torch.from_numpy(np.concatenate([self.basis, np.concatenate(light, 2) * _light_deviations()], 2))
 
 
 def _light_deviations() -> Floats:

@@ -1,7 +1,8 @@
 """Anchors: L2 terms that hold Gaussians which the video hardly shows to their initial values.
 
 Colors of Gaussians without blendshapes have a weak anchor each, from the first relocation on to the color of their
-visible neighbors (`avatar.training.neighbor_colors`).
+visible neighbors (`avatar.training.neighbor_colors`); where the prior of heads is used, those of all Gaussians, on skin
+and scalp to its colors (`avatar.training.prior_colors`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ BASIS_ANCHOR_WEIGHT = 1e-5
 #: The weak anchor of a color is as strong as the loss of so many pixels per unit of distance: more than a hidden
 #: Gaussian contributes, and a small part of what a visible one does. The head turns: of it the frames show more.
 TORSO_PIXELS, HEAD_PIXELS = 1.0, 0.25
+#: Name of the strengths of these anchors [N], in pixels, among the initial values.
+PIXELS = "color_pixels"
 #: Skinning weight of the torso from which on a Gaussian belongs to it or to the neck.
 MIN_SKIN = 0.05
 
@@ -30,23 +33,27 @@ MIN_SKIN = 0.05
 class Anchors:
     """The anchored Gaussians of an avatar and their initial values; none before `set` or `restore`."""
 
-    def __init__(self, avatar: Avatar, batch: int) -> None:
+    def __init__(self, avatar: Avatar, batch: int, weak_all: bool = False) -> None:
         """
         Args:
             avatar: its gradients receive the terms.
             batch: images per step; the loss is a sum over images, so the terms are multiplied by it.
+            weak_all: whether colors of Gaussians with blendshapes have a weak anchor, too.
         """
         self._avatar, self._batch = avatar, batch
+        self._first = 0 if weak_all else avatar.blendshapes.count  # Gaussians from here on have weak anchors
         self.rows = torch.zeros(0, dtype=torch.int64)  # [M] indices of the anchored Gaussians
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
         self.basis_weights = torch.zeros(avatar.blendshapes.count)  # [count] anchor weight to zero in the basis
-        self._rest = torch.zeros(len(avatar) - avatar.blendshapes.count)  # 1: without blendshapes, not anchored
+        self._weak = torch.zeros(len(avatar) - self._first)  # 1: the color has a weak anchor
 
     def set(self, coverage: Tensor) -> None:
         """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
         region = torch.from_numpy(vertex_mask(self._avatar.head, HIDDEN_REGIONS))[self._avatar.rig.triangles[:, 0]]
         rows = torch.nonzero(region | (coverage < MIN_COVERAGE))[:, 0]
-        self.restore(rows, {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS})
+        initial = {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS}
+        initial[PIXELS] = torch.where(self._avatar.rig.skin > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
+        self.restore(rows, initial)
 
     def restore(self, rows: Tensor, initial: dict[str, Tensor]) -> None:
         """Anchor the Gaussians `rows` [M] to the values `initial` of all Gaussians, by name of the parameter.
@@ -56,15 +63,20 @@ class Anchors:
         """
         _check(self._avatar, rows, initial)
         self.rows, self.initial = rows, initial
-        count = self._avatar.blendshapes.count
-        self._rest.fill_(1.0)
-        self._rest[rows[rows >= count] - count] = 0.0
+        self._weak.fill_(1.0)
+        self._weak[rows[rows >= self._first] - self._first] = 0.0
         self.basis_weights.zero_()
         self.basis_weights[rows[rows < len(self.basis_weights)]] = self._batch * BASIS_ANCHOR_WEIGHT
 
     def set_colors(self, colors: Tensor) -> None:
         """Anchor the colors of the M Gaussians without blendshapes, the last ones, to `colors` [M,3]."""
         self.initial["colors"][self._avatar.blendshapes.count :] = colors
+
+    def set_surface_colors(self, rows: Tensor, colors: Tensor, pixels: Tensor) -> None:
+        """Anchor the colors of the Gaussians `rows` [M] to `colors` [M,3], as strongly as `pixels` [M] and no less."""
+        self.initial["colors"][rows] = colors
+        usual = torch.where(self._avatar.rig.skin[rows] > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
+        self.initial[PIXELS][rows] = usual.maximum(pixels)
 
     def add_gradients(self, pixels: int) -> None:
         """Add the gradients of the anchors; an outer basis has none, its optimizer step takes `basis_weights`.
@@ -74,16 +86,15 @@ class Anchors:
         """
         if not self.initial:
             return
-        rows, count = self.rows, self._avatar.blendshapes.count
+        rows, first = self.rows, self._first
         for name, weight in ANCHOR_WEIGHTS.items():
             values = getattr(self._avatar, name)
             away = values.detach()[rows] - self.initial[name][rows]
             values.grad[rows] += self._batch * weight * away
-        strength = torch.where(self._avatar.rig.skin[count:] > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
-        weak, colors = self._rest * strength / (3 * pixels), self._avatar.colors
+        weak, colors = self._weak * self.initial[PIXELS][first:] / (3 * pixels), self._avatar.colors
         assert colors.grad is not None
-        away = colors.detach()[count:] - self.initial["colors"][count:]
-        colors.grad[count:].addcmul_(away, weak[:, None], value=self._batch)
+        away = colors.detach()[first:] - self.initial["colors"][first:]
+        colors.grad[first:].addcmul_(away, weak[:, None], value=self._batch)
         basis = self._avatar.blendshapes.basis
         if basis.grad is not None:
             rows = rows[rows < basis.shape[1]]
@@ -94,7 +105,7 @@ def _check(avatar: Avatar, rows: Tensor, initial: dict[str, Tensor]) -> None:
     count = len(avatar)
     if rows.dtype != torch.int64 or rows.ndim != 1 or bool(((rows < 0) | (rows >= count)).any()):
         raise ValueError("anchored Gaussians that the avatar does not have")
-    for name in ANCHOR_WEIGHTS:
-        value, own = initial[name], getattr(avatar, name)
+    for name in (*ANCHOR_WEIGHTS, PIXELS):
+        value, own = initial[name], avatar.rig.skin if name == PIXELS else getattr(avatar, name)
         if not isinstance(value, Tensor) or value.shape != own.shape or value.dtype != own.dtype:
             raise ValueError(f"anchor values of {name} of another kind")

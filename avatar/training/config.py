@@ -78,6 +78,7 @@ class TrainConfig:
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     layer: bool = True  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians; gsplat cannot render it
     skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do
+    prior: bool = True  # colors of skin and scalp that the frames hardly show from the prior of heads
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
     refine_at: float = 0.2  # fraction of the schedule after which frames are refined against the avatar; 1: never

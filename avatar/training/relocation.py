@@ -127,8 +127,10 @@ def _sources(group: Tensor, unused: Tensor, error: Tensor, rng: np.random.Genera
 def _copy(avatar: Avatar, anchors: Anchors, optimizer: Optimizer, sources: Tensor, targets: Tensor) -> None:
     """Make the Gaussians `targets` equal to `sources`; their first moments are cleared."""
     for name in PER_GAUSSIAN:
-        for values in (getattr(avatar, name), anchors.initial[name]):
-            values[targets] = values[sources]
+        values = getattr(avatar, name)
+        values[targets] = values[sources]
+    for values in anchors.initial.values():
+        values[targets] = values[sources]
     for name in BINDING:
         values = getattr(avatar.rig, name)
         values[targets] = values[sources]

@@ -14,6 +14,7 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import has_mouth
+from avatar.model.prior import applies_to, head_prior
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.rendering.backends import backend_of
 from avatar.rendering.render import render, to_uint8
@@ -21,11 +22,13 @@ from avatar.training import constraints
 from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
-from avatar.training.initial_colors import initialize_colors
+from avatar.training.initial_colors import COLOR_FRAMES, initialize_colors
+from avatar.training.initialization import nearest_pixel
 from avatar.training.layer_training import TexelAnchors, layer_groups, limit_texels, set_light
 from avatar.training.mouth_limits import MouthLimits
 from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.prediction import predict
+from avatar.training.prior_colors import set_prior_colors
 from avatar.training.relocation import measure, relocate, relocation_due
 from avatar.training.round_eyes import RoundEyes
 from avatar.training.torso_depth import smooth_torso_depth
@@ -49,7 +52,8 @@ class Trainer:
         self.outer = avatar.blendshapes.mode == "reduced" and avatar.blendshapes.basis.numel() > 0
         avatar.blendshapes.basis.requires_grad_(not self.outer)
         self.optimizer = Optimizer(self._groups())
-        self.anchors = Anchors(avatar, config.batch)
+        self.prior = head_prior() if config.prior and applies_to(avatar.head) else None
+        self.anchors = Anchors(avatar, config.batch, weak_all=self.prior is not None)
         self.texel_anchors = None if avatar.layer is None else TexelAnchors(avatar.layer, config.batch)
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
         self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
@@ -87,6 +91,7 @@ class Trainer:
         if self.mouth_limits is not None:
             self.mouth_limits.color_hidden(self.avatar, coverage)
         self.anchors.set(coverage)
+        self._use_prior(self.coarse or self.full, coverage / min(COLOR_FRAMES, len(self.full)))
         set_light(self.avatar)
 
     def _next_frames(self) -> Tensor:
@@ -165,10 +170,15 @@ class Trainer:
         use = measure(avatar, frames, int(rng.integers(len(frames))))
         smooth_torso_depth(avatar, frames, use.contribution)
         set_hidden_colors(avatar, self.anchors, frames, use.contribution)
+        self._use_prior(frames, use.contribution)
         if self.mouth_limits is not None:
             use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
         if config.relocate > 0:
             relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
+
+    def _use_prior(self, frames: TrainingFrames, contribution: Tensor) -> None:
+        if self.prior is not None:
+            set_prior_colors(self.avatar, self.prior, self.anchors, contribution, nearest_pixel(frames))
 
     def refinement_due(self, fraction: float) -> bool:
         """Whether the frames are to be refined at `fraction` (0..1) of the schedule."""

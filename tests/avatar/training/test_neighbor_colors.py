@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,13 +11,13 @@ from avatar.data.capture_folder import Capture
 from avatar.training import anchors, neighbor_colors
 from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.trainer import Trainer
-from tests.avatar.training.test_relocation import trainer_of
+from tests.avatar.training.test_relocation import CONFIG, trainer_of
 from tests.avatar.training.test_torso_depth import in_camera, shown
 
 
 @pytest.fixture
 def trainer(tiny: Capture) -> Trainer:
-    return trainer_of(tiny)
+    return trainer_of(tiny, replace(CONFIG, prior=False))
 
 
 def test_hidden_gaussians_take_the_color_of_visible_ones_around_them(trainer: Trainer) -> None:
