@@ -27,6 +27,8 @@ _PIXELS = 640  # per side
 _DISTANCE, _EXTENT = 0.75, 0.45  # meters from camera to head; meters of a side of the image at the head
 _OCCLUSION_DEPTH = 0.003  # meters behind the visible surface from which a vertex is hidden
 _MIN_ALPHA = 0.9
+#: Weight of a vertex from which on renderings know its color: less is a view along the surface.
+_MIN_WEIGHT = 1e-6
 _MAX_FILL_ITERATIONS = 60
 _CHUNK = 1 << 16  # points sampled at a time
 #: Regions behind closed lips, which keep the head model's colors.
@@ -71,8 +73,8 @@ def vertex_colors(avatar: Avatar) -> Tensor:
     head = avatar.head
     vertices = torch.arange(len(head.v_template))[:, None].expand(-1, 3)
     total = seen_colors(avatar, SurfacePoints(vertices, torch.tensor([[1.0, 0.0, 0.0]]).expand(len(vertices), 3)))
-    known = total[:, 3] > 0
-    colors = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(1e-9), head.colors)
+    known = total[:, 3] > _MIN_WEIGHT
+    colors = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(_MIN_WEIGHT), head.colors)
     known |= torch.from_numpy(vertex_mask(head, _MOUTH_REGIONS))
     inside = InsideColors.of(avatar)
     if inside is not None:

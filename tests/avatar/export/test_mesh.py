@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.export import posed, write_glb, write_obj
+from avatar.export import mesh, posed, write_glb, write_obj
 from avatar.export.face import ArkitFace
 from avatar.export.mesh import vertex_colors
 from avatar.export.placement import Placement
@@ -262,3 +263,19 @@ def test_the_mesh_has_the_colors_of_the_images(tiny_avatar: Avatar) -> None:
     assert (colors[nose].mean(0) - 0.85 * head.colors[nose].mean(0)).abs().max() < 0.12
     inside = head.regions["mouth_interior"]
     assert (colors[inside] == head.colors[inside]).all(-1).float().mean() > 0.8
+
+
+def test_a_view_along_the_surface_gives_no_color(tiny_avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = vertex_colors(tiny_avatar)
+    bright = torch.nonzero(before.amax(1) > 0.3)[::20, 0]
+    real = mesh.seen_colors
+
+    def grazing(avatar: Avatar, points: mesh.SurfacePoints) -> Tensor:
+        total = real(avatar, points)
+        total[bright] *= 1e-12
+        return total
+
+    monkeypatch.setattr(mesh, "seen_colors", grazing)
+    after = vertex_colors(tiny_avatar)
+    assert len(bright) > 50 and float(after[bright].amax(1).min()) > 0.02
+    assert float((after - before)[bright].abs().median()) < 0.1
