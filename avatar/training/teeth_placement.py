@@ -71,9 +71,7 @@ def height_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
         return None
     teeth = torch.from_numpy(vertex_mask(head, ("teeth_upper",)))
     layer = MeshLayer(head)
-    textures = torch.stack(
-        [sum((layer.part == part for part in group), torch.zeros(len(layer.part))) for group in _GROUPS], 1
-    )
+    textures = torch.stack([torch.isin(layer.part, torch.tensor(group)) for group in _GROUPS], 1).float()
     lit = textures * layer.start.mean(1, keepdim=True)
     values: list[list[Tensor]] = [[] for _ in HEIGHTS]
     truth = []

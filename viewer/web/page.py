@@ -9,7 +9,7 @@ import re
 
 from .bundle import bundle, source
 
-#: Nothing is loaded and nothing is sent; scripts and styles are those of this file only. Workers, pictures and videos
+#: Nothing is loaded and nothing is sent; scripts and styles are those of this file only. Workers, images and videos
 #: are made in the page.
 _POLICY = (
     "default-src 'none'; script-src '{script}' blob:; worker-src blob:; style-src '{style}'; img-src data: blob:; "

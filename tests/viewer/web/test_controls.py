@@ -12,7 +12,7 @@ import pytest
 from tests.support.browser import Page
 from tests.viewer.web.test_driving import drop, take
 
-PICTURE = (300, 300)  # a point of the picture, pixels of the page
+IMAGE = (300, 300)  # a point of the image, pixels of the page
 
 
 def press(page: Page, key: str, code: str = "") -> None:
@@ -86,9 +86,9 @@ def test_the_search_shows_matching_sliders_only(shown: Page) -> None:
 
 def test_dragging_turns_the_camera_and_r_resets_it(shown: Page) -> None:
     before = canvas(shown)
-    mouse(shown, "mousePressed", *PICTURE, clickCount=1)
-    mouse(shown, "mouseMoved", PICTURE[0] + 80, PICTURE[1], buttons=1)
-    mouse(shown, "mouseReleased", PICTURE[0] + 80, PICTURE[1], clickCount=1)
+    mouse(shown, "mousePressed", *IMAGE, clickCount=1)
+    mouse(shown, "mouseMoved", IMAGE[0] + 80, IMAGE[1], buttons=1)
+    mouse(shown, "mouseReleased", IMAGE[0] + 80, IMAGE[1], clickCount=1)
     assert shown.run("app.orbit.yaw") == pytest.approx(-0.48)
     assert np.abs(canvas(shown).astype(int) - before).max() > 20
     shown.run("app.player.canvas.focus()")
@@ -96,7 +96,7 @@ def test_dragging_turns_the_camera_and_r_resets_it(shown: Page) -> None:
     np.testing.assert_array_equal(canvas(shown), before)
 
 
-def test_arrow_keys_on_the_picture_turn_and_plus_comes_closer(shown: Page) -> None:
+def test_arrow_keys_on_the_image_turn_and_plus_comes_closer(shown: Page) -> None:
     shown.run("app.player.canvas.focus()")
     press(shown, "ArrowLeft", "ArrowLeft")
     press(shown, "ArrowUp", "ArrowUp")
@@ -105,7 +105,7 @@ def test_arrow_keys_on_the_picture_turn_and_plus_comes_closer(shown: Page) -> No
 
 
 def test_the_wheel_comes_closer(shown: Page) -> None:
-    mouse(shown, "mouseWheel", *PICTURE, deltaX=0, deltaY=-200)
+    mouse(shown, "mouseWheel", *IMAGE, deltaX=0, deltaY=-200)
     shown.wait("app.orbit.zoom > 1.2")
 
 
@@ -152,10 +152,10 @@ def test_a_slow_motion_gets_fewer_pixels_and_a_resting_face_all(shown: Page) -> 
         shown.run("app.resolution.scale = 1; app.resolution.times = []")
 
 
-def test_a_picture_is_saved_with_a_transparent_background(shown: Page, downloads: Path) -> None:
+def test_an_image_is_saved_with_a_transparent_background(shown: Page, downloads: Path) -> None:
     click(shown, "#transparent")
     click(shown, "#picture")
-    shown.wait_for(lambda: cv2.haveImageReader(str(downloads / "tiny.png")), "a picture")
+    shown.wait_for(lambda: cv2.haveImageReader(str(downloads / "tiny.png")), "an image")
     click(shown, "#transparent")
     saved = cv2.imread(str(downloads / "tiny.png"), cv2.IMREAD_UNCHANGED)
     assert saved.shape[2] == 4

@@ -1,4 +1,4 @@
-/** Pictures and videos of the canvas, saved as files. */
+/** Images and videos of the canvas, saved as files. */
 
 const SLICE = 500; // milliseconds between the parts of a video
 

@@ -1,4 +1,4 @@
-/** Pointers and keys on the picture: one pointer orbits, two pinch, the wheel zooms. */
+/** Pointers and keys on the image: one pointer orbits, two pinch, the wheel zooms. */
 
 const RADIANS_PER_PIXEL = 0.006;
 const KEY_RADIANS = 0.1;
