@@ -245,8 +245,10 @@ HEADSPLAT_FN void covariance_backward(const Camera& camera, const Projection<Rea
   cov[2] = zero - (b * t01 + c * t11);
   if (camera.antialias) {
     const Real safe_compensation = select(p.compensation > zero, p.compensation, one);
-    const Real ratio = d.opacity * opacity * half / safe_compensation * inverse * inverse;
-    const Real by_det = ratio * (p.det - p.det_undilated), by_trace = ratio * p.det_undilated * dilation;
+    // Not times inverse^2: a determinant below 5e-20 has no square in float32.
+    const Real ratio = d.opacity * opacity * half / safe_compensation * inverse;
+    const Real by_det = ratio * ((p.det - p.det_undilated) * inverse);
+    const Real by_trace = ratio * (p.det_undilated * inverse) * dilation;
     cov[0] = cov[0] + (p.yy - dilation) * by_det - by_trace;
     cov[1] = cov[1] - p.xy * by_det;
     cov[2] = cov[2] + (p.xx - dilation) * by_det - by_trace;
