@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
 from avatar.model.mesh_layer import MeshLayer
+from avatar.model.moving import moved
 from avatar.model.pose_corrector import PoseCorrector
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
@@ -72,6 +73,17 @@ class Avatar(nn.Module):
         self.pose_corrector: PoseCorrector | None = None
 
     neutral: Tensor
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Avatar:
+        """As of nn.Module, under `to`, `cpu` and `cuda`; the parts that are no modules follow to the device."""
+        super()._apply(fn, recurse)
+        device = self.offsets.device
+        self.head = moved(self.head, device)
+        if self.torso_regression is not None:
+            self.torso_regression = moved(self.torso_regression, device)
+        if self.pose_corrector is not None:
+            self.pose_corrector = moved(self.pose_corrector, device)
+        return self
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -19,6 +19,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.eye_light import EYES, EyeLight
+from avatar.model.moving import moved
 from avatar.ops import MouthSurface
 from avatar.types import LayerMesh, PosedLayer
 
@@ -127,6 +128,12 @@ class MeshLayer(nn.Module):
     mouth_normals: Tensor
     lip_corners: Tensor
     lip_bary: Tensor
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MeshLayer:
+        """As of nn.Module, under `to`, `cpu` and `cuda`; the mesh follows to the device."""
+        super()._apply(fn, recurse)
+        self.mesh = moved(self.mesh, self.start.device)
+        return self
 
     def texels(self) -> Tensor:
         """Colors [T,3] of the texels, with autograd."""
