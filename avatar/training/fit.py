@@ -29,6 +29,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.eye_directions import with_eye_directions
 from avatar.training.initial_torso import with_initial_torso
 from avatar.training.initialization import build_avatar
+from avatar.training.iris_size import with_fitted_irises
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
 from avatar.training.report import TrainReport, residual_by_region
 from avatar.training.result import TrainResult
@@ -211,5 +212,5 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
     take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
     frames = with_initial_torso(capture, indices, frames)
     if config.has_layer:
-        person, frames = with_placed_teeth(person, frames)
+        person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
     return Trainer(build_avatar(person, frames, config), frames, config)

@@ -16,8 +16,7 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.mesh_layer import LIPS, MeshLayer, Part, has_parts
-from avatar.rendering.layer import layer_images
-from avatar.types import PosedLayer
+from avatar.training.layer_comparison import LayerComparison, difference
 
 #: Heights that are compared, meters above those of the head model: those of most people lie within.
 HEIGHTS = tuple(np.arange(-4, 7) * 5e-4)
@@ -26,14 +25,10 @@ OPEN, MOST_FRAMES, MIN_FRAMES = 0.004, 32, 8
 #: A height is taken if it lowers the root mean square difference by this fraction or more, and if the lowest and the
 #: highest are worse: where the frames hardly show teeth, the best is one of those.
 GAIN = 0.025
-#: Pixels count where nothing but the mouth is, away from the lips: by its part of the pixel, and by the stencil.
-_MOUTH_ALONE, _CLEAR = 0.9, 0.6
 #: Pixels that determine a height.
 _MIN_PIXELS = 200
 #: Parts that have a color of their own in the comparison.
 _GROUPS = ((Part.CROWN,), (Part.GUM,), (Part.TONGUE, Part.CAVITY))
-#: Weight of the difference of their gains from one for all, relative to that of the images.
-_RIDGE = 0.02
 
 
 @torch.no_grad()
@@ -72,18 +67,17 @@ def height_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     teeth = torch.from_numpy(vertex_mask(head, ("teeth_upper",)))
     layer = MeshLayer(head)
     textures = torch.stack([torch.isin(layer.part, torch.tensor(group)) for group in _GROUPS], 1).float()
-    lit = textures * layer.start.mean(1, keepdim=True)
-    values: list[list[Tensor]] = [[] for _ in HEIGHTS]
-    truth = []
-    for index in chosen.tolist():
-        seen = _mouth_pixels(layer, frames, index, textures)
-        truth.append(frames.rgb[index][seen[1], seen[0]].double() / 255)
-        for height, found in zip(HEIGHTS, values, strict=True):
-            found.append(_rendered(layer, frames, index, lit, teeth * height, seen))
-    target = torch.cat(truth)
+    comparison = LayerComparison(layer, frames, textures)
+    seen = {index: comparison.pixels(index) for index in chosen.tolist()}
+    target = torch.cat([comparison.truth(index, pixels) for index, pixels in seen.items()])
     if len(target) < _MIN_PIXELS:
         return None
-    return np.array([_difference(torch.cat(found).double(), target) for found in values])
+    raised = teeth[:, None] * torch.tensor([0.0, 1.0, 0.0])
+    errors = []
+    for height in HEIGHTS:
+        drawn = [comparison.drawn(index, pixels, height * raised) for index, pixels in seen.items()]
+        errors.append(difference(torch.cat(drawn), target))
+    return np.array(errors)
 
 
 def _open_frames(head: HeadModel, frames: TrainingFrames) -> Tensor:
@@ -91,44 +85,3 @@ def _open_frames(head: HeadModel, frames: TrainingFrames) -> Tensor:
     lips = head.landmarks(frames.states.vertices)[:, list(LIPS[:2])]
     apart = ((lips[:, 0] - lips[:, 1]).norm(dim=1) > OPEN)[frames.step].nonzero()[:, 0]
     return apart[:: max(1, -(-len(apart) // MOST_FRAMES))]
-
-
-def _posed(layer: MeshLayer, frames: TrainingFrames, index: int, texels: Tensor, raised: Tensor) -> PosedLayer:
-    """The layer in frame `index`, some of its vertices raised by `raised` [V] meters."""
-    step = frames.step[index : index + 1]
-    vertices = frames.states.vertices[step].clone()
-    vertices[..., 1] += raised
-    rotation, translation = frames.states.rotation[step], frames.states.translation[step]
-    return layer.posed(vertices, rotation, translation, texels.new_ones(0), texels.contiguous())
-
-
-def _mouth_pixels(layer: MeshLayer, frames: TrainingFrames, index: int, textures: Tensor) -> Tensor:
-    """Pixels [2,n], x and y, of frame `index` where the teeth of the head model, its tongue or cavity are."""
-    posed = _posed(layer, frames, index, textures, torch.zeros(()))
-    images = layer_images(replace(posed, shade=torch.ones_like(posed.shade)), frames.view(index))
-    alone = images.color[0].sum(-1) > _MOUTH_ALONE
-    y, x = (alone & (images.stencil[0] > _CLEAR)).nonzero(as_tuple=True)
-    return torch.stack([x, y]) + images.origin[0][:, None].long()
-
-
-def _rendered(
-    layer: MeshLayer, frames: TrainingFrames, index: int, texels: Tensor, raised: Tensor, pixels: Tensor
-) -> Tensor:
-    """Colors [n,3] of the layer at `pixels` [2,n] of frame `index`, 0 outside its window."""
-    images = layer_images(_posed(layer, frames, index, texels, raised), frames.view(index))
-    height, width = images.coverage.shape[1:]
-    x, y = pixels - images.origin[0][:, None].long()
-    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    out = texels.new_zeros(pixels.shape[1], 3)
-    out[inside] = images.color[0][y[inside], x[inside]]
-    return out
-
-
-def _difference(values: Tensor, target: Tensor) -> float:
-    """Root mean square of `target` [n,3] minus the best combination of `values` [n,G] for each color."""
-    square = values.square().mean()
-    total = values.sum(1)
-    one = (total @ target) / total.square().sum().clamp_min(1e-9)  # [3] gain of all groups together
-    ridge = _RIDGE * len(target) * square * torch.eye(values.shape[1]).double()
-    gains = torch.linalg.solve(values.T @ values + ridge, values.T @ target + ridge.sum(1)[:, None] * one)
-    return float((values @ gains - target).square().mean().sqrt())

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import baked
-from avatar.model.mesh_layer import MeshLayer
-from avatar.rendering.layer import layer_images
 from avatar.training.teeth_placement import HEIGHTS, MIN_FRAMES, height_errors, with_placed_teeth
-from avatar.types import Camera, HeadParams
-
-FRAMES = 9
+from avatar.types import HeadParams
+from tests.support.layer_film import FRAMES, filmed
 
 
 @pytest.fixture(scope="module")
@@ -47,28 +43,6 @@ def laughs(head: HeadModel, jaw: float = 0.5) -> HeadParams:
     for name in ("mouthSmileLeft", "mouthSmileRight", "mouthUpperUpLeft", "mouthUpperUpRight"):
         expression[:, head.expression_index(name)] = (strength - 0.2) * (jaw > 0)
     return replace(params, expression=expression, translation=torch.tensor([[0.0, 0.0, -0.5]]).repeat(FRAMES, 1))
-
-
-def filmed(head: HeadModel, person: HeadModel, params: HeadParams) -> TrainingFrames:
-    """Frames of the mouth layer of `person` in other colors, with states of `head`."""
-    camera = Camera.facing(500.0, 160, 160).repeated(FRAMES)
-    shown = HeadStates.of(params, person)
-    layer = MeshLayer(person)
-    with torch.no_grad():
-        texels = layer.texels() * torch.tensor([0.9, 0.8, 0.7])
-        posed = layer.posed(shown.vertices, shown.rotation, shown.translation, torch.ones(0), texels)
-        images = layer_images(posed, camera)
-    rgb = torch.full((FRAMES, camera.height, camera.width, 3), 0.5)
-    height, width = images.coverage.shape[1:]
-    for frame, (x, y) in enumerate(images.origin.tolist()):
-        window = rgb[frame, y : y + height, x : x + width]
-        kept = 1 - images.coverage[frame, : window.shape[0], : window.shape[1], None]
-        window.mul_(kept).add_(images.color[frame, : window.shape[0], : window.shape[1]])
-    alpha = torch.full(rgb.shape[:3], 255, dtype=torch.uint8)
-    return TrainingFrames(
-        (255 * rgb).round().to(torch.uint8), alpha, camera, HeadStates.of(params, head), torch.arange(FRAMES),
-        np.arange(FRAMES) / 25, torch.ones(FRAMES),
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("height", [-0.001, 0.0015])
