@@ -19,6 +19,7 @@ from capture.tracker.gaze import eye_angles, smooth_angles
 from capture.tracker.identity import IdentityFit, IdentityOptions, KeyFrame, choose_key_frames, fit_identity
 from capture.tracker.indices import FACE_COUNT, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.lids import usual_openings, with_closed_lids
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
 from capture.tracker.rotation import yaw_pitch
 from capture.tracker.smooth import SmoothOptions, smooth_clip
@@ -226,6 +227,8 @@ def track_training(
         if progress:
             progress(index + 1, len(targets))
     smoothed = smooth_clip(problem, states, targets, weights, training.time, None, person.options.smooth, attitudes)
+    usual = usual_openings(problem, smoothed, training.points)
+    smoothed = with_closed_lids(problem, smoothed, training.points, usual)
     raw = eye_angles(person.model, person.identity, person.camera, smoothed, training.points)
     gaze = smooth_angles(raw, _openness(person.model, smoothed), training.time)
     return _finish(problem, targets, smoothed, states, raw, gaze)
@@ -263,6 +266,8 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
     start = [all_states[k] for k in order]
     smoothed = smooth_clip(problem, start, all_targets, all_weights, time, fixed, person.options.smooth, all_attitudes)
     smoothed = [smoothed[row] for row in np.flatnonzero(~fixed)]
+    usual = usual_openings(problem, track.states, training.points)
+    smoothed = with_closed_lids(problem, smoothed, held_out.points, usual)
     raw = eye_angles(person.model, person.identity, person.camera, smoothed, held_out.points)
     gaze = smooth_angles(
         np.concatenate([track.raw_gaze, raw]),
