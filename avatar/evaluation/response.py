@@ -74,7 +74,8 @@ def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response 
     mouth = _seen(avatar, JAW, _LIPS, locate)
     if eyes is None or mouth is None:
         return None
-    asked = _openings(_mesh_landmarks(avatar, _driven(avatar, JAW, soft_clamp=False)), _LIPS)
+    upright = _mesh_landmarks(avatar, _driven(avatar, JAW, soft_clamp=False))
+    asked = _openings(upright * [1, -1, 1], _LIPS)
     span = max(asked[-1] - asked[0], 1e-6)
     return Response(
         eye_openness=tuple((eyes / max(eyes[0], 1e-6)).tolist()),
@@ -126,8 +127,13 @@ def _project(camera: Camera, points: np.ndarray) -> np.ndarray:
 
 
 def _openings(points: np.ndarray, edges: _Edges) -> np.ndarray:
-    """Mean image distance [T] between the `edges` of landmarks [T,478,2+], relative to that of the eye corners."""
+    """Mean opening [T] between the `edges` of landmarks [T,478,2+] in the image, relative to the eye corners' distance.
+
+    An opening is across the line through the eye corners: lids that are shifted along it, or overlap, are closed.
+    """
     image = points[..., :2]
+    corners = image[:, EYE_CORNERS[1]] - image[:, EYE_CORNERS[0]]
+    down = np.stack([-corners[:, 1], corners[:, 0]], -1)
     apart = np.stack([image[:, list(low)].mean(1) - image[:, list(high)].mean(1) for high, low in edges])
-    scale = np.linalg.norm(image[:, EYE_CORNERS[0]] - image[:, EYE_CORNERS[1]], axis=-1)
-    return np.linalg.norm(apart, axis=-1).mean(0) / np.maximum(scale, 1e-9)
+    across = (apart * down).sum(-1).clip(min=0).mean(0)
+    return np.asarray(across / np.maximum((corners * corners).sum(-1), 1e-9))

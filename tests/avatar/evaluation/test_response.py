@@ -26,7 +26,8 @@ def test_the_mesh_closes_its_eyes_and_opens_its_mouth_as_far_as_the_soft_clamp_l
     response = measure_response(tiny_avatar, Landmarker(mesh_itself))
     assert response is not None
     assert response.eye_openness[0] == 1 and response.mouth_opening[0] == 0
-    assert all(np.diff(response.eye_openness) < 0) and all(np.diff(response.mouth_opening) > 0)
+    assert all(np.diff(response.eye_openness) <= 0) and all(np.diff(response.mouth_opening) > 0)
+    assert response.eye_openness[-2] < 0.25 and response.eye_openness[-1] < 0.01
     assert response.mouth_asked[0] == 0 and response.mouth_asked[-1] == pytest.approx(1)
     assert response.mouth_opening[-1] < 1.02
 
@@ -42,6 +43,21 @@ def test_a_mouth_that_stays_shut_is_off_by_the_whole_opening(tiny_avatar: Avatar
     assert response is not None
     assert response.jaw_error == pytest.approx(1) and response.mouth_opening == (0,) * len(WEIGHTS)
     assert response.eye_openness == (1,) * len(WEIGHTS)
+
+
+def test_lids_that_overlap_or_slide_sideways_are_closed(tiny_avatar: Avatar) -> None:
+    def closed(image: np.ndarray, start: np.ndarray) -> np.ndarray:
+        frames.append(start)
+        face = start.copy()
+        if len(frames) == len(WEIGHTS):
+            corners = face[263, :2] - face[33, :2]
+            for high, low in ((160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)):
+                face[low, :2] = face[high, :2] + 0.2 * corners - 0.01 * np.array([-corners[1], corners[0]])
+        return face
+
+    frames: list[np.ndarray] = []
+    response = measure_response(tiny_avatar, Landmarker(closed))
+    assert response is not None and response.eye_openness[-1] == 0
 
 
 def test_a_face_that_is_lost_gives_no_response(tiny_avatar: Avatar) -> None:
