@@ -22,7 +22,7 @@ from avatar.training.layer_comparison import LayerComparison, difference
 #: Sizes that are compared, as factor of the angle from the middle of the iris to its rim.
 SIZES = tuple(np.arange(10, 27) * 0.05)
 #: Frames that count at most, and at least; pixels that determine a size.
-MOST_FRAMES, MIN_FRAMES, _MIN_PIXELS = 48, 8, 400
+MOST_FRAMES, MIN_FRAMES, _MIN_PIXELS = 24, 8, 400
 #: A size is taken if it lowers the root mean square difference by this fraction or more, and if the lowest and the
 #: highest are worse.
 GAIN = 0.02
