@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from avatar.errors import HeadsplatError
+from capture.tracker.camera import FocalPrior
 from capture.video.crop import Framing
-from capture.video.split import Split
+from capture.video.split import MIN_TRAINING, Split
 
 #: `progress(stage, done, total)`; stages are "yaw" (by --test-yaw), "overview" (long videos), "landmarks",
 #: "mattes", "track".
@@ -77,6 +78,14 @@ class CaptureOptions:
             "head": self.head,
             "mattes": None if self.mattes is None else str(self.mattes),
         }
+
+
+@dataclass(frozen=True)
+class SourceTraits:
+    """What differs between a video and other sources of frames."""
+
+    least_frames: int = MIN_TRAINING  # training frames that show the face
+    focal: FocalPrior | None = None  # pixels of its frames; None: from their size and `focal_35mm`
 
 
 def _detector() -> Any:

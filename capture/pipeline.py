@@ -7,11 +7,10 @@ needs the yaw of every frame; nothing but the split comes of it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,11 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head, stored_source
 from avatar.head.model import HeadModel
 from avatar.types import FACING_CAMERA
+from capture.digest import file_digest
 from capture.faces.face_pose import eyes_above_mouth
 from capture.faces.head_detector import HeadDetector
 from capture.matting.user_matte import open_mattes
-from capture.options import CaptureOptions, FaceModels, Progress
+from capture.options import CaptureOptions, FaceModels, Progress, SourceTraits
 from capture.quality.assessment import Assessment, assess_frames, flagged_sentence
 from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
@@ -51,7 +51,7 @@ from capture.tracker.output import quality, track_arrays
 from capture.video.crop import Crop, MovingWindow, few_pixels
 from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
-from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
+from capture.video.split import FramePlan, frame_plan, split_by_yaw, split_frames
 from capture.video.turns import turn_sentence
 from capture.workspace import Workspace
 
@@ -104,6 +104,7 @@ def capture_frames(
     options: CaptureOptions | None = None,
     progress: Progress | None = None,
     models: FaceModels | None = None,
+    traits: SourceTraits | None = None,
 ) -> Capture:
     """Capture frames that are already open.
 
@@ -115,25 +116,25 @@ def capture_frames(
         options: see CaptureOptions.
         progress: see run_capture.
         models: see run_capture.
+        traits: None: those of a video.
     """
-    options = options or CaptureOptions()
+    options, traits = options or CaptureOptions(), traits or SourceTraits()
     training, held_out = split_frames(frame_count, video.fps, options.split)
-    if len(training) < MIN_TRAINING:
+    if len(training) < traits.least_frames:
         raise HeadsplatError(
-            f"{source_metadata['name']}: {len(training)} training frames, at least {MIN_TRAINING} are needed; "
+            f"{source_metadata['name']}: {len(training)} training frames, at least {traits.least_frames} are needed; "
             "give a longer clip or hold out less"
         )
     # What is wrong with these fails before the work, not in the middle of it.
-    focal_prior(video.width, video.height, video.focal_35mm, options.focal)
+    focal = traits.focal or focal_prior(video.width, video.height, video.focal_35mm, options.focal)
+    traits = replace(traits, focal=focal)
     if options.mattes is not None:
         open_mattes(options.mattes)
     workspace = Workspace(out)
     key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
     workspace.open(key, options.overwrite)
-    run = _Run(
-        video, frame_plan(training, held_out), source_metadata, workspace, options, progress, models or FaceModels()
-    )
-    run.all_stages()
+    plan, models = frame_plan(training, held_out), models or FaceModels()
+    _Run(video, plan, source_metadata, workspace, options, progress, models, traits).all_stages()
     return Capture.load(out)
 
 
@@ -148,6 +149,7 @@ class _Run:
     options: CaptureOptions
     progress: Progress | None
     models: FaceModels
+    traits: SourceTraits
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
@@ -206,7 +208,7 @@ class _Run:
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
         table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
-        kept, warnings = choose_person(table, self.source_metadata["name"], len(wanted))
+        kept, warnings = choose_person(table, self.source_metadata["name"], len(wanted), self.traits.least_frames)
         self.warnings += warnings
         return kept
 
@@ -244,7 +246,8 @@ class _Run:
     ) -> tuple[Person, list[tuple[LandmarkTable, Observations, ClipTrack, bool]]]:
         video = self.video
         model = LandmarkModel.from_head(head)
-        prior = focal_prior(video.width, video.height, video.focal_35mm, self.options.focal).scaled(scale)
+        assert self.traits.focal is not None
+        prior = self.traits.focal.scaled(scale)
         seen, unseen = _observations(training, scale), _observations(held_out, scale) if len(held_out) else None
         self.assessments = assess_frames(self.statistics, seen, training.number, unseen, held_out.number)
         seen = self.assessments[0].observations
@@ -374,21 +377,3 @@ def _observations(table: LandmarkTable, scale: float) -> Observations:
     """Landmarks in pixels of whole source frames resized by `scale`: one camera, wherever the windows are."""
     points, spread = (np.stack(values).astype(np.float64) * scale for values in (table.points, table.spread))
     return Observations(points, spread, np.array(table.presence), np.array(table.time))
-
-
-def source_digest(source: Path) -> str:
-    """Digest that identifies a video, or a folder of several cameras."""
-    if source.is_dir():
-        from capture.multiview.pipeline import folder_digest
-
-        return folder_digest(source)
-    return file_digest(source)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -27,6 +27,7 @@ from avatar.cli.arguments import (
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import Update, say, show, stage
 from avatar.common.files import check_output, shown
+from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 class CaptureCommand:
     """Decode, detect the face, matte and track; resumes after an interruption."""
 
-    source: Annotated[Positional[Path], arg(metavar="VIDEO|FOLDER")]
-    """a video of one person, or a folder of several cameras: transforms.json (NeRF, VHAP / GaussianAvatars, INSTA),
-    metrical-tracker's output, or synchronized videos"""
+    source: Annotated[Positional[tuple[Path, ...]], arg(metavar="VIDEO|PHOTOS|FOLDER")]
+    """a video of one person, 1 to 20 photos, or a folder of several cameras: transforms.json (NeRF, VHAP /
+    GaussianAvatars, INSTA), metrical-tracker's output, or synchronized videos"""
     out: Out
     """the capture folder to write"""
     test_fraction: HeldOutFraction = None
@@ -95,7 +96,7 @@ class CaptureCommand:
             self.test_yaw,
         )
         output = Output(self.out, folder=True, in_place=True)
-        with reserved([output], (self.source, self.mattes, self.head), overwrite=self.overwrite):
+        with reserved([output], (*self.source, self.mattes, self.head), overwrite=self.overwrite):
             return self._capture(request)
 
     def _capture(self, request: CaptureRequest) -> int:
@@ -129,7 +130,7 @@ class CaptureCommand:
 class CaptureRequest:
     """A source, the folder of its capture, and the options."""
 
-    source: Path
+    source: tuple[Path, ...]  # a video, a folder of several cameras, or photos
     out: Path
     test_fraction: float | None = None
     test_every: int | None = None
@@ -146,10 +147,19 @@ class CaptureRequest:
     test_yaw: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.source.exists():
-            raise HeadsplatError(
-                f"{self.source}: no such file; give a video (`headsplat train` accepts a capture folder as well)"
-            )
+        for path in self.source:
+            if not path.exists():
+                raise HeadsplatError(
+                    f"{path}: no such file; give a video or photos (`headsplat train` accepts a capture folder as well)"
+                )
+        if len(self.source) > 1 and not self.of_photos:
+            other = next(path for path in self.source if not are_photos([path]))
+            raise HeadsplatError(f"{other}: not a photo; give one video, or photos only")
+
+    @property
+    def of_photos(self) -> bool:
+        """Whether the source is photos."""
+        return are_photos(self.source)
 
     def options(self) -> Any:
         """The options as `capture.options.CaptureOptions`."""
@@ -159,18 +169,28 @@ class CaptureRequest:
 
 
 def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
-    """Capture a video, or resume an unfinished capture of it; progress and, at the end, warnings on stderr."""
-    from capture.pipeline import run_capture
-
+    """Capture the source, or resume an unfinished capture of it; progress and, at the end, warnings on stderr."""
     options = replace(request.options(), overwrite=overwrite)
-    say(f"capturing {request.source.name} into {request.out}")
+    photos = len(request.source)
+    name = f"{photos} photos" if photos > 1 else request.source[0].name
+    say(f"capturing {name} into {request.out}")
     with _stages() as report:
-        capture = run_capture(request.source, request.out, options, report)
+        capture = _captured(request, options, report)
     for note in capture.metadata["head"].get("notes", ()):
         say(note)
     for warning in capture.metadata.get("warnings", ()):
         say(f"warning: {warning}")
     return capture
+
+
+def _captured(request: CaptureRequest, options: Any, report: Callable[[str, int, int], None]) -> Capture:
+    if request.of_photos:
+        from capture.photos import capture_photos
+
+        return capture_photos(request.source, request.out, options, report)
+    from capture.pipeline import run_capture
+
+    return run_capture(request.source[0], request.out, options, report)
 
 
 def report_capture(capture: Capture, *, overlay: bool) -> Any:
@@ -206,6 +226,9 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     if difference and not overwrite:
         raise HeadsplatError(f"{request.out}: contains a capture {difference}; give --overwrite to capture again")
     capture = make_capture(request, overwrite)
+    if request.of_photos:
+        report_capture(capture, overlay=False)
+        return capture
     for advice in report_capture(capture, overlay=False).advice:
         say(f"to film again: {advice}")
     return capture
@@ -215,17 +238,26 @@ def _difference(request: CaptureRequest) -> str | None:
     """The difference between the finished capture in the folder and the request; None: equal, "": no capture."""
     from avatar.data.capture_folder import METADATA_FILE, Capture
     from avatar.head import stored_source
-    from capture.pipeline import source_digest
 
     requested = request.options()  # checks the options before anything is read
     if not (request.out / METADATA_FILE).exists():
         return ""
     metadata = Capture.load(request.out).metadata
-    if metadata["source"].get("sha256") != source_digest(request.source):
-        return "of another video"
+    if metadata["source"].get("sha256") != _digest(request):
+        return "of other photos" if request.of_photos else "of another video"
     if metadata["head"].get("source", EMBEDDED) != stored_source(request.head):
         return "with another head model"
     return _other_option(requested.key(), metadata)
+
+
+def _digest(request: CaptureRequest) -> str:
+    if request.of_photos:
+        from capture.digest import photo_digest
+
+        return photo_digest(request.source)
+    from capture.digest import source_digest
+
+    return source_digest(request.source[0])
 
 
 def _other_option(requested: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:

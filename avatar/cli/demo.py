@@ -131,7 +131,7 @@ class Demo:
         from avatar.cli.capture import CaptureRequest, make_capture
 
         with self._timed("capture"):
-            request = CaptureRequest(video, self.out / "capture", TEST_FRACTION, consent="a synthetic person")
+            request = CaptureRequest((video,), self.out / "capture", TEST_FRACTION, consent="a synthetic person")
             return make_capture(request, self.command.overwrite)
 
     def _train(self, capture: Capture) -> Path:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from tyro.conf import Positional, arg
+
 from avatar.cli.arguments import (
     DURATION,
     EMBEDDED,
@@ -23,11 +25,11 @@ from avatar.cli.arguments import (
     OptionalInt,
     OptionalPath,
     Out,
-    Source,
 )
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
 from avatar.cli.training_run import Outputs, train_capture
+from avatar.common.photo_files import are_photos
 from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -43,14 +45,15 @@ CONSENT = "Avatars are of people: train only on someone who has agreed; everythi
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """Train an avatar from a phone video or a capture."""
+    """Train an avatar from a phone video, from a few photos, or from a capture."""
 
-    source: Source
-    """a video (captured first, into a folder beside the output) or a folder made by `headsplat capture`"""
+    source: Annotated[Positional[tuple[Path, ...]], arg(metavar="VIDEO|PHOTOS|CAPTURE")]
+    """a video or 1 to 20 photos (captured first, into a folder beside the output), or a folder made by `headsplat
+    capture`"""
     out: Out
     """the avatar to write, such as me.avatar"""
-    preset: Literal["fast", "default", "quality", "hybrid"] = "default"
-    """settings of the training: faster or better"""
+    preset: Literal["fast", "default", "quality", "hybrid", "photos"] | None = None
+    """settings of the training: faster or better; default: default, for photos photos"""
     config: OptionalPath = None
     """a TOML file with settings that override the preset; the resolved settings are written beside the avatar"""
     size: Annotated[OptionalInt, SIDE] = None
@@ -90,8 +93,8 @@ class TrainCommand:
         backend_of(settings.rasterizer).check()
         outputs = Outputs.beside(self.out)
         outputs.check(self.resume, self.overwrite)
-        folder = [] if self.source.is_dir() else [Output(self._capture_folder, folder=True, in_place=True)]
-        inputs = (self.source, self.config, self.head)
+        folder = [] if self._folder else [Output(self._capture_folder, folder=True, in_place=True)]
+        inputs = (*self.source, self.config, self.head)
         with reserved([*outputs.reserved(self.resume), *folder], inputs, overwrite=self.overwrite or self.resume):
             return self._train(settings, outputs)
 
@@ -107,12 +110,29 @@ class TrainCommand:
 
     def resolved(self) -> TrainConfig:
         """The settings: defaults, overridden by the preset, by --config and by the flags, in this order."""
-        settings = load_preset(self.preset, TrainConfig())
+        settings = load_preset(self.preset or ("photos" if self._of_photos else "default"), TrainConfig())
         if self.config is not None:
             settings = load_config(self.config, settings)
         flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode", "rasterizer")}
         settings = with_flags(settings, flags)
         return settings if self.refine else dataclasses.replace(settings, refine_at=1.0)
+
+    @property
+    def _folder(self) -> Path | None:
+        """The source, if it is one folder."""
+        return self.source[0] if len(self.source) == 1 and self.source[0].is_dir() else None
+
+    @property
+    def _of_photos(self) -> bool:
+        """Whether the source is photos or their capture."""
+        if self._folder is None:
+            return are_photos(self.source)
+        from avatar.data.capture_metadata import read_metadata
+
+        try:
+            return "photos" in read_metadata(self._folder)["source"]
+        except HeadsplatError:  # the source is checked later
+            return False
 
     @property
     def _capture_folder(self) -> Path:
@@ -123,30 +143,30 @@ class TrainCommand:
         from avatar.data.capture_folder import Capture
 
         options = {name: value for name in _CAPTURE_OPTIONS if (value := getattr(self, name)) is not None}
-        if self.source.is_dir():
-            self._check_capture(options)
-            return Capture.load(self.source)
+        if self._folder is not None:
+            self._check_capture(self._folder, options)
+            return Capture.load(self._folder)
         request = CaptureRequest(self.source, self._capture_folder, head=self.head or EMBEDDED, **options)
         return reuse_or_capture(request, self.overwrite)
 
-    def _check_capture(self, options: Collection[str]) -> None:
+    def _check_capture(self, folder: Path, options: Collection[str]) -> None:
         """Raise HeadsplatError if options of a capture are given, or the source folder is not captured yet."""
         from avatar.data.capture_folder import METADATA_FILE
         from capture.layouts import is_layout
 
         if any(name.startswith("test_") for name in options):
             raise HeadsplatError(
-                f"{self.source}: a capture has its split already; give --test-fraction, --test-every or --test-yaw "
+                f"{folder}: a capture has its split already; give --test-fraction, --test-every or --test-yaw "
                 "to `headsplat capture` instead"
             )
         if options:
             given = " and ".join(f"--{name}" for name in options)
             raise HeadsplatError(
-                f"{self.source}: a capture has its frames already; give {given} to `headsplat capture` instead"
+                f"{folder}: a capture has its frames already; give {given} to `headsplat capture` instead"
             )
-        if not (self.source / METADATA_FILE).exists() and is_layout(self.source):
+        if not (folder / METADATA_FILE).exists() and is_layout(folder):
             raise HeadsplatError(
-                f"{self.source}: a folder of several cameras, not a capture; run `headsplat capture {self.source} -o "
+                f"{folder}: a folder of several cameras, not a capture; run `headsplat capture {folder} -o "
                 f"{self.out.stem}.capture` first and train on that"
             )
 

@@ -200,9 +200,10 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
 
 def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
     indices = capture.train_indices
-    if len(indices) < MIN_FRAMES:
+    if len(indices) < MIN_FRAMES and config.bases:
         raise HeadsplatError(
-            f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer video"
+            f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer "
+            "video, or train without blendshapes: --preset photos"
         )
     check_head(capture, head)
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))

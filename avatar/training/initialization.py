@@ -89,9 +89,19 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
+    if not config.bases:
+        _allow_all_expressions(head, blendshapes)
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
+
+
+def _allow_all_expressions(head: HeadModel, blendshapes: Blendshapes) -> None:
+    """Widen the trained range to all expressions: nothing was learned of them that would be wrong outside of it."""
+    count = len(head.expression_names)
+    low, high = head.expression_limits
+    blendshapes.low[:count] = blendshapes.low[:count].minimum(low.clamp_max(0))
+    blendshapes.high[:count] = blendshapes.high[:count].maximum(high.clamp_max(1))
 
 
 def smooth_torso(head: HeadModel, samples: SurfaceSamples) -> SurfaceSamples:

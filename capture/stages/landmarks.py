@@ -16,6 +16,7 @@ from capture.options import FaceModels, Progress
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.tracker.indices import inter_ocular
 from capture.video.decoding import wanted_frames
+from capture.video.split import MIN_TRAINING
 from capture.workspace import Workspace
 
 #: Minimum presence score of a face for its landmarks to be used.
@@ -272,13 +273,16 @@ def known_people(table: LandmarkTable) -> People:
     return People(zip(table.person, table.roi, table.signature, strict=True))
 
 
-def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[LandmarkTable, list[str]]:
+def choose_person(
+    table: LandmarkTable, name: str, asked: int, least: int = MIN_TRAINING
+) -> tuple[LandmarkTable, list[str]]:
     """Keep the largest consistent face; raises HeadsplatError where the clip cannot be used.
 
     Args:
         table: landmarks of training frames.
         name: of the video, for messages.
         asked: number of training frames that were processed.
+        least: frames with the face that are needed.
 
     Returns:
         The rows of that face, and warnings.
@@ -306,9 +310,9 @@ def choose_person(table: LandmarkTable, name: str, asked: int) -> tuple[Landmark
             f"{name}: the face is too small ({distance:.0f} pixels between the eyes' outer corners, at least 24 are "
             "needed); film closer or at a higher resolution"
         )
-    if len(kept) < 16:
+    if len(kept) < least:
         raise HeadsplatError(
-            f"{name}: only {len(kept)} training frames show the face, at least 16 are needed; give a longer clip"
+            f"{name}: only {len(kept)} training frames show the face, at least {least} are needed; give a longer clip"
         )
     return kept, warnings
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import capture.digest
 import capture.pipeline
 from avatar import cli
 from avatar.cli.capture import CaptureRequest, reuse_or_capture
@@ -30,7 +31,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             progress(name, 2, 2)
         tiny_capture(out, frames=10)
         metadata = json.loads((out / METADATA_FILE).read_text())
-        metadata["source"]["sha256"] = capture.pipeline.file_digest(source)
+        metadata["source"]["sha256"] = capture.digest.file_digest(source)
         metadata["split"] = {"mode": options.split.mode, "value": options.split.value}
         metadata["warnings"] = ["the video is dark"]
         metadata["consent"] = options.consent
@@ -141,11 +142,11 @@ def test_a_capture_of_another_video_or_split_is_refused(
     pipeline: list[Any], video: Path, tmp_path: Path, content: bytes | None, every: int | None, sentence: str
 ) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest(video, folder), overwrite=False)
+    reuse_or_capture(CaptureRequest((video,), folder), overwrite=False)
     if content is not None:
         video.write_bytes(content)
     with pytest.raises(HeadsplatError, match=f"{sentence}; give --overwrite to capture again"):
-        reuse_or_capture(CaptureRequest(video, folder, test_every=every), overwrite=False)
+        reuse_or_capture(CaptureRequest((video,), folder, test_every=every), overwrite=False)
     assert len(pipeline) == 1
 
 
@@ -154,7 +155,7 @@ def test_the_head_model_is_passed_on_and_compared(pipeline: list[Any], video: Pa
     assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), *flags]) == 0
     assert pipeline[0].head == flags[1]
     with pytest.raises(HeadsplatError, match="contains a capture with another head model"):
-        reuse_or_capture(CaptureRequest(video, tmp_path / "c", head=flags[1]), overwrite=False)
+        reuse_or_capture(CaptureRequest((video,), tmp_path / "c", head=flags[1]), overwrite=False)
 
 
 def test_interrupted_pipeline_ends_with_130(
@@ -173,13 +174,13 @@ def test_interrupted_pipeline_ends_with_130(
 
 def test_overwrite_repairs_a_damaged_capture(pipeline: list[Any], video: Path, tmp_path: Path) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest(video, folder), overwrite=False)
+    reuse_or_capture(CaptureRequest((video,), folder), overwrite=False)
     (folder / "track.npz").write_bytes(b"damaged")
     shutil.rmtree(folder / "frames")
     shutil.rmtree(folder / "mattes")  # the replaced pipeline makes them
     with pytest.raises(HeadsplatError, match="the track is damaged"):
-        reuse_or_capture(CaptureRequest(video, folder), overwrite=False)
-    reuse_or_capture(CaptureRequest(video, folder), overwrite=True)
+        reuse_or_capture(CaptureRequest((video,), folder), overwrite=False)
+    reuse_or_capture(CaptureRequest((video,), folder), overwrite=True)
     assert len(pipeline) == 2 and len(Capture.load(folder)) == 10
 
 
@@ -197,16 +198,16 @@ def test_a_capture_with_other_options_is_refused(
     pipeline: list[Any], video: Path, tmp_path: Path, used: dict, requested: dict, sentence: str | None
 ) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest(video, folder, **used), overwrite=False)
+    reuse_or_capture(CaptureRequest((video,), folder, **used), overwrite=False)
     metadata = json.loads((folder / METADATA_FILE).read_text())
     (folder / METADATA_FILE).write_text(
-        json.dumps(metadata | {"options": CaptureRequest(video, folder, **used).options().key()})
+        json.dumps(metadata | {"options": CaptureRequest((video,), folder, **used).options().key()})
     )
     if sentence is None:
-        reuse_or_capture(CaptureRequest(video, folder, **requested), overwrite=False)
+        reuse_or_capture(CaptureRequest((video,), folder, **requested), overwrite=False)
         return
     with pytest.raises(HeadsplatError, match=sentence):
-        reuse_or_capture(CaptureRequest(video, folder, **requested), overwrite=False)
+        reuse_or_capture(CaptureRequest((video,), folder, **requested), overwrite=False)
 
 
 @pytest.mark.parametrize("focal", ["inf", "nan"])

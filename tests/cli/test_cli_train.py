@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 from avatar import cli
+from avatar.cli.train import TrainCommand
 from avatar.cli.training_run import smaller_frames
 from avatar.common.toml_config import load_config
-from avatar.data.capture_folder import Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.training.config import TrainConfig
 from tests.support.tiny import tiny_capture
 
@@ -71,6 +73,36 @@ def test_the_report_of_train_has_stages_residual_and_refinement(trained: Path, c
             "depth_cm",
         }
     )
+
+
+def test_photos_and_their_captures_have_settings_of_their_own(capture: Capture, tmp_path: Path) -> None:
+    def settings(*source: Path, **options: Any) -> TrainConfig:
+        return TrainCommand(source, tmp_path / "a.avatar", **options).resolved()
+
+    photos = (tmp_path / "a.jpg", tmp_path / "b.PNG")
+    assert settings(*photos).bases == 0
+    assert settings(*photos, preset="fast").bases > 0
+    assert settings(tmp_path / "a.mp4").bases > 0 and settings(capture.root).bases > 0
+    of_photos = tmp_path / "of_photos.capture"
+    shutil.copytree(capture.root, of_photos)
+    metadata = json.loads((of_photos / METADATA_FILE).read_text())
+    metadata["source"]["photos"] = ["a.jpg"]
+    (of_photos / METADATA_FILE).write_text(json.dumps(metadata))
+    assert settings(of_photos).bases == 0
+
+
+def test_several_sources_are_photos_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, video = tmp_path / "a.jpg", tmp_path / "b.mp4"
+    for path in (photo, video):
+        path.write_bytes(b"no image")
+    out = tmp_path / "a.avatar"
+    assert "b.mp4: not a photo; give one video, or photos only" in failure(capsys, ["train", photo, video, "-o", out])
+    assert "c.jpg: no such file; give a video or photos" in failure(
+        capsys, ["train", photo, tmp_path / "c.jpg", "-o", out]
+    )
+    assert "a.jpg: not a photo that can be read" in failure(capsys, ["train", photo, "-o", out])
+    assert "--test-fraction: not for photos" in failure(capsys, ["train", photo, "-o", out, "--test-fraction", "0.2"])
+    assert not out.exists() and not out.with_suffix(".capture").exists()
 
 
 def test_train_without_refinement_reports_none(

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.driving.trained_range import TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
@@ -167,8 +168,20 @@ def test_a_second_of_wall_clock_ends_the_run(tiny: Capture) -> None:
 
 def test_too_few_frames_are_refused(tmp_path: Path) -> None:
     capture = tiny_capture(tmp_path / "few", frames=6, test_every=0)
-    with pytest.raises(HeadsplatError, match="6 training frames, at least 8 are needed; capture a longer video"):
+    with pytest.raises(HeadsplatError, match="6 training frames, at least 8 are needed; capture a longer"):
         fit(capture, load_head(), CONFIG)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_few_frames_are_enough_without_blendshapes(tmp_path: Path, frames: int) -> None:
+    capture = tiny_capture(tmp_path / "few", frames=frames, test_every=0)
+    avatar = fit(capture, load_head(), replace(CONFIG, bases=0)).avatar
+    assert avatar.blendshapes.basis.shape[0] == 0
+    trained = TrainedRange.of(avatar)
+    assert bool((trained.low <= 0).all()) and bool((trained.high >= 1).all())
+    wide = avatar.head.neutral_params(1)
+    wide.expression[:, avatar.head.expression_index("jawOpen")] = 1.0
+    assert trained(wide).expression.max() == pytest.approx(1.0)
 
 
 def test_a_capture_of_another_head_is_refused(tmp_path: Path) -> None:

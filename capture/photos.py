@@ -1,0 +1,174 @@
+"""A few photos of one person as the frames of one camera.
+
+Photos have a size and a focal length each. They are resized to one focal length and put in the middle of one canvas, so
+that all that reads a video reads them too. Between two photos lie many minutes: nothing is smoothed over them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from avatar.common.files import shown
+from avatar.common.image_io import read_image
+from avatar.common.media import MEDIA_ERRORS
+from avatar.data.capture_folder import Capture
+from avatar.errors import HeadsplatError
+from capture.digest import photo_digest
+from capture.options import CaptureOptions, FaceModels, Progress, SourceTraits
+from capture.pipeline import capture_frames
+from capture.tracker.camera import FocalPrior, focal_prior
+from capture.video.decoding import SourceFrame
+
+MOST_PHOTOS = 20
+#: Longer side of the canvas at most, pixels; seconds between photos.
+CANVAS, APART = 2048, 1000.0
+_JPEG, _FOCAL_KEY = b"\xff\xd8", "focallengthin35mmfilm"
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """Photos as frames; iterating reads them one after another."""
+
+    paths: tuple[Path, ...]
+    factors: tuple[float, ...]  # by which each photo is resized
+    width: int  # of the canvas, pixels
+    height: int
+    prior: FocalPrior  # of the canvas
+    rotation: int = 0  # degrees counter-clockwise by which the canvas was turned
+    fps: float = 1 / APART
+    focal_35mm: None = None
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        for number, (path, factor) in enumerate(zip(self.paths, self.factors, strict=True)):
+            turned = np.rot90(_on_canvas(_read(path), factor, self._upright), self.rotation // 90)
+            yield SourceFrame(number, number * APART, np.ascontiguousarray(turned))
+
+    @property
+    def _upright(self) -> tuple[int, int]:
+        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+    def turned(self, degrees: int) -> PhotoSource:
+        """The same photos, turned counter-clockwise by `degrees` more: 90, 180 or 270."""
+        width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
+        return replace(self, width=width, height=height, rotation=(self.rotation + degrees) % 360)
+
+
+def open_photos(paths: Sequence[Path]) -> PhotoSource:
+    """Read the sizes and focal lengths of photos.
+
+    Args:
+        paths: 1 to MOST_PHOTOS files.
+
+    Raises:
+        HeadsplatError: too many, one that is given twice, or one that cannot be read.
+    """
+    if len(paths) > MOST_PHOTOS:
+        raise HeadsplatError(f"{len(paths)} photos: at most {MOST_PHOTOS}; choose the sharpest, or film a video")
+    if twice := [path for path in paths if list(paths).count(path) > 1]:
+        raise HeadsplatError(f"{twice[0]}: given twice; give each photo once")
+    sizes = [(image.shape[1], image.shape[0]) for image in map(_read, paths)]
+    priors = [focal_prior(*size, _focal_35mm(path)) for path, size in zip(paths, sizes, strict=True)]
+    focal = max(prior.focal for prior in priors)
+    factors = np.array([focal / prior.focal for prior in priors])
+    width, height = (np.array(sizes) * factors[:, None]).max(0)
+    shrink = min(1.0, CANVAS / max(width, height))
+    shared = FocalPrior(focal * shrink, max(prior.log_sigma for prior in priors), priors[int(factors.argmin())].origin)
+    canvas = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return PhotoSource(tuple(paths), tuple((factors * shrink).tolist()), *canvas, shared)
+
+
+def capture_photos(
+    paths: Sequence[Path],
+    out: Path,
+    options: CaptureOptions | None = None,
+    progress: Progress | None = None,
+    models: FaceModels | None = None,
+) -> Capture:
+    """Capture photos of one person into a folder; see `capture.pipeline.run_capture`.
+
+    Args:
+        paths: 1 to MOST_PHOTOS photos, of any cameras, in any light.
+        out: the folder to make.
+        options: nothing can be held out, and each photo has a focal length of its own.
+        progress: see run_capture.
+        models: see run_capture.
+
+    Raises:
+        HeadsplatError: one sentence on what is wrong with the photos or the options.
+    """
+    options = options or CaptureOptions()
+    check_options(options)
+    source = open_photos(paths)
+    names = [shown(path.name) for path in paths]
+    metadata = {"name": _joined(names), "sha256": photo_digest(paths), "photos": names}
+    traits = SourceTraits(least_frames=1, focal=source.prior)
+    return capture_frames(source, len(source), metadata, out, options, progress, models, traits)
+
+
+def check_options(options: CaptureOptions) -> None:
+    """Raise HeadsplatError for options that photos cannot have."""
+    given = {
+        "--test-fraction": options.test_fraction,
+        "--test-every": options.test_every,
+        "--test-yaw": options.test_yaw,
+        "--test-camera": options.test_camera,
+        "--solve-cameras": options.solve_cameras or None,
+        "--focal": options.focal,
+    }
+    if wrong := [name for name, value in given.items() if value is not None]:
+        reason = "each has a focal length of its own" if wrong[0] == "--focal" else "all are used for training"
+        raise HeadsplatError(f"{wrong[0]}: not for photos, {reason}; leave it out")
+
+
+def _joined(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _read(path: Path) -> np.ndarray:
+    """The photo [H,W,3] uint8 sRGB, upright by its metadata."""
+    image = read_image(path, cv2.IMREAD_COLOR)
+    if image is None or image.dtype != np.uint8:
+        raise HeadsplatError(f"{path}: not a photo that can be read; give a JPEG, PNG, WebP, TIFF or BMP file")
+    return image[..., ::-1]
+
+
+def _focal_35mm(path: Path) -> float | None:
+    """The 35 mm equivalent focal length in millimeters that the photo states, if any."""
+    data = path.read_bytes()
+    if not data.startswith(_JPEG):
+        return None
+    try:
+        with av.open(io.BytesIO(data), "r", "jpeg_pipe") as container:
+            stated = next(container.decode(video=0)).metadata
+    except (*MEDIA_ERRORS, StopIteration, IndexError):
+        return None
+    for key, value in stated.items():
+        if key.lower().endswith(_FOCAL_KEY):
+            try:
+                focal = float(value)
+            except ValueError:
+                return None
+            return focal if 5 <= focal <= 1000 else None
+    return None
+
+
+def _on_canvas(image: np.ndarray, factor: float, size: tuple[int, int]) -> np.ndarray:
+    """`image` resized and in the middle of a canvas of `size` (width, height); beyond its edges they are repeated."""
+    sides = zip(size, image.shape[1::-1], strict=True)
+    width, height = (max(1, min(most, round(side * factor))) for most, side in sides)
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    small = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=method)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    edges = top, size[1] - height - top, left, size[0] - width - left
+    return cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE)
