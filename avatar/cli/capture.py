@@ -226,9 +226,6 @@ def reuse_or_capture(request: CaptureRequest, overwrite: bool) -> Capture:
     if difference and not overwrite:
         raise HeadsplatError(f"{request.out}: contains a capture {difference}; give --overwrite to capture again")
     capture = make_capture(request, overwrite)
-    if request.of_photos:
-        report_capture(capture, overlay=False)
-        return capture
     for advice in report_capture(capture, overlay=False).advice:
         say(f"to film again: {advice}")
     return capture

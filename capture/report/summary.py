@@ -64,7 +64,7 @@ class CaptureReport:
     cameras: tuple[CameraSummary, ...]
     seconds: Mapping[str, float]  # by stage
     coverage: Coverage
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...]  # none for photos
 
     @property
     def advice(self) -> list[str]:
@@ -82,9 +82,10 @@ class CaptureReport:
         lines += [*self._fit(), *self._jitter(), *self._focal()]
         lines += ["seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items())]
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
-        advice = self.advice
-        lines += ["what to film again:"] if advice else ["nothing to film again: the clip shows what an avatar needs"]
-        lines += [f"  - {sentence}" for sentence in advice]
+        if advice := self.advice:
+            lines += ["what to film again:", *(f"  - {sentence}" for sentence in advice)]
+        elif self.checks:
+            lines += ["nothing to film again: the clip shows what an avatar needs"]
         return "\n".join(single_line(line) for line in lines if line)
 
     def _frames(self) -> str:
@@ -172,7 +173,7 @@ def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack
         cameras=tuple(_camera(camera, metadata.get("options", {}).get("focal")) for camera in metadata["cameras"]),
         seconds=dict(metadata.get("seconds", {})),
         coverage=coverage,
-        checks=tuple(check_coverage(coverage)),
+        checks=() if "photos" in metadata["source"] else tuple(check_coverage(coverage)),
     )
 
 

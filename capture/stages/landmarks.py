@@ -324,8 +324,7 @@ def _check_others(table: LandmarkTable, name: str) -> list[str]:
     ratio = survey[:, 2] / survey[:, 1]
     if np.mean(ratio > 0.6) > 0.5:
         raise HeadsplatError(
-            f"{name}: several people of similar size are in the image for most of the clip; "
-            "crop or trim the video to one"
+            f"{name}: several people of similar size are in the image for most of the clip; crop or trim it to one"
         )
     if np.mean(ratio > 0.3) > 0.1:
         return [

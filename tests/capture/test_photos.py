@@ -11,8 +11,10 @@ import pytest
 
 from avatar.common.image_io import write_image
 from avatar.errors import HeadsplatError
+from avatar.head import load_head
 from capture.options import CaptureOptions
 from capture.photos import APART, CANVAS, MOST_PHOTOS, capture_photos, open_photos
+from capture.report import write_report
 from capture.tracker.camera import FILM_DIAGONAL
 from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, fit_person_quickly
 
@@ -129,6 +131,8 @@ def test_photos_are_captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, co
     assert capture.metadata["source"]["name"] == ("0.png" if count == 1 else "0.png and 2 more")
     np.testing.assert_allclose(capture.track["time"], np.arange(count) * APART)
     assert (capture.track["reprojection"] < 0.05).all()
+    report = write_report(capture, load_head(), overlay=False)
+    assert report.advice == [] and "film again" not in report.to_text()
 
 
 def test_photos_without_a_face_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
