@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -19,6 +19,9 @@ from avatar.cli.progress import say
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.jsonable import counted, shortened
 from avatar.errors import HeadsplatError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,7 @@ OptionalHead = Annotated[str | None, arg(metavar="embedded|FILE")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 OptionalInt = Annotated[int | None, arg(metavar="INT")]
 OptionalText = Annotated[str | None, arg(metavar="NAME")]
+Device = Annotated[str, arg(metavar="auto|cpu|cuda[:N]")]
 OptionalFloat = Annotated[float | None, arg(metavar="FLOAT")]
 #: Frames per second.
 OptionalFps = Annotated[OptionalFloat, Between(0.01, MAX_FPS)]
@@ -205,6 +209,20 @@ def parse_angles(text: str) -> tuple[float, float, float]:
             f"--head-pose: {text!r} is not a rotation; give YAW,PITCH,ROLL in degrees, such as --head-pose -20,5,0"
         )
     return yaw, pitch, roll
+
+
+def requested_device(name: str) -> torch.device:
+    """The device for --device.
+
+    Raises:
+        HeadsplatError: an unknown name, or a GPU that native kernels cannot use.
+    """
+    from avatar.ops.devices import chosen_device
+
+    try:
+        return chosen_device(name)
+    except HeadsplatError as error:
+        raise HeadsplatError(f"--{error}") from error
 
 
 def _number(text: str) -> float | None:

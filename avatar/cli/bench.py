@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import Between, OptionalInt, OptionalPath
+from avatar.cli.arguments import Between, Device, OptionalInt, OptionalPath, requested_device
 from avatar.cli.evaluate import write_text
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
@@ -39,8 +39,8 @@ class BenchCommand:
     """measure every combination of the values instead of one axis at a time: hours on a CPU"""
     avatar: OptionalPath = None
     """time this .avatar file too"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU with native kernels, else the CPU"""
+    device: Device = "auto"
+    """auto: the first GPU, if native kernels can run there, else the CPU"""
     threads: Annotated[OptionalInt, Between(1, MAX_THREADS)] = None
     """threads of the CPU kernels; default: all cores of this process"""
     seconds: Annotated[float, Between(0, 3600)] = 0.7
@@ -69,13 +69,11 @@ class BenchCommand:
             return self._measure()
 
     def _measure(self) -> int:
-        import torch
-
         import cuda_ext
         from avatar.bench import run_bench
         from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT
 
-        device = torch.device(chosen_device(self.device))
+        device = requested_device(self.device)
         effort = CUDA_EFFORT if device.type == "cuda" else dataclasses.replace(CPU_EFFORT, seconds=self.seconds)
         subject = None if self.avatar is None else load_subject(self.avatar)
         before = cuda_ext.threads()
@@ -109,23 +107,6 @@ class BenchCommand:
             return Grid(**{name: values for name, values in given.items() if values is not None})
         except ValueError as error:
             raise HeadsplatError(f"--{error}") from error
-
-
-def chosen_device(name: str) -> str:
-    """The device for --device: "cpu" or "cuda".
-
-    Raises:
-        HeadsplatError: "cuda" was requested and is not usable.
-    """
-    import torch
-
-    import cuda_ext
-
-    usable = torch.cuda.is_available() and cuda_ext.available("cuda")
-    if name == "cuda" and not usable:
-        reason = cuda_ext.reason("cuda") if torch.cuda.is_available() else "torch finds no CUDA device."
-        raise HeadsplatError(f"--device cuda: {reason}")
-    return "cuda" if name != "cpu" and usable else "cpu"
 
 
 def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:

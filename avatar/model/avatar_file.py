@@ -25,6 +25,7 @@ from avatar.model.person_file import person_entry, person_tensors, restore_perso
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
+from avatar.ops.devices import chosen_device
 from avatar.types import JOINT_NAMES, check_shape
 
 MAGIC = "headsplat-avatar"
@@ -101,15 +102,22 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return _read(Path(path))[0]
 
 
-def load_avatar(path: str | Path) -> Avatar:
+def load_avatar(path: str | Path, device: str | torch.device = "cpu") -> Avatar:
     """Read an avatar file.
 
     The file is read once: the avatar does not change with it.
 
+    Args:
+        path: the .avatar file.
+        device: where its tensors go: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU that native kernels can use, else the
+            CPU. The CUDA kernels have been tested on an emulator only.
+
     Raises:
-        HeadsplatError: no file, not an avatar, damaged, or of a newer version.
+        HeadsplatError: no file, not an avatar, damaged, or of a newer version; an unknown device, or no such GPU.
     """
-    return read_avatar(path)[1]
+    place = chosen_device(device)
+    avatar = read_avatar(path)[1]
+    return avatar if place.type == "cpu" else avatar.to(place)
 
 
 def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:

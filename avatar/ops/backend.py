@@ -38,6 +38,11 @@ def _functions_for(tensor: Tensor) -> Any:
     return None
 
 
+def cuda_problem() -> str:
+    """Why the native kernels cannot run on a GPU of this machine, in one sentence; empty when they can."""
+    return "" if cuda_ext.available("cuda") else cuda_ext.reason("cuda")
+
+
 def checks_indices(native: Any) -> bool:
     """Whether these native functions raise ValueError for an index out of range, as those for the CPU do.
 

@@ -96,4 +96,9 @@ def test_bench_does_not_replace_a_report_without_overwrite(tmp_path: Path, capsy
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_bench_on_a_missing_gpu_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "--device", "cuda"]) == 1
-    assert capsys.readouterr().err == "headsplat: --device cuda: torch finds no CUDA device.\n"
+    assert capsys.readouterr().err == "headsplat: --device cuda: no CUDA GPU: torch finds no CUDA device.\n"
+
+
+def test_bench_names_the_devices_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--device", "gpu"]) == 1
+    assert capsys.readouterr().err == "headsplat: --device gpu: not known; give auto, cpu, cuda or cuda:N\n"

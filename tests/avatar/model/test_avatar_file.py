@@ -46,6 +46,16 @@ def test_a_stored_avatar_renders_the_same_pixels(tiny: Capture, tiny_avatar: Ava
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_an_avatar_is_loaded_on_a_device(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar, {})
+    assert load_avatar(path).offsets.device.type == "cpu"
+    loaded = load_avatar(path, device=torch.device("meta"))
+    assert {value.device.type for value in (*loaded.parameters(), *loaded.buffers(), loaded.head.faces)} == {"meta"}
+    with pytest.raises(HeadsplatError, match="device gpu: not known"):
+        load_avatar(path, device="gpu")
+
+
 def test_the_header_describes_the_file(tiny_avatar: Avatar, tmp_path: Path) -> None:
     path = tmp_path / "me.avatar"
     save_avatar(path, tiny_avatar)
