@@ -38,10 +38,10 @@ def take(frames: int = FRAMES) -> str:
     return "\n".join(lines) + "\n"
 
 
-def assert_params(found: dict[str, list[float]], expected: HeadParams, frame: int = 0) -> None:
-    np.testing.assert_allclose(found["expression"], expected.expression[frame], atol=ATOL, err_msg="expression")
-    np.testing.assert_allclose(found["jointRot"], expected.joint_rot[frame].flatten(), atol=ATOL, err_msg="joints")
-    np.testing.assert_allclose(found["translation"], expected.translation[frame], atol=ATOL, err_msg="translation")
+def assert_params(found: dict[str, list[float]], expected: HeadParams, frame: int = 0, atol: float = ATOL) -> None:
+    np.testing.assert_allclose(found["expression"], expected.expression[frame], atol=atol, err_msg="expression")
+    np.testing.assert_allclose(found["jointRot"], expected.joint_rot[frame].flatten(), atol=atol, err_msg="joints")
+    np.testing.assert_allclose(found["translation"], expected.translation[frame], atol=atol, err_msg="translation")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,11 @@ def drop(page: Page, name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "time,jawOpen\n0,1\n", "a.csv is not a Live Link CSV file or ARKit JSON; drop one of these."),
+        (
+            "a.csv",
+            "time,jawOpen\n0,1\n",
+            "a.csv is not a Live Link CSV file, ARKit JSON or .motion.npz; drop one of these.",
+        ),
         (
             "b.csv",
             "Timecode,BlendShapeCount,JawOpen\nnever,61,0\n",

@@ -131,11 +131,11 @@ class App {
     });
   }
 
-  /** Plays an expression file. @param {File | undefined} file */
+  /** Plays a motion file. @param {File | undefined} file */
   async #open(file) {
     if (!file) return;
     try {
-      const recording = readRecording(file.name, await file.text());
+      const recording = await readRecording(file);
       this.playback.load(retargetedMotion(recording, this.player.header, this.range));
     } catch (error) {
       say(error.message);

@@ -93,6 +93,11 @@ export function normalized(a) {
   return scaled(a, 1 / Math.max(Math.hypot(...a), 1e-12));
 }
 
+/** Rotation between two matrices along the shortest arc, `part` 0..1. */
+export function rotationBetween(a, b, part) {
+  return multiply(a, rotationOf(...scaled(axisAngleOf(multiply(transposed(a), b)), part)));
+}
+
 /** `value`, at least `low` and at most `high`. */
 export function clamp(value, low, high) {
   return Math.min(Math.max(value, low), high);

@@ -1,36 +1,24 @@
-/** Expression files that are dropped on the page: Live Link Face CSV and JSON of named weights. */
+/** Files that are dropped on the page: Live Link Face CSV, JSON of named weights, .motion.npz. */
 import { axisAngleOf, multiply, rotationOf } from "./linear.js";
+import { isArchive } from "./npz.js";
+import { checkFrames, MotionFileError, sorted } from "./recording.js";
+import { readStored } from "./stored_motion.js";
 
-const MAX_FRAMES = 200000;
+const MAX_BYTES = 1 << 28;
 const TICKS = 60; // of a timecode in a second
 const DAY = 86400;
 const DEFAULT_FPS = 30;
 
-/** Frames of a file.
- * @typedef {Object} Recording
- * @property {string} name
- * @property {number[]} times seconds from 0, increasing
- * @property {string[]} names of the expressions
- * @property {Float32Array[]} weights of each frame
- * @property {number[][]} turns axis-angle rotation of the head in each frame, radians */
-
-/** A file that cannot be read; the message is one sentence for the page. */
-export class MotionFileError extends Error {}
-
-/** Reads the text of a file. @param {string} name of the file @returns {Recording} */
-export function readRecording(name, text) {
-  const start = text.trimStart();
-  const recording = start.startsWith("{") || start.startsWith("[") ? readJson(name, text) : readLiveLink(name, text);
-  if (!recording.times.length) throw new MotionFileError(`${name} has no frame with a face; record the take again.`);
-  return sorted(name, recording);
-}
-
-function sorted(name, { times, weights, turns, names }) {
-  const order = times.map((_, k) => k).sort((a, b) => times[a] - times[b]);
-  const first = times[order[0]];
-  const kept = order.filter((k, at) => at === 0 || times[k] > times[order[at - 1]]);
-  const pick = (values) => kept.map((k) => values[k]);
-  return { name, names, times: pick(times).map((time) => time - first), weights: pick(weights), turns: pick(turns) };
+/** Reads a file. @param {File} file @returns {Promise<import("./recording.js").Recording>} rejected with a
+ *   MotionFileError for one that cannot be played */
+export async function readRecording(file) {
+  const { name, size } = file;
+  if (size > MAX_BYTES) throw new MotionFileError(`${name} is larger than ${MAX_BYTES >> 20} MB; drop a shorter take.`);
+  const buffer = await file.arrayBuffer();
+  if (isArchive(buffer)) return sorted(await readStored(name, buffer));
+  const text = new TextDecoder().decode(buffer), start = text.trimStart();
+  const read = start.startsWith("{") || start.startsWith("[") ? readJson : readLiveLink;
+  return sorted({ name, ...read(name, text) });
 }
 
 function readLiveLink(name, text) {
@@ -38,7 +26,7 @@ function readLiveLink(name, text) {
   const header = (lines.shift() ?? "").split(",").map((cell) => cell.trim());
   const lower = header.map((cell) => cell.toLowerCase());
   const place = lower.indexOf("timecode"), count = lower.indexOf("blendshapecount");
-  if (place < 0) throw new MotionFileError(`${name} is not a Live Link CSV file or ARKit JSON; drop one of these.`);
+  if (place < 0) throw new MotionFileError(`${name} is not a Live Link CSV file, ARKit JSON or .motion.npz; drop one of these.`);
   checkFrames(name, lines.length);
   const angles = ["headyaw", "headpitch", "headroll"].map((key) => lower.indexOf(key));
   const isWeight = (key) => key && !/^(timecode|blendshapecount)$|(yaw|pitch|roll)$/i.test(key);
@@ -96,10 +84,6 @@ function readJson(name, text) {
       : [0, 0, 0],
   );
   return { times, names: names.map((entry) => camelCase(String(entry))), weights, turns };
-}
-
-function checkFrames(name, count) {
-  if (count > MAX_FRAMES) throw new MotionFileError(`${name} has ${count} frames; the page plays at most ${MAX_FRAMES}.`);
 }
 
 function numberOf(value, where) {

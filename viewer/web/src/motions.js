@@ -1,12 +1,14 @@
 /** Motions that the page plays: packed with the avatar, or dropped on the page and retargeted to it. */
 import { numbersOf } from "./container.js";
 import { dot } from "./lid_closure.js";
-import { clamp, multiply, quatOf, rotationOf, transposed, writeMatrix } from "./linear.js";
-import { MotionFileError } from "./motion_files.js";
+import { add, clamp, multiply, quatOf, rotationBetween } from "./linear.js";
+import { rotationOf, scaled, subtract, transposed, writeMatrix } from "./linear.js";
+import { MotionFileError } from "./recording.js";
 
 const NEUTRAL_QUANTILE = 0.2;
 const CLOSED_QUANTILE = 0.05;
 const MIN_CALIBRATION_FRAMES = 30;
+const TRAVEL = 0.5; // fraction of the recorded travel of the head, DEFAULT_TRAVEL of the driver
 
 /** @typedef {Object} PlayedMotion
  * @property {string} name
@@ -49,20 +51,20 @@ export function packedMotion(name, { times, expression, jointRot, translation, t
   };
 }
 
-/** A recording retargeted by name, as avatar/driving/driver.py with its defaults; only the head's travel is left out,
- * which these files do not have.
- * @param {import("./motion_files.js").Recording} recording @param {Object} header of the container
+/** A recording retargeted by name, as avatar/driving/driver.py with its defaults.
+ * @param {import("./recording.js").Recording} recording @param {Object} header of the container
  * @param {import("./trained_range.js").TrainedRange} range @returns {PlayedMotion} */
 export function retargetedMotion(recording, header, range) {
   const names = header.head.expression_names, count = names.length;
   const columns = names.map((name) => recording.names.indexOf(name));
   if (columns.every((column) => column < 0))
     throw new MotionFileError(`${recording.name} has none of the expressions of this avatar; drop another file.`);
+  checkJoints(recording, header);
   const limits = numbersOf(header, "head.expression_limits", [2, count]);
   const limit = (weights) => weights.map((value, e) => clamp(value, limits[e], limits[count + e]));
   const mapped = (weights) => limit(columns.map((column) => (column < 0 ? 0 : weights[column])));
   const frames = recording.weights.map(mapped);
-  const turns = recording.turns.map((turn) => rotationOf(...turn));
+  const { joints } = recording, turns = recording.turns.map((turn) => rotationOf(...turn));
   const calibrated = frames.length >= MIN_CALIBRATION_FRAMES;
   const source = names.map((name, e) =>
     calibrated && !name.startsWith("eyeLook") ? quantile(frames.map((frame) => frame[e]), NEUTRAL_QUANTILE) : 0,
@@ -77,6 +79,7 @@ export function retargetedMotion(recording, header, range) {
     );
   if (calibrated && header.driving.lips) neutral = closedLips(header, neutral, frames.map(replaceNeutral));
   const change = calibrated ? multiply(transposed(meanRotation(turns)), range.meanRotation) : range.meanRotation;
+  const travel = travelOf(recording.positions ?? []);
   return {
     name: recording.name,
     duration: recording.times[recording.times.length - 1],
@@ -86,13 +89,29 @@ export function retargetedMotion(recording, header, range) {
       return range.headParams(
         range.limited({
           expression: replaceNeutral(mix(frames[low], frames[next])),
-          jointRot: new Array(15).fill(0),
-          rotation: multiply(rotationOf(...mix(recording.turns[low], recording.turns[next])), change),
-          position: range.meanPosition,
+          jointRot: [...new Array(6).fill(0), ...(joints ? mix(joints[low], joints[next]) : new Array(9).fill(0))],
+          rotation: multiply(rotationBetween(turns[low], turns[next], part), change),
+          position: travel.length ? add(range.meanPosition, mix(travel[low], travel[next])) : range.meanPosition,
         }),
       );
     },
   };
+}
+
+/** Refuses rotations of jaw and eyes that expressions of the avatar would have to show: the page does not convert them. */
+function checkJoints({ name, names, joints }, { head }) {
+  const turning = head.expression_names.filter((_, e) =>
+    head.joint_dirs.some((axes) => axes.some((row) => row[e] !== 0)),
+  );
+  if (!turning.length || turning.some((each) => names.includes(each))) return;
+  if (joints?.some((row) => row.some((value) => value !== 0)))
+    throw new MotionFileError(`${name} was made for another head; pack it with headsplat export --motion.`);
+}
+
+/** How far the head of the avatar travels in each frame. @param {number[][]} positions of the recorded head */
+function travelOf(positions) {
+  const mean = [0, 1, 2].map((axis) => positions.reduce((sum, row) => sum + row[axis], 0) / positions.length);
+  return positions.map((row) => scaled(subtract(row, mean), TRAVEL));
 }
 
 /** A neutral expression whose lips meet where the recording closes them; as avatar/driving/lip_closure.py. */
