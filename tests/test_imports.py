@@ -24,6 +24,7 @@ OPTIONAL = (
     "lpips",
     "onnxruntime",
     "pyvirtualcam",
+    "websockets",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")

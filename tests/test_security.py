@@ -14,6 +14,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.video.decoding import open_video
+from viewer.web.bridge import WebBridge
 
 ROOT = Path(__file__).parents[1]
 #: Modules that open connections or start programs; `socket` and `subprocess` are allowed in one module each.
@@ -99,7 +100,14 @@ def test_one_module_opens_sockets_and_one_starts_pip() -> None:
     (starter,) = importers("subprocess")
     source = (ROOT / starter).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
-    assert [path for module in NETWORK for path in importers(module)] == []
+    assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {"viewer/web/bridge.py"}
+
+
+def test_the_page_of_a_live_source_is_served_to_this_machine_alone_unless_another_address_is_given() -> None:
+    assert inspect.signature(WebBridge).parameters["host"].default == "127.0.0.1"
+    names = {name for name in imports()["viewer/web/bridge.py"] if name.partition(".")[0] in NETWORK | {"websockets"}}
+    used = {f"websockets.asyncio.server.{name}" for name in ("serve", "ServerConnection")}
+    assert names == used | {"asyncio", "http.HTTPStatus", "urllib.parse.parse_qs", "urllib.parse.urlsplit"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -25,6 +25,7 @@ OPTIONAL_PACKAGES = {
         "pip install pyvirtualcam",
         "the avatar as a camera in video calls (GPL, never bundled)",
     ),
+    "websockets": ("websockets", "pip install websockets", "the page of `headsplat live --web`"),
     "gsplat": ("gsplat", INSTALL_GSPLAT, "a second rasterizer on CUDA"),
     "nvdiffrast": (
         "nvdiffrast",

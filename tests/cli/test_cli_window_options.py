@@ -92,3 +92,22 @@ def test_a_negative_time_is_rejected(
     monkeypatch.setattr(display, "check_display", lambda: None)
     assert cli.main(["view", str(tmp_path / "me.avatar"), "--seconds", "-3"]) == 1
     assert "--seconds: expected more than 0 and at most 31536000, got -3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--record", "take.csv"], "--record belongs to the window; leave it out with --web"),
+        (["--size", "256"], "--size belongs to the window; leave it out with --web"),
+        (["--background", "red"], "--background belongs to the window; leave it out with --web"),
+        (["--virtual-camera"], "--virtual-camera belongs to the window; leave it out with --web"),
+        (["--host", ""], "--host '': expected an IPv4 address of this machine like"),
+        (["--webcam", "gone.mp4"], "--webcam gone.mp4: no such file"),
+    ],
+)
+def test_options_that_a_page_does_not_have_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["live", "me.avatar", "--web", *words]) == 1
+    assert message in capsys.readouterr().err

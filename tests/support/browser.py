@@ -20,8 +20,9 @@ import numpy as np
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _OPTIONS = (
     "--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--autoplay-policy=no-user-gesture-required",
+    "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--no-first-run", "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-component-update",
+    "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
 #: Seconds after which a page that does not answer is a failure.
 TIMEOUT = 60.0
@@ -99,8 +100,12 @@ class Page:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Load a file, with a fragment of its address, and wait until its avatar is shown or has failed."""
+        self.visit(path.as_uri() + fragment)
+
+    def visit(self, address: str) -> None:
+        """Load a page from an address, and wait until its avatar is shown or has failed."""
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri() + fragment)
+        self.call("Page.navigate", url=address)
         self.wait("typeof headsplat === 'object'")
         self.run("headsplat.then((app) => { globalThis.app = app; })")
         self.wait("!app || (app.player.frame && !app.player.isBusy && !app.isChanged)")

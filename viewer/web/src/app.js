@@ -2,6 +2,7 @@
 import { recordVideo, savePicture } from "./capture.js";
 import { ExpressionSliders, slider } from "./expression_sliders.js";
 import { followGestures } from "./gestures.js";
+import { LivePoses } from "./live.js";
 import { ManualPose } from "./manual_pose.js";
 import { readRecording } from "./motion_files.js";
 import { packedMotion, retargetedMotion } from "./motions.js";
@@ -35,6 +36,7 @@ class App {
     this.#addHeadSliders();
     this.#connectTools();
     this.#connectFiles();
+    this.#connectLive(header);
     this.#describe(header);
     followGestures(player.canvas, this.orbit, () => this.changed());
     document.addEventListener("keydown", (event) => this.#onKey(event));
@@ -52,21 +54,44 @@ class App {
   /** The parameters that the page shows now. */
   params() {
     if (this.playback.isShown) return this.playback.motion.paramsAt(this.playback.time);
+    if (this.isFollowing) return this.live.pose;
     const target = this.manual.target({ weights: this.sliders.weights, gaze: this.gaze, turn: this.turn });
     return this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
   }
 
+  /** Whether a live source poses the avatar. */
+  get isFollowing() {
+    return Boolean(this.live?.pose) && byId("follow").checked && !this.playback.isShown;
+  }
+
+  get isMoving() {
+    return this.playback.isPlaying || this.isFollowing;
+  }
+
   #tick(now) {
     requestAnimationFrame((next) => this.#tick(next));
-    const isMoving = this.playback.advance(now);
-    if (this.player.isBusy || !(isMoving || this.isChanged)) return;
+    const isPlaying = this.playback.advance(now);
+    if (this.player.isBusy || !(isPlaying || this.isChanged)) return;
     this.isChanged = false;
-    this.player.show(this.params(), this.orbit.camera(...this.resolution.size(isMoving)));
+    this.player.show(this.params(), this.orbit.camera(...this.resolution.size(this.isMoving)));
   }
 
   #posed() {
     this.playback?.leave();
+    byId("follow").checked = false;
     this.changed();
+  }
+
+  #connectLive({ head }) {
+    if (!document.body.hasAttribute("data-live")) return;
+    byId("live").hidden = false;
+    byId("calibrate").addEventListener("click", () => this.live.calibrate());
+    byId("follow").addEventListener("input", () => {
+      if (byId("follow").checked) this.playback.leave();
+      this.changed();
+    });
+    const report = (text) => (byId("live-state").textContent = text);
+    this.live = new LivePoses(head.expression_names.length, () => this.isFollowing && this.changed(), report);
   }
 
   #addHeadSliders() {
@@ -159,6 +184,7 @@ class App {
       p: () => savePicture(this.player, this.name),
       f: toggleFullScreen,
       n: () => this.sliders.set({}),
+      c: () => this.live?.calibrate(),
       "/": () => byId("search").focus(),
     };
     const isPressed = event.key === " " && event.target.matches("button, summary, input");
@@ -171,8 +197,8 @@ class App {
   #count() {
     const now = performance.now();
     this.frames = [...(this.frames ?? []), now].filter((time) => time > now - 1000);
-    this.resolution.measure(now, this.playback.isPlaying);
-    byId("rate").textContent = this.playback.isPlaying ? `${this.frames.length} fps` : "";
+    this.resolution.measure(now, this.isMoving);
+    byId("rate").textContent = this.isMoving ? `${this.frames.length} fps` : "";
   }
 }
 

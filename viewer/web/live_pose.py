@@ -1,0 +1,35 @@
+"""Poses of a live source as messages for the page of the web player."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from torch import Tensor
+
+from avatar.driving.live import AvatarPose
+from avatar.model.avatar import Avatar
+
+_DIGITS = 6
+
+
+@torch.no_grad()
+def pose_message(avatar: Avatar, pose: AvatarPose) -> str:
+    """JSON of a pose: `expression` [E], `jointRot` [15] and `translation` [3] of the avatar, `torso` [6] where it is
+    measured (units of the torso map), and the `phase` of the source."""
+    params = pose.params
+    entries: dict[str, object] = {
+        "expression": _rounded(params.expression[0]),
+        "jointRot": _rounded(params.joint_rot[0].flatten()),
+        "translation": _rounded(params.translation[0]),
+        "phase": pose.phase,
+    }
+    if pose.torso is not None:
+        torso = avatar.rig.torso
+        mapped = torso.motion(*avatar.head.skull_pose(params))
+        entries["torso"] = _rounded(pose.torso.motion(torso, mapped)[0])
+    return json.dumps(entries, separators=(",", ":"))
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, _DIGITS) for value in values.tolist()]
