@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from avatar.types import HeadParams
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
-SUFFIXES = ("", ".ply", ".obj", ".glb", ".html")
+SUFFIXES = ("", ".ply", ".obj", ".glb", ".html", ".hsa")
+_WEB = (".html", ".hsa")
 _MESHES = (".obj", ".glb")
 _MEGABYTE = 1 << 20
 
@@ -46,14 +47,15 @@ class ExportCommand:
     NAME.ply: Gaussians in one pose, for splat viewers. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame.
     NAME.obj: the head mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's
     expressions as morph targets and a skin of five joints; animated with --motion. NAME.html: a page that shows the
-    avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network. Units are
-    meters, the origin is between the eyes.
+    avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network. NAME.hsa: the
+    same avatar for the element <headsplat-avatar> on pages of your own. Units are meters, the origin is between the
+    eyes.
     """
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """an .avatar file"""
     out: Out
-    """a name in .ply, .obj, .glb or .html, or a folder for numbered .ply files"""
+    """a name in .ply, .obj, .glb, .html or .hsa, or a folder for numbered .ply files"""
     expression: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=WEIGHT")] = ()
     """a weight added to the neutral expression, such as jawOpen=0.5; may be repeated"""
     head_pose: Annotated[str | None, arg(metavar="YAW,PITCH,ROLL")] = None
@@ -86,7 +88,7 @@ class ExportCommand:
             frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
             with stage("exporting") as update:
                 show(self._write(frames, update))
-        if self.rigged or self.out.suffix in (*_MESHES, ".html"):
+        if self.rigged or self.out.suffix in (*_MESHES, *_WEB):
             _log_license(frames.avatar)
         return 0
 
@@ -116,8 +118,8 @@ class ExportCommand:
         suffix = self.out.suffix
         if suffix not in SUFFIXES:
             raise HeadsplatError(
-                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj, .glb or .html, or a folder for "
-                "numbered .ply files"
+                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj, .glb, .html or .hsa, or a folder "
+                "for numbered .ply files"
             )
         self._check_poses()
         if self.rigged and suffix != ".ply":
@@ -127,7 +129,7 @@ class ExportCommand:
 
     def _check_poses(self) -> None:
         suffix = self.out.suffix
-        if suffix == ".html" and (self.expression or self.head_pose or self.frame is not None):
+        if suffix in _WEB and (self.expression or self.head_pose or self.frame is not None):
             raise HeadsplatError(
                 f"{self.out}: a page has sliders for poses; leave out --expression, --head-pose and --frame"
             )
@@ -171,8 +173,8 @@ class ExportCommand:
 
         from avatar import export
 
-        if self.out.suffix == ".html":
-            return self._write_page(frames)
+        if self.out.suffix in _WEB:
+            return self._write_web(frames)
         avatar, params, consent, count = frames.avatar, frames.params, frames.consent, len(frames.params)
         if not self.out.suffix:
 
@@ -194,8 +196,8 @@ class ExportCommand:
             export.write_glb(self.out, avatar, params, times, consent)
         return f"{self.out}: {self._description(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
 
-    def _write_page(self, frames: ExportFrames) -> str:
-        """Write the page of the web player; returns a line that describes it."""
+    def _write_web(self, frames: ExportFrames) -> str:
+        """Write the page of the web player, or the container alone; returns a line that describes it."""
         from avatar.common.files import atomic_path
         from avatar.export.web import WebMotion, web_container
         from viewer.web.page import build_page
@@ -204,13 +206,16 @@ class ExportCommand:
         if frames.times is not None and self.motion is not None:
             times = frames.times - frames.times[0]
             motion = WebMotion(self.motion.stem, times, frames.params, frames.torso)
-        name = self.avatar.stem
-        page = build_page(web_container(frames.avatar, frames.header, name, motion), name)
+        name, is_page = self.avatar.stem, self.out.suffix == ".html"
+        content = web_container(frames.avatar, frames.header, name, motion)
+        if is_page:
+            content = build_page(content, name).encode()
         with atomic_path(self.out) as part:
-            part.write_text(page, encoding="utf-8")
+            part.write_bytes(content)
         played = "" if motion is None else f", a motion of {counted(len(motion.times), 'frame')}"
         size = self.out.stat().st_size / _MEGABYTE
-        return f"{self.out}: a page with {_gaussians(frames.avatar)}{played}, {size:.1f} MB"
+        kind = "a page" if is_page else "an avatar for pages"
+        return f"{self.out}: {kind} with {_gaussians(frames.avatar)}{played}, {size:.1f} MB"
 
     def _description(self, avatar: Avatar, count: int) -> str:
         if self.out.suffix == ".ply":

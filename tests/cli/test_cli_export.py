@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,17 @@ def test_a_page_with_a_motion_is_one_file(
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_the_container_is_that_of_the_page(
+    me: str, motion_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("me.html", "me.hsa"):
+        assert cli.main(["export", me, "-o", str(tmp_path / name), "--motion", motion_file, "--frames", "2:8"]) == 0
+    assert "me.hsa: an avatar for pages with 1500 Gaussians, a motion of 6 frames, " in capsys.readouterr().out
+    content = (tmp_path / "me.hsa").read_bytes()
+    assert base64.b64encode(content).decode() in (tmp_path / "me.html").read_text(encoding="utf-8")
+    assert "leave out --expression" in refused(capsys, me, "-o", str(tmp_path / "b.hsa"), "--head-pose", "20,0,0")
+
+
 def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", me, "-o", str(tmp_path / "rig.ply"), "--rigged"]) == 0
     assert "rig.ply: a rig, not a scene: 1500 Gaussians, " in capsys.readouterr().out
@@ -122,7 +134,7 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         (
             "me.usd",
             (),
-            "cannot write .usd; give a name in .ply, .obj, .glb or .html, or a folder for numbered .ply files",
+            "cannot write .usd; give a name in .ply, .obj, .glb, .html or .hsa, or a folder for numbered .ply files",
         ),
         ("me.html", ("--head-pose", "20,0,0"), "a page has sliders for poses; leave out --expression, --head-pose"),
         ("frames", (), "needs a motion; give --motion FILE or CAPTURE"),

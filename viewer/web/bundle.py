@@ -22,10 +22,23 @@ def bundle(entry: str) -> str:
     Raises:
         ValueError: two modules export one name, or a module imports what another one does not export.
     """
+    parts, _ = _joined(entry)
+    return '"use strict";\n(() => {\n' + parts + "\n})();\n"
+
+
+def module(entry: str) -> str:
+    """As `bundle`, as one ES module that exports what `entry` does."""
+    parts, owners = _joined(entry)
+    exported = ", ".join(name for name, owner in owners.items() if owner == entry)
+    return f"{parts}\nexport {{ {exported} }};\n"
+
+
+def _joined(entry: str) -> tuple[str, dict[str, str]]:
+    """The modules as text, and which module each exported name is of."""
     parts: dict[str, str] = {}
     owners: dict[str, str] = {}
     _add(entry, parts, owners)
-    return '"use strict";\n(() => {\n' + "\n".join(parts.values()) + "\n})();\n"
+    return "\n".join(parts.values()), owners
 
 
 def _add(name: str, parts: dict[str, str], owners: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from viewer.web import bundle as bundling
 from viewer.web.bundle import bundle
 from viewer.web.page import build_page
 
+ENTRIES = ("app.js", "worker.js", "element.js")
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in (files("viewer.web") / "src").iterdir()}
 
 
@@ -24,12 +25,12 @@ def test_a_module_comes_once_and_after_what_it_imports() -> None:
 
 
 def test_every_module_is_in_a_script_of_the_page() -> None:
-    used = {name for entry in ("app.js", "worker.js") for name in re.findall(r"// (\w+\.js)\n", bundle(entry))}
+    used = {name for entry in ENTRIES for name in re.findall(r"// (\w+\.js)\n", bundle(entry))}
     assert used == {name for name in SOURCES if name.endswith(".js")}
 
 
 def test_no_import_or_export_is_left() -> None:
-    for entry in ("app.js", "worker.js"):
+    for entry in ENTRIES:
         assert not re.search(r"^\s*(import|export) ", bundle(entry), re.MULTILINE)
 
 

@@ -73,6 +73,13 @@ export class Player {
     if (this.frame) this.renderer.render(this.frame, this.background);
   }
 
+  /** Ends the worker and frees the memory of the graphics card. */
+  dispose() {
+    this.worker.terminate();
+    this.renderer.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    this.frame = null;
+  }
+
   #send() {
     this.isBusy = true;
     this.sent = this.waiting;

@@ -1,0 +1,2 @@
+/** The script of the worker, filled in when the package is built. */
+export const WORKER_SOURCE = "{{worker}}";
