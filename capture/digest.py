@@ -6,9 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from avatar.common.photo_files import are_photos
 
-def source_digest(source: Path) -> str:
-    """Digest that identifies a video, or a folder of several cameras."""
+
+def source_digest(sources: Sequence[Path]) -> str:
+    """Digest that identifies a video, a folder of several cameras, or photos in their order."""
+    if are_photos(sources):
+        return hashlib.sha256("".join(file_digest(path) for path in sources).encode()).hexdigest()
+    (source,) = sources
     if source.is_dir():
         from capture.multiview.pipeline import folder_digest
 
@@ -23,8 +28,3 @@ def file_digest(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def photo_digest(paths: Sequence[Path]) -> str:
-    """Digest that identifies photos in their order."""
-    return hashlib.sha256("".join(file_digest(path) for path in paths).encode()).hexdigest()

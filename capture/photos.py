@@ -20,7 +20,7 @@ from avatar.common.image_io import read_image
 from avatar.common.media import MEDIA_ERRORS
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from capture.digest import photo_digest
+from capture.digest import source_digest
 from capture.options import CaptureOptions, FaceModels, Progress, SourceTraits
 from capture.pipeline import capture_frames
 from capture.tracker.camera import FocalPrior, focal_prior
@@ -111,7 +111,7 @@ def capture_photos(
     check_options(options)
     source = open_photos(paths)
     names = [shown(path.name) for path in paths]
-    metadata = {"name": _joined(names), "sha256": photo_digest(paths), "photos": names}
+    metadata = {"name": _joined(names), "sha256": source_digest(paths), "photos": names}
     traits = SourceTraits(least_frames=1, focal=source.prior)
     return capture_frames(source, len(source), metadata, out, options, progress, models, traits)
 

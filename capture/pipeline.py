@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from capture.stages.orientation import find_turn
 from capture.stages.outline import track_outline
 from capture.stages.torso import track_torso
 from capture.stages.yaw import find_yaw
-from capture.tracker.camera import focal_prior
+from capture.tracker.camera import FocalPrior, focal_prior
 from capture.tracker.clip import (
     ClipTrack,
     Observations,
@@ -127,14 +127,13 @@ def capture_frames(
         )
     # What is wrong with these fails before the work, not in the middle of it.
     focal = traits.focal or focal_prior(video.width, video.height, video.focal_35mm, options.focal)
-    traits = replace(traits, focal=focal)
     if options.mattes is not None:
         open_mattes(options.mattes)
     workspace = Workspace(out)
     key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
     workspace.open(key, options.overwrite)
     plan, models = frame_plan(training, held_out), models or FaceModels()
-    _Run(video, plan, source_metadata, workspace, options, progress, models, traits).all_stages()
+    _Run(video, plan, source_metadata, workspace, options, progress, models, focal, traits.least_frames).all_stages()
     return Capture.load(out)
 
 
@@ -149,7 +148,8 @@ class _Run:
     options: CaptureOptions
     progress: Progress | None
     models: FaceModels
-    traits: SourceTraits
+    focal: FocalPrior  # pixels of the source
+    least_frames: int  # that show the face
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     head_notes: list[str] = field(default_factory=list)
@@ -208,7 +208,7 @@ class _Run:
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
         table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
-        kept, warnings = choose_person(table, self.source_metadata["name"], len(wanted), self.traits.least_frames)
+        kept, warnings = choose_person(table, self.source_metadata["name"], len(wanted), self.least_frames)
         self.warnings += warnings
         return kept
 
@@ -246,8 +246,7 @@ class _Run:
     ) -> tuple[Person, list[tuple[LandmarkTable, Observations, ClipTrack, bool]]]:
         video = self.video
         model = LandmarkModel.from_head(head)
-        assert self.traits.focal is not None
-        prior = self.traits.focal.scaled(scale)
+        prior = self.focal.scaled(scale)
         seen, unseen = _observations(training, scale), _observations(held_out, scale) if len(held_out) else None
         self.assessments = assess_frames(self.statistics, seen, training.number, unseen, held_out.number)
         seen = self.assessments[0].observations

@@ -235,26 +235,17 @@ def _difference(request: CaptureRequest) -> str | None:
     """The difference between the finished capture in the folder and the request; None: equal, "": no capture."""
     from avatar.data.capture_folder import METADATA_FILE, Capture
     from avatar.head import stored_source
+    from capture.digest import source_digest
 
     requested = request.options()  # checks the options before anything is read
     if not (request.out / METADATA_FILE).exists():
         return ""
     metadata = Capture.load(request.out).metadata
-    if metadata["source"].get("sha256") != _digest(request):
+    if metadata["source"].get("sha256") != source_digest(request.source):
         return "of other photos" if request.of_photos else "of another video"
     if metadata["head"].get("source", EMBEDDED) != stored_source(request.head):
         return "with another head model"
     return _other_option(requested.key(), metadata)
-
-
-def _digest(request: CaptureRequest) -> str:
-    if request.of_photos:
-        from capture.digest import photo_digest
-
-        return photo_digest(request.source)
-    from capture.digest import source_digest
-
-    return source_digest(request.source[0])
 
 
 def _other_option(requested: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:

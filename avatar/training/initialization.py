@@ -100,8 +100,8 @@ def _allow_all_expressions(head: HeadModel, blendshapes: Blendshapes) -> None:
     """Widen the trained range to all expressions: nothing was learned of them that would be wrong outside of it."""
     count = len(head.expression_names)
     low, high = head.expression_limits
-    blendshapes.low[:count] = blendshapes.low[:count].minimum(low.clamp_max(0))
-    blendshapes.high[:count] = blendshapes.high[:count].maximum(high.clamp_max(1))
+    blendshapes.low[:count] = blendshapes.low[:count].minimum(low)
+    blendshapes.high[:count] = blendshapes.high[:count].maximum(high)
 
 
 def smooth_torso(head: HeadModel, samples: SurfaceSamples) -> SurfaceSamples:

@@ -79,10 +79,8 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     if not all(bool(vertex_mask(head, (name,)).any()) for name in (*EYES, "iris")):
         return None
     layer = MeshLayer(head)
-    dark = layer.start.mean(1) < _PUPIL
-    groups = torch.stack(
-        [layer.part == Part.SCLERA, (layer.part == Part.IRIS) & ~dark, (layer.part == Part.IRIS) & dark], 1
-    )
+    iris, dark = layer.part == Part.IRIS, layer.start.mean(1) < _PUPIL
+    groups = torch.stack([layer.part == Part.SCLERA, iris & ~dark, iris & dark], 1)
     comparison = LayerComparison(layer, frames, groups.float())
     chosen = torch.arange(len(frames))[:: max(1, -(-len(frames) // MOST_FRAMES))]
     seen = {int(index): comparison.pixels(int(index)) for index in chosen}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -46,14 +47,18 @@ class LayerComparison:
             pixels: x and y.
             moved: [V,3] or [3], meters in the skull frame that are added to the vertices.
         """
-        texels = self.groups * self.layer.start.mean(1, keepdim=True)
-        images = layer_images(self._posed(index, texels, moved), self.frames.view(index))
+        images = layer_images(self._posed(index, self._brightness, moved), self.frames.view(index))
         height, width = images.coverage.shape[1:]
         x, y = pixels - images.origin[0][:, None].long()
         inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        out = texels.new_zeros(pixels.shape[1], texels.shape[1])
+        out = self.groups.new_zeros(pixels.shape[1], self.groups.shape[1])
         out[inside] = images.color[0][y[inside], x[inside]]
         return out.double()
+
+    @cached_property
+    def _brightness(self) -> Tensor:
+        """[T,G] of the texels of each group."""
+        return self.groups * self.layer.start.mean(1, keepdim=True)
 
     def _posed(self, index: int, texels: Tensor, moved: Tensor) -> PosedLayer:
         step = self.frames.step[index : index + 1]
