@@ -8,6 +8,7 @@ import tyro
 
 from avatar.cli.arguments import check_numbers, readable_width
 from avatar.cli.bench import BenchCommand
+from avatar.cli.blend import BlendCommand
 from avatar.cli.capture import CaptureCommand
 from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
@@ -31,6 +32,7 @@ COMMANDS = {
     "train": TrainCommand,
     "eval": EvalCommand,
     "render": RenderCommand,
+    "blend": BlendCommand,
     "live": LiveCommand,
     "view": ViewCommand,
     "motion": MotionCommand,
