@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import SEED, Between, Out, parse_size
+from avatar.cli.arguments import SEED, Between, OptionalText, Out, parse_size
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
 from avatar.common.frame_rate import MAX_FPS
+from avatar.errors import HeadsplatError
 
 _LARGEST_SIDE = 8192  # pixels
+#: Options that an avatar has too, and those that SyntheticOptions does not have by this name.
+_OF_AVATAR = ("out", "avatar", "person", "glasses", "seed", "overwrite")
+_NOT_SHARED = ("out", "avatar", "person", "overwrite", "size")
 
 
 @dataclass(frozen=True)
@@ -20,9 +27,13 @@ class SynthCommand:
     """Render footage of a procedural person: a phone video or images of calibrated cameras, with ground truth."""
 
     out: Annotated[Out, arg(metavar="DIR")]
-    """folder to write: video.mp4 or transforms.json with images and masks, and truth.npz"""
-    person: str = "noor"
-    """noor, kofi, ines or vera (glasses, longer hair, a collar)"""
+    """folder to write: video.mp4 or transforms.json with images and masks, and truth.npz; with --avatar the .avatar
+    file"""
+    avatar: bool = False
+    """write the avatar of the person instead, as -o FILE.avatar; options of the footage do not apply"""
+    person: OptionalText = None
+    """noor, kofi, ines, vera (glasses, longer hair, a collar), or random: the person that --seed draws; default: noor,
+    with --avatar random"""
     glasses: bool = False
     """add glasses to a person without them"""
     performance: str = "demo"
@@ -50,12 +61,14 @@ class SynthCommand:
     handheld: Annotated[float, Between(0, 10)] = 1.0
     """camera shake: 0 is a tripod, 1 a hand-held phone; calibrated cameras do not move"""
     seed: Annotated[int, SEED] = 7
-    """seed of the background, the noise and the timing"""
+    """seed of the background, the noise and the timing, and of a random person"""
     overwrite: bool = False
     """replace an output that exists"""
 
     def run(self) -> int:
         """Render and write; returns the exit code."""
+        if self.avatar:
+            return self._write_avatar()
         from capture.synthetic.folder import write_synthetic
         from capture.synthetic.options import SyntheticOptions
 
@@ -68,8 +81,30 @@ class SynthCommand:
         print(self.out)
         return 0
 
+    def _write_avatar(self) -> int:
+        """Train an avatar of the person on images with the true poses, and write it."""
+        given = [field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default]
+        if footage := [name for name in given if name not in _OF_AVATAR]:
+            option = "--" + footage[0].replace("_", "-")
+            raise HeadsplatError(f"synth: {option} is an option of the footage; leave it out with --avatar")
+        from avatar.cli.render_inputs import capture_entry
+        from avatar.model.avatar_file import save_avatar
+        from capture.synthetic.drawn_avatar import drawn_avatar
+
+        with (
+            reserved([Output(self.out, suffixes=(".avatar",))], overwrite=self.overwrite),
+            tempfile.TemporaryDirectory() as folder,
+            stage("avatar") as update,
+        ):
+            person = self.person or "random"
+            capture, avatar, settings = drawn_avatar(Path(folder) / "capture", person, self.glasses, self.seed, update)
+            extras = {"settings": dataclasses.asdict(settings), "capture": capture_entry(capture)}
+            save_avatar(self.out, avatar, extras | {"consent": capture.metadata["consent"]})
+        print(f"{self.out}: {len(avatar)} Gaussians, person {person}, seed {self.seed}")
+        return 0
+
     def _options(self) -> dict[str, Any]:
         """The arguments of SyntheticOptions."""
         width, height = parse_size(self.size, _LARGEST_SIDE)
-        shared = {name: value for name, value in vars(self).items() if name not in ("out", "overwrite", "size")}
-        return {**shared, "width": width, "height": height}
+        shared = {name: value for name, value in vars(self).items() if name not in _NOT_SHARED}
+        return {**shared, "person": self.person or "noor", "width": width, "height": height}

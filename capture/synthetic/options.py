@@ -16,7 +16,7 @@ class SyntheticOptions:
     """A procedural person in front of a hand-held phone, or of calibrated static cameras."""
 
     seed: int = 7
-    person: str = "noor"  # a name in capture.synthetic.appearance.APPEARANCES
+    person: str = "noor"  # a name in capture.synthetic.appearance.APPEARANCES, or random: drawn by the seed
     glasses: bool = False  # add glasses to a person without
     width: int = 540  # pixels, even
     height: int = 720  # pixels, even

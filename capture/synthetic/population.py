@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.synthetic.appearance import Appearance, Color, HairStyle
+from avatar.errors import HeadsplatError
+from capture.synthetic.appearance import APPEARANCES, Appearance, Color, HairStyle
+from capture.synthetic.options import SyntheticOptions
 
+#: The name of the person that the seed draws.
+RANDOM = "random"
 #: Albedo of the lightest and of the darkest skin, linear light; between them its logarithm is interpolated, and skin
 #: of medium tone is more saturated than that: the logarithm of green and blue is lower by so much in the middle.
 LIGHTEST, DARKEST = (0.62, 0.43, 0.34), (0.055, 0.026, 0.016)
@@ -88,6 +92,20 @@ def random_appearance(seed: int) -> Appearance:
         bald=rng.uniform(0.6, 1.0) if rng.random() < BALD else 0.0,
         hairline=rng.normal(0.0, 0.7),
     )
+
+
+def appearance_of(options: SyntheticOptions) -> Appearance:
+    """The person of `options`, without the glasses that they may add.
+
+    Raises:
+        HeadsplatError: no person of that name.
+    """
+    if options.person == RANDOM:
+        return random_appearance(options.seed)
+    if options.person not in APPEARANCES:
+        known = ", ".join((*sorted(APPEARANCES), RANDOM))
+        raise HeadsplatError(f"person: found {options.person!r}; choose one of {known}.")
+    return APPEARANCES[options.person]
 
 
 def _color(values: NDArray[np.floating]) -> Color:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from avatar.common.image_io import write_image
 from avatar.data.capture_folder import frame_name
-from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.types import NECK, ROOT, HeadParams
 from avatar.video import Encoding, open_output
-from capture.synthetic.appearance import APPEARANCES, SPARE_GLASSES
+from capture.synthetic.appearance import SPARE_GLASSES
 from capture.synthetic.motion import Performance, perform
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person
 from capture.synthetic.phone import Phone
+from capture.synthetic.population import appearance_of
 from capture.synthetic.renderer import Pose, Renderer
 from capture.synthetic.scripts import script_named
 from capture.synthetic.truth import SyntheticTruth
@@ -51,11 +51,9 @@ class SyntheticScene:
     """A person, the motion and the cameras; time steps can be rendered in any order."""
 
     def __init__(self, options: SyntheticOptions) -> None:
-        if options.person not in APPEARANCES:
-            raise HeadsplatError(f"person: found {options.person!r}; choose one of {', '.join(sorted(APPEARANCES))}.")
         script = script_named(options.performance).with_yaw(options.yaw)
         self.options = options
-        appearance = APPEARANCES[options.person]
+        appearance = appearance_of(options)
         if options.glasses and appearance.glasses is None:
             appearance = replace(appearance, glasses=SPARE_GLASSES)
         person = Person(appearance)
