@@ -35,6 +35,9 @@ _LARGE_WEIGHT = 2.0
 _OPACITY = 10
 _SIZE_LIMITS = 0.7, 1.4  # of a Gaussian on a larger or smaller triangle, relative
 
+_BINDING = ("triangles", "bary", "skin")
+_TORSO_POINTS = ("mean_translation", "pivot")
+
 Parts = Sequence[tuple[Avatar, float]]  # avatars with their shares, which are above 0 and sum to 1
 
 
@@ -143,7 +146,7 @@ def _mean(parts: Parts, value: Callable[[Avatar], Tensor]) -> Tensor:
 def _head(parts: Parts) -> HeadModel:
     """The interpolated head; its bases have half precision, as those of every baked head."""
     head = parts[0][0].head
-    changed = {}
+    changed: dict[str, Any] = {}
     for field in fields(HeadModel):
         value = getattr(head, field.name)
         if isinstance(value, Tensor) and value.is_floating_point():
@@ -169,15 +172,12 @@ def _rig(parts: Parts, head: HeadModel, joined: Callable[[Sequence[Tensor]], Ten
     torso = TorsoMap(turned, moved, pivot)
     torso.limit.copy_(_mean(parts, lambda avatar: avatar.rig.torso.limit))
     torso.weight.copy_(_mean(parts, lambda avatar: avatar.rig.torso.weight))
-    rig = Rig(*(joined([getattr(avatar.rig, name) for avatar, _ in parts]) for name in _BINDING), torso)
+    triangles, bary, skin = (joined([getattr(avatar.rig, name) for avatar, _ in parts]) for name in _BINDING)
+    rig = Rig(triangles, bary, skin, torso)
     masks = [avatar.rig.stretch.mask for avatar, _ in parts if avatar.rig.stretch is not None]
     if masks:
         rig.stretch = Stretch(head, torch.stack(masks).any(0), rig.triangles)
     return rig
-
-
-_BINDING = ("triangles", "bary", "skin")
-_TORSO_POINTS = ("mean_translation", "pivot")
 
 
 def _mean_rotation(rotations: Sequence[Tensor], share: float) -> Tensor:
@@ -205,9 +205,9 @@ def _layer(parts: Parts, head: HeadModel) -> MeshLayer | None:
         known[rows] = share
         total, weight = total + known * found, weight + known
     mixed.set_texels(torch.where(weight > 0, total / weight.clamp_min(1e-9), mixed.start))
-    light = mixed.eye_light
-    light.shadow.copy_(sum(layer.eye_light.shadow * share for layer, share in layers))
-    light.reflections.copy_(sum(layer.eye_light.reflections * share for layer, share in layers))
+    for name in ("shadow", "reflections"):
+        shares = [getattr(layer.eye_light, name) * share for layer, share in layers]
+        getattr(mixed.eye_light, name).copy_(torch.stack(shares).sum(0))
     return mixed
 
 
