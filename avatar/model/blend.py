@@ -244,7 +244,7 @@ def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Seq
         basis, mask = shape.basis.clone(), shape.mask
         basis[:, :, _OPACITY] *= _logit_slope(avatar.logit_opacities[: shape.count], share)
         if mode == "reduced":
-            start, slope = _standard_line(shape, limits)
+            start, slope = _standard_line(shape, limits, initial["neutral"] - avatar.neutral)
             block = slice(row, row + size)
             mixed.components[:, block] = shape.components * slope[:, None]
             mixed.mix[block, block] = shape.mix
@@ -265,12 +265,15 @@ def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Seq
     return mixed
 
 
-def _standard_line(shape: Blendshapes, limits: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _standard_line(shape: Blendshapes, limits: dict[str, Tensor], shift: Tensor) -> tuple[Tensor, Tensor]:
     """Standardized features of `shape` as a line over those of the blend: value at their mean [F] and slope [F].
 
+    The resting face of the blend is that of the avatar, too: its expression weights are higher there by `shift` [E].
     The slope is at most 1, so that no avatar is extrapolated beyond the range of its training.
     """
-    start = shape._standardized(limits["mean"])
+    own_mean = limits["mean"].clone()
+    own_mean[: len(shift)] -= shift
+    start = shape._standardized(own_mean)
     slope = (limits["spread"] / shape.spread).clamp_max(1) * (1 - (start / CLAMP).square())
     return start, slope
 
