@@ -41,7 +41,8 @@ def write_exact_capture(folder: Path, scene: SyntheticScene, progress: Progress 
             write_image(folder / FRAMES_DIR / frame_name(row), frame.rgb[..., ::-1])
             write_image(folder / MATTES_DIR / frame_name(row), frame.matte)
             row += 1
-    np.savez(folder / TRACK_FILE, **_track(truth))
+    arrays: dict[str, Any] = _track(truth)
+    np.savez(folder / TRACK_FILE, **arrays)
     (folder / METADATA_FILE).write_text(json.dumps(_metadata(truth, scene)), encoding="utf-8")
     return Capture.load(folder)
 
