@@ -10,6 +10,7 @@ from avatar.types import check_shape
 
 from .backend import native_for
 from .checks import check_flags, check_floats
+from .frames import has_workspaces
 
 
 def _check_step(param: Tensor, m: Tensor, v: Tensor, step: int) -> None:
@@ -121,7 +122,7 @@ def adam_outer_step(
     betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
     weights, grad = weights.contiguous(), grad.contiguous()
     step_basis = (param.detach(), weights, grad, m, v, lr, betas, touched, anchor_weight)
-    if param.device.type == "cuda":
+    if has_workspaces(native):
         grad_weights = grad.flatten(1) @ param.flatten(1).T
         native.adam_outer_step(*step_basis)
     elif len(weights) > _FUSED_BATCH_MAX:

@@ -1,0 +1,245 @@
+"""The cases of the self-check of a GPU: every native op with its gradients, and one small training step.
+
+Inputs are float64 tensors on the CPU, which the check first rounds to float32. In float64 an op is `avatar.reference`, the
+specification; in float32 on a device it is the native kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from avatar.reference import LayerImages, SplatLayer, StretchMesh, stretch_mesh
+from avatar.types import Camera, LayerMesh
+
+from .bind import bind, bind_stretched
+from .blend import blend
+from .deform import DEFORM_CHANNELS, deform
+from .images import photometric, ssim
+from .layer import layer
+from .mesh import mesh
+from .optimize import adam_outer_step, adam_step
+from .sh import rotate_sh
+from .splat import splat, splat_features
+from .stretch import vertex_stretch
+
+BATCH, COUNT, BASES, SIZE, GRID = 2, 150, 5, 35, 6  # ragged in tiles and blocks
+TOLERANCE = 3e-4  #: largest difference, relative to the largest value of the same tensor
+
+Tensors = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op on fixed inputs."""
+
+    op: str
+    inputs: Tensors
+    learned: int  # the first of the inputs get gradients
+    run: Callable[..., Tensors]  # of the inputs, to the outputs
+
+
+def cases() -> list[Case]:
+    """All cases; building them takes a few milliseconds."""
+    random = torch.Generator().manual_seed(18)
+
+    def made(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=random).double()
+
+    return [*_small_cases(made), *_rig_cases(made), *_image_cases(made), *_adam_cases(made), _step_case(made)]
+
+
+Made = Callable[..., Tensor]
+
+
+def _small_cases(made: Made) -> list[Case]:
+    basis, weights = made(BASES, COUNT, DEFORM_CHANNELS) - 0.5, made(BATCH, BASES) - 0.5
+    return [
+        Case("blend", (made(COUNT, DEFORM_CHANNELS), basis, weights), 3, lambda *values: (blend(*values),)),
+        Case("blend of float16", (weights, basis), 0, _blend_halves),
+        Case("deform", (*_local(made), made(BATCH, COUNT, DEFORM_CHANNELS) - 0.5, _units()), 6, deform),
+        Case("rotate_sh", (made(BATCH, COUNT, 16, 3), made(BATCH, COUNT, 4) - 0.5), 2, lambda *v: (rotate_sh(*v),)),
+    ]
+
+
+def _blend_halves(weights: Tensor, basis: Tensor) -> Tensors:
+    halves = basis.half()
+    return (blend(None, halves if weights.dtype == torch.float32 else halves.to(weights), weights),)
+
+
+def _units() -> Tensor:
+    return torch.tensor([0.0078125] * 3 + [0.125] * 4 + [0.25] * 4).double()
+
+
+def _local(made: Made) -> Tensors:
+    """Local offsets, quaternions, log scales, opacity logits and colors of the Gaussians."""
+    sizes = (made(COUNT, 3) - 4.5)
+    return (made(COUNT, 3) - 0.5) / 64, made(COUNT, 4) - 0.5, sizes, made(COUNT) * 4 - 2, made(COUNT, 3)
+
+
+def _surface(made: Made) -> tuple[Tensor, Tensor]:
+    """Vertices [B,V,3] of a wavy sheet around the origin, half a meter wide, and its faces [F,3]."""
+    line = torch.linspace(-0.25, 0.25, GRID)
+    y, x = (value.flatten().double() for value in torch.meshgrid(line, line, indexing="ij"))
+    flat = torch.stack([x, y, torch.zeros_like(x)], -1)
+    vertices = flat + (made(BATCH, GRID * GRID, 3) - 0.5) / 32
+    corner = (torch.arange(GRID - 1)[:, None] * GRID + torch.arange(GRID - 1)).flatten()
+    first = torch.stack([corner, corner + 1, corner + GRID], 1)
+    second = torch.stack([corner + 1, corner + GRID + 1, corner + GRID], 1)
+    return vertices, torch.cat([first, second])
+
+
+def _rig(made: Made) -> tuple[Tensors, Tensors]:
+    """What of `bind` is learned, except offsets and quaternions: vertices and bones; and triangles, bary, skin."""
+    vertices, faces = _surface(made)
+    bary = made(COUNT, 3) + 0.1
+    turns = torch.tensor([1.0, 0, 0, 0]).double() + (made(BATCH, 2, 4) - 0.5) / 4
+    rotations = (turns / turns.norm(dim=-1, keepdim=True))
+    triangles = faces[torch.arange(COUNT) % len(faces)]
+    fixed = triangles, (bary / bary.sum(1, keepdim=True)), made(COUNT)
+    return (vertices, rotations, (made(BATCH, 2, 3) - 0.5) / 16), fixed
+
+
+def _stretch_there(whole: StretchMesh, like: Tensor) -> StretchMesh:
+    parts = (value.to(like.device, like.dtype if value.is_floating_point() else None) for value in whole.tensors())
+    return StretchMesh(*parts)
+
+
+def _rig_cases(made: Made) -> list[Case]:
+    (vertices, rotations, shifts), (triangles, bary, skin) = _rig(made)
+    local = (made(BATCH, COUNT, 3) - 0.5) / 16, made(BATCH, COUNT, 4) - 0.5
+    neutral, faces = _surface(made)
+    stretching = stretch_mesh(neutral[0], faces, torch.arange(GRID * GRID) % 3 > 0)
+    single = replace(stretching, inverse=stretching.inverse.float(), weights=stretching.weights.float())
+    tensors = (made(BATCH, len(single.vertices), 6) - 0.5) / 4
+
+    def bound(vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, *fixed: Tensor) -> Tensors:
+        return bind(vertices, *fixed[:2], offsets, quats, fixed[2], turns, shifts)
+
+    def stretched(
+        vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, scales: Tensor,
+        tensors: Tensor, *fixed: Tensor,
+    ) -> Tensors:  # fmt: skip
+        values = vertices, *fixed[:2], offsets, quats, fixed[2], turns, shifts
+        return bind_stretched(*values, scales, tensors, fixed[3])
+
+    learned, fixed = (vertices, *local, rotations, shifts), (triangles, bary, skin)
+    scales = made(BATCH, COUNT, 3) / 8 + 0.0078125
+    return [
+        Case("bind", (*learned, *fixed), 5, bound),
+        Case("bind_stretched", (*learned, scales, tensors, *fixed, single.rows), 7, stretched),
+        Case("vertex_stretch", (vertices,), 1, lambda value: (vertex_stretch(value, _stretch_there(single, value)),)),
+    ]
+
+
+def _camera(like: Tensor) -> Camera:
+    """Cameras half a meter in front of the origin, which look along -z."""
+    camera = Camera.facing(SIZE * 0.9, SIZE, SIZE)
+    place = camera.world_to_cam.clone()
+    place[:, 2, 3] += 0.5
+    return replace(camera, K=camera.K.to(like), world_to_cam=place.to(like)).repeated(BATCH)
+
+
+def _image_cases(made: Made) -> list[Case]:
+    means = (made(BATCH, COUNT, 3) - 0.5) / 2
+    gaussians = means, made(BATCH, COUNT, 4) - 0.5, made(BATCH, COUNT, 3) / 32 + 0.0078125, made(BATCH, COUNT)
+    first, second = made(BATCH, SIZE, SIZE, 3), made(BATCH, SIZE, SIZE, 3)
+    truth, matte = ((made(*shape) * 255).to(torch.uint8) for shape in (first.shape, first.shape[:3]))
+    images = first, made(BATCH, SIZE, SIZE), truth, matte, made(BATCH, 3)
+    vertices, faces = _surface(made)
+    ahead = (vertices + torch.tensor([0, 0, 0.5]).double())
+    texel_ids = torch.randint(40, (len(faces), 15), generator=torch.Generator().manual_seed(3))
+    fades = torch.tensor([0.0078125, 0.015625]).double().expand(len(faces), 2).contiguous()
+    sheet = (made(40, 3), ahead, made(BATCH, GRID * GRID), texel_ids, fades, faces)
+    return [
+        Case("splat", (*gaussians, made(BATCH, COUNT, 3)), 5, _splat),
+        Case("splat with view-dependent colors", (*gaussians, made(BATCH, COUNT, 16, 3) - 0.5), 5, _splat),
+        Case("splat_features", (*gaussians, made(BATCH, COUNT, 3)), 0, _features),
+        Case("splat over a layer", (*gaussians, made(BATCH, COUNT, 3), *sheet, made(BATCH, COUNT)), 6, _layered),
+        Case("layer", sheet, 1, lambda *values: _images_of(_layer(*values))),
+        Case("mesh", (ahead, faces), 0, lambda *v: mesh(*v, _camera(v[0]).K, SIZE, SIZE)),
+        Case("ssim", (first, second), 1, lambda *values: (ssim(*values),)),
+        Case("photometric", images, 2, lambda *values: photometric(*values, 0.2, 0.3)),
+    ]
+
+
+def _splat(*values: Tensor) -> Tensors:
+    out = splat(*values, _camera(values[0]), with_weights=True)
+    assert out.depth is not None and out.weights is not None
+    return out.rgb, out.alpha, out.depth, out.weights
+
+
+def _features(*values: Tensor) -> Tensors:
+    out = splat(*values, _camera(values[0]))
+    return (splat_features(out.prepared, values[0]),)
+
+
+def _layer(texels: Tensor, vertices: Tensor, shade: Tensor, ids: Tensor, fades: Tensor, faces: Tensor) -> LayerImages:
+    sheet = LayerMesh(faces[::2].contiguous(), ids[::2].contiguous(), fades[::2].contiguous(), faces[1::4].contiguous())
+    return layer(vertices, shade, texels, sheet, _camera(vertices).K, SIZE, SIZE)
+
+
+def _images_of(images: LayerImages) -> Tensors:
+    return images.color, images.coverage, images.depth, images.stencil
+
+
+def _layered(*values: Tensor) -> Tensors:
+    seen = SplatLayer(_layer(*values[5:11]), values[11])
+    out = splat(*values[:5], _camera(values[0]), layer=seen)
+    return out.rgb, out.alpha
+
+
+def _adam_cases(made: Made) -> list[Case]:
+    rows = (COUNT, DEFORM_CHANNELS)
+    touched = torch.arange(COUNT) % 3 > 0
+    grads = (made(BATCH, *rows) - 0.5) * touched[:, None]
+    basis = tuple(made(BASES, *rows) for _ in range(3))
+    plain = (made(*rows) - 0.5, *(made(*rows) for _ in range(3)), made(COUNT), touched)
+    return [
+        Case("adam_step", plain, 0, _adam),
+        Case("adam_outer_step", (made(BATCH, BASES) - 0.5, grads, *basis, touched, made(COUNT)), 0, _adam_outer),
+    ]
+
+
+def _own(*values: Tensor) -> list[Tensor]:
+    """Contiguous copies, to be changed in place."""
+    return [value.detach().clone(memory_format=torch.contiguous_format) for value in values]
+
+
+def _adam(grad: Tensor, *state: Tensor) -> Tensors:
+    param, m, v = _own(*state[:3])
+    adam_step(param, grad, m, v, state[3], 0.9, 0.99, 1e-2, 3, state[4].contiguous())
+    return param, m, v
+
+
+def _adam_outer(weights: Tensor, grad: Tensor, *state: Tensor) -> Tensors:
+    param, m, v = _own(*state[:3])
+    touched, anchors = state[3].contiguous(), state[4].contiguous()
+    found = adam_outer_step(param, weights, grad, m, v, 0.1, 0.9, 0.99, 1e-2, 3, touched, anchors)
+    return param, m, v, found
+
+
+def _step_case(made: Made) -> Case:
+    (vertices, *bones), fixed = _rig(made)
+    truth = (made(BATCH, SIZE, SIZE, 3) * 255).to(torch.uint8), (made(BATCH, SIZE, SIZE) * 255).to(torch.uint8)
+    parameters = (*_local(made), made(BASES, COUNT, DEFORM_CHANNELS) - 0.5, made(BATCH, BASES) - 0.5)
+    return Case("training step", (*parameters, vertices, *bones, *fixed, *truth, made(BATCH, 3)), 0, _training_step)
+
+
+def _training_step(*values: Tensor) -> Tensors:
+    """Loss, gradients and parameters after a step of Adam."""
+    leaves = [value.detach().requires_grad_() for value in values[:7]]
+    vertices, rotations, shifts, triangles, bary, skin, truth, matte, background = values[7:]
+    extra = blend(None, leaves[5], leaves[6])
+    offsets, quats, scales, opacities, sh = deform(*leaves[:5], extra, _units().to(extra))
+    means, quats = bind(vertices, triangles, bary, offsets, quats, skin, rotations, shifts)
+    out = splat(means, quats, scales, opacities, sh, _camera(means), with_depth=False)
+    loss, _ = photometric(out.rgb, out.alpha, truth, matte, background, 0.2, 0.3)
+    grads = torch.autograd.grad(loss.sum(), leaves)
+    after = _own(*leaves)
+    for leaf, grad in zip(after, grads, strict=True):
+        adam_step(leaf, grad, torch.zeros_like(leaf), torch.zeros_like(leaf), 1.0, 0.9, 0.99, 1e-2, 1)
+    return loss.detach(), *grads, *after
