@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import platform
 import sys
@@ -13,7 +14,9 @@ from importlib import metadata
 from typing import Any, Literal
 
 from avatar import __version__
+from avatar.cli.arguments import OptionalText
 from avatar.cli.info import as_text
+from avatar.errors import HeadsplatError
 from avatar.rendering.backends import INSTALL as INSTALL_GSPLAT
 
 #: import name -> distribution, installation command, purpose
@@ -62,14 +65,48 @@ ENCODERS = ("libx264", "libx265", "prores_ks", "libvpx-vp9")
 class DoctorCommand:
     """Check this machine: what works, what is missing and how to install it."""
 
+    device: OptionalText = None
+    """cuda or cuda:N: run the self-check of this GPU, and nothing else"""
     json: bool = False
     """as JSON, for programs"""
 
     def run(self) -> int:
-        """Print the findings; the exit code is 1 if a required component is missing."""
+        """Print the findings; the exit code is 1 if a required component is missing or the GPU fails."""
+        if self.device is not None:
+            return _check_device(self.device, self.json)
         findings = examine()
         print(json.dumps(findings, indent=2) if self.json else as_text(findings))
         return 0 if findings["ready"] else 1
+
+
+def _check_device(name: str, as_json: bool) -> int:
+    """Run the self-check of a GPU, keep the result and print its table; the exit code."""
+    from avatar.ops.device_proof import record
+    from avatar.ops.devices import gpu
+    from avatar.ops.self_check import self_check
+
+    try:
+        device = gpu(name)
+    except HeadsplatError as error:
+        raise HeadsplatError(f"--{error}") from error
+    rows = self_check(device)
+    failure = record(device, rows)
+    if as_json:
+        table = [
+            {
+                "op": row.op, "error": row.error if math.isfinite(row.error) else None, "tolerance": row.tolerance,
+                "same_bits": row.same_bits, "result": row.result,
+            }
+            for row in rows
+        ]  # fmt: skip
+        print(json.dumps({"device": str(device), "passed": not failure, "failure": failure, "ops": table}, indent=2))
+    else:
+        print(f"{'op':32} {'largest error':>13} {'tolerance':>9}  same bits  result")
+        for row in rows:
+            bits = "yes" if row.same_bits else "no"
+            print(f"{row.op:32} {row.error:13.1e} {row.tolerance:9.0e}  {bits:9}  {row.result}")
+        print(failure or f"{device} passes the self-check")
+    return 1 if failure else 0
 
 
 def examine() -> dict[str, Any]:

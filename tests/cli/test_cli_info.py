@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from avatar import cli
 from avatar.cli import doctor
@@ -136,3 +137,19 @@ def test_doctor_loads_no_window_library() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cuda", "--device cuda: no CUDA GPU: torch finds no CUDA device."),
+        ("cpu", "--device cpu: not a GPU; give cuda or cuda:N"),
+    ],
+)
+def test_doctor_of_a_gpu_that_is_not_there_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], name: str, sentence: str
+) -> None:
+    assert cli.main(["doctor", "--device", name]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and sentence in printed.err

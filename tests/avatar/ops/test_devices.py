@@ -7,11 +7,13 @@ import torch
 
 import cuda_ext
 from avatar.errors import HeadsplatError
+from avatar.ops import device_proof
 from avatar.ops.devices import chosen_device
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, gpus: int, problem: str = "") -> None:
-    """Let torch report `gpus` devices, and the kernels `problem`."""
+    """Let torch report `gpus` devices, which pass the self-check, and the kernels `problem`."""
+    monkeypatch.setattr(device_proof, "device_failure", lambda device: "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(cuda_ext, "available", lambda device="cpu": not problem)
