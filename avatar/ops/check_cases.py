@@ -76,7 +76,7 @@ def _units() -> Tensor:
 
 def _local(made: Made) -> Tensors:
     """Local offsets, quaternions, log scales, opacity logits and colors of the Gaussians."""
-    sizes = (made(COUNT, 3) - 4.5)
+    sizes = made(COUNT, 3) - 4.5
     return (made(COUNT, 3) - 0.5) / 64, made(COUNT, 4) - 0.5, sizes, made(COUNT) * 4 - 2, made(COUNT, 3)
 
 
@@ -97,7 +97,7 @@ def _rig(made: Made) -> tuple[Tensors, Tensors]:
     vertices, faces = _surface(made)
     bary = made(COUNT, 3) + 0.1
     turns = torch.tensor([1.0, 0, 0, 0]).double() + (made(BATCH, 2, 4) - 0.5) / 4
-    rotations = (turns / turns.norm(dim=-1, keepdim=True))
+    rotations = turns / turns.norm(dim=-1, keepdim=True)
     triangles = faces[torch.arange(COUNT) % len(faces)]
     fixed = triangles, (bary / bary.sum(1, keepdim=True)), made(COUNT)
     return (vertices, rotations, (made(BATCH, 2, 3) - 0.5) / 16), fixed
@@ -116,7 +116,9 @@ def _rig_cases(made: Made) -> list[Case]:
     single = replace(stretching, inverse=stretching.inverse.float(), weights=stretching.weights.float())
     tensors = (made(BATCH, len(single.vertices), 6) - 0.5) / 4
 
-    def bound(vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, *fixed: Tensor) -> Tensors:
+    def bound(
+        vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, *fixed: Tensor
+    ) -> Tensors:
         return bind(vertices, *fixed[:2], offsets, quats, fixed[2], turns, shifts)
 
     def stretched(
@@ -150,7 +152,7 @@ def _image_cases(made: Made) -> list[Case]:
     truth, matte = ((made(*shape) * 255).to(torch.uint8) for shape in (first.shape, first.shape[:3]))
     images = first, made(BATCH, SIZE, SIZE), truth, matte, made(BATCH, 3)
     vertices, faces = _surface(made)
-    ahead = (vertices + torch.tensor([0, 0, 0.5]).double())
+    ahead = vertices + torch.tensor([0, 0, 0.5]).double()
     texel_ids = torch.randint(40, (len(faces), 15), generator=torch.Generator().manual_seed(3))
     fades = torch.tensor([0.0078125, 0.015625]).double().expand(len(faces), 2).contiguous()
     sheet = (made(40, 3), ahead, made(BATCH, GRID * GRID), texel_ids, fades, faces)
@@ -178,7 +180,7 @@ def _features(*values: Tensor) -> Tensors:
 
 
 def _layer(texels: Tensor, vertices: Tensor, shade: Tensor, ids: Tensor, fades: Tensor, faces: Tensor) -> LayerImages:
-    sheet = LayerMesh(faces[::2].contiguous(), ids[::2].contiguous(), fades[::2].contiguous(), faces[1::4].contiguous())
+    sheet = LayerMesh(*(value[::5].contiguous() for value in (faces, ids, fades)), faces[1::10].contiguous())
     return layer(vertices, shade, texels, sheet, _camera(vertices).K, SIZE, SIZE)
 
 
