@@ -1,7 +1,7 @@
 """The cases of the self-check of a GPU: every native op with its gradients, and one small training step.
 
-Inputs are float64 tensors on the CPU, which the check first rounds to float32. In float64 an op is `avatar.reference`, the
-specification; in float32 on a device it is the native kernel.
+Inputs are float64 tensors on the CPU, which the check first rounds to float32. In float64 an op is `avatar.reference`,
+the specification; in float32 on a device it is the native kernel.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def chosen_device(name: str | torch.device) -> torch.device:
 
     Args:
         name: `cpu`; `cuda`, the first GPU, or `cuda:N`; `auto`, the first GPU if there is one that native kernels can
-            use and that passes the self-check, else the CPU; a failed check is logged. A torch.device of another kind is returned as it is: it has no native kernels.
+            use and that passes the self-check, else the CPU; a failed check is logged. A
+            torch.device of another kind is returned as it is: it has no native kernels.
 
     Raises:
         HeadsplatError: another name, or a GPU that is not there, that no native kernels can use, or that fails the

@@ -2,8 +2,8 @@
 
     python -m tests.bench.gpu_check [--wheels FOLDER] [--report gpu-report.md]
 
-Builds the kernels, runs the tests marked gpu, the kernels' small cases under compute-sanitizer, and the benchmark with
-gsplat beside it where it is installed or its wheels lie in FOLDER. Goes on after a failure. Exit code 0: everything
+Builds the kernels, runs the self-check and the tests marked gpu, the kernels' small cases under compute-sanitizer, and the benchmark with
+gsplat beside it where it is installed or its wheels lie in FOLDER, and trains a clip on both devices. Goes on after a failure. Exit code 0: everything
 passed, 1: something failed, 2: no GPU here.
 """
 
@@ -166,6 +166,41 @@ def benchmark(check: Check) -> None:
     check.run("benchmark", command)
 
 
+def self_check(check: Check) -> None:
+    """The table of `headsplat doctor --device cuda`."""
+    check.run("self-check", (sys.executable, "-m", "avatar.cli", "doctor", "--device", "cuda"))
+
+
+def training(check: Check) -> None:
+    """The demo's clip trained and scored on both devices: the scores are in the output of each part."""
+    folder = BUILD / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    headsplat = (sys.executable, "-m", "avatar.cli")
+    capture = str(folder / "clip.capture")
+    made = check.run(
+        "clip",
+        (*headsplat, "synth", "-o", str(folder / "clip"), "--frames", "120", "--overwrite"),
+        (
+            *headsplat,
+            "capture",
+            str(folder / "clip" / "video.mp4"),
+            "-o",
+            capture,
+            "--test-fraction",
+            "0.2",
+            "--overwrite",
+        ),
+    )
+    for device in ("cpu", "cuda"):
+        name, avatar = f"training on {device}", str(folder / f"{device}.avatar")
+        if not made:
+            check.leave_out(name, "there is no clip")
+            continue
+        train = (*headsplat, "train", capture, "-o", avatar, "--preset", "fast", "--device", device, "--overwrite")
+        check.run(name, train)
+        check.run(f"scores of {device}", (*headsplat, "eval", avatar, capture, "--no-landmarks"))
+
+
 def main(arguments: Sequence[str] | None = None, parts: Sequence[Callable[[Check], None]] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, help="folder of wheels: gsplat and what it needs besides torch")
@@ -178,7 +213,8 @@ def main(arguments: Sequence[str] | None = None, parts: Sequence[Callable[[Check
             print(NO_GPU, file=sys.stderr)
             return NOTHING_TO_DO
         parts = (
-            machine, build_kernels, lambda check: install_wheels(check, options.wheels), tests, sanitize, benchmark,
+            machine, build_kernels, lambda check: install_wheels(check, options.wheels), self_check, tests,
+            sanitize, benchmark, training,
         )  # fmt: skip
     check = Check(options.report)
     for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,25 @@ def test_a_part_that_never_ends_fails_and_keeps_what_it_said(tmp_path: Path, mon
 @pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
 def test_the_small_cases_for_the_sanitizers_run_on_any_device() -> None:
     gpu_cases.run(torch.device("cpu"))
+
+
+def test_training_is_scored_on_both_devices_and_left_out_without_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_check, "BUILD", tmp_path)
+    for works, program in ((True, "import sys; print(*sys.argv[1:])"), (False, "raise SystemExit(1)")):
+        (tmp_path / "fake.py").write_text(program)
+        check = Check(tmp_path / "r.md")
+        run = check.run
+
+        def instead(name: str, *commands: Sequence[str], run: Callable[..., bool] = run) -> bool:
+            fake = (sys.executable, str(tmp_path / "fake.py"))
+            return run(name, *((*fake, *command[3:]) for command in commands))
+
+        monkeypatch.setattr(check, "run", instead)
+        gpu_check.training(check)
+        report = (tmp_path / "r.md").read_text()
+        for device in ("cpu", "cuda"):
+            assert (f"| training on {device} | passed |" in report) is works
+            assert (f"{device}.avatar --preset fast --device {device}" in report) is works
+            assert (f"| training on {device} | left out: there is no clip |" in report) is not works
