@@ -2,9 +2,9 @@
 
     python -m tests.bench.gpu_check [--wheels FOLDER] [--report gpu-report.md]
 
-Builds the kernels, runs the self-check and the tests marked gpu, the kernels' small cases under compute-sanitizer, and the benchmark with
-gsplat beside it where it is installed or its wheels lie in FOLDER, and trains a clip on both devices. Goes on after a failure. Exit code 0: everything
-passed, 1: something failed, 2: no GPU here.
+Builds the kernels, runs the self-check and the tests marked gpu, the kernels' small cases under compute-sanitizer,
+and the benchmark with gsplat beside it where it is installed or its wheels lie in FOLDER, and trains a clip on both
+devices. Goes on after a failure. Exit code 0: everything passed, 1: something failed, 2: no GPU here.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def training(check: Check) -> None:
     folder = BUILD / "training"
     folder.mkdir(parents=True, exist_ok=True)
     headsplat = (sys.executable, "-m", "avatar.cli")
-    capture = str(folder / "clip.capture")
+    capture, video = str(folder / "clip.capture"), str(folder / "clip" / "video.mp4")
     made = check.run(
         "clip",
         (*headsplat, "synth", "-o", str(folder / "clip"), "--frames", "120", "--overwrite"),
