@@ -183,7 +183,7 @@ def training(check: Check) -> None:
         (
             *headsplat,
             "capture",
-            str(folder / "clip" / "video.mp4"),
+            video,
             "-o",
             capture,
             "--test-fraction",
