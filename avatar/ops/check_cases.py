@@ -117,16 +117,16 @@ def _rig_cases(made: Made) -> list[Case]:
     tensors = (made(BATCH, len(single.vertices), 6) - 0.5) / 4
 
     def bound(
-        vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, *fixed: Tensor
-    ) -> Tensors:
-        return bind(vertices, *fixed[:2], offsets, quats, fixed[2], turns, shifts)
+        vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, triangles: Tensor,
+        bary: Tensor, skin: Tensor,
+    ) -> Tensors:  # fmt: skip
+        return bind(vertices, triangles, bary, offsets, quats, skin, turns, shifts)
 
     def stretched(
         vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, scales: Tensor,
-        tensors: Tensor, *fixed: Tensor,
+        tensors: Tensor, triangles: Tensor, bary: Tensor, skin: Tensor, rows: Tensor,
     ) -> Tensors:  # fmt: skip
-        values = vertices, *fixed[:2], offsets, quats, fixed[2], turns, shifts
-        return bind_stretched(*values, scales, tensors, fixed[3])
+        return bind_stretched(vertices, triangles, bary, offsets, quats, skin, turns, shifts, scales, tensors, rows)
 
     learned, fixed = (vertices, *local, rotations, shifts), (triangles, bary, skin)
     scales = made(BATCH, COUNT, 3) / 8 + 0.0078125
@@ -162,25 +162,26 @@ def _image_cases(made: Made) -> list[Case]:
         Case("splat_features", (*gaussians, made(BATCH, COUNT, 3)), 0, _features),
         Case("splat over a layer", (*gaussians, made(BATCH, COUNT, 3), *sheet, made(BATCH, COUNT)), 6, _layered),
         Case("layer", sheet, 1, lambda *values: _images_of(_layer(*values))),
-        Case("mesh", (ahead, faces), 0, lambda *v: mesh(*v, _camera(v[0]).K, SIZE, SIZE)),
+        Case("mesh", (ahead, faces), 0, lambda v, f: mesh(v, f, _camera(v).K, SIZE, SIZE)),
         Case("ssim", (first, second), 1, lambda *values: (ssim(*values),)),
-        Case("photometric", images, 2, lambda *values: photometric(*values, 0.2, 0.3)),
+        Case("photometric", images, 2, lambda a, b, c, d, e: photometric(a, b, c, d, e, 0.2, 0.3)),
     ]
 
 
-def _splat(*values: Tensor) -> Tensors:
-    out = splat(*values, _camera(values[0]), with_weights=True)
+def _splat(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Tensors:
+    out = splat(means, quats, scales, opacities, colors, _camera(means), with_weights=True)
     assert out.depth is not None and out.weights is not None
     return out.rgb, out.alpha, out.depth, out.weights
 
 
-def _features(*values: Tensor) -> Tensors:
-    out = splat(*values, _camera(values[0]))
-    return (splat_features(out.prepared, values[0]),)
+def _features(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Tensors:
+    out = splat(means, quats, scales, opacities, colors, _camera(means))
+    return (splat_features(out.prepared, means),)
 
 
 def _layer(texels: Tensor, vertices: Tensor, shade: Tensor, ids: Tensor, fades: Tensor, faces: Tensor) -> LayerImages:
-    sheet = LayerMesh(*(value[::5].contiguous() for value in (faces, ids, fades)), faces[1::10].contiguous())
+    faces_seen, texels_seen, fades_seen = (value[::5].contiguous() for value in (faces, ids, fades))
+    sheet = LayerMesh(faces_seen, texels_seen, fades_seen, faces[1::10].contiguous())
     return layer(vertices, shade, texels, sheet, _camera(vertices).K, SIZE, SIZE)
 
 
@@ -189,8 +190,10 @@ def _images_of(images: LayerImages) -> Tensors:
 
 
 def _layered(*values: Tensor) -> Tensors:
-    seen = SplatLayer(_layer(*values[5:11]), values[11])
-    out = splat(*values[:5], _camera(values[0]), layer=seen)
+    means, quats, scales, opacities, colors = values[:5]
+    out = splat(
+        means, quats, scales, opacities, colors, _camera(means), layer=SplatLayer(_layer(*values[5:11]), values[11])
+    )
     return out.rgb, out.alpha
 
 
@@ -236,7 +239,8 @@ def _training_step(*values: Tensor) -> Tensors:
     leaves = [value.detach().requires_grad_() for value in values[:7]]
     vertices, rotations, shifts, triangles, bary, skin, truth, matte, background = values[7:]
     extra = blend(None, leaves[5], leaves[6])
-    offsets, quats, scales, opacities, sh = deform(*leaves[:5], extra, _units().to(extra))
+    places, turned, sizes, logits, colors = leaves[:5]
+    offsets, quats, scales, opacities, sh = deform(places, turned, sizes, logits, colors, extra, _units().to(extra))
     means, quats = bind(vertices, triangles, bary, offsets, quats, skin, rotations, shifts)
     out = splat(means, quats, scales, opacities, sh, _camera(means), with_depth=False)
     loss, _ = photometric(out.rgb, out.alpha, truth, matte, background, 0.2, 0.3)

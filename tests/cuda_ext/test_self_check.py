@@ -143,7 +143,7 @@ FUNCTIONS = {
 def test_a_wrong_kernel_is_named(
     device: torch.device, monkeypatch: pytest.MonkeyPatch, name: str, fault: Callable[[], Any], words: str
 ) -> None:
-    only(monkeypatch, FUNCTIONS[name], "training step")
+    only(monkeypatch, FUNCTIONS[name])
     spoil = fault()
     with wrapped_native(lambda native: Faulty(native, name, spoil)):
         failed = [row for row in self_check.self_check(device) if row.failure]
