@@ -43,6 +43,11 @@ def cuda_problem() -> str:
     return "" if cuda_ext.available("cuda") else cuda_ext.reason("cuda")
 
 
+def kernels_module() -> Any:
+    """The compiled module of all kernels, for its file and its state of the GPUs."""
+    return cuda_ext.native()
+
+
 def checks_indices(native: Any) -> bool:
     """Whether these native functions raise ValueError for an index out of range, as those for the CPU do.
 

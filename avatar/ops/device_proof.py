@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-import cuda_ext
 from avatar.common.cache import user_cache
 from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
 
+from .backend import kernels_module
 from .self_check import Row, self_check
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,7 @@ def sentence(device: torch.device, name: str, rows: list[Row]) -> str:
 def describe(device: torch.device) -> dict[str, str]:
     """What a result is valid for: the GPU, its driver, torch, and the kernels."""
     properties = torch.cuda.get_device_properties(device)
-    state = cuda_ext.native().cuda.device_state()
-    module = Path(str(cuda_ext.native().__file__))
+    state, module = kernels_module().cuda.device_state(), Path(str(kernels_module().__file__))
     return {
         "check": str(VERSION),
         "name": str(properties.name),
