@@ -21,6 +21,7 @@ from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from avatar.errors import HeadsplatError
+from avatar.geometry.mesh_graph import graph_laplacian
 from avatar.head.embedded import embedded_head
 from avatar.head.model import HeadModel
 from avatar.head.shading import vertex_normals
@@ -169,14 +170,7 @@ def prior_vertices() -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def _laplacian() -> sparse.csr_matrix:
     """Graph Laplacian [K,K] of the edges between the prior's vertices."""
-    rows, faces = prior_vertices(), embedded_head().faces.numpy()
-    place = np.full(len(embedded_head().v_template), -1)
-    place[rows] = np.arange(len(rows))
-    edges = place[np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])]
-    edges = edges[(edges >= 0).all(1)]
-    joined = sparse.coo_matrix((np.ones(len(edges)), edges.T), shape=(len(rows), len(rows))).tocsr()
-    joined = ((joined + joined.T) > 0).astype(float)
-    return (sparse.diags(np.asarray(joined.sum(1))[:, 0]) - joined).tocsr()
+    return graph_laplacian(embedded_head().faces.numpy(), prior_vertices(), len(embedded_head().v_template))
 
 
 def fitted(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats, Floats]:

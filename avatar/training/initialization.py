@@ -21,6 +21,7 @@ from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
 from avatar.training.config import TrainConfig
+from avatar.training.hair_height import hair_heights
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 
@@ -37,6 +38,8 @@ MIN_PIXELS = 0.35  # smallest initial standard deviation
 #: Skinning weights of the torso above this are smoothed, over this number of neighbors; distances along the view count
 #: by this factor.
 NECK, NEIGHBORS, DEPTH_FACTOR = 0.05, 24, 0.25
+#: Height of the Gaussians of hair, relative to that of the hair.
+LIFTED = (0.6, 1.0)
 NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
 
 
@@ -70,6 +73,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
         thin = skin_vertices(head).numpy() & ~vertex_mask(head, DETAILED)
     samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
     off_mesh = sample_matte(head, frames, extras, rng)
+    samples = lift_hair(samples, head, hair_heights(head, frames), rng)
     expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)
     samples = samples.take(np.argsort(~expressive, kind="stable"))
     count = int(expressive.sum())
@@ -94,6 +98,23 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
+
+
+def lift_hair(
+    samples: SurfaceSamples, head: HeadModel, heights: np.ndarray, rng: np.random.Generator
+) -> SurfaceSamples:
+    """The same samples, those below hair raised to 60 to 100 % of its height.
+
+    Args:
+        samples: on the mesh.
+        head: the baked head.
+        heights: [V] of the hair, meters.
+        rng: random numbers.
+    """
+    height = (heights[head.faces.numpy()[samples.face]] * samples.bary).sum(1) * rng.uniform(*LIFTED, len(samples))
+    offset = samples.offset.copy()
+    offset[:, 2] = np.maximum(offset[:, 2], height)
+    return replace(samples, offset=offset)
 
 
 def _allow_all_expressions(head: HeadModel, blendshapes: Blendshapes) -> None:

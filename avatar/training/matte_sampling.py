@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from avatar import ops
@@ -17,6 +18,8 @@ from avatar.training.mesh_sampling import SurfaceSamples
 from avatar.types import FACING_CAMERA, Camera
 
 HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame
+#: Pixels to the nearest point from an earlier frame, from which on a frame adds a point.
+GAP = 1.2
 #: Meters: points are not bound to a triangle that expressions move by more than this.
 MAX_MOTION = 0.0015
 
@@ -34,16 +37,25 @@ def extreme_frames(frames: TrainingFrames) -> list[int]:
     return list(dict.fromkeys(int(pick) for pick in picks))
 
 
-def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> np.ndarray:
-    """Pixel centers [n,2] (x, y) of frame `frame` that are in the matte but not on the tracked head."""
+def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of frame `frame` that are in the matte but not on the tracked head.
+
+    Returns:
+        Their centers [n,2] (x, y), and the depth [n] in meters of the nearest pixel on the head: what continues the
+        head there is about as far away as its outline. NaN if the frame does not show the head.
+    """
     rotation, translation = frames.rotation[frame], frames.translation[frame]
     camera = frames.view(frame)
     vertices = camera.to_camera(frames.vertices(frame) @ rotation.T + translation)
     faces = head.faces[torch.from_numpy(torso_weight(head))[head.faces].amax(1) < 0.5]
-    face_id, _, _ = ops.mesh(vertices[None], faces, camera.K, camera.width, camera.height)
+    face_id, _, depth = ops.mesh(vertices[None], faces, camera.K, camera.width, camera.height)
     covered = (face_id[0] >= 0).numpy()
     ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
-    return np.stack([xs + 0.5, ys + 0.5], 1)
+    pixels = np.stack([xs + 0.5, ys + 0.5], 1)
+    if not covered.any():
+        return pixels, np.full(len(pixels), np.nan)
+    rows, columns = distance_transform_edt(~covered, return_distances=False, return_indices=True)[:, ys, xs]
+    return pixels, depth[0].numpy()[rows, columns].astype(np.float64)
 
 
 @dataclass
@@ -56,19 +68,20 @@ class MattePoints:
     axes: np.ndarray  # [3,3], columns right, up and towards the camera
 
 
-def unproject(camera: Camera, pixels: np.ndarray, depth: float) -> np.ndarray:
-    """World points [n,3] at the positions `pixels` [n,2] in the image of `camera` [1], at `depth` meters."""
+def unproject(camera: Camera, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """World points [n,3] at the positions `pixels` [n,2] in the image of `camera` [1], at `depth` [n] meters."""
     view = camera.world_to_cam[0].numpy().astype(np.float64)
     K = camera.K[0].numpy().astype(np.float64)
     rays = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(K).T
-    return (rays * depth - view[:3, 3]) @ view[:3, :3]
+    return (rays * depth[:, None] - view[:3, 3]) @ view[:3, :3]
 
 
 def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator) -> MattePoints:
     """Points off the mesh for hair, glasses and clothes.
 
-    Pixels in the matte but off the mesh, in a few extreme frames, are unprojected to the depth of the head's center; a
-    later frame adds only points where the earlier ones left a gap.
+    Pixels in the matte but off the mesh, in a few extreme frames, are unprojected: those of the head to the depth of
+    the nearest outline of the mesh, where the surface of hair ends, too, those of the torso to the depth of the head's
+    center. A later frame adds only points where the earlier ones left a gap in its image.
 
     Args:
         head: the baked head.
@@ -84,16 +97,21 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     for frame in chosen:
         rotation, translation = frames.rotation[frame].numpy(), frames.translation[frame].numpy()
         camera = frames.view(frame)
-        depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
-        pixel = depth / camera.K[0, 0, 0].item()
-        pixels = uncovered_pixels(head, frames, frame)
-        world = unproject(camera, pixels + rng.uniform(-0.5, 0.5, pixels.shape), depth)
-        local = (world - translation) @ rotation
-        low = local[:, 1] < chin
+        middle_depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
+        pixel = middle_depth / camera.K[0, 0, 0].item()
+        pixels, outline = uncovered_pixels(head, frames, frame)
+        pixels += rng.uniform(-0.5, 0.5, pixels.shape)
         torso_rotation, torso_translation = _torso_pose(frames, frame, (middle, mean_translation))
-        local[low] = (world[low] - torso_translation) @ torso_rotation
+        plane = unproject(camera, pixels, np.full(len(pixels), middle_depth))
+        low = ((plane - translation) @ rotation)[:, 1] < chin
+        surface = unproject(camera, pixels, np.where(np.isfinite(outline), outline, middle_depth))
+        local = np.where(low[:, None], (plane - torso_translation) @ torso_rotation, (surface - translation) @ rotation)
         if len(points):
-            new = cKDTree(points[:, :2]).query(local[:, :2])[0] > 1.2 * pixel
+            world = np.where(
+                torso[:, None], points @ torso_rotation.T + torso_translation, points @ rotation.T + translation
+            )
+            seen = camera.project(torch.from_numpy(world).float()).numpy()
+            new = cKDTree(seen).query(pixels)[0] > GAP
             local, low = local[new], low[new]
         points, torso = np.concatenate([points, local]), np.concatenate([torso, low])
     view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)

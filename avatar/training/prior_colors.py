@@ -17,6 +17,7 @@ from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.prior import HeadPrior
 from avatar.training.anchors import Anchors
+from avatar.training.hair_height import hair_vertices
 from avatar.training.neighbor_colors import HIDDEN
 
 #: Gaussians that started farther from their triangle than this are hair, clothes or glasses, meters.
@@ -29,6 +30,8 @@ SEEN = 2.0
 #: Blend weight per frame relative to the area of a Gaussian from which on it says what its vertices look like: of a
 #: wide Gaussian behind an ear the frames show a rim, in the color of the ear.
 MIN_PART = 0.03
+#: The same for hair, which stands off the head: of the Gaussians at the back the frames show more of a rim.
+MIN_HAIR_PART = 0.2
 #: A Gaussian of a smaller part takes its color at once.
 HIDDEN_PART = 0.01
 #: The anchor of a color is as strong as this part of the area of the Gaussian.
@@ -47,7 +50,9 @@ def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor
     """
     known = torch.zeros(len(avatar.head.v_template), dtype=torch.bool)
     known[torch.from_numpy(prior.vertices)] = True
-    near = initial_offsets.norm(dim=1) < ON_MESH
+    hair = torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles].all(1)
+    distance = torch.where(hair, initial_offsets[:, :2].norm(dim=1), initial_offsets.norm(dim=1))
+    near = distance < ON_MESH
     return (near & known[avatar.rig.triangles].all(1) & (avatar.rig.skin < MAX_TORSO)).nonzero()[:, 0]
 
 
@@ -99,7 +104,9 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
     if not len(rows):
         return
     shown, area = contribution[rows], areas(avatar, rows, pixel)
-    colors = prior_colors(avatar, prior, torch.where(shown < MIN_PART * area, 0.0, shown), rows)
+    hair = torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles[rows]].all(1)
+    least = torch.where(hair, MIN_HAIR_PART, MIN_PART) * area
+    colors = prior_colors(avatar, prior, torch.where(shown < least, 0.0, shown), rows)
     hidden = shown < (HIDDEN_PART * area).clamp_min(HIDDEN)
     take = ~torch.from_numpy(vertex_mask(avatar.head, LIPS))[avatar.rig.triangles[rows]].any(1)
     anchors.set_surface_colors(rows[take], colors[take], ANCHOR_PART * area[take])
