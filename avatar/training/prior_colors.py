@@ -50,10 +50,14 @@ def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor
     """
     known = torch.zeros(len(avatar.head.v_template), dtype=torch.bool)
     known[torch.from_numpy(prior.vertices)] = True
-    hair = torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles].all(1)
-    distance = torch.where(hair, initial_offsets[:, :2].norm(dim=1), initial_offsets.norm(dim=1))
+    distance = torch.where(_on_scalp(avatar), initial_offsets[:, :2].norm(dim=1), initial_offsets.norm(dim=1))
     near = distance < ON_MESH
     return (near & known[avatar.rig.triangles].all(1) & (avatar.rig.skin < MAX_TORSO)).nonzero()[:, 0]
+
+
+def _on_scalp(avatar: Avatar) -> Tensor:
+    """Mask [N] of the Gaussians bound to triangles that hair may cover: they start at the height of the hair."""
+    return torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles].all(1)
 
 
 @torch.no_grad()
@@ -104,8 +108,7 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
     if not len(rows):
         return
     shown, area = contribution[rows], areas(avatar, rows, pixel)
-    hair = torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles[rows]].all(1)
-    least = torch.where(hair, MIN_HAIR_PART, MIN_PART) * area
+    least = torch.where(_on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
     colors = prior_colors(avatar, prior, torch.where(shown < least, 0.0, shown), rows)
     hidden = shown < (HIDDEN_PART * area).clamp_min(HIDDEN)
     take = ~torch.from_numpy(vertex_mask(avatar.head, LIPS))[avatar.rig.triangles[rows]].any(1)

@@ -16,7 +16,9 @@ from avatar.head.model import HeadModel
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import baked
 from avatar.training.hair_height import HIGHEST, hair_heights, hair_vertices, spread_frames
+from avatar.training.initialization import LIFTED, lift_hair
 from avatar.training.matte_sampling import sample_matte, uncovered_pixels
+from avatar.training.mesh_sampling import sample_mesh
 from avatar.types import NECK, Camera, HeadParams
 
 SIZE, COUNT, YAW = 192, 9, 0.5
@@ -117,3 +119,22 @@ def test_a_frame_without_the_head_has_no_outline(head: HeadModel) -> None:
     frames = filmed(head, head)
     away = replace(frames, states=replace(frames.states, translation=frames.translation + 10))
     assert np.isnan(uncovered_pixels(head, away, 0)[1]).all()
+
+
+def test_gaussians_of_hair_start_below_its_surface(head: HeadModel) -> None:
+    samples = sample_mesh(head, 4000, np.random.default_rng(0))
+    heights = np.where(hair_vertices(head), HEIGHT, 0.0)
+    found = lift_hair(samples, head, heights, np.random.default_rng(1))
+    on_hair = hair_vertices(head)[head.faces.numpy()[found.face]].all(1)
+    low, high = (part * HEIGHT for part in LIFTED)
+    assert on_hair.sum() > 50
+    assert ((found.offset[on_hair, 2] >= low) & (found.offset[on_hair, 2] <= high)).all()
+    off = ~hair_vertices(head)[head.faces.numpy()[found.face]].any(1)
+    assert (found.offset[off] == samples.offset[off]).all()
+    assert (found.offset[:, :2] == samples.offset[:, :2]).all()
+
+
+def test_a_bald_head_keeps_its_samples(head: HeadModel) -> None:
+    samples = sample_mesh(head, 500, np.random.default_rng(0))
+    found = lift_hair(samples, head, np.zeros(len(head.v_template)), np.random.default_rng(1))
+    assert (found.offset == samples.offset).all()

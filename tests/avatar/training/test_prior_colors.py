@@ -14,6 +14,7 @@ from avatar.data.capture_folder import Capture
 from avatar.head.regions import vertex_mask
 from avatar.model.prior import from_log, head_prior
 from avatar.training.anchors import ANCHOR_WEIGHTS, PIXELS
+from avatar.training.hair_height import hair_vertices
 from avatar.training.prior_colors import ANCHOR_PART, LIPS, areas, on_mesh, set_prior_colors
 from avatar.training.trainer import Trainer
 from tests.avatar.training.test_relocation import CONFIG, trainer_of
@@ -69,6 +70,24 @@ def test_a_rim_of_a_wide_gaussian_is_no_evidence(trainer: Trainer) -> None:
     assert areas(avatar, wide, PIXEL).numpy() == pytest.approx(1000, rel=1e-4)
     assert (avatar.colors.detach()[wide] - person_of(trainer)[wide]).abs().mean() < 0.05
     assert trainer.anchors.initial[PIXELS][wide].numpy() == pytest.approx(ANCHOR_PART * 1000, rel=1e-4)
+
+
+def test_of_hair_a_fifth_must_be_seen(trainer: Trainer) -> None:
+    """Raised Gaussians of the scalp are on the mesh; a tenth of one behind the head does not say what color it has."""
+    avatar, model, initial = trainer.avatar, head_prior(), trainer.anchors.initial
+    scalp = torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles].all(1)
+    initial["offsets"][scalp] = torch.tensor([0.0, 0.0, 0.02])
+    rows = on_mesh(avatar, model, initial["offsets"])
+    hair = rows[scalp[rows]]
+    assert len(hair) == int(scalp.sum()) > 20
+    pink = torch.tensor([1.0, 0.0, 1.0])
+    for part, seen in ((0.1, False), (0.5, True)):
+        avatar.colors.data.copy_(person_of(trainer))
+        avatar.colors.data[hair] = pink
+        contribution = torch.full((len(avatar),), 1e4)
+        contribution[hair] = part * areas(avatar, hair, PIXEL)
+        set_prior_colors(avatar, model, trainer.anchors, contribution, PIXEL)
+        assert bool(((initial["colors"][hair] - pink).abs().mean(1) < 0.3).any()) is seen
 
 
 def test_visible_gaussians_lips_and_hair_keep_their_colors(trainer: Trainer) -> None:
