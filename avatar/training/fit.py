@@ -27,6 +27,7 @@ from avatar.rendering.backends import backend_of
 from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
 from avatar.training.eye_directions import with_eye_directions
+from avatar.training.guidance import Guidance
 from avatar.training.initial_torso import with_initial_torso
 from avatar.training.initialization import build_avatar
 from avatar.training.iris_size import with_fitted_irises
@@ -54,6 +55,7 @@ def fit(
     resume: bool = False,
     stop: Event | None = None,
     snapshot: Callable[[Avatar], None] | None = None,
+    guidance: Guidance | None = None,
 ) -> TrainResult:
     """Train an avatar on the training frames of `capture`.
 
@@ -70,6 +72,7 @@ def fit(
         stop: when set, training ends after the current step and the present avatar is returned.
         snapshot: called on this thread before the first step and after each step with the avatar in training, which
             must be copied, not changed or kept (`avatar.training.snapshot`).
+        guidance: an image prior of yours for sides that no frame shows (`avatar.training.guidance`).
 
     Raises:
         HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
@@ -79,7 +82,7 @@ def fit(
     ops.keep_memory()
     started, spent = time.perf_counter(), 0.0
     with ops.one_thread():
-        trainer = _prepare(capture, head, config)
+        trainer = _prepare(capture, head, config, guidance)
         if resume and checkpoint is not None and checkpoint.exists():
             spent = restore_checkpoint(trainer, checkpoint, capture)
         else:
@@ -198,7 +201,7 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
     }
 
 
-def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
+def _prepare(capture: Capture, head: HeadModel, config: TrainConfig, guidance: Guidance | None) -> Trainer:
     indices = capture.train_indices
     if len(indices) < MIN_FRAMES and config.bases:
         raise HeadsplatError(
@@ -214,4 +217,4 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig) -> Trainer:
     frames = with_initial_torso(capture, indices, frames)
     if config.has_layer:
         person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
-    return Trainer(build_avatar(person, frames, config), frames, config)
+    return Trainer(build_avatar(person, frames, config), frames, config, guidance)

@@ -22,6 +22,8 @@ from avatar.training import constraints
 from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
+from avatar.training.guidance import EVERY as EVERY_GUIDED
+from avatar.training.guidance import Guidance, guide
 from avatar.training.initial_colors import COLOR_FRAMES, initialize_colors
 from avatar.training.initialization import nearest_pixel
 from avatar.training.layer_training import TexelAnchors, layer_groups, limit_texels, set_light
@@ -39,8 +41,10 @@ WARM_UP = 20
 class Trainer:
     """Trains an avatar step by step on frames in memory."""
 
-    def __init__(self, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
-        self.avatar = avatar
+    def __init__(
+        self, avatar: Avatar, frames: TrainingFrames, config: TrainConfig, guidance: Guidance | None = None
+    ) -> None:
+        self.avatar, self.guidance = avatar, guidance
         self.config = config
         self.full = frames
         self.tracked = frames.states  # before the refinement
@@ -129,6 +133,8 @@ class Trainer:
         truth, matte = pick(frames.rgb, indices), pick(frames.alpha, indices)
         losses, squares = ops.photometric(rgb, alpha, truth, matte, background, config.ssim, config.mask)
         (losses * pick(frames.weight, indices)).sum().backward()
+        if self.guidance is not None and self.steps_done % EVERY_GUIDED == 0:
+            guide(self.avatar, frames, self.guidance, config.rasterizer, self.steps_done, fraction, config.seed)
         opacity_grad = self.avatar.logit_opacities.grad
         assert opacity_grad is not None
         self.anchors.add_gradients(truth.shape[1] * truth.shape[2])
