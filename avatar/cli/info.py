@@ -26,6 +26,8 @@ class InfoCommand:
     report: bool = False
     """evaluate a capture again, with the track refined by training if there is one; writes report.json, coverage.png
     and overlay.mp4"""
+    range: bool = False
+    """of an avatar, for each expression: smallest and largest weight in training, and how far it can be driven"""
     json: bool = False
     """as JSON, for programs"""
 
@@ -34,6 +36,8 @@ class InfoCommand:
         if self.report:
             self._write_report()
         properties = describe_file(self.file)
+        if self.range:
+            properties["expression_range"] = _expression_range(self.file)
         if self.json:
             print(json.dumps(properties, indent=2))
             return 0
@@ -83,6 +87,16 @@ def _avatar(path: Path) -> dict[str, Any]:
     from avatar.model.avatar_file import read_header
 
     return {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **read_header(path)}
+
+
+def _expression_range(path: Path) -> dict[str, list[float]]:
+    from avatar.driving.trained_range import TrainedRange
+    from avatar.model.avatar_file import load_avatar
+
+    if path.suffix != ".avatar":
+        raise HeadsplatError(f"{path}: --range is for .avatar files; omit it for others")
+    found = TrainedRange.of(load_avatar(path)).of_expressions()
+    return {name: list(values) for name, values in found.items()}
 
 
 def _capture(path: Path) -> dict[str, Any]:

@@ -155,6 +155,15 @@ class TrainedRange:
             torch.cat([self.margin, *margins]),
         )
 
+    def of_expressions(self) -> dict[str, tuple[float, float, float]]:
+        """By expression: smallest and largest weight in training, and the weight that driving does not exceed."""
+        most = torch.minimum(self.high + self.margin, self.head.expression_limits[1])
+        rows = torch.stack([self.low, self.high, torch.maximum(most, self.high)], 1).tolist()
+        return {
+            name: (round(low, 2), round(high, 2), round(limit, 2))
+            for name, (low, high, limit) in zip(self.head.expression_names, rows, strict=True)
+        }
+
     @cached_property
     def _root_from_pivot(self) -> tuple[Tensor, Tensor]:
         """The root joint [3] in the rest pose, and its offset [3,1] from the pivot."""

@@ -13,7 +13,8 @@ import torch
 
 from avatar import cli
 from avatar.cli import doctor
-from avatar.model.avatar_file import VERSION
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import VERSION, save_avatar
 from avatar.video import write_video
 
 
@@ -47,6 +48,24 @@ def test_info_of_a_video_as_text(capsys: pytest.CaptureFixture[str], video: Path
 
 def test_info_of_a_missing_file_lists_accepted_kinds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "none.mp4: no such file or folder; give" in failure(capsys, ["info", str(tmp_path / "none.mp4")])
+
+
+def test_info_prints_how_far_an_avatar_can_be_driven(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_avatar: Avatar
+) -> None:
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+    assert cli.main(["info", str(path), "--range", "--json"]) == 0
+    low, high, limit = json.loads(capsys.readouterr().out)["expression_range"]["jawOpen"]
+    assert low < 0.1 and 0.4 < high < limit <= 1
+    assert cli.main(["info", str(path), "--range"]) == 0
+    assert f"jawOpen {low}, {high}, {limit}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_only_avatars_have_a_range(capsys: pytest.CaptureFixture[str], video: Path) -> None:
+    assert "clip.mp4: --range is for .avatar files; omit it for others" in failure(
+        capsys, ["info", str(video), "--range"]
+    )
 
 
 def test_info_of_a_text_file_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

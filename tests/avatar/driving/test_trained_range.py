@@ -160,3 +160,18 @@ def test_a_layer_of_eyes_alone_changes_no_margin() -> None:
     avatar.head = replace(avatar.head, regions=regions)
     avatar.layer = MeshLayer(avatar.head)
     assert not TrainedRange.of(avatar).layer
+
+
+def test_the_limit_of_each_expression_is_what_driving_reaches() -> None:
+    found, table = trained_range(), trained_range().of_expressions()
+    assert list(table) == list(found.head.expression_names)
+    for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkRight", "browInnerUp"):
+        low, high, limit = table[name]
+        column = found.head.expression_index(name)
+        assert (low, high) == (
+            pytest.approx(float(found.low[column]), abs=0.006),
+            pytest.approx(float(found.high[column]), abs=0.006),
+        )
+        shown = weight_of(found(posed(**{name: 1.0})), name)
+        assert max(low, 0) <= shown <= limit + 0.006
+    assert table["eyeBlinkRight"][2] == 1.0
