@@ -18,6 +18,9 @@ from avatar.training.mesh_sampling import SurfaceSamples
 from avatar.types import FACING_CAMERA, Camera
 
 HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame
+#: Up to the first distance from the outline of the mesh, points have its depth, from the second one on that of the
+#: head's center, meters: long hair beside a cheek is not as far in front as the cheek.
+OUTLINE_REACH = (0.01, 0.03)
 #: Pixels to the nearest point from an earlier frame, from which on a frame adds a point.
 GAP = 1.2
 #: Meters: points are not bound to a triangle that expressions move by more than this.
@@ -37,12 +40,12 @@ def extreme_frames(frames: TrainingFrames) -> list[int]:
     return list(dict.fromkeys(int(pick) for pick in picks))
 
 
-def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> tuple[np.ndarray, np.ndarray]:
+def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels of frame `frame` that are in the matte but not on the tracked head.
 
     Returns:
-        Their centers [n,2] (x, y), and the depth [n] in meters of the nearest pixel on the head: what continues the
-        head there is about as far away as its outline. NaN if the frame does not show the head.
+        Their centers [n,2] (x, y), the depth [n] in meters of the nearest pixel on the head, and how far it is [n], in
+        pixels; infinitely far, at depth 0, if the frame does not show the head.
     """
     rotation, translation = frames.rotation[frame], frames.translation[frame]
     camera = frames.view(frame)
@@ -53,9 +56,10 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> tup
     ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
     pixels = np.stack([xs + 0.5, ys + 0.5], 1)
     if not covered.any():
-        return pixels, np.full(len(pixels), np.nan)
-    rows, columns = distance_transform_edt(~covered, return_distances=False, return_indices=True)[:, ys, xs]
-    return pixels, depth[0].numpy()[rows, columns].astype(np.float64)
+        return pixels, np.zeros(len(pixels)), np.full(len(pixels), np.inf)
+    away, nearest = distance_transform_edt(~covered, return_indices=True)
+    rows, columns = nearest[:, ys, xs]
+    return pixels, depth[0].numpy()[rows, columns].astype(np.float64), away[ys, xs]
 
 
 @dataclass
@@ -79,9 +83,9 @@ def unproject(camera: Camera, pixels: np.ndarray, depth: np.ndarray) -> np.ndarr
 def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.random.Generator) -> MattePoints:
     """Points off the mesh for hair, glasses and clothes.
 
-    Pixels in the matte but off the mesh, in a few extreme frames, are unprojected: those of the head to the depth of
-    the nearest outline of the mesh, where the surface of hair ends, too, those of the torso to the depth of the head's
-    center. A later frame adds only points where the earlier ones left a gap in its image.
+    Pixels in the matte but off the mesh, in a few extreme frames, are unprojected: those of the head near the mesh to
+    the depth of its outline, which they continue, others to the depth of the head's center. A later frame adds only
+    points where the earlier ones left a gap in its image.
 
     Args:
         head: the baked head.
@@ -99,12 +103,13 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         camera = frames.view(frame)
         middle_depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
         pixel = middle_depth / camera.K[0, 0, 0].item()
-        pixels, outline = uncovered_pixels(head, frames, frame)
+        pixels, outline, away = uncovered_pixels(head, frames, frame)
         pixels += rng.uniform(-0.5, 0.5, pixels.shape)
         torso_rotation, torso_translation = _torso_pose(frames, frame, (middle, mean_translation))
         plane = unproject(camera, pixels, np.full(len(pixels), middle_depth))
         low = ((plane - translation) @ rotation)[:, 1] < chin
-        surface = unproject(camera, pixels, np.where(np.isfinite(outline), outline, middle_depth))
+        near = np.interp(away * pixel, OUTLINE_REACH, (1.0, 0.0))
+        surface = unproject(camera, pixels, middle_depth + near * (outline - middle_depth))
         local = np.where(low[:, None], (plane - torso_translation) @ torso_rotation, (surface - translation) @ rotation)
         if len(points):
             world = np.where(

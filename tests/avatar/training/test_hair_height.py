@@ -105,8 +105,8 @@ def test_points_off_the_mesh_lie_at_the_outline_of_the_head(head: HeadModel) -> 
     """A face wider than the mesh: points beside its jaw lie there, not at the depth of the head's center."""
     wide = replace(head, v_template=head.v_template + 0.01 * vertex_normals(head.v_template, head.faces))
     frames = filmed(head, wide)
-    pixels, depth = uncovered_pixels(head, frames, COUNT // 2)
-    assert len(pixels) == len(depth) > 100 and np.isfinite(depth).all()
+    pixels, depth, away = uncovered_pixels(head, frames, COUNT // 2)
+    assert len(pixels) == len(depth) == len(away) > 100 and (depth > 0.4).all() and (away >= 1).all()
     points = sample_matte(head, frames, 3000, np.random.default_rng(0))
     chin, mouth = (head.v_template[:, 1][head.faces[head.landmark_faces[k]]].mean().item() for k in (152, 13))
     beside = ~points.torso & (points.position[:, 1] > chin) & (points.position[:, 1] < mouth)
@@ -118,7 +118,8 @@ def test_points_off_the_mesh_lie_at_the_outline_of_the_head(head: HeadModel) -> 
 def test_a_frame_without_the_head_has_no_outline(head: HeadModel) -> None:
     frames = filmed(head, head)
     away = replace(frames, states=replace(frames.states, translation=frames.translation + 10))
-    assert np.isnan(uncovered_pixels(head, away, 0)[1]).all()
+    assert np.isinf(uncovered_pixels(head, away, 0)[2]).all()
+    assert np.isfinite(sample_matte(head, away, 50, np.random.default_rng(0)).position).all()
 
 
 def test_gaussians_of_hair_start_below_its_surface(head: HeadModel) -> None:
