@@ -28,7 +28,7 @@ from capture.faces.face_pose import eyes_above_mouth
 from capture.faces.head_detector import HeadDetector
 from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress, SourceTraits
-from capture.quality.assessment import Assessment, assess_frames, flagged_sentence
+from capture.quality.assessment import Assessment, assess_frames, check_photographed, flagged_sentence
 from capture.quality.frame_statistics import FrameStatistics
 from capture.stages.frames import ImageStage
 from capture.stages.images import SmallImages
@@ -239,6 +239,7 @@ class _Run:
         if len(stored) < len(training):  # a damaged file does not decode alike in both passes
             self.warnings.append(f"{len(training) - len(stored)} training frames could not be decoded again; left out")
             training = training.keep(stored)
+        check_photographed((self.statistics[number] for number in training.number), self.source_metadata["name"])
         return training, held_out
 
     def _track(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from capture.quality.frame_statistics import ClipStatistics, FrameStatistics
+from avatar.errors import HeadsplatError
+from capture.quality.frame_statistics import ClipStatistics, FrameStatistics, flat_share
 from capture.quality.light import light_reference
 from capture.quality.trust import doubtful_spread, trust_reference
 from capture.tracker.clip import Observations
+
+#: Share of the landmarks of one brightness above which a face is none of a photo.
+FLAT = 0.3
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,21 @@ def assess_frames(
             )
         )
     return assessments
+
+
+def check_photographed(statistics: Iterable[FrameStatistics], name: str) -> None:
+    """Raise HeadsplatError where most faces have one flat color; the networks find faces in drawings, too.
+
+    Args:
+        statistics: of the training frames.
+        name: of the source.
+    """
+    shares = [flat_share(each.face) for each in statistics]
+    if shares and np.median(shares) > FLAT:
+        raise HeadsplatError(
+            f"{name}: {np.median(shares):.0%} of the face has the same brightness, as in a drawing or in a badly "
+            "overexposed image; give photos or a video of a person in soft light"
+        )
 
 
 def flagged_sentence(flagged: Sequence[Mapping[str, Any]]) -> str:

@@ -28,6 +28,10 @@ CAMERA = Pinhole(3.0 * SIZE, SIZE / 2, SIZE / 2)
 NO_FACE = 255
 
 
+#: Light falls off downward, as faces of one brightness are refused; the corners stay of one color.
+SHADING = np.linspace(-10, 110, SIZE).clip(0, 100).astype(np.uint8)[::-1, None, None]
+
+
 class FakeVideo:
     """`count` frames of `size` pixels; `contents` [count] bytes say what is in them, 255 that there is no face."""
 
@@ -42,7 +46,7 @@ class FakeVideo:
         for number in range(self.count):
             if self.stop_after is not None and number >= self.stop_after:
                 raise KeyboardInterrupt
-            rgb = np.full((SIZE, SIZE, 3), 40 + number % 100, np.uint8)
+            rgb = np.full((SIZE, SIZE, 3), 40 + number % 100, np.uint8) + SHADING
             rgb[0, 0] = number % 256, number // 256, self.contents.get(number, 0)
             yield SourceFrame(number, number / self.fps, rgb)
 
