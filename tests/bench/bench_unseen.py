@@ -5,8 +5,9 @@
 A person turns by at most 15 degrees in front of one camera (video), or stands for photos: three from the front and
 from 30 degrees to each side (photos), or one (photo). Avatars trained on these are rendered with true expressions from
 where no frame was taken; the similarity between the faces of the tracked and of the true mesh places the cameras. The
-figures are PSNR of the head over white, by group of views, with the prior of heads and without. Clips, captures and
-avatars stay in the work folder and are reused; a sheet of each person (truth, then each avatar) is written again.
+figures are PSNR of the head over white, by group of views, with the prior of heads, with a prior of one mean head, and
+without. Clips, captures and avatars stay in the work folder and are reused; a sheet of each person (truth, then each
+avatar) is written again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from avatar.head import load_head
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, save_avatar
+from avatar.model.prior import HeadPrior, head_prior
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.types import Camera
@@ -53,6 +56,7 @@ VIEWS: Views = {
     "behind": ((180, 0), (140, 0), (-140, 0)),
 }
 PHOTO_VIEWS: Views = {"photos": ((0, 0), (-30, 0), (30, 0)), "photo": ((0, 0),)}
+PRIORS = {"prior": "with the prior", "mean": "one mean head", "none": "without"}
 DISTANCE, FOCAL = 0.9, 2.4  # meters from the middle of the head; relative to the width of the image
 HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame
 #: Fractions of the clip of which the expressions are compared; the first is that of the photos.
@@ -111,17 +115,24 @@ def photographed(options: SyntheticOptions, source: str, work: Path) -> Capture:
     return capture_photos(paths, out)
 
 
-def trained(options: SyntheticOptions, source: str, work: Path, *, prior: bool, steps: int) -> tuple[Avatar, Capture]:
-    """An avatar of a source with or without the prior, from `work` if it is there, and its capture."""
+def one_head() -> HeadPrior:
+    """The prior without its basis: the mean head in any light."""
+    model = head_prior()
+    return replace(model, basis=np.zeros_like(model.basis))
+
+
+def trained(options: SyntheticOptions, source: str, work: Path, prior: str, steps: int) -> tuple[Avatar, Capture]:
+    """An avatar of a source with a prior of PRIORS, from `work` if it is there, and its capture."""
     if source == "video":
         capture = captured(filmed(options, work))
-        config = TrainConfig(size=256, gaussians=15000, steps=steps, prior=prior)
+        config = TrainConfig(size=256, gaussians=15000, steps=steps, prior=prior != "none")
     else:
         capture = photographed(options, source, work)
-        config = replace(load_preset("photos", TrainConfig()), prior=prior)
-    path = work / f"{options.person}-{source}-{'prior' if prior else 'none'}.avatar"
+        config = replace(load_preset("photos", TrainConfig()), prior=prior != "none")
+    path = work / f"{options.person}-{source}-{prior}.avatar"
     if not path.is_file():
-        save_avatar(path, fit(capture, load_head(), config).avatar)
+        with patch("avatar.training.trainer.head_prior", one_head if prior == "mean" else head_prior):
+            save_avatar(path, fit(capture, load_head(), config).avatar)
     return load_avatar(path), capture
 
 
@@ -187,13 +198,12 @@ def main() -> None:
         options = SyntheticOptions(person=person, yaw=15.0)
         true = shots(options, VIEWS, MOMENTS, SIZE)
         sheet = [[over_white(shot.rgb, shot.matte) for shot in true]]
-        for prior in (True, False):
-            avatar, capture = trained(options, args.source, args.work, prior=prior, steps=args.steps)
+        for prior, name in PRIORS.items():
+            avatar, capture = trained(options, args.source, args.work, prior, args.steps)
             placed, head = Placed(avatar, capture, true[0].truth.neutral_vertices), head_vertices(avatar.head).numpy()
             sheet.append([placed.image(shot) for shot in true])
             values = [score(shot, image, head) for shot, image in zip(true, sheet[-1], strict=True)]
             cells = [np.mean([v for v, shot in zip(values, true, strict=True) if shot.group == name]) for name in VIEWS]
-            name = "with the prior" if prior else "without"
             print(f"| {person} | {name} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |", flush=True)
         count = len(true) // len(MOMENTS)
         image = np.concatenate([np.concatenate(row[:count], 1) for row in sheet])
