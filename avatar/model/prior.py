@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatar.errors import HeadsplatError
@@ -46,6 +47,8 @@ FREEDOM, ITERATIONS = 3.0, 4
 REACH = 6.0
 #: Evidence at which a vertex has half of its own color and half of that of its surroundings.
 EVIDENCE = 0.5
+#: Weight of the difference of a vertex on the other side of the head, relative to one that is seen.
+MIRRORED = 0.5
 
 
 def to_log(srgb: Floats) -> Floats:
@@ -121,7 +124,8 @@ class HeadPrior:
 
         The difference of observed colors from the posterior spreads from seen vertices along the mesh and fades, so
         colors have no step where the evidence ends: `d` minimizes `sum w (d - difference)^2 + EVIDENCE (sum over edges
-        (d_i - d_j)^2 + sum d^2 / REACH^2)`.
+        (d_i - d_j)^2 + sum d^2 / REACH^2)`. A vertex that is not seen also has, with the weight MIRRORED, the
+        difference of the vertex on the other side: brows and beards are about alike, and the light is in the posterior.
 
         Args:
             colors: [K,3] display sRGB, 0..1.
@@ -129,8 +133,11 @@ class HeadPrior:
         """
         observed = to_log(colors)
         mean = self.posterior(observed, weights).mean
-        system = sparse.diags(weights + EVIDENCE / REACH**2) + EVIDENCE * _laplacian()
-        difference = splu(system.tocsc()).solve(weights[:, None] * (observed - mean))
+        other = _other_side()
+        mirrored = MIRRORED * weights[other] * (1 - weights.clip(0, 1))
+        system = sparse.diags(weights + mirrored + EVIDENCE / REACH**2) + EVIDENCE * _laplacian()
+        own = observed - mean
+        difference = splu(system.tocsc()).solve(weights[:, None] * own + mirrored[:, None] * own[other])
         return from_log(mean + difference)
 
     def _design(self) -> Tensor:
@@ -171,6 +178,13 @@ def prior_vertices() -> NDArray[np.int64]:
 def _laplacian() -> sparse.csr_matrix:
     """Graph Laplacian [K,K] of the edges between the prior's vertices."""
     return graph_laplacian(embedded_head().faces.numpy(), prior_vertices(), len(embedded_head().v_template))
+
+
+@lru_cache(maxsize=1)
+def _other_side() -> NDArray[np.int64]:
+    """For each of the prior's vertices [K] the one at its mirror image."""
+    points = embedded_head().v_template.double().numpy()[prior_vertices()]
+    return np.asarray(cKDTree(points).query(points * [-1, 1, 1])[1], np.int64)
 
 
 def fitted(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats, Floats]:

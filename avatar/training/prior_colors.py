@@ -17,13 +17,10 @@ from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.prior import HeadPrior
 from avatar.training.anchors import Anchors
+from avatar.training.facing import MAX_TORSO, ON_MESH
 from avatar.training.hair_height import hair_vertices
 from avatar.training.neighbor_colors import HIDDEN
 
-#: Gaussians that started farther from their triangle than this are hair, clothes or glasses, meters.
-ON_MESH = 0.005
-#: Gaussians with more of the torso than this are clothes.
-MAX_TORSO = 0.5
 LIPS = ("lips", "lips_inner")
 #: Blend weight per frame, in pixels, with which a vertex is seen well.
 SEEN = 2.0

@@ -22,6 +22,7 @@ from avatar.training import constraints
 from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
+from avatar.training.facing import facing, facing_part
 from avatar.training.guidance import EVERY as EVERY_GUIDED
 from avatar.training.guidance import Guidance, guide
 from avatar.training.initial_colors import COLOR_FRAMES, initialize_colors
@@ -61,6 +62,7 @@ class Trainer:
         self.texel_anchors = None if avatar.layer is None else TexelAnchors(avatar.layer, config.batch)
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
         self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
+        self.shown = facing(avatar, frames)
         self.mean_square = 0.05
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
@@ -92,6 +94,7 @@ class Trainer:
     def initialize(self) -> None:
         """Before the first step: set colors from the frames, anchor the Gaussians that the frames hardly show."""
         coverage = initialize_colors(self.avatar, self.coarse or self.full)
+        coverage *= facing_part(self.avatar, self.shown, self.avatar.offsets.detach())
         if self.mouth_limits is not None:
             self.mouth_limits.color_hidden(self.avatar, coverage)
         self.anchors.set(coverage)
@@ -174,6 +177,8 @@ class Trainer:
         avatar, config = self.avatar, self.config
         rng = np.random.default_rng((config.seed, self.steps_done))
         use = measure(avatar, frames, int(rng.integers(len(frames))))
+        part = facing_part(avatar, self.shown, self.anchors.initial["offsets"])
+        use = replace(use, contribution=use.contribution * part)
         smooth_torso_depth(avatar, frames, use.contribution)
         set_hidden_colors(avatar, self.anchors, frames, use.contribution)
         self._use_prior(frames, use.contribution)

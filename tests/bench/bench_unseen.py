@@ -3,11 +3,11 @@
     python -m tests.bench.bench_unseen --people noor kofi --source video
 
 A person turns by at most 15 degrees in front of one camera (video), or stands for photos: three from the front and
-from 30 degrees to each side (photos), or one (photo). Avatars trained on these are rendered with true expressions from
-where no frame was taken; the similarity between the faces of the tracked and of the true mesh places the cameras. The
-figures are PSNR of the head over white, by group of views, with the prior of heads, with a prior of one mean head, and
-without. Clips, captures and avatars stay in the work folder and are reused; a sheet of each person (truth, then each
-avatar) is written again.
+from 30 degrees to each side (photos), or one from the front (photo) or from one side (side). Avatars trained on these
+are rendered with true expressions from where no frame was taken; the similarity between the faces of the tracked and of
+the true mesh places the cameras. The figures are PSNR of the head over white, by group of views, with the prior
+of heads, with a prior of one mean head, and without. Clips, captures and avatars stay in the work folder and are
+reused; a sheet of each person (truth, then each avatar) is written again.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ SIZE, PHOTO_SIZE = 320, 768  # pixels, of the compared images and of the photos
 VIEWS: Views = {
     "front": ((0, 0), (-12, 0), (12, 0)),
     "30": ((-30, 0), (30, 0)),
-    "60": ((-60, 0), (60, 0)),
+    "-60": ((-60, 0),),
+    "60": ((60, 0),),
     "90": ((-90, 0), (90, 0)),
     "above": ((0, 50), (-40, 45), (40, 45)),
     "behind": ((180, 0), (140, 0), (-140, 0)),
 }
-PHOTO_VIEWS: Views = {"photos": ((0, 0), (-30, 0), (30, 0)), "photo": ((0, 0),)}
+PHOTO_VIEWS: Views = {"photos": ((0, 0), (-30, 0), (30, 0)), "photo": ((0, 0),), "side": ((50, 0),)}
 PRIORS = {"prior": "with the prior", "mean": "one mean head", "none": "without"}
 DISTANCE, FOCAL = 0.9, 2.4  # meters from the middle of the head; relative to the width of the image
 HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame

@@ -102,6 +102,24 @@ def test_colors_have_no_step_where_the_evidence_ends() -> None:
     assert steps.mean() < 0.5 * alone.mean()
 
 
+def test_what_one_side_has_the_other_one_has_too() -> None:
+    """A stain on the left cheek that the prior does not know: the unseen right cheek gets a part of it."""
+    model, points = head_prior(), load_head().v_template.double().numpy()[prior.prior_vertices()]
+    other = prior._other_side()
+    assert np.array_equal(other[other], np.arange(len(other))) and np.allclose(points[other], points * [-1, 1, 1])
+    weights = seen_from_the_front() * (points[:, 0] > 0.002)
+    plain = from_log(model.mean)
+    seen = np.flatnonzero(weights > 0.9)
+    middle = points[seen[np.linalg.norm(points[seen] - points[seen].mean(0), axis=1).argmin()]]
+    stain = seen[np.linalg.norm(points[seen] - middle, axis=1) < 0.02]
+    marked = plain.copy()
+    marked[stain] *= 0.6
+    change = to_log(model.complete(marked, weights)) - to_log(model.complete(plain, weights))
+    unseen = np.setdiff1d(np.flatnonzero(weights == 0), other[stain])
+    assert len(stain) > 10 and 0.4 * np.log(0.6) > change[other[stain]].mean() > np.log(0.6)
+    assert np.abs(change[unseen]).mean() < 0.05
+
+
 def test_colors_and_logarithms_are_inverse() -> None:
     srgb = np.linspace(0, 1, 50)[:, None].repeat(3, 1)
     assert np.allclose(from_log(to_log(srgb)), srgb, atol=1e-9)

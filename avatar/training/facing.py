@@ -1,0 +1,60 @@
+"""Which skin faces the camera in some frame: of skin that never does, the frames say nothing.
+
+Before Gaussians are opaque, those behind them get a part of the color of a pixel; and where the mesh reaches a little
+over the outline of the head, its Gaussians cover background. Neither is the color of the skin there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.data.training_frames import TrainingFrames
+from avatar.head.shading import vertex_normals
+from avatar.model.avatar import Avatar
+from avatar.training.hair_height import hair_vertices
+
+#: Cosine between the normal of skin and the direction to the camera below which a frame does not show it, and from
+#: which on it does.
+EDGE, FULL = 0.1, 0.35
+#: Frames that are looked at.
+FRAMES = 64
+#: Gaussians that started farther from their triangle than this are hair, clothes or glasses, meters.
+ON_MESH = 0.005
+#: Gaussians with more of the torso than this are clothes.
+MAX_TORSO = 0.5
+
+
+@torch.no_grad()
+def facing(avatar: Avatar, frames: TrainingFrames) -> Tensor:
+    """How well the frames can show each vertex at most: [V] 0..1, 1 below hair, which stands off the head.
+
+    Args:
+        avatar: the avatar; its head at rest counts.
+        frames: the training frames.
+    """
+    vertices = avatar.head.v_template
+    normals = vertex_normals(vertices.double(), avatar.head.faces)
+    largest = torch.full((len(vertices),), -1.0, dtype=torch.float64)
+    for index in np.unique(np.linspace(0, len(frames) - 1, FRAMES).astype(int)):
+        view, step = frames.view(int(index)).world_to_cam[0].double(), frames.step[int(index)]
+        rotation = view[:3, :3] @ frames.states.rotation[step].double()
+        offset = view[:3, :3] @ frames.states.translation[step].double() + view[:3, 3]
+        toward = -(offset @ rotation) - vertices
+        largest = largest.maximum((normals * toward).sum(1) / toward.norm(dim=1).clamp_min(1e-9))
+    shown = ((largest - EDGE) / (FULL - EDGE)).clamp(0, 1).float()
+    shown[torch.from_numpy(hair_vertices(avatar.head))] = 1.0
+    return shown
+
+
+def facing_part(avatar: Avatar, shown: Tensor, initial_offsets: Tensor) -> Tensor:
+    """Factor [N] of what the frames can show of each Gaussian: that of its triangle on skin, 1 off the mesh.
+
+    Args:
+        avatar: the avatar.
+        shown: [V] from `facing`.
+        initial_offsets: [N,3] meters, before the first step.
+    """
+    on_skin = (initial_offsets.norm(dim=1) < ON_MESH) & (avatar.rig.skin < MAX_TORSO)
+    return torch.where(on_skin, shown[avatar.rig.triangles].mean(1), 1.0)
