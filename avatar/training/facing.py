@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
+from avatar.head.regions import vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.training.hair_height import hair_vertices
@@ -20,6 +21,8 @@ from avatar.training.hair_height import hair_vertices
 EDGE, FULL = 0.1, 0.35
 #: Frames that are looked at.
 FRAMES = 64
+#: Regions that expressions open and close.
+OPENING = ("eyelids", "lid_interior", "lips", "lips_inner")
 #: Gaussians that started farther from their triangle than this are hair, clothes or glasses, meters.
 ON_MESH = 0.005
 #: Gaussians with more of the torso than this are clothes.
@@ -28,23 +31,27 @@ MAX_TORSO = 0.5
 
 @torch.no_grad()
 def facing(avatar: Avatar, frames: TrainingFrames) -> Tensor:
-    """How well the frames can show each vertex at most: [V] 0..1, 1 below hair, which stands off the head.
+    """How well the frames can show each vertex at most: [V] 0..1.
+
+    It is 1 below hair, which stands off the head, and on lids and lips, which may show in any frame what they hide in
+    most.
 
     Args:
-        avatar: the avatar; its head at rest counts.
-        frames: the training frames.
+        avatar: the avatar.
+        frames: the training frames; FRAMES of them are looked at.
     """
-    vertices = avatar.head.v_template
-    normals = vertex_normals(vertices.double(), avatar.head.faces)
-    largest = torch.full((len(vertices),), -1.0, dtype=torch.float64)
+    head = avatar.head
+    largest = torch.full((len(head.v_template),), -1.0, dtype=torch.float64)
     for index in np.unique(np.linspace(0, len(frames) - 1, FRAMES).astype(int)):
         view, step = frames.view(int(index)).world_to_cam[0].double(), frames.step[int(index)]
         rotation = view[:3, :3] @ frames.states.rotation[step].double()
         offset = view[:3, :3] @ frames.states.translation[step].double() + view[:3, 3]
+        vertices = frames.vertices(int(index)).double()
+        normals = vertex_normals(vertices, head.faces)
         toward = -(offset @ rotation) - vertices
         largest = largest.maximum((normals * toward).sum(1) / toward.norm(dim=1).clamp_min(1e-9))
     shown = ((largest - EDGE) / (FULL - EDGE)).clamp(0, 1).float()
-    shown[torch.from_numpy(hair_vertices(avatar.head))] = 1.0
+    shown[torch.from_numpy(hair_vertices(head) | vertex_mask(head, OPENING))] = 1.0
     return shown
 
 
