@@ -28,7 +28,7 @@ def shared_colors(parts: Sequence[tuple[Avatar, float]], head: HeadModel) -> lis
     """
     if len(parts) == 1:
         return [parts[0][0].colors]
-    means = [_resting_means(avatar, head) for avatar, _ in parts]
+    means = [resting_means(avatar, head) for avatar, _ in parts]
     mixed = []
     for own, other in ((0, 1), (1, 0)):
         avatar, (lender, share) = parts[own][0], parts[other]
@@ -37,7 +37,7 @@ def shared_colors(parts: Sequence[tuple[Avatar, float]], head: HeadModel) -> lis
     return mixed
 
 
-def _resting_means(avatar: Avatar, head: HeadModel) -> Tensor:
+def resting_means(avatar: Avatar, head: HeadModel) -> Tensor:
     """Centers [N,3] of the avatar's Gaussians on the resting `head`, in the skull frame; meters."""
     params = head.neutral_params(1)
     params.expression[:] = avatar.neutral

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from avatar.head.hair_regions import smoothstep
 from capture.synthetic.appearance import Appearance
-from capture.synthetic.noise import NoiseField, smoothstep
+from capture.synthetic.noise import NoiseField
 from capture.synthetic.person import Person
 from capture.synthetic.skin import Texels
 from capture.synthetic.texels import TexelGrid

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from avatar.geometry.rotations import triangle_frames
+from avatar.head.hair_regions import BROWS, hair_cover, smoothstep
 from capture.synthetic.appearance import Appearance
 from capture.synthetic.lighting import Lighting, Shadows
-from capture.synthetic.noise import NoiseField, smoothstep
+from capture.synthetic.noise import NoiseField
 from capture.synthetic.person import Person, vertex_normals
-from capture.synthetic.skin import BROWS, UPPER_LIDS, hair_cover
+from capture.synthetic.skin import UPPER_LIDS
 
 Array = NDArray[np.floating]
 Index = NDArray[np.int64]

@@ -36,9 +36,3 @@ class NoiseField:
             shift = np.float32(7.3 * octave * size)
             total += self(points + shift, size * 0.5**octave) * np.float32(0.5**octave)
         return total / np.float32(1.2)
-
-
-def smoothstep(low: float, high: float, value: Array) -> Array:
-    """0 below `low`, 1 above `high`, cubic between; `low` may be larger than `high`."""
-    unit = np.clip((value - low) / (high - low), 0, 1)
-    return (unit * unit * (3 - 2 * unit)).astype(np.float32)

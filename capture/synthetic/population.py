@@ -6,28 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
+from avatar.model.human_colors import DARKEST, HAIR, IRIS, LIGHTEST
 from capture.synthetic.appearance import APPEARANCES, Appearance, Color, HairStyle
 from capture.synthetic.options import SyntheticOptions
 
 #: The name of the person that the seed draws.
 RANDOM = "random"
-#: Albedo of the lightest and of the darkest skin, linear light; between them its logarithm is interpolated, and skin
-#: of medium tone is more saturated than that: the logarithm of green and blue is lower by so much in the middle.
-LIGHTEST, DARKEST = (0.62, 0.43, 0.34), (0.055, 0.026, 0.016)
+#: Between the lightest and the darkest skin the logarithm of the albedo is interpolated, and skin of medium tone is
+#: more saturated than that: the logarithm of green and blue is lower by so much in the middle.
 MEDIUM_SATURATION = (0.0, -0.15, -0.28)
 #: Standard deviation of the undertone: of the logarithm of red, green and blue.
 UNDERTONE = (0.04, 0.06, 0.10)
-#: Hair colors, linear light, and the chance of each for light and for dark skin: black, brown, dark blond, blond, red,
-#: gray, white.
-HAIR: tuple[tuple[Color, float, float], ...] = (
-    ((0.010, 0.0080, 0.0065), 0.18, 0.62),
-    ((0.040, 0.022, 0.012), 0.30, 0.18),
-    ((0.110, 0.066, 0.034), 0.14, 0.03),
-    ((0.300, 0.200, 0.100), 0.10, 0.02),
-    ((0.130, 0.038, 0.011), 0.08, 0.02),
-    ((0.170, 0.160, 0.150), 0.12, 0.08),
-    ((0.480, 0.460, 0.430), 0.08, 0.05),
-)
+#: The chance of each hair color for light and for dark skin.
+HAIR_CHANCES = {
+    "black": (0.18, 0.62), "brown": (0.30, 0.18), "dark-blond": (0.14, 0.03), "blond": (0.10, 0.02),
+    "red": (0.08, 0.02), "gray": (0.12, 0.08), "white": (0.08, 0.05),
+}  # fmt: skip
 BALD, BEARDED, STUBBLED, MADE_UP = 0.10, 0.20, 0.20, 0.15  # fractions of all people
 
 
@@ -115,8 +109,9 @@ def _color(values: NDArray[np.floating]) -> Color:
 
 def _hair_color(rng: np.random.Generator, tone: float) -> NDArray[np.float64]:
     """Color [3] of hair, brows and beard."""
-    chances = np.array([light + tone * (dark - light) for _, light, dark in HAIR])
-    color = np.array(HAIR[rng.choice(len(HAIR), p=chances / chances.sum())][0])
+    names = list(HAIR_CHANCES)
+    chances = np.array([light + tone * (dark - light) for light, dark in HAIR_CHANCES.values()])
+    color = np.array(HAIR[names[rng.choice(len(names), p=chances / chances.sum())]])
     return color * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.06, 3))
 
 
@@ -135,7 +130,7 @@ def _hair_style(rng: np.random.Generator, color: NDArray[np.float64]) -> HairSty
 
 
 def _iris(rng: np.random.Generator, tone: float) -> Color:
-    brown, blue, green = np.array([0.028, 0.015, 0.008]), np.array([0.06, 0.10, 0.15]), np.array([0.05, 0.06, 0.03])
+    brown, blue, green = (np.array(IRIS[name]) for name in ("brown", "blue", "green"))
     chance = np.array([0.45 + 0.5 * tone, 0.35 * (1 - tone), 0.2 * (1 - tone)])
     color = (brown, blue, green)[rng.choice(3, p=chance / chance.sum())]
     return _color(color * np.exp(rng.normal(0, 0.3)))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from avatar.head.hair_regions import BROWS, beard_cover, brow_distance, hair_cover, polyline_distance, smoothstep
 from capture.synthetic.appearance import Appearance, Color
-from capture.synthetic.noise import NoiseField, smoothstep
+from capture.synthetic.noise import NoiseField
 from capture.synthetic.person import Person
 from capture.synthetic.texels import Samples
 
@@ -22,7 +21,6 @@ _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 
 UPPER_LIDS = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
 LOWER_LIDS = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
 _CREASES = ((130, 247, 30, 29, 27, 28, 56, 190), (359, 467, 260, 259, 257, 258, 286, 414))
-BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 336, 296, 334, 293, 300))
 _SMILE_LINES = ((129, 203, 206, 216, 212), (358, 423, 426, 436, 432))
 _NOSTRILS = ((98, 240), (327, 460))
 
@@ -37,14 +35,6 @@ class Texels:
     bump: Array  # [N,3] offset of the unit normal, rest pose
     brow_lines: Array  # [N] darkening when the brows are raised
     smile_lines: Array  # [N] darkening when the mouth smiles
-
-
-def polyline_distance(points: Array, line: Array, limit: float) -> Array:
-    """Distances [N] from `points` [N,3] to the polyline `line` [M,3]; at most `limit`."""
-    steps = np.linspace(0, 1, 12, endpoint=False, dtype=np.float32)[:, None]
-    dense = np.concatenate([a + steps * (b - a) for a, b in itertools.pairwise(line)] + [line[-1:]])
-    distance, _ = cKDTree(dense).query(points, distance_upper_bound=limit)
-    return np.minimum(distance, limit).astype(np.float32)
 
 
 class SkinPainter:
@@ -128,10 +118,7 @@ class SkinPainter:
 
     def _brow_mask(self, brow: tuple[int, ...]) -> Array:
         """Weight [n] of a brow on the texels of the face."""
-        lower, upper = self._landmarks[list(brow[:5])], self._landmarks[list(brow[5:])][::-1]
-        center = (lower + upper) / 2
-        distance = polyline_distance(self._face_points, center, 1.0)
-        return smoothstep(0.5, 0.15, distance)
+        return smoothstep(0.5, 0.15, brow_distance(self._face_points, self._landmarks, brow))
 
     def _paint_neck_and_ears(self, albedo: Array) -> None:
         appearance = self._appearance
@@ -150,14 +137,8 @@ class SkinPainter:
         appearance = self._appearance
         if not (appearance.stubble or appearance.beard):
             return
-        points, landmarks = self._points, self._landmarks
-        beard = smoothstep(landmarks[2, 1] - 0.1, landmarks[0, 1], points[:, 1]) * smoothstep(
-            -17.0, -13.5, points[:, 1]
-        )
-        beard *= smoothstep(-8.0, -5.0, points[:, 2])
-        side = np.abs(points[:, 0])
-        cheek_line = landmarks[61, 1] + 0.55 * np.clip(side - abs(landmarks[61, 0]) - 0.4, 0, None)
-        beard *= np.where(side > abs(landmarks[61, 0]), smoothstep(0.9, -0.9, points[:, 1] - cheek_line), 1)
+        points = self._points
+        beard = beard_cover(points, self._landmarks)
         dots = smoothstep(0.2, 1.0, self._noise(points, 0.06))
         if appearance.stubble:
             weight = appearance.stubble * beard * (0.30 + 0.55 * dots)
@@ -268,19 +249,3 @@ class SkinPainter:
 def _scaled(color: Color, factor: float) -> Color:
     red, green, blue = color
     return factor * red, factor * green, factor * blue
-
-
-def hair_cover(points: Array, landmarks: Array) -> Array:
-    """Hair density [N] at `points` [N,3] cm: 1 on the scalp, 0 on the face, smooth at the hairline."""
-    x, y, z = points.T
-    side = np.abs(x)
-    ear_z, ear_y = landmarks[[234, 454], 2].mean(), landmarks[[234, 454], 1].mean()
-    top = landmarks[10, 1]
-    # The hairline crosses the forehead, recedes at the temples, and descends to the nape behind the ears.
-    frontal = top + 0.45 - 0.045 * side**2 - 0.25 * smoothstep(2.0, 4.5, side)
-    front = smoothstep(-0.35, 0.45, y - frontal) * smoothstep(7.6, 6.9, side)
-    behind_temple = smoothstep(ear_z + 2.6, ear_z + 1.2, z + 0.12 * (y - 3.0)) * smoothstep(1.0, 1.9, y)
-    sideburn = smoothstep(0.55, 0.1, np.abs(z - (ear_z + 0.9))) * smoothstep(ear_y - 1.0, ear_y + 0.4, y) * (side > 5)
-    nape = smoothstep(ear_z - 2.8, ear_z - 3.6, z) * smoothstep(-7.6, -6.2, y)
-    cover = np.maximum.reduce([front, behind_temple, nape, 0.6 * sideburn])
-    return cover.astype(np.float32)
