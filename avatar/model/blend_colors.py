@@ -39,12 +39,18 @@ def shared_colors(parts: Sequence[tuple[Avatar, float]], head: HeadModel) -> lis
 
 def resting_means(avatar: Avatar, head: HeadModel) -> Tensor:
     """Centers [N,3] of the avatar's Gaussians on the resting `head`, in the skull frame; meters."""
+    return resting_vertices(avatar, head)[1]
+
+
+def resting_vertices(avatar: Avatar, head: HeadModel) -> tuple[Tensor, Tensor]:
+    """Vertices [V,3] of the resting `head` and centers [N,3] of the avatar's Gaussians on it, skull frame; meters."""
     params = head.neutral_params(1)
     params.expression[:] = avatar.neutral
     rotation, origin = torch.eye(3)[None], torch.zeros(1, 3)
     vertices, scales = head.skull_vertices(params), avatar.log_scales.exp()[None]
     quats = normalize(avatar.quats, dim=-1)[None]
-    return avatar.rig.place(vertices, avatar.offsets[None], quats, scales, rotation, origin, (rotation, origin))[0][0]
+    placed = avatar.rig.place(vertices, avatar.offsets[None], quats, scales, rotation, origin, (rotation, origin))
+    return vertices[0], placed[0][0]
 
 
 def _colors_at(points: Tensor, lender: Avatar, means: Tensor) -> tuple[Tensor, Tensor]:

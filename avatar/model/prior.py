@@ -113,6 +113,12 @@ class HeadPrior:
         mean = self.mean + (whole @ coefficients).numpy()
         return Posterior(mean, coefficients.numpy(), torch.linalg.inv(precision).numpy())
 
+    def light(self, posterior: Posterior) -> Floats:
+        """Logarithm [3] of the light on a surface that faces the camera, relative to that of the prior: white of 1."""
+        light = self.basis.shape[2]
+        gains = posterior.coefficients[light : light + 4] * _light_deviations()[:4]
+        return gains[0] + gains[1:]
+
     def variance(self, posterior: Posterior) -> Floats:
         """Variance [K,3] of each color from the mean, without what is observed at the vertex itself."""
         design = self._design()
