@@ -13,6 +13,7 @@ from avatar.cli.capture import CaptureCommand
 from avatar.cli.convert import ConvertCommand
 from avatar.cli.demo import DemoCommand
 from avatar.cli.doctor import DoctorCommand
+from avatar.cli.edit import EditCommand
 from avatar.cli.evaluate import EvalCommand
 from avatar.cli.export import ExportCommand
 from avatar.cli.head import HeadCommand
@@ -33,6 +34,7 @@ COMMANDS = {
     "eval": EvalCommand,
     "render": RenderCommand,
     "blend": BlendCommand,
+    "edit": EditCommand,
     "live": LiveCommand,
     "view": ViewCommand,
     "motion": MotionCommand,

@@ -27,11 +27,13 @@ from avatar.model.prior import FLOOR, applies_to, head_prior, to_log
 _HAIR_SHADE = 0.75
 #: Irises lie in the shadow of the lids.
 _EYE_SHADE = 0.8
-#: Largest logarithm of the exposure, and part of the tint of the light that is believed: a face tells dark skin in bright
-#: light hardly from light skin.
+#: Largest logarithm of the exposure, and part of the tint of the light that is believed: dark skin in bright light
+#: looks almost like light skin.
 _EXPOSURE, _TINT = 0.7, 0.5
 #: A scalp whose color differs less from the skin, root mean square of the logarithms, has no hair.
 _HAIR_DIFFERENCE = 0.25
+#: The brightest channel of the mean color of skin, linear light.
+_WHITE = 0.85
 #: How far a whole beard takes the color of the skin to that of hair; stubble lets the skin through.
 _BEARD = 0.88
 #: Brightness of a beard relative to the hair of the head.
@@ -138,23 +140,36 @@ def _changes(regions: Regions, edit: Edit, light: Floats) -> list[Change]:
         core = regions.core(skin)
         if core.sum() < ENOUGH:
             raise HeadsplatError("skin: the avatar has no visible skin; omit --skin and --beard")
-        gain = edit.amount * edit.skin * (np.log(DARKEST) - np.log(LIGHTEST))
+        mean = np.median(colors[core], 0)
+        gain = edit.amount * _tone_gain(mean, edit.skin, light)
         if edit.skin:
             found.append(multiplied(skin, gain))
         if edit.beard:
-            bare = np.median(colors[core], 0) + gain
-            default = to_log(np.zeros(3))
-            color = (default if hair is None else hair) + math.log(_BEARD_SHADE)
-            found.append(_grown_beard(regions, edit.amount * edit.beard, color - bare))
+            if hair is None:
+                hair = to_log(np.zeros(3))
+            difference = hair + math.log(_BEARD_SHADE) - mean - gain
+            found.append(_grown_beard(regions, edit.amount * edit.beard, difference))
     return found
+
+
+def _tone_gain(mean: Floats, steps: float, light: Floats) -> Floats:
+    """Logarithm [3] of the gain for skin of the mean color `mean` [3], which ends at the lightest and darkest skin."""
+    lightest, darkest = np.log(LIGHTEST) + light, np.log(DARKEST) + light
+    whole = darkest - lightest
+    gain = steps * whole
+    if not steps:
+        return gain
+    end = darkest if steps > 0 else lightest
+    room = max(0.0, float((end - mean).mean() / gain.mean()))
+    if steps < 0:
+        room = min(room, max(0.0, float((math.log(_WHITE) - mean).min() / gain.max())))
+    return gain * min(1.0, room)
 
 
 def _mean_hair(regions: Regions) -> Floats | None:
     """Mean color [3] of the hair; None where the scalp is as the skin."""
-    hair, skin = regions.hair_model, regions.skin_model
-    if hair is None or skin is None or np.sqrt(((hair.mean - skin.mean) ** 2).mean()) < _HAIR_DIFFERENCE:
-        return None
-    return hair.mean
+    hair = regions.hair_model
+    return None if hair is None or regions.hair_difference() < _HAIR_DIFFERENCE else hair.mean
 
 
 def _target(option: str, text: str | None, known: Mapping[str, Color], light: Floats) -> Floats | None:

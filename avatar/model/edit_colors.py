@@ -14,7 +14,7 @@ Change = Callable[[Floats], Floats]
 
 #: A region that gets brighter gets less contrast: deviations from its mean shrink by this power of the gain, at most to
 #: the second number.
-_CONTRAST, _LEAST = 0.22, 0.4
+_CONTRAST, _LEAST = 0.16, 0.4
 #: Step of colors over which the slope of a change is measured, and the largest slope.
 _STEP, _STEEPEST = 0.02, 3.0
 

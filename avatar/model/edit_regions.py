@@ -46,6 +46,13 @@ _PUPIL, _LIMBUS = (0.24, 0.42), (1.08, 0.94)
 _BROW, _BROW_OF_SKIN = (0.12, 0.40), (0.4, 1.1)
 #: Part of the way from the mean color of the skin to that of hair at which a place starts to be hair, and is.
 _HAIR_PART = 0.2, 0.6
+#: The same for a beard that is there already.
+_BEARDED = 0.15, 0.55
+#: Difference of hair from skin above which the way from one to the other counts fully, and below which it does not: gray
+#: hair has strands as bright as skin.
+_ALIKE = 1.4, 0.6
+#: Hair starts at most so far above its usual line, centimeters.
+_HAIRLINE = 1.5
 ENOUGH = 20  # places that a color model needs
 
 
@@ -207,20 +214,36 @@ class Regions:
         return weight * self._unlike_skin()
 
     def _unlike_skin(self) -> Floats:
-        """Factor [P]: 0 for the color of skin, 1 for that of hair; 1 where no neighbor has the color of skin."""
+        """Factor [P]: at the hairline and below, 0 for the color of skin, 1 for that of hair or hair around; else 1."""
+        along = self._toward_hair()
+        around = (self._weight * along[self._near]).sum(1)
+        below = self.places.surface - np.array([0.0, _HAIRLINE, 0.0])
+        deep = hair_cover(below, self.places.landmarks) * (1 - self.places.region["ears"]) * self._cover
+        alike = smoothstep(*_ALIKE, np.array(self.hair_difference()))
+        return np.maximum.reduce(
+            [smoothstep(*_HAIR_PART, np.maximum(along, 1.6 * around - 0.6)), deep, 0 * deep + alike]
+        )
+
+    def hair_difference(self) -> float:
+        """Difference of the mean colors of hair and skin, root mean square; 0 without either."""
+        if self.hair_model is None or self.skin_model is None:
+            return 0.0
+        return float(np.sqrt(((self.hair_model.mean - self.skin_model.mean) ** 2).mean()))
+
+    def _toward_hair(self) -> Floats:
+        """How far each color [P] is on the way from the mean color of skin, 0, to that of hair, 1."""
         if self.hair_model is None or self.skin_model is None:
             return np.ones(len(self.places.points))
         way = self.hair_model.mean - self.skin_model.mean
-        along = ((self.places.colors - self.skin_model.mean) @ way / (way @ way)).clip(0, 1)
-        around = (self._weight * along[self._near]).sum(1)
-        return smoothstep(*_HAIR_PART, np.maximum(along, 1.6 * around - 0.6)).astype(float)
+        part: Floats = ((self.places.colors - self.skin_model.mean) @ way / max(way @ way, 1e-6)).clip(0, 1)
+        return part
 
     def skin(self) -> Floats:
         """Weights [P] of skin: face, ears, neck, lips and lids; without hair, brows, lashes, beard and clothes."""
         place = self.places
         chance = 0.95 * self._on_skin
         neck = (place.region["neck"] > 0.5) | (place.torso > 0.3)
-        chance = np.where(neck, 0.6 * (place.height < 1.5) * (place.region["inside"] < 0.5), chance)
+        chance = np.where(neck, 0.6 * (place.region["inside"] < 0.5), chance)
         chance = chance * (1 - 0.98 * self._cover)
         weight = self._posterior(self.skin_model, chance)
         face = (self._on_skin > 0.5) & ~neck & (self._cover < 0.05)
@@ -243,7 +266,8 @@ class Regions:
 
     def bare(self) -> Floats:
         """Weights [P] of what a beard would cover: skin, not the beard that is there."""
-        return self.skin()
+        toward = self._toward_hair()
+        return self.skin() * (1 - smoothstep(*_BEARDED, (self._weight * toward[self._near]).sum(1)))
 
     def nearest_vertices(
         self, avatar: Avatar, rows: NDArray[np.int64], vertices: NDArray[np.int64]

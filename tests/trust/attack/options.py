@@ -33,6 +33,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "join": ("in/segments/0.mp4", "in/segments/6.mp4", "--out", "new.mp4"),
     "export": ("in/me.avatar", "--out", "new.ply"),
     "blend": ("in/me.avatar", "in/me.avatar", "--out", "new.avatar"),
+    "edit": ("in/me.avatar", "--out", "new.avatar", "--hair", "red"),
     "info": ("in/me.avatar",),
     "head info": ("embedded",),
     "head bridge": ("embedded", "embedded-half"),
