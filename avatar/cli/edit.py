@@ -24,7 +24,7 @@ class EditCommand:
     out: Out
     """the .avatar file to write"""
     hair: HairColor = None
-    """color of the hair: black, brown, dark-blond, blond, red, gray, white, or its mean color as it is seen, 0 to 255"""
+    """black, brown, dark-blond, blond, red, gray, white, or the mean color of the hair as it is seen, 0 to 255"""
     brows: HairColor = None
     """color of the brows, as --hair"""
     eyes: HairColor = None

@@ -147,8 +147,7 @@ def _changes(regions: Regions, edit: Edit, light: Floats) -> list[Change]:
         if edit.beard:
             if hair is None:
                 hair = to_log(np.zeros(3))
-            difference = hair + math.log(_BEARD_SHADE) - mean - gain
-            found.append(_grown_beard(regions, edit.amount * edit.beard, difference))
+            found.append(_grown_beard(regions, edit.amount * edit.beard, hair + math.log(_BEARD_SHADE), mean + gain))
     return found
 
 
@@ -183,12 +182,11 @@ def _target(option: str, text: str | None, known: Mapping[str, Color], light: Fl
     return np.log(np.clip(np.array(color) * np.exp(light), 0, 0.9) + FLOOR)
 
 
-def _grown_beard(regions: Regions, density: float, difference: Floats) -> Change:
-    """Bare skin takes the ratio of hair to skin, which keeps its shading; what is hair already stays."""
+def _grown_beard(regions: Regions, density: float, hair: Floats, skin: Floats) -> Change:
+    """Bare skin takes the ratio of the mean colors [3] of hair to skin, which keeps its shading."""
     grain = 0.85 + 0.3 * _grain(len(regions.places.points))
-    weight = np.clip(_BEARD * density * regions.beard() * grain, 0, 1)
-    gain = np.log1p(weight[:, None] * np.expm1(difference))
-    return multiplied(regions.bare(), gain)
+    weight = np.clip(_BEARD * density * regions.beard() * grain, 0, 1)[:, None] * regions.bare(hair, skin)
+    return multiplied(np.ones(len(weight)), np.log1p(weight * np.expm1(hair - skin)))
 
 
 def _grain(count: int) -> Floats:
@@ -225,7 +223,7 @@ def _recolor(avatar: Avatar, colors: Floats, changes: list[Change]) -> None:
     moving = of_splats[: shape.count]
     shape.basis[:, moving, 7:10] *= steep[: int(moving.sum())]
     if avatar.layer is not None and len(rows) > count:
-        avatar.layer.delta += torch.from_numpy(delta[count:]).float()
+        avatar.layer.delta.add_(torch.from_numpy(delta[count:]).float())
 
 
 @torch.no_grad()
@@ -244,4 +242,4 @@ def _recolor_irises(avatar: Avatar, edit: Edit, light: Floats) -> None:
     if layer is None:
         _recolor(avatar, colors, [change])
     else:
-        layer.delta += torch.from_numpy(changed_colors(colors, [change])[0]).float()
+        layer.delta.add_(torch.from_numpy(changed_colors(colors, [change])[0]).float())

@@ -46,10 +46,8 @@ _PUPIL, _LIMBUS = (0.24, 0.42), (1.08, 0.94)
 _BROW, _BROW_OF_SKIN = (0.12, 0.40), (0.4, 1.1)
 #: Part of the way from the mean color of the skin to that of hair at which a place starts to be hair, and is.
 _HAIR_PART = 0.2, 0.6
-#: The same for a beard that is there already.
-_BEARDED = 0.15, 0.55
-#: Difference of hair from skin above which the way from one to the other counts fully, and below which it does not: gray
-#: hair has strands as bright as skin.
+#: Difference of hair from skin from which on the way from one to the other counts fully, and up to which it does not:
+#: gray hair has strands as bright as skin.
 _ALIKE = 1.4, 0.6
 #: Hair starts at most so far above its usual line, centimeters.
 _HAIRLINE = 1.5
@@ -235,15 +233,18 @@ class Regions:
         if self.hair_model is None or self.skin_model is None:
             return np.ones(len(self.places.points))
         way = self.hair_model.mean - self.skin_model.mean
-        part: Floats = ((self.places.colors - self.skin_model.mean) @ way / max(way @ way, 1e-6)).clip(0, 1)
-        return part
+        along: Floats = (self.places.colors - self.skin_model.mean) @ way
+        return np.clip(along / (float(way @ way) + 1e-6), 0, 1)
 
     def skin(self) -> Floats:
         """Weights [P] of skin: face, ears, neck, lips and lids; without hair, brows, lashes, beard and clothes."""
         place = self.places
         chance = 0.95 * self._on_skin
         neck = (place.region["neck"] > 0.5) | (place.torso > 0.3)
-        chance = np.where(neck, 0.6 * (place.region["inside"] < 0.5), chance)
+        x, y, _ = place.points.T
+        chin = place.landmarks[152, 1]
+        throat = smoothstep(chin - 9, chin - 5, y) * smoothstep(11.0, 8.0, np.abs(x))
+        chance = np.where(neck, (0.2 + 0.4 * throat) * (place.region["inside"] < 0.5), chance)
         chance = chance * (1 - 0.98 * self._cover)
         weight = self._posterior(self.skin_model, chance)
         face = (self._on_skin > 0.5) & ~neck & (self._cover < 0.05)
@@ -264,10 +265,17 @@ class Regions:
         difference: Floats = np.sqrt(((self.places.colors - self._skin_near()) ** 2).mean(1))
         return difference
 
-    def bare(self) -> Floats:
-        """Weights [P] of what a beard would cover: skin, not the beard that is there."""
-        toward = self._toward_hair()
-        return self.skin() * (1 - smoothstep(*_BEARDED, (self._weight * toward[self._near]).sum(1)))
+    def bare(self, hair: Floats, skin: Floats) -> Floats:
+        """Weights [P,3] of each channel of what a beard would cover: skin, less so where it has the color of a beard.
+
+        Args:
+            hair: [3] color of the beard, logarithm of linear light.
+            skin: [3] mean color of the skin.
+        """
+        way = hair - skin
+        there = ((self.places.colors - skin) * np.sign(way) / np.maximum(np.abs(way), 0.05)).clip(0, 1)
+        around = (self._weight[..., None] * there[self._near]).sum(1)
+        return self.skin()[:, None] * (1 - around)
 
     def nearest_vertices(
         self, avatar: Avatar, rows: NDArray[np.int64], vertices: NDArray[np.int64]
