@@ -273,7 +273,13 @@ def test_the_command_keeps_the_rest_of_the_file(
         "consent": "I agreed.",
         "settings": {"steps": 60},
         "track": {"model": "a"},
-        "capture": {"name": "a", "fingerprint": "x", "width": 64, "height": 64},
+        "capture": {
+            "name": "a",
+            "fingerprint": "x",
+            "width": 64,
+            "height": 64,
+            "camera": {"K": torch.eye(3).tolist(), "world_to_cam": torch.eye(4).tolist()},
+        },
     }
     save_avatar(source, person, extras)
     command = ["edit", str(source), "--hair", "red", "--skin", "0.1", "-o", str(target)]
