@@ -24,7 +24,7 @@ from avatar.model.human_colors import DARKEST, HAIR, IRIS, LIGHTEST, Color
 from avatar.model.prior import FLOOR, applies_to, head_prior, to_log
 
 #: Hair is darker than a surface of its albedo: strands shade each other.
-_HAIR_SHADE = 0.75
+_HAIR_SHADE = 0.9
 #: Irises lie in the shadow of the lids.
 _EYE_SHADE = 0.8
 #: Largest logarithm of the exposure, and part of the tint of the light that is believed: dark skin in bright light
@@ -132,7 +132,8 @@ def _changes(regions: Regions, edit: Edit, light: Floats) -> list[Change]:
         core = regions.core(weight)
         if core.sum() < ENOUGH or (name == "hair" and hair is None):
             raise HeadsplatError(f"{name}: the avatar has none that its color could change; omit --{name}")
-        found.append(moved_mean(colors, edit.amount * weight, regions.places.area * weight * core, target))
+        # Places that are hair in part say less about its color.
+        found.append(moved_mean(colors, edit.amount * weight, regions.places.area * weight**4 * core, target))
         if name == "hair" and hair is not None:
             hair = hair + edit.amount * (target - hair)
     if edit.skin or edit.beard:

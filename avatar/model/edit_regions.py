@@ -41,9 +41,9 @@ _BRIGHTNESS, _HUE = 0.35, 0.10
 _FREEDOM = 3.0
 #: Place on the iris in radii, from the pupil to the limbus.
 _PUPIL, _LIMBUS = (0.24, 0.42), (1.08, 0.94)
-#: Difference of colors from the skin around at which a place starts to be brow, and is; and of what keeps its color
-#: when the skin changes: between the hairs of a brow is skin.
-_BROW, _BROW_OF_SKIN = (0.12, 0.40), (0.4, 1.1)
+#: Difference of colors from the skin around at which a place starts to be brow, and that brows have at least; the part
+#: of the places where brows grow that are not all hair; and differences of what keeps its color when the skin changes.
+_BROW, _PURE, _BROW_OF_SKIN = (0.12, 0.40), 0.85, (0.4, 1.1)
 #: Part of the way from the mean color of the skin to that of hair at which a place starts to be hair, and is.
 _HAIR_PART = 0.2, 0.6
 #: Difference of hair from skin from which on the way from one to the other counts fully, and up to which it does not:
@@ -257,8 +257,12 @@ class Regions:
         return self._beard
 
     def brows(self) -> Floats:
-        """Weights [P] of brows: what differs from the skin where brows grow."""
-        return self._brow * smoothstep(*_BROW, self._unlike_near())
+        """Weights [P] of brows: how much of each place is hair, the rest is the skin between; 0 without brows."""
+        unlike, place = self._unlike_near(), self._brow > 0.5
+        pure = float(np.quantile(unlike[place], _PURE)) if place.any() else 0.0
+        if pure < _BROW[1]:
+            return np.zeros(len(unlike))
+        return self._brow * np.clip((unlike - _BROW[0]) / (pure - _BROW[0]), 0, 1)
 
     def _unlike_near(self) -> Floats:
         """Difference [P] of the color from the bare skin around, root mean square."""
