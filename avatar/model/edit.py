@@ -19,7 +19,8 @@ from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import describe
 from avatar.model.edit_colors import Change, changed_colors, moved_mean, multiplied
-from avatar.model.edit_regions import ENOUGH, Floats, Regions, iris_gaussians, iris_texels, places_of, rest_offsets
+from avatar.model.edit_irises import iris_gaussians, iris_texels
+from avatar.model.edit_regions import ENOUGH, Floats, Regions, places_of, rest_offsets
 from avatar.model.human_colors import DARKEST, HAIR, IRIS, LIGHTEST, Color
 from avatar.model.prior import FLOOR, applies_to, head_prior, to_log
 
@@ -29,7 +30,7 @@ _HAIR_SHADE = 0.9
 _EYE_SHADE = 0.8
 #: Largest logarithm of the exposure, and part of the tint of the light that is believed: dark skin in bright light
 #: looks almost like light skin.
-_EXPOSURE, _TINT = 0.7, 0.5
+_EXPOSURE, _TINT = 0.7, 0.7
 #: A scalp whose color differs less from the skin, root mean square of the logarithms, has no hair.
 _HAIR_DIFFERENCE = 0.25
 #: The brightest channel of the mean color of skin, linear light.

@@ -19,7 +19,7 @@ from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blend_colors import resting_vertices
 from avatar.model.blendshapes import expression_features
-from avatar.model.mesh_layer import EYES, MOUTH, NODE_WEIGHTS, Part
+from avatar.model.mesh_layer import EYES, MOUTH, NODE_WEIGHTS
 from avatar.model.prior import to_log
 
 Floats = NDArray[np.float64]
@@ -39,8 +39,6 @@ _NEIGHBORS, _REACH = 20, 0.8
 _BRIGHTNESS, _HUE = 0.35, 0.10
 #: Degrees of freedom of the Student distribution of colors: highlights are far from the mean.
 _FREEDOM = 3.0
-#: Place on the iris in radii, from the pupil to the limbus.
-_PUPIL, _LIMBUS = (0.24, 0.42), (1.08, 0.94)
 #: Difference of colors from the skin around at which a place starts to be brow, and that brows have at least; the part
 #: of the places where brows grow that are not all hair; and differences of what keeps its color when the skin changes.
 _BROW, _PURE, _BROW_OF_SKIN = (0.12, 0.40), 0.85, (0.4, 1.1)
@@ -51,6 +49,9 @@ _HAIR_PART = 0.2, 0.6
 _ALIKE = 1.4, 0.6
 #: Hair starts at most so far above its usual line, centimeters.
 _HAIRLINE = 1.5
+#: Below the ears, hair is followed down in slices of this height, centimeters, as long as there is so much of it, in
+#: the unit of `Places.area`: too little, and enough.
+_SLICE, _SLICES, _STRAND = 1.5, 14, (40.0, 150.0)
 ENOUGH = 20  # places that a color model needs
 
 
@@ -209,7 +210,18 @@ class Regions:
         chance = np.maximum(chance, 0.97 * self._cover * (place.torso < 0.5))
         chance[place.region["inside"] > 0.5] = 0
         weight = self._smooth(self._posterior(self.hair_model, chance), self._cover > 0.5, chance)
-        return weight * self._unlike_skin()
+        return self._hanging(weight * self._unlike_skin())
+
+    def _hanging(self, weight: Floats) -> Floats:
+        """The weights [P] of hair, less where nothing connects it to the head: clothes may have the color of hair."""
+        place, ear = self.places, self.places.landmarks[[234, 454], 1].mean()
+        loose = self._cover < 0.5
+        level = np.clip((ear - place.points[:, 1]) / _SLICE, 0, _SLICES).astype(int)
+        below = loose & (place.points[:, 1] < ear)
+        found = np.bincount(level[below], (place.area * weight)[below], _SLICES + 1).astype(float)
+        reached = np.concatenate([[1.0], np.minimum.accumulate(smoothstep(*_STRAND, found).astype(float))])
+        # Up to the next slice below the last one with hair, where its tips are.
+        return weight * np.where(below, reached[level], 1)
 
     def _unlike_skin(self) -> Floats:
         """Factor [P]: at the hairline and below, 0 for the color of skin, 1 for that of hair or hair around; else 1."""
@@ -348,43 +360,3 @@ class Regions:
         around = (self._weight * weight[self._near]).sum(1)
         mixed = np.where(sure, np.maximum(weight, around), weight * smoothstep(0.1, 0.5, around))
         return smoothstep(*_EDGE, mixed).astype(float) * (chance > 1e-3)
-
-
-@torch.no_grad()
-def iris_texels(avatar: Avatar) -> Floats:
-    """Weights [T] of the texels of the irises, without pupil and limbus; the layer must have irises."""
-    assert avatar.layer is not None
-    head = avatar.head
-    weight = np.zeros(len(avatar.layer.start))
-    points = texel_values(avatar, head.v_template).double().numpy()
-    eye = texel_values(avatar, torch.from_numpy(vertex_mask(head, EYES)).float()[:, None])[:, 0].numpy() > 0.5
-    for name in EYES:
-        rows = vertex_mask(head, (name,)) & vertex_mask(head, ("iris",))
-        if rows.any():
-            weight = np.maximum(weight, _iris_ring(points, head.v_template.numpy()[rows].astype(float)) * eye)
-    part: NDArray[np.int64] = avatar.layer.part.numpy()
-    return weight * ((part == Part.IRIS) | (part == Part.SCLERA))
-
-
-@torch.no_grad()
-def iris_gaussians(avatar: Avatar) -> Floats:
-    """Weights [N] of the Gaussians on the irises of an avatar whose eyes are Gaussians."""
-    head, rig = avatar.head, avatar.rig
-    points = (head.v_template[rig.triangles] * rig.bary[..., None]).sum(1).double().numpy()
-    weight = np.zeros(len(points))
-    for name in EYES:
-        eye = vertex_mask(head, (name,))
-        rows = eye & vertex_mask(head, ("iris",))
-        if rows.any():
-            ring = _iris_ring(points, head.v_template.numpy()[rows].astype(float))
-            weight = np.maximum(weight, ring * eye[rig.triangles[:, 0].numpy()])
-    return weight
-
-
-def _iris_ring(points: Floats, iris: Floats) -> Floats:
-    """Weights [P] of points [P,3] between the pupil and the edge of an iris with the vertices `iris` [n,3]."""
-    center = iris.mean(0)
-    radius = 0.5 * (iris.max(0) - iris.min(0))[:2].mean()
-    at = np.linalg.norm((points - center)[:, :2], axis=1) / radius
-    ring = smoothstep(*_PUPIL, at) * smoothstep(*_LIMBUS, at) * (np.abs(points - center)[:, 2] < 2 * radius)
-    return ring.astype(float)

@@ -18,7 +18,8 @@ from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
 from avatar.model.edit import Edit, edited, edited_extras
-from avatar.model.edit_regions import Places, Regions, iris_texels, places_of, rest_offsets
+from avatar.model.edit_irises import iris_texels
+from avatar.model.edit_regions import Places, Regions, places_of, rest_offsets
 from avatar.model.human_colors import DARKEST, LIGHTEST
 from avatar.model.mesh_layer import EYES
 from avatar.model.prior import from_log, to_log
@@ -216,6 +217,14 @@ def test_expressions_change_the_new_color_as_the_old_one(person: Avatar) -> None
 
     expected = from_log(to_log(shown(person)) + gain)
     assert np.abs(from_log(to_log(shown(after))) - expected).mean() < 1 / 255
+
+
+def test_a_shirt_of_the_color_of_the_hair_is_no_hair(person: Avatar) -> None:
+    dark = copy.deepcopy(person)
+    cloth = torch.from_numpy(_areas(places_of(person))["cloth"][: len(person)])
+    dark.colors[cloth] = torch.tensor(HAIR)
+    changed = torch.from_numpy(_changed(dark, edited(dark, Edit(hair="blond")))[: len(dark)])
+    assert cloth.any() and not changed[cloth].any()
 
 
 def test_a_beard_grows_on_the_chin_in_the_color_of_the_hair(person: Avatar) -> None:
