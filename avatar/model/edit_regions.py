@@ -189,7 +189,7 @@ class Regions:
         self._brow = self._brow_place()
         self.skin_model = self._model(self.bare_skin())
         self.hair_model = self._model((self._cover > 0.9) & (places.torso < 0.5))
-        cloth = (places.torso > 0.8) & (places.points[:, 1] < places.landmarks[152, 1] - 7.0)
+        cloth = (places.torso > 0.8) & (places.points[:, 1] < places.landmarks[152, 1] - 6.0)
         self.cloth_model = self._model(cloth & (np.abs(places.points[:, 0]) < 20))
 
     def hair(self) -> Floats:

@@ -42,7 +42,7 @@ def _areas(places: Places) -> dict[str, np.ndarray]:
     marks, (_, y, z) = places.landmarks, places.surface.T
     cover = hair_cover(places.bound, marks) * (1 - places.region["ears"])
     brow = np.minimum(*(brow_distance(places.surface, marks, line) for line in BROWS)) < 0.45
-    cloth = (places.torso > 0.8) & (places.points[:, 1] < marks[152, 1] - 7)
+    cloth = (places.torso > 0.8) & (places.points[:, 1] < marks[152, 1] - 4.5)
     hair = (cover > 0.9) & (places.torso < 0.5)
     face = (places.torso < 0.3) & (z > marks[[234, 454], 2].mean() + 3) & (y < marks[10, 1] - 1) & ~brow & ~hair
     return {"hair": hair, "brows": brow & (cover < 0.01), "cloth": cloth, "face": face}
