@@ -52,6 +52,8 @@ _HAIRLINE = 1.5
 #: Below the ears, hair is followed down in slices of this height, centimeters, as long as there is so much of it, in
 #: the unit of `Places.area`: too little, and enough.
 _SLICE, _SLICES, _STRAND = 1.5, 14, (40.0, 150.0)
+#: Mean difference of clothes from hair below which they are taken to be hair.
+_SAME = 0.6
 ENOUGH = 20  # places that a color model needs
 
 
@@ -190,7 +192,11 @@ class Regions:
         self.skin_model = self._model(self.bare_skin())
         self.hair_model = self._model((self._cover > 0.9) & (places.torso < 0.5))
         cloth = (places.torso > 0.8) & (places.points[:, 1] < places.landmarks[152, 1] - 6.0)
-        self.cloth_model = self._model(cloth & (np.abs(places.points[:, 0]) < 20))
+        shirt = self._model(cloth & (np.abs(places.points[:, 0]) < 20))
+        hair = self.hair_model
+        # Long hair hangs down over the clothes: what has its color does not count against it.
+        alike = shirt is not None and hair is not None and np.abs(shirt.mean - hair.mean).mean() < _SAME
+        self.cloth_model = None if alike else shirt
 
     def hair(self) -> Floats:
         """Weights [P] of hair on the head and of what hangs down from it."""
