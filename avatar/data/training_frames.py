@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import expression_features
+from avatar.model.moving import moved
 from avatar.types import Camera, HeadParams
 
 #: States whose vertices are computed at a time: what is computed on the way needs several times their memory.
@@ -74,6 +75,10 @@ class TrainingFrames:
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def to(self, device: torch.device) -> TrainingFrames:
+        """These frames on `device`; itself if they are there."""
+        return moved(self, device)
+
     @property
     def rotation(self) -> Tensor:
         """Skull -> world rotation at each image [n,3,3]."""
@@ -108,19 +113,21 @@ class TrainingFrames:
         rgb = np.empty((len(self), height, width, 3), np.uint8)
         alpha = np.empty((len(self), height, width), np.uint8)
         for images, small in ((self.rgb, rgb), (self.alpha, alpha)):
-            for image, place in zip(images.numpy(), small, strict=True):
+            for image, place in zip(images.cpu().numpy(), small, strict=True):
                 place[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         return replace(
             self,
-            rgb=torch.from_numpy(rgb),
-            alpha=torch.from_numpy(alpha),
+            rgb=torch.from_numpy(rgb).to(self.rgb.device),
+            alpha=torch.from_numpy(alpha).to(self.rgb.device),
             camera=self.camera.resized(width, height),
         )
 
 
 def pick(values: Tensor, indices: Tensor) -> Tensor:
-    """`values[indices]` along the first axis, without a copy where `indices` has one entry."""
-    return values[int(indices)][None] if len(indices) == 1 else values[indices]
+    """`values[indices]` along the first axis, without a copy where `indices` has one entry and is on the CPU."""
+    if len(indices) == 1 and indices.device.type == "cpu":
+        return values[int(indices)][None]
+    return values[indices.to(values.device)]
 
 
 def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int, head: HeadModel) -> TrainingFrames:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from avatar.head.model import HeadModel
 from avatar.types import ROOT
@@ -15,12 +17,17 @@ def vertex_mask(head: HeadModel, names: tuple[str, ...]) -> np.ndarray:
     mask = np.zeros(len(head.v_template), bool)
     for name in names:
         if name in head.regions:
-            mask |= head.regions[name].numpy()
+            mask |= head.regions[name].cpu().numpy()
     return mask
+
+
+def region_mask(head: HeadModel, names: tuple[str, ...]) -> Tensor:
+    """`vertex_mask` as a tensor [V] bool on the device of the head."""
+    return torch.from_numpy(vertex_mask(head, names)).to(head.v_template.device)
 
 
 def torso_weight(head: HeadModel) -> np.ndarray:
     """Skin weight [V] of the root joint (the torso), 0 for the parts inside the head."""
-    weight = head.lbs_weights[:, ROOT].numpy().copy()
+    weight = head.lbs_weights[:, ROOT].cpu().numpy().copy()
     weight[vertex_mask(head, INSIDE)] = 0
     return weight

@@ -26,7 +26,7 @@ from .layer import layer
 from .light import add_reflections, layer_shade
 from .mesh import mesh
 from .motion import rigid_normal
-from .optimize import adam_outer_step, adam_step
+from .optimize import adam_outer_step, adam_step, takes_bfloat16
 from .sh import rotate_sh
 from .splat import splat, splat_features
 from .stretch import vertex_stretch
@@ -67,6 +67,7 @@ __all__ = [
     "splat_into",
     "ssim",
     "stretch_mesh",
+    "takes_bfloat16",
     "texel_colors",
     "to_bytes",
     "vertex_stretch",

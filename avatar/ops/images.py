@@ -12,6 +12,7 @@ from avatar.types import check_shape
 
 from .backend import native_for
 from .checks import check_bytes, check_floats
+from .frames import has_workspaces
 
 
 class _Ssim(torch.autograd.Function):
@@ -138,7 +139,7 @@ def to_bytes(rgb: Tensor, alpha: Tensor, background: Tensor, out: Tensor | None 
     check_shape("out", out, tuple(rgb.shape))
     check_bytes(rgb, out=out)
     native = native_for(rgb)
-    if native is None or rgb.device.type != "cpu" or not out.is_contiguous():
+    if native is None or has_workspaces(native) or not out.is_contiguous():  # there is no CUDA kernel of it
         return out.copy_(reference.to_bytes(rgb, alpha, background))
     native.to_bytes(rgb.detach().contiguous(), alpha.detach().contiguous(), background.contiguous(), out)
     return out

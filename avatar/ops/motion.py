@@ -10,6 +10,7 @@ from avatar.types import check_shape
 
 from .backend import native_for
 from .checks import check_floats
+from .frames import has_workspaces
 
 #: Maximum number of independently moving groups of Gaussians.
 GROUPS_MAX = 3
@@ -56,7 +57,7 @@ def rigid_normal(
     if not sigma > 0:
         raise ValueError(f"sigma: expected more than 0, got {sigma:g}")
     native = native_for(rgb)
-    if native is None or rgb.device.type != "cpu":
+    if native is None or has_workspaces(native):  # there is no CUDA kernel of it
         return reference.rigid_normal(rgb, alpha, target, features, K, pivots, sigma)
     size = 6 * groups
     matrix, gradient, cost = rgb.new_empty(batch, size, size), rgb.new_empty(batch, size), rgb.new_empty(batch)

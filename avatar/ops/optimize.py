@@ -72,6 +72,11 @@ def adam_step(
     native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched)
 
 
+def takes_bfloat16(param: Tensor) -> bool:
+    """Whether the moments of a basis `param` may have low precision: on the CPU, where memory traffic limits a step."""
+    return param.device.type == "cpu" and not has_workspaces(native_for(param))
+
+
 #: Up to this batch size the native step computes the weights' gradient in the same pass.
 _FUSED_BATCH_MAX = 8
 
@@ -148,7 +153,7 @@ def _check_outer_step(
     check_shape("weights", weights, ("B", param.shape[0]))
     check_shape("grad", grad, (weights.shape[0], *param.shape[1:]))
     check_floats(param, weights=weights, grad=grad)
-    is_bf16 = all(moment.dtype == torch.bfloat16 for moment in moments) and param.device.type == "cpu"
+    is_bf16 = all(moment.dtype == torch.bfloat16 for moment in moments) and takes_bfloat16(param)
     _check_step(param, *((param, param) if is_bf16 else moments), step)
     for name, moment in zip(("m", "v"), moments, strict=True):
         check_shape(name, moment, tuple(param.shape))

@@ -56,11 +56,11 @@ def accepted(
     left = torch.from_numpy(np.flatnonzero(~allowed(before, after, tolerance)))
     changed = torch.zeros(len(start), dtype=torch.bool)
     if base.torso is not None and refined.torso is not None:
-        changed = (base.torso[1] != refined.torso[1]).any(-1)
+        changed = (base.torso[1] != refined.torso[1]).any(-1).cpu()
     changed[left] = True
     result = replace(refined, torso=base.torso)
     if not len(left):
-        return result, changed
+        return result, changed.to(result.rotation.device)
     candidates = [*_partly(avatar.head, start, refined), *others, halfway(avatar.head, start, refined)]
     candidates = [replace(states, torso=base.torso) for states in candidates]
     scores = np.stack([region_scores(avatar, frames, start, states, left) for states in candidates])
@@ -69,7 +69,7 @@ def accepted(
     chosen = np.where(gains.max(0) > 0, gains.argmax(0), len(candidates))
     for index, states in enumerate([*candidates, base]):
         result = _replaced(result, states, left[torch.from_numpy(chosen == index)])
-    return result, changed
+    return result, changed.to(result.rotation.device)
 
 
 def _base(
@@ -103,16 +103,16 @@ def region_scores(
         frames: images and cameras; their states are not used.
         start: [S] states that outline the regions: the same pixels whatever is compared.
         states: [S] to render.
-        rows: [r] int, the states that are scored.
+        rows: [r] int on the host, the states that are scored.
     """
     place = torch.full((len(states),), -1, dtype=torch.int64)
     place[rows] = torch.arange(len(rows))
-    images = torch.nonzero(place[frames.step] >= 0)[:, 0]
+    steps = frames.step.cpu()
+    images = torch.nonzero(place[steps] >= 0)[:, 0]
     found: list[list[list[float]]] = [[] for _ in rows]
     for begin in range(0, len(images), _CHUNK):
         chosen = images[begin : begin + _CHUNK]
-        step = frames.step[chosen]
-        shown = states[step]
+        shown = states[steps[chosen].to(states.rotation.device)]
         gaussians = avatar.assemble(
             shown.vertices,
             avatar.blendshapes.weights(shown.features),
@@ -120,12 +120,12 @@ def region_scores(
             shown.translation,
             shown.torso,
         )
-        rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).numpy()
+        rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()
         masks = region_masks(avatar.head, frames, start, chosen)
         for image, index in enumerate(chosen.tolist()):
-            truth = over_white(frames.rgb[index].numpy(), frames.alpha[index].numpy())
+            truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
             error = np.square(rendered[image] - truth).mean(-1)
-            found[int(place[frames.step[index]])].append([_psnr(error, mask) for mask in masks[image]])
+            found[int(place[steps[index]])].append([_psnr(error, mask) for mask in masks[image]])
     nothing = [[float("nan")] * len(REGIONS)]
     return np.array([np.mean(values or nothing, axis=0) for values in found]).reshape(len(rows), len(REGIONS))
 
@@ -133,14 +133,14 @@ def region_scores(
 def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, images: Tensor) -> list[list[np.ndarray]]:
     """Masks [H,W] of REGIONS in the images `images` [m] int, from vertices projected at `states` [S]."""
     lips, lids, face = (torch.from_numpy(vertex_mask(head, (name,))) for name in ("lips", "eyelids", "face"))
-    left = head.v_template[:, 0] > 0
+    left = head.v_template[:, 0].cpu() > 0
     vertices = (lips, lids & left, lids & ~left, face, torch.from_numpy(torso_weight(head) < 0.1))
-    result = []
+    result, steps = [], frames.step.tolist()
     for index in images.tolist():
-        step = int(frames.step[index])
+        step = steps[index]
         world = states.vertices[step] @ states.rotation[step].T + states.translation[step]
-        pixels = frames.view(index).project(world, near=1e-3)
-        result.append(_masks(frames.alpha[index].numpy(), [pixels[mask].numpy() for mask in vertices]))
+        pixels = frames.view(index).project(world, near=1e-3).cpu()
+        result.append(_masks(frames.alpha[index].cpu().numpy(), [pixels[mask].numpy() for mask in vertices]))
     return result
 
 
@@ -216,7 +216,8 @@ def _replaced(states: HeadStates, other: HeadStates, rows: Tensor) -> HeadStates
     """`states` with those of `other` at `rows` [r] int."""
 
     def merged(first: Tensor, second: Tensor) -> Tensor:
-        return first.index_copy(0, rows, second[rows])
+        index = rows.to(first.device)
+        return first.index_copy(0, index, second[index])
 
     params = replace(
         states.params,

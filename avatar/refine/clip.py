@@ -22,6 +22,7 @@ from avatar.refine.expressions import refine_expressions
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
+from avatar.refine.sums import add_by_row
 from avatar.refine.targets import Targets
 
 #: Factor of the information of a flagged frame's pose in the smoothing.
@@ -116,13 +117,13 @@ def refine_clip(
     fit, flagged, posed = _posed(avatar, frames, options, trained_size, keep_mean=keep_mean, progress=progress)
     result, others = posed, [posed]
     if options.expressions:
-        trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
+        trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
         targets = head_targets(avatar, frames, posed, options.expression_size, trained_size)
         expressed = refined_expressions(avatar, targets, posed, trust, frames.time, options, progress)
         result, others = expressed, [expressed, posed]
         if not keep_mean:
             result = with_head(avatar, frames, expressed, trust, options, trained_size)
-    reverted = torch.zeros(len(states), dtype=torch.bool)
+    reverted = torch.zeros_like(flagged)
     if not keep_mean:  # the avatar does not show poses with the mean change removed before it is trained on them
         result, reverted = accepted(avatar, frames, states, result, others, options.accept_loss)
     before, after = (Poses.of(avatar, each, torso=False) for each in (states, result))
@@ -152,16 +153,15 @@ def _posed(
     states = frames.states
     start = Poses.of(avatar, states, options.torso)
     fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
-    cost = fit.cost / torch.zeros(len(states), dtype=torch.float64).index_add_(
-        0, frames.step, frames.weight.double()
-    ).clamp_min(1e-3)
+    weight = add_by_row(torch.zeros_like(fit.cost), frames.step, frames.weight.double())
+    cost = fit.cost / weight.clamp_min(1e-3)
     found, bad = fit.poses, cost > _BAD_COST * cost.median()
     flagged = bad | diverged(found, start, frames, options)
     if keep_mean and not flagged.all():
         found = without_mean_change(found, start, ~flagged)
         flagged = bad | diverged(found, start, frames, options)
     found = start.where(flagged, found)
-    trust = np.where(flagged.numpy(), _FLAGGED_TRUST, 1.0)
+    trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
     smooth = smooth_poses(replace(fit, poses=found), trust, frames.time, options, share_depth_axis(frames))
     return fit, flagged, with_poses(states, smooth)
 
@@ -191,7 +191,7 @@ def with_head(
     targets = head_targets(avatar, frames, states, options.size, trained_size)
     limits = replace(options, torso=False, iterations=options.head_iterations)
     fit = refine_poses(avatar, targets, states, limits, face_weight=options.face_weight)
-    kept = torch.from_numpy(trust < 1)
+    kept = torch.from_numpy(trust < 1).to(states.rotation.device)
     found = replace(fit, poses=Poses.of(avatar, states, torso=False).where(kept, fit.poses))
     return with_poses(states, smooth_poses(found, trust, frames.time, options, share_depth_axis(frames)))
 
@@ -268,9 +268,9 @@ def diverged(poses: Poses, start: Poses, frames: TrainingFrames, options: Refine
         options: limits of the difference.
     """
     turn = matrix_to_axis_angle(poses.rotation[:, 0] @ start.rotation[:, 0].transpose(1, 2)).norm(dim=-1)
-    first = torch.from_numpy(np.unique(frames.step.numpy(), return_index=True)[1])
+    first = torch.from_numpy(np.unique(frames.step.cpu().numpy(), return_index=True)[1]).to(frames.step.device)
     if len(first) < len(poses):  # time steps without an image do not move
-        return torch.zeros(len(poses), dtype=torch.bool)
+        return torch.zeros_like(turn, dtype=torch.bool)
     view = frames.camera.world_to_cam[first, :3, :3].double()
     shift = (view @ (poses.translation[:, 0] - start.translation[:, 0])[..., None])[..., 0].abs()
     limit = shift.new_tensor([options.trust_shift, options.trust_shift, options.trust_depth])
@@ -287,6 +287,6 @@ def learn_torso(avatar: Avatar, states: HeadStates) -> None:
     torso.learn_limits(features)
     motion = torso.motion_of_pose(*states.torso).double()
     x = features.double()
-    ridge = torch.eye(x.shape[1], dtype=x.dtype) * (_TORSO_RIDGE * len(x))
+    ridge = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) * (_TORSO_RIDGE * len(x))
     ridge[0, 0] = 1e-9
     torso.weight.copy_(torch.linalg.solve(x.T @ x + ridge, x.T @ motion).T)

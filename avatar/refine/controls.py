@@ -43,16 +43,18 @@ class Controls:
         if len(columns) < len(NAMES) // 2:
             size = head.expression_motion().norm(dim=1).square().sum(0)
             columns = size.argsort(descending=True)[:STRONGEST].tolist()
-        low, high = (head.expression_limits[k, columns].float() for k in (0, 1))
+        device = head.v_template.device
+        index = torch.tensor(columns, dtype=torch.int64, device=device)
+        low, high = (head.expression_limits[k, index].float() for k in (0, 1))
         fast = [names[column].startswith(_BLINKS) for column in columns]
         slow = [names[column] == "jawOpen" for column in columns]
         sigma = [0.25 if quick else 0.1 if jaw else 0.06 for quick, jaw in zip(fast, slow, strict=True)]
-        gaze = torch.full((GAZE,), 0.6)
+        gaze = torch.full((GAZE,), 0.6, device=device)
         return Controls(
-            torch.tensor(columns, dtype=torch.int64),
+            index,
             torch.cat([low, -gaze]),
             torch.cat([high, gaze]),
-            torch.tensor([*sigma, 0.05, 0.05]),
+            torch.tensor([*sigma, 0.05, 0.05], device=device),
         )
 
     def __len__(self) -> int:
@@ -61,14 +63,15 @@ class Controls:
     @property
     def steps(self) -> Tensor:
         """Steps of finite differences [P]."""
-        return torch.cat([torch.full((len(self.columns),), _STEP), torch.full((GAZE,), _GAZE_STEP)])
+        return torch.cat([self.low.new_full((len(self.columns),), _STEP), self.low.new_full((GAZE,), _GAZE_STEP)])
 
     def of_eyes(self, head: HeadModel) -> Tensor:
         """Mask [P] of the controls of lids, brows and gaze; all of them where the names do not tell."""
         names = [head.expression_names[column] for column in self.columns.tolist()]
         if not set(names) <= set(NAMES):
-            return torch.ones(len(self), dtype=torch.bool)
-        return torch.tensor([name.startswith(("eye", "brow")) for name in names] + [True] * GAZE)
+            return torch.ones_like(self.low, dtype=torch.bool)
+        of_eyes = [name.startswith(("eye", "brow")) for name in names]
+        return torch.tensor(of_eyes + [True] * GAZE, device=self.low.device)
 
     def read(self, params: HeadParams) -> Tensor:
         """Values [B,P] of the controls in `params`; the gaze is the mean of both eyes."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
-from avatar.head.regions import torso_weight, vertex_mask
+from avatar.head.regions import region_mask, torso_weight
 from avatar.model.avatar import Avatar
 from avatar.refine.targets import Targets
 from avatar.types import Camera
@@ -33,10 +33,10 @@ def head_targets(
         side: pixels; never enlarged.
         trained_size: longer side of the images on which the avatar was trained; None: that of `frames`.
     """
-    chosen = torch.from_numpy(torso_weight(avatar.head) < 0.1)
+    chosen = torch.from_numpy(torso_weight(avatar.head) < 0.1).to(frames.step.device)
     boxes = []
     for start in range(0, len(frames), 64):
-        rows = torch.arange(start, min(start + 64, len(frames)))
+        rows = torch.arange(start, min(start + 64, len(frames)), device=frames.step.device)
         step = frames.step[rows]
         world = states.vertices[step][:, chosen] @ states.rotation[step].transpose(1, 2)
         pixels = frames.views(rows).project(world + states.translation[step][:, None], near=_NEAR)
@@ -62,7 +62,7 @@ def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor)
         states: [s] poses and vertices.
         row: [m] int, the state of each image.
     """
-    face = torch.from_numpy(vertex_mask(avatar.head, _FACE))
+    face = region_mask(avatar.head, _FACE)
     if not face.any():
         face = ~face
     world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]
@@ -84,7 +84,7 @@ def common_box(boxes: Tensor, margin: float, camera: Camera) -> tuple[Tensor, in
         margin: relative to the largest box.
         camera: gives the size of the images.
     """
-    full = torch.tensor([camera.width, camera.height])
+    full = torch.tensor([camera.width, camera.height], device=boxes.device)
     side = ((boxes[:, 1] - boxes[:, 0]).amax(0) * (1 + 2 * margin)).ceil().clamp(min=16).minimum(full).long()
     corner = (0.5 * (boxes[:, 0] + boxes[:, 1]) - 0.5 * side).round().long().clamp(min=0)
     width, height = side.tolist()

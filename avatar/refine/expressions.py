@@ -23,6 +23,7 @@ from avatar.refine.controls import Controls
 from avatar.refine.crops import face_crop
 from avatar.refine.layer_flow import layer_flow
 from avatar.refine.options import RefineOptions
+from avatar.refine.sums import add_by_row
 from avatar.refine.targets import Rendered, Targets, render_targets
 from avatar.types import Gaussians, HeadParams
 
@@ -60,10 +61,11 @@ def refine_expressions(
     parts = []
     size = targets.chunk_size(len(states))
     for start in range(0, len(states), size):
-        chosen = torch.arange(start, min(start + size, len(states)))
+        end = min(start + size, len(states))
+        chosen = torch.arange(start, end, device=states.rotation.device)
         parts.append(_Chunk(avatar, targets, states, chosen, controls, options).solve())
         if progress:
-            progress(int(chosen[-1]) + 1, len(states))
+            progress(end, len(states))
     values, information, before, after = (torch.cat([part[k] for part in parts]) for k in range(4))
     return ExpressionFit(values, information, (float(before.mean()), float(after.mean())))
 
@@ -92,10 +94,10 @@ class _Chunk:
         """Controls [s,P], information [s,P,P], cost before and after [s]."""
         start = self.controls.read(self.states.params)
         values = best = start.clamp(self.controls.low, self.controls.high)
-        cost = torch.full((len(start),), torch.inf)
+        cost = start.new_full((len(start),), torch.inf)
         first = cost
         flows: tuple[Tensor, Tensor] | None = None
-        matrix = gradient = information = torch.zeros(0)
+        matrix = gradient = information = start.new_zeros(0)
         for iteration in range(self.options.expression_iterations + 1):
             gaussians = self._gaussians(self.controls.write(self.states.params, values))
             rendered = render_targets(gaussians, self.targets, self.row)
@@ -118,15 +120,15 @@ class _Chunk:
 
     def _step(self, values: Tensor, matrix: Tensor, gradient: Tensor) -> Tensor:
         eye = np.eye(len(self.controls))
-        low = np.maximum(self.controls.low.double().numpy(), values.double().numpy() - _LARGEST)
-        high = np.minimum(self.controls.high.double().numpy(), values.double().numpy() + _LARGEST)
+        least, most = (limit.double().cpu().numpy() for limit in (self.controls.low, self.controls.high))
+        now, hessians, slopes = (value.double().cpu().numpy() for value in (values, matrix, gradient))
+        low, high = np.maximum(least, now - _LARGEST), np.minimum(most, now + _LARGEST)
         out = np.empty_like(low)
-        for index in range(len(values)):
-            hessian = matrix[index].double().numpy()
-            hessian = hessian + eye * self.anchor_weight + np.diag(1e-2 * np.diag(hessian))
-            right = hessian @ values[index].double().numpy() - gradient[index].double().numpy()
-            out[index] = _box_constrained(hessian, right, low[index], high[index])
-        return torch.from_numpy(out).float()
+        for index, hessian in enumerate(hessians):
+            damped = hessian + eye * self.anchor_weight + np.diag(1e-2 * np.diag(hessian))
+            right = damped @ now[index] - slopes[index]
+            out[index] = _box_constrained(damped, right, low[index], high[index])
+        return torch.from_numpy(out).float().to(values.device)
 
     def _gaussians(self, params: HeadParams) -> Gaussians:
         avatar, states = self.avatar, self.states
@@ -140,15 +142,15 @@ class _Chunk:
 
         The third is the same of every vertex, [P,V,3]. They are finite differences at the mean of the states.
         """
-        mean = self.states.params[torch.zeros(1, dtype=torch.int64)]
+        mean = self.states.params[torch.zeros(1, dtype=torch.int64, device=self.row.device)]
         mean.expression[:] = self.states.params.expression.mean(0)
         mean.joint_rot[:] = self.states.params.joint_rot.mean(0)
         center = self.controls.read(mean)
         step = torch.where(center[0] + self.controls.steps > self.controls.high, -1.0, 1.0) * self.controls.steps
         count = len(self.controls)
-        repeated = mean[torch.zeros(count + 1, dtype=torch.int64)]
-        moved = self.controls.write(repeated, center + torch.cat([torch.zeros(1, count), torch.diag(step)]))
-        eye, origin = torch.eye(3).expand(count + 1, 3, 3), torch.zeros(count + 1, 3)
+        repeated = mean[torch.zeros(count + 1, dtype=torch.int64, device=step.device)]
+        moved = self.controls.write(repeated, center + torch.cat([step.new_zeros(1, count), torch.diag(step)]))
+        eye, origin = torch.eye(3, device=step.device).expand(count + 1, 3, 3), step.new_zeros(count + 1, 3)
         weights = self.avatar.blendshapes.weights(expression_features(moved))
         vertices = self.avatar.head.skull_vertices(moved)
         out = self.avatar.assemble(vertices, weights, eye, origin, (eye, origin))
@@ -164,7 +166,7 @@ class _Chunk:
         turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
         x, y, z = camera.to_camera(gaussians.means[self.row]).unbind(-1)  # [m,N]
         inverse_depth = 1 / z.clamp_min(_NEAR)
-        channels = torch.empty(len(turn), 5 * count + (-5 * count) % 3, size)
+        channels = motion.new_empty(len(turn), 5 * count + (-5 * count) % 3, size)
         channels[:, 5 * count :] = 0
         for image in range(len(turn)):
             dx, dy, dz = (motion @ turn[image].T).unbind(-1)  # [P,N]
@@ -204,9 +206,9 @@ class _Chunk:
         gradient = (weighted @ residual.permute(0, 3, 1, 2).flatten(1)[..., None])[..., 0]
         states, count = len(self.states), len(self.controls)
         return (
-            torch.zeros(states).index_add_(0, self.row, cost * self.targets.weight),
-            torch.zeros(states, count, count).index_add_(0, self.row, matrix),
-            torch.zeros(states, count).index_add_(0, self.row, gradient),
+            add_by_row(cost.new_zeros(states), self.row, cost * self.targets.weight),
+            add_by_row(cost.new_zeros(states, count, count), self.row, matrix),
+            add_by_row(cost.new_zeros(states, count), self.row, gradient),
         )
 
 

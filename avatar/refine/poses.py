@@ -15,6 +15,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.rig import TRAVEL_UNIT
 from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
+from avatar.refine.sums import add_by_row
 from avatar.refine.targets import Rendered, Targets, depth_and_torso, render_targets
 from avatar.types import Gaussians
 
@@ -72,7 +73,8 @@ class Poses:
 
 def local_pivots(avatar: Avatar, groups: int) -> Tensor:
     """Pivots of rotation [G,3] in the frames of the groups."""
-    return torch.stack([torch.zeros(3), avatar.rig.torso.pivot])[:groups].double()
+    pivot = avatar.rig.torso.pivot
+    return torch.stack([torch.zeros_like(pivot), pivot])[:groups].double()
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def refine_poses(
     size = targets.chunk_size(len(states))
     for start in range(0, max(1, len(states)), size):
         end = min(start + size, len(states))
-        fits.append(_Chunk(avatar, targets, states, torch.arange(start, end), options, face_weight).solve())
+        chosen = torch.arange(start, end, device=states.rotation.device)
+        fits.append(_Chunk(avatar, targets, states, chosen, options, face_weight).solve())
         if progress:
             progress(end, len(states))
     poses = Poses(torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits]))
@@ -147,12 +150,10 @@ class _Chunk:
     def solve(self) -> PoseFit:
         count, size = len(self.start), 6 * self.start.rotation.shape[1]
         best, trial = self.start, self.start
-        cost = torch.full((count,), torch.inf, dtype=torch.float64)
-        first = torch.zeros(count, dtype=torch.float64)
-        matrix = torch.zeros(count, size, size, dtype=torch.float64)
-        gradient = torch.zeros(count, size, dtype=torch.float64)
-        damping = torch.full((count,), _DAMPING, dtype=torch.float64)
-        active = torch.ones(count, dtype=torch.bool)
+        first = best.rotation.new_zeros(count)
+        cost, damping = torch.full_like(first, torch.inf), torch.full_like(first, _DAMPING)
+        matrix, gradient = first.new_zeros(count, size, size), first.new_zeros(count, size)
+        active = torch.ones_like(first, dtype=torch.bool)
         evaluations = 0
         for iteration in range(self.options.iterations + 1):
             rows = torch.nonzero(active)[:, 0]
@@ -164,7 +165,7 @@ class _Chunk:
             if iteration == 0:
                 first[rows] = now
             cost[won], matrix[won], gradient[won] = now[better], found[0][better], found[1][better]
-            accepted = torch.zeros(count, dtype=torch.bool)
+            accepted = torch.zeros_like(active)
             accepted[won] = True
             best = trial.where(accepted, best)
             damping = torch.where(accepted, damping * _SHRINK, damping * _GROW + _GROW_BY)
@@ -187,16 +188,15 @@ class _Chunk:
         """Cost [r] and normal equations [r,D,D], [r,D] in world axes of the states `rows` at `poses` [r]."""
         gaussians = self._place(poses, rows)
         size = 6 * poses.rotation.shape[1]
-        cost = torch.zeros(len(rows), dtype=torch.float64)
-        matrix, gradient = torch.zeros(len(rows), size, size, dtype=cost.dtype), torch.zeros(len(rows), size).double()
+        cost = poses.rotation.new_zeros(len(rows))
+        matrix, gradient = cost.new_zeros(len(rows), size, size), cost.new_zeros(len(rows), size)
         for whole in self.targets:
             targets, row = self._images(whole, rows)
             rendered = render_targets(gaussians, targets, row)
             features = depth_and_torso(self.avatar, gaussians.means[row], targets, rendered)
             normal = self._normal(poses, targets, row, rendered, features)
-            matrix.index_add_(0, row, normal[0])
-            gradient.index_add_(0, row, normal[1])
-            cost.index_add_(0, row, normal[2])
+            for total, term in zip((matrix, gradient, cost), normal, strict=True):
+                add_by_row(total, row, term)
         self._add_torso_prior(poses, rows, cost, matrix, gradient)
         return cost, (matrix, gradient)
 
@@ -204,8 +204,8 @@ class _Chunk:
         """The m images of the states `rows` [r], and the position of each image's state in `rows`, [m]."""
         if len(rows) == len(self.start):
             return targets, self.row
-        position = torch.full((len(self.start),), -1, dtype=torch.int64)
-        position[rows] = torch.arange(len(rows))
+        position = rows.new_full((len(self.start),), -1)
+        position[rows] = torch.arange(len(rows), device=rows.device)
         kept = torch.nonzero(position[self.row] >= 0)[:, 0]
         return targets.select(kept), position[self.row[kept]]
 
@@ -240,7 +240,7 @@ class _Chunk:
         )
         # The kernel's derivatives are along the axes of the camera; rotate them to the axes of the world.
         blocks = 2 * pivots.shape[1]
-        mask = torch.block_diag(*[torch.ones(3, 3, dtype=torch.float64)] * blocks)
+        mask = torch.block_diag(*[view.new_ones(3, 3)] * blocks)
         axes = view[:, :3, :3].repeat(1, blocks, blocks) * mask
         gradient = (axes.transpose(1, 2) @ gradient[..., None])[..., 0]
         weight = targets.weight.double()
@@ -278,7 +278,7 @@ class _Chunk:
         weight = difference.new_tensor([turn] * 3 + [turn / TRAVEL_UNIT**2] * 3)
         cost += (weight * difference.square()).sum(-1)
         gradient[:, 6:] += weight * difference
-        matrix[:, range(6, 12), range(6, 12)] += weight
+        torch.diagonal(matrix, dim1=1, dim2=2)[:, 6:] += weight
 
     def _neck_base(self, torso: Poses) -> Tensor:
         """Base of the neck [S,3] in the world for torso poses."""

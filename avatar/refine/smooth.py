@@ -1,4 +1,4 @@
-"""Smoothing of the refined poses of a clip with a prior on acceleration: one block-banded solve per step."""
+"""Smoothing of refined poses of a clip with a prior on acceleration: one block-banded solve per step, on the CPU."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from avatar.geometry.block_banded import BlockBandedMatrix, difference_weights
 from avatar.geometry.rotations import matrix_to_axis_angle
+from avatar.model.moving import moved
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses
@@ -31,6 +32,7 @@ def smooth_poses(
     """
     if len(fit.poses) < 3:
         return fit.poses
+    device, fit = fit.cost.device, moved(fit, torch.device("cpu"))
     measured = poses = fit.poses.about(fit.pivots)
     groups = measured.rotation.shape[1]
     sideways = options.smooth_shift if z_is_depth else options.smooth_depth
@@ -48,7 +50,7 @@ def smooth_poses(
         poses = poses.moved(torch.from_numpy(step), poses.translation)
         if np.abs(step).max() < 1e-6:
             break
-    return poses.about(-fit.pivots)
+    return moved(poses.about(-fit.pivots), device)
 
 
 def smooth_controls(
@@ -66,16 +68,16 @@ def smooth_controls(
     """
     if len(values) < 3:
         return values
-    measured = values.double().numpy()
+    measured = values.double().cpu().numpy()
     chain = BlockBandedMatrix.zeros(*measured.shape)
     weight = data * trust[:, None, None]
-    chain.diagonal[:] = weight * information.double().numpy() + 1e-3 * np.eye(measured.shape[1])
+    chain.diagonal[:] = weight * information.double().cpu().numpy() + 1e-3 * np.eye(measured.shape[1])
     coefficients = difference_weights(time)[0]
     count = len(measured) - 2
     residual = sum(coefficients[:, k : k + 1] * measured[k : k + count] for k in range(3))
     gradient = np.zeros_like(measured)
-    chain.add_acceleration(gradient, np.asarray(residual), time, 1 / controls.sigma.double().square().numpy())
-    smooth = torch.from_numpy(measured - chain.solve(gradient)).float()
+    chain.add_acceleration(gradient, np.asarray(residual), time, 1 / controls.sigma.double().square().cpu().numpy())
+    smooth = torch.from_numpy(measured - chain.solve(gradient)).float().to(values.device)
     return torch.maximum(torch.minimum(smooth, controls.high), controls.low)
 
 
@@ -94,6 +96,7 @@ def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
     """Root mean square distance of the skull's pose from the mean of its two neighbors, at 30 fps."""
     if len(poses) < 3:
         return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0}
+    poses = moved(poses, torch.device("cpu"))
     rms = np.sqrt(np.square(accelerations(poses, time)[:, :6] / 2).mean(0))
     return {
         "rotation_deg": float(np.degrees(rms[:3].mean())),

@@ -42,10 +42,10 @@ class Targets:
         scale = min(1.0, size / max(full))
         width, height = (max(1, round(side * scale)) for side in full)
         images = np.empty((len(frames), height, width, 3), np.float32)
-        for image, rgb, alpha in zip(images, frames.rgb.numpy(), frames.alpha.numpy(), strict=True):
+        for image, rgb, alpha in zip(images, frames.rgb.cpu().numpy(), frames.alpha.cpu().numpy(), strict=True):
             image[:] = _shrunk_over_white(rgb, alpha, width, height)
         return Targets(
-            torch.from_numpy(images),
+            torch.from_numpy(images).to(frames.rgb.device),
             frames.camera.resized(width, height),
             frames.step,
             frames.weight,
@@ -72,8 +72,8 @@ class Targets:
     def of_states(self, states: Tensor) -> tuple[Targets, Tensor]:
         """The m images of the states `states` [s] int, and the position of each image's state in `states`, [m]."""
         last = max((int(steps.max()) for steps in (self.step, states) if len(steps)), default=-1)
-        position = torch.full((last + 1,), -1, dtype=torch.int64)
-        position[states] = torch.arange(len(states))
+        position = self.step.new_full((last + 1,), -1)
+        position[states] = torch.arange(len(states), device=position.device)
         rows = torch.nonzero(position[self.step] >= 0)[:, 0]
         return self.select(rows), position[self.step[rows]]
 
@@ -104,7 +104,7 @@ def render_targets(gaussians: Gaussians, targets: Targets, rows: Tensor | None =
         targets: m images.
         rows: [m] int, the state of each image; None: image i has state i.
     """
-    if rows is not None and not torch.equal(rows, torch.arange(len(gaussians.means))):
+    if rows is not None and not torch.equal(rows, torch.arange(len(gaussians.means), device=rows.device)):
         gaussians = gaussians.select(rows)
     layer = splat_layer(gaussians, targets.camera)
     fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)

@@ -32,7 +32,7 @@ class Group:
 
     def __post_init__(self) -> None:
         # Memory traffic limits the step of a large basis: on the CPU its moments have low precision.
-        low_precision = self.outer and self.param.device.type == "cpu"
+        low_precision = self.outer and ops.takes_bfloat16(self.param)
         dtype = torch.bfloat16 if low_precision else self.param.dtype
         self.m = torch.zeros_like(self.param, dtype=dtype)
         self.v = torch.zeros_like(self.param, dtype=dtype)

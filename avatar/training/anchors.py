@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import region_mask
 from avatar.model.avatar import Avatar
+from avatar.model.moving import moved
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
@@ -42,14 +43,17 @@ class Anchors:
         """
         self._avatar, self._batch = avatar, batch
         self._first = 0 if weak_all else avatar.blendshapes.count  # Gaussians from here on have weak anchors
-        self.rows = torch.zeros(0, dtype=torch.int64)  # [M] indices of the anchored Gaussians
+        device = avatar.offsets.device
+        self.rows = torch.zeros(0, dtype=torch.int64, device=device)  # [M] indices of the anchored Gaussians
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
-        self.basis_weights = torch.zeros(avatar.blendshapes.count)  # [count] anchor weight to zero in the basis
-        self._weak = torch.zeros(len(avatar) - self._first)  # 1: the color has a weak anchor
+        self.basis_weights = torch.zeros(
+            avatar.blendshapes.count, device=device
+        )  # [count] anchor weight to zero in the basis
+        self._weak = torch.zeros(len(avatar) - self._first, device=device)  # 1: the color has a weak anchor
 
     def set(self, coverage: Tensor) -> None:
         """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
-        region = torch.from_numpy(vertex_mask(self._avatar.head, HIDDEN_REGIONS))[self._avatar.rig.triangles[:, 0]]
+        region = region_mask(self._avatar.head, HIDDEN_REGIONS)[self._avatar.rig.triangles[:, 0]]
         rows = torch.nonzero(region | (coverage < MIN_COVERAGE))[:, 0]
         initial = {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS}
         initial[PIXELS] = torch.where(self._avatar.rig.skin > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
@@ -61,6 +65,7 @@ class Anchors:
         Raises:
             ValueError: `rows` or `initial` do not belong to this avatar.
         """
+        rows, initial = moved(rows, self._weak.device), moved(initial, self._weak.device)
         _check(self._avatar, rows, initial)
         self.rows, self.initial = rows, initial
         self._weak.fill_(1.0)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import region_mask
 from avatar.model.avatar import Avatar
 
 #: Steps between two applications of the limits, and of that on distances.
@@ -59,7 +59,7 @@ def limit_reach(avatar: Avatar, features: Tensor) -> None:
         features: [T,F] of the frames whose motion counts, see `expression_features`.
     """
     shapes = avatar.blendshapes
-    near = torch.from_numpy(vertex_mask(avatar.head, OPENINGS))[avatar.rig.triangles[: shapes.count]].any(1)
+    near = region_mask(avatar.head, OPENINGS)[avatar.rig.triangles[: shapes.count]].any(1)
     rows = near.nonzero()[:, 0]
     size = moved_by(avatar, shapes.weights(features), rows).square().sum(2).amax(0).sqrt()
     scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])

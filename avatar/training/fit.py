@@ -20,6 +20,8 @@ from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, baked
+from avatar.model.moving import moved
+from avatar.ops.devices import chosen_device
 from avatar.refine.corrected_pose import learn_pose_corrector
 from avatar.refine.measured_torso import learn_torso_regression
 from avatar.refine.track import RefinedTrack
@@ -43,6 +45,7 @@ CHECKPOINT_SECONDS = 30.0
 RESIDUAL_FRAMES = 12
 #: A refinement must end before this fraction of `max_seconds`: training has to continue on the refined frames.
 REFINE_UNTIL = 0.7
+_HOST = torch.device("cpu")
 
 
 def fit(
@@ -56,6 +59,7 @@ def fit(
     stop: Event | None = None,
     snapshot: Callable[[Avatar], None] | None = None,
     guidance: Guidance | None = None,
+    device: str | torch.device = "cpu",
 ) -> TrainResult:
     """Train an avatar on the training frames of `capture`.
 
@@ -73,16 +77,20 @@ def fit(
         snapshot: called on this thread before the first step and after each step with the avatar in training, which
             must be copied, not changed or kept (`avatar.training.snapshot`).
         guidance: an image prior of yours for sides that no frame shows (`avatar.training.guidance`).
+        device: where frames, avatar and optimizer are during the training: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU
+            that native kernels can use, else the CPU. The result is on the CPU. The CUDA kernels have been tested on an
+            emulator only.
 
     Raises:
-        HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, or a rasterizer
-            that is not available.
+        HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, a rasterizer
+            that is not available, an unknown device, or no such GPU.
     """
     backend_of(config.rasterizer).check()
+    place = chosen_device(device)
     ops.keep_memory()
     started, spent = time.perf_counter(), 0.0
     with ops.one_thread():
-        trainer = _prepare(capture, head, config, guidance)
+        trainer = _prepare(capture, head, config, guidance, place)
         if resume and checkpoint is not None and checkpoint.exists():
             spent = restore_checkpoint(trainer, checkpoint, capture)
         else:
@@ -145,7 +153,7 @@ def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: Progre
 
 
 def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: float) -> RefinedTrack | None:
-    """Store the figures of the training in its avatar; returns the refined track.
+    """Store the figures of the training in its avatar, which is moved to the host; returns the refined track.
 
     Args:
         trainer: after its last step.
@@ -154,9 +162,8 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         initializing: seconds before the first step.
     """
     fraction, training = clock.fraction(trainer.steps_done), clock.spent()
-    found = trainer.refinement
+    found = moved(trainer.refinement, _HOST)
     refining = found.seconds if found is not None else 0.0
-    avatar = trainer.avatar.requires_grad_(True)
     figures = {
         "steps": trainer.steps_done,
         "seconds_training": round(training, 2),
@@ -173,6 +180,7 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         figures["refinement_skipped"] = trainer.refinement_skipped
     if found is not None:
         figures["refinement"] = found.to_dict()
+    avatar = trainer.avatar.to(_HOST).requires_grad_(True)
     avatar.provenance = figures
     if found is None:
         return None
@@ -189,7 +197,7 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
     found = residual_by_region(
         (
             *(image.numpy() for image in trainer.compare(index)),
-            frames.alpha[index].numpy() / 255,
+            frames.alpha[index].cpu().numpy() / 255,
             capture.track["landmarks"][rows[index]] * scale,
         )
         for index in chosen
@@ -201,7 +209,9 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
     }
 
 
-def _prepare(capture: Capture, head: HeadModel, config: TrainConfig, guidance: Guidance | None) -> Trainer:
+def _prepare(
+    capture: Capture, head: HeadModel, config: TrainConfig, guidance: Guidance | None, device: torch.device
+) -> Trainer:
     indices = capture.train_indices
     if len(indices) < MIN_FRAMES and config.bases:
         raise HeadsplatError(
@@ -217,4 +227,4 @@ def _prepare(capture: Capture, head: HeadModel, config: TrainConfig, guidance: G
     frames = with_initial_torso(capture, indices, frames)
     if config.has_layer:
         person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
-    return Trainer(build_avatar(person, frames, config), frames, config, guidance)
+    return Trainer(build_avatar(person, frames, config), frames, config, guidance, device)

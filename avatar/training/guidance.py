@@ -51,9 +51,11 @@ def moved_camera(camera: Camera, rotation: Tensor, translation: Tensor, yaw: flo
         yaw: degrees to the person's left.
         elevation: degrees upwards.
     """
-    up, right = (axis_angle_to_matrix(torch.deg2rad(torch.tensor(turn))) for turn in ([0, yaw, 0], [-elevation, 0, 0]))
+    up, right = (
+        axis_angle_to_matrix(torch.deg2rad(rotation.new_tensor(turn))) for turn in ([0, yaw, 0], [-elevation, 0, 0])
+    )
     around = rotation @ up @ right @ rotation.T
-    center = rotation @ torch.from_numpy(HEAD_CENTER).float() + translation
+    center = rotation @ torch.from_numpy(HEAD_CENTER).float().to(rotation.device) + translation
     view = camera.world_to_cam.clone()
     view[0, :3, :3] = camera.world_to_cam[0, :3, :3] @ around.T
     view[0, :3, 3] += camera.world_to_cam[0, :3, :3] @ center - view[0, :3, :3] @ center

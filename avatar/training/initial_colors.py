@@ -29,7 +29,7 @@ def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
         Coverage [N]: pixels that each Gaussian covers in these frames, the sum of its blend weights.
     """
     count = len(avatar)
-    color, matte, coverage = torch.zeros(count, 3), torch.zeros(count), torch.zeros(count)
+    color, (matte, coverage) = avatar.colors.new_zeros(count, 3), avatar.colors.new_zeros(2, count)
     for weighted_color, weighted_matte, weight in _blend_sums(avatar, frames):
         color += weighted_color
         matte += weighted_matte
@@ -54,7 +54,7 @@ def _blend_sums(avatar: Avatar, frames: TrainingFrames) -> Iterator[tuple[Tensor
     for index in np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int):
         with torch.no_grad():
             gaussians = predict(avatar, frames, torch.tensor([index]))
-        colors = torch.zeros(1, count, 3, requires_grad=True)
+        colors = avatar.colors.new_zeros(1, count, 3, requires_grad=True)
         out = ops.splat(
             gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, colors, frames.view(index),
             dilation=gaussians.dilation, layer=splat_layer(gaussians, frames.view(index)),

@@ -147,7 +147,7 @@ def nearest_pixel(frames: TrainingFrames) -> float:
     """Size in meters of a pixel at the head in the nearest training view; the nearest 5 % of the views count as one."""
     view = frames.camera.world_to_cam.double()
     depth = (view[:, 2, :3] * frames.translation.double()).sum(-1) + view[:, 2, 3]
-    sizes = (depth / frames.camera.K[:, 0, 0].double()).numpy()
+    sizes = (depth / frames.camera.K[:, 0, 0].double()).cpu().numpy()
     return float(np.quantile(sizes[sizes > 0], 0.05)) if (sizes > 0).any() else 0.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import region_mask
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import MeshLayer, Part
 from avatar.training.adam import Group
@@ -58,8 +58,8 @@ def set_light(avatar: Avatar) -> None:
     if avatar.layer is None:
         return
     head, triangles = avatar.head, avatar.rig.triangles
-    on_face = vertex_mask(head, ("face",)) & ~vertex_mask(head, ("lips", "eyelids"))
-    rows = torch.from_numpy(on_face)[triangles].all(1)
+    on_face = region_mask(head, ("face",)) & ~region_mask(head, ("lips", "eyelids"))
+    rows = on_face[triangles].all(1)
     if not rows.any():
         return
     weight = torch.sigmoid(avatar.logit_opacities[rows])[:, None]
@@ -80,9 +80,12 @@ class TexelAnchors:
             batch: images per step; the loss is a sum over images, so the terms are multiplied by it.
         """
         self._layer, self._batch = layer, batch
-        self._of_texels = torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part][:, None]
+        self._of_texels = torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part.cpu()][:, None].to(
+            layer.part.device
+        )
         self._of_gains = torch.full((len(Part), 1), GAIN_ANCHOR_WEIGHT)
         self._of_gains[list(EYE_GAIN_LIMITS)] = EYE_GAIN_ANCHOR_WEIGHT
+        self._of_gains = self._of_gains.to(layer.part.device)
 
     @torch.no_grad()
     def add_gradients(self) -> None:
@@ -103,7 +106,7 @@ def limit_texels(layer: MeshLayer) -> None:
     low, high = torch.full((len(Part), 1), GAIN_LOW), torch.full((len(Part), 1), GAIN_HIGH)
     for part, limits in EYE_GAIN_LIMITS.items():
         low[part], high[part] = limits
-    layer.gains.copy_(layer.gains.clamp(low, high))
+    layer.gains.copy_(layer.gains.clamp(low.to(layer.gains.device), high.to(layer.gains.device)))
     layer.eye_light.reflections.clamp_(0, 1)
     colors = layer.texels()
     layer.delta.add_(colors.clamp(0, 1) - colors)

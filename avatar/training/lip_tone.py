@@ -43,12 +43,12 @@ class LipTone:
             rows: [M] int, Gaussians with a vertex on the lips.
         """
         place, bary = self._place[avatar.rig.triangles[known]], avatar.rig.bary[known]
-        values = torch.cat([colors, torch.ones(len(colors), 1)], 1)
-        sums = torch.zeros(len(self._kernel), 4)
+        values = torch.cat([colors, colors.new_ones(len(colors), 1)], 1)
+        sums = colors.new_zeros(len(self._kernel), 4)
         for corner in range(3):
             weight = (place[:, corner] >= 0) * bary[:, corner]
             sums.index_add_(0, place[:, corner].clamp_min(0), values * weight[:, None])
-        median = torch.cat([colors.median(0).values, torch.ones(1)])
+        median = torch.cat([colors.median(0).values, colors.new_ones(1)])
         sums = self._kernel @ sums + PRIOR * median
         place = self._place[avatar.rig.triangles[rows]]
         weight = (place >= 0) * avatar.rig.bary[rows].clamp_min(1e-6)

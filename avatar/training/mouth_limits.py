@@ -19,6 +19,7 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
+from avatar.model.moving import move_attributes
 from avatar.training.constraints import REACH, blended, moved_by, scale_motion
 from avatar.training.lip_tone import LipTone
 
@@ -76,6 +77,11 @@ class MouthLimits:
         bounds = (span.min(0), span.max(0)) if len(span) else (np.zeros(3), np.zeros(3))
         self.low, self.high = (torch.from_numpy(np.asarray(edge, np.float32)) for edge in bounds)  # [3] meters
 
+    def to(self, device: torch.device) -> None:
+        """Move to the device of the avatar."""
+        move_attributes(self, device)
+        move_attributes(self.tone, device)
+
     @torch.no_grad()
     def color_hidden(self, avatar: Avatar, coverage: Tensor) -> None:
         """Color the Gaussians of the lips that the frames hardly show like those that they show.
@@ -119,7 +125,7 @@ class MouthLimits:
         size = moved.square().sum(2).amax(0).sqrt()
         shrink = (reach[rows] / size.maximum(reach[rows]))[:, None]
         lowest = moved[..., 2].amin(0) * shrink[:, 0]
-        flat = torch.ones(len(rows), 3)
+        flat = moved.new_ones(len(rows), 3)
         flat[:, 2] = INWARD / (-lowest).clamp_min(INWARD)
         scale_motion(avatar, rows, shrink * flat)
 

@@ -63,7 +63,7 @@ def neighbor_colors(avatar: Avatar, frames: TrainingFrames, contribution: Tensor
     middle = torch.tensor([len(frames) // 2])
     place = frames.views(middle).to_camera(predict(avatar, frames, middle).means[0, first:])
     place[:, 2] *= DEPTH_FACTOR
-    _, nearest = cKDTree(place[visible].numpy()).query(place.numpy(), NEIGHBORS + 1)
-    rows = visible[torch.from_numpy(nearest)]  # [M,NEIGHBORS + 1]
-    shares = weight[rows] * (rows != torch.arange(len(colors))[:, None])
+    _, nearest = cKDTree(place[visible].cpu().numpy()).query(place.cpu().numpy(), NEIGHBORS + 1)
+    rows = visible[torch.from_numpy(nearest).to(visible.device)]  # [M,NEIGHBORS + 1]
+    shares = weight[rows] * (rows != torch.arange(len(colors), device=rows.device)[:, None])
     return (colors[rows] * shares[..., None]).sum(1) / shares.sum(1, keepdim=True)

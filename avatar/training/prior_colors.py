@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import region_mask
 from avatar.model.avatar import Avatar
 from avatar.model.prior import HeadPrior
 from avatar.training.anchors import Anchors
@@ -47,6 +47,7 @@ def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor
     """
     known = torch.zeros(len(avatar.head.v_template), dtype=torch.bool)
     known[torch.from_numpy(prior.vertices)] = True
+    known = known.to(initial_offsets.device)
     distance = torch.where(_on_scalp(avatar), initial_offsets[:, :2].norm(dim=1), initial_offsets.norm(dim=1))
     near = distance < ON_MESH
     return (near & known[avatar.rig.triangles].all(1) & (avatar.rig.skin < MAX_TORSO)).nonzero()[:, 0]
@@ -54,7 +55,7 @@ def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor
 
 def _on_scalp(avatar: Avatar) -> Tensor:
     """Mask [N] of the Gaussians bound to triangles that hair may cover: they start at the height of the hair."""
-    return torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles].all(1)
+    return torch.from_numpy(hair_vertices(avatar.head)).to(avatar.offsets.device)[avatar.rig.triangles].all(1)
 
 
 @torch.no_grad()
@@ -76,16 +77,16 @@ def prior_colors(avatar: Avatar, prior: HeadPrior, weight: Tensor, rows: Tensor)
     """
     place = np.full(len(avatar.head.v_template), -1)
     place[prior.vertices] = np.arange(len(prior.vertices))
-    corners, bary = place[avatar.rig.triangles[rows].numpy()], avatar.rig.bary[rows].double().numpy()
-    shares = bary * weight.double().numpy()[:, None]
-    colors = avatar.colors[rows].double().numpy()
+    corners, bary = place[avatar.rig.triangles[rows].cpu().numpy()], avatar.rig.bary[rows].double().cpu().numpy()
+    shares = bary * weight.double().cpu().numpy()[:, None]
+    colors = avatar.colors[rows].double().cpu().numpy()
     count = len(prior.vertices)
     total = np.bincount(corners.ravel(), shares.ravel(), count)
     sums = [np.bincount(corners.ravel(), (shares * color[:, None]).ravel(), count) for color in colors.T]
     observed = np.stack(sums, 1) / np.maximum(total, 1e-9)[:, None]
     complete = prior.complete(observed, np.clip(total / SEEN, 0, 1))
     values = np.einsum("mk,mkc->mc", bary, complete[corners])
-    return torch.from_numpy(np.rint(values / STEP) * STEP).float()
+    return torch.from_numpy(np.rint(values / STEP) * STEP).float().to(rows.device)
 
 
 @torch.no_grad()
@@ -108,6 +109,6 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
     least = torch.where(_on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
     colors = prior_colors(avatar, prior, torch.where(shown < least, 0.0, shown), rows)
     hidden = shown < (HIDDEN_PART * area).clamp_min(HIDDEN)
-    take = ~torch.from_numpy(vertex_mask(avatar.head, LIPS))[avatar.rig.triangles[rows]].any(1)
+    take = ~region_mask(avatar.head, LIPS)[avatar.rig.triangles[rows]].any(1)
     anchors.set_surface_colors(rows[take], colors[take], ANCHOR_PART * area[take])
     avatar.colors[rows[take & hidden]] = colors[take & hidden]

@@ -58,7 +58,7 @@ def relocation_due(steps: int, fraction: float) -> bool:
 def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
     """Error and contribution of the Gaussians in FRAMES evenly spread frames, the first one at `first`."""
     count = len(frames)
-    error, contribution = torch.zeros(len(avatar)), torch.zeros(len(avatar))
+    error, contribution = avatar.offsets.new_zeros(2, len(avatar))
     chosen = sorted({(first + count * k // FRAMES) % count for k in range(FRAMES)})
     for index in chosen:
         with torch.no_grad():
@@ -96,8 +96,8 @@ def relocate(
     Returns:
         Number of moved Gaussians.
     """
-    rows = torch.arange(len(avatar))
-    free = torch.ones(len(avatar), dtype=torch.bool)
+    rows = torch.arange(len(avatar), device=avatar.offsets.device)
+    free = torch.ones_like(rows, dtype=torch.bool)
     free[anchors.rows] = False
     expressive = rows < avatar.blendshapes.count
     moved = 0
@@ -116,12 +116,12 @@ def _sources(group: Tensor, unused: Tensor, error: Tensor, rng: np.random.Genera
     """Gaussians of `group` chosen by their error, without repeats: as many as `unused`, or all that have an error."""
     chance = error.double().clamp_min(0)
     chance[unused] = 0
-    chances = chance[group].numpy()
+    chances = chance[group].cpu().numpy()
     count = min(len(unused), int((chances > 0).sum()))
     if not count:
         return group[:0]
     chosen = rng.choice(len(group), count, replace=False, p=chances / chances.sum())
-    return group[torch.from_numpy(chosen)]
+    return group[torch.from_numpy(chosen).to(group.device)]
 
 
 def _copy(avatar: Avatar, anchors: Anchors, optimizer: Optimizer, sources: Tensor, targets: Tensor) -> None:
@@ -150,8 +150,8 @@ def _divide(avatar: Avatar, sources: Tensor, targets: Tensor, rng: np.random.Gen
     opacities = torch.sigmoid(avatar.logit_opacities[sources])
     half = torch.logit((1 - (1 - opacities).sqrt()).clamp(MIN_OPACITY, MAX_OPACITY))
     size = avatar.log_scales[sources].exp().sort(1).values[:, 1:2]  # the second axis: along a needle there is room
-    noise = torch.from_numpy(rng.standard_normal((len(sources), 3))).float()
-    avatar.offsets[targets] += noise * torch.tensor(SPREAD) * size
+    noise = torch.from_numpy(rng.standard_normal((len(sources), 3))).float().to(size.device)
+    avatar.offsets[targets] += noise * size.new_tensor(SPREAD) * size
     for rows in (sources, targets):
         avatar.logit_opacities[rows] = half
         avatar.log_scales[rows] += float(np.log(SHRINK))

@@ -13,6 +13,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.eye_light import EYES
 from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
+from avatar.model.moving import move_attributes
 
 #: Meters between rings, and number of rings.
 SPACING, RINGS = 4e-4, 32
@@ -51,6 +52,10 @@ class RoundEyes:
         step = torch.eye(RINGS)[1:] - torch.eye(RINGS)[:-1]
         self.roughness = step.T @ step
 
+    def to(self, device: torch.device) -> None:
+        """Move to the device of the avatar."""
+        move_attributes(self, device)
+
     @torch.no_grad()
     def __call__(self, delta: Tensor, seen: Tensor) -> None:
         """Move the texels [T,3] of both eyes towards their rings, in place.
@@ -66,6 +71,6 @@ class RoundEyes:
         if not total > 0:
             return
         weighted = self.rings * (weight * (RINGS / total))[:, None]
-        matrix = weighted.T @ self.rings + SMOOTHNESS * self.roughness + 1e-6 * torch.eye(RINGS)
+        matrix = weighted.T @ self.rings + SMOOTHNESS * self.roughness + 1e-6 * torch.eye(RINGS, device=delta.device)
         mean = self.rings @ torch.linalg.solve(matrix, weighted.T @ own)
         delta[self.texels] = own + ROUNDING * (mean - own)

@@ -19,8 +19,8 @@ SNAPSHOT_SHARE = 0.02
 
 
 def snapshot_of(avatar: Avatar) -> Avatar:
-    """A copy of `avatar` for rendering; the head is shared, because training does not change it."""
-    taken = copy.deepcopy(avatar, {id(avatar.head): avatar.head})
+    """A copy of `avatar` on the host for rendering; on the host the head is shared: training does not change it."""
+    taken = copy.deepcopy(avatar, {id(avatar.head): avatar.head}).cpu()
     return taken.eval().requires_grad_(False)
 
 

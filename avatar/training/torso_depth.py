@@ -44,9 +44,9 @@ def smooth_torso_depth(avatar: Avatar, frames: TrainingFrames, contribution: Ten
     world = predict(avatar, frames, middle).means[0, rows]
     seen = camera.to_camera(world)
     depth = seen[:, 2]
-    place = (seen[:, :2] / depth[:, None]).numpy()
+    place = (seen[:, :2] / depth[:, None]).cpu().numpy()
     _, nearest = cKDTree(place).query(place, NEIGHBORS)
-    wanted = depth[torch.from_numpy(nearest)].median(1).values
+    wanted = depth[torch.from_numpy(nearest).to(depth.device)].median(1).values
     moved = seen * (SHARE * (wanted / depth - 1))[:, None]  # [n,3] camera axes
     shift = moved @ camera.world_to_cam[0, :3, :3]
     avatar.offsets[rows] += torch.linalg.solve(_axes(avatar, frames, middle)[rows], shift[..., None])[..., 0]
@@ -59,7 +59,7 @@ def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor) -> Tensor:
     def four(values: Tensor) -> Tensor:
         return pick(values, step).expand(4, *values.shape[1:])
 
-    unit = torch.cat([torch.zeros(1, 1, 3), _MOVE * torch.eye(3)[:, None]])
+    unit = torch.cat([torch.zeros(1, 1, 3), _MOVE * torch.eye(3)[:, None]]).to(avatar.offsets.device)
     means, _, _ = avatar.rig.place(
         four(states.vertices),
         avatar.offsets + unit,

@@ -1,4 +1,7 @@
-"""One step of training: render a batch of frames, loss, gradients, Adam; and the refinement of the frames."""
+"""One step of training: render a batch of frames, loss, gradients, Adam; and the refinement of the frames.
+
+All of it runs on the device of the trainer. What leaves that is on the host: previews, comparisons and the state.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import has_mouth
+from avatar.model.moving import moved
 from avatar.model.prior import applies_to, head_prior
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.rendering.backends import backend_of
@@ -28,6 +32,7 @@ from avatar.training.guidance import Guidance, guide
 from avatar.training.initial_colors import COLOR_FRAMES, initialize_colors
 from avatar.training.initialization import nearest_pixel
 from avatar.training.layer_training import TexelAnchors, layer_groups, limit_texels, set_light
+from avatar.training.losses import READ_EVERY, Losses
 from avatar.training.mouth_limits import MouthLimits
 from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.prediction import predict
@@ -43,13 +48,31 @@ class Trainer:
     """Trains an avatar step by step on frames in memory."""
 
     def __init__(
-        self, avatar: Avatar, frames: TrainingFrames, config: TrainConfig, guidance: Guidance | None = None
+        self,
+        avatar: Avatar,
+        frames: TrainingFrames,
+        config: TrainConfig,
+        guidance: Guidance | None = None,
+        device: torch.device | None = None,
     ) -> None:
+        """
+        Args:
+            avatar: untrained, on the host; it is moved to `device` and trained in place.
+            frames: on the host.
+            config: the settings of the training.
+            guidance: see `avatar.training.guidance`.
+            device: on which to train; None: the host.
+        """
         self.avatar, self.guidance = avatar, guidance
         self.config = config
-        self.full = frames
-        self.tracked = frames.states  # before the refinement
-        self.coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
+        self.tracked = frames.states  # before the refinement, on the host
+        self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
+        self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
+        self.device = device or frames.rgb.device
+        self.shown = facing(avatar, frames).to(self.device)
+        coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
+        self.full, self.coarse = frames.to(self.device), None if coarse is None else coarse.to(self.device)
+        self._move()
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue: list[int] = []
         self.steps_done = 0
@@ -60,12 +83,16 @@ class Trainer:
         self.prior = head_prior() if config.prior and applies_to(avatar.head) else None
         self.anchors = Anchors(avatar, config.batch, weak_all=self.prior is not None)
         self.texel_anchors = None if avatar.layer is None else TexelAnchors(avatar.layer, config.batch)
-        self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
-        self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
-        self.shown = facing(avatar, frames)
-        self.mean_square = 0.05
+        self.losses = Losses(1 if self.device.type == "cpu" else READ_EVERY)
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
+
+    def _move(self) -> None:
+        """Move avatar and limits to the device."""
+        self.avatar.to(self.device)
+        for part in (self.mouth_limits, self.round_eyes):
+            if part is not None:
+                part.to(self.device)
 
     def _groups(self) -> list[Group]:
         rates, batch, avatar = self.config.rates, self.config.batch, self.avatar
@@ -108,7 +135,7 @@ class Trainer:
             if not self.queue:
                 self.queue = self.rng.permutation(len(self.full)).tolist()
             chosen.append(self.queue.pop())
-        return torch.tensor(chosen)
+        return torch.tensor(chosen)  # on the host: one image is then a view, and nothing waits for the device
 
     def is_coarse(self, fraction: float) -> bool:
         """Whether training uses half-size frames at `fraction` (0..1) of the schedule."""
@@ -123,10 +150,13 @@ class Trainer:
         return factor * self.config.fine_rate if fine else factor
 
     def step(self, fraction: float) -> float:
-        """One optimization step at `fraction` (0..1) of the schedule; returns the loss."""
+        """One optimization step at `fraction` (0..1) of the schedule; returns the loss, of the last step that was read.
+
+        On a device only every `READ_EVERY`-th step waits for its loss.
+        """
         frames, config = self._frames(fraction), self.config
         indices = self._next_frames()
-        background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
+        background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32)).to(self.device)
         weights = self.avatar.blendshapes.weights(pick(frames.states.features, pick(frames.step, indices)))
         extra = self.avatar.blendshapes(weights.detach() if self.outer else weights)
         if self.outer:
@@ -152,8 +182,7 @@ class Trainer:
         self.optimizer.step(rate, touched)
         self.steps_done += 1
         self._limit(frames, fraction)
-        self.mean_square += (squares.mean().item() - self.mean_square) * max(0.02, 1 / self.steps_done)
-        return losses.mean().item()
+        return self.losses.add(losses, squares, self.steps_done)
 
     def _limit(self, frames: TrainingFrames, fraction: float) -> None:
         """After a step, where due: limits on the Gaussians, and relocation of unused ones."""
@@ -221,17 +250,23 @@ class Trainer:
         predicted, truth = self.compare(len(self.full) // 2)
         return to_uint8(torch.cat([truth, predicted], 1)).numpy()
 
+    @property
+    def mean_square(self) -> float:
+        """Running mean of the squared difference from the training images; waits for the device."""
+        return self.losses.mean_square
+
     def compare(self, index: int) -> tuple[Tensor, Tensor]:
-        """Prediction and truth [H,W,3] of frame `index`, matted over white, in 0..1 up to rounding."""
+        """Prediction and truth [H,W,3] of frame `index` on the host, matted over white, in 0..1 up to rounding."""
         with torch.no_grad():
             gaussians = predict(self.avatar, self.full, torch.tensor([index]))
             out = render(gaussians, self.full.view(index), rasterizer=self.config.rasterizer, with_depth=False)
         matte = self.full.alpha[index].float()[..., None] / 255
-        return out.rgb[0], self.full.rgb[index].float() / 255 * matte + 1 - matte
+        truth = self.full.rgb[index].float() / 255 * matte + 1 - matte
+        return out.rgb[0].cpu(), truth.cpu()
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values from which `restore` continues to the same bits."""
-        return {
+        """Tensors on the host and plain values from which `restore` continues, on the same device to the same bits."""
+        state = {
             "avatar": self.avatar.state_dict(),
             "hidden": self.anchors.rows,
             "start": self.anchors.initial,
@@ -242,6 +277,7 @@ class Trainer:
             "mean_square": self.mean_square,
             "refinement": None if self.refinement is None else self.refinement.state(),
         }
+        return moved(state, torch.device("cpu"))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
@@ -251,6 +287,7 @@ class Trainer:
         self.rng.bit_generator.state = state["rng"]
         self.queue = list(state["queue"])
         self.steps_done = state["steps_done"]
-        self.mean_square = state["mean_square"]
+        self.losses.mean_square = state["mean_square"]
         if state["refinement"] is not None:
-            self._use(ClipFit.restored(state["refinement"], self.full.states, self.avatar.head))
+            found = moved(state["refinement"], self.device)
+            self._use(ClipFit.restored(found, self.full.states, self.avatar.head))

@@ -1,0 +1,55 @@
+"""The losses of the last steps, read from the device of a training a few at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: Steps on a device between two readings of the loss: each waits until the device has done all its work.
+READ_EVERY = 20
+#: Weight of a step in the running mean of the squared difference, after the first ones.
+_SHARE = 0.02
+
+
+class Losses:
+    """Collects the losses of the steps; the numbers are the same however many are read at once."""
+
+    def __init__(self, read_every: int) -> None:
+        """Args: number of steps that are read at once."""
+        self._read_every = read_every
+        self._waiting: list[tuple[Tensor, int]] = []  # [2] loss and squared difference, steps done
+        self._last = 0.0
+        self._mean_square = 0.05
+
+    def add(self, losses: Tensor, squares: Tensor, steps: int) -> float:
+        """Take what a step found; returns the loss of the last step that was read.
+
+        Args:
+            losses: [B] of the images.
+            squares: [B] mean squared differences of the images.
+            steps: that are done, with this one.
+        """
+        self._waiting.append((torch.stack([losses.detach().mean(), squares.mean()]), steps))
+        if len(self._waiting) >= self._read_every:
+            self._read()
+        return self._last
+
+    @property
+    def mean_square(self) -> float:
+        """Running mean of the squared difference; reads the steps that were not read yet."""
+        self._read()
+        return self._mean_square
+
+    @mean_square.setter
+    def mean_square(self, value: float) -> None:
+        self._waiting.clear()
+        self._mean_square = value
+
+    def _read(self) -> None:
+        if not self._waiting:
+            return
+        values = torch.stack([value for value, _ in self._waiting]).tolist()
+        for (loss, square), (_, steps) in zip(values, self._waiting, strict=True):
+            self._last = loss
+            self._mean_square += (square - self._mean_square) * max(_SHARE, 1 / steps)
+        self._waiting.clear()

@@ -1,0 +1,265 @@
+"""A GPU that is not there: tensors in host memory that say `cuda:0`, and raise where a real one would.
+
+Within `pretended_gpu()` PyTorch takes the device `cuda:0`. Its tensors lie in host memory and are told apart by their
+storage; `Tensor.device` of them is `cuda:0`, and `native_for` gives them the CUDA kernels in the emulator. An operation
+of a tensor of the device and one of the host raises `MixedDevices`, as does what a GPU refuses, such as `numpy()`.
+Whatever would wait for the GPU is counted.
+
+Stricter than PyTorch: an index tensor of the host is refused too, because each use would be a copy that waits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import cuda_ext
+from avatar.ops import backend
+from avatar.ops.cuda import CudaKernels
+from tests.support.emulated import load_emulated
+
+GPU, HOST = torch.device("cuda", 0), torch.device("cpu")
+#: Operations whose result has a size, or is a number, that the host must know.
+WAITING = (
+    "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_dim",
+    "aten::equal", "aten::is_nonzero", "aten::bincount",
+)  # fmt: skip
+COPIES = ("aten::copy_", "aten::_copy_from", "aten::_to_copy")
+
+
+class MixedDevices(RuntimeError):
+    """An operation of tensors on different devices, or one that a tensor of a GPU does not have."""
+
+
+class Device:
+    """The pretended GPU: which storages are on it, and how often the host waited for it."""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, StorageWeakRef] = {}
+        self._sweep_at = 4096
+        self.waits: Counter[str] = Counter()  # by operation
+        self.uploads: Counter[str] = Counter()
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether `tensor` is on the device."""
+        return tensor.untyped_storage()._cdata in self._storages
+
+    def take(self, tensor: Tensor) -> None:
+        """Let `tensor` and all that shares its memory be on the device."""
+        storage = tensor.untyped_storage()
+        # The weak reference keeps the address from being used again.
+        self._storages[storage._cdata] = StorageWeakRef(storage)
+        if len(self._storages) > self._sweep_at:
+            self._storages = {key: ref for key, ref in self._storages.items() if not ref.expired()}
+            self._sweep_at = 2 * len(self._storages) + 4096
+
+    def release(self, tensor: Tensor) -> None:
+        """Let `tensor` be on the host."""
+        self._storages.pop(tensor.untyped_storage()._cdata, None)
+
+    def clear_counts(self) -> None:
+        """Forget what was counted."""
+        self.waits.clear()
+        self.uploads.clear()
+
+
+class _Operations(TorchDispatchMode):
+    """Checks every operation, those of a backward pass too, and lets results be where the operands are."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self.on = device
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name
+        operands = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        here = [self.on.holds(value) for value in operands]
+        if any(here) and name not in COPIES:
+            for value, on_device in zip(operands, here, strict=True):
+                if not on_device and (value.ndim or name in ("aten::cat", "aten::stack")):
+                    shapes = [f"{list(v.shape)} on {GPU if on else HOST}" for v, on in zip(operands, here, strict=True)]
+                    raise MixedDevices(f"{name}: {', '.join(shapes)}")
+            masked = name in ("aten::index", "aten::index_put_") and any(v.dtype == torch.bool for v in operands[1:])
+            if name in WAITING or masked:
+                self.on.waits[name] += 1
+        elif any(here) and name == "aten::copy_" and here[0] != here[1]:
+            (self.on.uploads if here[0] else self.on.waits)[name] += 1
+        result = func(*args, **kwargs)
+        if any(here) and name != "aten::copy_":
+            for value in tree_leaves(result):
+                if isinstance(value, Tensor):
+                    self.on.take(value)
+        return result
+
+
+class _Functions(TorchFunctionMode):
+    """What Python sees of the device: the attribute `device`, arguments `device=`, copies between the devices."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self.on = device
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        special = _SPECIAL.get(func)
+        if special is not None:
+            return special(self, func, args, kwargs)
+        if kwargs.get("device") is None:
+            return func(*args, **kwargs)
+        target = torch.device(kwargs.pop("device"))
+        return self.placed(func(*args, **kwargs), target, args)
+
+    def placed(self, result: Tensor, target: torch.device, args: Any) -> Tensor:
+        """A new tensor, on `target` as asked for."""
+        if self.on.holds(result) == (target.type == "cuda"):
+            return result
+        if any(isinstance(value, Tensor) and _shares(value, result) for value in tree_leaves(args)):
+            result = result.clone()
+        (self.on.take if target.type == "cuda" else self.on.release)(result)
+        return result
+
+    def moved(self, tensor: Tensor, target: torch.device, to: Callable[..., Tensor]) -> Tensor:
+        """`tensor` on `target`, converted by `to`: a copy, unless it is there."""
+        if self.on.holds(tensor) == (target.type == "cuda"):
+            return to(tensor)
+        (self.on.uploads if target.type == "cuda" else self.on.waits)["to"] += 1
+        result = to(tensor)
+        result = result.clone() if _shares(result, tensor) else result
+        (self.on.take if target.type == "cuda" else self.on.release)(result)
+        return result
+
+
+def _shares(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage()._cdata == other.untyped_storage()._cdata
+
+
+def _device_of(mode: _Functions, func: Any, args: Any, kwargs: Any) -> torch.device:
+    return GPU if mode.on.holds(args[0]) else func(*args)
+
+
+def _is_cuda(mode: _Functions, func: Any, args: Any, kwargs: Any) -> bool:
+    return mode.on.holds(args[0])
+
+
+def _is_cpu(mode: _Functions, func: Any, args: Any, kwargs: Any) -> bool:
+    return not mode.on.holds(args[0])
+
+
+def _to(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Tensor:
+    tensor, *rest = args
+    target = kwargs.pop("device", None)
+    if rest and isinstance(rest[0], (str, torch.device)):
+        target = rest.pop(0)
+    elif rest and isinstance(rest[0], Tensor):
+        other = rest.pop(0)
+        kwargs["dtype"], target = other.dtype, GPU if mode.on.holds(other) else HOST
+    if target is None:
+        return func(tensor, *rest, **kwargs)
+    if rest:  # the device came first, so the rest begins with the dtype
+        kwargs.update(zip(("dtype", "non_blocking", "copy"), rest, strict=False))
+    return mode.moved(tensor, torch.device(target), lambda value: func(value, HOST, **kwargs))
+
+
+def _cpu(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Tensor:
+    return mode.moved(args[0], HOST, lambda value: value)
+
+
+def _refused(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
+    if mode.on.holds(args[0]):
+        raise MixedDevices(f"{func.__name__}: the tensor {list(args[0].shape)} is on {GPU}; copy it to the host first")
+    return func(*args, **kwargs)
+
+
+def _to_list(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
+    mode.on.waits["tolist"] += mode.on.holds(args[0])
+    return func(*args, **kwargs)
+
+
+def _follows(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
+    result = func(*args, **kwargs)
+    if mode.on.holds(args[0]):
+        mode.on.take(result)
+    return result
+
+
+_SPECIAL: dict[Any, Callable[..., Any]] = {
+    Tensor.device.__get__: _device_of,  # type: ignore[attr-defined]
+    Tensor.is_cuda.__get__: _is_cuda,  # type: ignore[attr-defined]
+    Tensor.is_cpu.__get__: _is_cpu,  # type: ignore[attr-defined]
+    Tensor.to: _to,
+    Tensor.cpu: _cpu,
+    Tensor.numpy: _refused,
+    Tensor.__array__: _refused,
+    Tensor.tolist: _to_list,
+    Tensor.__deepcopy__: _follows,
+    Tensor.new_tensor: _follows,
+}
+
+
+class _Native:
+    """Native functions that raise for a tensor on the other device."""
+
+    def __init__(self, functions: Any, device: Device, on_device: bool) -> None:
+        self._functions, self._device, self._on_device = functions, device, on_device
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._functions, name)
+
+        def checked(*arguments: Any) -> Any:
+            for value in tree_leaves(arguments):
+                if isinstance(value, Tensor) and self._device.holds(value) != self._on_device:
+                    raise MixedDevices(f"{name}: a tensor {list(value.shape)} on the other device")
+            return function(*arguments)
+
+        return checked
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[Device]:
+    """Let `cuda:0` be a device of this thread within the block, with the CUDA kernels in the emulator.
+
+    Raises:
+        CannotBuild: the emulator cannot be compiled here.
+    """
+    module, device = load_emulated(), Device()
+    for_host = backend._functions_for
+    kernels = _Native(CudaKernels(module, 0), device, True)
+
+    def functions_for(tensor: Tensor) -> Any:
+        if tensor.device.type == "cuda":
+            return kernels if tensor.dtype == torch.float32 else None
+        found = for_host(tensor)
+        return None if found is None else _Native(found, device, False)
+
+    functions = _Functions(device)
+    run = torch.autograd._engine_run_backward
+
+    def run_backward(*args: Any, **kwargs: Any) -> Any:
+        with functions:  # PyTorch switches it off within `Tensor.backward` and `grad`
+            return run(*args, **kwargs)
+
+    properties = SimpleNamespace(name="Pretended GPU", uuid="0")
+    with (
+        mock.patch.object(backend, "_functions_for", functions_for),
+        mock.patch.object(cuda_ext, "available", lambda device="cpu": True),
+        mock.patch.object(torch.autograd, "_engine_run_backward", run_backward),
+        mock.patch.object(torch.cuda, "is_available", lambda: True),
+        mock.patch.object(torch.cuda, "device_count", lambda: 1),
+        mock.patch.object(torch.cuda, "get_device_properties", lambda _: properties),
+        mock.patch.object(torch.cuda, "is_current_stream_capturing", lambda: False),
+        _Operations(device),
+        functions,
+    ):
+        yield device
