@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,9 @@ from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
 from tests.support import schedule
 from tests.support.tiny import tiny_capture
+
+if TYPE_CHECKING:
+    from tests.support.pretended import Device
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,6 +54,20 @@ def tiny_avatar(tiny: Capture) -> Avatar:
     return fit(tiny, load_head(), TrainConfig(size=64, steps=80, gaussians=1500, layer=False)).avatar.requires_grad_(
         False
     )
+
+
+@pytest.fixture
+def gpu() -> Iterator[Device]:
+    """A GPU that is not there: `cuda:0` in this test, see `tests.support.pretended`."""
+    from tests.support.emulated import CannotBuild, load_emulated
+    from tests.support.pretended import pretended_gpu
+
+    try:
+        load_emulated()
+    except CannotBuild as error:
+        pytest.skip(str(error))
+    with pretended_gpu() as device:
+        yield device
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from avatar.cli.arguments import (
     PASSES,
     SEED,
     SIDE,
+    Device,
     Framing,
     HeldOutEvery,
     HeldOutFraction,
@@ -25,6 +26,7 @@ from avatar.cli.arguments import (
     OptionalInt,
     OptionalPath,
     Out,
+    requested_device,
 )
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
@@ -66,6 +68,8 @@ class TrainCommand:
     """blendshapes: a few learned ones (reduced), or one for each expression weight"""
     rasterizer: Rasterizer | None = None
     """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
+    device: Device = "auto"
+    """auto: the first GPU, if native kernels can run there, else the CPU"""
     head: OptionalHead = None
     """the head model, as for `headsplat capture`; default for a capture: the one it was made with"""
     refine: bool = True
@@ -99,14 +103,15 @@ class TrainCommand:
             return self._train(settings, outputs)
 
     def _train(self, settings: TrainConfig, outputs: Outputs) -> int:
+        device = requested_device(self.device)
         if not self.view:
             say(CONSENT)
-            return train_capture(self._capture(), settings, outputs, resume=self.resume, head=self.head)
+            return train_capture(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
         from avatar.cli.train_view import check_window, train_with_window
 
         check_window()
         say(CONSENT)
-        return train_with_window(self._capture(), settings, outputs, resume=self.resume, head=self.head)
+        return train_with_window(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
 
     def resolved(self) -> TrainConfig:
         """The settings: defaults, overridden by the preset, by --config and by the flags, in this order."""

@@ -14,6 +14,8 @@ from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    import torch
+
     from avatar.data.capture_folder import Capture
     from avatar.model.avatar import Avatar
     from avatar.training.snapshot import SnapshotBuffer
@@ -51,7 +53,13 @@ def check_window() -> None:
 
 
 def train_with_window(
-    capture: Capture, settings: TrainConfig, outputs: Outputs, *, resume: bool, head: str | None = None
+    capture: Capture,
+    settings: TrainConfig,
+    outputs: Outputs,
+    *,
+    resume: bool,
+    head: str | None = None,
+    device: str | torch.device = "cpu",
 ) -> int:
     """Like `train_capture`, with a window that shows the avatar in training and stays open until it is closed.
 
@@ -63,6 +71,7 @@ def train_with_window(
         outputs: files to write.
         resume: continue from the checkpoint.
         head: path or name of the head model; None: the one that the metadata of the capture names.
+        device: on which to train, as for `fit`; the window renders on the CPU.
 
     Returns:
         The exit code.
@@ -72,8 +81,9 @@ def train_with_window(
     snapshots = SnapshotBuffer()
     with stopped_by_interrupt(STOPPING) as stop, ThreadPoolExecutor(1, "training") as worker:
         code = worker.submit(
-            train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots, stop=stop
-        )
+            train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots, stop=stop,
+            device=device,
+        )  # fmt: skip
         try:
             _show(_Training(capture, head, outputs.avatar.name, snapshots, stop, code))
         finally:

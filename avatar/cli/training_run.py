@@ -22,6 +22,7 @@ from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from avatar.data.capture_folder import Capture
     from avatar.refine.track import RefinedTrack
@@ -97,6 +98,7 @@ def train_capture(
     head: str | None = None,
     snapshots: SnapshotBuffer | None = None,
     stop: Stop | None = None,
+    device: str | torch.device = "cpu",
 ) -> int:
     """Train on `capture` with progress and preview, write `outputs`; a signal to stop saves the present avatar.
 
@@ -108,6 +110,7 @@ def train_capture(
         head: path or name of the head model; None: the one that the metadata of the capture names.
         snapshots: buffer from which a window takes the avatar in training.
         stop: event that Ctrl-C, SIGTERM and SIGHUP set, if another thread handles them; None: this thread does.
+        device: on which to train, as for `fit`.
 
     Returns:
         The exit code: 0 for a finished training, 130 for an interrupted one.
@@ -128,11 +131,10 @@ def train_capture(
             snapshots.report(state)
 
     model = head_of(capture, head)
-    snapshot = None if snapshots is None else snapshots.offer
     with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stage("training") as update:
         result = fit(
             capture, model, settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume, stop=stopped,
-            snapshot=snapshot,
+            snapshot=None if snapshots is None else snapshots.offer, device=device,
         )  # fmt: skip
     if snapshots is not None:
         snapshots.finish(result.avatar)

@@ -171,7 +171,7 @@ class HeadModel:
     def skull_vertices(self, params: HeadParams) -> Tensor:
         """Vertices [B,V,3] in the skull frame: jaw and eyes rotated, root and neck at rest."""
         joint_rot = params.joint_rot.clone()
-        joint_rot[:, [ROOT, NECK]] = 0
+        joint_rot[:, ROOT : NECK + 1] = 0
         in_skull = HeadParams(params.identity, params.expression, joint_rot, torch.zeros_like(params.translation))
         return self.vertices(in_skull)
 

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from avatar import cli
 from avatar.cli.train import TrainCommand
 from avatar.cli.training_run import smaller_frames
 from avatar.common.toml_config import load_config
 from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.model.avatar_file import load_avatar
 from avatar.training.config import TrainConfig
+from tests.support.pretended import Device
 from tests.support.tiny import tiny_capture
 
 FAST = "steps = 30\ngaussians = 300\nbases = 3\n"
@@ -47,6 +50,34 @@ def failure(capsys: pytest.CaptureFixture[str], arguments: list[Any], code: int 
     lines = capsys.readouterr().err.splitlines()
     assert lines
     return lines[-1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuda", "headsplat: --device cuda: no CUDA GPU: torch finds no CUDA device."),
+        ("gpu", "headsplat: --device gpu: not known; give auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_train_names_what_is_wrong_with_a_device(
+    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    arguments = ["train", capture.root, "-o", tmp_path / "me.avatar", "--device", name]
+    assert failure(capsys, arguments) == message
+    assert not any(tmp_path.iterdir())
+
+
+def test_train_on_a_device_writes_an_avatar_for_every_machine(
+    gpu: Device, capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.toml").write_text("steps = 4\ngaussians = 200\nbases = 2\nlayer = false\nrefine_at = 1.0\n")
+    config = ["--config", str(tmp_path / "fast.toml"), "--size", "32"]
+    out = tmp_path / "me.avatar"
+    assert cli.main(["train", str(capture.root), "-o", str(out), "--device", "cuda:0", *config]) == 0
+    assert gpu.uploads.total() > 0
+    assert "4 steps" in capsys.readouterr().out
+    assert load_avatar(out).offsets.device == torch.device("cpu")
 
 
 def test_train_writes_avatar_preview_and_resolved_settings(trained: Path) -> None:

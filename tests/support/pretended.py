@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -25,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import cuda_ext
-from avatar.ops import backend
+from avatar.ops import backend, device_proof
 from avatar.ops.cuda import CudaKernels
 from tests.support.emulated import load_emulated
 
@@ -42,11 +41,15 @@ class MixedDevices(RuntimeError):
     """An operation of tensors on different devices, or one that a tensor of a GPU does not have."""
 
 
+_STORAGES: dict[int, StorageWeakRef] = {}
+
+
 class Device:
     """The pretended GPU: which storages are on it, and how often the host waited for it."""
 
     def __init__(self) -> None:
-        self._storages: dict[int, StorageWeakRef] = {}
+        # Of the process: caches such as that of `avatar.geometry.rotations` keep tensors from one block to the next.
+        self._storages = _STORAGES
         self._sweep_at = 4096
         self.waits: Counter[str] = Counter()  # by operation
         self.uploads: Counter[str] = Counter()
@@ -61,7 +64,8 @@ class Device:
         # The weak reference keeps the address from being used again.
         self._storages[storage._cdata] = StorageWeakRef(storage)
         if len(self._storages) > self._sweep_at:
-            self._storages = {key: ref for key, ref in self._storages.items() if not ref.expired()}
+            for key in [key for key, ref in self._storages.items() if ref.expired()]:
+                del self._storages[key]
             self._sweep_at = 2 * len(self._storages) + 4096
 
     def release(self, tensor: Tensor) -> None:
@@ -250,14 +254,13 @@ def pretended_gpu() -> Iterator[Device]:
         with functions:  # PyTorch switches it off within `Tensor.backward` and `grad`
             return run(*args, **kwargs)
 
-    properties = SimpleNamespace(name="Pretended GPU", uuid="0")
     with (
         mock.patch.object(backend, "_functions_for", functions_for),
         mock.patch.object(cuda_ext, "available", lambda device="cpu": True),
         mock.patch.object(torch.autograd, "_engine_run_backward", run_backward),
         mock.patch.object(torch.cuda, "is_available", lambda: True),
         mock.patch.object(torch.cuda, "device_count", lambda: 1),
-        mock.patch.object(torch.cuda, "get_device_properties", lambda _: properties),
+        mock.patch.object(device_proof, "device_failure", lambda _: ""),  # tests/cuda_ext tests the self-check
         mock.patch.object(torch.cuda, "is_current_stream_capturing", lambda: False),
         _Operations(device),
         functions,
