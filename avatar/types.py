@@ -132,13 +132,12 @@ class HeadParams:
 
     def __getitem__(self, index: int | slice | Tensor) -> HeadParams:
         """The frames selected by `index`; the batch axis is kept."""
-        pick = [index] if isinstance(index, int) else index
-        return replace(
-            self,
-            expression=self.expression[pick],
-            joint_rot=self.joint_rot[pick],
-            translation=self.translation[pick],
-        )
+
+        def picked(values: Tensor) -> Tensor:
+            return values[index][None].clone() if isinstance(index, int) else values[index]
+
+        chosen = (picked(values) for values in (self.expression, self.joint_rot, self.translation))
+        return HeadParams(self.identity, *chosen)
 
     def __len__(self) -> int:
         return len(self.expression)

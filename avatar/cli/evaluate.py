@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import SIDE, OptionalInt, OptionalPath
+from avatar.cli.arguments import SIDE, Device, OptionalInt, OptionalPath, requested_device
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show, stage
 from avatar.common.files import atomic_folder, atomic_path
@@ -18,6 +18,8 @@ from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
 
 if TYPE_CHECKING:
+    import torch
+
     from avatar.data.capture_folder import Capture
     from avatar.evaluation.report import Report
     from avatar.refine.options import RefineOptions
@@ -51,6 +53,8 @@ class EvalCommand:
     """measure distances of face landmarks to true frames, and the response to a driven blink and jaw"""
     rasterizer: Rasterizer = "native"
     """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
+    device: Device = "auto"
+    """auto: the first GPU, if native kernels can run there, else the CPU"""
     overwrite: bool = False
     """replace outputs that exist"""
 
@@ -77,6 +81,7 @@ class EvalCommand:
 
             load_lpips(self.lpips)  # what is wrong with it fails before the work
         backend_of(self.rasterizer).check()
+        device = requested_device(self.device)
         from avatar.data.capture_folder import Capture
 
         report = evaluate_file(
@@ -88,6 +93,7 @@ class EvalCommand:
             rasterizer=self.rasterizer,
             refine=self.refine,
             landmarks=self.landmarks,
+            device=device,
         )
         if self.json is not None:
             write_text(self.json, report.to_json() + "\n")
@@ -107,6 +113,7 @@ def evaluate_file(
     rasterizer: Rasterizer = "native",
     refine: bool = True,
     landmarks: bool = True,
+    device: torch.device | None = None,
 ) -> Report:
     """The report of an avatar file, with progress on stderr.
 
@@ -119,6 +126,7 @@ def evaluate_file(
         rasterizer: rasterizer that renders the avatar.
         refine: whether to add the row "refined".
         landmarks: whether to measure distances of landmarks, if the face models are on this machine.
+        device: where the avatar is rendered and the frames are refined; None: the CPU.
 
     Raises:
         HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
@@ -138,7 +146,7 @@ def evaluate_file(
     images = nullcontext() if save_images is None else atomic_folder(save_images)
     with stage("evaluation") as update, images as folder:
         return evaluate(
-            avatar,
+            avatar if device is None else avatar.to(device),
             capture,
             size=size or trained_size,
             lpips=lpips,

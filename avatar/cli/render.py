@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import (
     Between,
+    Device,
     OptionalFloat,
     OptionalFps,
     OptionalPath,
@@ -19,6 +20,7 @@ from avatar.cli.arguments import (
     chosen_frames,
     parse_frames,
     parse_size,
+    requested_device,
 )
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.motion_options import MotionOptions
@@ -60,6 +62,8 @@ class ImageOptions:
     """render this many times larger per side, then average"""
     rasterizer: Rasterizer = "native"
     """native: the kernels of headsplat; gsplat: needs CUDA and `pip install gsplat`"""
+    device: Device = "auto"
+    """auto: the first GPU, if native kernels can run there, else the CPU"""
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,14 @@ class RenderCommand:
         from avatar import ops
         from avatar.cli.driven_motion import DrivingSource
 
+        device = requested_device(self.image.device)
         # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
         with stage("preparing"), ops.one_thread():
             source = DrivingSource.load(self.motion, self.motion_options)
             driven = [source.drive(path, self.fps) for path in self.avatars]
             chosen = chosen_frames(parse_frames(self.frames), len(driven[0]))
             settings = self._settings(driven[0])
-            columns = [avatar.column(request, settings) for avatar in driven]
+            columns = [avatar.column(request, settings).to(device) for avatar in driven]
         output = self._output(settings, driven[0])
         _log_memory(columns, settings)
         self._report_path.unlink(missing_ok=True)  # an old report must not remain beside new frames

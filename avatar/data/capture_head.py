@@ -81,7 +81,7 @@ def check_in_front(capture: Capture, head: HeadModel, params: HeadParams) -> Non
     size = max(capture.metadata["width"], capture.metadata["height"])
     with torch.no_grad():
         center = head.skull_pose(params)[1]
-        depth = capture.camera(size, range(len(capture))).to_camera(center[:, None])[:, 0, 2]
+        depth = capture.camera(size, range(len(capture))).to_camera(center[:, None].cpu())[:, 0, 2]
     if bool((depth >= _MIN_DEPTH).all()):
         return
     row = int(torch.argmin(depth))

@@ -131,7 +131,7 @@ def pick(values: Tensor, indices: Tensor) -> Tensor:
 
 
 def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int, head: HeadModel) -> TrainingFrames:
-    """Frames of a capture in memory, with the exposure of the images normalized.
+    """Frames of a capture in the memory of the head's device, with the exposure of the images normalized.
 
     Args:
         capture: a finished capture.
@@ -143,15 +143,17 @@ def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int
     rgb, alpha = capture.images(rows, size)
     normalize_exposure(rgb, capture.track["exposure"][rows])
     _, first, step = np.unique(capture.track["time_step"][rows], return_index=True, return_inverse=True)
-    return TrainingFrames(
+    device = head.v_template.device
+    frames = TrainingFrames(
         torch.from_numpy(rgb),
         torch.from_numpy(alpha),
         capture.camera(size, rows),
-        HeadStates.of(capture.params(rows[first]), head),
+        HeadStates.of(moved(capture.params(rows[first]), device), head),
         torch.from_numpy(step),
         capture.track["time"][rows[first]].astype(np.float64),
         torch.from_numpy(capture.track["weight"][rows].astype(np.float32)),
     )
+    return frames.to(device)
 
 
 def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -26,13 +26,13 @@ class TexturedMesh:
         for index in np.linspace(0, len(frames) - 1, min(TEXTURE_FRAMES, len(frames))).astype(int):
             pose = (frames.rotation[index], frames.translation[index])
             uv, covered, _ = self._rasterize(frames.vertices(index), *pose, frames.view(index))
-            texels = (uv[covered] * (TEXTURE_SIZE - 1)).round().to(torch.int64).clamp(0, TEXTURE_SIZE - 1).numpy()
-            weight = frames.alpha[index].numpy()[covered.numpy()] / 255.0
-            values = np.concatenate([frames.rgb[index].numpy()[covered.numpy()] / 255.0, np.ones((len(texels), 1))], 1)
+            texels = (uv[covered] * (TEXTURE_SIZE - 1)).round().to(torch.int64).clamp(0, TEXTURE_SIZE - 1).cpu().numpy()
+            alpha, rgb = (images[index][covered].cpu().numpy() for images in (frames.alpha, frames.rgb))
+            weight, values = alpha / 255.0, np.concatenate([rgb / 255.0, np.ones((len(texels), 1))], 1)
             cell = texels[:, 1] * TEXTURE_SIZE + texels[:, 0]
             for channel in range(4):
                 total[:, channel] += np.bincount(cell, values[:, channel] * weight, TEXTURE_SIZE**2)
-        self.texture = self._filled(total.reshape(TEXTURE_SIZE, TEXTURE_SIZE, 4))
+        self.texture = self._filled(total.reshape(TEXTURE_SIZE, TEXTURE_SIZE, 4)).to(head.v_template.device)
 
     @staticmethod
     def _filled(total: np.ndarray) -> Tensor:
@@ -69,4 +69,5 @@ class TexturedMesh:
         uv, covered, _ = self._rasterize(frames.vertices(index), *pose, frames.view(index))
         image = F.grid_sample(self.texture, uv[None] * 2 - 1, align_corners=True, padding_mode="border")
         rgb = image[0].permute(1, 2, 0)
-        return torch.where(covered[..., None], rgb, torch.ones_like(rgb)).numpy(), covered.float().numpy()
+        color = torch.where(covered[..., None], rgb, torch.ones_like(rgb))
+        return color.cpu().numpy(), covered.float().cpu().numpy()

@@ -73,7 +73,7 @@ class DoubleSize:
         if not self.has_truth:
             return None
         loaded = load_frames(self.capture, rows, FACTOR * self.trained_size, self.avatar.head)
-        return over_white(loaded.rgb.numpy(), loaded.alpha.numpy())
+        return over_white(loaded.rgb.cpu().numpy(), loaded.alpha.cpu().numpy())
 
     def _frame(self, frames: TrainingFrames, index: int, truth: np.ndarray | None, place: int) -> dict[str, float]:
         small, large = self._cameras(frames.view(index))

@@ -12,6 +12,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
+from avatar.model.moving import moved
 from avatar.rendering.backends import Rasterizer
 from avatar.rendering.render import render
 from avatar.types import Camera, Gaussians
@@ -67,23 +68,23 @@ def rendered(gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer) -> tu
     """Color [H,W,3] in 0..1 over white and alpha [H,W] of Gaussians [1,N] in a camera [1]."""
     with torch.no_grad():
         out = render(gaussians, camera, rasterizer=rasterizer)
-    return out.rgb[0].clamp(0, 1).numpy(), out.alpha[0].numpy()
+    return out.rgb[0].clamp(0, 1).cpu().numpy(), out.alpha[0].cpu().numpy()
 
 
 def head_vertices(head: HeadModel) -> Tensor:
     """Mask [V] of the vertices of the head without the torso."""
-    return torch.from_numpy(torso_weight(head) < 0.1)
+    return torch.from_numpy(torso_weight(head) < 0.1).to(head.v_template.device)
 
 
 def head_pixels(chosen: Tensor, frames: TrainingFrames, index: int, camera: Camera | None = None) -> np.ndarray:
     """Pixels [n,2] of the `chosen` vertices [V] bool at image `index`, in `camera` [1] (None: that of the image)."""
     world = frames.vertices(index)[chosen] @ frames.rotation[index].T + frames.translation[index]
-    return (camera or frames.view(index)).project(world).numpy()
+    return (camera or frames.view(index)).project(world).cpu().numpy()
 
 
 def mean_expression(avatar: Avatar, capture: Capture) -> tuple[Tensor, Tensor]:
     """Skull-frame vertices [V,3] in meters and features [F] of the mean expression of the training frames."""
-    params = avatar.with_identity(capture.params(capture.train_indices))
+    params = avatar.with_identity(moved(capture.params(capture.train_indices), avatar.offsets.device))
     mean = params[0]
     mean.expression[:] = params.expression.mean(0)
     mean.joint_rot[:] = params.joint_rot.mean(0)

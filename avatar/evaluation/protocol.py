@@ -26,6 +26,7 @@ from avatar.evaluation.report import EvaluationMetadata, Report
 from avatar.evaluation.response import measure_response
 from avatar.evaluation.scoring import Scorer
 from avatar.model.avatar import Avatar
+from avatar.model.moving import moved
 from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.corrected_pose import with_corrected_pose
 from avatar.refine.measured_torso import with_measured_torso
@@ -60,7 +61,7 @@ def evaluate(
     training frames in the poses on which the avatar was trained.
 
     Args:
-        avatar: trained on the training frames of this capture.
+        avatar: trained on the training frames of this capture; it is rendered, and refined against, on its device.
         capture: a capture with held-out frames (`--test-fraction` of `headsplat capture`, for example).
         size: longer side of the images, pixels.
         lpips: "alex", "vgg" or "squeeze" of the package `lpips`, or an ONNX network with two inputs; None: no LPIPS.
@@ -137,7 +138,7 @@ def _check(avatar: Avatar, capture: Capture, rasterizer: Rasterizer) -> None:
         )
     if capture.expression_names != avatar.head.expression_names:
         raise HeadsplatError(f"{capture.root}: its expressions are not those of the avatar's head; capture again")
-    params = replace(capture.params(range(len(capture))), identity=avatar.head.v_template.new_zeros(0))
+    params = avatar.with_identity(moved(capture.params(range(len(capture))), avatar.offsets.device))
     check_in_front(capture, avatar.head, params)
 
 

@@ -5,6 +5,7 @@ Held-out frames cannot say that: hardly a video shows a full blink or a wide ope
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,12 +70,14 @@ def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response 
     """
     if landmarker is None or landmarker.locate is None or not len(avatar.head.landmark_faces):
         return None
-    locate = landmarker.locate
-    eyes = _seen(avatar, BLINK, _LIDS, locate)
-    mouth = _seen(avatar, JAW, _LIPS, locate)
+    locate, on_host = landmarker.locate, avatar
+    if avatar.offsets.device.type != "cpu":
+        on_host = copy.deepcopy(avatar).cpu()  # motions are retargeted there
+    eyes = _seen(avatar, on_host, BLINK, _LIDS, locate)
+    mouth = _seen(avatar, on_host, JAW, _LIPS, locate)
     if eyes is None or mouth is None:
         return None
-    upright = _mesh_landmarks(avatar, _driven(avatar, JAW, soft_clamp=False))
+    upright = _mesh_landmarks(on_host, _driven(on_host, JAW, soft_clamp=False))
     asked = _openings(upright * [1, -1, 1], _LIPS)
     span = max(asked[-1] - asked[0], 1e-6)
     return Response(
@@ -95,11 +98,11 @@ def _driven(avatar: Avatar, names: tuple[str, ...], *, soft_clamp: bool = True) 
     return drive(avatar, motion, DriveOptions(soft_clamp=soft_clamp)).params
 
 
-def _seen(avatar: Avatar, names: tuple[str, ...], edges: _Edges, locate: Locate) -> np.ndarray | None:
+def _seen(avatar: Avatar, on_host: Avatar, names: tuple[str, ...], edges: _Edges, locate: Locate) -> np.ndarray | None:
     """Openings [len(WEIGHTS)] in rendered images; None where an image shows no face."""
-    params = _driven(avatar, names)
-    camera = moving_camera(CameraRequest("front"), subject_of(avatar, params), np.zeros(1), SIZE, SIZE)[0]
-    points = _project(camera, _mesh_landmarks(avatar, params))
+    params = _driven(on_host, names)
+    camera = moving_camera(CameraRequest("front"), subject_of(on_host, params), np.zeros(1), SIZE, SIZE)[0]
+    points = _project(camera, _mesh_landmarks(on_host, params))
     found = []
     for image, start in zip(render_track(avatar, params, camera), points, strict=True):
         face = locate(image, start)

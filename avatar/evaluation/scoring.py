@@ -68,8 +68,8 @@ class Scorer:
         flicker, change = metrics.Flicker(), metrics.TemporalDifference()
         measured = set(evenly(len(indices), MOST_FRAMES).tolist()) if self.landmarks else set()
         for index, source in enumerate(indices):
-            matte = frames.alpha[index].numpy()[..., None].astype(np.float32) / 255
-            truth = over_white(frames.rgb[index].numpy(), frames.alpha[index].numpy())
+            matte = frames.alpha[index].cpu().numpy()[..., None].astype(np.float32) / 255
+            truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
             predicted, alpha = renderer(frames, index)
             values = self._frame(predicted, truth, frames, index, int(source))
             on_black = predicted - (1 - alpha)[..., None]
@@ -102,7 +102,7 @@ class Scorer:
     ) -> dict[str, float]:
         """Metrics of one frame; `source` is its row in the capture."""
         camera = frames.camera
-        matte = frames.alpha[index].numpy().astype(np.float32) / 255
+        matte = frames.alpha[index].cpu().numpy().astype(np.float32) / 255
         rows, cols = head_box(head_pixels(self.vertices, frames, index), camera.width, camera.height)
         values = {
             "psnr": metrics.psnr(predicted, truth),

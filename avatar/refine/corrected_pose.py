@@ -132,18 +132,18 @@ def _observed(
     """
     rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]
     pose = avatar.rig.torso.features(rotation, translation)
-    first, second = torch.triu_indices(6, 6) + 1
+    first, second = torch.triu_indices(6, 6, device=pose.device) + 1
     state = torch.cat(
         [
             pose,
             _SQUARE_SCALE * pose[:, first] * pose[:, second],
             params.expression * _EXPRESSION_SCALE,
             params.joint_rot[:, JAW:].flatten(1),
-            torch.from_numpy(capture.track["head_outline"][rows].astype(np.float32)) - _OUTLINE,
+            torch.from_numpy(capture.track["head_outline"][rows].astype(np.float32)).to(pose.device) - _OUTLINE,
         ],
         -1,
     )
-    points = torch.from_numpy(capture.track["landmarks"][rows].astype(np.float32))
+    points = torch.from_numpy(capture.track["landmarks"][rows].astype(np.float32)).to(pose.device)
     known = points.isfinite().all(-1).all(-1)
     points = torch.where(known[:, None, None], points, 0.0)
     centered = points - points.mean(1, keepdim=True)

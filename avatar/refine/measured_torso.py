@@ -10,6 +10,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates
 from avatar.geometry.ridge import cross_validate, ridge
 from avatar.model.avatar import Avatar
+from avatar.model.moving import moved
 from avatar.model.torso_regression import TorsoRegression
 
 #: Confidence from which on a frame is used to learn.
@@ -96,4 +97,5 @@ def measured_torso_motion(
     regression = avatar.torso_regression
     if regression is None or regression.capture != capture.fingerprint:
         return None
-    return regression.blended_motion(avatar.rig.torso, *measured_motion(capture, indices), rotation, translation)
+    measured = moved(measured_motion(capture, indices), rotation.device)
+    return regression.blended_motion(avatar.rig.torso, *measured, rotation, translation)

@@ -116,7 +116,7 @@ class RefinedTrack:
         rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]
 
         def tensor(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values[rows], np.float32))
+            return torch.from_numpy(np.ascontiguousarray(values[rows], np.float32)).to(head.v_template.device)
 
         identity = head.v_template.new_zeros(0)
         params = HeadParams(identity, tensor(self.expression), tensor(self.joint_rot), tensor(self.translation))

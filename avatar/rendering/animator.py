@@ -12,6 +12,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.model.avatar import Avatar
 from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.moving import moved
 from avatar.model.poser import Poser, Poses
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.render import WHITE
@@ -174,8 +175,8 @@ def render_track(
 
     Args:
         avatar: the avatar.
-        params: T frames.
-        camera: [1], or [T] one for each frame.
+        params: T frames, on any device.
+        camera: [1], or [T] one for each frame, on any device.
         background: [3], 0..1.
         rasterizer: "native" or "gsplat".
 
@@ -183,5 +184,6 @@ def render_track(
         uint8 [H,W,3] for each frame.
     """
     animator = Animator(avatar, camera.width, camera.height, background, rasterizer=rasterizer)
+    params, camera = (moved(each, avatar.offsets.device) for each in (params, camera))
     for frame in range(len(params)):
         yield animator.render(params[frame], camera[frame if len(camera) > 1 else 0]).cpu().numpy().copy()

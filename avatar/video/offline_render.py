@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
+from avatar.model.moving import moved
 from avatar.model.poser import Poses
 from avatar.rendering.animator import Animator
 from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, PosedFrame, raster_size
@@ -40,6 +41,11 @@ class RenderColumn:
 
     def __len__(self) -> int:
         return len(self.params)
+
+    def to(self, device: torch.device) -> RenderColumn:
+        """This column on `device`; its avatar is moved there, not copied."""
+        avatar, params, camera = self.avatar.to(device), moved(self.params, device), moved(self.camera, device)
+        return RenderColumn(avatar, params, camera, moved(self.torso, device))
 
     def camera_at(self, frame: int) -> Camera:
         """The camera [1] of a frame."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import MeshLayer
+from avatar.model.moving import moved
 from avatar.model.pose_corrector import PoseCorrector
 from avatar.model.torso_regression import TorsoRegression
 
@@ -62,3 +63,11 @@ def test_a_move_to_the_same_device_changes_nothing(whole: Avatar) -> None:
     whole.to("cpu")
     after = whole.head, layer.mesh, whole.torso_regression, whole.pose_corrector
     assert all(a is b for a, b in zip(before, after, strict=True))
+
+
+def test_values_of_any_kind_move_and_those_without_tensors_stay_the_same() -> None:
+    value = {"a": [torch.zeros(2), "b"], "c": (torch.zeros(1), None), "d": ("e", 1)}
+    there = moved(value, torch.device("meta"))
+    assert there["a"][0].device.type == there["c"][0].device.type == "meta"
+    assert there["a"][1] == "b" and there["c"][1] is None and there["d"] is value["d"]
+    assert moved(value, torch.device("cpu")) is value
