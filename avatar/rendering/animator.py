@@ -184,6 +184,6 @@ def render_track(
         uint8 [H,W,3] for each frame.
     """
     animator = Animator(avatar, camera.width, camera.height, background, rasterizer=rasterizer)
-    params, camera = (moved(each, avatar.offsets.device) for each in (params, camera))
+    params, camera = moved(params, avatar.offsets.device), moved(camera, avatar.offsets.device)
     for frame in range(len(params)):
         yield animator.render(params[frame], camera[frame if len(camera) > 1 else 0]).cpu().numpy().copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from avatar.cli.evaluate import trained_track
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar_file import read_header
 from avatar.refine.track import FILE, RefinedTrack
+from tests.support.pretended import Device
 from tests.support.tiny import tiny_capture
 
 FAST = """steps = 20
@@ -54,6 +56,23 @@ def test_no_refine_names_the_landmarks_track_and_keeps_the_setting(folder: Path)
     header = read_header(folder / "unrefined.avatar")
     assert header["track"] == {"name": "landmarks"}
     assert header["settings"]["refine_at"] == 1.0
+
+
+def test_eval_on_a_device_prints_the_table_of_the_cpu(
+    gpu: Device, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = ["eval", str(folder / "unrefined.avatar"), str(folder / "tiny"), "--no-refine", "--no-landmarks"]
+    found = {}
+    for device in ("cpu", "cuda:0"):
+        path = tmp_path / f"{device[:3]}.json"
+        assert cli.main([*shared, "--json", str(path), "--device", device]) == 0
+        found[device] = json.loads(path.read_text())
+    assert gpu.waits.total() > 0
+    for row in ("driven", "train", "static head", "textured mesh"):
+        assert found["cuda:0"][row]["psnr"] == pytest.approx(found["cpu"][row]["psnr"], abs=0.1), row
+    capsys.readouterr()
+    assert cli.main([*shared, "--device", "gpu"]) == 1
+    assert capsys.readouterr().err == "headsplat: --device gpu: not known; give auto, cpu, cuda or cuda:N\n"
 
 
 def test_eval_adds_the_refined_row_and_images(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
+from tests.support.pretended import Device
 from tests.support.tiny import tiny_capture
 
 
@@ -73,6 +74,24 @@ def test_images_have_size_background_and_full_motion_numbers(tiny: Capture, me: 
     assert list(found) == ["00002.png", "00003.png", "00004.png"]
     assert found["00002.png"].shape == (60, 80, 3)
     assert found["00002.png"][0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_device_renders_the_images_of_the_cpu(gpu: Device, tiny: Capture, me: Path, tmp_path: Path) -> None:
+    shared = (me, "--motion", tiny.root, "--size", 40, "--frames", "3:5")
+    assert run(*shared, "-o", tmp_path / "cpu", "--device", "cpu") == 0
+    assert not gpu.waits and not gpu.uploads
+    assert run(*shared, "-o", tmp_path / "gpu", "--device", "cuda") == 0
+    assert gpu.waits.total() > 0
+    expected, found = images(tmp_path / "cpu"), images(tmp_path / "gpu")
+    assert list(found) == list(expected) and len(found) == 2
+    assert max(np.abs(found[name].astype(int) - image).max() for name, image in expected.items()) <= 1
+
+
+def test_render_names_the_devices_it_knows(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = failure(capsys, me, "--motion", tiny.root, "-o", tmp_path / "me.mp4", "--device", "gpu")
+    assert message == "headsplat: --device gpu: not known; give auto, cpu, cuda or cuda:N"
 
 
 def test_a_constant_rate_has_the_same_duration(tiny: Capture, me: Path, tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def _refused(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _to_list(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
-    mode.on.waits["tolist"] += mode.on.holds(args[0])
+    if mode.on.holds(args[0]):
+        mode.on.waits["tolist"] += 1
     return func(*args, **kwargs)
 
 
