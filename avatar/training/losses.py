@@ -17,7 +17,7 @@ class Losses:
     def __init__(self, read_every: int) -> None:
         """Args: number of steps that are read at once."""
         self._read_every = read_every
-        self._waiting: list[tuple[Tensor, int]] = []  # [2] loss and squared difference, steps done
+        self._waiting: list[tuple[Tensor, Tensor, int]] = []  # loss and squared difference, steps done
         self._last = 0.0
         self._mean_square = 0.05
 
@@ -29,7 +29,7 @@ class Losses:
             squares: [B] mean squared differences of the images.
             steps: that are done, with this one.
         """
-        self._waiting.append((torch.stack([losses.detach().mean(), squares.mean()]), steps))
+        self._waiting.append((losses.detach().mean(), squares.mean(), steps))
         if len(self._waiting) >= self._read_every:
             self._read()
         return self._last
@@ -48,8 +48,11 @@ class Losses:
     def _read(self) -> None:
         if not self._waiting:
             return
-        values = torch.stack([value for value, _ in self._waiting]).tolist()
-        for (loss, square), (_, steps) in zip(values, self._waiting, strict=True):
+        if len(self._waiting) == 1:
+            values = [value.item() for value in self._waiting[0][:2]]
+        else:  # one copy from the device
+            values = torch.stack([value for entry in self._waiting for value in entry[:2]]).tolist()
+        for loss, square, (*_, steps) in zip(values[::2], values[1::2], self._waiting, strict=True):
             self._last = loss
             self._mean_square += (square - self._mean_square) * max(_SHARE, 1 / steps)
         self._waiting.clear()
