@@ -54,8 +54,8 @@ class TrainCommand:
     capture`"""
     out: Out
     """the avatar to write, such as me.avatar"""
-    preset: Literal["fast", "default", "quality", "hybrid", "photos"] | None = None
-    """settings of the training: faster or better; default: default, for photos photos"""
+    preset: Literal["fast", "default", "quality", "hybrid", "photos", "gpu"] | None = None
+    """settings of the training: faster or better; default: default, on a GPU gpu, for photos photos"""
     config: OptionalPath = None
     """a TOML file with settings that override the preset; the resolved settings are written beside the avatar"""
     size: Annotated[OptionalInt, SIDE] = None
@@ -93,17 +93,17 @@ class TrainCommand:
 
     def run(self) -> int:
         """Capture if needed, train, save; returns the exit code."""
-        settings = self.resolved()
-        backend_of(settings.rasterizer).check()
+        backend_of(self.resolved().rasterizer).check()
         outputs = Outputs.beside(self.out)
         outputs.check(self.resume, self.overwrite)
         folder = [] if self._folder else [Output(self._capture_folder, folder=True, in_place=True)]
         inputs = (*self.source, self.config, self.head)
         with reserved([*outputs.reserved(self.resume), *folder], inputs, overwrite=self.overwrite or self.resume):
-            return self._train(settings, outputs)
+            return self._train(outputs)
 
-    def _train(self, settings: TrainConfig, outputs: Outputs) -> int:
+    def _train(self, outputs: Outputs) -> int:
         device = requested_device(self.device)
+        settings = self.resolved(on_gpu=device.type == "cuda")
         if not self.view:
             say(CONSENT)
             return train_capture(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
@@ -113,9 +113,10 @@ class TrainCommand:
         say(CONSENT)
         return train_with_window(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
 
-    def resolved(self) -> TrainConfig:
+    def resolved(self, *, on_gpu: bool = False) -> TrainConfig:
         """The settings: defaults, overridden by the preset, by --config and by the flags, in this order."""
-        settings = load_preset(self.preset or ("photos" if self._of_photos else "default"), TrainConfig())
+        usual = "photos" if self._of_photos else "gpu" if on_gpu else "default"
+        settings = load_preset(self.preset or usual, TrainConfig())
         if self.config is not None:
             settings = load_config(self.config, settings)
         flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode", "rasterizer")}

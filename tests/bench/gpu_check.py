@@ -172,7 +172,7 @@ def self_check(check: Check) -> None:
 
 
 def training(check: Check) -> None:
-    """The demo's clip trained and scored on both devices: the scores are in the output of each part."""
+    """The demo's clip trained and scored on both devices; a profile of steps and the preset `gpu` on the GPU."""
     folder = BUILD / "training"
     folder.mkdir(parents=True, exist_ok=True)
     headsplat = (sys.executable, "-m", "avatar.cli")
@@ -198,7 +198,15 @@ def training(check: Check) -> None:
             continue
         train = (*headsplat, "train", capture, "-o", avatar, "--preset", "fast", "--device", device, "--overwrite")
         check.run(name, train)
-        check.run(f"scores of {device}", (*headsplat, "eval", avatar, capture, "--no-landmarks"))
+        score = (*headsplat, "eval", avatar, capture, "--no-landmarks", "--device", device)
+        check.run(f"scores of {device}", score)
+    if not made:
+        return
+    trace = str(check.report.with_suffix(".trace.json"))
+    profile = (sys.executable, "-m", "tests.bench.step_profile", capture, "--device", "cuda", "-o", trace)
+    check.run("profile of training steps", profile)
+    large = ("--preset", "gpu", "--device", "cuda", "--max-seconds", "60", "--overwrite")
+    check.run("the preset gpu for a minute", (*headsplat, "train", capture, "-o", str(folder / "gpu.avatar"), *large))
 
 
 def main(arguments: Sequence[str] | None = None, parts: Sequence[Callable[[Check], None]] | None = None) -> int:

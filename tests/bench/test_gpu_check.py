@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import cuda_ext
-from tests.bench import gpu_cases, gpu_check
+from avatar.data.capture_folder import Capture
+from tests.bench import gpu_cases, gpu_check, step_profile
 from tests.bench.gpu_check import Check
 
 
@@ -84,3 +85,12 @@ def test_training_is_scored_on_both_devices_and_left_out_without_a_clip(
             assert (f"| training on {device} | passed |" in report) is works
             assert (f"{device}.avatar --preset fast --device {device}" in report) is works
             assert (f"| training on {device} | left out: there is no clip |" in report) is not works
+
+
+def test_a_profile_of_training_steps_names_the_kernels(
+    tiny: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "trace.json"
+    step_profile.main([str(tiny.root), "--steps", "2", "--size", "48", "-o", str(trace)])
+    assert "Splat" in capsys.readouterr().out
+    assert "traceEvents" in trace.read_text()

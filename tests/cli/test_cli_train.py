@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def test_train_on_a_device_writes_an_avatar_for_every_machine(
     assert cli.main(["train", str(capture.root), "-o", str(out), "--device", "cuda:0", *config]) == 0
     assert gpu.uploads.total() > 0
     assert "4 steps" in capsys.readouterr().out
+    assert load_config(out.with_name("me.toml"), TrainConfig()).batch == 8  # of the preset `gpu`
     assert load_avatar(out).offsets.device == torch.device("cpu")
 
 
@@ -120,6 +122,15 @@ def test_photos_and_their_captures_have_settings_of_their_own(capture: Capture, 
     metadata["source"]["photos"] = ["a.jpg"]
     (of_photos / METADATA_FILE).write_text(json.dumps(metadata))
     assert settings(of_photos).bases == 0
+
+
+def test_a_training_on_a_gpu_has_settings_of_its_own(tmp_path: Path) -> None:
+    command = TrainCommand((tmp_path / "a.mp4",), tmp_path / "a.avatar")
+    on_gpu, on_cpu = command.resolved(on_gpu=True), command.resolved()
+    assert (on_gpu.size, on_gpu.gaussians, on_gpu.bases, on_gpu.batch) == (1024, 100_000, 20, 8)
+    assert on_cpu == TrainConfig()
+    assert replace(command, preset="default").resolved(on_gpu=True) == on_cpu
+    assert replace(command, source=(tmp_path / "a.jpg",)).resolved(on_gpu=True).bases == 0
 
 
 def test_several_sources_are_photos_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
