@@ -50,7 +50,7 @@ def run_web(path: Path, options: WindowedOptions, live: SourceOptions, port: int
 def _check(options: WindowedOptions) -> None:
     """Raise HeadsplatError for options of the window that the page does not have."""
     standard = WindowedOptions()
-    for name in ("size", "background", "record", "virtual_camera"):
+    for name in ("size", "background", "record", "virtual_camera", "device"):
         if getattr(options, name) != getattr(standard, name):
             raise HeadsplatError(f"--{name.replace('_', '-')} belongs to the window; leave it out with --web")
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import DURATION, OptionalFloat, OptionalPath, OptionalText, Record, parse_size
+from avatar.cli.arguments import (
+    DURATION,
+    Device,
+    OptionalFloat,
+    OptionalPath,
+    OptionalText,
+    Record,
+    parse_size,
+    requested_device,
+)
 from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
@@ -20,6 +29,8 @@ from avatar.cli.progress import say, show
 from avatar.common.files import shown
 
 if TYPE_CHECKING:
+    import torch
+
     from avatar.cli.recording import Recording
     from avatar.model.avatar import Avatar
     from capture.live import LivePipeline, PoseSource
@@ -44,6 +55,8 @@ class WindowedOptions:
     record: Record = ()
     """record from the start: a motion as .csv (Live Link Face), .json or .motion.npz, a video as .mp4, .mov or .webm;
     may be given several times"""
+    device: Device = "auto"
+    """where images are rendered; auto: on the first GPU, if native kernels can run there, else on the CPU"""
     virtual_camera: bool = False
     """provide the image to other programs as a camera"""
     host: OptionalText = None
@@ -84,16 +97,19 @@ def run_window(
     """
     from viewer.gui.display import check_display
 
+    device = requested_device(options.device)
     check_display()
     outputs = [Output(path, "--record") for path in options.record]
     if options.json is not None:
         outputs.append(Output(options.json, "--json", (".json",)))
     inputs = (path, motion, None if live is None else live.webcam)
     with reserved(outputs, inputs, overwrite=options.overwrite):
-        return _run(path, options, motion, live)
+        return _run(path, options, motion, live, device)
 
 
-def _run(path: Path, options: WindowedOptions, motion: Path | None, live: SourceOptions | None) -> int:
+def _run(
+    path: Path, options: WindowedOptions, motion: Path | None, live: SourceOptions | None, device: torch.device
+) -> int:
     sources = LiveSources(live or SourceOptions(), options.host, options.phone)
     from avatar.cli.recording import Recording
     from avatar.model.avatar_file import load_avatar
@@ -103,7 +119,7 @@ def _run(path: Path, options: WindowedOptions, motion: Path | None, live: Source
     avatar = load_avatar(path)
     with (
         Recording(options.record, overwrite=options.overwrite) as recording,
-        closing(_session(avatar, name, sources, recording)) as session,
+        closing(_session(avatar, name, sources, recording, device)) as session,
     ):
         _set_up(session, options, motion)
         if live is not None:
@@ -119,7 +135,7 @@ def _run(path: Path, options: WindowedOptions, motion: Path | None, live: Source
     return DONE if closed else INTERRUPTED
 
 
-def _session(avatar: Avatar, name: str, sources: LiveSources, recording: Recording) -> Session:
+def _session(avatar: Avatar, name: str, sources: LiveSources, recording: Recording, device: torch.device) -> Session:
     """The window's session with its live sources and outlets."""
     from avatar.cli.outlets import CameraOutlet, RecordingOutlet
     from viewer.outputs.outlets import Outlets
@@ -129,7 +145,7 @@ def _session(avatar: Avatar, name: str, sources: LiveSources, recording: Recordi
         "record": lambda: RecordingOutlet(recording),
         "virtual camera": CameraOutlet,
     }
-    return Session(avatar, name, sources.choices(), Outlets(factories))
+    return Session(avatar, name, sources.choices(), Outlets(factories), device=device)
 
 
 def _open_outlets(session: Session, options: WindowedOptions) -> None:

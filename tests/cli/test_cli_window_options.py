@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from avatar import cli
 from avatar.cli.window import LiveSources, SourceOptions
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
+from tests.support.pretended import Device
 from viewer.gui import display
 
 
@@ -86,6 +88,25 @@ def test_a_process_that_is_terminated_completes_its_recording(
     assert video.exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize("command", ["view", "live"])
+def test_a_device_that_is_not_there_is_a_one_line_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert cli.main([command, str(tmp_path / "me.avatar"), "--device", "cuda"]) == 1
+    assert capsys.readouterr().err == "headsplat: --device cuda: no CUDA GPU: torch finds no CUDA device.\n"
+
+
+def test_the_window_renders_on_the_device_that_was_asked_for(
+    gpu: Device, tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "check_display", lambda: None)
+    monkeypatch.setitem(sys.modules, "viewer.gui.window", SimpleNamespace(Window=Ended, WindowOptions=lambda **_: None))
+    save_avatar(tmp_path / "me.avatar", tiny_avatar)
+    assert cli.main(["view", str(tmp_path / "me.avatar"), "--size", "32x32", "--device", "cuda:0"]) == 143
+    assert gpu.uploads.total() > 0
+
+
 def test_a_negative_time_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +122,7 @@ def test_a_negative_time_is_rejected(
         (["--size", "256"], "--size belongs to the window; leave it out with --web"),
         (["--background", "red"], "--background belongs to the window; leave it out with --web"),
         (["--virtual-camera"], "--virtual-camera belongs to the window; leave it out with --web"),
+        (["--device", "cpu"], "--device belongs to the window; leave it out with --web"),
         (["--host", ""], "--host '': expected an IPv4 address of this machine like"),
         (["--webcam", "gone.mp4"], "--webcam gone.mp4: no such file"),
     ],

@@ -6,6 +6,7 @@ give the same bytes.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,8 @@ from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.moving import moved
+from avatar.model.poser import Poser
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
@@ -42,16 +45,29 @@ _COLORS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMA
 class Renderer:
     """Renders images of one avatar into cached buffers; what depends on the avatar only is computed once for all sizes.
 
-    Not reentrant, but any thread may call it; the kernels use their own threads and release the interpreter lock.
+    Not reentrant, but any thread may call it; the kernels use their own threads and release the interpreter lock. The
+    avatar that drivers and panels use stays where it is: on another device a copy of it is rendered, to which each
+    frame sends its parameters, and from which it gets the image.
     """
 
-    def __init__(self, avatar: Avatar, rasterizer: Rasterizer = "native") -> None:
-        """Args: the avatar; the rasterizer. Raises HeadsplatError where that cannot run here."""
+    def __init__(self, avatar: Avatar, rasterizer: Rasterizer = "native", device: torch.device | None = None) -> None:
+        """
+        Args:
+            avatar: to render.
+            rasterizer: "native" or "gsplat".
+            device: where to render; None: where the avatar is.
+
+        Raises:
+            HeadsplatError: that rasterizer cannot run here.
+        """
         backend_of(rasterizer).check()
         self.avatar = avatar
         self._rasterizer = rasterizer
-        self._device = avatar.offsets.device
-        self._animator = Animator(avatar, 1, 1, rasterizer=rasterizer)
+        self._device = device or avatar.offsets.device
+        self._copy = avatar if self._device == avatar.offsets.device else copy.deepcopy(avatar).to(self._device)
+        self._animator = Animator(self._copy, 1, 1, rasterizer=rasterizer)
+        # A pose takes a hundred small operations: on the CPU, and then to the device, they are done sooner.
+        self._poser = self._animator if self._copy is avatar else Poser(avatar)
         self._sized: dict[tuple[int, int, bool], Animator] = {}
         self._renderers: dict[Pass, tuple[Animator, FrameRenderer]] = {}
         self._fronts: dict[tuple[int, int], Camera] = {}
@@ -98,22 +114,24 @@ class Renderer:
 
     @cached_property
     def _shader(self) -> MeshShader:
-        return MeshShader(self.avatar)
+        return MeshShader(self._copy)
 
     @cached_property
     def _part_colors(self) -> Tensor:
-        return part_colors(self.avatar)
+        return part_colors(self._copy)
 
     @cached_property
     def _ranks(self) -> Tensor:
-        return importance_rank(self.avatar)
+        return importance_rank(self._copy)
 
     def _to_device(self, values: Tensor) -> Tensor:
         return values.to(self._device, torch.float32).contiguous()
 
     def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: MeasuredTorso | None) -> PosedFrame:
         parts = (params.identity, params.expression, params.joint_rot, params.translation)
-        poses = self._animator.poses(HeadParams(*(self._to_device(part) for part in parts)), torso)
+        place = self.avatar.offsets.device
+        params = HeadParams(*(part.to(place, torch.float32).contiguous() for part in parts))
+        poses = moved(self._poser.poses(params, torso), self._device)
         frame = PosedFrame.of(self._animator, poses, 0)
         return replace(frame, gaussians=self._edited(frame.gaussians, view))
 

@@ -17,7 +17,6 @@ from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
-from viewer.render.renderer import Renderer
 from viewer.session.actions import ACTIONS, live_pipeline_of
 from viewer.session.driver_preview import DriverPreview
 from viewer.session.edits import Change, Edit, OpenFile, RemoveView, SelectSource, SetGain
@@ -45,6 +44,7 @@ class Session:
         outlets: Outlets | None = None,
         folder: Path = Path(),
         clock: Callable[[], float] = time.monotonic,
+        device: torch.device | None = None,
     ) -> None:
         """
         Args:
@@ -54,12 +54,13 @@ class Session:
             outlets: that get rendered images.
             folder: where snapshots and saved views are written.
             clock: returns seconds; latencies are measured with it.
+            device: on which images are rendered; None: that of the avatar. Everything else stays where the avatar is.
         """
         self.outlets, self.folder, self._clock = outlets or Outlets(), folder, clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opener = FileOpener(self._worker)
         self.sources = SourceSelector(avatar, live, self._worker, clock)
-        self.viewport, self.preview = Viewport(avatar), DriverPreview()
+        self.viewport, self.preview = Viewport(avatar, device), DriverPreview()
         self.counters = Counters(clock)
         self.training: TrainingView | None = None  # of a training whose avatar is shown
         self.closing = False
@@ -140,7 +141,7 @@ class Session:
         Raises:
             HeadsplatError: that motion cannot be retargeted; the avatar before stays.
         """
-        renderer, sources = Renderer(avatar), self.sources.sources_for(avatar)
+        renderer, sources = self.viewport.renderer_of(avatar), self.sources.sources_for(avatar)
         selected, timeline = self.sources.key, self.state.timeline
         if isinstance(motion := sources.get(TIMELINE), MotionPoseSource):
             timeline = replace(timeline, notes=motion.notes)

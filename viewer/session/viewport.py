@@ -44,12 +44,14 @@ def equal_poses(first: AvatarPose, second: AvatarPose) -> bool:
 class Viewport:
     """The image of an avatar that the window shows."""
 
-    def __init__(self, avatar: Avatar) -> None:
+    def __init__(self, avatar: Avatar, device: torch.device | None = None) -> None:
+        """Args: the avatar; where to render it, None: where it is."""
+        self._device = device
         #: pixels of the window that the image may fill; None: not known yet, and nothing is rendered
         self.available: tuple[int, int] | None = (512, 512)
         self.image: np.ndarray | None = None  # uint8 [H,W,3]
         self.image_number = 0  # counts images
-        self.renderer = self._framing = Renderer(avatar)
+        self.renderer = self._framing = self.renderer_of(avatar)
         #: what the image was rendered from
         self._rendered: tuple[ImageRequest, AvatarPose] | None = None
         self._moved_at = -math.inf  # seconds
@@ -59,6 +61,10 @@ class Viewport:
         """The avatar that is rendered."""
         return self.renderer.avatar
 
+    def renderer_of(self, avatar: Avatar) -> Renderer:
+        """A renderer of another avatar on the same device."""
+        return Renderer(avatar, device=self._device)
+
     def replace_avatar(self, renderer: Renderer) -> None:
         """Show another avatar."""
         self.renderer = self._framing = renderer
@@ -66,7 +72,7 @@ class Viewport:
 
     def update_avatar(self, avatar: Avatar) -> None:
         """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
-        self.renderer, self._rendered = Renderer(avatar), None
+        self.renderer, self._rendered = self.renderer_of(avatar), None
 
     def invalidate(self) -> None:
         """Render the image again, though nothing has changed."""
