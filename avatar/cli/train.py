@@ -26,12 +26,13 @@ from avatar.cli.arguments import (
     OptionalInt,
     OptionalPath,
     Out,
-    requested_device,
 )
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
+from avatar.cli.train_parallel import check_together, together, train_share, training_device
 from avatar.cli.training_run import Outputs, train_capture
 from avatar.common.photo_files import are_photos
+from avatar.common.processes import own_rank
 from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -94,7 +95,10 @@ class TrainCommand:
     def run(self) -> int:
         """Capture if needed, train, save; returns the exit code."""
         backend_of(self.resolved().rasterizer).check()
+        check_together(self._folder, self.view)
         outputs = Outputs.beside(self.out)
+        if own_rank() > 0:
+            return self._train_share(outputs)
         outputs.check(self.resume, self.overwrite)
         folder = [] if self._folder else [Output(self._capture_folder, folder=True, in_place=True)]
         inputs = (*self.source, self.config, self.head)
@@ -102,16 +106,27 @@ class TrainCommand:
             return self._train(outputs)
 
     def _train(self, outputs: Outputs) -> int:
-        device = requested_device(self.device)
+        device = training_device(self.device)
         settings = self.resolved(on_gpu=device.type == "cuda")
         if not self.view:
             say(CONSENT)
-            return train_capture(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
+            capture = self._capture()
+            with together(device) as processes:
+                return train_capture(
+                    capture, settings, outputs, resume=self.resume, head=self.head, device=device, processes=processes
+                )
         from avatar.cli.train_view import check_window, train_with_window
 
         check_window()
         say(CONSENT)
         return train_with_window(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
+
+    def _train_share(self, outputs: Outputs) -> int:
+        """Train with the first process, which writes; returns the exit code."""
+        device = training_device(self.device)
+        settings = self.resolved(on_gpu=device.type == "cuda")
+        checkpoint, resume = outputs.checkpoint, self.resume
+        return train_share(self._capture(), settings, checkpoint, device, resume=resume, head=self.head)
 
     def resolved(self, *, on_gpu: bool = False) -> TrainConfig:
         """The settings: defaults, overridden by the preset, by --config and by the flags, in this order."""

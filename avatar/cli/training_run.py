@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from avatar.data.capture_folder import Capture
     from avatar.refine.track import RefinedTrack
+    from avatar.training.parallel import Processes
     from avatar.training.progress import TrainProgress
     from avatar.training.result import TrainResult
     from avatar.training.snapshot import SnapshotBuffer
@@ -99,6 +100,7 @@ def train_capture(
     snapshots: SnapshotBuffer | None = None,
     stop: Stop | None = None,
     device: str | torch.device = "cpu",
+    processes: Processes | None = None,
 ) -> int:
     """Train on `capture` with progress and preview, write `outputs`; a signal to stop saves the present avatar.
 
@@ -111,6 +113,7 @@ def train_capture(
         snapshots: buffer from which a window takes the avatar in training.
         stop: event that Ctrl-C, SIGTERM and SIGHUP set, if another thread handles them; None: this thread does.
         device: on which to train, as for `fit`.
+        processes: that train together with this one, the first of them.
 
     Returns:
         The exit code: 0 for a finished training, 130 for an interrupted one.
@@ -130,11 +133,10 @@ def train_capture(
         if snapshots is not None:
             snapshots.report(state)
 
-    model = head_of(capture, head)
     with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stage("training") as update:
         result = fit(
-            capture, model, settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume, stop=stopped,
-            snapshot=None if snapshots is None else snapshots.offer, device=device,
+            capture, head_of(capture, head), settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume,
+            stop=stopped, snapshot=None if snapshots is None else snapshots.offer, device=device, processes=processes,
         )  # fmt: skip
     if snapshots is not None:
         snapshots.finish(result.avatar)
@@ -144,8 +146,8 @@ def train_capture(
         kept = f"the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}"
         say(f"headsplat: stopped by {cause()}; {kept}")
         return INTERRUPTED
-    unfinished(outputs.checkpoint).unlink(missing_ok=True)
-    outputs.checkpoint.unlink(missing_ok=True)
+    for path in (unfinished(outputs.checkpoint), outputs.checkpoint):
+        path.unlink(missing_ok=True)
     return DONE
 
 

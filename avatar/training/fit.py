@@ -33,6 +33,7 @@ from avatar.training.guidance import Guidance
 from avatar.training.initial_torso import with_initial_torso
 from avatar.training.initialization import build_avatar
 from avatar.training.iris_size import with_fitted_irises
+from avatar.training.parallel import Processes
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
 from avatar.training.report import TrainReport, residual_by_region
 from avatar.training.result import TrainResult
@@ -60,6 +61,7 @@ def fit(
     snapshot: Callable[[Avatar], None] | None = None,
     guidance: Guidance | None = None,
     device: str | torch.device = "cpu",
+    processes: Processes | None = None,
 ) -> TrainResult:
     """Train an avatar on the training frames of `capture`.
 
@@ -80,23 +82,27 @@ def fit(
         device: where frames, avatar and optimizer are during the training: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU
             that native kernels can use, else the CPU. The result is on the CPU. The CUDA kernels have been tested on an
             emulator only.
+        processes: of `joined_processes`, that train this avatar together; each calls `fit` with the same arguments and
+            gets the same result, and the first one writes the checkpoint. None: this process alone.
 
     Raises:
         HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, a rasterizer
-            that is not available, an unknown device, or no such GPU.
+            that is not available, an unknown device, no such GPU, or a batch that the processes cannot divide.
     """
     backend_of(config.rasterizer).check()
-    place = chosen_device(device)
+    place, processes = chosen_device(device), processes or Processes()
+    processes.check_batch(config.batch)
     ops.keep_memory()
     started, spent = time.perf_counter(), 0.0
     with ops.one_thread():
-        trainer = _prepare(capture, head, config, guidance, place)
+        trainer = _prepare(capture, head, config, guidance, place, processes)
         if resume and checkpoint is not None and checkpoint.exists():
             spent = restore_checkpoint(trainer, checkpoint, capture)
         else:
             trainer.initialize()
         clock = Schedule(config, time.perf_counter(), spent)
-        writer = None if checkpoint is None else CheckpointWriter(trainer, capture, clock, checkpoint)
+        written = checkpoint if processes.rank == 0 else None
+        writer = None if written is None else CheckpointWriter(trainer, capture, clock, written)
         _run(trainer, clock, progress, writer, stop, snapshot or (lambda avatar: None))
         stopped = stop is not None and stop.is_set()
         saved = writer.save_last() if stopped and writer is not None else None
@@ -114,7 +120,7 @@ def _run(
 ) -> None:
     reporter = ProgressReporter(trainer, clock, progress)
     snapshot(trainer.avatar)
-    while (fraction := clock.fraction(trainer.steps_done)) < 1 and not (stop is not None and stop.is_set()):
+    while (fraction := _position(trainer, clock, stop)) < 1:
         if trainer.refinement_due(fraction):
             _refine(trainer, clock, fraction, reporter, stop)
             continue
@@ -129,6 +135,12 @@ def _run(
             checkpoints.save_if_due(CHECKPOINT_SECONDS)
 
 
+def _position(trainer: Trainer, clock: Schedule, stop: Event | None) -> float:
+    """The position in the schedule, 0..1; 1 once the training is to stop."""
+    stopped = stop is not None and stop.is_set()
+    return trainer.processes.agreed(1.0 if stopped else clock.fraction(trainer.steps_done))
+
+
 class _RefinementStopped(Exception):
     """Raised inside a refinement to end it early."""
 
@@ -138,9 +150,10 @@ def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: Progre
     started, limit = clock.spent(), trainer.config.max_seconds
 
     def progress(done: int, total: int) -> None:
-        if stop is not None and stop.is_set():
+        agreed = trainer.processes.agreed
+        if agreed(stop is not None and stop.is_set()):
             raise _RefinementStopped
-        if limit and started + (clock.spent() - started) * total / done > REFINE_UNTIL * limit:
+        if limit and agreed(started + (clock.spent() - started) * total / done) > REFINE_UNTIL * limit:
             trainer.refinement_skipped = (
                 f"{limit:g} s are too short to refine {total} time steps and train on the result; poses stay as "
                 "tracked: use a larger --max-seconds, or --no-refine"
@@ -210,7 +223,12 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
 
 
 def _prepare(
-    capture: Capture, head: HeadModel, config: TrainConfig, guidance: Guidance | None, device: torch.device
+    capture: Capture,
+    head: HeadModel,
+    config: TrainConfig,
+    guidance: Guidance | None,
+    device: torch.device,
+    processes: Processes,
 ) -> Trainer:
     indices = capture.train_indices
     if len(indices) < MIN_FRAMES and config.bases:
@@ -227,4 +245,4 @@ def _prepare(
     frames = with_initial_torso(capture, indices, frames)
     if config.has_layer:
         person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
-    return Trainer(build_avatar(person, frames, config), frames, config, guidance, device)
+    return Trainer(build_avatar(person, frames, config), frames, config, guidance, device, processes)

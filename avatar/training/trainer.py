@@ -35,6 +35,7 @@ from avatar.training.layer_training import TexelAnchors, layer_groups, limit_tex
 from avatar.training.losses import READ_EVERY, Losses
 from avatar.training.mouth_limits import MouthLimits
 from avatar.training.neighbor_colors import set_hidden_colors
+from avatar.training.parallel import Processes
 from avatar.training.prediction import predict
 from avatar.training.prior_colors import set_prior_colors
 from avatar.training.relocation import measure, relocate, relocation_due
@@ -54,6 +55,7 @@ class Trainer:
         config: TrainConfig,
         guidance: Guidance | None = None,
         device: torch.device | None = None,
+        processes: Processes | None = None,
     ) -> None:
         """
         Args:
@@ -62,8 +64,9 @@ class Trainer:
             config: the settings of the training.
             guidance: see `avatar.training.guidance`.
             device: on which to train; None: the host.
+            processes: that train the same avatar; None: this one alone.
         """
-        self.avatar, self.guidance = avatar, guidance
+        self.avatar, self.guidance, self.processes = avatar, guidance, processes or Processes()
         self.config = config
         self.tracked = frames.states  # before the refinement, on the host
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
@@ -156,7 +159,8 @@ class Trainer:
         """
         frames, config = self._frames(fraction), self.config
         indices = self._next_frames()
-        background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32)).to(self.device)
+        background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
+        indices, background = self.processes.share(indices), self.processes.share(background).to(self.device)
         weights = self.avatar.blendshapes.weights(pick(frames.states.features, pick(frames.step, indices)))
         extra = self.avatar.blendshapes(weights.detach() if self.outer else weights)
         if self.outer:
@@ -166,17 +170,19 @@ class Trainer:
         truth, matte = pick(frames.rgb, indices), pick(frames.alpha, indices)
         losses, squares = ops.photometric(rgb, alpha, truth, matte, background, config.ssim, config.mask)
         (losses * pick(frames.weight, indices)).sum().backward()
-        if self.guidance is not None and self.steps_done % EVERY_GUIDED == 0:
+        if self.guidance is not None and self.steps_done % EVERY_GUIDED == 0 and self.processes.rank == 0:
             guide(self.avatar, frames, self.guidance, config.rasterizer, self.steps_done, fraction, config.seed)
+        self.processes.sum_gradients([group.param for group in self.optimizer.groups])
         opacity_grad = self.avatar.logit_opacities.grad
         assert opacity_grad is not None
         self.anchors.add_gradients(truth.shape[1] * truth.shape[2])
         rate, touched = self._rate(fraction), opacity_grad != 0
         if self.outer:
             assert extra.grad is not None
-            weights.backward(
-                self.optimizer.step_basis(rate, touched, weights.detach(), extra.grad, self.anchors.basis_weights)
-            )
+            of_all = self.processes.gather(weights.detach()), self.processes.gather(extra.grad)
+            grad = self.optimizer.step_basis(rate, touched, *of_all, self.anchors.basis_weights)
+            weights.backward(self.processes.share(grad))
+            self.processes.sum_gradients([self.avatar.blendshapes.mix])
         if self.texel_anchors is not None:
             self.texel_anchors.add_gradients()
         self.optimizer.step(rate, touched)

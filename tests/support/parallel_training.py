@@ -1,0 +1,47 @@
+"""One of several processes of a training, for tests: `torchrun -m tests.support.parallel_training CAPTURE OUT MODE`.
+
+Each process writes the avatar's tensors to OUT/RANK.pt. MODE: `whole`; `stop`, after some steps, with a checkpoint; or
+`resume`. Without torchrun the training is that of one process.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from threading import Event
+
+import torch
+
+from avatar.common.processes import own_rank
+from avatar.data.capture_folder import Capture
+from avatar.head import load_head
+from avatar.model.avatar import Avatar
+from avatar.training import relocation
+from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
+from avatar.training.parallel import joined_processes
+
+STEPS, STOPPED = 40, 15
+CONFIG = TrainConfig(size=32, steps=STEPS, gaussians=300, batch=2, bases=2, relocate=0.1, refine_at=0.6)
+
+
+def main(capture: Path, out: Path, mode: str) -> None:
+    """Train and write."""
+    relocation.EVERY = 10
+    stop, steps = Event(), []
+
+    def count(avatar: Avatar) -> None:
+        steps.append(1)
+        if mode == "stop" and len(steps) > STOPPED and own_rank() == 0:
+            stop.set()
+
+    with joined_processes(torch.device("cpu")) as processes:
+        result = fit(
+            Capture.load(capture), load_head(), CONFIG, checkpoint=out / "checkpoint", resume=mode == "resume",
+            stop=stop, snapshot=count, processes=processes,
+        )  # fmt: skip
+    torch.save({"state": result.avatar.state_dict(), "steps": len(steps) - 1}, out / f"{own_rank()}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
