@@ -25,6 +25,7 @@ OPTIONAL = (
     "onnxruntime",
     "pyvirtualcam",
     "websockets",
+    "zstandard",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")

@@ -41,6 +41,8 @@ OPTIONAL_PACKAGES = {
         "hash grids on CUDA",
     ),
 }
+if sys.version_info < (3, 14):  # Python's own from then on
+    OPTIONAL_PACKAGES["zstandard"] = ("zstandard", "pip install zstandard", "smaller .spz files of `headsplat export`")
 CORE_PACKAGES = {
     "torch": "torch",
     "numpy": "numpy",

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from avatar.types import HeadParams
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
-SUFFIXES = ("", ".ply", ".obj", ".glb", ".html", ".hsa")
+SpzVersionName = Literal[3, 4]  # equal to avatar.export.SpzVersion, likewise
+SUFFIXES = ("", ".ply", ".spz", ".obj", ".glb", ".html", ".hsa")
 _WEB = (".html", ".hsa")
 _MESHES = (".obj", ".glb")
 _MEGABYTE = 1 << 20
@@ -44,18 +45,19 @@ _MEGABYTE = 1 << 20
 class ExportCommand:
     """Write an avatar for other programs.
 
-    NAME.ply: Gaussians in one pose, for splat viewers. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame.
-    NAME.obj: the head mesh in one pose, with texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's
-    expressions as morph targets and a skin of five joints; animated with --motion. NAME.html: a page that shows the
-    avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network. NAME.hsa: the
-    same avatar for the element <headsplat-avatar> on pages of your own. Units are meters, the origin is between the
-    eyes.
+    NAME.ply: Gaussians in one pose, for splat viewers. NAME.spz: the same in Niantic's compressed format, a quarter of
+    the size. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame. NAME.obj: the head mesh in one pose, with
+    texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's expressions as morph targets and a skin
+    of five joints; animated with --motion. NAME.glb with --splats: Gaussians in one pose as glTF. NAME.html: a page
+    that shows the avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network.
+    NAME.hsa: the same avatar for the element <headsplat-avatar> on pages of your own. Units are meters, the origin is
+    between the eyes.
     """
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """an .avatar file"""
     out: Out
-    """a name in .ply, .obj, .glb, .html or .hsa, or a folder for numbered .ply files"""
+    """a name in .ply, .spz, .obj, .glb, .html or .hsa, or a folder for numbered .ply files"""
     expression: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=WEIGHT")] = ()
     """a weight added to the neutral expression, such as jawOpen=0.5; may be repeated"""
     head_pose: Annotated[str | None, arg(metavar="YAW,PITCH,ROLL")] = None
@@ -72,8 +74,13 @@ class ExportCommand:
     rigged: bool = False
     """.ply only: Gaussians in the frames of their triangles, and the mesh, for use in other rigs; splat viewers cannot
     show it"""
+    splats: bool = False
+    """.glb only: the Gaussians in one pose (KHR_gaussian_splatting) in place of the mesh; programs that do not know the
+    extension show points"""
+    spz_version: SpzVersionName = 4
+    """version of a .spz; 3 for programs that cannot read 4"""
     y_axis: YAxisName = "down"
-    """direction of the y axis in splat files. down: as in scenes trained from COLMAP; SuperSplat, PlayCanvas and Brush
+    """direction of the y axis in .ply files. down: as in scenes trained from COLMAP; SuperSplat, PlayCanvas and Brush
     correct it. up: for tools that do not (Blender, three.js)"""
     overwrite: bool = False
     """replace an output that exists"""
@@ -88,7 +95,7 @@ class ExportCommand:
             frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
             with stage("exporting") as update:
                 show(self._write(frames, update))
-        if self.rigged or self.out.suffix in (*_MESHES, *_WEB):
+        if self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats):
             _log_license(frames.avatar)
         return 0
 
@@ -118,12 +125,14 @@ class ExportCommand:
         suffix = self.out.suffix
         if suffix not in SUFFIXES:
             raise HeadsplatError(
-                f"{self.out}: cannot write {suffix}; give a name in .ply, .obj, .glb, .html or .hsa, or a folder "
-                "for numbered .ply files"
+                f"{self.out}: cannot write {suffix}; give a name in .ply, .spz, .obj, .glb, .html or .hsa, or a "
+                "folder for numbered .ply files"
             )
         self._check_poses()
         if self.rigged and suffix != ".ply":
             raise HeadsplatError(f"{self.out}: --rigged writes a .ply; give a name in .ply or leave --rigged out")
+        if self.splats and suffix != ".glb":
+            raise HeadsplatError(f"{self.out}: --splats writes a .glb; give a name in .glb or leave --splats out")
         if self.rigged and (self.expression or self.head_pose):
             raise HeadsplatError("--rigged: writes the neutral expression; leave out --expression and --head-pose")
 
@@ -150,8 +159,8 @@ class ExportCommand:
         if self.frame is not None and self.frames is not None:
             raise HeadsplatError("--frame: selects one pose; leave out --frames")
         if self.frame is not None and not suffix:
-            raise HeadsplatError(f"{self.out}: --frame selects one pose; give a name in .ply, .obj or .glb")
-        if self.frame is None and suffix in (".ply", ".obj"):
+            raise HeadsplatError(f"{self.out}: --frame selects one pose; give a name in .ply, .spz, .obj or .glb")
+        if self.frame is None and (suffix in (".ply", ".spz", ".obj") or self.splats):
             raise HeadsplatError(
                 f"{self.out}: stores one pose; select it with --frame N, or give a folder for all frames of the motion"
             )
@@ -169,32 +178,43 @@ class ExportCommand:
 
     def _write(self, frames: ExportFrames, update: Update) -> str:
         """Write the output; returns a line that describes it."""
-        import torch
-
         from avatar import export
 
         if self.out.suffix in _WEB:
             return self._write_web(frames)
         avatar, params, consent, count = frames.avatar, frames.params, frames.consent, len(frames.params)
-        if not self.out.suffix:
+        if self.out.suffix:
+            self._write_file(frames)
+            return f"{self.out}: {self._description(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
 
-            def report_progress(done: int) -> None:
-                update(done / count, f"frame {done} of {count}")
+        def report_progress(done: int) -> None:
+            update(done / count, f"frame {done} of {count}")
 
-            total = export.write_plys(
-                self.out, avatar, params, self.y_axis, consent, first=frames.first, update=report_progress
-            )
-            return f"{self.out}: {counted(count, 'file')} of {_gaussians(avatar)}, {total / _MEGABYTE:.1f} MB"
+        total = export.write_plys(
+            self.out, avatar, params, self.y_axis, consent, first=frames.first, update=report_progress
+        )
+        return f"{self.out}: {counted(count, 'file')} of {_gaussians(avatar)}, {total / _MEGABYTE:.1f} MB"
+
+    def _write_file(self, frames: ExportFrames) -> None:
+        """Write a single file for other programs."""
+        import torch
+
+        from avatar import export
+
+        avatar, params, consent = frames.avatar, frames.params, frames.consent
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
+        elif self.splats:
+            export.write_splat_glb(self.out, avatar, params, consent)
         elif self.out.suffix == ".ply":
             export.write_ply(self.out, avatar, params, self.y_axis, consent)
+        elif self.out.suffix == ".spz":
+            export.write_spz(self.out, avatar, params, self.spz_version, consent)
         elif self.out.suffix == ".obj":
             export.write_obj(self.out, avatar, params, consent)
         else:
             times = None if frames.times is None else torch.from_numpy(frames.times)
             export.write_glb(self.out, avatar, params, times, consent)
-        return f"{self.out}: {self._description(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
 
     def _write_web(self, frames: ExportFrames) -> str:
         """Write the page of the web player, or the container alone; returns a line that describes it."""
@@ -218,7 +238,7 @@ class ExportCommand:
         return f"{self.out}: {kind} with {_gaussians(frames.avatar)}{played}, {size:.1f} MB"
 
     def _description(self, avatar: Avatar, count: int) -> str:
-        if self.out.suffix == ".ply":
+        if self.out.suffix in (".ply", ".spz") or self.splats:
             return f"{'a rig, not a scene: ' if self.rigged else ''}{_gaussians(avatar)}"
         return f"mesh of {len(avatar.head.faces)} triangles" + (f", animation of {count} frames" if count > 1 else "")
 

@@ -171,7 +171,7 @@ def _mesh(avatar: Avatar, face: ArkitFace, poses: _Poses, buffer: Buffer) -> dic
         "WEIGHTS_0": vertices(weights),
     }
     if not has_texture(head):
-        attributes["COLOR_0"] = vertices(_linear(vertex_colors(avatar)[seams.vertex]))
+        attributes["COLOR_0"] = vertices(to_linear(vertex_colors(avatar)[seams.vertex]))
     primitive = {
         "attributes": attributes,
         "indices": buffer.add(seams.faces.numpy().astype("<u4").reshape(-1), ELEMENT_ARRAY_BUFFER),
@@ -194,7 +194,7 @@ def _influences(lbs_weights: Tensor) -> tuple[NDArray[np.uint8], Tensor]:
     return torch.where(weights > 0, joints, 0).numpy().astype(np.uint8), weights
 
 
-def _linear(srgb: Tensor) -> Tensor:
+def to_linear(srgb: Tensor) -> Tensor:
     """sRGB 0..1 to linear (IEC 61966-2-1), as the format requires for vertex colors."""
     return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 

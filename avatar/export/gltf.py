@@ -29,13 +29,16 @@ class Buffer:
         self.data += content + bytes(-len(content) % 4)
         return len(self.views) - 1
 
-    def add(self, values: NDArray[Any], target: int | None = None, *, bounds: bool = False) -> int:
+    def add(
+        self, values: NDArray[Any], target: int | None = None, *, bounds: bool = False, normalized: bool = False
+    ) -> int:
         """Append an array; returns the index of its accessor.
 
         Args:
             values: [n] or [n,c], float32, uint32, uint16 or uint8.
             target: ARRAY_BUFFER or ELEMENT_ARRAY_BUFFER for arrays of a mesh.
             bounds: store minimum and maximum, which the format requires for positions and for times.
+            normalized: integers are 0..1 in units of their largest value.
         """
         rows = np.ascontiguousarray(values.reshape(len(values), -1))
         rows = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
@@ -48,6 +51,8 @@ class Buffer:
             "count": len(rows),
             "type": _TYPES[rows.shape[1]],
         }
+        if normalized:
+            accessor["normalized"] = True
         if bounds:
             accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
         self.views.append(view)

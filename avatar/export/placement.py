@@ -67,6 +67,11 @@ class Placement:
         return replace(params, joint_rot=joint_rot, translation=head.root_translation(params.identity, torso, shift))
 
 
+def turned_around() -> Tensor:
+    """Rotation [3,3] by 180 degrees about y: y still points up, the face looks along -z."""
+    return torch.diag(torch.tensor([-1.0, 1.0, -1.0]))
+
+
 def upside_down() -> Tensor:
     """Rotation [3,3] by 180 degrees about z: y points down, the face still looks along +z."""
     return torch.diag(torch.tensor([-1.0, -1.0, 1.0]))

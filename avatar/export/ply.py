@@ -30,6 +30,7 @@ from .placement import Placement, upside_down
 #: not correct it (Blender, three.js) need y up.
 YAxis = Literal["down", "up"]
 _VERTICAL: dict[YAxis, str] = {"down": "y", "up": "0 1 0"}
+_ROTATIONS: dict[YAxis, Tensor | None] = {"down": upside_down(), "up": None}
 _OPACITY_MARGIN = 1e-6  # closer to 0 or 1 the logit is not finite in float32
 _MIN_SCALE = 1e-12  # meters
 
@@ -47,7 +48,9 @@ def write_ply(
         consent: the consent statement stored in the header.
     """
     with atomic_path(path) as part:
-        part.write_bytes(ply_bytes(_placed(avatar, params, y_axis), comments(y_axis, consent, avatar.sampling)))
+        part.write_bytes(
+            ply_bytes(placed(avatar, params, _ROTATIONS[y_axis]), comments(y_axis, consent, avatar.sampling))
+        )
 
 
 def write_plys(
@@ -78,7 +81,9 @@ def write_plys(
     with atomic_folder(folder) as temporary:
         for frame in range(len(params)):
             with ops.one_thread():
-                data = ply_bytes(_placed(avatar, params[frame], y_axis), comments(y_axis, consent, avatar.sampling))
+                data = ply_bytes(
+                    placed(avatar, params[frame], _ROTATIONS[y_axis]), comments(y_axis, consent, avatar.sampling)
+                )
             (temporary / f"{first + frame:05d}.ply").write_bytes(data)
             total += len(data)
             if update is not None:
@@ -91,20 +96,32 @@ def comments(y_axis: YAxis, consent: str, sampling: Sampling) -> list[str]:
 
     The scales contain the filter of `sampling`; the dilation is up to the viewer, most have 0.3.
     """
+    first, *others = remarks(f"y points {y_axis}, the face looks along +z", consent, sampling)
+    return [first, f"Vertical axis: {_VERTICAL[y_axis]}", "SplatRenderMode: default", *others]
+
+
+def remarks(axes: str, consent: str, sampling: Sampling) -> list[str]:
+    """Lines for people about the Gaussians of an avatar; `axes` are those of the file."""
     return [
         f"Exported from headsplat {__version__}",
-        f"Vertical axis: {_VERTICAL[y_axis]}",
-        "SplatRenderMode: default",
-        f"axes: meters, y points {y_axis}, the face looks along +z, origin between the eyes; colors display sRGB",
+        f"axes: meters, {axes}, origin between the eyes; colors display sRGB",
         f"trained with {sampling.dilation:g} pixels^2 added to the projected covariance; use the same in the viewer",
         consent,
     ]
 
 
 @torch.no_grad()
-def _placed(avatar: Avatar, params: HeadParams, y_axis: YAxis) -> Gaussians:
+def placed(avatar: Avatar, params: HeadParams, rotation: Tensor | None = None) -> Gaussians:
+    """Gaussians [1,N] of one frame for a splat file, with a flat one for each face of the mesh layer.
+
+    Args:
+        avatar: the avatar.
+        params: [1].
+        rotation: [3,3] from y up and a face that looks along +z to the axes of the file; None: these. The origin is
+            between the eyes in the mean pose, units are meters.
+    """
     placement = Placement.centered(avatar)
-    return (placement.rotated(upside_down()) if y_axis == "down" else placement).gaussians(with_layer(avatar(params)))
+    return (placement if rotation is None else placement.rotated(rotation)).gaussians(with_layer(avatar(params)))
 
 
 def ply_bytes(gaussians: Gaussians, remarks: Sequence[str] = ()) -> bytes:

@@ -15,6 +15,7 @@ from avatar.model import avatar_file
 from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of
 from tests.avatar.export.readers import Glb, Ply, columns
+from tests.avatar.export.splat_readers import Spz, glb_splats
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,38 @@ def test_a_mesh_of_another_head_reports_its_license(
     assert "FLAME license, research only" in (tmp_path / "me.obj").read_text()
 
 
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_compressed_file_has_the_pose_and_the_consent(
+    me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: int
+) -> None:
+    posed = ["--expression", "jawOpen=.5", "--head-pose", "-20,5,0"]
+    assert cli.main(["export", me, "-o", str(tmp_path / "a.ply"), *posed]) == 0
+    capsys.readouterr()
+    out = tmp_path / "a.spz"
+    assert cli.main(["export", me, "-o", str(out), *posed, "--spz-version", str(version)]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: 1500 Gaussians, ")
+    found, expected = Spz.read(out), Ply.read(tmp_path / "a.ply").elements["vertex"]
+    assert found.version == version and "Given by the person." in found.text
+    # x right, y up, z back against x right, y down, z front
+    assert found.rows["x"] == pytest.approx(expected["x"], abs=1e-5)
+    assert found.rows["y"] == pytest.approx(-expected["y"], abs=1e-5)
+    assert found.rows["z"] == pytest.approx(-expected["z"], abs=1e-5)
+
+
+def test_gaussians_in_gltf_have_the_frame_of_a_motion(
+    me: str, motion_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driven = ["--motion", motion_file, "--frame", "6"]
+    assert cli.main(["export", me, "-o", str(tmp_path / "a.ply"), *driven, "--y-axis", "up"]) == 0
+    capsys.readouterr()
+    out = tmp_path / "a.glb"
+    assert cli.main(["export", me, "-o", str(out), *driven, "--splats"]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: 1500 Gaussians, ")
+    glb, expected = Glb.read(out), Ply.read(tmp_path / "a.ply").elements["vertex"]
+    assert columns(glb_splats(glb), "x", "y", "z") == pytest.approx(columns(expected, "x", "y", "z"), abs=1e-6)
+    assert glb.json["asset"]["extras"]["consent"] == "Given by the person."
+
+
 def test_a_page_with_a_motion_is_one_file(
     me: str, motion_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +167,7 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         (
             "me.usd",
             (),
-            "cannot write .usd; give a name in .ply, .obj, .glb, .html or .hsa, or a folder for numbered .ply files",
+            "cannot write .usd; give a name in .ply, .spz, .obj, .glb, .html or .hsa, or a folder for numbered .ply",
         ),
         ("me.html", ("--head-pose", "20,0,0"), "a page has sliders for poses; leave out --expression, --head-pose"),
         ("frames", (), "needs a motion; give --motion FILE or CAPTURE"),
@@ -143,6 +176,10 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         ("me.ply", ("--expression", "jawOpen"), "'jawOpen' is not a weight; give NAME=WEIGHT, such as jawOpen=0.5"),
         ("me.ply", ("--head-pose", "10,20"), "'10,20' is not a rotation; give YAW,PITCH,ROLL in degrees"),
         ("me.obj", ("--rigged",), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
+        ("me.spz", ("--splats",), "--splats writes a .glb; give a name in .glb or leave --splats out"),
+        ("me.spz", ("--rigged",), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
+        ("me.spz", ("--frame", "3"), "--frame: needs a motion; give --motion FILE or CAPTURE"),
+        ("me.glb", ("--splats", "--rigged"), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
         ("me.ply", ("--rigged", "--expression", "jawOpen=1"), "--rigged: writes the neutral expression; leave out"),
     ],
 )
@@ -157,9 +194,11 @@ def test_invalid_combinations_are_refused_with_a_message(
     ("out", "arguments", "message"),
     [
         ("me.ply", (), "stores one pose; select it with --frame N, or give a folder for all frames"),
+        ("me.spz", (), "stores one pose; select it with --frame N, or give a folder for all frames"),
+        ("me.glb", ("--splats",), "stores one pose; select it with --frame N, or give a folder for all frames"),
         ("me.ply", ("--frame", "24"), "which has 24 frames; give 0 to 23"),
         ("me.ply", ("--frame", "2", "--frames", "1:3"), "--frame: selects one pose; leave out --frames"),
-        ("frames", ("--frame", "2"), "--frame selects one pose; give a name in .ply, .obj or .glb"),
+        ("frames", ("--frame", "2"), "--frame selects one pose; give a name in .ply, .spz, .obj or .glb"),
         ("frames", ("--frames", "30:40"), "30:40 selects none of the 24 frames"),
         ("frames", ("--fps", "0"), "--fps: expected 0.01 to 1000, got 0"),
         (

@@ -26,6 +26,8 @@ COMMANDS = {
     "render me.avatar --motion c --frames :2 -o out --codec exr --size 128": "out",
     "eval me.avatar c --no-refine --save-images out": "out",
     "export me.avatar -o out.ply": "out.ply",
+    "export me.avatar -o out.spz": "out.spz",
+    "export me.avatar --splats -o out.glb": "out.glb",
     "export me.avatar --motion c --frames :2 -o out": "out",
     "motion convert c -o out.csv": "out.csv",
     "motion convert c -o out.json": "out.json",

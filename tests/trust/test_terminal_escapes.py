@@ -128,12 +128,12 @@ def test_an_error_with_names_of_an_avatar_is_one_line(tmp_path: Path, capsys: py
     assert not UNSAFE.search(text)
 
 
-@pytest.mark.parametrize("name", ["me.obj", "me.ply", "me.glb", "rigged.ply"])
+@pytest.mark.parametrize("name", ["me.obj", "me.ply", "me.spz", "me.glb", "splats.glb", "rigged.ply"])
 def test_exports_contain_no_line_and_no_escape_of_the_avatar(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     path, out = hostile_avatar(tmp_path / "me.avatar"), tmp_path / name
-    arguments = ["--rigged"] if name == "rigged.ply" else []
+    arguments = {"rigged.ply": ["--rigged"], "splats.glb": ["--splats"]}.get(name, [])
     assert not UNSAFE.search(printed(capsys, "export", path, "-o", out, *arguments))
     content = out.read_bytes()
     if name == "me.obj":
@@ -141,7 +141,9 @@ def test_exports_contain_no_line_and_no_escape_of_the_avatar(
         assert tags == {"#", "o", "v", "vt", "vn", "f", ""}
         assert_safe(content.decode())
         assert len(re.findall(rb"^v ", content, re.MULTILINE)) == 12
-    elif name == "me.glb":
+    elif name == "me.spz":
+        assert_safe(content[40 : int.from_bytes(content[16:20], "little")].decode())
+    elif name.endswith(".glb"):
         length = int.from_bytes(content[12:16], "little")
         document = content[20 : 20 + length].decode("ascii")
         assert not UNSAFE.search(document) and json.loads(document)["asset"]["extras"]["consent"] == EVIL + "\udcff"

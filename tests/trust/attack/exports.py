@@ -20,7 +20,7 @@ from tests.trust.attack.scene import SIZE, Scene, capture_json, copied_capture
 
 #: Entries of the header that outputs repeat.
 _KEYS = (("consent",), ("head", "name"), ("head", "licence"), ("capture", "name"), ("expression_names", 0))
-_FORMATS = ("ply", "rigged ply", "obj", "glb", "folder", "video")
+_FORMATS = ("ply", "spz", "splats glb", "rigged ply", "obj", "glb", "folder", "video")
 _NAMES = (
     "a b",
     "-a",
@@ -59,6 +59,8 @@ def _command(form: str, avatar: Path, out: Path, scene: Scene) -> tuple[object, 
     motion = ("--motion", scene.motion)
     return {
         "ply": ("export", avatar, "-o", out.with_name(f"{out.name}.ply")),
+        "spz": ("export", avatar, "-o", out.with_name(f"{out.name}.spz")),
+        "splats glb": ("export", avatar, "-o", out.with_name(f"{out.name}.glb"), "--splats"),
         "rigged ply": ("export", avatar, "-o", out.with_name(f"{out.name}.ply"), "--rigged"),
         "obj": ("export", avatar, "-o", out.with_name(f"{out.name}.obj")),
         "glb": ("export", avatar, "-o", out.with_name(f"{out.name}.glb"), *motion),
@@ -146,7 +148,18 @@ def _json_fault(data: bytes) -> str | None:
     return None
 
 
-_CHECKS = {".ply": _ply_fault, ".obj": _obj_fault, ".glb": _glb_fault, ".json": _json_fault}
+def _spz_fault(data: bytes) -> str | None:
+    magic, version, count, _, _, _, streams, table = struct.unpack_from("<4sIIBBBBI", data)
+    if (magic, version) != (b"NGSP", 4) or not count:
+        return "not a file of version 4"
+    text = data[40:table].decode()
+    if any((ord(sign) < 32 and sign != "\n") or ord(sign) == 127 for sign in text):
+        return "control characters in the text"
+    sizes = struct.unpack_from(f"<{2 * streams}Q", data, table)
+    return None if table + 16 * streams + sum(sizes[::2]) == len(data) else "sizes that are not those of the streams"
+
+
+_CHECKS = {".ply": _ply_fault, ".spz": _spz_fault, ".obj": _obj_fault, ".glb": _glb_fault, ".json": _json_fault}
 
 
 def _eval_run(scene: Scene, text: str) -> Callable[[Path], Outcome]:

@@ -89,6 +89,8 @@ JOBS = {
         Job("render mp4", (*_RENDER, "-o", "out/new.mp4"), ("new.mp4",)),
         Job("render folder", (*_RENDER, "-o", "out/new"), ("new",)),
         Job("export ply", ("export", "in/me.avatar", "-o", "out/new.ply"), ("new.ply",)),
+        Job("export spz", ("export", "in/me.avatar", "-o", "out/new.spz"), ("new.spz",)),
+        Job("export splats glb", ("export", "in/me.avatar", "-o", "out/new.glb", "--splats"), ("new.glb",)),
         Job("export glb", ("export", "in/me.avatar", "-o", "out/new.glb", "--motion", "in/me.capture"), ("new.glb",)),
         Job("export obj", ("export", "in/me.avatar", "-o", "out/new.obj"), ("new.obj",)),
         Job("export folder", ("export", "in/me.avatar", "-o", "out/new", "--motion", "in/me.capture"), ("new",)),
