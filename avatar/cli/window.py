@@ -97,8 +97,8 @@ def run_window(
     """
     from viewer.gui.display import check_display
 
-    device = requested_device(options.device)
     check_display()
+    device = requested_device(options.device)
     outputs = [Output(path, "--record") for path in options.record]
     if options.json is not None:
         outputs.append(Output(options.json, "--json", (".json",)))

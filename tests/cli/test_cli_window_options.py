@@ -91,8 +91,9 @@ def test_a_process_that_is_terminated_completes_its_recording(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("command", ["view", "live"])
 def test_a_device_that_is_not_there_is_a_one_line_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
+    monkeypatch.setattr(display, "check_display", lambda: None)
     assert cli.main([command, str(tmp_path / "me.avatar"), "--device", "cuda"]) == 1
     assert capsys.readouterr().err == "headsplat: --device cuda: no CUDA GPU: torch finds no CUDA device.\n"
 
