@@ -5,7 +5,6 @@ The offline renderer and the viewer both use it: equal parameters, camera and se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from avatar import ops
 from avatar.model.poser import Poses
 from avatar.rendering.animator import Animator
 from avatar.rendering.mesh_shader import MeshShader, gaussian_normals, layer_normals
+from avatar.rendering.readback import Readback
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, Gaussians
 
@@ -25,6 +25,15 @@ from avatar.types import Camera, Gaussians
 STRIP_PIXELS = 1 << 22
 #: Below this alpha a pixel has no depth and no normal: it shows more background than surface.
 _MIN_SURFACE_ALPHA = 0.5
+_PEAK = "peak alpha"  # read back with the passes
+
+
+@dataclass(frozen=True)
+class RenderedPasses:
+    """The passes of one frame from one camera."""
+
+    images: dict[str, np.ndarray]  # [H,W] or [H,W,C] of each pass
+    peak_alpha: float  # the largest; 0 if nothing is visible, NaN if a color or alpha is not finite
 
 
 @dataclass(frozen=True)
@@ -62,30 +71,46 @@ class FrameRenderer:
             shader: of the same avatar; required for a mesh pass.
         """
         self.settings = settings
-        #: largest alpha of the last frame, 0 if nothing is visible; NaN if a color or alpha of the frame is not finite
-        self.peak_alpha = 0.0
         self._animator, self._shader = animator, shader
+        self._peaks: list[Tensor] = []  # [] of each image that the frame's passes are made of
         self._rows = animator.bytes.shape[1] // settings.supersample
         #: first row of each strip; the last strip overlaps the one before if they do not divide the height evenly
         self._tops = [min(top, settings.height - self._rows) for top in range(0, settings.height, self._rows)]
         device = animator.bytes.device
+        self._readback = Readback(device)
         image = settings.background.image
         self._background_image = None if image is None else torch.from_numpy(image).to(device).float() / 255
         self._background_color = torch.tensor(settings.background.color, dtype=torch.float32, device=device)
 
     def render(self, frame: PosedFrame, camera: Camera) -> dict[str, np.ndarray]:
         """Every pass of the settings as seen from `camera` [1]; the arrays are overwritten by the next call."""
-        self.peak_alpha = 0.0
-        strips = [self._render_strip(frame, camera, top) for top in self._tops]
-        return {name: self._join([strip[name] for strip in strips]) for name in self.settings.passes}
+        return self.start(frame, camera)().images
 
-    def _join(self, strips: list[Tensor]) -> np.ndarray:
+    def start(self, frame: PosedFrame, camera: Camera) -> Callable[[], RenderedPasses]:
+        """Like `render`, but on a GPU without waiting for the images.
+
+        Returns:
+            A function that waits for them. On the CPU it must be called before the next frame is rendered; on a GPU it
+            may be called later.
+        """
+        self._peaks = []
+        strips = [self._render_strip(frame, camera, top) for top in self._tops]
+        passes: dict[str, Tensor] = {name: self._join([strip[name] for strip in strips]) for name in strips[0]}
+        read = self._readback.start({**passes, _PEAK: torch.stack(self._peaks).amax()})
+
+        def finish() -> RenderedPasses:
+            images = read()
+            return RenderedPasses(images, float(images.pop(_PEAK)))
+
+        return finish
+
+    def _join(self, strips: list[Tensor]) -> Tensor:
         if len(strips) == 1:
-            return strips[0].cpu().numpy()
+            return strips[0]
         joined = strips[0].new_empty(self.settings.height, *strips[0].shape[1:])
         for top, strip in zip(self._tops, strips, strict=True):
             joined[top : top + self._rows] = strip
-        return joined.cpu().numpy()
+        return joined
 
     def _render_strip(self, frame: PosedFrame, camera: Camera, top: int) -> dict[str, Tensor]:
         """The passes of the strip whose first row is `top`."""
@@ -93,7 +118,7 @@ class FrameRenderer:
         camera = _strip_camera(camera, settings.supersample, top, self._rows)
         if settings.passes != ("mesh",):
             animator.rasterize(frame.gaussians, camera)
-            self._update_peak(animator.rgb, animator.alpha)
+            self._add_peak(animator.rgb, animator.alpha)
         passes: dict[str, Callable[[], Tensor]] = {
             "rgb": lambda: self._rgb(top),
             "alpha": lambda: _to_bytes(self._downsample(animator.alpha)),
@@ -163,12 +188,11 @@ class FrameRenderer:
         assert self._shader is not None
         poses, index = frame.poses, frame.frame
         rgb, alpha = self._shader.render(frame.vertices, poses.quats[index], poses.translations[index], camera)
-        self._update_peak(rgb, alpha)
+        self._add_peak(rgb, alpha)
         return self._composite(self._downsample(rgb), self._downsample(alpha), top)
 
-    def _update_peak(self, rgb: Tensor, alpha: Tensor) -> None:
-        peak = float(alpha.amax() + 0 * rgb.sum())  # 0 times a value that is not finite is NaN
-        self.peak_alpha = peak if math.isnan(peak) else max(peak, self.peak_alpha)
+    def _add_peak(self, rgb: Tensor, alpha: Tensor) -> None:
+        self._peaks.append(alpha.amax() + 0 * rgb.sum())  # 0 times a value that is not finite is NaN
 
 
 def _to_bytes(values: Tensor) -> Tensor:

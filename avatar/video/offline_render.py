@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,12 +17,14 @@ from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 from avatar.model.poser import Poses
 from avatar.rendering.animator import Animator
-from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, PosedFrame, raster_size
+from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, PosedFrame, RenderedPasses, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, HeadParams
 from avatar.video.ordered_map import ordered_map
 
+#: Every pass of a frame, all columns side by side, and whether anything is visible in each column.
+_Frame: TypeAlias = tuple[dict[str, np.ndarray], list[bool]]
 #: Frames whose poses are computed in one call.
 _CHUNK = 256
 #: Bytes for each pixel of a finished pass, including its copies on the way to a file; for `working_memory`.
@@ -74,7 +77,11 @@ def render_frames(
     order = range(len(columns[0])) if frames is None else frames
     threads = render_threads(columns, settings)
     seen = [not order] * len(columns)
-    for images, visible in ordered_map(lambda: _FrameWorker(columns, settings).render, order, threads):
+    if _on_cpu(columns):
+        rendered = ordered_map(lambda: _FrameWorker(columns, settings).render, order, threads)
+    else:
+        rendered = _one_ahead(_FrameWorker(columns, settings).start, order)
+    for images, visible in rendered:
         seen = [before or now for before, now in zip(seen, visible, strict=True)]
         yield images
     if not all(seen):
@@ -87,9 +94,24 @@ def render_frames(
 
 def render_threads(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
     """How many frames are rendered in parallel: one for each CPU core, limited by memory; one on another device."""
-    if columns[0].avatar.offsets.device.type != "cpu":
+    if not _on_cpu(columns):
         return 1
     return max(1, min(ops.kernel_threads(), _MAX_BYTES // _bytes_per_thread(columns, settings)))
+
+
+def _on_cpu(columns: Sequence[RenderColumn]) -> bool:
+    return columns[0].avatar.offsets.device.type == "cpu"
+
+
+def _one_ahead(start: Callable[[int], Callable[[], _Frame]], order: Iterable[int]) -> Iterator[_Frame]:
+    """Frames in order, each read once the next one is started: a GPU renders it meanwhile."""
+    read = None
+    for frame in order:
+        read_before, read = read, start(frame)
+        if read_before is not None:
+            yield read_before()
+    if read is not None:
+        yield read()
 
 
 def working_memory(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
@@ -112,14 +134,24 @@ class _FrameWorker:
     def __init__(self, columns: Sequence[RenderColumn], settings: RenderSettings) -> None:
         self._columns = [_ColumnRenderer(column, settings) for column in columns]
 
-    def render(self, frame: int) -> tuple[dict[str, np.ndarray], list[bool]]:
+    def render(self, frame: int) -> _Frame:
         """Every pass of a frame, in new arrays, and whether anything is visible in each column."""
+        return self.start(frame)()
+
+    def start(self, frame: int) -> Callable[[], _Frame]:
+        """Like `render`, in two calls, as `FrameRenderer.start`."""
         with ops.one_thread(), torch.no_grad():
-            rendered = [column.render(frame) for column in self._columns]
-        visible = [column.visible for column in self._columns]
-        if len(rendered) == 1:
-            return {name: image.copy() for name, image in rendered[0].items()}, visible
-        return {name: np.concatenate([column[name] for column in rendered], 1) for name in rendered[0]}, visible
+            columns = [column.start(frame) for column in self._columns]
+
+        def read() -> _Frame:
+            rendered = [column() for column in columns]
+            visible = [column.peak_alpha > 0 for column in rendered]
+            images = [column.images for column in rendered]
+            if len(images) == 1:
+                return {name: image.copy() for name, image in images[0].items()}, visible
+            return {name: np.concatenate([column[name] for column in images], 1) for name in images[0]}, visible
+
+        return read
 
 
 class _ColumnRenderer:
@@ -135,21 +167,21 @@ class _ColumnRenderer:
         self._renderer = FrameRenderer(self._animator, settings, shader)
         self._chunk: tuple[int, Poses] | None = None  # number of the chunk and its poses
 
-    def render(self, frame: int) -> dict[str, np.ndarray]:
-        """Every pass of a frame; the arrays are overwritten by the next call."""
+    def start(self, frame: int) -> Callable[[], RenderedPasses]:
+        """Start to render every pass of a frame; the function that is returned waits for them."""
         posed = PosedFrame.of(self._animator, *self._poses_of(frame))
-        images = self._renderer.render(posed, self.column.camera_at(frame))
-        if math.isnan(self._renderer.peak_alpha):
-            raise HeadsplatError(
-                f"frame {frame}: its colors are not finite numbers; check the camera and the motion, or train the "
-                "avatar again"
-            )
-        return images
+        read = self._renderer.start(posed, self.column.camera_at(frame))
 
-    @property
-    def visible(self) -> bool:
-        """Whether anything is visible in the last frame."""
-        return self._renderer.peak_alpha > 0
+        def finish() -> RenderedPasses:
+            passes = read()
+            if math.isnan(passes.peak_alpha):
+                raise HeadsplatError(
+                    f"frame {frame}: its colors are not finite numbers; check the camera and the motion, or train the "
+                    "avatar again"
+                )
+            return passes
+
+        return finish
 
     def _poses_of(self, frame: int) -> tuple[Poses, int]:
         """The poses of the chunk with `frame`, and its index in them."""

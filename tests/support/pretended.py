@@ -5,6 +5,9 @@ storage; `Tensor.device` of them is `cuda:0`, and `native_for` gives them the CU
 of a tensor of the device and one of the host raises `MixedDevices`, as does what a GPU refuses, such as `numpy()`.
 Whatever would wait for the GPU is counted.
 
+Streams are pretended as well: copies to the host within `torch.cuda.stream` arrive when an event after them is waited
+for, and not before. So what overwrites their source too early, or reads their result too early, gives wrong values.
+
 Stricter than PyTorch: an index tensor of the host is refused too, because each use would be a copy that waits.
 """
 
@@ -13,11 +16,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
+from torch._C import DisableTorchFunction
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -44,6 +49,10 @@ class MixedDevices(RuntimeError):
 _STORAGES: dict[int, StorageWeakRef] = {}
 
 
+class EarlyCopy(RuntimeError):
+    """A copy in a stream that a real GPU might do before its source is computed, or after its memory is reused."""
+
+
 class Device:
     """The pretended GPU: which storages are on it, and how often the host waited for it."""
 
@@ -53,6 +62,7 @@ class Device:
         self._sweep_at = 4096
         self.waits: Counter[str] = Counter()  # by operation
         self.uploads: Counter[str] = Counter()
+        self.stream: Stream | None = None  # of `torch.cuda.stream`; None: the default stream
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether `tensor` is on the device."""
@@ -76,6 +86,55 @@ class Device:
         """Forget what was counted."""
         self.waits.clear()
         self.uploads.clear()
+
+
+class Stream:
+    """A stream beside the default one; it only copies to the host."""
+
+    def __init__(self, counts: Device) -> None:
+        self.device = GPU
+        self._counts = counts
+        self._ordered = False  # behind the work of the default stream
+        self._copies: list[tuple[Tensor, Tensor]] = []  # destination and source
+        self._kept: set[int] = set()  # storages that the allocator does not reuse before they are copied
+
+    def wait_stream(self, other: Stream | None) -> None:
+        """Order what follows behind the work of `other`, the default stream."""
+        self._ordered = other is None
+
+    def copy(self, source: Tensor, to: Callable[[Tensor], Tensor]) -> Tensor:
+        """A copy of `source` on the host, with unspecified values before the next event is waited for."""
+        if not self._ordered:
+            raise EarlyCopy("the stream does not wait for what computes the source; call wait_stream first")
+        target = to(source).clone().fill_(77)
+        self._counts.release(target)
+        self._copies.append((target, source))
+        return target
+
+    def keep(self, tensor: Tensor) -> None:
+        """As `tensor.record_stream(self)`."""
+        self._kept.add(tensor.untyped_storage()._cdata)
+
+    def record_event(self) -> SimpleNamespace:
+        """An event after the copies that were started."""
+        copies, self._copies, self._ordered = self._copies, [], False
+
+        def synchronize() -> None:
+            self._counts.waits["synchronize"] += 1
+            for target, source in copies:
+                storage = source.untyped_storage()._cdata
+                if storage not in self._kept:
+                    raise EarlyCopy("the memory of the source may be reused before it is copied; call record_stream")
+                target.numpy()[...] = _values(source)
+                self._kept.remove(storage)
+            copies.clear()
+
+        return SimpleNamespace(synchronize=synchronize)
+
+
+def _values(tensor: Tensor) -> Any:
+    with DisableTorchFunction():
+        return tensor.numpy()
 
 
 class _Operations(TorchDispatchMode):
@@ -173,7 +232,10 @@ def _to(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Tensor:
         return func(tensor, *rest, **kwargs)
     if rest:  # the device came first, so the rest begins with the dtype
         kwargs.update(zip(("dtype", "non_blocking", "copy"), rest, strict=False))
-    return mode.moved(tensor, torch.device(target), lambda value: func(value, HOST, **kwargs))
+    to, stream = lambda value: func(value, HOST, **kwargs), mode.on.stream
+    if stream is not None and kwargs.get("non_blocking") and torch.device(target) == HOST:
+        return stream.copy(tensor, to)
+    return mode.moved(tensor, torch.device(target), to)
 
 
 def _cpu(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Tensor:
@@ -232,6 +294,27 @@ class _Native:
 
 
 @contextmanager
+def _streams(device: Device) -> Iterator[None]:
+    """Let PyTorch's functions of streams be those of `device`."""
+
+    @contextmanager
+    def within(stream: Stream) -> Iterator[None]:
+        device.stream, before = stream, device.stream
+        try:
+            yield
+        finally:
+            device.stream = before
+
+    with (
+        mock.patch.object(torch.cuda, "Stream", lambda _: Stream(device)),
+        mock.patch.object(torch.cuda, "stream", within),
+        mock.patch.object(torch.cuda, "current_stream", lambda _: device.stream),
+        mock.patch.object(Tensor, "record_stream", lambda tensor, stream: stream.keep(tensor)),
+    ):
+        yield
+
+
+@contextmanager
 def pretended_gpu() -> Iterator[Device]:
     """Let `cuda:0` be a device of this thread within the block, with the CUDA kernels in the emulator.
 
@@ -263,6 +346,7 @@ def pretended_gpu() -> Iterator[Device]:
         mock.patch.object(torch.cuda, "device_count", lambda: 1),
         mock.patch.object(device_proof, "device_failure", lambda _: ""),  # tests/cuda_ext tests the self-check
         mock.patch.object(torch.cuda, "is_current_stream_capturing", lambda: False),
+        _streams(device),
         _Operations(device),
         functions,
     ):

@@ -27,6 +27,7 @@ from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
 from avatar.rendering.frame_renderer import FrameRenderer, PosedFrame, raster_size
 from avatar.rendering.mesh_shader import MeshShader
+from avatar.rendering.readback import Readback
 from avatar.rendering.settings import Background, RenderSettings
 from avatar.types import Camera, Gaussians, HeadParams
 from avatar.video import Pass
@@ -68,6 +69,7 @@ class Renderer:
         self._animator = Animator(self._copy, 1, 1, rasterizer=rasterizer)
         # A pose takes a hundred small operations: on the CPU, and then to the device, they are done sooner.
         self._poser = self._animator if self._copy is avatar else Poser(avatar)
+        self._readback = Readback(self._device)
         self._sized: dict[tuple[int, int, bool], Animator] = {}
         self._renderers: dict[Pass, tuple[Animator, FrameRenderer]] = {}
         self._fronts: dict[tuple[int, int], Camera] = {}
@@ -193,9 +195,10 @@ class Renderer:
         """Blend the mesh into `image`, in place."""
         poses = frame.poses
         rgb, alpha = self._shader.render(frame.vertices, poses.quats[0], poses.translations[0], camera)
-        mesh = ops.to_bytes(rgb[None], alpha[None], torch.zeros_like(rgb[0, 0]))[0].cpu().numpy()
-        blended = cv2.addWeighted(image, 1 - opacity, mesh, opacity, 0)
-        cv2.copyTo(blended, alpha.to(torch.uint8).cpu().numpy(), image)
+        mesh = ops.to_bytes(rgb[None], alpha[None], torch.zeros_like(rgb[0, 0]))[0]
+        overlay = self._readback.start({"mesh": mesh, "alpha": alpha.to(torch.uint8)})()
+        blended = cv2.addWeighted(image, 1 - opacity, overlay["mesh"], opacity, 0)
+        cv2.copyTo(blended, overlay["alpha"], image)
 
 
 def _evict(cache: dict[Any, Any], size: int) -> None:

@@ -23,6 +23,8 @@ from tests.support.tiny import tiny_capture
 ROWS = [0, 5]
 #: Largest difference of a value: levels for bytes, meters for depth, components of unit normals.
 TOLERANCE = {"rgb": 1, "alpha": 1, "mesh": 1, "depth": 1e-4, "normals": 1e-3}
+#: A frame with every pass waits once for all of its images, and for counts of the kernels; what it sends is to be rare.
+WAITS, UPLOADS = 0, 0
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,39 @@ def test_a_device_renders_what_the_cpu_does(
         for name, tolerance in TOLERANCE.items():
             difference = np.abs(one[name].astype(np.float64) - other[name])
             assert np.quantile(difference, 0.999) <= tolerance, name
+
+
+def test_a_frame_is_read_while_the_device_renders_the_next_one(
+    gpu: Device, avatar: Avatar, small: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    camera_at = RenderColumn.camera_at
+    monkeypatch.setattr(RenderColumn, "camera_at", lambda self, frame: started.append(frame) or camera_at(self, frame))
+    frames = render_frames([column_of(avatar, small, 32, 32).to(GPU)], RenderSettings(32, 32))
+    next(frames)
+    assert started == [0, 1]
+    gpu.clear_counts()
+    assert len(list(frames)) == 1 and started == [0, 1]
+    assert dict(gpu.waits) == {"synchronize": 1}
+
+
+def test_a_frame_of_a_motion_waits_and_copies_no_more_than_its_budget(
+    gpu: Device, avatar: Avatar, small: Capture
+) -> None:
+    column = column_of(avatar, small, 32, 32).to(GPU)
+    totals = []
+    for frames in ([0], [0, 1]):
+        gpu.clear_counts()
+        list(render_frames([column], RenderSettings(32, 32, passes=PASSES), frames))
+        totals.append((gpu.waits.total(), gpu.uploads.total()))
+    (waits, uploads), (more_waits, more_uploads) = totals
+    print(gpu.waits, gpu.uploads, totals)
+    assert more_waits - waits <= WAITS
+    assert more_uploads - uploads <= UPLOADS
+
+
+def test_no_frames_of_a_device_are_no_images(gpu: Device, avatar: Avatar, small: Capture) -> None:
+    assert list(render_frames([column_of(avatar, small, 32, 32).to(GPU)], RenderSettings(32, 32), [])) == []
 
 
 def test_a_track_renders_on_the_device_of_the_avatar(gpu: Device, avatar: Avatar, small: Capture) -> None:

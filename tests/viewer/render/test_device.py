@@ -48,6 +48,7 @@ def test_a_frame_of_the_window_waits_and_copies_no_more_than_its_budget(
     renderer.render(params[0], camera, ViewSettings())
     gpu.clear_counts()
     renderer.render(params[1], camera, ViewSettings())
+    print(gpu.waits, gpu.uploads)
     assert gpu.waits.total() <= WAITS, gpu.waits
     assert gpu.uploads.total() <= UPLOADS, gpu.uploads
 
