@@ -20,8 +20,8 @@ from viewer.session.session import Session
 __all__ = ["avatar", "small"]
 
 SIZE, ROW = 48, 5
-#: A frame waits for its image and for two counts of the kernels; its pose, camera and background are sent.
-WAITS, UPLOADS = 3, 12
+#: A frame waits for its image and for the number of tile intersections; its pose, camera and background are sent.
+WAITS, UPLOADS = 2, 12
 
 
 def close(one: np.ndarray, other: np.ndarray) -> bool:
@@ -48,7 +48,6 @@ def test_a_frame_of_the_window_waits_and_copies_no_more_than_its_budget(
     renderer.render(params[0], camera, ViewSettings())
     gpu.clear_counts()
     renderer.render(params[1], camera, ViewSettings())
-    print(gpu.waits, gpu.uploads)
     assert gpu.waits.total() <= WAITS, gpu.waits
     assert gpu.uploads.total() <= UPLOADS, gpu.uploads
 
