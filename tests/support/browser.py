@@ -34,19 +34,20 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium(profile: Path, size: tuple[int, int] = (1000, 700)) -> Iterator[Page]:
+def chromium(profile: Path, size: tuple[int, int] = (1000, 700), options: tuple[str, ...] = ()) -> Iterator[Page]:
     """The only page of a new browser.
 
     Args:
         profile: an empty folder for the browser's files.
         size: of its window, pixels.
+        options: further ones of the command.
     """
     executable = find_chromium()
     assert executable is not None
     commands, to_browser = os.pipe()
     from_browser, replies = os.pipe()
     command = [
-        executable, *_OPTIONS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", "about:blank",
+        executable, *_OPTIONS, *options, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", "about:blank",
     ]  # fmt: skip
     # Chromium reads commands from file 3 and writes replies to file 4.
     shell = ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{replies}', "bash", *command]

@@ -4,6 +4,7 @@ import { ExpressionSliders, slider } from "./expression_sliders.js";
 import { followGestures } from "./gestures.js";
 import { LivePoses } from "./live.js";
 import { ManualPose } from "./manual_pose.js";
+import { Microphone } from "./microphone.js";
 import { readRecording } from "./motion_files.js";
 import { packedMotion, retargetedMotion } from "./motions.js";
 import { Orbit } from "./orbit.js";
@@ -35,6 +36,7 @@ class App {
     this.playback = new Playback(controls, () => this.changed());
     this.#addHeadSliders();
     this.#connectTools();
+    this.#connectMicrophone(header);
     this.#connectFiles();
     this.#connectLive(header);
     this.#describe(header);
@@ -55,7 +57,8 @@ class App {
   params() {
     if (this.playback.isShown) return this.playback.motion.paramsAt(this.playback.time);
     if (this.isFollowing) return this.live.pose;
-    const target = this.manual.target({ weights: this.sliders.weights, gaze: this.gaze, turn: this.turn });
+    const weights = this.microphone.over(this.sliders.weights);
+    const target = this.manual.target({ weights, gaze: this.gaze, turn: this.turn });
     return this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
   }
 
@@ -65,13 +68,15 @@ class App {
   }
 
   get isMoving() {
-    return this.playback.isPlaying || this.isFollowing;
+    return this.playback.isPlaying || this.isFollowing || this.microphone.isListening;
   }
 
   #tick(now) {
     requestAnimationFrame((next) => this.#tick(next));
     const isPlaying = this.playback.advance(now);
-    if (this.player.isBusy || !(isPlaying || this.isChanged)) return;
+    if (this.microphone.isListening && (this.playback.isShown || this.isFollowing)) this.microphone.stop();
+    const isHeard = this.microphone.advance(now);
+    if (this.player.isBusy || !(isPlaying || isHeard || this.isChanged)) return;
     this.isChanged = false;
     this.player.show(this.params(), this.orbit.camera(...this.resolution.size(this.isMoving)));
   }
@@ -92,6 +97,20 @@ class App {
     });
     const report = (text) => (byId("live-state").textContent = text);
     this.live = new LivePoses(head.expression_names.length, () => this.isFollowing && this.changed(), report);
+  }
+
+  #connectMicrophone({ head }) {
+    const button = byId("microphone");
+    button.hidden = !head.expression_names.includes("jawOpen");
+    this.microphone = new Microphone(() => {
+      button.setAttribute("aria-pressed", String(this.microphone.isListening));
+      if (this.microphone.isListening) {
+        this.#posed();
+        say("The mouth follows your voice; the sound stays in this page.");
+      }
+      this.changed();
+    }, say);
+    button.addEventListener("click", () => this.microphone.toggle());
   }
 
   #addHeadSliders() {
@@ -185,6 +204,7 @@ class App {
       f: toggleFullScreen,
       n: () => this.sliders.set({}),
       c: () => this.live?.calibrate(),
+      m: () => byId("microphone").hidden || this.microphone.toggle(),
       "/": () => byId("search").focus(),
     };
     const isPressed = event.key === " " && event.target.matches("button, summary, input");
@@ -241,5 +261,5 @@ async function start() {
   }
 }
 
-/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`. */
+/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`, `microphone`. */
 globalThis.headsplat = start();

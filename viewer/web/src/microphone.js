@@ -1,0 +1,94 @@
+/** The microphone of the page: its spectrum moves the mouth; the sound is neither kept nor sent. */
+import { SILENCE, heard } from "./visemes.js";
+
+const WINDOW = 2048; // samples of a spectrum: 43 ms at 48 kHz
+const MAX_STEP = 0.1; // seconds between spectra; a tab in the background skips frames
+/** The page adapts to loudness and noise itself, and needs the color that a browser would remove. */
+const SOUND = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+const REFUSALS = {
+  NotAllowedError: "The browser refuses the microphone to this page; allow it in the settings of the site.",
+  NotFoundError: "There is no microphone; connect one and try again.",
+  NotReadableError: "The microphone cannot be opened; close other programs that use it.",
+};
+const UNAVAILABLE = "This browser gives the microphone to no page from this address; open the file from the disk or over https.";
+
+export class Microphone {
+  /** @param {() => void} changed called when listening starts or ends
+   * @param {(text: string) => void} report of a sentence for the page */
+  constructor(changed, report) {
+    this.changed = changed;
+    this.report = report;
+    this.isListening = false;
+    this.hearing = SILENCE;
+  }
+
+  /** Starts or stops listening. */
+  async toggle() {
+    if (this.isListening) this.stop();
+    else await this.start();
+  }
+
+  /** Asks for the microphone and listens; reports why it cannot. */
+  async start() {
+    if (this.isListening || this.isStarting) return;
+    this.isStarting = true;
+    try {
+      if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
+      this.stream = await navigator.mediaDevices.getUserMedia({ audio: SOUND });
+      this.#listen();
+    } catch (error) {
+      this.stop();
+      this.report(REFUSALS[error.name] ?? (error.message || REFUSALS.NotReadableError));
+    } finally {
+      this.isStarting = false;
+    }
+  }
+
+  /** Gives the microphone back. */
+  stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.context?.close();
+    this.stream = this.context = null;
+    this.#set(false);
+  }
+
+  /** Hears what sounds at `now` (milliseconds); true while listening. */
+  advance(now) {
+    if (!this.isListening) return false;
+    const seconds = Math.min((now - (this.last ?? now)) / 1000, MAX_STEP);
+    this.last = now;
+    this.analyser.getFloatFrequencyData(this.spectrum);
+    this.hearing = heard(this.hearing, this.spectrum, this.context.sampleRate / WINDOW, Math.max(seconds, 0));
+    return true;
+  }
+
+  /** Weights of the sliders with those of the mouth, the greater of both. @param {Map<string, number>} weights
+   * @returns {Map<string, number>} */
+  over(weights) {
+    if (!this.isListening) return weights;
+    const both = new Map(weights);
+    for (const [name, weight] of Object.entries(this.hearing.weights)) both.set(name, Math.max(weight, both.get(name) ?? 0));
+    return both;
+  }
+
+  #listen() {
+    this.context = new AudioContext();
+    this.context.resume(); // after a click or a key; some browsers start it paused
+    this.analyser = new AnalyserNode(this.context, { fftSize: WINDOW, smoothingTimeConstant: 0 });
+    this.source = this.context.createMediaStreamSource(this.stream); // kept: browsers collect a source that nothing holds
+    this.source.connect(this.analyser);
+    this.spectrum = new Float32Array(this.analyser.frequencyBinCount);
+    this.hearing = SILENCE;
+    this.last = undefined;
+    this.stream.getAudioTracks()[0].onended = () => {
+      this.stop();
+      this.report("The microphone is gone; connect it and try again.");
+    };
+    this.#set(true);
+  }
+
+  #set(isListening) {
+    this.isListening = isListening;
+    this.changed();
+  }
+}
