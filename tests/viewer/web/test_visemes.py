@@ -47,7 +47,7 @@ def test_each_vowel_has_its_own_mouth(hearing: Page, voice: int) -> None:
     a, i, u, o = (held(hearing, name, voice) for name in "aiuo")
     assert a["jawOpen"] > 0.5
     assert a["jawOpen"] > o["jawOpen"] + 0.1 and o["jawOpen"] > u["jawOpen"] + 0.05
-    assert a["jawOpen"] > 2 * i["jawOpen"] > 0.1
+    assert a["jawOpen"] > 2 * i["jawOpen"] > 0.2
     assert u["mouthPucker"] > 0.3 and o["mouthFunnel"] > 0.25
     assert u["mouthPucker"] > o["mouthPucker"] + 0.1 and o["mouthFunnel"] > u["mouthFunnel"] + 0.05
     assert i["mouthStretchLeft"] > 0.3 and i["mouthSmileRight"] > 0.3
@@ -77,9 +77,14 @@ def test_lips_press_in_a_pause_and_not_in_a_vowel(hearing: Page) -> None:
     assert (found["mouthClose"] <= found["jawOpen"]).all()
 
 
-@pytest.mark.parametrize("level", [-70.0, -50.0, -35.0])
+@pytest.mark.parametrize("level", [-70.0, -55.0, -45.0])
 def test_steady_noise_keeps_the_mouth_closed(hearing: Page, level: float) -> None:
     assert mouths(hearing, noise(8.0, level))["jawOpen"].max() < 0.05
+
+
+def test_who_starts_by_speaking_is_heard(hearing: Page) -> None:
+    found = mouths(hearing, vowel("a"))["jawOpen"]
+    assert found[int(0.2 * FRAMES) :].min() > 0.4
 
 
 def test_noise_that_begins_later_is_learned(hearing: Page) -> None:
@@ -89,10 +94,10 @@ def test_noise_that_begins_later_is_learned(hearing: Page) -> None:
 
 
 def test_a_vowel_is_heard_through_noise(hearing: Page) -> None:
-    sound = noise(3.0, -40)
-    sound[2 * RATE :] += vowel("a")
+    sound = noise(9.0, -40)
+    sound[8 * RATE :] += vowel("a")
     found = mouths(hearing, sound)["jawOpen"]
-    assert found[: 2 * int(FRAMES) - 5].max() < 0.05 < 0.4 < found[-5:].min()
+    assert found[7 * int(FRAMES) : 8 * int(FRAMES) - 5].max() < 0.05 < 0.4 < found[-5:].min()
 
 
 def test_a_quiet_speaker_opens_the_mouth_after_a_while(hearing: Page) -> None:

@@ -11,6 +11,7 @@ const BAND_SECONDS = 0.03;
 /** Noise is the minimum over this time (minimum statistics: Martin, IEEE Trans. Speech Audio Process. 9(5), 2001). */
 const BLOCK_SECONDS = 1;
 const BLOCKS = 6;
+const MOST_FIRST_NOISE = 1e-5; // of a band: who starts by speaking is not taken for noise
 const NOISE_FACTOR = 4; // power above the minimum that is still noise
 /** Decibels: first guess of loud speech, its rise (time constant, seconds) and fall, and where it stays. */
 const LOUD = { first: -30, rise: 0.3, fallPerSecond: 3, least: -55, aboveNoise: 20 };
@@ -81,7 +82,7 @@ function mouth(energy, open, spread, hiss) {
   const smile = 0.4 * vowel * spread * (1 - open);
   const stretch = lips * Math.max(0.4 * spread, 0.3 * hiss);
   return {
-    jawOpen: energy * (0.15 + 0.45 * open) * (1 - 0.7 * hiss),
+    jawOpen: energy * (0.2 + 0.4 * open) * (1 - 0.7 * hiss),
     mouthFunnel: 0.5 * round * (0.2 + 0.8 * wide),
     mouthPucker: 0.7 * round * (1 - 0.8 * wide),
     mouthStretchLeft: stretch, mouthStretchRight: stretch,
@@ -103,7 +104,8 @@ function bandPowers(decibels, hertz) {
 /** The minima with one more sample of the bands. */
 function followed({ minima, blockSeconds }, bands, seconds) {
   const age = blockSeconds + seconds;
-  if (!minima.length || age >= BLOCK_SECONDS) return { minima: [bands, ...minima].slice(0, BLOCKS), blockSeconds: 0 };
+  if (!minima.length) return { minima: [bands.map((power) => Math.min(power, MOST_FIRST_NOISE))], blockSeconds: 0 };
+  if (age >= BLOCK_SECONDS) return { minima: [bands, ...minima].slice(0, BLOCKS), blockSeconds: 0 };
   const newest = minima[0].map((power, b) => Math.min(power, bands[b]));
   return { minima: [newest, ...minima.slice(1)], blockSeconds: age };
 }
