@@ -47,7 +47,8 @@ def chromium(profile: Path, size: tuple[int, int] = (1000, 700), options: tuple[
     commands, to_browser = os.pipe()
     from_browser, replies = os.pipe()
     command = [
-        executable, *_OPTIONS, *options, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", "about:blank",
+        executable, *_OPTIONS, *options, f"--user-data-dir={profile}",
+        f"--window-size={size[0]},{size[1]}", "about:blank",
     ]  # fmt: skip
     # Chromium reads commands from file 3 and writes replies to file 4.
     shell = ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{replies}', "bash", *command]

@@ -44,7 +44,7 @@ def noise(seconds: float = 1.0, level: float = -60.0, seed: int = 0) -> np.ndarr
 
 
 def spectra(sound: np.ndarray, frames: float = 60.0) -> np.ndarray:
-    """[F, WINDOW/2] decibels at each frame of a page, as the Web Audio specification defines them for an AnalyserNode."""
+    """[F, WINDOW/2] decibels at each frame of a page, as the Web Audio specification defines for AnalyserNode."""
     starts = np.arange(0, len(sound) - WINDOW, RATE / frames).astype(int)
     parts = sound[starts[:, None] + np.arange(WINDOW)]
     magnitudes = np.abs(np.fft.rfft(parts * np.blackman(WINDOW))[:, :-1]) / WINDOW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def listen(page: Page) -> None:
 def runs(isopen: np.ndarray, times: np.ndarray) -> list[tuple[bool, float]]:
     """Each whole stretch in which the jaw stays open or closed, and its seconds."""
     changes = np.flatnonzero(np.diff(isopen)) + 1
-    return [(bool(isopen[a]), float(times[b] - times[a])) for a, b in zip(changes, changes[1:], strict=False)]
+    return [(bool(isopen[a]), float(times[b] - times[a])) for a, b in pairwise(changes)]
 
 
 def test_the_jaw_opens_with_vowels_and_closes_in_silence(talking: Page, layered: Avatar) -> None:

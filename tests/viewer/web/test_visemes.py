@@ -23,8 +23,8 @@ def hearing(page: Page) -> Page:
     address = "data:text/javascript;base64," + base64.b64encode(module("visemes.js").encode()).decode()
     page.run(f"import('{address}').then((found) => {{ globalThis.visemes = found; }})")
     page.run(
-        "globalThis.mouths = (rows, hertz, rate) => { const out = []; let at = visemes.SILENCE; for (const row of rows) "
-        "out.push((at = visemes.heard(at, row, hertz, 1 / rate)).weights); return out; }"
+        "globalThis.mouths = (rows, hertz, rate) => { const out = []; let at = visemes.SILENCE; "
+        "for (const row of rows) out.push((at = visemes.heard(at, row, hertz, 1 / rate)).weights); return out; }"
     )
     return page
 
