@@ -1,4 +1,5 @@
 /** The page: connects the controls with the player. */
+import { measurePage } from "./benchmark.js";
 import { recordVideo, savePicture } from "./capture.js";
 import { ExpressionSliders, slider } from "./expression_sliders.js";
 import { followGestures } from "./gestures.js";
@@ -65,6 +66,12 @@ class App {
   /** Whether a live source poses the avatar. */
   get isFollowing() {
     return Boolean(this.live?.pose) && byId("follow").checked && !this.playback.isShown;
+  }
+
+  /** Figures of the speed of the page. @param {number} size pixels @param {number} frames
+   * @returns {Promise<import("./benchmark.js").Figures>} */
+  benchmark(size = 512, frames = 60) {
+    return measurePage(this, size, frames);
   }
 
   get isMoving() {
@@ -216,6 +223,7 @@ class App {
   /** Frames per second over the last second. */
   #count() {
     const now = performance.now();
+    this.firstFrame ??= now;
     this.frames = [...(this.frames ?? []), now].filter((time) => time > now - 1000);
     this.resolution.measure(now, this.isMoving);
     byId("rate").textContent = this.isMoving ? `${this.frames.length} fps` : "";
@@ -261,5 +269,5 @@ async function start() {
   }
 }
 
-/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`, `microphone`. */
+/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`, `microphone`, `benchmark`. */
 globalThis.headsplat = start();

@@ -36,6 +36,7 @@ export class Player {
     this.canvas = canvas;
     this.header = avatar.header;
     this.motion = avatar.motion;
+    this.gaussians = avatar.gaussians;
     this.renderer = new Renderer(canvas, avatar, onProcessor);
     this.background = WHITE;
     /** Called with the frame after it is rendered. */
