@@ -48,7 +48,8 @@ class Processes:
         if self.count == 1:
             return share
         parts = [torch.empty_like(share) for _ in range(self.count)]
-        dist.all_gather(parts, share.contiguous())
+        with _all_there():
+            dist.all_gather(parts, share.contiguous())
         return torch.cat(parts)
 
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
@@ -56,12 +57,14 @@ class Processes:
         if self.count == 1:
             return
         given = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
-        dist.all_reduce(given, group=self.control)
+        with _all_there():
+            dist.all_reduce(given, group=self.control)
         chosen = [parameter for parameter, number in zip(parameters, given.tolist(), strict=True) if number]
         if not chosen:
             return
         flat = torch.cat([_gradient(parameter).flatten() for parameter in chosen])
-        dist.all_reduce(flat)
+        with _all_there():
+            dist.all_reduce(flat)
         for parameter, part in zip(chosen, flat.split([parameter.numel() for parameter in chosen]), strict=True):
             parameter.grad = part.view_as(parameter)
 
@@ -70,8 +73,20 @@ class Processes:
         if self.count == 1:
             return value
         sent = torch.tensor([value], dtype=torch.float64)
-        dist.broadcast(sent, 0, group=self.control)
+        with _all_there():
+            dist.broadcast(sent, 0, group=self.control)
         return sent.item()
+
+
+@contextmanager
+def _all_there() -> Iterator[None]:
+    """Raise HeadsplatError where an exchange fails, because another process has ended or hangs."""
+    try:
+        yield
+    except RuntimeError as error:  # Gloo's; those of NCCL are subclasses
+        raise HeadsplatError(
+            f"torchrun: another process was lost; continue with --resume if you can ({_first_line(error)})"
+        ) from error
 
 
 def _gradient(parameter: Tensor) -> Tensor:
@@ -86,7 +101,7 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         device: of this process: GPUs exchange gradients by NCCL, CPUs by Gloo.
 
     Raises:
-        HeadsplatError: they cannot be joined, or one of them was lost.
+        HeadsplatError: they cannot be joined.
     """
     if started_processes() == 1:
         yield Processes()
@@ -99,8 +114,6 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
     try:
         control = dist.new_group(backend="gloo", timeout=TIMEOUT)
         yield Processes(dist.get_rank(), dist.get_world_size(), control)
-    except dist.DistError as error:
-        raise HeadsplatError(f"torchrun: another process was lost ({_first_line(error)})") from error
     finally:
         dist.destroy_process_group()
 

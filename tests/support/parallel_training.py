@@ -1,11 +1,12 @@
 """One of several processes of a training, for tests: `torchrun -m tests.support.parallel_training CAPTURE OUT MODE`.
 
-Each process writes the avatar's tensors to OUT/RANK.pt. MODE: `whole`; `stop`, after some steps, with a checkpoint; or
-`resume`. Without torchrun the training is that of one process.
+Each process writes the avatar's tensors to OUT/RANK.pt. MODE: `whole`; `stop`, after some steps, with a checkpoint;
+`resume`; or `lost`, the second process ends after some steps. Without torchrun the training is that of one process.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from threading import Event
@@ -34,6 +35,8 @@ def main(capture: Path, out: Path, mode: str) -> None:
         steps.append(1)
         if mode == "stop" and len(steps) > STOPPED and own_rank() == 0:
             stop.set()
+        if mode == "lost" and len(steps) > STOPPED and own_rank() == 1:
+            os._exit(3)
 
     with joined_processes(torch.device("cpu")) as processes:
         result = fit(

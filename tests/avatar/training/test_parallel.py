@@ -85,6 +85,12 @@ def test_a_stop_of_the_first_process_stops_all_and_they_resume_to_the_same_bits(
     assert all(equal(each["state"], together[0]["state"]) for each in resumed)
 
 
+def test_a_process_that_is_lost_ends_the_others_with_a_sentence(small: Capture, tmp_path: Path) -> None:
+    done = run(*TORCHRUN, TRAINING, str(small.root), str(tmp_path), "lost")
+    assert done.returncode != 0
+    assert "HeadsplatError: torchrun: another process was lost; continue with --resume" in done.stderr
+
+
 def test_one_process_keeps_what_it_is_given() -> None:
     alone, values = Processes(), torch.arange(6.0)
     parameter = nn.Parameter(values.clone())
