@@ -80,6 +80,7 @@ def observe(
     noise: float = 0.0,
     gaze: tuple[float, float] = (0.0, 0.0),
     seed: int = 1,
+    camera: Pinhole = CAMERA,
 ) -> Observations:
     """Landmarks of `states` at `time` seconds, `noise` pixels of error, eyes turned by `gaze` (yaw, pitch)."""
     rng = np.random.default_rng(seed)
@@ -88,10 +89,10 @@ def observe(
     points = np.zeros((len(states), 478, 3))
     for k, state in enumerate(states):
         world = model.posed_landmarks(identity, state.expression) @ state.rotation.T + state.translation
-        points[k, :468, :2] = CAMERA.project(world)
-        points[k, :468, 2] = -(world[:, 2] - state.translation[2]) * CAMERA.focal / -state.translation[2]
+        points[k, :468, :2] = camera.project(world)
+        points[k, :468, 2] = -(world[:, 2] - state.translation[2]) * camera.focal / -state.translation[2]
         for eye, start in enumerate((LEFT_IRIS, RIGHT_IRIS)):
             iris = centers[eye] + turn @ (irises[eye] - centers[eye])
-            points[k, start : start + 5, :2] = CAMERA.project(state.rotation @ iris + state.translation)
+            points[k, start : start + 5, :2] = camera.project(state.rotation @ iris + state.translation)
     points[..., :2] += rng.normal(0, noise, points[..., :2].shape) if noise else 0.0
     return Observations(points, np.zeros((len(states), 478)), np.ones(len(states)), np.asarray(time, dtype=np.float64))

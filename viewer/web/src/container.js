@@ -1,4 +1,4 @@
-/** Reads the container of an avatar, which may come from a stranger: every length, shape and index is checked. */
+/** Reads a container, which may come from a stranger: every length, shape and index is checked. */
 import { floatsOfHalves } from "./half.js";
 
 const MAGIC = "HSPLTWEB";
@@ -10,59 +10,21 @@ const VIEWS = {
   f32: Float32Array,
 };
 
-/** Type and shape of each block. The first block with a letter sets its size: V vertices, S bases of the mesh, N
- * Gaussians, M of them blended, T faces of the layer, X its texels, F frames. */
-const SCHEMA = {
-  "head.template": "f32 V 3",
-  "head.base_counts": "u32 S",
-  "head.base_vertices": "u16 O",
-  "head.base_offsets": "f16 O 3",
-  "head.bent_vertices": "u16 B",
-  "head.bent_weights": "f32 B 3",
-  "gaussians.offsets": "i16 3 N",
-  "gaussians.quats": "i16 4 N",
-  "gaussians.log_scales": "i16 3 N",
-  "gaussians.colors": "i16 3 N",
-  "gaussians.logit_opacities": "i16 1 N",
-  "gaussians.triangles": "u16 N 3",
-  "gaussians.bary": "u16 N 2",
-  "gaussians.torso_weights": "u16 N",
-  "gaussians.basis": "i8 C M",
-  "gaussians.stretch_faces": "u16 G 3",
-  "gaussians.stretches": "u8 V",
-};
-const LAYER_SCHEMA = {
-  "layer.faces": "u16 T 3",
-  "layer.texel_ids": "u16|u32 T 15",
-  "layer.texels": "f16 X 3",
-  "layer.fades": "f32 T 2",
-  "layer.skin": "u16 K 3",
-  "layer.gaussian_fades": "u8 N",
-  "layer.mouth_vertices": "u16 L",
-  "layer.mouth_normals": "f16 L 3",
-  "layer.eyes": "u16 2 E",
-  "layer.irises": "u16 2 I",
-  "layer.reflections": "f16 2 16 16",
-};
-const MOTION_SCHEMA = {
-  "motion.times": "f32 F",
-  "motion.expression": "i16 W F",
-  "motion.joint_rot": "f32 15 F",
-  "motion.translation": "f32 3 F",
-};
-const TORSO_SCHEMA = { "motion.torso": "f32 6 F" };
-/** Blocks of indices, and the letter that they are smaller than. */
-const INDICES = {
-  "head.base_vertices": "V", "head.bent_vertices": "V", "gaussians.triangles": "V", "gaussians.stretch_faces": "V",
-  "layer.faces": "V", "layer.skin": "V", "layer.mouth_vertices": "V", "layer.eyes": "V", "layer.irises": "V",
-  "layer.texel_ids": "X",
-};
+/** What a kind of container holds, and what its messages say.
+ * @typedef {Object} ContainerKind
+ * @property {string} format of the header
+ * @property {string} subject the container in a sentence
+ * @property {string} stranger the sentence about data of another kind
+ * @property {(header: Object) => Object<string, string>} blocks type and shape of each block, where the first block with
+ *   a letter sets its size
+ * @property {Object<string, string>} indices blocks of indices, and the letter that they are smaller than
+ */
 
 /** A container that cannot be read; the message is one sentence for the page. */
 export class ContainerError extends Error {}
 
-function damaged(what) {
-  return new ContainerError(`The avatar is damaged (${what}); ${AGAIN}.`);
+function damaged(subject, what) {
+  return new ContainerError(`${subject} is damaged (${what}); ${AGAIN}.`);
 }
 
 /** CRC-32 (IEEE) of bytes. */
@@ -80,22 +42,26 @@ export function crc32(bytes) {
 
 /** Numbers of a header at a path of keys, checked against a shape, as one flat array.
  * @param {Object} header @param {string} path keys with dots @param {number[]} shape
+ * @param {string} [subject] the container in a sentence
  * @returns {Float64Array} */
-export function numbersOf(header, path, shape) {
+export function numbersOf(header, path, shape, subject = "The avatar") {
   let value = header;
   for (const key of path.split(".")) value = value?.[key];
   const out = [];
-  collect(value, shape, out, path);
+  if (!collect(value, shape, out)) throw damaged(subject, `numbers of ${path}`);
   return Float64Array.from(out);
 }
 
 /** A checked container: its header and its blocks. */
 export class Container {
-  /** @param {ArrayBuffer} buffer */
-  constructor(buffer) {
-    const start = readPreamble(buffer);
-    this.header = readHeader(buffer, start);
-    /** Sizes by letter, see SCHEMA. @type {Object<string, number>} */
+  #kind;
+
+  /** @param {ArrayBuffer} buffer @param {ContainerKind} kind */
+  constructor(buffer, kind) {
+    this.#kind = kind;
+    const start = readPreamble(buffer, kind);
+    this.header = readHeader(buffer, start, kind);
+    /** Sizes by letter, see `ContainerKind`. @type {Object<string, number>} */
     this.sizes = {};
     this.blocks = this.#readBlocks(buffer, start);
   }
@@ -127,103 +93,98 @@ export class Container {
 
   /** Numbers of the header, see `numbersOf`. */
   numbers(path, shape) {
-    return numbersOf(this.header, path, shape);
+    return numbersOf(this.header, path, shape, this.#kind.subject);
+  }
+
+  /** The error of a container whose `what` is wrong. */
+  damaged(what) {
+    return damaged(this.#kind.subject, what);
   }
 
   #block(name) {
     const block = this.blocks.get(name);
-    if (!block) throw damaged(`no block ${name}`);
+    if (!block) throw this.damaged(`no block ${name}`);
     return block;
   }
 
   #readBlocks(buffer, start) {
-    const { header } = this;
-    const schema = {
-      ...SCHEMA, ...(header.layer ? LAYER_SCHEMA : {}), ...(header.motion ? MOTION_SCHEMA : {}),
-      ...(header.motion?.torso ? TORSO_SCHEMA : {}),
-    };
-    const entries = new Map(header.blocks.map((entry) => [entry?.name, entry]));
+    const entries = new Map(this.header.blocks.map((entry) => [entry?.name, entry]));
     const blocks = new Map();
-    for (const [name, wanted] of Object.entries(schema)) {
+    for (const [name, wanted] of Object.entries(this.#kind.blocks(this.header))) {
       const entry = entries.get(name);
-      if (!entry) throw damaged(`no block ${name}`);
+      if (!entry) throw this.damaged(`no block ${name}`);
       this.#checkShape(entry, wanted);
       const view = viewOf(buffer, start, entry);
+      if (!view) throw this.damaged(`place of ${name}`);
       blocks.set(name, { entry, view });
     }
-    for (const [name, letter] of Object.entries(INDICES))
-      if (blocks.has(name)) checkIndices(name, blocks.get(name).view, this.sizes[letter]);
+    for (const [name, letter] of Object.entries(this.#kind.indices))
+      if (blocks.get(name)?.view.some((index) => index >= this.sizes[letter]))
+        throw this.damaged(`indices of ${name}`);
     return blocks;
   }
 
   #checkShape(entry, wanted) {
     const [kinds, ...letters] = wanted.split(" ");
     const { name, shape } = entry;
-    if (!kinds.split("|").includes(entry.dtype)) throw damaged(`type of ${name}`);
-    if (!Array.isArray(shape) || shape.length !== letters.length) throw damaged(`shape of ${name}`);
+    if (!kinds.split("|").includes(entry.dtype)) throw this.damaged(`type of ${name}`);
+    if (!Array.isArray(shape) || shape.length !== letters.length) throw this.damaged(`shape of ${name}`);
     letters.forEach((letter, axis) => {
       const size = shape[axis];
-      if (!Number.isInteger(size) || size < 0) throw damaged(`shape of ${name}`);
+      if (!Number.isInteger(size) || size < 0) throw this.damaged(`shape of ${name}`);
       const expected = Number(letter) || (this.sizes[letter] ??= size);
-      if (size !== expected) throw damaged(`shape of ${name}`);
+      if (size !== expected) throw this.damaged(`shape of ${name}`);
     });
     for (const key of ["scale", "zero"])
       if (entry[key] && !(entry[key].length === shape[0] && entry[key].every(Number.isFinite)))
-        throw damaged(`${key} of ${name}`);
-    if (/^i/.test(entry.dtype) && !(entry.scale && entry.zero)) throw damaged(`scale of ${name}`);
+        throw this.damaged(`${key} of ${name}`);
+    if (/^i/.test(entry.dtype) && !(entry.scale && entry.zero)) throw this.damaged(`scale of ${name}`);
   }
 }
 
 /** Checks the fixed part; returns the byte where the JSON header ends and the blocks start. */
-function readPreamble(buffer) {
+function readPreamble(buffer, { subject, stranger }) {
   const magic = new TextDecoder("latin1").decode(buffer.slice(0, 8));
-  if (buffer.byteLength < PREAMBLE || magic !== MAGIC)
-    throw new ContainerError("The data is not an avatar for the web; make the page with headsplat export.");
+  if (buffer.byteLength < PREAMBLE || magic !== MAGIC) throw new ContainerError(stranger);
   const [version, headerBytes, fileBytes, checksum] = new Uint32Array(buffer, 8, 4);
   if (version !== VERSION)
     throw new ContainerError(
-      `The avatar has version ${version} and this page reads version ${VERSION}; export it again.`,
+      `${subject} has version ${version} and this page reads version ${VERSION}; export it again.`,
     );
   if (fileBytes !== buffer.byteLength)
     throw new ContainerError(
-      `The avatar is incomplete (${buffer.byteLength} of ${fileBytes} bytes); ${AGAIN}.`,
+      `${subject} is incomplete (${buffer.byteLength} of ${fileBytes} bytes); ${AGAIN}.`,
     );
   const start = PREAMBLE + headerBytes;
-  if (start > buffer.byteLength || start % 4) throw damaged("length of the header");
-  if (crc32(new Uint8Array(buffer, PREAMBLE)) !== checksum) throw damaged("its checksum is another one");
+  if (start > buffer.byteLength || start % 4) throw damaged(subject, "length of the header");
+  if (crc32(new Uint8Array(buffer, PREAMBLE)) !== checksum) throw damaged(subject, "its checksum is another one");
   return start;
 }
 
-function readHeader(buffer, start) {
+function readHeader(buffer, start, { format, subject }) {
   let header;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(buffer.slice(PREAMBLE, start)));
   } catch {
-    throw damaged("its header is not JSON");
+    throw damaged(subject, "its header is not JSON");
   }
-  if (header?.format !== "headsplat-web" || !Array.isArray(header.blocks)) throw damaged("its header");
+  if (header?.format !== format || !Array.isArray(header.blocks)) throw damaged(subject, "its header");
   return header;
 }
 
+/** The numbers of a block; null where they are not inside the container. */
 function viewOf(buffer, start, entry) {
   const View = VIEWS[entry.dtype];
   const count = entry.shape.reduce((product, size) => product * size, 1);
   const end = start + entry.offset + count * View.BYTES_PER_ELEMENT;
   if (!Number.isInteger(entry.offset) || entry.offset < 0 || entry.offset % 4 || !(end <= buffer.byteLength))
-    throw damaged(`place of ${entry.name}`);
+    return null;
   return new View(buffer, start + entry.offset, count);
 }
 
-function checkIndices(name, view, limit) {
-  for (let index = 0; index < view.length; index++) if (view[index] >= limit) throw damaged(`indices of ${name}`);
-}
-
-function collect(value, shape, out, path) {
-  if (!shape.length) {
-    if (!Number.isFinite(value)) throw damaged(`numbers of ${path}`);
-    out.push(value);
-    return;
-  }
-  if (!Array.isArray(value) || value.length !== shape[0]) throw damaged(`numbers of ${path}`);
-  for (const entry of value) collect(entry, shape.slice(1), out, path);
+/** Appends the numbers of nested arrays to `out`; false where they are not of that shape. */
+function collect(value, shape, out) {
+  if (!shape.length) return Number.isFinite(value) && out.push(value) > 0;
+  if (!Array.isArray(value) || value.length !== shape[0]) return false;
+  return value.every((entry) => collect(entry, shape.slice(1), out));
 }

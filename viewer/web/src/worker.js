@@ -1,4 +1,5 @@
 /** The worker: reads the container, then poses, projects and sorts each requested frame. */
+import { AVATAR } from "./avatar_container.js";
 import { Container, ContainerError } from "./container.js";
 import { PosedAvatar } from "./posed_avatar.js";
 
@@ -6,7 +7,7 @@ import { PosedAvatar } from "./posed_avatar.js";
 let avatar;
 
 function load(buffer) {
-  const container = new Container(buffer);
+  const container = new Container(buffer, AVATAR);
   avatar = new PosedAvatar(container);
   const { header } = container;
   const layer = header.layer && {

@@ -1,0 +1,61 @@
+/** The blocks of an avatar in a page, see docs/formats/web.md. */
+
+/** Type and shape of each block: V vertices, S bases of the mesh, N Gaussians, M of them blended, T faces of the layer, X
+ * its texels, F frames. */
+const SCHEMA = {
+  "head.template": "f32 V 3",
+  "head.base_counts": "u32 S",
+  "head.base_vertices": "u16 O",
+  "head.base_offsets": "f16 O 3",
+  "head.bent_vertices": "u16 B",
+  "head.bent_weights": "f32 B 3",
+  "gaussians.offsets": "i16 3 N",
+  "gaussians.quats": "i16 4 N",
+  "gaussians.log_scales": "i16 3 N",
+  "gaussians.colors": "i16 3 N",
+  "gaussians.logit_opacities": "i16 1 N",
+  "gaussians.triangles": "u16 N 3",
+  "gaussians.bary": "u16 N 2",
+  "gaussians.torso_weights": "u16 N",
+  "gaussians.basis": "i8 C M",
+  "gaussians.stretch_faces": "u16 G 3",
+  "gaussians.stretches": "u8 V",
+};
+const LAYER_SCHEMA = {
+  "layer.faces": "u16 T 3",
+  "layer.texel_ids": "u16|u32 T 15",
+  "layer.texels": "f16 X 3",
+  "layer.fades": "f32 T 2",
+  "layer.skin": "u16 K 3",
+  "layer.gaussian_fades": "u8 N",
+  "layer.mouth_vertices": "u16 L",
+  "layer.mouth_normals": "f16 L 3",
+  "layer.eyes": "u16 2 E",
+  "layer.irises": "u16 2 I",
+  "layer.reflections": "f16 2 16 16",
+};
+const MOTION_SCHEMA = {
+  "motion.times": "f32 F",
+  "motion.expression": "i16 W F",
+  "motion.joint_rot": "f32 15 F",
+  "motion.translation": "f32 3 F",
+};
+const TORSO_SCHEMA = { "motion.torso": "f32 6 F" };
+/** Blocks of indices, and the letter that they are smaller than. */
+const INDICES = {
+  "head.base_vertices": "V", "head.bent_vertices": "V", "gaussians.triangles": "V", "gaussians.stretch_faces": "V",
+  "layer.faces": "V", "layer.skin": "V", "layer.mouth_vertices": "V", "layer.eyes": "V", "layer.irises": "V",
+  "layer.texel_ids": "X",
+};
+
+/** @type {import("./container.js").ContainerKind} */
+export const AVATAR = {
+  format: "headsplat-web",
+  subject: "The avatar",
+  stranger: "The data is not an avatar for the web; make the page with headsplat export.",
+  blocks: ({ layer, motion }) => ({
+    ...SCHEMA, ...(layer ? LAYER_SCHEMA : {}), ...(motion ? MOTION_SCHEMA : {}),
+    ...(motion?.torso ? TORSO_SCHEMA : {}),
+  }),
+  indices: INDICES,
+};

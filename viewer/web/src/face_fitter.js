@@ -1,0 +1,115 @@
+/** Head parameters of a driver from landmarks: identity from the first seconds, then pose and expression of each frame.
+ *
+ * The same computations as `headsplat live --webcam` (capture/live), see docs/guides/live.md. */
+import { focalPrior } from "./focal_prior.js";
+import { imageDistance } from "./key_frames.js";
+import { KnownFace } from "./known_face.js";
+import { LANDMARK_COUNT } from "./landmark_model.js";
+import { fitPerson } from "./person_fit.js";
+
+/** Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed. */
+const MAX_ERROR = 0.06;
+/** Inter-ocular distance in pixels below which landmarks show no face. */
+const SMALLEST_FACE = 1;
+
+/** Head parameters of one frame, in the expressions of the whole head.
+ * @typedef {Object} FaceSample
+ * @property {number[]} expression [E] weights
+ * @property {number[]} jointRot [15] axis-angle, radians: root (the head), neck, jaw, left and right eye (the gaze)
+ * @property {number[]} translation [3] of the neck, meters, from the camera
+ * @property {number} error reprojection, fraction of the inter-ocular distance
+ * @property {number} seconds time of the frame */
+
+/** Fits the head model to landmarks of a camera; slow only in the call that has learned the identity. */
+export class FaceFitter {
+  #model;
+  #size;
+  /** @type {{points: Float32Array, seconds: number}[]} frames that are collected */
+  #frames = [];
+  /** @type {KnownFace | null} */
+  #face = null;
+  /** @type {import("./known_face.js").FaceFit | null} */
+  #fit = null;
+
+  /** @param {import("./landmark_model.js").LandmarkModel} model
+   * @param {number} width pixels of the camera's image @param {number} height */
+  constructor(model, width, height) {
+    this.#model = model;
+    this.#size = [width, height];
+    /** Samples of the frames that identity was learned from. @type {FaceSample[]} */
+    this.earlier = [];
+  }
+
+  /** Names [E] of all expressions of the head. */
+  get expressionNames() {
+    return this.#model.names;
+  }
+
+  /** 0..1, how much of the frames that the identity fit needs is collected. */
+  get progress() {
+    if (this.#face) return 1;
+    if (this.#frames.length < 2) return 0;
+    const { seconds, min_frames: least } = this.#model.options.learn;
+    const span = this.#frames.at(-1).seconds - this.#frames[0].seconds;
+    return Math.max(Math.min(span / seconds, this.#frames.length / least, 1), 0);
+  }
+
+  /** Discards the identity: another person is in front of the camera. */
+  restart() {
+    this.#frames = [];
+    this.#face = this.#fit = null;
+    this.earlier = [];
+  }
+
+  /** Fits one frame.
+   * @param {Float32Array | null} points [478,3] pixels, x right, y down, z in the scale of x, farther is larger; null:
+   *   no face is in the image
+   * @param {number} seconds time of the frame
+   * @returns {FaceSample | null} null without a face, while the identity is learned, and where the fit failed */
+  add(points, seconds) {
+    if (!points || !this.#showsFace(points)) {
+      this.#fit = null;
+      return null;
+    }
+    if (!this.#face) {
+      this.#learn(points, seconds);
+      return null;
+    }
+    const fit = this.#accepted(points, this.#fit);
+    // The fit may have drifted, or the face may be another one: start again, once.
+    this.#fit = !fit && this.#fit ? this.#accepted(points, null) : fit;
+    return this.#fit && this.#sample(this.#fit, seconds);
+  }
+
+  #showsFace(points) {
+    return points.length === 3 * LANDMARK_COUNT && points.every(Number.isFinite)
+      && imageDistance(points, this.#model.groups.eye_corners) >= SMALLEST_FACE;
+  }
+
+  #accepted(points, previous) {
+    const fit = this.#face.fit(points, previous);
+    return fit && fit.error <= MAX_ERROR ? fit : null;
+  }
+
+  #sample(fit, seconds) {
+    return { ...this.#face.parameters(fit), error: fit.error, seconds };
+  }
+
+  /** Collects frames until there are enough, then fits the person; frames that show none are discarded. */
+  #learn(points, seconds) {
+    this.#frames.push({ points: points.slice(), seconds });
+    if (this.progress < 1) return;
+    const frames = this.#frames, [width, height] = this.#size;
+    const prior = focalPrior(width, height);
+    const camera = { focal: prior.focal, cx: width / 2, cy: height / 2 };
+    const person = fitPerson(this.#model, frames.map((frame) => frame.points), camera, prior);
+    this.#frames = [];
+    if (!person) return;
+    this.#face = new KnownFace(person);
+    let fit = null;
+    for (const frame of frames) {
+      fit = this.#face.fit(frame.points, fit);
+      if (fit && fit.error <= MAX_ERROR) this.earlier.push(this.#sample(fit, frame.seconds));
+    }
+  }
+}

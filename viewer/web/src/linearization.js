@@ -1,0 +1,122 @@
+/** The reprojection error of a frame, linearized: residuals and Jacobian with the Huber loss as weights.
+ *
+ * World axes (y up, the face along +z), a pinhole camera at the origin along -z. Residuals are in hundredths of the
+ * inter-ocular distance. Unknowns: rotation step (left, `R <- exp(w) R`), translation in meters, expressions; with
+ * identity also its coefficients and the logarithm of the focal length. */
+import { gramOf, paddedCount } from "./dense.js";
+import { FACE_COUNT } from "./landmark_model.js";
+import { nonlinearDerivatives, posedLandmarks } from "./posed_landmarks.js";
+
+/** Unknowns of the pose; expressions follow. */
+export const POSE = 6;
+const ROWS = 2 * FACE_COUNT;
+
+/** @typedef {{focal: number, cx: number, cy: number}} Pinhole pixels */
+/** A frame's problem: person and camera.
+ * @typedef {{model: import("./landmark_model.js").LandmarkModel, shape: import("./landmark_model.js").PersonShape,
+ *   camera: Pinhole, unit: number}} FrameProblem unit: pixels per unit of the residual */
+/** @typedef {{rotation: number[], translation: number[], expression: Float64Array}} FaceState [9] by rows; [3] meters;
+ *   [E] */
+
+/** Jacobian and Gauss-Newton products of frames, one after another, in the same memory. */
+export class Linearization {
+  /** @param {import("./landmark_model.js").LandmarkModel} model @param {boolean} withIdentity */
+  constructor(model, withIdentity) {
+    this.local = POSE + model.expressionCount;
+    this.shared = withIdentity ? model.identitySize + 1 : 0;
+    /** Row of `products` with the gradient: the residual is the last column. */
+    this.residual = this.local + this.shared;
+    this.size = paddedCount(this.residual + 1);
+    this.columns = new Float64Array(this.size * ROWS);
+    this.products = new Float64Array(this.size * this.size);
+    this.perSkull = new Float64Array(ROWS * 3); // residual per meter of a landmark in the skull frame
+    this.perRest = new Float64Array(ROWS * 3); // the same before the jaw rotates
+  }
+
+  /** Linearizes at `state`; `products` are then those of all pairs of columns.
+   * @param {FrameProblem} problem @param {FaceState} state
+   * @param {Float64Array} target [468,2] measured landmarks, pixels */
+  at(problem, state, target) {
+    const { model, shape } = problem;
+    const posed = posedLandmarks(model, shape, state.expression);
+    for (let l = 0; l < FACE_COUNT; l++) this.#writePose(problem, state, posed, target, l);
+    const bent = nonlinearDerivatives(model, posed, state.expression);
+    const { expressionBasis, identityBasis, jaw } = model;
+    for (let e = 0; e < model.expressionCount; e++) this.#writeColumn(POSE + e, this.perRest, expressionBasis, e);
+    bent.forEach((derivative, m) => this.#addColumn(POSE + jaw.nonlinear[m], this.perSkull, derivative));
+    for (let s = 0; s + 1 < this.shared; s++) this.#writeColumn(this.local + s, this.perRest, identityBasis, s);
+    gramOf(this.columns, this.size, ROWS, this.products);
+  }
+
+  /** Columns of the pose, the focal length and the residual, and the factors of all others, for one landmark. */
+  #writePose({ model, camera, unit }, { rotation, translation }, { points, change }, target, l) {
+    const place = placed(rotation, translation, points, l);
+    const [x, y, z] = place, inverse = -1 / z;
+    const right = (camera.cx + camera.focal * x * inverse - target[2 * l]) / unit;
+    const down = (camera.cy - camera.focal * y * inverse - target[2 * l + 1]) / unit;
+    const robust = Math.min(1, model.options.fit.huber / Math.max(Math.hypot(right, down), 1e-9));
+    const weight = Math.sqrt(model.weights[l] * robust), scale = (weight * camera.focal * inverse) / unit;
+    const jaw = change.map((entry) => model.jaw.skinningWeights[l] * entry);
+    for (const entry of [0, 4, 8]) jaw[entry] += 1;
+    const perWorld = [scale, 0, scale * x * inverse, 0, -scale, -scale * y * inverse];
+    const arm = place.map((value, axis) => value - translation[axis]);
+    for (let row = 0; row < 2; row++) {
+      const at = 2 * l + row, per = perWorld.slice(3 * row, 3 * row + 3);
+      for (let axis = 0; axis < 3; axis++) {
+        const b = (axis + 1) % 3, c = (axis + 2) % 3;
+        // d(exp(w) p)/dw = -[p]x; a row vector a times -[p]x is p x a.
+        this.columns[axis * ROWS + at] = arm[b] * per[c] - arm[c] * per[b];
+        this.columns[(3 + axis) * ROWS + at] = per[axis];
+      }
+      writeProduct(this.perSkull, 3 * at, per, rotation);
+      writeProduct(this.perRest, 3 * at, this.perSkull.subarray(3 * at, 3 * at + 3), jaw);
+      this.columns[this.residual * ROWS + at] = weight * (row ? down : right);
+      if (this.shared) this.columns[(this.residual - 1) * ROWS + at] = scale * (row ? -y : x);
+    }
+  }
+
+  /** Sets a column to `factors` [468,2,3] times row `index` of `basis` [n,468,3]. */
+  #writeColumn(column, factors, basis, index) {
+    this.columns.fill(0, column * ROWS, (column + 1) * ROWS);
+    this.#addColumn(column, factors, basis.subarray(index * 3 * FACE_COUNT, (index + 1) * 3 * FACE_COUNT));
+  }
+
+  #addColumn(column, factors, offsets) {
+    const out = this.columns, start = column * ROWS;
+    for (let l = 0; l < FACE_COUNT; l++) {
+      const x = offsets[3 * l], y = offsets[3 * l + 1], z = offsets[3 * l + 2], at = 6 * l;
+      out[start + 2 * l] += factors[at] * x + factors[at + 1] * y + factors[at + 2] * z;
+      out[start + 2 * l + 1] += factors[at + 3] * x + factors[at + 4] * y + factors[at + 5] * z;
+    }
+  }
+}
+
+/** Mean distance of the landmarks from `target` [468,2] pixels, as a fraction of the inter-ocular distance.
+ * @param {FrameProblem} problem @param {FaceState} state @param {Float64Array} target */
+export function frameError({ model, shape, camera, unit }, { rotation, translation, expression }, target) {
+  const { points } = posedLandmarks(model, shape, expression);
+  let sum = 0;
+  for (let l = 0; l < FACE_COUNT; l++) {
+    const [x, y, z] = placed(rotation, translation, points, l);
+    const right = camera.cx - (camera.focal * x) / z - target[2 * l];
+    sum += Math.hypot(right, camera.cy + (camera.focal * y) / z - target[2 * l + 1]);
+  }
+  return sum / FACE_COUNT / (100 * unit);
+}
+
+/** World position of landmark number `l` of `points` [n,3].
+ * @returns {number[]} meters */
+export function placed(rotation, translation, points, l) {
+  const x = points[3 * l], y = points[3 * l + 1], z = points[3 * l + 2];
+  return [
+    rotation[0] * x + rotation[1] * y + rotation[2] * z + translation[0],
+    rotation[3] * x + rotation[4] * y + rotation[5] * z + translation[1],
+    rotation[6] * x + rotation[7] * y + rotation[8] * z + translation[2],
+  ];
+}
+
+/** Writes a row vector times a matrix into `out` at `start`. */
+function writeProduct(out, start, [x, y, z], matrix) {
+  for (let axis = 0; axis < 3; axis++)
+    out[start + axis] = x * matrix[axis] + y * matrix[3 + axis] + z * matrix[6 + axis];
+}
