@@ -118,6 +118,58 @@ class Graph:
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
+    def joined(self, sources: Sequence[str], order: np.ndarray, others: Sequence[str]) -> bytes:
+        """The whole model with one output in place of several.
+
+        Args:
+            sources: tensors [1,1,1,n] whose values the first output is made of.
+            order: [N] int, for each value of the first output its place in the values of all `sources`, one after
+                another.
+            others: tensors that are the further outputs.
+
+        Returns:
+            A model with the outputs [1,1,1,N] and `others`, and with the metadata of this one.
+        """
+        model = self._parse()
+        graph = model.subgraphs[0]
+        given = [self._index[name] for name in sources]
+        total = sum(int(graph.tensors[tensor].shape[-1]) for tensor in given)
+        values = _add_tensor(model, "joined_values", (1, 1, 1, total))
+        places = _add_tensor(model, "joined_order", (len(order),), np.asarray(order, np.int32))
+        output = _add_tensor(model, "joined", (1, 1, 1, len(order)))
+        along, pick = schema.ConcatenationOptionsT(), schema.GatherOptionsT()
+        along.axis = pick.axis = 3
+        _add_operator(model, "CONCATENATION", given, values, "ConcatenationOptions", along)
+        _add_operator(model, "GATHER", [values, places], output, "GatherOptions", pick)
+        graph.outputs = np.array([output, *(self._index[name] for name in others)], np.int32)
+        builder = flatbuffers.Builder(len(self._content))
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def _add_tensor(model: Any, name: str, shape: tuple[int, ...], constant: np.ndarray | None = None) -> int:
+    """Add a float32 tensor, or an int32 one with the values `constant`; returns its index."""
+    buffer, tensor = schema.BufferT(), schema.TensorT()
+    if constant is not None:
+        buffer.data = np.frombuffer(constant.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor.name, tensor.shape, tensor.buffer = name, np.array(shape, np.int32), len(model.buffers) - 1
+    tensor.type = schema.TensorType.FLOAT32 if constant is None else schema.TensorType.INT32
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def _add_operator(model: Any, code: str, inputs: Sequence[int], output: int, kind: str, options: Any) -> None:
+    """Add an operator with options of a kind at the end of the graph."""
+    number = getattr(schema.BuiltinOperator, code)
+    operator_code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    operator_code.builtinCode = operator_code.deprecatedBuiltinCode = number  # the latter for older readers
+    model.operatorCodes.append(operator_code)
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+    operator.builtinOptionsType, operator.builtinOptions = getattr(schema.BuiltinOptions, kind), options
+    model.subgraphs[0].operators.append(operator)
+
 
 @lru_cache(maxsize=4)
 def graph_of(path: Path) -> Graph:

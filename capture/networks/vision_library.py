@@ -1,0 +1,110 @@
+"""MediaPipe's library for browsers: the user's file, the cache, or the archive fetched from the npm registry.
+
+It runs the networks of `face_task` in a page. Version 0.10.21 is that of the wheel with the models; from 1.0 on the
+library sends usage statistics to its maker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tarfile
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatar.errors import HeadsplatError
+from capture.networks.models import cache_dir
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.10.21"
+ARCHIVE = f"tasks-vision-{VERSION}.tgz"
+ARCHIVE_SHA256 = "343736570f433c0100ffc360dbe70f09cc502a5fc573f5cd95954692edc9cfde"
+ADDRESS = f"https://registry.npmjs.org/@mediapipe/tasks-vision/-/{ARCHIVE}"
+NOTICE = f"MediaPipe Tasks Vision {VERSION}, Copyright The MediaPipe Authors, Apache License 2.0"
+_MOST_BYTES = 1 << 26  # of the archive
+_TIMEOUT = 60.0  # seconds without an answer
+
+#: Returns the content of an address; raises OSError when it cannot.
+Downloader = Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
+class VisionLibrary:
+    """The files of the library that a page needs."""
+
+    library: bytes  # JavaScript, a CommonJS module
+    loader: bytes  # JavaScript that starts the WebAssembly module
+    wasm: bytes
+
+
+_MEMBERS = {
+    "library": "package/vision_bundle.cjs",
+    "loader": "package/wasm/vision_wasm_internal.js",
+    "wasm": "package/wasm/vision_wasm_internal.wasm",
+}
+
+
+def vision_library(download: Downloader | None = None) -> VisionLibrary:
+    """The library, fetched on first use.
+
+    Looked for in the folder HEADSPLAT_MODELS, then in the cache folder (ARCHIVE in both), then in the npm registry.
+
+    Args:
+        download: replaces the download.
+
+    Raises:
+        HeadsplatError: the archive is nowhere and cannot be fetched, or is not the expected one.
+    """
+    cached = cache_dir() / ARCHIVE
+    folders = [Path(chosen) for chosen in (os.environ.get("HEADSPLAT_MODELS"),) if chosen] + [cache_dir()]
+    found = next((folder / ARCHIVE for folder in folders if (folder / ARCHIVE).is_file()), None)
+    if found is None or (found == cached and _digest(found.read_bytes()) != ARCHIVE_SHA256):
+        _fetch(cached, download or _download)
+        found = cached
+    content = found.read_bytes()
+    if _digest(content) != ARCHIVE_SHA256:
+        raise HeadsplatError(f"{found}: not {ARCHIVE} (its SHA-256 differs); delete it and download it from {ADDRESS}")
+    return _unpacked(found)
+
+
+def _fetch(target: Path, download: Downloader) -> None:
+    advice = f"download {ADDRESS} and put it into {target.parent}"
+    log.info("fetching MediaPipe's library for browsers (6 MB, once) into %s", target.parent)
+    try:
+        content = download(ADDRESS)
+    except OSError as error:
+        raise HeadsplatError(f"MediaPipe's library could not be downloaded ({error}); {advice}") from error
+    if _digest(content) != ARCHIVE_SHA256:
+        raise HeadsplatError(f"{ADDRESS}: not the expected file (its SHA-256 differs); try again, or {advice}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise HeadsplatError(
+            f"{target.parent}: cannot be written ({error}); set HEADSPLAT_CACHE to a writable folder"
+        ) from error
+
+
+def _download(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+        return bytes(answer.read(_MOST_BYTES))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _unpacked(archive: Path) -> VisionLibrary:
+    parts = {}
+    with tarfile.open(archive) as opened:
+        for part, member in _MEMBERS.items():
+            file = opened.extractfile(member)
+            assert file is not None, member  # the checksum is that of an archive which has it
+            parts[part] = file.read()
+    return VisionLibrary(**parts)
