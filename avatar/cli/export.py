@@ -82,6 +82,9 @@ class ExportCommand:
     y_axis: YAxisName = "down"
     """direction of the y axis in .ply files. down: as in scenes trained from COLMAP; SuperSplat, PlayCanvas and Brush
     correct it. up: for tools that do not (Blender, three.js)"""
+    with_camera: bool = False
+    """.html only: the page can follow a camera, in the browser and without a network; adds 7 MB. The first use
+    downloads MediaPipe's face models (35 MB) and its library for browsers (6 MB)"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -133,6 +136,10 @@ class ExportCommand:
             raise HeadsplatError(f"{self.out}: --rigged writes a .ply; give a name in .ply or leave --rigged out")
         if self.splats and suffix != ".glb":
             raise HeadsplatError(f"{self.out}: --splats writes a .glb; give a name in .glb or leave --splats out")
+        if self.with_camera and suffix != ".html":
+            raise HeadsplatError(
+                f"{self.out}: --with-camera is for a page; give a name in .html or leave --with-camera out"
+            )
         if self.rigged and (self.expression or self.head_pose):
             raise HeadsplatError("--rigged: writes the neutral expression; leave out --expression and --head-pose")
 
@@ -218,6 +225,7 @@ class ExportCommand:
 
     def _write_web(self, frames: ExportFrames) -> str:
         """Write the page of the web player, or the container alone; returns a line that describes it."""
+        from avatar.cli.page_camera import page_camera
         from avatar.common.files import atomic_path
         from avatar.export.web import WebMotion, web_container
         from viewer.web.page import build_page
@@ -229,7 +237,8 @@ class ExportCommand:
         name, is_page = self.avatar.stem, self.out.suffix == ".html"
         content = web_container(frames.avatar, frames.header, name, motion)
         if is_page:
-            content = build_page(content, name).encode()
+            camera = page_camera(frames.avatar.head) if self.with_camera else None
+            content = build_page(content, name, camera=camera).encode()
         with atomic_path(self.out) as part:
             part.write_bytes(content)
         played = "" if motion is None else f", a motion of {counted(len(motion.times), 'frame')}"

@@ -8,34 +8,58 @@ import html
 import re
 
 from .bundle import bundle, source
+from .camera_pack import CameraPack
 
 #: Nothing is loaded and nothing is sent, except by the page of a live source to its own server; scripts and styles are
 #: those of this file only. Workers, images and videos are made in the page.
 _POLICY = (
-    "default-src 'none'; script-src '{script}' blob:; worker-src blob:; style-src '{style}'; img-src data: blob:; "
+    "default-src 'none'; script-src {script} blob:; worker-src blob:; style-src '{style}'; img-src data: blob:; "
     "media-src blob:; connect-src {connect}; base-uri 'none'; form-action 'none'"
 )
+#: The camera compiles WebAssembly, and its worker reads that from the memory of the page.
+_CAMERA_SCRIPT, _CAMERA_CONNECT = "'wasm-unsafe-eval'", "blob:"
 
 
-def build_page(container: bytes, title: str, *, live: bool = False) -> str:
+def build_page(container: bytes, title: str, *, live: bool = False, camera: CameraPack | None = None) -> str:
     """The HTML file of an avatar.
 
     Args:
         container: from `avatar.export.web_container`.
         title: name of the avatar.
         live: the page receives poses from the server that it comes from, `viewer.web.bridge`.
+        camera: the page can follow a camera; None: it has no button for that.
     """
     script, style = bundle("app.js"), source("page.css")
+    allowed, connect = [f"'{_digest(script)}'"], ["'self'"] if live else []
+    if camera is not None:
+        allowed.append(_CAMERA_SCRIPT)
+        connect.append(_CAMERA_CONNECT)
     values = {
         "title": html.escape(title),
-        "policy": _POLICY.format(script=_digest(script), style=_digest(style), connect="'self'" if live else "'none'"),
+        "policy": _POLICY.format(script=" ".join(allowed), style=_digest(style), connect=" ".join(connect) or "'none'"),
         "live": "data-live" if live else "",
         "style": style,
         "script": script,
-        "worker": bundle("worker.js").replace("</script", "<\\/script"),
+        "worker": _inline(bundle("worker.js")),
         "container": base64.b64encode(container).decode("ascii"),
+        "camera": "" if camera is None else _camera_scripts(camera),
+        "notice": "" if camera is None else f"<p>{html.escape(camera.notice)}</p>",
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], source("page.html"))
+
+
+def _camera_scripts(camera: CameraPack) -> str:
+    """The elements with the worker of the camera and its pack."""
+    content = base64.b64encode(camera.content).decode("ascii")
+    return (
+        f'<script type="text/plain" id="camera-worker">{_inline(bundle("camera_worker.js"))}</script>\n'
+        f'<script type="application/octet-stream" id="camera-pack">{content}</script>\n'
+    )
+
+
+def _inline(script: str) -> str:
+    """A script as the content of an element."""
+    return script.replace("</script", "<\\/script")
 
 
 def _digest(text: str) -> str:

@@ -11,7 +11,7 @@ from viewer.web import bundle as bundling
 from viewer.web.bundle import bundle
 from viewer.web.page import build_page
 
-ENTRIES = ("app.js", "worker.js", "element.js")
+ENTRIES = ("app.js", "worker.js", "element.js", "camera_worker.js")
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in (files("viewer.web") / "src").iterdir()}
 
 

@@ -1,7 +1,9 @@
 /** The page: connects the controls with the player. */
 import { measurePage } from "./benchmark.js";
+import { Camera } from "./camera.js";
 import { recordVideo, savePicture } from "./capture.js";
 import { ExpressionSliders, slider } from "./expression_sliders.js";
+import { STRENGTHS } from "./face_driver.js";
 import { followGestures } from "./gestures.js";
 import { LivePoses } from "./live.js";
 import { ManualPose } from "./manual_pose.js";
@@ -40,6 +42,7 @@ class App {
     this.#connectMicrophone(header);
     this.#connectFiles();
     this.#connectLive(header);
+    this.#connectCamera(header);
     this.#describe(header);
     followGestures(player.canvas, this.orbit, () => this.changed());
     document.addEventListener("keydown", (event) => this.#onKey(event));
@@ -57,15 +60,20 @@ class App {
   /** The parameters that the page shows now. */
   params() {
     if (this.playback.isShown) return this.playback.motion.paramsAt(this.playback.time);
-    if (this.isFollowing) return this.live.pose;
+    if (this.isFollowing) return this.source.pose;
     const weights = this.microphone.over(this.sliders.weights);
     const target = this.manual.target({ weights, gaze: this.gaze, turn: this.turn });
     return this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
   }
 
+  /** What may pose the avatar live: the server of the page, or its camera while that is on. */
+  get source() {
+    return this.camera?.isOn ? this.camera : this.live;
+  }
+
   /** Whether a live source poses the avatar. */
   get isFollowing() {
-    return Boolean(this.live?.pose) && byId("follow").checked && !this.playback.isShown;
+    return Boolean(this.source?.pose) && byId("follow").checked && !this.playback.isShown;
   }
 
   /** Figures of the speed of the page. @param {number} size pixels @param {number} frames
@@ -83,7 +91,8 @@ class App {
     const isPlaying = this.playback.advance(now);
     if (this.microphone.isListening && (this.playback.isShown || this.isFollowing)) this.microphone.stop();
     const isHeard = this.microphone.advance(now);
-    if (this.player.isBusy || !(isPlaying || isHeard || this.isChanged)) return;
+    const isBlending = this.isFollowing && this.camera?.isBlending;
+    if (this.player.isBusy || !(isPlaying || isHeard || isBlending || this.isChanged)) return;
     this.isChanged = false;
     this.player.show(this.params(), this.orbit.camera(...this.resolution.size(this.isMoving)));
   }
@@ -95,15 +104,51 @@ class App {
   }
 
   #connectLive({ head }) {
-    if (!document.body.hasAttribute("data-live")) return;
-    byId("live").hidden = false;
-    byId("calibrate").addEventListener("click", () => this.live.calibrate());
+    byId("calibrate").addEventListener("click", () => this.source?.calibrate());
     byId("follow").addEventListener("input", () => {
       if (byId("follow").checked) this.playback.leave();
       this.changed();
     });
+    if (!document.body.hasAttribute("data-live")) return;
+    byId("live").hidden = false;
     const report = (text) => (byId("live-state").textContent = text);
     this.live = new LivePoses(head.expression_names.length, () => this.isFollowing && this.changed(), report);
+  }
+
+  #connectCamera(header) {
+    const pack = byId("camera-pack"), button = byId("camera");
+    if (!pack) return;
+    button.hidden = false;
+    const page = {
+      video: byId("preview"), workerSource: byId("camera-worker").textContent,
+      bytes: () => new Uint8Array(bytesOf(pack.textContent)),
+    };
+    this.camera = new Camera(page, header, this.range, {
+      changed: () => this.#showCamera(),
+      moved: () => this.isFollowing && this.changed(),
+      state: (text) => (byId("live-state").textContent = text),
+      say,
+    });
+    button.addEventListener("click", () => this.camera.toggle());
+    for (const group of Object.keys(STRENGTHS)) {
+      const { row } = slider(group.replace(/^./, (letter) => letter.toUpperCase()), 0, 2, 0.05, 1, (factor) => {
+        this.camera.strengths[group] = factor;
+      });
+      byId("strengths").append(row);
+    }
+  }
+
+  #showCamera() {
+    const { isOn } = this.camera;
+    byId("camera").setAttribute("aria-pressed", String(isOn));
+    for (const id of ["live", "preview", "strengths"]) byId(id).hidden = !isOn;
+    byId("follow-label").textContent = isOn ? "follow the camera" : "follow the live source";
+    if (isOn) {
+      this.playback.leave();
+      byId("follow").checked = true;
+      say("Your face moves the avatar; the image stays in this page.");
+    }
+    this.changed();
   }
 
   #connectMicrophone({ head }) {
@@ -210,7 +255,8 @@ class App {
       p: () => savePicture(this.player, this.name),
       f: toggleFullScreen,
       n: () => this.sliders.set({}),
-      c: () => this.live?.calibrate(),
+      c: () => this.source?.calibrate(),
+      w: () => this.camera?.toggle(),
       m: () => byId("microphone").hidden || this.microphone.toggle(),
       "/": () => byId("search").focus(),
     };
@@ -269,5 +315,6 @@ async function start() {
   }
 }
 
-/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`, `microphone`, `benchmark`. */
+/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`, `microphone`, `camera`,
+ * `benchmark`. */
 globalThis.headsplat = start();

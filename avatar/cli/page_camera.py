@@ -1,0 +1,41 @@
+"""What the camera of an exported page needs: the models of the capture, and MediaPipe's library for browsers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avatar.errors import HeadsplatError
+
+if TYPE_CHECKING:
+    from avatar.head.model import HeadModel
+    from viewer.web.camera_pack import CameraPack
+
+
+def page_camera(head: HeadModel) -> CameraPack:
+    """The camera of a page that shows an avatar with the head model `head`.
+
+    Raises:
+        HeadsplatError: the head has none of the expressions that the page tracks, or the models or the library cannot
+            be fetched.
+    """
+    from avatar.head import load_head
+    from capture.live.web_model import landmark_model_pack
+    from capture.networks.face_task import face_task
+    from capture.networks.vision_library import NOTICE, vision_library
+    from viewer.web.camera_pack import CameraPack
+
+    tracked = load_head()
+    if not set(tracked.expression_names) & set(head.expression_names):
+        raise HeadsplatError(
+            f"--with-camera: the page tracks ARKit's expressions, and {head.name} has none of them; leave it out and "
+            "drive the avatar with `headsplat live --web`"
+        )
+    library = vision_library()
+    parts = {
+        "library": library.library,
+        "loader": library.loader,
+        "wasm": library.wasm,
+        "task": face_task(),
+        "landmarks": landmark_model_pack(tracked),
+    }
+    return CameraPack.of(parts, NOTICE)

@@ -1,0 +1,197 @@
+/** The camera of the page: the avatar follows the face in it. Images stay in the page and are not kept. */
+import { Calibration } from "./calibration.js";
+import { readCameraPack } from "./camera_pack.js";
+import { FaceFilter } from "./face_filter.js";
+import { Presence } from "./presence.js";
+import { Retargeting } from "./retargeting.js";
+
+const IMAGE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: "user" };
+const MAX_SIDE = 640; // pixels of the images that are tracked
+const REFUSALS = {
+  NotAllowedError: "The browser refuses the camera to this page; allow it in the settings of the site.",
+  NotFoundError: "There is no camera; connect one and try again.",
+  NotReadableError: "The camera cannot be opened; close other programs that use it.",
+};
+const UNAVAILABLE = "This browser gives the camera to no page from this address; open the file from the disk or over https.";
+
+export class Camera {
+  /** @param {{bytes: () => Uint8Array, workerSource: string, video: HTMLVideoElement}} page the packed camera, and where its
+   * image is shown @param {Object} header of the container @param {import("./trained_range.js").TrainedRange} range
+   * @param {{changed: () => void, moved: () => void, state: (text: string) => void, say: (text: string) => void}} reports of
+   * a change of `isOn`, of a new pose, of the state, and of a sentence for the page */
+  constructor(page, header, range, reports) {
+    this.page = page;
+    this.header = header;
+    this.range = range;
+    this.reports = reports;
+    this.isOn = false;
+    /** Factor by group of expressions, see STRENGTHS. @type {Object<string, number>} */
+    this.strengths = {};
+    this.rest = restingParams(header, range);
+  }
+
+  /** The pose of the avatar now; null before a face is known. @returns {import("./head.js").HeadParams | null} */
+  get pose() {
+    return this.calibration?.driver ? this.presence.paramsAt(now()) : null;
+  }
+
+  /** Whether the pose changes without a new image. */
+  get isBlending() {
+    return Boolean(this.calibration?.driver) && this.presence.isMovingAt(now());
+  }
+
+  /** Starts or stops. */
+  async toggle() {
+    if (this.isOn) this.stop();
+    else await this.start();
+  }
+
+  /** Asks for the camera and follows it; reports why it cannot. */
+  async start() {
+    if (this.isOn || this.isStarting) return;
+    this.isStarting = true;
+    try {
+      if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
+      const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
+      await this.#follow(stream);
+    } catch (error) {
+      this.stop();
+      this.reports.say(REFUSALS[error.name] ?? (error.message || REFUSALS.NotReadableError));
+    } finally {
+      this.isStarting = false;
+    }
+  }
+
+  /** Gives the camera back. */
+  stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.page.video.srcObject = this.stream = null;
+    this.calibration = null;
+    this.#set(false);
+    this.reports.state("");
+  }
+
+  /** Takes the next resting face for the neutral one. */
+  calibrate() {
+    this.calibration?.restart();
+  }
+
+  async #follow(stream) {
+    const { video } = this.page;
+    this.stream = stream;
+    stream.getVideoTracks()[0].onended = () => {
+      this.stop();
+      this.reports.say("The camera is gone; connect it and try again.");
+    };
+    video.srcObject = stream;
+    this.#set(true);
+    this.reports.state("loading the face tracker");
+    await Promise.all([video.play(), (this.loading ??= this.#load())]);
+    if (this.stream !== stream) return; // stopped in the meantime
+    this.worker.postMessage({ type: "restart" });
+    this.calibration = new Calibration(this.header, this.range, this.names);
+    this.filter = new FaceFilter(this.names);
+    this.presence = new Presence(this.rest);
+    this.reports.state("waiting for a face");
+    this.#next(stream);
+  }
+
+  /** Starts the worker. */
+  async #load() {
+    try {
+      const pack = await readCameraPack(this.page.bytes());
+      const url = URL.createObjectURL(new Blob([withLibrary(pack.library, this.page.workerSource)], { type: "text/javascript" }));
+      this.worker = new Worker(url);
+      const { names } = await new Promise((resolve, reject) => {
+        this.worker.onerror = ({ message }) =>
+          reject(new Error(`The camera cannot be followed (${message || "its worker does not start"}); use another browser.`));
+        this.worker.onmessage = ({ data }) => (data.type === "loaded" ? resolve(data) : reject(new Error(data.message)));
+        this.worker.postMessage({ type: "load", pack: { ...pack, library: "" } });
+      });
+      URL.revokeObjectURL(url);
+      this.names = names;
+      this.worker.onmessage = ({ data }) => this.#receive(data);
+    } catch (error) {
+      this.loading = null;
+      throw error;
+    }
+  }
+
+  /** Sends the next image of the camera to the worker. */
+  #next(stream) {
+    const { video } = this.page;
+    const send = async () => {
+      if (this.stream !== stream) return;
+      const image = await createImageBitmap(video, shrunk(video)).catch(() => null); // no image yet
+      if (!image) this.#next(stream);
+      else this.worker.postMessage({ type: "track", image, seconds: now() }, [image]);
+    };
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(send);
+    else requestAnimationFrame(send);
+  }
+
+  #receive(data) {
+    if (!this.calibration) return;
+    if (data.type === "failed") {
+      this.stop();
+      this.reports.say(data.message);
+      return;
+    }
+    this.#next(this.stream);
+    this.milliseconds = data.milliseconds;
+    for (const sample of data.earlier) if (!this.calibration.isDone) this.calibration.update(this.filter.filter(sample));
+    if (data.earlier.length) this.filter.reset();
+    if (data.sample) this.#use(data.sample);
+    else {
+      this.presence.markLost(data.seconds);
+      this.filter.reset();
+    }
+    this.reports.state(this.#state(data));
+    this.reports.moved();
+  }
+
+  #use(sample) {
+    const smooth = this.filter.filter(sample);
+    const params = this.calibration.update(smooth).params(smooth, this.strengths);
+    this.presence.update(params, sample.seconds);
+  }
+
+  #state({ sample, earlier, isFace, progress }) {
+    if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
+    if (progress < 1) return `measuring your face: ${Math.floor(100 * progress)} %`;
+    if (!sample && !earlier.length) return "no face is seen";
+    return this.calibration.isDone ? this.calibration.note || "live" : `calibrating: ${this.calibration.note}`;
+  }
+
+  #set(isOn) {
+    this.isOn = isOn;
+    this.reports.changed();
+  }
+}
+
+/** The library as `tasksVision`, and the worker after it. */
+function withLibrary(library, worker) {
+  return `const tasksVision = (() => { const module = { exports: {} }; ((module, exports) => {\n${library}\n})(module, module.exports); return module.exports; })();\n${worker}`;
+}
+
+/** Seconds of the clock of the samples. */
+function now() {
+  return performance.now() / 1000;
+}
+
+/** Options of an image that is at most MAX_SIDE wide and high. */
+function shrunk({ videoWidth, videoHeight }) {
+  const factor = MAX_SIDE / Math.max(videoWidth, videoHeight, 1);
+  if (factor >= 1) return {};
+  return { resizeWidth: Math.round(factor * videoWidth), resizeHeight: Math.round(factor * videoHeight), resizeQuality: "medium" };
+}
+
+/** The avatar at rest with closed lips. */
+function restingParams(header, range) {
+  const retargeting = new Retargeting(header, range, []);
+  retargeting.closeLips([retargeting.neutral]);
+  return range.headParams({
+    expression: retargeting.neutral, jointRot: new Array(15).fill(0), rotation: range.meanRotation,
+    position: range.meanPosition,
+  });
+}

@@ -1,0 +1,39 @@
+/** Reads what `headsplat export --with-camera` packs into a page, see viewer/web/camera_pack.py. */
+
+/** @typedef {Object} CameraPack
+ * @property {string} library JavaScript of MediaPipe, a CommonJS module @property {Uint8Array} loader
+ * @property {Uint8Array} wasm @property {Uint8Array} task the networks @property {Uint8Array} landmarks */
+
+const DAMAGED = "The camera of this page is damaged; export or download it again.";
+
+/** @param {Uint8Array} compressed @returns {Promise<CameraPack>} rejected with a sentence for the page */
+export async function readCameraPack(compressed) {
+  if (!("DecompressionStream" in globalThis)) throw new Error("This browser is too old for the camera; use another one.");
+  let parts;
+  try {
+    parts = split(await decompressed(compressed));
+  } catch {
+    throw new Error(DAMAGED);
+  }
+  for (const name of ["library", "loader", "wasm", "task", "landmarks"]) if (!parts[name]) throw new Error(DAMAGED);
+  return { ...parts, library: new TextDecoder().decode(parts.library) };
+}
+
+async function decompressed(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Parts by name. */
+function split(bytes) {
+  const length = new DataView(bytes.buffer).getUint32(0, true);
+  const index = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  const parts = {};
+  let at = 4 + length;
+  for (const [name, size] of index) {
+    if (!(size > 0 && at + size <= bytes.length)) throw new RangeError(name);
+    parts[name] = bytes.slice(at, at + size);
+    at += size;
+  }
+  return parts;
+}

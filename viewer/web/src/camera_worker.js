@@ -1,0 +1,63 @@
+/** The worker of the camera: landmarks of each image by MediaPipe, and the face that fits them. */
+import { FaceFitter } from "./face_fitter.js";
+import { LandmarkModel } from "./landmark_model.js";
+
+const POINTS = 478;
+
+let landmarker, model, fitter, size;
+
+/** Starts MediaPipe. @param {import("./camera_pack.js").CameraPack} pack */
+async function load({ loader, wasm, task, landmarks }) {
+  model = new LandmarkModel(landmarks.buffer);
+  const address = (bytes, type) => URL.createObjectURL(new Blob([bytes], { type }));
+  const files = {
+    wasmLoaderPath: address(loader, "text/javascript"), wasmBinaryPath: address(wasm, "application/wasm"),
+  };
+  landmarker = await tasksVision.FaceLandmarker.createFromOptions(files, {
+    baseOptions: { modelAssetBuffer: task, delegate: "CPU" }, // the networks have operators that graphics cards lack
+    runningMode: "VIDEO",
+    numFaces: 1,
+  });
+  for (const path of Object.values(files)) URL.revokeObjectURL(path);
+  postMessage({ type: "loaded", names: model.names });
+}
+
+/** Finds the face in an image. @param {ImageBitmap} image @param {number} seconds increasing */
+function track(image, seconds) {
+  const { width, height } = image;
+  if (size !== `${width}x${height}`) {
+    fitter = new FaceFitter(model, width, height);
+    size = `${width}x${height}`;
+  }
+  const start = performance.now();
+  const [found] = landmarker.detectForVideo(image, 1000 * seconds).faceLandmarks;
+  image.close();
+  const wasKnown = fitter.progress >= 1;
+  const sample = found ? fitter.add(pixels(found, width, height), seconds) : null;
+  const isKnown = fitter.progress >= 1;
+  postMessage({
+    type: "tracked", seconds, sample, isFace: Boolean(found), progress: fitter.progress,
+    earlier: isKnown && !wasKnown ? fitter.earlier : [], milliseconds: performance.now() - start,
+  });
+}
+
+/** Landmarks [478,3] in pixels; their depth has the scale of x. */
+function pixels(landmarks, width, height) {
+  const points = new Float32Array(3 * POINTS);
+  landmarks.forEach(({ x, y, z }, k) => points.set([x * width, y * height, z * width], 3 * k));
+  return points;
+}
+
+self.onmessage = async ({ data }) => {
+  try {
+    if (data.type === "load") await load(data.pack);
+    else if (data.type === "restart") fitter?.restart();
+    else track(data.image, data.seconds);
+  } catch (error) {
+    postMessage({ type: "failed", message: `The camera cannot be followed (${firstLine(error)}); use another browser.` });
+  }
+};
+
+function firstLine(error) {
+  return String(error?.message ?? error).split("\n")[0];
+}
