@@ -13,6 +13,7 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from capture.live.protocols.registry import PROTOCOLS, udp_source
+from capture.networks import vision_library
 from capture.video.decoding import open_video
 from viewer.web.bridge import WebBridge
 
@@ -100,7 +101,16 @@ def test_one_module_opens_sockets_and_one_starts_pip() -> None:
     (starter,) = importers("subprocess")
     source = (ROOT / starter).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
-    assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {"viewer/web/bridge.py"}
+    assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
+        "capture/networks/vision_library.py",
+        "viewer/web/bridge.py",
+    }
+
+
+def test_one_address_is_downloaded_from() -> None:
+    found = [place for place, name, _ in calls() if name == "urllib.request.urlopen"]
+    assert len(found) == 1 and found[0].startswith("capture/networks/vision_library.py")
+    assert vision_library.ADDRESS.startswith("https://registry.npmjs.org/@mediapipe/tasks-vision/")
 
 
 def test_the_page_of_a_live_source_is_served_to_this_machine_alone_unless_another_address_is_given() -> None:

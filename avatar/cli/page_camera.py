@@ -15,8 +15,8 @@ def page_camera(head: HeadModel) -> CameraPack:
     """The camera of a page that shows an avatar with the head model `head`.
 
     Raises:
-        HeadsplatError: the head has none of the expressions that the page tracks, or the models or the library cannot
-            be fetched.
+        HeadsplatError: the head does not have the expressions that the page tracks, or the models or the library
+            cannot be fetched.
     """
     from avatar.head import load_head
     from capture.live.web_model import landmark_model_pack
@@ -24,10 +24,9 @@ def page_camera(head: HeadModel) -> CameraPack:
     from capture.networks.vision_library import NOTICE, vision_library
     from viewer.web.camera_pack import CameraPack
 
-    tracked = load_head()
-    if not set(tracked.expression_names) & set(head.expression_names):
+    if "arkit" not in head.capabilities:
         raise HeadsplatError(
-            f"--with-camera: the page tracks ARKit's expressions, and {head.name} has none of them; leave it out and "
+            f"--with-camera: the page tracks ARKit's expressions, which {head.name} does not have; leave it out and "
             "drive the avatar with `headsplat live --web`"
         )
     library = vision_library()
@@ -36,6 +35,6 @@ def page_camera(head: HeadModel) -> CameraPack:
         "loader": library.loader,
         "wasm": library.wasm,
         "task": face_task(),
-        "landmarks": landmark_model_pack(tracked),
+        "landmarks": landmark_model_pack(load_head()),
     }
     return CameraPack.of(parts, NOTICE)

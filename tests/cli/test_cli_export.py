@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from avatar import cli, save_avatar, write_motion
+from avatar.cli.page_camera import page_camera
 from avatar.data.capture_folder import Capture
+from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.model import avatar_file
 from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of
+from capture.live.web_model import landmark_model_pack
+from capture.networks import face_task, vision_library
 from tests.avatar.export.readers import Glb, Ply, columns
 from tests.avatar.export.splat_readers import Spz, glb_splats
+from tests.avatar.motion.made_up import flame_head
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +162,46 @@ def test_the_container_is_that_of_the_page(
     assert "leave out --expression" in refused(capsys, me, "-o", str(tmp_path / "b.hsa"), "--head-pose", "20,0,0")
 
 
+PARTS = ("library", "loader", "wasm")
+
+
+def test_a_page_with_a_camera_has_the_library_and_the_networks(
+    me: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = vision_library.VisionLibrary(*(f"the {part}".encode() for part in PARTS))
+    monkeypatch.setattr(vision_library, "vision_library", lambda: made)
+    monkeypatch.setattr(face_task, "face_task", lambda: b"the networks")
+    out = tmp_path / "me.html"
+    assert cli.main(["export", me, "-o", str(out), "--with-camera"]) == 0
+    page = out.read_text(encoding="utf-8")
+    packed = re.search(r'id="camera-pack">([^<]+)<', page)
+    assert packed is not None
+    content = gzip.decompress(base64.b64decode(packed[1]))
+    for part in (*PARTS, "networks"):
+        assert f"the {part}".encode() in content
+    assert landmark_model_pack(load_head()) in content
+    assert vision_library.NOTICE in page
+
+
+def test_a_camera_that_cannot_be_fetched_leaves_no_page(
+    me: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(address: str) -> bytes:
+        raise OSError("no route to host")
+
+    monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HEADSPLAT_MODELS", raising=False)
+    monkeypatch.setattr(vision_library, "_download", refuse)
+    message = refused(capsys, me, "-o", str(tmp_path / "me.html"), "--with-camera")
+    assert "MediaPipe's library could not be downloaded (no route to host); download https://" in message
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_head_without_arkits_expressions_has_no_camera() -> None:
+    with pytest.raises(HeadsplatError, match="the page tracks ARKit's expressions, which made-up FLAME does not have"):
+        page_camera(flame_head())
+
+
 def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", me, "-o", str(tmp_path / "rig.ply"), "--rigged"]) == 0
     assert "rig.ply: a rig, not a scene: 1500 Gaussians, " in capsys.readouterr().out
@@ -181,6 +228,7 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         ("me.spz", ("--frame", "3"), "--frame: needs a motion; give --motion FILE or CAPTURE"),
         ("me.glb", ("--splats", "--rigged"), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
         ("me.ply", ("--rigged", "--expression", "jawOpen=1"), "--rigged: writes the neutral expression; leave out"),
+        ("me.hsa", ("--with-camera",), "--with-camera is for a page; give a name in .html or leave --with-camera out"),
     ],
 )
 def test_invalid_combinations_are_refused_with_a_message(

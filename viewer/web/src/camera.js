@@ -5,7 +5,7 @@ import { FaceFilter } from "./face_filter.js";
 import { Presence } from "./presence.js";
 import { Retargeting } from "./retargeting.js";
 
-const IMAGE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: "user" };
+const IMAGE = { width: { ideal: 640 }, frameRate: { ideal: 30 }, facingMode: "user" };
 const MAX_SIDE = 640; // pixels of the images that are tracked
 const REFUSALS = {
   NotAllowedError: "The browser refuses the camera to this page; allow it in the settings of the site.",
