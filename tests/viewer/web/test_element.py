@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from avatar.driving.trained_range import TrainedRange
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from tests.support.browser import Page
+from tests.support.web_site import serve, visit
 from tests.viewer.web.test_driving import assert_params
 from viewer.web.package import write_package
 
@@ -25,18 +23,6 @@ ROOT = Path(__file__).parents[3]
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src blob:; style-src 'self'"
 PLAIN = '<!doctype html><script type="module" src="page.js"></script><main></main>'
 SCRIPT = 'import * as player from "./headsplat.js"; globalThis.player = player;'
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder, with a policy for `plain.html`."""
-
-    def end_headers(self) -> None:
-        if self.path == "/plain.html":
-            self.send_header("Content-Security-Policy", POLICY)
-        super().end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Print nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +37,8 @@ def site(container: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (folder / "page.js").write_text(SCRIPT, encoding="utf-8")
     example = ROOT / "examples" / "web" / "two_avatars.html"
     (folder / "two.html").write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-def visit(page: Page, address: str) -> None:
-    page.events.clear()
-    page.call("Page.navigate", url=address)
-    page.wait(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
+    with serve(folder, {"/plain.html": POLICY}) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +65,8 @@ def test_the_package_is_complete(tmp_path: Path) -> None:
     assert script.rstrip().endswith("export { HeadsplatAvatar, loadAvatar };")
     assert "{{worker}}" not in script and "http://" not in script and "https://" not in script
     types = (tmp_path / "headsplat.d.ts").read_text()
+    for name in ("canvas", "placement"):
+        assert f"  readonly {name}: " in types and f"\n  get {name}(" in script
     for name in ("load", "setPose", "setCamera", "setBackground", "play", "pause", "dispose"):
         assert f"  {name}(" in types and f"\n  {name}(" in script.replace("async ", "")
 
@@ -114,6 +94,100 @@ def test_the_camera_turns_and_comes_closer(plain: Page) -> None:
     assert np.abs(pixels(plain).astype(int) - before).max() > 20
     plain.run("view.setCamera({ yaw: 0, zoom: 1 })")
     np.testing.assert_array_equal(pixels(plain), before)
+
+
+def scene_camera(camera: dict[str, Any], placed: np.ndarray) -> dict[str, Any]:
+    """A camera of the player as that of a scene in which `placed` [4,4] puts the avatar."""
+    width, height = camera["width"], camera["height"]
+    flip = np.diag([1.0, -1, -1, 1])
+    world_to_cam = np.eye(4)
+    world_to_cam[:3] = np.c_[np.reshape(camera["rotation"], (3, 3)), camera["translation"]]
+    scale = np.diag([*[np.cbrt(np.linalg.det(placed[:3, :3]))] * 3, 1])
+    view = scale @ flip @ world_to_cam @ np.linalg.inv(placed)
+    projection = np.zeros((4, 4))
+    projection[0, [0, 2]] = 2 * camera["fx"] / width, 1 - 2 * camera["cx"] / width
+    projection[1, [1, 2]] = 2 * camera["fy"] / height, 2 * camera["cy"] / height - 1
+    projection[2:, 2:] = [[-1.01, -0.1], [-1, 0]]
+    named = {"view": view, "projection": projection, "model": placed}
+    columns = {name: matrix.T.flatten().tolist() for name, matrix in named.items()}
+    return {**columns, "width": width, "height": height}
+
+
+PLACED = np.array([[0, 0, 2.5, 1], [0, 2.5, 0, -3], [-2.5, 0, 0, 0.5], [0, 0, 0, 1]])
+
+
+def test_the_camera_of_a_scene_sees_the_avatar_where_it_is_placed(plain: Page) -> None:
+    camera = plain.run("view.orbit.camera(301, 200)")
+    plain.run(f"view.setCamera({json.dumps(scene_camera(camera, PLACED))})")
+    plain.wait("view.player.frame.camera.scene")
+    shown = plain.run("view.player.frame.camera")
+    for key in ("fx", "fy", "cx", "cy", "rotation", "translation"):
+        assert shown[key] == pytest.approx(camera[key], abs=1e-9), key
+    image = pixels(plain)
+    assert image.shape == (200, 301, 3) and image.std() > 10
+    plain.run(f"view.player.show(undefined, {json.dumps(camera)})")
+    assert np.abs(image.astype(int) - pixels(plain)).max() <= 1
+    plain.run("view.setCamera({})")
+
+
+def test_a_frame_says_with_which_camera_of_the_scene_it_was_rendered(plain: Page) -> None:
+    camera = scene_camera(plain.run("view.orbit.camera(80, 60)"), PLACED)
+    plain.run("globalThis.seen = []; view.addEventListener('frame', ({ detail }) => seen.push(detail.camera))")
+    plain.run(f"globalThis.given = {json.dumps(camera)}; view.setCamera(given); given.view[12] += 1")
+    plain.wait("seen.some(Boolean)")
+    assert plain.run("seen.find(Boolean)") == camera  # as it was when it was given
+    before = pixels(plain)
+    plain.run("seen.length = 0; view.setCamera({ yaw: 0 })")
+    plain.wait("seen.length")
+    assert plain.run("seen") == [None]
+    assert pixels(plain).shape != before.shape
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("width: 0", "expected a width and a height of 1 to 4096 whole pixels, got 0"),
+        ("height: 20.5", "expected a width and a height of 1 to 4096 whole pixels, got 20.5"),
+        ("view: [1, 2]", "expected a number, got undefined"),
+        (
+            "projection: given.projection.with(11, 0).with(15, 1)",
+            "expected the projection matrix of a perspective",
+        ),
+        ("projection: given.projection.with(4, 0.1)", "expected the projection matrix of a perspective"),
+        ("model: given.model.with(5, -2.5)", "expected view and model of rotation, translation and one positive scale"),
+        ("model: given.model.with(5, 2)", "expected view and model of rotation, translation and one positive scale"),
+        ("model: given.model.with(3, 1)", "expected view and model of rotation, translation and one positive scale"),
+    ],
+)
+def test_a_camera_that_is_no_camera_of_a_scene_is_refused(plain: Page, change: str, message: str) -> None:
+    camera = scene_camera(plain.run("view.orbit.camera(80, 60)"), PLACED)
+    tried = f"view.setCamera({{ ...given, {change} }}); return ''"
+    caught = plain.run(
+        f"(() => {{ const given = {json.dumps(camera)}; "
+        f"try {{ {tried}; }} catch (error) {{ return error.message; }} }})()"
+    )
+    assert caught.startswith(message)
+    assert plain.run("view.pinhole") is None
+
+
+def test_an_avatar_outside_the_page_is_rendered(plain: Page) -> None:
+    camera = scene_camera(plain.run("view.orbit.camera(80, 60)"), np.eye(4))
+    del camera["model"]
+    plain.run(
+        "(async () => { const e = document.createElement('headsplat-avatar'); globalThis.free = e; "
+        f"await e.load('left.hsa'); e.setCamera({json.dumps(camera)}); }})()"
+    )
+    plain.wait("free.player.frame?.camera.scene")
+    assert plain.run("[free.isConnected, free.canvas.width, free.canvas.height]") == [False, 80, 60]
+    assert pixels(plain, "free").std() > 10
+    plain.run("free.dispose()")
+    assert plain.run("[free.canvas, free.placement]") == [None, None]
+
+
+def test_the_place_of_the_head_is_known(plain: Page) -> None:
+    placement = plain.run("view.placement")
+    assert placement == plain.run("({ center: view.orbit.center, forward: view.orbit.forward })")
+    assert np.linalg.norm(placement["forward"]) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(

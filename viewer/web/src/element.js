@@ -1,11 +1,12 @@
 /** The package: the element <headsplat-avatar src="me.hsa"> and `loadAvatar`. */
 import { followGestures } from "./gestures.js";
-import { clamp } from "./linear.js";
+import { clamp, finite } from "./linear.js";
 import { ManualPose } from "./manual_pose.js";
 import { packedMotion } from "./motions.js";
 import { Orbit } from "./orbit.js";
 import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
+import { checkedScene, pinholeOf } from "./scene_camera.js";
 import { TrainedRange } from "./trained_range.js";
 import { WORKER_SOURCE } from "./worker_source.js";
 
@@ -23,7 +24,15 @@ p { margin: 0; padding: 1em; }`;
  * @property {number[]} [head] yaw to the person's left, pitch down, roll to the person's right shoulder, degrees
  * @property {boolean} [limited] within the trained range; true at first */
 
-/** An avatar on a page. Events: `load`, `frame` after each rendered one, and `error` with a sentence in `detail`. */
+/** A rendered frame, in `detail` of the event `frame`.
+ * @typedef {Object} FrameDetail
+ * @property {number} poseTime milliseconds of posing the Gaussians
+ * @property {number} sortTime milliseconds of projecting and sorting them
+ * @property {import("./scene_camera.js").SceneCamera | null} camera of the scene, with which the frame was rendered; null
+ *   where the element's own camera was */
+
+/** An avatar on a page. Events: `load`, `frame` after each rendered one, and `error` with a sentence in `detail`. In the
+ * listeners of `frame`, and only there, `canvas` can be copied: the browser empties it after the task. */
 export class HeadsplatAvatar extends HTMLElement {
   static observedAttributes = ["src"];
 
@@ -59,6 +68,18 @@ export class HeadsplatAvatar extends HTMLElement {
     return { name, note, consent, provenance };
   }
 
+  /** The image of the avatar, premultiplied sRGB and alpha; another one after each `load`, null before.
+   * @returns {HTMLCanvasElement | null} */
+  get canvas() {
+    return this.player?.canvas ?? null;
+  }
+
+  /** Where the resting head is in the avatar's space (meters, y up): its center, and the unit vector that it looks along;
+   * null before `load`. @returns {{center: number[], forward: number[]} | null} */
+  get placement() {
+    return this.orbit ? { center: [...this.orbit.center], forward: [...this.orbit.forward] } : null;
+  }
+
   /** Poses the face, in place of a motion. @param {FacePose} pose */
   setPose({ weights, gaze, head, limited }) {
     this.pause();
@@ -71,12 +92,14 @@ export class HeadsplatAvatar extends HTMLElement {
     this.changed();
   }
 
-  /** Places the camera around the head.
-   * @param {{yaw?: number, pitch?: number, zoom?: number}} camera radians to the right and up from the front; 1 frames
-   *   head and shoulders */
-  setCamera({ yaw, pitch, zoom }) {
+  /** Places the camera around the head, or takes that of a scene in place of it, which gestures do not move.
+   * @param {{yaw?: number, pitch?: number, zoom?: number} | import("./scene_camera.js").SceneCamera} camera radians to
+   *   the right and up from the front, and a zoom of which 1 frames head and shoulders; or matrices and size */
+  setCamera(camera) {
     const { orbit } = this;
     if (!orbit) return;
+    this.pinhole = "view" in camera ? pinholeOf(checkedScene(camera)) : null;
+    const { yaw, pitch, zoom } = this.pinhole ? {} : camera;
     orbit.turn(finite(yaw ?? orbit.yaw) - orbit.yaw, finite(pitch ?? orbit.pitch) - orbit.pitch);
     orbit.zoomBy(finite(zoom ?? orbit.zoom) / orbit.zoom);
     this.changed();
@@ -111,7 +134,7 @@ export class HeadsplatAvatar extends HTMLElement {
   /** Ends the worker and frees the memory of the avatar. */
   dispose() {
     this.player?.dispose();
-    this.player = this.motion = this.orbit = null;
+    this.player = this.motion = this.orbit = this.pinhole = null;
   }
 
   connectedCallback() {
@@ -165,9 +188,9 @@ export class HeadsplatAvatar extends HTMLElement {
     followGestures(canvas, this.orbit, () => this.changed());
     player.setBackground([0, 0, 0, 0]);
     player.onfailure = (text) => this.#fail(text);
-    player.onframe = (frame) => {
-      this.resolution.measure(performance.now(), this.isPlaying);
-      this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime: frame.poseTime, sortTime: frame.sortTime } }));
+    player.onframe = ({ poseTime, sortTime, camera }) => {
+      if (!camera.scene) this.resolution.measure(performance.now(), this.isPlaying);
+      this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime, sortTime, camera: camera.scene ?? null } }));
     };
     this.changed();
     this.dispatchEvent(new CustomEvent("load"));
@@ -181,7 +204,8 @@ export class HeadsplatAvatar extends HTMLElement {
       this.motionTime = duration > 0 ? (this.motionTime + (now - (this.last ?? now)) / 1000) % duration : 0;
       this.last = now;
     }
-    const shown = this.player.show(this.#params(), this.orbit.camera(...this.resolution.size(this.isPlaying)));
+    const camera = this.pinhole ?? this.orbit.camera(...this.resolution.size(this.isPlaying));
+    const shown = this.player.show(this.#params(), camera);
     if (this.isPlaying) shown.then(() => this.isPlaying && this.changed());
   }
 
@@ -208,11 +232,6 @@ export async function loadAvatar(parent, source) {
   const element = document.createElement("headsplat-avatar");
   parent.append(element);
   return element.load(source);
-}
-
-function finite(value) {
-  if (!Number.isFinite(value)) throw new TypeError(`expected a number, got ${value}`);
-  return value;
 }
 
 /** @returns {Promise<ArrayBuffer>} */

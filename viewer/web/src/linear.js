@@ -102,3 +102,9 @@ export function rotationBetween(a, b, part) {
 export function clamp(value, low, high) {
   return Math.min(Math.max(value, low), high);
 }
+
+/** The number itself. @throws {TypeError} where it is none, or infinite */
+export function finite(value) {
+  if (!Number.isFinite(value)) throw new TypeError(`expected a number, got ${value}`);
+  return value;
+}
