@@ -132,14 +132,16 @@ def test_the_camera_of_a_scene_sees_the_avatar_where_it_is_placed(plain: Page) -
 
 def test_a_frame_says_with_which_camera_of_the_scene_it_was_rendered(plain: Page) -> None:
     camera = scene_camera(plain.run("view.orbit.camera(80, 60)"), PLACED)
-    plain.run("globalThis.seen = []; view.addEventListener('frame', ({ detail }) => seen.push(detail.camera))")
+    plain.run("globalThis.cameras = []; globalThis.note = ({ detail }) => cameras.push(detail.camera)")
+    plain.run("view.addEventListener('frame', note)")
     plain.run(f"globalThis.given = {json.dumps(camera)}; view.setCamera(given); given.view[12] += 1")
-    plain.wait("seen.some(Boolean)")
-    assert plain.run("seen.find(Boolean)") == camera  # as it was when it was given
+    plain.wait("cameras.some(Boolean)")
+    assert plain.run("cameras.find(Boolean)") == camera  # as it was when it was given
     before = pixels(plain)
-    plain.run("seen.length = 0; view.setCamera({ yaw: 0 })")
-    plain.wait("seen.length")
-    assert plain.run("seen") == [None]
+    plain.run("cameras.length = 0; view.setCamera({ yaw: 0 })")
+    plain.wait("cameras.length")
+    assert plain.run("cameras") == [None]
+    plain.run("view.removeEventListener('frame', note)")
     assert pixels(plain).shape != before.shape
 
 

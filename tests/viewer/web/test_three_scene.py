@@ -42,10 +42,10 @@ def scene(page: Page, container: bytes, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(autouse=True)
 def start(scene: Page) -> None:
     """The objects aside, the head in its place, the camera in front of it."""
+    scene.run("document.getElementById('controls').reset(), document.getElementById('moving').checked = false")
     scene.run("example.front.position.set(9, 1, 0.25), example.behind.position.set(9, 1.05, -0.35)")
-    scene.run("example.camera.position.set(0.3, 1.08, 0.95), example.camera.clearViewOffset()")
-    scene.run("example.head.position.set(0, 1, 0), document.getElementById('controls').reset()")
-    scene.run("document.getElementById('moving').checked = false")
+    scene.run("example.camera.position.set(0.3, 1.08, 0.95), example.camera.clearViewOffset(), 0")
+    scene.run("example.head.position.set(0, 1, 0), 0")
 
 
 def taken(page: Page, canvas: str = "example.renderer.domElement") -> np.ndarray:
