@@ -101,13 +101,13 @@ def scene_camera(camera: dict[str, Any], placed: np.ndarray) -> dict[str, Any]:
     width, height = camera["width"], camera["height"]
     flip = np.diag([1.0, -1, -1, 1])
     world_to_cam = np.eye(4)
-    world_to_cam[:3] = np.c_[np.reshape(camera["rotation"], (3, 3)), camera["translation"]]
-    scale = np.diag([*[np.cbrt(np.linalg.det(placed[:3, :3]))] * 3, 1])
+    world_to_cam[:3] = np.c_[np.reshape(camera["rotation"], (3, 3)), np.array(camera["translation"])]
+    scale = np.diag([np.cbrt(np.linalg.det(placed[:3, :3]))] * 3 + [1.0])
     view = scale @ flip @ world_to_cam @ np.linalg.inv(placed)
     projection = np.zeros((4, 4))
     projection[0, [0, 2]] = 2 * camera["fx"] / width, 1 - 2 * camera["cx"] / width
     projection[1, [1, 2]] = 2 * camera["fy"] / height, 2 * camera["cy"] / height - 1
-    projection[2:, 2:] = [[-1.01, -0.1], [-1, 0]]
+    projection[2:, 2:] = [[-1.01, -0.1], [-1.0, 0.0]]
     named = {"view": view, "projection": projection, "model": placed}
     columns = {name: matrix.T.flatten().tolist() for name, matrix in named.items()}
     return {**columns, "width": width, "height": height}
