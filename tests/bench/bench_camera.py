@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from avatar.cli.page_camera import page_camera
@@ -32,6 +31,7 @@ from capture.live.face_source import FaceSource
 from capture.live.pipeline import LiveOptions, LivePipeline
 from capture.video.decoding import SourceFrame, open_video
 from tests.support.browser import Page, chromium, find_chromium
+from tests.support.fake_camera import camera_options, write_y4m
 from viewer.web.page import build_page
 
 #: Squares that number a frame, the lowest bit first, and their side in pixels.
@@ -88,20 +88,12 @@ class Clip:
             height, width = frame.rgb.shape[:2]
             yield np.ascontiguousarray(frame.rgb[: height // 2 * 2, : width // 2 * 2])
 
-    def write_camera(self, path: Path) -> int:
-        """Write the file that Chromium plays as a camera (.y4m); returns the number of frames."""
-        count = 0
-        with open(path, "wb") as file:
-            for count, rgb in enumerate(self.frames(), 1):
-                height, width = rgb.shape[:2]
-                if count == 1:
-                    file.write(
-                        f"YUV4MPEG2 W{width} H{height} F{round(1000 * self.rate)}:1000 Ip A1:1 C420mpeg2\n".encode()
-                    )
-                for bit in range(BITS):
-                    rgb[:SIDE, bit * SIDE : (bit + 1) * SIDE] = 255 * (((count - 1) >> bit) & 1)
-                file.write(b"FRAME\n" + cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).tobytes())
-        return count
+    def numbered(self) -> Iterator[np.ndarray]:
+        """The images with their numbers drawn on them."""
+        for number, rgb in enumerate(self.frames()):
+            for bit in range(BITS):
+                rgb[:SIDE, bit * SIDE : (bit + 1) * SIDE] = 255 * ((number >> bit) & 1)
+            yield rgb
 
 
 class _Repeated:
@@ -175,16 +167,11 @@ def compared(avatar: Avatar, clip: Clip, seconds: float) -> tuple[dict[str, floa
     """Correlations, and the frames per second that the page has tracked."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        frames = clip.write_camera(folder / "camera.y4m")
+        frames = write_y4m(folder / "camera.y4m", clip.numbered(), clip.rate)
         container = web_container(avatar, {}, "benchmark")
         page_file = folder / "page.html"
         page_file.write_text(build_page(container, "benchmark", camera=page_camera(avatar.head)), encoding="utf-8")
-        options = (
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
-            f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}",
-        )
-        with chromium(folder / "profile", WINDOW, options) as page:
+        with chromium(folder / "profile", WINDOW, camera_options(folder / "camera.y4m")) as page:
             found, start = page_rows(page, page_file, seconds)
     native = native_rows(avatar, clip, start)
     return agreement(found, native, columns_of(avatar.head.expression_names), frames), len(found) / seconds

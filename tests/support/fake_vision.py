@@ -31,9 +31,9 @@ exports.FaceLandmarker = {
     const { frames, rate, rest } = JSON.parse(new TextDecoder().decode(baseOptions.modelAssetBuffer));
     let first;
     return {
-      detectForVideo(image, milliseconds) {
-        first ??= milliseconds;
-        let index = Math.floor(((milliseconds - first) / 1000) * rate);
+      detectForVideo(image) {
+        first ??= performance.now();
+        let index = Math.floor(((performance.now() - first) / 1000) * rate);
         const start = rest * rate;
         if (index >= frames.length) index = start + ((index - start) % (frames.length - start));
         const points = frames[index];

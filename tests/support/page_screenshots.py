@@ -1,6 +1,7 @@
 """Pictures of each state of the page for docs/images: `python -m tests.support.page_screenshots me.avatar`.
 
-Needs Chromium; npm for the picture of three.js. The motion is the one that `headsplat demo` writes, puppet.csv.
+Needs Chromium; npm for the picture of three.js. The motion, and the video that is the camera, are those that
+`headsplat demo` writes beside the avatar: puppet.csv and phone.mp4.
 A new state is a function of `page_states` and its name in `PICTURES`.
 """
 
@@ -15,8 +16,10 @@ import cv2
 import numpy as np
 
 from avatar.cli import main as headsplat
+from capture.video.decoding import open_video
 from tests.support.browser import chromium, find_chromium
-from tests.support.page_states import MICROPHONE, STATES, Studio, Unavailable, write_sound
+from tests.support.fake_camera import camera_options, write_y4m
+from tests.support.page_states import STATES, Studio, Unavailable, write_sound
 
 #: States of each picture, in rows. Several states get captions.
 PICTURES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -25,6 +28,7 @@ PICTURES: dict[str, tuple[tuple[str, ...], ...]] = {
     "page-motion": (("motion",),),
     "page-dark": (("dark",),),
     "page-live": (("live",),),
+    "page-camera": (("camera",),),
     "page-states": (("microphone", "recording"), ("transparent", "error")),
     "page-phone": (("phone", "phone_sliders", "phone_dark"),),
     "page-elements": (("two_avatars",),),
@@ -82,6 +86,7 @@ def main() -> None:
     parser.add_argument("avatar", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--motion", type=Path, help="default: puppet.csv beside the avatar")
+    parser.add_argument("--video", type=Path, help="that is the camera; default: phone.mp4 beside the avatar")
     parser.add_argument("--other", type=Path, help="avatar of a second person; default: one of `headsplat synth`")
     parser.add_argument("--only", nargs="+", choices=PICTURES, default=list(PICTURES), help="these pictures")
     given = parser.parse_args()
@@ -94,7 +99,9 @@ def main() -> None:
         if given.other is None:
             given.other = folder / "other.avatar"
             headsplat(["synth", "--avatar", "--person", "kofi", "-o", str(given.other)])
-        options = (*MICROPHONE, f"--use-file-for-fake-audio-capture={folder / 'sound.wav'}")
+        video = open_video(given.video or given.avatar.parent / "phone.mp4")
+        write_y4m(folder / "camera.y4m", (frame.rgb for frame in video), video.fps)
+        options = (*camera_options(folder / "camera.y4m"), f"--use-file-for-fake-audio-capture={folder / 'sound.wav'}")
         page = stack.enter_context(chromium(folder / "profile", options=options))
         motion = given.motion or given.avatar.parent / "puppet.csv"
         studio = Studio(page, folder, given.avatar, given.other, motion, ExitStack())

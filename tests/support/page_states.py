@@ -29,8 +29,6 @@ from viewer.web.package import write_package
 
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}
 PHONE = (390, 720)
-#: Options of the browser: a microphone that plays a file, and that no one has to allow.
-MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 class Unavailable(Exception):
@@ -42,7 +40,7 @@ class Studio:
     """The browser and the files that states show.
 
     Attributes:
-        page: of the browser, which has the options `MICROPHONE` and a sound from `write_sound`.
+        page: of the browser, which has a microphone with a sound from `write_sound` and a camera.
         folder: for files.
         avatar, other: .avatar files of two people.
         motion: an expression file.
@@ -247,6 +245,23 @@ def live(studio: Studio) -> None:
     bridge.publish(pose_message(avatar, AvatarPose(posed(load_avatar(studio.avatar), weights, (10, 4, 3)), "driving")))
     studio.page.wait("document.getElementById('live-state').textContent === 'live'")
     studio.settle()
+
+
+@state("camera on")
+def camera(studio: Studio) -> None:
+    """The face in the film of the synthetic person, which is the camera, moves the avatar."""
+    try:
+        page = studio.export("camera.html", "--with-camera")
+    except AssertionError as error:
+        raise Unavailable("MediaPipe's models or library cannot be fetched") from error
+    studio.page.open(page)
+    studio.page.run("app.resolution.isFixed = true")
+    studio.click("#camera")
+    jaw = "app.player.header.head.expression_names.indexOf('jawOpen')"
+    studio.page.wait("app.camera.calibration?.isDone")
+    studio.page.wait(f"app.camera.presence.last.expression[{jaw}] > 0.2")
+    studio.page.wait("!document.getElementById('message').textContent")
+    studio.page.run("document.getElementById('strengths').open = true")
 
 
 @state("on a phone", PHONE)

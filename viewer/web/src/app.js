@@ -310,6 +310,7 @@ async function start() {
     const player = await Player.load(byId("view"), byId("worker").textContent, buffer, DRAWN_ON[location.hash]);
     return new App(player);
   } catch (error) {
+    byId("panel").hidden = true; // its buttons would do nothing
     fail(error instanceof DOMException ? "The avatar is damaged; export or download it again." : error.message);
     return null;
   }
