@@ -128,7 +128,7 @@ def test_every_kind_of_avatar_equals_the_renderer(
     path = tmp_path / "me.html"
     path.write_text(build_page(web_container(avatar, HEADER, "me"), "me"), encoding="utf-8")
     page.open(path, f"#{drawn_on}")
-    assert page.run("app.player.renderer.raster !== null") == (drawn_on == "processor")
+    assert page.run("app.player.renderer.onProcessor") == (drawn_on == "processor")
     page.run("app.player.setBackground([1, 1, 1])")
     params, camera = posed(avatar, {"jawOpen": 0.5, "eyeBlinkLeft": 0.6}), camera_of(avatar, 10, 0.8)
     expected = Animator(avatar, SIZE, SIZE).render(params, camera).numpy()

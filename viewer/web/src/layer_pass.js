@@ -4,13 +4,7 @@
  * openings, coverage and stencil from these, and a blur. */
 import { bindTextures, COVER, createProgram, createTexture, Target } from "./gl.js";
 import { CLASSES, LayerMesh } from "./layer_mesh.js";
-
-const SUPERSAMPLE = 2;
-const MARGIN = 32; // pixels beyond the image that are drawn
-const HIDDEN_REACH = 3;
-const BLUR = 3.5e-4; // meters
-const MAX_RADIUS = 32;
-const FAR = 1000; // a distance, in samples, beyond every reach
+import { BEYOND, HIDDEN_REACH, layerRegion, longestFadeOf, MAX_RADIUS, SUPERSAMPLE } from "./layer_region.js";
 
 /** @typedef {Object} LayerImages
  * @property {WebGLTexture} color premultiplied, and coverage
@@ -32,7 +26,7 @@ bool isSeen(ivec2 at) {
 void main() {
   ivec2 at = ivec2(gl_FragCoord.xy);
   bool seen = isSeen(at);
-  float found = ${FAR}.0;
+  float found = ${BEYOND}.0;
   for (int k = 1; k <= reach; k++)
     if (isSeen(at - ivec2(k, 0)) != seen || isSeen(at + ivec2(k, 0)) != seen) {
       found = float(k);
@@ -64,7 +58,7 @@ float metersTo(ivec2 at, bool seen) {
     for (int side = -1; side <= 1; side += 2) {
       ivec2 next = at + ivec2(0, side * k);
       bool inside = next.y >= 0 && next.y < size.y;
-      vec2 found = inside ? texelFetch(rows, next, 0).xy : vec2(${FAR}.0, 0.0);
+      vec2 found = inside ? texelFetch(rows, next, 0).xy : vec2(${BEYOND}.0, 0.0);
       best = min(best, length(vec2(k, seen ? found.y : found.x)));
     }
   return (best - 0.5) * metersPerSample;
@@ -148,7 +142,7 @@ export class LayerPass {
   constructor(gl, layer) {
     this.gl = gl;
     this.mesh = new LayerMesh(gl, layer);
-    this.longestFade = layer.fades.reduce((most, value) => Math.max(most, value), 0);
+    this.longestFade = longestFadeOf(layer.fades);
     this.skin = new Target(gl, [], gl.DEPTH_COMPONENT24);
     this.samples = new Target(gl, [gl.RGBA16F, gl.RGBA16F], gl.DEPTH_COMPONENT24);
     this.rows = new Target(gl, [gl.RG16F]);
@@ -167,11 +161,9 @@ export class LayerPass {
    * @returns {LayerImages} */
   draw(view, camera, vertices) {
     const { gl } = this;
-    const perMeter = view.pixelsPerMeter;
-    const reach = Math.min(Math.ceil(HIDDEN_REACH * this.longestFade * perMeter * SUPERSAMPLE) + 2, 2 * MARGIN);
-    const weights = blurWeights(BLUR * perMeter);
-    const box = regionOf(view.box, weights.length + 1, camera);
-    if (!perMeter || box[2] <= 0 || box[3] <= 0) return this.#images([0, 0, 0, 0], view);
+    const region = layerRegion(view, camera, this.longestFade);
+    if (!region) return this.#images([0, 0, 0, 0], view);
+    const { box, reach, weights } = region;
     this.mesh.upload(vertices);
     const size = [SUPERSAMPLE * box[2], SUPERSAMPLE * box[3]];
     this.skin.bind(...size);
@@ -190,7 +182,7 @@ export class LayerPass {
     this.#cover(this.pixels, box.slice(2), this.resolveProgram, textures, ({ uniforms }) => {
       gl.uniform1i(uniforms.reach, reach);
       gl.uniform2iv(uniforms.size, size);
-      gl.uniform1f(uniforms.metersPerSample, 1 / (SUPERSAMPLE * perMeter));
+      gl.uniform1f(uniforms.metersPerSample, 1 / (SUPERSAMPLE * view.pixelsPerMeter));
     });
     let image = this.pixels.textures[0];
     this.blurs.forEach((target, axis) => {
@@ -237,19 +229,4 @@ export class LayerPass {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     gl.disable(gl.SCISSOR_TEST);
   }
-}
-
-/** The pixels around a box of the layer (y down) that are drawn: x, y, width, height with y up. */
-function regionOf([left, top, right, bottom], border, { width, height }) {
-  const x0 = Math.max(Math.floor(left) - border, -MARGIN), x1 = Math.min(Math.ceil(right) + border, width + MARGIN);
-  const y0 = Math.max(Math.floor(top) - border, -MARGIN), y1 = Math.min(Math.ceil(bottom) + border, height + MARGIN);
-  return [x0, height - y1, x1 - x0, y1 - y0];
-}
-
-/** Weights of a normalized Gaussian from its center on, `sigma` in pixels. */
-function blurWeights(sigma) {
-  const radius = Math.min(Math.ceil(3 * sigma), MAX_RADIUS);
-  const weights = Array.from({ length: radius + 1 }, (_, k) => (sigma ? Math.exp(-0.5 * (k / sigma) ** 2) : 1));
-  const sum = 2 * weights.reduce((total, value) => total + value) - weights[0];
-  return weights.map((value) => value / sum);
 }

@@ -52,14 +52,15 @@ export class PosedLayer {
     return { center: sum, radius: 0.5 * SPAN * Math.max(...high.map((value, axis) => value - low[axis]), 0) };
   }
 
-  /** Writes position and shade of all vertices into `out` [V,4]. */
-  writeVertices(/** @type {Float32Array} */ out) {
+  /** Writes position and shade of all vertices into `out` [V,4]. @param {Float32Array} [out] memory to use */
+  writeVertices(out = new Float32Array(4 * this.vertexCount)) {
     for (let vertex = 0; vertex < this.vertexCount; vertex++) {
       out[4 * vertex] = this.vertices[3 * vertex];
       out[4 * vertex + 1] = this.vertices[3 * vertex + 1];
       out[4 * vertex + 2] = this.vertices[3 * vertex + 2];
       out[4 * vertex + 3] = this.shade[vertex];
     }
+    return out;
   }
 
   /** @param {import("./head.js").RigidPose} skull @param {import("./projection.js").Camera} camera

@@ -1,4 +1,6 @@
-/** The player: sends poses and cameras to the worker and renders the frames that come back. */
+/** The player: sends poses and cameras to the worker and renders the frames that come back. Where there is no graphics
+ * card, the worker and its helpers draw them. */
+import { startHelpers } from "./helpers.js";
 import { Renderer } from "./renderer.js";
 
 /** @typedef {import("./head.js").HeadParams} HeadParams
@@ -9,7 +11,7 @@ const WHITE = [1, 1, 1, 1];
 export class Player {
   /** Starts the worker and reads the container of an avatar.
    * @param {HTMLCanvasElement} canvas @param {string} workerSource @param {ArrayBuffer} buffer
-   * @param {boolean} [onProcessor] where the Gaussians are drawn; omitted: where it is faster
+   * @param {boolean} [onProcessor] where the image is drawn; omitted: where it is faster
    * @returns {Promise<Player>} rejected with an error whose message is for the page */
   static load(canvas, workerSource, buffer, onProcessor) {
     const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
@@ -21,7 +23,7 @@ export class Player {
         if (data.type === "failed") reject(new Error(data.message));
         else
           try {
-            resolve(new Player(canvas, worker, data, onProcessor));
+            resolve(new Player(canvas, worker, data, workerSource, onProcessor));
           } catch (error) {
             reject(new Error(`The avatar cannot be rendered (${error.message}); use another browser.`));
           }
@@ -31,8 +33,8 @@ export class Player {
   }
 
   /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {Object} avatar its header and static arrays
-   * @param {boolean} [onProcessor] */
-  constructor(canvas, worker, avatar, onProcessor) {
+   * @param {string} workerSource @param {boolean} [onProcessor] */
+  constructor(canvas, worker, avatar, workerSource, onProcessor) {
     this.canvas = canvas;
     this.header = avatar.header;
     this.motion = avatar.motion;
@@ -47,8 +49,10 @@ export class Player {
     this.wanted = null;
     this.frame = null;
     this.isBusy = false;
-    this.spare = {};
+    /** Arrays of an earlier frame, for reuse. */
+    this.spare = [];
     this.worker = worker;
+    this.helpers = this.renderer.onProcessor ? startHelpers(workerSource, worker, avatar.layer) : [];
     worker.onmessage = ({ data }) => (data.type === "frame" ? this.#receive(data) : this.onfailure?.(data.message));
   }
 
@@ -74,9 +78,9 @@ export class Player {
     if (this.frame) this.renderer.render(this.frame, this.background);
   }
 
-  /** Ends the worker and frees the memory of the graphics card. */
+  /** Ends the workers and frees the memory of the graphics card. */
   dispose() {
-    this.worker.terminate();
+    for (const worker of [this.worker, ...this.helpers]) worker.terminate();
     this.renderer.gl.getExtension("WEBGL_lose_context")?.loseContext();
     this.frame = null;
   }
@@ -85,18 +89,18 @@ export class Player {
     this.isBusy = true;
     this.sent = this.waiting;
     this.waiting = [];
-    const { splats, vertices } = this.spare;
-    this.spare = {};
-    const request = { type: "draw", ...this.wanted, splats, vertices };
+    const { spare } = this;
+    this.spare = [];
+    const request = { type: "draw", ...this.wanted, spare };
     this.wanted = null;
-    this.worker.postMessage(request, [splats, vertices].filter(Boolean).map((array) => array.buffer));
+    this.worker.postMessage(request, spare.map((array) => array.buffer));
   }
 
   #receive(frame) {
     const { sent, frame: last } = this;
     this.isBusy = false;
     this.frame = frame;
-    if (last) this.spare = { splats: last.splats, vertices: last.vertices };
+    if (last) this.spare = last.bands?.map(({ bytes }) => bytes) ?? [last.splats, last.vertices].filter(Boolean);
     if (this.wanted) this.#send();
     this.renderer.render(frame, this.background);
     this.onframe?.(frame);

@@ -3,7 +3,7 @@ import { Blendshapes } from "./blendshapes.js";
 import { BoundGaussians } from "./gaussians.js";
 import { Head } from "./head.js";
 import { PosedLayer } from "./mesh_layer.js";
-import { Projection, SPLAT_SIZE } from "./projection.js";
+import { Projection } from "./projection.js";
 import { Stretch } from "./stretch.js";
 import { TorsoMap } from "./torso.js";
 
@@ -23,11 +23,6 @@ export class PosedAvatar {
     this.skull = null;
   }
 
-  /** Numbers of the largest output of `splats`. */
-  get splatCapacity() {
-    return SPLAT_SIZE * this.gaussians.count;
-  }
-
   /** Poses mesh, Gaussians and layer. @param {import("./head.js").HeadParams} params */
   pose(params) {
     this.skull = this.head.skullPose(params);
@@ -39,11 +34,13 @@ export class PosedAvatar {
     this.layer?.pose(this.head.vertices);
   }
 
-  /** Projects and sorts the posed Gaussians into `out`; returns their number.
-   * @param {import("./projection.js").Camera} camera @param {Float32Array} out */
-  splats(camera, out) {
+  /** Projects and sorts the posed Gaussians. @param {import("./projection.js").Camera} camera */
+  project(camera) {
     this.projection.project(this.gaussians, camera);
-    this.projection.sortInto(out);
-    return this.projection.count;
+  }
+
+  /** Position and shade [V,4] of the posed layer; null without one. @param {Float32Array} [out] memory to use */
+  layerVertices(out) {
+    return this.layer ? this.layer.writeVertices(out) : null;
   }
 }

@@ -6,7 +6,8 @@ export const SPLAT_SIZE = 12;
 const ALPHA_MIN = 1 / 255;
 const NEAR = 0.01;
 const SLOPE_MAX = 2;
-const KEYS = 1 << 16;
+const KEYS_PER_GAUSSIAN = 2;
+const MOST_KEYS = 1 << 16;
 
 /** A pinhole camera with OpenCV axes.
  * @typedef {Object} Camera
@@ -23,19 +24,24 @@ export class Projection {
   /** @param {number} count Gaussians @param {Uint8Array} [fades] [N] of the mesh layer */
   constructor(count, fades) {
     this.fades = fades;
+    this.capacity = count;
     this.projected = new Float32Array(SPLAT_SIZE * count);
-    this.keys = new Uint16Array(count);
+    /** Half the height of each projected Gaussian where its opacity ends, pixels. */
+    this.halfHeights = new Float32Array(count);
+    /** Their numbers, the farthest first. */
     this.order = new Uint32Array(count);
-    this.histogram = new Uint32Array(KEYS + 1);
+    this.keyCount = Math.min(KEYS_PER_GAUSSIAN * count, MOST_KEYS);
+    this.keys = new Uint16Array(count);
+    this.histogram = new Uint32Array(this.keyCount + 1);
     this.count = 0;
   }
 
-  /** Projects the Gaussians that touch the image. @param {import("./gaussians.js").WorldGaussians} gaussians */
+  /** Projects the Gaussians that touch the image, and sorts them. @param {import("./gaussians.js").WorldGaussians} gaussians */
   project(gaussians, /** @type {Camera} */ camera) {
     const { means, axes, colors, opacities, dilation } = gaussians;
     const { fx, fy, cx, cy, rotation: r, translation: t, width, height } = camera;
-    const { projected, fades } = this;
-    let at = 0;
+    const { projected, halfHeights, fades } = this;
+    let at = 0, count = 0;
     for (let i = 0; i < gaussians.count; i++) {
       const opacity = opacities[i];
       if (!(opacity > ALPHA_MIN)) continue;
@@ -87,30 +93,54 @@ export class Projection {
       projected[at + 10] = colors[3 * i + 2];
       projected[at + 11] = fades ? fades[i] : 0;
       at += SPLAT_SIZE;
+      halfHeights[count++] = halfHeight;
     }
-    this.count = at / SPLAT_SIZE;
+    this.count = count;
+    this.#sort();
   }
 
-  /** Writes the projected Gaussians into `out`, the farthest first (counting sort of 16 bits). */
-  sortInto(/** @type {Float32Array} */ out) {
-    const { projected, keys, order, histogram, count } = this;
+  /** Counting sort by depth, in steps that are much smaller than the distance of two Gaussians. */
+  #sort() {
+    const { projected, keys, order, histogram, keyCount, count } = this;
     let near = Infinity, far = -Infinity;
     for (let at = 7; at < SPLAT_SIZE * count; at += SPLAT_SIZE) {
       const depth = projected[at];
       if (depth < near) near = depth;
       if (depth > far) far = depth;
     }
-    const scale = far > near ? (KEYS - 1) / (far - near) : 0;
+    const scale = far > near ? (keyCount - 1) / (far - near) : 0;
     histogram.fill(0);
-    for (let i = 0; i < count; i++) {
-      keys[i] = (far - projected[SPLAT_SIZE * i + 7]) * scale;
-      histogram[keys[i] + 1]++;
+    for (let i = 0, at = 7; i < count; i++, at += SPLAT_SIZE) {
+      const key = ((far - projected[at]) * scale) | 0;
+      keys[i] = key;
+      histogram[key + 1]++;
     }
-    for (let key = 0; key < KEYS; key++) histogram[key + 1] += histogram[key];
-    for (let i = count - 1; i >= 0; i--) order[histogram[keys[i]]++] = i;
-    for (let k = 0, at = 0; k < count; k++) {
-      const from = SPLAT_SIZE * order[k];
-      for (let value = from; value < from + SPLAT_SIZE; value++) out[at++] = projected[value];
+    for (let key = 0, sum = 0; key < keyCount; key++) histogram[key] = sum += histogram[key];
+    for (let i = 0; i < count; i++) order[histogram[keys[i]]++] = i;
+  }
+
+  /** Writes the projected Gaussians into `out`, the farthest first. @param {Float32Array} [out] memory to use */
+  write(out = new Float32Array(SPLAT_SIZE * this.capacity)) {
+    for (let k = 0, to = 0; k < this.count; k++, to += SPLAT_SIZE) this.#copy(out, to, this.order[k]);
+    return out;
+  }
+
+  /** Writes those that touch rows of an image, counted from its lower edge, into `out`; returns their number.
+   * @param {Float32Array} out @param {number} height of the image */
+  writeRows(out, height, first, rows) {
+    const { projected, halfHeights, order, count } = this;
+    let to = 0;
+    for (let k = 0; k < count; k++) {
+      const i = order[k], y = height - projected[SPLAT_SIZE * i + 1], half = halfHeights[i] + 1;
+      if (y + half < first || y - half > first + rows) continue;
+      this.#copy(out, to, i);
+      to += SPLAT_SIZE;
     }
+    return to / SPLAT_SIZE;
+  }
+
+  #copy(out, to, i) {
+    const { projected } = this;
+    for (let k = 0, from = SPLAT_SIZE * i; k < SPLAT_SIZE; k++) out[to + k] = projected[from + k];
   }
 }

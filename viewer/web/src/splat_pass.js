@@ -1,5 +1,6 @@
 /** Draws sorted Gaussians, the farthest first, as one indexed call. */
 import { bindTextures, createProgram, createTexture } from "./gl.js";
+import { DEPTH_MARGIN, SOLID } from "./layer_region.js";
 import { SPLAT_SIZE } from "./projection.js";
 
 const TEXELS = SPLAT_SIZE / 4;
@@ -55,8 +56,7 @@ void main() {
 #endif
   result = vec4(color.rgb * alpha, alpha);
 }`;
-/** As in avatar/reference/layer.py. */
-const CONSTANTS = "#define DEPTH_MARGIN 0.002\n#define SOLID 0.99\n";
+const CONSTANTS = `#define DEPTH_MARGIN ${DEPTH_MARGIN}\n#define SOLID ${SOLID}\n`;
 
 export class SplatPass {
   /** @param {WebGL2RenderingContext} gl @param {number} count Gaussians @param {boolean} layer */

@@ -1,106 +1,152 @@
 /** Draws sorted Gaussians on the processor, for browsers without a graphics card, whose emulation of one takes several
  * times as long. Blends front to back, as avatar/reference/splat.py. Images have their lowest row first, as in WebGL. */
+import { grown } from "./memory.js";
 import { SPLAT_SIZE } from "./projection.js";
 
 const ALPHA_MAX = 0.999;
-const TRANSMITTANCE_MIN = 1e-4;
-const DEPTH_MARGIN = 0.002;
-const SOLID = 0.99;
-/** Steps of the table of exp(-x / 2), x below MAX_SQUARE: 2 ln 255, where an opaque Gaussian ends. */
-const STEPS = 2048;
-const MAX_SQUARE = 2 * Math.log(255) + 1e-3;
-const FALLOFF = Float32Array.from({ length: STEPS + 2 }, (_, k) => Math.exp((-0.5 * (k + 0.5) * MAX_SQUARE) / STEPS));
-
-/** The layer under the Gaussians: what they blend over, and what fades them.
- * @typedef {Object} LayerPixels
- * @property {number[]} box x, y, width, height in pixels, y up from the lower edge
- * @property {Uint8Array} color [h,w,4] premultiplied, and coverage
- * @property {Float32Array} stencil [h,w,4] stencil, depth from the middle
- * @property {number} middle meters */
+/** Gaussians narrower than this many pixels at one standard deviation are drawn as wide, which no image shows. */
+const NARROWEST = 1 / 8;
+/** Table of exp(-k / STEPS) for LOWEST <= k / STEPS < HIGHEST: all that occurs in ellipses that end at 1 / 255. */
+const STEPS = 32;
+const LOWEST = -6;
+const HIGHEST = 64;
+const EXPONENTIALS = Float64Array.from({ length: STEPS * (HIGHEST - LOWEST) }, (_, k) => Math.exp(-LOWEST - k / STEPS));
 
 export class SplatRaster {
-  /** Pixels [H,W,4]: color (premultiplied) and transmittance. */
-  #pixels = new Float32Array(0);
+  /** Pixels [h,W,4]: color (premultiplied) and transmittance. Cleared between images. */
+  #pixels = new Float64Array(0);
 
-  /** Blends `count` projected Gaussians, the nearest last, into bytes [H,W,4], premultiplied with alpha.
-   * @param {Float32Array} splats @param {LayerPixels | null} layer @param {Uint8Array} out */
-  draw(splats, count, width, height, layer, out) {
-    const size = 4 * width * height;
-    if (this.#pixels.length !== size) this.#pixels = new Float32Array(size);
-    const pixels = this.#pixels;
-    pixels.fill(0);
-    for (let at = 3; at < size; at += 4) pixels[at] = 1;
-    for (let k = count - 1; k >= 0; k--) drawSplat(splats, SPLAT_SIZE * k, pixels, width, height, layer);
-    if (layer) blendUnder(pixels, width, height, layer);
-    for (let at = 0; at < size; at += 4) {
-      out[at] = 255 * Math.min(pixels[at], 1) + 0.5;
-      out[at + 1] = 255 * Math.min(pixels[at + 1], 1) + 0.5;
-      out[at + 2] = 255 * Math.min(pixels[at + 2], 1) + 0.5;
-      out[at + 3] = 255 * (1 - pixels[at + 3]) + 0.5;
+  /** Blends `count` projected Gaussians, the nearest last, into the rows from `first` on, as premultiplied bytes.
+   * A row is the same whichever rows are drawn with it.
+   * @param {Float32Array} splats @param {{width: number, height: number}} size of the image, pixels
+   * @param {import("./layer_raster.js").LayerRows | null} layer @param {Uint8Array} out [rows,W,4] */
+  draw(splats, count, size, first, rows, layer, out) {
+    const { width } = size;
+    if (this.#pixels.length < 4 * width * rows) {
+      this.#pixels = grown(this.#pixels, 4 * width * rows);
+      clear(this.#pixels);
     }
+    const pixels = this.#pixels;
+    for (let k = count - 1; k >= 0; k--) drawSplat(splats, SPLAT_SIZE * k, pixels, size, first, rows, layer);
+    if (layer) blendUnder(pixels, width, first, layer);
+    writeBytes(pixels, width * rows, out);
   }
 }
 
 /** Blends one Gaussian behind what is in `pixels`, row by row of its ellipse. */
-function drawSplat(splats, at, pixels, width, height, layer) {
+function drawSplat(splats, at, pixels, { width, height }, start, rows, layer) {
   const x = splats[at], y = height - splats[at + 1];
   const ax = splats[at + 2], ay = -splats[at + 3], bx = splats[at + 4], by = -splats[at + 5];
-  const opacity = splats[at + 6];
-  const red = splats[at + 8], green = splats[at + 9], blue = splats[at + 10];
-  const square = 2 * Math.log(255 * opacity);
-  // The inverse covariance [xx, xy; xy, yy], from the axes of the ellipse.
-  const det = 1 / (ax * by - ay * bx) ** 2;
-  const xx = (ay * ay + by * by) * det, xy = -(ax * ay + bx * by) * det, yy = (ax * ax + bx * bx) * det;
+  const square = 2 * Math.log(255 * splats[at + 6]), opacity = Math.min(splats[at + 6], ALPHA_MAX);
   const half = Math.sqrt(square * (ay * ay + by * by));
-  const first = Math.max(Math.ceil(y - half - 0.5), 0), last = Math.min(Math.floor(y + half - 0.5), height - 1);
-  const scale = STEPS / MAX_SQUARE;
-  const across = yy - (xy * xy) / xx;
+  const first = Math.max(Math.ceil(y - half - 0.5), start);
+  const last = Math.min(Math.floor(y + half - 0.5), start + rows - 1);
+  // The inverse covariance [xx, xy; xy, yy], from the axes of the ellipse.
+  const root = 1 / (ax * by - ay * bx), det = root * root;
+  const xx = Math.min((ay * ay + by * by) * det, 1 / NARROWEST ** 2), yy = (ax * ax + bx * bx) * det;
+  const xy = -(ax * ay + bx * by) * det, slope = xy / xx, across = yy - xy * slope, curve = Math.exp(-xx);
   for (let row = first; row <= last; row++) {
     const dy = row + 0.5 - y;
-    const middle = x - (xy * dy) / xx;
-    const low = across * dy * dy;
+    const middle = x - slope * dy, low = across * dy * dy;
     if (low >= square) continue;
     const reach = Math.sqrt((square - low) / xx);
     const left = Math.max(Math.ceil(middle - reach - 0.5), 0);
     const right = Math.min(Math.floor(middle + reach - 0.5), width - 1);
-    const inLayer = layer && isInside(layer.box, row);
-    for (let column = left, to = 4 * (row * width + left); column <= right; column++, to += 4) {
-      const transmittance = pixels[to + 3];
-      if (transmittance <= TRANSMITTANCE_MIN) continue;
-      const dx = column + 0.5 - middle;
-      let alpha = opacity * FALLOFF[(scale * (low + xx * dx * dx)) | 0];
-      if (alpha > ALPHA_MAX) alpha = ALPHA_MAX;
-      if (inLayer) alpha *= kept(layer, column, row, splats[at + 7], splats[at + 11]);
-      const weight = alpha * transmittance;
-      pixels[to] += weight * red;
-      pixels[to + 1] += weight * green;
-      pixels[to + 2] += weight * blue;
-      pixels[to + 3] = transmittance - weight;
+    if (left > right) continue;
+    const to = 4 * ((row - start) * width + left), end = to + 4 * (right - left);
+    const dx = left + 0.5 - middle, under = layer ? row - layer.first : -1;
+    if (under < 0 || under >= layer.rows || !meets(layer, under, left, right))
+      blend(pixels, to, end, opacity, low, dx, xx, curve, splats, at);
+    else {
+      // The parts beside the layer, and between them that over it.
+      const from = Math.max(layer.left + layer.spans[2 * under], left);
+      const until = Math.min(layer.left + layer.spans[2 * under + 1], right);
+      const k = under * layer.width + from - layer.left;
+      const before = from - left, after = until + 1 - left;
+      blend(pixels, to, to + 4 * (before - 1), opacity, low, dx, xx, curve, splats, at);
+      blendOver(layer, k, pixels, to + 4 * before, to + 4 * (after - 1), opacity, low, dx + before, xx, curve, splats, at);
+      blend(pixels, to + 4 * after, end, opacity, low, dx + after, xx, curve, splats, at);
     }
   }
 }
 
-function isInside([, y, , height], row) {
-  return row >= y && row < y + height;
+function meets({ left, spans }, under, from, to) {
+  return from <= left + spans[2 * under + 1] && to >= left + spans[2 * under];
 }
 
-/** Factor of the alpha of a Gaussian at a pixel in front of the layer. */
-function kept({ box, color, stencil, middle }, column, row, depth, fade) {
-  const x = column - box[0];
-  if (x < 0 || x >= box[2]) return 1;
-  const at = 4 * ((row - box[1]) * box[2] + x);
-  if (depth > middle + stencil[at + 1] + DEPTH_MARGIN && color[at + 3] >= 255 * SOLID) return 0;
-  return 1 - stencil[at] * fade;
+/** exp(-value), LOWEST <= value < HIGHEST, with a relative error of 3e-9. */
+function exponential(value) {
+  const k = (STEPS * (value - LOWEST) + 0.5) | 0, rest = k / STEPS + LOWEST - value;
+  return EXPONENTIALS[k] * (1 + rest * (1 + rest * (0.5 + rest / 6)));
+}
+
+/** Blends a Gaussian along a row, from `dx` pixels beside its middle on: the quotient of two neighbors changes by a
+ * constant factor, `curve`. Blends hidden pixels, too, since to skip them takes longer. */
+function blend(pixels, start, end, opacity, low, dx, xx, curve, splats, at) {
+  if (start > end) return;
+  const red = splats[at + 8], green = splats[at + 9], blue = splats[at + 10];
+  let alpha = opacity * exponential(0.5 * (low + xx * dx * dx)), quotient = exponential(xx * (dx + 0.5));
+  for (let to = start; to <= end; to += 4) {
+    const transmittance = pixels[to + 3];
+    const weight = alpha * transmittance;
+    pixels[to] += weight * red;
+    pixels[to + 1] += weight * green;
+    pixels[to + 2] += weight * blue;
+    pixels[to + 3] = transmittance - weight;
+    alpha *= quotient;
+    quotient *= curve;
+  }
+}
+
+/** The same where the layer, from its pixel `k` on, fades Gaussians in front of it and hides those behind it. */
+function blendOver({ stencil, limits }, k, pixels, start, end, opacity, low, dx, xx, curve, splats, at) {
+  const depth = splats[at + 7], fade = splats[at + 11];
+  const red = splats[at + 8], green = splats[at + 9], blue = splats[at + 10];
+  let alpha = opacity * exponential(0.5 * (low + xx * dx * dx)), quotient = exponential(xx * (dx + 0.5));
+  for (let to = start, under = k; to <= end; to += 4, under++) {
+    const transmittance = pixels[to + 3];
+    const kept = depth > limits[under] ? 0 : 1 - fade * stencil[under];
+    const weight = alpha * kept * transmittance;
+    pixels[to] += weight * red;
+    pixels[to + 1] += weight * green;
+    pixels[to + 2] += weight * blue;
+    pixels[to + 3] = transmittance - weight;
+    alpha *= quotient;
+    quotient *= curve;
+  }
 }
 
 /** Blends the layer behind all Gaussians. */
-function blendUnder(pixels, width, height, { box, color }) {
-  const [x0, y0, columns, rows] = box;
-  for (let y = Math.max(y0, 0); y < Math.min(y0 + rows, height); y++)
-    for (let x = Math.max(x0, 0); x < Math.min(x0 + columns, width); x++) {
-      const from = 4 * ((y - y0) * columns + x - x0), to = 4 * (y * width + x);
-      const transmittance = pixels[to + 3];
-      for (let k = 0; k < 3; k++) pixels[to + k] += (transmittance * color[from + k]) / 255;
-      pixels[to + 3] = transmittance * (1 - color[from + 3] / 255);
+function blendUnder(pixels, width, start, { left, first, rows, width: columns, color }) {
+  const from = Math.max(-left, 0), until = Math.min(width - left, columns);
+  for (let row = 0; row < rows; row++)
+    for (let x = from; x < until; x++) {
+      const at = 4 * (row * columns + x);
+      if (color[at + 3] === 0) continue;
+      const to = 4 * ((first - start + row) * width + left + x), transmittance = pixels[to + 3];
+      for (let k = 0; k < 3; k++) pixels[to + k] += transmittance * color[at + k];
+      pixels[to + 3] = transmittance * (1 - color[at + 3]);
     }
+}
+
+/** Writes `count` pixels as bytes, and clears them. */
+function writeBytes(pixels, count, out) {
+  const words = new Uint32Array(out.buffer, out.byteOffset, count);
+  for (let k = 0, at = 0; k < count; k++, at += 4) {
+    const transmittance = pixels[at + 3];
+    if (transmittance === 1) {
+      words[k] = 0;
+      continue;
+    }
+    const red = 255 * Math.min(pixels[at], 1) + 0.5, green = 255 * Math.min(pixels[at + 1], 1) + 0.5;
+    const blue = 255 * Math.min(pixels[at + 2], 1) + 0.5, alpha = 255 * (1 - transmittance) + 0.5;
+    words[k] = red | (green << 8) | (blue << 16) | (alpha << 24); // browsers store the lowest byte first
+    pixels[at] = pixels[at + 1] = pixels[at + 2] = 0;
+    pixels[at + 3] = 1;
+  }
+}
+
+function clear(pixels) {
+  pixels.fill(0);
+  for (let at = 3; at < pixels.length; at += 4) pixels[at] = 1;
 }

@@ -1,16 +1,22 @@
-/** The worker: reads the container, then poses, projects and sorts each requested frame. */
+/** The worker: reads the container, then poses, projects and sorts each requested frame, and draws it where no graphics
+ * card does. The same script is that of the helpers, which only draw. */
 import { AVATAR } from "./avatar_container.js";
 import { Container, ContainerError } from "./container.js";
 import { PosedAvatar } from "./posed_avatar.js";
+import { helpToDraw, RasterTeam } from "./raster_team.js";
 
 /** @type {PosedAvatar} */
 let avatar;
+/** Static arrays of the layer. */
+let layerArrays = null;
+/** @type {RasterTeam | null} */
+let team = null;
 
 function load(buffer) {
   const container = new Container(buffer, AVATAR);
   avatar = new PosedAvatar(container);
   const { header } = container;
-  const layer = header.layer && {
+  layerArrays = header.layer ? {
     faces: container.raw("layer.faces"),
     texelIds: container.raw("layer.texel_ids"),
     texels: container.raw("layer.texels"),
@@ -18,7 +24,7 @@ function load(buffer) {
     skin: container.raw("layer.skin"),
     reflections: container.floats("layer.reflections"),
     vertexCount: container.sizes.V,
-  };
+  } : null;
   const motion = header.motion && {
     times: container.raw("motion.times"),
     expression: container.floats("motion.expression"),
@@ -26,33 +32,45 @@ function load(buffer) {
     translation: container.raw("motion.translation"),
     torso: header.motion.torso ? container.raw("motion.torso") : null,
   };
-  postMessage({ type: "loaded", header, layer, motion, gaussians: container.sizes.N });
+  postMessage({ type: "loaded", header, layer: layerArrays, motion, gaussians: container.sizes.N });
 }
 
-/** @param {{params?: import("./head.js").HeadParams, camera: import("./projection.js").Camera, splats?: Float32Array,
- *   vertices?: Float32Array}} request arrays come back from the page for reuse */
-function draw({ params, camera, splats, vertices }) {
+/** @param {{params?: import("./head.js").HeadParams, camera: import("./projection.js").Camera,
+ *   spare: (Float32Array | Uint8Array)[]}} request `spare` comes back from the page for reuse */
+async function draw({ params, camera, spare }) {
   const start = performance.now();
   if (params) avatar.pose(params);
   const posed = performance.now();
-  splats ??= new Float32Array(avatar.splatCapacity);
-  const count = avatar.splats(camera, splats);
-  const { layer } = avatar;
-  if (layer) {
-    vertices ??= new Float32Array(4 * layer.vertexCount);
-    layer.writeVertices(vertices);
+  avatar.project(camera);
+  const { layer, projection } = avatar;
+  const view = layer ? layer.view(avatar.skull, camera) : null;
+  const frame = { type: "frame", camera, layer: view, poseTime: posed - start };
+  if (team) {
+    frame.sortTime = performance.now() - posed;
+    const bands = await team.draw(projection, camera, view, avatar.layerVertices(), spare);
+    postMessage({ ...frame, bands }, bands.map(({ bytes }) => bytes.buffer));
+    return;
   }
-  const frame = {
-    type: "frame", camera, splats, count, vertices, layer: layer ? layer.view(avatar.skull, camera) : null,
-    poseTime: posed - start, sortTime: performance.now() - posed,
-  };
-  postMessage(frame, [splats.buffer, ...(vertices ? [vertices.buffer] : [])]);
+  const splats = projection.write(spare[0]);
+  const vertices = avatar.layerVertices(spare[1]);
+  frame.sortTime = performance.now() - posed;
+  const count = projection.count;
+  postMessage({ ...frame, splats, count, vertices }, [splats.buffer, ...(vertices ? [vertices.buffer] : [])]);
 }
 
-self.onmessage = ({ data }) => {
+async function answer(data) {
+  if (data.type === "load") load(data.buffer);
+  else if (data.type === "draw here") team = new RasterTeam(layerArrays, data.ports);
+  else if (data.type === "draw") await draw(data);
+  else {
+    helpToDraw(data.port, data.layer);
+    postMessage({ type: "ready" });
+  }
+}
+
+self.onmessage = async ({ data }) => {
   try {
-    if (data.type === "load") load(data.buffer);
-    else draw(data);
+    await answer(data);
   } catch (error) {
     const known = error instanceof ContainerError;
     postMessage({

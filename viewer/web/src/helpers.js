@@ -1,0 +1,26 @@
+/** Workers that draw parts of the image, where the processor draws it. */
+
+const MOST = 4; // workers that draw; more would wait for memory and for each other
+
+/** Starts the helpers of a worker, and lets that one draw.
+ * @param {string} source of the worker @param {Worker} leader @param {Object | null} layer static arrays of the layer
+ * @returns {Worker[]} */
+export function startHelpers(source, leader, layer) {
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const channels = Array.from({ length: helperCount() }, () => new MessageChannel());
+  let starting = channels.length;
+  const helpers = channels.map(({ port1 }) => {
+    const helper = new Worker(url);
+    helper.onmessage = () => --starting || URL.revokeObjectURL(url);
+    helper.postMessage({ type: "help", port: port1, layer }, [port1]);
+    return helper;
+  });
+  const ports = channels.map(({ port2 }) => port2);
+  leader.postMessage({ type: "draw here", ports }, ports);
+  return helpers;
+}
+
+/** One worker for each core draws, the leader among them. */
+function helperCount() {
+  return Math.min(navigator.hardwareConcurrency || 1, MOST) - 1;
+}
