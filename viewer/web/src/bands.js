@@ -5,7 +5,7 @@ const SAMPLED = 4; // every such Gaussian is counted
 /** Costs in units of a pixel of a Gaussian, measured. */
 const ROW_OF_GAUSSIAN = 5;
 const PIXEL = 0.3;
-const PIXEL_OF_LAYER = 100;
+const PIXEL_OF_LAYER = 75;
 
 /** First row of each of `count` bands, from the lower edge, and the number of rows of the image.
  * @param {import("./projection.js").Projection} projection of a frame @param {import("./projection.js").Camera} camera

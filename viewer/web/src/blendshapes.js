@@ -3,7 +3,7 @@ import { clamp } from "./linear.js";
 
 const CHANNELS = 11;
 const SOFT_CLAMP = 1.5;
-const GROUP = 4; // bases that are added at once
+const GROUP = 5; // bases that are added at once: a pass over the offsets costs as much as one over a basis
 
 export class Blendshapes {
   /** @param {import("./container.js").Container} container @param {number} expressions */
@@ -47,19 +47,23 @@ export class Blendshapes {
   /** Computes `offsets` for the parameters of a frame. @param {import("./head.js").HeadParams} params */
   blend(params) {
     const weights = this.#weights(params);
+    const used = [...weights.keys()].filter((base) => weights[base] !== 0);
     this.offsets.fill(0);
-    for (let base = 0; base < this.bases; base += GROUP)
-      for (let channel = 0; channel < CHANNELS; channel++) this.#addGroup(weights, base, channel);
+    for (let k = 0; k < used.length; k += GROUP)
+      for (let channel = 0; channel < CHANNELS; channel++) this.#addGroup(weights, used.slice(k, k + GROUP), channel);
   }
 
-  /** Adds a channel of up to four bases at once: a pass over the offsets costs as much as one over a basis. */
-  #addGroup(weights, first, channel) {
-    const { basis, scales, offsets, count, bases } = this;
-    const rows = [0, 1, 2, 3].map((k) => Math.min(first + k, bases - 1) * CHANNELS + channel);
-    const [f0, f1, f2, f3] = rows.map((row, k) => (first + k < bases ? weights[first + k] * scales[row] : 0));
-    const [r0, r1, r2, r3] = rows.map((row) => row * count);
+  /** Adds a channel of up to five bases at once. */
+  #addGroup(weights, bases, channel) {
+    const { basis, scales, offsets, count } = this;
+    const rows = bases.map((base) => base * CHANNELS + channel);
+    const factors = rows.map((row, k) => weights[bases[k]] * scales[row]);
+    // What is missing in the last group is a basis with weight 0.
+    const [f0, f1 = 0, f2 = 0, f3 = 0, f4 = 0] = factors;
+    const [r0, r1 = r0, r2 = r0, r3 = r0, r4 = r0] = rows.map((row) => row * count);
     const to = channel * count;
     for (let k = 0; k < count; k++)
-      offsets[to + k] += f0 * basis[r0 + k] + f1 * basis[r1 + k] + f2 * basis[r2 + k] + f3 * basis[r3 + k];
+      offsets[to + k] +=
+        f0 * basis[r0 + k] + f1 * basis[r1 + k] + f2 * basis[r2 + k] + f3 * basis[r3 + k] + f4 * basis[r4 + k];
   }
 }

@@ -4,6 +4,7 @@ import { BEYOND, SUPERSAMPLE } from "./layer_region.js";
 import { grown } from "./memory.js";
 
 const NEAR = 0.01; // meters
+const TILE = 3; // bits of the side of a tile
 const EDGE = 1e-9; // of barycentric coordinates, so that no sample is lost between two triangles
 
 /** Kinds of samples; 0 where no face is: behind the skin, part of the skin, in front of it. */
@@ -23,6 +24,8 @@ export class LayerSamples {
     this.faceOf = new Uint32Array(0);
     this.kinds = new Uint8Array(0);
     this.steps = new Uint16Array(0);
+    this.gaps = new Uint16Array(0);
+    this.covered = new Uint8Array(0);
   }
 
   /** Finds the samples in rows `low` to `high` of a region; each row is the same whatever these are.
@@ -35,15 +38,19 @@ export class LayerSamples {
     this.high = high;
     this.reach = reach;
     const count = this.width * (high - low);
-    for (const name of ["inverse", "faceOf", "kinds", "steps"]) this[name] = grown(this[name], count);
+    for (const name of ["inverse", "faceOf", "kinds", "steps", "gaps"]) this[name] = grown(this[name], count);
     this.inverse.fill(0, 0, count);
     this.faceOf.fill(0, 0, count);
     this.kinds.fill(SEEN_SAMPLE, 0, count);
     this.#project(view, camera, vertices, box);
     this.#rasterize(this.faces, false);
+    this.#findCovered();
     this.#rasterize(this.skin, true);
     this.#classify(count);
     for (let row = 0; row < high - low; row++) this.#measureRow(row * this.width);
+    this.gaps.fill(BEYOND, 0, count);
+    for (let row = 0; row < high - low; row++) this.#measureGaps(row, row - 1);
+    for (let row = high - low - 1; row >= 0; row--) this.#measureGaps(row, row + 1);
   }
 
   #project({ rotation: r, translation: t }, camera, vertices, box) {
@@ -60,9 +67,33 @@ export class LayerSamples {
     }
   }
 
+  /** Finds the tiles that have faces, and the smallest inverse depth of those. */
+  #findCovered() {
+    const { faceOf, inverse, width, low, high } = this;
+    this.tiles = (width >> TILE) + 1;
+    this.covered = grown(this.covered, this.tiles * (((high - low) >> TILE) + 1));
+    this.covered.fill(0);
+    let deepest = Infinity;
+    for (let row = 0, at = 0; row < high - low; row++)
+      for (let column = 0; column < width; column++, at++) {
+        if (!faceOf[at]) continue;
+        this.covered[this.tiles * (row >> TILE) + (column >> TILE)] = 1;
+        deepest = Math.min(deepest, inverse[at]);
+      }
+    this.deepest = deepest;
+  }
+
+  /** Whether faces are within rows (from `low` on) and columns. */
+  #hasFaces(first, last, left, right) {
+    const { covered, tiles } = this;
+    for (let row = first >> TILE; row <= last >> TILE; row++)
+      for (let column = left >> TILE; column <= right >> TILE; column++) if (covered[tiles * row + column]) return true;
+    return false;
+  }
+
   /** Draws triangles: faces of the layer into `faceOf`, counted from 1, and the skin into `kinds`, where it is nearer. */
   #rasterize(corners, isSkin) {
-    const { places, inverse, faceOf, kinds, width, low, high } = this;
+    const { places, inverse, faceOf, kinds, width, low, high, deepest } = this;
     for (let k = 0, face = 1; k < corners.length; k += 3, face++) {
       const a = 3 * corners[k], b = 3 * corners[k + 1], c = 3 * corners[k + 2];
       const ax = places[a], ay = places[a + 1], qa = places[a + 2];
@@ -74,6 +105,8 @@ export class LayerSamples {
       const right = Math.min(Math.floor(Math.max(ax, bx, cx) - 0.5), width - 1);
       const area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay);
       if (first > last || left > right || area === 0 || qa * qb * qc === 0) continue;
+      // Most of the skin is behind the layer or beside it.
+      if (isSkin && (Math.max(qa, qb, qc) <= deepest || !this.#hasFaces(first - low, last - low, left, right))) continue;
       // Barycentric coordinates v and w of b and c, and the inverse depth q, are linear in the image.
       const vx = (cy - ay) / area, vy = (ax - cx) / area, wx = (ay - by) / area, wy = (bx - ax) / area;
       const qx = vx * (qb - qa) + wx * (qc - qa), qy = vy * (qb - qa) + wy * (qc - qa);
@@ -121,12 +154,28 @@ export class LayerSamples {
     }
   }
 
+  /** Rows from each sample to the nearest row that can matter for its distance, among those on the side of `other`. */
+  #measureGaps(row, other) {
+    const { kinds, steps, gaps, width, height, low, high } = this;
+    const isEdge = low + other < 0 || low + other >= height;
+    if (other < 0 || other >= high - low) {
+      // Beyond the image nothing is seen, beyond the rows at hand nothing is asked for.
+      for (let at = row * width; isEdge && at < (row + 1) * width; at++) if (kinds[at] === SEEN_SAMPLE) gaps[at] = 1;
+      return;
+    }
+    for (let at = row * width, next = other * width; at < (row + 1) * width; at++, next++) {
+      const isSame = (kinds[at] === SEEN_SAMPLE) === (kinds[next] === SEEN_SAMPLE);
+      const gap = isSame && steps[next] === BEYOND ? gaps[next] + 1 : 1;
+      if (gap < gaps[at]) gaps[at] = gap;
+    }
+  }
+
   /** Distance, in samples, from a sample to the nearest that is seen where it is not, and the reverse; that at `limit`
    * or beyond may be too long. */
   distance(at, row, isSeen, limit) {
-    const { kinds, steps, width, height, reach } = this;
+    const { kinds, steps, gaps, width, height, reach } = this;
     let best = steps[at] * steps[at];
-    for (let k = 1; k <= reach && k * k < best && k < limit; k++)
+    for (let k = gaps[at]; k <= reach && k * k < best && k < limit; k++)
       for (let side = -1; side <= 1; side += 2) {
         const other = row + side * k;
         let along = BEYOND;

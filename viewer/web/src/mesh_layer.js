@@ -1,5 +1,5 @@
 /** The mesh layer of a posed avatar, up to what the graphics card draws: lit vertices, and their place in the image. */
-import { add, apply, multiply } from "./linear.js";
+import { add, apply } from "./linear.js";
 import { LidShadow, MouthLight } from "./mesh_light.js";
 
 const NEAR = 0.01; // meters
@@ -63,30 +63,33 @@ export class PosedLayer {
     return out;
   }
 
-  /** @param {import("./head.js").RigidPose} skull @param {import("./projection.js").Camera} camera
-   * @returns {LayerView} */
-  view(skull, camera) {
-    const rotation = multiply(camera.rotation, skull.rotation);
-    const translation = add(apply(camera.rotation, skull.translation), camera.translation);
-    const box = [Infinity, Infinity, -Infinity, -Infinity];
-    let sum = 0, corners = 0;
-    for (const vertex of this.used) {
-      const [x, y, z] = add(apply(rotation, this.vertices.subarray(3 * vertex, 3 * vertex + 3)), translation);
-      if (z <= NEAR) continue;
-      sum += this.corners[vertex] * z;
-      corners += this.corners[vertex];
-      const px = (camera.fx * x) / z + camera.cx, py = (camera.fy * y) / z + camera.cy;
-      box[0] = Math.min(box[0], px);
-      box[1] = Math.min(box[1], py);
-      box[2] = Math.max(box[2], px);
-      box[3] = Math.max(box[3], py);
+  /** @param {import("./projection.js").Camera} camera skull frame -> camera @returns {LayerView} */
+  view(camera) {
+    const { used, corners, vertices } = this;
+    const { rotation: r, translation: t, fx, fy, cx, cy } = camera;
+    let left = Infinity, top = Infinity, right = -Infinity, bottom = -Infinity, sum = 0, count = 0;
+    for (let k = 0; k < used.length; k++) {
+      const vertex = used[k], x = vertices[3 * vertex], y = vertices[3 * vertex + 1], z = vertices[3 * vertex + 2];
+      const depth = r[6] * x + r[7] * y + r[8] * z + t[2];
+      if (depth <= NEAR) continue;
+      sum += corners[vertex] * depth;
+      count += corners[vertex];
+      const px = (fx * (r[0] * x + r[1] * y + r[2] * z + t[0])) / depth + cx;
+      const py = (fy * (r[3] * x + r[4] * y + r[5] * z + t[1])) / depth + cy;
+      if (px < left) left = px;
+      if (px > right) right = px;
+      if (py < top) top = py;
+      if (py > bottom) bottom = py;
     }
-    const depth = corners ? sum / corners : 0;
-    const reflections = this.#reflections(rotation, translation, camera);
-    return { rotation, translation, depth, pixelsPerMeter: corners ? camera.fx / depth : 0, box, reflections };
+    const depth = count ? sum / count : 0;
+    return {
+      rotation: r, translation: t, depth, pixelsPerMeter: count ? fx / depth : 0, box: [left, top, right, bottom],
+      reflections: this.#reflections(camera),
+    };
   }
 
-  #reflections(rotation, translation, camera) {
+  #reflections(camera) {
+    const { rotation, translation } = camera;
     const spots = this.irisSpots.map(({ center, radius }) => {
       const [x, y, z] = add(apply(rotation, center), translation);
       const depth = Math.max(z, 1e-3);

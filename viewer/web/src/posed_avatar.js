@@ -2,6 +2,7 @@
 import { Blendshapes } from "./blendshapes.js";
 import { BoundGaussians } from "./gaussians.js";
 import { Head } from "./head.js";
+import { add, apply, multiply } from "./linear.js";
 import { PosedLayer } from "./mesh_layer.js";
 import { Projection } from "./projection.js";
 import { Stretch } from "./stretch.js";
@@ -30,13 +31,21 @@ export class PosedAvatar {
     this.stretch.measure(this.head.vertices);
     this.blendshapes.blend(params);
     const torso = this.torso.pose(this.skull, params.torso);
-    this.gaussians.bind(this.head.vertices, this.stretch.tensors, this.skull, torso);
+    this.gaussians.pose(this.head.vertices, this.stretch.tensors, this.skull, torso);
     this.layer?.pose(this.head.vertices);
   }
 
-  /** Projects and sorts the posed Gaussians. @param {import("./projection.js").Camera} camera */
+  /** Projects and sorts the posed Gaussians.
+   * @param {import("./projection.js").Camera} camera
+   * @returns {import("./mesh_layer.js").LayerView | null} the layer as the camera sees it */
   project(camera) {
-    this.projection.project(this.gaussians, camera);
+    const { rotation, translation } = camera;
+    const fromSkull = {
+      ...camera, rotation: multiply(rotation, this.skull.rotation),
+      translation: add(apply(rotation, this.skull.translation), translation),
+    };
+    this.projection.project(this.gaussians, fromSkull);
+    return this.layer ? this.layer.view(fromSkull) : null;
   }
 
   /** Position and shade [V,4] of the posed layer; null without one. @param {Float32Array} [out] memory to use */

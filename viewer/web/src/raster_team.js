@@ -1,6 +1,7 @@
 /** Draws frames on the processor: this worker and its helpers draw a band of rows each, at the same time. */
 import { BandRaster } from "./band_raster.js";
 import { bandBorders } from "./bands.js";
+import { grown } from "./memory.js";
 import { SPLAT_SIZE } from "./projection.js";
 
 const NO_BYTES = new Uint8Array(0);
@@ -13,24 +14,29 @@ export class RasterTeam {
     this.helpers = ports.map((port) => new Helper(port));
   }
 
-  /** Draws a projected frame.
+  /** Divides a projected frame into bands, one for each worker.
    * @param {import("./projection.js").Projection} projection @param {import("./projection.js").Camera} camera
    * @param {import("./mesh_layer.js").LayerView | null} view @param {Float32Array | null} vertices [V,4]
    * @param {Uint8Array[]} spare memory of the bands of an earlier frame
-   * @returns {Promise<import("./band_raster.js").Band[]>} */
-  async draw(projection, camera, view, vertices, spare) {
+   * @returns {import("./band_raster.js").BandJob[]} */
+  divide(projection, camera, view, vertices, spare) {
     // A helper that has not started yet is not waited for.
-    const helpers = this.helpers.filter(({ isReady }) => isReady);
-    const borders = bandBorders(projection, camera, view, helpers.length + 1);
-    const jobOf = (k, splats) => {
+    this.working = this.helpers.filter(({ isReady }) => isReady);
+    const workers = [this, ...this.working];
+    const borders = bandBorders(projection, camera, view, workers.length);
+    return workers.map((worker, k) => {
       const first = borders[k], rows = borders[k + 1] - first;
-      const memory = splats.length ? splats : new Float32Array(SPLAT_SIZE * projection.capacity);
-      const count = projection.writeRows(memory, camera.height, first, rows);
-      return { camera, first, rows, splats: memory, count, view, vertices, bytes: spare[k] ?? NO_BYTES };
-    };
-    const parts = helpers.map((helper, k) => helper.draw(jobOf(k + 1, helper.splats)));
-    const job = jobOf(0, this.splats);
-    this.splats = job.splats;
+      const splats = grown(worker.splats, SPLAT_SIZE * projection.capacity);
+      worker.splats = splats;
+      const count = projection.writeRows(splats, camera.height, first, rows);
+      return { camera, first, rows, splats, count, view, vertices, bytes: spare[k] ?? NO_BYTES };
+    });
+  }
+
+  /** Draws the bands of `divide` at the same time.
+   * @param {import("./band_raster.js").BandJob[]} jobs @returns {Promise<import("./band_raster.js").Band[]>} */
+  async draw([job, ...others]) {
+    const parts = others.map((other, k) => this.working[k].draw(other));
     const own = this.raster.draw(job);
     return [own, ...(await Promise.all(parts))];
   }

@@ -41,13 +41,13 @@ async function draw({ params, camera, spare }) {
   const start = performance.now();
   if (params) avatar.pose(params);
   const posed = performance.now();
-  avatar.project(camera);
-  const { layer, projection } = avatar;
-  const view = layer ? layer.view(avatar.skull, camera) : null;
+  const view = avatar.project(camera);
+  const { projection } = avatar;
   const frame = { type: "frame", camera, layer: view, poseTime: posed - start };
   if (team) {
+    const jobs = team.divide(projection, camera, view, avatar.layerVertices(), spare);
     frame.sortTime = performance.now() - posed;
-    const bands = await team.draw(projection, camera, view, avatar.layerVertices(), spare);
+    const bands = await team.draw(jobs);
     postMessage({ ...frame, bands }, bands.map(({ bytes }) => bytes.buffer));
     return;
   }
