@@ -12,7 +12,8 @@ from viewer.web.page import build_page
 
 def test_the_page_measures_frames_that_move(shown: Page, layered: Avatar) -> None:
     shown.run("globalThis.seen = new Set(); globalThis.before = app.player.onframe")
-    shown.run("app.player.onframe = (frame) => { seen.add(frame.bands.map(({ bytes }) => bytes.join()).join()); before(frame); }")
+    pixels = "frame.bands.map(({ bytes }) => bytes.join()).join()"
+    shown.run(f"app.player.onframe = (frame) => {{ seen.add({pixels}); before(frame); }}")
     figures = shown.run("app.benchmark(64, 5)")
     assert figures["firstFrame"] > 0 and figures["fps"] > 0
     assert 0 <= figures["pose"] < 1000 / figures["fps"] and 0 <= figures["sort"] < 1000 / figures["fps"]
