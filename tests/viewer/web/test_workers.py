@@ -84,7 +84,11 @@ def test_an_image_without_gaussians_is_empty(opened: Opener, layered: Avatar) ->
 
 def test_a_pose_does_not_depend_on_the_last_one(opened: Opener, layered: Avatar) -> None:
     camera = page_camera(camera_of(layered, 0, 1, (96, 96)))
-    turns = (({}, (0, 0, 0)), ({"jawOpen": 1.0}, (0, 0, 0)), ({}, (20, 9, 0)))
+    turns: tuple[tuple[dict[str, float], tuple[float, float, float]], ...] = (
+        ({}, (0, 0, 0)),
+        ({"jawOpen": 1.0}, (0, 0, 0)),
+        ({}, (20, 9, 0)),
+    )
     poses = [page_params(posed(layered, weights, turn)) for weights, turn in turns]
     page = opened(1)
     found = [drawn(page, poses[k], camera, 1) for k in (0, 1, 2, 0, 2, 1)]

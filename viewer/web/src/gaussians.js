@@ -1,5 +1,5 @@
-/** The Gaussians of the avatar: blended, bound to triangles of the mesh, stretched, and bent towards the torso. All are in
- * the skull frame, where what no expression moves keeps its place. */
+/** The Gaussians of the avatar: blended, bound to triangles of the mesh, stretched, and bent towards the torso. All are
+ * in the skull frame, where what no expression moves keeps its place. */
 import { writeMatrix } from "./linear.js";
 import { TorsoBend } from "./torso_bend.js";
 import { TriangleFrames } from "./triangle_frames.js";
@@ -161,7 +161,8 @@ export class BoundGaussians {
         oy += extra[blended + i];
         oz += extra[2 * blended + i];
       }
-      const s01 = stretches[3 * i + 1], sx = stretches[3 * i] * ox + s01 * oy, sy = s01 * ox + stretches[3 * i + 2] * oy;
+      const s01 = stretches[3 * i + 1];
+      const sx = stretches[3 * i] * ox + s01 * oy, sy = s01 * ox + stretches[3 * i + 2] * oy;
       const a = 3 * triangles[3 * i], b = 3 * triangles[3 * i + 1], c = 3 * triangles[3 * i + 2], f = 9 * numbers[i];
       const u = bary[2 * i], v = bary[2 * i + 1], w = 1 - u - v;
       const x = u * vertices[a] + v * vertices[b] + w * vertices[c];

@@ -16,7 +16,7 @@ const REFLECTION = 16; // texels along a side
  * @property {Float32Array} color [h,w,4] premultiplied, and coverage
  * @property {Float32Array} stencil [h,w] how far Gaussians fade
  * @property {Float32Array} limits [h,w] depth from which on Gaussians are hidden, meters
- * @property {Int32Array} spans [h,2] first and last column, of those of the layer, where Gaussians fade or are hidden */
+ * @property {Int32Array} spans [h,2] first and last column of the layer where Gaussians fade or are hidden */
 
 export class LayerRaster {
   /** @param {Object} layer static arrays of the layer */

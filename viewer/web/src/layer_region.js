@@ -5,7 +5,7 @@ export const SUPERSAMPLE = 2;
 export const HIDDEN_REACH = 3;
 /** A distance, in samples, beyond every reach. */
 export const BEYOND = 1000;
-/** As in avatar/reference/layer.py: meters behind the layer from which on Gaussians are hidden, where it covers this. */
+/** Meters behind the layer from which on Gaussians are hidden, where it covers this (avatar/reference/layer.py). */
 export const DEPTH_MARGIN = 0.002;
 export const SOLID = 0.99;
 export const MAX_RADIUS = 32;

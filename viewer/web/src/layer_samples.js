@@ -91,7 +91,7 @@ export class LayerSamples {
     return false;
   }
 
-  /** Draws triangles: faces of the layer into `faceOf`, counted from 1, and the skin into `kinds`, where it is nearer. */
+  /** Draws triangles: faces of the layer into `faceOf`, counted from 1; the skin into `kinds`, where it is nearer. */
   #rasterize(corners, isSkin) {
     const { places, inverse, faceOf, kinds, width, low, high, deepest } = this;
     for (let k = 0, face = 1; k < corners.length; k += 3, face++) {
@@ -106,7 +106,8 @@ export class LayerSamples {
       const area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay);
       if (first > last || left > right || area === 0 || qa * qb * qc === 0) continue;
       // Most of the skin is behind the layer or beside it.
-      if (isSkin && (Math.max(qa, qb, qc) <= deepest || !this.#hasFaces(first - low, last - low, left, right))) continue;
+      const isBehind = isSkin && Math.max(qa, qb, qc) <= deepest;
+      if (isBehind || (isSkin && !this.#hasFaces(first - low, last - low, left, right))) continue;
       // Barycentric coordinates v and w of b and c, and the inverse depth q, are linear in the image.
       const vx = (cy - ay) / area, vy = (ax - cx) / area, wx = (ay - by) / area, wy = (bx - ax) / area;
       const qx = vx * (qb - qa) + wx * (qc - qa), qy = vy * (qb - qa) + wy * (qc - qa);

@@ -1,8 +1,8 @@
 /** Typed arrays that are used again from frame to frame. */
 
 /** `array`, or a larger one of its type where it has less than `length` numbers.
- * @template {Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Array} T @param {T} array @param {number} length
- * @returns {T} */
+ * @template {Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Array} T
+ * @param {T} array @param {number} length @returns {T} */
 export function grown(array, length) {
   return array.length >= length ? array : new /** @type {any} */ (array.constructor)(Math.ceil(1.25 * length));
 }

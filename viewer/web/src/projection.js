@@ -35,15 +35,14 @@ export class Projection {
     this.count = 0;
   }
 
-  /** Projects the Gaussians that touch the image, and sorts them. @param {import("./gaussians.js").PosedGaussians} gaussians */
-  project(gaussians, /** @type {Camera} */ camera) {
-    const { means, axes, colors, opacities, reaches, dilation } = gaussians;
-    const { fx, fy, cx, cy, rotation: r, translation: t, width, height } = camera;
-    const { projected, halfHeights, fades } = this;
-    let at = 0, count = 0;
+  /** Projects the Gaussians that touch the image, and sorts them.
+   * @param {import("./gaussians.js").PosedGaussians} gaussians @param {Camera} camera from their frame */
+  project(gaussians, camera) {
+    const { means, axes, opacities, dilation } = gaussians;
+    const { fx, fy, cx, cy, rotation: r, translation: t } = camera;
+    this.count = 0;
     for (let i = 0; i < gaussians.count; i++) {
-      const opacity = opacities[i];
-      if (!(opacity > ALPHA_MIN)) continue;
+      if (!(opacities[i] > ALPHA_MIN)) continue;
       const wx = means[3 * i], wy = means[3 * i + 1], wz = means[3 * i + 2];
       const z = r[6] * wx + r[7] * wy + r[8] * wz + t[2];
       if (!(z > NEAR)) continue;
@@ -62,29 +61,31 @@ export class Projection {
         xy += p * q;
         yy += q * q;
       }
-      const reach = reaches[i];
-      const px = fx * x + cx, py = fy * y + cy;
-      const deviation = Math.sqrt(xx), halfWidth = reach * deviation, halfHeight = reach * Math.sqrt(yy);
-      if (!(px + halfWidth > 0 && px - halfWidth < width && py + halfHeight > 0 && py - halfHeight < height)) continue;
-      // A square root of the covariance by Cholesky: as good as the axes of the ellipse, and faster.
-      const slope = xy / deviation;
-      projected[at] = px;
-      projected[at + 1] = py;
-      projected[at + 2] = deviation;
-      projected[at + 3] = slope;
-      projected[at + 4] = 0;
-      projected[at + 5] = Math.sqrt(Math.max(yy - slope * slope, 1e-12));
-      projected[at + 6] = opacity;
-      projected[at + 7] = z;
-      projected[at + 8] = colors[3 * i];
-      projected[at + 9] = colors[3 * i + 1];
-      projected[at + 10] = colors[3 * i + 2];
-      projected[at + 11] = fades ? fades[i] : 0;
-      at += SPLAT_SIZE;
-      halfHeights[count++] = halfHeight;
+      this.#add(i, fx * x + cx, fy * y + cy, z, xx, xy, yy, gaussians, camera);
     }
-    this.count = count;
     this.#sort();
+  }
+
+  /** Adds Gaussian `i` with a center and a covariance in pixels, where it touches the image. */
+  #add(i, x, y, z, xx, xy, yy, { colors, opacities, reaches }, { width, height }) {
+    const { projected, halfHeights, fades } = this;
+    const deviation = Math.sqrt(xx), halfWidth = reaches[i] * deviation, halfHeight = reaches[i] * Math.sqrt(yy);
+    if (!(x + halfWidth > 0 && x - halfWidth < width && y + halfHeight > 0 && y - halfHeight < height)) return;
+    // A square root of the covariance by Cholesky: as good as the axes of the ellipse, and faster.
+    const slope = xy / deviation, at = SPLAT_SIZE * this.count;
+    projected[at] = x;
+    projected[at + 1] = y;
+    projected[at + 2] = deviation;
+    projected[at + 3] = slope;
+    projected[at + 4] = 0;
+    projected[at + 5] = Math.sqrt(Math.max(yy - slope * slope, 1e-12));
+    projected[at + 6] = opacities[i];
+    projected[at + 7] = z;
+    projected[at + 8] = colors[3 * i];
+    projected[at + 9] = colors[3 * i + 1];
+    projected[at + 10] = colors[3 * i + 2];
+    projected[at + 11] = fades ? fades[i] : 0;
+    halfHeights[this.count++] = halfHeight;
   }
 
   /** Counting sort by depth, in 16 bits: with half as many keys, images lose up to 2 dB. */

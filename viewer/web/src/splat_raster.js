@@ -55,23 +55,20 @@ function drawSplat(splats, at, pixels, { width, height }, start, rows, layer) {
     if (left > right) continue;
     const to = 4 * ((row - start) * width + left), end = to + 4 * (right - left);
     const dx = left + 0.5 - middle, under = layer ? row - layer.first : -1;
-    if (under < 0 || under >= layer.rows || !meets(layer, under, left, right))
+    const isBeside = under < 0 || under >= layer.rows;
+    const from = isBeside ? right + 1 : Math.max(layer.left + layer.spans[2 * under], left);
+    const until = isBeside ? right : Math.min(layer.left + layer.spans[2 * under + 1], right);
+    if (from > until) {
       blend(pixels, to, end, opacity, low, dx, xx, curve, splats, at);
-    else {
-      // The parts beside the layer, and between them that over it.
-      const from = Math.max(layer.left + layer.spans[2 * under], left);
-      const until = Math.min(layer.left + layer.spans[2 * under + 1], right);
-      const k = under * layer.width + from - layer.left;
-      const before = from - left, after = until + 1 - left;
-      blend(pixels, to, to + 4 * (before - 1), opacity, low, dx, xx, curve, splats, at);
-      blendOver(layer, k, pixels, to + 4 * before, to + 4 * (after - 1), opacity, low, dx + before, xx, curve, splats, at);
-      blend(pixels, to + 4 * after, end, opacity, low, dx + after, xx, curve, splats, at);
+      continue;
     }
+    // The parts beside the layer, and between them that over it.
+    const k = under * layer.width + from - layer.left, before = from - left, after = until + 1 - left;
+    const over = to + 4 * before, beyond = to + 4 * after;
+    blend(pixels, to, over - 4, opacity, low, dx, xx, curve, splats, at);
+    blendOver(layer, k, pixels, over, beyond - 4, opacity, low, dx + before, xx, curve, splats, at);
+    blend(pixels, beyond, end, opacity, low, dx + after, xx, curve, splats, at);
   }
-}
-
-function meets({ left, spans }, under, from, to) {
-  return from <= left + spans[2 * under + 1] && to >= left + spans[2 * under];
 }
 
 /** exp(-value), LOWEST <= value < HIGHEST, with a relative error of 3e-9. */

@@ -28,8 +28,8 @@ export class TriangleFrames {
   measure(vertices) {
     const { corners, hasMoved, last, vertexMoved } = this;
     for (let vertex = 0, at = 0; vertex < vertexMoved.length; vertex++, at += 3) {
-      const isSame = vertices[at] === last[at] && vertices[at + 1] === last[at + 1] && vertices[at + 2] === last[at + 2];
-      vertexMoved[vertex] = isSame ? 0 : 1;
+      const isStill = vertices[at] === last[at] && vertices[at + 1] === last[at + 1];
+      vertexMoved[vertex] = isStill && vertices[at + 2] === last[at + 2] ? 0 : 1;
     }
     last.set(vertices);
     for (let face = 0, at = 0; face < hasMoved.length; face++, at += 3) {
