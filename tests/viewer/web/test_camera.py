@@ -154,6 +154,15 @@ def test_the_resting_face_is_taken_again(filmed: Page, way: str) -> None:
     filmed.run("app.camera.stop()")  # the next test starts anew
 
 
+def test_a_mirrored_view_turns_the_way_it_is_dragged(filmed: Page) -> None:
+    click(filmed, "#mirror")
+    filmed.run("app.orbit.reset(); app.orbit.turn(0.2, 0)")
+    flipped = "getComputedStyle(document.getElementById('view')).transform"
+    assert filmed.run(f"[app.orbit.yaw, {flipped}]") == [-0.2, "matrix(-1, 0, 0, 1, 0, 0)"]
+    click(filmed, "#mirror")
+    assert filmed.run(f"app.orbit.reset(), [app.orbit.isMirrored, {flipped}]") == [False, "none"]
+
+
 def test_a_second_press_gives_the_camera_back(filmed: Page) -> None:
     filmed.run("globalThis.track = app.camera.stream.getVideoTracks()[0]")
     click(filmed, "#camera")

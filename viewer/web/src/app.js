@@ -104,6 +104,10 @@ class App {
   }
 
   #connectLive({ head }) {
+    byId("mirror").addEventListener("input", ({ target }) => {
+      this.orbit.isMirrored = target.checked;
+      byId("stage").classList.toggle("mirrored", target.checked);
+    });
     byId("calibrate").addEventListener("click", () => this.source?.calibrate());
     byId("follow").addEventListener("input", () => {
       if (byId("follow").checked) this.playback.leave();

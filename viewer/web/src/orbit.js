@@ -15,6 +15,8 @@ export class Orbit {
     this.forward = [...numbersOf(header, "view.forward", [3])];
     this.distance = number("distance");
     this.frame = { left: number("left"), right: number("right"), top: number("top"), bottom: number("bottom") };
+    /** Whether the image is shown as in a mirror. */
+    this.isMirrored = false;
     this.reset();
   }
 
@@ -24,9 +26,9 @@ export class Orbit {
     this.zoom = 1;
   }
 
-  /** Turns the camera around the head, radians to the right and up. */
+  /** Turns the camera around the head, radians to the right of the shown image and up. */
   turn(right, up) {
-    this.yaw += right;
+    this.yaw += this.isMirrored ? -right : right;
     this.pitch = clamp(this.pitch + up, -MAX_PITCH, MAX_PITCH);
   }
 
