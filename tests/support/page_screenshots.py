@@ -19,7 +19,7 @@ from avatar.cli import main as headsplat
 from capture.video.decoding import open_video
 from tests.support.browser import chromium, find_chromium
 from tests.support.fake_camera import camera_options, write_y4m
-from tests.support.page_states import STATES, Studio, Unavailable, write_sound
+from tests.support.page_states import REST_SECONDS, STATES, Studio, Unavailable, write_sound
 
 #: States of each picture, in rows. Several states get captions.
 PICTURES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--motion", type=Path, help="default: puppet.csv beside the avatar")
     parser.add_argument("--video", type=Path, help="that is the camera; default: phone.mp4 beside the avatar")
+    parser.add_argument("--face", type=int, default=213, help="frame of the video whose face the camera shows")
     parser.add_argument("--other", type=Path, help="avatar of a second person; default: one of `headsplat synth`")
     parser.add_argument("--only", nargs="+", choices=PICTURES, default=list(PICTURES), help="these pictures")
     given = parser.parse_args()
@@ -100,7 +101,9 @@ def main() -> None:
             given.other = folder / "other.avatar"
             headsplat(["synth", "--avatar", "--person", "kofi", "-o", str(given.other)])
         video = open_video(given.video or given.avatar.parent / "phone.mp4")
-        write_y4m(folder / "camera.y4m", (frame.rgb for frame in video), video.fps)
+        frames = [frame.rgb for frame in video]
+        shown = [frames[0]] * REST_SECONDS + [frames[given.face]] * 6 * REST_SECONDS
+        write_y4m(folder / "camera.y4m", (frame for frame in shown for _ in range(10)), 10)
         options = (*camera_options(folder / "camera.y4m"), f"--use-file-for-fake-audio-capture={folder / 'sound.wav'}")
         page = stack.enter_context(chromium(folder / "profile", options=options))
         motion = given.motion or given.avatar.parent / "puppet.csv"

@@ -29,6 +29,8 @@ from viewer.web.package import write_package
 
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}
 PHONE = (390, 720)
+#: The camera shows a face at rest for so many seconds, which is measured and calibrated, and then another face.
+REST_SECONDS = 10
 
 
 class Unavailable(Exception):
@@ -249,7 +251,7 @@ def live(studio: Studio) -> None:
 
 @state("camera on")
 def camera(studio: Studio) -> None:
-    """The face in the film of the synthetic person, which is the camera, moves the avatar."""
+    """A face of the synthetic person, which is the camera, moves the avatar."""
     try:
         page = studio.export("camera.html", "--with-camera")
     except AssertionError as error:
@@ -257,10 +259,8 @@ def camera(studio: Studio) -> None:
     studio.page.open(page)
     studio.page.run("app.resolution.isFixed = true")
     studio.click("#camera")
-    jaw = "app.player.header.head.expression_names.indexOf('jawOpen')"
     studio.page.wait("app.camera.calibration?.isDone")
-    studio.page.wait(f"app.camera.presence.last.expression[{jaw}] > 0.2")
-    studio.page.wait("!document.getElementById('message').textContent")
+    studio.page.run(f"new Promise((resolve) => setTimeout(resolve, {1000 * REST_SECONDS}))")
     studio.page.run("document.getElementById('strengths').open = true")
 
 
