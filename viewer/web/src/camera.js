@@ -53,6 +53,7 @@ export class Camera {
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
       const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
+      this.isStarting = false; // from here on it can be stopped
       await this.#follow(stream);
     } catch (error) {
       this.stop();
@@ -88,6 +89,7 @@ export class Camera {
     this.reports.state("loading the face tracker");
     await Promise.all([video.play(), (this.loading ??= this.#load())]);
     if (this.stream !== stream) return; // stopped in the meantime
+    this.session = (this.session ?? 0) + 1;
     this.worker.postMessage({ type: "restart" });
     this.calibration = new Calibration(this.header, this.range, this.names);
     this.filter = new FaceFilter(this.names);
@@ -103,16 +105,16 @@ export class Camera {
       const url = URL.createObjectURL(new Blob([withLibrary(pack.library, this.page.workerSource)], { type: "text/javascript" }));
       this.worker = new Worker(url);
       const { names } = await new Promise((resolve, reject) => {
-        this.worker.onerror = ({ message }) =>
-          reject(new Error(`The camera cannot be followed (${message || "its worker does not start"}); use another browser.`));
+        this.worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
         this.worker.onmessage = ({ data }) => (data.type === "loaded" ? resolve(data) : reject(new Error(data.message)));
         this.worker.postMessage({ type: "load", pack: { ...pack, library: "" } });
       });
       URL.revokeObjectURL(url);
       this.names = names;
-      this.worker.onmessage = ({ data }) => this.#receive(data);
+      this.worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(data.message) : this.#receive(data));
+      this.worker.onerror = ({ message }) => this.#fail(cannotFollow(message));
     } catch (error) {
-      this.loading = null;
+      this.#discard();
       throw error;
     }
   }
@@ -124,19 +126,14 @@ export class Camera {
       if (this.stream !== stream) return;
       const image = await createImageBitmap(video, shrunk(video)).catch(() => null); // no image yet
       if (!image) this.#next(stream);
-      else this.worker.postMessage({ type: "track", image, seconds: now() }, [image]);
+      else this.worker.postMessage({ type: "track", session: this.session, image, seconds: now() }, [image]);
     };
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(send);
     else requestAnimationFrame(send);
   }
 
   #receive(data) {
-    if (!this.calibration) return;
-    if (data.type === "failed") {
-      this.stop();
-      this.reports.say(data.message);
-      return;
-    }
+    if (!this.calibration || data.session !== this.session) return; // an image from before a stop
     this.#next(this.stream);
     this.milliseconds = data.milliseconds;
     for (const sample of data.earlier) if (!this.calibration.isDone) this.calibration.update(this.filter.filter(sample));
@@ -148,6 +145,18 @@ export class Camera {
     }
     this.reports.state(this.#state(data));
     this.reports.moved();
+  }
+
+  /** Stops with a sentence; the next start loads the tracker again. */
+  #fail(message) {
+    this.#discard();
+    this.stop();
+    this.reports.say(message);
+  }
+
+  #discard() {
+    this.worker?.terminate();
+    this.worker = this.loading = null;
   }
 
   #use(sample) {
@@ -172,6 +181,10 @@ export class Camera {
 /** The library as `tasksVision`, and the worker after it. */
 function withLibrary(library, worker) {
   return `const tasksVision = (() => { const module = { exports: {} }; ((module, exports) => {\n${library}\n})(module, module.exports); return module.exports; })();\n${worker}`;
+}
+
+function cannotFollow(reason) {
+  return `The camera cannot be followed (${reason || "its worker does not start"}); use another browser.`;
 }
 
 /** Seconds of the clock of the samples. */

@@ -26,8 +26,9 @@ async function load({ loader, wasm, task, landmarks }) {
   postMessage({ type: "loaded", names: model.names });
 }
 
-/** Finds the face in an image. @param {ImageBitmap} image @param {number} seconds its time */
-function track(image, seconds) {
+/** Finds the face in an image. @param {{image: ImageBitmap, seconds: number, session: number}} request with its time, and a
+ * number that comes back */
+function track({ image, seconds, session }) {
   const { width, height } = image;
   if (size !== `${width}x${height}`) {
     fitter = new FaceFitter(model, width, height);
@@ -40,7 +41,7 @@ function track(image, seconds) {
   const sample = found ? fitter.add(pixels(found, width, height), seconds) : null;
   const isKnown = fitter.progress >= 1;
   postMessage({
-    type: "tracked", seconds, sample, isFace: Boolean(found), progress: fitter.progress,
+    type: "tracked", session, seconds, sample, isFace: Boolean(found), progress: fitter.progress,
     earlier: isKnown && !wasKnown ? fitter.earlier : [], milliseconds: performance.now() - start,
   });
 }
@@ -56,7 +57,7 @@ self.onmessage = async ({ data }) => {
   try {
     if (data.type === "load") await load(data.pack);
     else if (data.type === "restart") fitter?.restart();
-    else track(data.image, data.seconds);
+    else track(data);
   } catch (error) {
     postMessage({ type: "failed", message: `The camera cannot be followed (${firstLine(error)}); use another browser.` });
   }
