@@ -1,7 +1,7 @@
 /** Divides an image into bands of rows that take about as long to draw as one another. */
 import { SPLAT_SIZE } from "./projection.js";
 
-const SAMPLED = 4; // every such Gaussian is counted
+const SAMPLED = 16; // every such Gaussian is counted
 /** Costs in units of a pixel of a Gaussian, measured. */
 const ROW_OF_GAUSSIAN = 5;
 const PIXEL = 0.3;

@@ -113,19 +113,19 @@ export class Head {
   /** Adds sum_j weight_j ((R_j - 1) x + t_j) over jaw and eyes; root and neck are the skull frame. */
   #bend(joints) {
     const { vertices, bentVertices, bentWeights } = this;
-    const turns = joints.slice(JAW).map(({ rotation, translation }) => [
-      rotation.map((value, k) => value - (k % 4 === 0 ? 1 : 0)), translation,
-    ]);
+    const turns = Float64Array.from(joints.slice(JAW).flatMap(({ rotation, translation }) => [
+      ...rotation.map((value, k) => value - (k % 4 === 0 ? 1 : 0)), ...translation,
+    ]));
     for (let row = 0; row < bentVertices.length; row++) {
       const at = 3 * bentVertices[row];
       const x = vertices[at], y = vertices[at + 1], z = vertices[at + 2];
       for (let joint = 0; joint < 3; joint++) {
         const weight = bentWeights[3 * row + joint];
         if (!weight) continue;
-        const [m, t] = turns[joint];
-        vertices[at] += weight * (m[0] * x + m[1] * y + m[2] * z + t[0]);
-        vertices[at + 1] += weight * (m[3] * x + m[4] * y + m[5] * z + t[1]);
-        vertices[at + 2] += weight * (m[6] * x + m[7] * y + m[8] * z + t[2]);
+        const m = 12 * joint;
+        vertices[at] += weight * (turns[m] * x + turns[m + 1] * y + turns[m + 2] * z + turns[m + 9]);
+        vertices[at + 1] += weight * (turns[m + 3] * x + turns[m + 4] * y + turns[m + 5] * z + turns[m + 10]);
+        vertices[at + 2] += weight * (turns[m + 6] * x + turns[m + 7] * y + turns[m + 8] * z + turns[m + 11]);
       }
     }
   }

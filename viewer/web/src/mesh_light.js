@@ -36,19 +36,20 @@ export class MouthLight {
     const depth = Math.max(upper[2], lower[2]);
     const halfWidth = (CORE / 2) * width, halfHeight = (CORE / 2) * height;
     const indirect = (INDIRECT * area) / (area + INDIRECT_AREA);
-    this.vertices.forEach((vertex, row) => {
+    const { vertices: lit, normals } = this;
+    for (let row = 0; row < lit.length; row++) {
+      const vertex = lit[row];
       let x = middle[0] - 1e3 * vertices[3 * vertex], y = middle[1] - 1e3 * vertices[3 * vertex + 1];
       const z = depth - 1e3 * vertices[3 * vertex + 2];
       x -= clamp(x, -halfWidth, halfWidth);
       y -= clamp(y, -halfHeight, halfHeight);
       const distance = Math.sqrt(x * x + y * y + z * z), inverse = 1 / Math.max(distance, 1e-6);
-      const normals = this.normals;
       const cosine = inverse * (x * normals[3 * row] + y * normals[3 * row + 1] + z * normals[3 * row + 2]);
       const facing = Math.max((cosine + WRAP) / (1 + WRAP), 0);
       const squared = Math.max(distance - NEAR_TEETH, 0) ** 2;
       const direct = (area / (area + Math.PI * squared)) * facing * Math.max(z * inverse, SIDEWAYS);
       shade[vertex] *= Math.sqrt(indirect + (1 - indirect) * direct);
-    });
+    }
   }
 }
 
@@ -85,7 +86,8 @@ export class LidShadow {
       const t = clamp((1e3 * vertices[3 * vertex] - middle) / half, -1, 1);
       const y = 1e3 * vertices[3 * vertex + 1];
       for (let lid = 0; lid < 2; lid++) {
-        const height = polynomials[lid].reduceRight((sum, coefficient) => sum * t + coefficient, 0);
+        const [c0, c1, c2, c3, c4] = polynomials[lid];
+        const height = (((c4 * t + c3) * t + c2) * t + c1) * t + c0;
         const side = (lid ? 1e-3 : -1e-3) / this.reach[lid];
         shade[vertex] *= 1 - this.shadow[lid] * Math.exp(Math.min((height - y) * side, 0));
       }
