@@ -235,9 +235,9 @@ class ExportCommand:
             times = frames.times - frames.times[0]
             motion = WebMotion(self.motion.stem, times, frames.params, frames.torso)
         name, is_page = self.avatar.stem, self.out.suffix == ".html"
+        camera = page_camera(frames.avatar.head) if self.with_camera else None
         content = web_container(frames.avatar, frames.header, name, motion)
         if is_page:
-            camera = page_camera(frames.avatar.head) if self.with_camera else None
             content = build_page(content, name, camera=camera).encode()
         with atomic_path(self.out) as part:
             part.write_bytes(content)

@@ -21,6 +21,7 @@ def page_camera(head: HeadModel) -> CameraPack:
     from avatar.head import load_head
     from capture.live.web_model import landmark_model_pack
     from capture.networks.face_task import face_task
+    from capture.networks.models import license_text
     from capture.networks.vision_library import NOTICE, vision_library
     from viewer.web.camera_pack import CameraPack
 
@@ -37,4 +38,4 @@ def page_camera(head: HeadModel) -> CameraPack:
         "task": face_task(),
         "landmarks": landmark_model_pack(load_head()),
     }
-    return CameraPack.of(parts, NOTICE)
+    return CameraPack.of(parts, NOTICE, license_text())

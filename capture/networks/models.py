@@ -32,6 +32,7 @@ WHEEL_MEMBERS = {
     "face_landmarks_attention": f"{_MODULES}/face_landmark/face_landmark_with_attention.tflite",
     "selfie_segmentation": f"{_MODULES}/selfie_segmentation/selfie_segmentation.tflite",
 }
+_LICENSE_FILE = "mediapipe-LICENSE.txt"
 _LICENSE_MEMBER = "mediapipe-0.10.21.dist-info/LICENSE"
 #: Model name -> member of a user's face_landmarker.task.
 TASK_MEMBERS = {
@@ -59,6 +60,24 @@ def cache_dir() -> Path:
     return user_cache("models")
 
 
+def model_folders() -> list[Path]:
+    """Folders in which models are looked for, in this order: HEADSPLAT_MODELS, where it is set, and the cache.
+
+    Raises:
+        HeadsplatError: HEADSPLAT_MODELS is no folder.
+    """
+    chosen = os.environ.get("HEADSPLAT_MODELS")
+    if chosen and not Path(chosen).is_dir():
+        raise HeadsplatError(f"HEADSPLAT_MODELS={chosen}: no such folder; create it or unset the variable")
+    return [*([Path(chosen)] if chosen else []), cache_dir()]
+
+
+def license_text() -> str:
+    """The license of the models, from the wheel; empty where only the user's own copies are used."""
+    path = cache_dir() / _LICENSE_FILE
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def model_path(name: str, download: Downloader | None = None) -> Path:
     """Path of a LiteRT model, fetched on first use.
 
@@ -78,12 +97,7 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
     """
     if name not in NAMES:
         raise ValueError(f"name: expected one of {', '.join(NAMES)}, got {name!r}")
-    cache = cache_dir()
-    folders = [cache]
-    if chosen := os.environ.get("HEADSPLAT_MODELS"):
-        if not Path(chosen).is_dir():
-            raise HeadsplatError(f"HEADSPLAT_MODELS={chosen}: no such folder; create it or unset the variable")
-        folders.insert(0, Path(chosen))
+    cache, folders = cache_dir(), model_folders()
     with _ONE_AT_A_TIME:
         for folder in folders:
             if (found := _find(folder, name, cache)) is not None:
@@ -172,7 +186,7 @@ def _unpack_wheel(wheel: Path, cache: Path) -> None:
             f"delete it and download it again from https://pypi.org/project/mediapipe/0.10.21/#files"
         )
     wanted = {member: cache / f"{name}.tflite" for name, member in WHEEL_MEMBERS.items()}
-    wanted[_LICENSE_MEMBER] = cache / "mediapipe-LICENSE.txt"
+    wanted[_LICENSE_MEMBER] = cache / _LICENSE_FILE
     _extract(wheel, wanted)
 
 

@@ -7,6 +7,7 @@ library sends usage statistics to its maker.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 import os
 import tarfile
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.errors import HeadsplatError
-from capture.networks.models import cache_dir
+from capture.networks.models import cache_dir, model_folders
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ VERSION = "0.10.21"
 ARCHIVE = f"tasks-vision-{VERSION}.tgz"
 ARCHIVE_SHA256 = "343736570f433c0100ffc360dbe70f09cc502a5fc573f5cd95954692edc9cfde"
 ADDRESS = f"https://registry.npmjs.org/@mediapipe/tasks-vision/-/{ARCHIVE}"
-NOTICE = f"MediaPipe Tasks Vision {VERSION}, Copyright The MediaPipe Authors, Apache License 2.0"
+NOTICE = (
+    f"The camera of this page uses MediaPipe Tasks Vision {VERSION} and MediaPipe's networks for faces, Copyright The "
+    "MediaPipe Authors, Apache License 2.0 (https://www.apache.org/licenses/LICENSE-2.0)."
+)
 _MOST_BYTES = 1 << 26  # of the archive
 _TIMEOUT = 60.0  # seconds without an answer
 
@@ -60,8 +64,7 @@ def vision_library(download: Downloader | None = None) -> VisionLibrary:
         HeadsplatError: the archive is nowhere and cannot be fetched, or is not the expected one.
     """
     cached = cache_dir() / ARCHIVE
-    folders = [Path(chosen) for chosen in (os.environ.get("HEADSPLAT_MODELS"),) if chosen] + [cache_dir()]
-    found = next((folder / ARCHIVE for folder in folders if (folder / ARCHIVE).is_file()), None)
+    found = next((folder / ARCHIVE for folder in model_folders() if (folder / ARCHIVE).is_file()), None)
     if found is None or (found == cached and _digest(found.read_bytes()) != ARCHIVE_SHA256):
         _fetch(cached, download or _download)
         found = cached
@@ -76,7 +79,7 @@ def _fetch(target: Path, download: Downloader) -> None:
     log.info("fetching MediaPipe's library for browsers (6 MB, once) into %s", target.parent)
     try:
         content = download(ADDRESS)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise HeadsplatError(f"MediaPipe's library could not be downloaded ({error}); {advice}") from error
     if _digest(content) != ARCHIVE_SHA256:
         raise HeadsplatError(f"{ADDRESS}: not the expected file (its SHA-256 differs); try again, or {advice}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import re
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def test_a_page_with_a_camera_has_the_library_and_the_networks(
     for part in (*PARTS, "networks"):
         assert f"the {part}".encode() in content
     assert landmark_model_pack(load_head()) in content
-    assert vision_library.NOTICE in page
+    assert vision_library.NOTICE in html.unescape(page)
 
 
 def test_a_camera_that_cannot_be_fetched_leaves_no_page(

@@ -261,7 +261,7 @@ def camera(studio: Studio) -> None:
     studio.click("#camera")
     studio.page.wait("app.camera.calibration?.isDone")
     studio.page.run(f"new Promise((resolve) => setTimeout(resolve, {1000 * REST_SECONDS}))")
-    studio.page.run("document.getElementById('strengths').open = true")
+    studio.page.run("document.getElementById('gains').open = true")
 
 
 @state("on a phone", PHONE)

@@ -17,19 +17,21 @@ class CameraPack:
     """The camera of a page."""
 
     content: bytes  # compressed
-    notice: str  # names the authors and the license of the library
+    notice: str  # names the authors and the license of what is not headsplat's
+    license: str  # its text
 
     @staticmethod
-    def of(parts: Mapping[str, bytes], notice: str) -> CameraPack:
+    def of(parts: Mapping[str, bytes], notice: str, license: str = "") -> CameraPack:
         """
         Args:
             parts: `library`, `loader` and `wasm` of MediaPipe, `task` with the networks, `landmarks` with the landmark
                 model of the head.
             notice: one sentence about the authors and the license.
+            license: its text.
 
         Returns:
             The pack: gzip of a uint32, which is the length of the JSON list of [name, bytes] after it, and the parts.
         """
         index = json.dumps([[name, len(parts[name])] for name in PARTS]).encode()
         plain = struct.pack("<I", len(index)) + index + b"".join(parts[name] for name in PARTS)
-        return CameraPack(gzip.compress(plain, 9, mtime=0), notice)
+        return CameraPack(gzip.compress(plain, 9, mtime=0), notice, license)

@@ -1,4 +1,4 @@
-"""The page: template, style, the two scripts and the container of the avatar in one HTML file."""
+"""The page: template, style, scripts and the container of the avatar in one HTML file."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def _camera_scripts(camera: CameraPack) -> str:
     return (
         f'<script type="text/plain" id="camera-worker">{_inline(bundle("camera_worker.js"))}</script>\n'
         f'<script type="application/octet-stream" id="camera-pack">{content}</script>\n'
+        f'<script type="text/plain" id="camera-license">{html.escape(camera.license)}</script>\n'
     )
 
 

@@ -22,6 +22,7 @@ from viewer.web.page import build_page
 DEVICE = "--use-fake-device-for-media-stream"
 ALLOWED = (DEVICE, "--use-fake-ui-for-media-stream")
 MESSAGE = "document.getElementById('message').textContent"
+CUT = "--cut-the-pack"  # for the test, of no effect on the browser
 STATE = "document.getElementById('live-state').textContent"
 FOLLOW = "document.getElementById('follow')"
 
@@ -61,9 +62,7 @@ def followed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "filmed" in request.fixturenames:
         page = request.getfixturevalue("filmed")
-        page.run(
-            "app.camera.start().then(() => { app.playback.leave(); app.sliders.set({}); app.camera.strengths = {}; })"
-        )
+        page.run("app.camera.start().then(() => { app.playback.leave(); app.sliders.set({}); app.camera.gains = {}; })")
         page.run(f"{FOLLOW}.checked = true; {FOLLOW}.dispatchEvent(new Event('input'))")
         page.wait(f"{STATE} === 'live'")
 
@@ -81,10 +80,10 @@ def log(page: Page, seconds: float, column: str) -> np.ndarray:
 
 
 def test_the_camera_measures_calibrates_and_drives(filmed: Page) -> None:
-    shown = filmed.run("states.filter((text) => !text.startsWith('measuring'))")
+    shown = filmed.run("states.filter((text) => !text.startsWith('learning'))")
     # The frames that show who it is show the resting face, too: there is nothing left to calibrate.
     assert shown == ["loading the face tracker", "waiting for a face", "live"]
-    assert filmed.run("states.some((text) => /^measuring your face: \\d+ %$/.test(text))")
+    assert filmed.run("states.some((text) => /^learning your face: \\d+ %$/.test(text))")
     assert filmed.run("document.getElementById('camera').getAttribute('aria-pressed')") == "true"
     assert not filmed.run("document.getElementById('preview').hidden || document.getElementById('live').hidden")
 
@@ -128,15 +127,15 @@ def test_a_motion_takes_over(filmed: Page, layered: Avatar) -> None:
     assert not filmed.run("app.isFollowing")
 
 
-def test_strengths_scale_the_movement(filmed: Page, layered: Avatar) -> None:
+def test_gains_scale_the_movement(filmed: Page, layered: Avatar) -> None:
     row = f"expression[{layered.head.expression_index('jawOpen')}]"
     filmed.run(
-        "(() => { const rows = [...document.querySelectorAll('#strengths label')]; "
+        "(() => { const rows = [...document.querySelectorAll('#gains label')]; "
         "const input = rows.find((row) => row.textContent.startsWith('Jaw')).querySelector('input'); "
         "input.value = '0'; input.dispatchEvent(new Event('input')); })()"
     )
-    assert filmed.run("app.camera.strengths") == {"jaw": 0}
-    filmed.wait("app.camera.strengths.jaw === 0")
+    assert filmed.run("app.camera.gains") == {"jaw": 0}
+    filmed.wait("app.camera.gains.jaw === 0")
     log(filmed, 0.3, row)  # samples from before the change have passed
     assert np.ptp(log(filmed, 2.1, row)) < 0.02
 
@@ -170,6 +169,65 @@ def test_a_second_press_gives_the_camera_back(filmed: Page) -> None:
     assert filmed.run("[app.camera.isOn, track.readyState, app.isFollowing]") == [False, "ended", False]
     assert filmed.run("document.getElementById('preview').hidden && document.getElementById('live').hidden")
     assert filmed.run("document.getElementById('camera').getAttribute('aria-pressed')") == "false"
+
+
+def test_the_pose_goes_over_to_a_new_calibration(filmed: Page) -> None:
+    filmed.run(
+        "globalThis.parts = []; (() => { const { reports } = app.camera, { moved } = reports; "
+        "reports.moved = () => { parts.push(Boolean(app.camera.previous)); moved(); }; })()"
+    )
+    filmed.run("app.camera.calibrate()")
+    filmed.wait("parts.includes(true) && !parts.at(-1)")
+
+
+def test_a_stop_before_the_browser_answers_gives_the_camera_back(filmed: Page) -> None:
+    filmed.run("app.camera.stop(); app.camera.start(); app.camera.stop()")
+    filmed.run(
+        "(async () => { const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media); "
+        "media.getUserMedia = async (wanted) => { globalThis.late = await ask(wanted); delete media.getUserMedia; "
+        "app.camera.stop(); return late; }; await app.camera.start(); })()"
+    )
+    assert filmed.run("[app.camera.isOn, app.camera.stream, late.getTracks()[0].readyState]") == [False, None, "ended"]
+
+
+def test_a_second_start_while_the_tracker_loads_ends_live(filmed: Page) -> None:
+    filmed.run("app.camera.stop(); app.camera.worker.terminate(); app.camera.worker = app.camera.loading = null")
+    filmed.run("document.getElementById('message').textContent = ''")
+    filmed.run("app.camera.start(); 0")
+    filmed.wait("app.camera.isOn")
+    filmed.run("app.camera.stop(); app.camera.start(); 0")
+    filmed.wait(f"{STATE} === 'live'")
+    assert filmed.run(MESSAGE) in ("", "Your face moves the avatar; the image stays in this page.")
+
+
+def test_an_image_of_another_size_is_learned_and_calibrated_anew(filmed: Page) -> None:
+    filmed.run(
+        "globalThis.make = createImageBitmap; globalThis.restarts = 0; "
+        "(() => { const { calibration } = app.camera, { restart } = calibration; "
+        "calibration.restart = () => { restarts++; restart.call(calibration); }; })(); "
+        "globalThis.createImageBitmap = (source) => make(source, { resizeWidth: 480, resizeHeight: 360 }); 0"
+    )
+    filmed.wait(f"restarts > 0 && {STATE} === 'live'")
+    filmed.run("globalThis.createImageBitmap = make; app.camera.stop(); 0")
+
+
+def test_a_slow_camera_and_a_pause_do_not_shrink_the_image(filmed: Page) -> None:
+    measured = (
+        "(() => { const it = new app.resolution.constructor(app.player.canvas, () => {}); let now = 0; "
+        "for (let k = 0; k < 60; k++) it.measure((now += k === 30 ? 60000 : STEP), true); return it.scale; })()"
+    )
+    assert filmed.run(measured.replace("STEP", "30")) == 1
+    assert filmed.run(measured.replace("STEP", "90")) < 1
+    # Between two poses of the camera nothing waits to be drawn.
+    filmed.run("app.resolution.isFixed = false; app.resolution.scale = 1")
+    filmed.run("app.isChanged = false; for (let k = 0; k < 20; k++) app.resolution.measure(100 * k, false)")
+    assert filmed.run("app.resolution.scale") == 1
+
+
+def test_a_page_that_fails_gives_the_camera_back(filmed: Page) -> None:
+    filmed.run("app.player.onfailure('The avatar cannot be shown.')")
+    assert filmed.run("[app.camera.isOn, document.getElementById('failure').hidden]") == [False, False]
+    filmed.run("document.getElementById('failure').hidden = true")
 
 
 def test_an_image_from_before_a_stop_is_ignored(filmed: Page) -> None:
@@ -220,8 +278,9 @@ DAMAGED = "The camera of this page is damaged; export or download it again."
     ("camera", "options", "sentence"),
     [
         (lambda: fake_pack([None]), (DEVICE, "--deny-permission-prompts"), re.escape(REFUSED)),
-        (lambda: CameraPack(fake_pack([None]).content[:-40], ""), ALLOWED, re.escape(DAMAGED)),
-        (lambda: CameraPack(b"no gzip", ""), ALLOWED, re.escape(DAMAGED)),
+        (lambda: CameraPack(fake_pack([None]).content[:-40], "", ""), ALLOWED, re.escape(DAMAGED)),
+        (lambda: CameraPack(b"no gzip", "", ""), ALLOWED, re.escape(DAMAGED)),
+        (lambda: fake_pack([None]), (*ALLOWED, CUT), re.escape(DAMAGED)),
         (
             lambda: fake_pack(
                 [None], "exports.FaceLandmarker = { createFromOptions() { throw new Error('no memory'); } };"
@@ -235,7 +294,7 @@ DAMAGED = "The camera of this page is damaged; export or download it again."
             r"The camera cannot be followed \(.*SyntaxError: .*\); use another browser\.",
         ),
     ],
-    ids=["refused", "truncated", "not gzip", "library fails", "library does not start"],
+    ids=["refused", "truncated", "not gzip", "cut text", "library fails", "library does not start"],
 )
 def test_a_camera_that_cannot_be_followed_gives_one_sentence(
     written: Callable[[CameraPack], Path],
@@ -244,8 +303,12 @@ def test_a_camera_that_cannot_be_followed_gives_one_sentence(
     options: tuple[str, ...],
     sentence: str,
 ) -> None:
+    path = written(camera())
+    if CUT in options:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r'(id="camera-pack">[^<]{1000})[^<]*', r"\1!", text), encoding="utf-8")
     with chromium(tmp_path, (420, 400), options) as page:
-        page.open(written(camera()))
+        page.open(path)
         click(page, "#camera")
         page.wait(f"{MESSAGE} && !{MESSAGE}.startsWith('Your face') && !app.camera.isStarting")
         assert re.fullmatch(sentence, page.run(MESSAGE))
@@ -258,13 +321,13 @@ def test_a_page_without_a_camera_has_no_button_and_compiles_nothing(shown: Page,
 
 
 def test_the_policy_of_the_camera_allows_no_network_and_no_evaluation_of_text(container: bytes) -> None:
-    page = build_page(container, "tiny", camera=CameraPack(b"", "by someone"))
+    page = build_page(container, "tiny", camera=CameraPack(b"", "by someone", "its license"))
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     rules = dict(rule.strip().split(" ", 1) for rule in policy[1].split(";"))
     assert rules["connect-src"] == "blob:" and rules["default-src"] == "'none'"
     assert "'unsafe-eval'" not in rules["script-src"] and "'wasm-unsafe-eval'" in rules["script-src"]
-    assert "<p>by someone</p>" in page
+    assert "<p>by someone</p>" in page and ">its license</script>" in page
 
 
 def test_the_worker_of_the_camera_is_in_pages_with_a_camera_only(container: bytes) -> None:

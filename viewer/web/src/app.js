@@ -3,7 +3,7 @@ import { measurePage } from "./benchmark.js";
 import { Camera } from "./camera.js";
 import { recordVideo, savePicture } from "./capture.js";
 import { ExpressionSliders, slider } from "./expression_sliders.js";
-import { STRENGTHS } from "./face_driver.js";
+import { GAIN_GROUPS } from "./face_driver.js";
 import { followGestures } from "./gestures.js";
 import { LivePoses } from "./live.js";
 import { ManualPose } from "./manual_pose.js";
@@ -47,7 +47,11 @@ class App {
     followGestures(player.canvas, this.orbit, () => this.changed());
     document.addEventListener("keydown", (event) => this.#onKey(event));
     player.onframe = () => this.#count();
-    player.onfailure = fail;
+    player.onfailure = (text) => {
+      this.camera?.stop();
+      this.microphone.stop();
+      fail(text);
+    };
     if (motion) this.playback.load(packedMotion(header.motion.name, motion));
     requestAnimationFrame((now) => this.#tick(now));
   }
@@ -134,18 +138,18 @@ class App {
       say,
     });
     button.addEventListener("click", () => this.camera.toggle());
-    for (const group of Object.keys(STRENGTHS)) {
+    for (const group of Object.keys(GAIN_GROUPS)) {
       const { row } = slider(group.replace(/^./, (letter) => letter.toUpperCase()), 0, 2, 0.05, 1, (factor) => {
-        this.camera.strengths[group] = factor;
+        this.camera.gains[group] = factor;
       });
-      byId("strengths").append(row);
+      byId("gains").append(row);
     }
   }
 
   #showCamera() {
     const { isOn } = this.camera;
     byId("camera").setAttribute("aria-pressed", String(isOn));
-    for (const id of ["live", "preview", "strengths"]) byId(id).hidden = !isOn;
+    for (const id of ["live", "preview", "gains"]) byId(id).hidden = !isOn;
     byId("follow-label").textContent = isOn ? "follow the camera" : "follow the live source";
     if (isOn) {
       this.playback.leave();
@@ -253,7 +257,7 @@ class App {
 
   #onKey(event) {
     if (event.target.matches("input:not([type=range]):not([type=checkbox])")) return;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     const actions = {
       " ": () => this.playback.toggle(),
       p: () => savePicture(this.player, this.name),
@@ -275,7 +279,8 @@ class App {
     const now = performance.now();
     this.firstFrame ??= now;
     this.frames = [...(this.frames ?? []), now].filter((time) => time > now - 1000);
-    this.resolution.measure(now, this.isMoving);
+    // While a live source is followed, a newer pose that waits shows that drawing is what takes the time.
+    this.resolution.measure(now, this.isMoving && (!this.isFollowing || this.isChanged));
     byId("rate").textContent = this.isMoving ? `${this.frames.length} fps` : "";
   }
 }

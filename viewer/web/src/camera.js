@@ -2,7 +2,7 @@
 import { Calibration } from "./calibration.js";
 import { readCameraPack } from "./camera_pack.js";
 import { FaceFilter } from "./face_filter.js";
-import { Presence } from "./presence.js";
+import { interpolatedParams, Presence, smoothstep, TO_FACE } from "./presence.js";
 import { Retargeting } from "./retargeting.js";
 
 const IMAGE = { width: { ideal: 640 }, frameRate: { ideal: 30 }, facingMode: "user" };
@@ -12,7 +12,7 @@ const REFUSALS = {
   NotFoundError: "There is no camera; connect one and try again.",
   NotReadableError: "The camera cannot be opened; close other programs that use it.",
 };
-const UNAVAILABLE = "This browser gives the camera to no page from this address; open the file from the disk or over https.";
+const UNAVAILABLE = "This browser gives the camera to no page from this address; open it over https.";
 
 export class Camera {
   /** @param {{bytes: () => Uint8Array, workerSource: string, video: HTMLVideoElement}} page the packed camera, and where its
@@ -25,8 +25,8 @@ export class Camera {
     this.range = range;
     this.reports = reports;
     this.isOn = false;
-    /** Factor by group of expressions, see STRENGTHS. @type {Object<string, number>} */
-    this.strengths = {};
+    /** Factor by group of expressions, see GAIN_GROUPS. @type {Object<string, number>} */
+    this.gains = {};
     this.rest = restingParams(header, range);
   }
 
@@ -40,31 +40,36 @@ export class Camera {
     return Boolean(this.calibration?.driver) && this.presence.isMovingAt(now());
   }
 
+  /** Whether the browser is asking for the camera. */
+  get isStarting() {
+    return Boolean(this.turn) && !this.isOn;
+  }
+
   /** Starts or stops. */
   async toggle() {
-    if (this.isOn) this.stop();
+    if (this.turn) this.stop();
     else await this.start();
   }
 
   /** Asks for the camera and follows it; reports why it cannot. */
   async start() {
-    if (this.isOn || this.isStarting) return;
-    this.isStarting = true;
+    if (this.turn) return;
+    const turn = (this.turn = {}); // of this start, until `stop`
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
       const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
-      this.isStarting = false; // from here on it can be stopped
-      await this.#follow(stream);
+      if (this.turn === turn) await this.#follow(stream);
+      else stream.getTracks().forEach((track) => track.stop());
     } catch (error) {
+      if (this.turn !== turn) return; // stopped in the meantime
       this.stop();
       this.reports.say(REFUSALS[error.name] ?? (error.message || REFUSALS.NotReadableError));
-    } finally {
-      this.isStarting = false;
     }
   }
 
   /** Gives the camera back. */
   stop() {
+    this.turn = null;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.page.video.srcObject = this.stream = null;
     this.calibration = null;
@@ -81,6 +86,7 @@ export class Camera {
     const { video } = this.page;
     this.stream = stream;
     stream.getVideoTracks()[0].onended = () => {
+      if (this.stream !== stream) return;
       this.stop();
       this.reports.say("The camera is gone; connect it and try again.");
     };
@@ -94,6 +100,7 @@ export class Camera {
     this.calibration = new Calibration(this.header, this.range, this.names);
     this.filter = new FaceFilter(this.names);
     this.presence = new Presence(this.rest);
+    this.previous = null;
     this.reports.state("waiting for a face");
     this.#next(stream);
   }
@@ -101,21 +108,30 @@ export class Camera {
   /** Starts the worker. */
   async #load() {
     try {
-      const pack = await readCameraPack(this.page.bytes());
-      const url = URL.createObjectURL(new Blob([withLibrary(pack.library, this.page.workerSource)], { type: "text/javascript" }));
-      this.worker = new Worker(url);
-      const { names } = await new Promise((resolve, reject) => {
-        this.worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
-        this.worker.onmessage = ({ data }) => (data.type === "loaded" ? resolve(data) : reject(new Error(data.message)));
-        this.worker.postMessage({ type: "load", pack: { ...pack, library: "" } });
-      });
-      URL.revokeObjectURL(url);
-      this.names = names;
+      const pack = await readCameraPack(this.page.bytes);
+      this.names = await this.#startWorker(pack);
       this.worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(data.message) : this.#receive(data));
       this.worker.onerror = ({ message }) => this.#fail(cannotFollow(message));
     } catch (error) {
       this.#discard();
       throw error;
+    }
+  }
+
+  /** Names of the expressions that the worker tracks, once it has loaded. @returns {Promise<string[]>} */
+  async #startWorker({ library, ...parts }) {
+    const script = new Blob([withLibrary(library, this.page.workerSource)], { type: "text/javascript" });
+    const url = URL.createObjectURL(script);
+    try {
+      this.worker = new Worker(url);
+      return await new Promise((resolve, reject) => {
+        this.worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
+        this.worker.onmessage = ({ data }) =>
+          data.type === "loaded" ? resolve(data.names) : reject(new Error(data.message));
+        this.worker.postMessage({ type: "load", pack: parts });
+      });
+    } finally {
+      URL.revokeObjectURL(url);
     }
   }
 
@@ -125,7 +141,8 @@ export class Camera {
     const send = async () => {
       if (this.stream !== stream) return;
       const image = await createImageBitmap(video, shrunk(video)).catch(() => null); // no image yet
-      if (!image) this.#next(stream);
+      if (this.stream !== stream) image?.close();
+      else if (!image) this.#next(stream);
       else this.worker.postMessage({ type: "track", session: this.session, image, seconds: now() }, [image]);
     };
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(send);
@@ -136,15 +153,14 @@ export class Camera {
     if (!this.calibration || data.session !== this.session) return; // an image from before a stop
     this.#next(this.stream);
     this.milliseconds = data.milliseconds;
-    for (const sample of data.earlier) if (!this.calibration.isDone) this.calibration.update(this.filter.filter(sample));
-    if (data.earlier.length) this.filter.reset();
+    if (data.earlier.length) this.#calibrateOn(data.earlier);
     if (data.sample) this.#use(data.sample);
     else {
       this.presence.markLost(data.seconds);
       this.filter.reset();
     }
     this.reports.state(this.#state(data));
-    this.reports.moved();
+    if (data.sample || this.isBlending) this.reports.moved();
   }
 
   /** Stops with a sentence; the next start loads the tracker again. */
@@ -159,15 +175,30 @@ export class Camera {
     this.worker = this.loading = null;
   }
 
+  /** Takes the resting face from the frames that showed who it is: another person, or the image of a phone that was turned. */
+  #calibrateOn(earlier) {
+    this.calibration.restart();
+    for (const sample of earlier) if (!this.calibration.isDone) this.calibration.update(this.filter.filter(sample));
+    this.filter.reset();
+  }
+
+  /** Poses the avatar; after a new calibration the pose goes over from that of the driver before. */
   #use(sample) {
-    const smooth = this.filter.filter(sample);
-    const params = this.calibration.update(smooth).params(smooth, this.strengths);
-    this.presence.update(params, sample.seconds);
+    const { seconds } = sample, smooth = this.filter.filter(sample);
+    const before = this.calibration.driver, driver = this.calibration.update(smooth);
+    if (before && driver !== before) this.previous = { driver: before, since: seconds };
+    let params = driver.params(smooth, this.gains);
+    if (this.previous) {
+      const amount = smoothstep((seconds - this.previous.since) / TO_FACE);
+      params = interpolatedParams(this.previous.driver.params(smooth, this.gains), params, amount);
+      if (amount >= 1) this.previous = null;
+    }
+    this.presence.update(params, seconds);
   }
 
   #state({ sample, earlier, isFace, progress }) {
     if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
-    if (progress < 1) return `measuring your face: ${Math.floor(100 * progress)} %`;
+    if (progress < 1) return `learning your face: ${Math.floor(100 * progress)} %`;
     if (!sample && !earlier.length) return "no face is seen";
     return this.calibration.isDone ? this.calibration.note || "live" : `calibrating: ${this.calibration.note}`;
   }
@@ -180,7 +211,11 @@ export class Camera {
 
 /** The library as `tasksVision`, and the worker after it. */
 function withLibrary(library, worker) {
-  return `const tasksVision = (() => { const module = { exports: {} }; ((module, exports) => {\n${library}\n})(module, module.exports); return module.exports; })();\n${worker}`;
+  return `const tasksVision = (() => {
+const module = { exports: {} };
+((module, exports) => {\n${library}\n})(module, module.exports);
+return module.exports;
+})();\n${worker}`;
 }
 
 function cannotFollow(reason) {

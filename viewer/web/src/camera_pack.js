@@ -6,12 +6,13 @@
 
 const DAMAGED = "The camera of this page is damaged; export or download it again.";
 
-/** @param {Uint8Array} compressed @returns {Promise<CameraPack>} rejected with a sentence for the page */
-export async function readCameraPack(compressed) {
+/** @param {() => Uint8Array} bytes gives the compressed pack @returns {Promise<CameraPack>} rejected with a sentence for
+ * the page */
+export async function readCameraPack(bytes) {
   if (!("DecompressionStream" in globalThis)) throw new Error("This browser is too old for the camera; use another one.");
   let parts;
   try {
-    parts = split(await decompressed(compressed));
+    parts = split(await decompressed(bytes()));
   } catch {
     throw new Error(DAMAGED);
   }

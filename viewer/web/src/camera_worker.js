@@ -35,8 +35,7 @@ function track({ image, seconds, session }) {
     size = `${width}x${height}`;
   }
   const start = performance.now();
-  const [found] = landmarker.detectForVideo(image, (clock += STEP)).faceLandmarks;
-  image.close();
+  const found = detected(image);
   const wasKnown = fitter.progress >= 1;
   const sample = found ? fitter.add(pixels(found, width, height), seconds) : null;
   const isKnown = fitter.progress >= 1;
@@ -44,6 +43,15 @@ function track({ image, seconds, session }) {
     type: "tracked", session, seconds, sample, isFace: Boolean(found), progress: fitter.progress,
     earlier: isKnown && !wasKnown ? fitter.earlier : [], milliseconds: performance.now() - start,
   });
+}
+
+/** The landmarks of the face in an image, which is closed; undefined without a face. */
+function detected(image) {
+  try {
+    return landmarker.detectForVideo(image, (clock += STEP)).faceLandmarks[0];
+  } finally {
+    image.close();
+  }
 }
 
 /** Landmarks [478,3] in pixels; their depth has the scale of x. */

@@ -17,8 +17,8 @@ const FAR_EYE = [20, 40].map((degrees) => Math.sin((degrees * Math.PI) / 180));
 /** A position nearer to the origin than this, meters, is none. */
 const NO_POSITION = 0.05;
 
-/** Groups of expressions whose strength can be set, by the start of their names; the head is its rotation and travel. */
-export const STRENGTHS = {
+/** Groups of expressions whose gain can be set, by the start of their names; the head is its rotation and travel. */
+export const GAIN_GROUPS = {
   brows: /^brow/, eyes: /^(eye|cheekSquint)/, mouth: /^(mouth|cheekPuff|tongue|noseSneer)/, jaw: /^jaw/, head: null,
 };
 
@@ -64,11 +64,11 @@ export class FaceDriver {
   }
 
   /** The parameters of the avatar for a sample. @param {import("./face_fitter.js").FaceSample} sample
-   * @param {Object<string, number>} strengths factor by group of STRENGTHS, 1 where none is given
+   * @param {Object<string, number>} gains factor by group of GAIN_GROUPS, 1 where none is given
    * @returns {import("./head.js").HeadParams} */
-  params(sample, strengths) {
+  params(sample, gains) {
     const seen = rotationOf(...sample.jointRot.slice(0, 3));
-    const { weights, jointRot, rotation, translation } = this.#strengthened(sample, seen, strengths);
+    const { weights, jointRot, rotation, translation } = this.#withGains(sample, seen, gains);
     const closing = this.#farLid(this.#closing(this.lids.map((column) => weights[column])), seen, sample.translation);
     this.lids.forEach((column, lid) => {
       weights[column] = closing[lid];
@@ -81,20 +81,20 @@ export class FaceDriver {
   }
 
   /** The sample with its differences from rest scaled. */
-  #strengthened({ expression, jointRot, translation }, seen, strengths) {
+  #withGains({ expression, jointRot, translation }, seen, gains) {
     const { rest, names } = this;
-    const strength = (group) => strengths[group] ?? 1;
-    const groups = Object.entries(STRENGTHS);
+    const gain = (group) => gains[group] ?? 1;
+    const groups = Object.entries(GAIN_GROUPS);
     const weights = expression.map((weight, e) => {
       const group = groups.find(([, pattern]) => pattern?.test(names[e]));
-      return rest.weights[e] + (group ? strength(group[0]) : 1) * (weight - rest.weights[e]);
+      return rest.weights[e] + (group ? gain(group[0]) : 1) * (weight - rest.weights[e]);
     });
-    const eyes = jointRot.slice(EYES[0]).map((angle, k) => strength("eyes") * (angle - rest.eyes[k]));
-    const head = strength("head");
+    const eyes = jointRot.slice(EYES[0]).map((angle, k) => gain("eyes") * (angle - rest.eyes[k]));
+    const head = gain("head");
     const turn = axisAngleOf(multiply(seen, transposed(rest.rotation)));
     return {
       weights,
-      jointRot: [...jointRot.slice(0, 6), ...scaled(jointRot.slice(6, 9), strength("jaw")), ...eyes],
+      jointRot: [...jointRot.slice(0, 6), ...scaled(jointRot.slice(6, 9), gain("jaw")), ...eyes],
       rotation: head === 1 ? seen : multiply(rotationOf(...scaled(turn, head)), rest.rotation),
       translation: add(rest.translation, scaled(subtract(translation, rest.translation), head)),
     };

@@ -15,6 +15,7 @@ export function startHelpers(source, leader, layer) {
     helper.postMessage({ type: "help", port: port1, layer }, [port1]);
     return helper;
   });
+  if (!helpers.length) URL.revokeObjectURL(url);
   const ports = channels.map(({ port2 }) => port2);
   leader.postMessage({ type: "draw here", ports }, ports);
   return helpers;

@@ -4,7 +4,7 @@ import { axisAngleOf, clamp, rotationBetween, rotationOf } from "./linear.js";
 /** Seconds that a pose is held after the face is lost, and of blending to rest and back. */
 const HOLD = 0.3;
 const TO_REST = 0.5;
-const TO_FACE = 0.25;
+export const TO_FACE = 0.25;
 
 /** @typedef {import("./head.js").HeadParams} HeadParams */
 

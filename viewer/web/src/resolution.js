@@ -3,6 +3,7 @@
 const MAX_PIXELS = 1.6e6;
 const MAX_DENSITY = 2;
 const SLOW = 70; // milliseconds of a frame above which the image gets smaller
+const PAUSE = 1000; // milliseconds without a frame: a tab in the background
 const STEP = 0.8;
 const MIN_SCALE = 0.4;
 const FRAMES = 12; // over which the time is averaged
@@ -31,6 +32,7 @@ export class Resolution {
 
   /** Notes a frame of a motion at `now` (milliseconds). */
   measure(now, isMoving) {
+    if (now - this.times[this.times.length - 1] > PAUSE) this.times = [];
     this.times = isMoving ? [...this.times, now].slice(-FRAMES) : [];
     if (this.isFixed || this.times.length < FRAMES || this.scale <= MIN_SCALE) return;
     if ((now - this.times[0]) / (FRAMES - 1) < SLOW) return;
