@@ -68,7 +68,7 @@ class Studio:
         return path
 
     def settle(self) -> None:
-        """Wait until the page shows what it was told to."""
+        """Wait until the page shows what was requested."""
         self.page.wait("!app || (!app.player.isBusy && !app.isChanged)")
 
     def click(self, selector: str) -> None:

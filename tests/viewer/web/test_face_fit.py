@@ -371,8 +371,8 @@ def test_frames_that_show_no_person_are_discarded(fitting: Page) -> None:
     scattered = np.random.default_rng(0).uniform(100, 300, (1, 478, 3)).astype(np.float32)
     found = fitting.run(
         f"(() => {{ const it = new fit.FaceFitter(models.embedded, {LENS.width}, {LENS.height}); "
-        f"const [points] = framesOf({coded(scattered)}), told = []; "
-        "for (let k = 0; k <= 60; k++) { it.add(points, k / 30); told.push(it.progress); } "
-        "return [told[59] > 0.9, told[60], it.earlier.length]; })()"
+        f"const [points] = framesOf({coded(scattered)}), seen = []; "
+        "for (let k = 0; k <= 60; k++) { it.add(points, k / 30); seen.push(it.progress); } "
+        "return [seen[59] > 0.9, seen[60], it.earlier.length]; })()"
     )
     assert found == [True, 0, 0]

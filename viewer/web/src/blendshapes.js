@@ -81,6 +81,6 @@ export class Blendshapes {
     for (let k = 0; k < count; k++)
       sums[k] =
         (sums[k] + Math.imul(f0, basis[r0 + k]) + Math.imul(f1, basis[r1 + k]) + Math.imul(f2, basis[r2 + k]) +
-        Math.imul(f3, basis[r3 + k]) + Math.imul(f4, basis[r4 + k])) | 0; // tells the browser that sums are whole
+        Math.imul(f3, basis[r3 + k]) + Math.imul(f4, basis[r4 + k])) | 0; // so that the browser computes in whole numbers
   }
 }

@@ -152,7 +152,6 @@ export class Camera {
   #receive(data) {
     if (!this.calibration || data.session !== this.session) return; // an image from before a stop
     this.#next(this.stream);
-    this.milliseconds = data.milliseconds;
     if (data.earlier.length) this.#calibrateOn(data.earlier);
     if (data.sample) this.#use(data.sample);
     else {

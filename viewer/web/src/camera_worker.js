@@ -34,14 +34,13 @@ function track({ image, seconds, session }) {
     fitter = new FaceFitter(model, width, height);
     size = `${width}x${height}`;
   }
-  const start = performance.now();
   const found = detected(image);
   const wasKnown = fitter.progress >= 1;
   const sample = found ? fitter.add(pixels(found, width, height), seconds) : null;
   const isKnown = fitter.progress >= 1;
   postMessage({
     type: "tracked", session, seconds, sample, isFace: Boolean(found), progress: fitter.progress,
-    earlier: isKnown && !wasKnown ? fitter.earlier : [], milliseconds: performance.now() - start,
+    earlier: isKnown && !wasKnown ? fitter.earlier : [],
   });
 }
 
