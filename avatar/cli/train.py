@@ -65,8 +65,12 @@ class TrainCommand:
     """random seed: the same seed gives the same avatar on one machine"""
     max_seconds: Annotated[OptionalFloat, DURATION] = None
     """end the training after this wall-clock time"""
-    mode: Literal["reduced", "expression"] | None = None
-    """blendshapes: a few learned ones (reduced), or one for each expression weight"""
+    mode: Literal["reduced", "expression", "local"] | None = None
+    """blendshapes: a few learned ones (reduced), one for each expression weight (expression), or a few learned ones for
+    each of brows, eyes and mouth (local)"""
+    perceptual: Annotated[str | None, arg(metavar="NETWORK")] = None
+    """add the LPIPS distance by this network to the loss in the last third: alex, vgg or squeeze (package lpips), or an
+    ONNX file (package onnx)"""
     rasterizer: Rasterizer | None = None
     """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
     device: Device = "auto"
@@ -134,7 +138,9 @@ class TrainCommand:
         settings = load_preset(self.preset or usual, TrainConfig())
         if self.config is not None:
             settings = load_config(self.config, settings)
-        flags = {name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode", "rasterizer")}
+        flags = {
+            name: getattr(self, name) for name in ("size", "seed", "max_seconds", "mode", "perceptual", "rasterizer")
+        }
         settings = with_flags(settings, flags)
         return settings if self.refine else dataclasses.replace(settings, refine_at=1.0)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +10,7 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
-
-#: Networks of the package `lpips`.
-PACKAGE_NETWORKS = ("alex", "vgg", "squeeze")
+from avatar.training.perceptual.lpips_package import PACKAGE_NETWORKS, package_module
 
 
 @dataclass(frozen=True)
@@ -42,27 +37,7 @@ def load_lpips(network: str | Path) -> LpipsNetwork:
 
 def _package_network(name: str) -> LpipsNetwork:
     """A network of the package `lpips`, version 0.1 of its weights, on the CPU."""
-    try:
-        import lpips
-    except ImportError as error:
-        raise HeadsplatError(
-            f"--lpips {name}: the package lpips is not installed; install it with `pip install 'headsplat[lpips]'`, or "
-            "give an LPIPS network as ONNX file"
-        ) from error
-    except RuntimeError as error:  # torchvision of another build than PyTorch
-        raise HeadsplatError(
-            f"--lpips {name}: the package lpips cannot be loaded ({error}); install the torchvision that belongs to "
-            "this PyTorch, or give an LPIPS network as ONNX file"
-        ) from error
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            network = lpips.LPIPS(net=name, verbose=False).eval()
-    except OSError as error:  # torchvision downloads the weights of the backbone at the first use
-        raise HeadsplatError(
-            f"--lpips {name}: torchvision could not download the weights of the network ({error}); run it once with a "
-            "network connection, or give an LPIPS network as ONNX file"
-        ) from error
+    network = package_module(name, "--lpips")
 
     def tensor(image: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32))

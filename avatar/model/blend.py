@@ -273,7 +273,7 @@ def _standard_line(shape: Blendshapes, limits: dict[str, Tensor], shift: Tensor)
     """
     own_mean = limits["mean"].clone()
     own_mean[: len(shift)] -= shift
-    start = shape._standardized(own_mean)
+    start = shape.standardized(own_mean)
     slope = (limits["spread"] / shape.spread).clamp_max(1) * (1 - (start / CLAMP).square())
     return start, slope
 

@@ -4,6 +4,7 @@ Two modes share one form, `offsets = weights @ basis`:
 
 - `reduced`: K learned bases; the weights are a linear map of standardized, soft-clamped expression and gaze
   (after RGBAvatar, CVPR 2025). Without the clamp, features outside the training range give offsets without limit.
+  The bases may be divided among parts of the face, each of which depends on the features of that part only.
 - `expression`: one basis for each expression coefficient, masked where the mesh hardly moves under that expression
   (the consistency idea of GaussianBlendshapes, SIGGRAPH 2024).
 
@@ -12,6 +13,7 @@ Zero weights add nothing, bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -37,10 +39,28 @@ def expression_features(params: HeadParams) -> Tensor:
     return torch.cat([params.expression, params.joint_rot[:, 2:].flatten(1)], -1)
 
 
+def principal_directions(soft: Tensor, number: int) -> Tensor:
+    """Directions [F,number] on which the rows of `soft` [T,F] have unit variance; zeros beyond the rank of `soft`."""
+    _, singular, directions = torch.linalg.svd(soft, full_matrices=False)
+    keep = min(number, int((singular > 1e-4 * singular[0].clamp_min(1e-12)).sum()), len(singular))
+    scale = singular[:keep] / max(len(soft), 1) ** 0.5
+    components = torch.zeros(soft.shape[1], number)
+    components[:, :keep] = directions[:keep].T / scale.clamp_min(1e-6)
+    return components
+
+
 class Blendshapes(nn.Module):
     """Bases of offsets for the first `count` Gaussians (those of face, eyes and mouth)."""
 
-    def __init__(self, mode: Mode, features: Tensor, bases: int, count: int, mask: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        features: Tensor,
+        bases: int,
+        count: int,
+        mask: Tensor | None = None,
+        parts: Sequence[tuple[Tensor, int]] = (),
+    ) -> None:
         """Start with zero offsets.
 
         Args:
@@ -48,7 +68,10 @@ class Blendshapes(nn.Module):
             features: [T,F] of the training frames; they set mean, standard deviation and range.
             bases: K of the mode "reduced"; in the mode "expression" K is F.
             count: number of Gaussians with offsets.
-            mask: [K,count] 0..1, factor of each Gaussian's offsets in each basis; None: all ones.
+            mask: [K,count] 0..1, factor of each Gaussian's offsets in each basis; None: all ones. In the mode "reduced"
+                it is a record of where the basis is zero: the forward pass does not apply it.
+            parts: features (indices) and number of bases of each part of the face; empty: all bases depend on all
+                features. In the mode "reduced" only; the numbers sum to `bases`.
         """
         super().__init__()
         self.mode: Mode = mode
@@ -59,12 +82,11 @@ class Blendshapes(nn.Module):
         self.register_buffer("low", features.amin(0))
         self.register_buffer("high", features.amax(0))
         if mode == "reduced":
-            soft = self._standardized(features)
-            _, singular, directions = torch.linalg.svd(soft, full_matrices=False)
-            keep = min(bases, int((singular > 1e-4 * singular[0].clamp_min(1e-12)).sum()), len(singular))
-            scale = singular[:keep] / max(len(features), 1) ** 0.5
-            components = torch.zeros(size, bases)
-            components[:, :keep] = directions[:keep].T / scale.clamp_min(1e-6)
+            components, first = torch.zeros(size, bases), 0
+            soft = self.standardized(features)
+            for columns, number in parts or ((torch.arange(size), bases),):
+                components[columns, first : first + number] = principal_directions(soft[:, columns], number)
+                first += number
             self.register_buffer("components", components)
             self.mix = nn.Parameter(torch.eye(bases) * 0.9)
         else:
@@ -88,14 +110,15 @@ class Blendshapes(nn.Module):
         """Number of Gaussians with offsets."""
         return self.basis.shape[1]
 
-    def _standardized(self, features: Tensor) -> Tensor:
+    def standardized(self, features: Tensor) -> Tensor:
+        """Features [B,F] relative to mean and spread of the training frames, soft-clamped to -CLAMP..CLAMP."""
         return CLAMP * torch.tanh((features - self.mean) / (self.spread * CLAMP))
 
     def weights(self, features: Tensor) -> Tensor:
         """Blendshape weights [B,K] for features [B,F]."""
         if self.mode == "reduced":
             return ops.batch_invariant_matmul(
-                ops.batch_invariant_matmul(self._standardized(features), self.components), self.mix.T
+                ops.batch_invariant_matmul(self.standardized(features), self.components), self.mix.T
             )
         margin = 0.15 * (self.high - self.low)
         return torch.minimum(torch.maximum(features, self.low - margin), self.high + margin)

@@ -21,6 +21,7 @@ class LearningRates:
     color: float = 0.03
     basis: float = 3e-3  # in avatar.model.blendshapes.UNITS
     mix: float = 2e-3
+    network: float = 3e-3
     texel: float = 4e-3
     texel_gain: float = 0.01
     torso: float = 3e-4
@@ -49,6 +50,7 @@ RANGES = (
     ("fine_rate", 0, 1),
     ("coarse_share", 0, 1),
     ("refine_at", 0.01, 1),
+    ("compile_at", 0.01, 1),
     ("filter", 0, 10),
     ("dilation", 0, 10),
     ("relocate", 0, 0.5),
@@ -66,10 +68,15 @@ class TrainConfig:
     batch: int = 1  # images per step
     gaussians: int = 30000
     extra_share: float = 0.3  # fraction of the Gaussians for hair, glasses and clothes, which the mesh does not cover
-    mode: Literal["reduced", "expression"] = "reduced"
-    bases: int = 10  # K of the reduced mode
+    mode: Literal["reduced", "expression", "local"] = "reduced"
+    bases: int = 10  # K of the modes reduced and local
+    offsets: Literal["bases", "hash", "uv"] = (
+        "bases"  # learned per Gaussian, or at first by a network (hash grid, UV CNN)
+    )
+    compile_at: float = 0.7  # fraction of the schedule after which the network's bases are compiled and trained on
     ssim: float = 0.2  # weight of 1 - SSIM; L1 has 1 minus this weight
     mask: float = 0.02  # weight of the matte term
+    perceptual: str = ""  # LPIPS network of a loss in the last third: alex, vgg, squeeze, or an ONNX file; empty: none
     coarse_share: float = 0.4  # fraction of the schedule at half size if `size` is above 256
     fine_rate: float = 0.35  # factor of the learning rates after the half-size part
     filter: float = 0.4  # standard deviation of the low-pass filter in space, pixels at the nearest training view
@@ -95,6 +102,10 @@ class TrainConfig:
                 raise ValueError(f"{name}: expected {low} to {high}, got {shortened(value)}")
         if self.skin and not self.layer:
             raise ValueError("skin: it is a part of the layer; set layer = true, too")
+        if self.offsets != "bases" and (self.mode != "reduced" or not self.bases):
+            raise ValueError(
+                'offsets: a network is compiled into reduced bases; set mode = "reduced" and bases above 0'
+            )
         if self.gaussians * self.bases > MAX_BASIS:
             raise ValueError(
                 f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "

@@ -14,12 +14,9 @@ import torch
 
 from avatar import ops
 from avatar.data.capture_folder import Capture
-from avatar.data.capture_head import check_head
-from avatar.data.foreground import take_foreground_colors
-from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 from avatar.ops.devices import chosen_device
 from avatar.refine.corrected_pose import learn_pose_corrector
@@ -28,19 +25,17 @@ from avatar.refine.track import RefinedTrack
 from avatar.rendering.backends import backend_of
 from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
-from avatar.training.eye_directions import with_eye_directions
 from avatar.training.guidance import Guidance
-from avatar.training.initial_torso import with_initial_torso
 from avatar.training.initialization import build_avatar
-from avatar.training.iris_size import with_fitted_irises
+from avatar.training.local_bases import keep_local
 from avatar.training.parallel import Processes
+from avatar.training.perceptual.loss import PerceptualLoss
+from avatar.training.prepared_frames import prepared_frames
 from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
 from avatar.training.report import TrainReport, residual_by_region
 from avatar.training.result import TrainResult
-from avatar.training.teeth_placement import with_placed_teeth
 from avatar.training.trainer import Trainer
 
-MIN_FRAMES = 8
 CHECKPOINT_SECONDS = 30.0
 #: Training frames, evenly spread, from which the reported residual is measured.
 RESIDUAL_FRAMES = 12
@@ -87,7 +82,8 @@ def fit(
 
     Raises:
         HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, a rasterizer
-            that is not available, an unknown device, no such GPU, or a batch that the processes cannot divide.
+            that is not available, an unknown device, no such GPU, a batch that the processes cannot divide, or a
+            perceptual network that cannot be used.
     """
     backend_of(config.rasterizer).check()
     place, processes = chosen_device(device), processes or Processes()
@@ -189,11 +185,17 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         },
         "residual": _residual(trainer, capture),
     }
+    if trainer.perceptual is not None:
+        figures["perceptual"] = trainer.perceptual.name
+    if trainer.network_kept is not None:
+        figures["network"] = {"kind": trainer.config.offsets, "kept": round(trainer.network_kept, 4)}
     if trainer.refinement_skipped:
         figures["refinement_skipped"] = trainer.refinement_skipped
     if found is not None:
         figures["refinement"] = found.to_dict()
+    trainer.compile_network(last=True)
     avatar = trainer.avatar.to(_HOST).requires_grad_(True)
+    keep_local(avatar.blendshapes)
     avatar.provenance = figures
     if found is None:
         return None
@@ -230,19 +232,7 @@ def _prepare(
     device: torch.device,
     processes: Processes,
 ) -> Trainer:
-    indices = capture.train_indices
-    if len(indices) < MIN_FRAMES and config.bases:
-        raise HeadsplatError(
-            f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer "
-            "video, or train without blendshapes: --preset photos"
-        )
-    check_head(capture, head)
-    person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
-    if config.has_layer:
-        person = with_eye_directions(capture, indices, person)
-    frames = load_frames(capture, indices, config.size, person)
-    take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
-    frames = with_initial_torso(capture, indices, frames)
-    if config.has_layer:
-        person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
-    return Trainer(build_avatar(person, frames, config), frames, config, guidance, device, processes)
+    perceptual = PerceptualLoss(config.perceptual, device) if config.perceptual else None
+    person, frames = prepared_frames(capture, head, config)
+    avatar = build_avatar(person, frames, config)
+    return Trainer(avatar, frames, config, guidance, device, processes, perceptual)

@@ -14,7 +14,7 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
-from avatar.model.blendshapes import Blendshapes
+from avatar.model.blendshapes import Blendshapes, Mode
 from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
 from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
@@ -22,6 +22,7 @@ from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
+from avatar.training.local_bases import face_parts, keep_local, local_mask
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 
@@ -87,17 +88,33 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     rig = Rig(triangles, _float(samples.bary), _float(samples.torso), torso)
     if config.stretch:
         rig.stretch = Stretch(head, stretching_vertices(head), triangles)
-    mask = expression_mask(head, samples, count, frames.features.shape[1]) if config.mode == "expression" else None
-    blendshapes = Blendshapes(config.mode, frames.features, config.bases, count, mask)
-    if config.mode == "reduced":
-        generator = torch.Generator().manual_seed(config.seed)
-        with torch.no_grad():
-            blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
-    if not config.bases:
-        _allow_all_expressions(head, blendshapes)
+    blendshapes = _blendshapes(head, frames, config, samples, count)
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
+
+
+def _blendshapes(
+    head: HeadModel, frames: TrainingFrames, config: TrainConfig, samples: SurfaceSamples, count: int
+) -> Blendshapes:
+    """Blendshapes without offsets for the first `count` of the `samples`."""
+    features, parts, mask = frames.features, [], None
+    if config.mode != "reduced":
+        mask = expression_mask(head, samples, count, features.shape[1])
+    if config.mode == "local":
+        assert mask is not None
+        parts = face_parts(head.expression_names, config.bases)
+        mask = local_mask(parts, mask)
+    mode: Mode = "expression" if config.mode == "expression" else "reduced"
+    found = Blendshapes(mode, features, config.bases, count, mask, [(part.features, part.bases) for part in parts])
+    if mode == "reduced":
+        generator = torch.Generator().manual_seed(config.seed)
+        with torch.no_grad():
+            found.mix.add_(0.05 * torch.randn(found.mix.shape, generator=generator))
+        keep_local(found)
+    if not config.bases:
+        _allow_all_expressions(head, found)
+    return found
 
 
 def lift_hair(

@@ -32,10 +32,15 @@ from avatar.training.guidance import Guidance, guide
 from avatar.training.initial_colors import COLOR_FRAMES, initialize_colors
 from avatar.training.initialization import nearest_pixel
 from avatar.training.layer_training import TexelAnchors, layer_groups, limit_texels, set_light
+from avatar.training.local_bases import keep_local
 from avatar.training.losses import READ_EVERY, Losses
 from avatar.training.mouth_limits import MouthLimits
 from avatar.training.neighbor_colors import set_hidden_colors
+from avatar.training.networks.build import offset_network
+from avatar.training.networks.compiled import compile_bases
 from avatar.training.parallel import Processes
+from avatar.training.perceptual.loss import FIRST as FIRST_PERCEPTUAL
+from avatar.training.perceptual.loss import PerceptualLoss
 from avatar.training.prediction import predict
 from avatar.training.prior_colors import set_prior_colors
 from avatar.training.relocation import measure, relocate, relocation_due
@@ -56,6 +61,7 @@ class Trainer:
         guidance: Guidance | None = None,
         device: torch.device | None = None,
         processes: Processes | None = None,
+        perceptual: PerceptualLoss | None = None,
     ) -> None:
         """
         Args:
@@ -65,8 +71,10 @@ class Trainer:
             guidance: see `avatar.training.guidance`.
             device: on which to train; None: the host.
             processes: that train the same avatar; None: this one alone.
+            perceptual: added to the loss in the last third, on the device; None: none.
         """
         self.avatar, self.guidance, self.processes = avatar, guidance, processes or Processes()
+        self.perceptual = perceptual
         self.config = config
         self.tracked = frames.states  # before the refinement, on the host
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
@@ -82,6 +90,8 @@ class Trainer:
         # A reduced basis is by far the largest tensor: its gradient is never stored, see `Optimizer.step_basis`.
         self.outer = avatar.blendshapes.mode == "reduced" and avatar.blendshapes.basis.numel() > 0
         avatar.blendshapes.basis.requires_grad_(not self.outer)
+        self.network = offset_network(config, avatar, self.full.states)  # None once its bases are compiled
+        self.network_kept: float | None = None  # what the compiled bases reproduce of its squared offsets
         self.optimizer = Optimizer(self._groups())
         self.prior = head_prior() if config.prior and applies_to(avatar.head) else None
         self.anchors = Anchors(avatar, config.batch, weak_all=self.prior is not None)
@@ -119,6 +129,10 @@ class Trainer:
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
         if avatar.blendshapes.basis.numel():
             groups.append(Group("basis", avatar.blendshapes.basis, rates.basis, outer=self.outer))
+        if self.network is not None:
+            groups += [
+                Group(f"network.{name}", value, rates.network) for name, value in self.network.named_parameters()
+            ]
         return groups
 
     def initialize(self) -> None:
@@ -161,15 +175,15 @@ class Trainer:
         indices = self._next_frames()
         background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
         indices, background = self.processes.share(indices), self.processes.share(background).to(self.device)
-        weights = self.avatar.blendshapes.weights(pick(frames.states.features, pick(frames.step, indices)))
-        extra = self.avatar.blendshapes(weights.detach() if self.outer else weights)
-        if self.outer:
-            extra.requires_grad_()
+        weights, extra = self._offsets(frames, indices)
         gaussians, camera = predict(self.avatar, frames, indices, extra), frames.views(indices)
         rgb, alpha, _ = backend_of(config.rasterizer).rasterize(gaussians, camera, with_depth=False)
         truth, matte = pick(frames.rgb, indices), pick(frames.alpha, indices)
         losses, squares = ops.photometric(rgb, alpha, truth, matte, background, config.ssim, config.mask)
-        (losses * pick(frames.weight, indices)).sum().backward()
+        loss = (losses * pick(frames.weight, indices)).sum()
+        if self.perceptual is not None and fraction >= FIRST_PERCEPTUAL:
+            loss = loss + self._perceptual_loss(rgb, alpha, truth, matte, background)
+        loss.backward()
         if self.guidance is not None and self.steps_done % EVERY_GUIDED == 0 and self.processes.rank == 0:
             guide(self.avatar, frames, self.guidance, config.rasterizer, self.steps_done, fraction, config.seed)
         self.processes.sum_gradients([group.param for group in self.optimizer.groups])
@@ -177,12 +191,8 @@ class Trainer:
         assert opacity_grad is not None
         self.anchors.add_gradients(truth.shape[1] * truth.shape[2])
         rate, touched = self._rate(fraction), opacity_grad != 0
-        if self.outer:
-            assert extra.grad is not None
-            of_all = self.processes.gather(weights.detach()), self.processes.gather(extra.grad)
-            grad = self.optimizer.step_basis(rate, touched, *of_all, self.anchors.basis_weights)
-            weights.backward(self.processes.share(grad))
-            self.processes.sum_gradients([self.avatar.blendshapes.mix])
+        if self.outer and self.network is None:
+            self._step_basis(rate, touched, weights, extra)
         if self.texel_anchors is not None:
             self.texel_anchors.add_gradients()
         self.optimizer.step(rate, touched)
@@ -190,11 +200,47 @@ class Trainer:
         self._limit(frames, fraction)
         return self.losses.add(losses, squares, self.steps_done)
 
+    def _offsets(self, frames: TrainingFrames, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Blendshape weights [B,K] and blended offsets [B,M,CHANNELS] of the images `indices` [B]."""
+        shapes, steps = self.avatar.blendshapes, pick(frames.step, indices)
+        features = pick(frames.states.features, steps)
+        weights = shapes.weights(features)
+        if self.network is not None:
+            return weights, self.network(shapes.standardized(features), pick(frames.states.vertices, steps))
+        extra = shapes(weights.detach() if self.outer else weights)
+        return weights, extra.requires_grad_() if self.outer else extra
+
+    def _perceptual_loss(self, rgb: Tensor, alpha: Tensor, truth: Tensor, matte: Tensor, background: Tensor) -> Tensor:
+        """The perceptual loss of the images of a batch over their random backgrounds; arguments as of `photometric`."""
+        assert self.perceptual is not None
+        behind, part = background[:, None, None], matte.float()[..., None] / 255
+        images, true = rgb + (1 - alpha[..., None]) * behind, truth.float() / 255 * part + (1 - part) * behind
+        rng = np.random.default_rng((self.config.seed, self.steps_done, self.processes.rank))
+        return torch.stack([self.perceptual(*pair, rng) for pair in zip(images, true, strict=True)]).sum()
+
+    def _step_basis(self, rate: float, touched: Tensor, weights: Tensor, extra: Tensor) -> None:
+        """The step of a basis whose gradient is never stored, and the gradient of the mixing matrix."""
+        assert extra.grad is not None
+        of_all = self.processes.gather(weights.detach()), self.processes.gather(extra.grad)
+        grad = self.optimizer.step_basis(rate, touched, *of_all, self.anchors.basis_weights)
+        weights.backward(self.processes.share(grad))
+        self.processes.sum_gradients([self.avatar.blendshapes.mix])
+
+    def compile_network(self, *, last: bool = False) -> None:
+        """Compile the bases of the avatar from the offset network, if there is one; `last` ends the training of it."""
+        if self.network is None:
+            return
+        self.network.bind(self.avatar)
+        self.network_kept = compile_bases(self.network, self.avatar, self.full.states)
+        if last:
+            self.network = None
+
     def _limit(self, frames: TrainingFrames, fraction: float) -> None:
         """After a step, where due: limits on the Gaussians, and relocation of unused ones."""
         avatar = self.avatar
         if self.steps_done % constraints.EVERY == 0 and self.anchors.initial:
             constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
+            keep_local(avatar.blendshapes)
             if avatar.layer is not None and self.round_eyes is not None:
                 self.round_eyes(avatar.layer.delta, self.optimizer.moment("texels").sqrt())
                 limit_texels(avatar.layer)
@@ -204,8 +250,13 @@ class Trainer:
             constraints.limit_reach(avatar, features)
             if self.mouth_limits is not None:
                 self.mouth_limits.apply(avatar, self.anchors.initial, features)
+        if self.network is not None and fraction >= self.config.compile_at:
+            self.compile_network(last=True)
         if relocation_due(self.steps_done, fraction) and self.anchors.initial:
+            self.compile_network()
             self._relocate(frames)
+            if self.network is not None:
+                self.network.bind(self.avatar)
 
     def _relocate(self, frames: TrainingFrames) -> None:
         """Correct what `frames` hardly show, and move unused Gaussians."""
@@ -240,6 +291,7 @@ class Trainer:
             fraction: 0..1 of the schedule.
             progress: called with (time steps done, time steps in all).
         """
+        self.compile_network()
         options = replace(self.config.refine, expressions=self.config.refine.training_expressions)
         found = refine_clip(self.avatar, self._frames(fraction), options, keep_mean=True, progress=progress)
         learn_torso(self.avatar, found.states)
@@ -282,6 +334,7 @@ class Trainer:
             "steps_done": self.steps_done,
             "mean_square": self.mean_square,
             "refinement": None if self.refinement is None else self.refinement.state(),
+            "network": None if self.network is None else self.network.state_dict(),
         }
         return moved(state, torch.device("cpu"))
 
@@ -294,6 +347,11 @@ class Trainer:
         self.queue = list(state["queue"])
         self.steps_done = state["steps_done"]
         self.losses.mean_square = state["mean_square"]
+        if state["network"] is None:
+            self.network = None
+        elif self.network is not None:
+            self.network.load_state_dict(state["network"])
+            self.network.bind(self.avatar)
         if state["refinement"] is not None:
             found = moved(state["refinement"], self.device)
             self._use(ClipFit.restored(found, self.full.states, self.avatar.head))

@@ -1,0 +1,1 @@
+"""A perceptual loss by a network that the user gives."""

@@ -1,0 +1,76 @@
+"""The perceptual loss: LPIPS between rendered and true image in the last third of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar.errors import HeadsplatError
+from avatar.training.perceptual.lpips_package import PACKAGE_NETWORKS, package_module
+from avatar.training.perceptual.onnx_graph import OnnxGraph
+
+#: Weight of the distance beside the photometric loss, fraction of the schedule after which it counts, and side of the
+#: compared part of an image in pixels: a whole image would take as long as several steps.
+WEIGHT, FIRST, SIDE = 0.05, 2 / 3, 128
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+#: Distance [1] of two images [1,3,H,W] in 0..1, differentiable.
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+class PerceptualLoss:
+    """Distance of random parts of rendered and true images by a network."""
+
+    def __init__(self, network: str | Path, device: torch.device | None = None) -> None:
+        """
+        Args:
+            network: a name of the package `lpips` (`alex`, `vgg`, `squeeze`), or an ONNX file with two images as
+                inputs, normalized as for ImageNet.
+            device: on which images will be; None: the host.
+
+        Raises:
+            HeadsplatError: a package or the file is missing, or it is not such a network.
+        """
+        self.name = str(network)
+        self.distance = _distance(self.name, device or torch.device("cpu"))
+
+    def __call__(self, image: Tensor, truth: Tensor, rng: np.random.Generator) -> Tensor:
+        """The weighted loss of a random part of one image.
+
+        Args:
+            image: [H,W,3] in 0..1, rendered, with gradients.
+            truth: [H,W,3] in 0..1, over the same background.
+            rng: chooses the part.
+        """
+        height, width = image.shape[:2]
+        top, left = (int(rng.integers(max(1, size - SIDE + 1))) for size in (height, width))
+        parts = (
+            each[top : top + SIDE, left : left + SIDE].clamp(0, 1).permute(2, 0, 1)[None] for each in (image, truth)
+        )
+        return WEIGHT * self.distance(*parts).sum()
+
+
+def _distance(network: str, device: torch.device) -> Distance:
+    if network in PACKAGE_NETWORKS:
+        module = package_module(network, "--perceptual").to(device).requires_grad_(False)
+        return lambda a, b: module(a, b, normalize=True)
+    graph = OnnxGraph(Path(network)).to(device)
+    if len(graph.inputs) != 2:
+        raise HeadsplatError(f"{network}: {len(graph.inputs)} inputs, an LPIPS network has two images as inputs")
+    mean, spread = (torch.tensor(value, device=device)[:, None, None] for value in (_MEAN, _SPREAD))
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return graph((a - mean) / spread, (b - mean) / spread)
+
+    side = torch.zeros(1, 3, 64, 64, device=device)
+    try:
+        value = distance(side, side)
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise HeadsplatError(f"{network}: it does not run as an LPIPS network ({error}); give another one") from error
+    if value.numel() != 1:
+        raise HeadsplatError(f"{network}: its output has {value.numel()} values, an LPIPS network has one distance")
+    return distance
