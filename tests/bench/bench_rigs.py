@@ -6,7 +6,7 @@ One avatar of ours refines the poses of all frames of a clip first; every rig tr
 training frames. Rows: "driven" has the tracker's poses of held-out frames, "refined" those refined by that one avatar.
 The first rig takes `--steps`, and every other one the steps that take as long, from steps timed in turns, so that other
 programs on the machine do not change the result. Values are medians over the seeds. Clips, captures, poses and the log
-of all runs (`rigs.jsonl`) stay in the work folder.
+of all runs (`rigs.jsonl`) stay in the work folder; what the log has is not run again.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def measured(
 ) -> Iterator[dict[str, Any]]:
     """The entries of the log for one clip and seed, two for each rig as soon as it is trained."""
     scorer = Scorer(clip.person, clip.capture, network, None, LandmarkDistance.of(landmarker()))
-    avatars = {}
+    avatars: dict[str, Avatar] = {}
     for rig in rigs:
         avatars[rig.name] = trained(rig, clip, base, steps[rig.name])
         for name, values in scores(avatars[rig.name], clip, scorer).items():
@@ -199,11 +199,14 @@ def main() -> None:
     network = load_lpips(args.lpips) if args.lpips else None
     options = CaptureOptions(test_fraction=0.2)
     clips = [load_clip(captured(path, args.work, options), base, args.work) for path in args.clips]
-    steps = steps_of(rigs, clips[0], base)
-    log, entries = args.work / "rigs.jsonl", []
+    log = args.work / "rigs.jsonl"
+    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    steps = steps_of(rigs, clips[0], base) | {each["rig"]: each["steps"] for each in entries if "steps" in each}
     for seed in args.seeds:
         for clip in clips:
-            for entry in measured(clip, rigs, replace(base, seed=seed), steps, network):
+            done = {each["rig"] for each in entries if (each["clip"], each["seed"]) == (clip.capture.root.name, seed)}
+            left = [rig for rig in rigs if rig.name not in done]
+            for entry in measured(clip, left, replace(base, seed=seed), steps, network):
                 entries.append(entry)
                 with log.open("a") as stream:
                     stream.write(json.dumps(entry) + "\n")
