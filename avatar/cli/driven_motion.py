@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.motion_source import load_motion_source
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar
+from avatar.model.light.relight import Relighting, relit
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
@@ -54,6 +55,10 @@ class DrivenAvatar:
     def rate(self) -> float:
         """Mean frames per second; 30 for a single frame."""
         return (len(self.times) - 1) / float(self.times[-1]) if len(self.times) > 1 else 30.0
+
+    def relit(self, relighting: Relighting | None) -> DrivenAvatar:
+        """This avatar in another light; None: itself."""
+        return self if relighting is None else replace(self, avatar=relit(self.avatar, relighting))
 
     def column(self, request: CameraRequest, settings: RenderSettings) -> RenderColumn:
         """This avatar with the requested camera."""

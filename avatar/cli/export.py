@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from avatar.cli.arguments import (
 )
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, reserved
+from avatar.cli.relight_options import RelightOptions
 from avatar.cli.progress import Update, say, show, stage
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avatar.model.avatar import Avatar
+    from avatar.model.light.relight import Relighting
     from avatar.types import HeadParams
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
@@ -71,6 +73,7 @@ class ExportCommand:
     fps: OptionalFps = None
     """constant frame rate; default: the frames and times of the motion"""
     motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
+    light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
     rigged: bool = False
     """.ply only: Gaussians in the frames of their triangles, and the mesh, for use in other rigs; splat viewers cannot
     show it"""
@@ -93,9 +96,11 @@ class ExportCommand:
         weights = parse_weights(self.expression)
         rotation = (0.0, 0.0, 0.0) if self.head_pose is None else parse_angles(self.head_pose)
         self._check()
-        inputs = (self.avatar, self.motion, self.motion_options.motion_head)
+        relighting = self.light.relighting()
+        inputs = (self.avatar, self.motion, self.motion_options.motion_head, self.light.path)
         with reserved([Output(self.out)], inputs, overwrite=self.overwrite):
             frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
+            frames = self._relit(frames, relighting)
             with stage("exporting") as update:
                 show(self._write(frames, update))
         if self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats):
@@ -122,6 +127,15 @@ class ExportCommand:
         part = slice(chosen.start, chosen.stop)
         torso = None if driven.torso is None else driven.torso[part]
         return ExportFrames(driven.avatar, driven.header, driven.params[part], driven.times[part], chosen.start, torso)
+
+    def _relit(self, frames: ExportFrames, relighting: Relighting | None) -> ExportFrames:
+        """The frames in another light. What other programs pose themselves keeps its colors of the mean pose."""
+        from avatar.model.light.relight import baked, relit
+
+        avatar = frames.avatar if relighting is None else relit(frames.avatar, relighting)
+        if relighting is not None and (self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats)):
+            avatar = baked(avatar)
+        return replace(frames, avatar=avatar)
 
     def _check(self) -> None:
         """Raise HeadsplatError for options that are not valid, before any file is read."""

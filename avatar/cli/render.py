@@ -26,6 +26,7 @@ from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, is_report, reserved
 from avatar.cli.progress import say, show, stage
+from avatar.cli.relight_options import RelightOptions
 from avatar.common.files import check_name, shown
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
@@ -34,6 +35,7 @@ from avatar.rendering.backends import Rasterizer, backend_of
 if TYPE_CHECKING:
     from avatar.cli.driven_motion import DrivenAvatar
     from avatar.cli.frame_output import FrameOutput
+    from avatar.model.light.relight import Relighting
     from avatar.rendering.camera_request import CameraRequest
     from avatar.rendering.settings import RenderSettings
     from avatar.video import Encoding
@@ -104,18 +106,20 @@ class RenderCommand:
     image: Annotated[ImageOptions, arg(name="")] = field(default_factory=ImageOptions)
     motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     storage: Annotated[EncodingOptions, arg(name="")] = field(default_factory=EncodingOptions)
+    light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
     overwrite: bool = False
     """replace outputs that exist"""
 
     def run(self) -> int:
         """Render and write; returns the exit code, 130 after Ctrl-C."""
         request, output = self._check()
+        relighting = self.light.relighting()
         inputs = (*self.avatars, self.motion, self.storage.audio, self.image.background, request.path)
-        others = (self.motion_options.motion_head,)
+        others = (self.motion_options.motion_head, self.light.path)
         with reserved(self._outputs(output), (*inputs, *others), overwrite=self.overwrite):
-            return self._render(request)
+            return self._render(request, relighting)
 
-    def _render(self, request: CameraRequest) -> int:
+    def _render(self, request: CameraRequest, relighting: Relighting | None) -> int:
         from avatar import ops
         from avatar.cli.driven_motion import DrivingSource
 
@@ -126,7 +130,7 @@ class RenderCommand:
             driven = [source.drive(path, self.fps) for path in self.avatars]
             chosen = chosen_frames(parse_frames(self.frames), len(driven[0]))
             settings = self._settings(driven[0])
-            columns = [avatar.column(request, settings).to(device) for avatar in driven]
+            columns = [avatar.relit(relighting).column(request, settings).to(device) for avatar in driven]
         output = self._output(settings, driven[0])
         _log_memory(columns, settings)
         self._report_path.unlink(missing_ok=True)  # an old report must not remain beside new frames

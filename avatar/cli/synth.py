@@ -60,6 +60,9 @@ class SynthCommand:
     """largest relative change of the exposure"""
     handheld: Annotated[float, Between(0, 10)] = 1.0
     """camera shake: 0 is a tripod, 1 a hand-held phone; calibrated cameras do not move"""
+    light: str = "room"
+    """light of the room: room, left or right (a strong light from one side of the image), below, or albedo: no light,
+    everything in its own color"""
     seed: Annotated[int, SEED] = 7
     """seed of the background, the noise and the timing, and of a random person"""
     overwrite: bool = False

@@ -58,13 +58,16 @@ def _check(options: WindowedOptions) -> None:
 def _run(path: Path, options: WindowedOptions, live: SourceOptions, port: int) -> int:
     from avatar.export.web import web_container
     from avatar.model.avatar_file import read_avatar
+    from avatar.model.light.relight import baked, relit
     from viewer.web.bridge import LOOPBACK, WebBridge
     from viewer.web.page import build_page
 
     sources = LiveSources(live, options.host, options.phone)
     choice = next(each for each in sources.choices() if each.key == sources.first)
     header, avatar = read_avatar(path)
-    page = build_page(web_container(avatar, header, path.stem), path.stem, live=True)
+    relighting = options.light.relighting()
+    shown_avatar = avatar if relighting is None else baked(relit(avatar, relighting))
+    page = build_page(web_container(shown_avatar, header, path.stem), path.stem, live=True)
     bridge = WebBridge(page, LOOPBACK if options.host is None else options.host, port)
     pipeline = choice.make(avatar)
     with closing(_Running(bridge, pipeline)) as running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +26,7 @@ from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
+from avatar.cli.relight_options import RelightOptions
 from avatar.common.files import shown
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class WindowedOptions:
     may be given several times"""
     device: Device = "auto"
     """where images are rendered; auto: on the first GPU, if native kernels can run there, else on the CPU"""
+    light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
     virtual_camera: bool = False
     """provide the image to other programs as a camera"""
     host: OptionalText = None
@@ -188,7 +190,8 @@ def _set_up(session: Session, options: WindowedOptions, motion: Path | None) -> 
     state = session.state
     width, height = parse_size(options.size, _MAX_SIZE)
     camera = replace(state.camera, height=height, width=width if "x" in options.size else None)
-    view = replace(state.view, background=parse_color(options.background))
+    background, relighting = parse_color(options.background), options.light.relighting()
+    view = replace(state.view, background=background, relighting=relighting)
     session.state = replace(state, camera=camera, view=view)
     if motion is not None:
         session.show(open_any(motion, session.avatar))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
+from avatar.model.light.head_light import HeadLight
 from avatar.model.mesh_layer import MeshLayer
 from avatar.model.moving import moved
 from avatar.model.pose_corrector import PoseCorrector
@@ -67,6 +68,7 @@ class Avatar(nn.Module):
         self.colors = nn.Parameter(initial["colors"].clone())
         self.register_buffer("neutral", initial["neutral"].clone())
         self.sampling = Sampling()
+        self.light: HeadLight | None = None  # how the colors change with the pose of the head, or in another light
         self.provenance: Mapping[str, Any] = {}  # figures of the training, plain JSON values, stored in the file
         # Both for frames of the capture it was trained on:
         self.torso_regression: TorsoRegression | None = None
@@ -102,7 +104,10 @@ class Avatar(nn.Module):
         look = self.layer_look() if look is None else look
         if self.layer is None or look is None:
             return None
-        return self.layer.posed(vertices, rotation, translation, *look)
+        fades, texels = look
+        if self.light is not None:
+            texels = self.light.lit_texels(texels, self.layer, rotation)
+        return self.layer.posed(vertices, rotation, translation, fades, texels)
 
     def layer_look(self) -> tuple[Tensor, Tensor] | None:
         """What the mesh layer has in all poses: fades [N] of the Gaussians and texels [T,3]; None without a layer."""
@@ -174,6 +179,8 @@ class Avatar(nn.Module):
         offsets, quats, scales, opacities, sh = ops.deform(
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )
+        if self.light is not None:
+            sh = self.light.lit(sh, rotation, self.rig.skin)
         means, world_quats, scales = self.rig.place(vertices, offsets, quats, scales, rotation, translation, torso)
         sampling = self.sampling
         layer = self.posed_layer(vertices, rotation, translation)

@@ -18,6 +18,8 @@ from .blendshapes import CHANNELS
 PREFIXES = ("avatar.", "head.", "region.", "layer.")
 #: Prefix of the tensors for driving by the capture that the avatar was trained on; programs without it ignore them.
 PERSON = "person."
+#: Prefix of the tensors for the light of the clip and for other lights; programs without it show the colors as stored.
+LIGHT = "light."
 #: The dtypes of the format by their names in safetensors.
 DTYPES = {
     "F32": torch.float32,
@@ -113,6 +115,11 @@ _PERSON = {
         "person.pose.weight": _Values("F32", "6 D", -1e4, 1e4),
     },
 }
+_LIGHT = {
+    "light.transfer": _Values("F16", "N 9", -10, 10),
+    "light.surface": _Values("F16", "V 9", -10, 10),
+    "light.coefficients": _Values("F32", "9 3", -1e4, 1e4),
+}
 #: Inputs of the pose corrector besides expressions and landmark components: 1, pose, its products, joints, outline.
 _POSE_INPUTS = 1 + 6 + 21 + 9 + 12
 #: Tensors that files of versions below these lack.
@@ -158,8 +165,9 @@ def check_header(header: Mapping[str, Any], newest: int) -> None:
         _check(isinstance(value, str), f"track.{key}")
     if "capture" in header:
         _check_capture(_object(header, "capture"))
-    for key, value in _object(header, "person", {}).items():
-        _check(isinstance(value, str), f"person.{key}")
+    for entry in ("person", "light"):
+        for key, value in _object(header, entry, {}).items():
+            _check(isinstance(value, str), f"{entry}.{key}")
 
 
 def _check_head(head: Mapping[str, Any]) -> None:
@@ -247,6 +255,28 @@ def check_person(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> No
         raise ValueError(f"person.pose.weight: expected {inputs} inputs, got {sizes['D']}")
     if person.get("tensors_sha256") != checksum(tensors, PERSON):
         raise ValueError("the tensors of its entry 'person' do not match their checksum")
+
+
+def check_light(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the tensors of the entry `light` of a file are complete and undamaged.
+
+    Args:
+        tensors: by name, as stored.
+        header: of the same file, checked by `check_header`; without the entry there must be no such tensors.
+    """
+    layout = _LIGHT if "light" in header else {}
+    for name in tensors:
+        if name.startswith(LIGHT) and name not in layout:
+            raise ValueError(f"{name}: a tensor that this format does not have")
+    sizes = {"N": len(tensors["avatar.offsets"]), "V": len(tensors["head.v_template"])}
+    for name, values in layout.items():
+        if name not in tensors:
+            raise ValueError(f"{name}: this tensor is missing")
+        _check_tensor(name, tensors[name], values, sizes)
+    if layout and not bool((tensors["light.coefficients"][0] > 0).all()):
+        raise ValueError("light.coefficients: expected a mean light above 0")
+    if layout and header["light"].get("tensors_sha256") != checksum(tensors, LIGHT):
+        raise ValueError("the tensors of its entry 'light' do not match their checksum")
 
 
 def _check_tensor(name: str, value: Tensor, expected: _Values, sizes: dict[str, int]) -> None:

@@ -18,8 +18,19 @@ from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import DTYPES, PERSON, PREFIXES, check_header, check_person, check_tensors, checksum
+from avatar.model.avatar_checks import (
+    DTYPES,
+    LIGHT,
+    PERSON,
+    PREFIXES,
+    check_header,
+    check_light,
+    check_person,
+    check_tensors,
+    checksum,
+)
 from avatar.model.blendshapes import Blendshapes
+from avatar.model.light.light_file import light_entry, light_tensors, restore_light
 from avatar.model.mesh_layer import MeshLayer, has_parts
 from avatar.model.person_file import person_entry, person_tensors, restore_person
 from avatar.model.rig import Rig, TorsoMap
@@ -53,7 +64,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         avatar: the avatar to store.
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
-    tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items() if not name.startswith("layer.")}
+    state = avatar.state_dict().items()
+    tensors = {f"avatar.{name}": value for name, value in state if not name.startswith(("layer.", LIGHT))}
     if avatar.layer is not None:
         tensors["layer.texels"] = avatar.layer.texels()
         tensors["layer.shadow"] = avatar.layer.eye_light.shadow
@@ -64,8 +76,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
     header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
-    header |= person_entry(avatar)
-    packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()}
+    header |= person_entry(avatar) | light_entry(avatar)
+    packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()} | light_tensors(avatar)
     with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
@@ -131,6 +143,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
         try:
             check_tensors(tensors, header)
             check_person(tensors, header)
+            check_light(tensors, header)
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
@@ -139,6 +152,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
+    restore_light(avatar, tensors)
     return header, avatar
 
 
@@ -161,7 +175,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     try:
         check_header(header, VERSION)
-        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith((*PREFIXES, PERSON))}
+        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith((*PREFIXES, PERSON, LIGHT))}
         if "tensors_sha256" in header and header["tensors_sha256"] != checksum(tensors):
             raise ValueError("its tensors do not match their checksum")
     except ValueError as error:

@@ -140,6 +140,8 @@ class Animator:
             vertices, offsets, quats, scales, poses.quats[one], poses.translations[one]
         )
         rotation, translation = poses.rotations[one, 0], poses.translations[one, 0]
+        if avatar.light is not None:
+            sh = avatar.light.lit(sh, rotation, avatar.rig.skin)
         layer = avatar.posed_layer(vertices, rotation, translation, self._layer_look)
         sampling = avatar.sampling
         return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)

@@ -25,6 +25,7 @@ class LearningRates:
     texel: float = 4e-3
     texel_gain: float = 0.01
     torso: float = 3e-4
+    light: float = 0.01
     final: float = 0.05
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class TrainConfig:
     layer: bool = True  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians; gsplat cannot render it
     skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do
     prior: bool = True  # colors of skin and scalp that the frames hardly show from the prior of heads
+    light: bool = False  # the light of the clip is learned, and shades the head as it turns
     rasterizer: Rasterizer = "native"
     rates: LearningRates = field(default_factory=LearningRates)
     refine_at: float = 0.2  # fraction of the schedule after which frames are refined against the avatar; 1: never

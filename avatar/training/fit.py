@@ -27,6 +27,7 @@ from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
 from avatar.training.guidance import Guidance
 from avatar.training.initialization import build_avatar
+from avatar.training.light_training import finish_light
 from avatar.training.local_bases import keep_local
 from avatar.training.parallel import Processes
 from avatar.training.perceptual.loss import PerceptualLoss
@@ -171,6 +172,7 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         initializing: seconds before the first step.
     """
     fraction, training = clock.fraction(trainer.steps_done), clock.spent()
+    trainer.compile_network(last=True)
     found = moved(trainer.refinement, _HOST)
     refining = found.seconds if found is not None else 0.0
     figures = {
@@ -193,10 +195,10 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         figures["refinement_skipped"] = trainer.refinement_skipped
     if found is not None:
         figures["refinement"] = found.to_dict()
-    trainer.compile_network(last=True)
     avatar = trainer.avatar.to(_HOST).requires_grad_(True)
     keep_local(avatar.blendshapes)
     avatar.provenance = figures
+    finish_light(avatar)
     if found is None:
         return None
     learn_torso_regression(avatar, capture, found.states, found.flagged)

@@ -32,6 +32,7 @@ from avatar.training.guidance import Guidance, guide
 from avatar.training.initial_colors import COLOR_FRAMES, initialize_colors
 from avatar.training.initialization import nearest_pixel
 from avatar.training.layer_training import TexelAnchors, layer_groups, limit_texels, set_light
+from avatar.training.light_training import add_light_anchor, measure_light, refresh_transfer, start_light
 from avatar.training.local_bases import keep_local
 from avatar.training.losses import READ_EVERY, Losses
 from avatar.training.mouth_limits import MouthLimits
@@ -81,6 +82,8 @@ class Trainer:
         self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
         self.device = device or frames.rgb.device
         self.shown = facing(avatar, frames).to(self.device)
+        if config.light:
+            start_light(avatar)
         coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
         self.full, self.coarse = frames.to(self.device), None if coarse is None else coarse.to(self.device)
         self._move()
@@ -125,6 +128,8 @@ class Trainer:
         ]
         if avatar.layer is not None:
             groups += layer_groups(avatar.layer, rates, batch)
+        if avatar.light is not None:
+            groups.append(Group("light", avatar.light.shape, rates.light))
         if avatar.blendshapes.mix.numel():
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
         if avatar.blendshapes.basis.numel():
@@ -144,6 +149,7 @@ class Trainer:
         self.anchors.set(coverage)
         self._use_prior(self.coarse or self.full, coverage / min(COLOR_FRAMES, len(self.full)))
         set_light(self.avatar)
+        measure_light(self.avatar)
 
     def _next_frames(self) -> Tensor:
         """Indices [B] of the next batch: random permutations of all frames, one after another."""
@@ -195,6 +201,7 @@ class Trainer:
             self._step_basis(rate, touched, weights, extra)
         if self.texel_anchors is not None:
             self.texel_anchors.add_gradients()
+        add_light_anchor(self.avatar)
         self.optimizer.step(rate, touched)
         self.steps_done += 1
         self._limit(frames, fraction)
@@ -272,6 +279,8 @@ class Trainer:
             use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
         if config.relocate > 0:
             relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
+        refresh_transfer(avatar)
+        refresh_transfer(avatar)
 
     def _use_prior(self, frames: TrainingFrames, contribution: Tensor) -> None:
         if self.prior is not None:

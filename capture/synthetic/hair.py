@@ -162,6 +162,8 @@ def _lit(
         gloss: strength of the highlights [S,1].
         eye: position [3] of the camera, meters.
     """
+    if lighting.unlit:
+        return np.ones_like(points)
     view = eye - points
     view /= np.sqrt((view * view).sum(2, keepdims=True))
     along_view = (tangents * view).sum(2)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from avatar import ops
+from capture.synthetic.rooms import ALBEDO, ROOMS, AreaLight, fan
 
 Array = NDArray[np.floating]
 
@@ -19,32 +20,8 @@ _BIAS = 0.004  # meters behind the depth map without shadow
 _SOFT = 0.012  # meters behind that over which the shadow becomes full
 _TABLE = 512
 
-# Direction towards the light, linear color of its irradiance, spread, samples:
-# window, room, lamp behind, window behind, sky, table.
-_LIGHTS: tuple[tuple[tuple[float, float, float], tuple[float, float, float], float, int], ...] = (
-    ((-0.66, 0.46, 0.66), (1.62, 1.50, 1.36), 0.22, 5),
-    ((0.80, 0.18, 0.60), (0.24, 0.26, 0.31), 0.35, 2),
-    ((0.62, 0.55, -0.60), (0.95, 0.80, 0.62), 0.10, 1),
-    ((-0.80, 0.30, -0.50), (0.30, 0.33, 0.38), 0.10, 1),
-    ((0.0, 0.80, 0.45), (0.36, 0.36, 0.38), 0.75, 5),
-    ((0.0, -0.70, 0.70), (0.16, 0.14, 0.12), 0.45, 2),
-)
-
 #: Width of the softened terminator, per channel: red light scatters further under skin than blue light.
 _WRAP = np.array([0.34, 0.20, 0.14], np.float32)
-
-
-def _fan(direction: tuple[float, float, float], spread: float, count: int) -> Array:
-    """`count` unit directions [count,3] spread over a disc about `direction` (sunflower pattern)."""
-    axis = np.array(direction, np.float32)
-    axis /= np.linalg.norm(axis)
-    right = np.cross(np.array([0.0, 1.0, 0.0]), axis)
-    right /= np.linalg.norm(right)
-    up = np.cross(axis, right)
-    index = np.arange(count) + 0.5
-    radius, angle = spread * np.sqrt(index / count), index * 2.399963
-    fan = axis + right * (radius * np.cos(angle))[:, None] + up * (radius * np.sin(angle))[:, None]
-    return (fan / np.linalg.norm(fan, axis=1, keepdims=True)).astype(np.float32)
 
 
 class Shadows:
@@ -87,16 +64,19 @@ class Shadows:
 class Lighting:
     """Lights fixed to the room; `cast` renders the shadow maps of a frame."""
 
-    def __init__(self) -> None:
-        fans = [_fan(direction, spread, count) for direction, _, spread, count in _LIGHTS]
+    def __init__(self, name: str = "room") -> None:
+        """Args: a name in `rooms.LIGHTS`."""
+        self.unlit = name == ALBEDO
+        self._room = ROOMS["room" if self.unlit else name]
+        fans = [fan(light) for light in self._room]
         self.directions = np.concatenate(fans)  # [L,3] towards the light
         self.colors = np.concatenate(
-            [np.tile(np.array(color, np.float32) / count, (count, 1)) for _, color, _, count in _LIGHTS]
+            [np.tile(np.array(light.color, np.float32) / light.samples, (light.samples, 1)) for light in self._room]
         )  # [L,3]
-        self.key = fans[0].mean(0) / np.linalg.norm(fans[0].mean(0))
-        starts = np.cumsum([0] + [count for _, _, _, count in _LIGHTS])
+        self.key = fans[0].mean(0) / np.linalg.norm(fans[0].mean(0)) * np.float32(not self.unlit)
+        starts = np.cumsum([0] + [light.samples for light in self._room])
         #: The central direction of each directional light, as (row of `directions`, color [3]), for strands.
-        self.groups = [(int(starts[k]), np.array(_LIGHTS[k][1], np.float32)) for k in range(4)]
+        self.groups = [(int(starts[k]), np.array(self._room[k].color, np.float32)) for k in range(4)]
         self._frames = np.stack([_look_along(-direction) for direction in self.directions])  # [L,3,3] world -> light
         focal = _MAP_SIZE * _FAR / _MAP_SPAN
         center = _MAP_SIZE / 2
@@ -115,15 +95,19 @@ class Lighting:
 
     def highlights(self, axes: Array) -> tuple[Array, Array]:
         """Highlight tables of skin and of a wet surface for a viewer with `axes` [3,3] world -> right, up, backward."""
-        return _tables(tuple(axes.ravel().tolist()))
+        if self.unlit:
+            return np.zeros((_TABLE, _TABLE, 3), np.float32), np.zeros((_TABLE, _TABLE, 3), np.float32)
+        return _tables(tuple(axes.ravel().tolist()), self._room)
 
     def ambient(self, normals: Array) -> Array:
         """Light [N,3] of the sky and the table only, without shadows."""
         up = normals[:, 1:2] * np.float32(0.5) + np.float32(0.5)
-        return up * np.array(_LIGHTS[4][1], np.float32) + (1 - up) * np.array(_LIGHTS[5][1], np.float32)
+        return up * np.array(self._room[4].color, np.float32) + (1 - up) * np.array(self._room[5].color, np.float32)
 
     def irradiance(self, normals: Array, visible: Array, wrap: Array = _WRAP) -> Array:
         """Light [N,3] that surfaces with `normals` [N,3] receive, the terminator softened by `wrap` [3]."""
+        if self.unlit:
+            return np.ones_like(normals)
         cosine = normals @ self.directions.T
         total = np.empty_like(normals)
         for channel in range(3):
@@ -148,17 +132,17 @@ def _table_normals() -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=16)
-def _tables(axes: tuple[float, ...]) -> tuple[Array, Array]:
+def _tables(axes: tuple[float, ...], room: tuple[AreaLight, ...]) -> tuple[Array, Array]:
     viewer = np.array(axes, np.float32).reshape(3, 3)
-    return _highlight_table(28.0, 0.30, viewer), _window_table(viewer)
+    return _highlight_table(28.0, 0.30, viewer, room), _window_table(viewer, room)
 
 
-def _highlight_table(power: float, broad: float, axes: Array) -> Array:
+def _highlight_table(power: float, broad: float, axes: Array, room: tuple[AreaLight, ...]) -> Array:
     """Blinn-Phong highlights [S,S,3] over x and y of the normal in the viewer's axes, with Schlick's Fresnel term."""
     normals, facing = _table_normals()
     normals = normals @ axes
     total = np.zeros_like(normals)
-    for direction, color, _, _ in _LIGHTS[:4]:
+    for direction, color, _, _ in room[:4]:
         half = np.array(direction) / np.linalg.norm(direction) + axes[2]
         half /= np.linalg.norm(half)
         shine = np.clip(normals @ half, 0, 1)
@@ -170,16 +154,16 @@ def _highlight_table(power: float, broad: float, axes: Array) -> Array:
     return total.astype(np.float32)
 
 
-def _window_table(axes: Array) -> Array:
+def _window_table(axes: Array, room: tuple[AreaLight, ...]) -> Array:
     """Reflection [S,S,3] of a wet sphere over the normal in the viewer's axes: window with a bar, and dim room."""
     normals, facing = _table_normals()
     mirrored = (2 * facing[..., None] * normals - np.array([0.0, 0.0, 1.0], np.float32)) @ axes
     total = np.zeros_like(normals)
-    for (direction, color, _, _), half_width, strength in ((_LIGHTS[0], 0.13, 2.6), (_LIGHTS[1], 0.14, 0.15)):
+    for (direction, color, _, _), half_width, strength in ((room[0], 0.13, 2.6), (room[1], 0.14, 0.15)):
         frame = _look_along(-np.array(direction, np.float32) / np.linalg.norm(direction))
         local = mirrored @ frame.T
         across, along = np.abs(local[..., 0]), np.abs(local[..., 1])
         pane = (across < half_width) & (along < half_width * 1.25) & (local[..., 2] < 0) & (across > 0.018)
         total += pane[..., None] * np.array(color, np.float32) * strength
-    room = 0.004 + 0.10 * (1 - facing) ** 4
-    return (total + room[..., None]).astype(np.float32)
+    dim = 0.004 + 0.10 * (1 - facing) ** 4
+    return (total + dim[..., None]).astype(np.float32)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from avatar.common.jsonable import shortened
 from avatar.errors import HeadsplatError
+from capture.synthetic.rooms import LIGHTS
 
 MAX_CAMERAS = 32
 
@@ -32,6 +33,7 @@ class SyntheticOptions:
     yaw: float = 35.0  # degrees, maximum yaw of the head
     held_out: bool = False  # some expressions and the wider rotations occur only in the last fifth
     arc: float = 35.0  # degrees from the front of the face to the outermost camera
+    light: str = "room"  # a name in capture.synthetic.rooms.LIGHTS
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -40,6 +42,10 @@ class SyntheticOptions:
                 raise HeadsplatError(f"SyntheticOptions.{name}: expected an even number of at least 64, found {value}.")
         if not 0 <= self.seed < 2**32:
             raise HeadsplatError(f"SyntheticOptions.seed: expected 0 to {2**32 - 1}, found {shortened(self.seed)}.")
+        if self.light not in LIGHTS:
+            raise HeadsplatError(
+                f"SyntheticOptions.light: expected {', '.join(LIGHTS)}, found {shortened(self.light)}."
+            )
         if self.frames < 1:
             raise HeadsplatError(f"SyntheticOptions.frames: expected at least 1, found {self.frames}.")
         if not 1 <= self.cameras <= MAX_CAMERAS:

@@ -51,10 +51,19 @@ class Pose:
 class Renderer:
     """Renders a person frame by frame; textures are painted once."""
 
-    def __init__(self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0) -> None:
-        """`detail` is the image size relative to the default; it sets the resolution of textures and hair."""
+    def __init__(
+        self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0, light: str = "room"
+    ) -> None:
+        """
+        Args:
+            appearance: of the person.
+            person: the geometry.
+            seed: of textures and hair.
+            detail: the image size relative to the default; it sets the resolution of textures and hair.
+            light: a name in `rooms.LIGHTS`.
+        """
         self.person = person
-        self._lighting = Lighting()
+        self._lighting = Lighting(light)
         self._garment = Garment(appearance, person, seed + 1)
         self._hair = HairSystem(appearance, person, seed + 2, detail)
         hidden = self._garment.covers(person.rest)

@@ -58,7 +58,8 @@ class SyntheticScene:
             appearance = replace(appearance, glasses=SPARE_GLASSES)
         person = Person(appearance)
         self.views = make_views(options)
-        self._renderer = Renderer(appearance, person, options.seed, options.width / _DEFAULT_WIDTH)
+        detail = options.width / _DEFAULT_WIDTH
+        self._renderer = Renderer(appearance, person, options.seed, detail, options.light)
         seeds = (options.seed + _SEED_STEP * camera for camera in range(options.cameras))
         self._phones = [Phone(options.width, options.height, options.noise, seed) for seed in seeds]
         rng = np.random.default_rng(options.seed)

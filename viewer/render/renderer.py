@@ -19,6 +19,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
+from avatar.model.light.relight import Relighting, shine, with_own_light
 from avatar.model.measured_torso import MeasuredTorso
 from avatar.model.moving import moved
 from avatar.model.poser import Poser
@@ -73,6 +74,7 @@ class Renderer:
         self._sized: dict[tuple[int, int, bool], Animator] = {}
         self._renderers: dict[Pass, tuple[Animator, FrameRenderer]] = {}
         self._fronts: dict[tuple[int, int], Camera] = {}
+        self._relighting: Relighting | None = None
 
     @torch.no_grad()
     def render(
@@ -90,6 +92,7 @@ class Renderer:
             uint8 [H,W,3], overwritten by the next call.
         """
         camera = replace(camera, K=self._to_device(camera.K), world_to_cam=self._to_device(camera.world_to_cam))
+        self._shine(view.relighting)
         with ops.one_thread():
             frame = self._posed_frame(params, view, torso)
             image = self._image(frame, camera, view)
@@ -125,6 +128,22 @@ class Renderer:
     @cached_property
     def _ranks(self) -> Tensor:
         return importance_rank(self._copy)
+
+    @cached_property
+    def _lit(self) -> Avatar:
+        """The rendered avatar with a light of its own, which can change; all else is shared."""
+        return with_own_light(self.avatar, self._copy)
+
+    def _shine(self, relighting: Relighting | None) -> None:
+        """Render in this light from now on."""
+        if relighting == self._relighting:
+            return
+        self._relighting = relighting
+        off = relighting is None or relighting.strength == 0
+        if not off:
+            shine(self._lit, relighting)
+        for animator in (self._animator, *self._sized.values()):
+            animator.avatar = self._copy if off else self._lit
 
     def _to_device(self, values: Tensor) -> Tensor:
         return values.to(self._device, torch.float32).contiguous()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from avatar.errors import HeadsplatError
+from avatar.model.light.relight import Relighting
 
 ViewKind = Literal["rgb", "alpha", "depth", "mesh", "binding"]
 VIEW_KINDS: tuple[ViewKind, ...] = get_args(ViewKind)
@@ -28,6 +29,7 @@ class ViewSettings:
     splat_scale: float = 1.0
     sh_degree: int | None = None  # at most; None: the avatar's
     count: int | None = None  # Gaussians rendered; None: all
+    relighting: Relighting | None = None  # another light than that of the clip
 
     def __post_init__(self) -> None:
         if self.kind not in VIEW_KINDS:

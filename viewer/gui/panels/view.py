@@ -1,4 +1,4 @@
-"""The view panel: kind of image, mesh overlay, background, size and count of splats."""
+"""The view panel: kind of image, mesh overlay, background, light, size and count of splats."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
+from viewer.gui.panels.light import light_controls
 from viewer.render.view_settings import VIEW_KINDS, ViewSettings
 from viewer.session.edits import Change, Edit
 from viewer.session.state import State
 
 
 def view_panel(state: State) -> Iterator[Edit]:
-    """Kind of image, overlay, background, splats."""
+    """Kind of image, overlay, background, light, splats."""
     view, avatar = state.view, state.avatar
     for index, kind in enumerate(VIEW_KINDS):
         if index:
@@ -22,6 +23,8 @@ def view_panel(state: State) -> Iterator[Edit]:
             view = replace(view, kind=kind)
     _, overlay = imgui.slider_float("mesh overlay", view.mesh_overlay, 0, 1, "%.2f")
     _, color = imgui.color_edit3("background", list(view.background))
+    imgui.separator_text("light")
+    relighting = light_controls(view.relighting)
     imgui.separator_text("splats")
     _, scale = imgui.slider_float("size", view.splat_scale, 0.05, 2, "%.2f")
     count = avatar.gaussians if view.count is None else view.count
@@ -36,6 +39,7 @@ def view_panel(state: State) -> Iterator[Edit]:
         background=(red, green, blue),
         splat_scale=min(max(scale, 0.05), 2.0),
         count=None if count >= avatar.gaussians else max(count, 1),
+        relighting=relighting,
         sh_degree=None if degree >= avatar.sh_degree else max(degree, 0),
     )
     if imgui.button("reset"):

@@ -1,0 +1,169 @@
+"""The light of an avatar's clip, and the gain of every color when the head turns in it or another light shines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from avatar.geometry.rotations import SH_C0
+from avatar.head.model import HeadModel
+from avatar.head.regions import vertex_mask
+from avatar.model.light.harmonics import TERMS, rotated
+from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
+from avatar.types import LayerMesh
+
+#: A display color is this root of linear light: gains of light are powers of it.
+GAMMA = 2.2
+#: Smallest reflected light relative to the mean light: coefficients of a strong light are negative behind it.
+_FLOOR = 0.06
+#: Limits of the gain of another light, linear.
+_LEAST, _MOST = 0.01, 8.0
+#: Display color from which a color that another light brightens is compressed, so that it does not end at white.
+_SHOULDER = 0.75
+_LUMA = (0.2126, 0.7152, 0.0722)
+_FRONT = ("face", "nose", "forehead")
+
+
+class HeadLight(nn.Module):
+    """Transfer of an avatar's Gaussians and mesh, and the light of its clip.
+
+    The stored colors of the avatar are those at the mean pose of the clip, in its light. At another pose, or in
+    another light, each is multiplied by the root of the ratio of reflected light.
+    """
+
+    def __init__(self, transfer: Tensor, surface: Tensor, coefficients: Tensor, mean_rotation: Tensor) -> None:
+        """
+        Args:
+            transfer: [N,9] of the Gaussians, skull frame.
+            surface: [V,9] of the vertices of the head, skull frame.
+            coefficients: [9,3] light of the clip, linear, world axes.
+            mean_rotation: [3,3] skull frame -> world, of the stored colors.
+        """
+        super().__init__()
+        self.register_buffer("transfer", transfer.float().contiguous())
+        self.register_buffer("surface", surface.float().contiguous())
+        self.register_buffer("base", coefficients[:1].float().clone())
+        #: Bands 1 and 2 over band 0: what the shading of a turning head shows.
+        self.shape = nn.Parameter((coefficients[1:] / coefficients[:1].clamp_min(1e-6)).float())
+        self.register_buffer("anchor", self.shape.detach().clone())
+        self.register_buffer("mean_rotation", mean_rotation.float().clone())
+        self.target: Tensor | None = None  # [9,3] another light, world axes; None: that of the clip
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
+        self._texels: Tensor | None = None
+
+    transfer: Tensor
+    surface: Tensor
+    base: Tensor  # [1,3]
+    anchor: Tensor  # [8,3] the shape without what the turning head shows, for training
+    mean_rotation: Tensor
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HeadLight:
+        """As of nn.Module, under `to`, `cpu` and `cuda`; the other light follows to the device."""
+        super()._apply(fn, recurse)
+        self.target = None if self.target is None else self.target.to(self.base.device)
+        self._kept, self._texels = {}, None
+        return self
+
+    @torch.no_grad()
+    def take(self, other: HeadLight) -> None:
+        """Become equal to `other`, in place: parameters stay those of an optimizer."""
+        for name in ("transfer", "surface", "base", "anchor", "shape"):
+            getattr(self, name).copy_(getattr(other, name))
+        self._kept, self._texels = {}, None
+
+    @property
+    def coefficients(self) -> Tensor:
+        """Light of the clip [9,3], world axes, with autograd."""
+        return torch.cat([self.base, self.base * self.shape])
+
+    def gains(self, rotation: Tensor, torso: Tensor) -> Tensor:
+        """Factors [B,N,3] of the display colors of the Gaussians.
+
+        Args:
+            rotation: [B,3,3] skull frame -> world.
+            torso: [N] 0..1, how far each Gaussian follows the torso, which counts as resting.
+        """
+        return self._gains("transfer", self.transfer, rotation, torso)
+
+    def lit_texels(self, texels: Tensor, layer: MeshLayer, rotation: Tensor) -> Tensor:
+        """Colors [T,3] of `texels` [T,3] of `layer` in this light; the mean over `rotation` [B,3,3]."""
+        if self._texels is None:
+            self._texels = texel_transfer(layer.mesh, self.surface, NODE_WEIGHTS, len(texels))
+        gains = self._gains("texels", self._texels, rotation, None).mean(0)
+        return texels * gains if self.target is None else compressed(texels, gains)
+
+    def lit(self, sh: Tensor, rotation: Tensor, torso: Tensor) -> Tensor:
+        """Coefficients [B,N,D,3] of degree 0 with the gains of `gains` on the colors 0.5 + SH_C0 * sh."""
+        gains = self.gains(rotation, torso)[:, :, None]
+        found = sh[:, :, :1] * gains + (gains - 1) * (0.5 / SH_C0)
+        return found if self.target is None else (compressed(0.5 + SH_C0 * sh[:, :, :1], gains) - 0.5) / SH_C0
+
+    def level(self, coefficients: Tensor, head: HeadModel) -> Tensor:
+        """Mean luminance [] that the face of `head` reflects of `coefficients` [9,3] (world axes) at the mean pose."""
+        rows = torch.from_numpy(vertex_mask(head, _FRONT)).to(self.surface.device)
+        rows = rows if bool(rows.any()) else torch.ones_like(rows)
+        light = rotated(coefficients, self.mean_rotation.T)
+        return self.surface[rows].mean(0) @ light @ light.new_tensor(_LUMA)
+
+    def _gains(self, name: str, transfer: Tensor, rotation: Tensor, torso: Tensor | None) -> Tensor:
+        """Ratios [B,N,3] of reflected light to that of the stored colors, as factors of display colors."""
+        own, shown = self.coefficients, self.target
+        reference, resting = self._resting(name, transfer, own)
+        light = own if shown is None else shown
+        turned = reflected(transfer, rotated(light, rotation.transpose(-1, -2)))
+        if torso is not None:
+            turned = torch.lerp(turned, resting.expand_as(turned), torso[:, None])
+        ratio = turned / reference
+        if shown is not None:
+            ratio = ratio.clamp(_LEAST, _MOST)
+        return ratio.pow(1 / GAMMA)
+
+    def _resting(self, name: str, transfer: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Light [N,3] that is in the stored colors, and that of the shown light at the same pose."""
+        fixed = not self.shape.requires_grad
+        if fixed and name in self._kept and self._kept[name][0].shape[0] == len(transfer):
+            return self._kept[name]
+        back = self.mean_rotation.T
+        reference = reflected(transfer, rotated(own, back))
+        resting = reference if self.target is None else reflected(transfer, rotated(self.target, back))
+        if fixed:
+            self._kept[name] = reference, resting
+        return reference, resting
+
+    def show(self, target: Tensor | None) -> None:
+        """Shine the light `target` [9,3] (linear, world axes) on the avatar; None: the light of its clip."""
+        self.target = None if target is None else target.to(self.base)
+        self._kept = {}
+
+
+def reflected(transfer: Tensor, light: Tensor) -> Tensor:
+    """Light [...,N,3] that surfaces of albedo 1 with `transfer` [N,9] reflect of `light` [...,9,3], above 0."""
+    least = _FLOOR * SH_C0 * light[..., :1, :].abs() + 1e-6
+    raw = transfer @ light
+    return 0.5 * (raw + (raw * raw + 4 * least * least).sqrt())
+
+
+def compressed(colors: Tensor, gains: Tensor) -> Tensor:
+    """Display colors times `gains`, of the same shape; those that get brighter than 0.75 approach 1 slowly."""
+    bright = colors * gains
+    knee = colors.clamp(_SHOULDER, 1)
+    room = (1 - knee).clamp_min(1e-4)
+    return torch.where(bright > knee, knee + room * torch.tanh((bright - knee) / room), bright)
+
+
+def texel_transfer(mesh: LayerMesh, surface: Tensor, weights: Tensor, count: int) -> Tensor:
+    """Transfer [T,9] of the texels of a layer: the mean of the places that share each.
+
+    Args:
+        mesh: of the layer.
+        surface: [V,9] of the vertices.
+        weights: [15,3] barycentric weights of the nodes of a face.
+        count: T.
+    """
+    nodes = torch.einsum("kc,fcd->fkd", weights.to(surface), surface[mesh.faces]).flatten(0, 1)
+    ids = mesh.texel_ids.flatten()
+    total = surface.new_zeros(count, TERMS).index_add_(0, ids, nodes)
+    shares = surface.new_zeros(count, 1).index_add_(0, ids, torch.ones_like(nodes[:, :1]))
+    return total / shares.clamp_min(1)

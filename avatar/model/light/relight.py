@@ -1,0 +1,99 @@
+"""Another light on an avatar: while it is rendered, or baked into its colors."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+
+from avatar.errors import HeadsplatError
+from avatar.geometry.rotations import SH_C0
+from avatar.model.avatar import Avatar
+from avatar.model.light.estimate import with_light
+from avatar.model.light.head_light import HeadLight
+from avatar.model.light.lights import Light
+
+
+@dataclass(frozen=True)
+class Relighting:
+    """Which light shines on an avatar, from where and how strongly."""
+
+    light: Light
+    turn: float = 0.0  # degrees about the vertical; 90: light from the front comes from the right of the image
+    strength: float = 1.0  # 0: the light of the clip, 1: this light
+
+    def __post_init__(self) -> None:
+        """Raise HeadsplatError for a number out of its range."""
+        if not -360 <= self.turn <= 360:
+            raise HeadsplatError(f"--relight-turn: expected -360 to 360 degrees, got {self.turn:g}")
+        if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):
+            raise HeadsplatError(f"--relight-strength: expected 0 to 1, got {self.strength:g}")
+
+
+@torch.no_grad()
+def shine(avatar: Avatar, relighting: Relighting | None) -> None:
+    """Shine a light on `avatar`, in place, in all that is rendered of it; None: the light of its clip again.
+
+    Without `avatar.light` nothing happens: see `own_light`.
+    """
+    light = avatar.light
+    if light is None:
+        return
+    if relighting is None or relighting.strength == 0:
+        light.show(None)
+        return
+    own = light.coefficients
+    other = relighting.light.turned(relighting.turn).to(own)
+    # The face is as bright as in the clip: exposure is the camera's.
+    level = light.level(other, avatar.head).clamp_min(1e-4)
+    other = other * (relighting.light.exposure * light.level(own, avatar.head).clamp_min(1e-4) / level)
+    light.show(torch.lerp(own, other, relighting.strength))
+
+
+def own_light(avatar: Avatar) -> HeadLight:
+    """The light of the avatar's clip: the stored one, or else estimated from its colors, which takes seconds."""
+    return with_light(avatar) if avatar.light is None else avatar.light
+
+
+def with_own_light(avatar: Avatar, shown: Avatar) -> Avatar:
+    """`shown` with a light of its own, on which `shine` works; everything else is shared with it.
+
+    Args:
+        avatar: on the host; where it stores no light, that of its clip is estimated, which takes seconds.
+        shown: the avatar or a copy of it on another device.
+    """
+    result = copy.copy(shown)
+    result._modules = dict(shown._modules)
+    result.light = copy.deepcopy(own_light(avatar)).to(shown.offsets.device)
+    return result
+
+
+def relit(avatar: Avatar, relighting: Relighting) -> Avatar:
+    """A copy of `avatar` (on the host) in another light, which stays in the world while the head turns."""
+    result = copy.deepcopy(avatar).requires_grad_(False)
+    if relighting.strength == 0:
+        return result
+    if result.light is None:
+        result.light = own_light(avatar)
+    shine(result, relighting)
+    return result
+
+
+@torch.no_grad()
+def baked(avatar: Avatar) -> Avatar:
+    """A copy of `avatar` whose colors are those at the mean pose in the light that shines on it, and nothing else."""
+    result = copy.deepcopy(avatar).requires_grad_(False)
+    light, shapes = result.light, result.blendshapes
+    if light is None:
+        return result
+    mean = light.mean_rotation[None]
+    sh = ((result.colors - 0.5) / SH_C0)[None, :, None]
+    gains = light.gains(mean, result.rig.skin)[0]
+    if result.layer is not None:
+        result.layer.set_texels(light.lit_texels(result.layer.texels(), result.layer, mean))
+    result.colors.copy_(0.5 + SH_C0 * light.lit(sh, mean, result.rig.skin)[0, :, 0])
+    shapes.basis[:, :, 7:10] *= gains[: shapes.count]
+    result.light = None
+    return result
