@@ -22,8 +22,8 @@ from avatar.cli.arguments import (
 )
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.relight_options import RelightOptions
 from avatar.cli.progress import Update, say, show, stage
+from avatar.cli.relight_options import RelightOptions
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 

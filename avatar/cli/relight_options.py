@@ -19,8 +19,8 @@ class RelightOptions:
     """another light on the avatar"""
 
     relight: Annotated[OptionalText, arg(metavar="NAME|FILE")] = None
-    """studio, window-left, window-right, sunset, overcast, underlight, rim, white, or an equirectangular environment map
-    (.hdr, .exr, .png, .jpg); the light stays in the world while the head turns"""
+    """studio, window-left, window-right, sunset, overcast, underlight, rim, white, or an equirectangular environment
+    map (.hdr, .exr, .png, .jpg); the light stays in the world while the head turns"""
     relight_turn: Annotated[float, Between(-360, 360)] = 0.0
     """degrees by which that light is turned about the vertical; 90: what lit the front comes from the right of the
     image"""

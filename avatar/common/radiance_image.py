@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from avatar.common.files import os_error_sentence
@@ -30,7 +31,9 @@ def read_radiance(path: Path) -> NDArray[np.float32]:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise HeadsplatError(f"{path}: cannot read {suffix or 'a file without suffix'}; give a .hdr, .exr, .png or .jpg")
+        raise HeadsplatError(
+            f"{path}: cannot read {suffix or 'a file without suffix'}; give a .hdr, .exr, .png or .jpg"
+        )
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such image; check the path")
     found = _display(path) if suffix not in (".hdr", ".exr") else _float(path, suffix)
@@ -85,7 +88,9 @@ def _decoded_hdr(data: bytes) -> NDArray[np.float32] | None:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     except cv2.error:
         return None
-    return image[..., ::-1] if image is not None and image.dtype == np.float32 and image.ndim == 3 else None
+    if image is None or image.dtype != np.float32 or image.ndim != 3:
+        return None
+    return np.asarray(image[..., ::-1], np.float32)
 
 
 def _decoded_exr(data: bytes) -> NDArray[np.float32] | None:
@@ -106,6 +111,6 @@ def _decoded_exr(data: bytes) -> NDArray[np.float32] | None:
     return np.stack([planes[2], planes[0], planes[1]], -1)
 
 
-def _plane(plane: av.VideoPlane, height: int, width: int) -> NDArray[np.float32]:
-    rows = np.frombuffer(plane, np.uint8)[: height * plane.line_size].reshape(height, plane.line_size)
+def _plane(plane: VideoPlane, height: int, width: int) -> NDArray[np.float32]:
+    rows = np.frombuffer(bytes(plane), np.uint8)[: height * plane.line_size].reshape(height, plane.line_size)
     return rows[:, : 4 * width].copy().view("<f4")

@@ -117,7 +117,9 @@ def edited(avatar: Avatar, edit: Edit) -> Avatar:
 def edited_extras(header: Mapping[str, Any], avatar: Avatar) -> dict[str, Any]:
     """Further entries of the header of an edited file, from that of the original: all that describe no tensors."""
     return {
-        key: value for key, value in header.items() if key not in {*describe(avatar), "tensors_sha256", "person", "light"}
+        key: value
+        for key, value in header.items()
+        if key not in {*describe(avatar), "tensors_sha256", "person", "light"}
     } | {"consent": header.get("consent", "")}
 
 

@@ -25,7 +25,7 @@ class LearningRates:
     texel: float = 4e-3
     texel_gain: float = 0.01
     torso: float = 3e-4
-    light: float = 0.01
+    light: float = 0.05
     final: float = 0.05
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from avatar.model.light.transfer import gaussian_transfer
 
 #: Weight of the squared difference from the light that the first colors show; a clip whose head hardly turns says
 #: little about its light.
-_ANCHOR = 1e-3
+_ANCHOR = 1e-4
 
 
 def start_light(avatar: Avatar) -> None:
@@ -39,9 +39,13 @@ def refresh_transfer(avatar: Avatar) -> None:
 
 
 def add_light_anchor(avatar: Avatar) -> None:
-    """Add the gradient of the anchor to that of the light's shape; without a light nothing."""
+    """Add the gradient of the anchor to that of the light's shape; without a light nothing.
+
+    The shape is learned in all channels alike: apart, they would explain the camera's tone curve with colored lamps.
+    """
     light = avatar.light
     if light is not None and light.shape.grad is not None:
+        light.shape.grad.copy_(light.shape.grad.mean(1, keepdim=True).expand(-1, 3))
         light.shape.grad.add_(light.shape.detach() - light.anchor, alpha=_ANCHOR)
 
 

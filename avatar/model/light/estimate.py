@@ -17,15 +17,16 @@ from avatar.model.light.transfer import gaussian_transfer, surface_transfer
 from avatar.model.prior import FREEDOM, GAIN, OBSERVED, HeadPrior, applies_to, head_prior
 
 #: Standard deviations of bands 1 and 2 of a room's light over band 0: of all channels together, and of one from them.
-_BAND_1, _BAND_2, _TINT_1, _TINT_2 = 0.5, 0.2, 0.10, 0.05
+_BAND_1, _BAND_2, _TINT_1, _TINT_2 = 0.5, 0.2, 0.05, 0.03
 #: Means of band 1: rooms have light from above, and faces turn to it.
 _USUAL = (-0.3, 0.4, 0.0)
 #: Standard deviation of the tint of a clip's light: cameras correct their white.
-_WHITE = 0.15
-#: So many neighboring vertices count as one observation: what a smooth light cannot explain extends over whole features.
-_CORRELATED = 60.0
+_WHITE = 0.2
+#: Every so-manieth vertex is used, and so many of these count as one observation: what a smooth light cannot explain
+#: covers whole features.
+_STRIDE, _CORRELATED = 3, 20.0
 #: The same around a shape that the training measured.
-_MEASURED, _MEASURED_TINT = 0.08, 0.03
+_MEASURED, _MEASURED_TINT = 0.08, 0.02
 _ITERATIONS = 12
 _STEP = 0.5  # largest step of a coefficient in one iteration
 
@@ -96,7 +97,7 @@ def _fitted(prior: HeadPrior, observed: _Observed, shape: Tensor | None) -> Tens
     Unknowns: coefficients of the prior [R], the logarithm of the gain of all channels and of each [4], and per band
     term its value in all channels and its difference in each [8,4].
     """
-    seen = observed.weights.nonzero()[:, 0]
+    seen = observed.weights.nonzero()[::_STRIDE, 0]
     basis = torch.from_numpy(prior.basis)[seen]
     rank, transfer = basis.shape[2], observed.transfer[seen]
     noise = torch.from_numpy(prior.noise)[seen] + OBSERVED**2

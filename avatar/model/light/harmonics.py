@@ -1,9 +1,9 @@
 """Light as spherical harmonics of degree 2: rotation, and the response of a surface.
 
 Coefficients [9,3] are of radiance in linear light, in the order and with the signs of `avatar.reference.sh_basis`. The
-response [9] of a surface, its transfer, gives the radiance that it reflects with albedo 1 as a dot product (Sloan, Kautz
-and Snyder, Precomputed Radiance Transfer, 2002; Ramamoorthi and Hanrahan, An Efficient Representation for Irradiance
-Environment Maps, 2001).
+response [9] of a surface, its transfer, gives the radiance that it reflects with albedo 1 as a dot product (Sloan,
+Kautz and Snyder, Precomputed Radiance Transfer, 2002; Ramamoorthi and Hanrahan, An Efficient Representation for
+Irradiance Environment Maps, 2001).
 """
 
 from __future__ import annotations
@@ -71,6 +71,6 @@ def _fit() -> tuple[Tensor, Tensor]:
 
 
 def rotated(coefficients: Tensor, rotation: Tensor) -> Tensor:
-    """Coefficients [...,9,3] of the function f(R^T n), for `rotation` R [...,3,3] and f with `coefficients` [...,9,3]."""
+    """Coefficients [...,9,3] of n -> f(R^T n) for a `rotation` R [...,3,3] and f with `coefficients` [...,9,3]."""
     directions, fit = (value.to(rotation) for value in _fit())
     return (fit @ sh_basis(directions @ rotation, TERMS)) @ coefficients

@@ -17,7 +17,7 @@ from avatar.types import LayerMesh
 #: A display color is this root of linear light: gains of light are powers of it.
 GAMMA = 2.2
 #: Smallest reflected light relative to the mean light: coefficients of a strong light are negative behind it.
-_FLOOR = 0.06
+_FLOOR = 0.12
 #: Limits of the gain of another light, linear.
 _LEAST, _MOST = 0.01, 8.0
 #: Display color from which a color that another light brightens is compressed, so that it does not end at white.

@@ -35,5 +35,5 @@ def restore_light(avatar: Avatar, tensors: Mapping[str, Tensor]) -> None:
     """Give `avatar` the light of a file with these tensors, which were checked (`check_light`), if it has one."""
     if f"{LIGHT}transfer" not in tensors:
         return
-    parts = (tensors[f"{LIGHT}{name}"] for name in ("transfer", "surface", "coefficients"))
-    avatar.light = HeadLight(*parts, avatar.rig.torso.mean_rotation).requires_grad_(False)
+    transfer, surface, light = (tensors[f"{LIGHT}{name}"] for name in ("transfer", "surface", "coefficients"))
+    avatar.light = HeadLight(transfer, surface, light, avatar.rig.torso.mean_rotation).requires_grad_(False)

@@ -19,9 +19,10 @@ _DIRECTIONS = 128  # in which shadows are traced
 _PIXELS, _RADIUS, _DISTANCE = 256, 0.36, 4.0  # of a depth image; meters that it covers, and to its camera
 _LIFT = 0.003  # meters along its normal that a point is moved before the depth test
 #: Part of the mean light that comes from a direction which the head itself hides: skin lights skin.
-BOUNCE = 0.35
-#: Meters from the mesh at which a Gaussian starts to have a normal of its own, and has only that.
-_NEAR, _FAR = 0.006, 0.014
+BOUNCE = 0.45
+#: Meters from the mesh at which a Gaussian starts to have a normal of its own, and has only that: over the scalp, and
+#: elsewhere, where training moves skin along the view.
+_OVER_SCALP, _ELSEWHERE = (0.006, 0.014), (0.020, 0.030)
 _NEIGHBORS, _CLOUD = 64, 6000  # of a Gaussian off the mesh; Gaussians among which they are sought
 #: Meters above clothes and hair from which shadows of the head on them are traced: the mesh may lie in front of them.
 _CLEAR = 0.015
@@ -99,8 +100,11 @@ def gaussian_transfer(avatar: Avatar, surface: Tensor) -> Tensor:
     """
     rig = avatar.rig
     transfer = (surface[rig.triangles] * rig.bary[..., None]).sum(1)
-    own = ((avatar.offsets.norm(dim=1) - _NEAR) / (_FAR - _NEAR)).clamp(0, 1)
+    scalp = torch.from_numpy(vertex_mask(avatar.head, ("scalp", "hair_cap")))[rig.triangles[:, 0]]
+    near, far = (torch.where(scalp, *limits) for limits in zip(_OVER_SCALP, _ELSEWHERE, strict=True))
+    own = ((avatar.offsets.norm(dim=1) - near) / (far - near)).clamp(0, 1)
     own[: avatar.blendshapes.count] = 0
+    own = torch.maximum(own, (2 * rig.skin).clamp(max=1))  # clothes are not where the mesh of the torso is
     rows = (own > 0).nonzero()[:, 0]
     if len(rows) > _NEIGHBORS:
         transfer[rows] = torch.lerp(transfer[rows], _cloud_transfer(avatar, rows), own[rows, None])
