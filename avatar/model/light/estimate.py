@@ -12,9 +12,9 @@ from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
 from avatar.model.edit_regions import ENOUGH, Floats, Regions, places_of
 from avatar.model.light.harmonics import TERMS, ambient, rotated
-from avatar.model.light.head_light import HeadLight, reflected
+from avatar.model.light.head_light import HeadLight, reflected, scene_light
 from avatar.model.light.transfer import gaussian_transfer, surface_transfer
-from avatar.model.prior import FREEDOM, GAIN, OBSERVED, HeadPrior, applies_to, head_prior
+from avatar.model.prior import FLOOR, FREEDOM, GAIN, OBSERVED, HeadPrior, applies_to, head_prior
 
 #: Standard deviations of bands 1 and 2 of a room's light over band 0: of all channels together, and of one from them.
 _BAND_1, _BAND_2, _TINT_1, _TINT_2 = 0.5, 0.2, 0.05, 0.03
@@ -85,10 +85,11 @@ def _observed(avatar: Avatar, surface: Tensor, prior: HeadPrior) -> _Observed | 
     total = np.bincount(vertex, places.area[rows], len(prior.vertices))
     sums = [np.bincount(vertex, places.area[rows] * color, len(total)) for color in places.colors[rows].T]
     colors: Floats = np.stack(sums, 1) / np.maximum(total, 1e-9)[:, None]
+    seen_light = scene_light(torch.from_numpy(np.exp(colors) - FLOOR).clamp(0, 1)) + FLOOR
     seen = np.flatnonzero(total > 0)
     weights = np.zeros(len(total))
     weights[seen] = total[seen].clip(0, 1)
-    return _Observed(surface.double()[prior.vertices], torch.from_numpy(colors), torch.from_numpy(weights))
+    return _Observed(surface.double()[prior.vertices], seen_light.log(), torch.from_numpy(weights))
 
 
 def _fitted(prior: HeadPrior, observed: _Observed, shape: Tensor | None) -> Tensor:

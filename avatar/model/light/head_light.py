@@ -1,4 +1,4 @@
-"""The light of an avatar's clip, and the gain of every color when the head turns in it or another light shines."""
+"""The light of an avatar's clip, and what becomes of every color when the head turns in it or another light shines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ GAMMA = 2.2
 _FLOOR = 0.12
 #: Limits of the gain of another light, linear.
 _LEAST, _MOST = 0.01, 8.0
-#: Display color from which a color that another light brightens is compressed, so that it does not end at white.
-_SHOULDER = 0.75
+#: Linear light, relative to white, at which the curve of a camera saturates: bright colors lose saturation and dark
+#: ones gain it, so that a face which gets darker does not turn gray, and one that gets brighter does not glow.
+_SATURATION = 1.3
 _LUMA = (0.2126, 0.7152, 0.0722)
 _FRONT = ("face", "nose", "forehead")
 
@@ -30,7 +31,7 @@ class HeadLight(nn.Module):
     """Transfer of an avatar's Gaussians and mesh, and the light of its clip.
 
     The stored colors of the avatar are those at the mean pose of the clip, in its light. At another pose, or in
-    another light, each is multiplied by the root of the ratio of reflected light.
+    another light, each changes as the reflected light does (`factors`).
     """
 
     def __init__(self, transfer: Tensor, surface: Tensor, coefficients: Tensor, mean_rotation: Tensor) -> None:
@@ -78,27 +79,25 @@ class HeadLight(nn.Module):
         """Light of the clip [9,3], world axes, with autograd."""
         return torch.cat([self.base, self.base * self.shape])
 
-    def gains(self, rotation: Tensor, torso: Tensor) -> Tensor:
-        """Factors [B,N,3] of the display colors of the Gaussians.
+    def ratios(self, rotation: Tensor, torso: Tensor) -> Tensor:
+        """Light [B,N,3] that the Gaussians reflect, over that which is in their stored colors.
 
         Args:
             rotation: [B,3,3] skull frame -> world.
             torso: [N] 0..1, how far each Gaussian follows the torso, which counts as resting.
         """
-        return self._gains("transfer", self.transfer, rotation, torso)
+        return self._ratios("transfer", self.transfer, rotation, torso)
 
     def lit_texels(self, texels: Tensor, layer: MeshLayer, rotation: Tensor) -> Tensor:
         """Colors [T,3] of `texels` [T,3] of `layer` in this light; the mean over `rotation` [B,3,3]."""
         if self._texels is None:
             self._texels = texel_transfer(layer.mesh, self.surface, NODE_WEIGHTS, len(texels))
-        gains = self._gains("texels", self._texels, rotation, None).mean(0)
-        return texels * gains if self.target is None else compressed(texels, gains)
+        return texels * factors(texels, self._ratios("texels", self._texels, rotation, None).mean(0))
 
     def lit(self, sh: Tensor, rotation: Tensor, torso: Tensor) -> Tensor:
-        """Coefficients [B,N,D,3] of degree 0 with the gains of `gains` on the colors 0.5 + SH_C0 * sh."""
-        gains = self.gains(rotation, torso)[:, :, None]
-        found = sh[:, :, :1] * gains + (gains - 1) * (0.5 / SH_C0)
-        return found if self.target is None else (compressed(0.5 + SH_C0 * sh[:, :, :1], gains) - 0.5) / SH_C0
+        """Coefficients [B,N,1,3] in this light, for those of the stored colors 0.5 + SH_C0 * sh; see `ratios`."""
+        factor = factors(0.5 + SH_C0 * sh, self.ratios(rotation, torso)[:, :, None])
+        return sh * factor + (factor - 1) * (0.5 / SH_C0)
 
     def level(self, coefficients: Tensor, head: HeadModel) -> Tensor:
         """Mean luminance [] that the face of `head` reflects of `coefficients` [9,3] (world axes) at the mean pose."""
@@ -107,8 +106,8 @@ class HeadLight(nn.Module):
         light = rotated(coefficients, self.mean_rotation.T)
         return self.surface[rows].mean(0) @ light @ light.new_tensor(_LUMA)
 
-    def _gains(self, name: str, transfer: Tensor, rotation: Tensor, torso: Tensor | None) -> Tensor:
-        """Ratios [B,N,3] of reflected light to that of the stored colors, as factors of display colors."""
+    def _ratios(self, name: str, transfer: Tensor, rotation: Tensor, torso: Tensor | None) -> Tensor:
+        """Light [B,N,3] that surfaces with `transfer` [N,9] reflect, over that of the stored colors."""
         own, shown = self.coefficients, self.target
         reference, resting = self._resting(name, transfer, own)
         light = own if shown is None else shown
@@ -116,9 +115,7 @@ class HeadLight(nn.Module):
         if torso is not None:
             turned = torch.lerp(turned, resting.expand_as(turned), torso[:, None])
         ratio = turned / reference
-        if shown is not None:
-            ratio = ratio.clamp(_LEAST, _MOST)
-        return ratio.pow(1 / GAMMA)
+        return ratio if shown is None else ratio.clamp(_LEAST, _MOST)
 
     def _resting(self, name: str, transfer: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """Light [N,3] that is in the stored colors, and that of the shown light at the same pose."""
@@ -145,12 +142,20 @@ def reflected(transfer: Tensor, light: Tensor) -> Tensor:
     return 0.5 * (raw + (raw * raw + 4 * least * least).sqrt())
 
 
-def compressed(colors: Tensor, gains: Tensor) -> Tensor:
-    """Display colors times `gains`, of the same shape; those that get brighter than 0.75 approach 1 slowly."""
-    bright = colors * gains
-    knee = colors.clamp(_SHOULDER, 1)
-    room = (1 - knee).clamp_min(1e-4)
-    return torch.where(bright > knee, knee + room * torch.tanh((bright - knee) / room), bright)
+def factors(colors: Tensor, ratios: Tensor) -> Tensor:
+    """Factors of display `colors` when their light is multiplied by `ratios`, of the same or a broadcast shape.
+
+    The camera's curve is u = s / (1 + s / w) for scene light s, and the root of that: u becomes
+    r u / (1 + (r - 1) u / w).
+    """
+    linear = colors.clamp(0, 1).pow(GAMMA)
+    return (ratios / (1 + (ratios - 1) * (linear / _SATURATION))).pow(1 / GAMMA)
+
+
+def scene_light(linear: Tensor) -> Tensor:
+    """Scene light of linear light [...,3] of display colors, with their hue: the inverse of the curve of `factors`."""
+    luminance = (linear.clamp(0, 1) @ linear.new_tensor(_LUMA))[..., None]
+    return linear / (1 - luminance / _SATURATION)
 
 
 def texel_transfer(mesh: LayerMesh, surface: Tensor, weights: Tensor, count: int) -> Tensor:

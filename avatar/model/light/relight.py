@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
 from avatar.model.light.estimate import with_light
-from avatar.model.light.head_light import HeadLight
+from avatar.model.light.head_light import HeadLight, factors
 from avatar.model.light.lights import Light
 
 
@@ -89,11 +88,10 @@ def baked(avatar: Avatar) -> Avatar:
     if light is None:
         return result
     mean = light.mean_rotation[None]
-    sh = ((result.colors - 0.5) / SH_C0)[None, :, None]
-    gains = light.gains(mean, result.rig.skin)[0]
+    factor = factors(result.colors, light.ratios(mean, result.rig.skin)[0])
     if result.layer is not None:
         result.layer.set_texels(light.lit_texels(result.layer.texels(), result.layer, mean))
-    result.colors.copy_(0.5 + SH_C0 * light.lit(sh, mean, result.rig.skin)[0, :, 0])
-    shapes.basis[:, :, 7:10] *= gains[: shapes.count]
+    result.colors *= factor
+    shapes.basis[:, :, 7:10] *= factor[: shapes.count]
     result.light = None
     return result

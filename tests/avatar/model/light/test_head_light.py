@@ -11,7 +11,7 @@ from avatar.export.posed import posed
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.light.harmonics import ambient, directional
-from avatar.model.light.head_light import GAMMA, HeadLight, compressed, reflected
+from avatar.model.light.head_light import GAMMA, HeadLight, factors, reflected
 from avatar.model.light.lights import PRESETS, light_named
 from avatar.model.light.relight import Relighting, baked, relit
 from avatar.reference.sh import sh_basis
@@ -38,16 +38,16 @@ def image(avatar: Avatar, turn: float = 0.0) -> torch.Tensor:
 
 def test_at_the_mean_pose_colors_are_those_without_a_light(lit: Avatar, tiny_avatar: Avatar) -> None:
     assert lit.light is not None
-    gains = lit.light.gains(lit.rig.torso.mean_rotation[None], lit.rig.skin)
-    assert torch.allclose(gains, torch.ones_like(gains), atol=1e-5)
+    ratios = lit.light.ratios(lit.rig.torso.mean_rotation[None], lit.rig.skin)
+    assert torch.allclose(ratios, torch.ones_like(ratios), atol=1e-5)
     assert float((image(lit) - image(tiny_avatar)).abs().max()) <= 1
 
 
-def test_the_gain_of_a_turned_head_is_the_root_of_the_ratio_of_reflected_light(lit: Avatar) -> None:
+def test_the_colors_of_a_turned_head_follow_the_reflected_light(lit: Avatar) -> None:
     light = lit.light
     assert light is not None
     turn = axis_angle_to_matrix(torch.tensor([0.0, 0.5, 0.1])) @ lit.rig.torso.mean_rotation
-    found = light.gains(turn[None], torch.zeros(len(lit)))[0].double()
+    found = light.ratios(turn[None], torch.zeros(len(lit)))[0].double()
 
     def at(rotation: torch.Tensor) -> torch.Tensor:
         # Coefficients of the light in the axes of the skull, by solving for its values in nine directions.
@@ -56,7 +56,7 @@ def test_the_gain_of_a_turned_head_is_the_root_of_the_ratio_of_reflected_light(l
         values = sh_basis(directions @ rotation.double().T, 9) @ SIDE.double()
         return reflected(light.transfer.double(), torch.linalg.solve(sh_basis(directions, 9), values))
 
-    expected = (at(turn) / at(lit.rig.torso.mean_rotation)) ** (1 / GAMMA)
+    expected = at(turn) / at(lit.rig.torso.mean_rotation)
     assert torch.allclose(found, expected, atol=1e-3)
     assert float(found.min()) < 0.9 < 1.1 < float(found.max())
 
@@ -72,8 +72,8 @@ def test_the_animator_and_the_module_light_alike(lit: Avatar) -> None:
 def test_clothes_keep_their_light_while_the_head_turns(lit: Avatar) -> None:
     assert lit.light is not None
     turn = axis_angle_to_matrix(torch.tensor([0.0, 0.5, 0.0])) @ lit.rig.torso.mean_rotation
-    gains = lit.light.gains(turn[None], torch.ones(len(lit)))
-    assert torch.allclose(gains, torch.ones_like(gains), atol=1e-5)
+    ratios = lit.light.ratios(turn[None], torch.ones(len(lit)))
+    assert torch.allclose(ratios, torch.ones_like(ratios), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -99,8 +99,8 @@ def test_a_light_stays_in_the_world_while_the_head_turns(lit: Avatar) -> None:
     lefts = []
     for degrees in (-40.0, 40.0):
         turn = axis_angle_to_matrix(torch.tensor([0.0, degrees, 0.0]).deg2rad()) @ result.rig.torso.mean_rotation
-        gains = result.light.gains(turn[None], torch.zeros(len(result)))[0].mean(1)
-        lefts.append(float(gains[normals > normals.quantile(0.8)].mean()))
+        ratios = result.light.ratios(turn[None], torch.zeros(len(result)))[0].mean(1)
+        lefts.append(float(ratios[normals > normals.quantile(0.8)].mean()))
     assert lefts[1] > 1.05 * lefts[0]  # turned to its own left, its right side faces the camera's left
 
 
@@ -112,9 +112,17 @@ def test_baked_colors_are_those_of_the_mean_pose_and_stay(lit: Avatar) -> None:
     assert torch.equal(flat.offsets, lit.offsets)
 
 
-def test_brightened_colors_approach_white_and_others_stay() -> None:
-    colors = torch.tensor([0.2, 0.6, 0.9, 0.9, 1.2])
-    gains = torch.tensor([1.5, 3.0, 1.0, 4.0, 2.0])
-    found = compressed(colors, gains)
-    assert torch.allclose(found[[0, 2]], torch.tensor([0.3, 0.9]))
-    assert bool((found[1:4] <= 1).all()) and float(found[4]) <= 1.2
+def test_colors_follow_the_curve_of_a_camera() -> None:
+    """Against the curve itself in scene light: u = s / (1 + s / 1.3), display color u^(1/2.2)."""
+    colors = torch.tensor([0.05, 0.4, 0.8, 0.95], dtype=torch.float64)
+    for ratio in (0.2, 1.0, 3.0):
+        light = colors**GAMMA / (1 - colors**GAMMA / 1.3) * ratio
+        expected = (light / (1 + light / 1.3)) ** (1 / GAMMA)
+        assert torch.allclose(colors * factors(colors, torch.tensor(ratio, dtype=torch.float64)), expected)
+
+
+def test_a_face_in_the_dark_keeps_its_saturation_and_a_bright_one_does_not_glow() -> None:
+    skin = torch.tensor([0.8, 0.6, 0.5])
+    dark, bright = (skin * factors(skin, torch.tensor(ratio)) for ratio in (0.2, 5.0))
+    assert float(dark[0] / dark[2]) > float(skin[0] / skin[2]) > float(bright[0] / bright[2])
+    assert float(bright.max()) < 1.1

@@ -131,11 +131,11 @@ def test_a_huge_declared_size_is_refused_before_decoding(tmp_path: Path) -> None
 
 
 def test_unknown_names_and_files(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError, match="--relight: expected studio, .* or an environment map, got 'disco'"):
+    with pytest.raises(HeadsplatError, match=r"--relight: expected studio, .* or an environment map, got 'disco'"):
         light_named("disco")
     with pytest.raises(HeadsplatError, match="no such image"):
         light_named(str(tmp_path / "none.hdr"))
-    with pytest.raises(HeadsplatError, match="cannot read .gif"):
+    with pytest.raises(HeadsplatError, match=r"cannot read \.gif"):
         light_named(str(tmp_path / "map.gif"))
 
 

@@ -66,14 +66,14 @@ def psnr(images: list[Tensor], truths: list[Tensor], masks: list[Tensor]) -> flo
     """Over the pixels of the masks, after the best common exposure in linear light."""
     pixels = torch.cat([image[mask] for image, mask in zip(images, masks, strict=True)]).clamp(0, 1) ** GAMMA
     truth = torch.cat([image[mask] for image, mask in zip(truths, masks, strict=True)])
-    errors = [((pixels * gain).clamp(0, 1) ** (1 / GAMMA) - truth).square().mean() for gain in np.linspace(0.4, 2.5, 60)]
+    errors = [
+        ((pixels * gain).clamp(0, 1) ** (1 / GAMMA) - truth).square().mean() for gain in np.linspace(0.4, 2.5, 60)
+    ]
     return -10 * float(torch.stack(errors).min().log10())
 
 
 @pytest.mark.slow
-def test_relit_images_are_3_db_nearer_to_the_truth(
-    filmed: Capture, trained: Avatar, from_left: SyntheticScene
-) -> None:
+def test_relit_images_are_3_db_nearer_to_the_truth(filmed: Capture, trained: Avatar, from_left: SyntheticScene) -> None:
     assert trained.light is not None
     other = relit(trained, Relighting(Light("left", torch.from_numpy(room_coefficients("left")).float())))
     frames = (2, 11)
@@ -94,7 +94,9 @@ def test_the_trained_light_comes_from_the_right(trained: Avatar) -> None:
 def test_the_light_of_a_capture_is_an_option_that_knows_its_names(tmp_path: Path) -> None:
     from avatar.errors import HeadsplatError
 
-    with pytest.raises(HeadsplatError, match="SyntheticOptions.light: expected room, left, right, below, albedo, found"):
+    with pytest.raises(
+        HeadsplatError, match=r"SyntheticOptions\.light: expected room, left, right, below, albedo, found"
+    ):
         SyntheticOptions(light="disco")
 
 

@@ -51,4 +51,4 @@ def test_every_gaussian_has_a_finite_transfer_of_at_most_an_open_surface(bright_
     assert bright_avatar.light is not None
     transfer = bright_avatar.light.transfer
     assert transfer.shape == (len(bright_avatar), TERMS) and bool(transfer.isfinite().all())
-    assert 0 < float(transfer[:, 0].min()) and float(transfer[:, 0].max()) <= 0.2821
+    assert float(transfer[:, 0].min()) > 0 and float(transfer[:, 0].max()) <= 0.2821
