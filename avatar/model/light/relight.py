@@ -91,7 +91,7 @@ def baked(avatar: Avatar) -> Avatar:
     factor = factors(result.colors, light.ratios(mean, result.rig.skin)[0])
     if result.layer is not None:
         result.layer.set_texels(light.lit_texels(result.layer.texels(), result.layer, mean))
-    result.colors *= factor
+    result.colors.mul_(factor)
     shapes.basis[:, :, 7:10] *= factor[: shapes.count]
     result.light = None
     return result
