@@ -280,7 +280,6 @@ class Trainer:
         if config.relocate > 0:
             relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
         refresh_transfer(avatar)
-        refresh_transfer(avatar)
 
     def _use_prior(self, frames: TrainingFrames, contribution: Tensor) -> None:
         if self.prior is not None:
