@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar.cli.appearance import read_in_appearance
 from avatar.cli.arguments import parse_gain
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say
@@ -20,7 +21,6 @@ from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.motion_source import load_motion_source
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_file import read_avatar
 from avatar.model.light.relight import Relighting, relit
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
@@ -95,14 +95,15 @@ class DrivingSource:
         drive_options = DriveOptions(options.neutral, options.pose, options.travel, options.soft_clamp, source.head)
         return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions())
 
-    def drive(self, path: Path, fps: float | None) -> DrivenAvatar:
+    def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:
         """Drive an avatar: its own capture is used as tracked, any other motion is retargeted.
 
         Args:
             path: the avatar file.
             fps: constant frames per second, frame k at exactly k / fps seconds; None: the times of the motion.
+            appearance: as --appearance names it; None: that of the first recording.
         """
-        header, avatar = read_avatar(path)
+        header, avatar = read_in_appearance(path, appearance)
         unchanged = not self.edited and self.motion.names == avatar.head.expression_names
         if self.capture is not None and is_trained_on(header, self.capture) and unchanged:
             return self._own_capture(path, header, avatar, self.capture, fps)

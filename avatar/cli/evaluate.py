@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from avatar.cli.appearance import AppearanceName, appearance_of, read_in_appearance
 from avatar.cli.arguments import SIDE, Device, OptionalInt, OptionalPath, requested_device
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show, stage
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from avatar.data.capture_folder import Capture
     from avatar.evaluation.report import Report
+    from avatar.model.avatar import Avatar
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
 
@@ -47,6 +49,8 @@ class EvalCommand:
     """longer side of the compared images in pixels; default: that of the training"""
     lpips: Annotated[str | None, arg(metavar="alex|vgg|squeeze|FILE")] = None
     """an LPIPS network of the package lpips (alex, vgg or squeeze), or an ONNX file with two inputs"""
+    appearance: AppearanceName = None
+    """of an avatar of several recordings: the look of one of them, or a mix; default: that of this capture"""
     refine: bool = True
     """add a row with poses and expressions of the held-out frames refined against the avatar"""
     landmarks: bool = True
@@ -94,6 +98,7 @@ class EvalCommand:
             refine=self.refine,
             landmarks=self.landmarks,
             device=device,
+            appearance=self.appearance,
         )
         if self.json is not None:
             write_text(self.json, report.to_json() + "\n")
@@ -114,6 +119,7 @@ def evaluate_file(
     refine: bool = True,
     landmarks: bool = True,
     device: torch.device | None = None,
+    appearance: str | None = None,
 ) -> Report:
     """The report of an avatar file, with progress on stderr.
 
@@ -127,21 +133,15 @@ def evaluate_file(
         refine: whether to add the row "refined".
         landmarks: whether to measure distances of landmarks, if the face models are on this machine.
         device: where the avatar is rendered and the frames are refined; None: the CPU.
+        appearance: as --appearance names it; None: that of the recording `capture`.
 
     Raises:
         HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
     """
     from avatar.cli.landmarker import landmarker
-    from avatar.cli.render_inputs import is_trained_on
     from avatar.evaluation.protocol import evaluate
-    from avatar.model.avatar_file import read_avatar
 
-    header, avatar = read_avatar(path)
-    if not is_trained_on(header, capture):
-        raise HeadsplatError(
-            f"{capture.root}: not the capture on which {path.name} was trained, so its held-out frames may have been "
-            "training frames; train on this capture or give the other one"
-        )
+    header, avatar, trained, capture = _of_capture(path, capture, appearance)
     trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
     images = nullcontext() if save_images is None else atomic_folder(save_images)
     with stage("evaluation") as update, images as folder:
@@ -155,10 +155,44 @@ def evaluate_file(
             rasterizer=rasterizer,
             refine=refine_options(header) if refine else None,
             trained_size=trained_size,
-            track=trained_track(header, capture),
+            track=trained_track(header, capture) if trained else None,
             landmarker=landmarker() if landmarks else None,
             progress=lambda row, done, total: update(done / total, row),
         )
+
+
+def _of_capture(path: Path, capture: Capture, appearance: str | None) -> tuple[dict[str, Any], Avatar, bool, Capture]:
+    """Header and avatar of the file, whether `capture` is its first recording, and the capture with poses that fit."""
+    from avatar.cli.render_inputs import is_trained_on
+
+    header, avatar = read_in_appearance(path, appearance)
+    first, recording = is_trained_on(header, capture), appearance_of(header, capture)
+    if recording is None and not first:
+        raise HeadsplatError(
+            f"{capture.root}: not the capture on which {path.name} was trained, so its held-out frames may have been "
+            "training frames; train on this capture or give the other one"
+        )
+    if recording is not None:
+        avatar, capture = avatar_of_recording(avatar, header, capture, recording)
+    return header, avatar, first, capture
+
+
+def avatar_of_recording(
+    avatar: Avatar, header: Mapping[str, Any], capture: Capture, recording: str
+) -> tuple[Avatar, Capture]:
+    """The avatar in the look of the `recording` that `capture` is, unless it is mixed already, and its capture.
+
+    Poses of another recording than the first are moved to the identity of the avatar, as in the training.
+    """
+    from avatar.cli.render_inputs import is_trained_on
+    from avatar.data.capture_head import head_of
+    from avatar.data.recordings import with_baked_identity
+
+    if avatar.appearance is not None:
+        avatar = avatar.with_appearance({recording: 1.0})
+    if not is_trained_on(header, capture):
+        capture = with_baked_identity(capture, avatar.head, head_of(capture))
+    return avatar, capture
 
 
 def trained_track(header: Mapping[str, Any], capture: Capture) -> RefinedTrack | None:

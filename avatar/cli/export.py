@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from avatar.cli.appearance import AppearanceName, read_in_appearance
 from avatar.cli.arguments import (
     Between,
     OptionalFps,
@@ -85,6 +86,8 @@ class ExportCommand:
     y_axis: YAxisName = "down"
     """direction of the y axis in .ply files. down: as in scenes trained from COLMAP; SuperSplat, PlayCanvas and Brush
     correct it. up: for tools that do not (Blender, three.js)"""
+    appearance: AppearanceName = None
+    """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
     with_camera: bool = False
     """.html only: the page can follow a camera, in the browser and without a network; adds 7 MB. The first use
     downloads MediaPipe's face models (35 MB) and its library for browsers (6 MB)"""
@@ -110,9 +113,8 @@ class ExportCommand:
     def _single_pose(self, weights: dict[str, float], rotation: tuple[float, float, float]) -> ExportFrames:
         """One frame with the expression and head rotation of the options."""
         from avatar.export.posed import out_of_range, posed
-        from avatar.model.avatar_file import read_avatar
 
-        header, avatar = read_avatar(self.avatar)
+        header, avatar = read_in_appearance(self.avatar, self.appearance)
         params = posed(avatar, weights, rotation)
         for message in out_of_range(avatar, weights):
             say(f"--expression: {message}")
@@ -122,7 +124,7 @@ class ExportCommand:
         """The chosen frames of the avatar along the motion."""
         from avatar.cli.driven_motion import DrivingSource
 
-        driven = DrivingSource.load(motion, self.motion_options).drive(self.avatar, self.fps)
+        driven = DrivingSource.load(motion, self.motion_options).drive(self.avatar, self.fps, self.appearance)
         chosen = self._chosen(len(driven))
         part = slice(chosen.start, chosen.stop)
         torso = None if driven.torso is None else driven.torso[part]

@@ -84,9 +84,14 @@ def as_text(properties: dict[str, Any], indent: str = "") -> str:
 
 
 def _avatar(path: Path) -> dict[str, Any]:
+    from avatar.model.appearance_file import recordings_of
     from avatar.model.avatar_file import read_header
 
-    return {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **read_header(path)}
+    header = read_header(path)
+    properties = {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **header}
+    if names := [entry.name for entry in recordings_of(header)]:
+        properties["appearance_names"] = names
+    return properties
 
 
 def _expression_range(path: Path) -> dict[str, list[float]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from avatar.cli.appearance import AppearanceName
 from avatar.cli.arguments import (
     Between,
     Device,
@@ -103,6 +104,8 @@ class RenderCommand:
     """constant frame rate, frame k at exactly k/FPS seconds; default: the frames and times of the motion"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """render only frames A to B-1 of the motion; `headsplat join` joins such segments without re-encoding"""
+    appearance: AppearanceName = None
+    """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
     image: Annotated[ImageOptions, arg(name="")] = field(default_factory=ImageOptions)
     motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     storage: Annotated[EncodingOptions, arg(name="")] = field(default_factory=EncodingOptions)
@@ -127,7 +130,7 @@ class RenderCommand:
         # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
         with stage("preparing"), ops.one_thread():
             source = DrivingSource.load(self.motion, self.motion_options)
-            driven = [source.drive(path, self.fps) for path in self.avatars]
+            driven = [source.drive(path, self.fps, self.appearance) for path in self.avatars]
             chosen = chosen_frames(parse_frames(self.frames), len(driven[0]))
             settings = self._settings(driven[0])
             columns = [avatar.relit(relighting).column(request, settings).to(device) for avatar in driven]

@@ -52,7 +52,7 @@ class TrainCommand:
 
     source: Annotated[Positional[tuple[Path, ...]], arg(metavar="VIDEO|PHOTOS|CAPTURE")]
     """a video or 1 to 20 photos (captured first, into a folder beside the output), or a folder made by `headsplat
-    capture`"""
+    capture`; 2 to 8 such folders of one person give one avatar with an appearance for each"""
     out: Out
     """the avatar to write, such as me.avatar"""
     preset: Literal["fast", "default", "quality", "hybrid", "photos", "gpu"] | None = None
@@ -117,20 +117,26 @@ class TrainCommand:
             capture = self._capture()
             with together(device) as processes:
                 return train_capture(
-                    capture, settings, outputs, resume=self.resume, head=self.head, device=device, processes=processes
-                )
+                    capture, settings, outputs, resume=self.resume, head=self.head, device=device, processes=processes,
+                    others=self._other_captures(),
+                )  # fmt: skip
         from avatar.cli.train_view import check_window, train_with_window
 
         check_window()
         say(CONSENT)
-        return train_with_window(self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device)
+        return train_with_window(
+            self._capture(), settings, outputs, resume=self.resume, head=self.head, device=device,
+            others=self._other_captures(),
+        )  # fmt: skip
 
     def _train_share(self, outputs: Outputs) -> int:
         """Train with the first process, which writes; returns the exit code."""
         device = training_device(self.device)
         settings = self.resolved(on_gpu=device.type == "cuda")
         checkpoint, resume = outputs.checkpoint, self.resume
-        return train_share(self._capture(), settings, checkpoint, device, resume=resume, head=self.head)
+        return train_share(
+            self._capture(), settings, checkpoint, device, resume=resume, head=self.head, others=self._other_captures()
+        )
 
     def resolved(self, *, on_gpu: bool = False) -> TrainConfig:
         """The settings: defaults, overridden by the preset, by --config and by the flags, in this order."""
@@ -146,8 +152,23 @@ class TrainCommand:
 
     @property
     def _folder(self) -> Path | None:
-        """The source, if it is one folder."""
-        return self.source[0] if len(self.source) == 1 and self.source[0].is_dir() else None
+        """The source, or the first of several, if all are folders."""
+        folders = [path for path in self.source if path.is_dir()]
+        if len(self.source) > 1 and 0 < len(folders) < len(self.source):
+            raise HeadsplatError(
+                f"{folders[0]}: a folder among files; give either capture folders only, or photos only"
+            )
+        return folders[0] if folders else None
+
+    @property
+    def _others(self) -> tuple[Path, ...]:
+        """The capture folders after the first one."""
+        return self.source[1:] if self._folder is not None else ()
+
+    def _other_captures(self) -> list[Capture]:
+        from avatar.data.capture_folder import Capture
+
+        return [Capture.load(folder) for folder in self._others]
 
     @property
     def _of_photos(self) -> bool:

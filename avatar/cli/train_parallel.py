@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def train_share(
     *,
     resume: bool,
     head: str | None = None,
+    others: Sequence[Capture] = (),
 ) -> int:
     """Train as one of the processes that neither print nor write; a signal to stop is the first process's to follow.
 
@@ -70,6 +72,7 @@ def train_share(
         device: of this process.
         resume: continue from the checkpoint.
         head: path or name of the head model; None: the one that the metadata of the capture names.
+        others: further recordings, as for `fit`.
 
     Returns:
         The exit code.
@@ -82,6 +85,6 @@ def train_share(
     with together(device) as processes:
         fit(
             capture, head_of(capture, head), settings, checkpoint=checkpoint, resume=resume, device=device,
-            processes=processes,
+            processes=processes, others=others,
         )  # fmt: skip
     return DONE

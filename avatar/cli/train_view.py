@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def train_with_window(
     resume: bool,
     head: str | None = None,
     device: str | torch.device = "cpu",
+    others: Sequence[Capture] = (),
 ) -> int:
     """Like `train_capture`, with a window that shows the avatar in training and stays open until it is closed.
 
@@ -72,6 +74,7 @@ def train_with_window(
         resume: continue from the checkpoint.
         head: path or name of the head model; None: the one that the metadata of the capture names.
         device: on which to train, as for `fit`; the window renders on the CPU.
+        others: further recordings, as for `fit`.
 
     Returns:
         The exit code.
@@ -82,7 +85,7 @@ def train_with_window(
     with stopped_by_interrupt(STOPPING) as stop, ThreadPoolExecutor(1, "training") as worker:
         code = worker.submit(
             train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots, stop=stop,
-            device=device,
+            device=device, others=others,
         )  # fmt: skip
         try:
             _show(_Training(capture, head, outputs.avatar.name, snapshots, stop, code))

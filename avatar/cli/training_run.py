@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ def train_capture(
     stop: Stop | None = None,
     device: str | torch.device = "cpu",
     processes: Processes | None = None,
+    others: Sequence[Capture] = (),
 ) -> int:
     """Train on `capture` with progress and preview, write `outputs`; a signal to stop saves the present avatar.
 
@@ -114,6 +116,7 @@ def train_capture(
         stop: event that Ctrl-C, SIGTERM and SIGHUP set, if another thread handles them; None: this thread does.
         device: on which to train, as for `fit`.
         processes: that train together with this one, the first of them.
+        others: further recordings, as for `fit`.
 
     Returns:
         The exit code: 0 for a finished training, 130 for an interrupted one.
@@ -137,18 +140,23 @@ def train_capture(
         result = fit(
             capture, head_of(capture, head), settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume,
             stop=stopped, snapshot=None if snapshots is None else snapshots.offer, device=device, processes=processes,
+            others=others,
         )  # fmt: skip
     if snapshots is not None:
         snapshots.finish(result.avatar)
     interrupted = not result.avatar.provenance["finished"] and stopped.is_set()
     _write(result, capture, settings, outputs, interrupted)
     if interrupted:
-        kept = f"the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}"
-        say(f"headsplat: stopped by {cause()}; {kept}")
-        return INTERRUPTED
+        return _interrupted(result, outputs)
     for path in (unfinished(outputs.checkpoint), outputs.checkpoint):
         path.unlink(missing_ok=True)
     return DONE
+
+
+def _interrupted(result: TrainResult, outputs: Outputs) -> int:
+    kept = f"the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}"
+    say(f"headsplat: stopped by {cause()}; {kept}")
+    return INTERRUPTED
 
 
 def smaller_frames(capture: Capture, size: int) -> str | None:

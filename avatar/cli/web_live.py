@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.cli.appearance import read_in_appearance
 from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
@@ -57,14 +58,13 @@ def _check(options: WindowedOptions) -> None:
 
 def _run(path: Path, options: WindowedOptions, live: SourceOptions, port: int) -> int:
     from avatar.export.web import web_container
-    from avatar.model.avatar_file import read_avatar
     from avatar.model.light.relight import baked, relit
     from viewer.web.bridge import LOOPBACK, WebBridge
     from viewer.web.page import build_page
 
     sources = LiveSources(live, options.host, options.phone)
     choice = next(each for each in sources.choices() if each.key == sources.first)
-    header, avatar = read_avatar(path)
+    header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()
     shown_avatar = avatar if relighting is None else baked(relit(avatar, relighting))
     page = build_page(web_container(shown_avatar, header, path.stem), path.stem, live=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from avatar.cli.appearance import AppearanceName, read_in_appearance
 from avatar.cli.arguments import (
     DURATION,
     Device,
@@ -61,6 +62,8 @@ class WindowedOptions:
     light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
     virtual_camera: bool = False
     """provide the image to other programs as a camera"""
+    appearance: AppearanceName = None
+    """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
     host: OptionalText = None
     """address of this machine to listen on; default: only this machine can send"""
     phone: OptionalText = None
@@ -114,11 +117,10 @@ def _run(
 ) -> int:
     sources = LiveSources(live or SourceOptions(), options.host, options.phone)
     from avatar.cli.recording import Recording
-    from avatar.model.avatar_file import load_avatar
 
     name = shown(path.name)
     say(f"{name}: opening the window ...")
-    avatar = load_avatar(path)
+    avatar = read_in_appearance(path, options.appearance)[1]
     with (
         Recording(options.record, overwrite=options.overwrite) as recording,
         closing(_session(avatar, name, sources, recording, device)) as session,

@@ -71,6 +71,7 @@ class TrainingFrames:
     step: Tensor  # [n] int, index of each image's state
     time: np.ndarray  # [S] seconds, increasing
     weight: Tensor  # [n] 0..1, weight of each image
+    recording: Tensor | None = None  # [n] int, increasing; None: all are of one recording
 
     def __len__(self) -> int:
         return len(self.rgb)

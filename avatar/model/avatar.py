@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from avatar import ops
 from avatar.head.model import HeadModel
+from avatar.model.appearance import Appearances, with_appearance
 from avatar.model.blendshapes import Blendshapes, expression_features
 from avatar.model.light.head_light import HeadLight
 from avatar.model.mesh_layer import MeshLayer
@@ -73,6 +74,7 @@ class Avatar(nn.Module):
         # Both for frames of the capture it was trained on:
         self.torso_regression: TorsoRegression | None = None
         self.pose_corrector: PoseCorrector | None = None
+        self.appearance: Appearances | None = None  # of several recordings
 
     neutral: Tensor
 
@@ -114,6 +116,10 @@ class Avatar(nn.Module):
         if self.layer is None:
             return None
         return self.layer.fades(self.rig.triangles, self.offsets, self.blendshapes.count), self.layer.texels()
+
+    def with_appearance(self, weights: Mapping[str, float]) -> Avatar:
+        """A plain copy in a mix of the appearances; see `avatar.model.appearance.with_appearance`."""
+        return with_appearance(self, weights)
 
     @property
     def sh_degree(self) -> int:

@@ -17,6 +17,15 @@ from avatar.common.files import atomic_path, os_error_sentence
 from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
+from avatar.model.appearance_file import (
+    APPEARANCE,
+    ENTRY,
+    appearance_entry,
+    appearance_tensors,
+    check_appearance,
+    recordings_of,
+    restore_appearance,
+)
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_checks import (
     DTYPES,
@@ -64,8 +73,8 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         avatar: the avatar to store.
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
-    state = avatar.state_dict().items()
-    tensors = {f"avatar.{name}": value for name, value in state if not name.startswith(("layer.", LIGHT))}
+    apart = ("layer.", LIGHT, APPEARANCE)  # stored under names of their own
+    tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items() if not name.startswith(apart)}
     if avatar.layer is not None:
         tensors["layer.texels"] = avatar.layer.texels()
         tensors["layer.shadow"] = avatar.layer.eye_light.shadow
@@ -76,8 +85,10 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
     header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
-    header |= person_entry(avatar) | light_entry(avatar)
-    packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()} | light_tensors(avatar)
+    header.pop(ENTRY, None)
+    header |= person_entry(avatar) | light_entry(avatar) | appearance_entry(avatar)
+    packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()}
+    packed |= light_tensors(avatar) | appearance_tensors(avatar)
     with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
@@ -144,6 +155,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
             check_tensors(tensors, header)
             check_person(tensors, header)
             check_light(tensors, header)
+            check_appearance(tensors, header)
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
@@ -153,6 +165,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
             raise _damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
     restore_light(avatar, tensors)
+    restore_appearance(avatar, header, tensors)
     return header, avatar
 
 
@@ -175,7 +188,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     try:
         check_header(header, VERSION)
-        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith((*PREFIXES, PERSON, LIGHT))}
+        recordings_of(header)
+        known = (*PREFIXES, PERSON, LIGHT, APPEARANCE)
+        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith(known)}
         if "tensors_sha256" in header and header["tensors_sha256"] != checksum(tensors):
             raise ValueError("its tensors do not match their checksum")
     except ValueError as error:

@@ -102,6 +102,7 @@ def edited(avatar: Avatar, edit: Edit) -> Avatar:
         HeadsplatError: the avatar has no such region: no hair on the scalp, no brows, no skin or no irises.
     """
     result = copy.deepcopy(avatar).requires_grad_(False)
+    result.appearance = None  # an edit is of one look
     regions = Regions(places_of(result))
     light = _light(result, regions)
     changes = _changes(regions, edit, light)

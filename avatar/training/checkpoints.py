@@ -27,7 +27,9 @@ CHECKPOINT_VERSION = 3
 
 def run_fingerprint(trainer: Trainer, capture: Capture) -> str:
     """Identifies the run that a checkpoint belongs to: format, capture and settings."""
-    return f"{CHECKPOINT_VERSION}:{capture.fingerprint}:{trainer.config!r}"
+    appearance = trainer.avatar.appearance
+    recordings = capture.fingerprint if appearance is None else appearance.fingerprint()
+    return f"{CHECKPOINT_VERSION}:{recordings}:{trainer.config!r}"
 
 
 def unfinished(checkpoint: Path) -> Path:

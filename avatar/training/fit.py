@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -14,8 +14,10 @@ import torch
 
 from avatar import ops
 from avatar.data.capture_folder import Capture
+from avatar.data.recordings import check_recordings, part_of, recording_entries
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
+from avatar.model.appearance import Appearances
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 from avatar.ops.devices import chosen_device
@@ -58,6 +60,7 @@ def fit(
     guidance: Guidance | None = None,
     device: str | torch.device = "cpu",
     processes: Processes | None = None,
+    others: Sequence[Capture] = (),
 ) -> TrainResult:
     """Train an avatar on the training frames of `capture`.
 
@@ -80,11 +83,13 @@ def fit(
             emulator only.
         processes: of `joined_processes`, that train this avatar together; each calls `fit` with the same arguments and
             gets the same result, and the first one writes the checkpoint. None: this process alone.
+        others: further recordings of the same person. All share head, rig and blendshapes, and each has an appearance
+            (`avatar.model.appearance`); identity, torso and the report are those of `capture`.
 
     Raises:
-        HeadsplatError: too few training frames, a capture of another head, a checkpoint of another run, a rasterizer
-            that is not available, an unknown device, no such GPU, a batch that the processes cannot divide, or a
-            perceptual network that cannot be used.
+        HeadsplatError: recordings that do not fit each other, too few training frames, a capture of another head, a
+            checkpoint of another run, a rasterizer that is not available, an unknown device, no such GPU, a batch that
+            the processes cannot divide, or a perceptual network that cannot be used.
     """
     backend_of(config.rasterizer).check()
     place, processes = chosen_device(device), processes or Processes()
@@ -92,7 +97,7 @@ def fit(
     ops.keep_memory()
     started, spent = time.perf_counter(), 0.0
     with ops.one_thread():
-        trainer = _prepare(capture, head, config, guidance, place, processes)
+        trainer = _prepare((capture, *others), head, config, guidance, place, processes)
         if resume and checkpoint is not None and checkpoint.exists():
             spent = restore_checkpoint(trainer, checkpoint, capture)
         else:
@@ -195,21 +200,27 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         figures["refinement_skipped"] = trainer.refinement_skipped
     if found is not None:
         figures["refinement"] = found.to_dict()
+    if trainer.looks is not None:
+        trainer.looks.finish()
     avatar = trainer.avatar.to(_HOST).requires_grad_(True)
     keep_local(avatar.blendshapes)
     avatar.provenance = figures
     finish_light(avatar)
     if found is None:
         return None
-    learn_torso_regression(avatar, capture, found.states, found.flagged)
-    learn_pose_corrector(avatar, capture, trainer.tracked, found.states, found.flagged)
-    return RefinedTrack.of(capture, capture.train_indices, found.states, found.flagged, avatar.head)
+    states, tracked, flagged = found.states, trainer.tracked, found.flagged
+    if trainer.looks is not None:  # corrections are for the first recording
+        rows = torch.arange(part_of(trainer.full, 0)[1].stop)
+        states, tracked, flagged = states[rows], tracked[rows], flagged[rows]
+    learn_torso_regression(avatar, capture, states, flagged)
+    learn_pose_corrector(avatar, capture, tracked, states, flagged)
+    return RefinedTrack.of(capture, capture.train_indices, states, flagged, avatar.head)
 
 
 def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]:
     """Difference from some of the training frames by region; without regions that these frames do not show."""
     frames, rows = trainer.full, capture.train_indices
-    chosen = np.unique(np.linspace(0, len(frames) - 1, RESIDUAL_FRAMES).astype(int))
+    chosen = np.unique(np.linspace(0, len(rows) - 1, RESIDUAL_FRAMES).astype(int))
     scale = frames.camera.width / capture.metadata["width"]
     found = residual_by_region(
         (
@@ -227,14 +238,17 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
 
 
 def _prepare(
-    capture: Capture,
+    captures: Sequence[Capture],
     head: HeadModel,
     config: TrainConfig,
     guidance: Guidance | None,
     device: torch.device,
     processes: Processes,
 ) -> Trainer:
+    check_recordings(captures)
     perceptual = PerceptualLoss(config.perceptual, device) if config.perceptual else None
-    person, frames = prepared_frames(capture, head, config)
+    person, frames = prepared_frames(captures[0], head, config, captures[1:])
     avatar = build_avatar(person, frames, config)
+    if len(captures) > 1:
+        avatar.appearance = Appearances(recording_entries(captures), len(avatar))
     return Trainer(avatar, frames, config, guidance, device, processes, perceptual)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames, pick
+from avatar.model.appearance import in_recording
 from avatar.model.avatar import Avatar
 from avatar.types import Gaussians
 
@@ -15,9 +16,11 @@ def predict(avatar: Avatar, frames: TrainingFrames, indices: Tensor, extra: Tens
     Args:
         avatar: the avatar.
         frames: the training frames.
-        indices: [B] int, the images.
+        indices: [B] int, the images; of one recording, if `frames` has several.
         extra: [B,M,CHANNELS] blended offsets; None: from the features of the frames.
     """
+    if frames.recording is not None and avatar.appearance is not None:
+        avatar = in_recording(avatar, int(frames.recording[int(indices[0])]))
     states, steps = frames.states, pick(frames.step, indices)
     if extra is None:
         extra = avatar.blendshapes(avatar.blendshapes.weights(pick(states.features, steps)))

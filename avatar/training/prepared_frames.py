@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import check_head
 from avatar.data.foreground import take_foreground_colors
+from avatar.data.recordings import joined, with_baked_identity
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
@@ -21,30 +24,41 @@ from avatar.training.teeth_placement import with_placed_teeth
 MIN_FRAMES = 8
 
 
-def prepared_frames(capture: Capture, head: HeadModel, config: TrainConfig) -> tuple[HeadModel, TrainingFrames]:
+def prepared_frames(
+    capture: Capture, head: HeadModel, config: TrainConfig, others: Sequence[Capture] = ()
+) -> tuple[HeadModel, TrainingFrames]:
     """The baked head of the person of `capture`, and its training frames in the poses of the tracker.
 
     Args:
         capture: a finished capture.
         head: the head model with which it was tracked.
         config: the settings of the training.
+        others: further recordings of the same person, whose frames follow; the head is that of `capture`.
 
     Raises:
         HeadsplatError: too few training frames, or a capture of another head.
     """
-    indices = capture.train_indices
-    if len(indices) < MIN_FRAMES and config.bases:
-        raise HeadsplatError(
-            f"{capture.root}: {len(indices)} training frames, at least {MIN_FRAMES} are needed; capture a longer "
-            "video, or train without blendshapes: --preset photos"
-        )
-    check_head(capture, head)
+    for each in (capture, *others):
+        if len(each.train_indices) < MIN_FRAMES and config.bases:
+            raise HeadsplatError(
+                f"{each.root}: {len(each.train_indices)} training frames, at least {MIN_FRAMES} are needed; capture a "
+                "longer video, or train without blendshapes: --preset photos"
+            )
+        check_head(each, head)
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     if config.has_layer:
-        person = with_eye_directions(capture, indices, person)
-    frames = load_frames(capture, indices, config.size, person)
-    take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
-    frames = with_initial_torso(capture, indices, frames)
+        person = with_eye_directions(capture, capture.train_indices, person)
+    frames = _frames(capture, config, person)
+    if others:
+        moved = (with_baked_identity(each, person, head) for each in others)
+        frames = joined([frames, *(_frames(each, config, person) for each in moved)])
     if config.has_layer:
         person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
     return person, frames
+
+
+def _frames(capture: Capture, config: TrainConfig, person: HeadModel) -> TrainingFrames:
+    """The training frames of a capture on the host, for the baked head `person`."""
+    frames = load_frames(capture, capture.train_indices, config.size, person)
+    take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
+    return with_initial_torso(capture, capture.train_indices, frames)

@@ -134,6 +134,8 @@ def _copy(avatar: Avatar, anchors: Anchors, optimizer: Optimizer, sources: Tenso
     for name in BINDING:
         values = getattr(avatar.rig, name)
         values[targets] = values[sources]
+    if avatar.appearance is not None:
+        avatar.appearance.copy_rows(sources, targets)
     shapes = avatar.blendshapes
     if bool((targets < shapes.count).all()):
         for values in (shapes.basis, shapes.mask):

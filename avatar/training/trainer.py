@@ -25,6 +25,7 @@ from avatar.rendering.render import render, to_uint8
 from avatar.training import constraints
 from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
 from avatar.training.anchors import Anchors
+from avatar.training.appearance_training import AppearanceTraining, refine_recordings
 from avatar.training.config import TrainConfig
 from avatar.training.facing import facing, facing_part
 from avatar.training.guidance import EVERY as EVERY_GUIDED
@@ -87,6 +88,9 @@ class Trainer:
         coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
         self.full, self.coarse = frames.to(self.device), None if coarse is None else coarse.to(self.device)
         self._move()
+        self.looks = None
+        if avatar.appearance is not None and frames.recording is not None:
+            self.looks = AppearanceTraining(avatar, avatar.appearance, frames.recording, config.rates, config.batch)
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue: list[int] = []
         self.steps_done = 0
@@ -153,6 +157,8 @@ class Trainer:
 
     def _next_frames(self) -> Tensor:
         """Indices [B] of the next batch: random permutations of all frames, one after another."""
+        if self.looks is not None:
+            return self.looks.next_frames(self.steps_done, self.rng)
         chosen = []
         for _ in range(min(self.config.batch, len(self.full))):
             if not self.queue:
@@ -193,6 +199,8 @@ class Trainer:
         if self.guidance is not None and self.steps_done % EVERY_GUIDED == 0 and self.processes.rank == 0:
             guide(self.avatar, frames, self.guidance, config.rasterizer, self.steps_done, fraction, config.seed)
         self.processes.sum_gradients([group.param for group in self.optimizer.groups])
+        if self.looks is not None:
+            self.processes.sum_gradients(self.looks.parameters)
         opacity_grad = self.avatar.logit_opacities.grad
         assert opacity_grad is not None
         self.anchors.add_gradients(truth.shape[1] * truth.shape[2])
@@ -203,6 +211,8 @@ class Trainer:
             self.texel_anchors.add_gradients()
         add_light_anchor(self.avatar)
         self.optimizer.step(rate, touched)
+        if self.looks is not None:
+            self.looks.step(self.steps_done, rate, touched)
         self.steps_done += 1
         self._limit(frames, fraction)
         return self.losses.add(losses, squares, self.steps_done)
@@ -278,7 +288,10 @@ class Trainer:
         if self.mouth_limits is not None:
             use = replace(use, contribution=self.mouth_limits.used(avatar, use.contribution))
         if config.relocate > 0:
+            before = avatar.rig.triangles.clone()
             relocate(avatar, self.anchors, self.optimizer, use, config.relocate, rng)
+            if self.looks is not None:
+                self.looks.relocated(before)
         refresh_transfer(avatar)
 
     def _use_prior(self, frames: TrainingFrames, contribution: Tensor) -> None:
@@ -301,7 +314,11 @@ class Trainer:
         """
         self.compile_network()
         options = replace(self.config.refine, expressions=self.config.refine.training_expressions)
-        found = refine_clip(self.avatar, self._frames(fraction), options, keep_mean=True, progress=progress)
+        frames = self._frames(fraction)
+        if self.looks is None:
+            found = refine_clip(self.avatar, frames, options, keep_mean=True, progress=progress)
+        else:
+            found = refine_recordings(self.avatar, frames, options, progress)
         learn_torso(self.avatar, found.states)
         self._use(found)
 
@@ -344,6 +361,8 @@ class Trainer:
             "refinement": None if self.refinement is None else self.refinement.state(),
             "network": None if self.network is None else self.network.state_dict(),
         }
+        if self.looks is not None:
+            state["looks"] = self.looks.state()
         return moved(state, torch.device("cpu"))
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -351,6 +370,8 @@ class Trainer:
         self.avatar.load_state_dict(state["avatar"])
         self.anchors.restore(state["hidden"], state["start"])
         self.optimizer.restore(state["optimizer"])
+        if self.looks is not None:
+            self.looks.restore(state["looks"])
         self.rng.bit_generator.state = state["rng"]
         self.queue = list(state["queue"])
         self.steps_done = state["steps_done"]

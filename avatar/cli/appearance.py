@@ -1,0 +1,46 @@
+"""`--appearance`: an avatar of several recordings in one of their looks, or in a mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import arg
+
+from avatar.errors import HeadsplatError
+
+if TYPE_CHECKING:
+    from avatar.data.capture_folder import Capture
+    from avatar.model.avatar import Avatar
+
+AppearanceName = Annotated[str | None, arg(metavar="NAME|NAME=.7,OTHER=.3")]
+
+
+def read_in_appearance(path: Path, appearance: str | None) -> tuple[dict[str, Any], Avatar]:
+    """The header and the avatar of a file, in the look that --appearance names; None: that of the first recording.
+
+    Raises:
+        HeadsplatError: not an avatar file, or no such look.
+    """
+    from avatar.model.appearance import parse_appearance
+    from avatar.model.avatar_file import read_avatar
+
+    weights = None if appearance is None else parse_appearance(appearance)
+    header, avatar = read_avatar(path)
+    if weights is None:
+        return header, avatar
+    try:
+        return header, avatar.with_appearance(weights)
+    except HeadsplatError as error:
+        raise HeadsplatError(f"{path}: {error}") from error
+
+
+def appearance_of(header: Mapping[str, Any], capture: Capture) -> str | None:
+    """The name of the recording of the avatar with this header that is `capture`; None if none is."""
+    from avatar.model.appearance_file import recordings_of
+
+    for entry in recordings_of(header):
+        if entry.fingerprint == capture.fingerprint:
+            return entry.name
+    return None
